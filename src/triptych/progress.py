@@ -1,0 +1,21 @@
+"""Progress with a rate and an ETA, on standard error, so that standard output stays parsable."""
+
+import sys
+from collections.abc import Iterable, Iterator
+from typing import TypeVar
+
+T = TypeVar("T")
+
+
+def progress(items: Iterable[T], what: str, *, total: int, unit: str, done: int = 0) -> Iterator[T]:
+    """Yield `items`, showing how many of `total` `unit`s are done; `done` were done by an earlier run."""
+    from tqdm import tqdm
+
+    # A log file wants a line now and then, a terminal a living bar.
+    pace = 0.2 if sys.stderr.isatty() else 15.0
+    yield from tqdm(items, desc=what, total=total, initial=done, unit=unit, mininterval=pace, dynamic_ncols=True)
+
+
+def say(message: str) -> None:
+    """One line to the person at the terminal."""
+    print(message, file=sys.stderr, flush=True)
