@@ -11,7 +11,7 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
-from triptych.errors import DataError
+from triptych.errors import DataError, FailureError
 from triptych.version import __version__
 
 
@@ -40,6 +40,23 @@ def _umask() -> int:
     current = os.umask(0)
     os.umask(current)
     return current
+
+
+@contextmanager
+def locked(folder: Path) -> Iterator[None]:
+    """Hold `folder` against a second writer. Raises FailureError where one is at work.
+
+    The lock goes with its process, however that ends.
+    """
+    import fcntl
+
+    folder.mkdir(parents=True, exist_ok=True)
+    with (folder / ".lock").open("w") as handle:
+        try:
+            fcntl.flock(handle, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except OSError:
+            raise FailureError(f"{folder}: another run is writing here; wait for it to end") from None
+        yield
 
 
 def write_json(path: Path, content: Any) -> None:

@@ -1,0 +1,110 @@
+"""Criticise: a blind judge reads the words, looks at the pictures, and must come to the intended target."""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+
+import numpy as np
+from numpy.typing import NDArray
+
+from triptych.agent.reasoning import Draft
+from triptych.agent.tags import Tags
+from triptych.agent.vocabulary import Vocabulary
+from triptych.encoders import Encoder, Vectors
+
+
+@dataclass(frozen=True)
+class Verdict:
+    """`reason` is empty where the draft was accepted."""
+
+    accepted: bool
+    reason: str
+    confidence: float
+    group: tuple[int, ...]
+    """The other pictures judged, fit to be hard negatives."""
+
+
+class EncoderCritic:
+    """The embedded critic. It refuses a draft
+
+    - that is already true of the reference,
+    - whose words do not lead towards the target: the text vectors of the edited and the plain description must differ
+      in the same direction as the pictures,
+    - that another picture of the group answers as well, or better.
+    """
+
+    def __init__(
+        self, vectors: Vectors, tags: Tags, vocabulary: Vocabulary, encoder: Encoder, *, sure: float, group_size: int
+    ) -> None:
+        self._vectors = vectors
+        self._tags = tags
+        self._encoder = encoder
+        self._vocabulary = vocabulary
+        self._column = {
+            group: {word: index for index, word in enumerate(words)} for group, words in vocabulary.groups.items()
+        }
+        self._sure = sure
+        self._group_size = group_size
+
+    def judge(self, drafts: Sequence[Draft]) -> list[Verdict]:
+        """A verdict on each draft, in order."""
+        descriptions = [self._describe(draft) for draft in drafts]
+        texts = self._encoder.encode_texts([text for pair in descriptions for text in pair])
+        return [
+            self._verdict(draft, plain, edited)
+            for draft, plain, edited in zip(drafts, texts[0::2], texts[1::2], strict=True)
+        ]
+
+    def _describe(self, draft: Draft) -> tuple[str, str]:
+        """The reference in words, and the same words with the changes made."""
+        reference = draft.proposal.reference
+        words = {
+            group: self._vocabulary.groups[group][int(self._tags[group][reference].argmax())] for group in self._tags
+        }
+        edited = words | {change.group: change.new for change in draft.changes}
+        return describe(words), describe(edited)
+
+    def _verdict(
+        self, draft: Draft, plain: NDArray[np.float32], edited: NDArray[np.float32]
+    ) -> Verdict:
+        proposal, target = draft.proposal, draft.target
+        group = self._others(draft)
+        pictures = np.array([target, *group])
+        truth = self._truth(draft, pictures)
+        confidence = float(truth[0])
+        already = float(self._truth(draft, np.array([proposal.reference]))[0])
+        changed = ", ".join(change.new for change in draft.changes)
+        if already > self._sure / 2:
+            return Verdict(False, f"already true of the reference: {changed}", confidence, group)
+        if confidence < self._sure:
+            return Verdict(False, f"not surely true of the target: {changed}", confidence, group)
+        towards = edited - plain
+        if float((self._vectors[target] - self._vectors[proposal.reference]) @ towards) <= 0:
+            return Verdict(False, "the words do not lead from the reference to the target", confidence, group)
+        likeness = dict(zip(proposal.candidates.tolist(), proposal.likeness.tolist(), strict=True))
+        appeal = np.array([likeness[picture] for picture in pictures]) + np.log(np.maximum(truth, 1e-6)) / 4
+        if int(appeal.argmax()) != 0:
+            return Verdict(False, "another picture of the group fits better", confidence, group)
+        # A picture that fits the words and is as like the reference is no mistake, so it must not be a negative.
+        wrong = tuple(
+            picture for picture, fit in zip(group, truth[1:], strict=True) if fit < self._sure / 2
+        )
+        return Verdict(True, "", confidence, wrong)
+
+    def _others(self, draft: Draft) -> tuple[int, ...]:
+        """The candidates nearest to the reference, without the target."""
+        nearest = [int(row) for row in draft.proposal.candidates[: self._group_size + 1] if row != draft.target]
+        return tuple(nearest[: self._group_size])
+
+    def _truth(self, draft: Draft, pictures: NDArray[np.int64]) -> NDArray[np.float32]:
+        """How probable it is of each picture `(n,)` that it shows all the changes."""
+        probability = np.ones(len(pictures), np.float32)
+        for change in draft.changes:
+            probability *= self._tags[change.group][pictures, self._column[change.group][change.new]]
+        return probability
+
+
+def describe(words: Mapping[str, str]) -> str:
+    """A shop's title from tags: "men red t-shirt"."""
+    order = ("gender", "usage", "length", "colour", "pattern", "sleeve", "neckline", "kind", "print")
+    known = [words[group] for group in order if group in words]
+    return " ".join([*known, *(word for group, word in words.items() if group not in order)])

@@ -1,0 +1,56 @@
+"""Zero-shot tags: how likely each word of the vocabulary is for a picture, by the encoder alone."""
+
+from collections.abc import Mapping
+
+import numpy as np
+from numpy.typing import NDArray
+
+from triptych.agent.vocabulary import Vocabulary
+from triptych.encoders import Encoder, Vectors, unit
+
+Tags = Mapping[str, NDArray[np.float32]]
+"""Group to probabilities `(n, words)`; each row sums to one."""
+
+
+class Tagger:
+    """Tags pictures with the words of a vocabulary, as CLIP classifies without training (Radford et al. 2021, 3.1)."""
+
+    def __init__(self, encoder: Encoder, vocabulary: Vocabulary) -> None:
+        self.vocabulary = vocabulary
+        self._scale = encoder.logit_scale
+        self._words: dict[str, Vectors] = {
+            group: encoder.encode_texts([vocabulary.phrases[group][word] for word in words])
+            for group, words in vocabulary.groups.items()
+        }
+
+    def __call__(self, vectors: Vectors) -> Tags:
+        """Tags of picture vectors `(n, d)`."""
+        tags = {}
+        for group, words in self._words.items():
+            logits = self._scale * vectors @ words.T
+            weights = np.exp(logits - logits.max(axis=1, keepdims=True))
+            tags[group] = np.asarray(weights / weights.sum(axis=1, keepdims=True), np.float32)
+        return tags
+
+
+def best_words(tags: Tags, vocabulary: Vocabulary, row: int) -> dict[str, str]:
+    """The likeliest word of each group for one picture."""
+    return {group: words[int(tags[group][row].argmax())] for group, words in vocabulary.groups.items()}
+
+
+def apart_from(groups: tuple[str, ...], vectors: Vectors, tags: Tags) -> Vectors:
+    """The vectors without what they say of `groups`: a view in which a red and a blue shirt of one cut look alike.
+
+    Removes the directions in which the mean pictures of a group's words differ, and scales back to length one.
+    """
+    centred = vectors - vectors.mean(axis=0)
+    for group in groups:
+        weights = tags[group] / np.maximum(tags[group].sum(axis=0), 1e-6)
+        means = weights.T @ centred
+        # Words that no picture bears have a mean made of noise.
+        means = means[tags[group].sum(axis=0) >= 5]
+        if len(means):
+            directions = np.linalg.svd(means, full_matrices=False)
+            kept = directions.Vh[directions.S > 0.1 * directions.S[0]]
+            centred = centred - (centred @ kept.T) @ kept
+    return unit(centred)

@@ -1,0 +1,25 @@
+"""Queries over galleries, and the metrics that grade an answer to them."""
+
+from triptych.benchmarks.fashion_products import load_fashion_products, prepare_fashion_products
+from triptych.benchmarks.metrics import average_precision_at, ranks_of_targets, recall_at, summarise, top_k
+from triptych.benchmarks.protocol import Query, Task
+from triptych.benchmarks.queries import load_queries
+from triptych.benchmarks.registry import BENCHMARKS, Benchmark, load_tasks
+from triptych.benchmarks.wardrobe import load_wardrobe
+
+__all__ = [
+    "BENCHMARKS",
+    "Benchmark",
+    "Query",
+    "Task",
+    "average_precision_at",
+    "load_fashion_products",
+    "load_queries",
+    "load_tasks",
+    "load_wardrobe",
+    "prepare_fashion_products",
+    "ranks_of_targets",
+    "recall_at",
+    "summarise",
+    "top_k",
+]

@@ -1,0 +1,187 @@
+"""`index`: a folder of pictures becomes a catalog, picture by picture, and stays one as the folder changes."""
+
+import csv
+import os
+from collections import Counter
+from collections.abc import Iterable, Iterator
+from dataclasses import replace
+from itertools import chain
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pyarrow as pa
+from pyarrow import csv as arrow_csv
+
+from triptych.catalog.store import Catalog, Entry
+from triptych.encoders import load_encoder
+from triptych.encoders.protocol import Encoder, Pixels
+from triptych.errors import DataError, PictureError, UsageError
+from triptych.files import atomic, hash_file, locked, made_by
+from triptych.images import Rejected, find_pictures, load_pictures
+from triptych.progress import progress, say
+
+_CHUNK = 256  # pictures a commit; a multiple of the encoder's batch, so that a resumed run makes the same batches
+
+
+def index(
+    pictures: Path,
+    catalog: Path,
+    *,
+    encoder: str | None = None,
+    metadata: Path | None = None,
+    root: Path | None = None,
+    threads: int | None = None,
+) -> dict[str, Any]:
+    """Encode the pictures below the folder `pictures` (or named in a .txt list, relative to `root`) into `catalog`.
+
+    Incremental: a picture whose size and time, or whose content, is unchanged is not encoded again; one that is gone
+    is marked as vanished. Bad pictures are skipped and listed in `rejected.csv`. A run that was interrupted or killed
+    loses at most the pictures in flight. `metadata` is a CSV whose first column names the picture, with or without
+    its suffix; its columns serve `search(where=…)`.
+
+    Returns counts: encoded, unchanged, rejected, vanished, total.
+    Raises UsageError where `pictures` is no folder or list, MismatchError where the catalog has another encoder.
+    """
+    found = find_pictures(pictures, root=root)
+    with locked(catalog):
+        opened, engine = _open(catalog, found.root, encoder, threads)
+        settings = {"pictures": pictures, "encoder": opened.encoder_name, "metadata": metadata, "root": root}
+        known = {entry.name: entry for entry in opened.entries}
+        # A path that could not even be read as a picture's name is kept as rejected, never silently lost.
+        listed = [rejected for rejected in found.rejected if not _same(known.get(rejected.name), rejected)]
+        if listed:
+            opened.append([_refused(rejected) for rejected in listed], np.zeros((0, opened.dim), np.float32))
+        todo = [name for name in found.names if not _unchanged(found.root / name, known.get(name))]
+        done = len(found.names) - len(todo)
+        encoded = _encode_all(opened, engine, todo, done, threads)
+        present = {*found.names, *(rejected.name for rejected in found.rejected)}
+        gone = [
+            replace(entry, status="vanished") for entry in opened.entries
+            if entry.name not in present and entry.status != "vanished"
+        ]  # fmt: skip
+        if gone:
+            opened.append(gone, np.zeros((0, opened.dim), np.float32))
+        counts = Counter(entry.status for entry in opened.entries)
+        facts = {
+            "encoded": encoded,
+            "unchanged": done,
+            "rejected": counts["rejected"],
+            "vanished": counts["vanished"],
+            "total": counts["ok"],
+        }
+        opened.compact(made_by("index", settings, **facts))
+        _write_rejected(opened)
+        if metadata:
+            opened.keep_metadata(read_metadata(metadata, opened.names))
+    return facts
+
+
+def _open(folder: Path, root: Path, name: str | None, threads: int | None) -> tuple[Catalog, Encoder]:
+    if not Catalog.exists(folder):
+        engine = load_encoder(name or "wardrobe", threads=threads)
+        return Catalog.create(folder, root, engine, made_by("index", {})), engine
+    opened = Catalog(folder)
+    engine = load_encoder(name or opened.encoder_name, threads=threads)
+    opened.require(engine)
+    if opened.root != root.resolve():
+        raise UsageError(f"{folder}: is a catalog of {opened.root}, not of {root.resolve()}; choose another --catalog")
+    return opened, engine
+
+
+def _same(entry: Entry | None, rejected: Rejected) -> bool:
+    return entry is not None and entry.status == "rejected" and entry.reason == rejected.reason
+
+
+def _refused(rejected: Rejected) -> Entry:
+    return Entry(rejected.name, 0, 0, "", "rejected", rejected.reason)
+
+
+def _unchanged(path: Path, entry: Entry | None) -> bool:
+    if entry is None or entry.status == "vanished":
+        return False
+    try:
+        facts = path.stat()
+    except OSError:
+        return False
+    return (facts.st_size, facts.st_mtime_ns) == (entry.bytes, entry.mtime_ns)
+
+
+def _encode_all(catalog: Catalog, encoder: Encoder, names: list[str], done: int, threads: int | None) -> int:
+    """Encode and commit `names`, chunk by chunk; returns how many needed encoding."""
+    vector_of = catalog.known_vectors()
+    encoded = 0
+    ticks = progress(range(len(names)), "index", total=done + len(names), unit="picture", done=done)
+    for start in range(0, len(names), _CHUNK):
+        chunk = names[start : start + _CHUNK]
+        entries: list[Entry] = []
+        fresh: list[Pixels] = []
+        for entry, pixels in _read(catalog, encoder, chunk, threads):
+            entries.append(entry)
+            if pixels is not None and entry.sha256 not in vector_of:
+                fresh.append(pixels)
+                vector_of[entry.sha256] = np.empty(0, np.float32)  # filled below, once for all copies of a picture
+            next(ticks)
+        if fresh:
+            vectors = encoder.encode_pictures(np.stack(fresh))
+            waiting = [key for key, vector in vector_of.items() if vector.size == 0]
+            vector_of.update(zip(waiting, vectors, strict=True))
+            encoded += len(fresh)
+        usable = [vector_of[entry.sha256] for entry in entries if entry.status == "ok"]
+        catalog.append(entries, np.array(usable, np.float32).reshape(-1, catalog.dim))
+    next(ticks, None)
+    return encoded
+
+
+def _read(
+    catalog: Catalog, encoder: Encoder, names: Iterable[str], threads: int | None
+) -> Iterator[tuple[Entry, Pixels | None]]:
+    """Each picture's entry, and its pixels where it is usable."""
+    names = list(names)
+    results = load_pictures(catalog.root, names, prepare=encoder.prepare, threads=threads or os.cpu_count() or 1)
+    for name, result in results:
+        path = catalog.path(name)
+        try:
+            facts = path.stat()
+            fingerprint = hash_file(path) if path.is_file() else ""
+        except OSError as error:
+            yield Entry(name, 0, 0, "", "rejected", error.strerror or "cannot be read"), None
+            continue
+        known = (name, facts.st_size, facts.st_mtime_ns, fingerprint)
+        if isinstance(result, PictureError):
+            say(f"skipped {name!r}: {result}")
+            yield Entry(*known, "rejected", str(result)), None
+        else:
+            yield Entry(*known, "ok"), result
+
+
+def _write_rejected(catalog: Catalog) -> None:
+    rows = [(entry.name, entry.reason) for entry in catalog.entries if entry.status == "rejected"]
+    with atomic(catalog.folder / "rejected.csv") as temporary, temporary.open("w", newline="", encoding="utf-8") as out:
+        csv.writer(out).writerows(chain([("name", "reason")], rows))
+
+
+def read_metadata(path: Path, names: list[str]) -> pa.Table:
+    """The rows of a CSV that belong to `names`, its first column renamed to `name`.
+
+    The first column may give a picture's path, its file name, or its file name without the suffix.
+    Raises DataError where the file is no CSV or matches no picture.
+    """
+    options = arrow_csv.ParseOptions(invalid_row_handler=lambda row: "skip")
+    try:
+        table = arrow_csv.read_csv(path, parse_options=options)
+    except (OSError, pa.ArrowInvalid) as error:
+        raise DataError(f"{path}: not a readable CSV ({str(error).splitlines()[0]})") from None
+    row_of = {str(key): row for row, key in enumerate(table.column(0).to_pylist())}
+    rows: list[int | None] = []
+    for name in names:
+        keys = (name, Path(name).name, Path(name).stem)
+        rows.append(next((row_of[key] for key in keys if key in row_of), None))
+    matched = sum(row is not None for row in rows)
+    if names and not matched:
+        raise DataError(f"{path}: no row names a picture of the catalog; its first column must be the picture's name")
+    if matched < len(names):
+        say(f"{path}: {len(names) - matched} of {len(names)} pictures have no row")
+    kept = table.take(pa.array(rows, pa.int64()))
+    others = [column for column in kept.column_names[1:] if column != "name"]
+    return kept.select(others).add_column(0, "name", pa.array(names))

@@ -1,0 +1,280 @@
+"""CLIP and SigLIP in the Hugging Face layout, run by transformers, which is the extra `triptych[hf]`.
+
+Pictures go through the processors that need Pillow alone, weights are safetensors, and no remote code runs.
+SigLIP 2 of fixed resolution is a SigLIP to transformers (`model_type` siglip) with another tokenizer.
+"""
+
+import hashlib
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from contextlib import contextmanager, nullcontext, suppress
+from functools import partial
+from pathlib import Path
+from typing import Any, Literal
+
+import numpy as np
+from PIL import Image
+
+from triptych.device import best_device, mixed_precision
+from triptych.encoders.protocol import Pixels, Vectors, unit
+from triptych.errors import DataError, FailureError, UsageError
+from triptych.files import hash_file, read_json
+
+Precision = Literal["auto", "float32"]
+
+FAMILIES = {
+    "clip": ("CLIPModel", "CLIPImageProcessorPil"),
+    "siglip": ("SiglipModel", "SiglipImageProcessorPil"),
+}
+"""For each supported `model_type`, the classes of transformers for the model and its pictures."""
+
+WEIGHTS = "model.safetensors"
+INDEX = "model.safetensors.index.json"
+PREPROCESSORS = ("preprocessor_config.json", "processor_config.json")
+TOKENIZER = ("tokenizer.json", "tokenizer_config.json")
+SETTINGS = ("config.json", *PREPROCESSORS, *TOKENIZER, "special_tokens_map.json")
+TEXT_BATCH = 64
+
+
+class HuggingFaceEncoder:
+    """The encoder `hf:FOLDER`, `hf:HUB_ID` or `hf:HUB_ID@REVISION`, on the GPU where there is one.
+
+    With precision `auto` it computes in bfloat16 where that is fast, so vectors made on different machines
+    agree only to its rounding; `float32` gives what transformers gives. `threads` sets torch's, for the whole
+    process.
+
+    Raises UsageError without transformers or for another kind of model, FailureError where a hub id cannot be
+    fetched, DataError where a file is missing or damaged.
+    """
+
+    def __init__(self, name: str, threads: int | None = None, *, precision: Precision = "auto") -> None:
+        import torch
+
+        try:
+            import transformers  # noqa: F401
+        except ImportError:
+            raise UsageError(f"{name}: needs transformers; run pip install 'triptych[hf]'") from None
+        source = name.removeprefix("hf:")
+        folder = Path(source)
+        if folder.is_dir():
+            folder = folder.resolve()
+            source = str(folder)
+        else:
+            folder = _fetch(source)
+        self.name = f"hf:{source}"
+        self._family = _family(folder, self.name)
+        files = [*_settings(folder, self.name), *_weights(folder, self.name)]
+        self.fingerprint = _fingerprint(files, precision)
+        if threads is not None:
+            torch.set_num_threads(threads)
+        model, self._processor, self._tokenizer = _load(folder, self.name, self._family)
+        config = model.config
+        self.dim: int = config.projection_dim if self._family == "clip" else config.vision_config.hidden_size
+        self.logit_scale = float(model.logit_scale.detach().exp())
+        self._length: int = config.text_config.max_position_embeddings
+        self._precision = precision
+        self._device = best_device()
+        self._picture_batch = 16 if self._device.type == "cpu" else 256
+        self._model = model.eval().to(self._device)
+
+    def prepare(self, picture: Image.Image) -> Pixels:
+        """Pixels `(3, h, w)` as the model's own processor makes them."""
+        return _pixels(self._processor, picture)
+
+    def encode_pictures(self, pixels: Pixels) -> Vectors:
+        """Vectors `(n, d)` of pixels `(n, 3, h, w)`."""
+        import torch
+
+        batches = (
+            {"pixel_values": torch.from_numpy(np.array(pixels[start : start + self._picture_batch]))}
+            for start in range(0, len(pixels), self._picture_batch)
+        )
+        return self._vectors(self._model.get_image_features, batches)
+
+    def encode_texts(self, texts: Sequence[str]) -> Vectors:
+        """Vectors `(n, d)`; each distinct text is encoded once."""
+        # By length, so that a batch that is padded to its longest text wastes little.
+        distinct = sorted(set(texts), key=lambda text: (len(text), text))
+        starts = range(0, len(distinct), TEXT_BATCH)
+        batches = (self._tokens(distinct[start : start + TEXT_BATCH]) for start in starts)
+        vectors = self._vectors(self._model.get_text_features, batches)
+        row = {text: index for index, text in enumerate(distinct)}
+        return vectors[np.array([row[text] for text in texts], np.intp)]
+
+    def _tokens(self, texts: Sequence[str]) -> dict[str, Any]:
+        """What the text tower reads.
+
+        SigLIP was trained on lower case, padded to its full length, without an attention mask; the tokenizer
+        of some SigLIP 2 checkpoints leaves the case alone, so the texts are lowered here.
+        """
+        cut = {"truncation": True, "max_length": self._length, "return_tensors": "pt"}
+        if self._family == "siglip":
+            lowered = [text.lower() for text in texts]
+            return {"input_ids": self._tokenizer(lowered, padding="max_length", **cut)["input_ids"]}
+        tokens = self._tokenizer(list(texts), padding="longest", **cut)
+        return {"input_ids": tokens["input_ids"], "attention_mask": tokens["attention_mask"]}
+
+    def _vectors(self, features: Callable[..., Any], batches: Iterable[dict[str, Any]]) -> Vectors:
+        import torch
+
+        rounding = mixed_precision(self._device) if self._precision == "auto" else nullcontext()
+        with torch.inference_mode(), rounding:
+            parts = [
+                features(**{key: tensor.to(self._device) for key, tensor in batch.items()}).pooler_output
+                for batch in batches
+            ]
+        if not parts:
+            return np.empty((0, self.dim), np.float32)
+        return unit(torch.cat(parts).float().cpu().numpy())
+
+
+def _load(folder: Path, name: str, family: str) -> tuple[Any, Any, Any]:
+    """Model, picture processor and tokenizer, checked to be whole and to fit each other."""
+    import torch
+    import transformers
+
+    model_class, processor_class = (getattr(transformers, kind) for kind in FAMILIES[family])
+    with _quiet(), _blaming(name):
+        model, report = model_class.from_pretrained(
+            folder,
+            dtype=torch.float32,
+            use_safetensors=True,
+            local_files_only=True,
+            output_loading_info=True,
+        )
+        processor = processor_class.from_pretrained(folder, local_files_only=True)
+        # The class that reads tokenizer.json as it stands; the families' own rebuild it from its parts.
+        tokenizer = transformers.PreTrainedTokenizerFast.from_pretrained(folder, local_files_only=True)
+        made = _pixels(processor, Image.new("RGB", (48, 32))).shape[1:]
+        read = tuple(np.broadcast_to(model.config.vision_config.image_size, 2).tolist())
+    # transformers gives a missing weight random numbers, and only warns.
+    if missing := sorted(report["missing_keys"]):
+        raise DataError(f"{name}: the weights lack {missing[0]}; copy the model again")
+    if made != read:
+        raise DataError(
+            f"{name}: pictures are prepared as {made} and the model reads {read};"
+            f" take config.json and {PREPROCESSORS[0]} from the same model"
+        )
+    if tokenizer.pad_token_id is None:
+        raise DataError(f"{name}: tokenizer_config.json names no pad_token; copy the model's own")
+    return model, processor, tokenizer
+
+
+def _pixels(processor: Any, picture: Image.Image) -> Pixels:
+    return np.asarray(processor(picture, return_tensors="np")["pixel_values"][0], np.float32)
+
+
+def _family(folder: Path, name: str) -> str:
+    if not (folder / "config.json").is_file():
+        raise DataError(f"{name}: config.json is missing; name a model in the Hugging Face layout")
+    config = read_json(folder / "config.json", "model configuration")
+    family = config.get("model_type") if isinstance(config, dict) else None
+    if family == "siglip2":
+        raise UsageError(f"{name}: NaFlex is not supported; take a SigLIP 2 of fixed resolution")
+    if family not in FAMILIES:
+        raise UsageError(f"{name}: model_type {family} is not supported; take clip or siglip (1 or 2)")
+    return str(family)
+
+
+def _settings(folder: Path, name: str) -> list[Path]:
+    """Every file but the weights that decides what a vector is."""
+    found = [folder / setting for setting in SETTINGS if (folder / setting).is_file()]
+    present = {path.name for path in found}
+    for needed in TOKENIZER:
+        if needed not in present:
+            raise DataError(f"{name}: {needed} is missing; save the model's fast tokenizer there")
+    if not present.intersection(PREPROCESSORS):
+        raise DataError(f"{name}: {PREPROCESSORS[0]} is missing; save the model's image processor there")
+    return found
+
+
+def _weights(folder: Path, name: str) -> list[Path]:
+    """The safetensors files in order: one, or the shards that an index names."""
+    if (folder / WEIGHTS).is_file():
+        return [folder / WEIGHTS]
+    if (folder / INDEX).is_file():
+        index = read_json(folder / INDEX, "index of weights")
+        try:
+            shards = sorted({folder / shard for shard in index["weight_map"].values()})
+        except (KeyError, TypeError, AttributeError):
+            raise DataError(f"{name}: {INDEX} has no weight_map; copy the model again") from None
+        for shard in shards:
+            if not shard.is_file():
+                raise DataError(f"{name}: {shard.name} is missing; copy the model again")
+        return shards
+    if (folder / "pytorch_model.bin").is_file():
+        remedy = "pytorch_model.bin is pickled and not read; save the model as safetensors"
+    else:
+        remedy = "copy the model again, or name a revision that has it (hf:HUB_ID@REVISION)"
+    raise DataError(f"{name}: {WEIGHTS} is missing; {remedy}")
+
+
+def _fingerprint(files: Iterable[Path], precision: Precision) -> str:
+    # The precision asked for, not what this machine makes of it: what one indexed, another may search.
+    parts = [f"{path.name} {hash_file(path)}" for path in files]
+    return hashlib.sha256("\n".join(["huggingface-1", precision, *parts]).encode()).hexdigest()
+
+
+def _fetch(source: str) -> Path:
+    """A hub id's files, from the local cache where it has them all. Raises FailureError without them."""
+    from huggingface_hub import snapshot_download
+
+    hub_id, _, revision = source.partition("@")
+    wanted = [*SETTINGS, WEIGHTS, INDEX, "model-*-of-*.safetensors"]
+    download = partial(snapshot_download, hub_id, revision=revision or None, allow_patterns=wanted)
+    try:
+        with suppress(OSError, DataError):
+            cached = Path(download(local_files_only=True))
+            _settings(cached, source)
+            _weights(cached, source)
+            return cached
+        return Path(download())
+    except Exception as error:  # the hub, its transfers and its HTTP client have no common base
+        raise FailureError(
+            f"hf:{source}: neither a folder nor to be had from the Hugging Face hub ({_reason(error)});"
+            " check the name and the network"
+        ) from error
+
+
+def _reason(error: Exception) -> str:
+    """The hub's error in a few words; its own messages are paragraphs."""
+    from huggingface_hub import errors
+
+    known: list[tuple[type[Exception], str]] = [
+        (errors.HFValidationError, "not a hub id"),
+        (errors.GatedRepoError, "accept its terms there, then run hf auth login"),
+        (errors.RepositoryNotFoundError, "no public model of this name"),
+        (errors.RevisionNotFoundError, "no such revision"),
+        (errors.LocalEntryNotFoundError, "offline, and not in the local cache"),
+    ]
+    return next((words for kind, words in known if isinstance(error, kind)), _first_line(error))
+
+
+def _first_line(error: Exception) -> str:
+    return next(iter(str(error).strip().splitlines()), type(error).__name__)
+
+
+@contextmanager
+def _blaming(name: str) -> Iterator[None]:
+    """Turn whatever transformers raises about a damaged file into one line."""
+    try:
+        yield
+    except Exception as error:  # it raises most of the built-in kinds, and safetensors its own
+        raise DataError(f"{name}: cannot be loaded ({_first_line(error)}); copy the model again") from error
+
+
+@contextmanager
+def _quiet() -> Iterator[None]:
+    """Hush transformers' progress bars and warnings, and give both back as they were."""
+    import transformers
+
+    logging: Any = transformers.utils.logging
+    verbosity, bars = logging.get_verbosity(), logging.is_progress_bar_enabled()
+    logging.set_verbosity_error()
+    if bars:
+        logging.disable_progress_bar()
+    try:
+        yield
+    finally:
+        logging.set_verbosity(verbosity)
+        if bars:
+            logging.enable_progress_bar()

@@ -1,0 +1,142 @@
+"""Our own encoder on disk, and how it is run: exported graphs on ONNX Runtime, so that a search never loads torch.
+
+A folder holds `config.json`, `model.safetensors` (to train on), `tokenizer.json`, `picture.onnx` and `text.onnx`
+(to run). The graphs are made from the weights by `save_encoder` and nothing else writes them.
+"""
+
+import hashlib
+import json
+from collections.abc import Sequence
+from dataclasses import asdict
+from functools import cached_property
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+from PIL import Image
+
+from triptych.encoders.protocol import Pixels, Vectors
+from triptych.errors import DataError
+from triptych.files import atomic, hash_file, read_json, write_json
+from triptych.graphs import Graph, export_graph
+from triptych.images import pad_square
+
+if TYPE_CHECKING:
+    from tokenizers import Tokenizer
+
+    from triptych.encoders.towers import DualEncoder
+
+FORMAT = "triptych-dual-encoder-1"
+
+
+class OwnEncoder:
+    """An encoder folder made by `pretrain`. Raises DataError where a file is missing or of another kind."""
+
+    def __init__(self, folder: Path, name: str, threads: int | None = None) -> None:
+        self._folder = folder
+        self._threads = threads
+        config = read_json(folder / "config.json", "encoder configuration")
+        if not isinstance(config, dict) or config.get("format") != FORMAT:
+            raise DataError(f"{folder}: not an encoder that `triptych pretrain` made (format is not {FORMAT})")
+        for needed in ("picture.onnx", "text.onnx", "tokenizer.json"):
+            if not (folder / needed).is_file():
+                raise DataError(f"{folder}: {needed} is missing; copy the folder again or rerun `triptych pretrain`")
+        self.name = name
+        self.dim: int = config["architecture"]["dim"]
+        self.logit_scale: float = config["logit_scale"]
+        self._size: int = config["architecture"]["size"]
+        self._length: int = config["architecture"]["length"]
+        parts = [hash_file(folder / part) for part in ("picture.onnx", "text.onnx", "tokenizer.json")]
+        shape = json.dumps(config["architecture"], sort_keys=True)
+        self.fingerprint = hashlib.sha256("\n".join([FORMAT, shape, *parts]).encode()).hexdigest()
+
+    def prepare(self, picture: Image.Image) -> Pixels:
+        """Pixels `(3, size, size)` in [-1, 1]: padded to a square, so that nothing of a picture is cut off."""
+        return normalise(square_pixels(picture, self._size))
+
+    def encode_pictures(self, pixels: Pixels) -> Vectors:
+        """Vectors `(n, d)` of pixels `(n, 3, size, size)`."""
+        return self._picture_graph(pixels)
+
+    def encode_texts(self, texts: Sequence[str]) -> Vectors:
+        """Vectors `(n, d)`; each distinct text is encoded once."""
+        distinct = sorted(set(texts))
+        vectors = self._text_graph(token_ids(self._tokenizer, distinct, self._length))
+        row = {text: index for index, text in enumerate(distinct)}
+        return vectors[[row[text] for text in texts]]
+
+    @cached_property
+    def _picture_graph(self) -> Graph:
+        return Graph(self._folder / "picture.onnx", self._threads)
+
+    @cached_property
+    def _text_graph(self) -> Graph:
+        return Graph(self._folder / "text.onnx", self._threads)
+
+    @cached_property
+    def _tokenizer(self) -> "Tokenizer":
+        from tokenizers import Tokenizer
+
+        return Tokenizer.from_file(str(self._folder / "tokenizer.json"))
+
+
+def square_pixels(picture: Image.Image, size: int) -> np.ndarray[Any, np.dtype[np.uint8]]:
+    """Bytes `(3, size, size)` of a picture padded to a square."""
+    return np.asarray(pad_square(picture, size), np.uint8).transpose(2, 0, 1)
+
+
+def normalise(pixels: np.ndarray[Any, Any]) -> Pixels:
+    """Bytes to [-1, 1]."""
+    return pixels.astype(np.float32) / 127.5 - 1.0
+
+
+def token_ids(tokenizer: "Tokenizer", texts: Sequence[str], length: int) -> np.ndarray[Any, np.dtype[np.int64]]:
+    """Ids `(n, length)`, zero where a text has ended; longer texts are cut."""
+    ids = np.zeros((len(texts), length), np.int64)
+    for row, encoding in enumerate(tokenizer.encode_batch(list(texts))):
+        kept = encoding.ids[:length]
+        ids[row, : len(kept)] = kept
+    return ids
+
+
+def save_encoder(folder: Path, model: "DualEncoder", tokenizer: "Tokenizer", made_by: dict[str, Any]) -> None:
+    """Write an encoder folder; `config.json` comes last, so a folder that has it is whole."""
+    import torch
+    from safetensors.torch import save_file
+
+    shape = model.shape
+    model = model.eval().float().cpu()
+    with atomic(folder / "model.safetensors") as temporary:
+        # Matrices in half precision halve the file; the graphs are made from the same rounded weights.
+        weights = {
+            name: (tensor.half() if tensor.ndim > 1 else tensor).contiguous()
+            for name, tensor in model.state_dict().items()
+        }
+        save_file(weights, temporary)
+    model.load_state_dict(weights)
+    with atomic(folder / "tokenizer.json") as temporary:
+        tokenizer.save(str(temporary))
+    export_graph(model.picture, [torch.zeros(2, 3, shape.size, shape.size)], folder / "picture.onnx")
+    export_graph(model.text, [torch.ones(2, shape.length, dtype=torch.int64)], folder / "text.onnx")
+    write_json(
+        folder / "config.json",
+        {
+            "format": FORMAT,
+            "architecture": asdict(shape),
+            "logit_scale": model.scale.item(),
+            "made_by": made_by,
+        },
+    )
+
+
+def load_model(folder: Path) -> "DualEncoder":
+    """The encoder as a torch module, to train further."""
+    from safetensors.torch import load_file
+
+    from triptych.encoders.towers import Architecture, DualEncoder
+
+    config = read_json(folder / "config.json", "encoder configuration")
+    shape = config["architecture"] | {"depths": tuple(config["architecture"]["depths"])}
+    model = DualEncoder(Architecture(**shape))
+    model.load_state_dict(load_file(folder / "model.safetensors"))
+    return model.eval()

@@ -1,0 +1,289 @@
+"""`pretrain`: a small dual encoder from picture-caption pairs.
+
+Symmetric InfoNCE as in CLIP (Radford et al. 2021, figure 3), with one change: pictures that share a caption are not
+each other's negatives.
+"""
+
+import csv
+import math
+import os
+import time
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from triptych.encoders.own import normalise, save_encoder, square_pixels, token_ids
+from triptych.errors import DataError, PictureError, UsageError
+from triptych.files import hash_file, made_by
+from triptych.images import load_pictures
+from triptych.progress import progress, say
+
+if TYPE_CHECKING:
+    import torch
+    from tokenizers import Tokenizer
+    from torch import Tensor
+
+_PEAK_RATE = 1.5e-3
+_WEIGHT_DECAY = 0.05
+_CHECKPOINT_STEPS = 100
+_HELD_OUT = 0.02  # of the pairs, to tell how well captions find pictures never trained on
+
+
+def pretrain(
+    pairs: Path,
+    images: Path,
+    out: Path,
+    *,
+    size: int = 80,
+    width: int = 64,
+    epochs: int = 30,
+    batch: int = 256,
+    seed: int = 0,
+    threads: int | None = None,
+) -> dict[str, Any]:
+    """Train an encoder on `pairs`, a CSV with the columns `image` (relative to `images`) and `caption`.
+
+    Writes an encoder folder to `out`, which every other stage takes as `--encoder`. A run that was interrupted or
+    killed goes on from its last checkpoint and ends with the same weights. Pictures are held in memory as bytes:
+    `3 * size * size` for each.
+
+    Returns what it measured: pairs, skipped pictures, recall among held-out pairs in percent, seconds.
+    Raises UsageError for settings that make no sense, DataError when the pairs cannot be read or too few are usable.
+    """
+    import torch
+
+    from triptych.checkpoints import load_checkpoint, save_checkpoint
+    from triptych.device import best_device, mixed_precision
+    from triptych.encoders.towers import Architecture, DualEncoder
+
+    if size % 16 or size < 32:
+        raise UsageError(f"--size {size}: must be a multiple of 16, and at least 32")
+    if epochs < 1 or batch < 2 or width < 2:
+        raise UsageError("--epochs must be at least 1, --batch and --width at least 2")
+    started = time.monotonic()
+    if threads:
+        torch.set_num_threads(threads)
+    settings = {"pairs": hash_file_or_fail(pairs), "size": size, "width": width, "epochs": epochs}
+    settings |= {"batch": batch, "seed": seed}
+
+    data = _load_pairs(pairs, images, size)
+    tokenizer = train_tokenizer(data.captions)
+    shape = Architecture(size=size, width=width, vocabulary=tokenizer.get_vocab_size())
+    ids = torch.from_numpy(token_ids(tokenizer, data.captions, shape.length))
+    pixels = torch.from_numpy(data.pixels)
+    caption_of = torch.from_numpy(data.caption_of)
+    training, held_out = _hold_out(len(pixels), seed)
+    if len(training) < 2 * batch:
+        batch = max(2, len(training) // 2)
+
+    device = best_device()
+    torch.manual_seed(seed)
+    model = DualEncoder(shape).to(device, memory_format=torch.channels_last)  # type: ignore[call-overload]
+    steps = epochs * (len(training) // batch)
+    optimizer = torch.optim.AdamW(_weight_groups(model), lr=_PEAK_RATE, betas=(0.9, 0.98))
+    checkpoint = out / "checkpoint.safetensors"
+    resumed = load_checkpoint(checkpoint, model, optimizer, settings=settings) or {"step": 0}
+    first = int(resumed["step"])
+    if first:
+        say(f"pretrain: going on from step {first} of {steps}")
+
+    step = first
+    try:
+        for step in progress(range(first, steps), "pretrain", total=steps, unit="step", done=first):
+            # Everything random in a step follows from (seed, step), so that a resumed run repeats it.
+            random = torch.Generator().manual_seed(seed * 1_000_003 + step)
+            torch.manual_seed(seed * 1_000_003 + step)
+            for group in optimizer.param_groups:
+                group["lr"] = _PEAK_RATE * learning_curve(step, steps)
+            rows = training[batch_rows(len(training), batch, step, seed)]
+            views = augment(pixels[rows].to(device), random)
+            model.train()
+            with mixed_precision(device):
+                picture_vectors = model.picture(views)
+                text_vectors = model.text(ids[rows].to(device))
+            loss = pair_loss(picture_vectors, text_vectors, model.scale, caption_of[rows].to(device))
+            optimizer.zero_grad(set_to_none=True)
+            loss.backward()  # type: ignore[no-untyped-call]
+            torch.nn.utils.clip_grad_norm_(model.parameters(), 1.0)
+            optimizer.step()
+            if (step + 1) % _CHECKPOINT_STEPS == 0:
+                save_checkpoint(checkpoint, model, optimizer, settings=settings, step=step + 1)
+    except KeyboardInterrupt:
+        say(f"pretrain: stopped at step {step} of {steps}; the same command goes on from the last checkpoint")
+        raise
+
+    recall = _held_out_recall(model, pixels[held_out], ids[held_out], device)
+    facts = {
+        "pairs": len(pixels),
+        "skipped": data.skipped,
+        "parameters": sum(weight.numel() for weight in model.parameters()),
+        "held_out": len(held_out),
+        "held_out_recall": recall,
+        "seconds": round(time.monotonic() - started, 1),
+    }
+    save_encoder(out, model, tokenizer, made_by("pretrain", settings, torch=torch.__version__, **facts))
+    checkpoint.unlink(missing_ok=True)
+    return facts
+
+
+def hash_file_or_fail(path: Path) -> str:
+    """SHA-256 of a file that the user named; DataError where it cannot be read."""
+    try:
+        return hash_file(path)
+    except OSError as error:
+        raise DataError(f"{path}: cannot be read ({error.strerror}); give a CSV with the columns image,caption") from None
+
+
+@dataclass(frozen=True)
+class _Pairs:
+    pixels: np.ndarray[Any, np.dtype[np.uint8]]
+    captions: list[str]
+    caption_of: np.ndarray[Any, np.dtype[np.int64]]
+    skipped: int
+
+
+def _load_pairs(path: Path, images: Path, size: int) -> _Pairs:
+    """Every usable pair; unusable pictures are counted and named, never silently lost."""
+    rows = list(read_pairs(path))
+    pixels = np.empty((len(rows), 3, size, size), np.uint8)
+    captions: list[str] = []
+    loaded = load_pictures(
+        images,
+        [image for image, _ in rows],
+        threads=os.cpu_count() or 1,
+        prepare=lambda picture: square_pixels(picture, size),
+    )
+    for (image, caption), (_, result) in zip(
+        rows, progress(loaded, "read", total=len(rows), unit="picture"), strict=True
+    ):
+        if isinstance(result, PictureError):
+            say(f"skipped {image}: {result}")
+            continue
+        pixels[len(captions)] = result
+        captions.append(caption)
+    if len(captions) < 50:
+        raise DataError(f"{path}: only {len(captions)} usable pairs; at least 50 are needed")
+    numbers = {caption: index for index, caption in enumerate(dict.fromkeys(captions))}
+    caption_of = np.array([numbers[caption] for caption in captions], np.int64)
+    return _Pairs(pixels[: len(captions)], captions, caption_of, len(rows) - len(captions))
+
+
+def read_pairs(path: Path) -> Iterator[tuple[str, str]]:
+    """The (image, caption) rows of a CSV. Raises DataError, naming the line, where it is not one."""
+    try:
+        with path.open(encoding="utf-8-sig", newline="") as content:
+            reader = csv.DictReader(content)
+            if not {"image", "caption"} <= set(reader.fieldnames or ()):
+                raise DataError(f"{path}: the first line must name the columns image and caption")
+            for row in reader:
+                if not row["image"] or not (row["caption"] or "").strip():
+                    raise DataError(f"{path}:{reader.line_num}: image or caption is empty; fill it in or drop the line")
+                yield row["image"], row["caption"].strip()
+    except (OSError, UnicodeDecodeError, csv.Error) as error:
+        raise DataError(f"{path}: not a readable CSV ({error})") from None
+
+
+def train_tokenizer(captions: list[str], vocabulary: int = 4096) -> "Tokenizer":
+    """A lower-casing byte-pair tokenizer; id 0 is padding. Words that it never saw fall apart into known pieces."""
+    from tokenizers import Tokenizer, models, normalizers, pre_tokenizers, trainers
+
+    tokenizer = Tokenizer(models.BPE(unk_token="[unk]"))
+    tokenizer.normalizer = normalizers.Sequence([normalizers.NFKC(), normalizers.Lowercase()])
+    tokenizer.pre_tokenizer = pre_tokenizers.ByteLevel(add_prefix_space=True)
+    trainer = trainers.BpeTrainer(
+        vocab_size=vocabulary,
+        min_frequency=3,
+        special_tokens=["[pad]", "[unk]"],
+        initial_alphabet=pre_tokenizers.ByteLevel.alphabet(),
+        show_progress=False,
+    )
+    tokenizer.train_from_iterator(captions, trainer)
+    return tokenizer
+
+
+def _hold_out(count: int, seed: int) -> "tuple[Tensor, Tensor]":
+    import torch
+
+    order = torch.randperm(count, generator=torch.Generator().manual_seed(seed))
+    held_out = max(10, int(count * _HELD_OUT))
+    return order[held_out:], order[:held_out]
+
+
+def _weight_groups(model: "torch.nn.Module") -> list[dict[str, Any]]:
+    """Matrices decay; biases, norms and the temperature do not."""
+    weights = list(model.parameters())
+    return [
+        {"params": [weight for weight in weights if weight.ndim > 1], "weight_decay": _WEIGHT_DECAY},
+        {"params": [weight for weight in weights if weight.ndim <= 1], "weight_decay": 0.0},
+    ]
+
+
+def learning_curve(step: int, steps: int) -> float:
+    """The share of the peak rate at a step: a linear warm-up over 5 %, then half a cosine down to zero."""
+    warm_up = max(1, steps // 20)
+    if step < warm_up:
+        return (step + 1) / warm_up
+    return 0.5 * (1 + math.cos(math.pi * (step - warm_up) / max(1, steps - warm_up)))
+
+
+def batch_rows(count: int, batch: int, step: int, seed: int) -> "Tensor":
+    """The rows of one step: each epoch shuffles anew and drops the incomplete last batch."""
+    import torch
+
+    epoch, position = divmod(step, count // batch)
+    order = torch.randperm(count, generator=torch.Generator().manual_seed(seed * 7919 + epoch))
+    return order[position * batch : (position + 1) * batch]
+
+
+def augment(pixels: "Tensor", random: "torch.Generator") -> "Tensor":
+    """A random mirror, crop, stretch and exposure of each picture; hue stays, since words name colours."""
+    import torch
+    from torch.nn import functional as F
+
+    count = len(pixels)
+
+    def uniform(low: float, high: float, *shape: int) -> "Tensor":
+        return (torch.rand(count, *shape, generator=random) * (high - low) + low).to(pixels.device)
+
+    scale = uniform(0.75, 1.05, 1) * torch.cat([uniform(0.93, 1.07, 1), torch.ones(count, 1, device=pixels.device)], 1)
+    mirror = uniform(0, 1).round() * 2 - 1
+    transform = torch.zeros(count, 2, 3, device=pixels.device)
+    transform[:, 0, 0] = scale[:, 0] * mirror
+    transform[:, 1, 1] = scale[:, 1]
+    transform[:, :, 2] = uniform(-1, 1, 2) * (1.1 - scale)
+    grid = F.affine_grid(transform, list(pixels.shape), align_corners=False)
+    # "border" repeats the outermost pixels, which are background.
+    views = F.grid_sample(pixels.float() / 127.5 - 1.0, grid, padding_mode="border", align_corners=False)
+    views = views * uniform(0.85, 1.15, 1, 1, 1) + uniform(-0.1, 0.1, 1, 1, 1)
+    return views.clamp(-1, 1).contiguous(memory_format=torch.channels_last)
+
+
+def pair_loss(pictures: "Tensor", texts: "Tensor", scale: "Tensor", caption_of: "Tensor") -> "Tensor":
+    """Symmetric InfoNCE over a batch of matching vectors `(n, d)`; equal captions do not repel each other."""
+    import torch
+    from torch.nn import functional as F
+
+    logits = scale * pictures @ texts.T
+    same = caption_of[:, None] == caption_of[None, :]
+    same.fill_diagonal_(False)
+    logits = logits.masked_fill(same, float("-inf"))
+    labels = torch.arange(len(logits), device=logits.device)
+    return (F.cross_entropy(logits, labels) + F.cross_entropy(logits.T, labels)) / 2
+
+
+def _held_out_recall(model: Any, pixels: "Tensor", ids: "Tensor", device: "torch.device") -> dict[str, float]:
+    """How often a caption's own picture is among the first k of the held-out ones, in percent."""
+    import torch
+
+    model.eval()
+    with torch.inference_mode():
+        pictures = torch.cat(
+            [model.picture(torch.from_numpy(normalise(block.numpy())).to(device)) for block in pixels.split(256)]
+        )
+        texts = torch.cat([model.text(block.to(device)) for block in ids.split(256)])
+    scores = texts @ pictures.T
+    rank = (scores > scores.diagonal()[:, None]).sum(dim=1) + 1
+    return {f"R@{k}": round(100 * (rank <= k).float().mean().item(), 2) for k in (1, 5, 10)}

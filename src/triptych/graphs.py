@@ -1,0 +1,74 @@
+"""Torch modules exported to ONNX graphs, and the graphs run without torch.
+
+Importing torch takes longer than a whole search should, so whatever is trained with torch is run without it.
+"""
+
+import logging
+import warnings
+from collections.abc import Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from triptych.errors import DataError
+from triptych.files import atomic
+
+if TYPE_CHECKING:
+    from torch import Tensor, nn
+
+_BATCH = 64  # rows a run; more leave the processor's caches and gain nothing
+
+
+def export_graph(module: "nn.Module", inputs: Sequence["Tensor"], path: Path) -> None:
+    """Write `module` as one self-contained graph, free in the first dimension of every input, atomically.
+
+    `inputs` are examples of at least two rows each.
+    """
+    import torch
+
+    rows = torch.export.Dim("rows")
+    names = [f"input{index}" for index in range(len(inputs))]
+    # The exporter reports its every step, and each package that it finds missing, to the user's terminal.
+    logging.getLogger("torch.onnx").setLevel(logging.ERROR)
+    logging.getLogger("onnxscript").setLevel(logging.ERROR)
+    with atomic(path) as temporary, warnings.catch_warnings():
+        warnings.simplefilter("ignore")
+        torch.onnx.export(
+            module.eval(),
+            tuple(inputs),
+            str(temporary),
+            input_names=names,
+            dynamic_shapes=tuple({0: rows} for _ in inputs),
+            external_data=False,
+            dynamo=True,
+            verbose=False,
+        )
+
+
+class Graph:
+    """An exported graph, run on the CPU. Raises DataError when the file is not one."""
+
+    def __init__(self, path: Path, threads: int | None = None) -> None:
+        import onnxruntime
+
+        options = onnxruntime.SessionOptions()
+        options.log_severity_level = 3
+        if threads:
+            options.intra_op_num_threads = threads
+        try:
+            self._session = onnxruntime.InferenceSession(str(path), options, providers=["CPUExecutionProvider"])
+        except Exception as error:  # onnxruntime raises classes of its own, without a common parent
+            reason = str(error).splitlines()[0]
+            raise DataError(f"{path}: not a graph that can be run ({reason}); make it again") from None
+
+    def __call__(self, *inputs: np.ndarray[Any, Any]) -> np.ndarray[Any, np.dtype[np.float32]]:
+        """The graph's output for `inputs`, which have the same number of rows, block by block."""
+        names = [field.name for field in self._session.get_inputs()]
+        blocks = [
+            self._session.run(
+                None, {name: rows[start : start + _BATCH] for name, rows in zip(names, inputs, strict=True)}
+            )[0]
+            for start in range(0, max(len(inputs[0]), 1), _BATCH)
+        ]
+        return np.concatenate(blocks)

@@ -1,0 +1,114 @@
+"""The record that everything turns on, <reference, modification, target>, and its file.
+
+One Parquet file holds the accepted triplets and the refused ones with the reason; its metadata say what made it.
+`docs/formats.md` documents the columns.
+"""
+
+import json
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import Any
+
+import pyarrow as pa
+import pyarrow.parquet as pq
+
+from triptych.errors import DataError
+from triptych.files import atomic
+
+FORMAT = "triptych-triplets-1"
+
+
+@dataclass(frozen=True)
+class Modification:
+    """One wording of what should differ."""
+
+    style: str
+    """shorthand, sentence, captions or relative."""
+    text: str
+
+
+@dataclass(frozen=True)
+class Change:
+    """What the reasoner believes to differ: the word for it in the reference and in the target."""
+
+    group: str
+    old: str
+    new: str
+
+
+@dataclass(frozen=True)
+class Triplet:
+    """A reference and a target, by picture name, and the modification that leads from one to the other."""
+
+    reference: str
+    target: str
+    modifications: tuple[Modification, ...]
+    changes: tuple[Change, ...]
+    group: tuple[str, ...]
+    """The other pictures that were considered: hard negatives."""
+    accepted: bool
+    reason: str
+    """Why the critic refused it; empty if it did not."""
+    confidence: float
+    """How sure the critic is, from 0 to 1; weighs the triplet in training."""
+    likeness: float
+    """Cosine of the two pictures, apart from what changes."""
+    reasoner: str
+
+
+_SCHEMA = pa.schema(
+    [
+        ("reference", pa.string()),
+        ("target", pa.string()),
+        ("modifications", pa.list_(pa.struct([("style", pa.string()), ("text", pa.string())]))),
+        ("changes", pa.list_(pa.struct([("group", pa.string()), ("old", pa.string()), ("new", pa.string())]))),
+        ("group", pa.list_(pa.string())),
+        ("accepted", pa.bool_()),
+        ("reason", pa.string()),
+        ("confidence", pa.float32()),
+        ("likeness", pa.float32()),
+        ("reasoner", pa.string()),
+    ]
+)
+
+
+def write_triplets(path: Path, triplets: Iterable[Triplet], made_by: Mapping[str, Any]) -> None:
+    """Write a triplet file, atomically."""
+    _write(path, pa.Table.from_pylist([asdict(triplet) for triplet in triplets], schema=_SCHEMA), made_by)
+
+
+def join_triplets(path: Path, parts: Sequence[Path], made_by: Mapping[str, Any]) -> None:
+    """Write the triplets of `parts`, in order, as one file."""
+    tables = [_SCHEMA.empty_table(), *(pq.read_table(part, schema=_SCHEMA) for part in parts)]
+    _write(path, pa.concat_tables(tables), made_by)
+
+
+def read_triplets(path: Path) -> tuple[list[Triplet], dict[str, Any]]:
+    """The triplets of a file, accepted and refused, and what made them. Raises DataError where it is no such file."""
+    try:
+        table = pq.read_table(path)
+    except (OSError, pa.ArrowInvalid) as error:
+        raise DataError(f"{path}: not a readable triplet file ({str(error).splitlines()[0]})") from None
+    note = json.loads((table.schema.metadata or {}).get(b"triptych", b"{}"))
+    if note.get("format") != FORMAT or not table.schema.equals(_SCHEMA):
+        raise DataError(f"{path}: not a triplet file of this version ({FORMAT}); make one with `triptych mine`")
+    rows = [
+        Triplet(
+            **row
+            | {
+                "modifications": tuple(Modification(**item) for item in row["modifications"]),
+                "changes": tuple(Change(**item) for item in row["changes"]),
+                "group": tuple(row["group"]),
+            }
+        )
+        for row in table.to_pylist()
+    ]
+    return rows, note["made_by"]
+
+
+def _write(path: Path, table: pa.Table, made_by: Mapping[str, Any]) -> None:
+    note = {"format": FORMAT, "made_by": dict(made_by)}
+    table = table.replace_schema_metadata({b"triptych": json.dumps(note).encode()})
+    with atomic(path) as temporary:
+        pq.write_table(table, temporary, compression="zstd")
