@@ -147,9 +147,9 @@ def test_splits():
     assert shares["val"] / 8000 == pytest.approx(0.1, abs=0.02)
     assert shares["test"] / 8000 == pytest.approx(0.15, abs=0.02)
     # A published split may never move.
-    assert [split_of(f"line {number}") for number in range(8)] == [
-        "?",
-    ]
+    expected = ["unlabelled", "test", "pretrain", *["unlabelled"] * 3, *["pretrain"] * 2]
+    assert [split_of(f"line {number}") for number in range(8)] == expected
+    assert split_of("line 14") == "val"
 
 
 def test_prepare_shows_titles_of_pretrain_only(tmp_path):

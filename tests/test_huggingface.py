@@ -130,20 +130,7 @@ def test_bfloat16_is_close_to_float32(clip: Path, exact: HuggingFaceEncoder) -> 
 def build_tokenizer(folder: Path, lowercase: bool) -> None:
     from tokenizers import Tokenizer, models, normalizers, pre_tokenizers, processors
 
-    words = [
-        "<pad>",
-        "<eos>",
-        "<unk>",
-        "a",
-        "red",
-        "dress",
-        "with",
-        "long",
-        "sleeves",
-        "shorter",
-        "is",
-        "blue",
-    ]
+    words = ["<pad>", "<eos>", "<unk>", "a", "red", "dress", "with", "long", "sleeves", "shorter", "blue"]
     tokenizer = Tokenizer(models.WordLevel({word: row for row, word in enumerate(words)}, unk_token="<unk>"))
     tokenizer.pre_tokenizer = pre_tokenizers.Whitespace()
     if lowercase:

@@ -7,9 +7,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from triptych.agent.reasoning import Draft
-from triptych.agent.tags import Tags
-from triptych.agent.vocabulary import Vocabulary
 from triptych.encoders import Encoder, Vectors
+from triptych.tagging import Tags, Vocabulary, describe
 
 
 @dataclass(frozen=True)
@@ -101,10 +100,3 @@ class EncoderCritic:
         for change in draft.changes:
             probability *= self._tags[change.group][pictures, self._column[change.group][change.new]]
         return probability
-
-
-def describe(words: Mapping[str, str]) -> str:
-    """A shop's title from tags: "men red t-shirt"."""
-    order = ("gender", "usage", "length", "colour", "pattern", "sleeve", "neckline", "kind", "print")
-    known = [words[group] for group in order if group in words]
-    return " ".join([*known, *(word for group, word in words.items() if group not in order)])

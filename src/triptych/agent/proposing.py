@@ -11,9 +11,9 @@ from itertools import combinations
 import numpy as np
 from numpy.typing import NDArray
 
-from triptych.agent.tags import Tags, apart_from
 from triptych.catalog import nearest
-from triptych.encoders import Vectors
+from triptych.encoders import Vectors, unit
+from triptych.tagging import Tags
 
 Plan = tuple[str, ...]
 
@@ -72,3 +72,21 @@ class Proposer:
         if plan not in self._views:
             self._views[plan] = apart_from(plan, self._vectors, self._tags)
         return self._views[plan]
+
+
+def apart_from(groups: tuple[str, ...], vectors: Vectors, tags: Tags) -> Vectors:
+    """The vectors without what they say of `groups`: a view in which a red and a blue shirt of one cut look alike.
+
+    Removes the directions in which the mean pictures of a group's words differ, and scales back to length one.
+    """
+    centred = vectors - vectors.mean(axis=0)
+    for group in groups:
+        weights = tags[group] / np.maximum(tags[group].sum(axis=0), 1e-6)
+        means = weights.T @ centred
+        # Words that no picture bears have a mean made of noise.
+        means = means[tags[group].sum(axis=0) >= 5]
+        if len(means):
+            directions = np.linalg.svd(means, full_matrices=False)
+            kept = directions.Vh[directions.S > 0.1 * directions.S[0]]
+            centred = centred - (centred @ kept.T) @ kept
+    return unit(centred)

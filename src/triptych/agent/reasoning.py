@@ -8,10 +8,9 @@ import numpy as np
 from numpy.typing import NDArray
 
 from triptych.agent.proposing import Proposal
-from triptych.agent.tags import Tags
-from triptych.agent.vocabulary import Vocabulary
 from triptych.agent.wording import word
 from triptych.triplets import Change, Modification
+from triptych.tagging import Tags, Vocabulary
 
 
 @dataclass(frozen=True)

@@ -54,10 +54,12 @@ def ranks_of_targets(
         FailureError: a vector is not of unit length.
         ValueError: a target is excluded or not a candidate, or the lengths disagree.
     """
+    _require_unit_length(query_vectors)
+    _require_unit_length(gallery_vectors)
     count = len(query_vectors)
     if not len(targets) == len(excluded) == len(candidates) == count:
         raise ValueError(f"{count} queries need as many targets, excluded and candidates")
-    wanted = [_rows(rows) for rows in targets]
+    wanted = [np.unique(_rows(rows)) for rows in targets]
     hidden = [np.union1d(_rows(out), rows) for out, rows in zip(excluded, wanted, strict=True)]
     lists = [None if rows is None else _rows(rows) for rows in candidates]
     for rows, out, allowed in zip(wanted, excluded, lists, strict=True):
@@ -110,6 +112,8 @@ def top_k(
     Raises:
         FailureError: a vector is not of unit length.
     """
+    _require_unit_length(query_vectors)
+    _require_unit_length(gallery_vectors)
     count = len(query_vectors)
     hidden = [_rows([])] * count if excluded is None else [np.unique(_rows(rows)) for rows in excluded]
     if len(hidden) != count:
@@ -164,12 +168,14 @@ def _rows(rows: RowsLike) -> Rows:
     return np.asarray(rows, dtype=np.int64)
 
 
+def _require_unit_length(vectors: Vectors) -> None:
+    if not np.allclose(np.einsum("nd,nd->n", vectors, vectors), 1, rtol=0, atol=2e-3):
+        raise FailureError("vectors to compare must be of unit length: this encoder or composer gave others")
+
+
 def _exact(vectors: Vectors) -> Scores:
     """Unit vectors on the grid where float64 dot products are exact."""
-    wide = vectors.astype(np.float64)
-    if not np.allclose(np.linalg.norm(wide, axis=1), 1, rtol=0, atol=1e-3):
-        raise FailureError("vectors to compare must be of unit length: this encoder or composer gave others")
-    return np.rint(wide * _GRID) / _GRID
+    return np.rint(vectors.astype(np.float64) * _GRID) / _GRID
 
 
 def _blocks(vectors: Vectors, size: int) -> Iterator[tuple[int, Scores]]:

@@ -17,7 +17,7 @@ _KIND = frozenset({"kind"})
 
 VAL: Phrasings = {
     _COLOUR: (
-        "show me this one in {colour}",
+        "could i see it in {colour}",
         "i like it but would prefer {colour}",
         "this, only {colour}",
         "is there {a_colour} version",
@@ -28,7 +28,7 @@ VAL: Phrasings = {
         "the colour should be {colour}",
     ),
     _GENDER: (
-        "show me one for {gender}",
+        "could i see one for {gender}",
         "something similar, made for {gender}",
         "is there a version for {gender}",
         "the same thing but meant for {gender}",
@@ -83,7 +83,7 @@ TEST: Phrasings = {
     _COLOUR: (
         "same product, {colour} this time",
         "find the {colour} one",
-        "do you have it in {colour}",
+        "is it sold in {colour}",
         "what about {colour}",
         "exactly this though {colour}",
         "now the {colour} edition of it",
@@ -95,7 +95,7 @@ TEST: Phrasings = {
     _GENDER: (
         "same style but sold to {gender}",
         "find the equivalent for {gender}",
-        "do you have it for {gender}",
+        "is it sold for {gender}",
         "what about one for {gender}",
         "a similar piece designed for {gender}",
         "now as worn by {gender}",
@@ -117,7 +117,7 @@ TEST: Phrasings = {
     _COLOUR | _GENDER: (
         "same style for {gender}, {colour} this time",
         "find the {colour} equivalent for {gender}",
-        "do you have it in {colour} for {gender}",
+        "is it sold in {colour} for {gender}",
         "what about {colour}, for {gender}",
         "a similar piece designed for {gender}, though {colour}",
         "now in {colour}, as worn by {gender}",

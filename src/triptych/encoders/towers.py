@@ -1,6 +1,6 @@
 """The small dual encoder that `pretrain` trains: a residual network for pictures, a transformer for texts.
 
-Sized for a CPU: 64 to 80 pixels a side and about five million parameters, where a CLIP tower has a hundred.
+Sized for a CPU: 64 pixels a side and about five million parameters, where a CLIP tower has a hundred.
 """
 
 from dataclasses import dataclass
@@ -14,7 +14,7 @@ from torch.nn import functional as F
 class Architecture:
     """Everything that decides the shape of the weights."""
 
-    size: int = 80
+    size: int = 64
     """Side of the square picture, in pixels."""
     width: int = 64
     """Channels of the first stage; the second has twice, the third four times as many."""

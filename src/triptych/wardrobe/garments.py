@@ -25,7 +25,7 @@ PATTERNS = ("plain", "striped", "checked", "dotted", "zigzag", "floral")
 SLEEVES = ("sleeveless", "short-sleeved", "long-sleeved")
 NECKLINES = ("crew neck", "v-neck", "collar", "turtleneck", "hood")
 LENGTHS = ("short", "long")
-PRINTS = ("none", "star", "heart", "moon", "flower", "anchor", "lightning", "cat", "tree")
+PRINTS = ("none", "star", "heart", "moon", "flower", "anchor", "lightning bolt", "cat", "tree")
 
 
 @dataclass(frozen=True, slots=True)

@@ -68,7 +68,7 @@ MOTIFS: Mapping[str, tuple[list[Points], list[Points]]] = {
     "moon": ([_moon()], []),
     "flower": (_petals(), [_round(0.26)]),
     "anchor": (_anchor(), []),
-    "lightning": ([_BOLT], []),
+    "lightning bolt": ([_BOLT], []),
     "cat": (
         _cat(),
         [_round(0.13, 0.36, 0.05), _round(0.13, -0.36, 0.05), [(-0.12, 0.36), (0.12, 0.36), (0, 0.52)]],

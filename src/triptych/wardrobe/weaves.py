@@ -93,7 +93,8 @@ def _floral(u: Field, v: Field, cut: Cut) -> Field:
     # A small leaf beside each flower keeps it from reading as a dot.
     leaf = np.abs(a + b) + 2.2 * np.abs(a - b - period * 0.78) < period * 0.3
     heart = distance < reach * 0.27
-    return ((distance < bloom) & ~heart).astype(np.float32) + 0.6 * leaf
+    shown: Field = ((distance < bloom) & ~heart) + np.float32(0.6) * leaf
+    return np.minimum(shown, 1)
 
 
 _PATTERNS = {

@@ -89,8 +89,8 @@ def write_world(
     pictures are kept. Raises UsageError if an argument makes no sense or the folder holds another world.
     """
     lines = dict(DEFAULT_LINES if lines is None else lines)
-    workers = workers or os.cpu_count() or 1
-    _check(lines, views, size)
+    workers = (os.cpu_count() or 1) if workers is None else workers
+    _check(lines, seed, views, size, workers)
     settings = {"seed": seed, "lines": lines, "views": views, "size": size}
     _claim(out, settings)
 
@@ -116,12 +116,14 @@ def write_world(
     return note
 
 
-def _check(lines: Mapping[str, int], views: int, size: int) -> None:
+def _check(lines: Mapping[str, int], seed: int, views: int, size: int, workers: int) -> None:
     unknown = [split for split in lines if split not in DEFAULT_LINES]
     if unknown:
         raise UsageError(f"there is no split {unknown[0]!r}; the splits are {', '.join(DEFAULT_LINES)}")
     if not any(lines.values()) or any(not 0 <= count < _PER_SPLIT for count in lines.values()):
         raise UsageError(f"a world needs at least one line, and a split less than {_PER_SPLIT:,} of them")
+    if seed < 0 or workers < 1:
+        raise UsageError("a seed is 0 or more, and it takes 1 worker or more to draw")
     if not 1 <= views <= 1000:
         raise UsageError(f"{views} views of a garment make no sense; ask for 1 to 1000")
     if not 16 <= size <= 1024:

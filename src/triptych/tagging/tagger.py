@@ -5,8 +5,8 @@ from collections.abc import Mapping
 import numpy as np
 from numpy.typing import NDArray
 
-from triptych.agent.vocabulary import Vocabulary
-from triptych.encoders import Encoder, Vectors, unit
+from triptych.tagging.vocabulary import Vocabulary
+from triptych.encoders import Encoder, Vectors
 
 Tags = Mapping[str, NDArray[np.float32]]
 """Group to probabilities `(n, words)`; each row sums to one."""
@@ -38,19 +38,8 @@ def best_words(tags: Tags, vocabulary: Vocabulary, row: int) -> dict[str, str]:
     return {group: words[int(tags[group][row].argmax())] for group, words in vocabulary.groups.items()}
 
 
-def apart_from(groups: tuple[str, ...], vectors: Vectors, tags: Tags) -> Vectors:
-    """The vectors without what they say of `groups`: a view in which a red and a blue shirt of one cut look alike.
-
-    Removes the directions in which the mean pictures of a group's words differ, and scales back to length one.
-    """
-    centred = vectors - vectors.mean(axis=0)
-    for group in groups:
-        weights = tags[group] / np.maximum(tags[group].sum(axis=0), 1e-6)
-        means = weights.T @ centred
-        # Words that no picture bears have a mean made of noise.
-        means = means[tags[group].sum(axis=0) >= 5]
-        if len(means):
-            directions = np.linalg.svd(means, full_matrices=False)
-            kept = directions.Vh[directions.S > 0.1 * directions.S[0]]
-            centred = centred - (centred @ kept.T) @ kept
-    return unit(centred)
+def describe(words: Mapping[str, str]) -> str:
+    """A shop's title from tags: "men red t-shirt"."""
+    order = ("gender", "usage", "length", "colour", "pattern", "sleeve", "neckline", "kind", "print")
+    known = [words[group] for group in order if group in words]
+    return " ".join([*known, *(word for group, word in words.items() if group not in order)])

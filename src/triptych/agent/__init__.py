@@ -1,0 +1,5 @@
+"""The agent: proposes pairs, reasons about them, writes the modification, criticises it, keeps or drops it."""
+
+from triptych.agent.mining import mine
+
+__all__ = ["mine"]

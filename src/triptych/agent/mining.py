@@ -1,0 +1,149 @@
+"""`mine`: the agent at work over a catalog, from unlabelled pictures to a file of triplets."""
+
+import shutil
+from collections import Counter
+from collections.abc import Iterable
+from pathlib import Path
+from typing import Any
+
+from triptych.agent.criticism import EncoderCritic
+from triptych.agent.proposing import Proposer
+from triptych.agent.reasoning import Draft, TagsReasoner
+from triptych.catalog import Catalog
+from triptych.encoders import load_encoder
+from triptych.errors import FailureError, UsageError
+from triptych.files import locked, made_by, read_json, write_json
+from triptych.progress import progress, say
+from triptych.tagging import Tagger, Tags, load_vocabulary
+from triptych.triplets import Triplet, join_triplets, write_triplets
+
+_CHUNK = 512  # references a commit
+_SHARED = 0.5  # least overlap of the tags that are to stay
+_DIFFERING = 0.7  # least difference of the tags that are to change
+_SURE = 0.5  # least probability that the target shows what the words say
+_DECISIVE = 0.4  # least mean probability of the likeliest word, for a group to be used
+
+
+def mine(
+    catalog: Path,
+    out: Path,
+    *,
+    reasoner: str = "tags",
+    vocabulary: Path | None = None,
+    limit: int | None = None,
+    plans: int = 4,
+    targets: int = 2,
+    width: int = 100,
+    group: int = 8,
+    seed: int = 0,
+    threads: int | None = None,
+) -> dict[str, Any]:
+    """Build triplets from the pictures of `catalog` and write them to `out`, the refused ones with the reason.
+
+    For each reference (the first `limit` of a seeded order) the agent makes `plans` of what could change, proposes the
+    `width` nearest candidates for each, drafts up to `targets` triplets and judges each within a group of `group`.
+    A run that was interrupted or killed goes on where it stopped and ends with the same file.
+
+    Returns counts: references, accepted, refused, by reason.
+    Raises UsageError for an unknown reasoner, FailureError where the catalog is too small or nothing was accepted.
+    """
+    if reasoner != "tags":
+        raise UsageError(f"--reasoner {reasoner}: there is no such reasoner; there is tags")
+    opened = Catalog(catalog)
+    encoder = load_encoder(opened.encoder_name, threads=threads)
+    opened.require(encoder)
+    if len(opened.names) < 20:
+        raise FailureError(f"{catalog}: holds {len(opened.names)} usable pictures; mining needs at least 20")
+    words = load_vocabulary(vocabulary)
+    settings = {"catalog": catalog, "reasoner": reasoner, "vocabulary": vocabulary, "limit": limit, "plans": plans}
+    settings |= {"targets": targets, "width": width, "group": group, "seed": seed}
+
+    tags = Tagger(encoder, words)(opened.vectors)
+    groups = decisive_groups(tags)
+    tags = {name: tags[name] for name in groups}
+    proposer = Proposer(opened.vectors, tags, groups, width=width, seed=seed)
+    reasons = TagsReasoner(tags, words, shared=_SHARED, differing=_DIFFERING, targets_each=targets, seed=seed)
+    critic = EncoderCritic(opened.vectors, tags, words, encoder, sure=_SURE, group_size=group)
+
+    parts = out.with_name(out.name + ".partial")
+    with locked(parts):
+        _same_run(parts, {**settings, "pictures": opened.names, "encoder": encoder.fingerprint})
+        references = _references(len(opened.names), limit, seed)
+        starts = range(0, len(references), _CHUNK)
+        files = [parts / f"part-{start:09d}.parquet" for start in starts]
+        waiting = [(start, file) for start, file in zip(starts, files, strict=True) if not file.exists()]
+        ahead = progress(
+            waiting, "mine", total=len(starts), unit=f"x{_CHUNK} references", done=len(starts) - len(waiting)
+        )
+        for start, file in ahead:
+            proposals = proposer.propose(references[start : start + _CHUNK], plans)
+            drafts = [draft for proposal in proposals for draft in reasons.reason(proposal)]
+            write_triplets(file, _judged(drafts, critic, opened.names, reasons.name), {})
+        facts = _count(files) | {"references": len(references), "groups": groups}
+        note = made_by("mine", settings, encoder_fingerprint=encoder.fingerprint, **facts)
+        join_triplets(out, files, note)
+        shutil.rmtree(parts)
+    if not facts["accepted"]:
+        raise FailureError(
+            f"{out}: none of {facts['refused']} drafts was accepted; use more pictures, or a vocabulary of their words"
+        )
+    return facts
+
+
+def decisive_groups(tags: Tags) -> tuple[str, ...]:
+    """The groups that the encoder can tell apart at all on these pictures. Raises FailureError where there is none."""
+    sure = {group: float(values.max(axis=1).mean()) for group, values in tags.items()}
+    kept = tuple(group for group, mean in sure.items() if mean >= _DECISIVE)
+    for group in sure.keys() - set(kept):
+        say(f"mine: leaving out {group!r}: the encoder is not sure of its words ({sure[group]:.2f} on average)")
+    if not kept:
+        raise FailureError("mine: the encoder is not sure of any group of the vocabulary; use words of these pictures")
+    return kept
+
+
+def _references(count: int, limit: int | None, seed: int) -> list[int]:
+    import numpy as np
+
+    order: list[int] = np.random.default_rng(seed).permutation(count).tolist()
+    return order[:limit]
+
+
+def _same_run(parts: Path, settings: dict[str, Any]) -> None:
+    """Drop the parts of an unfinished run that had other settings or pictures."""
+    file = parts / "run.json"
+    wanted = {key: str(value) if isinstance(value, Path) else value for key, value in settings.items()}
+    if file.exists() and read_json(file, "unfinished run") != wanted:
+        say(f"{parts}: an unfinished run had other settings or pictures; starting over")
+        for stale in parts.glob("part-*.parquet"):
+            stale.unlink()
+    write_json(file, wanted)
+
+
+def _judged(drafts: list[Draft], critic: EncoderCritic, names: list[str], reasoner: str) -> Iterable[Triplet]:
+    for draft, verdict in zip(drafts, critic.judge(drafts), strict=True):
+        row = draft.proposal.candidates.tolist().index(draft.target)
+        yield Triplet(
+            reference=names[draft.proposal.reference],
+            target=names[draft.target],
+            modifications=draft.modifications,
+            changes=draft.changes,
+            group=tuple(names[picture] for picture in verdict.group),
+            accepted=verdict.accepted,
+            reason=verdict.reason,
+            confidence=verdict.confidence,
+            likeness=float(draft.proposal.likeness[row]),
+            reasoner=reasoner,
+        )
+
+
+def _count(files: list[Path]) -> dict[str, Any]:
+    import pyarrow.parquet as pq
+
+    reasons: Counter[str] = Counter()
+    accepted = 0
+    for file in files:
+        for row in pq.read_table(file, columns=["accepted", "reason"]).to_pylist():
+            accepted += row["accepted"]
+            if not row["accepted"]:
+                reasons[row["reason"].partition(":")[0]] += 1
+    return {"accepted": accepted, "refused": sum(reasons.values()), "reasons": dict(reasons.most_common())}

@@ -1,0 +1,112 @@
+"""What the method must beat, with the same encoder. All of them work before anything is trained."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+from triptych.composers.protocol import Change, Composer
+from triptych.encoders import Encoder, Vectors, unit
+from triptych.errors import UsageError
+from triptych.tagging import Tagger, Vocabulary, best_words, describe
+
+METHODS = ("picture", "text", "sum", "caption-edit", "caption-edit+picture")
+DEFAULT_WEIGHT = 0.5
+WEIGHTS = tuple(round(0.05 * step, 2) for step in range(1, 20))
+"""What a weight is chosen from, on the validation split."""
+
+
+class _SameSpace:
+    """Queries and gallery share the encoder's space."""
+
+    def gallery(self, vectors: Vectors) -> Vectors:
+        """The vectors as they are."""
+        return vectors
+
+
+class PictureOnly(_SameSpace):
+    """Searches with the reference and ignores the words."""
+
+    name = "picture"
+
+    def compose(
+        self, references: Vectors, modifications: Sequence[str], changes: Sequence[Change | None] | None = None
+    ) -> Vectors:
+        """The references."""
+        return references
+
+
+class TextOnly(_SameSpace):
+    """Searches with the words and ignores the reference."""
+
+    name = "text"
+
+    def __init__(self, encoder: Encoder) -> None:
+        self._encoder = encoder
+
+    def compose(
+        self, references: Vectors, modifications: Sequence[str], changes: Sequence[Change | None] | None = None
+    ) -> Vectors:
+        """The texts' vectors."""
+        return self._encoder.encode_texts(modifications)
+
+
+class CaptionEdit(_SameSpace):
+    """The text intermediary at its strongest: captions the reference by tags, edits the caption, searches with it.
+
+    The edit is perfect, as an ideal language model's would be: it is told what changes to what. Where a query does not
+    say, the modification is appended to the caption.
+    """
+
+    name = "caption-edit"
+
+    def __init__(self, encoder: Encoder, vocabulary: Vocabulary) -> None:
+        self._encoder = encoder
+        self._vocabulary = vocabulary
+        self._tagger = Tagger(encoder, vocabulary)
+
+    def compose(
+        self, references: Vectors, modifications: Sequence[str], changes: Sequence[Change | None] | None = None
+    ) -> Vectors:
+        """The edited captions' vectors."""
+        tags = self._tagger(references)
+        captions = []
+        for row, modification in enumerate(modifications):
+            words = best_words(tags, self._vocabulary, row)
+            change = changes[row] if changes else None
+            captions.append(describe({**words, **change}) if change else f"{describe(words)} {modification}")
+        return self._encoder.encode_texts(captions)
+
+
+@dataclass(frozen=True)
+class WithPicture(_SameSpace):
+    """A text's vector and the reference's, added: `weight` to the text, the rest to the picture."""
+
+    name: str
+    text: Composer
+    weight: float = DEFAULT_WEIGHT
+
+    def compose(
+        self, references: Vectors, modifications: Sequence[str], changes: Sequence[Change | None] | None = None
+    ) -> Vectors:
+        """The weighted sums."""
+        return self.blend(references, self.text.compose(references, modifications, changes), self.weight)
+
+    @staticmethod
+    def blend(references: Vectors, texts: Vectors, weight: float) -> Vectors:
+        """Unit vectors along `weight * texts + (1 - weight) * references`."""
+        return unit(weight * texts + (1 - weight) * references)
+
+
+def baseline(name: str, encoder: Encoder, vocabulary: Vocabulary, weight: float = DEFAULT_WEIGHT) -> Composer:
+    """The baseline of that name. Raises UsageError for an unknown one."""
+    match name:
+        case "picture":
+            return PictureOnly()
+        case "text":
+            return TextOnly(encoder)
+        case "sum":
+            return WithPicture(name, TextOnly(encoder), weight)
+        case "caption-edit":
+            return CaptionEdit(encoder, vocabulary)
+        case "caption-edit+picture":
+            return WithPicture(name, CaptionEdit(encoder, vocabulary), weight)
+    raise UsageError(f"--method {name}: there is no such method; there are {', '.join(METHODS)}")

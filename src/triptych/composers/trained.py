@@ -1,0 +1,53 @@
+"""A trained composer on disk, run without torch."""
+
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+from triptych.composers.protocol import Change
+from triptych.encoders import Encoder, Vectors
+from triptych.errors import DataError, MismatchError
+from triptych.files import read_json
+from triptych.graphs import Graph
+
+FORMAT = "triptych-composer-1"
+
+
+class TrainedComposer:
+    """A folder that `train` wrote. It must be attached to the encoder it was trained on before it composes.
+
+    Raises DataError where `folder` holds no composer.
+    """
+
+    def __init__(self, folder: Path, threads: int | None = None) -> None:
+        config = read_json(folder / "config.json", "composer (make one with `triptych train`)")
+        if not isinstance(config, Mapping) or config.get("format") != FORMAT:
+            raise DataError(f"{folder}: not a composer of this version ({FORMAT}); train again")
+        self.folder = folder
+        self.name: str = config["composer"]
+        self.encoder_name: str = config["encoder"]["name"]
+        self.made_by: dict[str, Any] = config["made_by"]
+        self._fingerprint: str = config["encoder"]["fingerprint"]
+        self._query = Graph(folder / "query.onnx", threads)
+        self._gallery = Graph(folder / "gallery.onnx", threads)
+        self._encoder: Encoder | None = None
+
+    def attach(self, encoder: Encoder) -> None:
+        """Take the encoder for texts. Raises MismatchError unless the composer was trained on it."""
+        if encoder.fingerprint != self._fingerprint:
+            raise MismatchError(
+                f"{self.folder}: trained on encoder {self.encoder_name} ({self._fingerprint[:12]}), not on "
+                f"{encoder.name} ({encoder.fingerprint[:12]}); use that encoder, or train again"
+            )
+        self._encoder = encoder
+
+    def compose(
+        self, references: Vectors, modifications: Sequence[str], changes: Sequence[Change | None] | None = None
+    ) -> Vectors:
+        """Query vectors `(n, d)`."""
+        assert self._encoder is not None, "attach an encoder first"
+        return self._query(references, self._encoder.encode_texts(modifications))
+
+    def gallery(self, vectors: Vectors) -> Vectors:
+        """Gallery vectors `(m, d)` in the space of the queries."""
+        return self._gallery(vectors)
