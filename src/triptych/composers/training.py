@@ -1,0 +1,291 @@
+"""`train`: a composer from triplets, contrastively, with every unlabelled picture of the catalog as a negative."""
+
+import hashlib
+import json
+import time
+from collections.abc import Sequence
+from dataclasses import asdict, dataclass, field
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from triptych.catalog import Catalog
+from triptych.composers.trained import FORMAT
+from triptych.encoders import Encoder, Vectors, load_encoder, unit
+from triptych.errors import DataError, UsageError
+from triptych.files import atomic, hash_file, locked, made_by, write_json
+from triptych.graphs import export_graph
+from triptych.progress import progress, say
+from triptych.triplets import Triplet, read_triplets
+
+if TYPE_CHECKING:
+    from torch import Tensor
+
+    from triptych.composers.networks import Combiner
+
+_PEAK_RATE = 5e-4
+_WEIGHT_DECAY = 0.05
+_HELD_OUT = 0.05  # of the references
+_MOST_HELD_OUT = 2000  # triplets; more would only slow the validation
+_BANK = 20_000  # negatives a step: the whole catalog up to this many pictures, a sample of it above
+_DUPLICATE = 0.98  # pictures this like the target are taken for the same, and are no negatives
+_MIXES = tuple(round(0.1 * step, 1) for step in range(1, 10))
+
+
+def train(
+    triplets: Path,
+    catalog: Path,
+    out: Path,
+    *,
+    epochs: int = 12,
+    batch: int = 256,
+    temperature: float = 0.04,
+    seed: int = 0,
+    threads: int | None = None,
+) -> dict[str, Any]:
+    """Train a composer on the accepted triplets of a file, over the vectors of `catalog`.
+
+    Validates each epoch on the triplets of held-out references, keeps the best epoch, draws `learning-curve.png`, and
+    says plainly if the weighted sum, which needs no training, does better. A run that was interrupted or killed goes
+    on from its last epoch and ends with the same weights.
+
+    Returns what it measured: triplets, held-out recall of the composer and of the sum in percent, seconds.
+    Raises DataError when the file cannot be read or holds too little, MismatchError when catalog and encoder differ.
+    """
+    import torch
+
+    from triptych.checkpoints import load_checkpoint, save_checkpoint
+    from triptych.composers.networks import Architecture, Combiner
+    from triptych.device import best_device
+
+    if epochs < 1 or batch < 2 or not 0 < temperature < 1:
+        raise UsageError("--epochs must be at least 1, --batch at least 2, --temperature between 0 and 1")
+    started = time.monotonic()
+    if threads:
+        torch.set_num_threads(threads)
+    opened = Catalog(catalog)
+    encoder = load_encoder(opened.encoder_name, threads=threads)
+    opened.require(encoder)
+    data = _Data.read(triplets, opened, encoder)
+    settings = {"triplets": hash_file(triplets), "encoder": encoder.fingerprint, "epochs": epochs, "batch": batch}
+    settings |= {"temperature": temperature, "seed": seed, "catalog": _digest(opened.names)}
+
+    device = best_device()
+    torch.manual_seed(seed)
+    model = Combiner(Architecture(dim=opened.dim)).to(device)
+    optimizer = torch.optim.AdamW(model.parameters(), lr=_PEAK_RATE, weight_decay=_WEIGHT_DECAY)
+    pictures = torch.from_numpy(opened.vectors).to(device)
+    texts = torch.from_numpy(data.text_vectors).to(device)
+    batch = min(batch, len(data.training))
+    steps_each = len(data.training) // batch
+    steps = epochs * steps_each
+
+    with locked(out):
+        checkpoint, best = out / "checkpoint.safetensors", out / "best.safetensors"
+        resumed = load_checkpoint(checkpoint, model, optimizer, settings=settings) or {"history": []}
+        history: list[dict[str, float]] = resumed["history"]
+        first = len(history) * steps_each
+        losses: list[float] = []
+        for step in progress(range(first, steps), "train", total=steps, unit="step", done=first):
+            random = np.random.default_rng([seed, step])
+            torch.manual_seed(seed * 1_000_003 + step)
+            for group in optimizer.param_groups:
+                group["lr"] = _PEAK_RATE * min(1.0, 20 * (step + 1) / steps) * (1 - step / steps)
+            loss = _loss(model.train(), pictures, texts, data.batch(step, batch, seed), random, temperature)
+            optimizer.zero_grad(set_to_none=True)
+            loss.backward()  # type: ignore[no-untyped-call]
+            torch.nn.utils.clip_grad_norm_(model.parameters(), 1.0)
+            optimizer.step()
+            losses.append(loss.item())
+            if (step + 1) % steps_each == 0:
+                recall = _recall(model, pictures, texts, data)
+                history.append({"loss": float(np.mean(losses)), **recall})
+                losses.clear()
+                if recall["R@10"] >= max(epoch["R@10"] for epoch in history):
+                    save_checkpoint(best, model, optimizer, settings=settings)
+                save_checkpoint(checkpoint, model, optimizer, settings=settings, history=history)
+
+        load_checkpoint(best, model, optimizer, settings=settings)
+        baseline = _sum_recall(opened.vectors, data)
+        facts: dict[str, Any] = {
+            "triplets": len(data.training),
+            "held_out": len(data.held_out),
+            "unusable": data.unusable,
+            "best_epoch": int(np.argmax([epoch["R@10"] for epoch in history])) + 1,
+            "recall": max(history, key=lambda epoch: epoch["R@10"]),
+            "sum_recall": baseline,
+            "seconds": round(time.monotonic() - started, 1),
+        }
+        draw_learning_curve(history, baseline["R@10"], out / "learning-curve.png")
+        _save(out, model, encoder, history, made_by("train", settings, torch=torch.__version__, **facts))
+        checkpoint.unlink()
+        best.unlink()
+    if facts["recall"]["R@10"] <= baseline["R@10"]:
+        say(
+            f"train: on held-out triplets the weighted sum does no worse (R@10 {baseline['R@10']:.1f}) than this "
+            f"composer ({facts['recall']['R@10']:.1f}); search without --composer, or mine more pictures"
+        )
+    return facts
+
+
+@dataclass(frozen=True)
+class _Data:
+    """Triplets as row numbers: of pictures in the catalog, of texts in `text_vectors`."""
+
+    references: np.ndarray[Any, np.dtype[np.int64]]
+    targets: np.ndarray[Any, np.dtype[np.int64]]
+    wordings: list[list[int]]
+    confidences: np.ndarray[Any, np.dtype[np.float32]]
+    text_vectors: Vectors
+    training: np.ndarray[Any, np.dtype[np.int64]]
+    held_out: np.ndarray[Any, np.dtype[np.int64]]
+    unusable: int
+    groups: list[list[int]] = field(default_factory=list)
+
+    @classmethod
+    def read(cls, path: Path, catalog: Catalog, encoder: Encoder) -> "_Data":
+        stored, _ = read_triplets(path)
+        accepted = [triplet for triplet in stored if triplet.accepted]
+        row_of = catalog.row_of
+        usable = [triplet for triplet in accepted if {triplet.reference, triplet.target} <= row_of.keys()]
+        if len(usable) < len(accepted):
+            say(f"{path}: {len(accepted) - len(usable)} triplets name pictures that the catalog lacks; left out")
+        held = np.array([_is_held_out(triplet) for triplet in usable], bool)
+        if (~held).sum() < 20 or held.sum() < 5:
+            raise DataError(f"{path}: only {len(usable)} usable triplets; mine more pictures")
+        texts = sorted({wording.text for triplet in usable for wording in triplet.modifications})
+        number = {text: index for index, text in enumerate(texts)}
+        return cls(
+            references=np.array([row_of[triplet.reference] for triplet in usable], np.int64),
+            targets=np.array([row_of[triplet.target] for triplet in usable], np.int64),
+            wordings=[[number[wording.text] for wording in triplet.modifications] for triplet in usable],
+            confidences=np.array([triplet.confidence for triplet in usable], np.float32),
+            text_vectors=encoder.encode_texts(texts),
+            training=np.flatnonzero(~held),
+            held_out=np.flatnonzero(held)[:_MOST_HELD_OUT],
+            unusable=len(accepted) - len(usable),
+            groups=[[row_of[name] for name in triplet.group if name in row_of] for triplet in usable],
+        )
+
+    def batch(self, step: int, size: int, seed: int) -> "_Batch":
+        """The triplets of one step, each in one of its wordings."""
+        epoch, position = divmod(step, len(self.training) // size)
+        order = np.random.default_rng([seed, epoch, 1]).permutation(self.training)
+        rows = order[position * size : (position + 1) * size]
+        pick = np.random.default_rng([seed, step, 2]).integers(1 << 30, size=len(rows))
+        chosen = [self.wordings[row][draw % len(self.wordings[row])] for row, draw in zip(rows, pick, strict=True)]
+        return _Batch(self.references[rows], self.targets[rows], np.array(chosen), self.confidences[rows])
+
+
+@dataclass(frozen=True)
+class _Batch:
+    references: np.ndarray[Any, np.dtype[np.int64]]
+    targets: np.ndarray[Any, np.dtype[np.int64]]
+    texts: np.ndarray[Any, np.dtype[np.int64]]
+    confidences: np.ndarray[Any, np.dtype[np.float32]]
+
+
+def _is_held_out(triplet: Triplet) -> bool:
+    """By a hash of the reference, so that no reference is on both sides."""
+    return int(hashlib.sha256(triplet.reference.encode()).hexdigest()[:8], 16) < _HELD_OUT * 2**32
+
+
+def _digest(names: Sequence[str]) -> str:
+    return hashlib.sha256("\n".join(names).encode()).hexdigest()
+
+
+def _loss(
+    model: "Combiner", pictures: "Tensor", texts: "Tensor", batch: _Batch, random: np.random.Generator, temperature: float
+) -> "Tensor":
+    import torch
+
+    from triptych.composers.networks import contrastive_loss
+
+    if len(pictures) <= _BANK:
+        bank_rows = np.arange(len(pictures))
+    else:
+        sample = random.choice(len(pictures), _BANK, replace=False)
+        bank_rows = np.union1d(sample, np.union1d(batch.references, batch.targets))
+    bank = pictures[torch.from_numpy(bank_rows)]
+    place = torch.from_numpy(np.searchsorted(bank_rows, batch.targets)).to(bank.device)
+    targets = pictures[torch.from_numpy(batch.targets)]
+    ignored = targets @ bank.T > _DUPLICATE
+    ignored[torch.arange(len(place)), place] = False
+    queries = model(pictures[torch.from_numpy(batch.references)], texts[torch.from_numpy(batch.texts)])
+    weights = torch.from_numpy(batch.confidences).to(bank.device)
+    return contrastive_loss(queries, model.gallery(bank), place, weights, temperature, ignored)
+
+
+def _recall(model: "Combiner", pictures: "Tensor", texts: "Tensor", data: _Data) -> dict[str, float]:
+    """Recall of held-out targets among the whole catalog, in percent."""
+    import torch
+
+    model.eval()
+    with torch.inference_mode():
+        words = texts[torch.tensor([data.wordings[row][0] for row in data.held_out])]
+        queries = model(pictures[torch.from_numpy(data.references[data.held_out])], words).cpu().numpy()
+        gallery = model.gallery(pictures).cpu().numpy()
+    return _held_out_recall(queries, gallery, data)
+
+
+def _sum_recall(pictures: Vectors, data: _Data) -> dict[str, float]:
+    """The same of the best weighted sum."""
+    words = data.text_vectors[[data.wordings[row][0] for row in data.held_out]]
+    references = pictures[data.references[data.held_out]]
+    mixes = [unit(weight * words + (1 - weight) * references) for weight in _MIXES]
+    return max((_held_out_recall(mix, pictures, data) for mix in mixes), key=lambda recall: recall["R@10"])
+
+
+def _held_out_recall(queries: Vectors, gallery: Vectors, data: _Data) -> dict[str, float]:
+    scores = queries @ gallery.T
+    rows = np.arange(len(queries))
+    scores[rows, data.references[data.held_out]] = -np.inf
+    wanted = scores[rows, data.targets[data.held_out]]
+    ranks = (scores > wanted[:, None]).sum(axis=1) + 1
+    return {f"R@{k}": round(100 * float((ranks <= k).mean()), 2) for k in (1, 10, 50)}
+
+
+def draw_learning_curve(history: Sequence[dict[str, float]], baseline: float, path: Path) -> None:
+    """Loss and held-out recall by epoch, with the weighted sum's recall to compare."""
+    from matplotlib.figure import Figure
+
+    figure = Figure(figsize=(7, 3.2), dpi=120, layout="constrained")
+    left, right = figure.subplots(1, 2)
+    epochs = range(1, len(history) + 1)
+    left.plot(epochs, [epoch["loss"] for epoch in history], marker="o", color="#444")
+    left.set(xlabel="epoch", ylabel="contrastive loss")
+    right.plot(epochs, [epoch["R@10"] for epoch in history], marker="o", color="#b5432e", label="composer")
+    right.axhline(baseline, color="#888", linestyle="--", label="weighted sum")
+    right.set(xlabel="epoch", ylabel="R@10 on held-out triplets, %")
+    right.legend(frameon=False)
+    for axes in (left, right):
+        axes.spines[["top", "right"]].set_visible(False)
+    with atomic(path) as temporary:
+        figure.savefig(temporary, format="png")
+
+
+def _save(out: Path, model: "Combiner", encoder: Encoder, history: Any, note: dict[str, Any]) -> None:
+    import torch
+    from safetensors.torch import save_file
+
+    from triptych.composers.networks import GallerySide
+
+    model = model.cpu().eval()
+    with atomic(out / "model.safetensors") as temporary:
+        save_file(model.state_dict(), temporary)
+    example = torch.nn.functional.normalize(torch.ones(2, model.shape.dim), dim=-1)
+    # Two tensors: the exporter would take one tensor given twice for one input.
+    export_graph(model, [example, example.clone()], out / "query.onnx")
+    export_graph(GallerySide(model), [example], out / "gallery.onnx")
+    write_json(
+        out / "config.json",
+        {
+            "format": FORMAT,
+            "composer": "combiner",
+            "architecture": asdict(model.shape),
+            "encoder": {"name": encoder.name, "fingerprint": encoder.fingerprint},
+            "history": json.loads(json.dumps(history)),
+            "made_by": note,
+        },
+    )
