@@ -1,0 +1,69 @@
+"""Zero-shot composed image retrieval: find a picture from another picture and a few words, with no labelled data.
+
+Each command of the program is a function here, with the same words:
+
+    import triptych
+    triptych.index("pictures", "catalog")
+    hits = triptych.search("catalog", image="jacket.jpg", text="but in red")
+"""
+
+from importlib import import_module
+from typing import TYPE_CHECKING, Any
+
+from triptych.version import __version__
+
+if TYPE_CHECKING:
+    from triptych.agent import mine
+    from triptych.benchmarks.evaluate import evaluate
+    from triptych.benchmarks.fashion_products import prepare_fashion_products
+    from triptych.catalog import Catalog, index
+    from triptych.composers import TrainedComposer
+    from triptych.composers.training import train
+    from triptych.demo import demo
+    from triptych.doctor import doctor
+    from triptych.encoders import load_encoder
+    from triptych.encoders.pretraining import pretrain
+    from triptych.search import Hit, search
+    from triptych.wardrobe import write_world
+
+__all__ = [
+    "Catalog",
+    "Hit",
+    "TrainedComposer",
+    "__version__",
+    "demo",
+    "doctor",
+    "evaluate",
+    "index",
+    "load_encoder",
+    "mine",
+    "prepare_fashion_products",
+    "pretrain",
+    "search",
+    "train",
+    "write_world",
+]
+
+# Looked up when first used, so that `triptych --help` does not wait for numerical libraries.
+_HOME = {
+    "Catalog": "triptych.catalog",
+    "Hit": "triptych.search",
+    "TrainedComposer": "triptych.composers",
+    "demo": "triptych.demo",
+    "doctor": "triptych.doctor",
+    "evaluate": "triptych.benchmarks.evaluate",
+    "index": "triptych.catalog",
+    "load_encoder": "triptych.encoders",
+    "mine": "triptych.agent",
+    "prepare_fashion_products": "triptych.benchmarks.fashion_products",
+    "pretrain": "triptych.encoders.pretraining",
+    "search": "triptych.search",
+    "train": "triptych.composers.training",
+    "write_world": "triptych.wardrobe",
+}
+
+
+def __getattr__(name: str) -> Any:
+    if name not in _HOME:
+        raise AttributeError(f"module 'triptych' has no attribute {name!r}")
+    return getattr(import_module(_HOME[name]), name)

@@ -1,0 +1,36 @@
+# Two commands do everything on a fresh machine: `make demo` and `make test`.
+PYTHON ?= python3
+BIN := .venv/bin
+ENV := .venv/.installed
+
+.PHONY: help env demo test check bench encoder clean
+help: ## say what there is
+	@grep -E '^[a-z]+:.*##' $(MAKEFILE_LIST) | sed 's/:.*## /\t/'
+
+env: $(ENV) ## make the environment in .venv
+$(ENV): pyproject.toml constraints.txt
+	$(PYTHON) -m venv .venv
+	@start=$$(date +%s); \
+	$(BIN)/python -m pip install --quiet --disable-pip-version-check -c constraints.txt -e '.[dev,hf]' && \
+	echo "environment installed in $$(( $$(date +%s) - start )) s"
+	@touch $(ENV)
+
+demo: $(ENV) ## the whole way on the embedded wardrobe, ending in demo/report.html
+	$(BIN)/triptych demo --out demo
+
+check: $(ENV) ## linter and type checker
+	$(BIN)/ruff check .
+	$(BIN)/ruff format --check .
+	$(BIN)/mypy
+
+test: check ## linter, type checker, and every test
+	$(BIN)/python -m pytest
+
+bench: $(ENV) ## measurements; see bench/README.md
+	$(BIN)/python bench/search_start.py
+
+encoder: $(ENV) ## rebuild the encoder that ships in the package
+	bench/embedded_encoder.sh
+
+clean: ## remove what was made here
+	rm -rf .venv demo runs build *.egg-info src/*.egg-info

@@ -1,0 +1,39 @@
+#!/usr/bin/env bash
+# The whole flow on Kaggle's Fashion Product Images (Small), and its table into docs/results.md.
+#
+#   bench/fashion_products.sh [DATA] [RUN]
+#
+# DATA holds styles.csv and images/ (default $TRIPTYCH_DATA/fashion-products, else ../shared/data/fashion-products);
+# RUN keeps what is made (default runs/fashion-products). A stage that has finished is not run again: delete its
+# output to repeat it. SEEDS (default "0 1 2") are those of mining and training.
+set -euo pipefail
+cd "$(dirname "$0")/.."
+data=${1:-${TRIPTYCH_DATA:-../shared/data}/fashion-products}
+run=${2:-runs/fashion-products}
+seeds=${SEEDS:-0 1 2}
+mkdir -p "$run"
+triptych=.venv/bin/triptych
+
+stage() { # stage NAME OUTPUT COMMAND…: run and measure, unless OUTPUT is there
+    local name=$1 output=$2
+    shift 2
+    [ -e "$output" ] || .venv/bin/python bench/measure.py "$run/stages.jsonl" "$name" "$@"
+}
+
+stage prepare "$run/data/test.txt" $triptych prepare fashion-products --root "$data" --out "$run/data"
+stage pretrain "$run/encoder/config.json" \
+    $triptych pretrain "$run/data/pretrain.csv" --images "$data/images" --out "$run/encoder"
+stage index "$run/catalog/rejected.csv" \
+    $triptych index "$run/data/unlabelled.txt" --root "$data/images" --catalog "$run/catalog" --encoder "$run/encoder"
+composers=()
+for seed in $seeds; do
+    stage "mine, seed $seed" "$run/triplets-$seed.parquet" \
+        $triptych mine --catalog "$run/catalog" --out "$run/triplets-$seed.parquet" --seed "$seed"
+    stage "train, seed $seed" "$run/composer-$seed/config.json" \
+        $triptych train "$run/triplets-$seed.parquet" --catalog "$run/catalog" --out "$run/composer-$seed" --seed "$seed"
+    composers+=(--composer "$run/composer-$seed")
+done
+stage eval "$run/results.json" \
+    $triptych eval fashion-products --root "$data" --encoder "$run/encoder" --method all "${composers[@]}" \
+    --output "$run/results.json"
+.venv/bin/python bench/write_results.py "$run" docs/results.md

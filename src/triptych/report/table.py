@@ -1,0 +1,108 @@
+"""Result rows as a table: in plain text for the terminal, in Markdown for the docs."""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+Row = Mapping[str, Any]
+"""A row of a result file, as `evaluate` makes it and docs/formats.md documents it; metrics are in percent."""
+
+_NONE = "–"
+
+
+@dataclass(frozen=True)
+class Block:
+    """The rows that may be compared: those of the same queries over the same gallery."""
+
+    heading: str
+    rows: tuple[Row, ...]
+    metrics: tuple[str, ...]
+    """Every metric that a row has, in the order of their first appearance."""
+
+    @property
+    def weighted(self) -> bool:
+        """Whether any row has a weight."""
+        return any(row.get("weight") is not None for row in self.rows)
+
+    def cell(self, row: Row, metric: str) -> str:
+        """A metric with two decimals; a dash where the row lacks it."""
+        value = row["metrics"].get(metric)
+        return _NONE if value is None else f"{value:.2f}"
+
+    def is_best(self, row: Row, metric: str) -> bool:
+        """Whether no other row shows more. Of rows that show the same each is best; a row alone is not."""
+        shown = [float(cell) for other in self.rows if (cell := self.cell(other, metric)) != _NONE]
+        cell = self.cell(row, metric)
+        return len(self.rows) > 1 and cell != _NONE and float(cell) == max(shown)
+
+    def weight(self, row: Row) -> str:
+        """How much the words count against the picture; a dash where that means nothing."""
+        weight = row.get("weight")
+        return _NONE if weight is None else f"{weight:.2f}"
+
+
+def blocks(rows: Sequence[Row]) -> list[Block]:
+    """Rows by benchmark, task and split, both blocks and rows in the order given.
+
+    Rows that differ in the number of queries or of pictures are never in one block: they measured other things.
+    """
+    grouped: dict[str, list[Row]] = {}
+    for row in rows:
+        heading = (
+            f"{row['benchmark']} · {row['task']} · {row['split']} "
+            f"({row['queries']} queries, {row['gallery']} pictures)"
+        )
+        grouped.setdefault(heading, []).append(row)
+    return [
+        Block(heading, tuple(same), tuple(dict.fromkeys(metric for row in same for metric in row["metrics"])))
+        for heading, same in grouped.items()
+    ]
+
+
+def format_table(rows: Sequence[Row]) -> str:
+    """Aligned columns under a heading for each benchmark, task and split; `*` marks the best of a column."""
+    return "\n\n".join(_format_block(block) for block in blocks(rows))
+
+
+def _format_block(block: Block) -> str:
+    texts, numbers = _columns(block)
+    # The mark has a place of its own, so that the digits stand beneath each other.
+    table = [[*texts, *(f"{name} " for name in numbers)]]
+    for row in block.rows:
+        cells = [f"{block.cell(row, name)}{'*' if block.is_best(row, name) else ' '}" for name in block.metrics]
+        weight = [f"{block.weight(row)} "] if block.weighted else []
+        table.append([row["method"], row["encoder"], *weight, *cells])
+    widths = [max(map(len, column)) for column in zip(*table, strict=True)]
+    lines = [
+        "  ".join(
+            cell.ljust(width) if column < len(texts) else cell.rjust(width)
+            for column, (cell, width) in enumerate(zip(line, widths, strict=True))
+        ).rstrip()
+        for line in table
+    ]
+    return "\n".join([block.heading, *(f"  {line}" for line in lines)])
+
+
+def markdown_table(rows: Sequence[Row]) -> str:
+    """A Markdown table under a bold heading for each benchmark, task and split; the best of a column is bold."""
+    return "\n\n".join(_markdown_block(block) for block in blocks(rows))
+
+
+def _markdown_block(block: Block) -> str:
+    texts, numbers = _columns(block)
+    lines = [[*texts, *numbers], ["---"] * len(texts) + ["---:"] * len(numbers)]
+    for row in block.rows:
+        cells = [block.cell(row, name) for name in block.metrics]
+        marked = [
+            f"**{cell}**" if block.is_best(row, name) else cell
+            for name, cell in zip(block.metrics, cells, strict=True)
+        ]
+        weight = [block.weight(row)] if block.weighted else []
+        names = [str(row[column]).replace("|", "\\|") for column in texts]
+        lines.append([*names, *weight, *marked])
+    return "\n".join([f"**{block.heading}**", "", *(f"| {' | '.join(line)} |" for line in lines)])
+
+
+def _columns(block: Block) -> tuple[list[str], list[str]]:
+    """The names of the columns of text and of those of numbers."""
+    return ["method", "encoder"], [*(["weight"] if block.weighted else []), *block.metrics]
