@@ -38,18 +38,26 @@ def load_checkpoint(
         with safe_open(path, framework="pt") as stored:
             note = stored.metadata()
             tensors = {name: stored.get_tensor(name) for name in stored.keys()}  # noqa: SIM118
-    except (OSError, SafetensorError) as error:
+        stored_settings, progress = json.loads(note["settings"]), json.loads(note["progress"])
+    except (OSError, SafetensorError, TypeError, KeyError, ValueError) as error:
         raise DataError(f"{path}: the checkpoint cannot be read ({error}); delete it to start over") from None
-    if json.loads(note["settings"]) != json.loads(json.dumps(settings)):
+    if stored_settings != json.loads(json.dumps(settings)):
         raise UsageError(
             f"{path.parent}: holds an unfinished run with other settings; finish it with those, or choose another --out"
         )
-    model.load_state_dict({k.removeprefix("model."): v for k, v in tensors.items() if k.startswith("model.")})
+    own = {name.removeprefix("model."): value for name, value in tensors.items() if name.startswith("model.")}
+    try:
+        model.load_state_dict(own)
+    except RuntimeError:
+        raise DataError(f"{path}: the checkpoint is of another architecture; delete it to start over") from None
+    weights = [weight for group in optimizer.param_groups for weight in group["params"]]
     state: dict[int, dict[str, Tensor]] = {}
     for name, value in tensors.items():
         if name.startswith("optimizer."):
             _, index, moment = name.split(".")
-            state.setdefault(int(index), {})[moment] = value
+            weight = weights[int(index)]
+            # In the memory order of its weight: in another order the next step would round otherwise.
+            laid_out = torch.empty_like(weight).copy_(value) if value.shape == weight.shape else value
+            state.setdefault(int(index), {})[moment] = laid_out
     optimizer.load_state_dict({"state": state, "param_groups": optimizer.state_dict()["param_groups"]})
-    progress: dict[str, Any] = json.loads(note["progress"])
-    return progress
+    return dict(progress)

@@ -1,12 +1,13 @@
 """Writing that is all or nothing, and the note that says what made an artefact."""
 
+import glob
 import hashlib
 import json
 import os
 import platform
 import tempfile
 from collections.abc import Iterator, Mapping
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
@@ -19,12 +20,11 @@ from triptych.version import __version__
 def atomic(path: Path) -> Iterator[Path]:
     """Give a temporary sibling of `path` to write to; rename it over `path` only if the block succeeds.
 
-    A reader, or a kill -9, sees the old file or the new one and nothing between.
+    A reader, or a kill -9, sees the old file or the new one and nothing between. What a killed writer of `path` left
+    behind is removed by the next.
     """
     path.parent.mkdir(parents=True, exist_ok=True)
-    handle, name = tempfile.mkstemp(dir=path.parent, prefix=f".{path.name}.", suffix=".tmp")
-    os.close(handle)
-    temporary = Path(name)
+    handle, temporary = _temporary(path)
     try:
         yield temporary
         with temporary.open("rb") as written:
@@ -34,6 +34,24 @@ def atomic(path: Path) -> Iterator[Path]:
         temporary.replace(path)
     finally:
         temporary.unlink(missing_ok=True)
+        os.close(handle)
+
+
+def _temporary(path: Path) -> tuple[int, Path]:
+    """A new sibling of `path`, and the handle that keeps it locked; those that no living writer holds are removed."""
+    import fcntl
+
+    for left in path.parent.glob(f".{glob.escape(path.name)}.*.tmp"):
+        with suppress(OSError), left.open("rb") as opened:
+            fcntl.flock(opened, fcntl.LOCK_EX | fcntl.LOCK_NB)
+            left.unlink()
+    while True:
+        handle, name = tempfile.mkstemp(dir=path.parent, prefix=f".{path.name}.", suffix=".tmp")
+        with suppress(OSError):  # a file system without locks must not be the end
+            fcntl.flock(handle, fcntl.LOCK_SH)
+        if os.fstat(handle).st_nlink:
+            return handle, Path(name)
+        os.close(handle)  # another writer removed it before it was locked
 
 
 def _umask() -> int:

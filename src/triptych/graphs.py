@@ -64,11 +64,14 @@ class Graph:
 
     def __call__(self, *inputs: np.ndarray[Any, Any]) -> np.ndarray[Any, np.dtype[np.float32]]:
         """The graph's output for `inputs`, which have the same number of rows, block by block."""
+        if not len(inputs[0]):
+            # An exported graph need not bear zero rows.
+            return np.zeros((0, *self._session.get_outputs()[0].shape[1:]), np.float32)
         names = [field.name for field in self._session.get_inputs()]
         blocks = [
             self._session.run(
                 None, {name: rows[start : start + _BATCH] for name, rows in zip(names, inputs, strict=True)}
             )[0]
-            for start in range(0, max(len(inputs[0]), 1), _BATCH)
+            for start in range(0, len(inputs[0]), _BATCH)
         ]
         return np.concatenate(blocks)

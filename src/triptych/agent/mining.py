@@ -49,6 +49,8 @@ def mine(
     """
     if reasoner != "tags":
         raise UsageError(f"--reasoner {reasoner}: there is no such reasoner; there is tags")
+    if min(plans, targets, width, group, 1 if limit is None else limit) < 1:
+        raise UsageError("--limit, --plans, --targets, --width and --group must be at least 1")
     opened = Catalog(catalog)
     encoder = load_encoder(opened.encoder_name, threads=threads)
     opened.require(encoder)
@@ -66,8 +68,9 @@ def mine(
     critic = EncoderCritic(opened.vectors, tags, words, encoder, sure=_SURE, group_size=group)
 
     parts = out.with_name(out.name + ".partial")
+    run = settings | {"words": {name: dict(phrases) for name, phrases in words.phrases.items()}}
     with locked(parts):
-        _same_run(parts, {**settings, "pictures": opened.names, "encoder": encoder.fingerprint})
+        _same_run(parts, run | {"pictures": opened.names, "encoder": encoder.fingerprint})
         references = _references(len(opened.names), limit, seed)
         starts = range(0, len(references), _CHUNK)
         files = [parts / f"part-{start:09d}.parquet" for start in starts]
@@ -94,7 +97,7 @@ def decisive_groups(tags: Tags) -> tuple[str, ...]:
     """The groups that the encoder can tell apart at all on these pictures. Raises FailureError where there is none."""
     sure = {group: float(values.max(axis=1).mean()) for group, values in tags.items()}
     kept = tuple(group for group, mean in sure.items() if mean >= _DECISIVE)
-    for group in sure.keys() - set(kept):
+    for group in (name for name in sure if name not in kept):
         say(f"mine: leaving out {group!r}: the encoder is not sure of its words ({sure[group]:.2f} on average)")
     if not kept:
         raise FailureError("mine: the encoder is not sure of any group of the vocabulary; use words of these pictures")

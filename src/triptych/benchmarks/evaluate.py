@@ -16,7 +16,7 @@ from triptych.benchmarks.registry import BENCHMARKS, load_tasks
 from triptych.composers.protocol import Composer
 from triptych.composers.trained import TrainedComposer
 from triptych.encoders import Encoder, Vectors, load_encoder
-from triptych.errors import DataError, PictureError, UsageError
+from triptych.errors import DataError, PictureError, TriptychError, UsageError
 from triptych.files import made_by, write_json
 from triptych.images import load_pictures
 from triptych.progress import progress, say
@@ -63,17 +63,19 @@ def evaluate(
     ]
 
     tasks = _load(benchmark, root, gallery, split)
-    tuning = _tuning_tasks(benchmark, root, split, tune_root) if weight is None else {}
+    wanted = weight is None and any(isinstance(method, WithPicture) for method in fixed)
+    tuning = _tuning_tasks(benchmark, root, split, tune_root) if wanted else {}
     rows = []
     prepared = {task.name: EncodedTask(task, engine) for task in tasks}
-    tuned_on = {name: EncodedTask(task, engine) for name, task in tuning.items() if _weighted(fixed)}
+    tuned_on = {name: EncodedTask(task, engine) for name, task in tuning.items()}
     for name, task in prepared.items():
         for method in [*fixed, *trained]:
             facts: dict[str, Any] = {}
             if isinstance(method, WithPicture):
                 if name in tuned_on:
                     method = replace(method, weight=best_weight(method, tuned_on[name]))
-                facts = {"weight": method.weight, "weight_from": "val" if name in tuned_on else "given"}
+                source = "val" if name in tuned_on else "default" if weight is None else "given"
+                facts = {"weight": method.weight, "weight_from": source}
             rows.append(task.row(method, engine) | facts)
     settings = {"benchmark": benchmark, "root": root, "gallery": gallery, "split": split, "weight": weight}
     settings |= {"methods": names, "composers": [str(folder) for folder in composers], "tune_root": tune_root}
@@ -99,11 +101,13 @@ def _tuning_tasks(benchmark: str, root: Path | None, split: str, tune_root: Path
         return {}
     folder = tune_root or root
     assert folder is not None
-    return {task.name: task for task in load_tasks(benchmark, folder, "val")}
-
-
-def _weighted(methods: Sequence[Composer]) -> bool:
-    return any(isinstance(method, WithPicture) for method in methods)
+    try:
+        return {task.name: task for task in load_tasks(benchmark, folder, "val")}
+    except TriptychError as error:
+        if tune_root is not None:
+            raise
+        say(f"eval: no validation split to choose a weight on, so it is one half ({error})")
+        return {}
 
 
 class EncodedTask:

@@ -169,7 +169,11 @@ def read_metadata(path: Path, names: list[str]) -> pa.Table:
     """
     options = arrow_csv.ParseOptions(invalid_row_handler=lambda row: "skip")
     try:
-        table = arrow_csv.read_csv(path, parse_options=options)
+        with arrow_csv.open_csv(path, parse_options=options) as opened:
+            key = opened.schema.names[0]
+        # As text, lest the name 00123 become the number 123.
+        as_text = arrow_csv.ConvertOptions(column_types={key: pa.string()})
+        table = arrow_csv.read_csv(path, parse_options=options, convert_options=as_text)
     except (OSError, pa.ArrowInvalid) as error:
         raise DataError(f"{path}: not a readable CSV ({str(error).splitlines()[0]})") from None
     row_of = {str(key): row for row, key in enumerate(table.column(0).to_pylist())}

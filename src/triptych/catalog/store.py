@@ -143,7 +143,8 @@ class Catalog:
         try:
             parts = [pq.read_table(self.folder / part) for part in self._note["parts"]]
         except (OSError, pa.ArrowInvalid) as error:
-            raise DataError(f"{self.folder}: a part of the catalog cannot be read ({error}); index again") from None
+            reason = str(error).splitlines()[0]
+            raise DataError(f"{self.folder}: a part of the catalog cannot be read ({reason}); index again") from None
         table = pa.concat_tables([_schema(self.dim).empty_table(), *parts])
         names = table.column("name").to_pylist()
         latest = {name: row for row, name in enumerate(names)}

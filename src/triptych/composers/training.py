@@ -75,7 +75,7 @@ def train(
     torch.manual_seed(seed)
     model = Combiner(Architecture(dim=opened.dim)).to(device)
     optimizer = torch.optim.AdamW(model.parameters(), lr=_PEAK_RATE, weight_decay=_WEIGHT_DECAY)
-    pictures = torch.from_numpy(opened.vectors).to(device)
+    pictures = torch.tensor(opened.vectors, device=device)
     texts = torch.from_numpy(data.text_vectors).to(device)
     batch = min(batch, len(data.training))
     steps_each = len(data.training) // batch
@@ -108,12 +108,14 @@ def train(
 
         load_checkpoint(best, model, optimizer, settings=settings)
         baseline = _sum_recall(opened.vectors, data)
+        # The last of equals, as it was saved.
+        best_epoch = max(range(len(history)), key=lambda epoch: (history[epoch]["R@10"], epoch))
         facts: dict[str, Any] = {
             "triplets": len(data.training),
             "held_out": len(data.held_out),
             "unusable": data.unusable,
-            "best_epoch": int(np.argmax([epoch["R@10"] for epoch in history])) + 1,
-            "recall": max(history, key=lambda epoch: epoch["R@10"]),
+            "best_epoch": best_epoch + 1,
+            "recall": history[best_epoch],
             "sum_recall": baseline,
             "seconds": round(time.monotonic() - started, 1),
         }
@@ -272,6 +274,8 @@ def _save(out: Path, model: "Combiner", encoder: Encoder, history: Any, note: di
     from triptych.composers.networks import GallerySide
 
     model = model.cpu().eval()
+    # Over an older composer too: a kill must not leave its configuration with half of the new files.
+    (out / "config.json").unlink(missing_ok=True)
     with atomic(out / "model.safetensors") as temporary:
         save_file(model.state_dict(), temporary)
     example = torch.nn.functional.normalize(torch.ones(2, model.shape.dim), dim=-1)

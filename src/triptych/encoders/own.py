@@ -77,7 +77,11 @@ class OwnEncoder:
     def _tokenizer(self) -> "Tokenizer":
         from tokenizers import Tokenizer
 
-        return Tokenizer.from_file(str(self._folder / "tokenizer.json"))
+        path = self._folder / "tokenizer.json"
+        try:
+            return Tokenizer.from_file(str(path))
+        except Exception as error:  # what it raises is a bare Exception
+            raise DataError(f"{path}: not a readable tokenizer ({error}); copy the folder again") from None
 
 
 def square_pixels(picture: Image.Image, size: int) -> np.ndarray[Any, np.dtype[np.uint8]]:
@@ -91,10 +95,11 @@ def normalise(pixels: np.ndarray[Any, Any]) -> Pixels:
 
 
 def token_ids(tokenizer: "Tokenizer", texts: Sequence[str], length: int) -> np.ndarray[Any, np.dtype[np.int64]]:
-    """Ids `(n, length)`, zero where a text has ended; longer texts are cut."""
+    """Ids `(n, length)`, zero where a text has ended; longer texts are cut, and an empty one is an unknown word."""
     ids = np.zeros((len(texts), length), np.int64)
     for row, encoding in enumerate(tokenizer.encode_batch(list(texts))):
-        kept = encoding.ids[:length]
+        # A text may spell out the padding; attention over nothing but padding would not be a number.
+        kept = [number for number in encoding.ids if number][:length] or [tokenizer.token_to_id("[unk]")]
         ids[row, : len(kept)] = kept
     return ids
 
@@ -106,6 +111,8 @@ def save_encoder(folder: Path, model: "DualEncoder", tokenizer: "Tokenizer", mad
 
     shape = model.shape
     model = model.eval().float().cpu()
+    # Over an older encoder too: a kill must not leave its configuration with half of the new files.
+    (folder / "config.json").unlink(missing_ok=True)
     with atomic(folder / "model.safetensors") as temporary:
         # Matrices in half precision halve the file; the graphs are made from the same rounded weights.
         weights = {

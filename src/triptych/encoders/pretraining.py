@@ -5,6 +5,7 @@ each other's negatives.
 """
 
 import csv
+import hashlib
 import math
 import os
 import time
@@ -17,7 +18,7 @@ import numpy as np
 
 from triptych.encoders.own import normalise, save_encoder, square_pixels, token_ids
 from triptych.errors import DataError, PictureError, UsageError
-from triptych.files import hash_file, made_by
+from triptych.files import hash_file, locked, made_by
 from triptych.images import load_pictures
 from triptych.progress import progress, say
 
@@ -70,6 +71,7 @@ def pretrain(
     settings |= {"batch": batch, "seed": seed}
 
     data = _load_pairs(pairs, images, size)
+    settings |= {"pictures": hashlib.sha256(data.pixels).hexdigest()}
     tokenizer = train_tokenizer(data.captions)
     shape = Architecture(size=size, width=width, vocabulary=tokenizer.get_vocab_size())
     ids = torch.from_numpy(token_ids(tokenizer, data.captions, shape.length))
@@ -84,48 +86,49 @@ def pretrain(
     model = DualEncoder(shape).to(device, memory_format=torch.channels_last)  # type: ignore[call-overload]
     steps = epochs * (len(training) // batch)
     optimizer = torch.optim.AdamW(_weight_groups(model), lr=_PEAK_RATE, betas=(0.9, 0.98))
-    checkpoint = out / "checkpoint.safetensors"
-    resumed = load_checkpoint(checkpoint, model, optimizer, settings=settings) or {"step": 0}
-    first = int(resumed["step"])
-    if first:
-        say(f"pretrain: going on from step {first} of {steps}")
+    with locked(out):
+        checkpoint = out / "checkpoint.safetensors"
+        resumed = load_checkpoint(checkpoint, model, optimizer, settings=settings) or {"step": 0}
+        first = int(resumed["step"])
+        if first:
+            say(f"pretrain: going on from step {first} of {steps}")
 
-    step = first
-    try:
-        for step in progress(range(first, steps), "pretrain", total=steps, unit="step", done=first):
-            # Everything random in a step follows from (seed, step), so that a resumed run repeats it.
-            random = torch.Generator().manual_seed(seed * 1_000_003 + step)
-            torch.manual_seed(seed * 1_000_003 + step)
-            for group in optimizer.param_groups:
-                group["lr"] = _PEAK_RATE * learning_curve(step, steps)
-            rows = training[batch_rows(len(training), batch, step, seed)]
-            views = augment(pixels[rows].to(device), random)
-            model.train()
-            with mixed_precision(device):
-                picture_vectors = model.picture(views)
-                text_vectors = model.text(ids[rows].to(device))
-            loss = pair_loss(picture_vectors, text_vectors, model.scale, caption_of[rows].to(device))
-            optimizer.zero_grad(set_to_none=True)
-            loss.backward()  # type: ignore[no-untyped-call]
-            torch.nn.utils.clip_grad_norm_(model.parameters(), 1.0)
-            optimizer.step()
-            if (step + 1) % _CHECKPOINT_STEPS == 0:
-                save_checkpoint(checkpoint, model, optimizer, settings=settings, step=step + 1)
-    except KeyboardInterrupt:
-        say(f"pretrain: stopped at step {step} of {steps}; the same command goes on from the last checkpoint")
-        raise
+        step = first
+        try:
+            for step in progress(range(first, steps), "pretrain", total=steps, unit="step", done=first):
+                # Everything random in a step follows from (seed, step), so that a resumed run repeats it.
+                random = torch.Generator().manual_seed(seed * 1_000_003 + step)
+                torch.manual_seed(seed * 1_000_003 + step)
+                for group in optimizer.param_groups:
+                    group["lr"] = _PEAK_RATE * learning_curve(step, steps)
+                rows = training[batch_rows(len(training), batch, step, seed)]
+                views = augment(pixels[rows].to(device), random)
+                model.train()
+                with mixed_precision(device):
+                    picture_vectors = model.picture(views)
+                    text_vectors = model.text(ids[rows].to(device))
+                loss = pair_loss(picture_vectors, text_vectors, model.scale, caption_of[rows].to(device))
+                optimizer.zero_grad(set_to_none=True)
+                loss.backward()  # type: ignore[no-untyped-call]
+                torch.nn.utils.clip_grad_norm_(model.parameters(), 1.0)
+                optimizer.step()
+                if (step + 1) % _CHECKPOINT_STEPS == 0:
+                    save_checkpoint(checkpoint, model, optimizer, settings=settings, step=step + 1)
+        except KeyboardInterrupt:
+            say(f"pretrain: stopped at step {step} of {steps}; the same command goes on from the last checkpoint")
+            raise
 
-    recall = _held_out_recall(model, pixels[held_out], ids[held_out], device)
-    facts = {
-        "pairs": len(pixels),
-        "skipped": data.skipped,
-        "parameters": sum(weight.numel() for weight in model.parameters()),
-        "held_out": len(held_out),
-        "held_out_recall": recall,
-        "seconds": round(time.monotonic() - started, 1),
-    }
-    save_encoder(out, model, tokenizer, made_by("pretrain", settings, torch=torch.__version__, **facts))
-    checkpoint.unlink(missing_ok=True)
+        recall = _held_out_recall(model, pixels[held_out], ids[held_out], device)
+        facts = {
+            "pairs": len(pixels),
+            "skipped": data.skipped,
+            "parameters": sum(weight.numel() for weight in model.parameters()),
+            "held_out": len(held_out),
+            "held_out_recall": recall,
+            "seconds": round(time.monotonic() - started, 1),
+        }
+        save_encoder(out, model, tokenizer, made_by("pretrain", settings, torch=torch.__version__, **facts))
+        checkpoint.unlink(missing_ok=True)
     return facts
 
 

@@ -32,7 +32,7 @@ class Step:
 
 @dataclass(frozen=True)
 class TripletCard:
-    """A triplet that the agent made; `reason` says why its critic refused it, `group` is what else it looked at."""
+    """A triplet that the agent made. `reason`: why its critic refused it; `group`: what else it looked at."""
 
     reference: Path
     target: Path
@@ -90,7 +90,9 @@ def write_report(path: Path, content: Report) -> None:
 
     from triptych.baselines import METHODS
 
-    environment = Environment(autoescape=True, undefined=StrictUndefined, trim_blocks=True, lstrip_blocks=True)
+    environment = Environment(
+        autoescape=True, undefined=StrictUndefined, trim_blocks=True, lstrip_blocks=True
+    )
     environment.filters["duration"] = _duration
     template = environment.from_string(files(__package__).joinpath("report.html").read_text(encoding="utf-8"))
     html = template.render(

@@ -19,6 +19,7 @@ _MOST_LINES = 8
 _MOST_CHARACTERS = 1000  # more than fit in _MOST_LINES; keeps a book from being measured
 _SMALLEST_SIDE = 48
 
+_Colour = tuple[int, int, int]
 _Font = ImageFont.FreeTypeFont | ImageFont.ImageFont
 
 
@@ -32,9 +33,9 @@ def contact_sheet(
 ) -> Image.Image:
     """Draw a query and its results, each a picture and a caption such as its score, as one RGB image.
 
-    Pictures are padded to `side` x `side` pixels, never cropped. Texts may be of any length and script: what does not
-    fit is cut with an ellipsis, and what the embedded font lacks shows as a box. Raises UsageError unless there is a
-    column and `side` is at least 48.
+    Pictures are padded to `side` x `side` pixels, never cropped. Texts may be of any length and script: what
+    does not fit is cut with an ellipsis, and what the embedded font lacks shows as a box. Raises UsageError
+    unless there is a column and `side` is at least 48.
     """
     if columns < 1 or side < _SMALLEST_SIDE:
         raise UsageError(f"a contact sheet needs 1 column or more, of {_SMALLEST_SIDE} pixels or more")
@@ -73,7 +74,10 @@ def _answer(rank: int, picture: Image.Image, caption: str, font: _Font, side: in
 
 
 def _card(
-    side: int, lines: Sequence[tuple[str, tuple[int, int, int]]], font: _Font, picture: Image.Image | None = None
+    side: int,
+    lines: Sequence[tuple[str, _Colour]],
+    font: _Font,
+    picture: Image.Image | None = None,
 ) -> Image.Image:
     """A card with rounded corners: a picture, if there is one, and lines of text beneath it."""
     top = _INSET if picture is None else 2 * _INSET + side
@@ -124,7 +128,8 @@ def _wrap(text: str, font: _Font, width: int) -> list[str]:
             lines[-1] += char
     if len(lines) <= _MOST_LINES:
         return lines
-    return [*lines[: _MOST_LINES - 1], _ellipsise(f"{lines[_MOST_LINES - 1]} {lines[_MOST_LINES]}", font, width)]
+    last = " ".join(lines[_MOST_LINES - 1 : _MOST_LINES + 1])
+    return [*lines[: _MOST_LINES - 1], _ellipsise(last, font, width)]
 
 
 def _ellipsise(text: str, font: _Font, width: float) -> str:

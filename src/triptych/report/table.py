@@ -44,7 +44,7 @@ class Block:
 def blocks(rows: Sequence[Row]) -> list[Block]:
     """Rows by benchmark, task and split, both blocks and rows in the order given.
 
-    Rows that differ in the number of queries or of pictures are never in one block: they measured other things.
+    Rows that differ in the number of queries or of pictures share no block: they measure other things.
     """
     grouped: dict[str, list[Row]] = {}
     for row in rows:
@@ -69,7 +69,9 @@ def _format_block(block: Block) -> str:
     # The mark has a place of its own, so that the digits stand beneath each other.
     table = [[*texts, *(f"{name} " for name in numbers)]]
     for row in block.rows:
-        cells = [f"{block.cell(row, name)}{'*' if block.is_best(row, name) else ' '}" for name in block.metrics]
+        cells = [
+            f"{block.cell(row, name)}{'*' if block.is_best(row, name) else ' '}" for name in block.metrics
+        ]
         weight = [f"{block.weight(row)} "] if block.weighted else []
         table.append([row["method"], row["encoder"], *weight, *cells])
     widths = [max(map(len, column)) for column in zip(*table, strict=True)]
@@ -84,7 +86,7 @@ def _format_block(block: Block) -> str:
 
 
 def markdown_table(rows: Sequence[Row]) -> str:
-    """A Markdown table under a bold heading for each benchmark, task and split; the best of a column is bold."""
+    """A Markdown table under a bold heading for each benchmark, task and split, the best of a column bold."""
     return "\n\n".join(_markdown_block(block) for block in blocks(rows))
 
 

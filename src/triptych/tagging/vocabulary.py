@@ -39,7 +39,7 @@ def load_vocabulary(path: Path | None = None) -> Vocabulary:
         raise DataError(f'{path}: a vocabulary is an object such as {{"colour": ["red", "blue"]}}')
     phrases: dict[str, dict[str, str]] = {}
     for group, words in content.items():
-        if isinstance(words, list):
+        if isinstance(words, list) and all(isinstance(word, str) for word in words):
             words = {word: word for word in words}
         if not isinstance(words, dict) or len(words) < 2 or not all(
             isinstance(text, str) and text.strip() for pair in words.items() for text in pair
