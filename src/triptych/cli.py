@@ -205,7 +205,8 @@ def demo(
 @app.command(epilog="Example: triptych wardrobe --out world")
 def wardrobe(out: OutDir, seed: Seed = 0) -> None:
     """Draw the embedded world: garment pictures, captions and queries."""
-    _show(triptych.write_world(out, seed=seed)["counts"])
+    made = triptych.write_world(out, seed=seed)
+    _show({part: made[part] for part in ("pictures", "garments", "queries")})
 
 
 @app.command(epilog="Example: triptych prepare fashion-products --root fashion-products --out splits")

@@ -41,8 +41,8 @@ def demo(out: Path, *, seed: int = 0, threads: int | None = None) -> dict[str, A
     steps: list[Step] = []
 
     with _timed(steps, "draw") as detail:
-        counts = write_world(world, seed=seed, lines=LINES)["counts"]
-        detail.append(f"{sum(counts['pictures'].values())} pictures of garments that the encoder never saw")
+        drawn = write_world(world, seed=seed, lines=LINES)["pictures"]
+        detail.append(f"{sum(drawn.values())} pictures of garments that the encoder never saw")
         write_json(out / "vocabulary.json", vocabulary())
     with _timed(steps, "index") as detail:
         indexed = index(world / "unlabelled.txt", catalog, root=pictures, threads=threads)

@@ -20,8 +20,8 @@ from triptych.version import __version__
 def atomic(path: Path) -> Iterator[Path]:
     """Give a temporary sibling of `path` to write to; rename it over `path` only if the block succeeds.
 
-    A reader, or a kill -9, sees the old file or the new one and nothing between. What a killed writer of `path` left
-    behind is removed by the next.
+    A reader, or a kill -9, sees the old file or the new one and nothing between. What a killed writer of `path`
+    left behind is removed by the next.
     """
     path.parent.mkdir(parents=True, exist_ok=True)
     handle, temporary = _temporary(path)
@@ -38,7 +38,7 @@ def atomic(path: Path) -> Iterator[Path]:
 
 
 def _temporary(path: Path) -> tuple[int, Path]:
-    """A new sibling of `path`, and the handle that keeps it locked; those that no living writer holds are removed."""
+    """A new sibling of `path`, and the handle that locks it; those that no living writer holds are removed."""
     import fcntl
 
     for left in path.parent.glob(f".{glob.escape(path.name)}.*.tmp"):

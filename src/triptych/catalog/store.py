@@ -47,9 +47,7 @@ class Catalog:
 
     def __init__(self, folder: Path) -> None:
         self.folder = folder
-        self._note = read_json(folder / "catalog.json", "catalog (make one with `triptych index`)")
-        if not isinstance(self._note, dict) or self._note.get("format") != FORMAT:
-            raise DataError(f"{folder}: not a catalog of this version ({FORMAT}); index again into a new folder")
+        self._note = self._read_note()
         self.root = Path(self._note["root"])
         self.encoder_name: str = self._note["encoder"]["name"]
         self.fingerprint: str = self._note["encoder"]["fingerprint"]
@@ -138,10 +136,27 @@ class Catalog:
         stored = self._table.filter(pa.compute.is_valid(self._table.column("vector")))
         return dict(zip(stored.column("sha256").to_pylist(), _matrix(stored, self.dim), strict=True))
 
+    def _read_note(self) -> dict[str, Any]:
+        note = read_json(self.folder / "catalog.json", "catalog (make one with `triptych index`)")
+        if not isinstance(note, dict) or note.get("format") != FORMAT:
+            raise DataError(f"{self.folder}: not a catalog of this version ({FORMAT}); index again into a new folder")
+        return note
+
+    def _read_parts(self) -> list[pa.Table]:
+        while True:
+            try:
+                return [pq.read_table(self.folder / part) for part in self._note["parts"]]
+            except FileNotFoundError:
+                # A run of `index` may have merged the parts since this catalog was opened.
+                fresh = self._read_note()
+                if fresh["parts"] == self._note["parts"]:
+                    raise
+                self._note = fresh
+
     @cached_property
     def _table(self) -> pa.Table:
         try:
-            parts = [pq.read_table(self.folder / part) for part in self._note["parts"]]
+            parts = self._read_parts()
         except (OSError, pa.ArrowInvalid) as error:
             reason = str(error).splitlines()[0]
             raise DataError(f"{self.folder}: a part of the catalog cannot be read ({reason}); index again") from None

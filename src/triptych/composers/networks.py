@@ -60,6 +60,24 @@ class Combiner(nn.Module):
         return F.normalize(mixed, dim=-1)
 
 
+class QuerySide(nn.Module):
+    """References and words to query vectors.
+
+    Words are token ids `(n, l)` where a text tower is trained along with the combiner, else text vectors `(n, dim)`.
+    """
+
+    def __init__(self, combiner: Combiner, text: nn.Module | None) -> None:
+        super().__init__()
+        self.combiner = combiner
+        self.text = text
+
+    def forward(self, references: Tensor, words: Tensor) -> Tensor:
+        """Unit query vectors `(n, dim)`."""
+        texts: Tensor = words if self.text is None else self.text(words)
+        query: Tensor = self.combiner(references, texts)
+        return query
+
+
 class GallerySide(nn.Module):
     """`Combiner.gallery` as a module of its own, to export."""
 

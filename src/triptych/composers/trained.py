@@ -6,6 +6,7 @@ from typing import Any
 
 from triptych.composers.protocol import Change
 from triptych.encoders import Encoder, Vectors
+from triptych.encoders.own import OwnEncoder
 from triptych.errors import DataError, MismatchError
 from triptych.files import read_json
 from triptych.graphs import Graph
@@ -28,6 +29,7 @@ class TrainedComposer:
         self.encoder_name: str = config["encoder"]["name"]
         self.made_by: dict[str, Any] = config["made_by"]
         self._fingerprint: str = config["encoder"]["fingerprint"]
+        self._reads_tokens: bool = config["text_tower"]
         self._query = Graph(folder / "query.onnx", threads)
         self._gallery = Graph(folder / "gallery.onnx", threads)
         self._encoder: Encoder | None = None
@@ -46,6 +48,9 @@ class TrainedComposer:
     ) -> Vectors:
         """Query vectors `(n, d)`."""
         assert self._encoder is not None, "attach an encoder first"
+        if self._reads_tokens:
+            assert isinstance(self._encoder, OwnEncoder), "the fingerprint is of one of our own encoders"
+            return self._query(references, self._encoder.token_ids(modifications))
         return self._query(references, self._encoder.encode_texts(modifications))
 
     def gallery(self, vectors: Vectors) -> Vectors:

@@ -4,7 +4,7 @@ import hashlib
 import json
 import time
 from collections.abc import Sequence
-from dataclasses import asdict, dataclass, field
+from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -13,6 +13,7 @@ import numpy as np
 from triptych.catalog import Catalog
 from triptych.composers.trained import FORMAT
 from triptych.encoders import Encoder, Vectors, load_encoder, unit
+from triptych.encoders.own import OwnEncoder, load_model
 from triptych.errors import DataError, UsageError
 from triptych.files import atomic, hash_file, locked, made_by, write_json
 from triptych.graphs import export_graph
@@ -22,9 +23,10 @@ from triptych.triplets import Triplet, read_triplets
 if TYPE_CHECKING:
     from torch import Tensor
 
-    from triptych.composers.networks import Combiner
+    from triptych.composers.networks import QuerySide
 
 _PEAK_RATE = 5e-4
+_TEXT_SHARE = 0.3  # of the rate, for the text tower, which knows its words already
 _WEIGHT_DECAY = 0.05
 _HELD_OUT = 0.05  # of the references
 _MOST_HELD_OUT = 2000  # triplets; more would only slow the validation
@@ -56,7 +58,7 @@ def train(
     import torch
 
     from triptych.checkpoints import load_checkpoint, save_checkpoint
-    from triptych.composers.networks import Architecture, Combiner
+    from triptych.composers.networks import Architecture, Combiner, QuerySide
     from triptych.device import best_device
 
     if epochs < 1 or batch < 2 or not 0 < temperature < 1:
@@ -73,10 +75,15 @@ def train(
 
     device = best_device()
     torch.manual_seed(seed)
-    model = Combiner(Architecture(dim=opened.dim)).to(device)
-    optimizer = torch.optim.AdamW(model.parameters(), lr=_PEAK_RATE, weight_decay=_WEIGHT_DECAY)
+    combiner = Combiner(Architecture(dim=opened.dim))
+    tower = load_model(encoder.folder).text if isinstance(encoder, OwnEncoder) else None
+    model = QuerySide(combiner, tower).to(device)
+    groups: list[dict[str, Any]] = [{"params": list(combiner.parameters()), "share": 1.0}]
+    if tower is not None:
+        groups.append({"params": list(tower.parameters()), "share": _TEXT_SHARE})
+    optimizer = torch.optim.AdamW(groups, lr=_PEAK_RATE, weight_decay=_WEIGHT_DECAY)
     pictures = torch.tensor(opened.vectors, device=device)
-    texts = torch.from_numpy(data.text_vectors).to(device)
+    texts = torch.from_numpy(data.words).to(device)
     batch = min(batch, len(data.training))
     steps_each = len(data.training) // batch
     steps = epochs * steps_each
@@ -91,7 +98,8 @@ def train(
             random = np.random.default_rng([seed, step])
             torch.manual_seed(seed * 1_000_003 + step)
             for group in optimizer.param_groups:
-                group["lr"] = _PEAK_RATE * min(1.0, 20 * (step + 1) / steps) * (1 - step / steps)
+                rate = min(1.0, 20 * (step + 1) / steps) * (1 - step / steps)
+                group["lr"] = _PEAK_RATE * group["share"] * rate
             loss = _loss(model.train(), pictures, texts, data.batch(step, batch, seed), random, temperature)
             optimizer.zero_grad(set_to_none=True)
             loss.backward()  # type: ignore[no-untyped-call]
@@ -120,7 +128,7 @@ def train(
             "seconds": round(time.monotonic() - started, 1),
         }
         draw_learning_curve(history, baseline["R@10"], out / "learning-curve.png")
-        _save(out, model, encoder, history, made_by("train", settings, torch=torch.__version__, **facts))
+        _save(out, model, data.words.shape[1], encoder, history, made_by("train", settings, torch=torch.__version__, **facts))
         checkpoint.unlink()
         best.unlink()
     if facts["recall"]["R@10"] <= baseline["R@10"]:
@@ -133,17 +141,18 @@ def train(
 
 @dataclass(frozen=True)
 class _Data:
-    """Triplets as row numbers: of pictures in the catalog, of texts in `text_vectors`."""
+    """Triplets as row numbers: of pictures in the catalog, of wordings in `text_vectors` and `words`."""
 
     references: np.ndarray[Any, np.dtype[np.int64]]
     targets: np.ndarray[Any, np.dtype[np.int64]]
     wordings: list[list[int]]
     confidences: np.ndarray[Any, np.dtype[np.float32]]
     text_vectors: Vectors
+    words: np.ndarray[Any, Any]
+    """What the composer reads of each wording: token ids `(t, l)`, or the encoder's vectors `(t, d)`."""
     training: np.ndarray[Any, np.dtype[np.int64]]
     held_out: np.ndarray[Any, np.dtype[np.int64]]
     unusable: int
-    groups: list[list[int]] = field(default_factory=list)
 
     @classmethod
     def read(cls, path: Path, catalog: Catalog, encoder: Encoder) -> "_Data":
@@ -158,16 +167,17 @@ class _Data:
             raise DataError(f"{path}: only {len(usable)} usable triplets; mine more pictures")
         texts = sorted({wording.text for triplet in usable for wording in triplet.modifications})
         number = {text: index for index, text in enumerate(texts)}
+        vectors = encoder.encode_texts(texts)
         return cls(
             references=np.array([row_of[triplet.reference] for triplet in usable], np.int64),
             targets=np.array([row_of[triplet.target] for triplet in usable], np.int64),
             wordings=[[number[wording.text] for wording in triplet.modifications] for triplet in usable],
             confidences=np.array([triplet.confidence for triplet in usable], np.float32),
-            text_vectors=encoder.encode_texts(texts),
+            text_vectors=vectors,
+            words=encoder.token_ids(texts) if isinstance(encoder, OwnEncoder) else vectors,
             training=np.flatnonzero(~held),
             held_out=np.flatnonzero(held)[:_MOST_HELD_OUT],
             unusable=len(accepted) - len(usable),
-            groups=[[row_of[name] for name in triplet.group if name in row_of] for triplet in usable],
         )
 
     def batch(self, step: int, size: int, seed: int) -> "_Batch":
@@ -198,7 +208,7 @@ def _digest(names: Sequence[str]) -> str:
 
 
 def _loss(
-    model: "Combiner", pictures: "Tensor", texts: "Tensor", batch: _Batch, random: np.random.Generator, temperature: float
+    model: "QuerySide", pictures: "Tensor", texts: "Tensor", batch: _Batch, random: np.random.Generator, temperature: float
 ) -> "Tensor":
     import torch
 
@@ -216,10 +226,10 @@ def _loss(
     ignored[torch.arange(len(place)), place] = False
     queries = model(pictures[torch.from_numpy(batch.references)], texts[torch.from_numpy(batch.texts)])
     weights = torch.from_numpy(batch.confidences).to(bank.device)
-    return contrastive_loss(queries, model.gallery(bank), place, weights, temperature, ignored)
+    return contrastive_loss(queries, model.combiner.gallery(bank), place, weights, temperature, ignored)
 
 
-def _recall(model: "Combiner", pictures: "Tensor", texts: "Tensor", data: _Data) -> dict[str, float]:
+def _recall(model: "QuerySide", pictures: "Tensor", texts: "Tensor", data: _Data) -> dict[str, float]:
     """Recall of held-out targets among the whole catalog, in percent."""
     import torch
 
@@ -227,7 +237,7 @@ def _recall(model: "Combiner", pictures: "Tensor", texts: "Tensor", data: _Data)
     with torch.inference_mode():
         words = texts[torch.tensor([data.wordings[row][0] for row in data.held_out])]
         queries = model(pictures[torch.from_numpy(data.references[data.held_out])], words).cpu().numpy()
-        gallery = model.gallery(pictures).cpu().numpy()
+        gallery = model.combiner.gallery(pictures).cpu().numpy()
     return _held_out_recall(queries, gallery, data)
 
 
@@ -267,7 +277,9 @@ def draw_learning_curve(history: Sequence[dict[str, float]], baseline: float, pa
         figure.savefig(temporary, format="png")
 
 
-def _save(out: Path, model: "Combiner", encoder: Encoder, history: Any, note: dict[str, Any]) -> None:
+def _save(
+    out: Path, model: "QuerySide", words_read: int, encoder: Encoder, history: Any, note: dict[str, Any]
+) -> None:
     import torch
     from safetensors.torch import save_file
 
@@ -278,16 +290,19 @@ def _save(out: Path, model: "Combiner", encoder: Encoder, history: Any, note: di
     (out / "config.json").unlink(missing_ok=True)
     with atomic(out / "model.safetensors") as temporary:
         save_file(model.state_dict(), temporary)
-    example = torch.nn.functional.normalize(torch.ones(2, model.shape.dim), dim=-1)
-    # Two tensors: the exporter would take one tensor given twice for one input.
-    export_graph(model, [example, example.clone()], out / "query.onnx")
-    export_graph(GallerySide(model), [example], out / "gallery.onnx")
+    combiner = model.combiner
+    example = torch.nn.functional.normalize(torch.ones(2, combiner.shape.dim), dim=-1)
+    # Another tensor for the words: the exporter would take one tensor given twice for one input.
+    words = example.clone() if model.text is None else torch.ones(2, words_read, dtype=torch.int64)
+    export_graph(model, [example, words], out / "query.onnx")
+    export_graph(GallerySide(combiner), [example], out / "gallery.onnx")
     write_json(
         out / "config.json",
         {
             "format": FORMAT,
             "composer": "combiner",
-            "architecture": asdict(model.shape),
+            "architecture": asdict(combiner.shape),
+            "text_tower": model.text is not None,
             "encoder": {"name": encoder.name, "fingerprint": encoder.fingerprint},
             "history": json.loads(json.dumps(history)),
             "made_by": note,

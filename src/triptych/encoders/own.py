@@ -27,13 +27,14 @@ if TYPE_CHECKING:
     from triptych.encoders.towers import DualEncoder
 
 FORMAT = "triptych-dual-encoder-1"
+_UNKNOWN = 1  # the id of a piece that the tokenizer never saw
 
 
 class OwnEncoder:
     """An encoder folder made by `pretrain`. Raises DataError where a file is missing or of another kind."""
 
     def __init__(self, folder: Path, name: str, threads: int | None = None) -> None:
-        self._folder = folder
+        self.folder = folder
         self._threads = threads
         config = read_json(folder / "config.json", "encoder configuration")
         if not isinstance(config, dict) or config.get("format") != FORMAT:
@@ -61,23 +62,27 @@ class OwnEncoder:
     def encode_texts(self, texts: Sequence[str]) -> Vectors:
         """Vectors `(n, d)`; each distinct text is encoded once."""
         distinct = sorted(set(texts))
-        vectors = self._text_graph(token_ids(self._tokenizer, distinct, self._length))
+        vectors = self._text_graph(self.token_ids(distinct))
         row = {text: index for index, text in enumerate(distinct)}
         return vectors[[row[text] for text in texts]]
 
+    def token_ids(self, texts: Sequence[str]) -> np.ndarray[Any, np.dtype[np.int64]]:
+        """What the text tower reads `(n, length)`, for a composer that has a text tower of its own."""
+        return token_ids(self._tokenizer, texts, self._length)
+
     @cached_property
     def _picture_graph(self) -> Graph:
-        return Graph(self._folder / "picture.onnx", self._threads)
+        return Graph(self.folder / "picture.onnx", self._threads)
 
     @cached_property
     def _text_graph(self) -> Graph:
-        return Graph(self._folder / "text.onnx", self._threads)
+        return Graph(self.folder / "text.onnx", self._threads)
 
     @cached_property
     def _tokenizer(self) -> "Tokenizer":
         from tokenizers import Tokenizer
 
-        path = self._folder / "tokenizer.json"
+        path = self.folder / "tokenizer.json"
         try:
             return Tokenizer.from_file(str(path))
         except Exception as error:  # what it raises is a bare Exception
@@ -99,7 +104,7 @@ def token_ids(tokenizer: "Tokenizer", texts: Sequence[str], length: int) -> np.n
     ids = np.zeros((len(texts), length), np.int64)
     for row, encoding in enumerate(tokenizer.encode_batch(list(texts))):
         # A text may spell out the padding; attention over nothing but padding would not be a number.
-        kept = [number for number in encoding.ids if number][:length] or [tokenizer.token_to_id("[unk]")]
+        kept = [number for number in encoding.ids if number][:length] or [_UNKNOWN]
         ids[row, : len(kept)] = kept
     return ids
 

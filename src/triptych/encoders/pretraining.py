@@ -71,7 +71,7 @@ def pretrain(
     settings |= {"batch": batch, "seed": seed}
 
     data = _load_pairs(pairs, images, size)
-    settings |= {"pictures": hashlib.sha256(data.pixels).hexdigest()}
+    settings |= {"pictures": hashlib.sha256(data.pixels.data).hexdigest()}
     tokenizer = train_tokenizer(data.captions)
     shape = Architecture(size=size, width=width, vocabulary=tokenizer.get_vocab_size())
     ids = torch.from_numpy(token_ids(tokenizer, data.captions, shape.length))

@@ -1,0 +1,77 @@
+"""A tiny wardrobe and what the stages make of it, made once for all tests."""
+
+import json
+import os
+from pathlib import Path
+
+import pytest
+
+# Networks this small gain nothing from threads; on a busy machine, threads that wait for each other lose.
+os.environ.setdefault("OMP_NUM_THREADS", "1")
+
+from triptych.agent import mine
+from triptych.catalog import index
+from triptych.composers.training import train
+from triptych.encoders.pretraining import pretrain
+from triptych.wardrobe import vocabulary, write_world
+
+
+@pytest.fixture(scope="session")
+def wardrobe_world(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """About 460 captioned and 460 unlabelled pictures, 40 of val and 70 of test."""
+    out = tmp_path_factory.mktemp("tiny") / "world"
+    write_world(out, lines={"pretrain": 60, "unlabelled": 60, "val": 6, "test": 8}, workers=1, size=64)
+    return out
+
+
+@pytest.fixture(scope="session")
+def vocabulary_file(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """The wardrobe's own words."""
+    path = tmp_path_factory.mktemp("tiny") / "vocabulary.json"
+    path.write_text(json.dumps(vocabulary()), encoding="utf-8")
+    return path
+
+
+@pytest.fixture(scope="session")
+def tiny_pretraining(wardrobe_world: Path, tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, dict]:
+    """An encoder that knows a little, and what `pretrain` returned."""
+    out = tmp_path_factory.mktemp("tiny") / "encoder"
+    pairs, images = wardrobe_world / "pretrain.csv", wardrobe_world / "images"
+    return out, pretrain(pairs, images, out, size=32, width=16, epochs=25, batch=64, threads=1)
+
+
+@pytest.fixture(scope="session")
+def tiny_encoder(tiny_pretraining: tuple[Path, dict]) -> Path:
+    return tiny_pretraining[0]
+
+
+@pytest.fixture(scope="session")
+def tiny_catalog(wardrobe_world: Path, tiny_encoder: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """The unlabelled pictures, without metadata."""
+    out = tmp_path_factory.mktemp("tiny") / "catalog"
+    names, root = wardrobe_world / "unlabelled.txt", wardrobe_world / "images"
+    index(names, out, encoder=str(tiny_encoder), root=root, threads=1)
+    return out
+
+
+@pytest.fixture(scope="session")
+def tiny_triplets(
+    tiny_catalog: Path, vocabulary_file: Path, tmp_path_factory: pytest.TempPathFactory
+) -> Path:
+    out = tmp_path_factory.mktemp("tiny") / "triplets.parquet"
+    mine(tiny_catalog, out, vocabulary=vocabulary_file, plans=8, targets=3, threads=1)
+    return out
+
+
+@pytest.fixture(scope="session")
+def tiny_training(
+    tiny_triplets: Path, tiny_catalog: Path, tmp_path_factory: pytest.TempPathFactory
+) -> tuple[Path, dict]:
+    """A composer, and what `train` returned."""
+    out = tmp_path_factory.mktemp("tiny") / "composer"
+    return out, train(tiny_triplets, tiny_catalog, out, epochs=3, batch=64, threads=1)
+
+
+@pytest.fixture(scope="session")
+def tiny_composer(tiny_training: tuple[Path, dict]) -> Path:
+    return tiny_training[0]

@@ -1,0 +1,156 @@
+from collections.abc import Sequence
+from pathlib import Path
+
+import numpy as np
+import pytest
+from PIL import Image
+
+from triptych.baselines import METHODS, WEIGHTS, CaptionEdit, PictureOnly, TextOnly, WithPicture, baseline
+from triptych.benchmarks import Query, Task
+from triptych.benchmarks.evaluate import EncodedTask, best_weight
+from triptych.encoders import Pixels, Vectors, unit
+from triptych.errors import UsageError
+from triptych.tagging import Tagger, Vocabulary, describe
+
+WORDS = {"colour": ("red", "blue"), "kind": ("dress", "shirt")}
+VOCABULARY = Vocabulary(WORDS, {group: {word: word for word in words} for group, words in WORDS.items()})
+AXES = ["red", "blue", "dress", "shirt", "long"]
+
+
+class WordsEncoder:
+    """One axis a word: a text or picture lies along the sum of its words."""
+
+    name = "words"
+    fingerprint = "words"
+    dim = len(AXES)
+    logit_scale = 50.0
+
+    def __init__(self) -> None:
+        self.read: list[str] = []
+
+    def prepare(self, picture: Image.Image) -> Pixels:
+        """A picture has a white column for each of its words."""
+        return np.asarray(picture.convert("L"), np.float32)[None, :1, : self.dim] / 255
+
+    def encode_pictures(self, pixels: Pixels) -> Vectors:
+        return unit(pixels.reshape(-1, self.dim))
+
+    def encode_texts(self, texts: Sequence[str]) -> Vectors:
+        self.read.extend(texts)
+        return np.array([vector(text) for text in texts]).reshape(-1, self.dim)
+
+
+def vector(words: str) -> Vectors:
+    return unit(np.array([[float(axis in words.split()) for axis in AXES]]))[0]
+
+
+@pytest.fixture
+def encoder() -> WordsEncoder:
+    return WordsEncoder()
+
+
+REFERENCES = np.array([vector("red dress"), vector("blue shirt")])
+ASKED = ["in blue", "make it long"]
+
+
+def test_picture_only_ignores_the_words(encoder):
+    method = baseline("picture", encoder, VOCABULARY)
+    np.testing.assert_array_equal(method.compose(REFERENCES, ASKED), REFERENCES)
+    assert isinstance(method, PictureOnly)
+
+
+def test_text_only_ignores_the_picture(encoder):
+    method = baseline("text", encoder, VOCABULARY)
+    np.testing.assert_array_equal(method.compose(REFERENCES, ASKED), [vector("blue"), vector("long")])
+    np.testing.assert_array_equal(method.compose(REFERENCES[::-1], ASKED), [vector("blue"), vector("long")])
+
+
+def test_the_sum_weighs_words_against_the_picture(encoder):
+    method = baseline("sum", encoder, VOCABULARY, 0.25)
+    wanted = unit(0.25 * vector("blue") + 0.75 * REFERENCES[0])
+    np.testing.assert_allclose(method.compose(REFERENCES[:1], ASKED[:1])[0], wanted, atol=1e-6)
+    text, picture = (baseline("sum", encoder, VOCABULARY, weight) for weight in (1.0, 0.0))
+    np.testing.assert_allclose(text.compose(REFERENCES, ASKED), [vector("blue"), vector("long")], atol=1e-6)
+    np.testing.assert_allclose(picture.compose(REFERENCES, ASKED), REFERENCES, atol=1e-6)
+
+
+def test_a_perfect_edit_replaces_the_tag(encoder):
+    method = baseline("caption-edit", encoder, VOCABULARY)
+    encoder.read.clear()
+    queries = method.compose(REFERENCES, ASKED, [{"colour": "blue"}, {"kind": "dress"}])
+    assert encoder.read == ["blue dress", "blue dress"]
+    np.testing.assert_array_equal(queries, [vector("blue dress")] * 2)
+
+
+@pytest.mark.parametrize("changes", [None, [None, None]])
+def test_where_the_edit_is_not_told_the_words_are_appended(encoder, changes):
+    method = baseline("caption-edit", encoder, VOCABULARY)
+    encoder.read.clear()
+    method.compose(REFERENCES, ASKED, changes)
+    assert encoder.read == ["red dress in blue", "blue shirt make it long"]
+
+
+def test_caption_edit_with_the_picture(encoder):
+    method = baseline("caption-edit+picture", encoder, VOCABULARY, 0.6)
+    changes = [{"colour": "blue"}, {"colour": "red"}]
+    edited = np.array([vector("blue dress"), vector("red shirt")])
+    wanted = unit(0.6 * edited + 0.4 * REFERENCES)
+    np.testing.assert_allclose(method.compose(REFERENCES, ASKED, changes), wanted, atol=1e-6)
+
+
+def test_all_methods_are_known_and_share_the_encoders_space(encoder):
+    for name in METHODS:
+        method = baseline(name, encoder, VOCABULARY)
+        assert method.name == name
+        np.testing.assert_array_equal(method.gallery(REFERENCES), REFERENCES)
+    with pytest.raises(UsageError, match="there are picture, text"):
+        baseline("magic", encoder, VOCABULARY)
+
+
+def test_tags_are_probabilities(encoder):
+    tags = Tagger(encoder, VOCABULARY)(np.array([vector("red dress"), vector("long")]))
+    scale = encoder.logit_scale / np.sqrt(2)
+    np.testing.assert_allclose(
+        tags["colour"][0], [1 / (1 + np.exp(-scale)), 1 / (1 + np.exp(scale))], atol=1e-6
+    )
+    np.testing.assert_allclose(tags["kind"][1], [0.5, 0.5])
+
+
+def test_a_description_is_in_a_shops_order():
+    assert (
+        describe({"kind": "shirt", "fit": "slim", "colour": "red", "gender": "men"}) == "men red shirt slim"
+    )
+
+
+def best_of(target: str, encoder: WordsEncoder, folder: Path) -> tuple[float, list[float]]:
+    """The weight chosen for a query from a red dress by "blue shirt", and all that rank its target first."""
+    shown = ["red dress", "blue shirt", "red long dress"]
+    for name in shown:
+        columns = np.array([axis in name.split() for axis in AXES] + [False] * 3) * np.uint8(255)
+        Image.fromarray(np.tile(columns, (8, 1))).save(folder / f"{name}.png")
+    query = Query("1", "red dress.png", "blue shirt", frozenset({f"{target}.png"}))
+    task = EncodedTask(
+        Task("made", "up", "val", folder, tuple(sorted(f"{n}.png" for n in shown)), (query,)), encoder
+    )
+    first = []
+    for weight in WEIGHTS:
+        (ranks,) = task.ranks(
+            unit(weight * vector("blue shirt") + (1 - weight) * REFERENCES[:1]), task.gallery
+        )
+        first += [weight] if ranks[0] == 1 else []
+    return best_weight(WithPicture("sum", TextOnly(encoder), 0.5), task), first
+
+
+def test_the_best_weight_is_that_of_the_validation_queries(encoder, tmp_path):
+    far, for_far = best_of("blue shirt", encoder, tmp_path)
+    near, for_near = best_of("red long dress", encoder, tmp_path)
+    assert far in for_far
+    assert near in for_near
+    assert set(for_far).isdisjoint(for_near)
+    assert near < far
+
+
+def test_an_oracle_is_told_for_each_query_on_its_own(encoder):
+    method = CaptionEdit(encoder, VOCABULARY)
+    queries = method.compose(REFERENCES, ASKED, [{"colour": "blue"}, None])
+    np.testing.assert_array_equal(queries, [vector("blue dress"), vector("blue shirt long")])

@@ -1,0 +1,186 @@
+import json
+import math
+import shutil
+from dataclasses import replace
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+from PIL import Image
+from safetensors.torch import load_file
+from tokenizers import Tokenizer
+
+from triptych.catalog import Catalog, index
+from triptych.composers import TrainedComposer
+from triptych.composers.networks import Architecture, Combiner, QuerySide, contrastive_loss
+from triptych.composers.training import train
+from triptych.encoders import load_encoder
+from triptych.encoders.own import load_model, token_ids
+from triptych.errors import DataError, FailureError, MismatchError, UsageError
+from triptych.files import locked
+from triptych.triplets import read_triplets, write_triplets
+
+
+@pytest.fixture(scope="module")
+def attached(tiny_composer: Path, tiny_encoder: Path) -> TrainedComposer:
+    composer = TrainedComposer(tiny_composer, threads=1)
+    composer.attach(load_encoder(str(tiny_encoder), threads=1))
+    return composer
+
+
+def test_it_finds_held_out_targets(tiny_training, tiny_catalog):
+    _, facts = tiny_training
+    chance = 100 * 10 / len(Catalog(tiny_catalog).names)
+    assert facts["held_out"] >= 5
+    assert facts["recall"]["R@10"] > 5 * chance
+    assert facts["unusable"] == 0
+
+
+def test_the_loss_falls(tiny_composer):
+    history = json.loads((tiny_composer / "config.json").read_text())["history"]
+    losses = [epoch["loss"] for epoch in history]
+    assert len(losses) == 3
+    assert losses == sorted(losses, reverse=True)
+
+
+def test_the_folder_is_whole_and_says_what_made_it(tiny_training, tiny_catalog, tiny_triplets):
+    out, facts = tiny_training
+    names = {path.name for path in out.iterdir()} - {".lock"}
+    assert names == {"config.json", "model.safetensors", "query.onnx", "gallery.onnx", "learning-curve.png"}
+    config = json.loads((out / "config.json").read_text())
+    assert config["made_by"]["command"] == "train"
+    assert config["made_by"]["settings"]["epochs"] == 3
+    assert config["encoder"]["fingerprint"] == Catalog(tiny_catalog).fingerprint
+    best = max(epoch["R@10"] for epoch in config["history"])
+    assert config["history"][facts["best_epoch"] - 1]["R@10"] == best == facts["recall"]["R@10"]
+    accepted = sum(triplet.accepted for triplet in read_triplets(tiny_triplets)[0])
+    assert facts["triplets"] + facts["held_out"] == accepted
+
+
+def test_the_learning_curve_is_a_picture(tiny_composer):
+    with Image.open(tiny_composer / "learning-curve.png") as curve:
+        assert curve.format == "PNG"
+        curve.load()
+        assert np.asarray(curve.convert("L")).std() > 5
+
+
+def test_graphs_equal_the_torch_model(attached, tiny_composer, tiny_catalog, tiny_encoder):
+    config = json.loads((tiny_composer / "config.json").read_text())
+    tower = load_model(tiny_encoder)
+    model = QuerySide(Combiner(Architecture(**config["architecture"])), tower.text)
+    model.load_state_dict(load_file(tiny_composer / "model.safetensors"))
+    model.eval()
+    vectors = Catalog(tiny_catalog).vectors[:70].copy()
+    words = [f"in {colour}" for colour in ("red", "blue", "green", "black", "white")] * 14
+    ids = token_ids(Tokenizer.from_file(str(tiny_encoder / "tokenizer.json")), words, tower.shape.length)
+    with torch.inference_mode():
+        queries = model(torch.from_numpy(vectors), torch.from_numpy(ids)).numpy()
+        gallery = model.combiner.gallery(torch.from_numpy(vectors)).numpy()
+    np.testing.assert_allclose(attached.compose(vectors, words), queries, atol=1e-5)
+    np.testing.assert_allclose(attached.gallery(vectors), gallery, atol=1e-5)
+    np.testing.assert_allclose(np.linalg.norm(queries, axis=1), 1, atol=1e-5)
+    assert attached.compose(vectors[:0], []).shape == (0, vectors.shape[1])
+
+
+def test_words_and_picture_both_matter(attached, tiny_catalog):
+    vectors = Catalog(tiny_catalog).vectors[:2]
+    red, blue = attached.compose(vectors, ["red", "red"]), attached.compose(vectors, ["blue", "blue"])
+    assert not np.allclose(red, blue, atol=1e-3)
+    assert not np.allclose(red[0], red[1], atol=1e-3)
+
+
+def test_another_encoder_is_refused(tiny_composer, tiny_encoder, tmp_path):
+    other = shutil.copytree(tiny_encoder, tmp_path / "other")
+    with (other / "tokenizer.json").open("a") as file:
+        file.write("\n")
+    with pytest.raises(MismatchError, match="use that encoder"):
+        TrainedComposer(tiny_composer).attach(load_encoder(str(other)))
+
+
+def test_a_damaged_composer_is_one_line(tiny_composer, tmp_path):
+    copied = shutil.copytree(tiny_composer, tmp_path / "copied")
+    content = (copied / "query.onnx").read_bytes()
+    (copied / "query.onnx").write_bytes(content[: len(content) // 2])
+    with pytest.raises(DataError, match=r"query\.onnx") as raised:
+        TrainedComposer(copied)
+    assert "\n" not in str(raised.value)
+    (copied / "query.onnx").unlink()
+    with pytest.raises(DataError, match=r"query\.onnx"):
+        TrainedComposer(copied)
+    (copied / "config.json").write_text("{}")
+    with pytest.raises(DataError, match="not a composer"):
+        TrainedComposer(copied)
+    with pytest.raises(DataError, match="triptych train"):
+        TrainedComposer(tmp_path)
+
+
+def test_too_few_triplets(tiny_triplets, tiny_catalog, tmp_path):
+    stored, note = read_triplets(tiny_triplets)
+    few = [triplet for triplet in stored if triplet.accepted][:19]
+    write_triplets(tmp_path / "few", [*few, *(replace(triplet, accepted=False) for triplet in stored)], note)
+    with pytest.raises(DataError, match="mine more pictures"):
+        train(tmp_path / "few", tiny_catalog, tmp_path / "out")
+    with pytest.raises(DataError, match="not a readable triplet file"):
+        train(tmp_path / "missing", tiny_catalog, tmp_path / "out")
+    assert not (tmp_path / "out").exists()
+
+
+def test_triplets_of_unknown_pictures_are_left_out(tiny_triplets, tiny_catalog, tmp_path, capfd):
+    stored, note = read_triplets(tiny_triplets)
+    accepted = [triplet for triplet in stored if triplet.accepted]
+    strangers = [replace(accepted[0], target="gone.jpg"), replace(accepted[1], reference="gone too.jpg")]
+    write_triplets(tmp_path / "triplets", [*accepted, *strangers], note)
+    facts = train(tmp_path / "triplets", tiny_catalog, tmp_path / "out", epochs=1, batch=64, threads=1)
+    assert facts["unusable"] == 2
+    assert facts["triplets"] + facts["held_out"] == len(accepted)
+    assert "2 triplets name pictures that the catalog lacks" in capfd.readouterr().err
+
+
+def test_a_catalog_of_another_encoder_is_refused(tiny_triplets, tiny_encoder, wardrobe_world, tmp_path):
+    other = shutil.copytree(tiny_encoder, tmp_path / "other")
+    pictures, root = wardrobe_world / "val.txt", wardrobe_world / "images"
+    index(pictures, tmp_path / "catalog", encoder=str(other), root=root, threads=1)
+    with (other / "tokenizer.json").open("a") as file:
+        file.write("\n")
+    with pytest.raises(MismatchError):
+        train(tiny_triplets, tmp_path / "catalog", tmp_path / "out")
+
+
+@pytest.mark.parametrize("setting", [{"epochs": 0}, {"batch": 1}, {"temperature": 0.0}, {"temperature": 1.0}])
+def test_settings_that_make_no_sense(tiny_triplets, tiny_catalog, tmp_path, setting):
+    with pytest.raises(UsageError):
+        train(tiny_triplets, tiny_catalog, tmp_path / "out", **setting)
+
+
+def test_one_run_at_a_time(tiny_triplets, tiny_catalog, tmp_path):
+    with locked(tmp_path / "out"), pytest.raises(FailureError, match="another run"):
+        train(tiny_triplets, tiny_catalog, tmp_path / "out", epochs=1, threads=1)
+
+
+def test_the_loss_by_hand():
+    queries = torch.tensor([[1.0, 0.0], [0.0, 1.0]])
+    bank = torch.tensor([[1.0, 0.0], [0.0, 1.0], [0.6, 0.8]])
+    ignored = torch.zeros(2, 3, dtype=torch.bool)
+    ignored[0, 2] = True
+    loss = contrastive_loss(
+        queries, bank, torch.tensor([0, 2]), torch.tensor([1.0, 0.25]), torch.tensor(0.5), ignored
+    )
+    # Cosines 1, 0 and 0.6 (ignored), the first of them the target's; then 0, 1 and 0.8, where it is the last.
+    first = -math.log(math.exp(2) / (math.exp(2) + 1))
+    second = -math.log(math.exp(1.6) / (1 + math.exp(2) + math.exp(1.6)))
+    assert loss.item() == pytest.approx((first + 0.25 * second) / 1.25, rel=1e-5)
+
+
+def test_an_ignored_picture_does_not_matter():
+    generator = torch.Generator().manual_seed(0)
+    queries = torch.nn.functional.normalize(torch.randn(3, 4, generator=generator), dim=-1)
+    bank = torch.nn.functional.normalize(torch.randn(6, 4, generator=generator), dim=-1)
+    ignored = torch.zeros(3, 6, dtype=torch.bool)
+    ignored[:, 5] = True
+    arguments = (torch.tensor([0, 1, 2]), torch.ones(3), torch.tensor(0.1))
+    with_copy = contrastive_loss(queries, bank, *arguments, ignored)
+    without = contrastive_loss(queries, bank[:5], *arguments, ignored[:, :5])
+    torch.testing.assert_close(with_copy, without)
+    seen = contrastive_loss(queries, bank, *arguments, torch.zeros_like(ignored))
+    assert seen > with_copy
