@@ -1,6 +1,6 @@
 """Run a command and append its wall time, processor time and peak memory to a JSON Lines file.
 
-    python bench/measure.py stages.jsonl NAME COMMAND…
+python bench/measure.py stages.jsonl NAME COMMAND…
 """
 
 import json

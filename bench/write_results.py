@@ -1,6 +1,6 @@
 """Write what `bench/fashion_products.sh` measured into docs/results.md, between the two markers.
 
-    python bench/write_results.py RUN docs/results.md
+python bench/write_results.py RUN docs/results.md
 """
 
 import json

@@ -110,16 +110,12 @@ def test_all_methods_are_known_and_share_the_encoders_space(encoder):
 def test_tags_are_probabilities(encoder):
     tags = Tagger(encoder, VOCABULARY)(np.array([vector("red dress"), vector("long")]))
     scale = encoder.logit_scale / np.sqrt(2)
-    np.testing.assert_allclose(
-        tags["colour"][0], [1 / (1 + np.exp(-scale)), 1 / (1 + np.exp(scale))], atol=1e-6
-    )
+    np.testing.assert_allclose(tags["colour"][0], [1 / (1 + np.exp(-scale)), 1 / (1 + np.exp(scale))], atol=1e-6)
     np.testing.assert_allclose(tags["kind"][1], [0.5, 0.5])
 
 
 def test_a_description_is_in_a_shops_order():
-    assert (
-        describe({"kind": "shirt", "fit": "slim", "colour": "red", "gender": "men"}) == "men red shirt slim"
-    )
+    assert describe({"kind": "shirt", "fit": "slim", "colour": "red", "gender": "men"}) == "men red shirt slim"
 
 
 def best_of(target: str, encoder: WordsEncoder, folder: Path) -> tuple[float, list[float]]:
@@ -129,14 +125,10 @@ def best_of(target: str, encoder: WordsEncoder, folder: Path) -> tuple[float, li
         columns = np.array([axis in name.split() for axis in AXES] + [False] * 3) * np.uint8(255)
         Image.fromarray(np.tile(columns, (8, 1))).save(folder / f"{name}.png")
     query = Query("1", "red dress.png", "blue shirt", frozenset({f"{target}.png"}))
-    task = EncodedTask(
-        Task("made", "up", "val", folder, tuple(sorted(f"{n}.png" for n in shown)), (query,)), encoder
-    )
+    task = EncodedTask(Task("made", "up", "val", folder, tuple(sorted(f"{n}.png" for n in shown)), (query,)), encoder)
     first = []
     for weight in WEIGHTS:
-        (ranks,) = task.ranks(
-            unit(weight * vector("blue shirt") + (1 - weight) * REFERENCES[:1]), task.gallery
-        )
+        (ranks,) = task.ranks(unit(weight * vector("blue shirt") + (1 - weight) * REFERENCES[:1]), task.gallery)
         first += [weight] if ranks[0] == 1 else []
     return best_weight(WithPicture("sum", TextOnly(encoder), 0.5), task), first
 

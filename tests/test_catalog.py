@@ -300,9 +300,7 @@ def table(tmp_path: Path):
 
 
 def test_metadata_by_path_file_name_or_stem(add, catalog, table, capfd):
-    add(
-        metadata=table("picture,price,colour\ndeep/down/c.jpg,3,red\nd.webp,4.5,\na,1,blue\nunknown,9,grey\n")
-    )
+    add(metadata=table("picture,price,colour\ndeep/down/c.jpg,3,red\nd.webp,4.5,\na,1,blue\nunknown,9,grey\n"))
     assert "1 of 4 pictures have no row" in capfd.readouterr().err
     metadata = Catalog(catalog).metadata
     assert metadata.column_names == ["name", "price", "colour"]

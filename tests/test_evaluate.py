@@ -51,9 +51,7 @@ def test_every_method_has_a_row_as_documented(measure, tiny_composer, tiny_encod
         assert row["encoder"] == str(tiny_encoder.resolve())
         assert set(row["metrics"]) == {"R@1", "R@5", "R@10", "R@50", "mAP@10"}
         assert all(0 <= value <= 100 for value in row["metrics"].values())
-        assert (
-            row["metrics"]["R@1"] <= row["metrics"]["R@5"] <= row["metrics"]["R@10"] <= row["metrics"]["R@50"]
-        )
+        assert row["metrics"]["R@1"] <= row["metrics"]["R@5"] <= row["metrics"]["R@10"] <= row["metrics"]["R@50"]
         assert row["queries"] >= 50
         assert row["gallery"] >= 50
         assert row["unreadable"] == 0
@@ -105,9 +103,7 @@ def test_own_queries_are_measured_as_a_search_would(measure, own, tiny_encoder):
     assert (row["benchmark"], row["task"], row["split"]) == ("queries", "mine", "all")
     engine = load_encoder(str(tiny_encoder), threads=1)
     names = sorted(picture.name for picture in gallery.iterdir())
-    vectors = engine.encode_pictures(
-        np.stack([engine.prepare(open_picture(gallery / name)) for name in names])
-    )
+    vectors = engine.encode_pictures(np.stack([engine.prepare(open_picture(gallery / name)) for name in names]))
     hits = 0
     for query in queries:
         reference = names.index(query["reference"])

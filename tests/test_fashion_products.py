@@ -15,9 +15,7 @@ from triptych.benchmarks.words import with_article, word_for
 from triptych.errors import DataError
 
 COLUMNS = "id,gender,masterCategory,subCategory,articleType,baseColour,season,year,usage,productDisplayName"
-REAL = (
-    Path(os.environ.get("TRIPTYCH_DATA", Path(__file__).parents[1] / "../shared/data")) / "fashion-products"
-)
+REAL = Path(os.environ.get("TRIPTYCH_DATA", Path(__file__).parents[1] / "../shared/data")) / "fashion-products"
 real = pytest.mark.skipif(not (REAL / "styles.csv").is_file(), reason=f"no real photos in {REAL}")
 
 # The made products: id, gender, articleType, baseColour, usage, title
@@ -267,8 +265,6 @@ def test_real_tasks(split, items):
                 assert product.category == reference.category
                 same = {"gender", "kind", "colour"} - set(query.change)
                 assert all(getattr(product, name) == getattr(reference, name) for name in same)
-                assert all(
-                    word_for(name, getattr(product, name)) == word for name, word in query.change.items()
-                )
+                assert all(word_for(name, getattr(product, name)) == word for name, word in query.change.items())
     by_change = task.notes["queries by change"]
     assert by_change == {"+".join(change): 500 for change in CHANGES}

@@ -176,9 +176,7 @@ def test_siglip_is_that_of_transformers(tmp_path: Path, version: int) -> None:
     tokenizer = transformers.PreTrainedTokenizerFast.from_pretrained(folder)
     pixels = processor(photos(), return_tensors="pt")["pixel_values"]
     lowered = [text.lower() for text in TEXTS]
-    ids = tokenizer(
-        lowered, padding="max_length", max_length=16, truncation=True, return_tensors="pt"
-    ).input_ids
+    ids = tokenizer(lowered, padding="max_length", max_length=16, truncation=True, return_tensors="pt").input_ids
     with torch.inference_mode():
         pictures = unit(model.get_image_features(pixels).pooler_output.numpy())
         texts = unit(model.get_text_features(ids).pooler_output.numpy())

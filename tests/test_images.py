@@ -107,9 +107,7 @@ def reason(source: Path | bytes, limits: Limits | None = None) -> str:
         *("bomb", "big-bomb", "cut", "infinite"),
     ],
 )
-def test_what_is_no_good_picture_is_rejected_with_its_reason(
-    content: bytes, expected: str, tmp_path: Path
-) -> None:
+def test_what_is_no_good_picture_is_rejected_with_its_reason(content: bytes, expected: str, tmp_path: Path) -> None:
     (tmp_path / "p.jpg").write_bytes(content)
     assert reason(content).startswith(expected)
     assert reason(tmp_path / "p.jpg") == reason(content)
@@ -150,9 +148,7 @@ def test_truncated_pictures_are_rejected(kind: str, options: dict[str, object], 
     assert reason(content[: int(len(content) * share)]).startswith(("damaged", "not a picture"))
 
 
-@pytest.mark.parametrize(
-    ("kind", "suffix"), [("PNG", ".jpg"), ("JPEG", ".png"), ("WEBP", ".gif"), ("BMP", ".tif")]
-)
+@pytest.mark.parametrize(("kind", "suffix"), [("PNG", ".jpg"), ("JPEG", ".png"), ("WEBP", ".gif"), ("BMP", ".tif")])
 def test_the_content_decides_the_format(kind: str, suffix: str, tmp_path: Path) -> None:
     path = tmp_path / f"picture{suffix}"
     path.write_bytes(encode(noise(), kind))
@@ -292,9 +288,7 @@ def test_pillow_logs_nothing_on_standard_error(tmp_path: Path) -> None:
         "try: open_picture(Path('p.tif'))\n"
         "except PictureError as error: print(error)\n"
     )
-    ran = subprocess.run(
-        [sys.executable, "-c", script], cwd=tmp_path, capture_output=True, text=True, check=True
-    )
+    ran = subprocess.run([sys.executable, "-c", script], cwd=tmp_path, capture_output=True, text=True, check=True)
     assert ran.stdout.startswith("not a picture")
     assert ran.stderr == ""
 
@@ -319,9 +313,7 @@ def make_socket(path: Path) -> None:
 
 @pytest.mark.skipif(not hasattr(os, "mkfifo"), reason="this system has no FIFO")
 @pytest.mark.parametrize("make", [make_fifo, make_socket])
-def test_a_fifo_or_socket_is_rejected_and_never_waited_for(
-    make: Callable[[Path], None], tmp_path: Path
-) -> None:
+def test_a_fifo_or_socket_is_rejected_and_never_waited_for(make: Callable[[Path], None], tmp_path: Path) -> None:
     make(tmp_path / "p.jpg")
     (tmp_path / "list.txt").write_text("p.jpg\n")
     assert reason(tmp_path / "p.jpg") == "not a regular file"
@@ -390,9 +382,7 @@ def test_an_empty_folder_holds_nothing(tmp_path: Path) -> None:
     assert (find_pictures(tmp_path).names, find_pictures(tmp_path).rejected) == ([], [])
 
 
-@pytest.mark.parametrize(
-    "name", ["фото.jpg", "صورة.jpg", "🦊.jpg", "line\nbreak.jpg", "e\u0301.jpg", "a\u2028b.jpg"]
-)
+@pytest.mark.parametrize("name", ["фото.jpg", "صورة.jpg", "🦊.jpg", "line\nbreak.jpg", "e\u0301.jpg", "a\u2028b.jpg"])
 def test_names_in_any_script(name: str, tmp_path: Path) -> None:
     save(tmp_path, f"папка/{name}")
     assert find_pictures(tmp_path).names == [f"папка/{name}"]
@@ -531,9 +521,7 @@ def outcome(result: object) -> object:
 
 
 @pytest.mark.parametrize("threads", [1, 2, 8])
-def test_threads_change_nothing_and_one_bad_picture_stops_no_other(
-    mixed: tuple[Path, list[str]], threads: int
-) -> None:
+def test_threads_change_nothing_and_one_bad_picture_stops_no_other(mixed: tuple[Path, list[str]], threads: int) -> None:
     root, names = mixed
 
     def alone(name: str) -> object:

@@ -99,9 +99,7 @@ def test_near_ties_do_not_depend_on_the_blocks():
     targets = [[number] for number in range(19)]
     copies = [np.flatnonzero((gallery == gallery[number]).all(axis=1)) for number in range(19)]
     rest = [[]] * 19, [None] * 19
-    found = [
-        ranks_of_targets(queries, gallery, targets, *rest, query_block=a, gallery_block=b) for a, b in BLOCKS
-    ]
+    found = [ranks_of_targets(queries, gallery, targets, *rest, query_block=a, gallery_block=b) for a, b in BLOCKS]
     for others in found[1:]:
         assert [ranks.tolist() for ranks in others] == [ranks.tolist() for ranks in found[0]]
     for number, rows in enumerate(copies):

@@ -139,9 +139,7 @@ def test_one_run_at_a_time(few, tmp_path):
         few()
 
 
-@pytest.mark.parametrize(
-    "setting", [{"limit": 0}, {"limit": -3}, {"plans": 0}, {"width": 0}, {"reasoner": "oracle"}]
-)
+@pytest.mark.parametrize("setting", [{"limit": 0}, {"limit": -3}, {"plans": 0}, {"width": 0}, {"reasoner": "oracle"}])
 def test_settings_that_make_no_sense(few, setting):
     with pytest.raises(UsageError):
         few(**setting)

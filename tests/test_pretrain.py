@@ -16,9 +16,7 @@ TINY = {"size": 32, "width": 4, "epochs": 1, "batch": 16, "threads": 1}
 def pairs(wardrobe_world: Path, tmp_path: Path) -> Path:
     """The first 60 pairs."""
     path = tmp_path / "pairs.csv"
-    path.write_text(
-        "".join((wardrobe_world / "pretrain.csv").read_text("utf-8").splitlines(True)[:61]), "utf-8"
-    )
+    path.write_text("".join((wardrobe_world / "pretrain.csv").read_text("utf-8").splitlines(True)[:61]), "utf-8")
     return path
 
 

@@ -150,9 +150,7 @@ def test_texts_are_escaped(content: Report, pictures: Path, out: Path) -> None:
     page = Page(out)
     assert page.count("script") == 0
     assert "<script" not in page.source
-    assert all(
-        SCRIPT in page.sections[name] for name in ("header", "steps", "results", "made", "good", "bad")
-    )
+    assert all(SCRIPT in page.sections[name] for name in ("header", "steps", "results", "made", "good", "bad"))
     assert {has["title"] for tag, has in page.elements if tag == "img"} == {odd.name}
 
 
@@ -296,8 +294,6 @@ def test_no_rows_are_no_table() -> None:
 
 
 def test_importing_is_cheap() -> None:
-    code = (
-        "import sys, triptych.report; print(*{'torch', 'numpy', 'jinja2', 'matplotlib'} & set(sys.modules))"
-    )
+    code = "import sys, triptych.report; print(*{'torch', 'numpy', 'jinja2', 'matplotlib'} & set(sys.modules))"
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
     assert done.stdout.strip() == ""

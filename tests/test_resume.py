@@ -61,9 +61,7 @@ stage(*map(Path, given.args), **{
 WITHIN = "os:fsync"
 
 
-def kill(
-    stage: str, args: list[Path], options: dict, *, at: str, call: int, when: str, patches: dict
-) -> None:
+def kill(stage: str, args: list[Path], options: dict, *, at: str, call: int, when: str, patches: dict) -> None:
     """Run the public function `stage` in a process that dies by SIGKILL where it is told to."""
     given = {
         "stage": stage,
@@ -137,9 +135,7 @@ def test_index(pictures, tiny_encoder, tmp_path, monkeypatch, at, call, when):
     np.testing.assert_array_equal(vectors, wanted_vectors)
 
 
-def test_an_index_that_was_killed_is_searchable_and_loses_little(
-    pictures, tiny_encoder, tmp_path, monkeypatch
-):
+def test_an_index_that_was_killed_is_searchable_and_loses_little(pictures, tiny_encoder, tmp_path, monkeypatch):
     monkeypatch.setattr(indexing, "_CHUNK", 16)
     arguments, options = [pictures, tmp_path / "catalog"], {"encoder": str(tiny_encoder), "threads": 1}
     kill(
@@ -180,9 +176,7 @@ def test_mine(tiny_catalog, vocabulary_file, tmp_path, monkeypatch, at, call, wh
 
 def assert_same_weights(one: Path, other: Path) -> None:
     assert files_of(one) == files_of(other)
-    assert not [
-        name for name in files_of(one) if "checkpoint" in name or "best" in name or name.endswith(".tmp")
-    ]
+    assert not [name for name in files_of(one) if "checkpoint" in name or "best" in name or name.endswith(".tmp")]
     weights, wanted = load_file(one / "model.safetensors"), load_file(other / "model.safetensors")
     assert weights.keys() == wanted.keys()
     for name, weight in weights.items():
@@ -196,9 +190,7 @@ PRETRAIN = {"size": 32, "width": 8, "epochs": 2, "batch": 16, "threads": 1}
 @pytest.fixture(scope="module")
 def pairs(wardrobe_world: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
     path = tmp_path_factory.mktemp("resume") / "pairs.csv"
-    path.write_text(
-        "".join((wardrobe_world / "pretrain.csv").read_text("utf-8").splitlines(True)[:91]), "utf-8"
-    )
+    path.write_text("".join((wardrobe_world / "pretrain.csv").read_text("utf-8").splitlines(True)[:91]), "utf-8")
     return path
 
 
@@ -260,7 +252,6 @@ def test_train(tiny_triplets, tiny_catalog, tiny_composer, tmp_path, at, call, w
     train(*arguments, **options)
     assert_same_weights(tmp_path / "composer", tiny_composer)
     histories = [
-        json.loads((folder / "config.json").read_text())["history"]
-        for folder in (arguments[2], tiny_composer)
+        json.loads((folder / "config.json").read_text())["history"] for folder in (arguments[2], tiny_composer)
     ]
     assert histories[0] == histories[1]

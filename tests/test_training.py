@@ -163,9 +163,7 @@ def test_the_loss_by_hand():
     bank = torch.tensor([[1.0, 0.0], [0.0, 1.0], [0.6, 0.8]])
     ignored = torch.zeros(2, 3, dtype=torch.bool)
     ignored[0, 2] = True
-    loss = contrastive_loss(
-        queries, bank, torch.tensor([0, 2]), torch.tensor([1.0, 0.25]), torch.tensor(0.5), ignored
-    )
+    loss = contrastive_loss(queries, bank, torch.tensor([0, 2]), torch.tensor([1.0, 0.25]), torch.tensor(0.5), ignored)
     # Cosines 1, 0 and 0.6 (ignored), the first of them the target's; then 0, 1 and 0.8, where it is the last.
     first = -math.log(math.exp(2) / (math.exp(2) + 1))
     second = -math.log(math.exp(1.6) / (1 + math.exp(2) + math.exp(1.6)))

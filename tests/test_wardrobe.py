@@ -156,9 +156,7 @@ def test_targets_are_every_picture_of_the_changed_garment_and_nothing_else_diffe
         assert query["targets"] == sorted(n for n in rows if rows[n]["garment"] == target["garment"])
         assert reference["line"] == target["line"]
         assert 1 <= len(query["change"]) <= 2
-        assert {name: target[name] for name in attributes if target[name] != reference[name]} == query[
-            "change"
-        ]
+        assert {name: target[name] for name in attributes if target[name] != reference[name]} == query["change"]
         assert query["modification"]
 
 

@@ -28,7 +28,10 @@ class PictureOnly(_SameSpace):
     name = "picture"
 
     def compose(
-        self, references: Vectors, modifications: Sequence[str], changes: Sequence[Change | None] | None = None
+        self,
+        references: Vectors,
+        modifications: Sequence[str],
+        changes: Sequence[Change | None] | None = None,
     ) -> Vectors:
         """The references."""
         return references
@@ -43,7 +46,10 @@ class TextOnly(_SameSpace):
         self._encoder = encoder
 
     def compose(
-        self, references: Vectors, modifications: Sequence[str], changes: Sequence[Change | None] | None = None
+        self,
+        references: Vectors,
+        modifications: Sequence[str],
+        changes: Sequence[Change | None] | None = None,
     ) -> Vectors:
         """The texts' vectors."""
         return self._encoder.encode_texts(modifications)
@@ -64,7 +70,10 @@ class CaptionEdit(_SameSpace):
         self._tagger = Tagger(encoder, vocabulary)
 
     def compose(
-        self, references: Vectors, modifications: Sequence[str], changes: Sequence[Change | None] | None = None
+        self,
+        references: Vectors,
+        modifications: Sequence[str],
+        changes: Sequence[Change | None] | None = None,
     ) -> Vectors:
         """The edited captions' vectors."""
         tags = self._tagger(references)
@@ -85,7 +94,10 @@ class WithPicture(_SameSpace):
     weight: float = DEFAULT_WEIGHT
 
     def compose(
-        self, references: Vectors, modifications: Sequence[str], changes: Sequence[Change | None] | None = None
+        self,
+        references: Vectors,
+        modifications: Sequence[str],
+        changes: Sequence[Change | None] | None = None,
     ) -> Vectors:
         """The weighted sums."""
         return self.blend(references, self.text.compose(references, modifications, changes), self.weight)

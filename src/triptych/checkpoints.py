@@ -14,7 +14,12 @@ from triptych.files import atomic
 
 
 def save_checkpoint(
-    path: Path, model: nn.Module, optimizer: torch.optim.Optimizer, *, settings: dict[str, Any], **progress: Any
+    path: Path,
+    model: nn.Module,
+    optimizer: torch.optim.Optimizer,
+    *,
+    settings: dict[str, Any],
+    **progress: Any,
 ) -> None:
     """Write weights, optimizer moments, the settings of the run and how far it has come."""
     tensors: dict[str, Tensor] = {f"model.{name}": value for name, value in model.state_dict().items()}

@@ -24,9 +24,7 @@ app = typer.Typer(
 
 CatalogDir = Annotated[Path, typer.Option("--catalog", metavar="DIR", help="Folder of the catalog.")]
 OutDir = Annotated[Path, typer.Option("--out", metavar="DIR", help="Folder to write to.")]
-Threads = Annotated[
-    int | None, typer.Option(min=1, help="Processor threads; fewer can be faster on a busy machine.")
-]
+Threads = Annotated[int | None, typer.Option(min=1, help="Processor threads; fewer can be faster on a busy machine.")]
 Seed = Annotated[int, typer.Option(min=0, help="Seed of everything random.")]
 EncoderName = Annotated[
     str | None,
@@ -43,7 +41,8 @@ def index(
     catalog: CatalogDir,
     encoder: EncoderName = None,
     metadata: Annotated[
-        Path | None, typer.Option(metavar="CSV", help="Columns to filter by; the first one names the picture.")
+        Path | None,
+        typer.Option(metavar="CSV", help="Columns to filter by; the first one names the picture."),
     ] = None,
     root: Annotated[Path | None, typer.Option(metavar="DIR", help="What the names in a .txt list start from.")] = None,
     threads: Threads = None,
@@ -64,9 +63,7 @@ def mine(
 ) -> None:
     """Let the agent build <reference, modification, target> triplets from the catalog's pictures."""
     _show(
-        triptych.mine(
-            catalog, out, reasoner=reasoner, vocabulary=vocabulary, limit=limit, seed=seed, threads=threads
-        )
+        triptych.mine(catalog, out, reasoner=reasoner, vocabulary=vocabulary, limit=limit, seed=seed, threads=threads)
     )
 
 
@@ -103,7 +100,8 @@ def evaluate(
         list[Path] | None, typer.Option(metavar="DIR", help="A trained composer; may be repeated.")
     ] = None,
     weight: Annotated[
-        float | None, typer.Option(min=0, max=1, help="Weight of the words; chosen on the val split if not given.")
+        float | None,
+        typer.Option(min=0, max=1, help="Weight of the words; chosen on the val split if not given."),
     ] = None,
     tune_root: Annotated[
         Path | None, typer.Option(metavar="DIR", help="Folder whose val split weights are chosen on.")
@@ -141,7 +139,8 @@ def search(
     k: Annotated[int, typer.Option("-k", min=1, help="How many results.")] = 10,
     weight: Annotated[float, typer.Option(min=0, max=1, help="Weight of the words in the sum.")] = 0.5,
     where: Annotated[
-        list[str] | None, typer.Option(help="Metadata condition such as colour=red or price<=50; may be repeated.")
+        list[str] | None,
+        typer.Option(help="Metadata condition such as colour=red or price<=50; may be repeated."),
     ] = None,
     output: Annotated[
         Path | None, typer.Option(metavar="FILE", help="Contact sheet (.png, .jpg) or results (.json).")

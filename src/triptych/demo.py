@@ -15,11 +15,10 @@ from triptych.catalog import index, nearest
 from triptych.composers import TrainedComposer
 from triptych.composers.training import train
 from triptych.encoders import load_encoder
-from triptych.files import write_json
 from triptych.progress import say
 from triptych.report import QueryCard, Report, ResultCard, Step, TripletCard, write_report
 from triptych.triplets import Triplet, read_triplets
-from triptych.wardrobe import vocabulary, write_world
+from triptych.wardrobe import VOCABULARY, write_world
 
 LINES = {"unlabelled": 400, "val": 80, "test": 160}
 """Designs a split; about eight pictures each. Small enough for the whole demo to take a few minutes on two cores."""
@@ -36,19 +35,23 @@ def demo(out: Path, *, seed: int = 0, threads: int | None = None) -> dict[str, A
     Everything lies in `out`: `world/`, `catalog/`, `triplets.parquet`, `composer/`, `results.json`, `report.html`.
     An interrupted demo goes on where it stopped. Returns the results, as in `results.json`.
     """
-    world, catalog, triplets, composer = out / "world", out / "catalog", out / "triplets.parquet", out / "composer"
+    world, catalog, triplets, composer = (
+        out / "world",
+        out / "catalog",
+        out / "triplets.parquet",
+        out / "composer",
+    )
     pictures = world / "images"
     steps: list[Step] = []
 
     with _timed(steps, "draw") as detail:
         drawn = write_world(world, seed=seed, lines=LINES)["pictures"]
         detail.append(f"{sum(drawn.values())} pictures of garments that the encoder never saw")
-        write_json(out / "vocabulary.json", vocabulary())
     with _timed(steps, "index") as detail:
         indexed = index(world / "unlabelled.txt", catalog, root=pictures, threads=threads)
         detail.append(f"{indexed['total']} unlabelled pictures")
     with _timed(steps, "mine") as detail:
-        mined = mine(catalog, triplets, vocabulary=out / "vocabulary.json", seed=seed, threads=threads)
+        mined = mine(catalog, triplets, vocabulary=VOCABULARY, seed=seed, threads=threads)
         detail.append(f"{mined['accepted']} triplets accepted, {mined['refused']} refused")
     with _timed(steps, "train") as detail:
         trained = train(triplets, catalog, composer, seed=seed, threads=threads)
@@ -59,7 +62,7 @@ def demo(out: Path, *, seed: int = 0, threads: int | None = None) -> dict[str, A
             root=world,
             methods=["all"],
             composers=[composer],
-            vocabulary=out / "vocabulary.json",
+            vocabulary=VOCABULARY,
             output=out / "results.json",
             threads=threads,
         )

@@ -106,9 +106,7 @@ def made_by(command: str, settings: Mapping[str, Any], **facts: Any) -> dict[str
         "version": __version__,
         "python": platform.python_version(),
         "command": command,
-        "settings": {
-            key: str(value) if isinstance(value, Path) else value for key, value in settings.items()
-        },
+        "settings": {key: str(value) if isinstance(value, Path) else value for key, value in settings.items()},
         "time": datetime.now(UTC).isoformat(timespec="seconds"),
         **facts,
     }

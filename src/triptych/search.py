@@ -5,6 +5,7 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 
 import numpy as np
+from PIL import Image
 
 from triptych.baselines import baseline
 from triptych.catalog import Catalog, matching, nearest
@@ -13,6 +14,7 @@ from triptych.encoders import Encoder, Vectors, load_encoder
 from triptych.errors import DataError, PictureError, UsageError
 from triptych.files import atomic, hash_file, made_by, write_json
 from triptych.images import open_picture
+from triptych.progress import say
 from triptych.tagging import load_vocabulary
 
 _SHEETS = (".png", ".jpg", ".jpeg", ".webp")
@@ -109,6 +111,15 @@ def _vectors(
     return method.compose(reference, [text]), method.gallery(catalog.vectors)
 
 
+def _shown(hit: Hit) -> Image.Image:
+    """The result's picture, or a grey square where it has gone since it was indexed."""
+    try:
+        return open_picture(Path(hit.path))
+    except PictureError as error:
+        say(f"{hit.path}: {error}; `triptych index` brings the catalog up to date")
+        return Image.new("RGB", (64, 64), "#ccc")
+
+
 def _write(output: Path, image: Path | None, text: str, hits: Sequence[Hit]) -> None:
     if output.suffix.lower() == ".json":
         query = {"image": str(image) if image else None, "text": text}
@@ -118,7 +129,7 @@ def _write(output: Path, image: Path | None, text: str, hits: Sequence[Hit]) -> 
     from triptych.report import contact_sheet
 
     reference = open_picture(image) if image else None
-    pictures = [(open_picture(Path(hit.path)), f"{hit.rank}. {hit.score:.3f}") for hit in hits]
+    pictures = [(_shown(hit), f"{hit.rank}. {hit.score:.3f}") for hit in hits]
     sheet = contact_sheet(reference, text, pictures)
     with atomic(output) as temporary:
         sheet.save(temporary, format="JPEG" if output.suffix.lower() in (".jpg", ".jpeg") else output.suffix[1:])

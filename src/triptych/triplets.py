@@ -62,7 +62,10 @@ _SCHEMA = pa.schema(
         ("reference", pa.string()),
         ("target", pa.string()),
         ("modifications", pa.list_(pa.struct([("style", pa.string()), ("text", pa.string())]))),
-        ("changes", pa.list_(pa.struct([("group", pa.string()), ("old", pa.string()), ("new", pa.string())]))),
+        (
+            "changes",
+            pa.list_(pa.struct([("group", pa.string()), ("old", pa.string()), ("new", pa.string())])),
+        ),
         ("group", pa.list_(pa.string())),
         ("accepted", pa.bool_()),
         ("reason", pa.string()),

@@ -1,6 +1,6 @@
 """Criticise: a blind judge reads the words, looks at the pictures, and must come to the intended target."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -32,7 +32,14 @@ class EncoderCritic:
     """
 
     def __init__(
-        self, vectors: Vectors, tags: Tags, vocabulary: Vocabulary, encoder: Encoder, *, sure: float, group_size: int
+        self,
+        vectors: Vectors,
+        tags: Tags,
+        vocabulary: Vocabulary,
+        encoder: Encoder,
+        *,
+        sure: float,
+        group_size: int,
     ) -> None:
         self._vectors = vectors
         self._tags = tags
@@ -62,9 +69,7 @@ class EncoderCritic:
         edited = words | {change.group: change.new for change in draft.changes}
         return describe(words), describe(edited)
 
-    def _verdict(
-        self, draft: Draft, plain: NDArray[np.float32], edited: NDArray[np.float32]
-    ) -> Verdict:
+    def _verdict(self, draft: Draft, plain: NDArray[np.float32], edited: NDArray[np.float32]) -> Verdict:
         proposal, target = draft.proposal, draft.target
         group = self._others(draft)
         pictures = np.array([target, *group])
@@ -84,9 +89,7 @@ class EncoderCritic:
         if int(appeal.argmax()) != 0:
             return Verdict(False, "another picture of the group fits better", confidence, group)
         # A picture that fits the words and is as like the reference is no mistake, so it must not be a negative.
-        wrong = tuple(
-            picture for picture, fit in zip(group, truth[1:], strict=True) if fit < self._sure / 2
-        )
+        wrong = tuple(picture for picture, fit in zip(group, truth[1:], strict=True) if fit < self._sure / 2)
         return Verdict(True, "", confidence, wrong)
 
     def _others(self, draft: Draft) -> tuple[int, ...]:

@@ -57,7 +57,13 @@ def mine(
     if len(opened.names) < 20:
         raise FailureError(f"{catalog}: holds {len(opened.names)} usable pictures; mining needs at least 20")
     words = load_vocabulary(vocabulary)
-    settings = {"catalog": catalog, "reasoner": reasoner, "vocabulary": vocabulary, "limit": limit, "plans": plans}
+    settings = {
+        "catalog": catalog,
+        "reasoner": reasoner,
+        "vocabulary": vocabulary,
+        "limit": limit,
+        "plans": plans,
+    }
     settings |= {"targets": targets, "width": width, "group": group, "seed": seed}
 
     tags = Tagger(encoder, words)(opened.vectors)

@@ -17,6 +17,8 @@ from triptych.tagging import Tags
 
 Plan = tuple[str, ...]
 
+_SINGLE = 0.4  # share of the plans that change one group alone
+
 
 @dataclass(frozen=True)
 class Proposal:
@@ -62,9 +64,9 @@ class Proposer:
     def _choose(self, reference: int, count: int) -> list[Plan]:
         random = np.random.default_rng([self._seed, reference])
         pairs = len(self._plans) - self._singles
-        # Two changes out of three are single ones, as people ask for.
-        weights = np.full(len(self._plans), 1 / 3 / max(pairs, 1))
-        weights[: self._singles] = (2 / 3 if pairs else 1) / self._singles
+        # Pairs are many: unweighted they would crowd out the single changes that people ask for most.
+        weights = np.full(len(self._plans), (1 - _SINGLE) / max(pairs, 1))
+        weights[: self._singles] = (_SINGLE if pairs else 1) / self._singles
         drawn = random.choice(len(self._plans), size=min(count, len(self._plans)), replace=False, p=weights)
         return [self._plans[index] for index in drawn]
 
@@ -87,6 +89,6 @@ def apart_from(groups: tuple[str, ...], vectors: Vectors, tags: Tags) -> Vectors
         means = means[tags[group].sum(axis=0) >= 5]
         if len(means):
             directions = np.linalg.svd(means, full_matrices=False)
-            kept = directions.Vh[directions.S > 0.1 * directions.S[0]]
+            kept = directions.Vh[0.1 * directions.S[0] < directions.S]
             centred = centred - (centred @ kept.T) @ kept
     return unit(centred)

@@ -9,8 +9,8 @@ from numpy.typing import NDArray
 
 from triptych.agent.proposing import Proposal
 from triptych.agent.wording import word
-from triptych.triplets import Change, Modification
 from triptych.tagging import Tags, Vocabulary
+from triptych.triplets import Change, Modification
 
 
 @dataclass(frozen=True)
@@ -43,7 +43,14 @@ class TagsReasoner:
     name = "tags"
 
     def __init__(
-        self, tags: Tags, vocabulary: Vocabulary, *, shared: float, differing: float, targets_each: int, seed: int
+        self,
+        tags: Tags,
+        vocabulary: Vocabulary,
+        *,
+        shared: float,
+        differing: float,
+        targets_each: int,
+        seed: int,
     ) -> None:
         self._tags = tags
         self._vocabulary = vocabulary
@@ -66,7 +73,7 @@ class TagsReasoner:
             if new in drafts or any(change.old == change.new for change in changes):
                 continue
             random = np.random.default_rng([self._seed, proposal.reference, target])
-            drafts[new] = Draft(proposal, target, changes, word(changes, random))
+            drafts[new] = Draft(proposal, target, changes, word(changes, self._vocabulary, random))
             if len(drafts) == self._targets_each:
                 break
         return list(drafts.values())

@@ -7,6 +7,7 @@ from collections.abc import Mapping, Sequence
 
 import numpy as np
 
+from triptych.tagging import Vocabulary
 from triptych.triplets import Change, Modification
 
 # Fragments that follow "the same" or stand alone; {old} and {new} are words of the vocabulary.
@@ -27,7 +28,13 @@ _FRAGMENTS: Mapping[str, tuple[str, ...]] = {
     "print": ("with a {new} print", "with a {new} on it", "{new} instead of the {old}", "{new} print"),
     "sleeve": ("{new}", "but {new}", "{new} instead of {old}", "cut {new}"),
 }  # fmt: skip
-_ANY_GROUP = ("{new}", "but {new}", "{new} instead of {old}", "with {new} rather than {old}", "{new}, not {old}")
+_ANY_GROUP = (
+    "{new}",
+    "but {new}",
+    "{new} instead of {old}",
+    "with {new} rather than {old}",
+    "{new}, not {old}",
+)
 
 # Many frames, so that a composer learns to look past them to the words that matter.
 _SENTENCES = (
@@ -70,25 +77,42 @@ _RELATIVE = (
 _CAPTIONS = ("is {0}", "it is {0}", "comes {0}", "should be {0}", "has to be {0}", "seems {0}")
 
 
-def word(changes: Sequence[Change], random: np.random.Generator) -> tuple[Modification, ...]:
-    """Four wordings of the same changes: shop shorthand, a sentence, two captions (FashionIQ), a relative caption."""
+_NOTHING = "none"  # a vocabulary's word for having none of a group
+_WITHOUT = ("without a {group}", "with no {old}", "no {group}", "without the {old}")
+_SAYING = 0.5  # share of the changes that are said in one of the vocabulary's other ways, where it has any
+_WORDINGS = 2  # of each style
+
+
+def word(changes: Sequence[Change], vocabulary: Vocabulary, random: np.random.Generator) -> tuple[Modification, ...]:
+    """The same changes in four styles: shop shorthand, a sentence, two captions (FashionIQ), a relative caption."""
+
+    def pick(choices: Sequence[str]) -> str:
+        return choices[int(random.integers(len(choices)))]
 
     def fragment(change: Change) -> str:
         choices = _FRAGMENTS.get(change.group, _ANY_GROUP)
-        text = choices[random.integers(len(choices))].format(old=change.old, new=change.new)
-        return "without a print" if change.group == "print" and change.new.startswith("no ") else text
+        sayings = vocabulary.sayings[change.group][change.new]
+        if sayings and random.random() < _SAYING:
+            return pick(sayings)
+        if change.new == _NOTHING:
+            choices = _WITHOUT
+        elif change.old == _NOTHING:
+            choices = tuple(choice for choice in choices if "{old}" not in choice)
+        return pick(choices).format(group=change.group, old=change.old, new=change.new)
 
     def joined(by: str) -> str:
         ordered = [changes[index] for index in random.permutation(len(changes))]
         return by.join(fragment(change) for change in ordered)
 
     def framed(frames: Sequence[str]) -> str:
-        return frames[random.integers(len(frames))].format(joined(" and "))
+        return pick(frames).format(joined(" and "))
 
-    captions = [_CAPTIONS[random.integers(len(_CAPTIONS))].format(joined(" and ")) for _ in range(2)]
-    return (
-        Modification("shorthand", joined(", ")),
-        Modification("sentence", framed(_SENTENCES)),
-        Modification("captions", " and ".join(captions)),
-        Modification("relative", framed(_RELATIVE)),
-    )
+    def wordings() -> tuple[Modification, ...]:
+        return (
+            Modification("shorthand", joined(", ")),
+            Modification("sentence", framed(_SENTENCES)),
+            Modification("captions", f"{framed(_CAPTIONS)} and {framed(_CAPTIONS)}"),
+            Modification("relative", framed(_RELATIVE)),
+        )
+
+    return tuple(wording for _ in range(_WORDINGS) for wording in wordings())

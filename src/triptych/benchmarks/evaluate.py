@@ -57,10 +57,9 @@ def evaluate(
     engine = load_encoder(encoder or (trained[0].encoder_name if trained else "wardrobe"), threads=threads)
     for composer in trained:
         composer.attach(engine)
-    words = load_vocabulary(vocabulary)
-    fixed = [
-        baseline(name, engine, words, 0.5 if weight is None else weight) for name in dict.fromkeys(names)
-    ]
+    own = BENCHMARKS[benchmark].vocabulary if benchmark in BENCHMARKS else None
+    words = load_vocabulary(vocabulary or own)
+    fixed = [baseline(name, engine, words, 0.5 if weight is None else weight) for name in dict.fromkeys(names)]
 
     tasks = _load(benchmark, root, gallery, split)
     wanted = weight is None and any(isinstance(method, WithPicture) for method in fixed)
@@ -77,7 +76,13 @@ def evaluate(
                 source = "val" if name in tuned_on else "default" if weight is None else "given"
                 facts = {"weight": method.weight, "weight_from": source}
             rows.append(task.row(method, engine) | facts)
-    settings = {"benchmark": benchmark, "root": root, "gallery": gallery, "split": split, "weight": weight}
+    settings: dict[str, Any] = {
+        "benchmark": benchmark,
+        "root": root,
+        "gallery": gallery,
+        "split": split,
+        "weight": weight,
+    }
     settings |= {"methods": names, "composers": [str(folder) for folder in composers], "tune_root": tune_root}
     result = {"rows": rows, "made_by": made_by("eval", settings, encoder_fingerprint=engine.fingerprint)}
     if output:
@@ -124,15 +129,11 @@ class EncodedTask:
         self.gallery_names = [name for name in task.gallery if name in vector_of]
         row_of = {name: row for row, name in enumerate(self.gallery_names)}
         self.queries = [
-            query
-            for query in task.queries
-            if query.reference in vector_of and any(t in row_of for t in query.targets)
+            query for query in task.queries if query.reference in vector_of and any(t in row_of for t in query.targets)
         ]
         self.unreadable = len(names) - len(vector_of)
         if not self.queries:
-            raise DataError(
-                f"{task.root}: none of the {len(task.queries)} queries of {task.name} can be asked"
-            )
+            raise DataError(f"{task.root}: none of the {len(task.queries)} queries of {task.name} can be asked")
         if self.unreadable:
             lost = len(task.queries) - len(self.queries)
             say(f"{task.name}: {self.unreadable} pictures cannot be read; {lost} queries are lost with them")

@@ -100,9 +100,7 @@ def load_fashion_products(root: Path, split: str, task: str) -> Task:
     gallery = [product for product in products if split in ("all", split_of(product.line))]
     possible = _TASKS[task](gallery, split)
     if not possible:
-        raise DataError(
-            f"{root}: too few products for one {task} query in the split {split}; give the whole dataset"
-        )
+        raise DataError(f"{root}: too few products for one {task} query in the split {split}; give the whole dataset")
     queries = _sample(possible)
     return Task(
         benchmark="fashion-products",
@@ -145,9 +143,7 @@ def prepare_fashion_products(root: Path, out: Path) -> dict[str, int]:
         writer.writerows((product.picture, product.title) for product in splits["pretrain"])
     for name in ("unlabelled", "val", "test"):
         with atomic(out / f"{name}.txt") as temporary:
-            temporary.write_text(
-                "".join(f"{product.picture}\n" for product in splits[name]), encoding="utf-8"
-            )
+            temporary.write_text("".join(f"{product.picture}\n" for product in splits[name]), encoding="utf-8")
     return {**{name: len(members) for name, members in splits.items()}, "without a picture": missing}
 
 
@@ -268,16 +264,12 @@ def _read_table(path: Path) -> list[Product]:
             products: dict[str, Product] = {}
             for row in filter(None, reader):
                 if len(row) < len(header):
-                    raise DataError(
-                        f"{path}:{reader.line_num}: {len(row)} fields, not {len(header)}; correct the row"
-                    )
+                    raise DataError(f"{path}:{reader.line_num}: {len(row)} fields, not {len(header)}; correct the row")
                 # The original has a few titles with commas and no quotes: the title is the last column.
                 row[len(header) - 1 :] = [",".join(row[len(header) - 1 :])]
                 product = Product(*(row[place].strip() for place in places))
                 if products.setdefault(product.id, product) is not product:
-                    raise DataError(
-                        f"{path}:{reader.line_num}: the id {product.id} again; remove one of its rows"
-                    )
+                    raise DataError(f"{path}:{reader.line_num}: the id {product.id} again; remove one of its rows")
     except FileNotFoundError:
         raise DataError(f"{path}: no such file; it comes with Kaggle's {_SOURCE}") from None
     except (OSError, ValueError, csv.Error) as error:

@@ -158,8 +158,7 @@ def summarise(
         raise ValueError("no queries to summarise")
     means = {f"R@{k}": np.mean([recall_at(ranks, k) for ranks in ranks_per_query]) for k in recall}
     means |= {
-        f"mAP@{k}": np.mean([average_precision_at(ranks, k, len(ranks)) for ranks in ranks_per_query])
-        for k in map_at
+        f"mAP@{k}": np.mean([average_precision_at(ranks, k, len(ranks)) for ranks in ranks_per_query]) for k in map_at
     }
     return {name: 100 * float(mean) for name, mean in means.items()}
 

@@ -8,6 +8,7 @@ from triptych.benchmarks.fashion_products import load_fashion_products
 from triptych.benchmarks.protocol import Task
 from triptych.benchmarks.wardrobe import load_wardrobe
 from triptych.errors import UsageError
+from triptych.wardrobe import VOCABULARY
 
 
 @dataclass(frozen=True)
@@ -17,11 +18,13 @@ class Benchmark:
     load: Callable[[Path, str, str], Task]
     tasks: tuple[str, ...]
     splits: tuple[str, ...]
+    vocabulary: Path | None = None
+    """Its attributes' words; None for the default vocabulary."""
 
 
 BENCHMARKS: dict[str, Benchmark] = {
     "fashion-products": Benchmark(load_fashion_products, ("colourway", "attribute"), ("val", "test", "all")),
-    "wardrobe": Benchmark(lambda root, split, task: load_wardrobe(root, split), ("edits",), ("val", "test")),
+    "wardrobe": Benchmark(lambda root, split, task: load_wardrobe(root, split), ("edits",), ("val", "test"), VOCABULARY),
 }
 
 

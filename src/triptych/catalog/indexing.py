@@ -157,7 +157,10 @@ def _read(
 
 def _write_rejected(catalog: Catalog) -> None:
     rows = [(entry.name, entry.reason) for entry in catalog.entries if entry.status == "rejected"]
-    with atomic(catalog.folder / "rejected.csv") as temporary, temporary.open("w", newline="", encoding="utf-8") as out:
+    with (
+        atomic(catalog.folder / "rejected.csv") as temporary,
+        temporary.open("w", newline="", encoding="utf-8") as out,
+    ):
         csv.writer(out).writerows(chain([("name", "reason")], rows))
 
 

@@ -1,4 +1,4 @@
-"""The combiner: a small network over a reference's and a modification's vectors, and the contrastive loss it learns by."""
+"""The combiner: a small network over the vectors of a reference and a text, and the loss it learns by."""
 
 from dataclasses import dataclass
 
@@ -91,7 +91,7 @@ class GallerySide(nn.Module):
 
 
 def contrastive_loss(
-    queries: Tensor, bank: Tensor, target_rows: Tensor, weights: Tensor, temperature: Tensor, ignored: Tensor
+    queries: Tensor, bank: Tensor, target_rows: Tensor, weights: Tensor, temperature: float, ignored: Tensor
 ) -> Tensor:
     """InfoNCE of queries `(n, d)` against a bank `(m, d)` that holds the targets, all unlabelled pictures and the
     references themselves.

@@ -12,7 +12,10 @@ Change = Mapping[str, str]
 class Composer(Protocol):
     """Maps (reference, modification) to where the target should lie."""
 
-    name: str
+    @property
+    def name(self) -> str:
+        """What a result calls it."""
+        ...
 
     def compose(
         self,

@@ -44,7 +44,10 @@ class TrainedComposer:
         self._encoder = encoder
 
     def compose(
-        self, references: Vectors, modifications: Sequence[str], changes: Sequence[Change | None] | None = None
+        self,
+        references: Vectors,
+        modifications: Sequence[str],
+        changes: Sequence[Change | None] | None = None,
     ) -> Vectors:
         """Query vectors `(n, d)`."""
         assert self._encoder is not None, "attach an encoder first"

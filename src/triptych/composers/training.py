@@ -70,8 +70,13 @@ def train(
     encoder = load_encoder(opened.encoder_name, threads=threads)
     opened.require(encoder)
     data = _Data.read(triplets, opened, encoder)
-    settings = {"triplets": hash_file(triplets), "encoder": encoder.fingerprint, "epochs": epochs, "batch": batch}
-    settings |= {"temperature": temperature, "seed": seed, "catalog": _digest(opened.names)}
+    settings = {
+        "triplets": hash_file(triplets),
+        "encoder": encoder.fingerprint,
+        "epochs": epochs,
+        "batch": batch,
+    }
+    settings |= {"temperature": temperature, "seed": seed, "catalog": _digest(opened)}
 
     device = best_device()
     torch.manual_seed(seed)
@@ -128,7 +133,14 @@ def train(
             "seconds": round(time.monotonic() - started, 1),
         }
         draw_learning_curve(history, baseline["R@10"], out / "learning-curve.png")
-        _save(out, model, data.words.shape[1], encoder, history, made_by("train", settings, torch=torch.__version__, **facts))
+        _save(
+            out,
+            model,
+            data.words.shape[1],
+            encoder,
+            history,
+            made_by("train", settings, torch=torch.__version__, **facts),
+        )
         checkpoint.unlink()
         best.unlink()
     if facts["recall"]["R@10"] <= baseline["R@10"]:
@@ -203,16 +215,24 @@ def _is_held_out(triplet: Triplet) -> bool:
     return int(hashlib.sha256(triplet.reference.encode()).hexdigest()[:8], 16) < _HELD_OUT * 2**32
 
 
-def _digest(names: Sequence[str]) -> str:
-    return hashlib.sha256("\n".join(names).encode()).hexdigest()
+def _digest(catalog: Catalog) -> str:
+    """What tells one state of a catalog from another: its pictures and their vectors."""
+    names = "\n".join(catalog.names).encode()
+    return hashlib.sha256(names + catalog.vectors.tobytes()).hexdigest()
 
 
 def _loss(
-    model: "QuerySide", pictures: "Tensor", texts: "Tensor", batch: _Batch, random: np.random.Generator, temperature: float
+    model: "QuerySide",
+    pictures: "Tensor",
+    texts: "Tensor",
+    batch: _Batch,
+    random: np.random.Generator,
+    temperature: float,
 ) -> "Tensor":
     import torch
 
     from triptych.composers.networks import contrastive_loss
+    from triptych.device import mixed_precision
 
     if len(pictures) <= _BANK:
         bank_rows = np.arange(len(pictures))
@@ -224,7 +244,11 @@ def _loss(
     targets = pictures[torch.from_numpy(batch.targets)]
     ignored = targets @ bank.T > _DUPLICATE
     ignored[torch.arange(len(place)), place] = False
-    queries = model(pictures[torch.from_numpy(batch.references)], texts[torch.from_numpy(batch.texts)])
+    words = texts[torch.from_numpy(batch.texts)]
+    if words.dtype == torch.int64:  # no wording of the batch reaches into the columns that are cut off
+        words = words[:, : int((words != 0).sum(dim=1).max())]
+    with mixed_precision(bank.device):
+        queries = model(pictures[torch.from_numpy(batch.references)], words).float()
     weights = torch.from_numpy(batch.confidences).to(bank.device)
     return contrastive_loss(queries, model.combiner.gallery(bank), place, weights, temperature, ignored)
 
@@ -277,9 +301,7 @@ def draw_learning_curve(history: Sequence[dict[str, float]], baseline: float, pa
         figure.savefig(temporary, format="png")
 
 
-def _save(
-    out: Path, model: "QuerySide", words_read: int, encoder: Encoder, history: Any, note: dict[str, Any]
-) -> None:
+def _save(out: Path, model: "QuerySide", words_read: int, encoder: Encoder, history: Any, note: dict[str, Any]) -> None:
     import torch
     from safetensors.torch import save_file
 

@@ -137,7 +137,9 @@ def hash_file_or_fail(path: Path) -> str:
     try:
         return hash_file(path)
     except OSError as error:
-        raise DataError(f"{path}: cannot be read ({error.strerror}); give a CSV with the columns image,caption") from None
+        raise DataError(
+            f"{path}: cannot be read ({error.strerror}); give a CSV with the columns image,caption"
+        ) from None
 
 
 @dataclass(frozen=True)
@@ -283,10 +285,9 @@ def _held_out_recall(model: Any, pixels: "Tensor", ids: "Tensor", device: "torch
 
     model.eval()
     with torch.inference_mode():
-        pictures = torch.cat(
-            [model.picture(torch.from_numpy(normalise(block.numpy())).to(device)) for block in pixels.split(256)]
-        )
-        texts = torch.cat([model.text(block.to(device)) for block in ids.split(256)])
+        blocks = torch.split(pixels, 256)
+        pictures = torch.cat([model.picture(torch.from_numpy(normalise(rows.numpy())).to(device)) for rows in blocks])
+        texts = torch.cat([model.text(rows.to(device)) for rows in torch.split(ids, 256)])
     scores = texts @ pictures.T
     rank = (scores > scores.diagonal()[:, None]).sum(dim=1) + 1
     return {f"R@{k}": round(100 * (rank <= k).float().mean().item(), 2) for k in (1, 5, 10)}

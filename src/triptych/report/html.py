@@ -90,9 +90,7 @@ def write_report(path: Path, content: Report) -> None:
 
     from triptych.baselines import METHODS
 
-    environment = Environment(
-        autoescape=True, undefined=StrictUndefined, trim_blocks=True, lstrip_blocks=True
-    )
+    environment = Environment(autoescape=True, undefined=StrictUndefined, trim_blocks=True, lstrip_blocks=True)
     environment.filters["duration"] = _duration
     template = environment.from_string(files(__package__).joinpath("report.html").read_text(encoding="utf-8"))
     html = template.render(

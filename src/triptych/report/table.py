@@ -49,8 +49,7 @@ def blocks(rows: Sequence[Row]) -> list[Block]:
     grouped: dict[str, list[Row]] = {}
     for row in rows:
         heading = (
-            f"{row['benchmark']} · {row['task']} · {row['split']} "
-            f"({row['queries']} queries, {row['gallery']} pictures)"
+            f"{row['benchmark']} · {row['task']} · {row['split']} ({row['queries']} queries, {row['gallery']} pictures)"
         )
         grouped.setdefault(heading, []).append(row)
     return [
@@ -69,9 +68,7 @@ def _format_block(block: Block) -> str:
     # The mark has a place of its own, so that the digits stand beneath each other.
     table = [[*texts, *(f"{name} " for name in numbers)]]
     for row in block.rows:
-        cells = [
-            f"{block.cell(row, name)}{'*' if block.is_best(row, name) else ' '}" for name in block.metrics
-        ]
+        cells = [f"{block.cell(row, name)}{'*' if block.is_best(row, name) else ' '}" for name in block.metrics]
         weight = [f"{block.weight(row)} "] if block.weighted else []
         table.append([row["method"], row["encoder"], *weight, *cells])
     widths = [max(map(len, column)) for column in zip(*table, strict=True)]
@@ -96,8 +93,7 @@ def _markdown_block(block: Block) -> str:
     for row in block.rows:
         cells = [block.cell(row, name) for name in block.metrics]
         marked = [
-            f"**{cell}**" if block.is_best(row, name) else cell
-            for name, cell in zip(block.metrics, cells, strict=True)
+            f"**{cell}**" if block.is_best(row, name) else cell for name, cell in zip(block.metrics, cells, strict=True)
         ]
         weight = [block.weight(row)] if block.weighted else []
         names = [str(row[column]).replace("|", "\\|") for column in texts]

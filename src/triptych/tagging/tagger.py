@@ -5,8 +5,8 @@ from collections.abc import Mapping
 import numpy as np
 from numpy.typing import NDArray
 
-from triptych.tagging.vocabulary import Vocabulary
 from triptych.encoders import Encoder, Vectors
+from triptych.tagging.vocabulary import Vocabulary
 
 Tags = Mapping[str, NDArray[np.float32]]
 """Group to probabilities `(n, words)`; each row sums to one."""

@@ -2,7 +2,6 @@
 
 from collections.abc import Mapping
 from dataclasses import dataclass
-from functools import cached_property
 from pathlib import Path
 from typing import Any
 
@@ -16,34 +15,48 @@ DEFAULT = Path(__file__).parent / "vocabulary.json"
 class Vocabulary:
     """Attribute groups and their words.
 
-    `phrases` maps each word to the text that the encoder is asked about, which is the word itself unless the
-    vocabulary says otherwise ("men": "men's clothing").
+    `phrases` maps each word to the text that the encoder is asked about: the word itself, unless the vocabulary says
+    otherwise. `sayings` are other ways to ask for it, such as "with no sleeves" for "sleeveless".
     """
 
     groups: Mapping[str, tuple[str, ...]]
     phrases: Mapping[str, Mapping[str, str]]
-
-    @cached_property
-    def names(self) -> tuple[str, ...]:
-        """The groups, in order."""
-        return tuple(self.groups)
+    sayings: Mapping[str, Mapping[str, tuple[str, ...]]]
 
 
 def load_vocabulary(path: Path | None = None) -> Vocabulary:
-    """Read `{"colour": ["red", "navy blue"], "gender": {"men": "for men"}}`; without a path, the default.
+    """Read `{"colour": ["red", "navy blue"], "sleeve": {"sleeveless": ["sleeveless", "with no sleeves"]}}`.
 
-    Raises DataError where it is not that, or a group has fewer than two words.
+    A group is a list of words, or an object that gives each word one text or several: the first is what the encoder is
+    asked about, the others are sayings. Without a path, the default. Raises DataError where it is not that, or a group
+    has fewer than two words.
     """
-    content: Any = read_json(path or DEFAULT, "vocabulary")
+    path = path or DEFAULT
+    content: Any = read_json(path, "vocabulary")
     if not isinstance(content, dict) or not content:
         raise DataError(f'{path}: a vocabulary is an object such as {{"colour": ["red", "blue"]}}')
-    phrases: dict[str, dict[str, str]] = {}
-    for group, words in content.items():
-        if isinstance(words, list) and all(isinstance(word, str) for word in words):
-            words = {word: word for word in words}
-        if not isinstance(words, dict) or len(words) < 2 or not all(
-            isinstance(text, str) and text.strip() for pair in words.items() for text in pair
-        ):
+    texts = {group: _texts(words) for group, words in content.items()}
+    for group, words in texts.items():
+        if words is None or len(words) < 2:
             raise DataError(f"{path}: group {group!r} must list two or more words")
-        phrases[group] = words
-    return Vocabulary({group: tuple(words) for group, words in phrases.items()}, phrases)
+    known = {group: words for group, words in texts.items() if words}
+    return Vocabulary(
+        groups={group: tuple(words) for group, words in known.items()},
+        phrases={group: {word: said[0] for word, said in words.items()} for group, words in known.items()},
+        sayings={group: {word: said[1:] for word, said in words.items()} for group, words in known.items()},
+    )
+
+
+def _texts(words: Any) -> dict[str, tuple[str, ...]] | None:
+    """Each word's texts; None where `words` is no group."""
+    if isinstance(words, list) and all(isinstance(word, str) for word in words):
+        words = {word: word for word in words}
+    if not isinstance(words, dict):
+        return None
+    texts = {word: (said,) if isinstance(said, str) else said for word, said in words.items()}
+    for word, said in texts.items():
+        if not word.strip() or not isinstance(said, (list, tuple)) or not said:
+            return None
+        if not all(isinstance(text, str) and text.strip() for text in said):
+            return None
+    return {word: tuple(said) for word, said in texts.items()}

@@ -41,9 +41,7 @@ def skirt(needle: Needle) -> None:
     for index in range(scallops):
         near, far = wide * (1 - index / scallops), wide * (1 - (index + 1) / scallops)
         rise, fall = (swing * (1 - (x / wide) ** 2) for x in (near, far))
-        waves += bend(
-            (near, hem + rise), ((near + far) / 2, hem + (rise + fall) / 2 + 2.6), (far, hem + fall), 6
-        )
+        waves += bend((near, hem + rise), ((near + far) / 2, hem + (rise + fall) / 2 + 2.6), (far, hem + fall), 6)
     needle.patterned(whole([(0, top + 3), *right, *waves]), bulge=6)
     folds = [index / scallops for index in range(-scallops + 1, scallops)]
     for share in folds if needle.has("pleats") else folds[::2]:
@@ -56,9 +54,7 @@ def skirt(needle: Needle) -> None:
     _waistband(needle, waist - 0.6, top, top + 5, waist + 0.4)
     if needle.has("cuffs") and not needle.has("belt"):
         knob = needle.second
-        needle.sheet.discs(
-            [(0, top + 10 + 8 * index) for index in range(cut.buttons - 1)], 1.5, knob, needle.edge
-        )
+        needle.sheet.discs([(0, top + 10 + 8 * index) for index in range(cut.buttons - 1)], 1.5, knob, needle.edge)
 
 
 def _legs(needle: Needle, hem: float, foot: float, crotch: float, top: float) -> None:
@@ -91,9 +87,7 @@ def _legs(needle: Needle, hem: float, foot: float, crotch: float, top: float) ->
             needle.sheet.line(stripe, needle.second, 2.0)
         if needle.has("pleats"):
             needle.sheet.line([(side * lean * 0.9, top + 16), (side * lean, hem - 5)], needle.edge, 0.7)
-        pocket = bend(
-            (side * (waist - 5.5), top + 5), (side * (hip - 6), top + 13), (side * (hip - 1), top + 15)
-        )
+        pocket = bend((side * (waist - 5.5), top + 5), (side * (hip - 6), top + 13), (side * (hip - 1), top + 15))
         needle.sheet.line(pocket, needle.edge, 1.0)
     needle.sheet.line([(0, top + 5), (0, crotch)], needle.edge, 0.9)
     needle.sheet.line(bend((3.4, top + 5), (3.6, top + 16), (0.2, top + 20)), needle.edge, 0.7)

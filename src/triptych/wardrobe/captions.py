@@ -124,9 +124,7 @@ def caption(garment: Garment, seed: int) -> str:
 def _print_noun(motif: str, rng: Random) -> str:
     if motif == "none":
         return "no print"
-    return rng.choice(
-        (f"{_a(motif)} print", f"{_a(motif)} on the chest", f"{_a(motif)} on it", f"{_a(motif)} print")
-    )
+    return rng.choice((f"{_a(motif)} print", f"{_a(motif)} on the chest", f"{_a(motif)} on it", f"{_a(motif)} print"))
 
 
 @dataclass(frozen=True, slots=True)
@@ -320,9 +318,7 @@ def modification(reference: Garment, target: Garment, voice: Voice, rng: Random)
     phrases, changed = _VOICES[voice], changes(reference, target)
     if len(changed) == 1:
         (attribute,) = changed
-        return _filled(
-            rng.choice(_phrases(phrases, reference, target, attribute)), reference, target, attribute
-        )
+        return _filled(rng.choice(_phrases(phrases, reference, target, attribute)), reference, target, attribute)
     first, second = (
         _filled(_FRAGMENTS[_manner(reference, target, attribute)], reference, target, attribute)
         for attribute in changed

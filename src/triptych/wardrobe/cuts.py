@@ -102,9 +102,7 @@ def seam(colour: Rgb) -> Rgb:
 
 def cloth(colour: str, cut: Cut) -> Rgb:
     """The main colour of a garment: the named one, dyed a little differently by each line."""
-    red, green, blue = (
-        max(0, min(255, part + shift)) for part, shift in zip(COLOURS[colour], cut.tint, strict=True)
-    )
+    red, green, blue = (max(0, min(255, part + shift)) for part, shift in zip(COLOURS[colour], cut.tint, strict=True))
     return red, green, blue
 
 

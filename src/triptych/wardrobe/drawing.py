@@ -44,9 +44,7 @@ def draw(garment: Garment, view_seed: int, size: int = 96) -> Image.Image:
     lit = np.asarray(place.bring(_shade(sheet, light, rng), sheet.unit / 3, size), dtype=np.float32) / 128
     alpha = np.asarray(cover, dtype=np.float32) / 255
     factor = alpha * lit + (1 - alpha) * _shadow(cover, light, rng)
-    coloured = np.asarray(picture.reduce(2), dtype=np.float32) * (
-        factor[..., None] * _exposure(size, light, rng)
-    )
+    coloured = np.asarray(picture.reduce(2), dtype=np.float32) * (factor[..., None] * _exposure(size, light, rng))
     return Image.fromarray(np.minimum(coloured, 255).astype(np.uint8))
 
 

@@ -31,9 +31,7 @@ def changeable(kind: str) -> tuple[str, ...]:
 def design(line: int, rng: Random) -> list[Garment]:
     """The 3 to 5 different garments of a new line, each one or two changes away from an earlier one."""
     garments = [sample(line, rng)]
-    steps = {
-        step: weight for step, weight in _STEPS.items() if set(step) <= set(changeable(garments[0].kind))
-    }
+    steps = {step: weight for step, weight in _STEPS.items() if set(step) <= set(changeable(garments[0].kind))}
     wanted = rng.randint(3, 5)
     while len(garments) < wanted:
         sibling = rng.choice(garments)

@@ -7,10 +7,7 @@ from triptych.wardrobe.sheet import Points, bend, mirror, whole
 
 
 def _round(radius: float, x: float = 0, y: float = 0, steps: int = 20) -> Points:
-    return [
-        (x + radius * cos(2 * pi * step / steps), y + radius * sin(2 * pi * step / steps))
-        for step in range(steps)
-    ]
+    return [(x + radius * cos(2 * pi * step / steps), y + radius * sin(2 * pi * step / steps)) for step in range(steps)]
 
 
 def _star() -> Points:

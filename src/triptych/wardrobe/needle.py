@@ -35,9 +35,7 @@ class Needle:
 
     def patterned(self, outline: Points, turn: float = 0, bulge: float = 5) -> None:
         """Lay a piece of the main cloth."""
-        self.sheet.piece(
-            outline, self.main, edge=self.edge, weave=self.weave(turn), second=self.woven, bulge=bulge
-        )
+        self.sheet.piece(outline, self.main, edge=self.edge, weave=self.weave(turn), second=self.woven, bulge=bulge)
 
     def trimmed(self, outline: Points, trim: str, bulge: float = 2) -> None:
         """Lay a collar, cuff or band: in the second colour if the line has this trim."""
@@ -71,9 +69,7 @@ def placket(needle: Needle, top: float, foot: float, buttons: int) -> None:
     needle.sheet.line([(half, top), (half, foot)], needle.edge, 0.6)
     knob = (252, 250, 244) if luminance(colour) < 190 else toned(needle.inside, 0.8)
     step = (foot - top) / (buttons + 0.4)
-    needle.sheet.discs(
-        [(0, top + step * (index + 0.6)) for index in range(buttons)], 1.25, knob, needle.inside
-    )
+    needle.sheet.discs([(0, top + step * (index + 0.6)) for index in range(buttons)], 1.25, knob, needle.inside)
 
 
 def pockets(needle: Needle, x: float, y: float, width: float, height: float) -> None:
@@ -107,8 +103,7 @@ def print_on(needle: Needle, centre: Point, size: float) -> None:
 
     def placed(points: Points) -> Points:
         return [
-            (x + size * (px * turn[0] - py * turn[1]), y + size * (px * turn[1] + py * turn[0]))
-            for px, py in points
+            (x + size * (px * turn[0] - py * turn[1]), y + size * (px * turn[1] + py * turn[0])) for px, py in points
         ]
 
     filled, cleared = MOTIFS[motif]

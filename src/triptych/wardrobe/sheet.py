@@ -91,9 +91,7 @@ class Sheet:
 
     def line(self, points: Points, colour: Rgb, width: float = 0.9) -> None:
         """Draw a seam."""
-        self._brush.line(
-            self._pixels(points), fill=colour, width=max(1, round(width * self.unit)), joint="curve"
-        )
+        self._brush.line(self._pixels(points), fill=colour, width=max(1, round(width * self.unit)), joint="curve")
 
     def stitches(self, start: Point, end: Point, colour: Rgb, count: int, width: float = 0.8) -> None:
         """Draw a dashed seam."""

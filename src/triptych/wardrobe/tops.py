@@ -99,9 +99,7 @@ def hoodie(needle: Needle) -> None:
     ribbed_neck(needle, torso, False, 2.2)
     string = (250, 248, 240) if luminance(needle.main) < 190 else needle.second
     for side in (1, -1):
-        points = bend(
-            (side * x * 0.5, y + torso.depth - 0.5), (side * x * 0.7, y + 13), (side * x * 0.55, y + 19)
-        )
+        points = bend((side * x * 0.5, y + torso.depth - 0.5), (side * x * 0.7, y + 13), (side * x * 0.55, y + 19))
         needle.sheet.line(points, needle.inside, 1.9)
         needle.sheet.line(points, string, 1.2)
     print_on(needle, (0, y + 30), 9)
@@ -194,9 +192,7 @@ def dress(needle: Needle) -> None:
     lay_sleeves(needle, bodice, cuff=2.6 if needle.has("cuffs") else 0)
     nape(needle, bodice)
     swing = 2.2 + 1.6 * cut.hem
-    right = bend(
-        (waist, waist_y), (waist + 2.5 + 3 * cut.drop, waist_y + (hem - waist_y) * 0.4), (skirt, hem)
-    )
+    right = bend((waist, waist_y), (waist + 2.5 + 3 * cut.drop, waist_y + (hem - waist_y) * 0.4), (skirt, hem))
     waves = bend((skirt, hem), (skirt * 0.8, hem + swing + 1.5), (skirt * 0.5, hem + swing * 0.7), 6)
     waves += bend((skirt * 0.5, hem + swing * 0.7), (skirt * 0.25, hem + swing + 1.5), (0, hem + swing), 6)
     needle.patterned(whole([(0, waist_y - 2), *right, *waves]), bulge=6)
@@ -214,9 +210,7 @@ def dress(needle: Needle) -> None:
         )
     needle.patterned(whole(bodice.outline(pointed, needle.garment.sleeve == "sleeveless")), bulge=5)
     if needle.has("belt"):
-        band = whole(
-            [(0, waist_y - 1.8), (waist + 0.6, waist_y - 2), (waist + 0.6, waist_y + 2), (0, waist_y + 2.2)]
-        )
+        band = whole([(0, waist_y - 1.8), (waist + 0.6, waist_y - 2), (waist + 0.6, waist_y + 2), (0, waist_y + 2.2)])
         needle.sheet.piece(band, needle.second, edge=seam(needle.second), bulge=1.5)
         bow = [(0, waist_y), (5.5, waist_y - 3.4), (6.2, waist_y + 3), (0, waist_y)]
         needle.sheet.piece(bow, needle.second, edge=seam(needle.second), bulge=1.5)

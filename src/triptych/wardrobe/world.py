@@ -135,9 +135,7 @@ def _claim(out: Path, settings: Mapping[str, Any]) -> None:
     path = out / "settings.json"
     if path.exists():
         if read_json(path, "note of a world's settings") != settings:
-            raise UsageError(
-                f"{out}: holds a world of other settings; choose another folder or delete this one"
-            )
+            raise UsageError(f"{out}: holds a world of other settings; choose another folder or delete this one")
     else:
         write_json(path, settings)
 
@@ -151,9 +149,7 @@ def _plan(lines: Mapping[str, int], seed: int, views: int) -> list[Picture]:
             identity = (seed * len(DEFAULT_LINES) + index) * _PER_SPLIT + line
             garments = design(identity, Random(f"line {identity}"))
             places += [
-                (split, number, view, garment)
-                for number, garment in enumerate(garments)
-                for view in range(views)
+                (split, number, view, garment) for number, garment in enumerate(garments) for view in range(views)
             ]
     # A name must not tell which pictures belong together.
     names = [f"w{number:06}.jpg" for number in range(len(places))]
@@ -204,15 +200,11 @@ def _write_lists(out: Path, pictures: Sequence[Picture]) -> None:
     if captions:
         _write_table(out / "pretrain.csv", [("image", "caption"), *captions])
     columns = list(pictures[0].garment.attributes())
-    truth = [
-        (p.name, p.split, p.garment.line, p.garment_id, *p.garment.attributes().values()) for p in ordered
-    ]
+    truth = [(p.name, p.split, p.garment.line, p.garment_id, *p.garment.attributes().values()) for p in ordered]
     _write_table(out / "garments.csv", [("image", "split", "line", "garment", *columns), *truth])
 
 
-def _write_fashioniq(
-    out: Path, pictures: Sequence[Picture], queries: Sequence[Query], voice: Voice, seed: int
-) -> None:
+def _write_fashioniq(out: Path, pictures: Sequence[Picture], queries: Sequence[Query], voice: Voice, seed: int) -> None:
     """The same queries in FashionIQ's files.
 
     That layout knows one target a query, so its galleries hold the first view of each garment and no other.
@@ -230,9 +222,7 @@ def _write_fashioniq(
             if query.reference.garment.kind in kinds
         ]
         gallery = [
-            first[p.garment_id]
-            for p in pictures
-            if p.split == voice and p.view == 0 and p.garment.kind in kinds
+            first[p.garment_id] for p in pictures if p.split == voice and p.view == 0 and p.garment.kind in kinds
         ]
         write_json(out / "captions" / f"cap.{category}.{voice}.json", entries)
         write_json(out / "image_splits" / f"split.{category}.{voice}.json", sorted(gallery))
@@ -246,9 +236,7 @@ def _draw_all(folder: Path, pictures: Sequence[Picture], size: int, workers: int
     # Views of a garment stand side by side in `missing`: a chunk sews it once.
     with _mapper(min(workers, 1 + len(missing) // 64)) as run:
         drawn = run(partial(_draw_one, folder, size), missing)
-        for _ in progress(
-            drawn, "drawing", total=len(pictures), unit="picture", done=len(pictures) - len(missing)
-        ):
+        for _ in progress(drawn, "drawing", total=len(pictures), unit="picture", done=len(pictures) - len(missing)):
             pass
 
 

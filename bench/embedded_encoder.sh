@@ -1,0 +1,9 @@
+#!/usr/bin/env bash
+# Rebuild the encoder that ships in the package, from the wardrobe's pretraining garments (seed 0).
+set -euo pipefail
+cd "$(dirname "$0")/.."
+run=${1:-runs/wardrobe}
+.venv/bin/triptych wardrobe --out "$run/world"
+.venv/bin/triptych pretrain "$run/world/pretrain.csv" --images "$run/world/images" --out "$run/encoder" \
+    --width 48 --batch 128 --epochs 20
+cp "$run"/encoder/{config.json,model.safetensors,tokenizer.json,picture.onnx,text.onnx} src/triptych/encoders/wardrobe/
