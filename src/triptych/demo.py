@@ -29,12 +29,13 @@ _SHOWN = 8  # cards in each section of the report
 _RESULTS = 6  # pictures shown for a query
 
 
-def demo(out: Path, *, seed: int = 0, threads: int | None = None) -> dict[str, Any]:
+def demo(out: Path | str, *, seed: int = 0, threads: int | None = None) -> dict[str, Any]:
     """Generate a wardrobe, index it, mine, train, evaluate every method, and report.
 
     Everything lies in `out`: `world/`, `catalog/`, `triplets.parquet`, `composer/`, `results.json`, `report.html`.
     An interrupted demo goes on where it stopped. Returns the results, as in `results.json`.
     """
+    out = Path(out)
     world, catalog, triplets, composer = (
         out / "world",
         out / "catalog",

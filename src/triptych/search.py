@@ -32,15 +32,15 @@ class Hit:
 
 
 def search(
-    catalog: Path,
+    catalog: Path | str,
     *,
-    image: Path | None = None,
+    image: Path | str | None = None,
     text: str = "",
-    composer: Path | None = None,
+    composer: Path | str | None = None,
     k: int = 10,
     weight: float = 0.5,
     where: Sequence[str] = (),
-    output: Path | None = None,
+    output: Path | str | None = None,
     threads: int | None = None,
 ) -> list[Hit]:
     """The `k` pictures of `catalog` that best answer a reference `image`, changed as `text` says.
@@ -52,6 +52,10 @@ def search(
     Raises UsageError where neither image nor text is given or `where` cannot be read, DataError where the image cannot
     be used, MismatchError where composer and catalog have different encoders.
     """
+    catalog = Path(catalog)
+    image = Path(image) if image else None
+    composer = Path(composer) if composer else None
+    output = Path(output) if output else None
     text = text.strip()
     if image is None and not text:
         raise UsageError("give an --image, a --text, or both")

@@ -25,15 +25,15 @@ _DECISIVE = 0.4  # least mean probability of the likeliest word, for a group to 
 
 
 def mine(
-    catalog: Path,
-    out: Path,
+    catalog: Path | str,
+    out: Path | str,
     *,
     reasoner: str = "tags",
-    vocabulary: Path | None = None,
+    vocabulary: Path | str | None = None,
     limit: int | None = None,
-    plans: int = 4,
-    targets: int = 2,
-    width: int = 100,
+    plans: int = 20,
+    targets: int = 4,
+    width: int = 300,
     group: int = 8,
     seed: int = 0,
     threads: int | None = None,
@@ -47,6 +47,8 @@ def mine(
     Returns counts: references, accepted, refused, by reason.
     Raises UsageError for an unknown reasoner, FailureError where the catalog is too small or nothing was accepted.
     """
+    catalog, out = Path(catalog), Path(out)
+    vocabulary = Path(vocabulary) if vocabulary else None
     if reasoner != "tags":
         raise UsageError(f"--reasoner {reasoner}: there is no such reasoner; there is tags")
     if min(plans, targets, width, group, 1 if limit is None else limit) < 1:

@@ -28,16 +28,16 @@ _BATCH = 256
 def evaluate(
     benchmark: str,
     *,
-    root: Path | None = None,
-    gallery: Path | None = None,
+    root: Path | str | None = None,
+    gallery: Path | str | None = None,
     split: str = "test",
     encoder: str | None = None,
     methods: Sequence[str] = (),
-    composers: Sequence[Path] = (),
+    composers: Sequence[Path | str] = (),
     weight: float | None = None,
-    tune_root: Path | None = None,
-    vocabulary: Path | None = None,
-    output: Path | None = None,
+    tune_root: Path | str | None = None,
+    vocabulary: Path | str | None = None,
+    output: Path | str | None = None,
     threads: int | None = None,
 ) -> dict[str, Any]:
     """Measure `methods` (names of baselines, or "all") and trained `composers` on a benchmark or on your own queries.
@@ -50,10 +50,15 @@ def evaluate(
     Raises UsageError for names that mean nothing, DataError where the benchmark's files are missing or wrong,
     MismatchError where a composer belongs to another encoder.
     """
+    root = Path(root) if root else None
+    gallery = Path(gallery) if gallery else None
+    tune_root = Path(tune_root) if tune_root else None
+    vocabulary = Path(vocabulary) if vocabulary else None
+    output = Path(output) if output else None
     names = [name for chosen in methods for name in (METHODS if chosen == "all" else (chosen,))]
     if not names and not composers:
         raise UsageError(f"give a --method ({', '.join(METHODS)}, all) or a --composer")
-    trained = [TrainedComposer(folder) for folder in composers]
+    trained = [TrainedComposer(Path(folder)) for folder in composers]
     engine = load_encoder(encoder or (trained[0].encoder_name if trained else "wardrobe"), threads=threads)
     for composer in trained:
         composer.attach(engine)

@@ -118,7 +118,7 @@ def load_fashion_products(root: Path, split: str, task: str) -> Task:
     )
 
 
-def prepare_fashion_products(root: Path, out: Path) -> dict[str, int]:
+def prepare_fashion_products(root: Path | str, out: Path | str) -> dict[str, int]:
     """Write what training may see: pretrain.csv (image, caption), and the pictures of the other splits.
 
     unlabelled.txt, val.txt and test.txt hold names relative to images/ and nothing else, so that no stage
@@ -130,6 +130,7 @@ def prepare_fashion_products(root: Path, out: Path) -> dict[str, int]:
     Raises:
         DataError: `root` does not hold the dataset.
     """
+    root, out = Path(root), Path(out)
     products, missing = _products(root)
     splits: dict[str, list[Product]] = {name: [] for name, _ in _SPLITS}
     for product in products:

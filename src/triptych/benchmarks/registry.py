@@ -24,7 +24,9 @@ class Benchmark:
 
 BENCHMARKS: dict[str, Benchmark] = {
     "fashion-products": Benchmark(load_fashion_products, ("colourway", "attribute"), ("val", "test", "all")),
-    "wardrobe": Benchmark(lambda root, split, task: load_wardrobe(root, split), ("edits",), ("val", "test"), VOCABULARY),
+    "wardrobe": Benchmark(
+        lambda root, split, task: load_wardrobe(root, split), ("edits",), ("val", "test"), VOCABULARY
+    ),
 }
 
 

@@ -25,12 +25,12 @@ _CHUNK = 256  # pictures a commit; a multiple of the encoder's batch, so that a 
 
 
 def index(
-    pictures: Path,
-    catalog: Path,
+    pictures: Path | str,
+    catalog: Path | str,
     *,
     encoder: str | None = None,
-    metadata: Path | None = None,
-    root: Path | None = None,
+    metadata: Path | str | None = None,
+    root: Path | str | None = None,
     threads: int | None = None,
 ) -> dict[str, Any]:
     """Encode the pictures below the folder `pictures` (or named in a .txt list, relative to `root`) into `catalog`.
@@ -43,6 +43,9 @@ def index(
     Returns counts: encoded, unchanged, rejected, vanished, total.
     Raises UsageError where `pictures` is no folder or list, MismatchError where the catalog has another encoder.
     """
+    pictures, catalog = Path(pictures), Path(catalog)
+    metadata = Path(metadata) if metadata else None
+    root = Path(root) if root else None
     found = find_pictures(pictures, root=root)
     with locked(catalog):
         opened, engine = _open(catalog, found.root, encoder, threads)

@@ -36,11 +36,11 @@ _MIXES = tuple(round(0.1 * step, 1) for step in range(1, 10))
 
 
 def train(
-    triplets: Path,
-    catalog: Path,
-    out: Path,
+    triplets: Path | str,
+    catalog: Path | str,
+    out: Path | str,
     *,
-    epochs: int = 12,
+    epochs: int = 6,
     batch: int = 256,
     temperature: float = 0.04,
     seed: int = 0,
@@ -55,6 +55,7 @@ def train(
     Returns what it measured: triplets, held-out recall of the composer and of the sum in percent, seconds.
     Raises DataError when the file cannot be read or holds too little, MismatchError when catalog and encoder differ.
     """
+    triplets, catalog, out = Path(triplets), Path(catalog), Path(out)
     import torch
 
     from triptych.checkpoints import load_checkpoint, save_checkpoint

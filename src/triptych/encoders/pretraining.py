@@ -34,9 +34,9 @@ _HELD_OUT = 0.02  # of the pairs, to tell how well captions find pictures never 
 
 
 def pretrain(
-    pairs: Path,
-    images: Path,
-    out: Path,
+    pairs: Path | str,
+    images: Path | str,
+    out: Path | str,
     *,
     size: int = 64,
     width: int = 64,
@@ -54,6 +54,7 @@ def pretrain(
     Returns what it measured: pairs, skipped pictures, recall among held-out pairs in percent, seconds.
     Raises UsageError for settings that make no sense, DataError when the pairs cannot be read or too few are usable.
     """
+    pairs, images, out = Path(pairs), Path(images), Path(out)
     import torch
 
     from triptych.checkpoints import load_checkpoint, save_checkpoint

@@ -73,7 +73,7 @@ class Query:
 
 
 def write_world(
-    out: Path,
+    out: Path | str,
     *,
     seed: int = 0,
     lines: Mapping[str, int] | None = None,
@@ -88,6 +88,7 @@ def write_world(
     depends neither on `workers` (default: every core; 1 starts no process) nor on interruptions: finished
     pictures are kept. Raises UsageError if an argument makes no sense or the folder holds another world.
     """
+    out = Path(out)
     lines = dict(DEFAULT_LINES if lines is None else lines)
     workers = (os.cpu_count() or 1) if workers is None else workers
     _check(lines, seed, views, size, workers)

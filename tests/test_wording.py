@@ -1,0 +1,73 @@
+import numpy as np
+import pytest
+
+from triptych.agent.wording import word
+from triptych.benchmarks.phrasings import TEST, VAL
+from triptych.benchmarks.words import with_article
+from triptych.tagging import load_vocabulary
+from triptych.triplets import Change
+from triptych.wardrobe import VOCABULARY, vocabulary
+
+WORDS = {
+    "colour": ("blue", "red"),
+    "kind": ("shirt", "dress"),
+    "gender": ("men", "women"),
+    "usage": ("casual", "formal"),
+}
+
+
+def wordings(groups: tuple[str, ...], draws: int = 3000) -> set[str]:
+    changes = [Change(group, *WORDS[group]) for group in groups]
+    known = load_vocabulary()
+    return {
+        wording.text.casefold()
+        for seed in range(draws)
+        for wording in word(changes, known, np.random.default_rng(seed))
+    }
+
+
+@pytest.mark.parametrize("split", [VAL, TEST], ids=["val", "test"])
+def test_the_agent_never_words_a_query_as_the_benchmark_does(split: dict) -> None:
+    for groups, templates in split.items():
+        new = {group: WORDS[group][1] for group in groups}
+        kind, colour = new.get("kind", ""), new.get("colour", "")
+        asked = {
+            template.format(
+                gender=new.get("gender"),
+                kind=kind,
+                colour=colour,
+                a_kind=with_article(kind),
+                a_colour=with_article(colour),
+                a_colour_kind=with_article(kind, colour),
+            ).casefold()
+            for template in templates
+        }
+        assert not asked & wordings(tuple(sorted(groups)))
+
+
+def test_every_wording_says_the_new_word_or_one_of_its_sayings() -> None:
+    known = load_vocabulary()
+    for group, (_, new) in WORDS.items():
+        ways = (new, *known.sayings[group][new])
+        assert all(any(way in text for way in ways) for text in wordings((group,), 300))
+
+
+def test_four_styles_and_the_same_for_the_same_seed() -> None:
+    changes = [Change("colour", "blue", "red"), Change("kind", "shirt", "dress")]
+    known = load_vocabulary()
+    one, again = (word(changes, known, np.random.default_rng(5)) for _ in range(2))
+    assert one == again
+    assert {wording.style for wording in one} == {"shorthand", "sentence", "captions", "relative"}
+
+
+def test_having_none_is_put_in_english() -> None:
+    known = load_vocabulary(VOCABULARY)
+    for change in (Change("print", "star", "none"), Change("print", "none", "star")):
+        for seed in range(200):
+            for wording in word([change], known, np.random.default_rng(seed)):
+                assert "none" not in wording.text
+
+
+def test_the_wardrobe_s_vocabulary_is_that_of_its_captions() -> None:
+    known = load_vocabulary(VOCABULARY)
+    assert {group: list(words) for group, words in known.groups.items()} == vocabulary()
