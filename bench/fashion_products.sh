@@ -5,7 +5,7 @@
 #
 # DATA holds styles.csv and images/ (default $TRIPTYCH_DATA/fashion-products, else ../shared/data/fashion-products);
 # RUN keeps what is made (default runs/fashion-products). A stage that has finished is not run again: delete its
-# output to repeat it. SEEDS (default "0 1 2") are those of mining and training.
+# output to repeat it. SEEDS (default "0 1 2") are those of training.
 set -euo pipefail
 cd "$(dirname "$0")/.."
 data=${1:-${TRIPTYCH_DATA:-../shared/data}/fashion-products}
@@ -25,12 +25,12 @@ stage pretrain "$run/encoder/config.json" \
     $triptych pretrain "$run/data/pretrain.csv" --images "$data/images" --out "$run/encoder"
 stage index "$run/catalog/rejected.csv" \
     $triptych index "$run/data/unlabelled.txt" --root "$data/images" --catalog "$run/catalog" --encoder "$run/encoder"
+stage mine "$run/triplets.parquet" \
+    $triptych mine --catalog "$run/catalog" --out "$run/triplets.parquet" --seed 0
 composers=()
 for seed in $seeds; do
-    stage "mine, seed $seed" "$run/triplets-$seed.parquet" \
-        $triptych mine --catalog "$run/catalog" --out "$run/triplets-$seed.parquet" --seed "$seed"
     stage "train, seed $seed" "$run/composer-$seed/config.json" \
-        $triptych train "$run/triplets-$seed.parquet" --catalog "$run/catalog" --out "$run/composer-$seed" --seed "$seed"
+        $triptych train "$run/triplets.parquet" --catalog "$run/catalog" --out "$run/composer-$seed" --seed "$seed"
     composers+=(--composer "$run/composer-$seed")
 done
 stage eval "$run/results.json" \

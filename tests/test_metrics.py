@@ -1,8 +1,8 @@
 import numpy as np
 import pytest
 
-from triptych.benchmarks.metrics import average_precision_at, ranks_of_targets, recall_at, summarise, top_k
 from triptych.errors import FailureError
+from triptych.metrics import average_precision_at, ranks_of_targets, recall_at, summarise
 
 BLOCKS = [(1, 1), (3, 7), (256, 8192), (5, 64)]
 
@@ -124,39 +124,11 @@ def test_order_of_the_gallery_does_not_matter():
     assert [ranks.tolist() for ranks in moved] == [ranks.tolist() for ranks in still]
 
 
-def test_top_k_by_hand():
-    gallery = circle(0.5, 0.9, 0.5, 0.1, 0.5)
-    rows, scores = top_k(AXIS, gallery, 3)
-    assert rows.tolist() == [[1, 0, 2]]
-    assert scores[0] == pytest.approx([0.9, 0.5, 0.5], abs=1e-6)
-    assert scores.dtype == np.float32
-    rows, scores = top_k(AXIS, gallery, 4, [[1, 2]])
-    assert rows.tolist() == [[0, 4, 3, -1]]
-    assert scores[0, 3] == -np.inf
-    assert top_k(AXIS, gallery, 0)[0].shape == (1, 0)
-
-
-@pytest.mark.parametrize("k", [1, 5, 40, 200])
-def test_top_k_agrees_with_sorting_whatever_the_blocks(k):
-    queries, gallery, _, excluded, _ = world(3)
-    results = [top_k(queries, gallery, k, excluded, query_block=a, gallery_block=b) for a, b in BLOCKS]
-    for number, query in enumerate(queries):
-        scores = [round(float(query.astype(float) @ item.astype(float)), 6) for item in gallery]
-        allowed = [row for row in range(len(gallery)) if row not in excluded[number]]
-        expected = sorted(allowed, key=lambda row: (-scores[row], row))[:k]
-        expected += [-1] * (k - len(expected))
-        for rows, found in results:
-            assert rows[number].tolist() == expected
-            assert np.array_equal(found, results[0][1])
-
-
 @pytest.mark.parametrize("bad", [[[0.0, 0.0]], [[2.0, 0.0]], [[np.nan, 0.0]], [[np.inf, 0.0]]])
 def test_vectors_that_are_not_unit_are_refused(bad):
     bad = np.array(bad, dtype=np.float32)
     with pytest.raises(FailureError, match="unit length"):
         ranks_of_targets(bad, AXIS, [[0]], [[]], [None])
-    with pytest.raises(FailureError, match="unit length"):
-        top_k(AXIS, bad, 1)
 
 
 def test_a_target_must_be_allowed():

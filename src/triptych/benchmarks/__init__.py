@@ -1,7 +1,6 @@
-"""Queries over galleries, and the metrics that grade an answer to them."""
+"""Queries over galleries, and how methods are measured on them."""
 
 from triptych.benchmarks.fashion_products import load_fashion_products, prepare_fashion_products
-from triptych.benchmarks.metrics import average_precision_at, ranks_of_targets, recall_at, summarise, top_k
 from triptych.benchmarks.protocol import Query, Task
 from triptych.benchmarks.queries import load_queries
 from triptych.benchmarks.registry import BENCHMARKS, Benchmark, load_tasks
@@ -12,14 +11,9 @@ __all__ = [
     "Benchmark",
     "Query",
     "Task",
-    "average_precision_at",
     "load_fashion_products",
     "load_queries",
     "load_tasks",
     "load_wardrobe",
     "prepare_fashion_products",
-    "ranks_of_targets",
-    "recall_at",
-    "summarise",
-    "top_k",
 ]

@@ -9,7 +9,6 @@ from typing import Any
 import numpy as np
 
 from triptych.baselines import METHODS, WEIGHTS, WithPicture, baseline
-from triptych.benchmarks.metrics import ranks_of_targets, summarise
 from triptych.benchmarks.protocol import Task
 from triptych.benchmarks.queries import load_queries
 from triptych.benchmarks.registry import BENCHMARKS, load_tasks
@@ -19,6 +18,7 @@ from triptych.encoders import Encoder, Vectors, load_encoder
 from triptych.errors import DataError, PictureError, TriptychError, UsageError
 from triptych.files import made_by, write_json
 from triptych.images import load_pictures
+from triptych.metrics import ranks_of_targets, summarise
 from triptych.progress import progress, say
 from triptych.tagging import load_vocabulary
 

@@ -89,53 +89,6 @@ def ranks_of_targets(
     return [others[::-1] + np.arange(1, len(others) + 1) for others in ahead]
 
 
-def top_k(
-    query_vectors: Vectors,
-    gallery_vectors: Vectors,
-    k: int,
-    excluded: Sequence[RowsLike] | None = None,
-    *,
-    query_block: int = _QUERY_BLOCK,
-    gallery_block: int = _GALLERY_BLOCK,
-) -> tuple[Rows, Vectors]:
-    """Find every query's k best gallery rows, best first; of equal scores the lower row comes first.
-
-    Args:
-        query_vectors: shape (n, d), unit length.
-        gallery_vectors: shape (m, d), unit length.
-        k: how many; where fewer rows are allowed, the rest are row -1 with the score -inf.
-        excluded: n arrays of gallery rows never to return.
-
-    Returns:
-        Rows, shape (n, k), and scores, shape (n, k).
-
-    Raises:
-        FailureError: a vector is not of unit length.
-    """
-    _require_unit_length(query_vectors)
-    _require_unit_length(gallery_vectors)
-    count = len(query_vectors)
-    hidden = [_rows([])] * count if excluded is None else [np.unique(_rows(rows)) for rows in excluded]
-    if len(hidden) != count:
-        raise ValueError(f"{count} queries need as many excluded")
-    best_rows = np.full((count, k), -1, dtype=np.int64)
-    best_scores = np.full((count, k), -np.inf)
-    for row, items in _blocks(gallery_vectors, gallery_block):
-        for start, queries in _blocks(query_vectors, query_block):
-            for number, scores in enumerate(queries @ items.T, start):
-                scores[_within(hidden[number], row, len(items))] = -np.inf
-                # Kept rows are all lower than this block's, so a stable sort settles ties by row.
-                better = np.flatnonzero(scores > best_scores[number].min(initial=np.inf))
-                if len(better) > k:
-                    bar = np.partition(scores[better], -k)[-k]
-                    better = better[scores[better] >= bar]
-                rows = np.concatenate([best_rows[number], better + row])
-                merged = np.concatenate([best_scores[number], scores[better]])
-                order = np.argsort(-merged, kind="stable")[:k]
-                best_rows[number], best_scores[number] = rows[order], merged[order]
-    return best_rows, best_scores.astype(np.float32)
-
-
 def recall_at(ranks: Rows, k: int) -> float:
     """1 if any target ranks within k, else 0: the recall@k of composed image retrieval (CIRR, FashionIQ)."""
     return float(bool((ranks <= k).any()))
