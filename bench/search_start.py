@@ -30,7 +30,9 @@ def main() -> None:
         asked = ["search", "--catalog", str(catalog), "--image", str(picture), "--text", "but in red"]
         program = [sys.executable, "-c", "from triptych.cli import main; main()"]
         searching = timed([*program, *asked], runs)
-        imports = timed([sys.executable, "-c", "import triptych.cli, triptych.search, onnxruntime, tokenizers"], runs)
+        imports = timed(
+            [sys.executable, "-c", "import triptych.cli, triptych.searching, onnxruntime, tokenizers"], runs
+        )
         bare = timed([sys.executable, "-c", "pass"], runs)
         torch = timed([sys.executable, "-c", "import torch"], runs)
     print(f"search of {PICTURES} pictures, whole process: {searching:.2f} s")

@@ -81,8 +81,8 @@ def test_errors_are_one_line_and_an_exit_code(
 
 def test_a_bug_is_one_line_too(tmp_path: Path) -> None:
     code = (
-        "import triptych.doctor, triptych.cli, sys\n"
-        "triptych.doctor.doctor = lambda: 1 / 0\n"
+        "import triptych.diagnosis, triptych.cli, sys\n"
+        "triptych.diagnosis.doctor = lambda: 1 / 0\n"
         "sys.argv = ['triptych', 'doctor']\n"
         "triptych.cli.main()"
     )

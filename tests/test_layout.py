@@ -2,6 +2,7 @@
 
 import ast
 from pathlib import Path
+from types import ModuleType
 
 import triptych
 
@@ -27,9 +28,9 @@ ROOMS = [
     "wardrobe",
     "benchmarks",
     "report",
-    "search",
-    "doctor",
-    "demo",
+    "searching",
+    "diagnosis",
+    "demonstration",
     "cli",
 ]
 HEAVY = {"torch", "transformers", "matplotlib", "jinja2"}
@@ -68,6 +69,6 @@ def test_heavy_libraries_are_imported_where_used() -> None:
             assert not heavy, f"{file.relative_to(SOURCE)} imports {heavy} at its top"
 
 
-def test_every_public_name_is_there() -> None:
-    for name in triptych.__all__:
-        assert getattr(triptych, name) is not None
+def test_every_public_name_is_there_and_no_module_hides_it() -> None:
+    for name in triptych.__all__ * 2:
+        assert not isinstance(getattr(triptych, name), ModuleType), name

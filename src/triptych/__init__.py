@@ -19,11 +19,11 @@ if TYPE_CHECKING:
     from triptych.catalog import Catalog, index
     from triptych.composers import TrainedComposer
     from triptych.composers.training import train
-    from triptych.demo import demo
-    from triptych.doctor import doctor
+    from triptych.demonstration import demo
+    from triptych.diagnosis import doctor
     from triptych.encoders import load_encoder
     from triptych.encoders.pretraining import pretrain
-    from triptych.search import Hit, search
+    from triptych.searching import Hit, search
     from triptych.wardrobe import write_world
 
 __all__ = [
@@ -44,20 +44,21 @@ __all__ = [
     "write_world",
 ]
 
+# No module here may bear the name of a function: importing it would put it in the function's place.
 # Looked up when first used, so that `triptych --help` does not wait for numerical libraries.
 _HOME = {
     "Catalog": "triptych.catalog",
-    "Hit": "triptych.search",
+    "Hit": "triptych.searching",
     "TrainedComposer": "triptych.composers",
-    "demo": "triptych.demo",
-    "doctor": "triptych.doctor",
+    "demo": "triptych.demonstration",
+    "doctor": "triptych.diagnosis",
     "evaluate": "triptych.benchmarks.evaluate",
     "index": "triptych.catalog",
     "load_encoder": "triptych.encoders",
     "mine": "triptych.agent",
     "prepare_fashion_products": "triptych.benchmarks.fashion_products",
     "pretrain": "triptych.encoders.pretraining",
-    "search": "triptych.search",
+    "search": "triptych.searching",
     "train": "triptych.composers.training",
     "write_world": "triptych.wardrobe",
 }
