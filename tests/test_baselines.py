@@ -13,7 +13,7 @@ from triptych.errors import UsageError
 from triptych.tagging import Tagger, Vocabulary, describe
 
 WORDS = {"colour": ("red", "blue"), "kind": ("dress", "shirt")}
-VOCABULARY = Vocabulary(WORDS, {group: {word: word for word in words} for group, words in WORDS.items()})
+VOCABULARY = Vocabulary(WORDS, {group: {word: word for word in words} for group, words in WORDS.items()}, {})
 AXES = ["red", "blue", "dress", "shirt", "long"]
 
 

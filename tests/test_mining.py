@@ -163,7 +163,7 @@ def test_a_vocabulary_may_give_phrases(tmp_path):
     path = tmp_path / "words.json"
     path.write_text('{"gender": {"men": "men\'s clothing", "women": "for women"}, "colour": ["red", "blue"]}')
     words = load_vocabulary(path)
-    assert words.names == ("gender", "colour")
+    assert tuple(words.groups) == ("gender", "colour")
     assert words.groups == {"gender": ("men", "women"), "colour": ("red", "blue")}
     assert words.phrases["gender"]["men"] == "men's clothing"
     assert words.phrases["colour"]["red"] == "red"

@@ -234,6 +234,9 @@ def _show(facts: Mapping[str, Any]) -> None:
         print(f"{name.replace('_', ' '):<{width}}  {value}")
 
 
+_INTERRUPTED = 130  # as shells have it: 128 and the number of the signal
+
+
 def main() -> None:
     """Run the program; end with 0, 1 (failed), 2 (bad usage) or 130 (interrupted), and never with a traceback."""
     try:
@@ -247,7 +250,7 @@ def main() -> None:
     except TriptychError as error:
         code = _complain(str(error), error.exit_code)
     except (KeyboardInterrupt, typer.Abort):
-        code = _complain("interrupted; the same command goes on where it stopped", 130)
+        code = _INTERRUPTED
     except BrokenPipeError:
         # The reader has gone, as in `triptych … | head`: nothing is wrong, and there is nobody to tell.
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
@@ -259,6 +262,8 @@ def main() -> None:
             raise
         what = f"{type(error).__name__}: {str(error).splitlines()[0] if str(error) else 'no message'}"
         code = _complain(f"a bug in triptych ({what}); please report it with the output under TRIPTYCH_DEBUG=1", 1)
+    if code == _INTERRUPTED:  # Typer may have turned the interrupt into this code itself
+        _complain("interrupted; the same command goes on where it stopped", code)
     sys.exit(code if isinstance(code, int) else 0)
 
 
