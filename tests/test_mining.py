@@ -167,7 +167,7 @@ def test_a_vocabulary_may_give_phrases(tmp_path):
     assert words.groups == {"gender": ("men", "women"), "colour": ("red", "blue")}
     assert words.phrases["gender"]["men"] == "men's clothing"
     assert words.phrases["colour"]["red"] == "red"
-    assert len(load_vocabulary().names) >= 2
+    assert len(load_vocabulary().groups) >= 2
 
 
 def test_words_that_the_encoder_does_not_know_are_refused(few, tmp_path):
