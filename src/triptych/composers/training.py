@@ -299,6 +299,7 @@ def draw_learning_curve(history: Sequence[dict[str, float]], baseline: float, pa
     right.legend(frameon=False)
     for axes in (left, right):
         axes.spines[["top", "right"]].set_visible(False)
+        axes.xaxis.get_major_locator().set_params(integer=True)
     with atomic(path) as temporary:
         figure.savefig(temporary, format="png")
 
