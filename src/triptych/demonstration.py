@@ -64,7 +64,6 @@ def demo(out: Path | str, *, seed: int = 0, threads: int | None = None) -> dict[
             root=world,
             methods=["all"],
             composers=[composer],
-            vocabulary=VOCABULARY,
             output=out / "results.json",
             threads=threads,
         )

@@ -99,6 +99,11 @@ def hash_file(path: Path) -> str:
         return hashlib.file_digest(content, "sha256").hexdigest()
 
 
+def plain(settings: Mapping[str, Any]) -> dict[str, Any]:
+    """Settings as JSON can hold them: paths become strings."""
+    return {key: str(value) if isinstance(value, Path) else value for key, value in settings.items()}
+
+
 def made_by(command: str, settings: Mapping[str, Any], **facts: Any) -> dict[str, Any]:
     """The note every artefact carries: program, versions, settings, time, and what the caller adds."""
     return {
@@ -106,7 +111,7 @@ def made_by(command: str, settings: Mapping[str, Any], **facts: Any) -> dict[str
         "version": __version__,
         "python": platform.python_version(),
         "command": command,
-        "settings": {key: str(value) if isinstance(value, Path) else value for key, value in settings.items()},
+        "settings": plain(settings),
         "time": datetime.now(UTC).isoformat(timespec="seconds"),
         **facts,
     }

@@ -1,4 +1,4 @@
-"""Ranks, recall@k, average precision and top-k: the one place where a metric is computed.
+"""Ranks, recall@k and average precision: the one place where a metric is computed.
 
 Scores are exact. A unit vector's components are rounded to multiples of 2⁻²⁶, finer than float32 is near 1,
 so that every product is a multiple of 2⁻⁵² and every sum of products stays below 2: float64 holds each

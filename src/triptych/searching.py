@@ -7,7 +7,7 @@ from pathlib import Path
 import numpy as np
 from PIL import Image
 
-from triptych.baselines import baseline
+from triptych.baselines import TextOnly, WithPicture
 from triptych.catalog import Catalog, matching, nearest
 from triptych.composers import Composer, TrainedComposer
 from triptych.encoders import Encoder, Vectors, load_encoder
@@ -15,7 +15,6 @@ from triptych.errors import DataError, PictureError, UsageError
 from triptych.files import atomic, hash_file, made_by, write_json
 from triptych.images import open_picture
 from triptych.progress import say
-from triptych.tagging import load_vocabulary
 
 _SHEETS = (".png", ".jpg", ".jpeg", ".webp")
 
@@ -111,7 +110,7 @@ def _vectors(
         trained.attach(encoder)
         method = trained
     else:
-        method = baseline("sum", encoder, load_vocabulary(), weight)
+        method = WithPicture("sum", TextOnly(encoder), weight)
     return method.compose(reference, [text]), method.gallery(catalog.vectors)
 
 

@@ -8,7 +8,7 @@ from numpy.typing import NDArray
 
 from triptych.agent.reasoning import Draft
 from triptych.encoders import Encoder, Vectors
-from triptych.tagging import Tags, Vocabulary, describe
+from triptych.tagging import Tags, Vocabulary, best_words, describe
 
 
 @dataclass(frozen=True)
@@ -62,10 +62,7 @@ class EncoderCritic:
 
     def _describe(self, draft: Draft) -> tuple[str, str]:
         """The reference in words, and the same words with the changes made."""
-        reference = draft.proposal.reference
-        words = {
-            group: self._vocabulary.groups[group][int(self._tags[group][reference].argmax())] for group in self._tags
-        }
+        words = best_words(self._tags, self._vocabulary, draft.proposal.reference)
         edited = words | {change.group: change.new for change in draft.changes}
         return describe(words), describe(edited)
 

@@ -6,13 +6,15 @@ from collections.abc import Iterable
 from pathlib import Path
 from typing import Any
 
+import numpy as np
+
 from triptych.agent.criticism import EncoderCritic
 from triptych.agent.proposing import Proposer
 from triptych.agent.reasoning import Draft, TagsReasoner
 from triptych.catalog import Catalog
 from triptych.encoders import load_encoder
 from triptych.errors import FailureError, UsageError
-from triptych.files import locked, made_by, read_json, write_json
+from triptych.files import locked, made_by, plain, read_json, write_json
 from triptych.progress import progress, say
 from triptych.tagging import Tagger, Tags, load_vocabulary
 from triptych.triplets import Triplet, join_triplets, write_triplets
@@ -113,8 +115,6 @@ def decisive_groups(tags: Tags) -> tuple[str, ...]:
 
 
 def _references(count: int, limit: int | None, seed: int) -> list[int]:
-    import numpy as np
-
     order: list[int] = np.random.default_rng(seed).permutation(count).tolist()
     return order[:limit]
 
@@ -122,7 +122,7 @@ def _references(count: int, limit: int | None, seed: int) -> list[int]:
 def _same_run(parts: Path, settings: dict[str, Any]) -> None:
     """Drop the parts of an unfinished run that had other settings or pictures."""
     file = parts / "run.json"
-    wanted = {key: str(value) if isinstance(value, Path) else value for key, value in settings.items()}
+    wanted = plain(settings)
     if file.exists() and read_json(file, "unfinished run") != wanted:
         say(f"{parts}: an unfinished run had other settings or pictures; starting over")
         for stale in parts.glob("part-*.parquet"):

@@ -8,7 +8,7 @@ from typing import Any
 
 import numpy as np
 
-from triptych.baselines import METHODS, WEIGHTS, WithPicture, baseline
+from triptych.baselines import DEFAULT_WEIGHT, METHODS, WEIGHTS, WithPicture, baseline
 from triptych.benchmarks.protocol import Task
 from triptych.benchmarks.queries import load_queries
 from triptych.benchmarks.registry import BENCHMARKS, load_tasks
@@ -64,14 +64,17 @@ def evaluate(
         composer.attach(engine)
     own = BENCHMARKS[benchmark].vocabulary if benchmark in BENCHMARKS else None
     words = load_vocabulary(vocabulary or own)
-    fixed = [baseline(name, engine, words, 0.5 if weight is None else weight) for name in dict.fromkeys(names)]
+    fixed = [
+        baseline(name, engine, words, DEFAULT_WEIGHT if weight is None else weight) for name in dict.fromkeys(names)
+    ]
 
     tasks = _load(benchmark, root, gallery, split)
     wanted = weight is None and any(isinstance(method, WithPicture) for method in fixed)
     tuning = _tuning_tasks(benchmark, root, split, tune_root) if wanted else {}
     rows = []
-    prepared = {task.name: EncodedTask(task, engine) for task in tasks}
-    tuned_on = {name: EncodedTask(task, engine) for name, task in tuning.items()}
+    encoded: dict[Path, Any] = {}
+    prepared = {task.name: EncodedTask(task, engine, encoded) for task in tasks}
+    tuned_on = {name: EncodedTask(task, engine, encoded) for name, task in tuning.items()}
     for name, task in prepared.items():
         for method in [*fixed, *trained]:
             facts: dict[str, Any] = {}
@@ -125,12 +128,19 @@ class EncodedTask:
 
     Pictures that cannot be read are left out and counted, with the queries that cannot be asked without them.
     Raises DataError where no query is left.
+
+    `encoded` holds vectors by path and is added to: tasks that share it encode a picture once.
     """
 
-    def __init__(self, task: Task, encoder: Encoder) -> None:
+    def __init__(self, task: Task, encoder: Encoder, encoded: dict[Path, Any] | None = None) -> None:
         self.task = task
+        known = {} if encoded is None else encoded
         names = sorted({*task.gallery, *(query.reference for query in task.queries)})
-        vector_of = encode_named(encoder, task.root, names, f"encode {task.name}")
+        missing = [name for name in names if task.root / name not in known]
+        if missing:
+            fresh = encode_named(encoder, task.root, missing, f"encode {task.name}")
+            known.update((task.root / name, vector) for name, vector in fresh.items())
+        vector_of = {name: known[task.root / name] for name in names if task.root / name in known}
         self.gallery_names = [name for name in task.gallery if name in vector_of]
         row_of = {name: row for row, name in enumerate(self.gallery_names)}
         self.queries = [

@@ -118,17 +118,15 @@ def _encode_all(catalog: Catalog, encoder: Encoder, names: list[str], done: int,
     for start in range(0, len(names), _CHUNK):
         chunk = names[start : start + _CHUNK]
         entries: list[Entry] = []
-        fresh: list[Pixels] = []
+        fresh: dict[str, Pixels] = {}  # by content, so that copies of a picture are encoded once
         for entry, pixels in _read(catalog, encoder, chunk, threads):
             entries.append(entry)
             if pixels is not None and entry.sha256 not in vector_of:
-                fresh.append(pixels)
-                vector_of[entry.sha256] = np.empty(0, np.float32)  # filled below, once for all copies of a picture
+                fresh.setdefault(entry.sha256, pixels)
             next(ticks)
         if fresh:
-            vectors = encoder.encode_pictures(np.stack(fresh))
-            waiting = [key for key, vector in vector_of.items() if vector.size == 0]
-            vector_of.update(zip(waiting, vectors, strict=True))
+            vectors = encoder.encode_pictures(np.stack(list(fresh.values())))
+            vector_of.update(zip(fresh, vectors, strict=True))
             encoded += len(fresh)
         usable = [vector_of[entry.sha256] for entry in entries if entry.status == "ok"]
         catalog.append(entries, np.array(usable, np.float32).reshape(-1, catalog.dim))

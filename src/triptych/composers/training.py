@@ -1,7 +1,6 @@
 """`train`: a composer from triplets, contrastively, with every unlabelled picture of the catalog as a negative."""
 
 import hashlib
-import json
 import time
 from collections.abc import Sequence
 from dataclasses import asdict, dataclass
@@ -329,7 +328,7 @@ def _save(out: Path, model: "QuerySide", words_read: int, encoder: Encoder, hist
             "architecture": asdict(combiner.shape),
             "text_tower": model.text is not None,
             "encoder": {"name": encoder.name, "fingerprint": encoder.fingerprint},
-            "history": json.loads(json.dumps(history)),
+            "history": history,
             "made_by": note,
         },
     )

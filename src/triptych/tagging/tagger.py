@@ -34,8 +34,8 @@ class Tagger:
 
 
 def best_words(tags: Tags, vocabulary: Vocabulary, row: int) -> dict[str, str]:
-    """The likeliest word of each group for one picture."""
-    return {group: words[int(tags[group][row].argmax())] for group, words in vocabulary.groups.items()}
+    """The likeliest word of each tagged group for one picture."""
+    return {group: vocabulary.groups[group][int(values[row].argmax())] for group, values in tags.items()}
 
 
 def describe(words: Mapping[str, str]) -> str:
