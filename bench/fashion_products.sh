@@ -36,4 +36,4 @@ done
 stage eval "$run/results.json" \
     $triptych eval fashion-products --root "$data" --encoder "$run/encoder" --method all "${composers[@]}" \
     --output "$run/results.json"
-.venv/bin/python bench/write_results.py "$run" docs/results.md
+.venv/bin/python bench/write_results.py docs/results.md fashion-products "$run/stages.jsonl" "$run/results.json"

@@ -1,6 +1,6 @@
-"""Write what `bench/fashion_products.sh` measured into docs/results.md, between the two markers.
+"""Write measured tables into docs/results.md, between the two markers of a section.
 
-python bench/write_results.py RUN docs/results.md
+python bench/write_results.py docs/results.md SECTION stages.jsonl results.json…
 """
 
 import json
@@ -9,18 +9,18 @@ from collections import defaultdict
 from pathlib import Path
 from statistics import mean, stdev
 
-BEGIN, END = "<!-- fashion-products: begin -->", "<!-- fashion-products: end -->"
 METRICS = ("R@1", "R@5", "R@10", "R@50", "mAP@10")
 
 
 def main() -> None:
-    run, page = Path(sys.argv[1]), Path(sys.argv[2])
-    rows = json.loads((run / "results.json").read_text(encoding="utf-8"))["rows"]
-    stages = [json.loads(line) for line in (run / "stages.jsonl").read_text(encoding="utf-8").splitlines()]
-    text = page.read_text(encoding="utf-8")
-    head, rest = text.split(BEGIN)
-    tail = rest.split(END)[1]
-    page.write_text(f"{head}{BEGIN}\n{tables(rows)}\n{stage_table(stages)}\n{END}{tail}", encoding="utf-8")
+    page, section, log, *results = (sys.argv[1], sys.argv[2], *map(Path, sys.argv[3:]))
+    rows = [row for file in results for row in json.loads(file.read_text(encoding="utf-8"))["rows"]]
+    stages = [json.loads(line) for line in log.read_text(encoding="utf-8").splitlines()]
+    begin, end = f"<!-- {section}: begin -->", f"<!-- {section}: end -->"
+    head, rest = Path(page).read_text(encoding="utf-8").split(begin)
+    tail = rest.split(end)[1]
+    text = f"{head}{begin}\n{tables(rows)}\n{stage_table(stages)}\n{end}{tail}"
+    Path(page).write_text(text, encoding="utf-8")
 
 
 def tables(rows: list[dict]) -> str:
@@ -30,15 +30,21 @@ def tables(rows: list[dict]) -> str:
         by_task[row["task"]][row["method"]].append(row)
     parts = []
     for task, methods in by_task.items():
-        first = next(iter(methods.values()))[0]
-        parts.append(f"**{task}**, {first['split']} split, {first['queries']} queries, {first['gallery']} pictures\n")
+        every = [row for same in methods.values() for row in same]
+        asked, shown = (span([row[field] for row in every]) for field in ("queries", "gallery"))
+        parts.append(f"**{task}**, {every[0]['split']} split, {asked} queries, {shown} pictures\n")
         parts.append("| method | weight | " + " | ".join(METRICS) + " |\n|---|--:|" + "--:|" * len(METRICS))
         for method, same in methods.items():
-            weight = same[0].get("weight", "")
+            weight = span([row["weight"] for row in same if "weight" in row])
             cells = [figure([row["metrics"][metric] for row in same]) for metric in METRICS]
             parts.append(f"| {method} | {weight} | " + " | ".join(cells) + " |")
         parts.append("")
     return "\n".join(parts)
+
+
+def span(values: list[float]) -> str:
+    """The one value, or the least and the greatest."""
+    return " to ".join(str(value) for value in sorted({min(values), max(values)})) if values else ""
 
 
 def figure(values: list[float]) -> str:

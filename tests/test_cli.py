@@ -62,6 +62,8 @@ def test_a_search_never_loads_torch(tiny_catalog: Path, tiny_composer: Path) -> 
         (("eval", "nonsense", "--root", ".", "--method", "sum"), 2),
         (("eval", "wardrobe", "--root", "."), 2),
         (("prepare", "nonsense", "--root", ".", "--out", "o"), 2),
+        (("wardrobe", "--out", "o", "--designs", "many"), 2),
+        (("wardrobe", "--out", "o", "--designs", "nonsense=3"), 2),
         (("search", "--catalog", "nowhere", "--text", "red"), 1),
         (("mine", "--catalog", "nowhere", "--out", "t.parquet"), 1),
         (("train", "nowhere.parquet", "--catalog", "nowhere", "--out", "o"), 1),
@@ -136,3 +138,13 @@ def test_eval_prints_a_table_and_writes_the_contract(
     assert "combiner" in shown.stdout
     rows = json.loads(result.read_text(encoding="utf-8"))["rows"]
     assert {row["method"] for row in rows} == {"picture", "combiner"}
+
+
+def test_wardrobe_draws_the_designs_and_views_asked_for(tmp_path: Path) -> None:
+    shown = run("wardrobe", "--out", tmp_path, "--designs", "pretrain=2", "--designs", "test=1", "--views", "1")
+    assert shown.returncode == 0
+    drawn = {path.name for path in (tmp_path / "images").iterdir()}
+    listed = {name: (tmp_path / f"{name}.txt").read_text("utf-8").split() for name in ("pretrain", "test")}
+    assert drawn == {*listed["pretrain"], *listed["test"]}
+    assert 6 <= len(listed["pretrain"]) <= 10
+    assert 3 <= len(listed["test"]) <= 5

@@ -1,6 +1,8 @@
 import csv
 import hashlib
 import json
+import subprocess
+import sys
 from dataclasses import replace
 from itertools import pairwise
 from pathlib import Path
@@ -264,3 +266,17 @@ def test_a_caption_varies_with_its_seed_and_repeats_with_it():
     assert len(set(texts)) > 25
     assert any("star" in text for text in texts)
     assert any("star" not in text for text in texts)
+
+
+def test_an_unguarded_script_is_told_what_to_do(tmp_path):
+    script = tmp_path / "script.py"
+    script.write_text(
+        "import triptych\n"
+        "try:\n"
+        "    triptych.write_world('world', lines={'test': 20}, size=16, workers=2)\n"
+        "except triptych.TriptychError as error:\n"
+        "    print(error)\n",
+        encoding="utf-8",
+    )
+    shown = subprocess.run([sys.executable, script.name], cwd=tmp_path, capture_output=True, text=True, check=True)
+    assert '__name__ == "__main__"' in shown.stdout

@@ -5,11 +5,14 @@ Each command of the program is a function here, with the same words:
     import triptych
     triptych.index("pictures", "catalog")
     hits = triptych.search("catalog", image="jacket.jpg", text="but in red")
+
+What goes wrong raises a TriptychError, whose message says what, where and what to do.
 """
 
 from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
+from triptych.errors import TriptychError
 from triptych.version import __version__
 
 if TYPE_CHECKING:
@@ -30,6 +33,7 @@ __all__ = [
     "Catalog",
     "Hit",
     "TrainedComposer",
+    "TriptychError",
     "__version__",
     "demo",
     "doctor",

@@ -3,7 +3,7 @@
 import json
 import os
 import sys
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Annotated, Any
 
@@ -58,12 +58,24 @@ def mine(
     reasoner: Annotated[str, typer.Option(help="Who reasons about the pictures: tags.")] = "tags",
     vocabulary: VocabularyFile = None,
     limit: Annotated[int | None, typer.Option(min=1, help="Use this many reference pictures, not all.")] = None,
+    plans: Annotated[int, typer.Option(min=1, help="Ideas of what could change, for each reference.")] = 6,
+    targets: Annotated[int, typer.Option(min=1, help="Triplets for each idea, at most.")] = 2,
     seed: Seed = 0,
     threads: Threads = None,
 ) -> None:
     """Let the agent build <reference, modification, target> triplets from the catalog's pictures."""
     _show(
-        triptych.mine(catalog, out, reasoner=reasoner, vocabulary=vocabulary, limit=limit, seed=seed, threads=threads)
+        triptych.mine(
+            catalog,
+            out,
+            reasoner=reasoner,
+            vocabulary=vocabulary,
+            limit=limit,
+            plans=plans,
+            targets=targets,
+            seed=seed,
+            threads=threads,
+        )
     )
 
 
@@ -201,10 +213,18 @@ def demo(
     print(f"\nreport: {out / 'report.html'}")
 
 
-@app.command(epilog="Example: triptych wardrobe --out world")
-def wardrobe(out: OutDir, seed: Seed = 0) -> None:
+@app.command(epilog="Example: triptych wardrobe --out world --designs unlabelled=500 --designs test=300")
+def wardrobe(
+    out: OutDir,
+    designs: Annotated[
+        list[str] | None,
+        typer.Option(metavar="SPLIT=N", help="How many designs a split gets, of about 4 garments; may be repeated."),
+    ] = None,
+    views: Annotated[int, typer.Option(min=1, help="Pictures of each garment.")] = 2,
+    seed: Seed = 0,
+) -> None:
     """Draw the embedded world: garment pictures, captions and queries."""
-    made = triptych.write_world(out, seed=seed)
+    made = triptych.write_world(out, seed=seed, lines=_counts(designs) if designs else None, views=views)
     _show({part: made[part] for part in ("pictures", "garments", "queries")})
 
 
@@ -224,6 +244,17 @@ def prepare(
 def doctor() -> None:
     """Tell what this machine can do."""
     _show(triptych.doctor())
+
+
+def _counts(asked: Sequence[str]) -> dict[str, int]:
+    """Names and numbers from "name=3". Raises UsageError for anything else."""
+    counts = {}
+    for text in asked:
+        name, equals, number = text.partition("=")
+        if not equals or not number.isdecimal():
+            raise UsageError(f"{text!r}: not a split and a number, such as pretrain=1000")
+        counts[name] = int(number)
+    return counts
 
 
 def _show(facts: Mapping[str, Any]) -> None:

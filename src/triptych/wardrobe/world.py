@@ -7,6 +7,7 @@ import multiprocessing
 import os
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from concurrent.futures import ProcessPoolExecutor
+from concurrent.futures.process import BrokenProcessPool
 from contextlib import contextmanager
 from dataclasses import dataclass
 from functools import partial
@@ -14,7 +15,7 @@ from pathlib import Path
 from random import Random
 from typing import Any
 
-from triptych.errors import UsageError
+from triptych.errors import FailureError, UsageError
 from triptych.files import atomic, made_by, read_json, write_json
 from triptych.progress import progress
 from triptych.wardrobe.captions import Voice, caption, modification, relative_captions
@@ -86,7 +87,8 @@ def write_world(
     `lines` says how many lines (designs) each split gets: any of pretrain, unlabelled, val and test; no line
     is in two splits. Every garment is photographed `views` times, `size` pixels square. What is written
     depends neither on `workers` (default: every core; 1 starts no process) nor on interruptions: finished
-    pictures are kept. Raises UsageError if an argument makes no sense or the folder holds another world.
+    pictures are kept. Raises UsageError if an argument makes no sense or the folder holds another world,
+    FailureError where a drawing process dies.
     """
     out = Path(out)
     lines = dict(DEFAULT_LINES if lines is None else lines)
@@ -251,8 +253,14 @@ def _mapper(workers: int) -> Iterator[Mapper]:
         yield map
         return
     # Spawned processes are alike on every system and inherit no threads.
-    with ProcessPoolExecutor(workers, mp_context=multiprocessing.get_context("spawn")) as pool:
-        yield partial(pool.map, chunksize=32)
+    try:
+        with ProcessPoolExecutor(workers, mp_context=multiprocessing.get_context("spawn")) as pool:
+            yield partial(pool.map, chunksize=32)
+    except BrokenProcessPool:
+        raise FailureError(
+            'a drawing process died: in a script of your own, call this below `if __name__ == "__main__":`, '
+            "or with workers=1; else look at the memory"
+        ) from None
 
 
 def _draw_one(folder: Path, size: int, picture: Picture) -> None:

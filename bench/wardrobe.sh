@@ -1,0 +1,19 @@
+#!/usr/bin/env bash
+# The demo over several seeds (worlds, mining and training all differ), and its table into docs/results.md.
+#
+#   bench/wardrobe.sh [RUN]
+#
+# A seed whose results are there is not run again. SEEDS (default "0 1 2").
+set -euo pipefail
+cd "$(dirname "$0")/.."
+run=${1:-runs/wardrobe-demo}
+mkdir -p "$run"
+results=()
+for seed in ${SEEDS:-0 1 2}; do
+    out=$run/seed-$seed
+    [ -e "$out/report.html" ] ||
+        .venv/bin/python bench/measure.py "$run/stages.jsonl" "demo, seed $seed" \
+            .venv/bin/triptych demo --out "$out" --seed "$seed"
+    results+=("$out/results.json")
+done
+.venv/bin/python bench/write_results.py docs/results.md wardrobe "$run/stages.jsonl" "${results[@]}"
