@@ -5,5 +5,5 @@ cd "$(dirname "$0")/.."
 run=${1:-runs/wardrobe}
 .venv/bin/triptych wardrobe --out "$run/world" --designs pretrain=6000 --views 1
 .venv/bin/triptych pretrain "$run/world/pretrain.csv" --images "$run/world/images" --out "$run/encoder" \
-    --width 48 --epochs 14
+    --width 48 --epochs 16
 cp "$run"/encoder/{config.json,model.safetensors,tokenizer.json,picture.onnx,text.onnx} src/triptych/encoders/wardrobe/

@@ -4,7 +4,7 @@ import pytest
 from triptych.agent.wording import word
 from triptych.benchmarks.phrasings import TEST, VAL
 from triptych.benchmarks.words import with_article
-from triptych.tagging import load_vocabulary
+from triptych.tagging import Vocabulary, load_vocabulary
 from triptych.triplets import Change
 from triptych.wardrobe import VOCABULARY, vocabulary
 
@@ -66,6 +66,24 @@ def test_having_none_is_put_in_english() -> None:
         for seed in range(200):
             for wording in word([change], known, np.random.default_rng(seed)):
                 assert "none" not in wording.text
+
+
+def test_a_saying_may_name_the_word_that_is_to_go() -> None:
+    groups = {"pattern": ("plain", "striped", "none")}
+    phrases = {"pattern": {word: word for word in groups["pattern"]}}
+    sayings = {"pattern": {"plain": ("no longer {old} {really}", "unadorned"), "striped": (), "none": ()}}
+    known = Vocabulary(groups, phrases, sayings)
+
+    def texts(old: str) -> str:
+        change = [Change("pattern", old, "plain")]
+        return " ".join(
+            wording.text for seed in range(200) for wording in word(change, known, np.random.default_rng(seed))
+        )
+
+    assert "no longer striped {really}" in texts("striped")
+    assert "{old}" not in texts("striped")
+    assert "no longer" not in texts("none")
+    assert "unadorned" in texts("none")
 
 
 def test_the_wardrobe_s_vocabulary_is_that_of_its_captions() -> None:

@@ -4,6 +4,7 @@ Phrasings are the agent's own: no benchmark of this package words a query like t
 """
 
 from collections.abc import Mapping, Sequence
+from functools import reduce
 
 import numpy as np
 
@@ -90,15 +91,18 @@ def word(changes: Sequence[Change], vocabulary: Vocabulary, random: np.random.Ge
         return choices[int(random.integers(len(choices)))]
 
     def fragment(change: Change) -> str:
-        choices = _FRAGMENTS.get(change.group, _ANY_GROUP)
         sayings = vocabulary.sayings[change.group][change.new]
         if sayings and random.random() < _SAYING:
-            return pick(sayings)
-        if change.new == _NOTHING:
+            choices = sayings
+        elif change.new == _NOTHING:
             choices = _WITHOUT
-        elif change.old == _NOTHING:
-            choices = tuple(choice for choice in choices if "{old}" not in choice)
-        return pick(choices).format(group=change.group, old=change.old, new=change.new)
+        else:
+            choices = _FRAGMENTS.get(change.group, _ANY_GROUP)
+        if change.old == _NOTHING:
+            choices = tuple(choice for choice in choices if "{old}" not in choice) or ("{new}",)
+        # Not str.format: a vocabulary of one's own may hold any braces.
+        words = {"{group}": change.group, "{old}": change.old, "{new}": change.new}
+        return reduce(lambda text, name: text.replace(name, words[name]), words, pick(choices))
 
     def joined(by: str) -> str:
         ordered = [changes[index] for index in random.permutation(len(changes))]

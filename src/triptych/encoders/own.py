@@ -128,8 +128,8 @@ def save_encoder(folder: Path, model: "DualEncoder", tokenizer: "Tokenizer", mad
     model.load_state_dict(weights)
     with atomic(folder / "tokenizer.json") as temporary:
         tokenizer.save(str(temporary))
-    export_graph(model.picture, [torch.zeros(2, 3, shape.size, shape.size)], folder / "picture.onnx")
-    export_graph(model.text, [torch.ones(2, shape.length, dtype=torch.int64)], folder / "text.onnx")
+    export_graph(model.picture, [torch.zeros(2, 3, shape.size, shape.size)], folder / "picture.onnx", half=True)
+    export_graph(model.text, [torch.ones(2, shape.length, dtype=torch.int64)], folder / "text.onnx", half=True)
     write_json(
         folder / "config.json",
         {

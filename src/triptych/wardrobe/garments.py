@@ -102,7 +102,7 @@ def sample(line: int, rng: Random) -> Garment:
 
     # Plain and unprinted are as frequent as in a shop; a print on a loud pattern is rare.
     pattern = "plain" if rng.random() < 0.4 else one(having.patterns)
-    bare = rng.random() < (0.35 if pattern == "plain" else 0.7)
+    bare = rng.random() < (0.25 if pattern == "plain" else 0.5)
     return Garment(
         kind=kind,
         colour=one(tuple(COLOURS)),

@@ -97,7 +97,7 @@ def print_on(needle: Needle, centre: Point, size: float) -> None:
     size *= 1 + 0.14 * cut.print_size
     x, y = centre
     if cut.print_aside:
-        x, y, size = x + 8.2, y - 5, size * 0.66
+        x, y, size = x + 7.5, y - 4, size * 0.8
     angle = radians(11 * cut.print_tilt)
     turn = (cos(angle), sin(angle))
 
@@ -108,7 +108,7 @@ def print_on(needle: Needle, centre: Point, size: float) -> None:
 
     filled, cleared = MOTIFS[motif]
     if needle.garment.pattern != "plain":
-        needle.sheet.discs([(x, y)], size * 1.36, needle.main, needle.edge)
+        needle.sheet.discs([(x, y)], size * 1.3, needle.main, needle.edge)
     for points in filled:
         needle.sheet.piece(placed(points), needle.second, bulge=0)
     for points in cleared:

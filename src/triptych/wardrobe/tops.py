@@ -40,7 +40,7 @@ def t_shirt(needle: Needle) -> None:
         stitched_hem(needle, torso)
     if needle.cut.pocket != "none" and needle.garment.print == "none" and neckline != "collar":
         pockets(needle, 9.5, y + 21, 4.6, 10)
-    print_on(needle, (0, y + (35 if neckline != "crew neck" else 31)), 10.5)
+    print_on(needle, (0, y + (35 if neckline != "crew neck" else 31)), 12.5)
 
 
 def shirt(needle: Needle) -> None:
@@ -73,7 +73,7 @@ def sweater(needle: Needle) -> None:
         turtleneck(needle, torso)
     else:
         ribbed_neck(needle, torso, pointed, 3.6)
-    print_on(needle, (0, torso.neck[1] + (37 if pointed else 32)), 10.5)
+    print_on(needle, (0, torso.neck[1] + (37 if pointed else 32)), 12.5)
 
 
 def _knit(needle: Needle, torso: Torso) -> None:
@@ -102,7 +102,7 @@ def hoodie(needle: Needle) -> None:
         points = bend((side * x * 0.5, y + torso.depth - 0.5), (side * x * 0.7, y + 13), (side * x * 0.55, y + 19))
         needle.sheet.line(points, needle.inside, 1.9)
         needle.sheet.line(points, string, 1.2)
-    print_on(needle, (0, y + 30), 9)
+    print_on(needle, (0, y + 29), 11)
 
 
 def jacket(needle: Needle) -> None:
