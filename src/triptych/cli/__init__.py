@@ -1,0 +1,50 @@
+"""The command line: a thin face over the public functions."""
+
+import os
+import sys
+
+import typer
+import typer.exceptions
+
+from triptych.cli import catalogs, learning, measuring, showing  # importing a module adds its commands
+from triptych.cli.app import app
+from triptych.errors import TriptychError
+
+__all__ = ["app", "catalogs", "learning", "main", "measuring", "showing"]
+
+_INTERRUPTED = 130  # as shells have it: 128 and the number of the signal
+
+
+def main() -> None:
+    """Run the program; end with 0, 1 (failed), 2 (bad usage) or 130 (interrupted), and never with a traceback."""
+    try:
+        code = typer.main.get_command(app).main(prog_name="triptych", standalone_mode=False)
+    except typer.exceptions.TyperException as error:
+        message = error.format_message()
+        if "\n" in message:  # the help, for a command without arguments
+            print(message)
+            sys.exit(error.exit_code)
+        code = _complain(f"{message} See triptych --help.", error.exit_code)
+    except TriptychError as error:
+        code = _complain(str(error), error.exit_code)
+    except (KeyboardInterrupt, typer.Abort):
+        code = _INTERRUPTED
+    except BrokenPipeError:
+        # The reader has gone, as in `triptych … | head`: nothing is wrong, and there is nobody to tell.
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        code = 1
+    except OSError as error:
+        code = _complain(f"{error.filename or 'system'}: {error.strerror or error}", 1)
+    except Exception as error:
+        if os.environ.get("TRIPTYCH_DEBUG"):
+            raise
+        what = f"{type(error).__name__}: {str(error).splitlines()[0] if str(error) else 'no message'}"
+        code = _complain(f"a bug in triptych ({what}); please report it with the output under TRIPTYCH_DEBUG=1", 1)
+    if code == _INTERRUPTED:  # Typer may have turned the interrupt into this code itself
+        _complain("interrupted; the same command goes on where it stopped", code)
+    sys.exit(code if isinstance(code, int) else 0)
+
+
+def _complain(message: str, code: int) -> int:
+    print(f"triptych: {' '.join(message.split())}", file=sys.stderr)
+    return code

@@ -1,0 +1,63 @@
+"""Commands over a catalog: index, search."""
+
+import json
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+import triptych
+from triptych.cli.app import CatalogDir, EncoderName, Threads, app, show
+
+
+@app.command(epilog="Example: triptych index ~/Pictures --catalog catalog")
+def index(
+    pictures: Annotated[Path, typer.Argument(help="A folder, or a .txt list of pictures below --root.")],
+    catalog: CatalogDir,
+    encoder: EncoderName = None,
+    metadata: Annotated[
+        Path | None,
+        typer.Option(metavar="CSV", help="Columns to filter by; the first one names the picture."),
+    ] = None,
+    root: Annotated[Path | None, typer.Option(metavar="DIR", help="What the names in a .txt list start from.")] = None,
+    threads: Threads = None,
+) -> None:
+    """Encode pictures into a catalog; run it again and only what changed is encoded."""
+    show(triptych.index(pictures, catalog, encoder=encoder, metadata=metadata, root=root, threads=threads))
+
+
+@app.command(epilog='Example: triptych search --catalog catalog --image jacket.jpg --text "but in red"')
+def search(
+    catalog: CatalogDir,
+    image: Annotated[Path | None, typer.Option(metavar="FILE", help="The reference picture.")] = None,
+    text: Annotated[str, typer.Option(help="What should differ.")] = "",
+    composer: Annotated[Path | None, typer.Option(metavar="DIR", help="Trained composer; else a sum.")] = None,
+    k: Annotated[int, typer.Option("-k", min=1, help="How many results.")] = 10,
+    weight: Annotated[float, typer.Option(min=0, max=1, help="Weight of the words in the sum.")] = 0.5,
+    where: Annotated[
+        list[str] | None,
+        typer.Option(help="Metadata condition such as colour=red or price<=50; may be repeated."),
+    ] = None,
+    output: Annotated[
+        Path | None, typer.Option(metavar="FILE", help="Contact sheet (.png, .jpg) or results (.json).")
+    ] = None,
+    as_json: Annotated[bool, typer.Option("--json", help="Print the results as JSON.")] = False,
+    threads: Threads = None,
+) -> None:
+    """Search a catalog with a picture and a few words."""
+    hits = triptych.search(
+        catalog,
+        image=image,
+        text=text,
+        composer=composer,
+        k=k,
+        weight=weight,
+        where=where or (),
+        output=output,
+        threads=threads,
+    )
+    if as_json:
+        print(json.dumps([vars(hit) for hit in hits], ensure_ascii=False, indent=2))
+    else:
+        for hit in hits:
+            print(f"{hit.rank:>4}  {hit.score:.4f}  {hit.path}")

@@ -1,0 +1,71 @@
+"""Commands that make triplets and train: mine, train, pretrain."""
+
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+import triptych
+from triptych.cli.app import CatalogDir, OutDir, Seed, Threads, VocabularyFile, app, show
+
+
+@app.command(epilog="Example: triptych mine --catalog catalog --out triplets.parquet")
+def mine(
+    catalog: CatalogDir,
+    out: Annotated[Path, typer.Option("--out", metavar="FILE", help="Triplet file to write (.parquet).")],
+    reasoner: Annotated[str, typer.Option(help="Who reasons about the pictures: tags.")] = "tags",
+    vocabulary: VocabularyFile = None,
+    limit: Annotated[int | None, typer.Option(min=1, help="Use this many reference pictures, not all.")] = None,
+    plans: Annotated[int, typer.Option(min=1, help="Ideas of what could change, for each reference.")] = 6,
+    targets: Annotated[int, typer.Option(min=1, help="Triplets for each idea, at most.")] = 2,
+    seed: Seed = 0,
+    threads: Threads = None,
+) -> None:
+    """Let the agent build <reference, modification, target> triplets from the catalog's pictures."""
+    show(
+        triptych.mine(
+            catalog,
+            out,
+            reasoner=reasoner,
+            vocabulary=vocabulary,
+            limit=limit,
+            plans=plans,
+            targets=targets,
+            seed=seed,
+            threads=threads,
+        )
+    )
+
+
+@app.command(epilog="Example: triptych train triplets.parquet --catalog catalog --out composer")
+def train(
+    triplets: Annotated[Path, typer.Argument(help="Triplet file made by mine.")],
+    catalog: CatalogDir,
+    out: OutDir,
+    epochs: Annotated[int, typer.Option(min=1, help="Passes over the triplets.")] = 4,
+    batch: Annotated[int, typer.Option(min=2, help="Triplets a step.")] = 256,
+    seed: Seed = 0,
+    threads: Threads = None,
+) -> None:
+    """Train a composer on triplets; the best epoch on held-out triplets is kept."""
+    show(triptych.train(triplets, catalog, out, epochs=epochs, batch=batch, seed=seed, threads=threads))
+
+
+@app.command(epilog="Example: triptych pretrain pairs.csv --images photos --out encoder")
+def pretrain(
+    pairs: Annotated[Path, typer.Argument(help="CSV with the columns image,caption.")],
+    images: Annotated[Path, typer.Option(metavar="DIR", help="What the image names start from.")],
+    out: OutDir,
+    size: Annotated[int, typer.Option(help="Side of the encoder's pictures, in pixels.")] = 64,
+    width: Annotated[int, typer.Option(help="Channels of the first stage.")] = 64,
+    epochs: Annotated[int, typer.Option(min=1, help="Passes over the pairs.")] = 25,
+    batch: Annotated[int, typer.Option(min=2, help="Pairs a step.")] = 256,
+    seed: Seed = 0,
+    threads: Threads = None,
+) -> None:
+    """Train a small encoder of pictures and texts from picture-caption pairs."""
+    show(
+        triptych.pretrain(
+            pairs, images, out, size=size, width=width, epochs=epochs, batch=batch, seed=seed, threads=threads
+        )
+    )
