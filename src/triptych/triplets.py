@@ -16,7 +16,7 @@ import pyarrow.parquet as pq
 from triptych.errors import DataError
 from triptych.files import atomic
 
-FORMAT = "triptych-triplets-1"
+FORMAT = "triptych-triplets-2"
 
 
 @dataclass(frozen=True)
@@ -55,6 +55,8 @@ class Triplet:
     likeness: float
     """Cosine of the two pictures, apart from what changes."""
     reasoner: str
+    also: tuple[str, ...] = ()
+    """Other pictures that answer the modification as the target does, drawn alike: targets too, and no negatives."""
 
 
 _SCHEMA = pa.schema(
@@ -72,6 +74,7 @@ _SCHEMA = pa.schema(
         ("confidence", pa.float32()),
         ("likeness", pa.float32()),
         ("reasoner", pa.string()),
+        ("also", pa.list_(pa.string())),
     ]
 )
 
@@ -103,6 +106,7 @@ def read_triplets(path: Path) -> tuple[list[Triplet], dict[str, Any]]:
                 "modifications": tuple(Modification(**item) for item in row["modifications"]),
                 "changes": tuple(Change(**item) for item in row["changes"]),
                 "group": tuple(row["group"]),
+                "also": tuple(row["also"]),
             }
         )
         for row in table.to_pylist()
