@@ -9,6 +9,7 @@ from made_benchmarks import read, write, write_circo
 from triptych.benchmarks import load_tasks
 from triptych.benchmarks.evaluate import EncodedTask, evaluate
 from triptych.benchmarks.scoring import score
+from triptych.catalog import index
 from triptych.encoders import load_encoder
 from triptych.errors import DataError, UsageError
 
@@ -185,3 +186,23 @@ def test_a_list_that_names_a_picture_twice(root):
     write(path, content)
     with pytest.raises(DataError, match="a picture twice"):
         load_tasks("circo", root, "val")
+
+
+def test_a_catalog_of_the_pictures_saves_encoding_them(root, tmp_path, capfd):
+    folder = root / "COCO2017_unlabeled" / "unlabeled2017"
+    index(folder, tmp_path / "catalog", encoder="wardrobe", threads=1)
+    options = {"root": root, "split": "val", "methods": ["picture", "text"], "threads": 1}
+    expected = evaluate("circo", **options)["rows"]
+    capfd.readouterr()
+    assert evaluate("circo", catalog=tmp_path / "catalog", **options)["rows"] == expected
+    assert "encode" not in capfd.readouterr().err
+    # Padded pictures are other pictures.
+    evaluate("circo", catalog=tmp_path / "catalog", settings=["picture=padded"], **options)
+    assert "encode relative" in capfd.readouterr().err
+    index(root.parent / "CIRCO" / "COCO2017_unlabeled", tmp_path / "above", encoder="wardrobe", threads=1)
+    capfd.readouterr()
+    assert evaluate("circo", catalog=tmp_path / "above", **options)["rows"] == expected
+    assert "encode" not in capfd.readouterr().err
+    other = write_circo(tmp_path / "other")
+    with pytest.raises(UsageError, match="which does not hold"):
+        evaluate("circo", catalog=tmp_path / "catalog", **options | {"root": other})

@@ -9,11 +9,11 @@ import numpy as np
 
 from triptych.baselines import DEFAULT_WEIGHT, METHODS, WEIGHTS, WithPicture, baseline
 from triptych.benchmarks.measuring import Ranks, mean_row, measure
-from triptych.benchmarks.pictures import Key, load_task_pictures, picture_key, require_folder
+from triptych.benchmarks.pictures import Key, known_vectors, load_task_pictures, picture_key, require_folder
 from triptych.benchmarks.protocol import Query, Task
 from triptych.benchmarks.registry import BENCHMARKS, load_benchmark, load_tasks
 from triptych.benchmarks.submissions import forms_of, submission_paths, write_submission
-from triptych.catalog import nearest
+from triptych.catalog import Catalog, nearest
 from triptych.composers.protocol import Composer
 from triptych.composers.trained import TrainedComposer
 from triptych.encoders import Encoder, Vectors, load_encoder, unit
@@ -40,6 +40,7 @@ def evaluate(
     vocabulary: Path | str | None = None,
     settings: Sequence[str] = (),
     submission: Path | str | None = None,
+    catalog: Path | str | None = None,
     output: Path | str | None = None,
     threads: int | None = None,
 ) -> dict[str, Any]:
@@ -50,7 +51,8 @@ def evaluate(
     takes `weight`, or else the weight that does best (R@10) on the val split of `tune_root`, or of `root`; where
     there is none, or val itself is what an official benchmark measures, one half. The encoder defaults to that of the
     first composer. `submission` is where to write the files for the server of CIRR (a folder) or CIRCO, which is all
-    that can be had where the targets are not public: then there are no rows. It takes one method.
+    that can be had where the targets are not public: then there are no rows. It takes one method. A `catalog` of the
+    pictures, made by the same encoder, saves encoding them again.
 
     Returns, and writes to `output`, `{"rows": [...], "made_by": {...}}` as documented in docs/formats.md.
     Raises UsageError for names that mean nothing, DataError where the benchmark's files are missing or wrong,
@@ -86,6 +88,10 @@ def evaluate(
     tuning = _tuning_tasks(benchmark, root, split, tune_root, settings) if wanted else {}
     rows = []
     encoded: dict[Key, Any] = {}
+    if catalog:
+        indexed = Catalog(Path(catalog))
+        indexed.require(engine)
+        encoded |= known_vectors(indexed, tasks)
     prepared = {task.name: EncodedTask(task, engine, encoded) for task in tasks}
     tuned_on = {name: EncodedTask(task, engine, encoded) for name, task in tuning.items()}
     for name, task in prepared.items():

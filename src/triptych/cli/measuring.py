@@ -53,6 +53,9 @@ def evaluate(
         Path | None,
         typer.Option(metavar="FILE|DIR", help="Write what the server of cirr (a folder) or circo scores."),
     ] = None,
+    catalog: Annotated[
+        Path | None, typer.Option(metavar="DIR", help="A catalog of the pictures: they need no encoding again.")
+    ] = None,
     check: Annotated[
         bool, typer.Option("--check", help="Encode nothing: list missing, corrupt and extra pictures.")
     ] = False,
@@ -78,6 +81,7 @@ def evaluate(
         vocabulary=vocabulary,
         settings=setting or (),
         submission=submission,
+        catalog=catalog,
         output=output,
         threads=threads,
     )
