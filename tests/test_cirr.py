@@ -97,7 +97,8 @@ def test_a_submission_scores_what_the_evaluation_says(root, tmp_path):
 
 def test_submissions_of_the_hidden_split(root, tmp_path):
     options = {"root": root, "split": "test1", "methods": ["sum"], "threads": 1}
-    assert evaluate("cirr", submission=tmp_path, **options)["rows"] == []
+    result = evaluate("cirr", submission=tmp_path, **options)
+    assert (result["rows"], result["submission"]) == ([], [str(tmp_path / RECALL), str(tmp_path / SUBSET)])
     recall, subset = read(tmp_path / RECALL), read(tmp_path / SUBSET)
     assert (recall.pop("version"), recall.pop("metric")) == ("rc2", "recall")
     assert (subset.pop("version"), subset.pop("metric")) == ("rc2", "recall_subset")

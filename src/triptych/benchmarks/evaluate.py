@@ -8,7 +8,7 @@ from typing import Any
 import numpy as np
 
 from triptych.baselines import DEFAULT_WEIGHT, METHODS, WEIGHTS, WithPicture, baseline
-from triptych.benchmarks.measuring import Ranks, mean_row, measure
+from triptych.benchmarks.measuring import Ranks, Values, mean_row, summary, values
 from triptych.benchmarks.pictures import Key, known_vectors, load_task_pictures, picture_key, require_folder
 from triptych.benchmarks.protocol import Query, Task
 from triptych.benchmarks.registry import BENCHMARKS, load_benchmark, load_tasks
@@ -119,7 +119,9 @@ def evaluate(
     asked |= {"methods": names, "composers": [str(folder) for folder in composers], "tune_root": tune_root}
     if settings:
         asked["settings"] = list(settings)
-    result = {"rows": rows, "made_by": made_by("eval", asked, encoder_fingerprint=engine.fingerprint)}
+    result: dict[str, Any] = {"rows": rows, "made_by": made_by("eval", asked, encoder_fingerprint=engine.fingerprint)}
+    if submission:
+        result["submission"] = [str(file) for file in submission_paths(benchmark, split, Path(submission)).values()]
     if output:
         write_json(output, result)
     return result
@@ -239,9 +241,12 @@ class EncodedTask:
             answers[query.id] = [self.gallery_names[rows[place]] for place in found[0]]
         return answers
 
+    def values(self, method: Composer) -> dict[str, Values]:
+        """Each query's metrics."""
+        return values(self.task.measures, self.all_ranks(self.compose(method), method.gallery(self.gallery)))
+
     def row(self, method: Composer, encoder: Encoder) -> dict[str, Any]:
         """One row of a result file."""
-        ranks = self.all_ranks(self.compose(method), method.gallery(self.gallery))
         official = {
             "lost_queries": len(self.task.queries) - len(self.queries),
             "protocol": dict(self.task.protocol),
@@ -252,7 +257,7 @@ class EncodedTask:
             "split": self.task.split,
             "method": method.name,
             "encoder": encoder.name,
-            **measure(self.task.measures, self.queries, ranks),
+            **summary(self.task.measures, self.queries, self.values(method)),
             "queries": len(self.queries),
             "gallery": len(self.gallery_names),
             "unreadable": self.unreadable,

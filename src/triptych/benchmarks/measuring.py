@@ -5,8 +5,14 @@ from dataclasses import dataclass
 from statistics import fmean
 from typing import Any
 
+import numpy as np
+from numpy.typing import NDArray
+
 from triptych.benchmarks.protocol import Measures, Query
-from triptych.metrics import Rows, summarise
+from triptych.metrics import Rows, average_precision_at, recall_at
+
+Values = NDArray[np.float64]
+"""One number a query, between 0 and 1."""
 
 
 @dataclass(frozen=True)
@@ -22,26 +28,38 @@ class Ranks:
     subset: Sequence[Rows] | None = None
 
 
-def measure(measures: Measures, queries: Sequence[Query], ranks: Ranks) -> dict[str, Any]:
-    """The part of a result row that says how good it is: `metrics`, in percent, and `aspects` where there are any.
+def values(measures: Measures, ranks: Ranks) -> dict[str, Values]:
+    """Each query's metrics, the main ones of the protocol first.
 
-    R_subset@k is CIRR's, and Avg its mean of R@5 and R_subset@1 (Liu et al., ICCV 2021). `aspects` is CIRCO's mAP@10
-    by kind of change.
+    R_subset@k is CIRR's, and Avg its mean of R@5 and R_subset@1 (Liu et al., ICCV 2021).
     """
-    metrics: dict[str, float] = {}
-    facts: dict[str, Any] = {"metrics": metrics}
+    found: dict[str, Values] = {}
     if ranks.targets is not None:
-        recall = summarise(ranks.targets if ranks.single is None else ranks.single, measures.recall, ())
-        precision = summarise(ranks.targets, (), measures.precision)
-        metrics |= precision | recall if measures.single else recall | precision  # the first is the main one
+        recalled = ranks.targets if ranks.single is None else ranks.single
+        recall = {f"R@{k}": _recall(recalled, k) for k in measures.recall}
+        precision = {
+            f"mAP@{k}": np.array([average_precision_at(each, k, len(each)) for each in ranks.targets])
+            for k in measures.precision
+        }
+        found |= precision | recall if measures.single else recall | precision
     if ranks.subset is not None:
-        subset = summarise(ranks.subset, measures.subset, ())
-        metrics |= {name.replace("R@", "R_subset@"): value for name, value in subset.items()}
-    if "R@5" in metrics and "R_subset@1" in metrics:
-        metrics["Avg"] = fmean((metrics["R@5"], metrics["R_subset@1"]))
-    facts["metrics"] = rounded(metrics)
-    if measures.aspects is not None and ranks.targets is not None:
-        facts["aspects"] = rounded(_by_aspect(measures.aspects, queries, ranks.targets))
+        found |= {f"R_subset@{k}": _recall(ranks.subset, k) for k in measures.subset}
+    if "R@5" in found and "R_subset@1" in found:
+        found["Avg"] = (found["R@5"] + found["R_subset@1"]) / 2
+    return found
+
+
+def summary(measures: Measures, queries: Sequence[Query], found: Mapping[str, Values]) -> dict[str, Any]:
+    """The part of a result row that says how good it is: `metrics`, the means in percent.
+
+    Where the protocol has them also `aspects`: CIRCO's mAP@10 over the queries that ask for a kind of change.
+    """
+    facts: dict[str, Any] = {"metrics": {name: _percent(each) for name, each in found.items()}}
+    precision = found.get(f"mAP@{measures.aspects}")
+    if precision is not None:
+        names = sorted({aspect for query in queries for aspect in query.aspects})
+        asked = {name: np.array([name in query.aspects for query in queries]) for name in names}
+        facts["aspects"] = {name: _percent(precision[rows]) for name, rows in asked.items()}
     return facts
 
 
@@ -51,19 +69,15 @@ def mean_row(rows: Sequence[Mapping[str, Any]]) -> dict[str, Any]:
     What all the rows have in common stays.
     """
     shared = {name: value for name, value in rows[0].items() if all(row.get(name) == value for row in rows)}
-    metrics = {name: fmean(row["metrics"][name] for row in rows) for name in rows[0]["metrics"]}
+    metrics = {name: round(fmean(row["metrics"][name] for row in rows), 4) for name in rows[0]["metrics"]}
     sums = {name: sum(row[name] for row in rows) for name in ("queries", "gallery", "unreadable", "lost_queries")}
-    return {**shared, "task": "mean", "metrics": rounded(metrics), **sums}
+    return {**shared, "task": "mean", "metrics": metrics, **sums}
 
 
-def rounded(metrics: Mapping[str, float]) -> dict[str, float]:
-    """Metrics as a result file holds them, with four decimals."""
-    return {name: round(value, 4) for name, value in metrics.items()}
+def _recall(ranks: Sequence[Rows], k: int) -> Values:
+    return np.array([recall_at(each, k) for each in ranks])
 
 
-def _by_aspect(k: int, queries: Sequence[Query], ranks: Sequence[Rows]) -> dict[str, float]:
-    grouped: dict[str, list[Rows]] = {}
-    for query, found in zip(queries, ranks, strict=True):
-        for aspect in query.aspects:
-            grouped.setdefault(aspect, []).append(found)
-    return {name: summarise(grouped[name], (), (k,))[f"mAP@{k}"] for name in sorted(grouped)}
+def _percent(each: Values) -> float:
+    """The mean in percent, as a result file holds it, with four decimals."""
+    return round(100 * float(np.mean(each)), 4)

@@ -1,15 +1,14 @@
 """`score`: what a submission file is worth, without any picture or model."""
 
-from collections.abc import Iterable, Sequence
-from dataclasses import replace
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 
 from triptych.benchmarks.circo import GALLERY_SIZE, CIRCOSettings, circo_task, gallery_file, read_queries
-from triptych.benchmarks.measuring import Ranks, measure
-from triptych.benchmarks.protocol import Measures, Query, Task
+from triptych.benchmarks.measuring import Ranks, summary, values
+from triptych.benchmarks.protocol import Query, Task
 from triptych.benchmarks.registry import find_benchmark, load_tasks
 from triptych.benchmarks.submissions import Answers, Form, forms_of, read_submission
 from triptych.files import made_by, write_json
@@ -87,17 +86,11 @@ def _row(task: Task, submission: Path, read: dict[Form, Answers]) -> dict[str, A
         "split": task.split,
         "method": submission.stem,
         "encoder": "submission",
-        **measure(_within(task.measures, read), task.queries, ranks),
+        **summary(task.measures, task.queries, values(task.measures, ranks)),
         "queries": len(task.queries),
         "gallery": len(task.gallery) or GALLERY_SIZE,
         "unreadable": 0,
     }
-
-
-def _within(measures: Measures, read: Iterable[Form]) -> Measures:
-    """Cut-offs that the files are deep enough for."""
-    depth = max((form.depth for form in read if not form.group), default=0)
-    return replace(measures, recall=tuple(k for k in measures.recall if k <= depth))
 
 
 def _ranks(answers: Answers | None, queries: Sequence[Query], targets: Sequence[frozenset[str]]) -> list[Rows] | None:
