@@ -7,7 +7,8 @@ import pytest
 
 from made_benchmarks import read, write, write_circo
 from triptych.benchmarks import load_tasks
-from triptych.benchmarks.evaluate import EncodedTask, evaluate
+from triptych.benchmarks.encoded import EncodedTask
+from triptych.benchmarks.evaluate import evaluate
 from triptych.benchmarks.scoring import score
 from triptych.catalog import index
 from triptych.encoders import load_encoder

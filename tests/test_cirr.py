@@ -6,7 +6,8 @@ import pytest
 
 from made_benchmarks import read, write, write_cirr
 from triptych.benchmarks import load_tasks
-from triptych.benchmarks.evaluate import EncodedTask, evaluate
+from triptych.benchmarks.encoded import EncodedTask
+from triptych.benchmarks.evaluate import evaluate
 from triptych.benchmarks.scoring import score
 from triptych.benchmarks.submissions import CIRR_FORMS, read_submission, write_submission
 from triptych.encoders import load_encoder
@@ -128,10 +129,12 @@ def test_a_hidden_split_needs_a_submission_of_one_method_with_all_pictures(root,
 
 
 def test_a_weight_for_test1_is_chosen_on_val(root, tmp_path, capfd):
-    # Nothing says it but the progress: val is encoded too, unless it is not there.
     options = {"root": root, "split": "test1", "methods": ["sum"], "threads": 1}
     evaluate("cirr", submission=tmp_path, **options)
     assert "one half" not in capfd.readouterr().err
+    (root / "img_raw" / "dev").rename(root / "elsewhere")
+    evaluate("cirr", submission=tmp_path, **options)
+    assert "so it is one half" in capfd.readouterr().err
     (root / "captions" / "cap.rc2.val.json").unlink()
     evaluate("cirr", submission=tmp_path, **options)
     assert "no validation split to choose a weight on, so it is one half" in capfd.readouterr().err

@@ -7,7 +7,8 @@ import pytest
 from made_benchmarks import CATEGORIES, read, write, write_fashioniq
 from triptych.baselines import TextOnly, WithPicture
 from triptych.benchmarks import load_tasks
-from triptych.benchmarks.evaluate import EncodedTask, best_weight, evaluate
+from triptych.benchmarks.encoded import EncodedTask
+from triptych.benchmarks.evaluate import best_weight, evaluate
 from triptych.encoders import load_encoder, unit
 from triptych.errors import DataError, UsageError
 from triptych.images import open_picture

@@ -4,7 +4,8 @@ from PIL import Image
 
 from made_benchmarks import read, write, write_genecis
 from triptych.benchmarks import load_tasks
-from triptych.benchmarks.evaluate import EncodedTask, evaluate
+from triptych.benchmarks.encoded import EncodedTask
+from triptych.benchmarks.evaluate import evaluate
 from triptych.benchmarks.genecis import TASKS
 from triptych.benchmarks.pictures import crop_square, pad_to_ratio
 from triptych.encoders import load_encoder

@@ -4,7 +4,8 @@ import pytest
 
 from made_benchmarks import read, write, write_picture
 from triptych.benchmarks import load_tasks
-from triptych.benchmarks.evaluate import EncodedTask, evaluate
+from triptych.benchmarks.encoded import EncodedTask
+from triptych.benchmarks.evaluate import evaluate
 from triptych.encoders import load_encoder
 from triptych.errors import DataError
 
