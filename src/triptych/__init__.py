@@ -19,6 +19,8 @@ if TYPE_CHECKING:
     from triptych.agent import mine
     from triptych.benchmarks.evaluate import evaluate
     from triptych.benchmarks.fashion_products import prepare_fashion_products
+    from triptych.benchmarks.preflight import check_pictures
+    from triptych.benchmarks.scoring import score
     from triptych.catalog import Catalog, index
     from triptych.composers import TrainedComposer
     from triptych.composers.training import train
@@ -35,6 +37,7 @@ __all__ = [
     "TrainedComposer",
     "TriptychError",
     "__version__",
+    "check_pictures",
     "demo",
     "doctor",
     "evaluate",
@@ -43,6 +46,7 @@ __all__ = [
     "mine",
     "prepare_fashion_products",
     "pretrain",
+    "score",
     "search",
     "train",
     "write_world",
@@ -54,6 +58,7 @@ _HOME = {
     "Catalog": "triptych.catalog",
     "Hit": "triptych.searching",
     "TrainedComposer": "triptych.composers",
+    "check_pictures": "triptych.benchmarks.preflight",
     "demo": "triptych.demonstration",
     "doctor": "triptych.diagnosis",
     "evaluate": "triptych.benchmarks.evaluate",
@@ -62,6 +67,7 @@ _HOME = {
     "mine": "triptych.agent",
     "prepare_fashion_products": "triptych.benchmarks.fashion_products",
     "pretrain": "triptych.encoders.pretraining",
+    "score": "triptych.benchmarks.scoring",
     "search": "triptych.searching",
     "train": "triptych.composers.training",
     "write_world": "triptych.wardrobe",
