@@ -27,6 +27,7 @@ ROOMS = [
     "baselines",
     "wardrobe",
     "benchmarks",
+    "results",
     "report",
     "searching",
     "diagnosis",

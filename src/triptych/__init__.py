@@ -26,6 +26,7 @@ if TYPE_CHECKING:
     from triptych.diagnosis import doctor
     from triptych.encoders import load_encoder
     from triptych.encoders.pretraining import pretrain
+    from triptych.results import compare, table
     from triptych.searching import Hit, search
     from triptych.wardrobe import write_world
 
@@ -35,6 +36,7 @@ __all__ = [
     "TrainedComposer",
     "TriptychError",
     "__version__",
+    "compare",
     "demo",
     "doctor",
     "evaluate",
@@ -44,6 +46,7 @@ __all__ = [
     "prepare_fashion_products",
     "pretrain",
     "search",
+    "table",
     "train",
     "write_world",
 ]
@@ -54,6 +57,7 @@ _HOME = {
     "Catalog": "triptych.catalog",
     "Hit": "triptych.searching",
     "TrainedComposer": "triptych.composers",
+    "compare": "triptych.results",
     "demo": "triptych.demonstration",
     "doctor": "triptych.diagnosis",
     "evaluate": "triptych.benchmarks.evaluate",
@@ -63,6 +67,7 @@ _HOME = {
     "prepare_fashion_products": "triptych.benchmarks.fashion_products",
     "pretrain": "triptych.encoders.pretraining",
     "search": "triptych.searching",
+    "table": "triptych.results",
     "train": "triptych.composers.training",
     "write_world": "triptych.wardrobe",
 }

@@ -8,7 +8,8 @@ from typing import Any
 
 import numpy as np
 
-from triptych.baselines import DEFAULT_WEIGHT, METHODS, WEIGHTS, WithPicture, baseline
+from triptych.baselines import DEFAULT_WEIGHT, METHODS, WEIGHTS, PictureOnly, TextOnly, WithPicture, baseline
+from triptych.benchmarks.outcomes import composition_gap, digests, listed, rounded
 from triptych.benchmarks.protocol import Task
 from triptych.benchmarks.queries import load_queries
 from triptych.benchmarks.registry import BENCHMARKS, load_tasks
@@ -18,7 +19,7 @@ from triptych.encoders import Encoder, Vectors, load_encoder
 from triptych.errors import DataError, PictureError, TriptychError, UsageError
 from triptych.files import made_by, write_json
 from triptych.images import load_pictures
-from triptych.metrics import ranks_of_targets, summarise
+from triptych.metrics import Values, means, per_query, ranks_of_targets, summarise
 from triptych.progress import progress, say
 from triptych.tagging import load_vocabulary
 
@@ -37,6 +38,8 @@ def evaluate(
     weight: float | None = None,
     tune_root: Path | str | None = None,
     vocabulary: Path | str | None = None,
+    gap: bool = True,
+    per_query: bool = False,
     output: Path | str | None = None,
     threads: int | None = None,
 ) -> dict[str, Any]:
@@ -45,6 +48,10 @@ def evaluate(
     `benchmark` is a name, with the folder its authors distribute as `root`; or a .jsonl file of queries, with the
     `gallery` folder. A weighted method takes `weight`, or else the weight that does best (R@10) on the val split of
     `tune_root`, or of `root`; where there is none, one half. The encoder defaults to that of the first composer.
+
+    With `gap` every row also says what picture only and words only reach on the same queries, and how far ahead of the
+    better of them the method is. With `per_query` it also holds each query's metrics, which `compare` needs to tell
+    whether a difference is more than chance.
 
     Returns, and writes to `output`, `{"rows": [...], "made_by": {...}}` as documented in docs/formats.md.
     Raises UsageError for names that mean nothing, DataError where the benchmark's files are missing or wrong,
@@ -76,6 +83,7 @@ def evaluate(
     prepared = {task.name: EncodedTask(task, engine, encoded) for task in tasks}
     tuned_on = {name: EncodedTask(task, engine, encoded) for name, task in tuning.items()}
     for name, task in prepared.items():
+        alone = [means(task.values(method)) for method in (PictureOnly(), TextOnly(engine))] if gap else []
         for method in [*fixed, *trained]:
             facts: dict[str, Any] = {}
             if isinstance(method, WithPicture):
@@ -83,7 +91,8 @@ def evaluate(
                     method = replace(method, weight=best_weight(method, tuned_on[name]))
                 source = "val" if name in tuned_on else "default" if weight is None else "given"
                 facts = {"weight": method.weight, "weight_from": source}
-            rows.append(task.row(method, engine) | facts)
+            row = task.row(method, engine, per_query=per_query)
+            rows.append(row | facts | (composition_gap(row["metrics"], *alone) if gap else {}))
     settings: dict[str, Any] = {
         "benchmark": benchmark,
         "root": root,
@@ -172,19 +181,25 @@ class EncodedTask:
         """Each query's target ranks, by the protocol: its reference is never an answer."""
         return ranks_of_targets(queries, gallery, self._targets, self._excluded, self._candidates)
 
-    def row(self, method: Composer, encoder: Encoder) -> dict[str, Any]:
+    def values(self, method: Composer) -> dict[str, Values]:
+        """Each query's metrics."""
+        return per_query(self.ranks(self.compose(method), method.gallery(self.gallery)))
+
+    def row(self, method: Composer, encoder: Encoder, *, per_query: bool = False) -> dict[str, Any]:
         """One row of a result file."""
-        metrics = summarise(self.ranks(self.compose(method), method.gallery(self.gallery)))
+        values = self.values(method)
         return {
             "benchmark": self.task.benchmark,
             "task": self.task.name,
             "split": self.task.split,
             "method": method.name,
             "encoder": encoder.name,
-            "metrics": {name: round(value, 4) for name, value in metrics.items()},
+            "metrics": rounded(means(values)),
             "queries": len(self.queries),
             "gallery": len(self.gallery_names),
             "unreadable": self.unreadable,
+            **digests(self.queries, self.gallery_names),
+            **({"per_query": listed(values)} if per_query else {}),
         }
 
 

@@ -36,11 +36,13 @@ def evaluate(
         Path | None, typer.Option(metavar="DIR", help="Folder whose val split weights are chosen on.")
     ] = None,
     vocabulary: VocabularyFile = None,
+    gap: Annotated[bool, typer.Option(help="Also measure picture only and words only, and the gap to them.")] = True,
+    per_query: Annotated[bool, typer.Option("--per-query", help="Keep each query's metrics, for compare.")] = False,
     output: Annotated[Path | None, typer.Option(metavar="FILE", help="Result file to write (.json).")] = None,
     threads: Threads = None,
 ) -> None:
     """Measure baselines and composers on a benchmark or on your own queries."""
-    from triptych.report import format_table
+    from triptych.report import format_gaps, format_table
 
     result = triptych.evaluate(
         benchmark,
@@ -53,10 +55,14 @@ def evaluate(
         weight=weight,
         tune_root=tune_root,
         vocabulary=vocabulary,
+        gap=gap,
+        per_query=per_query,
         output=output,
         threads=threads,
     )
     print(format_table(result["rows"]))
+    if gap:
+        print(f"\n{format_gaps(result['rows'])}")
 
 
 @app.command(epilog="Example: triptych prepare fashion-products --root fashion-products --out splits")
