@@ -19,6 +19,7 @@ if TYPE_CHECKING:
     from triptych.agent import mine
     from triptych.benchmarks.evaluate import evaluate
     from triptych.benchmarks.fashion_products import prepare_fashion_products
+    from triptych.benchmarks.overlap import leakage
     from triptych.catalog import Catalog, index
     from triptych.composers import TrainedComposer
     from triptych.composers.training import train
@@ -41,6 +42,7 @@ __all__ = [
     "doctor",
     "evaluate",
     "index",
+    "leakage",
     "load_encoder",
     "mine",
     "prepare_fashion_products",
@@ -62,6 +64,7 @@ _HOME = {
     "doctor": "triptych.diagnosis",
     "evaluate": "triptych.benchmarks.evaluate",
     "index": "triptych.catalog",
+    "leakage": "triptych.benchmarks.overlap",
     "load_encoder": "triptych.encoders",
     "mine": "triptych.agent",
     "prepare_fashion_products": "triptych.benchmarks.fashion_products",

@@ -1,4 +1,4 @@
-"""Commands over result files: compare, table."""
+"""Commands that judge what was measured: compare, table, leakage."""
 
 from pathlib import Path
 from typing import Annotated
@@ -6,7 +6,7 @@ from typing import Annotated
 import typer
 
 import triptych
-from triptych.cli.app import Seed, app
+from triptych.cli.app import CatalogDir, Seed, Threads, app
 
 
 @app.command(
@@ -38,3 +38,21 @@ def table(
 ) -> None:
     """Set result files as one table: a line a method, columns by benchmark, several runs as mean ± deviation."""
     print(triptych.table(files, format=format, decimals=decimals))
+
+
+@app.command(epilog="Example: triptych leakage --catalog catalog --gallery CIRCO/unlabeled2017 --output leaks.json")
+def leakage(
+    catalog: CatalogDir,
+    gallery: Annotated[Path, typer.Option(metavar="DIR", help="A benchmark's pictures, or a catalog of them.")],
+    triplets: Annotated[
+        Path | None, typer.Option(metavar="FILE", help="Only the pictures of its accepted triplets, not all.")
+    ] = None,
+    threshold: Annotated[float, typer.Option(help="Least cosine of pictures that are nearly the same.")] = 0.95,
+    output: Annotated[Path | None, typer.Option(metavar="FILE", help="All pairs to write (.json).")] = None,
+    threads: Threads = None,
+) -> None:
+    """Find pictures of a benchmark's gallery that are in the catalog too, byte by byte or nearly."""
+    from triptych.benchmarks.overlap import format_leakage
+
+    result = triptych.leakage(catalog, gallery, triplets=triplets, threshold=threshold, output=output, threads=threads)
+    print(format_leakage(result))
