@@ -81,6 +81,8 @@ def test_a_search_never_loads_torch(tiny_catalog: Path, tiny_composer: Path) -> 
         (("compare", "a.json"), 2),
         (("compare", "a.json", "b.json"), 1),
         (("table", "a.json"), 1),
+        (("reproduce",), 2),
+        (("reproduce", "--root", "cirr"), 2),
         (("leakage", "--catalog", "nowhere", "--gallery", "."), 1),
         (("leakage", "--catalog", "nowhere", "--gallery", ".", "--threshold", "2"), 2),
         (("table", "a.json", "--format", "word"), 2),

@@ -28,6 +28,7 @@ ROOMS = [
     "wardrobe",
     "benchmarks",
     "results",
+    "reproduction",
     "report",
     "searching",
     "diagnosis",

@@ -27,6 +27,7 @@ if TYPE_CHECKING:
     from triptych.diagnosis import doctor
     from triptych.encoders import load_encoder
     from triptych.encoders.pretraining import pretrain
+    from triptych.reproduction import reproduce
     from triptych.results import compare, table
     from triptych.searching import Hit, search
     from triptych.wardrobe import write_world
@@ -47,6 +48,7 @@ __all__ = [
     "mine",
     "prepare_fashion_products",
     "pretrain",
+    "reproduce",
     "search",
     "table",
     "train",
@@ -69,6 +71,7 @@ _HOME = {
     "mine": "triptych.agent",
     "prepare_fashion_products": "triptych.benchmarks.fashion_products",
     "pretrain": "triptych.encoders.pretraining",
+    "reproduce": "triptych.reproduction",
     "search": "triptych.searching",
     "table": "triptych.results",
     "train": "triptych.composers.training",

@@ -1,4 +1,4 @@
-"""Commands that judge what was measured: compare, table, leakage."""
+"""Commands that judge what was measured: compare, table, leakage, reproduce."""
 
 from pathlib import Path
 from typing import Annotated
@@ -7,6 +7,7 @@ import typer
 
 import triptych
 from triptych.cli.app import CatalogDir, Seed, Threads, app
+from triptych.errors import FailureError, UsageError
 
 
 @app.command(
@@ -56,3 +57,52 @@ def leakage(
 
     result = triptych.leakage(catalog, gallery, triplets=triplets, threshold=threshold, output=output, threads=threads)
     print(format_leakage(result))
+
+
+@app.command(
+    epilog="Examples: triptych reproduce --list;  triptych reproduce clip-b32 --root cirr=CIRR --root fashioniq=FIQ"
+)
+def reproduce(
+    rows: Annotated[
+        list[str] | None, typer.Argument(metavar="ROW", help="Published rows; all if none is named.")
+    ] = None,
+    root: Annotated[
+        list[str] | None, typer.Option(metavar="NAME=DIR", help="A benchmark and its folder; may be repeated.")
+    ] = None,
+    catalog: Annotated[
+        list[str] | None, typer.Option(metavar="NAME=DIR", help="A catalog of its pictures, by the rows' encoder.")
+    ] = None,
+    out: Annotated[Path, typer.Option(metavar="DIR", help="Folder of the result files.")] = Path("reproduced"),
+    composer: Annotated[Path | None, typer.Option(metavar="DIR", help="Trained composer for the row triptych.")] = None,
+    recipes: Annotated[Path | None, typer.Option(metavar="FILE", help="Recipes of your own (.json).")] = None,
+    listing: Annotated[
+        bool, typer.Option("--list", help="Run nothing: list rows, commands, published figures.")
+    ] = False,
+    threads: Threads = None,
+) -> None:
+    """Measure rows of published tables again, and print theirs beside ours; what is measured is not run again."""
+    from triptych.reproduction import format_recipes, format_reproduction, load_recipes
+
+    if listing:
+        known = load_recipes(recipes)
+        print(format_recipes([recipe for recipe in known if not rows or recipe.row in rows], out))
+        return
+    roots, catalogs = _folders(root), _folders(catalog)
+    result = triptych.reproduce(
+        rows or (), roots=roots, catalogs=catalogs, out=out, composer=composer, recipes=recipes, threads=threads
+    )
+    print(format_reproduction(result))
+    failed = sum(step["status"].startswith("failed") for step in result["steps"])
+    if failed:
+        raise FailureError(f"{failed} of {len(result['steps'])} steps failed; the same command runs only those again")
+
+
+def _folders(given: list[str] | None) -> dict[str, Path]:
+    """Benchmarks and folders from texts such as "cirr=DIR". Raises UsageError for anything else."""
+    folders = {}
+    for text in given or ():
+        name, equals, folder = text.partition("=")
+        if not equals or not folder:
+            raise UsageError(f"{text!r}: not a benchmark and a folder, such as cirr=DIR")
+        folders[name] = Path(folder)
+    return folders
