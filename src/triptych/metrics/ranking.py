@@ -171,8 +171,8 @@ def _count_over_gallery(
             bar = bars.scores[places]
             near = scores[: len(deep)] >= _down(bar - slack)[:, None]
             sure = scores[: len(deep)] >= _up(bar + slack)[:, None]
-            bars.ahead[places] += np.count_nonzero(sure, axis=1)
-            at, rows = np.nonzero(near ^ sure)
+            bars.ahead[places] += sure.sum(axis=1, dtype=np.int32)  # twice as fast as in 64 bits
+            at, rows = np.divmod(np.flatnonzero(near ^ sure), len(items))
             if len(at) > _MANY * near.size:
                 exact = exact_queries @ _exact(items).T if exact is None else exact
                 in_doubt = exact[at, rows]
