@@ -19,7 +19,8 @@ from triptych.encoders import Encoder, Vectors, load_encoder
 from triptych.errors import DataError, PictureError, TriptychError, UsageError
 from triptych.files import made_by, write_json
 from triptych.images import load_pictures
-from triptych.metrics import Values, means, per_query, ranks_of_targets, summarise
+from triptych.metrics import means, ranks_of_targets, summarise
+from triptych.metrics import per_query as query_values
 from triptych.progress import progress, say
 from triptych.tagging import load_vocabulary
 
@@ -83,7 +84,8 @@ def evaluate(
     prepared = {task.name: EncodedTask(task, engine, encoded) for task in tasks}
     tuned_on = {name: EncodedTask(task, engine, encoded) for name, task in tuning.items()}
     for name, task in prepared.items():
-        alone = [means(task.values(method)) for method in (PictureOnly(), TextOnly(engine))] if gap else []
+        inputs = (PictureOnly(), TextOnly(engine)) if gap else ()
+        alone = [task.row(method, engine)["metrics"] for method in inputs]
         for method in [*fixed, *trained]:
             facts: dict[str, Any] = {}
             if isinstance(method, WithPicture):
@@ -181,13 +183,9 @@ class EncodedTask:
         """Each query's target ranks, by the protocol: its reference is never an answer."""
         return ranks_of_targets(queries, gallery, self._targets, self._excluded, self._candidates)
 
-    def values(self, method: Composer) -> dict[str, Values]:
-        """Each query's metrics."""
-        return per_query(self.ranks(self.compose(method), method.gallery(self.gallery)))
-
     def row(self, method: Composer, encoder: Encoder, *, per_query: bool = False) -> dict[str, Any]:
         """One row of a result file."""
-        values = self.values(method)
+        values = query_values(self.ranks(self.compose(method), method.gallery(self.gallery)))
         return {
             "benchmark": self.task.benchmark,
             "task": self.task.name,

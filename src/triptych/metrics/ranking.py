@@ -12,6 +12,7 @@ that lies further from a target's score than that is told apart at once, and onl
 import math
 from collections.abc import Sequence
 from dataclasses import dataclass
+from itertools import pairwise
 from typing import Any
 
 import numpy as np
@@ -25,9 +26,10 @@ Rows = npt.NDArray[np.int64]
 RowsLike = Sequence[int] | npt.NDArray[np.integer]
 
 _GRID = 2.0**26
+_NO_ROWS = np.zeros(0, np.int64)
 _LONGEST = 1.001  # a vector's length, by what `_require_unit_length` lets through
-_QUERY_BLOCK = 256
-_GALLERY_BLOCK = 8192
+_QUERY_BLOCK = 512
+_GALLERY_BLOCK = 2048  # with the queries a million scores: they stay near the processor
 _PAIRS = 128  # scored exactly at once: they fit a processor's cache
 _MANY = 1 / 64  # of a block in doubt: cheaper to score all of it exactly
 
@@ -71,7 +73,7 @@ def ranks_of_targets(
         raise ValueError(f"{count} queries need as many targets, excluded and candidates")
     wanted, out = _Pairs.of(targets, size), _Pairs.of(excluded, size)
     closed = np.array([rows is not None for rows in candidates], np.bool_)
-    allowed = _Pairs.of([() if rows is None else rows for rows in candidates], size)
+    allowed = _Pairs.of([_NO_ROWS if rows is None else rows for rows in candidates], size)
     bound = wanted.keys[closed[wanted.queries]]
     if np.isin(wanted.keys, out.keys).any() or not np.isin(bound, allowed.keys).all():
         raise ValueError("a target is excluded or is not a candidate")
@@ -104,10 +106,11 @@ class _Pairs:
     @classmethod
     def of(cls, lists: Sequence[RowsLike], size: int) -> "_Pairs":
         """The pairs of n lists of rows of a gallery of that size."""
-        rows = np.concatenate([np.zeros(0, np.int64), *(np.asarray(rows, np.int64) for rows in lists)])
+        arrays = [rows if isinstance(rows, np.ndarray) else np.asarray(rows, np.int64) for rows in lists]
+        rows = np.concatenate([_NO_ROWS, *arrays])
         if len(rows) and (rows.min() < 0 or rows.max() >= size):
             raise ValueError(f"a row is none of the gallery's {size}")
-        return cls(np.unique(np.repeat(np.arange(len(lists)), [len(rows) for rows in lists]) * size + rows), size)
+        return cls(np.unique(np.repeat(np.arange(len(lists)), [len(rows) for rows in arrays]) * size + rows), size)
 
     @property
     def queries(self) -> Rows:
@@ -144,8 +147,8 @@ class _Bars:
 
     def ranks(self) -> list[Rows]:
         """For each query, ascending: before a target are the better targets and the others that reach it."""
-        within = np.arange(len(self.ahead)) - np.repeat(self.starts[:-1], self.counts)
-        return np.split(self.ahead + within + 1, self.starts[1:-1])
+        ranks = self.ahead + np.arange(1, len(self.ahead) + 1) - np.repeat(self.starts[:-1], self.counts)
+        return [ranks[start:end] for start, end in pairwise(self.starts.tolist())]
 
 
 def _count_over_gallery(
@@ -191,12 +194,13 @@ def _of_queries(pairs: _Pairs, numbers: Rows) -> tuple[Rows, Rows]:
 
 
 def _pair_scores(query_vectors: Vectors, gallery_vectors: Vectors, queries: Rows, rows: Rows) -> Scores:
-    """The exact score of every pair."""
+    """The exact score of every pair; `queries` ascend."""
     scores = np.empty(len(rows))
     for start in range(0, len(rows), _PAIRS):
         part = slice(start, start + _PAIRS)
-        left, right = _exact(query_vectors[queries[part]]), _exact(gallery_vectors[rows[part]])
-        np.einsum("pd,pd->p", left, right, out=scores[part])
+        first = np.diff(queries[part], prepend=-1) > 0  # a query's vector is rounded once for all its pairs
+        left = _exact(query_vectors[queries[part][first]])[np.cumsum(first) - 1]
+        np.einsum("pd,pd->p", left, _exact(gallery_vectors[rows[part]]), out=scores[part])
     return scores
 
 
