@@ -14,24 +14,14 @@ Metrics = Mapping[str, float]
 
 def digests(queries: Sequence[Query], gallery: Sequence[str]) -> dict[str, str]:
     """SHA-256 over the queries in their order, and over the names of the gallery: equal where the same was asked."""
-    asked = (
-        [
-            query.id,
-            query.reference,
-            query.modification,
-            sorted(query.targets),
-            None if query.candidates is None else sorted(query.candidates),
-            sorted(query.exclude),
-        ]
-        for query in queries
-    )
-    return {"queries_sha256": _digest(asked), "gallery_sha256": _digest(gallery)}
+    return {"queries_sha256": _digest(map(vars, queries)), "gallery_sha256": _digest(gallery)}
 
 
 def _digest(items: Iterable[Any]) -> str:
     hashed = hashlib.sha256()
     for item in items:
-        hashed.update(json.dumps(item, ensure_ascii=False).encode() + b"\n")
+        # A set has no order of its own.
+        hashed.update(json.dumps(item, default=sorted, sort_keys=True, ensure_ascii=False).encode() + b"\n")
     return hashed.hexdigest()
 
 
