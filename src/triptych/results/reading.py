@@ -6,6 +6,7 @@ from typing import Any
 
 from triptych.errors import DataError, MismatchError
 from triptych.files import read_json
+from triptych.progress import say
 
 Row = Mapping[str, Any]
 """A row of a result file, as `evaluate` makes it and docs/formats.md documents it; metrics are in percent."""
@@ -67,7 +68,14 @@ def world(row: Row) -> tuple[Any, ...]:
 
 
 def require_same_protocol(first: Row, second: Row, names: tuple[str, str]) -> None:
-    """Raise MismatchError, naming the first setting that differs, unless both follow one protocol."""
+    """Raise MismatchError, naming the first setting that differs, unless both follow one protocol.
+
+    A row may not know its protocol, such as one of a submission file: that is told, and not held against it.
+    """
+    unknown = [name for row, name in zip((first, second), names, strict=True) if "protocol" not in row]
+    if len(unknown) == 1:
+        say(f"{heading(first)}: {unknown[0]} does not state its protocol; see to it that it is the same")
+        return
     settings = [dict(row.get("protocol", {})) for row in (first, second)]
     for setting in sorted({*settings[0], *settings[1]}):
         values = [known.get(setting, _ABSENT) for known in settings]
