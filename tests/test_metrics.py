@@ -33,6 +33,7 @@ def test_ranks_by_hand():
     assert ranks(gallery, [3], excluded=[0]) == [2]
     assert ranks(gallery, [4], candidates=[1, 4, 2]) == [2]
     assert ranks(gallery, [4], excluded=[2, 1], candidates=[1, 4, 2]) == [1]
+    assert ranks(gallery, np.array([2], np.uint64), excluded=np.array([])) == [2]
 
 
 def test_ties_count_against_the_method():

@@ -107,7 +107,7 @@ class _Pairs:
     def of(cls, lists: Sequence[RowsLike], size: int) -> "_Pairs":
         """The pairs of n lists of rows of a gallery of that size."""
         arrays = [rows if isinstance(rows, np.ndarray) else np.asarray(rows, np.int64) for rows in lists]
-        rows = np.concatenate([_NO_ROWS, *arrays])
+        rows = np.concatenate([_NO_ROWS, *arrays], dtype=np.int64, casting="unsafe")  # NumPy's empty array is of floats
         if len(rows) and (rows.min() < 0 or rows.max() >= size):
             raise ValueError(f"a row is none of the gallery's {size}")
         return cls(np.unique(np.repeat(np.arange(len(lists)), [len(rows) for rows in arrays]) * size + rows), size)

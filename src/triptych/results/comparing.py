@@ -53,7 +53,7 @@ def compare(
     tasks = [task for task in sides[0] if task in sides[1]]
     if not tasks:
         raise UsageError(f"{names[0]} and {names[1]} have no benchmark, task and split in common")
-    wanted = method, against or method
+    wanted = method or against, against or method
     pairs = [pair for task in tasks for pair in _pair(sides[0][task], sides[1][task], wanted, names)]
     for one, other in pairs:
         for row in (*one.rows[1:], *other.rows):
@@ -79,15 +79,7 @@ def _pair(
     """What of one task is compared with what."""
     task = heading(ours[0].rows[0])
     if wanted[1] is not None:
-        chosen = [
-            [line for line in side if line.method == name]
-            for side, name in zip((ours, theirs), (wanted[0] or wanted[1], wanted[1]), strict=True)
-        ]
-        for found, name, file in zip(chosen, (wanted[0] or wanted[1], wanted[1]), names, strict=True):
-            if len(found) != 1:
-                how = "has no method" if not found else "has, with several encoders, a method"
-                raise UsageError(f"{file}: {task} {how} {name!r}; choose among the methods of one encoder")
-        return [(chosen[0][0], chosen[1][0])]
+        return [(_chosen(ours, wanted[0], names[0]), _chosen(theirs, wanted[1], names[1]))]
     if len(ours) == len(theirs) == 1:
         return [(ours[0], theirs[0])]
     shared = [(one, other) for one in ours for other in theirs if one.method == other.method]
@@ -99,6 +91,17 @@ def _pair(
         )
         raise UsageError(f"{task}: not clear what to compare ({listed}); choose with --method and --against")
     return shared
+
+
+def _chosen(side: list[Line], method: str | None, file: str) -> Line:
+    """The one line of a method. Raises UsageError where there is none, or more than one."""
+    found = [line for line in side if line.method == method]
+    if len(found) != 1:
+        how = "has, with several encoders, a method" if found else "has no method"
+        raise UsageError(
+            f"{file}: {heading(side[0].rows[0])} {how} {method!r}; choose among the methods of one encoder"
+        )
+    return found[0]
 
 
 def _comparison(one: Line, other: Line, resamples: int, seed: int) -> dict[str, Any]:
