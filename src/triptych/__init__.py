@@ -20,6 +20,8 @@ if TYPE_CHECKING:
     from triptych.benchmarks.evaluate import evaluate
     from triptych.benchmarks.fashion_products import prepare_fashion_products
     from triptych.benchmarks.overlap import leakage
+    from triptych.benchmarks.preflight import check_pictures
+    from triptych.benchmarks.scoring import score
     from triptych.catalog import Catalog, index
     from triptych.composers import TrainedComposer
     from triptych.composers.training import train
@@ -38,6 +40,7 @@ __all__ = [
     "TrainedComposer",
     "TriptychError",
     "__version__",
+    "check_pictures",
     "compare",
     "demo",
     "doctor",
@@ -49,6 +52,7 @@ __all__ = [
     "prepare_fashion_products",
     "pretrain",
     "reproduce",
+    "score",
     "search",
     "table",
     "train",
@@ -61,6 +65,7 @@ _HOME = {
     "Catalog": "triptych.catalog",
     "Hit": "triptych.searching",
     "TrainedComposer": "triptych.composers",
+    "check_pictures": "triptych.benchmarks.preflight",
     "compare": "triptych.results",
     "demo": "triptych.demonstration",
     "doctor": "triptych.diagnosis",
@@ -72,6 +77,7 @@ _HOME = {
     "prepare_fashion_products": "triptych.benchmarks.fashion_products",
     "pretrain": "triptych.encoders.pretraining",
     "reproduce": "triptych.reproduction",
+    "score": "triptych.benchmarks.scoring",
     "search": "triptych.searching",
     "table": "triptych.results",
     "train": "triptych.composers.training",
