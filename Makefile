@@ -28,6 +28,7 @@ test: check ## linter, type checker, and every test
 
 bench: $(ENV) ## measurements; see bench/README.md
 	$(BIN)/python bench/search_start.py
+	$(BIN)/python bench/evaluate.py
 
 encoder: $(ENV) ## rebuild the encoder that ships in the package
 	bench/embedded_encoder.sh

@@ -27,6 +27,8 @@ ROOMS = [
     "baselines",
     "wardrobe",
     "benchmarks",
+    "results",
+    "reproduction",
     "report",
     "searching",
     "diagnosis",
