@@ -16,10 +16,11 @@ from triptych.errors import TriptychError
 from triptych.version import __version__
 
 if TYPE_CHECKING:
-    from triptych.agent import mine
+    from triptych.agent import mine, mine_status
     from triptych.benchmarks.evaluate import evaluate
     from triptych.benchmarks.fashion_products import prepare_fashion_products
     from triptych.catalog import Catalog, index
+    from triptych.chat import ChatSettings
     from triptych.composers import TrainedComposer
     from triptych.composers.training import train
     from triptych.demonstration import demo
@@ -31,6 +32,7 @@ if TYPE_CHECKING:
 
 __all__ = [
     "Catalog",
+    "ChatSettings",
     "Hit",
     "TrainedComposer",
     "TriptychError",
@@ -41,6 +43,7 @@ __all__ = [
     "index",
     "load_encoder",
     "mine",
+    "mine_status",
     "prepare_fashion_products",
     "pretrain",
     "search",
@@ -52,6 +55,7 @@ __all__ = [
 # Looked up when first used, so that `triptych --help` does not wait for numerical libraries.
 _HOME = {
     "Catalog": "triptych.catalog",
+    "ChatSettings": "triptych.chat",
     "Hit": "triptych.searching",
     "TrainedComposer": "triptych.composers",
     "demo": "triptych.demonstration",
@@ -60,6 +64,7 @@ _HOME = {
     "index": "triptych.catalog",
     "load_encoder": "triptych.encoders",
     "mine": "triptych.agent",
+    "mine_status": "triptych.agent",
     "prepare_fashion_products": "triptych.benchmarks.fashion_products",
     "pretrain": "triptych.encoders.pretraining",
     "search": "triptych.searching",

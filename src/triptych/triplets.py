@@ -96,18 +96,17 @@ def read_triplets(path: Path) -> tuple[list[Triplet], dict[str, Any]]:
     note = json.loads((table.schema.metadata or {}).get(b"triptych", b"{}"))
     if note.get("format") != FORMAT or not table.schema.equals(_SCHEMA):
         raise DataError(f"{path}: not a triplet file of this version ({FORMAT}); make one with `triptych mine`")
-    rows = [
-        Triplet(
-            **row
-            | {
-                "modifications": tuple(Modification(**item) for item in row["modifications"]),
-                "changes": tuple(Change(**item) for item in row["changes"]),
-                "group": tuple(row["group"]),
-            }
-        )
-        for row in table.to_pylist()
-    ]
-    return rows, note["made_by"]
+    return [triplet_of(row) for row in table.to_pylist()], note["made_by"]
+
+
+def triplet_of(row: Mapping[str, Any]) -> Triplet:
+    """A triplet from its plain form, as Parquet and JSON hold it."""
+    parts: dict[str, Any] = {
+        "modifications": tuple(Modification(**item) for item in row["modifications"]),
+        "changes": tuple(Change(**item) for item in row["changes"]),
+        "group": tuple(row["group"]),
+    }
+    return Triplet(**{**row, **parts})
 
 
 def _write(path: Path, table: pa.Table, made_by: Mapping[str, Any]) -> None:
