@@ -1,8 +1,8 @@
 """A loopback server that speaks OpenAI's chat completions: a model that knows pictures by their bytes, and faults.
 
 Asked to reason, it picks two pictures and calls each by a shade made of its bytes ("in shade 3fa9c2d1"); asked to
-judge, it picks the picture of that shade. So a dialogue that shuffles, shows and counts rightly ends accepted. Faults are
-drawn from (seed, call, arrival), so that a call which fails once may go through the next time.
+judge, it picks the picture of that shade. So a dialogue that shuffles, shows and counts rightly ends accepted. Faults
+are drawn from (seed, call, arrival), so that a call which fails once may go through the next time.
 """
 
 import asyncio
@@ -14,7 +14,14 @@ import re
 import threading
 from collections import Counter
 from collections.abc import Callable
+from pathlib import Path
 from typing import Any, Self
+
+import numpy as np
+from PIL import Image
+
+from triptych.catalog import Catalog, Entry
+from triptych.encoders import unit
 
 PASSING = ("429", "429 with pause", "500", "503", "drip", "reset", "empty", "cut")
 """Faults after which the same call should be made again."""
@@ -23,6 +30,29 @@ ODD = ("prose", "no json", "refusal", "wrong index", "unknown fields", "10 MB", 
 """Answers, and so paid for, that are not as they should be."""
 
 SHADE = re.compile(r"shade ([0-9a-f]{8})")
+
+
+class NoEncoder:
+    """Chat mining needs vectors, and nobody to make more of them."""
+
+    name, fingerprint, dim = "none", "0" * 64, 16
+
+
+def noise_catalog(folder: Path, count: int, *, side: int = 16, grain: int = 16) -> Path:
+    """A catalog of `count` pictures of noise, `grain` blotches a side, with vectors of noise."""
+    noise = np.random.default_rng(0)
+    pictures = folder / "pictures"
+    pictures.mkdir(parents=True)
+    entries = []
+    for number in range(count):
+        file = pictures / f"{number:04d}.png"
+        blotches = Image.fromarray(noise.integers(0, 255, (grain, grain, 3), dtype=np.uint8))
+        blotches.resize((side, side), Image.Resampling.BICUBIC).save(file)
+        content = file.read_bytes()
+        entries.append(Entry(file.name, len(content), 1, hashlib.sha256(content).hexdigest(), "ok"))
+    catalog = Catalog.create(folder / "catalog", pictures, NoEncoder(), {})
+    catalog.append(entries, unit(noise.normal(size=(count, 16))))
+    return folder / "catalog"
 
 
 def shade(url: str) -> str:
@@ -187,9 +217,8 @@ class Loopback:
             await asyncio.sleep(self.latency)
         self.log.append((key, fault))
         if fault in PASSING or fault == "401":
+            self._note(key, fault, answered=False)
             await self._fail(fault, headers, writer)
-            if self.note:
-                self.note({"key": key, "fault": fault, "answered": False})
             return
         body = json.loads(raw)
         if self.keep_bodies:
@@ -200,10 +229,13 @@ class Loopback:
         if answer is None:
             right = content_for(body)
             answer = odd(fault, right) if fault else completion(json.dumps(right))
-        await self._send(writer, status, json.dumps(answer).encode())
         self.answered[key] += status == 200
+        self._note(key, fault, answered=status == 200)
+        await self._send(writer, status, json.dumps(answer).encode())
+
+    def _note(self, key: str, fault: str, *, answered: bool) -> None:
         if self.note:
-            self.note({"key": key, "fault": fault, "answered": status == 200})
+            self.note({"key": key, "fault": fault, "answered": answered})
 
     async def _fail(self, fault: str, headers: dict[str, str], writer: asyncio.StreamWriter) -> None:
         whole = json.dumps(completion('{"shared": "cut"}')).encode()
