@@ -106,7 +106,7 @@ def report(folder: Path, out: Path, references: int, kills: int, repeated: int, 
         f"references: {references}; {dict(ended)}; in no state or in two: {references - sum(ended.values())}",
         f"triplets: {len(triplets)}, the same pair twice: {sum(count - 1 for count in pairs.values())}",
         f"calls sent again though their answer was in the ledger: {repeated}",
-        f"answers sent twice, the first one lost on its way when the program was killed: "
+        f"answers sent twice, the first one lost on its way (killed, or too late for --read-timeout): "
         f"{sum(count - 1 for count in answers.values())}",
         f"faults: {dict(faults.most_common())}",
     ]

@@ -211,7 +211,7 @@ def test_words_of_a_model_are_data(catalog: Path, server: Loopback):
     [chosen] = read_reasoning(text(picture="1", path="/etc"), count=3, most=2)
     assert (chosen.place, [wording.text for wording in chosen.modifications][2]) == (0, "is red and is bright")
     for wrong in (
-        {"picture": 0}, {"picture": -1}, {"picture": 4}, {"picture": 10**400}, {"picture": "../a.png"}, {"picture": 1.5},
+        {"picture": 0}, {"picture": -1}, {"picture": 4}, {"picture": 10**400}, {"picture": "../a"}, {"picture": 1.5},
         {"shorthand": ""}, {"shorthand": "\u200b\x00"}, {"shorthand": "x" * 241}, {"shorthand": None},
         {"captions": []}, {"captions": ["a"] * 4}, {"changes": []}, {"sentence": "like Picture 2"},
     ):  # fmt: skip
