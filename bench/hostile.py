@@ -30,7 +30,7 @@ from triptych.triplets import read_triplets
 
 RATE = 0.3
 LATENCY = 0.15
-EVERY = (3.5, 6.0)  # seconds between kills; starting the program takes about two of them
+EVERY = (5.0, 9.0)  # seconds between kills; starting the program takes two or three of them
 
 
 def main() -> None:

@@ -11,7 +11,7 @@ import pytest
 
 from triptych.catalog import Catalog
 
-COMMANDS = ("index", "mine", "train", "eval", "search", "pretrain", "demo", "wardrobe", "prepare", "doctor")
+COMMANDS = ("index", "mine", "triplets", "train", "eval", "search", "pretrain", "demo", "wardrobe", "prepare", "doctor")
 
 
 def run(*arguments: object, **environment: str) -> subprocess.CompletedProcess[str]:

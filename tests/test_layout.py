@@ -29,6 +29,7 @@ ROOMS = [
     "wardrobe",
     "benchmarks",
     "report",
+    "curation",
     "searching",
     "diagnosis",
     "demonstration",

@@ -84,7 +84,8 @@ def test_a_real_server_is_mined_killed_and_mined_on(server: tuple[str, str, Path
         "import sys, triptych\n"
         "chat = triptych.ChatSettings(base_url=sys.argv[3], max_tokens=16, concurrency=2, picture_side=56, "
         "price_in=1., price_out=2.)\n"
-        f"triptych.mine(sys.argv[1], sys.argv[2], reasoner='chat:' + sys.argv[4], chat=chat, group=3, limit={REFERENCES})"
+        f"options = dict(chat=chat, group=3, limit={REFERENCES})\n"
+        "triptych.mine(sys.argv[1], sys.argv[2], reasoner='chat:' + sys.argv[4], **options)"
     )
     miner = subprocess.Popen([sys.executable, "-c", code, str(catalog), str(out), url, model])
     while answered() < 4 and miner.poll() is None:

@@ -23,6 +23,13 @@ if TYPE_CHECKING:
     from triptych.chat import ChatSettings
     from triptych.composers import TrainedComposer
     from triptych.composers.training import train
+    from triptych.curation import (
+        triplets_export,
+        triplets_import,
+        triplets_review,
+        triplets_sample,
+        triplets_stats,
+    )
     from triptych.demonstration import demo
     from triptych.diagnosis import doctor
     from triptych.encoders import load_encoder
@@ -48,6 +55,11 @@ __all__ = [
     "pretrain",
     "search",
     "train",
+    "triplets_export",
+    "triplets_import",
+    "triplets_review",
+    "triplets_sample",
+    "triplets_stats",
     "write_world",
 ]
 
@@ -69,6 +81,11 @@ _HOME = {
     "pretrain": "triptych.encoders.pretraining",
     "search": "triptych.searching",
     "train": "triptych.composers.training",
+    "triplets_export": "triptych.curation",
+    "triplets_import": "triptych.curation",
+    "triplets_review": "triptych.curation",
+    "triplets_sample": "triptych.curation",
+    "triplets_stats": "triptych.curation",
     "write_world": "triptych.wardrobe",
 }
 

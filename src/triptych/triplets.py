@@ -78,7 +78,12 @@ _SCHEMA = pa.schema(
 
 def write_triplets(path: Path, triplets: Iterable[Triplet], made_by: Mapping[str, Any]) -> None:
     """Write a triplet file, atomically."""
-    _write(path, pa.Table.from_pylist([asdict(triplet) for triplet in triplets], schema=_SCHEMA), made_by)
+    _write(path, table_of(triplets), made_by)
+
+
+def table_of(triplets: Iterable[Triplet]) -> pa.Table:
+    """The columns of a triplet file."""
+    return pa.Table.from_pylist([asdict(triplet) for triplet in triplets], schema=_SCHEMA)
 
 
 def join_triplets(path: Path, parts: Sequence[Path], made_by: Mapping[str, Any]) -> None:
