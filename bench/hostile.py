@@ -30,7 +30,7 @@ from triptych.triplets import read_triplets
 
 RATE = 0.3
 LATENCY = 0.15
-EVERY = (5.0, 9.0)  # seconds between kills; starting the program takes two or three of them
+EVERY = (1.0, 4.0)  # seconds from the first call of a run to its end by kill -9
 
 
 def main() -> None:
@@ -77,6 +77,9 @@ def measure(folder: Path, references: int, *, killing: bool) -> list[str]:
             before = len(events(folder))
             known = recorded(out)
             miner = subprocess.Popen(program, stderr=subprocess.DEVNULL, stdout=subprocess.DEVNULL)
+            if killing:
+                while len(events(folder)) == before and miner.poll() is None:
+                    time.sleep(0.05)
             try:
                 code = miner.wait(chance.uniform(*EVERY) if killing else None)
             except subprocess.TimeoutExpired:

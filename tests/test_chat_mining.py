@@ -40,7 +40,7 @@ def server():
 
 def quick(server: Loopback, **options: object) -> ChatSettings:
     """Waits that suit a server on this machine."""
-    fast = {"backoff": 0.001, "backoff_most": 0.01, "read_timeout": 0.4, "attempts": 12, "concurrency": 8}
+    fast = {"backoff": 0.001, "backoff_most": 0.01, "read_timeout": 20.0, "attempts": 12, "concurrency": 8}
     return ChatSettings(**({"base_url": server.url} | fast | options))
 
 
@@ -103,7 +103,8 @@ def test_nothing_is_asked_twice(catalog: Path, server: Loopback, tmp_path: Path)
 def test_whatever_the_server_does_each_reference_ends_once(catalog: Path, tmp_path: Path):
     out = tmp_path / "triplets.parquet"
     with Loopback(rate=0.5, seed=3) as server:
-        facts = run(catalog, out, quick(server), limit=40)
+        # A busy machine must not make an answer late: two seconds, and so few drips.
+        facts = run(catalog, out, quick(server, read_timeout=2.0), limit=40)
         assert {fault for _, fault in server.log} - {""} == {*PASSING, *ODD}
         # An answer is paid for: none is sent for twice. A repair is another call.
         assert max(server.answered.values()) == 1
@@ -126,7 +127,7 @@ def test_kill_9_loses_nothing_and_asks_nothing_again(catalog: Path, tmp_path: Pa
     with Loopback(rate=0.3, seed=5, faults=(*PASSING, "wrong index"), latency=0.02) as server:
         code = (
             "import sys, triptych\n"
-            "chat = triptych.ChatSettings(base_url=sys.argv[3], backoff=.001, backoff_most=.01, read_timeout=.4, "
+            "chat = triptych.ChatSettings(base_url=sys.argv[3], backoff=.001, backoff_most=.01, read_timeout=1., "
             "attempts=12, concurrency=4)\n"
             f"triptych.mine(sys.argv[1], sys.argv[2], reasoner='chat:loopback', chat=chat, group=4, limit={REFERENCES})"
         )
@@ -140,7 +141,7 @@ def test_kill_9_loses_nothing_and_asks_nothing_again(catalog: Path, tmp_path: Pa
             known = {key for (key,) in base.execute("SELECT key FROM calls WHERE state IN ('answered', 'refused')")}
             base.close()
             sent = len(server.log)
-        run(catalog, out, quick(server, concurrency=4))
+        run(catalog, out, quick(server, concurrency=4, read_timeout=1.0))
         assert len(known) > 10
         assert not known & {key for key, _ in server.log[sent:]}
     ended = states(out)
@@ -259,7 +260,7 @@ def test_a_server_that_refuses_everything_ends_the_run(catalog: Path, tmp_path: 
 def test_the_key_goes_to_the_server_and_nowhere_else(catalog: Path, tmp_path: Path, monkeypatch, capfd):
     secret = "sk-very-secret-0123456789"
     monkeypatch.setenv("TRIPTYCH_API_KEY", secret)
-    with Loopback(rate=0.3, seed=1, key=secret) as server:
+    with Loopback(rate=0.3, seed=1, key=secret, faults=("429", "500", "cut", "no json")) as server:
         run(catalog, tmp_path / "t.parquet", quick(server))
     monkeypatch.setenv("TRIPTYCH_API_KEY", secret + "-wrong")
     with Loopback(key=secret) as server, pytest.raises(FailureError, match="TRIPTYCH_API_KEY") as raised:

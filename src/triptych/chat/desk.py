@@ -7,8 +7,10 @@ nothing of networks, so the same dialogue runs live, from a batch file's results
 import asyncio
 import random
 import signal
+from collections import deque
 from collections.abc import AsyncIterator, Awaitable, Callable, Generator, Iterator
 from contextlib import asynccontextmanager, suppress
+from itertools import islice
 from typing import Any, TypeVar
 
 from triptych.chat.calls import Call, request
@@ -25,6 +27,7 @@ T = TypeVar("T")
 Dialogue = Generator[list[Call], list[Reply], T]
 
 _HOPELESS = 20  # requests refused before any was answered: it is not the pictures
+_TAKEN = 32  # references taken up at a time
 _MISSES = 50  # failures in a row, and four times the concurrency: the server is gone
 _ABOUT_SCHEMAS = ("response_format", "json_schema", "schema", "grammar", "structured")
 
@@ -89,14 +92,20 @@ class Desk:
         came to nothing, or that were not begun when the desk stopped, are in neither.
         """
         taking = asyncio.Lock()
+        taken: deque[tuple[str, Dialogue[T]]] = deque()
+
+        async def take() -> tuple[str, Dialogue[T]] | None:
+            async with taking:
+                if not taken:  # making groups can take a while: not on the loop, and some at a time
+                    taken.extend(await asyncio.to_thread(lambda: list(islice(dialogues, _TAKEN))))
+                return taken.popleft() if taken else None
 
         async def work() -> None:
             while not self._stopped.is_set():
                 if reason := self._budget.exhausted():
                     self.stop(reason)
                     return
-                async with taking:  # making the next group can take a while: not on the loop
-                    item = await asyncio.to_thread(next, dialogues, None)
+                item = await take()
                 if item is None:
                     return
                 reference, dialogue = item
@@ -143,9 +152,7 @@ class Desk:
         for attempt in range(self._settings.attempts):
             if attempt:
                 await self._wait(self._backoff.before(attempt, asked))
-            body = await asyncio.to_thread(
-                request, call, self._painter, self._settings, schema=self._schema, length=self._length
-            )
+            body = await self._body(call)
             async with self.pace.slot() as cuts:
                 await self._permit(most)
                 self._ledger.attempt(call, reference)
@@ -176,6 +183,15 @@ class Desk:
                 finally:
                     self._budget.settle(most, cost)
         raise Postponed("no answer after all attempts")
+
+    async def _body(self, call: Call) -> dict[str, Any]:
+        """The request; encoding pictures is work for a thread, putting known ones together is not worth the way."""
+
+        def make() -> dict[str, Any]:
+            return request(call, self._painter, self._settings, schema=self._schema, length=self._length)
+
+        known = not self._settings.sheet and self._painter.remembers(shown.name for shown in call.pictures)
+        return make() if known else await asyncio.to_thread(make)
 
     async def _permit(self, most: float) -> None:
         if not self._stopped.is_set() and (reason := await self._budget.take(most)):

@@ -2,7 +2,7 @@
 
 from base64 import b64encode
 from collections import OrderedDict
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from io import BytesIO
 from pathlib import Path
 from threading import Lock
@@ -47,6 +47,11 @@ class Painter:
             while self._bytes > _REMEMBERED and len(self._urls) > 1:
                 self._bytes -= len(self._urls.popitem(last=False)[1])
         return url
+
+    def remembers(self, names: Iterable[str]) -> bool:
+        """Whether `url` would be at once for all of these."""
+        with self._lock:
+            return all(name in self._urls for name in names)
 
     def sheet(self, labelled: Sequence[tuple[str, str]]) -> str:
         """Pictures, each with its label above it, in rows of up to four: (label, name) in order."""
