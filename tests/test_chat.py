@@ -302,6 +302,8 @@ def test_a_ledger_keeps_the_first_reply_and_counts_attempts(tmp_path: Path) -> N
     assert ledger.reply(asked.key) == first
     assert ledger.spent() == (2, 0.5)
     assert ledger.steps()["reasoning"]["answered"] == 1
+    ledger.attempt(call("lost"), "a.png")  # out when the program was killed: paid for, it may be
+    assert ledger.spent() == (3, 1.0)
     ledger.close()
     assert Ledger(tmp_path / "ledger.sqlite").reply(asked.key) == first
 

@@ -352,6 +352,28 @@ def test_another_model_may_judge(catalog: Path, server: Loopback, tmp_path: Path
     assert models == {("reasoning", "loopback"): 4, ("judgement", "strong"): 8}
 
 
+def test_several_judges_vote(catalog: Path, tmp_path: Path):
+    def respond(body: dict):
+        right = content_for(body)
+        if body["model"] == "contrary":
+            right |= {"picks": [0, 0, 0, 0], "already_true": True}
+        if body["model"] == "mute":
+            return completion(None, refusal="no")
+        if body["model"] == "choosy":
+            right["picks"][0] = 0
+        return completion(json.dumps(right))
+
+    with Loopback(respond=respond) as server:
+        two = run(catalog, tmp_path / "two", quick(server, judge="able, choosy, contrary, mute"), limit=4)
+        kept, _ = read_triplets(tmp_path / "two")
+        with pytest.raises(FailureError):
+            run(catalog, tmp_path / "tie", quick(server, judge="able,contrary"), limit=4)
+    assert two["accepted"] == 8
+    assert two["calls"] == 4 + 8 * 4
+    assert {len(triplet.modifications) for triplet in kept} == {3}
+    assert mine_status(tmp_path / "tie")["reasons"] == {"already true of the reference": 4}
+
+
 def test_prompts_of_ones_own_are_used(catalog: Path, server: Loopback, tmp_path: Path):
     (tmp_path / "own").mkdir()
     (tmp_path / "own" / "reason.md").write_text("My own: {count} pictures, {targets} targets.")

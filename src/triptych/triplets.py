@@ -7,6 +7,7 @@ One Parquet file holds the accepted triplets and the refused ones with the reaso
 import json
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import asdict, dataclass
+from itertools import islice
 from pathlib import Path
 from typing import Any
 
@@ -17,6 +18,7 @@ from triptych.errors import DataError
 from triptych.files import atomic
 
 FORMAT = "triptych-triplets-1"
+_BLOCK = 5000  # triplets turned into columns at a time
 
 
 @dataclass(frozen=True)
@@ -83,7 +85,11 @@ def write_triplets(path: Path, triplets: Iterable[Triplet], made_by: Mapping[str
 
 def table_of(triplets: Iterable[Triplet]) -> pa.Table:
     """The columns of a triplet file."""
-    return pa.Table.from_pylist([asdict(triplet) for triplet in triplets], schema=_SCHEMA)
+    rows = (asdict(triplet) for triplet in triplets)
+    tables = [_SCHEMA.empty_table()]
+    while part := list(islice(rows, _BLOCK)):  # plain objects take far more memory than columns
+        tables.append(pa.Table.from_pylist(part, schema=_SCHEMA))
+    return pa.concat_tables(tables)
 
 
 def join_triplets(path: Path, parts: Sequence[Path], made_by: Mapping[str, Any]) -> None:

@@ -21,7 +21,7 @@ from triptych.encoders import Vectors
 from triptych.errors import FailureError, UsageError
 from triptych.files import locked, made_by
 from triptych.progress import progress, say
-from triptych.triplets import Triplet, triplet_of, write_triplets
+from triptych.triplets import triplet_of, write_triplets
 
 _LEAST = 20  # usable pictures
 
@@ -145,15 +145,17 @@ class ChatMining:
     def _write(self, ledger: Ledger) -> dict[str, Any]:
         """The triplet file, out of the ledger, and what there is to tell."""
         states, steps = ledger.states(), ledger.steps()
-        triplets: list[Triplet] = [triplet_of(row) for row in ledger.triplets()]
-        reasons = Counter(triplet.reason.partition(":")[0] for triplet in triplets if not triplet.accepted)
+        # Twice through the ledger rather than all of it in memory.
+        reasons = Counter("" if row["accepted"] else row["reason"].partition(":")[0] for row in ledger.triplets())
+        accepted = reasons.pop("", 0)
         facts: dict[str, Any] = {
-            "accepted": sum(triplet.accepted for triplet in triplets),
+            "accepted": accepted,
             "refused": sum(reasons.values()),
             "reasons": dict(reasons.most_common()),
             "references": len(self.references),
             "references_accepted": states["accepted"],
             "references_rejected": states["rejected"],
+            "rejected_because": dict(ledger.reasons()),
             "pending": states["pending"],
             "calls": int(total(steps.values(), "attempts")),
             "tokens_in": int(total(steps.values(), "tokens_in")),
@@ -168,7 +170,7 @@ class ChatMining:
                 "base_url": self.settings.base_url,
             }
             note = made_by("mine", settings, encoder_fingerprint=self.catalog.fingerprint, **facts)
-            write_triplets(self.out, triplets, note)
+            write_triplets(self.out, map(triplet_of, ledger.triplets()), note)
         return facts
 
 

@@ -3,6 +3,7 @@
 A dialogue yields calls and is sent replies; it is the same whether these come from a server, a batch or the ledger.
 """
 
+from collections import Counter
 from collections.abc import Callable, Generator, Sequence
 from dataclasses import dataclass
 from random import Random
@@ -62,7 +63,7 @@ class ChatAgent:
     ) -> None:
         self.name = f"chat:{model} (prompts {prompts.version})"
         self._model = model
-        self._judge = settings.judge or model
+        self._judges = [name.strip() for name in (settings.judge or model).split(",") if name.strip()]
         self._prompts = prompts
         self._shape = shape(settings)
         self._digest_of = digest_of
@@ -80,12 +81,17 @@ class ChatAgent:
         if not chosen:
             return Outcome("rejected", "no target is reachable", ())
         orders = [self._order(group, draft) for draft in chosen]
-        verdicts = yield from self._ask(
-            [self.judging(group, draft, order) for draft, order in zip(chosen, orders, strict=True)]
+        answers = yield from self._ask(
+            [
+                self.judging(group, draft, order, judge)
+                for draft, order in zip(chosen, orders, strict=True)
+                for judge in self._judges
+            ]
         )
+        each = len(self._judges)
         triplets = tuple(
-            self._triplet(group, draft, order, verdict)
-            for draft, order, verdict in zip(chosen, orders, verdicts, strict=True)
+            self._triplet(group, draft, order, _vote(answers[place * each : (place + 1) * each]))
+            for place, (draft, order) in enumerate(zip(chosen, orders, strict=True))
         )
         accepted = any(triplet.accepted for triplet in triplets)
         return Outcome("accepted" if accepted else "rejected", "" if accepted else triplets[0].reason, triplets)
@@ -97,14 +103,14 @@ class ChatAgent:
         call = self._call("reasoning", self._model, text, group.reference, group.candidates)
         return _Question(call, lambda reply: read_reasoning(reply, count=count, most=self._targets))
 
-    def judging(self, group: Group, draft: Chosen, order: Sequence[int]) -> _Question:
-        """What the critic is asked: it does not know which picture is meant, nor the order of before."""
+    def judging(self, group: Group, draft: Chosen, order: Sequence[int], judge: str) -> _Question:
+        """What a critic is asked: it does not know which picture is meant, nor the order of before."""
         wordings = [wording.text for wording in draft.modifications]
         lines = "\n".join(f"{number}. {text}" for number, text in enumerate(wordings, 1))
         # The wordings last: what a model wrote must not be filled in again.
         text = fill(self._prompts.judge, count=len(order), wordings=len(wordings), texts=lines)
         shuffled = [group.candidates[place] for place in order]
-        call = self._call("judgement", self._judge, text, group.reference, shuffled)
+        call = self._call("judgement", judge, text, group.reference, shuffled)
         return _Question(call, lambda reply: read_judgement(reply, count=len(order), wordings=len(wordings)))
 
     def _order(self, group: Group, draft: Chosen) -> list[int]:
@@ -165,6 +171,23 @@ class ChatAgent:
             likeness=group.likeness[draft.place],
             reasoner=self.name,
         )
+
+
+def _vote(verdicts: Sequence[Judgement | _Unanswered]) -> Judgement | _Unanswered:
+    """What most of the judges that gave a verdict say; a picture that fits as well for one of them is no negative."""
+    given = [verdict for verdict in verdicts if isinstance(verdict, Judgement)]
+    if not given or len(verdicts) == 1:
+        return verdicts[0]
+    picks = []
+    for said in zip(*(verdict.picks for verdict in given), strict=True):
+        [(pick, count)] = Counter(said).most_common(1)
+        picks.append(pick if 2 * count > len(given) else 0)
+    return Judgement(
+        picks=picks,
+        already_true=2 * sum(verdict.already_true for verdict in given) >= len(given),
+        also_fit=sorted({other for verdict in given for other in verdict.also_fit}),
+        certainty=sum(verdict.certainty for verdict in given) / len(given),
+    )
 
 
 def _objection(verdict: Judgement, led: Sequence[bool], fitting: int, others: int) -> str:

@@ -38,7 +38,8 @@ def forecast(mining: "ChatMining") -> dict[str, Any]:
     for step, row in means.items():
         if step in guess:
             guess[step] = (int(row["tokens_in"] / row["answered"]), int(row["tokens_out"] / row["answered"]))
-    calls = {"reasoning": len(left), "judgement": len(left) * targets}
+    judges = len((settings.judge or "one").split(","))
+    calls = {"reasoning": len(left), "judgement": len(left) * targets * judges}
     read, written = (sum(calls[step] * guess[step][side] for step in calls) for side in (0, 1))
     return {
         "references": len(left),

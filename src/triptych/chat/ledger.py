@@ -172,9 +172,15 @@ class Ledger:
         self._base.execute("COMMIT")
 
     def spent(self) -> tuple[int, float]:
-        """Attempts made and money spent, over all runs."""
-        row = self._base.execute("SELECT COALESCE(SUM(attempts), 0), COALESCE(SUM(cost), 0) FROM calls").fetchone()
-        return int(row[0]), float(row[1])
+        """Attempts made and money spent, over all runs.
+
+        What was out when a run was killed may have been paid for as well: it counts with the mean cost of a call.
+        """
+        row = self._base.execute(
+            "SELECT COALESCE(SUM(attempts), 0), COALESCE(SUM(cost), 0), COALESCE(SUM(state = 'sent'), 0), "
+            "COALESCE(AVG(CASE WHEN state = 'answered' THEN cost END), 0) FROM calls"
+        ).fetchone()
+        return int(row[0]), float(row[1] + row[2] * row[3])
 
     def states(self) -> Counter[str]:
         """How many references there are in each state."""

@@ -23,7 +23,9 @@ class ChatSettings:
     """
 
     base_url: str = _option("", "Where the model is served, such as http://localhost:8000/v1.", "URL")
-    judge: str | None = _option(None, "Model that judges, if another than the one that reasons.", "MODEL")
+    judge: str | None = _option(
+        None, "Model that judges, if another than the one that reasons; several, with commas between, vote.", "MODEL"
+    )
     prompts: Path | None = _option(None, "Folder with prompts of your own: reason.md, judge.md, repair.md.", "DIR")
     picture_side: int = _option(336, "Pictures are sent with at most this many pixels on a side.")
     picture_quality: int = _option(85, "JPEG quality of the pictures sent.")
