@@ -21,6 +21,7 @@ from triptych.agent.answers import read_judgement, read_reasoning
 from triptych.catalog import Catalog
 from triptych.chat.ledger import ledger_of
 from triptych.chat.replies import InvalidReply
+from triptych.cli import main
 from triptych.errors import DataError, FailureError, UsageError
 from triptych.triplets import read_triplets
 
@@ -473,30 +474,33 @@ def test_a_vocabulary_widens_what_is_proposed(
     assert colours(vocabulary=vocabulary_file, threads=1) > colours()
 
 
-def test_the_command_line_takes_the_settings_as_options(catalog: Path, server: Loopback, tmp_path: Path):
-    def program(*arguments: object) -> subprocess.CompletedProcess[str]:
-        code = "from triptych.cli import main; main()"
-        command = [sys.executable, "-c", code, "mine", "--out", str(tmp_path / "t.parquet"), *map(str, arguments)]
-        return subprocess.run(command, capture_output=True, text=True, check=False)
+def test_the_command_line_takes_the_settings_as_options(
+    catalog: Path, server: Loopback, tmp_path: Path, monkeypatch, capsys
+):
+    def program(*arguments: object) -> tuple[int, str, str]:
+        monkeypatch.setattr(sys, "argv", ["triptych", "mine", "--out", str(tmp_path / "t"), *map(str, arguments)])
+        with pytest.raises(SystemExit) as ended:
+            main()
+        return int(ended.value.code or 0), *capsys.readouterr()
 
     chat = ("--catalog", catalog, "--reasoner", "chat:m", "--limit", 3, "--group", 3)
-    shown = program(*chat, "--base-url", server.url, "--no-schema", "--temperature", 0.5)
-    assert shown.returncode == 0, shown.stderr
+    code, _, _ = program(*chat, "--base-url", server.url, "--no-schema", "--temperature", 0.5)
+    assert code == 0
     assert server.bodies[0]["temperature"] == 0.5
     assert "response_format" not in server.bodies[0]
-    shown = program("--status")
-    assert shown.returncode == 0, shown.stderr
-    assert "acceptance percent" in shown.stdout
+    code, shown, _ = program("--status")
+    assert code == 0
+    assert "acceptance percent" in shown
     for wrong, said in (
         (("--catalog", catalog, "--base-url", server.url), "--base-url goes with --reasoner chat:MODEL"),
         (chat, "needs --base-url"),
         (("--reasoner", "chat:m", "--base-url", server.url), "needs --catalog"),
         (("--catalog", catalog, "--reasoner", "chat:", "--base-url", server.url), "name of a model"),
     ):
-        shown = program(*wrong)
-        assert shown.returncode == 2
-        assert said in shown.stderr
-        assert len(shown.stderr.strip().splitlines()) == 1
+        code, _, complaint = program(*wrong)
+        assert code == 2
+        assert said in complaint
+        assert len(complaint.strip().splitlines()) == 1
 
 
 def test_the_tags_reasoner_takes_no_chat_settings(catalog: Path, tmp_path: Path):

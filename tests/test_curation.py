@@ -4,6 +4,7 @@ import io
 import itertools
 import json
 import re
+import sys
 from dataclasses import replace
 from pathlib import Path
 
@@ -15,6 +16,7 @@ from PIL import Image
 import triptych
 from loopback import noise_catalog
 from triptych.catalog import Catalog
+from triptych.cli import main
 from triptych.curation.choosing import triplet_id
 from triptych.errors import DataError, UsageError
 from triptych.triplets import Change, Modification, Triplet, read_triplets, write_triplets
@@ -225,28 +227,20 @@ def test_what_came_in_can_be_trained_on(tiny_catalog: Path, tmp_path: Path) -> N
     assert facts["triplets"] + facts["held_out"] == len(lines)
 
 
-def test_the_command_line_has_them_all(file: Path, catalog: Path, tmp_path: Path, capsys) -> None:
-    import sys
-
-    from triptych.cli import main
-
+def test_the_command_line_has_them_all(file: Path, catalog: Path, tmp_path: Path, monkeypatch, capsys) -> None:
     def program(*arguments: object) -> int:
-        sys.argv = ["triptych", "triplets", *map(str, arguments)]
+        monkeypatch.setattr(sys, "argv", ["triptych", "triplets", *map(str, arguments)])
         with pytest.raises(SystemExit) as ended:
             main()
         return int(ended.value.code or 0)
 
-    old = sys.argv
-    try:
-        assert program("stats", file) == 0
-        assert "colour+sleeve 1" in capsys.readouterr().out
-        assert program("sample", file, "--catalog", catalog, "--out", tmp_path / "s.png", "--count", 1) == 0
-        assert program("review", file, "--catalog", catalog, "--out", tmp_path / "r.html") == 0
-        assert program("export", file, "--out", tmp_path / "d") == 0
-        assert program("export", file, "--out", tmp_path / "d") == 2
-        (tmp_path / "q.jsonl").write_text(json.dumps(QUERY))
-        assert program("import", tmp_path / "q.jsonl", "--catalog", catalog, "--out", tmp_path / "t") == 0
-        assert program("stats", tmp_path / "gone") == 1
-    finally:
-        sys.argv = old
+    assert program("stats", file) == 0
+    assert "colour+sleeve 1" in capsys.readouterr().out
+    assert program("sample", file, "--catalog", catalog, "--out", tmp_path / "s.png", "--count", 1) == 0
+    assert program("review", file, "--catalog", catalog, "--out", tmp_path / "r.html") == 0
+    assert program("export", file, "--out", tmp_path / "d") == 0
+    assert program("export", file, "--out", tmp_path / "d") == 2
+    (tmp_path / "q.jsonl").write_text(json.dumps(QUERY))
+    assert program("import", tmp_path / "q.jsonl", "--catalog", catalog, "--out", tmp_path / "t") == 0
+    assert program("stats", tmp_path / "gone") == 1
     assert {"s.png", "r.html", "d", "t"} <= {path.name for path in tmp_path.iterdir()}
