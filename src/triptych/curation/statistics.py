@@ -8,6 +8,7 @@ from typing import Any
 
 import numpy as np
 
+from triptych.chat.replies import cut
 from triptych.errors import DataError
 from triptych.triplets import Triplet, read_triplets
 
@@ -22,7 +23,8 @@ def triplets_stats(file: Path | str, *, against: Path | str | None = None) -> di
     """
     triplets, _ = read_triplets(Path(file))
     accepted = [triplet for triplet in triplets if triplet.accepted]
-    refused = Counter(triplet.reason.partition(":")[0] for triplet in triplets if not triplet.accepted)
+    # The file may be somebody else's, and what it says goes to a terminal.
+    refused = Counter(cut(triplet.reason.partition(":")[0], 80) for triplet in triplets if not triplet.accepted)
     pairs = Counter((triplet.reference, triplet.target) for triplet in accepted)
     texts = Counter(wording.text.casefold() for triplet in accepted for wording in triplet.modifications)
     written = sum(texts.values())
@@ -32,15 +34,17 @@ def triplets_stats(file: Path | str, *, against: Path | str | None = None) -> di
         "refused_because": _most(refused),
         "references": len({triplet.reference for triplet in accepted}),
         "targets": len({triplet.target for triplet in accepted}),
-        "changes": _most(Counter("+".join(sorted(change.group for change in one.changes)) for one in accepted)),
-        "words": {style: _lengths(lengths) for style, lengths in sorted(_words(accepted).items())},
+        "changes": _most(
+            Counter(cut("+".join(sorted(change.group for change in one.changes)), 80) for one in accepted)
+        ),
+        "words": {cut(style, 40): _lengths(lengths) for style, lengths in sorted(_words(accepted).items())},
         "same_pair_again": sum(count - 1 for count in pairs.values()),
         "pair_both_ways": sum((target, reference) in pairs for reference, target in pairs) // 2,
         "wordings": written,
         "distinct_wordings": len(texts),
         "commonest_wording": f"{texts.most_common(1)[0][0]!r} ({texts.most_common(1)[0][1]})" if texts else "none",
         "hard_negatives_each": round(float(np.mean([len(one.group) for one in accepted])), 1) if accepted else 0.0,
-        "reasoners": dict(Counter(triplet.reasoner for triplet in accepted).most_common(_SHOWN)),
+        "reasoners": dict(Counter(cut(triplet.reasoner, 120) for triplet in accepted).most_common(_SHOWN)),
     }
     if against is not None:
         known = _pictures_of(Path(against))
