@@ -4,8 +4,8 @@
 
 The server is a process of its own that reads each request whole, holds one of its slots for 200 ms, and answers
 without looking at what was asked; what comes while all slots are taken waits. Pictures are SIDE pixels a side (default
-64), nine a call. Measured with as many calls at once as there are slots, and with a quarter more, so that a slot that falls free
-finds the next call waiting.
+64), nine a call. Measured with as many calls at once as there are slots, and with a quarter more, so that a slot that
+falls free finds the next call waiting.
 """
 
 import asyncio

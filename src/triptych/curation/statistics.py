@@ -52,6 +52,10 @@ def triplets_stats(file: Path | str, *, against: Path | str | None = None) -> di
     return facts
 
 
+def _kind(triplet: Triplet) -> str:
+    return cut("+".join(sorted(change.group for change in triplet.changes)), 80)
+
+
 def _words(triplets: Iterable[Triplet]) -> Mapping[str, list[int]]:
     found: dict[str, list[int]] = {}
     for triplet in triplets:
