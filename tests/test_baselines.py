@@ -7,7 +7,8 @@ from PIL import Image
 
 from triptych.baselines import METHODS, WEIGHTS, CaptionEdit, PictureOnly, TextOnly, WithPicture, baseline
 from triptych.benchmarks import Query, Task
-from triptych.benchmarks.evaluate import EncodedTask, best_weight
+from triptych.benchmarks.encoded import EncodedTask
+from triptych.benchmarks.evaluate import best_weight
 from triptych.encoders import Pixels, Vectors, unit
 from triptych.errors import UsageError
 from triptych.tagging import Tagger, Vocabulary, describe

@@ -82,6 +82,21 @@ def test_a_reference_ends_in_triplets_that_the_judge_found_blindly(catalog: Path
     assert len(set(map(tuple, orders))) > 2 * REFERENCES
 
 
+def test_what_fits_as_well_is_no_negative(catalog: Path, tmp_path: Path):
+    def respond(body: dict):
+        right = content_for(body)
+        if "picks" in right:
+            right["also_fit"] = [number for number in (1, 2) if number != right["picks"][0]][:1] + right["picks"][:1]
+        return completion(json.dumps(right))
+
+    with Loopback(respond=respond) as server:
+        run(catalog, tmp_path / "t", quick(server), limit=4)
+    for triplet in read_triplets(tmp_path / "t")[0]:
+        assert triplet.accepted
+        assert (len(triplet.group), len(triplet.also)) == (2, 1)
+        assert len({triplet.target, *triplet.group, *triplet.also}) == 4
+
+
 def test_triplets_do_not_depend_on_the_order_in_which_answers_come(catalog: Path, server: Loopback, tmp_path: Path):
     run(catalog, tmp_path / "one", quick(server))
     run(catalog, tmp_path / "two", quick(server, concurrency=1))

@@ -178,27 +178,28 @@ QUERY = {"reference": "0001.png", "modification": "in red", "targets": ["0002.pn
 
 
 @pytest.mark.parametrize(
-    ("record", "texts", "group", "count"),
+    ("record", "texts", "group", "also"),
     [
-        (CIRR, ["show three bottles"], ("0003.png",), 1),
-        (LASCO, ["more"], (), 1),
-        (MEGAPAIRS, ["one", "two"], ("0003.png",), 1),
-        (QUERY, ["in red"], (), 2),
+        (CIRR, ["show three bottles"], ("0003.png",), ()),
+        (LASCO, ["more"], (), ()),
+        (MEGAPAIRS, ["one", "two"], ("0003.png",), ()),
+        (QUERY, ["in red"], (), ("0003.png",)),
     ],
     ids=["cirr", "lasco", "megapairs", "queries"],
 )
 def test_other_peoples_triplets_come_in(
-    record: dict, texts: list[str], group: tuple[str, ...], count: int, catalog: Path, tmp_path: Path
+    record: dict, texts: list[str], group: tuple[str, ...], also: tuple[str, ...], catalog: Path, tmp_path: Path
 ) -> None:
-    for form in (json.dumps([record]), json.dumps(record) + "\n\n"):
+    gone = {key: "gone" if key in ("reference", "q_img", "query-image") else value for key, value in record.items()}
+    for form in (json.dumps([record, gone]), f"{json.dumps(record)}\n\n{json.dumps(gone)}\n"):
         (tmp_path / "source").write_text(form)
         facts = triptych.triplets_import(tmp_path / "source", tmp_path / "t", catalog=catalog)
         triplets, _ = read_triplets(tmp_path / "t")
-        assert facts["triplets"] == len(triplets) == count
+        assert (facts["triplets"], facts["missing_pictures"], len(triplets)) == (1, 1, 1)
         assert (triplets[0].reference, triplets[0].target, triplets[0].group) == ("0001.png", "0002.png", group)
         assert [wording.text for wording in triplets[0].modifications] == texts
         assert triplets[0].accepted
-    assert facts["missing_pictures"] == (1 if record is QUERY else 0)
+        assert triplets[0].also == also
 
 
 @pytest.mark.parametrize(

@@ -175,3 +175,10 @@ def test_an_export_leaves_one_file_and_says_nothing(tmp_path, capfd):
     export_graph(Mixture(), [torch.ones(2, 5), torch.ones(2, 5)], tmp_path / "mixture.onnx")
     assert [path.name for path in tmp_path.iterdir()] == ["mixture.onnx"]
     assert capfd.readouterr().out == ""
+
+
+def test_a_graph_names_no_source_file(tiny_encoder):
+    for name in ("picture.onnx", "text.onnx"):
+        content = (tiny_encoder / name).read_bytes()
+        assert b"/triptych/" not in content
+        assert b"site-packages" not in content

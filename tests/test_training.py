@@ -80,7 +80,7 @@ def test_graphs_equal_the_torch_model(attached, tiny_composer, tiny_catalog, tin
     np.testing.assert_allclose(attached.compose(vectors, words), queries, atol=1e-5)
     np.testing.assert_allclose(attached.gallery(vectors), gallery, atol=1e-5)
     np.testing.assert_allclose(np.linalg.norm(queries, axis=1), 1, atol=1e-5)
-    assert attached.compose(vectors[:0], []).shape == (0, vectors.shape[1])
+    assert attached.compose(vectors[:0], []).shape == (0, gallery.shape[1])
 
 
 def test_words_and_picture_both_matter(attached, tiny_catalog):
@@ -163,7 +163,7 @@ def test_the_loss_by_hand():
     bank = torch.tensor([[1.0, 0.0], [0.0, 1.0], [0.6, 0.8]])
     ignored = torch.zeros(2, 3, dtype=torch.bool)
     ignored[0, 2] = True
-    loss = contrastive_loss(queries, bank, torch.tensor([0, 2]), torch.tensor([1.0, 0.25]), torch.tensor(0.5), ignored)
+    loss = contrastive_loss(queries, bank, torch.tensor([[0], [2]]), torch.tensor([1.0, 0.25]), 0.5, ignored)
     # Cosines 1, 0 and 0.6 (ignored), the first of them the target's; then 0, 1 and 0.8, where it is the last.
     first = -math.log(math.exp(2) / (math.exp(2) + 1))
     second = -math.log(math.exp(1.6) / (1 + math.exp(2) + math.exp(1.6)))
@@ -176,7 +176,7 @@ def test_an_ignored_picture_does_not_matter():
     bank = torch.nn.functional.normalize(torch.randn(6, 4, generator=generator), dim=-1)
     ignored = torch.zeros(3, 6, dtype=torch.bool)
     ignored[:, 5] = True
-    arguments = (torch.tensor([0, 1, 2]), torch.ones(3), torch.tensor(0.1))
+    arguments = (torch.tensor([[0, 1], [1, 1], [2, 4]]), torch.ones(3), 0.1)
     with_copy = contrastive_loss(queries, bank, *arguments, ignored)
     without = contrastive_loss(queries, bank[:5], *arguments, ignored[:, :5])
     torch.testing.assert_close(with_copy, without)

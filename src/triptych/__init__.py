@@ -19,6 +19,8 @@ if TYPE_CHECKING:
     from triptych.agent import mine, mine_status
     from triptych.benchmarks.evaluate import evaluate
     from triptych.benchmarks.fashion_products import prepare_fashion_products
+    from triptych.benchmarks.preflight import check_pictures
+    from triptych.benchmarks.scoring import score
     from triptych.catalog import Catalog, index
     from triptych.chat import ChatSettings
     from triptych.composers import TrainedComposer
@@ -44,6 +46,7 @@ __all__ = [
     "TrainedComposer",
     "TriptychError",
     "__version__",
+    "check_pictures",
     "demo",
     "doctor",
     "evaluate",
@@ -53,6 +56,7 @@ __all__ = [
     "mine_status",
     "prepare_fashion_products",
     "pretrain",
+    "score",
     "search",
     "train",
     "triplets_export",
@@ -70,6 +74,7 @@ _HOME = {
     "ChatSettings": "triptych.chat",
     "Hit": "triptych.searching",
     "TrainedComposer": "triptych.composers",
+    "check_pictures": "triptych.benchmarks.preflight",
     "demo": "triptych.demonstration",
     "doctor": "triptych.diagnosis",
     "evaluate": "triptych.benchmarks.evaluate",
@@ -79,6 +84,7 @@ _HOME = {
     "mine_status": "triptych.agent",
     "prepare_fashion_products": "triptych.benchmarks.fashion_products",
     "pretrain": "triptych.encoders.pretraining",
+    "score": "triptych.benchmarks.scoring",
     "search": "triptych.searching",
     "train": "triptych.composers.training",
     "triplets_export": "triptych.curation",

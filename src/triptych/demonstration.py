@@ -10,7 +10,8 @@ import numpy as np
 
 from triptych.agent import mine
 from triptych.benchmarks import load_wardrobe
-from triptych.benchmarks.evaluate import EncodedTask, evaluate
+from triptych.benchmarks.encoded import EncodedTask
+from triptych.benchmarks.evaluate import evaluate
 from triptych.catalog import index, nearest
 from triptych.composers import TrainedComposer
 from triptych.composers.training import train

@@ -15,6 +15,7 @@ from triptych.errors import DataError
 from triptych.files import atomic
 
 if TYPE_CHECKING:
+    from onnx import ModelProto
     from torch import Tensor, nn
 
 _BATCH = 64  # rows a run; more leave the processor's caches and gain nothing
@@ -45,16 +46,29 @@ def export_graph(module: "nn.Module", inputs: Sequence["Tensor"], path: Path, *,
             dynamo=True,
             verbose=False,
         )
-        if half:
-            _halve_matrices(temporary)
+        tidy_graph(temporary, half=half)
 
 
-def _halve_matrices(path: Path) -> None:
-    """Round a graph's matrices to half precision; the runtime widens them once, when it loads the graph."""
+def tidy_graph(path: Path, *, half: bool = False) -> None:
+    """Take the exporter's notes out of a graph file, which name the source files of whoever exported it."""
     import onnx
-    from onnx import TensorProto, helper, numpy_helper
 
     model = onnx.load(path)
+    del model.metadata_props[:], model.graph.metadata_props[:]
+    values = (*model.graph.input, *model.graph.output, *model.graph.value_info, *model.graph.initializer)
+    for part in (model.graph, *model.graph.node, *values):
+        part.doc_string = ""
+        if hasattr(part, "metadata_props"):
+            del part.metadata_props[:]
+    if half:
+        _halve_matrices(model)
+    onnx.save(model, path)
+
+
+def _halve_matrices(model: "ModelProto") -> None:
+    """Round a graph's matrices to half precision; the runtime widens them once, when it loads the graph."""
+    from onnx import TensorProto, helper, numpy_helper
+
     matrices = [
         tensor for tensor in model.graph.initializer if tensor.data_type == TensorProto.FLOAT and len(tensor.dims) > 1
     ]
@@ -64,7 +78,6 @@ def _halve_matrices(path: Path) -> None:
         model.graph.initializer.append(numpy_helper.from_array(rounded, name))
         model.graph.node.insert(0, helper.make_node("Cast", [name], [tensor.name], to=TensorProto.FLOAT))
         model.graph.initializer.remove(tensor)
-    onnx.save(model, path)
 
 
 class Graph:

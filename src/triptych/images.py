@@ -313,6 +313,7 @@ def load_pictures(
     *,
     threads: int,
     prepare: Callable[[Image.Image], T],
+    opened: Callable[[str], Image.Image] | None = None,
     limits: Limits = DEFAULT_LIMITS,
 ) -> Iterator[tuple[str, T | PictureError]]: ...
 def load_pictures(
@@ -321,17 +322,19 @@ def load_pictures(
     *,
     threads: int,
     prepare: Callable[[Image.Image], Any] | None = None,
+    opened: Callable[[str], Image.Image] | None = None,
     limits: Limits = DEFAULT_LIMITS,
 ) -> Iterator[tuple[str, Any]]:
     """Yield each name, in order, with its picture or the PictureError that says why there is none.
 
     `threads` decode at once, at most 2 * `threads` pictures ahead of the reader. `prepare` runs in the same
     thread, so that only what it returns is kept; what it raises, other than PictureError, ends the loading.
+    `opened` is for pictures that are not simply the file of their name.
     """
 
     def load(name: str) -> Any:
         try:
-            picture = open_picture(root / name, limits)
+            picture = open_picture(root / name, limits) if opened is None else opened(name)
             return picture if prepare is None else prepare(picture)
         except PictureError as error:
             # A new one: the traceback of the old keeps the whole file in memory.

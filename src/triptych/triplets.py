@@ -17,7 +17,7 @@ import pyarrow.parquet as pq
 from triptych.errors import DataError
 from triptych.files import atomic
 
-FORMAT = "triptych-triplets-1"
+FORMAT = "triptych-triplets-2"
 _BLOCK = 5000  # triplets turned into columns at a time
 
 
@@ -57,6 +57,8 @@ class Triplet:
     likeness: float
     """Cosine of the two pictures, apart from what changes."""
     reasoner: str
+    also: tuple[str, ...] = ()
+    """Other pictures that answer the modification as the target does, drawn alike: targets too, and no negatives."""
 
 
 _SCHEMA = pa.schema(
@@ -74,6 +76,7 @@ _SCHEMA = pa.schema(
         ("confidence", pa.float32()),
         ("likeness", pa.float32()),
         ("reasoner", pa.string()),
+        ("also", pa.list_(pa.string())),
     ]
 )
 
@@ -116,6 +119,7 @@ def triplet_of(row: Mapping[str, Any]) -> Triplet:
         "modifications": tuple(Modification(**item) for item in row["modifications"]),
         "changes": tuple(Change(**item) for item in row["changes"]),
         "group": tuple(row["group"]),
+        "also": tuple(row["also"]),
     }
     return Triplet(**{**row, **parts})
 

@@ -24,6 +24,7 @@ from triptych.progress import progress, say
 from triptych.triplets import triplet_of, write_triplets
 
 _LEAST = 20  # usable pictures
+_WIDTH = 300  # nearest pictures that a group is chosen from; beyond them, a person would not call them alike
 
 
 class ChatMining:
@@ -190,7 +191,7 @@ def mine_by_chat(
 ) -> dict[str, Any]:
     """`triptych.mine` with a chat model. A vocabulary, if there is one, only widens what is proposed."""
     options = {"catalog": catalog.folder, "vocabulary": str(vocabulary) if vocabulary else None, "limit": limit}
-    options |= {"targets": targets, "width": width, "group": group, "seed": seed}
+    options |= {"targets": targets, "width": min(width, _WIDTH), "group": group, "seed": seed}
     order: list[int] = np.random.default_rng(seed).permutation(len(catalog.names)).tolist()
     views = [catalog.vectors]
     if vocabulary:

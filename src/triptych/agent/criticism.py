@@ -10,6 +10,8 @@ from triptych.agent.reasoning import Draft
 from triptych.encoders import Encoder, Vectors
 from triptych.tagging import Tags, Vocabulary, best_words, describe
 
+_FAR_BETTER = 3.0  # twenty times as probable: many pictures may answer, but the target must be one of them
+
 
 @dataclass(frozen=True)
 class Verdict:
@@ -20,15 +22,17 @@ class Verdict:
     confidence: float
     group: tuple[int, ...]
     """The other pictures judged, fit to be hard negatives."""
+    also: tuple[int, ...] = ()
+    """What the draft's other answers keep of it: those that show the words too."""
 
 
 class EncoderCritic:
     """The embedded critic. It refuses a draft
 
-    - that is already true of the reference,
+    - that is already as good as true of the reference,
     - whose words do not lead towards the target: the text vectors of the edited and the plain description must differ
       in the same direction as the pictures,
-    - that another picture of the group answers as well, or better.
+    - that another picture of the group answers far better.
     """
 
     def __init__(
@@ -74,29 +78,32 @@ class EncoderCritic:
         confidence = float(truth[0])
         already = float(self._truth(draft, np.array([proposal.reference]))[0])
         changed = ", ".join(change.new for change in draft.changes)
-        if already > self._sure / 2:
-            return Verdict(False, f"already true of the reference: {changed}", confidence, group)
         if confidence < self._sure:
             return Verdict(False, f"not surely true of the target: {changed}", confidence, group)
+        if already > confidence / 2:
+            return Verdict(False, f"already true of the reference: {changed}", confidence, group)
         towards = edited - plain
         if float((self._vectors[target] - self._vectors[proposal.reference]) @ towards) <= 0:
             return Verdict(False, "the words do not lead from the reference to the target", confidence, group)
-        likeness = dict(zip(proposal.candidates.tolist(), proposal.likeness.tolist(), strict=True))
-        appeal = np.array([likeness[picture] for picture in pictures]) + np.log(np.maximum(truth, 1e-6)) / 4
-        if int(appeal.argmax()) != 0:
-            return Verdict(False, "another picture of the group fits better", confidence, group)
+        kept = dict(zip(proposal.candidates.tolist(), proposal.kept.tolist(), strict=True))
+        appeal = np.array([kept[picture] for picture in pictures]) + np.log(np.maximum(truth, 1e-6))
+        if appeal.max() > appeal[0] + _FAR_BETTER:
+            return Verdict(False, "another picture of the group fits far better", confidence, group)
         # A picture that fits the words and is as like the reference is no mistake, so it must not be a negative.
         wrong = tuple(picture for picture, fit in zip(group, truth[1:], strict=True) if fit < self._sure / 2)
-        return Verdict(True, "", confidence, wrong)
+        answers = self._truth(draft, np.array(draft.also, np.int64)) >= self._sure
+        also = tuple(picture for picture, shown in zip(draft.also, answers, strict=True) if shown)
+        return Verdict(True, "", confidence, wrong, also)
 
     def _others(self, draft: Draft) -> tuple[int, ...]:
-        """The candidates nearest to the reference, without the target."""
-        nearest = [int(row) for row in draft.proposal.candidates[: self._group_size + 1] if row != draft.target]
-        return tuple(nearest[: self._group_size])
+        """The most apt candidates, without the answers."""
+        answers = {draft.target, *draft.also}
+        near = draft.proposal.candidates[: self._group_size + len(answers)].tolist()
+        return tuple([row for row in near if row not in answers][: self._group_size])
 
     def _truth(self, draft: Draft, pictures: NDArray[np.int64]) -> NDArray[np.float32]:
-        """How probable it is of each picture `(n,)` that it shows all the changes."""
+        """How probable it is of each picture `(n,)` that it shows a change, in the geometric mean over the changes."""
         probability = np.ones(len(pictures), np.float32)
         for change in draft.changes:
             probability *= self._tags[change.group][pictures, self._column[change.group][change.new]]
-        return probability
+        return np.asarray(probability ** (1 / len(draft.changes)), np.float32)

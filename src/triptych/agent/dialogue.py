@@ -147,6 +147,7 @@ class ChatAgent:
     def _triplet(self, group: Group, draft: Chosen, order: Sequence[int], verdict: Judgement | _Unanswered) -> Triplet:
         others = tuple(name for place, name in enumerate(group.candidates) if place != draft.place)
         reason, kept, confidence = "", draft.modifications, 0.0
+        also: tuple[str, ...] = ()
         if isinstance(verdict, _Unanswered):
             reason = f"critic: {verdict.reason}"
         else:
@@ -158,6 +159,7 @@ class ChatAgent:
             if not reason:
                 kept = tuple(wording for wording, leads in zip(kept, led, strict=True) if leads)
                 # A picture that fits as well is no mistake, so it must not be a negative.
+                also = tuple(name for name in others if name in fitting)
                 others = tuple(name for name in others if name not in fitting)
         return Triplet(
             reference=group.reference,
@@ -170,6 +172,7 @@ class ChatAgent:
             confidence=confidence,
             likeness=group.likeness[draft.place],
             reasoner=self.name,
+            also=also,
         )
 
 

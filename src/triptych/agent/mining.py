@@ -17,13 +17,11 @@ from triptych.encoders import load_encoder
 from triptych.errors import FailureError, UsageError
 from triptych.files import locked, made_by, plain, read_json, write_json
 from triptych.progress import progress, say
-from triptych.tagging import Tagger, Tags, load_vocabulary
+from triptych.tagging import Tagger, Tags, agreed, load_vocabulary
 from triptych.triplets import Triplet, join_triplets, write_triplets
 
-_CHUNK = 512  # references a commit
-_SHARED = 0.5  # least overlap of the tags that are to stay
-_DIFFERING = 0.7  # least difference of the tags that are to change
-_SURE = 0.5  # least probability that the target shows what the words say
+_CHUNK = 256  # references a commit
+_SURE = 0.3  # least probability that the target shows what the words say
 _DECISIVE = 0.4  # least mean probability of the likeliest word, for a group to be used
 
 
@@ -37,7 +35,7 @@ def mine(
     limit: int | None = None,
     plans: int = 6,
     targets: int = 2,
-    width: int = 300,
+    width: int = 4000,
     group: int = 8,
     seed: int = 0,
     threads: int | None = None,
@@ -45,13 +43,13 @@ def mine(
     """Build triplets from the pictures of `catalog` and write them to `out`, the refused ones with the reason.
 
     For each reference (the first `limit` of a seeded order) the agent makes `plans` of what could change, proposes the
-    `width` nearest candidates for each, drafts up to `targets` triplets and judges each within a group of `group`.
+    `width` most apt candidates for each, drafts up to `targets` triplets and judges each within a group of `group`.
     A run that was interrupted or killed goes on where it stopped and ends with the same file.
 
     With `reasoner="chat:MODEL"` a multimodal model at `chat.base_url` reasons about groups of `group` pictures and
-    judges up to `targets` drafts for each reference; `plans` plays no part. A ledger beside `out` holds every reply,
-    so no answered call is made again; a budget, a server that is gone, or Ctrl-C leaves references pending for the
-    next run. `mine_status` tells how far it is.
+    judges up to `targets` drafts for each reference; `plans` plays no part, and `width` is at most 300. A ledger beside
+    `out` holds every reply, so no answered call is made again; a budget, a server that is gone, or Ctrl-C leaves
+    references pending for the next run. `mine_status` tells how far it is.
 
     Returns counts: references, accepted, refused, by reason; with a chat model also pending, calls, tokens, cost.
     Raises UsageError for an unknown reasoner, FailureError where the catalog is too small or nothing was accepted.
@@ -99,9 +97,9 @@ def mine(
 
     tags = Tagger(encoder, words)(opened.vectors)
     groups = decisive_groups(tags)
-    tags = {name: tags[name] for name in groups}
+    tags = agreed({name: tags[name] for name in groups}, opened.vectors)
     proposer = Proposer(opened.vectors, tags, groups, width=width, seed=seed)
-    reasons = TagsReasoner(tags, words, shared=_SHARED, differing=_DIFFERING, targets_each=targets, seed=seed)
+    reasons = TagsReasoner(tags, words, targets_each=targets, seed=seed)
     critic = EncoderCritic(opened.vectors, tags, words, encoder, sure=_SURE, group_size=group)
 
     parts = out.with_name(out.name + ".partial")
@@ -171,6 +169,7 @@ def _judged(drafts: list[Draft], critic: EncoderCritic, names: list[str], reason
             confidence=verdict.confidence,
             likeness=float(draft.proposal.likeness[row]),
             reasoner=reasoner,
+            also=tuple(names[picture] for picture in verdict.also),
         )
 
 

@@ -7,10 +7,13 @@ from typing import Protocol
 import numpy as np
 from numpy.typing import NDArray
 
-from triptych.agent.proposing import Proposal
+from triptych.agent.proposing import LEAST, Proposal
 from triptych.agent.wording import word
 from triptych.tagging import Tags, Vocabulary
 from triptych.triplets import Change, Modification
+
+_EXAMPLES = 300  # candidates among which the words are looked for
+_ANSWERS = 8  # pictures drawn for a question
 
 
 @dataclass(frozen=True)
@@ -21,6 +24,8 @@ class Draft:
     target: int
     changes: tuple[Change, ...]
     modifications: tuple[Modification, ...]
+    also: tuple[int, ...] = ()
+    """Other pictures that answer as the target does."""
 
 
 class Reasoner(Protocol):
@@ -36,54 +41,56 @@ class Reasoner(Protocol):
 class TagsReasoner:
     """The embedded reasoner: compares zero-shot tags.
 
-    A candidate is a target if its tags are the reference's outside the plan, surely differ in every group of the plan,
-    and no candidate for the same change is more like the reference.
+    It draws the words from what a candidate shows, and then answers from what it believes of every candidate: that it
+    shows the words, that all else stayed, that it is the like of the reference. Drawn, not the nearest: that is a
+    near-duplicate too often, and from many answers to one question a composer learns what they have in common. The
+    most probable of them is the target.
     """
 
     name = "tags"
 
-    def __init__(
-        self,
-        tags: Tags,
-        vocabulary: Vocabulary,
-        *,
-        shared: float,
-        differing: float,
-        targets_each: int,
-        seed: int,
-    ) -> None:
+    def __init__(self, tags: Tags, vocabulary: Vocabulary, *, targets_each: int, seed: int) -> None:
         self._tags = tags
         self._vocabulary = vocabulary
-        self._shared = shared
-        self._differing = differing
         self._targets_each = targets_each
         self._seed = seed
 
     def reason(self, proposal: Proposal) -> list[Draft]:
-        """At most `targets_each` drafts, each leading to another set of words."""
-        fits = np.ones(len(proposal.candidates), bool)
-        for group in self._tags:
-            alike = overlap(self._tags[group][proposal.reference], self._tags[group][proposal.candidates])
-            fits &= alike <= 1 - self._differing if group in proposal.plan else alike >= self._shared
-        drafts: dict[tuple[str, ...], Draft] = {}
-        for position in np.flatnonzero(fits):
-            target = int(proposal.candidates[position])
-            changes = tuple(self._change(group, proposal.reference, target) for group in proposal.plan)
-            new = tuple(change.new for change in changes)
-            if new in drafts or any(change.old == change.new for change in changes):
-                continue
-            random = np.random.default_rng([self._seed, proposal.reference, target])
-            drafts[new] = Draft(proposal, target, changes, word(changes, self._vocabulary, random))
-            if len(drafts) == self._targets_each:
-                break
+        """At most `targets_each` drafts, each of other changes."""
+        drafts: dict[tuple[Change, ...], Draft] = {}
+        for turn in range(self._targets_each):
+            random = np.random.default_rng([self._seed, proposal.reference, turn, *map(_number, proposal.plan)])
+            (example,) = _draw((proposal.kept + proposal.differing)[:_EXAMPLES] / 2, 1, random)
+            changes = tuple(self._change(proposal, example, group, random) for group in proposal.plan)
+            belief = self.belief(proposal, changes)
+            answers = sorted(set(_draw(belief, _ANSWERS, random).tolist()), key=lambda place: -belief[place])
+            target, *also = proposal.candidates[answers].tolist()
+            wordings = word(changes, self._vocabulary, random)
+            drafts[changes] = Draft(proposal, target, changes, wordings, tuple(also))
         return list(drafts.values())
 
-    def _change(self, group: str, reference: int, target: int) -> Change:
-        words = self._vocabulary.groups[group]
-        old, new = (words[int(self._tags[group][row].argmax())] for row in (reference, target))
-        return Change(group, old, new)
+    def belief(self, proposal: Proposal, changes: Sequence[Change]) -> NDArray[np.float32]:
+        """How well each candidate answers the changes, as a logarithm of a probability."""
+        belief = proposal.kept.copy()
+        for change in changes:
+            column = self._vocabulary.groups[change.group].index(change.new)
+            belief += np.log(self._tags[change.group][proposal.candidates, column] + LEAST)
+        return belief
+
+    def _change(self, proposal: Proposal, example: int, group: str, random: np.random.Generator) -> Change:
+        """From the reference's likeliest word to one that the example may show."""
+        words, tags = self._vocabulary.groups[group], self._tags[group]
+        old = int(tags[proposal.reference].argmax())
+        likely = tags[proposal.candidates[example]] + 1e-9
+        likely[old] = 0
+        return Change(group, words[old], words[int(random.choice(len(words), p=likely / likely.sum()))])
 
 
-def overlap(one: NDArray[np.float32], others: NDArray[np.float32]) -> NDArray[np.float32]:
-    """How much of its probability a picture's tags `(w,)` share with each of `others` `(n, w)`: `(n,)`, 0 to 1."""
-    return np.asarray(np.minimum(one, others).sum(axis=1), np.float32)
+def _draw(logarithms: NDArray[np.floating], count: int, random: np.random.Generator) -> NDArray[np.int64]:
+    """Places, with the probabilities whose logarithms are given up to a constant; one may be drawn twice."""
+    weights = np.exp(logarithms.astype(np.float64) - logarithms.max())
+    return random.choice(len(weights), size=count, p=weights / weights.sum())
+
+
+def _number(text: str) -> int:
+    return int.from_bytes(text.encode()[:8], "big")

@@ -6,6 +6,8 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
+_LEAST = -9.0  # no word's log-probability is less
+
 
 @dataclass(frozen=True)
 class Architecture:
@@ -13,51 +15,97 @@ class Architecture:
 
     dim: int
     """Length of the encoder's vectors."""
+    words: tuple[int, ...] = ()
+    """How many words each attribute group has that the agent spoke of; none where it spoke freely."""
+    out: int = 384
+    """Length of query and gallery vectors; no less than `dim`."""
     hidden: int = 1024
     dropout: float = 0.3
 
 
+class Concepts(nn.Module):
+    """Picture vectors `(n, dim)` to log-probabilities of words `(n, sum(words))`, each group a softmax of its own.
+
+    It starts as zero-shot classification by the words' own vectors, and learns along. What a picture shows of an
+    attribute is then at hand as such; a query can ask for "whatever word, but this one".
+    """
+
+    def __init__(self, dim: int, words: tuple[int, ...]) -> None:
+        super().__init__()
+        self.sizes = list(words)
+        self.classify = nn.Linear(dim, sum(words))
+        nn.init.zeros_(self.classify.bias)
+
+    def start_from(self, vectors: Tensor, scale: float) -> None:
+        """Take the words' unit vectors `(sum(words), dim)`, and the factor that turns cosines into logits."""
+        with torch.no_grad():
+            self.classify.weight.copy_(vectors * scale)
+
+    def forward(self, vectors: Tensor) -> Tensor:
+        logits = self.classify(vectors).float().split(self.sizes, dim=-1)
+        return torch.cat([F.log_softmax(group, dim=-1).clamp(min=_LEAST) for group in logits], dim=-1)
+
+
 class Combiner(nn.Module):
-    """Reference and text vectors `(n, dim)` to query vectors `(n, dim)`.
+    """Reference and text vectors `(n, dim)` to query vectors `(n, out)`.
 
     Gated as in CLIP4Cir's Combiner (Baldrati et al., CVPR Workshops 2022, section 3.2): a learned mixture of both
-    inputs plus a correction. What is new is `adapt`, one linear map applied to references and gallery alike, which
-    starts as the identity: it learns which directions tell one item from another.
+    inputs plus a correction. What is new is that references and gallery alike go through `adapt`, which starts as the
+    identity and learns what tells one item from another, by the vector and by the concepts read from it.
     """
 
     def __init__(self, shape: Architecture) -> None:
         super().__init__()
         self.shape = shape
         dim, hidden = shape.dim, shape.hidden
-        self.adapt = nn.Linear(dim, dim, bias=False)
-        nn.init.eye_(self.adapt.weight)
-        self.translate = nn.Linear(dim, dim, bias=False)
-        nn.init.eye_(self.translate.weight)
+        self.concepts = Concepts(dim, shape.words) if shape.words else None
+        seen = dim + sum(shape.words)
+        self.keep = _widening(dim, shape.out)
+        self.translate = _widening(dim, shape.out)
+        self.refine = nn.Sequential(nn.Linear(seen, hidden), nn.GELU(), nn.Dropout(0.1), nn.Linear(hidden, shape.out))
         self.trunk = nn.Sequential(
-            nn.Linear(3 * dim, hidden),
+            nn.Linear(seen + 2 * dim, hidden),
             nn.GELU(),
             nn.Dropout(shape.dropout),
             nn.Linear(hidden, hidden),
             nn.GELU(),
             nn.Dropout(shape.dropout),
         )
-        self.correct = nn.Linear(hidden, dim)
+        self.correct = nn.Linear(hidden, shape.out)
         self.gate = nn.Linear(hidden, 2)
-        nn.init.zeros_(self.correct.weight)
-        nn.init.zeros_(self.correct.bias)
-        nn.init.zeros_(self.gate.weight)
-        nn.init.zeros_(self.gate.bias)
+        for last in (self.refine[-1], self.correct, self.gate):
+            assert isinstance(last, nn.Linear)
+            nn.init.zeros_(last.weight)
+            nn.init.zeros_(last.bias)
+
+    def seen(self, vectors: Tensor) -> Tensor:
+        """What the networks read of a picture: its vector, scaled to components near one, and its concepts."""
+        scaled = vectors * self.shape.dim**0.5
+        return scaled if self.concepts is None else torch.cat([scaled, 0.3 * self.concepts(vectors)], dim=-1)
+
+    def adapt(self, vectors: Tensor) -> Tensor:
+        """Pictures where queries are compared with them, of any length."""
+        adapted: Tensor = self.keep(vectors) + self.refine(self.seen(vectors))
+        return adapted
 
     def gallery(self, vectors: Tensor) -> Tensor:
-        """Gallery vectors where queries are compared with them."""
-        return F.normalize(self.adapt(vectors), dim=-1)
+        """Gallery vectors `(m, out)`."""
+        return F.normalize(self.adapt(vectors).float(), dim=-1)
 
     def forward(self, references: Tensor, texts: Tensor) -> Tensor:
         """Unit query vectors."""
-        inner = self.trunk(torch.cat([references, texts, references * texts * self.shape.dim**0.5], dim=-1))
+        root = self.shape.dim**0.5
+        inner = self.trunk(torch.cat([self.seen(references), texts * root, references * texts * root**2], dim=-1))
         shares = torch.sigmoid(self.gate(inner)) * 2
         mixed = shares[:, :1] * self.adapt(references) + shares[:, 1:] * self.translate(texts) + self.correct(inner)
-        return F.normalize(mixed, dim=-1)
+        return F.normalize(mixed.float(), dim=-1)
+
+
+def _widening(dim: int, out: int) -> nn.Linear:
+    """A linear map that starts as the identity, with zeros for the rest."""
+    linear = nn.Linear(dim, out, bias=False)
+    nn.init.eye_(linear.weight)
+    return linear
 
 
 class QuerySide(nn.Module):
@@ -72,7 +120,7 @@ class QuerySide(nn.Module):
         self.text = text
 
     def forward(self, references: Tensor, words: Tensor) -> Tensor:
-        """Unit query vectors `(n, dim)`."""
+        """Unit query vectors `(n, out)`."""
         texts: Tensor = words if self.text is None else self.text(words)
         query: Tensor = self.combiner(references, texts)
         return query
@@ -86,18 +134,19 @@ class GallerySide(nn.Module):
         self.combiner = combiner
 
     def forward(self, vectors: Tensor) -> Tensor:
-        """Gallery vectors `(m, dim)`."""
+        """Gallery vectors `(m, out)`."""
         return self.combiner.gallery(vectors)
 
 
 def contrastive_loss(
-    queries: Tensor, bank: Tensor, target_rows: Tensor, weights: Tensor, temperature: float, ignored: Tensor
+    queries: Tensor, bank: Tensor, targets: Tensor, weights: Tensor, temperature: float, ignored: Tensor
 ) -> Tensor:
-    """InfoNCE of queries `(n, d)` against a bank `(m, d)` that holds the targets, all unlabelled pictures and the
-    references themselves.
+    """InfoNCE of queries `(n, d)` against a bank `(m, d)` that holds the targets, unlabelled pictures as negatives, and
+    the references themselves.
 
-    `ignored` `(n, m)` marks bank rows that are no negative for a query. `weights` `(n,)` is the critic's confidence.
+    `targets` `(n, k)` are each query's rows of the bank, all equally right: the loss is the mean over them. `ignored`
+    `(n, m)` marks rows that are no negative for a query. `weights` `(n,)` is the critic's confidence.
     """
     logits = (queries @ bank.T / temperature).masked_fill(ignored, float("-inf"))
-    losses = F.cross_entropy(logits, target_rows, reduction="none")
+    losses = -F.log_softmax(logits.float(), dim=1).gather(1, targets).mean(dim=1)
     return (losses * weights).sum() / weights.sum()

@@ -2,7 +2,7 @@
 
 import hashlib
 import time
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -30,8 +30,9 @@ _TEXT_SHARE = 0.3  # of the rate, for the text tower, which knows its words alre
 _WEIGHT_DECAY = 0.05
 _HELD_OUT = 0.05  # of the references
 _MOST_HELD_OUT = 2000  # triplets; more would only slow the validation
-_BANK = 20_000  # negatives a step: the whole catalog up to this many pictures, a sample of it above
+_BANK = 6_500  # negatives a step: the whole catalog up to this many pictures, a sample of it above
 _DUPLICATE = 0.98  # pictures this like the target are taken for the same, and are no negatives
+_ANSWERS = 8  # targets of a triplet that count in a step
 _MIXES = tuple(round(0.1 * step, 1) for step in range(1, 10))
 
 
@@ -42,7 +43,7 @@ def train(
     *,
     epochs: int = 4,
     batch: int = 256,
-    temperature: float = 0.04,
+    temperature: float = 0.07,
     seed: int = 0,
     threads: int | None = None,
 ) -> dict[str, Any]:
@@ -81,7 +82,10 @@ def train(
 
     device = best_device()
     torch.manual_seed(seed)
-    combiner = Combiner(Architecture(dim=opened.dim))
+    combiner = Combiner(Architecture(dim=opened.dim, out=opened.dim * 3 // 2, words=tuple(map(len, data.spoken))))
+    if combiner.concepts is not None:
+        known = encoder.encode_texts([word for group in data.spoken for word in group])
+        combiner.concepts.start_from(torch.from_numpy(known), encoder.logit_scale)
     tower = load_model(encoder.folder).text if isinstance(encoder, OwnEncoder) else None
     model = QuerySide(combiner, tower).to(device)
     groups: list[dict[str, Any]] = [{"params": list(combiner.parameters()), "share": 1.0}]
@@ -158,6 +162,7 @@ class _Data:
 
     references: np.ndarray[Any, np.dtype[np.int64]]
     targets: np.ndarray[Any, np.dtype[np.int64]]
+    """Each triplet's targets `(t, k)`: its own first, then the others that answer alike, round and round."""
     wordings: list[list[int]]
     confidences: np.ndarray[Any, np.dtype[np.float32]]
     words: np.ndarray[Any, Any]
@@ -165,6 +170,8 @@ class _Data:
     training: np.ndarray[Any, np.dtype[np.int64]]
     held_out: np.ndarray[Any, np.dtype[np.int64]]
     unusable: int
+    spoken: tuple[tuple[str, ...], ...]
+    """The words of each attribute group that any triplet speaks of."""
     held_out_texts: Vectors
     """The encoder's vectors of the held-out triplets' first wordings, for the weighted sum."""
 
@@ -184,13 +191,14 @@ class _Data:
         held_out = np.flatnonzero(held)[:_MOST_HELD_OUT]
         return cls(
             references=np.array([row_of[triplet.reference] for triplet in usable], np.int64),
-            targets=np.array([row_of[triplet.target] for triplet in usable], np.int64),
+            targets=np.array([np.resize(_targets(triplet, row_of), _ANSWERS) for triplet in usable], np.int64),
             wordings=[[number[wording.text] for wording in triplet.modifications] for triplet in usable],
             confidences=np.array([triplet.confidence for triplet in usable], np.float32),
             words=encoder.token_ids(texts) if isinstance(encoder, OwnEncoder) else encoder.encode_texts(texts),
             training=np.flatnonzero(~held),
             held_out=held_out,
             unusable=len(accepted) - len(usable),
+            spoken=_spoken(usable),
             held_out_texts=encoder.encode_texts([usable[row].modifications[0].text for row in held_out]),
         )
 
@@ -210,6 +218,18 @@ class _Batch:
     targets: np.ndarray[Any, np.dtype[np.int64]]
     texts: np.ndarray[Any, np.dtype[np.int64]]
     confidences: np.ndarray[Any, np.dtype[np.float32]]
+
+
+def _targets(triplet: Triplet, row_of: Mapping[str, int]) -> list[int]:
+    return [row_of[triplet.target], *(row_of[name] for name in triplet.also if name in row_of)]
+
+
+def _spoken(triplets: Sequence[Triplet]) -> tuple[tuple[str, ...], ...]:
+    groups: dict[str, set[str]] = {}
+    for triplet in triplets:
+        for change in triplet.changes:
+            groups.setdefault(change.group, set()).update((change.old, change.new))
+    return tuple(tuple(sorted(groups[group])) for group in sorted(groups))
 
 
 def _is_held_out(triplet: Triplet) -> bool:
@@ -240,19 +260,19 @@ def _loss(
         bank_rows = np.arange(len(pictures))
     else:
         sample = random.choice(len(pictures), _BANK, replace=False)
-        bank_rows = np.union1d(sample, np.union1d(batch.references, batch.targets))
+        bank_rows = np.unique(np.concatenate([sample, batch.references, batch.targets.ravel()]))
     bank = pictures[torch.from_numpy(bank_rows)]
-    place = torch.from_numpy(np.searchsorted(bank_rows, batch.targets)).to(bank.device)
-    targets = pictures[torch.from_numpy(batch.targets)]
-    ignored = targets @ bank.T > _DUPLICATE
-    ignored[torch.arange(len(place)), place] = False
+    places = torch.from_numpy(np.searchsorted(bank_rows, batch.targets)).to(bank.device)
+    ignored = pictures[torch.from_numpy(batch.targets[:, 0])] @ bank.T > _DUPLICATE
+    ignored.scatter_(1, places, False)
     words = texts[torch.from_numpy(batch.texts)]
     if words.dtype == torch.int64:  # no wording of the batch reaches into the columns that are cut off
         words = words[:, : int((words != 0).sum(dim=1).max())]
     with mixed_precision(bank.device):
-        queries = model(pictures[torch.from_numpy(batch.references)], words).float()
+        queries = model(pictures[torch.from_numpy(batch.references)], words)
+        gallery = model.combiner.gallery(bank)
     weights = torch.from_numpy(batch.confidences).to(bank.device)
-    return contrastive_loss(queries, model.combiner.gallery(bank), place, weights, temperature, ignored)
+    return contrastive_loss(queries, gallery, places, weights, temperature, ignored)
 
 
 def _recall(model: "QuerySide", pictures: "Tensor", texts: "Tensor", data: _Data) -> dict[str, float]:
@@ -278,7 +298,7 @@ def _sum_recall(pictures: Vectors, data: _Data) -> dict[str, float]:
 def _held_out_recall(queries: Vectors, gallery: Vectors, data: _Data) -> dict[str, float]:
     held = data.held_out
     ranks = ranks_of_targets(
-        queries, gallery, data.targets[held][:, None], data.references[held][:, None], [None] * len(held)
+        queries, gallery, list(data.targets[held]), data.references[held][:, None], [None] * len(held)
     )
     return {name: round(value, 2) for name, value in summarise(ranks, recall=(1, 10, 50), map_at=()).items()}
 

@@ -44,6 +44,7 @@ triplets = load_dataset("path/to/this/folder", split="train")
 | `modifications` | the change in words, by `style` |
 | `changes` | what the reasoner believes to differ: `group`, `old`, `new` |
 | `group` | hard negatives: pictures like the target that do not answer |
+| `also` | pictures that answer as well |
 | `accepted`, `reason` | the critic's verdict |
 | `confidence`, `likeness` | how sure the critic is; cosine of the two pictures |
 | `reasoner` | who reasoned |

@@ -39,7 +39,7 @@ def triplets_import(source: Path | str, out: Path | str, *, catalog: Path | str)
     """Read triplets of CIRR, LaSCo, MegaPairs or a queries.jsonl, and write them to `out` as accepted ones.
 
     A picture is found in `catalog` by its path, or by its file name without suffix where only one picture bears it.
-    Triplets with a picture that the catalog lacks are left out and counted. Raises DataError, with the place, for
+    Triplets whose pictures the catalog lacks are left out and counted. Raises DataError, with the place, for
     what is no triplet, and where nothing is left.
     """
     source, out = Path(source), Path(out)
@@ -50,9 +50,11 @@ def triplets_import(source: Path | str, out: Path | str, *, catalog: Path | str)
     for where, record in _records(source):
         foreign = _foreign(record, where)
         sources[foreign.source] = sources.get(foreign.source, 0) + 1
-        found = list(_triplets(foreign, find))
-        missing += len(foreign.targets) - len(found)
-        triplets += found
+        triplet = _triplet(foreign, find)
+        if triplet is None:
+            missing += 1
+        else:
+            triplets.append(triplet)
     if not triplets:
         raise DataError(f"{source}: of {missing} triplets, none has both its pictures in {catalog}")
     facts = {"triplets": len(triplets), "missing_pictures": missing, "format": ", ".join(sources)}
@@ -60,25 +62,26 @@ def triplets_import(source: Path | str, out: Path | str, *, catalog: Path | str)
     return facts
 
 
-def _triplets(foreign: _Foreign, find: Callable[[str], str | None]) -> Iterator[Triplet]:
+def _triplet(foreign: _Foreign, find: Callable[[str], str | None]) -> Triplet | None:
+    """None where the catalog lacks the reference or every target."""
     reference = find(foreign.reference)
-    for name in foreign.targets:
-        target = find(name)
-        if reference is None or target is None or reference == target:
-            continue
-        group = dict.fromkeys(found for other in foreign.negatives if (found := find(other)))
-        yield Triplet(
-            reference=reference,
-            target=target,
-            modifications=tuple(Modification("relative", text) for text in foreign.texts),
-            changes=(),
-            group=tuple(other for other in group if other not in (reference, target))[:_MOST_NEGATIVES],
-            accepted=True,
-            reason="",
-            confidence=1.0,
-            likeness=0.0,
-            reasoner=f"import:{foreign.source}",
-        )
+    targets = [found for name in foreign.targets if (found := find(name)) and found != reference]
+    if reference is None or not targets:
+        return None
+    group = dict.fromkeys(found for name in foreign.negatives if (found := find(name)))
+    return Triplet(
+        reference=reference,
+        target=targets[0],
+        modifications=tuple(Modification("relative", text) for text in foreign.texts),
+        changes=(),
+        group=tuple(other for other in group if other not in (reference, *targets))[:_MOST_NEGATIVES],
+        accepted=True,
+        reason="",
+        confidence=1.0,
+        likeness=0.0,
+        reasoner=f"import:{foreign.source}",
+        also=tuple(dict.fromkeys(targets[1:])),
+    )
 
 
 def _finder(catalog: Catalog) -> Callable[[str], str | None]:

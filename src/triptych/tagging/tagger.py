@@ -1,6 +1,9 @@
 """Zero-shot tags: how likely each word of the vocabulary is for a picture, by the encoder alone."""
 
 from collections.abc import Mapping
+from functools import cached_property
+from itertools import product
+from math import prod
 
 import numpy as np
 from numpy.typing import NDArray
@@ -12,57 +15,88 @@ from triptych.tagging.vocabulary import Vocabulary
 Tags = Mapping[str, NDArray[np.float32]]
 """Group to probabilities `(n, words)`; each row sums to one."""
 
-_BLOCK = 256  # contexts whose titles are encoded at once
+_TITLES = 12_000  # combinations of words that are asked about together
+_CONTEXTS = 256  # contexts whose titles are encoded at once
+_SCORES = 16_000_000  # scores held at once: 64 MB
 
 
 class Tagger:
     """Tags pictures with the words of a vocabulary, as CLIP classifies without training (Radford et al. 2021, 3.1).
 
     A word by itself is unlike the captions that an encoder learnt from, and it answers with more certainty than it has.
-    So a word is asked about within a title of what else is seen, not "striped" but "red striped shirt": the title's
-    other words are of the two groups with the most words, which say most of a picture.
+    So the groups with the most words are asked about together, in titles of every combination ("men red shirt"), and a
+    word's probability is the sum over the titles that hold it. The groups for which that would be too many titles are
+    asked about one by one, within a title of the two groups with the most words, as told by then.
     """
 
     def __init__(self, encoder: Encoder, vocabulary: Vocabulary) -> None:
         self.vocabulary = vocabulary
         self._encoder = encoder
-        self._context = sorted(vocabulary.groups, key=lambda group: -len(vocabulary.groups[group]))[:2]
+        sizes = {group: len(words) for group, words in vocabulary.groups.items()}
+        ordered = sorted(sizes, key=lambda group: -sizes[group])
+        self._context = ordered[:2]
+        self._together: list[str] = []
+        for group in ordered:
+            if prod(sizes[other] for other in (*self._together, group)) <= _TITLES:
+                self._together.append(group)
 
     def __call__(self, vectors: Vectors) -> Tags:
         """Tags of picture vectors `(n, d)`."""
-        alone = {group: self._ask(vectors, group, {}) for group in self._context}
-        tags: dict[str, NDArray[np.float32]] = {}
-        groups = [*self._context, *(group for group in self.vocabulary.groups if group not in self._context)]
-        for group in progress(groups, "tag", total=len(groups), unit="group"):
-            # The context's own groups are asked about with the other alone in mind, all else with both as told by then.
-            seen = alone if group in self._context else tags
-            context = {other: seen[other].argmax(axis=1) for other in self._context if other != group}
-            tags[group] = self._ask(vectors, group, context)
-        return {group: tags[group] for group in self.vocabulary.groups}
+        groups = self.vocabulary.groups
+        tags = self._joint(vectors)
+        alone = [group for group in groups if group not in tags]
+        context = {group: tags[group].argmax(axis=1) for group in self._context if group in tags}
+        for group in progress(alone, "tag", total=len(alone), unit="group") if alone else ():
+            tags[group] = self._within(vectors, group, context)
+        return {group: tags[group] for group in groups}
 
-    def _ask(self, vectors: Vectors, group: str, context: Mapping[str, NDArray[np.int64]]) -> NDArray[np.float32]:
+    @cached_property
+    def _titles(self) -> Vectors:
+        """Vectors of every title of the groups asked about together, the last group's words varying fastest."""
+        phrases, groups = self.vocabulary.phrases, self.vocabulary.groups
+        told = product(*([phrases[group][word] for word in groups[group]] for group in self._together))
+        return self._encoder.encode_texts([describe(dict(zip(self._together, words, strict=True))) for words in told])
+
+    def _joint(self, vectors: Vectors) -> dict[str, NDArray[np.float32]]:
+        """Probabilities `(n, words)` of each group that is asked about together."""
+        sizes = [len(self.vocabulary.groups[group]) for group in self._together]
+        tags = {
+            group: np.empty((len(vectors), size), np.float32) for group, size in zip(self._together, sizes, strict=True)
+        }
+        block = max(1, _SCORES // max(1, len(self._titles)))
+        for start in range(0, len(vectors), block):
+            rows = slice(start, start + block)
+            likely = self._probabilities(vectors[rows] @ self._titles.T).reshape(-1, *sizes)
+            for axis, group in enumerate(self._together, start=1):
+                others = tuple(other for other in range(1, len(sizes) + 1) if other != axis)
+                tags[group][rows] = likely.sum(axis=others)
+        return tags
+
+    def _within(self, vectors: Vectors, group: str, context: Mapping[str, NDArray[np.int64]]) -> NDArray[np.float32]:
         """Probabilities `(n, words)` of a group; `context` has each picture's word `(n,)` of other groups."""
+        groups, phrases = self.vocabulary.groups, self.vocabulary.phrases
         rows_of: dict[tuple[int, ...], list[int]] = {}
         for row in range(len(vectors)):
             rows_of.setdefault(tuple(int(words[row]) for words in context.values()), []).append(row)
-        count = len(self.vocabulary.groups[group])
-        logits = np.empty((len(vectors), count), np.float32)
+        count = len(groups[group])
+        cosines = np.empty((len(vectors), count), np.float32)
         contexts = list(rows_of)
-        for start in range(0, len(contexts), _BLOCK):
-            block = contexts[start : start + _BLOCK]
-            told = [dict(zip(context, chosen, strict=True)) for chosen in block]
-            titles = [title for words in told for title in self._titles(words, group)]
+        for start in range(0, len(contexts), _CONTEXTS):
+            block = contexts[start : start + _CONTEXTS]
+            told = [
+                {other: phrases[other][groups[other][word]] for other, word in zip(context, chosen, strict=True)}
+                for chosen in block
+            ]
+            titles = [describe(words | {group: phrases[group][word]}) for words in told for word in groups[group]]
             texts = self._encoder.encode_texts(titles).reshape(len(block), count, -1)
             for chosen, words in zip(block, texts, strict=True):
-                logits[rows_of[chosen]] = vectors[rows_of[chosen]] @ words.T
-        weights = np.exp(self._encoder.logit_scale * (logits - logits.max(axis=1, keepdims=True)))
-        return np.asarray(weights / weights.sum(axis=1, keepdims=True), np.float32)
+                cosines[rows_of[chosen]] = vectors[rows_of[chosen]] @ words.T
+        return self._probabilities(cosines)
 
-    def _titles(self, context: Mapping[str, int], group: str) -> list[str]:
-        """One title for each word of the group, equal in all else."""
-        groups, phrases = self.vocabulary.groups, self.vocabulary.phrases
-        told = {other: phrases[other][groups[other][word]] for other, word in context.items()}
-        return [describe(told | {group: phrases[group][word]}) for word in groups[group]]
+    def _probabilities(self, cosines: NDArray[np.float32]) -> NDArray[np.float32]:
+        """A softmax over each row, at the temperature that the encoder was trained with."""
+        weights = np.exp(self._encoder.logit_scale * (cosines - cosines.max(axis=1, keepdims=True)))
+        return np.asarray(weights / weights.sum(axis=1, keepdims=True), np.float32)
 
 
 def best_words(tags: Tags, vocabulary: Vocabulary, row: int) -> dict[str, str]:

@@ -1,0 +1,131 @@
+"""Reading the files that a benchmark's authors distribute, with one clear line for whatever is wrong in them."""
+
+import json
+from collections.abc import Iterator, Mapping
+from pathlib import Path, PurePosixPath
+from typing import Any
+
+from triptych.errors import DataError
+
+
+def read_official(path: Path, source: str) -> Any:
+    """The JSON of an official file. Raises DataError where it is missing, saying where it comes from, or spoilt.
+
+    A name that stands twice in one object, which JSON readers pass over in silence, is an error too.
+    """
+    if not path.is_file():
+        raise DataError(f"{path}: missing; {source}")
+
+    def once(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
+        content = dict(pairs)
+        if len(content) < len(pairs):
+            names = [name for name, _ in pairs]
+            twice = next(name for place, name in enumerate(names) if name in names[:place])
+            raise DataError(f"{path}: {twice!r} stands there twice; remove one of them")
+        return content
+
+    try:
+        return json.loads(path.read_text(encoding="utf-8"), object_pairs_hook=once)
+    except (ValueError, OSError, RecursionError) as error:
+        raise DataError(f"{path}: not readable as JSON ({error}); get it again: {source}") from None
+
+
+class Record:
+    """One entry of an official file, which knows where it stands. Its methods raise DataError for what is not there."""
+
+    def __init__(self, where: str, content: Any) -> None:
+        if not isinstance(content, dict):
+            raise DataError(f"{where}: not an object with named values")
+        self.where = where
+        self._content: Mapping[str, Any] = content
+
+    def __contains__(self, field: str) -> bool:
+        return field in self._content
+
+    def text(self, field: str) -> str:
+        """A text, which may be empty."""
+        value = self._value(field)
+        if not isinstance(value, str):
+            raise self.error(f'"{field}" must be a text')
+        return value
+
+    def number(self, field: str) -> int:
+        """A whole number."""
+        return self._number(field, self._value(field))
+
+    def texts(self, field: str) -> tuple[str, ...]:
+        """A list of texts."""
+        values = self.items(field)
+        if not all(isinstance(value, str) for value in values):
+            raise self.error(f'"{field}" must be a list of texts')
+        return tuple(values)
+
+    def numbers(self, field: str) -> tuple[int, ...]:
+        """A list of whole numbers."""
+        return tuple(self._number(field, value) for value in self.items(field))
+
+    def lengths(self, field: str) -> tuple[float, ...]:
+        """A list of numbers."""
+        values = self.items(field)
+        if not all(isinstance(value, int | float) and not isinstance(value, bool) for value in values):
+            raise self.error(f'"{field}" must be a list of numbers')
+        return tuple(map(float, values))
+
+    def identifier(self, field: str) -> str:
+        """A number or a text that names something, as text."""
+        value = self._value(field)
+        if isinstance(value, bool) or not isinstance(value, str | int) or value == "":
+            raise self.error(f'"{field}" must be a number or a text')
+        return str(value)
+
+    def record(self, field: str) -> "Record":
+        """An object within this one."""
+        return Record(f"{self.where}, {field}", self._value(field))
+
+    def records(self, field: str) -> "list[Record]":
+        """A list of objects within this one."""
+        return [
+            Record(f"{self.where}, {field} {number}", value) for number, value in enumerate(self.items(field), start=1)
+        ]
+
+    def items(self, field: str) -> list[Any]:
+        """A list of anything."""
+        value = self._value(field)
+        if not isinstance(value, list):
+            raise self.error(f'"{field}" must be a list')
+        return value
+
+    def path(self, field: str, value: str | None = None) -> str:
+        """A path below the folder of pictures, in its plain form."""
+        return inner_path(self.where, self.text(field) if value is None else value)
+
+    def error(self, message: str) -> DataError:
+        """What is wrong here, to be raised."""
+        return DataError(f"{self.where}: {message}")
+
+    def _value(self, field: str) -> Any:
+        if field not in self._content:
+            raise self.error(f'"{field}" is missing')
+        return self._content[field]
+
+    def _number(self, field: str, value: Any) -> int:
+        if isinstance(value, bool) or not isinstance(value, int):
+            raise self.error(f'"{field}" holds {value!r}, which is not a whole number')
+        return value
+
+
+def read_records(path: Path, source: str) -> Iterator[Record]:
+    """The entries of an official file that holds a list of objects, of which there must be one at least."""
+    content = read_official(path, source)
+    if not isinstance(content, list) or not content:
+        raise DataError(f"{path}: not a list of entries; get it again: {source}")
+    for number, entry in enumerate(content, start=1):
+        yield Record(f"{path}: entry {number}", entry)
+
+
+def inner_path(where: str, value: str) -> str:
+    """A relative path with forward slashes, without "./". Raises DataError for one that leads elsewhere."""
+    path = PurePosixPath(value)
+    if not path.parts or path.is_absolute() or ".." in path.parts:
+        raise DataError(f"{where}: the path {value!r} leads outside the folder of pictures")
+    return str(path)

@@ -1,0 +1,94 @@
+"""A task's pictures: which file, which part of it, how padded; and whether they are all there."""
+
+import os
+from collections.abc import Callable, Iterator, Sequence
+from pathlib import Path
+from typing import Any
+
+from PIL import Image
+
+from triptych.benchmarks.protocol import Box, Task
+from triptych.catalog import Catalog
+from triptych.errors import DataError, PictureError, UsageError
+from triptych.images import load_pictures, open_picture
+from triptych.progress import progress
+
+Key = tuple[Path, Box | None, float | None]
+"""What makes a picture's pixels: equal keys need encoding once."""
+
+
+def picture_key(task: Task, name: str) -> Key:
+    """The file, the part of it and the padding of a picture."""
+    return task.file(name), task.boxes.get(name), task.padding
+
+
+def load_task_pictures(
+    task: Task, names: Sequence[str], *, prepare: Callable[[Image.Image], Any], what: str
+) -> Iterator[tuple[str, Any]]:
+    """Yield each name with its prepared pixels, or the PictureError that says why there are none."""
+
+    def opened(name: str) -> Image.Image:
+        path, box, padding = picture_key(task, name)
+        picture = open_picture(path)
+        if box is not None:
+            picture = crop_square(picture, box)
+        return picture if padding is None else pad_to_ratio(picture, padding)
+
+    loaded = load_pictures(task.root, names, threads=os.cpu_count() or 1, prepare=prepare, opened=opened)
+    return progress(loaded, what, total=len(names), unit="picture")
+
+
+def known_vectors(catalog: Catalog, tasks: Sequence[Task]) -> dict[Key, Any]:
+    """What a catalog over the folder of the pictures, or one above it, has encoded already.
+
+    Only whole, unpadded pictures. Raises UsageError where it holds none of the tasks' folders.
+    """
+    known: dict[Key, Any] = {}
+    inside = [task for task in tasks if task.root.resolve().is_relative_to(catalog.root)]
+    if not inside:
+        raise UsageError(f"{catalog.folder}: a catalog of {catalog.root}, which does not hold {tasks[0].root}")
+    for task in inside:
+        base = task.root.resolve().relative_to(catalog.root)
+        for name in task.names:
+            key = picture_key(task, name)
+            row = catalog.row_of.get((base / task.files.get(name, name)).as_posix())
+            if row is not None and key[1:] == (None, None):
+                known[key] = catalog.vectors[row]
+    return known
+
+
+def require_folder(task: Task) -> None:
+    """Raise DataError, saying where the pictures come from, where there is no folder of them at all."""
+    if task.source and not task.root.is_dir():
+        raise DataError(f"{task.root}: there is no such folder of pictures; {task.source}")
+
+
+def crop_square(picture: Image.Image, box: Box) -> Image.Image:
+    """The part within `box`, cut to the picture, in the middle of a black square (GeneCIS, datasets/vaw_dataset.py).
+
+    Raises PictureError where no pixel is within.
+    """
+    left, top = max(0, round(box[0])), max(0, round(box[1]))
+    right, bottom = min(picture.width, round(box[2])), min(picture.height, round(box[3]))
+    if right <= left or bottom <= top:
+        raise PictureError("the box is outside the picture")
+    part = picture.crop((left, top, right, bottom))
+    side = max(part.size)
+    square = Image.new("RGB", (side, side))
+    square.paste(part, ((side - part.width) // 2, (side - part.height) // 2))
+    return square
+
+
+def pad_to_ratio(picture: Image.Image, ratio: float) -> Image.Image:
+    """Pad the shorter side with black, on both ends, until the longer is at most `ratio` times as long.
+
+    What SEARLE calls TargetPad, with its rounding (Baldrati et al., ICCV 2023, src/data_utils.py).
+    """
+    width, height = picture.size
+    if max(width, height) / min(width, height) < ratio:
+        return picture
+    wanted = max(width, height) / ratio
+    across, down = (max(int((wanted - side) / 2), 0) for side in (width, height))
+    padded = Image.new("RGB", (width + 2 * across, height + 2 * down))
+    padded.paste(picture, (across, down))
+    return padded

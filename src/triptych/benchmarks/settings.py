@@ -1,0 +1,69 @@
+"""A protocol as data: what published code does differently, as named settings with the common value as default."""
+
+from collections.abc import Sequence
+from dataclasses import asdict, dataclass, fields
+from typing import Any, Literal, get_args, get_type_hints
+
+from triptych.errors import UsageError
+
+TARGET_RATIO = 1.25
+"""What SEARLE pads to (Baldrati et al., ICCV 2023, after CLIP4Cir): the longer side over the shorter one."""
+
+Reference = Literal["kept", "removed"]
+
+
+@dataclass(frozen=True)
+class Settings:
+    """What every official benchmark lets one choose.
+
+    `prompt` wraps the text of a query. `picture` is `encoder` for what the encoder itself does with a picture
+    (CLIP resizes and crops the middle) or `padded` for SEARLE's padding to a ratio of 1.25 before that.
+    """
+
+    prompt: str = "{text}"
+    picture: Literal["encoder", "padded"] = "encoder"
+
+    @property
+    def padding(self) -> float | None:
+        """The ratio to pad to."""
+        return TARGET_RATIO if self.picture == "padded" else None
+
+    def say(self, text: str) -> str:
+        """The text within the prompt."""
+        return self.prompt.replace("{text}", text)
+
+    def protocol(self) -> dict[str, str]:
+        """The settings as a result row states them."""
+        return asdict(self)
+
+
+def parse_settings(benchmark: str, kind: type[Settings] | None, given: Sequence[str]) -> Settings:
+    """Settings of a benchmark from texts such as "gallery=union".
+
+    Raises UsageError for an unknown name or value, listing the choices, for a name given twice, and for a prompt
+    without the place for the text.
+    """
+    if kind is None:
+        if given:
+            raise UsageError(f"{benchmark} has no settings; leave --setting {given[0]} out")
+        return Settings()
+    hints = get_type_hints(kind)
+    known = {field.name: get_args(hints[field.name]) for field in fields(kind)}
+    chosen: dict[str, Any] = {}
+    for text in given:
+        name, equals, value = text.partition("=")
+        if not equals or name not in known:
+            raise UsageError(f"--setting {text}: {benchmark} has the settings {'; '.join(map(_show, known.items()))}")
+        if name in chosen:
+            raise UsageError(f"--setting {text}: {name} is given twice")
+        if known[name] and value not in known[name]:
+            raise UsageError(f"--setting {text}: {name} is one of {', '.join(known[name])}")
+        if not known[name] and "{text}" not in value:
+            raise UsageError(f"--setting {text}: {name} needs {{text}} where a query's text goes")
+        chosen[name] = value
+    return kind(**chosen)
+
+
+def _show(setting: tuple[str, Sequence[str]]) -> str:
+    name, choices = setting
+    return f"{name}={'|'.join(choices) or '…{text}…'}"
