@@ -327,6 +327,9 @@ def test_a_server_that_is_gone_leaves_references_for_later(catalog: Path, tmp_pa
         assert len(server.log) < 60
     assert states(out) == {"pending": 40}
     assert not out.exists()
+    with pytest.raises(FailureError, match=r"in a row.*connection"):  # nobody listens there any more
+        run(catalog, out, quick(server, concurrency=2), limit=40)
+    assert states(out) == {"pending": 40}
 
 
 def test_ctrl_c_finishes_what_is_in_flight(catalog: Path, tmp_path: Path):
