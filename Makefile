@@ -3,15 +3,15 @@ PYTHON ?= python3
 BIN := .venv/bin
 ENV := .venv/.installed
 
-.PHONY: help env demo test check bench encoder clean
+.PHONY: help env demo test test-server check bench encoder clean
 help: ## say what there is
-	@grep -E '^[a-z]+:.*##' $(MAKEFILE_LIST) | sed 's/:.*## /\t/'
+	@grep -E '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed 's/:.*## /\t/'
 
 env: $(ENV) ## make the environment in .venv
 $(ENV): pyproject.toml constraints.txt
 	$(PYTHON) -m venv .venv
 	@start=$$(date +%s); \
-	$(BIN)/python -m pip install --quiet --disable-pip-version-check -c constraints.txt -e '.[dev,hf]' && \
+	$(BIN)/python -m pip install --quiet --disable-pip-version-check -c constraints.txt -e '.[chat,dev,hf]' && \
 	echo "environment installed in $$(( $$(date +%s) - start )) s"
 	@touch $(ENV)
 
@@ -25,6 +25,10 @@ check: $(ENV) ## linter and type checker
 
 test: check ## linter, type checker, and every test
 	$(BIN)/python -m pytest
+
+test-server: check ## the chat reasoner against transformers' own server, about a minute
+	$(BIN)/python -m pip install --quiet --disable-pip-version-check -c constraints.txt -e '.[server]'
+	$(BIN)/python -m pytest -m server
 
 bench: $(ENV) ## measurements; see bench/README.md
 	$(BIN)/python bench/search_start.py

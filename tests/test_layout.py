@@ -22,6 +22,7 @@ ROOMS = [
     "catalog",
     "tagging",
     "triplets",
+    "chat",
     "agent",
     "composers",
     "baselines",
@@ -30,13 +31,14 @@ ROOMS = [
     "results",
     "reproduction",
     "report",
+    "curation",
     "searching",
     "diagnosis",
     "demonstration",
     "cli",
 ]
-HEAVY = {"torch", "transformers", "matplotlib", "jinja2"}
-MAY_BE_HEAVY = {"encoders/towers.py", "composers/networks.py", "checkpoints.py"}
+HEAVY = {"torch", "transformers", "matplotlib", "jinja2", "openai", "httpx2"}
+MAY_BE_HEAVY = {"chat/endpoint.py", "encoders/towers.py", "composers/networks.py", "checkpoints.py"}
 
 
 def imports(file: Path, *, top_level: bool) -> set[str]:

@@ -16,15 +16,23 @@ from triptych.errors import TriptychError
 from triptych.version import __version__
 
 if TYPE_CHECKING:
-    from triptych.agent import mine
+    from triptych.agent import mine, mine_status
     from triptych.benchmarks.evaluate import evaluate
     from triptych.benchmarks.fashion_products import prepare_fashion_products
     from triptych.benchmarks.overlap import leakage
     from triptych.benchmarks.preflight import check_pictures
     from triptych.benchmarks.scoring import score
     from triptych.catalog import Catalog, index
+    from triptych.chat import ChatSettings
     from triptych.composers import TrainedComposer
     from triptych.composers.training import train
+    from triptych.curation import (
+        triplets_export,
+        triplets_import,
+        triplets_review,
+        triplets_sample,
+        triplets_stats,
+    )
     from triptych.demonstration import demo
     from triptych.diagnosis import doctor
     from triptych.encoders import load_encoder
@@ -36,6 +44,7 @@ if TYPE_CHECKING:
 
 __all__ = [
     "Catalog",
+    "ChatSettings",
     "Hit",
     "TrainedComposer",
     "TriptychError",
@@ -49,6 +58,7 @@ __all__ = [
     "leakage",
     "load_encoder",
     "mine",
+    "mine_status",
     "prepare_fashion_products",
     "pretrain",
     "reproduce",
@@ -56,6 +66,11 @@ __all__ = [
     "search",
     "table",
     "train",
+    "triplets_export",
+    "triplets_import",
+    "triplets_review",
+    "triplets_sample",
+    "triplets_stats",
     "write_world",
 ]
 
@@ -63,6 +78,7 @@ __all__ = [
 # Looked up when first used, so that `triptych --help` does not wait for numerical libraries.
 _HOME = {
     "Catalog": "triptych.catalog",
+    "ChatSettings": "triptych.chat",
     "Hit": "triptych.searching",
     "TrainedComposer": "triptych.composers",
     "check_pictures": "triptych.benchmarks.preflight",
@@ -74,6 +90,7 @@ _HOME = {
     "leakage": "triptych.benchmarks.overlap",
     "load_encoder": "triptych.encoders",
     "mine": "triptych.agent",
+    "mine_status": "triptych.agent",
     "prepare_fashion_products": "triptych.benchmarks.fashion_products",
     "pretrain": "triptych.encoders.pretraining",
     "reproduce": "triptych.reproduction",
@@ -81,6 +98,11 @@ _HOME = {
     "search": "triptych.searching",
     "table": "triptych.results",
     "train": "triptych.composers.training",
+    "triplets_export": "triptych.curation",
+    "triplets_import": "triptych.curation",
+    "triplets_review": "triptych.curation",
+    "triplets_sample": "triptych.curation",
+    "triplets_stats": "triptych.curation",
     "write_world": "triptych.wardrobe",
 }
 

@@ -9,7 +9,10 @@ from typing import Any
 
 from triptych.version import __version__
 
-_EXTRAS = {"transformers": "hf: encoders (pip install triptych[hf])"}
+_EXTRAS = {
+    "transformers": "hf: encoders (pip install triptych[hf])",
+    "openai": "mine --reasoner chat:MODEL (pip install triptych[chat])",
+}
 
 
 def doctor() -> dict[str, Any]:

@@ -7,6 +7,7 @@ One Parquet file holds the accepted triplets and the refused ones with the reaso
 import json
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import asdict, dataclass
+from itertools import islice
 from pathlib import Path
 from typing import Any
 
@@ -17,6 +18,7 @@ from triptych.errors import DataError
 from triptych.files import atomic
 
 FORMAT = "triptych-triplets-2"
+_BLOCK = 5000  # triplets turned into columns at a time
 
 
 @dataclass(frozen=True)
@@ -81,7 +83,16 @@ _SCHEMA = pa.schema(
 
 def write_triplets(path: Path, triplets: Iterable[Triplet], made_by: Mapping[str, Any]) -> None:
     """Write a triplet file, atomically."""
-    _write(path, pa.Table.from_pylist([asdict(triplet) for triplet in triplets], schema=_SCHEMA), made_by)
+    _write(path, table_of(triplets), made_by)
+
+
+def table_of(triplets: Iterable[Triplet]) -> pa.Table:
+    """The columns of a triplet file."""
+    rows = (asdict(triplet) for triplet in triplets)
+    tables = [_SCHEMA.empty_table()]
+    while part := list(islice(rows, _BLOCK)):  # plain objects take far more memory than columns
+        tables.append(pa.Table.from_pylist(part, schema=_SCHEMA))
+    return pa.concat_tables(tables)
 
 
 def join_triplets(path: Path, parts: Sequence[Path], made_by: Mapping[str, Any]) -> None:
@@ -99,19 +110,18 @@ def read_triplets(path: Path) -> tuple[list[Triplet], dict[str, Any]]:
     note = json.loads((table.schema.metadata or {}).get(b"triptych", b"{}"))
     if note.get("format") != FORMAT or not table.schema.equals(_SCHEMA):
         raise DataError(f"{path}: not a triplet file of this version ({FORMAT}); make one with `triptych mine`")
-    rows = [
-        Triplet(
-            **row
-            | {
-                "modifications": tuple(Modification(**item) for item in row["modifications"]),
-                "changes": tuple(Change(**item) for item in row["changes"]),
-                "group": tuple(row["group"]),
-                "also": tuple(row["also"]),
-            }
-        )
-        for row in table.to_pylist()
-    ]
-    return rows, note["made_by"]
+    return [triplet_of(row) for row in table.to_pylist()], note["made_by"]
+
+
+def triplet_of(row: Mapping[str, Any]) -> Triplet:
+    """A triplet from its plain form, as Parquet and JSON hold it."""
+    parts: dict[str, Any] = {
+        "modifications": tuple(Modification(**item) for item in row["modifications"]),
+        "changes": tuple(Change(**item) for item in row["changes"]),
+        "group": tuple(row["group"]),
+        "also": tuple(row["also"]),
+    }
+    return Triplet(**{**row, **parts})
 
 
 def _write(path: Path, table: pa.Table, made_by: Mapping[str, Any]) -> None:

@@ -12,6 +12,7 @@ from triptych.agent.criticism import EncoderCritic
 from triptych.agent.proposing import Proposer
 from triptych.agent.reasoning import Draft, TagsReasoner
 from triptych.catalog import Catalog
+from triptych.chat import ChatSettings, need_chat_libraries
 from triptych.encoders import load_encoder
 from triptych.errors import FailureError, UsageError
 from triptych.files import locked, made_by, plain, read_json, write_json
@@ -29,6 +30,7 @@ def mine(
     out: Path | str,
     *,
     reasoner: str = "tags",
+    chat: ChatSettings | None = None,
     vocabulary: Path | str | None = None,
     limit: int | None = None,
     plans: int = 6,
@@ -44,16 +46,41 @@ def mine(
     `width` most apt candidates for each, drafts up to `targets` triplets and judges each within a group of `group`.
     A run that was interrupted or killed goes on where it stopped and ends with the same file.
 
-    Returns counts: references, accepted, refused, by reason.
+    With `reasoner="chat:MODEL"` a multimodal model at `chat.base_url` reasons about groups of `group` pictures and
+    judges up to `targets` drafts for each reference; `plans` plays no part, and `width` is at most 300. A ledger beside
+    `out` holds every reply, so no answered call is made again; a budget, a server that is gone, or Ctrl-C leaves
+    references pending for the next run. `mine_status` tells how far it is.
+
+    Returns counts: references, accepted, refused, by reason; with a chat model also pending, calls, tokens, cost.
     Raises UsageError for an unknown reasoner, FailureError where the catalog is too small or nothing was accepted.
     """
     catalog, out = Path(catalog), Path(out)
     vocabulary = Path(vocabulary) if vocabulary else None
-    if reasoner != "tags":
-        raise UsageError(f"--reasoner {reasoner}: there is no such reasoner; there is tags")
+    who, _, model = reasoner.partition(":")
+    if who != "chat" and reasoner != "tags":
+        raise UsageError(f"--reasoner {reasoner}: there is no such reasoner; there are tags and chat:MODEL")
+    if who != "chat" and chat is not None:
+        raise UsageError(f"--reasoner {reasoner}: takes no options of a chat model; use chat:MODEL")
     if min(plans, targets, width, group, 1 if limit is None else limit) < 1:
         raise UsageError("--limit, --plans, --targets, --width and --group must be at least 1")
     opened = Catalog(catalog)
+    if who == "chat":
+        need_chat_libraries()
+        from triptych.agent.chatting import mine_by_chat
+
+        return mine_by_chat(
+            opened,
+            out,
+            model,
+            chat or ChatSettings(),
+            vocabulary=vocabulary,
+            limit=limit,
+            targets=targets,
+            width=width,
+            group=group,
+            seed=seed,
+            threads=threads,
+        )
     encoder = load_encoder(opened.encoder_name, threads=threads)
     opened.require(encoder)
     if len(opened.names) < 20:

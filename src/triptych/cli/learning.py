@@ -6,31 +6,49 @@ from typing import Annotated
 import typer
 
 import triptych
+from triptych.chat import ChatSettings
 from triptych.cli.app import CatalogDir, OutDir, Seed, Threads, VocabularyFile, app, show
+from triptych.cli.chat import with_chat_options
+from triptych.errors import UsageError
 
 
-@app.command(epilog="Example: triptych mine --catalog catalog --out triplets.parquet")
+@app.command(
+    epilog="Examples: triptych mine --catalog catalog --out triplets.parquet;  "
+    "triptych mine --catalog catalog --out triplets.parquet --reasoner chat:qwen2.5-vl-7b-instruct "
+    "--base-url http://localhost:8000/v1;  triptych mine --status --out triplets.parquet"
+)
+@with_chat_options
 def mine(
-    catalog: CatalogDir,
     out: Annotated[Path, typer.Option("--out", metavar="FILE", help="Triplet file to write (.parquet).")],
-    reasoner: Annotated[str, typer.Option(help="Who reasons about the pictures: tags.")] = "tags",
+    chat: ChatSettings | None,
+    catalog: Annotated[Path | None, typer.Option("--catalog", metavar="DIR", help="Folder of the catalog.")] = None,
+    reasoner: Annotated[str, typer.Option(help="Who reasons about the pictures: tags, or chat:MODEL.")] = "tags",
+    status: Annotated[bool, typer.Option("--status", help="Tell how far a run with chat:MODEL is.")] = False,
     vocabulary: VocabularyFile = None,
     limit: Annotated[int | None, typer.Option(min=1, help="Use this many reference pictures, not all.")] = None,
     plans: Annotated[int, typer.Option(min=1, help="Ideas of what could change, for each reference.")] = 6,
     targets: Annotated[int, typer.Option(min=1, help="Triplets for each idea, at most.")] = 2,
+    group: Annotated[int, typer.Option(min=1, help="Pictures looked at together with a reference.")] = 8,
     seed: Seed = 0,
     threads: Threads = None,
 ) -> None:
     """Let the agent build <reference, modification, target> triplets from the catalog's pictures."""
+    if status:
+        show(triptych.mine_status(out))
+        return
+    if catalog is None:
+        raise UsageError("mine needs --catalog")
     show(
         triptych.mine(
             catalog,
             out,
             reasoner=reasoner,
+            chat=chat,
             vocabulary=vocabulary,
             limit=limit,
             plans=plans,
             targets=targets,
+            group=group,
             seed=seed,
             threads=threads,
         )

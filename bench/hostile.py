@@ -1,0 +1,145 @@
+"""Mine against a server that fails 30 % of the time, undisturbed and with a kill -9 every few seconds.
+
+    python bench/hostile.py [REFERENCES]
+
+The default of 560 references makes a little over 2,000 calls. The server answers with 429 (with and without a pause),
+500, 503, a slow drip, a reset connection, an empty body, a truncated body, prose around JSON, prose alone, a refusal,
+wrong indices, unknown fields, 10 MB, instructions to the program, and JSON that breaks off. Then it is counted whether
+each reference ended in one state, and whether a call whose answer was in the ledger was ever sent again.
+"""
+
+import asyncio
+import json
+import os
+import random
+import signal
+import sqlite3
+import subprocess
+import sys
+import tempfile
+import time
+from collections import Counter
+from pathlib import Path
+from typing import Any
+
+sys.path.insert(0, str(Path(__file__).parent.parent / "tests"))
+
+from loopback import Loopback, noise_catalog
+from triptych.chat.ledger import ledger_of
+from triptych.triplets import read_triplets
+
+RATE = 0.3
+LATENCY = 0.15
+EVERY = (1.0, 4.0)  # seconds from the first call of a run to its end by kill -9
+
+
+def main() -> None:
+    if sys.argv[1:2] == ["--serve"]:
+        serve(Path(sys.argv[2]))
+        return
+    references = int(sys.argv[1]) if len(sys.argv) > 1 else 560
+    for name, killing in (("undisturbed", False), ("with kill -9", True)):
+        with tempfile.TemporaryDirectory() as folder:
+            print(f"{name}:", flush=True)
+            for line in measure(Path(folder), references, killing=killing):
+                print(f"  {line}", flush=True)
+
+
+def serve(folder: Path) -> None:
+    log = (folder / "server.jsonl").open("a", buffering=1, encoding="utf-8")
+    server = Loopback(rate=RATE, latency=LATENCY, note=lambda event: log.write(json.dumps(event) + "\n"))
+    server.keep_bodies = False
+
+    async def tell() -> None:
+        while not server.port:
+            await asyncio.sleep(0.05)
+        (folder / "url").write_text(server.url)
+
+    async def both() -> None:
+        await asyncio.gather(server.serve(), tell())
+
+    asyncio.run(both())
+
+
+def measure(folder: Path, references: int, *, killing: bool) -> list[str]:
+    catalog, out = noise_catalog(folder, references), folder / "triplets.parquet"
+    server = subprocess.Popen([sys.executable, __file__, "--serve", str(folder)])
+    while not (folder / "url").exists():
+        time.sleep(0.1)
+    program = [sys.executable, "-c", "from triptych.cli import main; main()", "mine", "--catalog", str(catalog)]
+    program += ["--out", str(out), "--reasoner", "chat:loopback", "--base-url", (folder / "url").read_text()]
+    program += ["--group", "5", "--concurrency", "16", "--backoff", "0.05", "--backoff-most", "0.5"]
+    program += ["--read-timeout", "1", "--attempts", "10"]
+    chance = random.Random(0)
+    kills, repeated, started = 0, 0, time.monotonic()
+    try:
+        while True:
+            before = len(events(folder))
+            known = recorded(out)
+            miner = subprocess.Popen(program, stderr=subprocess.DEVNULL, stdout=subprocess.DEVNULL)
+            if killing:
+                while len(events(folder)) == before and miner.poll() is None:
+                    time.sleep(0.05)
+            try:
+                code = miner.wait(chance.uniform(*EVERY) if killing else None)
+            except subprocess.TimeoutExpired:
+                os.kill(miner.pid, signal.SIGKILL)
+                miner.wait()
+                kills += 1
+                code = None
+            repeated += sum(event["key"] in known for event in events(folder)[before:])
+            if code is not None and not states(out)["pending"]:
+                break
+        seconds = time.monotonic() - started
+    finally:
+        server.terminate()
+        server.wait()
+    return report(folder, out, references, kills, repeated, seconds)
+
+
+def report(folder: Path, out: Path, references: int, kills: int, repeated: int, seconds: float) -> list[str]:
+    seen = events(folder)
+    answers = Counter(event["key"] for event in seen if event["answered"])
+    ended, [triplets, _] = states(out), read_triplets(out)
+    pairs = Counter((triplet.reference, triplet.target) for triplet in triplets)
+    faults = Counter(event["fault"] for event in seen if event["fault"])
+    return [
+        f"{len(seen)} calls, {sum(faults.values())} faults ({100 * sum(faults.values()) / len(seen):.0f} %), "
+        f"{kills} kills, {seconds:.0f} s",
+        f"references: {references}; {dict(ended)}; in no state or in two: {references - sum(ended.values())}",
+        f"triplets: {len(triplets)}, the same pair twice: {sum(count - 1 for count in pairs.values())}",
+        f"calls sent again though their answer was in the ledger: {repeated}",
+        f"answers sent twice, the first one lost on its way (killed, or too late for --read-timeout): "
+        f"{sum(count - 1 for count in answers.values())}",
+        f"faults: {dict(faults.most_common())}",
+    ]
+
+
+def events(folder: Path) -> list[dict[str, Any]]:
+    file = folder / "server.jsonl"
+    return [json.loads(line) for line in file.read_text().splitlines()] if file.exists() else []
+
+
+def recorded(out: Path) -> set[str]:
+    return {key for (key,) in query(out, "SELECT key FROM calls WHERE state IN ('answered', 'refused')")}
+
+
+def states(out: Path) -> Counter[str]:
+    return Counter(dict(query(out, "SELECT state, COUNT(*) FROM refs GROUP BY state")))
+
+
+def query(out: Path, text: str) -> list[Any]:
+    path = ledger_of(out)
+    if not path.exists():
+        return []
+    base = sqlite3.connect(path)
+    try:
+        return base.execute(text).fetchall()
+    except sqlite3.OperationalError:  # killed before the tables were made
+        return []
+    finally:
+        base.close()
+
+
+if __name__ == "__main__":
+    main()

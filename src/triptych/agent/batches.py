@@ -1,0 +1,132 @@
+"""Batch mode: what is to be asked as files for a batch service, and its results taken in.
+
+The lines are OpenAI's (platform.openai.com, "Batch API": custom_id, method, url, body), which vLLM's `run-batch` reads
+too. A call's key is its custom_id, so results may come in any order, in part, and twice. A reference needs two rounds,
+or three where a reply needs repair: reason, judge, and so on; each round is --batch-in and --batch-out in one command.
+"""
+
+import json
+from collections import Counter
+from collections.abc import Iterator
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from triptych.chat.calls import Call, request
+from triptych.chat.desk import replay
+from triptych.chat.endpoint import completion
+from triptych.chat.ledger import Ledger, Reply
+from triptych.chat.replies import cut
+from triptych.chat.settings import ChatSettings
+from triptych.errors import DataError, PictureError, UsageError
+from triptych.files import atomic
+from triptych.progress import progress
+
+if TYPE_CHECKING:
+    from triptych.agent.chatting import ChatMining
+
+_MOST_REQUESTS, _MOST_BYTES = 50_000, 190_000_000  # of one file; OpenAI takes 50,000 and 200 MB
+_MAY_PASS = (408, 409, 425, 429)
+
+
+def batch_round(mining: "ChatMining", ledger: Ledger) -> dict[str, Any]:
+    """Take in `batch_in`, settle what can be, and write to `batch_out` what is to be asked next. Returns counts."""
+    settings = mining.settings
+    if settings.batch_out and settings.batch_out.exists():
+        raise UsageError(f"{settings.batch_out}: exists already; what it asks would be paid for twice")
+    facts: dict[str, Any] = {}
+    if settings.batch_in:
+        facts["results"] = dict(take_in(settings.batch_in, ledger, settings))
+    calls = list(_advance(mining, ledger))
+    if settings.batch_out:
+        facts |= _write(mining, ledger, calls, settings.batch_out)
+    return facts
+
+
+def take_in(path: Path, ledger: Ledger, settings: ChatSettings) -> Counter[str]:
+    """Enter a file's results. Counts them: new, known (there was a reply), failed, unknown (no call of this run).
+
+    Raises DataError, with the line, for what is no result at all.
+    """
+    counted: Counter[str] = Counter()
+    try:
+        with path.open("rb") as lines, ledger.together():
+            for number, line in enumerate(lines, 1):
+                if line.strip():
+                    counted[_enter(line, f"{path}:{number}", ledger, settings)] += 1
+    except OSError as error:
+        raise DataError(f"{path}: cannot be read ({error.strerror})") from None
+    return counted
+
+
+def _enter(line: bytes, where: str, ledger: Ledger, settings: ChatSettings) -> str:
+    try:
+        result = json.loads(line)
+        key = result["custom_id"]
+        response = result.get("response") or {}
+        code, body = response.get("status_code"), response.get("body")
+    except (ValueError, KeyError, TypeError, AttributeError, RecursionError):
+        raise DataError(f"{where}: not a line of batch results; it needs custom_id and response") from None
+    if not isinstance(key, str) or not (state := ledger.state(key)):
+        return "unknown"
+    if state in ("answered", "refused"):
+        return "known"
+    if code == 200 and (reply := completion(json.dumps(body), settings)) is not None:
+        ledger.answer(key, reply)
+        return "new"
+    said = cut(json.dumps(result.get("error") or body), 300)
+    if isinstance(code, int) and 400 <= code < 500 and code not in _MAY_PASS:
+        ledger.answer(key, Reply("", problem=f"{code}: {said}"))
+        return "new"
+    ledger.trouble(key, f"batch: {said}")
+    return "failed"
+
+
+def _advance(mining: "ChatMining", ledger: Ledger) -> Iterator[tuple[str, Call]]:
+    """Settle every reference whose replies are all there; yield the calls that the others wait for."""
+    waiting = ledger.pending()
+    for group in progress(mining.groups(waiting), "mine", total=len(waiting), unit="reference"):
+        outcome, missing = replay(mining.agent.talk(group), lambda call: ledger.reply(call.key))
+        if outcome is not None:
+            mining.settle(ledger, group.reference, outcome)
+        for call in missing:
+            yield group.reference, call
+
+
+def _write(mining: "ChatMining", ledger: Ledger, calls: list[tuple[str, Call]], path: Path) -> dict[str, Any]:
+    settings = mining.settings
+    unique = {call.key: (reference, call) for reference, call in calls}
+    if not settings.batch_again:
+        unique = {key: asked for key, asked in unique.items() if ledger.state(key) != "batched"}
+    waiting = list(unique.values())
+    files: list[str] = []
+    while waiting:
+        file = path if not files else path.with_stem(f"{path.stem}-{len(files) + 1}")
+        written = 0
+        size = 0
+        entered: list[tuple[str, Call]] = []
+        with atomic(file) as temporary, temporary.open("w", encoding="utf-8") as lines:
+            for reference, call in waiting:
+                try:
+                    line = _line(call, mining)
+                except PictureError as error:
+                    written += 1
+                    ledger.settle(reference, "rejected", f"unreadable: {error}", [])
+                    continue
+                size += len(line)
+                if entered and (size > _MOST_BYTES or len(entered) == _MOST_REQUESTS):
+                    break
+                lines.write(line)
+                written += 1
+                entered.append((reference, call))
+        with ledger.together():
+            for reference, call in entered:
+                ledger.attempt(call, reference, state="batched")
+        waiting = waiting[written:]
+        files.append(str(file))
+    return {"requests": len(unique), "files": ", ".join(files) or "none: there is nothing to ask"}
+
+
+def _line(call: Call, mining: "ChatMining") -> str:
+    body = request(call, mining.painter, mining.settings)
+    asked = {"custom_id": call.key, "method": "POST", "url": "/v1/chat/completions", "body": body}
+    return json.dumps(asked) + "\n"

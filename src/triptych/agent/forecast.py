@@ -1,0 +1,57 @@
+"""What a run with a chat model will take, before the first call."""
+
+from typing import TYPE_CHECKING, Any
+
+from triptych.chat.estimate import tokens_in
+from triptych.chat.ledger import ledger_of, opened
+
+if TYPE_CHECKING:
+    from triptych.agent.chatting import ChatMining
+
+_ENOUGH = 20  # answered calls, from which on their means are better than a guess
+_REASONING = (150, 40, 170)  # tokens of a reply: its frame, each candidate, each target
+_JUDGEMENT = 60
+
+
+def forecast(mining: "ChatMining") -> dict[str, Any]:
+    """Calls, tokens and money for the references that are left, without repairs, which are few.
+
+    A reference takes one call to reason and one to judge each target, so the most there can be is told. Tokens are
+    guessed from the prompts and pictures, or are the means of this run's own calls once there are 20 of a kind.
+    """
+    settings, targets = mining.settings, int(mining.options["targets"])
+    left, means = [mining.catalog.names[row] for row in mining.references], {}
+    path = ledger_of(mining.out)
+    if path.exists():
+        with opened(path) as ledger:
+            if ledger.facts() == _as_stored(mining.facts):
+                left = ledger.pending()
+            means = {step: row for step, row in ledger.steps().items() if row["answered"] >= _ENOUGH}
+    group = next(mining.groups(left[:1]), None)
+    size = len(group.candidates) if group else 0
+    asked = tokens_in(mining.agent.reasoning(group).call, settings) if group else 0
+    frame, each, target = _REASONING
+    guess = {
+        "reasoning": (asked, frame + each * size + target * targets),
+        "judgement": (asked, _JUDGEMENT),
+    }
+    for step, row in means.items():
+        if step in guess:
+            guess[step] = (int(row["tokens_in"] / row["answered"]), int(row["tokens_out"] / row["answered"]))
+    judges = len((settings.judge or "one").split(","))
+    calls = {"reasoning": len(left), "judgement": len(left) * targets * judges}
+    read, written = (sum(calls[step] * guess[step][side] for step in calls) for side in (0, 1))
+    return {
+        "references": len(left),
+        "calls_at_most": sum(calls.values()),
+        "tokens_in": read,
+        "tokens_out": written,
+        "cost": round(settings.cost(read, written), 4),
+        "by": "the means of earlier calls" if means else "prompt length and picture size",
+    }
+
+
+def _as_stored(facts: dict[str, Any]) -> Any:
+    import json
+
+    return json.loads(json.dumps(facts))

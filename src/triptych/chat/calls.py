@@ -1,0 +1,97 @@
+"""A call: what a model is asked, by which key its reply is kept, and the request that it becomes."""
+
+import hashlib
+import json
+from collections.abc import Mapping
+from dataclasses import dataclass, field, replace
+from functools import cached_property
+from typing import Any
+
+from triptych.chat.pictures import Painter
+from triptych.chat.settings import ChatSettings
+
+
+@dataclass(frozen=True)
+class Shown:
+    """A picture in a call: the label it goes by, its name in the catalog, and the hash of its content."""
+
+    label: str
+    name: str
+    sha256: str
+
+
+@dataclass(frozen=True)
+class Call:
+    """One question to a model about some pictures. `turns` are an earlier reply and the complaint about it."""
+
+    step: str
+    model: str
+    prompt_version: str
+    text: str
+    pictures: tuple[Shown, ...]
+    schema: Mapping[str, Any] = field(hash=False)
+    shape: str
+    """How pictures are encoded, and all else that decides what the model sees."""
+    turns: tuple[tuple[str, str], ...] = ()
+
+    @cached_property
+    def key(self) -> str:
+        """By this its reply is kept: equal keys ask the same model the same about the same pictures."""
+        seen = [
+            self.step,
+            self.model,
+            self.prompt_version,
+            self.text,
+            [[shown.label, shown.sha256] for shown in self.pictures],
+            self.schema,
+            self.shape,
+            self.turns,
+        ]
+        return hashlib.sha256(json.dumps(seen, sort_keys=True).encode()).hexdigest()
+
+    def again(self, reply: str, complaint: str) -> "Call":
+        """The same call, after a reply that could not be used."""
+        return replace(self, turns=(("assistant", reply), ("user", complaint)))
+
+
+def shape(settings: ChatSettings) -> str:
+    """What, besides the call itself, decides which reply it gets."""
+    layout = "sheet" if settings.sheet else "apart"
+    return f"{layout} {settings.picture_side} {settings.picture_quality} {settings.max_tokens} {settings.temperature}"
+
+
+def request(
+    call: Call,
+    painter: Painter,
+    settings: ChatSettings,
+    *,
+    schema: bool = True,
+    length: str = "max_tokens",
+) -> dict[str, Any]:
+    """The body of a chat completion. Raises PictureError where a picture cannot be read any more.
+
+    `length` is what the server calls the limit on a reply: OpenAI's newer models know only max_completion_tokens.
+    """
+    content: list[dict[str, Any]] = []
+    if settings.sheet:
+        content.append(_picture(painter.sheet([(shown.label, shown.name) for shown in call.pictures])))
+    else:
+        for shown in call.pictures:
+            content.append({"type": "text", "text": f"{shown.label}:"})
+            content.append(_picture(painter.url(shown.name)))
+    messages: list[dict[str, Any]] = [
+        {"role": "system", "content": call.text},
+        {"role": "user", "content": content},
+        *({"role": role, "content": text} for role, text in call.turns),
+    ]
+    body: dict[str, Any] = {"model": call.model, "messages": messages, length: settings.max_tokens}
+    if settings.temperature is not None:
+        body["temperature"] = settings.temperature
+    if schema and settings.schema:
+        described = {"name": call.step, "strict": True, "schema": dict(call.schema)}
+        body["response_format"] = {"type": "json_schema", "json_schema": described}
+    return body
+
+
+def _picture(url: str) -> dict[str, Any]:
+    return {"type": "image_url", "image_url": {"url": url}}

@@ -1,0 +1,175 @@
+"""One request to an OpenAI-compatible server, and what came of it: a reply, trouble that may pass, or a refusal."""
+
+import asyncio
+import json
+import os
+import time
+from types import TracebackType
+from typing import Any, Self
+from urllib.parse import urlsplit
+
+import httpx2
+import openai
+from pydantic import BaseModel, ConfigDict, ValidationError
+
+from triptych.chat.flow import retry_after
+from triptych.chat.ledger import MOST_TEXT, Reply
+from triptych.chat.replies import cut
+from triptych.chat.settings import ChatSettings
+from triptych.errors import FailureError
+
+_MOST_BYTES = 1024 * 1024  # of a whole reply; what is longer is not read to its end
+_TOO_MUCH = frozenset({429, 503, 529})
+_MAY_PASS = frozenset({408, 409, 425}) | _TOO_MUCH
+_KEYS = ("TRIPTYCH_API_KEY", "OPENAI_API_KEY")
+LOCAL = frozenset({"localhost", "127.0.0.1", "::1"})
+
+
+class Trouble(Exception):
+    """The call came to nothing, which may pass. `busy`: the server says that it is too much; `after`: its pause."""
+
+    def __init__(self, what: str, *, busy: bool = False, after: float | None = None) -> None:
+        super().__init__(what)
+        self.busy = busy
+        self.after = after
+
+
+class Refused(Exception):
+    """The server will never take this request."""
+
+
+class _Message(BaseModel):
+    model_config = ConfigDict(extra="ignore")
+    content: str | None = None
+    refusal: str | None = None
+
+
+class _Choice(BaseModel):
+    model_config = ConfigDict(extra="ignore")
+    message: _Message
+    finish_reason: str | None = None
+
+
+class _Usage(BaseModel):
+    model_config = ConfigDict(extra="ignore")
+    prompt_tokens: int = 0
+    completion_tokens: int = 0
+
+
+class _Completion(BaseModel):
+    """What of a chat completion is read; all else is ignored."""
+
+    model_config = ConfigDict(extra="ignore")
+    choices: list[_Choice]
+    usage: _Usage | None = None
+
+
+class Endpoint:
+    """A server, spoken to through one pool of connections. The key comes from the environment and goes nowhere else."""
+
+    def __init__(self, settings: ChatSettings) -> None:
+        self._settings = settings
+        self._key = next((os.environ[name] for name in _KEYS if os.environ.get(name)), "")
+        host = urlsplit(settings.base_url).hostname or ""
+        timeout = httpx2.Timeout(
+            connect=settings.connect_timeout,
+            read=settings.read_timeout,
+            write=settings.read_timeout,
+            pool=None,
+        )
+        pool = httpx2.Limits(max_connections=None, max_keepalive_connections=settings.concurrency)
+        self._client = openai.AsyncOpenAI(
+            base_url=settings.base_url,
+            api_key=self._key or "none",
+            max_retries=0,
+            timeout=timeout,
+            # A proxy is of no use on the way to this very machine.
+            http_client=openai.DefaultAsyncHttpxClient(timeout=timeout, limits=pool, trust_env=host not in LOCAL),
+        )
+
+    async def __aenter__(self) -> Self:
+        return self
+
+    async def __aexit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        await self._client.close()
+
+    async def send(self, body: dict[str, Any], key: str) -> Reply:
+        """Ask once. Raises Trouble, Refused, or FailureError where no call at all can succeed.
+
+        `key` goes along as Idempotency-Key, so that a gateway which knows such keys charges a repeated call once.
+        """
+        started = time.monotonic()
+        try:
+            async with asyncio.timeout(2 * self._settings.read_timeout):
+                raw, whole = await self._bytes(body, key)
+        except (TimeoutError, openai.APITimeoutError):
+            raise Trouble("no answer in time", busy=True) from None
+        except openai.APIStatusError as error:
+            raise self._judged(error) from None
+        except (openai.APIConnectionError, httpx2.HTTPError, httpx2.StreamError) as error:
+            why = error.__cause__ if isinstance(error, openai.APIConnectionError) and error.__cause__ else error
+            raise Trouble(self._hushed(f"connection: {why or type(why).__name__}")) from None
+        seconds = time.monotonic() - started
+        if not whole:
+            text = raw[:MOST_TEXT].decode("utf-8", "replace")
+            return Reply(text, finish="too long", seconds=seconds)
+        return self._reply(raw, seconds)
+
+    async def _bytes(self, body: dict[str, Any], key: str) -> tuple[bytes, bool]:
+        """The body of the answer, and whether that is all of it."""
+        asking = self._client.chat.completions.with_streaming_response
+        # As extra_body: the library would walk through every message to no end, half of the whole cost of a call.
+        asked = asking.create(model=body["model"], messages=[], extra_body=body, extra_headers={"Idempotency-Key": key})
+        async with asked as response:
+            content = bytearray()
+            async for chunk in response.iter_bytes():
+                content += chunk
+                if len(content) > _MOST_BYTES:
+                    return bytes(content), False
+        return bytes(content), True
+
+    def _reply(self, raw: bytes, seconds: float) -> Reply:
+        reply = completion(raw, self._settings)
+        if reply is None:
+            raise Trouble("the answer is empty" if not raw.strip() else "the answer is no chat completion")
+        return Reply(**(vars(reply) | {"seconds": seconds}))
+
+    def _judged(self, error: openai.APIStatusError) -> Exception:
+        code = error.status_code
+        said = self._hushed(str(error.message))
+        if code in (401, 403):
+            names = " or ".join(_KEYS)
+            return FailureError(f"{self._settings.base_url}: the server wants another key ({said}); set {names}")
+        if code == 404:
+            return FailureError(f"{self._settings.base_url}: no such model or address ({said}); check --base-url")
+        if code in _MAY_PASS or code >= 500:
+            after = retry_after({name.lower(): value for name, value in error.response.headers.items()})
+            return Trouble(f"{code}: {said}", busy=code in _TOO_MUCH, after=after)
+        return Refused(f"{code}: {said}")
+
+    def _hushed(self, text: str) -> str:
+        """What somebody else said, fit to be kept: short, one line, and without the key."""
+        text = text.replace(self._key, "***") if self._key else text
+        return cut(text, 300)
+
+
+def completion(raw: bytes | str, settings: ChatSettings) -> Reply | None:
+    """The reply in a chat completion; None where it is none."""
+    try:
+        known = _Completion.model_validate(json.loads(raw))
+    except (ValueError, RecursionError, ValidationError):
+        return None
+    if not known.choices:
+        return None
+    choice, usage = known.choices[0], known.usage or _Usage()
+    tokens_in, tokens_out = max(0, usage.prompt_tokens), max(0, usage.completion_tokens)
+    return Reply(
+        text=(choice.message.content or "")[:MOST_TEXT],
+        refusal=cut(choice.message.refusal or "", 300),
+        finish=cut(choice.finish_reason or "", 40),
+        tokens_in=tokens_in,
+        tokens_out=tokens_out,
+        cost=settings.cost(tokens_in, tokens_out),
+    )

@@ -1,0 +1,95 @@
+"""What a user chooses about a chat model. The command line makes its options from these fields."""
+
+from dataclasses import dataclass, field, fields
+from importlib.util import find_spec
+from pathlib import Path
+from typing import Any
+from urllib.parse import urlsplit
+
+from triptych.errors import UsageError
+
+
+def _option(default: Any, help: str, metavar: str | None = None) -> Any:
+    return field(default=default, metadata={"help": help, "metavar": metavar})
+
+
+@dataclass(frozen=True)
+class ChatSettings:
+    """How to reach a chat model, what to show it, and what it may cost.
+
+    Calls and cost are counted over all runs into one output file, minutes over this run alone. Prices are in money
+    for a million tokens. The key is read from TRIPTYCH_API_KEY or OPENAI_API_KEY and kept nowhere.
+    Raises UsageError for what makes no sense.
+    """
+
+    base_url: str = _option("", "Where the model is served, such as http://localhost:8000/v1.", "URL")
+    judge: str | None = _option(
+        None, "Model that judges, if another than the one that reasons; several, with commas between, vote.", "MODEL"
+    )
+    prompts: Path | None = _option(None, "Folder with prompts of your own: reason.md, judge.md, repair.md.", "DIR")
+    picture_side: int = _option(336, "Pictures are sent with at most this many pixels on a side.")
+    picture_quality: int = _option(85, "JPEG quality of the pictures sent.")
+    sheet: bool = _option(False, "Send one side-by-side sheet, for models that take one picture a message.")
+    schema: bool = _option(True, "Ask the server to hold the model to a JSON schema.")
+    max_tokens: int = _option(1500, "Longest reply, in tokens.")
+    temperature: float | None = _option(None, "Sampling temperature; the server's own if not given.")
+    concurrency: int = _option(32, "Most calls at once; the server's answers decide how many there are.")
+    attempts: int = _option(6, "How often a call is tried before its reference is left for the next run.")
+    backoff: float = _option(1.0, "Seconds before the second attempt; doubled for each further one.")
+    backoff_most: float = _option(60.0, "Longest wait between two attempts, in seconds.")
+    connect_timeout: float = _option(10.0, "Seconds to wait for a connection.")
+    read_timeout: float = _option(120.0, "Seconds of silence to bear; a whole call may take twice this.")
+    max_calls: int | None = _option(None, "Stop after this many calls.")
+    max_cost: float | None = _option(None, "Stop before this much money is spent.")
+    max_minutes: float | None = _option(None, "Stop taking up work after this many minutes.")
+    price_in: float = _option(0.0, "Price of a million tokens read.")
+    price_out: float = _option(0.0, "Price of a million tokens written.")
+    dry_run: bool = _option(False, "Only say how many calls, tokens and how much money it would take.")
+    batch_out: Path | None = _option(
+        None, "Write what is to be asked as an OpenAI Batch file, and send nothing.", "FILE"
+    )
+    batch_again: bool = _option(False, "Write also what an earlier batch file holds and no result came for.")
+    batch_in: Path | None = _option(None, "Take in a Batch file's results, and send nothing.", "FILE")
+
+    def __post_init__(self) -> None:
+        for name in ("picture_side", "picture_quality", "max_tokens", "concurrency", "attempts"):
+            if getattr(self, name) < 1:
+                raise UsageError(f"--{name.replace('_', '-')} must be at least 1")
+        for item in fields(self):
+            value = getattr(self, item.name)
+            if isinstance(value, float) and not 0 <= value < float("inf"):
+                raise UsageError(f"--{item.name.replace('_', '-')} must not be negative")
+        if min(self.connect_timeout, self.read_timeout) <= 0 or self.picture_quality > 95:
+            raise UsageError("--connect-timeout and --read-timeout must be above 0, --picture-quality at most 95")
+        if self.max_calls is not None and self.max_calls < 0:
+            raise UsageError("--max-calls must not be negative")
+        if self.max_cost is not None and not self.price_in + self.price_out:
+            raise UsageError("--max-cost needs to know what tokens cost; give --price-in and --price-out")
+        if self.dry_run and (self.batch_out or self.batch_in):
+            raise UsageError("--dry-run goes with neither --batch-out nor --batch-in")
+        if not (self.dry_run or self.batch_out or self.batch_in):
+            self._check_url()
+
+    def _check_url(self) -> None:
+        if not self.base_url:
+            raise UsageError("--reasoner chat:MODEL needs --base-url, such as http://localhost:8000/v1")
+        try:
+            parts = urlsplit(self.base_url)
+            sound = parts.scheme in {"http", "https"} and bool(parts.hostname) and (parts.port or 1) > 0
+        except ValueError:
+            sound = False
+        if not sound:
+            raise UsageError("--base-url: not an http:// or https:// address")
+        if "@" in parts.netloc or parts.query or parts.fragment:
+            # It is written into the output's note, which is no place for a secret.
+            raise UsageError("--base-url must hold no key and no query; put the key into TRIPTYCH_API_KEY")
+
+    def cost(self, tokens_in: int, tokens_out: int) -> float:
+        """What a call with so many tokens costs."""
+        return (tokens_in * self.price_in + tokens_out * self.price_out) / 1e6
+
+
+def need_chat_libraries() -> None:
+    """Raise UsageError where the extra `chat` is not installed."""
+    if missing := [name for name in ("openai", "pydantic") if find_spec(name) is None]:
+        raise UsageError(f"--reasoner chat:MODEL needs {' and '.join(missing)}; run pip install 'triptych[chat]'")

@@ -1,0 +1,527 @@
+"""`mine --reasoner chat:MODEL` against a loopback server, well-behaved and hostile."""
+
+import csv
+import json
+import os
+import signal
+import sqlite3
+import subprocess
+import sys
+import time
+from collections import Counter
+from dataclasses import replace
+from pathlib import Path
+
+import pytest
+
+import triptych
+from loopback import ODD, PASSING, Loopback, completion, content_for, noise_catalog, odd, shade
+from triptych import ChatSettings, mine, mine_status
+from triptych.agent.answers import read_judgement, read_reasoning
+from triptych.catalog import Catalog
+from triptych.chat.ledger import ledger_of
+from triptych.chat.replies import InvalidReply
+from triptych.cli import main
+from triptych.errors import DataError, FailureError, UsageError
+from triptych.triplets import read_triplets
+
+REFERENCES = 24
+
+
+@pytest.fixture(scope="module")
+def catalog(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    return noise_catalog(tmp_path_factory.mktemp("noise"), 40)
+
+
+@pytest.fixture
+def server():
+    with Loopback() as running:
+        yield running
+
+
+def quick(server: Loopback, **options: object) -> ChatSettings:
+    """Waits that suit a server on this machine."""
+    fast = {"backoff": 0.001, "backoff_most": 0.01, "read_timeout": 20.0, "attempts": 12, "concurrency": 8}
+    return ChatSettings(**({"base_url": server.url} | fast | options))
+
+
+def run(catalog: Path, out: Path, chat: ChatSettings, **options: object) -> dict:
+    asked = {"limit": REFERENCES, "group": 4, "reasoner": "chat:loopback"} | options
+    return mine(catalog, out, chat=chat, **asked)
+
+
+def states(out: Path) -> Counter:
+    base = sqlite3.connect(ledger_of(out))
+    try:
+        return Counter(dict(base.execute("SELECT state, COUNT(*) FROM refs GROUP BY state").fetchall()))
+    finally:
+        base.close()
+
+
+def test_a_reference_ends_in_triplets_that_the_judge_found_blindly(catalog: Path, server: Loopback, tmp_path: Path):
+    out = tmp_path / "triplets.parquet"
+    facts = run(catalog, out, quick(server))
+    triplets, note = read_triplets(out)
+    assert facts["accepted"] == len(triplets) == 2 * REFERENCES
+    assert (facts["calls"], facts["pending"]) == (3 * REFERENCES, 0)
+    names = set(Catalog(catalog).names)
+    for triplet in triplets:
+        assert {triplet.reference, triplet.target, *triplet.group} <= names
+        assert len({triplet.reference, triplet.target, *triplet.group}) == 5
+        assert {wording.style for wording in triplet.modifications} == {"shorthand", "sentence", "captions", "relative"}
+        assert triplet.changes[0].new in triplet.modifications[0].text
+        assert triplet.confidence == pytest.approx(0.9)
+        assert triplet.reasoner.startswith("chat:loopback (prompts 1-")
+    assert note["settings"]["base_url"] == server.url
+    orders = [
+        [shade(part["image_url"]["url"]) for part in body["messages"][1]["content"] if part["type"] == "image_url"]
+        for body in server.bodies
+    ]
+    told = Counter((order[0], tuple(sorted(order[1:]))) for order in orders)
+    assert set(told.values()) == {3}
+    assert len(set(map(tuple, orders))) > 2 * REFERENCES
+
+
+def test_what_fits_as_well_is_no_negative(catalog: Path, tmp_path: Path):
+    def respond(body: dict):
+        right = content_for(body)
+        if "picks" in right:
+            right["also_fit"] = [number for number in (1, 2) if number != right["picks"][0]][:1] + right["picks"][:1]
+        return completion(json.dumps(right))
+
+    with Loopback(respond=respond) as server:
+        run(catalog, tmp_path / "t", quick(server), limit=4)
+    for triplet in read_triplets(tmp_path / "t")[0]:
+        assert triplet.accepted
+        assert (len(triplet.group), len(triplet.also)) == (2, 1)
+        assert len({triplet.target, *triplet.group, *triplet.also}) == 4
+
+
+def test_triplets_do_not_depend_on_the_order_in_which_answers_come(catalog: Path, server: Loopback, tmp_path: Path):
+    run(catalog, tmp_path / "one", quick(server))
+    run(catalog, tmp_path / "two", quick(server, concurrency=1))
+    assert read_triplets(tmp_path / "one")[0] == read_triplets(tmp_path / "two")[0]
+
+
+def test_nothing_is_asked_twice(catalog: Path, server: Loopback, tmp_path: Path):
+    out = tmp_path / "triplets.parquet"
+    first = run(catalog, out, quick(server))
+    known = read_triplets(out)
+    assert run(catalog, out, quick(server)) == first
+    run(catalog, out, quick(server), targets=2, limit=REFERENCES + 2)
+    assert len(server.log) == 3 * (REFERENCES + 2)
+    assert set(server.answered.values()) == {1}
+    assert read_triplets(out)[0][: len(known[0])] == known[0]
+    run(catalog, out, quick(server, picture_side=8))
+    assert len(server.log) == 3 * (2 * REFERENCES + 2)
+
+
+def test_whatever_the_server_does_each_reference_ends_once(catalog: Path, tmp_path: Path):
+    out = tmp_path / "triplets.parquet"
+    with Loopback(rate=0.5, seed=3) as server:
+        # A busy machine must not make an answer late: two seconds, and so few drips.
+        facts = run(catalog, out, quick(server, read_timeout=2.0), limit=40)
+        assert {fault for _, fault in server.log} - {""} == {*PASSING, *ODD}
+        # An answer is paid for: none is sent for twice. A repair is another call.
+        assert max(server.answered.values()) == 1
+    ended = states(out)
+    assert sum(ended.values()) == facts["references"] == 40
+    assert ended["accepted"] + ended["rejected"] + ended["pending"] == 40
+    assert ended["accepted"] > 10
+    triplets, _ = read_triplets(out)
+    assert max(Counter((triplet.reference, triplet.target) for triplet in triplets).values()) == 1
+    assert all(bool(triplet.reason) != triplet.accepted for triplet in triplets)
+    names = set(Catalog(catalog).names)
+    for triplet in triplets:
+        assert {triplet.reference, triplet.target, *triplet.group} <= names
+        texts = [text.text for text in triplet.modifications]
+        assert all(text.isprintable() and len(text) < 600 for text in (*texts, triplet.reason))
+
+
+def test_kill_9_loses_nothing_and_asks_nothing_again(catalog: Path, tmp_path: Path):
+    out = tmp_path / "triplets.parquet"
+    with Loopback(rate=0.3, seed=5, faults=(*PASSING, "wrong index"), latency=0.02) as server:
+        code = (
+            "import sys, triptych\n"
+            "chat = triptych.ChatSettings(base_url=sys.argv[3], backoff=.001, backoff_most=.01, read_timeout=1., "
+            "attempts=12, concurrency=4)\n"
+            f"triptych.mine(sys.argv[1], sys.argv[2], reasoner='chat:loopback', chat=chat, group=4, limit={REFERENCES})"
+        )
+        for part in (1, 2):
+            miner = subprocess.Popen([sys.executable, "-c", code, str(catalog), str(out), server.url])
+            while len(server.log) < part * 25 and miner.poll() is None:
+                time.sleep(0.01)
+            os.kill(miner.pid, signal.SIGKILL)
+            miner.wait()
+            base = sqlite3.connect(ledger_of(out))
+            known = {key for (key,) in base.execute("SELECT key FROM calls WHERE state IN ('answered', 'refused')")}
+            base.close()
+            sent = len(server.log)
+        run(catalog, out, quick(server, concurrency=4, read_timeout=1.0))
+        assert len(known) > 10
+        assert not known & {key for key, _ in server.log[sent:]}
+    ended = states(out)
+    assert ended["accepted"] + ended["rejected"] == REFERENCES
+    triplets, _ = read_triplets(out)
+    assert max(Counter((triplet.reference, triplet.target) for triplet in triplets).values()) == 1
+
+
+@pytest.mark.parametrize("fault", [*ODD, "already true", "picks nothing", "true of all", "itself"])
+def test_answers_that_are_not_as_they_should_be(catalog: Path, tmp_path: Path, fault: str):
+    """Each ends as it must, and the one repair shows the model what was wrong."""
+
+    def respond(body: dict) -> dict:
+        right = content_for(body)
+        if fault in ODD:
+            return odd(fault, right)
+        if "picks" in right:
+            wrong = {
+                "already true": {"already_true": True},
+                "picks nothing": {"picks": [0] * 4},
+                "true of all": {"also_fit": [1, 2, 3, 4]},
+                "itself": {},
+            }
+            return completion(json.dumps(right | wrong[fault]))
+        if fault == "itself":
+            right["targets"][0]["changes"] = [{"group": "shade", "old": "Red", "new": "red\x00"}]
+            right["targets"][1]["shorthand"] = "like picture 3"
+        return completion(json.dumps(right))
+
+    with Loopback(respond=respond) as server:
+        out = tmp_path / "triplets.parquet"
+        able = fault in ("prose", "unknown fields", "instructions")
+        if able:
+            assert run(catalog, out, quick(server), limit=3)["accepted"] == 6
+        else:
+            with pytest.raises(FailureError, match="no triplet was accepted"):
+                run(catalog, out, quick(server), limit=3)
+        complaints = [body["messages"][3]["content"] for body in server.bodies if len(body["messages"]) > 2]
+    status = mine_status(out)
+    assert status["pending"] == 0
+    [reason] = status["reasons"] or [""]
+    expected = {
+        "already true": "already true of the reference",
+        "picks nothing": "the judge picked no picture",
+        "true of all": "true of most others too",
+    }
+    assert reason == ("" if able else expected.get(fault, "reasoner"))
+    if fault in ("no json", "wrong index", "cut short", "10 MB", "itself"):
+        assert len(complaints) == 3
+        words = {"no json": "no JSON", "wrong index": "1 to 4", "cut short": "longest", "10 MB": "too long"}
+        assert all(words.get(fault, "to itself") in complaint for complaint in complaints)
+    else:
+        assert not complaints
+
+
+def test_words_of_a_model_are_data(catalog: Path, server: Loopback):
+    def text(**changes: object) -> str:
+        target = {
+            "picture": 1,
+            "changes": [{"group": "colour", "old": "blue", "new": "red"}],
+            "shorthand": "in red",
+            "sentence": "i want it in red",
+            "captions": ["is red", "is bright"],
+            "relative": "the same in red",
+        }
+        return json.dumps({"shared": "", "candidates": [], "targets": [target | changes]})
+
+    [chosen] = read_reasoning(text(picture="1", path="/etc"), count=3, most=2)
+    assert (chosen.place, [wording.text for wording in chosen.modifications][2]) == (0, "is red and is bright")
+    for wrong in (
+        {"picture": 0}, {"picture": -1}, {"picture": 4}, {"picture": 10**400}, {"picture": "../a"}, {"picture": 1.5},
+        {"shorthand": ""}, {"shorthand": "\u200b\x00"}, {"shorthand": "x" * 241}, {"shorthand": None},
+        {"captions": []}, {"captions": ["a"] * 4}, {"changes": []}, {"sentence": "like Picture 2"},
+    ):  # fmt: skip
+        with pytest.raises(InvalidReply) as raised:
+            read_reasoning(text(**wrong), count=3, most=2)
+        assert len(str(raised.value)) < 500
+    hidden = json.loads(text()) | {"candidates": [{"picture": 1, "differs": "", "reachable": False}]}
+    assert read_reasoning(json.dumps(hidden), count=3, most=2) == []
+    for wrong in ('{"picks": [1]}', '{"picks": [1, 9], "already_true": false, "also_fit": [], "certainty": 1}',
+                  '{"picks": [1, 1], "already_true": false, "also_fit": [0], "certainty": 1}',
+                  '{"picks": [1, 1], "already_true": false, "also_fit": [], "certainty": NaN}'):  # fmt: skip
+        with pytest.raises(InvalidReply):
+            read_judgement(wrong, count=3, wordings=2)
+
+
+def test_a_server_without_schemas_is_asked_without(catalog: Path, tmp_path: Path, capfd):
+    def respond(body: dict):
+        if "response_format" in body:
+            return 400, {"error": {"message": "response_format json_schema is not supported"}}
+        if "max_tokens" in body:
+            return 400, {"error": {"message": "Unsupported parameter: use max_completion_tokens instead"}}
+        return completion(json.dumps(content_for(body)))
+
+    with Loopback(respond=respond) as server:
+        assert run(catalog, tmp_path / "t", quick(server))["accepted"] == 2 * REFERENCES
+    assert capfd.readouterr().err.count("does not take a JSON schema") == 1
+
+
+def test_a_server_that_refuses_everything_ends_the_run(catalog: Path, tmp_path: Path):
+    answer = 400, {"error": {"message": "at most 1 image may be provided"}}
+    with Loopback(respond=lambda _: answer) as server, pytest.raises(FailureError, match="--sheet"):
+        run(catalog, tmp_path / "t", quick(server), limit=40)
+    assert len(server.log) < 40
+    sheets = []
+
+    def one(body: dict):
+        sheets.append(len(body["messages"][1]["content"]))
+        return completion("nothing")
+
+    with Loopback(respond=one) as server, pytest.raises(FailureError):
+        run(catalog, tmp_path / "u", quick(server, sheet=True), limit=2)
+    assert set(sheets) == {1}
+
+
+def test_the_key_goes_to_the_server_and_nowhere_else(catalog: Path, tmp_path: Path, monkeypatch, capfd):
+    secret = "sk-very-secret-0123456789"
+    monkeypatch.setenv("TRIPTYCH_API_KEY", secret)
+    with Loopback(rate=0.3, seed=1, key=secret, faults=("429", "500", "cut", "no json")) as server:
+        run(catalog, tmp_path / "t.parquet", quick(server))
+    monkeypatch.setenv("TRIPTYCH_API_KEY", secret + "-wrong")
+    with Loopback(key=secret) as server, pytest.raises(FailureError, match="TRIPTYCH_API_KEY") as raised:
+        run(catalog, tmp_path / "u.parquet", quick(server))
+    assert len(server.log) <= 8
+    written = b"".join(path.read_bytes() for path in tmp_path.rglob("*") if path.is_file())
+    shown = capfd.readouterr()
+    for place in (written.decode("latin-1"), shown.out, shown.err, str(raised.value)):
+        assert secret not in place
+
+
+def test_budgets_are_kept_over_all_runs(catalog: Path, server: Loopback, tmp_path: Path, capfd):
+    out = tmp_path / "t.parquet"
+    facts = run(catalog, out, quick(server, max_calls=10))
+    assert facts["calls"] == len(server.log) == 10
+    assert facts["pending"] > 0
+    assert "--max-calls 10" in capfd.readouterr().err
+    run(catalog, out, quick(server, max_calls=10))
+    assert len(server.log) == 10
+    prices = {"price_in": 1000.0, "price_out": 1000.0}  # 1.1 a call
+    run(catalog, out, quick(server, max_cost=30.0, **prices))
+    assert 11 <= mine_status(out)["cost"] <= 30
+    assert run(catalog, out, quick(server, max_minutes=0.0))["pending"] > 0
+    assert run(catalog, out, quick(server))["pending"] == 0
+    assert set(server.answered.values()) == {1}
+
+
+def test_a_dry_run_tells_and_sends_nothing(catalog: Path, server: Loopback, tmp_path: Path):
+    out = tmp_path / "t.parquet"
+    prices = {"price_in": 1.0, "price_out": 10.0}
+    told = run(catalog, out, ChatSettings(dry_run=True, **prices))
+    assert (told["references"], told["calls_at_most"]) == (REFERENCES, 3 * REFERENCES)
+    assert told["tokens_in"] > 3 * REFERENCES * 5 * 255
+    assert told["cost"] == pytest.approx((told["tokens_in"] + 10 * told["tokens_out"]) / 1e6, abs=1e-4)
+    assert not server.log
+    assert not list(tmp_path.iterdir())
+    run(catalog, out, quick(server, max_calls=66))
+    again = run(catalog, out, ChatSettings(dry_run=True, **prices))
+    assert 0 < again["references"] < 12
+    assert again["tokens_in"] == again["calls_at_most"] * 1000
+
+
+def test_a_server_that_is_gone_leaves_references_for_later(catalog: Path, tmp_path: Path):
+    out = tmp_path / "t.parquet"
+    with Loopback(rate=1.0, faults=("503",)) as server:
+        with pytest.raises(FailureError, match="in a row"):
+            run(catalog, out, quick(server, concurrency=2), limit=40)
+        assert len(server.log) < 60
+    assert states(out) == {"pending": 40}
+    assert not out.exists()
+    with pytest.raises(FailureError, match=r"in a row.*connection"):  # nobody listens there any more
+        run(catalog, out, quick(server, concurrency=2), limit=40)
+    assert states(out) == {"pending": 40}
+
+
+def test_ctrl_c_finishes_what_is_in_flight(catalog: Path, tmp_path: Path):
+    out = tmp_path / "t.parquet"
+    with Loopback(latency=0.3) as server:
+        command = ["mine", "--catalog", catalog, "--out", out, "--reasoner", "chat:m", "--base-url", server.url]
+        code = "from triptych.cli import main; main()"
+        miner = subprocess.Popen(
+            [sys.executable, "-c", code, *map(str, command)], stderr=subprocess.PIPE, text=True, start_new_session=True
+        )
+        while server.active < 4 and miner.poll() is None:
+            time.sleep(0.01)
+        miner.send_signal(signal.SIGINT)
+        _, said = miner.communicate(timeout=30)
+    assert miner.returncode == 130
+    assert "goes on where it stopped" in said
+    assert "Traceback" not in said
+    base = sqlite3.connect(ledger_of(out))
+    assert base.execute("SELECT COUNT(*) FROM calls WHERE state != 'answered'").fetchone() == (0,)
+    base.close()
+    assert states(out)["pending"] > 0
+
+
+def test_status_tells_how_far_it_is(catalog: Path, server: Loopback, tmp_path: Path):
+    out = tmp_path / "t.parquet"
+    with pytest.raises(DataError, match="no run"):
+        mine_status(out)
+    run(catalog, out, quick(server, max_calls=31, price_in=1.0))
+    status = mine_status(out)
+    assert status["references"] == REFERENCES == status["accepted"] + status["rejected"] + status["pending"]
+    assert status["acceptance_percent"] == 100.0
+    assert status["cost"] == pytest.approx(0.031)
+    assert status["minutes_left"] is not None
+
+
+def test_another_model_may_judge(catalog: Path, server: Loopback, tmp_path: Path):
+    run(catalog, tmp_path / "t", quick(server, judge="strong"), limit=4)
+    models = Counter((body["response_format"]["json_schema"]["name"], body["model"]) for body in server.bodies)
+    assert models == {("reasoning", "loopback"): 4, ("judgement", "strong"): 8}
+
+
+def test_several_judges_vote(catalog: Path, tmp_path: Path):
+    def respond(body: dict):
+        right = content_for(body)
+        if body["model"] == "contrary":
+            right |= {"picks": [0, 0, 0, 0], "already_true": True}
+        if body["model"] == "mute":
+            return completion(None, refusal="no")
+        if body["model"] == "choosy":
+            right["picks"][0] = 0
+        return completion(json.dumps(right))
+
+    with Loopback(respond=respond) as server:
+        two = run(catalog, tmp_path / "two", quick(server, judge="able, choosy, contrary, mute"), limit=4)
+        kept, _ = read_triplets(tmp_path / "two")
+        with pytest.raises(FailureError):
+            run(catalog, tmp_path / "tie", quick(server, judge="able,contrary"), limit=4)
+    assert two["accepted"] == 8
+    assert two["calls"] == 4 + 8 * 4
+    assert {len(triplet.modifications) for triplet in kept} == {3}
+    assert mine_status(tmp_path / "tie")["reasons"] == {"already true of the reference": 4}
+
+
+def test_prompts_of_ones_own_are_used(catalog: Path, server: Loopback, tmp_path: Path):
+    (tmp_path / "own").mkdir()
+    (tmp_path / "own" / "reason.md").write_text("My own: {count} pictures, {targets} targets.")
+    run(catalog, tmp_path / "t", quick(server, prompts=tmp_path / "own"), limit=2)
+    assert server.bodies[0]["messages"][0]["content"] == "My own: 4 pictures, 2 targets."
+
+
+def test_a_picture_that_vanished_rejects_its_references_alone(server: Loopback, tmp_path: Path):
+    catalog = noise_catalog(tmp_path, 30)
+    name = Catalog(catalog).names[3]
+    Catalog(catalog).path(name).unlink()
+    facts = run(catalog, tmp_path / "t", quick(server), limit=30)
+    assert facts["references_accepted"] + facts["references_rejected"] == 30
+    assert 1 <= facts["references_rejected"] < 30
+    assert set(mine_status(tmp_path / "t")["reasons"]) == {"unreadable"}
+
+
+def answers(lines: list[str], respond=None) -> list[str]:
+    """What a batch service makes of a file's lines."""
+    results = []
+    for line in lines:
+        asked = json.loads(line)
+        assert (asked["method"], asked["url"]) == ("POST", "/v1/chat/completions")
+        body = completion(json.dumps(content_for(asked["body"]))) if respond is None else respond(asked["body"])
+        results.append(
+            json.dumps({"id": "1", "custom_id": asked["custom_id"], "response": {"status_code": 200, "body": body}})
+        )
+    return results
+
+
+def test_batches_in_any_order_in_part_and_twice(catalog: Path, server: Loopback, tmp_path: Path):
+    out, live = tmp_path / "t.parquet", tmp_path / "live.parquet"
+
+    def round_(number: int, results: list[str] = (), **more: object) -> tuple[dict, list[str]]:
+        given = {}
+        if results:
+            (tmp_path / f"in{number}.jsonl").write_text("\n".join(results) + "\n\n")
+            given["batch_in"] = tmp_path / f"in{number}.jsonl"
+        file = tmp_path / f"out{number}.jsonl"
+        facts = run(catalog, out, ChatSettings(batch_out=file, **given, **more))
+        return facts, file.read_text().splitlines() if file.exists() else []
+
+    facts, asked = round_(1)
+    assert facts["requests"] == len(asked) == REFERENCES
+    assert not out.exists()
+    results = answers(asked)[::-1]
+    failed = json.dumps(
+        {"custom_id": json.loads(asked[0])["custom_id"], "response": None, "error": {"code": "expired"}}
+    )
+    stranger = results[0].replace(json.loads(results[0])["custom_id"], "0" * 64)
+    # The first half, one of them twice; one that failed; one of somebody else's.
+    facts, asked = round_(2, [*results[:12], results[3], failed, stranger])
+    assert facts["results"] == {"new": 12, "known": 1, "failed": 1, "unknown": 1}
+    assert len(asked) == 2 * 12 + 1  # what is still out is not written again
+    facts, more = round_(3, results[12:-1] + answers(asked))
+    assert len(more) == 2 * 12
+    facts, last = round_(4, answers(more))
+    assert (facts["pending"], last) == (0, [])
+    run(catalog, live, quick(server))
+    assert read_triplets(out)[0] == read_triplets(live)[0]
+    with pytest.raises(UsageError, match="exists"):
+        round_(1)
+
+
+def test_a_batch_that_never_came_back_may_be_asked_again(catalog: Path, server: Loopback, tmp_path: Path):
+    out = tmp_path / "t.parquet"
+    run(catalog, out, ChatSettings(batch_out=tmp_path / "one.jsonl"))
+    run(catalog, out, ChatSettings(batch_out=tmp_path / "two.jsonl"))
+    assert not (tmp_path / "two.jsonl").exists()
+    run(catalog, out, ChatSettings(batch_out=tmp_path / "two.jsonl", batch_again=True))
+    assert (tmp_path / "two.jsonl").read_text() == (tmp_path / "one.jsonl").read_text()
+    assert run(catalog, out, quick(server))["pending"] == 0
+
+
+def test_results_that_are_none_are_named_by_their_line(catalog: Path, tmp_path: Path):
+    (tmp_path / "in.jsonl").write_text('{"custom_id": "1", "response": {}}\nnonsense\n')
+    with pytest.raises(DataError, match=r"in\.jsonl:2"):
+        run(catalog, tmp_path / "t", ChatSettings(batch_in=tmp_path / "in.jsonl"))
+    with pytest.raises(DataError, match="cannot be read"):
+        run(catalog, tmp_path / "t", ChatSettings(batch_in=tmp_path / "missing.jsonl"))
+
+
+def test_a_vocabulary_widens_what_is_proposed(
+    tiny_catalog: Path, vocabulary_file: Path, wardrobe_world: Path, server: Loopback, tmp_path: Path
+):
+    """Nearest neighbours are mostly of one colour; with words, the groups also hold what differs in one thing."""
+    with (wardrobe_world / "garments.csv").open(encoding="utf-8", newline="") as table:
+        truth = {row["image"]: row for row in csv.DictReader(table)}
+
+    def colours(**options: object) -> float:
+        out = tmp_path / f"t{len(options)}"
+        run(tiny_catalog, out, quick(server, max_calls=90), limit=30, group=6, **options)
+        groups = [(one.reference, {one.target, *one.group}) for one in read_triplets(out)[0]]
+        other = [sum(truth[name]["colour"] != truth[ref]["colour"] for name in names) for ref, names in groups]
+        return sum(other) / len(other)
+
+    assert colours(vocabulary=vocabulary_file, threads=1) > colours()
+
+
+def test_the_command_line_takes_the_settings_as_options(
+    catalog: Path, server: Loopback, tmp_path: Path, monkeypatch, capsys
+):
+    def program(*arguments: object) -> tuple[int, str, str]:
+        monkeypatch.setattr(sys, "argv", ["triptych", "mine", "--out", str(tmp_path / "t"), *map(str, arguments)])
+        with pytest.raises(SystemExit) as ended:
+            main()
+        return int(ended.value.code or 0), *capsys.readouterr()
+
+    chat = ("--catalog", catalog, "--reasoner", "chat:m", "--limit", 3, "--group", 3)
+    code, _, _ = program(*chat, "--base-url", server.url, "--no-schema", "--temperature", 0.5)
+    assert code == 0
+    assert server.bodies[0]["temperature"] == 0.5
+    assert "response_format" not in server.bodies[0]
+    code, shown, _ = program("--status")
+    assert code == 0
+    assert "acceptance percent" in shown
+    for wrong, said in (
+        (("--catalog", catalog, "--base-url", server.url), "--base-url goes with --reasoner chat:MODEL"),
+        (chat, "needs --base-url"),
+        (("--reasoner", "chat:m", "--base-url", server.url), "needs --catalog"),
+        (("--catalog", catalog, "--reasoner", "chat:", "--base-url", server.url), "name of a model"),
+    ):
+        code, _, complaint = program(*wrong)
+        assert code == 2
+        assert said in complaint
+        assert len(complaint.strip().splitlines()) == 1
+
+
+def test_the_tags_reasoner_takes_no_chat_settings(catalog: Path, tmp_path: Path):
+    with pytest.raises(UsageError, match="chat:MODEL"):
+        mine(catalog, tmp_path / "t", chat=replace(ChatSettings(base_url="http://localhost:1")))
+    assert triptych.ChatSettings is ChatSettings
