@@ -28,12 +28,14 @@ ROOMS = [
     "wardrobe",
     "benchmarks",
     "report",
+    "stores",
     "searching",
+    "serving",
     "diagnosis",
     "demonstration",
     "cli",
 ]
-HEAVY = {"torch", "transformers", "matplotlib", "jinja2"}
+HEAVY = {"torch", "transformers", "matplotlib", "jinja2", "fastapi", "uvicorn", "faiss", "psycopg"}
 MAY_BE_HEAVY = {"encoders/towers.py", "composers/networks.py", "checkpoints.py"}
 
 

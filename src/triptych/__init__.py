@@ -26,12 +26,14 @@ if TYPE_CHECKING:
     from triptych.diagnosis import doctor
     from triptych.encoders import load_encoder
     from triptych.encoders.pretraining import pretrain
-    from triptych.searching import Hit, search
+    from triptych.searching import Hit, Library, Picture, open_catalog, search
     from triptych.wardrobe import write_world
 
 __all__ = [
     "Catalog",
     "Hit",
+    "Library",
+    "Picture",
     "TrainedComposer",
     "TriptychError",
     "__version__",
@@ -41,6 +43,7 @@ __all__ = [
     "index",
     "load_encoder",
     "mine",
+    "open_catalog",
     "prepare_fashion_products",
     "pretrain",
     "search",
@@ -53,6 +56,8 @@ __all__ = [
 _HOME = {
     "Catalog": "triptych.catalog",
     "Hit": "triptych.searching",
+    "Library": "triptych.searching",
+    "Picture": "triptych.searching",
     "TrainedComposer": "triptych.composers",
     "demo": "triptych.demonstration",
     "doctor": "triptych.diagnosis",
@@ -60,6 +65,7 @@ _HOME = {
     "index": "triptych.catalog",
     "load_encoder": "triptych.encoders",
     "mine": "triptych.agent",
+    "open_catalog": "triptych.searching",
     "prepare_fashion_products": "triptych.benchmarks.fashion_products",
     "pretrain": "triptych.encoders.pretraining",
     "search": "triptych.searching",

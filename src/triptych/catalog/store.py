@@ -93,6 +93,11 @@ class Catalog:
         return self._usable.column("name").to_pylist()  # type: ignore[no-any-return]
 
     @cached_property
+    def hashes(self) -> list[str]:
+        """SHA-256 of the usable pictures' files, in the order of `names`."""
+        return self._usable.column("sha256").to_pylist()  # type: ignore[no-any-return]
+
+    @cached_property
     def vectors(self) -> Vectors:
         """Vectors `(n, d)` of the usable pictures."""
         return _matrix(self._usable, self.dim)
@@ -122,6 +127,11 @@ class Catalog:
         with atomic(self.folder / "metadata.parquet") as temporary:
             pq.write_table(table, temporary)
 
+    @property
+    def parts(self) -> int:
+        """Of how many files the catalog consists; `compact` makes them one."""
+        return len(self._note["parts"])
+
     def append(self, entries: Sequence[Entry], vectors: Vectors) -> None:
         """Commit rows; `vectors` holds one row for each usable entry, in order. Later rows replace earlier ones."""
         self._commit(self._table_of(entries, vectors), keep=self._note["parts"])
@@ -130,6 +140,11 @@ class Catalog:
         """Merge all parts into one, in order of name, and note what made it."""
         self._note["made_by"] = dict(made_by)
         self._commit(self._table, keep=[])
+
+    def release(self) -> None:
+        """Forget what was read, to give its memory back; it is read again when asked for."""
+        for cached in ("entries", "names", "hashes", "vectors", "row_of", "metadata", "_table", "_usable"):
+            self.__dict__.pop(cached, None)
 
     def known_vectors(self) -> dict[str, np.ndarray[Any, np.dtype[np.float32]]]:
         """Content hash to vector, over every picture whose vector is stored."""
@@ -189,8 +204,7 @@ class Catalog:
         for stale in self.folder.glob("part-*.parquet"):
             if stale.name not in self._note["parts"]:
                 stale.unlink()
-        for cached in ("entries", "names", "vectors", "row_of", "metadata", "_table", "_usable"):
-            self.__dict__.pop(cached, None)
+        self.release()
 
 
 def _schema(dim: int) -> pa.Schema:

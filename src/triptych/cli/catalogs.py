@@ -30,9 +30,11 @@ def index(
 def search(
     catalog: CatalogDir,
     image: Annotated[Path | None, typer.Option(metavar="FILE", help="The reference picture.")] = None,
+    like: Annotated[str | None, typer.Option(metavar="NAME", help="Instead: a picture of the catalog.")] = None,
     text: Annotated[str, typer.Option(help="What should differ.")] = "",
     composer: Annotated[Path | None, typer.Option(metavar="DIR", help="Trained composer; else a sum.")] = None,
     k: Annotated[int, typer.Option("-k", min=1, help="How many results.")] = 10,
+    offset: Annotated[int, typer.Option(min=0, help="Leave out the first so many.")] = 0,
     weight: Annotated[float, typer.Option(min=0, max=1, help="Weight of the words in the sum.")] = 0.5,
     where: Annotated[
         list[str] | None,
@@ -48,9 +50,11 @@ def search(
     hits = triptych.search(
         catalog,
         image=image,
+        like=like,
         text=text,
         composer=composer,
         k=k,
+        offset=offset,
         weight=weight,
         where=where or (),
         output=output,

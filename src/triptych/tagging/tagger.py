@@ -12,6 +12,7 @@ from triptych.tagging.vocabulary import Vocabulary
 Tags = Mapping[str, NDArray[np.float32]]
 """Group to probabilities `(n, words)`; each row sums to one."""
 
+_FEW = 64  # pictures that are tagged too soon to show progress
 _BLOCK = 256  # contexts whose titles are encoded at once
 
 
@@ -33,7 +34,7 @@ class Tagger:
         alone = {group: self._ask(vectors, group, {}) for group in self._context}
         tags: dict[str, NDArray[np.float32]] = {}
         groups = [*self._context, *(group for group in self.vocabulary.groups if group not in self._context)]
-        for group in progress(groups, "tag", total=len(groups), unit="group"):
+        for group in progress(groups, "tag", total=len(groups), unit="group") if len(vectors) > _FEW else groups:
             # The context's own groups are asked about with the other alone in mind, all else with both as told by then.
             seen = alone if group in self._context else tags
             context = {other: seen[other].argmax(axis=1) for other in self._context if other != group}

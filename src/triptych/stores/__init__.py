@@ -1,0 +1,7 @@
+"""Where vectors are searched: in memory, or in a database that a shop already runs."""
+
+from triptych.stores.exact import ExactStore
+from triptych.stores.gallery import Gallery, picture_id
+from triptych.stores.protocol import Found, Rows, Store, Terms
+
+__all__ = ["ExactStore", "Found", "Gallery", "Rows", "Store", "Terms", "picture_id"]
