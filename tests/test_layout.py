@@ -36,7 +36,13 @@ ROOMS = [
     "cli",
 ]
 HEAVY = {"torch", "transformers", "matplotlib", "jinja2", "fastapi", "uvicorn", "faiss", "psycopg"}
-MAY_BE_HEAVY = {"encoders/towers.py", "composers/networks.py", "checkpoints.py"}
+MAY_BE_HEAVY = {
+    "encoders/towers.py",
+    "composers/networks.py",
+    "checkpoints.py",
+    "serving/problems.py",
+    "serving/service.py",
+}
 
 
 def imports(file: Path, *, top_level: bool) -> set[str]:

@@ -27,6 +27,7 @@ if TYPE_CHECKING:
     from triptych.encoders import load_encoder
     from triptych.encoders.pretraining import pretrain
     from triptych.searching import Hit, Library, Picture, open_catalog, search
+    from triptych.serving import make_key, serve
     from triptych.wardrobe import write_world
 
 __all__ = [
@@ -42,11 +43,13 @@ __all__ = [
     "evaluate",
     "index",
     "load_encoder",
+    "make_key",
     "mine",
     "open_catalog",
     "prepare_fashion_products",
     "pretrain",
     "search",
+    "serve",
     "train",
     "write_world",
 ]
@@ -64,11 +67,13 @@ _HOME = {
     "evaluate": "triptych.benchmarks.evaluate",
     "index": "triptych.catalog",
     "load_encoder": "triptych.encoders",
+    "make_key": "triptych.serving",
     "mine": "triptych.agent",
     "open_catalog": "triptych.searching",
     "prepare_fashion_products": "triptych.benchmarks.fashion_products",
     "pretrain": "triptych.encoders.pretraining",
     "search": "triptych.searching",
+    "serve": "triptych.serving",
     "train": "triptych.composers.training",
     "write_world": "triptych.wardrobe",
 }

@@ -6,11 +6,11 @@ import sys
 import typer
 import typer.exceptions
 
-from triptych.cli import catalogs, learning, measuring, showing  # importing a module adds its commands
+from triptych.cli import catalogs, learning, measuring, serving, showing  # importing a module adds its commands
 from triptych.cli.app import app
 from triptych.errors import TriptychError
 
-__all__ = ["app", "catalogs", "learning", "main", "measuring", "showing"]
+__all__ = ["app", "catalogs", "learning", "main", "measuring", "serving", "showing"]
 
 _INTERRUPTED = 130  # as shells have it: 128 and the number of the signal
 

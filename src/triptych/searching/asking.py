@@ -33,9 +33,9 @@ class Query:
 
     def __post_init__(self) -> None:
         if self.reference is None and not self.text.strip():
-            raise UsageError("give an --image, a --text, or both")
+            raise UsageError("give a picture, words, or both")
         if self.k < 1 or self.offset < 0 or not 0 <= self.weight <= 1:
-            raise UsageError("-k must be at least 1, --offset at least 0, and --weight between 0 and 1")
+            raise UsageError("k must be at least 1, offset at least 0, and weight between 0 and 1")
 
     @property
     def composed(self) -> bool:

@@ -10,6 +10,7 @@ from typing import Any, Self
 
 import numpy as np
 import pyarrow as pa
+from PIL import Image
 
 from triptych.catalog import Catalog
 from triptych.composers import TrainedComposer
@@ -60,10 +61,13 @@ class Library:
         return len(self._opened.gallery)
 
     def __iter__(self) -> Iterator[Picture]:
+        yield from self.pictures(len(self))
+
+    def pictures(self, k: int, *, offset: int = 0, step: int = 1) -> list[Picture]:
+        """`k` pictures, every `step`-th from the `offset`-th on; for all of them, iterate."""
         gallery = self._opened.gallery
-        rows = list(gallery.row_of.values())
-        for row, metadata in zip(rows, gallery.facts(rows), strict=True):
-            yield self._picture(gallery.names[row], metadata)
+        rows = list(gallery.row_of.values())[offset::step][:k]
+        return [self._picture(gallery.names[row], facts) for row, facts in zip(rows, gallery.facts(rows), strict=True)]
 
     @property
     def metadata(self) -> pa.Table:
@@ -147,9 +151,10 @@ class Library:
     def load(self) -> None:
         """Read and run now whatever a first search would have to wait for."""
         self._opened.load()
-        some = self._opened.gallery.names[:1]
-        for like in some if self._opened.gallery.row_of else ():
-            self.search(like=like, text="like this")
+        blank = self.encoder.prepare(Image.new("RGB", (64, 64), "white"))
+        nothing = Reference(self.encoder.encode_pictures(blank[None])[0], "")
+        if len(self):
+            self.answer([Query(nothing, "like this", k=1)])
 
     def add(self, pictures: Sequence[bytes], metadata: Sequence[Mapping[str, Any]] | None = None) -> list[Picture]:
         """Take picture files into the catalog; they are on disk, and can be found, when this returns.

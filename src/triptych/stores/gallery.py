@@ -67,7 +67,7 @@ class Gallery:
         if not table.column_names:
             return [{} for _ in rows]
         return [
-            {column: _plain(value) for column, value in row.items() if value is not None and value == value}
+            {column: _plain(value) for column, value in row.items() if value not in (None, "") and value == value}
             for row in table.to_pylist()
         ]
 

@@ -1,0 +1,220 @@
+"""The HTTP service: its routes, and what its OpenAPI says of them."""
+
+import asyncio
+import json
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager, suppress
+from importlib.resources import files
+from typing import Annotated, Any, Literal
+
+from fastapi import Body, FastAPI, File, Form, Path, Query, UploadFile
+from starlette.responses import Response
+
+from triptych.errors import TriptychError
+from triptych.searching import Hit, Picture
+from triptych.serving import schemas
+from triptych.serving.desk import Desk
+from triptych.serving.guards import Guard
+from triptych.serving.observing import MEDIA_TYPE as METRICS_TYPE
+from triptych.serving.problems import MEDIA_TYPE, Problem, handle_problems
+from triptych.serving.telling import Comparing, columns
+from triptych.version import __version__
+
+_PAGE = {"page.html": "text/html", "page.css": "text/css", "icon.svg": "image/svg+xml"}
+_SCRIPT = "text/javascript"
+_LOOK = 2.0  # seconds between looks whether another process has changed the catalog
+_PROBLEM = {"model": schemas.Problem, "content": {MEDIA_TYPE: {}}}
+_REFUSALS: dict[int | str, dict[str, Any]] = {
+    status: {"description": description, "model": schemas.Problem}
+    for status, description in {
+        400: "The request cannot be read.",
+        401: "A key is needed.",
+        403: "This key, or a page of another site, may not ask for this.",
+        404: "There is no such picture.",
+        413: "The upload is too large.",
+        421: "The service does not answer to this name.",
+        422: "The picture or a field cannot be used; `detail` says why.",
+        429: "Too many requests.",
+        503: "Too busy, or too slow; try again.",
+    }.items()
+}
+_JPEG: dict[int | str, dict[str, Any]] = {200: {"description": "A JPEG.", "content": {"image/jpeg": {}}}}
+_Id = Annotated[str, Path(max_length=64, description="A picture's opaque id.", examples=["3f1c0a5be2d94c77a810"])]
+
+
+def create_app(desk: Desk, comparing: Comparing) -> Guard:
+    """The service of a desk, as an ASGI application."""
+    app = FastAPI(
+        title="triptych",
+        version=__version__,
+        description="Find a picture from another picture and a few words.",
+        docs_url=None,  # its page would fetch scripts from elsewhere
+        redoc_url=None,
+        lifespan=lambda _: _looking_after(desk),
+        responses=_REFUSALS,
+    )
+    _searching(app, desk, comparing)
+    _pictures(app, desk)
+    _upkeep(app, desk)
+    _page(app)
+    handle_problems(app)
+    return Guard(app, desk.settings, desk.observations)
+
+
+@asynccontextmanager
+async def _looking_after(desk: Desk) -> AsyncIterator[None]:
+    """Follow what `triptych index` does to the catalog meanwhile."""
+
+    async def look() -> None:
+        while True:
+            await asyncio.sleep(_LOOK)
+            with suppress(TriptychError, OSError):
+                await desk.in_thread(desk.library.refresh)
+
+    looking = asyncio.create_task(look())
+    yield
+    looking.cancel()
+
+
+def _searching(app: FastAPI, desk: Desk, comparing: Comparing) -> None:
+    @app.get("/api/catalog", response_model=schemas.Facts, tags=["search"])
+    async def catalog() -> Response:
+        """What is served, and which conditions there can be."""
+        library = desk.library
+        facts = {
+            "pictures": len(library),
+            "encoder": library.encoder.name.rsplit("/", 1)[-1],
+            "composer": library.composer.name if library.composer else None,
+            "writable": desk.settings.writable,
+            "columns": await desk.in_thread(lambda: columns(library.metadata)),
+            "max_bytes": desk.settings.limits.max_bytes,
+        }
+        return _json(facts)
+
+    @app.post("/api/search", response_model=schemas.Answer, tags=["search"])
+    async def search(
+        picture: Annotated[UploadFile | None, File(description="The reference: JPEG, PNG, WebP, GIF …")] = None,
+        like: Annotated[
+            str, Form(max_length=500, description="Instead: a reference by its id, or its name in the catalog.")
+        ] = "",
+        text: Annotated[str, Form(max_length=1000, description="What should differ.", examples=["but in red"])] = "",
+        weight: Annotated[float, Form(ge=0, le=1, description="Of the words, where there is no composer.")] = 0.5,
+        where: Annotated[
+            list[str], Form(max_length=20, description="Conditions over metadata.", examples=[["price<=50"]])
+        ] = [],  # noqa: B006
+        k: Annotated[int, Form(ge=1, le=200, description="How many results.")] = 24,
+        offset: Annotated[int, Form(ge=0, le=10_000, description="Leave out the first so many.")] = 0,
+    ) -> Response:
+        """Find pictures by a picture, by words, or by a picture and what should differ.
+
+        curl -F picture=@jacket.jpg -F text="but in red" http://127.0.0.1:8000/api/search
+        """
+        data = await picture.read() if picture is not None else None
+        answered, name = await desk.search(
+            data, like, text=text, weight=weight, where=tuple(where), k=k + 1, offset=offset
+        )
+        stages = f"encoding;dur={answered.encoding * 1000:.2f}, finding;dur={answered.finding * 1000:.2f}"
+        hits = [_told(hit) | {"rank": hit.rank, "score": hit.score} for hit in answered.hits[:k]]
+        more = len(answered.hits) > k
+        return _json({"reference": name, "hits": hits, "more": more}, headers={"Server-Timing": stages})
+
+    @app.post("/api/compare", response_model=schemas.Comparison, tags=["search"])
+    async def compare(pair: Annotated[schemas.Pair, Body()]) -> Response:
+        """What differs between a reference and a result, in attribute tags."""
+        before, after = desk.reference(pair.reference), desk.reference(pair.result)
+        return _json(await desk.in_thread(lambda: comparing(before.vector, after.vector)))
+
+
+def _pictures(app: FastAPI, desk: Desk) -> None:
+    @app.get("/api/pictures", response_model=list[schemas.Picture], tags=["pictures"])
+    async def listing(
+        k: Annotated[int, Query(ge=1, le=1000, description="How many.")] = 24,
+        offset: Annotated[int, Query(ge=0, le=10_000_000, description="Leave out the first so many.")] = 0,
+        step: Annotated[int, Query(ge=1, le=10_000_000, description="Of the rest, every so-manieth.")] = 1,
+    ) -> Response:
+        """The catalog's pictures, page by page."""
+        pictures = await desk.in_thread(lambda: desk.library.pictures(k, offset=offset, step=step))
+        return _json([_told(picture) for picture in pictures])
+
+    @app.get("/api/pictures/{id}", response_model=schemas.Picture, tags=["pictures"])
+    async def picture(id: _Id) -> Response:
+        """What is known of a picture."""
+        return _json(_told(desk.picture(id)))
+
+    @app.get("/api/pictures/{id}/{kind}", response_class=Response, responses=_JPEG, tags=["pictures"])
+    async def drawing(id: _Id, kind: Literal["thumbnail", "full"]) -> Response:
+        """A picture as a JPEG, without its file's metadata: of at most 256 or 1600 pixels a side."""
+        drawn = await desk.drawing(id, kind)
+        return Response(drawn, media_type="image/jpeg", headers={"Cache-Control": "private, max-age=3600"})
+
+    @app.post("/api/pictures", response_model=schemas.Picture, status_code=201, tags=["pictures"])
+    async def add(
+        picture: Annotated[UploadFile, File(description="JPEG, PNG, WebP, GIF, BMP or TIFF.")],
+        metadata: Annotated[
+            str, Form(max_length=20_000, description="A JSON object of the catalog's columns.", examples=["{}"])
+        ] = "{}",
+    ) -> Response:
+        """Add a picture. It is on disk, and can be found, when this answers; the same file twice is one picture."""
+        added = await desk.add(await picture.read(), _columns_of(metadata))
+        return _json(_told(added), 201, {"Location": f"/api/pictures/{added.id}"})
+
+    @app.delete("/api/pictures/{id}", status_code=204, response_class=Response, tags=["pictures"])
+    async def remove(id: _Id) -> Response:
+        """Remove a picture from the catalog. Its file is deleted only if it was added here."""
+        await desk.remove(id)
+        return Response(status_code=204)
+
+
+def _upkeep(app: FastAPI, desk: Desk) -> None:
+    @app.get("/health", tags=["upkeep"])
+    async def health() -> dict[str, str]:
+        """Whether the process answers."""
+        return {"status": "ok"}
+
+    @app.get("/ready", tags=["upkeep"])
+    async def ready() -> dict[str, Any]:
+        """Whether searches are answered; everything is loaded before the service listens."""
+        return {"status": "ok", "pictures": len(desk.library)}
+
+    @app.get("/metrics", response_class=Response, tags=["upkeep"])
+    async def metrics() -> Response:
+        """Counts and durations, in Prometheus' text format."""
+        return Response(desk.observations.text(), media_type=METRICS_TYPE)
+
+
+def _page(app: FastAPI) -> None:
+    folder = files("triptych.serving") / "page"
+    kinds = {file.name: _PAGE.get(file.name, _SCRIPT) for file in folder.iterdir() if file.is_file()}
+    contents = {name: (folder / name).read_bytes() for name in kinds}
+
+    @app.get("/", include_in_schema=False)
+    async def page() -> Response:
+        return Response(contents["page.html"], media_type="text/html")
+
+    @app.get("/page/{name}", include_in_schema=False)
+    async def part(name: str) -> Response:
+        if name not in contents:
+            raise Problem(404, "there is no such file")
+        return Response(contents[name], media_type=kinds[name], headers={"Cache-Control": "no-cache"})
+
+
+def _told(picture: Hit | Picture) -> dict[str, Any]:
+    return {"id": picture.id, "name": picture.name, "metadata": dict(picture.metadata)}
+
+
+def _columns_of(metadata: str) -> dict[str, str]:
+    try:
+        content = json.loads(metadata)
+    except (ValueError, RecursionError):
+        content = None
+    if not isinstance(content, dict) or not all(
+        isinstance(value, (str, int, float)) and not isinstance(value, bool) for value in content.values()
+    ):
+        raise Problem(422, "metadata: must be a JSON object of words and numbers")
+    return {name: str(value) for name, value in content.items()}
+
+
+def _json(content: Any, status: int = 200, headers: dict[str, str] | None = None) -> Response:
+    # A name may hold a lone surrogate, which UTF-8 does not know.
+    body = json.dumps(content, ensure_ascii=False, separators=(",", ":")).encode("utf-8", "replace")
+    return Response(body, status, headers, "application/json")
