@@ -13,31 +13,17 @@ from starlette.responses import Response
 from triptych.errors import TriptychError
 from triptych.searching import Hit, Picture
 from triptych.serving import schemas
+from triptych.serving.describing import describe
 from triptych.serving.desk import Desk
 from triptych.serving.guards import Guard
 from triptych.serving.observing import MEDIA_TYPE as METRICS_TYPE
-from triptych.serving.problems import MEDIA_TYPE, Problem, handle_problems
+from triptych.serving.problems import Problem, handle_problems
 from triptych.serving.telling import Comparing, columns
 from triptych.version import __version__
 
 _PAGE = {"page.html": "text/html", "page.css": "text/css", "icon.svg": "image/svg+xml"}
 _SCRIPT = "text/javascript"
 _LOOK = 2.0  # seconds between looks whether another process has changed the catalog
-_PROBLEM = {"model": schemas.Problem, "content": {MEDIA_TYPE: {}}}
-_REFUSALS: dict[int | str, dict[str, Any]] = {
-    status: {"description": description, "model": schemas.Problem}
-    for status, description in {
-        400: "The request cannot be read.",
-        401: "A key is needed.",
-        403: "This key, or a page of another site, may not ask for this.",
-        404: "There is no such picture.",
-        413: "The upload is too large.",
-        421: "The service does not answer to this name.",
-        422: "The picture or a field cannot be used; `detail` says why.",
-        429: "Too many requests.",
-        503: "Too busy, or too slow; try again.",
-    }.items()
-}
 _JPEG: dict[int | str, dict[str, Any]] = {200: {"description": "A JPEG.", "content": {"image/jpeg": {}}}}
 _Id = Annotated[str, Path(max_length=64, description="A picture's opaque id.", examples=["3f1c0a5be2d94c77a810"])]
 
@@ -51,12 +37,12 @@ def create_app(desk: Desk, comparing: Comparing) -> Guard:
         docs_url=None,  # its page would fetch scripts from elsewhere
         redoc_url=None,
         lifespan=lambda _: _looking_after(desk),
-        responses=_REFUSALS,
     )
     _searching(app, desk, comparing)
     _pictures(app, desk)
     _upkeep(app, desk)
     _page(app)
+    describe(app)
     handle_problems(app)
     return Guard(app, desk.settings, desk.observations)
 

@@ -2,7 +2,7 @@
 
 import * as service from "./service.js";
 import { EMPTY, lastStep, readState, writeState } from "./state.js";
-import { $, blanks, card, differences, fill, filterFields, make, nothing, trail } from "./view.js";
+import { $, blanks, card, differences, fill, filterFields, make, nothing, tellBy, trail } from "./view.js";
 
 let state = EMPTY;
 let catalog = null;
@@ -138,7 +138,8 @@ async function welcome() {
   $("status").textContent = "Or start from one of these.";
   try {
     const some = await service.some(12, Math.max(1, Math.floor(catalog.pictures / 12)));
-    if (!state.steps.length) $("grid").replaceChildren(...some.map((picture) => card(picture, { look, goOn })));
+    const { like, text } = lastStep(state);
+    if (!like && !text) $("grid").replaceChildren(...some.map((picture) => card(picture, { look, goOn })));
   } catch (error) { trouble(error, welcome); }
 }
 
@@ -152,8 +153,11 @@ function trouble(error, again) {
   advice.textContent = lost
     ? "This search began with somebody's own picture, which is kept for an hour only. Drop the same picture again, or another."
     : /[.!?]$/.test(said) ? said : `${said}.`;
-  refused = again;
-  $("trouble").lastElementChild.hidden = [404, 413, 422].includes(error.status);
+  // Trying a bad file again helps nobody; what was there before it can be had again.
+  const hopeless = [404, 413, 422].includes(error.status);
+  refused = hopeless ? () => find() : again;
+  $("trouble").lastElementChild.textContent = hopeless ? "Back to where you were" : "Try again";
+  $("trouble").lastElementChild.hidden = hopeless && lost;
   $("trouble").hidden = false;
   $("status").textContent = "";
   $("grid").replaceChildren();
@@ -198,6 +202,7 @@ $("triptych").addEventListener("submit", (event) => { event.preventDefault(); sa
 $("words").addEventListener("keydown", (event) => {
   if (event.key === "Enter" && !event.shiftKey && !event.isComposing) { event.preventDefault(); $("triptych").requestSubmit(); }
 });
+document.querySelector(".heart").addEventListener("click", (event) => { if (event.target === event.currentTarget) $("words").focus(); });
 $("file").addEventListener("change", () => { start($("file").files[0]); $("file").value = ""; });
 document.addEventListener("paste", (event) => {
   const file = imageOf(event.clipboardData);
@@ -245,8 +250,9 @@ async function begin() {
   try {
     catalog = await service.facts();
   } catch (error) { draw(); return trouble(error, begin); }
-  const by = catalog.composer ? "with a trained composer" : "by a weighted sum";
-  $("facts").textContent = `${catalog.pictures.toLocaleString("en")} pictures · ${by}`;
+  const by = catalog.composer ? " · with a trained composer" : " · by a weighted sum";
+  $("facts").replaceChildren(`${catalog.pictures.toLocaleString("en")} pictures`, make("span", { className: "by" }, by));
+  tellBy(catalog.columns);
   filters = filterFields(catalog.columns, (where) => go({ where, shown: "" }));
   $("fields").replaceChildren(...filters.fields);
   $("filter").hidden = filters.fields.length === 0;

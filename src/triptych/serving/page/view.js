@@ -12,10 +12,14 @@ export function make(tag, settings = {}, ...children) {
   return element;
 }
 
-const summary = (hit) => {
-  const words = Object.entries(hit.metadata).filter(([, value]) => typeof value === "string" && /\p{L}/u.test(value));
-  return words.slice(0, 6).map(([column, value]) => `${column} ${value}`).join(", ") || hit.name;
-};
+let telling = []; // columns of few words: what they say of a picture fits under it
+
+export function tellBy(columns) {
+  telling = columns.filter(({ kind, values }) => kind === "words" && values.length > 1).map(({ name }) => name);
+}
+
+const words = (hit) => telling.map((column) => hit.metadata[column]).filter((value) => value && value !== "none");
+const summary = (hit) => words(hit).join(", ") || hit.name;
 
 function frame(id, alt) {
   const img = make("img", { alt, loading: "lazy", decoding: "async", width: 256, height: 256 });
@@ -29,18 +33,16 @@ function frame(id, alt) {
 export function card(hit, { look, goOn }) {
   const scored = hit.score !== undefined;
   const alt = scored ? `Result ${hit.rank}: ${summary(hit)}` : `Start from: ${summary(hit)}`;
-  const title = hit.metadata.title ?? hit.metadata.productDisplayName ?? hit.name.split("/").at(-1);
-  const what = make("span", { className: "what", title: hit.name }, String(title));
-  const say = make("span", { className: "say" }, what);
-  if (scored) say.append(make("span", { className: "score", title: "score" }, hit.score.toFixed(3)));
-  const button = make("button", { className: "look", type: "button" }, frame(hit.id, alt), say);
+  const title = hit.metadata.title ?? hit.metadata.productDisplayName ?? (words(hit).slice(0, 4).join(" · ") || hit.name.split("/").at(-1));
+  const what = make("span", { className: "what", title: `${title} (${hit.name})` }, String(title));
+  const button = make("button", { className: "look", type: "button" }, frame(hit.id, alt), what);
   button.addEventListener("click", () => (scored ? look(hit) : goOn(hit)));
-  const item = make("li", { className: "card", dataset: { id: hit.id } }, button);
-  const next = make("button", { className: "next", type: "button", title: summary(hit) }, "Start from this");
+  const next = make("button", { className: "next", type: "button" }, "Start from this");
   next.setAttribute("aria-label", `Start from ${scored ? `result ${hit.rank}` : "this picture"}`);
   next.addEventListener("click", () => goOn(hit));
-  item.append(next);
-  return item;
+  const under = make("div", { className: "under" }, next);
+  if (scored) under.append(make("span", { className: "score", title: "score" }, hit.score.toFixed(3)));
+  return make("li", { className: "card", dataset: { id: hit.id } }, button, under);
 }
 
 export const blanks = (count) => Array.from({ length: count }, () => {
@@ -60,12 +62,12 @@ export function fill(img, placeholder, id, alt, kind) {
 }
 
 export function differences({ changed, kept }) {
-  const told = changed.slice(0, 5).map(({ group, before, after, sure }) => make(
+  const told = changed.slice(0, 6).map(({ group, before, after, sure }) => make(
     "span", { title: `${Math.round(sure * 100)} % sure` },
     make("span", { className: "label" }, group), make("s", {}, before), make("b", {}, after),
   ));
-  const same = kept.slice(0, 4).map(({ after }) => after).join(", ");
-  if (same) told.push(make("span", { className: "same" }, told.length ? `still ${same}` : `no tag differs: ${same}`));
+  const same = kept.map(({ group }) => group).join(", ");
+  if (same) told.push(make("span", { className: "same", title: kept.map(({ after }) => after).join(", ") }, `same ${same}`));
   return told;
 }
 
