@@ -1,51 +1,25 @@
 """A catalog opened once: searched by picture, name or id, paged, filtered, added to and taken from."""
 
-from io import BytesIO
 from pathlib import Path
 from threading import Thread
 
 import numpy as np
 import pytest
-from PIL import Image
 
 import triptych
+from serving_helpers import picture_file
 from triptych.catalog import Catalog
 from triptych.errors import FailureError, PictureError, UsageError
 from triptych.files import locked
 from triptych.searching import Query
-from triptych.wardrobe import write_world
 
 
-@pytest.fixture(scope="module")
-def world(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    out = tmp_path_factory.mktemp("library") / "world"
-    write_world(out, lines={"unlabelled": 10}, workers=1, size=64)
-    return out
-
-
-@pytest.fixture
-def catalog(world: Path, tmp_path: Path) -> Path:
-    """About 80 pictures with metadata, by the embedded encoder."""
-    pictures = tmp_path / "pictures"
-    pictures.mkdir()
-    for picture in (world / "images").iterdir():
-        (pictures / picture.name).write_bytes(picture.read_bytes())
-    triptych.index(pictures, tmp_path / "catalog", metadata=world / "garments.csv", threads=1)
-    return tmp_path / "catalog"
-
-
-def picture_file(colour: tuple[int, int, int] = (200, 30, 30), form: str = "PNG") -> bytes:
-    out = BytesIO()
-    Image.new("RGB", (40, 60), colour).save(out, form)
-    return out.getvalue()
-
-
-def test_a_library_answers_as_search_does(catalog: Path) -> None:
-    with triptych.open_catalog(catalog, threads=1) as library:
-        name = Catalog(catalog).names[3]
+def test_a_library_answers_as_search_does(own_catalog: Path) -> None:
+    with triptych.open_catalog(own_catalog, threads=1) as library:
+        name = Catalog(own_catalog).names[3]
         path = library.picture(name).path
         by_file = library.search(image=path, text="in red", k=5)
-        assert by_file == triptych.search(catalog, image=path, text="in red", k=5, threads=1)
+        assert by_file == triptych.search(own_catalog, image=path, text="in red", k=5, threads=1)
         assert by_file == library.search(like=name, text="in red", k=5)
         assert by_file == library.search(like=library.picture(name).id, text="in red", k=5)
         assert by_file == library.search(image=Path(path).read_bytes(), text="in red", k=5)
@@ -53,8 +27,8 @@ def test_a_library_answers_as_search_does(catalog: Path) -> None:
         assert name not in {hit.name for hit in library.search(like=name, k=1000)}
 
 
-def test_pages_join_into_the_whole(catalog: Path) -> None:
-    with triptych.open_catalog(catalog, threads=1) as library:
+def test_pages_join_into_the_whole(own_catalog: Path) -> None:
+    with triptych.open_catalog(own_catalog, threads=1) as library:
         whole = library.search(text="red shirt", k=30)
         pages = [hit for offset in range(0, 30, 10) for hit in library.search(text="red shirt", k=10, offset=offset)]
         assert pages == whole
@@ -77,17 +51,17 @@ def test_many_queries_at_once_answer_as_one_by_one(tiny_catalog: Path, tiny_comp
             assert [hit.rank for hit in hits] == list(range(query.offset + 1, query.offset + query.k + 1))
 
 
-def test_iterating_gives_every_picture_with_its_metadata(catalog: Path) -> None:
-    with triptych.open_catalog(catalog) as library:
+def test_iterating_gives_every_picture_with_its_metadata(own_catalog: Path) -> None:
+    with triptych.open_catalog(own_catalog) as library:
         pictures = list(library)
-        assert len(pictures) == len(library) == len(Catalog(catalog).names)
+        assert len(pictures) == len(library) == len(Catalog(own_catalog).names)
         assert len({picture.id for picture in pictures}) == len(pictures)
         assert all(picture.metadata["colour"] and "/" not in picture.id for picture in pictures)
 
 
-def test_what_is_added_can_be_found_now_and_after(catalog: Path) -> None:
+def test_what_is_added_can_be_found_now_and_after(own_catalog: Path) -> None:
     data = picture_file()
-    with triptych.open_catalog(catalog, threads=1) as library:
+    with triptych.open_catalog(own_catalog, threads=1) as library:
         before = len(library)
         (added,) = library.add([data], [{"colour": "scarlet"}])
         assert len(library) == before + 1
@@ -96,16 +70,16 @@ def test_what_is_added_can_be_found_now_and_after(catalog: Path) -> None:
         ]
         assert library.add([data]) == [added]
         assert len(library) == before + 1
-    with triptych.open_catalog(catalog, threads=1) as again:
+    with triptych.open_catalog(own_catalog, threads=1) as again:
         assert again.picture(added.id).metadata == {"colour": "scarlet"}
         assert Path(again.picture(added.id).path).read_bytes() == data
     # The folder's own refresh keeps it too.
-    assert triptych.index(Path(Catalog(catalog).root), catalog, threads=1)["encoded"] == 0
-    assert added.name in Catalog(catalog).names
+    assert triptych.index(Path(Catalog(own_catalog).root), own_catalog, threads=1)["encoded"] == 0
+    assert added.name in Catalog(own_catalog).names
 
 
-def test_what_is_removed_stays_removed(catalog: Path) -> None:
-    with triptych.open_catalog(catalog, threads=1) as library:
+def test_what_is_removed_stays_removed(own_catalog: Path) -> None:
+    with triptych.open_catalog(own_catalog, threads=1) as library:
         (uploaded,) = library.add([picture_file()])
         own = next(picture for picture in library if picture.id != uploaded.id)
         library.remove([own.id, uploaded.name])
@@ -117,44 +91,47 @@ def test_what_is_removed_stays_removed(catalog: Path) -> None:
         (back,) = library.add([picture_file()])
         assert back == uploaded
         library.remove([back.id])
-    triptych.index(Path(Catalog(catalog).root), catalog, threads=1)
-    assert not {own.name, uploaded.name} & set(Catalog(catalog).names)
+    triptych.index(Path(Catalog(own_catalog).root), own_catalog, threads=1)
+    assert not {own.name, uploaded.name} & set(Catalog(own_catalog).names)
 
 
-def test_nothing_is_taken_where_one_cannot_be_used(catalog: Path) -> None:
-    with triptych.open_catalog(catalog, threads=1) as library:
+def test_nothing_is_taken_where_one_cannot_be_used(own_catalog: Path) -> None:
+    with triptych.open_catalog(own_catalog, threads=1) as library:
         before = len(library)
         with pytest.raises(PictureError):
             library.add([picture_file(), b"no picture"])
         with pytest.raises(UsageError):
             library.add([picture_file()], [{"nonsense": "1"}])
-        with locked(catalog), pytest.raises(FailureError):
+        with locked(own_catalog), pytest.raises(FailureError):
             library.add([picture_file()])
-        assert len(library) == before == len(Catalog(catalog).names)
+        assert len(library) == before == len(Catalog(own_catalog).names)
 
 
-def test_another_process_may_change_the_catalog(catalog: Path) -> None:
-    with triptych.open_catalog(catalog, threads=1) as library, triptych.open_catalog(catalog, threads=1) as other:
+def test_another_process_may_change_the_catalog(own_catalog: Path) -> None:
+    with (
+        triptych.open_catalog(own_catalog, threads=1) as library,
+        triptych.open_catalog(own_catalog, threads=1) as other,
+    ):
         assert not library.refresh()
         (added,) = other.add([picture_file()])
         assert library.refresh()
         assert library.picture(added.id) == added
         (second,) = library.add([picture_file((0, 200, 0))])
         (third,) = other.add([picture_file((0, 0, 200))])
-        assert {added.name, second.name, third.name} <= set(Catalog(catalog).names)
+        assert {added.name, second.name, third.name} <= set(Catalog(own_catalog).names)
 
 
-def test_many_parts_are_merged(catalog: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_many_parts_are_merged(own_catalog: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("triptych.searching.changing._PARTS", 3)
-    with triptych.open_catalog(catalog, threads=1) as library:
+    with triptych.open_catalog(own_catalog, threads=1) as library:
         names = [library.add([picture_file((shade, 0, 0))])[0].name for shade in range(0, 250, 50)]
-        assert Catalog(catalog).parts <= 3
+        assert Catalog(own_catalog).parts <= 3
         found = {hit.name for hit in library.search(text="red", k=1000)}
-    assert set(names) <= found == set(Catalog(catalog).names)
+    assert set(names) <= found == set(Catalog(own_catalog).names)
 
 
-def test_searching_goes_on_while_pictures_come_in(catalog: Path) -> None:
-    with triptych.open_catalog(catalog, threads=1) as library:
+def test_searching_goes_on_while_pictures_come_in(own_catalog: Path) -> None:
+    with triptych.open_catalog(own_catalog, threads=1) as library:
         library.load()
         lengths: list[int] = []
         searching = Thread(target=lambda: lengths.extend(len(library.search(text="red", k=9)) for _ in range(40)))
@@ -165,8 +142,8 @@ def test_searching_goes_on_while_pictures_come_in(catalog: Path) -> None:
         assert lengths == [9] * 40
 
 
-def test_bad_questions(catalog: Path) -> None:
-    with triptych.open_catalog(catalog, threads=1) as library:
+def test_bad_questions(own_catalog: Path) -> None:
+    with triptych.open_catalog(own_catalog, threads=1) as library:
         bad = (
             {},
             {"like": "nobody", "text": "red"},
@@ -179,8 +156,8 @@ def test_bad_questions(catalog: Path) -> None:
                 library.search(**asked)  # type: ignore[arg-type]
 
 
-def test_filters_hold_whatever_share_of_the_gallery_they_leave(catalog: Path) -> None:
-    with triptych.open_catalog(catalog, threads=1) as library:
+def test_filters_hold_whatever_share_of_the_gallery_they_leave(own_catalog: Path) -> None:
+    with triptych.open_catalog(own_catalog, threads=1) as library:
         colours = np.array(library.metadata.column("colour").to_pylist())
         for colour in set(colours):
             kept = library.search(text="shirt", k=1000, where=[f"colour={colour}"])

@@ -15,6 +15,7 @@ from triptych.serving.settings import Settings
 from triptych.tagging import load_vocabulary
 
 _DRAIN = 30  # seconds that requests under way get
+_BACKLOG = 2048
 
 
 def serve(
@@ -82,6 +83,7 @@ def _listen(host: str, port: int) -> socket.socket:
         listening = socket.socket(family, kind, protocol)
         listening.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
         listening.bind(address)
+        listening.listen(_BACKLOG)  # now, so that the address that is printed answers
     except OSError as error:
         raise FailureError(f"{host}:{port}: cannot listen there ({error.strerror or error})") from None
     return listening

@@ -37,7 +37,7 @@ export function card(hit, { look, goOn }) {
   const what = make("span", { className: "what", title: `${title} (${hit.name})` }, String(title));
   const button = make("button", { className: "look", type: "button" }, frame(hit.id, alt), what);
   button.addEventListener("click", () => (scored ? look(hit) : goOn(hit)));
-  const next = make("button", { className: "next", type: "button" }, "Start from this");
+  const next = make("button", { className: "next", type: "button" }, "Start here");
   next.setAttribute("aria-label", `Start from ${scored ? `result ${hit.rank}` : "this picture"}`);
   next.addEventListener("click", () => goOn(hit));
   const under = make("div", { className: "under" }, next);

@@ -1,0 +1,406 @@
+"""The service as a process: what it answers, what it refuses, and what survives its end."""
+
+import json
+import signal
+import struct
+import subprocess
+import sys
+import zlib
+from concurrent.futures import ThreadPoolExecutor
+from io import BytesIO
+from itertools import pairwise
+from pathlib import Path
+
+import pytest
+from PIL import Image
+
+import triptych
+from serving_helpers import Service, form, picture_file
+from triptych.catalog import Catalog
+from triptych.errors import DataError, UsageError
+
+pytest.importorskip("fastapi", reason="the extra `serve` is not installed")
+
+
+@pytest.fixture(scope="module")
+def service(shown_catalog: Path):
+    with Service(shown_catalog, "--max-upload", "0.2", "--max-pixels", "2") as running:
+        yield running
+
+
+@pytest.fixture(scope="module")
+def guarded(shown_catalog: Path, tmp_path_factory: pytest.TempPathFactory):
+    """A service with keys, one that may write and one that may not; and the keys."""
+    keys = tmp_path_factory.mktemp("keys") / "keys.json"
+    told = {"reader": triptych.make_key(keys, "reader"), "writer": triptych.make_key(keys, "writer", write=True)}
+    options = ["--keys", keys, "--allow-origin", "https://shop.example"]
+    with Service(shown_catalog, *options) as running:
+        yield running, told
+
+
+def a_picture(catalog: Path) -> bytes:
+    opened = Catalog(catalog)
+    return opened.path(opened.names[3]).read_bytes()
+
+
+def problem(answer: object, body: bytes) -> dict:
+    content = json.loads(body)
+    assert answer.getheader("Content-Type") == "application/problem+json"  # type: ignore[attr-defined]
+    assert content["status"] == answer.status  # type: ignore[attr-defined]
+    assert content["detail"]
+    return content
+
+
+# --- answers
+
+
+def test_it_answers_as_the_library_does(service: Service, shown_catalog: Path) -> None:
+    with triptych.open_catalog(shown_catalog, threads=1) as library:
+        data, name = a_picture(shown_catalog), Catalog(shown_catalog).names[3]
+        expected = [hit.id for hit in library.search(image=data, text="in red", k=7)]
+        uploaded = service.search(("picture", data), ("text", "in red"), ("k", "7"))
+        assert [hit["id"] for hit in uploaded["hits"]] == expected
+        for like in (uploaded["reference"], name, library.picture(name).id):
+            again = service.search(("like", like), ("text", "in red"), ("k", "7"))
+            assert [hit["id"] for hit in again["hits"]] == expected
+        words = service.search(("text", "red shirt"))["hits"]
+        assert [hit["id"] for hit in words] == [hit.id for hit in library.search(text="red shirt", k=24)]
+        assert words[0]["metadata"] == dict(library.picture(words[0]["id"]).metadata)
+
+
+def test_many_clients_at_once_get_what_one_would(service: Service, shown_catalog: Path) -> None:
+    names = Catalog(shown_catalog).names[:12]
+    asked = [(("like", name), ("text", text), ("k", "5")) for name in names for text in ("in red", "")]
+    alone = [service.search(*fields)["hits"] for fields in asked]
+    with ThreadPoolExecutor(12) as pool:
+        together = list(pool.map(lambda fields: service.search(*fields)["hits"], asked))
+    assert [[hit["id"] for hit in hits] for hits in together] == [[hit["id"] for hit in hits] for hits in alone]
+
+
+def test_pages_and_filters(service: Service, shown_catalog: Path) -> None:
+    whole = service.search(("text", "shirt"), ("k", "30"))
+    pages = [service.search(("text", "shirt"), ("k", "10"), ("offset", str(start))) for start in (0, 10, 20)]
+    assert [hit for page in pages for hit in page["hits"]] == whole["hits"]
+    assert whole["more"]
+    assert not service.search(("text", "shirt"), ("k", "200"))["more"]
+    colours = Catalog(shown_catalog).metadata.column("colour").to_pylist()
+    rarest = min(set(colours), key=colours.count)
+    kept = service.search(("text", "shirt"), ("where", f"colour={rarest}"), ("where", "line>0"), ("k", "200"))["hits"]
+    assert len(kept) == colours.count(rarest)
+    columns = {column["name"]: column for column in service.get("/api/catalog")["columns"]}
+    assert set(columns["colour"]["values"]) == set(colours)
+    assert columns["line"]["kind"] == "number"
+
+
+def test_pictures_are_drawn_anew(service: Service, shown_catalog: Path) -> None:
+    listed = service.get("/api/pictures?k=5&step=7")
+    assert [picture["name"] for picture in listed] == Catalog(shown_catalog).names[::7][:5]
+    for kind, side in (("thumbnail", 256), ("full", 1600)):
+        answer, body = service.ask("GET", f"/api/pictures/{listed[0]['id']}/{kind}")
+        assert answer.getheader("Content-Type") == "image/jpeg"
+        with Image.open(BytesIO(body)) as picture:
+            assert max(picture.size) <= side
+            assert not picture.getexif()
+    assert service.get(f"/api/pictures/{listed[0]['id']}") == listed[0]
+
+
+def test_comparing_tells_words_of_the_vocabulary(service: Service) -> None:
+    first, second = service.get("/api/pictures?k=2&step=20")
+    body = json.dumps({"reference": first["id"], "result": second["id"]}).encode()
+    answer, content = service.ask("POST", "/api/compare", body, {"Content-Type": "application/json"})
+    told = json.loads(content)
+    assert answer.status == 200
+    assert all(tag["before"] != tag["after"] for tag in told["changed"])
+    assert all(tag["before"] == tag["after"] for tag in told["kept"])
+    assert told["changed"] or told["kept"]
+
+
+def test_upkeep(service: Service) -> None:
+    assert service.get("/health") == {"status": "ok"}
+    assert service.get("/ready")["pictures"] == service.get("/api/catalog")["pictures"]
+    service.search(("text", "an utterly private question"))
+    answer, body = service.ask("GET", "/metrics")
+    assert answer.getheader("Content-Type", "").startswith("text/plain; version=0.0.4")
+    lines = body.decode().splitlines()
+    counts = dict(line.rsplit(" ", 1) for line in lines if not line.startswith("#"))
+    assert float(counts['triptych_requests_total{method="POST",route="/api/search",status="200"}']) >= 1
+    buckets = [float(value) for name, value in counts.items() if name.startswith('triptych_seconds_bucket{stage="req')]
+    assert all(less <= more for less, more in pairwise(buckets))
+    assert buckets[-1] == float(counts['triptych_seconds_count{stage="request"}'])
+    assert float(counts["triptych_pictures"]) > 0
+    assert not any("private" in line for line in [*lines, *service.log])
+
+
+def test_the_description_has_examples(service: Service) -> None:
+    described = service.get("/openapi.json")
+    assert {"/api/search", "/api/pictures", "/api/pictures/{id}", "/health", "/metrics"} <= set(described["paths"])
+    for path, operations in described["paths"].items():
+        for operation in operations.values():
+            assert operation["summary"], path
+            assert "application/problem+json" in operation["responses"]["422"]["content"]
+    fields = described["components"]["schemas"]["Body_search_api_search_post"]["properties"]
+    assert fields["text"]["examples"] == ["but in red"]
+
+
+# --- refusals
+
+
+def test_bad_requests_are_problems(service: Service) -> None:
+    for fields in (
+        [],
+        [("text", "  ")],
+        [("text", "red"), ("k", "0")],
+        [("text", "red"), ("k", "many")],
+        [("text", "red"), ("weight", "nan")],
+        [("text", "red"), ("where", "nonsense")],
+        [("text", "red"), ("where", "nobody=1")],
+        [("text", "x" * 2000)],
+        [("picture", b"")],
+        [("picture", b"GIF89a, says it")],
+        [("picture", picture_file()[:-30])],
+        [("picture", picture_file()), ("like", "x")],
+    ):
+        body, kind = form(fields)  # type: ignore[arg-type]
+        answer, content = service.ask("POST", "/api/search", body, {"Content-Type": kind})
+        assert problem(answer, content)["status"] == 422, fields
+    for method, path in (("GET", "/nothing"), ("POST", "/health"), ("GET", "/api/pictures/0000"), ("PUT", "/")):
+        answer, content = service.ask(method, path)
+        assert problem(answer, content)["status"] in (404, 405)
+    answer, content = service.ask("POST", "/api/search", b"garbage", {"Content-Type": "multipart/form-data"})
+    assert problem(answer, content)["status"] in (400, 422)
+
+
+@pytest.mark.parametrize("kind", ["thumbnail", "full"])
+def test_no_path_leads_out_of_the_catalog(service: Service, shown_catalog: Path, kind: str) -> None:
+    inside = Catalog(shown_catalog).names[0]
+    for name in (
+        inside,
+        "../catalog/catalog.json",
+        "/etc/passwd",
+        "..%2f..%2fetc%2fpasswd",
+        "%2e%2e/catalog.json",
+        "%00",
+    ):
+        answer, content = service.ask("GET", f"/api/pictures/{name}/{kind}")
+        assert problem(answer, content)["status"] == 404
+    for path in (
+        "/page/../service.py",
+        "/page/%2e%2e/service.py",
+        "/page/..%2fservice.py",
+        "/../../etc/passwd",
+        "//etc",
+    ):
+        answer, content = service.ask("GET", path)
+        assert problem(answer, content)["status"] == 404
+
+
+def test_uploads_that_are_too_large(service: Service) -> None:
+    large = picture_file() + b"\0" * 400_000
+    body, kind = form([("picture", large)])
+    answer, content = service.ask("POST", "/api/search", body, {"Content-Type": kind})
+    assert problem(answer, content)["status"] == 413
+    # Without a length that could be looked at first.
+    connection = service.connect()
+    connection.request("POST", "/api/search", iter([body[:100_000]] * 5), {"Content-Type": kind}, encode_chunked=True)
+    answer = connection.getresponse()
+    assert problem(answer, answer.read())["status"] == 413
+    connection.close()
+
+
+def test_a_bomb_is_not_unpacked(service: Service) -> None:
+    def chunk(kind: bytes, data: bytes) -> bytes:
+        return struct.pack(">I", len(data)) + kind + data + struct.pack(">I", zlib.crc32(kind + data))
+
+    header = struct.pack(">IIBBBBB", 30_000, 30_000, 8, 2, 0, 0, 0)
+    pixels = zlib.compress(b"\0" * 1_000_000, 9)
+    bomb = b"\x89PNG\r\n\x1a\n" + chunk(b"IHDR", header) + chunk(b"IDAT", pixels) + chunk(b"IEND", b"")
+    status, told, _ = service.post("/api/search", [("picture", bomb)])
+    assert status == 422
+    assert "too many pixels" in told["detail"]
+
+
+def test_a_slow_upload_is_given_up(shown_catalog: Path) -> None:
+    with Service(shown_catalog, "--seconds", "0.3") as running:
+        body, kind = form([("text", "red")])
+        connection = running.connect()
+        connection.putrequest("POST", "/api/search")
+        connection.putheader("Content-Type", kind)
+        connection.putheader("Content-Length", str(len(body)))
+        connection.endheaders()
+        connection.send(body[:20])
+        answer = connection.getresponse()
+        assert problem(answer, answer.read())["status"] == 503
+        connection.close()
+
+
+def test_too_many_requests(shown_catalog: Path) -> None:
+    with Service(shown_catalog, "--rate", "0.001") as running:
+        statuses = [running.ask("GET", "/health")[0].status for _ in range(3)]
+        assert statuses == [200, 429, 429]
+        assert int(running.ask("GET", "/health")[0].getheader("Retry-After") or 0) > 100
+
+
+def test_other_sites_and_other_names(service: Service, guarded: tuple[Service, dict[str, str]]) -> None:
+    answer, content = service.ask("GET", "/api/catalog", headers={"Host": "evil.example"})
+    assert problem(answer, content)["status"] == 421
+    body, kind = form([("picture", picture_file())])
+    for headers in ({"Origin": "https://evil.example"}, {"Sec-Fetch-Site": "cross-site"}):
+        answer, content = service.ask("POST", "/api/pictures", body, {"Content-Type": kind, **headers})
+        assert problem(answer, content)["status"] == 403
+    answer, _ = service.ask("GET", "/api/catalog", headers={"Origin": "https://evil.example"})
+    assert answer.getheader("Access-Control-Allow-Origin") is None
+    running, keys = guarded
+    friend = {"Origin": "https://shop.example"}
+    answer, _ = running.ask("OPTIONS", "/api/search", headers=friend)
+    assert (answer.status, answer.getheader("Access-Control-Allow-Origin")) == (204, "https://shop.example")
+    status, _, answer = running.post("/api/search", [("text", "red")], friend | {"X-API-Key": keys["reader"]})
+    assert (status, answer.getheader("Access-Control-Allow-Origin")) == (200, "https://shop.example")
+
+
+def test_every_answer_is_dressed(service: Service) -> None:
+    for path in ("/", "/page/page.js", "/api/catalog", "/nothing"):
+        answer, _ = service.ask("GET", path)
+        policy = answer.getheader("Content-Security-Policy") or ""
+        assert "default-src 'none'" in policy
+        assert "unsafe" not in policy
+        assert answer.getheader("X-Content-Type-Options") == "nosniff"
+
+
+def test_keys_open_what_they_are_for(guarded: tuple[Service, dict[str, str]], shown_catalog: Path) -> None:
+    running, keys = guarded
+    for told in ({}, {"Authorization": "Bearer wrong"}, {"Authorization": "Bearer"}, {"Authorization": "Basic Og=="},
+                 {"X-API-Key": "\xff\xfe"}, {"Authorization": "Bearer " + "x" * 5000}):  # fmt: skip
+        for method, path in (
+            ("GET", "/api/catalog"),
+            ("GET", "/metrics"),
+            ("POST", "/api/search"),
+            ("DELETE", "/api/pictures/a"),
+        ):
+            answer, content = running.ask(method, path, headers=told)
+            assert problem(answer, content)["status"] == 401
+    for path in ("/", "/page/page.js", "/health", "/ready"):
+        assert running.ask("GET", path)[0].status == 200
+    for name in keys:
+        assert running.get("/api/catalog", {"Authorization": f"Bearer {keys[name]}"})["pictures"] > 0
+    before = len(Catalog(shown_catalog).names)
+    fields = [("picture", b"not one")]
+    assert running.post("/api/pictures", fields, {"X-API-Key": keys["reader"]})[0] == 403  # type: ignore[arg-type]
+    assert running.post("/api/pictures", fields, {"X-API-Key": keys["writer"]})[0] == 422  # type: ignore[arg-type]
+    assert len(Catalog(shown_catalog).names) == before
+
+
+def test_keys_are_stored_hashed(tmp_path: Path) -> None:
+    file = tmp_path / "keys.json"
+    first, second = triptych.make_key(file, "shop"), triptych.make_key(file, "shop", write=True)
+    assert first != second
+    assert len(json.loads(file.read_text(encoding="utf-8"))["keys"]) == 1
+    assert first not in file.read_text(encoding="utf-8")
+    assert second not in file.read_text(encoding="utf-8")
+    with pytest.raises(UsageError):
+        triptych.make_key(file, "<b>")
+    file.write_text("{}", encoding="utf-8")
+    with pytest.raises(DataError):
+        triptych.make_key(file, "shop")
+
+
+def test_read_only(shown_catalog: Path) -> None:
+    with Service(shown_catalog, "--read-only") as running:
+        assert running.post("/api/pictures", [("picture", picture_file())])[0] == 403
+        assert not running.get("/api/catalog")["writable"]
+
+
+def test_an_address_that_is_taken(service: Service, shown_catalog: Path) -> None:
+    command = [sys.executable, "-c", "from triptych.cli import main; main()", "serve", "--catalog", str(shown_catalog)]
+    done = subprocess.run([*command, "--port", str(service.port)], capture_output=True, text=True, check=False)
+    assert done.returncode == 1
+    assert done.stderr.count("\n") == 1
+    assert "cannot listen there" in done.stderr
+
+
+# --- changes, and what survives
+
+
+def test_pictures_come_and_go(own_catalog: Path) -> None:
+    with Service(own_catalog) as running:
+        metadata = json.dumps({"colour": "<script>alert(1)</script>", "line": 7})
+        status, added, answer = running.post("/api/pictures", [("picture", picture_file()), ("metadata", metadata)])
+        assert status == 201
+        assert answer.getheader("Location") == f"/api/pictures/{added['id']}"
+        assert added["metadata"] == {"colour": "<script>alert(1)</script>", "line": 7}
+        found = running.search(("text", "red"), ("where", "line=7"))["hits"]
+        assert [hit["id"] for hit in found] == [added["id"]]
+        for bad in ('{"nobody": 1}', '{"line": "many"}', "[]", "{", '{"line": [1]}'):
+            status, _, _ = running.post("/api/pictures", [("picture", picture_file((1, 2, 3))), ("metadata", bad)])
+            assert status == 422
+        answer, _ = running.ask("DELETE", f"/api/pictures/{added['id']}")
+        assert answer.status == 204
+        answer, content = running.ask("GET", f"/api/pictures/{added['id']}/thumbnail")
+        assert problem(answer, content)["status"] == 404
+        assert running.search(("text", "red"), ("where", "line=7"))["hits"] == []
+        assert running.end() == 0
+    assert added["name"] not in Catalog(own_catalog).names
+
+
+@pytest.mark.parametrize("how", [signal.SIGTERM, signal.SIGKILL])
+def test_what_was_acknowledged_is_kept(own_catalog: Path, how: signal.Signals) -> None:
+    """Eight clients add pictures until the service is gone; each answer that one of them got holds."""
+    names: list[str] = []
+    with Service(own_catalog) as running:
+
+        def add_many(client: int) -> None:
+            for number in range(100):
+                colour = (client * 30, number * 2, 7)
+                try:
+                    status, added, _ = running.post("/api/pictures", [("picture", picture_file(colour))])
+                except (OSError, ValueError, AssertionError):
+                    return
+                except Exception:  # what http.client raises where an answer breaks off
+                    return
+                if status == 201:
+                    names.append(added["name"])
+                if len(names) == 25:
+                    running.process.send_signal(how)
+
+        with ThreadPoolExecutor(8) as pool:
+            list(pool.map(add_many, range(8)))
+        running.process.wait(60)
+    assert len(names) >= 25
+    opened = Catalog(own_catalog)
+    assert set(names) <= set(opened.names)
+    assert all(opened.path(name).stat().st_size > 0 for name in names)
+    with triptych.open_catalog(own_catalog, threads=1) as library:
+        assert {hit.name for hit in library.search(text="red", k=1000)} >= set(names)
+
+
+def test_a_request_under_way_is_finished(shown_catalog: Path) -> None:
+    with Service(shown_catalog) as running:
+        body, kind = form([("text", "red")])
+        connection = running.connect()
+        connection.putrequest("POST", "/api/search")
+        connection.putheader("Content-Type", kind)
+        connection.putheader("Content-Length", str(len(body)))
+        connection.putheader("Expect", "100-continue")
+        connection.endheaders()
+        # The service asks for the body: the request has begun.
+        assert connection.sock.recv(64).startswith(b"HTTP/1.1 100")
+        running.process.send_signal(signal.SIGTERM)
+        connection.send(body)
+        answer = connection.getresponse()
+        assert answer.status == 200
+        assert json.loads(answer.read())["hits"]
+        connection.close()
+        assert running.process.wait(60) == 0
+
+
+def test_no_request_by_its_own_description_breaks_it(own_catalog: Path) -> None:
+    """schemathesis makes requests from the OpenAPI, valid and not, and checks each answer against it."""
+    pytest.importorskip("schemathesis", reason="schemathesis is not installed")
+    with Service(own_catalog) as running:
+        checks = "not_a_server_error,response_schema_conformance,content_type_conformance,status_code_conformance"
+        command = [sys.executable, "-m", "schemathesis.cli", "run", f"{running.url}/openapi.json"]
+        options = ["--max-examples", "5", "--seed", "1", "--checks", checks, "--continue-on-failure", "--no-color"]
+        options += ["--phases", "examples,coverage,fuzzing"]
+        done = subprocess.run([*command, *options], capture_output=True, text=True, check=False, cwd=own_catalog)
+        assert done.returncode == 0, done.stdout[-4000:] + done.stderr[-1000:]
+        assert running.get("/health") == {"status": "ok"}
+        assert not any("Traceback" in line or " 500 " in line for line in running.log)
