@@ -28,6 +28,7 @@ if TYPE_CHECKING:
     from triptych.encoders.pretraining import pretrain
     from triptych.searching import Hit, Library, Picture, open_catalog, search
     from triptych.serving import make_key, serve
+    from triptych.stores.exporting import export
     from triptych.wardrobe import write_world
 
 __all__ = [
@@ -41,6 +42,7 @@ __all__ = [
     "demo",
     "doctor",
     "evaluate",
+    "export",
     "index",
     "load_encoder",
     "make_key",
@@ -65,6 +67,7 @@ _HOME = {
     "demo": "triptych.demonstration",
     "doctor": "triptych.diagnosis",
     "evaluate": "triptych.benchmarks.evaluate",
+    "export": "triptych.stores.exporting",
     "index": "triptych.catalog",
     "load_encoder": "triptych.encoders",
     "make_key": "triptych.serving",

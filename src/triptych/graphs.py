@@ -83,6 +83,11 @@ class Graph:
             reason = str(error).splitlines()[0]
             raise DataError(f"{path}: not a graph that can be run ({reason}); make it again") from None
 
+    @property
+    def width(self) -> int:
+        """The length of its output's rows."""
+        return int(self._session.get_outputs()[0].shape[1])
+
     def __call__(self, *inputs: np.ndarray[Any, Any]) -> np.ndarray[Any, np.dtype[np.float32]]:
         """The graph's output for `inputs`, which have the same number of rows, block by block."""
         if not len(inputs[0]):

@@ -1,4 +1,4 @@
-"""Commands over a catalog: index, search."""
+"""Commands over a catalog: index, search, export."""
 
 import json
 from pathlib import Path
@@ -7,7 +7,7 @@ from typing import Annotated
 import typer
 
 import triptych
-from triptych.cli.app import CatalogDir, EncoderName, Threads, app, show
+from triptych.cli.app import CatalogDir, EncoderName, OutDir, StoreName, Threads, app, show
 
 
 @app.command(epilog="Example: triptych index ~/Pictures --catalog catalog")
@@ -44,6 +44,7 @@ def search(
         Path | None, typer.Option(metavar="FILE", help="Contact sheet (.png, .jpg) or results (.json).")
     ] = None,
     as_json: Annotated[bool, typer.Option("--json", help="Print the results as JSON.")] = False,
+    store: StoreName = "exact",
     threads: Threads = None,
 ) -> None:
     """Search a catalog with a picture and a few words."""
@@ -58,6 +59,7 @@ def search(
         weight=weight,
         where=where or (),
         output=output,
+        store=store,
         threads=threads,
     )
     if as_json:
@@ -65,3 +67,17 @@ def search(
     else:
         for hit in hits:
             print(f"{hit.rank:>4}  {hit.score:.4f}  {hit.path}")
+
+
+@app.command(epilog="Example: triptych export --catalog catalog --to faiss --out vectors")
+def export(
+    catalog: CatalogDir,
+    out: OutDir,
+    to: Annotated[str, typer.Option(help="faiss or qdrant.")],
+    composer: Annotated[Path | None, typer.Option(metavar="DIR", help="Move the vectors to this one's space.")] = None,
+    approximate: Annotated[
+        bool, typer.Option("--approximate", help="For faiss: an HNSW index, with its recall measured.")
+    ] = False,
+) -> None:
+    """Write a catalog's vectors for a search engine that runs elsewhere."""
+    show(triptych.export(catalog, out, to=to, composer=composer, approximate=approximate))

@@ -6,7 +6,7 @@ from typing import Annotated
 import typer
 
 import triptych
-from triptych.cli.app import CatalogDir, Threads, VocabularyFile, app
+from triptych.cli.app import CatalogDir, StoreName, Threads, VocabularyFile, app
 
 
 @app.command(epilog="Example: triptych serve --catalog catalog --composer composer --port 8000")
@@ -29,6 +29,7 @@ def serve(
         list[str] | None,
         typer.Option(metavar="URL", help="A site whose pages may ask, such as https://shop.example; may be repeated."),
     ] = None,
+    store: StoreName = "exact",
     threads: Threads = None,
 ) -> None:
     """Serve a catalog over HTTP, with a page to search it in a browser."""
@@ -47,6 +48,7 @@ def serve(
         allow_host=allow_host or (),
         allow_origin=allow_origin or (),
         settings=Settings(limits=limits, seconds=seconds, rate=rate),
+        store=store,
         threads=threads,
     )
 

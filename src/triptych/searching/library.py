@@ -22,7 +22,7 @@ from triptych.searching.asking import Query, Reference, vectors_of
 from triptych.searching.changing import known_name, take_in, take_out, upload_name
 from triptych.searching.opened import Opened
 from triptych.searching.results import Hit, Picture
-from triptych.stores import Found, Gallery, Terms, picture_id
+from triptych.stores import Found, Gallery, MakeStore, Terms, picture_id, store_named
 
 
 @dataclass(frozen=True)
@@ -41,7 +41,13 @@ class Library:
     and composer do not belong together.
     """
 
-    def __init__(self, catalog: Catalog, encoder: Encoder, composer: TrainedComposer | None = None) -> None:
+    def __init__(
+        self,
+        catalog: Catalog,
+        encoder: Encoder,
+        composer: TrainedComposer | None = None,
+        make_store: MakeStore | None = None,
+    ) -> None:
         catalog.require(encoder)
         if composer:
             composer.attach(encoder)
@@ -49,7 +55,8 @@ class Library:
         self.composer = composer
         self.catalog = catalog
         self._writing = RLock()
-        self._opened = Opened(catalog, composer)
+        self._make_store = make_store or store_named("exact")
+        self._opened = Opened(catalog, composer, self._make_store)
 
     def __enter__(self) -> Self:
         return self
@@ -198,7 +205,7 @@ class Library:
                 return False
             catalog = Catalog(self.catalog.folder)
             catalog.require(self.encoder)
-            opened = Opened(catalog, self.composer)
+            opened = Opened(catalog, self.composer, self._make_store)
             opened.load()
             self.catalog, self._opened = catalog, opened
             return True

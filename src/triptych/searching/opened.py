@@ -1,19 +1,22 @@
 """A catalog in memory: its pictures, and the stores that its vectors are searched in."""
 
 from functools import cached_property
+from hashlib import sha256
 from pathlib import Path
 from threading import RLock
 
 from triptych.catalog import Catalog
-from triptych.composers import Composer
-from triptych.stores import ExactStore, Gallery, Rows, Store
+from triptych.composers import TrainedComposer
+from triptych.files import hash_file
+from triptych.stores import Gallery, MakeStore, Rows, Store
 
 
 class Opened:
     """One state of a catalog on disk. What a search does not need is not read."""
 
-    def __init__(self, catalog: Catalog, composer: Composer | None) -> None:
+    def __init__(self, catalog: Catalog, composer: TrainedComposer | None, make_store: MakeStore) -> None:
         self._catalog = catalog
+        self._make_store = make_store
         self._composer = composer
         self._lock = RLock()
         self._stamp = _stamp(catalog.folder)
@@ -33,13 +36,20 @@ class Opened:
 
     @cached_property
     def _plain(self) -> Store:
-        return ExactStore(self.gallery, self._catalog.vectors)
+        return self._make_store(self.gallery, lambda: self._catalog.vectors, self._space(), self._catalog.dim)
 
     @cached_property
     def _composed(self) -> Store:
-        if self._composer is None:
+        composer, catalog = self._composer, self._catalog
+        if composer is None:
             return self._plain
-        return ExactStore(self.gallery, self._composer.gallery(self._catalog.vectors))
+        space = self._space(hash_file(composer.folder / "gallery.onnx"))
+        return self._make_store(self.gallery, lambda: composer.gallery(catalog.vectors), space, composer.dim)
+
+    def _space(self, moved: str = "") -> str:
+        """Equal for equal vectors of the same catalog only."""
+        facts = [str(self._catalog.folder.resolve()), self._catalog.fingerprint, moved]
+        return sha256("\n".join(facts).encode()).hexdigest()[:16]
 
     def load(self) -> None:
         """Have everything in memory, and nothing twice."""

@@ -30,13 +30,14 @@ def serve(
     allow_host: Sequence[str] = (),
     allow_origin: Sequence[str] = (),
     settings: Settings | None = None,
+    store: str = "exact",
     threads: int | None = None,
 ) -> None:
     """Serve a catalog over HTTP, with a page to search it, until SIGTERM or SIGINT; requests under way are finished.
 
     Port 0 takes a free one; the address is printed. `keys` is a file that `make_key` wrote. Without keys the catalog
     can be changed only where the service is for this machine alone, and only under the names of this machine or one of
-    `allow_host` does it answer there.
+    `allow_host` does it answer there. `store` is as in `open_catalog`.
 
     Raises UsageError where the extra is not installed, FailureError where the address is taken.
     """
@@ -58,7 +59,7 @@ def serve(
         hosts=frozenset({"127.0.0.1", "localhost", "[::1]", host, *allow_host}) if local else None,
         origins=frozenset(allow_origin),
     )
-    with open_catalog(catalog, composer=composer, threads=threads) as library:
+    with open_catalog(catalog, composer=composer, store=store, threads=threads) as library:
         library.load()
         comparing = Comparing(library.encoder, load_vocabulary(Path(vocabulary) if vocabulary else None))
         app = create_app(Desk(library, settings, threads or 2), comparing)

@@ -2,6 +2,7 @@
 
 from triptych.stores.exact import ExactStore
 from triptych.stores.gallery import Gallery, picture_id
+from triptych.stores.opening import MakeStore, store_named
 from triptych.stores.protocol import Found, Rows, Store, Terms
 
-__all__ = ["ExactStore", "Found", "Gallery", "Rows", "Store", "Terms", "picture_id"]
+__all__ = ["ExactStore", "Found", "Gallery", "MakeStore", "Rows", "Store", "Terms", "picture_id", "store_named"]

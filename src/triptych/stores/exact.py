@@ -17,6 +17,11 @@ class ExactStore:
         self._buffer = vectors
         self._state = (gallery, vectors)
 
+    @property
+    def gallery(self) -> Gallery:
+        """The rows that a search now sees."""
+        return self._state[0]
+
     def search(self, queries: Vectors, terms: Sequence[Terms]) -> list[list[Found]]:
         """As the protocol says; equal scores are ordered by row."""
         gallery, vectors = self._state
