@@ -6,6 +6,7 @@ from typing import Any
 
 import numpy as np
 import pyarrow as pa
+import pyarrow.compute as pc
 
 from triptych.catalog import is_numeric
 from triptych.encoders import Encoder, Vectors
@@ -23,7 +24,7 @@ def columns(metadata: pa.Table) -> list[dict[str, Any]]:
             continue
         column = metadata.column(name)
         if is_numeric(column.type):
-            ends = pa.compute.min_max(column).as_py()
+            ends = pc.min_max(column).as_py()
             told.append({"name": name, "kind": "number", "values": [], "least": ends["min"], "most": ends["max"]})
         else:
             counts = Counter(str(value) for value in column.to_pylist() if value not in (None, ""))
