@@ -138,7 +138,9 @@ def test_the_description_has_examples(service: Service) -> None:
         for operation in operations.values():
             assert operation["summary"], path
             assert "application/problem+json" in operation["responses"]["422"]["content"]
-    fields = described["components"]["schemas"]["Body_search_api_search_post"]["properties"]
+    forms = described["paths"]["/api/search"]["post"]["requestBody"]["content"]
+    fields = forms["multipart/form-data"]["schema"]["properties"]
+    assert fields["picture"]["type"] == "string"
     assert fields["text"]["examples"] == ["but in red"]
 
 

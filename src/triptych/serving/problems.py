@@ -6,6 +6,7 @@ from http import HTTPStatus
 
 from fastapi import FastAPI, Request
 from fastapi.exceptions import RequestValidationError
+from pydantic import ValidationError
 from starlette.exceptions import HTTPException
 from starlette.responses import Response
 
@@ -46,9 +47,10 @@ def as_problem(error: Exception) -> Problem:
             return Problem(422, str(error).replace("--where ", "where "))
         case FailureError():
             return busy("the catalog is being written to by another run; try again later")
-        case RequestValidationError():
+        case RequestValidationError() | ValidationError():
             said = error.errors()[0]
-            where = ".".join(str(part) for part in said["loc"][1:]) or "body"
+            place = said["loc"] if isinstance(error, ValidationError) else said["loc"][1:]
+            where = ".".join(str(part) for part in place) or "body"
             return Problem(422, f"{where}: {said['msg'].lower()}")
         case HTTPException():
             return Problem(error.status_code, str(error.detail).lower(), error.headers)

@@ -29,6 +29,19 @@ class Hit(Picture):
     score: float = Field(examples=[0.8123])
 
 
+class Search(BaseModel):
+    """A question, beside the picture that may come with it."""
+
+    like: str = Field(
+        "", max_length=500, description="Instead of a picture: a reference by its id, or its name in the catalog."
+    )
+    text: str = Field("", max_length=1000, description="What should differ.", examples=["but in red"])
+    weight: float = Field(0.5, ge=0, le=1, description="Of the words, where there is no composer.")
+    where: list[str] = Field([], max_length=20, description="Conditions over metadata.", examples=[["price<=50"]])
+    k: int = Field(24, ge=1, le=200, description="How many results.")
+    offset: int = Field(0, ge=0, le=10_000, description="Leave out the first so many.")
+
+
 class Answer(BaseModel):
     """The results of a search."""
 

@@ -7,7 +7,7 @@ from contextlib import asynccontextmanager, suppress
 from importlib.resources import files
 from typing import Annotated, Any, Literal
 
-from fastapi import Body, FastAPI, File, Form, Path, Query, UploadFile
+from fastapi import Body, FastAPI, File, Form, Path, Query, Request, UploadFile
 from starlette.responses import Response
 
 from triptych.errors import TriptychError
@@ -15,6 +15,7 @@ from triptych.searching import Hit, Picture
 from triptych.serving import schemas
 from triptych.serving.describing import describe
 from triptych.serving.desk import Desk
+from triptych.serving.forms import form_of, read_form
 from triptych.serving.guards import Guard
 from triptych.serving.observing import MEDIA_TYPE as METRICS_TYPE
 from triptych.serving.problems import Problem, handle_problems
@@ -77,31 +78,25 @@ def _searching(app: FastAPI, desk: Desk, comparing: Comparing) -> None:
         }
         return _json(facts)
 
-    @app.post("/api/search", response_model=schemas.Answer, tags=["search"])
-    async def search(
-        picture: Annotated[UploadFile | None, File(description="The reference: JPEG, PNG, WebP, GIF …")] = None,
-        like: Annotated[
-            str, Form(max_length=500, description="Instead: a reference by its id, or its name in the catalog.")
-        ] = "",
-        text: Annotated[str, Form(max_length=1000, description="What should differ.", examples=["but in red"])] = "",
-        weight: Annotated[float, Form(ge=0, le=1, description="Of the words, where there is no composer.")] = 0.5,
-        where: Annotated[
-            list[str], Form(max_length=20, description="Conditions over metadata.", examples=[["price<=50"]])
-        ] = [],  # noqa: B006
-        k: Annotated[int, Form(ge=1, le=200, description="How many results.")] = 24,
-        offset: Annotated[int, Form(ge=0, le=10_000, description="Leave out the first so many.")] = 0,
-    ) -> Response:
+    @app.post("/api/search", response_model=schemas.Answer, tags=["search"], openapi_extra=form_of(schemas.Search))
+    async def search(request: Request) -> Response:
         """Find pictures by a picture, by words, or by a picture and what should differ.
 
         curl -F picture=@jacket.jpg -F text="but in red" http://127.0.0.1:8000/api/search
         """
-        data = await picture.read() if picture is not None else None
+        asked, picture = await read_form(request, schemas.Search)
         answered, name = await desk.search(
-            data, like, text=text, weight=weight, where=tuple(where), k=k + 1, offset=offset
+            picture,
+            asked.like,
+            text=asked.text,
+            weight=asked.weight,
+            where=tuple(asked.where),
+            k=asked.k + 1,  # one more, to know whether there are more
+            offset=asked.offset,
         )
         stages = f"encoding;dur={answered.encoding * 1000:.2f}, finding;dur={answered.finding * 1000:.2f}"
-        hits = [_told(hit) | {"rank": hit.rank, "score": hit.score} for hit in answered.hits[:k]]
-        more = len(answered.hits) > k
+        hits = [_told(hit) | {"rank": hit.rank, "score": hit.score} for hit in answered.hits[: asked.k]]
+        more = len(answered.hits) > asked.k
         return _json({"reference": name, "hits": hits, "more": more}, headers={"Server-Timing": stages})
 
     @app.post("/api/compare", response_model=schemas.Comparison, tags=["search"])
