@@ -9,7 +9,8 @@ are there, else of the generated wardrobe, whose vectors are blended until there
 "Outside" is the share of a request's time, as its client sees it, that went neither into decoding and encoding nor into
 finding neighbours (both as the service's Server-Timing header tells): HTTP, forms, JSON, threads, and waiting. It is
 told for one client only: with more, most of a request's time is waiting for the others'. The clients run on the same
-processor cores as the service.
+processor cores as the service, and so may other programs: "processor ms" is what a request took of the service's own
+time, and does not depend on them.
 """
 
 import argparse
@@ -20,10 +21,12 @@ import subprocess
 import sys
 import tempfile
 import time
+from contextlib import suppress
 from itertools import cycle, islice
 from pathlib import Path
 from statistics import median
 from threading import Thread
+from typing import IO
 from uuid import uuid4
 
 import numpy as np
@@ -88,48 +91,65 @@ def measure(catalog: Path, composer: Path | None, count: int, threads: int) -> N
     print(f"cores this ran on: {len(os.sched_getaffinity(0))}; load of the machine: {os.getloadavg()[0]:.1f}")
     searching = ["search", *asked, "--image", str(opened.path(names[0])), "--text", WORDS[0]]
     starts = [cold(searching) for _ in range(6)][1:]
-    print(f"cold `triptych search`, whole process: {median(s for s, _ in starts):.2f} s, peak {starts[0][1]:.0f} MiB")
-    serving = [first_answer(asked, pictures[0]) for _ in range(6)][1:]
+    wall, processor, memory = (median(values) for values in zip(*starts, strict=True))
     print(
-        f"cold `triptych serve`, to its first answer: {median(s for s, _ in serving):.2f} s, "
-        f"resident {serving[0][1]:.0f} MiB"
+        f"cold `triptych search`, whole process: {wall:.2f} s ({processor:.2f} s of processor), peak {memory:.0f} MiB"
+    )
+    serving = [first_answer(asked, pictures[0]) for _ in range(6)][1:]
+    wall, processor, memory = (median(values) for values in zip(*serving, strict=True))
+    print(
+        f"cold `triptych serve`, to its first answer: {wall:.2f} s ({processor:.2f} s of processor), "
+        f"resident {memory:.0f} MiB"
     )
     with subprocess.Popen([*PROGRAM, "serve", *asked, "--port", "0"], stderr=subprocess.PIPE, text=True) as service:
         address = read_address(service)
         asyncio.run(load(address, pictures, 1, count // 10))
-        print("clients   p50 ms   p95 ms   p99 ms   requests/s   outside")
+        print("clients   p50 ms   p95 ms   p99 ms   requests/s   processor ms   outside")
         for clients in (1, 8, 64):
-            started = time.monotonic()
+            started, before = time.monotonic(), processor_seconds(service.pid)
             results = asyncio.run(load(address, pictures, clients, count))
             seconds = time.monotonic() - started
+            spent = (processor_seconds(service.pid) - before) / count * 1000
             times = np.array([taken for taken, _ in results]) * 1000
             p50, p95, p99 = np.percentile(times, [50, 95, 99])
             inside = np.array([stages for _, stages in results])
             outside = f"{np.median(1 - inside / times):.1%}" if clients == 1 else "-"
-            print(f"{clients:7}{p50:9.1f}{p95:9.1f}{p99:9.1f}{count / seconds:13.1f}{outside:>10}")
+            print(f"{clients:7}{p50:9.1f}{p95:9.1f}{p99:9.1f}{count / seconds:13.1f}{spent:15.1f}{outside:>10}")
             if clients == 1:
                 alone = f"at 1 client, p50 of encoding and finding: {np.median(inside):.1f} ms"
         print(alone)
+        plainly = in_python(catalog, composer, pictures, threads)
+        print(f"the same questions in Python, without HTTP: {plainly:.1f} processor ms")
         print(f"resident after all that: {resident(service.pid):.0f} MiB")
         service.terminate()
 
 
-def cold(command: list[str]) -> tuple[float, float]:
-    """Seconds and peak MiB of a whole process."""
+def in_python(catalog: Path, composer: Path | None, pictures: list[bytes], threads: int) -> float:
+    """Processor milliseconds of one question, asked one by one: what of a request is not the service's."""
+    with triptych.open_catalog(catalog, composer=composer, threads=threads) as library:
+        library.load()
+        started = time.process_time()
+        for picture, words in zip(pictures, cycle(WORDS), strict=False):
+            library.search(image=picture, text=words, k=25)
+        return (time.process_time() - started) / len(pictures) * 1000
+
+
+def cold(command: list[str]) -> tuple[float, float, float]:
+    """Seconds, seconds of processor and peak MiB of a whole process."""
     started = time.monotonic()
     process = subprocess.Popen([*PROGRAM, *command], stdout=subprocess.DEVNULL)
     _, _, usage = os.wait4(process.pid, 0)
-    return time.monotonic() - started, usage.ru_maxrss / 1024
+    return time.monotonic() - started, usage.ru_utime + usage.ru_stime, usage.ru_maxrss / 1024
 
 
-def first_answer(asked: list[str], picture: bytes) -> tuple[float, float]:
-    """Seconds from starting a service to its first answer, and its resident MiB then."""
+def first_answer(asked: list[str], picture: bytes) -> tuple[float, float, float]:
+    """Seconds from starting a service to its first answer, its seconds of processor and its resident MiB then."""
     started = time.monotonic()
     with subprocess.Popen([*PROGRAM, "serve", *asked, "--port", "0"], stderr=subprocess.PIPE, text=True) as service:
         asyncio.run(load(read_address(service), [picture], 1, 1))
-        seconds, memory = time.monotonic() - started, resident(service.pid)
+        told = time.monotonic() - started, processor_seconds(service.pid), resident(service.pid)
         service.terminate()
-    return seconds, memory
+    return told
 
 
 def read_address(service: "subprocess.Popen[str]") -> tuple[str, int]:
@@ -137,9 +157,14 @@ def read_address(service: "subprocess.Popen[str]") -> tuple[str, int]:
     for line in service.stderr:
         if found := re.search(r" at http://(\S+):(\d+)", line):
             # Its log must be read, or it would wait for a reader.
-            Thread(target=service.stderr.readlines, daemon=True).start()
+            Thread(target=drain, args=[service.stderr], daemon=True).start()
             return found.group(1), int(found.group(2))
     raise SystemExit("the service did not start")
+
+
+def drain(log: IO[str]) -> None:
+    with suppress(ValueError):  # closed, at the end
+        log.readlines()
 
 
 async def load(address: tuple[str, int], pictures: list[bytes], clients: int, count: int) -> list[tuple[float, float]]:
@@ -176,6 +201,11 @@ def request(picture: bytes, words: str) -> bytes:
         f"Content-Length: {len(body)}\r\n\r\n"
     )
     return head.encode() + body
+
+
+def processor_seconds(pid: int) -> float:
+    fields = Path(f"/proc/{pid}/stat").read_text(encoding="ascii").rsplit(")", 1)[1].split()
+    return (int(fields[11]) + int(fields[12])) / os.sysconf("SC_CLK_TCK")
 
 
 def resident(pid: int) -> float:
