@@ -406,3 +406,25 @@ def test_no_request_by_its_own_description_breaks_it(own_catalog: Path) -> None:
         assert done.returncode == 0, done.stdout[-4000:] + done.stderr[-1000:]
         assert running.get("/health") == {"status": "ok"}
         assert not any("Traceback" in line or " 500 " in line for line in running.log)
+
+
+def test_torch_is_never_loaded(shown_catalog: Path) -> None:
+    program = f"""
+import sys
+from pathlib import Path
+import triptych
+from triptych.serving.desk import Desk
+from triptych.serving.service import create_app
+from triptych.serving.settings import Settings
+from triptych.serving.telling import Comparing
+from triptych.tagging import load_vocabulary
+library = triptych.open_catalog({str(shown_catalog)!r}, threads=1)
+library.load()
+comparing = Comparing(library.encoder, load_vocabulary())
+create_app(Desk(library, Settings(), 1), comparing)
+first, second = library.pictures(2)
+comparing(library.reference(like=first.id).vector, library.reference(image=Path(second.path)).vector)
+library.search(like=first.id, text="in red")
+assert not {{"torch", "onnx", "matplotlib", "transformers"}} & set(sys.modules)
+"""
+    subprocess.run([sys.executable, "-c", program], check=True)
