@@ -40,6 +40,8 @@ MAY_BE_HEAVY = {
     "encoders/towers.py",
     "composers/networks.py",
     "checkpoints.py",
+    "serving/describing.py",
+    "serving/forms.py",
     "serving/problems.py",
     "serving/service.py",
 }

@@ -118,7 +118,9 @@ def test_upload_refine_twice_and_go_back(visit: Visit, few_garments: Path) -> No
     visit.say("with stripes")
     striped = visit.results()
     expect(page.locator("#trail [aria-current]")).to_have_text("with stripes")
-    expect(page.locator("#differences")).to_be_visible()
+    page.locator("#grid .look").nth(1).click()
+    expect(page.locator(".card.chosen")).to_have_attribute("data-id", striped[1])
+    expect(page.locator("#differences")).to_contain_text("striped")
     photographed(visit, "search-page")
     page.locator("#go-on").click()  # the second
     expect(page.locator("#trail li")).to_have_count(3)

@@ -70,7 +70,8 @@ class Desk:
             raise Problem(422, "send a picture, or the id of one as `like`, not both")
         self.library.check(terms["where"])
         if picture is None:
-            reference = self.reference(like) if like else None
+            # In a thread: a store may be a database.
+            reference = await self.in_thread(lambda: self.reference(like)) if like else None
             answered = await self._search(Asked(Query(reference, **terms)))
             return self._timed(answered), like or None
         pixels, thumbnail, decoding = await self.in_thread(lambda: self._read(picture))

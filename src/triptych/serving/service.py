@@ -102,8 +102,11 @@ def _searching(app: FastAPI, desk: Desk, comparing: Comparing) -> None:
     @app.post("/api/compare", response_model=schemas.Comparison, tags=["search"])
     async def compare(pair: Annotated[schemas.Pair, Body()]) -> Response:
         """What differs between a reference and a result, in attribute tags."""
-        before, after = desk.reference(pair.reference), desk.reference(pair.result)
-        return _json(await desk.in_thread(lambda: comparing(before.vector, after.vector)))
+
+        def told() -> dict[str, list[dict[str, Any]]]:
+            return comparing(desk.reference(pair.reference).vector, desk.reference(pair.result).vector)
+
+        return _json(await desk.in_thread(told))
 
 
 def _pictures(app: FastAPI, desk: Desk) -> None:
