@@ -103,3 +103,12 @@ def picture_file(colour: tuple[int, int, int] = (200, 30, 30), form: str = "PNG"
     out = BytesIO()
     Image.new("RGB", (40, 60), colour).save(out, form)
     return out.getvalue()
+
+
+def problem(answer: HTTPResponse, body: bytes) -> Any:
+    """The problem that an answer is."""
+    content = json.loads(body)
+    assert answer.getheader("Content-Type") == "application/problem+json"
+    assert content["status"] == answer.status
+    assert content["detail"]
+    return content
