@@ -145,6 +145,10 @@ class Catalog:
         whole = pa.concat_tables([_schema(self.dim).empty_table(), *self._read(None)])
         self._commit(whole.take(self._table.column(_ROW)), keep=[])
 
+    def forget_vectors(self) -> None:
+        """Give the memory of `vectors` back; they are read again, from the same files, when asked for."""
+        self.__dict__.pop("vectors", None)
+
     def release(self) -> None:
         """Forget what was read, to give its memory back; it is read again when asked for."""
         for cached in ("entries", "names", "hashes", "vectors", "row_of", "metadata", "_table", "_usable", "_parts"):

@@ -44,7 +44,9 @@ class Opened:
         if composer is None:
             return self._plain
         space = self._space(hash_file(composer.folder / "gallery.onnx"))
-        return self._make_store(self.gallery, lambda: composer.gallery(catalog.vectors), space, composer.dim)
+        store = self._make_store(self.gallery, lambda: composer.gallery(catalog.vectors), space, composer.dim)
+        catalog.forget_vectors()  # the plain store, if there is one, has them
+        return store
 
     def _space(self, moved: str = "") -> str:
         """Equal for equal vectors of the same catalog only."""
