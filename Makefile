@@ -3,7 +3,7 @@ PYTHON ?= python3
 BIN := .venv/bin
 ENV := .venv/.installed
 
-.PHONY: help env demo test test-server check bench encoder clean
+.PHONY: help env demo test test-server check bench encoder screenshots clean
 help: ## say what there is
 	@grep -E '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed 's/:.*## /\t/'
 
@@ -11,7 +11,7 @@ env: $(ENV) ## make the environment in .venv
 $(ENV): pyproject.toml constraints.txt
 	$(PYTHON) -m venv .venv
 	@start=$$(date +%s); \
-	$(BIN)/python -m pip install --quiet --disable-pip-version-check -c constraints.txt -e '.[chat,dev,hf]' && \
+	$(BIN)/python -m pip install --quiet --disable-pip-version-check -c constraints.txt -e '.[chat,dev,faiss,hf,postgres,serve]' && \
 	echo "environment installed in $$(( $$(date +%s) - start )) s"
 	@touch $(ENV)
 
@@ -22,6 +22,9 @@ check: $(ENV) ## linter and type checker
 	$(BIN)/ruff check .
 	$(BIN)/ruff format --check .
 	$(BIN)/mypy
+
+screenshots: $(ENV) ## make the pictures of the search page in docs/ (needs chromium)
+	TRIPTYCH_SCREENSHOTS=docs $(BIN)/python -m pytest tests/test_search_page.py
 
 test: check ## linter, type checker, and every test
 	$(BIN)/python -m pytest

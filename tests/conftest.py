@@ -2,6 +2,7 @@
 
 import json
 import os
+import shutil
 from pathlib import Path
 
 import pytest
@@ -73,3 +74,30 @@ def tiny_training(
 @pytest.fixture(scope="session")
 def tiny_composer(tiny_training: tuple[Path, dict]) -> Path:
     return tiny_training[0]
+
+
+@pytest.fixture(scope="session")
+def few_garments(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A world of about 190 pictures."""
+    out = tmp_path_factory.mktemp("few") / "world"
+    write_world(out, lines={"unlabelled": 24}, workers=1, size=160)
+    return out
+
+
+@pytest.fixture(scope="session")
+def shown_catalog(few_garments: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Those pictures with metadata, by the embedded encoder; not to be changed."""
+    out = tmp_path_factory.mktemp("few") / "catalog"
+    index(few_garments / "images", out, metadata=few_garments / "garments.csv", threads=1)
+    return out
+
+
+@pytest.fixture
+def own_catalog(few_garments: Path, shown_catalog: Path, tmp_path: Path) -> Path:
+    """The same, for one test to change."""
+    pictures, catalog = tmp_path / "pictures", tmp_path / "catalog"
+    shutil.copytree(few_garments / "images", pictures)
+    shutil.copytree(shown_catalog, catalog)
+    note = json.loads((catalog / "catalog.json").read_text(encoding="utf-8"))
+    (catalog / "catalog.json").write_text(json.dumps(note | {"root": str(pictures.resolve())}), encoding="utf-8")
+    return catalog

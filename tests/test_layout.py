@@ -32,13 +32,24 @@ ROOMS = [
     "reproduction",
     "report",
     "curation",
+    "stores",
     "searching",
+    "serving",
     "diagnosis",
     "demonstration",
     "cli",
 ]
-HEAVY = {"torch", "transformers", "matplotlib", "jinja2", "openai", "httpx2"}
-MAY_BE_HEAVY = {"chat/endpoint.py", "encoders/towers.py", "composers/networks.py", "checkpoints.py"}
+HEAVY = {"torch", "transformers", "matplotlib", "jinja2", "openai", "httpx2", "fastapi", "uvicorn", "faiss", "psycopg"}
+MAY_BE_HEAVY = {
+    "chat/endpoint.py",
+    "encoders/towers.py",
+    "composers/networks.py",
+    "checkpoints.py",
+    "serving/describing.py",
+    "serving/forms.py",
+    "serving/problems.py",
+    "serving/service.py",
+}
 
 
 def imports(file: Path, *, top_level: bool) -> set[str]:

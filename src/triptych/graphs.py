@@ -96,16 +96,23 @@ class Graph:
             reason = str(error).splitlines()[0]
             raise DataError(f"{path}: not a graph that can be run ({reason}); make it again") from None
 
+    @property
+    def width(self) -> int:
+        """The length of its output's rows."""
+        return int(self._session.get_outputs()[0].shape[1])
+
     def __call__(self, *inputs: np.ndarray[Any, Any]) -> np.ndarray[Any, np.dtype[np.float32]]:
         """The graph's output for `inputs`, which have the same number of rows, block by block."""
         if not len(inputs[0]):
             # An exported graph need not bear zero rows.
             return np.zeros((0, *self._session.get_outputs()[0].shape[1:]), np.float32)
         names = [field.name for field in self._session.get_inputs()]
-        blocks = [
-            self._session.run(
-                None, {name: rows[start : start + _BATCH] for name, rows in zip(names, inputs, strict=True)}
-            )[0]
-            for start in range(0, len(inputs[0]), _BATCH)
-        ]
-        return np.concatenate(blocks)
+        count = len(inputs[0])
+        outputs = np.empty((count, 0), np.float32)
+        for start in range(0, count, _BATCH):
+            rows = slice(start, start + _BATCH)
+            block = self._session.run(None, {name: values[rows] for name, values in zip(names, inputs, strict=True)})[0]
+            if start == 0:  # one place for all, so that they never lie in memory twice
+                outputs = np.empty((count, *block.shape[1:]), block.dtype)
+            outputs[rows] = block
+        return outputs

@@ -15,19 +15,29 @@ def nearest(
 ) -> tuple[NDArray[np.int64], NDArray[np.float32]]:
     """The `k` best gallery rows for each query, best first, and their scores: two arrays `(n, k)`.
 
-    `allowed` (m,) restricts the gallery before the choice, never after. Fewer than `k` columns come back where the
-    gallery has fewer. Equal scores are ordered by row.
+    `allowed`, of shape `(m,)` or `(n, m)`, restricts the gallery before the choice, never after. Fewer than `k` columns
+    come back where the gallery has fewer; where a query of its own is allowed fewer than others, it ends in scores of
+    minus infinity. Equal scores are ordered by row.
     """
-    rows = np.arange(len(gallery)) if allowed is None else np.flatnonzero(allowed)
-    pool = gallery if allowed is None else gallery[rows]
-    k = min(k, len(rows))
+    rows: NDArray[np.int64] | None = None
+    if allowed is not None and allowed.ndim == 1:
+        few = int(allowed.sum())
+        k = min(k, few)
+        # Copying most of the gallery would take longer than scoring all of it.
+        if 2 * few < len(gallery):
+            rows, allowed = np.flatnonzero(allowed), None
+    pool = gallery if rows is None else gallery[rows]
+    k = min(k, len(pool))
     best = np.empty((len(queries), k), np.int64)
     scores = np.empty((len(queries), k), np.float32)
-    block = max(1, _BLOCK_SCORES // max(1, len(rows)))
+    block = max(1, _BLOCK_SCORES // max(1, len(pool)))
     for start in range(0, len(queries), block):
         values = queries[start : start + block] @ pool.T
+        if allowed is not None:
+            mask = allowed if allowed.ndim == 1 else allowed[start : start + block]
+            values[~np.broadcast_to(mask, values.shape)] = -np.inf
         chosen = _top(values, k)
-        best[start : start + block] = rows[chosen]
+        best[start : start + block] = chosen if rows is None else rows[chosen]
         scores[start : start + block] = np.take_along_axis(values, chosen, axis=1)
     return best, scores
 

@@ -16,13 +16,17 @@ from typing import Any, Literal, Self
 
 import numpy as np
 import pyarrow as pa
+import pyarrow.compute as pc
 import pyarrow.parquet as pq
+from numpy.typing import NDArray
 
 from triptych.encoders.protocol import Encoder, Vectors
 from triptych.errors import DataError, MismatchError
 from triptych.files import atomic, read_json, write_json
 
 FORMAT = "triptych-catalog-1"
+_ROW = "row"  # not on disk: where an entry stands among all parts'
+_ROW_GROUP = 4096  # rows that are read at a time
 Status = Literal["ok", "rejected", "vanished"]
 
 
@@ -92,8 +96,7 @@ class Catalog:
     @cached_property
     def entries(self) -> list[Entry]:
         """Every picture ever seen, with its status, in order of name."""
-        columns = self._table.drop_columns(["vector"]).to_pylist()
-        return [Entry(**row) for row in columns]
+        return [Entry(**row) for row in self._table.drop_columns([_ROW]).to_pylist()]
 
     @cached_property
     def names(self) -> list[str]:
@@ -101,9 +104,14 @@ class Catalog:
         return self._usable.column("name").to_pylist()  # type: ignore[no-any-return]
 
     @cached_property
+    def hashes(self) -> list[str]:
+        """SHA-256 of the usable pictures' files, in the order of `names`."""
+        return self._usable.column("sha256").to_pylist()  # type: ignore[no-any-return]
+
+    @cached_property
     def vectors(self) -> Vectors:
         """Vectors `(n, d)` of the usable pictures."""
-        return _matrix(self._usable, self.dim)
+        return self._matrix(self._usable.column(_ROW).to_numpy())
 
     @cached_property
     def row_of(self) -> dict[str, int]:
@@ -130,6 +138,11 @@ class Catalog:
         with atomic(self.folder / "metadata.parquet") as temporary:
             pq.write_table(table, temporary)
 
+    @property
+    def parts(self) -> int:
+        """Of how many files the catalog consists; `compact` makes them one."""
+        return len(self._note["parts"])
+
     def append(self, entries: Sequence[Entry], vectors: Vectors) -> None:
         """Commit rows; `vectors` holds one row for each usable entry, in order. Later rows replace earlier ones."""
         self._commit(self._table_of(entries, vectors), keep=self._note["parts"])
@@ -137,12 +150,22 @@ class Catalog:
     def compact(self, made_by: Mapping[str, Any]) -> None:
         """Merge all parts into one, in order of name, and note what made it."""
         self._note["made_by"] = dict(made_by)
-        self._commit(self._table, keep=[])
+        whole = pa.concat_tables([_schema(self.dim).empty_table(), *self._read(None)])
+        self._commit(whole.take(self._table.column(_ROW)), keep=[])
+
+    def forget_vectors(self) -> None:
+        """Give the memory of `vectors` back; they are read again, from the same files, when asked for."""
+        self.__dict__.pop("vectors", None)
+
+    def release(self) -> None:
+        """Forget what was read, to give its memory back; it is read again when asked for."""
+        for cached in ("entries", "names", "hashes", "vectors", "row_of", "metadata", "_table", "_usable", "_parts"):
+            self.__dict__.pop(cached, None)
+        pa.default_memory_pool().release_unused()
 
     def known_vectors(self) -> dict[str, np.ndarray[Any, np.dtype[np.float32]]]:
         """Content hash to vector, over every picture whose vector is stored."""
-        stored = self._table.filter(pa.compute.is_valid(self._table.column("vector")))
-        return dict(zip(stored.column("sha256").to_pylist(), _matrix(stored, self.dim), strict=True))
+        return dict(zip(self.hashes, self.vectors, strict=True))
 
     def _read_note(self) -> dict[str, Any]:
         note = read_json(self.folder / "catalog.json", "catalog (make one with `triptych index`)")
@@ -150,10 +173,13 @@ class Catalog:
             raise DataError(f"{self.folder}: not a catalog of this version ({FORMAT}); index again into a new folder")
         return note
 
-    def _read_parts(self) -> list[pa.Table]:
+    @cached_property
+    def _parts(self) -> list[pq.ParquetFile]:
+        """Opened once: whatever another run makes of them meanwhile, every column is read from the same files."""
         while True:
             try:
-                return [pq.read_table(self.folder / part) for part in self._note["parts"]]
+                # Nothing is read ahead, which would hold each part in memory a second time.
+                return [pq.ParquetFile(self.folder / part, pre_buffer=False) for part in self._note["parts"]]
             except FileNotFoundError:
                 # A run of `index` may have merged the parts since this catalog was opened.
                 fresh = self._read_note()
@@ -161,21 +187,50 @@ class Catalog:
                     raise
                 self._note = fresh
 
+    def _read(self, columns: list[str] | None) -> list[pa.Table]:
+        """Columns of every part, or all. Raises DataError where one is damaged."""
+        try:
+            return [part.read(columns=columns, use_threads=False) for part in self._parts]
+        except (OSError, pa.ArrowInvalid) as error:
+            raise self._damaged(error) from None
+
+    def _damaged(self, error: Exception) -> DataError:
+        reason = str(error).splitlines()[0]
+        return DataError(f"{self.folder}: a part of the catalog cannot be read ({reason}); index again")
+
     @cached_property
     def _table(self) -> pa.Table:
+        """The latest entry of each name, in order of name, without its vector but with its row among all parts'."""
+        schema = _schema(self.dim)
+        schema = schema.remove(schema.get_field_index("vector"))
+        table = pa.concat_tables([schema.empty_table(), *self._read(schema.names)])
+        latest = {name: row for row, name in enumerate(table.column("name").to_pylist())}
+        rows = pa.array([latest[name] for name in sorted(latest)], pa.int64())
+        return table.take(rows).append_column(_ROW, rows)
+
+    def _matrix(self, rows: NDArray[np.int64]) -> Vectors:
+        """The vectors of rows, as they are numbered over all parts; read piece by piece, so that they lie here once."""
+        matrix = np.empty((len(rows), self.dim), np.float32)
+        place = np.full(sum(part.metadata.num_rows for part in self._parts), -1)
+        place[rows] = np.arange(len(rows))
+        start = 0
         try:
-            parts = self._read_parts()
+            for part in self._parts:
+                for batch in part.iter_batches(_ROW_GROUP, columns=["vector"], use_threads=False):
+                    column = batch.column(0)
+                    known = np.flatnonzero(column.is_valid().to_numpy(zero_copy_only=False))
+                    vectors = column.flatten().to_numpy(zero_copy_only=False).reshape(-1, self.dim)  # without nulls
+                    places = place[start + known]
+                    matrix[places[places >= 0]] = vectors[places >= 0]
+                    start += len(column)
         except (OSError, pa.ArrowInvalid) as error:
-            reason = str(error).splitlines()[0]
-            raise DataError(f"{self.folder}: a part of the catalog cannot be read ({reason}); index again") from None
-        table = pa.concat_tables([_schema(self.dim).empty_table(), *parts])
-        names = table.column("name").to_pylist()
-        latest = {name: row for row, name in enumerate(names)}
-        return table.take(pa.array([latest[name] for name in sorted(latest)], pa.int64()))
+            raise self._damaged(error) from None
+        return matrix
 
     @cached_property
     def _usable(self) -> pa.Table:
-        return self._table.filter(pa.compute.equal(self._table.column("status"), "ok"))
+        usable = pc.equal(self._table.column("status"), "ok")
+        return self._table if pc.all(usable).as_py() else self._table.filter(usable)
 
     def _table_of(self, entries: Sequence[Entry], vectors: Vectors) -> pa.Table:
         rows = iter(vectors)
@@ -191,14 +246,14 @@ class Catalog:
         numbers = [int(part[5:-8]) for part in self._note["parts"]]
         part = f"part-{max(numbers, default=-1) + 1:06d}.parquet"
         with atomic(self.folder / part) as temporary:
-            pq.write_table(table, temporary)
+            # No two vectors have a number in common that a dictionary could save.
+            pq.write_table(table, temporary, use_dictionary=["status", "reason"], row_group_size=_ROW_GROUP)
         self._note = {**self._note, "parts": [*kept, part]}
         write_json(self.folder / "catalog.json", self._note)
         for stale in self.folder.glob("part-*.parquet"):
             if stale.name not in self._note["parts"]:
                 stale.unlink()
-        for cached in ("entries", "names", "vectors", "row_of", "metadata", "_table", "_usable"):
-            self.__dict__.pop(cached, None)
+        self.release()
 
 
 def _schema(dim: int) -> pa.Schema:
@@ -213,9 +268,3 @@ def _schema(dim: int) -> pa.Schema:
             ("vector", pa.list_(pa.float32(), dim)),
         ]
     )
-
-
-def _matrix(table: pa.Table, dim: int) -> Vectors:
-    column = table.column("vector").combine_chunks()
-    # `flatten` skips nulls, of which usable rows have none, and honours slices.
-    return np.ascontiguousarray(column.flatten().to_numpy(zero_copy_only=False).reshape(-1, dim), np.float32)

@@ -12,13 +12,26 @@ from triptych.cli import (  # importing a module adds its commands
     learning,
     measuring,
     scoring,
+    serving,
     showing,
     triplets,
 )
 from triptych.cli.app import app
 from triptych.errors import TriptychError
 
-__all__ = ["app", "catalogs", "comparing", "learning", "main", "measuring", "scoring", "showing", "triplets"]
+__all__ = [
+    "app",
+    "catalogs",
+    "comparing",
+    "learning",
+    "main",
+    "measuring",
+    "scoring",
+    "service",
+    "serving",
+    "showing",
+    "triplets",
+]
 
 _INTERRUPTED = 130  # as shells have it: 128 and the number of the signal
 

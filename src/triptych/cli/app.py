@@ -23,6 +23,9 @@ EncoderName = Annotated[
     str | None,
     typer.Option("--encoder", metavar="NAME", help="wardrobe, hf:NAME_OR_DIR, or a folder made by pretrain."),
 ]
+StoreName = Annotated[
+    str, typer.Option("--store", metavar="NAME", help="exact, hnsw (approximate), or postgresql://… with pgvector.")
+]
 VocabularyFile = Annotated[
     Path | None, typer.Option("--vocabulary", metavar="FILE", help='JSON: {"colour": ["red", "blue"], …}.')
 ]

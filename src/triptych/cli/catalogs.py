@@ -1,4 +1,4 @@
-"""Commands over a catalog: index, search."""
+"""Commands over a catalog: index, search, export."""
 
 import json
 from pathlib import Path
@@ -7,7 +7,7 @@ from typing import Annotated
 import typer
 
 import triptych
-from triptych.cli.app import CatalogDir, EncoderName, Threads, app, show
+from triptych.cli.app import CatalogDir, EncoderName, OutDir, StoreName, Threads, app, show
 
 
 @app.command(epilog="Example: triptych index ~/Pictures --catalog catalog")
@@ -30,9 +30,11 @@ def index(
 def search(
     catalog: CatalogDir,
     image: Annotated[Path | None, typer.Option(metavar="FILE", help="The reference picture.")] = None,
+    like: Annotated[str | None, typer.Option(metavar="NAME", help="Instead: a picture of the catalog.")] = None,
     text: Annotated[str, typer.Option(help="What should differ.")] = "",
     composer: Annotated[Path | None, typer.Option(metavar="DIR", help="Trained composer; else a sum.")] = None,
     k: Annotated[int, typer.Option("-k", min=1, help="How many results.")] = 10,
+    offset: Annotated[int, typer.Option(min=0, help="Leave out the first so many.")] = 0,
     weight: Annotated[float, typer.Option(min=0, max=1, help="Weight of the words in the sum.")] = 0.5,
     where: Annotated[
         list[str] | None,
@@ -42,18 +44,22 @@ def search(
         Path | None, typer.Option(metavar="FILE", help="Contact sheet (.png, .jpg) or results (.json).")
     ] = None,
     as_json: Annotated[bool, typer.Option("--json", help="Print the results as JSON.")] = False,
+    store: StoreName = "exact",
     threads: Threads = None,
 ) -> None:
     """Search a catalog with a picture and a few words."""
     hits = triptych.search(
         catalog,
         image=image,
+        like=like,
         text=text,
         composer=composer,
         k=k,
+        offset=offset,
         weight=weight,
         where=where or (),
         output=output,
+        store=store,
         threads=threads,
     )
     if as_json:
@@ -61,3 +67,17 @@ def search(
     else:
         for hit in hits:
             print(f"{hit.rank:>4}  {hit.score:.4f}  {hit.path}")
+
+
+@app.command(epilog="Example: triptych export --catalog catalog --to faiss --out vectors")
+def export(
+    catalog: CatalogDir,
+    out: OutDir,
+    to: Annotated[str, typer.Option(help="faiss or qdrant.")],
+    composer: Annotated[Path | None, typer.Option(metavar="DIR", help="Move the vectors to this one's space.")] = None,
+    approximate: Annotated[
+        bool, typer.Option("--approximate", help="For faiss: an HNSW index, with its recall measured.")
+    ] = False,
+) -> None:
+    """Write a catalog's vectors for a search engine that runs elsewhere."""
+    show(triptych.export(catalog, out, to=to, composer=composer, approximate=approximate))

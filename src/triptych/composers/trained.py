@@ -28,17 +28,18 @@ class TrainedComposer:
         self.name: str = config["composer"]
         self.encoder_name: str = config["encoder"]["name"]
         self.made_by: dict[str, Any] = config["made_by"]
-        self._fingerprint: str = config["encoder"]["fingerprint"]
+        self.fingerprint: str = config["encoder"]["fingerprint"]
         self._reads_tokens: bool = config["text_tower"]
         self._query = Graph(folder / "query.onnx", threads)
         self._gallery = Graph(folder / "gallery.onnx", threads)
+        self.dim = self._gallery.width
         self._encoder: Encoder | None = None
 
     def attach(self, encoder: Encoder) -> None:
         """Take the encoder for texts. Raises MismatchError unless the composer was trained on it."""
-        if encoder.fingerprint != self._fingerprint:
+        if encoder.fingerprint != self.fingerprint:
             raise MismatchError(
-                f"{self.folder}: trained on encoder {self.encoder_name} ({self._fingerprint[:12]}), not on "
+                f"{self.folder}: trained on encoder {self.encoder_name} ({self.fingerprint[:12]}), not on "
                 f"{encoder.name} ({encoder.fingerprint[:12]}); use that encoder, or train again"
             )
         self._encoder = encoder

@@ -15,6 +15,7 @@ from triptych.tagging.vocabulary import Vocabulary
 Tags = Mapping[str, NDArray[np.float32]]
 """Group to probabilities `(n, words)`; each row sums to one."""
 
+_FEW = 64  # pictures that are tagged too soon to show progress
 _TITLES = 12_000  # combinations of words that are asked about together
 _CONTEXTS = 256  # contexts whose titles are encoded at once
 _SCORES = 16_000_000  # scores held at once: 64 MB
@@ -46,7 +47,7 @@ class Tagger:
         tags = self._joint(vectors)
         alone = [group for group in groups if group not in tags]
         context = {group: tags[group].argmax(axis=1) for group in self._context if group in tags}
-        for group in progress(alone, "tag", total=len(alone), unit="group") if alone else ():
+        for group in progress(alone, "tag", total=len(alone), unit="group") if len(vectors) > _FEW else alone:
             tags[group] = self._within(vectors, group, context)
         return {group: tags[group] for group in groups}
 

@@ -1,0 +1,63 @@
+"""Commands of the service: serve, key."""
+
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+import triptych
+from triptych.cli.app import CatalogDir, StoreName, Threads, VocabularyFile, app
+
+
+@app.command(epilog="Example: triptych serve --catalog catalog --composer composer --port 8000")
+def serve(
+    catalog: CatalogDir,
+    composer: Annotated[Path | None, typer.Option(metavar="DIR", help="Trained composer; else a sum.")] = None,
+    host: Annotated[str, typer.Option(help="Address to listen at.")] = "127.0.0.1",
+    port: Annotated[int, typer.Option(min=0, max=65535, help="Port to listen at; 0 takes a free one.")] = 8000,
+    vocabulary: VocabularyFile = None,
+    keys: Annotated[Path | None, typer.Option(metavar="FILE", help="API keys made by `triptych key`.")] = None,
+    read_only: Annotated[bool, typer.Option("--read-only", help="Let nobody add or remove pictures.")] = False,
+    rate: Annotated[float, typer.Option(min=0, help="Requests a second from one client; 0 for any.")] = 0.0,
+    max_upload: Annotated[float, typer.Option(min=0.01, help="Largest upload, in MB.")] = 10.0,
+    max_pixels: Annotated[float, typer.Option(min=0.01, help="Largest upload, in millions of pixels.")] = 40.0,
+    seconds: Annotated[float, typer.Option(min=0.1, help="Longest a request may take.")] = 30.0,
+    allow_host: Annotated[
+        list[str] | None, typer.Option(metavar="NAME", help="Another name to answer to; may be repeated.")
+    ] = None,
+    allow_origin: Annotated[
+        list[str] | None,
+        typer.Option(metavar="URL", help="A site whose pages may ask, such as https://shop.example; may be repeated."),
+    ] = None,
+    store: StoreName = "exact",
+    threads: Threads = None,
+) -> None:
+    """Serve a catalog over HTTP, with a page to search it in a browser."""
+    from triptych.images import Limits
+    from triptych.serving import Settings
+
+    limits = Limits(max_pixels=int(max_pixels * 1e6), max_bytes=int(max_upload * 1024 * 1024))
+    triptych.serve(
+        catalog,
+        composer=composer,
+        host=host,
+        port=port,
+        vocabulary=vocabulary,
+        keys=keys,
+        read_only=read_only,
+        allow_host=allow_host or (),
+        allow_origin=allow_origin or (),
+        settings=Settings(limits=limits, seconds=seconds, rate=rate),
+        store=store,
+        threads=threads,
+    )
+
+
+@app.command("key", epilog="Example: triptych key keys.json shop --write")
+def make_key(
+    keys: Annotated[Path, typer.Argument(help="File of keys; made if need be.")],
+    name: Annotated[str, typer.Argument(help="Whose key it is.")],
+    write: Annotated[bool, typer.Option("--write", help="It may add and remove pictures.")] = False,
+) -> None:
+    """Make an API key for the service and print it, this once; the file keeps its hash."""
+    print(triptych.make_key(keys, name, write=write))

@@ -1,0 +1,78 @@
+"""Looking something up: a catalog opened once and searched many times, and `search`, which does it once."""
+
+from collections.abc import Sequence
+from pathlib import Path
+
+from triptych.catalog import Catalog
+from triptych.composers import TrainedComposer
+from triptych.encoders import load_encoder
+from triptych.errors import UsageError
+from triptych.searching.asking import Query, Reference
+from triptych.searching.library import Answers, Library
+from triptych.searching.results import Hit, Picture, check_output, write_results
+from triptych.stores import store_named
+
+__all__ = ["Answers", "Hit", "Library", "Picture", "Query", "Reference", "open_catalog", "search"]
+
+
+def open_catalog(
+    catalog: Path | str,
+    *,
+    composer: Path | str | None = None,
+    store: str = "exact",
+    threads: int | None = None,
+) -> Library:
+    """Open a catalog, with a composer if there is one, to search it many times.
+
+    `store` says where vectors are searched: `exact` in memory, `hnsw` in memory with an approximate index, or in a
+    PostgreSQL database with pgvector, by its address `postgresql://…`; the catalog on disk stays the one that counts.
+
+    Raises DataError where there is none, MismatchError where composer and catalog have different encoders.
+    """
+    opened = Catalog(Path(catalog))
+    encoder = load_encoder(opened.encoder_name, threads=threads)
+    trained = TrainedComposer(Path(composer), threads) if composer else None
+    return Library(opened, encoder, trained, store_named(store))
+
+
+def search(
+    catalog: Path | str,
+    *,
+    image: Path | str | None = None,
+    like: str | None = None,
+    text: str = "",
+    composer: Path | str | None = None,
+    k: int = 10,
+    offset: int = 0,
+    weight: float = 0.5,
+    where: Sequence[str] = (),
+    output: Path | str | None = None,
+    store: str = "exact",
+    threads: int | None = None,
+) -> list[Hit]:
+    """The `k` pictures of `catalog` that best answer a reference `image`, changed as `text` says.
+
+    Instead of an image, `like` names a picture of the catalog. Without a `composer`, by the weighted sum (`weight` to
+    the words), which needs no training; image or text alone also work. `where` conditions over the metadata are applied
+    before the choice. The reference itself, if the catalog holds it, is never a result. `offset` leaves out the first
+    so many. `store` is as in `open_catalog`. `output` takes a contact sheet (.png, .jpg, .webp) or the results
+    as .json.
+
+    Raises UsageError where neither image nor text is given or `where` cannot be read, DataError where the image cannot
+    be used, MismatchError where composer and catalog have different encoders.
+    """
+    image = Path(image) if image else None
+    output = Path(output) if output else None
+    text = text.strip()
+    if image is None and like is None and not text:
+        raise UsageError("give an --image, a --text, or both")
+    if composer and ((image is None and like is None) or not text):
+        raise UsageError("a --composer needs both an --image and a --text")
+    if output:
+        check_output(output)
+    with open_catalog(catalog, composer=composer, store=store, threads=threads) as library:
+        hits = library.search(image=image, like=like, text=text, weight=weight, where=where, k=k, offset=offset)
+        if output:
+            shown = image or (Path(library.picture(like).path) if like else None)
+            write_results(output, shown, text, hits)
+    return hits

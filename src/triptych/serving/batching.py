@@ -1,0 +1,58 @@
+"""Requests that come in while others are worked on are worked on together: under load, one product for many queries."""
+
+import asyncio
+from collections import deque
+from collections.abc import Callable, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from typing import Generic, TypeVar
+
+from triptych.serving.problems import busy
+
+T = TypeVar("T")
+R = TypeVar("R")
+_WAITING = 512  # items beyond which it is kinder to refuse
+
+
+class Batcher(Generic[T, R]):
+    """Runs `work` over the items that wait, at most `most` at once, in a thread of its own; nobody is kept waiting for
+    a batch to fill. An error of one item is its own: the items are then worked on one by one.
+    """
+
+    def __init__(self, work: Callable[[Sequence[T]], Sequence[R]], most: int) -> None:
+        self._work = work
+        self._most = most
+        self._waiting: deque[tuple[T, asyncio.Future[R]]] = deque()
+        self._thread = ThreadPoolExecutor(1, thread_name_prefix="batcher")
+        self._running: asyncio.Task[None] | None = None
+
+    async def __call__(self, item: T) -> R:
+        """The result for one item. Raises what `work` raises, and Problem where too many wait."""
+        if len(self._waiting) >= _WAITING:
+            raise busy("too many requests are waiting; try again in a moment")
+        future: asyncio.Future[R] = asyncio.get_running_loop().create_future()
+        self._waiting.append((item, future))
+        if self._running is None or self._running.done():
+            self._running = asyncio.create_task(self._run())
+        return await future
+
+    async def _run(self) -> None:
+        loop = asyncio.get_running_loop()
+        while self._waiting:
+            batch = [self._waiting.popleft() for _ in range(min(self._most, len(self._waiting)))]
+            batch = [(item, future) for item, future in batch if not future.done()]  # its client may have gone
+            results = await loop.run_in_executor(self._thread, self._results, [item for item, _ in batch])
+            for (_, future), result in zip(batch, results, strict=True):
+                if future.done():
+                    continue
+                if isinstance(result, Exception):
+                    future.set_exception(result)
+                else:
+                    future.set_result(result)
+
+    def _results(self, items: Sequence[T]) -> Sequence[R | Exception]:
+        if not items:
+            return []
+        try:
+            return self._work(items)
+        except Exception as error:
+            return [error] if len(items) == 1 else [self._results([item])[0] for item in items]

@@ -1,0 +1,154 @@
+"""What the service's routes have in common: the library, the batches, the uploads and the drawings."""
+
+import asyncio
+from collections.abc import Callable, Mapping, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass, replace
+from hashlib import sha256
+from io import BytesIO
+from pathlib import Path
+from time import perf_counter
+from typing import Any, TypeVar
+
+import numpy as np
+from PIL import Image
+
+from triptych.encoders import Pixels, Vectors
+from triptych.errors import UsageError
+from triptych.images import open_picture
+from triptych.searching import Hit, Library, Picture, Query, Reference
+from triptych.serving.batching import Batcher
+from triptych.serving.observing import Observations
+from triptych.serving.problems import Problem
+from triptych.serving.settings import Settings
+from triptych.serving.showing import SIDES, Drawings, Uploads, draw
+
+T = TypeVar("T")
+_SEARCHES = 32  # queries answered together, at most
+_ADDITIONS = 64  # pictures written together, at most
+
+
+@dataclass(frozen=True)
+class Asked:
+    """A query, whose reference has no vector yet where there are pixels of it."""
+
+    query: Query
+    pixels: Pixels | None = None
+
+
+@dataclass(frozen=True)
+class Answered:
+    """The hits of a query, and the seconds that went into encoding its batch and into finding neighbours."""
+
+    query: Query
+    hits: list[Hit]
+    encoding: float
+    finding: float
+
+
+class Desk:
+    """Stands between the routes and the library. What takes long runs in threads, a few at a time."""
+
+    def __init__(self, library: Library, settings: Settings, threads: int) -> None:
+        self.library = library
+        self.settings = settings
+        self.uploads = Uploads()
+        self.observations = Observations()
+        self.observations.gauge("triptych_pictures", "Pictures in the catalog.", lambda: len(library))
+        self._drawings = Drawings()
+        self._threads = ThreadPoolExecutor(max(2, threads), thread_name_prefix="desk")
+        self._search = Batcher(self._answer, _SEARCHES)
+        self._add = Batcher(self._take_in, _ADDITIONS)
+
+    async def in_thread(self, work: Callable[[], T]) -> T:
+        """Run `work` without keeping other requests waiting."""
+        return await asyncio.get_running_loop().run_in_executor(self._threads, work)
+
+    async def search(self, picture: bytes | None, like: str, **terms: Any) -> tuple[Answered, str | None]:
+        """Answer a query of these terms; with the id of its reference, if it has one."""
+        if picture is not None and like:
+            raise Problem(422, "send a picture, or the id of one as `like`, not both")
+        self.library.check(terms["where"])
+        if picture is None:
+            # In a thread: a store may be a database.
+            reference = await self.in_thread(lambda: self.reference(like)) if like else None
+            answered = await self._search(Asked(Query(reference, **terms)))
+            return self._timed(answered), like or None
+        pixels, thumbnail, decoding = await self.in_thread(lambda: self._read(picture))
+        unknown = Reference(np.zeros(0, np.float32), sha256(picture).hexdigest())
+        answered = await self._search(Asked(Query(unknown, **terms), pixels))
+        assert answered.query.reference is not None
+        name = self.uploads.keep(answered.query.reference, thumbnail)
+        return self._timed(replace(answered, encoding=answered.encoding + decoding)), name
+
+    async def add(self, picture: bytes, metadata: Mapping[str, str]) -> Picture:
+        """Take a picture in; it is on disk when this returns."""
+        await self.in_thread(lambda: self.library.pixels(picture, self.settings.limits))  # before others depend on it
+        return await self._add((picture, metadata))
+
+    async def remove(self, name: str) -> None:
+        """Take a picture out, for good."""
+        picture = self.picture(name)
+        await self.in_thread(lambda: self.library.remove([picture.name]))
+
+    def picture(self, name: str) -> Picture:
+        """The picture of that id (or name). Raises Problem where there is none."""
+        try:
+            return self.library.picture(name)
+        except UsageError:
+            raise Problem(404, "the catalog has no such picture") from None
+
+    def reference(self, like: str) -> Reference:
+        """A picture of the catalog, or one uploaded not long ago. Raises Problem where it is neither."""
+        upload = self.uploads.get(like)
+        if upload:
+            return upload.reference
+        return self.library.reference(like=self.picture(like).name)
+
+    async def drawing(self, name: str, kind: str) -> bytes:
+        """A JPEG of a picture, by its id alone. Raises Problem where it is unknown or gone."""
+        upload = self.uploads.get(name)
+        if upload:
+            return upload.thumbnail
+        picture = self.picture(name)
+        if picture.id != name:
+            raise Problem(404, "the catalog has no such picture")
+        side, limits = SIDES[kind], self.settings.limits
+        return await self.in_thread(
+            lambda: self._drawings.get((name, side), lambda: draw(Path(picture.path), side, limits))
+        )
+
+    def _read(self, picture: bytes) -> tuple[Pixels, bytes, float]:
+        started = perf_counter()
+        opened = open_picture(picture, self.settings.limits)
+        pixels = self.library.encoder.prepare(opened)
+        decoding = perf_counter() - started
+        opened.thumbnail((SIDES["thumbnail"], SIDES["thumbnail"]), Image.Resampling.BILINEAR)
+        out = BytesIO()
+        opened.save(out, "JPEG", quality=88)
+        return pixels, out.getvalue(), decoding
+
+    def _answer(self, asked: Sequence[Asked]) -> list[Answered]:
+        started = perf_counter()
+        pixels = [one.pixels for one in asked if one.pixels is not None]
+        vectors = iter(self.library.encoder.encode_pictures(np.stack(pixels)) if pixels else ())
+        queries = [one.query if one.pixels is None else _with_vector(one.query, next(vectors)) for one in asked]
+        looking = perf_counter() - started
+        answers = self.library.answer(queries)
+        return [
+            Answered(query, hits, looking + answers.encoding, answers.finding)
+            for query, hits in zip(queries, answers.hits, strict=True)
+        ]
+
+    def _take_in(self, new: Sequence[tuple[bytes, Mapping[str, str]]]) -> list[Picture]:
+        return self.library.add([picture for picture, _ in new], [metadata for _, metadata in new])
+
+    def _timed(self, answered: Answered) -> Answered:
+        self.observations.time("encoding", answered.encoding)
+        self.observations.time("finding", answered.finding)
+        return answered
+
+
+def _with_vector(query: Query, vector: Vectors) -> Query:
+    assert query.reference is not None
+    return replace(query, reference=Reference(vector, query.reference.sha256))

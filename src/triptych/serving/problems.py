@@ -1,0 +1,68 @@
+"""Errors as a client reads them: application/problem+json (RFC 9457), always with a sentence that says what to do."""
+
+import json
+from collections.abc import Mapping
+from http import HTTPStatus
+
+from fastapi import FastAPI, Request
+from fastapi.exceptions import RequestValidationError
+from pydantic import ValidationError
+from starlette.exceptions import HTTPException
+from starlette.responses import Response
+
+from triptych.errors import DataError, FailureError, PictureError, TriptychError, UsageError
+
+MEDIA_TYPE = "application/problem+json"
+
+
+class Problem(Exception):
+    """Ends a request with a status and a sentence."""
+
+    def __init__(self, status: int, detail: str, headers: Mapping[str, str] | None = None) -> None:
+        super().__init__(detail)
+        self.status = status
+        self.detail = detail
+        self.headers = headers
+
+    def response(self) -> Response:
+        """What the client gets."""
+        body = {"type": "about:blank", "title": HTTPStatus(self.status).phrase, "status": self.status}
+        content = json.dumps(body | {"detail": self.detail}, ensure_ascii=False).encode("utf-8", "replace")
+        return Response(content, self.status, self.headers, MEDIA_TYPE)
+
+
+def busy(detail: str) -> Problem:
+    """Could not be done now; the client may ask again in a second."""
+    return Problem(503, detail, {"Retry-After": "1"})
+
+
+def as_problem(error: Exception) -> Problem:
+    """The problem that an error of a request's handling is."""
+    match error:
+        case Problem():
+            return error
+        case PictureError():
+            return Problem(422, f"the picture cannot be used: {error}")
+        case UsageError() | DataError():
+            return Problem(422, str(error).replace("--where ", "where "))
+        case FailureError():
+            return busy("the catalog is being written to by another run; try again later")
+        case RequestValidationError() | ValidationError():
+            said = error.errors()[0]
+            place = said["loc"] if isinstance(error, ValidationError) else said["loc"][1:]
+            where = ".".join(str(part) for part in place) or "body"
+            return Problem(422, f"{where}: {said['msg'].lower()}")
+        case HTTPException():
+            return Problem(error.status_code, str(error.detail).lower(), error.headers)
+        case _:
+            return Problem(500, "a fault of the service; its log says more")
+
+
+def handle_problems(app: FastAPI) -> None:
+    """Let every error of a handler end as a problem."""
+
+    async def handler(request: Request, error: Exception) -> Response:
+        return as_problem(error).response()
+
+    for kind in (Problem, TriptychError, RequestValidationError, HTTPException, Exception):
+        app.add_exception_handler(kind, handler)

@@ -1,0 +1,97 @@
+"""`serve`: the service as a process that drains when it is told to end."""
+
+import signal
+import socket
+from collections.abc import Sequence
+from dataclasses import replace
+from ipaddress import ip_address
+from pathlib import Path
+
+from triptych.errors import FailureError, UsageError
+from triptych.progress import say
+from triptych.searching import open_catalog
+from triptych.serving.keys import load_keys
+from triptych.serving.settings import Settings
+from triptych.tagging import load_vocabulary
+
+_DRAIN = 30  # seconds that requests under way get
+_BACKLOG = 2048
+
+
+def serve(
+    catalog: Path | str,
+    *,
+    composer: Path | str | None = None,
+    host: str = "127.0.0.1",
+    port: int = 8000,
+    vocabulary: Path | str | None = None,
+    keys: Path | str | None = None,
+    read_only: bool = False,
+    allow_host: Sequence[str] = (),
+    allow_origin: Sequence[str] = (),
+    settings: Settings | None = None,
+    store: str = "exact",
+    threads: int | None = None,
+) -> None:
+    """Serve a catalog over HTTP, with a page to search it, until SIGTERM or SIGINT; requests under way are finished.
+
+    Port 0 takes a free one; the address is printed. `keys` is a file that `make_key` wrote. Without keys the catalog
+    can be changed only where the service is for this machine alone, and only under the names of this machine or one of
+    `allow_host` does it answer there. `store` is as in `open_catalog`.
+
+    Raises UsageError where the extra is not installed, FailureError where the address is taken.
+    """
+    try:
+        import uvicorn
+
+        from triptych.serving.desk import Desk
+        from triptych.serving.service import create_app
+        from triptych.serving.telling import Comparing
+    except ImportError as error:
+        raise UsageError(f"serve needs {error.name}; run: pip install 'triptych[serve]'") from None
+    listening = _listen(host, port)
+    local = _is_local(host)
+    known = load_keys(Path(keys)) if keys else {}
+    settings = replace(
+        settings or Settings(),
+        keys=known,
+        writable=not read_only and (local or bool(known)),
+        hosts=frozenset({"127.0.0.1", "localhost", "[::1]", host, *allow_host}) if local else None,
+        origins=frozenset(allow_origin),
+    )
+    with open_catalog(catalog, composer=composer, store=store, threads=threads) as library:
+        library.load()
+        comparing = Comparing(library.encoder, load_vocabulary(Path(vocabulary) if vocabulary else None))
+        app = create_app(Desk(library, settings, threads or 2), comparing)
+        server = uvicorn.Server(
+            uvicorn.Config(
+                app, log_level="warning", access_log=False, server_header=False, timeout_graceful_shutdown=_DRAIN
+            )
+        )
+        # uvicorn sends itself the signal again when it has drained; that is then no reason to die of it.
+        for number in (signal.SIGTERM, signal.SIGINT):
+            signal.signal(number, lambda *_: None)
+        shown = f"[{host}]" if ":" in host else host
+        say(f"{len(library)} pictures at http://{shown}:{listening.getsockname()[1]}")
+        if not (local or known):
+            say("anybody who reaches this address can search; make keys with `triptych key` to choose who")
+        server.run(sockets=[listening])
+
+
+def _listen(host: str, port: int) -> socket.socket:
+    try:
+        family, kind, protocol, _, address = socket.getaddrinfo(host, port, type=socket.SOCK_STREAM)[0]
+        listening = socket.socket(family, kind, protocol)
+        listening.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+        listening.bind(address)
+        listening.listen(_BACKLOG)  # now, so that the address that is printed answers
+    except OSError as error:
+        raise FailureError(f"{host}:{port}: cannot listen there ({error.strerror or error})") from None
+    return listening
+
+
+def _is_local(host: str) -> bool:
+    try:
+        return ip_address(host).is_loopback
+    except ValueError:
+        return host == "localhost"

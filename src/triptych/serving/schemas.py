@@ -1,0 +1,94 @@
+"""What the service says, as its OpenAPI describes it."""
+
+from typing import Any, Literal
+
+from pydantic import BaseModel, Field
+
+
+class Problem(BaseModel):
+    """Why a request failed (RFC 9457)."""
+
+    type: str = Field(examples=["about:blank"])
+    title: str = Field(examples=["Unprocessable Content"])
+    status: int = Field(examples=[422])
+    detail: str = Field(examples=["the picture cannot be used: empty: zero bytes"])
+
+
+class Picture(BaseModel):
+    """A picture of the catalog."""
+
+    id: str = Field(examples=["3f1c0a5be2d94c77a810"])
+    name: str = Field(examples=["jackets/1042.jpg"])
+    metadata: dict[str, Any] = Field(examples=[{"colour": "red", "price": 49.9}])
+
+
+class Hit(Picture):
+    """A result; scores compare within one search only."""
+
+    rank: int = Field(examples=[1])
+    score: float = Field(examples=[0.8123])
+
+
+class Search(BaseModel):
+    """A question, beside the picture that may come with it."""
+
+    like: str = Field(
+        "", max_length=500, description="Instead of a picture: a reference by its id, or its name in the catalog."
+    )
+    text: str = Field("", max_length=1000, description="What should differ.", examples=["but in red"])
+    weight: float = Field(0.5, ge=0, le=1, description="Of the words, where there is no composer.")
+    where: list[str] = Field([], max_length=20, description="Conditions over metadata.", examples=[["price<=50"]])
+    k: int = Field(24, ge=1, le=200, description="How many results.")
+    offset: int = Field(0, ge=0, le=10_000, description="Leave out the first so many.")
+
+
+class Answer(BaseModel):
+    """The results of a search."""
+
+    reference: str | None = Field(examples=["u5f2b…"], description="Id of the reference, to go on with as `like`.")
+    hits: list[Hit]
+    more: bool = Field(description="Whether there are results after these.")
+
+
+class Column(BaseModel):
+    """A column of the metadata."""
+
+    name: str = Field(examples=["colour"])
+    kind: Literal["words", "number"]
+    values: list[str] = Field(description="All of a column of words, commonest first, if they are few.")
+    least: float | None = None
+    most: float | None = None
+
+
+class Facts(BaseModel):
+    """What is served."""
+
+    pictures: int
+    encoder: str
+    composer: str | None
+    writable: bool
+    columns: list[Column]
+    max_bytes: int
+
+
+class Pair(BaseModel):
+    """Two pictures, by id."""
+
+    reference: str = Field(max_length=500, examples=["3f1c0a5be2d94c77a810"])
+    result: str = Field(max_length=500, examples=["9b7d11aa02c14ce6b3f2"])
+
+
+class Tag(BaseModel):
+    """What an attribute seems to be in two pictures, and how sure that is (0 to 1)."""
+
+    group: str = Field(examples=["colour"])
+    before: str = Field(examples=["blue"])
+    after: str = Field(examples=["red"])
+    sure: float = Field(examples=[0.93])
+
+
+class Comparison(BaseModel):
+    """What differs between two pictures, and what does not, in tags; the surest first."""
+
+    changed: list[Tag]
+    kept: list[Tag]

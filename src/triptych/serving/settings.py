@@ -1,0 +1,27 @@
+"""What a service allows."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+
+from triptych.images import Limits
+from triptych.serving.keys import Key
+
+
+@dataclass(frozen=True)
+class Settings:
+    """Limits and permissions of a service; the defaults suit one on the machine of its only user."""
+
+    keys: Mapping[str, Key] = field(default_factory=dict)
+    """By hash, as `load_keys` gives them. With any, all but the page itself and health needs one."""
+    writable: bool = True
+    hosts: frozenset[str] | None = None
+    """Names this service answers to, against pages that point a name of theirs at it; None for any."""
+    origins: frozenset[str] = frozenset()
+    """Other sites whose pages may use it."""
+    limits: Limits = field(default_factory=lambda: Limits(max_pixels=40_000_000, max_bytes=10 * 1024 * 1024))
+    seconds: float = 30.0
+    """For a request as a whole, its upload included."""
+    rate: float = 0.0
+    """Requests a second that one client may make for long; bursts of ten seconds' worth pass. 0 for any."""
+    held_bytes: int = 256 * 1024 * 1024
+    """Of all uploads under way together."""

@@ -1,0 +1,168 @@
+"""A catalog opened once: searched by picture, name or id, paged, filtered, added to and taken from."""
+
+from pathlib import Path
+from threading import Thread
+
+import numpy as np
+import pytest
+
+import triptych
+from serving_helpers import picture_file
+from triptych.catalog import Catalog
+from triptych.errors import FailureError, PictureError, UsageError
+from triptych.files import locked
+from triptych.searching import Query
+
+
+def test_a_library_answers_as_search_does(own_catalog: Path) -> None:
+    with triptych.open_catalog(own_catalog, threads=1) as library:
+        name = Catalog(own_catalog).names[3]
+        path = library.picture(name).path
+        by_file = library.search(image=path, text="in red", k=5)
+        assert by_file == triptych.search(own_catalog, image=path, text="in red", k=5, threads=1)
+        assert by_file == library.search(like=name, text="in red", k=5)
+        assert by_file == library.search(like=library.picture(name).id, text="in red", k=5)
+        assert by_file == library.search(image=Path(path).read_bytes(), text="in red", k=5)
+        assert by_file[0].metadata["colour"]
+        assert name not in {hit.name for hit in library.search(like=name, k=1000)}
+
+
+def test_pages_join_into_the_whole(own_catalog: Path) -> None:
+    with triptych.open_catalog(own_catalog, threads=1) as library:
+        whole = library.search(text="red shirt", k=30)
+        pages = [hit for offset in range(0, 30, 10) for hit in library.search(text="red shirt", k=10, offset=offset)]
+        assert pages == whole
+        assert library.search(text="red shirt", k=10, offset=10_000) == []
+
+
+def test_many_queries_at_once_answer_as_one_by_one(tiny_catalog: Path, tiny_composer: Path) -> None:
+    with triptych.open_catalog(tiny_catalog, composer=tiny_composer, threads=1) as library:
+        names = Catalog(tiny_catalog).names
+        queries = [
+            Query(library.reference(like=names[0]), "in red", k=3),
+            Query(None, "blue shirt", k=4),
+            Query(library.reference(like=names[1]), k=5),
+            Query(library.reference(like=names[2]), "with stripes", k=6, offset=2),
+        ]
+        together = library.answer(queries).hits
+        for query, hits in zip(queries, together, strict=True):
+            alone = library.answer([query]).hits[0]
+            assert [hit.name for hit in hits] == [hit.name for hit in alone]
+            assert [hit.rank for hit in hits] == list(range(query.offset + 1, query.offset + query.k + 1))
+
+
+def test_iterating_gives_every_picture_with_its_metadata(own_catalog: Path) -> None:
+    with triptych.open_catalog(own_catalog) as library:
+        pictures = list(library)
+        assert len(pictures) == len(library) == len(Catalog(own_catalog).names)
+        assert len({picture.id for picture in pictures}) == len(pictures)
+        assert all(picture.metadata["colour"] and "/" not in picture.id for picture in pictures)
+
+
+def test_what_is_added_can_be_found_now_and_after(own_catalog: Path) -> None:
+    data = picture_file()
+    with triptych.open_catalog(own_catalog, threads=1) as library:
+        before = len(library)
+        (added,) = library.add([data], [{"colour": "scarlet"}])
+        assert len(library) == before + 1
+        assert library.search(where=["colour=SCARLET"], text="red") == [
+            hit for hit in library.search(text="red", k=1000, where=["colour=scarlet"]) if hit.id == added.id
+        ]
+        assert library.add([data]) == [added]
+        assert len(library) == before + 1
+    with triptych.open_catalog(own_catalog, threads=1) as again:
+        assert again.picture(added.id).metadata == {"colour": "scarlet"}
+        assert Path(again.picture(added.id).path).read_bytes() == data
+    # The folder's own refresh keeps it too.
+    assert triptych.index(Path(Catalog(own_catalog).root), own_catalog, threads=1)["encoded"] == 0
+    assert added.name in Catalog(own_catalog).names
+
+
+def test_what_is_removed_stays_removed(own_catalog: Path) -> None:
+    with triptych.open_catalog(own_catalog, threads=1) as library:
+        (uploaded,) = library.add([picture_file()])
+        own = next(picture for picture in library if picture.id != uploaded.id)
+        library.remove([own.id, uploaded.name])
+        assert not Path(uploaded.path).exists()
+        assert Path(own.path).exists()
+        assert not {own.name, uploaded.name} & {hit.name for hit in library.search(text="red", k=1000)}
+        with pytest.raises(UsageError):
+            library.picture(own.id)
+        (back,) = library.add([picture_file()])
+        assert back == uploaded
+        library.remove([back.id])
+    triptych.index(Path(Catalog(own_catalog).root), own_catalog, threads=1)
+    assert not {own.name, uploaded.name} & set(Catalog(own_catalog).names)
+
+
+def test_nothing_is_taken_where_one_cannot_be_used(own_catalog: Path) -> None:
+    with triptych.open_catalog(own_catalog, threads=1) as library:
+        before = len(library)
+        with pytest.raises(PictureError):
+            library.add([picture_file(), b"no picture"])
+        with pytest.raises(UsageError):
+            library.add([picture_file()], [{"nonsense": "1"}])
+        with locked(own_catalog), pytest.raises(FailureError):
+            library.add([picture_file()])
+        assert len(library) == before == len(Catalog(own_catalog).names)
+
+
+def test_another_process_may_change_the_catalog(own_catalog: Path) -> None:
+    with (
+        triptych.open_catalog(own_catalog, threads=1) as library,
+        triptych.open_catalog(own_catalog, threads=1) as other,
+    ):
+        assert not library.refresh()
+        (added,) = other.add([picture_file()])
+        assert library.refresh()
+        assert library.picture(added.id) == added
+        (second,) = library.add([picture_file((0, 200, 0))])
+        (third,) = other.add([picture_file((0, 0, 200))])
+        assert {added.name, second.name, third.name} <= set(Catalog(own_catalog).names)
+
+
+def test_many_parts_are_merged(own_catalog: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("triptych.searching.changing._PARTS", 3)
+    with triptych.open_catalog(own_catalog, threads=1) as library:
+        names = [library.add([picture_file((shade, 0, 0))])[0].name for shade in range(0, 250, 50)]
+        assert Catalog(own_catalog).parts <= 3
+        found = {hit.name for hit in library.search(text="red", k=1000)}
+    assert set(names) <= found == set(Catalog(own_catalog).names)
+
+
+def test_searching_goes_on_while_pictures_come_in(own_catalog: Path) -> None:
+    with triptych.open_catalog(own_catalog, threads=1) as library:
+        library.load()
+        lengths: list[int] = []
+        searching = Thread(target=lambda: lengths.extend(len(library.search(text="red", k=9)) for _ in range(40)))
+        searching.start()
+        for shade in range(0, 250, 50):
+            library.add([picture_file((0, shade, 0), "JPEG")])
+        searching.join()
+        assert lengths == [9] * 40
+
+
+def test_bad_questions(own_catalog: Path) -> None:
+    with triptych.open_catalog(own_catalog, threads=1) as library:
+        bad = (
+            {},
+            {"like": "nobody", "text": "red"},
+            {"like": "a", "image": b"b"},
+            {"text": "red", "k": 0},
+            {"text": "red", "offset": -1},
+        )
+        for asked in bad:
+            with pytest.raises(UsageError):
+                library.search(**asked)  # type: ignore[arg-type]
+
+
+def test_filters_hold_whatever_share_of_the_gallery_they_leave(own_catalog: Path) -> None:
+    with triptych.open_catalog(own_catalog, threads=1) as library:
+        colours = np.array(library.metadata.column("colour").to_pylist())
+        for colour in set(colours):
+            kept = library.search(text="shirt", k=1000, where=[f"colour={colour}"])
+            others = library.search(text="shirt", k=1000, where=[f"colour!={colour}"])
+            assert len(kept) == (colours == colour).sum()
+            assert len(kept) + len(others) == len(library)
+            ranking = [hit.name for hit in library.search(text="shirt", k=1000)]
+            assert [hit.name for hit in others] == [n for n in ranking if n not in {hit.name for hit in kept}]

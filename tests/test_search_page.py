@@ -1,0 +1,316 @@
+"""The page in a real browser, as a person uses it. TRIPTYCH_SCREENSHOTS=docs writes the documentation's pictures."""
+
+import json
+import os
+from collections.abc import Iterator
+from io import BytesIO
+from pathlib import Path
+from urllib.parse import urlencode
+
+import pytest
+from PIL import Image
+
+import triptych
+from serving_helpers import Service, picture_file
+from triptych.catalog import Catalog
+from triptych.wardrobe import VOCABULARY
+
+CHROMIUM = Path("/usr/bin/chromium")
+if not CHROMIUM.exists():
+    pytest.skip("no browser: apt-get install chromium", allow_module_level=True)
+playwright = pytest.importorskip("playwright.sync_api", reason="playwright is not installed: pip install playwright")
+pytest.importorskip("fastapi", reason="the extra `serve` is not installed")
+expect = playwright.expect
+
+FLAGS = [
+    "--headless",
+    "--no-sandbox",
+    "--disable-gpu",
+    "--disable-quic",
+    "--no-first-run",
+    "--disable-background-networking",
+    "--disable-component-update",
+    "--disable-sync",
+]
+
+
+@pytest.fixture(scope="module")
+def browser() -> Iterator[object]:
+    with playwright.sync_playwright() as running:
+        browser = running.chromium.launch(executable_path=str(CHROMIUM), args=FLAGS)
+        yield browser
+        browser.close()
+
+
+@pytest.fixture(scope="module")
+def service(shown_catalog: Path) -> Iterator[Service]:
+    with Service(shown_catalog, "--vocabulary", VOCABULARY) as running:
+        yield running
+
+
+class Visit:
+    """A page, with what its console said and what it asked for."""
+
+    def __init__(self, browser, service: Service, **settings: object) -> None:  # type: ignore[no-untyped-def]
+        self.context = browser.new_context(viewport={"width": 1280, "height": 900}, **settings)
+        self.page = self.context.new_page()
+        self.service = service
+        self.said: list[str] = []
+        self.asked: list[str] = []
+        self.page.on("console", lambda message: self.said.append(f"{message.type}: {message.text}"))
+        self.page.on("pageerror", lambda error: self.said.append(f"error: {error}"))
+        self.page.on("request", lambda request: self.asked.append(request.url))
+        self.page.goto(service.url)
+        expect(self.page.locator("#grid .look").first).to_be_visible()
+
+    def upload(self, file: Path | bytes) -> None:
+        data = file if isinstance(file, bytes) else file.read_bytes()
+        self.page.set_input_files("#file", {"name": "mine.jpg", "mimeType": "image/jpeg", "buffer": data})
+
+    def say(self, words: str) -> None:
+        self.page.fill("#words", words)
+        self.page.press("#words", "Enter")
+
+    def results(self) -> list[str]:
+        expect(self.page.locator("#results")).not_to_have_attribute("aria-busy", "true")
+        expect(self.page.locator("#grid .score").first).to_be_visible()
+        return [card.get_attribute("data-id") for card in self.page.locator("#grid .card").all()]
+
+    def shown(self) -> None:
+        """Wait until every picture in sight is there."""
+        self.page.wait_for_function(
+            "() => [...document.images].filter(i => i.getBoundingClientRect().top < innerHeight && !i.hidden && i.src)"
+            ".every(i => i.complete && i.naturalWidth)"
+        )
+
+
+@pytest.fixture
+def visit(browser, service: Service) -> Iterator[Visit]:  # type: ignore[no-untyped-def]
+    """A visit that must have been calm: no complaint on the console, and nothing asked of any other machine."""
+    visit = Visit(browser, service)
+    yield visit
+    visit.context.close()
+    assert visit.said == []
+    assert [url for url in visit.asked if not url.startswith((service.url + "/", "blob:"))] == []
+
+
+def photographed(visit: Visit, name: str) -> None:
+    folder = os.environ.get("TRIPTYCH_SCREENSHOTS")
+    if folder:
+        visit.shown()
+        visit.page.mouse.move(0, 0)
+        shot = visit.page.screenshot(animations="disabled")
+        with Image.open(BytesIO(shot)) as picture:  # in 256 colours, which halves the file
+            picture.convert("RGB").quantize(256, dither=Image.Dither.FLOYDSTEINBERG).save(
+                Path(folder) / f"{name}.png", optimize=True
+            )
+
+
+def test_upload_refine_twice_and_go_back(visit: Visit, few_garments: Path) -> None:
+    page = visit.page
+    photographed(visit, "search-page-start")
+    visit.upload(few_garments / "images" / "w000005.jpg")
+    alike = visit.results()
+    visit.say("but in red")
+    expect(page.locator("#status")).to_contain_text("nearest")
+    red = visit.results()
+    assert red != alike
+    page.locator("#grid .next").nth(1).click()  # the first refinement
+    expect(page.locator("#words")).to_have_value("")
+    expect(page.locator("#trail li")).to_have_count(2)
+    visit.results()
+    visit.say("with stripes")
+    striped = visit.results()
+    expect(page.locator("#trail [aria-current]")).to_have_text("with stripes")
+    page.locator("#grid .look").nth(1).click()
+    expect(page.locator(".card.chosen")).to_have_attribute("data-id", striped[1])
+    expect(page.locator("#differences")).to_contain_text("striped")
+    photographed(visit, "search-page")
+    page.locator("#go-on").click()  # the second
+    expect(page.locator("#trail li")).to_have_count(3)
+    visit.results()
+    # Back along the trail, and back with the browser.
+    page.locator("#trail button").first.click()
+    expect(page.locator("#trail")).to_be_hidden()
+    expect(page.locator("#words")).to_have_value("but in red")
+    assert visit.results() == red
+    page.go_back()
+    page.go_back()
+    expect(page.locator("#words")).to_have_value("with stripes")
+    assert visit.results() == striped
+
+
+def test_an_address_tells_the_whole_state(visit: Visit, browser, service: Service) -> None:  # type: ignore[no-untyped-def]
+    page = visit.page
+    page.locator("#grid .look").nth(2).click()
+    visit.results()
+    visit.say("in blue")
+    visit.results()
+    page.locator("#filter").click()
+    page.get_by_label("kind", exact=True).select_option(index=1)
+    expect(page.locator(".chip")).to_have_count(1)
+    page.locator("#weight").fill("0.7")
+    page.locator("#weight").dispatch_event("change")
+    found = visit.results()
+    page.locator("#grid .look").nth(1).click()
+    expect(page.locator(".card.chosen")).to_have_attribute("data-id", found[1])
+    other = Visit(browser, service)
+    other.page.goto(page.url)
+    other.page.reload()
+    assert other.results() == found
+    expect(other.page.locator(".card.chosen")).to_have_attribute("data-id", found[1])
+    expect(other.page.locator("#words")).to_have_value("in blue")
+    expect(other.page.locator("#weight")).to_have_value("0.7")
+    expect(other.page.locator(".chip")).to_have_count(1)
+    other.context.close()
+
+
+def test_filters_leave_only_what_fits(visit: Visit, service: Service) -> None:
+    page = visit.page
+    visit.say("shirt")
+    visit.results()
+    page.locator("#filter").click()
+    colour = page.get_by_label("colour", exact=True)
+    colour.select_option(index=1)
+    chosen = colour.input_value().partition("=")[2]
+    expect(page.locator(".chip")).to_have_text(f"colour: {chosen}")
+    page.wait_for_function(
+        f"() => [...document.querySelectorAll('.what')].every(what => what.textContent.includes({chosen!r}))"
+    )
+    ids = visit.results()
+    assert all(service.get(f"/api/pictures/{id}")["metadata"]["colour"] == chosen for id in ids)
+    page.locator(".chip").click()
+    expect(page.locator(".chip")).to_have_count(0)
+    expect(colour).to_have_value("")
+
+
+def test_more_of_them(visit: Visit) -> None:
+    visit.say("shirt")
+    first = visit.results()
+    visit.page.locator("#more").click()
+    expect(visit.page.locator("#grid .card")).to_have_count(2 * len(first))
+    ranks = [card.get_attribute("alt") or "" for card in visit.page.locator("#grid img").all()]
+    assert [int(alt.split(":")[0].split()[1]) for alt in ranks] == list(range(1, 2 * len(first) + 1))
+
+
+def test_a_corrupt_picture_is_said_to_be_one(browser, service: Service) -> None:  # type: ignore[no-untyped-def]
+    visit = Visit(browser, service)
+    page = visit.page
+    visit.say("shirt")
+    before = visit.results()
+    visit.upload(picture_file()[:-40])
+    expect(page.get_by_role("alert")).to_contain_text("The picture cannot be used")
+    photographed(visit, "search-page-error")
+    page.get_by_role("alert").get_by_role("button").click()
+    assert visit.results() == before
+    expect(page.get_by_role("alert")).to_be_hidden()
+    # The browser itself notes every answer that is no success; beyond that there is nothing.
+    assert [line for line in visit.said if "422" not in line] == []
+    visit.context.close()
+
+
+def test_by_keyboard_alone(visit: Visit) -> None:
+    page = visit.page
+    page.keyboard.press("/")
+    page.keyboard.type("red shirt")
+    page.keyboard.press("Enter")
+    visit.results()
+    page.locator("#grid .look").first.focus()
+    page.keyboard.press("ArrowRight")
+    page.keyboard.press("Enter")
+    second = page.locator("#grid .card").nth(1)
+    expect(second.locator(".look")).to_have_attribute("aria-pressed", "true")
+    page.keyboard.press("Tab")
+    page.keyboard.press("Enter")
+    expect(page.locator("#trail li")).to_have_count(2)
+    expect(page.locator("#words")).to_be_focused()
+
+
+def test_every_control_has_a_name(visit: Visit) -> None:
+    visit.say("shirt")
+    visit.results()
+    visit.page.locator("#filter").click()
+    nameless = visit.page.evaluate(
+        """() => [...document.querySelectorAll('button, input, select, textarea')].filter(e => e.offsetParent
+           && !(e.ariaLabel || e.labels?.length || e.textContent.trim() || e.querySelector('img')?.alt))
+           .map(e => e.outerHTML)"""
+    )
+    assert nameless == []
+    assert visit.page.evaluate("[...document.images].every(i => i.hasAttribute('alt'))")
+
+
+def test_paste_and_drop(visit: Visit) -> None:
+    give = """kind => fetch(document.querySelector('#grid img').src).then(r => r.blob()).then(blob => {
+        const held = new DataTransfer(); held.items.add(new File([blob], 'x.jpg', {type: 'image/jpeg'}));
+        const event = kind === 'paste' ? new ClipboardEvent('paste', {clipboardData: held, bubbles: true})
+                                       : new DragEvent('drop', {dataTransfer: held, bubbles: true});
+        document.body.dispatchEvent(event); })"""
+    for kind, steps in (("paste", 1), ("drop", 2)):
+        visit.page.evaluate(give, kind)
+        expect(visit.page.locator("#reference-picture")).to_be_visible()
+        visit.page.wait_for_function(f"() => location.hash.split('step=').length === {steps + 1}")
+        visit.results()
+
+
+def test_phone_and_dark(browser, service: Service, few_garments: Path) -> None:  # type: ignore[no-untyped-def]
+    visit = Visit(browser, service, color_scheme="dark")
+    visit.page.set_viewport_size({"width": 390, "height": 844})
+    visit.upload(few_garments / "images" / "w000005.jpg")
+    visit.results()
+    visit.say("in green")
+    visit.results()
+    assert visit.page.evaluate("document.documentElement.scrollWidth <= innerWidth"), "it must not scroll sideways"
+    red, green, blue = visit.page.evaluate(
+        "getComputedStyle(document.body).backgroundColor.match(/[0-9]+/g).map(Number)"
+    )[:3]
+    assert max(red, green, blue) < 60
+    expect(visit.page.locator("#differences")).to_be_visible()
+    photographed(visit, "search-page-phone")
+    assert visit.said == []
+    visit.context.close()
+
+
+def test_markup_in_a_catalog_stays_text(browser, own_catalog: Path) -> None:  # type: ignore[no-untyped-def]
+    nasty = "<img src=x onerror=alert(1)>"
+    pictures = Catalog(own_catalog).root
+    (pictures / f"{nasty}.jpg").write_bytes(picture_file((0, 0, 255), "JPEG"))
+    triptych.index(pictures, own_catalog, threads=1)
+    with Service(own_catalog) as running:
+        metadata = json.dumps({"colour": nasty, "kind": "</script><b>bold</b>"})
+        status, added, _ = running.post("/api/pictures", [("picture", picture_file()), ("metadata", metadata)])
+        assert status == 201
+        visit = Visit(browser, running)
+        page = visit.page
+        page.on("dialog", lambda dialog: visit.said.append("alert"))
+
+        def go(**told: str) -> None:
+            page.goto(f"{running.url}/#{urlencode(told)}")
+            page.reload()
+            visit.results()
+
+        go(step=f"{added['id']}~<b>red</b>")
+        expect(page.locator("#words")).to_have_value("<b>red</b>")
+        go(step=f"~{nasty}", where=f"colour={nasty}")
+        expect(page.locator(".what")).to_have_text(f"</script><b>bold</b> · {nasty}")
+        expect(page.locator(".chip")).to_have_text(f"colour: {nasty}")
+        go(step="~red", where=f"name={nasty}.jpg")
+        expect(page.locator(".what")).to_have_text(f"{nasty}.jpg")
+        assert page.evaluate("document.querySelectorAll('img[src=x], .what *, .chip *').length") == 0
+        assert visit.said == []
+        visit.context.close()
+
+
+def test_a_key_is_asked_for(browser, shown_catalog: Path, tmp_path: Path) -> None:  # type: ignore[no-untyped-def]
+    key = triptych.make_key(tmp_path / "keys.json", "me")
+    with Service(shown_catalog, "--keys", tmp_path / "keys.json") as running:
+        page = browser.new_page()
+        page.goto(running.url)
+        expect(page.get_by_role("dialog")).to_be_visible()
+        page.get_by_role("textbox", name="Key").fill("wrong")
+        page.get_by_role("textbox", name="Key").press("Enter")
+        expect(page.get_by_role("dialog")).to_be_visible()
+        page.get_by_role("textbox", name="Key").fill(key)
+        page.get_by_role("textbox", name="Key").press("Enter")
+        expect(page.locator("#grid .look").first).to_be_visible()
+        page.wait_for_function("() => document.querySelector('#grid img')?.naturalWidth > 0")
+        page.close()

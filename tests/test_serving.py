@@ -1,0 +1,228 @@
+"""The service as a process: what it answers, and what survives its end."""
+
+import json
+import signal
+import subprocess
+import sys
+from concurrent.futures import ThreadPoolExecutor
+from io import BytesIO
+from itertools import pairwise
+from pathlib import Path
+
+import pytest
+from PIL import Image
+
+import triptych
+from serving_helpers import Service, form, picture_file, problem
+from triptych.catalog import Catalog
+
+pytest.importorskip("fastapi", reason="the extra `serve` is not installed")
+
+
+@pytest.fixture(scope="module")
+def service(shown_catalog: Path):
+    with Service(shown_catalog, "--max-upload", "0.2", "--max-pixels", "2") as running:
+        yield running
+
+
+def a_picture(catalog: Path) -> bytes:
+    opened = Catalog(catalog)
+    return opened.path(opened.names[3]).read_bytes()
+
+
+def test_it_answers_as_the_library_does(service: Service, shown_catalog: Path) -> None:
+    with triptych.open_catalog(shown_catalog, threads=1) as library:
+        data, name = a_picture(shown_catalog), Catalog(shown_catalog).names[3]
+        expected = [hit.id for hit in library.search(image=data, text="in red", k=7)]
+        uploaded = service.search(("picture", data), ("text", "in red"), ("k", "7"))
+        assert [hit["id"] for hit in uploaded["hits"]] == expected
+        for like in (uploaded["reference"], name, library.picture(name).id):
+            again = service.search(("like", like), ("text", "in red"), ("k", "7"))
+            assert [hit["id"] for hit in again["hits"]] == expected
+        words = service.search(("text", "red shirt"))["hits"]
+        assert [hit["id"] for hit in words] == [hit.id for hit in library.search(text="red shirt", k=24)]
+        assert words[0]["metadata"] == dict(library.picture(words[0]["id"]).metadata)
+
+
+def test_many_clients_at_once_get_what_one_would(service: Service, shown_catalog: Path) -> None:
+    names = Catalog(shown_catalog).names[:12]
+    asked = [(("like", name), ("text", text), ("k", "5")) for name in names for text in ("in red", "")]
+    alone = [service.search(*fields)["hits"] for fields in asked]
+    with ThreadPoolExecutor(12) as pool:
+        together = list(pool.map(lambda fields: service.search(*fields)["hits"], asked))
+    assert [[hit["id"] for hit in hits] for hits in together] == [[hit["id"] for hit in hits] for hits in alone]
+
+
+def test_pages_and_filters(service: Service, shown_catalog: Path) -> None:
+    whole = service.search(("text", "shirt"), ("k", "30"))
+    pages = [service.search(("text", "shirt"), ("k", "10"), ("offset", str(start))) for start in (0, 10, 20)]
+    assert [hit for page in pages for hit in page["hits"]] == whole["hits"]
+    assert whole["more"]
+    assert not service.search(("text", "shirt"), ("k", "200"))["more"]
+    colours = Catalog(shown_catalog).metadata.column("colour").to_pylist()
+    rarest = min(set(colours), key=colours.count)
+    kept = service.search(("text", "shirt"), ("where", f"colour={rarest}"), ("where", "line>0"), ("k", "200"))["hits"]
+    assert len(kept) == colours.count(rarest)
+    columns = {column["name"]: column for column in service.get("/api/catalog")["columns"]}
+    assert set(columns["colour"]["values"]) == set(colours)
+    assert columns["line"]["kind"] == "number"
+
+
+def test_pictures_are_drawn_anew(service: Service, shown_catalog: Path) -> None:
+    listed = service.get("/api/pictures?k=5&step=7")
+    assert [picture["name"] for picture in listed] == Catalog(shown_catalog).names[::7][:5]
+    for kind, side in (("thumbnail", 256), ("full", 1600)):
+        answer, body = service.ask("GET", f"/api/pictures/{listed[0]['id']}/{kind}")
+        assert answer.getheader("Content-Type") == "image/jpeg"
+        with Image.open(BytesIO(body)) as picture:
+            assert max(picture.size) <= side
+            assert not picture.getexif()
+    assert service.get(f"/api/pictures/{listed[0]['id']}") == listed[0]
+
+
+def test_comparing_tells_words_of_the_vocabulary(service: Service) -> None:
+    first, second = service.get("/api/pictures?k=2&step=20")
+    body = json.dumps({"reference": first["id"], "result": second["id"]}).encode()
+    answer, content = service.ask("POST", "/api/compare", body, {"Content-Type": "application/json"})
+    told = json.loads(content)
+    assert answer.status == 200
+    assert all(tag["before"] != tag["after"] for tag in told["changed"])
+    assert all(tag["before"] == tag["after"] for tag in told["kept"])
+    assert told["changed"] or told["kept"]
+
+
+def test_upkeep(service: Service) -> None:
+    assert service.get("/health") == {"status": "ok"}
+    assert service.get("/ready")["pictures"] == service.get("/api/catalog")["pictures"]
+    service.search(("text", "an utterly private question"))
+    answer, body = service.ask("GET", "/metrics")
+    assert answer.getheader("Content-Type", "").startswith("text/plain; version=0.0.4")
+    lines = body.decode().splitlines()
+    counts = dict(line.rsplit(" ", 1) for line in lines if not line.startswith("#"))
+    assert float(counts['triptych_requests_total{method="POST",route="/api/search",status="200"}']) >= 1
+    buckets = [float(value) for name, value in counts.items() if name.startswith('triptych_seconds_bucket{stage="req')]
+    assert all(less <= more for less, more in pairwise(buckets))
+    assert buckets[-1] == float(counts['triptych_seconds_count{stage="request"}'])
+    assert float(counts["triptych_pictures"]) > 0
+    assert not any("private" in line for line in [*lines, *service.log])
+
+
+def test_the_description_has_examples(service: Service) -> None:
+    described = service.get("/openapi.json")
+    assert {"/api/search", "/api/pictures", "/api/pictures/{id}", "/health", "/metrics"} <= set(described["paths"])
+    for path, operations in described["paths"].items():
+        for operation in operations.values():
+            assert operation["summary"], path
+            assert "application/problem+json" in operation["responses"]["422"]["content"]
+    forms = described["paths"]["/api/search"]["post"]["requestBody"]["content"]
+    fields = forms["multipart/form-data"]["schema"]["properties"]
+    assert fields["picture"]["type"] == "string"
+    assert fields["text"]["examples"] == ["but in red"]
+
+
+def test_pictures_come_and_go(own_catalog: Path) -> None:
+    with Service(own_catalog) as running:
+        metadata = json.dumps({"colour": "<script>alert(1)</script>", "line": 7})
+        status, added, answer = running.post("/api/pictures", [("picture", picture_file()), ("metadata", metadata)])
+        assert status == 201
+        assert answer.getheader("Location") == f"/api/pictures/{added['id']}"
+        assert added["metadata"] == {"colour": "<script>alert(1)</script>", "line": 7}
+        found = running.search(("text", "red"), ("where", "line=7"))["hits"]
+        assert [hit["id"] for hit in found] == [added["id"]]
+        for bad in ('{"nobody": 1}', '{"line": "many"}', "[]", "{", '{"line": [1]}'):
+            status, _, _ = running.post("/api/pictures", [("picture", picture_file((1, 2, 3))), ("metadata", bad)])
+            assert status == 422
+        answer, _ = running.ask("DELETE", f"/api/pictures/{added['id']}")
+        assert answer.status == 204
+        answer, content = running.ask("GET", f"/api/pictures/{added['id']}/thumbnail")
+        assert problem(answer, content)["status"] == 404
+        assert running.search(("text", "red"), ("where", "line=7"))["hits"] == []
+        assert running.end() == 0
+    assert added["name"] not in Catalog(own_catalog).names
+
+
+@pytest.mark.parametrize("how", [signal.SIGTERM, signal.SIGKILL])
+def test_what_was_acknowledged_is_kept(own_catalog: Path, how: signal.Signals) -> None:
+    """Eight clients add pictures until the service is gone; each answer that one of them got holds."""
+    names: list[str] = []
+    with Service(own_catalog) as running:
+
+        def add_many(client: int) -> None:
+            for number in range(100):
+                colour = (client * 30, number * 2, 7)
+                try:
+                    status, added, _ = running.post("/api/pictures", [("picture", picture_file(colour))])
+                except (OSError, ValueError, AssertionError):
+                    return
+                except Exception:  # what http.client raises where an answer breaks off
+                    return
+                if status == 201:
+                    names.append(added["name"])
+                if len(names) == 25:
+                    running.process.send_signal(how)
+
+        with ThreadPoolExecutor(8) as pool:
+            list(pool.map(add_many, range(8)))
+        running.process.wait(60)
+    assert len(names) >= 25
+    opened = Catalog(own_catalog)
+    assert set(names) <= set(opened.names)
+    assert all(opened.path(name).stat().st_size > 0 for name in names)
+    with triptych.open_catalog(own_catalog, threads=1) as library:
+        assert {hit.name for hit in library.search(text="red", k=1000)} >= set(names)
+
+
+def test_a_request_under_way_is_finished(shown_catalog: Path) -> None:
+    with Service(shown_catalog) as running:
+        body, kind = form([("text", "red")])
+        connection = running.connect()
+        connection.putrequest("POST", "/api/search")
+        connection.putheader("Content-Type", kind)
+        connection.putheader("Content-Length", str(len(body)))
+        connection.putheader("Expect", "100-continue")
+        connection.endheaders()
+        # The service asks for the body: the request has begun.
+        assert connection.sock.recv(64).startswith(b"HTTP/1.1 100")
+        running.process.send_signal(signal.SIGTERM)
+        connection.send(body)
+        answer = connection.getresponse()
+        assert answer.status == 200
+        assert json.loads(answer.read())["hits"]
+        connection.close()
+        assert running.process.wait(60) == 0
+
+
+def test_no_request_by_its_own_description_breaks_it(own_catalog: Path) -> None:
+    """schemathesis makes requests from the OpenAPI, valid and not, and checks each answer against it."""
+    pytest.importorskip("schemathesis", reason="schemathesis is not installed")
+    with Service(own_catalog) as running:
+        checks = "not_a_server_error,response_schema_conformance,content_type_conformance,status_code_conformance"
+        command = [sys.executable, "-m", "schemathesis.cli", "run", f"{running.url}/openapi.json"]
+        options = ["--max-examples", "5", "--seed", "1", "--checks", checks, "--continue-on-failure", "--no-color"]
+        options += ["--phases", "examples,coverage,fuzzing"]
+        done = subprocess.run([*command, *options], capture_output=True, text=True, check=False, cwd=own_catalog)
+        assert done.returncode == 0, done.stdout[-4000:] + done.stderr[-1000:]
+        assert running.get("/health") == {"status": "ok"}
+        assert not any("Traceback" in line or " 500 " in line for line in running.log)
+
+
+def test_torch_is_never_loaded(shown_catalog: Path) -> None:
+    program = f"""
+import sys
+from pathlib import Path
+import triptych
+from triptych.serving.desk import Desk
+from triptych.serving.service import create_app
+from triptych.serving.settings import Settings
+from triptych.serving.telling import Comparing
+from triptych.tagging import load_vocabulary
+library = triptych.open_catalog({str(shown_catalog)!r}, threads=1)
+library.load()
+comparing = Comparing(library.encoder, load_vocabulary())
+create_app(Desk(library, Settings(), 1), comparing)
+first, second = library.pictures(2)
+comparing(library.reference(like=first.id).vector, library.reference(image=Path(second.path)).vector)
+library.search(like=first.id, text="in red")
+assert not {{"torch", "onnx", "matplotlib", "transformers"}} & set(sys.modules)
+"""
+    subprocess.run([sys.executable, "-c", program], check=True)

@@ -1,0 +1,205 @@
+"""What the service refuses, and how it says so."""
+
+import json
+import struct
+import subprocess
+import sys
+import zlib
+from pathlib import Path
+
+import pytest
+
+import triptych
+from serving_helpers import Service, form, picture_file, problem
+from triptych.catalog import Catalog
+from triptych.errors import DataError, UsageError
+
+pytest.importorskip("fastapi", reason="the extra `serve` is not installed")
+
+
+@pytest.fixture(scope="module")
+def service(shown_catalog: Path):
+    with Service(shown_catalog, "--max-upload", "0.2", "--max-pixels", "2") as running:
+        yield running
+
+
+@pytest.fixture(scope="module")
+def guarded(shown_catalog: Path, tmp_path_factory: pytest.TempPathFactory):
+    """A service with keys, one that may write and one that may not; and the keys."""
+    keys = tmp_path_factory.mktemp("keys") / "keys.json"
+    told = {"reader": triptych.make_key(keys, "reader"), "writer": triptych.make_key(keys, "writer", write=True)}
+    options = ["--keys", keys, "--allow-origin", "https://shop.example"]
+    with Service(shown_catalog, *options) as running:
+        yield running, told
+
+
+def test_bad_requests_are_problems(service: Service) -> None:
+    for fields in (
+        [],
+        [("text", "  ")],
+        [("text", "red"), ("k", "0")],
+        [("text", "red"), ("k", "many")],
+        [("text", "red"), ("weight", "nan")],
+        [("text", "red"), ("where", "nonsense")],
+        [("text", "red"), ("where", "nobody=1")],
+        [("text", "x" * 2000)],
+        [("picture", b"")],
+        [("picture", b"GIF89a, says it")],
+        [("picture", picture_file()[:-30])],
+        [("picture", picture_file()), ("like", "x")],
+    ):
+        body, kind = form(fields)  # type: ignore[arg-type]
+        answer, content = service.ask("POST", "/api/search", body, {"Content-Type": kind})
+        assert problem(answer, content)["status"] == 422, fields
+    for method, path in (("GET", "/nothing"), ("POST", "/health"), ("GET", "/api/pictures/0000"), ("PUT", "/")):
+        answer, content = service.ask(method, path)
+        assert problem(answer, content)["status"] in (404, 405)
+    answer, content = service.ask("POST", "/api/search", b"garbage", {"Content-Type": "multipart/form-data"})
+    assert problem(answer, content)["status"] in (400, 422)
+
+
+@pytest.mark.parametrize("kind", ["thumbnail", "full"])
+def test_no_path_leads_out_of_the_catalog(service: Service, shown_catalog: Path, kind: str) -> None:
+    inside = Catalog(shown_catalog).names[0]
+    for name in (
+        inside,
+        "../catalog/catalog.json",
+        "/etc/passwd",
+        "..%2f..%2fetc%2fpasswd",
+        "%2e%2e/catalog.json",
+        "%00",
+    ):
+        answer, content = service.ask("GET", f"/api/pictures/{name}/{kind}")
+        assert problem(answer, content)["status"] == 404
+    for path in (
+        "/page/../service.py",
+        "/page/%2e%2e/service.py",
+        "/page/..%2fservice.py",
+        "/../../etc/passwd",
+        "//etc",
+    ):
+        answer, content = service.ask("GET", path)
+        assert problem(answer, content)["status"] == 404
+
+
+def test_uploads_that_are_too_large(service: Service) -> None:
+    large = picture_file() + b"\0" * 400_000
+    body, kind = form([("picture", large)])
+    answer, content = service.ask("POST", "/api/search", body, {"Content-Type": kind})
+    assert problem(answer, content)["status"] == 413
+    # Without a length that could be looked at first.
+    connection = service.connect()
+    connection.request("POST", "/api/search", iter([body[:100_000]] * 5), {"Content-Type": kind}, encode_chunked=True)
+    answer = connection.getresponse()
+    assert problem(answer, answer.read())["status"] == 413
+    connection.close()
+
+
+def test_a_bomb_is_not_unpacked(service: Service) -> None:
+    def chunk(kind: bytes, data: bytes) -> bytes:
+        return struct.pack(">I", len(data)) + kind + data + struct.pack(">I", zlib.crc32(kind + data))
+
+    header = struct.pack(">IIBBBBB", 30_000, 30_000, 8, 2, 0, 0, 0)
+    pixels = zlib.compress(b"\0" * 1_000_000, 9)
+    bomb = b"\x89PNG\r\n\x1a\n" + chunk(b"IHDR", header) + chunk(b"IDAT", pixels) + chunk(b"IEND", b"")
+    status, told, _ = service.post("/api/search", [("picture", bomb)])
+    assert status == 422
+    assert "too many pixels" in told["detail"]
+
+
+def test_a_slow_upload_is_given_up(shown_catalog: Path) -> None:
+    with Service(shown_catalog, "--seconds", "0.3") as running:
+        body, kind = form([("text", "red")])
+        connection = running.connect()
+        connection.putrequest("POST", "/api/search")
+        connection.putheader("Content-Type", kind)
+        connection.putheader("Content-Length", str(len(body)))
+        connection.endheaders()
+        connection.send(body[:20])
+        answer = connection.getresponse()
+        assert problem(answer, answer.read())["status"] == 503
+        connection.close()
+
+
+def test_too_many_requests(shown_catalog: Path) -> None:
+    with Service(shown_catalog, "--rate", "0.001") as running:
+        statuses = [running.ask("GET", "/health")[0].status for _ in range(3)]
+        assert statuses == [200, 429, 429]
+        assert int(running.ask("GET", "/health")[0].getheader("Retry-After") or 0) > 100
+
+
+def test_other_sites_and_other_names(service: Service, guarded: tuple[Service, dict[str, str]]) -> None:
+    answer, content = service.ask("GET", "/api/catalog", headers={"Host": "evil.example"})
+    assert problem(answer, content)["status"] == 421
+    body, kind = form([("picture", picture_file())])
+    for headers in ({"Origin": "https://evil.example"}, {"Sec-Fetch-Site": "cross-site"}):
+        answer, content = service.ask("POST", "/api/pictures", body, {"Content-Type": kind, **headers})
+        assert problem(answer, content)["status"] == 403
+    answer, _ = service.ask("GET", "/api/catalog", headers={"Origin": "https://evil.example"})
+    assert answer.getheader("Access-Control-Allow-Origin") is None
+    running, keys = guarded
+    friend = {"Origin": "https://shop.example"}
+    answer, _ = running.ask("OPTIONS", "/api/search", headers=friend)
+    assert (answer.status, answer.getheader("Access-Control-Allow-Origin")) == (204, "https://shop.example")
+    status, _, answer = running.post("/api/search", [("text", "red")], friend | {"X-API-Key": keys["reader"]})
+    assert (status, answer.getheader("Access-Control-Allow-Origin")) == (200, "https://shop.example")
+
+
+def test_every_answer_is_dressed(service: Service) -> None:
+    for path in ("/", "/page/page.js", "/api/catalog", "/nothing"):
+        answer, _ = service.ask("GET", path)
+        policy = answer.getheader("Content-Security-Policy") or ""
+        assert "default-src 'none'" in policy
+        assert "unsafe" not in policy
+        assert answer.getheader("X-Content-Type-Options") == "nosniff"
+
+
+def test_keys_open_what_they_are_for(guarded: tuple[Service, dict[str, str]], shown_catalog: Path) -> None:
+    running, keys = guarded
+    for told in ({}, {"Authorization": "Bearer wrong"}, {"Authorization": "Bearer"}, {"Authorization": "Basic Og=="},
+                 {"X-API-Key": "\xff\xfe"}, {"Authorization": "Bearer " + "x" * 5000}):  # fmt: skip
+        for method, path in (
+            ("GET", "/api/catalog"),
+            ("GET", "/metrics"),
+            ("POST", "/api/search"),
+            ("DELETE", "/api/pictures/a"),
+        ):
+            answer, content = running.ask(method, path, headers=told)
+            assert problem(answer, content)["status"] == 401
+    for path in ("/", "/page/page.js", "/health", "/ready"):
+        assert running.ask("GET", path)[0].status == 200
+    for name in keys:
+        assert running.get("/api/catalog", {"Authorization": f"Bearer {keys[name]}"})["pictures"] > 0
+    before = len(Catalog(shown_catalog).names)
+    fields = [("picture", b"not one")]
+    assert running.post("/api/pictures", fields, {"X-API-Key": keys["reader"]})[0] == 403  # type: ignore[arg-type]
+    assert running.post("/api/pictures", fields, {"X-API-Key": keys["writer"]})[0] == 422  # type: ignore[arg-type]
+    assert len(Catalog(shown_catalog).names) == before
+
+
+def test_keys_are_stored_hashed(tmp_path: Path) -> None:
+    file = tmp_path / "keys.json"
+    first, second = triptych.make_key(file, "shop"), triptych.make_key(file, "shop", write=True)
+    assert first != second
+    assert len(json.loads(file.read_text(encoding="utf-8"))["keys"]) == 1
+    assert first not in file.read_text(encoding="utf-8")
+    assert second not in file.read_text(encoding="utf-8")
+    with pytest.raises(UsageError):
+        triptych.make_key(file, "<b>")
+    file.write_text("{}", encoding="utf-8")
+    with pytest.raises(DataError):
+        triptych.make_key(file, "shop")
+
+
+def test_read_only(shown_catalog: Path) -> None:
+    with Service(shown_catalog, "--read-only") as running:
+        assert running.post("/api/pictures", [("picture", picture_file())])[0] == 403
+        assert not running.get("/api/catalog")["writable"]
+
+
+def test_an_address_that_is_taken(service: Service, shown_catalog: Path) -> None:
+    command = [sys.executable, "-c", "from triptych.cli import main; main()", "serve", "--catalog", str(shown_catalog)]
+    done = subprocess.run([*command, "--port", str(service.port)], capture_output=True, text=True, check=False)
+    assert done.returncode == 1
+    assert done.stderr.count("\n") == 1
+    assert "cannot listen there" in done.stderr
