@@ -18,7 +18,8 @@ from triptych.tagging import Tags
 Plan = tuple[str, ...]
 
 _SINGLE = 0.4  # share of the plans that change one group alone
-_LIKENESS = 3.0  # what a cosine counts beside the logarithm of a probability
+SAME_LOOK = 3.0  # what a cosine counts beside the logarithm of a probability, where another item will do
+SAME_ITEM = 12.0  # and where it is to be the same item
 LEAST = 1e-3  # no tag is less likely than this: a probability of zero would silence every other view
 _SCORES = 16_000_000  # scores held at once: 64 MB
 
@@ -33,9 +34,13 @@ class Proposal:
     likeness: NDArray[np.float32]
     """Of each candidate: cosine to the reference apart from the plan's groups."""
     kept: NDArray[np.float32]
-    """Of each candidate: how far all else stayed the same, as a logarithm of a probability."""
+    """Of each candidate: the logarithm of the probability that every other group stayed the same."""
     differing: NDArray[np.float32]
     """Of each candidate: the logarithm of the probability that every group of the plan differs."""
+
+    def apt(self, likeness: float) -> NDArray[np.float32]:
+        """How far each candidate is like the reference apart from the plan; `likeness` is what a cosine counts."""
+        return self.kept + np.float32(likeness) * self.likeness
 
 
 def plans_over(groups: Sequence[str]) -> list[Plan]:
@@ -67,14 +72,14 @@ class Proposer:
     def _propose(self, references: list[int], plan: Plan) -> Iterator[Proposal]:
         view = self._view(plan)
         likeness = view[references] @ view.T
-        kept, differing = _LIKENESS * likeness, np.zeros_like(likeness)
+        kept, differing = np.zeros_like(likeness), np.zeros_like(likeness)
         for group in self._groups:
             alike = self._tags[group][references] @ self._tags[group].T  # the probability that both show the same word
             if group in plan:
                 differing += np.log(1 - alike + LEAST)
             else:
                 kept += np.log(alike + LEAST)
-        apt = kept + differing
+        apt = kept + differing + SAME_LOOK * likeness
         apt[np.arange(len(references)), references] = -np.inf
         width = min(self._width, len(view) - 1)
         candidates = np.argpartition(-apt, width - 1, axis=1)[:, :width]

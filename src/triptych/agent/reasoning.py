@@ -7,7 +7,7 @@ from typing import Protocol
 import numpy as np
 from numpy.typing import NDArray
 
-from triptych.agent.proposing import LEAST, Proposal
+from triptych.agent.proposing import LEAST, SAME_ITEM, SAME_LOOK, Proposal
 from triptych.agent.wording import word
 from triptych.tagging import Tags, Vocabulary
 from triptych.triplets import Change, Modification
@@ -60,22 +60,24 @@ class TagsReasoner:
         drafts: dict[tuple[Change, ...], Draft] = {}
         for turn in range(self._targets_each):
             random = np.random.default_rng([self._seed, proposal.reference, turn, *map(_number, proposal.plan)])
-            (example,) = _draw((proposal.kept + proposal.differing)[:_EXAMPLES] / 2, 1, random)
+            # In turns the same item is wanted, in another colour say, and any item of the same look.
+            apt = proposal.apt((SAME_LOOK, SAME_ITEM)[turn % 2])
+            (example,) = _draw((apt + proposal.differing)[:_EXAMPLES] / 2, 1, random)
             changes = tuple(self._change(proposal, example, group, random) for group in proposal.plan)
-            belief = self.belief(proposal, changes)
+            belief = apt + self._shown(proposal, changes)
             answers = sorted(set(_draw(belief, _ANSWERS, random).tolist()), key=lambda place: -belief[place])
             target, *also = proposal.candidates[answers].tolist()
             wordings = word(changes, self._vocabulary, random)
             drafts[changes] = Draft(proposal, target, changes, wordings, tuple(also))
         return list(drafts.values())
 
-    def belief(self, proposal: Proposal, changes: Sequence[Change]) -> NDArray[np.float32]:
-        """How well each candidate answers the changes, as a logarithm of a probability."""
-        belief = proposal.kept.copy()
+    def _shown(self, proposal: Proposal, changes: Sequence[Change]) -> NDArray[np.float32]:
+        """The logarithm of the probability that each candidate shows the new words."""
+        shown = np.zeros(len(proposal.candidates), np.float32)
         for change in changes:
             column = self._vocabulary.groups[change.group].index(change.new)
-            belief += np.log(self._tags[change.group][proposal.candidates, column] + LEAST)
-        return belief
+            shown += np.log(self._tags[change.group][proposal.candidates, column] + LEAST)
+        return shown
 
     def _change(self, proposal: Proposal, example: int, group: str, random: np.random.Generator) -> Change:
         """From the reference's likeliest word to one that the example may show."""
