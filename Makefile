@@ -32,6 +32,7 @@ test-server: check ## the chat reasoner against transformers' own server, about 
 
 bench: $(ENV) ## measurements; see bench/README.md
 	$(BIN)/python bench/search_start.py
+	$(BIN)/python bench/evaluate.py
 
 encoder: $(ENV) ## rebuild the encoder that ships in the package
 	bench/embedded_encoder.sh

@@ -11,7 +11,21 @@ import pytest
 
 from triptych.catalog import Catalog
 
-COMMANDS = ("index", "mine", "triplets", "train", "eval", "search", "pretrain", "demo", "wardrobe", "prepare", "doctor")
+COMMANDS = (
+    "index",
+    "mine",
+    "triplets",
+    "train",
+    "eval",
+    "search",
+    "pretrain",
+    "demo",
+    "wardrobe",
+    "prepare",
+    "doctor",
+    "compare",
+    "table",
+)
 
 
 def run(*arguments: object, **environment: str) -> subprocess.CompletedProcess[str]:
@@ -65,6 +79,14 @@ def test_a_search_never_loads_torch(tiny_catalog: Path, tiny_composer: Path) -> 
         (("wardrobe", "--out", "o", "--designs", "many"), 2),
         (("wardrobe", "--out", "o", "--designs", "nonsense=3"), 2),
         (("search", "--catalog", "nowhere", "--text", "red"), 1),
+        (("compare", "a.json"), 2),
+        (("compare", "a.json", "b.json"), 1),
+        (("table", "a.json"), 1),
+        (("reproduce",), 2),
+        (("reproduce", "--root", "cirr"), 2),
+        (("leakage", "--catalog", "nowhere", "--gallery", "."), 1),
+        (("leakage", "--catalog", "nowhere", "--gallery", ".", "--threshold", "2"), 2),
+        (("table", "a.json", "--format", "word"), 2),
         (("mine", "--catalog", "nowhere", "--out", "t.parquet"), 1),
         (("train", "nowhere.parquet", "--catalog", "nowhere", "--out", "o"), 1),
         (("pretrain", "nowhere.csv", "--images", ".", "--out", "o"), 1),

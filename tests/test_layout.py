@@ -28,6 +28,8 @@ ROOMS = [
     "baselines",
     "wardrobe",
     "benchmarks",
+    "results",
+    "reproduction",
     "report",
     "curation",
     "searching",

@@ -2,7 +2,7 @@ import numpy as np
 import pytest
 
 from triptych.errors import FailureError
-from triptych.metrics import average_precision_at, ranks_of_targets, recall_at, summarise
+from triptych.metrics import average_precision_at, per_query, ranks_of_targets, recall_at, summarise
 
 BLOCKS = [(1, 1), (3, 7), (256, 8192), (5, 64)]
 
@@ -33,6 +33,7 @@ def test_ranks_by_hand():
     assert ranks(gallery, [3], excluded=[0]) == [2]
     assert ranks(gallery, [4], candidates=[1, 4, 2]) == [2]
     assert ranks(gallery, [4], excluded=[2, 1], candidates=[1, 4, 2]) == [1]
+    assert ranks(gallery, np.array([2], np.uint64), excluded=np.array([])) == [2]
 
 
 def test_ties_count_against_the_method():
@@ -109,6 +110,55 @@ def test_near_ties_do_not_depend_on_the_blocks():
         assert np.diff(among).tolist() == [1] * (len(rows) - 1)
 
 
+def in_integers(queries, gallery, targets, excluded, candidates):
+    """What the ranks are by definition: vectors on the grid of 2⁻²⁶, products and sums in 64-bit integers."""
+    scores = np.rint(queries * 2.0**26).astype(np.int64) @ np.rint(gallery * 2.0**26).astype(np.int64).T
+    answers = []
+    for row, wanted, out, closed in zip(scores, targets, excluded, candidates, strict=True):
+        rivals = np.setdiff1d(np.arange(len(gallery)) if closed is None else closed, [*wanted, *out])
+        bars = sorted(row[np.unique(wanted)], reverse=True)
+        answers.append([int((row[rivals] >= bar).sum()) + place for place, bar in enumerate(bars, start=1)])
+    return answers
+
+
+def nudged(vectors, random, components):
+    """The same vectors with some components moved to a neighbouring float32."""
+    moved = vectors.copy()
+    for row in moved:
+        some = random.choice(len(row), components, replace=False)
+        row[some] = np.nextafter(row[some], random.choice(np.float32([-2, 2]), components))
+    return moved
+
+
+@pytest.mark.parametrize("dim", [2, 33, 512])
+def test_ranks_are_exact_where_float32_cannot_tell(dim):
+    random = np.random.default_rng(dim)
+    few = unit(random.normal(size=(6, dim)))
+    # Copies of six vectors, to the last bit or but for the last bits: a float32 product orders them at random.
+    gallery = np.concatenate([few[random.integers(6, size=60)], nudged(few[random.integers(6, size=240)], random, 2)])
+    queries = np.concatenate([unit(random.normal(size=(12, dim))), nudged(gallery[::30], random, 1)])
+    rows = [random.permutation(len(gallery)) for _ in queries]
+    targets = [row[: 1 + 3 * (number % 4)] for number, row in enumerate(rows)]
+    excluded = [row[10 : 10 + number % 5] for number, row in enumerate(rows)]
+    candidates = [row if number % 5 == 0 else None for number, row in enumerate(rows)]
+    candidates = [None if row is None else np.concatenate([row[:10], row[20:90]]) for row in candidates]
+    case = queries, gallery, targets, excluded, candidates
+    expected = in_integers(*case)
+    for query_block, gallery_block in BLOCKS:
+        found = ranks_of_targets(*case, query_block=query_block, gallery_block=gallery_block)
+        assert [ranks.tolist() for ranks in found] == expected
+
+
+def test_a_few_near_ties_among_many_are_told_apart_too():
+    # Little of the gallery is in doubt here, much of it in the test above: they are scored in different ways.
+    random = np.random.default_rng(3)
+    gallery = unit(random.normal(size=(4000, 64)))
+    gallery[100:110] = nudged(np.repeat(gallery[7:8], 10, axis=0), random, 3)
+    queries = nudged(unit(gallery[7:8] + random.normal(size=(40, 64)) / 20), random, 1)
+    case = queries, gallery, [[7, 100, 2000]] * 40, [[101]] * 40, [None] * 40
+    assert [ranks.tolist() for ranks in ranks_of_targets(*case)] == in_integers(*case)
+
+
 def test_order_of_the_gallery_does_not_matter():
     queries, gallery, targets, excluded, candidates = world(9)
     order = np.random.default_rng(1).permutation(len(gallery))
@@ -137,6 +187,9 @@ def test_a_target_must_be_allowed():
         ranks(gallery, [0], excluded=[0])
     with pytest.raises(ValueError, match="candidate"):
         ranks(gallery, [0], candidates=[1])
+    for row in (-1, 2):
+        with pytest.raises(ValueError, match="none of the gallery's 2"):
+            ranks(gallery, [row])
     with pytest.raises(ValueError, match="as many"):
         ranks_of_targets(AXIS, gallery, [[0], [1]], [[]], [None])
 
@@ -161,22 +214,45 @@ def test_summary_is_the_mean_in_percent():
         summarise([])
 
 
-def test_agreement_with_ir_measures():
+def test_values_of_each_query():
+    values = per_query([np.array([1, 4]), np.array([3]), np.array([60])], recall=(1,), map_at=(5,), ndcg=(3, 5))
+    assert list(values) == ["R@1", "mAP@5", "nDCG@3", "nDCG@5"]
+    assert values["R@1"].tolist() == [1, 0, 0]
+    assert values["mAP@5"] == pytest.approx([(1 + 2 / 4) / 2, 1 / 3, 0])
+    best = 1 + 1 / np.log2(3)
+    assert values["nDCG@3"] == pytest.approx([1 / best, 1 / 2, 0])
+    assert values["nDCG@5"] == pytest.approx([(1 + 1 / np.log2(5)) / best, 1 / 2, 0])
+
+
+def test_a_list_that_was_cut_still_counts_all_positives():
+    # Four targets, of which the list of 10 names one; and none of three.
+    values = per_query([np.array([2]), np.array([], np.int64)], recall=(10,), map_at=(3, 10), positives=[4, 3])
+    assert values["R@10"].tolist() == [1, 0]
+    assert values["mAP@3"] == pytest.approx([1 / 2 / 3, 0])
+    assert values["mAP@10"] == pytest.approx([1 / 2 / 4, 0])
+
+
+@pytest.mark.parametrize("seed", range(6))
+def test_agreement_with_ir_measures(seed):
     """Success@k is our recall@k. AP@k divides by all positives, as CIRCO does while there are at most k."""
     ir_measures = pytest.importorskip("ir_measures")
-    random = np.random.default_rng(5)
-    gallery, queries = unit(random.normal(size=(90, 8))), unit(random.normal(size=(25, 8)))
-    targets = [random.choice(90, size=1 + number % 5, replace=False) for number in range(25)]
-    found = ranks_of_targets(queries, gallery, targets, [[]] * 25, [None] * 25)
+    random = np.random.default_rng(seed)
+    count, size = 25, int(random.integers(30, 120))
+    gallery, queries = unit(random.normal(size=(size, 8))), unit(random.normal(size=(count, 8)))
+    targets = [random.choice(size, size=1 + number % 5, replace=False) for number in range(count)]
+    found = ranks_of_targets(queries, gallery, targets, [[]] * count, [None] * count)
 
-    judged = [ir_measures.Qrel(f"q{n}", f"d{row}", 1) for n, rows in enumerate(targets) for row in rows]
+    judged = [ir_measures.Qrel(f"{n:03}", f"d{row}", 1) for n, rows in enumerate(targets) for row in rows]
     scores = queries.astype(float) @ gallery.astype(float).T
-    run = [ir_measures.ScoredDoc(f"q{n}", f"d{row}", scores[n, row]) for n in range(25) for row in range(90)]
-    success, precision = (
-        {k: ir_measures.parse_measure(f"{name}@{k}") for k in (5, 10, 50)} for name in ("Success", "AP")
-    )
-    theirs = ir_measures.calc_aggregate([*success.values(), *precision.values()], judged, run)
-    ours = summarise(found, recall=(5, 10, 50), map_at=(5, 10, 50))
-    for k in (5, 10, 50):
-        assert ours[f"R@{k}"] == pytest.approx(100 * theirs[success[k]])
-        assert ours[f"mAP@{k}"] == pytest.approx(100 * theirs[precision[k]])
+    run = [ir_measures.ScoredDoc(f"{n:03}", f"d{row}", scores[n, row]) for n in range(count) for row in range(size)]
+    theirs = {"R": "Success", "mAP": "AP", "nDCG": "nDCG"}
+    measures = {ir_measures.parse_measure(f"{theirs[name]}@{k}"): f"{name}@{k}" for name in theirs for k in (5, 10, 50)}
+    ours = per_query(found, recall=(5, 10, 50), map_at=(5, 10, 50), ndcg=(5, 10, 50))
+    told = {name: np.full(count, np.nan) for name in ours}
+    for value in ir_measures.iter_calc(list(measures), judged, run):
+        told[measures[value.measure]][int(value.query_id)] = value.value
+    for name, values in ours.items():
+        assert values == pytest.approx(told[name], abs=1e-12), name
+    means = ir_measures.calc_aggregate(list(measures), judged, run)
+    summary = summarise(found, recall=(5, 10, 50), map_at=(5, 10, 50), ndcg=(5, 10, 50))
+    assert summary == pytest.approx({measures[measure]: 100 * mean for measure, mean in means.items()})

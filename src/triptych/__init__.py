@@ -19,6 +19,7 @@ if TYPE_CHECKING:
     from triptych.agent import mine, mine_status
     from triptych.benchmarks.evaluate import evaluate
     from triptych.benchmarks.fashion_products import prepare_fashion_products
+    from triptych.benchmarks.overlap import leakage
     from triptych.benchmarks.preflight import check_pictures
     from triptych.benchmarks.scoring import score
     from triptych.catalog import Catalog, index
@@ -36,6 +37,8 @@ if TYPE_CHECKING:
     from triptych.diagnosis import doctor
     from triptych.encoders import load_encoder
     from triptych.encoders.pretraining import pretrain
+    from triptych.reproduction import reproduce
+    from triptych.results import compare, table
     from triptych.searching import Hit, search
     from triptych.wardrobe import write_world
 
@@ -47,17 +50,21 @@ __all__ = [
     "TriptychError",
     "__version__",
     "check_pictures",
+    "compare",
     "demo",
     "doctor",
     "evaluate",
     "index",
+    "leakage",
     "load_encoder",
     "mine",
     "mine_status",
     "prepare_fashion_products",
     "pretrain",
+    "reproduce",
     "score",
     "search",
+    "table",
     "train",
     "triplets_export",
     "triplets_import",
@@ -75,17 +82,21 @@ _HOME = {
     "Hit": "triptych.searching",
     "TrainedComposer": "triptych.composers",
     "check_pictures": "triptych.benchmarks.preflight",
+    "compare": "triptych.results",
     "demo": "triptych.demonstration",
     "doctor": "triptych.diagnosis",
     "evaluate": "triptych.benchmarks.evaluate",
     "index": "triptych.catalog",
+    "leakage": "triptych.benchmarks.overlap",
     "load_encoder": "triptych.encoders",
     "mine": "triptych.agent",
     "mine_status": "triptych.agent",
     "prepare_fashion_products": "triptych.benchmarks.fashion_products",
     "pretrain": "triptych.encoders.pretraining",
+    "reproduce": "triptych.reproduction",
     "score": "triptych.benchmarks.scoring",
     "search": "triptych.searching",
+    "table": "triptych.results",
     "train": "triptych.composers.training",
     "triplets_export": "triptych.curation",
     "triplets_import": "triptych.curation",

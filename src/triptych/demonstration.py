@@ -54,7 +54,7 @@ def demo(out: Path | str, *, seed: int = 0, threads: int | None = None) -> dict[
         detail.append(f"{indexed['total']} unlabelled pictures")
     with _timed(steps, "mine") as detail:
         # A small catalog has few pairs: the agent looks harder than it does by default.
-        mined = mine(catalog, triplets, vocabulary=VOCABULARY, plans=20, targets=4, seed=seed, threads=threads)
+        mined = mine(catalog, triplets, vocabulary=VOCABULARY, plans=10, seed=seed, threads=threads)
         detail.append(f"{mined['accepted']} triplets accepted, {mined['refused']} refused")
     with _timed(steps, "train") as detail:
         trained = train(triplets, catalog, composer, seed=seed, threads=threads)

@@ -10,6 +10,7 @@ from triptych.agent.reasoning import Draft
 from triptych.encoders import Encoder, Vectors
 from triptych.tagging import Tags, Vocabulary, best_words, describe
 
+_AT_LEAST = 2.0  # times as probable of the target as of the reference
 _FAR_BETTER = 3.0  # twenty times as probable: many pictures may answer, but the target must be one of them
 
 
@@ -20,6 +21,7 @@ class Verdict:
     accepted: bool
     reason: str
     confidence: float
+    """How much more it is true of the target than of the reference: one half is as much, 1 is not at all of that."""
     group: tuple[int, ...]
     """The other pictures judged, fit to be hard negatives."""
     also: tuple[int, ...] = ()
@@ -29,7 +31,7 @@ class Verdict:
 class EncoderCritic:
     """The embedded critic. It refuses a draft
 
-    - that is already as good as true of the reference,
+    - that is not true of the target, or nearly as true of the reference,
     - whose words do not lead towards the target: the text vectors of the edited and the plain description must differ
       in the same direction as the pictures,
     - that another picture of the group answers far better.
@@ -75,13 +77,13 @@ class EncoderCritic:
         group = self._others(draft)
         pictures = np.array([target, *group])
         truth = self._truth(draft, pictures)
-        confidence = float(truth[0])
         already = float(self._truth(draft, np.array([proposal.reference]))[0])
+        confidence = float(truth[0] / (truth[0] + already + 1e-9))
         changed = ", ".join(change.new for change in draft.changes)
-        if confidence < self._sure:
-            return Verdict(False, f"not surely true of the target: {changed}", confidence, group)
-        if already > confidence / 2:
-            return Verdict(False, f"already true of the reference: {changed}", confidence, group)
+        if truth[0] < self._sure:
+            return Verdict(False, f"not true of the target: {changed}", confidence, group)
+        if truth[0] < _AT_LEAST * already:
+            return Verdict(False, f"nearly as true of the reference: {changed}", confidence, group)
         towards = edited - plain
         if float((self._vectors[target] - self._vectors[proposal.reference]) @ towards) <= 0:
             return Verdict(False, "the words do not lead from the reference to the target", confidence, group)

@@ -21,7 +21,7 @@ from triptych.tagging import Tagger, Tags, agreed, load_vocabulary
 from triptych.triplets import Triplet, join_triplets, write_triplets
 
 _CHUNK = 256  # references a commit
-_SURE = 0.3  # least probability that the target shows what the words say
+_SURE = 0.1  # least probability that the target shows what the words say
 _DECISIVE = 0.4  # least mean probability of the likeliest word, for a group to be used
 
 

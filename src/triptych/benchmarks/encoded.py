@@ -5,14 +5,15 @@ from typing import Any
 
 import numpy as np
 
-from triptych.benchmarks.measuring import Ranks, Values, summary, values
+from triptych.benchmarks.measuring import Ranks, summary, values
+from triptych.benchmarks.outcomes import digests, listed
 from triptych.benchmarks.pictures import Key, load_task_pictures, picture_key, require_folder
 from triptych.benchmarks.protocol import Query, Task
 from triptych.catalog import nearest
 from triptych.composers.protocol import Composer
 from triptych.encoders import Encoder, Vectors, unit
 from triptych.errors import DataError, PictureError
-from triptych.metrics import Rows, ranks_of_targets
+from triptych.metrics import Rows, Values, ranks_of_targets
 from triptych.progress import say
 
 _BATCH = 256
@@ -101,8 +102,9 @@ class EncodedTask:
         """Each query's metrics."""
         return values(self.task.measures, self.all_ranks(self.compose(method), method.gallery(self.gallery)))
 
-    def row(self, method: Composer, encoder: Encoder) -> dict[str, Any]:
+    def row(self, method: Composer, encoder: Encoder, *, per_query: bool = False) -> dict[str, Any]:
         """One row of a result file."""
+        found = self.values(method)
         official = {
             "lost_queries": len(self.task.queries) - len(self.queries),
             "protocol": dict(self.task.protocol),
@@ -113,10 +115,12 @@ class EncodedTask:
             "split": self.task.split,
             "method": method.name,
             "encoder": encoder.name,
-            **summary(self.task.measures, self.queries, self.values(method)),
+            **summary(self.task.measures, self.queries, found),
             "queries": len(self.queries),
             "gallery": len(self.gallery_names),
             "unreadable": self.unreadable,
+            **digests(self.queries, self.gallery_names),
+            **({"per_query": listed(found)} if per_query else {}),
             **(official if self.task.protocol else {}),
         }
 

@@ -5,9 +5,10 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
-from triptych.baselines import DEFAULT_WEIGHT, METHODS, WEIGHTS, WithPicture, baseline
+from triptych.baselines import DEFAULT_WEIGHT, METHODS, WEIGHTS, PictureOnly, TextOnly, WithPicture, baseline
 from triptych.benchmarks.encoded import EncodedTask, mean_vectors
 from triptych.benchmarks.measuring import mean_row
+from triptych.benchmarks.outcomes import composition_gap
 from triptych.benchmarks.pictures import Key, known_vectors, require_folder
 from triptych.benchmarks.protocol import Task
 from triptych.benchmarks.registry import BENCHMARKS, load_benchmark, load_tasks
@@ -38,6 +39,8 @@ def evaluate(
     settings: Sequence[str] = (),
     submission: Path | str | None = None,
     catalog: Path | str | None = None,
+    gap: bool = True,
+    per_query: bool = False,
     output: Path | str | None = None,
     threads: int | None = None,
 ) -> dict[str, Any]:
@@ -50,6 +53,10 @@ def evaluate(
     first composer. `submission` is where to write the files for the server of CIRR (a folder) or CIRCO, which is all
     that can be had where the targets are not public: then there are no rows. It takes one method. A `catalog` of the
     pictures, made by the same encoder, saves encoding them again.
+
+    With `gap` every row also says what picture only and words only reach on the same queries, and how far ahead of the
+    better of them the method is. With `per_query` it also holds each query's metrics, which `compare` needs to tell
+    whether a difference is more than chance.
 
     Returns, and writes to `output`, `{"rows": [...], "made_by": {...}}` as documented in docs/formats.md.
     Raises UsageError for names that mean nothing, DataError where the benchmark's files are missing or wrong,
@@ -92,6 +99,8 @@ def evaluate(
     prepared = {task.name: EncodedTask(task, engine, encoded) for task in tasks}
     tuned_on = _encode_tuning(tuning, engine, encoded, required=tune_root is not None)
     for name, task in prepared.items():
+        inputs = (PictureOnly(), TextOnly(engine)) if gap and task.task.public else ()
+        alone = [task.row(method, engine)["metrics"] for method in inputs]
         for method in [*fixed, *trained]:
             facts: dict[str, Any] = {}
             if isinstance(method, WithPicture):
@@ -102,7 +111,8 @@ def evaluate(
             if submission:
                 _submit(task, method, Path(submission))
             if task.task.public:
-                rows.append(task.row(method, engine) | facts)
+                row = task.row(method, engine, per_query=per_query)
+                rows.append(row | facts | (composition_gap(row["metrics"], *alone) if gap else {}))
     if benchmark in BENCHMARKS and BENCHMARKS[benchmark].averaged:
         count = len(fixed) + len(trained)
         rows += [mean_row(rows[place::count]) for place in range(count)]

@@ -6,13 +6,10 @@ from statistics import fmean
 from typing import Any
 
 import numpy as np
-from numpy.typing import NDArray
 
+from triptych.benchmarks.outcomes import composition_gap, rounded
 from triptych.benchmarks.protocol import Measures, Query
-from triptych.metrics import Rows, average_precision_at, recall_at
-
-Values = NDArray[np.float64]
-"""One number a query, between 0 and 1."""
+from triptych.metrics import Rows, Values, per_query
 
 
 @dataclass(frozen=True)
@@ -36,14 +33,12 @@ def values(measures: Measures, ranks: Ranks) -> dict[str, Values]:
     found: dict[str, Values] = {}
     if ranks.targets is not None:
         recalled = ranks.targets if ranks.single is None else ranks.single
-        recall = {f"R@{k}": _recall(recalled, k) for k in measures.recall}
-        precision = {
-            f"mAP@{k}": np.array([average_precision_at(each, k, len(each)) for each in ranks.targets])
-            for k in measures.precision
-        }
+        recall = per_query(recalled, measures.recall, ())
+        precision = per_query(ranks.targets, (), measures.precision)
         found |= precision | recall if measures.single else recall | precision
     if ranks.subset is not None:
-        found |= {f"R_subset@{k}": _recall(ranks.subset, k) for k in measures.subset}
+        subset = per_query(ranks.subset, measures.subset, ())
+        found |= {name.replace("R@", "R_subset@"): each for name, each in subset.items()}
     if "R@5" in found and "R_subset@1" in found:
         found["Avg"] = (found["R@5"] + found["R_subset@1"]) / 2
     return found
@@ -69,13 +64,14 @@ def mean_row(rows: Sequence[Mapping[str, Any]]) -> dict[str, Any]:
     What all the rows have in common stays.
     """
     shared = {name: value for name, value in rows[0].items() if all(row.get(name) == value for row in rows)}
-    metrics = {name: round(fmean(row["metrics"][name] for row in rows), 4) for name in rows[0]["metrics"]}
+    metrics, *alone = (
+        {name: fmean(row[part][name] for row in rows) for name in rows[0][part]}
+        for part in ("metrics", "picture_only", "text_only")
+        if part in rows[0]
+    )
+    gap = composition_gap(metrics, *alone) if alone else {}
     sums = {name: sum(row[name] for row in rows) for name in ("queries", "gallery", "unreadable", "lost_queries")}
-    return {**shared, "task": "mean", "metrics": metrics, **sums}
-
-
-def _recall(ranks: Sequence[Rows], k: int) -> Values:
-    return np.array([recall_at(each, k) for each in ranks])
+    return {**shared, "task": "mean", "metrics": rounded(metrics), **sums, **gap}
 
 
 def _percent(each: Values) -> float:

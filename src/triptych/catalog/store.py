@@ -81,6 +81,14 @@ class Catalog:
                 f"{encoder.name} ({encoder.fingerprint[:12]}); use that encoder, or index into a new --catalog"
             )
 
+    def require_same(self, other: "Catalog") -> None:
+        """Raise MismatchError unless one encoder made the vectors of both catalogs."""
+        if other.fingerprint != self.fingerprint:
+            raise MismatchError(
+                f"{self.folder} and {other.folder}: indexed with different encoders ({self.encoder_name}, "
+                f"{self.fingerprint[:12]}; {other.encoder_name}, {other.fingerprint[:12]}); index one of them again"
+            )
+
     @cached_property
     def entries(self) -> list[Entry]:
         """Every picture ever seen, with its status, in order of name."""

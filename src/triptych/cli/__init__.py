@@ -6,11 +6,19 @@ import sys
 import typer
 import typer.exceptions
 
-from triptych.cli import catalogs, learning, measuring, scoring, showing, triplets  # importing one adds its commands
+from triptych.cli import (  # importing a module adds its commands
+    catalogs,
+    comparing,
+    learning,
+    measuring,
+    scoring,
+    showing,
+    triplets,
+)
 from triptych.cli.app import app
 from triptych.errors import TriptychError
 
-__all__ = ["app", "catalogs", "learning", "main", "measuring", "scoring", "showing", "triplets"]
+__all__ = ["app", "catalogs", "comparing", "learning", "main", "measuring", "scoring", "showing", "triplets"]
 
 _INTERRUPTED = 130  # as shells have it: 128 and the number of the signal
 

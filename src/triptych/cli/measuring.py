@@ -45,6 +45,8 @@ def evaluate(
         Path | None, typer.Option(metavar="DIR", help="Folder whose val split weights are chosen on.")
     ] = None,
     vocabulary: VocabularyFile = None,
+    gap: Annotated[bool, typer.Option(help="Also measure picture only and words only, and the gap to them.")] = True,
+    per_query: Annotated[bool, typer.Option("--per-query", help="Keep each query's metrics, for compare.")] = False,
     setting: Annotated[
         list[str] | None,
         typer.Option(metavar="NAME=VALUE", help="A choice within the protocol (gallery=union); may be repeated."),
@@ -63,7 +65,7 @@ def evaluate(
     threads: Threads = None,
 ) -> None:
     """Measure baselines and composers on a benchmark or on your own queries."""
-    from triptych.report import format_table
+    from triptych.report import format_gaps, format_table
 
     if check:
         _report(triptych.check_pictures(benchmark, root=root, gallery=gallery, split=split, settings=setting or ()))
@@ -82,11 +84,15 @@ def evaluate(
         settings=setting or (),
         submission=submission,
         catalog=catalog,
+        gap=gap,
+        per_query=per_query,
         output=output,
         threads=threads,
     )
     if result["rows"]:
         print(format_table(result["rows"]))
+        if gap:
+            print(f"\n{format_gaps(result['rows'])}")
 
 
 @app.command(epilog="Example: triptych prepare fashion-products --root fashion-products --out splits")

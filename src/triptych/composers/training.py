@@ -41,7 +41,7 @@ def train(
     catalog: Path | str,
     out: Path | str,
     *,
-    epochs: int = 4,
+    epochs: int = 2,
     batch: int = 256,
     temperature: float = 0.07,
     seed: int = 0,

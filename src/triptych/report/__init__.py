@@ -2,7 +2,7 @@
 
 from triptych.report.html import QueryCard, Report, ResultCard, Step, TripletCard, write_report
 from triptych.report.sheet import contact_sheet
-from triptych.report.table import format_table, markdown_table
+from triptych.report.table import format_gaps, format_table, markdown_table
 
 __all__ = [
     "QueryCard",
@@ -11,6 +11,7 @@ __all__ = [
     "Step",
     "TripletCard",
     "contact_sheet",
+    "format_gaps",
     "format_table",
     "markdown_table",
     "write_report",

@@ -63,6 +63,17 @@ def format_table(rows: Sequence[Row]) -> str:
     return "\n\n".join(_format_block(block) for block in blocks(rows))
 
 
+def format_gaps(rows: Sequence[Row]) -> str:
+    """The composition gap: a line for each row that has one and is more than one of the two inputs."""
+    lines = ["composition gap: points above the better of picture only and words only, on the same queries"]
+    for row in rows:
+        gap = row.get("gap")
+        if gap and row["method"] not in ("picture", "text"):
+            shown = ", ".join(f"{metric} {value:+.2f}" for metric, value in gap.items())
+            lines.append(f"  {row['benchmark']} · {row['task']} · {row['method']}: {shown}")
+    return "\n".join(lines)
+
+
 def _format_block(block: Block) -> str:
     texts, numbers = _columns(block)
     # The mark has a place of its own, so that the digits stand beneath each other.

@@ -1,0 +1,163 @@
+"""The evaluation of rankings against the plain way, on random vectors of two benchmarks' sizes.
+
+    python bench/evaluate.py [RUNS]
+
+The plain way is what published evaluation code does: the whole matrix of similarities, sorted, turned into an array of
+names, from which the reference is masked out and in which the targets' names are looked for (CIRR as in CLIP4Cir's and
+SEARLE's validation; CIRCO likewise, over all queries at once). Each variant runs RUNS times (default 3), each time in a
+process of its own; the best time and the highest peak are shown. Peak memory is what lies above the vectors, which are
+there before the clock starts.
+"""
+
+import json
+import os
+import subprocess
+import sys
+import tempfile
+import time
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from triptych.encoders import unit
+from triptych.metrics import means, per_query, ranks_of_targets
+
+DIM = 768
+SIZES = {"cirr": (4_181, 2_297), "circo": (800, 123_403)}  # queries and pictures: CIRR's val split, CIRCO's test split
+CIRR_K, SUBSET_K, CIRCO_K = (1, 5, 10, 50), (1, 2, 3), (5, 10, 25, 50)
+GROUP = 6
+
+Case = dict[str, np.ndarray[Any, Any]]
+Metrics = dict[str, float]
+
+
+def main() -> None:
+    if len(sys.argv) > 2:
+        run_one(*sys.argv[1:])
+        return
+    runs = int(sys.argv[1]) if len(sys.argv) > 1 else 3
+    print(f"{len(os.sched_getaffinity(0))} processor(s), numpy {np.__version__}, best of {runs} runs")
+    with tempfile.TemporaryDirectory() as folder:
+        for size, (queries, pictures) in SIZES.items():
+            path = Path(folder) / f"{size}.npz"
+            np.savez(path, **make_case(size))
+            print(f"\n{size}: {queries:,} queries, {pictures:,} x {DIM} gallery")
+            ours, plain = (measure(size, variant, path, runs) for variant in ("ours", "plain"))
+            for name, found in (("triptych", ours), ("plain way", plain)):
+                times = f"{found['seconds']:8.2f} s wall  {found['processor']:8.2f} s processor"
+                print(f"  {name:<10} {times}  {found['mib']:8,.0f} MiB above the vectors")
+            wall, processor, mib = (plain[fact] / ours[fact] for fact in ("seconds", "processor", "mib"))
+            print(f"  ratio      {wall:8.1f}         {processor:8.1f}              {mib:8.1f}")
+            same = all(abs(value - plain["metrics"][name]) < 1e-9 for name, value in ours["metrics"].items())
+            print(f"  metrics    {'identical' if same else 'DIFFERENT'}: {shown(ours['metrics'])}")
+            if not same:
+                sys.exit(f"  the plain way has {shown(plain['metrics'])}")
+
+
+def make_case(size: str) -> Case:
+    """Random vectors, the queries near enough to their targets that every metric lies between its ends."""
+    random = np.random.default_rng(0)
+    queries, pictures = SIZES[size]
+    gallery = unit(random.standard_normal((pictures, DIM), np.float32))
+    noise = unit(random.standard_normal((queries, DIM), np.float32))
+    # A group of pictures for each query: the reference, and those that may be targets.
+    groups = np.stack([random.choice(pictures, 2 * GROUP, replace=False) for _ in range(queries)])
+    counts = np.ones(queries, int) if size == "cirr" else np.minimum(1 + random.poisson(3.53, queries), 2 * GROUP - 1)
+    aims = np.stack([gallery[row[1 : 1 + n]].sum(axis=0) for row, n in zip(groups, counts, strict=True)])
+    vectors = unit(0.1 * aims + random.uniform(0.5, 1.5, (queries, 1)) * noise)
+    return {"gallery": gallery, "queries": vectors, "groups": groups, "counts": counts}
+
+
+def measure(size: str, variant: str, path: Path, runs: int) -> dict[str, Any]:
+    found = []
+    for _ in range(runs):
+        command = [sys.executable, __file__, size, variant, str(path)]
+        found.append(json.loads(subprocess.run(command, check=True, stdout=subprocess.PIPE).stdout))
+    return {
+        "seconds": min(each["seconds"] for each in found),
+        "processor": min(each["processor"] for each in found),
+        "mib": max(each["mib"] for each in found),
+        "metrics": found[0]["metrics"],
+    }
+
+
+def run_one(size: str, variant: str, path: str) -> None:
+    with np.load(path) as file:
+        case = {name: file[name] for name in file.files}
+    Path("/proc/self/clear_refs").write_text("5")  # sets the peak back to what is used now
+    before = peak_kib()
+    started, processor = time.monotonic(), time.process_time()
+    metrics = VARIANTS[size, variant](case)
+    spent = {"seconds": time.monotonic() - started, "processor": time.process_time() - processor}
+    print(json.dumps({**spent, "mib": (peak_kib() - before) / 1024, "metrics": metrics}))
+
+
+def peak_kib() -> int:
+    status = Path("/proc/self/status").read_text()
+    return int(status.split("VmHWM:")[1].split()[0])
+
+
+def ours_cirr(case: Case) -> Metrics:
+    groups = case["groups"][:, :GROUP]
+    targets, references, open_lists = groups[:, 1:2], groups[:, :1], [None] * len(groups)
+    ranks = ranks_of_targets(case["queries"], case["gallery"], targets, references, open_lists)
+    within = ranks_of_targets(case["queries"], case["gallery"], targets, references, groups)
+    subset = means(per_query(within, recall=SUBSET_K, map_at=()))
+    return means(per_query(ranks, recall=CIRR_K, map_at=())) | {
+        f"subset {name}": value for name, value in subset.items()
+    }
+
+
+def plain_cirr(case: Case) -> Metrics:
+    names = np.array([f"dev-{number // 4}-{number % 4}-img0" for number in range(len(case["gallery"]))])
+    members = names[case["groups"][:, :GROUP]]
+    references, targets = members[:, 0], members[:, 1]
+    distances = 1 - case["queries"] @ case["gallery"].T
+    order = np.argsort(distances, axis=-1)
+    ranked = names[order]
+    count, size = ranked.shape
+    ranked = ranked[ranked != np.repeat(references, size).reshape(count, size)].reshape(count, size - 1)
+    hits = ranked == np.repeat(targets, size - 1).reshape(count, size - 1)
+    in_group = (ranked[..., None] == members[:, None, 1:]).sum(-1).astype(bool)
+    group_hits = hits[in_group].reshape(count, -1)
+    recalls = {f"R@{k}": hits[:, :k].sum() / count * 100 for k in CIRR_K}
+    return recalls | {f"subset R@{k}": group_hits[:, :k].sum() / count * 100 for k in SUBSET_K}
+
+
+def ours_circo(case: Case) -> Metrics:
+    count = len(case["queries"])
+    targets = [row[1 : 1 + n] for row, n in zip(case["groups"], case["counts"], strict=True)]
+    ranks = ranks_of_targets(case["queries"], case["gallery"], targets, [()] * count, [None] * count)
+    return means(per_query(ranks, recall=(), map_at=CIRCO_K))
+
+
+def plain_circo(case: Case) -> Metrics:
+    names = np.array([str(number) for number in range(len(case["gallery"]))])
+    distances = 1 - case["queries"] @ case["gallery"].T
+    order = np.argsort(distances, axis=-1)
+    ranked = names[order]
+    found: dict[int, list[float]] = {k: [] for k in CIRCO_K}
+    for row, members, count in zip(ranked, names[case["groups"]], case["counts"], strict=True):
+        hits = np.isin(row[: max(CIRCO_K)], members[1 : 1 + count])
+        precisions = np.cumsum(hits) * hits / np.arange(1, len(hits) + 1)
+        for k in CIRCO_K:
+            found[k].append(float(precisions[:k].sum() / min(count, k)))
+    return {f"mAP@{k}": float(np.mean(values)) * 100 for k, values in found.items()}
+
+
+VARIANTS: dict[tuple[str, str], Callable[[Case], Metrics]] = {
+    ("cirr", "ours"): ours_cirr,
+    ("cirr", "plain"): plain_cirr,
+    ("circo", "ours"): ours_circo,
+    ("circo", "plain"): plain_circo,
+}
+
+
+def shown(metrics: Metrics) -> str:
+    return ", ".join(f"{name} {value:.2f}" for name, value in metrics.items())
+
+
+if __name__ == "__main__":
+    main()

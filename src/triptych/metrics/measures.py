@@ -1,0 +1,89 @@
+"""What ranks are worth: recall@k, average precision and nDCG, for each query and over all."""
+
+from collections.abc import Mapping, Sequence
+
+import numpy as np
+import numpy.typing as npt
+
+from triptych.metrics.ranking import Rows
+
+Values = npt.NDArray[np.float64]
+"""Shape (n,), one value between 0 and 1 for each query."""
+
+
+def recall_at(ranks: Rows, k: int) -> float:
+    """1 if any target ranks within k, else 0: the recall@k of composed image retrieval (CIRR, FashionIQ)."""
+    return float(_Ranked([ranks]).recall(k)[0])
+
+
+def average_precision_at(ranks: Rows, k: int, positives: int) -> float:
+    """AP@k as CIRCO defines it (Baldrati et al., ICCV 2023, section 4).
+
+    The sum of the precision at each target within k, divided by min(k, positives); `ranks` are ascending.
+    """
+    return float(_Ranked([ranks], [positives]).average_precision(k)[0])
+
+
+def per_query(
+    ranks_per_query: Sequence[Rows],
+    recall: Sequence[int] = (1, 5, 10, 50),
+    map_at: Sequence[int] = (10,),
+    ndcg: Sequence[int] = (),
+    positives: Sequence[int] | None = None,
+) -> dict[str, Values]:
+    """Each query's recall@k ("R@1"), average precision ("mAP@10") and nDCG ("nDCG@10"), between 0 and 1.
+
+    `ranks_per_query` are n ascending arrays. `positives` tells how many targets each query has, where ranks are known
+    of some only, as in a list that was cut; by default all are ranked.
+
+    nDCG@k is that of Järvelin and Kekäläinen (TOIS 2002) with a gain of 1 for a target and the discount log₂(1 + rank).
+    """
+    ranked = _Ranked(ranks_per_query, positives)
+    values = {f"R@{k}": ranked.recall(k) for k in recall}
+    values |= {f"mAP@{k}": ranked.average_precision(k) for k in map_at}
+    return values | {f"nDCG@{k}": ranked.ndcg(k) for k in ndcg}
+
+
+def summarise(
+    ranks_per_query: Sequence[Rows],
+    recall: Sequence[int] = (1, 5, 10, 50),
+    map_at: Sequence[int] = (10,),
+    ndcg: Sequence[int] = (),
+) -> dict[str, float]:
+    """Means over queries, in percent, of what `per_query` tells."""
+    if not len(ranks_per_query):
+        raise ValueError("no queries to summarise")
+    return means(per_query(ranks_per_query, recall, map_at, ndcg))
+
+
+def means(values: Mapping[str, Values]) -> dict[str, float]:
+    """The mean of each metric over queries, in percent."""
+    return {name: 100 * float(each.mean()) for name, each in values.items()}
+
+
+class _Ranked:
+    """Every query's ranks, end to end."""
+
+    def __init__(self, ranks_per_query: Sequence[Rows], positives: Sequence[int] | None = None) -> None:
+        counts = np.array([len(ranks) for ranks in ranks_per_query], np.int64)
+        self._ranks = np.concatenate([np.zeros(0, np.int64), *ranks_per_query])
+        self._query = np.repeat(np.arange(len(counts)), counts)
+        # The place of each target among its query's, from 1: how many targets there are up to its rank.
+        self._place = np.arange(1, len(self._ranks) + 1) - np.repeat(np.cumsum(counts) - counts, counts)
+        self._positives = counts if positives is None else np.asarray(positives, np.int64)
+
+    def recall(self, k: int) -> Values:
+        return np.minimum(self._total(np.ones(len(self._ranks)), k), 1)
+
+    def average_precision(self, k: int) -> Values:
+        return self._total(self._place / self._ranks, k) / np.maximum(1, np.minimum(k, self._positives))
+
+    def ndcg(self, k: int) -> Values:
+        ideal = np.concatenate([[0.0], np.cumsum(1 / np.log2(np.arange(2, k + 2)))])
+        best = ideal[np.minimum(k, self._positives)]
+        return self._total(1 / np.log2(self._ranks + 1), k) / np.where(best > 0, best, 1)
+
+    def _total(self, gains: Values, k: int) -> Values:
+        """The sum of each query's gains within the first k."""
+        within = self._ranks <= k
+        return np.bincount(self._query[within], gains[within], minlength=len(self._positives)).astype(np.float64)
