@@ -1,0 +1,54 @@
+"""How often the likeliest tag is the true one, by each way of asking, where the truth is known.
+
+    python bench/tags.py CATALOG wardrobe WORLD
+    python bench/tags.py CATALOG fashion-products ROOT
+
+*alone*: each word by itself. *together*: as `Tagger` asks, in titles of several groups. *agreed*: the same, with the
+say of each picture's neighbours, as the agent uses them.
+"""
+
+import sys
+from pathlib import Path
+
+import numpy as np
+
+from triptych.catalog import Catalog
+from triptych.encoders import load_encoder
+from triptych.tagging import Tagger, Tags, Vocabulary, agreed, load_vocabulary
+from triptych.wardrobe import VOCABULARY
+from truth import WORLDS
+
+
+def main() -> None:
+    folder, name, root = sys.argv[1:]
+    catalog = Catalog(Path(folder))
+    encoder = load_encoder(catalog.encoder_name)
+    vocabulary = load_vocabulary(VOCABULARY if name == "wardrobe" else None)
+    truth = WORLDS[name](Path(root))
+    words = {group: np.array([truth[picture][group] for picture in catalog.names]) for group in vocabulary.groups}
+    together = Tagger(encoder, vocabulary)(catalog.vectors)
+    ways = {
+        "alone": _alone(catalog, vocabulary),
+        "together": together,
+        "agreed": agreed(together, catalog.vectors),
+    }
+    print(f"{name}: {len(catalog.names)} pictures, % right{'':<8}" + "".join(f"{way:>10}" for way in ways))
+    for group, known in vocabulary.groups.items():
+        # What the vocabulary has no word for, no tag can get right.
+        rows = np.isin(words[group], known)
+        right = [
+            np.mean(np.array(known)[tags[group].argmax(axis=1)][rows] == words[group][rows]) for tags in ways.values()
+        ]
+        print(f"  {group:<12} {rows.sum():>6} pictures{'':<14}" + "".join(f"{100 * share:>10.1f}" for share in right))
+
+
+def _alone(catalog: Catalog, vocabulary: Vocabulary) -> Tags:
+    encoder = load_encoder(catalog.encoder_name)
+    return {
+        group: catalog.vectors @ encoder.encode_texts([vocabulary.phrases[group][word] for word in words]).T
+        for group, words in vocabulary.groups.items()
+    }
+
+
+if __name__ == "__main__":
+    main()
