@@ -17,7 +17,10 @@ SIDE, WORDS, GAP, COLUMNS, ROWS = 120, 190, 18, 2, 3
 def main() -> None:
     demo, out = Path(sys.argv[1]), Path(sys.argv[2])
     triplets, _ = read_triplets(demo / "triplets.parquet")
-    sure = sorted((triplet for triplet in triplets if triplet.accepted), key=lambda triplet: -triplet.confidence)
+    sure = sorted(
+        (triplet for triplet in triplets if triplet.accepted),
+        key=lambda triplet: -triplet.confidence * triplet.likeness,
+    )
     step = max(1, len(sure) // (2 * COLUMNS * ROWS))
     width, height = 2 * SIDE + WORDS, SIDE + GAP
     sheet = Image.new("RGB", (COLUMNS * (width + GAP) + GAP, ROWS * height + GAP), "white")
