@@ -11,7 +11,7 @@ from triptych.benchmarks.encoded import EncodedTask
 from triptych.benchmarks.evaluate import best_weight
 from triptych.encoders import Pixels, Vectors, unit
 from triptych.errors import UsageError
-from triptych.tagging import Tagger, Vocabulary, describe
+from triptych.tagging import Tagger, Vocabulary, agreed, describe, tagger
 
 WORDS = {"colour": ("red", "blue"), "kind": ("dress", "shirt")}
 VOCABULARY = Vocabulary(WORDS, {group: {word: word for word in words} for group, words in WORDS.items()}, {})
@@ -116,18 +116,41 @@ def test_tags_are_probabilities(encoder):
     np.testing.assert_allclose(tags["kind"][1], [0.5, 0.5])
 
 
-def test_a_word_is_asked_about_within_a_title_of_what_is_seen(encoder):
+@pytest.fixture
+def clothes():
     groups = {"fit": ("slim", "wide"), "kind": ("dress", "shirt", "top"), "colour": ("red", "blue", "green")}
     phrases = {group: {word: word for word in words} for group, words in groups.items()}
     phrases["fit"]["slim"] = "of slim fit"
-    tags = Tagger(encoder, Vocabulary(groups, phrases, {}))(np.array([vector("blue shirt")]))
-    assert list(tags) == list(groups)
-    # Kind and colour have the most words: they are asked about alone, then with each other, and all else with both.
-    assert [title for title in encoder.read if "of slim fit" in title or "wide" in title] == [
-        "blue shirt of slim fit",
-        "blue shirt wide",
-    ]
-    assert {"blue dress", "blue shirt", "blue top", "red shirt", "green shirt"} < set(encoder.read)
+    return Vocabulary(groups, phrases, {})
+
+
+def test_groups_are_asked_about_together(encoder, clothes):
+    tags = Tagger(encoder, clothes)(np.array([vector("blue shirt")]))
+    assert list(tags) == list(clothes.groups)
+    assert len(encoder.read) == len(set(encoder.read)) == 2 * 3 * 3
+    assert {"blue shirt of slim fit", "blue shirt wide", "green dress wide"} < set(encoder.read)
+    titles = {title: float(vector("blue shirt") @ vector(title)) for title in encoder.read}
+    weights = {title: np.exp(encoder.logit_scale * cosine) for title, cosine in titles.items()}
+    blue = sum(weight for title, weight in weights.items() if "blue" in title) / sum(weights.values())
+    np.testing.assert_allclose(tags["colour"][0, 1], blue, rtol=1e-5)
+
+
+def test_what_would_be_too_many_titles_is_asked_about_within_the_likeliest(encoder, clothes, monkeypatch):
+    monkeypatch.setattr(tagger, "_TITLES", 9)
+    tags = Tagger(encoder, clothes)(np.array([vector("blue shirt")]))
+    assert list(tags) == list(clothes.groups)
+    # Kind and colour have the most words: they are asked about together, and all else within what they say.
+    assert encoder.read[9:] == ["blue shirt of slim fit", "blue shirt wide"]
+    assert {"blue dress", "blue shirt", "blue top", "red shirt", "green shirt"} < set(encoder.read[:9])
+
+
+def test_neighbours_that_agree_correct_a_tag_and_leave_it_as_sure():
+    vectors = unit(np.array([[1, 0, 0.1], [1, 0, -0.1], [1, 0.1, 0], [1, -0.1, 0], [0, 1, 0], [0, 1, 0.1]], np.float32))
+    tags = {"colour": np.array([[0.8, 0.2], [0.8, 0.2], [0.8, 0.2], [0.4, 0.6], [0.1, 0.9], [0.1, 0.9]], np.float32)}
+    corrected = agreed(tags, vectors)["colour"]
+    assert corrected.argmax(axis=1).tolist() == [0, 0, 0, 0, 1, 1]
+    np.testing.assert_allclose(corrected.sum(axis=1), 1, rtol=1e-5)
+    assert corrected.max(axis=1).mean() == pytest.approx(tags["colour"].max(axis=1).mean(), abs=0.01)
 
 
 def test_a_description_is_in_a_shops_order():
