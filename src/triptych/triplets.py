@@ -110,7 +110,9 @@ def read_triplets(path: Path) -> tuple[list[Triplet], dict[str, Any]]:
     note = json.loads((table.schema.metadata or {}).get(b"triptych", b"{}"))
     if note.get("format") != FORMAT or not table.schema.equals(_SCHEMA):
         raise DataError(f"{path}: not a triplet file of this version ({FORMAT}); make one with `triptych mine`")
-    return [triplet_of(row) for row in table.to_pylist()], note["made_by"]
+    # Block by block: as plain rows, all of them at once would take several times the memory of the triplets.
+    blocks = table.to_batches(max_chunksize=4096)
+    return [triplet_of(row) for block in blocks for row in block.to_pylist()], note["made_by"]
 
 
 def triplet_of(row: Mapping[str, Any]) -> Triplet:
