@@ -6,4 +6,4 @@ run=${1:-runs/wardrobe}
 .venv/bin/triptych wardrobe --out "$run/world" --designs pretrain=6000 --views 1
 .venv/bin/triptych pretrain "$run/world/pretrain.csv" --images "$run/world/images" --out "$run/encoder" \
     --width 48 --epochs 16
-cp "$run"/encoder/{config.json,model.safetensors,tokenizer.json,picture.onnx,text.onnx} src/triptych/encoders/wardrobe/
+cp "$run"/encoder/{config.json,model.safetensors,words.safetensors,tokenizer.json,picture.onnx,text.onnx} src/triptych/encoders/wardrobe/

@@ -25,6 +25,8 @@ class WordsEncoder:
     fingerprint = "words"
     dim = len(AXES)
     logit_scale = 50.0
+    lexicon = None
+    identity = 0
 
     def __init__(self) -> None:
         self.read: list[str] = []

@@ -148,12 +148,24 @@ def test_the_encoder_is_that_of_the_composer(measure, tiny_composer, tiny_encode
     assert row["encoder"] == str(tiny_encoder.resolve())
 
 
-def test_a_composer_of_another_encoder_is_refused(measure, tiny_composer, tiny_encoder, tmp_path):
+def test_a_composer_brings_its_own_encoder(measure, tiny_composer, tiny_encoder, tmp_path):
     other = shutil.copytree(tiny_encoder, tmp_path / "other")
     with (other / "tokenizer.json").open("a") as file:
         file.write("\n")
+    sum_, composed = measure(encoder=str(other), methods=["sum"], composers=[tiny_composer], weight=0.5)["rows"]
+    assert sum_["encoder"] == str(other)
+    assert composed["encoder"] == str(tiny_encoder.resolve())
+    (alone,) = measure(encoder=None, composers=[tiny_composer])["rows"]
+    assert composed["metrics"] == alone["metrics"]
+
+
+def test_a_composer_whose_encoder_changed_is_refused(measure, tiny_composer, tiny_encoder, tmp_path):
+    composer = shutil.copytree(tiny_composer, tmp_path / "composer")
+    config = json.loads((composer / "config.json").read_text())
+    config["encoder"]["fingerprint"] = "0" * 64
+    (composer / "config.json").write_text(json.dumps(config))
     with pytest.raises(MismatchError):
-        measure(encoder=str(other), composers=[tiny_composer])
+        measure(encoder=str(tiny_encoder), composers=[composer])
 
 
 @pytest.mark.parametrize(

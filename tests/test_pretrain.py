@@ -32,7 +32,14 @@ def test_it_learns(tiny_pretraining):
 def test_the_folder_is_whole_and_says_what_made_it(tiny_pretraining):
     out, facts = tiny_pretraining
     names = {path.name for path in out.iterdir()} - {".lock"}
-    assert names == {"config.json", "model.safetensors", "tokenizer.json", "picture.onnx", "text.onnx"}
+    assert names == {
+        "config.json",
+        "model.safetensors",
+        "tokenizer.json",
+        "picture.onnx",
+        "text.onnx",
+        "words.safetensors",
+    }
     note = json.loads((out / "config.json").read_text())["made_by"]
     assert note["command"] == "pretrain"
     assert note["settings"]["seed"] == 0

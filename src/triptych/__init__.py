@@ -36,6 +36,7 @@ if TYPE_CHECKING:
     from triptych.demonstration import demo
     from triptych.diagnosis import doctor
     from triptych.encoders import load_encoder
+    from triptych.encoders.adapting import adapt
     from triptych.encoders.pretraining import pretrain
     from triptych.reproduction import reproduce
     from triptych.results import compare, table
@@ -53,6 +54,7 @@ __all__ = [
     "TrainedComposer",
     "TriptychError",
     "__version__",
+    "adapt",
     "check_pictures",
     "compare",
     "demo",
@@ -91,6 +93,7 @@ _HOME = {
     "Library": "triptych.searching",
     "Picture": "triptych.searching",
     "TrainedComposer": "triptych.composers",
+    "adapt": "triptych.encoders.adapting",
     "check_pictures": "triptych.benchmarks.preflight",
     "compare": "triptych.results",
     "demo": "triptych.demonstration",

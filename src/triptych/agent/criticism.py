@@ -6,7 +6,6 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
-from triptych.agent.proposing import SAME_LOOK
 from triptych.agent.reasoning import Draft
 from triptych.encoders import Encoder, Vectors
 from triptych.tagging import Tags, Vocabulary, best_words, describe
@@ -88,7 +87,7 @@ class EncoderCritic:
         towards = edited - plain
         if float((self._vectors[target] - self._vectors[proposal.reference]) @ towards) <= 0:
             return Verdict(False, "the words do not lead from the reference to the target", confidence, group)
-        apt = dict(zip(proposal.candidates.tolist(), proposal.apt(SAME_LOOK).tolist(), strict=True))
+        apt = dict(zip(proposal.candidates.tolist(), proposal.apt.tolist(), strict=True))
         appeal = np.array([apt[picture] for picture in pictures]) + np.log(np.maximum(truth, 1e-6))
         if appeal.max() > appeal[0] + _FAR_BETTER:
             return Verdict(False, "another picture of the group fits far better", confidence, group)

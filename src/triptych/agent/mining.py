@@ -13,11 +13,11 @@ from triptych.agent.proposing import Proposer
 from triptych.agent.reasoning import Draft, TagsReasoner
 from triptych.catalog import Catalog
 from triptych.chat import ChatSettings, need_chat_libraries
-from triptych.encoders import load_encoder
+from triptych.encoders import load_encoder, unit
 from triptych.errors import FailureError, UsageError
 from triptych.files import locked, made_by, plain, read_json, write_json
 from triptych.progress import progress, say
-from triptych.tagging import Tagger, Tags, agreed, load_vocabulary
+from triptych.tagging import Tagger, Tags, agreed, load_vocabulary, shows
 from triptych.triplets import Triplet, join_triplets, write_triplets
 
 _CHUNK = 256  # references a commit
@@ -95,10 +95,14 @@ def mine(
     }
     settings |= {"targets": targets, "width": width, "group": group, "seed": seed}
 
-    tags = Tagger(encoder, words)(opened.vectors)
+    tagger = Tagger(encoder, words)
+    tags = tagger(opened.vectors)
     groups = decisive_groups(tags)
-    tags = agreed({name: tags[name] for name in groups}, opened.vectors)
-    proposer = Proposer(opened.vectors, tags, groups, width=width, seed=seed)
+    # What the encoder can name it knows better than a picture's neighbours do.
+    guessed = agreed({name: tags[name] for name in groups if name not in tagger.named}, opened.vectors)
+    tags = {name: tags[name] for name in groups} | guessed
+    items = unit(opened.vectors[:, -encoder.identity :])  # all of it where the encoder has no such part
+    proposer = Proposer(items, tags, groups, width=width, seed=seed)
     reasons = TagsReasoner(tags, words, targets_each=targets, seed=seed)
     critic = EncoderCritic(opened.vectors, tags, words, encoder, sure=_SURE, group_size=group)
 
@@ -129,8 +133,9 @@ def mine(
 
 
 def decisive_groups(tags: Tags) -> tuple[str, ...]:
-    """The groups that the encoder can tell apart at all on these pictures. Raises FailureError where there is none."""
-    sure = {group: float(values.max(axis=1).mean()) for group, values in tags.items()}
+    """The groups that the encoder can tell apart on the pictures that show them. Raises FailureError for none."""
+    shown = {group: values[shows(values)] for group, values in tags.items()}
+    sure = {group: float(values.max(axis=1).mean()) if len(values) else 0.0 for group, values in shown.items()}
     kept = tuple(group for group, mean in sure.items() if mean >= _DECISIVE)
     for group in (name for name in sure if name not in kept):
         say(f"mine: leaving out {group!r}: the encoder is not sure of its words ({sure[group]:.2f} on average)")

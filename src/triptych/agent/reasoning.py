@@ -7,7 +7,7 @@ from typing import Protocol
 import numpy as np
 from numpy.typing import NDArray
 
-from triptych.agent.proposing import LEAST, SAME_ITEM, SAME_LOOK, Proposal
+from triptych.agent.proposing import LEAST, Proposal
 from triptych.agent.wording import word
 from triptych.tagging import Tags, Vocabulary
 from triptych.triplets import Change, Modification
@@ -42,7 +42,7 @@ class TagsReasoner:
     """The embedded reasoner: compares zero-shot tags.
 
     It draws the words from what a candidate shows, and then answers from what it believes of every candidate: that it
-    shows the words, that all else stayed, that it is the like of the reference. Drawn, not the nearest: that is a
+    shows the words, and that all else stayed. Drawn, not the nearest: that is a
     near-duplicate too often, and from many answers to one question a composer learns what they have in common. The
     most probable of them is the target.
     """
@@ -60,11 +60,9 @@ class TagsReasoner:
         drafts: dict[tuple[Change, ...], Draft] = {}
         for turn in range(self._targets_each):
             random = np.random.default_rng([self._seed, proposal.reference, turn, *map(_number, proposal.plan)])
-            # In turns the same item is wanted, in another colour say, and any item of the same look.
-            apt = proposal.apt((SAME_LOOK, SAME_ITEM)[turn % 2])
-            (example,) = _draw((apt + proposal.differing)[:_EXAMPLES] / 2, 1, random)
+            (example,) = _draw((proposal.apt + proposal.differing)[:_EXAMPLES] / 2, 1, random)
             changes = tuple(self._change(proposal, example, group, random) for group in proposal.plan)
-            belief = apt + self._shown(proposal, changes)
+            belief = proposal.apt + self._shown(proposal, changes)
             answers = sorted(set(_draw(belief, _ANSWERS, random).tolist()), key=lambda place: -belief[place])
             target, *also = proposal.candidates[answers].tolist()
             wordings = word(changes, self._vocabulary, random)

@@ -49,10 +49,11 @@ def evaluate(
     `benchmark` is a name, with the folder its authors distribute as `root`; or a .jsonl file of queries, with the
     `gallery` folder. `settings` choose within its protocol ("gallery=union"; docs/benchmarks.md). A weighted method
     takes `weight`, or else the weight that does best (R@10) on the val split of `tune_root`, or of `root`; where
-    there is none, or val itself is what an official benchmark measures, one half. The encoder defaults to that of the
-    first composer. `submission` is where to write the files for the server of CIRR (a folder) or CIRCO, which is all
-    that can be had where the targets are not public: then there are no rows. It takes one method. A `catalog` of the
-    pictures, made by the same encoder, saves encoding them again.
+    there is none, or val itself is what an official benchmark measures, one half. The `encoder` is that of the methods
+    and defaults to the first composer's; a composer that was trained on another one brings its own. `submission` is
+    where to write the files for the server of CIRR (a folder) or CIRCO, which is all that can be had where the targets
+    are not public: then there are no rows. It takes one method. A `catalog` of the pictures, made by one of the
+    encoders, saves encoding them again with that one.
 
     With `gap` every row also says what picture only and words only reach on the same queries, and how far ahead of the
     better of them the method is. With `per_query` it also holds each query's metrics, which `compare` needs to tell
@@ -60,7 +61,7 @@ def evaluate(
 
     Returns, and writes to `output`, `{"rows": [...], "made_by": {...}}` as documented in docs/formats.md.
     Raises UsageError for names that mean nothing, DataError where the benchmark's files are missing or wrong,
-    MismatchError where a composer belongs to another encoder.
+    MismatchError where a composer's encoder is no longer what it was, or the catalog is of another one.
     """
     root = Path(root) if root else None
     gallery = Path(gallery) if gallery else None
@@ -77,8 +78,13 @@ def evaluate(
             raise UsageError("a submission is of one method: give one --method or one --composer")
     trained = [TrainedComposer(Path(folder)) for folder in composers]
     engine = load_encoder(encoder or (trained[0].encoder_name if trained else "wardrobe"), threads=threads)
+    engines = {engine.fingerprint: engine}
     for composer in trained:
-        composer.attach(engine)
+        if composer.fingerprint not in engines:
+            seer = load_encoder(composer.encoder_name, threads=threads)
+            composer.attach(seer)
+            engines[seer.fingerprint] = seer
+        composer.attach(engines[composer.fingerprint])
     own = BENCHMARKS[benchmark].vocabulary if benchmark in BENCHMARKS else None
     words = load_vocabulary(vocabulary or own)
     fixed = [
@@ -91,27 +97,31 @@ def evaluate(
     wanted = weight is None and any(isinstance(method, WithPicture) for method in fixed)
     tuning = _tuning_tasks(benchmark, root, split, tune_root, settings) if wanted else {}
     rows = []
-    encoded: dict[Key, Any] = {}
+    encoded: dict[str, dict[Key, Any]] = {key: {} for key in engines}
     if catalog:
         indexed = Catalog(Path(catalog))
-        indexed.require(engine)
-        encoded |= known_vectors(indexed, tasks)
-    prepared = {task.name: EncodedTask(task, engine, encoded) for task in tasks}
-    tuned_on = _encode_tuning(tuning, engine, encoded, required=tune_root is not None)
-    for name, task in prepared.items():
+        indexed.require(engines.get(indexed.fingerprint, engine))
+        encoded[indexed.fingerprint] |= known_vectors(indexed, tasks)
+    prepared = {
+        key: {task.name: EncodedTask(task, seer, encoded[key]) for task in tasks} for key, seer in engines.items()
+    }
+    tuned_on = _encode_tuning(tuning, engine, encoded[engine.fingerprint], required=tune_root is not None)
+    for name, task in prepared[engine.fingerprint].items():
         inputs = (PictureOnly(), TextOnly(engine)) if gap and task.task.public else ()
         alone = [task.row(method, engine)["metrics"] for method in inputs]
         for method in [*fixed, *trained]:
             facts: dict[str, Any] = {}
+            seer = engines[method.fingerprint] if isinstance(method, TrainedComposer) else engine
+            seen = prepared[seer.fingerprint][name]
             if isinstance(method, WithPicture):
                 if name in tuned_on:
                     method = replace(method, weight=best_weight(method, tuned_on[name]))
                 source = "val" if name in tuned_on else "default" if weight is None else "given"
                 facts = {"weight": method.weight, "weight_from": source}
             if submission:
-                _submit(task, method, Path(submission))
+                _submit(seen, method, Path(submission))
             if task.task.public:
-                row = task.row(method, engine, per_query=per_query)
+                row = seen.row(method, seer, per_query=per_query)
                 rows.append(row | facts | (composition_gap(row["metrics"], *alone) if gap else {}))
     if benchmark in BENCHMARKS and BENCHMARKS[benchmark].averaged:
         count = len(fixed) + len(trained)

@@ -1,4 +1,4 @@
-"""Commands that make triplets and train: mine, train, pretrain."""
+"""Commands that make triplets and train: mine, train, pretrain, adapt."""
 
 from pathlib import Path
 from typing import Annotated
@@ -86,4 +86,21 @@ def pretrain(
         triptych.pretrain(
             pairs, images, out, size=size, width=width, epochs=epochs, batch=batch, seed=seed, threads=threads
         )
+    )
+
+
+@app.command(epilog="Example: triptych adapt photos --out encoder")
+def adapt(
+    pictures: Annotated[Path, typer.Argument(help="A folder, or a .txt list of pictures below --root.")],
+    out: OutDir,
+    encoder: Annotated[str, typer.Option(metavar="NAME", help="wardrobe, or a folder made by pretrain.")] = "wardrobe",
+    root: Annotated[Path | None, typer.Option(metavar="DIR", help="What the names in a .txt list start from.")] = None,
+    steps: Annotated[int, typer.Option(min=1, help="Steps of training.")] = 300,
+    batch: Annotated[int, typer.Option(min=2, help="Pictures a step.")] = 256,
+    seed: Seed = 0,
+    threads: Threads = None,
+) -> None:
+    """Teach an encoder, from your pictures alone, what tells one item from another."""
+    show(
+        triptych.adapt(pictures, out, encoder=encoder, root=root, steps=steps, batch=batch, seed=seed, threads=threads)
     )

@@ -1,7 +1,8 @@
 """Our own encoder on disk, and how it is run: exported graphs on ONNX Runtime, so that a search never loads torch.
 
 A folder holds `config.json`, `model.safetensors` (to train on), `tokenizer.json`, `picture.onnx` and `text.onnx`
-(to run). The graphs are made from the weights by `save_encoder` and nothing else writes them.
+(to run), and `words.safetensors` (the words it can name). The graphs are made from the weights by `save_encoder` and
+nothing else writes them.
 """
 
 import hashlib
@@ -15,6 +16,8 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from PIL import Image
 
+from triptych.encoders.lexicon import FILE as WORDS
+from triptych.encoders.lexicon import Lexicon
 from triptych.encoders.protocol import Pixels, Vectors
 from triptych.errors import DataError
 from triptych.files import atomic, hash_file, read_json, write_json
@@ -44,7 +47,8 @@ class OwnEncoder:
             if not (folder / needed).is_file():
                 raise DataError(f"{folder}: {needed} is missing; copy the folder again or rerun `triptych pretrain`")
         self.name = name
-        self.dim: int = config["architecture"]["dim"]
+        self.identity: int = config["architecture"].get("identity", 0)
+        self.dim: int = config["architecture"]["dim"] + self.identity
         self.logit_scale: float = config["logit_scale"]
         self._size: int = config["architecture"]["size"]
         self._length: int = config["architecture"]["length"]
@@ -69,7 +73,12 @@ class OwnEncoder:
 
     def token_ids(self, texts: Sequence[str]) -> np.ndarray[Any, np.dtype[np.int64]]:
         """What the text tower reads `(n, length)`, for a composer that has a text tower of its own."""
-        return token_ids(self._tokenizer, texts, self._length)
+        return token_ids(self.tokenizer, texts, self._length)
+
+    @cached_property
+    def lexicon(self) -> Lexicon | None:
+        """The words it can name; None for a folder of an older version."""
+        return Lexicon.load(self.folder)
 
     @cached_property
     def _picture_graph(self) -> Graph:
@@ -80,7 +89,8 @@ class OwnEncoder:
         return Graph(self.folder / "text.onnx", self._threads)
 
     @cached_property
-    def _tokenizer(self) -> "Tokenizer":
+    def tokenizer(self) -> "Tokenizer":
+        """What cuts texts into pieces."""
         from tokenizers import Tokenizer
 
         path = self.folder / "tokenizer.json"
@@ -112,10 +122,14 @@ def token_ids(tokenizer: "Tokenizer", texts: Sequence[str], length: int) -> np.n
     return ids
 
 
-def save_encoder(folder: Path, model: "DualEncoder", tokenizer: "Tokenizer", made_by: dict[str, Any]) -> None:
+def save_encoder(
+    folder: Path, model: "DualEncoder", tokenizer: "Tokenizer", lexicon: Lexicon | None, made_by: dict[str, Any]
+) -> None:
     """Write an encoder folder; `config.json` comes last, so a folder that has it is whole."""
     import torch
     from safetensors.torch import save_file
+
+    from triptych.encoders.towers import HALF
 
     shape = model.shape
     model = model.eval().float().cpu()
@@ -131,14 +145,19 @@ def save_encoder(folder: Path, model: "DualEncoder", tokenizer: "Tokenizer", mad
     model.load_state_dict(weights)
     with atomic(folder / "tokenizer.json") as temporary:
         tokenizer.save(str(temporary))
-    export_graph(model.picture, [torch.zeros(2, 3, shape.size, shape.size)], folder / "picture.onnx", half=True)
+    if lexicon:
+        lexicon.save(folder)
+    else:
+        (folder / WORDS).unlink(missing_ok=True)
+    export_graph(model.eyes, [torch.zeros(2, 3, shape.size, shape.size)], folder / "picture.onnx", half=True)
     export_graph(model.text, [torch.ones(2, shape.length, dtype=torch.int64)], folder / "text.onnx", half=True)
     write_json(
         folder / "config.json",
         {
             "format": FORMAT,
             "architecture": asdict(shape),
-            "logit_scale": model.scale.item(),
+            # Cosines between texts and pictures are smaller where part of a vector is not shared.
+            "logit_scale": model.scale.item() / (HALF if shape.identity else 1),
             "made_by": made_by,
         },
     )

@@ -1,7 +1,7 @@
 """`pretrain`: a small dual encoder from picture-caption pairs.
 
-Symmetric InfoNCE as in CLIP (Radford et al. 2021, figure 3), with one change: pictures that share a caption are not
-each other's negatives.
+Symmetric InfoNCE as in CLIP (Radford et al. 2021, figure 3), with two changes: pictures that share a caption are not
+each other's negatives, and the picture tower also learns to name the words of its caption one by one.
 """
 
 import csv
@@ -16,6 +16,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from triptych.encoders.lexicon import Lexicon, common_terms, terms_of
 from triptych.encoders.own import normalise, save_encoder, square_pixels, token_ids
 from triptych.errors import DataError, PictureError, UsageError
 from triptych.files import hash_file, locked, made_by
@@ -29,6 +30,7 @@ if TYPE_CHECKING:
 
 _PEAK_RATE = 1.5e-3
 _WEIGHT_DECAY = 0.05
+_WORDS_SHARE = 0.05  # what naming one word of a picture counts beside finding its whole caption
 _CHECKPOINT_STEPS = 100
 _HELD_OUT = 0.02  # of the pairs, to tell how well captions find pictures never trained on
 
@@ -59,7 +61,7 @@ def pretrain(
 
     from triptych.checkpoints import load_checkpoint, save_checkpoint
     from triptych.device import best_device, mixed_precision
-    from triptych.encoders.towers import Architecture, DualEncoder
+    from triptych.encoders.towers import Architecture, DualEncoder, Words
 
     if size % 16 or size < 32:
         raise UsageError(f"--size {size}: must be a multiple of 16, and at least 32")
@@ -85,11 +87,15 @@ def pretrain(
     device = best_device()
     torch.manual_seed(seed)
     model = DualEncoder(shape).to(device, memory_format=torch.channels_last)  # type: ignore[call-overload]
+    terms = common_terms(data.captions)
+    said = torch.from_numpy(_said(data.captions, terms))
+    words = Words(shape.dim, said.float().mean(dim=0)).to(device)
+    learner = torch.nn.ModuleDict({"encoder": model, "words": words})
     steps = epochs * (len(training) // batch)
-    optimizer = torch.optim.AdamW(_weight_groups(model), lr=_PEAK_RATE, betas=(0.9, 0.98))
+    optimizer = torch.optim.AdamW(weight_groups(learner), lr=_PEAK_RATE, betas=(0.9, 0.98))
     with locked(out):
         checkpoint = out / "checkpoint.safetensors"
-        resumed = load_checkpoint(checkpoint, model, optimizer, settings=settings) or {"step": 0}
+        resumed = load_checkpoint(checkpoint, learner, optimizer, settings=settings) or {"step": 0}
         first = int(resumed["step"])
         if first:
             say(f"pretrain: going on from step {first} of {steps}")
@@ -109,12 +115,13 @@ def pretrain(
                     picture_vectors = model.picture(views)
                     text_vectors = model.text(ids[rows].to(device))
                 loss = pair_loss(picture_vectors, text_vectors, model.scale, caption_of[rows].to(device))
+                loss = loss + _WORDS_SHARE * words.loss(picture_vectors, said[rows].to(device))
                 optimizer.zero_grad(set_to_none=True)
                 loss.backward()  # type: ignore[no-untyped-call]
-                torch.nn.utils.clip_grad_norm_(model.parameters(), 1.0)
+                torch.nn.utils.clip_grad_norm_(learner.parameters(), 1.0)
                 optimizer.step()
                 if (step + 1) % _CHECKPOINT_STEPS == 0:
-                    save_checkpoint(checkpoint, model, optimizer, settings=settings, step=step + 1)
+                    save_checkpoint(checkpoint, learner, optimizer, settings=settings, step=step + 1)
         except KeyboardInterrupt:
             say(f"pretrain: stopped at step {step} of {steps}; the same command goes on from the last checkpoint")
             raise
@@ -124,11 +131,14 @@ def pretrain(
             "pairs": len(pixels),
             "skipped": data.skipped,
             "parameters": sum(weight.numel() for weight in model.parameters()),
+            "words": len(terms),
             "held_out": len(held_out),
             "held_out_recall": recall,
             "seconds": round(time.monotonic() - started, 1),
         }
-        save_encoder(out, model, tokenizer, made_by("pretrain", settings, torch=torch.__version__, **facts))
+        lexicon = Lexicon(terms, *words.linear()) if terms else None
+        note = made_by("pretrain", settings, torch=torch.__version__, **facts)
+        save_encoder(out, model, tokenizer, lexicon, note)
         checkpoint.unlink(missing_ok=True)
     return facts
 
@@ -210,6 +220,15 @@ def train_tokenizer(captions: list[str], vocabulary: int = 4096) -> "Tokenizer":
     return tokenizer
 
 
+def _said(captions: list[str], terms: list[str]) -> np.ndarray[Any, np.dtype[np.bool_]]:
+    """Which terms each caption says `(captions, terms)`."""
+    column = {term: number for number, term in enumerate(terms)}
+    said = np.zeros((len(captions), len(terms)), np.bool_)
+    for row, caption in enumerate(captions):
+        said[row, [column[term] for term in terms_of(caption) if term in column]] = True
+    return said
+
+
 def _hold_out(count: int, seed: int) -> "tuple[Tensor, Tensor]":
     import torch
 
@@ -218,7 +237,7 @@ def _hold_out(count: int, seed: int) -> "tuple[Tensor, Tensor]":
     return order[held_out:], order[:held_out]
 
 
-def _weight_groups(model: "torch.nn.Module") -> list[dict[str, Any]]:
+def weight_groups(model: "torch.nn.Module") -> list[dict[str, Any]]:
     """Matrices decay; biases, norms and the temperature do not."""
     weights = list(model.parameters())
     return [

@@ -7,6 +7,8 @@ import numpy as np
 from numpy.typing import NDArray
 from PIL import Image
 
+from triptych.encoders.lexicon import Lexicon
+
 Vectors = NDArray[np.float32]
 """Shape `(n, d)`, float32, each row of unit length."""
 
@@ -26,8 +28,16 @@ class Encoder(Protocol):
     dim: int
     """The length `d` of its vectors."""
 
+    identity: int
+    """How many of a picture's last components tell its item and are no part of a text's; 0 where there are none."""
+
     logit_scale: float
     """The factor (1 / temperature) it was trained with; turns cosines into logits."""
+
+    @property
+    def lexicon(self) -> Lexicon | None:
+        """The words it can name in a picture; None where it only places whole texts, as CLIP does."""
+        ...
 
     def prepare(self, picture: Image.Image) -> Pixels:
         """Pixels `(3, h, w)` of an upright RGB picture; safe to call from several threads."""

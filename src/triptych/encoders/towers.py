@@ -5,7 +5,9 @@ Sized for a CPU: 64 pixels a side and about five million parameters, where a CLI
 
 from dataclasses import dataclass
 
+import numpy as np
 import torch
+from numpy.typing import NDArray
 from torch import Tensor, nn
 from torch.nn import functional as F
 
@@ -27,7 +29,9 @@ class Architecture:
     text_width: int = 192
     text_layers: int = 2
     dim: int = 256
-    """Length of the shared vector."""
+    """Length of the vector that pictures and texts share."""
+    identity: int = 0
+    """Length of what a picture's vector has beside that, to tell one item from another; none before `adapt`."""
 
 
 class Residual(nn.Module):
@@ -55,7 +59,7 @@ def _halve(inputs: int, outputs: int) -> nn.Sequential:
 class PictureTower(nn.Module):
     """Pixels `(n, 3, size, size)` in [-1, 1] to unit vectors `(n, dim)`."""
 
-    def __init__(self, shape: Architecture) -> None:
+    def __init__(self, shape: Architecture, dim: int) -> None:
         super().__init__()
         width = shape.width
         layers: list[nn.Module] = [_halve(3, width // 2)]
@@ -65,7 +69,7 @@ class PictureTower(nn.Module):
             channels = width << stage
             layers.extend(Residual(channels) for _ in range(depth))
         self.layers = nn.Sequential(*layers)
-        self.project = nn.Linear(channels, shape.dim)
+        self.project = nn.Linear(channels, dim)
 
     def forward(self, pixels: Tensor) -> Tensor:
         features = self.layers(pixels).mean(dim=(2, 3))
@@ -73,7 +77,10 @@ class PictureTower(nn.Module):
 
 
 class TextTower(nn.Module):
-    """Token ids `(n, l)`, zero where there is none, to unit vectors `(n, dim)`."""
+    """Token ids `(n, l)`, zero where there is none, to unit vectors `(n, dim + identity)`.
+
+    Words say nothing of an item's identity, so that part is zero.
+    """
 
     def __init__(self, shape: Architecture) -> None:
         super().__init__()
@@ -86,6 +93,7 @@ class TextTower(nn.Module):
         self.layers = nn.TransformerEncoder(layer, shape.text_layers, enable_nested_tensor=False)
         self.norm = nn.LayerNorm(width)
         self.project = nn.Linear(width, shape.dim)
+        self.silent = shape.identity
         nn.init.normal_(self.tokens.weight, std=0.02)
 
     def forward(self, ids: Tensor) -> Tensor:
@@ -94,7 +102,23 @@ class TextTower(nn.Module):
         hidden = self.norm(self.layers(hidden, src_key_padding_mask=absent))
         present = (~absent).unsqueeze(-1).to(hidden.dtype)
         mean = (hidden * present).sum(dim=1) / present.sum(dim=1).clamp(min=1)
-        return F.normalize(self.project(mean).float(), dim=-1)
+        return F.pad(F.normalize(self.project(mean).float(), dim=-1), (0, self.silent))
+
+
+class Eyes(nn.Module):
+    """Pixels to unit vectors `(n, dim + identity)`: what a picture shares with texts, and what tells its item."""
+
+    def __init__(self, shared: PictureTower, identity: PictureTower) -> None:
+        super().__init__()
+        self.shared = shared
+        self.identity = identity
+
+    def forward(self, pixels: Tensor) -> Tensor:
+        return torch.cat([self.shared(pixels), self.identity(pixels)], dim=-1) * HALF
+
+
+HALF = 0.5**0.5
+"""What both parts of a vector are scaled by, so that the whole has length one."""
 
 
 class DualEncoder(nn.Module):
@@ -103,7 +127,8 @@ class DualEncoder(nn.Module):
     def __init__(self, shape: Architecture) -> None:
         super().__init__()
         self.shape = shape
-        self.picture = PictureTower(shape)
+        self.picture = PictureTower(shape, shape.dim)
+        self.identity = PictureTower(shape, shape.identity) if shape.identity else None
         self.text = TextTower(shape)
         # CLIP's starting temperature of 0.07 and its cap of 100 (Radford et al. 2021, section 2.5).
         self.log_scale = nn.Parameter(torch.tensor(2.659))
@@ -111,3 +136,31 @@ class DualEncoder(nn.Module):
     @property
     def scale(self) -> Tensor:
         return self.log_scale.exp().clamp(max=100.0)
+
+    @property
+    def eyes(self) -> nn.Module:
+        """What turns pixels into the vectors that are stored."""
+        return self.picture if self.identity is None else Eyes(self.picture, self.identity)
+
+
+class Words(nn.Module):
+    """Unit vectors of pictures `(n, dim)` to how likely each term is said of them; `share` `(terms,)` is how often
+    captions say it, where learning starts."""
+
+    def __init__(self, dim: int, share: Tensor) -> None:
+        super().__init__()
+        self._scale = dim**0.5  # to components near one
+        self.read = nn.Linear(dim, len(share))
+        nn.init.zeros_(self.read.weight)
+        with torch.no_grad():
+            self.read.bias.copy_(torch.logit(share, eps=1e-4))
+
+    def loss(self, vectors: Tensor, said: Tensor) -> Tensor:
+        """What is to pay for the log-odds, given which terms the captions say `(n, terms)`: the sum over the terms."""
+        odds = self.read(vectors.float() * self._scale)
+        return F.binary_cross_entropy_with_logits(odds, said.float(), reduction="sum") / len(said)
+
+    def linear(self) -> tuple[NDArray[np.float32], NDArray[np.float32]]:
+        """The map as `(weight, bias)`, from unit vectors."""
+        weight, bias = self.read.weight.detach().float().cpu(), self.read.bias.detach().float().cpu()
+        return (weight * self._scale).numpy(), bias.numpy()

@@ -11,7 +11,7 @@ _NEIGHBOURS = 50
 _SHARPNESS = 10.0  # a neighbour that is 0.1 less alike than the nearest counts 1/e of it
 
 
-def agreed(tags: Tags, vectors: Vectors) -> Tags:
+def agreed(tags: Tags, vectors: Vectors) -> dict[str, NDArray[np.float32]]:
     """Each picture's tags, averaged with those of the pictures most like it, by likeness.
 
     An encoder's mistakes about single pictures are scattered, and what it sees in a neighbourhood is not. An average is

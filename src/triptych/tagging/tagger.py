@@ -1,6 +1,6 @@
 """Zero-shot tags: how likely each word of the vocabulary is for a picture, by the encoder alone."""
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from functools import cached_property
 from itertools import product
 from math import prod
@@ -13,43 +13,67 @@ from triptych.progress import progress
 from triptych.tagging.vocabulary import Vocabulary
 
 Tags = Mapping[str, NDArray[np.float32]]
-"""Group to probabilities `(n, words)`; each row sums to one."""
+"""Group to probabilities `(n, words)`. What a row lacks to one is the probability that a picture shows none of them: a
+skirt has no sleeves."""
 
 _FEW = 64  # pictures that are tagged too soon to show progress
 _TITLES = 12_000  # combinations of words that are asked about together
 _CONTEXTS = 256  # contexts whose titles are encoded at once
 _SCORES = 16_000_000  # scores held at once: 64 MB
+_UNSAID = 0.02  # a word that is said of a picture less often than this is not shown by it
+_ENOUGH = 0.6  # of a group's words that an encoder knows by name, for it to be asked for them
 
 
 class Tagger:
-    """Tags pictures with the words of a vocabulary, as CLIP classifies without training (Radford et al. 2021, 3.1).
+    """Tags pictures with the words of a vocabulary.
 
-    A word by itself is unlike the captions that an encoder learnt from, and it answers with more certainty than it has.
-    So the groups with the most words are asked about together, in titles of every combination ("men red shirt"), and a
-    word's probability is the sum over the titles that hold it. The groups for which that would be too many titles are
-    asked about one by one, within a title of the two groups with the most words, as told by then.
+    Where the encoder can name most words of a group, it is asked to. Else it classifies by the likeness of pictures and
+    texts, as CLIP does without training (Radford et al. 2021, 3.1). A word by itself is unlike the captions that an
+    encoder learnt from, and it answers with more certainty than it has. So the groups with the most words are asked
+    about together, in titles of every combination ("men red shirt"), and a word's probability is the sum over the
+    titles that hold it. The groups for which that would be too many titles are asked about one by one, within a title
+    of the two groups with the most words, as told by then.
     """
 
     def __init__(self, encoder: Encoder, vocabulary: Vocabulary) -> None:
         self.vocabulary = vocabulary
         self._encoder = encoder
+        self.named = frozenset(group for group, words in vocabulary.groups.items() if self._can_name(group, words))
         sizes = {group: len(words) for group, words in vocabulary.groups.items()}
         ordered = sorted(sizes, key=lambda group: -sizes[group])
         self._context = ordered[:2]
         self._together: list[str] = []
         for group in ordered:
-            if prod(sizes[other] for other in (*self._together, group)) <= _TITLES:
+            if group not in self.named and prod(sizes[other] for other in (*self._together, group)) <= _TITLES:
                 self._together.append(group)
 
     def __call__(self, vectors: Vectors) -> Tags:
         """Tags of picture vectors `(n, d)`."""
         groups = self.vocabulary.groups
-        tags = self._joint(vectors)
+        tags = {group: self._named(vectors, group) for group in self.named}
+        if self._together:
+            tags |= self._joint(vectors)
         alone = [group for group in groups if group not in tags]
         context = {group: tags[group].argmax(axis=1) for group in self._context if group in tags}
         for group in progress(alone, "tag", total=len(alone), unit="group") if len(vectors) > _FEW else alone:
             tags[group] = self._within(vectors, group, context)
         return {group: tags[group] for group in groups}
+
+    def _can_name(self, group: str, words: Sequence[str]) -> bool:
+        lexicon = self._encoder.lexicon
+        if lexicon is None:
+            return False
+        known = sum(lexicon.knows(self.vocabulary.phrases[group][word]) for word in words)
+        return known >= _ENOUGH * len(words)
+
+    def _named(self, vectors: Vectors, group: str) -> NDArray[np.float32]:
+        """Probabilities `(n, words)` of a group that the encoder can name."""
+        lexicon = self._encoder.lexicon
+        assert lexicon is not None
+        phrases = self.vocabulary.phrases[group]
+        odds = lexicon.log_odds(vectors, [phrases[word] for word in self.vocabulary.groups[group]])
+        weights = np.exp(odds)
+        return np.asarray(weights / (weights.sum(axis=1, keepdims=True) + _UNSAID), np.float32)
 
     @cached_property
     def _titles(self) -> Vectors:
@@ -100,9 +124,19 @@ class Tagger:
         return np.asarray(weights / weights.sum(axis=1, keepdims=True), np.float32)
 
 
+def shows(values: NDArray[np.float32]) -> NDArray[np.bool_]:
+    """Of tags `(n, words)` of one group, which pictures show any of its words."""
+    shown: NDArray[np.bool_] = values.sum(axis=1) > 0.5
+    return shown
+
+
 def best_words(tags: Tags, vocabulary: Vocabulary, row: int) -> dict[str, str]:
-    """The likeliest word of each tagged group for one picture."""
-    return {group: vocabulary.groups[group][int(values[row].argmax())] for group, values in tags.items()}
+    """The likeliest word for one picture of each tagged group that it shows."""
+    return {
+        group: vocabulary.groups[group][int(values[row].argmax())]
+        for group, values in tags.items()
+        if shows(values[row : row + 1])[0]
+    }
 
 
 def describe(words: Mapping[str, str]) -> str:

@@ -1,0 +1,177 @@
+"""`adapt`: an encoder learns from unlabelled pictures alone what tells one item from another.
+
+Captions teach a picture tower what pictures have in common. A second tower learns the rest, by instance discrimination
+as in SimCLR (Chen et al. 2020): two views of one picture are alike, all other pictures are not. One of the views is
+recoloured, because people ask for the same item in another colour: what stays is cut, print, texture and shape.
+"""
+
+import hashlib
+import os
+import time
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from triptych.encoders import load_encoder
+from triptych.encoders.own import OwnEncoder, load_model, save_encoder, square_pixels
+from triptych.encoders.pretraining import augment, batch_rows, learning_curve, weight_groups
+from triptych.errors import DataError, PictureError, UsageError
+from triptych.files import locked, made_by
+from triptych.images import find_pictures, load_pictures
+from triptych.progress import progress, say
+
+if TYPE_CHECKING:
+    import torch
+    from torch import Tensor
+
+_LENGTH = 128  # of the part of a vector that tells the item
+_PEAK_RATE = 5e-4
+_TEMPERATURE = 0.1
+_RECOLOURED = 0.8  # of the second views
+_PICTURES = 100_000  # more would teach little and take memory
+_CHECKPOINT_STEPS = 50
+
+
+def adapt(
+    pictures: Path | str,
+    out: Path | str,
+    *,
+    encoder: str = "wardrobe",
+    root: Path | str | None = None,
+    steps: int = 300,
+    batch: int = 256,
+    seed: int = 0,
+    threads: int | None = None,
+) -> dict[str, Any]:
+    """Teach `encoder` to tell apart the items below the folder `pictures` (or named in a .txt list, below `root`).
+
+    Writes an encoder folder to `out`, which every other stage takes as `--encoder`. Its vectors hold the old one's and
+    as much again of its own; texts are placed as before. A run that was interrupted or killed goes on from its last
+    checkpoint and ends with the same weights.
+
+    Returns what it measured: pictures, skipped pictures, the last loss, seconds.
+    Raises UsageError for settings that make no sense and for an encoder that is not one of our own, DataError where
+    there are too few pictures.
+    """
+    pictures, out = Path(pictures), Path(out)
+    import torch
+    from torch.nn import functional as F
+
+    from triptych.checkpoints import load_checkpoint, save_checkpoint
+    from triptych.device import best_device, mixed_precision
+    from triptych.encoders.towers import HALF, DualEncoder
+
+    if steps < 1 or batch < 2:
+        raise UsageError("--steps must be at least 1, --batch at least 2")
+    started = time.monotonic()
+    if threads:
+        torch.set_num_threads(threads)
+    known = load_encoder(encoder, threads=threads)
+    if not isinstance(known, OwnEncoder) or known.identity:
+        raise UsageError(f"--encoder {encoder}: adapt takes an encoder that `triptych pretrain` made")
+    base = load_model(known.folder)
+    pixels, skipped = _read(pictures, Path(root) if root else None, base.shape.size)
+    settings = {"encoder": known.fingerprint, "steps": steps, "batch": batch, "seed": seed}
+    settings |= {"pictures": hashlib.sha256(pixels.numpy().data).hexdigest()}
+
+    device = best_device()
+    torch.manual_seed(seed)
+    shape = type(base.shape)(**{**vars(base.shape), "identity": _LENGTH})
+    model = DualEncoder(shape)
+    model.load_state_dict(base.state_dict(), strict=False)
+    tower = model.identity
+    assert tower is not None
+    tower.layers.load_state_dict(base.picture.layers.state_dict())  # what captions taught is where it starts
+    tower = tower.to(device, memory_format=torch.channels_last)  # type: ignore[call-overload]
+    optimizer = torch.optim.AdamW(weight_groups(tower), lr=_PEAK_RATE)
+    batch = min(batch, len(pixels))
+    loss = torch.zeros(())
+    with locked(out):
+        checkpoint = out / "checkpoint.safetensors"
+        resumed = load_checkpoint(checkpoint, tower, optimizer, settings=settings) or {"step": 0}
+        first = int(resumed["step"])
+        if first:
+            say(f"adapt: going on from step {first} of {steps}")
+        for step in progress(range(first, steps), "adapt", total=steps, unit="step", done=first):
+            # Everything random in a step follows from (seed, step), so that a resumed run repeats it.
+            random = torch.Generator().manual_seed(seed * 1_000_003 + step)
+            for group in optimizer.param_groups:
+                group["lr"] = _PEAK_RATE * learning_curve(step, steps)
+            seen = pixels[batch_rows(len(pixels), batch, step, seed)].to(device)
+            views = torch.cat([augment(seen, random), recolour(augment(seen, random), random)])
+            with mixed_precision(device):
+                vectors = tower.train()(views.contiguous(memory_format=torch.channels_last))
+            likeness = vectors @ vectors.T / _TEMPERATURE
+            likeness.fill_diagonal_(float("-inf"))
+            other = torch.arange(2 * batch, device=device).roll(batch)
+            loss = F.cross_entropy(likeness, other)
+            optimizer.zero_grad(set_to_none=True)
+            loss.backward()  # type: ignore[no-untyped-call]
+            torch.nn.utils.clip_grad_norm_(tower.parameters(), 1.0)
+            optimizer.step()
+            if (step + 1) % _CHECKPOINT_STEPS == 0:
+                save_checkpoint(checkpoint, tower, optimizer, settings=settings, step=step + 1)
+        facts = {
+            "pictures": len(pixels),
+            "skipped": skipped,
+            "loss": round(loss.item(), 4),
+            "seconds": round(time.monotonic() - started, 1),
+        }
+        note = made_by("adapt", settings, base=known.name, torch=torch.__version__, **facts)
+        lexicon = known.lexicon
+        save_encoder(out, model, known.tokenizer, lexicon and lexicon.widened(shape.dim + _LENGTH, HALF), note)
+        checkpoint.unlink(missing_ok=True)
+    return facts
+
+
+def _read(pictures: Path, root: Path | None, size: int) -> "tuple[Tensor, int]":
+    """Bytes `(n, 3, size, size)` of every usable picture; the others are counted and named."""
+    import torch
+
+    found = find_pictures(pictures, root=root)
+    names = found.names
+    if len(names) > _PICTURES:
+        chosen = np.random.default_rng(0).choice(len(names), _PICTURES, replace=False)
+        names = [names[row] for row in np.sort(chosen)]
+    pixels = np.empty((len(names), 3, size, size), np.uint8)
+    loaded = load_pictures(
+        found.root, names, threads=os.cpu_count() or 1, prepare=lambda picture: square_pixels(picture, size)
+    )
+    count = 0
+    for name, result in progress(loaded, "read", total=len(names), unit="picture"):
+        if isinstance(result, PictureError):
+            say(f"skipped {name!r}: {result}")
+            continue
+        pixels[count] = result
+        count += 1
+    if count < 20:
+        raise DataError(f"{pictures}: holds {count} usable pictures; adapting needs at least 20")
+    return torch.from_numpy(pixels[:count]), len(names) - count
+
+
+def recolour(pixels: "Tensor", random: "torch.Generator") -> "Tensor":
+    """Most of the pictures `(n, 3, h, w)`, in [-1, 1], with what is not white in other colours.
+
+    Half get a tint in place of their own colours, lit as before or, now and then, as in a negative; of the others the
+    hue is turned and the brightness moved.
+    """
+    import torch
+
+    def uniform(low: float, high: float, channels: int = 1) -> "Tensor":
+        return (torch.rand(len(pixels), channels, 1, 1, generator=random) * (high - low) + low).to(pixels.device)
+
+    # White is taken for background, and stays.
+    item = ((1 - pixels.amin(dim=1, keepdim=True)) / 0.25).clamp(0, 1)
+    luminance = torch.tensor([0.299, 0.587, 0.114], device=pixels.device).view(1, 3, 1, 1)
+    grey = (pixels * luminance).sum(dim=1, keepdim=True)
+    middle = (grey * item).sum((1, 2, 3), keepdim=True) / item.sum((1, 2, 3), keepdim=True).clamp(min=1)
+    contrast = uniform(0.5, 1.5) * torch.where(uniform(0, 1) < 0.25, -1.0, 1.0)
+    tinted = uniform(-1, 1, 3) + contrast * (grey - middle)
+    angle = uniform(-np.pi, np.pi)
+    chroma = pixels - grey
+    across = (chroma.roll(1, dims=1) - chroma.roll(2, dims=1)) / 3**0.5
+    turned = grey + (angle.cos() * chroma + angle.sin() * across) * uniform(0.2, 1.4) + uniform(-0.4, 0.4)
+    changed = torch.where(uniform(0, 1) < 0.5, tinted, turned).clamp(-1, 1)
+    share = item * (uniform(0, 1) < _RECOLOURED).float()
+    return pixels * (1 - share) + changed * share

@@ -1,0 +1,108 @@
+"""The words of captions, and what an encoder learnt to tell of each from a picture alone.
+
+A text tower places whole captions; asked about a single word it answers as if every word were as common as any other.
+A lexicon answers with how likely the word is to be said of the picture.
+"""
+
+import re
+from collections import Counter
+from collections.abc import Iterable, Mapping, Sequence
+from itertools import pairwise
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from triptych.errors import DataError
+from triptych.files import atomic
+
+FILE = "words.safetensors"
+_AT_LEAST = 8  # captions that say a term, for it to be learnt
+_WORD = re.compile(r"[^\W_]+(?:['-][^\W_]+)*")
+
+
+def terms_of(text: str) -> set[str]:
+    """The words of a text and its pairs of neighbouring words, in lower case."""
+    words = _words(text)
+    return {*words, *(f"{first} {second}" for first, second in pairwise(words))}
+
+
+def common_terms(captions: Iterable[str]) -> list[str]:
+    """The terms that enough captions say to learn them, in a fixed order."""
+    counts = Counter(term for caption in captions for term in terms_of(caption))
+    return sorted(term for term, count in counts.items() if count >= _AT_LEAST)
+
+
+def _words(text: str) -> list[str]:
+    # Without hyphens: "t-shirt" is also written "tshirt".
+    return [word.lower().replace("-", "") for word in _WORD.findall(text)]
+
+
+class Lexicon:
+    """The terms that an encoder can name: a linear map `weight` `(terms, d)`, `bias` `(terms,)` to log-odds."""
+
+    def __init__(self, terms: Sequence[str], weight: NDArray[np.float32], bias: NDArray[np.float32]) -> None:
+        self.terms = tuple(terms)
+        self.weight = weight
+        self.bias = bias
+        self._row = {term: row for row, term in enumerate(terms)}
+
+    def knows(self, phrase: str) -> bool:
+        """Whether it can name the phrase: a word, or a pair of words, in the singular or the plural."""
+        return self._find(phrase) is not None
+
+    def log_odds(self, vectors: NDArray[np.float32], phrases: Sequence[str]) -> NDArray[np.float32]:
+        """Of each picture vector `(n, d)`, how likely each phrase is said of it `(n, phrases)`.
+
+        A phrase that it does not know is as unlikely as the rarest that it does: pictures of it were as rare.
+        """
+        odds = np.full((len(vectors), len(phrases)), self.bias.min(), np.float32)
+        for place, phrase in enumerate(phrases):
+            row = self._find(phrase)
+            if row is not None:
+                odds[:, place] = vectors @ self.weight[row] + self.bias[row]
+        return odds
+
+    def _find(self, phrase: str) -> int | None:
+        term = " ".join(_words(phrase))
+        for form in (term, term.removesuffix("s"), f"{term}s"):
+            if form in self._row:
+                return self._row[form]
+        return None
+
+    def widened(self, dim: int, scale: float) -> "Lexicon":
+        """The same for vectors of length `dim` that begin with this one's vectors times `scale`."""
+        wider = np.zeros((len(self.weight), dim), np.float32)
+        wider[:, : self.weight.shape[1]] = self.weight / scale
+        return Lexicon(self.terms, wider, self.bias)
+
+    def save(self, folder: Path) -> None:
+        """Write it beside the encoder."""
+        from safetensors.numpy import save_file
+
+        tensors: dict[str, NDArray[Any]] = {
+            "weight": self.weight.astype(np.float16),
+            "bias": self.bias.astype(np.float32),
+        }
+        with atomic(folder / FILE) as temporary:
+            save_file(tensors, temporary, metadata={"terms": "\n".join(self.terms)})
+
+    @classmethod
+    def load(cls, folder: Path) -> "Lexicon | None":
+        """That of an encoder folder; None where it has none. Raises DataError where it is damaged."""
+        from safetensors import SafetensorError, safe_open
+
+        path = folder / FILE
+        if not path.is_file():
+            return None
+        try:
+            with safe_open(path, "numpy") as file:
+                told: Mapping[str, str] = file.metadata() or {}
+                weight, bias = file.get_tensor("weight"), file.get_tensor("bias")
+        except (OSError, SafetensorError) as error:
+            raise DataError(f"{path}: not readable ({error}); copy the folder again") from None
+        terms = told.get("terms", "").split("\n")
+        if not len(terms) == len(weight) == len(bias):
+            raise DataError(f"{path}: holds {len(weight)} rows for {len(terms)} words; copy the folder again")
+        return cls(terms, weight.astype(np.float32), bias.astype(np.float32))
