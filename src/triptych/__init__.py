@@ -16,6 +16,7 @@ from triptych.errors import TriptychError
 from triptych.version import __version__
 
 if TYPE_CHECKING:
+    from triptych.ablation import ablate
     from triptych.agent import mine, mine_status
     from triptych.benchmarks.evaluate import evaluate
     from triptych.benchmarks.fashion_products import prepare_fashion_products
@@ -37,6 +38,7 @@ if TYPE_CHECKING:
     from triptych.diagnosis import doctor
     from triptych.encoders import load_encoder
     from triptych.encoders.pretraining import pretrain
+    from triptych.inversion import invert
     from triptych.reproduction import reproduce
     from triptych.results import compare, table
     from triptych.searching import Hit, Library, Picture, open_catalog, search
@@ -53,6 +55,7 @@ __all__ = [
     "TrainedComposer",
     "TriptychError",
     "__version__",
+    "ablate",
     "check_pictures",
     "compare",
     "demo",
@@ -60,6 +63,7 @@ __all__ = [
     "evaluate",
     "export",
     "index",
+    "invert",
     "leakage",
     "load_encoder",
     "make_key",
@@ -91,6 +95,7 @@ _HOME = {
     "Library": "triptych.searching",
     "Picture": "triptych.searching",
     "TrainedComposer": "triptych.composers",
+    "ablate": "triptych.ablation",
     "check_pictures": "triptych.benchmarks.preflight",
     "compare": "triptych.results",
     "demo": "triptych.demonstration",
@@ -98,6 +103,7 @@ _HOME = {
     "evaluate": "triptych.benchmarks.evaluate",
     "export": "triptych.stores.exporting",
     "index": "triptych.catalog",
+    "invert": "triptych.inversion",
     "leakage": "triptych.benchmarks.overlap",
     "load_encoder": "triptych.encoders",
     "make_key": "triptych.serving",

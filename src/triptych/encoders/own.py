@@ -24,7 +24,7 @@ from triptych.images import pad_square
 if TYPE_CHECKING:
     from tokenizers import Tokenizer
 
-    from triptych.encoders.towers import DualEncoder
+    from triptych.encoders.towers import DualEncoder, TextTower
 
 FORMAT = "triptych-dual-encoder-1"
 _TEXTS = 4096  # tokenized at once
@@ -46,6 +46,8 @@ class OwnEncoder:
         self.name = name
         self.dim: int = config["architecture"]["dim"]
         self.logit_scale: float = config["logit_scale"]
+        self.word_width: int = config["architecture"]["text_width"]
+        self.text_frame = (0, 0)
         self._size: int = config["architecture"]["size"]
         self._length: int = config["architecture"]["length"]
         parts = [hash_file(folder / part) for part in ("picture.onnx", "text.onnx", "tokenizer.json")]
@@ -70,6 +72,10 @@ class OwnEncoder:
     def token_ids(self, texts: Sequence[str]) -> np.ndarray[Any, np.dtype[np.int64]]:
         """What the text tower reads `(n, length)`, for a composer that has a text tower of its own."""
         return token_ids(self._tokenizer, texts, self._length)
+
+    def text_tower(self) -> "TextTower":
+        """The text tower as a torch module, which takes pseudo-words too."""
+        return load_model(self.folder).text
 
     @cached_property
     def _picture_graph(self) -> Graph:
