@@ -77,6 +77,17 @@ def test_the_sum_weighs_words_against_the_picture(encoder):
     np.testing.assert_allclose(picture.compose(REFERENCES, ASKED), REFERENCES, atol=1e-6)
 
 
+def test_slerp_goes_along_the_arc(encoder):
+    texts = np.array([vector("blue"), vector("long")])
+    for weight in (0.25, 0.5, 0.8):
+        found = baseline("slerp", encoder, VOCABULARY, weight).compose(REFERENCES, ASKED)
+        whole = np.arccos((REFERENCES * texts).sum(axis=1))
+        np.testing.assert_allclose(np.arccos((REFERENCES * found).sum(axis=1)), weight * whole, atol=1e-4)
+        np.testing.assert_allclose(np.arccos((texts * found).sum(axis=1)), (1 - weight) * whole, atol=1e-4)
+    same = baseline("slerp", encoder, VOCABULARY, 0.5).compose(REFERENCES[:1], ["red dress"])
+    np.testing.assert_allclose(same, REFERENCES[:1], atol=1e-6)
+
+
 def test_a_perfect_edit_replaces_the_tag(encoder):
     method = baseline("caption-edit", encoder, VOCABULARY)
     encoder.read.clear()

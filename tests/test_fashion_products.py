@@ -5,11 +5,15 @@ import re
 from collections import Counter, defaultdict
 from pathlib import Path
 
+import numpy as np
 import pytest
 from PIL import Image
 
-from triptych.benchmarks import load_fashion_products, load_tasks, prepare_fashion_products
+from triptych.baselines import PictureOnly
+from triptych.benchmarks import Query, load_fashion_products, load_tasks, prepare_fashion_products
+from triptych.benchmarks.encoded import EncodedTask
 from triptych.benchmarks.fashion_products import CHANGES, load_products, split_of
+from triptych.benchmarks.mistakes import KINDS, count_mistakes, format_mistakes, kind_of_answer
 from triptych.benchmarks.phrasings import TEST, VAL, phrase
 from triptych.benchmarks.words import with_article, word_for
 from triptych.errors import DataError
@@ -268,3 +272,47 @@ def test_real_tasks(split, items):
                 assert all(word_for(name, getattr(product, name)) == word for name, word in query.change.items())
     by_change = task.notes["queries by change"]
     assert by_change == {"+".join(change): 500 for change in CHANGES}
+
+
+def test_what_is_wrong_with_an_answer(made):
+    products = {product.id: product for product in load_products(made)}
+    query = Query("q", "1.jpg", "in red", frozenset({"2.jpg"}), change={"colour": "red"})
+    said = {name: kind_of_answer(query, products["1"], products[name]) for name in "2345678"}
+    assert said == {
+        "2": "target",
+        "3": "another line",
+        "4": "colour",
+        "5": "gender",
+        "6": "kind",
+        "7": "another line",
+        "8": "colour",
+    }
+    to_shirt = Query("q", "1.jpg", "a shirt", frozenset(), change={"kind": "shirt"})
+    assert kind_of_answer(to_shirt, products["1"], products["2"]) == "colour and kind"
+    assert kind_of_answer(to_shirt, products["1"], products["6"]) == "colour"
+
+
+def test_shares_of_answers_add_up(made):
+    class Alike:
+        """All pictures are alike."""
+
+        name, fingerprint, dim, logit_scale = "one hot", "one hot", 2, 1.0
+
+        def prepare(self, picture):
+            return np.zeros((3, 1, 1), np.float32)
+
+        def encode_pictures(self, pixels):
+            return np.tile(np.array([[1.0, 0.0]], np.float32), (len(pixels), 1))
+
+        def encode_texts(self, texts):
+            return np.tile(np.array([[0.0, 1.0]], np.float32), (len(texts), 1))
+
+    task = EncodedTask(load_fashion_products(made, "all", "colourway"), Alike())
+    products = {product.picture: product for product in load_products(made)}
+    rows = count_mistakes(task, {"picture": PictureOnly()}, products)
+    assert [(row["method"], row["depth"]) for row in rows] == [("picture", 1), ("picture", 10)]
+    for row in rows:
+        assert tuple(row["shares"]) == KINDS
+        assert sum(row["shares"].values()) == pytest.approx(100, abs=0.5)
+    assert "| picture | " in format_mistakes(rows)
+    assert "first 10 answers" in format_mistakes(rows)

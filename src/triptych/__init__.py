@@ -16,6 +16,7 @@ from triptych.errors import TriptychError
 from triptych.version import __version__
 
 if TYPE_CHECKING:
+    from triptych.ablation import ablate
     from triptych.agent import mine, mine_status
     from triptych.benchmarks.evaluate import evaluate
     from triptych.benchmarks.fashion_products import prepare_fashion_products
@@ -38,6 +39,7 @@ if TYPE_CHECKING:
     from triptych.encoders import load_encoder
     from triptych.encoders.adapting import adapt
     from triptych.encoders.pretraining import pretrain
+    from triptych.inversion import invert
     from triptych.reproduction import reproduce
     from triptych.results import compare, table
     from triptych.searching import Hit, Library, Picture, open_catalog, search
@@ -54,6 +56,7 @@ __all__ = [
     "TrainedComposer",
     "TriptychError",
     "__version__",
+    "ablate",
     "adapt",
     "check_pictures",
     "compare",
@@ -62,6 +65,7 @@ __all__ = [
     "evaluate",
     "export",
     "index",
+    "invert",
     "leakage",
     "load_encoder",
     "make_key",
@@ -93,6 +97,7 @@ _HOME = {
     "Library": "triptych.searching",
     "Picture": "triptych.searching",
     "TrainedComposer": "triptych.composers",
+    "ablate": "triptych.ablation",
     "adapt": "triptych.encoders.adapting",
     "check_pictures": "triptych.benchmarks.preflight",
     "compare": "triptych.results",
@@ -101,6 +106,7 @@ _HOME = {
     "evaluate": "triptych.benchmarks.evaluate",
     "export": "triptych.stores.exporting",
     "index": "triptych.catalog",
+    "invert": "triptych.inversion",
     "leakage": "triptych.benchmarks.overlap",
     "load_encoder": "triptych.encoders",
     "make_key": "triptych.serving",

@@ -3,12 +3,14 @@
 from collections.abc import Sequence
 from dataclasses import dataclass
 
+import numpy as np
+
 from triptych.composers.protocol import Change, Composer
 from triptych.encoders import Encoder, Vectors, unit
 from triptych.errors import UsageError
 from triptych.tagging import Tagger, Vocabulary, best_words, describe
 
-METHODS = ("picture", "text", "sum", "caption-edit", "caption-edit+picture")
+METHODS = ("picture", "text", "sum", "slerp", "caption-edit", "caption-edit+picture")
 DEFAULT_WEIGHT = 0.5
 WEIGHTS = tuple(round(0.05 * step, 2) for step in range(1, 20))
 """What a weight is chosen from, on the validation split."""
@@ -108,6 +110,24 @@ class WithPicture(_SameSpace):
         return unit(weight * texts + (1 - weight) * references)
 
 
+@dataclass(frozen=True)
+class Slerp(WithPicture):
+    """The point at `weight` of the way from the reference to the text, along the arc between them.
+
+    Jang et al., *Spherical Linear Interpolation and Text-Anchoring for Zero-shot Composed Image Retrieval*, ECCV 2024,
+    section 3.2; without the tuning of the picture tower that they go on to.
+    """
+
+    @staticmethod
+    def blend(references: Vectors, texts: Vectors, weight: float) -> Vectors:
+        """Unit vectors at `weight` of the angle from reference to text."""
+        angles = np.arccos(np.clip((references * texts).sum(axis=1, keepdims=True), -1, 1))
+        # Where both are one vector there is no arc, and the sum is that vector.
+        arcs = np.maximum(np.sin(angles), 1e-6)
+        near, far = np.sin((1 - weight) * angles) / arcs, np.sin(weight * angles) / arcs
+        return unit(np.where(angles < 1e-3, references, near * references + far * texts))
+
+
 def baseline(name: str, encoder: Encoder, vocabulary: Vocabulary, weight: float = DEFAULT_WEIGHT) -> Composer:
     """The baseline of that name. Raises UsageError for an unknown one."""
     match name:
@@ -117,6 +137,8 @@ def baseline(name: str, encoder: Encoder, vocabulary: Vocabulary, weight: float 
             return TextOnly(encoder)
         case "sum":
             return WithPicture(name, TextOnly(encoder), weight)
+        case "slerp":
+            return Slerp(name, TextOnly(encoder), weight)
         case "caption-edit":
             return CaptionEdit(encoder, vocabulary)
         case "caption-edit+picture":

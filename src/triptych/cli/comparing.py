@@ -1,4 +1,4 @@
-"""Commands that judge what was measured: compare, table, leakage, reproduce."""
+"""Commands that judge what was measured: compare, table, leakage, reproduce, ablate."""
 
 from pathlib import Path
 from typing import Annotated
@@ -6,7 +6,7 @@ from typing import Annotated
 import typer
 
 import triptych
-from triptych.cli.app import CatalogDir, Seed, Threads, app
+from triptych.cli.app import CatalogDir, OutDir, Seed, Threads, app
 from triptych.errors import FailureError, UsageError
 
 
@@ -95,6 +95,40 @@ def reproduce(
     failed = sum(step["status"].startswith("failed") for step in result["steps"])
     if failed:
         raise FailureError(f"{failed} of {len(result['steps'])} steps failed; the same command runs only those again")
+
+
+@app.command(
+    epilog="Example: triptych ablate bench/ablation.json --out out --root wardrobe=world --catalog wardrobe=catalog"
+)
+def ablate(
+    recipes: Annotated[Path, typer.Argument(metavar="FILE", help="Recipes of options for mine and train (.json).")],
+    out: OutDir,
+    root: Annotated[
+        list[str], typer.Option(metavar="NAME=DIR", help="A benchmark with a val split, and its folder; repeat it.")
+    ],
+    catalog: Annotated[
+        list[str], typer.Option(metavar="NAME=DIR", help="The catalog of its unlabelled pictures; repeat it.")
+    ],
+    seed: Annotated[list[int] | None, typer.Option(min=0, help="A seed; may be repeated; 0, 1 and 2.")] = None,
+    only: Annotated[list[str] | None, typer.Option(metavar="NAME", help="Run this recipe only; repeat it.")] = None,
+    threads: Threads = None,
+) -> None:
+    """Mine, train and measure recipes over seeds on val queries: what each option brings. Finished cells stay."""
+    from triptych.ablation import format_ablation
+
+    result = triptych.ablate(
+        recipes,
+        out,
+        roots=_folders(root),
+        catalogs=_folders(catalog),
+        seeds=seed or (0, 1, 2),
+        only=only or (),
+        threads=threads,
+    )
+    print(format_ablation(result))
+    if result["failed"]:
+        count = len(result["failed"])
+        raise FailureError(f"{count} of {result['cells']} cells failed; the same command runs only those again")
 
 
 def _folders(given: list[str] | None) -> dict[str, Path]:

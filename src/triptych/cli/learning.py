@@ -1,4 +1,4 @@
-"""Commands that make triplets and train: mine, train, pretrain, adapt."""
+"""Commands that make triplets and train: mine, train, invert, pretrain, adapt."""
 
 from pathlib import Path
 from typing import Annotated
@@ -67,6 +67,42 @@ def train(
 ) -> None:
     """Train a composer on triplets; the best epoch on held-out triplets is kept."""
     show(triptych.train(triplets, catalog, out, epochs=epochs, batch=batch, seed=seed, threads=threads))
+
+
+@app.command(epilog="Example: triptych invert lincir --catalog catalog --out rival")
+def invert(
+    method: Annotated[str, typer.Argument(help="pic2word, searle or lincir.")],
+    catalog: CatalogDir,
+    out: OutDir,
+    prompt: Annotated[
+        str | None, typer.Option(metavar="TEXT", help='What comes before the words, such as "a photo of * that".')
+    ] = None,
+    captions: Annotated[
+        Path | None, typer.Option(metavar="CSV", help="For lincir: texts to learn from (image,caption), not titles.")
+    ] = None,
+    vocabulary: VocabularyFile = None,
+    steps: Annotated[int, typer.Option(min=1, help="Steps of the mapping network.")] = 400,
+    batch: Annotated[int, typer.Option(min=2, help="Pictures or texts a step.")] = 256,
+    word_steps: Annotated[int, typer.Option(min=1, help="For searle: steps to find a picture's word.")] = 100,
+    seed: Seed = 0,
+    threads: Threads = None,
+) -> None:
+    """Train a rival by textual inversion: a composer that turns the picture into a word and searches with a text."""
+    show(
+        triptych.invert(
+            method,
+            catalog,
+            out,
+            prompt=prompt,
+            captions=captions,
+            vocabulary=vocabulary,
+            steps=steps,
+            batch=batch,
+            word_steps=word_steps,
+            seed=seed,
+            threads=threads,
+        )
+    )
 
 
 @app.command(epilog="Example: triptych pretrain pairs.csv --images photos --out encoder")

@@ -32,7 +32,7 @@ def evaluate(
     encoder: EncoderName = None,
     method: Annotated[
         list[str] | None,
-        typer.Option(help="picture, text, sum, caption-edit, caption-edit+picture or all; may be repeated."),
+        typer.Option(help="picture, text, sum, slerp, caption-edit, caption-edit+picture or all; may be repeated."),
     ] = None,
     composer: Annotated[
         list[Path] | None, typer.Option(metavar="DIR", help="A trained composer; may be repeated.")

@@ -5,8 +5,7 @@ from pathlib import Path
 from typing import Any
 
 from triptych.composers.protocol import Change
-from triptych.encoders import Encoder, Vectors
-from triptych.encoders.own import OwnEncoder
+from triptych.encoders import Encoder, ReadsWords, Vectors
 from triptych.errors import DataError, MismatchError
 from triptych.files import read_json
 from triptych.graphs import Graph
@@ -53,7 +52,7 @@ class TrainedComposer:
         """Query vectors `(n, d)`."""
         assert self._encoder is not None, "attach an encoder first"
         if self._reads_tokens:
-            assert isinstance(self._encoder, OwnEncoder), "the fingerprint is of one of our own encoders"
+            assert isinstance(self._encoder, ReadsWords), "the fingerprint is of an encoder that gives tokens"
             return self._query(references, self._encoder.token_ids(modifications))
         return self._query(references, self._encoder.encode_texts(modifications))
 

@@ -2,10 +2,10 @@
 
 from pathlib import Path
 
-from triptych.encoders.protocol import Encoder, Pixels, Vectors, unit
+from triptych.encoders.protocol import SLOT, Encoder, Ids, Pixels, ReadsWords, Vectors, unit
 from triptych.errors import UsageError
 
-__all__ = ["Encoder", "Pixels", "Vectors", "load_encoder", "unit"]
+__all__ = ["SLOT", "Encoder", "Ids", "Pixels", "ReadsWords", "Vectors", "load_encoder", "unit"]
 
 EMBEDDED = Path(__file__).parent / "wardrobe"
 """The encoder that ships with the package, trained on the wardrobe world."""

@@ -9,15 +9,18 @@ from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import contextmanager, nullcontext, suppress
 from functools import partial
 from pathlib import Path
-from typing import Any, Literal
+from typing import TYPE_CHECKING, Any, Literal
 
 import numpy as np
 from PIL import Image
 
 from triptych.device import best_device, mixed_precision
-from triptych.encoders.protocol import Pixels, Vectors, unit
+from triptych.encoders.protocol import Ids, Pixels, Vectors, unit
 from triptych.errors import DataError, FailureError, UsageError
 from triptych.files import hash_file, read_json
+
+if TYPE_CHECKING:
+    from torch import nn
 
 Precision = Literal["auto", "float32"]
 
@@ -101,6 +104,39 @@ class HuggingFaceEncoder:
         vectors = self._vectors(self._model.get_text_features, batches)
         row = {text: index for index, text in enumerate(distinct)}
         return vectors[np.array([row[text] for text in texts], np.intp)]
+
+    @property
+    def word_width(self) -> int:
+        """The length of a token's embedding."""
+        return int(self._model.config.text_config.hidden_size)
+
+    @property
+    def text_frame(self) -> tuple[int, int]:
+        """The ids that open and close every text."""
+        self._require_clip()
+        opening, closing = self._tokenizer("")["input_ids"]
+        return opening, closing
+
+    def token_ids(self, texts: Sequence[str]) -> Ids:
+        """What CLIP's text tower reads `(n, length)`, padded with what closes a text."""
+        _, closing = self.text_frame
+        ids = np.full((len(texts), self._length), closing, np.int64)
+        if texts:
+            known = self._tokenizer(list(texts), truncation=True, max_length=self._length)["input_ids"]
+            for row, numbers in enumerate(known):
+                ids[row, : len(numbers)] = numbers
+        return ids
+
+    def text_tower(self) -> "nn.Module":
+        """CLIP's text tower as a torch module, which takes pseudo-words too. Raises UsageError for a SigLIP."""
+        self._require_clip()
+        from triptych.encoders.clip_text import ClipTextTower
+
+        return ClipTextTower(self._model)
+
+    def _require_clip(self) -> None:
+        if self._family != "clip":
+            raise UsageError(f"{self.name}: pseudo-words are for our own encoders and for CLIP, not for {self._family}")
 
     def _tokens(self, texts: Sequence[str]) -> dict[str, Any]:
         """What the text tower reads.

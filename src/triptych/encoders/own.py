@@ -27,7 +27,7 @@ from triptych.images import pad_square
 if TYPE_CHECKING:
     from tokenizers import Tokenizer
 
-    from triptych.encoders.towers import DualEncoder
+    from triptych.encoders.towers import DualEncoder, TextTower
 
 FORMAT = "triptych-dual-encoder-1"
 _TEXTS = 4096  # tokenized at once
@@ -50,6 +50,8 @@ class OwnEncoder:
         self.identity: int = config["architecture"].get("identity", 0)
         self.dim: int = config["architecture"]["dim"] + self.identity
         self.logit_scale: float = config["logit_scale"]
+        self.word_width: int = config["architecture"]["text_width"]
+        self.text_frame = (0, 0)
         self._size: int = config["architecture"]["size"]
         self._length: int = config["architecture"]["length"]
         parts = [hash_file(folder / part) for part in ("picture.onnx", "text.onnx", "tokenizer.json")]
@@ -79,6 +81,10 @@ class OwnEncoder:
     def lexicon(self) -> Lexicon | None:
         """The words it can name; None for a folder of an older version."""
         return Lexicon.load(self.folder)
+
+    def text_tower(self) -> "TextTower":
+        """The text tower as a torch module, which takes pseudo-words too."""
+        return load_model(self.folder).text
 
     @cached_property
     def _picture_graph(self) -> Graph:

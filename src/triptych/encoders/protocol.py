@@ -1,13 +1,16 @@
 """What every encoder does, and the vectors it makes."""
 
 from collections.abc import Sequence
-from typing import Protocol
+from typing import TYPE_CHECKING, Any, Protocol, runtime_checkable
 
 import numpy as np
 from numpy.typing import NDArray
 from PIL import Image
 
 from triptych.encoders.lexicon import Lexicon
+
+if TYPE_CHECKING:
+    from torch import nn
 
 Vectors = NDArray[np.float32]
 """Shape `(n, d)`, float32, each row of unit length."""
@@ -49,6 +52,32 @@ class Encoder(Protocol):
 
     def encode_texts(self, texts: Sequence[str]) -> Vectors:
         """Vectors `(n, d)` of texts; a text longer than the encoder reads is cut."""
+        ...
+
+
+Ids = np.ndarray[Any, np.dtype[np.int64]]
+"""Token ids `(n, length)`, as one text tower reads them."""
+
+SLOT = -1
+"""The token id that stands for a pseudo-word."""
+
+
+@runtime_checkable
+class ReadsWords(Protocol):
+    """An encoder whose text tower takes pseudo-words: embeddings that stand in a text where tokens would."""
+
+    word_width: int
+    """The length of a token's embedding, and of a pseudo-word."""
+
+    text_frame: tuple[int, int]
+    """The ids that open and close every text; (0, 0) where a text has no frame and zero is padding."""
+
+    def token_ids(self, texts: Sequence[str]) -> Ids:
+        """Ids `(n, length)` of texts: framed, padded at the end, and cut to the length that the tower reads."""
+        ...
+
+    def text_tower(self) -> "nn.Module":
+        """A copy of the text tower for torch: ids `(n, l)` with SLOT, and words `(n, word_width)`, to unit vectors."""
         ...
 
 

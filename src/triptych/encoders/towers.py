@@ -11,6 +11,8 @@ from numpy.typing import NDArray
 from torch import Tensor, nn
 from torch.nn import functional as F
 
+from triptych.encoders.protocol import SLOT
+
 
 @dataclass(frozen=True)
 class Architecture:
@@ -79,7 +81,8 @@ class PictureTower(nn.Module):
 class TextTower(nn.Module):
     """Token ids `(n, l)`, zero where there is none, to unit vectors `(n, dim + identity)`.
 
-    Words say nothing of an item's identity, so that part is zero.
+    Words say nothing of an item's identity, so that part is zero. Where an id is SLOT, the text has no token but the
+    row's own pseudo-word, an embedding of `words` `(n, text_width)`.
     """
 
     def __init__(self, shape: Architecture) -> None:
@@ -96,9 +99,10 @@ class TextTower(nn.Module):
         self.silent = shape.identity
         nn.init.normal_(self.tokens.weight, std=0.02)
 
-    def forward(self, ids: Tensor) -> Tensor:
+    def forward(self, ids: Tensor, words: Tensor | None = None) -> Tensor:
         absent = ids == 0
-        hidden = self.tokens(ids) + self.positions[: ids.shape[1]]
+        hidden = self.tokens(ids) if words is None else _with_words(self.tokens, ids, words)
+        hidden = hidden + self.positions[: ids.shape[1]]
         hidden = self.norm(self.layers(hidden, src_key_padding_mask=absent))
         present = (~absent).unsqueeze(-1).to(hidden.dtype)
         mean = (hidden * present).sum(dim=1) / present.sum(dim=1).clamp(min=1)
@@ -119,6 +123,11 @@ class Eyes(nn.Module):
 
 HALF = 0.5**0.5
 """What both parts of a vector are scaled by, so that the whole has length one."""
+
+
+def _with_words(tokens: nn.Embedding, ids: Tensor, words: Tensor) -> Tensor:
+    """Token embeddings `(n, l, width)`, with `words` `(n, width)` in the slots."""
+    return torch.where((ids == SLOT).unsqueeze(-1), words.unsqueeze(1), tokens(ids.clamp(min=0)))
 
 
 class DualEncoder(nn.Module):

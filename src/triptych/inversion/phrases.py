@@ -1,0 +1,105 @@
+"""Texts to learn pseudo-words from: titles of a vocabulary's words, parts of them masked, all of it as token ids."""
+
+from collections.abc import Sequence
+
+import numpy as np
+
+from triptych.encoders import SLOT, Ids, ReadsWords
+from triptych.tagging import Tags, Vocabulary, describe
+
+MARK = "*"
+"""What stands for the pseudo-word in a text."""
+
+_NAMED = 0.7  # how likely a title names an attribute
+
+
+class SlottedIds:
+    """Texts with `*` for the pseudo-word, to token ids `(n, longest)`: framed, padded and cut as the encoder's own."""
+
+    def __init__(self, encoder: ReadsWords) -> None:
+        self._encoder = encoder
+        self._opening, self._closing = encoder.text_frame
+        self._length = encoder.token_ids([MARK]).shape[1]
+        self._known: dict[str, tuple[int, ...]] = {"": ()}
+
+    def __call__(self, texts: Sequence[str]) -> Ids:
+        """The ids, with SLOT in the place of each mark."""
+        rows = [self._framed(content) for content in self.contents(texts)]
+        ids = np.full((len(rows), max(map(len, rows), default=0)), self._closing, np.int64)
+        for place, row in enumerate(rows):
+            ids[place, : len(row)] = row
+        return ids
+
+    def contents(self, texts: Sequence[str]) -> list[list[int]]:
+        """Each text's ids without the frame."""
+        pieces = [[piece.strip() for piece in text.split(MARK)] for text in texts]
+        self._learn(sorted({piece for each in pieces for piece in each} - self._known.keys()))
+        joined = []
+        for first, *others in pieces:
+            ids = [*self._known[first]]
+            for piece in others:
+                ids += [SLOT, *self._known[piece]]
+            joined.append(ids)
+        return joined
+
+    def _learn(self, pieces: list[str]) -> None:
+        for piece, row in zip(pieces, self._encoder.token_ids(pieces).tolist(), strict=True):
+            inner = row[1:] if self._opening else row
+            self._known[piece] = tuple(inner[: inner.index(self._closing)] if self._closing in inner else inner)
+
+    def _framed(self, content: list[int]) -> list[int]:
+        if not self._opening:
+            return content[: self._length]
+        return [self._opening, *content[: self._length - 2], self._closing]
+
+
+def draw_titles(vocabulary: Vocabulary, count: int, random: np.random.Generator) -> list[str]:
+    """Titles such as "men red shirt", of words drawn at random; each names the group with the most words."""
+    groups = vocabulary.groups
+    main = max(groups, key=lambda group: len(groups[group]))
+    titles = []
+    for _ in range(count):
+        named = [group for group in groups if group == main or random.random() < _NAMED]
+        words = {group: groups[group][int(random.integers(len(groups[group])))] for group in named}
+        titles.append(describe({group: vocabulary.phrases[group][word] for group, word in words.items()}))
+    return titles
+
+
+def mask(text: str, random: np.random.Generator) -> str:
+    """The text with a run of its words, all of them at most, replaced by the mark."""
+    words = text.split()
+    first = int(random.integers(len(words)))
+    end = int(random.integers(first, len(words))) + 1
+    return " ".join([*words[:first], MARK, *words[end:]])
+
+
+class Concepts:
+    """What pictures show, as titles of their likeliest words, within phrases of other words."""
+
+    def __init__(self, tags: Tags, vocabulary: Vocabulary) -> None:
+        self._vocabulary = vocabulary
+        self._groups = list(tags)
+        self._likeliest = {group: values.argmax(axis=1) for group, values in tags.items()}
+
+    def phrases(self, rows: Sequence[int], random: np.random.Generator) -> tuple[list[str], list[str]]:
+        """For each picture a phrase that names what it shows, and the same phrase with the mark in its place."""
+        plain, marked = [], []
+        for row in rows:
+            before, after = self._context(random), self._context(random)
+            concept = self._title(row, random)
+            plain.append(" ".join(filter(None, (before, concept, after))))
+            marked.append(" ".join(filter(None, (before, MARK, after))))
+        return plain, marked
+
+    def _title(self, row: int, random: np.random.Generator) -> str:
+        named = [group for group in self._groups if random.random() < _NAMED] or self._groups
+        groups, phrases = self._vocabulary.groups, self._vocabulary.phrases
+        return describe({g: phrases[g][groups[g][int(self._likeliest[g][row])]] for g in named})
+
+    def _context(self, random: np.random.Generator) -> str:
+        """One word of the vocabulary, or none."""
+        if random.random() < 0.5:
+            return ""
+        group = self._groups[int(random.integers(len(self._groups)))]
+        words = self._vocabulary.groups[group]
+        return self._vocabulary.phrases[group][words[int(random.integers(len(words)))]]

@@ -1,0 +1,220 @@
+"""`invert`: a composer that turns the reference into a pseudo-word, learnt from unlabelled pictures or from texts."""
+
+import hashlib
+import json
+import time
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from triptych.catalog import Catalog
+from triptych.composers.trained import FORMAT
+from triptych.encoders import Encoder, ReadsWords, load_encoder
+from triptych.encoders.pretraining import hash_file_or_fail, learning_curve, read_pairs
+from triptych.errors import FailureError, UsageError
+from triptych.files import atomic, locked, made_by, write_json
+from triptych.graphs import export_graph
+from triptych.inversion.phrases import MARK, Concepts, SlottedIds, draw_titles
+from triptych.progress import progress
+from triptych.tagging import Tagger, Vocabulary, load_vocabulary
+
+if TYPE_CHECKING:
+    from triptych.inversion.losses import Method, Reader
+    from triptych.inversion.networks import Phi
+
+METHODS = ("pic2word", "searle", "lincir")
+PROMPTS = {"pic2word": "a photo of * ,", "searle": "a photo of * that", "lincir": "a photo of * that"}
+"""What the papers put before the modification; encoders with a frame (CLIP) were trained on such sentences."""
+TITLE_PROMPT = "* * *"
+"""The same for our own encoders, which were trained on titles: the best of those tried on validation queries.
+
+The tower averages over tokens, so more marks give the picture more weight."""
+
+_PEAK_RATE = 1e-3
+_WEIGHT_DECAY = 0.01
+_CHECKPOINT_STEPS = 50
+_TITLES = 20_000  # texts drawn for LinCIR
+_TRAINED_WITH = ("*", "* *", "* * *", "a photo of *")  # sentences that own encoders match to pictures
+_SHOWN = 1000  # pictures whose words are looked at in the end
+
+
+def invert(
+    method: str,
+    catalog: Path | str,
+    out: Path | str,
+    *,
+    prompt: str | None = None,
+    captions: Path | str | None = None,
+    vocabulary: Path | str | None = None,
+    steps: int = 400,
+    batch: int = 256,
+    word_steps: int = 100,
+    seed: int = 0,
+    threads: int | None = None,
+) -> dict[str, Any]:
+    """Train a rival of the family of textual inversion on the pictures of `catalog`, and write it as a composer.
+
+    `method` is pic2word, searle or lincir. `prompt` is what stands before the modification, with `*` for the
+    pseudo-word; the default is the paper's for CLIP, and for our own encoders what was best on validation queries.
+    LinCIR reads texts only: titles made of the `vocabulary`, or the captions of a CSV (image,caption). SEARLE first
+    looks for each picture's word by `word_steps` steps of optimisation. A run that was interrupted or killed goes on
+    where it stopped and ends with the same weights.
+
+    Returns what it saw: pictures, texts, the last loss, the mean cosine between a picture and its word, seconds.
+    Raises UsageError for an unknown method or an encoder that takes no pseudo-words, DataError for a damaged file.
+    """
+    catalog, out = Path(catalog), Path(out)
+    captions, vocabulary = (Path(path) if path else None for path in (captions, vocabulary))
+    if method not in METHODS:
+        raise UsageError(f"{method}: there is no such method of inversion; there are {', '.join(METHODS)}")
+    if captions and method != "lincir":
+        raise UsageError(f"--captions: {method} learns from pictures; lincir reads texts")
+    if prompt is not None and MARK not in prompt:
+        raise UsageError(f"--prompt {prompt!r}: must hold a {MARK}, which stands for the pseudo-word")
+    if min(steps, word_steps) < 1 or batch < 2:
+        raise UsageError("--steps and --word-steps must be at least 1, --batch at least 2")
+    import torch
+
+    from triptych.checkpoints import load_checkpoint, save_checkpoint
+    from triptych.device import best_device
+    from triptych.inversion.losses import LinCIR, Pic2Word, Reader, Searle, invert_by_optimisation
+    from triptych.inversion.networks import Phi
+
+    started = time.monotonic()
+    if threads:
+        torch.set_num_threads(threads)
+    opened = Catalog(catalog)
+    encoder = load_encoder(opened.encoder_name, threads=threads)
+    opened.require(encoder)
+    if len(opened.names) < 20:
+        raise FailureError(f"{catalog}: holds {len(opened.names)} usable pictures; inversion needs at least 20")
+    reads = _reads_words(encoder)
+    framed = reads.text_frame != (0, 0)
+    prompt = prompt or (PROMPTS[method] if framed else TITLE_PROMPT)
+    settings: dict[str, Any] = {"method": method, "steps": steps, "batch": batch, "seed": seed}
+    settings |= {"word_steps": word_steps if method == "searle" else None, "encoder": encoder.fingerprint}
+    settings |= {"captions": hash_file_or_fail(captions) if captions else None, "pictures": _digest(opened.names)}
+    words = load_vocabulary(vocabulary)
+    settings |= {"words": {group: dict(said) for group, said in words.phrases.items()}}
+
+    device = best_device()
+    reader = Reader(SlottedIds(reads), reads.text_tower().requires_grad_(False).eval().to(device), device)
+    pictures = torch.tensor(opened.vectors, device=device)
+    templates = ("a photo of *",) if framed else _TRAINED_WITH
+    with locked(out):
+        torch.manual_seed(seed)
+        phi = Phi(opened.dim, reads.word_width).to(device)
+        optimizer = torch.optim.AdamW(phi.parameters(), lr=_PEAK_RATE, weight_decay=_WEIGHT_DECAY)
+        checkpoint = out / "checkpoint.safetensors"
+        resumed = load_checkpoint(checkpoint, phi, optimizer, settings=settings) or {"step": 0, "losses": []}
+        losses: list[float] = resumed["losses"]
+        source: Method
+        if method == "lincir":
+            source = LinCIR(reader, _texts(words, captions, seed), encoder, batch, seed)
+        elif method == "pic2word":
+            source = Pic2Word(reader, pictures, encoder.logit_scale, templates, batch, seed)
+        else:
+            concepts = Concepts(Tagger(encoder, words)(opened.vectors), words)
+            blocks = out / f"words-{_digest(settings)}"
+            found = invert_by_optimisation(
+                reader,
+                encoder,
+                pictures,
+                concepts,
+                templates,
+                blocks,
+                width=reads.word_width,
+                steps=word_steps,
+                seed=seed,
+            )
+            source = Searle(reader, encoder, pictures, found, concepts, batch, seed)
+        for step in progress(range(resumed["step"], steps), method, total=steps, unit="step", done=resumed["step"]):
+            torch.manual_seed(seed * 1_000_003 + step)  # for dropout
+            for group in optimizer.param_groups:
+                group["lr"] = _PEAK_RATE * learning_curve(step, steps)
+            loss = source.loss(phi.train(), step)
+            optimizer.zero_grad(set_to_none=True)
+            loss.backward()  # type: ignore[no-untyped-call]
+            optimizer.step()
+            losses.append(round(loss.item(), 5))
+            if (step + 1) % _CHECKPOINT_STEPS == 0:
+                save_checkpoint(checkpoint, phi, optimizer, settings=settings, step=step + 1, losses=losses)
+        facts = {
+            "pictures": len(opened.names),
+            "prompt": prompt,
+            "loss": round(float(np.mean(losses[-20:])), 4),
+            "likeness": _likeness(phi, reader, opened, prompt),
+            "seconds": round(time.monotonic() - started, 1),
+        }
+        asked = {"catalog": catalog, "captions": captions, "vocabulary": vocabulary}
+        asked |= {name: settings[name] for name in ("method", "steps", "batch", "word_steps", "seed")}
+        _save(out, phi, reader, encoder, prompt, losses, made_by("invert", asked, torch=torch.__version__, **facts))
+        checkpoint.unlink(missing_ok=True)
+        for block in out.glob("words-*.safetensors"):
+            block.unlink()
+    return facts
+
+
+def _reads_words(encoder: Encoder) -> ReadsWords:
+    if not isinstance(encoder, ReadsWords):
+        raise UsageError(
+            f"{encoder.name}: its text tower takes no pseudo-words; use one of our own encoders, or a CLIP"
+        )
+    return encoder
+
+
+def _digest(content: Any) -> str:
+    return hashlib.sha256(json.dumps(content, sort_keys=True).encode()).hexdigest()[:16]
+
+
+def _texts(vocabulary: Vocabulary, captions: Path | None, seed: int) -> list[str]:
+    """What LinCIR reads: captions, or titles of the vocabulary's words."""
+    if captions is None:
+        return draw_titles(vocabulary, _TITLES, np.random.default_rng(seed))
+    texts = [caption.replace(MARK, " ") for _, caption in read_pairs(captions)]
+    return [text for text in texts if text.strip()]
+
+
+def _likeness(phi: "Phi", reader: "Reader", catalog: Catalog, prompt: str) -> float:
+    """The mean cosine between a picture and the vector of the prompt with its pseudo-word, over some pictures."""
+    import torch
+
+    pictures = torch.tensor(catalog.vectors[:_SHOWN], device=reader.device)
+    with torch.inference_mode():
+        found = reader([prompt] * len(pictures), phi.eval()(pictures))
+    return round((found * pictures).sum(dim=-1).mean().item(), 4)
+
+
+def _save(
+    out: Path, phi: "Phi", reader: "Reader", encoder: Encoder, prompt: str, losses: list[float], note: dict[str, Any]
+) -> None:
+    """Write the folder of a composer; `config.json` comes last, so a folder that has it is whole."""
+    import torch
+    from safetensors.torch import save_file
+
+    from triptych.inversion.networks import InvertedQuery, SameSpace
+
+    phi = phi.eval().cpu()
+    assert isinstance(encoder, ReadsWords)
+    (out / "config.json").unlink(missing_ok=True)
+    with atomic(out / "model.safetensors") as temporary:
+        save_file({name: tensor.contiguous() for name, tensor in phi.state_dict().items()}, temporary)
+    (ids,) = reader.ids.contents([prompt])
+    query = InvertedQuery(phi, reader.tower.cpu(), ids, encoder.text_frame)
+    vectors = torch.nn.functional.normalize(torch.randn(2, encoder.dim), dim=-1)
+    example = torch.from_numpy(encoder.token_ids(["a text", "another one"]))
+    export_graph(query, [vectors, example], out / "query.onnx", half=True)
+    export_graph(SameSpace(), [vectors], out / "gallery.onnx")
+    write_json(
+        out / "config.json",
+        {
+            "format": FORMAT,
+            "composer": note["settings"]["method"],
+            "architecture": {"dim": encoder.dim, "width": encoder.word_width, "prompt": prompt},
+            "text_tower": True,
+            "encoder": {"name": encoder.name, "fingerprint": encoder.fingerprint},
+            "losses": losses[:: max(1, len(losses) // 100)],
+            "made_by": note,
+        },
+    )

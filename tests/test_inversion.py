@@ -1,0 +1,191 @@
+"""Textual inversion: pseudo-words in a text tower, what is learnt from, and the composers that come of it."""
+
+import json
+import shutil
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+from safetensors.torch import load_file
+
+import triptych
+from triptych import checkpoints
+from triptych.benchmarks.evaluate import evaluate
+from triptych.catalog import Catalog, nearest
+from triptych.composers import TrainedComposer
+from triptych.encoders import SLOT, ReadsWords, load_encoder
+from triptych.errors import DataError, MismatchError, UsageError
+from triptych.inversion import invert, training
+from triptych.inversion.networks import Phi
+from triptych.inversion.phrases import MARK, Concepts, SlottedIds, draw_titles, mask
+from triptych.tagging import Tagger, load_vocabulary
+
+QUICK = {"steps": 60, "batch": 64, "word_steps": 5, "threads": 1}
+
+
+@pytest.fixture(scope="module")
+def encoder(tiny_encoder):
+    return load_encoder(str(tiny_encoder), threads=1)
+
+
+@pytest.fixture(scope="module", params=["pic2word", "searle", "lincir"])
+def inverted(request, tiny_catalog, vocabulary_file, tmp_path_factory) -> tuple[str, Path, dict]:
+    """A method, the composer that it made, and what `invert` returned."""
+    out = tmp_path_factory.mktemp("inverted") / request.param
+    return request.param, out, invert(request.param, tiny_catalog, out, vocabulary=vocabulary_file, **QUICK)
+
+
+def test_a_token_embedding_in_a_slot_is_that_token(encoder):
+    tower = encoder.text_tower()
+    ids = SlottedIds(encoder)
+    (red,) = ids.contents(["red"])
+    words = tower.tokens(torch.tensor(red[:1]))
+    with torch.inference_mode():
+        found = tower(torch.from_numpy(ids(["a * dress", "the * one, *"])), words.expand(2, -1)).numpy()
+    assert len(red) == 1
+    np.testing.assert_allclose(found, encoder.encode_texts(["a red dress", "the red one, red"]), atol=2e-3)
+
+
+def test_marks_become_slots_and_long_texts_are_cut(encoder):
+    ids = SlottedIds(encoder)
+    found = ids([MARK, f"{MARK} {MARK} blue", "word " * 80])
+    assert found[0].tolist()[:2] == [SLOT, 0]
+    assert found[1].tolist()[:2] == [SLOT, SLOT]
+    assert found.shape[1] == encoder.token_ids(["a"]).shape[1]
+
+
+def test_a_mask_takes_one_run_of_words():
+    random = np.random.default_rng(0)
+    masked = {mask("men red shirt", random) for _ in range(200)}
+    assert masked == {"*", "* shirt", "men *", "* red shirt", "men * shirt", "men red *"}
+
+
+def test_titles_are_of_the_vocabulary(vocabulary_file):
+    vocabulary = load_vocabulary(vocabulary_file)
+    said = {word for words in vocabulary.phrases.values() for text in words.values() for word in text.split()}
+    titles = draw_titles(vocabulary, 300, np.random.default_rng(1))
+    assert {word for title in titles for word in title.split()} <= said
+    assert len(set(titles)) > 100
+    assert titles == draw_titles(vocabulary, 300, np.random.default_rng(1))
+
+
+def test_phrases_name_what_the_picture_shows(encoder, tiny_catalog, vocabulary_file):
+    vocabulary = load_vocabulary(vocabulary_file)
+    concepts = Concepts(Tagger(encoder, vocabulary)(Catalog(tiny_catalog).vectors), vocabulary)
+    plain, marked = concepts.phrases(range(40), np.random.default_rng(2))
+    for told, asked in zip(plain, marked, strict=True):
+        before, after = asked.split(MARK)
+        assert told.startswith(before)
+        assert told.endswith(after)
+        assert len(told) > len(before) + len(after)
+
+
+def test_what_it_wrote_is_a_composer(inverted, encoder, tiny_catalog, wardrobe_world, tiny_encoder):
+    method, out, facts = inverted
+    assert {path.name for path in out.iterdir()} == {
+        ".lock", "config.json", "model.safetensors", "query.onnx", "gallery.onnx"
+    }  # fmt: skip
+    config = json.loads((out / "config.json").read_text())
+    assert config["composer"] == method
+    assert config["made_by"]["command"] == "invert"
+    assert facts["pictures"] == len(Catalog(tiny_catalog).names)
+    (row,) = evaluate("wardrobe", root=wardrobe_world, split="val", composers=[out], gap=False, threads=1)["rows"]
+    assert (row["method"], row["encoder"]) == (method, str(tiny_encoder.resolve()))
+    hits = triptych.search(
+        tiny_catalog, like=Catalog(tiny_catalog).names[0], text="in blue", composer=out, k=3, threads=1
+    )
+    assert len(hits) == 3
+
+
+def test_the_word_of_a_picture_finds_the_picture(inverted, encoder, tiny_catalog):
+    _, out, facts = inverted
+    composer = TrainedComposer(out, threads=1)
+    composer.attach(encoder)
+    pictures = Catalog(tiny_catalog).vectors[:100]
+    found = composer.compose(pictures, [""] * len(pictures))
+    rows, _ = nearest(found, composer.gallery(pictures), 10)
+    share = np.mean([row in best for row, best in enumerate(rows.tolist())])
+    assert share > 0.4  # by chance 0.1
+    assert facts["likeness"] > 0.4
+
+
+def test_the_graph_is_the_prompted_sentence(inverted, encoder, tiny_catalog):
+    _, out, facts = inverted
+    composer = TrainedComposer(out, threads=1)
+    composer.attach(encoder)
+    pictures = Catalog(tiny_catalog).vectors[:4].copy()
+    phi = Phi(encoder.dim, encoder.word_width)
+    phi.load_state_dict(load_file(out / "model.safetensors"))
+    texts = ["in blue", "but sleeveless", "", "word " * 80]
+    ids = SlottedIds(encoder)([f"{facts['prompt']} {text}" for text in texts])
+    with torch.inference_mode():
+        wanted = encoder.text_tower()(torch.from_numpy(ids), phi.eval()(torch.from_numpy(pictures))).numpy()
+    found = composer.compose(pictures, texts)
+    np.testing.assert_allclose(found[[0, 1, 3]], wanted[[0, 1, 3]], atol=3e-3)
+    np.testing.assert_allclose(composer.gallery(pictures), pictures, atol=1e-6)
+
+
+@pytest.fixture
+def without_graphs(monkeypatch):
+    """Exporting takes longer than all else here."""
+    monkeypatch.setattr(training, "export_graph", lambda module, inputs, path, **options: path.touch())
+
+
+@pytest.mark.usefixtures("without_graphs")
+@pytest.mark.parametrize("method", ["searle", "lincir"])
+def test_a_killed_run_ends_with_the_same_weights(method, tiny_catalog, vocabulary_file, tmp_path, monkeypatch):
+    settings = {"steps": 5, "batch": 16, "word_steps": 2, "threads": 1, "vocabulary": vocabulary_file}
+    monkeypatch.setattr(training, "_CHECKPOINT_STEPS", 2)
+    invert(method, tiny_catalog, tmp_path / "whole", **settings)
+    saved = checkpoints.save_checkpoint
+
+    def killed(*args, **kwargs):
+        saved(*args, **kwargs)
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr(checkpoints, "save_checkpoint", killed)
+    with pytest.raises(KeyboardInterrupt):
+        invert(method, tiny_catalog, tmp_path / "killed", **settings)
+    monkeypatch.setattr(checkpoints, "save_checkpoint", saved)
+    with pytest.raises(UsageError, match="other settings"):
+        invert(method, tiny_catalog, tmp_path / "killed", **settings | {"seed": 1})
+    invert(method, tiny_catalog, tmp_path / "killed", **settings)
+    whole, resumed = (load_file(tmp_path / name / "model.safetensors") for name in ("whole", "killed"))
+    assert all(torch.equal(whole[name], resumed[name]) for name in whole)
+    assert not [*(tmp_path / "killed").glob("words-*"), *(tmp_path / "killed").glob("checkpoint*")]
+
+
+@pytest.mark.usefixtures("without_graphs")
+def test_captions_are_texts_too(tiny_catalog, wardrobe_world, tmp_path):
+    facts = invert("lincir", tiny_catalog, tmp_path / "out", captions=wardrobe_world / "pretrain.csv", **QUICK)
+    assert facts["likeness"] > 0.4
+    with pytest.raises(DataError, match="cannot be read"):
+        invert("lincir", tiny_catalog, tmp_path / "other", captions=tmp_path / "gone.csv", **QUICK)
+
+
+def test_another_encoder_is_refused(inverted, tiny_encoder, tmp_path):
+    other = shutil.copytree(tiny_encoder, tmp_path / "other")
+    with (other / "tokenizer.json").open("a") as file:
+        file.write("\n")
+    with pytest.raises(MismatchError, match="use that encoder"):
+        TrainedComposer(inverted[1]).attach(load_encoder(str(other)))
+
+
+@pytest.mark.parametrize(
+    ("method", "options", "message"),
+    [
+        ("magic", {}, "there are pic2word, searle, lincir"),
+        ("lincir", {"prompt": "a photo of"}, r"must hold a \*"),
+        ("pic2word", {"captions": "pairs.csv"}, "learns from pictures"),
+        ("pic2word", {"steps": 0}, "at least 1"),
+    ],
+)
+def test_what_makes_no_sense(method, options, message, tiny_catalog, tmp_path):
+    with pytest.raises(UsageError, match=message):
+        invert(method, tiny_catalog, tmp_path / "out", **options)
+    assert not (tmp_path / "out").exists()
+
+
+def test_an_encoder_says_that_it_takes_words(encoder):
+    assert isinstance(encoder, ReadsWords)

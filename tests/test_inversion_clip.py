@@ -1,0 +1,106 @@
+"""Textual inversion with CLIP's text tower."""
+
+import json
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from triptych.catalog import Catalog, index
+from triptych.composers import TrainedComposer
+from triptych.encoders import load_encoder
+from triptych.errors import UsageError
+from triptych.inversion import invert
+from triptych.inversion.phrases import SlottedIds
+
+transformers = pytest.importorskip("transformers", reason="pip install 'triptych[hf]' to test this")
+torch = pytest.importorskip("torch")
+
+WORDS = ["<pad>", "<s>", "<unk>", "a", "photo", "of", "that", "red", "blue", "dress", "in", "is", ",", "</s>"]
+
+
+def build_tokenizer(folder: Path) -> None:
+    from tokenizers import Tokenizer, models, pre_tokenizers, processors
+
+    tokenizer = Tokenizer(models.WordLevel({word: row for row, word in enumerate(WORDS)}, unk_token="<unk>"))
+    tokenizer.pre_tokenizer = pre_tokenizers.Whitespace()
+    tokenizer.post_processor = processors.TemplateProcessing(
+        single="<s> $A </s>", special_tokens=[("<s>", 1), ("</s>", len(WORDS) - 1)]
+    )
+    tokenizer.save(str(folder / "tokenizer.json"))
+    named = {"pad_token": "<pad>", "eos_token": "</s>", "bos_token": "<s>", "unk_token": "<unk>"}
+    (folder / "tokenizer_config.json").write_text(json.dumps(named | {"tokenizer_class": "CLIPTokenizer"}))
+
+
+@pytest.fixture(scope="module")
+def clip(tmp_path_factory):
+    """A tiny CLIP with random weights; where a text is closed, its vector is read."""
+    folder = tmp_path_factory.mktemp("clip")
+    torch.manual_seed(0)
+    tower = {"hidden_size": 32, "intermediate_size": 48, "num_hidden_layers": 2, "num_attention_heads": 2}
+    ends = {"bos_token_id": 1, "eos_token_id": len(WORDS) - 1, "pad_token_id": 0}
+    config = transformers.CLIPConfig(
+        text_config=tower | ends | {"vocab_size": len(WORDS), "max_position_embeddings": 12},
+        vision_config=tower | {"image_size": 32, "patch_size": 8},
+        projection_dim=24,
+    )
+    transformers.CLIPModel(config).save_pretrained(folder)
+    build_tokenizer(folder)
+    processor = {"size": {"shortest_edge": 32}, "crop_size": {"height": 32, "width": 32}}
+    transformers.CLIPImageProcessorPil(**processor).save_pretrained(folder)
+    return load_encoder(f"hf:{folder}", threads=1)
+
+
+@pytest.fixture(scope="module")
+def catalog(clip, few_garments, tmp_path_factory):
+    out = tmp_path_factory.mktemp("clip") / "catalog"
+    names = sorted(path.name for path in (few_garments / "images").iterdir())[:40]
+    listed = out.parent / "names.txt"
+    listed.write_text("\n".join(names), encoding="utf-8")
+    index(listed, out, encoder=clip.name, root=few_garments / "images", threads=1)
+    return out
+
+
+def test_a_token_embedding_in_a_slot_is_that_token(clip):
+    tower, ids = clip.text_tower(), SlottedIds(clip)
+    words = tower.model.embeddings.token_embedding.weight[[WORDS.index("red")] * 3]
+    texts = ["a * dress", "* *", "is blue, *"]
+    with torch.inference_mode():
+        found = tower(torch.from_numpy(ids(texts)), words).numpy()
+        alone = tower(torch.from_numpy(clip.token_ids(["in red"]))).numpy()
+    np.testing.assert_allclose(found, clip.encode_texts([text.replace("*", "red") for text in texts]), atol=2e-2)
+    np.testing.assert_allclose(alone, clip.encode_texts(["in red"]), atol=2e-2)
+    # The encoder's own tower is as it was.
+    assert not clip._model.text_model.embeddings.token_embedding._forward_hooks
+
+
+def test_long_texts_stay_closed(clip):
+    ids = SlottedIds(clip)(["red " * 40])
+    assert ids.shape == (1, 12)
+    assert (ids[0, 0], ids[0, -1]) == (1, len(WORDS) - 1)
+    np.testing.assert_array_equal(ids, clip.token_ids(["red " * 40]))
+
+
+def test_an_inverted_composer_reads_the_papers_prompt(clip, catalog, vocabulary_file, tmp_path):
+    facts = invert("pic2word", catalog, tmp_path, vocabulary=vocabulary_file, steps=3, batch=8, threads=1)
+    assert facts["prompt"] == "a photo of * ,"
+    composer = TrainedComposer(tmp_path, threads=1)
+    composer.attach(clip)
+    pictures = Catalog(catalog).vectors[:3].copy()
+    found = composer.compose(pictures, ["in red", "is a blue dress", "red " * 40])
+    from safetensors.torch import load_file
+
+    from triptych.inversion.networks import Phi
+
+    phi = Phi(clip.dim, clip.word_width)
+    phi.load_state_dict(load_file(tmp_path / "model.safetensors"))
+    ids = SlottedIds(clip)([f"a photo of * , {text}" for text in ("in red", "is a blue dress", "red " * 40)])
+    with torch.inference_mode():
+        wanted = clip.text_tower()(torch.from_numpy(ids), phi.eval()(torch.from_numpy(pictures))).numpy()
+    np.testing.assert_allclose(found, wanted, atol=5e-3)
+
+
+def test_a_siglip_is_refused(clip, monkeypatch):
+    monkeypatch.setattr(clip, "_family", "siglip")
+    with pytest.raises(UsageError, match="for our own encoders and for CLIP"):
+        clip.text_tower()
