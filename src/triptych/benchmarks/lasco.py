@@ -21,7 +21,6 @@ class LaSCoSettings(ReferenceSettings):
     """`reference`: whether it may be an answer; it is in the authors' list of gallery pictures."""
 
 
-
 def load_lasco(root: Path, split: str, settings: LaSCoSettings) -> list[Task]:
     """The task of the split val. Pictures need not be there yet. Raises DataError for wrong or missing files."""
     listed = read_records(root / f"lasco_{split}_corpus.json", SOURCE)
