@@ -160,6 +160,11 @@ class Ledger:
         row = self._base.execute("SELECT state FROM calls WHERE key = ?", (key,)).fetchone()
         return str(row[0]) if row else ""
 
+    def step(self, key: str) -> str:
+        """The step that a call was entered for; empty where it was never entered."""
+        row = self._base.execute("SELECT step FROM calls WHERE key = ?", (key,)).fetchone()
+        return str(row[0]) if row else ""
+
     @contextmanager
     def together(self) -> Iterator[None]:
         """Commit all that the block enters at once: far faster for many rows."""
