@@ -1,6 +1,7 @@
 """`mine` with a chat model: the ledger holds every step, and the triplet file is written from the ledger."""
 
 import hashlib
+import time
 from collections import Counter
 from collections.abc import Iterator, Sequence
 from contextlib import AsyncExitStack
@@ -101,6 +102,7 @@ class ChatMining:
             if ledger.begin(self.facts, [self.catalog.names[row] for row in self.references]):
                 say(f"{path}: an earlier run had other settings or pictures; starting over, on the replies there are")
             added: dict[str, Any] = {}
+            started = time.monotonic()
             try:
                 if self.settings.batch_in or self.settings.batch_out:
                     from triptych.agent.batches import batch_round
@@ -109,6 +111,7 @@ class ChatMining:
                 else:
                     self._live(ledger)
             finally:
+                ledger.worked(time.monotonic() - started)
                 facts = self._write(ledger) | added
         if not facts["accepted"] and not facts["pending"]:
             raise FailureError(f"{self.out}: no triplet was accepted; `triptych mine --status --out FILE` tells why")
@@ -184,7 +187,8 @@ class ChatMining:
                 "base_url": self.settings.base_url,
                 "judge_base_url": self.settings.judge_base_url,
             }
-            note = made_by("mine", settings, encoder_fingerprint=self.catalog.fingerprint, **facts)
+            spent = {"seconds": round(ledger.seconds(), 1)}
+            note = made_by("mine", settings, encoder_fingerprint=self.catalog.fingerprint, **facts, **spent)
             write_triplets(self.out, map(triplet_of, ledger.triplets()), note)
         return facts
 

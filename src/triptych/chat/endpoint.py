@@ -104,7 +104,7 @@ class Endpoint:
         await self._client.close()
 
     async def send(self, body: dict[str, Any], key: str) -> Reply:
-        """Ask once; what it costs is for the caller to know. Raises Trouble, Refused, or FailureError where no call at all can succeed.
+        """Ask once. Raises Trouble, Refused, or FailureError where no call at all can succeed.
 
         `key` goes along as Idempotency-Key, so that a gateway which knows such keys charges a repeated call once.
         """

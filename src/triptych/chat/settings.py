@@ -21,8 +21,8 @@ class ChatSettings:
     """How to reach a chat model, what to show it, and what it may cost.
 
     Calls and cost are counted over all runs into one output file, minutes over this run alone. Prices are in money
-    for a million tokens. The key is read from TRIPTYCH_API_KEY or OPENAI_API_KEY, that of a judge with an address of its
-    own from TRIPTYCH_JUDGE_API_KEY alone; both are kept nowhere. Raises UsageError for what makes no sense.
+    for a million tokens. The key is read from TRIPTYCH_API_KEY or OPENAI_API_KEY, that of a judge with an address of
+    its own from TRIPTYCH_JUDGE_API_KEY alone; both are kept nowhere. Raises UsageError for what makes no sense.
     """
 
     base_url: str = _option("", "Where the model is served, such as http://localhost:8000/v1.", "URL")
