@@ -4,9 +4,9 @@
     python bench/critic.py TRIPLETS fashion-products ROOT
 
 As `triptych triplets compare --truth`, and by reason of refusal. The *new* words are right if the target bears them
-all. A triplet is *true* of the pair if the reference bears the old ones, too. It is *telling* if no other picture of its
-group answers as well: bears all new words, and is as the reference in all other attributes. The agent never saw these
-tables. An accepted triplet's group lacks the pictures that its critic took for answers, too.
+all. A triplet is *true* of the pair if the reference bears the old ones, too. It is *telling* if no other picture of
+its group answers as well: bears all new words, and is as the reference in all other attributes. The agent never saw
+these tables. An accepted triplet's group lacks the pictures that its critic took for answers, too.
 """
 
 import sys
