@@ -3,55 +3,37 @@
     python bench/critic.py TRIPLETS wardrobe WORLD
     python bench/critic.py TRIPLETS fashion-products ROOT
 
-The *new* words are right if the target bears them all. A triplet is *true* of the pair if the reference bears the old
-ones, too. It is *telling* if no other picture of its group answers as well: bears all new words, and is as the
-reference in all other attributes. The agent never saw these tables. An accepted triplet's group lacks the pictures that
-its critic took for answers, too.
+As `triptych triplets compare --truth`, and by reason of refusal. The *new* words are right if the target bears them
+all. A triplet is *true* of the pair if the reference bears the old ones, too. It is *telling* if no other picture of
+its group answers as well: bears all new words, and is as the reference in all other attributes. The agent never saw
+these tables. An accepted triplet's group lacks the pictures that its critic took for answers, too.
 """
 
 import sys
-from collections.abc import Callable, Iterable
 from pathlib import Path
 
-from triptych.triplets import Triplet, read_triplets
-from truth import WORLDS, Truth
+from triptych.benchmarks.truth import load_truth
+from triptych.curation.truthfulness import shares
+from triptych.triplets import read_triplets
 
-
-def is_new(triplet: Triplet, truth: Truth) -> bool:
-    return all(truth[triplet.target][one.group] == one.new for one in triplet.changes)
-
-
-def is_true(triplet: Triplet, truth: Truth) -> bool:
-    reference = truth[triplet.reference]
-    return is_new(triplet, truth) and all(reference[one.group] == one.old for one in triplet.changes)
-
-
-def is_telling(triplet: Triplet, truth: Truth) -> bool:
-    wanted = {**truth[triplet.reference], **{one.group: one.new for one in triplet.changes}}
-    return not any(truth[other] == wanted for other in triplet.group)
+SHARES = ("new", "true", "telling", "true_and_telling")
 
 
 def main() -> None:
     file, name, root = sys.argv[1:]
-    truth = WORLDS[name](Path(root))
+    truth = load_truth(name, Path(root))
     triplets, _ = read_triplets(Path(file))
-    known = [one for one in triplets if {one.reference, one.target, *one.group} <= truth.keys()]
-    print(f"{name}: {len(known)} triplets with known truth, of {len(triplets)}")
-    accepted = [one for one in known if one.accepted]
-    rows = [("before the critic: all", known), ("after it: accepted", accepted)]
-    reasons = {one.reason.partition(":")[0] for one in known if not one.accepted}
-    rows.append(("refused", [one for one in known if not one.accepted]))
-    rows += [(f"  {why}", [one for one in known if one.reason.partition(":")[0] == why]) for why in sorted(reasons)]
-    print(f"{'percent':<58}{'triplets':>9}{'new':>7}{'true':>7}{'telling':>9}{'true and telling':>18}")
+    refused = [one for one in triplets if not one.accepted]
+    rows = [("before the critic: all", triplets)]
+    rows += [("after it: accepted", [one for one in triplets if one.accepted]), ("refused", refused)]
+    reasons = sorted({one.reason.partition(":")[0] for one in refused})
+    rows += [(f"  {why}", [one for one in refused if one.reason.partition(":")[0] == why]) for why in reasons]
+    print(f"{name}: {len(triplets)} triplets")
+    print(f"{'percent':<58}{'checked':>9}" + "".join(f"{share.replace('_', ' '):>18}" for share in SHARES))
     for label, chosen in rows:
-        new, true, telling = (share(chosen, truth, test) for test in (is_new, is_true, is_telling))
-        both = share(chosen, truth, lambda one, facts: is_true(one, facts) and is_telling(one, facts))
-        print(f"{label:<58}{len(chosen):>9}{new:>7.1f}{true:>7.1f}{telling:>9.1f}{both:>18.1f}")
-
-
-def share(triplets: Iterable[Triplet], truth: Truth, test: Callable[[Triplet, Truth], bool]) -> float:
-    found = [test(one, truth) for one in triplets]
-    return 100 * sum(found) / len(found) if found else float("nan")
+        found = shares(chosen, truth)
+        cells = ["–" if found[share] is None else str(found[share]) for share in SHARES]
+        print(f"{label:<58}{found['checked']:>9}" + "".join(f"{cell:>18}" for cell in cells))
 
 
 if __name__ == "__main__":

@@ -2,11 +2,12 @@
 
     python bench/evaluate.py [RUNS]
 
-The plain way is what published evaluation code does: the whole matrix of similarities, sorted, turned into an array of
-names, from which the reference is masked out and in which the targets' names are looked for (CIRR as in CLIP4Cir's and
-SEARLE's validation; CIRCO likewise, over all queries at once). Each variant runs RUNS times (default 3), each time in a
-process of its own; the best time and the highest peak are shown. Peak memory is what lies above the vectors, which are
-there before the clock starts.
+The plain way is what published evaluation code does, with the same libraries: the whole matrix of similarities,
+sorted, turned into an array of names, from which the reference is masked out and in which the targets' names are looked
+for. For CIRR it is step by step the validation of CLIP4Cir and SEARLE; for CIRCO the same over all queries at once, and
+beside it SEARLE's own, which goes through the queries one by one. Each variant runs RUNS times (default 3), each time
+in a process of its own; the best time and the highest peak are shown. Peak memory is what lies above the vectors, which
+are there before the clock starts; libraries are imported by then, too.
 """
 
 import json
@@ -15,11 +16,12 @@ import subprocess
 import sys
 import tempfile
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from pathlib import Path
 from typing import Any
 
 import numpy as np
+import torch
 
 from triptych.encoders import unit
 from triptych.metrics import means, per_query, ranks_of_targets
@@ -28,6 +30,7 @@ DIM = 768
 SIZES = {"cirr": (4_181, 2_297), "circo": (800, 123_403)}  # queries and pictures: CIRR's val split, CIRCO's test split
 CIRR_K, SUBSET_K, CIRCO_K = (1, 5, 10, 50), (1, 2, 3), (5, 10, 25, 50)
 GROUP = 6
+LABELS = {"ours": "triptych", "plain": "plain way", "searle": "SEARLE"}
 
 Case = dict[str, np.ndarray[Any, Any]]
 Metrics = dict[str, float]
@@ -44,16 +47,17 @@ def main() -> None:
             path = Path(folder) / f"{size}.npz"
             np.savez(path, **make_case(size))
             print(f"\n{size}: {queries:,} queries, {pictures:,} x {DIM} gallery")
-            ours, plain = (measure(size, variant, path, runs) for variant in ("ours", "plain"))
-            for name, found in (("triptych", ours), ("plain way", plain)):
-                times = f"{found['seconds']:8.2f} s wall  {found['processor']:8.2f} s processor"
-                print(f"  {name:<10} {times}  {found['mib']:8,.0f} MiB above the vectors")
-            wall, processor, mib = (plain[fact] / ours[fact] for fact in ("seconds", "processor", "mib"))
-            print(f"  ratio      {wall:8.1f}         {processor:8.1f}              {mib:8.1f}")
-            same = all(abs(value - plain["metrics"][name]) < 1e-9 for name, value in ours["metrics"].items())
-            print(f"  metrics    {'identical' if same else 'DIFFERENT'}: {shown(ours['metrics'])}")
-            if not same:
-                sys.exit(f"  the plain way has {shown(plain['metrics'])}")
+            found = {name: measure(size, name, path, runs) for of, name in VARIANTS if of == size}
+            ours = found["ours"]
+            for name, each in found.items():
+                times = f"{each['seconds']:8.2f} s wall  {each['processor']:8.2f} s processor"
+                print(f"  {LABELS[name]:<10} {times}  {each['mib']:8,.0f} MiB above the vectors")
+            for name in [name for name in found if name != "ours"]:
+                wall, processor, mib = (found[name][fact] / ours[fact] for fact in ("seconds", "processor", "mib"))
+                print(f"  {LABELS[name]} / triptych  {wall:.1f} wall  {processor:.1f} processor  {mib:.1f} memory")
+                if any(abs(value - ours["metrics"][metric]) > 1e-9 for metric, value in found[name]["metrics"].items()):
+                    sys.exit(f"  metrics DIFFER: {shown(found[name]['metrics'])}, not {shown(ours['metrics'])}")
+            print(f"  metrics identical: {shown(ours['metrics'])}")
 
 
 def make_case(size: str) -> Case:
@@ -73,7 +77,7 @@ def make_case(size: str) -> Case:
 def measure(size: str, variant: str, path: Path, runs: int) -> dict[str, Any]:
     found = []
     for _ in range(runs):
-        command = [sys.executable, __file__, size, variant, str(path)]
+        command = [sys.executable, str(Path(__file__).resolve()), size, variant, str(path)]
         found.append(json.loads(subprocess.run(command, check=True, stdout=subprocess.PIPE).stdout))
     return {
         "seconds": min(each["seconds"] for each in found),
@@ -111,19 +115,24 @@ def ours_cirr(case: Case) -> Metrics:
 
 
 def plain_cirr(case: Case) -> Metrics:
+    """CIRR's validation as CLIP4Cir and SEARLE have it (`cirr_compute_val_metrics` in src/validate.py of both)."""
     names = np.array([f"dev-{number // 4}-{number % 4}-img0" for number in range(len(case["gallery"]))])
-    members = names[case["groups"][:, :GROUP]]
-    references, targets = members[:, 0], members[:, 1]
-    distances = 1 - case["queries"] @ case["gallery"].T
-    order = np.argsort(distances, axis=-1)
-    ranked = names[order]
-    count, size = ranked.shape
-    ranked = ranked[ranked != np.repeat(references, size).reshape(count, size)].reshape(count, size - 1)
-    hits = ranked == np.repeat(targets, size - 1).reshape(count, size - 1)
-    in_group = (ranked[..., None] == members[:, None, 1:]).sum(-1).astype(bool)
-    group_hits = hits[in_group].reshape(count, -1)
-    recalls = {f"R@{k}": hits[:, :k].sum() / count * 100 for k in CIRR_K}
-    return recalls | {f"subset R@{k}": group_hits[:, :k].sum() / count * 100 for k in SUBSET_K}
+    group_members = names[case["groups"][:, :GROUP]]
+    reference_names, target_names = group_members[:, 0], group_members[:, 1]
+    predicted, index = torch.from_numpy(case["queries"]), torch.from_numpy(case["gallery"])
+    distances = 1 - predicted @ index.T
+    sorted_indices = torch.argsort(distances, dim=-1)
+    sorted_names = names[sorted_indices]
+    count, size = sorted_names.shape
+    reference_mask = torch.tensor(sorted_names != np.repeat(reference_names, size).reshape(count, -1))
+    sorted_names = sorted_names[reference_mask].reshape(count, size - 1)
+    labels = torch.tensor(sorted_names == np.repeat(target_names, size - 1).reshape(count, -1))
+    group_mask = (sorted_names[..., None] == group_members[:, None, :]).sum(-1).astype(bool)
+    group_labels = labels[group_mask].reshape(count, -1)
+    assert torch.equal(torch.sum(labels, dim=-1).int(), torch.ones(count).int())
+    assert torch.equal(torch.sum(group_labels, dim=-1).int(), torch.ones(count).int())
+    recalls = {f"R@{k}": torch.sum(labels[:, :k]).item() / count * 100 for k in CIRR_K}
+    return recalls | {f"subset R@{k}": torch.sum(group_labels[:, :k]).item() / count * 100 for k in SUBSET_K}
 
 
 def ours_circo(case: Case) -> Metrics:
@@ -134,16 +143,31 @@ def ours_circo(case: Case) -> Metrics:
 
 
 def plain_circo(case: Case) -> Metrics:
+    """The same way at CIRCO's size, and the metrics as SEARLE's `circo_compute_val_metrics` has them.
+
+    SEARLE itself takes the 50 best for one query after the other, which needs no more memory than one row.
+    """
     names = np.array([str(number) for number in range(len(case["gallery"]))])
-    distances = 1 - case["queries"] @ case["gallery"].T
-    order = np.argsort(distances, axis=-1)
-    ranked = names[order]
+    distances = 1 - torch.from_numpy(case["queries"]) @ torch.from_numpy(case["gallery"]).T
+    sorted_names = names[torch.argsort(distances, dim=-1)]
+    return map_of(sorted_names[:, : max(CIRCO_K)], names, case)
+
+
+def searle_circo(case: Case) -> Metrics:
+    """CIRCO's validation as SEARLE has it (`circo_compute_val_metrics` in its src/validate.py): query by query."""
+    names = np.array([str(number) for number in range(len(case["gallery"]))])
+    predicted, index = torch.from_numpy(case["queries"]), torch.from_numpy(case["gallery"])
+    best = [names[torch.topk(row @ index.T, dim=-1, k=max(CIRCO_K)).indices] for row in predicted]
+    return map_of(best, names, case)
+
+
+def map_of(ranked: Iterable[Any], names: np.ndarray[Any, Any], case: Case) -> Metrics:
     found: dict[int, list[float]] = {k: [] for k in CIRCO_K}
     for row, members, count in zip(ranked, names[case["groups"]], case["counts"], strict=True):
-        hits = np.isin(row[: max(CIRCO_K)], members[1 : 1 + count])
-        precisions = np.cumsum(hits) * hits / np.arange(1, len(hits) + 1)
+        labels = torch.tensor(np.isin(row, members[1 : 1 + count]), dtype=torch.uint8)
+        precisions = torch.cumsum(labels, dim=0) * labels / torch.arange(1, len(labels) + 1).double()
         for k in CIRCO_K:
-            found[k].append(float(precisions[:k].sum() / min(count, k)))
+            found[k].append(float(torch.sum(precisions[:k]) / min(count, k)))
     return {f"mAP@{k}": float(np.mean(values)) * 100 for k, values in found.items()}
 
 
@@ -152,6 +176,7 @@ VARIANTS: dict[tuple[str, str], Callable[[Case], Metrics]] = {
     ("cirr", "plain"): plain_cirr,
     ("circo", "ours"): ours_circo,
     ("circo", "plain"): plain_circo,
+    ("circo", "searle"): searle_circo,
 }
 
 

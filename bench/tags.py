@@ -12,11 +12,11 @@ from pathlib import Path
 
 import numpy as np
 
+from triptych.benchmarks.truth import load_truth
 from triptych.catalog import Catalog
 from triptych.encoders import load_encoder
 from triptych.tagging import Tagger, Tags, Vocabulary, agreed, load_vocabulary
 from triptych.wardrobe import VOCABULARY
-from truth import WORLDS
 
 
 def main() -> None:
@@ -24,7 +24,7 @@ def main() -> None:
     catalog = Catalog(Path(folder))
     encoder = load_encoder(catalog.encoder_name)
     vocabulary = load_vocabulary(VOCABULARY if name == "wardrobe" else None)
-    truth = WORLDS[name](Path(root))
+    truth = load_truth(name, Path(root))
     words = {group: np.array([truth[picture][group] for picture in catalog.names]) for group in vocabulary.groups}
     together = Tagger(encoder, vocabulary)(catalog.vectors)
     ways = {

@@ -17,11 +17,15 @@ def main() -> None:
     page, section, log, *results = (sys.argv[1], sys.argv[2], *map(Path, sys.argv[3:]))
     rows = [row for file in results for row in read_rows(file)]
     stages = [json.loads(text) for text in log.read_text(encoding="utf-8").splitlines()]
+    put(Path(page), section, f"{tables(rows)}\n{stage_table(stages)}")
+
+
+def put(page: Path, section: str, text: str) -> None:
+    """Set the text between the section's markers."""
     begin, end = f"<!-- {section}: begin -->", f"<!-- {section}: end -->"
-    head, rest = Path(page).read_text(encoding="utf-8").split(begin)
+    head, rest = page.read_text(encoding="utf-8").split(begin)
     tail = rest.split(end)[1]
-    changed = f"{head}{begin}\n{tables(rows)}\n{stage_table(stages)}\n{end}{tail}"
-    Path(page).write_text(changed, encoding="utf-8")
+    page.write_text(f"{head}{begin}\n{text}\n{end}{tail}", encoding="utf-8")
 
 
 def tables(rows: list[Row]) -> str:

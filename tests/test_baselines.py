@@ -112,6 +112,21 @@ def test_caption_edit_with_the_picture(encoder):
     np.testing.assert_allclose(method.compose(REFERENCES, ASKED, changes), wanted, atol=1e-6)
 
 
+def test_both_text_intermediaries_encode_titles_and_tag_references_once(encoder):
+    captions = CaptionEdit(encoder, VOCABULARY)
+    alone, with_picture = (
+        baseline(name, encoder, VOCABULARY, captions=captions) for name in ("caption-edit", "caption-edit+picture")
+    )
+    alone.compose(REFERENCES, ASKED)
+    assert len(encoder.read) > len(ASKED)
+    encoder.read.clear()
+    with_picture.compose(REFERENCES, ASKED)
+    assert encoder.read == ["red dress in blue", "blue shirt make it long"]
+    # Other references have tags of their own.
+    with_picture.compose(REFERENCES[::-1].copy(), ASKED)
+    assert encoder.read[-2:] == ["blue shirt in blue", "red dress make it long"]
+
+
 def test_all_methods_are_known_and_share_the_encoders_space(encoder):
     for name in METHODS:
         method = baseline(name, encoder, VOCABULARY)

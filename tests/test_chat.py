@@ -68,6 +68,11 @@ def decoded(url: str) -> Image.Image:
         {"max_calls": -1},
         {"max_cost": 5.0},
         {"dry_run": True, "batch_out": Path("x")},
+        {"judge_base_url": "http://judge/v1"},
+        {"judge_price_in": 1.0},
+        {"judge": "strong", "judge_base_url": "http://user:secret@judge/v1"},
+        {"judge": "strong", "judge_base_url": "http://judge/v1?key=secret"},
+        {"judge": "strong", "judge_base_url": "http://judge/v1", "batch_out": Path("x")},
     ],
 )
 def test_settings_that_make_no_sense_are_named_without_the_secret(wrong: dict) -> None:
@@ -165,18 +170,27 @@ def test_texts_are_cleaned_of_what_could_steer_a_terminal() -> None:
 
 
 def test_a_completion_is_read_and_what_is_none_is_told_apart() -> None:
-    prices = replace(HERE, price_in=2.0, price_out=10.0)
     whole = {
         "choices": [{"message": {"content": "x" * (2 * MOST_TEXT), "more": 1}, "finish_reason": "stop\x1b"}],
         "usage": {"prompt_tokens": 1000, "completion_tokens": 100, "details": {}},
         "unknown": [],
     }
-    reply = completion(json.dumps(whole), prices)
+    reply = completion(json.dumps(whole))
     assert reply is not None
     assert (len(reply.text), reply.finish) == (MOST_TEXT, "stop")
-    assert reply.cost == pytest.approx(0.003)
+    assert (reply.tokens_in, reply.tokens_out) == (1000, 100)
     for broken in ("", "[]", "{}", '{"choices": []}', '{"choices": [{"message": 3}]}', "[" * 100_000, "nul"):
-        assert completion(broken, prices) is None
+        assert completion(broken) is None
+
+
+def test_a_judge_may_have_prices_of_its_own() -> None:
+    one = replace(HERE, price_in=2.0, price_out=10.0)
+    assert one.cost("reasoning", 1000, 100) == one.cost("judgement", 1000, 100) == pytest.approx(0.003)
+    two = replace(one, judge="strong", judge_price_in=20.0, judge_price_out=0.0)
+    assert two.cost("reasoning", 1000, 100) == pytest.approx(0.003)
+    assert two.cost("judgement", 1000, 100) == pytest.approx(0.02)
+    assert replace(two, price_in=0.0, price_out=0.0, max_cost=1.0).max_cost == 1.0
+    assert replace(two, judge="chat:strong, other").judges("m") == ["strong", "other"]
 
 
 def test_tokens_of_a_picture_by_the_dearer_rule() -> None:

@@ -371,6 +371,40 @@ def test_another_model_may_judge(catalog: Path, server: Loopback, tmp_path: Path
     assert models == {("reasoning", "loopback"): 4, ("judgement", "strong"): 8}
 
 
+def test_a_judge_may_be_served_elsewhere_with_a_key_and_prices_of_its_own(catalog: Path, tmp_path: Path, monkeypatch):
+    monkeypatch.setenv("TRIPTYCH_API_KEY", "sk-reasoner")
+    monkeypatch.setenv("TRIPTYCH_JUDGE_API_KEY", "sk-judge")
+    out = tmp_path / "t.parquet"
+    with Loopback(key="sk-reasoner") as first, Loopback(key="sk-judge", rate=0.2, faults=("503", "cut")) as second:
+        asked = quick(
+            first, judge="strong", judge_base_url=second.url, price_in=1.0, judge_price_in=10.0, judge_price_out=100.0
+        )
+        # Both are counted against one budget.
+        assert run(catalog, out, replace(asked, max_calls=20), limit=8)["calls"] == 20
+        assert len(first.log) + len(second.log) == 20
+        facts = run(catalog, out, asked, limit=8)
+        for server, step, model in ((first, "reasoning", "loopback"), (second, "judgement", "strong")):
+            assert {body["model"] for body in server.bodies} == {model}
+            assert {body["response_format"]["json_schema"]["name"] for body in server.bodies} == {step}
+            assert max(server.answered.values()) == 1
+    assert (facts["accepted"], facts["pending"]) == (16, 0)
+    assert facts["cost"] == pytest.approx(8 * 0.001 + 16 * (0.01 + 0.01))
+    assert mine_status(out)["cost"] == pytest.approx(facts["cost"])
+    note = read_triplets(out)[1]["settings"]
+    assert (note["base_url"], note["judge_base_url"]) == (first.url, second.url)
+
+
+def test_the_reasoners_key_is_never_shown_to_the_judge(catalog: Path, server: Loopback, tmp_path: Path, monkeypatch):
+    monkeypatch.setenv("OPENAI_API_KEY", "sk-reasoner")
+    monkeypatch.delenv("TRIPTYCH_JUDGE_API_KEY", raising=False)
+    with Loopback(key="sk-reasoner") as second:
+        asked = quick(server, judge="strong", judge_base_url=second.url)
+        with pytest.raises(FailureError, match=r"another key .* set TRIPTYCH_JUDGE_API_KEY") as raised:
+            run(catalog, tmp_path / "t", asked, limit=4)
+    assert second.url in str(raised.value)
+    assert "sk-reasoner" not in str(raised.value)
+
+
 def test_several_judges_vote(catalog: Path, tmp_path: Path):
     def respond(body: dict):
         right = content_for(body)

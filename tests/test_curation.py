@@ -147,12 +147,16 @@ def test_an_export_is_a_dataset_folder_with_its_card(file: Path, catalog: Path, 
     card = (out / "README.md").read_text(encoding="utf-8")
     _, head, _ = card.split("---\n", 2)
     [config] = yaml.safe_load(head)["configs"]
+    # What `load_dataset(folder)` looks for: a configuration with a split, and its files below the folder.
+    assert (config["config_name"], [files["split"] for files in config["data_files"]]) == ("default", ["train"])
     [part] = out.glob(config["data_files"][0]["path"])
     table = pq.read_table(part)
     features = json.loads(table.schema.metadata[b"huggingface"])["info"]["features"]
     assert list(features) == table.column_names
     assert features["target_image"] == {"_type": "Image"}
-    assert features["changes"]["feature"]["new"] == {"dtype": "string", "_type": "Value"}
+    text = {"dtype": "string", "_type": "Value"}
+    assert features["changes"] == [{"group": text, "old": text, "new": text}]
+    assert (features["group"], features["confidence"]) == ([text], {"dtype": "float32", "_type": "Value"})
     row = table.to_pylist()[0]
     with Image.open(io.BytesIO(row["target_image"]["bytes"])) as inside:
         assert inside.size == (16, 16)
@@ -166,6 +170,7 @@ def test_an_export_is_a_dataset_folder_with_its_card(file: Path, catalog: Path, 
     assert "reference_image" not in (named / "README.md").read_text(encoding="utf-8")
     # The plain columns are those of a triplet file.
     assert [one["reference"] for one in pq.read_table(named / "data").to_pylist()][-1] == "0004.png"
+    assert b"huggingface" not in (pq.read_schema(next((named / "data").iterdir())).metadata or {})
 
 
 CIRR = {

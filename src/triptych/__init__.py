@@ -28,6 +28,7 @@ if TYPE_CHECKING:
     from triptych.composers import TrainedComposer
     from triptych.composers.training import train
     from triptych.curation import (
+        triplets_compare,
         triplets_export,
         triplets_import,
         triplets_review,
@@ -80,6 +81,7 @@ __all__ = [
     "serve",
     "table",
     "train",
+    "triplets_compare",
     "triplets_export",
     "triplets_import",
     "triplets_review",
@@ -121,6 +123,7 @@ _HOME = {
     "table": "triptych.results",
     "serve": "triptych.serving",
     "train": "triptych.composers.training",
+    "triplets_compare": "triptych.curation",
     "triplets_export": "triptych.curation",
     "triplets_import": "triptych.curation",
     "triplets_review": "triptych.curation",

@@ -1,5 +1,6 @@
 """What the method must beat, with the same encoder. All of them work before anything is trained."""
 
+from collections import deque
 from collections.abc import Sequence
 from dataclasses import dataclass
 
@@ -8,12 +9,14 @@ import numpy as np
 from triptych.composers.protocol import Change, Composer
 from triptych.encoders import Encoder, Vectors, unit
 from triptych.errors import UsageError
-from triptych.tagging import Tagger, Vocabulary, best_words, describe
+from triptych.tagging import Tagger, Tags, Vocabulary, best_words, describe
 
 METHODS = ("picture", "text", "sum", "slerp", "caption-edit", "caption-edit+picture")
 DEFAULT_WEIGHT = 0.5
 WEIGHTS = tuple(round(0.05 * step, 2) for step in range(1, 20))
 """What a weight is chosen from, on the validation split."""
+
+_REMEMBERED = 4  # a benchmark's tasks, and those that weights are chosen on
 
 
 class _SameSpace:
@@ -61,7 +64,8 @@ class CaptionEdit(_SameSpace):
     """The text intermediary at its strongest: captions the reference by tags, edits the caption, searches with it.
 
     The edit is perfect, as an ideal language model's would be: it is told what changes to what. Where a query does not
-    say, the modification is appended to the caption.
+    say, the modification is appended to the caption. The tags of the last few arrays of references are
+    kept: other wordings, weights and methods ask about the same ones.
     """
 
     name = "caption-edit"
@@ -70,6 +74,7 @@ class CaptionEdit(_SameSpace):
         self._encoder = encoder
         self._vocabulary = vocabulary
         self._tagger = Tagger(encoder, vocabulary)
+        self._tagged: deque[tuple[Vectors, Tags]] = deque(maxlen=_REMEMBERED)
 
     def compose(
         self,
@@ -78,13 +83,20 @@ class CaptionEdit(_SameSpace):
         changes: Sequence[Change | None] | None = None,
     ) -> Vectors:
         """The edited captions' vectors."""
-        tags = self._tagger(references)
+        tags = self._tags(references)
         captions = []
         for row, modification in enumerate(modifications):
             words = best_words(tags, self._vocabulary, row)
             change = changes[row] if changes else None
             captions.append(describe({**words, **change}) if change else f"{describe(words)} {modification}")
         return self._encoder.encode_texts(captions)
+
+    def _tags(self, references: Vectors) -> Tags:
+        known = next((tags for asked, tags in self._tagged if asked is references), None)
+        if known is None:
+            known = self._tagger(references)
+            self._tagged.append((references, known))
+        return known
 
 
 @dataclass(frozen=True)
@@ -128,8 +140,18 @@ class Slerp(WithPicture):
         return unit(np.where(angles < 1e-3, references, near * references + far * texts))
 
 
-def baseline(name: str, encoder: Encoder, vocabulary: Vocabulary, weight: float = DEFAULT_WEIGHT) -> Composer:
-    """The baseline of that name. Raises UsageError for an unknown one."""
+def baseline(
+    name: str,
+    encoder: Encoder,
+    vocabulary: Vocabulary,
+    weight: float = DEFAULT_WEIGHT,
+    *,
+    captions: CaptionEdit | None = None,
+) -> Composer:
+    """The baseline of that name. Those that are given the same `captions` tag references once between them.
+
+    Raises UsageError for an unknown name.
+    """
     match name:
         case "picture":
             return PictureOnly()
@@ -140,7 +162,7 @@ def baseline(name: str, encoder: Encoder, vocabulary: Vocabulary, weight: float 
         case "slerp":
             return Slerp(name, TextOnly(encoder), weight)
         case "caption-edit":
-            return CaptionEdit(encoder, vocabulary)
+            return captions or CaptionEdit(encoder, vocabulary)
         case "caption-edit+picture":
-            return WithPicture(name, CaptionEdit(encoder, vocabulary), weight)
+            return WithPicture(name, captions or CaptionEdit(encoder, vocabulary), weight)
     raise UsageError(f"--method {name}: there is no such method; there are {', '.join(METHODS)}")

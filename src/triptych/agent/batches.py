@@ -8,6 +8,7 @@ or three where a reply needs repair: reason, judge, and so on; each round is --b
 import json
 from collections import Counter
 from collections.abc import Iterator
+from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -70,8 +71,9 @@ def _enter(line: bytes, where: str, ledger: Ledger, settings: ChatSettings) -> s
         return "unknown"
     if state in ("answered", "refused"):
         return "known"
-    if code == 200 and (reply := completion(json.dumps(body), settings)) is not None:
-        ledger.answer(key, reply)
+    if code == 200 and (reply := completion(json.dumps(body))) is not None:
+        cost = settings.cost(ledger.step(key), reply.tokens_in, reply.tokens_out)
+        ledger.answer(key, replace(reply, cost=cost))
         return "new"
     said = cut(json.dumps(result.get("error") or body), 300)
     if isinstance(code, int) and 400 <= code < 500 and code not in _MAY_PASS:

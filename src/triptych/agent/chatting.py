@@ -1,8 +1,10 @@
 """`mine` with a chat model: the ledger holds every step, and the triplet file is written from the ledger."""
 
 import hashlib
+import time
 from collections import Counter
 from collections.abc import Iterator, Sequence
+from contextlib import AsyncExitStack
 from dataclasses import asdict
 from pathlib import Path
 from typing import Any
@@ -16,7 +18,7 @@ from triptych.catalog import Catalog
 from triptych.chat.ledger import Ledger, ledger_of, opened, total
 from triptych.chat.pictures import Painter
 from triptych.chat.prompts import load_prompts
-from triptych.chat.settings import ChatSettings
+from triptych.chat.settings import JUDGEMENT, REASONING, ChatSettings
 from triptych.encoders import Vectors
 from triptych.errors import FailureError, UsageError
 from triptych.files import locked, made_by
@@ -79,6 +81,11 @@ class ChatMining:
             "encoder": self.catalog.fingerprint,
         }
 
+    @property
+    def judges(self) -> list[str]:
+        """The models that judge."""
+        return self.settings.judges(self._model)
+
     def groups(self, names: Sequence[str]) -> Iterator[Group]:
         """The groups of these references, in order."""
         rows = [self.catalog.row_of[name] for name in names]
@@ -95,6 +102,7 @@ class ChatMining:
             if ledger.begin(self.facts, [self.catalog.names[row] for row in self.references]):
                 say(f"{path}: an earlier run had other settings or pictures; starting over, on the replies there are")
             added: dict[str, Any] = {}
+            started = time.monotonic()
             try:
                 if self.settings.batch_in or self.settings.batch_out:
                     from triptych.agent.batches import batch_round
@@ -103,6 +111,7 @@ class ChatMining:
                 else:
                     self._live(ledger)
             finally:
+                ledger.worked(time.monotonic() - started)
                 facts = self._write(ledger) | added
         if not facts["accepted"] and not facts["pending"]:
             raise FailureError(f"{self.out}: no triplet was accepted; `triptych mine --status --out FILE` tells why")
@@ -114,19 +123,26 @@ class ChatMining:
 
     def _live(self, ledger: Ledger) -> None:
         from triptych.chat.desk import Desk, run
-        from triptych.chat.endpoint import LOCAL, Endpoint
+        from triptych.chat.endpoint import JUDGE_KEYS, LOCAL, Endpoint
+        from triptych.chat.line import Line
 
-        host = urlsplit(self.settings.base_url).hostname
-        if host not in LOCAL:
-            say(f"mine: pictures leave this machine, for {host}")
+        settings = self.settings
+        hosts = dict.fromkeys(urlsplit(url).hostname for url in (settings.base_url, settings.judge_base_url) if url)
+        if far := [str(host) for host in hosts if host not in LOCAL]:
+            say(f"mine: pictures leave this machine, for {' and '.join(far)}")
         waiting = ledger.pending()
         done = len(self.references) - len(waiting)
         bar = progress(self.groups(waiting), "mine", total=len(self.references), unit="reference", done=done)
         talks = ((group.reference, self.agent.talk(group)) for group in bar)
 
         async def work() -> str:
-            async with Endpoint(self.settings) as endpoint:
-                desk = Desk(ledger, self.painter, self.settings, endpoint)
+            async with AsyncExitStack() as stack:
+                line = Line(await stack.enter_async_context(Endpoint(settings.base_url, settings)), settings)
+                lines = {REASONING: line, JUDGEMENT: line}
+                if settings.judge_base_url:
+                    endpoint = Endpoint(settings.judge_base_url, settings, JUDGE_KEYS)
+                    lines[JUDGEMENT] = Line(await stack.enter_async_context(endpoint), settings)
+                desk = Desk(ledger, self.painter, settings, lines)
                 await desk.run(
                     talks,
                     lambda reference, outcome: self.settle(ledger, reference, outcome),
@@ -169,8 +185,10 @@ class ChatMining:
                 "judge": self.settings.judge,
                 "prompts": self._prompts.version,
                 "base_url": self.settings.base_url,
+                "judge_base_url": self.settings.judge_base_url,
             }
-            note = made_by("mine", settings, encoder_fingerprint=self.catalog.fingerprint, **facts)
+            spent = {"seconds": round(ledger.seconds(), 1)}
+            note = made_by("mine", settings, encoder_fingerprint=self.catalog.fingerprint, **facts, **spent)
             write_triplets(self.out, map(triplet_of, ledger.triplets()), note)
         return facts
 

@@ -22,7 +22,7 @@ from triptych.chat.calls import Call, Shown, shape
 from triptych.chat.ledger import Reply, State
 from triptych.chat.prompts import Prompts, fill
 from triptych.chat.replies import InvalidReply
-from triptych.chat.settings import ChatSettings
+from triptych.chat.settings import JUDGEMENT, REASONING, ChatSettings
 from triptych.triplets import Triplet
 
 _SHOWN_BACK = 4000  # characters of a bad reply that the model sees again
@@ -63,13 +63,13 @@ class ChatAgent:
     ) -> None:
         self.name = f"chat:{model} (prompts {prompts.version})"
         self._model = model
-        self._judges = [name.strip() for name in (settings.judge or model).split(",") if name.strip()]
+        self._judges = settings.judges(model)
         self._prompts = prompts
         self._shape = shape(settings)
         self._digest_of = digest_of
         self._targets = targets
         self._seed = seed
-        self._schemas = {"reasoning": schema_of(Reasoning), "judgement": schema_of(Judgement)}
+        self._schemas = {REASONING: schema_of(Reasoning), JUDGEMENT: schema_of(Judgement)}
 
     def talk(self, group: Group) -> Generator[list[Call], list[Reply], Outcome]:
         """From a group to triplets."""
@@ -100,7 +100,7 @@ class ChatAgent:
         """What the reasoner is asked."""
         count = len(group.candidates)
         text = fill(self._prompts.reason, count=count, targets=self._targets)
-        call = self._call("reasoning", self._model, text, group.reference, group.candidates)
+        call = self._call(REASONING, self._model, text, group.reference, group.candidates)
         return _Question(call, lambda reply: read_reasoning(reply, count=count, most=self._targets))
 
     def judging(self, group: Group, draft: Chosen, order: Sequence[int], judge: str) -> _Question:
@@ -110,7 +110,7 @@ class ChatAgent:
         # The wordings last: what a model wrote must not be filled in again.
         text = fill(self._prompts.judge, count=len(order), wordings=len(wordings), texts=lines)
         shuffled = [group.candidates[place] for place in order]
-        call = self._call("judgement", judge, text, group.reference, shuffled)
+        call = self._call(JUDGEMENT, judge, text, group.reference, shuffled)
         return _Question(call, lambda reply: read_judgement(reply, count=len(order), wordings=len(wordings)))
 
     def _order(self, group: Group, draft: Chosen) -> list[int]:

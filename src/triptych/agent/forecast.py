@@ -4,13 +4,14 @@ from typing import TYPE_CHECKING, Any
 
 from triptych.chat.estimate import tokens_in
 from triptych.chat.ledger import ledger_of, opened
+from triptych.chat.settings import JUDGEMENT, REASONING
 
 if TYPE_CHECKING:
     from triptych.agent.chatting import ChatMining
 
 _ENOUGH = 20  # answered calls, from which on their means are better than a guess
 _REASONING = (150, 40, 170)  # tokens of a reply: its frame, each candidate, each target
-_JUDGEMENT = 60
+_VERDICT = 60
 
 
 def forecast(mining: "ChatMining") -> dict[str, Any]:
@@ -32,21 +33,20 @@ def forecast(mining: "ChatMining") -> dict[str, Any]:
     asked = tokens_in(mining.agent.reasoning(group).call, settings) if group else 0
     frame, each, target = _REASONING
     guess = {
-        "reasoning": (asked, frame + each * size + target * targets),
-        "judgement": (asked, _JUDGEMENT),
+        REASONING: (asked, frame + each * size + target * targets),
+        JUDGEMENT: (asked, _VERDICT),
     }
     for step, row in means.items():
         if step in guess:
             guess[step] = (int(row["tokens_in"] / row["answered"]), int(row["tokens_out"] / row["answered"]))
-    judges = len((settings.judge or "one").split(","))
-    calls = {"reasoning": len(left), "judgement": len(left) * targets * judges}
-    read, written = (sum(calls[step] * guess[step][side] for step in calls) for side in (0, 1))
+    calls = {REASONING: len(left), JUDGEMENT: len(left) * targets * len(mining.judges)}
+    tokens = {step: [calls[step] * each for each in guess[step]] for step in calls}
     return {
         "references": len(left),
         "calls_at_most": sum(calls.values()),
-        "tokens_in": read,
-        "tokens_out": written,
-        "cost": round(settings.cost(read, written), 4),
+        "tokens_in": sum(read for read, _ in tokens.values()),
+        "tokens_out": sum(written for _, written in tokens.values()),
+        "cost": round(sum(settings.cost(step, read, written) for step, (read, written) in tokens.items()), 4),
         "by": "the means of earlier calls" if means else "prompt length and picture size",
     }
 

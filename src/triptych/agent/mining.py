@@ -1,6 +1,7 @@
 """`mine`: the agent at work over a catalog, from unlabelled pictures to a file of triplets."""
 
 import shutil
+import time
 from collections import Counter
 from collections.abc import Iterable
 from pathlib import Path
@@ -95,6 +96,7 @@ def mine(
     }
     settings |= {"targets": targets, "width": width, "group": group, "seed": seed}
 
+    started = time.monotonic()
     tagger = Tagger(encoder, words)
     tags = tagger(opened.vectors)
     groups = decisive_groups(tags)
@@ -122,7 +124,9 @@ def mine(
             drafts = [draft for proposal in proposals for draft in reasons.reason(proposal)]
             write_triplets(file, _judged(drafts, critic, opened.names, reasons.name), {})
         facts = _count(files) | {"references": len(references), "groups": groups}
-        note = made_by("mine", settings, encoder_fingerprint=encoder.fingerprint, **facts)
+        # Of a run that went on where another stopped, nobody knows how long both took.
+        spent = {"seconds": round(time.monotonic() - started, 1)} if len(waiting) == len(starts) else {}
+        note = made_by("mine", settings, encoder_fingerprint=encoder.fingerprint, **facts, **spent)
         join_triplets(out, files, note)
         shutil.rmtree(parts)
     if not facts["accepted"]:

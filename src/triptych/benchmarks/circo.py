@@ -13,7 +13,7 @@ from typing import Literal
 
 from triptych.benchmarks.annotations import Record, read_official, read_records
 from triptych.benchmarks.protocol import Measures, Query, Task
-from triptych.benchmarks.settings import Reference, Settings
+from triptych.benchmarks.settings import ReferenceSettings
 from triptych.errors import DataError
 
 SOURCE = "CIRCO's annotations are at github.com/miccunifi/CIRCO"
@@ -30,7 +30,7 @@ _SENTENCES = {
 
 
 @dataclass(frozen=True)
-class CIRCOSettings(Settings):
+class CIRCOSettings(ReferenceSettings):
     """What published code does differently.
 
     `reference`: SEARLE, LinCIR, CIReVL, MagicLens and MegaPairs leave it among the answers, CoVR takes it out.
@@ -38,7 +38,6 @@ class CIRCOSettings(Settings):
     ("Find a picture that also …, but ….") use it, the others do not. Figures with and without cannot be compared.
     """
 
-    reference: Reference = "kept"
     shared_concept: Literal["unused", "magiclens", "megapairs"] = "unused"
 
 
@@ -63,10 +62,8 @@ def circo_task(root: Path, split: str, settings: CIRCOSettings, files: dict[str,
         gallery=tuple(sorted(files)),
         queries=tuple(queries),
         files=files,
-        reference_answers=settings.reference == "kept",
-        padding=settings.padding,
+        settings=settings,
         measures=MEASURES,
-        protocol=settings.protocol(),
         source=PICTURES,
     )
 

@@ -12,7 +12,7 @@ from pathlib import Path
 
 from triptych.benchmarks.annotations import Record, inner_path, read_official, read_records
 from triptych.benchmarks.protocol import Measures, Query, Task
-from triptych.benchmarks.settings import Reference, Settings
+from triptych.benchmarks.settings import Reference, ReferenceSettings
 from triptych.errors import DataError
 
 SOURCE = "CIRR's annotations are the branch cirr_dataset of github.com/Cuberick-Orion/CIRR"
@@ -21,7 +21,7 @@ MEASURES = Measures(recall=(1, 5, 10, 50), precision=(), subset=(1, 2, 3))
 
 
 @dataclass(frozen=True)
-class CIRRSettings(Settings):
+class CIRRSettings(ReferenceSettings):
     """`reference`: whether it may be an answer; published code removes it, and so R_subset always does."""
 
     reference: Reference = "removed"
@@ -46,10 +46,8 @@ def load_cirr(root: Path, split: str, settings: CIRRSettings) -> list[Task]:
             gallery=tuple(sorted(files)),
             queries=tuple(queries.values()),
             files=files,
-            reference_answers=settings.reference == "kept",
-            padding=settings.padding,
+            settings=settings,
             measures=MEASURES,
-            protocol=settings.protocol(),
             source=PICTURES,
         )
     ]

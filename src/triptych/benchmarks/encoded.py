@@ -107,7 +107,7 @@ class EncodedTask:
         found = self.values(method)
         official = {
             "lost_queries": len(self.task.queries) - len(self.queries),
-            "protocol": dict(self.task.protocol),
+            "protocol": self.task.protocol,
         }
         return {
             "benchmark": self.task.benchmark,

@@ -5,7 +5,16 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
-from triptych.baselines import DEFAULT_WEIGHT, METHODS, WEIGHTS, PictureOnly, TextOnly, WithPicture, baseline
+from triptych.baselines import (
+    DEFAULT_WEIGHT,
+    METHODS,
+    WEIGHTS,
+    CaptionEdit,
+    PictureOnly,
+    TextOnly,
+    WithPicture,
+    baseline,
+)
 from triptych.benchmarks.encoded import EncodedTask, mean_vectors
 from triptych.benchmarks.measuring import mean_row
 from triptych.benchmarks.outcomes import composition_gap
@@ -87,9 +96,8 @@ def evaluate(
         composer.attach(engines[composer.fingerprint])
     own = BENCHMARKS[benchmark].vocabulary if benchmark in BENCHMARKS else None
     words = load_vocabulary(vocabulary or own)
-    fixed = [
-        baseline(name, engine, words, DEFAULT_WEIGHT if weight is None else weight) for name in dict.fromkeys(names)
-    ]
+    captions, first_weight = CaptionEdit(engine, words), DEFAULT_WEIGHT if weight is None else weight
+    fixed = [baseline(name, engine, words, first_weight, captions=captions) for name in dict.fromkeys(names)]
 
     tasks = load_benchmark(benchmark, root, gallery, split, settings)
     if not submission and not all(task.public for task in tasks):

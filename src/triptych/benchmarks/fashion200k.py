@@ -12,14 +12,14 @@ from pathlib import Path
 
 from triptych.benchmarks.annotations import inner_path
 from triptych.benchmarks.protocol import Measures, Query, Task
-from triptych.benchmarks.settings import Reference, Settings
+from triptych.benchmarks.settings import Reference, ReferenceSettings
 from triptych.errors import DataError
 
 SOURCE = "labels and pictures are at github.com/xthan/fashion-200k, test_queries.txt comes with github.com/google/tirg"
 
 
 @dataclass(frozen=True)
-class Fashion200kSettings(Settings):
+class Fashion200kSettings(ReferenceSettings):
     """`reference`: whether it may be an answer; published code removes it."""
 
     reference: Reference = "removed"
@@ -56,10 +56,8 @@ def load_fashion200k(root: Path, split: str, settings: Fashion200kSettings) -> l
             root=root,
             gallery=tuple(sorted(described)),
             queries=tuple(queries),
-            reference_answers=settings.reference == "kept",
-            padding=settings.padding,
+            settings=settings,
             measures=Measures(recall=(1, 10, 50), precision=()),
-            protocol=settings.protocol(),
             source=SOURCE,
         )
     ]

@@ -12,7 +12,7 @@ from typing import Literal
 
 from triptych.benchmarks.annotations import Record, read_official, read_records
 from triptych.benchmarks.protocol import Measures, Query, Task
-from triptych.benchmarks.settings import Reference, Settings
+from triptych.benchmarks.settings import ReferenceSettings
 from triptych.errors import DataError
 
 CATEGORIES = ("dress", "shirt", "toptee")
@@ -25,7 +25,7 @@ _ENDS = ".?, "
 
 
 @dataclass(frozen=True)
-class FashionIQSettings(Settings):
+class FashionIQSettings(ReferenceSettings):
     """What published code does differently.
 
     `gallery`: `original` is the image split; `union`, which some call the "val split", the references and targets
@@ -35,7 +35,6 @@ class FashionIQSettings(Settings):
 
     gallery: Literal["original", "union"] = "original"
     captions: Literal["first-and-second", "second-and-first", "both-orders"] = "first-and-second"
-    reference: Reference = "kept"
 
 
 def load_fashioniq(root: Path, split: str, settings: FashionIQSettings) -> list[Task]:
@@ -61,10 +60,8 @@ def _category(root: Path, split: str, category: str, settings: FashionIQSettings
         gallery=tuple(sorted(gallery)),
         queries=queries,
         files=files,
-        reference_answers=settings.reference == "kept",
-        padding=settings.padding,
+        settings=settings,
         measures=Measures(recall=(10, 50), precision=()),
-        protocol=settings.protocol(),
         source=PICTURES,
     )
 

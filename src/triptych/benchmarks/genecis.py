@@ -87,10 +87,8 @@ def _task(root: Path, split: str, name: str, settings: GeneCISSettings) -> Task:
         queries=queries,
         files=pictures.files,
         boxes=pictures.boxes,
-        reference_answers=True,
-        padding=settings.padding,
+        settings=settings,
         measures=Measures(recall=(1, 2, 3), precision=()),
-        protocol=settings.protocol(),
         source=PICTURES[kind],
     )
 

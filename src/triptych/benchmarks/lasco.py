@@ -10,17 +10,15 @@ from pathlib import Path, PurePosixPath
 
 from triptych.benchmarks.annotations import Record, read_records
 from triptych.benchmarks.protocol import Measures, Query, Task
-from triptych.benchmarks.settings import Reference, Settings
+from triptych.benchmarks.settings import ReferenceSettings
 
 SOURCE = "LaSCo's files are the folder downloads of github.com/levymsn/LaSCo"
 PICTURES = "get COCO's val2014.zip from cocodataset.org"
 
 
 @dataclass(frozen=True)
-class LaSCoSettings(Settings):
+class LaSCoSettings(ReferenceSettings):
     """`reference`: whether it may be an answer; it is in the authors' list of gallery pictures."""
-
-    reference: Reference = "kept"
 
 
 def load_lasco(root: Path, split: str, settings: LaSCoSettings) -> list[Task]:
@@ -45,10 +43,8 @@ def load_lasco(root: Path, split: str, settings: LaSCoSettings) -> list[Task]:
             root=root / f"{split}2014",
             gallery=tuple(sorted(gallery)),
             queries=tuple(queries),
-            reference_answers=settings.reference == "kept",
-            padding=settings.padding,
+            settings=settings,
             measures=Measures(recall=(1, 5, 10, 50, 100, 500, 1000), precision=()),
-            protocol=settings.protocol(),
             source=PICTURES,
         )
     ]

@@ -5,6 +5,8 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
+from triptych.benchmarks.settings import Settings
+
 Box = tuple[float, float, float, float]
 """Left, top, right and bottom, in pixels; a crop is cut to the picture and padded to a black square."""
 
@@ -69,15 +71,26 @@ class Task:
     notes: Mapping[str, Any] = field(default_factory=dict)
     files: Mapping[str, str] = field(default_factory=dict)
     boxes: Mapping[str, Box] = field(default_factory=dict)
-    reference_answers: bool = False
-    """Whether a query's own reference is ranked, and may take a place."""
-    padding: float | None = None
-    """The ratio of sides that longer pictures are padded to before the encoder sees them; None for none."""
+    settings: Settings | None = None
+    """What was chosen of an official benchmark's protocol; None where there is nothing to choose."""
     measures: Measures = Measures()
-    protocol: Mapping[str, str] = field(default_factory=dict)
-    """The benchmark's named settings, as every result row states them."""
     source: str = ""
     """Where the pictures come from, as a message ends with it."""
+
+    @property
+    def reference_answers(self) -> bool:
+        """Whether a query's own reference is ranked, and may take a place."""
+        return self.settings is not None and self.settings.reference_answers
+
+    @property
+    def padding(self) -> float | None:
+        """The ratio of sides that longer pictures are padded to before the encoder sees them; None for none."""
+        return None if self.settings is None else self.settings.padding
+
+    @property
+    def protocol(self) -> dict[str, str]:
+        """The named settings, as every result row states them; empty where there are none."""
+        return {} if self.settings is None else self.settings.protocol()
 
     @property
     def public(self) -> bool:

@@ -24,6 +24,11 @@ class Settings:
     picture: Literal["encoder", "padded"] = "encoder"
 
     @property
+    def reference_answers(self) -> bool:
+        """Whether a query's own reference is ranked, and may take a place."""
+        return True
+
+    @property
     def padding(self) -> float | None:
         """The ratio to pad to."""
         return TARGET_RATIO if self.picture == "padded" else None
@@ -35,6 +40,18 @@ class Settings:
     def protocol(self) -> dict[str, str]:
         """The settings as a result row states them."""
         return asdict(self)
+
+
+@dataclass(frozen=True)
+class ReferenceSettings(Settings):
+    """Settings of a benchmark on which published code disagrees, or could, about the `reference` as an answer."""
+
+    reference: Reference = "kept"
+
+    @property
+    def reference_answers(self) -> bool:
+        """Whether a query's own reference is ranked, and may take a place."""
+        return self.reference == "kept"
 
 
 def parse_settings(benchmark: str, kind: type[Settings] | None, given: Sequence[str]) -> Settings:

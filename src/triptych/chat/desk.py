@@ -8,16 +8,18 @@ import asyncio
 import random
 import signal
 from collections import deque
-from collections.abc import AsyncIterator, Awaitable, Callable, Generator, Iterator
+from collections.abc import AsyncIterator, Awaitable, Callable, Generator, Iterator, Mapping
 from contextlib import asynccontextmanager, suppress
+from dataclasses import replace
 from itertools import islice
 from typing import Any, TypeVar
 
-from triptych.chat.calls import Call, request
-from triptych.chat.endpoint import Endpoint, Refused, Trouble
+from triptych.chat.calls import Call
+from triptych.chat.endpoint import Refused, Trouble
 from triptych.chat.estimate import most_cost
-from triptych.chat.flow import Backoff, Budget, Pace
+from triptych.chat.flow import Backoff, Budget
 from triptych.chat.ledger import Ledger, Reply
+from triptych.chat.line import Line
 from triptych.chat.pictures import Painter
 from triptych.chat.settings import ChatSettings
 from triptych.errors import FailureError
@@ -26,10 +28,7 @@ from triptych.progress import say
 T = TypeVar("T")
 Dialogue = Generator[list[Call], list[Reply], T]
 
-_HOPELESS = 20  # requests refused before any was answered: it is not the pictures
 _TAKEN = 32  # references taken up at a time
-_MISSES = 50  # failures in a row, and four times the concurrency: the server is gone
-_ABOUT_SCHEMAS = ("response_format", "json_schema", "schema", "grammar", "structured")
 
 
 class Postponed(Exception):
@@ -51,14 +50,13 @@ def replay(dialogue: Dialogue[T], reply_of: Callable[[Call], Reply | None]) -> t
 
 
 class Desk:
-    """Holds many dialogues with one server at once."""
+    """Holds many dialogues at once, on the line of each step; one ledger and one budget are for all of them."""
 
-    def __init__(self, ledger: Ledger, painter: Painter, settings: ChatSettings, endpoint: Endpoint) -> None:
+    def __init__(self, ledger: Ledger, painter: Painter, settings: ChatSettings, lines: Mapping[str, Line]) -> None:
         self._ledger = ledger
         self._painter = painter
         self._settings = settings
-        self._endpoint = endpoint
-        self.pace = Pace(settings.concurrency)
+        self._lines = lines
         self._backoff = Backoff(settings.backoff, settings.backoff_most, random.Random())
         self._budget = Budget(
             calls=settings.max_calls,
@@ -70,15 +68,14 @@ class Desk:
         self.why_stopped = ""
         self._failure: FailureError | None = None
         self._flying: dict[str, asyncio.Future[Reply]] = {}
-        self._answered = self._refused = self._misses = 0
-        self._schema, self._schema_works, self._length = True, False, "max_tokens"
 
     def stop(self, why: str) -> None:
         """Send nothing more; what is in flight comes to its end."""
         if not self._stopped.is_set():
             self.why_stopped = why
             self._stopped.set()
-            self.pace.release()
+            for line in self._lines.values():
+                line.pace.release()
 
     async def run(
         self,
@@ -147,51 +144,49 @@ class Desk:
             del self._flying[call.key]
 
     async def _send(self, call: Call, reference: str) -> Reply:
+        line = self._lines[call.step]
         most = most_cost(call, self._settings)
         asked: float | None = None
         for attempt in range(self._settings.attempts):
             if attempt:
                 await self._wait(self._backoff.before(attempt, asked))
-            body = await self._body(call)
-            async with self.pace.slot() as cuts:
+            body = await self._body(call, line)
+            async with line.pace.slot() as cuts:
                 await self._permit(most)
                 self._ledger.attempt(call, reference)
                 cost = 0.0
                 try:
-                    reply = await self._endpoint.send(body, call.key)
-                    cost = reply.cost
+                    reply = await line.endpoint.send(body, call.key)
+                    cost = self._settings.cost(call.step, reply.tokens_in, reply.tokens_out)
+                    reply = replace(reply, cost=cost)
                     self._ledger.answer(call.key, reply)
-                    self._answered += 1
-                    self._misses = 0
-                    self._schema_works |= "response_format" in body
-                    self.pace.faster()
+                    line.answered(body)
                     return reply
                 except Trouble as trouble:
-                    self._missed(call, trouble)
+                    self._ledger.trouble(call.key, str(trouble))
+                    self._give_up(line.missed(trouble))
                     asked = trouble.after
                     if trouble.busy:
-                        self.pace.slower(cuts, trouble.after)
+                        line.pace.slower(cuts, trouble.after)
                 except Refused as refusal:
-                    if not self._adapt(body, str(refusal)):
-                        return self._turned_down(call, str(refusal))
+                    if not line.adapted(body, str(refusal)):
+                        reply = Reply("", problem=str(refusal))
+                        self._ledger.answer(call.key, reply)
+                        self._give_up(line.refused(str(refusal)))
+                        return reply
                     self._ledger.trouble(call.key, str(refusal))
                 except FailureError as error:
                     self._ledger.trouble(call.key, str(error))
-                    self._failure = error
-                    self.stop(str(error))
+                    self._give_up(error)
                     raise Postponed(str(error)) from None
                 finally:
                     self._budget.settle(most, cost)
         raise Postponed("no answer after all attempts")
 
-    async def _body(self, call: Call) -> dict[str, Any]:
+    async def _body(self, call: Call, line: Line) -> dict[str, Any]:
         """The request; encoding pictures is work for a thread, putting known ones together is not worth the way."""
-
-        def make() -> dict[str, Any]:
-            return request(call, self._painter, self._settings, schema=self._schema, length=self._length)
-
         known = not self._settings.sheet and self._painter.remembers(shown.name for shown in call.pictures)
-        return make() if known else await asyncio.to_thread(make)
+        return line.body(call, self._painter) if known else await asyncio.to_thread(line.body, call, self._painter)
 
     async def _permit(self, most: float) -> None:
         if not self._stopped.is_set() and (reason := await self._budget.take(most)):
@@ -206,39 +201,11 @@ class Desk:
         if self._stopped.is_set():
             raise Postponed(self.why_stopped)
 
-    def _missed(self, call: Call, trouble: Trouble) -> None:
-        self._ledger.trouble(call.key, str(trouble))
-        self._misses += 1
-        if self._misses >= max(_MISSES, 4 * self._settings.concurrency):
-            url = self._settings.base_url
-            self._failure = FailureError(
-                f"{url}: {self._misses} calls in a row came to nothing ({trouble}); the same command goes on later"
-            )
-            self.stop(str(self._failure))
-
-    def _adapt(self, body: dict[str, Any], refusal: str) -> bool:
-        """Ask in another way from now on, where the refusal is about how it was asked. True: this call may go again."""
-        lowered = refusal.lower()
-        if "max_tokens" in body and "max_completion_tokens" in lowered:
-            self._length = "max_completion_tokens"
-            return True
-        if "response_format" in body and not self._schema_works and any(word in lowered for word in _ABOUT_SCHEMAS):
-            if self._schema:
-                say(f"mine: the server does not take a JSON schema; asking without ({refusal[:100]})")
-            self._schema = False
-            return True
-        return False
-
-    def _turned_down(self, call: Call, refusal: str) -> Reply:
-        reply = Reply("", problem=refusal)
-        self._ledger.answer(call.key, reply)
-        self._refused += 1
-        if not self._answered and self._refused >= _HOPELESS:
-            self._failure = FailureError(
-                f"{self._settings.base_url}: refuses every call ({refusal}); a model of one picture needs --sheet"
-            )
-            self.stop(str(self._failure))
-        return reply
+    def _give_up(self, failure: FailureError | None) -> None:
+        """Stop, if that is what has come of a line."""
+        if failure:
+            self._failure = failure
+            self.stop(str(failure))
 
     @asynccontextmanager
     async def _interruptible(self) -> AsyncIterator[None]:

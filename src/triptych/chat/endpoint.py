@@ -4,6 +4,7 @@ import asyncio
 import json
 import os
 import time
+from collections.abc import Sequence
 from types import TracebackType
 from typing import Any, Self
 from urllib.parse import urlsplit
@@ -21,7 +22,9 @@ from triptych.errors import FailureError
 _MOST_BYTES = 1024 * 1024  # of a whole reply; what is longer is not read to its end
 _TOO_MUCH = frozenset({429, 503, 529})
 _MAY_PASS = frozenset({408, 409, 425}) | _TOO_MUCH
-_KEYS = ("TRIPTYCH_API_KEY", "OPENAI_API_KEY")
+KEYS = ("TRIPTYCH_API_KEY", "OPENAI_API_KEY")
+JUDGE_KEYS = ("TRIPTYCH_JUDGE_API_KEY",)
+"""Where the key of a judge with an address of its own is: the other server's key is never shown to it."""
 LOCAL = frozenset({"localhost", "127.0.0.1", "::1"})
 
 
@@ -65,12 +68,17 @@ class _Completion(BaseModel):
 
 
 class Endpoint:
-    """A server, spoken to through one pool of connections. The key comes from the environment and goes nowhere else."""
+    """A server, spoken to through one pool of connections.
 
-    def __init__(self, settings: ChatSettings) -> None:
+    The key comes from the first of the environment variables `keys` that is set, and goes nowhere else.
+    """
+
+    def __init__(self, url: str, settings: ChatSettings, keys: Sequence[str] = KEYS) -> None:
+        self.url = url
         self._settings = settings
-        self._key = next((os.environ[name] for name in _KEYS if os.environ.get(name)), "")
-        host = urlsplit(settings.base_url).hostname or ""
+        self._keys = keys
+        self._key = next((os.environ[name] for name in keys if os.environ.get(name)), "")
+        host = urlsplit(url).hostname or ""
         timeout = httpx2.Timeout(
             connect=settings.connect_timeout,
             read=settings.read_timeout,
@@ -79,7 +87,7 @@ class Endpoint:
         )
         pool = httpx2.Limits(max_connections=None, max_keepalive_connections=settings.concurrency)
         self._client = openai.AsyncOpenAI(
-            base_url=settings.base_url,
+            base_url=url,
             api_key=self._key or "none",
             max_retries=0,
             timeout=timeout,
@@ -131,7 +139,7 @@ class Endpoint:
         return bytes(content), True
 
     def _reply(self, raw: bytes, seconds: float) -> Reply:
-        reply = completion(raw, self._settings)
+        reply = completion(raw)
         if reply is None:
             raise Trouble("the answer is empty" if not raw.strip() else "the answer is no chat completion")
         return Reply(**(vars(reply) | {"seconds": seconds}))
@@ -140,10 +148,10 @@ class Endpoint:
         code = error.status_code
         said = self._hushed(str(error.message))
         if code in (401, 403):
-            names = " or ".join(_KEYS)
-            return FailureError(f"{self._settings.base_url}: the server wants another key ({said}); set {names}")
+            names = " or ".join(self._keys)
+            return FailureError(f"{self.url}: the server wants another key ({said}); set {names}")
         if code == 404:
-            return FailureError(f"{self._settings.base_url}: no such model or address ({said}); check --base-url")
+            return FailureError(f"{self.url}: no such model or address ({said}); check the address and the model")
         if code in _MAY_PASS or code >= 500:
             after = retry_after({name.lower(): value for name, value in error.response.headers.items()})
             return Trouble(f"{code}: {said}", busy=code in _TOO_MUCH, after=after)
@@ -155,8 +163,8 @@ class Endpoint:
         return cut(text, 300)
 
 
-def completion(raw: bytes | str, settings: ChatSettings) -> Reply | None:
-    """The reply in a chat completion; None where it is none."""
+def completion(raw: bytes | str) -> Reply | None:
+    """The reply in a chat completion, without its cost; None where it is none."""
     try:
         known = _Completion.model_validate(json.loads(raw))
     except (ValueError, RecursionError, ValidationError):
@@ -164,12 +172,10 @@ def completion(raw: bytes | str, settings: ChatSettings) -> Reply | None:
     if not known.choices:
         return None
     choice, usage = known.choices[0], known.usage or _Usage()
-    tokens_in, tokens_out = max(0, usage.prompt_tokens), max(0, usage.completion_tokens)
     return Reply(
         text=(choice.message.content or "")[:MOST_TEXT],
         refusal=cut(choice.message.refusal or "", 300),
         finish=cut(choice.finish_reason or "", 40),
-        tokens_in=tokens_in,
-        tokens_out=tokens_out,
-        cost=settings.cost(tokens_in, tokens_out),
+        tokens_in=max(0, usage.prompt_tokens),
+        tokens_out=max(0, usage.completion_tokens),
     )

@@ -33,4 +33,4 @@ def tokens_in(call: Call, settings: ChatSettings) -> int:
 
 def most_cost(call: Call, settings: ChatSettings) -> float:
     """The most that a call can cost, about: a reply of full length."""
-    return settings.cost(tokens_in(call, settings), settings.max_tokens)
+    return settings.cost(call.step, tokens_in(call, settings), settings.max_tokens)

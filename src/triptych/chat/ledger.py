@@ -99,6 +99,15 @@ class Ledger:
         row = self._base.execute("SELECT value FROM facts WHERE name = 'run'").fetchone()
         return dict(json.loads(row[0])) if row else {}
 
+    def worked(self, seconds: float) -> None:
+        """Add what a run took."""
+        self._base.execute("INSERT OR REPLACE INTO facts VALUES ('seconds', ?)", (repr(self.seconds() + seconds),))
+
+    def seconds(self) -> float:
+        """What all runs took together; one that was killed has not told."""
+        row = self._base.execute("SELECT value FROM facts WHERE name = 'seconds'").fetchone()
+        return float(row[0]) if row else 0.0
+
     def pending(self) -> list[str]:
         """The references still to be done, in order."""
         rows = self._base.execute("SELECT reference FROM refs WHERE state = 'pending' ORDER BY place")
@@ -158,6 +167,11 @@ class Ledger:
     def state(self, key: str) -> str:
         """A call's state: sent, batched, failed, answered or refused; empty where it was never entered."""
         row = self._base.execute("SELECT state FROM calls WHERE key = ?", (key,)).fetchone()
+        return str(row[0]) if row else ""
+
+    def step(self, key: str) -> str:
+        """The step that a call was entered for; empty where it was never entered."""
+        row = self._base.execute("SELECT step FROM calls WHERE key = ?", (key,)).fetchone()
         return str(row[0]) if row else ""
 
     @contextmanager

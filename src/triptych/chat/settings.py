@@ -8,6 +8,9 @@ from urllib.parse import urlsplit
 
 from triptych.errors import UsageError
 
+REASONING, JUDGEMENT = "reasoning", "judgement"
+"""The steps of a dialogue, as the ledger names them: they may have servers and prices of their own."""
+
 
 def _option(default: Any, help: str, metavar: str | None = None) -> Any:
     return field(default=default, metadata={"help": help, "metavar": metavar})
@@ -18,13 +21,16 @@ class ChatSettings:
     """How to reach a chat model, what to show it, and what it may cost.
 
     Calls and cost are counted over all runs into one output file, minutes over this run alone. Prices are in money
-    for a million tokens. The key is read from TRIPTYCH_API_KEY or OPENAI_API_KEY and kept nowhere.
-    Raises UsageError for what makes no sense.
+    for a million tokens. The key is read from TRIPTYCH_API_KEY or OPENAI_API_KEY, that of a judge with an address of
+    its own from TRIPTYCH_JUDGE_API_KEY alone; both are kept nowhere. Raises UsageError for what makes no sense.
     """
 
     base_url: str = _option("", "Where the model is served, such as http://localhost:8000/v1.", "URL")
     judge: str | None = _option(
         None, "Model that judges, if another than the one that reasons; several, with commas between, vote.", "MODEL"
+    )
+    judge_base_url: str | None = _option(
+        None, "Where the judge is served, if elsewhere; its key is TRIPTYCH_JUDGE_API_KEY.", "URL"
     )
     prompts: Path | None = _option(None, "Folder with prompts of your own: reason.md, judge.md, repair.md.", "DIR")
     picture_side: int = _option(336, "Pictures are sent with at most this many pixels on a side.")
@@ -44,6 +50,8 @@ class ChatSettings:
     max_minutes: float | None = _option(None, "Stop taking up work after this many minutes.")
     price_in: float = _option(0.0, "Price of a million tokens read.")
     price_out: float = _option(0.0, "Price of a million tokens written.")
+    judge_price_in: float | None = _option(None, "Price of a million tokens that the judge reads, if another.")
+    judge_price_out: float | None = _option(None, "Price of a million tokens that the judge writes, if another.")
     dry_run: bool = _option(False, "Only say how many calls, tokens and how much money it would take.")
     batch_out: Path | None = _option(
         None, "Write what is to be asked as an OpenAI Batch file, and send nothing.", "FILE"
@@ -63,30 +71,52 @@ class ChatSettings:
             raise UsageError("--connect-timeout and --read-timeout must be above 0, --picture-quality at most 95")
         if self.max_calls is not None and self.max_calls < 0:
             raise UsageError("--max-calls must not be negative")
-        if self.max_cost is not None and not self.price_in + self.price_out:
+        if self.judge is None and (self.judge_base_url or self.judge_price_in or self.judge_price_out):
+            raise UsageError("--judge-base-url and --judge-price-in/-out go with --judge MODEL")
+        if self.judge_base_url and (self.batch_out or self.batch_in):
+            raise UsageError("--judge-base-url does not go with batch files: all lines of one are for the same server")
+        if self.max_cost is not None and not any(map(sum, (self.prices(REASONING), self.prices(JUDGEMENT)))):
             raise UsageError("--max-cost needs to know what tokens cost; give --price-in and --price-out")
         if self.dry_run and (self.batch_out or self.batch_in):
             raise UsageError("--dry-run goes with neither --batch-out nor --batch-in")
         if not (self.dry_run or self.batch_out or self.batch_in):
-            self._check_url()
+            if not self.base_url:
+                raise UsageError("--reasoner chat:MODEL needs --base-url, such as http://localhost:8000/v1")
+            _check_url("--base-url", self.base_url, "TRIPTYCH_API_KEY")
+        if self.judge_base_url:
+            _check_url("--judge-base-url", self.judge_base_url, "TRIPTYCH_JUDGE_API_KEY")
 
-    def _check_url(self) -> None:
-        if not self.base_url:
-            raise UsageError("--reasoner chat:MODEL needs --base-url, such as http://localhost:8000/v1")
-        try:
-            parts = urlsplit(self.base_url)
-            sound = parts.scheme in {"http", "https"} and bool(parts.hostname) and (parts.port or 1) > 0
-        except ValueError:
-            sound = False
-        if not sound:
-            raise UsageError("--base-url: not an http:// or https:// address")
-        if "@" in parts.netloc or parts.query or parts.fragment:
-            # It is written into the output's note, which is no place for a secret.
-            raise UsageError("--base-url must hold no key and no query; put the key into TRIPTYCH_API_KEY")
+    def judges(self, model: str) -> list[str]:
+        """The models that judge what `model` reasons; itself, where no other is named."""
+        named = [name.strip().removeprefix("chat:") for name in (self.judge or model).split(",")]
+        return [name for name in named if name]
 
-    def cost(self, tokens_in: int, tokens_out: int) -> float:
+    def prices(self, step: str) -> tuple[float, float]:
+        """What a million tokens cost, read and written, in a step of the dialogue."""
+        if step != JUDGEMENT:
+            return self.price_in, self.price_out
+        return (
+            self.price_in if self.judge_price_in is None else self.judge_price_in,
+            self.price_out if self.judge_price_out is None else self.judge_price_out,
+        )
+
+    def cost(self, step: str, tokens_in: int, tokens_out: int) -> float:
         """What a call with so many tokens costs."""
-        return (tokens_in * self.price_in + tokens_out * self.price_out) / 1e6
+        read, written = self.prices(step)
+        return (tokens_in * read + tokens_out * written) / 1e6
+
+
+def _check_url(option: str, url: str, variable: str) -> None:
+    try:
+        parts = urlsplit(url)
+        sound = parts.scheme in {"http", "https"} and bool(parts.hostname) and (parts.port or 1) > 0
+    except ValueError:
+        sound = False
+    if not sound:
+        raise UsageError(f"{option}: not an http:// or https:// address")
+    if "@" in parts.netloc or parts.query or parts.fragment:
+        # It is written into the output's note, which is no place for a secret.
+        raise UsageError(f"{option} must hold no key and no query; put the key into {variable}")
 
 
 def need_chat_libraries() -> None:

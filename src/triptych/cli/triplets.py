@@ -1,4 +1,4 @@
-"""Commands about a file of triplets: triplets stats, sample, review, export, import."""
+"""Commands about files of triplets: triplets stats, sample, review, compare, export, import."""
 
 from pathlib import Path
 from typing import Annotated
@@ -7,6 +7,7 @@ import typer
 
 import triptych
 from triptych.cli.app import CatalogDir, OutDir, Seed, app, show
+from triptych.errors import UsageError
 
 triplets = typer.Typer(
     name="triplets",
@@ -61,6 +62,28 @@ def review(
 ) -> None:
     """Write a page on which a person accepts or rejects triplets, or take their verdicts in."""
     show(triptych.triplets_review(file, out, catalog=catalog, apply=apply, count=count, refused=refused, seed=seed))
+
+
+@triplets.command(
+    epilog="Examples: triptych triplets compare tags.parquet chat.parquet;  "
+    "triptych triplets compare tags.parquet chat.parquet --truth wardrobe=world"
+)
+def compare(
+    files: Annotated[list[Path], typer.Argument(metavar="FILE", help="Triplet files, each of another reasoner.")],
+    truth: Annotated[
+        str | None,
+        typer.Option(metavar="NAME=DIR", help="Where the truth is known: wardrobe=DIR or fashion-products=DIR."),
+    ] = None,
+    output: Annotated[Path | None, typer.Option(metavar="FILE", help="Comparison to write (.json).")] = None,
+) -> None:
+    """Set reasoners side by side: proposals, accepted, how many are true, calls, tokens, cost, seconds."""
+    from triptych.curation.comparing import format_reasoners
+
+    name, equals, folder = (truth or "").partition("=")
+    if truth and not (name and equals and folder):
+        raise UsageError(f"--truth {truth}: not a world and its folder, such as wardrobe=DIR")
+    result = triptych.triplets_compare(files, truth=(name, Path(folder)) if truth else None, output=output)
+    print(format_reasoners(result))
 
 
 @triplets.command(epilog="Example: triptych triplets export triplets.parquet --catalog catalog --out dataset")

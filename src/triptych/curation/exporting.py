@@ -131,11 +131,14 @@ def _table(triplets: Sequence[Triplet], catalog: Catalog | None) -> pa.Table:
 
 
 def _features(table: pa.Table, images: dict[str, Any]) -> dict[str, Any]:
-    """Every column's type, as `datasets` writes it: it wants all of them where it is told any."""
+    """Every column's type, as `datasets` reads it: it wants all of them where it is told any.
+
+    A list is a list of one type: that all versions understand, where `List` came with the fourth.
+    """
 
     def of(kind: pa.DataType) -> Any:
         if pa.types.is_list(kind):
-            return {"feature": of(kind.value_type), "_type": "List"}
+            return [of(kind.value_type)]
         if pa.types.is_struct(kind):
             return {field.name: of(field.type) for field in kind}
         return {"dtype": {"float": "float32"}.get(str(kind), str(kind)), "_type": "Value"}

@@ -110,7 +110,8 @@ class _Pairs:
         rows = np.concatenate([_NO_ROWS, *arrays], dtype=np.int64, casting="unsafe")  # NumPy's empty array is of floats
         if len(rows) and (rows.min() < 0 or rows.max() >= size):
             raise ValueError(f"a row is none of the gallery's {size}")
-        return cls(np.unique(np.repeat(np.arange(len(lists)), [len(rows) for rows in arrays]) * size + rows), size)
+        keys = np.sort(np.repeat(np.arange(len(lists)), [len(rows) for rows in arrays]) * size + rows)
+        return cls(keys[np.diff(keys, prepend=-1) > 0], size)
 
     @property
     def queries(self) -> Rows:
@@ -159,7 +160,6 @@ def _count_over_gallery(
     `numbers` are in descending order of their number of targets.
     """
     queries = query_vectors[numbers]
-    exact_queries = _exact(queries)
     slack = _slack(queries.shape[1])
     hidden_rows, hidden_at = _of_queries(hidden, numbers)
     for start in range(0, len(gallery_vectors), size):
@@ -177,7 +177,7 @@ def _count_over_gallery(
             bars.ahead[places] += sure.sum(axis=1, dtype=np.int32)  # twice as fast as in 64 bits
             at, rows = np.divmod(np.flatnonzero(near ^ sure), len(items))
             if len(at) > _MANY * near.size:
-                exact = exact_queries @ _exact(items).T if exact is None else exact
+                exact = _exact(queries) @ _exact(items).T if exact is None else exact
                 in_doubt = exact[at, rows]
             else:
                 in_doubt = _pair_scores(queries, items, at, rows)
@@ -211,10 +211,11 @@ def _require_unit_length(vectors: Vectors) -> None:
 
 def _exact(vectors: Vectors) -> Scores:
     """Unit vectors on the grid where float64 dot products are exact."""
-    grid = vectors * np.float64(_GRID)
+    # Scaling by a power of two and rounding to whole numbers are exact in float32, too, and half as much to move.
+    grid = vectors * np.float32(_GRID)
     np.rint(grid, out=grid)
-    grid *= 1 / _GRID
-    return grid
+    grid *= np.float32(1 / _GRID)
+    return grid.astype(np.float64)
 
 
 def _slack(dim: int) -> float:

@@ -1,0 +1,119 @@
+"""What the critic is worth to retrieval: composers trained on what it accepted, and on as many triplets from before it.
+
+    python bench/critic_effect.py fashion-products RUN --root ROOT [--seeds 0 1 2]
+    python bench/critic_effect.py wardrobe RUN… [--seeds 0]
+
+A RUN holds `catalog/` and `triplets.parquet`, as bench/fashion_products.sh and each seed of bench/wardrobe.sh leave
+them; the wardrobe's world is in RUN/world. For each run and training seed two composers are trained alike: on the
+accepted triplets, and on as many drawn (by that seed) from all that the agent drafted, accepted and refused. What an
+accepted one's critic found out about its group stays with it when it is drawn. Both are evaluated on val and test.
+
+What is there already, in RUN/critic, is not made again. The table goes into docs/results.md, between the markers of
+`critic-NAME`. With --limit N only N triplets are used on either side, which is a trial: the table is only printed.
+"""
+
+import argparse
+from collections import defaultdict
+from collections.abc import Sequence
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+import triptych
+from triptych.benchmarks.truth import Truth, load_truth
+from triptych.curation.truthfulness import shares
+from triptych.results import Row, lines, read_rows
+from triptych.triplets import Triplet, read_triplets, write_triplets
+from write_results import METRICS, put, span
+
+ARMS = {"accepted": "after the critic", "drafts": "as many from before it"}
+SPLITS = ("val", "test")
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=(__doc__ or "").splitlines()[0])
+    parser.add_argument("name", choices=["wardrobe", "fashion-products"])
+    parser.add_argument("runs", nargs="+", type=Path, metavar="RUN")
+    parser.add_argument("--root", type=Path, help="the benchmark's folder; RUN/world if not given")
+    parser.add_argument("--seeds", type=int, nargs="+", default=[0])
+    parser.add_argument("--limit", type=int, help="triplets on either side, for a trial")
+    parser.add_argument("--page", type=Path, default=Path(__file__).parents[1] / "docs" / "results.md")
+    asked = parser.parse_args()
+    rows: list[Row] = []
+    facts: dict[str, list[dict[str, Any]]] = defaultdict(list)
+    for run in asked.runs:
+        root = asked.root or run / "world"
+        out = run / ("critic" if asked.limit is None else f"critic-{asked.limit}")
+        triplets, _ = read_triplets(run / "triplets.parquet")
+        truth = load_truth(asked.name, root)
+        for seed in asked.seeds:
+            for arm, chosen in choose(triplets, seed, asked.limit).items():
+                rows += measured(asked.name, root, run / "catalog", out, f"{arm}-{seed}", chosen, seed, ARMS[arm])
+                facts[ARMS[arm]].append(described(chosen, truth))
+    text = tables(rows, facts)
+    print(text)
+    if asked.limit is None:
+        put(asked.page, f"critic-{asked.name}", text)
+
+
+def choose(triplets: Sequence[Triplet], seed: int, limit: int | None) -> dict[str, list[Triplet]]:
+    """The triplets of either side, as many of each, in the order of the file."""
+    accepted = [one for one in triplets if one.accepted]
+    count = min(len(accepted), limit or len(accepted))
+
+    def draw(pool: Sequence[Triplet]) -> list[Triplet]:
+        rows = np.sort(np.random.default_rng(seed).permutation(len(pool))[:count])
+        return [pool[row] for row in rows.tolist()]
+
+    return {"accepted": draw(accepted), "drafts": draw(triplets)}
+
+
+def measured(
+    name: str, root: Path, catalog: Path, out: Path, label: str, triplets: list[Triplet], seed: int, arm: str
+) -> list[Row]:
+    """Train and evaluate, unless that was done before; the rows of all splits, under the arm's name."""
+    file, composer = out / f"{label}.parquet", out / label
+    if not file.exists():
+        # To `train`, what is refused is not there.
+        taken = [replace(one, accepted=True, reason="") for one in triplets]
+        write_triplets(file, taken, {"command": "bench/critic_effect.py", "arm": label})
+    if not (composer / "config.json").exists():
+        triptych.train(file, catalog, composer, seed=seed)
+    rows: list[Row] = []
+    for split in SPLITS:
+        result = out / f"{label}.{split}.json"
+        if not result.exists():
+            triptych.evaluate(name, root=root, split=split, composers=[composer], gap=False, output=result)
+        rows += [{**row, "method": arm} for row in read_rows(result)]
+    return rows
+
+
+def described(triplets: Sequence[Triplet], truth: Truth) -> dict[str, Any]:
+    refused = sum(not one.accepted for one in triplets)
+    return {"triplets": len(triplets), "refused": refused, **shares(triplets, truth)}
+
+
+def tables(rows: Sequence[Row], facts: dict[str, list[dict[str, Any]]]) -> str:
+    """What was learnt from, and a table for each task and split; several runs as mean ± standard deviation."""
+    parts = ["| learnt from | triplets | refused among them | true, % | true and telling, % |\n|---|--:|--:|--:|--:|"]
+    for arm, found in facts.items():
+        cells = [span([each[name] for each in found]) for name in ("triplets", "refused", "true", "true_and_telling")]
+        parts.append(f"| {arm} | {' | '.join(cells)} |")
+    by_task: dict[tuple[str, str], list[Row]] = defaultdict(list)
+    for row in rows:
+        by_task[row["task"], row["split"]].append(row)
+    for (task, split), same in by_task.items():
+        asked = span([row["queries"] for row in same])
+        parts.append(f"\n**{task}**, {split} split, {asked} queries, {len(same) // len(ARMS)} run(s) each\n")
+        parts.append("| learnt from | " + " | ".join(METRICS) + " |\n|---|" + "--:|" * len(METRICS))
+        for line in lines(same):
+            figures = [line.figure(metric) for metric in METRICS]
+            cells = ["" if figure is None else figure.text() for figure in figures]
+            parts.append(f"| {line.method} | {' | '.join(cells)} |")
+    return "\n".join(parts) + "\n"
+
+
+if __name__ == "__main__":
+    main()

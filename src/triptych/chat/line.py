@@ -1,0 +1,69 @@
+"""A line to one server: how many calls it bears at once, how it wants to be asked, and whether it is of any use."""
+
+from typing import Any
+
+from triptych.chat.calls import Call, request
+from triptych.chat.endpoint import Endpoint, Trouble
+from triptych.chat.flow import Pace
+from triptych.chat.pictures import Painter
+from triptych.chat.settings import ChatSettings
+from triptych.errors import FailureError
+from triptych.progress import say
+
+_HOPELESS = 20  # requests refused before any was answered: it is not the pictures
+_MISSES = 50  # failures in a row, and four times the concurrency: the server is gone
+_ABOUT_SCHEMAS = ("response_format", "json_schema", "schema", "grammar", "structured")
+
+
+class Line:
+    """What is learnt about a server while it is asked."""
+
+    def __init__(self, endpoint: Endpoint, settings: ChatSettings) -> None:
+        self.endpoint = endpoint
+        self.pace = Pace(settings.concurrency)
+        self._settings = settings
+        self._answered = self._refused = self._misses = 0
+        self._schema, self._schema_works, self._length = True, False, "max_tokens"
+
+    def body(self, call: Call, painter: Painter) -> dict[str, Any]:
+        """The request, as this server wants it."""
+        return request(call, painter, self._settings, schema=self._schema, length=self._length)
+
+    def answered(self, body: dict[str, Any]) -> None:
+        """The server answered."""
+        self._answered += 1
+        self._misses = 0
+        self._schema_works |= "response_format" in body
+        self.pace.faster()
+
+    def missed(self, trouble: Trouble) -> FailureError | None:
+        """A call came to nothing. An error once so many did that the server must be gone."""
+        self._misses += 1
+        if self._misses < max(_MISSES, 4 * self._settings.concurrency):
+            return None
+        return FailureError(
+            f"{self.endpoint.url}: {self._misses} calls in a row came to nothing ({trouble}); "
+            "the same command goes on later"
+        )
+
+    def adapted(self, body: dict[str, Any], refusal: str) -> bool:
+        """Ask in another way from now on, where the refusal is about how it was asked. True: this call may go again."""
+        lowered = refusal.lower()
+        if "max_tokens" in body and "max_completion_tokens" in lowered:
+            self._length = "max_completion_tokens"
+            return True
+        if "response_format" in body and not self._schema_works and any(word in lowered for word in _ABOUT_SCHEMAS):
+            if self._schema:
+                say(f"mine: the server does not take a JSON schema; asking without ({refusal[:100]})")
+            self._schema = False
+            return True
+        return False
+
+    def refused(self, refusal: str) -> FailureError | None:
+        """The server will not take a call. An error once it has taken none of many."""
+        self._refused += 1
+        if self._answered or self._refused < _HOPELESS:
+            return None
+        return FailureError(
+            f"{self.endpoint.url}: refuses every call ({refusal}); a model of one picture needs --sheet"
+        )
