@@ -11,6 +11,7 @@ SOURCE = Path(triptych.__file__).parent
 ROOMS = [
     "version",
     "errors",
+    "extras",
     "files",
     "progress",
     "device",

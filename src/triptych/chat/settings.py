@@ -1,12 +1,12 @@
 """What a user chooses about a chat model. The command line makes its options from these fields."""
 
 from dataclasses import dataclass, field, fields
-from importlib.util import find_spec
 from pathlib import Path
 from typing import Any
 from urllib.parse import urlsplit
 
 from triptych.errors import UsageError
+from triptych.extras import need
 
 
 def _option(default: Any, help: str, metavar: str | None = None) -> Any:
@@ -72,7 +72,7 @@ class ChatSettings:
 
     def _check_url(self) -> None:
         if not self.base_url:
-            raise UsageError("--reasoner chat:MODEL needs --base-url, such as http://localhost:8000/v1")
+            raise UsageError("chat:MODEL needs --base-url, such as http://localhost:8000/v1")
         try:
             parts = urlsplit(self.base_url)
             sound = parts.scheme in {"http", "https"} and bool(parts.hostname) and (parts.port or 1) > 0
@@ -91,5 +91,4 @@ class ChatSettings:
 
 def need_chat_libraries() -> None:
     """Raise UsageError where the extra `chat` is not installed."""
-    if missing := [name for name in ("openai", "pydantic") if find_spec(name) is None]:
-        raise UsageError(f"--reasoner chat:MODEL needs {' and '.join(missing)}; run pip install 'triptych[chat]'")
+    need("chat", "chat:MODEL")

@@ -17,6 +17,7 @@ from PIL import Image
 from triptych.device import best_device, mixed_precision
 from triptych.encoders.protocol import Pixels, Vectors, unit
 from triptych.errors import DataError, FailureError, UsageError
+from triptych.extras import need
 from triptych.files import hash_file, read_json
 
 Precision = Literal["auto", "float32"]
@@ -42,17 +43,14 @@ class HuggingFaceEncoder:
     agree only to its rounding; `float32` gives what transformers gives. `threads` sets torch's, for the whole
     process.
 
-    Raises UsageError without transformers or for another kind of model, FailureError where a hub id cannot be
+    Raises UsageError without the extra `hf` or for another kind of model, FailureError where a hub id cannot be
     fetched, DataError where a file is missing or damaged.
     """
 
     def __init__(self, name: str, threads: int | None = None, *, precision: Precision = "auto") -> None:
+        need("hf", name)
         import torch
 
-        try:
-            import transformers  # noqa: F401
-        except ImportError:
-            raise UsageError(f"{name}: needs transformers; run pip install 'triptych[hf]'") from None
         source = name.removeprefix("hf:")
         folder = Path(source)
         if folder.is_dir():

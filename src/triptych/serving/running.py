@@ -7,7 +7,8 @@ from dataclasses import replace
 from ipaddress import ip_address
 from pathlib import Path
 
-from triptych.errors import FailureError, UsageError
+from triptych.errors import FailureError
+from triptych.extras import need
 from triptych.progress import say
 from triptych.searching import open_catalog
 from triptych.serving.keys import load_keys
@@ -41,14 +42,13 @@ def serve(
 
     Raises UsageError where the extra is not installed, FailureError where the address is taken.
     """
-    try:
-        import uvicorn
+    need("serve", "serve")
+    import uvicorn
 
-        from triptych.serving.desk import Desk
-        from triptych.serving.service import create_app
-        from triptych.serving.telling import Comparing
-    except ImportError as error:
-        raise UsageError(f"serve needs {error.name}; run: pip install 'triptych[serve]'") from None
+    from triptych.serving.desk import Desk
+    from triptych.serving.service import create_app
+    from triptych.serving.telling import Comparing
+
     listening = _listen(host, port)
     local = _is_local(host)
     known = load_keys(Path(keys)) if keys else {}
