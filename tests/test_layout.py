@@ -26,6 +26,7 @@ ROOMS = [
     "chat",
     "agent",
     "composers",
+    "exporting",
     "baselines",
     "wardrobe",
     "benchmarks",

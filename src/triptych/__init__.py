@@ -37,6 +37,7 @@ if TYPE_CHECKING:
     from triptych.diagnosis import doctor
     from triptych.encoders import load_encoder
     from triptych.encoders.pretraining import pretrain
+    from triptych.exporting import export_onnx
     from triptych.reproduction import reproduce
     from triptych.results import compare, table
     from triptych.searching import Hit, Library, Picture, open_catalog, search
@@ -59,6 +60,7 @@ __all__ = [
     "doctor",
     "evaluate",
     "export",
+    "export_onnx",
     "index",
     "leakage",
     "load_encoder",
@@ -97,6 +99,7 @@ _HOME = {
     "doctor": "triptych.diagnosis",
     "evaluate": "triptych.benchmarks.evaluate",
     "export": "triptych.stores.exporting",
+    "export_onnx": "triptych.exporting",
     "index": "triptych.catalog",
     "leakage": "triptych.benchmarks.overlap",
     "load_encoder": "triptych.encoders",

@@ -23,6 +23,10 @@ EncoderName = Annotated[
     str | None,
     typer.Option("--encoder", metavar="NAME", help="wardrobe, hf:NAME_OR_DIR, or a folder made by pretrain."),
 ]
+SameEncoder = Annotated[
+    str | None,
+    typer.Option("--encoder", metavar="DIR", help="The catalog's encoder as `export --onnx` wrote it."),
+]
 StoreName = Annotated[
     str, typer.Option("--store", metavar="NAME", help="exact, hnsw (approximate), or postgresql://… with pgvector.")
 ]

@@ -6,12 +6,13 @@ from typing import Annotated
 import typer
 
 import triptych
-from triptych.cli.app import CatalogDir, StoreName, Threads, VocabularyFile, app
+from triptych.cli.app import CatalogDir, SameEncoder, StoreName, Threads, VocabularyFile, app
 
 
 @app.command(epilog="Example: triptych serve --catalog catalog --composer composer --port 8000")
 def serve(
     catalog: CatalogDir,
+    encoder: SameEncoder = None,
     composer: Annotated[Path | None, typer.Option(metavar="DIR", help="Trained composer; else a sum.")] = None,
     host: Annotated[str, typer.Option(help="Address to listen at.")] = "127.0.0.1",
     port: Annotated[int, typer.Option(min=0, max=65535, help="Port to listen at; 0 takes a free one.")] = 8000,
@@ -39,6 +40,7 @@ def serve(
     limits = Limits(max_pixels=int(max_pixels * 1e6), max_bytes=int(max_upload * 1024 * 1024))
     triptych.serve(
         catalog,
+        encoder=encoder,
         composer=composer,
         host=host,
         port=port,

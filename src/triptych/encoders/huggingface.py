@@ -9,7 +9,7 @@ from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import contextmanager, nullcontext, suppress
 from functools import partial
 from pathlib import Path
-from typing import Any, Literal
+from typing import TYPE_CHECKING, Any, Literal
 
 import numpy as np
 from PIL import Image
@@ -19,6 +19,9 @@ from triptych.encoders.protocol import Pixels, Vectors, unit
 from triptych.errors import DataError, FailureError, UsageError
 from triptych.extras import need
 from triptych.files import hash_file, read_json
+
+if TYPE_CHECKING:
+    from torch import nn
 
 Precision = Literal["auto", "float32"]
 
@@ -64,7 +67,7 @@ class HuggingFaceEncoder:
         self.fingerprint = _fingerprint(files, precision)
         if threads is not None:
             torch.set_num_threads(threads)
-        model, self._processor, self._tokenizer = _load(folder, self.name, self._family)
+        model, self._processor, self.tokenizer = _load(folder, self.name, self._family)
         config = model.config
         self.dim: int = config.projection_dim if self._family == "clip" else config.vision_config.hidden_size
         self.logit_scale = float(model.logit_scale.detach().exp())
@@ -107,9 +110,53 @@ class HuggingFaceEncoder:
         cut = {"truncation": True, "max_length": self._length, "return_tensors": "pt"}
         if self._family == "siglip":
             lowered = [text.lower() for text in texts]
-            return {"input_ids": self._tokenizer(lowered, padding="max_length", **cut)["input_ids"]}
-        tokens = self._tokenizer(list(texts), padding="longest", **cut)
+            return {"input_ids": self.tokenizer(lowered, padding="max_length", **cut)["input_ids"]}
+        tokens = self.tokenizer(list(texts), padding="longest", **cut)
         return {"input_ids": tokens["input_ids"], "attention_mask": tokens["attention_mask"]}
+
+    def preprocessing(self) -> tuple[dict[str, Any], dict[str, Any]]:
+        """How pictures and texts are made ready, for who does it without transformers. Raises UsageError if oddly."""
+        told = self._processor
+        if not (told.do_resize and told.do_rescale and told.do_normalize) or told.do_pad:
+            raise UsageError(f"{self.name}: prepares its pictures in a way that cannot be exported")
+        size = told.size.shortest_edge or [told.size.width, told.size.height]
+        if size == [None, None] or told.size.longest_edge:
+            raise UsageError(f"{self.name}: resizes its pictures in a way that cannot be exported")
+        pictures = {
+            "size": size,
+            "resample": int(told.resample),
+            "crop": [told.crop_size.width, told.crop_size.height] if told.do_center_crop else None,
+            "scale": told.rescale_factor,
+            "mean": list(told.image_mean),
+            "std": list(told.image_std),
+        }
+        texts = {
+            "length": self._length,
+            "padded": self._family == "siglip",
+            "lower": self._family == "siglip",
+            "pad_id": self.tokenizer.pad_token_id,
+            "pad_token": self.tokenizer.pad_token,
+        }
+        return pictures, texts
+
+    def towers(self) -> "tuple[nn.Module, nn.Module]":
+        """Modules from pixels `(n, 3, h, w)`, and from padded token ids `(n, l)`, to unit vectors `(n, d)`.
+
+        No mask of the padding is needed: a CLIP text tower looks only backwards, and ends where its text does; a
+        SigLIP was trained without.
+        """
+        from torch import nn
+
+        class Tower(nn.Module):
+            def __init__(self, model: nn.Module, kind: str, reads: str) -> None:
+                super().__init__()
+                self.model, self.kind, self.reads = model, kind, reads
+
+            def forward(self, values: Any) -> Any:
+                features = getattr(self.model, f"get_{self.kind}_features")(**{self.reads: values})
+                return nn.functional.normalize(features.pooler_output.float(), dim=-1)
+
+        return Tower(self._model, "image", "pixel_values"), Tower(self._model, "text", "input_ids")
 
     def _vectors(self, features: Callable[..., Any], batches: Iterable[dict[str, Any]]) -> Vectors:
         import torch

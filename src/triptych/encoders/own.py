@@ -1,7 +1,7 @@
 """Our own encoder on disk, and how it is run: exported graphs on ONNX Runtime, so that a search never loads torch.
 
 A folder holds `config.json`, `model.safetensors` (to train on), `tokenizer.json`, `picture.onnx` and `text.onnx`
-(to run). The graphs are made from the weights by `save_encoder` and nothing else writes them.
+(to run). The graphs are made from the weights by `save_encoder`; a copy that `export --onnx` made has only these.
 """
 
 import hashlib
@@ -44,6 +44,7 @@ class OwnEncoder:
             if not (folder / needed).is_file():
                 raise DataError(f"{folder}: {needed} is missing; copy the folder again or rerun `triptych pretrain`")
         self.name = name
+        self.config: dict[str, Any] = config
         self.dim: int = config["architecture"]["dim"]
         self.logit_scale: float = config["logit_scale"]
         self._size: int = config["architecture"]["size"]

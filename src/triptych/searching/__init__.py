@@ -18,11 +18,14 @@ __all__ = ["Answers", "Hit", "Library", "Picture", "Query", "Reference", "open_c
 def open_catalog(
     catalog: Path | str,
     *,
+    encoder: str | None = None,
     composer: Path | str | None = None,
     store: str = "exact",
     threads: int | None = None,
 ) -> Library:
     """Open a catalog, with a composer if there is one, to search it many times.
+
+    `encoder` is another form of the one that the catalog was indexed with, such as `export_onnx` writes.
 
     `store` says where vectors are searched: `exact` in memory, `hnsw` in memory with an approximate index, or in a
     PostgreSQL database with pgvector, by its address `postgresql://…`; the catalog on disk stays the one that counts.
@@ -30,9 +33,9 @@ def open_catalog(
     Raises DataError where there is none, MismatchError where composer and catalog have different encoders.
     """
     opened = Catalog(Path(catalog))
-    encoder = load_encoder(opened.encoder_name, threads=threads)
+    engine = load_encoder(encoder or opened.encoder_name, threads=threads)
     trained = TrainedComposer(Path(composer), threads) if composer else None
-    return Library(opened, encoder, trained, store_named(store))
+    return Library(opened, engine, trained, store_named(store))
 
 
 def search(
@@ -41,6 +44,7 @@ def search(
     image: Path | str | None = None,
     like: str | None = None,
     text: str = "",
+    encoder: str | None = None,
     composer: Path | str | None = None,
     k: int = 10,
     offset: int = 0,
@@ -55,8 +59,8 @@ def search(
     Instead of an image, `like` names a picture of the catalog. Without a `composer`, by the weighted sum (`weight` to
     the words), which needs no training; image or text alone also work. `where` conditions over the metadata are applied
     before the choice. The reference itself, if the catalog holds it, is never a result. `offset` leaves out the first
-    so many. `store` is as in `open_catalog`. `output` takes a contact sheet (.png, .jpg, .webp) or the results
-    as .json.
+    so many. `encoder` and `store` are as in `open_catalog`. `output` takes a contact sheet
+    (.png, .jpg, .webp) or the results as .json.
 
     Raises UsageError where neither image nor text is given or `where` cannot be read, DataError where the image cannot
     be used, MismatchError where composer and catalog have different encoders.
@@ -70,7 +74,7 @@ def search(
         raise UsageError("a --composer needs both an --image and a --text")
     if output:
         check_output(output)
-    with open_catalog(catalog, composer=composer, store=store, threads=threads) as library:
+    with open_catalog(catalog, encoder=encoder, composer=composer, store=store, threads=threads) as library:
         hits = library.search(image=image, like=like, text=text, weight=weight, where=where, k=k, offset=offset)
         if output:
             shown = image or (Path(library.picture(like).path) if like else None)

@@ -22,6 +22,7 @@ _BACKLOG = 2048
 def serve(
     catalog: Path | str,
     *,
+    encoder: str | None = None,
     composer: Path | str | None = None,
     host: str = "127.0.0.1",
     port: int = 8000,
@@ -38,7 +39,7 @@ def serve(
 
     Port 0 takes a free one; the address is printed. `keys` is a file that `make_key` wrote. Without keys the catalog
     can be changed only where the service is for this machine alone, and only under the names of this machine or one of
-    `allow_host` does it answer there. `store` is as in `open_catalog`.
+    `allow_host` does it answer there. `encoder` and `store` are as in `open_catalog`.
 
     Raises UsageError where the extra is not installed, FailureError where the address is taken.
     """
@@ -59,7 +60,7 @@ def serve(
         hosts=frozenset({"127.0.0.1", "localhost", "[::1]", host, *allow_host}) if local else None,
         origins=frozenset(allow_origin),
     )
-    with open_catalog(catalog, composer=composer, store=store, threads=threads) as library:
+    with open_catalog(catalog, encoder=encoder, composer=composer, store=store, threads=threads) as library:
         library.load()
         comparing = Comparing(library.encoder, load_vocabulary(Path(vocabulary) if vocabulary else None))
         app = create_app(Desk(library, settings, threads or 2), comparing)
