@@ -19,6 +19,7 @@ from triptych.chat.estimate import most_cost
 from triptych.chat.flow import Backoff, Budget, Pace
 from triptych.chat.ledger import Ledger, Reply
 from triptych.chat.pictures import Painter
+from triptych.chat.recent import Recent
 from triptych.chat.settings import ChatSettings
 from triptych.errors import FailureError
 from triptych.progress import say
@@ -53,18 +54,25 @@ def replay(dialogue: Dialogue[T], reply_of: Callable[[Call], Reply | None]) -> t
 class Desk:
     """Holds many dialogues with one server at once."""
 
-    def __init__(self, ledger: Ledger, painter: Painter, settings: ChatSettings, endpoint: Endpoint) -> None:
+    def __init__(
+        self,
+        ledger: Ledger | Recent,
+        painter: Painter,
+        settings: ChatSettings,
+        endpoint: Endpoint,
+        budget: Budget | None = None,
+    ) -> None:
         self._ledger = ledger
         self._painter = painter
         self._settings = settings
         self._endpoint = endpoint
         self.pace = Pace(settings.concurrency)
         self._backoff = Backoff(settings.backoff, settings.backoff_most, random.Random())
-        self._budget = Budget(
+        self._budget = budget or Budget(
             calls=settings.max_calls,
             cost=settings.max_cost,
             minutes=settings.max_minutes,
-            spent=ledger.spent(),
+            spent=ledger.spent() if isinstance(ledger, Ledger) else (0, 0.0),
         )
         self._stopped = asyncio.Event()
         self.why_stopped = ""

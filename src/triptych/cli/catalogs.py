@@ -7,7 +7,20 @@ from typing import Annotated
 import typer
 
 import triptych
-from triptych.cli.app import CatalogDir, EncoderName, SameEncoder, StoreName, Threads, app, show
+from triptych.chat import ChatSettings
+from triptych.cli.app import (
+    CatalogDir,
+    EncoderName,
+    Rerank,
+    RerankSeconds,
+    RerankTop,
+    SameEncoder,
+    StoreName,
+    Threads,
+    app,
+    show,
+)
+from triptych.cli.chat import FOR_ONE_QUESTION, with_chat_options
 from triptych.errors import UsageError
 
 
@@ -28,8 +41,10 @@ def index(
 
 
 @app.command(epilog='Example: triptych search --catalog catalog --image jacket.jpg --text "but in red"')
+@with_chat_options("rerank", FOR_ONE_QUESTION)
 def search(
     catalog: CatalogDir,
+    chat: ChatSettings | None,
     image: Annotated[Path | None, typer.Option(metavar="FILE", help="The reference picture.")] = None,
     like: Annotated[str | None, typer.Option(metavar="NAME", help="Instead: a picture of the catalog.")] = None,
     text: Annotated[str, typer.Option(help="What should differ.")] = "",
@@ -47,6 +62,9 @@ def search(
     ] = None,
     as_json: Annotated[bool, typer.Option("--json", help="Print the results as JSON.")] = False,
     store: StoreName = "exact",
+    rerank: Rerank = None,
+    rerank_top: RerankTop = 10,
+    rerank_seconds: RerankSeconds = 10.0,
     threads: Threads = None,
 ) -> None:
     """Search a catalog with a picture and a few words."""
@@ -63,6 +81,10 @@ def search(
         where=where or (),
         output=output,
         store=store,
+        rerank=rerank,
+        chat=chat,
+        rerank_top=rerank_top,
+        rerank_seconds=rerank_seconds,
         threads=threads,
     )
     if as_json:

@@ -16,7 +16,8 @@ from PIL import Image
 from triptych.encoders import Pixels, Vectors
 from triptych.errors import UsageError
 from triptych.images import open_picture
-from triptych.searching import Hit, Library, Picture, Query, Reference
+from triptych.progress import say
+from triptych.searching import Hit, Library, Picture, Query, Reference, Reranked, Reranker
 from triptych.serving.batching import Batcher
 from triptych.serving.observing import Observations
 from triptych.serving.problems import Problem
@@ -49,9 +50,10 @@ class Answered:
 class Desk:
     """Stands between the routes and the library. What takes long runs in threads, a few at a time."""
 
-    def __init__(self, library: Library, settings: Settings, threads: int) -> None:
+    def __init__(self, library: Library, settings: Settings, threads: int, reranker: Reranker | None = None) -> None:
         self.library = library
         self.settings = settings
+        self.reranker = reranker
         self.uploads = Uploads()
         self.observations = Observations()
         self.observations.gauge("triptych_pictures", "Pictures in the catalog.", lambda: len(library))
@@ -80,6 +82,16 @@ class Desk:
         assert answered.query.reference is not None
         name = self.uploads.keep(answered.query.reference, thumbnail)
         return self._timed(replace(answered, encoding=answered.encoding + decoding)), name
+
+    async def rerank(self, reference: str, text: str, hits: Sequence[Hit]) -> Reranked:
+        """The first results judged by the chat model, for a reference of that id. What goes wrong is logged."""
+        assert self.reranker is not None
+        upload = self.uploads.get(reference)
+        source = upload.thumbnail if upload else Path(self.picture(reference).path)
+        reranked = await self.reranker(source, text, hits)
+        if reranked.problem:
+            say(f"not re-ranked, {reranked.problem}: {reranked.detail}")
+        return reranked
 
     async def add(self, picture: bytes, metadata: Mapping[str, str]) -> Picture:
         """Take a picture in; it is on disk when this returns."""

@@ -11,7 +11,7 @@ from fastapi import Body, FastAPI, File, Form, Path, Query, Request, UploadFile
 from starlette.responses import Response
 
 from triptych.errors import TriptychError
-from triptych.searching import Hit, Picture
+from triptych.searching import Hit, Picture, Reranked
 from triptych.serving import schemas
 from triptych.serving.describing import describe
 from triptych.serving.desk import Desk
@@ -95,9 +95,19 @@ def _searching(app: FastAPI, desk: Desk, comparing: Comparing) -> None:
             offset=asked.offset,
         )
         stages = f"encoding;dur={answered.encoding * 1000:.2f}, finding;dur={answered.finding * 1000:.2f}"
-        hits = [_told(hit) | {"rank": hit.rank, "score": hit.score} for hit in answered.hits[: asked.k]]
-        more = len(answered.hits) > asked.k
-        return _json({"reference": name, "hits": hits, "more": more}, headers={"Server-Timing": stages})
+        found = answered.hits[: asked.k]
+        judged: Reranked | None = None
+        if desk.reranker and asked.rerank and name and asked.text.strip() and not asked.offset:
+            judged = await desk.rerank(name, asked.text, found)
+            found = judged.hits
+        told = {
+            "reference": name,
+            "hits": [_told(hit) | {"rank": hit.rank, "score": hit.score} for hit in found],
+            "more": len(answered.hits) > asked.k,
+            "reranked": judged is not None and not judged.problem,
+            "degraded": judged.problem or None if judged else None,
+        }
+        return _json(told, headers={"Server-Timing": stages})
 
     @app.post("/api/compare", response_model=schemas.Comparison, tags=["search"])
     async def compare(pair: Annotated[schemas.Pair, Body()]) -> Response:
