@@ -5,6 +5,7 @@ import json
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager, suppress
 from importlib.resources import files
+from threading import Thread
 from typing import Annotated, Any, Literal
 
 from fastapi import Body, FastAPI, File, Form, Path, Query, Request, UploadFile
@@ -37,7 +38,7 @@ def create_app(desk: Desk, comparing: Comparing) -> Guard:
         description="Find a picture from another picture and a few words.",
         docs_url=None,  # its page would fetch scripts from elsewhere
         redoc_url=None,
-        lifespan=lambda _: _looking_after(desk),
+        lifespan=lambda _: _looking_after(desk, comparing),
     )
     _searching(app, desk, comparing)
     _pictures(app, desk)
@@ -49,8 +50,8 @@ def create_app(desk: Desk, comparing: Comparing) -> Guard:
 
 
 @asynccontextmanager
-async def _looking_after(desk: Desk) -> AsyncIterator[None]:
-    """Follow what `triptych index` does to the catalog meanwhile."""
+async def _looking_after(desk: Desk, comparing: Comparing) -> AsyncIterator[None]:
+    """Follow what `triptych index` does to the catalog meanwhile; after the first search, get ready to compare."""
 
     async def look() -> None:
         while True:
@@ -58,9 +59,15 @@ async def _looking_after(desk: Desk) -> AsyncIterator[None]:
             with suppress(TriptychError, OSError):
                 await desk.in_thread(desk.library.refresh)
 
-    looking = asyncio.create_task(look())
+    async def prepare() -> None:
+        await desk.searched.wait()
+        Thread(target=comparing.prepare, name="comparing").start()
+
+    tasks = [asyncio.create_task(look()), asyncio.create_task(prepare())]
     yield
-    looking.cancel()
+    for task in tasks:
+        task.cancel()
+    comparing.end()
 
 
 def _searching(app: FastAPI, desk: Desk, comparing: Comparing) -> None:
