@@ -11,7 +11,7 @@ env: $(ENV) ## make the environment in .venv
 $(ENV): pyproject.toml constraints.txt
 	$(PYTHON) -m venv .venv
 	@start=$$(date +%s); \
-	$(BIN)/python -m pip install --quiet --disable-pip-version-check -c constraints.txt -e '.[chat,dev,faiss,hf,postgres,serve]' && \
+	$(BIN)/python -m pip install --quiet --disable-pip-version-check -c constraints.txt -e '.[chat,dev,faiss,hf,postgres,serve,train]' && \
 	echo "environment installed in $$(( $$(date +%s) - start )) s"
 	@touch $(ENV)
 

@@ -1,12 +1,15 @@
-"""How long one `triptych search` takes from a cold start, on a catalog of 10,000 pictures.
+"""How long `triptych search` and `triptych serve` take from a cold start to their first answer, and how much memory.
 
-    python bench/search_start.py [RUNS]
+    python bench/search_start.py [RUNS] [--catalog DIR] [--composer DIR]
 
-The pictures are of the generated wardrobe; each of the catalog's vectors is a real one of the embedded encoder or a
-blend of two, since drawing 10,000 pictures would take longer than all else here. Prints the median of RUNS whole
-processes, and apart from it the time to import what a search imports, and to import torch, which it does not.
+Without --catalog, one of 10,000 pictures is made, of the generated wardrobe; each of its vectors is a real one of the
+embedded encoder or a blend of two, since drawing 10,000 pictures would take longer than all else here. Prints medians
+of RUNS whole processes after one that does not count, each with its seconds of processor, which other programs do not
+change, and its peak memory; and apart from it the time to import what a search imports, and to import torch, which it
+does not.
 """
 
+import argparse
 import subprocess
 import sys
 import tempfile
@@ -17,6 +20,7 @@ from statistics import median
 import numpy as np
 
 import triptych
+from serving import cold, first_answer
 from triptych.catalog import Catalog, Entry
 from triptych.encoders import unit
 
@@ -24,25 +28,36 @@ PICTURES = 10_000
 
 
 def main() -> None:
-    runs = int(sys.argv[1]) if len(sys.argv) > 1 else 7
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("runs", nargs="?", type=int, default=7)
+    parser.add_argument("--catalog", type=Path)
+    parser.add_argument("--composer", type=Path)
+    options = parser.parse_args()
+    runs = options.runs
     with tempfile.TemporaryDirectory() as folder:
-        catalog, picture = big_catalog(Path(folder))
-        asked = ["search", "--catalog", str(catalog), "--image", str(picture), "--text", "but in red"]
-        program = [sys.executable, "-c", "from triptych.cli import main; main()"]
-        searching = timed([*program, *asked], runs)
+        catalog = options.catalog or big_catalog(Path(folder))
+        opened = Catalog(catalog)
+        picture = next(path for path in map(opened.path, opened.names) if path.exists())
+        asked = ["--catalog", str(catalog)]
+        asked += ["--composer", str(options.composer)] if options.composer else []
+        searched = ["search", *asked, "--image", str(picture), "--text", "but in red"]
+        searching = [cold(searched) for _ in range(runs + 1)][1:]
+        serving = [first_answer(asked, picture.read_bytes()) for _ in range(runs + 1)][1:]
         imports = timed(
             [sys.executable, "-c", "import triptych.cli, triptych.searching, onnxruntime, tokenizers"], runs
         )
         bare = timed([sys.executable, "-c", "pass"], runs)
         torch = timed([sys.executable, "-c", "import torch"], runs)
-    print(f"search of {PICTURES} pictures, whole process: {searching:.2f} s")
-    print(f"  of which imports: {imports - bare:.2f} s; the interpreter itself: {bare:.2f} s")
-    print(
-        f"importing torch, which a search does not: {torch - bare:.2f} s, {(torch - bare) / searching:.1f} x a search"
-    )
+    print(f"{len(opened.names):,} pictures; {'composer' if options.composer else 'weighted sum'}")
+    for what, results in (("search, whole process", searching), ("serve, to its first answer", serving)):
+        wall, processor, memory = (median(values) for values in zip(*results, strict=True))
+        print(f"{what}: {wall:.2f} s ({processor:.2f} s of processor), peak {memory:.0f} MiB")
+    wall = median(seconds for seconds, _, _ in searching)
+    print(f"  of a search, imports: {imports - bare:.2f} s; the interpreter itself: {bare:.2f} s")
+    print(f"importing torch, which neither does: {torch - bare:.2f} s, {(torch - bare) / wall:.1f} x a search")
 
 
-def big_catalog(folder: Path) -> tuple[Path, Path]:
+def big_catalog(folder: Path) -> Path:
     triptych.write_world(folder / "world", lines={"unlabelled": 30})
     pictures = folder / "world" / "images"
     triptych.index(pictures, folder / "catalog")
@@ -54,7 +69,7 @@ def big_catalog(folder: Path) -> tuple[Path, Path]:
     opened.append(entries, blends)
     opened.compact({})
     assert len(opened.names) == PICTURES
-    return folder / "catalog", pictures / sorted(path.name for path in pictures.iterdir())[0]
+    return folder / "catalog"
 
 
 def timed(command: list[str], runs: int) -> float:

@@ -91,15 +91,13 @@ def measure(catalog: Path, composer: Path | None, count: int, threads: int) -> N
     print(f"cores this ran on: {len(os.sched_getaffinity(0))}; load of the machine: {os.getloadavg()[0]:.1f}")
     searching = ["search", *asked, "--image", str(opened.path(names[0])), "--text", WORDS[0]]
     starts = [cold(searching) for _ in range(6)][1:]
-    wall, processor, memory = (median(values) for values in zip(*starts, strict=True))
-    print(
-        f"cold `triptych search`, whole process: {wall:.2f} s ({processor:.2f} s of processor), peak {memory:.0f} MiB"
-    )
+    wall, processor, peak = (median(values) for values in zip(*starts, strict=True))
+    print(f"cold `triptych search`, whole process: {wall:.2f} s ({processor:.2f} s of processor), peak {peak:.0f} MiB")
     serving = [first_answer(asked, pictures[0]) for _ in range(6)][1:]
-    wall, processor, memory = (median(values) for values in zip(*serving, strict=True))
+    wall, processor, peak = (median(values) for values in zip(*serving, strict=True))
     print(
         f"cold `triptych serve`, to its first answer: {wall:.2f} s ({processor:.2f} s of processor), "
-        f"resident {memory:.0f} MiB"
+        f"peak {peak:.0f} MiB"
     )
     with subprocess.Popen([*PROGRAM, "serve", *asked, "--port", "0"], stderr=subprocess.PIPE, text=True) as service:
         address = read_address(service)
@@ -120,7 +118,7 @@ def measure(catalog: Path, composer: Path | None, count: int, threads: int) -> N
         print(alone)
         plainly = in_python(catalog, composer, pictures, threads)
         print(f"the same questions in Python, without HTTP: {plainly:.1f} processor ms")
-        print(f"resident after all that: {resident(service.pid):.0f} MiB")
+        print(f"resident after all that: {memory(service.pid, 'VmRSS'):.0f} MiB")
         service.terminate()
 
 
@@ -143,11 +141,11 @@ def cold(command: list[str]) -> tuple[float, float, float]:
 
 
 def first_answer(asked: list[str], picture: bytes) -> tuple[float, float, float]:
-    """Seconds from starting a service to its first answer, its seconds of processor and its resident MiB then."""
+    """Seconds from starting a service to its first answer, its seconds of processor and its peak MiB until then."""
     started = time.monotonic()
     with subprocess.Popen([*PROGRAM, "serve", *asked, "--port", "0"], stderr=subprocess.PIPE, text=True) as service:
         asyncio.run(load(read_address(service), [picture], 1, 1))
-        told = time.monotonic() - started, processor_seconds(service.pid), resident(service.pid)
+        told = time.monotonic() - started, processor_seconds(service.pid), memory(service.pid, "VmHWM")
         service.terminate()
     return told
 
@@ -208,10 +206,10 @@ def processor_seconds(pid: int) -> float:
     return (int(fields[11]) + int(fields[12])) / os.sysconf("SC_CLK_TCK")
 
 
-def resident(pid: int) -> float:
-    """MiB."""
+def memory(pid: int, what: str) -> float:
+    """MiB: VmRSS for what is resident now, VmHWM for the most there was."""
     status = Path(f"/proc/{pid}/status").read_text(encoding="ascii")
-    return int(re.search(r"VmRSS:\s+(\d+)", status).group(1)) / 1024  # type: ignore[union-attr]
+    return int(re.search(rf"{what}:\s+(\d+)", status).group(1)) / 1024  # type: ignore[union-attr]
 
 
 if __name__ == "__main__":

@@ -20,10 +20,11 @@ Field = tuple[str, str | bytes]
 
 
 class Service:
-    """`triptych serve` on a free port of this machine; its output is kept."""
+    """`triptych serve` on a free port of this machine; its output is kept. `before` is run before the program."""
 
-    def __init__(self, catalog: Path, *options: str | Path) -> None:
-        command = [sys.executable, "-c", "from triptych.cli import main; main()", "serve", "--catalog", str(catalog)]
+    def __init__(self, catalog: Path, *options: str | Path, before: str = "") -> None:
+        program = f"{before}from triptych.cli import main; main()"
+        command = [sys.executable, "-c", program, "serve", "--catalog", str(catalog)]
         command += ["--port", "0", "--threads", "1", *map(str, options)]
         self.process = subprocess.Popen(command, stderr=subprocess.PIPE, text=True, env={**os.environ})
         self.log: list[str] = []

@@ -11,6 +11,7 @@ SOURCE = Path(triptych.__file__).parent
 ROOMS = [
     "version",
     "errors",
+    "extras",
     "files",
     "progress",
     "device",
@@ -26,6 +27,7 @@ ROOMS = [
     "agent",
     "composers",
     "inversion",
+    "exporting",
     "baselines",
     "wardrobe",
     "benchmarks",

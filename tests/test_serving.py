@@ -4,6 +4,7 @@ import json
 import signal
 import subprocess
 import sys
+from collections.abc import Sequence
 from concurrent.futures import ThreadPoolExecutor
 from io import BytesIO
 from itertools import pairwise
@@ -15,6 +16,9 @@ from PIL import Image
 import triptych
 from serving_helpers import Service, form, picture_file, problem
 from triptych.catalog import Catalog
+from triptych.encoders import Encoder, Vectors
+from triptych.serving.telling import Comparing
+from triptych.tagging import load_vocabulary
 
 pytest.importorskip("fastapi", reason="the extra `serve` is not installed")
 
@@ -89,6 +93,38 @@ def test_comparing_tells_words_of_the_vocabulary(service: Service) -> None:
     assert all(tag["before"] != tag["after"] for tag in told["changed"])
     assert all(tag["before"] == tag["after"] for tag in told["kept"])
     assert told["changed"] or told["kept"]
+
+
+def test_comparing_is_prepared_ahead(shown_catalog: Path, tmp_path: Path) -> None:
+    told = {"colour": ["red", "blue"], "kind": [f"kind {number}" for number in range(400)]}
+    (tmp_path / "words.json").write_text(json.dumps(told), encoding="utf-8")
+    words = load_vocabulary(tmp_path / "words.json")
+    with triptych.open_catalog(shown_catalog, threads=1) as library:
+        encoder = CountingEncoder(library.encoder)
+        first, second = (library.reference(like=picture.id).vector for picture in library.pictures(2))
+        expected = Comparing(library.encoder, words)(first, second)
+        ended = Comparing(encoder, words)  # type: ignore[arg-type]
+        ended.end()
+        ended.prepare()
+        assert 0 < encoder.texts < 800
+        encoder.texts = 0
+        comparing = Comparing(encoder, words)  # type: ignore[arg-type]
+        comparing.prepare()
+        assert encoder.texts == 800
+        assert comparing(first, second) == expected
+        assert encoder.texts == 800
+
+
+class CountingEncoder:
+    """Counts the texts that are encoded."""
+
+    def __init__(self, encoder: Encoder) -> None:
+        self._encoder = encoder
+        self.dim, self.logit_scale, self.texts = encoder.dim, encoder.logit_scale, 0
+
+    def encode_texts(self, texts: Sequence[str]) -> Vectors:
+        self.texts += len(texts)
+        return self._encoder.encode_texts(texts)
 
 
 def test_upkeep(service: Service) -> None:

@@ -40,6 +40,7 @@ if TYPE_CHECKING:
     from triptych.encoders import load_encoder
     from triptych.encoders.adapting import adapt
     from triptych.encoders.pretraining import pretrain
+    from triptych.exporting import export_onnx
     from triptych.inversion import invert
     from triptych.reproduction import reproduce
     from triptych.results import compare, table
@@ -65,6 +66,7 @@ __all__ = [
     "doctor",
     "evaluate",
     "export",
+    "export_onnx",
     "index",
     "invert",
     "leakage",
@@ -107,6 +109,7 @@ _HOME = {
     "doctor": "triptych.diagnosis",
     "evaluate": "triptych.benchmarks.evaluate",
     "export": "triptych.stores.exporting",
+    "export_onnx": "triptych.exporting",
     "index": "triptych.catalog",
     "invert": "triptych.inversion",
     "leakage": "triptych.benchmarks.overlap",

@@ -16,6 +16,7 @@ from triptych.catalog import index, nearest
 from triptych.composers import TrainedComposer
 from triptych.composers.training import train
 from triptych.encoders import load_encoder
+from triptych.extras import need
 from triptych.progress import say
 from triptych.report import QueryCard, Report, ResultCard, Step, TripletCard, write_report
 from triptych.triplets import Triplet, read_triplets
@@ -36,6 +37,7 @@ def demo(out: Path | str, *, seed: int = 0, threads: int | None = None) -> dict[
     Everything lies in `out`: `world/`, `catalog/`, `triplets.parquet`, `composer/`, `results.json`, `report.html`.
     An interrupted demo goes on where it stopped. Returns the results, as in `results.json`.
     """
+    need("train", "demo")  # now, and not after minutes of mining
     out = Path(out)
     world, catalog, triplets, composer = (
         out / "world",

@@ -1,4 +1,4 @@
-"""Torch modules exported to ONNX graphs, and the graphs run without torch.
+"""Torch modules exported to ONNX graphs, rounded to 8 bits on request, and the graphs run without torch.
 
 Importing torch takes longer than a whole search should, so whatever is trained with torch is run without it.
 """
@@ -15,21 +15,25 @@ from triptych.errors import DataError
 from triptych.files import atomic
 
 if TYPE_CHECKING:
-    from onnx import ModelProto
+    from onnx import ModelProto, NodeProto
     from torch import Tensor, nn
 
 _BATCH = 64  # rows a run; more leave the processor's caches and gain nothing
+_ROWS = "rows"  # a note in a graph: how many rows a run it is to be given, at most
+_MATRICES = ("MatMul", "Gemm", "Gather")  # whose weights 8 bits do for; the runtime's 8-bit convolutions are slow
 
 
-def export_graph(module: "nn.Module", inputs: Sequence["Tensor"], path: Path, *, half: bool = False) -> None:
-    """Write `module` as one self-contained graph, free in the first dimension of every input, atomically.
+def export_graph(
+    module: "nn.Module", inputs: Sequence["Tensor"], path: Path, *, half: bool = False, free: int = 1
+) -> None:
+    """Write `module` as one self-contained graph, free in the `free` first dimensions of every input, atomically.
 
     `inputs` are examples of at least two rows each. With `half` the matrices lie in half precision, in half the space;
     the graph computes in single precision all the same.
     """
     import torch
 
-    rows = torch.export.Dim("rows")
+    dims = {axis: torch.export.Dim(("rows", "columns")[axis]) for axis in range(free)}
     names = [f"input{index}" for index in range(len(inputs))]
     # The exporter reports its every step, and each package that it finds missing, to the user's terminal.
     logging.getLogger("torch.onnx").setLevel(logging.ERROR)
@@ -41,7 +45,7 @@ def export_graph(module: "nn.Module", inputs: Sequence["Tensor"], path: Path, *,
             tuple(inputs),
             str(temporary),
             input_names=names,
-            dynamic_shapes=tuple({0: rows} for _ in inputs),
+            dynamic_shapes=tuple(dims for _ in inputs),
             external_data=False,
             dynamo=True,
             verbose=False,
@@ -80,6 +84,75 @@ def _halve_matrices(model: "ModelProto") -> None:
         model.graph.initializer.remove(tensor)
 
 
+def quantize_graph(source: Path, target: Path) -> None:
+    """Write a graph whose matrices are of 8 bits, and whose products are computed in 8 bits, atomically.
+
+    Weights have a scale for each column and use 7 of the 8 bits, which no processor's arithmetic overflows. Inputs of
+    a product are rounded by the range of what a run is given: such a graph is run row by row, so that a row's result
+    does not depend on the others. A graph of convolutions is left as it is, since it would become slower.
+    Raises DataError where `source` is no graph.
+    """
+    import onnx
+    from onnxruntime.quantization import QuantType, quantize_dynamic
+
+    try:
+        model = onnx.load(source)
+    except Exception as error:  # what protobuf raises has no common parent
+        raise DataError(f"{source}: not a graph ({type(error).__name__}); make it again") from None
+    with atomic(target) as temporary:
+        if not _is_mostly_matrices(model):
+            onnx.save(model, temporary)
+            return
+        _widen_matrices(model)
+        logging.disable(logging.WARNING)  # it advises steps that the exporter has done
+        try:
+            quantize_dynamic(
+                model,
+                temporary,
+                op_types_to_quantize=list(_MATRICES),
+                per_channel=True,
+                reduce_range=True,
+                weight_type=QuantType.QInt8,
+            )
+        finally:
+            logging.disable(logging.NOTSET)
+        model = onnx.load(temporary)
+        onnx.helper.set_model_props(model, {_ROWS: "1"})
+        onnx.save(model, temporary)
+
+
+def _halved(model: "ModelProto") -> "dict[str, NodeProto]":
+    """The nodes that widen a matrix of half precision, by the name of what they make."""
+    names = {tensor.name for tensor in model.graph.initializer}
+    return {node.output[0]: node for node in model.graph.node if node.op_type == "Cast" and node.input[0] in names}
+
+
+def _is_mostly_matrices(model: "ModelProto") -> bool:
+    """Whether most weights are factors of matrix products, or rows that are looked up."""
+    tensors = {tensor.name: tensor for tensor in model.graph.initializer}
+    tensors |= {name: tensors[node.input[0]] for name, node in _halved(model).items()}
+    sizes = {name: int(np.prod(tensor.dims)) for name, tensor in tensors.items() if len(tensor.dims) > 1}
+    nodes = [node for node in model.graph.node if node.op_type != "Cast"]
+    used = {name: node.op_type for node in nodes for name in node.input if name in sizes}
+    return 2 * sum(sizes[name] for name, kind in used.items() if kind in _MATRICES) > sum(sizes[name] for name in used)
+
+
+def _widen_matrices(model: "ModelProto") -> None:
+    """Undo `_halve_matrices` for the matrices of products, which else could not be rounded further."""
+    from onnx import numpy_helper
+
+    stored = {tensor.name: tensor for tensor in model.graph.initializer}
+    halved = _halved(model)
+    for name in {name for node in model.graph.node if node.op_type in _MATRICES for name in node.input}:
+        if cast := halved.get(name):
+            half = stored[cast.input[0]]
+            model.graph.initializer.append(
+                numpy_helper.from_array(numpy_helper.to_array(half).astype(np.float32), name)
+            )
+            model.graph.initializer.remove(half)
+            model.graph.node.remove(cast)
+
+
 class Graph:
     """An exported graph, run on the CPU. Raises DataError when the file is not one."""
 
@@ -95,6 +168,7 @@ class Graph:
         except Exception as error:  # onnxruntime raises classes of its own, without a common parent
             reason = str(error).splitlines()[0]
             raise DataError(f"{path}: not a graph that can be run ({reason}); make it again") from None
+        self._rows = int(self._session.get_modelmeta().custom_metadata_map.get(_ROWS, _BATCH))
 
     @property
     def width(self) -> int:
@@ -109,8 +183,8 @@ class Graph:
         names = [field.name for field in self._session.get_inputs()]
         count = len(inputs[0])
         outputs = np.empty((count, 0), np.float32)
-        for start in range(0, count, _BATCH):
-            rows = slice(start, start + _BATCH)
+        for start in range(0, count, self._rows):
+            rows = slice(start, start + self._rows)
             block = self._session.run(None, {name: values[rows] for name, values in zip(names, inputs, strict=True)})[0]
             if start == 0:  # one place for all, so that they never lie in memory twice
                 outputs = np.empty((count, *block.shape[1:]), block.dtype)

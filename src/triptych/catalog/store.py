@@ -24,6 +24,9 @@ from triptych.encoders.protocol import Encoder, Vectors
 from triptych.errors import DataError, MismatchError
 from triptych.files import atomic, read_json, write_json
 
+# Arrow's own pools keep what they are given back, which would be a good part of a search's memory.
+pa.set_memory_pool(pa.system_memory_pool())
+
 FORMAT = "triptych-catalog-1"
 _ROW = "row"  # not on disk: where an entry stands among all parts'
 _ROW_GROUP = 4096  # rows that are read at a time

@@ -21,6 +21,7 @@ from triptych.chat.flow import Backoff, Budget
 from triptych.chat.ledger import Ledger, Reply
 from triptych.chat.line import Line
 from triptych.chat.pictures import Painter
+from triptych.chat.recent import Recent
 from triptych.chat.settings import ChatSettings
 from triptych.errors import FailureError
 from triptych.progress import say
@@ -52,17 +53,24 @@ def replay(dialogue: Dialogue[T], reply_of: Callable[[Call], Reply | None]) -> t
 class Desk:
     """Holds many dialogues at once, on the line of each step; one ledger and one budget are for all of them."""
 
-    def __init__(self, ledger: Ledger, painter: Painter, settings: ChatSettings, lines: Mapping[str, Line]) -> None:
+    def __init__(
+        self,
+        ledger: Ledger | Recent,
+        painter: Painter,
+        settings: ChatSettings,
+        lines: Mapping[str, Line],
+        budget: Budget | None = None,
+    ) -> None:
         self._ledger = ledger
         self._painter = painter
         self._settings = settings
         self._lines = lines
         self._backoff = Backoff(settings.backoff, settings.backoff_most, random.Random())
-        self._budget = Budget(
+        self._budget = budget or Budget(
             calls=settings.max_calls,
             cost=settings.max_cost,
             minutes=settings.max_minutes,
-            spent=ledger.spent(),
+            spent=ledger.spent() if isinstance(ledger, Ledger) else (0, 0.0),
         )
         self._stopped = asyncio.Event()
         self.why_stopped = ""

@@ -23,7 +23,7 @@ class Painter:
     Raises PictureError for a picture that cannot be read. Safe to call from many threads.
     """
 
-    def __init__(self, path_of: Callable[[str], Path], *, side: int, quality: int) -> None:
+    def __init__(self, path_of: Callable[[str], Path | bytes], *, side: int, quality: int) -> None:
         self._path_of = path_of
         self._side = side
         self._quality = quality

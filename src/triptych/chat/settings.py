@@ -1,12 +1,12 @@
 """What a user chooses about a chat model. The command line makes its options from these fields."""
 
 from dataclasses import dataclass, field, fields
-from importlib.util import find_spec
 from pathlib import Path
 from typing import Any
 from urllib.parse import urlsplit
 
 from triptych.errors import UsageError
+from triptych.extras import need
 
 REASONING, JUDGEMENT = "reasoning", "judgement"
 """The steps of a dialogue, as the ledger names them: they may have servers and prices of their own."""
@@ -121,5 +121,4 @@ def _check_url(option: str, url: str, variable: str) -> None:
 
 def need_chat_libraries() -> None:
     """Raise UsageError where the extra `chat` is not installed."""
-    if missing := [name for name in ("openai", "pydantic") if find_spec(name) is None]:
-        raise UsageError(f"--reasoner chat:MODEL needs {' and '.join(missing)}; run pip install 'triptych[chat]'")
+    need("chat", "chat:MODEL")

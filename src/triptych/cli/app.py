@@ -23,9 +23,18 @@ EncoderName = Annotated[
     str | None,
     typer.Option("--encoder", metavar="NAME", help="wardrobe, hf:NAME_OR_DIR, or a folder made by pretrain."),
 ]
+SameEncoder = Annotated[
+    str | None,
+    typer.Option("--encoder", metavar="DIR", help="The catalog's encoder as `export --onnx` wrote it."),
+]
 StoreName = Annotated[
     str, typer.Option("--store", metavar="NAME", help="exact, hnsw (approximate), or postgresql://… with pgvector.")
 ]
+Rerank = Annotated[
+    str | None, typer.Option(metavar="chat:MODEL", help="A chat model that looks at the first results; see --base-url.")
+]
+RerankTop = Annotated[int, typer.Option(min=2, help="How many results it looks at.")]
+RerankSeconds = Annotated[float, typer.Option(min=0.1, help="How long it is waited for.")]
 VocabularyFile = Annotated[
     Path | None, typer.Option("--vocabulary", metavar="FILE", help='JSON: {"colour": ["red", "blue"], …}.')
 ]

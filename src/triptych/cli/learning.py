@@ -17,7 +17,7 @@ from triptych.errors import UsageError
     "triptych mine --catalog catalog --out triplets.parquet --reasoner chat:qwen2.5-vl-7b-instruct "
     "--base-url http://localhost:8000/v1;  triptych mine --status --out triplets.parquet"
 )
-@with_chat_options
+@with_chat_options("reasoner")
 def mine(
     out: Annotated[Path, typer.Option("--out", metavar="FILE", help="Triplet file to write (.parquet).")],
     chat: ChatSettings | None,

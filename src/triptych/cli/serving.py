@@ -6,12 +6,27 @@ from typing import Annotated
 import typer
 
 import triptych
-from triptych.cli.app import CatalogDir, StoreName, Threads, VocabularyFile, app
+from triptych.chat import ChatSettings
+from triptych.cli.app import (
+    CatalogDir,
+    Rerank,
+    RerankSeconds,
+    RerankTop,
+    SameEncoder,
+    StoreName,
+    Threads,
+    VocabularyFile,
+    app,
+)
+from triptych.cli.chat import FOR_ONE_QUESTION, with_chat_options
 
 
 @app.command(epilog="Example: triptych serve --catalog catalog --composer composer --port 8000")
+@with_chat_options("rerank", FOR_ONE_QUESTION)
 def serve(
     catalog: CatalogDir,
+    chat: ChatSettings | None,
+    encoder: SameEncoder = None,
     composer: Annotated[Path | None, typer.Option(metavar="DIR", help="Trained composer; else a sum.")] = None,
     host: Annotated[str, typer.Option(help="Address to listen at.")] = "127.0.0.1",
     port: Annotated[int, typer.Option(min=0, max=65535, help="Port to listen at; 0 takes a free one.")] = 8000,
@@ -30,6 +45,9 @@ def serve(
         typer.Option(metavar="URL", help="A site whose pages may ask, such as https://shop.example; may be repeated."),
     ] = None,
     store: StoreName = "exact",
+    rerank: Rerank = None,
+    rerank_top: RerankTop = 10,
+    rerank_seconds: RerankSeconds = 10.0,
     threads: Threads = None,
 ) -> None:
     """Serve a catalog over HTTP, with a page to search it in a browser."""
@@ -39,6 +57,7 @@ def serve(
     limits = Limits(max_pixels=int(max_pixels * 1e6), max_bytes=int(max_upload * 1024 * 1024))
     triptych.serve(
         catalog,
+        encoder=encoder,
         composer=composer,
         host=host,
         port=port,
@@ -49,6 +68,10 @@ def serve(
         allow_origin=allow_origin or (),
         settings=Settings(limits=limits, seconds=seconds, rate=rate),
         store=store,
+        rerank=rerank,
+        chat=chat,
+        rerank_top=rerank_top,
+        rerank_seconds=rerank_seconds,
         threads=threads,
     )
 

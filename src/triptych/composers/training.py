@@ -14,6 +14,7 @@ from triptych.composers.trained import FORMAT
 from triptych.encoders import Encoder, Vectors, load_encoder, unit
 from triptych.encoders.own import OwnEncoder, load_model
 from triptych.errors import DataError, UsageError
+from triptych.extras import need
 from triptych.files import atomic, hash_file, locked, made_by, write_json
 from triptych.graphs import export_graph
 from triptych.metrics import ranks_of_targets, summarise
@@ -54,9 +55,11 @@ def train(
     on from its last epoch and ends with the same weights.
 
     Returns what it measured: triplets, held-out recall of the composer and of the sum in percent, seconds.
-    Raises DataError when the file cannot be read or holds too little, MismatchError when catalog and encoder differ.
+    Raises DataError when the file cannot be read or holds too little, MismatchError when catalog and encoder differ,
+    UsageError without the extra `train`.
     """
     triplets, catalog, out = Path(triplets), Path(catalog), Path(out)
+    need("train", "train")
     import torch
 
     from triptych.checkpoints import load_checkpoint, save_checkpoint

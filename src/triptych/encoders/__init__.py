@@ -4,6 +4,7 @@ from pathlib import Path
 
 from triptych.encoders.protocol import SLOT, Encoder, Ids, Pixels, ReadsWords, Vectors, unit
 from triptych.errors import UsageError
+from triptych.files import read_json
 
 __all__ = ["SLOT", "Encoder", "Ids", "Pixels", "ReadsWords", "Vectors", "load_encoder", "unit"]
 
@@ -15,12 +16,14 @@ def load_encoder(name: str, *, threads: int | None = None) -> Encoder:
     """The encoder that `name` means.
 
     `wardrobe` is the embedded default, `hf:NAME_OR_DIR` a CLIP or SigLIP in the Hugging Face layout, and anything
-    else a folder that `pretrain` made. Raises UsageError for a name that means nothing, DataError for a damaged folder.
+    else a folder that `pretrain` or `export --onnx` made. Raises UsageError for a name that means nothing, DataError
+    for a damaged folder.
     """
     if name.startswith("hf:"):
         from triptych.encoders.huggingface import HuggingFaceEncoder
 
         return HuggingFaceEncoder(name, threads=threads)
+    from triptych.encoders.exported import FORMAT, ExportedEncoder
     from triptych.encoders.own import OwnEncoder
 
     if name == "wardrobe":
@@ -28,4 +31,6 @@ def load_encoder(name: str, *, threads: int | None = None) -> Encoder:
     folder = Path(name)
     if not folder.is_dir():
         raise UsageError(f"--encoder {name}: write wardrobe, hf:NAME_OR_DIR, or a folder that `triptych pretrain` made")
-    return OwnEncoder(folder, str(folder.resolve()), threads)
+    config = read_json(folder / "config.json", "encoder configuration")
+    exported = isinstance(config, dict) and config.get("format") == FORMAT
+    return (ExportedEncoder if exported else OwnEncoder)(folder, str(folder.resolve()), threads)

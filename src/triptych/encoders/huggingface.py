@@ -17,6 +17,7 @@ from PIL import Image
 from triptych.device import best_device, mixed_precision
 from triptych.encoders.protocol import Ids, Pixels, Vectors, unit
 from triptych.errors import DataError, FailureError, UsageError
+from triptych.extras import need
 from triptych.files import hash_file, read_json
 
 if TYPE_CHECKING:
@@ -45,17 +46,14 @@ class HuggingFaceEncoder:
     agree only to its rounding; `float32` gives what transformers gives. `threads` sets torch's, for the whole
     process.
 
-    Raises UsageError without transformers or for another kind of model, FailureError where a hub id cannot be
+    Raises UsageError without the extra `hf` or for another kind of model, FailureError where a hub id cannot be
     fetched, DataError where a file is missing or damaged.
     """
 
     def __init__(self, name: str, threads: int | None = None, *, precision: Precision = "auto") -> None:
+        need("hf", name)
         import torch
 
-        try:
-            import transformers  # noqa: F401
-        except ImportError:
-            raise UsageError(f"{name}: needs transformers; run pip install 'triptych[hf]'") from None
         source = name.removeprefix("hf:")
         folder = Path(source)
         if folder.is_dir():
@@ -69,7 +67,7 @@ class HuggingFaceEncoder:
         self.fingerprint = _fingerprint(files, precision)
         if threads is not None:
             torch.set_num_threads(threads)
-        model, self._processor, self._tokenizer = _load(folder, self.name, self._family)
+        model, self._processor, self.tokenizer = _load(folder, self.name, self._family)
         config = model.config
         self.dim: int = config.projection_dim if self._family == "clip" else config.vision_config.hidden_size
         self.logit_scale = float(model.logit_scale.detach().exp())
@@ -114,7 +112,7 @@ class HuggingFaceEncoder:
     def text_frame(self) -> tuple[int, int]:
         """The ids that open and close every text."""
         self._require_clip()
-        opening, closing = self._tokenizer("")["input_ids"]
+        opening, closing = self.tokenizer("")["input_ids"]
         return opening, closing
 
     def token_ids(self, texts: Sequence[str]) -> Ids:
@@ -122,7 +120,7 @@ class HuggingFaceEncoder:
         _, closing = self.text_frame
         ids = np.full((len(texts), self._length), closing, np.int64)
         if texts:
-            known = self._tokenizer(list(texts), truncation=True, max_length=self._length)["input_ids"]
+            known = self.tokenizer(list(texts), truncation=True, max_length=self._length)["input_ids"]
             for row, numbers in enumerate(known):
                 ids[row, : len(numbers)] = numbers
         return ids
@@ -147,9 +145,53 @@ class HuggingFaceEncoder:
         cut = {"truncation": True, "max_length": self._length, "return_tensors": "pt"}
         if self._family == "siglip":
             lowered = [text.lower() for text in texts]
-            return {"input_ids": self._tokenizer(lowered, padding="max_length", **cut)["input_ids"]}
-        tokens = self._tokenizer(list(texts), padding="longest", **cut)
+            return {"input_ids": self.tokenizer(lowered, padding="max_length", **cut)["input_ids"]}
+        tokens = self.tokenizer(list(texts), padding="longest", **cut)
         return {"input_ids": tokens["input_ids"], "attention_mask": tokens["attention_mask"]}
+
+    def preprocessing(self) -> tuple[dict[str, Any], dict[str, Any]]:
+        """How pictures and texts are made ready, for who does it without transformers. Raises UsageError if oddly."""
+        told = self._processor
+        if not (told.do_resize and told.do_rescale and told.do_normalize) or told.do_pad:
+            raise UsageError(f"{self.name}: prepares its pictures in a way that cannot be exported")
+        size = told.size.shortest_edge or [told.size.width, told.size.height]
+        if size == [None, None] or told.size.longest_edge:
+            raise UsageError(f"{self.name}: resizes its pictures in a way that cannot be exported")
+        pictures = {
+            "size": size,
+            "resample": int(told.resample),
+            "crop": [told.crop_size.width, told.crop_size.height] if told.do_center_crop else None,
+            "scale": told.rescale_factor,
+            "mean": list(told.image_mean),
+            "std": list(told.image_std),
+        }
+        texts = {
+            "length": self._length,
+            "padded": self._family == "siglip",
+            "lower": self._family == "siglip",
+            "pad_id": self.tokenizer.pad_token_id,
+            "pad_token": self.tokenizer.pad_token,
+        }
+        return pictures, texts
+
+    def towers(self) -> "tuple[nn.Module, nn.Module]":
+        """Modules from pixels `(n, 3, h, w)`, and from padded token ids `(n, l)`, to unit vectors `(n, d)`.
+
+        No mask of the padding is needed: a CLIP text tower looks only backwards, and ends where its text does; a
+        SigLIP was trained without.
+        """
+        from torch import nn
+
+        class Tower(nn.Module):
+            def __init__(self, model: nn.Module, kind: str, reads: str) -> None:
+                super().__init__()
+                self.model, self.kind, self.reads = model, kind, reads
+
+            def forward(self, values: Any) -> Any:
+                features = getattr(self.model, f"get_{self.kind}_features")(**{self.reads: values})
+                return nn.functional.normalize(features.pooler_output.float(), dim=-1)
+
+        return Tower(self._model, "image", "pixel_values"), Tower(self._model, "text", "input_ids")
 
     def _vectors(self, features: Callable[..., Any], batches: Iterable[dict[str, Any]]) -> Vectors:
         import torch

@@ -1,8 +1,8 @@
 """Our own encoder on disk, and how it is run: exported graphs on ONNX Runtime, so that a search never loads torch.
 
 A folder holds `config.json`, `model.safetensors` (to train on), `tokenizer.json`, `picture.onnx` and `text.onnx`
-(to run), and `words.safetensors` (the words it can name). The graphs are made from the weights by `save_encoder` and
-nothing else writes them.
+(to run), and `words.safetensors` (the words it can name). The graphs are made from the weights by `save_encoder`; a
+copy that `export --onnx` made has no weights.
 """
 
 import hashlib
@@ -47,6 +47,7 @@ class OwnEncoder:
             if not (folder / needed).is_file():
                 raise DataError(f"{folder}: {needed} is missing; copy the folder again or rerun `triptych pretrain`")
         self.name = name
+        self.config: dict[str, Any] = config
         self.identity: int = config["architecture"].get("identity", 0)
         self.dim: int = config["architecture"]["dim"] + self.identity
         self.logit_scale: float = config["logit_scale"]

@@ -19,6 +19,7 @@ import numpy as np
 from triptych.encoders.lexicon import Lexicon, common_terms, terms_of
 from triptych.encoders.own import normalise, save_encoder, square_pixels, token_ids
 from triptych.errors import DataError, PictureError, UsageError
+from triptych.extras import need
 from triptych.files import hash_file, locked, made_by
 from triptych.images import load_pictures
 from triptych.progress import progress, say
@@ -54,9 +55,11 @@ def pretrain(
     `3 * size * size` for each.
 
     Returns what it measured: pairs, skipped pictures, recall among held-out pairs in percent, seconds.
-    Raises UsageError for settings that make no sense, DataError when the pairs cannot be read or too few are usable.
+    Raises UsageError for settings that make no sense or without the extra `train`, DataError when the pairs cannot be
+    read or too few are usable.
     """
     pairs, images, out = Path(pairs), Path(images), Path(out)
+    need("train", "pretrain")
     import torch
 
     from triptych.checkpoints import load_checkpoint, save_checkpoint

@@ -1,5 +1,6 @@
 """A catalog opened once and searched many times, from any thread."""
 
+import os
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from hashlib import sha256
@@ -214,8 +215,9 @@ class Library:
         # A picture that was removed while this search was under way has no row any more.
         seen = [(hit, gallery.row_of[hit.name]) for hit in found[offset:] if hit.name in gallery.row_of]
         facts = gallery.facts([row for _, row in seen])
+        root = str(self.catalog.root)
         return [
-            Hit(rank, name, str(self.catalog.path(name)), round(score, 6), picture_id(name), metadata)
+            Hit(rank, name, os.path.join(root, name), round(score, 6), picture_id(name), metadata)
             for rank, (((name, score), _), metadata) in enumerate(zip(seen, facts, strict=True), start=offset + 1)
         ]
 

@@ -4,6 +4,7 @@ import asyncio
 from collections import deque
 from collections.abc import Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
+from threading import Lock
 from typing import Generic, TypeVar
 
 from triptych.serving.problems import busy
@@ -15,7 +16,8 @@ _WAITING = 512  # items beyond which it is kinder to refuse
 
 class Batcher(Generic[T, R]):
     """Runs `work` over the items that wait, at most `most` at once, in a thread of its own; nobody is kept waiting for
-    a batch to fill. An error of one item is its own: the items are then worked on one by one.
+    a batch to fill. An error of one item is its own: the items are then worked on one by one. Where nothing else is
+    being worked on, a thread can do with its item what it came for: `at_once` spares it the way to the other one.
     """
 
     def __init__(self, work: Callable[[Sequence[T]], Sequence[R]], most: int) -> None:
@@ -24,6 +26,16 @@ class Batcher(Generic[T, R]):
         self._waiting: deque[tuple[T, asyncio.Future[R]]] = deque()
         self._thread = ThreadPoolExecutor(1, thread_name_prefix="batcher")
         self._running: asyncio.Task[None] | None = None
+        self._working = Lock()
+
+    def at_once(self, item: T) -> R | None:
+        """The result for one item, in the thread that asks; None where others are waiting or being worked on."""
+        if (self._running and not self._running.done()) or not self._working.acquire(blocking=False):
+            return None
+        try:
+            return self._work([item])[0]
+        finally:
+            self._working.release()
 
     async def __call__(self, item: T) -> R:
         """The result for one item. Raises what `work` raises, and Problem where too many wait."""
@@ -53,6 +65,7 @@ class Batcher(Generic[T, R]):
         if not items:
             return []
         try:
-            return self._work(items)
+            with self._working:
+                return self._work(items)
         except Exception as error:
             return [error] if len(items) == 1 else [self._results([item])[0] for item in items]

@@ -5,23 +5,22 @@ from collections.abc import Callable, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, replace
 from hashlib import sha256
-from io import BytesIO
 from pathlib import Path
 from time import perf_counter
 from typing import Any, TypeVar
 
 import numpy as np
-from PIL import Image
 
 from triptych.encoders import Pixels, Vectors
 from triptych.errors import UsageError
 from triptych.images import open_picture
-from triptych.searching import Hit, Library, Picture, Query, Reference
+from triptych.progress import say
+from triptych.searching import Hit, Library, Picture, Query, Reference, Reranked, Reranker
 from triptych.serving.batching import Batcher
 from triptych.serving.observing import Observations
 from triptych.serving.problems import Problem
 from triptych.serving.settings import Settings
-from triptych.serving.showing import SIDES, Drawings, Uploads, draw
+from triptych.serving.showing import SIDES, Drawings, Uploads, draw, kept_of
 
 T = TypeVar("T")
 _SEARCHES = 32  # queries answered together, at most
@@ -49,9 +48,12 @@ class Answered:
 class Desk:
     """Stands between the routes and the library. What takes long runs in threads, a few at a time."""
 
-    def __init__(self, library: Library, settings: Settings, threads: int) -> None:
+    def __init__(self, library: Library, settings: Settings, threads: int, reranker: Reranker | None = None) -> None:
         self.library = library
         self.settings = settings
+        self.reranker = reranker
+        self.searched = asyncio.Event()
+        """Somebody has searched, who may now compare what was found."""
         self.uploads = Uploads()
         self.observations = Observations()
         self.observations.gauge("triptych_pictures", "Pictures in the catalog.", lambda: len(library))
@@ -69,17 +71,40 @@ class Desk:
         if picture is not None and like:
             raise Problem(422, "send a picture, or the id of one as `like`, not both")
         self.library.check(terms["where"])
+        kept = b""
+        decoding = 0.0
+
+        def begin() -> Asked | Answered:
+            nonlocal kept, decoding
+            if picture is None:
+                asked = Asked(Query(self.reference(like) if like else None, **terms))
+            else:
+                pixels, kept, decoding = self._read(picture)
+                unknown = Reference(np.zeros(0, np.float32), sha256(picture).hexdigest())
+                asked = Asked(Query(unknown, **terms), pixels)
+            return self._search.at_once(asked) or asked
+
+        answered = await self.in_thread(begin)
+        if isinstance(answered, Asked):
+            answered = await self._search(answered)
+        answered = replace(answered, encoding=answered.encoding + decoding)
+        self.observations.time("encoding", answered.encoding)
+        self.observations.time("finding", answered.finding)
+        self.searched.set()
         if picture is None:
-            # In a thread: a store may be a database.
-            reference = await self.in_thread(lambda: self.reference(like)) if like else None
-            answered = await self._search(Asked(Query(reference, **terms)))
-            return self._timed(answered), like or None
-        pixels, thumbnail, decoding = await self.in_thread(lambda: self._read(picture))
-        unknown = Reference(np.zeros(0, np.float32), sha256(picture).hexdigest())
-        answered = await self._search(Asked(Query(unknown, **terms), pixels))
+            return answered, like or None
         assert answered.query.reference is not None
-        name = self.uploads.keep(answered.query.reference, thumbnail)
-        return self._timed(replace(answered, encoding=answered.encoding + decoding)), name
+        return answered, self.uploads.keep(answered.query.reference, kept)
+
+    async def rerank(self, reference: str, text: str, hits: Sequence[Hit]) -> Reranked:
+        """The first results judged by the chat model, for a reference of that id. What goes wrong is logged."""
+        assert self.reranker is not None
+        upload = self.uploads.get(reference)
+        source = upload.picture if upload else Path(self.picture(reference).path)
+        reranked = await self.reranker(source, text, hits)
+        if reranked.problem:
+            say(f"not re-ranked, {reranked.problem}: {reranked.detail}")
+        return reranked
 
     async def add(self, picture: bytes, metadata: Mapping[str, str]) -> Picture:
         """Take a picture in; it is on disk when this returns."""
@@ -108,25 +133,18 @@ class Desk:
     async def drawing(self, name: str, kind: str) -> bytes:
         """A JPEG of a picture, by its id alone. Raises Problem where it is unknown or gone."""
         upload = self.uploads.get(name)
-        if upload:
-            return upload.thumbnail
-        picture = self.picture(name)
-        if picture.id != name:
+        if not upload and self.picture(name).id != name:
             raise Problem(404, "the catalog has no such picture")
+        source = upload.picture if upload else Path(self.picture(name).path)
         side, limits = SIDES[kind], self.settings.limits
-        return await self.in_thread(
-            lambda: self._drawings.get((name, side), lambda: draw(Path(picture.path), side, limits))
-        )
+        return await self.in_thread(lambda: self._drawings.get((name, side), lambda: draw(source, side, limits)))
 
     def _read(self, picture: bytes) -> tuple[Pixels, bytes, float]:
         started = perf_counter()
         opened = open_picture(picture, self.settings.limits)
         pixels = self.library.encoder.prepare(opened)
         decoding = perf_counter() - started
-        opened.thumbnail((SIDES["thumbnail"], SIDES["thumbnail"]), Image.Resampling.BILINEAR)
-        out = BytesIO()
-        opened.save(out, "JPEG", quality=88)
-        return pixels, out.getvalue(), decoding
+        return pixels, kept_of(picture, opened), decoding
 
     def _answer(self, asked: Sequence[Asked]) -> list[Answered]:
         started = perf_counter()
@@ -142,11 +160,6 @@ class Desk:
 
     def _take_in(self, new: Sequence[tuple[bytes, Mapping[str, str]]]) -> list[Picture]:
         return self.library.add([picture for picture, _ in new], [metadata for _, metadata in new])
-
-    def _timed(self, answered: Answered) -> Answered:
-        self.observations.time("encoding", answered.encoding)
-        self.observations.time("finding", answered.finding)
-        return answered
 
 
 def _with_vector(query: Query, vector: Vectors) -> Query:

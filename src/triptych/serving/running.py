@@ -7,9 +7,11 @@ from dataclasses import replace
 from ipaddress import ip_address
 from pathlib import Path
 
-from triptych.errors import FailureError, UsageError
+from triptych.chat import ChatSettings
+from triptych.errors import FailureError
+from triptych.extras import need
 from triptych.progress import say
-from triptych.searching import open_catalog
+from triptych.searching import Reranker, open_catalog
 from triptych.serving.keys import load_keys
 from triptych.serving.settings import Settings
 from triptych.tagging import load_vocabulary
@@ -21,6 +23,7 @@ _BACKLOG = 2048
 def serve(
     catalog: Path | str,
     *,
+    encoder: str | None = None,
     composer: Path | str | None = None,
     host: str = "127.0.0.1",
     port: int = 8000,
@@ -31,24 +34,29 @@ def serve(
     allow_origin: Sequence[str] = (),
     settings: Settings | None = None,
     store: str = "exact",
+    rerank: str | None = None,
+    chat: ChatSettings | None = None,
+    rerank_top: int = 10,
+    rerank_seconds: float = 10.0,
     threads: int | None = None,
 ) -> None:
     """Serve a catalog over HTTP, with a page to search it, until SIGTERM or SIGINT; requests under way are finished.
 
     Port 0 takes a free one; the address is printed. `keys` is a file that `make_key` wrote. Without keys the catalog
     can be changed only where the service is for this machine alone, and only under the names of this machine or one of
-    `allow_host` does it answer there. `store` is as in `open_catalog`.
+    `allow_host` does it answer there. `encoder` and `store` are as in `open_catalog`,
+    `rerank` and what belongs to it as in `search`; calls and costs are counted over the life of the service.
 
     Raises UsageError where the extra is not installed, FailureError where the address is taken.
     """
-    try:
-        import uvicorn
+    need("serve", "serve")
+    import uvicorn
 
-        from triptych.serving.desk import Desk
-        from triptych.serving.service import create_app
-        from triptych.serving.telling import Comparing
-    except ImportError as error:
-        raise UsageError(f"serve needs {error.name}; run: pip install 'triptych[serve]'") from None
+    from triptych.serving.desk import Desk
+    from triptych.serving.service import create_app
+    from triptych.serving.telling import Comparing
+
+    reranker = Reranker(rerank, chat, top=rerank_top, seconds=rerank_seconds) if rerank else None
     listening = _listen(host, port)
     local = _is_local(host)
     known = load_keys(Path(keys)) if keys else {}
@@ -59,10 +67,10 @@ def serve(
         hosts=frozenset({"127.0.0.1", "localhost", "[::1]", host, *allow_host}) if local else None,
         origins=frozenset(allow_origin),
     )
-    with open_catalog(catalog, composer=composer, store=store, threads=threads) as library:
+    with open_catalog(catalog, encoder=encoder, composer=composer, store=store, threads=threads) as library:
         library.load()
         comparing = Comparing(library.encoder, load_vocabulary(Path(vocabulary) if vocabulary else None))
-        app = create_app(Desk(library, settings, threads or 2), comparing)
+        app = create_app(Desk(library, settings, threads or 2, reranker), comparing)
         server = uvicorn.Server(
             uvicorn.Config(
                 app, log_level="warning", access_log=False, server_header=False, timeout_graceful_shutdown=_DRAIN
@@ -73,6 +81,8 @@ def serve(
             signal.signal(number, lambda *_: None)
         shown = f"[{host}]" if ":" in host else host
         say(f"{len(library)} pictures at http://{shown}:{listening.getsockname()[1]}")
+        if reranker and reranker.warning:
+            say(reranker.warning)
         if not (local or known):
             say("anybody who reaches this address can search; make keys with `triptych key` to choose who")
         server.run(sockets=[listening])

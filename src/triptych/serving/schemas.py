@@ -40,6 +40,7 @@ class Search(BaseModel):
     where: list[str] = Field([], max_length=20, description="Conditions over metadata.", examples=[["price<=50"]])
     k: int = Field(24, ge=1, le=200, description="How many results.")
     offset: int = Field(0, ge=0, le=10_000, description="Leave out the first so many.")
+    rerank: bool = Field(True, description="Let the chat model judge the first results, where there is one.")
 
 
 class Answer(BaseModel):
@@ -48,6 +49,8 @@ class Answer(BaseModel):
     reference: str | None = Field(examples=["u5f2b…"], description="Id of the reference, to go on with as `like`.")
     hits: list[Hit]
     more: bool = Field(description="Whether there are results after these.")
+    reranked: bool = Field(description="Whether a chat model judged the first of them; scores are as they were.")
+    degraded: str | None = Field(description="Why it did not, where it was to.", examples=["it took too long"])
 
 
 class Column(BaseModel):

@@ -5,13 +5,14 @@ import json
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager, suppress
 from importlib.resources import files
+from threading import Thread
 from typing import Annotated, Any, Literal
 
 from fastapi import Body, FastAPI, File, Form, Path, Query, Request, UploadFile
 from starlette.responses import Response
 
 from triptych.errors import TriptychError
-from triptych.searching import Hit, Picture
+from triptych.searching import Hit, Picture, Reranked
 from triptych.serving import schemas
 from triptych.serving.describing import describe
 from triptych.serving.desk import Desk
@@ -37,7 +38,7 @@ def create_app(desk: Desk, comparing: Comparing) -> Guard:
         description="Find a picture from another picture and a few words.",
         docs_url=None,  # its page would fetch scripts from elsewhere
         redoc_url=None,
-        lifespan=lambda _: _looking_after(desk),
+        lifespan=lambda _: _looking_after(desk, comparing),
     )
     _searching(app, desk, comparing)
     _pictures(app, desk)
@@ -49,8 +50,8 @@ def create_app(desk: Desk, comparing: Comparing) -> Guard:
 
 
 @asynccontextmanager
-async def _looking_after(desk: Desk) -> AsyncIterator[None]:
-    """Follow what `triptych index` does to the catalog meanwhile."""
+async def _looking_after(desk: Desk, comparing: Comparing) -> AsyncIterator[None]:
+    """Follow what `triptych index` does to the catalog meanwhile; after the first search, get ready to compare."""
 
     async def look() -> None:
         while True:
@@ -58,9 +59,15 @@ async def _looking_after(desk: Desk) -> AsyncIterator[None]:
             with suppress(TriptychError, OSError):
                 await desk.in_thread(desk.library.refresh)
 
-    looking = asyncio.create_task(look())
+    async def prepare() -> None:
+        await desk.searched.wait()
+        Thread(target=comparing.prepare, name="comparing").start()
+
+    tasks = [asyncio.create_task(look()), asyncio.create_task(prepare())]
     yield
-    looking.cancel()
+    for task in tasks:
+        task.cancel()
+    comparing.end()
 
 
 def _searching(app: FastAPI, desk: Desk, comparing: Comparing) -> None:
@@ -95,9 +102,19 @@ def _searching(app: FastAPI, desk: Desk, comparing: Comparing) -> None:
             offset=asked.offset,
         )
         stages = f"encoding;dur={answered.encoding * 1000:.2f}, finding;dur={answered.finding * 1000:.2f}"
-        hits = [_told(hit) | {"rank": hit.rank, "score": hit.score} for hit in answered.hits[: asked.k]]
-        more = len(answered.hits) > asked.k
-        return _json({"reference": name, "hits": hits, "more": more}, headers={"Server-Timing": stages})
+        found = answered.hits[: asked.k]
+        judged: Reranked | None = None
+        if desk.reranker and asked.rerank and name and asked.text.strip() and not asked.offset:
+            judged = await desk.rerank(name, asked.text, found)
+            found = judged.hits
+        told = {
+            "reference": name,
+            "hits": [_told(hit) | {"rank": hit.rank, "score": hit.score} for hit in found],
+            "more": len(answered.hits) > asked.k,
+            "reranked": judged is not None and not judged.problem,
+            "degraded": judged.problem or None if judged else None,
+        }
+        return _json(told, headers={"Server-Timing": stages})
 
     @app.post("/api/compare", response_model=schemas.Comparison, tags=["search"])
     async def compare(pair: Annotated[schemas.Pair, Body()]) -> Response:

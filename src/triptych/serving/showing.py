@@ -15,6 +15,7 @@ from triptych.searching import Reference
 
 SIDES = {"thumbnail": 256, "full": 1600}
 _MINUTES = 60
+_SMALL = 32 * 1024  # bytes of an upload
 
 
 def draw(source: Path | bytes, side: int, limits: Limits) -> bytes:
@@ -51,12 +52,22 @@ class Drawings:
         return drawing
 
 
+def kept_of(data: bytes, opened: Image.Image) -> bytes:
+    """What is kept of an upload: the file if it is small, which costs no time, or else a JPEG of thumbnail size."""
+    if len(data) <= _SMALL:
+        return data
+    opened.thumbnail((SIDES["thumbnail"], SIDES["thumbnail"]), Image.Resampling.BILINEAR)
+    out = BytesIO()
+    opened.save(out, "JPEG", quality=95)  # it is drawn anew when it is asked for
+    return out.getvalue()
+
+
 @dataclass(frozen=True, eq=False)
 class Upload:
     """A picture that a search began with: what of it is kept, in memory alone."""
 
     reference: Reference
-    thumbnail: bytes
+    picture: bytes
     since: float
 
 
@@ -67,10 +78,10 @@ class Uploads:
         self._most = most
         self._kept: OrderedDict[str, Upload] = OrderedDict()
 
-    def keep(self, reference: Reference, thumbnail: bytes) -> str:
+    def keep(self, reference: Reference, picture: bytes) -> str:
         """Its id, which its content decides: the same picture, uploaded again, makes an old address work again."""
         name = f"u{reference.sha256[:24]}"
-        self._kept[name] = Upload(reference, thumbnail, monotonic())
+        self._kept[name] = Upload(reference, picture, monotonic())
         self._kept.move_to_end(name)
         while len(self._kept) > self._most:
             self._kept.popitem(last=False)

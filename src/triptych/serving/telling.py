@@ -1,8 +1,11 @@
 """What a page needs to know of a catalog to offer choices, and of two pictures to say what differs."""
 
 from collections import Counter
-from collections.abc import Sequence
-from typing import Any
+from collections.abc import Callable, Sequence
+from contextlib import suppress
+from threading import Event, Lock
+from time import perf_counter
+from typing import Any, cast
 
 import numpy as np
 import pyarrow as pa
@@ -13,6 +16,7 @@ from triptych.encoders import Encoder, Vectors
 from triptych.tagging import Tagger, Vocabulary
 
 _VALUES = 60  # of a column of words that is offered as a choice
+_BLOCK = 256  # texts encoded before others have their turn
 _SURE = 0.5  # how likely a word must be, in both pictures, to be told
 
 
@@ -34,14 +38,39 @@ def columns(metadata: pa.Table) -> list[dict[str, Any]]:
 
 
 class Comparing:
-    """Says in attribute tags what differs between two pictures, as the encoder sees them."""
+    """Says in attribute tags what differs between two pictures, as the encoder sees them. Safe in any thread.
+
+    The first time takes seconds, in which the vocabulary's titles are encoded; `prepare` does that ahead.
+    """
 
     def __init__(self, encoder: Encoder, vocabulary: Vocabulary) -> None:
-        self._tagger = Tagger(encoder, vocabulary)
+        self._encoder = encoder
+        self._tagger = Tagger(cast(Encoder, _InBlocks(encoder, self._give_way)), vocabulary)
+        self._one_by_one = Lock()
+        self._wanted = Event()
+        self._ended = Event()
+
+    def prepare(self) -> None:
+        """Encode the titles, half of the time and leaving the other half to others, until somebody waits for them."""
+        blank = np.zeros((1, self._encoder.dim), np.float32)
+        with suppress(_Ended), self._one_by_one:
+            self._tagger(blank)
+
+    def end(self) -> None:
+        """Let `prepare` stop soon, wherever it is."""
+        self._ended.set()
+
+    def _give_way(self, seconds: float) -> None:
+        if not self._wanted.is_set():
+            self._ended.wait(seconds)
+        if self._ended.is_set():
+            raise _Ended
 
     def __call__(self, reference: Vectors, result: Vectors) -> dict[str, list[dict[str, Any]]]:
         """`changed` and `kept` tags of two vectors `(d,)`, the surest first; what is unsure in either is not told."""
-        tags = self._tagger(np.stack([reference, result]))
+        self._wanted.set()
+        with self._one_by_one:
+            tags = self._tagger(np.stack([reference, result]))
         told: dict[str, list[dict[str, Any]]] = {"changed": [], "kept": []}
         for group, values in tags.items():
             words: Sequence[str] = self._tagger.vocabulary.groups[group]
@@ -51,3 +80,25 @@ class Comparing:
                 tag = {"group": group, "before": words[before], "after": words[after], "sure": round(sure, 3)}
                 told["kept" if before == after else "changed"].append(tag)
         return {kind: sorted(found, key=lambda tag: -tag["sure"]) for kind, found in told.items()}
+
+
+class _Ended(Exception):
+    """The service ends, and nobody will need the titles."""
+
+
+class _InBlocks:
+    """An encoder whose texts are encoded a few at a time; after each block `pause` is told how long it took."""
+
+    def __init__(self, encoder: Encoder, pause: Callable[[float], None]) -> None:
+        self._encoder = encoder
+        self._pause = pause
+        self.logit_scale = encoder.logit_scale
+
+    def encode_texts(self, texts: Sequence[str]) -> Vectors:
+        blocks = []
+        for start in range(0, len(texts), _BLOCK):
+            started = perf_counter()
+            blocks.append(self._encoder.encode_texts(texts[start : start + _BLOCK]))
+            if start + _BLOCK < len(texts):
+                self._pause(perf_counter() - started)
+        return np.concatenate(blocks) if blocks else self._encoder.encode_texts(texts)

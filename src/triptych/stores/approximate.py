@@ -13,7 +13,7 @@ from numpy.typing import NDArray
 
 from triptych.catalog import nearest
 from triptych.encoders import Vectors
-from triptych.errors import UsageError
+from triptych.extras import need
 from triptych.progress import say
 from triptych.stores.exact import ExactStore
 from triptych.stores.gallery import Gallery
@@ -112,8 +112,7 @@ def measure_recall(graph: Any, vectors: Vectors, k: int = 10) -> float:
 
 def need_faiss() -> Any:
     """The library. Raises UsageError where it is not installed."""
-    try:
-        import faiss
-    except ImportError:
-        raise UsageError("this needs FAISS; run: pip install 'triptych[faiss]'") from None
+    need("faiss", "a FAISS index")
+    import faiss
+
     return faiss

@@ -13,7 +13,8 @@ import pyarrow as pa
 
 from triptych.catalog import Condition, is_numeric, read_conditions
 from triptych.encoders import Vectors
-from triptych.errors import FailureError, UsageError
+from triptych.errors import FailureError
+from triptych.extras import need
 from triptych.stores.gallery import Gallery
 from triptych.stores.protocol import Found, Rows, Terms
 
@@ -33,10 +34,9 @@ class PostgresStore:
     """
 
     def __init__(self, address: str, table: str, dim: int, schema: pa.Schema) -> None:
-        try:
-            import psycopg
-        except ImportError:
-            raise UsageError("this needs psycopg; run: pip install 'triptych[postgres]'") from None
+        need("postgres", "--store postgresql://…")
+        import psycopg
+
         self._psycopg = psycopg
         self._address = address
         self._table = psycopg.sql.Identifier(table)

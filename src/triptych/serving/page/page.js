@@ -111,6 +111,7 @@ function take(answer, further) {
   $("more").hidden = !answer.more;
   const of = catalog ? ` of ${catalog.pictures.toLocaleString("en")}` : "";
   $("status").textContent = hits.length ? `The nearest ${hits.length}${of}. Choose one to compare, or to start from.` : "No results.";
+  if (answer.degraded) $("status").textContent += ` The model that looks at results was not heard: ${answer.degraded}.`;
 }
 
 async function further() {

@@ -1,0 +1,119 @@
+"""A CLIP or SigLIP as two graphs in a folder: what `huggingface` does, without transformers and torch.
+
+A folder holds `config.json`, `tokenizer.json`, `picture.onnx` (pixels to unit vectors) and `text.onnx` (token ids,
+without padding where the tower does without, to unit vectors).
+"""
+
+import hashlib
+import json
+from collections.abc import Sequence
+from functools import cached_property
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+from PIL import Image
+
+from triptych.encoders.protocol import Pixels, Vectors
+from triptych.errors import DataError
+from triptych.files import hash_file, read_json
+from triptych.graphs import Graph
+
+if TYPE_CHECKING:
+    from tokenizers import Tokenizer
+
+FORMAT = "triptych-exported-encoder-1"
+FILES = ("tokenizer.json", "picture.onnx", "text.onnx")
+_TEXTS = 64  # encoded at once; padded to the longest of them
+
+
+class ExportedEncoder:
+    """An encoder folder that `export --onnx` made of a Hugging Face model. Raises DataError where a file is missing.
+
+    In single precision it stands for the encoder that it was made of, and bears its fingerprint; in 8 bits it is an
+    encoder of its own.
+    """
+
+    def __init__(self, folder: Path, name: str, threads: int | None = None) -> None:
+        config = read_json(folder / "config.json", "encoder configuration")
+        for needed in FILES:
+            if not (folder / needed).is_file():
+                raise DataError(f"{folder}: {needed} is missing; copy the folder again or export it again")
+        self.folder = folder
+        self.name = name
+        self.dim: int = config["dim"]
+        self.identity = 0
+        self.lexicon = None
+        self.logit_scale: float = config["logit_scale"]
+        self._pictures: dict[str, Any] = config["pictures"]
+        self._texts: dict[str, Any] = config["texts"]
+        self._threads = threads
+        self.fingerprint: str = config["stands_for"] or self._own_fingerprint()
+
+    def _own_fingerprint(self) -> str:
+        settings = json.dumps([self._pictures, self._texts], sort_keys=True)
+        parts = [hash_file(self.folder / part) for part in FILES]
+        return hashlib.sha256("\n".join([FORMAT, settings, *parts]).encode()).hexdigest()
+
+    def prepare(self, picture: Image.Image) -> Pixels:
+        """Pixels `(3, h, w)`: resized, the middle cut out where the model wants that, and normalised."""
+        told = self._pictures
+        size = _resized(picture.size, told["size"])
+        picture = picture.resize(size, Image.Resampling(told["resample"]))
+        if told["crop"]:
+            width, height = told["crop"]
+            left, top = (size[0] - width) // 2, (size[1] - height) // 2
+            picture = picture.crop((left, top, left + width, top + height))
+        mean, std = (np.array(told[name], np.float32) for name in ("mean", "std"))
+        pixels = (np.asarray(picture, np.float32) * np.float32(told["scale"]) - mean) / std
+        return np.ascontiguousarray(pixels.transpose(2, 0, 1), np.float32)
+
+    def encode_pictures(self, pixels: Pixels) -> Vectors:
+        """Vectors `(n, d)` of pixels `(n, 3, h, w)`."""
+        return self._picture_graph(pixels)
+
+    def encode_texts(self, texts: Sequence[str]) -> Vectors:
+        """Vectors `(n, d)`; each distinct text is encoded once."""
+        # By length, so that a batch that is padded to its longest text wastes little.
+        distinct = sorted(set(texts), key=lambda text: (len(text), text))
+        starts = range(0, len(distinct), _TEXTS)
+        parts = [self._text_graph(self._token_ids(distinct[start : start + _TEXTS])) for start in starts]
+        vectors = np.concatenate(parts) if parts else np.empty((0, self.dim), np.float32)
+        row = {text: index for index, text in enumerate(distinct)}
+        return vectors[np.array([row[text] for text in texts], np.intp)]
+
+    def _token_ids(self, texts: Sequence[str]) -> np.ndarray[Any, np.dtype[np.int64]]:
+        lowered = [text.lower() for text in texts] if self._texts["lower"] else list(texts)
+        return np.array([encoding.ids for encoding in self._tokenizer.encode_batch(lowered)], np.int64)
+
+    @cached_property
+    def _picture_graph(self) -> Graph:
+        return Graph(self.folder / "picture.onnx", self._threads)
+
+    @cached_property
+    def _text_graph(self) -> Graph:
+        return Graph(self.folder / "text.onnx", self._threads)
+
+    @cached_property
+    def _tokenizer(self) -> "Tokenizer":
+        from tokenizers import Tokenizer
+
+        path, told = self.folder / "tokenizer.json", self._texts
+        try:
+            tokenizer = Tokenizer.from_file(str(path))
+        except Exception as error:  # what it raises is a bare Exception
+            raise DataError(f"{path}: not a readable tokenizer ({error}); copy the folder again") from None
+        tokenizer.enable_truncation(told["length"])
+        padded_to = told["length"] if told["padded"] else None
+        tokenizer.enable_padding(pad_id=told["pad_id"], pad_token=told["pad_token"], length=padded_to)
+        return tokenizer
+
+
+def _resized(size: tuple[int, int], wanted: int | Sequence[int]) -> tuple[int, int]:
+    """Width and height: as wanted, or with the shorter side as wanted."""
+    if not isinstance(wanted, int):
+        width, height = wanted
+        return width, height
+    width, height = size
+    longer = int(wanted * max(size) / min(size))
+    return (wanted, longer) if width <= height else (longer, wanted)
