@@ -26,7 +26,7 @@ class Architecture:
 class Concepts(nn.Module):
     """Picture vectors `(n, dim)` to log-probabilities of words `(n, sum(words))`, each group a softmax of its own.
 
-    It starts as zero-shot classification by the words' own vectors, and learns along. What a picture shows of an
+    It starts as what the encoder can tell of the words already, and learns along. What a picture shows of an
     attribute is then at hand as such; a query can ask for "whatever word, but this one".
     """
 
@@ -36,10 +36,11 @@ class Concepts(nn.Module):
         self.classify = nn.Linear(dim, sum(words))
         nn.init.zeros_(self.classify.bias)
 
-    def start_from(self, vectors: Tensor, scale: float) -> None:
-        """Take the words' unit vectors `(sum(words), dim)`, and the factor that turns cosines into logits."""
+    def start_from(self, weight: Tensor, bias: Tensor) -> None:
+        """Take a map `(sum(words), dim)`, `(sum(words),)` from unit vectors to logits."""
         with torch.no_grad():
-            self.classify.weight.copy_(vectors * scale)
+            self.classify.weight.copy_(weight)
+            self.classify.bias.copy_(bias)
 
     def forward(self, vectors: Tensor) -> Tensor:
         logits = self.classify(vectors).float().split(self.sizes, dim=-1)

@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
+from numpy.typing import NDArray
 
 from triptych.catalog import Catalog
 from triptych.composers.trained import FORMAT
@@ -87,8 +88,7 @@ def train(
     torch.manual_seed(seed)
     combiner = Combiner(Architecture(dim=opened.dim, out=opened.dim * 3 // 2, words=tuple(map(len, data.spoken))))
     if combiner.concepts is not None:
-        known = encoder.encode_texts([word for group in data.spoken for word in group])
-        combiner.concepts.start_from(torch.from_numpy(known), encoder.logit_scale)
+        combiner.concepts.start_from(*map(torch.from_numpy, _known(encoder, data.spoken)))
     tower = load_model(encoder.folder).text if isinstance(encoder, OwnEncoder) else None
     model = QuerySide(combiner, tower).to(device)
     groups: list[dict[str, Any]] = [{"params": list(combiner.parameters()), "share": 1.0}]
@@ -233,6 +233,17 @@ def _spoken(triplets: Sequence[Triplet]) -> tuple[tuple[str, ...], ...]:
         for change in triplet.changes:
             groups.setdefault(change.group, set()).update((change.old, change.new))
     return tuple(tuple(sorted(groups[group])) for group in sorted(groups))
+
+
+def _known(encoder: Encoder, spoken: Sequence[Sequence[str]]) -> "tuple[NDArray[np.float32], NDArray[np.float32]]":
+    """What the encoder can tell of each word, as a map from unit vectors to logits: by name, or by likeness."""
+    parts = []
+    for words in spoken:
+        if encoder.lexicon and encoder.lexicon.knows_most(words):
+            parts.append(encoder.lexicon.linear(words))
+        else:
+            parts.append((encoder.logit_scale * encoder.encode_texts(words), np.zeros(len(words), np.float32)))
+    return np.concatenate([weight for weight, _ in parts]), np.concatenate([bias for _, bias in parts])
 
 
 def _is_held_out(triplet: Triplet) -> bool:

@@ -18,6 +18,7 @@ from triptych.errors import DataError
 from triptych.files import atomic
 
 FILE = "words.safetensors"
+_MOST = 0.6  # of a group's words
 _AT_LEAST = 8  # captions that say a term, for it to be learnt
 _WORD = re.compile(r"[^\W_]+(?:['-][^\W_]+)*")
 
@@ -52,17 +53,27 @@ class Lexicon:
         """Whether it can name the phrase: a word, or a pair of words, in the singular or the plural."""
         return self._find(phrase) is not None
 
+    def knows_most(self, phrases: Sequence[str]) -> bool:
+        """Whether it can name so many of the phrases that the others may count as rare."""
+        return sum(map(self.knows, phrases)) >= _MOST * len(phrases)
+
     def log_odds(self, vectors: NDArray[np.float32], phrases: Sequence[str]) -> NDArray[np.float32]:
-        """Of each picture vector `(n, d)`, how likely each phrase is said of it `(n, phrases)`.
+        """Of each picture vector `(n, d)`, how likely each phrase is said of it `(n, phrases)`."""
+        weight, bias = self.linear(phrases)
+        return np.asarray(vectors @ weight.T + bias, np.float32)
+
+    def linear(self, phrases: Sequence[str]) -> tuple[NDArray[np.float32], NDArray[np.float32]]:
+        """The part of the map that names `phrases`: `(phrases, d)` and `(phrases,)`.
 
         A phrase that it does not know is as unlikely as the rarest that it does: pictures of it were as rare.
         """
-        odds = np.full((len(vectors), len(phrases)), self.bias.min(), np.float32)
+        weight = np.zeros((len(phrases), self.weight.shape[1]), np.float32)
+        bias = np.full(len(phrases), self.bias.min(), np.float32)
         for place, phrase in enumerate(phrases):
             row = self._find(phrase)
             if row is not None:
-                odds[:, place] = vectors @ self.weight[row] + self.bias[row]
-        return odds
+                weight[place], bias[place] = self.weight[row], self.bias[row]
+        return weight, bias
 
     def _find(self, phrase: str) -> int | None:
         term = " ".join(_words(phrase))

@@ -1,6 +1,6 @@
 """Zero-shot tags: how likely each word of the vocabulary is for a picture, by the encoder alone."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from functools import cached_property
 from itertools import product
 from math import prod
@@ -21,7 +21,6 @@ _TITLES = 12_000  # combinations of words that are asked about together
 _CONTEXTS = 256  # contexts whose titles are encoded at once
 _SCORES = 16_000_000  # scores held at once: 64 MB
 _UNSAID = 0.02  # a word that is said of a picture less often than this is not shown by it
-_ENOUGH = 0.6  # of a group's words that an encoder knows by name, for it to be asked for them
 
 
 class Tagger:
@@ -38,7 +37,10 @@ class Tagger:
     def __init__(self, encoder: Encoder, vocabulary: Vocabulary) -> None:
         self.vocabulary = vocabulary
         self._encoder = encoder
-        self.named = frozenset(group for group, words in vocabulary.groups.items() if self._can_name(group, words))
+        lexicon, phrases = encoder.lexicon, vocabulary.phrases
+        self.named = frozenset(
+            group for group in vocabulary.groups if lexicon and lexicon.knows_most(list(phrases[group].values()))
+        )
         sizes = {group: len(words) for group, words in vocabulary.groups.items()}
         ordered = sorted(sizes, key=lambda group: -sizes[group])
         self._context = ordered[:2]
@@ -58,13 +60,6 @@ class Tagger:
         for group in progress(alone, "tag", total=len(alone), unit="group") if len(vectors) > _FEW else alone:
             tags[group] = self._within(vectors, group, context)
         return {group: tags[group] for group in groups}
-
-    def _can_name(self, group: str, words: Sequence[str]) -> bool:
-        lexicon = self._encoder.lexicon
-        if lexicon is None:
-            return False
-        known = sum(lexicon.knows(self.vocabulary.phrases[group][word]) for word in words)
-        return known >= _ENOUGH * len(words)
 
     def _named(self, vectors: Vectors, group: str) -> NDArray[np.float32]:
         """Probabilities `(n, words)` of a group that the encoder can name."""
