@@ -11,7 +11,7 @@ from triptych.ablation.showing import summarise_cells
 from triptych.errors import FailureError, UsageError
 
 RECIPES = {
-    "mine": {"plans": 2, "limit": 200},
+    "mine": {"plans": 4},
     "train": {"epochs": 1, "batch": 64},
     "recipes": [{"name": "full"}, {"name": "hot", "train": {"temperature": 0.5}}],
 }

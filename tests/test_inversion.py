@@ -21,7 +21,24 @@ from triptych.inversion.networks import Phi
 from triptych.inversion.phrases import MARK, Concepts, SlottedIds, draw_titles, mask
 from triptych.tagging import Tagger, load_vocabulary
 
-QUICK = {"steps": 60, "batch": 64, "word_steps": 5, "threads": 1}
+QUICK = {"steps": 40, "batch": 64, "word_steps": 4, "threads": 1}
+
+
+@pytest.fixture(scope="module", autouse=True)
+def few_titles():
+    """Titles for a tiny encoder: as many as it takes to learn a little."""
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(training, "_TITLES", 300)
+        yield
+
+
+@pytest.fixture(scope="module")
+def few_words(vocabulary_file, tmp_path_factory) -> Path:
+    """Of the wardrobe's words the colours and kinds, some of each."""
+    words = json.loads(vocabulary_file.read_text("utf-8"))
+    path = tmp_path_factory.mktemp("few") / "words.json"
+    path.write_text(json.dumps({group: [*words[group]][:6] for group in ("colour", "kind")}), encoding="utf-8")
+    return path
 
 
 @pytest.fixture(scope="module")
@@ -30,10 +47,10 @@ def encoder(tiny_encoder):
 
 
 @pytest.fixture(scope="module", params=["pic2word", "searle", "lincir"])
-def inverted(request, tiny_catalog, vocabulary_file, tmp_path_factory) -> tuple[str, Path, dict]:
+def inverted(request, tiny_catalog, few_words, tmp_path_factory) -> tuple[str, Path, dict]:
     """A method, the composer that it made, and what `invert` returned."""
     out = tmp_path_factory.mktemp("inverted") / request.param
-    return request.param, out, invert(request.param, tiny_catalog, out, vocabulary=vocabulary_file, **QUICK)
+    return request.param, out, invert(request.param, tiny_catalog, out, vocabulary=few_words, **QUICK)
 
 
 def test_a_token_embedding_in_a_slot_is_that_token(encoder):
@@ -70,8 +87,8 @@ def test_titles_are_of_the_vocabulary(vocabulary_file):
     assert titles == draw_titles(vocabulary, 300, np.random.default_rng(1))
 
 
-def test_phrases_name_what_the_picture_shows(encoder, tiny_catalog, vocabulary_file):
-    vocabulary = load_vocabulary(vocabulary_file)
+def test_phrases_name_what_the_picture_shows(encoder, tiny_catalog, few_words):
+    vocabulary = load_vocabulary(few_words)
     concepts = Concepts(Tagger(encoder, vocabulary)(Catalog(tiny_catalog).vectors), vocabulary)
     plain, marked = concepts.phrases(range(40), np.random.default_rng(2))
     for told, asked in zip(plain, marked, strict=True):
@@ -134,8 +151,8 @@ def without_graphs(monkeypatch):
 
 @pytest.mark.usefixtures("without_graphs")
 @pytest.mark.parametrize("method", ["searle", "lincir"])
-def test_a_killed_run_ends_with_the_same_weights(method, tiny_catalog, vocabulary_file, tmp_path, monkeypatch):
-    settings = {"steps": 5, "batch": 16, "word_steps": 2, "threads": 1, "vocabulary": vocabulary_file}
+def test_a_killed_run_ends_with_the_same_weights(method, tiny_catalog, few_words, tmp_path, monkeypatch):
+    settings = {"steps": 5, "batch": 16, "word_steps": 2, "limit": 100, "threads": 1, "vocabulary": few_words}
     monkeypatch.setattr(training, "_CHECKPOINT_STEPS", 2)
     invert(method, tiny_catalog, tmp_path / "whole", **settings)
     saved = checkpoints.save_checkpoint

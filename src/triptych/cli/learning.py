@@ -81,6 +81,7 @@ def invert(
         Path | None, typer.Option(metavar="CSV", help="For lincir: texts to learn from (image,caption), not titles.")
     ] = None,
     vocabulary: VocabularyFile = None,
+    limit: Annotated[int | None, typer.Option(min=2, help="Learn from this many pictures, not all.")] = None,
     steps: Annotated[int, typer.Option(min=1, help="Steps of the mapping network.")] = 400,
     batch: Annotated[int, typer.Option(min=2, help="Pictures or texts a step.")] = 256,
     word_steps: Annotated[int, typer.Option(min=1, help="For searle: steps to find a picture's word.")] = 100,
@@ -96,6 +97,7 @@ def invert(
             prompt=prompt,
             captions=captions,
             vocabulary=vocabulary,
+            limit=limit,
             steps=steps,
             batch=batch,
             word_steps=word_steps,

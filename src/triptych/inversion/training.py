@@ -47,6 +47,7 @@ def invert(
     prompt: str | None = None,
     captions: Path | str | None = None,
     vocabulary: Path | str | None = None,
+    limit: int | None = None,
     steps: int = 400,
     batch: int = 256,
     word_steps: int = 100,
@@ -57,6 +58,7 @@ def invert(
 
     `method` is pic2word, searle or lincir. `prompt` is what stands before the modification, with `*` for the
     pseudo-word; the default is the paper's for CLIP, and for our own encoders what was best on validation queries.
+    It learns from all pictures, or from `limit` of them.
     LinCIR reads texts only: titles made of the `vocabulary`, or the captions of a CSV (image,caption). SEARLE first
     looks for each picture's word by `word_steps` steps of optimisation. A run that was interrupted or killed goes on
     where it stopped and ends with the same weights.
@@ -72,8 +74,8 @@ def invert(
         raise UsageError(f"--captions: {method} learns from pictures; lincir reads texts")
     if prompt is not None and MARK not in prompt:
         raise UsageError(f"--prompt {prompt!r}: must hold a {MARK}, which stands for the pseudo-word")
-    if min(steps, word_steps) < 1 or batch < 2:
-        raise UsageError("--steps and --word-steps must be at least 1, --batch at least 2")
+    if min(steps, word_steps) < 1 or batch < 2 or (limit is not None and limit < 2):
+        raise UsageError("--steps and --word-steps must be at least 1, --batch and --limit at least 2")
     import torch
 
     from triptych.checkpoints import load_checkpoint, save_checkpoint
@@ -95,12 +97,15 @@ def invert(
     settings: dict[str, Any] = {"method": method, "steps": steps, "batch": batch, "seed": seed}
     settings |= {"word_steps": word_steps if method == "searle" else None, "encoder": encoder.fingerprint}
     settings |= {"captions": hash_file_or_fail(captions) if captions else None, "pictures": _digest(opened.names)}
+    settings |= {"limit": limit}
     words = load_vocabulary(vocabulary)
     settings |= {"words": {group: dict(said) for group, said in words.phrases.items()}}
 
     device = best_device()
     reader = Reader(SlottedIds(reads), reads.text_tower().requires_grad_(False).eval().to(device), device)
-    pictures = torch.tensor(opened.vectors, device=device)
+    chosen = np.random.default_rng(seed).permutation(len(opened.names))[:limit]
+    vectors = opened.vectors[chosen]
+    pictures = torch.from_numpy(vectors).to(device)
     templates = ("a photo of *",) if framed else _TRAINED_WITH
     with locked(out):
         torch.manual_seed(seed)
@@ -115,7 +120,7 @@ def invert(
         elif method == "pic2word":
             source = Pic2Word(reader, pictures, encoder.logit_scale, templates, batch, seed)
         else:
-            concepts = Concepts(Tagger(encoder, words)(opened.vectors), words)
+            concepts = Concepts(Tagger(encoder, words)(vectors), words)
             blocks = out / f"words-{_digest(settings)}"
             found = invert_by_optimisation(
                 reader,
@@ -141,14 +146,14 @@ def invert(
             if (step + 1) % _CHECKPOINT_STEPS == 0:
                 save_checkpoint(checkpoint, phi, optimizer, settings=settings, step=step + 1, losses=losses)
         facts = {
-            "pictures": len(opened.names),
+            "pictures": len(pictures),
             "prompt": prompt,
             "loss": round(float(np.mean(losses[-20:])), 4),
             "likeness": _likeness(phi, reader, opened, prompt),
             "seconds": round(time.monotonic() - started, 1),
         }
         asked = {"catalog": catalog, "captions": captions, "vocabulary": vocabulary}
-        asked |= {name: settings[name] for name in ("method", "steps", "batch", "word_steps", "seed")}
+        asked |= {name: settings[name] for name in ("method", "limit", "steps", "batch", "word_steps", "seed")}
         _save(out, phi, reader, encoder, prompt, losses, made_by("invert", asked, torch=torch.__version__, **facts))
         checkpoint.unlink(missing_ok=True)
         for block in out.glob("words-*.safetensors"):
