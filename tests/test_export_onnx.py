@@ -46,7 +46,7 @@ def test_single_precision_is_the_same_encoder(exported: Path, tiny_catalog: Path
         **asked,  # type: ignore[arg-type]
     )
     assert found == expected
-    assert not list(exported.rglob("*.safetensors"))
+    assert not list(exported.rglob("model.safetensors"))
 
 
 def test_eight_bits_are_another_encoder(

@@ -93,6 +93,7 @@ class _InBlocks:
         self._encoder = encoder
         self._pause = pause
         self.logit_scale = encoder.logit_scale
+        self.lexicon = encoder.lexicon
 
     def encode_texts(self, texts: Sequence[str]) -> Vectors:
         blocks = []
