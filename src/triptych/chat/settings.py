@@ -39,7 +39,7 @@ class ChatSettings:
     schema: bool = _option(True, "Ask the server to hold the model to a JSON schema.")
     max_tokens: int = _option(1500, "Longest reply, in tokens.")
     temperature: float | None = _option(None, "Sampling temperature; the server's own if not given.")
-    concurrency: int = _option(32, "Most calls at once; the server's answers decide how many there are.")
+    concurrency: int = _option(32, "Most calls at once to a server; its answers decide how many there are.")
     attempts: int = _option(6, "How often a call is tried before its reference is left for the next run.")
     backoff: float = _option(1.0, "Seconds before the second attempt; doubled for each further one.")
     backoff_most: float = _option(60.0, "Longest wait between two attempts, in seconds.")
