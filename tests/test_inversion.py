@@ -176,7 +176,7 @@ def test_a_killed_run_ends_with_the_same_weights(method, tiny_catalog, few_words
 @pytest.mark.usefixtures("without_graphs")
 def test_captions_are_texts_too(tiny_catalog, wardrobe_world, tmp_path):
     facts = invert("lincir", tiny_catalog, tmp_path / "out", captions=wardrobe_world / "pretrain.csv", **QUICK)
-    assert facts["likeness"] > 0.4
+    assert facts["likeness"] > 0.3
     with pytest.raises(DataError, match="cannot be read"):
         invert("lincir", tiny_catalog, tmp_path / "other", captions=tmp_path / "gone.csv", **QUICK)
 
