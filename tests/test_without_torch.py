@@ -81,7 +81,7 @@ def test_the_extras_are_those_of_the_package() -> None:
         packages = {name_of(wanted) for wanted in offered[extra]}
         assert all(any(package.startswith(module.replace("_", "-")) for package in packages) for module in modules)
     for wanted in (*project["dependencies"], *offered["serve"]):
-        assert name_of(wanted) not in {"torch", "onnx", "onnxscript", "safetensors", "matplotlib", "transformers"}
+        assert name_of(wanted) not in {"torch", "onnx", "onnxscript", "matplotlib", "transformers"}
 
 
 def name_of(wanted: str) -> str:

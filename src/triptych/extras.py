@@ -6,7 +6,7 @@ from importlib.util import find_spec
 from triptych.errors import UsageError
 
 EXTRAS: Mapping[str, tuple[str, ...]] = {
-    "train": ("torch", "onnx", "onnxscript", "safetensors", "matplotlib"),
+    "train": ("torch", "onnx", "onnxscript", "matplotlib"),
     "hf": ("torch", "transformers"),
     "chat": ("openai", "pydantic"),
     "serve": ("fastapi", "uvicorn", "python_multipart"),

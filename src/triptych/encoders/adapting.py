@@ -17,6 +17,7 @@ from triptych.encoders import load_encoder
 from triptych.encoders.own import OwnEncoder, load_model, save_encoder, square_pixels
 from triptych.encoders.pretraining import augment, batch_rows, learning_curve, weight_groups
 from triptych.errors import DataError, PictureError, UsageError
+from triptych.extras import need
 from triptych.files import locked, made_by
 from triptych.images import find_pictures, load_pictures
 from triptych.progress import progress, say
@@ -55,6 +56,7 @@ def adapt(
     there are too few pictures.
     """
     pictures, out = Path(pictures), Path(out)
+    need("train", "adapt")
     import torch
     from torch.nn import functional as F
 
