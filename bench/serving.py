@@ -1,6 +1,6 @@
 """Search over HTTP on 35,000 pictures: latency and throughput at 1, 8 and 64 clients, cold starts, and memory.
 
-    python bench/serving.py [--catalog DIR] [--composer DIR] [--queries N] [--threads N]
+    python bench/serving.py [--catalog DIR] [--encoder DIR] [--composer DIR] [--queries N] [--threads N]
 
 Every query uploads a picture and says some words, so its time holds the upload, the decoding, the encoding of picture
 and words, and the search. Without --catalog, one is made: of the real photos in TRIPTYCH_DATA/fashion-products if they
@@ -52,13 +52,14 @@ PROGRAM = [sys.executable, "-c", "from triptych.cli import main; main()"]
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--catalog", type=Path)
+    parser.add_argument("--encoder")
     parser.add_argument("--composer", type=Path)
     parser.add_argument("--queries", type=int, default=1000)
     parser.add_argument("--threads", type=int, default=1)
     options = parser.parse_args()
     with tempfile.TemporaryDirectory() as folder:
         catalog = options.catalog or make_catalog(Path(folder))
-        measure(catalog, options.composer, options.queries, options.threads)
+        measure(catalog, options.encoder, options.composer, options.queries, options.threads)
 
 
 def make_catalog(folder: Path) -> Path:
@@ -77,11 +78,12 @@ def make_catalog(folder: Path) -> Path:
     return folder / "catalog"
 
 
-def measure(catalog: Path, composer: Path | None, count: int, threads: int) -> None:
+def measure(catalog: Path, encoder: str | None, composer: Path | None, count: int, threads: int) -> None:
     opened = Catalog(catalog)
     names = [name for name in opened.names if opened.path(name).exists()]
     pictures = [opened.path(name).read_bytes() for name in names[:: max(1, len(names) // 200)]]
     asked = ["--catalog", str(catalog), "--threads", str(threads)]
+    asked += ["--encoder", encoder] if encoder else []
     asked += ["--composer", str(composer)] if composer else []
     by = "composer" if composer else "weighted sum"
     print(
@@ -116,15 +118,15 @@ def measure(catalog: Path, composer: Path | None, count: int, threads: int) -> N
             if clients == 1:
                 alone = f"at 1 client, p50 of encoding and finding: {np.median(inside):.1f} ms"
         print(alone)
-        plainly = in_python(catalog, composer, pictures, threads)
+        plainly = in_python(catalog, encoder, composer, pictures, threads)
         print(f"the same questions in Python, without HTTP: {plainly:.1f} processor ms")
         print(f"resident after all that: {memory(service.pid, 'VmRSS'):.0f} MiB")
         service.terminate()
 
 
-def in_python(catalog: Path, composer: Path | None, pictures: list[bytes], threads: int) -> float:
+def in_python(catalog: Path, encoder: str | None, composer: Path | None, pictures: list[bytes], threads: int) -> float:
     """Processor milliseconds of one question, asked one by one: what of a request is not the service's."""
-    with triptych.open_catalog(catalog, composer=composer, threads=threads) as library:
+    with triptych.open_catalog(catalog, encoder=encoder, composer=composer, threads=threads) as library:
         library.load()
         started = time.process_time()
         for picture, words in zip(pictures, cycle(WORDS), strict=False):
