@@ -3,8 +3,8 @@
     python bench/tags.py CATALOG wardrobe WORLD
     python bench/tags.py CATALOG fashion-products ROOT
 
-*alone*: each word by itself. *together*: as `Tagger` asks, in titles of several groups. *agreed*: the same, with the
-say of each picture's neighbours, as the agent uses them.
+*alone*: each word's text by itself. *together*: in titles of several groups. *agreed*: the same, with the say of each
+picture's neighbours. *named*: as `Tagger` and the agent do it with an encoder that can name words.
 """
 
 import sys
@@ -26,11 +26,14 @@ def main() -> None:
     vocabulary = load_vocabulary(VOCABULARY if name == "wardrobe" else None)
     truth = load_truth(name, Path(root))
     words = {group: np.array([truth[picture][group] for picture in catalog.names]) for group in vocabulary.groups}
-    together = Tagger(encoder, vocabulary)(catalog.vectors)
+    placing = load_encoder(catalog.encoder_name)
+    placing.__dict__["lexicon"] = None  # as one that places whole texts only
+    together = Tagger(placing, vocabulary)(catalog.vectors)
     ways = {
         "alone": _alone(catalog, vocabulary),
         "together": together,
         "agreed": agreed(together, catalog.vectors),
+        "named": Tagger(encoder, vocabulary)(catalog.vectors),
     }
     print(f"{name}: {len(catalog.names)} pictures, % right{'':<8}" + "".join(f"{way:>10}" for way in ways))
     for group, known in vocabulary.groups.items():

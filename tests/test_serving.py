@@ -116,7 +116,9 @@ def test_comparing_is_prepared_ahead(shown_catalog: Path, tmp_path: Path) -> Non
 
 
 class CountingEncoder:
-    """Counts the texts that are encoded."""
+    """Counts the texts that are encoded; names nothing by itself."""
+
+    lexicon = None
 
     def __init__(self, encoder: Encoder) -> None:
         self._encoder = encoder

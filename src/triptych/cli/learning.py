@@ -60,7 +60,7 @@ def train(
     triplets: Annotated[Path, typer.Argument(help="Triplet file made by mine.")],
     catalog: CatalogDir,
     out: OutDir,
-    epochs: Annotated[int, typer.Option(min=1, help="Passes over the triplets.")] = 2,
+    epochs: Annotated[int, typer.Option(min=1, help="Passes over the triplets.")] = 3,
     batch: Annotated[int, typer.Option(min=2, help="Triplets a step.")] = 256,
     seed: Seed = 0,
     threads: Threads = None,

@@ -20,7 +20,7 @@ class Architecture:
     out: int = 384
     """Length of query and gallery vectors; no less than `dim`."""
     hidden: int = 1024
-    dropout: float = 0.3
+    dropout: float = 0.1
 
 
 class Concepts(nn.Module):

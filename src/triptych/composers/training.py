@@ -43,7 +43,7 @@ def train(
     catalog: Path | str,
     out: Path | str,
     *,
-    epochs: int = 2,
+    epochs: int = 3,
     batch: int = 256,
     temperature: float = 0.07,
     seed: int = 0,
