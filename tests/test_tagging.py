@@ -1,10 +1,11 @@
 import numpy as np
 import pytest
 
+from triptych.agent.mining import decisive_groups
 from triptych.agent.proposing import Proposer, freedom
 from triptych.encoders import unit
 from triptych.encoders.lexicon import FILE, Lexicon, common_terms, terms_of
-from triptych.errors import DataError
+from triptych.errors import DataError, FailureError
 from triptych.tagging import Tagger, Vocabulary, best_words, load_vocabulary
 
 WORDS = ("red", "blue", "sleeveless", "short sleeves")
@@ -111,3 +112,15 @@ def test_nothing_is_asked_of_what_a_picture_does_not_show():
 def test_the_default_vocabulary_is_whole():
     words = load_vocabulary()
     assert {"colour", "kind"} <= words.groups.keys()
+
+
+def test_a_group_that_the_encoder_is_unsure_of_is_left_out(capfd):
+    unsure = np.full((10, 4), 0.2, np.float32)
+    unsure[:, 0] = 0.35
+    sure = np.tile(np.array([0.9, 0.1], np.float32), (10, 1))
+    assert decisive_groups({"colour": sure, "print": unsure}) == ("colour",)
+    assert "'print'" in capfd.readouterr().err
+    # Odds that were learnt are not overstated.
+    assert decisive_groups({"colour": sure, "print": unsure}, named={"print"}) == ("colour", "print")
+    with pytest.raises(FailureError):
+        decisive_groups({"print": unsure})

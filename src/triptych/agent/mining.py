@@ -3,7 +3,7 @@
 import shutil
 import time
 from collections import Counter
-from collections.abc import Iterable
+from collections.abc import Collection, Iterable
 from pathlib import Path
 from typing import Any
 
@@ -24,6 +24,7 @@ from triptych.triplets import Triplet, join_triplets, write_triplets
 _CHUNK = 256  # references a commit
 _SURE = 0.1  # least probability that the target shows what the words say
 _DECISIVE = 0.4  # least mean probability of the likeliest word, for a group to be used
+_DECISIVE_BY_NAME = 0.25  # the same where it was learnt, and not guessed with more certainty than there is
 
 
 def mine(
@@ -99,7 +100,7 @@ def mine(
     started = time.monotonic()
     tagger = Tagger(encoder, words)
     tags = tagger(opened.vectors)
-    groups = decisive_groups(tags)
+    groups = decisive_groups(tags, tagger.named)
     # What the encoder can name it knows better than a picture's neighbours do.
     guessed = agreed({name: tags[name] for name in groups if name not in tagger.named}, opened.vectors)
     tags = {name: tags[name] for name in groups} | guessed
@@ -136,11 +137,15 @@ def mine(
     return facts
 
 
-def decisive_groups(tags: Tags) -> tuple[str, ...]:
-    """The groups that the encoder can tell apart on the pictures that show them. Raises FailureError for none."""
+def decisive_groups(tags: Tags, named: Collection[str] = ()) -> tuple[str, ...]:
+    """The groups that the encoder can tell apart on the pictures that show them; `named` are those it learnt to name.
+
+    Raises FailureError where there is none.
+    """
     shown = {group: values[shows(values)] for group, values in tags.items()}
     sure = {group: float(values.max(axis=1).mean()) if len(values) else 0.0 for group, values in shown.items()}
-    kept = tuple(group for group, mean in sure.items() if mean >= _DECISIVE)
+    least = {group: _DECISIVE_BY_NAME if group in named else _DECISIVE for group in sure}
+    kept = tuple(group for group, mean in sure.items() if mean >= least[group])
     for group in (name for name in sure if name not in kept):
         say(f"mine: leaving out {group!r}: the encoder is not sure of its words ({sure[group]:.2f} on average)")
     if not kept:
