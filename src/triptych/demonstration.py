@@ -59,7 +59,8 @@ def demo(out: Path | str, *, seed: int = 0, threads: int | None = None) -> dict[
         mined = mine(catalog, triplets, vocabulary=VOCABULARY, plans=20, seed=seed, threads=threads)
         detail.append(f"{mined['accepted']} triplets accepted, {mined['refused']} refused")
     with _timed(steps, "train") as detail:
-        trained = train(triplets, catalog, composer, seed=seed, threads=threads)
+        # Two passes: a third brings nothing on the val queries of a world this small, and time is short.
+        trained = train(triplets, catalog, composer, epochs=2, seed=seed, threads=threads)
         detail.append(f"best epoch {trained['best_epoch']}, held-out R@10 {trained['recall']['R@10']:.1f} %")
     with _timed(steps, "evaluate") as detail:
         results = evaluate(
