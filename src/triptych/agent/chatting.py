@@ -220,10 +220,7 @@ def mine_by_chat(
 def _views_apart(catalog: Catalog, vocabulary: Path, threads: int | None) -> list[Vectors]:
     """One view for each group of words: in it, pictures are alike that differ in that group alone."""
     from triptych.agent.proposing import apart_from
-    from triptych.encoders import load_encoder
     from triptych.tagging import Tagger, load_vocabulary
 
-    encoder = load_encoder(catalog.encoder_name, threads=threads)
-    catalog.require(encoder)
-    tags = Tagger(encoder, load_vocabulary(vocabulary))(catalog.vectors)
+    tags = Tagger(catalog.encoder(threads=threads), load_vocabulary(vocabulary))(catalog.vectors)
     return [apart_from((group,), catalog.vectors, tags) for group in tags]

@@ -14,7 +14,7 @@ from triptych.agent.proposing import Proposer
 from triptych.agent.reasoning import Draft, TagsReasoner
 from triptych.catalog import Catalog
 from triptych.chat import ChatSettings, need_chat_libraries
-from triptych.encoders import load_encoder, unit
+from triptych.encoders import unit
 from triptych.errors import FailureError, UsageError
 from triptych.files import locked, made_by, plain, read_json, write_json
 from triptych.progress import progress, say
@@ -83,8 +83,7 @@ def mine(
             seed=seed,
             threads=threads,
         )
-    encoder = load_encoder(opened.encoder_name, threads=threads)
-    opened.require(encoder)
+    encoder = opened.encoder(threads=threads)
     if len(opened.names) < 20:
         raise FailureError(f"{catalog}: holds {len(opened.names)} usable pictures; mining needs at least 20")
     words = load_vocabulary(vocabulary)

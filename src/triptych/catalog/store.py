@@ -20,7 +20,7 @@ import pyarrow.compute as pc
 import pyarrow.parquet as pq
 from numpy.typing import NDArray
 
-from triptych.encoders.protocol import Encoder, Vectors
+from triptych.encoders import Encoder, Vectors, load_encoder
 from triptych.errors import DataError, MismatchError
 from triptych.files import atomic, read_json, write_json
 
@@ -79,6 +79,12 @@ class Catalog:
     def exists(cls, folder: Path) -> bool:
         """Whether a catalog was begun in `folder`."""
         return (folder / "catalog.json").is_file()
+
+    def encoder(self, *, threads: int | None = None) -> Encoder:
+        """The encoder that made its vectors. Raises MismatchError where that is no longer what it was."""
+        encoder = load_encoder(self.encoder_name, threads=threads)
+        self.require(encoder)
+        return encoder
 
     def require(self, encoder: Encoder) -> None:
         """Raise MismatchError unless `encoder` made the vectors of this catalog."""

@@ -12,7 +12,7 @@ from numpy.typing import NDArray
 
 from triptych.catalog import Catalog
 from triptych.composers.trained import FORMAT
-from triptych.encoders import Encoder, Vectors, load_encoder, unit
+from triptych.encoders import Encoder, Vectors, unit
 from triptych.encoders.own import OwnEncoder, load_model
 from triptych.errors import DataError, UsageError
 from triptych.extras import need
@@ -73,8 +73,7 @@ def train(
     if threads:
         torch.set_num_threads(threads)
     opened = Catalog(catalog)
-    encoder = load_encoder(opened.encoder_name, threads=threads)
-    opened.require(encoder)
+    encoder = opened.encoder(threads=threads)
     data = _Data.read(triplets, opened, encoder)
     settings = {
         "triplets": hash_file(triplets),

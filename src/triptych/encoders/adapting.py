@@ -112,7 +112,8 @@ def adapt(
             loss.backward()  # type: ignore[no-untyped-call]
             torch.nn.utils.clip_grad_norm_(tower.parameters(), 1.0)
             optimizer.step()
-            if (step + 1) % _CHECKPOINT_STEPS == 0:
+            # None after the last step: a run that went on from there would have no loss to tell.
+            if (step + 1) % _CHECKPOINT_STEPS == 0 and step + 1 < steps:
                 save_checkpoint(checkpoint, tower, optimizer, settings=settings, step=step + 1)
         facts = {
             "pictures": len(pixels),

@@ -15,6 +15,7 @@ import numpy as np
 from PIL import Image
 
 from triptych.encoders.protocol import Pixels, Vectors
+from triptych.encoders.tokens import read_tokenizer
 from triptych.errors import DataError
 from triptych.files import hash_file, read_json
 from triptych.graphs import Graph
@@ -96,13 +97,7 @@ class ExportedEncoder:
 
     @cached_property
     def _tokenizer(self) -> "Tokenizer":
-        from tokenizers import Tokenizer
-
-        path, told = self.folder / "tokenizer.json", self._texts
-        try:
-            tokenizer = Tokenizer.from_file(str(path))
-        except Exception as error:  # what it raises is a bare Exception
-            raise DataError(f"{path}: not a readable tokenizer ({error}); copy the folder again") from None
+        tokenizer, told = read_tokenizer(self.folder), self._texts
         tokenizer.enable_truncation(told["length"])
         padded_to = told["length"] if told["padded"] else None
         tokenizer.enable_padding(pad_id=told["pad_id"], pad_token=told["pad_token"], length=padded_to)

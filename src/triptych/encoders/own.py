@@ -19,6 +19,7 @@ from PIL import Image
 from triptych.encoders.lexicon import FILE as WORDS
 from triptych.encoders.lexicon import Lexicon
 from triptych.encoders.protocol import Pixels, Vectors
+from triptych.encoders.tokens import read_tokenizer
 from triptych.errors import DataError
 from triptych.files import atomic, hash_file, read_json, write_json
 from triptych.graphs import Graph, export_graph
@@ -98,13 +99,7 @@ class OwnEncoder:
     @cached_property
     def tokenizer(self) -> "Tokenizer":
         """What cuts texts into pieces."""
-        from tokenizers import Tokenizer
-
-        path = self.folder / "tokenizer.json"
-        try:
-            return Tokenizer.from_file(str(path))
-        except Exception as error:  # what it raises is a bare Exception
-            raise DataError(f"{path}: not a readable tokenizer ({error}); copy the folder again") from None
+        return read_tokenizer(self.folder)
 
 
 def square_pixels(picture: Image.Image, size: int) -> np.ndarray[Any, np.dtype[np.uint8]]:

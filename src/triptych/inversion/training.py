@@ -10,7 +10,7 @@ import numpy as np
 
 from triptych.catalog import Catalog
 from triptych.composers.trained import FORMAT
-from triptych.encoders import Encoder, ReadsWords, load_encoder
+from triptych.encoders import Encoder, ReadsWords
 from triptych.encoders.pretraining import hash_file_or_fail, learning_curve, read_pairs
 from triptych.errors import FailureError, UsageError
 from triptych.files import atomic, locked, made_by, write_json
@@ -87,8 +87,7 @@ def invert(
     if threads:
         torch.set_num_threads(threads)
     opened = Catalog(catalog)
-    encoder = load_encoder(opened.encoder_name, threads=threads)
-    opened.require(encoder)
+    encoder = opened.encoder(threads=threads)
     if len(opened.names) < 20:
         raise FailureError(f"{catalog}: holds {len(opened.names)} usable pictures; inversion needs at least 20")
     reads = _reads_words(encoder)

@@ -18,6 +18,8 @@ def agreed(tags: Tags, vectors: Vectors) -> dict[str, NDArray[np.float32]]:
     flatter than what it is made of, so each group is sharpened until it is as sure, on average, as it was.
     `vectors` `(n, d)` are those that were tagged.
     """
+    if not tags:  # finding neighbours takes a while
+        return {}
     neighbours, likeness = nearest(vectors, vectors, min(_NEIGHBOURS, len(vectors)))
     weights = np.minimum(1, np.exp(_SHARPNESS * (likeness - likeness[:, 1:2]))).astype(np.float32)
     weights /= weights.sum(axis=1, keepdims=True)

@@ -57,7 +57,7 @@ class Tagger:
             tags |= self._joint(vectors)
         alone = [group for group in groups if group not in tags]
         context = {group: tags[group].argmax(axis=1) for group in self._context if group in tags}
-        for group in progress(alone, "tag", total=len(alone), unit="group") if len(vectors) > _FEW else alone:
+        for group in progress(alone, "tag", total=len(alone), unit="group") if alone and len(vectors) > _FEW else alone:
             tags[group] = self._within(vectors, group, context)
         return {group: tags[group] for group in groups}
 
