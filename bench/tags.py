@@ -15,7 +15,7 @@ import numpy as np
 from triptych.benchmarks.truth import load_truth
 from triptych.catalog import Catalog
 from triptych.encoders import load_encoder
-from triptych.tagging import Tagger, Tags, Vocabulary, agreed, load_vocabulary
+from triptych.tagging import Tagger, Tags, Vocabulary, agreed, load_vocabulary, shows
 from triptych.wardrobe import VOCABULARY
 
 
@@ -43,6 +43,11 @@ def main() -> None:
             np.mean(np.array(known)[tags[group].argmax(axis=1)][rows] == words[group][rows]) for tags in ways.values()
         ]
         print(f"  {group:<12} {rows.sum():>6} pictures{'':<14}" + "".join(f"{100 * share:>10.1f}" for share in right))
+    for group in vocabulary.groups:
+        lacking = words[group] == ""
+        if lacking.any():
+            share = 100 * shows(ways["named"][group])[lacking].mean()
+            print(f"  {group:<12} {lacking.sum():>6} pictures have none; {share:.1f} % of them are tagged all the same")
 
 
 def _alone(catalog: Catalog, vocabulary: Vocabulary) -> Tags:
