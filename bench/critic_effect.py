@@ -1,18 +1,20 @@
 """What the critic is worth to retrieval: composers trained on what it accepted, and on as many triplets from before it.
 
-    python bench/critic_effect.py fashion-products RUN --root ROOT [--seeds 0 1 2]
-    python bench/critic_effect.py wardrobe RUN… [--seeds 0]
+    python bench/critic_effect.py fashion-products RUN --root ROOT
+    python bench/critic_effect.py wardrobe RUN…
 
-A RUN holds `catalog/` and `triplets.parquet`, as bench/fashion_products.sh and each seed of bench/wardrobe.sh leave
-them; the wardrobe's world is in RUN/world. For each run and training seed two composers are trained alike: on the
-accepted triplets, and on as many drawn (by that seed) from all that the agent drafted, accepted and refused. What an
-accepted one's critic found out about its group stays with it when it is drawn. Both are evaluated on val and test.
+A RUN holds `catalog/`, `triplets.parquet` and composers, as bench/fashion_products.sh and each seed of
+bench/wardrobe.sh leave them; the wardrobe's world is in RUN/world. Beside each composer of the run, which learnt from
+the accepted triplets, another is trained alike, with the same seed, on as many triplets drawn (by that seed) from all
+that the agent drafted, accepted and refused. What an accepted one's critic found out about its group stays with it when
+it is drawn. Both are evaluated on val and test.
 
 What is there already, in RUN/critic, is not made again. The table goes into docs/results.md, between the markers of
 `critic-NAME`. With --limit N only N triplets are used on either side, which is a trial: the table is only printed.
 """
 
 import argparse
+import json
 from collections import defaultdict
 from collections.abc import Sequence
 from dataclasses import replace
@@ -37,7 +39,6 @@ def main() -> None:
     parser.add_argument("name", choices=["wardrobe", "fashion-products"])
     parser.add_argument("runs", nargs="+", type=Path, metavar="RUN")
     parser.add_argument("--root", type=Path, help="the benchmark's folder; RUN/world if not given")
-    parser.add_argument("--seeds", type=int, nargs="+", default=[0])
     parser.add_argument("--limit", type=int, help="triplets on either side, for a trial")
     parser.add_argument("--page", type=Path, default=Path(__file__).parents[1] / "docs" / "results.md")
     asked = parser.parse_args()
@@ -48,10 +49,17 @@ def main() -> None:
         out = run / ("critic" if asked.limit is None else f"critic-{asked.limit}")
         triplets, _ = read_triplets(run / "triplets.parquet")
         truth = load_truth(asked.name, root)
-        for seed in asked.seeds:
-            for arm, chosen in choose(triplets, seed, asked.limit).items():
-                rows += measured(asked.name, root, run / "catalog", out, f"{arm}-{seed}", chosen, seed, ARMS[arm])
+        for usual in sorted(run.glob("composer*")):
+            settings = json.loads((usual / "config.json").read_text())["made_by"]["settings"]
+            options = {name: settings[name] for name in ("epochs", "batch", "temperature", "seed")}
+            for arm, chosen in choose(triplets, options["seed"], asked.limit).items():
                 facts[ARMS[arm]].append(described(chosen, truth))
+                composer = out / f"{arm}-{options['seed']}"
+                if arm == "accepted" and asked.limit is None:
+                    composer = usual
+                elif not (composer / "config.json").exists():
+                    train(chosen, run / "catalog", composer, options)
+                rows += measured(asked.name, root, out / f"{arm}-{options['seed']}", composer, ARMS[arm])
     text = tables(rows, facts)
     print(text)
     if asked.limit is None:
@@ -70,20 +78,19 @@ def choose(triplets: Sequence[Triplet], seed: int, limit: int | None) -> dict[st
     return {"accepted": draw(accepted), "drafts": draw(triplets)}
 
 
-def measured(
-    name: str, root: Path, catalog: Path, out: Path, label: str, triplets: list[Triplet], seed: int, arm: str
-) -> list[Row]:
-    """Train and evaluate, unless that was done before; the rows of all splits, under the arm's name."""
-    file, composer = out / f"{label}.parquet", out / label
-    if not file.exists():
-        # To `train`, what is refused is not there.
-        taken = [replace(one, accepted=True, reason="") for one in triplets]
-        write_triplets(file, taken, {"command": "bench/critic_effect.py", "arm": label})
-    if not (composer / "config.json").exists():
-        triptych.train(file, catalog, composer, seed=seed)
+def train(triplets: list[Triplet], catalog: Path, composer: Path, options: dict[str, Any]) -> None:
+    file = composer.with_suffix(".parquet")
+    # To `train`, what is refused is not there.
+    taken = [replace(one, accepted=True, reason="") for one in triplets]
+    write_triplets(file, taken, {"command": "bench/critic_effect.py", "arm": composer.name})
+    triptych.train(file, catalog, composer, **options)
+
+
+def measured(name: str, root: Path, out: Path, composer: Path, arm: str) -> list[Row]:
+    """Evaluate, unless that was done before; the rows of all splits, under the arm's name."""
     rows: list[Row] = []
     for split in SPLITS:
-        result = out / f"{label}.{split}.json"
+        result = out.with_suffix(f".{split}.json")
         if not result.exists():
             triptych.evaluate(name, root=root, split=split, composers=[composer], gap=False, output=result)
         rows += [{**row, "method": arm} for row in read_rows(result)]
