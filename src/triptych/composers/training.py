@@ -11,9 +11,10 @@ import numpy as np
 from numpy.typing import NDArray
 
 from triptych.catalog import Catalog
+from triptych.composers.strangers import mingle
 from triptych.composers.trained import FORMAT
 from triptych.encoders import Encoder, Vectors, unit
-from triptych.encoders.own import OwnEncoder, load_model
+from triptych.encoders.own import FIRST_PIECE, OwnEncoder, load_model
 from triptych.errors import DataError, UsageError
 from triptych.extras import need
 from triptych.files import atomic, hash_file, locked, made_by, write_json
@@ -112,7 +113,7 @@ def train(
             for group in optimizer.param_groups:
                 rate = min(1.0, 20 * (step + 1) / steps) * (1 - step / steps)
                 group["lr"] = _PEAK_RATE * group["share"] * rate
-            loss = _loss(model.train(), pictures, texts, data.batch(step, batch, seed), random, temperature)
+            loss = _loss(model.train(), pictures, data.batch(step, batch, seed), random, temperature)
             optimizer.zero_grad(set_to_none=True)
             loss.backward()  # type: ignore[no-untyped-call]
             torch.nn.utils.clip_grad_norm_(model.parameters(), 1.0)
@@ -169,6 +170,8 @@ class _Data:
     confidences: np.ndarray[Any, np.dtype[np.float32]]
     words: np.ndarray[Any, Any]
     """What the composer reads of each wording: token ids `(t, l)`, or the encoder's vectors `(t, d)`."""
+    strangers: np.ndarray[Any, np.dtype[np.int64]]
+    """Token ids that no wording has; none where the composer reads vectors."""
     training: np.ndarray[Any, np.dtype[np.int64]]
     held_out: np.ndarray[Any, np.dtype[np.int64]]
     unusable: int
@@ -191,12 +194,14 @@ class _Data:
         texts = sorted({wording.text for triplet in usable for wording in triplet.modifications})
         number = {text: index for index, text in enumerate(texts)}
         held_out = np.flatnonzero(held)[:_MOST_HELD_OUT]
+        words, strangers = _readable(encoder, texts)
         return cls(
             references=np.array([row_of[triplet.reference] for triplet in usable], np.int64),
             targets=np.array([np.resize(_targets(triplet, row_of), _ANSWERS) for triplet in usable], np.int64),
             wordings=[[number[wording.text] for wording in triplet.modifications] for triplet in usable],
             confidences=np.array([triplet.confidence for triplet in usable], np.float32),
-            words=encoder.token_ids(texts) if isinstance(encoder, OwnEncoder) else encoder.encode_texts(texts),
+            words=words,
+            strangers=strangers,
             training=np.flatnonzero(~held),
             held_out=held_out,
             unusable=len(accepted) - len(usable),
@@ -205,21 +210,33 @@ class _Data:
         )
 
     def batch(self, step: int, size: int, seed: int) -> "_Batch":
-        """The triplets of one step, each in one of its wordings."""
+        """The triplets of one step, each in one of its wordings, with strangers among the tokens."""
         epoch, position = divmod(step, len(self.training) // size)
         order = np.random.default_rng([seed, epoch, 1]).permutation(self.training)
         rows = order[position * size : (position + 1) * size]
-        pick = np.random.default_rng([seed, step, 2]).integers(1 << 30, size=len(rows))
+        random = np.random.default_rng([seed, step, 2])
+        pick = random.integers(1 << 30, size=len(rows))
         chosen = [self.wordings[row][draw % len(self.wordings[row])] for row, draw in zip(rows, pick, strict=True)]
-        return _Batch(self.references[rows], self.targets[rows], np.array(chosen), self.confidences[rows])
+        words = self.words[chosen]
+        if len(self.strangers):
+            words = mingle(words, self.strangers, random)
+        return _Batch(self.references[rows], self.targets[rows], words, self.confidences[rows])
 
 
 @dataclass(frozen=True)
 class _Batch:
     references: np.ndarray[Any, np.dtype[np.int64]]
     targets: np.ndarray[Any, np.dtype[np.int64]]
-    texts: np.ndarray[Any, np.dtype[np.int64]]
+    words: np.ndarray[Any, Any]
     confidences: np.ndarray[Any, np.dtype[np.float32]]
+
+
+def _readable(encoder: Encoder, texts: Sequence[str]) -> "tuple[NDArray[Any], NDArray[np.int64]]":
+    """What a composer reads of the texts, and the token ids that it will never see among them."""
+    if not isinstance(encoder, OwnEncoder):
+        return encoder.encode_texts(texts), np.zeros(0, np.int64)
+    ids = encoder.token_ids(texts)
+    return ids, np.setdiff1d(np.arange(FIRST_PIECE, encoder.tokenizer.get_vocab_size()), ids)
 
 
 def _targets(triplet: Triplet, row_of: Mapping[str, int]) -> list[int]:
@@ -259,7 +276,6 @@ def _digest(catalog: Catalog) -> str:
 def _loss(
     model: "QuerySide",
     pictures: "Tensor",
-    texts: "Tensor",
     batch: _Batch,
     random: np.random.Generator,
     temperature: float,
@@ -278,7 +294,7 @@ def _loss(
     places = torch.from_numpy(np.searchsorted(bank_rows, batch.targets)).to(bank.device)
     ignored = pictures[torch.from_numpy(batch.targets[:, 0])] @ bank.T > _DUPLICATE
     ignored.scatter_(1, places, False)
-    words = texts[torch.from_numpy(batch.texts)]
+    words = torch.from_numpy(batch.words).to(bank.device)
     if words.dtype == torch.int64:  # no wording of the batch reaches into the columns that are cut off
         words = words[:, : int((words != 0).sum(dim=1).max())]
     with mixed_precision(bank.device):

@@ -33,6 +33,8 @@ if TYPE_CHECKING:
 FORMAT = "triptych-dual-encoder-1"
 _TEXTS = 4096  # tokenized at once
 _UNKNOWN = 1  # the id of a piece that the tokenizer never saw
+FIRST_PIECE = 2
+"""The least id of a piece; those below are padding and what is unknown."""
 
 
 class OwnEncoder:

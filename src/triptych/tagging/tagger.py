@@ -21,17 +21,21 @@ _TITLES = 12_000  # combinations of words that are asked about together
 _CONTEXTS = 256  # contexts whose titles are encoded at once
 _SCORES = 16_000_000  # scores held at once: 64 MB
 _UNSAID = 0.02  # a word that is said of a picture less often than this is not shown by it
+_LIKENESS = 0.2  # the say of likeness, where the encoder can name the words
+_SILENT = 1e-4  # no say is less than this: one that is sure of nothing must not overrule the other
 
 
 class Tagger:
     """Tags pictures with the words of a vocabulary.
 
-    Where the encoder can name most words of a group, it is asked to. Else it classifies by the likeness of pictures and
-    texts, as CLIP does without training (Radford et al. 2021, 3.1). A word by itself is unlike the captions that an
-    encoder learnt from, and it answers with more certainty than it has. So the groups with the most words are asked
-    about together, in titles of every combination ("men red shirt"), and a word's probability is the sum over the
-    titles that hold it. The groups for which that would be too many titles are asked about one by one, within a title
-    of the two groups with the most words, as told by then.
+    It classifies by the likeness of pictures and texts, as CLIP does without training (Radford et al. 2021, 3.1). A
+    word by itself is unlike the captions that an encoder learnt from, and it answers with more certainty than it has.
+    So the groups with the most words are asked about together, in titles of every combination ("men red shirt"), and a
+    word's probability is the sum over the titles that hold it. The groups for which that would be too many titles are
+    asked about one by one, within a title of the two groups with the most words, as told by then.
+
+    Where the encoder can name most words of a group, what it names has four fifths of the say (in the geometric mean),
+    and alone tells whether any word is shown.
     """
 
     def __init__(self, encoder: Encoder, vocabulary: Vocabulary) -> None:
@@ -46,20 +50,21 @@ class Tagger:
         self._context = ordered[:2]
         self._together: list[str] = []
         for group in ordered:
-            if group not in self.named and prod(sizes[other] for other in (*self._together, group)) <= _TITLES:
+            if prod(sizes[other] for other in (*self._together, group)) <= _TITLES:
                 self._together.append(group)
 
     def __call__(self, vectors: Vectors) -> Tags:
         """Tags of picture vectors `(n, d)`."""
         groups = self.vocabulary.groups
-        tags = {group: self._named(vectors, group) for group in self.named}
-        if self._together:
-            tags |= self._joint(vectors)
+        tags = self._joint(vectors)
         alone = [group for group in groups if group not in tags]
-        context = {group: tags[group].argmax(axis=1) for group in self._context if group in tags}
+        context = {group: tags[group].argmax(axis=1) for group in self._context}
         for group in progress(alone, "tag", total=len(alone), unit="group") if alone and len(vectors) > _FEW else alone:
             tags[group] = self._within(vectors, group, context)
-        return {group: tags[group] for group in groups}
+        return {
+            group: _blended(self._named(vectors, group), tags[group]) if group in self.named else tags[group]
+            for group in groups
+        }
 
     def _named(self, vectors: Vectors, group: str) -> NDArray[np.float32]:
         """Probabilities `(n, words)` of a group that the encoder can name."""
@@ -117,6 +122,12 @@ class Tagger:
         """A softmax over each row, at the temperature that the encoder was trained with."""
         weights = np.exp(self._encoder.logit_scale * (cosines - cosines.max(axis=1, keepdims=True)))
         return np.asarray(weights / weights.sum(axis=1, keepdims=True), np.float32)
+
+
+def _blended(named: NDArray[np.float32], alike: NDArray[np.float32]) -> NDArray[np.float32]:
+    """Probabilities `(n, words)` by name and by likeness in one, as surely shown as by name."""
+    both = (named + _SILENT) ** (1 - _LIKENESS) * (alike + _SILENT) ** _LIKENESS
+    return np.asarray(both * (named.sum(axis=1, keepdims=True) / both.sum(axis=1, keepdims=True)), np.float32)
 
 
 def shows(values: NDArray[np.float32]) -> NDArray[np.bool_]:
