@@ -1,5 +1,6 @@
 """Looking at references: in batches, and for a training run once, with what was seen kept on disk."""
 
+import os
 from collections.abc import Callable, Iterable, Iterator
 from hashlib import sha256
 from pathlib import Path
@@ -10,21 +11,20 @@ from numpy.typing import NDArray
 from PIL import Image
 
 from triptych.catalog import Catalog
-from triptych.composers.protocol import Patches
 from triptych.encoders import Encoder, Pixels
 from triptych.errors import DataError, PictureError
+from triptych.graphs import Graph, export_graph
 from triptych.images import load_pictures
 from triptych.progress import progress
 
 if TYPE_CHECKING:
+    import torch
     from torch import Tensor
 
     from triptych.encoders.towers import PatchTower
 
-FILES = "patches-*.f16"
-"""What their files are called."""
-
-_BATCH = 256
+_FILES = "patches-*"
+_BATCH = 256  # a multiple of the blocks that a graph is run in
 
 Rows = NDArray[np.int64]
 """Row numbers of pictures in a catalog."""
@@ -40,7 +40,8 @@ def see_nothing(rows: Rows) -> "tuple[Tensor, ...]":
 class Sight:
     """The patches of the pictures at `rows` of a catalog, in half precision in a file in `folder`.
 
-    A file that an interrupted run left is completed. Raises DataError where a picture cannot be read any more.
+    They are computed once, by the graph that queries are going to be asked with. A file that an interrupted run left
+    is completed. Raises DataError where a picture cannot be read any more.
     """
 
     def __init__(
@@ -50,16 +51,17 @@ class Sight:
         encoder: Encoder,
         rows: Rows,
         folder: Path,
-        threads: int,
+        device: "torch.device",
+        threads: int | None,
     ) -> None:
+        self._folder = folder
+        self._device = device
         self._rows = np.unique(rows)
-        self._device = next(tower.parameters()).device
+        content = [encoder.fingerprint, *(catalog.hashes[row] for row in self._rows)]
+        self._path = folder / _FILES.replace("*", sha256("\n".join(content).encode()).hexdigest()[:16])
+        self._graph = self._path.with_suffix(".onnx")
         names = [catalog.names[row] for row in self._rows]
-        known = sha256(
-            "\n".join([encoder.fingerprint, *(catalog.hashes[row] for row in self._rows)]).encode()
-        ).hexdigest()[:16]
-        path = folder / FILES.replace("*", known)
-        self._patches = _look(tower.eval(), catalog.root, names, encoder, path, threads)
+        self._patches = self._look(tower, catalog.root, names, encoder, threads)
 
     def __call__(self, rows: Rows) -> "tuple[Tensor, ...]":
         """Patches `(n, positions, channels)` of some of these pictures."""
@@ -67,32 +69,34 @@ class Sight:
 
         return (torch.from_numpy(self._patches[np.searchsorted(self._rows, rows)]).to(self._device),)
 
+    def close(self, graph: Path) -> None:
+        """Leave the graph alone, as `graph`."""
+        self._graph.replace(graph)
+        for path in self._folder.glob(_FILES):
+            path.unlink()
 
-def _look(
-    tower: "PatchTower", root: Path, names: list[str], encoder: Encoder, path: Path, threads: int
-) -> "np.memmap[Any, np.dtype[np.float16]]":
-    import torch
+    def _look(
+        self, tower: "PatchTower", root: Path, names: list[str], encoder: Encoder, threads: int | None
+    ) -> "np.memmap[Any, np.dtype[np.float16]]":
+        import torch
 
-    device = next(tower.parameters()).device
-
-    @torch.inference_mode()
-    def look(pixels: Pixels) -> Patches:
-        patches: Patches = tower(torch.from_numpy(pixels).to(device)).cpu().numpy()
-        return patches
-
-    shape = look(blank(encoder)[None]).shape[1:]
-    row = 2 * int(np.prod(shape))
-    done = path.stat().st_size // row if path.exists() else 0
-    if done < len(names):
-        # Whole batches alone: patches depend, in their last bits, on what they are computed with.
-        done -= done % _BATCH
-        loaded = load_pictures(root, names[done:], threads=threads, prepare=encoder.prepare)
-        shown = progress(loaded, "look", total=len(names), unit="picture", done=done)
-        with path.open("ab") as out:
-            out.truncate(done * row)
-            for pixels in in_batches(shown, lambda name: root / name):
-                out.write(look(pixels).tobytes())
-    return np.memmap(path, np.float16, "r", shape=(len(names), *shape))
+        blank = encoder.prepare(Image.new("RGB", (64, 64), "white"))
+        if not self._graph.exists():
+            export_graph(tower, [torch.from_numpy(np.stack([blank, blank]))], self._graph, half=True)
+        look = Graph(self._graph, threads)
+        shape = look(blank[None]).shape[1:]
+        row = 2 * int(np.prod(shape))
+        done = self._path.stat().st_size // row if self._path.exists() else 0
+        if done < len(names):
+            # Whole batches alone: patches depend, in their last bits, on what they are computed with.
+            done -= done % _BATCH
+            loaded = load_pictures(root, names[done:], threads=threads or os.cpu_count() or 1, prepare=encoder.prepare)
+            shown = progress(loaded, "look", total=len(names), unit="picture", done=done)
+            with self._path.open("ab") as out:
+                out.truncate(done * row)
+                for pixels in in_batches(shown, lambda name: root / name):
+                    out.write(look(pixels).tobytes())
+        return np.memmap(self._path, np.float16, "r", shape=(len(names), *shape))
 
 
 def in_batches(loaded: Iterable[tuple[str, Pixels | PictureError]], path_of: Callable[[str], Path]) -> Iterator[Pixels]:
@@ -107,8 +111,3 @@ def in_batches(loaded: Iterable[tuple[str, Pixels | PictureError]], path_of: Cal
             waiting.clear()
     if waiting:
         yield np.stack(waiting)
-
-
-def blank(encoder: Encoder) -> Pixels:
-    """Pixels `(3, h, w)` of a picture that shows nothing."""
-    return encoder.prepare(Image.new("RGB", (64, 64), "white"))

@@ -1,7 +1,6 @@
 """`train`: a composer from triplets, contrastively, with every unlabelled picture of the catalog as a negative."""
 
 import hashlib
-import os
 import time
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass
@@ -12,7 +11,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from triptych.catalog import Catalog
-from triptych.composers.looking import FILES, See, Sight, blank, see_nothing
+from triptych.composers.looking import See, Sight, see_nothing
 from triptych.composers.trained import FORMAT, FORMAT_WITH_PATCHES
 from triptych.encoders import Encoder, Vectors, unit
 from triptych.encoders.own import OwnEncoder, load_model
@@ -28,7 +27,6 @@ if TYPE_CHECKING:
     from torch import Tensor
 
     from triptych.composers.networks import QuerySide
-    from triptych.encoders.towers import PatchTower
 
 COMPOSERS = ("combiner", "transformer")
 
@@ -120,10 +118,9 @@ def train(
     with locked(out):
         checkpoint, best = out / "checkpoint.safetensors", out / "best.safetensors"
         resumed = load_checkpoint(checkpoint, model, optimizer, settings=settings) or {"history": []}
-        see: See = see_nothing
-        if eyes:
-            references = data.references[np.concatenate([data.training, data.held_out])]
-            see = Sight(eyes.to(device), opened, encoder, references, out, threads or os.cpu_count() or 1)
+        references = data.references[np.concatenate([data.training, data.held_out])]
+        sight = Sight(eyes, opened, encoder, references, out, device, threads) if eyes else None
+        see: See = sight or see_nothing
         history: list[dict[str, float]] = resumed["history"]
         first = len(history) * steps_each
         losses: list[float] = []
@@ -164,7 +161,7 @@ def train(
         _save(
             out,
             model,
-            eyes,
+            sight,
             data.words.shape[1],
             encoder,
             history,
@@ -172,8 +169,6 @@ def train(
         )
         checkpoint.unlink()
         best.unlink()
-        for kept in out.glob(FILES):
-            kept.unlink()
     if facts["recall"]["R@10"] <= baseline["R@10"]:
         say(
             f"train: on held-out triplets the weighted sum does no worse (R@10 {baseline['R@10']:.1f}) than this "
@@ -365,7 +360,7 @@ def draw_learning_curve(history: Sequence[dict[str, float]], baseline: float, pa
 def _save(
     out: Path,
     model: "QuerySide",
-    eyes: "PatchTower | None",
+    sight: Sight | None,
     words_read: int,
     encoder: Encoder,
     history: Any,
@@ -388,18 +383,19 @@ def _save(
     # Another tensor for the words: the exporter would take one tensor given twice for one input.
     words = example.clone() if model.text is None else torch.ones(2, words_read, dtype=torch.int64)
     inputs, shape = [example, words], asdict(combiner.shape)
-    if eyes:
+    if sight:
         assert isinstance(combiner.trunk, FusionTrunk)
         fusion = combiner.trunk.shape
-        export_graph(eyes.cpu(), [torch.from_numpy(np.stack([blank(encoder)] * 2))], out / "patches.onnx", half=True)
         inputs.append(torch.zeros(2, fusion.positions, fusion.channels, dtype=torch.float16))
         shape |= {"fusion": asdict(fusion)}
     export_graph(model, inputs, out / "query.onnx")
     export_graph(GallerySide(combiner), [example], out / "gallery.onnx")
+    if sight:
+        sight.close(out / "patches.onnx")
     write_json(
         out / "config.json",
         {
-            "format": FORMAT_WITH_PATCHES if eyes else FORMAT,
+            "format": FORMAT_WITH_PATCHES if sight else FORMAT,
             "composer": note["settings"]["composer"],
             "architecture": shape,
             "text_tower": model.text is not None,
