@@ -25,7 +25,8 @@ def export_onnx(
     `out/encoder` is what every command takes as `--encoder`, `out/composer` as `--composer`. The encoder defaults to
     the composer's. In single precision the folder stands for the encoder, whose catalogs and composers go on with it.
     With `int8` matrices have 8 bits: the encoder is then another one, by which pictures are to be indexed anew, and the
-    composer is written as one of that encoder. A composer's gallery side stays as it is: it is run once for a catalog.
+    composer is written as one of that encoder. A composer's gallery side stays as it is: it is run once for a catalog;
+    so does what looks at references, a graph of convolutions.
 
     Returns the least cosines of the exported encoder's vectors to the encoder's own, and the bytes that were written.
     Raises UsageError where neither is named or an extra is missing, MismatchError where composer and encoder do not
@@ -52,7 +53,10 @@ def _export_composer(composer: Path, out: Path, *, int8: bool) -> None:
     folder = out / "composer"
     folder.mkdir(parents=True, exist_ok=True)
     (folder / "config.json").unlink(missing_ok=True)  # comes last: a folder that has it is whole
-    shutil.copyfile(composer / "gallery.onnx", folder / "gallery.onnx")
+    for name in ("gallery.onnx", "patches.onnx"):
+        (folder / name).unlink(missing_ok=True)
+        if (composer / name).exists():
+            shutil.copyfile(composer / name, folder / name)
     if int8:
         quantize_graph(composer / "query.onnx", folder / "query.onnx")
     else:

@@ -10,7 +10,8 @@ from triptych.benchmarks.outcomes import digests, listed
 from triptych.benchmarks.pictures import Key, load_task_pictures, picture_key, require_folder
 from triptych.benchmarks.protocol import Query, Task
 from triptych.catalog import nearest
-from triptych.composers.protocol import Composer
+from triptych.composers.looking import in_batches
+from triptych.composers.protocol import Composer, Looks, Patches, reads_pixels
 from triptych.encoders import Encoder, Vectors, unit
 from triptych.errors import DataError, PictureError
 from triptych.metrics import Rows, Values, ranks_of_targets
@@ -31,6 +32,7 @@ class EncodedTask:
     def __init__(self, task: Task, encoder: Encoder, encoded: dict[Key, Any] | None = None) -> None:
         require_folder(task)
         self.task = task
+        self._encoder = encoder
         known = {} if encoded is None else encoded
         names = task.names
         key_of = {name: picture_key(task, name) for name in names}
@@ -66,7 +68,19 @@ class EncodedTask:
         """The method's query vectors, once for each way in which the queries are worded."""
         texts = [(query.modification, *query.other_wordings) for query in self.queries]
         changes = [query.change for query in self.queries]
-        return [method.compose(self.references, wording, changes) for wording in zip(*texts, strict=True)]
+        wordings = zip(*texts, strict=True)
+        if reads_pixels(method):
+            patches = self._patches(method)
+            return [method.compose(self.references, wording, changes, patches) for wording in wordings]
+        return [method.compose(self.references, wording, changes) for wording in wordings]
+
+    def _patches(self, method: Looks) -> Patches:
+        """What the method sees in each query's reference. Raises DataError for a picture that is gone."""
+        names = sorted({query.reference for query in self.queries})
+        loaded = load_task_pictures(self.task, names, prepare=self._encoder.prepare, what=f"look at {self.task.name}")
+        patches = np.concatenate([method.look(pixels) for pixels in in_batches(loaded, self.task.file)])
+        row_of = {name: row for row, name in enumerate(names)}
+        return patches[[row_of[query.reference] for query in self.queries]]
 
     def ranks(self, queries: Vectors, gallery: Vectors) -> list[Rows]:
         """Each query's target ranks, by the protocol: a reference is no answer, unless the task says so."""

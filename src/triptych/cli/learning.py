@@ -60,13 +60,20 @@ def train(
     triplets: Annotated[Path, typer.Argument(help="Triplet file made by mine.")],
     catalog: CatalogDir,
     out: OutDir,
+    composer: Annotated[
+        str, typer.Option(metavar="NAME", help="combiner, or transformer, which looks at the reference itself.")
+    ] = "combiner",
     epochs: Annotated[int, typer.Option(min=1, help="Passes over the triplets.")] = 3,
     batch: Annotated[int, typer.Option(min=2, help="Triplets a step.")] = 256,
     seed: Seed = 0,
     threads: Threads = None,
 ) -> None:
     """Train a composer on triplets; the best epoch on held-out triplets is kept."""
-    show(triptych.train(triplets, catalog, out, epochs=epochs, batch=batch, seed=seed, threads=threads))
+    show(
+        triptych.train(
+            triplets, catalog, out, composer=composer, epochs=epochs, batch=batch, seed=seed, threads=threads
+        )
+    )
 
 
 @app.command(epilog="Example: triptych invert lincir --catalog catalog --out rival")

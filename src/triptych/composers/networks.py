@@ -6,6 +6,8 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
+from triptych.encoders.towers import TextTower
+
 _LEAST = -9.0  # no word's log-probability is less
 
 
@@ -21,6 +23,16 @@ class Architecture:
     """Length of query and gallery vectors; no less than `dim`."""
     hidden: int = 1024
     dropout: float = 0.1
+
+    @property
+    def seen(self) -> int:
+        """Length of what the networks read of a picture: its vector and its concepts."""
+        return self.dim + sum(self.words)
+
+    @property
+    def reads(self) -> int:
+        """Length of what the trunk reads: that of the reference, the text's vector, and their product."""
+        return self.seen + 2 * self.dim
 
 
 class Concepts(nn.Module):
@@ -53,25 +65,22 @@ class Combiner(nn.Module):
     Gated as in CLIP4Cir's Combiner (Baldrati et al., CVPR Workshops 2022, section 3.2): a learned mixture of both
     inputs plus a correction. What is new is that references and gallery alike go through `adapt`, which starts as the
     identity and learns what tells one item from another, by the vector and by the concepts read from it.
+
+    The `trunk` makes of both inputs `(n, shape.reads)` the features `(n, hidden)` that shares and correction follow
+    from: two layers, or a network that reads `more` of reference and text than their vectors.
     """
 
-    def __init__(self, shape: Architecture) -> None:
+    def __init__(self, shape: Architecture, trunk: nn.Module | None = None) -> None:
         super().__init__()
         self.shape = shape
         dim, hidden = shape.dim, shape.hidden
         self.concepts = Concepts(dim, shape.words) if shape.words else None
-        seen = dim + sum(shape.words)
         self.keep = _widening(dim, shape.out)
         self.translate = _widening(dim, shape.out)
-        self.refine = nn.Sequential(nn.Linear(seen, hidden), nn.GELU(), nn.Dropout(0.1), nn.Linear(hidden, shape.out))
-        self.trunk = nn.Sequential(
-            nn.Linear(seen + 2 * dim, hidden),
-            nn.GELU(),
-            nn.Dropout(shape.dropout),
-            nn.Linear(hidden, hidden),
-            nn.GELU(),
-            nn.Dropout(shape.dropout),
+        self.refine = nn.Sequential(
+            nn.Linear(shape.seen, hidden), nn.GELU(), nn.Dropout(0.1), nn.Linear(hidden, shape.out)
         )
+        self.trunk = _two_layers(shape) if trunk is None else trunk
         self.correct = nn.Linear(hidden, shape.out)
         self.gate = nn.Linear(hidden, 2)
         for last in (self.refine[-1], self.correct, self.gate):
@@ -93,13 +102,25 @@ class Combiner(nn.Module):
         """Gallery vectors `(m, out)`."""
         return F.normalize(self.adapt(vectors).float(), dim=-1)
 
-    def forward(self, references: Tensor, texts: Tensor) -> Tensor:
+    def forward(self, references: Tensor, texts: Tensor, *more: Tensor) -> Tensor:
         """Unit query vectors."""
         root = self.shape.dim**0.5
-        inner = self.trunk(torch.cat([self.seen(references), texts * root, references * texts * root**2], dim=-1))
+        both = torch.cat([self.seen(references), texts * root, references * texts * root**2], dim=-1)
+        inner = self.trunk(both, *more)
         shares = torch.sigmoid(self.gate(inner)) * 2
         mixed = shares[:, :1] * self.adapt(references) + shares[:, 1:] * self.translate(texts) + self.correct(inner)
         return F.normalize(mixed.float(), dim=-1)
+
+
+def _two_layers(shape: Architecture) -> nn.Sequential:
+    return nn.Sequential(
+        nn.Linear(shape.reads, shape.hidden),
+        nn.GELU(),
+        nn.Dropout(shape.dropout),
+        nn.Linear(shape.hidden, shape.hidden),
+        nn.GELU(),
+        nn.Dropout(shape.dropout),
+    )
 
 
 def _widening(dim: int, out: int) -> nn.Linear:
@@ -113,17 +134,23 @@ class QuerySide(nn.Module):
     """References and words to query vectors.
 
     Words are token ids `(n, l)` where a text tower is trained along with the combiner, else text vectors `(n, dim)`.
+    With `patches` of the references the combiner's trunk reads these, and the words one by one.
     """
 
-    def __init__(self, combiner: Combiner, text: nn.Module | None) -> None:
+    def __init__(self, combiner: Combiner, text: TextTower | None) -> None:
         super().__init__()
         self.combiner = combiner
         self.text = text
 
-    def forward(self, references: Tensor, words: Tensor) -> Tensor:
+    def forward(self, references: Tensor, words: Tensor, patches: Tensor | None = None) -> Tensor:
         """Unit query vectors `(n, out)`."""
-        texts: Tensor = words if self.text is None else self.text(words)
-        query: Tensor = self.combiner(references, texts)
+        query: Tensor
+        if patches is None:
+            query = self.combiner(references, words if self.text is None else self.text(words))
+        else:
+            assert self.text is not None
+            states = self.text.states(words)
+            query = self.combiner(references, self.text.pool(words, states), patches, states, words == 0)
         return query
 
 

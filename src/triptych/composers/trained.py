@@ -4,13 +4,17 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-from triptych.composers.protocol import Change
-from triptych.encoders import Encoder, ReadsWords, Vectors
+import numpy as np
+
+from triptych.composers.protocol import Change, Patches
+from triptych.encoders import Encoder, Pixels, ReadsWords, Vectors
 from triptych.errors import DataError, MismatchError
 from triptych.files import read_json
 from triptych.graphs import Graph
 
 FORMAT = "triptych-composer-1"
+FORMAT_WITH_PATCHES = "triptych-composer-2"
+"""Of a composer that reads the references' pixels too, by the graph `patches.onnx`."""
 
 
 class TrainedComposer:
@@ -21,14 +25,16 @@ class TrainedComposer:
 
     def __init__(self, folder: Path, threads: int | None = None) -> None:
         config = read_json(folder / "config.json", "composer (make one with `triptych train`)")
-        if not isinstance(config, Mapping) or config.get("format") != FORMAT:
-            raise DataError(f"{folder}: not a composer of this version ({FORMAT}); train again")
+        if not isinstance(config, Mapping) or config.get("format") not in (FORMAT, FORMAT_WITH_PATCHES):
+            raise DataError(f"{folder}: not a composer of this version ({FORMAT_WITH_PATCHES}); train again")
         self.folder = folder
         self.name: str = config["composer"]
         self.encoder_name: str = config["encoder"]["name"]
         self.made_by: dict[str, Any] = config["made_by"]
         self.fingerprint: str = config["encoder"]["fingerprint"]
         self._reads_tokens: bool = config["text_tower"]
+        self.reads_pixels: bool = config["format"] == FORMAT_WITH_PATCHES
+        self._patches = Graph(folder / "patches.onnx", threads) if self.reads_pixels else None
         self._query = Graph(folder / "query.onnx", threads)
         self._gallery = Graph(folder / "gallery.onnx", threads)
         self.dim = self._gallery.width
@@ -48,13 +54,21 @@ class TrainedComposer:
         references: Vectors,
         modifications: Sequence[str],
         changes: Sequence[Change | None] | None = None,
+        patches: Patches | None = None,
     ) -> Vectors:
-        """Query vectors `(n, d)`."""
+        """Query vectors `(n, d)`; `patches` of the references where it `reads_pixels`."""
         assert self._encoder is not None, "attach an encoder first"
+        assert (patches is not None) == self.reads_pixels, "patches are for a composer that reads pixels, and needed"
+        seen = () if patches is None else (patches,)
         if self._reads_tokens:
             assert isinstance(self._encoder, ReadsWords), "the fingerprint is of an encoder that gives tokens"
-            return self._query(references, self._encoder.token_ids(modifications))
-        return self._query(references, self._encoder.encode_texts(modifications))
+            return self._query(references, self._encoder.token_ids(modifications), *seen)
+        return self._query(references, self._encoder.encode_texts(modifications), *seen)
+
+    def look(self, pixels: Pixels) -> Patches:
+        """What `compose` reads of references, from their pixels `(n, 3, h, w)` as the encoder prepares them."""
+        assert self._patches is not None, "this composer reads no pixels"
+        return self._patches(pixels).astype(np.float16, copy=False)
 
     def gallery(self, vectors: Vectors) -> Vectors:
         """Gallery vectors `(m, d)` in the space of the queries."""

@@ -11,8 +11,9 @@ import numpy as np
 from numpy.typing import NDArray
 
 from triptych.catalog import Catalog
+from triptych.composers.looking import See, Sight, see_nothing
 from triptych.composers.strangers import mingle
-from triptych.composers.trained import FORMAT
+from triptych.composers.trained import FORMAT, FORMAT_WITH_PATCHES
 from triptych.encoders import Encoder, Vectors, unit
 from triptych.encoders.own import FIRST_PIECE, OwnEncoder, load_model
 from triptych.errors import DataError, UsageError
@@ -27,6 +28,8 @@ if TYPE_CHECKING:
     from torch import Tensor
 
     from triptych.composers.networks import QuerySide
+
+COMPOSERS = ("combiner", "transformer")
 
 _PEAK_RATE = 1e-3
 _TEXT_SHARE = 0.3  # of the rate, for the text tower, which knows its words already
@@ -44,6 +47,7 @@ def train(
     catalog: Path | str,
     out: Path | str,
     *,
+    composer: str = "combiner",
     epochs: int = 3,
     batch: int = 256,
     temperature: float = 0.07,
@@ -52,22 +56,28 @@ def train(
 ) -> dict[str, Any]:
     """Train a composer on the accepted triplets of a file, over the vectors of `catalog`.
 
+    `composer` is `combiner`, which reads the vectors of reference and text, or `transformer`, which reads the
+    reference's picture position by position, and the text token by token; it is for encoders that `pretrain` made.
+
     Validates each epoch on the triplets of held-out references, keeps the best epoch, draws `learning-curve.png`, and
     says plainly if the weighted sum, which needs no training, does better. A run that was interrupted or killed goes
     on from its last epoch and ends with the same weights.
 
     Returns what it measured: triplets, held-out recall of the composer and of the sum in percent, seconds.
-    Raises DataError when the file cannot be read or holds too little, MismatchError when catalog and encoder differ,
-    UsageError without the extra `train`.
+    Raises DataError when the file cannot be read or holds too little, or a picture that is to be looked at is gone,
+    MismatchError when catalog and encoder differ, UsageError without the extra `train` or for an unknown composer.
     """
     triplets, catalog, out = Path(triplets), Path(catalog), Path(out)
     need("train", "train")
     import torch
 
     from triptych.checkpoints import load_checkpoint, save_checkpoint
+    from triptych.composers.fusion import FusionTrunk
     from triptych.composers.networks import Architecture, Combiner, QuerySide
     from triptych.device import best_device
 
+    if composer not in COMPOSERS:
+        raise UsageError(f"--composer {composer}: there is no such composer; there are {', '.join(COMPOSERS)}")
     if epochs < 1 or batch < 2 or not 0 < temperature < 1:
         raise UsageError("--epochs must be at least 1, --batch at least 2, --temperature between 0 and 1")
     started = time.monotonic()
@@ -75,10 +85,14 @@ def train(
         torch.set_num_threads(threads)
     opened = Catalog(catalog)
     encoder = opened.encoder(threads=threads)
+    own = load_model(encoder.folder) if isinstance(encoder, OwnEncoder) else None
+    if composer == "transformer" and own is None:
+        raise UsageError(f"{encoder.name}: --composer transformer is for encoders that `triptych pretrain` made")
     data = _Data.read(triplets, opened, encoder)
     settings = {
         "triplets": hash_file(triplets),
         "encoder": encoder.fingerprint,
+        "composer": composer,
         "epochs": epochs,
         "batch": batch,
     }
@@ -86,14 +100,15 @@ def train(
 
     device = best_device()
     torch.manual_seed(seed)
-    combiner = Combiner(Architecture(dim=opened.dim, out=opened.dim * 3 // 2, words=tuple(map(len, data.spoken))))
+    shape = Architecture(dim=opened.dim, out=opened.dim * 3 // 2, words=tuple(map(len, data.spoken)))
+    eyes = own.patches if own and composer == "transformer" else None
+    combiner = Combiner(shape, FusionTrunk.between(eyes, own.shape, shape) if own and eyes else None)
     if combiner.concepts is not None:
         combiner.concepts.start_from(*map(torch.from_numpy, _known(encoder, data.spoken)))
-    tower = load_model(encoder.folder).text if isinstance(encoder, OwnEncoder) else None
-    model = QuerySide(combiner, tower).to(device)
+    model = QuerySide(combiner, own.text if own else None).to(device)
     groups: list[dict[str, Any]] = [{"params": list(combiner.parameters()), "share": 1.0}]
-    if tower is not None:
-        groups.append({"params": list(tower.parameters()), "share": _TEXT_SHARE})
+    if model.text is not None:
+        groups.append({"params": list(model.text.parameters()), "share": _TEXT_SHARE})
     optimizer = torch.optim.AdamW(groups, lr=_PEAK_RATE, weight_decay=_WEIGHT_DECAY)
     pictures = torch.tensor(opened.vectors, device=device)
     texts = torch.from_numpy(data.words).to(device)
@@ -104,6 +119,9 @@ def train(
     with locked(out):
         checkpoint, best = out / "checkpoint.safetensors", out / "best.safetensors"
         resumed = load_checkpoint(checkpoint, model, optimizer, settings=settings) or {"history": []}
+        references = data.references[np.concatenate([data.training, data.held_out])]
+        sight = Sight(eyes, opened, encoder, references, out, device, threads) if eyes else None
+        see: See = sight or see_nothing
         history: list[dict[str, float]] = resumed["history"]
         first = len(history) * steps_each
         losses: list[float] = []
@@ -113,14 +131,14 @@ def train(
             for group in optimizer.param_groups:
                 rate = min(1.0, 20 * (step + 1) / steps) * (1 - step / steps)
                 group["lr"] = _PEAK_RATE * group["share"] * rate
-            loss = _loss(model.train(), pictures, data.batch(step, batch, seed), random, temperature)
+            loss = _loss(model.train(), pictures, see, data.batch(step, batch, seed), random, temperature)
             optimizer.zero_grad(set_to_none=True)
             loss.backward()  # type: ignore[no-untyped-call]
             torch.nn.utils.clip_grad_norm_(model.parameters(), 1.0)
             optimizer.step()
             losses.append(loss.item())
             if (step + 1) % steps_each == 0:
-                recall = _recall(model, pictures, texts, data)
+                recall = _recall(model, pictures, texts, see, data)
                 history.append({"loss": float(np.mean(losses)), **recall})
                 losses.clear()
                 if recall["R@10"] >= max(epoch["R@10"] for epoch in history):
@@ -144,6 +162,7 @@ def train(
         _save(
             out,
             model,
+            sight,
             data.words.shape[1],
             encoder,
             history,
@@ -276,6 +295,7 @@ def _digest(catalog: Catalog) -> str:
 def _loss(
     model: "QuerySide",
     pictures: "Tensor",
+    see: See,
     batch: _Batch,
     random: np.random.Generator,
     temperature: float,
@@ -298,20 +318,21 @@ def _loss(
     if words.dtype == torch.int64:  # no wording of the batch reaches into the columns that are cut off
         words = words[:, : int((words != 0).sum(dim=1).max())]
     with mixed_precision(bank.device):
-        queries = model(pictures[torch.from_numpy(batch.references)], words)
+        queries = model(pictures[torch.from_numpy(batch.references)], words, *see(batch.references))
         gallery = model.combiner.gallery(bank)
     weights = torch.from_numpy(batch.confidences).to(bank.device)
     return contrastive_loss(queries, gallery, places, weights, temperature, ignored)
 
 
-def _recall(model: "QuerySide", pictures: "Tensor", texts: "Tensor", data: _Data) -> dict[str, float]:
+def _recall(model: "QuerySide", pictures: "Tensor", texts: "Tensor", see: See, data: _Data) -> dict[str, float]:
     """Recall of held-out targets among the whole catalog, in percent."""
     import torch
 
     model.eval()
     with torch.inference_mode():
         words = texts[torch.tensor([data.wordings[row][0] for row in data.held_out])]
-        queries = model(pictures[torch.from_numpy(data.references[data.held_out])], words).cpu().numpy()
+        references = data.references[data.held_out]
+        queries = model(pictures[torch.from_numpy(references)], words, *see(references)).cpu().numpy()
         gallery = model.combiner.gallery(pictures).cpu().numpy()
     return _held_out_recall(queries, gallery, data)
 
@@ -352,29 +373,47 @@ def draw_learning_curve(history: Sequence[dict[str, float]], baseline: float, pa
         figure.savefig(temporary, format="png")
 
 
-def _save(out: Path, model: "QuerySide", words_read: int, encoder: Encoder, history: Any, note: dict[str, Any]) -> None:
+def _save(
+    out: Path,
+    model: "QuerySide",
+    sight: Sight | None,
+    words_read: int,
+    encoder: Encoder,
+    history: Any,
+    note: dict[str, Any],
+) -> None:
     import torch
     from safetensors.torch import save_file
 
+    from triptych.composers.fusion import FusionTrunk
     from triptych.composers.networks import GallerySide
 
     model = model.cpu().eval()
     # Over an older composer too: a kill must not leave its configuration with half of the new files.
-    (out / "config.json").unlink(missing_ok=True)
+    for name in ("config.json", "patches.onnx"):
+        (out / name).unlink(missing_ok=True)
     with atomic(out / "model.safetensors") as temporary:
         save_file(model.state_dict(), temporary)
     combiner = model.combiner
     example = torch.nn.functional.normalize(torch.ones(2, combiner.shape.dim), dim=-1)
     # Another tensor for the words: the exporter would take one tensor given twice for one input.
     words = example.clone() if model.text is None else torch.ones(2, words_read, dtype=torch.int64)
-    export_graph(model, [example, words], out / "query.onnx")
+    inputs, shape = [example, words], asdict(combiner.shape)
+    if sight:
+        assert isinstance(combiner.trunk, FusionTrunk)
+        fusion = combiner.trunk.shape
+        inputs.append(torch.zeros(2, fusion.positions, fusion.channels, dtype=torch.float16))
+        shape |= {"fusion": asdict(fusion)}
+    export_graph(model, inputs, out / "query.onnx")
     export_graph(GallerySide(combiner), [example], out / "gallery.onnx")
+    if sight:
+        sight.close(out / "patches.onnx")
     write_json(
         out / "config.json",
         {
-            "format": FORMAT,
-            "composer": "combiner",
-            "architecture": asdict(combiner.shape),
+            "format": FORMAT_WITH_PATCHES if sight else FORMAT,
+            "composer": note["settings"]["composer"],
+            "architecture": shape,
             "text_tower": model.text is not None,
             "encoder": {"name": encoder.name, "fingerprint": encoder.fingerprint},
             "history": history,

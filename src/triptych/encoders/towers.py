@@ -78,6 +78,18 @@ class PictureTower(nn.Module):
         return F.normalize(self.project(features).float(), dim=-1)
 
 
+class PatchTower(nn.Module):
+    """Pixels to what towers see at each position before they average, `(n, positions, channels)` in half precision."""
+
+    def __init__(self, *towers: PictureTower) -> None:
+        super().__init__()
+        self.towers = nn.ModuleList(tower.layers for tower in towers)
+
+    def forward(self, pixels: Tensor) -> Tensor:
+        features = torch.cat([layers(pixels) for layers in self.towers], dim=1)
+        return features.flatten(2).transpose(1, 2).half()
+
+
 class TextTower(nn.Module):
     """Token ids `(n, l)`, zero where there is none, to unit vectors `(n, dim + identity)`.
 
@@ -100,12 +112,19 @@ class TextTower(nn.Module):
         nn.init.normal_(self.tokens.weight, std=0.02)
 
     def forward(self, ids: Tensor, words: Tensor | None = None) -> Tensor:
-        absent = ids == 0
+        return self.pool(ids, self.states(ids, words))
+
+    def states(self, ids: Tensor, words: Tensor | None = None) -> Tensor:
+        """What is known at each token `(n, l, text_width)`; where there is none, nothing that counts."""
         hidden = self.tokens(ids) if words is None else _with_words(self.tokens, ids, words)
         hidden = hidden + self.positions[: ids.shape[1]]
-        hidden = self.norm(self.layers(hidden, src_key_padding_mask=absent))
-        present = (~absent).unsqueeze(-1).to(hidden.dtype)
-        mean = (hidden * present).sum(dim=1) / present.sum(dim=1).clamp(min=1)
+        states: Tensor = self.norm(self.layers(hidden, src_key_padding_mask=ids == 0))
+        return states
+
+    def pool(self, ids: Tensor, states: Tensor) -> Tensor:
+        """Unit vectors of texts whose `states` are known."""
+        present = (ids != 0).unsqueeze(-1).to(states.dtype)
+        mean = (states * present).sum(dim=1) / present.sum(dim=1).clamp(min=1)
         return F.pad(F.normalize(self.project(mean).float(), dim=-1), (0, self.silent))
 
 
@@ -150,6 +169,11 @@ class DualEncoder(nn.Module):
     def eyes(self) -> nn.Module:
         """What turns pixels into the vectors that are stored."""
         return self.picture if self.identity is None else Eyes(self.picture, self.identity)
+
+    @property
+    def patches(self) -> PatchTower:
+        """What the same towers see at each position."""
+        return PatchTower(self.picture) if self.identity is None else PatchTower(self.picture, self.identity)
 
 
 class Words(nn.Module):

@@ -1,22 +1,26 @@
 """What is asked: a reference, words, and the terms of the answer; and how that becomes one vector."""
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
 import numpy as np
 
 from triptych.baselines import DEFAULT_WEIGHT, WithPicture
-from triptych.composers import Composer
-from triptych.encoders import Encoder, Vectors, unit
+from triptych.composers import Composer, reads_pixels
+from triptych.encoders import Encoder, Pixels, Vectors, unit
 from triptych.errors import UsageError
 
 
 @dataclass(frozen=True, eq=False)
 class Reference:
-    """A picture to start from: its vector `(d,)`, and the SHA-256 of its file, which keeps it out of the results."""
+    """A picture to start from: its vector `(d,)`, and the SHA-256 of its file, which keeps it out of the results.
+
+    `pixels` gives the prepared picture itself `(3, h, w)`, for a composer that reads it; None for one that does not.
+    """
 
     vector: Vectors
     sha256: str
+    pixels: Callable[[], Pixels] | None = None
 
 
 @dataclass(frozen=True)
@@ -51,8 +55,7 @@ def vectors_of(queries: Sequence[Query], encoder: Encoder, composer: Composer | 
     vectors: list[Vectors] = [np.zeros(0, np.float32)] * len(queries)
     composed = [row for row, query in enumerate(queries) if composer and query.composed]
     if composer and composed:
-        references = np.stack([_reference(queries[row]) for row in composed])
-        points = composer.compose(references, [queries[row].text.strip() for row in composed])
+        points = _compose(composer, [queries[row] for row in composed])
         for row, point in zip(composed, points, strict=True):
             vectors[row] = point
     plain = [row for row in range(len(queries)) if row not in set(composed)]
@@ -68,6 +71,21 @@ def vectors_of(queries: Sequence[Query], encoder: Encoder, composer: Composer | 
         else:
             vectors[row] = WithPicture.blend(_reference(query)[None], text_of[row][None], query.weight)[0]
     return vectors
+
+
+def _compose(composer: Composer, queries: Sequence[Query]) -> Vectors:
+    references, words = np.stack([_reference(query) for query in queries]), [query.text.strip() for query in queries]
+    if reads_pixels(composer):
+        return composer.compose(
+            references, words, patches=composer.look(np.stack([_pixels(query) for query in queries]))
+        )
+    return composer.compose(references, words)
+
+
+def _pixels(query: Query) -> Pixels:
+    assert query.reference is not None
+    assert query.reference.pixels is not None
+    return query.reference.pixels()
 
 
 def _reference(query: Query) -> Vectors:

@@ -1,7 +1,7 @@
 """A catalog opened once and searched many times, from any thread."""
 
 import os
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from hashlib import sha256
 from pathlib import Path
@@ -14,7 +14,7 @@ import pyarrow as pa
 from PIL import Image
 
 from triptych.catalog import Catalog
-from triptych.composers import TrainedComposer
+from triptych.composers import TrainedComposer, reads_pixels
 from triptych.encoders import Encoder, Pixels
 from triptych.errors import DataError, PictureError, UsageError
 from triptych.files import locked
@@ -118,7 +118,9 @@ class Library:
         if like is not None:
             opened = self._opened
             row = _row(opened.gallery, like)
-            return Reference(opened.plain.vector(opened.gallery.names[row]), opened.gallery.hashes[row].decode())
+            name = opened.gallery.names[row]
+            vector, content = opened.plain.vector(name), opened.gallery.hashes[row].decode()
+            return Reference(vector, content, self.shown(lambda: self._pixels_of(name)))
         assert image is not None
         what = "picture" if isinstance(image, bytes) else str(image)
         try:
@@ -128,7 +130,19 @@ class Library:
             raise DataError(f"{what}: {error}") from None
         except OSError as error:
             raise DataError(f"{what}: cannot be read ({error.strerror})") from None
-        return Reference(self.encoder.encode_pictures(pixels[None])[0], sha256(data).hexdigest())
+        vector = self.encoder.encode_pictures(pixels[None])[0]
+        return Reference(vector, sha256(data).hexdigest(), self.shown(lambda: pixels))
+
+    def shown(self, pixels: Callable[[], Pixels]) -> Callable[[], Pixels] | None:
+        """A reference's `pixels` if the composer reads them; None, so that they are not kept, if it does not."""
+        return pixels if reads_pixels(self.composer) else None
+
+    def _pixels_of(self, name: str) -> Pixels:
+        """A picture of the catalog, read from its file. Raises DataError, which names no path, if it is gone."""
+        try:
+            return self.encoder.prepare(open_picture(self.catalog.path(name)))
+        except PictureError as error:
+            raise DataError(f"{name}: {error}; the composer looks at the reference itself, so put it back") from None
 
     def pixels(self, data: bytes, limits: Limits = DEFAULT_LIMITS) -> Pixels:
         """A picture file as the encoder reads it. Raises PictureError where it is none."""
@@ -160,7 +174,7 @@ class Library:
         """Read and run now whatever a first search would have to wait for."""
         self._opened.load()
         blank = self.encoder.prepare(Image.new("RGB", (64, 64), "white"))
-        nothing = Reference(self.encoder.encode_pictures(blank[None])[0], "")
+        nothing = Reference(self.encoder.encode_pictures(blank[None])[0], "", self.shown(lambda: blank))
         if len(self):
             self.answer([Query(nothing, "like this", k=1)])
 

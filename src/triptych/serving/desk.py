@@ -80,7 +80,8 @@ class Desk:
                 asked = Asked(Query(self.reference(like) if like else None, **terms))
             else:
                 pixels, kept, decoding = self._read(picture)
-                unknown = Reference(np.zeros(0, np.float32), sha256(picture).hexdigest())
+                shown = self.library.shown(lambda: pixels)
+                unknown = Reference(np.zeros(0, np.float32), sha256(picture).hexdigest(), shown)
                 asked = Asked(Query(unknown, **terms), pixels)
             return self._search.at_once(asked) or asked
 
@@ -164,4 +165,4 @@ class Desk:
 
 def _with_vector(query: Query, vector: Vectors) -> Query:
     assert query.reference is not None
-    return replace(query, reference=Reference(vector, query.reference.sha256))
+    return replace(query, reference=replace(query.reference, vector=vector))
