@@ -48,6 +48,7 @@ MAY_BE_HEAVY = {
     "chat/endpoint.py",
     "encoders/clip_text.py",
     "encoders/towers.py",
+    "composers/losses.py",
     "composers/networks.py",
     "checkpoints.py",
     "inversion/losses.py",

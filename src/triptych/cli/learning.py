@@ -62,11 +62,41 @@ def train(
     out: OutDir,
     epochs: Annotated[int, typer.Option(min=1, help="Passes over the triplets.")] = 3,
     batch: Annotated[int, typer.Option(min=2, help="Triplets a step.")] = 256,
+    negatives: Annotated[
+        str, typer.Option(help="bank (the catalog), batch (its pictures alone), or bank+group (and the critic's).")
+    ] = "bank",
+    hard_alpha: Annotated[float, typer.Option(metavar="A", help="HN-NCE: what an answer counts among negatives.")] = 1,
+    hard_beta: Annotated[float, typer.Option(metavar="B", help="HN-NCE: how much more hard negatives count.")] = 0,
+    both_directions: Annotated[
+        bool, typer.Option("--both-directions", help="Also find a target's query among those of the batch.")
+    ] = False,
+    margin: Annotated[
+        float | None, typer.Option(metavar="COSINE", help="Leave out negatives liked more than the target by this.")
+    ] = None,
+    weighting: Annotated[
+        str, typer.Option(help="What a triplet counts: confidence (the critic's), or none.")
+    ] = "confidence",
     seed: Seed = 0,
     threads: Threads = None,
 ) -> None:
     """Train a composer on triplets; the best epoch on held-out triplets is kept."""
-    show(triptych.train(triplets, catalog, out, epochs=epochs, batch=batch, seed=seed, threads=threads))
+    show(
+        triptych.train(
+            triplets,
+            catalog,
+            out,
+            epochs=epochs,
+            batch=batch,
+            negatives=negatives,
+            hard_alpha=hard_alpha,
+            hard_beta=hard_beta,
+            both_directions=both_directions,
+            margin=margin,
+            weighting=weighting,
+            seed=seed,
+            threads=threads,
+        )
+    )
 
 
 @app.command(epilog="Example: triptych invert lincir --catalog catalog --out rival")
