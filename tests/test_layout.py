@@ -26,6 +26,7 @@ ROOMS = [
     "chat",
     "agent",
     "composers",
+    "refining",
     "inversion",
     "exporting",
     "baselines",
