@@ -14,6 +14,7 @@ from triptych.catalog import Catalog
 COMMANDS = (
     "index",
     "mine",
+    "refine",
     "triplets",
     "train",
     "eval",

@@ -42,6 +42,7 @@ if TYPE_CHECKING:
     from triptych.encoders.pretraining import pretrain
     from triptych.exporting import export_onnx
     from triptych.inversion import invert
+    from triptych.refining import refine
     from triptych.reproduction import reproduce
     from triptych.results import compare, table
     from triptych.searching import Hit, Library, Picture, open_catalog, search
@@ -77,6 +78,7 @@ __all__ = [
     "open_catalog",
     "prepare_fashion_products",
     "pretrain",
+    "refine",
     "reproduce",
     "score",
     "search",
@@ -120,6 +122,7 @@ _HOME = {
     "open_catalog": "triptych.searching",
     "prepare_fashion_products": "triptych.benchmarks.fashion_products",
     "pretrain": "triptych.encoders.pretraining",
+    "refine": "triptych.refining",
     "reproduce": "triptych.reproduction",
     "score": "triptych.benchmarks.scoring",
     "search": "triptych.searching",

@@ -17,7 +17,8 @@ import pyarrow.parquet as pq
 from triptych.errors import DataError
 from triptych.files import atomic
 
-FORMAT = "triptych-triplets-2"
+FORMAT = "triptych-triplets-3"
+_BEFORE = "triptych-triplets-2"  # the same without rounds
 _BLOCK = 5000  # triplets turned into columns at a time
 
 
@@ -59,6 +60,8 @@ class Triplet:
     reasoner: str
     also: tuple[str, ...] = ()
     """Other pictures that answer the modification as the target does, drawn alike: targets too, and no negatives."""
+    round: int = 1
+    """Of mining: 1 for the first, 2 for what `mine --after` added to it, and so on."""
 
 
 _SCHEMA = pa.schema(
@@ -77,6 +80,7 @@ _SCHEMA = pa.schema(
         ("likeness", pa.float32()),
         ("reasoner", pa.string()),
         ("also", pa.list_(pa.string())),
+        ("round", pa.int32()),
     ]
 )
 
@@ -108,7 +112,9 @@ def read_triplets(path: Path) -> tuple[list[Triplet], dict[str, Any]]:
     except (OSError, pa.ArrowInvalid) as error:
         raise DataError(f"{path}: not a readable triplet file ({str(error).splitlines()[0]})") from None
     note = json.loads((table.schema.metadata or {}).get(b"triptych", b"{}"))
-    if note.get("format") != FORMAT or not table.schema.equals(_SCHEMA):
+    if note.get("format") == _BEFORE:
+        table = table.append_column(_SCHEMA.field("round"), pa.repeat(pa.scalar(1, pa.int32()), len(table)))
+    if note.get("format") not in (FORMAT, _BEFORE) or not table.schema.equals(_SCHEMA):
         raise DataError(f"{path}: not a triplet file of this version ({FORMAT}); make one with `triptych mine`")
     # Block by block: as plain rows, all of them at once would take several times the memory of the triplets.
     blocks = table.to_batches(max_chunksize=4096)

@@ -10,15 +10,16 @@ from typing import Any
 import numpy as np
 
 from triptych.agent.criticism import EncoderCritic
+from triptych.agent.earlier import Earlier
 from triptych.agent.proposing import Proposer
 from triptych.agent.reasoning import Draft, TagsReasoner
 from triptych.catalog import Catalog
 from triptych.chat import ChatSettings, need_chat_libraries
-from triptych.encoders import unit
+from triptych.encoders import Encoder, unit
 from triptych.errors import FailureError, UsageError
-from triptych.files import locked, made_by, plain, read_json, write_json
+from triptych.files import hash_file, locked, made_by, plain, read_json, write_json
 from triptych.progress import progress, say
-from triptych.tagging import Tagger, Tags, agreed, load_vocabulary, shows
+from triptych.tagging import Tagger, Tags, Vocabulary, agreed, load_vocabulary, shows
 from triptych.triplets import Triplet, join_triplets, write_triplets
 
 _CHUNK = 256  # references a commit
@@ -39,6 +40,7 @@ def mine(
     targets: int = 2,
     width: int = 4000,
     group: int = 8,
+    after: Path | str | None = None,
     seed: int = 0,
     threads: int | None = None,
 ) -> dict[str, Any]:
@@ -48,21 +50,29 @@ def mine(
     `width` most apt candidates for each, drafts up to `targets` triplets and judges each within a group of `group`.
     A run that was interrupted or killed goes on where it stopped and ends with the same file.
 
+    With `after`, a file that `refine` wrote, it is another round: the triplets there come first, and for each reference
+    the agent draws other questions, the kinds that the composer answered worst the most often. What a file holds
+    already, accepted or refused, is not written again.
+
     With `reasoner="chat:MODEL"` a multimodal model at `chat.base_url` reasons about groups of `group` pictures and
     judges up to `targets` drafts for each reference; `plans` plays no part, and `width` is at most 300. A ledger beside
     `out` holds every reply, so no answered call is made again; a budget, a server that is gone, or Ctrl-C leaves
     references pending for the next run. `mine_status` tells how far it is.
 
     Returns counts: references, accepted, refused, by reason; with a chat model also pending, calls, tokens, cost.
-    Raises UsageError for an unknown reasoner, FailureError where the catalog is too small or nothing was accepted.
+    Raises UsageError for an unknown reasoner, DataError where `after` was not refined, FailureError where the catalog
+    is too small or nothing was accepted.
     """
     catalog, out = Path(catalog), Path(out)
     vocabulary = Path(vocabulary) if vocabulary else None
+    after = Path(after) if after else None
     who, _, model = reasoner.partition(":")
     if who != "chat" and reasoner != "tags":
         raise UsageError(f"--reasoner {reasoner}: there is no such reasoner; there are tags and chat:MODEL")
     if who != "chat" and chat is not None:
         raise UsageError(f"--reasoner {reasoner}: takes no options of a chat model; use chat:MODEL")
+    if who == "chat" and after:
+        raise UsageError("--after: a chat model makes no plans; use --reasoner tags")
     if min(plans, targets, width, group, 1 if limit is None else limit) < 1:
         raise UsageError("--limit, --plans, --targets, --width and --group must be at least 1")
     opened = Catalog(catalog)
@@ -94,25 +104,24 @@ def mine(
         "limit": limit,
         "plans": plans,
     }
-    settings |= {"targets": targets, "width": width, "group": group, "seed": seed}
+    settings |= {"targets": targets, "width": width, "group": group, "after": after, "seed": seed}
+    earlier = Earlier.read(after) if after else Earlier()
 
     started = time.monotonic()
-    tagger = Tagger(encoder, words)
-    tags = tagger(opened.vectors)
-    groups = decisive_groups(tags, tagger.named)
-    # What the encoder can name it knows better than a picture's neighbours do.
-    guessed = agreed({name: tags[name] for name in groups if name not in tagger.named}, opened.vectors)
-    tags = {name: tags[name] for name in groups} | guessed
+    tags = tag(opened, encoder, words)
+    groups = tuple(tags)
     items = unit(opened.vectors[:, -encoder.identity :])  # all of it where the encoder has no such part
-    proposer = Proposer(items, tags, groups, width=width, seed=seed)
-    reasons = TagsReasoner(tags, words, targets_each=targets, seed=seed)
+    draws = seed + (earlier.rounds << 32)  # another round draws other questions
+    proposer = Proposer(items, tags, groups, width=width, seed=draws, wanted=earlier.wanted)
+    reasons = TagsReasoner(tags, words, targets_each=targets, seed=draws)
     critic = EncoderCritic(opened.vectors, tags, words, encoder, sure=_SURE, group_size=group)
 
     parts = out.with_name(out.name + ".partial")
-    run = settings | {"words": {name: dict(phrases) for name, phrases in words.phrases.items()}}
+    run = settings | {"digest": hash_file(after) if after else None}
+    run |= {"words": {name: dict(phrases) for name, phrases in words.phrases.items()}}
     with locked(parts):
         _same_run(parts, run | {"pictures": opened.names, "encoder": encoder.fingerprint})
-        references = _references(len(opened.names), limit, seed)
+        references = _references(len(opened.names), limit, draws)
         starts = range(0, len(references), _CHUNK)
         files = [parts / f"part-{start:09d}.parquet" for start in starts]
         waiting = [(start, file) for start, file in zip(starts, files, strict=True) if not file.exists()]
@@ -122,7 +131,10 @@ def mine(
         for start, file in ahead:
             proposals = proposer.propose(references[start : start + _CHUNK], plans)
             drafts = [draft for proposal in proposals for draft in reasons.reason(proposal)]
-            write_triplets(file, _judged(drafts, critic, opened.names, reasons.name), {})
+            judged = _judged(drafts, critic, opened.names, reasons.name)
+            write_triplets(file, earlier.added(judged), {})
+        if after:
+            files.insert(0, after)
         facts = _count(files) | {"references": len(references), "groups": groups}
         # Of a run that went on where another stopped, nobody knows how long both took.
         spent = {"seconds": round(time.monotonic() - started, 1)} if len(waiting) == len(starts) else {}
@@ -134,6 +146,19 @@ def mine(
             f"{out}: none of {facts['refused']} drafts was accepted; use more pictures, or a vocabulary of their words"
         )
     return facts
+
+
+def tag(catalog: Catalog, encoder: Encoder, words: Vocabulary) -> Tags:
+    """Tags of a catalog's pictures, of the groups that the encoder can tell apart.
+
+    Raises FailureError where there is none.
+    """
+    tagger = Tagger(encoder, words)
+    tags = tagger(catalog.vectors)
+    groups = decisive_groups(tags, tagger.named)
+    # What the encoder can name it knows better than a picture's neighbours do.
+    guessed = agreed({name: tags[name] for name in groups if name not in tagger.named}, catalog.vectors)
+    return {name: guessed.get(name, tags[name]) for name in groups}
 
 
 def decisive_groups(tags: Tags, named: Collection[str] = ()) -> tuple[str, ...]:

@@ -5,7 +5,7 @@ reference apart from those groups, so that a red shirt's colourways come up thou
 Two views have a say: the tags of the groups that are to stay, and what tells one item from another.
 """
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from itertools import combinations
 
@@ -49,14 +49,27 @@ def plans_over(groups: Sequence[str]) -> list[Plan]:
 class Proposer:
     """Holds the views of one catalog."""
 
-    def __init__(self, items: Vectors, tags: Tags, groups: Sequence[str], *, width: int, seed: int) -> None:
-        """`items` are vectors `(n, d)` that tell one item from another."""
+    def __init__(
+        self,
+        items: Vectors,
+        tags: Tags,
+        groups: Sequence[str],
+        *,
+        width: int,
+        seed: int,
+        wanted: Mapping[Plan, float] | None = None,
+    ) -> None:
+        """`items` are vectors `(n, d)` that tell one item from another.
+
+        `wanted` says of plans how many times as often as others they are to be drawn; of what it does not name, once.
+        """
         self._items = items
         self._tags = tags
         self._shown = {group: shows(tags[group]) for group in groups}
         self._freedom = freedom(items, {group: tags[group] for group in groups})
         self._groups = tuple(groups)
         self._plans = plans_over(groups)
+        self._wanted = wanted or {}
         self._width = width
         self._seed = seed
         self._views: dict[Plan, Vectors] = {}
@@ -105,6 +118,9 @@ class Proposer:
         # Pairs are many: unweighted they would crowd out the single changes that people ask for most.
         weights = np.full(len(plans), (1 - _SINGLE) / max(pairs, 1))
         weights[:singles] = (_SINGLE if pairs else 1) / singles
+        if self._wanted:
+            weights *= [self._wanted.get(plan, 1) for plan in plans]
+            weights /= weights.sum()
         drawn = random.choice(len(plans), size=min(count, len(plans)), replace=False, p=weights)
         return [plans[index] for index in drawn]
 

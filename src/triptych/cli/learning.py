@@ -1,4 +1,4 @@
-"""Commands that make triplets and train: mine, train, invert, pretrain, adapt."""
+"""Commands that make triplets and train: mine, train, refine, invert, pretrain, adapt."""
 
 from pathlib import Path
 from typing import Annotated
@@ -29,6 +29,9 @@ def mine(
     plans: Annotated[int, typer.Option(min=1, help="Ideas of what could change, for each reference.")] = 6,
     targets: Annotated[int, typer.Option(min=1, help="Triplets for each idea, at most.")] = 2,
     group: Annotated[int, typer.Option(min=1, help="Pictures looked at together with a reference.")] = 8,
+    after: Annotated[
+        Path | None, typer.Option(metavar="FILE", help="Another round: add to this file, which refine wrote.")
+    ] = None,
     seed: Seed = 0,
     threads: Threads = None,
 ) -> None:
@@ -49,6 +52,7 @@ def mine(
             plans=plans,
             targets=targets,
             group=group,
+            after=after,
             seed=seed,
             threads=threads,
         )
@@ -65,15 +69,75 @@ def train(
     ] = "combiner",
     epochs: Annotated[int, typer.Option(min=1, help="Passes over the triplets.")] = 3,
     batch: Annotated[int, typer.Option(min=2, help="Triplets a step.")] = 256,
+    negatives: Annotated[
+        str, typer.Option(help="bank (the catalog), batch (its pictures alone), or bank+group (and the critic's).")
+    ] = "bank",
+    hard_alpha: Annotated[float, typer.Option(metavar="A", help="HN-NCE: what an answer counts among negatives.")] = 1,
+    hard_beta: Annotated[float, typer.Option(metavar="B", help="HN-NCE: how much more hard negatives count.")] = 0,
+    both_directions: Annotated[
+        bool, typer.Option("--both-directions", help="Also find a target's query among those of the batch.")
+    ] = False,
+    margin: Annotated[
+        float | None, typer.Option(metavar="COSINE", help="Leave out negatives liked more than the target by this.")
+    ] = None,
+    weighting: Annotated[
+        str, typer.Option(help="What a triplet counts: confidence (the critic's), or none.")
+    ] = "confidence",
     seed: Seed = 0,
     threads: Threads = None,
 ) -> None:
     """Train a composer on triplets; the best epoch on held-out triplets is kept."""
     show(
         triptych.train(
-            triplets, catalog, out, composer=composer, epochs=epochs, batch=batch, seed=seed, threads=threads
+            triplets,
+            catalog,
+            out,
+            composer=composer,
+            epochs=epochs,
+            batch=batch,
+            negatives=negatives,
+            hard_alpha=hard_alpha,
+            hard_beta=hard_beta,
+            both_directions=both_directions,
+            margin=margin,
+            weighting=weighting,
+            seed=seed,
+            threads=threads,
         )
     )
+
+
+@app.command(
+    epilog="Examples: triptych refine triplets.parquet --catalog catalog --out refined.parquet;  "
+    "triptych mine --catalog catalog --after refined.parquet --plans 2 --out second.parquet"
+)
+def refine(
+    triplets: Annotated[Path, typer.Argument(help="Triplet file made by mine.")],
+    catalog: CatalogDir,
+    out: Annotated[Path, typer.Option("--out", metavar="FILE", help="Triplet file to write (.parquet).")],
+    vocabulary: VocabularyFile = None,
+    folds: Annotated[
+        int, typer.Option(min=2, help="Parts, each judged by a composer that learnt from the others.")
+    ] = 2,
+    epochs: Annotated[int, typer.Option(min=1, help="Passes of such a composer over its triplets.")] = 1,
+    beyond: Annotated[int, typer.Option(min=1, help="Answers among which a plausible target is.")] = 10,
+    seed: Seed = 0,
+    threads: Threads = None,
+) -> None:
+    """Refuse triplets that look wrong to a composer that did not learn from them, and note what it is weak at."""
+    facts = triptych.refine(
+        triplets,
+        catalog,
+        out,
+        vocabulary=vocabulary,
+        folds=folds,
+        epochs=epochs,
+        beyond=beyond,
+        seed=seed,
+        threads=threads,
+    )
+    weakest = {"+".join(kind["groups"]) or "in free words": kind["recall"] for kind in facts["kinds"][:5]}
+    show({**{name: value for name, value in facts.items() if name != "kinds"}, "weakest": weakest})
 
 
 @app.command(epilog="Example: triptych invert lincir --catalog catalog --out rival")

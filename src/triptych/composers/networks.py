@@ -1,4 +1,4 @@
-"""The combiner: a small network over the vectors of a reference and a text, and the loss it learns by."""
+"""The combiner: a small network over the vectors of a reference and a text."""
 
 from dataclasses import dataclass
 
@@ -164,17 +164,3 @@ class GallerySide(nn.Module):
     def forward(self, vectors: Tensor) -> Tensor:
         """Gallery vectors `(m, out)`."""
         return self.combiner.gallery(vectors)
-
-
-def contrastive_loss(
-    queries: Tensor, bank: Tensor, targets: Tensor, weights: Tensor, temperature: float, ignored: Tensor
-) -> Tensor:
-    """InfoNCE of queries `(n, d)` against a bank `(m, d)` that holds the targets, unlabelled pictures as negatives, and
-    the references themselves.
-
-    `targets` `(n, k)` are each query's rows of the bank, all equally right: the loss is the mean over them. `ignored`
-    `(n, m)` marks rows that are no negative for a query. `weights` `(n,)` is the critic's confidence.
-    """
-    logits = (queries @ bank.T / temperature).masked_fill(ignored, float("-inf"))
-    losses = -F.log_softmax(logits.float(), dim=1).gather(1, targets).mean(dim=1)
-    return (losses * weights).sum() / weights.sum()

@@ -27,6 +27,7 @@ from triptych.triplets import Triplet, read_triplets
 if TYPE_CHECKING:
     from torch import Tensor
 
+    from triptych.composers.losses import Loss
     from triptych.composers.networks import QuerySide
 
 COMPOSERS = ("combiner", "transformer")
@@ -36,9 +37,8 @@ _TEXT_SHARE = 0.3  # of the rate, for the text tower, which knows its words alre
 _WEIGHT_DECAY = 0.05
 _HELD_OUT = 0.05  # of the references
 _MOST_HELD_OUT = 2000  # triplets; more would only slow the validation
-_BANK = 6_500  # negatives a step: the whole catalog up to this many pictures, a sample of it above
-_DUPLICATE = 0.98  # pictures this like the target are taken for the same, and are no negatives
 _ANSWERS = 8  # targets of a triplet that count in a step
+_WRONG = 1 + 8  # the reference and pictures of the group that may count as hard negatives
 _MIXES = tuple(round(0.1 * step, 1) for step in range(1, 10))
 
 
@@ -51,6 +51,12 @@ def train(
     epochs: int = 3,
     batch: int = 256,
     temperature: float = 0.07,
+    negatives: str = "bank",
+    hard_alpha: float = 1.0,
+    hard_beta: float = 0.0,
+    both_directions: bool = False,
+    margin: float | None = None,
+    weighting: str = "confidence",
     seed: int = 0,
     threads: int | None = None,
 ) -> dict[str, Any]:
@@ -63,6 +69,8 @@ def train(
     says plainly if the weighted sum, which needs no training, does better. A run that was interrupted or killed goes
     on from its last epoch and ends with the same weights.
 
+    From `temperature` to `weighting` it is about the loss: `triptych.composers.losses.Loss` says what each means.
+
     Returns what it measured: triplets, held-out recall of the composer and of the sum in percent, seconds.
     Raises DataError when the file cannot be read or holds too little, or a picture that is to be looked at is gone,
     MismatchError when catalog and encoder differ, UsageError without the extra `train` or for an unknown composer.
@@ -73,13 +81,15 @@ def train(
 
     from triptych.checkpoints import load_checkpoint, save_checkpoint
     from triptych.composers.fusion import FusionTrunk
+    from triptych.composers.losses import Loss
     from triptych.composers.networks import Architecture, Combiner, QuerySide
     from triptych.device import best_device
 
     if composer not in COMPOSERS:
         raise UsageError(f"--composer {composer}: there is no such composer; there are {', '.join(COMPOSERS)}")
-    if epochs < 1 or batch < 2 or not 0 < temperature < 1:
-        raise UsageError("--epochs must be at least 1, --batch at least 2, --temperature between 0 and 1")
+    if epochs < 1 or batch < 2:
+        raise UsageError("--epochs must be at least 1, --batch at least 2")
+    loss_by = Loss(temperature, negatives, hard_alpha, hard_beta, both_directions, margin, weighting)
     started = time.monotonic()
     if threads:
         torch.set_num_threads(threads)
@@ -96,7 +106,7 @@ def train(
         "epochs": epochs,
         "batch": batch,
     }
-    settings |= {"temperature": temperature, "seed": seed, "catalog": _digest(opened)}
+    settings |= {**asdict(loss_by), "seed": seed, "catalog": _digest(opened)}
 
     device = best_device()
     torch.manual_seed(seed)
@@ -131,7 +141,7 @@ def train(
             for group in optimizer.param_groups:
                 rate = min(1.0, 20 * (step + 1) / steps) * (1 - step / steps)
                 group["lr"] = _PEAK_RATE * group["share"] * rate
-            loss = _loss(model.train(), pictures, see, data.batch(step, batch, seed), random, temperature)
+            loss = _loss(model.train(), pictures, see, data.batch(step, batch, seed), random, loss_by)
             optimizer.zero_grad(set_to_none=True)
             loss.backward()  # type: ignore[no-untyped-call]
             torch.nn.utils.clip_grad_norm_(model.parameters(), 1.0)
@@ -185,6 +195,8 @@ class _Data:
     references: np.ndarray[Any, np.dtype[np.int64]]
     targets: np.ndarray[Any, np.dtype[np.int64]]
     """Each triplet's targets `(t, k)`: its own first, then the others that answer alike, round and round."""
+    wrong: np.ndarray[Any, np.dtype[np.int64]]
+    """What each triplet is known not to mean `(t, l)`: its reference first, then its group, round and round."""
     wordings: list[list[int]]
     confidences: np.ndarray[Any, np.dtype[np.float32]]
     words: np.ndarray[Any, Any]
@@ -217,6 +229,7 @@ class _Data:
         return cls(
             references=np.array([row_of[triplet.reference] for triplet in usable], np.int64),
             targets=np.array([np.resize(_targets(triplet, row_of), _ANSWERS) for triplet in usable], np.int64),
+            wrong=np.array([np.resize(_wrong(triplet, row_of), _WRONG) for triplet in usable], np.int64),
             wordings=[[number[wording.text] for wording in triplet.modifications] for triplet in usable],
             confidences=np.array([triplet.confidence for triplet in usable], np.float32),
             words=words,
@@ -239,13 +252,14 @@ class _Data:
         words = self.words[chosen]
         if len(self.strangers):
             words = mingle(words, self.strangers, random)
-        return _Batch(self.references[rows], self.targets[rows], words, self.confidences[rows])
+        return _Batch(self.references[rows], self.targets[rows], self.wrong[rows], words, self.confidences[rows])
 
 
 @dataclass(frozen=True)
 class _Batch:
     references: np.ndarray[Any, np.dtype[np.int64]]
     targets: np.ndarray[Any, np.dtype[np.int64]]
+    wrong: np.ndarray[Any, np.dtype[np.int64]]
     words: np.ndarray[Any, Any]
     confidences: np.ndarray[Any, np.dtype[np.float32]]
 
@@ -260,6 +274,10 @@ def _readable(encoder: Encoder, texts: Sequence[str]) -> "tuple[NDArray[Any], ND
 
 def _targets(triplet: Triplet, row_of: Mapping[str, int]) -> list[int]:
     return [row_of[triplet.target], *(row_of[name] for name in triplet.also if name in row_of)]
+
+
+def _wrong(triplet: Triplet, row_of: Mapping[str, int]) -> list[int]:
+    return [row_of[triplet.reference], *(row_of[name] for name in triplet.group if name in row_of)]
 
 
 def _spoken(triplets: Sequence[Triplet]) -> tuple[tuple[str, ...], ...]:
@@ -298,22 +316,19 @@ def _loss(
     see: See,
     batch: _Batch,
     random: np.random.Generator,
-    temperature: float,
+    loss: "Loss",
 ) -> "Tensor":
     import torch
 
-    from triptych.composers.networks import contrastive_loss
     from triptych.device import mixed_precision
 
-    if len(pictures) <= _BANK:
-        bank_rows = np.arange(len(pictures))
-    else:
-        sample = random.choice(len(pictures), _BANK, replace=False)
-        bank_rows = np.unique(np.concatenate([sample, batch.references, batch.targets.ravel()]))
+    wrong = loss.known(batch.wrong)
+    bank_rows = loss.bank(len(pictures), batch.targets, wrong, random)
     bank = pictures[torch.from_numpy(bank_rows)]
-    places = torch.from_numpy(np.searchsorted(bank_rows, batch.targets)).to(bank.device)
-    ignored = pictures[torch.from_numpy(batch.targets[:, 0])] @ bank.T > _DUPLICATE
-    ignored.scatter_(1, places, False)
+    places, known = (
+        torch.from_numpy(np.searchsorted(bank_rows, rows)).to(bank.device) for rows in (batch.targets, wrong)
+    )
+    likeness = pictures[torch.from_numpy(batch.targets[:, 0])] @ bank.T
     words = torch.from_numpy(batch.words).to(bank.device)
     if words.dtype == torch.int64:  # no wording of the batch reaches into the columns that are cut off
         words = words[:, : int((words != 0).sum(dim=1).max())]
@@ -321,7 +336,7 @@ def _loss(
         queries = model(pictures[torch.from_numpy(batch.references)], words, *see(batch.references))
         gallery = model.combiner.gallery(bank)
     weights = torch.from_numpy(batch.confidences).to(bank.device)
-    return contrastive_loss(queries, gallery, places, weights, temperature, ignored)
+    return loss(queries, gallery, places, known, likeness, weights)
 
 
 def _recall(model: "QuerySide", pictures: "Tensor", texts: "Tensor", see: See, data: _Data) -> dict[str, float]:

@@ -48,6 +48,7 @@ triplets = load_dataset("path/to/this/folder", split="train")
 | `accepted`, `reason` | the critic's verdict |
 | `confidence`, `likeness` | how sure the critic is; cosine of the two pictures |
 | `reasoner` | who reasoned |
+| `round` | which round of mining |
 
 ## What is in it
 

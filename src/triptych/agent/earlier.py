@@ -1,0 +1,43 @@
+"""Earlier rounds of mining: what they wrote already, and what the composer that learnt from it is weak at."""
+
+from collections.abc import Iterable, Iterator, Mapping
+from dataclasses import dataclass, field, replace
+from pathlib import Path
+
+from triptych.agent.proposing import Plan
+from triptych.errors import DataError
+from triptych.triplets import Triplet, read_triplets
+
+_Question = tuple[object, ...]
+
+
+@dataclass(frozen=True)
+class Earlier:
+    """What a refined file tells the next round; by default that there was none."""
+
+    rounds: int = 0
+    wanted: Mapping[Plan, float] = field(default_factory=dict)
+    """Of kinds of questions, how many times as often they are to be asked."""
+    questions: frozenset[_Question] = frozenset()
+
+    @classmethod
+    def read(cls, path: Path) -> "Earlier":
+        """Read a file that `refine` wrote. Raises DataError where it is none."""
+        triplets, note = read_triplets(path)
+        if "kinds" not in note:
+            raise DataError(f"{path}: nobody has looked where a composer is weak; run `triptych refine` on it first")
+        return cls(
+            max((triplet.round for triplet in triplets), default=0),
+            {tuple(kind["groups"]): kind["wanted"] for kind in note["kinds"]},
+            frozenset(map(_question, triplets)),
+        )
+
+    def added(self, triplets: Iterable[Triplet]) -> Iterator[Triplet]:
+        """Those that no earlier round has, as of this round."""
+        for triplet in triplets:
+            if _question(triplet) not in self.questions:
+                yield replace(triplet, round=self.rounds + 1)
+
+
+def _question(triplet: Triplet) -> _Question:
+    return triplet.reference, triplet.target, triplet.changes

@@ -1,0 +1,166 @@
+"""A second round: what a composer finds implausible, what it is weak at, and mining after it."""
+
+import json
+import shutil
+from dataclasses import replace
+from pathlib import Path
+
+import numpy as np
+import pyarrow.parquet as pq
+import pytest
+
+from triptych import refining
+from triptych.agent import mine
+from triptych.catalog import Catalog
+from triptych.errors import DataError, UsageError
+from triptych.refining import refine
+from triptych.triplets import Triplet, read_triplets, write_triplets
+
+WRONG = 0.2  # share of the accepted triplets that get another target
+
+
+@pytest.fixture(scope="module")
+def corrupted(tiny_triplets, tiny_catalog, tmp_path_factory) -> tuple[Path, list[bool]]:
+    """The triplets with some targets replaced by any picture, and of each whether that was done to it."""
+    path = tmp_path_factory.mktemp("refining") / "corrupted.parquet"
+    random, names = np.random.default_rng(0), Catalog(tiny_catalog).names
+    triplets, note = read_triplets(tiny_triplets)
+    spoilt = [one.accepted and random.random() < WRONG for one in triplets]
+    for number in np.flatnonzero(spoilt):
+        one = triplets[number]
+        others = [name for name in names if name not in (one.reference, one.target, *one.also)]
+        triplets[number] = replace(one, target=others[int(random.integers(len(others)))], also=())
+    write_triplets(path, triplets, note)
+    return path, spoilt
+
+
+@pytest.fixture(scope="module")
+def refined(corrupted, tiny_catalog, vocabulary_file) -> tuple[Path, dict]:
+    out = corrupted[0].with_name("refined.parquet")
+    return out, refine(corrupted[0], tiny_catalog, out, vocabulary=vocabulary_file, epochs=4, threads=1)
+
+
+def test_corrupted_triplets_are_found_far_more_often_than_others(refined, corrupted):
+    before, after = read_triplets(corrupted[0])[0], read_triplets(refined[0])[0]
+    assert len(after) == len(before)
+    found = [old.accepted and not new.accepted for old, new in zip(before, after, strict=True)]
+    of_wrong = np.mean([hit for hit, wrong in zip(found, corrupted[1], strict=True) if wrong])
+    of_others = np.mean(
+        [hit for hit, wrong, old in zip(found, corrupted[1], before, strict=True) if old.accepted and not wrong]
+    )
+    assert of_wrong > 0.4
+    assert of_wrong > 3 * of_others
+
+
+def test_what_is_refused_says_why_and_nothing_else_changes(refined, corrupted):
+    before, after = read_triplets(corrupted[0])[0], read_triplets(refined[0])[0]
+    changed = [new for old, new in zip(before, after, strict=True) if old != new]
+    assert len(changed) == refined[1]["refused_here"] > 0
+    for new in changed:
+        assert not new.accepted
+        assert new.reason.startswith("implausible: ")
+        assert new.changes[0].new in new.reason
+    assert {one.round for one in after} == {1}
+    note = read_triplets(refined[0])[1]
+    assert note["command"] == "refine"
+    assert note["mined"]["command"] == "mine"
+    assert refined[0].with_name("refined.parquet.partial").exists() is False
+
+
+def test_the_weak_kinds_are_wanted_more(refined):
+    kinds = refined[1]["kinds"]
+    assert sum(kind["triplets"] for kind in kinds) == refined[1]["accepted"]
+    assert [kind["wanted"] for kind in kinds] == sorted((kind["wanted"] for kind in kinds), reverse=True)
+    assert kinds[0]["wanted"] > 1 > kinds[-1]["wanted"]
+    assert kinds[0]["recall"] < kinds[-1]["recall"]
+
+
+def test_another_round_of_mining(refined, tiny_catalog, vocabulary_file, tmp_path):
+    first = read_triplets(refined[0])[0]
+    out = tmp_path / "second.parquet"
+    options = {"vocabulary": vocabulary_file, "limit": 150, "plans": 2, "threads": 1}
+    mine(tiny_catalog, out, after=refined[0], **options)
+    both = read_triplets(out)[0]
+    assert both[: len(first)] == first
+    added = both[len(first) :]
+    assert len(added) > 50
+    assert {one.round for one in added} == {2}
+    known = {(one.reference, one.target, one.changes) for one in first}
+    assert not known & {(one.reference, one.target, one.changes) for one in added}
+    mine(tiny_catalog, tmp_path / "again.parquet", after=refined[0], **options)
+    assert read_triplets(tmp_path / "again.parquet")[0] == both
+
+
+def test_what_is_wanted_is_asked_more_often(refined, tiny_catalog, vocabulary_file, tmp_path):
+    """The same round twice, of which the second wants one kind of question alone."""
+    triplets, note = read_triplets(refined[0])
+    wanted = max(note["kinds"], key=lambda kind: kind["triplets"])["groups"]
+
+    def asked(times: float, name: str) -> float:
+        kinds = [{**kind, "wanted": times if kind["groups"] == wanted else 1.0} for kind in note["kinds"]]
+        write_triplets(tmp_path / f"{name}.in", triplets, {**note, "kinds": kinds})
+        mine(
+            tiny_catalog, tmp_path / name, after=tmp_path / f"{name}.in", vocabulary=vocabulary_file, limit=100,
+            plans=1, threads=1,
+        )  # fmt: skip
+        added = read_triplets(tmp_path / name)[0][len(triplets) :]
+        return sum([change.group for change in one.changes] == wanted for one in added) / len(added)
+
+    assert asked(1000.0, "much") > 0.6 > 0.4 > asked(1.0, "plain")
+
+
+def test_an_interrupted_run_goes_on(
+    corrupted, tiny_catalog, tiny_composer, vocabulary_file, tmp_path, monkeypatch, capfd
+):
+    """The composers are copies of one: it is about which of them are asked for."""
+    trained: list[str] = []
+
+    def stand_in(file, catalog, folder, **options):
+        if len(trained) == 1 and not (tmp_path / "go on").exists():
+            raise KeyboardInterrupt
+        trained.append(folder.name)
+        shutil.copytree(tiny_composer, folder)
+
+    def run(name: str, **options) -> dict:
+        return refine(corrupted[0], tiny_catalog, tmp_path / name, vocabulary=vocabulary_file, threads=1, **options)
+
+    monkeypatch.setattr(refining, "train", stand_in)
+    with pytest.raises(KeyboardInterrupt):
+        run("refined")
+    assert not (tmp_path / "refined").exists()
+    (tmp_path / "go on").touch()
+    facts = run("refined")
+    assert trained == ["composer-0", "composer-1"]
+    assert run("scratch") == facts
+    assert read_triplets(tmp_path / "refined")[0] == read_triplets(tmp_path / "scratch")[0]
+    assert {path.name for path in tmp_path.iterdir()} == {"go on", "refined", "scratch"}
+
+    (tmp_path / "go on").unlink()
+    trained.clear()
+    with pytest.raises(KeyboardInterrupt):
+        run("other")
+    (tmp_path / "go on").touch()
+    run("other", beyond=5)
+    assert trained == ["composer-0", "composer-0", "composer-1"]
+    assert "starting over" in capfd.readouterr().err
+
+
+def test_rounds_need_a_refined_file(tiny_triplets, tiny_catalog, vocabulary_file, tmp_path):
+    with pytest.raises(DataError, match="triptych refine"):
+        mine(tiny_catalog, tmp_path / "t", after=tiny_triplets, vocabulary=vocabulary_file)
+    with pytest.raises(UsageError, match="--after"):
+        mine(tiny_catalog, tmp_path / "t", after=tiny_triplets, reasoner="chat:m")
+    for setting in ({"folds": 1}, {"beyond": 0}):
+        with pytest.raises(UsageError):
+            refine(tiny_triplets, tiny_catalog, tmp_path / "t", **setting)
+    assert not list(tmp_path.iterdir())
+
+
+def test_a_file_from_before_there_were_rounds(tiny_triplets, tmp_path):
+    table = pq.read_table(tiny_triplets)
+    note = json.loads(table.schema.metadata[b"triptych"]) | {"format": "triptych-triplets-2"}
+    table = table.drop_columns("round").replace_schema_metadata({b"triptych": json.dumps(note).encode()})
+    pq.write_table(table, tmp_path / "old")
+    triplets = read_triplets(tmp_path / "old")[0]
+    assert triplets == read_triplets(tiny_triplets)[0]
+    assert all(isinstance(one, Triplet) and one.round == 1 for one in triplets)
