@@ -47,7 +47,10 @@ HEAVY = {"torch", "transformers", "matplotlib", "jinja2", "openai", "httpx2", "f
 MAY_BE_HEAVY = {
     "chat/endpoint.py",
     "encoders/clip_text.py",
+    "encoders/lora.py",
     "encoders/towers.py",
+    "composers/gradients.py",
+    "composers/mixing.py",
     "composers/networks.py",
     "checkpoints.py",
     "inversion/losses.py",

@@ -55,18 +55,45 @@ def mine(
     )
 
 
-@app.command(epilog="Example: triptych train triplets.parquet --catalog catalog --out composer")
+@app.command(
+    epilog="Examples: triptych train triplets.parquet --catalog catalog --out composer;  "
+    "triptych train triplets.parquet --catalog catalog --out composer --composer towers"
+)
 def train(
     triplets: Annotated[Path, typer.Argument(help="Triplet file made by mine.")],
     catalog: CatalogDir,
     out: OutDir,
     epochs: Annotated[int, typer.Option(min=1, help="Passes over the triplets.")] = 3,
     batch: Annotated[int, typer.Option(min=2, help="Triplets a step.")] = 256,
+    composer: Annotated[str, typer.Option(help="combiner, or towers: train the encoder itself.")] = "combiner",
+    tune: Annotated[
+        str | None, typer.Option(metavar="WHAT", help="What of the towers learns: frozen, lora, last-N or full.")
+    ] = None,
+    accumulate: Annotated[int, typer.Option(min=1, help="Towers: batches whose gradients make a step.")] = 1,
+    chunk: Annotated[
+        int | None, typer.Option(min=1, help="Towers: pictures or texts in memory at a time; the batch stays whole.")
+    ] = None,
+    distill: Annotated[float, typer.Option(min=0, help="Towers: how much vectors are held to what they were.")] = 5.0,
     seed: Seed = 0,
     threads: Threads = None,
 ) -> None:
     """Train a composer on triplets; the best epoch on held-out triplets is kept."""
-    show(triptych.train(triplets, catalog, out, epochs=epochs, batch=batch, seed=seed, threads=threads))
+    show(
+        triptych.train(
+            triplets,
+            catalog,
+            out,
+            epochs=epochs,
+            batch=batch,
+            composer=composer,
+            tune=tune,
+            accumulate=accumulate,
+            chunk=chunk,
+            distill=distill,
+            seed=seed,
+            threads=threads,
+        )
+    )
 
 
 @app.command(epilog="Example: triptych invert lincir --catalog catalog --out rival")

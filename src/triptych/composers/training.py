@@ -2,7 +2,7 @@
 
 import hashlib
 import time
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -35,6 +35,7 @@ _MOST_HELD_OUT = 2000  # triplets; more would only slow the validation
 _BANK = 6_500  # negatives a step: the whole catalog up to this many pictures, a sample of it above
 _DUPLICATE = 0.98  # pictures this like the target are taken for the same, and are no negatives
 _ANSWERS = 8  # targets of a triplet that count in a step
+DISTILL = 5.0  # towers: what a picture's cosine to its vector before counts beside the contrastive loss
 _MIXES = tuple(round(0.1 * step, 1) for step in range(1, 10))
 
 
@@ -48,6 +49,11 @@ def train(
     temperature: float = 0.07,
     seed: int = 0,
     threads: int | None = None,
+    composer: str = "combiner",
+    tune: str | None = None,
+    accumulate: int = 1,
+    chunk: int | None = None,
+    distill: float = DISTILL,
 ) -> dict[str, Any]:
     """Train a composer on the accepted triplets of a file, over the vectors of `catalog`.
 
@@ -55,12 +61,39 @@ def train(
     says plainly if the weighted sum, which needs no training, does better. A run that was interrupted or killed goes
     on from its last epoch and ends with the same weights.
 
+    With `composer="towers"` the encoder itself is trained, from the catalog's pictures, and written inside `out`, to
+    index with. `tune` says what of it may change: `full` (our own encoders), or `frozen`, `lora`, `last-N`, `full`
+    (Hugging Face; `lora` unless said). `accumulate` batches make a step, each with negatives of its own; with `chunk`
+    so many pictures or texts are in memory at a time, and the batch stays whole. `distill` holds pictures to their
+    vectors of before: it weighs one minus their cosine.
+
     Returns what it measured: triplets, held-out recall of the composer and of the sum in percent, seconds.
     Raises DataError when the file cannot be read or holds too little, MismatchError when catalog and encoder differ,
     UsageError without the extra `train`.
     """
     triplets, catalog, out = Path(triplets), Path(catalog), Path(out)
     need("train", "train")
+    if composer == "towers":
+        from triptych.composers.finetuning import finetune
+
+        return finetune(
+            triplets,
+            catalog,
+            out,
+            tune=tune,
+            epochs=epochs,
+            batch=batch,
+            accumulate=accumulate,
+            chunk=chunk,
+            temperature=temperature,
+            distill=distill,
+            seed=seed,
+            threads=threads,
+        )
+    if composer != "combiner":
+        raise UsageError(f"--composer {composer}: write combiner or towers")
+    if tune or accumulate != 1 or chunk is not None or distill != DISTILL:
+        raise UsageError("--tune, --accumulate, --chunk and --distill are for --composer towers")
     import torch
 
     from triptych.checkpoints import load_checkpoint, save_checkpoint
@@ -74,7 +107,8 @@ def train(
         torch.set_num_threads(threads)
     opened = Catalog(catalog)
     encoder = opened.encoder(threads=threads)
-    data = _Data.read(triplets, opened, encoder)
+    reads = encoder.token_ids if isinstance(encoder, OwnEncoder) else encoder.encode_texts
+    data = _Data.read(triplets, opened.row_of, encoder, reads)
     settings = {
         "triplets": hash_file(triplets),
         "encoder": encoder.fingerprint,
@@ -168,7 +202,7 @@ class _Data:
     wordings: list[list[int]]
     confidences: np.ndarray[Any, np.dtype[np.float32]]
     words: np.ndarray[Any, Any]
-    """What the composer reads of each wording: token ids `(t, l)`, or the encoder's vectors `(t, d)`."""
+    """What the composer reads of each wording: token ids `(t, l)`, the encoder's vectors `(t, d)`, or the text."""
     training: np.ndarray[Any, np.dtype[np.int64]]
     held_out: np.ndarray[Any, np.dtype[np.int64]]
     unusable: int
@@ -178,10 +212,11 @@ class _Data:
     """The encoder's vectors of the held-out triplets' first wordings, for the weighted sum."""
 
     @classmethod
-    def read(cls, path: Path, catalog: Catalog, encoder: Encoder) -> "_Data":
+    def read(
+        cls, path: Path, row_of: Mapping[str, int], encoder: Encoder, reads: Callable[[list[str]], NDArray[Any]]
+    ) -> "_Data":
         stored, _ = read_triplets(path)
         accepted = [triplet for triplet in stored if triplet.accepted]
-        row_of = catalog.row_of
         usable = [triplet for triplet in accepted if {triplet.reference, triplet.target} <= row_of.keys()]
         if len(usable) < len(accepted):
             say(f"{path}: {len(accepted) - len(usable)} triplets name pictures that the catalog lacks; left out")
@@ -196,7 +231,7 @@ class _Data:
             targets=np.array([np.resize(_targets(triplet, row_of), _ANSWERS) for triplet in usable], np.int64),
             wordings=[[number[wording.text] for wording in triplet.modifications] for triplet in usable],
             confidences=np.array([triplet.confidence for triplet in usable], np.float32),
-            words=encoder.token_ids(texts) if isinstance(encoder, OwnEncoder) else encoder.encode_texts(texts),
+            words=reads(texts),
             training=np.flatnonzero(~held),
             held_out=held_out,
             unusable=len(accepted) - len(usable),
