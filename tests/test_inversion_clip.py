@@ -1,11 +1,9 @@
 """Textual inversion with CLIP's text tower."""
 
-import json
-from pathlib import Path
-
 import numpy as np
 import pytest
 
+from tiny_clip import WORDS, build_clip
 from triptych.catalog import Catalog, index
 from triptych.composers import TrainedComposer
 from triptych.encoders import load_encoder
@@ -16,39 +14,10 @@ from triptych.inversion.phrases import SlottedIds
 transformers = pytest.importorskip("transformers", reason="pip install 'triptych[hf]' to test this")
 torch = pytest.importorskip("torch")
 
-WORDS = ["<pad>", "<s>", "<unk>", "a", "photo", "of", "that", "red", "blue", "dress", "in", "is", ",", "</s>"]
-
-
-def build_tokenizer(folder: Path) -> None:
-    from tokenizers import Tokenizer, models, pre_tokenizers, processors
-
-    tokenizer = Tokenizer(models.WordLevel({word: row for row, word in enumerate(WORDS)}, unk_token="<unk>"))
-    tokenizer.pre_tokenizer = pre_tokenizers.Whitespace()
-    tokenizer.post_processor = processors.TemplateProcessing(
-        single="<s> $A </s>", special_tokens=[("<s>", 1), ("</s>", len(WORDS) - 1)]
-    )
-    tokenizer.save(str(folder / "tokenizer.json"))
-    named = {"pad_token": "<pad>", "eos_token": "</s>", "bos_token": "<s>", "unk_token": "<unk>"}
-    (folder / "tokenizer_config.json").write_text(json.dumps(named | {"tokenizer_class": "CLIPTokenizer"}))
-
 
 @pytest.fixture(scope="module")
 def clip(tmp_path_factory):
-    """A tiny CLIP with random weights; where a text is closed, its vector is read."""
-    folder = tmp_path_factory.mktemp("clip")
-    torch.manual_seed(0)
-    tower = {"hidden_size": 32, "intermediate_size": 48, "num_hidden_layers": 2, "num_attention_heads": 2}
-    ends = {"bos_token_id": 1, "eos_token_id": len(WORDS) - 1, "pad_token_id": 0}
-    config = transformers.CLIPConfig(
-        text_config=tower | ends | {"vocab_size": len(WORDS), "max_position_embeddings": 12},
-        vision_config=tower | {"image_size": 32, "patch_size": 8},
-        projection_dim=24,
-    )
-    transformers.CLIPModel(config).save_pretrained(folder)
-    build_tokenizer(folder)
-    processor = {"size": {"shortest_edge": 32}, "crop_size": {"height": 32, "width": 32}}
-    transformers.CLIPImageProcessorPil(**processor).save_pretrained(folder)
-    return load_encoder(f"hf:{folder}", threads=1)
+    return load_encoder(f"hf:{build_clip(tmp_path_factory.mktemp('clip'))}", threads=1)
 
 
 @pytest.fixture(scope="module")
@@ -71,7 +40,7 @@ def test_a_token_embedding_in_a_slot_is_that_token(clip):
     np.testing.assert_allclose(found, clip.encode_texts([text.replace("*", "red") for text in texts]), atol=2e-2)
     np.testing.assert_allclose(alone, clip.encode_texts(["in red"]), atol=2e-2)
     # The encoder's own tower is as it was.
-    assert not clip._model.text_model.embeddings.token_embedding._forward_hooks
+    assert not clip.model.text_model.embeddings.token_embedding._forward_hooks
 
 
 def test_long_texts_stay_closed(clip):

@@ -48,9 +48,12 @@ HEAVY = {"torch", "transformers", "matplotlib", "jinja2", "openai", "httpx2", "f
 MAY_BE_HEAVY = {
     "chat/endpoint.py",
     "encoders/clip_text.py",
+    "encoders/lora.py",
     "encoders/towers.py",
     "composers/fusion.py",
     "composers/losses.py",
+    "composers/gradients.py",
+    "composers/mixing.py",
     "composers/networks.py",
     "checkpoints.py",
     "inversion/losses.py",

@@ -97,8 +97,8 @@ def test_a_bad_picture_is_skipped_and_counted(wardrobe_world, pairs, tmp_path, c
     facts = pretrain(pairs, images, tmp_path / "out", **TINY)
     assert (facts["pairs"], facts["skipped"]) == (58, 2)
     said = capfd.readouterr().err
-    assert f"skipped {names[4]}" in said
-    assert f"skipped {names[7]}" in said
+    assert f"skipped {names[4]!r}" in said
+    assert f"skipped {names[7]!r}" in said
 
 
 def interrupt_after(monkeypatch, steps):

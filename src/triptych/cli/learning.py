@@ -59,13 +59,19 @@ def mine(
     )
 
 
-@app.command(epilog="Example: triptych train triplets.parquet --catalog catalog --out composer")
+@app.command(
+    epilog="Examples: triptych train triplets.parquet --catalog catalog --out composer;  "
+    "triptych train triplets.parquet --catalog catalog --out composer --composer towers"
+)
 def train(
     triplets: Annotated[Path, typer.Argument(help="Triplet file made by mine.")],
     catalog: CatalogDir,
     out: OutDir,
     composer: Annotated[
-        str, typer.Option(metavar="NAME", help="combiner, or transformer, which looks at the reference itself.")
+        str,
+        typer.Option(
+            metavar="NAME", help="combiner; transformer, which looks at the reference; or towers: the encoder."
+        ),
     ] = "combiner",
     epochs: Annotated[int, typer.Option(min=1, help="Passes over the triplets.")] = 3,
     batch: Annotated[int, typer.Option(min=2, help="Triplets a step.")] = 256,
@@ -83,6 +89,14 @@ def train(
     weighting: Annotated[
         str, typer.Option(help="What a triplet counts: confidence (the critic's), or none.")
     ] = "confidence",
+    tune: Annotated[
+        str | None, typer.Option(metavar="WHAT", help="What of the towers learns: frozen, lora, last-N or full.")
+    ] = None,
+    accumulate: Annotated[int, typer.Option(min=1, help="Towers: batches whose gradients make a step.")] = 1,
+    chunk: Annotated[
+        int | None, typer.Option(min=1, help="Towers: pictures or texts in memory at a time; the batch stays whole.")
+    ] = None,
+    distill: Annotated[float, typer.Option(min=0, help="Towers: how much vectors are held to what they were.")] = 5.0,
     seed: Seed = 0,
     threads: Threads = None,
 ) -> None:
@@ -101,6 +115,10 @@ def train(
             both_directions=both_directions,
             margin=margin,
             weighting=weighting,
+            tune=tune,
+            accumulate=accumulate,
+            chunk=chunk,
+            distill=distill,
             seed=seed,
             threads=threads,
         )

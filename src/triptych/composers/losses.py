@@ -14,7 +14,7 @@ from triptych.errors import UsageError
 NEGATIVES = ("bank", "batch", "bank+group")
 WEIGHTINGS = ("confidence", "none")
 _BANK = 6_500  # negatives a step: the whole catalog up to this many pictures, a sample of it above
-_DUPLICATE = 0.98  # pictures this like the target are taken for the same, and are no negatives
+DUPLICATE = 0.98  # pictures this like the target are taken for the same, and are no negatives
 _NEVER = -1e4  # a logarithm of nothing that can still be subtracted from itself
 
 Rows = NDArray[np.int64]
@@ -81,7 +81,7 @@ class Loss:
         `targets` `(n, k)` and `wrong` `(n, l)` are rows of the bank: the answers, and what is known to be none.
         `likeness` `(n, m)` are cosines, as encoded, of each query's target and the bank. `confidences` are `(n,)`.
         """
-        ignored = likeness > _DUPLICATE
+        ignored = likeness > DUPLICATE
         if self.margin is not None:
             with torch.no_grad():
                 liked = queries @ bank.T

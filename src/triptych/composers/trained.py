@@ -15,6 +15,8 @@ from triptych.graphs import Graph
 FORMAT = "triptych-composer-1"
 FORMAT_WITH_PATCHES = "triptych-composer-2"
 """Of a composer that reads the references' pixels too, by the graph `patches.onnx`."""
+INSIDE = "{composer}"
+"""In an encoder's name, the composer's own folder, which may be moved."""
 
 
 class TrainedComposer:
@@ -29,7 +31,9 @@ class TrainedComposer:
             raise DataError(f"{folder}: not a composer of this version ({FORMAT_WITH_PATCHES}); train again")
         self.folder = folder
         self.name: str = config["composer"]
-        self.encoder_name: str = config["encoder"]["name"]
+        name: str = config["encoder"]["name"]
+        self.encoder_name = name.replace(INSIDE, str(folder.resolve()))
+        self._brings_encoder = INSIDE in name
         self.made_by: dict[str, Any] = config["made_by"]
         self.fingerprint: str = config["encoder"]["fingerprint"]
         self._reads_tokens: bool = config["text_tower"]
@@ -43,9 +47,14 @@ class TrainedComposer:
     def attach(self, encoder: Encoder) -> None:
         """Take the encoder for texts. Raises MismatchError unless the composer was trained on it."""
         if encoder.fingerprint != self.fingerprint:
+            remedy = "use that encoder, or train again"
+            if self._brings_encoder:
+                remedy = (
+                    f"run triptych index PICTURES --catalog NEW --encoder {self.encoder_name}, and use that catalog"
+                )
             raise MismatchError(
                 f"{self.folder}: trained on encoder {self.encoder_name} ({self.fingerprint[:12]}), not on "
-                f"{encoder.name} ({encoder.fingerprint[:12]}); use that encoder, or train again"
+                f"{encoder.name} ({encoder.fingerprint[:12]}); {remedy}"
             )
         self._encoder = encoder
 

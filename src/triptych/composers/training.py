@@ -2,7 +2,7 @@
 
 import hashlib
 import time
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -30,7 +30,7 @@ if TYPE_CHECKING:
     from triptych.composers.losses import Loss
     from triptych.composers.networks import QuerySide
 
-COMPOSERS = ("combiner", "transformer")
+COMPOSERS = ("combiner", "transformer", "towers")
 
 _PEAK_RATE = 1e-3
 _TEXT_SHARE = 0.3  # of the rate, for the text tower, which knows its words already
@@ -39,6 +39,7 @@ _HELD_OUT = 0.05  # of the references
 _MOST_HELD_OUT = 2000  # triplets; more would only slow the validation
 _ANSWERS = 8  # targets of a triplet that count in a step
 _WRONG = 1 + 8  # the reference and pictures of the group that may count as hard negatives
+DISTILL = 5.0  # towers: what a picture's cosine to its vector before counts beside the contrastive loss
 _MIXES = tuple(round(0.1 * step, 1) for step in range(1, 10))
 
 
@@ -59,6 +60,10 @@ def train(
     weighting: str = "confidence",
     seed: int = 0,
     threads: int | None = None,
+    tune: str | None = None,
+    accumulate: int = 1,
+    chunk: int | None = None,
+    distill: float = DISTILL,
 ) -> dict[str, Any]:
     """Train a composer on the accepted triplets of a file, over the vectors of `catalog`.
 
@@ -71,12 +76,39 @@ def train(
 
     From `temperature` to `weighting` it is about the loss: `triptych.composers.losses.Loss` says what each means.
 
+    With `composer="towers"` the encoder itself is trained, from the catalog's pictures, and written inside `out`, to
+    index with. `tune` says what of it may change: `full` (our own encoders), or `frozen`, `lora`, `last-N`, `full`
+    (Hugging Face; `lora` unless said). `accumulate` batches make a step, each with negatives of its own; with `chunk`
+    so many pictures or texts are in memory at a time, and the batch stays whole. `distill` holds pictures to their
+    vectors of before: it weighs one minus their cosine.
+
     Returns what it measured: triplets, held-out recall of the composer and of the sum in percent, seconds.
     Raises DataError when the file cannot be read or holds too little, or a picture that is to be looked at is gone,
     MismatchError when catalog and encoder differ, UsageError without the extra `train` or for an unknown composer.
     """
     triplets, catalog, out = Path(triplets), Path(catalog), Path(out)
     need("train", "train")
+    if composer == "towers":
+        from triptych.composers.finetuning import finetune
+
+        return finetune(
+            triplets,
+            catalog,
+            out,
+            tune=tune,
+            epochs=epochs,
+            batch=batch,
+            accumulate=accumulate,
+            chunk=chunk,
+            temperature=temperature,
+            distill=distill,
+            seed=seed,
+            threads=threads,
+        )
+    if composer not in COMPOSERS:
+        raise UsageError(f"--composer {composer}: there is no such composer; there are {', '.join(COMPOSERS)}")
+    if tune or accumulate != 1 or chunk is not None or distill != DISTILL:
+        raise UsageError("--tune, --accumulate, --chunk and --distill are for --composer towers")
     import torch
 
     from triptych.checkpoints import load_checkpoint, save_checkpoint
@@ -85,8 +117,6 @@ def train(
     from triptych.composers.networks import Architecture, Combiner, QuerySide
     from triptych.device import best_device
 
-    if composer not in COMPOSERS:
-        raise UsageError(f"--composer {composer}: there is no such composer; there are {', '.join(COMPOSERS)}")
     if epochs < 1 or batch < 2:
         raise UsageError("--epochs must be at least 1, --batch at least 2")
     loss_by = Loss(temperature, negatives, hard_alpha, hard_beta, both_directions, margin, weighting)
@@ -98,7 +128,8 @@ def train(
     own = load_model(encoder.folder) if isinstance(encoder, OwnEncoder) else None
     if composer == "transformer" and own is None:
         raise UsageError(f"{encoder.name}: --composer transformer is for encoders that `triptych pretrain` made")
-    data = _Data.read(triplets, opened, encoder)
+    reads = encoder.token_ids if isinstance(encoder, OwnEncoder) else encoder.encode_texts
+    data = _Data.read(triplets, opened.row_of, encoder, reads)
     settings = {
         "triplets": hash_file(triplets),
         "encoder": encoder.fingerprint,
@@ -200,9 +231,9 @@ class _Data:
     wordings: list[list[int]]
     confidences: np.ndarray[Any, np.dtype[np.float32]]
     words: np.ndarray[Any, Any]
-    """What the composer reads of each wording: token ids `(t, l)`, or the encoder's vectors `(t, d)`."""
+    """What the composer reads of each wording: token ids `(t, l)`, the encoder's vectors `(t, d)`, or the text."""
     strangers: np.ndarray[Any, np.dtype[np.int64]]
-    """Token ids that no wording has; none where the composer reads vectors."""
+    """Token ids that no wording has; none where the composer reads no tokens."""
     training: np.ndarray[Any, np.dtype[np.int64]]
     held_out: np.ndarray[Any, np.dtype[np.int64]]
     unusable: int
@@ -212,10 +243,11 @@ class _Data:
     """The encoder's vectors of the held-out triplets' first wordings, for the weighted sum."""
 
     @classmethod
-    def read(cls, path: Path, catalog: Catalog, encoder: Encoder) -> "_Data":
+    def read(
+        cls, path: Path, row_of: Mapping[str, int], encoder: Encoder, reads: Callable[[list[str]], NDArray[Any]]
+    ) -> "_Data":
         stored, _ = read_triplets(path)
         accepted = [triplet for triplet in stored if triplet.accepted]
-        row_of = catalog.row_of
         usable = [triplet for triplet in accepted if {triplet.reference, triplet.target} <= row_of.keys()]
         if len(usable) < len(accepted):
             say(f"{path}: {len(accepted) - len(usable)} triplets name pictures that the catalog lacks; left out")
@@ -225,7 +257,7 @@ class _Data:
         texts = sorted({wording.text for triplet in usable for wording in triplet.modifications})
         number = {text: index for index, text in enumerate(texts)}
         held_out = np.flatnonzero(held)[:_MOST_HELD_OUT]
-        words, strangers = _readable(encoder, texts)
+        words = reads(texts)
         return cls(
             references=np.array([row_of[triplet.reference] for triplet in usable], np.int64),
             targets=np.array([np.resize(_targets(triplet, row_of), _ANSWERS) for triplet in usable], np.int64),
@@ -233,7 +265,7 @@ class _Data:
             wordings=[[number[wording.text] for wording in triplet.modifications] for triplet in usable],
             confidences=np.array([triplet.confidence for triplet in usable], np.float32),
             words=words,
-            strangers=strangers,
+            strangers=_strangers(encoder, words),
             training=np.flatnonzero(~held),
             held_out=held_out,
             unusable=len(accepted) - len(usable),
@@ -264,12 +296,10 @@ class _Batch:
     confidences: np.ndarray[Any, np.dtype[np.float32]]
 
 
-def _readable(encoder: Encoder, texts: Sequence[str]) -> "tuple[NDArray[Any], NDArray[np.int64]]":
-    """What a composer reads of the texts, and the token ids that it will never see among them."""
-    if not isinstance(encoder, OwnEncoder):
-        return encoder.encode_texts(texts), np.zeros(0, np.int64)
-    ids = encoder.token_ids(texts)
-    return ids, np.setdiff1d(np.arange(FIRST_PIECE, encoder.tokenizer.get_vocab_size()), ids)
+def _strangers(encoder: Encoder, words: NDArray[Any]) -> "NDArray[np.int64]":
+    if not isinstance(encoder, OwnEncoder) or words.dtype != np.int64:
+        return np.zeros(0, np.int64)
+    return np.setdiff1d(np.arange(FIRST_PIECE, encoder.tokenizer.get_vocab_size()), words)
 
 
 def _targets(triplet: Triplet, row_of: Mapping[str, int]) -> list[int]:

@@ -6,7 +6,6 @@ recoloured, because people ask for the same item in another colour: what stays i
 """
 
 import hashlib
-import os
 import time
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -15,11 +14,12 @@ import numpy as np
 
 from triptych.encoders import load_encoder
 from triptych.encoders.own import OwnEncoder, load_model, save_encoder, square_pixels
+from triptych.encoders.pixels import read_bytes
 from triptych.encoders.pretraining import augment, batch_rows, learning_curve, weight_groups
-from triptych.errors import DataError, PictureError, UsageError
+from triptych.errors import DataError, UsageError
 from triptych.extras import need
 from triptych.files import locked, made_by
-from triptych.images import find_pictures, load_pictures
+from triptych.images import find_pictures
 from triptych.progress import progress, say
 
 if TYPE_CHECKING:
@@ -137,20 +137,10 @@ def _read(pictures: Path, root: Path | None, size: int) -> "tuple[Tensor, int]":
     if len(names) > _PICTURES:
         chosen = np.random.default_rng(0).choice(len(names), _PICTURES, replace=False)
         names = [names[row] for row in np.sort(chosen)]
-    pixels = np.empty((len(names), 3, size, size), np.uint8)
-    loaded = load_pictures(
-        found.root, names, threads=os.cpu_count() or 1, prepare=lambda picture: square_pixels(picture, size)
-    )
-    count = 0
-    for name, result in progress(loaded, "read", total=len(names), unit="picture"):
-        if isinstance(result, PictureError):
-            say(f"skipped {name!r}: {result}")
-            continue
-        pixels[count] = result
-        count += 1
-    if count < 20:
-        raise DataError(f"{pictures}: holds {count} usable pictures; adapting needs at least 20")
-    return torch.from_numpy(pixels[:count]), len(names) - count
+    pixels, kept = read_bytes(found.root, names, lambda picture: square_pixels(picture, size))
+    if len(kept) < 20:
+        raise DataError(f"{pictures}: holds {len(kept)} usable pictures; adapting needs at least 20")
+    return torch.from_numpy(pixels), len(names) - len(kept)
 
 
 def recolour(pixels: "Tensor", random: "torch.Generator") -> "Tensor":

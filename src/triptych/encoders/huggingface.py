@@ -5,6 +5,7 @@ SigLIP 2 of fixed resolution is a SigLIP to transformers (`model_type` siglip) w
 """
 
 import hashlib
+import shutil
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import contextmanager, nullcontext, suppress
 from functools import partial
@@ -62,6 +63,7 @@ class HuggingFaceEncoder:
         else:
             folder = _fetch(source)
         self.name = f"hf:{source}"
+        self.folder = folder
         self._family = _family(folder, self.name)
         files = [*_settings(folder, self.name), *_weights(folder, self.name)]
         self.fingerprint = _fingerprint(files, precision)
@@ -77,7 +79,7 @@ class HuggingFaceEncoder:
         self._precision = precision
         self._device = best_device()
         self._picture_batch = 16 if self._device.type == "cpu" else 256
-        self._model = model.eval().to(self._device)
+        self.model = model.eval().to(self._device)
 
     def prepare(self, picture: Image.Image) -> Pixels:
         """Pixels `(3, h, w)` as the model's own processor makes them."""
@@ -91,22 +93,22 @@ class HuggingFaceEncoder:
             {"pixel_values": torch.from_numpy(np.array(pixels[start : start + self._picture_batch]))}
             for start in range(0, len(pixels), self._picture_batch)
         )
-        return self._vectors(self._model.get_image_features, batches)
+        return self._vectors(self.model.get_image_features, batches)
 
     def encode_texts(self, texts: Sequence[str]) -> Vectors:
         """Vectors `(n, d)`; each distinct text is encoded once."""
         # By length, so that a batch that is padded to its longest text wastes little.
         distinct = sorted(set(texts), key=lambda text: (len(text), text))
         starts = range(0, len(distinct), TEXT_BATCH)
-        batches = (self._tokens(distinct[start : start + TEXT_BATCH]) for start in starts)
-        vectors = self._vectors(self._model.get_text_features, batches)
+        batches = (self.tokens(distinct[start : start + TEXT_BATCH]) for start in starts)
+        vectors = self._vectors(self.model.get_text_features, batches)
         row = {text: index for index, text in enumerate(distinct)}
         return vectors[np.array([row[text] for text in texts], np.intp)]
 
     @property
     def word_width(self) -> int:
         """The length of a token's embedding."""
-        return int(self._model.config.text_config.hidden_size)
+        return int(self.model.config.text_config.hidden_size)
 
     @property
     def text_frame(self) -> tuple[int, int]:
@@ -130,13 +132,13 @@ class HuggingFaceEncoder:
         self._require_clip()
         from triptych.encoders.clip_text import ClipTextTower
 
-        return ClipTextTower(self._model)
+        return ClipTextTower(self.model)
 
     def _require_clip(self) -> None:
         if self._family != "clip":
             raise UsageError(f"{self.name}: pseudo-words are for our own encoders and for CLIP, not for {self._family}")
 
-    def _tokens(self, texts: Sequence[str]) -> dict[str, Any]:
+    def tokens(self, texts: Sequence[str]) -> dict[str, Any]:
         """What the text tower reads.
 
         SigLIP was trained on lower case, padded to its full length, without an attention mask; the tokenizer
@@ -174,6 +176,14 @@ class HuggingFaceEncoder:
         }
         return pictures, texts
 
+    def save(self, model: Any, folder: Path) -> None:
+        """Write `model`, this one's trained further, in the same layout, with all that prepares its inputs."""
+        with _quiet():
+            model.save_pretrained(folder)
+        for path in _settings(self.folder, self.name):
+            if path.name != "config.json":
+                shutil.copyfile(path, folder / path.name)
+
     def towers(self) -> "tuple[nn.Module, nn.Module]":
         """Modules from pixels `(n, 3, h, w)`, and from padded token ids `(n, l)`, to unit vectors `(n, d)`.
 
@@ -191,7 +201,7 @@ class HuggingFaceEncoder:
                 features = getattr(self.model, f"get_{self.kind}_features")(**{self.reads: values})
                 return nn.functional.normalize(features.pooler_output.float(), dim=-1)
 
-        return Tower(self._model, "image", "pixel_values"), Tower(self._model, "text", "input_ids")
+        return Tower(self.model, "image", "pixel_values"), Tower(self.model, "text", "input_ids")
 
     def _vectors(self, features: Callable[..., Any], batches: Iterable[dict[str, Any]]) -> Vectors:
         import torch

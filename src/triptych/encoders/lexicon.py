@@ -88,6 +88,10 @@ class Lexicon:
         wider[:, : self.weight.shape[1]] = self.weight / scale
         return Lexicon(self.terms, wider, self.bias)
 
+    def moved(self, weight: NDArray[np.float32], bias: NDArray[np.float32]) -> "Lexicon":
+        """The same for vectors from which `weight` `(d, e)` and `bias` `(d,)` lead to this one's."""
+        return Lexicon(self.terms, self.weight @ weight, self.bias + self.weight @ bias)
+
     def save(self, folder: Path) -> None:
         """Write it beside the encoder."""
         from safetensors.numpy import save_file

@@ -7,7 +7,6 @@ each other's negatives, and the picture tower also learns to name the words of i
 import csv
 import hashlib
 import math
-import os
 import time
 from collections.abc import Iterator
 from dataclasses import dataclass
@@ -18,10 +17,10 @@ import numpy as np
 
 from triptych.encoders.lexicon import Lexicon, common_terms, terms_of
 from triptych.encoders.own import normalise, save_encoder, square_pixels, token_ids
-from triptych.errors import DataError, PictureError, UsageError
+from triptych.encoders.pixels import read_bytes
+from triptych.errors import DataError, UsageError
 from triptych.extras import need
 from triptych.files import hash_file, locked, made_by
-from triptych.images import load_pictures
 from triptych.progress import progress, say
 
 if TYPE_CHECKING:
@@ -167,27 +166,13 @@ class _Pairs:
 def _load_pairs(path: Path, images: Path, size: int) -> _Pairs:
     """Every usable pair; unusable pictures are counted and named, never silently lost."""
     rows = list(read_pairs(path))
-    pixels = np.empty((len(rows), 3, size, size), np.uint8)
-    captions: list[str] = []
-    loaded = load_pictures(
-        images,
-        [image for image, _ in rows],
-        threads=os.cpu_count() or 1,
-        prepare=lambda picture: square_pixels(picture, size),
-    )
-    for (image, caption), (_, result) in zip(
-        rows, progress(loaded, "read", total=len(rows), unit="picture"), strict=True
-    ):
-        if isinstance(result, PictureError):
-            say(f"skipped {image}: {result}")
-            continue
-        pixels[len(captions)] = result
-        captions.append(caption)
+    pixels, kept = read_bytes(images, [image for image, _ in rows], lambda picture: square_pixels(picture, size))
+    captions = [rows[row][1] for row in kept]
     if len(captions) < 50:
         raise DataError(f"{path}: only {len(captions)} usable pairs; at least 50 are needed")
     numbers = {caption: index for index, caption in enumerate(dict.fromkeys(captions))}
     caption_of = np.array([numbers[caption] for caption in captions], np.int64)
-    return _Pairs(pixels[: len(captions)], captions, caption_of, len(rows) - len(captions))
+    return _Pairs(pixels, captions, caption_of, len(rows) - len(captions))
 
 
 def read_pairs(path: Path) -> Iterator[tuple[str, str]]:

@@ -2,7 +2,6 @@
 
 import torch
 from torch import Tensor, nn
-from torch.nn import functional as F
 
 
 class Phi(nn.Module):
@@ -53,11 +52,3 @@ class InvertedQuery(nn.Module):
             ids = torch.cat([ids[:, :-1], torch.full_like(ids[:, -1:], self._closing)], dim=1)
         vectors: Tensor = self.tower(ids, self.phi(references))
         return vectors
-
-
-class SameSpace(nn.Module):
-    """The gallery's side: the encoder's own space."""
-
-    def forward(self, vectors: Tensor) -> Tensor:
-        """The vectors as they are: they have unit length."""
-        return F.normalize(vectors, dim=-1)

@@ -197,7 +197,8 @@ def _save(
     import torch
     from safetensors.torch import save_file
 
-    from triptych.inversion.networks import InvertedQuery, SameSpace
+    from triptych.composers.mixing import SameSpace
+    from triptych.inversion.networks import InvertedQuery
 
     phi = phi.eval().cpu()
     assert isinstance(encoder, ReadsWords)

@@ -1,0 +1,46 @@
+"""LoRA: a linear map that stays as it is, and a correction of low rank that learns."""
+
+import torch
+from torch import Tensor, nn
+
+RANK = 8
+ALPHA = 16.0
+_READS_WITH = ("q_proj", "k_proj", "v_proj", "out_proj")
+
+
+class Lora(nn.Module):
+    """`W x + b + (alpha / rank) B A x`, of which A and B learn (Hu et al. 2021, section 4.1); B starts as zero."""
+
+    def __init__(self, linear: nn.Linear, rank: int, alpha: float) -> None:
+        super().__init__()
+        self.linear = linear.requires_grad_(False)
+        self.down = nn.Linear(linear.in_features, rank, bias=False)
+        self.up = nn.Linear(rank, linear.out_features, bias=False)
+        self.scale = alpha / rank
+        nn.init.zeros_(self.up.weight)
+
+    def forward(self, x: Tensor) -> Tensor:
+        corrected: Tensor = self.linear(x) + self.scale * self.up(self.down(x))
+        return corrected
+
+    @torch.no_grad()
+    def merged(self) -> nn.Linear:
+        """The same map as one matrix."""
+        self.linear.weight += self.scale * self.up.weight @ self.down.weight
+        return self.linear
+
+
+def add_lora(model: nn.Module, rank: int = RANK, alpha: float = ALPHA) -> None:
+    """Let the four projections of each attention of a CLIP or SigLIP learn by LoRA, and nothing else."""
+    model.requires_grad_(False)
+    for attention in [module for module in model.modules() if hasattr(module, "q_proj")]:
+        for name in _READS_WITH:
+            setattr(attention, name, Lora(getattr(attention, name), rank, alpha))
+
+
+def merge_lora(model: nn.Module) -> None:
+    """Put merged linear maps where `add_lora` put its own; the model computes the same, and is stored as before."""
+    for parent in list(model.modules()):
+        for name, child in list(parent.named_children()):
+            if isinstance(child, Lora):
+                setattr(parent, name, child.merged())

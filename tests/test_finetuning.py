@@ -1,0 +1,376 @@
+"""`train --composer towers`: the encoder itself learns from the triplets."""
+
+import json
+import shutil
+from dataclasses import dataclass
+from itertools import pairwise
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+from safetensors.torch import load_file
+from torch.nn import functional as F
+
+from test_cli import run
+from triptych.benchmarks.evaluate import evaluate
+from triptych.catalog import Catalog, index
+from triptych.checkpoints import save_checkpoint
+from triptych.composers import finetuning
+from triptych.composers.gradients import backward
+from triptych.composers.training import train
+from triptych.encoders import load_encoder
+from triptych.encoders.towers import Architecture, DualEncoder
+from triptych.errors import DataError, MismatchError, UsageError
+from triptych.searching import search
+from triptych.triplets import Change, Modification, Triplet, write_triplets
+
+TINY = {"composer": "towers", "epochs": 1, "batch": 64, "threads": 1}
+
+
+@dataclass(frozen=True)
+class Tuned:
+    out: Path
+    facts: dict
+
+
+@pytest.fixture(scope="module")
+def tuned(tiny_triplets, tiny_catalog, tmp_path_factory) -> Tuned:
+    out = tmp_path_factory.mktemp("tuned") / "composer"
+    return Tuned(out, train(tiny_triplets, tiny_catalog, out, **TINY))
+
+
+# --- gradients
+
+
+@pytest.fixture
+def towers() -> DualEncoder:
+    """Both towers with dropout on, statistics of batch norms as they are."""
+    torch.manual_seed(0)
+    model = DualEncoder(Architecture(size=32, width=8, vocabulary=50, text_width=32, dim=16)).train()
+    model.picture.eval()
+    return model
+
+
+def gradients(model: DualEncoder, chunk: int | None) -> tuple[float, dict[str, torch.Tensor]]:
+    random = torch.Generator().manual_seed(1)
+    pixels = torch.rand(10, 3, 32, 32, generator=random)
+    ids = torch.randint(1, 50, (10, 7), generator=random)
+
+    def loss_of(pictures: torch.Tensor, texts: torch.Tensor) -> torch.Tensor:
+        noisy = F.dropout(texts, 0.2)
+        return F.cross_entropy(noisy @ pictures.T / 0.1, torch.arange(10))
+
+    model.zero_grad(set_to_none=True)
+    loss = backward([(model.picture, pixels), (model.text, ids)], loss_of, seed=7, chunk=chunk)
+    return loss, {name: weight.grad for name, weight in model.named_parameters() if weight.grad is not None}
+
+
+@pytest.mark.parametrize("chunk", [1, 3, 10])
+def test_cached_gradients_are_the_plain_ones(towers, chunk):
+    towers.eval()  # with dropout each chunk would draw its own
+    (plain_loss, plain), (loss, cached) = gradients(towers, None), gradients(towers, chunk)
+    assert loss == pytest.approx(plain_loss, rel=1e-5)
+    assert cached.keys() == plain.keys()
+    assert len(plain) > 30
+    for name, wanted in plain.items():
+        torch.testing.assert_close(cached[name], wanted, rtol=1e-3, atol=1e-6, msg=name)
+
+
+def test_dropout_is_the_same_in_both_passes(towers):
+    # One chunk of all has the seeds that a pass without chunks has; in a second pass with another dropout the gradients
+    # would be those of other vectors.
+    (plain_loss, plain), (loss, cached) = gradients(towers, None), gradients(towers, 10)
+    other_loss, _ = gradients(towers.eval(), None)
+    assert loss == plain_loss != other_loss
+    for name, wanted in plain.items():
+        torch.testing.assert_close(cached[name], wanted, rtol=1e-3, atol=1e-6, msg=name)
+
+
+def test_accumulated_gradients_are_the_mean_of_the_batches(tiny_triplets, tiny_catalog, tmp_path, monkeypatch):
+    steps: list[list[torch.Tensor]] = []
+
+    def record(optimizer, closure=None) -> None:
+        steps.append(
+            [w.grad.clone() for group in optimizer.param_groups for w in group["params"] if w.grad is not None]
+        )
+        if len(steps) == 2:
+            raise KeyboardInterrupt
+
+    def gradients_with(accumulate: int) -> list[list[torch.Tensor]]:
+        steps.clear()
+        with pytest.raises(KeyboardInterrupt):
+            train(
+                tiny_triplets, tiny_catalog, tmp_path / str(accumulate), **TINY | {"batch": 16}, accumulate=accumulate
+            )
+        return list(steps)
+
+    # Weights stay as they are, so that the second batch has the gradients that it has within a step.
+    monkeypatch.setattr(torch.optim.AdamW, "step", record)
+    monkeypatch.setattr(torch.nn.utils, "clip_grad_norm_", lambda *_: None)
+    (first, second), (both, _) = gradients_with(1), gradients_with(2)
+    assert any(not torch.allclose(one, other, atol=1e-4) for one, other in zip(first, second, strict=True))
+    for one, other, mean in zip(first, second, both, strict=True):
+        torch.testing.assert_close((one + other) / 2, mean, rtol=1e-3, atol=1e-6)
+
+
+# --- our own encoder, trained whole
+
+
+def test_both_towers_change_and_statistics_do_not(tuned, tiny_encoder):
+    before, after = (load_file(folder / "model.safetensors") for folder in (tiny_encoder, tuned.out / "encoder"))
+    assert before.keys() == after.keys()
+    changed = {name for name in before if not torch.equal(before[name], after[name])}
+    assert {"picture.project.weight", "text.project.weight", "text.tokens.weight"} <= changed
+    assert not [name for name in changed if "running" in name or "num_batches" in name or "log_scale" in name]
+    assert 0.5 < tuned.facts["kept"] < 1
+
+
+def test_frozen_towers_stay_as_they_are(tiny_triplets, tiny_catalog, tiny_encoder, tmp_path):
+    facts = train(tiny_triplets, tiny_catalog, tmp_path / "out", **TINY, tune="frozen")
+    before, after = (load_file(folder / "model.safetensors") for folder in (tiny_encoder, tmp_path / "out" / "encoder"))
+    assert all(torch.equal(before[name], after[name]) for name in before)
+    assert facts["kept"] > 0.999
+
+
+def test_words_are_named_as_before(tuned, tiny_encoder, tiny_catalog, wardrobe_world):
+    before, after = load_encoder(str(tiny_encoder), threads=1), load_encoder(str(tuned.out / "encoder"), threads=1)
+    images = wardrobe_world / "images"
+    index(wardrobe_world / "val.txt", tuned.out.parent / "val", encoder=after.name, root=images, threads=1)
+    new = Catalog(tuned.out.parent / "val")
+    index(wardrobe_world / "val.txt", tuned.out.parent / "old", encoder=before.name, root=images, threads=1)
+    words = ["red", "blue", "dress", "striped"]
+    odds = before.lexicon.log_odds(Catalog(tuned.out.parent / "old").vectors, words)
+    kept = after.lexicon.log_odds(new.vectors, words)
+    for column, word in enumerate(words):
+        assert np.corrcoef(odds[:, column], kept[:, column])[0, 1] > 0.8, word
+
+
+def test_the_folder_is_whole_and_says_what_made_it(tuned):
+    names = {path.name for path in tuned.out.iterdir()} - {".lock"}
+    assert names == {"config.json", "model.safetensors", "query.onnx", "gallery.onnx", "learning-curve.png", "encoder"}
+    config = json.loads((tuned.out / "config.json").read_text())
+    assert config["encoder"]["name"] == "{composer}/encoder"
+    assert config["encoder"]["fingerprint"] == load_encoder(str(tuned.out / "encoder"), threads=1).fingerprint
+    assert config["made_by"]["settings"]["tune"] == "full"
+    assert config["history"][tuned.facts["best_epoch"] - 1]["R@10"] == tuned.facts["recall"]["R@10"]
+
+
+def test_a_moved_composer_is_measured_and_searched_with(tuned, tiny_catalog, wardrobe_world, vocabulary_file, tmp_path):
+    moved = shutil.copytree(tuned.out, tmp_path / "moved")
+    result = evaluate(
+        "wardrobe", root=wardrobe_world, composers=[moved], vocabulary=vocabulary_file, gap=False, threads=1
+    )
+    assert result["rows"][0]["method"] == "towers"
+    assert result["rows"][0]["encoder"] == str(moved.resolve() / "encoder")
+    with pytest.raises(MismatchError) as raised:
+        search(tiny_catalog, like=Catalog(tiny_catalog).names[0], text="in red", composer=moved, threads=1)
+    assert f"triptych index PICTURES --catalog NEW --encoder {moved.resolve() / 'encoder'}" in str(raised.value)
+    assert "\n" not in str(raised.value)
+    images = wardrobe_world / "images"
+    index(wardrobe_world / "test.txt", tmp_path / "new", encoder=str(moved / "encoder"), root=images, threads=1)
+    names = Catalog(tmp_path / "new").names
+    assert len(search(tmp_path / "new", like=names[0], text="in red", composer=moved, k=5, threads=1)) == 5
+
+
+def test_a_stopped_run_ends_with_the_same_weights(tuned, tiny_triplets, tiny_catalog, tmp_path, monkeypatch, capfd):
+    monkeypatch.setattr(finetuning, "_CHECKPOINT_STEPS", 2)
+    saved = 0
+
+    def stop(*args, **options) -> None:
+        nonlocal saved
+        save_checkpoint(*args, **options)
+        saved += 1
+        if saved == 1:
+            raise KeyboardInterrupt
+
+    monkeypatch.setattr("triptych.checkpoints.save_checkpoint", stop)
+    out = tmp_path / "out"
+    with pytest.raises(KeyboardInterrupt):
+        train(tiny_triplets, tiny_catalog, out, **TINY)
+    assert "the same command goes on" in capfd.readouterr().err
+    assert not (out / "config.json").exists()
+    with pytest.raises(UsageError, match="other settings"):
+        train(tiny_triplets, tiny_catalog, out, **TINY, distill=1.0)
+    train(tiny_triplets, tiny_catalog, out, **TINY)
+    assert "going on from step 2" in capfd.readouterr().err
+    for name in ("model.safetensors", "encoder/model.safetensors", "encoder/words.safetensors"):
+        assert (out / name).read_bytes() == (tuned.out / name).read_bytes(), name
+    histories = [json.loads((folder / "config.json").read_text())["history"] for folder in (out, tuned.out)]
+    assert histories[0] == histories[1]
+    assert {path.name for path in out.iterdir()} == {path.name for path in tuned.out.iterdir()}
+
+
+# --- what makes no sense
+
+
+@pytest.mark.parametrize(
+    ("options", "said"),
+    [
+        (["--composer", "tower"], "write combiner"),
+        (["--tune", "full"], "are for --composer towers"),
+        (["--composer", "towers", "--tune", "lora"], "full or frozen"),
+        (["--composer", "towers", "--chunk", "0"], "chunk"),
+    ],
+)
+def test_what_makes_no_sense_is_said(tiny_triplets, tiny_catalog, tmp_path, options, said):
+    shown = run("train", tiny_triplets, "--catalog", tiny_catalog, "--out", tmp_path / "out", *options)
+    assert shown.returncode == 2
+    assert said in shown.stderr
+    assert "Traceback" not in shown.stderr
+
+
+@pytest.mark.parametrize("setting", [{"epochs": 0}, {"batch": 1}, {"accumulate": 0}, {"chunk": 0}, {"distill": -1.0}])
+def test_settings_that_make_no_sense(tiny_triplets, tiny_catalog, tmp_path, setting):
+    with pytest.raises(UsageError):
+        train(tiny_triplets, tiny_catalog, tmp_path / "out", **TINY | setting)
+
+
+def test_an_encoder_is_not_trained_where_it_lies(tuned, tiny_triplets, wardrobe_world, tmp_path):
+    out = shutil.copytree(tuned.out, tmp_path / "out")
+    names, root = wardrobe_world / "val.txt", wardrobe_world / "images"
+    index(names, tmp_path / "catalog", encoder=str(out / "encoder"), root=root, threads=1)
+    with pytest.raises(UsageError, match="choose another --out"):
+        train(tiny_triplets, tmp_path / "catalog", out, **TINY)
+
+
+def test_pictures_that_are_gone(tiny_triplets, tiny_catalog, tmp_path):
+    catalog = shutil.copytree(tiny_catalog, tmp_path / "catalog")
+    note = json.loads((catalog / "catalog.json").read_text())
+    (catalog / "catalog.json").write_text(json.dumps(note | {"root": str(tmp_path / "nowhere")}))
+    with pytest.raises(DataError, match="none of the pictures"):
+        train(tiny_triplets, catalog, tmp_path / "out", **TINY)
+
+
+# --- CLIP and SigLIP
+
+
+@pytest.fixture(scope="module")
+def clip(tmp_path_factory):
+    pytest.importorskip("transformers", reason="pip install 'triptych[hf]' to test this")
+    from tiny_clip import build_clip
+
+    return load_encoder(f"hf:{build_clip(tmp_path_factory.mktemp('clip'))}", threads=1)
+
+
+@pytest.fixture(scope="module")
+def siglip(tmp_path_factory):
+    pytest.importorskip("transformers", reason="pip install 'triptych[hf]' to test this")
+    from test_huggingface import build_siglip
+
+    return load_encoder(f"hf:{build_siglip(tmp_path_factory.mktemp('siglip'))}", threads=1)
+
+
+ATTENTION = {f"self_attn.{part}_proj" for part in ("q", "k", "v", "out")}
+
+
+def may_change(name: str, tune: str) -> bool:
+    """Whether a weight, by its name in transformers, is one that `tune` lets change."""
+    if name.startswith("logit"):
+        return False
+    if tune == "lora":
+        return name.endswith(".weight") and any(part in name for part in ATTENTION)
+    projects = "_projection" in name or "_model.head" in name
+    return tune == "full" or (tune == "last-1" and (projects or "layers.1." in name))
+
+
+@pytest.mark.parametrize("family", ["clip", "siglip"])
+@pytest.mark.parametrize("tune", ["frozen", "lora", "last-1", "full"])
+def test_only_what_should_changes(family, tune, tmp_path, request):
+    from triptych.encoders.tuning import tunable
+
+    encoder = request.getfixturevalue(family)
+    torch.manual_seed(0)
+    towers = tunable(encoder, tune)
+    learning = [weight for weight in towers.model.parameters() if weight.requires_grad]
+    optimizer = torch.optim.SGD([*learning, torch.nn.Parameter(torch.zeros(1))], lr=1.0)
+    pixels = torch.randint(0, 256, (3, 3, 32, 32), generator=torch.Generator().manual_seed(0), dtype=torch.uint8)
+    ids = torch.from_numpy(towers.token_ids(["a red dress", "blue", "in red"]))
+    for _ in range(2):  # the second step reaches what LoRA's zeros hide
+        loss = (towers.pictures(pixels) * towers.texts(ids).roll(1, 0)).sum()
+        if tune != "frozen":
+            loss.backward()
+        optimizer.step()
+    tuned = towers.pictures(pixels).detach().numpy()
+    towers.save(tmp_path / "encoder", tuned, tuned, {})
+    again = load_encoder(f"hf:{tmp_path / 'encoder'}", threads=1)
+    before, after = dict(encoder.model.named_parameters()), dict(again.model.named_parameters())
+    assert before.keys() == after.keys()
+    changed = {name for name in before if not torch.equal(before[name].float(), after[name].float())}
+    assert not [name for name in changed if not may_change(name, tune)]
+    assert len(changed) >= {"frozen": 0, "lora": 8, "last-1": 20, "full": 40}[tune]
+    # What was saved gives what was trained, so LoRA merged is LoRA.
+    seen = (pixels.float() * towers._scale - torch.from_numpy(towers._mean)) / torch.from_numpy(towers._std)
+    np.testing.assert_allclose(again.encode_pictures(seen.numpy()), tuned, atol=2e-2)
+
+
+def test_merged_is_unmerged(clip):
+    import copy
+
+    from triptych.encoders.lora import Lora, add_lora, merge_lora
+
+    torch.manual_seed(0)
+    model = copy.deepcopy(clip.model).float()
+    add_lora(model)
+    corrections = [module for module in model.modules() if isinstance(module, Lora)]
+    assert len(corrections) == 2 * 2 * 4
+    pixels, ids = torch.rand(2, 3, 32, 32), torch.tensor([[1, 3, 7, 13], [1, 8, 9, 13]])
+
+    @torch.no_grad()
+    def vectors() -> torch.Tensor:
+        seen = model.get_image_features(pixel_values=pixels).pooler_output
+        return torch.cat([seen, model.get_text_features(input_ids=ids).pooler_output])
+
+    start = vectors()
+    for correction in corrections:
+        torch.nn.init.normal_(correction.up.weight, std=0.3)
+    unmerged = vectors()
+    merge_lora(model)
+    assert not [module for module in model.modules() if isinstance(module, Lora)]
+    assert not torch.allclose(unmerged, start, atol=1e-2)
+    torch.testing.assert_close(vectors(), unmerged, rtol=1e-4, atol=1e-5)
+
+
+@pytest.mark.parametrize(
+    ("tune", "said"), [("last-3", "has 2 layers"), ("last", "write frozen, lora"), ("lora-4", "write")]
+)
+def test_what_a_clip_cannot_be_tuned_by(clip, tune, said):
+    from triptych.encoders.tuning import tunable
+
+    with pytest.raises(UsageError, match=said):
+        tunable(clip, tune)
+
+
+def test_a_clip_is_trained_whole(clip, few_garments, tmp_path, capfd):
+    pictures = shutil.copytree(few_garments / "images", tmp_path / "pictures")
+    index(pictures, tmp_path / "catalog", encoder=clip.name, threads=1)
+    names = Catalog(tmp_path / "catalog").names
+    triplets = [
+        Triplet(
+            reference=reference,
+            target=target,
+            modifications=(Modification("shorthand", "in red"), Modification("sentence", "is a blue dress")),
+            changes=(Change("colour", "blue", "red"),),
+            group=(),
+            accepted=True,
+            reason="",
+            confidence=1.0,
+            likeness=0.5,
+            reasoner="tags",
+        )
+        for reference, target in pairwise(names)
+    ]
+    write_triplets(tmp_path / "triplets", triplets, {})
+    (pictures / names[0]).unlink()
+    out = tmp_path / "composer"
+    facts = train(tmp_path / "triplets", tmp_path / "catalog", out, **TINY, chunk=32)
+    assert (facts["pictures"], facts["skipped"], facts["unusable"]) == (len(names) - 1, 1, 1)
+    assert f"skipped {names[0]!r}" in capfd.readouterr().err
+    config = json.loads((out / "config.json").read_text())
+    assert config["encoder"]["name"] == "hf:{composer}/encoder"
+    assert config["made_by"]["settings"]["tune"] == "lora"
+    (pictures / "queries.jsonl").write_text(
+        json.dumps({"reference": names[1], "modification": "in red", "targets": [names[2]]})
+    )
+    result = evaluate(str(pictures / "queries.jsonl"), gallery=pictures, composers=[out], gap=False, threads=1)
+    assert result["rows"][0]["encoder"] == f"hf:{(out / 'encoder').resolve()}"
