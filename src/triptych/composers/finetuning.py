@@ -1,7 +1,7 @@
 """`train --composer towers`: the encoder itself is trained on the triplets, from pixels.
 
 A query is a mixture of the reference's and the words' vectors, targets and negatives come through the same picture
-tower, and both towers learn (Tu et al., section 3.3). What is written is a composer with its encoder inside.
+tower, and both towers learn, as in Tu et al. What is written is a composer with its encoder inside.
 """
 
 import hashlib
