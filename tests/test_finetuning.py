@@ -207,7 +207,7 @@ def test_a_stopped_run_ends_with_the_same_weights(tuned, tiny_triplets, tiny_cat
 @pytest.mark.parametrize(
     ("options", "said"),
     [
-        (["--composer", "tower"], "write combiner"),
+        (["--composer", "tower"], "there is no such composer"),
         (["--tune", "full"], "are for --composer towers"),
         (["--composer", "towers", "--tune", "lora"], "full or frozen"),
         (["--composer", "towers", "--chunk", "0"], "chunk"),
