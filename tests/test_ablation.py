@@ -120,7 +120,7 @@ def test_the_table_has_means_deviations_and_the_distance_from_the_first():
 @pytest.mark.parametrize(
     ("content", "message"),
     [
-        ({"recipes": [{"name": "a", "train": {"bnak": 0}}]}, r"recipe 'a': train has no option 'bnak'; it has composer"),
+        ({"recipes": [{"name": "a", "train": {"bnak": 0}}]}, r"recipe 'a': train has no option 'bnak'; it has"),
         ({"recipes": [{"name": "a"}], "mine": {"seed": 1}}, "the file: mine has no option 'seed'"),
         ({"recipes": [{"name": "a"}, {"name": "a"}]}, "two recipes 'a'"),
         ({"recipes": [{"train": {}}]}, 'recipe 1 needs a "name"'),
