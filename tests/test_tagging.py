@@ -86,6 +86,14 @@ def test_likeness_settles_what_naming_leaves_open():
     assert tags["sleeve"][0].argmax() == 0  # where it knows for sure, likeness changes nothing
 
 
+@pytest.mark.parametrize("sizes", [(200, 100), (13_000, 3)], ids=["two large groups", "one of too many words"])
+def test_groups_may_be_too_large_to_be_asked_about_together(sizes):
+    groups = {f"group{place}": tuple(f"{place}-{word}" for word in range(size)) for place, size in enumerate(sizes)}
+    tags = Tagger(Naming(), vocabulary(**groups))(np.eye(4, dtype=np.float32))
+    assert [values.shape for values in tags.values()] == [(4, size) for size in sizes]
+    assert all(np.allclose(values.sum(axis=1), 1, atol=1e-3) for values in tags.values())
+
+
 def test_a_group_of_unknown_words_is_guessed_by_likeness():
     words = vocabulary(colour=("red", "blue"), sleeve=("sleeveless", "cap sleeves", "raglan"))
     tagger = Tagger(Naming(), words)

@@ -56,9 +56,9 @@ class Tagger:
     def __call__(self, vectors: Vectors) -> Tags:
         """Tags of picture vectors `(n, d)`."""
         groups = self.vocabulary.groups
-        tags = self._joint(vectors)
+        tags = self._joint(vectors) if self._together else {}
         alone = [group for group in groups if group not in tags]
-        context = {group: tags[group].argmax(axis=1) for group in self._context}
+        context = {group: tags[group].argmax(axis=1) for group in self._context if group in tags}
         for group in progress(alone, "tag", total=len(alone), unit="group") if alone and len(vectors) > _FEW else alone:
             tags[group] = self._within(vectors, group, context)
         return {
