@@ -5,8 +5,9 @@ import hashlib
 import json
 import os
 import platform
+import shutil
 import tempfile
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager, suppress
 from datetime import UTC, datetime
 from pathlib import Path
@@ -102,6 +103,20 @@ def hash_file(path: Path) -> str:
 def plain(settings: Mapping[str, Any]) -> dict[str, Any]:
     """Settings as JSON can hold them: paths become strings."""
     return {key: str(value) if isinstance(value, Path) else value for key, value in settings.items()}
+
+
+def claimed(folder: Path, settings: Mapping[str, Any], parts: Sequence[str]) -> bool:
+    """Note in `folder` which run its parts are of, and whether they are of this one.
+
+    What a run with other settings left there, by the patterns of `parts`, is removed.
+    """
+    file, wanted = folder / "run.json", plain(settings)
+    same = not file.exists() or read_json(file, "unfinished run") == wanted
+    if not same:
+        for stale in (path for pattern in parts for path in folder.glob(pattern)):
+            shutil.rmtree(stale) if stale.is_dir() else stale.unlink()
+    write_json(file, wanted)
+    return same
 
 
 def made_by(command: str, settings: Mapping[str, Any], **facts: Any) -> dict[str, Any]:

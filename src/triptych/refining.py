@@ -11,6 +11,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from triptych.agent.criticism import probability
 from triptych.agent.mining import tag
 from triptych.catalog import Catalog, nearest
 from triptych.composers import TrainedComposer
@@ -18,7 +19,7 @@ from triptych.composers.training import train
 from triptych.encoders import unit
 from triptych.errors import UsageError
 from triptych.extras import need
-from triptych.files import hash_file, locked, made_by, plain, read_json, write_json
+from triptych.files import claimed, hash_file, locked, made_by
 from triptych.progress import progress, say
 from triptych.tagging import Tags, Vocabulary, load_vocabulary
 from triptych.triplets import Triplet, read_triplets, write_triplets
@@ -73,7 +74,8 @@ def refine(
     verdicts: dict[int, _Verdict] = {}
     parts = out.with_name(out.name + ".partial")
     with locked(parts):
-        _same_run(parts, run)
+        if not claimed(parts, run, ["composer-*", "fold-*"]):
+            say(f"{parts}: an unfinished run had other settings or triplets; starting over")
         for fold in range(folds):
             chosen = [number for number in usable if _fold(stored[number], folds) == fold]
             others = [stored[number] for number in usable if _fold(stored[number], folds) != fold]
@@ -146,18 +148,12 @@ def _judged(
     known = all(one.group in tags and one.new in words.groups[one.group] for one in triplet.changes)
     if verdict is None or verdict.found or not known or not triplet.changes:
         return triplet
-    shown = _shown(triplet, np.array([row_of[triplet.target], *verdict.answers]), tags, words)
+    shown = probability(triplet.changes, np.array([row_of[triplet.target], *verdict.answers]), tags, words)
     if shown[0] >= shown[1:].mean():
         return triplet
     new = ", ".join(change.new for change in triplet.changes)
     why = f"implausible: not among a composer's first {beyond} answers, which show it better: {new}"
     return replace(triplet, accepted=False, reason=why)
-
-
-def _shown(triplet: Triplet, pictures: NDArray[np.int64], tags: Tags, words: Vocabulary) -> NDArray[np.float64]:
-    """How probable it is that each picture shows the new words, in the geometric mean over the changes."""
-    columns = [tags[one.group][pictures, words.groups[one.group].index(one.new)] for one in triplet.changes]
-    return np.asarray(np.prod(columns, axis=0, dtype=np.float64) ** (1 / len(columns)))
 
 
 def _kinds(found: Sequence[tuple[Kind, bool]]) -> list[dict[str, Any]]:
@@ -199,16 +195,3 @@ def _rows(names: Sequence[str], row_of: Mapping[str, int]) -> list[int]:
 def _fold(triplet: Triplet, folds: int) -> int:
     """By a hash of the reference, another one than that by which `train` holds out."""
     return int(hashlib.sha256(f"fold {triplet.reference}".encode()).hexdigest()[:8], 16) % folds
-
-
-def _same_run(parts: Path, settings: Mapping[str, Any]) -> None:
-    """Drop what an unfinished run with other settings or triplets left."""
-    file = parts / "run.json"
-    wanted = plain(settings)
-    if file.exists() and read_json(file, "unfinished run") != wanted:
-        say(f"{parts}: an unfinished run had other settings or triplets; starting over")
-        for folder in parts.glob("composer-*"):
-            shutil.rmtree(folder)
-        for stale in parts.glob("fold-*"):
-            stale.unlink()
-    write_json(file, wanted)

@@ -9,6 +9,7 @@ from numpy.typing import NDArray
 from triptych.agent.reasoning import Draft
 from triptych.encoders import Encoder, Vectors
 from triptych.tagging import Tags, Vocabulary, best_words, describe
+from triptych.triplets import Change
 
 _AT_LEAST = 2.0  # times as probable of the target as of the reference
 _FAR_BETTER = 3.0  # twenty times as probable: many pictures may answer, but the target must be one of them
@@ -51,9 +52,6 @@ class EncoderCritic:
         self._tags = tags
         self._encoder = encoder
         self._vocabulary = vocabulary
-        self._column = {
-            group: {word: index for index, word in enumerate(words)} for group, words in vocabulary.groups.items()
-        }
         self._sure = sure
         self._group_size = group_size
 
@@ -104,8 +102,14 @@ class EncoderCritic:
         return tuple([row for row in near if row not in answers][: self._group_size])
 
     def _truth(self, draft: Draft, pictures: NDArray[np.int64]) -> NDArray[np.float32]:
-        """How probable it is of each picture `(n,)` that it shows a change, in the geometric mean over the changes."""
-        probability = np.ones(len(pictures), np.float32)
-        for change in draft.changes:
-            probability *= self._tags[change.group][pictures, self._column[change.group][change.new]]
-        return np.asarray(probability ** (1 / len(draft.changes)), np.float32)
+        return probability(draft.changes, pictures, self._tags, self._vocabulary)
+
+
+def probability(
+    changes: Sequence[Change], pictures: NDArray[np.int64], tags: Tags, vocabulary: Vocabulary
+) -> NDArray[np.float32]:
+    """How probable it is of each picture `(n,)` that it shows the new words, in the geometric mean over the changes."""
+    product = np.ones(len(pictures), np.float32)
+    for change in changes:
+        product *= tags[change.group][pictures, vocabulary.groups[change.group].index(change.new)]
+    return np.asarray(product ** (1 / len(changes)), np.float32)

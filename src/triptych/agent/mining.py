@@ -17,7 +17,7 @@ from triptych.catalog import Catalog
 from triptych.chat import ChatSettings, need_chat_libraries
 from triptych.encoders import Encoder, unit
 from triptych.errors import FailureError, UsageError
-from triptych.files import hash_file, locked, made_by, plain, read_json, write_json
+from triptych.files import claimed, hash_file, locked, made_by
 from triptych.progress import progress, say
 from triptych.tagging import Tagger, Tags, Vocabulary, agreed, load_vocabulary, shows
 from triptych.triplets import Triplet, join_triplets, write_triplets
@@ -120,7 +120,9 @@ def mine(
     run = settings | {"digest": hash_file(after) if after else None}
     run |= {"words": {name: dict(phrases) for name, phrases in words.phrases.items()}}
     with locked(parts):
-        _same_run(parts, run | {"pictures": opened.names, "encoder": encoder.fingerprint})
+        run |= {"pictures": opened.names, "encoder": encoder.fingerprint}
+        if not claimed(parts, run, ["part-*.parquet"]):
+            say(f"{parts}: an unfinished run had other settings or pictures; starting over")
         references = _references(len(opened.names), limit, draws)
         starts = range(0, len(references), _CHUNK)
         files = [parts / f"part-{start:09d}.parquet" for start in starts]
@@ -180,17 +182,6 @@ def decisive_groups(tags: Tags, named: Collection[str] = ()) -> tuple[str, ...]:
 def _references(count: int, limit: int | None, seed: int) -> list[int]:
     order: list[int] = np.random.default_rng(seed).permutation(count).tolist()
     return order[:limit]
-
-
-def _same_run(parts: Path, settings: dict[str, Any]) -> None:
-    """Drop the parts of an unfinished run that had other settings or pictures."""
-    file = parts / "run.json"
-    wanted = plain(settings)
-    if file.exists() and read_json(file, "unfinished run") != wanted:
-        say(f"{parts}: an unfinished run had other settings or pictures; starting over")
-        for stale in parts.glob("part-*.parquet"):
-            stale.unlink()
-    write_json(file, wanted)
 
 
 def _judged(drafts: list[Draft], critic: EncoderCritic, names: list[str], reasoner: str) -> Iterable[Triplet]:
