@@ -13,16 +13,9 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from triptych.catalog import Catalog
+from triptych.composers.data import ANSWERS, Batch, Data, digest
 from triptych.composers.trained import FORMAT, INSIDE
-from triptych.composers.training import (
-    _ANSWERS,
-    _Batch,
-    _Data,
-    _digest,
-    _held_out_recall,
-    _sum_recall,
-    draw_learning_curve,
-)
+from triptych.composers.validating import draw_learning_curve, held_out_recall, sum_recall
 from triptych.encoders import Encoder, Vectors, load_encoder
 from triptych.encoders.pixels import Bytes, read_bytes
 from triptych.encoders.pretraining import learning_curve
@@ -73,8 +66,8 @@ def finetune(
     from triptych.composers.mixing import Mixture
     from triptych.device import best_device
 
-    if epochs < 1 or batch < 2 or not 0 < temperature < 1:
-        raise UsageError("--epochs must be at least 1, --batch at least 2, --temperature between 0 and 1")
+    if not 0 < temperature < 1:
+        raise UsageError("--temperature must be between 0 and 1")
     if accumulate < 1 or (chunk is not None and chunk < 1) or distill < 0:
         raise UsageError("--accumulate and --chunk must be at least 1, --distill no less than 0")
     started = time.monotonic()
@@ -94,12 +87,12 @@ def finetune(
         )
     names, skipped = [names[row] for row in kept], len(names) - len(kept)
     before = opened.vectors[[opened.row_of[name] for name in names]]
-    data = _Data.read(triplets, {name: row for row, name in enumerate(names)}, encoder, np.array)
+    data = Data.read(triplets, {name: row for row, name in enumerate(names)}, encoder, np.array)
     settings = {
         "composer": "towers",
         "triplets": hash_file(triplets),
         "encoder": encoder.fingerprint,
-        "catalog": _digest(opened),
+        "catalog": digest(opened),
         "pictures": hashlib.sha256(pixels.data).hexdigest(),
         "tune": towers.tune,
         "epochs": epochs,
@@ -157,7 +150,7 @@ def finetune(
                 optimizer.step()
                 ended = position + 1 == steps_each
                 if ended:
-                    recall = _held_out_recall(*model.held_out(data), data)
+                    recall = held_out_recall(*model.held_out(data), data)
                     history.append({"loss": float(np.mean(losses)), **recall})
                     losses = []
                     if recall["R@10"] >= max(past["R@10"] for past in history):
@@ -170,7 +163,7 @@ def finetune(
             raise
 
         load_checkpoint(best, learner, optimizer, settings=settings)
-        baseline = _sum_recall(before, data)
+        baseline = sum_recall(before, data)
         best_epoch = max(range(len(history)), key=lambda past: (history[past]["R@10"], past))
         after = model.vectors()
         facts: dict[str, Any] = {
@@ -227,7 +220,7 @@ class _Model:
             if isinstance(module, _BatchNorm):
                 module.eval()
 
-    def batch(self, batch: _Batch, data: _Data, seed: list[int]) -> tuple[Any, Any]:
+    def batch(self, batch: Batch, data: Data, seed: list[int]) -> tuple[Any, Any]:
         """What a batch encodes, and the loss of what comes of it, for `gradients.backward`.
 
         Each triplet has one of its answers for a target, drawn; the others, and near-duplicates of the target, are no
@@ -238,7 +231,7 @@ class _Model:
         from triptych.composers.losses import DUPLICATE, contrastive_loss
 
         random = np.random.default_rng([*seed, 3])
-        drawn = random.integers(_ANSWERS, size=len(batch.targets))
+        drawn = random.integers(ANSWERS, size=len(batch.targets))
         targets = batch.targets[np.arange(len(drawn)), drawn]
         further = random.choice(len(self.pixels), min(_FURTHER, len(self.pixels)), replace=False)
         bank = np.unique(np.concatenate([batch.references, targets, further]))
@@ -284,7 +277,7 @@ class _Model:
             ]
         return torch.cat(parts).numpy()
 
-    def held_out(self, data: _Data) -> tuple[Vectors, Vectors]:
+    def held_out(self, data: Data) -> tuple[Vectors, Vectors]:
         """Query vectors of the held-out triplets, and vectors of all pictures."""
         import torch
 

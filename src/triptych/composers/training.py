@@ -1,9 +1,8 @@
 """`train`: a composer from triplets, contrastively, with every unlabelled picture of the catalog as a negative."""
 
-import hashlib
 import time
-from collections.abc import Callable, Mapping, Sequence
-from dataclasses import asdict, dataclass
+from collections.abc import Sequence
+from dataclasses import asdict
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -11,18 +10,17 @@ import numpy as np
 from numpy.typing import NDArray
 
 from triptych.catalog import Catalog
+from triptych.composers.data import Batch, Data, digest
 from triptych.composers.looking import See, Sight, see_nothing
-from triptych.composers.strangers import mingle
 from triptych.composers.trained import FORMAT, FORMAT_WITH_PATCHES
-from triptych.encoders import Encoder, Vectors, unit
-from triptych.encoders.own import FIRST_PIECE, OwnEncoder, load_model
-from triptych.errors import DataError, UsageError
+from triptych.composers.validating import draw_learning_curve, held_out_recall, sum_recall
+from triptych.encoders import Encoder
+from triptych.encoders.own import OwnEncoder, load_model
+from triptych.errors import UsageError
 from triptych.extras import need
 from triptych.files import atomic, hash_file, locked, made_by, write_json
 from triptych.graphs import export_graph
-from triptych.metrics import ranks_of_targets, summarise
 from triptych.progress import progress, say
-from triptych.triplets import Triplet, read_triplets
 
 if TYPE_CHECKING:
     from torch import Tensor
@@ -35,12 +33,7 @@ COMPOSERS = ("combiner", "transformer", "towers")
 _PEAK_RATE = 1e-3
 _TEXT_SHARE = 0.3  # of the rate, for the text tower, which knows its words already
 _WEIGHT_DECAY = 0.05
-_HELD_OUT = 0.05  # of the references
-_MOST_HELD_OUT = 2000  # triplets; more would only slow the validation
-_ANSWERS = 8  # targets of a triplet that count in a step
-_WRONG = 1 + 8  # the reference and pictures of the group that may count as hard negatives
 DISTILL = 5.0  # towers: what a picture's cosine to its vector before counts beside the contrastive loss
-_MIXES = tuple(round(0.1 * step, 1) for step in range(1, 10))
 
 
 def train(
@@ -88,6 +81,10 @@ def train(
     """
     triplets, catalog, out = Path(triplets), Path(catalog), Path(out)
     need("train", "train")
+    if composer not in COMPOSERS:
+        raise UsageError(f"--composer {composer}: there is no such composer; there are {', '.join(COMPOSERS)}")
+    if epochs < 1 or batch < 2:
+        raise UsageError("--epochs must be at least 1, --batch at least 2")
     if composer == "towers":
         from triptych.composers.finetuning import finetune
 
@@ -105,8 +102,6 @@ def train(
             seed=seed,
             threads=threads,
         )
-    if composer not in COMPOSERS:
-        raise UsageError(f"--composer {composer}: there is no such composer; there are {', '.join(COMPOSERS)}")
     if tune or accumulate != 1 or chunk is not None or distill != DISTILL:
         raise UsageError("--tune, --accumulate, --chunk and --distill are for --composer towers")
     import torch
@@ -117,8 +112,6 @@ def train(
     from triptych.composers.networks import Architecture, Combiner, QuerySide
     from triptych.device import best_device
 
-    if epochs < 1 or batch < 2:
-        raise UsageError("--epochs must be at least 1, --batch at least 2")
     loss_by = Loss(temperature, negatives, hard_alpha, hard_beta, both_directions, margin, weighting)
     started = time.monotonic()
     if threads:
@@ -129,7 +122,7 @@ def train(
     if composer == "transformer" and own is None:
         raise UsageError(f"{encoder.name}: --composer transformer is for encoders that `triptych pretrain` made")
     reads = encoder.token_ids if isinstance(encoder, OwnEncoder) else encoder.encode_texts
-    data = _Data.read(triplets, opened.row_of, encoder, reads)
+    data = Data.read(triplets, opened.row_of, encoder, reads)
     settings = {
         "triplets": hash_file(triplets),
         "encoder": encoder.fingerprint,
@@ -137,7 +130,7 @@ def train(
         "epochs": epochs,
         "batch": batch,
     }
-    settings |= {**asdict(loss_by), "seed": seed, "catalog": _digest(opened)}
+    settings |= {**asdict(loss_by), "seed": seed, "catalog": digest(opened)}
 
     device = best_device()
     torch.manual_seed(seed)
@@ -187,7 +180,7 @@ def train(
                 save_checkpoint(checkpoint, model, optimizer, settings=settings, history=history)
 
         load_checkpoint(best, model, optimizer, settings=settings)
-        baseline = _sum_recall(opened.vectors, data)
+        baseline = sum_recall(opened.vectors, data)
         # The last of equals, as it was saved.
         best_epoch = max(range(len(history)), key=lambda epoch: (history[epoch]["R@10"], epoch))
         facts: dict[str, Any] = {
@@ -219,105 +212,6 @@ def train(
     return facts
 
 
-@dataclass(frozen=True)
-class _Data:
-    """Triplets as row numbers: of pictures in the catalog, of wordings in `words`."""
-
-    references: np.ndarray[Any, np.dtype[np.int64]]
-    targets: np.ndarray[Any, np.dtype[np.int64]]
-    """Each triplet's targets `(t, k)`: its own first, then the others that answer alike, round and round."""
-    wrong: np.ndarray[Any, np.dtype[np.int64]]
-    """What each triplet is known not to mean `(t, l)`: its reference first, then its group, round and round."""
-    wordings: list[list[int]]
-    confidences: np.ndarray[Any, np.dtype[np.float32]]
-    words: np.ndarray[Any, Any]
-    """What the composer reads of each wording: token ids `(t, l)`, the encoder's vectors `(t, d)`, or the text."""
-    strangers: np.ndarray[Any, np.dtype[np.int64]]
-    """Token ids that no wording has; none where the composer reads no tokens."""
-    training: np.ndarray[Any, np.dtype[np.int64]]
-    held_out: np.ndarray[Any, np.dtype[np.int64]]
-    unusable: int
-    spoken: tuple[tuple[str, ...], ...]
-    """The words of each attribute group that any triplet speaks of."""
-    held_out_texts: Vectors
-    """The encoder's vectors of the held-out triplets' first wordings, for the weighted sum."""
-
-    @classmethod
-    def read(
-        cls, path: Path, row_of: Mapping[str, int], encoder: Encoder, reads: Callable[[list[str]], NDArray[Any]]
-    ) -> "_Data":
-        stored, _ = read_triplets(path)
-        accepted = [triplet for triplet in stored if triplet.accepted]
-        usable = [triplet for triplet in accepted if {triplet.reference, triplet.target} <= row_of.keys()]
-        if len(usable) < len(accepted):
-            say(f"{path}: {len(accepted) - len(usable)} triplets name pictures that the catalog lacks; left out")
-        held = np.array([_is_held_out(triplet) for triplet in usable], bool)
-        if (~held).sum() < 20 or held.sum() < 5:
-            raise DataError(f"{path}: only {len(usable)} usable triplets; mine more pictures")
-        texts = sorted({wording.text for triplet in usable for wording in triplet.modifications})
-        number = {text: index for index, text in enumerate(texts)}
-        held_out = np.flatnonzero(held)[:_MOST_HELD_OUT]
-        words = reads(texts)
-        return cls(
-            references=np.array([row_of[triplet.reference] for triplet in usable], np.int64),
-            targets=np.array([np.resize(_targets(triplet, row_of), _ANSWERS) for triplet in usable], np.int64),
-            wrong=np.array([np.resize(_wrong(triplet, row_of), _WRONG) for triplet in usable], np.int64),
-            wordings=[[number[wording.text] for wording in triplet.modifications] for triplet in usable],
-            confidences=np.array([triplet.confidence for triplet in usable], np.float32),
-            words=words,
-            strangers=_strangers(encoder, words),
-            training=np.flatnonzero(~held),
-            held_out=held_out,
-            unusable=len(accepted) - len(usable),
-            spoken=_spoken(usable),
-            held_out_texts=encoder.encode_texts([usable[row].modifications[0].text for row in held_out]),
-        )
-
-    def batch(self, step: int, size: int, seed: int) -> "_Batch":
-        """The triplets of one step, each in one of its wordings, with strangers among the tokens."""
-        epoch, position = divmod(step, len(self.training) // size)
-        order = np.random.default_rng([seed, epoch, 1]).permutation(self.training)
-        rows = order[position * size : (position + 1) * size]
-        random = np.random.default_rng([seed, step, 2])
-        pick = random.integers(1 << 30, size=len(rows))
-        chosen = [self.wordings[row][draw % len(self.wordings[row])] for row, draw in zip(rows, pick, strict=True)]
-        words = self.words[chosen]
-        if len(self.strangers):
-            words = mingle(words, self.strangers, random)
-        return _Batch(self.references[rows], self.targets[rows], self.wrong[rows], words, self.confidences[rows])
-
-
-@dataclass(frozen=True)
-class _Batch:
-    references: np.ndarray[Any, np.dtype[np.int64]]
-    targets: np.ndarray[Any, np.dtype[np.int64]]
-    wrong: np.ndarray[Any, np.dtype[np.int64]]
-    words: np.ndarray[Any, Any]
-    confidences: np.ndarray[Any, np.dtype[np.float32]]
-
-
-def _strangers(encoder: Encoder, words: NDArray[Any]) -> "NDArray[np.int64]":
-    if not isinstance(encoder, OwnEncoder) or words.dtype != np.int64:
-        return np.zeros(0, np.int64)
-    return np.setdiff1d(np.arange(FIRST_PIECE, encoder.tokenizer.get_vocab_size()), words)
-
-
-def _targets(triplet: Triplet, row_of: Mapping[str, int]) -> list[int]:
-    return [row_of[triplet.target], *(row_of[name] for name in triplet.also if name in row_of)]
-
-
-def _wrong(triplet: Triplet, row_of: Mapping[str, int]) -> list[int]:
-    return [row_of[triplet.reference], *(row_of[name] for name in triplet.group if name in row_of)]
-
-
-def _spoken(triplets: Sequence[Triplet]) -> tuple[tuple[str, ...], ...]:
-    groups: dict[str, set[str]] = {}
-    for triplet in triplets:
-        for change in triplet.changes:
-            groups.setdefault(change.group, set()).update((change.old, change.new))
-    return tuple(tuple(sorted(groups[group])) for group in sorted(groups))
-
-
 def _known(encoder: Encoder, spoken: Sequence[Sequence[str]]) -> "tuple[NDArray[np.float32], NDArray[np.float32]]":
     """What the encoder can tell of each word, as a map from unit vectors to logits: by name, or by likeness."""
     parts = []
@@ -329,22 +223,11 @@ def _known(encoder: Encoder, spoken: Sequence[Sequence[str]]) -> "tuple[NDArray[
     return np.concatenate([weight for weight, _ in parts]), np.concatenate([bias for _, bias in parts])
 
 
-def _is_held_out(triplet: Triplet) -> bool:
-    """By a hash of the reference, so that no reference is on both sides."""
-    return int(hashlib.sha256(triplet.reference.encode()).hexdigest()[:8], 16) < _HELD_OUT * 2**32
-
-
-def _digest(catalog: Catalog) -> str:
-    """What tells one state of a catalog from another: its pictures and their vectors."""
-    names = "\n".join(catalog.names).encode()
-    return hashlib.sha256(names + catalog.vectors.tobytes()).hexdigest()
-
-
 def _loss(
     model: "QuerySide",
     pictures: "Tensor",
     see: See,
-    batch: _Batch,
+    batch: Batch,
     random: np.random.Generator,
     loss: "Loss",
 ) -> "Tensor":
@@ -369,7 +252,7 @@ def _loss(
     return loss(queries, gallery, places, known, likeness, weights)
 
 
-def _recall(model: "QuerySide", pictures: "Tensor", texts: "Tensor", see: See, data: _Data) -> dict[str, float]:
+def _recall(model: "QuerySide", pictures: "Tensor", texts: "Tensor", see: See, data: Data) -> dict[str, float]:
     """Recall of held-out targets among the whole catalog, in percent."""
     import torch
 
@@ -379,43 +262,7 @@ def _recall(model: "QuerySide", pictures: "Tensor", texts: "Tensor", see: See, d
         references = data.references[data.held_out]
         queries = model(pictures[torch.from_numpy(references)], words, *see(references)).cpu().numpy()
         gallery = model.combiner.gallery(pictures).cpu().numpy()
-    return _held_out_recall(queries, gallery, data)
-
-
-def _sum_recall(pictures: Vectors, data: _Data) -> dict[str, float]:
-    """The same of the best weighted sum."""
-    words = data.held_out_texts
-    references = pictures[data.references[data.held_out]]
-    mixes = [unit(weight * words + (1 - weight) * references) for weight in _MIXES]
-    return max((_held_out_recall(mix, pictures, data) for mix in mixes), key=lambda recall: recall["R@10"])
-
-
-def _held_out_recall(queries: Vectors, gallery: Vectors, data: _Data) -> dict[str, float]:
-    held = data.held_out
-    ranks = ranks_of_targets(
-        queries, gallery, list(data.targets[held]), data.references[held][:, None], [None] * len(held)
-    )
-    return {name: round(value, 2) for name, value in summarise(ranks, recall=(1, 10, 50), map_at=()).items()}
-
-
-def draw_learning_curve(history: Sequence[dict[str, float]], baseline: float, path: Path) -> None:
-    """Loss and held-out recall by epoch, with the weighted sum's recall to compare."""
-    from matplotlib.figure import Figure
-
-    figure = Figure(figsize=(7, 3.2), dpi=120, layout="constrained")
-    left, right = figure.subplots(1, 2)
-    epochs = range(1, len(history) + 1)
-    left.plot(epochs, [epoch["loss"] for epoch in history], marker="o", color="#444")
-    left.set(xlabel="epoch", ylabel="contrastive loss")
-    right.plot(epochs, [epoch["R@10"] for epoch in history], marker="o", color="#b5432e", label="composer")
-    right.axhline(baseline, color="#888", linestyle="--", label="weighted sum")
-    right.set(xlabel="epoch", ylabel="R@10 on held-out triplets, %")
-    right.legend(frameon=False)
-    for axes in (left, right):
-        axes.spines[["top", "right"]].set_visible(False)
-        axes.xaxis.get_major_locator().set_params(integer=True)
-    with atomic(path) as temporary:
-        figure.savefig(temporary, format="png")
+    return held_out_recall(queries, gallery, data)
 
 
 def _save(
