@@ -17,6 +17,7 @@ from PIL import Image
 
 from triptych.errors import DataError, PictureError, UsageError
 from triptych.images import Limits, Rejected, find_pictures, load_pictures, open_picture, pad_square
+from triptych.progress import progress
 
 RED, GREEN, BLUE, WHITE = (255, 0, 0), (0, 128, 0), (0, 0, 255), (255, 255, 255)
 ORIENTATION = 0x0112
@@ -566,6 +567,15 @@ def test_a_reader_may_leave_early(mixed: tuple[Path, list[str]]) -> None:
     results = load_pictures(root, names, threads=2)
     next(results)
     results.close()
+    assert not any(thread.name.startswith("pictures") for thread in threading.enumerate())
+
+
+def test_closed_progress_closes_the_reader_it_shows(mixed: tuple[Path, list[str]]) -> None:
+    root, names = mixed
+    reader = load_pictures(root, names, threads=2)  # named, so that it is not closed for want of anyone who holds it
+    shown = progress(reader, "read", total=len(names), unit="picture")
+    next(shown)
+    shown.close()
     assert not any(thread.name.startswith("pictures") for thread in threading.enumerate())
 
 

@@ -1,7 +1,7 @@
 """A task's pictures: which file, which part of it, how padded; and whether they are all there."""
 
 import os
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Generator, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -24,7 +24,7 @@ def picture_key(task: Task, name: str) -> Key:
 
 def load_task_pictures(
     task: Task, names: Sequence[str], *, prepare: Callable[[Image.Image], Any], what: str
-) -> Iterator[tuple[str, Any]]:
+) -> Generator[tuple[str, Any], None, None]:
     """Yield each name with its prepared pixels, or the PictureError that says why there are none."""
 
     def opened(name: str) -> Image.Image:

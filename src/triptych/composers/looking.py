@@ -1,7 +1,8 @@
 """Looking at references: in batches, and for a training run once, with what was seen kept on disk."""
 
 import os
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Generator, Iterator
+from contextlib import closing
 from hashlib import sha256
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -99,15 +100,20 @@ class Sight:
         return np.memmap(self._path, np.float16, "r", shape=(len(names), *shape))
 
 
-def in_batches(loaded: Iterable[tuple[str, Pixels | PictureError]], path_of: Callable[[str], Path]) -> Iterator[Pixels]:
+def in_batches(
+    loaded: Generator[tuple[str, Pixels | PictureError], None, None], path_of: Callable[[str], Path]
+) -> Iterator[Pixels]:
     """The pixels `(n, 3, h, w)` of references, some hundred at a time. Raises DataError for one that cannot be read."""
     waiting: list[Pixels] = []
-    for name, pixels in loaded:
-        if isinstance(pixels, PictureError):
-            raise DataError(f"{path_of(name)}: {pixels}; the composer looks at the reference itself, so put it back")
-        waiting.append(pixels)
-        if len(waiting) == _BATCH:
-            yield np.stack(waiting)
-            waiting.clear()
+    with closing(loaded):
+        for name, pixels in loaded:
+            if isinstance(pixels, PictureError):
+                raise DataError(
+                    f"{path_of(name)}: {pixels}; the composer looks at the reference itself, so put it back"
+                )
+            waiting.append(pixels)
+            if len(waiting) == _BATCH:
+                yield np.stack(waiting)
+                waiting.clear()
     if waiting:
         yield np.stack(waiting)
