@@ -10,17 +10,20 @@ does not.
 """
 
 import argparse
+import os
 import subprocess
 import sys
 import tempfile
 import time
+from itertools import repeat
 from pathlib import Path
 from statistics import median
 
 import numpy as np
 
 import triptych
-from serving import cold, first_answer
+from http_load import load, search_request
+from serving import PROGRAM, Service
 from triptych.catalog import Catalog, Entry
 from triptych.encoders import unit
 
@@ -55,6 +58,22 @@ def main() -> None:
     wall = median(seconds for seconds, _, _ in searching)
     print(f"  of a search, imports: {imports - bare:.2f} s; the interpreter itself: {bare:.2f} s")
     print(f"importing torch, which neither does: {torch - bare:.2f} s, {(torch - bare) / wall:.1f} x a search")
+
+
+def cold(command: list[str]) -> tuple[float, float, float]:
+    """Seconds, seconds of processor and peak MiB of a whole process."""
+    started = time.monotonic()
+    process = subprocess.Popen([*PROGRAM, *command], stdout=subprocess.DEVNULL)
+    _, _, usage = os.wait4(process.pid, 0)
+    return time.monotonic() - started, usage.ru_utime + usage.ru_stime, usage.ru_maxrss / 1024
+
+
+def first_answer(asked: list[str], picture: bytes) -> tuple[float, float, float]:
+    """Seconds from starting a service to its first answer, its seconds of processor and its peak MiB until then."""
+    started = time.monotonic()
+    with Service([*PROGRAM, "serve", *asked]) as service:
+        load(service.address, repeat(search_request(picture, "but in red")), clients=1, seconds=0)
+        return time.monotonic() - started, service.processor_seconds(), service.peak()
 
 
 def big_catalog(folder: Path) -> Path:

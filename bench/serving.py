@@ -1,41 +1,47 @@
-"""Search over HTTP on 35,000 pictures: latency and throughput at 1, 8 and 64 clients, cold starts, and memory.
+"""Search over HTTP on 35,000 real photos: latency and throughput at 1, 8 and 64 clients, on both runtimes, and recall.
 
-    python bench/serving.py [--catalog DIR] [--encoder DIR] [--composer DIR] [--queries N] [--threads N]
+    TRIPTYCH_DATA=DIR python bench/serving.py RUN [--encoder DIR] [--seconds S] [--threads N] [--page docs/results.md]
 
-Every query uploads a picture and says some words, so its time holds the upload, the decoding, the encoding of picture
-and words, and the search. Without --catalog, one is made: of the real photos in TRIPTYCH_DATA/fashion-products if they
-are there, else of the generated wardrobe, whose vectors are blended until there are 35,000 of them.
+RUN is a folder for what is made once: a catalog of the photos in TRIPTYCH_DATA/fashion-products by `--encoder` (the
+embedded one by default), and a CLIP ViT-B/32 of random weights, its export, and a catalog of random vectors for it,
+which cost what real ones do. Each encoder is measured on onnxruntime and on torch, for `--seconds` with each number of
+clients.
 
-"Outside" is the share of a request's time, as its client sees it, that went neither into decoding and encoding nor into
-finding neighbours (both as the service's Server-Timing header tells): HTTP, forms, JSON, threads, and waiting. It is
-told for one client only: with more, most of a request's time is waiting for the others'. The clients run on the same
-processor cores as the service, and so may other programs: "processor ms" is what a request took of the service's own
-time, and does not depend on them.
+Every query uploads a photo and says some words, so its time holds the upload, the decoding, the encoding of picture and
+words, and the search. "Outside" is the share of a request's time, as its client sees it, that went neither into
+decoding and encoding nor into finding neighbours (both as the service's Server-Timing header tells): HTTP, forms, JSON,
+threads, and the client itself. It is told for one client only, as the median over requests: with more, most of a
+request's time is waiting for the others'. Client and service share the processor's cores, and so may other programs:
+"processor ms" is what a request took of the service's own time, and hardly depends on them.
+
+The approximate index is asked the same questions as the exact one; its recall is the share of the exact first ten.
 """
 
 import argparse
-import asyncio
+import json
 import os
 import re
+import shutil
 import subprocess
 import sys
-import tempfile
-import time
-from contextlib import suppress
-from itertools import cycle, islice
+from collections.abc import Iterator
+from itertools import cycle
 from pathlib import Path
 from statistics import median
 from threading import Thread
-from typing import IO
-from uuid import uuid4
+from time import perf_counter
+from types import TracebackType
+from typing import Self
 
 import numpy as np
 
 import triptych
-from triptych.catalog import Catalog, Entry
-from triptych.encoders import unit
+from http_load import load, search_request
+from triptych.catalog import Catalog
+from triptych.encoders import load_encoder, unit
+from triptych.searching import Query
+from write_results import put
 
-PICTURES = 35_000
 WORDS = (
     "but in red",
     "in blue",
@@ -46,172 +52,179 @@ WORDS = (
     "plain",
     "as a dress",
 )
-PROGRAM = [sys.executable, "-c", "from triptych.cli import main; main()"]
+CLIENTS = (1, 8, 64)
+HEAD = (
+    "| encoder | clients | p50, ms | p95, ms | p99, ms | requests/s | processor, ms a request | encoding + finding, ms "
+    "| outside |\n|---|--:|--:|--:|--:|--:|--:|--:|--:|"
+)
+PROGRAM = (sys.executable, "-c", "from triptych.cli import main; main()")
+WITH_TORCH = (sys.executable, str(Path(__file__).with_name("serve_with_torch.py")))
+PHOTOS = Path(os.environ.get("TRIPTYCH_DATA", "../shared/data")) / "fashion-products"
+CLIP = PHOTOS.parent / "clip-vit-base-patch32-tokenizer"
 
 
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--catalog", type=Path)
-    parser.add_argument("--encoder")
-    parser.add_argument("--composer", type=Path)
-    parser.add_argument("--queries", type=int, default=1000)
-    parser.add_argument("--threads", type=int, default=1)
+    parser.add_argument("run", type=Path)
+    parser.add_argument("--encoder", default="wardrobe")
+    parser.add_argument("--seconds", type=float, default=20.0)
+    parser.add_argument("--questions", type=int, default=1000, help="different ones that are asked, over and over")
+    parser.add_argument("--threads", type=int, default=2)
+    parser.add_argument("--page", type=Path)
     options = parser.parse_args()
-    with tempfile.TemporaryDirectory() as folder:
-        catalog = options.catalog or make_catalog(Path(folder))
-        measure(catalog, options.encoder, options.composer, options.queries, options.threads)
+    run: Path = options.run
+    photos = make_catalog(run, options.encoder)
+    clip = make_clip(run, photos)
+    # Comparing pictures is not measured: a long vocabulary would be encoded beside the first searches.
+    words = run / "vocabulary.json"
+    words.write_text(json.dumps({"colour": ["red", "blue"], "kind": ["shirt", "dress"]}), encoding="utf-8")
+    questions = list(zip(some_pictures(photos, options.questions), cycle(WORDS), strict=False))
+    lines = [HEAD]
+    print(HEAD)
+    for name, command, asked in (
+        ("own, onnxruntime", PROGRAM, [photos.folder]),
+        ("own, torch", WITH_TORCH, [photos.folder, "--encoder", encoder_folder(photos)]),
+        ("CLIP ViT-B/32, onnxruntime", PROGRAM, [clip, "--encoder", run / "clip-onnx" / "encoder"]),
+        ("CLIP ViT-B/32, torch", PROGRAM, [clip]),
+    ):
+        settings = [*asked, "--threads", options.threads, "--vocabulary", words]
+        for line in measure(name, [*command, "serve", "--catalog", *map(str, settings)], questions, options.seconds):
+            lines.append(line)
+            print(line, flush=True)
+    lines.append(f"\n{recall(photos, questions, options.threads)}")
+    print(lines[-1])
+    lines.insert(0, circumstances(photos, options.threads, options.seconds) + "\n")
+    print(f"\n{lines[0]}")
+    if options.page:
+        put(options.page, "serving", "\n".join(lines) + "\n")
 
 
-def make_catalog(folder: Path) -> Path:
-    photos = Path(os.environ.get("TRIPTYCH_DATA", "../shared/data")) / "fashion-products"
-    if photos.exists():
-        triptych.index(photos / "images", folder / "catalog", metadata=photos / "styles.csv", threads=1)
-        return folder / "catalog"
-    triptych.write_world(folder / "world", lines={"unlabelled": 60})
-    triptych.index(folder / "world" / "images", folder / "catalog", metadata=folder / "world" / "garments.csv")
-    opened = Catalog(folder / "catalog")
-    random = np.random.default_rng(0)
-    pairs = random.integers(len(opened.names), size=(PICTURES - len(opened.names), 2))
-    blends = unit(opened.vectors[pairs[:, 0]] + opened.vectors[pairs[:, 1]])
-    opened.append([Entry(f"copy/{n:05d}.jpg", 1, 1, f"{n:064x}", "ok") for n in range(len(pairs))], blends)
-    opened.compact({})
-    return folder / "catalog"
+def make_catalog(run: Path, encoder: str) -> Catalog:
+    """The photos, indexed if they are not yet; an interrupted run goes on."""
+    if not (PHOTOS / "images").is_dir():
+        raise SystemExit(f"{PHOTOS}: no photos there; set TRIPTYCH_DATA")
+    triptych.index(PHOTOS / "images", run / "catalog", encoder=encoder, metadata=PHOTOS / "styles.csv")
+    return Catalog(run / "catalog")
 
 
-def measure(catalog: Path, encoder: str | None, composer: Path | None, count: int, threads: int) -> None:
-    opened = Catalog(catalog)
-    names = [name for name in opened.names if opened.path(name).exists()]
-    pictures = [opened.path(name).read_bytes() for name in names[:: max(1, len(names) // 200)]]
-    asked = ["--catalog", str(catalog), "--threads", str(threads)]
-    asked += ["--encoder", encoder] if encoder else []
-    asked += ["--composer", str(composer)] if composer else []
-    by = "composer" if composer else "weighted sum"
-    print(
-        f"{len(opened.names):,} vectors of {opened.dim}; encoder {Path(opened.encoder_name).name}; {by}; "
-        f"{threads} threads"
+def make_clip(run: Path, photos: Catalog) -> Path:
+    """A catalog of the same photos with random vectors, for a CLIP of random weights and its export."""
+    import torch
+    import transformers
+
+    model, catalog = run / "clip", run / "clip-catalog"
+    if not (run / "clip-onnx" / "encoder" / "config.json").exists():
+        shutil.copytree(CLIP, model, dirs_exist_ok=True, copy_function=shutil.copyfile)
+        torch.manual_seed(0)
+        transformers.CLIPModel(transformers.CLIPConfig.from_pretrained(CLIP)).save_pretrained(model)
+        triptych.export_onnx(run / "clip-onnx", encoder=f"hf:{model}")
+    if not catalog.exists():
+        encoder = load_encoder(f"hf:{model}")
+        made = Catalog.create(catalog, photos.root, encoder, {})
+        noise = np.random.default_rng(0).standard_normal((len(photos.names), encoder.dim), np.float32)
+        made.append([entry for entry in photos.entries if entry.status == "ok"], unit(noise))
+        made.keep_metadata(photos.metadata)
+    return catalog
+
+
+def some_pictures(photos: Catalog, count: int) -> list[bytes]:
+    names = photos.names[:: max(1, len(photos.names) // count)][:count]
+    return [photos.path(name).read_bytes() for name in names]
+
+
+def encoder_folder(photos: Catalog) -> Path:
+    folder = getattr(load_encoder(photos.encoder_name), "folder", None)
+    if not isinstance(folder, Path) or not (folder / "model.safetensors").exists():
+        raise SystemExit(f"{photos.encoder_name}: name an encoder that `triptych pretrain` made")
+    return folder
+
+
+def measure(name: str, command: list[str], questions: list[tuple[bytes, str]], seconds: float) -> Iterator[str]:
+    """A line of the table for each number of clients."""
+    messages = cycle([search_request(*question) for question in questions])
+    with Service(command) as service:
+        load(service.address, messages, CLIENTS[-1], seconds / 4)
+        for clients in CLIENTS:
+            started, before = perf_counter(), service.processor_seconds()
+            answers = load(service.address, messages, clients, seconds)
+            wall, spent = perf_counter() - started, service.processor_seconds() - before
+            taken = np.array([answer.taken for answer in answers])
+            inside = np.array([answer.encoding + answer.finding for answer in answers])
+            p50, p95, p99 = np.percentile(taken, [50, 95, 99])
+            alone = f"{np.median(inside):.1f} | {np.median(1 - inside / taken):.1%}" if clients == 1 else " | "
+            figures = f"{p50:.1f} | {p95:.1f} | {p99:.1f} | {len(answers) / wall:.1f}"
+            yield f"| {name} | {clients} | {figures} | {spent / len(answers) * 1000:.1f} | {alone} |"
+
+
+def recall(photos: Catalog, questions: list[tuple[bytes, str]], threads: int, k: int = 10) -> str:
+    """What the approximate index finds of the exact first ten, and how long each looks, one question at a time."""
+    with triptych.open_catalog(photos.folder, threads=threads) as exact:
+        asked = [Query(exact.reference(image=picture), words, k=k) for picture, words in questions]
+        right = [exact.answer([query]) for query in asked]
+        started = perf_counter()
+        with triptych.open_catalog(photos.folder, store="hnsw", threads=threads) as approximate:
+            approximate.load()
+            building = perf_counter() - started
+            found = [approximate.answer([query]) for query in asked]
+    shares = [
+        len({hit.id for hit in one.hits[0]} & {hit.id for hit in other.hits[0]}) / k
+        for one, other in zip(right, found, strict=True)
+    ]
+    looks = [median(answers.finding for answers in every) * 1000 for every in (right, found)]
+    return (
+        f"Approximate index, own encoder, {len(asked):,} questions of picture and words: recall@{k} against exact "
+        f"search {np.mean(shares):.2%}; finding takes {looks[1]:.2f} ms instead of {looks[0]:.2f}; {building:.1f} s to "
+        "build."
     )
-    print(f"cores this ran on: {len(os.sched_getaffinity(0))}; load of the machine: {os.getloadavg()[0]:.1f}")
-    searching = ["search", *asked, "--image", str(opened.path(names[0])), "--text", WORDS[0]]
-    starts = [cold(searching) for _ in range(6)][1:]
-    wall, processor, peak = (median(values) for values in zip(*starts, strict=True))
-    print(f"cold `triptych search`, whole process: {wall:.2f} s ({processor:.2f} s of processor), peak {peak:.0f} MiB")
-    serving = [first_answer(asked, pictures[0]) for _ in range(6)][1:]
-    wall, processor, peak = (median(values) for values in zip(*serving, strict=True))
-    print(
-        f"cold `triptych serve`, to its first answer: {wall:.2f} s ({processor:.2f} s of processor), "
-        f"peak {peak:.0f} MiB"
+
+
+def circumstances(photos: Catalog, threads: int, seconds: float) -> str:
+    return (
+        f"{len(photos.names):,} photos; own encoder: {Path(photos.encoder_name).name}, vectors of {photos.dim}; "
+        f"weighted sum; {threads} threads; {seconds:g} s a line; {len(os.sched_getaffinity(0))} cores, whose load "
+        f"at the end was {os.getloadavg()[0]:.1f}."
     )
-    with subprocess.Popen([*PROGRAM, "serve", *asked, "--port", "0"], stderr=subprocess.PIPE, text=True) as service:
-        address = read_address(service)
-        asyncio.run(load(address, pictures, 1, count // 10))
-        print("clients   p50 ms   p95 ms   p99 ms   requests/s   processor ms   outside")
-        for clients in (1, 8, 64):
-            started, before = time.monotonic(), processor_seconds(service.pid)
-            results = asyncio.run(load(address, pictures, clients, count))
-            seconds = time.monotonic() - started
-            spent = (processor_seconds(service.pid) - before) / count * 1000
-            times = np.array([taken for taken, _ in results]) * 1000
-            p50, p95, p99 = np.percentile(times, [50, 95, 99])
-            inside = np.array([stages for _, stages in results])
-            outside = f"{np.median(1 - inside / times):.1%}" if clients == 1 else "-"
-            print(f"{clients:7}{p50:9.1f}{p95:9.1f}{p99:9.1f}{count / seconds:13.1f}{spent:15.1f}{outside:>10}")
-            if clients == 1:
-                alone = f"at 1 client, p50 of encoding and finding: {np.median(inside):.1f} ms"
-        print(alone)
-        plainly = in_python(catalog, encoder, composer, pictures, threads)
-        print(f"the same questions in Python, without HTTP: {plainly:.1f} processor ms")
-        print(f"resident after all that: {memory(service.pid, 'VmRSS'):.0f} MiB")
-        service.terminate()
 
 
-def in_python(catalog: Path, encoder: str | None, composer: Path | None, pictures: list[bytes], threads: int) -> float:
-    """Processor milliseconds of one question, asked one by one: what of a request is not the service's."""
-    with triptych.open_catalog(catalog, encoder=encoder, composer=composer, threads=threads) as library:
-        library.load()
-        started = time.process_time()
-        for picture, words in zip(pictures, cycle(WORDS), strict=False):
-            library.search(image=picture, text=words, k=25)
-        return (time.process_time() - started) / len(pictures) * 1000
+class Service:
+    """`serve` on a free port of this machine, from its start to its end."""
 
+    def __init__(self, command: list[str]) -> None:
+        self._process = subprocess.Popen([*command, "--port", "0"], stderr=subprocess.PIPE, text=True)
+        self.address = self._read_address()
 
-def cold(command: list[str]) -> tuple[float, float, float]:
-    """Seconds, seconds of processor and peak MiB of a whole process."""
-    started = time.monotonic()
-    process = subprocess.Popen([*PROGRAM, *command], stdout=subprocess.DEVNULL)
-    _, _, usage = os.wait4(process.pid, 0)
-    return time.monotonic() - started, usage.ru_utime + usage.ru_stime, usage.ru_maxrss / 1024
+    def __enter__(self) -> Self:
+        return self
 
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        self._process.terminate()
+        self._process.wait()
 
-def first_answer(asked: list[str], picture: bytes) -> tuple[float, float, float]:
-    """Seconds from starting a service to its first answer, its seconds of processor and its peak MiB until then."""
-    started = time.monotonic()
-    with subprocess.Popen([*PROGRAM, "serve", *asked, "--port", "0"], stderr=subprocess.PIPE, text=True) as service:
-        asyncio.run(load(read_address(service), [picture], 1, 1))
-        told = time.monotonic() - started, processor_seconds(service.pid), memory(service.pid, "VmHWM")
-        service.terminate()
-    return told
+    def _read_address(self) -> tuple[str, int]:
+        log = self._process.stderr
+        assert log is not None
+        said = []
+        for line in log:
+            said.append(line)
+            if found := re.search(r" at http://(\S+):(\d+)", line):
+                # Its log must be read, or it would wait for a reader.
+                Thread(target=lambda: [None for _ in log], daemon=True).start()
+                return found[1], int(found[2])
+        raise SystemExit(f"the service did not start: {''.join(said)}")
 
+    def processor_seconds(self) -> float:
+        """Of the service, since it was started."""
+        fields = Path(f"/proc/{self._process.pid}/stat").read_text(encoding="ascii").rsplit(")", 1)[1].split()
+        return (int(fields[11]) + int(fields[12])) / os.sysconf("SC_CLK_TCK")
 
-def read_address(service: "subprocess.Popen[str]") -> tuple[str, int]:
-    assert service.stderr is not None
-    for line in service.stderr:
-        if found := re.search(r" at http://(\S+):(\d+)", line):
-            # Its log must be read, or it would wait for a reader.
-            Thread(target=drain, args=[service.stderr], daemon=True).start()
-            return found.group(1), int(found.group(2))
-    raise SystemExit("the service did not start")
-
-
-def drain(log: IO[str]) -> None:
-    with suppress(ValueError):  # closed, at the end
-        log.readlines()
-
-
-async def load(address: tuple[str, int], pictures: list[bytes], clients: int, count: int) -> list[tuple[float, float]]:
-    """Each request's seconds as its client saw them, and the service's own milliseconds of encoding and finding."""
-    requests = list(islice(zip(cycle(pictures), cycle(WORDS), strict=False), count))
-    results: list[tuple[float, float]] = []
-
-    async def client() -> None:
-        reader, writer = await asyncio.open_connection(*address)
-        while requests:
-            message = request(*requests.pop())
-            started = time.perf_counter()
-            writer.write(message)
-            head = await reader.readuntil(b"\r\n\r\n")
-            length = int(re.search(rb"content-length: (\d+)", head).group(1))  # type: ignore[union-attr]
-            await reader.readexactly(length)
-            taken = time.perf_counter() - started
-            if not head.startswith(b"HTTP/1.1 200"):
-                raise SystemExit(head.decode())
-            results.append((taken, sum(float(found) for found in re.findall(rb"dur=([\d.]+)", head))))
-        writer.close()
-
-    await asyncio.gather(*(client() for _ in range(clients)))
-    return results
-
-
-def request(picture: bytes, words: str) -> bytes:
-    boundary = uuid4().hex
-    part = f"--{boundary}\r\nContent-Disposition: form-data; name="
-    body = f'{part}"text"\r\n\r\n{words}\r\n{part}"picture"; filename="p"\r\n\r\n'.encode()
-    body += picture + f"\r\n--{boundary}--\r\n".encode()
-    head = (
-        f"POST /api/search HTTP/1.1\r\nHost: localhost\r\nContent-Type: multipart/form-data; boundary={boundary}\r\n"
-        f"Content-Length: {len(body)}\r\n\r\n"
-    )
-    return head.encode() + body
-
-
-def processor_seconds(pid: int) -> float:
-    fields = Path(f"/proc/{pid}/stat").read_text(encoding="ascii").rsplit(")", 1)[1].split()
-    return (int(fields[11]) + int(fields[12])) / os.sysconf("SC_CLK_TCK")
-
-
-def memory(pid: int, what: str) -> float:
-    """MiB: VmRSS for what is resident now, VmHWM for the most there was."""
-    status = Path(f"/proc/{pid}/status").read_text(encoding="ascii")
-    return int(re.search(rf"{what}:\s+(\d+)", status).group(1)) / 1024  # type: ignore[union-attr]
+    def peak(self) -> float:
+        """The most MiB that it has had."""
+        status = Path(f"/proc/{self._process.pid}/status").read_text(encoding="ascii")
+        found = re.search(r"VmHWM:\s+(\d+)", status)
+        assert found
+        return int(found[1]) / 1024
 
 
 if __name__ == "__main__":

@@ -5,6 +5,7 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import numpy as np
+import pyarrow as pa
 import pytest
 
 import triptych
@@ -12,6 +13,7 @@ from serving_helpers import picture_file
 from triptych.catalog import Catalog
 from triptych.errors import FailureError, UsageError
 from triptych.searching import Hit, Library
+from triptych.stores import Facts
 
 WHERE = (
     (),
@@ -174,3 +176,25 @@ def test_bad_exports(shown_catalog: Path, tmp_path: Path) -> None:
         triptych.export(shown_catalog, tmp_path, to="elsewhere")
     with pytest.raises(UsageError):
         triptych.export(shown_catalog, tmp_path, to="qdrant", approximate=True)
+
+
+def test_facts_leave_out_what_is_not_known_and_hold_what_json_can() -> None:
+    table = pa.table(
+        {
+            "name": ["a", "b", "c"],
+            "colour": ["red", None, ""],
+            "price": [1.5, float("nan"), float("inf")],
+            "sold": [True, None, False],
+        }
+    )
+    facts = Facts.of(table)
+    known = [{"colour": "red", "price": 1.5, "sold": True}, {}, {"price": "inf", "sold": False}]
+    assert facts([0, 1, 2]) == known
+    assert facts([2, 0]) == [known[2], known[0]]
+    more = facts.extended(pa.table({"name": ["d"], "sold": [True], "price": [None], "colour": ["blue"]}))
+    assert more([3, 0]) == [{"colour": "blue", "sold": True}, known[0]]
+    assert facts([0]) == known[:1]
+
+
+def test_facts_of_pictures_without_metadata_are_empty() -> None:
+    assert Facts.of(pa.table({"name": ["a", "b"]}))([1, 0]) == [{}, {}]

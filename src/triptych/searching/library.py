@@ -73,9 +73,10 @@ class Library:
 
     def pictures(self, k: int, *, offset: int = 0, step: int = 1) -> list[Picture]:
         """`k` pictures, every `step`-th from the `offset`-th on; for all of them, iterate."""
-        gallery = self._opened.gallery
+        opened = self._opened
+        gallery = opened.gallery
         rows = list(gallery.row_of.values())[offset::step][:k]
-        return [self._picture(gallery.names[row], facts) for row, facts in zip(rows, gallery.facts(rows), strict=True)]
+        return [self._picture(gallery.names[row], facts) for row, facts in zip(rows, opened.facts(rows), strict=True)]
 
     @property
     def metadata(self) -> pa.Table:
@@ -85,9 +86,10 @@ class Library:
 
     def picture(self, like: str) -> Picture:
         """The picture of that name or id. Raises UsageError where there is none."""
-        gallery = self._opened.gallery
+        opened = self._opened
+        gallery = opened.gallery
         row = _row(gallery, like)
-        return self._picture(gallery.names[row], gallery.facts([row])[0])
+        return self._picture(gallery.names[row], opened.facts([row])[0])
 
     def search(
         self,
@@ -167,7 +169,7 @@ class Library:
             for row, names in zip(rows, lists, strict=True):
                 found[row] = names
         finding = perf_counter() - encoded
-        hits = [self._hits(opened.gallery, names, query.offset) for names, query in zip(found, queries, strict=True)]
+        hits = [self._hits(opened, names, query.offset) for names, query in zip(found, queries, strict=True)]
         return Answers(hits, encoded - started, finding)
 
     def load(self) -> None:
@@ -225,10 +227,11 @@ class Library:
             self.catalog, self._opened = catalog, opened
             return True
 
-    def _hits(self, gallery: Gallery, found: Sequence[Found], offset: int) -> list[Hit]:
+    def _hits(self, opened: Opened, found: Sequence[Found], offset: int) -> list[Hit]:
+        row_of = opened.gallery.row_of
         # A picture that was removed while this search was under way has no row any more.
-        seen = [(hit, gallery.row_of[hit.name]) for hit in found[offset:] if hit.name in gallery.row_of]
-        facts = gallery.facts([row for _, row in seen])
+        seen = [(hit, row_of[hit.name]) for hit in found[offset:] if hit.name in row_of]
+        facts = opened.facts([row for _, row in seen])
         root = str(self.catalog.root)
         return [
             Hit(rank, name, os.path.join(root, name), round(score, 6), picture_id(name), metadata)

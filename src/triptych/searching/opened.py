@@ -8,7 +8,7 @@ from threading import RLock
 from triptych.catalog import Catalog
 from triptych.composers import TrainedComposer
 from triptych.files import hash_file
-from triptych.stores import Gallery, MakeStore, Rows, Store
+from triptych.stores import Facts, Gallery, MakeStore, Rows, Store
 
 
 class Opened:
@@ -35,6 +35,11 @@ class Opened:
             return self._composed
 
     @cached_property
+    def facts(self) -> Facts:
+        """What is known of the gallery's rows, and perhaps of rows that it is about to have."""
+        return Facts.of(self.gallery.metadata)
+
+    @cached_property
     def _plain(self) -> Store:
         return self._make_store(self.gallery, lambda: self._catalog.vectors, self._space(), self._catalog.dim)
 
@@ -56,7 +61,7 @@ class Opened:
     def load(self) -> None:
         """Have everything in memory, and nothing twice."""
         with self._lock:
-            _ = self._plain, self._composed, self.gallery.row_of, self.gallery.row_of_id
+            _ = self._plain, self._composed, self.facts, self.gallery.row_of, self.gallery.row_of_id
             self._catalog.release()
 
     def is_stale(self) -> bool:
@@ -70,6 +75,7 @@ class Opened:
             if self._composer:
                 moved = self._composer.gallery(rows.vectors)
                 self._composed.add(Rows(rows.names, rows.hashes, moved, rows.metadata))
+            self.facts = self.facts.extended(rows.metadata)
             self.gallery = self.gallery.extended(rows.names, rows.hashes, rows.metadata)
             self._stamp = _stamp(self._catalog.folder)
 

@@ -8,7 +8,7 @@ from collections.abc import Awaitable, Callable
 from time import monotonic, perf_counter
 from urllib.parse import urlsplit
 
-from starlette.datastructures import Headers, MutableHeaders
+from starlette.datastructures import Headers
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from triptych.progress import say
@@ -21,13 +21,12 @@ _CSP = (
     "default-src 'none'; script-src 'self'; style-src 'self'; img-src 'self' blob:; connect-src 'self'; "
     "base-uri 'none'; form-action 'none'; frame-ancestors 'none'"
 )
-_HEADERS = {
-    "Content-Security-Policy": _CSP,
-    "X-Content-Type-Options": "nosniff",
-    "Referrer-Policy": "no-referrer",
-    "Cross-Origin-Opener-Policy": "same-origin",
-    "Cross-Origin-Resource-Policy": "same-origin",
-}
+_HEADERS = (
+    (b"content-security-policy", _CSP.encode()),
+    (b"x-content-type-options", b"nosniff"),
+    (b"referrer-policy", b"no-referrer"),
+    (b"cross-origin-opener-policy", b"same-origin"),
+)
 _OPEN = ("/health", "/ready", "/openapi.json")  # and the page, which holds nothing of the catalog
 _BEYOND_THE_PICTURE = 64 * 1024  # bytes of a request beside its picture
 _CLIENTS = 10_000  # whose rate is remembered
@@ -54,7 +53,7 @@ class Guard:
             nonlocal status
             if message["type"] == "http.response.start":
                 status = message["status"]
-                self._dress(scope, MutableHeaders(scope=message))
+                message["headers"] = [*message.get("headers", ()), *_HEADERS, *self._shared(scope)]
             await send(message)
 
         try:
@@ -158,14 +157,16 @@ class Guard:
             self._held -= len(body)
             raise
 
-    def _dress(self, scope: Scope, headers: MutableHeaders) -> None:
-        for name, value in _HEADERS.items():
-            headers[name] = value
-        origin = Headers(scope=scope).get("origin")
-        if origin in self._settings.origins and origin is not None:
-            headers["Access-Control-Allow-Origin"] = origin
-            headers["Cross-Origin-Resource-Policy"] = "cross-origin"
-            headers.add_vary_header("Origin")
+    def _shared(self, scope: Scope) -> list[tuple[bytes, bytes]]:
+        """Headers that say whose pages may read the answer."""
+        origin = Headers(scope=scope).get("origin") if self._settings.origins else None
+        if origin is None or origin not in self._settings.origins:
+            return [(b"cross-origin-resource-policy", b"same-origin")]
+        return [
+            (b"access-control-allow-origin", origin.encode("latin-1")),
+            (b"cross-origin-resource-policy", b"cross-origin"),
+            (b"vary", b"Origin"),
+        ]
 
 
 def _replay(body: bytes, receive: Receive) -> Callable[[], Awaitable[Message]]:

@@ -13,6 +13,7 @@ from triptych.encoders import Vectors
 from triptych.errors import MismatchError, UsageError
 from triptych.files import atomic, made_by, write_json
 from triptych.stores.approximate import build_graph, measure_recall, need_faiss
+from triptych.stores.facts import Facts
 from triptych.stores.gallery import Gallery, picture_id
 
 _POINTS = 500  # a file: less than the 32 MB that Qdrant takes in one request
@@ -76,6 +77,7 @@ def _write_qdrant(out: Path, gallery: Gallery, vectors: Vectors) -> None:
     write_json(out / "collection.json", {"vectors": {"size": vectors.shape[1], "distance": "Dot"}})
     for stale in out.glob("points-*.json"):
         stale.unlink()
+    facts_of = Facts.of(gallery.metadata)
     rows = list(range(len(gallery.names)))
     for start in range(0, len(rows), _POINTS):
         block = rows[start : start + _POINTS]
@@ -86,7 +88,7 @@ def _write_qdrant(out: Path, gallery: Gallery, vectors: Vectors) -> None:
                 "vector": [float(str(value)) for value in vectors[row]],
                 "payload": facts | {"name": gallery.names[row], "id": picture_id(gallery.names[row])},
             }
-            for row, facts in zip(block, gallery.facts(block), strict=True)
+            for row, facts in zip(block, facts_of(block), strict=True)
         ]
         with atomic(out / f"points-{start // _POINTS:05d}.json") as temporary:
             temporary.write_text(json.dumps({"points": points}, ensure_ascii=False), encoding="utf-8")

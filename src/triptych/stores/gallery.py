@@ -4,7 +4,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass, field, replace
 from functools import cached_property
 from hashlib import sha256
-from typing import Any, Self
+from typing import Self
 
 import numpy as np
 import pyarrow as pa
@@ -61,16 +61,6 @@ class Gallery:
             self._masks[where] = mask
         return mask
 
-    def facts(self, rows: Sequence[int]) -> list[dict[str, Any]]:
-        """The metadata of rows, as JSON can hold it; what is not known is left out."""
-        table = self.metadata.take(pa.array(rows, pa.int64())).drop_columns(["name"])
-        if not table.column_names:
-            return [{} for _ in rows]
-        return [
-            {column: _plain(value) for column, value in row.items() if value not in (None, "") and value == value}
-            for row in table.to_pylist()
-        ]
-
     def extended(self, names: Sequence[str], hashes: Sequence[str], metadata: pa.Table) -> Self:
         """With more rows at the end; a name that was there before is alive at its new place only."""
         alive = self.without(names).alive
@@ -89,11 +79,6 @@ class Gallery:
         alive = self.alive.copy()
         alive[[self.row_of[name] for name in names if name in self.row_of]] = False
         return replace(self, alive=alive)
-
-
-def _plain(value: Any) -> bool | int | float | str:
-    """Numbers as they are, all else as text; so is infinity, which JSON does not know."""
-    return value if isinstance(value, (bool, int, float)) and abs(value) < float("inf") else str(value)
 
 
 def picture_id(name: str) -> str:

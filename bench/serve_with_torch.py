@@ -1,0 +1,48 @@
+"""`triptych serve`, but an encoder of our own runs on torch, as it does in training: the other runtime, to compare."""
+
+from collections.abc import Callable
+from functools import cached_property
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+
+import triptych.searching
+from triptych.cli import main
+from triptych.encoders import Encoder
+from triptych.encoders.own import OwnEncoder, load_model
+
+
+class TorchEncoder(OwnEncoder):
+    """An encoder's folder, run from its weights instead of its graphs."""
+
+    def __init__(self, folder: Path, name: str, threads: int | None) -> None:
+        super().__init__(folder, name, threads)
+        torch.set_num_threads(threads or torch.get_num_threads())
+        self._model = load_model(folder)
+
+    @cached_property
+    def _picture_graph(self) -> Callable[[Any], Any]:  # type: ignore[override]
+        return _runs(self._model.eyes)
+
+    @cached_property
+    def _text_graph(self) -> Callable[[Any], Any]:  # type: ignore[override]
+        return _runs(self._model.text)
+
+
+def _runs(tower: torch.nn.Module) -> Callable[[Any], Any]:
+    def run(values: np.ndarray[Any, Any]) -> Any:
+        with torch.inference_mode():
+            return tower(torch.from_numpy(values)).numpy()
+
+    return run
+
+
+def load_encoder(name: str, *, threads: int | None = None) -> Encoder:
+    return TorchEncoder(Path(name), name, threads)
+
+
+if __name__ == "__main__":
+    triptych.searching.load_encoder = load_encoder
+    main()

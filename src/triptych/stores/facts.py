@@ -1,0 +1,56 @@
+"""What is known of pictures, kept by row: in a table, which is kept by column, each cell of a hit lies elsewhere."""
+
+from collections.abc import Sequence
+from typing import Any, Self
+
+import numpy as np
+import pyarrow as pa
+from numpy.typing import NDArray
+
+
+class Facts:
+    """The metadata of `n` pictures, as JSON can hold it: a snapshot that never changes. What is not known is left out.
+
+    Each distinct value of a column is kept once, and a picture is a row of codes `(n, columns)`.
+    """
+
+    def __init__(self, columns: Sequence[str], values: Sequence[list[Any]], codes: NDArray[np.int32]) -> None:
+        self._columns = columns
+        self._values = values
+        self._codes = codes
+
+    @classmethod
+    def of(cls, metadata: pa.Table) -> Self:
+        """The columns of a table but `name`."""
+        columns = [column for column in metadata.column_names if column != "name"]
+        coded = [metadata.column(column).combine_chunks().dictionary_encode("encode") for column in columns]
+        codes = np.empty((len(metadata), len(columns)), np.int32)
+        for place, column in enumerate(coded):
+            codes[:, place] = column.indices.to_numpy(zero_copy_only=False)
+        return cls(columns, [[_plain(value) for value in column.dictionary.to_pylist()] for column in coded], codes)
+
+    def __call__(self, rows: Sequence[int]) -> list[dict[str, Any]]:
+        """What is known of the pictures of these rows."""
+        columns, values = self._columns, self._values
+        return [
+            {
+                column: value
+                for column, known, code in zip(columns, values, codes, strict=True)
+                if (value := known[code]) is not None
+            }
+            for codes in self._codes[rows].tolist()
+        ]
+
+    def extended(self, metadata: pa.Table) -> Self:
+        """With more rows at the end; of their columns, those that there are."""
+        more = Facts.of(metadata.select(self._columns))
+        codes = more._codes + np.array([len(known) for known in self._values], np.int32)
+        values = [known + new for known, new in zip(self._values, more._values, strict=True)]
+        return type(self)(self._columns, values, np.concatenate([self._codes, codes]))
+
+
+def _plain(value: Any) -> bool | int | float | str | None:
+    """Numbers as they are, all else as text; so is infinity, which JSON does not know. None for what is not known."""
+    if value in (None, "") or value != value:
+        return None
+    return value if isinstance(value, (bool, int, float)) and abs(value) < float("inf") else str(value)
