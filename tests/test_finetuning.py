@@ -211,6 +211,8 @@ def test_a_stopped_run_ends_with_the_same_weights(tuned, tiny_triplets, tiny_cat
         (["--tune", "full"], "are for --composer towers"),
         (["--composer", "towers", "--tune", "lora"], "full or frozen"),
         (["--composer", "towers", "--chunk", "0"], "chunk"),
+        (["--composer", "towers", "--temperature", "1.5"], "--temperature must be between 0 and 1"),
+        (["--composer", "towers", "--negatives", "bank+group"], "has a loss of its own"),
     ],
 )
 def test_what_makes_no_sense_is_said(tiny_triplets, tiny_catalog, tmp_path, options, said):

@@ -75,6 +75,9 @@ def train(
     ] = "combiner",
     epochs: Annotated[int, typer.Option(min=1, help="Passes over the triplets.")] = 3,
     batch: Annotated[int, typer.Option(min=2, help="Triplets a step.")] = 256,
+    temperature: Annotated[
+        float, typer.Option(help="Of the loss: the smaller, the more the hardest negatives count.")
+    ] = 0.07,
     negatives: Annotated[
         str, typer.Option(help="bank (the catalog), batch (its pictures alone), or bank+group (and the critic's).")
     ] = "bank",
@@ -109,6 +112,7 @@ def train(
             composer=composer,
             epochs=epochs,
             batch=batch,
+            temperature=temperature,
             negatives=negatives,
             hard_alpha=hard_alpha,
             hard_beta=hard_beta,

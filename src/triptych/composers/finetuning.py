@@ -66,8 +66,6 @@ def finetune(
     from triptych.composers.mixing import Mixture
     from triptych.device import best_device
 
-    if not 0 < temperature < 1:
-        raise UsageError("--temperature must be between 0 and 1")
     if accumulate < 1 or (chunk is not None and chunk < 1) or distill < 0:
         raise UsageError("--accumulate and --chunk must be at least 1, --distill no less than 0")
     started = time.monotonic()

@@ -67,7 +67,8 @@ def train(
     says plainly if the weighted sum, which needs no training, does better. A run that was interrupted or killed goes
     on from its last epoch and ends with the same weights.
 
-    From `temperature` to `weighting` it is about the loss: `triptych.composers.losses.Loss` says what each means.
+    From `temperature` to `weighting` it is about the loss: `triptych.composers.losses.Loss` says what each means. Of
+    these `towers` take the temperature alone.
 
     With `composer="towers"` the encoder itself is trained, from the catalog's pictures, and written inside `out`, to
     index with. `tune` says what of it may change: `full` (our own encoders), or `frozen`, `lora`, `last-N`, `full`
@@ -80,14 +81,22 @@ def train(
     MismatchError when catalog and encoder differ, UsageError without the extra `train` or for an unknown composer.
     """
     triplets, catalog, out = Path(triplets), Path(catalog), Path(out)
-    need("train", "train")
     if composer not in COMPOSERS:
         raise UsageError(f"--composer {composer}: there is no such composer; there are {', '.join(COMPOSERS)}")
     if epochs < 1 or batch < 2:
         raise UsageError("--epochs must be at least 1, --batch at least 2")
+    need("train", "train")
+    from triptych.composers.losses import Loss
+
+    loss_by = Loss(temperature, negatives, hard_alpha, hard_beta, both_directions, margin, weighting)
     if composer == "towers":
         from triptych.composers.finetuning import finetune
 
+        if loss_by != Loss(temperature):
+            raise UsageError(
+                "--composer towers has a loss of its own; it takes none of --negatives, --hard-alpha, --hard-beta, "
+                "--both-directions, --margin and --weighting"
+            )
         return finetune(
             triplets,
             catalog,
@@ -108,11 +117,9 @@ def train(
 
     from triptych.checkpoints import load_checkpoint, save_checkpoint
     from triptych.composers.fusion import FusionTrunk
-    from triptych.composers.losses import Loss
     from triptych.composers.networks import Architecture, Combiner, QuerySide
     from triptych.device import best_device
 
-    loss_by = Loss(temperature, negatives, hard_alpha, hard_beta, both_directions, margin, weighting)
     started = time.monotonic()
     if threads:
         torch.set_num_threads(threads)
