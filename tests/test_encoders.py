@@ -68,6 +68,20 @@ def test_graphs_equal_the_torch_model(encoder, pixels, tiny_encoder, tmp_path):
     assert encoder.logit_scale == pytest.approx(model.scale.item())
 
 
+def test_graphs_alone_do_not_learn(copied):
+    (copied / "model.safetensors").unlink()
+    with pytest.raises(DataError, match="holds graphs alone"):
+        load_model(copied)
+
+
+@pytest.mark.parametrize("content", [b"", b"not weights", b"\x08\0\0\0\0\0\0\0{}      "])
+def test_damaged_weights_are_named_in_one_line(copied, content):
+    (copied / "model.safetensors").write_bytes(content)
+    with pytest.raises(DataError, match=r"model\.safetensors: does not hold the weights") as caught:
+        load_model(copied)
+    assert "\n" not in str(caught.value)
+
+
 def test_a_vector_does_not_depend_on_its_company(encoder, pixels):
     together = encoder.encode_texts([*TEXTS, TEXTS[0]])
     np.testing.assert_array_equal(together[0], together[-1])

@@ -168,7 +168,8 @@ def save_encoder(
 
 
 def load_model(folder: Path) -> "DualEncoder":
-    """The encoder as a torch module, to train further."""
+    """The encoder as a torch module, to train further. Raises DataError where its weights are missing or damaged."""
+    from safetensors import SafetensorError
     from safetensors.torch import load_file
 
     from triptych.encoders.towers import Architecture, DualEncoder
@@ -176,5 +177,11 @@ def load_model(folder: Path) -> "DualEncoder":
     config = read_json(folder / "config.json", "encoder configuration")
     shape = config["architecture"] | {"depths": tuple(config["architecture"]["depths"])}
     model = DualEncoder(Architecture(**shape))
-    model.load_state_dict(load_file(folder / "model.safetensors"))
+    weights = folder / "model.safetensors"
+    if not weights.is_file():
+        raise DataError(f"{folder}: holds graphs alone, which run but do not learn; use the encoder they were made of")
+    try:
+        model.load_state_dict(load_file(weights))
+    except (SafetensorError, RuntimeError):
+        raise DataError(f"{weights}: does not hold the weights of this encoder; copy its folder again") from None
     return model.eval()
