@@ -1,6 +1,7 @@
 import json
 import shutil
 from dataclasses import replace
+from functools import partial
 from pathlib import Path
 
 import numpy as np
@@ -12,6 +13,7 @@ from tokenizers import Tokenizer
 
 from triptych.catalog import Catalog, index
 from triptych.composers import TrainedComposer
+from triptych.composers.data import Data
 from triptych.composers.networks import Architecture, Combiner, QuerySide
 from triptych.composers.training import train
 from triptych.encoders import load_encoder
@@ -80,6 +82,43 @@ def test_graphs_equal_the_torch_model(attached, tiny_composer, tiny_catalog, tin
     np.testing.assert_allclose(attached.gallery(vectors), gallery, atol=1e-5)
     np.testing.assert_allclose(np.linalg.norm(queries, axis=1), 1, atol=1e-5)
     assert attached.compose(vectors[:0], []).shape == (0, gallery.shape[1])
+
+
+def test_parts_can_be_left_out(tiny_triplets, tiny_catalog, tiny_encoder, tmp_path):
+    out, parts = tmp_path / "bare", ["text-tower", "concepts", "answers"]
+    facts = train(tiny_triplets, tiny_catalog, out, without=parts, epochs=1, batch=64, threads=1)
+    config = json.loads((out / "config.json").read_text())
+    assert (config["text_tower"], config["architecture"]["words"]) == (False, [])
+    assert config["made_by"]["settings"]["without"] == sorted(parts)
+    assert facts["recall"]["R@10"] > 0
+    composer = TrainedComposer(out, threads=1)
+    composer.attach(load_encoder(str(tiny_encoder), threads=1))
+    vectors = Catalog(tiny_catalog).vectors[:2]
+    assert composer.compose(vectors, ["in red", "in blue"]).shape == composer.gallery(vectors).shape
+
+
+def test_a_triplets_own_target_is_the_only_one_without_answers(tiny_triplets, tiny_catalog, tiny_encoder):
+    encoder, row_of = load_encoder(str(tiny_encoder), threads=1), Catalog(tiny_catalog).row_of
+    read = partial(Data.read, tiny_triplets, row_of, encoder, encoder.token_ids)
+    whole, bare = read(), read(answers=1, strangers=False)
+    assert whole.targets.shape[1] == 8
+    np.testing.assert_array_equal(bare.targets, whole.targets[:, :1])
+    assert len(whole.strangers) > 0 == len(bare.strangers)
+    words = bare.batch(0, 64, seed=0).words
+    assert {tuple(row) for row in words} <= {tuple(row) for row in bare.words}
+
+
+@pytest.mark.parametrize(
+    ("options", "said"),
+    [
+        ({"without": ["critic"]}, "--without critic: there is no such part"),
+        ({"without": ["text-tower"], "composer": "transformer"}, "a transformer reads"),
+        ({"without": ["answers"], "composer": "towers"}, "has a loss of its own"),
+    ],
+)
+def test_parts_that_cannot_be_left_out(options, said, tiny_triplets, tiny_catalog, tmp_path):
+    with pytest.raises(UsageError, match=said):
+        train(tiny_triplets, tiny_catalog, tmp_path / "out", **options)
 
 
 def test_words_and_picture_both_matter(attached, tiny_catalog):

@@ -92,6 +92,10 @@ def train(
     weighting: Annotated[
         str, typer.Option(help="What a triplet counts: confidence (the critic's), or none.")
     ] = "confidence",
+    without: Annotated[
+        list[str] | None,
+        typer.Option(metavar="PART", help="Leave a part out: answers, concepts, strangers, text-tower. Repeatable."),
+    ] = None,
     tune: Annotated[
         str | None, typer.Option(metavar="WHAT", help="What of the towers learns: frozen, lora, last-N or full.")
     ] = None,
@@ -119,6 +123,7 @@ def train(
             both_directions=both_directions,
             margin=margin,
             weighting=weighting,
+            without=without or (),
             tune=tune,
             accumulate=accumulate,
             chunk=chunk,

@@ -49,9 +49,18 @@ class Data:
 
     @classmethod
     def read(
-        cls, path: Path, row_of: Mapping[str, int], encoder: Encoder, reads: Callable[[list[str]], NDArray[Any]]
+        cls,
+        path: Path,
+        row_of: Mapping[str, int],
+        encoder: Encoder,
+        reads: Callable[[list[str]], NDArray[Any]],
+        *,
+        answers: int = ANSWERS,
+        strangers: bool = True,
     ) -> "Data":
         """Read the accepted triplets of a file, of pictures that have a row; `reads` makes of texts what is composed.
+
+        Of each triplet's targets the first `answers` count. `strangers` says whether there are any.
 
         Raises DataError when the file cannot be read or holds too little.
         """
@@ -71,12 +80,12 @@ class Data:
         wrong = [_rows((triplet.reference, *triplet.group), row_of) for triplet in usable]
         return cls(
             references=np.array([row_of[triplet.reference] for triplet in usable], np.int64),
-            targets=np.array([np.resize(rows, ANSWERS) for rows in right], np.int64),
+            targets=np.array([np.resize(rows[:answers], answers) for rows in right], np.int64),
             wrong=np.array([np.resize(rows, _WRONG) for rows in wrong], np.int64),
             wordings=[[number[wording.text] for wording in triplet.modifications] for triplet in usable],
             confidences=np.array([triplet.confidence for triplet in usable], np.float32),
             words=words,
-            strangers=_strangers(encoder, words),
+            strangers=_strangers(encoder, words if strangers else None),
             training=np.flatnonzero(~held),
             held_out=held_out,
             unusable=len(accepted) - len(usable),
@@ -109,8 +118,8 @@ class Batch:
     confidences: np.ndarray[Any, np.dtype[np.float32]]
 
 
-def _strangers(encoder: Encoder, words: NDArray[Any]) -> NDArray[np.int64]:
-    if not isinstance(encoder, OwnEncoder) or words.dtype != np.int64:
+def _strangers(encoder: Encoder, words: NDArray[Any] | None) -> NDArray[np.int64]:
+    if words is None or not isinstance(encoder, OwnEncoder) or words.dtype != np.int64:
         return np.zeros(0, np.int64)
     return np.setdiff1d(np.arange(FIRST_PIECE, encoder.tokenizer.get_vocab_size()), words)
 

@@ -9,6 +9,8 @@ from torch.nn import functional as F
 from triptych.encoders.towers import TextTower
 
 _LEAST = -9.0  # no word's log-probability is less
+_LOGARITHM, _ROOT = 0.3, 3.0  # what scales log-probabilities of words, and roots of probabilities, to be near one
+_TELL = 0.3  # the rate of what is told outright, beside the others'
 
 
 @dataclass(frozen=True)
@@ -25,9 +27,14 @@ class Architecture:
     dropout: float = 0.1
 
     @property
+    def told(self) -> int:
+        """Length of what is told of a picture in words."""
+        return 2 * sum(self.words)
+
+    @property
     def seen(self) -> int:
-        """Length of what the networks read of a picture: its vector and its concepts."""
-        return self.dim + sum(self.words)
+        """Length of what the networks read of a picture: its vector, and what is told of it."""
+        return self.dim + self.told
 
     @property
     def reads(self) -> int:
@@ -36,7 +43,11 @@ class Architecture:
 
 
 class Concepts(nn.Module):
-    """Picture vectors `(n, dim)` to log-probabilities of words `(n, sum(words))`, each group a softmax of its own.
+    """Picture vectors `(n, dim)` to what is told of them in words `(n, 2 * sum(words))`; each group is a softmax.
+
+    Told are the log-probabilities of the words and the roots of the probabilities, scaled to be near one. By them the
+    agent believes: it adds up the former for words to be shown, and compares what is to stay by the product of the
+    latter (Bhattacharyya's coefficient).
 
     It starts as what the encoder can tell of the words already, and learns along. What a picture shows of an
     attribute is then at hand as such; a query can ask for "whatever word, but this one".
@@ -56,7 +67,8 @@ class Concepts(nn.Module):
 
     def forward(self, vectors: Tensor) -> Tensor:
         logits = self.classify(vectors).float().split(self.sizes, dim=-1)
-        return torch.cat([F.log_softmax(group, dim=-1).clamp(min=_LEAST) for group in logits], dim=-1)
+        words = torch.cat([F.log_softmax(group, dim=-1).clamp(min=_LEAST) for group in logits], dim=-1)
+        return torch.cat([_LOGARITHM * words, _ROOT * torch.exp(words / 2)], dim=-1)
 
 
 class Combiner(nn.Module):
@@ -77,26 +89,28 @@ class Combiner(nn.Module):
         self.concepts = Concepts(dim, shape.words) if shape.words else None
         self.keep = _widening(dim, shape.out)
         self.translate = _widening(dim, shape.out)
+        self.tell = nn.Linear(shape.told, shape.out, bias=False) if shape.words else None
         self.refine = nn.Sequential(
             nn.Linear(shape.seen, hidden), nn.GELU(), nn.Dropout(0.1), nn.Linear(hidden, shape.out)
         )
         self.trunk = _two_layers(shape) if trunk is None else trunk
         self.correct = nn.Linear(hidden, shape.out)
         self.gate = nn.Linear(hidden, 2)
-        for last in (self.refine[-1], self.correct, self.gate):
-            assert isinstance(last, nn.Linear)
-            nn.init.zeros_(last.weight)
-            nn.init.zeros_(last.bias)
+        for last in (self.tell, self.refine[-1], self.correct, self.gate):
+            if isinstance(last, nn.Linear):
+                for values in last.parameters():
+                    nn.init.zeros_(values)
 
     def seen(self, vectors: Tensor) -> Tensor:
-        """What the networks read of a picture: its vector, scaled to components near one, and its concepts."""
+        """What the networks read of a picture: its vector, scaled to components near one, and what is told of it."""
         scaled = vectors * self.shape.dim**0.5
-        return scaled if self.concepts is None else torch.cat([scaled, 0.3 * self.concepts(vectors)], dim=-1)
+        return scaled if self.concepts is None else torch.cat([scaled, self.concepts(vectors)], dim=-1)
 
     def adapt(self, vectors: Tensor) -> Tensor:
         """Pictures where queries are compared with them, of any length."""
-        adapted: Tensor = self.keep(vectors) + self.refine(self.seen(vectors))
-        return adapted
+        seen = self.seen(vectors)
+        adapted: Tensor = self.keep(vectors) + self.refine(seen)
+        return adapted if self.tell is None else adapted + _TELL * self.tell(seen[:, self.shape.dim :])
 
     def gallery(self, vectors: Tensor) -> Tensor:
         """Gallery vectors `(m, out)`."""

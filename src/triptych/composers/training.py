@@ -10,7 +10,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from triptych.catalog import Catalog
-from triptych.composers.data import Batch, Data, digest
+from triptych.composers.data import ANSWERS, Batch, Data, digest
 from triptych.composers.looking import See, Sight, see_nothing
 from triptych.composers.trained import FORMAT, FORMAT_WITH_PATCHES
 from triptych.composers.validating import draw_learning_curve, held_out_recall, sum_recall
@@ -29,6 +29,8 @@ if TYPE_CHECKING:
     from triptych.composers.networks import QuerySide
 
 COMPOSERS = ("combiner", "transformer", "towers")
+PARTS = ("answers", "concepts", "strangers", "text-tower")
+"""What a combiner or transformer can be trained without, to see what it brings."""
 
 _PEAK_RATE = 1e-3
 _TEXT_SHARE = 0.3  # of the rate, for the text tower, which knows its words already
@@ -51,6 +53,7 @@ def train(
     both_directions: bool = False,
     margin: float | None = None,
     weighting: str = "confidence",
+    without: Sequence[str] = (),
     seed: int = 0,
     threads: int | None = None,
     tune: str | None = None,
@@ -69,6 +72,9 @@ def train(
 
     From `temperature` to `weighting` it is about the loss: `triptych.composers.losses.Loss` says what each means. Of
     these `towers` take the temperature alone.
+
+    `without` leaves parts out, to see what they bring: `answers` (those beside a triplet's target), `concepts` (words
+    read from pictures), `strangers` (among the words of a text), `text-tower` (it does not learn along).
 
     With `composer="towers"` the encoder itself is trained, from the catalog's pictures, and written inside `out`, to
     index with. `tune` says what of it may change: `full` (our own encoders), or `frozen`, `lora`, `last-N`, `full`
@@ -92,10 +98,10 @@ def train(
     if composer == "towers":
         from triptych.composers.finetuning import finetune
 
-        if loss_by != Loss(temperature):
+        if loss_by != Loss(temperature) or without:
             raise UsageError(
                 "--composer towers has a loss of its own; it takes none of --negatives, --hard-alpha, --hard-beta, "
-                "--both-directions, --margin and --weighting"
+                "--both-directions, --margin, --weighting and --without"
             )
         return finetune(
             triplets,
@@ -111,6 +117,8 @@ def train(
             seed=seed,
             threads=threads,
         )
+    if unknown := set(without) - set(PARTS):
+        raise UsageError(f"--without {sorted(unknown)[0]}: there is no such part; there are {', '.join(PARTS)}")
     if tune or accumulate != 1 or chunk is not None or distill != DISTILL:
         raise UsageError("--tune, --accumulate, --chunk and --distill are for --composer towers")
     import torch
@@ -128,8 +136,17 @@ def train(
     own = load_model(encoder.folder) if isinstance(encoder, OwnEncoder) else None
     if composer == "transformer" and own is None:
         raise UsageError(f"{encoder.name}: --composer transformer is for encoders that `triptych pretrain` made")
-    reads = encoder.token_ids if isinstance(encoder, OwnEncoder) else encoder.encode_texts
-    data = Data.read(triplets, opened.row_of, encoder, reads)
+    if composer == "transformer" and "text-tower" in without:
+        raise UsageError("--without text-tower: a transformer reads the tower's tokens, so it needs one that learns")
+    tower = own.text if own and "text-tower" not in without else None
+    data = Data.read(
+        triplets,
+        opened.row_of,
+        encoder,
+        encoder.token_ids if tower and isinstance(encoder, OwnEncoder) else encoder.encode_texts,
+        answers=1 if "answers" in without else ANSWERS,
+        strangers="strangers" not in without,
+    )
     settings = {
         "triplets": hash_file(triplets),
         "encoder": encoder.fingerprint,
@@ -137,16 +154,17 @@ def train(
         "epochs": epochs,
         "batch": batch,
     }
-    settings |= {**asdict(loss_by), "seed": seed, "catalog": digest(opened)}
+    settings |= {**asdict(loss_by), "without": sorted(without), "seed": seed, "catalog": digest(opened)}
 
     device = best_device()
     torch.manual_seed(seed)
-    shape = Architecture(dim=opened.dim, out=opened.dim * 3 // 2, words=tuple(map(len, data.spoken)))
+    spoken = () if "concepts" in without else data.spoken
+    shape = Architecture(dim=opened.dim, out=opened.dim * 2, words=tuple(map(len, spoken)))
     eyes = own.patches if own and composer == "transformer" else None
     combiner = Combiner(shape, FusionTrunk.between(eyes, own.shape, shape) if own and eyes else None)
     if combiner.concepts is not None:
-        combiner.concepts.start_from(*map(torch.from_numpy, _known(encoder, data.spoken)))
-    model = QuerySide(combiner, own.text if own else None).to(device)
+        combiner.concepts.start_from(*map(torch.from_numpy, _known(encoder, spoken)))
+    model = QuerySide(combiner, tower).to(device)
     groups: list[dict[str, Any]] = [{"params": list(combiner.parameters()), "share": 1.0}]
     if model.text is not None:
         groups.append({"params": list(model.text.parameters()), "share": _TEXT_SHARE})
