@@ -23,7 +23,7 @@ from triptych.tagging import Tagger, Tags, Vocabulary, agreed, load_vocabulary, 
 from triptych.triplets import Triplet, join_triplets, write_triplets
 
 _CHUNK = 256  # references a commit
-_SURE = 0.1  # least probability that the target shows what the words say
+_SURE = 0.03  # least probability that the target shows what the words say; rare words are never sure
 _DECISIVE = 0.4  # least mean probability of the likeliest word, for a group to be used
 _DECISIVE_BY_NAME = 0.25  # the same where it was learnt, and not guessed with more certainty than there is
 
