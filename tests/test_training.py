@@ -13,9 +13,11 @@ from tokenizers import Tokenizer
 
 from triptych.catalog import Catalog, index
 from triptych.composers import TrainedComposer
-from triptych.composers.data import Data
+from triptych.composers.data import Batch, Data
+from triptych.composers.looking import see_nothing
+from triptych.composers.losses import Loss
 from triptych.composers.networks import Architecture, Combiner, QuerySide
-from triptych.composers.training import train
+from triptych.composers.training import _loss, train
 from triptych.encoders import load_encoder
 from triptych.encoders.own import load_model, token_ids
 from triptych.errors import DataError, FailureError, MismatchError, UsageError
@@ -97,15 +99,28 @@ def test_parts_can_be_left_out(tiny_triplets, tiny_catalog, tiny_encoder, tmp_pa
     assert composer.compose(vectors, ["in red", "in blue"]).shape == composer.gallery(vectors).shape
 
 
-def test_a_triplets_own_target_is_the_only_one_without_answers(tiny_triplets, tiny_catalog, tiny_encoder):
+def test_strangers_can_be_left_out(tiny_triplets, tiny_catalog, tiny_encoder):
     encoder, row_of = load_encoder(str(tiny_encoder), threads=1), Catalog(tiny_catalog).row_of
     read = partial(Data.read, tiny_triplets, row_of, encoder, encoder.token_ids)
-    whole, bare = read(), read(answers=1, strangers=False)
-    assert whole.targets.shape[1] == 8
-    np.testing.assert_array_equal(bare.targets, whole.targets[:, :1])
+    whole, bare = read(), read(strangers=False)
     assert len(whole.strangers) > 0 == len(bare.strangers)
     words = bare.batch(0, 64, seed=0).words
     assert {tuple(row) for row in words} <= {tuple(row) for row in bare.words}
+
+
+def test_answers_that_do_not_count_are_no_negatives(tiny_triplets, tiny_catalog, tiny_encoder):
+    encoder, opened = load_encoder(str(tiny_encoder), threads=1), Catalog(tiny_catalog)
+    data = Data.read(tiny_triplets, opened.row_of, encoder, encoder.encode_texts)
+    batch = data.batch(0, 64, seed=0)
+    model = QuerySide(Combiner(Architecture(dim=opened.dim, out=opened.dim)), None).eval()
+
+    def loss(chosen: Batch) -> float:
+        pictures, random = torch.tensor(opened.vectors), np.random.default_rng(0)
+        return _loss(model, pictures, see_nothing, chosen, 1, random, Loss()).item()
+
+    only = replace(batch, targets=np.repeat(batch.targets[:, :1], batch.targets.shape[1], axis=1))
+    assert (only.targets != batch.targets).any()
+    assert loss(batch) < loss(only)  # by the further answers, which are missing below the fraction line
 
 
 @pytest.mark.parametrize(

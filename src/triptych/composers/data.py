@@ -31,6 +31,8 @@ class Data:
     references: np.ndarray[Any, np.dtype[np.int64]]
     targets: np.ndarray[Any, np.dtype[np.int64]]
     """Each triplet's targets `(t, k)`: its own first, then the others that answer alike, round and round."""
+    answers: int
+    """How many of them count when a composer learns."""
     wrong: np.ndarray[Any, np.dtype[np.int64]]
     """What each triplet is known not to mean `(t, l)`: its reference first, then its group, round and round."""
     wordings: list[list[int]]
@@ -60,7 +62,7 @@ class Data:
     ) -> "Data":
         """Read the accepted triplets of a file, of pictures that have a row; `reads` makes of texts what is composed.
 
-        Of each triplet's targets the first `answers` count. `strangers` says whether there are any.
+        Of each triplet's targets the first `answers` are to count. `strangers` says whether there are any.
 
         Raises DataError when the file cannot be read or holds too little.
         """
@@ -80,9 +82,10 @@ class Data:
         wrong = [_rows((triplet.reference, *triplet.group), row_of) for triplet in usable]
         return cls(
             references=np.array([row_of[triplet.reference] for triplet in usable], np.int64),
-            targets=np.array([np.resize(rows[:answers], answers) for rows in right], np.int64),
+            targets=np.array([np.resize(rows, ANSWERS) for rows in right], np.int64),
             wrong=np.array([np.resize(rows, _WRONG) for rows in wrong], np.int64),
             wordings=[[number[wording.text] for wording in triplet.modifications] for triplet in usable],
+            answers=answers,
             confidences=np.array([triplet.confidence for triplet in usable], np.float32),
             words=words,
             strangers=_strangers(encoder, words if strangers else None),

@@ -190,7 +190,7 @@ def train(
             for group in optimizer.param_groups:
                 rate = min(1.0, 20 * (step + 1) / steps) * (1 - step / steps)
                 group["lr"] = _PEAK_RATE * group["share"] * rate
-            loss = _loss(model.train(), pictures, see, data.batch(step, batch, seed), random, loss_by)
+            loss = _loss(model.train(), pictures, see, data.batch(step, batch, seed), data.answers, random, loss_by)
             optimizer.zero_grad(set_to_none=True)
             loss.backward()  # type: ignore[no-untyped-call]
             torch.nn.utils.clip_grad_norm_(model.parameters(), 1.0)
@@ -253,6 +253,7 @@ def _loss(
     pictures: "Tensor",
     see: See,
     batch: Batch,
+    answers: int,
     random: np.random.Generator,
     loss: "Loss",
 ) -> "Tensor":
@@ -267,6 +268,7 @@ def _loss(
         torch.from_numpy(np.searchsorted(bank_rows, rows)).to(bank.device) for rows in (batch.targets, wrong)
     )
     likeness = pictures[torch.from_numpy(batch.targets[:, 0])] @ bank.T
+    likeness = likeness.scatter(1, places, 1.0)  # answers that do not count are no negatives either
     words = torch.from_numpy(batch.words).to(bank.device)
     if words.dtype == torch.int64:  # no wording of the batch reaches into the columns that are cut off
         words = words[:, : int((words != 0).sum(dim=1).max())]
@@ -274,7 +276,7 @@ def _loss(
         queries = model(pictures[torch.from_numpy(batch.references)], words, *see(batch.references))
         gallery = model.combiner.gallery(bank)
     weights = torch.from_numpy(batch.confidences).to(bank.device)
-    return loss(queries, gallery, places, known, likeness, weights)
+    return loss(queries, gallery, places[:, :answers], known, likeness, weights)
 
 
 def _recall(model: "QuerySide", pictures: "Tensor", texts: "Tensor", see: See, data: Data) -> dict[str, float]:
