@@ -117,6 +117,28 @@ def test_the_table_has_means_deviations_and_the_distance_from_the_first():
     assert table.endswith("3 of 4 cells are finished.")
 
 
+def test_a_recipe_under_two_names_runs_once(run, recipes):
+    recipes.write_text(json.dumps({"recipes": [{"name": "full"}, {"name": "the same"}]}), encoding="utf-8")
+    assert {row["recipe"] for row in run()["rows"]} == {"full", "the same"}
+    assert run.calls == [("mine", 0), ("train", 0)]
+
+
+def test_a_file_that_changed_makes_another_cell(run, recipes, tmp_path):
+    words = tmp_path / "words.json"
+    words.write_text(json.dumps({"colour": ["red", "blue"]}), encoding="utf-8")
+    one = {"recipes": [{"name": "full", "mine": {"vocabulary": str(words)}}]}
+    recipes.write_text(json.dumps(one), encoding="utf-8")
+    run()
+    run()
+    assert run.calls == []
+    words.write_text(json.dumps({"colour": ["red", "green"]}), encoding="utf-8")
+    run()
+    assert run.calls == [("mine", 0), ("train", 0)]
+    words.unlink()
+    with pytest.raises(UsageError, match=r"words\.json: there is no such file"):
+        run()
+
+
 @pytest.mark.parametrize(
     ("content", "message"),
     [
@@ -126,6 +148,9 @@ def test_the_table_has_means_deviations_and_the_distance_from_the_first():
         ({"recipes": [{"train": {}}]}, 'recipe 1 needs a "name"'),
         ({"recipes": [{"name": "a", "tarin": {}}]}, "unknown field 'tarin'"),
         ({"recipes": [{"name": "a", "train": []}]}, "must be an object"),
+        ({"recipes": [{"name": "a", "train": {"epochs": "3"}}]}, "train epochs: '3' is not of the kind of 3"),
+        ({"recipes": [{"name": "a", "train": {"without": "concepts"}}]}, "'concepts' is not of the kind of"),
+        ({"recipes": [{"name": "a", "train": {"epochs": True}}]}, "True is not of the kind of 3"),
         ({"recipes": []}, "write"),
         ({"recipes": [{"name": "a"}], "seeds": []}, "unknown field 'seeds'"),
     ],
@@ -154,5 +179,5 @@ def test_runs_that_make_no_sense(run, options, message):
 def test_the_recipes_that_ship_are_sound():
     recipes = load_recipes(Path(__file__).parents[1] / "bench" / "ablation.json")
     assert recipes[0].name == "full"
-    assert not recipes[0].mine
     assert not recipes[0].train
+    assert all((one.mine, one.train) != (recipes[0].mine, {}) for one in recipes[1:])

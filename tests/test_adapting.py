@@ -123,3 +123,8 @@ def test_settings_that_make_no_sense(tiny_encoder, wardrobe_world, tmp_path, set
 def test_an_adapted_encoder_is_not_adapted_again(adapted, wardrobe_world, tmp_path):
     with pytest.raises(UsageError, match="pretrain"):
         adapt(wardrobe_world / "images", tmp_path / "out", encoder=str(adapted))
+
+
+def test_an_encoder_is_not_adapted_where_it_lies(tiny_encoder, wardrobe_world):
+    with pytest.raises(UsageError, match="holds the encoder to adapt"):
+        adapt(wardrobe_world / "images", tiny_encoder, encoder=str(tiny_encoder), **TINY)

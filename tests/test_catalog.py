@@ -320,6 +320,14 @@ def test_metadata_names_may_look_like_numbers(add, catalog, pictures, table):
     assert (rows["00123.jpg"], rows["7.jpg"]) == (5, 6)
 
 
+def test_metadata_that_could_not_be_told_is_refused_or_made_plain(add, catalog, table):
+    with pytest.raises(DataError, match="two columns are called 'price'"):
+        add(metadata=table("picture,price,price\na,1,2\n"))
+    add(metadata=table("picture,seen\na,2024-05-01T10:00:00.123456789\n"))
+    seen = {row["name"]: row["seen"] for row in Catalog(catalog).metadata.to_pylist()}
+    assert seen["a.jpg"].isoformat() == "2024-05-01T10:00:00.123456"
+
+
 def test_metadata_outlives_a_change_of_pictures(add, catalog, pictures, table):
     add(metadata=table("picture,price\na,1\nb,2\n"))
     (pictures / "a.jpg").unlink()

@@ -11,7 +11,7 @@ from serving_helpers import picture_file
 from triptych.catalog import Catalog
 from triptych.errors import FailureError, PictureError, UsageError
 from triptych.files import locked
-from triptych.searching import Query
+from triptych.searching import Library, Query
 
 
 def test_a_library_answers_as_search_does(own_catalog: Path) -> None:
@@ -119,6 +119,16 @@ def test_another_process_may_change_the_catalog(own_catalog: Path) -> None:
         (second,) = library.add([picture_file((0, 200, 0))])
         (third,) = other.add([picture_file((0, 0, 200))])
         assert {added.name, second.name, third.name} <= set(Catalog(own_catalog).names)
+
+
+def test_what_another_process_adds_while_one_opens_is_kept(own_catalog: Path) -> None:
+    opened = Catalog(own_catalog)  # its note is read, and then it takes a while to load the encoder
+    with triptych.open_catalog(own_catalog, threads=1) as other:
+        (added,) = other.add([picture_file()])
+        library = Library(opened, other.encoder)
+    (second,) = library.add([picture_file((0, 200, 0))])
+    assert {added.name, second.name} <= set(Catalog(own_catalog).names)
+    assert library.picture(added.id) == added
 
 
 def test_many_parts_are_merged(own_catalog: Path, monkeypatch: pytest.MonkeyPatch) -> None:

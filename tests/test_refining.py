@@ -11,6 +11,7 @@ import pytest
 
 from triptych import refining
 from triptych.agent import mine
+from triptych.agent.earlier import Earlier
 from triptych.catalog import Catalog
 from triptych.errors import DataError, UsageError
 from triptych.refining import refine
@@ -143,6 +144,12 @@ def test_an_interrupted_run_goes_on(
     run("other", beyond=5)
     assert trained == ["composer-0", "composer-0", "composer-1"]
     assert "starting over" in capfd.readouterr().err
+
+
+def test_a_round_is_in_the_words_of_the_last(refined, vocabulary_file, tmp_path):
+    earlier = Earlier.read(refined[0])
+    assert earlier.vocabulary == vocabulary_file
+    assert Earlier().vocabulary is None
 
 
 def test_rounds_need_a_refined_file(tiny_triplets, tiny_catalog, vocabulary_file, tmp_path):

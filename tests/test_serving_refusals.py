@@ -28,7 +28,7 @@ def guarded(shown_catalog: Path, tmp_path_factory: pytest.TempPathFactory):
     """A service with keys, one that may write and one that may not; and the keys."""
     keys = tmp_path_factory.mktemp("keys") / "keys.json"
     told = {"reader": triptych.make_key(keys, "reader"), "writer": triptych.make_key(keys, "writer", write=True)}
-    options = ["--keys", keys, "--allow-origin", "https://shop.example"]
+    options = ["--keys", keys, "--allow-origin", "https://Shop.example/"]
     with Service(shown_catalog, *options) as running:
         yield running, told
 
@@ -132,7 +132,8 @@ def test_other_sites_and_other_names(service: Service, guarded: tuple[Service, d
     answer, content = service.ask("GET", "/api/catalog", headers={"Host": "evil.example"})
     assert problem(answer, content)["status"] == 421
     body, kind = form([("picture", picture_file())])
-    for headers in ({"Origin": "https://evil.example"}, {"Sec-Fetch-Site": "cross-site"}):
+    foreign = [{"Origin": origin} for origin in ("https://evil.example", "http://[", "null")]
+    for headers in (*foreign, {"Sec-Fetch-Site": "cross-site"}):
         answer, content = service.ask("POST", "/api/pictures", body, {"Content-Type": kind, **headers})
         assert problem(answer, content)["status"] == 403
     answer, _ = service.ask("GET", "/api/catalog", headers={"Origin": "https://evil.example"})

@@ -12,6 +12,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from triptych.agent.criticism import probability
+from triptych.agent.earlier import vocabulary_of
 from triptych.agent.mining import tag
 from triptych.catalog import Catalog, nearest
 from triptych.composers import TrainedComposer
@@ -50,14 +51,16 @@ def refine(
     References are parted into `folds`, and a triplet is judged by a composer that learnt, for `epochs`, from the other
     folds alone: nobody judges what it memorised (cross-validated as in confident learning, Northcutt et al. 2021). It
     is refused where the target is not among the first `beyond` answers, and these, in the mean, show the new words
-    better than the target does, by the tags that the agent goes by. Words that `vocabulary` lacks are never refused.
+    better than the target does, by the tags that the agent goes by. Words that `vocabulary` lacks
+    are never refused; it is that of the triplets unless given.
 
     What `mine --after` reads is in the note of `out`: for each kind of question how often the target of a kept triplet
     is among the first `beyond`, and how many times as often it is to be asked. A run that was interrupted or killed
     goes on where it stopped.
 
     Returns counts, the recall in percent, and the kinds. Raises DataError where the file cannot be read or holds too
-    little, MismatchError where catalog and encoder differ, UsageError without the extra `train`.
+    little, MismatchError where catalog and encoder differ, UsageError without the extra `train`, FailureError where the
+    encoder is not sure of any group of words.
     """
     triplets, catalog, out = Path(triplets), Path(catalog), Path(out)
     need("train", "refine")
@@ -65,12 +68,14 @@ def refine(
         raise UsageError("--folds must be at least 2, --beyond at least 1")
     opened = Catalog(catalog)
     encoder = opened.encoder(threads=threads)
-    words = load_vocabulary(Path(vocabulary) if vocabulary else None)
     stored, note = read_triplets(triplets)
+    vocabulary = Path(vocabulary) if vocabulary else vocabulary_of(note)
+    words = load_vocabulary(vocabulary)
+    tags = tag(opened, encoder, words)  # now, and not after minutes of learning, should there be none
     usable = [number for number, one in enumerate(stored) if one.accepted and _pictures(one) <= opened.row_of.keys()]
     settings = {"triplets": triplets, "catalog": catalog, "vocabulary": vocabulary, "folds": folds}
     settings |= {"epochs": epochs, "beyond": beyond, "seed": seed}
-    run = settings | {"digest": hash_file(triplets), "encoder": encoder.fingerprint, "pictures": len(opened.names)}
+    run = settings | {"digest": hash_file(triplets), "encoder": encoder.fingerprint, "pictures": opened.digest}
     verdicts: dict[int, _Verdict] = {}
     parts = out.with_name(out.name + ".partial")
     with locked(parts):
@@ -84,7 +89,6 @@ def refine(
             composer.attach(encoder)
             answers = _answers(composer, [stored[number] for number in chosen], opened, beyond)
             verdicts |= zip(chosen, answers, strict=True)
-        tags = tag(opened, encoder, words)
         judged = [
             _judged(one, verdicts.get(number), tags, words, opened.row_of, beyond) for number, one in enumerate(stored)
         ]

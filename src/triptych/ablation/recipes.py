@@ -12,6 +12,7 @@ from triptych.errors import UsageError
 from triptych.files import read_json
 
 STAGES: Mapping[str, Callable[..., Any]] = {"mine": mine, "train": train}
+_KINDS = {bool: (bool,), int: (int,), float: (int, float), str: (str,), tuple: (list,)}  # by that of the default
 _OURS = {"seed", "threads", "chat"}  # given for all recipes alike, or not to be had from a file
 
 
@@ -54,12 +55,15 @@ def load_recipes(path: Path) -> list[Recipe]:
 
 
 def _options(path: Path, where: str, stage: str, given: Any) -> dict[str, Any]:
-    """The options of a stage. Raises UsageError for one that its function does not have."""
+    """The options of a stage. Raises UsageError for one that its function does not have, or of another kind."""
     if not isinstance(given, dict):
         raise UsageError(f'{path}: {where}: {stage} must be an object of options, such as {{"batch": 64}}')
     parameters = inspect.signature(STAGES[stage]).parameters.values()
-    known = [item.name for item in parameters if item.kind is item.KEYWORD_ONLY and item.name not in _OURS]
-    for option in given:
+    usual = {item.name: item.default for item in parameters if item.kind is item.KEYWORD_ONLY}
+    known = [name for name in usual if name not in _OURS]
+    for option, value in given.items():
         if option not in known:
             raise UsageError(f"{path}: {where}: {stage} has no option {option!r}; it has {', '.join(known)}")
+        if type(value) not in _KINDS.get(type(usual[option]), (type(value),)):
+            raise UsageError(f"{path}: {where}: {stage} {option}: {value!r} is not of the kind of {usual[option]!r}")
     return dict(given)

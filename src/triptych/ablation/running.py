@@ -14,8 +14,9 @@ from triptych.benchmarks.evaluate import evaluate
 from triptych.benchmarks.registry import BENCHMARKS, find_benchmark
 from triptych.catalog import Catalog
 from triptych.errors import TriptychError, UsageError
-from triptych.files import atomic, locked, made_by, read_json, write_json
+from triptych.files import atomic, hash_file, locked, made_by, read_json, write_json
 from triptych.progress import progress, say
+from triptych.tagging import DEFAULT
 
 SPLIT = "val"
 """The only split that recipes are compared on: test queries are not for choosing."""
@@ -23,7 +24,7 @@ SPLIT = "val"
 
 @dataclass(frozen=True)
 class Cell:
-    """One recipe, benchmark and seed; `key` changes with everything that decides its result."""
+    """One recipe, benchmark and seed; `key` changes with all of it, but not with this program."""
 
     recipe: Recipe
     benchmark: str
@@ -47,6 +48,7 @@ def ablate(
     `catalogs` has the unlabelled pictures of each benchmark, indexed by the encoder to use; `only` names the recipes
     to run, all if none. A seed is that of mining and of training; recipes that mine alike share their triplets. A cell
     that is finished is never run again, and one that was killed goes on where it stopped.
+    Files are known by their content. With another version of this program, use another `out`.
 
     Writes `ablation.json`, `ablation.md` and `ablation.png` to `out`, anew after every cell, and returns what the
     first of them holds. A cell that fails is reported and is tried again by the next run.
@@ -64,7 +66,7 @@ def ablate(
             raise UsageError(f"{name}: give the catalog of its unlabelled pictures, too")
     opened = {name: Catalog(Path(catalogs[name])) for name in roots}
     chosen = [recipe for recipe in known if not only or recipe.name in only]
-    cells = [*_cells(chosen, opened, seeds)]
+    cells = [*_cells(chosen, roots, opened, seeds)]
     done = [cell for cell in cells if _result(out, cell).exists()]
     waiting = [cell for cell in cells if cell not in done]
     asked = {"recipes": recipes, "seeds": list(seeds), "roots": {name: str(root) for name, root in roots.items()}}
@@ -81,22 +83,43 @@ def ablate(
     return report
 
 
-def _cells(recipes: Sequence[Recipe], catalogs: Mapping[str, Catalog], seeds: Sequence[int]) -> Iterator[Cell]:
+def _cells(
+    recipes: Sequence[Recipe],
+    roots: Mapping[str, Path | str],
+    catalogs: Mapping[str, Catalog],
+    seeds: Sequence[int],
+) -> Iterator[Cell]:
     for seed in seeds:  # seed by seed, so that a first table is there early
         for name, catalog in catalogs.items():
-            pictures = hashlib.sha256(catalog.vectors.tobytes()).hexdigest()
             for recipe in recipes:
-                mining = _digest(name, pictures, seed, dict(recipe.mine))
-                yield Cell(recipe, name, seed, mining, _digest(mining, dict(recipe.train)))
+                mining = _digest(catalog.digest, seed, _contents(_mining_options(recipe, name)))
+                asked = [name, str(Path(roots[name]).resolve())]
+                yield Cell(recipe, name, seed, mining, _digest(mining, asked, dict(recipe.train)))
+
+
+def _mining_options(recipe: Recipe, benchmark: str) -> dict[str, Any]:
+    return {"vocabulary": BENCHMARKS[benchmark].vocabulary or DEFAULT, **recipe.mine}
+
+
+def _contents(options: Mapping[str, Any]) -> dict[str, Any]:
+    """Options, with what is in a file in place of its name. Raises UsageError where there is no such file."""
+    told = dict(options)
+    for option in ("vocabulary", "after"):
+        if path := options.get(option):
+            if not Path(path).is_file():
+                raise UsageError(f"{option} {path}: there is no such file")
+            told[option] = hash_file(Path(path))
+    return told
 
 
 def _run(out: Path, cell: Cell, catalog: Catalog, root: Path, threads: int | None) -> None:
     """Mine where no recipe did so before, train, and measure; the result is what stays of it."""
+    if _result(out, cell).exists():  # another recipe came to the same
+        return
     triplets = out / "triplets" / f"{cell.mining}.parquet"
     composer = out / "composers" / cell.key
     if not triplets.exists():
-        words = BENCHMARKS[cell.benchmark].vocabulary
-        options = {"vocabulary": words} | dict(cell.recipe.mine)
+        options = _mining_options(cell.recipe, cell.benchmark)
         STAGES["mine"](catalog.folder, triplets, **options, seed=cell.seed, threads=threads)
     if not (composer / "config.json").exists():
         STAGES["train"](triplets, catalog.folder, composer, **cell.recipe.train, seed=cell.seed, threads=threads)

@@ -3,6 +3,7 @@
 from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass, field, replace
 from pathlib import Path
+from typing import Any
 
 from triptych.agent.proposing import Plan
 from triptych.errors import DataError
@@ -16,6 +17,8 @@ class Earlier:
     """What a refined file tells the next round; by default that there was none."""
 
     rounds: int = 0
+    vocabulary: Path | None = None
+    """The words that its questions are in; None for the default vocabulary."""
     wanted: Mapping[Plan, float] = field(default_factory=dict)
     """Of kinds of questions, how many times as often they are to be asked."""
     questions: frozenset[_Question] = frozenset()
@@ -28,6 +31,7 @@ class Earlier:
             raise DataError(f"{path}: nobody has looked where a composer is weak; run `triptych refine` on it first")
         return cls(
             max((triplet.round for triplet in triplets), default=0),
+            vocabulary_of(note),
             {tuple(kind["groups"]): kind["wanted"] for kind in note["kinds"]},
             frozenset(map(_question, triplets)),
         )
@@ -37,6 +41,12 @@ class Earlier:
         for triplet in triplets:
             if _question(triplet) not in self.questions:
                 yield replace(triplet, round=self.rounds + 1)
+
+
+def vocabulary_of(note: Mapping[str, Any]) -> Path | None:
+    """The vocabulary that a file of triplets was made with, by its note."""
+    named = note.get("settings", {}).get("vocabulary")
+    return Path(named) if named else None
 
 
 def _question(triplet: Triplet) -> _Question:

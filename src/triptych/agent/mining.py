@@ -19,7 +19,7 @@ from triptych.encoders import Encoder, unit
 from triptych.errors import FailureError, UsageError
 from triptych.files import claimed, hash_file, locked, made_by
 from triptych.progress import progress, say
-from triptych.tagging import Tagger, Tags, Vocabulary, agreed, load_vocabulary, shows
+from triptych.tagging import DEFAULT, Tagger, Tags, Vocabulary, agreed, load_vocabulary, shows
 from triptych.triplets import Triplet, join_triplets, write_triplets
 
 _CHUNK = 256  # references a commit
@@ -51,8 +51,8 @@ def mine(
     A run that was interrupted or killed goes on where it stopped and ends with the same file.
 
     With `after`, a file that `refine` wrote, it is another round: the triplets there come first, and for each reference
-    the agent draws other questions, the kinds that the composer answered worst the most often. What a file holds
-    already, accepted or refused, is not written again.
+    the agent draws other questions, the kinds that the composer answered worst the most often, in that file's words
+    unless a `vocabulary` is given. What a file holds already, accepted or refused, is not written again.
 
     With `reasoner="chat:MODEL"` a multimodal model at `chat.base_url` reasons about groups of `group` pictures and
     judges up to `targets` drafts for each reference; `plans` plays no part, and `width` is at most 300. A ledger beside
@@ -74,7 +74,7 @@ def mine(
     if who == "chat" and after:
         raise UsageError("--after: a chat model makes no plans; use --reasoner tags")
     if min(plans, targets, width, group, 1 if limit is None else limit) < 1:
-        raise UsageError("--limit, --plans, --targets, --width and --group must be at least 1")
+        raise UsageError("limit, plans, targets, width and group must be at least 1")
     opened = Catalog(catalog)
     if who == "chat":
         need_chat_libraries()
@@ -96,6 +96,8 @@ def mine(
     encoder = opened.encoder(threads=threads)
     if len(opened.names) < 20:
         raise FailureError(f"{catalog}: holds {len(opened.names)} usable pictures; mining needs at least 20")
+    earlier = Earlier.read(after) if after else Earlier()
+    vocabulary = vocabulary or earlier.vocabulary
     words = load_vocabulary(vocabulary)
     settings = {
         "catalog": catalog,
@@ -105,7 +107,6 @@ def mine(
         "plans": plans,
     }
     settings |= {"targets": targets, "width": width, "group": group, "after": after, "seed": seed}
-    earlier = Earlier.read(after) if after else Earlier()
 
     started = time.monotonic()
     tags = tag(opened, encoder, words)
@@ -118,9 +119,9 @@ def mine(
 
     parts = out.with_name(out.name + ".partial")
     run = settings | {"digest": hash_file(after) if after else None}
-    run |= {"words": {name: dict(phrases) for name, phrases in words.phrases.items()}}
+    run |= {"words": hash_file(vocabulary or DEFAULT)}
     with locked(parts):
-        run |= {"pictures": opened.names, "encoder": encoder.fingerprint}
+        run |= {"pictures": opened.digest, "encoder": encoder.fingerprint}
         if not claimed(parts, run, ["part-*.parquet"]):
             say(f"{parts}: an unfinished run had other settings or pictures; starting over")
         references = _references(len(opened.names), limit, draws)

@@ -180,6 +180,14 @@ def read_metadata(path: Path, names: list[str]) -> pa.Table:
         table = arrow_csv.read_csv(path, parse_options=options, convert_options=as_text)
     except (OSError, pa.ArrowInvalid) as error:
         raise DataError(f"{path}: not a readable CSV ({str(error).splitlines()[0]})") from None
+    if twice := [name for name in table.column_names if table.column_names.count(name) > 1]:
+        raise DataError(f"{path}: two columns are called {twice[0]!r}; rename one")
+    # Finer moments than Python's own could be kept, but not told.
+    moments = [
+        field.with_type(pa.timestamp("us", field.type.tz)) if pa.types.is_timestamp(field.type) else field
+        for field in table.schema
+    ]
+    table = table.cast(pa.schema(moments), safe=False)
     row_of = {str(key): row for row, key in enumerate(table.column(0).to_pylist())}
     rows: list[int | None] = []
     for name in names:

@@ -8,6 +8,7 @@
 A part is written first and named in `catalog.json` after, so whatever a crash leaves behind is either whole or unseen.
 """
 
+import hashlib
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import asdict, dataclass
 from functools import cached_property
@@ -46,6 +47,12 @@ class Entry:
     reason: str = ""
 
 
+def stamp_of(folder: Path) -> list[tuple[int, int]]:
+    """Changes whenever the note or the metadata of the catalog in `folder` are replaced."""
+    files = [folder / "catalog.json", folder / "metadata.parquet"]
+    return [(facts.st_mtime_ns, facts.st_ino) for facts in (file.stat() for file in files if file.exists())]
+
+
 class Catalog:
     """A catalog, open for reading and for adding parts.
 
@@ -54,6 +61,7 @@ class Catalog:
 
     def __init__(self, folder: Path) -> None:
         self.folder = folder
+        self.stamp = stamp_of(folder)  # before the note, lest a change in between go unnoticed
         self._note = self._read_note()
         self.root = Path(self._note["root"])
         self.encoder_name: str = self._note["encoder"]["name"]
@@ -101,6 +109,11 @@ class Catalog:
                 f"{self.folder} and {other.folder}: indexed with different encoders ({self.encoder_name}, "
                 f"{self.fingerprint[:12]}; {other.encoder_name}, {other.fingerprint[:12]}); index one of them again"
             )
+
+    @property
+    def digest(self) -> str:
+        """What tells one state of a catalog from another: its pictures and their vectors."""
+        return hashlib.sha256("\n".join(self.names).encode() + self.vectors.tobytes()).hexdigest()
 
     @cached_property
     def entries(self) -> list[Entry]:

@@ -9,7 +9,6 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from triptych.catalog import Catalog
 from triptych.composers.strangers import mingle
 from triptych.encoders import Encoder, Vectors
 from triptych.encoders.own import FIRST_PIECE, OwnEncoder
@@ -142,9 +141,3 @@ def _spoken(triplets: Sequence[Triplet]) -> tuple[tuple[str, ...], ...]:
 def _is_held_out(triplet: Triplet) -> bool:
     """By a hash of the reference, so that no reference is on both sides."""
     return int(hashlib.sha256(triplet.reference.encode()).hexdigest()[:8], 16) < _HELD_OUT * 2**32
-
-
-def digest(catalog: Catalog) -> str:
-    """What tells one state of a catalog from another: its pictures and their vectors."""
-    names = "\n".join(catalog.names).encode()
-    return hashlib.sha256(names + catalog.vectors.tobytes()).hexdigest()

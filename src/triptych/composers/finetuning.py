@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from triptych.catalog import Catalog
-from triptych.composers.data import ANSWERS, Batch, Data, digest
+from triptych.composers.data import ANSWERS, Batch, Data
 from triptych.composers.trained import FORMAT, INSIDE
 from triptych.composers.validating import draw_learning_curve, held_out_recall, sum_recall
 from triptych.encoders import Encoder, Vectors, load_encoder
@@ -78,7 +78,7 @@ def finetune(
     if (out / "encoder").resolve() == _folder(encoder):
         raise UsageError(f"{out}: holds the encoder that {catalog} was indexed with; choose another --out")
     names = _wanted(triplets, opened, towers, seed)
-    pixels, kept = read_bytes(opened.root, names, towers.prepare)
+    pixels, kept = read_bytes(opened.root, names, towers.prepare, threads=threads)
     if not kept:
         raise DataError(
             f"{opened.root}: none of the pictures of {catalog} can be read there; index them where they are"
@@ -90,7 +90,7 @@ def finetune(
         "composer": "towers",
         "triplets": hash_file(triplets),
         "encoder": encoder.fingerprint,
-        "catalog": digest(opened),
+        "catalog": opened.digest,
         "pictures": hashlib.sha256(pixels.data).hexdigest(),
         "tune": towers.tune,
         "epochs": epochs,
@@ -138,7 +138,7 @@ def finetune(
                 for part in range(accumulate):
                     number = epoch * batches + position * accumulate + part
                     encoded, loss_of = model.batch(data.batch(number, batch, seed), data, [seed, number])
-                    chunk_seed = (seed * 1_000_003 + number) * 10_000
+                    chunk_seed = (seed * 1_000_003 + number) * 10_000 % 2**63
                     losses.append(backward(encoded, loss_of, seed=chunk_seed, chunk=chunk))
                 for weight in learner:
                     if weight.grad is not None:

@@ -65,7 +65,7 @@ class TrainedComposer:
         changes: Sequence[Change | None] | None = None,
         patches: Patches | None = None,
     ) -> Vectors:
-        """Query vectors `(n, d)`; `patches` of the references where it `reads_pixels`."""
+        """Query vectors `(n, e)`; `patches` of the references where it `reads_pixels`."""
         assert self._encoder is not None, "attach an encoder first"
         assert (patches is not None) == self.reads_pixels, "patches are for a composer that reads pixels, and needed"
         seen = () if patches is None else (patches,)
@@ -80,5 +80,5 @@ class TrainedComposer:
         return self._patches(pixels).astype(np.float16, copy=False)
 
     def gallery(self, vectors: Vectors) -> Vectors:
-        """Gallery vectors `(m, d)` in the space of the queries."""
+        """Gallery vectors `(m, e)` in the space of the queries."""
         return self._gallery(vectors)

@@ -10,7 +10,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from triptych.catalog import Catalog
-from triptych.composers.data import ANSWERS, Batch, Data, digest
+from triptych.composers.data import ANSWERS, Batch, Data
 from triptych.composers.looking import See, Sight, see_nothing
 from triptych.composers.trained import FORMAT, FORMAT_WITH_PATCHES
 from triptych.composers.validating import draw_learning_curve, held_out_recall, sum_recall
@@ -138,6 +138,8 @@ def train(
         raise UsageError(f"{encoder.name}: --composer transformer is for encoders that `triptych pretrain` made")
     if composer == "transformer" and "text-tower" in without:
         raise UsageError("--without text-tower: a transformer reads the tower's tokens, so it needs one that learns")
+    if own is None and (idle := {"strangers", "text-tower"} & set(without)):
+        raise UsageError(f"--without {min(idle)}: the text tower of {encoder.name} does not learn in any case")
     tower = own.text if own and "text-tower" not in without else None
     data = Data.read(
         triplets,
@@ -154,7 +156,7 @@ def train(
         "epochs": epochs,
         "batch": batch,
     }
-    settings |= {**asdict(loss_by), "without": sorted(without), "seed": seed, "catalog": digest(opened)}
+    settings |= {**asdict(loss_by), "without": sorted(without), "seed": seed, "catalog": opened.digest}
 
     device = best_device()
     torch.manual_seed(seed)

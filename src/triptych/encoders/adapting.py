@@ -52,8 +52,8 @@ def adapt(
     checkpoint and ends with the same weights.
 
     Returns what it measured: pictures, skipped pictures, the last loss, seconds.
-    Raises UsageError for settings that make no sense and for an encoder that is not one of our own, DataError where
-    there are too few pictures.
+    Raises UsageError for settings that make no sense and for an encoder that is not one of our own or lies in `out`,
+    DataError where it lacks its weights or there are too few pictures.
     """
     pictures, out = Path(pictures), Path(out)
     need("train", "adapt")
@@ -72,8 +72,10 @@ def adapt(
     known = load_encoder(encoder, threads=threads)
     if not isinstance(known, OwnEncoder) or known.identity:
         raise UsageError(f"--encoder {encoder}: adapt takes an encoder that `triptych pretrain` made")
+    if out.resolve() == known.folder.resolve():
+        raise UsageError(f"--out {out}: holds the encoder to adapt; choose another")
     base = load_model(known.folder)
-    pixels, skipped = _read(pictures, Path(root) if root else None, base.shape.size)
+    pixels, skipped = _read(pictures, Path(root) if root else None, base.shape.size, threads)
     settings = {"encoder": known.fingerprint, "steps": steps, "batch": batch, "seed": seed}
     settings |= {"pictures": hashlib.sha256(pixels.numpy().data).hexdigest()}
 
@@ -128,7 +130,7 @@ def adapt(
     return facts
 
 
-def _read(pictures: Path, root: Path | None, size: int) -> "tuple[Tensor, int]":
+def _read(pictures: Path, root: Path | None, size: int, threads: int | None) -> "tuple[Tensor, int]":
     """Bytes `(n, 3, size, size)` of every usable picture; the others are counted and named."""
     import torch
 
@@ -137,7 +139,7 @@ def _read(pictures: Path, root: Path | None, size: int) -> "tuple[Tensor, int]":
     if len(names) > _PICTURES:
         chosen = np.random.default_rng(0).choice(len(names), _PICTURES, replace=False)
         names = [names[row] for row in np.sort(chosen)]
-    pixels, kept = read_bytes(found.root, names, lambda picture: square_pixels(picture, size))
+    pixels, kept = read_bytes(found.root, names, lambda picture: square_pixels(picture, size), threads=threads)
     if len(kept) < 20:
         raise DataError(f"{pictures}: holds {len(kept)} usable pictures; adapting needs at least 20")
     return torch.from_numpy(pixels), len(names) - len(kept)

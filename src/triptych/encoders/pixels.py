@@ -17,14 +17,16 @@ Bytes = NDArray[np.uint8]
 """Shape `(3, height, width)`, or `(n, 3, height, width)`: colours from 0 to 255."""
 
 
-def read_bytes(root: Path, names: Sequence[str], prepare: Callable[[Image.Image], Bytes]) -> tuple[Bytes, list[int]]:
+def read_bytes(
+    root: Path, names: Sequence[str], prepare: Callable[[Image.Image], Bytes], *, threads: int | None
+) -> tuple[Bytes, list[int]]:
     """Bytes `(n, 3, h, w)` of the usable pictures of `names` below `root`, as `prepare` makes them, and which they are.
 
     The others are named, one a line, and left out.
     """
     pixels: np.ndarray[Any, np.dtype[np.uint8]] | None = None
     kept: list[int] = []
-    loaded = load_pictures(root, names, threads=os.cpu_count() or 1, prepare=prepare)
+    loaded = load_pictures(root, names, threads=threads or os.cpu_count() or 1, prepare=prepare)
     for row, (name, result) in enumerate(progress(loaded, "read", total=len(names), unit="picture")):
         if isinstance(result, PictureError):
             say(f"skipped {name!r}: {result}")

@@ -75,7 +75,7 @@ def pretrain(
     settings = {"pairs": hash_file_or_fail(pairs), "size": size, "width": width, "epochs": epochs}
     settings |= {"batch": batch, "seed": seed}
 
-    data = _load_pairs(pairs, images, size)
+    data = _load_pairs(pairs, images, size, threads)
     settings |= {"pictures": hashlib.sha256(data.pixels.data).hexdigest()}
     tokenizer = train_tokenizer(data.captions)
     shape = Architecture(size=size, width=width, vocabulary=tokenizer.get_vocab_size())
@@ -163,10 +163,11 @@ class _Pairs:
     skipped: int
 
 
-def _load_pairs(path: Path, images: Path, size: int) -> _Pairs:
+def _load_pairs(path: Path, images: Path, size: int, threads: int | None) -> _Pairs:
     """Every usable pair; unusable pictures are counted and named, never silently lost."""
     rows = list(read_pairs(path))
-    pixels, kept = read_bytes(images, [image for image, _ in rows], lambda picture: square_pixels(picture, size))
+    names = [image for image, _ in rows]
+    pixels, kept = read_bytes(images, names, lambda picture: square_pixels(picture, size), threads=threads)
     captions = [rows[row][1] for row in kept]
     if len(captions) < 50:
         raise DataError(f"{path}: only {len(captions)} usable pairs; at least 50 are needed")

@@ -2,10 +2,10 @@
 
 from functools import cached_property
 from hashlib import sha256
-from pathlib import Path
 from threading import RLock
 
 from triptych.catalog import Catalog
+from triptych.catalog.store import stamp_of
 from triptych.composers import TrainedComposer
 from triptych.files import hash_file
 from triptych.stores import Facts, Gallery, MakeStore, Rows, Store
@@ -19,7 +19,7 @@ class Opened:
         self._make_store = make_store
         self._composer = composer
         self._lock = RLock()
-        self._stamp = _stamp(catalog.folder)
+        self._stamp = catalog.stamp
         self.gallery = Gallery.of(catalog)
 
     @property
@@ -34,9 +34,14 @@ class Opened:
         with self._lock:
             return self._composed
 
-    @cached_property
+    @property
     def facts(self) -> Facts:
         """What is known of the gallery's rows, and perhaps of rows that it is about to have."""
+        with self._lock:
+            return self._facts
+
+    @cached_property
+    def _facts(self) -> Facts:
         return Facts.of(self.gallery.metadata)
 
     @cached_property
@@ -61,12 +66,12 @@ class Opened:
     def load(self) -> None:
         """Have everything in memory, and nothing twice."""
         with self._lock:
-            _ = self._plain, self._composed, self.facts, self.gallery.row_of, self.gallery.row_of_id
+            _ = self._plain, self._composed, self._facts, self.gallery.row_of, self.gallery.row_of_id
             self._catalog.release()
 
     def is_stale(self) -> bool:
         """Whether the catalog on disk is no longer this one."""
-        return _stamp(self._catalog.folder) != self._stamp
+        return stamp_of(self._catalog.folder) != self._stamp
 
     def add(self, rows: Rows) -> None:
         """Take in what was just written to the catalog by this process, after `load`."""
@@ -75,9 +80,9 @@ class Opened:
             if self._composer:
                 moved = self._composer.gallery(rows.vectors)
                 self._composed.add(Rows(rows.names, rows.hashes, moved, rows.metadata))
-            self.facts = self.facts.extended(rows.metadata)
+            self._facts = self._facts.extended(rows.metadata)
             self.gallery = self.gallery.extended(rows.names, rows.hashes, rows.metadata)
-            self._stamp = _stamp(self._catalog.folder)
+            self._stamp = stamp_of(self._catalog.folder)
 
     def remove(self, names: list[str]) -> None:
         """Leave out what this process just took out of the catalog, after `load`."""
@@ -85,10 +90,4 @@ class Opened:
             self.gallery = self.gallery.without(names)
             for store in {id(store): store for store in (self._plain, self._composed)}.values():
                 store.remove(names)
-            self._stamp = _stamp(self._catalog.folder)
-
-
-def _stamp(folder: Path) -> list[tuple[int, int]]:
-    """Changes whenever the catalog's note or its metadata are replaced."""
-    files = [folder / "catalog.json", folder / "metadata.parquet"]
-    return [(facts.st_mtime_ns, facts.st_ino) for facts in (file.stat() for file in files if file.exists())]
+            self._stamp = stamp_of(self._catalog.folder)

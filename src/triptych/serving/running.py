@@ -53,6 +53,7 @@ def serve(
     import uvicorn
 
     from triptych.serving.desk import Desk
+    from triptych.serving.guards import host_name
     from triptych.serving.service import create_app
     from triptych.serving.telling import Comparing
 
@@ -64,8 +65,8 @@ def serve(
         settings or Settings(),
         keys=known,
         writable=not read_only and (local or bool(known)),
-        hosts=frozenset({"127.0.0.1", "localhost", "[::1]", host, *allow_host}) if local else None,
-        origins=frozenset(allow_origin),
+        hosts=frozenset({"127.0.0.1", "localhost", "[::1]", host, *map(host_name, allow_host)}) if local else None,
+        origins=frozenset(origin.rstrip("/").lower() for origin in allow_origin),
     )
     with open_catalog(catalog, encoder=encoder, composer=composer, store=store, threads=threads) as library:
         library.load()

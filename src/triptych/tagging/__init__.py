@@ -2,6 +2,6 @@
 
 from triptych.tagging.agreement import agreed
 from triptych.tagging.tagger import Tagger, Tags, best_words, describe, shows
-from triptych.tagging.vocabulary import Vocabulary, load_vocabulary
+from triptych.tagging.vocabulary import DEFAULT, Vocabulary, load_vocabulary
 
-__all__ = ["Tagger", "Tags", "Vocabulary", "agreed", "best_words", "describe", "load_vocabulary", "shows"]
+__all__ = ["DEFAULT", "Tagger", "Tags", "Vocabulary", "agreed", "best_words", "describe", "load_vocabulary", "shows"]
