@@ -35,6 +35,7 @@ PARTS = ("answers", "concepts", "strangers", "text-tower")
 _PEAK_RATE = 1e-3
 _TEXT_SHARE = 0.3  # of the rate, for the text tower, which knows its words already
 _WEIGHT_DECAY = 0.05
+_ASKED = 256  # held-out triplets asked at once
 DISTILL = 5.0  # towers: what a picture's cosine to its vector before counts beside the contrastive loss
 
 
@@ -271,9 +272,7 @@ def _loss(
     )
     likeness = pictures[torch.from_numpy(batch.targets[:, 0])] @ bank.T
     likeness = likeness.scatter(1, places, 1.0)  # answers that do not count are no negatives either
-    words = torch.from_numpy(batch.words).to(bank.device)
-    if words.dtype == torch.int64:  # no wording of the batch reaches into the columns that are cut off
-        words = words[:, : int((words != 0).sum(dim=1).max())]
+    words = _cut(torch.from_numpy(batch.words).to(bank.device))
     with mixed_precision(bank.device):
         queries = model(pictures[torch.from_numpy(batch.references)], words, *see(batch.references))
         gallery = model.combiner.gallery(bank)
@@ -286,12 +285,20 @@ def _recall(model: "QuerySide", pictures: "Tensor", texts: "Tensor", see: See, d
     import torch
 
     model.eval()
+    queries = []
     with torch.inference_mode():
-        words = texts[torch.tensor([data.wordings[row][0] for row in data.held_out])]
-        references = data.references[data.held_out]
-        queries = model(pictures[torch.from_numpy(references)], words, *see(references)).cpu().numpy()
+        for start in range(0, len(data.held_out), _ASKED):
+            rows = data.held_out[start : start + _ASKED]
+            words = _cut(texts[torch.tensor([data.wordings[row][0] for row in rows])])
+            references = data.references[rows]
+            queries.append(model(pictures[torch.from_numpy(references)], words, *see(references)).cpu().numpy())
         gallery = model.combiner.gallery(pictures).cpu().numpy()
-    return held_out_recall(queries, gallery, data)
+    return held_out_recall(np.concatenate(queries), gallery, data)
+
+
+def _cut(words: "Tensor") -> "Tensor":
+    """Token ids without the columns that none of the texts reaches into; vectors as they are."""
+    return words if words.is_floating_point() else words[:, : int((words != 0).sum(dim=1).max())]
 
 
 def _save(
