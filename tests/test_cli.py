@@ -80,6 +80,7 @@ def test_a_search_never_loads_torch(tiny_catalog: Path, tiny_composer: Path) -> 
         (("wardrobe", "--out", "o", "--designs", "many"), 2),
         (("wardrobe", "--out", "o", "--designs", "nonsense=3"), 2),
         (("search", "--catalog", "nowhere", "--text", "red"), 1),
+        (("search", "--catalog", "nowhere", "--text", "red", "--rerank-top", "5"), 2),
         (("compare", "a.json"), 2),
         (("compare", "a.json", "b.json"), 1),
         (("table", "a.json"), 1),
@@ -102,6 +103,21 @@ def test_errors_are_one_line_and_an_exit_code(
     assert shown.returncode == code
     assert len(shown.stderr.strip().splitlines()) == 1
     assert shown.stderr.startswith("triptych: ")
+
+
+@pytest.mark.parametrize(
+    ("arguments", "said"),
+    [
+        (("train", "t", "--epochs", "0"), "See triptych train --help."),
+        (("search", "--catalog", "nowhere", "--text", "red"), "no catalog here; make one with `triptych index`"),
+        (("search", "--catalog", "c", "--rerank-seconds", "5"), "goes with --rerank chat:MODEL"),
+        (("search", "--catalog", "c", "--text", "x", "--rerank", "chat:m"), "chat:MODEL needs --base-url"),
+        (("score", "lasco", "s.json", "--root", ".", "--split", "val"), "lasco has no server"),
+    ],
+)
+def test_errors_say_what_to_do(arguments: tuple[str, ...], said: str, tmp_path: Path, monkeypatch) -> None:
+    monkeypatch.chdir(tmp_path)
+    assert said in " ".join(run(*arguments).stderr.split())
 
 
 def test_a_bug_is_one_line_too(tmp_path: Path) -> None:

@@ -174,8 +174,11 @@ def test_too_few_triplets(tiny_triplets, tiny_catalog, tmp_path):
     write_triplets(tmp_path / "few", [*few, *(replace(triplet, accepted=False) for triplet in stored)], note)
     with pytest.raises(DataError, match="mine more pictures"):
         train(tmp_path / "few", tiny_catalog, tmp_path / "out")
-    with pytest.raises(DataError, match="not a readable triplet file"):
+    with pytest.raises(DataError, match="there is no triplet file here; make one with `triptych mine`"):
         train(tmp_path / "missing", tiny_catalog, tmp_path / "out")
+    (tmp_path / "garbage").write_bytes(b"no triplets")
+    with pytest.raises(DataError, match="not a readable triplet file"):
+        train(tmp_path / "garbage", tiny_catalog, tmp_path / "out")
     assert not (tmp_path / "out").exists()
 
 

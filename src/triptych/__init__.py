@@ -1,6 +1,6 @@
 """Zero-shot composed image retrieval: find a picture from another picture and a few words, with no labelled data.
 
-Each command of the program is a function here, with the same words:
+Nearly each command of the program is a function here, with the same words (docs/python.md has the exceptions):
 
     import triptych
     triptych.index("pictures", "catalog")

@@ -6,11 +6,12 @@ import shutil
 from importlib.metadata import PackageNotFoundError, version
 from typing import Any
 
+from triptych.chat.settings import KEYS
 from triptych.extras import EXTRAS, missing
 from triptych.version import __version__
 
 _PURPOSE = {
-    "train": "train, pretrain, demo, export --onnx --int8",
+    "train": "train, pretrain, adapt, refine, invert, ablate, demo, export --int8",
     "hf": "encoders hf:NAME",
     "chat": "mine --reasoner chat:MODEL, search --rerank chat:MODEL",
     "serve": "serve",
@@ -31,7 +32,7 @@ def doctor() -> dict[str, Any]:
         "disk free here": f"{shutil.disk_usage('.').free / 2**30:.1f} GiB",
         **_torch(),
         **{f"extra {extra}": _extra(extra) for extra in EXTRAS},
-        "endpoint": os.environ.get("OPENAI_BASE_URL", "none set (OPENAI_BASE_URL); nothing leaves this machine"),
+        "key of a chat model": "set" if any(map(os.environ.get, KEYS)) else f"none set ({' or '.join(KEYS)})",
     }
 
 

@@ -84,12 +84,12 @@ def write_json(path: Path, content: Any) -> None:
         temporary.write_text(json.dumps(content, indent=2, ensure_ascii=False) + "\n", encoding="utf-8")
 
 
-def read_json(path: Path, what: str) -> Any:
-    """Read JSON; raise DataError naming `what` it should have been."""
+def read_json(path: Path, what: str, remedy: str = "") -> Any:
+    """Read JSON; raise DataError naming `what` it should have been, and where there is nothing, the `remedy`."""
     try:
         return json.loads(path.read_text(encoding="utf-8"))
     except FileNotFoundError:
-        raise DataError(f"{path}: there is no {what} here") from None
+        raise DataError(f"{path}: there is no {what} here{remedy and f'; {remedy}'}") from None
     except (ValueError, OSError) as error:
         raise DataError(f"{path}: not a readable {what} ({error})") from None
 

@@ -109,6 +109,8 @@ def read_triplets(path: Path) -> tuple[list[Triplet], dict[str, Any]]:
     """The triplets of a file, accepted and refused, and what made them. Raises DataError where it is no such file."""
     try:
         table = pq.read_table(path)
+    except FileNotFoundError:
+        raise DataError(f"{path}: there is no triplet file here; make one with `triptych mine`") from None
     except (OSError, pa.ArrowInvalid) as error:
         raise DataError(f"{path}: not a readable triplet file ({str(error).splitlines()[0]})") from None
     note = json.loads((table.schema.metadata or {}).get(b"triptych", b"{}"))

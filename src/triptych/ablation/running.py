@@ -14,6 +14,7 @@ from triptych.benchmarks.evaluate import evaluate
 from triptych.benchmarks.registry import BENCHMARKS, find_benchmark
 from triptych.catalog import Catalog
 from triptych.errors import TriptychError, UsageError
+from triptych.extras import need
 from triptych.files import atomic, hash_file, locked, made_by, read_json, write_json
 from triptych.progress import progress, say
 from triptych.tagging import DEFAULT
@@ -54,6 +55,7 @@ def ablate(
     first of them holds. A cell that fails is reported and is tried again by the next run.
     Raises UsageError for names that mean nothing and options that mining or training do not have.
     """
+    need("train", "ablate")  # now, and not after minutes of mining
     recipes, out = Path(recipes), Path(out)
     known = load_recipes(recipes)
     if strangers := set(only) - {recipe.name for recipe in known}:

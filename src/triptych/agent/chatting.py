@@ -18,7 +18,7 @@ from triptych.catalog import Catalog
 from triptych.chat.ledger import Ledger, ledger_of, opened, total
 from triptych.chat.pictures import Painter
 from triptych.chat.prompts import load_prompts
-from triptych.chat.settings import JUDGEMENT, REASONING, ChatSettings
+from triptych.chat.settings import JUDGE_KEYS, JUDGEMENT, REASONING, ChatSettings
 from triptych.encoders import Vectors
 from triptych.errors import FailureError, UsageError
 from triptych.files import locked, made_by
@@ -123,7 +123,7 @@ class ChatMining:
 
     def _live(self, ledger: Ledger) -> None:
         from triptych.chat.desk import Desk, run
-        from triptych.chat.endpoint import JUDGE_KEYS, LOCAL, Endpoint
+        from triptych.chat.endpoint import LOCAL, Endpoint
         from triptych.chat.line import Line
 
         settings = self.settings

@@ -37,8 +37,8 @@ def score(
     the file.
     """
     root, submission = Path(root), Path(submission)
-    find_benchmark(benchmark, split)
     forms_of(benchmark)
+    find_benchmark(benchmark, split)
     task = _task(benchmark, root, split)
     read = read_submission(task, submission)
     rows = [_row(task, submission, read)] if task.public else []

@@ -190,7 +190,7 @@ class Catalog:
         return dict(zip(self.hashes, self.vectors, strict=True))
 
     def _read_note(self) -> dict[str, Any]:
-        note = read_json(self.folder / "catalog.json", "catalog (make one with `triptych index`)")
+        note = read_json(self.folder / "catalog.json", "catalog", "make one with `triptych index`")
         if not isinstance(note, dict) or note.get("format") != FORMAT:
             raise DataError(f"{self.folder}: not a catalog of this version ({FORMAT}); index again into a new folder")
         return note

@@ -16,15 +16,12 @@ from pydantic import BaseModel, ConfigDict, ValidationError
 from triptych.chat.flow import retry_after
 from triptych.chat.ledger import MOST_TEXT, Reply
 from triptych.chat.replies import cut
-from triptych.chat.settings import ChatSettings
+from triptych.chat.settings import KEYS, ChatSettings
 from triptych.errors import FailureError
 
 _MOST_BYTES = 1024 * 1024  # of a whole reply; what is longer is not read to its end
 _TOO_MUCH = frozenset({429, 503, 529})
 _MAY_PASS = frozenset({408, 409, 425}) | _TOO_MUCH
-KEYS = ("TRIPTYCH_API_KEY", "OPENAI_API_KEY")
-JUDGE_KEYS = ("TRIPTYCH_JUDGE_API_KEY",)
-"""Where the key of a judge with an address of its own is: the other server's key is never shown to it."""
 LOCAL = frozenset({"localhost", "127.0.0.1", "::1"})
 
 

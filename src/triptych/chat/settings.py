@@ -16,6 +16,12 @@ def _option(default: Any, help: str, metavar: str | None = None) -> Any:
     return field(default=default, metadata={"help": help, "metavar": metavar})
 
 
+KEYS = ("TRIPTYCH_API_KEY", "OPENAI_API_KEY")
+"""Where a server's key is: the first of these in the environment."""
+JUDGE_KEYS = ("TRIPTYCH_JUDGE_API_KEY",)
+"""Where the key of a judge with an address of its own is: the other server's key is never shown to it."""
+
+
 @dataclass(frozen=True)
 class ChatSettings:
     """How to reach a chat model, what to show it, and what it may cost.
@@ -25,7 +31,9 @@ class ChatSettings:
     its own from TRIPTYCH_JUDGE_API_KEY alone; both are kept nowhere. Raises UsageError for what makes no sense.
     """
 
-    base_url: str = _option("", "Where the model is served, such as http://localhost:8000/v1.", "URL")
+    base_url: str = _option(
+        "", "Where the model is served, such as http://localhost:8000/v1; its key is TRIPTYCH_API_KEY.", "URL"
+    )
     judge: str | None = _option(
         None, "Model that judges, if another than the one that reasons; several, with commas between, vote.", "MODEL"
     )
@@ -81,7 +89,7 @@ class ChatSettings:
             raise UsageError("--dry-run goes with neither --batch-out nor --batch-in")
         if not (self.dry_run or self.batch_out or self.batch_in):
             if not self.base_url:
-                raise UsageError("--reasoner chat:MODEL needs --base-url, such as http://localhost:8000/v1")
+                raise UsageError("chat:MODEL needs --base-url, such as http://localhost:8000/v1")
             _check_url("--base-url", self.base_url, "TRIPTYCH_API_KEY")
         if self.judge_base_url:
             _check_url("--judge-base-url", self.judge_base_url, "TRIPTYCH_JUDGE_API_KEY")

@@ -27,7 +27,6 @@ __all__ = [
     "main",
     "measuring",
     "scoring",
-    "service",
     "serving",
     "showing",
     "triplets",
@@ -45,7 +44,8 @@ def main() -> None:
         if "\n" in message:  # the help, for a command without arguments
             print(message)
             sys.exit(error.exit_code)
-        code = _complain(f"{message} See triptych --help.", error.exit_code)
+        where = getattr(getattr(error, "ctx", None), "command_path", "triptych")
+        code = _complain(f"{message.rstrip('.')}. See {where} --help.", error.exit_code)
     except TriptychError as error:
         code = _complain(str(error), error.exit_code)
     except (KeyboardInterrupt, typer.Abort):

@@ -21,7 +21,11 @@ Threads = Annotated[int | None, typer.Option(min=1, help="Processor threads; few
 Seed = Annotated[int, typer.Option(min=0, help="Seed of everything random.")]
 EncoderName = Annotated[
     str | None,
-    typer.Option("--encoder", metavar="NAME", help="wardrobe, hf:NAME_OR_DIR, or a folder made by pretrain."),
+    typer.Option(
+        "--encoder",
+        metavar="NAME",
+        help="wardrobe, hf:NAME_OR_DIR, or a folder that pretrain, adapt, export --onnx or train made.",
+    ),
 ]
 SameEncoder = Annotated[
     str | None,

@@ -125,5 +125,5 @@ def export(
     if encoder or int8:
         raise UsageError("--encoder and --int8 go with --onnx")
     if not (catalog and out and to):
-        raise UsageError("export needs --catalog, --out and --to faiss or qdrant; or --onnx")
+        raise UsageError("export needs --catalog, --out and --to (faiss or qdrant), or else --onnx")
     show(triptych.export(catalog, out, to=to, composer=composer, approximate=approximate))

@@ -33,7 +33,8 @@ Command = Callable[..., None]
 def with_chat_options(asked_by: str, names: Sequence[str] = ()) -> Callable[[Command], Command]:
     """Give a command one option for each field, or for those of `names`, in the place of its parameter `chat`.
 
-    The command gets ChatSettings where its option `asked_by` is chat:MODEL, and None else, when it takes none of them.
+    The command gets ChatSettings where its option `asked_by` is chat:MODEL, and None else, when it takes none of them,
+    and none of its own whose names begin with that of `asked_by`.
     """
     return lambda command: _with_options(
         command, asked_by, [item for item in fields(ChatSettings) if not names or item.name in names]
@@ -43,6 +44,7 @@ def with_chat_options(asked_by: str, names: Sequence[str] = ()) -> Callable[[Com
 def _with_options(command: Command, asked_by: str, offered: Sequence[Field[Any]]) -> Command:
     given = inspect.signature(command)
     kept = [item.replace(kind=item.KEYWORD_ONLY) for name, item in given.parameters.items() if name != "chat"]
+    belonging = [item for item in kept if item.name.startswith(f"{asked_by}_")]
     added = [
         inspect.Parameter(
             item.name,
@@ -56,6 +58,7 @@ def _with_options(command: Command, asked_by: str, offered: Sequence[Field[Any]]
     def wrapped(**values: Any) -> None:
         chosen = {item.name: values.pop(item.name) for item in offered}
         changed = [item.name for item in offered if chosen[item.name] != item.default]
+        changed += [item.name for item in belonging if values[item.name] != item.default]
         told = values.get("status", False)  # a command that tells how far it is asks nobody
         asks = (values[asked_by] or "").startswith("chat:") and not told
         if changed and not asks and not told:

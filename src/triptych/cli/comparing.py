@@ -41,7 +41,10 @@ def table(
     print(triptych.table(files, format=format, decimals=decimals))
 
 
-@app.command(epilog="Example: triptych leakage --catalog catalog --gallery CIRCO/unlabeled2017 --output leaks.json")
+@app.command(
+    epilog="Example: triptych leakage --catalog catalog --gallery CIRCO/COCO2017_unlabeled/unlabeled2017 "
+    "--output leaks.json"
+)
 def leakage(
     catalog: CatalogDir,
     gallery: Annotated[Path, typer.Option(metavar="DIR", help="A benchmark's pictures, or a catalog of them.")],

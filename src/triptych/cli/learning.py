@@ -76,15 +76,17 @@ def train(
     epochs: Annotated[int, typer.Option(min=1, help="Passes over the triplets.")] = 3,
     batch: Annotated[int, typer.Option(min=2, help="Triplets a step.")] = 256,
     temperature: Annotated[
-        float, typer.Option(help="Of the loss: the smaller, the more the hardest negatives count.")
+        float, typer.Option(help="Of the loss, between 0 and 1; the smaller, the more hard negatives count.")
     ] = 0.07,
     negatives: Annotated[
         str, typer.Option(help="bank (the catalog), batch (its pictures alone), or bank+group (and the critic's).")
     ] = "bank",
-    hard_alpha: Annotated[float, typer.Option(metavar="A", help="HN-NCE: what an answer counts among negatives.")] = 1,
-    hard_beta: Annotated[float, typer.Option(metavar="B", help="HN-NCE: how much more hard negatives count.")] = 0,
+    hard_alpha: Annotated[float, typer.Option(metavar="A", help="HN-NCE: the weight of an answer below the line.")] = 1,
+    hard_beta: Annotated[
+        float, typer.Option(metavar="B", help="HN-NCE: extra weight of hard negatives; CoVR: 0.5.")
+    ] = 0,
     both_directions: Annotated[
-        bool, typer.Option("--both-directions", help="Also find a target's query among those of the batch.")
+        bool, typer.Option("--both-directions", help="Learn also to find the query from its target.")
     ] = False,
     margin: Annotated[
         float | None, typer.Option(metavar="COSINE", help="Leave out negatives liked more than the target by this.")
@@ -94,10 +96,11 @@ def train(
     ] = "confidence",
     without: Annotated[
         list[str] | None,
-        typer.Option(metavar="PART", help="Leave a part out: answers, concepts, strangers, text-tower. Repeatable."),
+        typer.Option(metavar="PART", help="Leave out answers, concepts, strangers or text-tower; repeatable."),
     ] = None,
     tune: Annotated[
-        str | None, typer.Option(metavar="WHAT", help="What of the towers learns: frozen, lora, last-N or full.")
+        str | None,
+        typer.Option(metavar="WHAT", help="Towers, what learns: full (own), lora (hf:), last-N or frozen."),
     ] = None,
     accumulate: Annotated[int, typer.Option(min=1, help="Towers: batches whose gradients make a step.")] = 1,
     chunk: Annotated[
@@ -147,7 +150,7 @@ def refine(
         int, typer.Option(min=2, help="Parts, each judged by a composer that learnt from the others.")
     ] = 2,
     epochs: Annotated[int, typer.Option(min=1, help="Passes of such a composer over its triplets.")] = 1,
-    beyond: Annotated[int, typer.Option(min=1, help="Answers among which a plausible target is.")] = 10,
+    beyond: Annotated[int, typer.Option(min=1, help="A target among so many first answers is plausible.")] = 10,
     seed: Seed = 0,
     threads: Threads = None,
 ) -> None:

@@ -26,7 +26,7 @@ class TrainedComposer:
     """
 
     def __init__(self, folder: Path, threads: int | None = None) -> None:
-        config = read_json(folder / "config.json", "composer (make one with `triptych train`)")
+        config = read_json(folder / "config.json", "composer", "make one with `triptych train`")
         if not isinstance(config, Mapping) or config.get("format") not in (FORMAT, FORMAT_WITH_PATCHES):
             raise DataError(f"{folder}: not a composer of this version ({FORMAT_WITH_PATCHES}); train again")
         self.folder = folder

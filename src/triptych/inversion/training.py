@@ -13,6 +13,7 @@ from triptych.composers.trained import FORMAT
 from triptych.encoders import Encoder, ReadsWords
 from triptych.encoders.pretraining import hash_file_or_fail, learning_curve, read_pairs
 from triptych.errors import FailureError, UsageError
+from triptych.extras import need
 from triptych.files import atomic, locked, made_by, write_json
 from triptych.graphs import export_graph
 from triptych.inversion.phrases import MARK, Concepts, SlottedIds, draw_titles
@@ -76,6 +77,7 @@ def invert(
         raise UsageError(f"--prompt {prompt!r}: must hold a {MARK}, which stands for the pseudo-word")
     if min(steps, word_steps) < 1 or batch < 2 or (limit is not None and limit < 2):
         raise UsageError("--steps and --word-steps must be at least 1, --batch and --limit at least 2")
+    need("train", "invert")
     import torch
 
     from triptych.checkpoints import load_checkpoint, save_checkpoint

@@ -91,9 +91,9 @@ def search(
     output = Path(output) if output else None
     text = text.strip()
     if image is None and like is None and not text:
-        raise UsageError("give an --image, a --text, or both")
+        raise UsageError("give an --image or --like, a --text, or both")
     if composer and ((image is None and like is None) or not text):
-        raise UsageError("a --composer needs both an --image and a --text")
+        raise UsageError("a --composer needs both a picture (--image or --like) and a --text")
     reranker = Reranker(rerank, chat, top=rerank_top, seconds=rerank_seconds) if rerank else None
     if reranker and ((image is None and like is None) or not text):
         raise UsageError("--rerank needs both a picture and a --text")

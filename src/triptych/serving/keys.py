@@ -51,7 +51,7 @@ def find_key(keys: Mapping[str, Key], told: str) -> Key | None:
 
 
 def _read(path: Path) -> list[dict[str, Any]]:
-    content = read_json(path, "file of keys (make one with `triptych key`)")
+    content = read_json(path, "file of keys", "make one with `triptych key`")
     entries = content.get("keys") if isinstance(content, dict) and content.get("format") == FORMAT else None
     fields = {"name": str, "sha256": str, "write": bool}
     if not isinstance(entries, list) or not all(
