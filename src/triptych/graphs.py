@@ -161,6 +161,8 @@ class Graph:
 
         options = onnxruntime.SessionOptions()
         options.log_severity_level = 3
+        # Idle threads that spin take the cores from whoever else answers a request.
+        options.add_session_config_entry("session.intra_op.allow_spinning", "0")
         if threads:
             options.intra_op_num_threads = threads
         try:
