@@ -10,7 +10,8 @@ that the agent drafted, accepted and refused. What an accepted one's critic foun
 it is drawn. Both are evaluated on val and test.
 
 What is there already, in RUN/critic, is not made again. The table goes into docs/results.md, between the markers of
-`critic-NAME`. With --limit N only N triplets are used on either side, which is a trial: the table is only printed.
+`critic-NAME`. With --limit N only N triplets are used on either side, by composers of its own, which takes less time;
+--seeds names those to train with, where they are not to be those of the run's composers.
 """
 
 import argparse
@@ -39,7 +40,8 @@ def main() -> None:
     parser.add_argument("name", choices=["wardrobe", "fashion-products"])
     parser.add_argument("runs", nargs="+", type=Path, metavar="RUN")
     parser.add_argument("--root", type=Path, help="the benchmark's folder; RUN/world if not given")
-    parser.add_argument("--limit", type=int, help="triplets on either side, for a trial")
+    parser.add_argument("--limit", type=int, help="triplets on either side")
+    parser.add_argument("--seeds", type=int, nargs="+")
     parser.add_argument("--page", type=Path, default=Path(__file__).parents[1] / "docs" / "results.md")
     asked = parser.parse_args()
     rows: list[Row] = []
@@ -49,21 +51,26 @@ def main() -> None:
         out = run / ("critic" if asked.limit is None else f"critic-{asked.limit}")
         triplets, _ = read_triplets(run / "triplets.parquet")
         truth = load_truth(asked.name, root)
-        for usual in sorted(run.glob("composer*")):
-            settings = json.loads((usual / "config.json").read_text())["made_by"]["settings"]
-            options = {name: settings[name] for name in ("epochs", "batch", "temperature", "seed")}
-            for arm, chosen in choose(triplets, options["seed"], asked.limit).items():
+        usual = {settings_of(composer)["seed"]: composer for composer in run.glob("composer*")}
+        options = settings_of(min(usual.values())) if usual else {}
+        kept = {name: options[name] for name in ("epochs", "batch", "temperature") if name in options}
+        for seed in asked.seeds or sorted(usual):
+            for arm, chosen in choose(triplets, seed, asked.limit).items():
                 facts[ARMS[arm]].append(described(chosen, truth))
-                composer = out / f"{arm}-{options['seed']}"
-                if arm == "accepted" and asked.limit is None:
-                    composer = usual
+                composer = out / f"{arm}-{seed}"
+                if arm == "accepted" and asked.limit is None and seed in usual:
+                    composer = usual[seed]
                 elif not (composer / "config.json").exists():
-                    train(chosen, run / "catalog", composer, options)
-                rows += measured(asked.name, root, out / f"{arm}-{options['seed']}", composer, ARMS[arm])
+                    train(chosen, run / "catalog", composer, kept | {"seed": seed})
+                rows += measured(asked.name, root, out / f"{arm}-{seed}", composer, ARMS[arm])
     text = tables(rows, facts)
     print(text)
-    if asked.limit is None:
-        put(asked.page, f"critic-{asked.name}", text)
+    put(asked.page, f"critic-{asked.name}", text)
+
+
+def settings_of(composer: Path) -> dict[str, Any]:
+    settings: dict[str, Any] = json.loads((composer / "config.json").read_text())["made_by"]["settings"]
+    return settings
 
 
 def choose(triplets: Sequence[Triplet], seed: int, limit: int | None) -> dict[str, list[Triplet]]:
