@@ -224,14 +224,15 @@ class Loopback:
         if self.keep_bodies:
             self.bodies.append(body)
         status, answer = 200, self.respond(body) if self.respond else None
+        headers = {}
         if isinstance(answer, tuple):
-            status, answer = answer
+            status, answer, headers = (*answer, {})[:3]
         if answer is None:
             right = content_for(body)
             answer = odd(fault, right) if fault else completion(json.dumps(right))
         self.answered[key] += status == 200
         self._note(key, fault, answered=status == 200)
-        await self._send(writer, status, json.dumps(answer).encode())
+        await self._send(writer, status, json.dumps(answer).encode(), headers)
 
     def _note(self, key: str, fault: str, *, answered: bool) -> None:
         if self.note:

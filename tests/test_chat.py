@@ -68,6 +68,8 @@ def decoded(url: str) -> Image.Image:
         {"max_calls": -1},
         {"max_cost": 5.0},
         {"dry_run": True, "batch_out": Path("x")},
+        {"max_calls": 3, "batch_out": Path("x")},
+        {"judge": ","},
         {"judge_base_url": "http://judge/v1"},
         {"judge_price_in": 1.0},
         {"judge": "strong", "judge_base_url": "http://user:secret@judge/v1"},
@@ -316,7 +318,7 @@ def test_a_ledger_keeps_the_first_reply_and_counts_attempts(tmp_path: Path) -> N
     assert ledger.reply(asked.key) == first
     assert ledger.spent() == (2, 0.5)
     assert ledger.steps()["reasoning"]["answered"] == 1
-    ledger.attempt(call("lost"), "a.png")  # out when the program was killed: paid for, it may be
+    ledger.attempt(call("lost"), "a.png", most=0.5)  # out when the program was killed: paid for, it may be
     assert ledger.spent() == (3, 1.0)
     ledger.close()
     assert Ledger(tmp_path / "ledger.sqlite").reply(asked.key) == first
@@ -328,7 +330,7 @@ def test_a_run_with_other_facts_begins_anew_and_keeps_the_replies(tmp_path: Path
     ledger.settle("a", "rejected", "reasoner: nothing: said", [])
     assert ledger.begin({"seed": 0}, ["b", "a"]) is False
     assert ledger.pending() == ["b"]
-    assert ledger.reasons() == {"reasoner": 1}
+    assert ledger.reasons() == {"reasoner: nothing": 1}
     ledger.attempt(call(), "a")
     ledger.answer(call().key, Reply("{}"))
     assert ledger.begin({"seed": 1}, ["a", "c"]) is True

@@ -15,6 +15,7 @@ from pathlib import Path
 import pytest
 
 import triptych
+from chat_helpers import REFERENCES, quick, run, states
 from loopback import ODD, PASSING, Loopback, completion, content_for, noise_catalog, odd, shade
 from triptych import ChatSettings, mine, mine_status
 from triptych.agent.answers import read_judgement, read_reasoning
@@ -24,8 +25,6 @@ from triptych.chat.replies import InvalidReply
 from triptych.cli import main
 from triptych.errors import DataError, FailureError, UsageError
 from triptych.triplets import read_triplets
-
-REFERENCES = 24
 
 
 @pytest.fixture(scope="module")
@@ -37,25 +36,6 @@ def catalog(tmp_path_factory: pytest.TempPathFactory) -> Path:
 def server():
     with Loopback() as running:
         yield running
-
-
-def quick(server: Loopback, **options: object) -> ChatSettings:
-    """Waits that suit a server on this machine."""
-    fast = {"backoff": 0.001, "backoff_most": 0.01, "read_timeout": 20.0, "attempts": 12, "concurrency": 8}
-    return ChatSettings(**({"base_url": server.url} | fast | options))
-
-
-def run(catalog: Path, out: Path, chat: ChatSettings, **options: object) -> dict:
-    asked = {"limit": REFERENCES, "group": 4, "reasoner": "chat:loopback"} | options
-    return mine(catalog, out, chat=chat, **asked)
-
-
-def states(out: Path) -> Counter:
-    base = sqlite3.connect(ledger_of(out))
-    try:
-        return Counter(dict(base.execute("SELECT state, COUNT(*) FROM refs GROUP BY state").fetchall()))
-    finally:
-        base.close()
 
 
 def test_a_reference_ends_in_triplets_that_the_judge_found_blindly(catalog: Path, server: Loopback, tmp_path: Path):
@@ -203,8 +183,9 @@ def test_answers_that_are_not_as_they_should_be(catalog: Path, tmp_path: Path, f
         "already true": "already true of the reference",
         "picks nothing": "the judge picked no picture",
         "true of all": "true of most others too",
+        "refusal": "reasoner: the model refused",
     }
-    assert reason == ("" if able else expected.get(fault, "reasoner"))
+    assert reason == ("" if able else expected.get(fault, "reasoner: no usable reply"))
     if fault in ("no json", "wrong index", "cut short", "10 MB", "itself"):
         assert len(complaints) == 3
         words = {"no json": "no JSON", "wrong index": "1 to 4", "cut short": "longest", "10 MB": "too long"}
@@ -498,7 +479,22 @@ def test_a_batch_that_never_came_back_may_be_asked_again(catalog: Path, server: 
     assert not (tmp_path / "two.jsonl").exists()
     run(catalog, out, ChatSettings(batch_out=tmp_path / "two.jsonl", batch_again=True))
     assert (tmp_path / "two.jsonl").read_text() == (tmp_path / "one.jsonl").read_text()
-    assert run(catalog, out, quick(server))["pending"] == 0
+    with pytest.raises(UsageError, match="--batch-in"):
+        run(catalog, out, quick(server))
+    assert not server.log
+    assert run(catalog, out, quick(server, batch_again=True))["pending"] == 0
+
+
+def test_a_batch_file_is_never_written_over(catalog: Path, tmp_path: Path, monkeypatch):
+    monkeypatch.setattr("triptych.agent.batches._MOST_REQUESTS", 10)
+    (tmp_path / "b-2.jsonl").write_text("paid for\n")
+    with pytest.raises(UsageError, match=r"b-2\.jsonl"):
+        run(catalog, tmp_path / "t", ChatSettings(batch_out=tmp_path / "b.jsonl"))
+    assert (tmp_path / "b-2.jsonl").read_text() == "paid for\n"
+    # What the first file asks is known, so its results are.
+    (tmp_path / "in.jsonl").write_text("\n".join(answers((tmp_path / "b.jsonl").read_text().splitlines())))
+    facts = run(catalog, tmp_path / "t", ChatSettings(batch_in=tmp_path / "in.jsonl"))
+    assert facts["results"] == {"new": 10}
 
 
 def test_results_that_are_none_are_named_by_their_line(catalog: Path, tmp_path: Path):

@@ -19,7 +19,7 @@ from triptych.encoders import load_encoder
 from triptych.extras import need
 from triptych.progress import say
 from triptych.report import QueryCard, Report, ResultCard, Step, TripletCard, write_report
-from triptych.triplets import Triplet, read_triplets
+from triptych.triplets import Triplet, kind_of_reason, read_triplets
 from triptych.wardrobe import VOCABULARY, write_world
 
 LINES = {"unlabelled": 400, "val": 80, "test": 160}
@@ -117,7 +117,7 @@ def _triplet_cards(file: Path, pictures: Path) -> tuple[list[TripletCard], list[
     by_reason: dict[str, list[Triplet]] = {}
     for triplet in triplets:
         if not triplet.accepted:
-            by_reason.setdefault(triplet.reason.partition(":")[0], []).append(triplet)
+            by_reason.setdefault(kind_of_reason(triplet.reason), []).append(triplet)
     each = max(1, _SHOWN // max(1, len(by_reason)))
     refused = [triplet for same in by_reason.values() for triplet in _spread(same, each)]
     return [card(triplet) for triplet in _spread(accepted, _SHOWN)], [card(triplet) for triplet in refused]

@@ -85,6 +85,12 @@ _SCHEMA = pa.schema(
 )
 
 
+def kind_of_reason(reason: str) -> str:
+    """Why a triplet or a reference was refused, without the particulars that follow the last colon that matters."""
+    who, _, what = reason.partition(": ")
+    return f"{who}: {what.partition(':')[0]}" if who in ("reasoner", "critic") else reason.partition(":")[0]
+
+
 def write_triplets(path: Path, triplets: Iterable[Triplet], made_by: Mapping[str, Any]) -> None:
     """Write a triplet file, atomically."""
     _write(path, table_of(triplets), made_by)

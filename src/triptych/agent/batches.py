@@ -26,14 +26,14 @@ if TYPE_CHECKING:
     from triptych.agent.chatting import ChatMining
 
 _MOST_REQUESTS, _MOST_BYTES = 50_000, 190_000_000  # of one file; OpenAI takes 50,000 and 200 MB
-_MAY_PASS = (408, 409, 425, 429)
+_MAY_PASS = (401, 402, 403, 404, 408, 409, 425, 429)  # or be mended
 
 
 def batch_round(mining: "ChatMining", ledger: Ledger) -> dict[str, Any]:
     """Take in `batch_in`, settle what can be, and write to `batch_out` what is to be asked next. Returns counts."""
     settings = mining.settings
-    if settings.batch_out and settings.batch_out.exists():
-        raise UsageError(f"{settings.batch_out}: exists already; what it asks would be paid for twice")
+    if settings.batch_out:
+        _refuse_to_overwrite(settings.batch_out)
     facts: dict[str, Any] = {}
     if settings.batch_in:
         facts["results"] = dict(take_in(settings.batch_in, ledger, settings))
@@ -41,6 +41,11 @@ def batch_round(mining: "ChatMining", ledger: Ledger) -> dict[str, Any]:
     if settings.batch_out:
         facts |= _write(mining, ledger, calls, settings.batch_out)
     return facts
+
+
+def _refuse_to_overwrite(file: Path) -> None:
+    if file.exists():
+        raise UsageError(f"{file}: exists already; what it asks would be paid for twice")
 
 
 def take_in(path: Path, ledger: Ledger, settings: ChatSettings) -> Counter[str]:
@@ -103,6 +108,7 @@ def _write(mining: "ChatMining", ledger: Ledger, calls: list[tuple[str, Call]], 
     files: list[str] = []
     while waiting:
         file = path if not files else path.with_stem(f"{path.stem}-{len(files) + 1}")
+        _refuse_to_overwrite(file)
         written = 0
         size = 0
         entered: list[tuple[str, Call]] = []
@@ -120,9 +126,10 @@ def _write(mining: "ChatMining", ledger: Ledger, calls: list[tuple[str, Call]], 
                 lines.write(line)
                 written += 1
                 entered.append((reference, call))
-        with ledger.together():
-            for reference, call in entered:
-                ledger.attempt(call, reference, state="batched")
+            # Before the file is there: results that nobody knows would be paid for in vain.
+            with ledger.together():
+                for reference, call in entered:
+                    ledger.attempt(call, reference, state="batched")
         waiting = waiting[written:]
         files.append(str(file))
     return {"requests": len(unique), "files": ", ".join(files) or "none: there is nothing to ask"}

@@ -1,6 +1,5 @@
 """`mine` with a chat model: the ledger holds every step, and the triplet file is written from the ledger."""
 
-import hashlib
 import time
 from collections import Counter
 from collections.abc import Iterator, Sequence
@@ -21,9 +20,9 @@ from triptych.chat.prompts import load_prompts
 from triptych.chat.settings import JUDGE_KEYS, JUDGEMENT, REASONING, ChatSettings
 from triptych.encoders import Vectors
 from triptych.errors import FailureError, UsageError
-from triptych.files import locked, made_by
+from triptych.files import hash_file, locked, made_by
 from triptych.progress import progress, say
-from triptych.triplets import triplet_of, write_triplets
+from triptych.triplets import kind_of_reason, triplet_of, write_triplets
 
 _LEAST = 20  # usable pictures
 _WIDTH = 300  # nearest pictures that a group is chosen from; beyond them, a person would not call them alike
@@ -69,15 +68,16 @@ class ChatMining:
     @property
     def facts(self) -> dict[str, Any]:
         """What decides which triplets come out; a run with other facts begins anew, on the replies there are."""
-        names = hashlib.sha256("\0".join(self.catalog.names).encode()).hexdigest()
-        decide = {name: self.options[name] for name in ("limit", "targets", "width", "group", "seed", "vocabulary")}
+        vocabulary = self.options["vocabulary"]
+        decide = {name: self.options[name] for name in ("limit", "targets", "width", "group", "seed")}
         return decide | {
+            "vocabulary": hash_file(Path(vocabulary)) if vocabulary else None,
             "model": self._model,
             "judge": self.settings.judge,
             "prompts": self._prompts.version,
             "pictures": [self.settings.picture_side, self.settings.picture_quality, self.settings.sheet],
             "sampling": [self.settings.max_tokens, self.settings.temperature],
-            "names": names,
+            "catalog": self.catalog.digest,
             "encoder": self.catalog.fingerprint,
         }
 
@@ -107,6 +107,7 @@ class ChatMining:
                 if self.settings.batch_in or self.settings.batch_out:
                     from triptych.agent.batches import batch_round
 
+                    ledger.live(0.0)
                     added = batch_round(self, ledger)
                 else:
                     self._live(ledger)
@@ -130,6 +131,12 @@ class ChatMining:
         hosts = dict.fromkeys(urlsplit(url).hostname for url in (settings.base_url, settings.judge_base_url) if url)
         if far := [str(host) for host in hosts if host not in LOCAL]:
             say(f"mine: pictures leave this machine, for {' and '.join(far)}")
+        if (asked := ledger.count("batched")) and not settings.batch_again:
+            raise UsageError(
+                f"{self.out}: a batch file asks {asked} calls already; take its results in with --batch-in, or give "
+                "--batch-again to ask them here all the same"
+            )
+        ledger.live(time.time())
         waiting = ledger.pending()
         done = len(self.references) - len(waiting)
         bar = progress(self.groups(waiting), "mine", total=len(self.references), unit="reference", done=done)
@@ -137,11 +144,13 @@ class ChatMining:
 
         async def work() -> str:
             async with AsyncExitStack() as stack:
-                line = Line(await stack.enter_async_context(Endpoint(settings.base_url, settings)), settings)
+                endpoint = await stack.enter_async_context(Endpoint(settings.base_url, settings))
+                works = ledger.count("answered") > 0
+                line = Line(endpoint, settings, works=works)
                 lines = {REASONING: line, JUDGEMENT: line}
                 if settings.judge_base_url:
-                    endpoint = Endpoint(settings.judge_base_url, settings, JUDGE_KEYS)
-                    lines[JUDGEMENT] = Line(await stack.enter_async_context(endpoint), settings)
+                    other = await stack.enter_async_context(Endpoint(settings.judge_base_url, settings, JUDGE_KEYS))
+                    lines[JUDGEMENT] = Line(other, settings, works=works)
                 desk = Desk(ledger, self.painter, settings, lines)
                 await desk.run(
                     talks,
@@ -163,7 +172,7 @@ class ChatMining:
         """The triplet file, out of the ledger, and what there is to tell."""
         states, steps = ledger.states(), ledger.steps()
         # Twice through the ledger rather than all of it in memory.
-        reasons = Counter("" if row["accepted"] else row["reason"].partition(":")[0] for row in ledger.triplets())
+        reasons = Counter("" if row["accepted"] else kind_of_reason(row["reason"]) for row in ledger.triplets())
         accepted = reasons.pop("", 0)
         facts: dict[str, Any] = {
             "accepted": accepted,

@@ -20,7 +20,7 @@ from triptych.errors import FailureError, UsageError
 from triptych.files import claimed, hash_file, locked, made_by
 from triptych.progress import progress, say
 from triptych.tagging import DEFAULT, Tagger, Tags, Vocabulary, agreed, load_vocabulary, shows
-from triptych.triplets import Triplet, join_triplets, write_triplets
+from triptych.triplets import Triplet, join_triplets, kind_of_reason, write_triplets
 
 _CHUNK = 256  # references a commit
 _SURE = 0.03  # least probability that the target shows what the words say; rare words are never sure
@@ -212,5 +212,5 @@ def _count(files: list[Path]) -> dict[str, Any]:
         for row in pq.read_table(file, columns=["accepted", "reason"]).to_pylist():
             accepted += row["accepted"]
             if not row["accepted"]:
-                reasons[row["reason"].partition(":")[0]] += 1
+                reasons[kind_of_reason(row["reason"])] += 1
     return {"accepted": accepted, "refused": sum(reasons.values()), "reasons": dict(reasons.most_common())}

@@ -121,9 +121,16 @@ class Desk:
                 except FailureError as error:
                     failed(reference, error)
 
-        async with self._interruptible():
-            # More references than slots, so that none is idle while another's pictures are made ready.
-            await asyncio.gather(*(work() for _ in range(2 * self._settings.concurrency)))
+        try:
+            async with self._interruptible():
+                # More references than slots, so that none is idle while another's pictures are made ready.
+                await asyncio.gather(*(work() for _ in range(2 * self._settings.concurrency)))
+        finally:
+            # What a server refuses that takes nothing may be taken once it is mended.
+            doubted = [line for line in dict.fromkeys(self._lines.values()) if line.doubtful]
+            self._ledger.reopen([key for line in doubted for key in line.doubtful])
+        if doubted and not self._failure:
+            self._failure = doubted[0].hopeless()
         if self._failure:
             raise self._failure
 
@@ -161,30 +168,34 @@ class Desk:
             body = await self._body(call, line)
             async with line.pace.slot() as cuts:
                 await self._permit(most)
-                self._ledger.attempt(call, reference)
-                cost = 0.0
+                self._ledger.attempt(call, reference, most=most)
+                cost = most
                 try:
                     reply = await line.endpoint.send(body, call.key)
-                    cost = self._settings.cost(call.step, reply.tokens_in, reply.tokens_out)
+                    if reply.tokens_in or reply.tokens_out:  # else nobody told what it took
+                        cost = self._settings.cost(call.step, reply.tokens_in, reply.tokens_out)
                     reply = replace(reply, cost=cost)
-                    self._ledger.answer(call.key, reply)
+                    self._ledger.answer(call.key, reply, most=most)
                     line.answered(body)
                     return reply
                 except Trouble as trouble:
-                    self._ledger.trouble(call.key, str(trouble))
+                    cost = most if trouble.paid else 0.0
+                    self._ledger.trouble(call.key, str(trouble), free=most - cost)
                     self._give_up(line.missed(trouble))
                     asked = trouble.after
                     if trouble.busy:
                         line.pace.slower(cuts, trouble.after)
                 except Refused as refusal:
+                    cost = 0.0
                     if not line.adapted(body, str(refusal)):
                         reply = Reply("", problem=str(refusal))
-                        self._ledger.answer(call.key, reply)
-                        self._give_up(line.refused(str(refusal)))
+                        self._ledger.answer(call.key, reply, most=most)
+                        self._give_up(line.refused(call.key, refusal))
                         return reply
-                    self._ledger.trouble(call.key, str(refusal))
+                    self._ledger.trouble(call.key, str(refusal), free=most)
                 except FailureError as error:
-                    self._ledger.trouble(call.key, str(error))
+                    cost = 0.0
+                    self._ledger.trouble(call.key, str(error), free=most)
                     self._give_up(error)
                     raise Postponed(str(error)) from None
                 finally:
@@ -197,10 +208,13 @@ class Desk:
         return line.body(call, self._painter) if known else await asyncio.to_thread(line.body, call, self._painter)
 
     async def _permit(self, most: float) -> None:
-        if not self._stopped.is_set() and (reason := await self._budget.take(most)):
-            self.stop(reason)
-        elif not self._stopped.is_set():
-            return
+        if not self._stopped.is_set():
+            if reason := await self._budget.take(most):
+                self.stop(reason)
+            elif not self._stopped.is_set():
+                return
+            else:  # stopped while it waited: others wait for what it took
+                self._budget.give_back(most)
         raise Postponed(self.why_stopped)
 
     async def _wait(self, seconds: float) -> None:

@@ -17,30 +17,37 @@ from triptych.chat.flow import retry_after
 from triptych.chat.ledger import MOST_TEXT, Reply
 from triptych.chat.replies import cut
 from triptych.chat.settings import KEYS, ChatSettings
-from triptych.errors import FailureError
+from triptych.errors import FailureError, UsageError
 
 _MOST_BYTES = 1024 * 1024  # of a whole reply; what is longer is not read to its end
+_MOST_TOKENS = 10**9  # of a call, that a server can mean
 _TOO_MUCH = frozenset({429, 503, 529})
 _MAY_PASS = frozenset({408, 409, 425}) | _TOO_MUCH
 LOCAL = frozenset({"localhost", "127.0.0.1", "::1"})
 
 
 class Trouble(Exception):
-    """The call came to nothing, which may pass. `busy`: the server says that it is too much; `after`: its pause."""
+    """The call came to nothing, which may pass. `busy`: the server says that it is too much; `after`: its pause;
+    `paid`: it may cost money all the same."""
 
-    def __init__(self, what: str, *, busy: bool = False, after: float | None = None) -> None:
+    def __init__(self, what: str, *, busy: bool = False, after: float | None = None, paid: bool = False) -> None:
         super().__init__(what)
         self.busy = busy
         self.after = after
+        self.paid = paid
 
 
 class Refused(Exception):
     """The server will never take this request."""
 
 
+class Forbidden(Refused):
+    """It is not for this key, or not for what it shows: services answer 403 to either."""
+
+
 class _Message(BaseModel):
     model_config = ConfigDict(extra="ignore")
-    content: str | None = None
+    content: str | list[Any] | None = None
     refusal: str | None = None
 
 
@@ -50,31 +57,26 @@ class _Choice(BaseModel):
     finish_reason: str | None = None
 
 
-class _Usage(BaseModel):
-    model_config = ConfigDict(extra="ignore")
-    prompt_tokens: int = 0
-    completion_tokens: int = 0
-
-
 class _Completion(BaseModel):
     """What of a chat completion is read; all else is ignored."""
 
     model_config = ConfigDict(extra="ignore")
     choices: list[_Choice]
-    usage: _Usage | None = None
+    usage: Any = None
 
 
 class Endpoint:
     """A server, spoken to through one pool of connections.
 
-    The key comes from the first of the environment variables `keys` that is set, and goes nowhere else.
+    The key comes from the first of the environment variables `keys` that is set, and goes nowhere else. Raises
+    UsageError where it cannot be a key.
     """
 
     def __init__(self, url: str, settings: ChatSettings, keys: Sequence[str] = KEYS) -> None:
         self.url = url
         self._settings = settings
         self._keys = keys
-        self._key = next((os.environ[name] for name in keys if os.environ.get(name)), "")
+        self._key = _key(keys)
         host = urlsplit(url).hostname or ""
         timeout = httpx2.Timeout(
             connect=settings.connect_timeout,
@@ -109,13 +111,14 @@ class Endpoint:
         try:
             async with asyncio.timeout(2 * self._settings.read_timeout):
                 raw, whole = await self._bytes(body, key)
-        except (TimeoutError, openai.APITimeoutError):
-            raise Trouble("no answer in time", busy=True) from None
+        except (TimeoutError, openai.APITimeoutError) as error:
+            raise Trouble("no answer in time", busy=True, paid=not _never_sent(error)) from None
         except openai.APIStatusError as error:
             raise self._judged(error) from None
         except (openai.APIConnectionError, httpx2.HTTPError, httpx2.StreamError) as error:
             why = error.__cause__ if isinstance(error, openai.APIConnectionError) and error.__cause__ else error
-            raise Trouble(self._hushed(f"connection: {why or type(why).__name__}")) from None
+            said = self._hushed(f"connection: {why or type(why).__name__}")
+            raise Trouble(said, paid=not _never_sent(error)) from None
         seconds = time.monotonic() - started
         if not whole:
             text = raw[:MOST_TEXT].decode("utf-8", "replace")
@@ -138,15 +141,18 @@ class Endpoint:
     def _reply(self, raw: bytes, seconds: float) -> Reply:
         reply = completion(raw)
         if reply is None:
-            raise Trouble("the answer is empty" if not raw.strip() else "the answer is no chat completion")
+            raise Trouble("the answer is empty" if not raw.strip() else "the answer is no chat completion", paid=True)
         return Reply(**(vars(reply) | {"seconds": seconds}))
 
     def _judged(self, error: openai.APIStatusError) -> Exception:
         code = error.status_code
         said = self._hushed(str(error.message))
-        if code in (401, 403):
-            names = " or ".join(self._keys)
-            return FailureError(f"{self.url}: the server wants another key ({said}); set {names}")
+        if code == 401:
+            return self.wrong_key(said)
+        if code == 402:
+            return FailureError(f"{self.url}: wants to be paid ({said}); the same command goes on once it is")
+        if code == 403:
+            return Forbidden(f"{code}: {said}")
         if code == 404:
             return FailureError(f"{self.url}: no such model or address ({said}); check the address and the model")
         if code in _MAY_PASS or code >= 500:
@@ -154,10 +160,28 @@ class Endpoint:
             return Trouble(f"{code}: {said}", busy=code in _TOO_MUCH, after=after)
         return Refused(f"{code}: {said}")
 
+    def wrong_key(self, said: str) -> FailureError:
+        """That the server does not take the key."""
+        return FailureError(f"{self.url}: the server wants another key ({said}); set {' or '.join(self._keys)}")
+
     def _hushed(self, text: str) -> str:
         """What somebody else said, fit to be kept: short, one line, and without the key."""
         text = text.replace(self._key, "***") if self._key else text
         return cut(text, 300)
+
+
+def _key(names: Sequence[str]) -> str:
+    for name in names:
+        if key := os.environ.get(name, "").strip():
+            if not (key.isascii() and key.isprintable()):
+                raise UsageError(f"{name}: holds characters that no key has; set it anew")
+            return key
+    return ""
+
+
+def _never_sent(error: BaseException) -> bool:
+    """Whether no server saw the request."""
+    return isinstance(error.__cause__ or error, httpx2.ConnectError | httpx2.ConnectTimeout | httpx2.PoolTimeout)
 
 
 def completion(raw: bytes | str) -> Reply | None:
@@ -168,11 +192,25 @@ def completion(raw: bytes | str) -> Reply | None:
         return None
     if not known.choices:
         return None
-    choice, usage = known.choices[0], known.usage or _Usage()
+    choice = known.choices[0]
     return Reply(
-        text=(choice.message.content or "")[:MOST_TEXT],
+        text=_whole(choice.message.content)[:MOST_TEXT],
         refusal=cut(choice.message.refusal or "", 300),
         finish=cut(choice.finish_reason or "", 40),
-        tokens_in=max(0, usage.prompt_tokens),
-        tokens_out=max(0, usage.completion_tokens),
+        tokens_in=_tokens(known.usage, "prompt_tokens"),
+        tokens_out=_tokens(known.usage, "completion_tokens"),
     )
+
+
+def _whole(content: str | list[Any] | None) -> str:
+    """A message's text, which some servers give in parts; half a surrogate pair, which no file takes, is replaced."""
+    if isinstance(content, list):
+        parts = (part.get("text") for part in content if isinstance(part, dict))
+        content = "".join(part for part in parts if isinstance(part, str))
+    return (content or "").encode("utf-8", "replace").decode("utf-8")
+
+
+def _tokens(usage: Any, name: str) -> int:
+    """A count that a server tells, and 0 where it tells none that can be."""
+    count = usage.get(name) if isinstance(usage, dict) else None
+    return int(count) if isinstance(count, int | float) and 0 <= count < _MOST_TOKENS else 0

@@ -156,6 +156,11 @@ class Budget:
             return "--max-minutes is over"
         return ""
 
+    def give_back(self, most: float) -> None:
+        """The call will not be made."""
+        self._made -= 1
+        self.settle(most, 0.0)
+
     def settle(self, most: float, cost: float) -> None:
         """The call is over; it did cost `cost`."""
         self._reserved -= most

@@ -20,6 +20,7 @@ from typing import Any, Literal
 
 from triptych.chat.calls import Call
 from triptych.errors import DataError
+from triptych.triplets import kind_of_reason
 
 FORMAT = 1
 State = Literal["pending", "accepted", "rejected"]
@@ -134,35 +135,55 @@ class Ledger:
         ).fetchone()
         return Reply(*row) if row else None
 
-    def attempt(self, call: Call, reference: str, *, state: str = "sent") -> None:
-        """Enter that a call goes out now, before it does."""
+    def attempt(self, call: Call, reference: str, *, state: str = "sent", most: float = 0.0) -> None:
+        """Enter that a call goes out now, before it does, with the most that it may cost."""
         self._base.execute(
-            "INSERT INTO calls (key, reference, step, model, prompt, state, attempts, at) "
-            "VALUES (?, ?, ?, ?, ?, ?, 1, ?) "
-            "ON CONFLICT (key) DO UPDATE SET attempts = attempts + 1, state = excluded.state, at = excluded.at "
-            "WHERE state NOT IN ('answered', 'refused')",
-            (call.key, reference, call.step, call.model, call.prompt_version, state, time.time()),
+            "INSERT INTO calls (key, reference, step, model, prompt, state, attempts, cost, at) "
+            "VALUES (?, ?, ?, ?, ?, ?, 1, ?, ?) "
+            "ON CONFLICT (key) DO UPDATE SET attempts = attempts + 1, state = excluded.state, "
+            "cost = cost + excluded.cost, at = excluded.at WHERE state NOT IN ('answered', 'refused')",
+            (call.key, reference, call.step, call.model, call.prompt_version, state, most, time.time()),
         )
 
-    def trouble(self, key: str, problem: str) -> None:
-        """Enter why an attempt came to nothing."""
+    def trouble(self, key: str, problem: str, *, free: float = 0.0) -> None:
+        """Enter why an attempt came to nothing, and how much of what it might have cost it did not."""
         self._base.execute(
-            "UPDATE calls SET state = 'failed', problem = ?, at = ? "
+            "UPDATE calls SET state = 'failed', problem = ?, cost = MAX(0, cost - ?), at = ? "
             "WHERE key = ? AND state NOT IN ('answered', 'refused')",
-            (problem, time.time(), key),
+            (problem, free, time.time(), key),
         )
 
-    def answer(self, key: str, reply: Reply) -> bool:
-        """Enter a reply; the first one stays. False where there was one, or the call is not known."""
+    def answer(self, key: str, reply: Reply, *, most: float = 0.0) -> bool:
+        """Enter a reply, with its cost in place of the `most` that the attempt was entered with; the first one stays.
+
+        False where there was one, or the call is not known.
+        """
         changed = self._base.execute(
-            "UPDATE calls SET state = ?, raw = ?, refusal = ?, finish = ?, tokens_in = ?, tokens_out = ?, cost = ?, "
-            "seconds = ?, problem = ?, at = ? WHERE key = ? AND state NOT IN ('answered', 'refused')",
+            "UPDATE calls SET state = ?, raw = ?, refusal = ?, finish = ?, tokens_in = ?, tokens_out = ?, "
+            "cost = MAX(0, cost - ?) + ?, seconds = ?, problem = ?, at = ? "
+            "WHERE key = ? AND state NOT IN ('answered', 'refused')",
             (
                 "refused" if reply.problem else "answered", reply.text[:MOST_TEXT], reply.refusal, reply.finish,
-                reply.tokens_in, reply.tokens_out, reply.cost, reply.seconds, reply.problem, time.time(), key,
+                reply.tokens_in, reply.tokens_out, most, reply.cost, reply.seconds, reply.problem, time.time(), key,
             ),
         )  # fmt: skip
         return changed.rowcount == 1
+
+    def reopen(self, keys: Iterable[str]) -> None:
+        """Forget that these calls were refused: they and their references are to be done again."""
+        with self.together():
+            for key in keys:
+                self._base.execute("UPDATE calls SET state = 'failed' WHERE key = ? AND state = 'refused'", (key,))
+                self._base.execute(
+                    "UPDATE refs SET state = 'pending', reason = '', triplets = '[]' "
+                    "WHERE reference = (SELECT reference FROM calls WHERE key = ?)",
+                    (key,),
+                )
+
+    def count(self, state: str) -> int:
+        """How many calls are in a state."""
+        [number] = self._base.execute("SELECT COUNT(*) FROM calls WHERE state = ?", (state,)).fetchone()
+        return int(number)
 
     def state(self, key: str) -> str:
         """A call's state: sent, batched, failed, answered or refused; empty where it was never entered."""
@@ -188,24 +209,22 @@ class Ledger:
     def spent(self) -> tuple[int, float]:
         """Attempts made and money spent, over all runs.
 
-        What was out when a run was killed may have been paid for as well: it counts with the mean cost of a call.
+        What was out when a run was killed, and what broke off, may have been paid for: it counts with the most it could
+        cost.
         """
-        row = self._base.execute(
-            "SELECT COALESCE(SUM(attempts), 0), COALESCE(SUM(cost), 0), COALESCE(SUM(state = 'sent'), 0), "
-            "COALESCE(AVG(CASE WHEN state = 'answered' THEN cost END), 0) FROM calls"
-        ).fetchone()
-        return int(row[0]), float(row[1] + row[2] * row[3])
+        row = self._base.execute("SELECT COALESCE(SUM(attempts), 0), COALESCE(SUM(cost), 0) FROM calls").fetchone()
+        return int(row[0]), float(row[1])
 
     def states(self) -> Counter[str]:
         """How many references there are in each state."""
         return Counter(dict(self._base.execute("SELECT state, COUNT(*) FROM refs GROUP BY state").fetchall()))
 
     def reasons(self) -> Counter[str]:
-        """Why references were rejected, up to the first colon, most frequent first."""
+        """Why references were rejected, without particulars, most frequent first."""
         counted: Counter[str] = Counter()
         rows = self._base.execute("SELECT reason, COUNT(*) FROM refs WHERE state = 'rejected' GROUP BY reason")
         for reason, count in rows:
-            counted[reason.partition(":")[0]] += count
+            counted[kind_of_reason(reason)] += count
         return Counter(dict(counted.most_common()))
 
     def steps(self) -> dict[str, dict[str, float]]:
@@ -217,9 +236,18 @@ class Ledger:
         )
         return {step: dict(zip(names, values, strict=True)) for step, *values in rows}
 
+    def live(self, since: float) -> None:
+        """Enter when the run began that is asking now; 0 where none is."""
+        self._base.execute("INSERT OR REPLACE INTO facts VALUES ('live', ?)", (repr(since),))
+
     def pace(self) -> float:
-        """References done a second over the last 200, and 0 where that cannot be told."""
-        rows = self._base.execute("SELECT at FROM refs WHERE state != 'pending' ORDER BY at DESC LIMIT 200").fetchall()
+        """References done a second over the last 200 of the last live run, and 0 where that cannot be told."""
+        row = self._base.execute("SELECT value FROM facts WHERE name = 'live'").fetchone()
+        if not row or not float(row[0]):
+            return 0.0
+        rows = self._base.execute(
+            "SELECT at FROM refs WHERE state != 'pending' AND at >= ? ORDER BY at DESC LIMIT 200", (float(row[0]),)
+        ).fetchall()
         span = rows[0][0] - rows[-1][0] if len(rows) > 1 else 0.0
         return (len(rows) - 1) / span if span > 0 else 0.0
 

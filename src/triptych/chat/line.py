@@ -3,26 +3,29 @@
 from typing import Any
 
 from triptych.chat.calls import Call, request
-from triptych.chat.endpoint import Endpoint, Trouble
+from triptych.chat.endpoint import Endpoint, Forbidden, Refused, Trouble
 from triptych.chat.flow import Pace
 from triptych.chat.pictures import Painter
 from triptych.chat.settings import ChatSettings
 from triptych.errors import FailureError
 from triptych.progress import say
 
-_HOPELESS = 20  # requests refused before any was answered: it is not the pictures
+_HOPELESS = 20  # requests refused in a row: it is not the pictures
 _MISSES = 50  # failures in a row, and four times the concurrency: the server is gone
 _ABOUT_SCHEMAS = ("response_format", "json_schema", "schema", "grammar", "structured")
 
 
 class Line:
-    """What is learnt about a server while it is asked."""
+    """What is learnt about a server while it is asked; `works`: it has answered such calls before."""
 
-    def __init__(self, endpoint: Endpoint, settings: ChatSettings) -> None:
+    def __init__(self, endpoint: Endpoint, settings: ChatSettings, *, works: bool = False) -> None:
         self.endpoint = endpoint
         self.pace = Pace(settings.concurrency)
         self._settings = settings
-        self._answered = self._refused = self._misses = 0
+        self._works = works
+        self._misses = 0
+        self._refused: list[str] = []  # calls, since the last answer
+        self._refusal = ""
         self._schema, self._schema_works, self._length = True, False, "max_tokens"
 
     def body(self, call: Call, painter: Painter) -> dict[str, Any]:
@@ -31,8 +34,9 @@ class Line:
 
     def answered(self, body: dict[str, Any]) -> None:
         """The server answered."""
-        self._answered += 1
+        self._works = True
         self._misses = 0
+        self._refused.clear()
         self._schema_works |= "response_format" in body
         self.pace.faster()
 
@@ -59,11 +63,21 @@ class Line:
             return True
         return False
 
-    def refused(self, refusal: str) -> FailureError | None:
-        """The server will not take a call. An error once it has taken none of many."""
-        self._refused += 1
-        if self._answered or self._refused < _HOPELESS:
-            return None
+    def refused(self, key: str, refusal: Refused) -> FailureError | None:
+        """The server will not take a call. An error where it takes none at all."""
+        self._refused.append(key)
+        if isinstance(refusal, Forbidden) and not self._works:
+            return self.endpoint.wrong_key(str(refusal))
+        self._refusal = str(refusal)
+        return self.hopeless() if len(self._refused) >= _HOPELESS else None
+
+    @property
+    def doubtful(self) -> list[str]:
+        """The calls that were refused for no fault of theirs, as it seems: no call was taken, or none any more."""
+        return self._refused if not self._works or len(self._refused) >= _HOPELESS else []
+
+    def hopeless(self) -> FailureError:
+        """That the server takes no call."""
         return FailureError(
-            f"{self.endpoint.url}: refuses every call ({refusal}); a model of one picture needs --sheet"
+            f"{self.endpoint.url}: refuses every call ({self._refusal}); a model of one picture needs --sheet"
         )

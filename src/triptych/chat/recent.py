@@ -1,6 +1,7 @@
 """What the ledger is to a run, for questions that come and go: the last replies, in memory alone."""
 
 from collections import OrderedDict
+from collections.abc import Sequence
 
 from triptych.chat.calls import Call
 from triptych.chat.ledger import Reply
@@ -17,14 +18,19 @@ class Recent:
         """The reply to a call, if it is remembered."""
         return self._replies.get(key)
 
-    def attempt(self, call: Call, reference: str) -> None:
+    def attempt(self, call: Call, reference: str, *, most: float = 0.0) -> None:
         """Nothing is to be kept of a call that goes out."""
 
-    def trouble(self, key: str, problem: str) -> None:
+    def trouble(self, key: str, problem: str, *, free: float = 0.0) -> None:
         """Nor of an attempt that came to nothing."""
 
-    def answer(self, key: str, reply: Reply) -> bool:
+    def reopen(self, keys: Sequence[str]) -> None:
+        """Nor of a refusal."""
+
+    def answer(self, key: str, reply: Reply, *, most: float = 0.0) -> bool:
         """Remember a reply."""
+        if reply.problem:
+            return False
         self._replies[key] = reply
         while len(self._replies) > self._most:
             self._replies.popitem(last=False)

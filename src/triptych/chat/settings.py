@@ -64,7 +64,7 @@ class ChatSettings:
     batch_out: Path | None = _option(
         None, "Write what is to be asked as an OpenAI Batch file, and send nothing.", "FILE"
     )
-    batch_again: bool = _option(False, "Write also what an earlier batch file holds and no result came for.")
+    batch_again: bool = _option(False, "Ask also what an earlier batch file holds and no result came for.")
     batch_in: Path | None = _option(None, "Take in a Batch file's results, and send nothing.", "FILE")
 
     def __post_init__(self) -> None:
@@ -79,12 +79,16 @@ class ChatSettings:
             raise UsageError("--connect-timeout and --read-timeout must be above 0, --picture-quality at most 95")
         if self.max_calls is not None and self.max_calls < 0:
             raise UsageError("--max-calls must not be negative")
+        if self.judge is not None and not self.judges(""):
+            raise UsageError("--judge: names no model")
         if self.judge is None and (self.judge_base_url or self.judge_price_in or self.judge_price_out):
             raise UsageError("--judge-base-url and --judge-price-in/-out go with --judge MODEL")
         if self.judge_base_url and (self.batch_out or self.batch_in):
             raise UsageError("--judge-base-url does not go with batch files: all lines of one are for the same server")
         if self.max_cost is not None and not any(map(sum, (self.prices(REASONING), self.prices(JUDGEMENT)))):
             raise UsageError("--max-cost needs to know what tokens cost; give --price-in and --price-out")
+        if (self.batch_out or self.batch_in) and (self.max_calls, self.max_cost, self.max_minutes) != (None,) * 3:
+            raise UsageError("--max-calls, --max-cost and --max-minutes are not for batch files; use --limit")
         if self.dry_run and (self.batch_out or self.batch_in):
             raise UsageError("--dry-run goes with neither --batch-out nor --batch-in")
         if not (self.dry_run or self.batch_out or self.batch_in):

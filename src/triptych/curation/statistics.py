@@ -10,7 +10,7 @@ import numpy as np
 
 from triptych.chat.replies import cut
 from triptych.errors import DataError
-from triptych.triplets import Triplet, read_triplets
+from triptych.triplets import Triplet, kind_of_reason, read_triplets
 
 _SHOWN = 8  # kinds of change and reasons that are named
 
@@ -24,7 +24,7 @@ def triplets_stats(file: Path | str, *, against: Path | str | None = None) -> di
     triplets, _ = read_triplets(Path(file))
     accepted = [triplet for triplet in triplets if triplet.accepted]
     # The file may be somebody else's, and what it says goes to a terminal.
-    refused = Counter(cut(triplet.reason.partition(":")[0], 80) for triplet in triplets if not triplet.accepted)
+    refused = Counter(cut(kind_of_reason(triplet.reason), 80) for triplet in triplets if not triplet.accepted)
     pairs = Counter((triplet.reference, triplet.target) for triplet in accepted)
     texts = Counter(wording.text.casefold() for triplet in accepted for wording in triplet.modifications)
     written = sum(texts.values())
