@@ -205,7 +205,8 @@ def test_a_run_that_is_stopped_near_its_last_money_ends():
         talks = ((str(number), talk(number)) for number in range(8))
         running = asyncio.create_task(desk.run(talks, lambda name, _: done.append(name), lambda *_: None))
         await endpoint.asked.wait()
-        await asyncio.sleep(0)
+        for _ in range(100):  # until the others wait for money
+            await asyncio.sleep(0)
         desk.stop("interrupted")
         endpoint.may.set()
         async with asyncio.timeout(20):
