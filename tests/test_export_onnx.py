@@ -1,6 +1,7 @@
 """Encoders and composers exported as graphs: the same answers in single precision, nearly the same in 8 bits."""
 
 import json
+import shutil
 import subprocess
 import sys
 from pathlib import Path
@@ -140,6 +141,16 @@ print(json.dumps(load_encoder({str(folder)!r}, threads=1).encode_texts({TEXTS!r}
 """
     done = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True, check=True)
     np.testing.assert_allclose(json.loads(done.stdout), exported.encode_texts(TEXTS), atol=1e-5)
+
+
+def test_what_is_exported_is_never_written_over(tiny_encoder: Path, tiny_composer: Path, tmp_path: Path) -> None:
+    shutil.copytree(tiny_encoder, tmp_path / "encoder")
+    shutil.copytree(tiny_composer, tmp_path / "composer")
+    before = {path: path.read_bytes() for path in tmp_path.rglob("*") if path.is_file()}
+    for given in ({"encoder": str(tmp_path / "encoder")}, {"composer": tmp_path / "composer"}):
+        with pytest.raises(UsageError, match="another folder"):
+            triptych.export_onnx(tmp_path, **given)
+    assert {path: path.read_bytes() for path in tmp_path.rglob("*") if path.is_file()} == before
 
 
 def test_bad_requests(tmp_path: Path, tiny_encoder: Path) -> None:

@@ -95,6 +95,19 @@ def test_what_is_removed_stays_removed(own_catalog: Path) -> None:
     assert not {own.name, uploaded.name} & set(Catalog(own_catalog).names)
 
 
+def test_a_picture_of_the_owners_is_never_deleted(own_catalog: Path) -> None:
+    """Not even from a folder that is called as the one of uploads is."""
+    root = Path(Catalog(own_catalog).root)
+    (root / "uploads").mkdir(exist_ok=True)
+    mine = root / "uploads" / "mine.png"
+    mine.write_bytes(picture_file())
+    triptych.index(root, own_catalog, threads=1)
+    with triptych.open_catalog(own_catalog, threads=1) as library:
+        library.remove(["uploads/mine.png"])
+    assert mine.exists()
+    assert "uploads/mine.png" not in Catalog(own_catalog).names
+
+
 def test_nothing_is_taken_where_one_cannot_be_used(own_catalog: Path) -> None:
     with triptych.open_catalog(own_catalog, threads=1) as library:
         before = len(library)
@@ -102,6 +115,9 @@ def test_nothing_is_taken_where_one_cannot_be_used(own_catalog: Path) -> None:
             library.add([picture_file(), b"no picture"])
         with pytest.raises(UsageError):
             library.add([picture_file()], [{"nonsense": "1"}])
+        for value in ("red\0", "red\ud800"):
+            with pytest.raises(UsageError, match="colour"):
+                library.add([picture_file()], [{"colour": value}])
         with locked(own_catalog), pytest.raises(FailureError):
             library.add([picture_file()])
         assert len(library) == before == len(Catalog(own_catalog).names)

@@ -41,6 +41,9 @@ def export_onnx(
     source = load_encoder(name, threads=threads)
     if trained:
         trained.attach(source)
+    for made, given in ((out / "encoder", getattr(source, "folder", None)), (out / "composer", composer)):
+        if given and made.resolve() == Path(given).resolve():
+            raise UsageError(f"{made}: is what is to be exported; name another folder than {out}")
     with locked(out):
         facts: dict[str, Any] = {"least cosine": export_encoder(source, out / "encoder", int8=int8)}
         if composer:

@@ -5,7 +5,7 @@ from collections.abc import Sequence
 import numpy as np
 
 from triptych.encoders import SLOT, Ids, ReadsWords
-from triptych.tagging import Tags, Vocabulary, describe
+from triptych.tagging import Tags, Vocabulary, describe, shows
 
 MARK = "*"
 """What stands for the pseudo-word in a text."""
@@ -80,6 +80,7 @@ class Concepts:
         self._vocabulary = vocabulary
         self._groups = list(tags)
         self._likeliest = {group: values.argmax(axis=1) for group, values in tags.items()}
+        self._shown = {group: shows(values) for group, values in tags.items()}
 
     def phrases(self, rows: Sequence[int], random: np.random.Generator) -> tuple[list[str], list[str]]:
         """For each picture a phrase that names what it shows, and the same phrase with the mark in its place."""
@@ -92,7 +93,8 @@ class Concepts:
         return plain, marked
 
     def _title(self, row: int, random: np.random.Generator) -> str:
-        named = [group for group in self._groups if random.random() < _NAMED] or self._groups
+        shown = [group for group in self._groups if self._shown[group][row]] or self._groups
+        named = [group for group in shown if random.random() < _NAMED] or shown
         groups, phrases = self._vocabulary.groups, self._vocabulary.phrases
         return describe({g: phrases[g][groups[g][int(self._likeliest[g][row])]] for g in named})
 

@@ -97,7 +97,7 @@ def invert(
     prompt = prompt or (PROMPTS[method] if framed else TITLE_PROMPT)
     settings: dict[str, Any] = {"method": method, "steps": steps, "batch": batch, "seed": seed}
     settings |= {"word_steps": word_steps if method == "searle" else None, "encoder": encoder.fingerprint}
-    settings |= {"captions": hash_file_or_fail(captions) if captions else None, "pictures": _digest(opened.names)}
+    settings |= {"captions": hash_file_or_fail(captions) if captions else None, "pictures": opened.digest}
     settings |= {"limit": limit}
     words = load_vocabulary(vocabulary)
     settings |= {"words": {group: dict(said) for group, said in words.phrases.items()}}

@@ -61,6 +61,7 @@ def take_in(catalog: Catalog, gallery: Gallery, pictures: Sequence[New]) -> Rows
 def take_out(catalog: Catalog, gallery: Gallery, names: Sequence[str]) -> None:
     """Mark pictures as refused, which a later `index` respects; delete the files of those that were uploaded."""
     entries = []
+    uploaded = [name for name in names if _is_upload(name, gallery.hashes[gallery.row_of[name]].decode())]
     for name in names:
         try:
             facts = catalog.path(name).stat()
@@ -70,9 +71,14 @@ def take_out(catalog: Catalog, gallery: Gallery, names: Sequence[str]) -> None:
         content = gallery.hashes[gallery.row_of[name]].decode()
         entries.append(Entry(name, size, time, content, "rejected", REMOVED))
     _append(catalog, entries, np.zeros((0, catalog.dim), np.float32))
-    for name in names:
-        if Path(name).parts[0] == UPLOADS:
-            catalog.path(name).unlink(missing_ok=True)
+    for name in uploaded:
+        catalog.path(name).unlink(missing_ok=True)
+
+
+def _is_upload(name: str, content: str) -> bool:
+    """Whether a picture came by a request, and not from a folder of the owner's that is called `uploads` too."""
+    path = Path(name)
+    return path.parent.as_posix() == UPLOADS and path.stem == content
 
 
 def _append(catalog: Catalog, entries: Sequence[Entry], vectors: Vectors) -> None:
@@ -80,6 +86,15 @@ def _append(catalog: Catalog, entries: Sequence[Entry], vectors: Vectors) -> Non
     if catalog.parts > _PARTS:
         catalog.compact(made_by("serve", {}))
         catalog.release()
+
+
+def _said(value: Any) -> str:
+    """A value as text. Raises ValueError for what no database takes: half a character, or a zero byte."""
+    text = str(value)
+    text.encode("utf-8")
+    if "\0" in text:
+        raise ValueError(text)
+    return text
 
 
 def _table(schema: pa.Schema, rows: Mapping[str, Mapping[str, Any]]) -> pa.Table:
@@ -93,8 +108,10 @@ def _table(schema: pa.Schema, rows: Mapping[str, Mapping[str, Any]]) -> pa.Table
         values = [name if field.name == "name" else metadata.get(field.name) for name, metadata in rows.items()]
         try:
             # Told as text, such as "12" or "2024-05-01", and read as the column's own kind.
-            told = pa.array([value if value is None else str(value) for value in values], pa.string())
+            told = pa.array([value if value is None else _said(value) for value in values], pa.string())
             columns.append(told.cast(field.type))
-        except (pa.ArrowInvalid, pa.ArrowNotImplementedError):
+            if pa.types.is_floating(field.type) and not np.isfinite(columns[-1].drop_null().to_numpy()).all():
+                raise ValueError("no number")
+        except (ValueError, pa.ArrowInvalid, pa.ArrowNotImplementedError):
             raise UsageError(f"metadata {field.name!r}: the column holds {field.type}, and this is none") from None
     return pa.Table.from_arrays(columns, schema=schema)

@@ -51,7 +51,7 @@ class Observations:
         for stage, values in seconds:
             lines += _histogram(stage, values)
         for name, (what, read) in self._gauges.items():
-            lines += [f"# HELP {name} {what}", f"# TYPE {name} gauge", f"{name} {read():g}"]
+            lines += [f"# HELP {name} {what}", f"# TYPE {name} gauge", f"{name} {read()!r}"]
         return "\n".join(lines) + "\n"
 
 
@@ -59,9 +59,9 @@ def _histogram(stage: str, values: list[float]) -> Iterable[str]:
     total = 0.0
     for bound, count in zip((*map(str, _BOUNDS), "+Inf"), values, strict=False):
         total += count
-        yield f'triptych_seconds_bucket{{stage="{stage}",le="{bound}"}} {total:g}'
-    yield f'triptych_seconds_sum{{stage="{stage}"}} {values[-1]:g}'
-    yield f'triptych_seconds_count{{stage="{stage}"}} {total:g}'
+        yield f'triptych_seconds_bucket{{stage="{stage}",le="{bound}"}} {total!r}'
+    yield f'triptych_seconds_sum{{stage="{stage}"}} {values[-1]!r}'
+    yield f'triptych_seconds_count{{stage="{stage}"}} {total!r}'
 
 
 def _resident() -> float:

@@ -93,4 +93,6 @@ class Uploads:
         if upload and monotonic() - upload.since > 60 * _MINUTES:
             self._kept.pop(name, None)
             return None
+        if upload:  # what is in use goes last
+            self._kept.move_to_end(name)
         return upload
