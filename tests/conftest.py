@@ -3,6 +3,7 @@
 import json
 import os
 import shutil
+from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
@@ -10,6 +11,7 @@ import pytest
 # Networks this small gain nothing from threads; on a busy machine, threads that wait for each other lose.
 os.environ.setdefault("OMP_NUM_THREADS", "1")
 
+from loopback import Loopback, noise_catalog
 from triptych.agent import mine
 from triptych.catalog import index
 from triptych.composers.training import train
@@ -101,3 +103,16 @@ def own_catalog(few_garments: Path, shown_catalog: Path, tmp_path: Path) -> Path
     note = json.loads((catalog / "catalog.json").read_text(encoding="utf-8"))
     (catalog / "catalog.json").write_text(json.dumps(note | {"root": str(pictures.resolve())}), encoding="utf-8")
     return catalog
+
+
+@pytest.fixture(scope="session")
+def noise(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A catalog of 40 pictures of noise, to be shown to a chat model; not to be changed."""
+    return noise_catalog(tmp_path_factory.mktemp("noise"), 40)
+
+
+@pytest.fixture
+def server() -> Iterator[Loopback]:
+    """A chat model that answers well, on this machine."""
+    with Loopback() as running:
+        yield running

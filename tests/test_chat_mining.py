@@ -27,24 +27,13 @@ from triptych.errors import DataError, FailureError, UsageError
 from triptych.triplets import read_triplets
 
 
-@pytest.fixture(scope="module")
-def catalog(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    return noise_catalog(tmp_path_factory.mktemp("noise"), 40)
-
-
-@pytest.fixture
-def server():
-    with Loopback() as running:
-        yield running
-
-
-def test_a_reference_ends_in_triplets_that_the_judge_found_blindly(catalog: Path, server: Loopback, tmp_path: Path):
+def test_a_reference_ends_in_triplets_that_the_judge_found_blindly(noise: Path, server: Loopback, tmp_path: Path):
     out = tmp_path / "triplets.parquet"
-    facts = run(catalog, out, quick(server))
+    facts = run(noise, out, quick(server))
     triplets, note = read_triplets(out)
     assert facts["accepted"] == len(triplets) == 2 * REFERENCES
     assert (facts["calls"], facts["pending"]) == (3 * REFERENCES, 0)
-    names = set(Catalog(catalog).names)
+    names = set(Catalog(noise).names)
     for triplet in triplets:
         assert {triplet.reference, triplet.target, *triplet.group} <= names
         assert len({triplet.reference, triplet.target, *triplet.group}) == 5
@@ -62,7 +51,7 @@ def test_a_reference_ends_in_triplets_that_the_judge_found_blindly(catalog: Path
     assert len(set(map(tuple, orders))) > 2 * REFERENCES
 
 
-def test_what_fits_as_well_is_no_negative(catalog: Path, tmp_path: Path):
+def test_what_fits_as_well_is_no_negative(noise: Path, tmp_path: Path):
     def respond(body: dict):
         right = content_for(body)
         if "picks" in right:
@@ -70,37 +59,37 @@ def test_what_fits_as_well_is_no_negative(catalog: Path, tmp_path: Path):
         return completion(json.dumps(right))
 
     with Loopback(respond=respond) as server:
-        run(catalog, tmp_path / "t", quick(server), limit=4)
+        run(noise, tmp_path / "t", quick(server), limit=4)
     for triplet in read_triplets(tmp_path / "t")[0]:
         assert triplet.accepted
         assert (len(triplet.group), len(triplet.also)) == (2, 1)
         assert len({triplet.target, *triplet.group, *triplet.also}) == 4
 
 
-def test_triplets_do_not_depend_on_the_order_in_which_answers_come(catalog: Path, server: Loopback, tmp_path: Path):
-    run(catalog, tmp_path / "one", quick(server))
-    run(catalog, tmp_path / "two", quick(server, concurrency=1))
+def test_triplets_do_not_depend_on_the_order_in_which_answers_come(noise: Path, server: Loopback, tmp_path: Path):
+    run(noise, tmp_path / "one", quick(server))
+    run(noise, tmp_path / "two", quick(server, concurrency=1))
     assert read_triplets(tmp_path / "one")[0] == read_triplets(tmp_path / "two")[0]
 
 
-def test_nothing_is_asked_twice(catalog: Path, server: Loopback, tmp_path: Path):
+def test_nothing_is_asked_twice(noise: Path, server: Loopback, tmp_path: Path):
     out = tmp_path / "triplets.parquet"
-    first = run(catalog, out, quick(server))
+    first = run(noise, out, quick(server))
     known = read_triplets(out)
-    assert run(catalog, out, quick(server)) == first
-    run(catalog, out, quick(server), targets=2, limit=REFERENCES + 2)
+    assert run(noise, out, quick(server)) == first
+    run(noise, out, quick(server), targets=2, limit=REFERENCES + 2)
     assert len(server.log) == 3 * (REFERENCES + 2)
     assert set(server.answered.values()) == {1}
     assert read_triplets(out)[0][: len(known[0])] == known[0]
-    run(catalog, out, quick(server, picture_side=8))
+    run(noise, out, quick(server, picture_side=8))
     assert len(server.log) == 3 * (2 * REFERENCES + 2)
 
 
-def test_whatever_the_server_does_each_reference_ends_once(catalog: Path, tmp_path: Path):
+def test_whatever_the_server_does_each_reference_ends_once(noise: Path, tmp_path: Path):
     out = tmp_path / "triplets.parquet"
     with Loopback(rate=0.5, seed=3) as server:
         # A busy machine must not make an answer late: two seconds, and so few drips.
-        facts = run(catalog, out, quick(server, read_timeout=2.0), limit=40)
+        facts = run(noise, out, quick(server, read_timeout=2.0), limit=40)
         assert {fault for _, fault in server.log} - {""} == {*PASSING, *ODD}
         # An answer is paid for: none is sent for twice. A repair is another call.
         assert max(server.answered.values()) == 1
@@ -111,14 +100,14 @@ def test_whatever_the_server_does_each_reference_ends_once(catalog: Path, tmp_pa
     triplets, _ = read_triplets(out)
     assert max(Counter((triplet.reference, triplet.target) for triplet in triplets).values()) == 1
     assert all(bool(triplet.reason) != triplet.accepted for triplet in triplets)
-    names = set(Catalog(catalog).names)
+    names = set(Catalog(noise).names)
     for triplet in triplets:
         assert {triplet.reference, triplet.target, *triplet.group} <= names
         texts = [text.text for text in triplet.modifications]
         assert all(text.isprintable() and len(text) < 600 for text in (*texts, triplet.reason))
 
 
-def test_kill_9_loses_nothing_and_asks_nothing_again(catalog: Path, tmp_path: Path):
+def test_kill_9_loses_nothing_and_asks_nothing_again(noise: Path, tmp_path: Path):
     out = tmp_path / "triplets.parquet"
     with Loopback(rate=0.3, seed=5, faults=(*PASSING, "wrong index"), latency=0.02) as server:
         code = (
@@ -128,7 +117,7 @@ def test_kill_9_loses_nothing_and_asks_nothing_again(catalog: Path, tmp_path: Pa
             f"triptych.mine(sys.argv[1], sys.argv[2], reasoner='chat:loopback', chat=chat, group=4, limit={REFERENCES})"
         )
         for part in (1, 2):
-            miner = subprocess.Popen([sys.executable, "-c", code, str(catalog), str(out), server.url])
+            miner = subprocess.Popen([sys.executable, "-c", code, str(noise), str(out), server.url])
             while len(server.log) < part * 25 and miner.poll() is None:
                 time.sleep(0.01)
             os.kill(miner.pid, signal.SIGKILL)
@@ -137,7 +126,7 @@ def test_kill_9_loses_nothing_and_asks_nothing_again(catalog: Path, tmp_path: Pa
             known = {key for (key,) in base.execute("SELECT key FROM calls WHERE state IN ('answered', 'refused')")}
             base.close()
             sent = len(server.log)
-        run(catalog, out, quick(server, concurrency=4, read_timeout=1.0))
+        run(noise, out, quick(server, concurrency=4, read_timeout=1.0))
         assert len(known) > 10
         assert not known & {key for key, _ in server.log[sent:]}
     ended = states(out)
@@ -147,7 +136,7 @@ def test_kill_9_loses_nothing_and_asks_nothing_again(catalog: Path, tmp_path: Pa
 
 
 @pytest.mark.parametrize("fault", [*ODD, "already true", "picks nothing", "true of all", "itself"])
-def test_answers_that_are_not_as_they_should_be(catalog: Path, tmp_path: Path, fault: str):
+def test_answers_that_are_not_as_they_should_be(noise: Path, tmp_path: Path, fault: str):
     """Each ends as it must, and the one repair shows the model what was wrong."""
 
     def respond(body: dict) -> dict:
@@ -171,10 +160,10 @@ def test_answers_that_are_not_as_they_should_be(catalog: Path, tmp_path: Path, f
         out = tmp_path / "triplets.parquet"
         able = fault in ("prose", "unknown fields", "instructions")
         if able:
-            assert run(catalog, out, quick(server), limit=3)["accepted"] == 6
+            assert run(noise, out, quick(server), limit=3)["accepted"] == 6
         else:
             with pytest.raises(FailureError, match="no triplet was accepted"):
-                run(catalog, out, quick(server), limit=3)
+                run(noise, out, quick(server), limit=3)
         complaints = [body["messages"][3]["content"] for body in server.bodies if len(body["messages"]) > 2]
     status = mine_status(out)
     assert status["pending"] == 0
@@ -194,7 +183,7 @@ def test_answers_that_are_not_as_they_should_be(catalog: Path, tmp_path: Path, f
         assert not complaints
 
 
-def test_words_of_a_model_are_data(catalog: Path, server: Loopback):
+def test_words_of_a_model_are_data(noise: Path, server: Loopback):
     def text(**changes: object) -> str:
         target = {
             "picture": 1,
@@ -225,7 +214,7 @@ def test_words_of_a_model_are_data(catalog: Path, server: Loopback):
             read_judgement(wrong, count=3, wordings=2)
 
 
-def test_a_server_without_schemas_is_asked_without(catalog: Path, tmp_path: Path, capfd):
+def test_a_server_without_schemas_is_asked_without(noise: Path, tmp_path: Path, capfd):
     def respond(body: dict):
         if "response_format" in body:
             return 400, {"error": {"message": "response_format json_schema is not supported"}}
@@ -234,14 +223,14 @@ def test_a_server_without_schemas_is_asked_without(catalog: Path, tmp_path: Path
         return completion(json.dumps(content_for(body)))
 
     with Loopback(respond=respond) as server:
-        assert run(catalog, tmp_path / "t", quick(server))["accepted"] == 2 * REFERENCES
+        assert run(noise, tmp_path / "t", quick(server))["accepted"] == 2 * REFERENCES
     assert capfd.readouterr().err.count("does not take a JSON schema") == 1
 
 
-def test_a_server_that_refuses_everything_ends_the_run(catalog: Path, tmp_path: Path):
+def test_a_server_that_refuses_everything_ends_the_run(noise: Path, tmp_path: Path):
     answer = 400, {"error": {"message": "at most 1 image may be provided"}}
     with Loopback(respond=lambda _: answer) as server, pytest.raises(FailureError, match="--sheet"):
-        run(catalog, tmp_path / "t", quick(server), limit=40)
+        run(noise, tmp_path / "t", quick(server), limit=40)
     assert len(server.log) < 40
     sheets = []
 
@@ -250,18 +239,18 @@ def test_a_server_that_refuses_everything_ends_the_run(catalog: Path, tmp_path: 
         return completion("nothing")
 
     with Loopback(respond=one) as server, pytest.raises(FailureError):
-        run(catalog, tmp_path / "u", quick(server, sheet=True), limit=2)
+        run(noise, tmp_path / "u", quick(server, sheet=True), limit=2)
     assert set(sheets) == {1}
 
 
-def test_the_key_goes_to_the_server_and_nowhere_else(catalog: Path, tmp_path: Path, monkeypatch, capfd):
+def test_the_key_goes_to_the_server_and_nowhere_else(noise: Path, tmp_path: Path, monkeypatch, capfd):
     secret = "sk-very-secret-0123456789"
     monkeypatch.setenv("TRIPTYCH_API_KEY", secret)
     with Loopback(rate=0.3, seed=1, key=secret, faults=("429", "500", "cut", "no json")) as server:
-        run(catalog, tmp_path / "t.parquet", quick(server))
+        run(noise, tmp_path / "t.parquet", quick(server))
     monkeypatch.setenv("TRIPTYCH_API_KEY", secret + "-wrong")
     with Loopback(key=secret) as server, pytest.raises(FailureError, match="TRIPTYCH_API_KEY") as raised:
-        run(catalog, tmp_path / "u.parquet", quick(server))
+        run(noise, tmp_path / "u.parquet", quick(server))
     assert len(server.log) <= 8
     written = b"".join(path.read_bytes() for path in tmp_path.rglob("*") if path.is_file())
     shown = capfd.readouterr()
@@ -269,54 +258,54 @@ def test_the_key_goes_to_the_server_and_nowhere_else(catalog: Path, tmp_path: Pa
         assert secret not in place
 
 
-def test_budgets_are_kept_over_all_runs(catalog: Path, server: Loopback, tmp_path: Path, capfd):
+def test_budgets_are_kept_over_all_runs(noise: Path, server: Loopback, tmp_path: Path, capfd):
     out = tmp_path / "t.parquet"
-    facts = run(catalog, out, quick(server, max_calls=10))
+    facts = run(noise, out, quick(server, max_calls=10))
     assert facts["calls"] == len(server.log) == 10
     assert facts["pending"] > 0
     assert "--max-calls 10" in capfd.readouterr().err
-    run(catalog, out, quick(server, max_calls=10))
+    run(noise, out, quick(server, max_calls=10))
     assert len(server.log) == 10
     prices = {"price_in": 1000.0, "price_out": 1000.0}  # 1.1 a call
-    run(catalog, out, quick(server, max_cost=30.0, **prices))
+    run(noise, out, quick(server, max_cost=30.0, **prices))
     assert 11 <= mine_status(out)["cost"] <= 30
-    assert run(catalog, out, quick(server, max_minutes=0.0))["pending"] > 0
-    assert run(catalog, out, quick(server))["pending"] == 0
+    assert run(noise, out, quick(server, max_minutes=0.0))["pending"] > 0
+    assert run(noise, out, quick(server))["pending"] == 0
     assert set(server.answered.values()) == {1}
 
 
-def test_a_dry_run_tells_and_sends_nothing(catalog: Path, server: Loopback, tmp_path: Path):
+def test_a_dry_run_tells_and_sends_nothing(noise: Path, server: Loopback, tmp_path: Path):
     out = tmp_path / "t.parquet"
     prices = {"price_in": 1.0, "price_out": 10.0}
-    told = run(catalog, out, ChatSettings(dry_run=True, **prices))
+    told = run(noise, out, ChatSettings(dry_run=True, **prices))
     assert (told["references"], told["calls_at_most"]) == (REFERENCES, 3 * REFERENCES)
     assert told["tokens_in"] > 3 * REFERENCES * 5 * 255
     assert told["cost"] == pytest.approx((told["tokens_in"] + 10 * told["tokens_out"]) / 1e6, abs=1e-4)
     assert not server.log
     assert not list(tmp_path.iterdir())
-    run(catalog, out, quick(server, max_calls=66))
-    again = run(catalog, out, ChatSettings(dry_run=True, **prices))
+    run(noise, out, quick(server, max_calls=66))
+    again = run(noise, out, ChatSettings(dry_run=True, **prices))
     assert 0 < again["references"] < 12
     assert again["tokens_in"] == again["calls_at_most"] * 1000
 
 
-def test_a_server_that_is_gone_leaves_references_for_later(catalog: Path, tmp_path: Path):
+def test_a_server_that_is_gone_leaves_references_for_later(noise: Path, tmp_path: Path):
     out = tmp_path / "t.parquet"
     with Loopback(rate=1.0, faults=("503",)) as server:
         with pytest.raises(FailureError, match="in a row"):
-            run(catalog, out, quick(server, concurrency=2), limit=40)
+            run(noise, out, quick(server, concurrency=2), limit=40)
         assert len(server.log) < 60
     assert states(out) == {"pending": 40}
     assert not out.exists()
     with pytest.raises(FailureError, match=r"in a row.*connection"):  # nobody listens there any more
-        run(catalog, out, quick(server, concurrency=2), limit=40)
+        run(noise, out, quick(server, concurrency=2), limit=40)
     assert states(out) == {"pending": 40}
 
 
-def test_ctrl_c_finishes_what_is_in_flight(catalog: Path, tmp_path: Path):
+def test_ctrl_c_finishes_what_is_in_flight(noise: Path, tmp_path: Path):
     out = tmp_path / "t.parquet"
     with Loopback(latency=0.3) as server:
-        command = ["mine", "--catalog", catalog, "--out", out, "--reasoner", "chat:m", "--base-url", server.url]
+        command = ["mine", "--catalog", noise, "--out", out, "--reasoner", "chat:m", "--base-url", server.url]
         code = "from triptych.cli import main; main()"
         miner = subprocess.Popen(
             [sys.executable, "-c", code, *map(str, command)], stderr=subprocess.PIPE, text=True, start_new_session=True
@@ -334,11 +323,11 @@ def test_ctrl_c_finishes_what_is_in_flight(catalog: Path, tmp_path: Path):
     assert states(out)["pending"] > 0
 
 
-def test_status_tells_how_far_it_is(catalog: Path, server: Loopback, tmp_path: Path):
+def test_status_tells_how_far_it_is(noise: Path, server: Loopback, tmp_path: Path):
     out = tmp_path / "t.parquet"
     with pytest.raises(DataError, match="no run"):
         mine_status(out)
-    run(catalog, out, quick(server, max_calls=31, price_in=1.0))
+    run(noise, out, quick(server, max_calls=31, price_in=1.0))
     status = mine_status(out)
     assert status["references"] == REFERENCES == status["accepted"] + status["rejected"] + status["pending"]
     assert status["acceptance_percent"] == 100.0
@@ -346,13 +335,13 @@ def test_status_tells_how_far_it_is(catalog: Path, server: Loopback, tmp_path: P
     assert status["minutes_left"] is not None
 
 
-def test_another_model_may_judge(catalog: Path, server: Loopback, tmp_path: Path):
-    run(catalog, tmp_path / "t", quick(server, judge="strong"), limit=4)
+def test_another_model_may_judge(noise: Path, server: Loopback, tmp_path: Path):
+    run(noise, tmp_path / "t", quick(server, judge="strong"), limit=4)
     models = Counter((body["response_format"]["json_schema"]["name"], body["model"]) for body in server.bodies)
     assert models == {("reasoning", "loopback"): 4, ("judgement", "strong"): 8}
 
 
-def test_a_judge_may_be_served_elsewhere_with_a_key_and_prices_of_its_own(catalog: Path, tmp_path: Path, monkeypatch):
+def test_a_judge_may_be_served_elsewhere_with_a_key_and_prices_of_its_own(noise: Path, tmp_path: Path, monkeypatch):
     monkeypatch.setenv("TRIPTYCH_API_KEY", "sk-reasoner")
     monkeypatch.setenv("TRIPTYCH_JUDGE_API_KEY", "sk-judge")
     out = tmp_path / "t.parquet"
@@ -361,9 +350,9 @@ def test_a_judge_may_be_served_elsewhere_with_a_key_and_prices_of_its_own(catalo
             first, judge="strong", judge_base_url=second.url, price_in=1.0, judge_price_in=10.0, judge_price_out=100.0
         )
         # Both are counted against one budget.
-        assert run(catalog, out, replace(asked, max_calls=20), limit=8)["calls"] == 20
+        assert run(noise, out, replace(asked, max_calls=20), limit=8)["calls"] == 20
         assert len(first.log) + len(second.log) == 20
-        facts = run(catalog, out, asked, limit=8)
+        facts = run(noise, out, asked, limit=8)
         for server, step, model in ((first, "reasoning", "loopback"), (second, "judgement", "strong")):
             assert {body["model"] for body in server.bodies} == {model}
             assert {body["response_format"]["json_schema"]["name"] for body in server.bodies} == {step}
@@ -375,18 +364,18 @@ def test_a_judge_may_be_served_elsewhere_with_a_key_and_prices_of_its_own(catalo
     assert (note["base_url"], note["judge_base_url"]) == (first.url, second.url)
 
 
-def test_the_reasoners_key_is_never_shown_to_the_judge(catalog: Path, server: Loopback, tmp_path: Path, monkeypatch):
+def test_the_reasoners_key_is_never_shown_to_the_judge(noise: Path, server: Loopback, tmp_path: Path, monkeypatch):
     monkeypatch.setenv("OPENAI_API_KEY", "sk-reasoner")
     monkeypatch.delenv("TRIPTYCH_JUDGE_API_KEY", raising=False)
     with Loopback(key="sk-reasoner") as second:
         asked = quick(server, judge="strong", judge_base_url=second.url)
         with pytest.raises(FailureError, match=r"another key .* set TRIPTYCH_JUDGE_API_KEY") as raised:
-            run(catalog, tmp_path / "t", asked, limit=4)
+            run(noise, tmp_path / "t", asked, limit=4)
     assert second.url in str(raised.value)
     assert "sk-reasoner" not in str(raised.value)
 
 
-def test_several_judges_vote(catalog: Path, tmp_path: Path):
+def test_several_judges_vote(noise: Path, tmp_path: Path):
     def respond(body: dict):
         right = content_for(body)
         if body["model"] == "contrary":
@@ -398,20 +387,20 @@ def test_several_judges_vote(catalog: Path, tmp_path: Path):
         return completion(json.dumps(right))
 
     with Loopback(respond=respond) as server:
-        two = run(catalog, tmp_path / "two", quick(server, judge="able, choosy, contrary, mute"), limit=4)
+        two = run(noise, tmp_path / "two", quick(server, judge="able, choosy, contrary, mute"), limit=4)
         kept, _ = read_triplets(tmp_path / "two")
         with pytest.raises(FailureError):
-            run(catalog, tmp_path / "tie", quick(server, judge="able,contrary"), limit=4)
+            run(noise, tmp_path / "tie", quick(server, judge="able,contrary"), limit=4)
     assert two["accepted"] == 8
     assert two["calls"] == 4 + 8 * 4
     assert {len(triplet.modifications) for triplet in kept} == {3}
     assert mine_status(tmp_path / "tie")["reasons"] == {"already true of the reference": 4}
 
 
-def test_prompts_of_ones_own_are_used(catalog: Path, server: Loopback, tmp_path: Path):
+def test_prompts_of_ones_own_are_used(noise: Path, server: Loopback, tmp_path: Path):
     (tmp_path / "own").mkdir()
     (tmp_path / "own" / "reason.md").write_text("My own: {count} pictures, {targets} targets.")
-    run(catalog, tmp_path / "t", quick(server, prompts=tmp_path / "own"), limit=2)
+    run(noise, tmp_path / "t", quick(server, prompts=tmp_path / "own"), limit=2)
     assert server.bodies[0]["messages"][0]["content"] == "My own: 4 pictures, 2 targets."
 
 
@@ -438,7 +427,7 @@ def answers(lines: list[str], respond=None) -> list[str]:
     return results
 
 
-def test_batches_in_any_order_in_part_and_twice(catalog: Path, server: Loopback, tmp_path: Path):
+def test_batches_in_any_order_in_part_and_twice(noise: Path, server: Loopback, tmp_path: Path):
     out, live = tmp_path / "t.parquet", tmp_path / "live.parquet"
 
     def round_(number: int, results: list[str] = (), **more: object) -> tuple[dict, list[str]]:
@@ -447,7 +436,7 @@ def test_batches_in_any_order_in_part_and_twice(catalog: Path, server: Loopback,
             (tmp_path / f"in{number}.jsonl").write_text("\n".join(results) + "\n\n")
             given["batch_in"] = tmp_path / f"in{number}.jsonl"
         file = tmp_path / f"out{number}.jsonl"
-        facts = run(catalog, out, ChatSettings(batch_out=file, **given, **more))
+        facts = run(noise, out, ChatSettings(batch_out=file, **given, **more))
         return facts, file.read_text().splitlines() if file.exists() else []
 
     facts, asked = round_(1)
@@ -466,43 +455,43 @@ def test_batches_in_any_order_in_part_and_twice(catalog: Path, server: Loopback,
     assert len(more) == 2 * 12
     facts, last = round_(4, answers(more))
     assert (facts["pending"], last) == (0, [])
-    run(catalog, live, quick(server))
+    run(noise, live, quick(server))
     assert read_triplets(out)[0] == read_triplets(live)[0]
     with pytest.raises(UsageError, match="exists"):
         round_(1)
 
 
-def test_a_batch_that_never_came_back_may_be_asked_again(catalog: Path, server: Loopback, tmp_path: Path):
+def test_a_batch_that_never_came_back_may_be_asked_again(noise: Path, server: Loopback, tmp_path: Path):
     out = tmp_path / "t.parquet"
-    run(catalog, out, ChatSettings(batch_out=tmp_path / "one.jsonl"))
-    run(catalog, out, ChatSettings(batch_out=tmp_path / "two.jsonl"))
+    run(noise, out, ChatSettings(batch_out=tmp_path / "one.jsonl"))
+    run(noise, out, ChatSettings(batch_out=tmp_path / "two.jsonl"))
     assert not (tmp_path / "two.jsonl").exists()
-    run(catalog, out, ChatSettings(batch_out=tmp_path / "two.jsonl", batch_again=True))
+    run(noise, out, ChatSettings(batch_out=tmp_path / "two.jsonl", batch_again=True))
     assert (tmp_path / "two.jsonl").read_text() == (tmp_path / "one.jsonl").read_text()
     with pytest.raises(UsageError, match="--batch-in"):
-        run(catalog, out, quick(server))
+        run(noise, out, quick(server))
     assert not server.log
-    assert run(catalog, out, quick(server, batch_again=True))["pending"] == 0
+    assert run(noise, out, quick(server, batch_again=True))["pending"] == 0
 
 
-def test_a_batch_file_is_never_written_over(catalog: Path, tmp_path: Path, monkeypatch):
+def test_a_batch_file_is_never_written_over(noise: Path, tmp_path: Path, monkeypatch):
     monkeypatch.setattr("triptych.agent.batches._MOST_REQUESTS", 10)
     (tmp_path / "b-2.jsonl").write_text("paid for\n")
     with pytest.raises(UsageError, match=r"b-2\.jsonl"):
-        run(catalog, tmp_path / "t", ChatSettings(batch_out=tmp_path / "b.jsonl"))
+        run(noise, tmp_path / "t", ChatSettings(batch_out=tmp_path / "b.jsonl"))
     assert (tmp_path / "b-2.jsonl").read_text() == "paid for\n"
     # What the first file asks is known, so its results are.
     (tmp_path / "in.jsonl").write_text("\n".join(answers((tmp_path / "b.jsonl").read_text().splitlines())))
-    facts = run(catalog, tmp_path / "t", ChatSettings(batch_in=tmp_path / "in.jsonl"))
+    facts = run(noise, tmp_path / "t", ChatSettings(batch_in=tmp_path / "in.jsonl"))
     assert facts["results"] == {"new": 10}
 
 
-def test_results_that_are_none_are_named_by_their_line(catalog: Path, tmp_path: Path):
+def test_results_that_are_none_are_named_by_their_line(noise: Path, tmp_path: Path):
     (tmp_path / "in.jsonl").write_text('{"custom_id": "1", "response": {}}\nnonsense\n')
     with pytest.raises(DataError, match=r"in\.jsonl:2"):
-        run(catalog, tmp_path / "t", ChatSettings(batch_in=tmp_path / "in.jsonl"))
+        run(noise, tmp_path / "t", ChatSettings(batch_in=tmp_path / "in.jsonl"))
     with pytest.raises(DataError, match="cannot be read"):
-        run(catalog, tmp_path / "t", ChatSettings(batch_in=tmp_path / "missing.jsonl"))
+        run(noise, tmp_path / "t", ChatSettings(batch_in=tmp_path / "missing.jsonl"))
 
 
 def test_a_vocabulary_widens_what_is_proposed(
@@ -523,7 +512,7 @@ def test_a_vocabulary_widens_what_is_proposed(
 
 
 def test_the_command_line_takes_the_settings_as_options(
-    catalog: Path, server: Loopback, tmp_path: Path, monkeypatch, capsys
+    noise: Path, server: Loopback, tmp_path: Path, monkeypatch, capsys
 ):
     def program(*arguments: object) -> tuple[int, str, str]:
         monkeypatch.setattr(sys, "argv", ["triptych", "mine", "--out", str(tmp_path / "t"), *map(str, arguments)])
@@ -531,7 +520,7 @@ def test_the_command_line_takes_the_settings_as_options(
             main()
         return int(ended.value.code or 0), *capsys.readouterr()
 
-    chat = ("--catalog", catalog, "--reasoner", "chat:m", "--limit", 3, "--group", 3)
+    chat = ("--catalog", noise, "--reasoner", "chat:m", "--limit", 3, "--group", 3)
     code, _, _ = program(*chat, "--base-url", server.url, "--no-schema", "--temperature", 0.5)
     assert code == 0
     assert server.bodies[0]["temperature"] == 0.5
@@ -540,10 +529,10 @@ def test_the_command_line_takes_the_settings_as_options(
     assert code == 0
     assert "acceptance percent" in shown
     for wrong, said in (
-        (("--catalog", catalog, "--base-url", server.url), "--base-url goes with --reasoner chat:MODEL"),
+        (("--catalog", noise, "--base-url", server.url), "--base-url goes with --reasoner chat:MODEL"),
         (chat, "needs --base-url"),
         (("--reasoner", "chat:m", "--base-url", server.url), "needs --catalog"),
-        (("--catalog", catalog, "--reasoner", "chat:", "--base-url", server.url), "name of a model"),
+        (("--catalog", noise, "--reasoner", "chat:", "--base-url", server.url), "name of a model"),
     ):
         code, _, complaint = program(*wrong)
         assert code == 2
@@ -551,7 +540,7 @@ def test_the_command_line_takes_the_settings_as_options(
         assert len(complaint.strip().splitlines()) == 1
 
 
-def test_the_tags_reasoner_takes_no_chat_settings(catalog: Path, tmp_path: Path):
+def test_the_tags_reasoner_takes_no_chat_settings(noise: Path, tmp_path: Path):
     with pytest.raises(UsageError, match="chat:MODEL"):
-        mine(catalog, tmp_path / "t", chat=replace(ChatSettings(base_url="http://localhost:1")))
+        mine(noise, tmp_path / "t", chat=replace(ChatSettings(base_url="http://localhost:1")))
     assert triptych.ChatSettings is ChatSettings

@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 
 from chat_helpers import quick, run, states
-from loopback import Loopback, completion, content_for, noise_catalog
+from loopback import Loopback, completion, content_for
 from triptych import ChatSettings, mine_status
 from triptych.chat.calls import Call
 from triptych.chat.desk import Desk
@@ -24,23 +24,12 @@ from triptych.errors import FailureError, UsageError
 CALL = Call(REASONING, "model", "1", "words", (), {}, "shape")
 
 
-@pytest.fixture(scope="module")
-def catalog(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    return noise_catalog(tmp_path_factory.mktemp("noise"), 40)
-
-
-@pytest.fixture
-def server():
-    with Loopback() as running:
-        yield running
-
-
 @pytest.mark.parametrize(
     ("code", "says"),
     [(402, "wants to be paid"), (403, "TRIPTYCH_API_KEY"), (400, "refuses every call"), (404, "model")],
 )
 def test_a_server_that_takes_nothing_costs_no_reference(
-    catalog: Path,
+    noise: Path,
     server: Loopback,
     tmp_path: Path,
     code: int,
@@ -51,12 +40,12 @@ def test_a_server_that_takes_nothing_costs_no_reference(
         Loopback(respond=lambda _: (code, {"error": {"message": "no"}})) as shut,
         pytest.raises(FailureError, match=says),
     ):
-        run(catalog, out, quick(shut), limit=5)
+        run(noise, out, quick(shut), limit=5)
     assert states(out) == {"pending": 5}
-    assert run(catalog, out, quick(server), limit=5)["references_accepted"] == 5
+    assert run(noise, out, quick(server), limit=5)["references_accepted"] == 5
 
 
-def test_a_server_that_stops_taking_calls_costs_no_reference(catalog: Path, server: Loopback, tmp_path: Path):
+def test_a_server_that_stops_taking_calls_costs_no_reference(noise: Path, server: Loopback, tmp_path: Path):
     out = tmp_path / "t.parquet"
     taken = []
 
@@ -65,14 +54,14 @@ def test_a_server_that_stops_taking_calls_costs_no_reference(catalog: Path, serv
         return None if len(taken) <= 9 else (400, {"error": {"message": "at most 1 image"}})
 
     with Loopback(respond=respond) as tired, pytest.raises(FailureError, match="refuses every call"):
-        run(catalog, out, quick(tired, concurrency=2), limit=40)
+        run(noise, out, quick(tired, concurrency=2), limit=40)
     found = states(out)
     assert found["rejected"] == 0
     assert found["pending"] > 30
-    assert run(catalog, out, quick(server), limit=40)["references_accepted"] == 40
+    assert run(noise, out, quick(server), limit=40)["references_accepted"] == 40
 
 
-def test_a_picture_that_a_service_will_not_see_rejects_its_reference_alone(catalog: Path, tmp_path: Path):
+def test_a_picture_that_a_service_will_not_see_rejects_its_reference_alone(noise: Path, tmp_path: Path):
     out = tmp_path / "t.parquet"
     answered = []
 
@@ -81,23 +70,23 @@ def test_a_picture_that_a_service_will_not_see_rejects_its_reference_alone(catal
         return (403, {"error": {"message": "flagged"}}) if len(answered) == 4 else None
 
     with Loopback(respond=respond) as strict:
-        facts = run(catalog, out, quick(strict, concurrency=1), limit=4)
+        facts = run(noise, out, quick(strict, concurrency=1), limit=4)
         assert (facts["references_accepted"] + facts["references_rejected"], facts["pending"]) == (4, 0)
         refusals = facts["rejected_because"] | facts["reasons"]
         assert [reason for reason in refusals if "the server refused the call" in reason]
         sent = len(strict.log)
-        run(catalog, out, quick(strict), limit=4)
+        run(noise, out, quick(strict), limit=4)
         assert len(strict.log) == sent
 
 
-def test_a_key_is_taken_without_its_line_end_and_never_told(catalog: Path, tmp_path: Path, monkeypatch):
+def test_a_key_is_taken_without_its_line_end_and_never_told(noise: Path, tmp_path: Path, monkeypatch):
     with Loopback(key="sk-1234") as locked:
         monkeypatch.setenv("TRIPTYCH_API_KEY", "sk-1234\r\n")
-        assert run(catalog, tmp_path / "t", quick(locked), limit=1)["references_accepted"] == 1
+        assert run(noise, tmp_path / "t", quick(locked), limit=1)["references_accepted"] == 1
         for wrong in ("sk-12\n34", "sk-12\u00e934"):
             monkeypatch.setenv("TRIPTYCH_API_KEY", wrong)
             with pytest.raises(UsageError, match="TRIPTYCH_API_KEY") as raised:
-                run(catalog, tmp_path / "u", quick(locked), limit=1)
+                run(noise, tmp_path / "u", quick(locked), limit=1)
             assert "sk-" not in str(raised.value)
 
 
@@ -115,25 +104,25 @@ ODD_COMPLETIONS = {
 
 
 @pytest.mark.parametrize("oddity", ODD_COMPLETIONS)
-def test_an_odd_completion_is_an_answer_all_the_same(catalog: Path, tmp_path: Path, oddity: str):
+def test_an_odd_completion_is_an_answer_all_the_same(noise: Path, tmp_path: Path, oddity: str):
     def respond(body: dict) -> dict:
         whole = completion(json.dumps(content_for(body)))
         ODD_COMPLETIONS[oddity](whole)
         return whole
 
     with Loopback(respond=respond) as odd:
-        assert run(catalog, tmp_path / "t", quick(odd), limit=3)["accepted"] == 6
+        assert run(noise, tmp_path / "t", quick(odd), limit=3)["accepted"] == 6
         assert len(odd.log) == 9
 
 
-def test_what_nobody_tells_the_price_of_counts_with_the_most(catalog: Path, tmp_path: Path):
+def test_what_nobody_tells_the_price_of_counts_with_the_most(noise: Path, tmp_path: Path):
     out = tmp_path / "t.parquet"
     prices = {"price_out": 1000.0, "max_tokens": 1000}  # at most 1 a call
     with Loopback(respond=lambda _: {"choices": []}) as vague:
-        assert run(catalog, out, quick(vague, max_cost=4.5, **prices))["cost"] == pytest.approx(4)
+        assert run(noise, out, quick(vague, max_cost=4.5, **prices))["cost"] == pytest.approx(4)
         assert len(vague.log) == 4
     with Loopback(respond=lambda body: completion(json.dumps(content_for(body))) | {"usage": None}) as silent:
-        assert run(catalog, out, quick(silent, max_cost=8.5, **prices))["cost"] == pytest.approx(8)
+        assert run(noise, out, quick(silent, max_cost=8.5, **prices))["cost"] == pytest.approx(8)
         assert len(silent.log) == 4
     assert mine_status(out)["cost"] == pytest.approx(8)
 
@@ -150,9 +139,9 @@ def test_what_was_out_when_a_run_was_killed_stays_in_the_books(tmp_path: Path):
         assert ledger.spent() == (3, 2.5)
 
 
-def test_minutes_left_follow_from_the_run_that_is_asking(catalog: Path, server: Loopback, tmp_path: Path):
+def test_minutes_left_follow_from_the_run_that_is_asking(noise: Path, server: Loopback, tmp_path: Path):
     out = tmp_path / "t.parquet"
-    run(catalog, out, quick(server, max_calls=31))
+    run(noise, out, quick(server, max_calls=31))
     assert mine_status(out)["minutes_left"] is not None
     with opened(ledger_of(out)) as ledger:
         done = ledger.pace()

@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, Any
 
 from triptych.chat.calls import Call, request
 from triptych.chat.desk import replay
-from triptych.chat.endpoint import completion
+from triptych.chat.endpoint import MAY_BE_MENDED, MAY_PASS, completion
 from triptych.chat.ledger import Ledger, Reply
 from triptych.chat.replies import cut
 from triptych.chat.settings import ChatSettings
@@ -26,7 +26,6 @@ if TYPE_CHECKING:
     from triptych.agent.chatting import ChatMining
 
 _MOST_REQUESTS, _MOST_BYTES = 50_000, 190_000_000  # of one file; OpenAI takes 50,000 and 200 MB
-_MAY_PASS = (401, 402, 403, 404, 408, 409, 425, 429)  # or be mended
 
 
 def batch_round(mining: "ChatMining", ledger: Ledger) -> dict[str, Any]:
@@ -81,7 +80,7 @@ def _enter(line: bytes, where: str, ledger: Ledger, settings: ChatSettings) -> s
         ledger.answer(key, replace(reply, cost=cost))
         return "new"
     said = cut(json.dumps(result.get("error") or body), 300)
-    if isinstance(code, int) and 400 <= code < 500 and code not in _MAY_PASS:
+    if isinstance(code, int) and 400 <= code < 500 and code not in MAY_PASS | MAY_BE_MENDED:
         ledger.answer(key, Reply("", problem=f"{code}: {said}"))
         return "new"
     ledger.trouble(key, f"batch: {said}")

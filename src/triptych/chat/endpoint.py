@@ -22,7 +22,9 @@ from triptych.errors import FailureError, UsageError
 _MOST_BYTES = 1024 * 1024  # of a whole reply; what is longer is not read to its end
 _MOST_TOKENS = 10**9  # of a call, that a server can mean
 _TOO_MUCH = frozenset({429, 503, 529})
-_MAY_PASS = frozenset({408, 409, 425}) | _TOO_MUCH
+MAY_PASS = frozenset({408, 409, 425}) | _TOO_MUCH
+MAY_BE_MENDED = frozenset({401, 402, 403, 404})
+"""Answers about the key, the money, or the address: another request would fare no better."""
 LOCAL = frozenset({"localhost", "127.0.0.1", "::1"})
 
 
@@ -155,7 +157,7 @@ class Endpoint:
             return Forbidden(f"{code}: {said}")
         if code == 404:
             return FailureError(f"{self.url}: no such model or address ({said}); check the address and the model")
-        if code in _MAY_PASS or code >= 500:
+        if code in MAY_PASS or code >= 500:
             after = retry_after({name.lower(): value for name, value in error.response.headers.items()})
             return Trouble(f"{code}: {said}", busy=code in _TOO_MUCH, after=after)
         return Refused(f"{code}: {said}")

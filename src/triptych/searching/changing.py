@@ -61,7 +61,7 @@ def take_in(catalog: Catalog, gallery: Gallery, pictures: Sequence[New]) -> Rows
 def take_out(catalog: Catalog, gallery: Gallery, names: Sequence[str]) -> None:
     """Mark pictures as refused, which a later `index` respects; delete the files of those that were uploaded."""
     entries = []
-    uploaded = [name for name in names if _is_upload(name, gallery.hashes[gallery.row_of[name]].decode())]
+    uploaded = []
     for name in names:
         try:
             facts = catalog.path(name).stat()
@@ -70,6 +70,8 @@ def take_out(catalog: Catalog, gallery: Gallery, names: Sequence[str]) -> None:
             size, time = 0, 0
         content = gallery.hashes[gallery.row_of[name]].decode()
         entries.append(Entry(name, size, time, content, "rejected", REMOVED))
+        if _is_upload(name, content):
+            uploaded.append(name)
     _append(catalog, entries, np.zeros((0, catalog.dim), np.float32))
     for name in uploaded:
         catalog.path(name).unlink(missing_ok=True)
