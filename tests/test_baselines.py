@@ -11,7 +11,7 @@ from triptych.benchmarks.encoded import EncodedTask
 from triptych.benchmarks.evaluate import best_weight
 from triptych.encoders import Pixels, Vectors, unit
 from triptych.errors import UsageError
-from triptych.tagging import Tagger, Vocabulary, agreed, describe, tagger
+from triptych.tagging import Tagger, Vocabulary, agreed, tagger
 
 WORDS = {"colour": ("red", "blue"), "kind": ("dress", "shirt")}
 VOCABULARY = Vocabulary(WORDS, {group: {word: word for word in words} for group, words in WORDS.items()}, {})
@@ -181,8 +181,17 @@ def test_neighbours_that_agree_correct_a_tag_and_leave_it_as_sure():
     assert corrected.max(axis=1).mean() == pytest.approx(tags["colour"].max(axis=1).mean(), abs=0.01)
 
 
-def test_a_description_is_in_a_shops_order():
-    assert describe({"kind": "shirt", "fit": "slim", "colour": "red", "gender": "men"}) == "men red shirt slim"
+def test_a_title_is_in_a_shops_order():
+    title = VOCABULARY.title({"kind": "shirt", "fit": "slim", "colour": "red", "gender": "men"})
+    assert title == "men red shirt slim"
+
+
+def test_an_edited_caption_is_in_the_phrases_that_the_encoder_is_asked(encoder):
+    phrases = {"colour": {"red": "red", "blue": "deep blue"}, "kind": {"dress": "long dress", "shirt": "shirt"}}
+    method = baseline("caption-edit", encoder, Vocabulary(WORDS, phrases, {}))
+    encoder.read.clear()
+    method.compose(REFERENCES[:1], ASKED[:1], [{"colour": "blue"}])
+    assert encoder.read[-1] == "deep blue long dress"
 
 
 def best_of(target: str, encoder: WordsEncoder, folder: Path) -> tuple[float, list[float]]:

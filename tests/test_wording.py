@@ -1,3 +1,6 @@
+from itertools import permutations
+from random import Random
+
 import numpy as np
 import pytest
 
@@ -7,6 +10,8 @@ from triptych.benchmarks.words import with_article
 from triptych.tagging import Vocabulary, load_vocabulary
 from triptych.triplets import Change
 from triptych.wardrobe import VOCABULARY, vocabulary
+from triptych.wardrobe.captions import modification
+from triptych.wardrobe.garments import Garment
 
 WORDS = {
     "colour": ("blue", "red"),
@@ -43,6 +48,34 @@ def test_the_agent_never_words_a_query_as_the_benchmark_does(split: dict) -> Non
             for template in templates
         }
         assert not asked & wordings(tuple(sorted(groups)))
+
+
+LOOKS = {
+    "colour": ("blue", "red"),
+    "pattern": ("plain", "striped", "zigzag", "floral"),
+    "sleeve": ("sleeveless", "short-sleeved", "long-sleeved"),
+    "length": ("short", "long"),
+    "print": ("none", "star", "heart"),
+}
+
+
+@pytest.mark.parametrize("voice", ["val", "test"])
+def test_the_agent_never_words_a_query_as_the_wardrobe_does(voice: str) -> None:
+    known = load_vocabulary(VOCABULARY)
+    plain = {group: looks[0] for group, looks in LOOKS.items()}
+    edits = [(group, old, new) for group, looks in LOOKS.items() for old, new in permutations(looks, 2)]
+    pairs = [(first, second) for first in edits[::3] for second in edits[1::4] if first[0] != second[0]]
+    for edit in [*((edit,) for edit in edits), *pairs]:
+        before = Garment(line=0, kind="t-shirt", neckline="", **plain | {group: old for group, old, _ in edit})
+        after = Garment(line=0, kind="t-shirt", neckline="", **plain | {group: new for group, _, new in edit})
+        asked = {modification(before, after, voice, Random(seed)).casefold() for seed in range(80)}
+        changes = [Change(*change) for change in edit]
+        said = {
+            wording.text.casefold()
+            for seed in range(300)
+            for wording in word(changes, known, np.random.default_rng(seed))
+        }
+        assert not asked & said
 
 
 def test_every_wording_says_the_new_word_or_one_of_its_sayings() -> None:

@@ -9,7 +9,7 @@ import numpy as np
 from triptych.composers.protocol import Change, Composer
 from triptych.encoders import Encoder, Vectors, unit
 from triptych.errors import UsageError
-from triptych.tagging import Tagger, Tags, Vocabulary, best_words, describe
+from triptych.tagging import Tagger, Tags, Vocabulary, best_words
 
 METHODS = ("picture", "text", "sum", "slerp", "caption-edit", "caption-edit+picture")
 DEFAULT_WEIGHT = 0.5
@@ -88,7 +88,8 @@ class CaptionEdit(_SameSpace):
         for row, modification in enumerate(modifications):
             words = best_words(tags, self._vocabulary, row)
             change = changes[row] if changes else None
-            captions.append(describe({**words, **change}) if change else f"{describe(words)} {modification}")
+            title = self._vocabulary.title({**words, **(change or {})})
+            captions.append(title if change else f"{title} {modification}")
         return self._encoder.encode_texts(captions)
 
     def _tags(self, references: Vectors) -> Tags:

@@ -8,7 +8,7 @@ from numpy.typing import NDArray
 
 from triptych.agent.reasoning import Draft
 from triptych.encoders import Encoder, Vectors
-from triptych.tagging import Tags, Vocabulary, best_words, describe
+from triptych.tagging import Tags, Vocabulary, best_words
 from triptych.triplets import Change
 
 _AT_LEAST = 2.0  # times as probable of the target as of the reference
@@ -68,7 +68,7 @@ class EncoderCritic:
         """The reference in words, and the same words with the changes made."""
         words = best_words(self._tags, self._vocabulary, draft.proposal.reference)
         edited = words | {change.group: change.new for change in draft.changes}
-        return describe(words), describe(edited)
+        return self._vocabulary.title(words), self._vocabulary.title(edited)
 
     def _verdict(self, draft: Draft, plain: NDArray[np.float32], edited: NDArray[np.float32]) -> Verdict:
         proposal, target = draft.proposal, draft.target

@@ -14,7 +14,7 @@ from triptych.triplets import Change, Modification
 # Fragments that follow "the same" or stand alone; {old} and {new} are words of the vocabulary.
 _FRAGMENTS: Mapping[str, tuple[str, ...]] = {
     "colour": (
-        "in {new}", "but {new}", "{new} instead of {old}", "{new}", "with a {new} colour", "coloured {new}",
+        "in {new} this time", "but {new}", "{new} instead of {old}", "{new}", "with a {new} colour", "coloured {new}",
         "not {old} but {new}", "dyed {new}", "in a {new} shade", "{new} rather than {old}",
     ),
     "kind": (
@@ -34,7 +34,7 @@ _ANY_GROUP = (
     "but {new}",
     "{new} instead of {old}",
     "with {new} rather than {old}",
-    "{new}, not {old}",
+    "{new} and no longer {old}",
 )
 
 # Many frames, so that a composer learns to look past them to the words that matter.
@@ -42,9 +42,9 @@ _SENTENCES = (
     "i want it {0}",
     "show me this very one {0}",
     "the same thing {0}",
-    "do you have this {0}?",
+    "is this to be had {0}?",
     "find me one like it, {0}",
-    "same design, {0}",
+    "the design as it is, {0}",
     "please change it: {0}",
     "i am after something of this style, {0}",
     "make that {0}",

@@ -5,7 +5,7 @@ from collections.abc import Sequence
 import numpy as np
 
 from triptych.encoders import SLOT, Ids, ReadsWords
-from triptych.tagging import Tags, Vocabulary, describe, shows
+from triptych.tagging import Tags, Vocabulary, shows
 
 MARK = "*"
 """What stands for the pseudo-word in a text."""
@@ -61,7 +61,7 @@ def draw_titles(vocabulary: Vocabulary, count: int, random: np.random.Generator)
     for _ in range(count):
         named = [group for group in groups if group == main or random.random() < _NAMED]
         words = {group: groups[group][int(random.integers(len(groups[group])))] for group in named}
-        titles.append(describe({group: vocabulary.phrases[group][word] for group, word in words.items()}))
+        titles.append(vocabulary.title(words))
     return titles
 
 
@@ -95,8 +95,8 @@ class Concepts:
     def _title(self, row: int, random: np.random.Generator) -> str:
         shown = [group for group in self._groups if self._shown[group][row]] or self._groups
         named = [group for group in shown if random.random() < _NAMED] or shown
-        groups, phrases = self._vocabulary.groups, self._vocabulary.phrases
-        return describe({g: phrases[g][groups[g][int(self._likeliest[g][row])]] for g in named})
+        groups = self._vocabulary.groups
+        return self._vocabulary.title({group: groups[group][int(self._likeliest[group][row])] for group in named})
 
     def _context(self, random: np.random.Generator) -> str:
         """One word of the vocabulary, or none."""

@@ -78,9 +78,9 @@ class Tagger:
     @cached_property
     def _titles(self) -> Vectors:
         """Vectors of every title of the groups asked about together, the last group's words varying fastest."""
-        phrases, groups = self.vocabulary.phrases, self.vocabulary.groups
-        told = product(*([phrases[group][word] for word in groups[group]] for group in self._together))
-        return self._encoder.encode_texts([describe(dict(zip(self._together, words, strict=True))) for words in told])
+        told = product(*(self.vocabulary.groups[group] for group in self._together))
+        titles = [self.vocabulary.title(dict(zip(self._together, words, strict=True))) for words in told]
+        return self._encoder.encode_texts(titles)
 
     def _joint(self, vectors: Vectors) -> dict[str, NDArray[np.float32]]:
         """Probabilities `(n, words)` of each group that is asked about together."""
@@ -99,7 +99,7 @@ class Tagger:
 
     def _within(self, vectors: Vectors, group: str, context: Mapping[str, NDArray[np.int64]]) -> NDArray[np.float32]:
         """Probabilities `(n, words)` of a group; `context` has each picture's word `(n,)` of other groups."""
-        groups, phrases = self.vocabulary.groups, self.vocabulary.phrases
+        groups = self.vocabulary.groups
         rows_of: dict[tuple[int, ...], list[int]] = {}
         for row in range(len(vectors)):
             rows_of.setdefault(tuple(int(words[row]) for words in context.values()), []).append(row)
@@ -109,10 +109,9 @@ class Tagger:
         for start in range(0, len(contexts), _CONTEXTS):
             block = contexts[start : start + _CONTEXTS]
             told = [
-                {other: phrases[other][groups[other][word]] for other, word in zip(context, chosen, strict=True)}
-                for chosen in block
+                {other: groups[other][word] for other, word in zip(context, chosen, strict=True)} for chosen in block
             ]
-            titles = [describe(words | {group: phrases[group][word]}) for words in told for word in groups[group]]
+            titles = [self.vocabulary.title(words | {group: word}) for words in told for word in groups[group]]
             texts = self._encoder.encode_texts(titles).reshape(len(block), count, -1)
             for chosen, words in zip(block, texts, strict=True):
                 cosines[rows_of[chosen]] = vectors[rows_of[chosen]] @ words.T
@@ -143,10 +142,3 @@ def best_words(tags: Tags, vocabulary: Vocabulary, row: int) -> dict[str, str]:
         for group, values in tags.items()
         if shows(values[row : row + 1])[0]
     }
-
-
-def describe(words: Mapping[str, str]) -> str:
-    """A shop's title from tags: "men red t-shirt"."""
-    order = ("gender", "usage", "length", "colour", "pattern", "sleeve", "neckline", "kind", "print")
-    known = [words[group] for group in order if group in words]
-    return " ".join([*known, *(word for group, word in words.items() if group not in order)])

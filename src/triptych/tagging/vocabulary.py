@@ -8,6 +8,8 @@ from typing import Any
 from triptych.errors import DataError
 from triptych.files import read_json
 
+_TITLE_ORDER = ("gender", "usage", "length", "colour", "pattern", "sleeve", "neckline", "kind", "print")
+
 DEFAULT = Path(__file__).parent / "vocabulary.json"
 
 
@@ -22,6 +24,15 @@ class Vocabulary:
     groups: Mapping[str, tuple[str, ...]]
     phrases: Mapping[str, Mapping[str, str]]
     sayings: Mapping[str, Mapping[str, tuple[str, ...]]]
+
+    def title(self, words: Mapping[str, str]) -> str:
+        """What the encoder is asked of a word for each group, as a shop's title: "men red t-shirt no print".
+
+        A word that the vocabulary does not have stands as it is.
+        """
+        said = {group: self.phrases.get(group, {}).get(word, word) for group, word in words.items()}
+        ordered = [said[group] for group in _TITLE_ORDER if group in said]
+        return " ".join([*ordered, *(phrase for group, phrase in said.items() if group not in _TITLE_ORDER)])
 
 
 def load_vocabulary(path: Path | None = None) -> Vocabulary:
