@@ -27,7 +27,7 @@ screenshots: $(ENV) ## make the pictures of the search page in docs/ (needs chro
 	TRIPTYCH_SCREENSHOTS=docs $(BIN)/python -m pytest tests/test_search_page.py
 
 test: check ## linter, type checker, and every test
-	$(BIN)/python -m pytest
+	$(BIN)/python -m pytest -n auto --maxprocesses 4 --dist loadfile
 
 test-server: check ## the chat reasoner against transformers' own server, about a minute
 	$(BIN)/python -m pip install --quiet --disable-pip-version-check -c constraints.txt -e '.[server]'
