@@ -36,7 +36,7 @@ def mine(
     chat: ChatSettings | None = None,
     vocabulary: Path | str | None = None,
     limit: int | None = None,
-    plans: int = 6,
+    plans: int = 12,
     targets: int = 2,
     width: int = 4000,
     group: int = 8,

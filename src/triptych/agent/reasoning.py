@@ -13,7 +13,7 @@ from triptych.tagging import Tags, Vocabulary
 from triptych.triplets import Change, Modification
 
 _EXAMPLES = 300  # candidates among which the words are looked for
-_ANSWERS = 8  # pictures drawn for a question
+_ANSWERS = 24  # pictures drawn for a question
 
 
 @dataclass(frozen=True)

@@ -26,7 +26,7 @@ def mine(
     status: Annotated[bool, typer.Option("--status", help="Tell how far a run with chat:MODEL is.")] = False,
     vocabulary: VocabularyFile = None,
     limit: Annotated[int | None, typer.Option(min=1, help="Use this many reference pictures, not all.")] = None,
-    plans: Annotated[int, typer.Option(min=1, help="Ideas of what could change, for each reference.")] = 6,
+    plans: Annotated[int, typer.Option(min=1, help="Ideas of what could change, for each reference.")] = 12,
     targets: Annotated[int, typer.Option(min=1, help="Triplets for each idea, at most.")] = 2,
     group: Annotated[int, typer.Option(min=1, help="Pictures looked at together with a reference.")] = 8,
     after: Annotated[

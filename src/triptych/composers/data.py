@@ -16,7 +16,7 @@ from triptych.errors import DataError
 from triptych.progress import say
 from triptych.triplets import Triplet, read_triplets
 
-ANSWERS = 8
+ANSWERS = 24
 """Targets of a triplet that count in a step."""
 _HELD_OUT = 0.05  # of the references
 _MOST_HELD_OUT = 2000  # triplets; more would only slow the validation
