@@ -18,7 +18,7 @@ from triptych.encoders import SLOT, ReadsWords, load_encoder
 from triptych.errors import DataError, MismatchError, UsageError
 from triptych.inversion import invert, training
 from triptych.inversion.networks import Phi
-from triptych.inversion.phrases import MARK, Concepts, SlottedIds, draw_titles, mask
+from triptych.inversion.phrases import MARK, Concepts, Keywords, SlottedIds, draw_titles, mask
 from triptych.tagging import Tagger, load_vocabulary
 
 QUICK = {"steps": 40, "batch": 64, "word_steps": 4, "threads": 1}
@@ -72,10 +72,35 @@ def test_marks_become_slots_and_long_texts_are_cut(encoder):
     assert found.shape[1] == encoder.token_ids(["a"]).shape[1]
 
 
-def test_a_mask_takes_one_run_of_words():
+@pytest.fixture(scope="module")
+def keywords() -> Keywords:
+    return Keywords(load_vocabulary())
+
+
+def test_a_mask_takes_one_run_of_a_titles_words(keywords):
     random = np.random.default_rng(0)
-    masked = {mask("men red shirt", random) for _ in range(200)}
+    masked = {mask("men red shirt", keywords, random) for _ in range(200)}
     assert masked == {"*", "* shirt", "men *", "* red shirt", "men * shirt", "men red *"}
+
+
+@pytest.mark.parametrize(
+    ("text", "masked"),
+    [
+        ("Puma Deck Navy Blue Backpack", "Puma Deck *"),
+        ("a man in a red shirt, and two pairs of jeans", "a * in a * and two pairs of *"),
+        ("This has Red Dresses for girls' school", "This has * for * school"),
+        # Without a word of the vocabulary, all but function words, so that runs end at these.
+        ("the old house is on a green-ish hill", "the * is on a *"),
+        ("Under the bridge", "Under the *"),
+    ],
+)
+def test_every_run_of_a_captions_keywords_is_masked(text, masked, keywords):
+    assert {mask(text, keywords, np.random.default_rng(seed)) for seed in range(20)} == {masked}
+
+
+def test_a_caption_of_function_words_is_masked_like_a_title(keywords):
+    random = np.random.default_rng(0)
+    assert {mask("this and that", keywords, random) for _ in range(200)} >= {"*", "this *", "* that", "this * that"}
 
 
 def test_titles_are_of_the_vocabulary(vocabulary_file):

@@ -16,7 +16,7 @@ from triptych.errors import FailureError, UsageError
 from triptych.extras import need
 from triptych.files import atomic, locked, made_by, write_json
 from triptych.graphs import export_graph
-from triptych.inversion.phrases import MARK, Concepts, SlottedIds, draw_titles
+from triptych.inversion.phrases import MARK, Concepts, Keywords, SlottedIds, draw_titles
 from triptych.progress import progress
 from triptych.tagging import Tagger, Vocabulary, load_vocabulary
 
@@ -36,6 +36,9 @@ _PEAK_RATE = 1e-3
 _WEIGHT_DECAY = 0.01
 _CHECKPOINT_STEPS = 50
 _TITLES = 20_000  # texts drawn for LinCIR
+_PHOTO = ("a photo of *",)  # what encoders with a frame match to pictures
+_TEMPLATES = (*_PHOTO, "a photo of a *", "this photo contains a *", "we see a * in this picture", "a * photo", "*")
+"""The same for SEARLE, which draws from many (section 3.1), lest a picture's word suit one sentence alone."""
 _TRAINED_WITH = ("*", "* *", "* * *", "a photo of *")  # sentences that own encoders match to pictures
 _SHOWN = 1000  # pictures whose words are looked at in the end
 
@@ -60,9 +63,9 @@ def invert(
     `method` is pic2word, searle or lincir. `prompt` is what stands before the modification, with `*` for the
     pseudo-word; the default is the paper's for CLIP, and for our own encoders what was best on validation queries.
     It learns from all pictures, or from `limit` of them.
-    LinCIR reads texts only: titles made of the `vocabulary`, or the captions of a CSV (image,caption). SEARLE first
-    looks for each picture's word by `word_steps` steps of optimisation. A run that was interrupted or killed goes on
-    where it stopped and ends with the same weights.
+    LinCIR reads texts only: titles made of the `vocabulary`, or the captions of a CSV (image,caption), in which the
+    vocabulary's words are the keywords that it masks. SEARLE first looks for each picture's word by `word_steps` steps
+    of optimisation. A run that was interrupted or killed goes on where it stopped and ends with the same weights.
 
     Returns what it saw: pictures, texts, the last loss, the mean cosine between a picture and its word, seconds.
     Raises UsageError for an unknown method or an encoder that takes no pseudo-words, DataError for a damaged file.
@@ -107,7 +110,7 @@ def invert(
     chosen = np.random.default_rng(seed).permutation(len(opened.names))[:limit]
     vectors = opened.vectors[chosen]
     pictures = torch.from_numpy(vectors).to(device)
-    templates = ("a photo of *",) if framed else _TRAINED_WITH
+    templates = _TRAINED_WITH if not framed else _TEMPLATES if method == "searle" else _PHOTO
     with locked(out):
         torch.manual_seed(seed)
         phi = Phi(opened.dim, reads.word_width).to(device)
@@ -117,7 +120,7 @@ def invert(
         losses: list[float] = resumed["losses"]
         source: Method
         if method == "lincir":
-            source = LinCIR(reader, _texts(words, captions, seed), encoder, batch, seed)
+            source = LinCIR(reader, _texts(words, captions, seed), Keywords(words), encoder, batch, seed)
         elif method == "pic2word":
             source = Pic2Word(reader, pictures, encoder.logit_scale, templates, batch, seed)
         else:
