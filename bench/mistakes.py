@@ -1,6 +1,6 @@
 """What is wrong with the answers on fashion-products: `python bench/mistakes.py ROOT ENCODER --composer DIR`.
 
-Prints a Markdown table for each task, of the first answer and of the first ten. Weights of sums are chosen on val.
+Prints a Markdown table for each task, of the first answer and of the first ten. Weights and prompts are chosen on val.
 """
 
 import argparse
@@ -9,7 +9,7 @@ from pathlib import Path
 
 from triptych.baselines import METHODS, WithPicture, baseline
 from triptych.benchmarks.encoded import EncodedTask
-from triptych.benchmarks.evaluate import best_weight
+from triptych.benchmarks.evaluate import best_prompt, best_weight
 from triptych.benchmarks.mistakes import count_mistakes, format_mistakes, products_by_picture
 from triptych.benchmarks.registry import load_tasks
 from triptych.composers import TrainedComposer
@@ -42,6 +42,8 @@ def main() -> None:
         for folder in given.composer:
             composer = TrainedComposer(folder, given.threads)
             composer.attach(encoder)
+            if len(composer.prompts) > 1:
+                composer = composer.prompted(best_prompt(composer, chosen_on))
             methods[f"{composer.name} ({folder.name})" if composer.name in methods else composer.name] = composer
         rows += count_mistakes(task, methods, products_by_picture(given.root))
     print(format_mistakes(rows))

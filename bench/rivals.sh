@@ -1,10 +1,14 @@
 #!/usr/bin/env bash
 # The rivals by textual inversion on Kaggle's Fashion Product Images (Small), with the encoder and the catalog that
-# bench/fashion_products.sh made.
+# bench/fashion_products.sh made: each rival with the prompt, and each sum with the weight, that does best on val, and
+# what picture and words alone reach.
 #
 #   bench/rivals.sh [DATA] [RUN] [SPLIT]
 #
-# SPLIT is val or test (default test). A rival or a result that is there is not made again. SEEDS (default "0 1 2").
+# SPLIT is val or test (default test). A rival or a result that is there is not made again: delete its output to repeat
+# it. SEEDS (default "0 1 2") are those of training. PIC2WORD_OPTIONS, SEARLE_OPTIONS and LINCIR_OPTIONS are passed to
+# `triptych invert`, such as SEARLE_OPTIONS="--limit 4096 --word-steps 60" where finding a word for every picture takes
+# too long, or LINCIR_OPTIONS="--captions $run/data/pretrain.csv".
 set -euo pipefail
 cd "$(dirname "$0")/.."
 data=${1:-${TRIPTYCH_DATA:-../shared/data}/fashion-products}
@@ -16,13 +20,15 @@ rivals=()
 for seed in ${SEEDS:-0 1 2}; do
     for method in pic2word searle lincir; do
         out=$run/$method-$seed
+        options=${method^^}_OPTIONS
+        read -ra options <<<"${!options:-}"
         [ -e "$out/config.json" ] ||
             .venv/bin/python bench/measure.py "$run/rival-stages.jsonl" "$method, seed $seed" \
-                $triptych invert $method --catalog "$run/catalog" --out "$out" --seed "$seed"
+                $triptych invert $method --catalog "$run/catalog" --out "$out" --seed "$seed" "${options[@]}"
         rivals+=(--composer "$out")
     done
 done
 [ -e "$run/rivals.$split.json" ] ||
     $triptych eval fashion-products --root "$data" --split "$split" --encoder "$run/encoder" \
-        --method sum --method slerp "${rivals[@]}" --output "$run/rivals.$split.json"
-$triptych table "$run/rivals.$split.json" --decimals 1
+        --method picture --method text --method sum --method slerp "${rivals[@]}" --output "$run/rivals.$split.json"
+.venv/bin/python bench/write_results.py --print "$run/rivals.$split.json"

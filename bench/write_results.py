@@ -1,6 +1,9 @@
 """Write measured tables into docs/results.md, between the two markers of a section.
 
 python bench/write_results.py docs/results.md SECTION stages.jsonl results.json…
+python bench/write_results.py --print results.json…
+
+The second prints the tables of the results alone.
 """
 
 import json
@@ -14,6 +17,9 @@ METRICS = ("R@1", "R@5", "R@10", "R@50", "mAP@10")
 
 
 def main() -> None:
+    if sys.argv[1] == "--print":
+        print(tables([row for file in sys.argv[2:] for row in read_rows(Path(file))]))
+        return
     page, section, log, *results = (sys.argv[1], sys.argv[2], *map(Path, sys.argv[3:]))
     rows = [row for file in results for row in read_rows(file)]
     stages = [json.loads(text) for text in log.read_text(encoding="utf-8").splitlines()]
@@ -37,12 +43,14 @@ def tables(rows: list[Row]) -> str:
     for task, every in by_task.items():
         asked, shown = (span([row[field] for row in every]) for field in ("queries", "gallery"))
         parts.append(f"**{task}**, {every[0]['split']} split, {asked} queries, {shown} pictures\n")
-        parts.append("| method | weight | " + " | ".join(METRICS) + " |\n|---|--:|" + "--:|" * len(METRICS))
+        choice = "weight, prompt" if any("prompt" in row for row in every) else "weight"
+        parts.append(f"| method | {choice} | " + " | ".join(METRICS) + " |\n|---|--:|" + "--:|" * len(METRICS))
         for line in lines(every):
             weight = span([row["weight"] for row in line.rows if "weight" in row])
+            prompts = sorted({f"`{row['prompt']}`" for row in line.rows if "prompt" in row})
             figures = [line.figure(metric) for metric in METRICS]
             cells = ["" if figure is None else figure.text() for figure in figures]
-            parts.append(f"| {line.method} | {weight} | " + " | ".join(cells) + " |")
+            parts.append(f"| {line.method} | {weight or ', '.join(prompts)} | " + " | ".join(cells) + " |")
         parts.append("")
     return "\n".join(parts)
 

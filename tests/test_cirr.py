@@ -134,10 +134,10 @@ def test_a_weight_for_test1_is_chosen_on_val(root, tmp_path, capfd):
     assert "one half" not in capfd.readouterr().err
     (root / "img_raw" / "dev").rename(root / "elsewhere")
     evaluate("cirr", submission=tmp_path, **options)
-    assert "so it is one half" in capfd.readouterr().err
+    assert "so a weight is one half" in capfd.readouterr().err
     (root / "captions" / "cap.rc2.val.json").unlink()
     evaluate("cirr", submission=tmp_path, **options)
-    assert "no validation split to choose a weight on, so it is one half" in capfd.readouterr().err
+    assert "no validation split to choose a weight or a prompt on, so a weight is one half" in capfd.readouterr().err
 
 
 def test_annotations_may_lie_in_a_folder_of_their_own(root):

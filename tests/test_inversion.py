@@ -2,6 +2,7 @@
 
 import json
 import shutil
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -11,6 +12,9 @@ from safetensors.torch import load_file
 
 import triptych
 from triptych import checkpoints
+from triptych.benchmarks import evaluate as evaluation
+from triptych.benchmarks import load_tasks
+from triptych.benchmarks.encoded import EncodedTask
 from triptych.benchmarks.evaluate import evaluate
 from triptych.catalog import Catalog, nearest
 from triptych.composers import TrainedComposer
@@ -18,7 +22,7 @@ from triptych.encoders import SLOT, ReadsWords, load_encoder
 from triptych.errors import DataError, MismatchError, UsageError
 from triptych.inversion import invert, training
 from triptych.inversion.networks import Phi
-from triptych.inversion.phrases import MARK, Concepts, SlottedIds, draw_titles, mask
+from triptych.inversion.phrases import MARK, Concepts, Keywords, SlottedIds, draw_titles, mask
 from triptych.tagging import Tagger, load_vocabulary
 
 QUICK = {"steps": 40, "batch": 64, "word_steps": 4, "threads": 1}
@@ -72,10 +76,35 @@ def test_marks_become_slots_and_long_texts_are_cut(encoder):
     assert found.shape[1] == encoder.token_ids(["a"]).shape[1]
 
 
-def test_a_mask_takes_one_run_of_words():
+@pytest.fixture(scope="module")
+def keywords() -> Keywords:
+    return Keywords(load_vocabulary())
+
+
+def test_a_mask_takes_one_run_of_a_titles_words(keywords):
     random = np.random.default_rng(0)
-    masked = {mask("men red shirt", random) for _ in range(200)}
+    masked = {mask("men red shirt", keywords, random) for _ in range(200)}
     assert masked == {"*", "* shirt", "men *", "* red shirt", "men * shirt", "men red *"}
+
+
+@pytest.mark.parametrize(
+    ("text", "masked"),
+    [
+        ("Puma Deck Navy Blue Backpack", "Puma Deck *"),
+        ("a man in a red shirt, and two pairs of jeans", "a * in a * and two pairs of *"),
+        ("This has Red Dresses for girls' school", "This has * for * school"),
+        # Without a word of the vocabulary, all but function words, so that runs end at these.
+        ("the old house is on a green-ish hill", "the * is on a *"),
+        ("Under the bridge", "Under the *"),
+    ],
+)
+def test_every_run_of_a_captions_keywords_is_masked(text, masked, keywords):
+    assert {mask(text, keywords, np.random.default_rng(seed)) for seed in range(20)} == {masked}
+
+
+def test_a_caption_of_function_words_is_masked_like_a_title(keywords):
+    random = np.random.default_rng(0)
+    assert {mask("this and that", keywords, random) for _ in range(200)} >= {"*", "this *", "* that", "this * that"}
 
 
 def test_titles_are_of_the_vocabulary(vocabulary_file):
@@ -128,19 +157,93 @@ def test_the_word_of_a_picture_finds_the_picture(inverted, encoder, tiny_catalog
 
 
 def test_the_graph_is_the_prompted_sentence(inverted, encoder, tiny_catalog):
-    _, out, facts = inverted
+    method, out, facts = inverted
     composer = TrainedComposer(out, threads=1)
     composer.attach(encoder)
     pictures = Catalog(tiny_catalog).vectors[:4].copy()
     phi = Phi(encoder.dim, encoder.word_width)
     phi.load_state_dict(load_file(out / "model.safetensors"))
     texts = ["in blue", "but sleeveless", "", "word " * 80]
-    ids = SlottedIds(encoder)([f"{facts['prompt']} {text}" for text in texts])
-    with torch.inference_mode():
-        wanted = encoder.text_tower()(torch.from_numpy(ids), phi.eval()(torch.from_numpy(pictures))).numpy()
-    found = composer.compose(pictures, texts)
-    np.testing.assert_allclose(found[[0, 1, 3]], wanted[[0, 1, 3]], atol=3e-3)
+    assert composer.prompts == ("* * *", training.PROMPTS[method], "*", "* *", "* * * *")
+    assert composer.prompt == facts["prompt"] == "* * *"
+    for prompt in composer.prompts:
+        ids = SlottedIds(encoder)([f"{prompt} {text}" for text in texts])
+        with torch.inference_mode():
+            wanted = encoder.text_tower()(torch.from_numpy(ids), phi.eval()(torch.from_numpy(pictures))).numpy()
+        found = composer.prompted(prompt).compose(pictures, texts)
+        np.testing.assert_allclose(found[[0, 1, 3]], wanted[[0, 1, 3]], atol=3e-3)
+        if prompt == composer.prompt:
+            np.testing.assert_array_equal(found, composer.compose(pictures, texts))
     np.testing.assert_allclose(composer.gallery(pictures), pictures, atol=1e-6)
+
+
+def test_the_prompt_is_the_best_on_val(inverted, encoder, wardrobe_world):
+    _, out, _ = inverted
+    (row,) = evaluate("wardrobe", root=wardrobe_world, split="val", composers=[out], gap=False, threads=1)["rows"]
+    composer = TrainedComposer(out, threads=1)
+    composer.attach(encoder)
+    (task,) = load_tasks("wardrobe", wardrobe_world, "val")
+    encoded, found = EncodedTask(task, encoder), {}
+    for prompt in composer.prompts:
+        metrics = encoded.row(composer.prompted(prompt), encoder)["metrics"]
+        found[prompt] = (metrics["R@10"], metrics["mAP@10"])
+    assert len(set(found.values())) > 1
+    assert found[row["prompt"]] == max(found.values()) == (row["metrics"]["R@10"], row["metrics"]["mAP@10"])
+
+
+def test_each_task_has_its_own_prompt(inverted, wardrobe_world, monkeypatch):
+    chosen = {"first": "*", "second": "* *"}
+
+    def two_tasks(split):
+        (task,) = load_tasks("wardrobe", wardrobe_world, split)
+        return [replace(task, name=name, queries=task.queries[place::2]) for place, name in enumerate(chosen)]
+
+    def best(composer, task):
+        assert task.task.split == "val"
+        return chosen[task.task.name]
+
+    monkeypatch.setattr(
+        evaluation, "load_benchmark", lambda benchmark, root, gallery, split, settings: two_tasks(split)
+    )
+    monkeypatch.setattr(evaluation, "load_tasks", lambda benchmark, root, split, settings: two_tasks(split))
+    monkeypatch.setattr(evaluation, "best_prompt", best)
+    settings = {"root": wardrobe_world, "composers": [inverted[1]], "gap": False, "threads": 1}
+    rows = evaluate("wardrobe", **settings)["rows"]
+    assert {row["task"]: (row["prompt"], row["prompt_from"]) for row in rows} == {
+        name: (prompt, "val") for name, prompt in chosen.items()
+    }
+    # What is told is what is measured.
+    monkeypatch.setattr(evaluation, "best_prompt", lambda composer, task: "*")
+    again = evaluate("wardrobe", **settings)["rows"]
+    assert again[0] == rows[0]
+    assert again[1]["metrics"] != rows[1]["metrics"]
+
+
+def test_without_val_the_first_prompt_is_taken(inverted, wardrobe_world, tmp_path, capfd):
+    for name in ("images", "queries.test.jsonl", "test.txt"):
+        (tmp_path / name).symlink_to(wardrobe_world / name)
+    settings = {"root": tmp_path, "composers": [inverted[1]], "threads": 1, "gap": False}
+    (row,) = evaluate("wardrobe", **settings)["rows"]
+    assert (row["prompt"], row["prompt_from"]) == ("* * *", "default")
+    assert "no validation split to choose a weight or a prompt on" in capfd.readouterr().err
+    (tuned,) = evaluate("wardrobe", tune_root=wardrobe_world, **settings)["rows"]
+    assert tuned["prompt_from"] == "val"
+
+
+def test_a_prompt_that_is_fixed_stays(tiny_catalog, wardrobe_world, tmp_path):
+    facts = invert("pic2word", tiny_catalog, tmp_path / "out", prompt="see *", **QUICK | {"steps": 2})
+    assert facts["prompt"] == "see *"
+    settings = {"root": wardrobe_world, "composers": [tmp_path / "out"], "methods": ["sum"], "threads": 1}
+    weighted, row = evaluate("wardrobe", weight=0.3, gap=False, **settings)["rows"]
+    assert (row["prompt"], row["prompt_from"]) == ("see *", "given")
+    assert "prompt" not in weighted
+
+
+def test_a_weight_that_is_given_fixes_no_prompt(inverted, wardrobe_world):
+    settings = {"root": wardrobe_world, "composers": [inverted[1]], "methods": ["sum"], "threads": 1}
+    weighted, row = evaluate("wardrobe", weight=0.3, gap=False, **settings)["rows"]
+    assert (weighted["weight"], weighted["weight_from"]) == (0.3, "given")
+    assert row["prompt_from"] == "val"
 
 
 @pytest.fixture
@@ -194,6 +297,7 @@ def test_another_encoder_is_refused(inverted, tiny_encoder, tmp_path):
     [
         ("magic", {}, "there are pic2word, searle, lincir"),
         ("lincir", {"prompt": "a photo of"}, r"must hold a \*"),
+        ("lincir", {"prompt": "* " * 90}, "leaves none for words; shorten it"),
         ("pic2word", {"captions": "pairs.csv"}, "learns from pictures"),
         ("pic2word", {"steps": 0}, "at least 1"),
     ],

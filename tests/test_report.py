@@ -289,6 +289,16 @@ def test_markdown_table() -> None:
     ]
 
 
+def test_a_prompt_is_shown_where_a_weight_is() -> None:
+    rows = [row("sum", 10.0, weight=0.5), row("lincir", 20.0, prompt="* | *", prompt_from="val"), row("text", 5.0)]
+    head, first, second, third = format_table(rows).split("\n")[1:]
+    assert head.split()[:5] == ["method", "encoder", "weight,", "prompt", "R@1"]
+    assert (first.split()[2], third.split()[2]) == ("0.50", "–")
+    assert ' "* | *" ' in second
+    assert markdown_table(rows[1:2]).split("\n")[2].startswith("| method | encoder | prompt | R@1 |")
+    assert "| lincir | wardrobe | `* \\| *` | **10.00** |" in markdown_table(rows)
+
+
 def test_no_rows_are_no_table() -> None:
     assert format_table([]) == markdown_table([]) == ""
 

@@ -25,7 +25,7 @@ from triptych.benchmarks.submissions import forms_of, submission_paths, write_su
 from triptych.catalog import Catalog
 from triptych.composers.protocol import Composer
 from triptych.composers.trained import TrainedComposer
-from triptych.encoders import Encoder, load_encoder
+from triptych.encoders import Encoder, Vectors, load_encoder
 from triptych.errors import DataError, TriptychError, UsageError
 from triptych.files import made_by, write_json
 from triptych.metrics import summarise
@@ -58,7 +58,8 @@ def evaluate(
     `benchmark` is a name, with the folder its authors distribute as `root`; or a .jsonl file of queries, with the
     `gallery` folder. `settings` choose within its protocol ("gallery=union"; docs/benchmarks.md). A weighted method
     takes `weight`, or else the weight that does best (R@10) on the val split of `tune_root`, or of `root`; where
-    there is none, or val itself is what an official benchmark measures, one half. The `encoder` is that of the methods
+    there is none, or val itself is what an official benchmark measures, one half. A composer that knows several prompts
+    takes the one that does best on the same split; where there is none, its first. The `encoder` is that of the methods
     and defaults to the first composer's; a composer that was trained on another one brings its own. `submission` is
     where to write the files for the server of CIRR (a folder) or CIRCO, which is all that can be had where the targets
     are not public: then there are no rows. It takes one method. A `catalog` of the pictures, made by one of the
@@ -102,8 +103,10 @@ def evaluate(
     tasks = load_benchmark(benchmark, root, gallery, split, settings)
     if not submission and not all(task.public for task in tasks):
         raise UsageError(f"{benchmark}: the targets of {split} are not public; give --submission to write its files")
-    wanted = weight is None and any(isinstance(method, WithPicture) for method in fixed)
-    tuning = _tuning_tasks(benchmark, root, split, tune_root, settings) if wanted else {}
+    choosing = {composer.fingerprint for composer in trained if len(composer.prompts) > 1}
+    if weight is None and any(isinstance(method, WithPicture) for method in fixed):
+        choosing.add(engine.fingerprint)
+    tuning = _tuning_tasks(benchmark, root, split, tune_root, settings) if choosing else {}
     rows = []
     encoded: dict[str, dict[Key, Any]] = {key: {} for key in engines}
     if catalog:
@@ -113,19 +116,18 @@ def evaluate(
     prepared = {
         key: {task.name: EncodedTask(task, seer, encoded[key]) for task in tasks} for key, seer in engines.items()
     }
-    tuned_on = _encode_tuning(tuning, engine, encoded[engine.fingerprint], required=tune_root is not None)
+    tuned_on = {
+        key: _encode_tuning(tuning, engines[key], encoded[key], required=tune_root is not None)
+        for key in engines
+        if key in choosing
+    }
     for name, task in prepared[engine.fingerprint].items():
         inputs = (PictureOnly(), TextOnly(engine)) if gap and task.task.public else ()
         alone = [task.row(method, engine)["metrics"] for method in inputs]
         for method in [*fixed, *trained]:
-            facts: dict[str, Any] = {}
             seer = engines[method.fingerprint] if isinstance(method, TrainedComposer) else engine
             seen = prepared[seer.fingerprint][name]
-            if isinstance(method, WithPicture):
-                if name in tuned_on:
-                    method = replace(method, weight=best_weight(method, tuned_on[name]))
-                source = "val" if name in tuned_on else "default" if weight is None else "given"
-                facts = {"weight": method.weight, "weight_from": source}
+            method, facts = _chosen(method, tuned_on.get(seer.fingerprint, {}).get(name), weight)
             if submission:
                 _submit(seen, method, Path(submission))
             if task.task.public:
@@ -152,10 +154,31 @@ def evaluate(
     return result
 
 
+def _chosen(method: Composer, val: EncodedTask | None, weight: float | None) -> tuple[Composer, dict[str, Any]]:
+    """The method with the weight or the prompt that does best on `val`, and what a row says of it.
+
+    A `weight` that was given stays, and so does the only prompt of a composer.
+    """
+    source = "val" if val else "default"
+    if isinstance(method, WithPicture):
+        if weight is not None:
+            source = "given"
+        elif val:
+            method = replace(method, weight=best_weight(method, val))
+        return method, {"weight": method.weight, "weight_from": source}
+    if isinstance(method, TrainedComposer) and method.prompt is not None:
+        if len(method.prompts) == 1:
+            source = "given"
+        elif val:
+            method = method.prompted(best_prompt(method, val))
+        return method, {"prompt": method.prompt, "prompt_from": source}
+    return method, {}
+
+
 def _tuning_tasks(
     benchmark: str, root: Path | None, split: str, tune_root: Path | None, settings: Sequence[str]
 ) -> dict[str, Task]:
-    """The split that weights are chosen on, by task; none for queries, or where there is no other split to use."""
+    """The split that weights and prompts are chosen on, by task; none for queries, or where there is no other split."""
     if benchmark not in BENCHMARKS:
         return {}
     chosen_on = "val" if tune_root else BENCHMARKS[benchmark].weights_from.get(split)
@@ -170,7 +193,7 @@ def _tuning_tasks(
     except TriptychError as error:
         if tune_root is not None:
             raise
-        _say_one_half(error)
+        _say_defaults(error)
         return {}
     return {task.name: task for task in tasks}
 
@@ -186,12 +209,15 @@ def _encode_tuning(
         except DataError as error:
             if required:
                 raise
-            _say_one_half(error)
+            _say_defaults(error)
     return prepared
 
 
-def _say_one_half(error: TriptychError) -> None:
-    say(f"eval: no validation split to choose a weight on, so it is one half ({error})")
+def _say_defaults(error: TriptychError) -> None:
+    say(
+        "eval: no validation split to choose a weight or a prompt on, so a weight is one half, and a prompt the "
+        f"composer's first ({error})"
+    )
 
 
 def _submit(task: EncodedTask, method: Composer, path: Path) -> None:
@@ -210,9 +236,18 @@ def best_weight(method: WithPicture, task: EncodedTask) -> float:
     """The weight with the highest R@10, mAP@10 deciding between equals."""
     texts = task.compose_wordings(method.text)
 
-    def score(weight: float) -> tuple[float, float]:
-        queries = mean_vectors([method.blend(task.references, wording, weight) for wording in texts])
-        metrics = summarise(task.ranks(queries, task.gallery))
-        return metrics["R@10"], metrics["mAP@10"]
+    def queries(weight: float) -> Vectors:
+        return mean_vectors([method.blend(task.references, wording, weight) for wording in texts])
 
-    return max(WEIGHTS, key=score)
+    return max(WEIGHTS, key=lambda weight: _merit(task, queries(weight), task.gallery))
+
+
+def best_prompt(composer: TrainedComposer, task: EncodedTask) -> str:
+    """The composer's prompt with the highest R@10, mAP@10 deciding between equals, and then the earlier one."""
+    gallery = composer.gallery(task.gallery)
+    return max(composer.prompts, key=lambda prompt: _merit(task, task.compose(composer.prompted(prompt)), gallery))
+
+
+def _merit(task: EncodedTask, queries: Vectors, gallery: Vectors) -> tuple[float, float]:
+    metrics = summarise(task.ranks(queries, gallery))
+    return metrics["R@10"], metrics["mAP@10"]

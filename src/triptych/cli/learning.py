@@ -176,7 +176,10 @@ def invert(
     catalog: CatalogDir,
     out: OutDir,
     prompt: Annotated[
-        str | None, typer.Option(metavar="TEXT", help='What comes before the words, such as "a photo of * that".')
+        str | None,
+        typer.Option(
+            metavar="TEXT", help='What comes before the words, such as "a photo of * that"; otherwise eval chooses.'
+        ),
     ] = None,
     captions: Annotated[
         Path | None, typer.Option(metavar="CSV", help="For lincir: texts to learn from (image,caption), not titles.")

@@ -1,13 +1,14 @@
 """A trained composer on disk, run without torch."""
 
 from collections.abc import Mapping, Sequence
+from copy import copy
 from pathlib import Path
-from typing import Any
+from typing import Any, Self
 
 import numpy as np
 
 from triptych.composers.protocol import Change, Patches
-from triptych.encoders import Encoder, Pixels, ReadsWords, Vectors
+from triptych.encoders import Encoder, Ids, Pixels, ReadsWords, Vectors
 from triptych.errors import DataError, MismatchError
 from triptych.files import read_json
 from triptych.graphs import Graph
@@ -15,6 +16,9 @@ from triptych.graphs import Graph
 FORMAT = "triptych-composer-1"
 FORMAT_WITH_PATCHES = "triptych-composer-2"
 """Of a composer that reads the references' pixels too, by the graph `patches.onnx`."""
+FORMAT_WITH_PROMPTS = "triptych-composer-3"
+"""Of a composer whose texts begin with one of several prompts, in which the reference stands as a word."""
+_FORMATS = (FORMAT, FORMAT_WITH_PATCHES, FORMAT_WITH_PROMPTS)
 INSIDE = "{composer}"
 """In an encoder's name, the composer's own folder, which may be moved."""
 
@@ -27,8 +31,8 @@ class TrainedComposer:
 
     def __init__(self, folder: Path, threads: int | None = None) -> None:
         config = read_json(folder / "config.json", "composer", "make one with `triptych train`")
-        if not isinstance(config, Mapping) or config.get("format") not in (FORMAT, FORMAT_WITH_PATCHES):
-            raise DataError(f"{folder}: not a composer of this version ({FORMAT_WITH_PATCHES}); train again")
+        if not isinstance(config, Mapping) or config.get("format") not in _FORMATS:
+            raise DataError(f"{folder}: not a composer of this version ({', '.join(_FORMATS)}); train again")
         self.folder = folder
         self.name: str = config["composer"]
         name: str = config["encoder"]["name"]
@@ -37,12 +41,22 @@ class TrainedComposer:
         self.made_by: dict[str, Any] = config["made_by"]
         self.fingerprint: str = config["encoder"]["fingerprint"]
         self._reads_tokens: bool = config["text_tower"]
+        self._prompts: Mapping[str, Sequence[int]] = config.get("prompts", {})
+        self.prompts: tuple[str, ...] = tuple(self._prompts)
+        self.prompt: str | None = self.prompts[0] if self.prompts else None
         self.reads_pixels: bool = config["format"] == FORMAT_WITH_PATCHES
         self._patches = Graph(folder / "patches.onnx", threads) if self.reads_pixels else None
         self._query = Graph(folder / "query.onnx", threads)
         self._gallery = Graph(folder / "gallery.onnx", threads)
         self.dim = self._gallery.width
         self._encoder: Encoder | None = None
+
+    def prompted(self, prompt: str) -> Self:
+        """The same composer with another of its `prompts`; the first is what it starts with."""
+        assert prompt in self._prompts, "a composer knows its prompts"
+        other = copy(self)
+        other.prompt = prompt
+        return other
 
     def attach(self, encoder: Encoder) -> None:
         """Take the encoder for texts. Raises MismatchError unless the composer was trained on it."""
@@ -71,7 +85,10 @@ class TrainedComposer:
         seen = () if patches is None else (patches,)
         if self._reads_tokens:
             assert isinstance(self._encoder, ReadsWords), "the fingerprint is of an encoder that gives tokens"
-            return self._query(references, self._encoder.token_ids(modifications), *seen)
+            ids = self._encoder.token_ids(modifications)
+            if self.prompt is not None:
+                ids = _behind(self._prompts[self.prompt], ids, self._encoder.text_frame)
+            return self._query(references, ids, *seen)
         return self._query(references, self._encoder.encode_texts(modifications), *seen)
 
     def look(self, pixels: Pixels) -> Patches:
@@ -82,3 +99,15 @@ class TrainedComposer:
     def gallery(self, vectors: Vectors) -> Vectors:
         """Gallery vectors `(m, e)` in the space of the queries."""
         return self._gallery(vectors)
+
+
+def _behind(prompt: Sequence[int], ids: Ids, frame: tuple[int, int]) -> Ids:
+    """Texts' ids `(n, l)` with those of the prompt before them, within the frame, cut to the same length."""
+    opening, closing = frame
+    head = 1 if opening else 0
+    kept = ids.shape[1] - len(prompt)
+    told = np.tile(np.asarray(prompt, ids.dtype), (len(ids), 1))
+    joined = np.concatenate([ids[:, :head], told, ids[:, head:kept]], axis=1)
+    if opening:  # a long text may have lost what closes it; what stands behind the first does not matter
+        joined[:, -1] = closing
+    return joined

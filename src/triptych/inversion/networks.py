@@ -1,6 +1,5 @@
 """The mapping network from a vector to a pseudo-word, and what becomes of it at search time."""
 
-import torch
 from torch import Tensor, nn
 
 
@@ -30,25 +29,14 @@ class Phi(nn.Module):
 
 
 class InvertedQuery(nn.Module):
-    """References `(n, dim)` and the modifications' token ids `(n, l)` to the vectors of the prompted sentences.
+    """References `(n, dim)` and token ids `(n, l)` of texts with SLOT for the reference, to the texts' vectors."""
 
-    The ids of the `prompt`, with SLOT for the pseudo-word, are put before those of the modification.
-    """
-
-    def __init__(self, phi: Phi, tower: nn.Module, prompt: list[int], frame: tuple[int, int]) -> None:
+    def __init__(self, phi: Phi, tower: nn.Module) -> None:
         super().__init__()
         self.phi = phi
         self.tower = tower
-        self.register_buffer("prompt", torch.tensor([prompt], dtype=torch.int64), persistent=False)
-        self._opening, self._closing = frame
 
     def forward(self, references: Tensor, ids: Tensor) -> Tensor:
         """Unit query vectors `(n, dim)`."""
-        assert isinstance(self.prompt, Tensor)
-        prompt = self.prompt.expand(ids.shape[0], -1)  # len() would fix the number of rows
-        head, kept = (1 if self._opening else 0), ids.shape[1] - prompt.shape[1]
-        ids = torch.cat([ids[:, :head], prompt, ids[:, head:kept]], dim=1)
-        if self._opening:  # a long text may have lost what closes it; what stands behind the first does not matter
-            ids = torch.cat([ids[:, :-1], torch.full_like(ids[:, -1:], self._closing)], dim=1)
         vectors: Tensor = self.tower(ids, self.phi(references))
         return vectors

@@ -1,5 +1,7 @@
 """Texts to learn pseudo-words from: titles of a vocabulary's words, parts of them masked, all of it as token ids."""
 
+import re
+import string
 from collections.abc import Sequence
 
 import numpy as np
@@ -65,12 +67,64 @@ def draw_titles(vocabulary: Vocabulary, count: int, random: np.random.Generator)
     return titles
 
 
-def mask(text: str, random: np.random.Generator) -> str:
-    """The text with a run of its words, all of them at most, replaced by the mark."""
+class Keywords:
+    """Which of a text's words are keywords: what a text is about, and a pseudo-word may stand for.
+
+    LinCIR takes adjectives and nouns, by a tagger of parts of speech. Here they are the words that the vocabulary says,
+    in the singular or the plural, which leaves out names that it does not know; and in a text that has none of these,
+    all words but function words, which lets verbs and adverbs in.
+    """
+
+    def __init__(self, vocabulary: Vocabulary) -> None:
+        sayings = (text for words in vocabulary.sayings.values() for texts in words.values() for text in texts)
+        phrases = (text for words in vocabulary.phrases.values() for text in words.values())
+        said = {_stem(word) for text in (*phrases, *sayings) for word in text.split()}
+        self._said = frozenset(said - _FUNCTION_WORDS)
+
+    def of(self, words: Sequence[str]) -> list[bool]:
+        """For each word of a text whether it is one; some word is."""
+        stems = [_stem(word) for word in words]
+        if any(stem in self._said for stem in stems):
+            return [stem in self._said for stem in stems]
+        if any(stem not in _FUNCTION_WORDS for stem in stems):
+            return [stem not in _FUNCTION_WORDS for stem in stems]
+        return [True] * len(words)
+
+
+def mask(text: str, keywords: Keywords, random: np.random.Generator) -> str:
+    """The text with the mark in the place of every run of keywords, which may be all of it.
+
+    A title has nothing but keywords: then a run of its words is masked, all of them at most, so that the mark is read
+    among words too.
+    """
     words = text.split()
-    first = int(random.integers(len(words)))
-    end = int(random.integers(first, len(words))) + 1
-    return " ".join([*words[:first], MARK, *words[end:]])
+    known = keywords.of(words)
+    if all(known):
+        first = int(random.integers(len(words)))
+        end = int(random.integers(first, len(words))) + 1
+        known = [first <= place < end for place in range(len(words))]
+    masked = [MARK if key else word for word, key in zip(words, known, strict=True)]
+    return " ".join(word for place, word in enumerate(masked) if place == 0 or not known[place] or not known[place - 1])
+
+
+def _stem(word: str) -> str:
+    """A word in small letters, without punctuation around it, and without what makes a genitive or a plural."""
+    bare = word.lower().strip(_PUNCTUATION)
+    bare = bare.removesuffix("'s").removesuffix("’s")
+    return _PLURAL.sub("", bare) if len(bare) > 3 else bare
+
+
+_PUNCTUATION = f"{string.punctuation}’"
+_PLURAL = re.compile("(?<=ss|ch|sh|.x)es$|(?<!s)s$")
+_LISTED = """
+a an the this that these those some any no not all both each every many several few &
+i you he she it we they me him her us them my your his its our their who whom whose which what
+of in on at to from by for with without within into onto over under above below between through about around across
+after before behind beside near against during as like than
+and or but nor so yet if while when where then there here very also too just only more most much
+is are was were be been being am has have had do does did will would can could may might must should
+"""
+_FUNCTION_WORDS = frozenset(map(_stem, _LISTED.split()))
 
 
 class Concepts:

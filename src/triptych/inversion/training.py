@@ -3,20 +3,21 @@
 import hashlib
 import json
 import time
+from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
 from triptych.catalog import Catalog
-from triptych.composers.trained import FORMAT
+from triptych.composers.trained import FORMAT_WITH_PROMPTS
 from triptych.encoders import Encoder, ReadsWords
 from triptych.encoders.pretraining import hash_file_or_fail, learning_curve, read_pairs
 from triptych.errors import FailureError, UsageError
 from triptych.extras import need
 from triptych.files import atomic, locked, made_by, write_json
 from triptych.graphs import export_graph
-from triptych.inversion.phrases import MARK, Concepts, SlottedIds, draw_titles
+from triptych.inversion.phrases import MARK, Concepts, Keywords, SlottedIds, draw_titles
 from triptych.progress import progress
 from triptych.tagging import Tagger, Vocabulary, load_vocabulary
 
@@ -28,14 +29,17 @@ METHODS = ("pic2word", "searle", "lincir")
 PROMPTS = {"pic2word": "a photo of * ,", "searle": "a photo of * that", "lincir": "a photo of * that"}
 """What the papers put before the modification; encoders with a frame (CLIP) were trained on such sentences."""
 TITLE_PROMPT = "* * *"
-"""The same for our own encoders, which were trained on titles: the best of those tried on validation queries.
-
-The tower averages over tokens, so more marks give the picture more weight."""
+"""The same for our own encoders, which were trained on titles: the best of those tried on validation queries."""
+BARE_PROMPTS = ("*", "* *", "* * *", "* * * *")
+"""What else `eval` tries: a tower that averages over tokens gives the picture more weight for every mark."""
 
 _PEAK_RATE = 1e-3
 _WEIGHT_DECAY = 0.01
 _CHECKPOINT_STEPS = 50
 _TITLES = 20_000  # texts drawn for LinCIR
+_PHOTO = ("a photo of *",)  # what encoders with a frame match to pictures
+_TEMPLATES = (*_PHOTO, "a photo of a *", "this photo contains a *", "we see a * in this picture", "a * photo", "*")
+"""The same for SEARLE, which draws from many (section 3.1), lest a picture's word suit one sentence alone."""
 _TRAINED_WITH = ("*", "* *", "* * *", "a photo of *")  # sentences that own encoders match to pictures
 _SHOWN = 1000  # pictures whose words are looked at in the end
 
@@ -58,11 +62,12 @@ def invert(
     """Train a rival of the family of textual inversion on the pictures of `catalog`, and write it as a composer.
 
     `method` is pic2word, searle or lincir. `prompt` is what stands before the modification, with `*` for the
-    pseudo-word; the default is the paper's for CLIP, and for our own encoders what was best on validation queries.
+    pseudo-word. Without one the composer knows several, the paper's and bare pseudo-words, among which `eval` chooses
+    on validation queries; elsewhere it takes the paper's for CLIP, and for our own encoders what was best on such.
     It learns from all pictures, or from `limit` of them.
-    LinCIR reads texts only: titles made of the `vocabulary`, or the captions of a CSV (image,caption). SEARLE first
-    looks for each picture's word by `word_steps` steps of optimisation. A run that was interrupted or killed goes on
-    where it stopped and ends with the same weights.
+    LinCIR reads texts only: titles made of the `vocabulary`, or the captions of a CSV (image,caption), in which the
+    vocabulary's words are the keywords that it masks. SEARLE first looks for each picture's word by `word_steps` steps
+    of optimisation. A run that was interrupted or killed goes on where it stopped and ends with the same weights.
 
     Returns what it saw: pictures, texts, the last loss, the mean cosine between a picture and its word, seconds.
     Raises UsageError for an unknown method or an encoder that takes no pseudo-words, DataError for a damaged file.
@@ -94,7 +99,10 @@ def invert(
         raise FailureError(f"{catalog}: holds {len(opened.names)} usable pictures; inversion needs at least 20")
     reads = _reads_words(encoder)
     framed = reads.text_frame != (0, 0)
-    prompt = prompt or (PROMPTS[method] if framed else TITLE_PROMPT)
+    ids = SlottedIds(reads)
+    if prompt is not None:
+        _require_room(prompt, ids, reads, encoder.name)
+    prompts = _prompts(method, framed=framed) if prompt is None else (prompt,)
     settings: dict[str, Any] = {"method": method, "steps": steps, "batch": batch, "seed": seed}
     settings |= {"word_steps": word_steps if method == "searle" else None, "encoder": encoder.fingerprint}
     settings |= {"captions": hash_file_or_fail(captions) if captions else None, "pictures": opened.digest}
@@ -103,11 +111,11 @@ def invert(
     settings |= {"words": {group: dict(said) for group, said in words.phrases.items()}}
 
     device = best_device()
-    reader = Reader(SlottedIds(reads), reads.text_tower().requires_grad_(False).eval().to(device), device)
+    reader = Reader(ids, reads.text_tower().requires_grad_(False).eval().to(device), device)
     chosen = np.random.default_rng(seed).permutation(len(opened.names))[:limit]
     vectors = opened.vectors[chosen]
     pictures = torch.from_numpy(vectors).to(device)
-    templates = ("a photo of *",) if framed else _TRAINED_WITH
+    templates = _TRAINED_WITH if not framed else _TEMPLATES if method == "searle" else _PHOTO
     with locked(out):
         torch.manual_seed(seed)
         phi = Phi(opened.dim, reads.word_width).to(device)
@@ -117,7 +125,7 @@ def invert(
         losses: list[float] = resumed["losses"]
         source: Method
         if method == "lincir":
-            source = LinCIR(reader, _texts(words, captions, seed), encoder, batch, seed)
+            source = LinCIR(reader, _texts(words, captions, seed), Keywords(words), encoder, batch, seed)
         elif method == "pic2word":
             source = Pic2Word(reader, pictures, encoder.logit_scale, templates, batch, seed)
         else:
@@ -148,18 +156,32 @@ def invert(
                 save_checkpoint(checkpoint, phi, optimizer, settings=settings, step=step + 1, losses=losses)
         facts = {
             "pictures": len(pictures),
-            "prompt": prompt,
+            "prompt": prompts[0],
             "loss": round(float(np.mean(losses[-20:])), 4),
-            "likeness": _likeness(phi, reader, opened, prompt),
+            "likeness": _likeness(phi, reader, opened, prompts[0]),
             "seconds": round(time.monotonic() - started, 1),
         }
         asked = {"catalog": catalog, "captions": captions, "vocabulary": vocabulary}
         asked |= {name: settings[name] for name in ("method", "limit", "steps", "batch", "word_steps", "seed")}
-        _save(out, phi, reader, encoder, prompt, losses, made_by("invert", asked, torch=torch.__version__, **facts))
+        _save(out, phi, reader, encoder, prompts, losses, made_by("invert", asked, torch=torch.__version__, **facts))
         checkpoint.unlink(missing_ok=True)
         for block in out.glob("words-*.safetensors"):
             block.unlink()
     return facts
+
+
+def _prompts(method: str, *, framed: bool) -> tuple[str, ...]:
+    """What `eval` may choose from, the one to take otherwise first."""
+    first = PROMPTS[method] if framed else TITLE_PROMPT
+    return tuple(dict.fromkeys((first, PROMPTS[method], *BARE_PROMPTS)))
+
+
+def _require_room(prompt: str, ids: SlottedIds, encoder: ReadsWords, name: str) -> None:
+    """Raise UsageError where a prompt leaves no room for words."""
+    (content,) = ids.contents([prompt])
+    room = encoder.token_ids([MARK]).shape[1] - (2 if encoder.text_frame[0] else 0)
+    if len(content) >= room:
+        raise UsageError(f"--prompt {prompt!r}: {name} reads {room} tokens, and this leaves none for words; shorten it")
 
 
 def _reads_words(encoder: Encoder) -> ReadsWords:
@@ -193,7 +215,13 @@ def _likeness(phi: "Phi", reader: "Reader", catalog: Catalog, prompt: str) -> fl
 
 
 def _save(
-    out: Path, phi: "Phi", reader: "Reader", encoder: Encoder, prompt: str, losses: list[float], note: dict[str, Any]
+    out: Path,
+    phi: "Phi",
+    reader: "Reader",
+    encoder: Encoder,
+    prompts: Sequence[str],
+    losses: list[float],
+    note: dict[str, Any],
 ) -> None:
     """Write the folder of a composer; `config.json` comes last, so a folder that has it is whole."""
     import torch
@@ -207,8 +235,7 @@ def _save(
     (out / "config.json").unlink(missing_ok=True)
     with atomic(out / "model.safetensors") as temporary:
         save_file({name: tensor.contiguous() for name, tensor in phi.state_dict().items()}, temporary)
-    (ids,) = reader.ids.contents([prompt])
-    query = InvertedQuery(phi, reader.tower.cpu(), ids, encoder.text_frame)
+    query = InvertedQuery(phi, reader.tower.cpu())
     vectors = torch.nn.functional.normalize(torch.randn(2, encoder.dim), dim=-1)
     example = torch.from_numpy(encoder.token_ids(["a text", "another one"]))
     export_graph(query, [vectors, example], out / "query.onnx", half=True)
@@ -216,10 +243,11 @@ def _save(
     write_json(
         out / "config.json",
         {
-            "format": FORMAT,
+            "format": FORMAT_WITH_PROMPTS,
             "composer": note["settings"]["method"],
-            "architecture": {"dim": encoder.dim, "width": encoder.word_width, "prompt": prompt},
+            "architecture": {"dim": encoder.dim, "width": encoder.word_width},
             "text_tower": True,
+            "prompts": dict(zip(prompts, reader.ids.contents(prompts), strict=True)),
             "encoder": {"name": encoder.name, "fingerprint": encoder.fingerprint},
             "losses": losses[:: max(1, len(losses) // 100)],
             "made_by": note,

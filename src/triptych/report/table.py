@@ -20,9 +20,9 @@ class Block:
     """Every metric that a row has, in the order of their first appearance."""
 
     @property
-    def weighted(self) -> bool:
-        """Whether any row has a weight."""
-        return any(row.get("weight") is not None for row in self.rows)
+    def chosen(self) -> str:
+        """What its rows have chosen: weight, prompt, or both; empty where they have neither."""
+        return ", ".join(name for name in ("weight", "prompt") if any(row.get(name) is not None for row in self.rows))
 
     def cell(self, row: Row, metric: str) -> str:
         """A metric with two decimals; a dash where the row lacks it."""
@@ -35,10 +35,12 @@ class Block:
         cell = self.cell(row, metric)
         return len(self.rows) > 1 and cell != _NONE and float(cell) == max(shown)
 
-    def weight(self, row: Row) -> str:
-        """How much the words count against the picture; a dash where that means nothing."""
-        weight = row.get("weight")
-        return _NONE if weight is None else f"{weight:.2f}"
+    def choice(self, row: Row, quote: str = '"') -> str:
+        """How much the words count against the picture, or what stands before them; a dash where a row has neither."""
+        weight, prompt = row.get("weight"), row.get("prompt")
+        if weight is not None:
+            return f"{weight:.2f}"
+        return _NONE if prompt is None else f"{quote}{prompt}{quote}"
 
 
 def blocks(rows: Sequence[Row]) -> list[Block]:
@@ -80,8 +82,8 @@ def _format_block(block: Block) -> str:
     table = [[*texts, *(f"{name} " for name in numbers)]]
     for row in block.rows:
         cells = [f"{block.cell(row, name)}{'*' if block.is_best(row, name) else ' '}" for name in block.metrics]
-        weight = [f"{block.weight(row)} "] if block.weighted else []
-        table.append([row["method"], row["encoder"], *weight, *cells])
+        choice = [f"{block.choice(row)} "] if block.chosen else []
+        table.append([row["method"], row["encoder"], *choice, *cells])
     widths = [max(map(len, column)) for column in zip(*table, strict=True)]
     lines = [
         "  ".join(
@@ -106,12 +108,11 @@ def _markdown_block(block: Block) -> str:
         marked = [
             f"**{cell}**" if block.is_best(row, name) else cell for name, cell in zip(block.metrics, cells, strict=True)
         ]
-        weight = [block.weight(row)] if block.weighted else []
-        names = [str(row[column]).replace("|", "\\|") for column in texts]
-        lines.append([*names, *weight, *marked])
+        names = [str(row[column]) for column in texts] + ([block.choice(row, "`")] if block.chosen else [])
+        lines.append([*(name.replace("|", "\\|") for name in names), *marked])
     return "\n".join([f"**{block.heading}**", "", *(f"| {' | '.join(line)} |" for line in lines)])
 
 
 def _columns(block: Block) -> tuple[list[str], list[str]]:
     """The names of the columns of text and of those of numbers."""
-    return ["method", "encoder"], [*(["weight"] if block.weighted else []), *block.metrics]
+    return ["method", "encoder"], [*([block.chosen] if block.chosen else []), *block.metrics]
