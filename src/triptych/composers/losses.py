@@ -13,7 +13,7 @@ from triptych.errors import UsageError
 
 NEGATIVES = ("bank", "batch", "bank+group")
 WEIGHTINGS = ("confidence", "none")
-_BANK = 6_500  # negatives a step: the whole catalog up to this many pictures, a sample of it above
+_BANK = 3_250  # negatives a step: the whole catalog up to this many pictures, a sample of it above
 DUPLICATE = 0.98  # pictures this like the target are taken for the same, and are no negatives
 _NEVER = -1e4  # a logarithm of nothing that can still be subtracted from itself
 
