@@ -12,7 +12,7 @@ import hashlib
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import asdict, dataclass
 from functools import cached_property
-from pathlib import Path
+from pathlib import Path, PurePosixPath
 from typing import Any, Literal, Self
 from uuid import uuid4
 
@@ -30,6 +30,9 @@ from triptych.files import atomic, locked, read_json, write_json
 pa.set_memory_pool(pa.system_memory_pool())
 
 FORMAT = "triptych-catalog-1"
+UPLOADS = "uploads"
+"""The folder below the catalog's root where pictures lie that were added while the catalog was open."""
+
 _ROW = "row"  # not on disk: where an entry stands among all parts'
 _ROW_GROUP = 4096  # rows that are read at a time
 Status = Literal["ok", "rejected", "vanished"]
@@ -46,6 +49,14 @@ class Entry:
     sha256: str
     status: Status
     reason: str = ""
+
+    @property
+    def added(self) -> bool:
+        """Whether it was added while the catalog was open: its content names it. A folder of the owner's may be called
+        as that of uploads is.
+        """
+        path = PurePosixPath(self.name)
+        return path.parent.as_posix() == UPLOADS and path.stem == self.sha256
 
 
 def stamp_of(folder: Path) -> list[tuple[int, int]]:
@@ -176,11 +187,14 @@ class Catalog:
         """The user's columns, one row a usable picture in the order of `names`; nulls where nothing is known."""
         file = self.folder / "metadata.parquet"
         if not file.exists():
-            return pa.table({"name": self.names})
+            return pa.table({"name": pa.array(self.names, pa.string())})
         stored = pq.read_table(file)
+        # A column in which nothing is known yet is one of words, so that something can become known.
+        empty = [field.with_type(pa.string()) if pa.types.is_null(field.type) else field for field in stored.schema]
+        stored = stored.cast(pa.schema(empty))
         row_of = {name: row for row, name in enumerate(stored.column("name").to_pylist())}
         rows = pa.array([row_of.get(name) for name in self.names], pa.int64())
-        return stored.take(rows).set_column(0, "name", pa.array(self.names))
+        return stored.take(rows).set_column(0, "name", pa.array(self.names, pa.string()))
 
     def keep_metadata(self, table: pa.Table) -> None:
         """Replace the metadata; `table` has a column `name` first."""
