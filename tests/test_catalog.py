@@ -407,6 +407,7 @@ ROWS = pa.table(
         "weight": [0.5, 1.5, 2.5, None],
         "colour": ["Red", "navy BLUE", None, "ÄPFEL=grün"],
         "sold": [True, False, True, None],
+        " odd <= name": [" one ", "one", '"one"', "two\nlines"],
     }
 )
 
@@ -431,6 +432,12 @@ ROWS = pa.table(
         ("sold=true", "ac"),
         ("name=c", "c"),
         ("colour=", ""),
+        ('" odd <= name"=one', "b"),
+        ('" odd <= name" = " one "', "a"),
+        ('" odd <= name"=""one""', "c"),
+        ('" odd <= name"=two\nlines', "d"),
+        ('" odd <= name"!=" one "', "bcd"),
+        ('"price">"15"', "bd"),
     ],
 )
 def test_conditions(condition, wanted):
@@ -449,6 +456,7 @@ def test_all_conditions_must_hold():
     [
         ("price", "COLUMN=VALUE"),
         ("=5", "COLUMN=VALUE"),
+        (" =5", "COLUMN=VALUE"),
         ("size=5", "no column 'size'; there are name, price"),
         ("price<cheap", "holds numbers"),
     ],
