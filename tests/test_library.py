@@ -2,6 +2,7 @@
 
 from pathlib import Path
 from threading import Thread
+from typing import Any
 
 import numpy as np
 import pytest
@@ -76,6 +77,45 @@ def test_what_is_added_can_be_found_now_and_after(own_catalog: Path) -> None:
     # The folder's own refresh keeps it too.
     assert triptych.index(Path(Catalog(own_catalog).root), own_catalog, threads=1)["encoded"] == 0
     assert added.name in Catalog(own_catalog).names
+
+
+def test_what_was_added_outlives_a_list_and_a_table(own_catalog: Path, few_garments: Path, tmp_path: Path) -> None:
+    first, second = Catalog(own_catalog).names[:2]
+    root = Catalog(own_catalog).root
+    with triptych.open_catalog(own_catalog, threads=1) as library:
+        told = {"colour": "scarlet", "line": "7"}
+        added, other = library.add([picture_file(), picture_file((0, 9, 0))], [told, {}])
+    (tmp_path / "list.txt").write_text(f"{first}\n{second}\n", encoding="utf-8")
+
+    def index(table: str) -> dict[str, Any]:
+        (tmp_path / "table.csv").write_text(table, encoding="utf-8")
+        return triptych.index(tmp_path / "list.txt", own_catalog, root=root, metadata=tmp_path / "table.csv", threads=1)
+
+    facts = index((few_garments / "garments.csv").read_text(encoding="utf-8"))
+    assert (facts["total"], facts["encoded"]) == (4, 0)
+    with triptych.open_catalog(own_catalog, threads=1) as library:
+        assert library.picture(added.id) == added
+        assert library.picture(first).metadata["colour"]
+    # A column that is no longer told, one of other values, and one of words where there were numbers.
+    index(f"name,line,note\n{first},12th,\n{other.name},3,new\n")
+    with triptych.open_catalog(own_catalog, threads=1) as library:
+        assert library.picture(added.id).metadata == {"colour": "scarlet", "line": "7"}
+        assert library.picture(other.id).metadata == {"line": "3", "note": "new"}
+        assert library.picture(first).metadata == {"line": "12th"}
+        library.remove([added.id])
+    index(f"name,line\n{first},1.5\n")
+    with triptych.open_catalog(own_catalog, threads=1) as library:
+        assert [picture.metadata for picture in library] == [{"line": 3.0, "note": "new"}, {"line": 1.5}, {}]
+
+
+def test_a_column_in_which_nothing_is_known_yet(own_catalog: Path, tmp_path: Path) -> None:
+    first = Catalog(own_catalog).names[0]
+    (tmp_path / "table.csv").write_text(f"name,note,price\n{first},,5\n", encoding="utf-8")
+    triptych.index(Catalog(own_catalog).root, own_catalog, metadata=tmp_path / "table.csv", threads=1)
+    with triptych.open_catalog(own_catalog, threads=1) as library:
+        plain, noted = library.add([picture_file(), picture_file((0, 9, 0))], [{"price": "7"}, {"note": "by hand"}])
+        assert plain.metadata == {"price": 7}
+        assert [hit.id for hit in library.search(text="red", where=["note=by hand"])] == [noted.id]
 
 
 def test_what_is_removed_stays_removed(own_catalog: Path) -> None:

@@ -1,10 +1,12 @@
 """The page in a real browser, as a person uses it. TRIPTYCH_SCREENSHOTS=docs writes the documentation's pictures."""
 
+import csv
 import json
 import os
 from collections.abc import Iterator
 from io import BytesIO
 from pathlib import Path
+from typing import Any
 from urllib.parse import urlencode
 
 import pytest
@@ -124,7 +126,7 @@ def test_upload_refine_twice_and_go_back(visit: Visit, few_garments: Path) -> No
     expect(page.locator("#trail [aria-current]")).to_have_text("with stripes")
     page.locator("#grid .look").nth(1).click()
     expect(page.locator(".card.chosen")).to_have_attribute("data-id", striped[1])
-    expect(page.locator("#differences")).to_contain_text("striped")
+    expect(page.locator("#differences")).to_contain_text("striped", timeout=60_000)
     photographed(visit, "search-page")
     page.locator("#go-on").click()  # the second
     expect(page.locator("#trail li")).to_have_count(3)
@@ -191,6 +193,110 @@ def test_more_of_them(visit: Visit) -> None:
     expect(visit.page.locator("#grid .card")).to_have_count(2 * len(first))
     ranks = [card.get_attribute("alt") or "" for card in visit.page.locator("#grid img").all()]
     assert [int(alt.split(":")[0].split()[1]) for alt in ranks] == list(range(1, 2 * len(first) + 1))
+
+
+def test_what_was_found_stays_where_there_are_no_more(browser, service: Service) -> None:  # type: ignore[no-untyped-def]
+    visit = Visit(browser, service)
+    page = visit.page
+    visit.say("shirt")
+    first = visit.results()
+    page.route("**/api/search", lambda route: route.abort())
+    page.locator("#more").click()
+    alert = page.get_by_role("alert")
+    expect(alert).to_contain_text("The service cannot be reached")
+    assert visit.results() == first
+    expect(page.locator("#status")).to_contain_text("nearest")
+    assert (
+        page.evaluate("document.querySelector('#grid').compareDocumentPosition(document.querySelector('#trouble'))")
+        == 4
+    )
+    page.unroute("**/api/search")
+    alert.get_by_role("button", name="Try again").click()
+    expect(page.locator("#grid .card")).to_have_count(2 * len(first))
+    expect(alert).to_be_hidden()
+    assert visit.results()[: len(first)] == first
+    # A search that fails still takes the place of what there was.
+    page.route("**/api/search", lambda route: route.abort())
+    visit.say("dress")
+    expect(alert).to_be_visible()
+    expect(page.locator("#grid .card")).to_have_count(0)
+    assert (
+        page.evaluate("document.querySelector('#grid').compareDocumentPosition(document.querySelector('#trouble'))")
+        == 2
+    )
+    assert [line for line in visit.said if "ERR_FAILED" not in line] == []
+    visit.context.close()
+
+
+def test_while_it_looks_it_says_so(visit: Visit) -> None:
+    page = visit.page
+    held: list[Any] = []
+    page.route("**/api/search", lambda route: held.append(route))
+    visit.say("shirt")
+    expect(page.locator("#status")).to_have_text("Looking …")
+    expect(page.locator("#results")).to_have_attribute("aria-busy", "true")
+    expect(page.locator("#grid .blank")).to_have_count(12)
+    expect(page.locator("#grid .look")).to_have_count(0)
+    expect(page.locator("#more")).to_be_hidden()
+    page.wait_for_function("() => true")  # so that what was asked has come here
+    (route,) = held
+    route.continue_()
+    visit.results()
+    expect(page.locator("#grid .blank")).to_have_count(0)
+    expect(page.locator("#status")).to_contain_text("nearest")
+
+
+def test_where_nothing_fits_it_says_so(visit: Visit) -> None:
+    page = visit.page
+    visit.say("shirt")
+    visit.results()
+    page.goto(f"{visit.service.url}/#{urlencode({'step': '~shirt', 'where': 'colour=octarine'})}")
+    expect(page.locator("#grid .nothing")).to_contain_text("No picture fulfils all filters")
+    expect(page.locator("#status")).to_have_text("No results.")
+    expect(page.locator("#go-on")).to_be_hidden()
+    page.locator(".chip").click()
+    visit.results()
+
+
+def test_an_empty_catalog_says_how_to_fill_it(browser, tmp_path: Path) -> None:  # type: ignore[no-untyped-def]
+    (tmp_path / "pictures").mkdir()
+    triptych.index(tmp_path / "pictures", tmp_path / "catalog", threads=1)
+    with Service(tmp_path / "catalog") as running:
+        page = browser.new_page()
+        page.goto(running.url)
+        expect(page.locator("#facts")).to_contain_text("0 pictures")
+        expect(page.locator("#grid .nothing")).to_contain_text("The catalog is empty")
+        expect(page.locator("#filter")).to_be_hidden()
+        page.fill("#words", "shirt")
+        page.press("#words", "Enter")
+        expect(page.locator("#grid .nothing")).to_contain_text("The catalog holds no other picture")
+        status, told, _ = running.post("/api/pictures", [("picture", picture_file())])
+        assert status == 201, told
+        page.reload()
+        expect(page.locator("#grid .look")).to_have_count(1)
+        page.close()
+
+
+def test_values_with_spaces_and_signs_can_be_chosen(browser, own_catalog: Path, tmp_path: Path) -> None:  # type: ignore[no-untyped-def]
+    names = Catalog(own_catalog).names
+    odd = dict(zip(names, (" wide ", "wide", '"wide"', "<b"), strict=False))
+    asked = ('" wide "', "wide", '""wide""', "<b")
+    with (tmp_path / "table.csv").open("w", encoding="utf-8", newline="") as out:
+        csv.writer(out).writerows([("name", "cut (<=40)"), *odd.items()])
+    triptych.index(Catalog(own_catalog).root, own_catalog, metadata=tmp_path / "table.csv", threads=1)
+    with Service(own_catalog) as running:
+        visit = Visit(browser, running)
+        page = visit.page
+        visit.say("shirt")
+        visit.results()
+        page.locator("#filter").click()
+        for name, value in zip(odd, asked, strict=True):
+            page.get_by_label("cut (<=40)", exact=True).select_option(f'"cut (<=40)"={value}')
+            expect(page.locator("#grid .card")).to_have_count(1)
+            (found,) = visit.results()
+            assert running.get(f"/api/pictures/{found}")["name"] == name
+        assert visit.said == []
+        visit.context.close()
 
 
 def test_a_corrupt_picture_is_said_to_be_one(browser, service: Service) -> None:  # type: ignore[no-untyped-def]
@@ -264,7 +370,7 @@ def test_phone_and_dark(browser, service: Service, few_garments: Path) -> None: 
         "getComputedStyle(document.body).backgroundColor.match(/[0-9]+/g).map(Number)"
     )[:3]
     assert max(red, green, blue) < 60
-    expect(visit.page.locator("#differences")).to_be_visible()
+    expect(visit.page.locator("#differences")).to_be_visible(timeout=60_000)
     photographed(visit, "search-page-phone")
     assert visit.said == []
     visit.context.close()

@@ -1,6 +1,7 @@
 """The service as a process: what it answers, and what survives its end."""
 
 import json
+import os
 import signal
 import subprocess
 import sys
@@ -84,6 +85,58 @@ def test_pictures_are_drawn_anew(service: Service, shown_catalog: Path) -> None:
     assert service.get(f"/api/pictures/{listed[0]['id']}") == listed[0]
 
 
+def test_the_owners_pictures_are_drawn_whatever_an_upload_may_be(own_catalog: Path) -> None:
+    root = Path(Catalog(own_catalog).root)
+    Image.new("RGB", (400, 300), (9, 99, 9)).save(root / "large.bmp")
+    triptych.index(root, own_catalog, threads=1)
+    with Service(own_catalog, "--max-upload", "0.01", "--max-pixels", "0.01") as running:
+        name = next(picture for picture in running.get("/api/pictures?k=1000") if picture["name"] == "large.bmp")
+        path = f"/api/pictures/{name['id']}/thumbnail"
+        answer, body = running.ask("GET", path)
+        assert answer.status == 200
+        tag = {"If-None-Match": answer.getheader("ETag") or ""}
+        assert "no-cache" in (answer.getheader("Cache-Control") or "")
+        answer, again = running.ask("GET", path, headers=tag)
+        assert (answer.status, again) == (304, b"")
+        Image.new("RGB", (400, 300), (99, 9, 9)).save(root / "large.bmp")
+        os.utime(root / "large.bmp", ns=(1, 1))
+        answer, other = running.ask("GET", path, headers=tag)
+        assert answer.status == 200
+        assert other != body
+        for spoil in (lambda: (root / "large.bmp").write_bytes(b"none"), (root / "large.bmp").unlink):
+            spoil()
+            answer, content = running.ask("GET", path)
+            assert problem(answer, content)["status"] == 404
+            assert "triptych index" in json.loads(content)["detail"]
+
+
+def test_comparing_keeps_no_search_waiting(shown_catalog: Path, tmp_path: Path) -> None:
+    os.mkfifo(tmp_path / "gate")
+    before = f"""
+import sys
+from triptych.serving.telling import Comparing
+def told(self, reference, result):
+    print("comparing", file=sys.stderr, flush=True)
+    with open({str(tmp_path / "gate")!r}) as gate:
+        gate.read()
+    return {{"changed": [], "kept": []}}
+Comparing.__call__ = told
+"""
+    with Service(shown_catalog, "--seconds", "20", before=before) as running, ThreadPoolExecutor(4) as pool:
+        first, second = (picture["id"] for picture in running.get("/api/pictures?k=2"))
+        body = json.dumps({"reference": first, "result": second}).encode()
+        kind = {"Content-Type": "application/json"}
+        for _ in range(4):
+            pool.submit(running.ask, "POST", "/api/compare", body, kind)
+        while not any("comparing" in line for line in running.log):
+            assert running.process.poll() is None
+        try:
+            assert running.search(("text", "red"))["hits"]
+            assert running.get("/ready")["status"] == "ok"
+        finally:
+            running.process.kill()  # the gate is never opened
+
+
 def test_comparing_tells_words_of_the_vocabulary(service: Service) -> None:
     pictures = service.get("/api/pictures?k=12&step=3")
     every = []
@@ -146,6 +199,38 @@ def test_upkeep(service: Service) -> None:
     assert buckets[-1] == float(counts['triptych_seconds_count{stage="request"}'])
     assert float(counts["triptych_pictures"]) > 0
     assert not any("private" in line for line in [*lines, *service.log])
+
+
+def test_it_is_ready_while_the_catalog_is_there(own_catalog: Path) -> None:
+    with Service(own_catalog) as running:
+        assert running.get("/ready")["status"] == "ok"
+        own_catalog.rename(own_catalog.with_name("elsewhere"))
+        answer, content = running.ask("GET", "/ready")
+        assert problem(answer, content)["status"] == 503
+        assert str(own_catalog) not in content.decode()
+        own_catalog.with_name("elsewhere").rename(own_catalog)
+        assert running.get("/ready")["status"] == "ok"
+        assert running.end() == 0
+        assert any(line.startswith("not ready: ") for line in running.log)
+
+
+def test_it_is_ready_while_the_store_answers(own_catalog: Path, database: str) -> None:
+    import psycopg
+
+    before = "import triptych.stores.connections as connections; connections._STATEMENT = 0.3\n"
+    with Service(own_catalog, "--store", database, before=before) as running, psycopg.connect(database) as other:
+        assert running.get("/ready")["status"] == "ok"
+        (table,) = other.execute("SELECT relname FROM pg_class WHERE relkind = 'r' ORDER BY oid DESC").fetchone() or ()
+        other.execute(f"LOCK TABLE {table} IN ACCESS EXCLUSIVE MODE")  # type: ignore[arg-type]
+        body, kind = form([("text", "red")])
+        for method, path, sent in (("GET", "/ready", None), ("POST", "/api/search", body)):
+            answer, content = running.ask(method, path, sent, {"Content-Type": kind})
+            assert problem(answer, content)["status"] == 503
+            assert "the database" in json.loads(content)["detail"]
+        assert running.get("/health") == {"status": "ok"}
+        other.rollback()
+        assert running.get("/ready")["status"] == "ok"
+        assert running.search(("text", "red"))["hits"]
 
 
 def test_the_description_has_examples(service: Service) -> None:

@@ -1,18 +1,24 @@
 """What the service refuses, and how it says so."""
 
+import asyncio
 import json
 import struct
 import subprocess
 import sys
 import zlib
 from pathlib import Path
+from typing import Any
 
 import pytest
 
 import triptych
 from serving_helpers import Service, form, picture_file, problem
+from test_cli import run
 from triptych.catalog import Catalog
-from triptych.errors import DataError, UsageError
+from triptych.errors import BusyError, DataError, FailureError, MismatchError, StoreError, UsageError
+from triptych.files import locked
+from triptych.serving import Settings
+from triptych.serving.observing import Observations
 
 pytest.importorskip("fastapi", reason="the extra `serve` is not installed")
 
@@ -144,6 +150,129 @@ def test_other_sites_and_other_names(service: Service, guarded: tuple[Service, d
     assert (answer.status, answer.getheader("Access-Control-Allow-Origin")) == (204, "https://shop.example")
     status, _, answer = running.post("/api/search", [("text", "red")], friend | {"X-API-Key": keys["reader"]})
     assert (status, answer.getheader("Access-Control-Allow-Origin")) == (200, "https://shop.example")
+
+
+def test_pages_of_a_friend_may_show_pictures(service: Service, guarded: tuple[Service, dict[str, str]]) -> None:
+    """In an `<img>`, with which no browser says where it stands."""
+    running, keys = guarded
+    key = {"X-API-Key": keys["reader"]}
+    drawing = f"/api/pictures/{running.get('/api/pictures?k=1', key)[0]['id']}/thumbnail"
+    for path, policy in ((drawing, "cross-origin"), ("/api/catalog", "same-origin")):
+        answer, _ = running.ask("GET", path, headers=key)
+        assert (answer.getheader("Cross-Origin-Resource-Policy"), answer.getheader("Vary")) == (policy, "Origin")
+        assert answer.getheader("Access-Control-Allow-Origin") is None
+    answer, _ = running.ask("GET", drawing, headers=key | {"Origin": "https://evil.example"})
+    assert answer.getheader("Access-Control-Allow-Origin") is None
+    answer, _ = running.ask("GET", "/api/catalog", headers=key | {"Origin": "https://shop.example"})
+    assert (answer.getheader("Cross-Origin-Resource-Policy"), answer.getheader("Vary")) == ("cross-origin", "Origin")
+    answer, _ = service.ask("GET", drawing)
+    assert answer.getheader("Cross-Origin-Resource-Policy") == "same-origin"
+
+
+def test_another_name_is_answered_to_and_needs_a_key_to_write(own_catalog: Path, tmp_path: Path) -> None:
+    key = {"X-API-Key": triptych.make_key(tmp_path / "keys.json", "writer", write=True)}
+    named = ["--allow-host", "Shop.example:8443"]
+    body, kind = form([("picture", picture_file())])
+    told = {"Content-Type": kind, "Host": "shop.example"}
+    with Service(own_catalog, *named) as running:
+        assert running.ask("GET", "/api/catalog", headers={"Host": "shop.example:1234"})[0].status == 200
+        answer, content = running.ask("GET", "/api/catalog", headers={"Host": "evil.example"})
+        assert problem(answer, content)["status"] == 421
+        for headers in (told, told | {"Host": running.host}):
+            answer, content = running.ask("POST", "/api/pictures", body, headers)
+            assert problem(answer, content)["status"] == 403
+        assert not running.get("/api/catalog")["writable"]
+        assert running.end() == 0
+        assert any("anybody who reaches this address can search" in line for line in running.log)
+    with Service(own_catalog, *named, "--keys", tmp_path / "keys.json") as running:
+        assert running.ask("POST", "/api/pictures", body, told)[0].status == 401
+        assert running.ask("POST", "/api/pictures", body, told | key)[0].status == 201
+
+
+def test_uploads_under_way_share_what_they_may_hold() -> None:
+    from triptych.serving.guards import Guard
+
+    answered: list[int] = []
+
+    async def app(scope: Any, receive: Any, send: Any) -> None:
+        body = (await receive())["body"]
+        await send({"type": "http.response.start", "status": 200, "headers": []})
+        await send({"type": "http.response.body", "body": body})
+
+    guard = Guard(app, Settings(held_bytes=100), Observations())
+
+    async def post(*pieces: bytes, until: asyncio.Event | None = None, begun: asyncio.Event | None = None) -> int:
+        scope = {"type": "http", "method": "POST", "path": "/api/search", "headers": [], "client": ("::1", 1)}
+        statuses: list[int] = []
+        waiting = list(pieces)
+
+        async def receive() -> dict[str, Any]:
+            if begun and len(waiting) < len(pieces):
+                begun.set()
+                assert until
+                await until.wait()
+            return {"type": "http.request", "body": waiting.pop(0), "more_body": bool(waiting)}
+
+        async def send(message: Any) -> None:
+            if message["type"] == "http.response.start":
+                statuses.append(message["status"])
+
+        await guard(scope, receive, send)
+        return statuses[0]
+
+    async def together() -> None:
+        until, begun = asyncio.Event(), asyncio.Event()
+        slow = asyncio.create_task(post(b"x" * 60, b"x", until=until, begun=begun))
+        await begun.wait()
+        answered.append(await post(b"x" * 60))
+        answered.append(await post(b"x" * 30))
+        until.set()
+        answered.append(await slow)
+        answered.append(await post(b"x" * 100))
+
+    asyncio.run(together())
+    assert answered == [503, 200, 200, 200]
+
+
+@pytest.mark.parametrize(
+    ("error", "status", "says"),
+    [
+        (BusyError("/secret: another run is writing here"), 503, "being written to by another run"),
+        (StoreError("PostgreSQL: /secret"), 503, "the database that is searched does not answer"),
+        (MismatchError("/secret: indexed with another encoder"), 503, "must be started again"),
+        (FailureError("/secret: the disk is full"), 500, "its log says why"),
+    ],
+)
+def test_failures_are_told_apart_and_logged(
+    error: FailureError, status: int, says: str, capsys: pytest.CaptureFixture[str]
+) -> None:
+    from triptych.serving.problems import as_problem
+
+    told = as_problem(error)
+    assert told.status == status
+    assert says in told.detail
+    assert "/secret" not in told.detail
+    assert str(error) in capsys.readouterr().err
+
+
+def test_a_catalog_that_another_run_writes_to(own_catalog: Path) -> None:
+    with Service(own_catalog) as running:
+        with locked(own_catalog):
+            status, told, _ = running.post("/api/pictures", [("picture", picture_file())])
+        assert (status, "another run" in told["detail"]) == (503, True)
+        assert running.post("/api/pictures", [("picture", picture_file())])[0] == 201
+        assert running.end() == 0
+        assert any(line.startswith("failed: ") and "another run" in line for line in running.log)
+
+
+@pytest.mark.parametrize("seconds", [5, 10])
+def test_a_second_look_may_not_take_as_long_as_a_request(shown_catalog: Path, seconds: int) -> None:
+    pytest.importorskip("openai", reason="the extra `chat` is not installed")
+    asked = ["--rerank", "chat:m", "--base-url", "http://127.0.0.1:9/v1", "--rerank-seconds", 10]
+    done = run("serve", "--catalog", shown_catalog, "--port", 0, *asked, "--seconds", seconds)
+    assert done.returncode == 2
+    assert len(done.stderr.splitlines()) == 1
+    assert "--rerank-seconds 10" in done.stderr
 
 
 def test_every_answer_is_dressed(service: Service) -> None:

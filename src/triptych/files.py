@@ -13,7 +13,7 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
-from triptych.errors import DataError, FailureError
+from triptych.errors import BusyError, DataError
 from triptych.version import __version__
 
 
@@ -63,7 +63,7 @@ def _umask() -> int:
 
 @contextmanager
 def locked(folder: Path) -> Iterator[None]:
-    """Hold `folder` against a second writer. Raises FailureError where one is at work.
+    """Hold `folder` against a second writer. Raises BusyError where one is at work.
 
     The lock goes with its process, however that ends.
     """
@@ -74,7 +74,7 @@ def locked(folder: Path) -> Iterator[None]:
         try:
             fcntl.flock(handle, fcntl.LOCK_EX | fcntl.LOCK_NB)
         except OSError:
-            raise FailureError(f"{folder}: another run is writing here; wait for it to end") from None
+            raise BusyError(f"{folder}: another run is writing here; wait for it to end") from None
         yield
 
 

@@ -3,6 +3,6 @@
 from triptych.catalog.filters import Condition, is_numeric, matching, read_conditions
 from triptych.catalog.indexing import index
 from triptych.catalog.neighbours import nearest
-from triptych.catalog.store import Catalog, Entry
+from triptych.catalog.store import UPLOADS, Catalog, Entry
 
-__all__ = ["Catalog", "Condition", "Entry", "index", "is_numeric", "matching", "nearest", "read_conditions"]
+__all__ = ["UPLOADS", "Catalog", "Condition", "Entry", "index", "is_numeric", "matching", "nearest", "read_conditions"]

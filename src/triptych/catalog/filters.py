@@ -1,4 +1,8 @@
-"""`--where`: conditions over metadata columns, such as `colour=red`, `price<=50` or `brand!=Acme`."""
+"""`--where`: conditions over metadata columns, such as `colour=red`, `price<=50` or `brand!=Acme`.
+
+Spaces around column and value do not count, unless they stand between double quotes, as signs in a column's name must:
+`"size (<40)"=" one "`. A value that is itself between quotes takes a second pair.
+"""
 
 import operator
 import re
@@ -12,7 +16,7 @@ from numpy.typing import NDArray
 
 from triptych.errors import UsageError
 
-_CONDITION = re.compile(r"\s*([^=!<>]+?)\s*(!=|<=|>=|=|<|>)\s*(.*?)\s*")
+_CONDITION = re.compile(r'(\s*".+?"\s*|[^=!<>]+)(!=|<=|>=|=|<|>)(.*)', re.DOTALL)
 _COMPARE: dict[str, Callable[[Any, Any], bool]] = {
     "=": operator.eq,
     "!=": operator.ne,
@@ -58,9 +62,10 @@ def is_numeric(kind: pa.DataType) -> bool:
 
 def _read(schema: pa.Schema, condition: str) -> Condition:
     parts = _CONDITION.fullmatch(condition)
-    if parts is None:
+    if parts is None or not parts[1].strip():
         raise UsageError(f"--where {condition!r}: write COLUMN=VALUE, or with != < <= > >=")
     column, sign, wanted = parts.groups()
+    column, wanted = column if column in schema.names else _meant(column), _meant(wanted)
     if column not in schema.names:
         known = ", ".join(schema.names)
         raise UsageError(f"--where {condition!r}: there is no column {column!r}; there are {known}")
@@ -70,6 +75,12 @@ def _read(schema: pa.Schema, condition: str) -> Condition:
         return Condition(column, sign, float(wanted))
     except ValueError:
         raise UsageError(f"--where {condition!r}: the column holds numbers, and {wanted!r} is none") from None
+
+
+def _meant(written: str) -> str:
+    """A column or a value: between double quotes as it stands there, else without spaces around it."""
+    bare = written.strip()
+    return bare[1:-1] if len(bare) > 1 and bare[0] == bare[-1] == '"' else bare
 
 
 def _compare(column: pa.ChunkedArray, condition: Condition) -> NDArray[np.bool_]:

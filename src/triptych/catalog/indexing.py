@@ -11,6 +11,7 @@ from typing import Any
 
 import numpy as np
 import pyarrow as pa
+import pyarrow.compute as pc
 from pyarrow import csv as arrow_csv
 
 from triptych.catalog.store import Catalog, Entry
@@ -38,7 +39,8 @@ def index(
     Incremental: a picture whose size and time, or whose content, is unchanged is not encoded again; one that is gone
     is marked as vanished. Bad pictures are skipped and listed in `rejected.csv`. A run that was interrupted or killed
     loses at most the pictures in flight. `metadata` is a CSV whose first column names the picture, with or without
-    its suffix; its columns serve `search(where=…)`.
+    its suffix; its columns serve `search(where=…)`. Pictures that were added while the catalog was open stay, in a list
+    or not, and so does what is known of them, unless the CSV has a row for them.
 
     Returns counts: encoded, unchanged, rejected, vanished, total.
     Raises UsageError where `pictures` is no folder or list, MismatchError where the catalog has another encoder.
@@ -55,10 +57,12 @@ def index(
         listed = [rejected for rejected in found.rejected if not _same(known.get(rejected.name), rejected)]
         if listed:
             opened.append([_refused(rejected) for rejected in listed], np.zeros((0, opened.dim), np.float32))
-        todo = [name for name in found.names if not _unchanged(found.root / name, known.get(name))]
-        done = len(found.names) - len(todo)
+        added = {entry.name for entry in opened.entries if entry.added and opened.path(entry.name).is_file()}
+        names = sorted({*found.names, *added})
+        todo = [name for name in names if not _unchanged(found.root / name, known.get(name))]
+        done = len(names) - len(todo)
         encoded = _encode_all(opened, engine, todo, done, threads)
-        present = {*found.names, *(rejected.name for rejected in found.rejected)}
+        present = {*names, *(rejected.name for rejected in found.rejected)}
         gone = [
             replace(entry, status="vanished") for entry in opened.entries
             if entry.name not in present and entry.status != "vanished"
@@ -76,7 +80,9 @@ def index(
         opened.compact(made_by("index", settings, **facts))
         _write_rejected(opened)
         if metadata:
-            opened.keep_metadata(read_metadata(metadata, opened.names))
+            added &= {*opened.names}
+            before = opened.metadata.take(pa.array([opened.row_of[name] for name in sorted(added)], pa.int64()))
+            opened.keep_metadata(read_metadata(metadata, opened.names, before))
     return facts
 
 
@@ -165,10 +171,11 @@ def _write_rejected(catalog: Catalog) -> None:
         csv.writer(out).writerows(chain([("name", "reason")], rows))
 
 
-def read_metadata(path: Path, names: list[str]) -> pa.Table:
+def read_metadata(path: Path, names: list[str], before: pa.Table | None = None) -> pa.Table:
     """The rows of a CSV that belong to `names`, its first column renamed to `name`.
 
-    The first column may give a picture's path, its file name, or its file name without the suffix.
+    The first column may give a picture's path, its file name, or its file name without the suffix. Of pictures without
+    a row stays what was known `before`, a table with a column `name`; it may have columns that the CSV has not.
     Raises DataError where the file is no CSV or matches no picture.
     """
     options = arrow_csv.ParseOptions(invalid_row_handler=lambda row: "skip")
@@ -193,11 +200,34 @@ def read_metadata(path: Path, names: list[str]) -> pa.Table:
     for name in names:
         keys = (name, Path(name).name, Path(name).stem)
         rows.append(next((row_of[key] for key in keys if key in row_of), None))
-    matched = sum(row is not None for row in rows)
-    if names and not matched:
+    if names and all(row is None for row in rows):
         raise DataError(f"{path}: no row names a picture of the catalog; its first column must be the picture's name")
-    if matched < len(names):
-        say(f"{path}: {len(names) - matched} of {len(names)} pictures have no row")
     kept = table.take(pa.array(rows, pa.int64()))
     others = [column for column in kept.column_names[1:] if column != "name"]
-    return kept.select(others).add_column(0, "name", pa.array(names))
+    told = kept.select(others).add_column(0, "name", pa.array(names))
+    row_before = {name: row for row, name in enumerate(before.column("name").to_pylist())} if before else {}
+    places = [row_before.get(name) if row is None else None for name, row in zip(names, rows, strict=True)]
+    unknown = sum(row is None and place is None for row, place in zip(rows, places, strict=True))
+    if unknown:
+        say(f"{path}: {unknown} of {len(names)} pictures have no row")
+    return _completed(told, before.take(pa.array(places, pa.int64()))) if before else told
+
+
+def _completed(told: pa.Table, before: pa.Table) -> pa.Table:
+    """`told` with what was known `before`, row by row, where it says nothing."""
+    columns = {}
+    for name in dict.fromkeys([*told.column_names, *before.column_names]):
+        both = [table.column(name) for table in (told, before) if name in table.column_names]
+        if both[-1].null_count < len(both[-1]) or name in told.column_names:
+            columns[name] = both[0] if len(both) == 1 else pc.coalesce(*_of_one_kind(*both))
+    return pa.table(columns)
+
+
+def _of_one_kind(told: pa.ChunkedArray, before: pa.ChunkedArray) -> tuple[pa.ChunkedArray, pa.ChunkedArray]:
+    """Two columns as they would be if all values stood in one CSV: the wider numbers, or words."""
+    for kind in (told.type, before.type, pa.float64()):
+        try:
+            return told.cast(kind), before.cast(kind)
+        except (pa.ArrowInvalid, pa.ArrowNotImplementedError):
+            continue
+    return told.cast(pa.string()), before.cast(pa.string())

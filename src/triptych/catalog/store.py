@@ -1,6 +1,6 @@
 """A catalog on disk: pictures, their vectors and their metadata.
 
-    DIR/catalog.json         what made it, the encoder's fingerprint, and the names of the live parts
+    DIR/catalog.json         what made it, its id, the encoder's fingerprint, and the names of the live parts
     DIR/part-*.parquet       one row a picture: name, bytes, mtime_ns, sha256, status, reason, vector
     DIR/metadata.parquet     the user's own columns, keyed by picture name
     DIR/rejected.csv         the pictures that could not be used, and why
@@ -12,8 +12,9 @@ import hashlib
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import asdict, dataclass
 from functools import cached_property
-from pathlib import Path
+from pathlib import Path, PurePosixPath
 from typing import Any, Literal, Self
+from uuid import uuid4
 
 import numpy as np
 import pyarrow as pa
@@ -23,12 +24,15 @@ from numpy.typing import NDArray
 
 from triptych.encoders import Encoder, Vectors, load_encoder
 from triptych.errors import DataError, MismatchError
-from triptych.files import atomic, read_json, write_json
+from triptych.files import atomic, locked, read_json, write_json
 
 # Arrow's own pools keep what they are given back, which would be a good part of a search's memory.
 pa.set_memory_pool(pa.system_memory_pool())
 
 FORMAT = "triptych-catalog-1"
+UPLOADS = "uploads"
+"""The folder below the catalog's root where pictures lie that were added while the catalog was open."""
+
 _ROW = "row"  # not on disk: where an entry stands among all parts'
 _ROW_GROUP = 4096  # rows that are read at a time
 Status = Literal["ok", "rejected", "vanished"]
@@ -45,6 +49,14 @@ class Entry:
     sha256: str
     status: Status
     reason: str = ""
+
+    @property
+    def added(self) -> bool:
+        """Whether it was added while the catalog was open: its content names it. A folder of the owner's may be called
+        as that of uploads is.
+        """
+        path = PurePosixPath(self.name)
+        return path.parent.as_posix() == UPLOADS and path.stem == self.sha256
 
 
 def stamp_of(folder: Path) -> list[tuple[int, int]]:
@@ -75,6 +87,7 @@ class Catalog:
             folder / "catalog.json",
             {
                 "format": FORMAT,
+                "id": str(uuid4()),
                 "root": str(root.resolve()),
                 "encoder": {"name": encoder.name, "fingerprint": encoder.fingerprint, "dim": encoder.dim},
                 "parts": [],
@@ -109,6 +122,31 @@ class Catalog:
                 f"{self.folder} and {other.folder}: indexed with different encoders ({self.encoder_name}, "
                 f"{self.fingerprint[:12]}; {other.encoder_name}, {other.fingerprint[:12]}); index one of them again"
             )
+
+    def identity(self) -> str:
+        """What tells it from every other catalog, whatever is in them and wherever they lie; "" where nobody can say.
+
+        A catalog of an earlier version gets it now, once, or not at all where it cannot be written. Raises BusyError
+        while another run is writing to such a one.
+        """
+        known = self._note.get("id") or self._read_note().get("id") or self._named_now()
+        if known:
+            self._note["id"] = known
+        return str(known)
+
+    def _named_now(self) -> str:
+        try:
+            with locked(self.folder):
+                note = self._read_note()
+                if "id" in note:
+                    return str(note["id"])
+                known = stamp_of(self.folder) == self.stamp
+                write_json(self.folder / "catalog.json", note | {"id": str(uuid4())})
+                if known:  # nothing but this has changed
+                    self.stamp = stamp_of(self.folder)
+                return str(self._read_note()["id"])
+        except OSError:  # on a disk that is only read, it is as good without
+            return ""
 
     @property
     def digest(self) -> str:
@@ -149,11 +187,14 @@ class Catalog:
         """The user's columns, one row a usable picture in the order of `names`; nulls where nothing is known."""
         file = self.folder / "metadata.parquet"
         if not file.exists():
-            return pa.table({"name": self.names})
+            return pa.table({"name": pa.array(self.names, pa.string())})
         stored = pq.read_table(file)
+        # A column in which nothing is known yet is one of words, so that something can become known.
+        empty = [field.with_type(pa.string()) if pa.types.is_null(field.type) else field for field in stored.schema]
+        stored = stored.cast(pa.schema(empty))
         row_of = {name: row for row, name in enumerate(stored.column("name").to_pylist())}
         rows = pa.array([row_of.get(name) for name in self.names], pa.int64())
-        return stored.take(rows).set_column(0, "name", pa.array(self.names))
+        return stored.take(rows).set_column(0, "name", pa.array(self.names, pa.string()))
 
     def keep_metadata(self, table: pa.Table) -> None:
         """Replace the metadata; `table` has a column `name` first."""

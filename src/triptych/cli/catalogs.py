@@ -55,7 +55,7 @@ def search(
     weight: Annotated[float, typer.Option(min=0, max=1, help="Weight of the words in the sum.")] = 0.5,
     where: Annotated[
         list[str] | None,
-        typer.Option(help="Metadata condition such as colour=red or price<=50; may be repeated."),
+        typer.Option(help="Condition such as colour=red or price<=50; quotes keep spaces. May be repeated."),
     ] = None,
     output: Annotated[
         Path | None, typer.Option(metavar="FILE", help="Contact sheet (.png, .jpg) or results (.json).")

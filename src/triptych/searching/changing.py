@@ -2,20 +2,16 @@
 
 from collections.abc import Mapping, Sequence
 from hashlib import sha256
-from pathlib import Path
 from typing import Any
 
 import numpy as np
 import pyarrow as pa
 
-from triptych.catalog import Catalog, Entry
+from triptych.catalog import UPLOADS, Catalog, Entry
 from triptych.encoders import Vectors
 from triptych.errors import UsageError
 from triptych.files import atomic, made_by
 from triptych.stores import Gallery, Rows
-
-UPLOADS = "uploads"
-"""The folder below the catalog's root where added pictures lie, so that a later `index` finds them."""
 
 REMOVED = "removed on request"
 _PARTS = 256  # files of a catalog; more are merged
@@ -70,17 +66,11 @@ def take_out(catalog: Catalog, gallery: Gallery, names: Sequence[str]) -> None:
             size, time = 0, 0
         content = gallery.hashes[gallery.row_of[name]].decode()
         entries.append(Entry(name, size, time, content, "rejected", REMOVED))
-        if _is_upload(name, content):
+        if entries[-1].added:
             uploaded.append(name)
     _append(catalog, entries, np.zeros((0, catalog.dim), np.float32))
     for name in uploaded:
         catalog.path(name).unlink(missing_ok=True)
-
-
-def _is_upload(name: str, content: str) -> bool:
-    """Whether a picture came by a request, and not from a folder of the owner's that is called `uploads` too."""
-    path = Path(name)
-    return path.parent.as_posix() == UPLOADS and path.stem == content
 
 
 def _append(catalog: Catalog, entries: Sequence[Entry], vectors: Vectors) -> None:

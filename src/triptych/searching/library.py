@@ -172,6 +172,12 @@ class Library:
         hits = [self._hits(opened, names, query.offset) for names, query in zip(found, queries, strict=True)]
         return Answers(hits, encoded - started, finding)
 
+    def check_ready(self) -> None:
+        """Raise FailureError where a search would not be answered now: no catalog, or a store that does not answer."""
+        if not Catalog.exists(self.catalog.folder):
+            raise DataError(f"{self.catalog.folder}: the catalog is gone; put it back, or start anew with another one")
+        self._opened.check()
+
     def load(self) -> None:
         """Read and run now whatever a first search would have to wait for."""
         self._opened.load()

@@ -12,15 +12,15 @@ from typing import Any, TypeVar
 import numpy as np
 
 from triptych.encoders import Pixels, Vectors
-from triptych.errors import UsageError
-from triptych.images import open_picture
+from triptych.errors import DataError, PictureError, UsageError
+from triptych.images import DEFAULT_LIMITS, open_picture
 from triptych.progress import say
 from triptych.searching import Hit, Library, Picture, Query, Reference, Reranked, Reranker
 from triptych.serving.batching import Batcher
 from triptych.serving.observing import Observations
-from triptych.serving.problems import Problem
+from triptych.serving.problems import Problem, busy
 from triptych.serving.settings import Settings
-from triptych.serving.showing import SIDES, Drawings, Uploads, draw, kept_of
+from triptych.serving.showing import SIDES, Drawing, Drawings, Uploads, draw, kept_of
 
 T = TypeVar("T")
 _SEARCHES = 32  # queries answered together, at most
@@ -59,12 +59,25 @@ class Desk:
         self.observations.gauge("triptych_pictures", "Pictures in the catalog.", lambda: len(library))
         self._drawings = Drawings()
         self._threads = ThreadPoolExecutor(max(2, threads), thread_name_prefix="desk")
+        self._aside = {task: ThreadPoolExecutor(1, thread_name_prefix=task) for task in ("comparing", "checking")}
         self._search = Batcher(self._answer, _SEARCHES)
         self._add = Batcher(self._take_in, _ADDITIONS)
 
     async def in_thread(self, work: Callable[[], T]) -> T:
         """Run `work` without keeping other requests waiting."""
         return await asyncio.get_running_loop().run_in_executor(self._threads, work)
+
+    async def compare(self, work: Callable[[], T]) -> T:
+        """Run `work`, which may take long the first time, so that no search waits for it."""
+        return await asyncio.get_running_loop().run_in_executor(self._aside["comparing"], work)
+
+    async def check(self) -> None:
+        """Raise Problem or StoreError where a search would not be answered now; it waits for no other search."""
+        try:
+            await asyncio.get_running_loop().run_in_executor(self._aside["checking"], self.library.check_ready)
+        except DataError as error:
+            say(f"not ready: {error}")
+            raise busy("the catalog is gone; whoever runs this finds more in the log") from None
 
     async def search(self, picture: bytes | None, like: str, **terms: Any) -> tuple[Answered, str | None]:
         """Answer a query of these terms; with the id of its reference, if it has one."""
@@ -131,14 +144,28 @@ class Desk:
             return upload.reference
         return self.library.reference(like=self.picture(like).name)
 
-    async def drawing(self, name: str, kind: str) -> bytes:
+    async def drawing(self, name: str, kind: str) -> Drawing:
         """A JPEG of a picture, by its id alone. Raises Problem where it is unknown or gone."""
         upload = self.uploads.get(name)
-        if not upload and self.picture(name).id != name:
+        side = SIDES[kind]
+        if upload:
+            kept = upload.picture
+            return await self.in_thread(lambda: self._drawings.get((name, side), lambda: draw(kept, side)))
+        picture = self.picture(name)
+        if picture.id != name:
             raise Problem(404, "the catalog has no such picture")
-        source = upload.picture if upload else Path(self.picture(name).path)
-        side, limits = SIDES[kind], self.settings.limits
-        return await self.in_thread(lambda: self._drawings.get((name, side), lambda: draw(source, side, limits)))
+        return await self.in_thread(lambda: self._drawn(Path(picture.path), name, side))
+
+    def _drawn(self, path: Path, name: str, side: int) -> Drawing:
+        """A picture of the catalog as its file now is, which is the owner's: the limits are those of `index`."""
+        try:
+            facts = path.stat()
+            key = (name, side, facts.st_size, facts.st_mtime_ns)
+            return self._drawings.get(key, lambda: draw(path, side, DEFAULT_LIMITS))
+        except (OSError, PictureError):
+            raise Problem(
+                404, "the picture's file is gone, or is none any more; `triptych index` looks again"
+            ) from None
 
     def _read(self, picture: bytes) -> tuple[Pixels, bytes, float]:
         started = perf_counter()

@@ -157,15 +157,16 @@ class Guard:
             raise
 
     def _shared(self, scope: Scope) -> list[tuple[bytes, bytes]]:
-        """Headers that say whose pages may read the answer."""
-        origin = Headers(scope=scope).get("origin") if self._settings.origins else None
-        if origin is None or origin not in self._settings.origins:
+        """Headers that say whose pages may read the answer, and whose may show a picture."""
+        origins = self._settings.origins
+        if not origins:
             return [(b"cross-origin-resource-policy", b"same-origin")]
-        return [
-            (b"access-control-allow-origin", origin.encode("latin-1")),
-            (b"cross-origin-resource-policy", b"cross-origin"),
-            (b"vary", b"Origin"),
-        ]
+        origin = Headers(scope=scope).get("origin")
+        told = [(b"access-control-allow-origin", origin.encode("latin-1"))] if origin and origin in origins else []
+        # Of an `<img>` no browser says whose page it is on, so it is either every page's or none's.
+        shown = bool(told) or scope["path"].startswith("/api/pictures/")
+        policy = b"cross-origin" if shown else b"same-origin"
+        return [*told, (b"cross-origin-resource-policy", policy), (b"vary", b"Origin")]
 
 
 def _replay(body: bytes, receive: Receive) -> Callable[[], Awaitable[Message]]:

@@ -10,7 +10,17 @@ from pydantic import ValidationError
 from starlette.exceptions import HTTPException
 from starlette.responses import Response
 
-from triptych.errors import DataError, FailureError, PictureError, TriptychError, UsageError
+from triptych.errors import (
+    BusyError,
+    DataError,
+    FailureError,
+    MismatchError,
+    PictureError,
+    StoreError,
+    TriptychError,
+    UsageError,
+)
+from triptych.progress import say
 
 MEDIA_TYPE = "application/problem+json"
 
@@ -37,7 +47,12 @@ def busy(detail: str) -> Problem:
 
 
 def as_problem(error: Exception) -> Problem:
-    """The problem that an error of a request's handling is."""
+    """The problem that an error of a request's handling is.
+
+    What went wrong here, and not with the request, is logged: it may name paths and addresses, which no client is told.
+    """
+    if isinstance(error, FailureError) and not isinstance(error, (DataError, PictureError)):
+        say(f"failed: {error}")
     match error:
         case Problem():
             return error
@@ -45,8 +60,14 @@ def as_problem(error: Exception) -> Problem:
             return Problem(422, f"the picture cannot be used: {error}")
         case UsageError() | DataError():
             return Problem(422, str(error).replace("--where ", "where "))
-        case FailureError():
+        case BusyError():
             return busy("the catalog is being written to by another run; try again later")
+        case StoreError():
+            return busy("the database that is searched does not answer; try again later")
+        case MismatchError():
+            return Problem(503, "the catalog was made anew with another encoder; the service must be started again")
+        case FailureError():
+            return Problem(500, "the service could not do that; its log says why")
         case RequestValidationError() | ValidationError():
             said = error.errors()[0]
             place = said["loc"] if isinstance(error, ValidationError) else said["loc"][1:]

@@ -8,7 +8,7 @@ from ipaddress import ip_address
 from pathlib import Path
 
 from triptych.chat import ChatSettings
-from triptych.errors import FailureError
+from triptych.errors import FailureError, UsageError
 from triptych.extras import need
 from triptych.progress import say
 from triptych.searching import Reranker, open_catalog
@@ -42,12 +42,14 @@ def serve(
 ) -> None:
     """Serve a catalog over HTTP, with a page to search it, until SIGTERM or SIGINT; requests under way are finished.
 
-    Port 0 takes a free one; the address is printed. `keys` is a file that `make_key` wrote. Without keys the catalog
-    can be changed only where the service is for this machine alone, and only under the names of this machine or one of
-    `allow_host` does it answer there. `encoder` and `store` are as in `open_catalog`,
-    `rerank` and what belongs to it as in `search`; calls and costs are counted over the life of the service.
+    Port 0 takes a free one; the address is printed. `keys` is a file that `make_key` wrote. A service that listens on
+    this machine alone answers only to this machine's names and `allow_host`. Only there can the catalog be changed
+    without keys, and only without `allow_host`: another name means that others come, through a proxy. `encoder` and
+    `store` are as in `open_catalog`, `rerank` and what belongs to it as in `search`; calls and costs are counted over
+    the life of the service.
 
-    Raises UsageError where the extra is not installed, FailureError where the address is taken.
+    Raises UsageError where the extra is not installed or re-ranking may take as long as a request, FailureError where
+    the address is taken.
     """
     need("serve", "serve")
     import uvicorn
@@ -57,14 +59,21 @@ def serve(
     from triptych.serving.service import create_app
     from triptych.serving.telling import Comparing
 
+    settings = settings or Settings()
+    if rerank and rerank_seconds >= settings.seconds:
+        raise UsageError(
+            f"--rerank-seconds {rerank_seconds:g}: a request may take {settings.seconds:g} s in all; "
+            "give less, or more --seconds"
+        )
     reranker = Reranker(rerank, chat, top=rerank_top, seconds=rerank_seconds) if rerank else None
     listening = _listen(host, port)
     local = _is_local(host)
+    private = local and not allow_host
     known = load_keys(Path(keys)) if keys else {}
     settings = replace(
-        settings or Settings(),
+        settings,
         keys=known,
-        writable=not read_only and (local or bool(known)),
+        writable=not read_only and (private or bool(known)),
         hosts=frozenset({"127.0.0.1", "localhost", "[::1]", host, *map(host_name, allow_host)}) if local else None,
         origins=frozenset(origin.rstrip("/").lower() for origin in allow_origin),
     )
@@ -84,7 +93,7 @@ def serve(
         say(f"{len(library)} pictures at http://{shown}:{listening.getsockname()[1]}")
         if reranker and reranker.warning:
             say(reranker.warning)
-        if not (local or known):
+        if not (private or known):
             say("anybody who reaches this address can search; make keys with `triptych key` to choose who")
         server.run(sockets=[listening])
 

@@ -37,7 +37,9 @@ class Search(BaseModel):
     )
     text: str = Field("", max_length=1000, description="What should differ.", examples=["but in red"])
     weight: float = Field(0.5, ge=0, le=1, description="Of the words, where there is no composer.")
-    where: list[str] = Field([], max_length=20, description="Conditions over metadata.", examples=[["price<=50"]])
+    where: list[str] = Field(
+        [], max_length=20, description="Conditions over metadata; quotes keep spaces.", examples=[["price<=50"]]
+    )
     k: int = Field(24, ge=1, le=200, description="How many results.")
     offset: int = Field(0, ge=0, le=10_000, description="Leave out the first so many.")
     rerank: bool = Field(True, description="Let the chat model judge the first results, where there is one.")

@@ -28,7 +28,10 @@ _PAGE = {"page.html": "text/html", "page.css": "text/css", "icon.svg": "image/sv
 _SCRIPT = "text/javascript"
 _SEARCH = "/api/search"
 _LOOK = 2.0  # seconds between looks whether another process has changed the catalog
-_JPEG: dict[int | str, dict[str, Any]] = {200: {"description": "A JPEG.", "content": {"image/jpeg": {}}}}
+_JPEG: dict[int | str, dict[str, Any]] = {
+    200: {"description": "A JPEG.", "content": {"image/jpeg": {}}},
+    304: {"description": "It is the one that `If-None-Match` names."},
+}
 _Id = Annotated[str, Path(max_length=64, description="A picture's opaque id.", examples=["3f1c0a5be2d94c77a810"])]
 
 _Endpoint = Callable[[Request], Awaitable[Response]]
@@ -144,7 +147,7 @@ def _searching(app: FastAPI, desk: Desk, comparing: Comparing) -> _Endpoint:
         def told() -> dict[str, list[dict[str, Any]]]:
             return comparing(desk.reference(pair.reference).vector, desk.reference(pair.result).vector)
 
-        return _json(await desk.in_thread(told))
+        return _json(await desk.compare(told))
 
     return search
 
@@ -166,10 +169,14 @@ def _pictures(app: FastAPI, desk: Desk) -> None:
         return _json(_told(desk.picture(id)))
 
     @app.get("/api/pictures/{id}/{kind}", response_class=Response, responses=_JPEG, tags=["pictures"])
-    async def drawing(id: _Id, kind: Literal["thumbnail", "full"]) -> Response:
+    async def drawing(request: Request, id: _Id, kind: Literal["thumbnail", "full"]) -> Response:
         """A picture as a JPEG, without its file's metadata: of at most 256 or 1600 pixels a side."""
         drawn = await desk.drawing(id, kind)
-        return Response(drawn, media_type="image/jpeg", headers={"Cache-Control": "private, max-age=3600"})
+        # A picture may be replaced under its id, so whoever has kept a drawing asks whether it is still the same.
+        headers = {"Cache-Control": "private, no-cache", "ETag": drawn.tag}
+        if drawn.tag in request.headers.get("if-none-match", ""):
+            return Response(status_code=304, headers=headers)
+        return Response(drawn.jpeg, media_type="image/jpeg", headers=headers)
 
     @app.post("/api/pictures", response_model=schemas.Picture, status_code=201, tags=["pictures"])
     async def add(
@@ -197,7 +204,8 @@ def _upkeep(app: FastAPI, desk: Desk) -> None:
 
     @app.get("/ready", tags=["upkeep"])
     async def ready() -> dict[str, Any]:
-        """Whether searches are answered; everything is loaded before the service listens."""
+        """Whether searches are answered: the catalog is open, and the store of its vectors answers."""
+        await desk.check()
         return {"status": "ok", "pictures": len(desk.library)}
 
     @app.get("/metrics", response_class=Response, tags=["upkeep"])

@@ -1,8 +1,9 @@
 """Pictures as a browser gets them: always drawn anew, so that no metadata and nothing active leaves a file."""
 
 from collections import OrderedDict
-from collections.abc import Callable
+from collections.abc import Callable, Hashable
 from dataclasses import dataclass
+from hashlib import sha256
 from io import BytesIO
 from pathlib import Path
 from threading import Lock
@@ -10,7 +11,7 @@ from time import monotonic
 
 from PIL import Image
 
-from triptych.images import Limits, open_picture
+from triptych.images import DEFAULT_LIMITS, Limits, open_picture
 from triptych.searching import Reference
 
 SIDES = {"thumbnail": 256, "full": 1600}
@@ -18,13 +19,21 @@ _MINUTES = 60
 _SMALL = 32 * 1024  # bytes of an upload
 
 
-def draw(source: Path | bytes, side: int, limits: Limits) -> bytes:
+@dataclass(frozen=True)
+class Drawing:
+    """A JPEG, and what tells it from other drawings, as HTTP's ETag."""
+
+    jpeg: bytes
+    tag: str
+
+
+def draw(source: Path | bytes, side: int, limits: Limits = DEFAULT_LIMITS) -> Drawing:
     """A JPEG of at most `side` pixels. Raises PictureError where there is no picture."""
     picture = open_picture(source, limits)
     picture.thumbnail((side, side), Image.Resampling.LANCZOS)
     out = BytesIO()
     picture.save(out, "JPEG", quality=88)
-    return out.getvalue()
+    return Drawing(out.getvalue(), f'"{sha256(out.getvalue()).hexdigest()[:20]}"')
 
 
 class Drawings:
@@ -33,11 +42,11 @@ class Drawings:
     def __init__(self, most: int = 64 * 1024 * 1024) -> None:
         self._most = most
         self._bytes = 0
-        self._kept: OrderedDict[tuple[str, int], bytes] = OrderedDict()
+        self._kept: OrderedDict[Hashable, Drawing] = OrderedDict()
         self._lock = Lock()
 
-    def get(self, key: tuple[str, int], make: Callable[[], bytes]) -> bytes:
-        """The drawing of that key, made if it is not there."""
+    def get(self, key: Hashable, make: Callable[[], Drawing]) -> Drawing:
+        """The drawing of that key, made if it is not there. The key says which content is drawn."""
         with self._lock:
             if key in self._kept:
                 self._kept.move_to_end(key)
@@ -46,9 +55,9 @@ class Drawings:
         with self._lock:
             if key not in self._kept:
                 self._kept[key] = drawing
-                self._bytes += len(drawing)
+                self._bytes += len(drawing.jpeg)
             while self._bytes > self._most:
-                self._bytes -= len(self._kept.popitem(last=False)[1])
+                self._bytes -= len(self._kept.popitem(last=False)[1].jpeg)
         return drawing
 
 

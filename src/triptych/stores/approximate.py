@@ -56,6 +56,9 @@ class HnswStore:
             self._exact.add(rows)
             self._graph.add(np.ascontiguousarray(rows.vectors))
 
+    def check(self) -> None:
+        """As the protocol says; memory always answers."""
+
     def remove(self, names: Sequence[str]) -> None:
         """As the protocol says; the graph keeps their places, and passes them over."""
         self._exact.remove(names)

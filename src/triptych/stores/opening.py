@@ -13,7 +13,7 @@ from triptych.stores.protocol import Store
 class MakeStore(Protocol):
     """Makes a store of one space of a catalog."""
 
-    def __call__(self, gallery: Gallery, vectors: Callable[[], Vectors], space: str, dim: int) -> Store:
+    def __call__(self, gallery: Gallery, vectors: Callable[[], Vectors], space: Callable[[], str], dim: int) -> Store:
         """`vectors` `(n, d)` of the gallery's rows are read if needed; `space` tells catalogs and spaces apart."""
         ...
 
@@ -29,10 +29,10 @@ def store_named(name: str) -> MakeStore:
         return lambda gallery, vectors, space, dim: HnswStore(gallery, vectors())
     if name.startswith(("postgresql://", "postgres://")):
 
-        def make(gallery: Gallery, vectors: Callable[[], Vectors], space: str, dim: int) -> Store:
+        def make(gallery: Gallery, vectors: Callable[[], Vectors], space: Callable[[], str], dim: int) -> Store:
             from triptych.stores.postgres import PostgresStore
 
-            store = PostgresStore(name, f"triptych_{space}", dim, gallery.metadata.schema)
+            store = PostgresStore(name, f"triptych_{space()}", dim, gallery.metadata.schema)
             store.follow(gallery, vectors)
             return store
 

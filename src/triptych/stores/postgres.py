@@ -4,22 +4,25 @@ A table holds one space of one catalog, and follows it: what is missing or gone 
 """
 
 import json
-from collections.abc import Callable, Sequence
-from threading import RLock
-from typing import Any, TypeVar
+from collections.abc import Callable, Iterator, Sequence
+from functools import partial
+from typing import Any
 
 import numpy as np
 import pyarrow as pa
 
 from triptych.catalog import Condition, is_numeric, read_conditions
 from triptych.encoders import Vectors
-from triptych.errors import FailureError
-from triptych.extras import need
+from triptych.stores.connections import Connections
 from triptych.stores.gallery import Gallery
 from triptych.stores.protocol import Found, Rows, Terms
 
-T = TypeVar("T")
-_BATCH = 1000
+_BATCH = 1000  # rows written by one statement
+_PAGE = 10_000  # rows read by one statement, so that none takes long
+_INDEXED = (
+    "SELECT 1 FROM pg_index JOIN pg_class ON oid = indexrelid JOIN pg_am ON pg_am.oid = relam "
+    "WHERE indrelid = to_regclass(%s) AND amname IN ('hnsw', 'ivfflat')"
+)
 _SIGNS = {"=": "=", "!=": "<>", "<": "<", "<=": "<=", ">": ">", ">=": ">="}
 
 
@@ -27,46 +30,50 @@ class PostgresStore:
     """Vectors `(n, d)` in the table `table` of the database at `address`.
 
     Conditions compare metadata as the embedded store does: words in small letters and by code point. Searches are
-    exact. Where somebody made an index over the column `vector`, pgvector uses it: approximately, and iteratively, so
-    that conditions still come before the choice.
+    exact. Where somebody made an index over the column `vector`, hnsw or ivfflat, pgvector may use it: approximately,
+    and walking on until enough fulfil the conditions. It gives up after so many rows, and an older one walks only once;
+    so where that was not enough, the same is asked past the index.
 
-    Raises UsageError where the extra `postgres` is not installed, FailureError where the database does not answer.
+    Raises UsageError where the extra `postgres` is not installed, StoreError where the database does not answer.
     """
 
     def __init__(self, address: str, table: str, dim: int, schema: pa.Schema) -> None:
-        need("postgres", "--store postgresql://…")
-        import psycopg
-
-        self._psycopg = psycopg
-        self._address = address
-        self._table = psycopg.sql.Identifier(table)
+        self._connections = Connections(address)
+        self._do = self._connections.do
+        self._name = table
         self._schema = schema
-        self._lock = RLock()
-        self._connection: psycopg.Connection[Any] | None = None
         self._do(lambda connection: self._prepare(connection, dim))
 
     def follow(self, gallery: Gallery, vectors: Callable[[], Vectors]) -> None:
         """Make the table hold the pictures of `gallery`, whose vectors are asked for only if some are missing."""
-        held = dict(
-            self._do(lambda connection: connection.execute(self._sql("SELECT name, sha256 FROM {}")).fetchall())
-        )
         row_of = gallery.row_of
-        missing = [name for name, row in row_of.items() if held.get(name) != gallery.hashes[row].decode()]
-        if missing:
-            rows = [row_of[name] for name in missing]
+        held: dict[str, str] = {}
+        changed: list[tuple[str, str]] = []
+        for page in self._pages():
+            held |= {name: content for name, content, _ in page}
+            told = {name: facts for name, _, facts in page if name in row_of}
+            known = gallery.metadata.take(pa.array([row_of[name] for name in told], pa.int64())).to_pylist()
+            for (name, facts), row in zip(told.items(), known, strict=True):
+                if facts != _facts(row):
+                    changed.append((json.dumps(_facts(row)), name))
+        missing = [row for name, row in row_of.items() if held.get(name) != gallery.hashes[row].decode()]
+        matrix = vectors() if missing else None
+        for start in range(0, len(missing), _BATCH):
+            assert matrix is not None
+            rows = missing[start : start + _BATCH]
             hashes = [gallery.hashes[row].decode() for row in rows]
-            self.add(Rows(missing, hashes, vectors()[rows], gallery.metadata.take(pa.array(rows, pa.int64()))))
+            metadata = gallery.metadata.take(pa.array(rows, pa.int64()))
+            self.add(Rows([gallery.names[row] for row in rows], hashes, matrix[rows], metadata))
+        self._change("UPDATE {} SET facts = %s::jsonb WHERE name = %s", changed)
         self.remove([name for name in held if name not in row_of])
 
     def search(self, queries: Vectors, terms: Sequence[Terms]) -> list[list[Found]]:
         """As the protocol says; equal scores are ordered by name."""
-        asked = [self._query(query, term) for query, term in zip(queries, terms, strict=True)]
+        return [self._one(query, term) for query, term in zip(queries, terms, strict=True)]
 
-        def ask(connection: Any) -> list[list[Found]]:
-            answers = [connection.execute(text, values).fetchall() for text, values in asked]
-            return [[Found(name, -float(distance)) for name, distance in rows] for rows in answers]
-
-        return self._do(ask)
+    def check(self) -> None:
+        """As the protocol says."""
+        self._do(lambda connection: connection.execute(self._sql("SELECT FROM {} LIMIT 1")))
 
     def vector(self, name: str) -> Vectors:
         """As the protocol says."""
@@ -77,29 +84,27 @@ class PostgresStore:
         return np.array(json.loads(row[0]), np.float32)
 
     def add(self, rows: Rows) -> None:
-        """As the protocol says; all or none."""
+        """As the protocol says; all or none of a thousand."""
         facts = [_facts(row) for row in rows.metadata.to_pylist()]
         values = [
             (name, sha256, _told(vector), json.dumps(fact))
             for name, sha256, vector, fact in zip(rows.names, rows.hashes, rows.vectors, facts, strict=True)
         ]
-        query = self._sql(
+        self._change(
             "INSERT INTO {} VALUES (%s, %s, %s::vector, %s::jsonb) ON CONFLICT (name) DO UPDATE "
-            "SET sha256 = excluded.sha256, vector = excluded.vector, facts = excluded.facts"
+            "SET sha256 = excluded.sha256, vector = excluded.vector, facts = excluded.facts",
+            values,
         )
-
-        def insert(connection: Any) -> None:
-            with connection.transaction(), connection.cursor() as cursor:
-                for start in range(0, len(values), _BATCH):
-                    cursor.executemany(query, values[start : start + _BATCH])
-
-        self._do(insert)
 
     def remove(self, names: Sequence[str]) -> None:
         """As the protocol says."""
-        if names:
-            query = self._sql("DELETE FROM {} WHERE name = ANY(%s)")
-            self._do(lambda connection: connection.execute(query, [list(names)]))
+        self._change("DELETE FROM {} WHERE name = %s", [(name,) for name in names])
+
+    def _change(self, text: str, values: Sequence[tuple[str, ...]]) -> None:
+        """Run a statement for each of `values`, a batch at a time."""
+        query = self._sql(text)
+        for start in range(0, len(values), _BATCH):
+            self._do(partial(_changed, query, values[start : start + _BATCH]))
 
     def _prepare(self, connection: Any, dim: int) -> None:
         connection.execute("CREATE EXTENSION IF NOT EXISTS vector")
@@ -110,46 +115,51 @@ class PostgresStore:
             )
         )
 
-    def _query(self, query: Vectors, term: Terms) -> tuple[Any, list[Any]]:
+    def _one(self, query: Vectors, term: Terms) -> list[Found]:
+        def ask(connection: Any) -> list[Any]:
+            rows = _fetched(*self._query(query, term), connection)
+            if len(rows) < term.k and _fetched(_INDEXED, [self._name], connection):
+                rows = _fetched(*self._query(query, term, exactly=True), connection)
+            return rows
+
+        # An index of ivfflat that is walked on tells what is nearer late.
+        rows = sorted(self._do(ask), key=lambda row: (row[1], row[0]))
+        return [Found(name, -float(distance)) for name, distance in rows]
+
+    def _query(self, query: Vectors, term: Terms, *, exactly: bool = False) -> tuple[Any, list[Any]]:
         parts, values = ["sha256 <> %s"], [_told(query), term.without]
         for condition in read_conditions(self._schema, term.where):
             part, told = _condition(condition, is_numeric(self._schema.field(condition.column).type))
             parts.append(part)
             values += told
-        # <#> is the inner product, negated, so that less is nearer.
-        text = (
-            f"SELECT name, vector <#> %s::vector AS d FROM {{}} WHERE {' AND '.join(parts)} ORDER BY d, name LIMIT %s"
-        )
+        # <#> is the inner product, negated, so that less is nearer. No index holds the sum.
+        distance = f"(vector <#> %s::vector){' + 0' * exactly}"
+        text = f"SELECT name, {distance} AS d FROM {{}} WHERE {' AND '.join(parts)} ORDER BY d, name LIMIT %s"
         return self._sql(text), [*values, term.k]
 
+    def _pages(self) -> Iterator[list[tuple[str, str, dict[str, Any]]]]:
+        """Name, SHA-256 and facts of the table's rows, by name."""
+        query = self._sql("SELECT name, sha256, facts FROM {} WHERE name > %s ORDER BY name LIMIT %s")
+        last = ""
+        while True:
+            page = self._do(partial(_fetched, query, [last, _PAGE]))
+            yield page
+            if len(page) < _PAGE:
+                return
+            last = page[-1][0]
+
     def _sql(self, text: str) -> Any:
-        return self._psycopg.sql.SQL(text).format(self._table)
+        sql = self._connections.psycopg.sql
+        return sql.SQL(text).format(sql.Identifier(self._name))
 
-    def _do(self, work: Callable[[Any], T]) -> T:
-        """Run `work` on the connection; once more on a new one where the old has been cut."""
-        with self._lock:
-            for last in (False, True):
-                try:
-                    if self._connection is None or self._connection.closed:
-                        self._connection = self._connect()
-                    return work(self._connection)
-                except self._psycopg.OperationalError as error:
-                    self._connection = None
-                    if last:
-                        raise self._failure(error) from None
-                except self._psycopg.Error as error:
-                    raise self._failure(error) from None
-        raise AssertionError("unreachable")
 
-    def _connect(self) -> Any:
-        connection = self._psycopg.connect(self._address, autocommit=True, connect_timeout=10)
-        # A setting that an older pgvector does not know is kept, and means nothing.
-        connection.execute("SET hnsw.iterative_scan = strict_order")
-        return connection
+def _fetched(query: Any, values: Sequence[Any], connection: Any) -> list[Any]:
+    return list(connection.execute(query, values).fetchall())
 
-    def _failure(self, error: Exception) -> FailureError:
-        # Without the address, which may hold a password.
-        return FailureError(f"PostgreSQL: {' '.join(str(error).split())[:200]}")
+
+def _changed(query: Any, values: Sequence[Any], connection: Any) -> None:
+    with connection.transaction(), connection.cursor() as cursor:
+        cursor.executemany(query, values)
 
 
 def _condition(condition: Condition, numeric: bool) -> tuple[str, list[Any]]:

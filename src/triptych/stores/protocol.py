@@ -55,3 +55,7 @@ class Store(Protocol):
     def remove(self, names: Sequence[str]) -> None:
         """Forget pictures; a name that is not known is none the worse."""
         ...
+
+    def check(self) -> None:
+        """Raise StoreError where a search would not be answered now."""
+        ...

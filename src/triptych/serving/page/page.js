@@ -117,14 +117,15 @@ function take(answer, further) {
 async function further() {
   const { like, text } = lastStep(state);
   $("more").disabled = true;
+  $("trouble").hidden = true;
+  const { signal } = asking;
   try {
-    const { signal } = asking;
     const answer = await service.search({ like, text, weight: state.weight, where: state.where, offset: hits.length }, signal);
     const first = hits.length;
     take(answer, true);
     $("grid").children[first]?.querySelector("button").focus({ preventScroll: true });
   } catch (error) {
-    if (error.name !== "AbortError") trouble(error, further);
+    if (error.name !== "AbortError" && !signal.aborted) trouble(error, further, { beneath: true });
   } finally { $("more").disabled = false; }
 }
 
@@ -144,7 +145,8 @@ async function welcome() {
   } catch (error) { trouble(error, welcome); }
 }
 
-function trouble(error, again) {
+/** Say what went wrong, and offer to try `again`: instead of what there was, or `beneath` it. */
+function trouble(error, again, { beneath = false } = {}) {
   if (error.status === 401) { refused = again; $("door").showModal(); return; }
   const lost = error.status === 404 && /^u/.test(lastStep(state).like);
   const titles = { 0: "No answer", 404: "That picture is not there", 413: "That file is too large", 429: "A little slower, please" };
@@ -155,11 +157,13 @@ function trouble(error, again) {
     ? "This search began with somebody's own picture, which is kept for an hour only. Drop the same picture again, or another."
     : /[.!?]$/.test(said) ? said : `${said}.`;
   // Trying a bad file again helps nobody; what was there before it can be had again.
-  const hopeless = [404, 413, 422].includes(error.status);
+  const hopeless = !beneath && [404, 413, 422].includes(error.status);
   refused = hopeless ? () => find() : again;
   $("trouble").lastElementChild.textContent = hopeless ? "Back to where you were" : "Try again";
-  $("trouble").lastElementChild.hidden = hopeless && lost;
+  $("trouble").lastElementChild.hidden = lost;
+  $("grid")[beneath ? "after" : "before"]($("trouble"));
   $("trouble").hidden = false;
+  if (beneath) return;
   $("status").textContent = "";
   $("grid").replaceChildren();
 }

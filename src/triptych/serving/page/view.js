@@ -84,6 +84,10 @@ export function trail(steps, back) {
   });
 }
 
+/** A condition as the service reads it: quoted where spaces around it, or signs in a column's name, would be lost. */
+const quoted = (text, lost) => (lost.test(text) ? `"${text}"` : text);
+const condition = (column, sign, value) => quoted(column, /^\s|\s$|^"|[=!<>]/) + sign + quoted(String(value), /^\s|\s$|^".*"$/s);
+
 /** Fields for the columns that people can choose by; `changed` gets the conditions. */
 export function filterFields(columns, changed) {
   const told = {};
@@ -94,7 +98,7 @@ export function filterFields(columns, changed) {
     const label = make("label", { htmlFor: id }, column.name);
     if (column.kind === "words" && column.values.length > 1) {
       const any = make("option", { value: "" }, "any");
-      const options = column.values.map((value) => make("option", { value: `${column.name}=${value}` }, value));
+      const options = column.values.map((value) => make("option", { value: condition(column.name, "=", value) }, value));
       const select = make("select", { id }, any, ...options);
       select.addEventListener("change", () => { told[id] = select.value ? [select.value] : []; report(); });
       fields.push(make("div", {}, label, select));
@@ -102,8 +106,8 @@ export function filterFields(columns, changed) {
       const ends = [[">=", column.least, "from"], ["<=", column.most, "to"]].map(([sign, end, name], place) => {
         const input = make("input", { type: "number", step: "any", placeholder: String(end), id: place ? `${id}-to` : id });
         input.setAttribute("aria-label", `${column.name} ${name}`);
-        input.addEventListener("change", () => { told[id + sign] = input.value ? [`${column.name}${sign}${input.value}`] : []; report(); });
-        input.dataset.prefix = `${column.name}${sign}`;
+        input.addEventListener("change", () => { told[id + sign] = input.value ? [condition(column.name, sign, input.value)] : []; report(); });
+        input.dataset.prefix = condition(column.name, sign, "");
         return input;
       });
       fields.push(make("div", {}, label, make("div", { className: "range" }, ...ends)));
