@@ -3,6 +3,7 @@
 import inspect
 import json
 import shutil
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -11,7 +12,10 @@ from PIL import Image
 from triptych.ablation import ablate, format_ablation, load_recipes, running
 from triptych.ablation.recipes import STAGES
 from triptych.ablation.showing import summarise_cells
+from triptych.agent import Bars
 from triptych.errors import FailureError, UsageError
+from triptych.files import write_json
+from triptych.triplets import read_triplets, write_triplets
 
 RECIPES = {
     "mine": {"plans": 4},
@@ -32,19 +36,20 @@ def run(recipes, wardrobe_world, tiny_catalog, tiny_triplets, tiny_composer, tmp
     """Run the recipes, with mining and training that take no time; `run.calls` lists them, as (stage, seed)."""
     calls: list[tuple[str, int]] = []
     options_of: list[dict] = []
-    made = {"mine": tiny_triplets, "train": tiny_composer}
+    made = {"mine": tiny_triplets, "refine": tiny_triplets, "again": tiny_triplets, "train": tiny_composer}
 
     def stand_in(stage, place):
         def call(*args, **options):
             inspect.signature(STAGES[stage]).bind(*args, **options)
             calls.append((stage, options["seed"]))
-            options_of.append(options)
+            options_of.append(options | {"out": args[place], "first": args[0]})
             args[place].parent.mkdir(parents=True, exist_ok=True)
             (shutil.copytree if made[stage].is_dir() else shutil.copy)(made[stage], args[place])
 
         return call
 
-    monkeypatch.setattr(running, "STAGES", {"mine": stand_in("mine", 1), "train": stand_in("train", 2)})
+    places = {"mine": 1, "refine": 2, "again": 1, "train": 2}
+    monkeypatch.setattr(running, "STAGES", {stage: stand_in(stage, place) for stage, place in places.items()})
 
     def again(**options):
         calls.clear()
@@ -139,6 +144,85 @@ def test_a_file_that_changed_makes_another_cell(run, recipes, tmp_path):
         run()
 
 
+def test_a_second_round_is_mined_after_what_was_refined(run, recipes, tmp_path):
+    bars = {"sure": 0.1, "new_by": 3}
+    content = {
+        "mine": {"plans": 4, "bars": bars},
+        "recipes": [{"name": "one"}, {"name": "two", "refine": {"folds": 3}, "again": {"plans": 2}}],
+    }
+    recipes.write_text(json.dumps(content), encoding="utf-8")
+    report = run()
+    assert run.calls == [("mine", 0), ("train", 0), ("refine", 0), ("again", 0), ("train", 0)]
+    mined, one, refined, again, two = run.options
+    assert (mined["bars"], mined["plans"]) == (Bars(sure=0.1, new_by=3), 4)
+    assert (refined["first"], refined["folds"]) == (mined["out"], 3)
+    assert (again["after"], again["plans"], again["bars"]) == (refined["out"], 2, mined["bars"])
+    assert (one["first"], two["first"]) == (mined["out"], again["out"])
+    cells = [json.loads(file.read_text("utf-8")) for file in (tmp_path / "out" / "cells").iterdir()]
+    (second,) = [cell for cell in cells if cell["recipe"] == "two"]
+    assert (second["refine"], second["again"]) == ({"folds": 3}, {"plans": 2})
+    assert second["mine"]["bars"] == {"sure": 0.1, "new_by": 3, "beaten_by": Bars.beaten_by}
+    assert run()["rows"] == report["rows"]
+    assert run.calls == []
+
+    content["recipes"][1]["refine"] = {"folds": 4}
+    recipes.write_text(json.dumps(content), encoding="utf-8")
+    run()
+    assert run.calls == [("refine", 0), ("again", 0), ("train", 0)]
+
+
+def test_another_round_is_in_its_own_words(run, recipes, tiny_triplets, tmp_path):
+    words, refined = tmp_path / "words.json", tmp_path / "refined.parquet"
+    words.write_text(json.dumps({"colour": ["red", "blue"]}), encoding="utf-8")
+    write_triplets(refined, read_triplets(tiny_triplets)[0], {"settings": {"vocabulary": str(words)}, "kinds": []})
+    recipes.write_text(json.dumps({"recipes": [{"name": "x", "mine": {"after": str(refined)}}]}), encoding="utf-8")
+    run()
+    assert run.options[0]["vocabulary"] == words
+    words.write_text(json.dumps({"colour": ["red", "green"]}), encoding="utf-8")
+    run()
+    assert run.calls == [("mine", 0), ("train", 0)]
+
+
+def test_an_encoder_that_changed_behind_its_fingerprint_makes_another_cell(run, tiny_catalog, tiny_encoder, tmp_path):
+    catalog, encoder = tmp_path / "catalog", tmp_path / "encoder"
+    shutil.copytree(tiny_catalog, catalog)
+    shutil.copytree(tiny_encoder, encoder)
+    note = json.loads((catalog / "catalog.json").read_text("utf-8"))
+    note["encoder"]["name"] = str(encoder)
+    write_json(catalog / "catalog.json", note)
+    once = [("mine", 0), ("train", 0)]
+
+    def calls() -> list[tuple[str, int]]:
+        run(catalogs={"wardrobe": catalog}, only=["full"])
+        return list(run.calls)
+
+    assert calls() == once
+    config = json.loads((encoder / "config.json").read_text("utf-8"))
+    write_json(encoder / "config.json", config | {"logit_scale": config["logit_scale"] * 2})
+    assert calls() == once
+    (encoder / "words.safetensors").unlink()
+    assert calls() == once
+    (encoder / "model.safetensors").write_bytes((encoder / "model.safetensors").read_bytes() + b" ")
+    assert calls() == once
+    (encoder / "learning-curve.png").write_bytes(b"")
+    assert calls() == []
+
+
+def test_queries_that_changed_make_another_cell(run, wardrobe_world, tmp_path):
+    world = tmp_path / "world"
+    world.mkdir()
+    (world / "images").symlink_to(wardrobe_world / "images")
+    for name in ("val.txt", "queries.val.jsonl"):
+        shutil.copy(wardrobe_world / name, world / name)
+    run(roots={"wardrobe": world}, only=["full"])
+    lines = (world / "queries.val.jsonl").read_text("utf-8").splitlines()
+    (world / "queries.val.jsonl").write_text("\n".join(lines[:-1]), encoding="utf-8")
+    run(roots={"wardrobe": world}, only=["full"])
+    assert run.calls == [("train", 0)]  # what was mined does not depend on what is asked
+    run(roots={"wardrobe": world}, only=["full"])
+    assert run.calls == []
+
+
 @pytest.mark.parametrize(
     ("content", "message"),
     [
@@ -151,6 +235,11 @@ def test_a_file_that_changed_makes_another_cell(run, recipes, tmp_path):
         ({"recipes": [{"name": "a", "train": {"epochs": "3"}}]}, "train epochs: '3' is not of the kind of 3"),
         ({"recipes": [{"name": "a", "train": {"without": "concepts"}}]}, "'concepts' is not of the kind of"),
         ({"recipes": [{"name": "a", "train": {"epochs": True}}]}, "True is not of the kind of 3"),
+        ({"recipes": [{"name": "a", "mine": {"bars": 2}}]}, "mine bars must be an object"),
+        ({"recipes": [{"name": "a", "mine": {"bars": {"low": 2}}}]}, "bars has no option 'low'; it has sure"),
+        ({"recipes": [{"name": "a", "mine": {"bars": {"sure": 2}}}]}, "'a': mine bars: --sure must be"),
+        ({"recipes": [{"name": "a", "again": {"plans": 2}}]}, "needs refine, too"),
+        ({"recipes": [{"name": "a", "refine": {}, "again": {"after": "x"}}]}, "again has no option 'after'"),
         ({"recipes": []}, "write"),
         ({"recipes": [{"name": "a"}], "seeds": []}, "unknown field 'seeds'"),
     ],
@@ -176,8 +265,9 @@ def test_runs_that_make_no_sense(run, options, message):
         run(**options)
 
 
-def test_the_recipes_that_ship_are_sound():
-    recipes = load_recipes(Path(__file__).parents[1] / "bench" / "ablation.json")
+@pytest.mark.parametrize("name", ["ablation.json", "levers.json"])
+def test_the_recipes_that_ship_are_sound(name):
+    recipes = load_recipes(Path(__file__).parents[1] / "bench" / name)
     assert recipes[0].name == "full"
     assert not recipes[0].train
-    assert all((one.mine, one.train) != (recipes[0].mine, {}) for one in recipes[1:])
+    assert all(replace(one, name="full") != recipes[0] for one in recipes[1:])

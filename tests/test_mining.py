@@ -1,20 +1,23 @@
 import csv
 import json
 import shutil
+import subprocess
+import sys
 from collections import Counter
 from dataclasses import replace
 from pathlib import Path
 
+import numpy as np
 import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 
-from triptych.agent import mine, mining
+from triptych.agent import Bars, mine, mining, reasoning
 from triptych.catalog import Catalog, index
 from triptych.encoders import load_encoder
 from triptych.errors import DataError, FailureError, UsageError
 from triptych.files import locked
-from triptych.tagging import load_vocabulary
+from triptych.tagging import best_words, load_vocabulary
 from triptych.triplets import Change, Modification, Triplet, join_triplets, read_triplets, write_triplets
 
 STYLES = {"shorthand", "sentence", "captions", "relative"}
@@ -139,7 +142,134 @@ def test_one_run_at_a_time(few, tmp_path):
         few()
 
 
-@pytest.mark.parametrize("setting", [{"limit": 0}, {"limit": -3}, {"plans": 0}, {"width": 0}, {"reasoner": "oracle"}])
+def question(triplet: Triplet) -> tuple:
+    return triplet.reference, triplet.target, triplet.changes
+
+
+def test_the_way_back_is_asked_and_judged_like_any_question(few, tiny_catalog, vocabulary_file):
+    there = read_triplets(few("there", limit=None))[0]
+    both, note = read_triplets(few("both", limit=None, reversed=True))
+    assert both[: len(there)] == there
+    back = both[len(there) :]
+    assert len({question(one) for one in both}) == len(both)
+    assert note["reversed"] == sum(one.accepted for one in back) > 50
+    assert any(one.reason for one in back)
+
+    known = {question(one): one for one in there if one.accepted}
+    opened, words = Catalog(tiny_catalog), load_vocabulary(vocabulary_file)
+    tags = mining.tag(opened, opened.encoder(threads=1), words)
+    anew = []
+    for one in back:
+        swapped = tuple(Change(change.group, change.new, change.old) for change in one.changes)
+        way = known[one.target, one.reference, swapped]
+        anew.append((one.group, one.also) != (way.group, way.also))
+        assert {wording.style for wording in one.modifications} == STYLES
+        assert not {one.reference, one.target} & {*one.also, *one.group}
+        row = opened.row_of[one.reference]
+        # A question starts from what its reference shows.
+        assert {change.group: change.old for change in one.changes}.items() <= best_words(tags, words, row).items()
+    assert np.mean(anew) > 0.9
+
+
+def test_no_way_back_from_what_is_not_shown(few, monkeypatch):
+    """Where no picture is sure enough to be said to show anything, nothing is asked back."""
+    monkeypatch.setattr(reasoning, "shows", lambda values: np.zeros(len(values), bool))
+    assert read_triplets(few(reversed=True))[1]["reversed"] == 0
+
+
+def test_ways_back_survive_an_interruption(few, tmp_path, monkeypatch, capfd):
+    monkeypatch.setattr(mining, "_CHUNK", 20)
+    real = mining.write_triplets
+
+    def twice(path, *rest):
+        if len([*tmp_path.glob("*.partial/*-back.parquet")]) == 2:
+            raise KeyboardInterrupt
+        real(path, *rest)
+
+    with monkeypatch.context() as patched:
+        patched.setattr(mining, "write_triplets", twice)
+        with pytest.raises(KeyboardInterrupt):
+            few(reversed=True)
+    resumed = few(reversed=True)
+    assert "starting over" not in capfd.readouterr().err
+    assert read_triplets(resumed)[0] == read_triplets(few("scratch", reversed=True))[0]
+
+
+@pytest.mark.parametrize("option", [{"reversed": True}, {"band": (0.2, 0.9)}, {"bars": Bars(new_by=3)}])
+def test_an_unfinished_run_with_other_options_starts_over(few, monkeypatch, capfd, option):
+    def stop(*_):
+        raise KeyboardInterrupt
+
+    with monkeypatch.context() as patched:
+        patched.setattr(mining, "join_triplets", stop)
+        for _ in range(2):
+            with pytest.raises(KeyboardInterrupt):
+                few(**option)
+        assert "starting over" not in capfd.readouterr().err
+    few()
+    assert "starting over" in capfd.readouterr().err
+
+
+def test_a_band_leaves_out_duplicates_and_strangers(few):
+    free = [one.likeness for one in read_triplets(few("free"))[0]]
+    low, high = (round(float(end), 2) for end in np.quantile(free, [0.3, 0.7]))
+    within = [one.likeness for one in read_triplets(few("within", band=(low, high)))[0]]
+    assert min(free) < low <= min(within) <= max(within) <= high < max(free)
+    # Those within were not merely kept of what was drawn without a band.
+    assert len(within) > 0.6 * len(free)
+
+
+def test_a_band_that_holds_nothing(few):
+    with pytest.raises(FailureError, match="widen --band"):
+        few(band=(-1, -0.9999))
+
+
+def test_bars_refuse_more_or_less(few):
+    usual = Counter(one.reason.partition(":")[0] for one in read_triplets(few("usual"))[0])
+
+    def refused(**bars: float) -> Counter:
+        return Counter(one.reason.partition(":")[0] for one in read_triplets(few("other", bars=Bars(**bars)))[0])
+
+    assert read_triplets(few("same", bars=Bars(0.03, 2.0, 3.0)))[0] == read_triplets(few("usual"))[0]
+    assert refused(sure=0.3)["not true of the target"] > usual["not true of the target"] > 0
+    assert refused(sure=1e-9)["not true of the target"] == 0
+    assert refused(new_by=20)["nearly as true of the reference"] > usual["nearly as true of the reference"] > 0
+    assert refused(new_by=0)["nearly as true of the reference"] == 0
+    fits_better = "another picture of the group fits far better"
+    assert refused(beaten_by=0)[fits_better] > usual[fits_better]
+    assert refused(beaten_by=50)[fits_better] == 0
+
+
+@pytest.mark.parametrize(
+    "bars", [{"sure": 0}, {"sure": 1}, {"new_by": -1}, {"beaten_by": float("inf")}, {"sure": float("nan")}]
+)
+def test_bars_that_make_no_sense(bars):
+    with pytest.raises(UsageError, match="--" + next(iter(bars)).replace("_", "-")):
+        Bars(**bars)
+
+
+@pytest.mark.parametrize("option", [{"reversed": True}, {"band": (0.2, 0.9)}, {"bars": Bars(new_by=3)}])
+def test_a_chat_model_takes_none_of_these(few, option):
+    with pytest.raises(UsageError, match="for --reasoner tags"):
+        few(reasoner="chat:m", **option)
+
+
+def test_the_command_line_takes_them(tiny_catalog, vocabulary_file, tmp_path):
+    out = tmp_path / "t.parquet"
+    words = ["mine", "--catalog", tiny_catalog, "--vocabulary", vocabulary_file, "--limit", 20, "--out", out]
+    options = ["--band", -0.5, 0.99, "--reversed", "--sure", 0.05, "--new-by", 1.5]
+    code = "from triptych.cli import main; main()"
+    subprocess.run([sys.executable, "-c", code, *map(str, (*words, *options))], check=True)
+    settings = read_triplets(out)[1]["settings"]
+    assert (settings["band"], settings["reversed"]) == ([-0.5, 0.99], True)
+    assert settings["bars"] == {"sure": 0.05, "new_by": 1.5, "beaten_by": 3.0}
+
+
+@pytest.mark.parametrize(
+    "setting",
+    [{"limit": 0}, {"limit": -3}, {"plans": 0}, {"width": 0}, {"reasoner": "oracle"}, {"band": (0.9, 0.8)},
+     {"band": (0.5,)}, {"band": "wide"}, {"band": (0.5, 1.5)}, {"band": 0.5}],
+)  # fmt: skip
 def test_settings_that_make_no_sense(few, setting):
     with pytest.raises(UsageError):
         few(**setting)

@@ -17,7 +17,7 @@ from triptych.version import __version__
 
 if TYPE_CHECKING:
     from triptych.ablation import ablate
-    from triptych.agent import mine, mine_status
+    from triptych.agent import Bars, mine, mine_status
     from triptych.benchmarks.evaluate import evaluate
     from triptych.benchmarks.fashion_products import prepare_fashion_products
     from triptych.benchmarks.overlap import leakage
@@ -51,6 +51,7 @@ if TYPE_CHECKING:
     from triptych.wardrobe import write_world
 
 __all__ = [
+    "Bars",
     "Catalog",
     "ChatSettings",
     "Hit",
@@ -97,6 +98,7 @@ __all__ = [
 # No module here may bear the name of a function: importing it would put it in the function's place.
 # Looked up when first used, so that `triptych --help` does not wait for numerical libraries.
 _HOME = {
+    "Bars": "triptych.agent",
     "Catalog": "triptych.catalog",
     "ChatSettings": "triptych.chat",
     "Hit": "triptych.searching",

@@ -9,6 +9,7 @@ import shutil
 import tempfile
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager, suppress
+from dataclasses import asdict, is_dataclass
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
@@ -101,8 +102,16 @@ def hash_file(path: Path) -> str:
 
 
 def plain(settings: Mapping[str, Any]) -> dict[str, Any]:
-    """Settings as JSON can hold them: paths become strings."""
-    return {key: str(value) if isinstance(value, Path) else value for key, value in settings.items()}
+    """Settings as JSON gives them back: paths are strings, tuples lists, dataclasses objects."""
+    return {key: _plain(value) for key, value in settings.items()}
+
+
+def _plain(value: Any) -> Any:
+    if is_dataclass(value) and not isinstance(value, type):
+        return plain(asdict(value))
+    if isinstance(value, tuple):
+        return [_plain(one) for one in value]
+    return str(value) if isinstance(value, Path) else value
 
 
 def claimed(folder: Path, settings: Mapping[str, Any], parts: Sequence[str]) -> bool:

@@ -1,26 +1,35 @@
 """`ablate`: every recipe on every benchmark with every seed, on validation queries; what is done is not done again."""
 
-import hashlib
-import json
 import shutil
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from triptych.ablation.keys import digest_of, digest_of_encoder, digest_of_queries, with_contents
 from triptych.ablation.recipes import STAGES, Recipe, load_recipes
 from triptych.ablation.showing import draw_ablation, format_ablation, summarise_cells
+from triptych.agent.earlier import Earlier
 from triptych.benchmarks.evaluate import evaluate
 from triptych.benchmarks.registry import BENCHMARKS, find_benchmark
 from triptych.catalog import Catalog
 from triptych.errors import TriptychError, UsageError
 from triptych.extras import need
-from triptych.files import atomic, hash_file, locked, made_by, read_json, write_json
+from triptych.files import atomic, locked, made_by, plain, read_json, write_json
 from triptych.progress import progress, say
 from triptych.tagging import DEFAULT
 
 SPLIT = "val"
 """The only split that recipes are compared on: test queries are not for choosing."""
+
+
+@dataclass(frozen=True)
+class Step:
+    """A stage that makes a file of triplets; `key` changes with all that it is made of, the steps before among it."""
+
+    stage: str
+    options: Mapping[str, Any]
+    key: str
 
 
 @dataclass(frozen=True)
@@ -30,7 +39,7 @@ class Cell:
     recipe: Recipe
     benchmark: str
     seed: int
-    mining: str
+    steps: tuple[Step, ...]
     key: str
 
 
@@ -49,7 +58,8 @@ def ablate(
     `catalogs` has the unlabelled pictures of each benchmark, indexed by the encoder to use; `only` names the recipes
     to run, all if none. A seed is that of mining and of training; recipes that mine alike share their triplets. A cell
     that is finished is never run again, and one that was killed goes on where it stopped.
-    Files are known by their content. With another version of this program, use another `out`.
+    Files, the encoder's and the queries among them, are known by their content, the benchmark's pictures by their
+    names. With another version of this program, use another `out`.
 
     Writes `ablation.json`, `ablation.md` and `ablation.png` to `out`, anew after every cell, and returns what the
     first of them holds. A cell that fails is reported and is tried again by the next run.
@@ -91,45 +101,55 @@ def _cells(
     catalogs: Mapping[str, Catalog],
     seeds: Sequence[int],
 ) -> Iterator[Cell]:
+    learnt_from = {name: [catalog.digest, digest_of_encoder(catalog.encoder())] for name, catalog in catalogs.items()}
+    folders = {name: Path(root).resolve() for name, root in roots.items()}
+    asked = {name: [name, str(root), digest_of_queries(name, root, SPLIT)] for name, root in folders.items()}
+    stages = {(name, recipe.name): _stages(recipe, name) for name in catalogs for recipe in recipes}
     for seed in seeds:  # seed by seed, so that a first table is there early
-        for name, catalog in catalogs.items():
+        for name in catalogs:
             for recipe in recipes:
-                mining = _digest(catalog.digest, seed, _contents(_mining_options(recipe, name)))
-                asked = [name, str(Path(roots[name]).resolve())]
-                yield Cell(recipe, name, seed, mining, _digest(mining, asked, dict(recipe.train)))
+                steps, key = [], digest_of(learnt_from[name], seed)
+                for stage, options in stages[name, recipe.name]:
+                    key = digest_of(key, stage, with_contents(options))
+                    steps.append(Step(stage, options, key))
+                yield Cell(recipe, name, seed, tuple(steps), digest_of(key, asked[name], plain(recipe.train)))
 
 
-def _mining_options(recipe: Recipe, benchmark: str) -> dict[str, Any]:
-    return {"vocabulary": BENCHMARKS[benchmark].vocabulary or DEFAULT, **recipe.mine}
-
-
-def _contents(options: Mapping[str, Any]) -> dict[str, Any]:
-    """Options, with what is in a file in place of its name. Raises UsageError where there is no such file."""
-    told = dict(options)
-    for option in ("vocabulary", "after"):
-        if path := options.get(option):
-            if not Path(path).is_file():
-                raise UsageError(f"{option} {path}: there is no such file")
-            told[option] = hash_file(Path(path))
-    return told
+def _stages(recipe: Recipe, benchmark: str) -> list[tuple[str, dict[str, Any]]]:
+    """What makes a recipe's triplets: one round of mining, or two, and of each stage its options."""
+    after = recipe.mine.get("after")
+    usual = Earlier.read(Path(after)).vocabulary if after else BENCHMARKS[benchmark].vocabulary
+    first = {"vocabulary": usual or DEFAULT, **recipe.mine}
+    if recipe.refine is None:
+        return [("mine", first)]
+    return [("mine", first), ("refine", dict(recipe.refine)), ("again", {**first, **recipe.again})]
 
 
 def _run(out: Path, cell: Cell, catalog: Catalog, root: Path, threads: int | None) -> None:
-    """Mine where no recipe did so before, train, and measure; the result is what stays of it."""
+    """Make triplets, train, and measure; the result is what stays of it."""
     if _result(out, cell).exists():  # another recipe came to the same
         return
-    triplets = out / "triplets" / f"{cell.mining}.parquet"
     composer = out / "composers" / cell.key
-    if not triplets.exists():
-        options = _mining_options(cell.recipe, cell.benchmark)
-        STAGES["mine"](catalog.folder, triplets, **options, seed=cell.seed, threads=threads)
+    triplets = _triplets(out, cell, catalog, threads)
     if not (composer / "config.json").exists():
         STAGES["train"](triplets, catalog.folder, composer, **cell.recipe.train, seed=cell.seed, threads=threads)
     result = evaluate(cell.benchmark, root=root, split=SPLIT, composers=[composer], gap=False, threads=threads)
     note = {"recipe": cell.recipe.name, "benchmark": cell.benchmark, "seed": cell.seed}
-    note |= {"mine": dict(cell.recipe.mine), "train": dict(cell.recipe.train)}
+    stages = {stage: getattr(cell.recipe, stage) for stage in STAGES}
+    note |= {stage: plain(options) for stage, options in stages.items() if options is not None}
     write_json(_result(out, cell), note | result)
     shutil.rmtree(composer)
+
+
+def _triplets(out: Path, cell: Cell, catalog: Catalog, threads: int | None) -> Path:
+    """The file of triplets that a cell's steps end with; what another recipe made is not made again."""
+    made = [out / "triplets" / f"{step.key}.parquet" for step in cell.steps]
+    for step, file, before in zip(cell.steps, made, [None, *made], strict=False):
+        if not file.exists():
+            files = (before, catalog.folder, file) if step.stage == "refine" else (catalog.folder, file)
+            options = {**step.options, "after": before} if step.stage == "again" else step.options
+            STAGES[step.stage](*files, **options, seed=cell.seed, threads=threads)
+    return made[-1]
 
 
 def _write(out: Path, cells: Sequence[Cell], failed: Sequence[str], asked: Mapping[str, Any]) -> dict[str, Any]:
@@ -157,7 +177,3 @@ def _write(out: Path, cells: Sequence[Cell], failed: Sequence[str], asked: Mappi
 
 def _result(out: Path, cell: Cell) -> Path:
     return out / "cells" / f"{cell.key}.json"
-
-
-def _digest(*parts: Any) -> str:
-    return hashlib.sha256(json.dumps(parts, sort_keys=True).encode()).hexdigest()[:16]

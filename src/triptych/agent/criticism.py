@@ -1,5 +1,6 @@
 """Criticise: a blind judge reads the words, looks at the pictures, and must come to the intended target."""
 
+import math
 from collections.abc import Sequence
 from dataclasses import dataclass
 
@@ -8,11 +9,32 @@ from numpy.typing import NDArray
 
 from triptych.agent.reasoning import Draft
 from triptych.encoders import Encoder, Vectors
+from triptych.errors import UsageError
 from triptych.tagging import Tags, Vocabulary, best_words
 from triptych.triplets import Change
 
-_AT_LEAST = 2.0  # times as probable of the target as of the reference
-_FAR_BETTER = 3.0  # twenty times as probable: many pictures may answer, but the target must be one of them
+
+@dataclass(frozen=True)
+class Bars:
+    """What a draft must clear with the embedded critic. Raises UsageError for a bar that makes no sense."""
+
+    sure: float = 0.03
+    """Least probability that the target shows what the words say; rare words are never sure. A further answer must
+    clear it, too, and a picture of the group that reaches half of it is no negative."""
+    new_by: float = 2.0
+    """At least so many times as probable must the words be of the target as of the reference; 0 does not ask."""
+    beaten_by: float = 3.0
+    """By so much another picture of the group may answer better, as a difference of logarithms; 3 is twenty times as
+    probable: many pictures may answer, but the target must be one of them."""
+
+    def __post_init__(self) -> None:
+        if not 0 < self.sure < 1:
+            raise UsageError("--sure must be a probability, above 0 and below 1")
+        if not (0 <= self.new_by < math.inf and 0 <= self.beaten_by < math.inf):
+            raise UsageError("--new-by and --beaten-by must be 0 or more")
+
+
+USUAL = Bars()
 
 
 @dataclass(frozen=True)
@@ -45,14 +67,14 @@ class EncoderCritic:
         vocabulary: Vocabulary,
         encoder: Encoder,
         *,
-        sure: float,
+        bars: Bars,
         group_size: int,
     ) -> None:
         self._vectors = vectors
         self._tags = tags
         self._encoder = encoder
         self._vocabulary = vocabulary
-        self._sure = sure
+        self._bars = bars
         self._group_size = group_size
 
     def judge(self, drafts: Sequence[Draft]) -> list[Verdict]:
@@ -78,20 +100,20 @@ class EncoderCritic:
         already = float(self._truth(draft, np.array([proposal.reference]))[0])
         confidence = float(truth[0] / (truth[0] + already + 1e-9))
         changed = ", ".join(change.new for change in draft.changes)
-        if truth[0] < self._sure:
+        if truth[0] < self._bars.sure:
             return Verdict(False, f"not true of the target: {changed}", confidence, group)
-        if truth[0] < _AT_LEAST * already:
+        if truth[0] < self._bars.new_by * already:
             return Verdict(False, f"nearly as true of the reference: {changed}", confidence, group)
         towards = edited - plain
         if float((self._vectors[target] - self._vectors[proposal.reference]) @ towards) <= 0:
             return Verdict(False, "the words do not lead from the reference to the target", confidence, group)
         apt = dict(zip(proposal.candidates.tolist(), proposal.apt.tolist(), strict=True))
         appeal = np.array([apt[picture] for picture in pictures]) + np.log(np.maximum(truth, 1e-6))
-        if appeal.max() > appeal[0] + _FAR_BETTER:
+        if appeal.max() > appeal[0] + self._bars.beaten_by:
             return Verdict(False, "another picture of the group fits far better", confidence, group)
         # A picture that fits the words and is as like the reference is no mistake, so it must not be a negative.
-        wrong = tuple(picture for picture, fit in zip(group, truth[1:], strict=True) if fit < self._sure / 2)
-        answers = self._truth(draft, np.array(draft.also, np.int64)) >= self._sure
+        wrong = tuple(picture for picture, fit in zip(group, truth[1:], strict=True) if fit < self._bars.sure / 2)
+        answers = self._truth(draft, np.array(draft.also, np.int64)) >= self._bars.sure
         also = tuple(picture for picture, shown in zip(draft.also, answers, strict=True) if shown)
         return Verdict(True, "", confidence, wrong, also)
 

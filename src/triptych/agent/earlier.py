@@ -36,6 +36,11 @@ class Earlier:
             frozenset(map(_question, triplets)),
         )
 
+    def joined_by(self, files: Iterable[Path]) -> "Earlier":
+        """The same, knowing what is asked in further files of triplets, too."""
+        found = (_question(triplet) for file in files for triplet in read_triplets(file)[0])
+        return replace(self, questions=self.questions.union(found))
+
     def added(self, triplets: Iterable[Triplet]) -> Iterator[Triplet]:
         """Those that no earlier round has, as of this round."""
         for triplet in triplets:

@@ -3,16 +3,17 @@
 import shutil
 import time
 from collections import Counter
-from collections.abc import Collection, Iterable
+from collections.abc import Collection, Sequence
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 
-from triptych.agent.criticism import EncoderCritic
+from triptych.agent.asking import Agent
+from triptych.agent.criticism import USUAL, Bars, EncoderCritic
 from triptych.agent.earlier import Earlier
-from triptych.agent.proposing import Proposer
-from triptych.agent.reasoning import Draft, TagsReasoner
+from triptych.agent.proposing import Band, Proposer
+from triptych.agent.reasoning import TagsReasoner
 from triptych.catalog import Catalog
 from triptych.chat import ChatSettings, need_chat_libraries
 from triptych.encoders import Encoder, unit
@@ -20,10 +21,9 @@ from triptych.errors import FailureError, UsageError
 from triptych.files import claimed, hash_file, locked, made_by
 from triptych.progress import progress, say
 from triptych.tagging import DEFAULT, Tagger, Tags, Vocabulary, agreed, load_vocabulary, shows
-from triptych.triplets import Triplet, join_triplets, kind_of_reason, write_triplets
+from triptych.triplets import join_triplets, kind_of_reason, read_triplets, write_triplets
 
 _CHUNK = 256  # references a commit
-_SURE = 0.03  # least probability that the target shows what the words say; rare words are never sure
 _DECISIVE = 0.4  # least mean probability of the likeliest word, for a group to be used
 _DECISIVE_BY_NAME = 0.25  # the same where it was learnt, and not guessed with more certainty than there is
 
@@ -40,6 +40,9 @@ def mine(
     targets: int = 2,
     width: int = 4000,
     group: int = 8,
+    band: Band | None = None,
+    bars: Bars = USUAL,
+    reversed: bool = False,
     after: Path | str | None = None,
     seed: int = 0,
     threads: int | None = None,
@@ -50,6 +53,11 @@ def mine(
     `width` most apt candidates for each, drafts up to `targets` triplets and judges each within a group of `group`.
     A run that was interrupted or killed goes on where it stopped and ends with the same file.
 
+    A `band` of likeness leaves only candidates whose cosine to the reference, apart from what is to change, is from its
+    first to its second number: neither near-duplicates nor strangers (MegaPairs, Zhou et al. 2024, takes 0.8 to 0.96).
+    The `bars` are what the critic asks of a draft. With `reversed`, each accepted triplet is also asked the other way
+    round, from its target to its reference: worded anew, judged like any other, and after all others in the file.
+
     With `after`, a file that `refine` wrote, it is another round: the triplets there come first, and for each reference
     the agent draws other questions, the kinds that the composer answered worst the most often, in that file's words
     unless a `vocabulary` is given. What a file holds already, accepted or refused, is not written again.
@@ -59,9 +67,10 @@ def mine(
     `out` holds every reply, so no answered call is made again; a budget, a server that is gone, or Ctrl-C leaves
     references pending for the next run. `mine_status` tells how far it is.
 
-    Returns counts: references, accepted, refused, by reason; with a chat model also pending, calls, tokens, cost.
-    Raises UsageError for an unknown reasoner, DataError where `after` was not refined, FailureError where the catalog
-    is too small or nothing was accepted.
+    Returns counts: references, accepted, refused, by reason; with `reversed` how many of those were accepted; with a
+    chat model also pending, calls, tokens, cost.
+    Raises UsageError for an unknown reasoner or options that make no sense, DataError where `after` was not refined,
+    FailureError where the catalog is too small or nothing was accepted.
     """
     catalog, out = Path(catalog), Path(out)
     vocabulary = Path(vocabulary) if vocabulary else None
@@ -73,6 +82,10 @@ def mine(
         raise UsageError(f"--reasoner {reasoner}: takes no options of a chat model; use chat:MODEL")
     if who == "chat" and after:
         raise UsageError("--after: a chat model makes no plans; use --reasoner tags")
+    if who == "chat" and (reversed or band is not None or bars != USUAL):
+        raise UsageError("--reversed, --band, --sure, --new-by and --beaten-by are for --reasoner tags")
+    if band is not None:
+        _require_band(band)
     if min(plans, targets, width, group, 1 if limit is None else limit) < 1:
         raise UsageError("limit, plans, targets, width and group must be at least 1")
     opened = Catalog(catalog)
@@ -106,16 +119,21 @@ def mine(
         "limit": limit,
         "plans": plans,
     }
-    settings |= {"targets": targets, "width": width, "group": group, "after": after, "seed": seed}
+    settings |= {"targets": targets, "width": width, "group": group, "band": band, "bars": bars, "reversed": reversed}
+    settings |= {"after": after, "seed": seed}
 
     started = time.monotonic()
     tags = tag(opened, encoder, words)
     groups = tuple(tags)
     items = unit(opened.vectors[:, -encoder.identity :])  # all of it where the encoder has no such part
     draws = seed + (earlier.rounds << 32)  # another round draws other questions
-    proposer = Proposer(items, tags, groups, width=width, seed=draws, wanted=earlier.wanted)
-    reasons = TagsReasoner(tags, words, targets_each=targets, seed=draws)
-    critic = EncoderCritic(opened.vectors, tags, words, encoder, sure=_SURE, group_size=group)
+    agent = Agent(
+        opened.names,
+        opened.row_of,
+        Proposer(items, tags, groups, width=width, seed=draws, wanted=earlier.wanted, band=band),
+        TagsReasoner(tags, words, targets_each=targets, seed=draws),
+        EncoderCritic(opened.vectors, tags, words, encoder, bars=bars, group_size=group),
+    )
 
     parts = out.with_name(out.name + ".partial")
     run = settings | {"digest": hash_file(after) if after else None}
@@ -132,23 +150,28 @@ def mine(
             waiting, "mine", total=len(starts), unit=f"x{_CHUNK} references", done=len(starts) - len(waiting)
         )
         for start, file in ahead:
-            proposals = proposer.propose(references[start : start + _CHUNK], plans)
-            drafts = [draft for proposal in proposals for draft in reasons.reason(proposal)]
-            judged = _judged(drafts, critic, opened.names, reasons.name)
-            write_triplets(file, earlier.added(judged), {})
-        if after:
-            files.insert(0, after)
+            write_triplets(file, earlier.added(agent.ask(references[start : start + _CHUNK], plans)), {})
+        ways_back = _ways_back(files, agent, earlier) if reversed else []
+        files = [*([after] if after else []), *files, *ways_back]
         facts = _count(files) | {"references": len(references), "groups": groups}
+        if reversed:
+            facts["reversed"] = _count(ways_back)["accepted"]
         # Of a run that went on where another stopped, nobody knows how long both took.
         spent = {"seconds": round(time.monotonic() - started, 1)} if len(waiting) == len(starts) else {}
         note = made_by("mine", settings, encoder_fingerprint=encoder.fingerprint, **facts, **spent)
         join_triplets(out, files, note)
         shutil.rmtree(parts)
     if not facts["accepted"]:
-        raise FailureError(
-            f"{out}: none of {facts['refused']} drafts was accepted; use more pictures, or a vocabulary of their words"
-        )
+        remedy = f"{'widen --band, ' if band else ''}use more pictures, or a vocabulary of their words"
+        raise FailureError(f"{out}: none of {facts['refused']} drafts was accepted; {remedy}")
     return facts
+
+
+def _require_band(band: Band) -> None:
+    """Raise UsageError for what is no band of likeness; one from a file of recipes may be anything."""
+    sound = isinstance(band, (tuple, list)) and len(band) == 2 and all(isinstance(end, (int, float)) for end in band)
+    if not sound or not -1 <= band[0] < band[1] <= 1:
+        raise UsageError("--band needs two cosines, the least likeness and the greatest, such as 0.8 0.96")
 
 
 def tag(catalog: Catalog, encoder: Encoder, words: Vocabulary) -> Tags:
@@ -185,22 +208,15 @@ def _references(count: int, limit: int | None, seed: int) -> list[int]:
     return order[:limit]
 
 
-def _judged(drafts: list[Draft], critic: EncoderCritic, names: list[str], reasoner: str) -> Iterable[Triplet]:
-    for draft, verdict in zip(drafts, critic.judge(drafts), strict=True):
-        row = draft.proposal.candidates.tolist().index(draft.target)
-        yield Triplet(
-            reference=names[draft.proposal.reference],
-            target=names[draft.target],
-            modifications=draft.modifications,
-            changes=draft.changes,
-            group=tuple(names[picture] for picture in verdict.group),
-            accepted=verdict.accepted,
-            reason=verdict.reason,
-            confidence=verdict.confidence,
-            likeness=float(draft.proposal.likeness[row]),
-            reasoner=reasoner,
-            also=tuple(names[picture] for picture in verdict.also),
-        )
+def _ways_back(files: Sequence[Path], agent: Agent, earlier: Earlier) -> list[Path]:
+    """Beside each part, where it is not there yet, write a part with its accepted triplets the other way round."""
+    asked = earlier.joined_by(files)  # what is asked anyway is known only now, and need not be asked again
+    written = [file.with_stem(f"{file.stem}-back") for file in files]
+    waiting = [(file, back) for file, back in zip(files, written, strict=True) if not back.exists()]
+    done = len(files) - len(waiting)
+    for file, back in progress(waiting, "mine back", total=len(files), unit=f"x{_CHUNK} references", done=done):
+        write_triplets(back, asked.added(agent.ask_back(read_triplets(file)[0])), {})
+    return written
 
 
 def _count(files: list[Path]) -> dict[str, Any]:

@@ -5,7 +5,7 @@ reference apart from those groups, so that a red shirt's colourways come up thou
 Two views have a say: the tags of the groups that are to stay, and what tells one item from another.
 """
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from itertools import combinations
 
@@ -17,6 +17,9 @@ from triptych.encoders import Vectors, unit
 from triptych.tagging import Tags, shows
 
 Plan = tuple[str, ...]
+
+Band = tuple[float, float]
+"""The least and the greatest likeness, both allowed."""
 
 _SINGLE = 0.4  # share of the plans that change one group alone
 _SAME_WORDS = 2.5  # what one group's agreement counts beside the logarithm that the new word is shown
@@ -58,10 +61,12 @@ class Proposer:
         width: int,
         seed: int,
         wanted: Mapping[Plan, float] | None = None,
+        band: Band | None = None,
     ) -> None:
         """`items` are vectors `(n, d)` that tell one item from another.
 
         `wanted` says of plans how many times as often as others they are to be drawn; of what it does not name, once.
+        Pictures whose likeness to the reference is out of the `band` are no candidates.
         """
         self._items = items
         self._tags = tags
@@ -71,12 +76,19 @@ class Proposer:
         self._plans = plans_over(groups)
         self._wanted = wanted or {}
         self._width = width
+        self._band = band
         self._seed = seed
         self._views: dict[Plan, Vectors] = {}
 
     def propose(self, references: Sequence[int], plans_each: int) -> Iterator[Proposal]:
         """Proposals for each reference, plan by plan; the same for the same seed, whatever was asked before."""
-        chosen = [(reference, plan) for reference in references for plan in self._choose(reference, plans_each)]
+        yield from self.about(
+            (reference, plan) for reference in references for plan in self._choose(reference, plans_each)
+        )
+
+    def about(self, asked: Iterable[tuple[int, Plan]]) -> Iterator[Proposal]:
+        """Proposals for references with what is to change of each, plan by plan; none where it has no candidate."""
+        chosen = [*asked]
         block = max(1, _SCORES // len(self._items))
         for plan in self._plans:
             rows = [reference for reference, wanted in chosen if wanted == plan]
@@ -100,12 +112,16 @@ class Proposer:
                 apt += np.float32(_SAME_WORDS) * np.log(roots[references] @ roots.T + LEAST)
         rank = apt + differing
         rank[np.arange(len(references)), references] = -np.inf
+        if self._band:
+            rank[(likeness < self._band[0]) | (likeness > self._band[1])] = -np.inf
         width = min(self._width, len(view) - 1)
         candidates = np.argpartition(-rank, width - 1, axis=1)[:, :width]
         order = np.argsort(-np.take_along_axis(rank, candidates, axis=1), axis=1, kind="stable")
         candidates = np.take_along_axis(candidates, order, axis=1)
         for row, reference in enumerate(references):
-            found = candidates[row]
+            found = candidates[row][np.isfinite(rank[row, candidates[row]])]
+            if not len(found):
+                continue
             yield Proposal(reference, plan, found, likeness[row, found], apt[row, found], differing[row, found])
 
     def _choose(self, reference: int, count: int) -> list[Plan]:

@@ -9,7 +9,7 @@ from numpy.typing import NDArray
 
 from triptych.agent.proposing import LEAST, Proposal
 from triptych.agent.wording import word
-from triptych.tagging import Tags, Vocabulary
+from triptych.tagging import Tags, Vocabulary, shows
 from triptych.triplets import Change, Modification
 
 _EXAMPLES = 300  # candidates among which the words are looked for
@@ -62,12 +62,39 @@ class TagsReasoner:
             random = np.random.default_rng([self._seed, proposal.reference, turn, *map(_number, proposal.plan)])
             (example,) = _draw((proposal.apt + proposal.differing)[:_EXAMPLES] / 2, 1, random)
             changes = tuple(self._change(proposal, example, group, random) for group in proposal.plan)
-            belief = proposal.apt + self._shown(proposal, changes)
-            answers = sorted(set(_draw(belief, _ANSWERS, random).tolist()), key=lambda place: -belief[place])
-            target, *also = proposal.candidates[answers].tolist()
+            target, *also = self._answers(proposal, changes, random)
             wordings = word(changes, self._vocabulary, random)
             drafts[changes] = Draft(proposal, target, changes, wordings, tuple(also))
         return list(drafts.values())
+
+    def back(self, proposal: Proposal, target: int, changes: Sequence[Change]) -> Draft | None:
+        """The way back to `target`, of a triplet that led from there to the proposal's reference by `changes`.
+
+        They are swapped and worded anew, and further answers are drawn as for any question: what answers the way there
+        does not answer this. None where `target` is no candidate, or the new words of `changes` are not those that the
+        picture would be said to show: a question starts from what its reference shows.
+        """
+        if target not in proposal.candidates or not all(self._names(proposal.reference, one) for one in changes):
+            return None
+        swapped = tuple(Change(one.group, old=one.new, new=one.old) for one in changes)
+        way = [_number("back"), target, *map(_number, proposal.plan)]
+        random = np.random.default_rng([self._seed, proposal.reference, *way])
+        also = [picture for picture in self._answers(proposal, swapped, random) if picture != target]
+        wordings = word(swapped, self._vocabulary, random)
+        return Draft(proposal, target, swapped, wordings, tuple(also[: _ANSWERS - 1]))
+
+    def _names(self, picture: int, change: Change) -> bool:
+        """Whether the new word of a change is what a picture would be said to show."""
+        tags = self._tags[change.group][picture]
+        likeliest = self._vocabulary.groups[change.group][int(tags.argmax())]
+        return bool(shows(tags[None])[0]) and likeliest == change.new
+
+    def _answers(self, proposal: Proposal, changes: Sequence[Change], random: np.random.Generator) -> list[int]:
+        """Pictures drawn from what is believed of every candidate, without repetition, the most probable first."""
+        belief = proposal.apt + self._shown(proposal, changes)
+        places = sorted(set(_draw(belief, _ANSWERS, random).tolist()), key=lambda place: -belief[place])
+        answers: list[int] = proposal.candidates[places].tolist()
+        return answers
 
     def _shown(self, proposal: Proposal, changes: Sequence[Change]) -> NDArray[np.float32]:
         """The logarithm of the probability that each candidate shows the new words."""

@@ -29,6 +29,22 @@ def mine(
     plans: Annotated[int, typer.Option(min=1, help="Ideas of what could change, for each reference.")] = 12,
     targets: Annotated[int, typer.Option(min=1, help="Triplets for each idea, at most.")] = 2,
     group: Annotated[int, typer.Option(min=1, help="Pictures looked at together with a reference.")] = 8,
+    band: Annotated[
+        tuple[float, float] | None,
+        typer.Option(metavar="LOW HIGH", help="Least and greatest likeness of a target, such as 0.8 0.96; any."),
+    ] = None,
+    reversed: Annotated[
+        bool, typer.Option("--reversed", help="Also ask the way back, from each accepted target to its reference.")
+    ] = False,
+    sure: Annotated[
+        float | None, typer.Option(metavar="P", help="Critic: least probability that the words are true; 0.03.")
+    ] = None,
+    new_by: Annotated[
+        float | None, typer.Option(metavar="N", help="Critic: times as true of the target as of the reference; 2.")
+    ] = None,
+    beaten_by: Annotated[
+        float | None, typer.Option(metavar="N", help="Critic: how much better others may fit, as a logarithm; 3.")
+    ] = None,
     after: Annotated[
         Path | None, typer.Option(metavar="FILE", help="Another round: add to this file, which refine wrote.")
     ] = None,
@@ -41,6 +57,7 @@ def mine(
         return
     if catalog is None:
         raise UsageError("mine needs --catalog")
+    asked = {"sure": sure, "new_by": new_by, "beaten_by": beaten_by}
     show(
         triptych.mine(
             catalog,
@@ -52,6 +69,9 @@ def mine(
             plans=plans,
             targets=targets,
             group=group,
+            band=band,
+            bars=triptych.Bars(**{name: bar for name, bar in asked.items() if bar is not None}),
+            reversed=reversed,
             after=after,
             seed=seed,
             threads=threads,

@@ -1,6 +1,7 @@
 """What every encoder does, and the vectors it makes."""
 
 from collections.abc import Sequence
+from pathlib import Path
 from typing import TYPE_CHECKING, Any, Protocol, runtime_checkable
 
 import numpy as np
@@ -24,6 +25,9 @@ class Encoder(Protocol):
 
     name: str
     """What a user wrote to get it."""
+
+    folder: Path
+    """Where its files lie."""
 
     fingerprint: str
     """SHA-256 over architecture, weights and preprocessing: equal fingerprints make equal vectors."""
