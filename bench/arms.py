@@ -1,6 +1,6 @@
 """Composers that learnt from different triplets, side by side: what critic_effect.py and reasoners.py share."""
 
-from collections import defaultdict
+from collections import Counter, defaultdict
 from collections.abc import Sequence
 from dataclasses import replace
 from pathlib import Path
@@ -33,13 +33,13 @@ def train(triplets: Sequence[Triplet], catalog: Path, composer: Path, command: s
     triptych.train(file, catalog, composer, **options)
 
 
-def measured(name: str, root: Path, out: Path, composer: Path, arm: str, **options: Any) -> list[Row]:
-    """Evaluate, unless that was done before; the rows of all splits, under the arm's name."""
+def measured(name: str, root: Path, out: Path, arm: str, **options: Any) -> list[Row]:
+    """Evaluate what the options name, unless that was done before; the rows of all splits, under the arm's name."""
     rows: list[Row] = []
     for split in SPLITS:
         result = out.with_suffix(f".{split}.json")
         if not result.exists():
-            triptych.evaluate(name, root=root, split=split, composers=[composer], gap=False, output=result, **options)
+            triptych.evaluate(name, root=root, split=split, gap=False, output=result, **options)
         rows += [{**row, "method": arm} for row in read_rows(result)]
     return rows
 
@@ -51,8 +51,8 @@ def retrieval(rows: Sequence[Row], metrics: Sequence[str] = METRICS) -> list[str
     for row in rows:
         by_task[row["task"], row["split"]].append(row)
     for (task, split), same in by_task.items():
-        asked, arms = span([row["queries"] for row in same]), {row["method"] for row in same}
-        parts.append(f"\n**{task}**, {split} split, {asked} queries, {len(same) // len(arms)} run(s) each\n")
+        asked, runs = span([row["queries"] for row in same]), max(Counter(row["method"] for row in same).values())
+        parts.append(f"\n**{task}**, {split} split, {asked} queries, {runs} run(s) each\n")
         parts.append("| learnt from | " + " | ".join(metrics) + " |\n|---|" + "--:|" * len(metrics))
         for line in lines(same):
             figures = [line.figure(metric) for metric in metrics]

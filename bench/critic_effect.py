@@ -58,7 +58,7 @@ def main() -> None:
                     composer = usual[seed]
                 else:
                     train(chosen, run / "catalog", composer, "bench/critic_effect.py", kept | {"seed": seed})
-                rows += measured(asked.name, root, out / f"{arm}-{seed}", composer, ARMS[arm])
+                rows += measured(asked.name, root, out / f"{arm}-{seed}", ARMS[arm], composers=[composer])
     text = tables(rows, facts)
     print(text)
     put(asked.page, f"critic-{asked.name}", text)

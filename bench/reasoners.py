@@ -6,8 +6,12 @@ There is no real model here: seeing.py plays one, behind a loopback server of th
 Models judge themselves; besides, what the weakest proposes is judged by the strongest and, with --vote, by three others
 as weak. All look at the same references, in groups that the wardrobe's vocabulary widened; the embedded reasoner makes
 as many proposals for each. How many triplets are true is counted of all; then composers learn from equally many
-accepted ones, drawn by their seeds, and are measured on the wardrobe's val and test. With --plenty one more learns from
-all that the embedded reasoner finds with the demo's settings on these references, in about as many steps.
+accepted ones, drawn by their seeds, and are measured on the wardrobe's val and test.
+
+Triplets differ in more than their truth. With --controls composers also learn from the same draws where only that is
+taken away: the embedded reasoner's with one target and one wording of each style, as a chat model's are, and those of
+the best sight in the embedded reasoner's wordings. With --plenty one more learns from all that the embedded reasoner
+finds with the demo's settings on these references, in about as many steps.
 
 Everything lies in RUN; what is there is not made again. With --page the tables go into that page, between the markers
 of `reasoners`. Tokens are as `mine --dry-run` counts them.
@@ -15,23 +19,26 @@ of `reasoners`. Tokens are as `mine --dry-run` counts them.
 
 import argparse
 import sys
-from collections.abc import Sequence
-from dataclasses import dataclass
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
 sys.path.insert(0, str(Path(__file__).parent.parent / "tests"))
 
+import numpy as np
+
 import triptych
 from arms import draw, measured, retrieval, train
 from loopback import Loopback
 from seeing import Seer
+from triptych.agent.wording import word
 from triptych.benchmarks.truth import load_truth
 from triptych.catalog import Catalog
 from triptych.demonstration import LINES
 from triptych.files import atomic, read_json, write_json
-from triptych.results import Row
-from triptych.triplets import read_triplets
+from triptych.tagging import load_vocabulary
+from triptych.triplets import Triplet, read_triplets
 from triptych.wardrobe import VOCABULARY
 from write_results import put
 
@@ -52,6 +59,16 @@ class Arm:
     """Whether it may make more proposals than the others, and learns from all."""
 
 
+@dataclass(frozen=True)
+class Control:
+    """What an arm's triplets are with one thing changed."""
+
+    name: str
+    shown: str
+    arm: Arm
+    changed: Callable[[Triplet], Triplet]
+
+
 def main() -> None:
     parser = argparse.ArgumentParser(description=(__doc__ or "").splitlines()[0])
     parser.add_argument("run", type=Path, metavar="RUN")
@@ -63,6 +80,7 @@ def main() -> None:
     parser.add_argument("--batch", type=int, default=64, help="less than usual, so that few triplets make some steps")
     parser.add_argument("--seeds", type=int, nargs="*", default=[0, 1, 2], help="of the composers; none trains none")
     parser.add_argument("--vote", action="store_true", help="also let three weak models judge what a weak one proposes")
+    parser.add_argument("--controls", action="store_true", help="also learn from the same draws with one thing changed")
     parser.add_argument("--plenty", action="store_true", help="also learn from all that the embedded reasoner finds")
     parser.add_argument("--threads", type=int)
     parser.add_argument("--page", type=Path)
@@ -100,6 +118,27 @@ def arms(sights: Sequence[float], *, vote: bool, plenty: bool) -> list[Arm]:
     if plenty:
         found.append(Arm("tags-plenty", "tags, all that it finds", "tags", plenty=True))
     return found
+
+
+def controls(chosen: Sequence[Arm]) -> list[Control]:
+    """Of the embedded reasoner and the best sight, which come first."""
+    tags, best = chosen[:2]
+    known = load_vocabulary(VOCABULARY)
+
+    def bare(triplet: Triplet) -> Triplet:
+        styles = {wording.style: wording for wording in triplet.modifications}
+        return replace(triplet, also=(), modifications=tuple(styles.values()))
+
+    def reworded(triplet: Triplet) -> Triplet:
+        said = word(
+            triplet.changes, known, np.random.default_rng([*triplet.reference.encode(), *triplet.target.encode()])
+        )
+        return replace(triplet, modifications=said)
+
+    return [
+        Control("tags-bare", f"{tags.shown}, one target and four wordings", tags, bare),
+        Control(f"{best.name}-reworded", f"{best.shown}, in the wordings of tags", best, reworded),
+    ]
 
 
 def prepare(run: Path, threads: int | None) -> None:
@@ -155,18 +194,21 @@ def learnt(run: Path, chosen: Sequence[Arm], asked: argparse.Namespace) -> list[
     """What composers make of as many accepted triplets of each."""
     accepted = {arm: [one for one in read_triplets(_triplets(run, arm))[0] if one.accepted] for arm in chosen}
     count = min(map(len, accepted.values()))
-    rows: list[Row] = []
+    drawn: dict[Arm | Control, list[Triplet]] = {**accepted}
+    if asked.controls:
+        drawn |= {one: [one.changed(triplet) for triplet in accepted[one.arm]] for one in controls(chosen)}
+    where = ("wardrobe", run / "world")
+    searched = {"catalog": run / "searched", "threads": asked.threads}
+    rows = measured(*where, run / "sum", "nothing: the weighted sum", methods=["sum"], **searched)
     for seed in asked.seeds:
-        for arm, pool in accepted.items():
-            taken = pool if arm.plenty else draw(pool, count, seed)
+        for arm, pool in drawn.items():
+            taken = pool if isinstance(arm, Arm) and arm.plenty else draw(pool, count, seed)
             composer = run / f"{arm.name}-{seed}"
             epochs = max(1, round(asked.epochs * count / len(taken)))
             options = {"epochs": epochs, "batch": asked.batch, "seed": seed, "threads": asked.threads}
             train(taken, run / "catalog", composer, "bench/reasoners.py", options)
             shown = f"{arm.shown}: {len(taken):,} triplets"
-            rows += measured(
-                "wardrobe", run / "world", composer, composer, shown, catalog=run / "searched", threads=asked.threads
-            )
+            rows += measured(*where, composer, shown, composers=[composer], **searched)
     return retrieval(rows, METRICS)
 
 
