@@ -21,7 +21,7 @@ _PHRASES: Mapping[str, tuple[str, ...]] = {
     ),
     "pattern": (
         "covered in {a_new}", "its cloth {new}", "with {a_new} all over it", "of {new} material",
-        "patterned with {a_new}", "with {a_new} and not {a_old}", "{new} in place of {old}",
+        "patterned with {a_new}", "with {a_new} and not {a_old}", "gone from {old} to {new}",
     ),
     "unpattern": (
         "with a plain surface", "its {old} pattern gone", "in one single shade", "of unpatterned cloth",
