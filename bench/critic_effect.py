@@ -18,21 +18,17 @@ import argparse
 import json
 from collections import defaultdict
 from collections.abc import Sequence
-from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
-import numpy as np
-
-import triptych
+from arms import draw, measured, retrieval, train
 from triptych.benchmarks.truth import Truth, load_truth
 from triptych.curation.truthfulness import shares
-from triptych.results import Row, lines, read_rows
-from triptych.triplets import Triplet, read_triplets, write_triplets
-from write_results import METRICS, put, span
+from triptych.results import Row
+from triptych.triplets import Triplet, read_triplets
+from write_results import put, span
 
 ARMS = {"accepted": "after the critic", "drafts": "as many from before it"}
-SPLITS = ("val", "test")
 
 
 def main() -> None:
@@ -60,9 +56,9 @@ def main() -> None:
                 composer = out / f"{arm}-{seed}"
                 if arm == "accepted" and asked.limit is None and seed in usual:
                     composer = usual[seed]
-                elif not (composer / "config.json").exists():
-                    train(chosen, run / "catalog", composer, kept | {"seed": seed})
-                rows += measured(asked.name, root, out / f"{arm}-{seed}", composer, ARMS[arm])
+                else:
+                    train(chosen, run / "catalog", composer, "bench/critic_effect.py", kept | {"seed": seed})
+                rows += measured(asked.name, root, out / f"{arm}-{seed}", ARMS[arm], composers=[composer])
     text = tables(rows, facts)
     print(text)
     put(asked.page, f"critic-{asked.name}", text)
@@ -77,31 +73,7 @@ def choose(triplets: Sequence[Triplet], seed: int, limit: int | None) -> dict[st
     """The triplets of either side, as many of each, in the order of the file."""
     accepted = [one for one in triplets if one.accepted]
     count = min(len(accepted), limit or len(accepted))
-
-    def draw(pool: Sequence[Triplet]) -> list[Triplet]:
-        rows = np.sort(np.random.default_rng(seed).permutation(len(pool))[:count])
-        return [pool[row] for row in rows.tolist()]
-
-    return {"accepted": draw(accepted), "drafts": draw(triplets)}
-
-
-def train(triplets: list[Triplet], catalog: Path, composer: Path, options: dict[str, Any]) -> None:
-    file = composer.with_suffix(".parquet")
-    # To `train`, what is refused is not there.
-    taken = [replace(one, accepted=True, reason="") for one in triplets]
-    write_triplets(file, taken, {"command": "bench/critic_effect.py", "arm": composer.name})
-    triptych.train(file, catalog, composer, **options)
-
-
-def measured(name: str, root: Path, out: Path, composer: Path, arm: str) -> list[Row]:
-    """Evaluate, unless that was done before; the rows of all splits, under the arm's name."""
-    rows: list[Row] = []
-    for split in SPLITS:
-        result = out.with_suffix(f".{split}.json")
-        if not result.exists():
-            triptych.evaluate(name, root=root, split=split, composers=[composer], gap=False, output=result)
-        rows += [{**row, "method": arm} for row in read_rows(result)]
-    return rows
+    return {"accepted": draw(accepted, count, seed), "drafts": draw(triplets, count, seed)}
 
 
 def described(triplets: Sequence[Triplet], truth: Truth) -> dict[str, Any]:
@@ -115,17 +87,7 @@ def tables(rows: Sequence[Row], facts: dict[str, list[dict[str, Any]]]) -> str:
     for arm, found in facts.items():
         cells = [span([each[name] for each in found]) for name in ("triplets", "refused", "true", "true_and_telling")]
         parts.append(f"| {arm} | {' | '.join(cells)} |")
-    by_task: dict[tuple[str, str], list[Row]] = defaultdict(list)
-    for row in rows:
-        by_task[row["task"], row["split"]].append(row)
-    for (task, split), same in by_task.items():
-        asked = span([row["queries"] for row in same])
-        parts.append(f"\n**{task}**, {split} split, {asked} queries, {len(same) // len(ARMS)} run(s) each\n")
-        parts.append("| learnt from | " + " | ".join(METRICS) + " |\n|---|" + "--:|" * len(METRICS))
-        for line in lines(same):
-            figures = [line.figure(metric) for metric in METRICS]
-            cells = ["" if figure is None else figure.text() for figure in figures]
-            parts.append(f"| {line.method} | {' | '.join(cells)} |")
+    parts += retrieval(rows)
     return "\n".join(parts) + "\n"
 
 
