@@ -1,0 +1,64 @@
+"""How well the agent's own belief answers the queries of fashion-products: `python bench/belief.py ROOT ENCODER`.
+
+Told the change, as the oracles are, it ranks the gallery by what the embedded reasoner draws its answers from: that a
+picture shows the new words, and that all else stayed. Composers learn from such draws and read words instead, so this
+is about as far as they can come. Prints R@10 and mAP@10 of each task, in percent.
+"""
+
+import argparse
+from pathlib import Path
+
+import numpy as np
+
+from triptych.agent.criticism import probability
+from triptych.agent.mining import decisive_groups
+from triptych.agent.proposing import LEAST, Plan, Proposer
+from triptych.benchmarks import Query
+from triptych.benchmarks.encoded import EncodedTask
+from triptych.benchmarks.registry import load_tasks
+from triptych.encoders import load_encoder, unit
+from triptych.metrics import summarise
+from triptych.tagging import Tagger, load_vocabulary
+from triptych.triplets import Change
+
+
+def main() -> None:
+    asked = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    asked.add_argument("root", type=Path)
+    asked.add_argument("encoder")
+    asked.add_argument("--split", default="val", choices=["val", "test"])
+    asked.add_argument("--threads", type=int)
+    given = asked.parse_args()
+    encoder = load_encoder(given.encoder, threads=given.threads)
+    words, encoded = load_vocabulary(), {}
+    tagger = Tagger(encoder, words)
+    for asked_task in load_tasks("fashion-products", given.root, given.split):
+        task = EncodedTask(asked_task, encoder, encoded)
+        pictures = task.gallery
+        row_of = {name: row for row, name in enumerate(task.gallery_names)}
+        tags = tagger(pictures)
+        tags = {group: tags[group] for group in decisive_groups(tags, tagger.named)}
+        items = unit(pictures[:, -encoder.identity :])
+        proposer = Proposer(items, tags, tuple(tags), width=len(pictures), seed=0)
+        ranks = []
+        for query in task.queries:
+            changes = told(query, tags)
+            plan: Plan = tuple(change.group for change in changes)
+            (proposal,) = proposer.about([(row_of[query.reference], plan)])
+            shown = probability(changes, proposal.candidates, tags, words)
+            belief = proposal.apt + len(changes) * np.log(shown + LEAST)
+            order = proposal.candidates[np.argsort(-belief, kind="stable")].tolist()
+            place = {row: rank for rank, row in enumerate(order, start=1)}
+            ranks.append(np.array(sorted(place[row_of[target]] for target in query.targets)))
+        found = summarise(ranks, recall=(10,), map_at=(10,))
+        print(f"{asked_task.name}: " + ", ".join(f"{name} {value:.1f}" for name, value in found.items()))
+
+
+def told(query: Query, groups: dict) -> list[Change]:
+    """What the query changes, in the order in which the agent goes through groups; the old words do not matter."""
+    assert query.change
+    return [Change(group, "", query.change[group]) for group in groups if group in query.change]
+
+
+if __name__ == "__main__":
+    main()
