@@ -10,16 +10,13 @@ from pathlib import Path
 
 import numpy as np
 
-from triptych.agent.criticism import probability
 from triptych.agent.mining import decisive_groups
 from triptych.agent.proposing import LEAST, Plan, Proposer
-from triptych.benchmarks import Query
 from triptych.benchmarks.encoded import EncodedTask
 from triptych.benchmarks.registry import load_tasks
 from triptych.encoders import load_encoder, unit
 from triptych.metrics import summarise
 from triptych.tagging import Tagger, load_vocabulary
-from triptych.triplets import Change
 
 
 def main() -> None:
@@ -42,22 +39,19 @@ def main() -> None:
         proposer = Proposer(items, tags, tuple(tags), width=len(pictures), seed=0)
         ranks = []
         for query in task.queries:
-            changes = told(query, tags)
-            plan: Plan = tuple(change.group for change in changes)
+            change = query.change or {}
+            plan: Plan = tuple(group for group in tags if group in change)
             (proposal,) = proposer.about([(row_of[query.reference], plan)])
-            shown = probability(changes, proposal.candidates, tags, words)
-            belief = proposal.apt + len(changes) * np.log(shown + LEAST)
+            belief = proposal.apt.copy()
+            for group in plan:
+                if change[group] in words.groups[group]:  # of a word that it does not know, the agent believes nothing
+                    column = words.groups[group].index(change[group])
+                    belief += np.log(tags[group][proposal.candidates, column] + LEAST)
             order = proposal.candidates[np.argsort(-belief, kind="stable")].tolist()
             place = {row: rank for rank, row in enumerate(order, start=1)}
             ranks.append(np.array(sorted(place[row_of[target]] for target in query.targets)))
         found = summarise(ranks, recall=(10,), map_at=(10,))
         print(f"{asked_task.name}: " + ", ".join(f"{name} {value:.1f}" for name, value in found.items()))
-
-
-def told(query: Query, groups: dict) -> list[Change]:
-    """What the query changes, in the order in which the agent goes through groups; the old words do not matter."""
-    assert query.change
-    return [Change(group, "", query.change[group]) for group in groups if group in query.change]
 
 
 if __name__ == "__main__":
