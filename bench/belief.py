@@ -10,13 +10,15 @@ from pathlib import Path
 
 import numpy as np
 
-from triptych.agent.mining import decisive_groups
-from triptych.agent.proposing import LEAST, Plan, Proposer
+from triptych.agent.mining import tag
+from triptych.agent.proposing import Proposer
+from triptych.agent.reasoning import TagsReasoner
 from triptych.benchmarks.encoded import EncodedTask
 from triptych.benchmarks.registry import load_tasks
 from triptych.encoders import load_encoder, unit
 from triptych.metrics import summarise
-from triptych.tagging import Tagger, load_vocabulary
+from triptych.tagging import load_vocabulary
+from triptych.triplets import Change
 
 
 def main() -> None:
@@ -28,25 +30,22 @@ def main() -> None:
     given = asked.parse_args()
     encoder = load_encoder(given.encoder, threads=given.threads)
     words, encoded = load_vocabulary(), {}
-    tagger = Tagger(encoder, words)
     for asked_task in load_tasks("fashion-products", given.root, given.split):
         task = EncodedTask(asked_task, encoder, encoded)
         pictures = task.gallery
         row_of = {name: row for row, name in enumerate(task.gallery_names)}
-        tags = tagger(pictures)
-        tags = {group: tags[group] for group in decisive_groups(tags, tagger.named)}
+        tags = tag(pictures, encoder, words)
         items = unit(pictures[:, -encoder.identity :])
         proposer = Proposer(items, tags, tuple(tags), width=len(pictures), seed=0)
+        reasoner = TagsReasoner(tags, words, targets_each=1, seed=0)
         ranks = []
         for query in task.queries:
             change = query.change or {}
-            plan: Plan = tuple(group for group in tags if group in change)
+            plan = tuple(group for group in tags if group in change)
             (proposal,) = proposer.about([(row_of[query.reference], plan)])
-            belief = proposal.apt.copy()
-            for group in plan:
-                if change[group] in words.groups[group]:  # of a word that it does not know, the agent believes nothing
-                    column = words.groups[group].index(change[group])
-                    belief += np.log(tags[group][proposal.candidates, column] + LEAST)
+            # Of a word that it does not know, the agent believes nothing.
+            known = [Change(group, "", change[group]) for group in plan if change[group] in words.groups[group]]
+            belief = reasoner.belief(proposal, known)
             order = proposal.candidates[np.argsort(-belief, kind="stable")].tolist()
             place = {row: rank for rank, row in enumerate(order, start=1)}
             ranks.append(np.array(sorted(place[row_of[target]] for target in query.targets)))

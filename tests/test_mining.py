@@ -157,7 +157,7 @@ def test_the_way_back_is_asked_and_judged_like_any_question(few, tiny_catalog, v
 
     known = {question(one): one for one in there if one.accepted}
     opened, words = Catalog(tiny_catalog), load_vocabulary(vocabulary_file)
-    tags = mining.tag(opened, opened.encoder(threads=1), words)
+    tags = mining.tag(opened.vectors, opened.encoder(threads=1), words)
     anew = []
     for one in back:
         swapped = tuple(Change(change.group, change.new, change.old) for change in one.changes)

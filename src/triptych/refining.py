@@ -71,7 +71,7 @@ def refine(
     stored, note = read_triplets(triplets)
     vocabulary = Path(vocabulary) if vocabulary else vocabulary_of(note)
     words = load_vocabulary(vocabulary)
-    tags = tag(opened, encoder, words)  # now, and not after minutes of learning, should there be none
+    tags = tag(opened.vectors, encoder, words)  # now, and not after minutes of learning, should there be none
     usable = [number for number, one in enumerate(stored) if one.accepted and _pictures(one) <= opened.row_of.keys()]
     settings = {"triplets": triplets, "catalog": catalog, "vocabulary": vocabulary, "folds": folds}
     settings |= {"epochs": epochs, "beyond": beyond, "seed": seed}

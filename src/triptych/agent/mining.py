@@ -16,7 +16,7 @@ from triptych.agent.proposing import Band, Proposer
 from triptych.agent.reasoning import TagsReasoner
 from triptych.catalog import Catalog
 from triptych.chat import ChatSettings, need_chat_libraries
-from triptych.encoders import Encoder, unit
+from triptych.encoders import Encoder, Vectors, unit
 from triptych.errors import FailureError, UsageError
 from triptych.files import claimed, hash_file, locked, made_by
 from triptych.progress import progress, say
@@ -123,7 +123,7 @@ def mine(
     settings |= {"after": after, "seed": seed}
 
     started = time.monotonic()
-    tags = tag(opened, encoder, words)
+    tags = tag(opened.vectors, encoder, words)
     groups = tuple(tags)
     items = unit(opened.vectors[:, -encoder.identity :])  # all of it where the encoder has no such part
     draws = seed + (earlier.rounds << 32)  # another round draws other questions
@@ -174,16 +174,16 @@ def _require_band(band: Band) -> None:
         raise UsageError("--band needs two cosines, the least likeness and the greatest, such as 0.8 0.96")
 
 
-def tag(catalog: Catalog, encoder: Encoder, words: Vocabulary) -> Tags:
-    """Tags of a catalog's pictures, of the groups that the encoder can tell apart.
+def tag(vectors: Vectors, encoder: Encoder, words: Vocabulary) -> Tags:
+    """Tags of pictures by their vectors `(n, d)`, of the groups that the encoder can tell apart.
 
     Raises FailureError where there is none.
     """
     tagger = Tagger(encoder, words)
-    tags = tagger(catalog.vectors)
+    tags = tagger(vectors)
     groups = decisive_groups(tags, tagger.named)
     # What the encoder can name it knows better than a picture's neighbours do.
-    guessed = agreed({name: tags[name] for name in groups if name not in tagger.named}, catalog.vectors)
+    guessed = agreed({name: tags[name] for name in groups if name not in tagger.named}, vectors)
     return {name: guessed.get(name, tags[name]) for name in groups}
 
 

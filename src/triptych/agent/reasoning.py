@@ -91,18 +91,18 @@ class TagsReasoner:
 
     def _answers(self, proposal: Proposal, changes: Sequence[Change], random: np.random.Generator) -> list[int]:
         """Pictures drawn from what is believed of every candidate, without repetition, the most probable first."""
-        belief = proposal.apt + self._shown(proposal, changes)
+        belief = self.belief(proposal, changes)
         places = sorted(set(_draw(belief, _ANSWERS, random).tolist()), key=lambda place: -belief[place])
         answers: list[int] = proposal.candidates[places].tolist()
         return answers
 
-    def _shown(self, proposal: Proposal, changes: Sequence[Change]) -> NDArray[np.float32]:
-        """The logarithm of the probability that each candidate shows the new words."""
+    def belief(self, proposal: Proposal, changes: Sequence[Change]) -> NDArray[np.float32]:
+        """How far all else stayed in each candidate and how probably it shows the new words, logarithms added up."""
         shown = np.zeros(len(proposal.candidates), np.float32)
         for change in changes:
             column = self._vocabulary.groups[change.group].index(change.new)
             shown += np.log(self._tags[change.group][proposal.candidates, column] + LEAST)
-        return shown
+        return proposal.apt + shown
 
     def _change(self, proposal: Proposal, example: int, group: str, random: np.random.Generator) -> Change:
         """From the reference's likeliest word to one that the example may show."""
