@@ -5,12 +5,11 @@ that cannot. Prints R@10 and mAP@10 on test, with the weights that do best on va
 """
 
 import sys
-from dataclasses import replace
 from pathlib import Path
 
-from triptych.baselines import WithPicture, baseline
+from triptych.baselines import baseline
 from triptych.benchmarks.encoded import EncodedTask
-from triptych.benchmarks.evaluate import best_weight
+from triptych.benchmarks.evaluate import chosen
 from triptych.benchmarks.registry import load_tasks
 from triptych.encoders import load_encoder
 from triptych.tagging import load_vocabulary
@@ -25,12 +24,11 @@ def main() -> None:
         [EncodedTask(task, encoder, encoded) for task in load_tasks("fashion-products", root, split)]
         for split in ("val", "test")
     )
-    for chosen_on, task in zip(tuning, tasks, strict=True):
+    for val, task in zip(tuning, tasks, strict=True):
         for method in (baseline(each, encoder, load_vocabulary()) for each in ("caption-edit", "caption-edit+picture")):
-            if isinstance(method, WithPicture):
-                method = replace(method, weight=best_weight(method, chosen_on))
+            method, facts = chosen(method, val)
             found = task.row(method, encoder)["metrics"]
-            weight = getattr(method, "weight", "")
+            weight = facts.get("weight", "")
             print(f"{task.task.name}  {method.name} {weight}  R@10 {found['R@10']:.1f}  mAP@10 {found['mAP@10']:.1f}")
 
 

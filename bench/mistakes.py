@@ -4,12 +4,11 @@ Prints a Markdown table for each task, of the first answer and of the first ten.
 """
 
 import argparse
-from dataclasses import replace
 from pathlib import Path
 
-from triptych.baselines import METHODS, WithPicture, baseline
+from triptych.baselines import METHODS, baseline
 from triptych.benchmarks.encoded import EncodedTask
-from triptych.benchmarks.evaluate import best_prompt, best_weight
+from triptych.benchmarks.evaluate import chosen
 from triptych.benchmarks.mistakes import count_mistakes, format_mistakes, products_by_picture
 from triptych.benchmarks.registry import load_tasks
 from triptych.composers import TrainedComposer
@@ -34,17 +33,13 @@ def main() -> None:
     )
     words = load_vocabulary()
     rows = []
-    for chosen_on, task in zip(tuning, tasks, strict=True):
-        methods = {name: baseline(name, encoder, words) for name in given.method}
-        for name, method in methods.items():
-            if isinstance(method, WithPicture):
-                methods[name] = replace(method, weight=best_weight(method, chosen_on))
+    for val, task in zip(tuning, tasks, strict=True):
+        methods = {name: chosen(baseline(name, encoder, words), val)[0] for name in given.method}
         for folder in given.composer:
             composer = TrainedComposer(folder, given.threads)
             composer.attach(encoder)
-            if len(composer.prompts) > 1:
-                composer = composer.prompted(best_prompt(composer, chosen_on))
-            methods[f"{composer.name} ({folder.name})" if composer.name in methods else composer.name] = composer
+            name = f"{composer.name} ({folder.name})" if composer.name in methods else composer.name
+            methods[name] = chosen(composer, val)[0]
         rows += count_mistakes(task, methods, products_by_picture(given.root))
     print(format_mistakes(rows))
 

@@ -127,7 +127,7 @@ def evaluate(
         for method in [*fixed, *trained]:
             seer = engines[method.fingerprint] if isinstance(method, TrainedComposer) else engine
             seen = prepared[seer.fingerprint][name]
-            method, facts = _chosen(method, tuned_on.get(seer.fingerprint, {}).get(name), weight)
+            method, facts = chosen(method, tuned_on.get(seer.fingerprint, {}).get(name), weight)
             if submission:
                 _submit(seen, method, Path(submission))
             if task.task.public:
@@ -154,7 +154,7 @@ def evaluate(
     return result
 
 
-def _chosen(method: Composer, val: EncodedTask | None, weight: float | None) -> tuple[Composer, dict[str, Any]]:
+def chosen(method: Composer, val: EncodedTask | None, weight: float | None = None) -> tuple[Composer, dict[str, Any]]:
     """The method with the weight or the prompt that does best on `val`, and what a row says of it.
 
     A `weight` that was given stays, and so does the only prompt of a composer.
