@@ -9,7 +9,7 @@ from triptych.composers import TrainedComposer
 from triptych.encoders import load_encoder
 from triptych.errors import UsageError
 from triptych.searching.asking import Query, Reference
-from triptych.searching.library import Answers, Library
+from triptych.searching.collection import Answers, Library
 from triptych.searching.reranking import Reranked, Reranker, rerank_once
 from triptych.searching.results import Hit, Picture, check_output, write_results
 from triptych.stores import store_named

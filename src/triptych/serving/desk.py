@@ -1,4 +1,4 @@
-"""What the service's routes have in common: the library, the batches, the uploads and the drawings."""
+"""What the service's routes have in common: the collection, the batches, the uploads and the drawings."""
 
 import asyncio
 from collections.abc import Callable, Mapping, Sequence
@@ -13,7 +13,7 @@ import numpy as np
 
 from triptych.encoders import Pixels, Vectors
 from triptych.errors import DataError, PictureError, UsageError
-from triptych.images import DEFAULT_LIMITS, open_picture
+from triptych.images import open_picture
 from triptych.progress import say
 from triptych.searching import Hit, Library, Picture, Query, Reference, Reranked, Reranker
 from triptych.serving.batching import Batcher
@@ -46,35 +46,37 @@ class Answered:
 
 
 class Desk:
-    """Stands between the routes and the library. What takes long runs in threads, a few at a time."""
+    """Stands between the routes and the collection. What takes long runs in threads, a few at a time."""
 
-    def __init__(self, library: Library, settings: Settings, threads: int, reranker: Reranker | None = None) -> None:
-        self.library = library
+    def __init__(self, collection: Library, settings: Settings, threads: int, reranker: Reranker | None = None) -> None:
+        self.collection = collection
         self.settings = settings
         self.reranker = reranker
         self.searched = asyncio.Event()
         """Somebody has searched, who may now compare what was found."""
         self.uploads = Uploads()
         self.observations = Observations()
-        self.observations.gauge("triptych_pictures", "Pictures in the catalog.", lambda: len(library))
+        self.observations.gauge("triptych_pictures", "Pictures in the catalog.", lambda: len(collection))
         self._drawings = Drawings()
         self._threads = ThreadPoolExecutor(max(2, threads), thread_name_prefix="desk")
-        self._aside = {task: ThreadPoolExecutor(1, thread_name_prefix=task) for task in ("comparing", "checking")}
+        # Of their own: a first comparison takes long, and a check is to answer whatever else is under way.
+        self._comparing = ThreadPoolExecutor(1, thread_name_prefix="comparing")
+        self._checking = ThreadPoolExecutor(1, thread_name_prefix="checking")
         self._search = Batcher(self._answer, _SEARCHES)
         self._add = Batcher(self._take_in, _ADDITIONS)
 
-    async def in_thread(self, work: Callable[[], T]) -> T:
+    async def in_thread(self, work: Callable[[], T], threads: ThreadPoolExecutor | None = None) -> T:
         """Run `work` without keeping other requests waiting."""
-        return await asyncio.get_running_loop().run_in_executor(self._threads, work)
+        return await asyncio.get_running_loop().run_in_executor(threads or self._threads, work)
 
     async def compare(self, work: Callable[[], T]) -> T:
         """Run `work`, which may take long the first time, so that no search waits for it."""
-        return await asyncio.get_running_loop().run_in_executor(self._aside["comparing"], work)
+        return await self.in_thread(work, self._comparing)
 
     async def check(self) -> None:
         """Raise Problem or StoreError where a search would not be answered now; it waits for no other search."""
         try:
-            await asyncio.get_running_loop().run_in_executor(self._aside["checking"], self.library.check_ready)
+            await self.in_thread(self.collection.check_ready, self._checking)
         except DataError as error:
             say(f"not ready: {error}")
             raise busy("the catalog is gone; whoever runs this finds more in the log") from None
@@ -83,7 +85,7 @@ class Desk:
         """Answer a query of these terms; with the id of its reference, if it has one."""
         if picture is not None and like:
             raise Problem(422, "send a picture, or the id of one as `like`, not both")
-        self.library.check(terms["where"])
+        self.collection.check(terms["where"])
         kept = b""
         decoding = 0.0
 
@@ -93,7 +95,7 @@ class Desk:
                 asked = Asked(Query(self.reference(like) if like else None, **terms))
             else:
                 pixels, kept, decoding = self._read(picture)
-                shown = self.library.shown(lambda: pixels)
+                shown = self.collection.shown(lambda: pixels)
                 unknown = Reference(np.zeros(0, np.float32), sha256(picture).hexdigest(), shown)
                 asked = Asked(Query(unknown, **terms), pixels)
             return self._search.at_once(asked) or asked
@@ -122,18 +124,20 @@ class Desk:
 
     async def add(self, picture: bytes, metadata: Mapping[str, str]) -> Picture:
         """Take a picture in; it is on disk when this returns."""
-        await self.in_thread(lambda: self.library.pixels(picture, self.settings.limits))  # before others depend on it
+        await self.in_thread(
+            lambda: self.collection.pixels(picture, self.settings.limits)
+        )  # before others depend on it
         return await self._add((picture, metadata))
 
     async def remove(self, name: str) -> None:
         """Take a picture out, for good."""
         picture = self.picture(name)
-        await self.in_thread(lambda: self.library.remove([picture.name]))
+        await self.in_thread(lambda: self.collection.remove([picture.name]))
 
     def picture(self, name: str) -> Picture:
         """The picture of that id (or name). Raises Problem where there is none."""
         try:
-            return self.library.picture(name)
+            return self.collection.picture(name)
         except UsageError:
             raise Problem(404, "the catalog has no such picture") from None
 
@@ -142,7 +146,7 @@ class Desk:
         upload = self.uploads.get(like)
         if upload:
             return upload.reference
-        return self.library.reference(like=self.picture(like).name)
+        return self.collection.reference(like=self.picture(like).name)
 
     async def drawing(self, name: str, kind: str) -> Drawing:
         """A JPEG of a picture, by its id alone. Raises Problem where it is unknown or gone."""
@@ -161,7 +165,7 @@ class Desk:
         try:
             facts = path.stat()
             key = (name, side, facts.st_size, facts.st_mtime_ns)
-            return self._drawings.get(key, lambda: draw(path, side, DEFAULT_LIMITS))
+            return self._drawings.get(key, lambda: draw(path, side))
         except (OSError, PictureError):
             raise Problem(
                 404, "the picture's file is gone, or is none any more; `triptych index` looks again"
@@ -170,24 +174,24 @@ class Desk:
     def _read(self, picture: bytes) -> tuple[Pixels, bytes, float]:
         started = perf_counter()
         opened = open_picture(picture, self.settings.limits)
-        pixels = self.library.encoder.prepare(opened)
+        pixels = self.collection.encoder.prepare(opened)
         decoding = perf_counter() - started
         return pixels, kept_of(picture, opened), decoding
 
     def _answer(self, asked: Sequence[Asked]) -> list[Answered]:
         started = perf_counter()
         pixels = [one.pixels for one in asked if one.pixels is not None]
-        vectors = iter(self.library.encoder.encode_pictures(np.stack(pixels)) if pixels else ())
+        vectors = iter(self.collection.encoder.encode_pictures(np.stack(pixels)) if pixels else ())
         queries = [one.query if one.pixels is None else _with_vector(one.query, next(vectors)) for one in asked]
         looking = perf_counter() - started
-        answers = self.library.answer(queries)
+        answers = self.collection.answer(queries)
         return [
             Answered(query, hits, looking + answers.encoding, answers.finding)
             for query, hits in zip(queries, answers.hits, strict=True)
         ]
 
     def _take_in(self, new: Sequence[tuple[bytes, Mapping[str, str]]]) -> list[Picture]:
-        return self.library.add([picture for picture, _ in new], [metadata for _, metadata in new])
+        return self.collection.add([picture for picture, _ in new], [metadata for _, metadata in new])
 
 
 def _with_vector(query: Query, vector: Vectors) -> Query:

@@ -81,7 +81,7 @@ async def _looking_after(desk: Desk, comparing: Comparing) -> AsyncIterator[None
         while True:
             await asyncio.sleep(_LOOK)
             with suppress(TriptychError, OSError):
-                await desk.in_thread(desk.library.refresh)
+                await desk.in_thread(desk.collection.refresh)
 
     async def prepare() -> None:
         await desk.searched.wait()
@@ -98,13 +98,13 @@ def _searching(app: FastAPI, desk: Desk, comparing: Comparing) -> _Endpoint:
     @app.get("/api/catalog", response_model=schemas.Facts, tags=["search"])
     async def catalog() -> Response:
         """What is served, and which conditions there can be."""
-        library = desk.library
+        collection = desk.collection
         facts = {
-            "pictures": len(library),
-            "encoder": library.encoder.name.rsplit("/", 1)[-1],
-            "composer": library.composer.name if library.composer else None,
+            "pictures": len(collection),
+            "encoder": collection.encoder.name.rsplit("/", 1)[-1],
+            "composer": collection.composer.name if collection.composer else None,
             "writable": desk.settings.writable,
-            "columns": await desk.in_thread(lambda: columns(library.metadata)),
+            "columns": await desk.in_thread(lambda: columns(collection.metadata)),
             "max_bytes": desk.settings.limits.max_bytes,
         }
         return _json(facts)
@@ -160,7 +160,7 @@ def _pictures(app: FastAPI, desk: Desk) -> None:
         step: Annotated[int, Query(ge=1, le=10_000_000, description="Of the rest, every so-manieth.")] = 1,
     ) -> Response:
         """The catalog's pictures, page by page."""
-        pictures = await desk.in_thread(lambda: desk.library.pictures(k, offset=offset, step=step))
+        pictures = await desk.in_thread(lambda: desk.collection.pictures(k, offset=offset, step=step))
         return _json([_told(picture) for picture in pictures])
 
     @app.get("/api/pictures/{id}", response_model=schemas.Picture, tags=["pictures"])
@@ -206,7 +206,7 @@ def _upkeep(app: FastAPI, desk: Desk) -> None:
     async def ready() -> dict[str, Any]:
         """Whether searches are answered: the catalog is open, and the store of its vectors answers."""
         await desk.check()
-        return {"status": "ok", "pictures": len(desk.library)}
+        return {"status": "ok", "pictures": len(desk.collection)}
 
     @app.get("/metrics", response_class=Response, tags=["upkeep"])
     async def metrics() -> Response:

@@ -11,7 +11,7 @@ from time import monotonic
 
 from PIL import Image
 
-from triptych.images import DEFAULT_LIMITS, Limits, open_picture
+from triptych.images import open_picture
 from triptych.searching import Reference
 
 SIDES = {"thumbnail": 256, "full": 1600}
@@ -27,9 +27,9 @@ class Drawing:
     tag: str
 
 
-def draw(source: Path | bytes, side: int, limits: Limits = DEFAULT_LIMITS) -> Drawing:
+def draw(source: Path | bytes, side: int) -> Drawing:
     """A JPEG of at most `side` pixels. Raises PictureError where there is no picture."""
-    picture = open_picture(source, limits)
+    picture = open_picture(source)
     picture.thumbnail((side, side), Image.Resampling.LANCZOS)
     out = BytesIO()
     picture.save(out, "JPEG", quality=88)
