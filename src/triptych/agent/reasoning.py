@@ -14,6 +14,7 @@ from triptych.triplets import Change, Modification
 
 _EXAMPLES = 300  # candidates among which the words are looked for
 _ANSWERS = 24  # pictures drawn for a question
+_SHARPNESS = 3.0  # a power: drawn as they are believed, answers would mostly be among the many middling ones
 
 
 @dataclass(frozen=True)
@@ -92,7 +93,8 @@ class TagsReasoner:
     def _answers(self, proposal: Proposal, changes: Sequence[Change], random: np.random.Generator) -> list[int]:
         """Pictures drawn from what is believed of every candidate, without repetition, the most probable first."""
         belief = self.belief(proposal, changes)
-        places = sorted(set(_draw(belief, _ANSWERS, random).tolist()), key=lambda place: -belief[place])
+        drawn = _draw(_SHARPNESS * belief, _ANSWERS, random)
+        places = sorted(set(drawn.tolist()), key=lambda place: -belief[place])
         answers: list[int] = proposal.candidates[places].tolist()
         return answers
 

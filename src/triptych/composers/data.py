@@ -16,8 +16,9 @@ from triptych.errors import DataError
 from triptych.progress import say
 from triptych.triplets import Triplet, read_triplets
 
-ANSWERS = 24
-"""Targets of a triplet that count in a step."""
+ANSWERS = 8
+"""Targets of a triplet that count in a step, drawn anew for each."""
+_TARGETS = 24  # of a triplet
 _HELD_OUT = 0.05  # of the references
 _MOST_HELD_OUT = 2000  # triplets; more would only slow the validation
 _WRONG = 1 + 8  # the reference and pictures of the group that may count as hard negatives
@@ -31,7 +32,7 @@ class Data:
     targets: np.ndarray[Any, np.dtype[np.int64]]
     """Each triplet's targets `(t, k)`: its own first, then the others that answer alike, round and round."""
     answers: int
-    """How many of them count when a composer learns."""
+    """How many of them count in a step: of one, a triplet's own; of more, some that are drawn."""
     wrong: np.ndarray[Any, np.dtype[np.int64]]
     """What each triplet is known not to mean `(t, l)`: its reference first, then its group, round and round."""
     wordings: list[list[int]]
@@ -61,7 +62,7 @@ class Data:
     ) -> "Data":
         """Read the accepted triplets of a file, of pictures that have a row; `reads` makes of texts what is composed.
 
-        Of each triplet's targets the first `answers` are to count. `strangers` says whether there are any.
+        Of each triplet's targets so many `answers` are to count in a step. `strangers` says whether there are any.
 
         Raises DataError when the file cannot be read or holds too little.
         """
@@ -81,7 +82,7 @@ class Data:
         wrong = [_rows((triplet.reference, *triplet.group), row_of) for triplet in usable]
         return cls(
             references=np.array([row_of[triplet.reference] for triplet in usable], np.int64),
-            targets=np.array([np.resize(rows, ANSWERS) for rows in right], np.int64),
+            targets=np.array([np.resize(rows, _TARGETS) for rows in right], np.int64),
             wrong=np.array([np.resize(rows, _WRONG) for rows in wrong], np.int64),
             wordings=[[number[wording.text] for wording in triplet.modifications] for triplet in usable],
             answers=answers,
@@ -106,7 +107,11 @@ class Data:
         words = self.words[chosen]
         if len(self.strangers):
             words = mingle(words, self.strangers, random)
-        return Batch(self.references[rows], self.targets[rows], self.wrong[rows], words, self.confidences[rows])
+        targets = self.targets[rows]
+        if self.answers > 1:
+            # The others stand below the fraction line, as those that count do; so the gradient is that of all, in the mean.
+            targets = random.permuted(targets, axis=1)[:, : self.answers]
+        return Batch(self.references[rows], targets, self.wrong[rows], words, self.confidences[rows])
 
 
 @dataclass(frozen=True)
