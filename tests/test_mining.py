@@ -13,11 +13,12 @@ import pyarrow.parquet as pq
 import pytest
 
 from triptych.agent import Bars, mine, mining, reasoning
+from triptych.agent.proposing import Proposal
 from triptych.catalog import Catalog, index
 from triptych.encoders import load_encoder
 from triptych.errors import DataError, FailureError, UsageError
 from triptych.files import locked
-from triptych.tagging import best_words, load_vocabulary
+from triptych.tagging import Vocabulary, best_words, load_vocabulary
 from triptych.triplets import Change, Modification, Triplet, join_triplets, read_triplets, write_triplets
 
 STYLES = {"shorthand", "sentence", "captions", "relative"}
@@ -144,6 +145,25 @@ def test_one_run_at_a_time(few, tmp_path):
 
 def question(triplet: Triplet) -> tuple:
     return triplet.reference, triplet.target, triplet.changes
+
+
+def test_answers_are_drawn_more_sharply_than_they_are_believed():
+    words = Vocabulary(
+        {"colour": ("red", "blue")}, {"colour": {"red": "red", "blue": "blue"}}, {"colour": {"red": (), "blue": ()}}
+    )
+    middling = 200
+    apt = np.log(np.array([8.0] + middling * [1.0], np.float32))
+    tags = {"colour": np.full((middling + 2, 2), 0.5, np.float32)}
+    reasoner = reasoning.TagsReasoner(tags, words, targets_each=1, seed=0)
+    found = []
+    for reference in range(100):
+        proposal = Proposal(reference, ("colour",), np.arange(1, middling + 2), apt, apt, np.zeros_like(apt))
+        (draft,) = reasoner.reason(proposal)
+        assert draft.target == 1
+        found.append(1 + len(draft.also))
+    # 24 draws, each the best with 8³ in 8³ + 200; as believed it would be 8 in 208, and 23 of them would differ.
+    others = 24 * middling / (8**3 + middling)
+    assert np.mean(found) == pytest.approx(1 + middling * (1 - (1 - 1 / middling) ** others), abs=0.5)
 
 
 def test_the_way_back_is_asked_and_judged_like_any_question(few, tiny_catalog, vocabulary_file):

@@ -13,7 +13,7 @@ from tokenizers import Tokenizer
 
 from triptych.catalog import Catalog, index
 from triptych.composers import TrainedComposer
-from triptych.composers.data import Batch, Data
+from triptych.composers.data import ANSWERS, Batch, Data
 from triptych.composers.looking import see_nothing
 from triptych.composers.losses import Loss
 from triptych.composers.networks import Architecture, Combiner, QuerySide
@@ -106,6 +106,29 @@ def test_strangers_can_be_left_out(tiny_triplets, tiny_catalog, tiny_encoder):
     assert len(whole.strangers) > 0 == len(bare.strangers)
     words = bare.batch(0, 64, seed=0).words
     assert {tuple(row) for row in words} <= {tuple(row) for row in bare.words}
+
+
+def test_a_step_counts_some_of_a_triplets_answers_and_in_time_all(tiny_triplets, tiny_catalog, tiny_encoder):
+    encoder, opened = load_encoder(str(tiny_encoder), threads=1), Catalog(tiny_catalog)
+    data = Data.read(tiny_triplets, opened.row_of, encoder, encoder.encode_texts)
+    whole = len(data.training)
+    counted: dict[int, set[int]] = {}
+    for epoch in range(60):
+        order = np.random.default_rng([0, epoch, 1]).permutation(data.training)
+        batch = data.batch(epoch, whole, seed=0)
+        assert batch.targets.shape == (whole, ANSWERS)
+        for row, drawn in zip(order.tolist(), batch.targets.tolist(), strict=True):
+            counted.setdefault(row, set()).update(drawn)
+            assert set(drawn) <= set(data.targets[row].tolist())
+    assert max(len(set(rows)) for rows in data.targets.tolist()) > ANSWERS
+    assert all(counted[row] == set(data.targets[row].tolist()) for row in data.training.tolist())
+
+
+def test_the_own_target_counts_alone_where_answers_are_left_out(tiny_triplets, tiny_catalog, tiny_encoder):
+    encoder, opened = load_encoder(str(tiny_encoder), threads=1), Catalog(tiny_catalog)
+    data = Data.read(tiny_triplets, opened.row_of, encoder, encoder.encode_texts, answers=1)
+    order = np.random.default_rng([0, 0, 1]).permutation(data.training)
+    assert (data.batch(0, len(order), seed=0).targets == data.targets[order]).all()
 
 
 def test_answers_that_do_not_count_are_no_negatives(tiny_triplets, tiny_catalog, tiny_encoder):

@@ -109,7 +109,7 @@ class Data:
             words = mingle(words, self.strangers, random)
         targets = self.targets[rows]
         if self.answers > 1:
-            # The others stand below the fraction line, as those that count do; so the gradient is that of all, in the mean.
+            # Below InfoNCE's fraction line answers stand anyway, so the gradient is that of all of them, in the mean.
             targets = random.permuted(targets, axis=1)[:, : self.answers]
         return Batch(self.references[rows], targets, self.wrong[rows], words, self.confidences[rows])
 
@@ -120,6 +120,7 @@ class Batch:
 
     references: np.ndarray[Any, np.dtype[np.int64]]
     targets: np.ndarray[Any, np.dtype[np.int64]]
+    """Those that count in the step, `(n, answers)`, or all where only a triplet's own does."""
     wrong: np.ndarray[Any, np.dtype[np.int64]]
     words: np.ndarray[Any, Any]
     confidences: np.ndarray[Any, np.dtype[np.float32]]
