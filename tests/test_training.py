@@ -116,8 +116,9 @@ def test_a_step_counts_some_of_a_triplets_answers_and_in_time_all(tiny_triplets,
     for epoch in range(60):
         order = np.random.default_rng([0, epoch, 1]).permutation(data.training)
         batch = data.batch(epoch, whole, seed=0)
-        assert batch.targets.shape == (whole, ANSWERS)
-        for row, drawn in zip(order.tolist(), batch.targets.tolist(), strict=True):
+        assert (batch.targets == data.targets[order]).all()  # towers take none of them for a negative
+        assert batch.right.shape == (whole, ANSWERS)
+        for row, drawn in zip(order.tolist(), batch.right.tolist(), strict=True):
             counted.setdefault(row, set()).update(drawn)
             assert set(drawn) <= set(data.targets[row].tolist())
     assert max(len(set(rows)) for rows in data.targets.tolist()) > ANSWERS
@@ -128,7 +129,7 @@ def test_the_own_target_counts_alone_where_answers_are_left_out(tiny_triplets, t
     encoder, opened = load_encoder(str(tiny_encoder), threads=1), Catalog(tiny_catalog)
     data = Data.read(tiny_triplets, opened.row_of, encoder, encoder.encode_texts, answers=1)
     order = np.random.default_rng([0, 0, 1]).permutation(data.training)
-    assert (data.batch(0, len(order), seed=0).targets == data.targets[order]).all()
+    assert (data.batch(0, len(order), seed=0).right == data.targets[order]).all()
 
 
 def test_answers_that_do_not_count_are_no_negatives(tiny_triplets, tiny_catalog, tiny_encoder):
@@ -141,8 +142,8 @@ def test_answers_that_do_not_count_are_no_negatives(tiny_triplets, tiny_catalog,
         pictures, random = torch.tensor(opened.vectors), np.random.default_rng(0)
         return _loss(model, pictures, see_nothing, chosen, 1, random, Loss()).item()
 
-    only = replace(batch, targets=np.repeat(batch.targets[:, :1], batch.targets.shape[1], axis=1))
-    assert (only.targets != batch.targets).any()
+    only = replace(batch, right=np.repeat(batch.right[:, :1], batch.right.shape[1], axis=1))
+    assert (only.right != batch.right).any()
     assert loss(batch) < loss(only)  # by the further answers, which are missing below the fraction line
 
 

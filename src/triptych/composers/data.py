@@ -108,10 +108,9 @@ class Data:
         if len(self.strangers):
             words = mingle(words, self.strangers, random)
         targets = self.targets[rows]
-        if self.answers > 1:
-            # Below InfoNCE's fraction line answers stand anyway, so the gradient is that of all of them, in the mean.
-            targets = random.permuted(targets, axis=1)[:, : self.answers]
-        return Batch(self.references[rows], targets, self.wrong[rows], words, self.confidences[rows])
+        # Below InfoNCE's fraction line answers stand anyway, so the gradient is that of all of them, in the mean.
+        right = random.permuted(targets, axis=1)[:, : self.answers] if self.answers > 1 else targets
+        return Batch(self.references[rows], targets, right, self.wrong[rows], words, self.confidences[rows])
 
 
 @dataclass(frozen=True)
@@ -120,7 +119,8 @@ class Batch:
 
     references: np.ndarray[Any, np.dtype[np.int64]]
     targets: np.ndarray[Any, np.dtype[np.int64]]
-    """Those that count in the step, `(n, answers)`, or all where only a triplet's own does."""
+    right: np.ndarray[Any, np.dtype[np.int64]]
+    """The targets that are drawn to count, `(n, answers)`; all where only a triplet's own does."""
     wrong: np.ndarray[Any, np.dtype[np.int64]]
     words: np.ndarray[Any, Any]
     confidences: np.ndarray[Any, np.dtype[np.float32]]

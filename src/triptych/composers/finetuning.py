@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from triptych.catalog import Catalog
-from triptych.composers.data import ANSWERS, Batch, Data
+from triptych.composers.data import Batch, Data
 from triptych.composers.trained import FORMAT, INSIDE
 from triptych.composers.validating import draw_learning_curve, held_out_recall, sum_recall
 from triptych.encoders import Encoder, Vectors, load_encoder
@@ -229,7 +229,7 @@ class _Model:
         from triptych.composers.losses import DUPLICATE, contrastive_loss
 
         random = np.random.default_rng([*seed, 3])
-        drawn = random.integers(ANSWERS, size=len(batch.targets))
+        drawn = random.integers(batch.targets.shape[1], size=len(batch.targets))
         targets = batch.targets[np.arange(len(drawn)), drawn]
         further = random.choice(len(self.pixels), min(_FURTHER, len(self.pixels)), replace=False)
         bank = np.unique(np.concatenate([batch.references, targets, further]))

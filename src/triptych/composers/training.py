@@ -265,12 +265,12 @@ def _loss(
     from triptych.device import mixed_precision
 
     wrong = loss.known(batch.wrong)
-    bank_rows = loss.bank(len(pictures), batch.targets, wrong, random)
+    bank_rows = loss.bank(len(pictures), batch.right, wrong, random)
     bank = pictures[torch.from_numpy(bank_rows)]
     places, known = (
-        torch.from_numpy(np.searchsorted(bank_rows, rows)).to(bank.device) for rows in (batch.targets, wrong)
+        torch.from_numpy(np.searchsorted(bank_rows, rows)).to(bank.device) for rows in (batch.right, wrong)
     )
-    likeness = pictures[torch.from_numpy(batch.targets[:, 0])] @ bank.T
+    likeness = pictures[torch.from_numpy(batch.right[:, 0])] @ bank.T
     likeness = likeness.scatter(1, places, 1.0)  # answers that do not count are no negatives either
     words = _cut(torch.from_numpy(batch.words).to(bank.device))
     with mixed_precision(bank.device):
