@@ -108,8 +108,7 @@ class Data:
         if len(self.strangers):
             words = mingle(words, self.strangers, random)
         targets = self.targets[rows]
-        # Below InfoNCE's fraction line answers stand anyway, so the gradient is that of all of them, in the mean.
-        right = random.permuted(targets, axis=1)[:, : self.answers] if self.answers > 1 else targets
+        right = (random.permuted(targets, axis=1) if self.answers > 1 else targets)[:, : self.answers]
         return Batch(self.references[rows], targets, right, self.wrong[rows], words, self.confidences[rows])
 
 
@@ -120,7 +119,7 @@ class Batch:
     references: np.ndarray[Any, np.dtype[np.int64]]
     targets: np.ndarray[Any, np.dtype[np.int64]]
     right: np.ndarray[Any, np.dtype[np.int64]]
-    """The targets that are drawn to count, `(n, answers)`; all where only a triplet's own does."""
+    """The targets that count in the step, `(n, answers)`."""
     wrong: np.ndarray[Any, np.dtype[np.int64]]
     words: np.ndarray[Any, Any]
     confidences: np.ndarray[Any, np.dtype[np.float32]]

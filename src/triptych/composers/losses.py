@@ -24,8 +24,8 @@ Rows = NDArray[np.int64]
 class Loss:
     """What `train` is told of the loss; the defaults are InfoNCE (van den Oord et al. 2018) over the whole catalog.
 
-    Whatever is chosen, an answer that counts in a step is no negative of its query; one that was not drawn for the step
-    is like any other picture in it. Raises UsageError for what makes no sense.
+    Whatever is chosen, an answer is no negative of its query, be it drawn to count in the step or not.
+    Raises UsageError for what makes no sense.
     """
 
     temperature: float = 0.07

@@ -193,7 +193,7 @@ def train(
             for group in optimizer.param_groups:
                 rate = min(1.0, 20 * (step + 1) / steps) * (1 - step / steps)
                 group["lr"] = _PEAK_RATE * group["share"] * rate
-            loss = _loss(model.train(), pictures, see, data.batch(step, batch, seed), data.answers, random, loss_by)
+            loss = _loss(model.train(), pictures, see, data.batch(step, batch, seed), random, loss_by)
             optimizer.zero_grad(set_to_none=True)
             loss.backward()  # type: ignore[no-untyped-call]
             torch.nn.utils.clip_grad_norm_(model.parameters(), 1.0)
@@ -256,7 +256,6 @@ def _loss(
     pictures: "Tensor",
     see: See,
     batch: Batch,
-    answers: int,
     random: np.random.Generator,
     loss: "Loss",
 ) -> "Tensor":
@@ -271,13 +270,16 @@ def _loss(
         torch.from_numpy(np.searchsorted(bank_rows, rows)).to(bank.device) for rows in (batch.right, wrong)
     )
     likeness = pictures[torch.from_numpy(batch.right[:, 0])] @ bank.T
-    likeness = likeness.scatter(1, places, 1.0)  # answers that do not count are no negatives either
+    # Answers that do not count in this step are no negatives either: as good as the target's duplicates.
+    answers = np.isin(batch.targets, bank_rows)
+    asked, rows = np.nonzero(answers)[0], np.searchsorted(bank_rows, batch.targets[answers])
+    likeness[torch.from_numpy(asked), torch.from_numpy(rows)] = 1.0
     words = _cut(torch.from_numpy(batch.words).to(bank.device))
     with mixed_precision(bank.device):
         queries = model(pictures[torch.from_numpy(batch.references)], words, *see(batch.references))
         gallery = model.combiner.gallery(bank)
     weights = torch.from_numpy(batch.confidences).to(bank.device)
-    return loss(queries, gallery, places[:, :answers], known, likeness, weights)
+    return loss(queries, gallery, places, known, likeness, weights)
 
 
 def _recall(model: "QuerySide", pictures: "Tensor", texts: "Tensor", see: See, data: Data) -> dict[str, float]:
