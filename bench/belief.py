@@ -19,9 +19,8 @@ from triptych.agent.mining import tag
 from triptych.agent.proposing import Proposer
 from triptych.agent.reasoning import TagsReasoner
 from triptych.benchmarks.encoded import EncodedTask
-from triptych.benchmarks.fashion_products import load_products
 from triptych.benchmarks.registry import load_tasks
-from triptych.benchmarks.words import word_for
+from triptych.benchmarks.truth import load_truth
 from triptych.encoders import load_encoder, unit
 from triptych.metrics import summarise
 from triptych.tagging import load_vocabulary
@@ -48,14 +47,14 @@ def main() -> None:
     given = asked.parse_args()
     encoder = load_encoder(given.encoder, threads=given.threads)
     words, encoded = load_vocabulary(), {}
-    products = {product.picture: product for product in load_products(given.root)}
+    truth = load_truth("fashion-products", given.root)
     for asked_task in load_tasks("fashion-products", given.root, given.split):
         task = EncodedTask(asked_task, encoder, encoded)
         pictures = task.gallery
         row_of = {name: row for row, name in enumerate(task.gallery_names)}
         tags = dict(tag(pictures, encoder, words))
         for group in given.told:
-            true = [word_for(group, getattr(products[name], group)) for name in task.gallery_names]
+            true = [truth[name][group] for name in task.gallery_names]
             tags[group] = with_truth(tags[group], true, words.groups[group])
         items = unit(pictures[:, -encoder.identity :])
         proposer = Proposer(items, tags, tuple(tags), width=len(pictures), seed=0)

@@ -38,9 +38,10 @@ class NotTold(CaptionEdit):
 
 def main() -> None:
     root, encoder = Path(sys.argv[1]), load_encoder(sys.argv[2])
+    encoded: dict = {}
     title_of = {product.picture: product.title for product in load_products(root)}
     for each in load_tasks("fashion-products", root, "val"):
-        task = EncodedTask(each, encoder)
+        task = EncodedTask(each, encoder, encoded)
         titles = [title_of[query.reference] for query in task.queries]
         words = [query.modification for query in task.queries]
         ways: dict[str, Composer] = {
