@@ -9,6 +9,7 @@ it: what is gained is what wrong tags of it cost.
 """
 
 import argparse
+from collections import defaultdict
 from collections.abc import Sequence
 from pathlib import Path
 
@@ -59,17 +60,20 @@ def main() -> None:
         items = unit(pictures[:, -encoder.identity :])
         proposer = Proposer(items, tags, tuple(tags), width=len(pictures), seed=0)
         reasoner = TagsReasoner(tags, words, targets_each=1, seed=0)
-        ranks = []
+        asked_about = defaultdict(list)
         for query in task.queries:
-            change = query.change or {}
-            plan = tuple(group for group in tags if group in change)
-            (proposal,) = proposer.about([(row_of[query.reference], plan)])
-            # Of a word that it does not know, the agent believes nothing.
-            known = [Change(group, "", change[group]) for group in plan if change[group] in words.groups[group]]
-            belief = reasoner.belief(proposal, known)
-            order = proposal.candidates[np.argsort(-belief, kind="stable")].tolist()
-            place = {row: rank for rank, row in enumerate(order, start=1)}
-            ranks.append(np.array(sorted(place[row_of[target]] for target in query.targets)))
+            plan = tuple(group for group in tags if group in (query.change or {}))
+            asked_about[row_of[query.reference], plan].append(query)
+        ranks = []
+        for proposal in proposer.about(asked_about):
+            for query in asked_about[proposal.reference, proposal.plan]:
+                told = [Change(group, "", (query.change or {})[group]) for group in proposal.plan]
+                # Of a word that it does not know, the agent believes nothing.
+                known = [change for change in told if change.new in words.groups[change.group]]
+                belief = reasoner.belief(proposal, known)
+                order = proposal.candidates[np.argsort(-belief, kind="stable")].tolist()
+                place = {row: rank for rank, row in enumerate(order, start=1)}
+                ranks.append(np.array(sorted(place[row_of[target]] for target in query.targets)))
         found = summarise(ranks, recall=(10,), map_at=(10,))
         print(f"{asked_task.name}: " + ", ".join(f"{name} {value:.1f}" for name, value in found.items()))
 

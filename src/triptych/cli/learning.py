@@ -238,7 +238,7 @@ def pretrain(
     out: OutDir,
     size: Annotated[int, typer.Option(help="Side of the encoder's pictures, in pixels.")] = 64,
     width: Annotated[int, typer.Option(help="Channels of the first stage.")] = 64,
-    epochs: Annotated[int, typer.Option(min=1, help="Passes over the pairs.")] = 25,
+    epochs: Annotated[int, typer.Option(min=1, help="Passes over the pairs.")] = 50,
     batch: Annotated[int, typer.Option(min=2, help="Pairs a step.")] = 256,
     seed: Seed = 0,
     threads: Threads = None,

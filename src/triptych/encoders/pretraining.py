@@ -42,7 +42,7 @@ def pretrain(
     *,
     size: int = 64,
     width: int = 64,
-    epochs: int = 25,
+    epochs: int = 50,
     batch: int = 256,
     seed: int = 0,
     threads: int | None = None,
