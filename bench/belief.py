@@ -67,13 +67,16 @@ def main() -> None:
         ranks = []
         for proposal in proposer.about(asked_about):
             for query in asked_about[proposal.reference, proposal.plan]:
-                told = [Change(group, "", (query.change or {})[group]) for group in proposal.plan]
+                change = query.change or {}
                 # Of a word that it does not know, the agent believes nothing.
-                known = [change for change in told if change.new in words.groups[change.group]]
+                known = [
+                    Change(group, "", change[group]) for group in proposal.plan if change[group] in words.groups[group]
+                ]
                 belief = reasoner.belief(proposal, known)
                 order = proposal.candidates[np.argsort(-belief, kind="stable")].tolist()
                 place = {row: rank for rank, row in enumerate(order, start=1)}
                 ranks.append(np.array(sorted(place[row_of[target]] for target in query.targets)))
+        assert len(ranks) == len(task.queries), "a query's change is no plan of the agent's"
         found = summarise(ranks, recall=(10,), map_at=(10,))
         print(f"{asked_task.name}: " + ", ".join(f"{name} {value:.1f}" for name, value in found.items()))
 
