@@ -95,6 +95,34 @@ def test_having_none_is_put_in_english() -> None:
                 assert "none" not in wording.text
 
 
+def test_articles_are_those_of_english() -> None:
+    known = load_vocabulary(VOCABULARY)
+    texts = " ".join(
+        wording.text
+        for new, group in (("anchor", "print"), ("orange", "colour"), ("star", "print"))
+        for seed in range(200)
+        for wording in word([Change(group, "cat", new)], known, np.random.default_rng(seed))
+    )
+    assert "with an anchor on it" in texts
+    assert "in an orange shade" in texts
+    assert "with a star on it" in texts
+    assert "a anchor" not in texts
+    assert "a orange" not in texts
+    groups = {"kind": ("shirt", "one-piece", "unitard", "undershirt")}
+    kinds = Vocabulary(
+        groups, {"kind": {kind: kind for kind in groups["kind"]}}, {"kind": dict.fromkeys(groups["kind"], ())}
+    )
+    said = " ".join(
+        wording.text
+        for new in groups["kind"][1:]
+        for seed in range(100)
+        for wording in word([Change("kind", "shirt", new)], kinds, np.random.default_rng(seed))
+    )
+    assert "as a one-piece" in said
+    assert "as a unitard" in said
+    assert "as an undershirt" in said
+
+
 def test_a_saying_may_name_the_word_that_is_to_go() -> None:
     groups = {"pattern": ("plain", "striped", "none")}
     phrases = {"pattern": {word: word for word in groups["pattern"]}}

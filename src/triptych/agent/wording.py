@@ -3,6 +3,7 @@
 Phrasings are the agent's own: no benchmark of this package words a query like this.
 """
 
+import re
 from collections.abc import Mapping, Sequence
 from functools import reduce
 
@@ -78,6 +79,7 @@ _RELATIVE = (
 _CAPTIONS = ("is {0}", "it is {0}", "comes {0}", "should be {0}", "has to be {0}", "seems {0}")
 
 
+_BEFORE_VOWEL = re.compile(r"\ba(?= (?:[aei]|o(?!ne)|u(?!ni|s)))")
 _NOTHING = "none"  # a vocabulary's word for having none of a group
 _WITHOUT = ("without a {group}", "with no {old}", "no {group}", "without the {old}")
 _SAYING = 0.5  # share of the changes that are said in one of the vocabulary's other ways, where it has any
@@ -112,11 +114,12 @@ def word(changes: Sequence[Change], vocabulary: Vocabulary, random: np.random.Ge
         return pick(frames).format(joined(" and "))
 
     def wordings() -> tuple[Modification, ...]:
-        return (
-            Modification("shorthand", joined(", ")),
-            Modification("sentence", framed(_SENTENCES)),
-            Modification("captions", f"{framed(_CAPTIONS)} and {framed(_CAPTIONS)}"),
-            Modification("relative", framed(_RELATIVE)),
-        )
+        said = {
+            "shorthand": joined(", "),
+            "sentence": framed(_SENTENCES),
+            "captions": f"{framed(_CAPTIONS)} and {framed(_CAPTIONS)}",
+            "relative": framed(_RELATIVE),
+        }
+        return tuple(Modification(style, _BEFORE_VOWEL.sub("an", text)) for style, text in said.items())
 
     return tuple(wording for _ in range(_WORDINGS) for wording in wordings())
