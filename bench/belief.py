@@ -1,11 +1,11 @@
-"""How well the agent's own belief answers the queries of fashion-products: `python bench/belief.py ROOT ENCODER`.
+"""How well the agent's own belief answers the queries of a world: `python bench/belief.py NAME ROOT ENCODER`.
 
 Told the change, as the oracles are, it ranks the gallery by what the embedded reasoner draws its answers from: that a
 picture shows the new words, and that all else stayed. Composers learn from such draws and read words instead, so this
-is about as far as they can come. Prints R@10 and mAP@10 of each task, in percent.
+is about as far as they can come. Prints R@1, R@10 and mAP@10 of each task, in percent.
 
-With `--told kind`, `colour` or `gender` the agent is told the truth of that group, where the vocabulary has a word for
-it: what is gained is what wrong tags of it cost.
+NAME is `fashion-products` or `wardrobe`. With `--told kind`, or other groups of the vocabulary, the agent is told the
+truth of these, where the vocabulary has a word for it: what is gained is what wrong tags of it cost.
 """
 
 import argparse
@@ -21,11 +21,12 @@ from triptych.agent.proposing import Proposer
 from triptych.agent.reasoning import TagsReasoner
 from triptych.benchmarks.encoded import EncodedTask
 from triptych.benchmarks.registry import load_tasks
-from triptych.benchmarks.truth import load_truth
+from triptych.benchmarks.truth import WORLDS, load_truth
 from triptych.encoders import load_encoder, unit
 from triptych.metrics import summarise
 from triptych.tagging import load_vocabulary
 from triptych.triplets import Change
+from triptych.wardrobe import VOCABULARY
 
 
 def with_truth(tags: NDArray[np.float32], true: Sequence[str], words: Sequence[str]) -> NDArray[np.float32]:
@@ -40,16 +41,17 @@ def with_truth(tags: NDArray[np.float32], true: Sequence[str], words: Sequence[s
 
 def main() -> None:
     asked = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    asked.add_argument("name", choices=list(WORLDS))
     asked.add_argument("root", type=Path)
     asked.add_argument("encoder")
     asked.add_argument("--split", default="val", choices=["val", "test"])
-    asked.add_argument("--told", nargs="*", default=[], choices=["kind", "colour", "gender"])
+    asked.add_argument("--told", nargs="*", default=[], metavar="GROUP")
     asked.add_argument("--threads", type=int)
     given = asked.parse_args()
     encoder = load_encoder(given.encoder, threads=given.threads)
-    words, encoded = load_vocabulary(), {}
-    truth = load_truth("fashion-products", given.root)
-    for asked_task in load_tasks("fashion-products", given.root, given.split):
+    words, encoded = load_vocabulary(VOCABULARY if given.name == "wardrobe" else None), {}
+    truth = load_truth(given.name, given.root)
+    for asked_task in load_tasks(given.name, given.root, given.split):
         task = EncodedTask(asked_task, encoder, encoded)
         pictures = task.gallery
         row_of = {name: row for row, name in enumerate(task.gallery_names)}
@@ -77,7 +79,7 @@ def main() -> None:
                 place = {row: rank for rank, row in enumerate(order, start=1)}
                 ranks.append(np.array(sorted(place[row_of[target]] for target in query.targets)))
         assert len(ranks) == len(task.queries), "a query's change is no plan of the agent's"
-        found = summarise(ranks, recall=(10,), map_at=(10,))
+        found = summarise(ranks, recall=(1, 10), map_at=(10,))
         print(f"{asked_task.name}: " + ", ".join(f"{name} {value:.1f}" for name, value in found.items()))
 
 

@@ -1,6 +1,7 @@
-"""What is wrong with the answers on fashion-products: `python bench/mistakes.py ROOT ENCODER --composer DIR`.
+"""What is wrong with the answers on a world: `python bench/mistakes.py NAME ROOT ENCODER --composer DIR`.
 
-Prints a Markdown table for each task, of the first answer and of the first ten. Weights and prompts are chosen on val.
+NAME is `fashion-products` or `wardrobe`. Prints a Markdown table for each task, of the first answer and of the first
+ten. Weights and prompts are chosen on val.
 """
 
 import argparse
@@ -9,15 +10,18 @@ from pathlib import Path
 from triptych.baselines import METHODS, baseline
 from triptych.benchmarks.encoded import EncodedTask
 from triptych.benchmarks.evaluate import chosen
-from triptych.benchmarks.mistakes import count_mistakes, format_mistakes, products_by_picture
+from triptych.benchmarks.mistakes import ATTRIBUTES, count_mistakes, format_mistakes
 from triptych.benchmarks.registry import load_tasks
+from triptych.benchmarks.truth import load_truth
 from triptych.composers import TrainedComposer
 from triptych.encoders import load_encoder
 from triptych.tagging import load_vocabulary
+from triptych.wardrobe import VOCABULARY
 
 
 def main() -> None:
     asked = argparse.ArgumentParser()
+    asked.add_argument("name", choices=list(ATTRIBUTES))
     asked.add_argument("root", type=Path)
     asked.add_argument("encoder")
     asked.add_argument("--split", default="val", choices=["val", "test"])
@@ -28,10 +32,11 @@ def main() -> None:
     encoder = load_encoder(given.encoder, threads=given.threads)
     encoded: dict = {}
     tuning, tasks = (
-        [EncodedTask(task, encoder, encoded) for task in load_tasks("fashion-products", given.root, split)]
+        [EncodedTask(task, encoder, encoded) for task in load_tasks(given.name, given.root, split)]
         for split in ("val", given.split)
     )
-    words = load_vocabulary()
+    words = load_vocabulary(VOCABULARY if given.name == "wardrobe" else None)
+    truth = load_truth(given.name, given.root)
     rows = []
     for val, task in zip(tuning, tasks, strict=True):
         methods = {name: chosen(baseline(name, encoder, words), val)[0] for name in given.method}
@@ -40,7 +45,7 @@ def main() -> None:
             composer.attach(encoder)
             name = f"{composer.name} ({folder.name})" if composer.name in methods else composer.name
             methods[name] = chosen(composer, val)[0]
-        rows += count_mistakes(task, methods, products_by_picture(given.root))
+        rows += count_mistakes(task, methods, truth, ATTRIBUTES[given.name])
     print(format_mistakes(rows))
 
 

@@ -13,8 +13,9 @@ from triptych.baselines import PictureOnly
 from triptych.benchmarks import Query, load_fashion_products, load_tasks, prepare_fashion_products
 from triptych.benchmarks.encoded import EncodedTask
 from triptych.benchmarks.fashion_products import CHANGES, load_products, split_of
-from triptych.benchmarks.mistakes import KINDS, count_mistakes, format_mistakes, kind_of_answer
+from triptych.benchmarks.mistakes import ATTRIBUTES, count_mistakes, format_mistakes, kind_of_answer, kinds_over
 from triptych.benchmarks.phrasings import TEST, VAL, phrase
+from triptych.benchmarks.truth import load_truth
 from triptych.benchmarks.words import with_article, word_for
 from triptych.errors import DataError
 
@@ -275,9 +276,10 @@ def test_real_tasks(split, items):
 
 
 def test_what_is_wrong_with_an_answer(made):
-    products = {product.id: product for product in load_products(made)}
+    truth = load_truth("fashion-products", made)
+    attributes = ATTRIBUTES["fashion-products"]
     query = Query("q", "1.jpg", "in red", frozenset({"2.jpg"}), change={"colour": "red"})
-    said = {name: kind_of_answer(query, products["1"], products[name]) for name in "2345678"}
+    said = {name: kind_of_answer(query, f"{name}.jpg", truth, attributes) for name in "2345678"}
     assert said == {
         "2": "target",
         "3": "another line",
@@ -285,11 +287,33 @@ def test_what_is_wrong_with_an_answer(made):
         "5": "gender",
         "6": "kind",
         "7": "another line",
-        "8": "colour",
+        "8": "several",
     }
-    to_shirt = Query("q", "1.jpg", "a shirt", frozenset(), change={"kind": "shirt"})
-    assert kind_of_answer(to_shirt, products["1"], products["2"]) == "colour and kind"
-    assert kind_of_answer(to_shirt, products["1"], products["6"]) == "colour"
+    to_shirt = Query("q", "1.jpg", "a shirt", frozenset({"6.jpg"}), change={"kind": "shirt"})
+    assert kind_of_answer(to_shirt, "2.jpg", truth, attributes) == "colour and kind"
+
+
+def test_what_is_wrong_with_an_answer_of_the_wardrobe():
+    attributes = ATTRIBUTES["wardrobe"]
+    reference = dict.fromkeys(attributes, "") | {"kind": "shirt", "colour": "red", "pattern": "plain"}
+    truth = {
+        "reference": reference,
+        "target": reference | {"colour": "blue"},
+        "other line": reference | {"colour": "blue"},
+        "print": reference | {"colour": "blue", "print": "star"},
+        "unchanged": reference,
+        "two": reference | {"pattern": "striped"},
+        "kind": reference | {"colour": "blue", "kind": "dress", "length": "long"},
+    }
+    query = Query("q", "reference", "in blue", frozenset({"target"}), change={"colour": "blue"})
+    assert {name: kind_of_answer(query, name, truth, attributes) for name in truth if name != "reference"} == {
+        "target": "target",
+        "other line": "another line",
+        "print": "print",
+        "unchanged": "colour",
+        "two": "several",
+        "kind": "kind",
+    }
 
 
 def test_shares_of_answers_add_up(made):
@@ -308,11 +332,11 @@ def test_shares_of_answers_add_up(made):
             return np.tile(np.array([[0.0, 1.0]], np.float32), (len(texts), 1))
 
     task = EncodedTask(load_fashion_products(made, "all", "colourway"), Alike())
-    products = {product.picture: product for product in load_products(made)}
-    rows = count_mistakes(task, {"picture": PictureOnly()}, products)
+    attributes = ATTRIBUTES["fashion-products"]
+    rows = count_mistakes(task, {"picture": PictureOnly()}, load_truth("fashion-products", made), attributes)
     assert [(row["method"], row["depth"]) for row in rows] == [("picture", 1), ("picture", 10)]
     for row in rows:
-        assert tuple(row["shares"]) == KINDS
+        assert tuple(row["shares"]) == kinds_over(attributes)
         assert sum(row["shares"].values()) == pytest.approx(100, abs=0.5)
     assert "| picture | " in format_mistakes(rows)
     assert "first 10 answers" in format_mistakes(rows)

@@ -8,7 +8,7 @@ from triptych.benchmarks.fashion_products import Product, load_products
 from triptych.benchmarks.words import word_for
 from triptych.errors import DataError, UsageError
 
-Truth = Mapping[str, Mapping[str, str]]
+Truth = Mapping[str, dict[str, str]]
 """Picture to attribute to word, as the agent's vocabulary has it."""
 
 
