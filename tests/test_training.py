@@ -13,7 +13,7 @@ from tokenizers import Tokenizer
 
 from triptych.catalog import Catalog, index
 from triptych.composers import TrainedComposer
-from triptych.composers.data import ANSWERS, Batch, Data
+from triptych.composers.data import ANSWERS, UNTOLD, Batch, Data
 from triptych.composers.looking import see_nothing
 from triptych.composers.losses import Loss
 from triptych.composers.networks import Architecture, Combiner, QuerySide
@@ -84,6 +84,62 @@ def test_graphs_equal_the_torch_model(attached, tiny_composer, tiny_catalog, tin
     np.testing.assert_allclose(attached.gallery(vectors), gallery, atol=1e-5)
     np.testing.assert_allclose(np.linalg.norm(queries, axis=1), 1, atol=1e-5)
     assert attached.compose(vectors[:0], []).shape == (0, gallery.shape[1])
+
+
+def test_it_reads_what_changes(tiny_composer, tiny_catalog, tiny_encoder, tiny_triplets):
+    config = json.loads((tiny_composer / "config.json").read_text())
+    model = QuerySide(Combiner(Architecture(**config["architecture"])), load_model(tiny_encoder).text)
+    model.load_state_dict(load_file(tiny_composer / "model.safetensors"))
+    encoder, opened = load_encoder(str(tiny_encoder), threads=1), Catalog(tiny_catalog)
+    data = Data.read(tiny_triplets, opened.row_of, encoder, encoder.token_ids)
+    held_out = data.held_out
+    words = torch.from_numpy(data.words[[data.wordings[row][0] for row in held_out]])
+    with torch.inference_mode():
+        _, read = model.eval().read(torch.from_numpy(opened.vectors[data.references[held_out]]), words)
+    assert [group.shape[1] for group in read] == [1 + len(group) for group in data.spoken]
+    right, by_chance, stays_of_changed, stays_of_others = [], [], [], []
+    for group, new in zip(read, data.changes[held_out].T, strict=True):
+        changed, stays = new > 0, group.softmax(dim=1)[:, 0].numpy()
+        right += (group[:, 1:].argmax(dim=1).numpy() + 1 == new)[changed].tolist()
+        by_chance += [1 / (group.shape[1] - 1)] * int(changed.sum())
+        stays_of_changed += stays[changed].tolist()
+        stays_of_others += stays[~changed].tolist()
+    assert np.mean(right) > 2 * np.mean(by_chance)
+    assert np.mean(stays_of_changed) < np.mean(stays_of_others) - 0.2
+
+
+def test_a_composer_without_expectation_is_as_those_of_before(tiny_triplets, tiny_catalog, tmp_path):
+    out = tmp_path / "without"
+    train(tiny_triplets, tiny_catalog, out, without=["expectation"], epochs=1, batch=64, threads=1)
+    architecture = json.loads((out / "config.json").read_text())["architecture"]
+    assert not architecture.pop("expects")
+    assert Architecture(**architecture) == Architecture(**architecture, expects=False)
+    names = set(load_file(out / "model.safetensors"))
+    assert any("concepts" in name for name in names)
+    assert not any("expect" in name for name in names)
+
+
+def test_changes_and_words_are_as_the_agent_said_them(tiny_triplets, tiny_catalog, tiny_encoder, tmp_path):
+    encoder, opened = load_encoder(str(tiny_encoder), threads=1), Catalog(tiny_catalog)
+    stored, _ = read_triplets(tiny_triplets)
+    free = set(range(0, len(stored), 7))
+    told = [replace(triplet, changes=()) if row in free else triplet for row, triplet in enumerate(stored)]
+    spoken = sorted({change.new for triplet in told for change in triplet.changes if change.group == "colour"})
+    write_triplets(tmp_path / "t.parquet", told, {"phrases": {"colour": {spoken[0]: "as it is asked"}}})
+    data = Data.read(tmp_path / "t.parquet", opened.row_of, encoder, encoder.encode_texts)
+    usable = [(row, triplet) for row, triplet in enumerate(told) if triplet.accepted]
+    groups = sorted({change.group for triplet in told for change in triplet.changes})
+    assert "as it is asked" in data.spoken[groups.index("colour")]
+    assert spoken[0] not in data.spoken[groups.index("colour")]
+    for changes, (row, triplet) in zip(data.changes, usable, strict=True):
+        if row in free:
+            assert (changes == UNTOLD).all()
+            continue
+        new = {change.group: change.new for change in triplet.changes}
+        for group, number, words in zip(groups, changes.tolist(), data.spoken, strict=True):
+            assert (number > 0) == (group in new)
+            if number:
+                assert words[number - 1] == new[group].replace(spoken[0], "as it is asked")
 
 
 def test_parts_can_be_left_out(tiny_triplets, tiny_catalog, tiny_encoder, tmp_path):

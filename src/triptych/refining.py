@@ -85,7 +85,8 @@ def refine(
             chosen = [number for number in usable if _fold(stored[number], folds) == fold]
             others = [stored[number] for number in usable if _fold(stored[number], folds) != fold]
             say(f"refine: fold {fold + 1} of {folds}: learning from {len(others)} triplets to judge {len(chosen)}")
-            composer = _composer(parts, fold, others, catalog, epochs=epochs, seed=seed, threads=threads)
+            told = {"phrases": words.phrases}
+            composer = _composer(parts, fold, others, told, catalog, epochs=epochs, seed=seed, threads=threads)
             composer.attach(encoder)
             answers = _answers(composer, [stored[number] for number in chosen], opened, beyond)
             verdicts |= zip(chosen, answers, strict=True)
@@ -100,7 +101,7 @@ def refine(
             "recall": _percent([verdict.found for verdict in kept.values()]),
             "kinds": _kinds([(_kind(stored[number]), verdict.found) for number, verdict in kept.items()]),
         }
-        write_triplets(out, judged, made_by("refine", settings, **facts, mined=note))
+        write_triplets(out, judged, made_by("refine", settings, **facts, phrases=words.phrases, mined=note))
         shutil.rmtree(parts)
     return facts
 
@@ -113,11 +114,13 @@ class _Verdict:
     """The first answers, as rows of the catalog, without the reference and what answers as well."""
 
 
-def _composer(parts: Path, fold: int, others: Sequence[Triplet], catalog: Path, **options: Any) -> TrainedComposer:
-    """One that learnt from the `others`, if it is there yet; else it is trained."""
+def _composer(
+    parts: Path, fold: int, others: Sequence[Triplet], note: Mapping[str, Any], catalog: Path, **options: Any
+) -> TrainedComposer:
+    """One that learnt from the `others`, a file with that `note`, if it is there yet; else it is trained."""
     file, folder = parts / f"fold-{fold}.parquet", parts / f"composer-{fold}"
     if not file.exists():
-        write_triplets(file, others, {})
+        write_triplets(file, others, note)
     if not (folder / "config.json").exists():
         train(file, catalog, folder, **options)
     return TrainedComposer(folder, options["threads"])

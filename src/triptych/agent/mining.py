@@ -158,7 +158,8 @@ def mine(
             facts["reversed"] = _count(ways_back)["accepted"]
         # Of a run that went on where another stopped, nobody knows how long both took.
         spent = {"seconds": round(time.monotonic() - started, 1)} if len(waiting) == len(starts) else {}
-        note = made_by("mine", settings, encoder_fingerprint=encoder.fingerprint, **facts, **spent)
+        asked_as = {"phrases": {group: words.phrases[group] for group in groups}}  # a composer starts from them, too
+        note = made_by("mine", settings, encoder_fingerprint=encoder.fingerprint, **asked_as, **facts, **spent)
         join_triplets(out, files, note)
         shutil.rmtree(parts)
     if not facts["accepted"]:

@@ -116,7 +116,7 @@ def train(
     ] = "confidence",
     without: Annotated[
         list[str] | None,
-        typer.Option(metavar="PART", help="Leave out answers, concepts, strangers or text-tower; repeatable."),
+        typer.Option(metavar="PART", help="Leave out answers, concepts, expectation, strangers or text-tower."),
     ] = None,
     tune: Annotated[
         str | None,

@@ -18,6 +18,8 @@ from triptych.triplets import Triplet, read_triplets
 
 ANSWERS = 8
 """Targets of a triplet that count in a step, drawn anew for each."""
+UNTOLD = -1
+"""In place of a change that the agent did not name."""
 _TARGETS = 24  # of a triplet
 _HELD_OUT = 0.05  # of the references
 _MOST_HELD_OUT = 2000  # triplets; more would only slow the validation
@@ -45,7 +47,10 @@ class Data:
     held_out: np.ndarray[Any, np.dtype[np.int64]]
     unusable: int
     spoken: tuple[tuple[str, ...], ...]
-    """The words of each attribute group that any triplet speaks of."""
+    """The words of each attribute group that any triplet speaks of, as the encoder is asked about them."""
+    changes: np.ndarray[Any, np.dtype[np.int64]]
+    """Of each triplet and group `(t, groups)` the new word's number from 1; 0 where it stays, UNTOLD in all groups
+    where the agent spoke freely."""
     held_out_texts: Vectors
     """The encoder's vectors of the held-out triplets' first wordings, for the weighted sum."""
 
@@ -66,7 +71,7 @@ class Data:
 
         Raises DataError when the file cannot be read or holds too little.
         """
-        stored, _ = read_triplets(path)
+        stored, note = read_triplets(path)
         accepted = [triplet for triplet in stored if triplet.accepted]
         usable = [triplet for triplet in accepted if {triplet.reference, triplet.target} <= row_of.keys()]
         if len(usable) < len(accepted):
@@ -80,6 +85,8 @@ class Data:
         words = reads(texts)
         right = [_rows((triplet.target, *triplet.also), row_of) for triplet in usable]
         wrong = [_rows((triplet.reference, *triplet.group), row_of) for triplet in usable]
+        spoken = _spoken(usable)
+        phrases: Mapping[str, Mapping[str, str]] = note.get("phrases", {})
         return cls(
             references=np.array([row_of[triplet.reference] for triplet in usable], np.int64),
             targets=np.array([np.resize(rows, _TARGETS) for rows in right], np.int64),
@@ -92,7 +99,10 @@ class Data:
             training=np.flatnonzero(~held),
             held_out=held_out,
             unusable=len(accepted) - len(usable),
-            spoken=_spoken(usable),
+            spoken=tuple(
+                tuple(phrases.get(group, {}).get(word, word) for word in known) for group, known in spoken.items()
+            ),
+            changes=_changes(usable, spoken),
             held_out_texts=encoder.encode_texts([usable[row].modifications[0].text for row in held_out]),
         )
 
@@ -109,7 +119,15 @@ class Data:
             words = mingle(words, self.strangers, random)
         targets = self.targets[rows]
         right = (random.permuted(targets, axis=1) if self.answers > 1 else targets)[:, : self.answers]
-        return Batch(self.references[rows], targets, right, self.wrong[rows], words, self.confidences[rows])
+        return Batch(
+            self.references[rows],
+            targets,
+            right,
+            self.wrong[rows],
+            words,
+            self.confidences[rows],
+            self.changes[rows],
+        )
 
 
 @dataclass(frozen=True)
@@ -123,6 +141,7 @@ class Batch:
     wrong: np.ndarray[Any, np.dtype[np.int64]]
     words: np.ndarray[Any, Any]
     confidences: np.ndarray[Any, np.dtype[np.float32]]
+    changes: np.ndarray[Any, np.dtype[np.int64]]
 
 
 def _strangers(encoder: Encoder, words: NDArray[Any] | None) -> NDArray[np.int64]:
@@ -135,12 +154,24 @@ def _rows(names: Iterable[str], row_of: Mapping[str, int]) -> list[int]:
     return [row_of[name] for name in names if name in row_of]
 
 
-def _spoken(triplets: Sequence[Triplet]) -> tuple[tuple[str, ...], ...]:
+def _spoken(triplets: Sequence[Triplet]) -> dict[str, tuple[str, ...]]:
     groups: dict[str, set[str]] = {}
     for triplet in triplets:
         for change in triplet.changes:
             groups.setdefault(change.group, set()).update((change.old, change.new))
-    return tuple(tuple(sorted(groups[group])) for group in sorted(groups))
+    return {group: tuple(sorted(groups[group])) for group in sorted(groups)}
+
+
+def _changes(triplets: Sequence[Triplet], spoken: Mapping[str, tuple[str, ...]]) -> NDArray[np.int64]:
+    column = {group: place for place, group in enumerate(spoken)}
+    number = {group: {word: place for place, word in enumerate(words, start=1)} for group, words in spoken.items()}
+    changes = np.zeros((len(triplets), len(spoken)), np.int64)
+    for row, triplet in enumerate(triplets):
+        if not triplet.changes:
+            changes[row] = UNTOLD
+        for change in triplet.changes:
+            changes[row, column[change.group]] = number[change.group][change.new]
+    return changes
 
 
 def _is_held_out(triplet: Triplet) -> bool:

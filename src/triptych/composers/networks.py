@@ -1,5 +1,6 @@
 """The combiner: a small network over the vectors of a reference and a text."""
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 import torch
@@ -25,6 +26,8 @@ class Architecture:
     """Length of query and gallery vectors; no less than `dim`."""
     hidden: int = 1024
     dropout: float = 0.1
+    expects: bool = False
+    """Whether a query says which words it expects of its target, where there are words."""
 
     @property
     def told(self) -> int:
@@ -71,12 +74,43 @@ class Concepts(nn.Module):
         return torch.cat([_LOGARITHM * words, _ROOT * torch.exp(words / 2)], dim=-1)
 
 
+class Expectation(nn.Module):
+    """What is to be told of the target in words: as of the reference, but for what the modification changes.
+
+    Of each group the query's features tell whether it stays, or which word takes the place of the reference's. That is
+    learnt from what the agent says it changed: the answers it draws tell poorly what a word means that few pictures
+    surely show. A group that stays asks for the roots of the reference's probabilities, one that changes for the new
+    word, and `ask` learns what each of them counts.
+    """
+
+    def __init__(self, hidden: int, words: tuple[int, ...], out: int) -> None:
+        super().__init__()
+        self.words = list(words)
+        self.read = nn.Linear(hidden, sum(words) + len(words))
+        self.ask = nn.Linear(2 * sum(words), out, bias=False)
+        nn.init.zeros_(self.ask.weight)
+
+    def changes(self, features: Tensor) -> list[Tensor]:
+        """Of each group the logits `(n, 1 + words)`: that it stays, and of each word that it is the new one."""
+        return list(torch.split(self.read(features).float(), [1 + count for count in self.words], dim=-1))
+
+    def forward(self, changes: Sequence[Tensor], told: Tensor) -> Tensor:
+        """What to add to a query `(n, out)`, of the changes and of what is told of the reference by `Concepts`."""
+        likely = [group.softmax(dim=-1) for group in changes]
+        roots = torch.split(told[:, sum(self.words) :], self.words, dim=-1)
+        new = torch.cat([group[:, 1:] for group in likely], dim=-1)
+        kept = torch.cat([group[:, :1] * root for group, root in zip(likely, roots, strict=True)], dim=-1)
+        asked: Tensor = self.ask(torch.cat([_ROOT * new, kept], dim=-1))
+        return asked
+
+
 class Combiner(nn.Module):
     """Reference and text vectors `(n, dim)` to query vectors `(n, out)`.
 
     Gated as in CLIP4Cir's Combiner (Baldrati et al., CVPR Workshops 2022, section 3.2): a learned mixture of both
     inputs plus a correction. What is new is that references and gallery alike go through `adapt`, which starts as the
-    identity and learns what tells one item from another, by the vector and by the concepts read from it.
+    identity and learns what tells one item from another, by the vector and by the concepts read from it. Where there
+    are concepts, a query also says outright which of them it expects of its target.
 
     The `trunk` makes of both inputs `(n, shape.reads)` the features `(n, hidden)` that shares and correction follow
     from: two layers, or a network that reads `more` of reference and text than their vectors.
@@ -90,6 +124,7 @@ class Combiner(nn.Module):
         self.keep = _widening(dim, shape.out)
         self.translate = _widening(dim, shape.out)
         self.tell = nn.Linear(shape.told, shape.out, bias=False) if shape.words else None
+        self.expect = Expectation(hidden, shape.words, shape.out) if shape.words and shape.expects else None
         self.refine = nn.Sequential(
             nn.Linear(shape.seen, hidden), nn.GELU(), nn.Dropout(0.1), nn.Linear(hidden, shape.out)
         )
@@ -118,12 +153,20 @@ class Combiner(nn.Module):
 
     def forward(self, references: Tensor, texts: Tensor, *more: Tensor) -> Tensor:
         """Unit query vectors."""
+        return self.read(references, texts, *more)[0]
+
+    def read(self, references: Tensor, texts: Tensor, *more: Tensor) -> tuple[Tensor, list[Tensor]]:
+        """Unit query vectors, and the `Expectation.changes` that were read on the way; none without one."""
         root = self.shape.dim**0.5
-        both = torch.cat([self.seen(references), texts * root, references * texts * root**2], dim=-1)
-        inner = self.trunk(both, *more)
+        seen = self.seen(references)
+        inner = self.trunk(torch.cat([seen, texts * root, references * texts * root**2], dim=-1), *more)
         shares = torch.sigmoid(self.gate(inner)) * 2
         mixed = shares[:, :1] * self.adapt(references) + shares[:, 1:] * self.translate(texts) + self.correct(inner)
-        return F.normalize(mixed.float(), dim=-1)
+        changes: list[Tensor] = []
+        if self.expect is not None:
+            changes = self.expect.changes(inner)
+            mixed = mixed + self.expect(changes, seen[:, self.shape.dim :])
+        return F.normalize(mixed.float(), dim=-1), changes
 
 
 def _two_layers(shape: Architecture) -> nn.Sequential:
@@ -158,14 +201,15 @@ class QuerySide(nn.Module):
 
     def forward(self, references: Tensor, words: Tensor, patches: Tensor | None = None) -> Tensor:
         """Unit query vectors `(n, out)`."""
-        query: Tensor
+        return self.read(references, words, patches)[0]
+
+    def read(self, references: Tensor, words: Tensor, patches: Tensor | None = None) -> tuple[Tensor, list[Tensor]]:
+        """Unit query vectors, and what the combiner read of changes."""
         if patches is None:
-            query = self.combiner(references, words if self.text is None else self.text(words))
-        else:
-            assert self.text is not None
-            states = self.text.states(words)
-            query = self.combiner(references, self.text.pool(words, states), patches, states, words == 0)
-        return query
+            return self.combiner.read(references, words if self.text is None else self.text(words))
+        assert self.text is not None
+        states = self.text.states(words)
+        return self.combiner.read(references, self.text.pool(words, states), patches, states, words == 0)
 
 
 class GallerySide(nn.Module):

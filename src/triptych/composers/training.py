@@ -10,7 +10,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from triptych.catalog import Catalog
-from triptych.composers.data import ANSWERS, Batch, Data
+from triptych.composers.data import ANSWERS, UNTOLD, Batch, Data
 from triptych.composers.looking import See, Sight, see_nothing
 from triptych.composers.trained import FORMAT, FORMAT_WITH_PATCHES
 from triptych.composers.validating import draw_learning_curve, held_out_recall, sum_recall
@@ -29,7 +29,7 @@ if TYPE_CHECKING:
     from triptych.composers.networks import QuerySide
 
 COMPOSERS = ("combiner", "transformer", "towers")
-PARTS = ("answers", "concepts", "strangers", "text-tower")
+PARTS = ("answers", "concepts", "expectation", "strangers", "text-tower")
 """What a combiner or transformer can be trained without, to see what it brings."""
 
 _PEAK_RATE = 1e-3
@@ -75,7 +75,8 @@ def train(
     these `towers` take the temperature alone.
 
     `without` leaves parts out, to see what they bring: `answers` (those beside a triplet's target), `concepts` (words
-    read from pictures), `strangers` (among the words of a text), `text-tower` (it does not learn along).
+    read from pictures, and with them the expectation), `expectation` (of what is to be told of the target),
+    `strangers` (among the words of a text), `text-tower` (it does not learn along).
 
     With `composer="towers"` the encoder itself is trained, from the catalog's pictures, and written inside `out`, to
     index with. `tune` says what of it may change: `full` (our own encoders), or `frozen`, `lora`, `last-N`, `full`
@@ -162,7 +163,12 @@ def train(
     device = best_device()
     torch.manual_seed(seed)
     spoken = () if "concepts" in without else data.spoken
-    shape = Architecture(dim=opened.dim, out=opened.dim * 2, words=tuple(map(len, spoken)))
+    shape = Architecture(
+        dim=opened.dim,
+        out=opened.dim * 2,
+        words=tuple(map(len, spoken)),
+        expects=bool(spoken) and "expectation" not in without,
+    )
     eyes = own.patches if own and composer == "transformer" else None
     combiner = Combiner(shape, FusionTrunk.between(eyes, own.shape, shape) if own and eyes else None)
     if combiner.concepts is not None:
@@ -260,6 +266,7 @@ def _loss(
     loss: "Loss",
 ) -> "Tensor":
     import torch
+    from torch.nn import functional as F
 
     from triptych.device import mixed_precision
 
@@ -276,10 +283,18 @@ def _loss(
     likeness[torch.from_numpy(asked), torch.from_numpy(rows)] = 1.0
     words = _cut(torch.from_numpy(batch.words).to(bank.device))
     with mixed_precision(bank.device):
-        queries = model(pictures[torch.from_numpy(batch.references)], words, *see(batch.references))
+        queries, read = model.read(pictures[torch.from_numpy(batch.references)], words, *see(batch.references))
         gallery = model.combiner.gallery(bank)
     weights = torch.from_numpy(batch.confidences).to(bank.device)
-    return loss(queries, gallery, places, known, likeness, weights)
+    found = loss(queries, gallery, places, known, likeness, weights)
+    told = torch.from_numpy(batch.changes).to(bank.device)
+    # What was not told at all would make a mean over nothing.
+    if not read or bool((told == UNTOLD).all()):
+        return found
+    misread = [
+        F.cross_entropy(group, new, ignore_index=UNTOLD) for group, new in zip(read, told.unbind(dim=1), strict=True)
+    ]
+    return found + torch.stack(misread).sum()
 
 
 def _recall(model: "QuerySide", pictures: "Tensor", texts: "Tensor", see: See, data: Data) -> dict[str, float]:
