@@ -369,6 +369,15 @@ def test_a_triplet_file_says_what_made_it(tiny_triplets, tiny_catalog):
     assert note["encoder_fingerprint"] == load_encoder(Catalog(tiny_catalog).encoder_name).fingerprint
 
 
+def test_a_triplet_file_says_what_the_encoder_was_asked(few, vocabulary_file, tmp_path):
+    told = json.loads(vocabulary_file.read_text())
+    told["colour"] = {word: [f"{word} as can be"] for word in told["colour"]}
+    (tmp_path / "words.json").write_text(json.dumps(told))
+    note = read_triplets(few("asked", vocabulary=tmp_path / "words.json", limit=20))[1]
+    assert note["phrases"].keys() == set(note["groups"]) <= told.keys()
+    assert note["phrases"]["colour"] == {word: f"{word} as can be" for word in told["colour"]}
+
+
 def test_a_damaged_file_is_one_line(tmp_path):
     path = tmp_path / "triplets"
     write_triplets(path, [EXAMPLE], {})

@@ -19,7 +19,7 @@ from triptych.triplets import Triplet, read_triplets
 ANSWERS = 8
 """Targets of a triplet that count in a step, drawn anew for each."""
 UNTOLD = -1
-"""In place of a change that the agent did not name."""
+"""In place of a change, where a triplet names none."""
 _TARGETS = 24  # of a triplet
 _HELD_OUT = 0.05  # of the references
 _MOST_HELD_OUT = 2000  # triplets; more would only slow the validation
@@ -50,7 +50,7 @@ class Data:
     """The words of each attribute group that any triplet speaks of, as the encoder is asked about them."""
     changes: np.ndarray[Any, np.dtype[np.int64]]
     """Of each triplet and group `(t, groups)` the new word's number from 1; 0 where it stays, UNTOLD in all groups
-    where the agent spoke freely."""
+    where the triplet names no change."""
     held_out_texts: Vectors
     """The encoder's vectors of the held-out triplets' first wordings, for the weighted sum."""
 
