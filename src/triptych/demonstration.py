@@ -55,8 +55,8 @@ def demo(out: Path | str, *, seed: int = 0, threads: int | None = None) -> dict[
         indexed = index(world / "unlabelled.txt", catalog, root=pictures, threads=threads)
         detail.append(f"{indexed['total']} unlabelled pictures")
     with _timed(steps, "mine") as detail:
-        # A small catalog has few pairs: the agent looks harder than it does by default.
-        mined = mine(catalog, triplets, vocabulary=VOCABULARY, plans=20, seed=seed, threads=threads)
+        # A small catalog has few pairs: the agent asks a little more than it does by default.
+        mined = mine(catalog, triplets, vocabulary=VOCABULARY, plans=14, seed=seed, threads=threads)
         detail.append(f"{mined['accepted']} triplets accepted, {mined['refused']} refused")
     with _timed(steps, "train") as detail:
         # Two passes: a third brings nothing on the val queries of a world this small, and time is short.
