@@ -1,0 +1,83 @@
+"""What a composer reads of words: `python bench/reading.py WORLD COMPOSER TRIPLETS`, of a wardrobe.
+
+Asks the world's queries in their customers' words and in the agent's own, of each style, and prints how often all that
+changes is read rightly, in percent, for one change and for two, and how many of the texts fill what the text tower
+reads: of longer ones the end is lost. TRIPLETS are those that the composer learnt from.
+"""
+
+import argparse
+import json
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+
+import numpy as np
+import torch
+from safetensors.torch import load_file
+
+from triptych.agent.wording import word
+from triptych.benchmarks.encoded import EncodedTask
+from triptych.benchmarks.protocol import Query
+from triptych.benchmarks.registry import load_tasks
+from triptych.benchmarks.truth import load_truth
+from triptych.composers.networks import Architecture, Combiner, QuerySide
+from triptych.encoders import load_encoder
+from triptych.encoders.own import OwnEncoder, load_model
+from triptych.tagging import load_vocabulary
+from triptych.triplets import Change, read_triplets
+from triptych.wardrobe import VOCABULARY
+
+STYLES = ("shorthand", "sentence", "captions", "relative")
+
+
+def spoken(triplets: Path) -> dict[str, list[str]]:
+    """The words of each group that accepted triplets speak of, in the order in which a composer numbers them."""
+    groups: dict[str, set[str]] = {}
+    for triplet in read_triplets(triplets)[0]:
+        for change in triplet.changes if triplet.accepted else ():
+            groups.setdefault(change.group, set()).update((change.old, change.new))
+    return {group: sorted(groups[group]) for group in sorted(groups)}
+
+
+def shares(queries: Sequence[Query], read: Sequence[torch.Tensor], words: Mapping[str, Sequence[str]]) -> str:
+    """How often all groups are read rightly, of one change and of two."""
+    right: dict[int, list[bool]] = {1: [], 2: []}
+    for row, query in enumerate(queries):
+        said = query.change or {}
+        told = [1 + known.index(said[group]) if group in said else 0 for group, known in words.items()]
+        right[len(said)].append(all(int(group[row].argmax()) == new for group, new in zip(read, told, strict=True)))
+    return "  ".join(f"{count} changed: {100 * np.mean(rows):5.1f}" for count, rows in right.items() if rows)
+
+
+def main() -> None:
+    asked = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    asked.add_argument("world", type=Path)
+    asked.add_argument("composer", type=Path)
+    asked.add_argument("triplets", type=Path)
+    asked.add_argument("--split", default="val", choices=["val", "test"])
+    given = asked.parse_args()
+    config = json.loads((given.composer / "config.json").read_text(encoding="utf-8"))
+    encoder = load_encoder(config["encoder"]["name"])
+    assert isinstance(encoder, OwnEncoder), "only a text tower of ours learns along"
+    model = QuerySide(Combiner(Architecture(**config["architecture"])), load_model(encoder.folder).text).eval()
+    model.load_state_dict(load_file(given.composer / "model.safetensors"))
+    (task,) = load_tasks("wardrobe", given.world, given.split)
+    truth, vocabulary, words = load_truth("wardrobe", given.world), load_vocabulary(VOCABULARY), spoken(given.triplets)
+    encoded = EncodedTask(task, encoder, {})
+    row_of = {name: row for row, name in enumerate(encoded.gallery_names)}
+    references = torch.from_numpy(encoded.gallery[[row_of[query.reference] for query in task.queries]])
+    random = np.random.default_rng(0)
+    worded: dict[str, list[str]] = {"asked": [query.modification for query in task.queries]}
+    for query in task.queries:
+        changes = [Change(group, truth[query.reference][group], new) for group, new in (query.change or {}).items()]
+        for style, said in zip(STYLES, word(changes, vocabulary, random), strict=False):
+            worded.setdefault(style, []).append(said.text)
+    for style, texts in worded.items():
+        ids = torch.from_numpy(encoder.token_ids(texts))
+        with torch.inference_mode():
+            _, read = model.read(references, ids)
+        full = 100 * float((ids[:, -1] != 0).float().mean())
+        print(f"{style:<10} {shares(task.queries, read, words)}  full: {full:5.1f}")
+
+
+if __name__ == "__main__":
+    main()
