@@ -134,7 +134,7 @@ def test_what_a_triplet_counts():
 
 def test_a_composer_learns_by_all_of_it(tiny_triplets, tiny_catalog, tmp_path):
     options = {"negatives": "bank+group", "hard_beta": 0.5, "both_directions": True, "margin": 0.2, "weighting": "none"}
-    facts = train(tiny_triplets, tiny_catalog, tmp_path / "out", epochs=1, batch=64, threads=1, **options)
+    facts = train(tiny_triplets, tiny_catalog, tmp_path / "out", epochs=3, batch=64, threads=1, **options)
     assert facts["recall"]["R@10"] > facts["sum_recall"]["R@10"]
 
 
