@@ -20,13 +20,12 @@ from triptych.agent.mining import tag
 from triptych.agent.proposing import Proposer
 from triptych.agent.reasoning import TagsReasoner
 from triptych.benchmarks.encoded import EncodedTask
-from triptych.benchmarks.registry import load_tasks
+from triptych.benchmarks.registry import BENCHMARKS, load_tasks
 from triptych.benchmarks.truth import WORLDS, load_truth
 from triptych.encoders import load_encoder, unit
 from triptych.metrics import summarise
 from triptych.tagging import load_vocabulary
 from triptych.triplets import Change
-from triptych.wardrobe import VOCABULARY
 
 
 def with_truth(tags: NDArray[np.float32], true: Sequence[str], words: Sequence[str]) -> NDArray[np.float32]:
@@ -48,8 +47,10 @@ def main() -> None:
     asked.add_argument("--told", nargs="*", default=[], metavar="GROUP")
     asked.add_argument("--threads", type=int)
     given = asked.parse_args()
+    words, encoded = load_vocabulary(BENCHMARKS[given.name].vocabulary), {}
+    if unknown := set(given.told) - words.groups.keys():
+        asked.error(f"--told {min(unknown)}: there is no such group; there are {', '.join(words.groups)}")
     encoder = load_encoder(given.encoder, threads=given.threads)
-    words, encoded = load_vocabulary(VOCABULARY if given.name == "wardrobe" else None), {}
     truth = load_truth(given.name, given.root)
     for asked_task in load_tasks(given.name, given.root, given.split):
         task = EncodedTask(asked_task, encoder, encoded)

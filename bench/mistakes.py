@@ -11,12 +11,11 @@ from triptych.baselines import METHODS, baseline
 from triptych.benchmarks.encoded import EncodedTask
 from triptych.benchmarks.evaluate import chosen
 from triptych.benchmarks.mistakes import ATTRIBUTES, count_mistakes, format_mistakes
-from triptych.benchmarks.registry import load_tasks
+from triptych.benchmarks.registry import BENCHMARKS, load_tasks
 from triptych.benchmarks.truth import load_truth
 from triptych.composers import TrainedComposer
 from triptych.encoders import load_encoder
 from triptych.tagging import load_vocabulary
-from triptych.wardrobe import VOCABULARY
 
 
 def main() -> None:
@@ -35,7 +34,7 @@ def main() -> None:
         [EncodedTask(task, encoder, encoded) for task in load_tasks(given.name, given.root, split)]
         for split in ("val", given.split)
     )
-    words = load_vocabulary(VOCABULARY if given.name == "wardrobe" else None)
+    words = load_vocabulary(BENCHMARKS[given.name].vocabulary)
     truth = load_truth(given.name, given.root)
     rows = []
     for val, task in zip(tuning, tasks, strict=True):

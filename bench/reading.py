@@ -19,6 +19,7 @@ from triptych.benchmarks.encoded import EncodedTask
 from triptych.benchmarks.protocol import Query
 from triptych.benchmarks.registry import load_tasks
 from triptych.benchmarks.truth import load_truth
+from triptych.composers.data import spoken_words
 from triptych.composers.networks import Architecture, Combiner, QuerySide
 from triptych.encoders import load_encoder
 from triptych.encoders.own import OwnEncoder, load_model
@@ -27,15 +28,6 @@ from triptych.triplets import Change, read_triplets
 from triptych.wardrobe import VOCABULARY
 
 STYLES = ("shorthand", "sentence", "captions", "relative")
-
-
-def spoken(triplets: Path) -> dict[str, list[str]]:
-    """The words of each group that accepted triplets speak of, in the order in which a composer numbers them."""
-    groups: dict[str, set[str]] = {}
-    for triplet in read_triplets(triplets)[0]:
-        for change in triplet.changes if triplet.accepted else ():
-            groups.setdefault(change.group, set()).update((change.old, change.new))
-    return {group: sorted(groups[group]) for group in sorted(groups)}
 
 
 def shares(queries: Sequence[Query], read: Sequence[torch.Tensor], words: Mapping[str, Sequence[str]]) -> str:
@@ -61,7 +53,8 @@ def main() -> None:
     model = QuerySide(Combiner(Architecture(**config["architecture"])), load_model(encoder.folder).text).eval()
     model.load_state_dict(load_file(given.composer / "model.safetensors"))
     (task,) = load_tasks("wardrobe", given.world, given.split)
-    truth, vocabulary, words = load_truth("wardrobe", given.world), load_vocabulary(VOCABULARY), spoken(given.triplets)
+    truth, vocabulary = load_truth("wardrobe", given.world), load_vocabulary(VOCABULARY)
+    words = spoken_words(triplet for triplet in read_triplets(given.triplets)[0] if triplet.accepted)
     encoded = EncodedTask(task, encoder, {})
     row_of = {name: row for row, name in enumerate(encoded.gallery_names)}
     references = torch.from_numpy(encoded.gallery[[row_of[query.reference] for query in task.queries]])

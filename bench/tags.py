@@ -12,18 +12,18 @@ from pathlib import Path
 
 import numpy as np
 
+from triptych.benchmarks.registry import BENCHMARKS
 from triptych.benchmarks.truth import load_truth
 from triptych.catalog import Catalog
 from triptych.encoders import load_encoder
 from triptych.tagging import Tagger, Tags, Vocabulary, agreed, load_vocabulary, shows
-from triptych.wardrobe import VOCABULARY
 
 
 def main() -> None:
     folder, name, root = sys.argv[1:]
     catalog = Catalog(Path(folder))
     encoder = load_encoder(catalog.encoder_name)
-    vocabulary = load_vocabulary(VOCABULARY if name == "wardrobe" else None)
+    vocabulary = load_vocabulary(BENCHMARKS[name].vocabulary)
     truth = load_truth(name, Path(root))
     words = {group: np.array([truth[picture][group] for picture in catalog.names]) for group in vocabulary.groups}
     placing = load_encoder(catalog.encoder_name)

@@ -291,6 +291,9 @@ def test_what_is_wrong_with_an_answer(made):
     }
     to_shirt = Query("q", "1.jpg", "a shirt", frozenset({"6.jpg"}), change={"kind": "shirt"})
     assert kind_of_answer(to_shirt, "2.jpg", truth, attributes) == "colour and kind"
+    others = {"women's": truth["6.jpg"], "men's": truth["6.jpg"] | {"gender": "men"}}
+    said = {name: kind_of_answer(to_shirt, name, truth | others, attributes) for name in others}
+    assert said == {"women's": "several", "men's": "colour"}
 
 
 def test_what_is_wrong_with_an_answer_of_the_wardrobe():

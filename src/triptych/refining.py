@@ -81,11 +81,11 @@ def refine(
     with locked(parts):
         if not claimed(parts, run, ["composer-*", "fold-*"]):
             say(f"{parts}: an unfinished run had other settings or triplets; starting over")
+        told = {"phrases": words.phrases}
         for fold in range(folds):
             chosen = [number for number in usable if _fold(stored[number], folds) == fold]
             others = [stored[number] for number in usable if _fold(stored[number], folds) != fold]
             say(f"refine: fold {fold + 1} of {folds}: learning from {len(others)} triplets to judge {len(chosen)}")
-            told = {"phrases": words.phrases}
             composer = _composer(parts, fold, others, told, catalog, epochs=epochs, seed=seed, threads=threads)
             composer.attach(encoder)
             answers = _answers(composer, [stored[number] for number in chosen], opened, beyond)
@@ -101,7 +101,7 @@ def refine(
             "recall": _percent([verdict.found for verdict in kept.values()]),
             "kinds": _kinds([(_kind(stored[number]), verdict.found) for number, verdict in kept.items()]),
         }
-        write_triplets(out, judged, made_by("refine", settings, **facts, phrases=words.phrases, mined=note))
+        write_triplets(out, judged, made_by("refine", settings, **facts, **told, mined=note))
         shutil.rmtree(parts)
     return facts
 

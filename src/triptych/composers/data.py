@@ -85,7 +85,7 @@ class Data:
         words = reads(texts)
         right = [_rows((triplet.target, *triplet.also), row_of) for triplet in usable]
         wrong = [_rows((triplet.reference, *triplet.group), row_of) for triplet in usable]
-        spoken = _spoken(usable)
+        spoken = spoken_words(usable)
         phrases: Mapping[str, Mapping[str, str]] = note.get("phrases", {})
         return cls(
             references=np.array([row_of[triplet.reference] for triplet in usable], np.int64),
@@ -154,7 +154,8 @@ def _rows(names: Iterable[str], row_of: Mapping[str, int]) -> list[int]:
     return [row_of[name] for name in names if name in row_of]
 
 
-def _spoken(triplets: Sequence[Triplet]) -> dict[str, tuple[str, ...]]:
+def spoken_words(triplets: Iterable[Triplet]) -> dict[str, tuple[str, ...]]:
+    """The words of each attribute group that the triplets speak of, in the order in which a composer numbers them."""
     groups: dict[str, set[str]] = {}
     for triplet in triplets:
         for change in triplet.changes:
