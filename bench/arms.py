@@ -9,8 +9,8 @@ from typing import Any
 import numpy as np
 
 import triptych
-from triptych.results import Row, lines, read_rows
-from triptych.triplets import Triplet, write_triplets
+from triptych.evaluation.results.reading import Row, lines, read_rows
+from triptych.triplets.file import Triplet, write_triplets
 from write_results import METRICS, span
 
 SPLITS = ("val", "test")

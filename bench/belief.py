@@ -16,16 +16,16 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import NDArray
 
-from triptych.agent.mining import tag
-from triptych.agent.proposing import Proposer
-from triptych.agent.reasoning import TagsReasoner
-from triptych.benchmarks.encoded import EncodedTask
-from triptych.benchmarks.registry import BENCHMARKS, load_tasks
-from triptych.benchmarks.truth import WORLDS, load_truth
-from triptych.encoders import load_encoder, unit
-from triptych.metrics import summarise
-from triptych.tagging import load_vocabulary
-from triptych.triplets import Change
+from triptych.benchmarks.registry import BENCHMARKS, WORLDS, load_tasks, load_truth
+from triptych.core.vectors import unit
+from triptych.encoders.registry import load_encoder
+from triptych.evaluation.encoded_task import EncodedTask
+from triptych.metrics.measures import summarise
+from triptych.mining.proposer import Proposer
+from triptych.mining.reasoner import TagsReasoner
+from triptych.tagging.tags import tag
+from triptych.tagging.vocabulary import load_vocabulary
+from triptych.triplets.file import Change
 
 
 def with_truth(tags: NDArray[np.float32], true: Sequence[str], words: Sequence[str]) -> NDArray[np.float32]:

@@ -7,12 +7,12 @@ that cannot. Prints R@10 and mAP@10 on test, with the weights that do best on va
 import sys
 from pathlib import Path
 
-from triptych.baselines import baseline
-from triptych.benchmarks.encoded import EncodedTask
-from triptych.benchmarks.evaluate import chosen
 from triptych.benchmarks.registry import load_tasks
-from triptych.encoders import load_encoder
-from triptych.tagging import load_vocabulary
+from triptych.composers.baselines import baseline
+from triptych.encoders.registry import load_encoder
+from triptych.evaluation.encoded_task import EncodedTask
+from triptych.evaluation.selection import chosen
+from triptych.tagging.vocabulary import load_vocabulary
 
 
 def main() -> None:

@@ -12,9 +12,9 @@ these tables. An accepted triplet's group lacks the pictures that its critic too
 import sys
 from pathlib import Path
 
-from triptych.benchmarks.truth import load_truth
-from triptych.curation.truthfulness import shares
-from triptych.triplets import read_triplets
+from triptych.benchmarks.registry import load_truth
+from triptych.evaluation.reasoners import shares
+from triptych.triplets.file import read_triplets
 
 SHARES = ("new", "true", "telling", "true_and_telling")
 

@@ -22,10 +22,11 @@ from pathlib import Path
 from typing import Any
 
 from arms import draw, measured, retrieval, train
-from triptych.benchmarks.truth import Truth, load_truth
-from triptych.curation.truthfulness import shares
-from triptych.results import Row
-from triptych.triplets import Triplet, read_triplets
+from triptych.benchmarks.registry import load_truth
+from triptych.benchmarks.task import Truth
+from triptych.evaluation.reasoners import shares
+from triptych.evaluation.results.reading import Row
+from triptych.triplets.file import Triplet, read_triplets
 from write_results import put, span
 
 ARMS = {"accepted": "after the critic", "drafts": "as many from before it"}

@@ -23,8 +23,9 @@ from typing import Any
 import numpy as np
 import torch
 
-from triptych.encoders import unit
-from triptych.metrics import means, per_query, ranks_of_targets
+from triptych.core.vectors import unit
+from triptych.metrics.measures import means, per_query
+from triptych.metrics.ranking import ranks_of_targets
 
 DIM = 768
 SIZES = {"cirr": (4_181, 2_297), "circo": (800, 123_403)}  # queries and pictures: CIRR's val split, CIRCO's test split

@@ -26,7 +26,7 @@ sys.path.insert(0, str(Path(__file__).parent.parent / "tests"))
 
 from loopback import Loopback, noise_catalog
 from triptych.chat.ledger import ledger_of
-from triptych.triplets import read_triplets
+from triptych.triplets.file import read_triplets
 
 RATE = 0.3
 LATENCY = 0.15

@@ -7,15 +7,14 @@ ten. Weights and prompts are chosen on val.
 import argparse
 from pathlib import Path
 
-from triptych.baselines import METHODS, baseline
-from triptych.benchmarks.encoded import EncodedTask
-from triptych.benchmarks.evaluate import chosen
-from triptych.benchmarks.mistakes import ATTRIBUTES, count_mistakes, format_mistakes
-from triptych.benchmarks.registry import BENCHMARKS, load_tasks
-from triptych.benchmarks.truth import load_truth
-from triptych.composers import TrainedComposer
-from triptych.encoders import load_encoder
-from triptych.tagging import load_vocabulary
+from triptych.benchmarks.registry import BENCHMARKS, load_tasks, load_truth
+from triptych.composers.baselines import METHODS, baseline
+from triptych.composers.trained import TrainedComposer
+from triptych.encoders.registry import load_encoder
+from triptych.evaluation.encoded_task import EncodedTask
+from triptych.evaluation.error_analysis import ATTRIBUTES, count_mistakes, format_mistakes
+from triptych.evaluation.selection import chosen
+from triptych.tagging.vocabulary import load_vocabulary
 
 
 def main() -> None:

@@ -14,18 +14,17 @@ import numpy as np
 import torch
 from safetensors.torch import load_file
 
-from triptych.agent.wording import word
-from triptych.benchmarks.encoded import EncodedTask
-from triptych.benchmarks.protocol import Query
-from triptych.benchmarks.registry import load_tasks
-from triptych.benchmarks.truth import load_truth
-from triptych.composers.data import spoken_words
-from triptych.composers.networks import Architecture, Combiner, QuerySide
-from triptych.encoders import load_encoder
-from triptych.encoders.own import OwnEncoder, load_model
-from triptych.tagging import load_vocabulary
-from triptych.triplets import Change, read_triplets
-from triptych.wardrobe import VOCABULARY
+from triptych.benchmarks.datasets.wardrobe.garments import VOCABULARY
+from triptych.benchmarks.registry import load_tasks, load_truth
+from triptych.benchmarks.task import Query
+from triptych.composers.networks.combiner import Architecture, Combiner, QuerySide
+from triptych.encoders.native import OwnEncoder, load_model
+from triptych.encoders.registry import load_encoder
+from triptych.evaluation.encoded_task import EncodedTask
+from triptych.mining.wording import word
+from triptych.tagging.vocabulary import load_vocabulary
+from triptych.training.data.triplets import spoken_words
+from triptych.triplets.file import Change, read_triplets
 
 STYLES = ("shorthand", "sentence", "captions", "relative")
 

@@ -9,7 +9,7 @@ from pathlib import Path
 
 from PIL import Image, ImageDraw, ImageFont
 
-from triptych.triplets import Triplet, read_triplets
+from triptych.triplets.file import Triplet, read_triplets
 
 SIDE, WORDS, GAP, COLUMNS, ROWS = 120, 190, 18, 2, 3
 

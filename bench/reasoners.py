@@ -32,14 +32,14 @@ import triptych
 from arms import draw, measured, retrieval, train
 from loopback import Loopback
 from seeing import Seer
-from triptych.agent.wording import word
-from triptych.benchmarks.truth import load_truth
-from triptych.catalog import Catalog
-from triptych.demonstration import LINES
-from triptych.files import atomic, read_json, write_json
-from triptych.tagging import load_vocabulary
-from triptych.triplets import Triplet, read_triplets
-from triptych.wardrobe import VOCABULARY
+from triptych.benchmarks.datasets.wardrobe.garments import VOCABULARY
+from triptych.benchmarks.registry import load_truth
+from triptych.catalog.catalog import Catalog
+from triptych.core.files import atomic, read_json, write_json
+from triptych.demonstration.demo import LINES
+from triptych.mining.wording import word
+from triptych.tagging.vocabulary import load_vocabulary
+from triptych.triplets.file import Triplet, read_triplets
 from write_results import put
 
 METRICS = ("R@1", "R@10", "mAP@10")

@@ -24,8 +24,8 @@ import numpy as np
 import triptych
 from http_load import load, search_request
 from serving import PROGRAM, Service
-from triptych.catalog import Catalog, Entry
-from triptych.encoders import unit
+from triptych.catalog.catalog import Catalog, Entry
+from triptych.core.vectors import unit
 
 PICTURES = 10_000
 
@@ -47,7 +47,7 @@ def main() -> None:
         searching = [cold(searched) for _ in range(runs + 1)][1:]
         serving = [first_answer(asked, picture.read_bytes()) for _ in range(runs + 1)][1:]
         imports = timed(
-            [sys.executable, "-c", "import triptych.cli, triptych.searching, onnxruntime, tokenizers"], runs
+            [sys.executable, "-c", "import triptych.cli, triptych.retrieval.searching, onnxruntime, tokenizers"], runs
         )
         bare = timed([sys.executable, "-c", "pass"], runs)
         torch = timed([sys.executable, "-c", "import torch"], runs)

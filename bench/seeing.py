@@ -24,12 +24,12 @@ from numpy.typing import NDArray
 from PIL import Image
 
 from loopback import completion
-from triptych.benchmarks.truth import Truth
-from triptych.catalog import Catalog
-from triptych.chat.estimate import picture_tokens
+from triptych.benchmarks.datasets.wardrobe.garments import vocabulary
+from triptych.benchmarks.task import Truth
+from triptych.catalog.catalog import Catalog
+from triptych.chat.cost import picture_tokens
 from triptych.chat.settings import JUDGEMENT
-from triptych.triplets import Change
-from triptych.wardrobe import vocabulary
+from triptych.triplets.file import Change
 from wishes import read, say
 
 Look = Mapping[str, str]

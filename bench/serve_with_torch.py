@@ -8,10 +8,10 @@ from typing import Any
 import numpy as np
 import torch
 
-import triptych.searching
+import triptych.retrieval.searching
 from triptych.cli import main
-from triptych.encoders import Encoder
-from triptych.encoders.own import OwnEncoder, load_model
+from triptych.encoders.native import OwnEncoder, load_model
+from triptych.encoders.protocol import Encoder
 
 
 class TorchEncoder(OwnEncoder):
@@ -44,5 +44,5 @@ def load_encoder(name: str, *, threads: int | None = None) -> Encoder:
 
 
 if __name__ == "__main__":
-    triptych.searching.load_encoder = load_encoder
+    triptych.encoders.registry.load_encoder = load_encoder
     main()

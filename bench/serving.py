@@ -37,9 +37,10 @@ import numpy as np
 
 import triptych
 from http_load import load, search_request
-from triptych.catalog import Catalog
-from triptych.encoders import load_encoder, unit
-from triptych.searching import Query
+from triptych.catalog.catalog import Catalog
+from triptych.core.vectors import unit
+from triptych.encoders.registry import load_encoder
+from triptych.retrieval.query import Query
 from write_results import put
 
 WORDS = (

@@ -12,11 +12,12 @@ from pathlib import Path
 
 import numpy as np
 
-from triptych.benchmarks.registry import BENCHMARKS
-from triptych.benchmarks.truth import load_truth
-from triptych.catalog import Catalog
-from triptych.encoders import load_encoder
-from triptych.tagging import Tagger, Tags, Vocabulary, agreed, load_vocabulary, shows
+from triptych.benchmarks.registry import BENCHMARKS, load_truth
+from triptych.catalog.catalog import Catalog
+from triptych.encoders.registry import load_encoder
+from triptych.tagging.tagger import Tagger, Tags, shows
+from triptych.tagging.tags import agreed
+from triptych.tagging.vocabulary import Vocabulary, load_vocabulary
 
 
 def main() -> None:

@@ -8,14 +8,14 @@ mAP@10 of each, and of its sum with the picture at the weight that does best.
 import sys
 from pathlib import Path
 
-from triptych.baselines import CaptionEdit, TextOnly, WithPicture
-from triptych.benchmarks.encoded import EncodedTask
-from triptych.benchmarks.evaluate import chosen
-from triptych.benchmarks.fashion_products import load_products
+from triptych.benchmarks.datasets.fashion_products.products import load_products
 from triptych.benchmarks.registry import load_tasks
+from triptych.composers.baselines import CaptionEdit, TextOnly, WithPicture
 from triptych.composers.protocol import Composer
-from triptych.encoders import load_encoder
-from triptych.tagging import load_vocabulary
+from triptych.encoders.registry import load_encoder
+from triptych.evaluation.encoded_task import EncodedTask
+from triptych.evaluation.selection import chosen
+from triptych.tagging.vocabulary import load_vocabulary
 
 
 class Titles(TextOnly):

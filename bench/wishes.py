@@ -10,8 +10,8 @@ from itertools import permutations
 from random import Random
 from typing import Any
 
-from triptych.triplets import Change
-from triptych.wardrobe import vocabulary
+from triptych.benchmarks.datasets.wardrobe.garments import vocabulary
+from triptych.triplets.file import Change
 
 # {new}, {old}: the word; {a_new}, {a_old}: what it is called as a thing.
 _PHRASES: Mapping[str, tuple[str, ...]] = {

@@ -11,7 +11,7 @@ import sys
 from collections import defaultdict
 from pathlib import Path
 
-from triptych.results import Row, lines, read_rows
+from triptych.evaluation.results.reading import Row, lines, read_rows
 
 METRICS = ("R@1", "R@5", "R@10", "R@50", "mAP@10")
 

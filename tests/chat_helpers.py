@@ -5,8 +5,9 @@ from collections import Counter
 from pathlib import Path
 
 from loopback import Loopback
-from triptych import ChatSettings, mine
 from triptych.chat.ledger import ledger_of
+from triptych.chat.settings import ChatSettings
+from triptych.mining.pipeline import mine
 
 REFERENCES = 24
 

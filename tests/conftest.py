@@ -13,11 +13,12 @@ import pytest
 os.environ.setdefault("OMP_NUM_THREADS", "1")
 
 from loopback import Loopback, noise_catalog
-from triptych.agent import mine
-from triptych.catalog import index
-from triptych.composers.training import train
-from triptych.encoders.pretraining import pretrain
-from triptych.wardrobe import vocabulary, write_world
+from triptych.benchmarks.datasets.wardrobe.garments import vocabulary
+from triptych.benchmarks.datasets.wardrobe.world import write_world
+from triptych.catalog.indexing import index
+from triptych.mining.pipeline import mine
+from triptych.training.composer import train
+from triptych.training.pretraining import pretrain
 
 
 @pytest.fixture(scope="session")

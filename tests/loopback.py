@@ -20,8 +20,8 @@ from typing import Any, Self
 import numpy as np
 from PIL import Image
 
-from triptych.catalog import Catalog, Entry
-from triptych.encoders import unit
+from triptych.catalog.catalog import Catalog, Entry
+from triptych.core.vectors import unit
 
 PASSING = ("429", "429 with pause", "500", "503", "drip", "reset", "empty", "cut")
 """Faults after which the same call should be made again."""

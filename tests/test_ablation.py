@@ -9,13 +9,14 @@ from pathlib import Path
 import pytest
 from PIL import Image
 
-from triptych.ablation import ablate, format_ablation, load_recipes, running
-from triptych.ablation.recipes import STAGES
-from triptych.ablation.showing import summarise_cells
-from triptych.agent import Bars
-from triptych.errors import FailureError, UsageError
-from triptych.files import write_json
-from triptych.triplets import read_triplets, write_triplets
+from triptych.core.errors import FailureError, UsageError
+from triptych.core.files import write_json
+from triptych.evaluation.ablation import running
+from triptych.evaluation.ablation.recipes import STAGES, load_recipes
+from triptych.evaluation.ablation.running import ablate
+from triptych.evaluation.ablation.showing import format_ablation, summarise_cells
+from triptych.mining.options import Bars
+from triptych.triplets.file import read_triplets, write_triplets
 
 RECIPES = {
     "mine": {"plans": 4},

@@ -7,11 +7,14 @@ import pytest
 import torch
 from PIL import Image
 
-from triptych.checkpoints import save_checkpoint
-from triptych.encoders import adapting, load_encoder, unit
-from triptych.encoders.adapting import adapt, recolour
-from triptych.errors import DataError, UsageError
-from triptych.images import open_picture
+from triptych.core.errors import DataError, UsageError
+from triptych.core.images import open_picture
+from triptych.core.vectors import unit
+from triptych.encoders.registry import load_encoder
+from triptych.training import adapting
+from triptych.training.adapting import adapt
+from triptych.training.checkpoints import save_checkpoint
+from triptych.training.data.augmentation import recolour
 
 TINY = {"steps": 6, "batch": 16, "threads": 1}
 
@@ -83,7 +86,7 @@ def test_a_stopped_run_ends_with_the_same_weights(adapted, tiny_encoder, wardrob
         if done == 2:
             raise KeyboardInterrupt
 
-    monkeypatch.setattr("triptych.checkpoints.save_checkpoint", stop)
+    monkeypatch.setattr("triptych.training.checkpoints.save_checkpoint", stop)
     ask = {"encoder": str(tiny_encoder), **TINY}
     with pytest.raises(KeyboardInterrupt):
         adapt(wardrobe_world / "images", tmp_path / "out", **ask)

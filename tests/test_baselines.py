@@ -5,13 +5,17 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from triptych.baselines import METHODS, WEIGHTS, CaptionEdit, PictureOnly, TextOnly, WithPicture, baseline
-from triptych.benchmarks import Query, Task
-from triptych.benchmarks.encoded import EncodedTask
-from triptych.benchmarks.evaluate import best_weight
-from triptych.encoders import Pixels, Vectors, unit
-from triptych.errors import UsageError
-from triptych.tagging import Tagger, Vocabulary, agreed, tagger
+from triptych.benchmarks.task import Query, Task
+from triptych.composers.baselines import METHODS, WEIGHTS, CaptionEdit, PictureOnly, TextOnly, WithPicture, baseline
+from triptych.core.errors import UsageError
+from triptych.core.vectors import Vectors, unit
+from triptych.encoders.protocol import Pixels
+from triptych.evaluation.encoded_task import EncodedTask
+from triptych.evaluation.selection import best_weight
+from triptych.tagging import tagger
+from triptych.tagging.tagger import Tagger
+from triptych.tagging.tags import agreed
+from triptych.tagging.vocabulary import Vocabulary
 
 WORDS = {"colour": ("red", "blue"), "kind": ("dress", "shirt")}
 VOCABULARY = Vocabulary(WORDS, {group: {word: word for word in words} for group, words in WORDS.items()}, {})

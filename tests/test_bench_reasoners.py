@@ -8,16 +8,17 @@ from random import Random
 import pytest
 
 from loopback import Loopback
-from triptych import ChatSettings, mine
-from triptych.agent.answers import STYLES
-from triptych.benchmarks.truth import Truth, load_truth
-from triptych.catalog import Catalog
+from triptych.benchmarks.datasets.wardrobe.captions import Voice
+from triptych.benchmarks.datasets.wardrobe.garments import CHANGEABLE, VOCABULARY, vocabulary
+from triptych.benchmarks.registry import load_truth
+from triptych.benchmarks.task import Truth
+from triptych.catalog.catalog import Catalog
 from triptych.chat.pictures import Painter
-from triptych.curation.truthfulness import is_telling, is_true
-from triptych.triplets import Change, read_triplets
-from triptych.wardrobe import VOCABULARY, vocabulary
-from triptych.wardrobe.captions import Voice
-from triptych.wardrobe.garments import CHANGEABLE
+from triptych.chat.settings import ChatSettings
+from triptych.evaluation.reasoners import is_telling, is_true
+from triptych.mining.chat.replies import STYLES
+from triptych.mining.pipeline import mine
+from triptych.triplets.file import Change, read_triplets
 from wardrobe_queries import said_of
 
 sys.path.insert(0, str(Path(__file__).parents[1] / "bench"))

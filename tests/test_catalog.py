@@ -11,11 +11,14 @@ import pyarrow.parquet as pq
 import pytest
 from PIL import Image
 
-from triptych.catalog import Catalog, index, matching, nearest
-from triptych.encoders import load_encoder
-from triptych.errors import BusyError, DataError, FailureError, MismatchError, UsageError
-from triptych.files import locked
-from triptych.images import open_picture
+from triptych.catalog.catalog import Catalog
+from triptych.catalog.filters import matching
+from triptych.catalog.indexing import index
+from triptych.core.errors import BusyError, DataError, FailureError, MismatchError, UsageError
+from triptych.core.files import locked
+from triptych.core.images import open_picture
+from triptych.core.vectors import nearest
+from triptych.encoders.registry import load_encoder
 
 NAMES = ["a.jpg", "b.png", "deep/down/c.jpg", "deep/d.webp"]
 
@@ -122,7 +125,7 @@ def test_a_catalog_that_cannot_be_written_does_without_an_id(add, catalog, monke
         raise OSError(errno.EROFS, "read-only file system")
 
     with monkeypatch.context() as patched:
-        patched.setattr("triptych.files.tempfile.mkstemp", refuse)
+        patched.setattr("triptych.core.files.tempfile.mkstemp", refuse)
         assert opened.identity() == ""
     assert (catalog / "catalog.json").read_bytes() == before
     assert opened.identity()
@@ -145,7 +148,7 @@ def test_what_is_known_is_not_encoded_again(add, catalog, monkeypatch):
     def encode(self, pixels):
         raise AssertionError("encoded again")
 
-    monkeypatch.setattr("triptych.encoders.own.OwnEncoder.encode_pictures", encode)
+    monkeypatch.setattr("triptych.encoders.native.OwnEncoder.encode_pictures", encode)
     assert add() == {"encoded": 0, "unchanged": 4, "rejected": 0, "vanished": 0, "total": 4}
     after = Catalog(catalog)
     assert after.entries == entries
@@ -486,7 +489,7 @@ def test_neighbours_do_not_depend_on_blocks(monkeypatch):
     random = np.random.default_rng(0)
     queries, gallery = random.integers(-2, 3, size=(2, 30, 6)).astype(np.float32)
     whole = nearest(queries, gallery, 7)
-    monkeypatch.setattr("triptych.catalog.neighbours._BLOCK_SCORES", 60)
+    monkeypatch.setattr("triptych.core.vectors._BLOCK_SCORES", 60)
     for one, other in zip(whole, nearest(queries, gallery, 7), strict=True):
         np.testing.assert_array_equal(one, other)
 

@@ -12,16 +12,17 @@ from random import Random
 import pytest
 from PIL import Image
 
-from triptych.chat import ChatSettings
-from triptych.chat.calls import Call, Shown, request, shape
+from triptych.chat.cost import picture_tokens, tokens_in
 from triptych.chat.endpoint import completion
-from triptych.chat.estimate import picture_tokens, tokens_in
-from triptych.chat.flow import Backoff, Budget, Pace, retry_after
 from triptych.chat.ledger import MOST_TEXT, Ledger, Reply, ledger_of
+from triptych.chat.limits import Backoff, Budget, Pace, retry_after
+from triptych.chat.parsing import InvalidReply, find_json
 from triptych.chat.pictures import Painter
 from triptych.chat.prompts import fill, load_prompts
-from triptych.chat.replies import InvalidReply, clean, find_json
-from triptych.errors import DataError, PictureError, UsageError
+from triptych.chat.request import Call, Shown, request, shape
+from triptych.chat.settings import ChatSettings
+from triptych.core.errors import DataError, PictureError, UsageError
+from triptych.core.text import clean
 
 HERE = ChatSettings(base_url="http://localhost:1/v1")
 
@@ -330,7 +331,7 @@ def test_a_run_with_other_facts_begins_anew_and_keeps_the_replies(tmp_path: Path
     ledger.settle("a", "rejected", "reasoner: nothing: said", [])
     assert ledger.begin({"seed": 0}, ["b", "a"]) is False
     assert ledger.pending() == ["b"]
-    assert ledger.reasons() == {"reasoner: nothing": 1}
+    assert ledger.reasons() == {"reasoner: nothing: said": 1}
     ledger.attempt(call(), "a")
     ledger.answer(call().key, Reply("{}"))
     assert ledger.begin({"seed": 1}, ["a", "c"]) is True

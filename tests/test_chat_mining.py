@@ -17,14 +17,17 @@ import pytest
 import triptych
 from chat_helpers import REFERENCES, quick, run, states
 from loopback import ODD, PASSING, Loopback, completion, content_for, noise_catalog, odd, shade
-from triptych import ChatSettings, mine, mine_status
-from triptych.agent.answers import read_judgement, read_reasoning
-from triptych.catalog import Catalog
+from triptych.catalog.catalog import Catalog
+from triptych.chat.judging import read_judgement
 from triptych.chat.ledger import ledger_of
-from triptych.chat.replies import InvalidReply
+from triptych.chat.parsing import InvalidReply
+from triptych.chat.settings import ChatSettings
 from triptych.cli import main
-from triptych.errors import DataError, FailureError, UsageError
-from triptych.triplets import read_triplets
+from triptych.core.errors import DataError, FailureError, UsageError
+from triptych.mining.chat.replies import read_reasoning
+from triptych.mining.chat.status import mine_status
+from triptych.mining.pipeline import mine
+from triptych.triplets.file import read_triplets
 
 
 def test_a_reference_ends_in_triplets_that_the_judge_found_blindly(noise: Path, server: Loopback, tmp_path: Path):
@@ -475,7 +478,7 @@ def test_a_batch_that_never_came_back_may_be_asked_again(noise: Path, server: Lo
 
 
 def test_a_batch_file_is_never_written_over(noise: Path, tmp_path: Path, monkeypatch):
-    monkeypatch.setattr("triptych.agent.batches._MOST_REQUESTS", 10)
+    monkeypatch.setattr("triptych.mining.chat.batch._MOST_REQUESTS", 10)
     (tmp_path / "b-2.jsonl").write_text("paid for\n")
     with pytest.raises(UsageError, match=r"b-2\.jsonl"):
         run(noise, tmp_path / "t", ChatSettings(batch_out=tmp_path / "b.jsonl"))

@@ -5,21 +5,21 @@ import json
 from pathlib import Path
 
 import pytest
+from triptych.chat.calls import Call
+from triptych.chat.desk import Desk
+from triptych.chat.estimate import most_cost
+from triptych.chat.flow import Budget
+from triptych.chat.line import Line
+from triptych.chat.recent import Recent
+from triptych.errors import FailureError, UsageError
 
 from chat_helpers import quick, run, states
 from loopback import Loopback, completion, content_for
 from triptych import ChatSettings, mine_status
-from triptych.chat.calls import Call
-from triptych.chat.desk import Desk
 from triptych.chat.endpoint import Endpoint, Trouble
-from triptych.chat.estimate import most_cost
-from triptych.chat.flow import Budget
 from triptych.chat.ledger import Ledger, Reply, ledger_of, opened
-from triptych.chat.line import Line
 from triptych.chat.pictures import Painter
-from triptych.chat.recent import Recent
 from triptych.chat.settings import REASONING
-from triptych.errors import FailureError, UsageError
 
 CALL = Call(REASONING, "model", "1", "words", (), {}, "shape")
 
@@ -211,7 +211,7 @@ def test_a_ledger_forgets_refusals_when_told(tmp_path: Path):
     ledger.attempt(CALL, "a.jpg")
     ledger.answer(CALL.key, Reply("", problem="400: no"))
     ledger.settle("a.jpg", "rejected", "reasoner: the server refused the call: 400: no", [])
-    assert ledger.reasons() == {"reasoner: the server refused the call": 1}
+    assert ledger.reasons() == {"reasoner: the server refused the call: 400: no": 1}
     ledger.reopen([CALL.key])
     assert (ledger.reply(CALL.key), ledger.pending()) == (None, ["a.jpg"])
     ledger.close()

@@ -6,13 +6,13 @@ import numpy as np
 import pytest
 
 from made_benchmarks import read, write, write_circo
-from triptych.benchmarks import load_tasks
-from triptych.benchmarks.encoded import EncodedTask
-from triptych.benchmarks.evaluate import evaluate
-from triptych.benchmarks.scoring import score
-from triptych.catalog import index
-from triptych.encoders import load_encoder
-from triptych.errors import DataError, UsageError
+from triptych.benchmarks.registry import load_tasks
+from triptych.catalog.indexing import index
+from triptych.core.errors import DataError, UsageError
+from triptych.encoders.registry import load_encoder
+from triptych.evaluation.encoded_task import EncodedTask
+from triptych.evaluation.evaluate import evaluate
+from triptych.evaluation.scoring import score
 
 REAL = Path(os.environ.get("TRIPTYCH_DATA", "../shared/data")) / "circo"
 needs_real = pytest.mark.skipif(not REAL.is_dir(), reason=f"no CIRCO annotations in {REAL}; set TRIPTYCH_DATA")

@@ -5,13 +5,13 @@ import numpy as np
 import pytest
 
 from made_benchmarks import read, write, write_cirr
-from triptych.benchmarks import load_tasks
-from triptych.benchmarks.encoded import EncodedTask
-from triptych.benchmarks.evaluate import evaluate
-from triptych.benchmarks.scoring import score
+from triptych.benchmarks.registry import load_tasks
 from triptych.benchmarks.submissions import CIRR_FORMS, read_submission, write_submission
-from triptych.encoders import load_encoder
-from triptych.errors import DataError, UsageError
+from triptych.core.errors import DataError, UsageError
+from triptych.encoders.registry import load_encoder
+from triptych.evaluation.encoded_task import EncodedTask
+from triptych.evaluation.evaluate import evaluate
+from triptych.evaluation.scoring import score
 
 REAL = Path(os.environ.get("TRIPTYCH_DATA", "../shared/data")) / "cirr"
 needs_real = pytest.mark.skipif(not REAL.is_dir(), reason=f"no CIRR annotations in {REAL}; set TRIPTYCH_DATA")

@@ -9,7 +9,7 @@ from pathlib import Path
 
 import pytest
 
-from triptych.catalog import Catalog
+from triptych.catalog.catalog import Catalog
 
 COMMANDS = (
     "index",
@@ -122,8 +122,8 @@ def test_errors_say_what_to_do(arguments: tuple[str, ...], said: str, tmp_path: 
 
 def test_a_bug_is_one_line_too(tmp_path: Path) -> None:
     code = (
-        "import triptych.diagnosis, triptych.cli, sys\n"
-        "triptych.diagnosis.doctor = lambda: 1 / 0\n"
+        "import triptych.core.environment, triptych.cli, sys\n"
+        "triptych.core.environment.doctor = lambda: 1 / 0\n"
         "sys.argv = ['triptych', 'doctor']\n"
         "triptych.cli.main()"
     )

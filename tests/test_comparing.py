@@ -11,9 +11,9 @@ import numpy as np
 import pytest
 
 import triptych
-from triptych.errors import DataError, MismatchError, UsageError
-from triptych.metrics import bootstrap_intervals, sign_flip_test
-from triptych.results import Figure
+from triptych.core.errors import DataError, MismatchError, UsageError
+from triptych.evaluation.results.reading import Figure
+from triptych.metrics.resampling import bootstrap_intervals, sign_flip_test
 
 QUERIES = 200
 

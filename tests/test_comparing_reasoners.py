@@ -12,14 +12,16 @@ import pytest
 
 import triptych
 from loopback import Loopback, completion
-from triptych import ChatSettings, mine
-from triptych.benchmarks.truth import Truth, load_truth
-from triptych.catalog import Catalog
+from triptych.benchmarks.registry import load_truth
+from triptych.benchmarks.task import Truth
+from triptych.catalog.catalog import Catalog
 from triptych.chat.pictures import Painter
+from triptych.chat.settings import ChatSettings
 from triptych.cli import main
-from triptych.curation.truthfulness import shares
-from triptych.errors import DataError, UsageError
-from triptych.triplets import Change, Modification, Triplet, read_triplets, write_triplets
+from triptych.core.errors import DataError, UsageError
+from triptych.evaluation.reasoners import shares
+from triptych.mining.pipeline import mine
+from triptych.triplets.file import Change, Modification, Triplet, read_triplets, write_triplets
 
 TRUTH: Truth = {
     "red.png": {"colour": "red", "kind": "shirt"},

@@ -15,11 +15,11 @@ from PIL import Image
 
 import triptych
 from loopback import noise_catalog
-from triptych.catalog import Catalog
+from triptych.catalog.catalog import Catalog
 from triptych.cli import main
-from triptych.curation.choosing import triplet_id
-from triptych.errors import DataError, UsageError
-from triptych.triplets import Change, Modification, Triplet, read_triplets, write_triplets
+from triptych.core.errors import DataError, UsageError
+from triptych.triplets.file import Change, Modification, Triplet, read_triplets, write_triplets
+from triptych.triplets.selection import triplet_id
 
 
 @pytest.fixture(scope="module")

@@ -9,11 +9,13 @@ from PIL import Image
 from tokenizers import Tokenizer
 from torch import nn
 
-from triptych.encoders import load_encoder, unit
-from triptych.encoders.own import OwnEncoder, load_model, token_ids
-from triptych.errors import DataError, UsageError
-from triptych.graphs import Graph, export_graph
-from triptych.images import open_picture
+from triptych.core.errors import DataError, UsageError
+from triptych.core.images import open_picture
+from triptych.core.onnx_graph import Graph, export_graph
+from triptych.core.vectors import unit
+from triptych.encoders.native import OwnEncoder, load_model
+from triptych.encoders.registry import load_encoder
+from triptych.encoders.tokenizer import token_ids
 
 TEXTS = ["a red dress", "new in: short blue floral skirt", "ein ganz unbekanntes Wort 🧥", "x " * 100]
 

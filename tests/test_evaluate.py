@@ -5,12 +5,12 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from triptych.baselines import METHODS
-from triptych.benchmarks.evaluate import evaluate
-from triptych.catalog import nearest
-from triptych.encoders import load_encoder
-from triptych.errors import DataError, MismatchError, UsageError
-from triptych.images import open_picture
+from triptych.composers.baselines import METHODS
+from triptych.core.errors import DataError, MismatchError, UsageError
+from triptych.core.images import open_picture
+from triptych.core.vectors import nearest
+from triptych.encoders.registry import load_encoder
+from triptych.evaluation.evaluate import evaluate
 
 
 @pytest.fixture

@@ -12,10 +12,10 @@ import pytest
 import triptych
 from test_huggingface import build_siglip, clip, photos  # noqa: F401
 from test_without_torch import BLOCKED
-from triptych.catalog import Catalog
-from triptych.encoders import load_encoder
-from triptych.errors import DataError, MismatchError, UsageError
-from triptych.graphs import Graph, quantize_graph
+from triptych.catalog.catalog import Catalog
+from triptych.core.errors import DataError, MismatchError, UsageError
+from triptych.core.onnx_graph import Graph, quantize_graph
+from triptych.encoders.registry import load_encoder
 
 TEXTS = ["red dress", "", "with LONG sleeves", "shorter", "red " * 40]
 
@@ -123,7 +123,7 @@ def test_clips_tokens_and_pictures(clip: Path, tmp_path: Path) -> None:  # noqa:
     assert (again.encode_texts(["red"]) * source.encode_texts(["red"])).sum() > 0.999
 
 
-def check(folder: Path, source: triptych.encoders.Encoder, least: float) -> None:
+def check(folder: Path, source: triptych.encoders.protocol.Encoder, least: float) -> None:
     """The folder's encoder does what `source` does, in a process without torch and transformers."""
     exported = load_encoder(str(folder))
     assert (exported.fingerprint, exported.dim) == (source.fingerprint, source.dim)

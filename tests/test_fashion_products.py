@@ -9,15 +9,21 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from triptych.baselines import PictureOnly
-from triptych.benchmarks import Query, load_fashion_products, load_tasks, prepare_fashion_products
-from triptych.benchmarks.encoded import EncodedTask
-from triptych.benchmarks.fashion_products import CHANGES, load_products, split_of
-from triptych.benchmarks.mistakes import ATTRIBUTES, count_mistakes, format_mistakes, kind_of_answer, kinds_over
-from triptych.benchmarks.phrasings import TEST, VAL, phrase
-from triptych.benchmarks.truth import load_truth
-from triptych.benchmarks.words import with_article, word_for
-from triptych.errors import DataError
+from triptych.benchmarks.datasets.fashion_products.phrasings import TEST, VAL, phrase
+from triptych.benchmarks.datasets.fashion_products.products import (
+    CHANGES,
+    load_fashion_products,
+    load_products,
+    prepare_fashion_products,
+    split_of,
+)
+from triptych.benchmarks.datasets.fashion_products.words import with_article, word_for
+from triptych.benchmarks.registry import load_tasks, load_truth
+from triptych.benchmarks.task import Query
+from triptych.composers.baselines import PictureOnly
+from triptych.core.errors import DataError
+from triptych.evaluation.encoded_task import EncodedTask
+from triptych.evaluation.error_analysis import ATTRIBUTES, count_mistakes, format_mistakes, kind_of_answer, kinds_over
 
 COLUMNS = "id,gender,masterCategory,subCategory,articleType,baseColour,season,year,usage,productDisplayName"
 REAL = Path(os.environ.get("TRIPTYCH_DATA", Path(__file__).parents[1] / "../shared/data")) / "fashion-products"

@@ -5,13 +5,15 @@ import numpy as np
 import pytest
 
 from made_benchmarks import CATEGORIES, read, write, write_fashioniq
-from triptych.baselines import TextOnly, WithPicture
-from triptych.benchmarks import load_tasks
-from triptych.benchmarks.encoded import EncodedTask
-from triptych.benchmarks.evaluate import best_weight, evaluate
-from triptych.encoders import load_encoder, unit
-from triptych.errors import DataError, UsageError
-from triptych.images import open_picture
+from triptych.benchmarks.registry import load_tasks
+from triptych.composers.baselines import TextOnly, WithPicture
+from triptych.core.errors import DataError, UsageError
+from triptych.core.images import open_picture
+from triptych.core.vectors import unit
+from triptych.encoders.registry import load_encoder
+from triptych.evaluation.encoded_task import EncodedTask
+from triptych.evaluation.evaluate import evaluate
+from triptych.evaluation.selection import best_weight
 
 REAL = Path(os.environ.get("TRIPTYCH_DATA", "../shared/data")) / "fashioniq"
 needs_real = pytest.mark.skipif(not REAL.is_dir(), reason=f"no FashionIQ captions in {REAL}; set TRIPTYCH_DATA")

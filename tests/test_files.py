@@ -9,9 +9,9 @@ from pathlib import Path
 
 import pytest
 
-from triptych.errors import DataError, FailureError
-from triptych.files import atomic, hash_file, locked, made_by, read_json, write_json
-from triptych.version import __version__
+from triptych.core.errors import DataError, FailureError
+from triptych.core.files import atomic, hash_file, locked, made_by, read_json, write_json
+from triptych.core.version import __version__
 
 
 def contents(folder: Path) -> list[str]:
@@ -55,7 +55,7 @@ def test_a_file_is_as_readable_as_any_other(tmp_path):
 def test_the_next_writer_removes_what_a_killed_one_left(tmp_path):
     path = tmp_path / "odd [name]*.json"
     code = (
-        "import os, signal, sys; from pathlib import Path; from triptych import files\n"
+        "import os, signal, sys; from pathlib import Path; from triptych.core import files\n"
         "os.fsync = lambda handle: os.kill(os.getpid(), signal.SIGKILL)\n"
         "files.write_json(Path(sys.argv[1]), 'never seen')\n"
     )
@@ -82,7 +82,7 @@ def test_a_folder_has_one_writer_at_a_time(tmp_path):
     with locked(tmp_path / "new"):
         with pytest.raises(FailureError, match="another run"), locked(tmp_path / "new"):
             pass
-        code = "import sys; from pathlib import Path; from triptych.files import locked\n"
+        code = "import sys; from pathlib import Path; from triptych.core.files import locked\n"
         code += "with locked(Path(sys.argv[1])): pass\n"
         other = subprocess.run(
             [sys.executable, "-c", code, str(tmp_path / "new")], capture_output=True, text=True, check=False
@@ -94,7 +94,7 @@ def test_a_folder_has_one_writer_at_a_time(tmp_path):
 
 
 def test_a_lock_goes_with_a_killed_process(tmp_path):
-    code = "import os, signal, sys; from pathlib import Path; from triptych.files import locked\n"
+    code = "import os, signal, sys; from pathlib import Path; from triptych.core.files import locked\n"
     code += "with locked(Path(sys.argv[1])): os.kill(os.getpid(), signal.SIGKILL)\n"
     assert subprocess.run([sys.executable, "-c", code, str(tmp_path)], check=False).returncode == -9
     with locked(tmp_path):

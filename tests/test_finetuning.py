@@ -13,17 +13,18 @@ from safetensors.torch import load_file
 from torch.nn import functional as F
 
 from test_cli import run
-from triptych.benchmarks.evaluate import evaluate
-from triptych.catalog import Catalog, index
-from triptych.checkpoints import save_checkpoint
-from triptych.composers import finetuning
-from triptych.composers.gradients import backward
-from triptych.composers.training import train
-from triptych.encoders import load_encoder
-from triptych.encoders.towers import Architecture, DualEncoder
-from triptych.errors import DataError, MismatchError, UsageError
-from triptych.searching import search
-from triptych.triplets import Change, Modification, Triplet, write_triplets
+from triptych.catalog.catalog import Catalog
+from triptych.catalog.indexing import index
+from triptych.core.errors import DataError, MismatchError, UsageError
+from triptych.encoders.networks.dual_encoder import Architecture, DualEncoder
+from triptych.encoders.registry import load_encoder
+from triptych.evaluation.evaluate import evaluate
+from triptych.retrieval.searching import search
+from triptych.training import finetuning
+from triptych.training.checkpoints import save_checkpoint
+from triptych.training.composer import train
+from triptych.training.grad_cache import backward
+from triptych.triplets.file import Change, Modification, Triplet, write_triplets
 
 TINY = {"composer": "towers", "epochs": 1, "batch": 64, "threads": 1}
 
@@ -184,7 +185,7 @@ def test_a_stopped_run_ends_with_the_same_weights(tuned, tiny_triplets, tiny_cat
         if saved == 1:
             raise KeyboardInterrupt
 
-    monkeypatch.setattr("triptych.checkpoints.save_checkpoint", stop)
+    monkeypatch.setattr("triptych.training.checkpoints.save_checkpoint", stop)
     out = tmp_path / "out"
     with pytest.raises(KeyboardInterrupt):
         train(tiny_triplets, tiny_catalog, out, **TINY)
@@ -279,7 +280,7 @@ def may_change(name: str, tune: str) -> bool:
 @pytest.mark.parametrize("family", ["clip", "siglip"])
 @pytest.mark.parametrize("tune", ["frozen", "lora", "last-1", "full"])
 def test_only_what_should_changes(family, tune, tmp_path, request):
-    from triptych.encoders.tuning import tunable
+    from triptych.training.trainable import tunable
 
     encoder = request.getfixturevalue(family)
     torch.manual_seed(0)
@@ -309,7 +310,7 @@ def test_only_what_should_changes(family, tune, tmp_path, request):
 def test_merged_is_unmerged(clip):
     import copy
 
-    from triptych.encoders.lora import Lora, add_lora, merge_lora
+    from triptych.encoders.networks.lora import Lora, add_lora, merge_lora
 
     torch.manual_seed(0)
     model = copy.deepcopy(clip.model).float()
@@ -337,7 +338,7 @@ def test_merged_is_unmerged(clip):
     ("tune", "said"), [("last-3", "has 2 layers"), ("last", "write frozen, lora"), ("lora-4", "write")]
 )
 def test_what_a_clip_cannot_be_tuned_by(clip, tune, said):
-    from triptych.encoders.tuning import tunable
+    from triptych.training.trainable import tunable
 
     with pytest.raises(UsageError, match=said):
         tunable(clip, tune)

@@ -12,22 +12,24 @@ from safetensors.torch import load_file
 
 import triptych
 from serving_helpers import Service
-from triptych import checkpoints
-from triptych.benchmarks import load_queries
-from triptych.benchmarks.encoded import EncodedTask
-from triptych.benchmarks.pictures import known_vectors
-from triptych.catalog import Catalog, index
-from triptych.composers import TrainedComposer, looking
-from triptych.composers.fusion import FusionShape, FusionTrunk
-from triptych.composers.networks import Architecture, Combiner, QuerySide
-from triptych.composers.training import train
-from triptych.encoders import Pixels, load_encoder
-from triptych.encoders.own import OwnEncoder, load_model
-from triptych.encoders.towers import HALF, DualEncoder
-from triptych.encoders.towers import Architecture as Towers
-from triptych.errors import DataError, UsageError
-from triptych.images import open_picture
-from triptych.triplets import read_triplets, write_triplets
+from triptych.benchmarks.datasets.queries import load_queries
+from triptych.catalog.catalog import Catalog
+from triptych.catalog.indexing import index
+from triptych.composers.networks.combiner import Architecture, Combiner, QuerySide
+from triptych.composers.networks.fusion import FusionShape, FusionTrunk
+from triptych.composers.trained import TrainedComposer
+from triptych.core.errors import DataError, UsageError
+from triptych.core.images import open_picture
+from triptych.encoders.native import OwnEncoder, load_model
+from triptych.encoders.networks.dual_encoder import HALF, DualEncoder
+from triptych.encoders.networks.dual_encoder import Architecture as Towers
+from triptych.encoders.protocol import Pixels
+from triptych.encoders.registry import load_encoder
+from triptych.evaluation.encoded_task import EncodedTask, known_vectors
+from triptych.training import checkpoints
+from triptych.training.composer import train
+from triptych.training.data import patches as looking
+from triptych.triplets.file import read_triplets, write_triplets
 
 FUSED: dict[str, Any] = {"composer": "transformer", "epochs": 2, "batch": 64, "threads": 1}
 TEXT = "the same in red"

@@ -3,14 +3,14 @@ import pytest
 from PIL import Image
 
 from made_benchmarks import read, write, write_genecis
-from triptych.benchmarks import load_tasks
-from triptych.benchmarks.encoded import EncodedTask
-from triptych.benchmarks.evaluate import evaluate
-from triptych.benchmarks.genecis import TASKS
+from triptych.benchmarks.datasets.genecis import TASKS
 from triptych.benchmarks.pictures import crop_square, pad_to_ratio
-from triptych.encoders import load_encoder
-from triptych.errors import DataError, PictureError
-from triptych.images import open_picture
+from triptych.benchmarks.registry import load_tasks
+from triptych.core.errors import DataError, PictureError
+from triptych.core.images import open_picture
+from triptych.encoders.registry import load_encoder
+from triptych.evaluation.encoded_task import EncodedTask
+from triptych.evaluation.evaluate import evaluate
 
 
 @pytest.fixture

@@ -14,10 +14,11 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from triptych.device import best_device, fast_bfloat16
-from triptych.encoders import load_encoder, unit
+from triptych.core.environment import best_device, fast_bfloat16
+from triptych.core.errors import DataError, FailureError, TriptychError, UsageError
+from triptych.core.vectors import unit
 from triptych.encoders.huggingface import HuggingFaceEncoder
-from triptych.errors import DataError, FailureError, TriptychError, UsageError
+from triptych.encoders.registry import load_encoder
 
 transformers = pytest.importorskip("transformers", reason="pip install 'triptych[hf]' to test this")
 torch = pytest.importorskip("torch")

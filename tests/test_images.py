@@ -15,9 +15,9 @@ from pathlib import Path
 import pytest
 from PIL import Image
 
-from triptych.errors import DataError, PictureError, UsageError
-from triptych.images import Limits, Rejected, find_pictures, load_pictures, open_picture, pad_square
-from triptych.progress import progress
+from triptych.core.errors import DataError, PictureError, UsageError
+from triptych.core.images import Limits, Rejected, find_pictures, load_pictures, open_picture, pad_square
+from triptych.core.progress import progress
 
 RED, GREEN, BLUE, WHITE = (255, 0, 0), (0, 128, 0), (0, 0, 255), (255, 255, 255)
 ORIENTATION = 0x0112
@@ -284,8 +284,8 @@ def test_pillow_logs_nothing_on_standard_error(tmp_path: Path) -> None:
     (tmp_path / "p.tif").write_bytes(tiff.replace(samples + b"\3", samples + b"\x63"))
     # On its own: a test runner catches what is logged.
     script = (
-        "from pathlib import Path; from triptych.errors import PictureError\n"
-        "from triptych.images import open_picture\n"
+        "from pathlib import Path; from triptych.core.errors import PictureError\n"
+        "from triptych.core.images import open_picture\n"
         "try: open_picture(Path('p.tif'))\n"
         "except PictureError as error: print(error)\n"
     )

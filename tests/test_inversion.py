@@ -11,19 +11,23 @@ import torch
 from safetensors.torch import load_file
 
 import triptych
-from triptych import checkpoints
-from triptych.benchmarks import evaluate as evaluation
-from triptych.benchmarks import load_tasks
-from triptych.benchmarks.encoded import EncodedTask
-from triptych.benchmarks.evaluate import evaluate
-from triptych.catalog import Catalog, nearest
-from triptych.composers import TrainedComposer
-from triptych.encoders import SLOT, ReadsWords, load_encoder
-from triptych.errors import DataError, MismatchError, UsageError
-from triptych.inversion import invert, training
-from triptych.inversion.networks import Phi
-from triptych.inversion.phrases import MARK, Concepts, Keywords, SlottedIds, draw_titles, mask
-from triptych.tagging import Tagger, load_vocabulary
+from triptych.benchmarks.registry import load_tasks
+from triptych.catalog.catalog import Catalog
+from triptych.composers.networks.inversion import Phi
+from triptych.composers.trained import TrainedComposer
+from triptych.core.errors import DataError, MismatchError, UsageError
+from triptych.core.vectors import nearest
+from triptych.encoders.protocol import SLOT, ReadsWords
+from triptych.encoders.registry import load_encoder
+from triptych.evaluation import evaluate as evaluation
+from triptych.evaluation.encoded_task import EncodedTask
+from triptych.evaluation.evaluate import evaluate
+from triptych.tagging.tagger import Tagger
+from triptych.tagging.vocabulary import load_vocabulary
+from triptych.training import checkpoints
+from triptych.training.inversion import trainer as training
+from triptych.training.inversion.texts import MARK, Concepts, Keywords, SlottedIds, draw_titles, mask
+from triptych.training.inversion.trainer import invert
 
 QUICK = {"steps": 40, "batch": 64, "word_steps": 4, "threads": 1}
 

@@ -4,12 +4,13 @@ import numpy as np
 import pytest
 
 from tiny_clip import WORDS, build_clip
-from triptych.catalog import Catalog, index
-from triptych.composers import TrainedComposer
-from triptych.encoders import load_encoder
-from triptych.errors import UsageError
-from triptych.inversion import invert
-from triptych.inversion.phrases import SlottedIds
+from triptych.catalog.catalog import Catalog
+from triptych.catalog.indexing import index
+from triptych.composers.trained import TrainedComposer
+from triptych.core.errors import UsageError
+from triptych.encoders.registry import load_encoder
+from triptych.training.inversion.texts import SlottedIds
+from triptych.training.inversion.trainer import invert
 
 transformers = pytest.importorskip("transformers", reason="pip install 'triptych[hf]' to test this")
 torch = pytest.importorskip("torch")
@@ -59,7 +60,7 @@ def test_an_inverted_composer_reads_the_papers_prompt(clip, catalog, vocabulary_
     found = composer.compose(pictures, ["in red", "is a blue dress", "red " * 40])
     from safetensors.torch import load_file
 
-    from triptych.inversion.networks import Phi
+    from triptych.composers.networks.inversion import Phi
 
     phi = Phi(clip.dim, clip.word_width)
     phi.load_state_dict(load_file(tmp_path / "model.safetensors"))

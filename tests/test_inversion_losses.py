@@ -7,9 +7,9 @@ import pytest
 import torch
 from safetensors.torch import load_file
 
-from triptych.inversion.losses import LinCIR, Pic2Word, Searle, invert_by_optimisation
-from triptych.inversion.phrases import Keywords
-from triptych.tagging import Vocabulary
+from triptych.tagging.vocabulary import Vocabulary
+from triptych.training.inversion.methods import LinCIR, Pic2Word, Searle, invert_by_optimisation
+from triptych.training.inversion.texts import Keywords
 
 PICTURES = torch.tensor([[1.0, 0.0], [0.6, 0.8]])
 

@@ -7,9 +7,9 @@ import pytest
 from PIL import Image
 
 import triptych
-from triptych.catalog import Catalog
-from triptych.errors import FailureError, MismatchError, UsageError
-from triptych.triplets import Triplet, write_triplets
+from triptych.catalog.catalog import Catalog
+from triptych.core.errors import FailureError, MismatchError, UsageError
+from triptych.triplets.file import Triplet, write_triplets
 
 
 @pytest.fixture
@@ -78,7 +78,7 @@ def test_what_cannot_be_compared_is_refused(tiny_catalog, gallery, tmp_path):
 
 
 def test_what_was_found_is_told_in_words(tiny_catalog, gallery):
-    from triptych.benchmarks.overlap import format_leakage
+    from triptych.evaluation.leakage import format_leakage
 
     result = triptych.leakage(tiny_catalog, gallery, threshold=1e-3, threads=1)
     lines = format_leakage(result, most=2).splitlines()

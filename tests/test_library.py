@@ -9,10 +9,11 @@ import pytest
 
 import triptych
 from serving_helpers import picture_file
-from triptych.catalog import Catalog
-from triptych.errors import FailureError, PictureError, UsageError
-from triptych.files import locked
-from triptych.searching import Library, Query
+from triptych.catalog.catalog import Catalog
+from triptych.core.errors import FailureError, PictureError, UsageError
+from triptych.core.files import locked
+from triptych.retrieval.library import Library
+from triptych.retrieval.query import Query
 
 
 def test_a_library_answers_as_search_does(own_catalog: Path) -> None:
@@ -188,7 +189,7 @@ def test_what_another_process_adds_while_one_opens_is_kept(own_catalog: Path) ->
 
 
 def test_many_parts_are_merged(own_catalog: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("triptych.searching.changing._PARTS", 3)
+    monkeypatch.setattr("triptych.retrieval.updates._PARTS", 3)
     with triptych.open_catalog(own_catalog, threads=1) as library:
         names = [library.add([picture_file((shade, 0, 0))])[0].name for shade in range(0, 250, 50)]
         assert Catalog(own_catalog).parts <= 3

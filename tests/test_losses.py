@@ -7,10 +7,10 @@ import numpy as np
 import pytest
 import torch
 
-from triptych.composers import losses
-from triptych.composers.losses import Loss, backward_loss, contrastive_loss
-from triptych.composers.training import train
-from triptych.errors import UsageError
+from triptych.core.errors import UsageError
+from triptych.training import losses
+from triptych.training.composer import train
+from triptych.training.losses import Loss, backward_loss, contrastive_loss
 
 NONE = torch.zeros(2, 3, dtype=torch.bool)
 # Cosines of two queries with three pictures, as logits at temperature one half.

@@ -1,8 +1,9 @@
 import numpy as np
 import pytest
 
-from triptych.errors import FailureError
-from triptych.metrics import average_precision_at, per_query, ranks_of_targets, recall_at, summarise
+from triptych.core.errors import FailureError
+from triptych.metrics.measures import average_precision_at, per_query, recall_at, summarise
+from triptych.metrics.ranking import ranks_of_targets
 
 BLOCKS = [(1, 1), (3, 7), (256, 8192), (5, 64)]
 

@@ -12,14 +12,19 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 
-from triptych.agent import Bars, mine, mining, reasoning
-from triptych.agent.proposing import Proposal
-from triptych.catalog import Catalog, index
-from triptych.encoders import load_encoder
-from triptych.errors import DataError, FailureError, UsageError
-from triptych.files import locked
-from triptych.tagging import Vocabulary, best_words, load_vocabulary
-from triptych.triplets import Change, Modification, Triplet, join_triplets, read_triplets, write_triplets
+from triptych.catalog.catalog import Catalog
+from triptych.catalog.indexing import index
+from triptych.core.errors import DataError, FailureError, UsageError
+from triptych.core.files import locked
+from triptych.encoders.registry import load_encoder
+from triptych.mining import pipeline as mining
+from triptych.mining import reasoner as reasoning
+from triptych.mining.options import Bars
+from triptych.mining.pipeline import mine
+from triptych.mining.proposer import Proposal
+from triptych.tagging.tagger import best_words
+from triptych.tagging.vocabulary import Vocabulary, load_vocabulary
+from triptych.triplets.file import Change, Modification, Triplet, join_triplets, read_triplets, write_triplets
 
 STYLES = {"shorthand", "sentence", "captions", "relative"}
 

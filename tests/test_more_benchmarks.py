@@ -3,11 +3,11 @@
 import pytest
 
 from made_benchmarks import read, write, write_picture
-from triptych.benchmarks import load_tasks
-from triptych.benchmarks.encoded import EncodedTask
-from triptych.benchmarks.evaluate import evaluate
-from triptych.encoders import load_encoder
-from triptych.errors import DataError
+from triptych.benchmarks.registry import load_tasks
+from triptych.core.errors import DataError
+from triptych.encoders.registry import load_encoder
+from triptych.evaluation.encoded_task import EncodedTask
+from triptych.evaluation.evaluate import evaluate
 
 DESCRIBED = {
     "women/dresses/1/1_0.jpeg": "black lace dress",

@@ -2,8 +2,8 @@ import pytest
 
 from made_benchmarks import write_circo, write_fashioniq, write_genecis, write_picture
 from test_score import run
-from triptych.benchmarks.preflight import check_pictures
-from triptych.errors import DataError, UsageError
+from triptych.benchmarks.checking import check_pictures
+from triptych.core.errors import DataError, UsageError
 
 
 @pytest.fixture

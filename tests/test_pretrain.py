@@ -4,10 +4,10 @@ from pathlib import Path
 
 import pytest
 
-from triptych.encoders import pretraining
-from triptych.encoders.pretraining import pretrain
-from triptych.errors import DataError, FailureError, UsageError
-from triptych.files import locked
+from triptych.core.errors import DataError, FailureError, UsageError
+from triptych.core.files import locked
+from triptych.training import pretraining
+from triptych.training.pretraining import pretrain
 
 TINY = {"size": 32, "width": 4, "epochs": 1, "batch": 16, "threads": 1}
 

@@ -3,8 +3,10 @@ import json
 import pytest
 from PIL import Image
 
-from triptych.benchmarks import load_queries, load_tasks, load_wardrobe
-from triptych.errors import DataError, UsageError
+from triptych.benchmarks.datasets.queries import load_queries
+from triptych.benchmarks.datasets.wardrobe.benchmark import load_wardrobe
+from triptych.benchmarks.registry import load_tasks
+from triptych.core.errors import DataError, UsageError
 
 GOOD = {"reference": "a.jpg", "modification": "in red", "targets": ["b.jpg"]}
 

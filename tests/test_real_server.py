@@ -22,9 +22,11 @@ import pytest
 
 from loopback import noise_catalog
 from tiny_llava import build
-from triptych import ChatSettings, mine, mine_status
 from triptych.chat.ledger import ledger_of
-from triptych.errors import FailureError
+from triptych.chat.settings import ChatSettings
+from triptych.core.errors import FailureError
+from triptych.mining.chat.status import mine_status
+from triptych.mining.pipeline import mine
 
 pytestmark = [
     pytest.mark.server,

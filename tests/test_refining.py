@@ -9,13 +9,13 @@ import numpy as np
 import pyarrow.parquet as pq
 import pytest
 
-from triptych import refining
-from triptych.agent import mine
-from triptych.agent.earlier import Earlier
-from triptych.catalog import Catalog
-from triptych.errors import DataError, UsageError
-from triptych.refining import refine
-from triptych.triplets import Triplet, read_triplets, write_triplets
+from triptych.catalog.catalog import Catalog
+from triptych.core.errors import DataError, UsageError
+from triptych.mining import refinement as refining
+from triptych.mining.pipeline import mine
+from triptych.mining.refinement import refine
+from triptych.mining.rounds import Earlier
+from triptych.triplets.file import Triplet, read_triplets, write_triplets
 
 WRONG = 0.2  # share of the accepted triplets that get another target
 

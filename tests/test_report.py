@@ -9,19 +9,11 @@ from pathlib import Path
 import pytest
 from PIL import Image
 
-from triptych.errors import UsageError
-from triptych.images import open_picture
-from triptych.report import (
-    QueryCard,
-    Report,
-    ResultCard,
-    Step,
-    TripletCard,
-    contact_sheet,
-    format_table,
-    markdown_table,
-    write_report,
-)
+from triptych.core.contact_sheet import contact_sheet
+from triptych.core.errors import UsageError
+from triptych.core.images import open_picture
+from triptych.demonstration.report import QueryCard, Report, ResultCard, Step, TripletCard, write_report
+from triptych.evaluation.results.tables import format_table, markdown_table
 
 RED, GREEN, BLUE, WHITE = (255, 0, 0), (0, 128, 0), (0, 0, 255), (255, 255, 255)
 SCRIPT = "<script>alert('in & out')</script>"

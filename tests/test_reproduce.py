@@ -8,8 +8,10 @@ from pathlib import Path
 import pytest
 
 import triptych
-from triptych.errors import DataError, UsageError
-from triptych.reproduction import format_recipes, format_reproduction, load_recipes, running
+from triptych.core.errors import DataError, UsageError
+from triptych.evaluation.reproduction import running
+from triptych.evaluation.reproduction.pages import format_recipes, format_reproduction
+from triptych.evaluation.reproduction.recipes import load_recipes
 
 PAGE = Path(__file__).parents[1] / "docs" / "reproduce.md"
 

@@ -11,11 +11,11 @@ import triptych
 from loopback import Loopback, completion
 from serving_helpers import Service, picture_file
 from test_cli import run
-from triptych.catalog import Catalog
-from triptych.chat import ChatSettings
+from triptych.catalog.catalog import Catalog
 from triptych.chat.pictures import Painter
-from triptych.errors import UsageError
-from triptych.searching import Hit
+from triptych.chat.settings import ChatSettings
+from triptych.core.errors import UsageError
+from triptych.retrieval.results import Hit
 
 pytest.importorskip("openai", reason="the extra `chat` is not installed")
 

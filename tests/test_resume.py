@@ -13,12 +13,15 @@ import pytest
 from PIL import Image
 from safetensors.numpy import load_file
 
-from triptych.agent import mine, mining
-from triptych.catalog import Catalog, index, indexing
-from triptych.composers.training import train
-from triptych.encoders import pretraining
-from triptych.encoders.pretraining import pretrain
-from triptych.triplets import read_triplets
+from triptych.catalog import indexing
+from triptych.catalog.catalog import Catalog
+from triptych.catalog.indexing import index
+from triptych.mining import pipeline as mining
+from triptych.mining.pipeline import mine
+from triptych.training import pretraining
+from triptych.training.composer import train
+from triptych.training.pretraining import pretrain
+from triptych.triplets.file import read_triplets
 
 # Runs in the process that is to die: the given function kills it, before or after its work, at a given call.
 DEADLY = """
@@ -109,11 +112,11 @@ def catalog_content(catalog: Path) -> tuple[list, np.ndarray, str]:
 @pytest.mark.parametrize(
     ("at", "call", "when"),
     [
-        ("triptych.catalog:Catalog.append", 1, "before"),
-        ("triptych.catalog:Catalog.append", 3, "before"),
-        ("triptych.catalog:Catalog.append", 3, "after"),
-        ("triptych.catalog:Catalog.compact", 1, "before"),
-        ("triptych.catalog:Catalog.compact", 1, "after"),
+        ("triptych.catalog.catalog:Catalog.append", 1, "before"),
+        ("triptych.catalog.catalog:Catalog.append", 3, "before"),
+        ("triptych.catalog.catalog:Catalog.append", 3, "after"),
+        ("triptych.catalog.catalog:Catalog.compact", 1, "before"),
+        ("triptych.catalog.catalog:Catalog.compact", 1, "after"),
         (WITHIN, 6, "before"),  # a part
         (WITHIN, 7, "before"),  # the list of parts
         (WITHIN, 7, "after"),
@@ -124,7 +127,7 @@ def test_index(pictures, tiny_encoder, tmp_path, monkeypatch, at, call, when):
     options = {"encoder": str(tiny_encoder), "threads": 1}
     patches = {"triptych.catalog.indexing:_CHUNK": 16}
     killed = [pictures, tmp_path / "killed"]
-    kill("triptych.catalog:index", killed, options, at=at, call=call, when=when, patches=patches)
+    kill("triptych.catalog.indexing:index", killed, options, at=at, call=call, when=when, patches=patches)
     index(*killed, **options)
     index(pictures, tmp_path / "scratch", **options)
     entries, vectors, rejected = catalog_content(tmp_path / "killed")
@@ -139,8 +142,8 @@ def test_an_index_that_was_killed_is_searchable_and_loses_little(pictures, tiny_
     monkeypatch.setattr(indexing, "_CHUNK", 16)
     arguments, options = [pictures, tmp_path / "catalog"], {"encoder": str(tiny_encoder), "threads": 1}
     kill(
-        "triptych.catalog:index", arguments, options,
-        at="triptych.catalog:Catalog.append", call=4, when="before",
+        "triptych.catalog.indexing:index", arguments, options,
+        at="triptych.catalog.catalog:Catalog.append", call=4, when="before",
         patches={"triptych.catalog.indexing:_CHUNK": 16},
     )  # fmt: skip
     # One commit for what was left out and two of 16 pictures, one of which is bad.
@@ -151,10 +154,10 @@ def test_an_index_that_was_killed_is_searchable_and_loses_little(pictures, tiny_
 @pytest.mark.parametrize(
     ("at", "call", "when"),
     [
-        ("triptych.agent.mining:write_triplets", 2, "before"),
-        ("triptych.agent.mining:write_triplets", 2, "after"),
-        ("triptych.agent.mining:join_triplets", 1, "before"),
-        ("triptych.agent.mining:join_triplets", 1, "after"),
+        ("triptych.mining.pipeline:write_triplets", 2, "before"),
+        ("triptych.mining.pipeline:write_triplets", 2, "after"),
+        ("triptych.mining.pipeline:join_triplets", 1, "before"),
+        ("triptych.mining.pipeline:join_triplets", 1, "after"),
         (WITHIN, 1, "before"),
         (WITHIN, 3, "before"),
         (WITHIN, 5, "before"),
@@ -164,8 +167,8 @@ def test_mine(tiny_catalog, vocabulary_file, tmp_path, monkeypatch, at, call, wh
     monkeypatch.setattr(mining, "_CHUNK", 32)
     options = {"vocabulary": vocabulary_file, "limit": 96, "plans": 8, "threads": 1}
     out = tmp_path / "killed" / "triplets.parquet"
-    patches = {"triptych.agent.mining:_CHUNK": 32}
-    kill("triptych.agent:mine", [tiny_catalog, out], options, at=at, call=call, when=when, patches=patches)
+    patches = {"triptych.mining.pipeline:_CHUNK": 32}
+    kill("triptych.mining.pipeline:mine", [tiny_catalog, out], options, at=at, call=call, when=when, patches=patches)
     facts = mine(tiny_catalog, out, **options)
     scratch = tmp_path / "scratch" / "triplets.parquet"
     assert mine(tiny_catalog, scratch, **options) == facts
@@ -204,18 +207,18 @@ def undisturbed_encoder(pairs: Path, wardrobe_world: Path, tmp_path_factory: pyt
 @pytest.mark.parametrize(
     ("at", "call", "when"),
     [
-        ("triptych.checkpoints:save_checkpoint", 2, "before"),
-        ("triptych.checkpoints:save_checkpoint", 2, "after"),
+        ("triptych.training.checkpoints:save_checkpoint", 2, "before"),
+        ("triptych.training.checkpoints:save_checkpoint", 2, "after"),
         (WITHIN, 3, "before"),
-        ("triptych.encoders.own:write_json", 1, "before"),
+        ("triptych.encoders.native:write_json", 1, "before"),
     ],
 )
 def test_pretrain(pairs, wardrobe_world, undisturbed_encoder, tmp_path, monkeypatch, capfd, at, call, when):
     monkeypatch.setattr(pretraining, "_CHECKPOINT_STEPS", 3)
     arguments = [pairs, wardrobe_world / "images", tmp_path / "encoder"]
-    patches = {"triptych.encoders.pretraining:_CHECKPOINT_STEPS": 3}
+    patches = {"triptych.training.pretraining:_CHECKPOINT_STEPS": 3}
     kill(
-        "triptych.encoders.pretraining:pretrain",
+        "triptych.training.pretraining:pretrain",
         arguments,
         PRETRAIN,
         at=at,
@@ -233,13 +236,13 @@ def test_pretrain(pairs, wardrobe_world, undisturbed_encoder, tmp_path, monkeypa
     ("at", "call", "when"),
     [
         (
-            "triptych.checkpoints:save_checkpoint",
+            "triptych.training.checkpoints:save_checkpoint",
             2,
             "before",
         ),  # between an epoch's best weights and its checkpoint
-        ("triptych.checkpoints:save_checkpoint", 2, "after"),
+        ("triptych.training.checkpoints:save_checkpoint", 2, "after"),
         (WITHIN, 3, "before"),
-        ("triptych.composers.training:write_json", 1, "before"),
+        ("triptych.training.composer:write_json", 1, "before"),
     ],
 )
 def test_train(tiny_triplets, tiny_catalog, tiny_composer, tmp_path, at, call, when):
@@ -247,7 +250,7 @@ def test_train(tiny_triplets, tiny_catalog, tiny_composer, tmp_path, at, call, w
         [tiny_triplets, tiny_catalog, tmp_path / "composer"],
         {"epochs": 3, "batch": 64, "threads": 1},
     )
-    kill("triptych.composers.training:train", arguments, options, at=at, call=call, when=when, patches={})
+    kill("triptych.training.composer:train", arguments, options, at=at, call=call, when=when, patches={})
     assert not (tmp_path / "composer" / "config.json").exists() or when == "after"
     train(*arguments, **options)
     assert_same_weights(tmp_path / "composer", tiny_composer)

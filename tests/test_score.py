@@ -5,9 +5,9 @@ import json
 import pytest
 
 from made_benchmarks import read, write, write_circo, write_cirr, write_fashioniq
-from triptych.benchmarks.scoring import score
 from triptych.cli import main
-from triptych.errors import DataError, UsageError
+from triptych.core.errors import DataError, UsageError
+from triptych.evaluation.scoring import score
 
 
 @pytest.fixture

@@ -7,8 +7,8 @@ import pytest
 from PIL import Image
 
 import triptych
-from triptych.catalog import Catalog
-from triptych.errors import DataError, UsageError
+from triptych.catalog.catalog import Catalog
+from triptych.core.errors import DataError, UsageError
 
 
 def reference(catalog: Path) -> Path:

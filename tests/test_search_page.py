@@ -14,8 +14,8 @@ from PIL import Image
 
 import triptych
 from serving_helpers import Service, picture_file
-from triptych.catalog import Catalog
-from triptych.wardrobe import VOCABULARY
+from triptych.benchmarks.datasets.wardrobe.garments import VOCABULARY
+from triptych.catalog.catalog import Catalog
 
 CHROMIUM = Path("/usr/bin/chromium")
 if not CHROMIUM.exists():

@@ -16,10 +16,11 @@ from PIL import Image
 
 import triptych
 from serving_helpers import Service, form, picture_file, problem
-from triptych.catalog import Catalog
-from triptych.encoders import Encoder, Vectors
-from triptych.serving.telling import Comparing
-from triptych.tagging import load_vocabulary
+from triptych.catalog.catalog import Catalog
+from triptych.core.vectors import Vectors
+from triptych.encoders.protocol import Encoder
+from triptych.serving.comparison import Comparing
+from triptych.tagging.vocabulary import load_vocabulary
 
 pytest.importorskip("fastapi", reason="the extra `serve` is not installed")
 
@@ -217,7 +218,7 @@ def test_it_is_ready_while_the_catalog_is_there(own_catalog: Path) -> None:
 def test_it_is_ready_while_the_store_answers(own_catalog: Path, database: str) -> None:
     import psycopg
 
-    before = "import triptych.stores.connections as connections; connections._STATEMENT = 0.3\n"
+    before = "import triptych.retrieval.stores.connections as connections; connections._STATEMENT = 0.3\n"
     with Service(own_catalog, "--store", database, before=before) as running, psycopg.connect(database) as other:
         assert running.get("/ready")["status"] == "ok"
         (table,) = other.execute("SELECT relname FROM pg_class WHERE relkind = 'r' ORDER BY oid DESC").fetchone() or ()

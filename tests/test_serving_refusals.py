@@ -14,11 +14,11 @@ import pytest
 import triptych
 from serving_helpers import Service, form, picture_file, problem
 from test_cli import run
-from triptych.catalog import Catalog
-from triptych.errors import BusyError, DataError, FailureError, MismatchError, StoreError, UsageError
-from triptych.files import locked
-from triptych.serving import Settings
-from triptych.serving.observing import Observations
+from triptych.catalog.catalog import Catalog
+from triptych.core.errors import BusyError, DataError, FailureError, MismatchError, StoreError, UsageError
+from triptych.core.files import locked
+from triptych.serving.prometheus import Observations
+from triptych.serving.settings import Settings
 
 pytest.importorskip("fastapi", reason="the extra `serve` is not installed")
 
@@ -190,7 +190,7 @@ def test_another_name_is_answered_to_and_needs_a_key_to_write(own_catalog: Path,
 
 
 def test_uploads_under_way_share_what_they_may_hold() -> None:
-    from triptych.serving.guards import Guard
+    from triptych.serving.middleware import Guard
 
     answered: list[int] = []
 

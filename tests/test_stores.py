@@ -14,10 +14,11 @@ import pytest
 
 import triptych
 from serving_helpers import picture_file
-from triptych.catalog import Catalog
-from triptych.errors import FailureError, StoreError, UsageError
-from triptych.searching import Hit, Library
-from triptych.stores import Facts
+from triptych.catalog.catalog import Catalog
+from triptych.core.errors import FailureError, StoreError, UsageError
+from triptych.retrieval.library import Library
+from triptych.retrieval.results import Hit
+from triptych.retrieval.stores.metadata import Facts
 
 WHERE = (
     (),
@@ -182,7 +183,7 @@ def test_a_database_that_hangs_is_given_up(
 ) -> None:
     import psycopg
 
-    monkeypatch.setattr("triptych.stores.connections._STATEMENT", 0.3)
+    monkeypatch.setattr("triptych.retrieval.stores.connections._STATEMENT", 0.3)
     with (
         triptych.open_catalog(own_catalog, store=database, threads=1) as library,
         psycopg.connect(database) as other,
@@ -194,7 +195,7 @@ def test_a_database_that_hangs_is_given_up(
         if how == "a lock":
             other.execute(f"LOCK TABLE {table} IN ACCESS EXCLUSIVE MODE")  # type: ignore[arg-type]
         else:
-            monkeypatch.setattr("triptych.stores.connections._SILENCE", 0.3)
+            monkeypatch.setattr("triptych.retrieval.stores.connections._SILENCE", 0.3)
             for pid in pids:
                 os.kill(pid, signal.SIGSTOP)
         try:
@@ -205,7 +206,7 @@ def test_a_database_that_hangs_is_given_up(
             other.rollback()
             for pid in pids:
                 os.kill(pid, signal.SIGCONT)
-        monkeypatch.setattr("triptych.stores.connections._SILENCE", 60)
+        monkeypatch.setattr("triptych.retrieval.stores.connections._SILENCE", 60)
         assert library.search(text="red") == expected
 
 

@@ -1,6 +1,6 @@
 import numpy as np
 
-from triptych.composers.strangers import mingle
+from triptych.training.data.triplets import mingle
 
 IDS = np.array([[5, 6, 7, 0, 0, 0, 0], [5, 6, 5, 6, 5, 6, 5], [9, 0, 0, 0, 0, 0, 0]], np.int64)
 STRANGERS = np.arange(100, 200)

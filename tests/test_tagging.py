@@ -1,12 +1,13 @@
 import numpy as np
 import pytest
 
-from triptych.agent.mining import decisive_groups
-from triptych.agent.proposing import Proposer, freedom
-from triptych.encoders import unit
+from triptych.core.errors import DataError, FailureError
+from triptych.core.vectors import unit
 from triptych.encoders.lexicon import FILE, Lexicon, common_terms, terms_of
-from triptych.errors import DataError, FailureError
-from triptych.tagging import Tagger, Vocabulary, best_words, load_vocabulary
+from triptych.mining.proposer import Proposer, freedom
+from triptych.tagging.tagger import Tagger, best_words
+from triptych.tagging.tags import decisive_groups
+from triptych.tagging.vocabulary import Vocabulary, load_vocabulary
 
 WORDS = ("red", "blue", "sleeveless", "short sleeves")
 

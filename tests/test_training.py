@@ -11,18 +11,20 @@ from PIL import Image
 from safetensors.torch import load_file
 from tokenizers import Tokenizer
 
-from triptych.catalog import Catalog, index
-from triptych.composers import TrainedComposer
-from triptych.composers.data import ANSWERS, UNTOLD, Batch, Data
-from triptych.composers.looking import see_nothing
-from triptych.composers.losses import Loss
-from triptych.composers.networks import Architecture, Combiner, QuerySide
-from triptych.composers.training import _loss, train
-from triptych.encoders import load_encoder
-from triptych.encoders.own import load_model, token_ids
-from triptych.errors import DataError, FailureError, MismatchError, UsageError
-from triptych.files import locked
-from triptych.triplets import read_triplets, write_triplets
+from triptych.catalog.catalog import Catalog
+from triptych.catalog.indexing import index
+from triptych.composers.networks.combiner import Architecture, Combiner, QuerySide
+from triptych.composers.trained import TrainedComposer
+from triptych.core.errors import DataError, FailureError, MismatchError, UsageError
+from triptych.core.files import locked
+from triptych.encoders.native import load_model
+from triptych.encoders.registry import load_encoder
+from triptych.encoders.tokenizer import token_ids
+from triptych.training.composer import _loss, train
+from triptych.training.data.patches import see_nothing
+from triptych.training.data.triplets import ANSWERS, UNTOLD, Batch, Data
+from triptych.training.losses import Loss
+from triptych.triplets.file import read_triplets, write_triplets
 
 
 @pytest.fixture(scope="module")

@@ -11,11 +11,12 @@ from random import Random
 import numpy as np
 import pytest
 
-from triptych.errors import UsageError
-from triptych.wardrobe import Garment, caption, draw, vocabulary, write_world
-from triptych.wardrobe.captions import modification, relative_captions
-from triptych.wardrobe.garments import changes
-from triptych.wardrobe.lines import design
+from triptych.benchmarks.datasets.wardrobe.captions import caption, modification, relative_captions
+from triptych.benchmarks.datasets.wardrobe.drawing import draw
+from triptych.benchmarks.datasets.wardrobe.garments import Garment, changes, vocabulary
+from triptych.benchmarks.datasets.wardrobe.lines import design
+from triptych.benchmarks.datasets.wardrobe.world import write_world
+from triptych.core.errors import UsageError
 
 LINES = {"pretrain": 4, "unlabelled": 3, "val": 9, "test": 9}
 SIZE = 48

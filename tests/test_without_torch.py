@@ -8,8 +8,8 @@ from pathlib import Path
 import pytest
 
 from serving_helpers import Service
-from triptych.catalog import Catalog
-from triptych.extras import EXTRAS
+from triptych.catalog.catalog import Catalog
+from triptych.core.environment import EXTRAS
 
 TORCH = ("torch", *EXTRAS["train"], "transformers")
 BLOCKED = f"import sys; sys.modules.update(dict.fromkeys({TORCH!r}))\n"

@@ -3,13 +3,13 @@ from itertools import permutations
 import numpy as np
 import pytest
 
-from triptych.agent.wording import word
-from triptych.benchmarks.phrasings import TEST, VAL
-from triptych.benchmarks.words import with_article
-from triptych.tagging import Vocabulary, load_vocabulary
-from triptych.triplets import Change
-from triptych.wardrobe import VOCABULARY, vocabulary
-from triptych.wardrobe.captions import Voice
+from triptych.benchmarks.datasets.fashion_products.phrasings import TEST, VAL
+from triptych.benchmarks.datasets.fashion_products.words import with_article
+from triptych.benchmarks.datasets.wardrobe.captions import Voice
+from triptych.benchmarks.datasets.wardrobe.garments import VOCABULARY, vocabulary
+from triptych.mining.wording import word
+from triptych.tagging.vocabulary import Vocabulary, load_vocabulary
+from triptych.triplets.file import Change
 from wardrobe_queries import said_of
 
 WORDS = {

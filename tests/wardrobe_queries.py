@@ -4,9 +4,9 @@ from collections.abc import Sequence
 from dataclasses import replace
 from random import Random
 
-from triptych.triplets import Change
-from triptych.wardrobe.captions import Voice, modification
-from triptych.wardrobe.garments import Garment
+from triptych.benchmarks.datasets.wardrobe.captions import Voice, modification
+from triptych.benchmarks.datasets.wardrobe.garments import Garment
+from triptych.triplets.file import Change
 
 PLAIN = Garment("t-shirt", "red", "plain", "sleeveless", neckline="", length="short", print="none", line=0)
 

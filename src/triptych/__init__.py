@@ -12,43 +12,48 @@ What goes wrong raises a TriptychError, whose message says what, where and what 
 from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
-from triptych.errors import TriptychError
-from triptych.version import __version__
+from triptych.core.errors import TriptychError
+from triptych.core.version import __version__
 
 if TYPE_CHECKING:
-    from triptych.ablation import ablate
-    from triptych.agent import Bars, mine, mine_status
-    from triptych.benchmarks.evaluate import evaluate
-    from triptych.benchmarks.fashion_products import prepare_fashion_products
-    from triptych.benchmarks.overlap import leakage
-    from triptych.benchmarks.preflight import check_pictures
-    from triptych.benchmarks.scoring import score
-    from triptych.catalog import Catalog, index
-    from triptych.chat import ChatSettings
-    from triptych.composers import TrainedComposer
-    from triptych.composers.training import train
-    from triptych.curation import (
-        triplets_compare,
-        triplets_export,
-        triplets_import,
-        triplets_review,
-        triplets_sample,
-        triplets_stats,
-    )
-    from triptych.demonstration import demo
-    from triptych.diagnosis import doctor
-    from triptych.encoders import load_encoder
-    from triptych.encoders.adapting import adapt
-    from triptych.encoders.pretraining import pretrain
-    from triptych.exporting import export_onnx
-    from triptych.inversion import invert
-    from triptych.refining import refine
-    from triptych.reproduction import reproduce
-    from triptych.results import compare, table
-    from triptych.searching import Hit, Library, Picture, open_catalog, search
-    from triptych.serving import make_key, serve
-    from triptych.stores.exporting import export
-    from triptych.wardrobe import write_world
+    from triptych.benchmarks.checking import check_pictures
+    from triptych.benchmarks.datasets.fashion_products.products import prepare_fashion_products
+    from triptych.benchmarks.datasets.wardrobe.world import write_world
+    from triptych.catalog.catalog import Catalog
+    from triptych.catalog.indexing import index
+    from triptych.chat.settings import ChatSettings
+    from triptych.composers.trained import TrainedComposer
+    from triptych.core.environment import doctor
+    from triptych.demonstration.demo import demo
+    from triptych.encoders.registry import load_encoder
+    from triptych.evaluation.ablation.running import ablate
+    from triptych.evaluation.evaluate import evaluate
+    from triptych.evaluation.leakage import leakage
+    from triptych.evaluation.reasoners import triplets_compare
+    from triptych.evaluation.reproduction.running import reproduce
+    from triptych.evaluation.results.comparison import compare
+    from triptych.evaluation.results.tables import table
+    from triptych.evaluation.scoring import score
+    from triptych.exporting.models import export_onnx
+    from triptych.exporting.vectors import export
+    from triptych.mining.chat.status import mine_status
+    from triptych.mining.options import Bars
+    from triptych.mining.pipeline import mine
+    from triptych.mining.refinement import refine
+    from triptych.retrieval.library import Library
+    from triptych.retrieval.results import Hit, Picture
+    from triptych.retrieval.searching import open_catalog, search
+    from triptych.serving.keys import make_key
+    from triptych.serving.server import serve
+    from triptych.training.adapting import adapt
+    from triptych.training.composer import train
+    from triptych.training.inversion.trainer import invert
+    from triptych.training.pretraining import pretrain
+    from triptych.triplets.exporting import triplets_export
+    from triptych.triplets.importing import triplets_import
+    from triptych.triplets.review import triplets_review
+    from triptych.triplets.sampling import triplets_sample
+    from triptych.triplets.statistics import triplets_stats
 
 __all__ = [
     "Bars",
@@ -98,46 +103,46 @@ __all__ = [
 # No module here may bear the name of a function: importing it would put it in the function's place.
 # Looked up when first used, so that `triptych --help` does not wait for numerical libraries.
 _HOME = {
-    "Bars": "triptych.agent",
-    "Catalog": "triptych.catalog",
-    "ChatSettings": "triptych.chat",
-    "Hit": "triptych.searching",
-    "Library": "triptych.searching",
-    "Picture": "triptych.searching",
-    "TrainedComposer": "triptych.composers",
-    "ablate": "triptych.ablation",
-    "adapt": "triptych.encoders.adapting",
-    "check_pictures": "triptych.benchmarks.preflight",
-    "compare": "triptych.results",
-    "demo": "triptych.demonstration",
-    "doctor": "triptych.diagnosis",
-    "evaluate": "triptych.benchmarks.evaluate",
-    "export": "triptych.stores.exporting",
-    "export_onnx": "triptych.exporting",
-    "index": "triptych.catalog",
-    "invert": "triptych.inversion",
-    "leakage": "triptych.benchmarks.overlap",
-    "load_encoder": "triptych.encoders",
-    "make_key": "triptych.serving",
-    "mine": "triptych.agent",
-    "mine_status": "triptych.agent",
-    "open_catalog": "triptych.searching",
-    "prepare_fashion_products": "triptych.benchmarks.fashion_products",
-    "pretrain": "triptych.encoders.pretraining",
-    "refine": "triptych.refining",
-    "reproduce": "triptych.reproduction",
-    "score": "triptych.benchmarks.scoring",
-    "search": "triptych.searching",
-    "table": "triptych.results",
-    "serve": "triptych.serving",
-    "train": "triptych.composers.training",
-    "triplets_compare": "triptych.curation",
-    "triplets_export": "triptych.curation",
-    "triplets_import": "triptych.curation",
-    "triplets_review": "triptych.curation",
-    "triplets_sample": "triptych.curation",
-    "triplets_stats": "triptych.curation",
-    "write_world": "triptych.wardrobe",
+    "Bars": "triptych.mining.options",
+    "Catalog": "triptych.catalog.catalog",
+    "ChatSettings": "triptych.chat.settings",
+    "Hit": "triptych.retrieval.results",
+    "Library": "triptych.retrieval.library",
+    "Picture": "triptych.retrieval.results",
+    "TrainedComposer": "triptych.composers.trained",
+    "ablate": "triptych.evaluation.ablation.running",
+    "adapt": "triptych.training.adapting",
+    "check_pictures": "triptych.benchmarks.checking",
+    "compare": "triptych.evaluation.results.comparison",
+    "demo": "triptych.demonstration.demo",
+    "doctor": "triptych.core.environment",
+    "evaluate": "triptych.evaluation.evaluate",
+    "export": "triptych.exporting.vectors",
+    "export_onnx": "triptych.exporting.models",
+    "index": "triptych.catalog.indexing",
+    "invert": "triptych.training.inversion.trainer",
+    "leakage": "triptych.evaluation.leakage",
+    "load_encoder": "triptych.encoders.registry",
+    "make_key": "triptych.serving.keys",
+    "mine": "triptych.mining.pipeline",
+    "mine_status": "triptych.mining.chat.status",
+    "open_catalog": "triptych.retrieval.searching",
+    "prepare_fashion_products": "triptych.benchmarks.datasets.fashion_products.products",
+    "pretrain": "triptych.training.pretraining",
+    "refine": "triptych.mining.refinement",
+    "reproduce": "triptych.evaluation.reproduction.running",
+    "score": "triptych.evaluation.scoring",
+    "search": "triptych.retrieval.searching",
+    "table": "triptych.evaluation.results.tables",
+    "serve": "triptych.serving.server",
+    "train": "triptych.training.composer",
+    "triplets_compare": "triptych.evaluation.reasoners",
+    "triplets_export": "triptych.triplets.exporting",
+    "triplets_import": "triptych.triplets.importing",
+    "triplets_review": "triptych.triplets.review",
+    "triplets_sample": "triptych.triplets.sampling",
+    "triplets_stats": "triptych.triplets.statistics",
+    "write_world": "triptych.benchmarks.datasets.wardrobe.world",
 }
 
 

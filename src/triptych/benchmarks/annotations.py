@@ -5,7 +5,7 @@ from collections.abc import Iterator, Mapping
 from pathlib import Path, PurePosixPath
 from typing import Any
 
-from triptych.errors import DataError
+from triptych.core.errors import DataError
 
 
 def read_official(path: Path, source: str) -> Any:

@@ -7,11 +7,10 @@ from typing import Any
 
 from PIL import Image
 
-from triptych.benchmarks.protocol import Box, Task
-from triptych.catalog import Catalog
-from triptych.errors import DataError, PictureError, UsageError
-from triptych.images import load_pictures, open_picture
-from triptych.progress import progress
+from triptych.benchmarks.task import Box, Task
+from triptych.core.errors import DataError, PictureError
+from triptych.core.images import load_pictures, open_picture
+from triptych.core.progress import progress
 
 Key = tuple[Path, Box | None, float | None]
 """What makes a picture's pixels: equal keys need encoding once."""
@@ -36,25 +35,6 @@ def load_task_pictures(
 
     loaded = load_pictures(task.root, names, threads=os.cpu_count() or 1, prepare=prepare, opened=opened)
     return progress(loaded, what, total=len(names), unit="picture")
-
-
-def known_vectors(catalog: Catalog, tasks: Sequence[Task]) -> dict[Key, Any]:
-    """What a catalog over the folder of the pictures, or one above it, has encoded already.
-
-    Only whole, unpadded pictures. Raises UsageError where it holds none of the tasks' folders.
-    """
-    known: dict[Key, Any] = {}
-    inside = [task for task in tasks if task.root.resolve().is_relative_to(catalog.root)]
-    if not inside:
-        raise UsageError(f"{catalog.folder}: a catalog of {catalog.root}, which does not hold {tasks[0].root}")
-    for task in inside:
-        base = task.root.resolve().relative_to(catalog.root)
-        for name in task.names:
-            key = picture_key(task, name)
-            row = catalog.row_of.get((base / task.files.get(name, name)).as_posix())
-            if row is not None and key[1:] == (None, None):
-                known[key] = catalog.vectors[row]
-    return known
 
 
 def require_folder(task: Task) -> None:

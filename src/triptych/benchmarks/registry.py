@@ -5,19 +5,19 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-from triptych.benchmarks.circo import CIRCOSettings, load_circo
-from triptych.benchmarks.cirr import CIRRSettings, load_cirr
-from triptych.benchmarks.fashion200k import Fashion200kSettings, load_fashion200k
-from triptych.benchmarks.fashion_products import load_fashion_products
-from triptych.benchmarks.fashioniq import FashionIQSettings, load_fashioniq
-from triptych.benchmarks.genecis import GeneCISSettings, load_genecis
-from triptych.benchmarks.lasco import LaSCoSettings, load_lasco
-from triptych.benchmarks.protocol import Task
-from triptych.benchmarks.queries import load_queries
+from triptych.benchmarks.datasets.circo import CIRCOSettings, load_circo
+from triptych.benchmarks.datasets.cirr import CIRRSettings, load_cirr
+from triptych.benchmarks.datasets.fashion200k import Fashion200kSettings, load_fashion200k
+from triptych.benchmarks.datasets.fashion_products.products import _fashion_products, load_fashion_products
+from triptych.benchmarks.datasets.fashioniq import FashionIQSettings, load_fashioniq
+from triptych.benchmarks.datasets.genecis import GeneCISSettings, load_genecis
+from triptych.benchmarks.datasets.lasco import LaSCoSettings, load_lasco
+from triptych.benchmarks.datasets.queries import load_queries
+from triptych.benchmarks.datasets.wardrobe.benchmark import _wardrobe, load_wardrobe
+from triptych.benchmarks.datasets.wardrobe.garments import VOCABULARY
 from triptych.benchmarks.settings import Settings, parse_settings
-from triptych.benchmarks.wardrobe import load_wardrobe
-from triptych.errors import UsageError
-from triptych.wardrobe import VOCABULARY
+from triptych.benchmarks.task import Task, Truth
+from triptych.core.errors import UsageError
 
 
 @dataclass(frozen=True)
@@ -91,3 +91,19 @@ def find_benchmark(name: str, split: str) -> Benchmark:
     if split not in BENCHMARKS[name].splits:
         raise UsageError(f"{name} has no split {split!r}; choose one of {', '.join(BENCHMARKS[name].splits)}")
     return BENCHMARKS[name]
+
+
+"""Picture to attribute to word, as the agent's vocabulary has it."""
+
+
+def load_truth(name: str, root: Path) -> Truth:
+    """The truth of a world: `wardrobe`, a folder that `triptych wardrobe` made, or `fashion-products`.
+
+    Raises UsageError for another name, DataError where the folder does not hold it.
+    """
+    if name not in WORLDS:
+        raise UsageError(f"the truth of {name!r} is not known; it is of {' and '.join(WORLDS)}")
+    return WORLDS[name](root)
+
+
+WORLDS: Mapping[str, Callable[[Path], Truth]] = {"wardrobe": _wardrobe, "fashion-products": _fashion_products}

@@ -4,7 +4,7 @@ from collections.abc import Sequence
 from dataclasses import asdict, dataclass, fields
 from typing import Any, Literal, get_args, get_type_hints
 
-from triptych.errors import UsageError
+from triptych.core.errors import UsageError
 
 TARGET_RATIO = 1.25
 """What SEARLE pads to (Baldrati et al., ICCV 2023, after CLIP4Cir): the longer side over the shorter one."""

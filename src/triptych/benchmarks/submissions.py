@@ -12,9 +12,9 @@ from pathlib import Path
 from typing import Any
 
 from triptych.benchmarks.annotations import read_official
-from triptych.benchmarks.protocol import Query, Task
-from triptych.errors import DataError, UsageError
-from triptych.files import atomic
+from triptych.benchmarks.task import Query, Task
+from triptych.core.errors import DataError, UsageError
+from triptych.core.files import atomic
 
 CIRR_VERSION = "rc2"
 CIRR_BYTES = 5_000_000

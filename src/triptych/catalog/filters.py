@@ -14,7 +14,7 @@ import numpy as np
 import pyarrow as pa
 from numpy.typing import NDArray
 
-from triptych.errors import UsageError
+from triptych.core.errors import UsageError
 
 _CONDITION = re.compile(r'(\s*".+?"\s*|[^=!<>]+)(!=|<=|>=|=|<|>)(.*)', re.DOTALL)
 _COMPARE: dict[str, Callable[[Any, Any], bool]] = {

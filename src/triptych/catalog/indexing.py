@@ -14,13 +14,13 @@ import pyarrow as pa
 import pyarrow.compute as pc
 from pyarrow import csv as arrow_csv
 
-from triptych.catalog.store import Catalog, Entry
-from triptych.encoders import load_encoder
+from triptych.catalog.catalog import Catalog, Entry
+from triptych.core.errors import DataError, PictureError, UsageError
+from triptych.core.files import atomic, hash_file, locked, made_by
+from triptych.core.images import Rejected, find_pictures, load_pictures
+from triptych.core.progress import progress, say
 from triptych.encoders.protocol import Encoder, Pixels
-from triptych.errors import DataError, PictureError, UsageError
-from triptych.files import atomic, hash_file, locked, made_by
-from triptych.images import Rejected, find_pictures, load_pictures
-from triptych.progress import progress, say
+from triptych.encoders.registry import load_encoder
 
 _CHUNK = 256  # pictures a commit; a multiple of the encoder's batch, so that a resumed run makes the same batches
 

@@ -13,11 +13,12 @@ import httpx2
 import openai
 from pydantic import BaseModel, ConfigDict, ValidationError
 
-from triptych.chat.flow import retry_after
 from triptych.chat.ledger import MOST_TEXT, Reply
-from triptych.chat.replies import cut
-from triptych.chat.settings import KEYS, ChatSettings
-from triptych.errors import FailureError, UsageError
+from triptych.chat.limits import retry_after
+from triptych.chat.settings import ChatSettings
+from triptych.core.environment import KEYS
+from triptych.core.errors import FailureError, UsageError
+from triptych.core.text import cut
 
 _MOST_BYTES = 1024 * 1024  # of a whole reply; what is longer is not read to its end
 _MOST_TOKENS = 10**9  # of a call, that a server can mean

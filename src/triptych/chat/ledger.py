@@ -18,9 +18,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Literal
 
-from triptych.chat.calls import Call
-from triptych.errors import DataError
-from triptych.triplets import kind_of_reason
+from triptych.chat.request import Call
+from triptych.core.errors import DataError
 
 FORMAT = 1
 State = Literal["pending", "accepted", "rejected"]
@@ -220,12 +219,9 @@ class Ledger:
         return Counter(dict(self._base.execute("SELECT state, COUNT(*) FROM refs GROUP BY state").fetchall()))
 
     def reasons(self) -> Counter[str]:
-        """Why references were rejected, without particulars, most frequent first."""
-        counted: Counter[str] = Counter()
+        """Why references were rejected, each reason as it was given."""
         rows = self._base.execute("SELECT reason, COUNT(*) FROM refs WHERE state = 'rejected' GROUP BY reason")
-        for reason, count in rows:
-            counted[kind_of_reason(reason)] += count
-        return Counter(dict(counted.most_common()))
+        return Counter(dict(rows.fetchall()))
 
     def steps(self) -> dict[str, dict[str, float]]:
         """For each step: answered calls, attempts, tokens, money, and mean seconds."""

@@ -9,7 +9,7 @@ from threading import Lock
 
 from PIL import Image, ImageDraw, ImageFont
 
-from triptych.images import WHITE, open_picture, pad_square
+from triptych.core.images import WHITE, open_picture, pad_square
 
 _LABEL = 22  # pixels above each picture of a sheet
 _GAP = 6

@@ -4,7 +4,7 @@ import hashlib
 from dataclasses import dataclass
 from pathlib import Path
 
-from triptych.errors import DataError
+from triptych.core.errors import DataError
 
 _OWN = Path(__file__).parent / "prompts"
 _MOST_BYTES = 64 * 1024

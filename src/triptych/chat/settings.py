@@ -5,8 +5,8 @@ from pathlib import Path
 from typing import Any
 from urllib.parse import urlsplit
 
-from triptych.errors import UsageError
-from triptych.extras import need
+from triptych.core.environment import need
+from triptych.core.errors import UsageError
 
 REASONING, JUDGEMENT = "reasoning", "judgement"
 """The steps of a dialogue, as the ledger names them: they may have servers and prices of their own."""
@@ -16,9 +16,7 @@ def _option(default: Any, help: str, metavar: str | None = None) -> Any:
     return field(default=default, metadata={"help": help, "metavar": metavar})
 
 
-KEYS = ("TRIPTYCH_API_KEY", "OPENAI_API_KEY")
 """Where a server's key is: the first of these in the environment."""
-JUDGE_KEYS = ("TRIPTYCH_JUDGE_API_KEY",)
 """Where the key of a judge with an address of its own is: the other server's key is never shown to it."""
 
 

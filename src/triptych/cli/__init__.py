@@ -6,18 +6,8 @@ import sys
 import typer
 import typer.exceptions
 
-from triptych.cli import (  # importing a module adds its commands
-    catalogs,
-    comparing,
-    learning,
-    measuring,
-    scoring,
-    serving,
-    showing,
-    triplets,
-)
 from triptych.cli.app import app
-from triptych.errors import TriptychError
+from triptych.core.errors import TriptychError
 
 __all__ = [
     "app",

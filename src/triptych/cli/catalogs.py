@@ -7,7 +7,7 @@ from typing import Annotated
 import typer
 
 import triptych
-from triptych.chat import ChatSettings
+from triptych.chat.settings import ChatSettings
 from triptych.cli.app import (
     CatalogDir,
     EncoderName,
@@ -20,8 +20,8 @@ from triptych.cli.app import (
     app,
     show,
 )
-from triptych.cli.chat import FOR_ONE_QUESTION, with_chat_options
-from triptych.errors import UsageError
+from triptych.cli.options import FOR_ONE_QUESTION, with_chat_options
+from triptych.core.errors import UsageError
 
 
 @app.command(epilog="Example: triptych index ~/Pictures --catalog catalog")

@@ -6,7 +6,7 @@ from typing import Annotated
 import typer
 
 import triptych
-from triptych.chat import ChatSettings
+from triptych.chat.settings import ChatSettings
 from triptych.cli.app import (
     CatalogDir,
     Rerank,
@@ -18,7 +18,7 @@ from triptych.cli.app import (
     VocabularyFile,
     app,
 )
-from triptych.cli.chat import FOR_ONE_QUESTION, with_chat_options
+from triptych.cli.options import FOR_ONE_QUESTION, with_chat_options
 
 
 @app.command(epilog="Example: triptych serve --catalog catalog --composer composer --port 8000")
@@ -51,8 +51,8 @@ def serve(
     threads: Threads = None,
 ) -> None:
     """Serve a catalog over HTTP, with a page to search it in a browser."""
-    from triptych.images import Limits
-    from triptych.serving import Settings
+    from triptych.core.images import Limits
+    from triptych.serving.settings import Settings
 
     limits = Limits(max_pixels=int(max_pixels * 1e6), max_bytes=int(max_upload * 1024 * 1024))
     triptych.serve(

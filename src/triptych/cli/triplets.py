@@ -7,7 +7,7 @@ import typer
 
 import triptych
 from triptych.cli.app import CatalogDir, OutDir, Seed, app, show
-from triptych.errors import UsageError
+from triptych.core.errors import UsageError
 
 triplets = typer.Typer(
     name="triplets",
@@ -77,7 +77,7 @@ def compare(
     output: Annotated[Path | None, typer.Option(metavar="FILE", help="Comparison to write (.json).")] = None,
 ) -> None:
     """Set reasoners side by side: proposals, accepted, how many are true, calls, tokens, cost, seconds."""
-    from triptych.curation.comparing import format_reasoners
+    from triptych.evaluation.reasoners import format_reasoners
 
     name, equals, folder = (truth or "").partition("=")
     if truth and not (name and equals and folder):

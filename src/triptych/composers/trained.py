@@ -7,11 +7,13 @@ from typing import Any, Self
 
 import numpy as np
 
-from triptych.composers.protocol import Change, Patches
-from triptych.encoders import Encoder, Ids, Pixels, ReadsWords, Vectors
-from triptych.errors import DataError, MismatchError
-from triptych.files import read_json
-from triptych.graphs import Graph
+from triptych.composers.patches import Patches
+from triptych.composers.protocol import Change
+from triptych.core.errors import DataError, MismatchError
+from triptych.core.files import read_json
+from triptych.core.onnx_graph import Graph
+from triptych.core.vectors import Vectors
+from triptych.encoders.protocol import Encoder, Ids, Pixels, ReadsWords
 
 FORMAT = "triptych-composer-1"
 FORMAT_WITH_PATCHES = "triptych-composer-2"

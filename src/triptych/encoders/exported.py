@@ -14,11 +14,12 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from PIL import Image
 
-from triptych.encoders.protocol import Pixels, Vectors
-from triptych.encoders.tokens import read_tokenizer
-from triptych.errors import DataError
-from triptych.files import hash_file, read_json
-from triptych.graphs import Graph
+from triptych.core.errors import DataError
+from triptych.core.files import hash_file, read_json
+from triptych.core.onnx_graph import Graph
+from triptych.core.vectors import Vectors
+from triptych.encoders.protocol import Pixels
+from triptych.encoders.tokenizer import read_tokenizer
 
 if TYPE_CHECKING:
     from tokenizers import Tokenizer

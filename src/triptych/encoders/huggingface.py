@@ -15,11 +15,11 @@ from typing import TYPE_CHECKING, Any, Literal
 import numpy as np
 from PIL import Image
 
-from triptych.device import best_device, mixed_precision
-from triptych.encoders.protocol import Ids, Pixels, Vectors, unit
-from triptych.errors import DataError, FailureError, UsageError
-from triptych.extras import need
-from triptych.files import hash_file, read_json
+from triptych.core.environment import best_device, mixed_precision, need
+from triptych.core.errors import DataError, FailureError, UsageError
+from triptych.core.files import hash_file, read_json
+from triptych.core.vectors import Vectors, unit
+from triptych.encoders.protocol import Ids, Pixels
 
 if TYPE_CHECKING:
     from torch import nn
@@ -130,7 +130,7 @@ class HuggingFaceEncoder:
     def text_tower(self) -> "nn.Module":
         """CLIP's text tower as a torch module, which takes pseudo-words too. Raises UsageError for a SigLIP."""
         self._require_clip()
-        from triptych.encoders.clip_text import ClipTextTower
+        from triptych.encoders.networks.clip_text import ClipTextTower
 
         return ClipTextTower(self.model)
 

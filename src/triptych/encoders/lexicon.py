@@ -14,8 +14,8 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from triptych.errors import DataError
-from triptych.files import atomic
+from triptych.core.errors import DataError
+from triptych.core.files import atomic
 
 FILE = "words.safetensors"
 _MOST = 0.6  # of a group's words

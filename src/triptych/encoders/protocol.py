@@ -8,13 +8,11 @@ import numpy as np
 from numpy.typing import NDArray
 from PIL import Image
 
+from triptych.core.vectors import Vectors
 from triptych.encoders.lexicon import Lexicon
 
 if TYPE_CHECKING:
     from torch import nn
-
-Vectors = NDArray[np.float32]
-"""Shape `(n, d)`, float32, each row of unit length."""
 
 Pixels = NDArray[np.float32]
 """Shape `(3, height, width)`, or `(n, 3, height, width)`, normalised as one encoder wants it."""
@@ -83,9 +81,3 @@ class ReadsWords(Protocol):
     def text_tower(self) -> "nn.Module":
         """A copy of the text tower for torch: ids `(n, l)` with SLOT, and words `(n, word_width)`, to unit vectors."""
         ...
-
-
-def unit(vectors: NDArray[np.floating]) -> Vectors:
-    """Rows scaled to length one, as float32; a zero row stays zero."""
-    lengths = np.linalg.norm(vectors, axis=-1, keepdims=True)
-    return np.asarray(vectors / np.maximum(lengths, 1e-12), dtype=np.float32)

@@ -18,7 +18,7 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-from triptych.errors import FailureError
+from triptych.core.errors import FailureError
 
 Vectors = npt.NDArray[np.float32]
 Scores = npt.NDArray[np.float64]

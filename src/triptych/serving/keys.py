@@ -11,8 +11,8 @@ from hashlib import sha256
 from pathlib import Path
 from typing import Any
 
-from triptych.errors import DataError, UsageError
-from triptych.files import read_json, write_json
+from triptych.core.errors import DataError, UsageError
+from triptych.core.files import read_json, write_json
 
 FORMAT = "triptych-keys-1"
 

@@ -10,7 +10,7 @@ from pydantic import ValidationError
 from starlette.exceptions import HTTPException
 from starlette.responses import Response
 
-from triptych.errors import (
+from triptych.core.errors import (
     BusyError,
     DataError,
     FailureError,
@@ -20,7 +20,7 @@ from triptych.errors import (
     TriptychError,
     UsageError,
 )
-from triptych.progress import say
+from triptych.core.progress import say
 
 MEDIA_TYPE = "application/problem+json"
 

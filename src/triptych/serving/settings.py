@@ -3,7 +3,7 @@
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 
-from triptych.images import Limits
+from triptych.core.images import Limits
 from triptych.serving.keys import Key
 
 

@@ -8,8 +8,9 @@ from math import prod
 import numpy as np
 from numpy.typing import NDArray
 
-from triptych.encoders import Encoder, Vectors
-from triptych.progress import progress
+from triptych.core.progress import progress
+from triptych.core.vectors import Vectors
+from triptych.encoders.protocol import Encoder
 from triptych.tagging.vocabulary import Vocabulary
 
 Tags = Mapping[str, NDArray[np.float32]]

@@ -5,8 +5,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from triptych.errors import DataError
-from triptych.files import read_json
+from triptych.core.errors import DataError
+from triptych.core.files import read_json
 
 _TITLE_ORDER = ("gender", "usage", "length", "colour", "pattern", "sleeve", "neckline", "kind", "print")
 

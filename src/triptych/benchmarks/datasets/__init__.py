@@ -1,0 +1,1 @@
+"""One module for each data set: how its queries and galleries are read."""

@@ -1,0 +1,122 @@
+"""CIRCO: COCO's unlabelled pictures of 2017, with several targets a query.
+
+Baldrati et al., *Zero-Shot Composed Image Retrieval with Textual Inversion* (ICCV 2023). On disk as its authors
+distribute it: `annotations/val.json`, and COCO's `COCO2017_unlabeled/annotations/image_info_unlabeled2017.json` and
+`COCO2017_unlabeled/unlabeled2017/`, 123,403 pictures. mAP@5/10/25/50 over all targets, R@k on the target that the
+text was written for, mAP@10 by semantic aspect (their src/evaluation.py). The targets of test are known to the
+authors' server alone. A picture's name is its id, in twelve digits.
+"""
+
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Literal
+
+from triptych.benchmarks.annotations import Record, read_official, read_records
+from triptych.benchmarks.settings import ReferenceSettings
+from triptych.benchmarks.task import Measures, Query, Task
+from triptych.core.errors import DataError
+
+SOURCE = "CIRCO's annotations are at github.com/miccunifi/CIRCO"
+PICTURES = "get COCO's unlabeled2017.zip and image_info_unlabeled2017.zip from cocodataset.org into COCO2017_unlabeled/"
+CUTS = (5, 10, 25, 50)
+GALLERY_SIZE = 123_403
+MEASURES = Measures(recall=CUTS, precision=CUTS, aspects=10, single=True)
+
+_SENTENCES = {
+    "unused": "{caption}",
+    "magiclens": "find {concept} but {caption}",
+    "megapairs": "Find a picture that also {concept}, but {caption}.",
+}
+
+
+@dataclass(frozen=True)
+class CIRCOSettings(ReferenceSettings):
+    """What published code does differently.
+
+    `reference`: SEARLE, LinCIR, CIReVL, MagicLens and MegaPairs leave it among the answers, CoVR takes it out.
+    `shared_concept`: what reference and targets have in common, in words; MagicLens ("find … but …") and MegaPairs
+    ("Find a picture that also …, but ….") use it, the others do not. Figures with and without cannot be compared.
+    """
+
+    shared_concept: Literal["unused", "magiclens", "megapairs"] = "unused"
+
+
+def load_circo(root: Path, split: str, settings: CIRCOSettings) -> list[Task]:
+    """The task of a split. Only COCO's list of the pictures must be there. Raises DataError for wrong files."""
+    files = read_gallery(root)
+    queries = read_queries(root, split, settings)
+    for query in queries:
+        for name in sorted({query.reference, *query.targets} - files.keys()):
+            where = f"{_annotations(root, split)}: query {query.id}"
+            raise DataError(f"{where}: COCO's list has no picture {int(name)}; is it that of unlabeled2017?")
+    return [circo_task(root, split, settings, files, queries)]
+
+
+def circo_task(root: Path, split: str, settings: CIRCOSettings, files: dict[str, str], queries: list[Query]) -> Task:
+    """The task over a gallery, of which a submission file alone needs none."""
+    return Task(
+        benchmark="circo",
+        name="relative",
+        split=split,
+        root=root / "COCO2017_unlabeled" / "unlabeled2017",
+        gallery=tuple(sorted(files)),
+        queries=tuple(queries),
+        files=files,
+        settings=settings,
+        measures=MEASURES,
+        source=PICTURES,
+    )
+
+
+def gallery_file(root: Path) -> Path:
+    """COCO's list of the pictures."""
+    return root / "COCO2017_unlabeled" / "annotations" / "image_info_unlabeled2017.json"
+
+
+def read_gallery(root: Path) -> dict[str, str]:
+    """Each picture's name and file. Raises DataError where COCO's list is missing or wrong."""
+    path = gallery_file(root)
+    listed = Record(str(path), read_official(path, PICTURES)).records("images")
+    files = {picture_name(record.number("id")): record.path("file_name") for record in listed}
+    if not files or len(files) < len(listed):
+        raise DataError(f"{path}: it lists {'no picture' if not files else 'a picture twice'}; {PICTURES}")
+    return files
+
+
+def read_queries(root: Path, split: str, settings: CIRCOSettings) -> list[Query]:
+    """The queries of a split, in the file's order, with consecutive ids from 0. Raises DataError for wrong files."""
+    queries = []
+    for number, record in enumerate(read_records(_annotations(root, split), SOURCE)):
+        if record.number("id") != number:
+            raise record.error(f"the id {record.number('id')} is out of order; {number} is due")
+        queries.append(_query(record, settings, public=split != "test"))
+    return queries
+
+
+def picture_name(number: int) -> str:
+    """The name of the picture with that id."""
+    return f"{number:012d}"
+
+
+def _annotations(root: Path, split: str) -> Path:
+    return root / "annotations" / f"{split}.json"
+
+
+def _query(record: Record, settings: CIRCOSettings, *, public: bool) -> Query:
+    reference = record.number("reference_img_id")
+    targets = record.numbers("gt_img_ids") if public else ()
+    target = record.number("target_img_id") if public else None
+    if public and (target not in targets or len(set(targets)) < len(targets)):
+        raise record.error('"gt_img_ids" must hold "target_img_id", and no picture twice')
+    if reference in targets:
+        raise record.error(f"{reference} is its own target")
+    sentence = _SENTENCES[settings.shared_concept]
+    text = sentence.replace("{concept}", record.text("shared_concept").strip()) if "{concept}" in sentence else sentence
+    return Query(
+        id=str(record.number("id")),
+        reference=picture_name(reference),
+        modification=settings.say(text.replace("{caption}", record.text("relative_caption"))),
+        targets=frozenset(map(picture_name, targets)),
+        target=None if target is None else picture_name(target),
+        aspects=record.texts("semantic_aspects") if "semantic_aspects" in record else (),
+    )

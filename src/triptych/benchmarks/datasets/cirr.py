@@ -1,0 +1,88 @@
+"""CIRR, release rc2: open-domain pictures of NLVR2, queries within groups of six look-alikes.
+
+Liu et al., *Image Retrieval on Real-life Images with Pre-trained Vision-and-Language Models* (ICCV 2021). On disk as
+its authors distribute it: `captions/cap.rc2.val.json`, `image_splits/split.rc2.val.json`, below the folder itself or
+its `cirr/`, and the pictures below `img_raw/` or beside. R@1/5/10/50 over the split without the reference,
+R_subset@1/2/3 over the group without the reference, and Avg, the mean of R@5 and R_subset@1. The targets of test1 are
+known to the authors' server alone.
+"""
+
+from dataclasses import dataclass
+from pathlib import Path
+
+from triptych.benchmarks.annotations import Record, inner_path, read_official, read_records
+from triptych.benchmarks.settings import Reference, ReferenceSettings
+from triptych.benchmarks.task import Measures, Query, Task
+from triptych.core.errors import DataError
+
+SOURCE = "CIRR's annotations are the branch cirr_dataset of github.com/Cuberick-Orion/CIRR"
+PICTURES = "CIRR's pictures come from the authors of NLVR2, on a form: github.com/lil-lab/nlvr, nlvr2, direct download"
+MEASURES = Measures(recall=(1, 5, 10, 50), precision=(), subset=(1, 2, 3))
+
+
+@dataclass(frozen=True)
+class CIRRSettings(ReferenceSettings):
+    """`reference`: whether it may be an answer; published code removes it, and so R_subset always does."""
+
+    reference: Reference = "removed"
+
+
+def load_cirr(root: Path, split: str, settings: CIRRSettings) -> list[Task]:
+    """The task of a split. Pictures need not be there yet. Raises DataError for wrong or missing files."""
+    folder = root / "cirr" if (root / "cirr" / "captions").is_dir() else root
+    files = _files(folder / "image_splits" / f"split.rc2.{split}.json")
+    queries: dict[str, Query] = {}
+    for record in read_records(folder / "captions" / f"cap.rc2.{split}.json", SOURCE):
+        query = _query(record, files, settings, public=split != "test1")
+        if query.id in queries:
+            raise record.error(f"the pairid {query.id} stands there twice")
+        queries[query.id] = query
+    return [
+        Task(
+            benchmark="cirr",
+            name="relative",
+            split=split,
+            root=_pictures(root, folder, next(iter(files.values()))),
+            gallery=tuple(sorted(files)),
+            queries=tuple(queries.values()),
+            files=files,
+            settings=settings,
+            measures=MEASURES,
+            source=PICTURES,
+        )
+    ]
+
+
+def _files(path: Path) -> dict[str, str]:
+    content = read_official(path, SOURCE)
+    if not isinstance(content, dict) or not content:
+        raise DataError(f"{path}: not an object of names and paths; get it again: {SOURCE}")
+    record = Record(str(path), content)
+    return {name: inner_path(str(path), record.text(name)) for name in content}
+
+
+def _query(record: Record, files: dict[str, str], settings: CIRRSettings, *, public: bool) -> Query:
+    reference = record.text("reference")
+    group = record.record("img_set").texts("members")
+    target = record.text("target_hard") if public else None
+    for name in (reference, *group, *([target] if target else ())):
+        if name not in files:
+            raise record.error(f"{name!r} is not in the image split; is it of another split?")
+    if target == reference:
+        raise record.error(f"{reference!r} is its own target")
+    if target is not None and target not in group:
+        raise record.error(f"the target {target!r} is not in its own group")
+    return Query(
+        id=str(record.number("pairid")),
+        reference=reference,
+        modification=settings.say(record.text("caption")),
+        targets=frozenset({target}) if target else frozenset(),
+        group=tuple(name for name in group if name != reference),
+    )
+
+
+def _pictures(root: Path, folder: Path, one: str) -> Path:
+    """The folder that the splits' paths start from; that of the authors where no pictures are there yet."""
+    first = Path(one).parts[0]
+    places = (folder / "img_raw", folder, root / "img_raw", root)
+    return next((place for place in places if (place / first).exists()), folder / "img_raw")

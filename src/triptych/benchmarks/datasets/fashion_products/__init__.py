@@ -1,0 +1,1 @@
+"""Real product photos (Kaggle's Fashion Product Images), their queries and words."""

@@ -1,0 +1,297 @@
+"""Kaggle's Fashion Product Images as a benchmark: find a product in another colour, or with other attributes.
+
+A protocol of this project's own, made from the table that comes with the pictures:
+
+- A product line is what differs only in colour. Lines, not products, fall into splits, so that no design is
+  in two.
+- Task "colourway": the reference's line in each other colour it comes in; only lines of at most 10 products.
+- Task "attribute": one or two of gender, kind and colour change to a combination that exists in the
+  reference's category and usage; the targets, at most 60, are all products of exactly that combination and
+  usage.
+- Of more than 3000 possible queries, 3000 are taken, as evenly from the kinds of change as these allow.
+
+Every choice is made by a hash of names: it depends on no order and no random state.
+"""
+
+import csv
+import hashlib
+import os
+import re
+from collections import Counter, defaultdict
+from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
+from dataclasses import dataclass
+from itertools import chain
+from pathlib import Path
+from typing import NamedTuple
+
+from triptych.benchmarks.datasets.fashion_products.phrasings import phrase
+from triptych.benchmarks.datasets.fashion_products.words import COLOUR_WORDS, word_for
+from triptych.benchmarks.task import Query, Task, Truth
+from triptych.core.errors import DataError
+from triptych.core.files import atomic
+
+MOST_QUERIES = 3000
+LARGEST_LINE = 10
+MOST_TARGETS = 60
+CHANGES = (
+    ("gender",),
+    ("kind",),
+    ("colour",),
+    ("colour", "gender"),
+    ("colour", "kind"),
+    ("gender", "kind"),
+)
+
+# Each split and where its share of all lines ends.
+_SPLITS = (("pretrain", 0.375), ("unlabelled", 0.75), ("val", 0.85), ("test", 1.0))
+_COLUMNS = ("id", "gender", "masterCategory", "articleType", "baseColour", "usage", "productDisplayName")
+_UNKNOWN = frozenset({"", "NA"})
+_SOURCE = "paramaggarwal/fashion-product-images-small"
+
+
+@dataclass(frozen=True)
+class Product:
+    """One row of the table, its values as they stand there; `kind` is the articleType."""
+
+    id: str
+    gender: str
+    category: str
+    kind: str
+    colour: str
+    usage: str
+    title: str
+
+    @property
+    def picture(self) -> str:
+        """The picture's name, relative to images/."""
+        return f"{self.id}.jpg"
+
+    @property
+    def line(self) -> str:
+        """What products that differ only in colour share: the title without colour words, kind and gender."""
+        design = (word for word in _words(self.title) if word not in COLOUR_WORDS)
+        return " ".join((*design, *_words(self.kind), *_words(self.gender)))
+
+
+def load_products(root: Path) -> list[Product]:
+    """Read the products of `root` that have a picture, sorted by picture name.
+
+    Raises:
+        DataError: `root` does not hold the dataset.
+    """
+    return _products(root)[0]
+
+
+def split_of(line: str) -> str:
+    """The split of a product line: pretrain 3/8, unlabelled 3/8, val 1/10 and test 3/20 of all lines."""
+    share = _hash(line) / 2**64
+    return next(name for name, end in _SPLITS if share < end)
+
+
+def load_fashion_products(root: Path, split: str, task: str) -> Task:
+    """Make the `task` ("colourway" or "attribute") of a `split` ("val", "test", or "all" of the folder).
+
+    The gallery is the whole split.
+
+    Raises:
+        DataError: `root` does not hold the dataset, or too little of it to make a query.
+    """
+    products, missing = _products(root)
+    gallery = [product for product in products if split in ("all", split_of(product.line))]
+    possible = _TASKS[task](gallery, split)
+    if not possible:
+        raise DataError(f"{root}: too few products for one {task} query in the split {split}; give the whole dataset")
+    queries = _sample(possible)
+    return Task(
+        benchmark="fashion-products",
+        name=task,
+        split=split,
+        root=root / "images",
+        gallery=tuple(product.picture for product in gallery),
+        queries=tuple(sorted(queries, key=lambda query: query.id)),
+        notes={
+            "source": f"Kaggle {_SOURCE}",
+            "products without a picture": missing,
+            "possible queries": len(possible),
+            "queries by change": dict(sorted(Counter(map(_changed, queries)).items())),
+        },
+    )
+
+
+def prepare_fashion_products(root: Path | str, out: Path | str) -> dict[str, int]:
+    """Write what training may see: pretrain.csv (image, caption), and the pictures of the other splits.
+
+    unlabelled.txt, val.txt and test.txt hold names relative to images/ and nothing else, so that no stage
+    meets a title or an attribute of theirs.
+
+    Returns:
+        How many products each split has, and how many have no picture.
+
+    Raises:
+        DataError: `root` does not hold the dataset.
+    """
+    root, out = Path(root), Path(out)
+    products, missing = _products(root)
+    splits: dict[str, list[Product]] = {name: [] for name, _ in _SPLITS}
+    for product in products:
+        splits[split_of(product.line)].append(product)
+    with (
+        atomic(out / "pretrain.csv") as temporary,
+        temporary.open("w", encoding="utf-8", newline="") as table,
+    ):
+        writer = csv.writer(table, lineterminator="\n")
+        writer.writerow(("image", "caption"))
+        writer.writerows((product.picture, product.title) for product in splits["pretrain"])
+    for name in ("unlabelled", "val", "test"):
+        with atomic(out / f"{name}.txt") as temporary:
+            temporary.write_text("".join(f"{product.picture}\n" for product in splits[name]), encoding="utf-8")
+    return {**{name: len(members) for name, members in splits.items()}, "without a picture": missing}
+
+
+def _colourways(gallery: Sequence[Product], split: str) -> list[Query]:
+    lines: dict[str, list[Product]] = defaultdict(list)
+    for product in gallery:
+        lines[product.line].append(product)
+    queries = []
+    for members in lines.values():
+        if len(members) > LARGEST_LINE:
+            continue
+        by_colour: dict[str, list[Product]] = defaultdict(list)
+        for product in members:
+            if product.colour not in _UNKNOWN:
+                by_colour[product.colour].append(product)
+        for reference in chain.from_iterable(by_colour.values()):
+            for colour, targets in by_colour.items():
+                if colour != reference.colour:
+                    queries.append(_query(split, reference, targets, {"colour": colour}))
+    return queries
+
+
+class _Look(NamedTuple):
+    gender: str
+    kind: str
+    colour: str
+    usage: str
+    category: str
+
+    def without(self, change: Collection[str]) -> tuple[str, ...]:
+        """What stays when `change` changes."""
+        return tuple("" if name in change else value for name, value in self._asdict().items())
+
+
+def _attributes(gallery: Sequence[Product], split: str) -> list[Query]:
+    looks: dict[_Look, list[Product]] = defaultdict(list)
+    for product in gallery:
+        look = _Look(product.gender, product.kind, product.colour, product.usage, product.category)
+        if not _UNKNOWN & set(look):
+            looks[look].append(product)
+    # Some kinds are in two categories: what looks the same in the other one would answer too, and not count.
+    shared = Counter(look.without(("category",)) for look in looks)
+
+    neighbours: dict[tuple[str, ...], list[_Look]] = defaultdict(list)
+    for look, members in sorted(looks.items()):
+        if len(members) <= MOST_TARGETS and shared[look.without(("category",))] == 1:
+            for change in CHANGES:
+                neighbours[look.without(change)].append(look)
+
+    queries = []
+    for look, references in looks.items():
+        for change in CHANGES:
+            others = [
+                other
+                for other in neighbours[look.without(change)]
+                if all(getattr(other, name) != getattr(look, name) for name in change)
+            ]
+            for reference in references if others else ():
+                chosen = others[_hash(f"{reference.id}/{'+'.join(change)}") % len(others)]
+                values = {name: getattr(chosen, name) for name in change}
+                queries.append(_query(split, reference, looks[chosen], values))
+    return queries
+
+
+_TASKS: dict[str, Callable[[Sequence[Product], str], list[Query]]] = {
+    "colourway": _colourways,
+    "attribute": _attributes,
+}
+
+
+def _query(split: str, reference: Product, targets: Iterable[Product], values: Mapping[str, str]) -> Query:
+    change = {name: word_for(name, value) for name, value in values.items()}
+    name = "/".join((reference.id, *(f"{what}={word.replace(' ', '-')}" for what, word in change.items())))
+    return Query(
+        id=name,
+        reference=reference.picture,
+        modification=phrase(split, change, name),
+        targets=frozenset(product.picture for product in targets),
+        exclude=frozenset({reference.picture}),
+        change=change,
+    )
+
+
+def _changed(query: Query) -> str:
+    return "+".join(query.change or ())
+
+
+def _sample(queries: Iterable[Query]) -> list[Query]:
+    """At most MOST_QUERIES, the kinds of change taking turns while they last."""
+    taken: Counter[str] = Counter()
+    turns = []
+    for query in sorted(queries, key=lambda query: _hash(query.id)):
+        turns.append((taken[_changed(query)], query))
+        taken[_changed(query)] += 1
+    turns.sort(key=lambda turn: turn[0])
+    return [query for _, query in turns[:MOST_QUERIES]]
+
+
+def _products(root: Path) -> tuple[list[Product], int]:
+    """The products with a picture, sorted by its name, and how many have none."""
+    table = _read_table(root / "styles.csv")
+    try:
+        pictures = set(os.listdir(root / "images"))
+    except OSError:
+        raise DataError(f"{root / 'images'}: no such folder; get Kaggle's {_SOURCE}") from None
+    products = sorted((row for row in table if row.picture in pictures), key=lambda row: row.picture)
+    return products, len(table) - len(products)
+
+
+def _read_table(path: Path) -> list[Product]:
+    try:
+        with path.open(encoding="utf-8-sig", newline="") as content:
+            reader = csv.reader(content)
+            header = next(reader, [])
+            if lacking := [column for column in _COLUMNS if column not in header]:
+                raise DataError(f"{path}: no column {', '.join(lacking)}; get Kaggle's {_SOURCE}")
+            places = [header.index(column) for column in _COLUMNS]
+            products: dict[str, Product] = {}
+            for row in filter(None, reader):
+                if len(row) < len(header):
+                    raise DataError(f"{path}:{reader.line_num}: {len(row)} fields, not {len(header)}; correct the row")
+                # The original has a few titles with commas and no quotes: the title is the last column.
+                row[len(header) - 1 :] = [",".join(row[len(header) - 1 :])]
+                product = Product(*(row[place].strip() for place in places))
+                if products.setdefault(product.id, product) is not product:
+                    raise DataError(f"{path}:{reader.line_num}: the id {product.id} again; remove one of its rows")
+    except FileNotFoundError:
+        raise DataError(f"{path}: no such file; it comes with Kaggle's {_SOURCE}") from None
+    except (OSError, ValueError, csv.Error) as error:
+        raise DataError(f"{path}: not a readable table ({error}); get Kaggle's {_SOURCE}") from None
+    return list(products.values())
+
+
+def _words(text: str) -> list[str]:
+    """Casefolded words without punctuation: "Men's T-shirt" is mens, t and shirt."""
+    return re.findall(r"\w+", re.sub(r"['’]", "", text.casefold()))
+
+
+def _hash(text: str) -> int:
+    """64 bits that depend on the text alone."""
+    return int.from_bytes(hashlib.sha256(text.encode()).digest()[:8], "big")
+
+
+def _fashion_products(root: Path) -> Truth:
+    def words(product: Product) -> dict[str, str]:
+        named = {name: word_for(name, getattr(product, name)) for name in ("gender", "colour", "kind")}
+        named["gender"] = named["gender"].replace("men and women", "unisex")
+        return named | {"usage": product.usage.casefold()}
+
+    return {product.picture: words(product) for product in load_products(root)}

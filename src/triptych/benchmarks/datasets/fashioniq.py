@@ -1,0 +1,99 @@
+"""FashionIQ: a garment and two captions of how another one differs, within dresses, shirts or tops and tees.
+
+Wu et al., *Fashion IQ* (CVPR 2021). On disk as its authors distribute it: `captions/cap.dress.val.json`,
+`image_splits/split.dress.val.json`, and the pictures in `images/`, as .jpg or .png. Targets are public for val alone.
+R@10 and R@50 for each category, and their mean. The gallery holds the reference, as in the common protocol.
+"""
+
+import os
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Literal
+
+from triptych.benchmarks.annotations import Record, read_official, read_records
+from triptych.benchmarks.settings import ReferenceSettings
+from triptych.benchmarks.task import Measures, Query, Task
+from triptych.core.errors import DataError
+
+CATEGORIES = ("dress", "shirt", "toptee")
+SOURCE = "the captions and image splits are at github.com/XiaoxiaoGuo/fashion-iq"
+PICTURES = (
+    "FashionIQ's pictures are not distributed with its captions: github.com/hongwang600/fashion-iq-metadata lists "
+    "their addresses, and issue 18 of github.com/XiaoxiaoGuo/fashion-iq an archive"
+)
+_ENDS = ".?, "
+
+
+@dataclass(frozen=True)
+class FashionIQSettings(ReferenceSettings):
+    """What published code does differently.
+
+    `gallery`: `original` is the image split; `union`, which some call the "val split", the references and targets
+    of the captions. `captions`: how the two are joined by "and"; `both-orders` averages the vectors of the two
+    orders, as SEARLE and LinCIR do. `reference`: whether it may be an answer.
+    """
+
+    gallery: Literal["original", "union"] = "original"
+    captions: Literal["first-and-second", "second-and-first", "both-orders"] = "first-and-second"
+
+
+def load_fashioniq(root: Path, split: str, settings: FashionIQSettings) -> list[Task]:
+    """The three categories of a split. Pictures need not be there yet. Raises DataError for wrong or missing files."""
+    there = frozenset(os.listdir(root / "images")) if (root / "images").is_dir() else frozenset()
+    return [_category(root, split, category, settings, there) for category in CATEGORIES]
+
+
+def _category(root: Path, split: str, category: str, settings: FashionIQSettings, there: frozenset[str]) -> Task:
+    listed = _split(root / "image_splits" / f"split.{category}.{split}.json")
+    captions = root / "captions" / f"cap.{category}.{split}.json"
+    queries = tuple(
+        _query(record, str(number), listed, settings) for number, record in enumerate(read_records(captions, SOURCE))
+    )
+    asked = {query.reference for query in queries}.union(*(query.targets for query in queries))
+    gallery = listed if settings.gallery == "original" else asked
+    files = {name: _file(name, there) for name in gallery | asked}
+    return Task(
+        benchmark="fashioniq",
+        name=category,
+        split=split,
+        root=root / "images",
+        gallery=tuple(sorted(gallery)),
+        queries=queries,
+        files=files,
+        settings=settings,
+        measures=Measures(recall=(10, 50), precision=()),
+        source=PICTURES,
+    )
+
+
+def _split(path: Path) -> set[str]:
+    names = read_official(path, SOURCE)
+    if not isinstance(names, list) or not names or not all(isinstance(name, str) for name in names):
+        raise DataError(f"{path}: not a list of picture names; get it again: {SOURCE}")
+    if len(set(names)) < len(names):
+        raise DataError(f"{path}: it names a picture twice; get it again: {SOURCE}")
+    return set(names)
+
+
+def _query(record: Record, number: str, listed: set[str], settings: FashionIQSettings) -> Query:
+    reference, target = record.text("candidate"), record.text("target")
+    for name in (reference, target):
+        if name not in listed:
+            raise record.error(f"{name!r} is not in the image split; is it of another category or split?")
+    if reference == target:
+        raise record.error(f"{reference!r} is its own target")
+    captions = [caption.strip(_ENDS) for caption in record.texts("captions")]
+    if len(captions) != 2:
+        raise record.error(f'"captions" must hold two, and holds {len(captions)}')
+    orders = [" and ".join(captions), " and ".join(reversed(captions))]
+    if settings.captions == "first-and-second":
+        orders = orders[:1]
+    elif settings.captions == "second-and-first":
+        orders = orders[1:]
+    first, *others = map(settings.say, orders)
+    return Query(number, reference, first, frozenset({target}), other_wordings=tuple(others))
+
+
+def _file(name: str, there: frozenset[str]) -> str:
+    png = f"{name}.png"
+    return png if png in there and f"{name}.jpg" not in there else f"{name}.jpg"

@@ -1,0 +1,62 @@
+"""LaSCo: COCO's pictures of 2014, queries made from questions that two pictures answer differently.
+
+Levy et al., *Data Roaming and Quality Assessment for Composed Image Retrieval* (AAAI 2024). On disk as its authors
+distribute it: `lasco_val.json`, `lasco_val_corpus.json` (39,826 pictures), and COCO's `val2014/`. Its authors report
+R@1/5/10/50/100/500/1000; they publish no evaluation code, so that what becomes of the reference is a setting.
+"""
+
+from dataclasses import dataclass
+from pathlib import Path, PurePosixPath
+
+from triptych.benchmarks.annotations import Record, read_records
+from triptych.benchmarks.settings import ReferenceSettings
+from triptych.benchmarks.task import Measures, Query, Task
+
+SOURCE = "LaSCo's files are the folder downloads of github.com/levymsn/LaSCo"
+PICTURES = "get COCO's val2014.zip from cocodataset.org"
+
+
+@dataclass(frozen=True)
+class LaSCoSettings(ReferenceSettings):
+    """`reference`: whether it may be an answer; it is in the authors' list of gallery pictures."""
+
+
+def load_lasco(root: Path, split: str, settings: LaSCoSettings) -> list[Task]:
+    """The task of the split val. Pictures need not be there yet. Raises DataError for wrong or missing files."""
+    listed = read_records(root / f"lasco_{split}_corpus.json", SOURCE)
+    gallery = {_name(record.path("path")) for record in listed}
+    queries = []
+    for record in read_records(root / f"lasco_{split}.json", SOURCE):
+        reference, target = _picture(record, "query-image"), _picture(record, "target-image")
+        if reference == target:
+            raise record.error(f"{reference!r} is its own target")
+        for name in (reference, target):
+            if name not in gallery:
+                raise record.error(f"{name!r} is not in the corpus; is it of another split?")
+        text = settings.say(record.text("query-text"))
+        queries.append(Query(record.identifier("qid"), reference, text, frozenset({target})))
+    return [
+        Task(
+            benchmark="lasco",
+            name="relative",
+            split=split,
+            root=root / f"{split}2014",
+            gallery=tuple(sorted(gallery)),
+            queries=tuple(queries),
+            settings=settings,
+            measures=Measures(recall=(1, 5, 10, 50, 100, 500, 1000), precision=()),
+            source=PICTURES,
+        )
+    ]
+
+
+def _picture(record: Record, field: str) -> str:
+    pair = record.items(field)
+    if len(pair) != 2 or not isinstance(pair[1], str):
+        raise record.error(f'"{field}" must be an id and a path')
+    return _name(record.path(field, pair[1]))
+
+
+def _name(path: str) -> str:
+    """The file alone: the two official files disagree on the folder above it."""
+    return PurePosixPath(path).name

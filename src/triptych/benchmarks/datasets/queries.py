@@ -1,0 +1,127 @@
+"""The user's own queries: a JSON Lines file beside a gallery."""
+
+import json
+from collections.abc import Collection, Mapping
+from pathlib import Path
+from typing import Any
+
+from triptych.benchmarks.task import Query, Task
+from triptych.core.errors import DataError
+from triptych.core.images import find_pictures
+
+
+def load_queries(path: Path, gallery: Path, root: Path | None = None) -> Task:
+    """Read queries over the pictures of `gallery`, a folder or a .txt list of names relative to `root`.
+
+    Each line is an object: `reference`, `modification`, `targets`, and where wanted `candidates` (a closed
+    list to rank), `exclude` (names never to rank) and `change` (what changes to what, for the baseline that
+    is told it). Names are relative to the gallery's folder. Other fields are ignored, and so are blank lines.
+    A query's id is its line number, and its reference is never an answer to it.
+
+    Raises:
+        DataError: the file cannot be used; the message names the line.
+        UsageError: there is no such gallery.
+    """
+    found = find_pictures(gallery, root)
+    names = frozenset(found.names)
+    try:
+        lines = path.read_text(encoding="utf-8-sig").split("\n")
+    except (OSError, ValueError) as error:
+        raise DataError(f"{path}: not a readable queries file ({error}); give a JSON Lines file") from None
+    queries = tuple(
+        _Line(f"{path}:{number}", found.root, names).query(str(number), line)
+        for number, line in enumerate(lines, start=1)
+        if line.strip()
+    )
+    if not queries:
+        raise DataError(f"{path}: no queries; give one JSON object per line")
+    return Task(
+        benchmark="queries",
+        name=path.stem,
+        split="all",
+        root=found.root,
+        gallery=tuple(sorted(names)),
+        queries=queries,
+        notes={"queries": str(path), "gallery": str(gallery), "rejected pictures": len(found.rejected)},
+    )
+
+
+class _Line:
+    """One line of a queries file, which knows where it stands and what pictures there are."""
+
+    def __init__(self, where: str, root: Path, gallery: Collection[str]) -> None:
+        self.where = where
+        self.root = root
+        self.gallery = gallery
+
+    def query(self, name: str, text: str) -> Query:
+        content = self._parse(text)
+        reference = self._text(content, "reference")
+        modification = self._text(content, "modification")
+        targets = self._names(content, "targets")
+        candidates = self._names(content, "candidates") if content.get("candidates") is not None else None
+        exclude = self._names(content, "exclude") if content.get("exclude") is not None else ()
+
+        for picture in (reference, *exclude):
+            # These are never answers, so they need not be in the gallery; a misspelled one must not pass.
+            if picture not in self.gallery and not (self.root / picture).is_file():
+                raise self._error(f"there is no picture {picture!r} under {self.root}; correct the name")
+        for field, pictures in (("target", targets), ("candidate", candidates or ())):
+            for picture in pictures:
+                if picture not in self.gallery:
+                    raise self._error(f"the {field} {picture!r} is not in the gallery; correct or add it")
+        if not targets:
+            raise self._error('"targets" is empty; name at least one picture')
+        for target in targets:
+            if target == reference:
+                raise self._error(f"the reference {target!r} is among its own targets; remove it there")
+            if target in exclude:
+                raise self._error(f'the target {target!r} is also in "exclude"; remove it from one of them')
+            if candidates is not None and target not in candidates:
+                raise self._error(f"the target {target!r} is not among the candidates; add it to them")
+        return Query(
+            id=name,
+            reference=reference,
+            modification=modification,
+            targets=frozenset(targets),
+            candidates=candidates,
+            exclude=frozenset((reference, *exclude)),
+            change=self._change(content),
+        )
+
+    def _parse(self, text: str) -> Mapping[str, Any]:
+        try:
+            content = json.loads(text)
+        except (ValueError, RecursionError) as error:
+            raise self._error(f"not JSON ({error}); write one object per line") from None
+        if not isinstance(content, dict):
+            raise self._error("not a JSON object; write one object per line")
+        return content
+
+    def _text(self, content: Mapping[str, Any], field: str) -> str:
+        value = self._required(content, field)
+        if not isinstance(value, str) or not value.strip():
+            raise self._error(f'"{field}" must be a text that is not empty')
+        return value
+
+    def _names(self, content: Mapping[str, Any], field: str) -> tuple[str, ...]:
+        value = self._required(content, field)
+        if not isinstance(value, list) or not all(isinstance(name, str) for name in value):
+            raise self._error(f'"{field}" must be a list of picture names')
+        return tuple(dict.fromkeys(value))
+
+    def _change(self, content: Mapping[str, Any]) -> Mapping[str, str] | None:
+        value = content.get("change")
+        if value is None:
+            return None
+        if not isinstance(value, dict) or not all(isinstance(word, str) for word in value.values()):
+            raise self._error('"change" must be an object of texts, such as {"colour": "red"}')
+        return value
+
+    def _required(self, content: Mapping[str, Any], field: str) -> Any:
+        if field not in content:
+            raise self._error(f'"{field}" is missing; add it')
+        return content[field]
+
+    def _error(self, message: str) -> DataError:
+        return DataError(f"{self.where}: {message}")

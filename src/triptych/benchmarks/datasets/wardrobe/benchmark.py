@@ -1,0 +1,35 @@
+"""The generated wardrobe world: a gallery whose every edit is known."""
+
+import csv
+from dataclasses import replace
+from pathlib import Path
+
+from triptych.benchmarks.datasets.queries import load_queries
+from triptych.benchmarks.task import Task, Truth
+from triptych.core.errors import DataError
+
+
+def load_wardrobe(root: Path, split: str) -> Task:
+    """Read the `split` ("val" or "test") of a wardrobe that `triptych` generated in `root`.
+
+    Raises:
+        DataError: its queries cannot be used.
+        UsageError: there is no wardrobe in `root`.
+    """
+    task = load_queries(root / f"queries.{split}.jsonl", root / f"{split}.txt", root / "images")
+    return replace(task, benchmark="wardrobe", name="edits", split=split)
+
+
+def _wardrobe(world: Path) -> Truth:
+    path = world / "garments.csv"
+    try:
+        with path.open(encoding="utf-8", newline="") as table:
+            rows = list(csv.DictReader(table))
+    except (OSError, ValueError) as error:
+        raise DataError(
+            f"{path}: cannot be read ({error}); it is in the folder that `triptych wardrobe` made"
+        ) from None
+    if not rows or "image" not in rows[0]:
+        raise DataError(f"{path}: no table of garments; it is in the folder that `triptych wardrobe` made")
+    beside = ("image", "split", "line", "garment")
+    return {row["image"]: {key: row[key] for key in row if key not in beside} for row in rows}

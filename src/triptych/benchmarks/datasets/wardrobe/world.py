@@ -1,0 +1,269 @@
+"""Writing a world of garments to a folder: pictures, captions, queries, and the truth about them."""
+
+import csv
+import io
+import json
+import multiprocessing
+import os
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from concurrent.futures import ProcessPoolExecutor
+from concurrent.futures.process import BrokenProcessPool
+from contextlib import contextmanager
+from dataclasses import dataclass
+from functools import partial
+from pathlib import Path
+from random import Random
+from typing import Any
+
+from triptych.benchmarks.datasets.wardrobe.captions import Voice, caption, modification, relative_captions
+from triptych.benchmarks.datasets.wardrobe.drawing import draw
+from triptych.benchmarks.datasets.wardrobe.garments import Garment, changes
+from triptych.benchmarks.datasets.wardrobe.lines import design
+from triptych.core.errors import FailureError, UsageError
+from triptych.core.files import atomic, made_by, read_json, write_json
+from triptych.core.progress import progress
+
+# A line gives four garments on average; with two views each these are 8000, 4000, 1200 and 2500 pictures.
+DEFAULT_LINES: Mapping[str, int] = {"pretrain": 1000, "unlabelled": 500, "val": 150, "test": 312}
+QUERIES: Mapping[Voice, int] = {"val": 600, "test": 1500}
+CATEGORIES: Mapping[str, tuple[str, ...]] = {
+    "dress": ("dress", "skirt"),
+    "shirt": ("shirt", "jacket"),
+    "toptee": ("t-shirt", "sweater", "hoodie"),
+}
+_PER_SPLIT = 1_000_000
+
+
+@dataclass(frozen=True, slots=True)
+class Picture:
+    """One picture to be drawn: `view` 0, 1, … of the garment number `number` of its line."""
+
+    name: str
+    split: str
+    number: int
+    view: int
+    garment: Garment
+
+    @property
+    def garment_id(self) -> str:
+        """Unique in the world."""
+        return f"{self.garment.line}-{self.number}"
+
+    @property
+    def view_seed(self) -> int:
+        """What makes this picture unlike others of the same garment or line."""
+        return self.number * 1000 + self.view
+
+
+@dataclass(frozen=True, slots=True)
+class Query:
+    """A picture, words, and the garment that they lead to."""
+
+    reference: Picture
+    modification: str
+    targets: tuple[Picture, ...]
+
+    def record(self) -> dict[str, Any]:
+        """The query as its line of JSON says it."""
+        return {
+            "reference": self.reference.name,
+            "modification": self.modification,
+            "targets": [picture.name for picture in self.targets],
+            "change": changes(self.reference.garment, self.targets[0].garment),
+        }
+
+
+def write_world(
+    out: Path | str,
+    *,
+    seed: int = 0,
+    lines: Mapping[str, int] | None = None,
+    views: int = 2,
+    size: int = 96,
+    workers: int | None = None,
+) -> dict[str, Any]:
+    """Write a world into the folder `out` and return its note, which is also `world.json`.
+
+    `lines` says how many lines (designs) each split gets: any of pretrain, unlabelled, val and test; no line
+    is in two splits. Every garment is photographed `views` times, `size` pixels square. What is written
+    depends neither on `workers` (default: every core; 1 starts no process) nor on interruptions: finished
+    pictures are kept. Raises UsageError if an argument makes no sense or the folder holds another world,
+    FailureError where a drawing process dies.
+    """
+    out = Path(out)
+    lines = dict(DEFAULT_LINES if lines is None else lines)
+    workers = (os.cpu_count() or 1) if workers is None else workers
+    _check(lines, seed, views, size, workers)
+    settings = {"seed": seed, "lines": lines, "views": views, "size": size}
+    _claim(out, settings)
+
+    pictures = _plan(lines, seed, views)
+    queries = {voice: _queries(pictures, voice, seed) for voice in QUERIES if lines.get(voice)}
+    _write_lists(out, pictures)
+    for voice, asked in queries.items():
+        _write_text(
+            out / f"queries.{voice}.jsonl",
+            "".join(json.dumps(query.record(), ensure_ascii=False) + "\n" for query in asked),
+        )
+        _write_fashioniq(out, pictures, asked, voice, seed)
+    _draw_all(out / "images", pictures, size, workers)
+
+    note = made_by(
+        "triptych world",
+        settings,
+        pictures={split: sum(picture.split == split for picture in pictures) for split in lines},
+        garments={split: len({p.garment_id for p in pictures if p.split == split}) for split in lines},
+        queries={voice: len(asked) for voice, asked in queries.items()},
+    )
+    write_json(out / "world.json", note)
+    return note
+
+
+def _check(lines: Mapping[str, int], seed: int, views: int, size: int, workers: int) -> None:
+    unknown = [split for split in lines if split not in DEFAULT_LINES]
+    if unknown:
+        raise UsageError(f"there is no split {unknown[0]!r}; the splits are {', '.join(DEFAULT_LINES)}")
+    if not any(lines.values()) or any(not 0 <= count < _PER_SPLIT for count in lines.values()):
+        raise UsageError(f"a world needs at least one line, and a split less than {_PER_SPLIT:,} of them")
+    if seed < 0 or workers < 1:
+        raise UsageError("a seed is 0 or more, and it takes 1 worker or more to draw")
+    if not 1 <= views <= 1000:
+        raise UsageError(f"{views} views of a garment make no sense; ask for 1 to 1000")
+    if not 16 <= size <= 1024:
+        raise UsageError(f"pictures of {size} pixels cannot be drawn; ask for 16 to 1024")
+
+
+def _claim(out: Path, settings: Mapping[str, Any]) -> None:
+    """Note the settings before the first picture: a world is resumed with the same or not at all."""
+    path = out / "settings.json"
+    if path.exists():
+        if read_json(path, "note of a world's settings") != settings:
+            raise UsageError(f"{out}: holds a world of other settings; choose another folder or delete this one")
+    else:
+        write_json(path, settings)
+
+
+def _plan(lines: Mapping[str, int], seed: int, views: int) -> list[Picture]:
+    """Every picture of the world, in the order of splits, lines, garments and views."""
+    places = []
+    for index, split in enumerate(DEFAULT_LINES):
+        for line in range(lines.get(split, 0)):
+            # The number is the design's identity: unlike in every split and for every seed.
+            identity = (seed * len(DEFAULT_LINES) + index) * _PER_SPLIT + line
+            garments = design(identity, Random(f"line {identity}"))
+            places += [
+                (split, number, view, garment) for number, garment in enumerate(garments) for view in range(views)
+            ]
+    # A name must not tell which pictures belong together.
+    names = [f"w{number:06}.jpg" for number in range(len(places))]
+    Random(f"names {seed}").shuffle(names)
+    return [Picture(name, *place) for name, place in zip(names, places, strict=True)]
+
+
+def _queries(pictures: Iterable[Picture], voice: Voice, seed: int) -> list[Query]:
+    """Queries between garments of one line that are one or two changes apart, in a random order."""
+    rng = Random(f"queries of {voice} {seed}")
+    by_line: dict[int, dict[int, list[Picture]]] = {}
+    for picture in pictures:
+        if picture.split == voice:
+            by_line.setdefault(picture.garment.line, {}).setdefault(picture.number, []).append(picture)
+    pairs = [
+        (references, targets)
+        for garments in by_line.values()
+        for references in garments.values()
+        for targets in garments.values()
+        if 1 <= len(changes(references[0].garment, targets[0].garment)) <= 2
+    ]
+    rng.shuffle(pairs)
+    queries = []
+    for references, targets in pairs[: QUERIES[voice]]:
+        reference = rng.choice(references)
+        words = modification(reference.garment, targets[0].garment, voice, rng)
+        queries.append(Query(reference, words, tuple(sorted(targets, key=lambda picture: picture.name))))
+    return queries
+
+
+def _write_text(path: Path, text: str) -> None:
+    with atomic(path) as temporary:
+        temporary.write_text(text, encoding="utf-8", newline="")
+
+
+def _write_table(path: Path, rows: Iterable[Sequence[object]]) -> None:
+    table = io.StringIO()
+    csv.writer(table, lineterminator="\n").writerows(rows)
+    _write_text(path, table.getvalue())
+
+
+def _write_lists(out: Path, pictures: Sequence[Picture]) -> None:
+    """The pictures of each split, the captions of pretrain, and the truth."""
+    ordered = sorted(pictures, key=lambda picture: picture.name)
+    for split in sorted({picture.split for picture in pictures}):
+        _write_text(out / f"{split}.txt", "".join(f"{p.name}\n" for p in ordered if p.split == split))
+    captions = [(p.name, caption(p.garment, p.view_seed)) for p in ordered if p.split == "pretrain"]
+    if captions:
+        _write_table(out / "pretrain.csv", [("image", "caption"), *captions])
+    columns = list(pictures[0].garment.attributes())
+    truth = [(p.name, p.split, p.garment.line, p.garment_id, *p.garment.attributes().values()) for p in ordered]
+    _write_table(out / "garments.csv", [("image", "split", "line", "garment", *columns), *truth])
+
+
+def _write_fashioniq(out: Path, pictures: Sequence[Picture], queries: Sequence[Query], voice: Voice, seed: int) -> None:
+    """The same queries in FashionIQ's files.
+
+    That layout knows one target a query, so its galleries hold the first view of each garment and no other.
+    """
+    first = {p.garment_id: Path(p.name).stem for p in pictures if p.split == voice and p.view == 0}
+    for category, kinds in CATEGORIES.items():
+        rng = Random(f"{category} of {voice} {seed}")
+        entries = [
+            {
+                "target": first[query.targets[0].garment_id],
+                "candidate": first[query.reference.garment_id],
+                "captions": relative_captions(query.reference.garment, query.targets[0].garment, voice, rng),
+            }
+            for query in queries
+            if query.reference.garment.kind in kinds
+        ]
+        gallery = [
+            first[p.garment_id] for p in pictures if p.split == voice and p.view == 0 and p.garment.kind in kinds
+        ]
+        write_json(out / "captions" / f"cap.{category}.{voice}.json", entries)
+        write_json(out / "image_splits" / f"split.{category}.{voice}.json", sorted(gallery))
+
+
+def _draw_all(folder: Path, pictures: Sequence[Picture], size: int, workers: int) -> None:
+    """Draw every picture that is not there yet."""
+    folder.mkdir(parents=True, exist_ok=True)
+    there = set(os.listdir(folder))
+    missing = [picture for picture in pictures if picture.name not in there]
+    # Views of a garment stand side by side in `missing`: a chunk sews it once.
+    with _mapper(min(workers, 1 + len(missing) // 64)) as run:
+        drawn = run(partial(_draw_one, folder, size), missing)
+        for _ in progress(drawn, "drawing", total=len(pictures), unit="picture", done=len(pictures) - len(missing)):
+            pass
+
+
+Mapper = Callable[[Callable[[Picture], None], Sequence[Picture]], Iterable[None]]
+
+
+@contextmanager
+def _mapper(workers: int) -> Iterator[Mapper]:
+    """A map over pictures, in this process or in several."""
+    if workers == 1:
+        yield map
+        return
+    # Spawned processes are alike on every system and inherit no threads.
+    try:
+        with ProcessPoolExecutor(workers, mp_context=multiprocessing.get_context("spawn")) as pool:
+            yield partial(pool.map, chunksize=32)
+    except BrokenProcessPool:
+        raise FailureError(
+            'a drawing process died: in a script of your own, call this below `if __name__ == "__main__":`, '
+            "or with workers=1; else look at the memory"
+        ) from None
+
+
+def _draw_one(folder: Path, size: int, picture: Picture) -> None:
+    image = draw(picture.garment, picture.view_seed, size)
+    with atomic(folder / picture.name) as temporary:
+        image.save(temporary, format="JPEG", quality=90)

@@ -1,0 +1,335 @@
+"""A catalog on disk: pictures, their vectors and their metadata.
+
+    DIR/catalog.json         what made it, its id, the encoder's fingerprint, and the names of the live parts
+    DIR/part-*.parquet       one row a picture: name, bytes, mtime_ns, sha256, status, reason, vector
+    DIR/metadata.parquet     the user's own columns, keyed by picture name
+    DIR/rejected.csv         the pictures that could not be used, and why
+
+A part is written first and named in `catalog.json` after, so whatever a crash leaves behind is either whole or unseen.
+"""
+
+import hashlib
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import asdict, dataclass
+from functools import cached_property
+from pathlib import Path, PurePosixPath
+from typing import Any, Literal, Self
+from uuid import uuid4
+
+import numpy as np
+import pyarrow as pa
+import pyarrow.compute as pc
+import pyarrow.parquet as pq
+from numpy.typing import NDArray
+
+from triptych.core.errors import DataError, MismatchError
+from triptych.core.files import atomic, locked, read_json, write_json
+from triptych.core.vectors import Vectors
+from triptych.encoders.protocol import Encoder
+from triptych.encoders.registry import load_encoder
+
+# Arrow's own pools keep what they are given back, which would be a good part of a search's memory.
+pa.set_memory_pool(pa.system_memory_pool())
+
+FORMAT = "triptych-catalog-1"
+UPLOADS = "uploads"
+"""The folder below the catalog's root where pictures lie that were added while the catalog was open."""
+
+_ROW = "row"  # not on disk: where an entry stands among all parts'
+_ROW_GROUP = 4096  # rows that are read at a time
+Status = Literal["ok", "rejected", "vanished"]
+
+
+@dataclass(frozen=True)
+class Entry:
+    """What is known of one picture file; `reason` says why it was rejected."""
+
+    name: str
+    """Path relative to the catalog's root, with forward slashes."""
+    bytes: int
+    mtime_ns: int
+    sha256: str
+    status: Status
+    reason: str = ""
+
+    @property
+    def added(self) -> bool:
+        """Whether it was added while the catalog was open: its content names it. A folder of the owner's may be called
+        as that of uploads is.
+        """
+        path = PurePosixPath(self.name)
+        return path.parent.as_posix() == UPLOADS and path.stem == self.sha256
+
+
+def stamp_of(folder: Path) -> list[tuple[int, int]]:
+    """Changes whenever the note or the metadata of the catalog in `folder` are replaced."""
+    files = [folder / "catalog.json", folder / "metadata.parquet"]
+    return [(facts.st_mtime_ns, facts.st_ino) for facts in (file.stat() for file in files if file.exists())]
+
+
+class Catalog:
+    """A catalog, open for reading and for adding parts.
+
+    Raises DataError where `folder` holds none or a damaged one.
+    """
+
+    def __init__(self, folder: Path) -> None:
+        self.folder = folder
+        self.stamp = stamp_of(folder)  # before the note, lest a change in between go unnoticed
+        self._note = self._read_note()
+        self.root = Path(self._note["root"])
+        self.encoder_name: str = self._note["encoder"]["name"]
+        self.fingerprint: str = self._note["encoder"]["fingerprint"]
+        self.dim: int = self._note["encoder"]["dim"]
+
+    @classmethod
+    def create(cls, folder: Path, root: Path, encoder: Encoder, made_by: Mapping[str, Any]) -> Self:
+        """An empty catalog of pictures below `root`."""
+        write_json(
+            folder / "catalog.json",
+            {
+                "format": FORMAT,
+                "id": str(uuid4()),
+                "root": str(root.resolve()),
+                "encoder": {"name": encoder.name, "fingerprint": encoder.fingerprint, "dim": encoder.dim},
+                "parts": [],
+                "made_by": dict(made_by),
+            },
+        )
+        return cls(folder)
+
+    @classmethod
+    def exists(cls, folder: Path) -> bool:
+        """Whether a catalog was begun in `folder`."""
+        return (folder / "catalog.json").is_file()
+
+    def encoder(self, *, threads: int | None = None) -> Encoder:
+        """The encoder that made its vectors. Raises MismatchError where that is no longer what it was."""
+        encoder = load_encoder(self.encoder_name, threads=threads)
+        self.require(encoder)
+        return encoder
+
+    def require(self, encoder: Encoder) -> None:
+        """Raise MismatchError unless `encoder` made the vectors of this catalog."""
+        if encoder.fingerprint != self.fingerprint:
+            raise MismatchError(
+                f"{self.folder}: indexed with encoder {self.encoder_name} ({self.fingerprint[:12]}), not with "
+                f"{encoder.name} ({encoder.fingerprint[:12]}); use that encoder, or index into a new --catalog"
+            )
+
+    def require_same(self, other: "Catalog") -> None:
+        """Raise MismatchError unless one encoder made the vectors of both catalogs."""
+        if other.fingerprint != self.fingerprint:
+            raise MismatchError(
+                f"{self.folder} and {other.folder}: indexed with different encoders ({self.encoder_name}, "
+                f"{self.fingerprint[:12]}; {other.encoder_name}, {other.fingerprint[:12]}); index one of them again"
+            )
+
+    def identity(self) -> str:
+        """What tells it from every other catalog, whatever is in them and wherever they lie; "" where nobody can say.
+
+        A catalog of an earlier version gets it now, once, or not at all where it cannot be written. Raises BusyError
+        while another run is writing to such a one.
+        """
+        known = self._note.get("id") or self._read_note().get("id") or self._named_now()
+        if known:
+            self._note["id"] = known
+        return str(known)
+
+    def _named_now(self) -> str:
+        try:
+            with locked(self.folder):
+                note = self._read_note()
+                if "id" in note:
+                    return str(note["id"])
+                known = stamp_of(self.folder) == self.stamp
+                write_json(self.folder / "catalog.json", note | {"id": str(uuid4())})
+                if known:  # nothing but this has changed
+                    self.stamp = stamp_of(self.folder)
+                return str(self._read_note()["id"])
+        except OSError:  # on a disk that is only read, it is as good without
+            return ""
+
+    @property
+    def digest(self) -> str:
+        """What tells one state of a catalog from another: its pictures and their vectors."""
+        return hashlib.sha256("\n".join(self.names).encode() + self.vectors.tobytes()).hexdigest()
+
+    @cached_property
+    def entries(self) -> list[Entry]:
+        """Every picture ever seen, with its status, in order of name."""
+        return [Entry(**row) for row in self._table.drop_columns([_ROW]).to_pylist()]
+
+    @cached_property
+    def names(self) -> list[str]:
+        """The usable pictures, in order; row `i` of `vectors` is `names[i]`."""
+        return self._usable.column("name").to_pylist()  # type: ignore[no-any-return]
+
+    @cached_property
+    def hashes(self) -> list[str]:
+        """SHA-256 of the usable pictures' files, in the order of `names`."""
+        return self._usable.column("sha256").to_pylist()  # type: ignore[no-any-return]
+
+    @cached_property
+    def vectors(self) -> Vectors:
+        """Vectors `(n, d)` of the usable pictures."""
+        return self._matrix(self._usable.column(_ROW).to_numpy())
+
+    @cached_property
+    def row_of(self) -> dict[str, int]:
+        """Picture name to row."""
+        return {name: row for row, name in enumerate(self.names)}
+
+    def path(self, name: str) -> Path:
+        """Where a picture of this catalog lies."""
+        return self.root / name
+
+    @cached_property
+    def metadata(self) -> pa.Table:
+        """The user's columns, one row a usable picture in the order of `names`; nulls where nothing is known."""
+        file = self.folder / "metadata.parquet"
+        if not file.exists():
+            return pa.table({"name": pa.array(self.names, pa.string())})
+        stored = pq.read_table(file)
+        # A column in which nothing is known yet is one of words, so that something can become known.
+        empty = [field.with_type(pa.string()) if pa.types.is_null(field.type) else field for field in stored.schema]
+        stored = stored.cast(pa.schema(empty))
+        row_of = {name: row for row, name in enumerate(stored.column("name").to_pylist())}
+        rows = pa.array([row_of.get(name) for name in self.names], pa.int64())
+        return stored.take(rows).set_column(0, "name", pa.array(self.names, pa.string()))
+
+    def keep_metadata(self, table: pa.Table) -> None:
+        """Replace the metadata; `table` has a column `name` first."""
+        with atomic(self.folder / "metadata.parquet") as temporary:
+            pq.write_table(table, temporary)
+
+    @property
+    def parts(self) -> int:
+        """Of how many files the catalog consists; `compact` makes them one."""
+        return len(self._note["parts"])
+
+    def append(self, entries: Sequence[Entry], vectors: Vectors) -> None:
+        """Commit rows; `vectors` holds one row for each usable entry, in order. Later rows replace earlier ones."""
+        self._commit(self._table_of(entries, vectors), keep=self._note["parts"])
+
+    def compact(self, made_by: Mapping[str, Any]) -> None:
+        """Merge all parts into one, in order of name, and note what made it."""
+        self._note["made_by"] = dict(made_by)
+        whole = pa.concat_tables([_schema(self.dim).empty_table(), *self._read(None)])
+        self._commit(whole.take(self._table.column(_ROW)), keep=[])
+
+    def forget_vectors(self) -> None:
+        """Give the memory of `vectors` back; they are read again, from the same files, when asked for."""
+        self.__dict__.pop("vectors", None)
+
+    def release(self) -> None:
+        """Forget what was read, to give its memory back; it is read again when asked for."""
+        for cached in ("entries", "names", "hashes", "vectors", "row_of", "metadata", "_table", "_usable", "_parts"):
+            self.__dict__.pop(cached, None)
+        pa.default_memory_pool().release_unused()
+
+    def known_vectors(self) -> dict[str, np.ndarray[Any, np.dtype[np.float32]]]:
+        """Content hash to vector, over every picture whose vector is stored."""
+        return dict(zip(self.hashes, self.vectors, strict=True))
+
+    def _read_note(self) -> dict[str, Any]:
+        note = read_json(self.folder / "catalog.json", "catalog", "make one with `triptych index`")
+        if not isinstance(note, dict) or note.get("format") != FORMAT:
+            raise DataError(f"{self.folder}: not a catalog of this version ({FORMAT}); index again into a new folder")
+        return note
+
+    @cached_property
+    def _parts(self) -> list[pq.ParquetFile]:
+        """Opened once: whatever another run makes of them meanwhile, every column is read from the same files."""
+        while True:
+            try:
+                # Nothing is read ahead, which would hold each part in memory a second time.
+                return [pq.ParquetFile(self.folder / part, pre_buffer=False) for part in self._note["parts"]]
+            except FileNotFoundError:
+                # A run of `index` may have merged the parts since this catalog was opened.
+                fresh = self._read_note()
+                if fresh["parts"] == self._note["parts"]:
+                    raise
+                self._note = fresh
+
+    def _read(self, columns: list[str] | None) -> list[pa.Table]:
+        """Columns of every part, or all. Raises DataError where one is damaged."""
+        try:
+            return [part.read(columns=columns, use_threads=False) for part in self._parts]
+        except (OSError, pa.ArrowInvalid) as error:
+            raise self._damaged(error) from None
+
+    def _damaged(self, error: Exception) -> DataError:
+        reason = str(error).splitlines()[0]
+        return DataError(f"{self.folder}: a part of the catalog cannot be read ({reason}); index again")
+
+    @cached_property
+    def _table(self) -> pa.Table:
+        """The latest entry of each name, in order of name, without its vector but with its row among all parts'."""
+        schema = _schema(self.dim)
+        schema = schema.remove(schema.get_field_index("vector"))
+        table = pa.concat_tables([schema.empty_table(), *self._read(schema.names)])
+        latest = {name: row for row, name in enumerate(table.column("name").to_pylist())}
+        rows = pa.array([latest[name] for name in sorted(latest)], pa.int64())
+        return table.take(rows).append_column(_ROW, rows)
+
+    def _matrix(self, rows: NDArray[np.int64]) -> Vectors:
+        """The vectors of rows, as they are numbered over all parts; read piece by piece, so that they lie here once."""
+        matrix = np.empty((len(rows), self.dim), np.float32)
+        place = np.full(sum(part.metadata.num_rows for part in self._parts), -1)
+        place[rows] = np.arange(len(rows))
+        start = 0
+        try:
+            for part in self._parts:
+                for batch in part.iter_batches(_ROW_GROUP, columns=["vector"], use_threads=False):
+                    column = batch.column(0)
+                    known = np.flatnonzero(column.is_valid().to_numpy(zero_copy_only=False))
+                    vectors = column.flatten().to_numpy(zero_copy_only=False).reshape(-1, self.dim)  # without nulls
+                    places = place[start + known]
+                    matrix[places[places >= 0]] = vectors[places >= 0]
+                    start += len(column)
+        except (OSError, pa.ArrowInvalid) as error:
+            raise self._damaged(error) from None
+        return matrix
+
+    @cached_property
+    def _usable(self) -> pa.Table:
+        usable = pc.equal(self._table.column("status"), "ok")
+        return self._table if pc.all(usable).as_py() else self._table.filter(usable)
+
+    def _table_of(self, entries: Sequence[Entry], vectors: Vectors) -> pa.Table:
+        rows = iter(vectors)
+        # A vanished picture keeps no vector: should it return, it is encoded again.
+        column = [next(rows) if entry.status == "ok" else None for entry in entries]
+        return pa.Table.from_pylist(
+            [asdict(entry) | {"vector": vector} for entry, vector in zip(entries, column, strict=True)],
+            schema=_schema(self.dim),
+        )
+
+    def _commit(self, table: pa.Table, *, keep: Iterable[str]) -> None:
+        kept = list(keep)
+        numbers = [int(part[5:-8]) for part in self._note["parts"]]
+        part = f"part-{max(numbers, default=-1) + 1:06d}.parquet"
+        with atomic(self.folder / part) as temporary:
+            # No two vectors have a number in common that a dictionary could save.
+            pq.write_table(table, temporary, use_dictionary=["status", "reason"], row_group_size=_ROW_GROUP)
+        self._note = {**self._note, "parts": [*kept, part]}
+        write_json(self.folder / "catalog.json", self._note)
+        for stale in self.folder.glob("part-*.parquet"):
+            if stale.name not in self._note["parts"]:
+                stale.unlink()
+        self.release()
+
+
+def _schema(dim: int) -> pa.Schema:
+    return pa.schema(
+        [
+            ("name", pa.string()),
+            ("bytes", pa.int64()),
+            ("mtime_ns", pa.int64()),
+            ("sha256", pa.string()),
+            ("status", pa.string()),
+            ("reason", pa.string()),
+            ("vector", pa.list_(pa.float32(), dim)),
+        ]
+    )

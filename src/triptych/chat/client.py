@@ -1,0 +1,263 @@
+"""The desk: takes dialogues, answers what the ledger knows, sends the rest, within flow and budget.
+
+A dialogue is a generator: it yields calls, is sent their replies in the same order, and returns its outcome. It knows
+nothing of networks, so the same dialogue runs live, from a batch file's results, or again after a crash.
+"""
+
+import asyncio
+import random
+import signal
+from collections import deque
+from collections.abc import AsyncIterator, Awaitable, Callable, Generator, Iterator, Mapping
+from contextlib import asynccontextmanager, suppress
+from dataclasses import replace
+from itertools import islice
+from typing import Any, TypeVar
+
+from triptych.chat.cost import most_cost
+from triptych.chat.endpoint import Refused, Trouble
+from triptych.chat.ledger import Ledger, Reply
+from triptych.chat.limits import Backoff, Budget
+from triptych.chat.pictures import Painter
+from triptych.chat.reply_cache import Recent
+from triptych.chat.request import Call
+from triptych.chat.server import Line
+from triptych.chat.settings import ChatSettings
+from triptych.core.errors import FailureError
+from triptych.core.progress import say
+
+T = TypeVar("T")
+Dialogue = Generator[list[Call], list[Reply], T]
+
+_TAKEN = 32  # references taken up at a time
+
+
+class Postponed(Exception):
+    """A reference is left for the next run; the message says why."""
+
+
+def replay(dialogue: Dialogue[T], reply_of: Callable[[Call], Reply | None]) -> tuple[T | None, list[Call]]:
+    """Run a dialogue on known replies: its outcome, or the calls that it waits for."""
+    try:
+        calls = next(dialogue)
+        while True:
+            replies = [reply_of(call) for call in calls]
+            if missing := [call for call, reply in zip(calls, replies, strict=True) if reply is None]:
+                dialogue.close()
+                return None, missing
+            calls = dialogue.send([reply for reply in replies if reply is not None])
+    except StopIteration as end:
+        return end.value, []
+
+
+class Desk:
+    """Holds many dialogues at once, on the line of each step; one ledger and one budget are for all of them."""
+
+    def __init__(
+        self,
+        ledger: Ledger | Recent,
+        painter: Painter,
+        settings: ChatSettings,
+        lines: Mapping[str, Line],
+        budget: Budget | None = None,
+    ) -> None:
+        self._ledger = ledger
+        self._painter = painter
+        self._settings = settings
+        self._lines = lines
+        self._backoff = Backoff(settings.backoff, settings.backoff_most, random.Random())
+        self._budget = budget or Budget(
+            calls=settings.max_calls,
+            cost=settings.max_cost,
+            minutes=settings.max_minutes,
+            spent=ledger.spent() if isinstance(ledger, Ledger) else (0, 0.0),
+        )
+        self._stopped = asyncio.Event()
+        self.why_stopped = ""
+        self._failure: FailureError | None = None
+        self._flying: dict[str, asyncio.Future[Reply]] = {}
+
+    def stop(self, why: str) -> None:
+        """Send nothing more; what is in flight comes to its end."""
+        if not self._stopped.is_set():
+            self.why_stopped = why
+            self._stopped.set()
+            for line in self._lines.values():
+                line.pace.release()
+
+    async def run(
+        self,
+        dialogues: Iterator[tuple[str, Dialogue[T]]],
+        done: Callable[[str, T], None],
+        failed: Callable[[str, Exception], None],
+    ) -> None:
+        """Carry each (reference, dialogue) to its outcome. Raises FailureError where no call can succeed.
+
+        `done` gets outcomes as they come; `failed` what a reference's own pictures raised. References whose calls
+        came to nothing, or that were not begun when the desk stopped, are in neither.
+        """
+        taking = asyncio.Lock()
+        taken: deque[tuple[str, Dialogue[T]]] = deque()
+
+        async def take() -> tuple[str, Dialogue[T]] | None:
+            async with taking:
+                if not taken:  # making groups can take a while: not on the loop, and some at a time
+                    taken.extend(await asyncio.to_thread(lambda: list(islice(dialogues, _TAKEN))))
+                return taken.popleft() if taken else None
+
+        async def work() -> None:
+            while not self._stopped.is_set():
+                if reason := self._budget.exhausted():
+                    self.stop(reason)
+                    return
+                item = await take()
+                if item is None:
+                    return
+                reference, dialogue = item
+                try:
+                    done(reference, await self._carry(reference, dialogue))
+                except Postponed:
+                    continue
+                except FailureError as error:
+                    failed(reference, error)
+
+        try:
+            async with self._interruptible():
+                # More references than slots, so that none is idle while another's pictures are made ready.
+                await asyncio.gather(*(work() for _ in range(2 * self._settings.concurrency)))
+        finally:
+            # What a server refuses that takes nothing may be taken once it is mended.
+            doubted = [line for line in dict.fromkeys(self._lines.values()) if line.doubtful]
+            self._ledger.reopen([key for line in doubted for key in line.doubtful])
+        if doubted and not self._failure:
+            self._failure = doubted[0].hopeless()
+        if self._failure:
+            raise self._failure
+
+    async def _carry(self, reference: str, dialogue: Dialogue[T]) -> T:
+        try:
+            calls = next(dialogue)
+            while True:
+                replies = await asyncio.gather(*(self.ask(call, reference) for call in calls), return_exceptions=True)
+                if errors := [reply for reply in replies if isinstance(reply, BaseException)]:
+                    raise errors[0]
+                calls = dialogue.send([reply for reply in replies if isinstance(reply, Reply)])
+        except StopIteration as end:
+            outcome: T = end.value
+            return outcome
+
+    async def ask(self, call: Call, reference: str) -> Reply:
+        """The reply to a call: the ledger's, that of an equal call in flight, or a new one. Raises Postponed."""
+        if known := self._ledger.reply(call.key):
+            return known
+        if call.key in self._flying:
+            return await self._flying[call.key]
+        self._flying[call.key] = flight = asyncio.ensure_future(self._send(call, reference))
+        try:
+            return await flight
+        finally:
+            del self._flying[call.key]
+
+    async def _send(self, call: Call, reference: str) -> Reply:
+        line = self._lines[call.step]
+        most = most_cost(call, self._settings)
+        asked: float | None = None
+        for attempt in range(self._settings.attempts):
+            if attempt:
+                await self._wait(self._backoff.before(attempt, asked))
+            body = await self._body(call, line)
+            async with line.pace.slot() as cuts:
+                await self._permit(most)
+                self._ledger.attempt(call, reference, most=most)
+                cost = most
+                try:
+                    reply = await line.endpoint.send(body, call.key)
+                    if reply.tokens_in or reply.tokens_out:  # else nobody told what it took
+                        cost = self._settings.cost(call.step, reply.tokens_in, reply.tokens_out)
+                    reply = replace(reply, cost=cost)
+                    self._ledger.answer(call.key, reply, most=most)
+                    line.answered(body)
+                    return reply
+                except Trouble as trouble:
+                    cost = most if trouble.paid else 0.0
+                    self._ledger.trouble(call.key, str(trouble), free=most - cost)
+                    self._give_up(line.missed(trouble))
+                    asked = trouble.after
+                    if trouble.busy:
+                        line.pace.slower(cuts, trouble.after)
+                except Refused as refusal:
+                    cost = 0.0
+                    if not line.adapted(body, str(refusal)):
+                        reply = Reply("", problem=str(refusal))
+                        self._ledger.answer(call.key, reply, most=most)
+                        self._give_up(line.refused(call.key, refusal))
+                        return reply
+                    self._ledger.trouble(call.key, str(refusal), free=most)
+                except FailureError as error:
+                    cost = 0.0
+                    self._ledger.trouble(call.key, str(error), free=most)
+                    self._give_up(error)
+                    raise Postponed(str(error)) from None
+                finally:
+                    self._budget.settle(most, cost)
+        raise Postponed("no answer after all attempts")
+
+    async def _body(self, call: Call, line: Line) -> dict[str, Any]:
+        """The request; encoding pictures is work for a thread, putting known ones together is not worth the way."""
+        known = not self._settings.sheet and self._painter.remembers(shown.name for shown in call.pictures)
+        return line.body(call, self._painter) if known else await asyncio.to_thread(line.body, call, self._painter)
+
+    async def _permit(self, most: float) -> None:
+        if not self._stopped.is_set():
+            if reason := await self._budget.take(most):
+                self.stop(reason)
+            elif not self._stopped.is_set():
+                return
+            else:  # stopped while it waited: others wait for what it took
+                self._budget.give_back(most)
+        raise Postponed(self.why_stopped)
+
+    async def _wait(self, seconds: float) -> None:
+        with suppress(TimeoutError):
+            await asyncio.wait_for(self._stopped.wait(), seconds)
+        if self._stopped.is_set():
+            raise Postponed(self.why_stopped)
+
+    def _give_up(self, failure: FailureError | None) -> None:
+        """Stop, if that is what has come of a line."""
+        if failure:
+            self._failure = failure
+            self.stop(str(failure))
+
+    @asynccontextmanager
+    async def _interruptible(self) -> AsyncIterator[None]:
+        """The first Ctrl-C stops the desk; a second one ends the program at once."""
+        loop, task = asyncio.get_running_loop(), asyncio.current_task()
+
+        def interrupted() -> None:
+            if self._stopped.is_set() and task is not None:
+                task.cancel()
+            say("mine: finishing what is in flight; press Ctrl-C again to end at once")
+            self.stop("interrupted")
+
+        try:
+            loop.add_signal_handler(signal.SIGINT, interrupted)
+        except (ValueError, RuntimeError, NotImplementedError):  # not in the main thread
+            yield
+            return
+        try:
+            yield
+        finally:
+            loop.remove_signal_handler(signal.SIGINT)
+
+
+def run(work: Callable[[], Awaitable[Any]]) -> Any:
+    """Run `work` on an event loop of its own. A second Ctrl-C shows as KeyboardInterrupt."""
+
+    async def whole() -> Any:
+        return await work()
+
+    try:
+        return asyncio.run(whole())
+    except asyncio.CancelledError:
+        raise KeyboardInterrupt from None

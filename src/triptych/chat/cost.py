@@ -1,0 +1,36 @@
+"""What calls will take, before the first is made."""
+
+from math import ceil
+
+from triptych.chat.request import Call
+from triptych.chat.settings import ChatSettings
+
+_CHARACTERS = 4  # of English a token, as tokenizers of the day have it
+_SHEET_ROW = 4
+
+
+def picture_tokens(width: int, height: int) -> int:
+    """Tokens of one picture, by the dearer of two public rules.
+
+    OpenAI's tiles: 85, and 170 for each 512 x 512 (platform.openai.com, "Images and vision", GPT-4o); and Qwen2-VL's
+    one token for each 28 x 28 pixels (Wang et al. 2024, arXiv 2409.12191, section 2.1).
+    """
+    tiles = 85 + 170 * ceil(width / 512) * ceil(height / 512)
+    return max(tiles, ceil(width / 28) * ceil(height / 28))
+
+
+def tokens_in(call: Call, settings: ChatSettings) -> int:
+    """Tokens that a model reads for a call, about."""
+    text = len(call.text) + sum(len(turn) for _, turn in call.turns)
+    side, count = settings.picture_side, len(call.pictures)
+    if settings.sheet:
+        across = min(_SHEET_ROW, count)
+        pictures = picture_tokens(across * side, -(-count // across) * side)
+    else:
+        pictures = count * picture_tokens(side, side)
+    return ceil(text / _CHARACTERS) + pictures
+
+
+def most_cost(call: Call, settings: ChatSettings) -> float:
+    """The most that a call can cost, about: a reply of full length."""
+    return settings.cost(call.step, tokens_in(call, settings), settings.max_tokens)

@@ -1,0 +1,76 @@
+"""What a model may answer as a judge, and how any answer is held to its schema before a word of it is used."""
+
+from collections.abc import Mapping
+from math import isfinite
+from typing import Any, TypeVar
+
+from pydantic import BaseModel, ConfigDict, ValidationError
+
+from triptych.chat.parsing import InvalidReply, find_json
+from triptych.core.text import cut
+
+M = TypeVar("M", bound=BaseModel)
+
+
+class Answer(BaseModel):
+    """A part of an answer; fields that it does not name are ignored."""
+
+    model_config = ConfigDict(extra="ignore")
+
+
+class Judgement(Answer):
+    """Which picture each wording leads to, and what else it is true of."""
+
+    picks: list[int]
+    already_true: bool
+    also_fit: list[int]
+    certainty: float
+
+
+def read_judgement(text: str, *, count: int, wordings: int) -> Judgement:
+    """A verdict on so many wordings over `count` pictures. Raises InvalidReply."""
+    judgement = read_answer(Judgement, text)
+    if len(judgement.picks) != wordings:
+        raise InvalidReply(
+            f"picks must hold {wordings} numbers, one for each wording, and holds {len(judgement.picks)}"
+        )
+    for place, pick in enumerate(judgement.picks):
+        if pick:
+            require_numbered(pick, count, f"picks[{place}]")
+    for place, other in enumerate(judgement.also_fit):
+        require_numbered(other, count, f"also_fit[{place}]")
+    if not isfinite(judgement.certainty):
+        raise InvalidReply("certainty must be a number from 0 to 1")
+    return judgement
+
+
+def schema_of(model: type[BaseModel]) -> dict[str, Any]:
+    """The model's JSON schema, as strict servers want it: nothing but the fields, and all of them."""
+    return dict(_strict(model.model_json_schema()))
+
+
+def _strict(part: Any) -> Any:
+    if isinstance(part, list):
+        return [_strict(item) for item in part]
+    if not isinstance(part, Mapping):
+        return part
+    known = {key: _strict(value) for key, value in part.items() if key not in ("title", "description")}
+    if known.get("type") == "object":
+        known |= {"additionalProperties": False, "required": list(known["properties"])}
+    return known
+
+
+def read_answer(model: type[M], text: str) -> M:
+    """The answer in a reply. Raises InvalidReply, which says which fields are wrong."""
+    try:
+        return model.model_validate(find_json(text))
+    except ValidationError as error:
+        found = error.errors(include_url=False, include_context=False, include_input=False)[:3]
+        problems = [f"{'.'.join(str(part) for part in item['loc'])}: {item['msg']}" for item in found]
+        raise InvalidReply(cut("; ".join(problems), 400)) from None
+
+
+def require_numbered(picture: int, count: int, where: str) -> None:
+    """Raise InvalidReply unless `picture` is one of the numbers 1 to `count`."""
+    if not 1 <= picture <= count:
+        raise InvalidReply(f"{where} is {cut(str(picture), 20)}; the pictures are numbered 1 to {count}")

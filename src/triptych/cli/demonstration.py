@@ -1,0 +1,57 @@
+"""Commands to look around with: demo, wardrobe, doctor."""
+
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+import triptych
+from triptych.cli.app import OutDir, Seed, Threads, app, show
+from triptych.core.errors import UsageError
+
+
+@app.command(epilog="Example: triptych demo --out demo")
+def demo(
+    out: OutDir = Path("demo"),
+    seed: Seed = 0,
+    threads: Threads = None,
+) -> None:
+    """Run the whole way on a generated wardrobe, ending in a table and a report with pictures."""
+    from triptych.evaluation.results.tables import format_table
+
+    result = triptych.demo(out, seed=seed, threads=threads)
+    print(format_table(result["rows"]))
+    print(f"\nreport: {out / 'report.html'}")
+
+
+@app.command(epilog="Example: triptych wardrobe --out world --designs unlabelled=500 --designs test=300")
+def wardrobe(
+    out: OutDir,
+    designs: Annotated[
+        list[str] | None,
+        typer.Option(metavar="SPLIT=N", help="How many designs a split gets, of about 4 garments; may be repeated."),
+    ] = None,
+    views: Annotated[int, typer.Option(min=1, help="Pictures of each garment.")] = 2,
+    seed: Seed = 0,
+) -> None:
+    """Draw the embedded world: garment pictures, captions and queries."""
+    made = triptych.write_world(out, seed=seed, lines=_counts(designs) if designs else None, views=views)
+    show({part: made[part] for part in ("pictures", "garments", "queries")})
+
+
+@app.command(epilog="Example: triptych doctor")
+def doctor() -> None:
+    """Tell what this machine can do."""
+    show(triptych.doctor())
+
+
+def _counts(asked: Sequence[str]) -> dict[str, int]:
+    """Names and numbers from "name=3". Raises UsageError for anything else."""
+    counts = {}
+    for text in asked:
+        name, equals, number = text.partition("=")
+        if not equals or not number.isdecimal():
+            raise UsageError(f"{text!r}: not a split and a number, such as pretrain=1000")
+        counts[name] = int(number)
+    return counts

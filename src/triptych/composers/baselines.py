@@ -1,0 +1,171 @@
+"""What the method must beat, with the same encoder. All of them work before anything is trained."""
+
+from collections import deque
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import numpy as np
+
+from triptych.composers.protocol import Change, Composer
+from triptych.core.errors import UsageError
+from triptych.core.vectors import Vectors, unit
+from triptych.encoders.protocol import Encoder
+from triptych.tagging.tagger import Tagger, Tags, best_words
+from triptych.tagging.vocabulary import Vocabulary
+
+METHODS = ("picture", "text", "sum", "slerp", "caption-edit", "caption-edit+picture")
+DEFAULT_WEIGHT = 0.5
+WEIGHTS = tuple(round(0.05 * step, 2) for step in range(1, 20))
+"""What a weight is chosen from, on the validation split."""
+
+_REMEMBERED = 4  # a benchmark's tasks, and those that weights are chosen on
+
+
+class _SameSpace:
+    """Queries and gallery share the encoder's space."""
+
+    def gallery(self, vectors: Vectors) -> Vectors:
+        """The vectors as they are."""
+        return vectors
+
+
+class PictureOnly(_SameSpace):
+    """Searches with the reference and ignores the words."""
+
+    name = "picture"
+
+    def compose(
+        self,
+        references: Vectors,
+        modifications: Sequence[str],
+        changes: Sequence[Change | None] | None = None,
+    ) -> Vectors:
+        """The references."""
+        return references
+
+
+class TextOnly(_SameSpace):
+    """Searches with the words and ignores the reference."""
+
+    name = "text"
+
+    def __init__(self, encoder: Encoder) -> None:
+        self._encoder = encoder
+
+    def compose(
+        self,
+        references: Vectors,
+        modifications: Sequence[str],
+        changes: Sequence[Change | None] | None = None,
+    ) -> Vectors:
+        """The texts' vectors."""
+        return self._encoder.encode_texts(modifications)
+
+
+class CaptionEdit(_SameSpace):
+    """The text intermediary at its strongest: captions the reference by tags, edits the caption, searches with it.
+
+    The edit is perfect, as an ideal language model's would be: it is told what changes to what. Where a query does not
+    say, the modification is appended to the caption. The tags of the last few arrays of references are
+    kept: other wordings, weights and methods ask about the same ones.
+    """
+
+    name = "caption-edit"
+
+    def __init__(self, encoder: Encoder, vocabulary: Vocabulary) -> None:
+        self._encoder = encoder
+        self._vocabulary = vocabulary
+        self._tagger = Tagger(encoder, vocabulary)
+        self._tagged: deque[tuple[Vectors, Tags]] = deque(maxlen=_REMEMBERED)
+
+    def compose(
+        self,
+        references: Vectors,
+        modifications: Sequence[str],
+        changes: Sequence[Change | None] | None = None,
+    ) -> Vectors:
+        """The edited captions' vectors."""
+        tags = self._tags(references)
+        captions = []
+        for row, modification in enumerate(modifications):
+            words = best_words(tags, self._vocabulary, row)
+            change = changes[row] if changes else None
+            title = self._vocabulary.title({**words, **(change or {})})
+            captions.append(title if change else f"{title} {modification}")
+        return self._encoder.encode_texts(captions)
+
+    def _tags(self, references: Vectors) -> Tags:
+        known = next((tags for asked, tags in self._tagged if asked is references), None)
+        if known is None:
+            known = self._tagger(references)
+            self._tagged.append((references, known))
+        return known
+
+
+@dataclass(frozen=True)
+class WithPicture(_SameSpace):
+    """A text's vector and the reference's, added: `weight` to the text, the rest to the picture."""
+
+    name: str
+    text: Composer
+    weight: float = DEFAULT_WEIGHT
+
+    def compose(
+        self,
+        references: Vectors,
+        modifications: Sequence[str],
+        changes: Sequence[Change | None] | None = None,
+    ) -> Vectors:
+        """The weighted sums."""
+        return self.blend(references, self.text.compose(references, modifications, changes), self.weight)
+
+    @staticmethod
+    def blend(references: Vectors, texts: Vectors, weight: float) -> Vectors:
+        """Unit vectors along `weight * texts + (1 - weight) * references`."""
+        return unit(weight * texts + (1 - weight) * references)
+
+
+@dataclass(frozen=True)
+class Slerp(WithPicture):
+    """The point at `weight` of the way from the reference to the text, along the arc between them.
+
+    Jang et al., *Spherical Linear Interpolation and Text-Anchoring for Zero-shot Composed Image Retrieval*, ECCV 2024,
+    section 3.2; without the tuning of the picture tower that they go on to.
+    """
+
+    @staticmethod
+    def blend(references: Vectors, texts: Vectors, weight: float) -> Vectors:
+        """Unit vectors at `weight` of the angle from reference to text."""
+        angles = np.arccos(np.clip((references * texts).sum(axis=1, keepdims=True), -1, 1))
+        # Where both are one vector there is no arc, and the sum is that vector.
+        arcs = np.maximum(np.sin(angles), 1e-6)
+        near, far = np.sin((1 - weight) * angles) / arcs, np.sin(weight * angles) / arcs
+        return unit(np.where(angles < 1e-3, references, near * references + far * texts))
+
+
+def baseline(
+    name: str,
+    encoder: Encoder,
+    vocabulary: Vocabulary,
+    weight: float = DEFAULT_WEIGHT,
+    *,
+    captions: CaptionEdit | None = None,
+) -> Composer:
+    """The baseline of that name. Those that are given the same `captions` tag references once between them.
+
+    Raises UsageError for an unknown name.
+    """
+    match name:
+        case "picture":
+            return PictureOnly()
+        case "text":
+            return TextOnly(encoder)
+        case "sum":
+            return WithPicture(name, TextOnly(encoder), weight)
+        case "slerp":
+            return Slerp(name, TextOnly(encoder), weight)
+        case "caption-edit":
+            return captions or CaptionEdit(encoder, vocabulary)
+        case "caption-edit+picture":
+            return WithPicture(name, captions or CaptionEdit(encoder, vocabulary), weight)
+    raise UsageError(f"--method {name}: there is no such method; there are {', '.join(METHODS)}")

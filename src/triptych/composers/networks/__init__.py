@@ -1,0 +1,1 @@
+"""The torch modules of composers; imported by what trains alone."""

@@ -1,0 +1,224 @@
+"""The combiner: a small network over the vectors of a reference and a text."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import torch
+from torch import Tensor, nn
+from torch.nn import functional as F
+
+from triptych.encoders.networks.dual_encoder import TextTower
+
+_LEAST = -9.0  # no word's log-probability is less
+_LOGARITHM, _ROOT = 0.3, 3.0  # what scales log-probabilities of words, and roots of probabilities, to be near one
+_TELL = 0.3  # the rate of what is told outright, beside the others'
+
+
+@dataclass(frozen=True)
+class Architecture:
+    """Everything that decides the shape of the weights."""
+
+    dim: int
+    """Length of the encoder's vectors."""
+    words: tuple[int, ...] = ()
+    """How many words each attribute group has that the agent spoke of; none where it spoke freely."""
+    out: int = 384
+    """Length of query and gallery vectors; no less than `dim`."""
+    hidden: int = 1024
+    dropout: float = 0.1
+    expects: bool = False
+    """Whether a query says which words it expects of its target, where there are words."""
+
+    @property
+    def told(self) -> int:
+        """Length of what is told of a picture in words."""
+        return 2 * sum(self.words)
+
+    @property
+    def seen(self) -> int:
+        """Length of what the networks read of a picture: its vector, and what is told of it."""
+        return self.dim + self.told
+
+    @property
+    def reads(self) -> int:
+        """Length of what the trunk reads: that of the reference, the text's vector, and their product."""
+        return self.seen + 2 * self.dim
+
+
+class Concepts(nn.Module):
+    """Picture vectors `(n, dim)` to what is told of them in words `(n, 2 * sum(words))`; each group is a softmax.
+
+    Told are the log-probabilities of the words and the roots of the probabilities, scaled to be near one. By them the
+    agent believes: it adds up the former for words to be shown, and compares what is to stay by the product of the
+    latter (Bhattacharyya's coefficient).
+
+    It starts as what the encoder can tell of the words already, and learns along. What a picture shows of an
+    attribute is then at hand as such; a query can ask for "whatever word, but this one".
+    """
+
+    def __init__(self, dim: int, words: tuple[int, ...]) -> None:
+        super().__init__()
+        self.sizes = list(words)
+        self.classify = nn.Linear(dim, sum(words))
+        nn.init.zeros_(self.classify.bias)
+
+    def start_from(self, weight: Tensor, bias: Tensor) -> None:
+        """Take a map `(sum(words), dim)`, `(sum(words),)` from unit vectors to logits."""
+        with torch.no_grad():
+            self.classify.weight.copy_(weight)
+            self.classify.bias.copy_(bias)
+
+    def forward(self, vectors: Tensor) -> Tensor:
+        logits = self.classify(vectors).float().split(self.sizes, dim=-1)
+        words = torch.cat([F.log_softmax(group, dim=-1).clamp(min=_LEAST) for group in logits], dim=-1)
+        return torch.cat([_LOGARITHM * words, _ROOT * torch.exp(words / 2)], dim=-1)
+
+
+class Expectation(nn.Module):
+    """What is to be told of the target in words: as of the reference, but for what the modification changes.
+
+    Of each group the query's features tell whether it stays, or which word takes the place of the reference's. That is
+    learnt from what the agent says it changed: the answers it draws tell poorly what a word means that few pictures
+    surely show. A group that stays asks for the roots of the reference's probabilities, one that changes for the new
+    word, and `ask` learns what each of them counts.
+    """
+
+    def __init__(self, hidden: int, words: tuple[int, ...], out: int) -> None:
+        super().__init__()
+        self.words = list(words)
+        self.read = nn.Linear(hidden, sum(words) + len(words))
+        self.ask = nn.Linear(2 * sum(words), out, bias=False)
+        nn.init.zeros_(self.ask.weight)
+
+    def changes(self, features: Tensor) -> list[Tensor]:
+        """Of each group the logits `(n, 1 + words)`: that it stays, and of each word that it is the new one."""
+        return list(torch.split(self.read(features).float(), [1 + count for count in self.words], dim=-1))
+
+    def forward(self, changes: Sequence[Tensor], told: Tensor) -> Tensor:
+        """What to add to a query `(n, out)`, of the changes and of what is told of the reference by `Concepts`."""
+        likely = [group.softmax(dim=-1) for group in changes]
+        roots = torch.split(told[:, sum(self.words) :], self.words, dim=-1)
+        new = torch.cat([group[:, 1:] for group in likely], dim=-1)
+        kept = torch.cat([group[:, :1] * root for group, root in zip(likely, roots, strict=True)], dim=-1)
+        asked: Tensor = self.ask(torch.cat([_ROOT * new, kept], dim=-1))
+        return asked
+
+
+class Combiner(nn.Module):
+    """Reference and text vectors `(n, dim)` to query vectors `(n, out)`.
+
+    Gated as in CLIP4Cir's Combiner (Baldrati et al., CVPR Workshops 2022, section 3.2): a learned mixture of both
+    inputs plus a correction. What is new is that references and gallery alike go through `adapt`, which starts as the
+    identity and learns what tells one item from another, by the vector and by the concepts read from it. Where there
+    are concepts, a query also says outright which of them it expects of its target.
+
+    The `trunk` makes of both inputs `(n, shape.reads)` the features `(n, hidden)` that shares and correction follow
+    from: two layers, or a network that reads `more` of reference and text than their vectors.
+    """
+
+    def __init__(self, shape: Architecture, trunk: nn.Module | None = None) -> None:
+        super().__init__()
+        self.shape = shape
+        dim, hidden = shape.dim, shape.hidden
+        self.concepts = Concepts(dim, shape.words) if shape.words else None
+        self.keep = _widening(dim, shape.out)
+        self.translate = _widening(dim, shape.out)
+        self.tell = nn.Linear(shape.told, shape.out, bias=False) if shape.words else None
+        self.expect = Expectation(hidden, shape.words, shape.out) if shape.words and shape.expects else None
+        self.refine = nn.Sequential(
+            nn.Linear(shape.seen, hidden), nn.GELU(), nn.Dropout(0.1), nn.Linear(hidden, shape.out)
+        )
+        self.trunk = _two_layers(shape) if trunk is None else trunk
+        self.correct = nn.Linear(hidden, shape.out)
+        self.gate = nn.Linear(hidden, 2)
+        for last in (self.tell, self.refine[-1], self.correct, self.gate):
+            if isinstance(last, nn.Linear):
+                for values in last.parameters():
+                    nn.init.zeros_(values)
+
+    def seen(self, vectors: Tensor) -> Tensor:
+        """What the networks read of a picture: its vector, scaled to components near one, and what is told of it."""
+        scaled = vectors * self.shape.dim**0.5
+        return scaled if self.concepts is None else torch.cat([scaled, self.concepts(vectors)], dim=-1)
+
+    def adapt(self, vectors: Tensor) -> Tensor:
+        """Pictures where queries are compared with them, of any length."""
+        seen = self.seen(vectors)
+        adapted: Tensor = self.keep(vectors) + self.refine(seen)
+        return adapted if self.tell is None else adapted + _TELL * self.tell(seen[:, self.shape.dim :])
+
+    def gallery(self, vectors: Tensor) -> Tensor:
+        """Gallery vectors `(m, out)`."""
+        return F.normalize(self.adapt(vectors).float(), dim=-1)
+
+    def forward(self, references: Tensor, texts: Tensor, *more: Tensor) -> Tensor:
+        """Unit query vectors."""
+        return self.read(references, texts, *more)[0]
+
+    def read(self, references: Tensor, texts: Tensor, *more: Tensor) -> tuple[Tensor, list[Tensor]]:
+        """Unit query vectors, and the `Expectation.changes` that were read on the way; none without one."""
+        root = self.shape.dim**0.5
+        seen = self.seen(references)
+        inner = self.trunk(torch.cat([seen, texts * root, references * texts * root**2], dim=-1), *more)
+        shares = torch.sigmoid(self.gate(inner)) * 2
+        mixed = shares[:, :1] * self.adapt(references) + shares[:, 1:] * self.translate(texts) + self.correct(inner)
+        changes: list[Tensor] = []
+        if self.expect is not None:
+            changes = self.expect.changes(inner)
+            mixed = mixed + self.expect(changes, seen[:, self.shape.dim :])
+        return F.normalize(mixed.float(), dim=-1), changes
+
+
+def _two_layers(shape: Architecture) -> nn.Sequential:
+    return nn.Sequential(
+        nn.Linear(shape.reads, shape.hidden),
+        nn.GELU(),
+        nn.Dropout(shape.dropout),
+        nn.Linear(shape.hidden, shape.hidden),
+        nn.GELU(),
+        nn.Dropout(shape.dropout),
+    )
+
+
+def _widening(dim: int, out: int) -> nn.Linear:
+    """A linear map that starts as the identity, with zeros for the rest."""
+    linear = nn.Linear(dim, out, bias=False)
+    nn.init.eye_(linear.weight)
+    return linear
+
+
+class QuerySide(nn.Module):
+    """References and words to query vectors.
+
+    Words are token ids `(n, l)` where a text tower is trained along with the combiner, else text vectors `(n, dim)`.
+    With `patches` of the references the combiner's trunk reads these, and the words one by one.
+    """
+
+    def __init__(self, combiner: Combiner, text: TextTower | None) -> None:
+        super().__init__()
+        self.combiner = combiner
+        self.text = text
+
+    def forward(self, references: Tensor, words: Tensor, patches: Tensor | None = None) -> Tensor:
+        """Unit query vectors `(n, out)`."""
+        return self.read(references, words, patches)[0]
+
+    def read(self, references: Tensor, words: Tensor, patches: Tensor | None = None) -> tuple[Tensor, list[Tensor]]:
+        """Unit query vectors, and what the combiner read of changes."""
+        if patches is None:
+            return self.combiner.read(references, words if self.text is None else self.text(words))
+        assert self.text is not None
+        states = self.text.states(words)
+        return self.combiner.read(references, self.text.pool(words, states), patches, states, words == 0)
+
+
+class GallerySide(nn.Module):
+    """`Combiner.gallery` as a module of its own, to export."""
+
+    def __init__(self, combiner: Combiner) -> None:
+        super().__init__()
+        self.combiner = combiner
+
+    def forward(self, vectors: Tensor) -> Tensor:
+        """Gallery vectors `(m, out)`."""
+        return self.combiner.gallery(vectors)

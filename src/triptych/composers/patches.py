@@ -1,0 +1,69 @@
+"""Composers that look at the reference itself: what they read, and how it is handed to them."""
+
+from collections.abc import Callable, Generator, Iterator, Sequence
+from contextlib import closing
+from pathlib import Path
+from typing import TYPE_CHECKING, Protocol, TypeGuard, runtime_checkable
+
+import numpy as np
+from numpy.typing import NDArray
+
+from triptych.composers.protocol import Change
+from triptych.core.errors import DataError, PictureError
+from triptych.core.vectors import Vectors
+from triptych.encoders.protocol import Pixels
+
+if TYPE_CHECKING:
+    pass
+
+
+BATCH = 256  # a multiple of the blocks that a graph is run in
+
+
+def in_batches(
+    loaded: Generator[tuple[str, Pixels | PictureError], None, None], path_of: Callable[[str], Path]
+) -> Iterator[Pixels]:
+    """The pixels `(n, 3, h, w)` of references, some hundred at a time. Raises DataError for one that cannot be read."""
+    waiting: list[Pixels] = []
+    with closing(loaded):
+        for name, pixels in loaded:
+            if isinstance(pixels, PictureError):
+                raise DataError(
+                    f"{path_of(name)}: {pixels}; the composer looks at the reference itself, so put it back"
+                )
+            waiting.append(pixels)
+            if len(waiting) == BATCH:
+                yield np.stack(waiting)
+                waiting.clear()
+    if waiting:
+        yield np.stack(waiting)
+
+
+Patches = NDArray[np.float16]
+
+
+@runtime_checkable
+class Looks(Protocol):
+    """A composer that may read a reference's pixels, where a catalog knows no more than its vector."""
+
+    reads_pixels: bool
+    """Whether it does; if not, it is asked like any other."""
+
+    def look(self, pixels: Pixels) -> Patches:
+        """What it reads of references, from their prepared pixels `(n, 3, h, w)`."""
+        ...
+
+    def compose(
+        self,
+        references: Vectors,
+        modifications: Sequence[str],
+        changes: Sequence[Change | None] | None = None,
+        patches: Patches | None = None,
+    ) -> Vectors:
+        """`Composer.compose` with what `look` found in the references' pictures."""
+        ...
+
+
+def reads_pixels(composer: object) -> TypeGuard[Looks]:
+    """Whether the composer is to be shown the references' pictures."""
+    return isinstance(composer, Looks) and composer.reads_pixels

@@ -1,0 +1,125 @@
+"""Libraries that are installed on request only, and the one line that says so where they are missing."""
+
+import os
+import platform
+import shutil
+from contextlib import AbstractContextManager, nullcontext
+from importlib.metadata import PackageNotFoundError, version
+from typing import TYPE_CHECKING, Any
+
+from triptych.core.version import __version__
+
+if TYPE_CHECKING:
+    import torch
+
+from collections.abc import Mapping
+from importlib.util import find_spec
+
+from triptych.core.errors import UsageError
+
+EXTRAS: Mapping[str, tuple[str, ...]] = {
+    "train": ("torch", "onnx", "onnxscript", "matplotlib"),
+    "hf": ("torch", "transformers"),
+    "chat": ("openai", "pydantic"),
+    "serve": ("fastapi", "uvicorn", "python_multipart"),
+    "postgres": ("psycopg",),
+    "faiss": ("faiss",),
+}
+"""Extra to the modules without which it does nothing, as they are imported."""
+
+
+def missing(extra: str) -> list[str]:
+    """The modules of an extra that are not installed."""
+    return [module for module in EXTRAS[extra] if find_spec(module) is None]
+
+
+def need(extra: str, what: str) -> None:
+    """Raise UsageError, which says how to install it, unless the extra that `what` needs is there."""
+    if absent := missing(extra):
+        raise UsageError(f"{what} needs {', '.join(absent)}: pip install 'triptych[{extra}]'")
+
+
+KEYS = ("TRIPTYCH_API_KEY", "OPENAI_API_KEY")
+
+
+JUDGE_KEYS = ("TRIPTYCH_JUDGE_API_KEY",)
+
+
+def best_device() -> "torch.device":
+    """A CUDA GPU where there is one, else the CPU."""
+    import torch
+
+    return torch.device("cuda" if torch.cuda.is_available() else "cpu")
+
+
+def fast_bfloat16(device: "torch.device") -> bool:
+    """Whether bfloat16 is faster than float32 there; on a CPU without the instructions it is far slower."""
+    import torch
+
+    if device.type == "cuda":
+        return bool(torch.cuda.is_bf16_supported(including_emulation=False))
+    capabilities = torch.cpu.get_capabilities()
+    return bool(capabilities.get("avx512_bf16") or capabilities.get("amx_bf16"))
+
+
+def mixed_precision(device: "torch.device") -> AbstractContextManager[Any]:
+    """Autocast to bfloat16 where that pays, else nothing."""
+    import torch
+
+    if not fast_bfloat16(device):
+        return nullcontext()
+    return torch.autocast(device.type, torch.bfloat16)
+
+
+_PURPOSE = {
+    "train": "train, pretrain, adapt, refine, invert, ablate, demo, export --int8",
+    "hf": "encoders hf:NAME",
+    "chat": "mine --reasoner chat:MODEL, search --rerank chat:MODEL",
+    "serve": "serve",
+    "postgres": "--store postgresql://…",
+    "faiss": "--store hnsw, export --to faiss",
+}
+
+
+def doctor() -> dict[str, Any]:
+    """What was found: versions, processor, memory, GPU, mixed precision, extras, endpoint. Measures nothing."""
+    return {
+        "triptych": __version__,
+        "python": platform.python_version(),
+        "platform": platform.platform(),
+        "onnxruntime": version("onnxruntime"),
+        "processors": f"{os.cpu_count()} (--threads says how many are used)",
+        "memory": f"{os.sysconf('SC_PAGE_SIZE') * os.sysconf('SC_PHYS_PAGES') / 2**30:.1f} GiB",
+        "disk free here": f"{shutil.disk_usage('.').free / 2**30:.1f} GiB",
+        **_torch(),
+        **{f"extra {extra}": _extra(extra) for extra in EXTRAS},
+        "key of a chat model": "set" if any(map(os.environ.get, KEYS)) else f"none set ({' or '.join(KEYS)})",
+    }
+
+
+def _torch() -> dict[str, str]:
+    """What training can use."""
+    try:
+        import torch
+    except ImportError:
+        return {"torch": "missing; searching and serving do without"}
+
+    device = best_device()
+    return {
+        "torch": version("torch"),
+        "gpu": torch.cuda.get_device_name(0) if device.type == "cuda" else "none; everything runs on the processor",
+        "bfloat16": "fast, and used in training" if fast_bfloat16(device) else "not fast here; float32 is used",
+    }
+
+
+def _extra(extra: str) -> str:
+    if absent := missing(extra):
+        return f"no {', '.join(absent)}; {_PURPOSE[extra]} would need: pip install 'triptych[{extra}]'"
+    return ", ".join(f"{module} {_version(module)}" for module in EXTRAS[extra])
+
+
+def _version(module: str) -> str:
+    try:
+        return version(module)
+    except PackageNotFoundError:  # of a package with another name than its module
+        return "present"

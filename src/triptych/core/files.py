@@ -1,0 +1,141 @@
+"""Writing that is all or nothing, and the note that says what made an artefact."""
+
+import glob
+import hashlib
+import json
+import os
+import platform
+import shutil
+import tempfile
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager, suppress
+from dataclasses import asdict, is_dataclass
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Any
+
+from triptych.core.errors import BusyError, DataError
+from triptych.core.version import __version__
+
+
+@contextmanager
+def atomic(path: Path) -> Iterator[Path]:
+    """Give a temporary sibling of `path` to write to; rename it over `path` only if the block succeeds.
+
+    A reader, or a kill -9, sees the old file or the new one and nothing between. What a killed writer of `path`
+    left behind is removed by the next.
+    """
+    path.parent.mkdir(parents=True, exist_ok=True)
+    handle, temporary = _temporary(path)
+    try:
+        yield temporary
+        with temporary.open("rb") as written:
+            os.fsync(written.fileno())
+        # mkstemp makes private files; an artefact is as readable as any other file of its owner.
+        temporary.chmod(0o666 & ~_umask())
+        temporary.replace(path)
+    finally:
+        temporary.unlink(missing_ok=True)
+        os.close(handle)
+
+
+def _temporary(path: Path) -> tuple[int, Path]:
+    """A new sibling of `path`, and the handle that locks it; those that no living writer holds are removed."""
+    import fcntl
+
+    for left in path.parent.glob(f".{glob.escape(path.name)}.*.tmp"):
+        with suppress(OSError), left.open("rb") as opened:
+            fcntl.flock(opened, fcntl.LOCK_EX | fcntl.LOCK_NB)
+            left.unlink()
+    while True:
+        handle, name = tempfile.mkstemp(dir=path.parent, prefix=f".{path.name}.", suffix=".tmp")
+        with suppress(OSError):  # a file system without locks must not be the end
+            fcntl.flock(handle, fcntl.LOCK_SH)
+        if os.fstat(handle).st_nlink:
+            return handle, Path(name)
+        os.close(handle)  # another writer removed it before it was locked
+
+
+def _umask() -> int:
+    current = os.umask(0)
+    os.umask(current)
+    return current
+
+
+@contextmanager
+def locked(folder: Path) -> Iterator[None]:
+    """Hold `folder` against a second writer. Raises BusyError where one is at work.
+
+    The lock goes with its process, however that ends.
+    """
+    import fcntl
+
+    folder.mkdir(parents=True, exist_ok=True)
+    with (folder / ".lock").open("w") as handle:
+        try:
+            fcntl.flock(handle, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except OSError:
+            raise BusyError(f"{folder}: another run is writing here; wait for it to end") from None
+        yield
+
+
+def write_json(path: Path, content: Any) -> None:
+    """Write `content` as indented UTF-8 JSON, atomically."""
+    with atomic(path) as temporary:
+        temporary.write_text(json.dumps(content, indent=2, ensure_ascii=False) + "\n", encoding="utf-8")
+
+
+def read_json(path: Path, what: str, remedy: str = "") -> Any:
+    """Read JSON; raise DataError naming `what` it should have been, and where there is nothing, the `remedy`."""
+    try:
+        return json.loads(path.read_text(encoding="utf-8"))
+    except FileNotFoundError:
+        raise DataError(f"{path}: there is no {what} here{remedy and f'; {remedy}'}") from None
+    except (ValueError, OSError) as error:
+        raise DataError(f"{path}: not a readable {what} ({error})") from None
+
+
+def hash_file(path: Path) -> str:
+    """SHA-256 of a file's bytes, in hexadecimal."""
+    with path.open("rb") as content:
+        return hashlib.file_digest(content, "sha256").hexdigest()
+
+
+def plain(settings: Mapping[str, Any]) -> dict[str, Any]:
+    """Settings as JSON gives them back: paths are strings, tuples lists, dataclasses objects."""
+    return {key: _plain(value) for key, value in settings.items()}
+
+
+def _plain(value: Any) -> Any:
+    if is_dataclass(value) and not isinstance(value, type):
+        return plain(asdict(value))
+    if isinstance(value, tuple):
+        return [_plain(one) for one in value]
+    return str(value) if isinstance(value, Path) else value
+
+
+def claimed(folder: Path, settings: Mapping[str, Any], parts: Sequence[str]) -> bool:
+    """Note in `folder` which run its parts are of, and whether they are of this one.
+
+    What a run with other settings left there, by the patterns of `parts`, is removed.
+    """
+    file, wanted = folder / "run.json", plain(settings)
+    same = not file.exists() or read_json(file, "unfinished run") == wanted
+    if not same:
+        for stale in (path for pattern in parts for path in folder.glob(pattern)):
+            shutil.rmtree(stale) if stale.is_dir() else stale.unlink()
+    write_json(file, wanted)
+    return same
+
+
+def made_by(command: str, settings: Mapping[str, Any], **facts: Any) -> dict[str, Any]:
+    """The note every artefact carries: program, versions, settings, time, and what the caller adds."""
+    return {
+        "program": "triptych",
+        "version": __version__,
+        "python": platform.python_version(),
+        "command": command,
+        "settings": plain(settings),
+        "time": datetime.now(UTC).isoformat(timespec="seconds"),
+        **facts,
+    }

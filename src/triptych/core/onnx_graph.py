@@ -1,0 +1,194 @@
+"""Torch modules exported to ONNX graphs, rounded to 8 bits on request, and the graphs run without torch.
+
+Importing torch takes longer than a whole search should, so whatever is trained with torch is run without it.
+"""
+
+import logging
+import warnings
+from collections.abc import Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from triptych.core.errors import DataError
+from triptych.core.files import atomic
+
+if TYPE_CHECKING:
+    from onnx import ModelProto, NodeProto
+    from torch import Tensor, nn
+
+_BATCH = 64  # rows a run; more leave the processor's caches and gain nothing
+_ROWS = "rows"  # a note in a graph: how many rows a run it is to be given, at most
+_MATRICES = ("MatMul", "Gemm", "Gather")  # whose weights 8 bits do for; the runtime's 8-bit convolutions are slow
+
+
+def export_graph(
+    module: "nn.Module", inputs: Sequence["Tensor"], path: Path, *, half: bool = False, free: int = 1
+) -> None:
+    """Write `module` as one self-contained graph, free in the `free` first dimensions of every input, atomically.
+
+    `inputs` are examples of at least two rows each. With `half` the matrices lie in half precision, in half the space;
+    the graph computes in single precision all the same.
+    """
+    import torch
+
+    dims = {axis: torch.export.Dim(("rows", "columns")[axis]) for axis in range(free)}
+    names = [f"input{index}" for index in range(len(inputs))]
+    # The exporter reports its every step, and each package that it finds missing, to the user's terminal.
+    logging.getLogger("torch.onnx").setLevel(logging.ERROR)
+    logging.getLogger("onnxscript").setLevel(logging.ERROR)
+    with atomic(path) as temporary, warnings.catch_warnings():
+        warnings.simplefilter("ignore")
+        torch.onnx.export(
+            module.eval(),
+            tuple(inputs),
+            str(temporary),
+            input_names=names,
+            dynamic_shapes=tuple(dims for _ in inputs),
+            external_data=False,
+            dynamo=True,
+            verbose=False,
+        )
+        tidy_graph(temporary, half=half)
+
+
+def tidy_graph(path: Path, *, half: bool = False) -> None:
+    """Take the exporter's notes out of a graph file, which name the source files of whoever exported it."""
+    import onnx
+
+    model = onnx.load(path)
+    del model.metadata_props[:], model.graph.metadata_props[:]
+    values = (*model.graph.input, *model.graph.output, *model.graph.value_info, *model.graph.initializer)
+    for part in (model.graph, *model.graph.node, *values):
+        part.doc_string = ""
+        if hasattr(part, "metadata_props"):
+            del part.metadata_props[:]
+    if half:
+        _halve_matrices(model)
+    onnx.save(model, path)
+
+
+def _halve_matrices(model: "ModelProto") -> None:
+    """Round a graph's matrices to half precision; the runtime widens them once, when it loads the graph."""
+    from onnx import TensorProto, helper, numpy_helper
+
+    matrices = [
+        tensor for tensor in model.graph.initializer if tensor.data_type == TensorProto.FLOAT and len(tensor.dims) > 1
+    ]
+    for tensor in matrices:
+        name = f"{tensor.name}_half"
+        rounded = numpy_helper.to_array(tensor).astype(np.float16)
+        model.graph.initializer.append(numpy_helper.from_array(rounded, name))
+        model.graph.node.insert(0, helper.make_node("Cast", [name], [tensor.name], to=TensorProto.FLOAT))
+        model.graph.initializer.remove(tensor)
+
+
+def quantize_graph(source: Path, target: Path) -> None:
+    """Write a graph whose matrices are of 8 bits, and whose products are computed in 8 bits, atomically.
+
+    Weights have a scale for each column and use 7 of the 8 bits, which no processor's arithmetic overflows. Inputs of
+    a product are rounded by the range of what a run is given: such a graph is run row by row, so that a row's result
+    does not depend on the others. A graph of convolutions is left as it is, since it would become slower.
+    Raises DataError where `source` is no graph.
+    """
+    import onnx
+    from onnxruntime.quantization import QuantType, quantize_dynamic
+
+    try:
+        model = onnx.load(source)
+    except Exception as error:  # what protobuf raises has no common parent
+        raise DataError(f"{source}: not a graph ({type(error).__name__}); make it again") from None
+    with atomic(target) as temporary:
+        if not _is_mostly_matrices(model):
+            onnx.save(model, temporary)
+            return
+        _widen_matrices(model)
+        logging.disable(logging.WARNING)  # it advises steps that the exporter has done
+        try:
+            quantize_dynamic(
+                model,
+                temporary,
+                op_types_to_quantize=list(_MATRICES),
+                per_channel=True,
+                reduce_range=True,
+                weight_type=QuantType.QInt8,
+            )
+        finally:
+            logging.disable(logging.NOTSET)
+        model = onnx.load(temporary)
+        onnx.helper.set_model_props(model, {_ROWS: "1"})
+        onnx.save(model, temporary)
+
+
+def _halved(model: "ModelProto") -> "dict[str, NodeProto]":
+    """The nodes that widen a matrix of half precision, by the name of what they make."""
+    names = {tensor.name for tensor in model.graph.initializer}
+    return {node.output[0]: node for node in model.graph.node if node.op_type == "Cast" and node.input[0] in names}
+
+
+def _is_mostly_matrices(model: "ModelProto") -> bool:
+    """Whether most weights are factors of matrix products, or rows that are looked up."""
+    tensors = {tensor.name: tensor for tensor in model.graph.initializer}
+    tensors |= {name: tensors[node.input[0]] for name, node in _halved(model).items()}
+    sizes = {name: int(np.prod(tensor.dims)) for name, tensor in tensors.items() if len(tensor.dims) > 1}
+    nodes = [node for node in model.graph.node if node.op_type != "Cast"]
+    used = {name: node.op_type for node in nodes for name in node.input if name in sizes}
+    return 2 * sum(sizes[name] for name, kind in used.items() if kind in _MATRICES) > sum(sizes[name] for name in used)
+
+
+def _widen_matrices(model: "ModelProto") -> None:
+    """Undo `_halve_matrices` for the matrices of products, which else could not be rounded further."""
+    from onnx import numpy_helper
+
+    stored = {tensor.name: tensor for tensor in model.graph.initializer}
+    halved = _halved(model)
+    for name in {name for node in model.graph.node if node.op_type in _MATRICES for name in node.input}:
+        if cast := halved.get(name):
+            half = stored[cast.input[0]]
+            model.graph.initializer.append(
+                numpy_helper.from_array(numpy_helper.to_array(half).astype(np.float32), name)
+            )
+            model.graph.initializer.remove(half)
+            model.graph.node.remove(cast)
+
+
+class Graph:
+    """An exported graph, run on the CPU. Raises DataError when the file is not one."""
+
+    def __init__(self, path: Path, threads: int | None = None) -> None:
+        import onnxruntime
+
+        options = onnxruntime.SessionOptions()
+        options.log_severity_level = 3
+        # Idle threads that spin take the cores from whoever else answers a request.
+        options.add_session_config_entry("session.intra_op.allow_spinning", "0")
+        if threads:
+            options.intra_op_num_threads = threads
+        try:
+            self._session = onnxruntime.InferenceSession(str(path), options, providers=["CPUExecutionProvider"])
+        except Exception as error:  # onnxruntime raises classes of its own, without a common parent
+            reason = str(error).splitlines()[0]
+            raise DataError(f"{path}: not a graph that can be run ({reason}); make it again") from None
+        self._rows = int(self._session.get_modelmeta().custom_metadata_map.get(_ROWS, _BATCH))
+
+    @property
+    def width(self) -> int:
+        """The length of its output's rows."""
+        return int(self._session.get_outputs()[0].shape[1])
+
+    def __call__(self, *inputs: np.ndarray[Any, Any]) -> np.ndarray[Any, np.dtype[np.float32]]:
+        """The graph's output for `inputs`, which have the same number of rows, block by block."""
+        if not len(inputs[0]):
+            # An exported graph need not bear zero rows.
+            return np.zeros((0, *self._session.get_outputs()[0].shape[1:]), np.float32)
+        names = [field.name for field in self._session.get_inputs()]
+        count = len(inputs[0])
+        outputs = np.empty((count, 0), np.float32)
+        for start in range(0, count, self._rows):
+            rows = slice(start, start + self._rows)
+            block = self._session.run(None, {name: values[rows] for name, values in zip(names, inputs, strict=True)})[0]
+            if start == 0:  # one place for all, so that they never lie in memory twice
+                outputs = np.empty((count, *block.shape[1:]), block.dtype)
+            outputs[rows] = block
+        return outputs

@@ -1,0 +1,69 @@
+"""Unit vectors, and exact nearest neighbours among them by inner product.
+
+Neighbours are found in blocks, so that memory does not grow with queries times gallery.
+"""
+
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+Vectors = NDArray[np.float32]
+"""Shape `(n, d)`, float32, each row of unit length."""
+
+_BLOCK_SCORES = 16_000_000  # scores held at once: 64 MB
+
+
+def unit(vectors: NDArray[np.floating]) -> Vectors:
+    """Rows scaled to length one, as float32; a zero row stays zero."""
+    lengths = np.linalg.norm(vectors, axis=-1, keepdims=True)
+    return np.asarray(vectors / np.maximum(lengths, 1e-12), dtype=np.float32)
+
+
+def nearest(
+    queries: Vectors, gallery: Vectors, k: int, *, allowed: NDArray[np.bool_] | None = None
+) -> tuple[NDArray[np.int64], NDArray[np.float32]]:
+    """The `k` best gallery rows for each query, best first, and their scores: two arrays `(n, k)`.
+
+    `allowed`, of shape `(m,)` or `(n, m)`, restricts the gallery before the choice, never after. Fewer than `k` columns
+    come back where the gallery has fewer; where a query of its own is allowed fewer than others, it ends in scores of
+    minus infinity. Equal scores are ordered by row.
+    """
+    rows: NDArray[np.int64] | None = None
+    if allowed is not None and allowed.ndim == 1:
+        few = int(allowed.sum())
+        k = min(k, few)
+        # Copying most of the gallery would take longer than scoring all of it.
+        if 2 * few < len(gallery):
+            rows, allowed = np.flatnonzero(allowed), None
+    pool = gallery if rows is None else gallery[rows]
+    k = min(k, len(pool))
+    best = np.empty((len(queries), k), np.int64)
+    scores = np.empty((len(queries), k), np.float32)
+    block = max(1, _BLOCK_SCORES // max(1, len(pool)))
+    for start in range(0, len(queries), block):
+        values = queries[start : start + block] @ pool.T
+        if allowed is not None:
+            mask = allowed if allowed.ndim == 1 else allowed[start : start + block]
+            values[~np.broadcast_to(mask, values.shape)] = -np.inf
+        chosen = _top(values, k)
+        best[start : start + block] = chosen if rows is None else rows[chosen]
+        scores[start : start + block] = np.take_along_axis(values, chosen, axis=1)
+    return best, scores
+
+
+def _top(values: NDArray[np.float32], k: int) -> NDArray[Any]:
+    if k == 0:
+        return np.empty((len(values), 0), np.int64)
+    if k < values.shape[1]:
+        chosen = np.argpartition(-values, k - 1, axis=1)[:, :k]
+        bars = np.take_along_axis(values, chosen, axis=1).min(axis=1)
+        # Of the rows that tie for the last places, a partition takes any; the first ones are due.
+        for row in np.flatnonzero((values >= bars[:, None]).sum(axis=1) > k):
+            better, equal = np.flatnonzero(values[row] > bars[row]), np.flatnonzero(values[row] == bars[row])
+            chosen[row] = np.concatenate([better, equal])[:k]
+        candidates = np.sort(chosen, axis=1)
+    else:
+        candidates = np.broadcast_to(np.arange(values.shape[1]), values.shape)
+    order = np.argsort(-np.take_along_axis(values, candidates, axis=1), axis=1, kind="stable")
+    return np.take_along_axis(candidates, order, axis=1)

@@ -1,0 +1,157 @@
+"""`demo`: the whole way on the embedded world, ending in a table and a report."""
+
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any, TypeVar
+
+import numpy as np
+
+from triptych.benchmarks.datasets.wardrobe.benchmark import load_wardrobe
+from triptych.benchmarks.datasets.wardrobe.garments import VOCABULARY
+from triptych.benchmarks.datasets.wardrobe.world import write_world
+from triptych.catalog.indexing import index
+from triptych.composers.trained import TrainedComposer
+from triptych.core.environment import need
+from triptych.core.progress import say
+from triptych.core.vectors import nearest
+from triptych.demonstration.report import QueryCard, Report, ResultCard, Step, TripletCard, write_report
+from triptych.encoders.registry import load_encoder
+from triptych.evaluation.encoded_task import EncodedTask
+from triptych.evaluation.evaluate import evaluate
+from triptych.mining.pipeline import mine
+from triptych.training.composer import train
+from triptych.triplets.file import Triplet, kind_of_reason, read_triplets
+
+LINES = {"unlabelled": 400, "val": 80, "test": 160}
+"""Designs a split; about eight pictures each. Small enough for the whole demo to take a few minutes on two cores."""
+
+T = TypeVar("T")
+
+_SHOWN = 8  # cards in each section of the report
+_RESULTS = 6  # pictures shown for a query
+
+
+def demo(out: Path | str, *, seed: int = 0, threads: int | None = None) -> dict[str, Any]:
+    """Generate a wardrobe, index it, mine, train, evaluate every method, and report.
+
+    Everything lies in `out`: `world/`, `catalog/`, `triplets.parquet`, `composer/`, `results.json`, `report.html`.
+    An interrupted demo goes on where it stopped. Returns the results, as in `results.json`.
+    """
+    need("train", "demo")  # now, and not after minutes of mining
+    out = Path(out)
+    world, catalog, triplets, composer = (
+        out / "world",
+        out / "catalog",
+        out / "triplets.parquet",
+        out / "composer",
+    )
+    pictures = world / "images"
+    steps: list[Step] = []
+
+    with _timed(steps, "draw") as detail:
+        drawn = write_world(world, seed=seed, lines=LINES)["pictures"]
+        detail.append(f"{sum(drawn.values())} pictures of garments that the encoder never saw")
+    with _timed(steps, "index") as detail:
+        indexed = index(world / "unlabelled.txt", catalog, root=pictures, threads=threads)
+        detail.append(f"{indexed['total']} unlabelled pictures")
+    with _timed(steps, "mine") as detail:
+        # A small catalog has few pairs: the agent asks a little more than it does by default.
+        mined = mine(catalog, triplets, vocabulary=VOCABULARY, plans=14, seed=seed, threads=threads)
+        detail.append(f"{mined['accepted']} triplets accepted, {mined['refused']} refused")
+    with _timed(steps, "train") as detail:
+        # Two passes: a third brings nothing on the val queries of a world this small, and time is short.
+        trained = train(triplets, catalog, composer, epochs=2, seed=seed, threads=threads)
+        detail.append(f"best epoch {trained['best_epoch']}, held-out R@10 {trained['recall']['R@10']:.1f} %")
+    with _timed(steps, "evaluate") as detail:
+        results = evaluate(
+            "wardrobe",
+            root=world,
+            methods=["all"],
+            composers=[composer],
+            output=out / "results.json",
+            threads=threads,
+        )
+        detail.append(f"{results['rows'][0]['queries']} queries over {results['rows'][0]['gallery']} test pictures")
+
+    accepted, refused = _triplet_cards(triplets, pictures)
+    good, bad = _query_cards(world, composer, pictures)
+    report = Report(
+        title="The wardrobe, end to end",
+        summary="Nobody labelled these pictures. An agent paired them up, put the difference into words, and refused "
+        "its own mistakes; a composer learnt from the pairs that were left.",
+        steps=steps,
+        table=results["rows"],
+        learning_curve=composer / "learning-curve.png",
+        accepted=accepted,
+        refused=refused,
+        good=good,
+        bad=bad,
+    )
+    write_report(out / "report.html", report)
+    return results
+
+
+@contextmanager
+def _timed(steps: list[Step], name: str) -> Iterator[list[str]]:
+    started = time.monotonic()
+    detail: list[str] = []
+    yield detail
+    steps.append(Step(name, round(time.monotonic() - started, 1), "; ".join(detail)))
+    say(f"{name}: {detail[0]} ({steps[-1].seconds:.0f} s)")
+
+
+def _triplet_cards(file: Path, pictures: Path) -> tuple[list[TripletCard], list[TripletCard]]:
+    """Some accepted triplets, and some refused ones with every reason among them."""
+    triplets, _ = read_triplets(file)
+
+    def card(triplet: Triplet) -> TripletCard:
+        return TripletCard(
+            reference=pictures / triplet.reference,
+            target=pictures / triplet.target,
+            modifications=[wording.text for wording in triplet.modifications],
+            reason=triplet.reason,
+            group=[pictures / name for name in triplet.group],
+        )
+
+    accepted = [triplet for triplet in triplets if triplet.accepted]
+    by_reason: dict[str, list[Triplet]] = {}
+    for triplet in triplets:
+        if not triplet.accepted:
+            by_reason.setdefault(kind_of_reason(triplet.reason), []).append(triplet)
+    each = max(1, _SHOWN // max(1, len(by_reason)))
+    refused = [triplet for same in by_reason.values() for triplet in _spread(same, each)]
+    return [card(triplet) for triplet in _spread(accepted, _SHOWN)], [card(triplet) for triplet in refused]
+
+
+def _query_cards(world: Path, folder: Path, pictures: Path) -> tuple[list[QueryCard], list[QueryCard]]:
+    """Test queries that the composer answers at once, and ones that it answers badly."""
+    composer = TrainedComposer(folder)
+    encoder = load_encoder(composer.encoder_name)
+    composer.attach(encoder)
+    task = EncodedTask(load_wardrobe(world, "test"), encoder)
+    queries, gallery = task.compose(composer), composer.gallery(task.gallery)
+    first = np.array([ranks[0] for ranks in task.ranks(queries, gallery)])
+
+    def card(row: int) -> QueryCard:
+        query = task.queries[row]
+        allowed = np.array([name != query.reference for name in task.gallery_names])
+        found, scores = nearest(queries[row : row + 1], gallery, _RESULTS, allowed=allowed)
+        names = [task.gallery_names[place] for place in found[0]]
+        results = [
+            ResultCard(pictures / name, float(score), name in query.targets)
+            for name, score in zip(names, scores[0], strict=True)
+        ]
+        return QueryCard(pictures / query.reference, query.modification, results, int(first[row]))
+
+    good = _spread(np.flatnonzero(first == 1).tolist(), _SHOWN)
+    bad = _spread(np.flatnonzero(first > 50).tolist(), _SHOWN)
+    return [card(row) for row in good], [card(row) for row in bad]
+
+
+def _spread(items: list[T], count: int) -> list[T]:
+    """`count` of the items, evenly spread, so that the same run shows the same ones."""
+    if len(items) <= count:
+        return items
+    return [items[round(position * (len(items) - 1) / (count - 1))] for position in range(count)]

@@ -1,0 +1,137 @@
+"""A report of a whole run as one HTML file: no script, and nothing that it fetches from anywhere."""
+
+from base64 import b64encode
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from functools import cache
+from importlib.resources import files
+from io import BytesIO
+from pathlib import Path
+from typing import Any
+
+from triptych.core.errors import PictureError
+from triptych.core.files import atomic
+from triptych.core.images import open_picture
+from triptych.core.version import __version__
+from triptych.evaluation.results.tables import Block, blocks
+
+_METRICS = ("R@1", "R@10", "R@50", "mAP@10")
+_SIDE = 160
+_THUMBNAIL = 64
+_CHART = 1600
+
+
+@dataclass(frozen=True)
+class Step:
+    """Something that was done."""
+
+    name: str
+    seconds: float
+    detail: str
+
+
+@dataclass(frozen=True)
+class TripletCard:
+    """A triplet that the agent made. `reason`: why its critic refused it; `group`: what else it looked at."""
+
+    reference: Path
+    target: Path
+    modifications: Sequence[str]
+    reason: str = ""
+    group: Sequence[Path] = ()
+
+
+@dataclass(frozen=True)
+class ResultCard:
+    """A picture that was found; a `hit` is one that the query asked for."""
+
+    picture: Path
+    score: float
+    hit: bool
+
+
+@dataclass(frozen=True)
+class QueryCard:
+    """A query and the first of its results, best first.
+
+    `rank` is that of its first target, if it has one; `wanted` is a target to show beside the results.
+    """
+
+    reference: Path
+    modification: str
+    results: Sequence[ResultCard]
+    rank: int | None
+    wanted: Path | None = None
+
+
+@dataclass(frozen=True)
+class Report:
+    """What a report tells. An empty part says that it is empty."""
+
+    title: str
+    summary: str
+    steps: Sequence[Step]
+    table: Sequence[Mapping[str, Any]]
+    """The rows of a result file; a method that is no baseline is highlighted as the one to judge."""
+    learning_curve: Path | None
+    """A PNG file."""
+    accepted: Sequence[TripletCard]
+    refused: Sequence[TripletCard]
+    good: Sequence[QueryCard]
+    bad: Sequence[QueryCard]
+
+
+def write_report(path: Path, content: Report) -> None:
+    """Write `content` as one HTML file, atomically, with every picture inside, of at most 160 pixels a side.
+
+    A picture that cannot be read shows as a placeholder.
+    """
+    from jinja2 import Environment, StrictUndefined
+
+    from triptych.composers.baselines import METHODS
+
+    environment = Environment(autoescape=True, undefined=StrictUndefined, trim_blocks=True, lstrip_blocks=True)
+    environment.filters["duration"] = _duration
+    template = environment.from_string(files(__package__).joinpath("report.html").read_text(encoding="utf-8"))
+    html = template.render(
+        report=content,
+        blocks=[(block, _metrics(block)) for block in blocks(content.table)],
+        baselines=METHODS,
+        total=sum(step.seconds for step in content.steps),
+        data_url=cache(_data_url),
+        side=_SIDE,
+        thumbnail=_THUMBNAIL,
+        chart=_CHART,
+        version=__version__,
+    )
+    with atomic(path) as temporary:
+        # A file name, and so a text, can hold half of a surrogate pair, which UTF-8 has no bytes for.
+        temporary.write_text(html, encoding="utf-8", errors="replace")
+
+
+def _metrics(block: Block) -> list[str]:
+    """The usual metrics; of a protocol that has none of them, its own."""
+    return [name for name in _METRICS if name in block.metrics] or list(block.metrics)
+
+
+def _data_url(path: Path, side: int, kind: str = "JPEG") -> str | None:
+    """The picture within `side` x `side` pixels, as a data: URL; None where it cannot be read."""
+    try:
+        picture = open_picture(path)
+    except PictureError:
+        return None
+    picture.thumbnail((side, side))
+    content = BytesIO()
+    picture.save(content, kind, quality=85, optimize=True)
+    return f"data:image/{kind.lower()};base64,{b64encode(content.getvalue()).decode()}"
+
+
+def _duration(seconds: float) -> str:
+    """As a person would say it: 0.4 s, 38 s, 3 min 20 s, 2 h 05 min."""
+    if seconds < 9.95:
+        return f"{seconds:.1f} s"
+    minutes, rest = divmod(round(seconds), 60)
+    hours, minutes = divmod(minutes, 60)
+    if hours:
+        return f"{hours} h {minutes:02} min"
+    return f"{minutes} min {rest:02} s" if minutes else f"{rest} s"

@@ -1,0 +1,1 @@
+"""The torch modules of encoders; imported by what trains alone."""

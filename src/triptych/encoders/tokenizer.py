@@ -1,0 +1,73 @@
+"""A tokenizer read from an encoder folder."""
+
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from triptych.core.errors import DataError
+
+if TYPE_CHECKING:
+    from tokenizers import Tokenizer
+
+from collections.abc import Sequence
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from tokenizers import Tokenizer
+
+
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from tokenizers import Tokenizer
+
+
+def read_tokenizer(folder: Path) -> "Tokenizer":
+    """The tokenizer of an encoder folder. Raises DataError where it cannot be read."""
+    from tokenizers import Tokenizer
+
+    path = folder / "tokenizer.json"
+    try:
+        return Tokenizer.from_file(str(path))
+    except Exception as error:  # what it raises is a bare Exception
+        raise DataError(f"{path}: not a readable tokenizer ({error}); copy the folder again") from None
+
+
+_TEXTS = 4096  # tokenized at once
+
+
+_UNKNOWN = 1  # the id of a piece that the tokenizer never saw
+
+
+FIRST_PIECE = 2
+
+
+def token_ids(tokenizer: "Tokenizer", texts: Sequence[str], length: int) -> np.ndarray[Any, np.dtype[np.int64]]:
+    """Ids `(n, length)`, zero where a text has ended; longer texts are cut, and an empty one is an unknown word."""
+    ids = np.zeros((len(texts), length), np.int64)
+    # In blocks: what the tokenizer tells of a text takes a hundred times the memory of its ids.
+    for start in range(0, len(texts), _TEXTS):
+        for row, encoding in enumerate(tokenizer.encode_batch(list(texts[start : start + _TEXTS])), start):
+            # A text may spell out the padding; attention over nothing but padding would not be a number.
+            kept = [number for number in encoding.ids if number][:length] or [_UNKNOWN]
+            ids[row, : len(kept)] = kept
+    return ids
+
+
+def train_tokenizer(captions: list[str], vocabulary: int = 4096) -> "Tokenizer":
+    """A lower-casing byte-pair tokenizer; id 0 is padding. Words that it never saw fall apart into known pieces."""
+    from tokenizers import Tokenizer, models, normalizers, pre_tokenizers, trainers
+
+    tokenizer = Tokenizer(models.BPE(unk_token="[unk]"))
+    tokenizer.normalizer = normalizers.Sequence([normalizers.NFKC(), normalizers.Lowercase()])
+    tokenizer.pre_tokenizer = pre_tokenizers.ByteLevel(add_prefix_space=True)
+    trainer = trainers.BpeTrainer(
+        vocab_size=vocabulary,
+        min_frequency=3,
+        special_tokens=["[pad]", "[unk]"],
+        initial_alphabet=pre_tokenizers.ByteLevel.alphabet(),
+        show_progress=False,
+    )
+    tokenizer.train_from_iterator(captions, trainer)
+    return tokenizer

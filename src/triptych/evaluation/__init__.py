@@ -1,0 +1,1 @@
+"""Methods measured on benchmarks, and what is made of the results."""

@@ -1,0 +1,1 @@
+"""What each part of the method brings: recipes of options, run over seeds on val queries, as table and picture."""

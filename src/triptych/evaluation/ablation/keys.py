@@ -1,0 +1,50 @@
+"""Keys of what an ablation made: hashes of all that decides it, so that what is there is known by its name."""
+
+import hashlib
+import json
+from collections.abc import Mapping
+from dataclasses import asdict
+from pathlib import Path
+from typing import Any
+
+from triptych.benchmarks.registry import load_tasks
+from triptych.core.errors import UsageError
+from triptych.core.files import hash_file, plain
+from triptych.encoders.protocol import Encoder
+
+_READ = {".json", ".onnx", ".safetensors"}  # what an encoder's folder holds of it, besides pictures for people
+
+
+def digest_of(*parts: Any) -> str:
+    """A short hash of what JSON can hold, of sets and of paths."""
+    return hashlib.sha256(json.dumps(parts, sort_keys=True, default=_plain).encode()).hexdigest()[:16]
+
+
+def _plain(value: Any) -> Any:
+    return sorted(value) if isinstance(value, frozenset) else str(value)
+
+
+def digest_of_encoder(encoder: Encoder) -> str:
+    """Changes with whatever mining and training take from an encoder.
+
+    Its fingerprint promises equal vectors. The words that it can name, its temperature, and the weights that learn
+    along are files of its folder.
+    """
+    files = sorted(file for file in encoder.folder.iterdir() if file.suffix in _READ)
+    return digest_of(encoder.fingerprint, {file.name: hash_file(file) for file in files})
+
+
+def digest_of_queries(benchmark: str, root: Path, split: str) -> str:
+    """Changes with what a split asks, its answers, and the names of its pictures. Raises what loading them does."""
+    return digest_of([asdict(task) for task in load_tasks(benchmark, root, split)])
+
+
+def with_contents(options: Mapping[str, Any]) -> dict[str, Any]:
+    """Plain options, with what is in a file in place of its name. Raises UsageError where there is no such file."""
+    told = plain(options)
+    for option in ("vocabulary", "after"):
+        if path := options.get(option):
+            if not Path(path).is_file():
+                raise UsageError(f"{option} {path}: there is no such file")
+            told[option] = hash_file(Path(path))
+    return told

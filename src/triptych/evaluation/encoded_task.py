@@ -1,0 +1,199 @@
+"""A task with the vectors of its pictures: what every method on it is measured with."""
+
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+import numpy as np
+
+from triptych.benchmarks.pictures import Key, load_task_pictures, picture_key, require_folder
+from triptych.benchmarks.task import Query, Task
+from triptych.catalog.catalog import Catalog
+from triptych.composers.patches import Looks, Patches, in_batches, reads_pixels
+from triptych.composers.protocol import Composer
+from triptych.core.errors import DataError, PictureError, UsageError
+from triptych.core.progress import say
+from triptych.core.vectors import Vectors, nearest, unit
+from triptych.encoders.protocol import Encoder
+from triptych.evaluation.rows import Ranks, digests, listed, summary, values
+from triptych.metrics.measures import Values
+from triptych.metrics.ranking import Rows, ranks_of_targets
+
+_BATCH = 256
+
+
+class EncodedTask:
+    """A task with the vectors of its pictures, ready to be asked.
+
+    Pictures that cannot be read are left out and counted, with the queries that cannot be asked without them.
+    Raises DataError where no query is left.
+
+    `encoded` holds vectors by picture and is added to: tasks that share it encode a picture once.
+    """
+
+    def __init__(self, task: Task, encoder: Encoder, encoded: dict[Key, Any] | None = None) -> None:
+        require_folder(task)
+        self.task = task
+        self._encoder = encoder
+        known = {} if encoded is None else encoded
+        names = task.names
+        key_of = {name: picture_key(task, name) for name in names}
+        missing = {key: name for name, key in key_of.items() if key not in known}
+        if missing:
+            fresh = encode_pictures(encoder, task, sorted(missing.values()))
+            known.update((key_of[name], vector) for name, vector in fresh.items())
+        vector_of = {name: known[key] for name, key in key_of.items() if key in known}
+        self.gallery_names = [name for name in task.gallery if name in vector_of]
+        row_of = {name: row for row, name in enumerate(self.gallery_names)}
+        self.queries = [query for query in task.queries if _can_be_asked(query, vector_of, row_of)]
+        self.unreadable = len(names) - len(vector_of)
+        if not self.queries:
+            raise DataError(f"{task.root}: none of the {len(task.queries)} queries of {task.name} can be asked")
+        if self.unreadable:
+            lost = len(task.queries) - len(self.queries)
+            say(f"{task.name}: {self.unreadable} pictures cannot be read; {lost} queries are lost with them")
+        self.gallery = np.stack([vector_of[name] for name in self.gallery_names])
+        self.references = np.stack([vector_of[query.reference] for query in self.queries])
+        self._targets = [_rows(query.targets, row_of) for query in self.queries]
+        self._single = [_rows({query.target} if query.target else query.targets, row_of) for query in self.queries]
+        self._groups = [_rows(query.group, row_of) for query in self.queries]
+        self._excluded = [_rows(_excluded(task, query), row_of) for query in self.queries]
+        self._candidates = [
+            None if query.candidates is None else _rows(query.candidates, row_of) for query in self.queries
+        ]
+
+    def compose(self, method: Composer) -> Vectors:
+        """The method's query vectors: the mean over wordings where a query has several."""
+        return mean_vectors(self.compose_wordings(method))
+
+    def compose_wordings(self, method: Composer) -> list[Vectors]:
+        """The method's query vectors, once for each way in which the queries are worded."""
+        texts = [(query.modification, *query.other_wordings) for query in self.queries]
+        changes = [query.change for query in self.queries]
+        wordings = zip(*texts, strict=True)
+        if reads_pixels(method):
+            patches = self._patches(method)
+            return [method.compose(self.references, wording, changes, patches) for wording in wordings]
+        return [method.compose(self.references, wording, changes) for wording in wordings]
+
+    def _patches(self, method: Looks) -> Patches:
+        """What the method sees in each query's reference. Raises DataError for a picture that is gone."""
+        names = sorted({query.reference for query in self.queries})
+        loaded = load_task_pictures(self.task, names, prepare=self._encoder.prepare, what=f"look at {self.task.name}")
+        patches = np.concatenate([method.look(pixels) for pixels in in_batches(loaded, self.task.file)])
+        row_of = {name: row for row, name in enumerate(names)}
+        return patches[[row_of[query.reference] for query in self.queries]]
+
+    def ranks(self, queries: Vectors, gallery: Vectors) -> list[Rows]:
+        """Each query's target ranks, by the protocol: a reference is no answer, unless the task says so."""
+        return ranks_of_targets(queries, gallery, self._targets, self._excluded, self._candidates)
+
+    def all_ranks(self, queries: Vectors, gallery: Vectors) -> Ranks:
+        """All the ranks that the task's measures want."""
+        single = subset = None
+        if self.task.measures.single:
+            single = ranks_of_targets(queries, gallery, self._single, self._excluded, self._candidates)
+        if self.task.measures.subset:
+            subset = ranks_of_targets(queries, gallery, self._targets, self._excluded, self._groups)
+        return Ranks(self.ranks(queries, gallery), single, subset)
+
+    def best(self, queries: Vectors, gallery: Vectors, k: int) -> dict[str, list[str]]:
+        """For each query's id the names of the `k` best pictures; equal scores in the gallery's order."""
+        most = max(map(len, self._excluded))
+        found, _ = nearest(queries, gallery, k + most)
+        return {
+            query.id: [self.gallery_names[row] for row in rows if row not in out][:k]
+            for query, rows, out in zip(self.queries, found, self._excluded, strict=True)
+        }
+
+    def best_of_groups(self, queries: Vectors, gallery: Vectors, k: int) -> dict[str, list[str]]:
+        """For each query's id the names of the `k` best pictures of its group."""
+        answers = {}
+        for query, vector, rows in zip(self.queries, queries, self._groups, strict=True):
+            found, _ = nearest(vector[None], gallery[rows], k)
+            answers[query.id] = [self.gallery_names[rows[place]] for place in found[0]]
+        return answers
+
+    def values(self, method: Composer) -> dict[str, Values]:
+        """Each query's metrics."""
+        return values(self.task.measures, self.all_ranks(self.compose(method), method.gallery(self.gallery)))
+
+    def row(self, method: Composer, encoder: Encoder, *, per_query: bool = False) -> dict[str, Any]:
+        """One row of a result file."""
+        found = self.values(method)
+        official = {
+            "lost_queries": len(self.task.queries) - len(self.queries),
+            "protocol": self.task.protocol,
+        }
+        return {
+            "benchmark": self.task.benchmark,
+            "task": self.task.name,
+            "split": self.task.split,
+            "method": method.name,
+            "encoder": encoder.name,
+            **summary(self.task.measures, self.queries, found),
+            "queries": len(self.queries),
+            "gallery": len(self.gallery_names),
+            "unreadable": self.unreadable,
+            **digests(self.queries, self.gallery_names),
+            **({"per_query": listed(found)} if per_query else {}),
+            **(official if self.task.protocol else {}),
+        }
+
+
+def mean_vectors(several: Sequence[Vectors]) -> Vectors:
+    """The unit vectors along the mean of several for each query; one alone stays as it is."""
+    return several[0] if len(several) == 1 else unit(np.mean(several, axis=0))
+
+
+def encode_pictures(encoder: Encoder, task: Task, names: Sequence[str]) -> dict[str, Any]:
+    """Picture name to vector, for every picture that can be read; the others are named on the terminal."""
+    vector_of: dict[str, Any] = {}
+    waiting: dict[str, Any] = {}
+
+    def flush() -> None:
+        if waiting:
+            vectors = encoder.encode_pictures(np.stack(list(waiting.values())))
+            vector_of.update(zip(waiting, vectors, strict=True))
+            waiting.clear()
+
+    for name, pixels in load_task_pictures(task, names, prepare=encoder.prepare, what=f"encode {task.name}"):
+        if isinstance(pixels, PictureError):
+            say(f"skipped {name!r}: {pixels}")
+            continue
+        waiting[name] = pixels
+        if len(waiting) == _BATCH:
+            flush()
+    flush()
+    return vector_of
+
+
+def _can_be_asked(query: Query, vector_of: Mapping[str, Any], row_of: Mapping[str, int]) -> bool:
+    answerable = not query.targets or any(target in row_of for target in query.targets)
+    return query.reference in vector_of and answerable
+
+
+def _excluded(task: Task, query: Query) -> set[str]:
+    return {*query.exclude} if task.reference_answers else {*query.exclude, query.reference}
+
+
+def _rows(names: Any, row_of: dict[str, int]) -> np.ndarray[Any, np.dtype[np.int64]]:
+    return np.array(sorted(row_of[name] for name in names if name in row_of), np.int64)
+
+
+def known_vectors(catalog: Catalog, tasks: Sequence[Task]) -> dict[Key, Any]:
+    """What a catalog over the folder of the pictures, or one above it, has encoded already.
+
+    Only whole, unpadded pictures. Raises UsageError where it holds none of the tasks' folders.
+    """
+    known: dict[Key, Any] = {}
+    inside = [task for task in tasks if task.root.resolve().is_relative_to(catalog.root)]
+    if not inside:
+        raise UsageError(f"{catalog.folder}: a catalog of {catalog.root}, which does not hold {tasks[0].root}")
+    for task in inside:
+        base = task.root.resolve().relative_to(catalog.root)
+        for name in task.names:
+            key = picture_key(task, name)
+            row = catalog.row_of.get((base / task.files.get(name, name)).as_posix())
+            if row is not None and key[1:] == (None, None):
+                known[key] = catalog.vectors[row]
+    return known

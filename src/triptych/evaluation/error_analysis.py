@@ -1,0 +1,79 @@
+"""What is wrong with the answers to queries, where the truth of pictures is known: the colour, the garment, or both."""
+
+from collections import Counter
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+from triptych.benchmarks.task import Query, Truth
+from triptych.composers.protocol import Composer
+from triptych.evaluation.encoded_task import EncodedTask
+
+ATTRIBUTES: Mapping[str, tuple[str, ...]] = {
+    "fashion-products": ("gender", "colour", "kind"),
+    "wardrobe": ("colour", "kind", "pattern", "sleeve", "neckline", "length", "print"),
+}
+"""By world, the attributes that make an answer right or wrong."""
+
+
+def kinds_over(attributes: Sequence[str]) -> tuple[str, ...]:
+    """What an answer may be: a target, right in all attributes and yet none, or what is wrong with it.
+
+    An answer of a wrong kind counts as that, or as `colour and kind`, whatever else is wrong, since other attributes
+    hang on the kind. `several` are two or more without the kind.
+    """
+    return ("target", "another line", *attributes, "colour and kind", "several")
+
+
+def count_mistakes(
+    task: EncodedTask,
+    methods: Mapping[str, Composer],
+    truth: Truth,
+    attributes: Sequence[str],
+    depths: Sequence[int] = (1, 10),
+) -> list[dict[str, Any]]:
+    """For each method and depth the share of the first answers that are of each kind, in percent."""
+    rows = []
+    for name, method in methods.items():
+        answers = task.best(task.compose(method), method.gallery(task.gallery), max(depths))
+        for depth in depths:
+            counts = Counter(
+                kind_of_answer(query, picture, truth, attributes)
+                for query in task.queries
+                for picture in answers[query.id][:depth]
+            )
+            whole = counts.total()
+            shares = {kind: round(100 * counts[kind] / whole, 1) for kind in kinds_over(attributes)}
+            rows.append({"task": task.task.name, "method": name, "depth": depth, "shares": shares})
+    return rows
+
+
+def kind_of_answer(query: Query, answer: str, truth: Truth, attributes: Sequence[str]) -> str:
+    """One of `kinds_over(attributes)`. What the query does not change is to be as the reference has it."""
+    if answer in query.targets:
+        return "target"
+    right = truth[query.reference] | {name: truth[min(query.targets)][name] for name in query.change or {}}
+    wrong = [name for name in attributes if truth[answer][name] != right[name]]
+    if "kind" in wrong:
+        return "colour and kind" if "colour" in wrong else "kind"
+    if len(wrong) > 1:
+        return "several"
+    return wrong[0] if wrong else "another line"
+
+
+def format_mistakes(rows: Sequence[Mapping[str, Any]]) -> str:
+    """A Markdown table for each task and depth."""
+    parts = []
+    for task, depth in dict.fromkeys((row["task"], row["depth"]) for row in rows):
+        shown = [row for row in rows if (row["task"], row["depth"]) == (task, depth)]
+        kinds = list(shown[0]["shares"])
+        lines = [
+            f"**{task}**, first {depth} answers" if depth > 1 else f"**{task}**, first answer",
+            "",
+            f"| method | {' | '.join(kinds)} |",
+            f"|---|{'--:|' * len(kinds)}",
+        ]
+        for row in shown:
+            shares = " | ".join(f"{row['shares'][kind]:.1f}" for kind in kinds)
+            lines.append(f"| {row['method']} | {shares} |")
+        parts.append("\n".join(lines))
+    return "\n\n".join(parts)

@@ -1,0 +1,112 @@
+"""Recipes: for each published row what is run, on which benchmarks, and what its authors published there."""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from triptych.core.errors import DataError
+from triptych.core.files import read_json
+
+RECIPES = Path(__file__).parent / "recipes.json"
+"""The recipes that ship with the package."""
+
+
+@dataclass(frozen=True)
+class Published:
+    """What somebody published of a method on a task."""
+
+    method: str
+    """Its name here; empty where a recipe has one method only."""
+    task: str
+    metrics: Mapping[str, float]
+    source: str
+    """Who published it, and whom the figures were checked against."""
+
+
+@dataclass(frozen=True)
+class Run:
+    """A recipe on one split of one benchmark."""
+
+    benchmark: str
+    split: str
+    settings: tuple[str, ...]
+    """Choices within the benchmark's protocol, as `eval --setting` takes them."""
+    server: bool
+    """Whether only the benchmark's server knows the targets: what is made is then a submission, not a figure."""
+    published: tuple[Published, ...]
+
+
+@dataclass(frozen=True)
+class Recipe:
+    """One row of published tables, or one for each of its methods.
+
+    Rows of other people's models have their `code` and a `command` of it, and cannot be run here.
+    """
+
+    row: str
+    name: str
+    runs: tuple[Run, ...]
+    encoder: str | None = None
+    methods: tuple[str, ...] = ()
+    weight: float | None = None
+    composer: bool = False
+    """Whether it is of a composer that you trained."""
+    code: str = ""
+    command: str = ""
+
+    @property
+    def runnable(self) -> bool:
+        """Whether `eval` makes it."""
+        return not self.code
+
+
+def load_recipes(path: Path | None = None) -> tuple[Recipe, ...]:
+    """Read recipes as docs/formats.md documents them; by default those that ship. Raises DataError for other files."""
+    path = path or RECIPES
+    content = read_json(path, "recipes file")
+    try:
+        sources = {name: _cite(source) for name, source in content.get("sources", {}).items()}
+        recipes = tuple(_recipe(entry, sources) for entry in content["recipes"])
+    except (AttributeError, KeyError, TypeError, ValueError) as error:
+        raise DataError(f"{path}: not a recipes file ({type(error).__name__}: {error}); see docs/formats.md") from None
+    rows = [recipe.row for recipe in recipes]
+    if len(set(rows)) < len(rows):
+        raise DataError(f"{path}: a row stands there twice; give each recipe its own")
+    return recipes
+
+
+def _cite(source: Mapping[str, str]) -> str:
+    return f"{source['cite']}; " + (f"checked {source['checked']}" if source.get("checked") else "not checked")
+
+
+def _recipe(entry: Mapping[str, Any], sources: Mapping[str, str]) -> Recipe:
+    runs = tuple(_run(run, sources) for run in entry["on"])
+    if "theirs" in entry:
+        return Recipe(
+            entry["row"], entry["name"], runs, code=entry["theirs"]["code"], command=entry["theirs"]["command"]
+        )
+    made = entry["eval"]
+    methods, weight = _texts(made.get("methods", ())), made.get("weight")
+    if bool(methods) == bool(made.get("composer", False)):
+        raise ValueError(f"{entry['row']} needs methods, or composer")
+    return Recipe(entry["row"], entry["name"], runs, made.get("encoder"), methods, weight, not methods)
+
+
+def _run(run: Mapping[str, Any], sources: Mapping[str, str]) -> Run:
+    published = tuple(
+        Published(
+            entry.get("method", ""),
+            entry["task"],
+            {name: float(value) for name, value in entry["metrics"].items()},
+            sources[entry["source"]],
+        )
+        for entry in run.get("published", ())
+    )
+    return Run(run["benchmark"], run["split"], _texts(run.get("settings", ())), bool(run.get("server")), published)
+
+
+def _texts(values: Sequence[str]) -> tuple[str, ...]:
+    if isinstance(values, str) or not all(isinstance(value, str) for value in values):
+        raise TypeError(f"{values!r} is not a list of texts")
+    return tuple(values)

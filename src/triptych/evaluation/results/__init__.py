@@ -1,0 +1,1 @@
+"""Result files read again: compared, averaged over seeds, and set as tables."""

@@ -1,0 +1,145 @@
+"""Rows of result files, and whether two of them may stand beside each other."""
+
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from statistics import mean, stdev
+from typing import Any
+
+from triptych.core.errors import DataError, MismatchError
+from triptych.core.files import read_json
+from triptych.core.progress import say
+
+Row = Mapping[str, Any]
+"""A row of a result file, as `evaluate` makes it and docs/formats.md documents it; metrics are in percent."""
+
+_TEXTS = ("benchmark", "task", "split", "method", "encoder")
+_COUNTS = ("queries", "gallery")
+_ABSENT = "not stated"
+
+
+def read_rows(path: Path) -> list[Row]:
+    """The rows of a result file. Raises DataError, naming the row, where it is none."""
+    content = read_json(path, "result file")
+    rows = content.get("rows") if isinstance(content, dict) else None
+    if not isinstance(rows, list) or not rows:
+        raise DataError(f'{path}: not a result file (it has no "rows"); write one with triptych eval --output')
+    for number, row in enumerate(rows, start=1):
+        fault = _fault(row)
+        if fault:
+            raise DataError(f"{path}: row {number}: {fault}; write the file with triptych eval --output")
+    return rows
+
+
+def _fault(row: Any) -> str | None:
+    if not isinstance(row, dict):
+        return "not an object"
+    for field in _TEXTS:
+        if not isinstance(row.get(field), str):
+            return f'"{field}" must be a text'
+    for field in _COUNTS:
+        if not isinstance(row.get(field), int):
+            return f'"{field}" must be a number'
+    metrics = row.get("metrics")
+    if not isinstance(metrics, dict) or not all(_is_number(value) for value in metrics.values()):
+        return '"metrics" must be an object of numbers'
+    if not isinstance(row.get("protocol", {}), dict):
+        return '"protocol" must be an object'
+    values = row.get("per_query", {})
+    if not isinstance(values, dict) or not all(_are_values(each, row["queries"]) for each in values.values()):
+        return f'"per_query" must be an object of lists of {row["queries"]} numbers'
+    return None
+
+
+def _is_number(value: Any) -> bool:
+    return isinstance(value, int | float) and not isinstance(value, bool)
+
+
+def _are_values(values: Any, count: int) -> bool:
+    return isinstance(values, list) and len(values) == count and all(_is_number(value) for value in values)
+
+
+def heading(row: Row) -> str:
+    """What a row was measured on: benchmark, task and split."""
+    return f"{row['benchmark']} · {row['task']} · {row['split']}"
+
+
+def world(row: Row) -> tuple[Any, ...]:
+    """The queries and the gallery of a row: equal for rows that were asked the same."""
+    return tuple(row.get(field) for field in ("queries", "gallery", "queries_sha256", "gallery_sha256"))
+
+
+def require_same_protocol(first: Row, second: Row, names: tuple[str, str]) -> None:
+    """Raise MismatchError, naming the first setting that differs, unless both follow one protocol.
+
+    A row may not know its protocol, such as one of a submission file: that is told, and not held against it.
+    """
+    unknown = [name for row, name in zip((first, second), names, strict=True) if "protocol" not in row]
+    if len(unknown) == 1:
+        say(f"{heading(first)}: {unknown[0]} does not state its protocol; see to it that it is the same")
+        return
+    settings = [dict(row.get("protocol", {})) for row in (first, second)]
+    for setting in sorted({*settings[0], *settings[1]}):
+        values = [known.get(setting, _ABSENT) for known in settings]
+        if values[0] != values[1]:
+            raise _not_comparable(first, f"the protocol's {setting!r}", values, names)
+
+
+def require_comparable(first: Row, second: Row, names: tuple[str, str]) -> None:
+    """Raise MismatchError, naming what differs, unless both rows were asked the same over the same by one protocol.
+
+    `names` say where the rows come from. Digests count where both rows have them.
+    """
+    require_same_protocol(first, second, names)
+    for field, what in (("queries", "the number of queries"), ("gallery", "the number of pictures")):
+        if first[field] != second[field]:
+            raise _not_comparable(first, what, [first[field], second[field]], names)
+    for field, what in (("queries_sha256", "the queries"), ("gallery_sha256", "the gallery")):
+        digests = [row.get(field) for row in (first, second)]
+        if None not in digests and digests[0] != digests[1]:
+            raise _not_comparable(first, what, [f"digest {str(digest)[:12]}" for digest in digests], names)
+
+
+def _not_comparable(row: Row, what: str, values: list[Any], names: tuple[str, str]) -> MismatchError:
+    shown = " and ".join(f"{value} in {name}" for value, name in zip(values, names, strict=True))
+    return MismatchError(f"{heading(row)}: {what} differs ({shown}); such figures do not compare")
+
+
+@dataclass(frozen=True)
+class Figure:
+    """A mean, and the standard deviation over runs where there are several."""
+
+    mean: float
+    spread: float | None = None
+    runs: int = 1
+
+    @classmethod
+    def of(cls, values: Sequence[float]) -> "Figure":
+        """The figure of one or more runs; the deviation is that of a sample (n - 1)."""
+        return cls(mean(values), stdev(values) if len(values) > 1 else None, len(values))
+
+    def text(self, decimals: int = 1) -> str:
+        """Such as "40.9 ± 0.2"."""
+        return f"{self.mean:.{decimals}f}" + ("" if self.spread is None else f" ± {self.spread:.{decimals}f}")
+
+
+@dataclass(frozen=True)
+class Line:
+    """What one method did with one encoder: its rows, one a run."""
+
+    method: str
+    encoder: str
+    rows: tuple[Row, ...]
+
+    def figure(self, metric: str) -> Figure | None:
+        """The metric over the runs; None where a run lacks it."""
+        values = [row["metrics"].get(metric) for row in self.rows]
+        return None if not values or None in values else Figure.of(values)
+
+
+def lines(rows: Iterable[Row]) -> list[Line]:
+    """Rows by method and encoder, in order of first appearance."""
+    grouped: dict[tuple[str, str], list[Row]] = {}
+    for row in rows:
+        grouped.setdefault((row["method"], row["encoder"]), []).append(row)
+    return [Line(method, encoder, tuple(same)) for (method, encoder), same in grouped.items()]

@@ -1,0 +1,286 @@
+"""`table`: result files as the tables that papers and leaderboards print."""
+
+import csv
+import io
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+from triptych.core.errors import MismatchError, UsageError
+from triptych.evaluation.results.reading import Figure, Row, heading, lines, read_rows, require_same_protocol, world
+
+
+@dataclass(frozen=True)
+class _Grid:
+    """One line a method; columns of metrics, grouped by benchmark, task and split."""
+
+    groups: tuple[tuple[str, tuple[str, ...]], ...]
+    """Headings, and the metrics below each."""
+    labels: tuple[tuple[str, str], ...]
+    """Each line's method and encoder."""
+    figures: tuple[tuple[Figure | None, ...], ...]
+    """Each line's figures, group after group; None where nothing was measured."""
+
+    @property
+    def encoders(self) -> bool:
+        """Whether lines differ in their encoder."""
+        return len({encoder for _, encoder in self.labels}) > 1
+
+    def names(self, line: int) -> list[str]:
+        """What a line is called: the method, and the encoder where they differ."""
+        return list(self.labels[line]) if self.encoders else [self.labels[line][0]]
+
+    @property
+    def name_columns(self) -> list[str]:
+        return ["method", "encoder"] if self.encoders else ["method"]
+
+    def cells(self, decimals: int, bold: Callable[[str], str], none: str) -> list[list[str]]:
+        """Every figure's text; the best of a column in bold, unless it stands alone."""
+        columns = []
+        for figures in zip(*self.figures, strict=True):
+            shown = [None if figure is None else round(figure.mean, decimals) for figure in figures]
+            known = [value for value in shown if value is not None]
+            best = max(known) if len(known) > 1 else None
+            texts = [none if figure is None else figure.text(decimals) for figure in figures]
+            columns.append(
+                [
+                    bold(text) if best is not None and value == best else text
+                    for text, value in zip(texts, shown, strict=True)
+                ]
+            )
+        return [list(cells) for cells in zip(*columns, strict=True)]
+
+
+def table(files: Sequence[Path | str], *, format: str = "markdown", decimals: int = 2) -> str:
+    """Result files as one table in `format` (markdown, latex or csv): one line a method, columns by benchmark and task.
+
+    Several runs of a method, such as training seeds, become mean ± standard deviation. The best of a column is bold.
+    LaTeX needs the package booktabs; CSV has full precision, and the deviation in a column of its own.
+
+    Raises:
+        DataError: a file is no result file.
+        MismatchError: methods of one column were measured by different protocols, or on different queries.
+        UsageError: there is no such format, or no file.
+    """
+    if format not in FORMATS:
+        raise UsageError(f"there is no format {format!r}; choose one of {', '.join(FORMATS)}")
+    if not files:
+        raise UsageError("give at least one result file")
+    rows = [(row, str(path)) for path in files for row in read_rows(Path(path))]
+    return FORMATS[format](_grid(rows), decimals)
+
+
+def _grid(rows: Sequence[tuple[Row, str]]) -> _Grid:
+    tasks: dict[str, list[tuple[Row, str]]] = {}
+    for row, file in rows:
+        tasks.setdefault(heading(row), []).append((row, file))
+    for same in tasks.values():
+        _require_one_column(same)
+    found = {task: lines(row for row, _ in same) for task, same in tasks.items()}
+    groups = tuple(
+        (task, tuple(dict.fromkeys(name for line in same for row in line.rows for name in row["metrics"])))
+        for task, same in found.items()
+    )
+    labels = tuple(dict.fromkeys((line.method, line.encoder) for same in found.values() for line in same))
+    at = {(task, line.method, line.encoder): line for task, same in found.items() for line in same}
+
+    def figure(label: tuple[str, str], task: str, metric: str) -> Figure | None:
+        line = at.get((task, *label))
+        return line.figure(metric) if line else None
+
+    figures = tuple(
+        tuple(figure(label, task, metric) for task, metrics in groups for metric in metrics) for label in labels
+    )
+    return _Grid(groups, labels, figures)
+
+
+def _require_one_column(rows: Sequence[tuple[Row, str]]) -> None:
+    """Every method of a column must follow one protocol and have been asked the same, in each of its runs."""
+    (first, name), *_ = rows
+    for row, file in rows:
+        require_same_protocol(first, row, (name, file))
+    asked = [(line, {world(row) for row in line.rows}) for line in lines(row for row, _ in rows)]
+    for line, worlds in asked:
+        if worlds != asked[0][1]:
+            raise MismatchError(
+                f"{heading(first)}: {line.method} and {asked[0][0].method} were not measured on the same queries and "
+                "pictures; such figures do not share a column"
+            )
+
+
+def _markdown(grid: _Grid, decimals: int) -> str:
+    metrics = [f"{task}: {name}" for task, names in grid.groups for name in names]
+    table = [[*grid.name_columns, *metrics], ["---"] * len(grid.name_columns) + ["--:"] * len(metrics)]
+    for line, cells in enumerate(grid.cells(decimals, "**{}**".format, "–")):
+        table.append([*(name.replace("|", "\\|") for name in grid.names(line)), *cells])
+    return "\n".join(f"| {' | '.join(line)} |" for line in table)
+
+
+def _latex(grid: _Grid, decimals: int) -> str:
+    names = grid.name_columns
+    heads, rules, first = [""] * len(names), [], len(names) + 1
+    for task, metrics in grid.groups:
+        heads.append(f"\\multicolumn{{{len(metrics)}}}{{c}}{{{_escape(task)}}}")
+        rules.append(f"\\cmidrule(lr){{{first}-{first + len(metrics) - 1}}}")
+        first += len(metrics)
+    titles = [*names, *(_escape(metric) for _, metrics in grid.groups for metric in metrics)]
+    body = [
+        [*(_escape(name) for name in grid.names(line)), *cells]
+        for line, cells in enumerate(grid.cells(decimals, "\\textbf{{{}}}".format, "--"))
+    ]
+    rows = [" & ".join(cells).replace("±", "$\\pm$") + r" \\" for cells in (heads, titles, *body)]
+    return "\n".join(
+        [
+            f"\\begin{{tabular}}{{{'l' * len(names)}{'r' * (first - len(names) - 1)}}}",
+            r"\toprule",
+            rows[0],
+            " ".join(rules),
+            rows[1],
+            r"\midrule",
+            *rows[2:],
+            r"\bottomrule",
+            r"\end{tabular}",
+        ]
+    )
+
+
+def _escape(text: str) -> str:
+    special = {"\\": r"\textbackslash{}", "~": r"\textasciitilde{}", "^": r"\textasciicircum{}", "·": r"$\cdot$"}
+    return "".join(special.get(letter, f"\\{letter}" if letter in "&%$#_{}" else letter) for letter in text)
+
+
+def _csv(grid: _Grid, decimals: int) -> str:
+    del decimals  # a table for programs keeps what was measured
+    out = io.StringIO()
+    writer = csv.writer(out, lineterminator="\n")
+    columns = [f"{task}: {name}" for task, names in grid.groups for name in names]
+    spread = [any(figure and figure.runs > 1 for figure in figures) for figures in zip(*grid.figures, strict=True)]
+    heads = [head for column, wide in zip(columns, spread, strict=True) for head in _wide(wide, column)]
+    writer.writerow(["method", "encoder", *heads])
+    for label, figures in zip(grid.labels, grid.figures, strict=True):
+        cells: list[object] = []
+        for figure, wide in zip(figures, spread, strict=True):
+            cells.append("" if figure is None else f"{figure.mean:.4f}")
+            if wide:
+                told = figure is not None and figure.spread is not None
+                cells += [f"{figure.spread:.4f}" if told and figure else "", figure.runs if figure else ""]
+        writer.writerow([*label, *cells])
+    return out.getvalue().rstrip("\n")
+
+
+def _wide(wide: bool, column: str) -> list[str]:
+    return [column, f"{column}, deviation", f"{column}, runs"] if wide else [column]
+
+
+FORMATS: dict[str, Callable[[_Grid, int], str]] = {"markdown": _markdown, "latex": _latex, "csv": _csv}
+
+
+_NONE = "–"
+
+
+@dataclass(frozen=True)
+class Block:
+    """The rows that may be compared: those of the same queries over the same gallery."""
+
+    heading: str
+    rows: tuple[Row, ...]
+    metrics: tuple[str, ...]
+    """Every metric that a row has, in the order of their first appearance."""
+
+    @property
+    def chosen(self) -> str:
+        """What its rows have chosen: weight, prompt, or both; empty where they have neither."""
+        return ", ".join(name for name in ("weight", "prompt") if any(row.get(name) is not None for row in self.rows))
+
+    def cell(self, row: Row, metric: str) -> str:
+        """A metric with two decimals; a dash where the row lacks it."""
+        value = row["metrics"].get(metric)
+        return _NONE if value is None else f"{value:.2f}"
+
+    def is_best(self, row: Row, metric: str) -> bool:
+        """Whether no other row shows more. Of rows that show the same each is best; a row alone is not."""
+        shown = [float(cell) for other in self.rows if (cell := self.cell(other, metric)) != _NONE]
+        cell = self.cell(row, metric)
+        return len(self.rows) > 1 and cell != _NONE and float(cell) == max(shown)
+
+    def choice(self, row: Row, quote: str = '"') -> str:
+        """How much the words count against the picture, or what stands before them; a dash where a row has neither."""
+        weight, prompt = row.get("weight"), row.get("prompt")
+        if weight is not None:
+            return f"{weight:.2f}"
+        return _NONE if prompt is None else f"{quote}{prompt}{quote}"
+
+
+def blocks(rows: Sequence[Row]) -> list[Block]:
+    """Rows by benchmark, task and split, both blocks and rows in the order given.
+
+    Rows that differ in the number of queries or of pictures share no block: they measure other things.
+    """
+    grouped: dict[str, list[Row]] = {}
+    for row in rows:
+        heading = (
+            f"{row['benchmark']} · {row['task']} · {row['split']} ({row['queries']} queries, {row['gallery']} pictures)"
+        )
+        grouped.setdefault(heading, []).append(row)
+    return [
+        Block(heading, tuple(same), tuple(dict.fromkeys(metric for row in same for metric in row["metrics"])))
+        for heading, same in grouped.items()
+    ]
+
+
+def format_table(rows: Sequence[Row]) -> str:
+    """Aligned columns under a heading for each benchmark, task and split; `*` marks the best of a column."""
+    return "\n\n".join(_format_block(block) for block in blocks(rows))
+
+
+def format_gaps(rows: Sequence[Row]) -> str:
+    """The composition gap: a line for each row that has one and is more than one of the two inputs."""
+    lines = ["composition gap: points above the better of picture only and words only, on the same queries"]
+    for row in rows:
+        gap = row.get("gap")
+        if gap and row["method"] not in ("picture", "text"):
+            shown = ", ".join(f"{metric} {value:+.2f}" for metric, value in gap.items())
+            lines.append(f"  {row['benchmark']} · {row['task']} · {row['method']}: {shown}")
+    return "\n".join(lines)
+
+
+def _format_block(block: Block) -> str:
+    texts, numbers = _columns(block)
+    # The mark has a place of its own, so that the digits stand beneath each other.
+    table = [[*texts, *(f"{name} " for name in numbers)]]
+    for row in block.rows:
+        cells = [f"{block.cell(row, name)}{'*' if block.is_best(row, name) else ' '}" for name in block.metrics]
+        choice = [f"{block.choice(row)} "] if block.chosen else []
+        table.append([row["method"], row["encoder"], *choice, *cells])
+    widths = [max(map(len, column)) for column in zip(*table, strict=True)]
+    lines = [
+        "  ".join(
+            cell.ljust(width) if column < len(texts) else cell.rjust(width)
+            for column, (cell, width) in enumerate(zip(line, widths, strict=True))
+        ).rstrip()
+        for line in table
+    ]
+    return "\n".join([block.heading, *(f"  {line}" for line in lines)])
+
+
+def markdown_table(rows: Sequence[Row]) -> str:
+    """A Markdown table under a bold heading for each benchmark, task and split, the best of a column bold."""
+    return "\n\n".join(_markdown_block(block) for block in blocks(rows))
+
+
+def _markdown_block(block: Block) -> str:
+    texts, numbers = _columns(block)
+    lines = [[*texts, *numbers], ["---"] * len(texts) + ["---:"] * len(numbers)]
+    for row in block.rows:
+        cells = [block.cell(row, name) for name in block.metrics]
+        marked = [
+            f"**{cell}**" if block.is_best(row, name) else cell for name, cell in zip(block.metrics, cells, strict=True)
+        ]
+        names = [str(row[column]) for column in texts] + ([block.choice(row, "`")] if block.chosen else [])
+        lines.append([*(name.replace("|", "\\|") for name in names), *marked])
+    return "\n".join([f"**{block.heading}**", "", *(f"| {' | '.join(line)} |" for line in lines)])
+
+
+def _columns(block: Block) -> tuple[list[str], list[str]]:
+    """The names of the columns of text and of those of numbers."""
+    return ["method", "encoder"], [*([block.chosen] if block.chosen else []), *block.metrics]

@@ -1,0 +1,122 @@
+"""A protocol's metrics from the ranks of its targets, whether a model or a submission file put them there."""
+
+import hashlib
+import json
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass
+from statistics import fmean
+from typing import Any
+
+import numpy as np
+
+from triptych.benchmarks.task import Measures, Query
+from triptych.metrics.measures import Values, per_query
+from triptych.metrics.ranking import Rows
+
+
+@dataclass(frozen=True)
+class Ranks:
+    """For every query, ascending ranks from 1: of its targets, of its single target, of its target in its group.
+
+    A part is None where it was not asked for, or is not known. A target that was not ranked has a rank beyond any
+    cut-off.
+    """
+
+    targets: Sequence[Rows] | None
+    single: Sequence[Rows] | None = None
+    subset: Sequence[Rows] | None = None
+
+
+def values(measures: Measures, ranks: Ranks) -> dict[str, Values]:
+    """Each query's metrics, the main ones of the protocol first.
+
+    R_subset@k is CIRR's, and Avg its mean of R@5 and R_subset@1 (Liu et al., ICCV 2021).
+    """
+    found: dict[str, Values] = {}
+    if ranks.targets is not None:
+        recalled = ranks.targets if ranks.single is None else ranks.single
+        recall = per_query(recalled, measures.recall, ())
+        precision = per_query(ranks.targets, (), measures.precision)
+        found |= precision | recall if measures.single else recall | precision
+    if ranks.subset is not None:
+        subset = per_query(ranks.subset, measures.subset, ())
+        found |= {name.replace("R@", "R_subset@"): each for name, each in subset.items()}
+    if "R@5" in found and "R_subset@1" in found:
+        found["Avg"] = (found["R@5"] + found["R_subset@1"]) / 2
+    return found
+
+
+def summary(measures: Measures, queries: Sequence[Query], found: Mapping[str, Values]) -> dict[str, Any]:
+    """The part of a result row that says how good it is: `metrics`, the means in percent.
+
+    Where the protocol has them also `aspects`: CIRCO's mAP@10 over the queries that ask for a kind of change.
+    """
+    facts: dict[str, Any] = {"metrics": {name: _percent(each) for name, each in found.items()}}
+    precision = found.get(f"mAP@{measures.aspects}")
+    if precision is not None:
+        names = sorted({aspect for query in queries for aspect in query.aspects})
+        asked = {name: np.array([name in query.aspects for query in queries]) for name in names}
+        facts["aspects"] = {name: _percent(precision[rows]) for name, rows in asked.items()}
+    return facts
+
+
+def mean_row(rows: Sequence[Mapping[str, Any]]) -> dict[str, Any]:
+    """A further row, of the task "mean": the unweighted means over a method's rows, and the sums of what they count.
+
+    What all the rows have in common stays.
+    """
+    shared = {name: value for name, value in rows[0].items() if all(row.get(name) == value for row in rows)}
+    metrics, *alone = (
+        {name: fmean(row[part][name] for row in rows) for name in rows[0][part]}
+        for part in ("metrics", "picture_only", "text_only")
+        if part in rows[0]
+    )
+    gap = composition_gap(metrics, *alone) if alone else {}
+    sums = {name: sum(row[name] for row in rows) for name in ("queries", "gallery", "unreadable", "lost_queries")}
+    return {**shared, "task": "mean", "metrics": rounded(metrics), **sums, **gap}
+
+
+def _percent(each: Values) -> float:
+    """The mean in percent, as a result file holds it, with four decimals."""
+    return round(100 * float(np.mean(each)), 4)
+
+
+Metrics = Mapping[str, float]
+"""Metric to mean, in percent."""
+
+
+def digests(queries: Sequence[Query], gallery: Sequence[str]) -> dict[str, str]:
+    """SHA-256 over the queries in their order, and over the names of the gallery: equal where the same was asked."""
+    return {"queries_sha256": _digest(map(vars, queries)), "gallery_sha256": _digest(gallery)}
+
+
+def _digest(items: Iterable[Any]) -> str:
+    hashed = hashlib.sha256()
+    for item in items:
+        # A set has no order of its own.
+        hashed.update(json.dumps(item, default=sorted, sort_keys=True, ensure_ascii=False).encode() + b"\n")
+    return hashed.hexdigest()
+
+
+def listed(values: Mapping[str, Values]) -> dict[str, list[float]]:
+    """Each query's metrics, between 0 and 1, as JSON holds them."""
+    return {name: [_short(float(value)) for value in each] for name, each in values.items()}
+
+
+def _short(value: float) -> float:
+    return int(value) if value.is_integer() else round(value, 6)
+
+
+def composition_gap(metrics: Metrics, picture: Metrics, text: Metrics) -> dict[str, dict[str, float]]:
+    """How far a method is ahead of the better of its two inputs alone, in points, with what those have.
+
+    Many published queries can be answered from the picture or from the words alone: only what is above both was won
+    by composing them.
+    """
+    gap = {name: value - max(picture[name], text[name]) for name, value in metrics.items()}
+    return {"picture_only": rounded(picture), "text_only": rounded(text), "gap": rounded(gap)}
+
+
+def rounded(metrics: Metrics) -> dict[str, float]:
+    """Metrics with four decimals, as result files hold them."""
+    return {name: round(value, 4) for name, value in metrics.items()}

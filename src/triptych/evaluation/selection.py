@@ -1,0 +1,109 @@
+"""What is chosen on the tuning split before a method is measured: its weight, its prompt."""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+from triptych.benchmarks.pictures import Key, require_folder
+from triptych.benchmarks.registry import BENCHMARKS, load_tasks
+from triptych.benchmarks.task import Task
+from triptych.composers.baselines import (
+    WEIGHTS,
+    WithPicture,
+)
+from triptych.composers.protocol import Composer
+from triptych.composers.trained import TrainedComposer
+from triptych.core.errors import DataError, TriptychError
+from triptych.core.progress import say
+from triptych.core.vectors import Vectors
+from triptych.encoders.protocol import Encoder
+from triptych.evaluation.encoded_task import EncodedTask, mean_vectors
+from triptych.metrics.measures import summarise
+
+
+def chosen(method: Composer, val: EncodedTask | None, weight: float | None = None) -> tuple[Composer, dict[str, Any]]:
+    """The method with the weight or the prompt that does best on `val`, and what a row says of it.
+
+    A `weight` that was given stays, and so does the only prompt of a composer.
+    """
+    source = "val" if val else "default"
+    if isinstance(method, WithPicture):
+        if weight is not None:
+            source = "given"
+        elif val:
+            method = replace(method, weight=best_weight(method, val))
+        return method, {"weight": method.weight, "weight_from": source}
+    if isinstance(method, TrainedComposer) and method.prompt is not None:
+        if len(method.prompts) == 1:
+            source = "given"
+        elif val:
+            method = method.prompted(best_prompt(method, val))
+        return method, {"prompt": method.prompt, "prompt_from": source}
+    return method, {}
+
+
+def _tuning_tasks(
+    benchmark: str, root: Path | None, split: str, tune_root: Path | None, settings: Sequence[str]
+) -> dict[str, Task]:
+    """The split that weights and prompts are chosen on, by task; none for queries, or where there is no other split."""
+    if benchmark not in BENCHMARKS:
+        return {}
+    chosen_on = "val" if tune_root else BENCHMARKS[benchmark].weights_from.get(split)
+    if chosen_on is None:
+        return {}
+    folder = tune_root or root
+    assert folder is not None
+    try:
+        tasks = load_tasks(benchmark, folder, chosen_on, settings)
+        for task in tasks:
+            require_folder(task)
+    except TriptychError as error:
+        if tune_root is not None:
+            raise
+        _say_defaults(error)
+        return {}
+    return {task.name: task for task in tasks}
+
+
+def _encode_tuning(
+    tasks: Mapping[str, Task], encoder: Encoder, encoded: dict[Key, Any], *, required: bool
+) -> dict[str, EncodedTask]:
+    """The tasks that have pictures. Raises DataError where one that is `required` has not."""
+    prepared = {}
+    for name, task in tasks.items():
+        try:
+            prepared[name] = EncodedTask(task, encoder, encoded)
+        except DataError as error:
+            if required:
+                raise
+            _say_defaults(error)
+    return prepared
+
+
+def _say_defaults(error: TriptychError) -> None:
+    say(
+        "eval: no validation split to choose a weight or a prompt on, so a weight is one half, and a prompt the "
+        f"composer's first ({error})"
+    )
+
+
+def best_weight(method: WithPicture, task: EncodedTask) -> float:
+    """The weight with the highest R@10, mAP@10 deciding between equals."""
+    texts = task.compose_wordings(method.text)
+
+    def queries(weight: float) -> Vectors:
+        return mean_vectors([method.blend(task.references, wording, weight) for wording in texts])
+
+    return max(WEIGHTS, key=lambda weight: _merit(task, queries(weight), task.gallery))
+
+
+def best_prompt(composer: TrainedComposer, task: EncodedTask) -> str:
+    """The composer's prompt with the highest R@10, mAP@10 deciding between equals, and then the earlier one."""
+    gallery = composer.gallery(task.gallery)
+    return max(composer.prompts, key=lambda prompt: _merit(task, task.compose(composer.prompted(prompt)), gallery))
+
+
+def _merit(task: EncodedTask, queries: Vectors, gallery: Vectors) -> tuple[float, float]:
+    metrics = summarise(task.ranks(queries, gallery))
+    return metrics["R@10"], metrics["mAP@10"]

@@ -1,0 +1,1 @@
+"""Encoders, composers and vectors in the forms that other programs read."""

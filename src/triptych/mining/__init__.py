@@ -1,0 +1,1 @@
+"""The agent: proposes pairs, reasons about them, writes the modification, criticises it, keeps or drops it."""

@@ -1,0 +1,1 @@
+"""The agent with a chat model as its reasoner."""

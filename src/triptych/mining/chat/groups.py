@@ -1,0 +1,72 @@
+"""Group: the pictures that a chat reasoner looks at together with a reference."""
+
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+
+import numpy as np
+from numpy.typing import NDArray
+
+from triptych.core.vectors import Vectors, nearest
+
+_DUPLICATE = 0.98  # cosine from which two pictures are taken for the same
+_SPREAD = 0.5  # how much likeness to a chosen picture counts against the next
+_BLOCK = 256  # references looked up at once
+
+
+@dataclass(frozen=True)
+class Group:
+    """A reference and the candidates for it, by name, each with its cosine to the reference."""
+
+    reference: str
+    candidates: tuple[str, ...]
+    likeness: tuple[float, ...]
+
+
+def groups(
+    names: Sequence[str],
+    views: Sequence[Vectors],
+    references: Sequence[int],
+    *,
+    width: int,
+    size: int,
+) -> Iterator[Group]:
+    """A group for each reference: near but no duplicate, and spread out, not `size` of the same.
+
+    Of the `width` nearest of each view, whose first one is the plain vectors, they are chosen in turn by maximal
+    marginal relevance (Carbonell and Goldstein 1998). A group is smaller where there are not enough pictures.
+    """
+    plain = views[0]
+    for start in range(0, len(references), _BLOCK):
+        rows = np.asarray(references[start : start + _BLOCK])
+        found = [nearest(view[rows], view, width + 1) for view in views]
+        for place, row in enumerate(rows.tolist()):
+            chosen = _choose(row, plain, [(near[place], cosines[place]) for near, cosines in found], size)
+            likeness = plain[chosen] @ plain[row]
+            yield Group(names[row], tuple(names[other] for other in chosen), tuple(likeness.tolist()))
+
+
+def _choose(
+    row: int,
+    plain: Vectors,
+    found: Sequence[tuple[NDArray[np.int64], NDArray[np.float32]]],
+    size: int,
+) -> list[int]:
+    pools = []
+    for near, cosines in found:
+        fit = (near != row) & (plain[near] @ plain[row] < _DUPLICATE)
+        pools.append((near[fit], cosines[fit], np.zeros(int(fit.sum()), np.float32)))
+    chosen: list[int] = []
+    turn = 0
+    while len(chosen) < size and any(len(near) for near, _, _ in pools):
+        near, cosines, crowd = pools[turn % len(pools)]
+        turn += 1
+        if not len(near):
+            continue
+        best = int(near[int((cosines - _SPREAD * crowd).argmax())])
+        chosen.append(best)
+        # What is as good as the chosen one leaves; what is like it has it harder.
+        for index, (near, cosines, crowd) in enumerate(pools):
+            like = plain[near] @ plain[best]
+            kept = (like < _DUPLICATE) & (near != best)
+            pools[index] = (near[kept], cosines[kept], np.maximum(crowd, like)[kept])
+    return chosen

@@ -1,0 +1,115 @@
+"""Criticise: a blind judge reads the words, looks at the pictures, and must come to the intended target."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import numpy as np
+from numpy.typing import NDArray
+
+from triptych.core.vectors import Vectors
+from triptych.encoders.protocol import Encoder
+from triptych.mining.options import Bars
+from triptych.mining.reasoner import Draft
+from triptych.tagging.tagger import Tags, best_words
+from triptych.tagging.vocabulary import Vocabulary
+from triptych.triplets.file import Change
+
+
+@dataclass(frozen=True)
+class Verdict:
+    """`reason` is empty where the draft was accepted."""
+
+    accepted: bool
+    reason: str
+    confidence: float
+    """How much more it is true of the target than of the reference: one half is as much, 1 is not at all of that."""
+    group: tuple[int, ...]
+    """The other pictures judged, fit to be hard negatives."""
+    also: tuple[int, ...] = ()
+    """What the draft's other answers keep of it: those that show the words too."""
+
+
+class EncoderCritic:
+    """The embedded critic. It refuses a draft
+
+    - that is not true of the target, or nearly as true of the reference,
+    - whose words do not lead towards the target: the text vectors of the edited and the plain description must differ
+      in the same direction as the pictures,
+    - that another picture of the group answers far better.
+    """
+
+    def __init__(
+        self,
+        vectors: Vectors,
+        tags: Tags,
+        vocabulary: Vocabulary,
+        encoder: Encoder,
+        *,
+        bars: Bars,
+        group_size: int,
+    ) -> None:
+        self._vectors = vectors
+        self._tags = tags
+        self._encoder = encoder
+        self._vocabulary = vocabulary
+        self._bars = bars
+        self._group_size = group_size
+
+    def judge(self, drafts: Sequence[Draft]) -> list[Verdict]:
+        """A verdict on each draft, in order."""
+        descriptions = [self._describe(draft) for draft in drafts]
+        texts = self._encoder.encode_texts([text for pair in descriptions for text in pair])
+        return [
+            self._verdict(draft, plain, edited)
+            for draft, plain, edited in zip(drafts, texts[0::2], texts[1::2], strict=True)
+        ]
+
+    def _describe(self, draft: Draft) -> tuple[str, str]:
+        """The reference in words, and the same words with the changes made."""
+        words = best_words(self._tags, self._vocabulary, draft.proposal.reference)
+        edited = words | {change.group: change.new for change in draft.changes}
+        return self._vocabulary.title(words), self._vocabulary.title(edited)
+
+    def _verdict(self, draft: Draft, plain: NDArray[np.float32], edited: NDArray[np.float32]) -> Verdict:
+        proposal, target = draft.proposal, draft.target
+        group = self._others(draft)
+        pictures = np.array([target, *group])
+        truth = self._truth(draft, pictures)
+        already = float(self._truth(draft, np.array([proposal.reference]))[0])
+        confidence = float(truth[0] / (truth[0] + already + 1e-9))
+        changed = ", ".join(change.new for change in draft.changes)
+        if truth[0] < self._bars.sure:
+            return Verdict(False, f"not true of the target: {changed}", confidence, group)
+        if truth[0] < self._bars.new_by * already:
+            return Verdict(False, f"nearly as true of the reference: {changed}", confidence, group)
+        towards = edited - plain
+        if float((self._vectors[target] - self._vectors[proposal.reference]) @ towards) <= 0:
+            return Verdict(False, "the words do not lead from the reference to the target", confidence, group)
+        apt = dict(zip(proposal.candidates.tolist(), proposal.apt.tolist(), strict=True))
+        appeal = np.array([apt[picture] for picture in pictures]) + np.log(np.maximum(truth, 1e-6))
+        if appeal.max() > appeal[0] + self._bars.beaten_by:
+            return Verdict(False, "another picture of the group fits far better", confidence, group)
+        # A picture that fits the words and is as like the reference is no mistake, so it must not be a negative.
+        wrong = tuple(picture for picture, fit in zip(group, truth[1:], strict=True) if fit < self._bars.sure / 2)
+        answers = self._truth(draft, np.array(draft.also, np.int64)) >= self._bars.sure
+        also = tuple(picture for picture, shown in zip(draft.also, answers, strict=True) if shown)
+        return Verdict(True, "", confidence, wrong, also)
+
+    def _others(self, draft: Draft) -> tuple[int, ...]:
+        """The most apt candidates, without the answers."""
+        answers = {draft.target, *draft.also}
+        near = draft.proposal.candidates[: self._group_size + len(answers)].tolist()
+        return tuple([row for row in near if row not in answers][: self._group_size])
+
+    def _truth(self, draft: Draft, pictures: NDArray[np.int64]) -> NDArray[np.float32]:
+        return probability(draft.changes, pictures, self._tags, self._vocabulary)
+
+
+def probability(
+    changes: Sequence[Change], pictures: NDArray[np.int64], tags: Tags, vocabulary: Vocabulary
+) -> NDArray[np.float32]:
+    """How probable it is of each picture `(n,)` that it shows the new words, in the geometric mean over the changes."""
+    product = np.ones(len(pictures), np.float32)
+    for change in changes:
+        product *= tags[change.group][pictures, vocabulary.groups[change.group].index(change.new)]
+    return np.asarray(product ** (1 / len(changes)), np.float32)

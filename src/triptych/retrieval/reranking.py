@@ -1,0 +1,206 @@
+"""The first results judged by a chat model that sees them, where there is time and money for it; else as they were."""
+
+import asyncio
+from collections.abc import Coroutine, Sequence
+from dataclasses import dataclass, replace
+from pathlib import Path
+from random import Random
+from typing import TYPE_CHECKING, Any
+from urllib.parse import urlsplit
+
+from triptych.chat.settings import ChatSettings, need_chat_libraries
+from triptych.core.errors import TriptychError, UsageError
+from triptych.core.progress import say
+from triptych.retrieval.results import Hit
+
+if TYPE_CHECKING:
+    from triptych.chat.client import Desk
+    from triptych.chat.request import Call, Shown
+
+_WAITING = 64  # judgements under way; beyond them the endpoint does not keep up
+_ATTEMPTS = 2
+_MOST_WORDS = 500  # characters of what is asked
+_SHOWN_BACK = 4000  # characters of a bad reply that the model sees again
+
+SLOW, LIMIT, FAILED = "it took too long", "its limit is reached", "it failed"
+
+
+@dataclass(frozen=True)
+class Reranked:
+    """Results, with those first that the model says answer the question; or as they were, and why."""
+
+    hits: list[Hit]
+    problem: str = ""
+    """`SLOW`, `LIMIT` or `FAILED` where the ranking is the plain one."""
+    detail: str = ""
+    """More of it, for whoever runs this; it may name the endpoint."""
+
+
+class Reranker:
+    """Asks the critic's question about the first `top` results: which one answers, and which others do as well.
+
+    The model sees the pictures in another order and nothing of their scores, and no call waits longer than `seconds`;
+    an answer that comes later is remembered for the next time. `chat` bounds calls and money over the life of this.
+    Belongs to one event loop. Raises UsageError for another `reranker` than chat:MODEL, or without the extra `chat`.
+    """
+
+    def __init__(self, reranker: str, chat: ChatSettings | None, *, top: int = 10, seconds: float = 10.0) -> None:
+        kind, _, model = reranker.partition(":")
+        if kind != "chat" or not model:
+            raise UsageError(f"--rerank {reranker}: write chat:MODEL, such as chat:qwen2.5-vl-7b-instruct")
+        if chat is None:
+            raise UsageError("--rerank chat:MODEL needs --base-url, such as http://localhost:8000/v1")
+        if top < 2 or seconds <= 0:
+            raise UsageError("--rerank-top must be at least 2, --rerank-seconds above 0")
+        need_chat_libraries()
+        from triptych.chat.limits import Budget
+        from triptych.chat.pictures import Painter
+        from triptych.chat.prompts import load_prompts
+        from triptych.chat.reply_cache import Recent
+
+        self._model = model
+        self._settings = replace(
+            chat, read_timeout=min(chat.read_timeout, seconds), attempts=min(chat.attempts, _ATTEMPTS)
+        )
+        self._top = top
+        self._seconds = seconds
+        self._prompts = load_prompts(chat.prompts)
+        self._sent: dict[str, bytes] = {}  # references of questions under way that are no files
+        self._painter = Painter(self._source, side=chat.picture_side, quality=chat.picture_quality)
+        self._recent = Recent()
+        self._budget = Budget(calls=chat.max_calls, cost=chat.max_cost, minutes=chat.max_minutes)
+        self._desk: Desk | None = None
+        self._under_way: set[asyncio.Task[Any]] = set()
+
+    @property
+    def warning(self) -> str:
+        """That pictures leave this machine, where they do."""
+        from triptych.chat.endpoint import LOCAL
+
+        host = urlsplit(self._settings.base_url).hostname
+        return "" if host in LOCAL else f"pictures leave this machine, for {host}"
+
+    async def __call__(self, picture: Path | bytes, text: str, hits: Sequence[Hit]) -> Reranked:
+        """Results anew, of a reference and what should differ. Never raises for what the endpoint does."""
+        plain = list(hits)
+        if len(plain) < 2:
+            return Reranked(plain)
+        if len(self._under_way) >= _WAITING:
+            return Reranked(plain, SLOW, "too many judgements are under way")
+        judging = asyncio.create_task(self._outcome(self._order(picture, text, plain[: self._top])))
+        self._under_way.add(judging)
+        judging.add_done_callback(self._under_way.discard)
+        # Not cancelled when the time is over: it is paid for, and the same question may come again.
+        await asyncio.wait({judging}, timeout=self._seconds)
+        if not judging.done():
+            return Reranked(plain, SLOW, f"no judgement within {self._seconds:g} s")
+        order, problem, detail = judging.result()
+        if problem:
+            return Reranked(plain, problem, detail)
+        ranked = [plain[place] for place in order] + plain[len(order) :]
+        return Reranked([replace(hit, rank=rank) for rank, hit in enumerate(ranked, plain[0].rank)])
+
+    async def _outcome(self, judging: Coroutine[Any, Any, list[int]]) -> tuple[list[int], str, str]:
+        from triptych.chat.client import Postponed
+
+        try:
+            return await judging, "", ""
+        except Postponed as postponed:
+            stopped = self._desk.why_stopped if self._desk else ""
+            if stopped:
+                self._desk = None  # the next question tries again, on what is left of the budget
+            return [], LIMIT if self._budget.exhausted() or stopped.startswith("--max-") else FAILED, str(postponed)
+        except (TriptychError, OSError) as error:
+            return [], FAILED, str(error)
+
+    async def _order(self, picture: Path | bytes, text: str, hits: Sequence[Hit]) -> list[int]:
+        """Places in `hits`, best first."""
+        from triptych.chat.judging import Judgement, read_judgement, schema_of
+        from triptych.chat.parsing import InvalidReply
+        from triptych.chat.prompts import fill
+        from triptych.chat.request import Call, shape
+        from triptych.core.text import cut
+
+        reference, places, shown = await asyncio.to_thread(self._look, picture, hits)
+        words = cut(text, _MOST_WORDS)
+        order = list(range(len(places)))
+        Random(f"{reference.sha256} {words}").shuffle(order)
+        others = [replace(shown[row], label=f"Picture {number}") for number, row in enumerate(order, 1)]
+        # The words last: what a person wrote must not be filled in again.
+        asked = fill(self._prompts.judge, count=len(others), wordings=1, texts=f"1. {words}")
+        schema = schema_of(Judgement)
+        pictures = (reference, *others)
+        call = Call("judgement", self._model, self._prompts.version, asked, pictures, schema, shape(self._settings))
+        try:
+            reply = await self._ask(call, reference.name)
+            try:
+                verdict = read_judgement(reply, count=len(others), wordings=1)
+            except InvalidReply as error:
+                repair = fill(self._prompts.repair, problem=error)
+                reply = await self._ask(call.again(reply[:_SHOWN_BACK], repair), reference.name)
+                verdict = read_judgement(reply, count=len(others), wordings=1)
+        except InvalidReply as error:
+            raise TriptychError(f"no usable reply: {error}") from None
+        finally:
+            self._sent.pop(reference.name, None)
+        picked = [places[order[verdict.picks[0] - 1]]] if verdict.picks[0] else []
+        fitting = sorted({places[order[number - 1]] for number in verdict.also_fit} - {*picked})
+        first = picked + fitting
+        return first + [place for place in range(len(hits)) if place not in first]
+
+    async def _ask(self, call: "Call", reference: str) -> str:
+        from triptych.chat.client import Desk
+        from triptych.chat.endpoint import Endpoint
+        from triptych.chat.server import Line
+
+        if self._desk is None:
+            line = Line(Endpoint(self._settings.base_url, self._settings), self._settings)
+            self._desk = Desk(self._recent, self._painter, self._settings, {call.step: line}, self._budget)
+        reply = await self._desk.ask(call, reference)
+        if reply.problem or reply.refusal or reply.finish == "content_filter":
+            raise TriptychError(f"the model refused: {reply.problem or reply.refusal or 'content filter'}")
+        return reply.text
+
+    def _look(self, picture: Path | bytes, hits: Sequence[Hit]) -> "tuple[Shown, list[int], list[Shown]]":
+        """The reference, and the places of the results that can be shown, with them. Encodes what will be sent."""
+        from hashlib import sha256
+
+        from triptych.chat.request import Shown
+        from triptych.core.errors import PictureError
+        from triptych.core.files import hash_file
+
+        if isinstance(picture, bytes):
+            digest = sha256(picture).hexdigest()
+            name = f"reference {digest}"
+            self._sent[name] = picture
+        else:
+            name, digest = str(picture), hash_file(picture)
+        self._painter.url(name)
+        places, shown = [], []
+        for place, hit in enumerate(hits):
+            try:
+                self._painter.url(hit.path)
+                shown.append(Shown("", hit.path, hash_file(Path(hit.path))))
+                places.append(place)
+            except (PictureError, OSError):  # gone since it was indexed: it stays where it is
+                continue
+        if not places:
+            raise PictureError("none of the results can be opened")
+        return Shown("Reference", name, digest), places, shown
+
+    def _source(self, name: str) -> Path | bytes:
+        return self._sent.get(name) or Path(name)
+
+
+def rerank_once(reranker: Reranker, picture: Path | bytes, text: str, hits: Sequence[Hit]) -> list[Hit]:
+    """Results anew, on an event loop of its own; says in one line why they are as they were."""
+    if reranker.warning:
+        say(f"search: {reranker.warning}")
+    reranked = asyncio.run(_call(reranker, picture, text, hits))
+    if reranked.problem:
+        say(f"search: not re-ranked, {reranked.problem} ({reranked.detail})")
+    return reranked.hits
+
+
+async def _call(reranker: Reranker, picture: Path | bytes, text: str, hits: Sequence[Hit]) -> Reranked:
+    return await reranker(picture, text, hits)

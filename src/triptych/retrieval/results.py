@@ -1,0 +1,72 @@
+"""What a search gives back, and how it is shown to a person."""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import Any
+
+from PIL import Image
+
+from triptych.core.errors import PictureError, UsageError
+from triptych.core.files import atomic, made_by, write_json
+from triptych.core.images import open_picture
+from triptych.core.progress import say
+
+_SHEETS = (".png", ".jpg", ".jpeg", ".webp")
+
+
+@dataclass(frozen=True)
+class Picture:
+    """A picture of a catalog."""
+
+    id: str
+    """What it is called in public: opaque, and the same as long as its name is."""
+    name: str
+    """Relative to the catalog's root."""
+    path: str
+    metadata: Mapping[str, Any]
+
+
+@dataclass(frozen=True)
+class Hit:
+    """One result. Scores compare within a search only: there is no value above which a hit is right."""
+
+    rank: int
+    name: str
+    """Relative to the catalog's root."""
+    path: str
+    score: float
+    id: str
+    """What the picture is called in public, and what `like=` takes."""
+    metadata: Mapping[str, Any]
+
+
+def check_output(output: Path) -> None:
+    """Raise UsageError unless results can be written in the form that the file's suffix names."""
+    if output.suffix.lower() not in (*_SHEETS, ".json"):
+        raise UsageError(f"--output {output}: must end in .json or one of {', '.join(_SHEETS)}")
+
+
+def write_results(output: Path, image: Path | None, text: str, hits: Sequence[Hit]) -> None:
+    """A contact sheet, or the results as JSON."""
+    if output.suffix.lower() == ".json":
+        query = {"image": str(image) if image else None, "text": text}
+        results = [asdict(hit) for hit in hits]
+        write_json(output, {"query": query, "results": results, "made_by": made_by("search", query)})
+        return
+    from triptych.core.contact_sheet import contact_sheet
+
+    reference = open_picture(image) if image else None
+    pictures = [(_shown(hit), f"{hit.rank}. {hit.score:.3f}") for hit in hits]
+    sheet = contact_sheet(reference, text, pictures)
+    with atomic(output) as temporary:
+        sheet.save(temporary, format="JPEG" if output.suffix.lower() in (".jpg", ".jpeg") else output.suffix[1:])
+
+
+def _shown(hit: Hit) -> Image.Image:
+    """The result's picture, or a grey square where it has gone since it was indexed."""
+    try:
+        return open_picture(Path(hit.path))
+    except PictureError as error:
+        say(f"{hit.path}: {error}; `triptych index` brings the catalog up to date")
+        return Image.new("RGB", (64, 64), "#ccc")

@@ -1,0 +1,112 @@
+"""A catalog in memory: its pictures, and the stores that its vectors are searched in."""
+
+from functools import cached_property
+from hashlib import sha256
+from threading import RLock
+from typing import Any
+
+from triptych.catalog.catalog import Catalog, stamp_of
+from triptych.composers.trained import TrainedComposer
+from triptych.core.files import hash_file
+from triptych.retrieval.stores.gallery import Gallery
+from triptych.retrieval.stores.metadata import Facts
+from triptych.retrieval.stores.protocol import Rows, Store
+from triptych.retrieval.stores.registry import MakeStore
+
+
+class Opened:
+    """One state of a catalog on disk. What a search does not need is not read."""
+
+    def __init__(self, catalog: Catalog, composer: TrainedComposer | None, make_store: MakeStore) -> None:
+        self._catalog = catalog
+        self._make_store = make_store
+        self._composer = composer
+        self._lock = RLock()
+        self.gallery = Gallery.of(catalog)
+
+    @property
+    def plain(self) -> Store:
+        """Vectors in the encoder's space."""
+        return self._made("_plain")  # type: ignore[no-any-return]
+
+    @property
+    def composed(self) -> Store:
+        """Vectors in the composer's space; without a composer, the plain ones."""
+        return self._made("_composed")  # type: ignore[no-any-return]
+
+    @property
+    def facts(self) -> Facts:
+        """What is known of the gallery's rows, and perhaps of rows that it is about to have."""
+        return self._made("_facts")  # type: ignore[no-any-return]
+
+    def _made(self, name: str) -> Any:
+        """One of those below. The lock is for making it; what is there is never waited for."""
+        if name in self.__dict__:
+            return self.__dict__[name]
+        with self._lock:
+            return getattr(self, name)
+
+    @cached_property
+    def _facts(self) -> Facts:
+        return Facts.of(self.gallery.metadata)
+
+    @cached_property
+    def _plain(self) -> Store:
+        return self._make_store(self.gallery, lambda: self._catalog.vectors, self._space, self._catalog.dim)
+
+    @cached_property
+    def _composed(self) -> Store:
+        composer, catalog = self._composer, self._catalog
+        if composer is None:
+            return self._plain
+
+        def space() -> str:
+            return self._space(hash_file(composer.folder / "gallery.onnx"))
+
+        store = self._make_store(self.gallery, lambda: composer.gallery(catalog.vectors), space, composer.dim)
+        catalog.forget_vectors()  # the plain store, if there is one, has them
+        return store
+
+    def _space(self, moved: str = "") -> str:
+        """Equal for equal vectors of the same catalog only: another one may lie at this path in another container, and
+        a copy, which has this one's id, at another path.
+        """
+        catalog = self._catalog
+        facts = [str(catalog.folder.resolve()), catalog.identity(), catalog.fingerprint, moved]
+        return sha256("\n".join(facts).encode()).hexdigest()[:16]
+
+    def load(self) -> None:
+        """Have everything in memory, and nothing twice."""
+        with self._lock:
+            _ = self._plain, self._composed, self._facts, self.gallery.row_of, self.gallery.row_of_id
+            self._catalog.release()
+
+    def is_stale(self) -> bool:
+        """Whether the catalog on disk is no longer this one."""
+        return stamp_of(self._catalog.folder) != self._catalog.stamp
+
+    def check(self) -> None:
+        """Raise FailureError where a search would not be answered now."""
+        for store in self._stores():
+            store.check()
+
+    def add(self, rows: Rows) -> None:
+        """Take in what was just written to the catalog by this process, after `load`. One thread at a time."""
+        self.plain.add(rows)
+        if self._composer:
+            moved = self._composer.gallery(rows.vectors)
+            self.composed.add(Rows(rows.names, rows.hashes, moved, rows.metadata))
+        # The facts first: a search that sees the new gallery asks them about its rows.
+        self._facts = self.facts.extended(rows.metadata)
+        self.gallery = self.gallery.extended(rows.names, rows.hashes, rows.metadata)
+        self._catalog.stamp = stamp_of(self._catalog.folder)
+
+    def remove(self, names: list[str]) -> None:
+        """Leave out what this process just took out of the catalog, after `load`. One thread at a time."""
+        self.gallery = self.gallery.without(names)
+        for store in self._stores():
+            store.remove(names)
+        self._catalog.stamp = stamp_of(self._catalog.folder)
+
+    def _stores(self) -> list[Store]:
+        return list({id(store): store for store in (self.plain, self.composed)}.values())

@@ -1,0 +1,62 @@
+"""The store that is embedded: a matrix in memory, searched exactly; good for up to about a million pictures."""
+
+from collections.abc import Sequence
+
+import numpy as np
+
+from triptych.core.vectors import Vectors, nearest
+from triptych.retrieval.stores.gallery import Gallery
+from triptych.retrieval.stores.protocol import Found, Rows, Terms
+
+
+class ExactStore:
+    """Vectors `(n, d)` of a gallery's rows. Searching is safe in any thread while another one adds or removes."""
+
+    def __init__(self, gallery: Gallery, vectors: Vectors) -> None:
+        self._buffer = vectors
+        self._state = (gallery, vectors)
+
+    @property
+    def gallery(self) -> Gallery:
+        """The rows that a search now sees."""
+        return self._state[0]
+
+    def search(self, queries: Vectors, terms: Sequence[Terms]) -> list[list[Found]]:
+        """As the protocol says; equal scores are ordered by row."""
+        gallery, vectors = self._state
+        masks = [gallery.allowed(term) for term in terms]
+        allowed = masks[0] if len(masks) == 1 else np.stack(masks)
+        rows, scores = nearest(queries, vectors, max(term.k for term in terms), allowed=allowed)
+        return [
+            [
+                Found(gallery.names[row], float(score))
+                for row, score in zip(best[: term.k].tolist(), values[: term.k].tolist(), strict=True)
+                if score > -np.inf
+            ]
+            for best, values, term in zip(rows, scores, terms, strict=True)
+        ]
+
+    def vector(self, name: str) -> Vectors:
+        """As the protocol says."""
+        gallery, vectors = self._state
+        vector: Vectors = vectors[gallery.row_of[name]]
+        return vector
+
+    def add(self, rows: Rows) -> None:
+        """Append rows; the matrix grows by doubling, so that adding one by one does not copy it each time."""
+        gallery, vectors = self._state
+        count = len(vectors) + len(rows.vectors)
+        if count > len(self._buffer):
+            self._buffer = np.empty((max(2 * len(vectors), count), rows.vectors.shape[1]), np.float32)
+            self._buffer[: len(vectors)] = vectors
+        # Beyond the end of what a search under way can see.
+        self._buffer[len(vectors) : count] = rows.vectors
+        self._state = (gallery.extended(rows.names, rows.hashes, rows.metadata), self._buffer[:count])
+
+    def check(self) -> None:
+        """As the protocol says; memory always answers."""
+
+    def remove(self, names: Sequence[str]) -> None:
+        """Hide rows; their space is given back when the catalog is opened again."""
+        gallery, vectors = self._state
+        self._state = (gallery.without(names), vectors)

@@ -1,0 +1,87 @@
+"""What a search must know of pictures beside their vectors, as a snapshot that never changes."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass, field, replace
+from functools import cached_property
+from hashlib import sha256
+from typing import Self
+
+import numpy as np
+import pyarrow as pa
+from numpy.typing import NDArray
+
+from triptych.catalog.catalog import Catalog
+from triptych.catalog.filters import matching
+from triptych.retrieval.stores.protocol import Terms
+
+_REMEMBERED = 64  # sets of conditions whose rows are kept
+_CHUNKS = 64  # pieces of a table that grew; more make it slow to read
+
+
+@dataclass(frozen=True)
+class Gallery:
+    """`n` pictures; row `i` is everywhere the same one. A picture that was removed keeps its row, and is not alive."""
+
+    names: list[str]
+    hashes: NDArray[np.bytes_]
+    metadata: pa.Table
+    alive: NDArray[np.bool_]
+    _masks: dict[tuple[str, ...], NDArray[np.bool_]] = field(default_factory=dict, repr=False)
+
+    @classmethod
+    def of(cls, catalog: Catalog) -> Self:
+        """The usable pictures of a catalog, in its order."""
+        hashes = np.array(catalog.hashes, "S64")
+        return cls(catalog.names, hashes, catalog.metadata, np.ones(len(catalog.names), bool))
+
+    def __len__(self) -> int:
+        return int(self.alive.sum())
+
+    @cached_property
+    def row_of(self) -> dict[str, int]:
+        """Name to row, of the pictures that are alive."""
+        return {name: row for row, name in enumerate(self.names) if self.alive[row]}
+
+    @cached_property
+    def row_of_id(self) -> dict[str, int]:
+        """Opaque id to row, of the pictures that are alive."""
+        return {picture_id(name): row for name, row in self.row_of.items()}
+
+    def allowed(self, terms: Terms) -> NDArray[np.bool_]:
+        """The rows `(n,)` that may answer a query. Raises UsageError for a condition that cannot be read."""
+        allowed = self.alive & self.fulfilling(terms.where) if terms.where else self.alive
+        return allowed & (self.hashes != terms.without.encode()) if terms.without else allowed
+
+    def fulfilling(self, where: tuple[str, ...]) -> NDArray[np.bool_]:
+        """The rows `(n,)` that fulfil every condition."""
+        mask = self._masks.get(where)
+        if mask is None:
+            mask = matching(self.metadata, where)
+            if len(self._masks) >= _REMEMBERED:
+                self._masks.clear()
+            self._masks[where] = mask
+        return mask
+
+    def extended(self, names: Sequence[str], hashes: Sequence[str], metadata: pa.Table) -> Self:
+        """With more rows at the end; a name that was there before is alive at its new place only."""
+        alive = self.without(names).alive
+        table = pa.concat_tables([self.metadata, metadata.select(self.metadata.column_names)])
+        return replace(
+            self,
+            names=[*self.names, *names],
+            hashes=np.concatenate([self.hashes, np.array(hashes, "S64")]),
+            metadata=table.combine_chunks() if table.column(0).num_chunks > _CHUNKS else table,
+            alive=np.concatenate([alive, np.ones(len(names), bool)]),
+            _masks={},
+        )
+
+    def without(self, names: Sequence[str]) -> Self:
+        """With those pictures dead."""
+        alive = self.alive.copy()
+        alive[[self.row_of[name] for name in names if name in self.row_of]] = False
+        return replace(self, alive=alive)
+
+
+def picture_id(name: str) -> str:
+    """What a picture is called in public: it tells nothing of where it lies, and stays the same as long as its name."""
+    return sha256(name.encode()).hexdigest()[:20]

@@ -1,0 +1,184 @@
+"""PostgreSQL with pgvector, for a shop that runs Postgres already (https://github.com/pgvector/pgvector).
+
+A table holds one space of one catalog, and follows it: what is missing or gone is added or removed when it is opened.
+"""
+
+import json
+from collections.abc import Callable, Iterator, Sequence
+from functools import partial
+from typing import Any
+
+import numpy as np
+import pyarrow as pa
+
+from triptych.catalog.filters import Condition, is_numeric, read_conditions
+from triptych.core.vectors import Vectors
+from triptych.retrieval.stores.connections import Connections
+from triptych.retrieval.stores.gallery import Gallery
+from triptych.retrieval.stores.protocol import Found, Rows, Terms
+
+_BATCH = 1000  # rows written by one statement
+_PAGE = 10_000  # rows read by one statement, so that none takes long
+_INDEXED = (
+    "SELECT 1 FROM pg_index JOIN pg_class ON oid = indexrelid JOIN pg_am ON pg_am.oid = relam "
+    "WHERE indrelid = to_regclass(%s) AND amname IN ('hnsw', 'ivfflat')"
+)
+_SIGNS = {"=": "=", "!=": "<>", "<": "<", "<=": "<=", ">": ">", ">=": ">="}
+
+
+class PostgresStore:
+    """Vectors `(n, d)` in the table `table` of the database at `address`.
+
+    Conditions compare metadata as the embedded store does: words in small letters and by code point. Searches are
+    exact. Where somebody made an index over the column `vector`, hnsw or ivfflat, pgvector may use it: approximately,
+    and walking on until enough fulfil the conditions. It gives up after so many rows, and an older one walks only once;
+    so where that was not enough, the same is asked past the index.
+
+    Raises UsageError where the extra `postgres` is not installed, StoreError where the database does not answer.
+    """
+
+    def __init__(self, address: str, table: str, dim: int, schema: pa.Schema) -> None:
+        self._connections = Connections(address)
+        self._do = self._connections.do
+        self._name = table
+        self._schema = schema
+        self._do(lambda connection: self._prepare(connection, dim))
+
+    def follow(self, gallery: Gallery, vectors: Callable[[], Vectors]) -> None:
+        """Make the table hold the pictures of `gallery`, whose vectors are asked for only if some are missing."""
+        row_of = gallery.row_of
+        held: dict[str, str] = {}
+        changed: list[tuple[str, str]] = []
+        for page in self._pages():
+            held |= {name: content for name, content, _ in page}
+            told = {name: facts for name, _, facts in page if name in row_of}
+            known = gallery.metadata.take(pa.array([row_of[name] for name in told], pa.int64())).to_pylist()
+            for (name, facts), row in zip(told.items(), known, strict=True):
+                if facts != _facts(row):
+                    changed.append((json.dumps(_facts(row)), name))
+        missing = [row for name, row in row_of.items() if held.get(name) != gallery.hashes[row].decode()]
+        matrix = vectors() if missing else None
+        for start in range(0, len(missing), _BATCH):
+            assert matrix is not None
+            rows = missing[start : start + _BATCH]
+            hashes = [gallery.hashes[row].decode() for row in rows]
+            metadata = gallery.metadata.take(pa.array(rows, pa.int64()))
+            self.add(Rows([gallery.names[row] for row in rows], hashes, matrix[rows], metadata))
+        self._change("UPDATE {} SET facts = %s::jsonb WHERE name = %s", changed)
+        self.remove([name for name in held if name not in row_of])
+
+    def search(self, queries: Vectors, terms: Sequence[Terms]) -> list[list[Found]]:
+        """As the protocol says; equal scores are ordered by name."""
+        return [self._one(query, term) for query, term in zip(queries, terms, strict=True)]
+
+    def check(self) -> None:
+        """As the protocol says."""
+        self._do(lambda connection: connection.execute(self._sql("SELECT FROM {} LIMIT 1")))
+
+    def vector(self, name: str) -> Vectors:
+        """As the protocol says."""
+        query = self._sql("SELECT vector::text FROM {} WHERE name = %s")
+        row = self._do(lambda connection: connection.execute(query, [name]).fetchone())
+        if row is None:
+            raise KeyError(name)
+        return np.array(json.loads(row[0]), np.float32)
+
+    def add(self, rows: Rows) -> None:
+        """As the protocol says; all or none of a thousand."""
+        facts = [_facts(row) for row in rows.metadata.to_pylist()]
+        values = [
+            (name, sha256, _told(vector), json.dumps(fact))
+            for name, sha256, vector, fact in zip(rows.names, rows.hashes, rows.vectors, facts, strict=True)
+        ]
+        self._change(
+            "INSERT INTO {} VALUES (%s, %s, %s::vector, %s::jsonb) ON CONFLICT (name) DO UPDATE "
+            "SET sha256 = excluded.sha256, vector = excluded.vector, facts = excluded.facts",
+            values,
+        )
+
+    def remove(self, names: Sequence[str]) -> None:
+        """As the protocol says."""
+        self._change("DELETE FROM {} WHERE name = %s", [(name,) for name in names])
+
+    def _change(self, text: str, values: Sequence[tuple[str, ...]]) -> None:
+        """Run a statement for each of `values`, a batch at a time."""
+        query = self._sql(text)
+        for start in range(0, len(values), _BATCH):
+            self._do(partial(_changed, query, values[start : start + _BATCH]))
+
+    def _prepare(self, connection: Any, dim: int) -> None:
+        connection.execute("CREATE EXTENSION IF NOT EXISTS vector")
+        connection.execute(
+            self._sql(
+                'CREATE TABLE IF NOT EXISTS {} (name text COLLATE "C" PRIMARY KEY, sha256 text NOT NULL, '
+                f"vector vector({dim}) NOT NULL, facts jsonb NOT NULL)"
+            )
+        )
+
+    def _one(self, query: Vectors, term: Terms) -> list[Found]:
+        def ask(connection: Any) -> list[Any]:
+            rows = _fetched(*self._query(query, term), connection)
+            if len(rows) < term.k and _fetched(_INDEXED, [self._name], connection):
+                rows = _fetched(*self._query(query, term, exactly=True), connection)
+            return rows
+
+        # An index of ivfflat that is walked on tells what is nearer late.
+        rows = sorted(self._do(ask), key=lambda row: (row[1], row[0]))
+        return [Found(name, -float(distance)) for name, distance in rows]
+
+    def _query(self, query: Vectors, term: Terms, *, exactly: bool = False) -> tuple[Any, list[Any]]:
+        parts, values = ["sha256 <> %s"], [_told(query), term.without]
+        for condition in read_conditions(self._schema, term.where):
+            part, told = _condition(condition, is_numeric(self._schema.field(condition.column).type))
+            parts.append(part)
+            values += told
+        # <#> is the inner product, negated, so that less is nearer. No index holds the sum.
+        distance = f"(vector <#> %s::vector){' + 0' * exactly}"
+        text = f"SELECT name, {distance} AS d FROM {{}} WHERE {' AND '.join(parts)} ORDER BY d, name LIMIT %s"
+        return self._sql(text), [*values, term.k]
+
+    def _pages(self) -> Iterator[list[tuple[str, str, dict[str, Any]]]]:
+        """Name, SHA-256 and facts of the table's rows, by name."""
+        query = self._sql("SELECT name, sha256, facts FROM {} WHERE name > %s ORDER BY name LIMIT %s")
+        last = ""
+        while True:
+            page = self._do(partial(_fetched, query, [last, _PAGE]))
+            yield page
+            if len(page) < _PAGE:
+                return
+            last = page[-1][0]
+
+    def _sql(self, text: str) -> Any:
+        sql = self._connections.psycopg.sql
+        return sql.SQL(text).format(sql.Identifier(self._name))
+
+
+def _fetched(query: Any, values: Sequence[Any], connection: Any) -> list[Any]:
+    return list(connection.execute(query, values).fetchall())
+
+
+def _changed(query: Any, values: Sequence[Any], connection: Any) -> None:
+    with connection.transaction(), connection.cursor() as cursor:
+        cursor.executemany(query, values)
+
+
+def _condition(condition: Condition, numeric: bool) -> tuple[str, list[Any]]:
+    field = "(facts->>%s)::float8" if numeric else '(facts->>%s) COLLATE "C"'
+    part = f"{field} {_SIGNS[condition.sign]} %s"
+    if condition.sign != "!=":
+        return part, [condition.column, condition.wanted]
+    return f"(facts->>%s IS NULL OR {part})", [condition.column, condition.column, condition.wanted]
+
+
+def _facts(row: dict[str, Any]) -> dict[str, Any]:
+    known = {column: value for column, value in row.items() if value is not None and value == value}
+    # The name is among them: it, too, can be asked about.
+    return {
+        column: value if isinstance(value, (int, float)) and not isinstance(value, bool) else str(value).casefold()
+        for column, value in known.items()
+    }
+
+
+def _told(vector: Vectors) -> str:
+    """As pgvector reads it; the shortest digits that give the same float32 back."""
+    return "[" + ",".join(map(str, vector)) + "]"

@@ -1,0 +1,61 @@
+"""What every store of vectors does, wherever it keeps them."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import NamedTuple, Protocol
+
+import pyarrow as pa
+
+from triptych.core.vectors import Vectors
+
+
+@dataclass(frozen=True)
+class Terms:
+    """What a query asks of its results, beside being near."""
+
+    k: int
+    where: tuple[str, ...] = ()
+    """Conditions over the metadata that a result fulfils."""
+    without: str = ""
+    """SHA-256 of the reference's file: a picture with this content is no result."""
+
+
+class Found(NamedTuple):
+    """A picture by its name, and the inner product of its vector and the query's."""
+
+    name: str
+    score: float
+
+
+@dataclass(frozen=True)
+class Rows:
+    """Pictures for a store: `n` names, SHA-256s of their files, vectors `(n, d)` and metadata."""
+
+    names: Sequence[str]
+    hashes: Sequence[str]
+    vectors: Vectors
+    metadata: pa.Table
+
+
+class Store(Protocol):
+    """Vectors that can be searched. Conditions are applied before the choice of the nearest, never after."""
+
+    def search(self, queries: Vectors, terms: Sequence[Terms]) -> list[list[Found]]:
+        """The nearest of each query `(n, d)` on its own terms, best first. Raises UsageError for a bad condition."""
+        ...
+
+    def vector(self, name: str) -> Vectors:
+        """The vector `(d,)` of a picture. Raises KeyError where there is none of that name."""
+        ...
+
+    def add(self, rows: Rows) -> None:
+        """Take more pictures in; one whose name is known replaces it."""
+        ...
+
+    def remove(self, names: Sequence[str]) -> None:
+        """Forget pictures; a name that is not known is none the worse."""
+        ...
+
+    def check(self) -> None:
+        """Raise StoreError where a search would not be answered now."""
+        ...

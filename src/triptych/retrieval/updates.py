@@ -1,0 +1,110 @@
+"""Pictures taken into a catalog, and out of it, while it is open. The caller holds the catalog's lock."""
+
+from collections.abc import Mapping, Sequence
+from hashlib import sha256
+from typing import Any
+
+import numpy as np
+import pyarrow as pa
+
+from triptych.catalog.catalog import UPLOADS, Catalog, Entry
+from triptych.core.errors import UsageError
+from triptych.core.files import atomic, made_by
+from triptych.core.vectors import Vectors
+from triptych.retrieval.stores.gallery import Gallery
+from triptych.retrieval.stores.protocol import Rows
+
+REMOVED = "removed on request"
+_PARTS = 256  # files of a catalog; more are merged
+_SIGNS = {b"\xff\xd8": ".jpg", b"\x89PNG": ".png", b"RIFF": ".webp", b"GIF8": ".gif", b"BM": ".bmp"}
+
+New = tuple[bytes, Vectors, Mapping[str, Any]]
+"""A picture's file, its vector `(d,)` and its metadata."""
+
+
+def upload_name(data: bytes) -> str:
+    """Where a file is kept: its content alone decides, and nothing that a client said."""
+    suffix = next((suffix for sign, suffix in _SIGNS.items() if data.startswith(sign)), ".tif")
+    return f"{UPLOADS}/{sha256(data).hexdigest()}{suffix}"
+
+
+def known_name(gallery: Gallery, data: bytes) -> str | None:
+    """The picture of the gallery that has exactly this content."""
+    same = gallery.hashes == sha256(data).hexdigest().encode()
+    rows = np.flatnonzero(same & gallery.alive)
+    return gallery.names[int(rows[0])] if len(rows) else None
+
+
+def take_in(catalog: Catalog, gallery: Gallery, pictures: Sequence[New]) -> Rows:
+    """Write files, metadata and, last, the catalog: only what is named there counts, whenever the process ends.
+
+    Raises UsageError for metadata that the catalog has no column for, or of another type.
+    """
+    by_name = {upload_name(data): (data, vector, metadata) for data, vector, metadata in pictures}
+    table = _table(gallery.metadata.schema, {name: metadata for name, (_, _, metadata) in by_name.items()})
+    entries = []
+    for name, (data, _, _) in by_name.items():
+        with atomic(catalog.path(name)) as temporary:
+            temporary.write_bytes(data)
+        facts = catalog.path(name).stat()
+        entries.append(Entry(name, facts.st_size, facts.st_mtime_ns, sha256(data).hexdigest(), "ok"))
+    vectors = np.stack([vector for _, vector, _ in by_name.values()])
+    if len(table.column_names) > 1:
+        catalog.keep_metadata(pa.concat_tables([gallery.metadata.filter(pa.array(gallery.alive)), table]))
+    _append(catalog, entries, vectors)
+    return Rows(list(by_name), [entry.sha256 for entry in entries], vectors, table)
+
+
+def take_out(catalog: Catalog, gallery: Gallery, names: Sequence[str]) -> None:
+    """Mark pictures as refused, which a later `index` respects; delete the files of those that were uploaded."""
+    entries = []
+    uploaded = []
+    for name in names:
+        try:
+            facts = catalog.path(name).stat()
+            size, time = facts.st_size, facts.st_mtime_ns
+        except OSError:
+            size, time = 0, 0
+        content = gallery.hashes[gallery.row_of[name]].decode()
+        entries.append(Entry(name, size, time, content, "rejected", REMOVED))
+        if entries[-1].added:
+            uploaded.append(name)
+    _append(catalog, entries, np.zeros((0, catalog.dim), np.float32))
+    for name in uploaded:
+        catalog.path(name).unlink(missing_ok=True)
+
+
+def _append(catalog: Catalog, entries: Sequence[Entry], vectors: Vectors) -> None:
+    catalog.append(entries, vectors)
+    if catalog.parts > _PARTS:
+        catalog.compact(made_by("serve", {}))
+        catalog.release()
+
+
+def _said(value: Any) -> str:
+    """A value as text. Raises ValueError for what no database takes: half a character, or a zero byte."""
+    text = str(value)
+    text.encode("utf-8")
+    if "\0" in text:
+        raise ValueError(text)
+    return text
+
+
+def _table(schema: pa.Schema, rows: Mapping[str, Mapping[str, Any]]) -> pa.Table:
+    for metadata in rows.values():
+        for column in metadata:
+            if column not in schema.names or column == "name":
+                known = ", ".join(name for name in schema.names if name != "name") or "none"
+                raise UsageError(f"metadata {column!r}: there is no such column; there are {known}")
+    columns = []
+    for field in schema:
+        values = [name if field.name == "name" else metadata.get(field.name) for name, metadata in rows.items()]
+        try:
+            # Told as text, such as "12" or "2024-05-01", and read as the column's own kind.
+            told = pa.array([value if value is None else _said(value) for value in values], pa.string())
+            columns.append(told.cast(field.type))
+            if pa.types.is_floating(field.type) and not np.isfinite(columns[-1].drop_null().to_numpy()).all():
+                raise ValueError("no number")
+        except (ValueError, pa.ArrowInvalid, pa.ArrowNotImplementedError):
+            raise UsageError(f"metadata {field.name!r}: the column holds {field.type}, and this is none") from None
+    return pa.Table.from_arrays(columns, schema=schema)

@@ -1,0 +1,107 @@
+"""What a page needs to know of a catalog to offer choices, and of two pictures to say what differs."""
+
+from collections import Counter
+from collections.abc import Callable, Sequence
+from contextlib import suppress
+from threading import Event, Lock
+from time import perf_counter
+from typing import Any, cast
+
+import numpy as np
+import pyarrow as pa
+import pyarrow.compute as pc
+
+from triptych.catalog.filters import is_numeric
+from triptych.core.vectors import Vectors
+from triptych.encoders.protocol import Encoder
+from triptych.tagging.tagger import Tagger
+from triptych.tagging.vocabulary import Vocabulary
+
+_VALUES = 60  # of a column of words that is offered as a choice
+_BLOCK = 256  # texts encoded before others have their turn
+_SURE = 0.5  # how likely a word must be, in both pictures, to be told
+
+
+def columns(metadata: pa.Table) -> list[dict[str, Any]]:
+    """The columns that a condition can be about: numbers with their range, and words, commonest first, if few."""
+    told = []
+    for name in metadata.column_names:
+        if name == "name":
+            continue
+        column = metadata.column(name)
+        if is_numeric(column.type):
+            ends = pc.min_max(column).as_py()
+            told.append({"name": name, "kind": "number", "values": [], "least": ends["min"], "most": ends["max"]})
+        else:
+            counts = Counter(str(value) for value in column.to_pylist() if value not in (None, ""))
+            values = [value for value, _ in counts.most_common()] if len(counts) <= _VALUES else []
+            told.append({"name": name, "kind": "words", "values": values, "least": None, "most": None})
+    return told
+
+
+class Comparing:
+    """Says in attribute tags what differs between two pictures, as the encoder sees them. Safe in any thread.
+
+    The first time takes seconds, in which the vocabulary's titles are encoded; `prepare` does that ahead.
+    """
+
+    def __init__(self, encoder: Encoder, vocabulary: Vocabulary) -> None:
+        self._encoder = encoder
+        self._tagger = Tagger(cast(Encoder, _InBlocks(encoder, self._give_way)), vocabulary)
+        self._one_by_one = Lock()
+        self._wanted = Event()
+        self._ended = Event()
+
+    def prepare(self) -> None:
+        """Encode the titles, half of the time and leaving the other half to others, until somebody waits for them."""
+        blank = np.zeros((1, self._encoder.dim), np.float32)
+        with suppress(_Ended), self._one_by_one:
+            self._tagger(blank)
+
+    def end(self) -> None:
+        """Let `prepare` stop soon, wherever it is."""
+        self._ended.set()
+
+    def _give_way(self, seconds: float) -> None:
+        if not self._wanted.is_set():
+            self._ended.wait(seconds)
+        if self._ended.is_set():
+            raise _Ended
+
+    def __call__(self, reference: Vectors, result: Vectors) -> dict[str, list[dict[str, Any]]]:
+        """`changed` and `kept` tags of two vectors `(d,)`, the surest first; what is unsure in either is not told."""
+        self._wanted.set()
+        with self._one_by_one:
+            tags = self._tagger(np.stack([reference, result]))
+        told: dict[str, list[dict[str, Any]]] = {"changed": [], "kept": []}
+        for group, values in tags.items():
+            words: Sequence[str] = self._tagger.vocabulary.groups[group]
+            before, after = (int(row.argmax()) for row in values)
+            sure = float(min(values[0][before], values[1][after]))
+            if sure >= _SURE:
+                tag = {"group": group, "before": words[before], "after": words[after], "sure": round(sure, 3)}
+                told["kept" if before == after else "changed"].append(tag)
+        return {kind: sorted(found, key=lambda tag: -tag["sure"]) for kind, found in told.items()}
+
+
+class _Ended(Exception):
+    """The service ends, and nobody will need the titles."""
+
+
+class _InBlocks:
+    """An encoder whose texts are encoded a few at a time; after each block `pause` is told how long it took."""
+
+    def __init__(self, encoder: Encoder, pause: Callable[[float], None]) -> None:
+        self._encoder = encoder
+        self._pause = pause
+        self.logit_scale = encoder.logit_scale
+        self.lexicon = encoder.lexicon
+
+    def encode_texts(self, texts: Sequence[str]) -> Vectors:
+        blocks = []
+        for start in range(0, len(texts), _BLOCK):
+            started = perf_counter()
+            blocks.append(self._encoder.encode_texts(texts[start : start + _BLOCK]))
+            if start + _BLOCK < len(texts):
+                self._pause(perf_counter() - started)
+        return np.concatenate(blocks) if blocks else self._encoder.encode_texts(texts)

@@ -1,0 +1,208 @@
+"""What a request meets before anything is done for it: who asks, from where, how often, how much, for how long."""
+
+import asyncio
+import sys
+import traceback
+from collections import OrderedDict
+from collections.abc import Awaitable, Callable
+from time import monotonic, perf_counter
+
+from starlette.datastructures import Headers
+from starlette.types import ASGIApp, Message, Receive, Scope, Send
+
+from triptych.core.progress import say
+from triptych.serving.keys import find_key
+from triptych.serving.problems import Problem, as_problem, busy
+from triptych.serving.prometheus import Observations
+from triptych.serving.settings import Settings
+
+_CSP = (
+    "default-src 'none'; script-src 'self'; style-src 'self'; img-src 'self' blob:; connect-src 'self'; "
+    "base-uri 'none'; form-action 'none'; frame-ancestors 'none'"
+)
+_HEADERS = (
+    (b"content-security-policy", _CSP.encode()),
+    (b"x-content-type-options", b"nosniff"),
+    (b"referrer-policy", b"no-referrer"),
+    (b"cross-origin-opener-policy", b"same-origin"),
+)
+_OPEN = ("/health", "/ready", "/openapi.json")  # and the page, which holds nothing of the catalog
+_BEYOND_THE_PICTURE = 64 * 1024  # bytes of a request beside its picture
+_CLIENTS = 10_000  # whose rate is remembered
+
+
+class Guard:
+    """Wraps the application; refuses what the settings do not allow, counts and times the rest."""
+
+    def __init__(self, app: ASGIApp, settings: Settings, observations: Observations) -> None:
+        self._app = app
+        self._settings = settings
+        self._observations = observations
+        self._buckets: OrderedDict[str, tuple[float, float]] = OrderedDict()
+        self._held = 0
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        """One request."""
+        if scope["type"] != "http":
+            return await self._app(scope, receive, send)
+        started = perf_counter()
+        status = 0
+
+        async def sending(message: Message) -> None:
+            nonlocal status
+            if message["type"] == "http.response.start":
+                status = message["status"]
+                message["headers"] = [*message.get("headers", ()), *_HEADERS, *self._shared(scope)]
+            await send(message)
+
+        try:
+            async with asyncio.timeout(self._settings.seconds):
+                await self._admit(scope, receive, sending)
+        except TimeoutError:
+            if not status:
+                await busy("the request took too long").response()(scope, receive, sending)
+        except Exception as error:
+            problem = as_problem(error)
+            if problem.status == 500:
+                # Where it happened, without the values that were asked with.
+                print(*traceback.format_tb(error.__traceback__), type(error).__name__, file=sys.stderr)
+            if not status:
+                await problem.response()(scope, receive, sending)
+        seconds = perf_counter() - started
+        route = getattr(scope.get("route"), "path", "none")
+        self._observations.count(_known(scope["method"]), route, status, seconds)
+        if route not in _OPEN:
+            say(f"{_known(scope['method'])} {route} {status} {seconds * 1000:.0f} ms")
+
+    async def _admit(self, scope: Scope, receive: Receive, send: Send) -> None:
+        headers = Headers(scope=scope)
+        settings = self._settings
+        if settings.hosts is not None and host_name(headers.get("host", "")) not in settings.hosts:
+            raise Problem(421, "this service does not answer to that name; --allow-host adds one")
+        origin = headers.get("origin")
+        if scope["method"] == "OPTIONS" and origin in settings.origins:
+            return await _preflight(scope, receive, send)
+        if scope["method"] not in ("GET", "HEAD") and not _same_site(headers, origin, settings):
+            raise Problem(403, "a page of another site may not ask for this")
+        client = self._identify(scope, headers)
+        self._pace(client)
+        body, size = await self._read(scope, headers, receive)
+        try:
+            await self._app(scope, _replay(body, receive), send)
+        finally:
+            self._held -= size
+
+    def _identify(self, scope: Scope, headers: Headers) -> str:
+        """Who is asking. Raises Problem where they may not."""
+        path, settings = scope["path"], self._settings
+        client = (scope.get("client") or ("unknown",))[0]
+        writes = scope["method"] == "DELETE" or (scope["method"] == "POST" and path.rstrip("/") == "/api/pictures")
+        if writes and not settings.writable:
+            raise Problem(403, "pictures can be neither added nor removed here")
+        if not settings.keys or path in _OPEN or path == "/" or path.startswith("/page/"):
+            return f"at {client}"
+        kind, _, told = headers.get("authorization", "").partition(" ")
+        told = told.strip() if kind.lower() == "bearer" else headers.get("x-api-key", "")
+        key = find_key(settings.keys, told) if told else None
+        if key is None:
+            self._pace(f"at {client}")  # guessing has its price
+            raise Problem(401, "a key is needed, as `Authorization: Bearer KEY`", {"WWW-Authenticate": "Bearer"})
+        if writes and not key.write:
+            raise Problem(403, "this key may search, but neither add nor remove")
+        return f"key {key.name}"
+
+    def _pace(self, client: str) -> None:
+        """A bucket that fills with `rate` tokens a second, up to ten seconds' worth."""
+        rate = self._settings.rate
+        if not rate:
+            return
+        now, most = monotonic(), max(1.0, 10 * rate)
+        tokens, since = self._buckets.pop(client, (most, now))
+        tokens = min(most, tokens + (now - since) * rate)
+        if tokens >= 1:
+            tokens, wait = tokens - 1, 0.0
+        else:
+            wait = (1 - tokens) / rate
+        self._buckets[client] = (tokens, now)
+        if len(self._buckets) > _CLIENTS:
+            self._buckets.popitem(last=False)
+        if wait:
+            raise Problem(429, "too many requests; wait a little", {"Retry-After": str(int(wait) + 1)})
+
+    async def _read(self, scope: Scope, headers: Headers, receive: Receive) -> tuple[bytes, int]:
+        """The body, whole, and how much of the space for bodies it holds."""
+        if scope["method"] in ("GET", "HEAD", "OPTIONS"):
+            return b"", 0
+        most = self._settings.limits.max_bytes + _BEYOND_THE_PICTURE
+        told = headers.get("content-length", "0")
+        if not told.isdecimal() or int(told) > most:
+            raise Problem(413, f"too large: at most {self._settings.limits.max_bytes} bytes are accepted")
+        body = bytearray()
+        try:
+            while True:
+                message = await receive()
+                if message["type"] == "http.disconnect":
+                    raise Problem(400, "the client has gone")
+                piece = message.get("body", b"")
+                self._held += len(piece)
+                body += piece
+                if len(body) > most:
+                    raise Problem(413, f"too large: at most {self._settings.limits.max_bytes} bytes are accepted")
+                if self._held > self._settings.held_bytes:
+                    raise busy("too much is being uploaded at once; try again in a moment")
+                if not message.get("more_body"):
+                    return bytes(body), len(body)
+        except BaseException:
+            self._held -= len(body)
+            raise
+
+    def _shared(self, scope: Scope) -> list[tuple[bytes, bytes]]:
+        """Headers that say whose pages may read the answer, and whose may show a picture."""
+        origins = self._settings.origins
+        if not origins:
+            return [(b"cross-origin-resource-policy", b"same-origin")]
+        origin = Headers(scope=scope).get("origin")
+        told = [(b"access-control-allow-origin", origin.encode("latin-1"))] if origin and origin in origins else []
+        # Of an `<img>` no browser says whose page it is on, so it is either every page's or none's.
+        shown = bool(told) or scope["path"].startswith("/api/pictures/")
+        policy = b"cross-origin" if shown else b"same-origin"
+        return [*told, (b"cross-origin-resource-policy", policy), (b"vary", b"Origin")]
+
+
+def _replay(body: bytes, receive: Receive) -> Callable[[], Awaitable[Message]]:
+    told = False
+
+    async def replay() -> Message:
+        nonlocal told
+        if told:
+            return await receive()
+        told = True
+        return {"type": "http.request", "body": body, "more_body": False}
+
+    return replay
+
+
+def _same_site(headers: Headers, origin: str | None, settings: Settings) -> bool:
+    """A browser says where a page that writes comes from; other programs say nothing, and need not."""
+    if origin is None or origin in settings.origins:
+        return origin is not None or headers.get("sec-fetch-site", "none") in ("same-origin", "none")
+    return origin.partition("://")[2] == headers.get("host", "")
+
+
+def host_name(host: str) -> str:
+    """A host without its port, in small letters."""
+    return host.rsplit(":", 1)[0].lower() if not host.endswith("]") else host.lower()
+
+
+def _known(method: str) -> str:
+    return method if method in ("GET", "HEAD", "POST", "DELETE", "OPTIONS", "PUT", "PATCH") else "OTHER"
+
+
+async def _preflight(scope: Scope, receive: Receive, send: Send) -> None:
+    headers = [
+        (b"access-control-allow-methods", b"GET, POST, DELETE"),
+        (b"access-control-allow-headers", b"authorization, content-type, x-api-key"),
+        (b"access-control-max-age", b"600"),
+    ]
+    await send({"type": "http.response.start", "status": 204, "headers": headers})
+    await send({"type": "http.response.body", "body": b""})

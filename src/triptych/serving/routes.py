@@ -1,0 +1,253 @@
+"""The HTTP service: its routes, and what its OpenAPI says of them."""
+
+import asyncio
+import json
+from collections.abc import AsyncIterator, Awaitable, Callable
+from contextlib import asynccontextmanager, suppress
+from importlib.resources import files
+from threading import Thread
+from typing import Annotated, Any, Literal
+
+from fastapi import Body, FastAPI, File, Form, Path, Query, Request, UploadFile
+from starlette.responses import Response
+from starlette.types import ASGIApp, Receive, Scope, Send
+
+from triptych.core.errors import TriptychError
+from triptych.core.version import __version__
+from triptych.retrieval.reranking import Reranked
+from triptych.retrieval.results import Hit, Picture
+from triptych.serving import schemas
+from triptych.serving.comparison import Comparing, columns
+from triptych.serving.forms import form_of, read_form
+from triptych.serving.handlers import Desk
+from triptych.serving.middleware import Guard
+from triptych.serving.openapi import describe
+from triptych.serving.problems import Problem, handle_problems
+from triptych.serving.prometheus import MEDIA_TYPE as METRICS_TYPE
+
+_PAGE = {"page.html": "text/html", "page.css": "text/css", "icon.svg": "image/svg+xml"}
+_SCRIPT = "text/javascript"
+_SEARCH = "/api/search"
+_LOOK = 2.0  # seconds between looks whether another process has changed the catalog
+_JPEG: dict[int | str, dict[str, Any]] = {
+    200: {"description": "A JPEG.", "content": {"image/jpeg": {}}},
+    304: {"description": "It is the one that `If-None-Match` names."},
+}
+_Id = Annotated[str, Path(max_length=64, description="A picture's opaque id.", examples=["3f1c0a5be2d94c77a810"])]
+
+_Endpoint = Callable[[Request], Awaitable[Response]]
+
+
+def create_app(desk: Desk, comparing: Comparing) -> Guard:
+    """The service of a desk, as an ASGI application."""
+    app = FastAPI(
+        title="triptych",
+        version=__version__,
+        description="Find a picture from another picture and a few words.",
+        docs_url=None,  # its page would fetch scripts from elsewhere
+        redoc_url=None,
+        lifespan=lambda _: _looking_after(desk, comparing),
+    )
+    search = _searching(app, desk, comparing)
+    _pictures(app, desk)
+    _upkeep(app, desk)
+    _page(app)
+    describe(app)
+    handle_problems(app)
+    return Guard(_straight(app, _SEARCH, search), desk.settings, desk.observations)
+
+
+def _straight(app: FastAPI, path: str, endpoint: _Endpoint) -> ASGIApp:
+    """`app`, with a way of its own for POST to `path`, past the layers that would only hand a request on.
+
+    What goes wrong on that way, the guard tells as they would.
+    """
+    route = next(route for route in app.routes if getattr(route, "path", "") == path)
+
+    async def lead(scope: Scope, receive: Receive, send: Send) -> None:
+        if scope["type"] != "http" or scope["path"] != path or scope["method"] != "POST":
+            return await app(scope, receive, send)
+        scope.update(app=app, route=route)
+        response = await endpoint(Request(scope, receive))
+        await response(scope, receive, send)
+
+    return lead
+
+
+@asynccontextmanager
+async def _looking_after(desk: Desk, comparing: Comparing) -> AsyncIterator[None]:
+    """Follow what `triptych index` does to the catalog meanwhile; after the first search, get ready to compare."""
+
+    async def look() -> None:
+        while True:
+            await asyncio.sleep(_LOOK)
+            with suppress(TriptychError, OSError):
+                await desk.in_thread(desk.collection.refresh)
+
+    async def prepare() -> None:
+        await desk.searched.wait()
+        Thread(target=comparing.prepare, name="comparing").start()
+
+    tasks = [asyncio.create_task(look()), asyncio.create_task(prepare())]
+    yield
+    for task in tasks:
+        task.cancel()
+    comparing.end()
+
+
+def _searching(app: FastAPI, desk: Desk, comparing: Comparing) -> _Endpoint:
+    @app.get("/api/catalog", response_model=schemas.Facts, tags=["search"])
+    async def catalog() -> Response:
+        """What is served, and which conditions there can be."""
+        collection = desk.collection
+        facts = {
+            "pictures": len(collection),
+            "encoder": collection.encoder.name.rsplit("/", 1)[-1],
+            "composer": collection.composer.name if collection.composer else None,
+            "writable": desk.settings.writable,
+            "columns": await desk.in_thread(lambda: columns(collection.metadata)),
+            "max_bytes": desk.settings.limits.max_bytes,
+        }
+        return _json(facts)
+
+    @app.post(_SEARCH, response_model=schemas.Answer, tags=["search"], openapi_extra=form_of(schemas.Search))
+    async def search(request: Request) -> Response:
+        """Find pictures by a picture, by words, or by a picture and what should differ.
+
+        curl -F picture=@jacket.jpg -F text="but in red" http://127.0.0.1:8000/api/search
+        """
+        asked, picture = await read_form(request, schemas.Search)
+        answered, name = await desk.search(
+            picture,
+            asked.like,
+            text=asked.text,
+            weight=asked.weight,
+            where=tuple(asked.where),
+            k=asked.k + 1,  # one more, to know whether there are more
+            offset=asked.offset,
+        )
+        stages = f"encoding;dur={answered.encoding * 1000:.2f}, finding;dur={answered.finding * 1000:.2f}"
+        found = answered.hits[: asked.k]
+        judged: Reranked | None = None
+        if desk.reranker and asked.rerank and name and asked.text.strip() and not asked.offset:
+            judged = await desk.rerank(name, asked.text, found)
+            found = judged.hits
+        told = {
+            "reference": name,
+            "hits": [{**_told(hit), "rank": hit.rank, "score": hit.score} for hit in found],
+            "more": len(answered.hits) > asked.k,
+            "reranked": judged is not None and not judged.problem,
+            "degraded": judged.problem or None if judged else None,
+        }
+        return _json(told, headers={"Server-Timing": stages})
+
+    @app.post("/api/compare", response_model=schemas.Comparison, tags=["search"])
+    async def compare(pair: Annotated[schemas.Pair, Body()]) -> Response:
+        """What differs between a reference and a result, in attribute tags."""
+
+        def told() -> dict[str, list[dict[str, Any]]]:
+            return comparing(desk.reference(pair.reference).vector, desk.reference(pair.result).vector)
+
+        return _json(await desk.compare(told))
+
+    return search
+
+
+def _pictures(app: FastAPI, desk: Desk) -> None:
+    @app.get("/api/pictures", response_model=list[schemas.Picture], tags=["pictures"])
+    async def listing(
+        k: Annotated[int, Query(ge=1, le=1000, description="How many.")] = 24,
+        offset: Annotated[int, Query(ge=0, le=10_000_000, description="Leave out the first so many.")] = 0,
+        step: Annotated[int, Query(ge=1, le=10_000_000, description="Of the rest, every so-manieth.")] = 1,
+    ) -> Response:
+        """The catalog's pictures, page by page."""
+        pictures = await desk.in_thread(lambda: desk.collection.pictures(k, offset=offset, step=step))
+        return _json([_told(picture) for picture in pictures])
+
+    @app.get("/api/pictures/{id}", response_model=schemas.Picture, tags=["pictures"])
+    async def picture(id: _Id) -> Response:
+        """What is known of a picture."""
+        return _json(_told(desk.picture(id)))
+
+    @app.get("/api/pictures/{id}/{kind}", response_class=Response, responses=_JPEG, tags=["pictures"])
+    async def drawing(request: Request, id: _Id, kind: Literal["thumbnail", "full"]) -> Response:
+        """A picture as a JPEG, without its file's metadata: of at most 256 or 1600 pixels a side."""
+        drawn = await desk.drawing(id, kind)
+        # A picture may be replaced under its id, so whoever has kept a drawing asks whether it is still the same.
+        headers = {"Cache-Control": "private, no-cache", "ETag": drawn.tag}
+        if drawn.tag in request.headers.get("if-none-match", ""):
+            return Response(status_code=304, headers=headers)
+        return Response(drawn.jpeg, media_type="image/jpeg", headers=headers)
+
+    @app.post("/api/pictures", response_model=schemas.Picture, status_code=201, tags=["pictures"])
+    async def add(
+        picture: Annotated[UploadFile, File(description="JPEG, PNG, WebP, GIF, BMP or TIFF.")],
+        metadata: Annotated[
+            str, Form(max_length=20_000, description="A JSON object of the catalog's columns.", examples=["{}"])
+        ] = "{}",
+    ) -> Response:
+        """Add a picture. It is on disk, and can be found, when this answers; the same file twice is one picture."""
+        added = await desk.add(await picture.read(), _columns_of(metadata))
+        return _json(_told(added), 201, {"Location": f"/api/pictures/{added.id}"})
+
+    @app.delete("/api/pictures/{id}", status_code=204, response_class=Response, tags=["pictures"])
+    async def remove(id: _Id) -> Response:
+        """Remove a picture from the catalog. Its file is deleted only if it was added here."""
+        await desk.remove(id)
+        return Response(status_code=204)
+
+
+def _upkeep(app: FastAPI, desk: Desk) -> None:
+    @app.get("/health", tags=["upkeep"])
+    async def health() -> dict[str, str]:
+        """Whether the process answers."""
+        return {"status": "ok"}
+
+    @app.get("/ready", tags=["upkeep"])
+    async def ready() -> dict[str, Any]:
+        """Whether searches are answered: the catalog is open, and the store of its vectors answers."""
+        await desk.check()
+        return {"status": "ok", "pictures": len(desk.collection)}
+
+    @app.get("/metrics", response_class=Response, tags=["upkeep"])
+    async def metrics() -> Response:
+        """Counts and durations, in Prometheus' text format."""
+        return Response(desk.observations.text(), media_type=METRICS_TYPE)
+
+
+def _page(app: FastAPI) -> None:
+    folder = files("triptych.serving") / "page"
+    kinds = {file.name: _PAGE.get(file.name, _SCRIPT) for file in folder.iterdir() if file.is_file()}
+    contents = {name: (folder / name).read_bytes() for name in kinds}
+
+    @app.get("/", include_in_schema=False)
+    async def page() -> Response:
+        return Response(contents["page.html"], media_type="text/html")
+
+    @app.get("/page/{name}", include_in_schema=False)
+    async def part(name: str) -> Response:
+        if name not in contents:
+            raise Problem(404, "there is no such file")
+        return Response(contents[name], media_type=kinds[name], headers={"Cache-Control": "no-cache"})
+
+
+def _told(picture: Hit | Picture) -> dict[str, Any]:
+    return {"id": picture.id, "name": picture.name, "metadata": picture.metadata}
+
+
+def _columns_of(metadata: str) -> dict[str, str]:
+    try:
+        content = json.loads(metadata)
+    except (ValueError, RecursionError):
+        content = None
+    if not isinstance(content, dict) or not all(
+        isinstance(value, (str, int, float)) and not isinstance(value, bool) for value in content.values()
+    ):
+        raise Problem(422, "metadata: must be a JSON object of words and numbers")
+    return {name: str(value) for name, value in content.items()}
+
+
+def _json(content: Any, status: int = 200, headers: dict[str, str] | None = None) -> Response:
+    # A name may hold a lone surrogate, which UTF-8 does not know.
+    body = json.dumps(content, ensure_ascii=False, separators=(",", ":")).encode("utf-8", "replace")
+    return Response(body, status, headers, "application/json")

@@ -1,0 +1,107 @@
+"""Pictures as a browser gets them: always drawn anew, so that no metadata and nothing active leaves a file."""
+
+from collections import OrderedDict
+from collections.abc import Callable, Hashable
+from dataclasses import dataclass
+from hashlib import sha256
+from io import BytesIO
+from pathlib import Path
+from threading import Lock
+from time import monotonic
+
+from PIL import Image
+
+from triptych.core.images import open_picture
+from triptych.retrieval.query import Reference
+
+SIDES = {"thumbnail": 256, "full": 1600}
+_MINUTES = 60
+_SMALL = 32 * 1024  # bytes of an upload
+
+
+@dataclass(frozen=True)
+class Drawing:
+    """A JPEG, and what tells it from other drawings, as HTTP's ETag."""
+
+    jpeg: bytes
+    tag: str
+
+
+def draw(source: Path | bytes, side: int) -> Drawing:
+    """A JPEG of at most `side` pixels. Raises PictureError where there is no picture."""
+    picture = open_picture(source)
+    picture.thumbnail((side, side), Image.Resampling.LANCZOS)
+    out = BytesIO()
+    picture.save(out, "JPEG", quality=88)
+    return Drawing(out.getvalue(), f'"{sha256(out.getvalue()).hexdigest()[:20]}"')
+
+
+class Drawings:
+    """JPEGs drawn not long ago, up to so many bytes of them."""
+
+    def __init__(self, most: int = 64 * 1024 * 1024) -> None:
+        self._most = most
+        self._bytes = 0
+        self._kept: OrderedDict[Hashable, Drawing] = OrderedDict()
+        self._lock = Lock()
+
+    def get(self, key: Hashable, make: Callable[[], Drawing]) -> Drawing:
+        """The drawing of that key, made if it is not there. The key says which content is drawn."""
+        with self._lock:
+            if key in self._kept:
+                self._kept.move_to_end(key)
+                return self._kept[key]
+        drawing = make()
+        with self._lock:
+            if key not in self._kept:
+                self._kept[key] = drawing
+                self._bytes += len(drawing.jpeg)
+            while self._bytes > self._most:
+                self._bytes -= len(self._kept.popitem(last=False)[1].jpeg)
+        return drawing
+
+
+def kept_of(data: bytes, opened: Image.Image) -> bytes:
+    """What is kept of an upload: the file if it is small, which costs no time, or else a JPEG of thumbnail size."""
+    if len(data) <= _SMALL:
+        return data
+    opened.thumbnail((SIDES["thumbnail"], SIDES["thumbnail"]), Image.Resampling.BILINEAR)
+    out = BytesIO()
+    opened.save(out, "JPEG", quality=95)  # it is drawn anew when it is asked for
+    return out.getvalue()
+
+
+@dataclass(frozen=True, eq=False)
+class Upload:
+    """A picture that a search began with: what of it is kept, in memory alone."""
+
+    reference: Reference
+    picture: bytes
+    since: float
+
+
+class Uploads:
+    """The last uploaded references, for an hour, so that a search can be refined and its address shared."""
+
+    def __init__(self, most: int = 1000) -> None:
+        self._most = most
+        self._kept: OrderedDict[str, Upload] = OrderedDict()
+
+    def keep(self, reference: Reference, picture: bytes) -> str:
+        """Its id, which its content decides: the same picture, uploaded again, makes an old address work again."""
+        name = f"u{reference.sha256[:24]}"
+        self._kept[name] = Upload(reference, picture, monotonic())
+        self._kept.move_to_end(name)
+        while len(self._kept) > self._most:
+            self._kept.popitem(last=False)
+        return name
+
+    def get(self, name: str) -> Upload | None:
+        """What was kept under that id, if it still is."""
+        upload = self._kept.get(name)
+        if upload and monotonic() - upload.since > 60 * _MINUTES:
+            self._kept.pop(name, None)
+            return None
+        if upload:  # what is in use goes last
+            self._kept.move_to_end(name)
+        return upload

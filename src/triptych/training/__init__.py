@@ -1,0 +1,1 @@
+"""All that learns: encoders, composers and inversion baselines."""

@@ -1,0 +1,68 @@
+"""A training run's state in one safetensors file, so that a killed run goes on as if nothing had happened."""
+
+import json
+from pathlib import Path
+from typing import Any
+
+import torch
+from safetensors import SafetensorError, safe_open
+from safetensors.torch import save_file
+from torch import Tensor, nn
+
+from triptych.core.errors import DataError, UsageError
+from triptych.core.files import atomic
+
+
+def save_checkpoint(
+    path: Path,
+    model: nn.Module,
+    optimizer: torch.optim.Optimizer,
+    *,
+    settings: dict[str, Any],
+    **progress: Any,
+) -> None:
+    """Write weights, optimizer moments, the settings of the run and how far it has come."""
+    tensors: dict[str, Tensor] = {f"model.{name}": value for name, value in model.state_dict().items()}
+    for index, moments in optimizer.state_dict()["state"].items():
+        tensors |= {f"optimizer.{index}.{name}": value for name, value in moments.items()}
+    note = {"settings": json.dumps(settings, sort_keys=True), "progress": json.dumps(progress)}
+    with atomic(path) as temporary:
+        save_file({name: value.contiguous() for name, value in tensors.items()}, temporary, metadata=note)
+
+
+def load_checkpoint(
+    path: Path, model: nn.Module, optimizer: torch.optim.Optimizer, *, settings: dict[str, Any]
+) -> dict[str, Any] | None:
+    """Restore a run in place and return its progress; None where there is no checkpoint yet.
+
+    Raises UsageError when the checkpoint was made with other settings, DataError when it cannot be read.
+    """
+    if not path.exists():
+        return None
+    try:
+        with safe_open(path, framework="pt") as stored:
+            note = stored.metadata()
+            tensors = {name: stored.get_tensor(name) for name in stored.keys()}  # noqa: SIM118
+        stored_settings, progress = json.loads(note["settings"]), json.loads(note["progress"])
+    except (OSError, SafetensorError, TypeError, KeyError, ValueError) as error:
+        raise DataError(f"{path}: the checkpoint cannot be read ({error}); delete it to start over") from None
+    if stored_settings != json.loads(json.dumps(settings)):
+        raise UsageError(
+            f"{path.parent}: holds an unfinished run with other settings; finish it with those, or choose another --out"
+        )
+    own = {name.removeprefix("model."): value for name, value in tensors.items() if name.startswith("model.")}
+    try:
+        model.load_state_dict(own)
+    except RuntimeError:
+        raise DataError(f"{path}: the checkpoint is of another architecture; delete it to start over") from None
+    weights = [weight for group in optimizer.param_groups for weight in group["params"]]
+    state: dict[int, dict[str, Tensor]] = {}
+    for name, value in tensors.items():
+        if name.startswith("optimizer."):
+            _, index, moment = name.split(".")
+            weight = weights[int(index)]
+            # In the memory order of its weight: in another order the next step would round otherwise.
+            laid_out = torch.empty_like(weight).copy_(value) if value.shape == weight.shape else value
+            state.setdefault(int(index), {})[moment] = laid_out
+    optimizer.load_state_dict({"state": state, "param_groups": optimizer.state_dict()["param_groups"]})
+    return dict(progress)

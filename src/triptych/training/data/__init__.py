@@ -1,0 +1,1 @@
+"""What training reads: pairs, pixels, patches, triplets and augmentation."""

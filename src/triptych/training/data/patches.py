@@ -1,0 +1,98 @@
+"""Looking at references: in batches, and for a training run once, with what was seen kept on disk."""
+
+import os
+from collections.abc import Callable
+from hashlib import sha256
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+from numpy.typing import NDArray
+from PIL import Image
+
+from triptych.catalog.catalog import Catalog
+from triptych.composers.patches import BATCH, in_batches
+from triptych.core.images import load_pictures
+from triptych.core.onnx_graph import Graph, export_graph
+from triptych.core.progress import progress
+from triptych.encoders.protocol import Encoder
+
+if TYPE_CHECKING:
+    import torch
+    from torch import Tensor
+
+    from triptych.encoders.networks.dual_encoder import PatchTower
+
+_FILES = "patches-*"
+
+Rows = NDArray[np.int64]
+"""Row numbers of pictures in a catalog."""
+See = Callable[[Rows], tuple[Any, ...]]
+"""What a composer reads of references beside their vectors, as tensors."""
+
+
+def see_nothing(rows: Rows) -> "tuple[Tensor, ...]":
+    """For a composer to which the vectors are enough."""
+    return ()
+
+
+class Sight:
+    """The patches of the pictures at `rows` of a catalog, in half precision in a file in `folder`.
+
+    They are computed once, by the graph that queries are going to be asked with. A file that an interrupted run left
+    is completed. Raises DataError where a picture cannot be read any more.
+    """
+
+    def __init__(
+        self,
+        tower: "PatchTower",
+        catalog: Catalog,
+        encoder: Encoder,
+        rows: Rows,
+        folder: Path,
+        device: "torch.device",
+        threads: int | None,
+    ) -> None:
+        self._folder = folder
+        self._device = device
+        self._rows = np.unique(rows)
+        content = [encoder.fingerprint, *(catalog.hashes[row] for row in self._rows)]
+        self._path = folder / _FILES.replace("*", sha256("\n".join(content).encode()).hexdigest()[:16])
+        self._graph = self._path.with_suffix(".onnx")
+        names = [catalog.names[row] for row in self._rows]
+        self._patches = self._look(tower, catalog.root, names, encoder, threads)
+
+    def __call__(self, rows: Rows) -> "tuple[Tensor, ...]":
+        """Patches `(n, positions, channels)` of some of these pictures."""
+        import torch
+
+        return (torch.from_numpy(self._patches[np.searchsorted(self._rows, rows)]).to(self._device),)
+
+    def close(self, graph: Path) -> None:
+        """Leave the graph alone, as `graph`."""
+        self._graph.replace(graph)
+        for path in self._folder.glob(_FILES):
+            path.unlink()
+
+    def _look(
+        self, tower: "PatchTower", root: Path, names: list[str], encoder: Encoder, threads: int | None
+    ) -> "np.memmap[Any, np.dtype[np.float16]]":
+        import torch
+
+        blank = encoder.prepare(Image.new("RGB", (64, 64), "white"))
+        if not self._graph.exists():
+            export_graph(tower, [torch.from_numpy(np.stack([blank, blank]))], self._graph, half=True)
+        look = Graph(self._graph, threads)
+        shape = look(blank[None]).shape[1:]
+        row = 2 * int(np.prod(shape))
+        done = self._path.stat().st_size // row if self._path.exists() else 0
+        if done < len(names):
+            # Whole batches alone: patches depend, in their last bits, on what they are computed with.
+            done -= done % BATCH
+            loaded = load_pictures(root, names[done:], threads=threads or os.cpu_count() or 1, prepare=encoder.prepare)
+            shown = progress(loaded, "look", total=len(names), unit="picture", done=done)
+            with self._path.open("ab") as out:
+                out.truncate(done * row)
+                for pixels in in_batches(shown, lambda name: root / name):
+                    out.write(look(pixels).tobytes())
+        return np.memmap(self._path, np.float16, "r", shape=(len(names), *shape))

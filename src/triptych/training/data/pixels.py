@@ -1,0 +1,38 @@
+"""Pictures read once, as bytes, for whatever trains on them."""
+
+import os
+from collections.abc import Callable, Sequence
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+from PIL import Image
+
+from triptych.core.errors import PictureError
+from triptych.core.images import load_pictures
+from triptych.core.progress import progress, say
+
+Bytes = NDArray[np.uint8]
+"""Shape `(3, height, width)`, or `(n, 3, height, width)`: colours from 0 to 255."""
+
+
+def read_bytes(
+    root: Path, names: Sequence[str], prepare: Callable[[Image.Image], Bytes], *, threads: int | None
+) -> tuple[Bytes, list[int]]:
+    """Bytes `(n, 3, h, w)` of the usable pictures of `names` below `root`, as `prepare` makes them, and which they are.
+
+    The others are named, one a line, and left out.
+    """
+    pixels: np.ndarray[Any, np.dtype[np.uint8]] | None = None
+    kept: list[int] = []
+    loaded = load_pictures(root, names, threads=threads or os.cpu_count() or 1, prepare=prepare)
+    for row, (name, result) in enumerate(progress(loaded, "read", total=len(names), unit="picture")):
+        if isinstance(result, PictureError):
+            say(f"skipped {name!r}: {result}")
+            continue
+        if pixels is None:
+            pixels = np.empty((len(names), *result.shape), np.uint8)
+        pixels[len(kept)] = result
+        kept.append(row)
+    return np.empty((0, 3, 0, 0), np.uint8) if pixels is None else pixels[: len(kept)], kept

@@ -1,0 +1,147 @@
+"""Export: a folder that Hugging Face's `datasets` loads as it is, with a card that says what made it."""
+
+import json
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+import pyarrow as pa
+import pyarrow.parquet as pq
+
+from triptych.catalog.catalog import Catalog
+from triptych.core.errors import DataError, UsageError
+from triptych.core.files import atomic
+from triptych.triplets.file import Triplet, read_triplets, table_of
+from triptych.triplets.selection import picture_path
+from triptych.triplets.statistics import triplets_stats
+
+_ROWS = 5000  # of one Parquet file with pictures inside
+_IMAGE = pa.struct([("bytes", pa.binary()), ("path", pa.string())])
+_CARD = """---
+configs:
+- config_name: default
+  data_files:
+  - split: train
+    path: data/*.parquet
+tags:
+- composed-image-retrieval
+- synthetic
+---
+
+# Triplets for composed image retrieval
+
+{accepted} triplets <reference, modification, target>{refused}, written by triptych. {pictures}
+
+```python
+from datasets import load_dataset
+
+triplets = load_dataset("path/to/this/folder", split="train")
+```
+
+| column | meaning |
+|---|---|
+| `reference`, `target` | names of the pictures |{image_rows}
+| `modifications` | the change in words, by `style` |
+| `changes` | what the reasoner believes to differ: `group`, `old`, `new` |
+| `group` | hard negatives: pictures like the target that do not answer |
+| `also` | pictures that answer as well |
+| `accepted`, `reason` | the critic's verdict |
+| `confidence`, `likeness` | how sure the critic is; cosine of the two pictures |
+| `reasoner` | who reasoned |
+| `round` | which round of mining |
+
+## What is in it
+
+```json
+{stats}
+```
+
+## What made it
+
+```json
+{note}
+```
+
+Licence and rights of the pictures are those of their source; state them here before you publish this folder.
+"""
+
+
+def triplets_export(
+    file: Path | str,
+    out: Path | str,
+    *,
+    catalog: Path | str | None = None,
+    refused: bool = False,
+) -> dict[str, Any]:
+    """Write the accepted triplets of `file`, on request the refused ones too, as a dataset folder `out`.
+
+    With `catalog`, the pictures' own bytes go along as Image columns. Raises UsageError where `out` holds something,
+    DataError where there is nothing to export, or the catalog lacks a picture.
+    """
+    file, out = Path(file), Path(out)
+    if out.exists() and any(out.iterdir()):
+        raise UsageError(f"{out}: is not empty; give a new folder")
+    triplets, note = read_triplets(file)
+    chosen = [triplet for triplet in triplets if triplet.accepted or refused]
+    if not chosen:
+        raise DataError(f"{file}: holds no accepted triplet")
+    opened = Catalog(Path(catalog)) if catalog else None
+    if opened:  # before anything is written
+        for triplet in chosen:
+            picture_path(opened, triplet.reference), picture_path(opened, triplet.target)
+    parts = [chosen[start : start + _ROWS] for start in range(0, len(chosen), _ROWS)]
+    for number, part in enumerate(parts):
+        with atomic(out / "data" / f"train-{number:05d}-of-{len(parts):05d}.parquet") as temporary:
+            pq.write_table(_table(part, opened), temporary, compression="zstd", row_group_size=500)
+    turned = sum(not triplet.accepted for triplet in chosen)
+    card = _CARD.format(
+        accepted=len(chosen) - turned,
+        refused=f" and {turned} that its critic refused" if turned else "",
+        pictures="The pictures are inside."
+        if opened
+        else "The pictures are not inside; `reference` and `target` name them.",
+        image_rows="\n| `reference_image`, `target_image` | the pictures themselves |" if opened else "",
+        stats=json.dumps(triplets_stats(file), indent=2, ensure_ascii=False),
+        note=json.dumps(note, indent=2, ensure_ascii=False),
+    )
+    with atomic(out / "README.md") as temporary:
+        temporary.write_text(card, encoding="utf-8")
+    return {
+        "triplets": len(chosen),
+        "files": len(parts),
+        "pictures": "inside" if opened else "by name",
+        "folder": str(out),
+    }
+
+
+def _table(triplets: Sequence[Triplet], catalog: Catalog | None) -> pa.Table:
+    table = table_of(triplets)
+    if catalog is None:
+        return table
+    for name in ("reference", "target"):
+        values = [
+            {"bytes": picture_path(catalog, getattr(triplet, name)).read_bytes(), "path": getattr(triplet, name)}
+            for triplet in triplets
+        ]
+        table = table.append_column(f"{name}_image", pa.array(values, _IMAGE))
+    # What `datasets` reads its own types from.
+    features = {f"{name}_image": {"_type": "Image"} for name in ("reference", "target")}
+    return table.replace_schema_metadata(
+        {b"huggingface": json.dumps({"info": {"features": _features(table, features)}})}
+    )
+
+
+def _features(table: pa.Table, images: dict[str, Any]) -> dict[str, Any]:
+    """Every column's type, as `datasets` reads it: it wants all of them where it is told any.
+
+    A list is a list of one type: that all versions understand, where `List` came with the fourth.
+    """
+
+    def of(kind: pa.DataType) -> Any:
+        if pa.types.is_list(kind):
+            return [of(kind.value_type)]
+        if pa.types.is_struct(kind):
+            return {field.name: of(field.type) for field in kind}
+        return {"dtype": {"float": "float32"}.get(str(kind), str(kind)), "_type": "Value"}
+
+    return {field.name: images.get(field.name) or of(field.type) for field in table.schema}

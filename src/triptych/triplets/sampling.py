@@ -1,0 +1,57 @@
+"""A sheet of triplets, to look at with one's own eyes."""
+
+from pathlib import Path
+from typing import Any
+
+from PIL import Image
+
+from triptych.catalog.catalog import Catalog
+from triptych.core.contact_sheet import contact_sheet
+from triptych.core.errors import PictureError
+from triptych.core.files import atomic
+from triptych.core.images import WHITE, open_picture
+from triptych.triplets.file import Triplet
+from triptych.triplets.selection import choose, picture_path
+
+_KINDS = {".png": "PNG", ".jpg": "JPEG", ".jpeg": "JPEG"}
+_SIDE = 120
+_NEGATIVES = 3
+
+
+def triplets_sample(
+    file: Path | str,
+    catalog: Path | str,
+    out: Path | str,
+    *,
+    count: int = 12,
+    refused: bool = False,
+    seed: int = 0,
+) -> dict[str, Any]:
+    """Draw `count` triplets of `file` into the picture `out`: the reference, the words, the target, some of the group.
+
+    Raises DataError where there is nothing to draw, or the catalog lacks a picture.
+    """
+    opened, out = Catalog(Path(catalog)), Path(out)
+    rows = [_row(triplet, opened) for triplet in choose(Path(file), count, seed, refused=refused)]
+    sheet = Image.new("RGB", (max(row.width for row in rows), sum(row.height for row in rows)), WHITE)
+    top = 0
+    for row in rows:
+        sheet.paste(row, (0, top))
+        top += row.height
+    with atomic(out) as temporary:
+        sheet.save(temporary, _KINDS.get(out.suffix.lower(), "PNG"))
+    return {"shown": len(rows), "picture": str(out)}
+
+
+def _row(triplet: Triplet, catalog: Catalog) -> Image.Image:
+    def picture(name: str) -> Image.Image:
+        try:
+            return open_picture(picture_path(catalog, name))
+        except PictureError:
+            return Image.new("RGB", (_SIDE, _SIDE), (200, 200, 200))
+
+    words = triplet.modifications[0].text if triplet.modifications else ""
+    text = f"{words} [{triplet.reason}]" if triplet.reason else words
+    shown = [(picture(triplet.target), f"{triplet.confidence:.2f}")]
+    shown += [(picture(name), "") for name in triplet.group[:_NEGATIVES]]
+    return contact_sheet(picture(triplet.reference), text, shown, columns=1 + _NEGATIVES, side=_SIDE)

@@ -1,0 +1,95 @@
+"""What a triplet file holds: types of change, lengths, duplicates, leakage."""
+
+import json
+from collections import Counter
+from collections.abc import Iterable, Mapping
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from triptych.core.errors import DataError
+from triptych.core.text import cut
+from triptych.triplets.file import Triplet, kind_of_reason, read_triplets
+
+_SHOWN = 8  # kinds of change and reasons that are named
+
+
+def triplets_stats(file: Path | str, *, against: Path | str | None = None) -> dict[str, Any]:
+    """Counts and shares over the accepted triplets of `file`; of the refused ones, their reasons.
+
+    `against` is a .txt list of pictures, one a line, or a queries.jsonl: how many accepted triplets have a picture of
+    a benchmark is told as `leaked`. Raises DataError where a file cannot be read.
+    """
+    triplets, _ = read_triplets(Path(file))
+    accepted = [triplet for triplet in triplets if triplet.accepted]
+    # The file may be somebody else's, and what it says goes to a terminal.
+    refused = Counter(cut(kind_of_reason(triplet.reason), 80) for triplet in triplets if not triplet.accepted)
+    pairs = Counter((triplet.reference, triplet.target) for triplet in accepted)
+    texts = Counter(wording.text.casefold() for triplet in accepted for wording in triplet.modifications)
+    written = sum(texts.values())
+    facts: dict[str, Any] = {
+        "accepted": len(accepted),
+        "refused": sum(refused.values()),
+        "refused_because": _most(refused),
+        "references": len({triplet.reference for triplet in accepted}),
+        "targets": len({triplet.target for triplet in accepted}),
+        "changes": _most(
+            Counter(cut("+".join(sorted(change.group for change in one.changes)), 80) for one in accepted)
+        ),
+        "words": {cut(style, 40): _lengths(lengths) for style, lengths in sorted(_words(accepted).items())},
+        "same_pair_again": sum(count - 1 for count in pairs.values()),
+        "pair_both_ways": sum((target, reference) in pairs for reference, target in pairs) // 2,
+        "wordings": written,
+        "distinct_wordings": len(texts),
+        "commonest_wording": f"{texts.most_common(1)[0][0]!r} ({texts.most_common(1)[0][1]})" if texts else "none",
+        "hard_negatives_each": round(float(np.mean([len(one.group) for one in accepted])), 1) if accepted else 0.0,
+        "reasoners": dict(Counter(cut(triplet.reasoner, 120) for triplet in accepted).most_common(_SHOWN)),
+    }
+    if against is not None:
+        known = _pictures_of(Path(against))
+        facts["leaked"] = sum(bool({one.reference, one.target} & known) for one in accepted)
+    return facts
+
+
+def _kind(triplet: Triplet) -> str:
+    return cut("+".join(sorted(change.group for change in triplet.changes)), 80)
+
+
+def _words(triplets: Iterable[Triplet]) -> Mapping[str, list[int]]:
+    found: dict[str, list[int]] = {}
+    for triplet in triplets:
+        for wording in triplet.modifications:
+            found.setdefault(wording.style, []).append(len(wording.text.split()))
+    return found
+
+
+def _lengths(words: list[int]) -> str:
+    low, middle, high = np.percentile(words, [5, 50, 95])
+    return f"{middle:.0f} ({low:.0f} to {high:.0f})"
+
+
+def _most(counted: Counter[str]) -> dict[str, int]:
+    named = dict(counted.most_common(_SHOWN))
+    if rest := sum(counted.values()) - sum(named.values()):
+        named[f"{len(counted) - len(named)} others"] = rest
+    return named
+
+
+def _pictures_of(path: Path) -> set[str]:
+    """Picture names in a list, or in queries: references, targets and candidates."""
+    try:
+        lines = path.read_text(encoding="utf-8").splitlines()
+    except (OSError, ValueError) as error:
+        raise DataError(f"{path}: not a readable list of pictures ({error})") from None
+    if path.suffix != ".jsonl":
+        return {line.strip() for line in lines if line.strip()}
+    found: set[str] = set()
+    for number, line in enumerate(lines, 1):
+        if line.strip():
+            try:
+                query = json.loads(line)
+                found |= {query["reference"], *query["targets"], *query.get("candidates", ())}
+            except (ValueError, KeyError, TypeError):
+                raise DataError(f"{path}:{number}: not a query; see docs/formats.md") from None
+    return found
