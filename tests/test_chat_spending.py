@@ -5,21 +5,21 @@ import json
 from pathlib import Path
 
 import pytest
-from triptych.chat.calls import Call
-from triptych.chat.desk import Desk
-from triptych.chat.estimate import most_cost
-from triptych.chat.flow import Budget
-from triptych.chat.line import Line
-from triptych.chat.recent import Recent
-from triptych.errors import FailureError, UsageError
 
 from chat_helpers import quick, run, states
 from loopback import Loopback, completion, content_for
 from triptych import ChatSettings, mine_status
+from triptych.chat.client import Desk
+from triptych.chat.cost import most_cost
 from triptych.chat.endpoint import Endpoint, Trouble
 from triptych.chat.ledger import Ledger, Reply, ledger_of, opened
+from triptych.chat.limits import Budget
 from triptych.chat.pictures import Painter
+from triptych.chat.reply_cache import Recent
+from triptych.chat.request import Call
+from triptych.chat.server import Line
 from triptych.chat.settings import REASONING
+from triptych.core.errors import FailureError, UsageError
 
 CALL = Call(REASONING, "model", "1", "words", (), {}, "shape")
 

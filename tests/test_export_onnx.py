@@ -136,7 +136,7 @@ def check(folder: Path, source: triptych.encoders.protocol.Encoder, least: float
     assert (exported.encode_texts(TEXTS) * expected).sum(axis=1).min() > least
     program = f"""{BLOCKED}
 import json
-from triptych.encoders import load_encoder
+from triptych.encoders.registry import load_encoder
 print(json.dumps(load_encoder({str(folder)!r}, threads=1).encode_texts({TEXTS!r}).tolist()))
 """
     done = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True, check=True)

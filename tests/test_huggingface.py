@@ -361,8 +361,8 @@ def fresh(code: str, tmp_path: Path) -> subprocess.CompletedProcess[str]:
 
 def test_an_unknown_hub_id_offline_is_one_line(tmp_path: Path) -> None:
     code = """
-from triptych.encoders import load_encoder
-from triptych.errors import FailureError
+from triptych.encoders.registry import load_encoder
+from triptych.core.errors import FailureError
 try:
     load_encoder("hf:nobody/nothing@v1")
 except FailureError as error:
@@ -384,7 +384,7 @@ def test_a_cached_hub_id_works_offline_and_loads_in_silence(siglip: Path, tmp_pa
     (cached / "refs" / "main").write_text(commit)
     code = """
 from transformers.utils import logging
-from triptych.encoders import load_encoder
+from triptych.encoders.registry import load_encoder
 before = logging.get_verbosity(), logging.is_progress_bar_enabled()
 encoder = load_encoder("hf:some/siglip", threads=1)
 assert (logging.get_verbosity(), logging.is_progress_bar_enabled()) == before

@@ -115,7 +115,7 @@ def test_comparing_keeps_no_search_waiting(shown_catalog: Path, tmp_path: Path) 
     os.mkfifo(tmp_path / "gate")
     before = f"""
 import sys
-from triptych.serving.telling import Comparing
+from triptych.serving.comparison import Comparing
 def told(self, reference, result):
     print("comparing", file=sys.stderr, flush=True)
     with open({str(tmp_path / "gate")!r}) as gate:
@@ -338,11 +338,11 @@ def test_torch_is_never_loaded(shown_catalog: Path) -> None:
 import sys
 from pathlib import Path
 import triptych
-from triptych.serving.desk import Desk
-from triptych.serving.service import create_app
+from triptych.serving.handlers import Desk
+from triptych.serving.routes import create_app
 from triptych.serving.settings import Settings
-from triptych.serving.telling import Comparing
-from triptych.tagging import load_vocabulary
+from triptych.serving.comparison import Comparing
+from triptych.tagging.vocabulary import load_vocabulary
 library = triptych.open_catalog({str(shown_catalog)!r}, threads=1)
 library.load()
 comparing = Comparing(library.encoder, load_vocabulary())

@@ -16,10 +16,6 @@ def _option(default: Any, help: str, metavar: str | None = None) -> Any:
     return field(default=default, metadata={"help": help, "metavar": metavar})
 
 
-"""Where a server's key is: the first of these in the environment."""
-"""Where the key of a judge with an address of its own is: the other server's key is never shown to it."""
-
-
 @dataclass(frozen=True)
 class ChatSettings:
     """How to reach a chat model, what to show it, and what it may cost.

@@ -20,7 +20,7 @@ from triptych.cli.app import (
     app,
     show,
 )
-from triptych.cli.options import FOR_ONE_QUESTION, with_chat_options
+from triptych.cli.chat_options import FOR_ONE_QUESTION, with_chat_options
 from triptych.core.errors import UsageError
 
 

@@ -8,7 +8,7 @@ import typer
 import triptych
 from triptych.chat.settings import ChatSettings
 from triptych.cli.app import CatalogDir, Seed, Threads, VocabularyFile, app, show
-from triptych.cli.options import with_chat_options
+from triptych.cli.chat_options import with_chat_options
 from triptych.core.errors import UsageError
 
 

@@ -1,71 +1,113 @@
-"""The options of a chat model, made from the fields of ChatSettings, so that they are written down once."""
+"""Command-line flags made from the fields of options dataclasses, so that each is written down once."""
 
 import inspect
-from collections.abc import Callable, Sequence
-from dataclasses import Field, fields
-from typing import Annotated, Any
+from collections.abc import Callable
+from dataclasses import dataclass
+from types import GenericAlias
+from typing import Annotated, Any, get_args, get_origin, get_type_hints
 
 import typer
 
-from triptych.chat.settings import ChatSettings
 from triptych.core.errors import UsageError
-
-FOR_ONE_QUESTION = (
-    "base_url",
-    "prompts",
-    "picture_side",
-    "picture_quality",
-    "sheet",
-    "schema",
-    "max_tokens",
-    "temperature",
-    "connect_timeout",
-    "max_calls",
-    "max_cost",
-    "price_in",
-    "price_out",
-)
-"""The settings that a command needs which asks now and then, and does not go on later."""
+from triptych.core.options import FlatOption, default_of, flat_options, from_flat
 
 Command = Callable[..., None]
 
 
-def with_chat_options(asked_by: str, names: Sequence[str] = ()) -> Callable[[Command], Command]:
-    """Give a command one option for each field, or for those of `names`, in the place of its parameter `chat`.
+@dataclass(frozen=True)
+class When:
+    """Marks a parameter whose flags count only where another option is given; otherwise the command gets None.
 
-    The command gets ChatSettings where its option `asked_by` is chat:MODEL, and None else, when it takes none of them,
-    and none of its own whose names begin with that of `asked_by`.
+    `option` names that other option: a parameter of the command, or one of the flags themselves, with underscores.
+    `only` names the flags that the command offers; all of them where it is empty.
     """
-    return lambda command: _with_options(
-        command, asked_by, [item for item in fields(ChatSettings) if not names or item.name in names]
-    )
+
+    option: str
+    only: tuple[str, ...] = ()
 
 
-def _with_options(command: Command, asked_by: str, offered: Sequence[Field[Any]]) -> Command:
+@dataclass(frozen=True)
+class _Taken:
+    """A parameter of a command that is an options dataclass."""
+
+    name: str
+    kind: type
+    when: When | None
+
+    @property
+    def offered(self) -> list[FlatOption]:
+        """The options that become flags."""
+        only = self.when.only if self.when else ()
+        return [item for item in flat_options(self.kind) if not only or item.name in only]
+
+    def value(self, given: dict[str, Any], others: dict[str, Any]) -> Any:
+        """What the command gets. Raises UsageError for a flag that counts only beside another, which is missing."""
+        if self.when and not (given | others)[self.when.option]:
+            for item in self.offered:
+                if item.name != self.when.option and given[item.name] != _default(item):
+                    raise UsageError(f"{item.flag} goes with --{self.when.option.replace('_', '-')}")
+            return None
+        return from_flat(self.kind, given)
+
+
+def takes(command: Command) -> Command:
+    """Give a command one flag for each field of those of its parameters that are options dataclasses.
+
+    A parameter is declared as `options: TrainOptions`, or as `rerank: Annotated[RerankOptions | None, When("rerank")]`.
+    """
     given = inspect.signature(command)
-    kept = [item.replace(kind=item.KEYWORD_ONLY) for name, item in given.parameters.items() if name != "chat"]
-    belonging = [item for item in kept if item.name.startswith(f"{asked_by}_")]
-    added = [
-        inspect.Parameter(
-            item.name,
-            inspect.Parameter.KEYWORD_ONLY,
-            default=item.default,
-            annotation=Annotated[item.type, typer.Option(**item.metadata)],
-        )
-        for item in offered
+    types = get_type_hints(command, include_extras=True)
+    taken = [found for name in given.parameters if (found := _taken(name, types[name]))]
+    names = {item.name for item in taken}
+    kept = [
+        item.replace(kind=item.KEYWORD_ONLY, annotation=types[name])
+        for name, item in given.parameters.items()
+        if name not in names
     ]
+    added = [_parameter(item) for part in taken for item in part.offered]
 
     def wrapped(**values: Any) -> None:
-        chosen = {item.name: values.pop(item.name) for item in offered}
-        changed = [item.name for item in offered if chosen[item.name] != item.default]
-        changed += [item.name for item in belonging if values[item.name] != item.default]
-        told = values.get("status", False)  # a command that tells how far it is asks nobody
-        asks = (values[asked_by] or "").startswith("chat:") and not told
-        if changed and not asks and not told:
-            raise UsageError(f"--{changed[0].replace('_', '-')} goes with --{asked_by} chat:MODEL")
-        command(**values, chat=ChatSettings(**chosen) if asks else None)
+        flags = {part.name: {item.name: values.pop(item.name) for item in part.offered} for part in taken}
+        command(**values, **{part.name: part.value(_tuples(flags[part.name]), values) for part in taken})
 
     wrapped.__name__, wrapped.__doc__ = command.__name__, command.__doc__
     wrapped.__signature__ = given.replace(parameters=[*kept, *added])  # type: ignore[attr-defined]
     wrapped.__annotations__ = {item.name: item.annotation for item in (*kept, *added)} | {"return": None}
     return wrapped
+
+
+def _taken(name: str, annotation: Any) -> _Taken | None:
+    when = None
+    if get_origin(annotation) is Annotated:
+        annotation, *extras = get_args(annotation)
+        when = next((extra for extra in extras if isinstance(extra, When)), None)
+    kinds = [kind for kind in (get_args(annotation) or (annotation,)) if hasattr(kind, "__dataclass_fields__")]
+    return _Taken(name, kinds[0], when) if kinds else None
+
+
+def _default(item: FlatOption) -> Any:
+    return default_of(item.field)
+
+
+def _parameter(item: FlatOption) -> inspect.Parameter:
+    """A Typer option for a field. Ranges are checked by the dataclass, so that Python and command line say the same."""
+    facts = item.field.metadata
+    described = typer.Option(*_declared(item), help=facts["help"], metavar=facts["metavar"])
+    kind: Any = item.type
+    default = _default(item)
+    if get_origin(kind) is tuple and get_args(kind)[-1] is Ellipsis:
+        kind, default = GenericAlias(list, get_args(kind)[:1]), list(default)
+    annotation = Annotated[kind, described]
+    return inspect.Parameter(item.name, inspect.Parameter.KEYWORD_ONLY, default=default, annotation=annotation)
+
+
+def _declared(item: FlatOption) -> tuple[str, ...]:
+    """The flag; for a boolean that is true by default also the one that switches it off."""
+    if item.type is bool:
+        return (f"{item.flag}/--no-{item.flag.removeprefix('--')}" if _default(item) else item.flag,)
+    return (item.flag,)
+
+
+def _tuples(values: dict[str, Any]) -> dict[str, Any]:
+    """Typer gives lists where a dataclass has tuples, so that it can be compared and hashed."""
+    return {name: tuple(value) if isinstance(value, list) else value for name, value in values.items()}

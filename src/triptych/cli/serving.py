@@ -18,7 +18,7 @@ from triptych.cli.app import (
     VocabularyFile,
     app,
 )
-from triptych.cli.options import FOR_ONE_QUESTION, with_chat_options
+from triptych.cli.chat_options import FOR_ONE_QUESTION, with_chat_options
 
 
 @app.command(epilog="Example: triptych serve --catalog catalog --composer composer --port 8000")

@@ -1,21 +1,21 @@
-"""Libraries that are installed on request only, and the one line that says so where they are missing."""
+"""What this machine can do: installed extras, processor and GPU, the keys in the environment; and `doctor`."""
 
 import os
 import platform
 import shutil
+from collections.abc import Mapping
 from contextlib import AbstractContextManager, nullcontext
+from dataclasses import dataclass
 from importlib.metadata import PackageNotFoundError, version
+from importlib.util import find_spec
 from typing import TYPE_CHECKING, Any
 
+from triptych.core.errors import UsageError
+from triptych.core.options import check_ranges, option
 from triptych.core.version import __version__
 
 if TYPE_CHECKING:
     import torch
-
-from collections.abc import Mapping
-from importlib.util import find_spec
-
-from triptych.core.errors import UsageError
 
 EXTRAS: Mapping[str, tuple[str, ...]] = {
     "train": ("torch", "onnx", "onnxscript", "matplotlib"),
@@ -40,9 +40,36 @@ def need(extra: str, what: str) -> None:
 
 
 KEYS = ("TRIPTYCH_API_KEY", "OPENAI_API_KEY")
-
+"""Where the key of a chat model is: the first of these in the environment."""
 
 JUDGE_KEYS = ("TRIPTYCH_JUDGE_API_KEY",)
+"""Where the key of a judge with an address of its own is: the other server's key is never sent to it."""
+
+
+@dataclass(frozen=True)
+class Runtime:
+    """What a run computes with. It changes how long a run takes, not what it makes, but for rounding."""
+
+    threads: int | None = option(None, "Processor threads; fewer can be faster on a busy machine.", min=1)
+    device: str | None = option(None, "cpu, cuda or cuda:N; by default a GPU where there is one.", metavar="NAME")
+
+    def __post_init__(self) -> None:
+        check_ranges(self)
+
+    def torch_device(self) -> "torch.device":
+        """The device to train on; also tells torch how many threads to use. Raises UsageError where it is absent."""
+        import torch
+
+        if self.threads:
+            torch.set_num_threads(self.threads)
+        if self.device is None:
+            return best_device()
+        try:
+            device = torch.device(self.device)
+            torch.empty(0, device=device)
+        except (RuntimeError, AssertionError) as error:
+            raise UsageError(f"--device {self.device}: cannot be used ({str(error).splitlines()[0]})") from None
+        return device
 
 
 def best_device() -> "torch.device":

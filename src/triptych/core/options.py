@@ -1,0 +1,146 @@
+"""Options as frozen dataclasses: the default, help text, range and flag of each stand once, beside its name.
+
+A function takes such a dataclass, and the command line makes its flags from the same fields:
+
+    @dataclass(frozen=True)
+    class TrainOptions:
+        epochs: int = option(3, "Passes over the triplets.", min=1)
+        loss: LossOptions = nested(LossOptions)
+
+        def __post_init__(self) -> None:
+            check_ranges(self)
+"""
+
+import math
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import MISSING, Field, dataclass, field, fields, is_dataclass
+from typing import Any, TypeVar, get_type_hints
+
+from triptych.core.errors import UsageError
+
+T = TypeVar("T")
+
+
+def option(
+    default: Any,
+    help: str,
+    *,
+    flag: str | None = None,
+    metavar: str | None = None,
+    min: float | None = None,
+    max: float | None = None,
+    above: float | None = None,
+    choices: Sequence[str] = (),
+) -> Any:
+    """A field of an options dataclass.
+
+    Args:
+        default: its value where nothing is given.
+        help: one sentence for `--help`.
+        flag: its flag on the command line; by default the field's name with dashes, such as `--batch-size`.
+        metavar: what stands for the value in `--help`.
+        min, max: least and greatest value allowed.
+        above: a bound that the value must exceed.
+        choices: the words allowed, for a string or a sequence of strings.
+    """
+    facts = {"flag": flag, "metavar": metavar, "min": min, "max": max, "above": above, "choices": tuple(choices)}
+    return field(default=default, metadata={"help": help, **facts})
+
+
+def nested(kind: type[T]) -> T:
+    """A field that is an options dataclass itself, with its own defaults; its flags stand beside the others."""
+    return field(default_factory=kind)
+
+
+@dataclass(frozen=True)
+class FlatOption:
+    """One option of a dataclass, or of a dataclass nested in it."""
+
+    path: tuple[str, ...]
+    """The names of the fields that lead to it."""
+    field: Field[Any]
+    type: Any
+
+    @property
+    def flag(self) -> str:
+        """Its flag, such as `--batch-size`."""
+        return _flag(self.field)
+
+    @property
+    def name(self) -> str:
+        """Its flag as a name, such as `batch_size`."""
+        return self.flag.removeprefix("--").replace("-", "_")
+
+
+def flat_options(kind: type) -> Iterator[FlatOption]:
+    """Every option of an options dataclass, nested ones in their place."""
+    types = get_type_hints(kind)
+    for item in fields(kind):
+        if is_dataclass(types[item.name]):
+            for inner in flat_options(types[item.name]):
+                yield FlatOption((item.name, *inner.path), inner.field, inner.type)
+        else:
+            yield FlatOption((item.name,), item, types[item.name])
+
+
+def from_flat(kind: type[T], values: Mapping[str, Any]) -> T:
+    """An options dataclass out of values by the names of `flat_options`; what is not given is as by default.
+
+    Raises UsageError for a value out of its range, and for a name that is none of its options.
+    """
+    known = {item.name: item for item in flat_options(kind)}
+    if unknown := values.keys() - known.keys():
+        raise UsageError(f"there is no option {min(unknown)!r}; there are {', '.join(known)}")
+    return _build(kind, {known[name].path: value for name, value in values.items()})
+
+
+def _build(kind: type[T], values: Mapping[tuple[str, ...], Any]) -> T:
+    types = get_type_hints(kind)
+    given: dict[str, Any] = {path[0]: value for path, value in values.items() if len(path) == 1}
+    for name in {path[0] for path in values if len(path) > 1}:
+        inner = {path[1:]: value for path, value in values.items() if path[0] == name}
+        given[name] = _build(types[name], inner)
+    return kind(**given)
+
+
+def flag_of(kind: type, name: str) -> str:
+    """The flag of a field, for messages: `flag_of(TrainOptions, "batch_size")` is `--batch-size`."""
+    return next(_flag(item) for item in fields(kind) if item.name == name)
+
+
+def _flag(item: Field[Any]) -> str:
+    return item.metadata.get("flag") or "--" + item.name.replace("_", "-")
+
+
+def default_of(item: Field[Any]) -> Any:
+    """The default value of a field."""
+    if item.default is not MISSING:
+        return item.default
+    return item.default_factory() if item.default_factory is not MISSING else MISSING
+
+
+def check_ranges(options: Any) -> None:
+    """Raise UsageError, which names the flag, for the first value of a dataclass that is out of its range."""
+    for item in fields(options):
+        value, facts = getattr(options, item.name), item.metadata
+        if value is None or "help" not in facts:
+            continue
+        if facts["choices"]:
+            for word in (value,) if isinstance(value, str) else value:
+                if word not in facts["choices"]:
+                    raise UsageError(f"{_flag(item)} {word}: choose one of {', '.join(facts['choices'])}")
+        elif isinstance(value, int | float) and not isinstance(value, bool) and (wrong := _out_of(value, facts)):
+            raise UsageError(f"{_flag(item)} {value}: must be {wrong}")
+
+
+def _out_of(value: float, facts: Mapping[str, Any]) -> str:
+    """The rule that a number breaks; empty where it breaks none."""
+    if not math.isfinite(value):
+        return "a finite number"
+    if facts["above"] is not None and value <= facts["above"]:
+        return f"above {facts['above']}"
+    if facts["min"] is not None and value < facts["min"]:
+        return f"at least {facts['min']}"
+    if facts["max"] is not None and value > facts["max"]:
+        return f"at most {facts['max']}"
+    return ""

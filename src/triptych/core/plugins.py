@@ -1,0 +1,141 @@
+"""Plug-ins: an encoder, composer, reasoner, critic, benchmark or store that comes from outside the package.
+
+Each kind has one `Registry`. What it is asked for may be
+
+- an object that has what the kind's protocol names;
+- a name that was registered here, or that an installed package declares as an entry point of the kind's group;
+- a name with a scheme, such as `hf:openai/clip-vit-base-patch32`;
+- a folder, where the kind can be read from one;
+- `module:attribute`, which is imported: an object, or a class or function that makes one.
+
+A factory is called with those of the kind's keyword arguments that it has parameters for.
+"""
+
+import inspect
+from collections.abc import Callable, Mapping
+from importlib import import_module
+from importlib.metadata import EntryPoint, entry_points
+from pathlib import Path
+from typing import Any, Generic, TypeVar
+
+from triptych.core.errors import UsageError
+
+T = TypeVar("T")
+Factory = Callable[..., Any]
+
+
+class Registry(Generic[T]):
+    """The known implementations of one kind of plug-in.
+
+    Args:
+        kind: what one is called in messages, such as "encoder".
+        protocol: the Protocol class that each must satisfy; members that it names must be there.
+        group: the entry-point group of installed packages, such as "triptych.encoders".
+        flag: the option that names one on the command line, for messages.
+        folder: makes one out of an existing folder, `folder(path, **context)`; None where that is not possible.
+    """
+
+    def __init__(self, kind: str, protocol: type, group: str, *, flag: str, folder: Factory | None = None) -> None:
+        self.kind = kind
+        self._required = _members(protocol)
+        self._group = group
+        self._flag = flag
+        self._folder = folder
+        self._named: dict[str, Any] = {}
+        self._schemes: dict[str, tuple[Factory, str]] = {}
+
+    def register(self, name: str, make: Any) -> None:
+        """Make `name` known: `make` is an object, or a factory of one."""
+        self._named[name] = make
+
+    def register_scheme(self, scheme: str, make: Factory, rest: str) -> None:
+        """Make names that begin with `scheme` known; `make(name, **context)` gets the whole name.
+
+        `rest` says in messages what follows the scheme, such as `NAME_OR_DIR`.
+        """
+        self._schemes[scheme] = (make, rest)
+
+    def names(self) -> list[str]:
+        """The registered names, and those of installed packages."""
+        return [*self._named, *sorted(self._entry_points())]
+
+    def get(self, given: Any, *, from_file: bool = False, **context: Any) -> T:
+        """What `given` means.
+
+        Args:
+            given: an object, or a string as the module's first lines list them.
+            from_file: whether the string was read from a file. Such a string never makes a module be imported, since
+                that would run code that a file of data names.
+            context: what factories may take, by keyword.
+
+        Raises:
+            UsageError: nothing is known by that name, it cannot be imported, or it lacks a member of the protocol.
+        """
+        if not isinstance(given, str | Path):
+            return self._checked(given, type(given).__name__)
+        name = str(given)
+        if name in self._named:
+            return self._made(self._named[name], name, context)
+        for scheme, (make, _) in self._schemes.items():
+            if name.startswith(scheme):
+                return self._checked(make(name, **_taken(make, context)), name)
+        if self._folder and Path(name).is_dir():
+            return self._checked(self._folder(Path(name), **_taken(self._folder, context)), name)
+        if entry := self._entry_points().get(name):
+            return self._made(self._loaded(entry.load, name), name, context)
+        module, colon, attribute = name.partition(":")
+        if colon and attribute.isidentifier() and all(part.isidentifier() for part in module.split(".")):
+            if from_file:
+                raise UsageError(
+                    f"{name}: a file names this {self.kind}, and a file never makes code run; give it as {self._flag}"
+                )
+            return self._made(self._loaded(lambda: _attribute(module, attribute), name), name, context)
+        raise UsageError(f"{self._flag} {name}: there is no such {self.kind}; there are {', '.join(self._known())}")
+
+    def _known(self) -> list[str]:
+        schemes = [f"{scheme}{rest}" for scheme, (_, rest) in self._schemes.items()]
+        return [*self.names(), *schemes, *(["a folder"] if self._folder else []), "MODULE:ATTRIBUTE"]
+
+    def _entry_points(self) -> Mapping[str, EntryPoint]:
+        return {entry.name: entry for entry in entry_points(group=self._group)}
+
+    def _loaded(self, load: Callable[[], Any], name: str) -> Any:
+        try:
+            return load()
+        except Exception as error:  # whatever a module of somebody else raises while it is imported
+            raise UsageError(f"{self._flag} {name}: cannot be imported ({error})") from error
+
+    def _made(self, found: Any, name: str, context: Mapping[str, Any]) -> T:
+        """An object is taken as it is; a class, or a callable without the protocol's members, makes it."""
+        if inspect.isclass(found) or (callable(found) and self._missing(found)):
+            found = found(**_taken(found, context))
+        return self._checked(found, name)
+
+    def _missing(self, found: Any) -> list[str]:
+        return [member for member in self._required if not hasattr(found, member)]
+
+    def _checked(self, found: Any, name: str) -> T:
+        if missing := self._missing(found):
+            raise UsageError(f"{name}: is no {self.kind}; it lacks {', '.join(missing)}")
+        return found  # type: ignore[no-any-return]
+
+
+def _members(protocol: type) -> list[str]:
+    """The public names that a Protocol class declares, those of its bases included."""
+    declared: dict[str, None] = {}
+    for base in reversed(protocol.__mro__):
+        if base.__module__ not in ("typing", "builtins"):
+            declared |= dict.fromkeys([*inspect.get_annotations(base), *vars(base)])
+    return [name for name in declared if not name.startswith("_")]
+
+
+def _taken(make: Factory, context: Mapping[str, Any]) -> dict[str, Any]:
+    """Of the context what a factory has parameters for."""
+    parameters = inspect.signature(make).parameters
+    if any(item.kind is item.VAR_KEYWORD for item in parameters.values()):
+        return dict(context)
+    return {name: value for name, value in context.items() if name in parameters}
+
+
+def _attribute(module: str, name: str) -> Any:
+    return getattr(import_module(module), name)
