@@ -6,21 +6,12 @@ import sys
 import typer
 import typer.exceptions
 
+# Importing a module adds its commands.
+from triptych.cli import catalogs, demonstration, evaluation, mining, serving, training, triplets
 from triptych.cli.app import app
 from triptych.core.errors import TriptychError
 
-__all__ = [
-    "app",
-    "catalogs",
-    "comparing",
-    "learning",
-    "main",
-    "measuring",
-    "scoring",
-    "serving",
-    "showing",
-    "triplets",
-]
+__all__ = ["app", "catalogs", "demonstration", "evaluation", "main", "mining", "serving", "training", "triplets"]
 
 _INTERRUPTED = 130  # as shells have it: 128 and the number of the signal
 

@@ -1,4 +1,4 @@
-"""Commands that measure: eval, prepare."""
+"""Commands that measure: prepare, eval, score, compare, table, ablate, reproduce, leakage."""
 
 from pathlib import Path
 from typing import Annotated, Any

@@ -1,4 +1,4 @@
-"""Commands that make triplets and train: mine, train, refine, invert, pretrain, adapt."""
+"""Commands that train: train, invert, pretrain, adapt."""
 
 from pathlib import Path
 from typing import Annotated

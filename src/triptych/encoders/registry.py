@@ -1,37 +1,53 @@
-"""A picture or a text becomes a unit vector in one shared space."""
+"""The encoders by name: the embedded one, the Hugging Face layout, folders that were written here, and plug-ins."""
 
 from pathlib import Path
 
-from triptych.core.errors import UsageError
 from triptych.core.files import read_json
-from triptych.core.vectors import Vectors, unit
-from triptych.encoders.protocol import SLOT, Encoder, Ids, Pixels, ReadsWords
-
-__all__ = ["SLOT", "Encoder", "Ids", "Pixels", "ReadsWords", "Vectors", "load_encoder", "unit"]
+from triptych.core.plugins import Registry
+from triptych.encoders.protocol import Encoder
 
 EMBEDDED = Path(__file__).parent / "wardrobe"
 """The encoder that ships with the package, trained on the wardrobe world."""
 
 
-def load_encoder(name: str, *, threads: int | None = None) -> Encoder:
-    """The encoder that `name` means.
+def load_encoder(given: Encoder | str, *, threads: int | None = None, from_file: bool = False) -> Encoder:
+    """The encoder that `given` means.
 
-    `wardrobe` is the embedded default, `hf:NAME_OR_DIR` a CLIP or SigLIP in the Hugging Face layout, and anything
-    else a folder that `pretrain` or `export --onnx` made. Raises UsageError for a name that means nothing, DataError
-    for a damaged folder.
+    Args:
+        given: an encoder; `wardrobe`, the embedded default; `hf:NAME_OR_DIR`, a CLIP or SigLIP in the Hugging Face
+            layout; a folder that `pretrain`, `adapt`, `train` or `export --onnx` wrote; the name of an installed
+            plug-in; or `module:attribute`.
+        threads: processor threads of its graphs.
+        from_file: whether `given` was read from a file, such as a catalog; then no `module:attribute` is imported.
+
+    Raises:
+        UsageError: the name means nothing, or what it means is no encoder.
+        DataError: its folder is damaged.
     """
-    if name.startswith("hf:"):
-        from triptych.encoders.huggingface import HuggingFaceEncoder
+    return ENCODERS.get(given, from_file=from_file, threads=threads)
 
-        return HuggingFaceEncoder(name, threads=threads)
+
+def _wardrobe(threads: int | None) -> Encoder:
+    from triptych.encoders.native import OwnEncoder
+
+    return OwnEncoder(EMBEDDED, "wardrobe", threads)
+
+
+def _hugging_face(name: str, threads: int | None) -> Encoder:
+    from triptych.encoders.huggingface import HuggingFaceEncoder
+
+    return HuggingFaceEncoder(name, threads=threads)
+
+
+def _folder(folder: Path, threads: int | None) -> Encoder:
     from triptych.encoders.exported import FORMAT, ExportedEncoder
     from triptych.encoders.native import OwnEncoder
 
-    if name == "wardrobe":
-        return OwnEncoder(EMBEDDED, name, threads)
-    folder = Path(name)
-    if not folder.is_dir():
-        raise UsageError(f"--encoder {name}: write wardrobe, hf:NAME_OR_DIR, or a folder that `triptych pretrain` made")
     config = read_json(folder / "config.json", "encoder configuration")
     exported = isinstance(config, dict) and config.get("format") == FORMAT
     return (ExportedEncoder if exported else OwnEncoder)(folder, str(folder.resolve()), threads)
+
+
+ENCODERS: Registry[Encoder] = Registry("encoder", Encoder, "triptych.encoders", flag="--encoder", folder=_folder)
+ENCODERS.register("wardrobe", _wardrobe)
+ENCODERS.register_scheme("hf:", _hugging_face, "NAME_OR_DIR")
