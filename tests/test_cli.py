@@ -137,7 +137,7 @@ def test_interrupting_says_how_to_go_on(wardrobe_world: Path, tmp_path: Path) ->
     """Ctrl-C, delivered while the second chunk is committed."""
     code = (
         "import os, signal, sys\n"
-        "from triptych.catalog import store\n"
+        "from triptych.catalog import catalog as store\n"
         "append, calls = store.Catalog.append, []\n"
         "def interrupted(*args):\n"
         "    append(*args)\n"
