@@ -23,7 +23,7 @@ if TYPE_CHECKING:
     from triptych.catalog.indexing import index
     from triptych.chat.settings import ChatSettings
     from triptych.composers.trained import TrainedComposer
-    from triptych.core.environment import doctor
+    from triptych.core.environment import Runtime, doctor
     from triptych.demonstration.demo import demo
     from triptych.encoders.registry import load_encoder
     from triptych.evaluation.ablation.running import ablate
@@ -45,10 +45,26 @@ if TYPE_CHECKING:
     from triptych.retrieval.searching import open_catalog, search
     from triptych.serving.keys import make_key
     from triptych.serving.server import serve
-    from triptych.training.adapting import adapt
+    from triptych.training.adapting import adapt_encoder
     from triptych.training.composer import train
-    from triptych.training.inversion.trainer import invert
+    from triptych.training.finetuning import finetune
+    from triptych.training.inversion.trainer import train_inversion
+    from triptych.training.options import (
+        AdaptOptions,
+        FinetuneOptions,
+        InversionOptions,
+        LossOptions,
+        PretrainOptions,
+        TrainOptions,
+    )
     from triptych.training.pretraining import pretrain
+    from triptych.training.results import (
+        AdaptResult,
+        FinetuneResult,
+        InversionResult,
+        PretrainResult,
+        TrainResult,
+    )
     from triptych.triplets.exporting import triplets_export
     from triptych.triplets.importing import triplets_import
     from triptych.triplets.review import triplets_review
@@ -56,17 +72,29 @@ if TYPE_CHECKING:
     from triptych.triplets.statistics import triplets_stats
 
 __all__ = [
+    "AdaptOptions",
+    "AdaptResult",
     "Bars",
     "Catalog",
     "ChatSettings",
+    "FinetuneOptions",
+    "FinetuneResult",
     "Hit",
+    "InversionOptions",
+    "InversionResult",
     "Library",
+    "LossOptions",
     "Picture",
+    "PretrainOptions",
+    "PretrainResult",
+    "Runtime",
+    "TrainOptions",
+    "TrainResult",
     "TrainedComposer",
     "TriptychError",
     "__version__",
     "ablate",
-    "adapt",
+    "adapt_encoder",
     "check_pictures",
     "compare",
     "demo",
@@ -74,8 +102,8 @@ __all__ = [
     "evaluate",
     "export",
     "export_onnx",
+    "finetune",
     "index",
-    "invert",
     "leakage",
     "load_encoder",
     "make_key",
@@ -91,6 +119,7 @@ __all__ = [
     "serve",
     "table",
     "train",
+    "train_inversion",
     "triplets_compare",
     "triplets_export",
     "triplets_import",
@@ -103,15 +132,27 @@ __all__ = [
 # No module here may bear the name of a function: importing it would put it in the function's place.
 # Looked up when first used, so that `triptych --help` does not wait for numerical libraries.
 _HOME = {
+    "AdaptOptions": "triptych.training.options",
+    "AdaptResult": "triptych.training.results",
     "Bars": "triptych.mining.options",
     "Catalog": "triptych.catalog.catalog",
     "ChatSettings": "triptych.chat.settings",
+    "FinetuneOptions": "triptych.training.options",
+    "FinetuneResult": "triptych.training.results",
     "Hit": "triptych.retrieval.results",
+    "InversionOptions": "triptych.training.options",
+    "InversionResult": "triptych.training.results",
     "Library": "triptych.retrieval.library",
+    "LossOptions": "triptych.training.options",
     "Picture": "triptych.retrieval.results",
+    "PretrainOptions": "triptych.training.options",
+    "PretrainResult": "triptych.training.results",
+    "Runtime": "triptych.core.environment",
+    "TrainOptions": "triptych.training.options",
+    "TrainResult": "triptych.training.results",
     "TrainedComposer": "triptych.composers.trained",
     "ablate": "triptych.evaluation.ablation.running",
-    "adapt": "triptych.training.adapting",
+    "adapt_encoder": "triptych.training.adapting",
     "check_pictures": "triptych.benchmarks.checking",
     "compare": "triptych.evaluation.results.comparison",
     "demo": "triptych.demonstration.demo",
@@ -119,8 +160,8 @@ _HOME = {
     "evaluate": "triptych.evaluation.evaluate",
     "export": "triptych.exporting.vectors",
     "export_onnx": "triptych.exporting.models",
+    "finetune": "triptych.training.finetuning",
     "index": "triptych.catalog.indexing",
-    "invert": "triptych.training.inversion.trainer",
     "leakage": "triptych.evaluation.leakage",
     "load_encoder": "triptych.encoders.registry",
     "make_key": "triptych.serving.keys",
@@ -133,9 +174,10 @@ _HOME = {
     "reproduce": "triptych.evaluation.reproduction.running",
     "score": "triptych.evaluation.scoring",
     "search": "triptych.retrieval.searching",
-    "table": "triptych.evaluation.results.tables",
     "serve": "triptych.serving.server",
+    "table": "triptych.evaluation.results.tables",
     "train": "triptych.training.composer",
+    "train_inversion": "triptych.training.inversion.trainer",
     "triplets_compare": "triptych.evaluation.reasoners",
     "triplets_export": "triptych.triplets.exporting",
     "triplets_import": "triptych.triplets.importing",
