@@ -158,7 +158,7 @@ def load_model(folder: Path) -> "DualEncoder":
     from safetensors import SafetensorError
     from safetensors.torch import load_file
 
-    from triptych.encoders.networks.dual_encoder import EncoderShape, DualEncoder
+    from triptych.encoders.networks.dual_encoder import DualEncoder, EncoderShape
 
     config = read_json(folder / "config.json", "encoder configuration")
     shape = config["architecture"] | {"depths": tuple(config["architecture"]["depths"])}

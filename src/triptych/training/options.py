@@ -81,7 +81,9 @@ class TrainOptions:
     def __post_init__(self) -> None:
         check_ranges(self)
         if self.composer == "transformer" and "text-tower" in self.without:
-            raise UsageError("--without text-tower: a transformer reads the tower's tokens, so it needs one that learns")
+            raise UsageError(
+                "--without text-tower: a transformer reads the tower's tokens, so it needs one that learns"
+            )
 
 
 @dataclass(frozen=True)

@@ -8,8 +8,7 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 
 from triptych.composers.networks.combiner import CombinerShape
-from triptych.encoders.networks.dual_encoder import EncoderShape
-from triptych.encoders.networks.dual_encoder import PatchTower
+from triptych.encoders.networks.dual_encoder import EncoderShape, PatchTower
 
 
 @dataclass(frozen=True)

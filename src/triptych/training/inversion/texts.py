@@ -9,9 +9,7 @@ import numpy as np
 from triptych.encoders.protocol import SLOT, Ids, ReadsWords
 from triptych.tagging.tagger import Tags, shows
 from triptych.tagging.vocabulary import Vocabulary
-
-MARK = "*"
-"""What stands for the pseudo-word in a text."""
+from triptych.training.options import MARK
 
 _NAMED = 0.7  # how likely a title names an attribute
 
@@ -128,7 +126,7 @@ is are was were be been being am has have had do does did will would can could m
 _FUNCTION_WORDS = frozenset(map(_stem, _LISTED.split()))
 
 
-class Concepts:
+class PictureConcepts:
     """What pictures show, as titles of their likeliest words, within phrases of other words."""
 
     def __init__(self, tags: Tags, vocabulary: Vocabulary) -> None:
