@@ -66,6 +66,7 @@ class MineOptions:
     seed: int = option(0, _SEED, min=0)
 
     def __post_init__(self) -> None:
+        _paths(self, "vocabulary", "refined")
         check_ranges(self)
         if self.similarity is not None:
             object.__setattr__(self, "similarity", _similarity(self.similarity))
@@ -80,7 +81,9 @@ class ChatMineOptions:
     """
 
     vocabulary: Path | None = option(
-        None, 'Also propose pictures that differ in one group of these words: {"colour": ["red", …], …}.', metavar="FILE"
+        None,
+        'Also propose pictures that differ in one group of these words: {"colour": ["red", …], …}.',
+        metavar="FILE",
     )
     limit: int | None = option(None, _LIMIT, min=1)
     triplets: int = option(2, "Triplets for each reference, at most.", min=1)
@@ -90,6 +93,7 @@ class ChatMineOptions:
     seed: int = option(0, _SEED, min=0)
 
     def __post_init__(self) -> None:
+        _paths(self, "vocabulary")
         check_ranges(self)
 
 
@@ -108,7 +112,15 @@ class RefineOptions:
     seed: int = option(0, _SEED, min=0)
 
     def __post_init__(self) -> None:
+        _paths(self, "vocabulary")
         check_ranges(self)
+
+
+def _paths(options: object, *names: str) -> None:
+    """Turn what was given as text into paths."""
+    for name in names:
+        if isinstance(given := getattr(options, name), str):
+            object.__setattr__(options, name, Path(given))
 
 
 def _similarity(given: object) -> SimilarityRange:
