@@ -5,7 +5,7 @@ from collections import Counter
 from pathlib import Path
 
 from loopback import Loopback
-from triptych.chat.ledger import ledger_of
+from triptych.chat.ledger import ledger_path
 from triptych.chat.settings import ChatSettings
 from triptych.mining.pipeline import mine
 
@@ -24,7 +24,7 @@ def run(catalog: Path, out: Path, chat: ChatSettings, **options: object) -> dict
 
 
 def states(out: Path) -> Counter:
-    base = sqlite3.connect(ledger_of(out))
+    base = sqlite3.connect(ledger_path(out))
     try:
         return Counter(dict(base.execute("SELECT state, COUNT(*) FROM refs GROUP BY state").fetchall()))
     finally:

@@ -14,12 +14,12 @@ from PIL import Image
 
 from triptych.chat.cost import picture_tokens, tokens_in
 from triptych.chat.endpoint import completion
-from triptych.chat.ledger import MOST_TEXT, Ledger, Reply, ledger_of
-from triptych.chat.limits import Backoff, Budget, Pace, retry_after
+from triptych.chat.ledger import MOST_TEXT, Ledger, Reply, ledger_path
+from triptych.chat.limits import Backoff, Budget, ConcurrencyLimiter, retry_after
 from triptych.chat.parsing import InvalidReply, find_json
-from triptych.chat.pictures import Painter
+from triptych.chat.pictures import PictureUrls
 from triptych.chat.prompts import fill, load_prompts
-from triptych.chat.request import Call, Shown, request, shape
+from triptych.chat.request import Call, CallPicture, rendering, request
 from triptych.chat.settings import ChatSettings
 from triptych.core.errors import DataError, PictureError, UsageError
 from triptych.core.text import clean
@@ -29,21 +29,22 @@ HERE = ChatSettings(base_url="http://localhost:1/v1")
 
 def call(text: str = "what differs?", names: tuple[str, ...] = ("a.png", "b.png"), **other: object) -> Call:
     pictures = tuple(
-        Shown("Reference" if not place else f"Picture {place}", name, name * 8) for place, name in enumerate(names)
+        CallPicture("Reference" if not place else f"Picture {place}", name, name * 8)
+        for place, name in enumerate(names)
     )
     settings = {"step": "reasoning", "model": "m", "prompt_version": "1", "schema": {"type": "object"}}
-    return Call(**(settings | {"text": text, "pictures": pictures, "shape": shape(HERE)} | other))
+    return Call(**(settings | {"text": text, "pictures": pictures, "shape": rendering(HERE)} | other))
 
 
 @pytest.fixture
-def painter(tmp_path: Path) -> Painter:
+def painter(tmp_path: Path) -> PictureUrls:
     for name, size in (("a.png", (800, 400)), ("b.png", (60, 90)), ("c.png", (64, 64))):
         picture = Image.new("RGB", size, (200, 30, 30))
         exif = picture.getexif()
         exif[0x010E] = "taken at home"
         picture.save(tmp_path / name, exif=exif)
     (tmp_path / "broken.png").write_bytes(b"\x89PNG\r\n\x1a\n and no more")
-    return Painter(lambda name: tmp_path / name, side=100, quality=80)
+    return PictureUrls(lambda name: tmp_path / name, side=100, quality=80)
 
 
 def decoded(url: str) -> Image.Image:
@@ -106,7 +107,7 @@ def test_filling_leaves_other_braces_alone() -> None:
     assert fill("{count} {texts}", count=3, texts="{count}") == "3 {count}"
 
 
-def test_pictures_are_downscaled_encoded_anew_and_without_metadata(painter: Painter) -> None:
+def test_pictures_are_downscaled_encoded_anew_and_without_metadata(painter: PictureUrls) -> None:
     picture = decoded(painter.url("a.png"))
     assert picture.size == (100, 50)
     assert not picture.getexif()
@@ -118,7 +119,7 @@ def test_pictures_are_downscaled_encoded_anew_and_without_metadata(painter: Pain
         painter.url("broken.png")
 
 
-def test_a_request_shows_each_picture_under_its_label(painter: Painter) -> None:
+def test_a_request_shows_each_picture_under_its_label(painter: PictureUrls) -> None:
     body = request(call(names=("a.png", "b.png", "c.png")), painter, HERE)
     parts = body["messages"][1]["content"]
     assert [part.get("text") for part in parts[::2]] == ["Reference:", "Picture 1:", "Picture 2:"]
@@ -143,7 +144,7 @@ def test_a_key_follows_all_that_decides_the_reply_and_no_file_name() -> None:
         call(names=("b.png", "a.png")),
         call(step="judgement"),
         call(schema={}),
-        call(shape=shape(replace(HERE, picture_side=100))),
+        call(shape=rendering(replace(HERE, picture_side=100))),
     ]
     assert len({one.key, *(other.key for other in others)}) == 8
 
@@ -222,7 +223,7 @@ def test_back_off_doubles_up_to_its_limit_and_never_undercuts_the_server() -> No
 
 def test_the_pace_grows_with_answers_and_halves_once_for_calls_that_were_out_together() -> None:
     async def scenario() -> None:
-        pace = Pace(32, first=8)
+        pace = ConcurrencyLimiter(32, first=8)
         async with pace.slot() as before:
             pass
         for _ in range(24):
@@ -244,7 +245,7 @@ def test_the_pace_grows_with_answers_and_halves_once_for_calls_that_were_out_tog
 def test_a_pause_holds_for_everybody_until_it_is_over() -> None:
     async def scenario() -> None:
         now = 0.0
-        pace = Pace(4, clock=lambda: now)
+        pace = ConcurrencyLimiter(4, clock=lambda: now)
         pace.slower(0, pause=0.001)
         entered = asyncio.ensure_future(enter(pace))
         await asyncio.sleep(0.01)
@@ -253,7 +254,7 @@ def test_a_pause_holds_for_everybody_until_it_is_over() -> None:
         pace.faster()
         await asyncio.wait_for(entered, 5)
 
-    async def enter(pace: Pace) -> None:
+    async def enter(pace: ConcurrencyLimiter) -> None:
         async with pace.slot():
             pass
 
@@ -262,7 +263,7 @@ def test_a_pause_holds_for_everybody_until_it_is_over() -> None:
 
 def test_no_more_calls_are_out_than_the_pace_allows() -> None:
     async def scenario() -> int:
-        pace, out, most = Pace(3, first=3), 0, 0
+        pace, out, most = ConcurrencyLimiter(3, first=3), 0, 0
 
         async def work() -> None:
             nonlocal out, most
@@ -348,4 +349,4 @@ def test_what_is_no_ledger_is_named(tmp_path: Path) -> None:
     base.close()
     with pytest.raises(DataError, match="another version"):
         Ledger(tmp_path / "later")
-    assert ledger_of(tmp_path / "t.parquet").parent.name == "t.parquet.ledger"
+    assert ledger_path(tmp_path / "t.parquet").parent.name == "t.parquet.ledger"

@@ -19,7 +19,7 @@ from chat_helpers import REFERENCES, quick, run, states
 from loopback import ODD, PASSING, Loopback, completion, content_for, noise_catalog, odd, shade
 from triptych.catalog.catalog import Catalog
 from triptych.chat.judging import read_judgement
-from triptych.chat.ledger import ledger_of
+from triptych.chat.ledger import ledger_path
 from triptych.chat.parsing import InvalidReply
 from triptych.chat.settings import ChatSettings
 from triptych.cli import main
@@ -125,7 +125,7 @@ def test_kill_9_loses_nothing_and_asks_nothing_again(noise: Path, tmp_path: Path
                 time.sleep(0.01)
             os.kill(miner.pid, signal.SIGKILL)
             miner.wait()
-            base = sqlite3.connect(ledger_of(out))
+            base = sqlite3.connect(ledger_path(out))
             known = {key for (key,) in base.execute("SELECT key FROM calls WHERE state IN ('answered', 'refused')")}
             base.close()
             sent = len(server.log)
@@ -320,7 +320,7 @@ def test_ctrl_c_finishes_what_is_in_flight(noise: Path, tmp_path: Path):
     assert miner.returncode == 130
     assert "goes on where it stopped" in said
     assert "Traceback" not in said
-    base = sqlite3.connect(ledger_of(out))
+    base = sqlite3.connect(ledger_path(out))
     assert base.execute("SELECT COUNT(*) FROM calls WHERE state != 'answered'").fetchone() == (0,)
     base.close()
     assert states(out)["pending"] > 0

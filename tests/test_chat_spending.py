@@ -9,15 +9,15 @@ import pytest
 from chat_helpers import quick, run, states
 from loopback import Loopback, completion, content_for
 from triptych import ChatSettings, mine_status
-from triptych.chat.client import Desk
+from triptych.chat.client import DialogueRunner
 from triptych.chat.cost import most_cost
-from triptych.chat.endpoint import Endpoint, Trouble
-from triptych.chat.ledger import Ledger, Reply, ledger_of, opened
+from triptych.chat.endpoint import Endpoint, TransientError
+from triptych.chat.ledger import Ledger, Reply, ledger_path, open_ledger
 from triptych.chat.limits import Budget
-from triptych.chat.pictures import Painter
-from triptych.chat.reply_cache import Recent
+from triptych.chat.pictures import PictureUrls
+from triptych.chat.reply_cache import ReplyCache
 from triptych.chat.request import Call
-from triptych.chat.server import Line
+from triptych.chat.server import ServerConnection
 from triptych.chat.settings import REASONING
 from triptych.core.errors import FailureError, UsageError
 
@@ -128,9 +128,9 @@ def test_what_nobody_tells_the_price_of_counts_with_the_most(noise: Path, tmp_pa
 
 
 def test_what_was_out_when_a_run_was_killed_stays_in_the_books(tmp_path: Path):
-    with opened(tmp_path / "ledger") as ledger:
+    with open_ledger(tmp_path / "ledger") as ledger:
         ledger.attempt(CALL, "a.jpg", most=2.0)
-    with opened(tmp_path / "ledger") as ledger:
+    with open_ledger(tmp_path / "ledger") as ledger:
         assert ledger.spent() == (1, 2.0)
         ledger.attempt(CALL, "a.jpg", most=2.0)
         ledger.trouble(CALL.key, "429", free=2.0)
@@ -143,7 +143,7 @@ def test_minutes_left_follow_from_the_run_that_is_asking(noise: Path, server: Lo
     out = tmp_path / "t.parquet"
     run(noise, out, quick(server, max_calls=31))
     assert mine_status(out)["minutes_left"] is not None
-    with opened(ledger_of(out)) as ledger:
+    with open_ledger(ledger_path(out)) as ledger:
         done = ledger.pace()
         ledger.live(4e9)  # a run that has done nothing yet
     assert done > 0
@@ -156,10 +156,13 @@ def test_a_pause_that_a_server_asks_for_is_heard():
             await endpoint.send({"model": "m", "messages": []}, "key")
 
     said = {"error": {"message": "slower"}}
-    with Loopback(respond=lambda _: (429, said, {"Retry-After": "7"})) as busy, pytest.raises(Trouble) as trouble:
+    with (
+        Loopback(respond=lambda _: (429, said, {"Retry-After": "7"})) as busy,
+        pytest.raises(TransientError) as trouble,
+    ):
         asyncio.run(asked(busy.url))
     assert (trouble.value.busy, trouble.value.after, trouble.value.paid) == (True, 7.0, False)
-    with pytest.raises(Trouble) as trouble:
+    with pytest.raises(TransientError) as trouble:
         asyncio.run(asked(busy.url))  # nobody listens there any more
     assert not trouble.value.paid
 
@@ -184,8 +187,10 @@ def test_a_run_that_is_stopped_near_its_last_money_ends():
     async def whole() -> list[str]:
         endpoint = Slow()
         budget = Budget(calls=None, cost=2.5 * most_cost(CALL, settings), minutes=None)
-        painter = Painter(Path, side=8, quality=80)
-        desk = Desk(Recent(), painter, settings, {REASONING: Line(endpoint, settings)}, budget)  # type: ignore[arg-type]
+        painter = PictureUrls(Path, side=8, quality=80)
+        desk = DialogueRunner(
+            ReplyCache(), painter, settings, {REASONING: ServerConnection(endpoint, settings)}, budget
+        )  # type: ignore[arg-type]
 
         def talk(number: int):
             yield [Call(REASONING, "model", "1", f"words {number}", (), {}, "shape")]

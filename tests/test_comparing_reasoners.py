@@ -15,7 +15,7 @@ from loopback import Loopback, completion
 from triptych.benchmarks.registry import load_truth
 from triptych.benchmarks.task import Truth
 from triptych.catalog.catalog import Catalog
-from triptych.chat.pictures import Painter
+from triptych.chat.pictures import PictureUrls
 from triptych.chat.settings import ChatSettings
 from triptych.cli import main
 from triptych.core.errors import DataError, UsageError
@@ -61,7 +61,7 @@ def test_what_is_true_and_telling(one: Triplet, wanted: tuple):
 
 def knowing(catalog: Catalog, truth: Truth, side: int) -> Callable[[dict[str, Any]], dict[str, Any]]:
     """A model that knows every picture: it names one attribute that differs, and judges by what is so."""
-    painter = Painter(catalog.path, side=side, quality=85)
+    painter = PictureUrls(catalog.path, side=side, quality=85)
     name_of = {painter.url(name): name for name in catalog.names}
 
     def respond(body: dict[str, Any]) -> dict[str, Any]:
@@ -134,7 +134,7 @@ def test_what_a_strange_file_says_stays_harmless(tmp_path: Path):
     file = tmp_path / "strange.parquet"
     strange = replace(RIGHT, reasoner="\x1b[31mevil" + "x" * 400)
     write_triplets(file, [strange], {"calls": "many", "cost": [1], "settings": "none", "references": True})
-    (row,) = triptych.triplets_compare([file])["reasoners"]
+    (row,) = triptych.compare_reasoners([file])["reasoners"]
     assert (row["calls"], row["cost"], row["references"]) == (None, None, 1)
     assert row["reasoner"].isprintable()
     assert len(row["reasoner"]) <= 160
@@ -153,10 +153,10 @@ def test_what_is_not_known_is_one_line(truth: tuple[str, str], error: type[Excep
     file = tmp_path / "t.parquet"
     write_triplets(file, [RIGHT], {})
     with pytest.raises(error, match=message) as raised:
-        triptych.triplets_compare([file], truth=truth)
+        triptych.compare_reasoners([file], truth=truth)
     assert "\n" not in str(raised.value)
     with pytest.raises(UsageError, match="one triplet file"):
-        triptych.triplets_compare([])
+        triptych.compare_reasoners([])
 
 
 def test_truth_needs_a_folder(monkeypatch, capsys):

@@ -182,7 +182,7 @@ def test_the_way_back_is_asked_and_judged_like_any_question(few, tiny_catalog, v
 
     known = {question(one): one for one in there if one.accepted}
     opened, words = Catalog(tiny_catalog), load_vocabulary(vocabulary_file)
-    tags = mining.tag(opened.vectors, opened.encoder(threads=1), words)
+    tags = mining.tag_pictures(opened.vectors, opened.encoder(threads=1), words)
     anew = []
     for one in back:
         swapped = tuple(Change(change.group, change.new, change.old) for change in one.changes)
@@ -198,7 +198,7 @@ def test_the_way_back_is_asked_and_judged_like_any_question(few, tiny_catalog, v
 
 def test_no_way_back_from_what_is_not_shown(few, monkeypatch):
     """Where no picture is sure enough to be said to show anything, nothing is asked back."""
-    monkeypatch.setattr(reasoning, "shows", lambda values: np.zeros(len(values), bool))
+    monkeypatch.setattr(reasoning, "is_shown", lambda values: np.zeros(len(values), bool))
     assert read_triplets(few(reversed=True))[1]["reversed"] == 0
 
 

@@ -22,7 +22,7 @@ import pytest
 
 from loopback import noise_catalog
 from tiny_llava import build
-from triptych.chat.ledger import ledger_of
+from triptych.chat.ledger import ledger_path
 from triptych.chat.settings import ChatSettings
 from triptych.core.errors import FailureError
 from triptych.mining.chat.status import mine_status
@@ -75,9 +75,9 @@ def test_a_real_server_is_mined_killed_and_mined_on(server: tuple[str, str, Path
         return len(re.findall(r'POST /v1/chat/completions HTTP/1.1" 200', log.read_text()))
 
     def answered() -> int:
-        if not ledger_of(out).exists():
+        if not ledger_path(out).exists():
             return 0
-        base = sqlite3.connect(ledger_of(out))
+        base = sqlite3.connect(ledger_path(out))
         with contextlib.suppress(sqlite3.OperationalError):
             return int(base.execute("SELECT COUNT(*) FROM calls WHERE state = 'answered'").fetchone()[0])
         return 0
@@ -95,7 +95,7 @@ def test_a_real_server_is_mined_killed_and_mined_on(server: tuple[str, str, Path
     miner.send_signal(signal.SIGKILL)
     miner.wait()
     first = answered()
-    with contextlib.closing(sqlite3.connect(ledger_of(out))) as base:
+    with contextlib.closing(sqlite3.connect(ledger_path(out))) as base:
         cut = [cost for (cost,) in base.execute("SELECT cost FROM calls WHERE state <> 'answered'")]
     assert 4 <= first < 2 * REFERENCES
     before = posts()

@@ -14,7 +14,7 @@ from triptych.core.errors import DataError, UsageError
 from triptych.mining import refinement as refining
 from triptych.mining.pipeline import mine
 from triptych.mining.refinement import refine
-from triptych.mining.rounds import Earlier
+from triptych.mining.rounds import PreviousRounds
 from triptych.triplets.file import Triplet, read_triplets, write_triplets
 
 WRONG = 0.2  # share of the accepted triplets that get another target
@@ -148,9 +148,9 @@ def test_an_interrupted_run_goes_on(
 
 
 def test_a_round_is_in_the_words_of_the_last(refined, vocabulary_file, tmp_path):
-    earlier = Earlier.read(refined[0])
+    earlier = PreviousRounds.read(refined[0])
     assert earlier.vocabulary == vocabulary_file
-    assert Earlier().vocabulary is None
+    assert PreviousRounds().vocabulary is None
 
 
 def test_rounds_need_a_refined_file(tiny_triplets, tiny_catalog, vocabulary_file, tmp_path):

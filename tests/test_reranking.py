@@ -12,7 +12,7 @@ from loopback import Loopback, completion
 from serving_helpers import Service, picture_file
 from test_cli import run
 from triptych.catalog.catalog import Catalog
-from triptych.chat.pictures import Painter
+from triptych.chat.pictures import PictureUrls
 from triptych.chat.settings import ChatSettings
 from triptych.core.errors import UsageError
 from triptych.retrieval.results import Hit
@@ -31,7 +31,7 @@ def choosing(best: str, also: str = "") -> Respond:
     """A judge that picks one file, and says that another one does as well."""
 
     def respond(body: dict[str, Any]) -> Any:
-        painter = Painter(Path, side=336, quality=85)
+        painter = PictureUrls(Path, side=336, quality=85)
         others = shown(body)[1:]
         fitting = [others.index(painter.url(also)) + 1] if also else []
         pick = others.index(painter.url(best)) + 1
@@ -68,7 +68,7 @@ def test_what_the_model_picks_comes_first(shown_catalog: Path, plain: list[Hit])
     (body,) = server.bodies
     assert len(shown(body)) == 1 + 6
     assert "in red" in body["messages"][0]["content"]
-    painter = Painter(Path, side=336, quality=85)
+    painter = PictureUrls(Path, side=336, quality=85)
     assert shown(body)[1:] != [painter.url(hit.path) for hit in plain[:6]]  # it does not see our order
 
 

@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from triptych.core.environment import Runtime, need
+from triptych.core.environment import Runtime, require_extra
 from triptych.core.errors import DataError, UsageError
 from triptych.core.files import locked, made_by
 from triptych.core.images import find_pictures
@@ -63,7 +63,7 @@ def adapt_encoder(
         DataError: the encoder lacks its weights, or there are too few pictures.
     """
     pictures, out = Path(pictures), Path(out)
-    need("train", "adapt-encoder")
+    require_extra("train", "adapt-encoder")
     import torch
 
     from triptych.encoders.networks.dual_encoder import HALF

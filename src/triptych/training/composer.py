@@ -9,7 +9,7 @@ import numpy as np
 
 from triptych.catalog.catalog import Catalog
 from triptych.composers.trained import FORMAT, FORMAT_WITH_PATCHES
-from triptych.core.environment import Runtime, need
+from triptych.core.environment import Runtime, require_extra
 from triptych.core.errors import UsageError
 from triptych.core.files import atomic, hash_file, locked, made_by, write_json
 from triptych.core.onnx_graph import export_graph
@@ -59,7 +59,7 @@ def train(
         UsageError: the composer is not for this encoder, or torch is missing.
     """
     triplets, catalog, out = Path(triplets), Path(catalog), Path(out)
-    need("train", "train")
+    require_extra("train", "train")
     import torch
 
     from triptych.training.learners.composer import ComposerLearner, build_model

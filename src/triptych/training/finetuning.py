@@ -15,7 +15,7 @@ import numpy as np
 
 from triptych.catalog.catalog import Catalog
 from triptych.composers.trained import FORMAT, INSIDE
-from triptych.core.environment import Runtime, need
+from triptych.core.environment import Runtime, require_extra
 from triptych.core.errors import DataError, UsageError
 from triptych.core.files import atomic, hash_file, locked, made_by, write_json
 from triptych.core.onnx_graph import export_graph
@@ -70,7 +70,7 @@ def finetune(
         UsageError: the encoder cannot be trained so, or lies in `out`; or torch is missing.
     """
     triplets, catalog, out = Path(triplets), Path(catalog), Path(out)
-    need("train", "finetune")
+    require_extra("train", "finetune")
     import torch
 
     from triptych.composers.networks.mixture import Mixture
@@ -153,7 +153,7 @@ def _wanted(triplets: Path, catalog: Catalog, towers: TrainableEncoder, seed: in
     if len(names) <= room:
         return names
     accepted = [triplet for triplet in read_triplets(triplets)[0] if triplet.accepted]
-    named = {name for triplet in accepted for name in (triplet.reference, triplet.target, *triplet.also)}
+    named = {name for triplet in accepted for name in (triplet.reference, triplet.target, *triplet.other_targets)}
     others = [name for name in names if name not in named]
     count = min(len(others), max(0, room - len(named)))
     sampled = np.random.default_rng([seed, 4]).choice(len(others), count, replace=False)

@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from triptych.core.environment import Runtime, need
+from triptych.core.environment import Runtime, require_extra
 from triptych.core.errors import DataError
 from triptych.core.files import locked, made_by
 from triptych.encoders.lexicon import Lexicon, common_terms
@@ -60,7 +60,7 @@ def pretrain(
         DataError: the pairs cannot be read, or too few are usable.
     """
     pairs, images, out = Path(pairs), Path(images), Path(out)
-    need("train", "pretrain")
+    require_extra("train", "pretrain")
     import torch
 
     from triptych.training.learners.pretraining import build_learner, recall_of_pairs

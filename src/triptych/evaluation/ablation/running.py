@@ -8,7 +8,7 @@ from typing import Any
 
 from triptych.benchmarks.registry import BENCHMARKS, find_benchmark
 from triptych.catalog.catalog import Catalog
-from triptych.core.environment import need
+from triptych.core.environment import require_extra
 from triptych.core.errors import TriptychError, UsageError
 from triptych.core.files import atomic, locked, made_by, plain, read_json, write_json
 from triptych.core.progress import progress, say
@@ -16,7 +16,7 @@ from triptych.evaluation.ablation.keys import digest_of, digest_of_encoder, dige
 from triptych.evaluation.ablation.recipes import STAGES, Recipe, load_recipes
 from triptych.evaluation.ablation.showing import draw_ablation, format_ablation, summarise_cells
 from triptych.evaluation.evaluate import evaluate
-from triptych.mining.rounds import Earlier
+from triptych.mining.rounds import PreviousRounds
 from triptych.tagging.vocabulary import DEFAULT
 
 SPLIT = "val"
@@ -65,7 +65,7 @@ def ablate(
     first of them holds. A cell that fails is reported and is tried again by the next run.
     Raises UsageError for names that mean nothing and options that mining or training do not have.
     """
-    need("train", "ablate")  # now, and not after minutes of mining
+    require_extra("train", "ablate")  # now, and not after minutes of mining
     recipes, out = Path(recipes), Path(out)
     known = load_recipes(recipes)
     if strangers := set(only) - {recipe.name for recipe in known}:
@@ -118,7 +118,7 @@ def _cells(
 def _stages(recipe: Recipe, benchmark: str) -> list[tuple[str, dict[str, Any]]]:
     """What makes a recipe's triplets: one round of mining, or two, and of each stage its options."""
     after = recipe.mine.get("after")
-    usual = Earlier.read(Path(after)).vocabulary if after else BENCHMARKS[benchmark].vocabulary
+    usual = PreviousRounds.read(Path(after)).vocabulary if after else BENCHMARKS[benchmark].vocabulary
     first = {"vocabulary": usual or DEFAULT, **recipe.mine}
     if recipe.refine is None:
         return [("mine", first)]

@@ -88,7 +88,7 @@ class TripletDataset:
         number = {text: index for index, text in enumerate(texts)}
         words = encode(texts)
         held_out = np.flatnonzero(held)[:_MOST_HELD_OUT]
-        targets = [_rows((triplet.target, *triplet.also), row_of) for triplet in usable]
+        targets = [_rows((triplet.target, *triplet.other_targets), row_of) for triplet in usable]
         negatives = [_rows((triplet.reference, *triplet.group), row_of) for triplet in usable]
         known = concept_words(usable)
         return cls(

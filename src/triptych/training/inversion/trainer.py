@@ -12,7 +12,7 @@ import numpy as np
 
 from triptych.catalog.catalog import Catalog
 from triptych.composers.trained import FORMAT_WITH_PROMPTS
-from triptych.core.environment import Runtime, need
+from triptych.core.environment import Runtime, require_extra
 from triptych.core.errors import FailureError, UsageError
 from triptych.core.files import atomic, locked, made_by, write_json
 from triptych.core.onnx_graph import export_graph
@@ -85,7 +85,7 @@ def train_inversion(
         raise UsageError(f"{method}: there is no such method of inversion; there are {', '.join(METHODS)}")
     if options.captions and method != "lincir":
         raise UsageError(f"--captions: {method} learns from pictures; lincir reads texts")
-    need("train", "train-inversion")
+    require_extra("train", "train-inversion")
     import torch
 
     from triptych.training.loop import LoopOptions, fit, require_same_run
