@@ -23,6 +23,7 @@ from triptych.evaluation.evaluate import evaluate
 from triptych.mining.options import MineOptions
 from triptych.mining.pipeline import mine
 from triptych.training.composer import train
+from triptych.training.options import TrainOptions
 from triptych.triplets.file import Triplet, kind_of_reason, read_triplets
 
 LINES = {"unlabelled": 400, "val": 80, "test": 160}
@@ -64,8 +65,9 @@ def demo(out: Path | str, *, seed: int = 0, threads: int | None = None) -> dict[
         detail.append(f"{mined.accepted} triplets accepted, {mined.refused} refused")
     with _timed(steps, "train") as detail:
         # Two passes: a third brings nothing on the val queries of a world this small, and time is short.
-        trained = train(triplets, catalog, composer, epochs=2, seed=seed, threads=threads)
-        detail.append(f"best epoch {trained['best_epoch']}, held-out R@10 {trained['recall']['R@10']:.1f} %")
+        learning = TrainOptions(epochs=2, seed=seed)
+        trained = train(triplets, catalog, composer, learning, runtime=Runtime(threads))
+        detail.append(f"best epoch {trained.best_epoch}, held-out R@10 {trained.recall['R@10']:.1f} %")
     with _timed(steps, "evaluate") as detail:
         results = evaluate(
             "wardrobe",

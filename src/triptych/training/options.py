@@ -159,6 +159,9 @@ class InversionOptions:
     seed: int = option(0, _SEED, min=0)
 
     def __post_init__(self) -> None:
+        for name in ("captions", "vocabulary"):
+            if isinstance(given := getattr(self, name), str):
+                object.__setattr__(self, name, Path(given))
         check_ranges(self)
         if self.prompt is not None and MARK not in self.prompt:
             raise UsageError(f"--prompt {self.prompt!r}: must hold a {MARK}, which stands for the pseudo-word")

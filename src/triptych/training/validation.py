@@ -53,7 +53,7 @@ def held_out_recall(queries: Vectors, gallery: Vectors, data: TripletDataset) ->
     """Recall in percent of the held-out triplets' targets in a gallery, by their query vectors."""
     held = data.held_out
     ranks = ranks_of_targets(
-        queries, gallery, list(data.targets[held]), data.references[held][:, None], [None] * len(held)
+        queries, gallery, list(data.targets[held]), list(data.references[held][:, None]), [None] * len(held)
     )
     return {name: round(value, 2) for name, value in summarise(ranks, recall=(1, 10, 50), map_at=()).items()}
 

@@ -160,7 +160,7 @@ def _prepare(catalog: Catalog, encoder: Encoder, options: InversionOptions, devi
 
 def _settings(method: str, options: InversionOptions, catalog: Catalog, words: Vocabulary) -> dict[str, Any]:
     """What decides the weights; paths are replaced by what they lead to, and prompts change nothing."""
-    captions = hash_file_or_fail(Path(options.captions)) if options.captions else None
+    captions = hash_file_or_fail(options.captions) if options.captions else None
     settings = asdict(options) | {"method": method, "captions": captions}
     settings |= {"word_steps": options.word_steps if method == "searle" else None}
     settings |= {"encoder": catalog.fingerprint, "pictures": catalog.digest}
@@ -255,7 +255,7 @@ def _texts(vocabulary: Vocabulary, captions: Path | None, seed: int) -> list[str
     """What LinCIR reads: captions, or titles of the vocabulary's words."""
     if captions is None:
         return draw_titles(vocabulary, _TITLES, np.random.default_rng(seed))
-    texts = [caption.replace(MARK, " ") for _, caption in read_pairs(Path(captions))]
+    texts = [caption.replace(MARK, " ") for _, caption in read_pairs(captions)]
     return [text for text in texts if text.strip()]
 
 
