@@ -26,7 +26,9 @@ if TYPE_CHECKING:
     from triptych.core.environment import Runtime, doctor
     from triptych.demonstration.demo import demo
     from triptych.encoders.registry import load_encoder
+    from triptych.evaluation.ablation.options import AblateOptions
     from triptych.evaluation.ablation.running import ablate
+    from triptych.evaluation.ablation.showing import AblationResult
     from triptych.evaluation.evaluate import evaluate
     from triptych.evaluation.leakage import leakage
     from triptych.evaluation.reasoners import ReasonerComparison, compare_reasoners
@@ -69,6 +71,8 @@ if TYPE_CHECKING:
     from triptych.triplets.statistics import TripletStatistics, triplets_stats
 
 __all__ = [
+    "AblateOptions",
+    "AblationResult",
     "AdaptOptions",
     "AdaptResult",
     "ApplyReviewResult",
@@ -153,6 +157,8 @@ __all__ = [
 # No module here may bear the name of a function: importing it would put it in the function's place.
 # Looked up when first used, so that `triptych --help` does not wait for numerical libraries.
 _HOME = {
+    "AblateOptions": "triptych.evaluation.ablation.options",
+    "AblationResult": "triptych.evaluation.ablation.showing",
     "AdaptOptions": "triptych.training.options",
     "AdaptResult": "triptych.training.results",
     "ApplyReviewResult": "triptych.triplets.review",
