@@ -63,7 +63,7 @@ def train(
     import torch
 
     from triptych.training.learners.composer import ComposerLearner, build_model
-    from triptych.training.loop import LoopOptions, fit, require_same_run, warmup_linear
+    from triptych.training.loop import fit, require_same_run
 
     started = time.monotonic()
     device = runtime.torch_device()
@@ -76,16 +76,11 @@ def train(
     model = build_model(opened.dim, data, known, own, options)
     with locked(out):
         require_same_run(out, settings)
-        cache = None
-        if own and options.composer == "transformer":
-            references = data.references[np.concatenate([data.training, data.held_out])]
-            cache = PatchCache(own.patches, opened, known, references, out, device, runtime.threads)
+        reads = data.references[np.concatenate([data.training, data.held_out])]
+        given = (opened, known, reads, out, device, runtime.threads)
+        cache = PatchCache(own.patches, *given) if own and options.composer == "transformer" else None
         learner = ComposerLearner(model, data, opened.vectors, cache or no_patches, options, device)
-        each = learner.epoch_steps
-        loop = LoopOptions(
-            options.epochs * each, each, options.seed, warmup_linear, checkpoint_every=None, best_by=BEST_BY
-        )
-        run = fit(learner, loop, out, settings, callbacks_of(log, options.patience, BEST_BY))
+        run = fit(learner, learner.loop, out, settings, callbacks_of(log, options.patience, BEST_BY))
         summary = summarise_run(run.history, opened.vectors, data, out)
         result = TrainResult(**summary, seconds=round(time.monotonic() - started, 1))
         note = made_by("train", settings, torch=torch.__version__, **asdict(result))

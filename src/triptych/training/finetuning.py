@@ -36,7 +36,6 @@ if TYPE_CHECKING:
     from triptych.composers.networks.mixture import Mixture
 
 _MEMORY = 2 << 30  # bytes of pixels; where pictures are more, those of no triplet are sampled
-_CHECKPOINT_STEPS = 100
 
 
 def finetune(
@@ -51,9 +50,8 @@ def finetune(
 ) -> FinetuneResult:
     """Train the encoder of a catalog on triplets, from its pictures, and write it inside a composer.
 
-    Pictures are read once, from where the catalog found them, and held in memory as bytes; those that cannot be read
-    are named and left out, with their triplets. Validates each epoch and keeps the best one, as `train` does. A run
-    that was interrupted or killed goes on from its last checkpoint and ends with the same weights.
+    Pictures are read once and held in memory as bytes; those that cannot be read are named and left out, with their
+    triplets. Otherwise it is as `train`: validated, resumable, and the best epoch is kept.
 
     Args:
         triplets: the file.
@@ -73,45 +71,35 @@ def finetune(
     require_extra("train", "finetune")
     import torch
 
-    from triptych.composers.networks.mixture import Mixture
     from triptych.training.learners.finetuning import FinetuningLearner
-    from triptych.training.loop import LoopOptions, fit
+    from triptych.training.loop import fit
 
     started = time.monotonic()
     device = runtime.torch_device()
     opened = Catalog(catalog)
     known = opened.encoder(encoder, threads=runtime.threads)
+    _require_elsewhere(out, known)
     torch.manual_seed(options.seed)
     towers = trainable_encoder(known, options.tune)
-    if (out / "encoder").resolve() == _folder(known):
-        raise UsageError(f"{out}: holds the encoder that {catalog} was indexed with; choose another --out")
     pictures = _read(triplets, opened, towers, options.seed, runtime.threads)
-    row_of = {name: row for row, name in enumerate(pictures.names)}
-    data = TripletDataset.read(triplets, row_of, known, np.array)
+    data = TripletDataset.read(triplets, pictures.row_of, known, np.array)
     settings = {"triplets": hash_file(triplets), "encoder": known.fingerprint, "catalog": opened.digest}
     settings |= {"pictures": hashlib.sha256(pictures.pixels.data).hexdigest(), **asdict(options), "tune": towers.tune}
 
-    head, before = Mixture(opened.dim), pictures.vectors
-    learner = FinetuningLearner(towers, head, data, pictures.pixels, before, options, device)
-    each = learner.epoch_steps
-    loop = LoopOptions(
-        options.epochs * each, each, options.seed, clip="group", checkpoint_every=_CHECKPOINT_STEPS, best_by=BEST_BY
-    )
+    learner = FinetuningLearner(towers, data, pictures.pixels, pictures.vectors, options, device)
     with locked(out):
-        run = fit(learner, loop, out, settings, callbacks_of(log, options.patience, BEST_BY))
-        summary, after = summarise_run(run.history, before, data, out), learner.vectors()
+        run = fit(learner, learner.loop, out, settings, callbacks_of(log, options.patience, BEST_BY))
+        after = learner.vectors()
         result = FinetuneResult(
-            **summary,
-            pictures=len(pictures.names),
-            skipped=pictures.skipped,
+            **summarise_run(run.history, pictures.vectors, data, out),
+            **pictures.facts(after),
             trained_weights=sum(weight.numel() for weight in learner.module.parameters()),
-            kept=round(float((before * after).sum(axis=1).mean()), 4),
             seconds=round(time.monotonic() - started, 1),
         )
         note = made_by("finetune", settings, torch=torch.__version__, **asdict(result))
         (out / "config.json").unlink(missing_ok=True)
-        towers.save(out / "encoder", before, after, note)
-        _save(out, towers.kind, head, run.history, note)
+        towers.save(out / "encoder", pictures.vectors, after, note)
+        _save(out, towers.kind, learner.head, run.history, note)
         run.clean()
     _say_what_next(result, f"{towers.kind}{out / 'encoder'}")
     return result
@@ -124,6 +112,16 @@ class _Pictures:
     vectors: Vectors
     """As the encoder made them for the catalog."""
     skipped: int
+
+    @property
+    def row_of(self) -> dict[str, int]:
+        """The row of each picture."""
+        return {name: row for row, name in enumerate(self.names)}
+
+    def facts(self, after: Vectors) -> dict[str, Any]:
+        """What is reported of them, with their vectors `(n, d)` of now."""
+        kept = round(float((self.vectors * after).sum(axis=1).mean()), 4)
+        return {"pictures": len(self.names), "skipped": self.skipped, "kept": kept}
 
 
 def _read(triplets: Path, catalog: Catalog, towers: TrainableEncoder, seed: int, threads: int | None) -> _Pictures:
@@ -139,9 +137,11 @@ def _read(triplets: Path, catalog: Catalog, towers: TrainableEncoder, seed: int,
     return _Pictures(usable, pixels, vectors, len(names) - len(usable))
 
 
-def _folder(encoder: Encoder) -> Path | None:
+def _require_elsewhere(out: Path, encoder: Encoder) -> None:
+    """Raise UsageError where the encoder lies where the new one is to be written."""
     folder: Path | None = getattr(encoder, "folder", None)
-    return folder and folder.resolve()
+    if folder and (out / "encoder").resolve() == folder.resolve():
+        raise UsageError(f"{out}: holds the encoder that the catalog was indexed with; choose another --out")
 
 
 def _wanted(triplets: Path, catalog: Catalog, towers: TrainableEncoder, seed: int) -> Sequence[str]:

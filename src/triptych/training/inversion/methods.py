@@ -20,7 +20,8 @@ from triptych.core.files import atomic
 from triptych.core.progress import progress
 from triptych.encoders.protocol import Encoder
 from triptych.training.inversion.texts import Keywords, PictureConcepts, SlottedIds, mask
-from triptych.training.loop import Learner
+from triptych.training.loop import Learner, LoopOptions
+from triptych.training.options import InversionOptions
 
 Rows = NDArray[np.int64]
 
@@ -61,6 +62,11 @@ class InversionLearner(Learner):
         self.module = mapping
         groups = [{"params": list(mapping.parameters()), "peak": _PEAK_RATE}]
         self.optimizer = torch.optim.AdamW(groups, lr=_PEAK_RATE, weight_decay=_WEIGHT_DECAY)
+
+    def loop(self, options: InversionOptions) -> LoopOptions:
+        """How its run goes."""
+        every = _CHECKPOINT_STEPS
+        return LoopOptions(options.steps, seed=options.seed, clip="none", checkpoint_every=every, keep_losses=None)
 
     def step(self, step: int) -> list[float]:
         """The method's loss, rounded, as all of them are kept."""
@@ -223,6 +229,7 @@ def _choices(of: Sequence[str], count: int, random: np.random.Generator) -> list
 
 
 _PEAK_RATE = 1e-3
+_CHECKPOINT_STEPS = 50
 _WEIGHT_DECAY = 0.01
 _BLOCK = 1024  # pictures whose words are looked for at once
 _WORD_RATE = 0.05

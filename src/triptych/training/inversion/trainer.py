@@ -3,7 +3,7 @@
 import hashlib
 import json
 import time
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -40,7 +40,6 @@ TITLE_PROMPT = "* * *"
 BARE_PROMPTS = ("*", "* *", "* * *", "* * * *")
 """What else `eval` tries: a tower that averages over tokens gives the picture more weight for every mark."""
 
-_CHECKPOINT_STEPS = 50
 _TITLES = 20_000  # texts drawn for LinCIR
 _LEAST = 20  # pictures
 _PHOTO = ("a photo of *",)  # what encoders with a frame match to pictures
@@ -63,8 +62,7 @@ def train_inversion(
     """Train a baseline of the family of textual inversion on the pictures of a catalog; what it writes is a composer.
 
     LinCIR reads texts only: titles made of the vocabulary, or captions, in which the vocabulary's words are the
-    keywords that it masks. SEARLE first looks for each picture's word by optimisation. A run that was interrupted or
-    killed goes on where it stopped and ends with the same weights.
+    keywords that it masks. SEARLE first looks for each picture's word by optimisation. A killed run can be resumed.
 
     Args:
         method: pic2word, searle or lincir.
@@ -81,14 +79,11 @@ def train_inversion(
         DataError: the captions or the vocabulary cannot be read.
     """
     catalog, out = Path(catalog), Path(out)
-    if method not in METHODS:
-        raise UsageError(f"{method}: there is no such method of inversion; there are {', '.join(METHODS)}")
-    if options.captions and method != "lincir":
-        raise UsageError(f"--captions: {method} learns from pictures; lincir reads texts")
+    _check(method, options)
     require_extra("train", "train-inversion")
     import torch
 
-    from triptych.training.loop import LoopOptions, fit, require_same_run
+    from triptych.training.loop import fit, require_same_run
 
     started = time.monotonic()
     device = runtime.torch_device()
@@ -100,10 +95,7 @@ def train_inversion(
     with locked(out):
         require_same_run(out, settings)
         learner = _learner(method, material, out / f"words-{_digest(settings)}")
-        loop = LoopOptions(
-            options.steps, seed=options.seed, clip="none", checkpoint_every=_CHECKPOINT_STEPS, keep_losses=None
-        )
-        run = fit(learner, loop, out, settings, callbacks_of(log))
+        run = fit(learner, learner.loop(options), out, settings, callbacks_of(log))
         result = InversionResult(
             pictures=len(material.pictures),
             prompt=prompts[0],
@@ -115,9 +107,21 @@ def train_inversion(
         note = made_by("train-inversion", choices, torch=torch.__version__, **asdict(result))
         _save(out, learner.mapping, material.reader, known, prompts, run.losses, note)
         run.clean()
-        for block in out.glob("words-*.safetensors"):
-            block.unlink()
+        _remove(out.glob("words-*.safetensors"))
     return result
+
+
+def _remove(files: Iterable[Path]) -> None:
+    for file in files:
+        file.unlink()
+
+
+def _check(method: str, options: InversionOptions) -> None:
+    """Raise UsageError for an unknown method, or captions for one that reads none."""
+    if method not in METHODS:
+        raise UsageError(f"{method}: there is no such method of inversion; there are {', '.join(METHODS)}")
+    if options.captions and method != "lincir":
+        raise UsageError(f"--captions: {method} learns from pictures; lincir reads texts")
 
 
 @dataclass(frozen=True)

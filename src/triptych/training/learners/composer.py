@@ -17,10 +17,10 @@ from triptych.encoders.networks.dual_encoder import DualEncoder
 from triptych.encoders.protocol import Encoder
 from triptych.training.data.patches import PatchReader
 from triptych.training.data.triplets import NO_CHANGE, Batch, TripletDataset
-from triptych.training.loop import Learner
+from triptych.training.loop import Learner, LoopOptions, warmup_linear
 from triptych.training.losses import ContrastiveLoss
 from triptych.training.options import TrainOptions
-from triptych.training.validation import held_out_recall
+from triptych.training.validation import BEST_BY, held_out_recall
 
 _PEAK_RATE = 1e-3
 _TEXT_SHARE = 0.3  # of the rate, for the text tower, which knows its words already
@@ -96,11 +96,10 @@ class ComposerLearner(Learner):
         self.words = torch.from_numpy(data.words).to(device)
         self.loss = ContrastiveLoss(options.loss)
         self.batch_size, self.seed = min(options.batch_size, len(data.training)), options.seed
-
-    @property
-    def epoch_steps(self) -> int:
-        """Steps of an epoch."""
-        return len(self.data.training) // self.batch_size
+        each = len(data.training) // self.batch_size
+        self.loop = LoopOptions(
+            options.epochs * each, each, options.seed, warmup_linear, checkpoint_every=None, best_by=BEST_BY
+        )
 
     def step(self, step: int) -> list[float]:
         """Each query is to find its targets in the catalog, and to tell what changes."""

@@ -15,14 +15,15 @@ from triptych.core.vectors import Vectors
 from triptych.training.data.pixels import Bytes
 from triptych.training.data.triplets import Batch, TripletDataset
 from triptych.training.grad_cache import Encode, backward
-from triptych.training.loop import Learner
+from triptych.training.loop import Learner, LoopOptions
 from triptych.training.losses import DUPLICATE, contrastive_loss
 from triptych.training.options import FinetuneOptions
 from triptych.training.trainable import TrainableEncoder
-from triptych.training.validation import held_out_recall
+from triptych.training.validation import BEST_BY, held_out_recall
 
 _HEAD_RATE = 1e-3
 _WEIGHT_DECAY = 0.05
+_CHECKPOINT_STEPS = 100
 _FURTHER = 256  # unlabelled pictures of a batch that are negatives only
 _BLOCK = 256  # pictures or texts encoded at once, without gradients
 
@@ -32,7 +33,6 @@ class FinetuningLearner(Learner):
 
     Args:
         encoder: the towers.
-        head: makes a query of a reference's and a text's vector.
         data: the triplets, as rows of the pictures.
         pixels: bytes `(n, 3, h, w)` of the pictures.
         before: their vectors `(n, d)` by the encoder as it was.
@@ -45,32 +45,30 @@ class FinetuningLearner(Learner):
     def __init__(
         self,
         encoder: TrainableEncoder,
-        head: Mixture,
         data: TripletDataset,
         pixels: Bytes,
         before: Vectors,
         options: FinetuneOptions,
         device: torch.device,
     ) -> None:
-        self.encoder, self.head = encoder, head.to(device)
+        self.encoder, self.head = encoder, Mixture(before.shape[1]).to(device)
         encoder.model.to(device)
         tuned = [weight for weight in encoder.model.parameters() if weight.requires_grad]
         groups: list[dict[str, Any]] = [
-            {"params": list(head.parameters()), "peak": _HEAD_RATE},
+            {"params": list(self.head.parameters()), "peak": _HEAD_RATE},
             {"params": tuned, "peak": encoder.rate},
         ]
         self.optimizer = torch.optim.AdamW(groups, weight_decay=_WEIGHT_DECAY)
-        self.module = torch.nn.ParameterList([*head.parameters(), *tuned])
+        self.module = torch.nn.ParameterList([*self.head.parameters(), *tuned])
         self.data, self.pixels, self.before = data, pixels, torch.from_numpy(before).to(device)
         self.options, self.device = options, device
         self.batch_size = min(options.batch_size, len(data.training))
         self.batches = len(data.training) // self.batch_size
         self.accumulate = min(options.accumulate, self.batches)
-
-    @property
-    def epoch_steps(self) -> int:
-        """Steps of an epoch."""
-        return self.batches // self.accumulate
+        self.epoch_steps = each = self.batches // self.accumulate
+        self.loop = LoopOptions(
+            options.epochs * each, each, options.seed, clip="group", checkpoint_every=_CHECKPOINT_STEPS, best_by=BEST_BY
+        )
 
     def train(self) -> None:
         """Dropout on; statistics of a batch norm as they are, so that no picture's vector depends on the others."""
