@@ -50,8 +50,7 @@ def finetune(
 ) -> FinetuneResult:
     """Train the encoder of a catalog on triplets, from its pictures, and write it inside a composer.
 
-    Pictures are read once and held in memory as bytes; those that cannot be read are named and left out, with their
-    triplets. Otherwise it is as `train`: validated, resumable, and the best epoch is kept.
+    Pictures are held in memory as bytes; those that cannot be read are named and left out, with their triplets.
 
     Args:
         triplets: the file.
@@ -78,9 +77,7 @@ def finetune(
     device = runtime.torch_device()
     opened = Catalog(catalog)
     known = opened.encoder(encoder, threads=runtime.threads)
-    _require_elsewhere(out, known)
-    torch.manual_seed(options.seed)
-    towers = trainable_encoder(known, options.tune)
+    towers = _towers(known, out, options)
     pictures = _read(triplets, opened, towers, options.seed, runtime.threads)
     data = TripletDataset.read(triplets, pictures.row_of, known, np.array)
     settings = {"triplets": hash_file(triplets), "encoder": known.fingerprint, "catalog": opened.digest}
@@ -90,12 +87,9 @@ def finetune(
     with locked(out):
         run = fit(learner, learner.loop, out, settings, callbacks_of(log, options.patience, BEST_BY))
         after = learner.vectors()
-        result = FinetuneResult(
-            **summarise_run(run.history, pictures.vectors, data, out),
-            **pictures.facts(after),
-            trained_weights=sum(weight.numel() for weight in learner.module.parameters()),
-            seconds=round(time.monotonic() - started, 1),
-        )
+        facts = summarise_run(run.history, pictures.vectors, data, out) | pictures.facts(after)
+        facts |= {"trained_weights": learner.trained_weights, "seconds": round(time.monotonic() - started, 1)}
+        result = FinetuneResult(**facts)
         note = made_by("finetune", settings, torch=torch.__version__, **asdict(result))
         (out / "config.json").unlink(missing_ok=True)
         towers.save(out / "encoder", pictures.vectors, after, note)
@@ -137,11 +131,15 @@ def _read(triplets: Path, catalog: Catalog, towers: TrainableEncoder, seed: int,
     return _Pictures(usable, pixels, vectors, len(names) - len(usable))
 
 
-def _require_elsewhere(out: Path, encoder: Encoder) -> None:
-    """Raise UsageError where the encoder lies where the new one is to be written."""
+def _towers(encoder: Encoder, out: Path, options: FinetuneOptions) -> TrainableEncoder:
+    """A copy of the encoder to train. Raises UsageError where it lies where the new one is to be written."""
+    import torch
+
     folder: Path | None = getattr(encoder, "folder", None)
     if folder and (out / "encoder").resolve() == folder.resolve():
         raise UsageError(f"{out}: holds the encoder that the catalog was indexed with; choose another --out")
+    torch.manual_seed(options.seed)
+    return trainable_encoder(encoder, options.tune)
 
 
 def _wanted(triplets: Path, catalog: Catalog, towers: TrainableEncoder, seed: int) -> Sequence[str]:

@@ -70,6 +70,11 @@ class FinetuningLearner(Learner):
             options.epochs * each, each, options.seed, clip="group", checkpoint_every=_CHECKPOINT_STEPS, best_by=BEST_BY
         )
 
+    @property
+    def trained_weights(self) -> int:
+        """How many numbers are learnt."""
+        return sum(weight.numel() for weight in self.module.parameters())
+
     def train(self) -> None:
         """Dropout on; statistics of a batch norm as they are, so that no picture's vector depends on the others."""
         self.head.train()
