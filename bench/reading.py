@@ -21,6 +21,7 @@ from triptych.composers.networks.combiner import Architecture, Combiner, QuerySi
 from triptych.encoders.native import OwnEncoder, load_model
 from triptych.encoders.registry import load_encoder
 from triptych.evaluation.encoded_task import EncodedTask
+from triptych.mining.wording import word_changes
 from triptych.tagging.vocabulary import load_vocabulary
 from triptych.training.data.triplets import spoken_words
 from triptych.triplets.file import Change, read_triplets

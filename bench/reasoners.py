@@ -37,6 +37,7 @@ from triptych.benchmarks.registry import load_truth
 from triptych.catalog.catalog import Catalog
 from triptych.core.files import atomic, read_json, write_json
 from triptych.demonstration.demo import LINES
+from triptych.mining.wording import word_changes
 from triptych.tagging.vocabulary import load_vocabulary
 from triptych.triplets.file import Triplet, read_triplets
 from write_results import put

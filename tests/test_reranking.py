@@ -8,12 +8,12 @@ from typing import Any
 import pytest
 
 import triptych
+from chat_helpers import settings
 from loopback import Loopback, completion
 from serving_helpers import Service, picture_file
 from test_cli import run
 from triptych.catalog.catalog import Catalog
 from triptych.chat.pictures import PictureUrls
-from triptych.chat.settings import ChatSettings
 from triptych.core.errors import UsageError
 from triptych.retrieval.results import Hit
 
@@ -43,9 +43,9 @@ def choosing(best: str, also: str = "") -> Respond:
 
 def ask(catalog: Path, server: Loopback | None, **options: Any) -> list[Hit]:
     chat = {name: options.pop(name) for name in ("max_calls", "max_cost", "price_in", "attempts") if name in options}
-    settings = ChatSettings(base_url=server.url if server else "http://127.0.0.1:9/v1", backoff=0.01, **chat)
+    chosen = settings(base_url=server.url if server else "http://127.0.0.1:9/v1", backoff=0.01, **chat)
     name = Catalog(catalog).names[3]
-    asked = {"like": name, "text": "in red", "k": 8, "threads": 1, "rerank": "chat:m", "chat": settings} | options
+    asked = {"like": name, "text": "in red", "k": 8, "threads": 1, "rerank": "chat:m", "chat": chosen} | options
     return triptych.search(catalog, **asked)
 
 
@@ -120,11 +120,11 @@ def test_limits_and_refusals(
 
 def test_bad_requests(shown_catalog: Path) -> None:
     with Loopback() as server:
-        settings = ChatSettings(base_url=server.url)
+        chosen = settings(base_url=server.url)
         for asked in (
-            {"text": "red", "rerank": "chat:m", "chat": settings},
-            {"like": Catalog(shown_catalog).names[0], "rerank": "chat:m", "chat": settings},
-            {"like": Catalog(shown_catalog).names[0], "text": "red", "rerank": "tags", "chat": settings},
+            {"text": "red", "rerank": "chat:m", "chat": chosen},
+            {"like": Catalog(shown_catalog).names[0], "rerank": "chat:m", "chat": chosen},
+            {"like": Catalog(shown_catalog).names[0], "text": "red", "rerank": "tags", "chat": chosen},
             {"like": Catalog(shown_catalog).names[0], "text": "red", "rerank": "chat:m"},
         ):
             with pytest.raises(UsageError):
