@@ -111,7 +111,7 @@ def test_errors_are_one_line_and_an_exit_code(
         (("train", "t", "--epochs", "0"), "See triptych train --help."),
         (("search", "--catalog", "nowhere", "--text", "red"), "no catalog here; make one with `triptych index`"),
         (("search", "--catalog", "c", "--rerank-seconds", "5"), "goes with --rerank chat:MODEL"),
-        (("search", "--catalog", "c", "--text", "x", "--rerank", "chat:m"), "chat:MODEL needs --base-url"),
+        (("search", "--catalog", "c", "--text", "x", "--rerank", "chat:m"), "a chat model needs --base-url"),
         (("score", "lasco", "--submission", "s.json", "--root", ".", "--split", "val"), "lasco has no server"),
     ],
 )

@@ -8,12 +8,12 @@ from typing import Any
 import pytest
 
 import triptych
+from chat_helpers import settings
 from loopback import Loopback, completion
 from serving_helpers import Service, picture_file
 from test_cli import run
 from triptych.catalog.catalog import Catalog
-from triptych.chat.pictures import Painter
-from triptych.chat.settings import ChatSettings
+from triptych.chat.pictures import PictureUrls
 from triptych.core.errors import UsageError
 from triptych.retrieval.results import Hit
 
@@ -31,7 +31,7 @@ def choosing(best: str, also: str = "") -> Respond:
     """A judge that picks one file, and says that another one does as well."""
 
     def respond(body: dict[str, Any]) -> Any:
-        painter = Painter(Path, side=336, quality=85)
+        painter = PictureUrls(Path, side=336, quality=85)
         others = shown(body)[1:]
         fitting = [others.index(painter.url(also)) + 1] if also else []
         pick = others.index(painter.url(best)) + 1
@@ -43,9 +43,9 @@ def choosing(best: str, also: str = "") -> Respond:
 
 def ask(catalog: Path, server: Loopback | None, **options: Any) -> list[Hit]:
     chat = {name: options.pop(name) for name in ("max_calls", "max_cost", "price_in", "attempts") if name in options}
-    settings = ChatSettings(base_url=server.url if server else "http://127.0.0.1:9/v1", backoff=0.01, **chat)
+    chosen = settings(base_url=server.url if server else "http://127.0.0.1:9/v1", backoff=0.01, **chat)
     name = Catalog(catalog).names[3]
-    asked = {"like": name, "text": "in red", "k": 8, "threads": 1, "rerank": "chat:m", "chat": settings} | options
+    asked = {"like": name, "text": "in red", "k": 8, "threads": 1, "rerank": "chat:m", "chat": chosen} | options
     return triptych.search(catalog, **asked)
 
 
@@ -68,7 +68,7 @@ def test_what_the_model_picks_comes_first(shown_catalog: Path, plain: list[Hit])
     (body,) = server.bodies
     assert len(shown(body)) == 1 + 6
     assert "in red" in body["messages"][0]["content"]
-    painter = Painter(Path, side=336, quality=85)
+    painter = PictureUrls(Path, side=336, quality=85)
     assert shown(body)[1:] != [painter.url(hit.path) for hit in plain[:6]]  # it does not see our order
 
 
@@ -120,11 +120,11 @@ def test_limits_and_refusals(
 
 def test_bad_requests(shown_catalog: Path) -> None:
     with Loopback() as server:
-        settings = ChatSettings(base_url=server.url)
+        chosen = settings(base_url=server.url)
         for asked in (
-            {"text": "red", "rerank": "chat:m", "chat": settings},
-            {"like": Catalog(shown_catalog).names[0], "rerank": "chat:m", "chat": settings},
-            {"like": Catalog(shown_catalog).names[0], "text": "red", "rerank": "tags", "chat": settings},
+            {"text": "red", "rerank": "chat:m", "chat": chosen},
+            {"like": Catalog(shown_catalog).names[0], "rerank": "chat:m", "chat": chosen},
+            {"like": Catalog(shown_catalog).names[0], "text": "red", "rerank": "tags", "chat": chosen},
             {"like": Catalog(shown_catalog).names[0], "text": "red", "rerank": "chat:m"},
         ):
             with pytest.raises(UsageError):

@@ -338,7 +338,7 @@ def test_torch_is_never_loaded(shown_catalog: Path) -> None:
 import sys
 from pathlib import Path
 import triptych
-from triptych.serving.handlers import Desk
+from triptych.serving.handlers import DialogueRunner
 from triptych.serving.routes import create_app
 from triptych.serving.settings import Settings
 from triptych.serving.comparison import Comparing
@@ -346,7 +346,7 @@ from triptych.tagging.vocabulary import load_vocabulary
 library = triptych.open_catalog({str(shown_catalog)!r}, threads=1)
 library.load()
 comparing = Comparing(library.encoder, load_vocabulary())
-create_app(Desk(library, Settings(), 1), comparing)
+create_app(DialogueRunner(library, Settings(), 1), comparing)
 first, second = library.pictures(2)
 comparing(library.reference(like=first.id).vector, library.reference(image=Path(second.path)).vector)
 library.search(like=first.id, text="in red")

@@ -21,65 +21,118 @@ if TYPE_CHECKING:
     from triptych.benchmarks.datasets.wardrobe.world import write_world
     from triptych.catalog.catalog import Catalog
     from triptych.catalog.indexing import index
-    from triptych.chat.settings import ChatSettings
+    from triptych.chat.settings import ChatBatch, ChatBudget, ChatEndpoint, ChatJudge, ChatRequest, ChatSettings
     from triptych.composers.trained import TrainedComposer
-    from triptych.core.environment import doctor
+    from triptych.core.environment import Runtime, doctor
     from triptych.demonstration.demo import demo
     from triptych.encoders.registry import load_encoder
+    from triptych.evaluation.ablation.options import AblateOptions
     from triptych.evaluation.ablation.running import ablate
+    from triptych.evaluation.ablation.showing import AblationResult
     from triptych.evaluation.evaluate import evaluate
     from triptych.evaluation.leakage import leakage
-    from triptych.evaluation.reasoners import triplets_compare
+    from triptych.evaluation.reasoners import ReasonerComparison, compare_reasoners
     from triptych.evaluation.reproduction.running import reproduce
     from triptych.evaluation.results.comparison import compare
     from triptych.evaluation.results.tables import table
     from triptych.evaluation.scoring import score
     from triptych.exporting.models import export_onnx
     from triptych.exporting.vectors import export
+    from triptych.mining.chat.pipeline import mine_chat
+    from triptych.mining.chat.results import ChatMineResult, CostEstimate, MineStatus
     from triptych.mining.chat.status import mine_status
-    from triptych.mining.options import Bars
-    from triptych.mining.pipeline import mine
-    from triptych.mining.refinement import refine
+    from triptych.mining.options import ChatMineOptions, CriticOptions, MineOptions, RefineOptions
+    from triptych.mining.pipeline import MineResult, mine
+    from triptych.mining.refinement import RefineResult, refine
     from triptych.retrieval.library import Library
     from triptych.retrieval.results import Hit, Picture
     from triptych.retrieval.searching import open_catalog, search
     from triptych.serving.keys import make_key
     from triptych.serving.server import serve
-    from triptych.training.adapting import adapt
+    from triptych.training.adapting import adapt_encoder
     from triptych.training.composer import train
-    from triptych.training.inversion.trainer import invert
+    from triptych.training.finetuning import finetune
+    from triptych.training.inversion.trainer import train_inversion
+    from triptych.training.options import (
+        AdaptOptions,
+        FinetuneOptions,
+        InversionOptions,
+        LossOptions,
+        PretrainOptions,
+        TrainOptions,
+    )
     from triptych.training.pretraining import pretrain
-    from triptych.triplets.exporting import triplets_export
-    from triptych.triplets.importing import triplets_import
-    from triptych.triplets.review import triplets_review
-    from triptych.triplets.sampling import triplets_sample
-    from triptych.triplets.statistics import triplets_stats
+    from triptych.training.results import AdaptResult, FinetuneResult, InversionResult, PretrainResult, TrainResult
+    from triptych.triplets.exporting import ExportResult, triplets_export
+    from triptych.triplets.importing import ImportResult, triplets_import
+    from triptych.triplets.options import ReviewOptions, SampleOptions
+    from triptych.triplets.review import ApplyReviewResult, ReviewResult, triplets_apply_review, triplets_review
+    from triptych.triplets.sampling import SampleResult, triplets_sample
+    from triptych.triplets.statistics import TripletStatistics, triplets_stats
 
 __all__ = [
-    "Bars",
+    "AblateOptions",
+    "AblationResult",
+    "AdaptOptions",
+    "AdaptResult",
+    "ApplyReviewResult",
     "Catalog",
+    "ChatBatch",
+    "ChatBudget",
+    "ChatEndpoint",
+    "ChatJudge",
+    "ChatMineOptions",
+    "ChatMineResult",
+    "ChatRequest",
     "ChatSettings",
+    "CostEstimate",
+    "CriticOptions",
+    "ExportResult",
+    "FinetuneOptions",
+    "FinetuneResult",
     "Hit",
+    "ImportResult",
+    "InversionOptions",
+    "InversionResult",
     "Library",
+    "LossOptions",
+    "MineOptions",
+    "MineResult",
+    "MineStatus",
     "Picture",
+    "PretrainOptions",
+    "PretrainResult",
+    "ReasonerComparison",
+    "RefineOptions",
+    "RefineResult",
+    "ReviewOptions",
+    "ReviewResult",
+    "Runtime",
+    "SampleOptions",
+    "SampleResult",
+    "TrainOptions",
+    "TrainResult",
     "TrainedComposer",
+    "TripletStatistics",
     "TriptychError",
     "__version__",
     "ablate",
-    "adapt",
+    "adapt_encoder",
     "check_pictures",
     "compare",
+    "compare_reasoners",
     "demo",
     "doctor",
     "evaluate",
     "export",
     "export_onnx",
+    "finetune",
     "index",
-    "invert",
     "leakage",
     "load_encoder",
     "make_key",
     "mine",
+    "mine_chat",
     "mine_status",
     "open_catalog",
     "prepare_fashion_products",
@@ -91,7 +144,8 @@ __all__ = [
     "serve",
     "table",
     "train",
-    "triplets_compare",
+    "train_inversion",
+    "triplets_apply_review",
     "triplets_export",
     "triplets_import",
     "triplets_review",
@@ -103,28 +157,66 @@ __all__ = [
 # No module here may bear the name of a function: importing it would put it in the function's place.
 # Looked up when first used, so that `triptych --help` does not wait for numerical libraries.
 _HOME = {
-    "Bars": "triptych.mining.options",
+    "AblateOptions": "triptych.evaluation.ablation.options",
+    "AblationResult": "triptych.evaluation.ablation.showing",
+    "AdaptOptions": "triptych.training.options",
+    "AdaptResult": "triptych.training.results",
+    "ApplyReviewResult": "triptych.triplets.review",
     "Catalog": "triptych.catalog.catalog",
+    "ChatBatch": "triptych.chat.settings",
+    "ChatBudget": "triptych.chat.settings",
+    "ChatEndpoint": "triptych.chat.settings",
+    "ChatJudge": "triptych.chat.settings",
+    "ChatMineOptions": "triptych.mining.options",
+    "ChatMineResult": "triptych.mining.chat.results",
+    "ChatRequest": "triptych.chat.settings",
     "ChatSettings": "triptych.chat.settings",
+    "CostEstimate": "triptych.mining.chat.results",
+    "CriticOptions": "triptych.mining.options",
+    "ExportResult": "triptych.triplets.exporting",
+    "FinetuneOptions": "triptych.training.options",
+    "FinetuneResult": "triptych.training.results",
     "Hit": "triptych.retrieval.results",
+    "ImportResult": "triptych.triplets.importing",
+    "InversionOptions": "triptych.training.options",
+    "InversionResult": "triptych.training.results",
     "Library": "triptych.retrieval.library",
+    "LossOptions": "triptych.training.options",
+    "MineOptions": "triptych.mining.options",
+    "MineResult": "triptych.mining.pipeline",
+    "MineStatus": "triptych.mining.chat.results",
     "Picture": "triptych.retrieval.results",
+    "PretrainOptions": "triptych.training.options",
+    "PretrainResult": "triptych.training.results",
+    "ReasonerComparison": "triptych.evaluation.reasoners",
+    "RefineOptions": "triptych.mining.options",
+    "RefineResult": "triptych.mining.refinement",
+    "ReviewOptions": "triptych.triplets.options",
+    "ReviewResult": "triptych.triplets.review",
+    "Runtime": "triptych.core.environment",
+    "SampleOptions": "triptych.triplets.options",
+    "SampleResult": "triptych.triplets.sampling",
+    "TrainOptions": "triptych.training.options",
+    "TrainResult": "triptych.training.results",
     "TrainedComposer": "triptych.composers.trained",
+    "TripletStatistics": "triptych.triplets.statistics",
     "ablate": "triptych.evaluation.ablation.running",
-    "adapt": "triptych.training.adapting",
+    "adapt_encoder": "triptych.training.adapting",
     "check_pictures": "triptych.benchmarks.checking",
     "compare": "triptych.evaluation.results.comparison",
+    "compare_reasoners": "triptych.evaluation.reasoners",
     "demo": "triptych.demonstration.demo",
     "doctor": "triptych.core.environment",
     "evaluate": "triptych.evaluation.evaluate",
     "export": "triptych.exporting.vectors",
     "export_onnx": "triptych.exporting.models",
+    "finetune": "triptych.training.finetuning",
     "index": "triptych.catalog.indexing",
-    "invert": "triptych.training.inversion.trainer",
     "leakage": "triptych.evaluation.leakage",
     "load_encoder": "triptych.encoders.registry",
     "make_key": "triptych.serving.keys",
     "mine": "triptych.mining.pipeline",
+    "mine_chat": "triptych.mining.chat.pipeline",
     "mine_status": "triptych.mining.chat.status",
     "open_catalog": "triptych.retrieval.searching",
     "prepare_fashion_products": "triptych.benchmarks.datasets.fashion_products.products",
@@ -133,10 +225,11 @@ _HOME = {
     "reproduce": "triptych.evaluation.reproduction.running",
     "score": "triptych.evaluation.scoring",
     "search": "triptych.retrieval.searching",
-    "table": "triptych.evaluation.results.tables",
     "serve": "triptych.serving.server",
+    "table": "triptych.evaluation.results.tables",
     "train": "triptych.training.composer",
-    "triplets_compare": "triptych.evaluation.reasoners",
+    "train_inversion": "triptych.training.inversion.trainer",
+    "triplets_apply_review": "triptych.triplets.review",
     "triplets_export": "triptych.triplets.exporting",
     "triplets_import": "triptych.triplets.importing",
     "triplets_review": "triptych.triplets.review",

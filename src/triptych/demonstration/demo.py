@@ -13,15 +13,17 @@ from triptych.benchmarks.datasets.wardrobe.garments import VOCABULARY
 from triptych.benchmarks.datasets.wardrobe.world import write_world
 from triptych.catalog.indexing import index
 from triptych.composers.trained import TrainedComposer
-from triptych.core.environment import need
+from triptych.core.environment import Runtime, require_extra
 from triptych.core.progress import say
 from triptych.core.vectors import nearest
 from triptych.demonstration.report import QueryCard, Report, ResultCard, Step, TripletCard, write_report
 from triptych.encoders.registry import load_encoder
 from triptych.evaluation.encoded_task import EncodedTask
 from triptych.evaluation.evaluate import evaluate
+from triptych.mining.options import MineOptions
 from triptych.mining.pipeline import mine
 from triptych.training.composer import train
+from triptych.training.options import TrainOptions
 from triptych.triplets.file import Triplet, kind_of_reason, read_triplets
 
 LINES = {"unlabelled": 400, "val": 80, "test": 160}
@@ -39,7 +41,7 @@ def demo(out: Path | str, *, seed: int = 0, threads: int | None = None) -> dict[
     Everything lies in `out`: `world/`, `catalog/`, `triplets.parquet`, `composer/`, `results.json`, `report.html`.
     An interrupted demo goes on where it stopped. Returns the results, as in `results.json`.
     """
-    need("train", "demo")  # now, and not after minutes of mining
+    require_extra("train", "demo")  # now, and not after minutes of mining
     out = Path(out)
     world, catalog, triplets, composer = (
         out / "world",
@@ -58,12 +60,14 @@ def demo(out: Path | str, *, seed: int = 0, threads: int | None = None) -> dict[
         detail.append(f"{indexed['total']} unlabelled pictures")
     with _timed(steps, "mine") as detail:
         # A small catalog has few pairs: the agent asks a little more than it does by default.
-        mined = mine(catalog, triplets, vocabulary=VOCABULARY, plans=14, seed=seed, threads=threads)
-        detail.append(f"{mined['accepted']} triplets accepted, {mined['refused']} refused")
+        options = MineOptions(vocabulary=VOCABULARY, changes=14, seed=seed)
+        mined = mine(catalog, triplets, options, runtime=Runtime(threads))
+        detail.append(f"{mined.accepted} triplets accepted, {mined.refused} refused")
     with _timed(steps, "train") as detail:
         # Two passes: a third brings nothing on the val queries of a world this small, and time is short.
-        trained = train(triplets, catalog, composer, epochs=2, seed=seed, threads=threads)
-        detail.append(f"best epoch {trained['best_epoch']}, held-out R@10 {trained['recall']['R@10']:.1f} %")
+        learning = TrainOptions(epochs=2, seed=seed)
+        trained = train(triplets, catalog, composer, learning, runtime=Runtime(threads))
+        detail.append(f"best epoch {trained.best_epoch}, held-out R@10 {trained.recall['R@10']:.1f} %")
     with _timed(steps, "evaluate") as detail:
         results = evaluate(
             "wardrobe",

@@ -14,8 +14,8 @@ from triptych.core.progress import say
 from triptych.retrieval.results import Hit
 
 if TYPE_CHECKING:
-    from triptych.chat.client import Desk
-    from triptych.chat.request import Call, Shown
+    from triptych.chat.client import DialogueRunner
+    from triptych.chat.request import Call, CallPicture
 
 _WAITING = 64  # judgements under way; beyond them the endpoint does not keep up
 _ATTEMPTS = 2
@@ -54,22 +54,25 @@ class Reranker:
             raise UsageError("--rerank-top must be at least 2, --rerank-seconds above 0")
         need_chat_libraries()
         from triptych.chat.limits import Budget
-        from triptych.chat.pictures import Painter
+        from triptych.chat.pictures import PictureUrls
         from triptych.chat.prompts import load_prompts
-        from triptych.chat.reply_cache import Recent
+        from triptych.chat.reply_cache import ReplyCache
 
         self._model = model
-        self._settings = replace(
-            chat, read_timeout=min(chat.read_timeout, seconds), attempts=min(chat.attempts, _ATTEMPTS)
+        endpoint = replace(
+            chat.endpoint,
+            read_timeout=min(chat.endpoint.read_timeout, seconds),
+            attempts=min(chat.endpoint.attempts, _ATTEMPTS),
         )
+        self._settings = replace(chat, endpoint=endpoint)
         self._top = top
         self._seconds = seconds
-        self._prompts = load_prompts(chat.prompts)
+        self._prompts = load_prompts(chat.request.prompts)
         self._sent: dict[str, bytes] = {}  # references of questions under way that are no files
-        self._painter = Painter(self._source, side=chat.picture_side, quality=chat.picture_quality)
-        self._recent = Recent()
-        self._budget = Budget(calls=chat.max_calls, cost=chat.max_cost, minutes=chat.max_minutes)
-        self._desk: Desk | None = None
+        self._painter = PictureUrls(self._source, size=chat.request.picture_size, quality=chat.request.picture_quality)
+        self._recent = ReplyCache()
+        self._budget = Budget(calls=chat.budget.max_calls, cost=chat.budget.max_cost, minutes=chat.budget.max_minutes)
+        self._desk: DialogueRunner | None = None
         self._under_way: set[asyncio.Task[Any]] = set()
 
     @property
@@ -77,7 +80,7 @@ class Reranker:
         """That pictures leave this machine, where they do."""
         from triptych.chat.endpoint import LOCAL
 
-        host = urlsplit(self._settings.base_url).hostname
+        host = urlsplit(self._settings.endpoint.base_url).hostname
         return "" if host in LOCAL else f"pictures leave this machine, for {host}"
 
     async def __call__(self, picture: Path | bytes, text: str, hits: Sequence[Hit]) -> Reranked:
@@ -118,11 +121,11 @@ class Reranker:
         from triptych.chat.judging import Judgement, read_judgement, schema_of
         from triptych.chat.parsing import InvalidReply
         from triptych.chat.prompts import fill
-        from triptych.chat.request import Call, shape
-        from triptych.core.text import cut
+        from triptych.chat.request import Call, rendering
+        from triptych.core.text import truncate
 
         reference, places, shown = await asyncio.to_thread(self._look, picture, hits)
-        words = cut(text, _MOST_WORDS)
+        words = truncate(text, _MOST_WORDS)
         order = list(range(len(places)))
         Random(f"{reference.sha256} {words}").shuffle(order)
         others = [replace(shown[row], label=f"Picture {number}") for number, row in enumerate(order, 1)]
@@ -130,7 +133,9 @@ class Reranker:
         asked = fill(self._prompts.judge, count=len(others), wordings=1, texts=f"1. {words}")
         schema = schema_of(Judgement)
         pictures = (reference, *others)
-        call = Call("judgement", self._model, self._prompts.version, asked, pictures, schema, shape(self._settings))
+        call = Call(
+            "judgement", self._model, self._prompts.version, asked, pictures, schema, rendering(self._settings.request)
+        )
         try:
             reply = await self._ask(call, reference.name)
             try:
@@ -149,23 +154,26 @@ class Reranker:
         return first + [place for place in range(len(hits)) if place not in first]
 
     async def _ask(self, call: "Call", reference: str) -> str:
-        from triptych.chat.client import Desk
+        from triptych.chat.client import DialogueRunner
         from triptych.chat.endpoint import Endpoint
-        from triptych.chat.server import Line
+        from triptych.chat.server import ServerConnection
 
         if self._desk is None:
-            line = Line(Endpoint(self._settings.base_url, self._settings), self._settings)
-            self._desk = Desk(self._recent, self._painter, self._settings, {call.step: line}, self._budget)
+            server = self._settings.endpoint
+            connection = ServerConnection(Endpoint(server.base_url, server), self._settings)
+            self._desk = DialogueRunner(
+                self._recent, self._painter, self._settings, {call.step: connection}, self._budget
+            )
         reply = await self._desk.ask(call, reference)
         if reply.problem or reply.refusal or reply.finish == "content_filter":
             raise TriptychError(f"the model refused: {reply.problem or reply.refusal or 'content filter'}")
         return reply.text
 
-    def _look(self, picture: Path | bytes, hits: Sequence[Hit]) -> "tuple[Shown, list[int], list[Shown]]":
+    def _look(self, picture: Path | bytes, hits: Sequence[Hit]) -> "tuple[CallPicture, list[int], list[CallPicture]]":
         """The reference, and the places of the results that can be shown, with them. Encodes what will be sent."""
         from hashlib import sha256
 
-        from triptych.chat.request import Shown
+        from triptych.chat.request import CallPicture
         from triptych.core.errors import PictureError
         from triptych.core.files import hash_file
 
@@ -180,13 +188,13 @@ class Reranker:
         for place, hit in enumerate(hits):
             try:
                 self._painter.url(hit.path)
-                shown.append(Shown("", hit.path, hash_file(Path(hit.path))))
+                shown.append(CallPicture("", hit.path, hash_file(Path(hit.path))))
                 places.append(place)
             except (PictureError, OSError):  # gone since it was indexed: it stays where it is
                 continue
         if not places:
             raise PictureError("none of the results can be opened")
-        return Shown("Reference", name, digest), places, shown
+        return CallPicture("Reference", name, digest), places, shown
 
     def _source(self, name: str) -> Path | bytes:
         return self._sent.get(name) or Path(name)
