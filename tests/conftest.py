@@ -20,7 +20,9 @@ from triptych.core.environment import Runtime
 from triptych.mining.options import MineOptions
 from triptych.mining.pipeline import mine
 from triptych.training.composer import train
+from triptych.training.options import PretrainOptions, TrainOptions
 from triptych.training.pretraining import pretrain
+from triptych.training.results import PretrainResult, TrainResult
 
 
 @pytest.fixture(scope="session")
@@ -40,15 +42,17 @@ def vocabulary_file(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 @pytest.fixture(scope="session")
-def tiny_pretraining(wardrobe_world: Path, tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, dict]:
+def tiny_pretraining(wardrobe_world: Path, tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, PretrainResult]:
     """An encoder that knows a little, and what `pretrain` returned."""
     out = tmp_path_factory.mktemp("tiny") / "encoder"
     pairs, images = wardrobe_world / "pretrain.csv", wardrobe_world / "images"
-    return out, pretrain(pairs, images, out, size=32, width=16, epochs=25, batch=64, threads=1)
+    return out, pretrain(
+        pairs, images, out, PretrainOptions(size=32, width=16, epochs=25, batch_size=64), runtime=Runtime(1)
+    )
 
 
 @pytest.fixture(scope="session")
-def tiny_encoder(tiny_pretraining: tuple[Path, dict]) -> Path:
+def tiny_encoder(tiny_pretraining: tuple[Path, PretrainResult]) -> Path:
     return tiny_pretraining[0]
 
 
@@ -71,14 +75,14 @@ def tiny_triplets(tiny_catalog: Path, vocabulary_file: Path, tmp_path_factory: p
 @pytest.fixture(scope="session")
 def tiny_training(
     tiny_triplets: Path, tiny_catalog: Path, tmp_path_factory: pytest.TempPathFactory
-) -> tuple[Path, dict]:
+) -> tuple[Path, TrainResult]:
     """A composer, and what `train` returned."""
     out = tmp_path_factory.mktemp("tiny") / "composer"
-    return out, train(tiny_triplets, tiny_catalog, out, epochs=3, batch=64, threads=1)
+    return out, train(tiny_triplets, tiny_catalog, out, TrainOptions(epochs=3, batch_size=64), runtime=Runtime(1))
 
 
 @pytest.fixture(scope="session")
-def tiny_composer(tiny_training: tuple[Path, dict]) -> Path:
+def tiny_composer(tiny_training: tuple[Path, TrainResult]) -> Path:
     return tiny_training[0]
 
 

@@ -30,7 +30,6 @@ if TYPE_CHECKING:
 
 _PICTURES = 100_000  # more would teach little and take memory
 _LEAST = 20  # pictures
-_CHECKPOINT_STEPS = 50
 
 
 def adapt_encoder(
@@ -68,7 +67,7 @@ def adapt_encoder(
 
     from triptych.encoders.networks.dual_encoder import HALF
     from triptych.training.learners.adapting import LENGTH, AdaptingLearner, with_second_tower
-    from triptych.training.loop import LoopOptions, fit
+    from triptych.training.loop import fit
 
     started = time.monotonic()
     device = runtime.torch_device()
@@ -81,10 +80,9 @@ def adapt_encoder(
     torch.manual_seed(options.seed)
     model = with_second_tower(base)
     assert model.identity is not None
-    learner = AdaptingLearner(model.identity, pixels, options.batch_size, options.seed, device)
-    loop = LoopOptions(options.steps, seed=options.seed, checkpoint_every=_CHECKPOINT_STEPS)
+    learner = AdaptingLearner(model.identity, pixels, options, device)
     with locked(out):
-        run = fit(learner, loop, out, settings, callbacks_of(log))
+        run = fit(learner, learner.loop, out, settings, callbacks_of(log))
         result = AdaptResult(len(pixels), skipped, round(run.losses[-1], 4), round(time.monotonic() - started, 1))
         note = made_by("adapt-encoder", settings, base=known.name, torch=torch.__version__, **asdict(result))
         lexicon = known.lexicon and known.lexicon.widened(base.shape.dim + LENGTH, HALF)

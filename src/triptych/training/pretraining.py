@@ -27,7 +27,6 @@ from triptych.training.results import PretrainResult
 if TYPE_CHECKING:
     from torch import Tensor
 
-_CHECKPOINT_STEPS = 100
 _HELD_OUT = 0.02  # of the pairs, to tell how well captions find pictures never trained on
 _LEAST = 50  # pairs
 
@@ -64,7 +63,7 @@ def pretrain(
     import torch
 
     from triptych.training.learners.pretraining import build_learner, recall_of_pairs
-    from triptych.training.loop import LoopOptions, fit
+    from triptych.training.loop import fit
 
     started = time.monotonic()
     device = runtime.torch_device()
@@ -74,10 +73,8 @@ def pretrain(
     tokenizer, terms = train_tokenizer(data.captions), common_terms(data.captions)
     training, held_out = _hold_out(len(data.captions), options.seed)
     learner = build_learner(data, tokenizer, terms, training, options, device)
-    steps = options.epochs * (len(training) // learner.batch_size)
     with locked(out):
-        loop = LoopOptions(steps, seed=options.seed, checkpoint_every=_CHECKPOINT_STEPS)
-        run = fit(learner, loop, out, settings, callbacks_of(log))
+        run = fit(learner, learner.loop, out, settings, callbacks_of(log))
         result = PretrainResult(
             pairs=len(data.captions),
             skipped=data.skipped,

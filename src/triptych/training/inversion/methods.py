@@ -55,18 +55,16 @@ class InversionLearner(Learner):
         mapping: what learns.
         method: gives the loss of each step.
         name: of the method, for messages.
+        options: how to learn.
     """
 
-    def __init__(self, mapping: MappingNetwork, method: Method, name: str) -> None:
+    def __init__(self, mapping: MappingNetwork, method: Method, name: str, options: InversionOptions) -> None:
         self.mapping, self.method, self.name = mapping, method, name
         self.module = mapping
         groups = [{"params": list(mapping.parameters()), "peak": _PEAK_RATE}]
         self.optimizer = torch.optim.AdamW(groups, lr=_PEAK_RATE, weight_decay=_WEIGHT_DECAY)
-
-    def loop(self, options: InversionOptions) -> LoopOptions:
-        """How its run goes."""
         every = _CHECKPOINT_STEPS
-        return LoopOptions(options.steps, seed=options.seed, clip="none", checkpoint_every=every, keep_losses=None)
+        self.loop = LoopOptions(options.steps, seed=options.seed, clip="none", checkpoint_every=every, keep_losses=None)
 
     def step(self, step: int) -> list[float]:
         """The method's loss, rounded, as all of them are kept."""

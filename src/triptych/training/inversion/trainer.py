@@ -95,7 +95,7 @@ def train_inversion(
     with locked(out):
         require_same_run(out, settings)
         learner = _learner(method, material, out / f"words-{_digest(settings)}")
-        run = fit(learner, learner.loop(options), out, settings, callbacks_of(log))
+        run = fit(learner, learner.loop, out, settings, callbacks_of(log))
         result = InversionResult(
             pictures=len(material.pictures),
             prompt=prompts[0],
@@ -182,7 +182,7 @@ def _learner(method: str, material: _Material, blocks: Path) -> "InversionLearne
 
     torch.manual_seed(material.options.seed)
     mapping = MappingNetwork(material.encoder.dim, material.accepts.word_width).to(material.reader.device)
-    return InversionLearner(mapping, METHODS[method](material, blocks), method)
+    return InversionLearner(mapping, METHODS[method](material, blocks), method, material.options)
 
 
 def _pic2word(material: _Material, blocks: Path) -> "Method":

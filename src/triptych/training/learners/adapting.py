@@ -7,12 +7,14 @@ from torch.nn import functional as F
 from triptych.core.environment import mixed_precision
 from triptych.encoders.networks.dual_encoder import DualEncoder, EncoderShape, PictureTower
 from triptych.training.data.augmentation import augment, recolour
-from triptych.training.loop import Learner, batch_rows, weight_groups
+from triptych.training.loop import Learner, LoopOptions, batch_rows, weight_groups
+from triptych.training.options import AdaptOptions
 
 LENGTH = 128
 """Of the part of a vector that tells the item."""
 _PEAK_RATE = 5e-4
 _TEMPERATURE = 0.1
+_CHECKPOINT_STEPS = 50
 
 
 def with_second_tower(base: DualEncoder) -> DualEncoder:
@@ -30,20 +32,20 @@ class AdaptingLearner(Learner):
     Args:
         tower: what learns.
         pixels: bytes `(n, 3, size, size)` of the pictures.
-        batch_size: pictures a step; all, where there are fewer.
-        seed: the batches and views follow from it and the step.
+        options: how to learn.
         device: where the tower is.
     """
 
     name = "adapt-encoder"
 
-    def __init__(self, tower: PictureTower, pixels: Tensor, batch_size: int, seed: int, device: torch.device) -> None:
+    def __init__(self, tower: PictureTower, pixels: Tensor, options: AdaptOptions, device: torch.device) -> None:
         self.tower = tower.to(device, memory_format=torch.channels_last)  # type: ignore[call-overload]
         self.module = self.tower
         self.optimizer = torch.optim.AdamW(weight_groups(self.tower, _PEAK_RATE), lr=_PEAK_RATE)
         self.pixels = pixels
-        self.batch_size = min(batch_size, len(pixels))
-        self.seed = seed
+        self.loop = LoopOptions(options.steps, seed=options.seed, checkpoint_every=_CHECKPOINT_STEPS)
+        self.batch_size = min(options.batch_size, len(pixels))
+        self.seed = options.seed
         self.device = device
 
     def step(self, step: int) -> list[float]:

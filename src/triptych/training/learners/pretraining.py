@@ -16,7 +16,7 @@ from triptych.encoders.networks.dual_encoder import DualEncoder, EncoderShape, W
 from triptych.encoders.tokenizer import token_ids
 from triptych.training.data.augmentation import augment
 from triptych.training.data.pairs import CaptionedPictures
-from triptych.training.loop import Learner, batch_rows, weight_groups
+from triptych.training.loop import Learner, LoopOptions, batch_rows, weight_groups
 from triptych.training.options import PretrainOptions
 
 if TYPE_CHECKING:
@@ -24,6 +24,7 @@ if TYPE_CHECKING:
 
 _PEAK_RATE = 1.5e-3
 _BETAS = (0.9, 0.98)
+_CHECKPOINT_STEPS = 100
 _WORDS_SHARE = 0.05  # what naming one word of a picture counts beside finding its whole caption
 
 
@@ -49,8 +50,7 @@ class PretrainingLearner(Learner):
         words: names the terms.
         pairs: what is learnt from.
         rows: the rows of the pairs to learn from.
-        batch_size: pairs a step.
-        seed: the batches and views follow from it and the step.
+        options: how to learn.
         device: where to learn.
     """
 
@@ -62,15 +62,18 @@ class PretrainingLearner(Learner):
         words: WordHead,
         pairs: PairTensors,
         rows: Tensor,
-        batch_size: int,
-        seed: int,
+        options: PretrainOptions,
         device: torch.device,
     ) -> None:
         self.model, self.words = model, words
         self.module = torch.nn.ModuleDict({"encoder": model, "words": words})
         self.optimizer = torch.optim.AdamW(weight_groups(self.module, _PEAK_RATE), lr=_PEAK_RATE, betas=_BETAS)
         self.pairs, self.rows = pairs, rows
-        self.batch_size, self.seed = batch_size, seed
+        # Of few pairs there are at least two batches.
+        few = len(rows) < 2 * options.batch_size
+        self.batch_size, self.seed = max(2, len(rows) // 2) if few else options.batch_size, options.seed
+        steps = options.epochs * (len(rows) // self.batch_size)
+        self.loop = LoopOptions(steps, seed=options.seed, checkpoint_every=_CHECKPOINT_STEPS)
         self.device = device
 
     def step(self, step: int) -> list[float]:
@@ -99,11 +102,10 @@ def build_learner(
     shape = EncoderShape(size=options.size, width=options.width, vocabulary=tokenizer.get_vocab_size())
     ids, said = token_ids(tokenizer, pairs.captions, shape.length), _terms_said(pairs.captions, terms)
     tensors = PairTensors(*map(torch.from_numpy, (pairs.pixels, ids, pairs.caption_of, said)))
-    batch_size = options.batch_size if len(rows) >= 2 * options.batch_size else max(2, len(rows) // 2)
     torch.manual_seed(options.seed)
     model = DualEncoder(shape).to(device, memory_format=torch.channels_last)  # type: ignore[call-overload]
     words = WordHead(shape.dim, tensors.terms.float().mean(dim=0)).to(device)
-    return PretrainingLearner(model, words, tensors, rows, batch_size, options.seed, device)
+    return PretrainingLearner(model, words, tensors, rows, options, device)
 
 
 def _terms_said(captions: list[str], terms: list[str]) -> NDArray[np.bool_]:
