@@ -20,7 +20,7 @@ from triptych.composers.networks.fusion import FusionShape, FusionTrunk
 from triptych.composers.trained import TrainedComposer
 from triptych.core.errors import DataError, UsageError
 from triptych.core.images import open_picture
-from triptych.encoders.native import OwnEncoder, load_model
+from triptych.encoders.native import NativeEncoder, load_model
 from triptych.encoders.networks.dual_encoder import HALF, DualEncoder
 from triptych.encoders.networks.dual_encoder import Architecture as Towers
 from triptych.encoders.protocol import Pixels
@@ -149,8 +149,8 @@ def test_an_interrupted_run_ends_with_the_same_weights(few_triplets, tiny_catalo
         with pytest.raises(KeyboardInterrupt):
             train(few_triplets, tiny_catalog, out, **FUSED)
     assert not (out / "config.json").exists()
-    prepared, prepare = [], OwnEncoder.prepare
-    monkeypatch.setattr(OwnEncoder, "prepare", lambda self, picture: prepared.append(1) or prepare(self, picture))
+    prepared, prepare = [], NativeEncoder.prepare
+    monkeypatch.setattr(NativeEncoder, "prepare", lambda self, picture: prepared.append(1) or prepare(self, picture))
     train(few_triplets, tiny_catalog, out, **FUSED)
     references = len({triplet.reference for triplet in read_triplets(few_triplets)[0]})
     # None is looked at again; beside them, a blank picture tells the shape of what is seen.

@@ -17,7 +17,7 @@ from triptych.composers.networks.inversion import Phi
 from triptych.composers.trained import TrainedComposer
 from triptych.core.errors import DataError, MismatchError, UsageError
 from triptych.core.vectors import nearest
-from triptych.encoders.protocol import SLOT, ReadsWords
+from triptych.encoders.protocol import SLOT, AcceptsPseudoWords
 from triptych.encoders.registry import load_encoder
 from triptych.evaluation import evaluate as evaluation
 from triptych.evaluation.encoded_task import EncodedTask
@@ -313,4 +313,4 @@ def test_what_makes_no_sense(method, options, message, tiny_catalog, tmp_path):
 
 
 def test_an_encoder_says_that_it_takes_words(encoder):
-    assert isinstance(encoder, ReadsWords)
+    assert isinstance(encoder, AcceptsPseudoWords)

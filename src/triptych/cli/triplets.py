@@ -77,13 +77,10 @@ def compare(
     output: Annotated[Path | None, typer.Option(metavar="FILE", help="Comparison to write (.json).")] = None,
 ) -> None:
     """Set reasoners side by side: proposals, accepted, how many are true, calls, tokens, cost, seconds."""
-    from triptych.evaluation.reasoners import format_reasoners
-
     name, equals, folder = (truth or "").partition("=")
     if truth and not (name and equals and folder):
         raise UsageError(f"--truth {truth}: not a world and its folder, such as wardrobe=DIR")
-    result = triptych.triplets_compare(files, truth=(name, Path(folder)) if truth else None, output=output)
-    print(format_reasoners(result))
+    print(triptych.compare_reasoners(files, truth=(name, Path(folder)) if truth else None, output=output))
 
 
 @triplets.command(epilog="Example: triptych triplets export triplets.parquet --catalog catalog --out dataset")

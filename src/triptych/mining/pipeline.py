@@ -125,7 +125,7 @@ def mine(
     started = time.monotonic()
     tags = tag(opened.vectors, encoder, words)
     groups = tuple(tags)
-    items = unit(opened.vectors[:, -encoder.identity :])  # all of it where the encoder has no such part
+    items = unit(opened.vectors[:, -encoder.instance_dim :])  # all of it where the encoder has no such part
     draws = seed + (earlier.rounds << 32)  # another round draws other questions
     agent = Agent(
         opened.names,

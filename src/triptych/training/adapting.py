@@ -17,7 +17,7 @@ from triptych.core.errors import DataError, UsageError
 from triptych.core.files import locked, made_by
 from triptych.core.images import find_pictures
 from triptych.core.progress import progress, say
-from triptych.encoders.native import OwnEncoder, load_model, save_encoder, square_pixels
+from triptych.encoders.native import NativeEncoder, load_model, save_encoder, square_pixels
 from triptych.encoders.registry import load_encoder
 from triptych.training.data.augmentation import augment, recolour
 from triptych.training.data.pixels import read_bytes
@@ -69,7 +69,7 @@ def adapt(
     if threads:
         torch.set_num_threads(threads)
     known = load_encoder(encoder, threads=threads)
-    if not isinstance(known, OwnEncoder) or known.identity:
+    if not isinstance(known, NativeEncoder) or known.instance_dim:
         raise UsageError(f"--encoder {encoder}: adapt takes an encoder that `triptych pretrain` made")
     if out.resolve() == known.folder.resolve():
         raise UsageError(f"--out {out}: holds the encoder to adapt; choose another")

@@ -16,7 +16,7 @@ from triptych.core.errors import UsageError
 from triptych.core.files import atomic, hash_file, locked, made_by, write_json
 from triptych.core.onnx_graph import export_graph
 from triptych.core.progress import progress, say
-from triptych.encoders.native import OwnEncoder, load_model
+from triptych.encoders.native import NativeEncoder, load_model
 from triptych.encoders.protocol import Encoder
 from triptych.training.data.patches import See, Sight, see_nothing
 from triptych.training.data.triplets import ANSWERS, UNTOLD, Batch, Data
@@ -135,7 +135,7 @@ def train(
         torch.set_num_threads(threads)
     opened = Catalog(catalog)
     encoder = opened.encoder(threads=threads)
-    own = load_model(encoder.folder) if isinstance(encoder, OwnEncoder) else None
+    own = load_model(encoder.folder) if isinstance(encoder, NativeEncoder) else None
     if composer == "transformer" and own is None:
         raise UsageError(f"{encoder.name}: --composer transformer is for encoders that `triptych pretrain` made")
     if composer == "transformer" and "text-tower" in without:
@@ -147,7 +147,7 @@ def train(
         triplets,
         opened.row_of,
         encoder,
-        encoder.token_ids if tower and isinstance(encoder, OwnEncoder) else encoder.encode_texts,
+        encoder.token_ids if tower and isinstance(encoder, NativeEncoder) else encoder.encode_texts,
         answers=1 if "answers" in without else ANSWERS,
         strangers="strangers" not in without,
     )

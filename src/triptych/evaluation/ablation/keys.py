@@ -30,7 +30,8 @@ def digest_of_encoder(encoder: Encoder) -> str:
     Its fingerprint promises equal vectors. The words that it can name, its temperature, and the weights that learn
     along are files of its folder.
     """
-    files = sorted(file for file in encoder.folder.iterdir() if file.suffix in _READ)
+    folder = getattr(encoder, "folder", None)
+    files = sorted(file for file in folder.iterdir() if file.suffix in _READ) if folder else []
     return digest_of(encoder.fingerprint, {file.name: hash_file(file) for file in files})
 
 

@@ -6,9 +6,9 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from triptych.benchmarks.registry import BENCHMARKS, find_benchmark
+from triptych.benchmarks.registry import find_benchmark
 from triptych.catalog.catalog import Catalog
-from triptych.core.environment import need
+from triptych.core.environment import Runtime, need
 from triptych.core.errors import TriptychError, UsageError
 from triptych.core.files import atomic, locked, made_by, plain, read_json, write_json
 from triptych.core.progress import progress, say
@@ -16,6 +16,7 @@ from triptych.evaluation.ablation.keys import digest_of, digest_of_encoder, dige
 from triptych.evaluation.ablation.recipes import STAGES, Recipe, load_recipes
 from triptych.evaluation.ablation.showing import draw_ablation, format_ablation, summarise_cells
 from triptych.evaluation.evaluate import evaluate
+from triptych.evaluation.options import EvaluateOptions
 from triptych.mining.rounds import Earlier
 from triptych.tagging.vocabulary import DEFAULT
 
@@ -118,7 +119,7 @@ def _cells(
 def _stages(recipe: Recipe, benchmark: str) -> list[tuple[str, dict[str, Any]]]:
     """What makes a recipe's triplets: one round of mining, or two, and of each stage its options."""
     after = recipe.mine.get("after")
-    usual = Earlier.read(Path(after)).vocabulary if after else BENCHMARKS[benchmark].vocabulary
+    usual = Earlier.read(Path(after)).vocabulary if after else find_benchmark(benchmark).vocabulary
     first = {"vocabulary": usual or DEFAULT, **recipe.mine}
     if recipe.refine is None:
         return [("mine", first)]
@@ -133,11 +134,12 @@ def _run(out: Path, cell: Cell, catalog: Catalog, root: Path, threads: int | Non
     triplets = _triplets(out, cell, catalog, threads)
     if not (composer / "config.json").exists():
         STAGES["train"](triplets, catalog.folder, composer, **cell.recipe.train, seed=cell.seed, threads=threads)
-    result = evaluate(cell.benchmark, root=root, split=SPLIT, composers=[composer], gap=False, threads=threads)
+    options, runtime = EvaluateOptions(split=SPLIT, gap=False), Runtime(threads)
+    result = evaluate(cell.benchmark, options, root=root, composers=[composer], runtime=runtime)
     note = {"recipe": cell.recipe.name, "benchmark": cell.benchmark, "seed": cell.seed}
     stages = {stage: getattr(cell.recipe, stage) for stage in STAGES}
     note |= {stage: plain(options) for stage, options in stages.items() if options is not None}
-    write_json(_result(out, cell), note | result)
+    write_json(_result(out, cell), note | result.as_json())
     shutil.rmtree(composer)
 
 

@@ -16,7 +16,7 @@ from triptych.core.errors import FailureError, UsageError
 from triptych.core.files import atomic, locked, made_by, write_json
 from triptych.core.onnx_graph import export_graph
 from triptych.core.progress import progress
-from triptych.encoders.protocol import Encoder, ReadsWords
+from triptych.encoders.protocol import AcceptsPseudoWords, Encoder
 from triptych.tagging.tagger import Tagger
 from triptych.tagging.vocabulary import Vocabulary, load_vocabulary
 from triptych.training.data.pairs import hash_file_or_fail, read_pairs
@@ -178,7 +178,7 @@ def _prompts(method: str, *, framed: bool) -> tuple[str, ...]:
     return tuple(dict.fromkeys((first, PROMPTS[method], *BARE_PROMPTS)))
 
 
-def _require_room(prompt: str, ids: SlottedIds, encoder: ReadsWords, name: str) -> None:
+def _require_room(prompt: str, ids: SlottedIds, encoder: AcceptsPseudoWords, name: str) -> None:
     """Raise UsageError where a prompt leaves no room for words."""
     (content,) = ids.contents([prompt])
     room = encoder.token_ids([MARK]).shape[1] - (2 if encoder.text_frame[0] else 0)
@@ -186,8 +186,8 @@ def _require_room(prompt: str, ids: SlottedIds, encoder: ReadsWords, name: str) 
         raise UsageError(f"--prompt {prompt!r}: {name} reads {room} tokens, and this leaves none for words; shorten it")
 
 
-def _reads_words(encoder: Encoder) -> ReadsWords:
-    if not isinstance(encoder, ReadsWords):
+def _reads_words(encoder: Encoder) -> AcceptsPseudoWords:
+    if not isinstance(encoder, AcceptsPseudoWords):
         raise UsageError(
             f"{encoder.name}: its text tower takes no pseudo-words; use one of our own encoders, or a CLIP"
         )
@@ -233,7 +233,7 @@ def _save(
     from triptych.composers.networks.mixture import SameSpace
 
     phi = phi.eval().cpu()
-    assert isinstance(encoder, ReadsWords)
+    assert isinstance(encoder, AcceptsPseudoWords)
     (out / "config.json").unlink(missing_ok=True)
     with atomic(out / "model.safetensors") as temporary:
         save_file({name: tensor.contiguous() for name, tensor in phi.state_dict().items()}, temporary)
