@@ -13,7 +13,7 @@ from triptych.composers.trained import TrainedComposer
 from triptych.encoders.registry import load_encoder
 from triptych.evaluation.encoded_task import EncodedTask
 from triptych.evaluation.error_analysis import count_mistakes, format_mistakes
-from triptych.evaluation.selection import chosen
+from triptych.evaluation.selection import tuned
 from triptych.tagging.vocabulary import load_vocabulary
 
 
@@ -37,12 +37,12 @@ def main() -> None:
     truth = load_truth(given.name, given.root)
     rows = []
     for val, task in zip(tuning, tasks, strict=True):
-        methods = {name: chosen(baseline(name, encoder, words), val)[0] for name in given.method}
+        methods = {name: tuned(baseline(name, encoder, words), val)[0] for name in given.method}
         for folder in given.composer:
             composer = TrainedComposer(folder, given.threads)
             composer.attach(encoder)
             name = f"{composer.name} ({folder.name})" if composer.name in methods else composer.name
-            methods[name] = chosen(composer, val)[0]
+            methods[name] = tuned(composer, val)[0]
         rows += count_mistakes(task, methods, truth, find_benchmark(given.name).attributes)
     print(format_mistakes(rows))
 

@@ -56,7 +56,7 @@ RIGHT = Triplet(
     ],
 )
 def test_what_is_true_and_telling(one: Triplet, wanted: tuple):
-    assert tuple(shares([one], TRUTH).values()) == wanted
+    assert tuple(vars(shares([one], TRUTH)).values()) == wanted
 
 
 def knowing(catalog: Catalog, truth: Truth, side: int) -> Callable[[dict[str, Any]], dict[str, Any]]:
@@ -134,17 +134,18 @@ def test_what_a_strange_file_says_stays_harmless(tmp_path: Path):
     file = tmp_path / "strange.parquet"
     strange = replace(RIGHT, reasoner="\x1b[31mevil" + "x" * 400)
     write_triplets(file, [strange], {"calls": "many", "cost": [1], "settings": "none", "references": True})
-    (row,) = triptych.triplets_compare([file])["reasoners"]
-    assert (row["calls"], row["cost"], row["references"]) == (None, None, 1)
-    assert row["reasoner"].isprintable()
-    assert len(row["reasoner"]) <= 160
-    assert "truth" not in row
+    (row,) = triptych.compare_reasoners([file]).reasoners
+    assert (row.calls, row.cost, row.references) == (None, None, 1)
+    assert row.reasoner.isprintable()
+    assert len(row.reasoner) <= 160
+    assert row.truth is None
 
 
 @pytest.mark.parametrize(
     ("truth", "error", "message"),
     [
-        (("moon", "x"), UsageError, "truth of 'moon' is not known; it is of wardrobe and fashion-products"),
+        (("moon", "x"), UsageError, "benchmark moon: there is no such benchmark"),
+        (("cirr", "x"), UsageError, "truth of 'cirr' is not known; it is of fashion-products and wardrobe"),
         (("wardrobe", "nowhere"), DataError, "garments.csv: cannot be read"),
         (("fashion-products", "nowhere"), DataError, "nowhere"),
     ],
@@ -153,10 +154,10 @@ def test_what_is_not_known_is_one_line(truth: tuple[str, str], error: type[Excep
     file = tmp_path / "t.parquet"
     write_triplets(file, [RIGHT], {})
     with pytest.raises(error, match=message) as raised:
-        triptych.triplets_compare([file], truth=truth)
+        triptych.compare_reasoners([file], truth=truth)
     assert "\n" not in str(raised.value)
     with pytest.raises(UsageError, match="one triplet file"):
-        triptych.triplets_compare([])
+        triptych.compare_reasoners([])
 
 
 def test_truth_needs_a_folder(monkeypatch, capsys):

@@ -11,6 +11,7 @@ import torch
 from safetensors.torch import load_file
 
 import triptych
+from made_benchmarks import evaluate
 from serving_helpers import Service
 from triptych.benchmarks.datasets.queries import load_queries
 from triptych.catalog.catalog import Catalog
@@ -225,11 +226,11 @@ def test_a_reference_that_is_gone_is_one_line(folder, fused, attached, few_tripl
 
 def test_eval_asks_it_like_any_other(wardrobe_world, fused, tiny_composer):
     of: dict[str, Any] = {"root": wardrobe_world, "gap": False, "threads": 1}
-    both = triptych.evaluate("wardrobe", composers=[fused, tiny_composer], **of)["rows"]
-    assert [row["method"] for row in both] == ["transformer", "combiner"]
-    assert both[0]["metrics"]["R@10"] > 2 * 100 * 10 / both[0]["gallery"]
+    both = evaluate("wardrobe", composers=[fused, tiny_composer], **of).rows
+    assert [row.method for row in both] == ["transformer", "combiner"]
+    assert both[0].metrics["R@10"] > 2 * 100 * 10 / both[0].gallery
     # A composer of the format before answers as it does alone.
-    assert triptych.evaluate("wardrobe", composers=[tiny_composer], **of)["rows"] == both[1:]
+    assert evaluate("wardrobe", composers=[tiny_composer], **of).rows == both[1:]
 
 
 def test_exported_it_needs_no_weights(fused, tiny_catalog, tmp_path):
