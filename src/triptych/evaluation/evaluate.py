@@ -88,10 +88,10 @@ def evaluate(
         DataError: the benchmark's files are missing or wrong.
         MismatchError: a composer's encoder is no longer what it was, or the catalog is of another one.
     """
-    root, name = Path(root) if root else None, benchmark if isinstance(benchmark, str) else benchmark.name
-    names = method_names(options.methods)
-    _check_submission(benchmark, options, count=len({*names}) + len(composers))
+    root, names = Path(root) if root else None, method_names(options.methods)
     known = None if is_queries_file(benchmark) else find_benchmark(benchmark)
+    name = benchmark if isinstance(benchmark, str) else benchmark.name
+    _check_submission(benchmark, options, count=len({*names}) + len(composers))
     methods = Methods.of(names, composers, encoder, options, known, runtime.threads)
     gallery = Path(options.gallery) if options.gallery else None
     tasks = load_benchmark(benchmark, root, gallery, options.split, options.settings)
