@@ -18,6 +18,7 @@ import argparse
 import json
 from collections import defaultdict
 from collections.abc import Sequence
+from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
@@ -25,7 +26,7 @@ from arms import draw, measured, retrieval, train
 from triptych.benchmarks.registry import load_truth
 from triptych.benchmarks.task import Truth
 from triptych.evaluation.reasoners import shares
-from triptych.evaluation.results.reading import Row
+from triptych.evaluation.results.row import ResultRow
 from triptych.triplets.file import Triplet, read_triplets
 from write_results import put, span
 
@@ -41,7 +42,7 @@ def main() -> None:
     parser.add_argument("--seeds", type=int, nargs="+")
     parser.add_argument("--page", type=Path, default=Path(__file__).parents[1] / "docs" / "results.md")
     asked = parser.parse_args()
-    rows: list[Row] = []
+    rows: list[ResultRow] = []
     facts: dict[str, list[dict[str, Any]]] = defaultdict(list)
     for run in asked.runs:
         root = asked.root or run / "world"
@@ -79,10 +80,10 @@ def choose(triplets: Sequence[Triplet], seed: int, limit: int | None) -> dict[st
 
 def described(triplets: Sequence[Triplet], truth: Truth) -> dict[str, Any]:
     refused = sum(not one.accepted for one in triplets)
-    return {"triplets": len(triplets), "refused": refused, **shares(triplets, truth)}
+    return {"triplets": len(triplets), "refused": refused, **asdict(shares(triplets, truth))}
 
 
-def tables(rows: Sequence[Row], facts: dict[str, list[dict[str, Any]]]) -> str:
+def tables(rows: Sequence[ResultRow], facts: dict[str, list[dict[str, Any]]]) -> str:
     """What was learnt from, and a table for each task and split; several runs as mean ± standard deviation."""
     parts = ["| learnt from | triplets | refused among them | true, % | true and telling, % |\n|---|--:|--:|--:|--:|"]
     for arm, found in facts.items():

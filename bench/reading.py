@@ -18,7 +18,7 @@ from triptych.benchmarks.datasets.wardrobe.garments import VOCABULARY
 from triptych.benchmarks.registry import load_tasks, load_truth
 from triptych.benchmarks.task import Query
 from triptych.composers.networks.combiner import Architecture, Combiner, QuerySide
-from triptych.encoders.native import OwnEncoder, load_model
+from triptych.encoders.native import NativeEncoder, load_model
 from triptych.encoders.registry import load_encoder
 from triptych.evaluation.encoded_task import EncodedTask
 from triptych.mining.wording import word_changes
@@ -48,7 +48,7 @@ def main() -> None:
     given = asked.parse_args()
     config = json.loads((given.composer / "config.json").read_text(encoding="utf-8"))
     encoder = load_encoder(config["encoder"]["name"])
-    assert isinstance(encoder, OwnEncoder), "only a text tower of ours learns along"
+    assert isinstance(encoder, NativeEncoder), "only a text tower of ours learns along"
     model = QuerySide(Combiner(Architecture(**config["architecture"])), load_model(encoder.folder).text).eval()
     model.load_state_dict(load_file(given.composer / "model.safetensors"))
     (task,) = load_tasks("wardrobe", given.world, given.split)

@@ -144,7 +144,7 @@ def controls(chosen: Sequence[Arm]) -> list[Control]:
 def prepare(run: Path, threads: int | None) -> None:
     """The demo's world, a catalog of the unlabelled pictures, and one of those that are searched."""
     world = run / "world"
-    triptych.write_world(world, seed=0, lines=LINES, workers=threads)
+    triptych.write_wardrobe(world, seed=0, lines=LINES, workers=threads)
     lists = [world / f"{split}.txt" for split in ("val", "test")]
     with atomic(run / "searched.txt") as temporary:
         temporary.write_text("".join(file.read_text(encoding="utf-8") for file in lists), encoding="utf-8")
@@ -180,11 +180,12 @@ def proposals(run: Path, chosen: Sequence[Arm]) -> str:
         "true, of all, % | of the accepted, % | true and telling, of the accepted, % | calls | tokens in | tokens out |"
         "\n|---|" + "--:|" * 10
     ]
-    for arm, row in zip(chosen, compared["reasoners"], strict=True):
-        every, kept = row["truth"]["proposed"], row["truth"]["accepted"]
-        counts = [row["proposed"], row["accepted_percent"]]
-        shares = [every["new"], kept["new"], every["true"], kept["true"], kept["true_and_telling"]]
-        spent = [row[name] for name in ("calls", "tokens_in", "tokens_out")]
+    for arm, row in zip(chosen, compared.reasoners, strict=True):
+        assert row.truth is not None
+        every, kept = row.truth["proposed"], row.truth["accepted"]
+        counts = [row.proposed, row.accepted_percent]
+        shares = [every.new, kept.new, every.true, kept.true, kept.true_and_telling]
+        spent = [row.calls, row.tokens_in, row.tokens_out]
         cells = ["" if value is None else f"{value:,}" for value in [*counts, *shares, *spent]]
         parts.append(f"| {arm.shown} | {' | '.join(cells)} |")
     return "\n".join(parts) + "\n"

@@ -14,7 +14,7 @@ os.environ.setdefault("OMP_NUM_THREADS", "1")
 
 from loopback import Loopback, noise_catalog
 from triptych.benchmarks.datasets.wardrobe.garments import vocabulary
-from triptych.benchmarks.datasets.wardrobe.world import write_world
+from triptych.benchmarks.datasets.wardrobe.world import write_wardrobe
 from triptych.catalog.indexing import index
 from triptych.core.environment import Runtime
 from triptych.mining.options import MineOptions
@@ -29,7 +29,7 @@ from triptych.training.results import PretrainResult, TrainResult
 def wardrobe_world(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """About 460 captioned and 460 unlabelled pictures, 40 of val and 70 of test."""
     out = tmp_path_factory.mktemp("tiny") / "world"
-    write_world(out, lines={"pretrain": 60, "unlabelled": 60, "val": 6, "test": 8}, workers=1, size=64)
+    write_wardrobe(out, lines={"pretrain": 60, "unlabelled": 60, "val": 6, "test": 8}, workers=1, size=64)
     return out
 
 
@@ -90,7 +90,7 @@ def tiny_composer(tiny_training: tuple[Path, TrainResult]) -> Path:
 def few_garments(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A world of about 190 pictures."""
     out = tmp_path_factory.mktemp("few") / "world"
-    write_world(out, lines={"unlabelled": 24}, workers=1, size=160)
+    write_wardrobe(out, lines={"unlabelled": 24}, workers=1, size=160)
     return out
 
 

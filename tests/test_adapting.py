@@ -34,8 +34,8 @@ def test_what_captions_taught_is_kept(adapted, tiny_encoder, wardrobe_world):
     pictures = sorted((wardrobe_world / "images").iterdir())[:20]
     pixels = np.stack([before.prepare(open_picture(path)) for path in pictures])
     old, new = before.encode_pictures(pixels), after.encode_pictures(pixels)
-    shared = new[:, : -after.identity]
-    assert new.shape == (20, before.dim + after.identity) == (20, after.dim)
+    shared = new[:, : -after.instance_dim]
+    assert new.shape == (20, before.dim + after.instance_dim) == (20, after.dim)
     np.testing.assert_allclose(np.linalg.norm(new, axis=1), 1, atol=1e-5)
     np.testing.assert_allclose(unit(shared), old, atol=1e-4)
     # Logits between pictures and texts, and the odds of words, are what they were.
@@ -63,7 +63,7 @@ def test_a_recoloured_item_is_found_again(tiny_encoder, wardrobe_world, tmp_path
         likeness = unit(changed[:, part]) @ unit(plain[:, part]).T
         return int((likeness.argmax(axis=1) == np.arange(60)).sum())
 
-    assert found(slice(-after.identity, None)) > found(slice(0, -after.identity))
+    assert found(slice(-after.instance_dim, None)) > found(slice(0, -after.instance_dim))
 
 
 def test_recolouring_leaves_the_background_and_the_shape():

@@ -12,6 +12,7 @@ import torch
 from safetensors.torch import load_file
 from torch.nn import functional as F
 
+from made_benchmarks import evaluate
 from test_cli import run
 from triptych.catalog.catalog import Catalog
 from triptych.catalog.indexing import index
@@ -19,7 +20,6 @@ from triptych.core.environment import Runtime
 from triptych.core.errors import DataError, MismatchError, UsageError
 from triptych.encoders.networks.dual_encoder import DualEncoder, EncoderShape
 from triptych.encoders.registry import load_encoder
-from triptych.evaluation.evaluate import evaluate
 from triptych.retrieval.searching import search
 from triptych.training.checkpoints import save_checkpoint
 from triptych.training.finetuning import finetune
@@ -166,8 +166,8 @@ def test_a_moved_composer_is_measured_and_searched_with(tuned, tiny_catalog, war
     result = evaluate(
         "wardrobe", root=wardrobe_world, composers=[moved], vocabulary=vocabulary_file, gap=False, threads=1
     )
-    assert result["rows"][0]["method"] == "towers"
-    assert result["rows"][0]["encoder"] == str(moved.resolve() / "encoder")
+    assert result.rows[0].method == "towers"
+    assert result.rows[0].encoder == str(moved.resolve() / "encoder")
     with pytest.raises(MismatchError) as raised:
         search(tiny_catalog, like=Catalog(tiny_catalog).names[0], text="in red", composer=moved, threads=1)
     assert f"triptych index PICTURES --catalog NEW --encoder {moved.resolve() / 'encoder'}" in str(raised.value)
@@ -384,4 +384,4 @@ def test_a_clip_is_trained_whole(clip, few_garments, tmp_path, capfd):
         json.dumps({"reference": names[1], "modification": "in red", "targets": [names[2]]})
     )
     result = evaluate(str(pictures / "queries.jsonl"), gallery=pictures, composers=[out], gap=False, threads=1)
-    assert result["rows"][0]["encoder"] == f"hf:{(out / 'encoder').resolve()}"
+    assert result.rows[0].encoder == f"hf:{(out / 'encoder').resolve()}"

@@ -11,6 +11,7 @@ import torch
 from safetensors.torch import load_file
 
 import triptych
+from made_benchmarks import evaluate
 from serving_helpers import Service
 from triptych.benchmarks.datasets.queries import load_queries
 from triptych.catalog.catalog import Catalog
@@ -21,7 +22,7 @@ from triptych.composers.trained import TrainedComposer
 from triptych.core.environment import Runtime
 from triptych.core.errors import DataError, UsageError
 from triptych.core.images import open_picture
-from triptych.encoders.native import OwnEncoder, load_model
+from triptych.encoders.native import NativeEncoder, load_model
 from triptych.encoders.networks.dual_encoder import HALF, DualEncoder, EncoderShape
 from triptych.encoders.protocol import Pixels
 from triptych.encoders.registry import load_encoder
@@ -154,8 +155,8 @@ def test_an_interrupted_run_ends_with_the_same_weights(few_triplets, tiny_catalo
         with pytest.raises(KeyboardInterrupt):
             train(few_triplets, tiny_catalog, out, FUSED, runtime=ONE_THREAD)
     assert not (out / "config.json").exists()
-    prepared, prepare = [], OwnEncoder.prepare
-    monkeypatch.setattr(OwnEncoder, "prepare", lambda self, picture: prepared.append(1) or prepare(self, picture))
+    prepared, prepare = [], NativeEncoder.prepare
+    monkeypatch.setattr(NativeEncoder, "prepare", lambda self, picture: prepared.append(1) or prepare(self, picture))
     train(few_triplets, tiny_catalog, out, FUSED, runtime=ONE_THREAD)
     references = len({triplet.reference for triplet in read_triplets(few_triplets)[0]})
     # None is looked at again; beside them, a blank picture tells the shape of what is seen.
@@ -230,11 +231,11 @@ def test_a_reference_that_is_gone_is_one_line(folder, fused, attached, few_tripl
 
 def test_eval_asks_it_like_any_other(wardrobe_world, fused, tiny_composer):
     of: dict[str, Any] = {"root": wardrobe_world, "gap": False, "threads": 1}
-    both = triptych.evaluate("wardrobe", composers=[fused, tiny_composer], **of)["rows"]
-    assert [row["method"] for row in both] == ["transformer", "combiner"]
-    assert both[0]["metrics"]["R@10"] > 2 * 100 * 10 / both[0]["gallery"]
+    both = evaluate("wardrobe", composers=[fused, tiny_composer], **of).rows
+    assert [row.method for row in both] == ["transformer", "combiner"]
+    assert both[0].metrics["R@10"] > 2 * 100 * 10 / both[0].gallery
     # A composer of the format before answers as it does alone.
-    assert triptych.evaluate("wardrobe", composers=[tiny_composer], **of)["rows"] == both[1:]
+    assert evaluate("wardrobe", composers=[tiny_composer], **of).rows == both[1:]
 
 
 def test_exported_it_needs_no_weights(fused, tiny_catalog, tmp_path):

@@ -11,6 +11,7 @@ import torch
 from safetensors.torch import load_file
 
 import triptych
+from made_benchmarks import evaluate
 from triptych.benchmarks.registry import load_tasks
 from triptych.catalog.catalog import Catalog
 from triptych.composers.networks.inversion import MappingNetwork
@@ -18,11 +19,10 @@ from triptych.composers.trained import TrainedComposer
 from triptych.core.environment import Runtime
 from triptych.core.errors import DataError, MismatchError, UsageError
 from triptych.core.vectors import nearest
-from triptych.encoders.protocol import SLOT, ReadsWords
+from triptych.encoders.protocol import SLOT, AcceptsPseudoWords
 from triptych.encoders.registry import load_encoder
 from triptych.evaluation import evaluate as evaluation
 from triptych.evaluation.encoded_task import EncodedTask
-from triptych.evaluation.evaluate import evaluate
 from triptych.tagging.tagger import Tagger
 from triptych.tagging.vocabulary import load_vocabulary
 from triptych.training import loop
@@ -180,7 +180,7 @@ def test_the_graph_is_the_prompted_sentence(inverted, encoder, tiny_catalog):
         ids = SlottedIds(encoder)([f"{prompt} {text}" for text in texts])
         with torch.inference_mode():
             wanted = encoder.text_tower()(torch.from_numpy(ids), phi.eval()(torch.from_numpy(pictures))).numpy()
-        found = composer.prompted(prompt).compose(pictures, texts)
+        found = composer.with_prompt(prompt).compose(pictures, texts)
         np.testing.assert_allclose(found[[0, 1, 3]], wanted[[0, 1, 3]], atol=3e-3)
         if prompt == composer.prompt:
             np.testing.assert_array_equal(found, composer.compose(pictures, texts))
@@ -189,16 +189,16 @@ def test_the_graph_is_the_prompted_sentence(inverted, encoder, tiny_catalog):
 
 def test_the_prompt_is_the_best_on_val(inverted, encoder, wardrobe_world):
     _, out, _ = inverted
-    (row,) = evaluate("wardrobe", root=wardrobe_world, split="val", composers=[out], gap=False, threads=1)["rows"]
+    (row,) = evaluate("wardrobe", root=wardrobe_world, split="val", composers=[out], gap=False, threads=1).rows
     composer = TrainedComposer(out, threads=1)
     composer.attach(encoder)
     (task,) = load_tasks("wardrobe", wardrobe_world, "val")
     encoded, found = EncodedTask(task, encoder), {}
     for prompt in composer.prompts:
-        metrics = encoded.row(composer.prompted(prompt), encoder)["metrics"]
+        metrics = encoded.row(composer.with_prompt(prompt), encoder)["metrics"]
         found[prompt] = (metrics["R@10"], metrics["mAP@10"])
     assert len(set(found.values())) > 1
-    assert found[row["prompt"]] == max(found.values()) == (row["metrics"]["R@10"], row["metrics"]["mAP@10"])
+    assert found[row.prompt] == max(found.values()) == (row.metrics["R@10"], row.metrics["mAP@10"])
 
 
 def test_each_task_has_its_own_prompt(inverted, wardrobe_world, monkeypatch):
@@ -218,26 +218,26 @@ def test_each_task_has_its_own_prompt(inverted, wardrobe_world, monkeypatch):
     monkeypatch.setattr(evaluation, "load_tasks", lambda benchmark, root, split, settings: two_tasks(split))
     monkeypatch.setattr(evaluation, "best_prompt", best)
     settings = {"root": wardrobe_world, "composers": [inverted[1]], "gap": False, "threads": 1}
-    rows = evaluate("wardrobe", **settings)["rows"]
-    assert {row["task"]: (row["prompt"], row["prompt_from"]) for row in rows} == {
+    rows = evaluate("wardrobe", **settings).rows
+    assert {row.task: (row.prompt, row.prompt_from) for row in rows} == {
         name: (prompt, "val") for name, prompt in chosen.items()
     }
     # What is told is what is measured.
     monkeypatch.setattr(evaluation, "best_prompt", lambda composer, task: "*")
-    again = evaluate("wardrobe", **settings)["rows"]
+    again = evaluate("wardrobe", **settings).rows
     assert again[0] == rows[0]
-    assert again[1]["metrics"] != rows[1]["metrics"]
+    assert again[1].metrics != rows[1].metrics
 
 
 def test_without_val_the_first_prompt_is_taken(inverted, wardrobe_world, tmp_path, capfd):
     for name in ("images", "queries.test.jsonl", "test.txt"):
         (tmp_path / name).symlink_to(wardrobe_world / name)
     settings = {"root": tmp_path, "composers": [inverted[1]], "threads": 1, "gap": False}
-    (row,) = evaluate("wardrobe", **settings)["rows"]
-    assert (row["prompt"], row["prompt_from"]) == ("* * *", "default")
+    (row,) = evaluate("wardrobe", **settings).rows
+    assert (row.prompt, row.prompt_from) == ("* * *", "default")
     assert "no validation split to choose a weight or a prompt on" in capfd.readouterr().err
-    (tuned,) = evaluate("wardrobe", tune_root=wardrobe_world, **settings)["rows"]
-    assert tuned["prompt_from"] == "val"
+    (tuned,) = evaluate("wardrobe", tune_root=wardrobe_world, **settings).rows
+    assert tuned.prompt_from == "val"
 
 
 def test_a_prompt_that_is_fixed_stays(tiny_catalog, wardrobe_world, tmp_path):
@@ -245,16 +245,16 @@ def test_a_prompt_that_is_fixed_stays(tiny_catalog, wardrobe_world, tmp_path):
     facts = train_inversion("pic2word", tiny_catalog, tmp_path / "out", options, runtime=ONE_THREAD)
     assert facts.prompt == "see *"
     settings = {"root": wardrobe_world, "composers": [tmp_path / "out"], "methods": ["sum"], "threads": 1}
-    weighted, row = evaluate("wardrobe", weight=0.3, gap=False, **settings)["rows"]
-    assert (row["prompt"], row["prompt_from"]) == ("see *", "given")
+    weighted, row = evaluate("wardrobe", weight=0.3, gap=False, **settings).rows
+    assert (row.prompt, row.prompt_from) == ("see *", "given")
     assert "prompt" not in weighted
 
 
 def test_a_weight_that_is_given_fixes_no_prompt(inverted, wardrobe_world):
     settings = {"root": wardrobe_world, "composers": [inverted[1]], "methods": ["sum"], "threads": 1}
-    weighted, row = evaluate("wardrobe", weight=0.3, gap=False, **settings)["rows"]
-    assert (weighted["weight"], weighted["weight_from"]) == (0.3, "given")
-    assert row["prompt_from"] == "val"
+    weighted, row = evaluate("wardrobe", weight=0.3, gap=False, **settings).rows
+    assert (weighted.weight, weighted.weight_from) == (0.3, "given")
+    assert row.prompt_from == "val"
 
 
 @pytest.fixture
@@ -321,4 +321,4 @@ def test_what_makes_no_sense(method, options, message, tiny_catalog, tmp_path):
 
 
 def test_an_encoder_says_that_it_takes_words(encoder):
-    assert isinstance(encoder, ReadsWords)
+    assert isinstance(encoder, AcceptsPseudoWords)

@@ -16,26 +16,34 @@ from triptych.core.errors import TriptychError
 from triptych.core.version import __version__
 
 if TYPE_CHECKING:
-    from triptych.benchmarks.checking import check_pictures
+    from triptych.benchmarks.benchmark import Benchmark
+    from triptych.benchmarks.checking import CheckResult, check_benchmark
     from triptych.benchmarks.datasets.fashion_products.products import prepare_fashion_products
-    from triptych.benchmarks.datasets.wardrobe.world import write_world
+    from triptych.benchmarks.datasets.wardrobe.world import WardrobeResult, write_wardrobe
+    from triptych.benchmarks.task import MetricCutoffs, Query, Task
     from triptych.catalog.catalog import Catalog
     from triptych.catalog.indexing import index
     from triptych.chat.settings import ChatBatch, ChatBudget, ChatEndpoint, ChatJudge, ChatRequest, ChatSettings
+    from triptych.composers.protocol import Composer
+    from triptych.composers.registry import load_composer
     from triptych.composers.trained import TrainedComposer
     from triptych.core.environment import Runtime, doctor
     from triptych.demonstration.demo import demo
+    from triptych.demonstration.options import DemoOptions
+    from triptych.encoders.protocol import Encoder
     from triptych.encoders.registry import load_encoder
     from triptych.evaluation.ablation.options import AblateOptions
     from triptych.evaluation.ablation.running import ablate
     from triptych.evaluation.ablation.showing import AblationResult
-    from triptych.evaluation.evaluate import evaluate
-    from triptych.evaluation.leakage import leakage
+    from triptych.evaluation.evaluate import EvaluateResult, evaluate
+    from triptych.evaluation.leakage import LeakageResult, leakage
+    from triptych.evaluation.options import CompareOptions, EvaluateOptions, LeakageOptions
     from triptych.evaluation.reasoners import ReasonerComparison, compare_reasoners
-    from triptych.evaluation.reproduction.running import reproduce
-    from triptych.evaluation.results.comparison import compare
+    from triptych.evaluation.reproduction.running import ReproduceResult, reproduce
+    from triptych.evaluation.results.comparison import CompareResult, compare
+    from triptych.evaluation.results.row import ResultRow
     from triptych.evaluation.results.tables import table
-    from triptych.evaluation.scoring import score
+    from triptych.evaluation.scoring import ScoreResult, score
     from triptych.exporting.models import export_onnx
     from triptych.exporting.vectors import export
     from triptych.mining.chat.pipeline import mine_chat
@@ -76,6 +84,7 @@ __all__ = [
     "AdaptOptions",
     "AdaptResult",
     "ApplyReviewResult",
+    "Benchmark",
     "Catalog",
     "ChatBatch",
     "ChatBudget",
@@ -85,8 +94,16 @@ __all__ = [
     "ChatMineResult",
     "ChatRequest",
     "ChatSettings",
+    "CheckResult",
+    "CompareOptions",
+    "CompareResult",
+    "Composer",
     "CostEstimate",
     "CriticOptions",
+    "DemoOptions",
+    "Encoder",
+    "EvaluateOptions",
+    "EvaluateResult",
     "ExportResult",
     "FinetuneOptions",
     "FinetuneResult",
@@ -94,31 +111,40 @@ __all__ = [
     "ImportResult",
     "InversionOptions",
     "InversionResult",
+    "LeakageOptions",
+    "LeakageResult",
     "Library",
     "LossOptions",
+    "MetricCutoffs",
     "MineOptions",
     "MineResult",
     "MineStatus",
     "Picture",
     "PretrainOptions",
     "PretrainResult",
+    "Query",
     "ReasonerComparison",
     "RefineOptions",
     "RefineResult",
+    "ReproduceResult",
+    "ResultRow",
     "ReviewOptions",
     "ReviewResult",
     "Runtime",
     "SampleOptions",
     "SampleResult",
+    "ScoreResult",
+    "Task",
     "TrainOptions",
     "TrainResult",
     "TrainedComposer",
     "TripletStatistics",
     "TriptychError",
+    "WardrobeResult",
     "__version__",
     "ablate",
     "adapt_encoder",
-    "check_pictures",
+    "check_benchmark",
     "compare",
     "compare_reasoners",
     "demo",
@@ -129,6 +155,7 @@ __all__ = [
     "finetune",
     "index",
     "leakage",
+    "load_composer",
     "load_encoder",
     "make_key",
     "mine",
@@ -151,7 +178,7 @@ __all__ = [
     "triplets_review",
     "triplets_sample",
     "triplets_stats",
-    "write_world",
+    "write_wardrobe",
 ]
 
 # No module here may bear the name of a function: importing it would put it in the function's place.
@@ -162,6 +189,7 @@ _HOME = {
     "AdaptOptions": "triptych.training.options",
     "AdaptResult": "triptych.training.results",
     "ApplyReviewResult": "triptych.triplets.review",
+    "Benchmark": "triptych.benchmarks.benchmark",
     "Catalog": "triptych.catalog.catalog",
     "ChatBatch": "triptych.chat.settings",
     "ChatBudget": "triptych.chat.settings",
@@ -171,8 +199,16 @@ _HOME = {
     "ChatMineResult": "triptych.mining.chat.results",
     "ChatRequest": "triptych.chat.settings",
     "ChatSettings": "triptych.chat.settings",
+    "CheckResult": "triptych.benchmarks.checking",
+    "CompareOptions": "triptych.evaluation.options",
+    "CompareResult": "triptych.evaluation.results.comparison",
+    "Composer": "triptych.composers.protocol",
     "CostEstimate": "triptych.mining.chat.results",
     "CriticOptions": "triptych.mining.options",
+    "DemoOptions": "triptych.demonstration.options",
+    "Encoder": "triptych.encoders.protocol",
+    "EvaluateOptions": "triptych.evaluation.options",
+    "EvaluateResult": "triptych.evaluation.evaluate",
     "ExportResult": "triptych.triplets.exporting",
     "FinetuneOptions": "triptych.training.options",
     "FinetuneResult": "triptych.training.results",
@@ -180,29 +216,38 @@ _HOME = {
     "ImportResult": "triptych.triplets.importing",
     "InversionOptions": "triptych.training.options",
     "InversionResult": "triptych.training.results",
+    "LeakageOptions": "triptych.evaluation.options",
+    "LeakageResult": "triptych.evaluation.leakage",
     "Library": "triptych.retrieval.library",
     "LossOptions": "triptych.training.options",
+    "MetricCutoffs": "triptych.benchmarks.task",
     "MineOptions": "triptych.mining.options",
     "MineResult": "triptych.mining.pipeline",
     "MineStatus": "triptych.mining.chat.results",
     "Picture": "triptych.retrieval.results",
     "PretrainOptions": "triptych.training.options",
     "PretrainResult": "triptych.training.results",
+    "Query": "triptych.benchmarks.task",
     "ReasonerComparison": "triptych.evaluation.reasoners",
     "RefineOptions": "triptych.mining.options",
     "RefineResult": "triptych.mining.refinement",
+    "ReproduceResult": "triptych.evaluation.reproduction.running",
+    "ResultRow": "triptych.evaluation.results.row",
     "ReviewOptions": "triptych.triplets.options",
     "ReviewResult": "triptych.triplets.review",
     "Runtime": "triptych.core.environment",
     "SampleOptions": "triptych.triplets.options",
     "SampleResult": "triptych.triplets.sampling",
+    "ScoreResult": "triptych.evaluation.scoring",
+    "Task": "triptych.benchmarks.task",
     "TrainOptions": "triptych.training.options",
     "TrainResult": "triptych.training.results",
     "TrainedComposer": "triptych.composers.trained",
     "TripletStatistics": "triptych.triplets.statistics",
+    "WardrobeResult": "triptych.benchmarks.datasets.wardrobe.world",
     "ablate": "triptych.evaluation.ablation.running",
     "adapt_encoder": "triptych.training.adapting",
-    "check_pictures": "triptych.benchmarks.checking",
+    "check_benchmark": "triptych.benchmarks.checking",
     "compare": "triptych.evaluation.results.comparison",
     "compare_reasoners": "triptych.evaluation.reasoners",
     "demo": "triptych.demonstration.demo",
@@ -213,6 +258,7 @@ _HOME = {
     "finetune": "triptych.training.finetuning",
     "index": "triptych.catalog.indexing",
     "leakage": "triptych.evaluation.leakage",
+    "load_composer": "triptych.composers.registry",
     "load_encoder": "triptych.encoders.registry",
     "make_key": "triptych.serving.keys",
     "mine": "triptych.mining.pipeline",
@@ -235,7 +281,7 @@ _HOME = {
     "triplets_review": "triptych.triplets.review",
     "triplets_sample": "triptych.triplets.sampling",
     "triplets_stats": "triptych.triplets.statistics",
-    "write_world": "triptych.benchmarks.datasets.wardrobe.world",
+    "write_wardrobe": "triptych.benchmarks.datasets.wardrobe.world",
 }
 
 

@@ -44,7 +44,7 @@ class ExportedEncoder:
         self.folder = folder
         self.name = name
         self.dim: int = config["dim"]
-        self.identity = 0
+        self.instance_dim = 0
         self.lexicon = None
         self.logit_scale: float = config["logit_scale"]
         self._pictures: dict[str, Any] = config["pictures"]

@@ -74,7 +74,7 @@ class HuggingFaceEncoder:
         self.dim: int = config.projection_dim if self._family == "clip" else config.vision_config.hidden_size
         self.logit_scale = float(model.logit_scale.detach().exp())
         self.lexicon = None
-        self.identity = 0
+        self.instance_dim = 0
         self._length: int = config.text_config.max_position_embeddings
         self._precision = precision
         self._device = best_device()

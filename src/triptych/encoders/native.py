@@ -35,7 +35,7 @@ FORMAT = "triptych-dual-encoder-1"
 """The least id of a piece; those below are padding and what is unknown."""
 
 
-class OwnEncoder:
+class NativeEncoder:
     """An encoder folder made by `pretrain`. Raises DataError where a file is missing or of another kind."""
 
     def __init__(self, folder: Path, name: str, threads: int | None = None) -> None:
@@ -49,8 +49,8 @@ class OwnEncoder:
                 raise DataError(f"{folder}: {needed} is missing; copy the folder again or rerun `triptych pretrain`")
         self.name = name
         self.config: dict[str, Any] = config
-        self.identity: int = config["architecture"].get("identity", 0)
-        self.dim: int = config["architecture"]["dim"] + self.identity
+        self.instance_dim: int = config["architecture"].get("identity", 0)
+        self.dim: int = config["architecture"]["dim"] + self.instance_dim
         self.logit_scale: float = config["logit_scale"]
         self.word_width: int = config["architecture"]["text_width"]
         self.text_frame = (0, 0)

@@ -1,5 +1,6 @@
 """The encoders by name: the embedded one, the Hugging Face layout, folders that were written here, and plug-ins."""
 
+from contextlib import suppress
 from pathlib import Path
 
 from triptych.core.files import read_json
@@ -20,17 +21,24 @@ def load_encoder(given: Encoder | str, *, threads: int | None = None, from_file:
         threads: processor threads of its graphs.
         from_file: whether `given` was read from a file, such as a catalog; then no `module:attribute` is imported.
 
+    Returns:
+        The encoder. A plug-in that was given by name bears that as its `name`, so that catalogs and composers name it.
+
     Raises:
         UsageError: the name means nothing, or what it means is no encoder.
         DataError: its folder is damaged.
     """
-    return ENCODERS.get(given, from_file=from_file, threads=threads)
+    encoder = ENCODERS.get(given, from_file=from_file, threads=threads)
+    if isinstance(given, str) and type(encoder).__module__.partition(".")[0] != __name__.partition(".")[0]:
+        with suppress(AttributeError):  # a name that cannot be set is the author's own choice
+            encoder.name = given
+    return encoder
 
 
 def _wardrobe(threads: int | None) -> Encoder:
-    from triptych.encoders.native import OwnEncoder
+    from triptych.encoders.native import NativeEncoder
 
-    return OwnEncoder(EMBEDDED, "wardrobe", threads)
+    return NativeEncoder(EMBEDDED, "wardrobe", threads)
 
 
 def _hugging_face(name: str, threads: int | None) -> Encoder:
@@ -41,11 +49,11 @@ def _hugging_face(name: str, threads: int | None) -> Encoder:
 
 def _folder(folder: Path, threads: int | None) -> Encoder:
     from triptych.encoders.exported import FORMAT, ExportedEncoder
-    from triptych.encoders.native import OwnEncoder
+    from triptych.encoders.native import NativeEncoder
 
     config = read_json(folder / "config.json", "encoder configuration")
     exported = isinstance(config, dict) and config.get("format") == FORMAT
-    return (ExportedEncoder if exported else OwnEncoder)(folder, str(folder.resolve()), threads)
+    return (ExportedEncoder if exported else NativeEncoder)(folder, str(folder.resolve()), threads)
 
 
 ENCODERS: Registry[Encoder] = Registry("encoder", Encoder, "triptych.encoders", flag="--encoder", folder=_folder)

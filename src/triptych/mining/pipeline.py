@@ -143,7 +143,7 @@ def _agent(context: MiningContext, reasoner: Reasoner | str, critic: Critic | st
     if options.reverse and not isinstance(reasons, Reverses):
         raise UsageError(f"--reverse: the reasoner {reasons.name} has no method reverse")
     proposer = Proposer(
-        unit(catalog.vectors[:, -context.encoder.identity :]),  # all of it where the encoder has no such part
+        unit(catalog.vectors[:, -context.encoder.instance_dim :]),  # all of it where the encoder has no such part
         context.tags,
         tuple(context.tags),
         width=options.candidates,

@@ -17,7 +17,7 @@ from triptych.core.environment import Runtime, require_extra
 from triptych.core.errors import DataError, UsageError
 from triptych.core.files import locked, made_by
 from triptych.core.images import find_pictures
-from triptych.encoders.native import OwnEncoder, load_model, save_encoder, square_pixels
+from triptych.encoders.native import NativeEncoder, load_model, save_encoder, square_pixels
 from triptych.encoders.protocol import Encoder
 from triptych.encoders.registry import load_encoder
 from triptych.training.callbacks import callbacks_of
@@ -91,10 +91,10 @@ def adapt_encoder(
     return result
 
 
-def _adaptable(encoder: Encoder | str, out: Path, runtime: Runtime) -> OwnEncoder:
+def _adaptable(encoder: Encoder | str, out: Path, runtime: Runtime) -> NativeEncoder:
     """The encoder that is meant. Raises UsageError where it cannot be adapted, or lies where it would be written."""
     known = load_encoder(encoder, threads=runtime.threads)
-    if not isinstance(known, OwnEncoder) or known.identity:
+    if not isinstance(known, NativeEncoder) or known.instance_dim:
         raise UsageError(f"--encoder {known.name}: adapt-encoder takes an encoder that `triptych pretrain` made")
     if out.resolve() == known.folder.resolve():
         raise UsageError(f"--out {out}: holds the encoder to adapt; choose another")

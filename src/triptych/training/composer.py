@@ -14,7 +14,7 @@ from triptych.core.errors import UsageError
 from triptych.core.files import atomic, hash_file, locked, made_by, write_json
 from triptych.core.onnx_graph import export_graph
 from triptych.core.progress import say
-from triptych.encoders.native import OwnEncoder, load_model
+from triptych.encoders.native import NativeEncoder, load_model
 from triptych.encoders.protocol import Encoder
 from triptych.training.callbacks import callbacks_of
 from triptych.training.data.patches import PatchCache, no_patches
@@ -92,7 +92,7 @@ def train(
 
 def _weights(encoder: Encoder, options: TrainOptions) -> "DualEncoder | None":
     """The encoder's weights where it is one of our own. Raises UsageError for options that another cannot have."""
-    if isinstance(encoder, OwnEncoder):
+    if isinstance(encoder, NativeEncoder):
         return load_model(encoder.folder)
     if options.composer == "transformer":
         raise UsageError(f"{encoder.name}: --composer transformer is for encoders that `triptych pretrain` made")
@@ -103,12 +103,12 @@ def _weights(encoder: Encoder, options: TrainOptions) -> "DualEncoder | None":
 
 def _read(triplets: Path, catalog: Catalog, encoder: Encoder, options: TrainOptions) -> TripletDataset:
     """The triplets, with token ids where a text tower learns along, else with the vectors of texts."""
-    learns_text = isinstance(encoder, OwnEncoder) and "text-tower" not in options.without
+    learns_text = isinstance(encoder, NativeEncoder) and "text-tower" not in options.without
     return TripletDataset.read(
         triplets,
         catalog.row_of,
         encoder,
-        encoder.token_ids if learns_text and isinstance(encoder, OwnEncoder) else encoder.encode_texts,
+        encoder.token_ids if learns_text and isinstance(encoder, NativeEncoder) else encoder.encode_texts,
         targets_per_step=1 if "other-targets" in options.without else TARGETS_PER_STEP,
         distractors="distractors" not in options.without,
     )

@@ -16,7 +16,7 @@ from PIL import Image
 
 from triptych.core.errors import UsageError
 from triptych.core.vectors import Vectors
-from triptych.encoders.native import OwnEncoder, load_model, save_encoder, square_pixels
+from triptych.encoders.native import NativeEncoder, load_model, save_encoder, square_pixels
 from triptych.encoders.protocol import Encoder, Ids
 from triptych.training.data.pixels import Bytes
 
@@ -72,7 +72,7 @@ def trainable_encoder(encoder: Encoder, tune: str | None = None) -> TrainableEnc
 
     Raises UsageError where `tune` means nothing for this encoder, and for an encoder without weights to train on.
     """
-    if isinstance(encoder, OwnEncoder):
+    if isinstance(encoder, NativeEncoder):
         return _Native(encoder, tune or "full")
     if not encoder.name.startswith("hf:"):
         raise UsageError(f"{encoder.name}: was exported and cannot be trained; use the encoder that it was made of")
@@ -85,7 +85,7 @@ class _Native:
     kind = ""
     rate = 1e-4
 
-    def __init__(self, encoder: OwnEncoder, tune: str) -> None:
+    def __init__(self, encoder: NativeEncoder, tune: str) -> None:
         if tune not in ("full", "frozen"):
             raise UsageError(f"--tune {tune}: our own encoders take full or frozen")
         if not (encoder.folder / "model.safetensors").is_file():

@@ -15,8 +15,9 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 from triptych.benchmarks.annotations import Record, inner_path, read_records
-from triptych.benchmarks.settings import Settings
-from triptych.benchmarks.task import Box, Measures, Query, Task
+from triptych.benchmarks.benchmark import Benchmark
+from triptych.benchmarks.settings import ProtocolSettings
+from triptych.benchmarks.task import Box, MetricCutoffs, Query, Task
 
 TASKS = ("focus_attribute", "change_attribute", "focus_object", "change_object")
 SOURCE = "GeneCIS's templates are the folder genecis of github.com/facebookresearch/genecis"
@@ -33,7 +34,7 @@ _DILATION = 0.7
 
 
 @dataclass(frozen=True)
-class GeneCISSettings(Settings):
+class GeneCISSettings(ProtocolSettings):
     """No more than every benchmark has: the galleries and the crops are given."""
 
 
@@ -88,7 +89,7 @@ def _task(root: Path, split: str, name: str, settings: GeneCISSettings) -> Task:
         files=pictures.files,
         boxes=pictures.boxes,
         settings=settings,
-        measures=Measures(recall=(1, 2, 3), precision=()),
+        measures=MetricCutoffs(recall=(1, 2, 3), precision=()),
         source=PICTURES[kind],
     )
 
@@ -108,7 +109,7 @@ def _query(record: Record, number: str, pictures: _Pictures, settings: GeneCISSe
     return Query(
         id=number,
         reference=pictures.add(record.record("reference")),
-        modification=settings.say(record.text("condition")),
+        modification=settings.wrap(record.text("condition")),
         targets=frozenset({target}),
         candidates=tuple(candidates),
     )
@@ -125,3 +126,6 @@ def _dilated(record: Record) -> Box:
 
 def _names(folder: Path) -> frozenset[str]:
     return frozenset(path.name for path in folder.iterdir()) if folder.is_dir() else frozenset()
+
+
+GENECIS = Benchmark("genecis", load_genecis, ("test",), settings=GeneCISSettings, averaged=True)

@@ -6,7 +6,7 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
 
-from triptych.benchmarks.registry import BENCHMARKS, find_benchmark
+from triptych.benchmarks.registry import find_benchmark
 from triptych.catalog.catalog import Catalog
 from triptych.core.environment import Runtime, require_extra
 from triptych.core.errors import TriptychError, UsageError
@@ -18,6 +18,7 @@ from triptych.evaluation.ablation.options import AblateOptions
 from triptych.evaluation.ablation.recipes import OPTIONS, AblationRecipe, Options, load_recipes, options_of
 from triptych.evaluation.ablation.showing import AblationResult, draw_ablation, format_ablation, summarise_cells
 from triptych.evaluation.evaluate import evaluate
+from triptych.evaluation.options import EvaluateOptions
 from triptych.mining.pipeline import mine
 from triptych.mining.refinement import refine
 from triptych.mining.rounds import PreviousRounds
@@ -162,7 +163,7 @@ def _learning(recipe: AblationRecipe) -> tuple[str, Options]:
 def _stages(recipe: AblationRecipe, benchmark: str) -> list[tuple[str, dict[str, Any]]]:
     """What makes a recipe's triplets: one round of mining, or two, and of each stage its options."""
     refined = recipe.mine.get("refined")
-    usual = PreviousRounds.read(Path(refined)).vocabulary if refined else BENCHMARKS[benchmark].vocabulary
+    usual = PreviousRounds.read(Path(refined)).vocabulary if refined else find_benchmark(benchmark).vocabulary
     first = {"vocabulary": usual or DEFAULT, **recipe.mine}
     if recipe.refine is None:
         return [("mine", first)]
@@ -179,13 +180,13 @@ def _finish(run: _Run, cell: Cell) -> None:
         stage, given = _learning(cell.recipe)
         options = options_of(stage, given, cell.seed)
         STAGES[stage](triplets, catalog, composer, options, encoder=run.encoder, runtime=run.runtime)
-    threads = run.runtime.threads
+    measured = EvaluateOptions(split=SPLIT, gap=False)
     root = run.roots[cell.benchmark]
-    result = evaluate(cell.benchmark, root=root, split=SPLIT, composers=[composer], gap=False, threads=threads)
+    result = evaluate(cell.benchmark, measured, root=root, composers=[composer], runtime=run.runtime)
     note = {"recipe": cell.recipe.name, "benchmark": cell.benchmark, "seed": cell.seed}
     stages = {stage: getattr(cell.recipe, stage) for stage in OPTIONS}
     note |= {stage: plain(options) for stage, options in stages.items() if options is not None}
-    write_json(_result(run.out, cell), note | result)
+    write_json(_result(run.out, cell), note | result.as_json())
     shutil.rmtree(composer)
 
 

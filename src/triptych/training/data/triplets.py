@@ -12,7 +12,7 @@ from numpy.typing import NDArray
 from triptych.core.errors import DataError
 from triptych.core.progress import say
 from triptych.core.vectors import Vectors
-from triptych.encoders.native import OwnEncoder
+from triptych.encoders.native import NativeEncoder
 from triptych.encoders.protocol import Encoder
 from triptych.encoders.tokenizer import FIRST_PIECE
 from triptych.triplets.file import Triplet, read_triplets
@@ -160,7 +160,7 @@ def _usable(path: Path, row_of: Mapping[str, int]) -> tuple[list[Triplet], NDArr
 
 
 def _distractors(encoder: Encoder, words: NDArray[Any] | None) -> Numbers:
-    if words is None or not isinstance(encoder, OwnEncoder) or words.dtype != np.int64:
+    if words is None or not isinstance(encoder, NativeEncoder) or words.dtype != np.int64:
         return np.zeros(0, np.int64)
     return np.setdiff1d(np.arange(FIRST_PIECE, encoder.tokenizer.get_vocab_size()), words)
 

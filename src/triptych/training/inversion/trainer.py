@@ -17,7 +17,7 @@ from triptych.core.errors import FailureError, UsageError
 from triptych.core.files import atomic, locked, made_by, write_json
 from triptych.core.onnx_graph import export_graph
 from triptych.core.vectors import Vectors
-from triptych.encoders.protocol import Encoder, ReadsWords
+from triptych.encoders.protocol import AcceptsPseudoWords, Encoder
 from triptych.tagging.tagger import Tagger
 from triptych.tagging.vocabulary import Vocabulary, load_vocabulary
 from triptych.training.callbacks import callbacks_of
@@ -130,7 +130,7 @@ class _Material:
 
     reader: "Reader"
     encoder: Encoder
-    accepts: ReadsWords
+    accepts: AcceptsPseudoWords
     """The same encoder."""
     vectors: Vectors
     """Of the pictures `(n, d)`."""
@@ -235,7 +235,7 @@ def _prompts(method: str, prompt: str | None, material: _Material) -> tuple[str,
     return tuple(dict.fromkeys((first, PROMPTS[method], *BARE_PROMPTS)))
 
 
-def _require_room(prompt: str, ids: SlottedIds, encoder: ReadsWords, name: str) -> None:
+def _require_room(prompt: str, ids: SlottedIds, encoder: AcceptsPseudoWords, name: str) -> None:
     """Raise UsageError where a prompt leaves no room for words."""
     (content,) = ids.contents([prompt])
     room = encoder.token_ids([MARK]).shape[1] - (2 if encoder.text_frame[0] else 0)
@@ -243,8 +243,8 @@ def _require_room(prompt: str, ids: SlottedIds, encoder: ReadsWords, name: str) 
         raise UsageError(f"--prompt {prompt!r}: {name} reads {room} tokens, and this leaves none for words; shorten it")
 
 
-def _accepts_words(encoder: Encoder) -> ReadsWords:
-    if not isinstance(encoder, ReadsWords):
+def _accepts_words(encoder: Encoder) -> AcceptsPseudoWords:
+    if not isinstance(encoder, AcceptsPseudoWords):
         raise UsageError(
             f"{encoder.name}: its text tower takes no pseudo-words; use one of our own encoders, or a CLIP"
         )
@@ -290,7 +290,7 @@ def _save(
     from triptych.composers.networks.mixture import SameSpace
 
     mapping = mapping.eval().cpu()
-    assert isinstance(encoder, ReadsWords)
+    assert isinstance(encoder, AcceptsPseudoWords)
     (out / "config.json").unlink(missing_ok=True)
     with atomic(out / "model.safetensors") as temporary:
         save_file({name: tensor.contiguous() for name, tensor in mapping.state_dict().items()}, temporary)
