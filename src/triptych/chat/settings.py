@@ -5,7 +5,7 @@ from pathlib import Path
 from typing import Any
 from urllib.parse import urlsplit
 
-from triptych.core.environment import need
+from triptych.core.environment import require_extra
 from triptych.core.errors import UsageError
 
 REASONING, JUDGEMENT = "reasoning", "judgement"
@@ -127,4 +127,4 @@ def _check_url(option: str, url: str, variable: str) -> None:
 
 def need_chat_libraries() -> None:
     """Raise UsageError where the extra `chat` is not installed."""
-    need("chat", "chat:MODEL")
+    require_extra("chat", "chat:MODEL")

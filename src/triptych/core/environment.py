@@ -33,7 +33,7 @@ def missing(extra: str) -> list[str]:
     return [module for module in EXTRAS[extra] if find_spec(module) is None]
 
 
-def need(extra: str, what: str) -> None:
+def require_extra(extra: str, what: str) -> None:
     """Raise UsageError, which says how to install it, unless the extra that `what` needs is there."""
     if absent := missing(extra):
         raise UsageError(f"{what} needs {', '.join(absent)}: pip install 'triptych[{extra}]'")

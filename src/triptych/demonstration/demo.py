@@ -13,7 +13,7 @@ from triptych.benchmarks.datasets.wardrobe.garments import VOCABULARY
 from triptych.benchmarks.datasets.wardrobe.world import write_world
 from triptych.catalog.indexing import index
 from triptych.composers.trained import TrainedComposer
-from triptych.core.environment import need
+from triptych.core.environment import require_extra
 from triptych.core.progress import say
 from triptych.core.vectors import nearest
 from triptych.demonstration.report import QueryCard, Report, ResultCard, Step, TripletCard, write_report
@@ -39,7 +39,7 @@ def demo(out: Path | str, *, seed: int = 0, threads: int | None = None) -> dict[
     Everything lies in `out`: `world/`, `catalog/`, `triplets.parquet`, `composer/`, `results.json`, `report.html`.
     An interrupted demo goes on where it stopped. Returns the results, as in `results.json`.
     """
-    need("train", "demo")  # now, and not after minutes of mining
+    require_extra("train", "demo")  # now, and not after minutes of mining
     out = Path(out)
     world, catalog, triplets, composer = (
         out / "world",

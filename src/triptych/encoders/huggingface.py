@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING, Any, Literal
 import numpy as np
 from PIL import Image
 
-from triptych.core.environment import best_device, mixed_precision, need
+from triptych.core.environment import best_device, mixed_precision, require_extra
 from triptych.core.errors import DataError, FailureError, UsageError
 from triptych.core.files import hash_file, read_json
 from triptych.core.vectors import Vectors, unit
@@ -52,7 +52,7 @@ class HuggingFaceEncoder:
     """
 
     def __init__(self, name: str, threads: int | None = None, *, precision: Precision = "auto") -> None:
-        need("hf", name)
+        require_extra("hf", name)
         import torch
 
         source = name.removeprefix("hf:")

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from PIL import Image
 
-from triptych.core.environment import need
+from triptych.core.environment import require_extra
 from triptych.core.errors import FailureError, UsageError
 from triptych.core.files import made_by, write_json
 from triptych.core.onnx_graph import export_graph, quantize_graph
@@ -42,7 +42,7 @@ def export_encoder(encoder: Encoder, out: Path, *, int8: bool = False) -> dict[s
     or for an encoder that was exported before, FailureError where the export does not do what the encoder does.
     """
     if int8:
-        need("train", "--int8")
+        require_extra("train", "--int8")
     (out / "config.json").unlink(missing_ok=True)  # comes last: a folder that has it is whole
     out.mkdir(parents=True, exist_ok=True)
     if isinstance(encoder, OwnEncoder):
@@ -70,7 +70,7 @@ def export_encoder(encoder: Encoder, out: Path, *, int8: bool = False) -> dict[s
 
 def _export_towers(encoder: "HuggingFaceEncoder", out: Path) -> dict[str, Any]:
     """The towers as graphs, the tokenizer, and what `ExportedEncoder` must know. Raises UsageError for odd settings."""
-    need("train", "export --onnx of a Hugging Face model")
+    require_extra("train", "export --onnx of a Hugging Face model")
     import torch
 
     pictures, texts = encoder.preprocessing()

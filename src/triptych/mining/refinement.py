@@ -13,7 +13,7 @@ from numpy.typing import NDArray
 
 from triptych.catalog.catalog import Catalog
 from triptych.composers.trained import TrainedComposer
-from triptych.core.environment import need
+from triptych.core.environment import require_extra
 from triptych.core.errors import UsageError
 from triptych.core.files import claimed, hash_file, locked, made_by
 from triptych.core.progress import progress, say
@@ -64,7 +64,7 @@ def refine(
     encoder is not sure of any group of words.
     """
     triplets, catalog, out = Path(triplets), Path(catalog), Path(out)
-    need("train", "refine")
+    require_extra("train", "refine")
     if folds < 2 or beyond < 1:
         raise UsageError("--folds must be at least 2, --beyond at least 1")
     opened = Catalog(catalog)

@@ -8,7 +8,7 @@ from ipaddress import ip_address
 from pathlib import Path
 
 from triptych.chat.settings import ChatSettings
-from triptych.core.environment import need
+from triptych.core.environment import require_extra
 from triptych.core.errors import FailureError, UsageError
 from triptych.core.progress import say
 from triptych.retrieval.reranking import Reranker
@@ -52,7 +52,7 @@ def serve(
     Raises UsageError where the extra is not installed or re-ranking may take as long as a request, FailureError where
     the address is taken.
     """
-    need("serve", "serve")
+    require_extra("serve", "serve")
     import uvicorn
 
     from triptych.serving.comparison import Comparing

@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from triptych.core.environment import need
+from triptych.core.environment import require_extra
 from triptych.core.errors import DataError, UsageError
 from triptych.core.files import locked, made_by
 from triptych.core.images import find_pictures
@@ -55,7 +55,7 @@ def adapt(
     DataError where it lacks its weights or there are too few pictures.
     """
     pictures, out = Path(pictures), Path(out)
-    need("train", "adapt")
+    require_extra("train", "adapt")
     import torch
     from torch.nn import functional as F
 

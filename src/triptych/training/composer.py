@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 
 from triptych.catalog.catalog import Catalog
 from triptych.composers.trained import FORMAT, FORMAT_WITH_PATCHES
-from triptych.core.environment import need
+from triptych.core.environment import require_extra
 from triptych.core.errors import UsageError
 from triptych.core.files import atomic, hash_file, locked, made_by, write_json
 from triptych.core.onnx_graph import export_graph
@@ -93,7 +93,7 @@ def train(
         raise UsageError(f"--composer {composer}: there is no such composer; there are {', '.join(COMPOSERS)}")
     if epochs < 1 or batch < 2:
         raise UsageError("--epochs must be at least 1, --batch at least 2")
-    need("train", "train")
+    require_extra("train", "train")
     from triptych.training.losses import Loss
 
     loss_by = Loss(temperature, negatives, hard_alpha, hard_beta, both_directions, margin, weighting)

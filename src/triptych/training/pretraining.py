@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from triptych.core.environment import need
+from triptych.core.environment import require_extra
 from triptych.core.errors import DataError, UsageError
 from triptych.core.files import locked, made_by
 from triptych.core.progress import progress, say
@@ -57,7 +57,7 @@ def pretrain(
     read or too few are usable.
     """
     pairs, images, out = Path(pairs), Path(images), Path(out)
-    need("train", "pretrain")
+    require_extra("train", "pretrain")
     import torch
 
     from triptych.core.environment import best_device, mixed_precision

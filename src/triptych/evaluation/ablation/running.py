@@ -8,7 +8,7 @@ from typing import Any
 
 from triptych.benchmarks.registry import BENCHMARKS, find_benchmark
 from triptych.catalog.catalog import Catalog
-from triptych.core.environment import need
+from triptych.core.environment import require_extra
 from triptych.core.errors import TriptychError, UsageError
 from triptych.core.files import atomic, locked, made_by, plain, read_json, write_json
 from triptych.core.progress import progress, say
@@ -65,7 +65,7 @@ def ablate(
     first of them holds. A cell that fails is reported and is tried again by the next run.
     Raises UsageError for names that mean nothing and options that mining or training do not have.
     """
-    need("train", "ablate")  # now, and not after minutes of mining
+    require_extra("train", "ablate")  # now, and not after minutes of mining
     recipes, out = Path(recipes), Path(out)
     known = load_recipes(recipes)
     if strangers := set(only) - {recipe.name for recipe in known}:

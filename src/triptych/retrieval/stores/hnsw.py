@@ -11,7 +11,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from triptych.core.environment import need
+from triptych.core.environment import require_extra
 from triptych.core.progress import say
 from triptych.core.vectors import Vectors, nearest
 from triptych.retrieval.stores.exact import ExactStore
@@ -114,7 +114,7 @@ def measure_recall(graph: Any, vectors: Vectors, k: int = 10) -> float:
 
 def need_faiss() -> Any:
     """The library. Raises UsageError where it is not installed."""
-    need("faiss", "a FAISS index")
+    require_extra("faiss", "a FAISS index")
     import faiss
 
     return faiss

@@ -11,7 +11,7 @@ import numpy as np
 
 from triptych.catalog.catalog import Catalog
 from triptych.composers.trained import FORMAT_WITH_PROMPTS
-from triptych.core.environment import need
+from triptych.core.environment import require_extra
 from triptych.core.errors import FailureError, UsageError
 from triptych.core.files import atomic, locked, made_by, write_json
 from triptych.core.onnx_graph import export_graph
@@ -84,7 +84,7 @@ def invert(
         raise UsageError(f"--prompt {prompt!r}: must hold a {MARK}, which stands for the pseudo-word")
     if min(steps, word_steps) < 1 or batch < 2 or (limit is not None and limit < 2):
         raise UsageError("--steps and --word-steps must be at least 1, --batch and --limit at least 2")
-    need("train", "invert")
+    require_extra("train", "invert")
     import torch
 
     from triptych.composers.networks.inversion import Phi
