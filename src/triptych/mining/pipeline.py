@@ -12,7 +12,7 @@ import numpy as np
 from triptych.catalog.catalog import Catalog
 from triptych.chat.settings import ChatSettings, need_chat_libraries
 from triptych.core.errors import FailureError, UsageError
-from triptych.core.files import claimed, hash_file, locked, made_by
+from triptych.core.files import claim_run, hash_file, locked, made_by
 from triptych.core.progress import progress, say
 from triptych.core.vectors import unit
 from triptych.mining.agent import Agent
@@ -140,7 +140,7 @@ def mine(
     run |= {"words": hash_file(vocabulary or DEFAULT)}
     with locked(parts):
         run |= {"pictures": opened.digest, "encoder": encoder.fingerprint}
-        if not claimed(parts, run, ["part-*.parquet"]):
+        if not claim_run(parts, run, ["part-*.parquet"]):
             say(f"{parts}: an unfinished run had other settings or pictures; starting over")
         references = _references(len(opened.names), limit, draws)
         starts = range(0, len(references), _CHUNK)

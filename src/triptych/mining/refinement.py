@@ -15,7 +15,7 @@ from triptych.catalog.catalog import Catalog
 from triptych.composers.trained import TrainedComposer
 from triptych.core.environment import require_extra
 from triptych.core.errors import UsageError
-from triptych.core.files import claimed, hash_file, locked, made_by
+from triptych.core.files import claim_run, hash_file, locked, made_by
 from triptych.core.progress import progress, say
 from triptych.core.vectors import nearest, unit
 from triptych.mining.critic import probability
@@ -80,7 +80,7 @@ def refine(
     verdicts: dict[int, _Verdict] = {}
     parts = out.with_name(out.name + ".partial")
     with locked(parts):
-        if not claimed(parts, run, ["composer-*", "fold-*"]):
+        if not claim_run(parts, run, ["composer-*", "fold-*"]):
             say(f"{parts}: an unfinished run had other settings or triplets; starting over")
         told = {"phrases": words.phrases}
         for fold in range(folds):

@@ -10,7 +10,7 @@ from triptych.benchmarks.registry import BENCHMARKS, find_benchmark
 from triptych.catalog.catalog import Catalog
 from triptych.core.environment import require_extra
 from triptych.core.errors import TriptychError, UsageError
-from triptych.core.files import atomic, locked, made_by, plain, read_json, write_json
+from triptych.core.files import as_json, atomic, locked, made_by, read_json, write_json
 from triptych.core.progress import progress, say
 from triptych.evaluation.ablation.keys import digest_of, digest_of_encoder, digest_of_queries, with_contents
 from triptych.evaluation.ablation.recipes import STAGES, Recipe, load_recipes
@@ -112,7 +112,7 @@ def _cells(
                 for stage, options in stages[name, recipe.name]:
                     key = digest_of(key, stage, with_contents(options))
                     steps.append(Step(stage, options, key))
-                yield Cell(recipe, name, seed, tuple(steps), digest_of(key, asked[name], plain(recipe.train)))
+                yield Cell(recipe, name, seed, tuple(steps), digest_of(key, asked[name], as_json(recipe.train)))
 
 
 def _stages(recipe: Recipe, benchmark: str) -> list[tuple[str, dict[str, Any]]]:
@@ -136,7 +136,7 @@ def _run(out: Path, cell: Cell, catalog: Catalog, root: Path, threads: int | Non
     result = evaluate(cell.benchmark, root=root, split=SPLIT, composers=[composer], gap=False, threads=threads)
     note = {"recipe": cell.recipe.name, "benchmark": cell.benchmark, "seed": cell.seed}
     stages = {stage: getattr(cell.recipe, stage) for stage in STAGES}
-    note |= {stage: plain(options) for stage, options in stages.items() if options is not None}
+    note |= {stage: as_json(options) for stage, options in stages.items() if options is not None}
     write_json(_result(out, cell), note | result)
     shutil.rmtree(composer)
 
