@@ -40,7 +40,7 @@ from http_load import load, search_request
 from triptych.catalog.catalog import Catalog
 from triptych.core.vectors import unit
 from triptych.encoders.registry import load_encoder
-from triptych.retrieval.query import Query
+from triptych.retrieval.query import SearchQuery
 from write_results import put
 
 WORDS = (
@@ -160,7 +160,7 @@ def measure(name: str, command: list[str], questions: list[tuple[bytes, str]], s
 def recall(photos: Catalog, questions: list[tuple[bytes, str]], threads: int, k: int = 10) -> str:
     """What the approximate index finds of the exact first ten, and how long each looks, one question at a time."""
     with triptych.open_catalog(photos.folder, threads=threads) as exact:
-        asked = [Query(exact.reference(image=picture), words, k=k) for picture, words in questions]
+        asked = [SearchQuery(exact.reference(image=picture), words, k=k) for picture, words in questions]
         right = [exact.answer([query]) for query in asked]
         started = perf_counter()
         with triptych.open_catalog(photos.folder, store="hnsw", threads=threads) as approximate:

@@ -13,7 +13,7 @@ from triptych.catalog.catalog import Catalog
 from triptych.core.errors import FailureError, PictureError, UsageError
 from triptych.core.files import locked
 from triptych.retrieval.library import Library
-from triptych.retrieval.query import Query
+from triptych.retrieval.query import SearchQuery
 
 
 def test_a_library_answers_as_search_does(own_catalog: Path) -> None:
@@ -41,10 +41,10 @@ def test_many_queries_at_once_answer_as_one_by_one(tiny_catalog: Path, tiny_comp
     with triptych.open_catalog(tiny_catalog, composer=tiny_composer, threads=1) as library:
         names = Catalog(tiny_catalog).names
         queries = [
-            Query(library.reference(like=names[0]), "in red", k=3),
-            Query(None, "blue shirt", k=4),
-            Query(library.reference(like=names[1]), k=5),
-            Query(library.reference(like=names[2]), "with stripes", k=6, offset=2),
+            SearchQuery(library.reference(like=names[0]), "in red", k=3),
+            SearchQuery(None, "blue shirt", k=4),
+            SearchQuery(library.reference(like=names[1]), k=5),
+            SearchQuery(library.reference(like=names[2]), "with stripes", k=6, offset=2),
         ]
         together = library.answer(queries).hits
         for query, hits in zip(queries, together, strict=True):

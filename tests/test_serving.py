@@ -19,7 +19,7 @@ from serving_helpers import Service, form, picture_file, problem
 from triptych.catalog.catalog import Catalog
 from triptych.core.vectors import Vectors
 from triptych.encoders.protocol import Encoder
-from triptych.serving.comparison import Comparing
+from triptych.serving.comparison import TagComparison
 from triptych.tagging.vocabulary import load_vocabulary
 
 pytest.importorskip("fastapi", reason="the extra `serve` is not installed")
@@ -115,13 +115,13 @@ def test_comparing_keeps_no_search_waiting(shown_catalog: Path, tmp_path: Path) 
     os.mkfifo(tmp_path / "gate")
     before = f"""
 import sys
-from triptych.serving.comparison import Comparing
+from triptych.serving.comparison import TagComparison
 def told(self, reference, result):
     print("comparing", file=sys.stderr, flush=True)
     with open({str(tmp_path / "gate")!r}) as gate:
         gate.read()
     return {{"changed": [], "kept": []}}
-Comparing.__call__ = told
+TagComparison.__call__ = told
 """
     with Service(shown_catalog, "--seconds", "20", before=before) as running, ThreadPoolExecutor(4) as pool:
         first, second = (picture["id"] for picture in running.get("/api/pictures?k=2"))
@@ -159,13 +159,13 @@ def test_comparing_is_prepared_ahead(shown_catalog: Path, tmp_path: Path) -> Non
     with triptych.open_catalog(shown_catalog, threads=1) as library:
         encoder = CountingEncoder(library.encoder)
         first, second = (library.reference(like=picture.id).vector for picture in library.pictures(2))
-        expected = Comparing(CountingEncoder(library.encoder), words)(first, second)  # type: ignore[arg-type]
-        ended = Comparing(encoder, words)  # type: ignore[arg-type]
+        expected = TagComparison(CountingEncoder(library.encoder), words)(first, second)  # type: ignore[arg-type]
+        ended = TagComparison(encoder, words)  # type: ignore[arg-type]
         ended.end()
         ended.prepare()
         assert 0 < encoder.texts < 800
         encoder.texts = 0
-        comparing = Comparing(encoder, words)  # type: ignore[arg-type]
+        comparing = TagComparison(encoder, words)  # type: ignore[arg-type]
         comparing.prepare()
         assert encoder.texts == 800
         assert comparing(first, second) == expected
@@ -338,15 +338,15 @@ def test_torch_is_never_loaded(shown_catalog: Path) -> None:
 import sys
 from pathlib import Path
 import triptych
-from triptych.serving.handlers import Desk
+from triptych.serving.handlers import RequestHandlers
 from triptych.serving.routes import create_app
-from triptych.serving.settings import Settings
-from triptych.serving.comparison import Comparing
+from triptych.serving.settings import ServiceSettings
+from triptych.serving.comparison import TagComparison
 from triptych.tagging.vocabulary import load_vocabulary
 library = triptych.open_catalog({str(shown_catalog)!r}, threads=1)
 library.load()
-comparing = Comparing(library.encoder, load_vocabulary())
-create_app(Desk(library, Settings(), 1), comparing)
+comparing = TagComparison(library.encoder, load_vocabulary())
+create_app(RequestHandlers(library, ServiceSettings(), 1), comparing)
 first, second = library.pictures(2)
 comparing(library.reference(like=first.id).vector, library.reference(image=Path(second.path)).vector)
 library.search(like=first.id, text="in red")

@@ -17,8 +17,8 @@ from test_cli import run
 from triptych.catalog.catalog import Catalog
 from triptych.core.errors import BusyError, DataError, FailureError, MismatchError, StoreError, UsageError
 from triptych.core.files import locked
-from triptych.serving.prometheus import Observations
-from triptych.serving.settings import Settings
+from triptych.serving.prometheus import ServiceMetrics
+from triptych.serving.settings import ServiceSettings
 
 pytest.importorskip("fastapi", reason="the extra `serve` is not installed")
 
@@ -190,7 +190,7 @@ def test_another_name_is_answered_to_and_needs_a_key_to_write(own_catalog: Path,
 
 
 def test_uploads_under_way_share_what_they_may_hold() -> None:
-    from triptych.serving.middleware import Guard
+    from triptych.serving.middleware import AccessMiddleware
 
     answered: list[int] = []
 
@@ -199,7 +199,7 @@ def test_uploads_under_way_share_what_they_may_hold() -> None:
         await send({"type": "http.response.start", "status": 200, "headers": []})
         await send({"type": "http.response.body", "body": body})
 
-    guard = Guard(app, Settings(held_bytes=100), Observations())
+    guard = AccessMiddleware(app, ServiceSettings(held_bytes=100), ServiceMetrics())
 
     async def post(*pieces: bytes, until: asyncio.Event | None = None, begun: asyncio.Event | None = None) -> int:
         scope = {"type": "http", "method": "POST", "path": "/api/search", "headers": [], "client": ("::1", 1)}

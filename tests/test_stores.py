@@ -18,7 +18,7 @@ from triptych.catalog.catalog import Catalog
 from triptych.core.errors import FailureError, StoreError, UsageError
 from triptych.retrieval.library import Library
 from triptych.retrieval.results import Hit
-from triptych.retrieval.stores.metadata import Facts
+from triptych.retrieval.stores.metadata import MetadataTable
 
 WHERE = (
     (),
@@ -292,7 +292,7 @@ def test_facts_leave_out_what_is_not_known_and_hold_what_json_can() -> None:
             "sold": [True, None, False],
         }
     )
-    facts = Facts.of(table)
+    facts = MetadataTable.of(table)
     known = [{"colour": "red", "price": 1.5, "sold": True}, {}, {"price": "inf", "sold": False}]
     assert facts([0, 1, 2]) == known
     assert facts([2, 0]) == [known[2], known[0]]
@@ -302,4 +302,4 @@ def test_facts_leave_out_what_is_not_known_and_hold_what_json_can() -> None:
 
 
 def test_facts_of_pictures_without_metadata_are_empty() -> None:
-    assert Facts.of(pa.table({"name": ["a", "b"]}))([1, 0]) == [{}, {}]
+    assert MetadataTable.of(pa.table({"name": ["a", "b"]}))([1, 0]) == [{}, {}]

@@ -52,7 +52,7 @@ def serve(
 ) -> None:
     """Serve a catalog over HTTP, with a page to search it in a browser."""
     from triptych.core.images import Limits
-    from triptych.serving.settings import Settings
+    from triptych.serving.settings import ServiceSettings
 
     limits = Limits(max_pixels=int(max_pixels * 1e6), max_bytes=int(max_upload * 1024 * 1024))
     triptych.serve(
@@ -66,7 +66,7 @@ def serve(
         read_only=read_only,
         allow_host=allow_host or (),
         allow_origin=allow_origin or (),
-        settings=Settings(limits=limits, seconds=seconds, rate=rate),
+        settings=ServiceSettings(limits=limits, seconds=seconds, rate=rate),
         store=store,
         rerank=rerank,
         chat=chat,

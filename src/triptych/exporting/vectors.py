@@ -14,7 +14,7 @@ from triptych.core.files import atomic, made_by, write_json
 from triptych.core.vectors import Vectors
 from triptych.retrieval.stores.gallery import Gallery, picture_id
 from triptych.retrieval.stores.hnsw import build_graph, measure_recall, need_faiss
-from triptych.retrieval.stores.metadata import Facts
+from triptych.retrieval.stores.metadata import MetadataTable
 
 _POINTS = 500  # a file: less than the 32 MB that Qdrant takes in one request
 
@@ -77,7 +77,7 @@ def _write_qdrant(out: Path, gallery: Gallery, vectors: Vectors) -> None:
     write_json(out / "collection.json", {"vectors": {"size": vectors.shape[1], "distance": "Dot"}})
     for stale in out.glob("points-*.json"):
         stale.unlink()
-    facts_of = Facts.of(gallery.metadata)
+    facts_of = MetadataTable.of(gallery.metadata)
     rows = list(range(len(gallery.names)))
     for start in range(0, len(rows), _POINTS):
         block = rows[start : start + _POINTS]

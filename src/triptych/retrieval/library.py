@@ -20,13 +20,13 @@ from triptych.core.errors import DataError, PictureError, UsageError
 from triptych.core.files import locked
 from triptych.core.images import DEFAULT_LIMITS, Limits, open_picture
 from triptych.encoders.protocol import Encoder, Pixels
-from triptych.retrieval.query import Query, Reference, vectors_of
+from triptych.retrieval.query import Reference, SearchQuery, query_vectors
 from triptych.retrieval.results import Hit, Picture
-from triptych.retrieval.snapshot import Opened
+from triptych.retrieval.snapshot import CatalogSnapshot
 from triptych.retrieval.stores.gallery import Gallery, picture_id
-from triptych.retrieval.stores.protocol import Found, Terms
-from triptych.retrieval.stores.registry import MakeStore, store_named
-from triptych.retrieval.updates import known_name, take_in, take_out, upload_name
+from triptych.retrieval.stores.protocol import SearchTerms, StoreHit
+from triptych.retrieval.stores.registry import StoreFactory, store_named
+from triptych.retrieval.updates import add_pictures, known_name, remove_pictures, upload_name
 
 
 @dataclass(frozen=True)
@@ -50,7 +50,7 @@ class Library:
         catalog: Catalog,
         encoder: Encoder,
         composer: TrainedComposer | None = None,
-        make_store: MakeStore | None = None,
+        make_store: StoreFactory | None = None,
     ) -> None:
         catalog.require(encoder)
         if composer:
@@ -60,7 +60,7 @@ class Library:
         self.catalog = catalog
         self._writing = RLock()
         self._make_store = make_store or store_named("exact")
-        self._opened = Opened(catalog, composer, self._make_store)
+        self._opened = CatalogSnapshot(catalog, composer, self._make_store)
 
     def __enter__(self) -> Self:
         return self
@@ -114,10 +114,10 @@ class Library:
         reference = None
         if image is not None or like is not None:
             reference = self.reference(image=image, like=like)
-        return self.answer([Query(reference, text, weight, tuple(where), k, offset)]).hits[0]
+        return self.answer([SearchQuery(reference, text, weight, tuple(where), k, offset)]).hits[0]
 
     def reference(self, *, image: Path | str | bytes | None = None, like: str | None = None) -> Reference:
-        """What `search` starts from, to be used in as many a `Query` as you like."""
+        """What `search` starts from, to be used in as many a `SearchQuery` as you like."""
         if (image is None) == (like is None):
             raise UsageError("start from an image or from a picture of the catalog, one of the two")
         if like is not None:
@@ -157,13 +157,13 @@ class Library:
         """Raise UsageError for a condition that cannot be read."""
         self._opened.gallery.fulfilling(tuple(where))
 
-    def answer(self, queries: Sequence[Query]) -> Answers:
+    def answer(self, queries: Sequence[SearchQuery]) -> Answers:
         """Answer many queries at once, which costs far less than one after another."""
         opened = self._opened
         started = perf_counter()
-        vectors = vectors_of(queries, self.encoder, self.composer)
+        vectors = query_vectors(queries, self.encoder, self.composer)
         encoded = perf_counter()
-        found: list[list[Found]] = [[] for _ in queries]
+        found: list[list[StoreHit]] = [[] for _ in queries]
         own_space = [self.composer is not None and query.composed for query in queries]
         for composed in set(own_space):
             rows = [row for row, own in enumerate(own_space) if own == composed]
@@ -187,7 +187,7 @@ class Library:
         blank = self.encoder.prepare(Image.new("RGB", (64, 64), "white"))
         nothing = Reference(self.encoder.encode_pictures(blank[None])[0], "", self.shown(lambda: blank))
         if len(self):
-            self.answer([Query(nothing, "like this", k=1)])
+            self.answer([SearchQuery(nothing, "like this", k=1)])
 
     def add(self, pictures: Sequence[bytes], metadata: Sequence[Mapping[str, Any]] | None = None) -> list[Picture]:
         """Take picture files into the catalog; they are on disk, and can be found, when this returns.
@@ -207,7 +207,7 @@ class Library:
                 new for new, name in zip(zip(pictures, vectors, metadata, strict=True), known, strict=True) if not name
             ]
             if new:
-                opened.add(take_in(self.catalog, opened.gallery, new))
+                opened.add(add_pictures(self.catalog, opened.gallery, new))
         return [self.picture(name or upload_name(data)) for name, data in zip(known, pictures, strict=True)]
 
     def remove(self, likes: Sequence[str]) -> None:
@@ -221,7 +221,7 @@ class Library:
             opened = self._opened
             opened.load()
             names = [opened.gallery.names[_row(opened.gallery, like)] for like in likes]
-            take_out(self.catalog, opened.gallery, names)
+            remove_pictures(self.catalog, opened.gallery, names)
             opened.remove(names)
 
     def refresh(self) -> bool:
@@ -231,12 +231,12 @@ class Library:
                 return False
             catalog = Catalog(self.catalog.folder)
             catalog.require(self.encoder)
-            opened = Opened(catalog, self.composer, self._make_store)
+            opened = CatalogSnapshot(catalog, self.composer, self._make_store)
             opened.load()
             self.catalog, self._opened = catalog, opened
             return True
 
-    def _hits(self, opened: Opened, found: Sequence[Found], offset: int) -> list[Hit]:
+    def _hits(self, opened: CatalogSnapshot, found: Sequence[StoreHit], offset: int) -> list[Hit]:
         row_of = opened.gallery.row_of
         # A picture that was removed while this search was under way has no row any more.
         seen = [(hit, row_of[hit.name]) for hit in found[offset:] if hit.name in row_of]
@@ -260,6 +260,6 @@ def _row(gallery: Gallery, like: str) -> int:
     return row
 
 
-def _terms(query: Query) -> Terms:
+def _terms(query: SearchQuery) -> SearchTerms:
     without = query.reference.sha256 if query.reference else ""
-    return Terms(query.offset + query.k, query.where, without)
+    return SearchTerms(query.offset + query.k, query.where, without)

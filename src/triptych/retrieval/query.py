@@ -26,7 +26,7 @@ class Reference:
 
 
 @dataclass(frozen=True)
-class Query:
+class SearchQuery:
     """A question to a catalog. Raises UsageError where it makes no sense."""
 
     reference: Reference | None = None
@@ -49,7 +49,7 @@ class Query:
         return self.reference is not None and bool(self.text.strip())
 
 
-def vectors_of(queries: Sequence[Query], encoder: Encoder, composer: Composer | None) -> list[Vectors]:
+def query_vectors(queries: Sequence[SearchQuery], encoder: Encoder, composer: Composer | None) -> list[Vectors]:
     """The vector `(d,)` of each query; with a composer, those with picture and words lie in its space `(e,)`.
 
     All texts go through the encoder, and all compositions through the composer, at once.
@@ -75,7 +75,7 @@ def vectors_of(queries: Sequence[Query], encoder: Encoder, composer: Composer | 
     return vectors
 
 
-def _compose(composer: Composer, queries: Sequence[Query]) -> Vectors:
+def _compose(composer: Composer, queries: Sequence[SearchQuery]) -> Vectors:
     references, words = np.stack([_reference(query) for query in queries]), [query.text.strip() for query in queries]
     if reads_pixels(composer):
         return composer.compose(
@@ -84,12 +84,12 @@ def _compose(composer: Composer, queries: Sequence[Query]) -> Vectors:
     return composer.compose(references, words)
 
 
-def _pixels(query: Query) -> Pixels:
+def _pixels(query: SearchQuery) -> Pixels:
     assert query.reference is not None
     assert query.reference.pixels is not None
     return query.reference.pixels()
 
 
-def _reference(query: Query) -> Vectors:
+def _reference(query: SearchQuery) -> Vectors:
     assert query.reference is not None
     return query.reference.vector

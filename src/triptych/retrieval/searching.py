@@ -9,7 +9,7 @@ from triptych.composers.trained import TrainedComposer
 from triptych.core.errors import UsageError
 from triptych.encoders.registry import load_encoder
 from triptych.retrieval.library import Answers, Library
-from triptych.retrieval.query import Query, Reference
+from triptych.retrieval.query import Reference, SearchQuery
 from triptych.retrieval.reranking import Reranked, Reranker, rerank_once
 from triptych.retrieval.results import Hit, Picture, check_output, write_results
 from triptych.retrieval.stores.registry import store_named
@@ -19,10 +19,10 @@ __all__ = [
     "Hit",
     "Library",
     "Picture",
-    "Query",
     "Reference",
     "Reranked",
     "Reranker",
+    "SearchQuery",
     "open_catalog",
     "search",
 ]

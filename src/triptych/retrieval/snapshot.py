@@ -9,15 +9,15 @@ from triptych.catalog.catalog import Catalog, stamp_of
 from triptych.composers.trained import TrainedComposer
 from triptych.core.files import hash_file
 from triptych.retrieval.stores.gallery import Gallery
-from triptych.retrieval.stores.metadata import Facts
+from triptych.retrieval.stores.metadata import MetadataTable
 from triptych.retrieval.stores.protocol import Rows, Store
-from triptych.retrieval.stores.registry import MakeStore
+from triptych.retrieval.stores.registry import StoreFactory
 
 
-class Opened:
+class CatalogSnapshot:
     """One state of a catalog on disk. What a search does not need is not read."""
 
-    def __init__(self, catalog: Catalog, composer: TrainedComposer | None, make_store: MakeStore) -> None:
+    def __init__(self, catalog: Catalog, composer: TrainedComposer | None, make_store: StoreFactory) -> None:
         self._catalog = catalog
         self._make_store = make_store
         self._composer = composer
@@ -35,7 +35,7 @@ class Opened:
         return self._made("_composed")  # type: ignore[no-any-return]
 
     @property
-    def facts(self) -> Facts:
+    def facts(self) -> MetadataTable:
         """What is known of the gallery's rows, and perhaps of rows that it is about to have."""
         return self._made("_facts")  # type: ignore[no-any-return]
 
@@ -47,8 +47,8 @@ class Opened:
             return getattr(self, name)
 
     @cached_property
-    def _facts(self) -> Facts:
-        return Facts.of(self.gallery.metadata)
+    def _facts(self) -> MetadataTable:
+        return MetadataTable.of(self.gallery.metadata)
 
     @cached_property
     def _plain(self) -> Store:

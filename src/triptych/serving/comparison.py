@@ -39,7 +39,7 @@ def columns(metadata: pa.Table) -> list[dict[str, Any]]:
     return told
 
 
-class Comparing:
+class TagComparison:
     """Says in attribute tags what differs between two pictures, as the encoder sees them. Safe in any thread.
 
     The first time takes seconds, in which the vocabulary's titles are encoded; `prepare` does that ahead.

@@ -17,14 +17,14 @@ from triptych.core.progress import say
 from triptych.core.vectors import Vectors
 from triptych.encoders.protocol import Pixels
 from triptych.retrieval.library import Library
-from triptych.retrieval.query import Query, Reference
+from triptych.retrieval.query import Reference, SearchQuery
 from triptych.retrieval.reranking import Reranked, Reranker
 from triptych.retrieval.results import Hit, Picture
 from triptych.serving.batching import Batcher
 from triptych.serving.problems import Problem, busy
-from triptych.serving.prometheus import Observations
-from triptych.serving.settings import Settings
-from triptych.serving.thumbnails import SIDES, Drawing, Drawings, Uploads, draw, kept_of
+from triptych.serving.prometheus import ServiceMetrics
+from triptych.serving.settings import ServiceSettings
+from triptych.serving.thumbnails import SIDES, Thumbnail, ThumbnailCache, Uploads, draw, kept_of
 
 T = TypeVar("T")
 _SEARCHES = 32  # queries answered together, at most
@@ -35,7 +35,7 @@ _ADDITIONS = 64  # pictures written together, at most
 class Asked:
     """A query, whose reference has no vector yet where there are pixels of it."""
 
-    query: Query
+    query: SearchQuery
     pixels: Pixels | None = None
 
 
@@ -43,25 +43,27 @@ class Asked:
 class Answered:
     """The hits of a query, and the seconds that went into encoding its batch and into finding neighbours."""
 
-    query: Query
+    query: SearchQuery
     hits: list[Hit]
     encoding: float
     finding: float
 
 
-class Desk:
+class RequestHandlers:
     """Stands between the routes and the collection. What takes long runs in threads, a few at a time."""
 
-    def __init__(self, collection: Library, settings: Settings, threads: int, reranker: Reranker | None = None) -> None:
+    def __init__(
+        self, collection: Library, settings: ServiceSettings, threads: int, reranker: Reranker | None = None
+    ) -> None:
         self.collection = collection
         self.settings = settings
         self.reranker = reranker
         self.searched = asyncio.Event()
         """Somebody has searched, who may now compare what was found."""
         self.uploads = Uploads()
-        self.observations = Observations()
+        self.observations = ServiceMetrics()
         self.observations.gauge("triptych_pictures", "Pictures in the catalog.", lambda: len(collection))
-        self._drawings = Drawings()
+        self._drawings = ThumbnailCache()
         self._threads = ThreadPoolExecutor(max(2, threads), thread_name_prefix="desk")
         # Of their own: a first comparison takes long, and a check is to answer whatever else is under way.
         self._comparing = ThreadPoolExecutor(1, thread_name_prefix="comparing")
@@ -96,12 +98,12 @@ class Desk:
         def begin() -> Asked | Answered:
             nonlocal kept, decoding
             if picture is None:
-                asked = Asked(Query(self.reference(like) if like else None, **terms))
+                asked = Asked(SearchQuery(self.reference(like) if like else None, **terms))
             else:
                 pixels, kept, decoding = self._read(picture)
                 shown = self.collection.shown(lambda: pixels)
                 unknown = Reference(np.zeros(0, np.float32), sha256(picture).hexdigest(), shown)
-                asked = Asked(Query(unknown, **terms), pixels)
+                asked = Asked(SearchQuery(unknown, **terms), pixels)
             return self._search.at_once(asked) or asked
 
         answered = await self.in_thread(begin)
@@ -152,7 +154,7 @@ class Desk:
             return upload.reference
         return self.collection.reference(like=self.picture(like).name)
 
-    async def drawing(self, name: str, kind: str) -> Drawing:
+    async def drawing(self, name: str, kind: str) -> Thumbnail:
         """A JPEG of a picture, by its id alone. Raises Problem where it is unknown or gone."""
         upload = self.uploads.get(name)
         side = SIDES[kind]
@@ -164,7 +166,7 @@ class Desk:
             raise Problem(404, "the catalog has no such picture")
         return await self.in_thread(lambda: self._drawn(Path(picture.path), name, side))
 
-    def _drawn(self, path: Path, name: str, side: int) -> Drawing:
+    def _drawn(self, path: Path, name: str, side: int) -> Thumbnail:
         """A picture of the catalog as its file now is, which is the owner's: the limits are those of `index`."""
         try:
             facts = path.stat()
@@ -198,6 +200,6 @@ class Desk:
         return self.collection.add([picture for picture, _ in new], [metadata for _, metadata in new])
 
 
-def _with_vector(query: Query, vector: Vectors) -> Query:
+def _with_vector(query: SearchQuery, vector: Vectors) -> SearchQuery:
     assert query.reference is not None
     return replace(query, reference=replace(query.reference, vector=vector))

@@ -13,8 +13,8 @@ from starlette.types import ASGIApp, Message, Receive, Scope, Send
 from triptych.core.progress import say
 from triptych.serving.keys import find_key
 from triptych.serving.problems import Problem, as_problem, busy
-from triptych.serving.prometheus import Observations
-from triptych.serving.settings import Settings
+from triptych.serving.prometheus import ServiceMetrics
+from triptych.serving.settings import ServiceSettings
 
 _CSP = (
     "default-src 'none'; script-src 'self'; style-src 'self'; img-src 'self' blob:; connect-src 'self'; "
@@ -31,10 +31,10 @@ _BEYOND_THE_PICTURE = 64 * 1024  # bytes of a request beside its picture
 _CLIENTS = 10_000  # whose rate is remembered
 
 
-class Guard:
+class AccessMiddleware:
     """Wraps the application; refuses what the settings do not allow, counts and times the rest."""
 
-    def __init__(self, app: ASGIApp, settings: Settings, observations: Observations) -> None:
+    def __init__(self, app: ASGIApp, settings: ServiceSettings, observations: ServiceMetrics) -> None:
         self._app = app
         self._settings = settings
         self._observations = observations
@@ -182,7 +182,7 @@ def _replay(body: bytes, receive: Receive) -> Callable[[], Awaitable[Message]]:
     return replay
 
 
-def _same_site(headers: Headers, origin: str | None, settings: Settings) -> bool:
+def _same_site(headers: Headers, origin: str | None, settings: ServiceSettings) -> bool:
     """A browser says where a page that writes comes from; other programs say nothing, and need not."""
     if origin is None or origin in settings.origins:
         return origin is not None or headers.get("sec-fetch-site", "none") in ("same-origin", "none")

@@ -17,10 +17,10 @@ from triptych.core.version import __version__
 from triptych.retrieval.reranking import Reranked
 from triptych.retrieval.results import Hit, Picture
 from triptych.serving import schemas
-from triptych.serving.comparison import Comparing, columns
+from triptych.serving.comparison import TagComparison, columns
 from triptych.serving.forms import form_of, read_form
-from triptych.serving.handlers import Desk
-from triptych.serving.middleware import Guard
+from triptych.serving.handlers import RequestHandlers
+from triptych.serving.middleware import AccessMiddleware
 from triptych.serving.openapi import describe
 from triptych.serving.problems import Problem, handle_problems
 from triptych.serving.prometheus import MEDIA_TYPE as METRICS_TYPE
@@ -38,7 +38,7 @@ _Id = Annotated[str, Path(max_length=64, description="A picture's opaque id.", e
 _Endpoint = Callable[[Request], Awaitable[Response]]
 
 
-def create_app(desk: Desk, comparing: Comparing) -> Guard:
+def create_app(desk: RequestHandlers, comparing: TagComparison) -> AccessMiddleware:
     """The service of a desk, as an ASGI application."""
     app = FastAPI(
         title="triptych",
@@ -54,7 +54,7 @@ def create_app(desk: Desk, comparing: Comparing) -> Guard:
     _page(app)
     describe(app)
     handle_problems(app)
-    return Guard(_straight(app, _SEARCH, search), desk.settings, desk.observations)
+    return AccessMiddleware(_straight(app, _SEARCH, search), desk.settings, desk.observations)
 
 
 def _straight(app: FastAPI, path: str, endpoint: _Endpoint) -> ASGIApp:
@@ -75,7 +75,7 @@ def _straight(app: FastAPI, path: str, endpoint: _Endpoint) -> ASGIApp:
 
 
 @asynccontextmanager
-async def _looking_after(desk: Desk, comparing: Comparing) -> AsyncIterator[None]:
+async def _looking_after(desk: RequestHandlers, comparing: TagComparison) -> AsyncIterator[None]:
     """Follow what `triptych index` does to the catalog meanwhile; after the first search, get ready to compare."""
 
     async def look() -> None:
@@ -95,7 +95,7 @@ async def _looking_after(desk: Desk, comparing: Comparing) -> AsyncIterator[None
     comparing.end()
 
 
-def _searching(app: FastAPI, desk: Desk, comparing: Comparing) -> _Endpoint:
+def _searching(app: FastAPI, desk: RequestHandlers, comparing: TagComparison) -> _Endpoint:
     @app.get("/api/catalog", response_model=schemas.Facts, tags=["search"])
     async def catalog() -> Response:
         """What is served, and which conditions there can be."""
@@ -153,7 +153,7 @@ def _searching(app: FastAPI, desk: Desk, comparing: Comparing) -> _Endpoint:
     return search
 
 
-def _pictures(app: FastAPI, desk: Desk) -> None:
+def _pictures(app: FastAPI, desk: RequestHandlers) -> None:
     @app.get("/api/pictures", response_model=list[schemas.Picture], tags=["pictures"])
     async def listing(
         k: Annotated[int, Query(ge=1, le=1000, description="How many.")] = 24,
@@ -197,7 +197,7 @@ def _pictures(app: FastAPI, desk: Desk) -> None:
         return Response(status_code=204)
 
 
-def _upkeep(app: FastAPI, desk: Desk) -> None:
+def _upkeep(app: FastAPI, desk: RequestHandlers) -> None:
     @app.get("/health", tags=["upkeep"])
     async def health() -> dict[str, str]:
         """Whether the process answers."""

@@ -14,7 +14,7 @@ from triptych.core.progress import say
 from triptych.retrieval.reranking import Reranker
 from triptych.retrieval.searching import open_catalog
 from triptych.serving.keys import load_keys
-from triptych.serving.settings import Settings
+from triptych.serving.settings import ServiceSettings
 from triptych.tagging.vocabulary import load_vocabulary
 
 _DRAIN = 30  # seconds that requests under way get
@@ -33,7 +33,7 @@ def serve(
     read_only: bool = False,
     allow_host: Sequence[str] = (),
     allow_origin: Sequence[str] = (),
-    settings: Settings | None = None,
+    settings: ServiceSettings | None = None,
     store: str = "exact",
     rerank: str | None = None,
     chat: ChatSettings | None = None,
@@ -55,12 +55,12 @@ def serve(
     require_extra("serve", "serve")
     import uvicorn
 
-    from triptych.serving.comparison import Comparing
-    from triptych.serving.handlers import Desk
+    from triptych.serving.comparison import TagComparison
+    from triptych.serving.handlers import RequestHandlers
     from triptych.serving.middleware import host_name
     from triptych.serving.routes import create_app
 
-    settings = settings or Settings()
+    settings = settings or ServiceSettings()
     if rerank and rerank_seconds >= settings.seconds:
         raise UsageError(
             f"--rerank-seconds {rerank_seconds:g}: a request may take {settings.seconds:g} s in all; "
@@ -80,8 +80,8 @@ def serve(
     )
     with open_catalog(catalog, encoder=encoder, composer=composer, store=store, threads=threads) as library:
         library.load()
-        comparing = Comparing(library.encoder, load_vocabulary(Path(vocabulary) if vocabulary else None))
-        app = create_app(Desk(library, settings, threads or 2, reranker), comparing)
+        comparing = TagComparison(library.encoder, load_vocabulary(Path(vocabulary) if vocabulary else None))
+        app = create_app(RequestHandlers(library, settings, threads or 2, reranker), comparing)
         server = uvicorn.Server(
             uvicorn.Config(
                 app, log_level="warning", access_log=False, server_header=False, timeout_graceful_shutdown=_DRAIN

@@ -4,14 +4,14 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 
 from triptych.core.images import Limits
-from triptych.serving.keys import Key
+from triptych.serving.keys import ApiKey
 
 
 @dataclass(frozen=True)
-class Settings:
+class ServiceSettings:
     """Limits and permissions of a service; the defaults suit one on the machine of its only user."""
 
-    keys: Mapping[str, Key] = field(default_factory=dict)
+    keys: Mapping[str, ApiKey] = field(default_factory=dict)
     """By hash, as `load_keys` gives them. With any, all but the page itself and health needs one."""
     writable: bool = True
     hosts: frozenset[str] | None = None

@@ -10,7 +10,7 @@ from triptych.core.vectors import Vectors
 
 
 @dataclass(frozen=True)
-class Terms:
+class SearchTerms:
     """What a query asks of its results, beside being near."""
 
     k: int
@@ -20,7 +20,7 @@ class Terms:
     """SHA-256 of the reference's file: a picture with this content is no result."""
 
 
-class Found(NamedTuple):
+class StoreHit(NamedTuple):
     """A picture by its name, and the inner product of its vector and the query's."""
 
     name: str
@@ -40,7 +40,7 @@ class Rows:
 class Store(Protocol):
     """Vectors that can be searched. Conditions are applied before the choice of the nearest, never after."""
 
-    def search(self, queries: Vectors, terms: Sequence[Terms]) -> list[list[Found]]:
+    def search(self, queries: Vectors, terms: Sequence[SearchTerms]) -> list[list[StoreHit]]:
         """The nearest of each query `(n, d)` on its own terms, best first. Raises UsageError for a bad condition."""
         ...
 

@@ -10,7 +10,7 @@ from triptych.retrieval.stores.gallery import Gallery
 from triptych.retrieval.stores.protocol import Store
 
 
-class MakeStore(Protocol):
+class StoreFactory(Protocol):
     """Makes a store of one space of a catalog."""
 
     def __call__(self, gallery: Gallery, vectors: Callable[[], Vectors], space: Callable[[], str], dim: int) -> Store:
@@ -18,7 +18,7 @@ class MakeStore(Protocol):
         ...
 
 
-def store_named(name: str) -> MakeStore:
+def store_named(name: str) -> StoreFactory:
     """`exact`, `hnsw`, or the address of a PostgreSQL database. Raises UsageError for anything else."""
     if name == "exact":
         return lambda gallery, vectors, space, dim: ExactStore(gallery, vectors())
