@@ -10,7 +10,7 @@ from pathlib import Path
 
 from triptych.benchmarks.datasets.fashion_products.products import load_products
 from triptych.benchmarks.registry import load_tasks
-from triptych.composers.baselines import CaptionEdit, TextOnly, WithPicture
+from triptych.composers.baselines import CaptionEdit, TextOnly, WeightedSum
 from triptych.composers.protocol import Composer
 from triptych.encoders.registry import load_encoder
 from triptych.evaluation.encoded_task import EncodedTask
@@ -53,7 +53,7 @@ def main() -> None:
         }
         for name, way in ways.items():
             alone = task.row(way, encoder)["metrics"]
-            fused, facts = chosen(WithPicture(name, way), task)
+            fused, facts = chosen(WeightedSum(name, way), task)
             both = task.row(fused, encoder)["metrics"]
             print(
                 f"{each.name}  {name:16}  R@10 {alone['R@10']:.1f}  mAP@10 {alone['mAP@10']:.1f}  "

@@ -6,7 +6,7 @@ import pytest
 
 from made_benchmarks import CATEGORIES, read, write, write_fashioniq
 from triptych.benchmarks.registry import load_tasks
-from triptych.composers.baselines import TextOnly, WithPicture
+from triptych.composers.baselines import TextOnly, WeightedSum
 from triptych.core.errors import DataError, UsageError
 from triptych.core.images import open_picture
 from triptych.core.vectors import unit
@@ -100,7 +100,7 @@ def test_captions_are_joined_as_chosen(root, engine):
     expected = unit(engine.encode_texts([first]) + engine.encode_texts([second]))
     np.testing.assert_allclose(task.compose(TextOnly(engine))[2:3], expected, atol=1e-6)
     # A weight is chosen on the same query vectors that are measured.
-    weight = best_weight(WithPicture("sum", TextOnly(engine)), task)
+    weight = best_weight(WeightedSum("sum", TextOnly(engine)), task)
     assert 0 < weight < 1
 
 

@@ -174,7 +174,7 @@ def test_the_graph_is_the_prompted_sentence(inverted, encoder, tiny_catalog):
         ids = SlottedIds(encoder)([f"{prompt} {text}" for text in texts])
         with torch.inference_mode():
             wanted = encoder.text_tower()(torch.from_numpy(ids), phi.eval()(torch.from_numpy(pictures))).numpy()
-        found = composer.prompted(prompt).compose(pictures, texts)
+        found = composer.with_prompt(prompt).compose(pictures, texts)
         np.testing.assert_allclose(found[[0, 1, 3]], wanted[[0, 1, 3]], atol=3e-3)
         if prompt == composer.prompt:
             np.testing.assert_array_equal(found, composer.compose(pictures, texts))
@@ -189,7 +189,7 @@ def test_the_prompt_is_the_best_on_val(inverted, encoder, wardrobe_world):
     (task,) = load_tasks("wardrobe", wardrobe_world, "val")
     encoded, found = EncodedTask(task, encoder), {}
     for prompt in composer.prompts:
-        metrics = encoded.row(composer.prompted(prompt), encoder)["metrics"]
+        metrics = encoded.row(composer.with_prompt(prompt), encoder)["metrics"]
         found[prompt] = (metrics["R@10"], metrics["mAP@10"])
     assert len(set(found.values())) > 1
     assert found[row["prompt"]] == max(found.values()) == (row["metrics"]["R@10"], row["metrics"]["mAP@10"])

@@ -8,7 +8,7 @@ import numpy as np
 from triptych.benchmarks.pictures import Key, load_task_pictures, picture_key, require_folder
 from triptych.benchmarks.task import Query, Task
 from triptych.catalog.catalog import Catalog
-from triptych.composers.patches import Looks, Patches, in_batches, reads_pixels
+from triptych.composers.patches import Patches, ReadsPatches, in_batches, reads_pixels
 from triptych.composers.protocol import Composer
 from triptych.core.errors import DataError, PictureError, UsageError
 from triptych.core.progress import say
@@ -75,7 +75,7 @@ class EncodedTask:
             return [method.compose(self.references, wording, changes, patches) for wording in wordings]
         return [method.compose(self.references, wording, changes) for wording in wordings]
 
-    def _patches(self, method: Looks) -> Patches:
+    def _patches(self, method: ReadsPatches) -> Patches:
         """What the method sees in each query's reference. Raises DataError for a picture that is gone."""
         names = sorted({query.reference for query in self.queries})
         loaded = load_task_pictures(self.task, names, prepare=self._encoder.prepare, what=f"look at {self.task.name}")

@@ -14,7 +14,7 @@ from triptych.composers.baselines import (
     CaptionEdit,
     PictureOnly,
     TextOnly,
-    WithPicture,
+    WeightedSum,
     baseline,
 )
 from triptych.composers.protocol import Composer
@@ -86,11 +86,11 @@ def evaluate(
     engine = load_encoder(encoder or (trained[0].encoder_name if trained else "wardrobe"), threads=threads)
     engines = {engine.fingerprint: engine}
     for composer in trained:
-        if composer.fingerprint not in engines:
+        if composer.encoder_fingerprint not in engines:
             seer = load_encoder(composer.encoder_name, threads=threads)
             composer.attach(seer)
             engines[seer.fingerprint] = seer
-        composer.attach(engines[composer.fingerprint])
+        composer.attach(engines[composer.encoder_fingerprint])
     own = BENCHMARKS[benchmark].vocabulary if benchmark in BENCHMARKS else None
     words = load_vocabulary(vocabulary or own)
     captions, first_weight = CaptionEdit(engine, words), DEFAULT_WEIGHT if weight is None else weight
@@ -99,8 +99,8 @@ def evaluate(
     tasks = load_benchmark(benchmark, root, gallery, split, settings)
     if not submission and not all(task.public for task in tasks):
         raise UsageError(f"{benchmark}: the targets of {split} are not public; give --submission to write its files")
-    choosing = {composer.fingerprint for composer in trained if len(composer.prompts) > 1}
-    if weight is None and any(isinstance(method, WithPicture) for method in fixed):
+    choosing = {composer.encoder_fingerprint for composer in trained if len(composer.prompts) > 1}
+    if weight is None and any(isinstance(method, WeightedSum) for method in fixed):
         choosing.add(engine.fingerprint)
     tuning = _tuning_tasks(benchmark, root, split, tune_root, settings) if choosing else {}
     rows = []
@@ -121,7 +121,7 @@ def evaluate(
         inputs = (PictureOnly(), TextOnly(engine)) if gap and task.task.public else ()
         alone = [task.row(method, engine)["metrics"] for method in inputs]
         for method in [*fixed, *trained]:
-            seer = engines[method.fingerprint] if isinstance(method, TrainedComposer) else engine
+            seer = engines[method.encoder_fingerprint] if isinstance(method, TrainedComposer) else engine
             seen = prepared[seer.fingerprint][name]
             method, facts = chosen(method, tuned_on.get(seer.fingerprint, {}).get(name), weight)
             if submission:

@@ -10,7 +10,7 @@ from triptych.benchmarks.registry import BENCHMARKS, load_tasks
 from triptych.benchmarks.task import Task
 from triptych.composers.baselines import (
     WEIGHTS,
-    WithPicture,
+    WeightedSum,
 )
 from triptych.composers.protocol import Composer
 from triptych.composers.trained import TrainedComposer
@@ -28,7 +28,7 @@ def chosen(method: Composer, val: EncodedTask | None, weight: float | None = Non
     A `weight` that was given stays, and so does the only prompt of a composer.
     """
     source = "val" if val else "default"
-    if isinstance(method, WithPicture):
+    if isinstance(method, WeightedSum):
         if weight is not None:
             source = "given"
         elif val:
@@ -38,7 +38,7 @@ def chosen(method: Composer, val: EncodedTask | None, weight: float | None = Non
         if len(method.prompts) == 1:
             source = "given"
         elif val:
-            method = method.prompted(best_prompt(method, val))
+            method = method.with_prompt(best_prompt(method, val))
         return method, {"prompt": method.prompt, "prompt_from": source}
     return method, {}
 
@@ -88,7 +88,7 @@ def _say_defaults(error: TriptychError) -> None:
     )
 
 
-def best_weight(method: WithPicture, task: EncodedTask) -> float:
+def best_weight(method: WeightedSum, task: EncodedTask) -> float:
     """The weight with the highest R@10, mAP@10 deciding between equals."""
     texts = task.compose_wordings(method.text)
 
@@ -101,7 +101,7 @@ def best_weight(method: WithPicture, task: EncodedTask) -> float:
 def best_prompt(composer: TrainedComposer, task: EncodedTask) -> str:
     """The composer's prompt with the highest R@10, mAP@10 deciding between equals, and then the earlier one."""
     gallery = composer.gallery(task.gallery)
-    return max(composer.prompts, key=lambda prompt: _merit(task, task.compose(composer.prompted(prompt)), gallery))
+    return max(composer.prompts, key=lambda prompt: _merit(task, task.compose(composer.with_prompt(prompt)), gallery))
 
 
 def _merit(task: EncodedTask, queries: Vectors, gallery: Vectors) -> tuple[float, float]:

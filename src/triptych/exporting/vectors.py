@@ -55,7 +55,7 @@ def export(
 
 def _moved(catalog: Catalog, folder: Path) -> Vectors:
     composer = TrainedComposer(folder)
-    if composer.fingerprint != catalog.fingerprint:
+    if composer.encoder_fingerprint != catalog.fingerprint:
         raise MismatchError(f"{folder}: trained on another encoder than {catalog.folder} was indexed with")
     return composer.gallery(catalog.vectors)
 

@@ -5,7 +5,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from triptych.composers.baselines import DEFAULT_WEIGHT, WithPicture
+from triptych.composers.baselines import DEFAULT_WEIGHT, WeightedSum
 from triptych.composers.patches import reads_pixels
 from triptych.composers.protocol import Composer
 from triptych.core.errors import UsageError
@@ -71,7 +71,7 @@ def query_vectors(queries: Sequence[SearchQuery], encoder: Encoder, composer: Co
         elif row not in text_of:
             vectors[row] = unit(_reference(query))
         else:
-            vectors[row] = WithPicture.blend(_reference(query)[None], text_of[row][None], query.weight)[0]
+            vectors[row] = WeightedSum.blend(_reference(query)[None], text_of[row][None], query.weight)[0]
     return vectors
 
 
