@@ -15,6 +15,7 @@ from triptych.benchmarks.registry import load_tasks
 from triptych.catalog.catalog import Catalog
 from triptych.composers.networks.inversion import Phi
 from triptych.composers.trained import TrainedComposer
+from triptych.core.environment import Runtime
 from triptych.core.errors import DataError, MismatchError, UsageError
 from triptych.core.vectors import nearest
 from triptych.encoders.protocol import SLOT, ReadsWords
@@ -22,6 +23,7 @@ from triptych.encoders.registry import load_encoder
 from triptych.evaluation import evaluate as evaluation
 from triptych.evaluation.encoded_task import EncodedTask
 from triptych.evaluation.evaluate import evaluate
+from triptych.retrieval.options import EngineOptions, SearchOptions
 from triptych.tagging.tagger import Tagger
 from triptych.tagging.vocabulary import load_vocabulary
 from triptych.training import checkpoints
@@ -143,7 +145,11 @@ def test_what_it_wrote_is_a_composer(inverted, encoder, tiny_catalog, wardrobe_w
     (row,) = evaluate("wardrobe", root=wardrobe_world, split="val", composers=[out], gap=False, threads=1)["rows"]
     assert (row["method"], row["encoder"]) == (method, str(tiny_encoder.resolve()))
     hits = triptych.search(
-        tiny_catalog, like=Catalog(tiny_catalog).names[0], text="in blue", composer=out, k=3, threads=1
+        tiny_catalog,
+        text="in blue",
+        options=SearchOptions(like=Catalog(tiny_catalog).names[0], k=3),
+        engine=EngineOptions(composer=out),
+        runtime=Runtime(threads=1),
     )
     assert len(hits) == 3
 

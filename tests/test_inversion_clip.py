@@ -7,6 +7,7 @@ from tiny_clip import WORDS, build_clip
 from triptych.catalog.catalog import Catalog
 from triptych.catalog.indexing import index
 from triptych.composers.trained import TrainedComposer
+from triptych.core.environment import Runtime
 from triptych.core.errors import UsageError
 from triptych.encoders.registry import load_encoder
 from triptych.training.inversion.texts import SlottedIds
@@ -27,7 +28,7 @@ def catalog(clip, few_garments, tmp_path_factory):
     names = sorted(path.name for path in (few_garments / "images").iterdir())[:40]
     listed = out.parent / "names.txt"
     listed.write_text("\n".join(names), encoding="utf-8")
-    index(listed, out, encoder=clip.name, root=few_garments / "images", threads=1)
+    index(listed, out, encoder=clip.name, root=few_garments / "images", runtime=Runtime(threads=1))
     return out
 
 

@@ -8,6 +8,7 @@ from PIL import Image
 
 import triptych
 from triptych.catalog.catalog import Catalog
+from triptych.core.environment import Runtime
 from triptych.core.errors import FailureError, MismatchError, UsageError
 from triptych.triplets.file import Triplet, write_triplets
 
@@ -38,7 +39,7 @@ def test_copies_and_near_copies_are_found(tiny_catalog, gallery, tmp_path):
 
 
 def test_a_lower_threshold_finds_the_nearest_of_each(tiny_catalog, gallery, tmp_path):
-    triptych.index(gallery, tmp_path / "theirs", encoder=Catalog(tiny_catalog).encoder_name, threads=1)
+    triptych.index(gallery, tmp_path / "theirs", encoder=Catalog(tiny_catalog).encoder_name, runtime=Runtime(threads=1))
     result = triptych.leakage(tiny_catalog, tmp_path / "theirs", threshold=1e-3)
     theirs, ours = Catalog(tmp_path / "theirs"), Catalog(tiny_catalog)
     assert {leak["gallery"] for leak in result["leaks"]} == set(theirs.names)
@@ -69,7 +70,7 @@ def test_what_cannot_be_compared_is_refused(tiny_catalog, gallery, tmp_path):
     (tmp_path / "empty").mkdir()
     with pytest.raises(FailureError, match="no usable pictures"):
         triptych.leakage(tiny_catalog, tmp_path / "empty", threads=1)
-    triptych.index(gallery, tmp_path / "theirs", encoder=Catalog(tiny_catalog).encoder_name, threads=1)
+    triptych.index(gallery, tmp_path / "theirs", encoder=Catalog(tiny_catalog).encoder_name, runtime=Runtime(threads=1))
     note = json.loads((tmp_path / "theirs" / "catalog.json").read_text())
     note["encoder"]["fingerprint"] = "0" * 64
     (tmp_path / "theirs" / "catalog.json").write_text(json.dumps(note))

@@ -17,6 +17,7 @@ from PIL import Image
 import triptych
 from serving_helpers import Service, form, picture_file, problem
 from triptych.catalog.catalog import Catalog
+from triptych.core.environment import Runtime
 from triptych.core.vectors import Vectors
 from triptych.encoders.protocol import Encoder
 from triptych.serving.comparison import TagComparison
@@ -37,7 +38,7 @@ def a_picture(catalog: Path) -> bytes:
 
 
 def test_it_answers_as_the_library_does(service: Service, shown_catalog: Path) -> None:
-    with triptych.open_catalog(shown_catalog, threads=1) as library:
+    with triptych.open_catalog(shown_catalog, runtime=Runtime(threads=1)) as library:
         data, name = a_picture(shown_catalog), Catalog(shown_catalog).names[3]
         expected = [hit.id for hit in library.search(image=data, text="in red", k=7)]
         uploaded = service.search(("picture", data), ("text", "in red"), ("k", "7"))
@@ -89,7 +90,7 @@ def test_pictures_are_drawn_anew(service: Service, shown_catalog: Path) -> None:
 def test_the_owners_pictures_are_drawn_whatever_an_upload_may_be(own_catalog: Path) -> None:
     root = Path(Catalog(own_catalog).root)
     Image.new("RGB", (400, 300), (9, 99, 9)).save(root / "large.bmp")
-    triptych.index(root, own_catalog, threads=1)
+    triptych.index(root, own_catalog, runtime=Runtime(threads=1))
     with Service(own_catalog, "--max-upload", "0.01", "--max-pixels", "0.01") as running:
         name = next(picture for picture in running.get("/api/pictures?k=1000") if picture["name"] == "large.bmp")
         path = f"/api/pictures/{name['id']}/thumbnail"
@@ -123,7 +124,7 @@ def told(self, reference, result):
     return {{"changed": [], "kept": []}}
 TagComparison.__call__ = told
 """
-    with Service(shown_catalog, "--seconds", "20", before=before) as running, ThreadPoolExecutor(4) as pool:
+    with Service(shown_catalog, "--request-timeout", "20", before=before) as running, ThreadPoolExecutor(4) as pool:
         first, second = (picture["id"] for picture in running.get("/api/pictures?k=2"))
         body = json.dumps({"reference": first, "result": second}).encode()
         kind = {"Content-Type": "application/json"}
@@ -156,7 +157,7 @@ def test_comparing_is_prepared_ahead(shown_catalog: Path, tmp_path: Path) -> Non
     told = {"colour": ["red", "blue"], "kind": [f"kind {number}" for number in range(400)]}
     (tmp_path / "words.json").write_text(json.dumps(told), encoding="utf-8")
     words = load_vocabulary(tmp_path / "words.json")
-    with triptych.open_catalog(shown_catalog, threads=1) as library:
+    with triptych.open_catalog(shown_catalog, runtime=Runtime(threads=1)) as library:
         encoder = CountingEncoder(library.encoder)
         first, second = (library.reference(like=picture.id).vector for picture in library.pictures(2))
         expected = TagComparison(CountingEncoder(library.encoder), words)(first, second)  # type: ignore[arg-type]
@@ -295,7 +296,7 @@ def test_what_was_acknowledged_is_kept(own_catalog: Path, how: signal.Signals) -
     opened = Catalog(own_catalog)
     assert set(names) <= set(opened.names)
     assert all(opened.path(name).stat().st_size > 0 for name in names)
-    with triptych.open_catalog(own_catalog, threads=1) as library:
+    with triptych.open_catalog(own_catalog, runtime=Runtime(threads=1)) as library:
         assert {hit.name for hit in library.search(text="red", k=1000)} >= set(names)
 
 

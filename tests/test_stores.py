@@ -15,8 +15,10 @@ import pytest
 import triptych
 from serving_helpers import picture_file
 from triptych.catalog.catalog import Catalog
+from triptych.core.environment import Runtime
 from triptych.core.errors import FailureError, StoreError, UsageError
 from triptych.retrieval.library import Library
+from triptych.retrieval.options import EngineOptions, SearchOptions
 from triptych.retrieval.results import Hit
 from triptych.retrieval.stores.metadata import MetadataTable
 
@@ -49,38 +51,43 @@ def assert_same(library: Library, exact: Library) -> None:
 
 
 def test_postgres_answers_as_memory_does(shown_catalog: Path, database: str) -> None:
-    with triptych.open_catalog(shown_catalog, threads=1) as exact:
+    with triptych.open_catalog(shown_catalog, runtime=Runtime(threads=1)) as exact:
         for _ in range(2):  # filled, and found filled
-            with triptych.open_catalog(shown_catalog, store=database, threads=1) as library:
+            with triptych.open_catalog(shown_catalog, store=database, runtime=Runtime(threads=1)) as library:
                 assert_same(library, exact)
 
 
 def test_postgres_holds_a_composers_space_too(tiny_catalog: Path, tiny_composer: Path, database: str) -> None:
     name = Catalog(tiny_catalog).names[1]
-    asked = {"like": name, "text": "in red", "composer": tiny_composer, "k": 12, "threads": 1}
-    expected = triptych.search(tiny_catalog, **asked)  # type: ignore[arg-type]
-    assert ranking(triptych.search(tiny_catalog, **asked, store=database)) == ranking(expected)  # type: ignore[arg-type]
+    options, runtime = SearchOptions(like=name, k=12), Runtime(threads=1)
+    memory, table = EngineOptions(composer=tiny_composer), EngineOptions(composer=tiny_composer, store=database)
+    expected, found = (
+        triptych.search(tiny_catalog, text="in red", options=options, engine=engine, runtime=runtime)
+        for engine in (memory, table)
+    )
+    assert ranking(found) == ranking(expected)
 
 
 def test_postgres_follows_the_catalog(own_catalog: Path, database: str) -> None:
-    with triptych.open_catalog(own_catalog, store=database, threads=1) as library:
+    with triptych.open_catalog(own_catalog, store=database, runtime=Runtime(threads=1)) as library:
         (added,) = library.add([picture_file()], [{"colour": "vermilion"}])
         assert ranking(library.search(text="red", where=["colour=vermilion"])) == [added.name]
         library.remove([added.id])
         assert library.search(text="red", where=["colour=vermilion"]) == []
-        with triptych.open_catalog(own_catalog, threads=1) as other:  # one that knows nothing of the database
+        # One that knows nothing of the database.
+        with triptych.open_catalog(own_catalog, runtime=Runtime(threads=1)) as other:
             (second,) = other.add([picture_file((0, 9, 0))], [{"colour": "vermilion"}])
             other.remove([library.search(text="red", k=1)[0].id])
         assert library.refresh()
         assert ranking(library.search(text="red", where=["colour=vermilion"])) == [second.name]
-        with triptych.open_catalog(own_catalog, threads=1) as exact:
+        with triptych.open_catalog(own_catalog, runtime=Runtime(threads=1)) as exact:
             assert_same(library, exact)
 
 
 def test_postgres_is_asked_again_where_the_connection_was_cut(shown_catalog: Path, database: str) -> None:
     import psycopg
 
-    with triptych.open_catalog(shown_catalog, store=database, threads=1) as library:
+    with triptych.open_catalog(shown_catalog, store=database, runtime=Runtime(threads=1)) as library:
         expected = library.search(text="red")
         with psycopg.connect(database, autocommit=True) as other:
             other.execute("SELECT pg_terminate_backend(pid) FROM pg_stat_activity WHERE pid <> pg_backend_pid()")
@@ -90,7 +97,7 @@ def test_postgres_is_asked_again_where_the_connection_was_cut(shown_catalog: Pat
 def test_an_index_of_pgvector_keeps_conditions_first(shown_catalog: Path, database: str) -> None:
     import psycopg
 
-    with triptych.open_catalog(shown_catalog, store=database, threads=1) as library:
+    with triptych.open_catalog(shown_catalog, store=database, runtime=Runtime(threads=1)) as library:
         colours = library.metadata.column("colour").to_pylist()
         rarest = min(set(colours), key=colours.count)
         with psycopg.connect(database, autocommit=True) as other:
@@ -103,7 +110,7 @@ def test_an_index_of_pgvector_keeps_conditions_first(shown_catalog: Path, databa
 
 def test_postgres_follows_what_is_known_of_a_picture(own_catalog: Path, database: str) -> None:
     """Though its file stays as it is."""
-    with triptych.open_catalog(own_catalog, store=database, threads=1) as library:
+    with triptych.open_catalog(own_catalog, store=database, runtime=Runtime(threads=1)) as library:
         name = next(iter(library)).name
         assert library.search(text="red", where=["colour=octarine"]) == []
         opened = Catalog(own_catalog)
@@ -116,12 +123,12 @@ def test_postgres_follows_what_is_known_of_a_picture(own_catalog: Path, database
 def test_a_table_belongs_to_one_catalog(own_catalog: Path, tmp_path: Path, database: str) -> None:
     """Not to another one at the same path in another container, nor to a copy."""
     copy = shutil.copytree(own_catalog, tmp_path / "copy")
-    with triptych.open_catalog(own_catalog, store=database, threads=1) as library:
+    with triptych.open_catalog(own_catalog, store=database, runtime=Runtime(threads=1)) as library:
         names = ranking(library.search(text="red", k=1000))
         note = json.loads((own_catalog / "catalog.json").read_text(encoding="utf-8"))
         (own_catalog / "catalog.json").write_text(json.dumps(note | {"id": "another"}), encoding="utf-8")
         for folder, name in ((own_catalog, names[0]), (copy, names[1])):
-            with triptych.open_catalog(folder, store=database, threads=1) as other:
+            with triptych.open_catalog(folder, store=database, runtime=Runtime(threads=1)) as other:
                 other.remove([name])
         assert ranking(library.search(text="red", k=1000)) == names
 
@@ -129,20 +136,20 @@ def test_a_table_belongs_to_one_catalog(own_catalog: Path, tmp_path: Path, datab
 def test_an_index_of_ivfflat_keeps_conditions_first(own_catalog: Path, database: str) -> None:
     import psycopg
 
-    with triptych.open_catalog(own_catalog, threads=1) as exact:
+    with triptych.open_catalog(own_catalog, runtime=Runtime(threads=1)) as exact:
         name = next(iter(exact)).name
         colours = exact.metadata.column("colour").to_pylist()
         asked: dict[str, Any] = {"like": name, "where": [f"colour={min(set(colours), key=colours.count)}"], "k": 1000}
         expected = exact.search(**asked)
     with psycopg.connect(database, autocommit=True) as other:
-        triptych.open_catalog(own_catalog, store=database, threads=1).load()
+        triptych.open_catalog(own_catalog, store=database, runtime=Runtime(threads=1)).load()
         (table,) = other.execute("SELECT relname FROM pg_class WHERE relkind = 'r' ORDER BY oid DESC").fetchone() or ()
         other.execute(f"CREATE INDEX ON {table} USING ivfflat (vector vector_ip_ops) WITH (lists = 20)")  # type: ignore[arg-type]
         settings = ("enable_seqscan = off", "enable_sort = off", "enable_bitmapscan = off", "ivfflat.max_probes = 1")
         for setting in settings:  # the index, and less of it than there must be
             other.execute(f"ALTER ROLE CURRENT_USER SET {setting}")  # type: ignore[arg-type]
         try:
-            with triptych.open_catalog(own_catalog, store=database, threads=1) as library:
+            with triptych.open_catalog(own_catalog, store=database, runtime=Runtime(threads=1)) as library:
                 assert ranking(library.search(**asked)) == ranking(expected)
                 nearest = library.search(like=name, k=5)
                 assert [hit.score for hit in nearest] == sorted((hit.score for hit in nearest), reverse=True)
@@ -155,7 +162,7 @@ def test_a_search_waits_for_no_addition(own_catalog: Path, database: str) -> Non
     import psycopg
 
     with (
-        triptych.open_catalog(own_catalog, store=database, threads=1) as library,
+        triptych.open_catalog(own_catalog, store=database, runtime=Runtime(threads=1)) as library,
         psycopg.connect(database) as other,
         ThreadPoolExecutor(2) as pool,
     ):
@@ -185,7 +192,7 @@ def test_a_database_that_hangs_is_given_up(
 
     monkeypatch.setattr("triptych.retrieval.stores.connections._STATEMENT", 0.3)
     with (
-        triptych.open_catalog(own_catalog, store=database, threads=1) as library,
+        triptych.open_catalog(own_catalog, store=database, runtime=Runtime(threads=1)) as library,
         psycopg.connect(database) as other,
     ):
         expected = library.search(text="red")
@@ -224,8 +231,8 @@ def test_no_database_is_one_line(shown_catalog: Path) -> None:
 def test_an_approximate_index_states_its_recall(own_catalog: Path, capfd: pytest.CaptureFixture[str]) -> None:
     pytest.importorskip("faiss", reason="the extra `faiss` is not installed")
     with (
-        triptych.open_catalog(own_catalog, store="hnsw", threads=1) as library,
-        triptych.open_catalog(own_catalog, threads=1) as exact,
+        triptych.open_catalog(own_catalog, store="hnsw", runtime=Runtime(threads=1)) as library,
+        triptych.open_catalog(own_catalog, runtime=Runtime(threads=1)) as exact,
     ):
         hits = library.search(text="red shirt", k=10)
         assert "of the exactly nearest 10" in capfd.readouterr().err
@@ -247,20 +254,21 @@ def test_an_unknown_store(shown_catalog: Path) -> None:
 
 def test_exported_to_faiss(shown_catalog: Path, tmp_path: Path) -> None:
     faiss = pytest.importorskip("faiss", reason="the extra `faiss` is not installed")
-    facts = triptych.export(shown_catalog, tmp_path / "out", to="faiss")
+    result = triptych.export_vectors(shown_catalog, tmp_path / "out", to="faiss")
     index = faiss.read_index(str(tmp_path / "out" / "index.faiss"))
     names = json.loads((tmp_path / "out" / "pictures.json").read_text(encoding="utf-8"))["names"]
     opened = Catalog(shown_catalog)
-    assert facts["vectors"] == index.ntotal == len(names) == len(opened.names)
+    assert result.vectors == index.ntotal == len(names) == len(opened.names)
     _, rows = index.search(opened.vectors[:20], 1)
     assert [names[row] for (row,) in rows] == opened.names[:20]
-    approximate = triptych.export(shown_catalog, tmp_path / "hnsw", to="faiss", approximate=True)
-    assert approximate["recall@10"] >= 0.9
+    approximate = triptych.export_vectors(shown_catalog, tmp_path / "hnsw", to="faiss", approximate=True)
+    assert approximate.recall_at_10 is not None
+    assert approximate.recall_at_10 >= 0.9
     assert faiss.read_index(str(tmp_path / "hnsw" / "index.faiss")).ntotal == len(names)
 
 
 def test_exported_to_qdrant(tiny_catalog: Path, tiny_composer: Path, tmp_path: Path) -> None:
-    triptych.export(tiny_catalog, tmp_path, to="qdrant", composer=tiny_composer)
+    triptych.export_vectors(tiny_catalog, tmp_path, to="qdrant", composer=tiny_composer)
     collection = json.loads((tmp_path / "collection.json").read_text(encoding="utf-8"))
     points = [
         point
@@ -278,12 +286,12 @@ def test_exported_to_qdrant(tiny_catalog: Path, tiny_composer: Path, tmp_path: P
 
 def test_bad_exports(shown_catalog: Path, tmp_path: Path) -> None:
     with pytest.raises(UsageError):
-        triptych.export(shown_catalog, tmp_path, to="elsewhere")
+        triptych.export_vectors(shown_catalog, tmp_path, to="elsewhere")
     with pytest.raises(UsageError):
-        triptych.export(shown_catalog, tmp_path, to="qdrant", approximate=True)
+        triptych.export_vectors(shown_catalog, tmp_path, to="qdrant", approximate=True)
 
 
-def test_facts_leave_out_what_is_not_known_and_hold_what_json_can() -> None:
+def test_metadata_leaves_out_what_is_not_known_and_hold_what_json_can() -> None:
     table = pa.table(
         {
             "name": ["a", "b", "c"],
@@ -301,5 +309,5 @@ def test_facts_leave_out_what_is_not_known_and_hold_what_json_can() -> None:
     assert facts([0]) == known[:1]
 
 
-def test_facts_of_pictures_without_metadata_are_empty() -> None:
+def test_metadata_of_pictures_without_any_is_empty() -> None:
     assert MetadataTable.of(pa.table({"name": ["a", "b"]}))([1, 0]) == [{}, {}]

@@ -20,10 +20,10 @@ if TYPE_CHECKING:
     from triptych.benchmarks.datasets.fashion_products.products import prepare_fashion_products
     from triptych.benchmarks.datasets.wardrobe.world import write_world
     from triptych.catalog.catalog import Catalog
-    from triptych.catalog.indexing import index
+    from triptych.catalog.indexing import IndexResult, index
     from triptych.chat.settings import ChatSettings
     from triptych.composers.trained import TrainedComposer
-    from triptych.core.environment import doctor
+    from triptych.core.environment import Runtime, doctor
     from triptych.demonstration.demo import demo
     from triptych.encoders.registry import load_encoder
     from triptych.evaluation.ablation.running import ablate
@@ -34,16 +34,19 @@ if TYPE_CHECKING:
     from triptych.evaluation.results.comparison import compare
     from triptych.evaluation.results.tables import table
     from triptych.evaluation.scoring import score
-    from triptych.exporting.models import export_onnx
-    from triptych.exporting.vectors import export
+    from triptych.exporting.models import ExportModelsResult, export_models
+    from triptych.exporting.vectors import ExportVectorsResult, export_vectors
     from triptych.mining.chat.status import mine_status
     from triptych.mining.options import Bars
     from triptych.mining.pipeline import mine
     from triptych.mining.refinement import refine
     from triptych.retrieval.library import Library
+    from triptych.retrieval.options import EngineOptions, RerankOptions, SearchOptions
+    from triptych.retrieval.query import SearchQuery
     from triptych.retrieval.results import Hit, Picture
     from triptych.retrieval.searching import open_catalog, search
     from triptych.serving.keys import make_key
+    from triptych.serving.options import ServeOptions
     from triptych.serving.server import serve
     from triptych.training.adapting import adapt
     from triptych.training.composer import train
@@ -59,9 +62,18 @@ __all__ = [
     "Bars",
     "Catalog",
     "ChatSettings",
+    "EngineOptions",
+    "ExportModelsResult",
+    "ExportVectorsResult",
     "Hit",
+    "IndexResult",
     "Library",
     "Picture",
+    "RerankOptions",
+    "Runtime",
+    "SearchOptions",
+    "SearchQuery",
+    "ServeOptions",
     "TrainedComposer",
     "TriptychError",
     "__version__",
@@ -72,8 +84,8 @@ __all__ = [
     "demo",
     "doctor",
     "evaluate",
-    "export",
-    "export_onnx",
+    "export_models",
+    "export_vectors",
     "index",
     "invert",
     "leakage",
@@ -106,9 +118,18 @@ _HOME = {
     "Bars": "triptych.mining.options",
     "Catalog": "triptych.catalog.catalog",
     "ChatSettings": "triptych.chat.settings",
+    "EngineOptions": "triptych.retrieval.options",
+    "ExportModelsResult": "triptych.exporting.models",
+    "ExportVectorsResult": "triptych.exporting.vectors",
     "Hit": "triptych.retrieval.results",
+    "IndexResult": "triptych.catalog.indexing",
     "Library": "triptych.retrieval.library",
     "Picture": "triptych.retrieval.results",
+    "RerankOptions": "triptych.retrieval.options",
+    "Runtime": "triptych.core.environment",
+    "SearchOptions": "triptych.retrieval.options",
+    "SearchQuery": "triptych.retrieval.query",
+    "ServeOptions": "triptych.serving.options",
     "TrainedComposer": "triptych.composers.trained",
     "ablate": "triptych.evaluation.ablation.running",
     "adapt": "triptych.training.adapting",
@@ -117,8 +138,8 @@ _HOME = {
     "demo": "triptych.demonstration.demo",
     "doctor": "triptych.core.environment",
     "evaluate": "triptych.evaluation.evaluate",
-    "export": "triptych.exporting.vectors",
-    "export_onnx": "triptych.exporting.models",
+    "export_models": "triptych.exporting.models",
+    "export_vectors": "triptych.exporting.vectors",
     "index": "triptych.catalog.indexing",
     "invert": "triptych.training.inversion.trainer",
     "leakage": "triptych.evaluation.leakage",
@@ -133,8 +154,8 @@ _HOME = {
     "reproduce": "triptych.evaluation.reproduction.running",
     "score": "triptych.evaluation.scoring",
     "search": "triptych.retrieval.searching",
-    "table": "triptych.evaluation.results.tables",
     "serve": "triptych.serving.server",
+    "table": "triptych.evaluation.results.tables",
     "train": "triptych.training.composer",
     "triplets_compare": "triptych.evaluation.reasoners",
     "triplets_export": "triptych.triplets.exporting",

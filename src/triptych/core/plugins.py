@@ -105,7 +105,7 @@ class Registry(Generic[T]):
 
         Raises UsageError, which calls it `name`, where it lacks a member of the protocol.
         """
-        if is_factory(found) or (callable(found) and self._missing(found)):
+        if _is_factory(found) or (callable(found) and self._missing(found)):
             found = found(**_taken(found, context))
         return self._checked(found, name)
 
@@ -131,7 +131,7 @@ class Registry(Generic[T]):
         return found  # type: ignore[no-any-return]
 
 
-def is_factory(found: Any) -> bool:
+def _is_factory(found: Any) -> bool:
     """Whether this is a class or a function, which makes a plug-in and is none."""
     return inspect.isclass(found) or inspect.isroutine(found) or isinstance(found, partial)
 

@@ -13,7 +13,7 @@ from triptych.benchmarks.datasets.wardrobe.garments import VOCABULARY
 from triptych.benchmarks.datasets.wardrobe.world import write_world
 from triptych.catalog.indexing import index
 from triptych.composers.trained import TrainedComposer
-from triptych.core.environment import require_extra
+from triptych.core.environment import Runtime, require_extra
 from triptych.core.progress import say
 from triptych.core.vectors import nearest
 from triptych.demonstration.report import QueryCard, Report, ResultCard, Step, TripletCard, write_report
@@ -54,8 +54,8 @@ def demo(out: Path | str, *, seed: int = 0, threads: int | None = None) -> dict[
         drawn = write_world(world, seed=seed, lines=LINES)["pictures"]
         detail.append(f"{sum(drawn.values())} pictures of garments that the encoder never saw")
     with _timed(steps, "index") as detail:
-        indexed = index(world / "unlabelled.txt", catalog, root=pictures, threads=threads)
-        detail.append(f"{indexed['total']} unlabelled pictures")
+        indexed = index(world / "unlabelled.txt", catalog, root=pictures, runtime=Runtime(threads=threads))
+        detail.append(f"{indexed.total} unlabelled pictures")
     with _timed(steps, "mine") as detail:
         # A small catalog has few pairs: the agent asks a little more than it does by default.
         mined = mine(catalog, triplets, vocabulary=VOCABULARY, plans=14, seed=seed, threads=threads)

@@ -9,6 +9,7 @@ import numpy as np
 
 from triptych.catalog.catalog import Catalog
 from triptych.catalog.indexing import index
+from triptych.core.environment import Runtime
 from triptych.core.errors import FailureError, UsageError
 from triptych.core.files import made_by, write_json
 from triptych.core.vectors import nearest
@@ -91,7 +92,7 @@ def _read_gallery(gallery: Path, catalog: Catalog, threads: int | None) -> _Pict
         opened.require_same(catalog)
         return _Pictures.of(opened)
     with TemporaryDirectory() as folder:
-        index(gallery, folder, encoder=catalog.encoder_name, threads=threads)
+        index(gallery, folder, encoder=catalog.encoder_name, runtime=Runtime(threads=threads))
         made = Catalog(Path(folder))
         made.require_same(catalog)
         return _Pictures.of(made)

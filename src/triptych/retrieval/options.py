@@ -25,7 +25,7 @@ class SearchOptions:
 
 @dataclass(frozen=True)
 class EngineOptions:
-    """What searches a catalog. Each of the three is an object, or a name that the command line takes as well."""
+    """What searches a catalog: the arguments of `open_catalog`, for a function that opens one itself."""
 
     encoder: Any = option(
         None,

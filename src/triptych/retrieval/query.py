@@ -1,4 +1,4 @@
-"""What is asked: a reference, words, and the terms of the answer; and how that becomes one vector."""
+"""A query: a reference, words, and conditions on the results; and how that becomes one vector."""
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
@@ -27,7 +27,7 @@ class Reference:
 
 @dataclass(frozen=True)
 class SearchQuery:
-    """A question to a catalog. Raises UsageError where it makes no sense."""
+    """What is searched for. Raises UsageError where it makes no sense."""
 
     reference: Reference | None = None
     text: str = ""
@@ -55,8 +55,8 @@ def query_vectors(queries: Sequence[SearchQuery], encoder: Encoder, composer: Co
     All texts go through the encoder, and all compositions through the composer, at once.
     """
     vectors: list[Vectors] = [np.zeros(0, np.float32)] * len(queries)
-    composed = [row for row, query in enumerate(queries) if composer and query.composed]
-    if composer and composed:
+    composed = [row for row, query in enumerate(queries) if composer is not None and query.composed]
+    if composer is not None and composed:
         points = _compose(composer, [queries[row] for row in composed])
         for row, point in zip(composed, points, strict=True):
             vectors[row] = point

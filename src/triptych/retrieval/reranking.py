@@ -8,9 +8,10 @@ from random import Random
 from typing import TYPE_CHECKING, Any
 from urllib.parse import urlsplit
 
-from triptych.chat.settings import ChatSettings, need_chat_libraries
+from triptych.chat.settings import need_chat_libraries
 from triptych.core.errors import TriptychError, UsageError
 from triptych.core.progress import say
+from triptych.retrieval.options import RerankOptions
 from triptych.retrieval.results import Hit
 
 if TYPE_CHECKING:
@@ -19,7 +20,7 @@ if TYPE_CHECKING:
 
 _WAITING = 64  # judgements under way; beyond them the endpoint does not keep up
 _ATTEMPTS = 2
-_MOST_WORDS = 500  # characters of what is asked
+_MOST_WORDS = 500  # characters of the text of a query
 _SHOWN_BACK = 4000  # characters of a bad reply that the model sees again
 
 SLOW, LIMIT, FAILED = "it took too long", "its limit is reached", "it failed"
@@ -37,21 +38,23 @@ class Reranked:
 
 
 class Reranker:
-    """Asks the critic's question about the first `top` results: which one answers, and which others do as well.
+    """Asks the critic's question about the first results: which one answers, and which others do as well.
 
-    The model sees the pictures in another order and nothing of their scores, and no call waits longer than `seconds`;
-    an answer that comes later is remembered for the next time. `chat` bounds calls and money over the life of this.
-    Belongs to one event loop. Raises UsageError for another `reranker` than chat:MODEL, or without the extra `chat`.
+    The model gets the pictures in another order and nothing of their scores, and no call is waited for longer than
+    `options.timeout`; an answer that comes later is kept for the next time. The budget of `options.chat` is that of
+    this object's whole life. Belongs to one event loop.
+
+    Raises:
+        UsageError: the model is not chat:MODEL, it has no address, or the extra `chat` is not installed.
     """
 
-    def __init__(self, reranker: str, chat: ChatSettings | None, *, top: int = 10, seconds: float = 10.0) -> None:
-        kind, _, model = reranker.partition(":")
+    def __init__(self, options: RerankOptions) -> None:
+        kind, _, model = options.model.partition(":")
+        chat = options.chat
         if kind != "chat" or not model:
-            raise UsageError(f"--rerank {reranker}: write chat:MODEL, such as chat:qwen2.5-vl-7b-instruct")
-        if chat is None:
+            raise UsageError(f"--rerank {options.model}: write chat:MODEL, such as chat:qwen2.5-vl-7b-instruct")
+        if not chat.base_url:
             raise UsageError("--rerank chat:MODEL needs --base-url, such as http://localhost:8000/v1")
-        if top < 2 or seconds <= 0:
-            raise UsageError("--rerank-top must be at least 2, --rerank-seconds above 0")
         need_chat_libraries()
         from triptych.chat.limits import Budget
         from triptych.chat.pictures import Painter
@@ -60,10 +63,10 @@ class Reranker:
 
         self._model = model
         self._settings = replace(
-            chat, read_timeout=min(chat.read_timeout, seconds), attempts=min(chat.attempts, _ATTEMPTS)
+            chat, read_timeout=min(chat.read_timeout, options.timeout), attempts=min(chat.attempts, _ATTEMPTS)
         )
-        self._top = top
-        self._seconds = seconds
+        self._top = options.top
+        self._timeout = options.timeout
         self._prompts = load_prompts(chat.prompts)
         self._sent: dict[str, bytes] = {}  # references of questions under way that are no files
         self._painter = Painter(self._source, side=chat.picture_side, quality=chat.picture_quality)
@@ -91,9 +94,9 @@ class Reranker:
         self._under_way.add(judging)
         judging.add_done_callback(self._under_way.discard)
         # Not cancelled when the time is over: it is paid for, and the same question may come again.
-        await asyncio.wait({judging}, timeout=self._seconds)
+        await asyncio.wait({judging}, timeout=self._timeout)
         if not judging.done():
-            return Reranked(plain, SLOW, f"no judgement within {self._seconds:g} s")
+            return Reranked(plain, SLOW, f"no judgement within {self._timeout:g} s")
         order, problem, detail = judging.result()
         if problem:
             return Reranked(plain, problem, detail)
@@ -127,10 +130,10 @@ class Reranker:
         Random(f"{reference.sha256} {words}").shuffle(order)
         others = [replace(shown[row], label=f"Picture {number}") for number, row in enumerate(order, 1)]
         # The words last: what a person wrote must not be filled in again.
-        asked = fill(self._prompts.judge, count=len(others), wordings=1, texts=f"1. {words}")
+        prompt = fill(self._prompts.judge, count=len(others), wordings=1, texts=f"1. {words}")
         schema = schema_of(Judgement)
         pictures = (reference, *others)
-        call = Call("judgement", self._model, self._prompts.version, asked, pictures, schema, shape(self._settings))
+        call = Call("judgement", self._model, self._prompts.version, prompt, pictures, schema, shape(self._settings))
         try:
             reply = await self._ask(call, reference.name)
             try:

@@ -1,4 +1,7 @@
-"""What every store of vectors does, wherever it keeps them."""
+"""What every store of vectors does, wherever it keeps them.
+
+A store of your own is a class with these methods, made as `registry.StoreFactory` says.
+"""
 
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -14,6 +17,7 @@ class SearchTerms:
     """What a query asks of its results, beside being near."""
 
     k: int
+    """How many, at most."""
     where: tuple[str, ...] = ()
     """Conditions over the metadata that a result fulfils."""
     without: str = ""
@@ -41,7 +45,10 @@ class Store(Protocol):
     """Vectors that can be searched. Conditions are applied before the choice of the nearest, never after."""
 
     def search(self, queries: Vectors, terms: Sequence[SearchTerms]) -> list[list[StoreHit]]:
-        """The nearest of each query `(n, d)` on its own terms, best first. Raises UsageError for a bad condition."""
+        """The nearest of each query `(n, d)` on its own terms, best first.
+
+        Raises UsageError for a condition that cannot be read, StoreError where the store does not answer.
+        """
         ...
 
     def vector(self, name: str) -> Vectors:
@@ -49,11 +56,11 @@ class Store(Protocol):
         ...
 
     def add(self, rows: Rows) -> None:
-        """Take more pictures in; one whose name is known replaces it."""
+        """Add pictures; one whose name is known is replaced."""
         ...
 
     def remove(self, names: Sequence[str]) -> None:
-        """Forget pictures; a name that is not known is none the worse."""
+        """Remove pictures; a name that is not known is ignored."""
         ...
 
     def check(self) -> None:
