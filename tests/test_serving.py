@@ -344,7 +344,7 @@ from triptych.serving.routes import create_app
 from triptych.serving.settings import ServiceSettings
 from triptych.serving.comparison import TagComparison
 from triptych.tagging.vocabulary import load_vocabulary
-library = triptych.open_catalog({str(shown_catalog)!r}, threads=1)
+library = triptych.open_catalog({str(shown_catalog)!r}, runtime=triptych.Runtime(threads=1))
 library.load()
 comparing = TagComparison(library.encoder, load_vocabulary())
 create_app(RequestHandlers(library, ServiceSettings(), 1), comparing)

@@ -2,9 +2,12 @@
 
 import json
 import os
+import re
 import shutil
 import signal
+import sys
 from concurrent.futures import ThreadPoolExecutor
+from importlib import import_module
 from pathlib import Path
 from typing import Any
 
@@ -14,12 +17,16 @@ import pytest
 
 import triptych
 from serving_helpers import picture_file
+from test_cli import run
 from triptych.catalog.catalog import Catalog
 from triptych.core.environment import Runtime
 from triptych.core.errors import FailureError, StoreError, UsageError
+from triptych.core.vectors import unit
+from triptych.encoders.protocol import Encoder
 from triptych.retrieval.library import Library
 from triptych.retrieval.options import EngineOptions, SearchOptions
 from triptych.retrieval.results import Hit
+from triptych.retrieval.stores.gallery import Gallery
 from triptych.retrieval.stores.metadata import MetadataTable
 
 WHERE = (
@@ -247,9 +254,152 @@ def test_an_approximate_index_states_its_recall(own_catalog: Path, capfd: pytest
         assert hits[0].name not in ranking(library.search(text="red shirt", k=10))
 
 
-def test_an_unknown_store(shown_catalog: Path) -> None:
-    with pytest.raises(UsageError):
-        triptych.open_catalog(shown_catalog, store="mysql://x")
+OWN_STORE = """
+import numpy as np
+from triptych.retrieval.stores.protocol import StoreHit
+
+
+class Sorted:
+    \"\"\"Sorts all pictures by their score; made of a gallery and vectors alone.\"\"\"
+
+    made = []
+
+    def __init__(self, gallery, vectors):
+        self.gallery, self.vectors = gallery, vectors()
+        self.made.append(self)
+
+    def search(self, queries, terms):
+        scores = queries @ self.vectors.T
+        return [self._one(row, term) for row, term in zip(scores, terms)]
+
+    def _one(self, scores, term):
+        allowed = self.gallery.allowed(term)
+        best = [row for row in np.argsort(-scores, kind="stable").tolist() if allowed[row]]
+        return [StoreHit(self.gallery.names[row], float(scores[row])) for row in best[: term.k]]
+
+    def vector(self, name):
+        return self.vectors[self.gallery.row_of[name]]
+
+    def add(self, rows):
+        self.gallery = self.gallery.extended(rows.names, rows.hashes, rows.metadata)
+        self.vectors = np.concatenate([self.vectors, rows.vectors])
+
+    def remove(self, names):
+        self.gallery = self.gallery.without(names)
+
+    def check(self):
+        pass
+
+
+class Lacking:
+    def __init__(self, gallery):
+        pass
+
+    def search(self, queries, terms):
+        return []
+"""
+
+
+@pytest.fixture
+def own_store(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Any:
+    """A module of somebody else's, which has a store."""
+    (tmp_path / "shop_stores.py").write_text(OWN_STORE, encoding="utf-8")
+    monkeypatch.syspath_prepend(tmp_path)
+    monkeypatch.setenv("PYTHONPATH", f"{tmp_path}{os.pathsep}{os.environ.get('PYTHONPATH', '')}")
+    monkeypatch.delitem(sys.modules, "shop_stores", raising=False)
+    return import_module("shop_stores")
+
+
+def test_a_store_of_ones_own(own_catalog: Path, own_store: Any) -> None:
+    with (
+        triptych.open_catalog(own_catalog, store=own_store.Sorted, runtime=Runtime(threads=1)) as library,
+        triptych.open_catalog(own_catalog, runtime=Runtime(threads=1)) as exact,
+    ):
+        assert_same(library, exact)
+        (added,) = library.add([picture_file()])
+        assert added.name in ranking(library.search(text="red", k=1000))
+        library.remove([added.id])
+        assert added.name not in ranking(library.search(text="red", k=1000))
+    assert own_store.Sorted.made
+
+
+def test_a_store_of_ones_own_holds_a_composers_space_too(
+    tiny_catalog: Path, tiny_composer: Path, own_store: Any
+) -> None:
+    options = SearchOptions(like=Catalog(tiny_catalog).names[1], k=12)
+    expected, found = (
+        triptych.search(tiny_catalog, text="in red", options=options, engine=engine, runtime=Runtime(threads=1))
+        for engine in (EngineOptions(composer=tiny_composer), EngineOptions(None, tiny_composer, "shop_stores:Sorted"))
+    )
+    assert ranking(found) == ranking(expected)
+    assert len(own_store.Sorted.made) == 2
+
+
+def test_a_store_of_ones_own_on_the_command_line(shown_catalog: Path, own_store: Any) -> None:
+    asked = ("search", "--catalog", shown_catalog, "--text", "red shirt", "-k", 5, "--threads", 1)
+    expected, found = run(*asked), run(*asked, "--store", "shop_stores:Sorted")
+    assert (found.returncode, found.stderr) == (0, "")
+    assert found.stdout == expected.stdout
+
+
+@pytest.mark.parametrize(
+    ("store", "message"),
+    [
+        (
+            "mysql://x",
+            "--store mysql://x: there is no such store; there are exact, hnsw, postgresql://USER@HOST/DATABASE",
+        ),
+        ("no_such_module:Store", "--store no_such_module:Store: cannot be imported"),
+        ("shop_stores:Lacking", "shop_stores:Lacking: is no store; it lacks vector, add, remove, check"),
+        ("shop_stores:OWN", "--store shop_stores:OWN: cannot be imported"),
+    ],
+)
+def test_a_store_that_is_none(shown_catalog: Path, own_store: Any, store: str, message: str) -> None:
+    with pytest.raises(UsageError, match=re.escape(message)) as raised:
+        triptych.open_catalog(shown_catalog, store=store, runtime=Runtime(threads=1)).load()
+    assert "\n" not in str(raised.value)
+
+
+def test_vectors_of_one_space_are_no_store_of_a_catalog(shown_catalog: Path, own_store: Any) -> None:
+    gallery = Gallery.of(Catalog(shown_catalog))
+    made = own_store.Sorted(gallery, lambda: Catalog(shown_catalog).vectors)
+    with pytest.raises(UsageError, match="Sorted: holds vectors already; give its class"):
+        triptych.open_catalog(shown_catalog, store=made)
+
+
+class Towards:
+    """A composer of somebody else's: it lets the words pull a reference, and has no space of its own."""
+
+    name = "towards"
+
+    def attach(self, encoder: Encoder) -> None:
+        self.encoder = encoder
+
+    def compose(self, references: Any, modifications: Any, changes: Any = None) -> Any:
+        return unit(references + self.encoder.encode_texts(modifications))
+
+    def gallery(self, vectors: Any) -> Any:
+        return vectors
+
+
+def test_a_composer_of_ones_own(own_catalog: Path) -> None:
+    name = Catalog(own_catalog).names[3]
+    with (
+        triptych.open_catalog(own_catalog, composer=Towards(), runtime=Runtime(threads=1)) as library,
+        triptych.open_catalog(own_catalog, runtime=Runtime(threads=1)) as plain,
+    ):
+        expected = ranking(plain.search(like=name, text="in red", k=20))
+        assert ranking(library.search(like=name, text="in red", k=20)) == expected
+        (added,) = library.add([picture_file()])
+        assert added.name in ranking(library.search(like=name, text="in red", k=1000))
+        assert added.name in ranking(library.search(text="red", k=1000))
+
+
+def test_a_database_needs_to_know_a_composers_space(own_catalog: Path, database: str) -> None:
+    with triptych.open_catalog(own_catalog, composer=Towards(), store=database, runtime=Runtime(threads=1)) as library:
+        with pytest.raises(UsageError, match="gallery_fingerprint"):
+            library.search(like=Catalog(own_catalog).names[0], text="in red")
+        assert library.search(text="red", k=3)
 
 
 def test_exported_to_faiss(shown_catalog: Path, tmp_path: Path) -> None:

@@ -38,14 +38,19 @@ VocabularyFile = Annotated[
 ]
 
 
-@app.callback()
-def program(
-    version: Annotated[bool, typer.Option("--version", is_eager=True, help="Say which version this is.")] = False,
-) -> None:
-    """Find a picture from another picture and a few words, with no labelled data."""
-    if version:
+def _say_version(wanted: bool) -> None:
+    if wanted:
         print(f"triptych {__version__}")
         raise typer.Exit
+
+
+@app.callback()
+def program(
+    version: Annotated[
+        bool, typer.Option("--version", is_eager=True, callback=_say_version, help="Print the version.")
+    ] = False,
+) -> None:
+    """Find a picture from another picture and a few words, with no labelled data."""
 
 
 def show(result: Any) -> None:
