@@ -21,7 +21,7 @@ from triptych.composers.networks.combiner import Architecture, Combiner, QuerySi
 from triptych.encoders.native import OwnEncoder, load_model
 from triptych.encoders.registry import load_encoder
 from triptych.evaluation.encoded_task import EncodedTask
-from triptych.mining.wording import word
+from triptych.mining.wording import word_changes
 from triptych.tagging.vocabulary import load_vocabulary
 from triptych.training.data.triplets import spoken_words
 from triptych.triplets.file import Change, read_triplets
@@ -61,7 +61,7 @@ def main() -> None:
     worded: dict[str, list[str]] = {"asked": [query.modification for query in task.queries]}
     for query in task.queries:
         changes = [Change(group, truth[query.reference][group], new) for group, new in (query.change or {}).items()]
-        for style, said in zip(STYLES, word(changes, vocabulary, random), strict=False):
+        for style, said in zip(STYLES, word_changes(changes, vocabulary, random), strict=False):
             worded.setdefault(style, []).append(said.text)
     for style, texts in worded.items():
         ids = torch.from_numpy(encoder.token_ids(texts))

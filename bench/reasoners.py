@@ -37,7 +37,7 @@ from triptych.benchmarks.registry import load_truth
 from triptych.catalog.catalog import Catalog
 from triptych.core.files import atomic, read_json, write_json
 from triptych.demonstration.demo import LINES
-from triptych.mining.wording import word
+from triptych.mining.wording import word_changes
 from triptych.tagging.vocabulary import load_vocabulary
 from triptych.triplets.file import Triplet, read_triplets
 from write_results import put
@@ -130,7 +130,7 @@ def controls(chosen: Sequence[Arm]) -> list[Control]:
         return replace(triplet, also=(), modifications=tuple(styles.values()))
 
     def reworded(triplet: Triplet) -> Triplet:
-        said = word(
+        said = word_changes(
             triplet.changes, known, np.random.default_rng([*triplet.reference.encode(), *triplet.target.encode()])
         )
         return replace(triplet, modifications=said)
@@ -172,7 +172,7 @@ def mine(run: Path, chosen: Sequence[Arm], asked: argparse.Namespace) -> None:
 
 def proposals(run: Path, chosen: Sequence[Arm]) -> str:
     """What each reasoner proposed, what was accepted, how true that is, and what it took."""
-    compared = triptych.triplets_compare(
+    compared = triptych.compare_reasoners(
         [_triplets(run, arm) for arm in chosen], truth=("wardrobe", run / "world"), output=run / "compared.json"
     )
     parts = [

@@ -17,6 +17,7 @@ from triptych.benchmarks.datasets.wardrobe.garments import vocabulary
 from triptych.benchmarks.datasets.wardrobe.world import write_world
 from triptych.catalog.indexing import index
 from triptych.core.environment import Runtime
+from triptych.mining.options import MineOptions
 from triptych.mining.pipeline import mine
 from triptych.training.composer import train
 from triptych.training.pretraining import pretrain
@@ -63,7 +64,7 @@ def tiny_catalog(wardrobe_world: Path, tiny_encoder: Path, tmp_path_factory: pyt
 @pytest.fixture(scope="session")
 def tiny_triplets(tiny_catalog: Path, vocabulary_file: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
     out = tmp_path_factory.mktemp("tiny") / "triplets.parquet"
-    mine(tiny_catalog, out, vocabulary=vocabulary_file, plans=4, threads=1)
+    mine(tiny_catalog, out, MineOptions(vocabulary=vocabulary_file, changes=4), runtime=Runtime(threads=1))
     return out
 
 

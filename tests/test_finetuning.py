@@ -395,7 +395,7 @@ def test_a_clip_is_trained_whole(clip, few_garments, tmp_path, capfd):
             accepted=True,
             reason="",
             confidence=1.0,
-            likeness=0.5,
+            similarity=0.5,
             reasoner="tags",
         )
         for reference, target in pairwise(names)

@@ -8,12 +8,12 @@ from typing import Any
 import pytest
 
 import triptych
+from chat_helpers import settings
 from loopback import Loopback, completion
 from serving_helpers import Service, picture_file
 from test_cli import run
 from triptych.catalog.catalog import Catalog
-from triptych.chat.pictures import Painter
-from triptych.chat.settings import ChatSettings
+from triptych.chat.pictures import PictureUrls
 from triptych.core.environment import Runtime
 from triptych.core.errors import UsageError
 from triptych.retrieval.options import RerankOptions, SearchOptions
@@ -33,7 +33,7 @@ def choosing(best: str, also: str = "") -> Respond:
     """A judge that picks one file, and says that another one does as well."""
 
     def respond(body: dict[str, Any]) -> Any:
-        painter = Painter(Path, side=336, quality=85)
+        painter = PictureUrls(Path, size=336, quality=85)
         others = shown(body)[1:]
         fitting = [others.index(painter.url(also)) + 1] if also else []
         pick = others.index(painter.url(best)) + 1
@@ -45,7 +45,7 @@ def choosing(best: str, also: str = "") -> Respond:
 
 def ask(catalog: Path, server: Loopback | None, **options: Any) -> list[Hit]:
     how = {name: options.pop(name) for name in ("top", "timeout") if name in options}
-    chat = ChatSettings(base_url=server.url if server else "http://127.0.0.1:9/v1", backoff=0.01, **options)
+    chat = settings(base_url=server.url if server else "http://127.0.0.1:9/v1", backoff=0.01, **options)
     return triptych.search(
         catalog,
         text="in red",
@@ -79,7 +79,7 @@ def test_what_the_model_picks_comes_first(shown_catalog: Path, plain: list[Hit])
     (body,) = server.bodies
     assert len(shown(body)) == 1 + 6
     assert "in red" in body["messages"][0]["content"]
-    painter = Painter(Path, side=336, quality=85)
+    painter = PictureUrls(Path, size=336, quality=85)
     assert shown(body)[1:] != [painter.url(hit.path) for hit in plain[:6]]  # it does not see our order
 
 
@@ -133,7 +133,7 @@ def test_limits_and_refusals(
 
 def test_bad_requests(shown_catalog: Path) -> None:
     with Loopback() as server:
-        chat = ChatSettings(base_url=server.url)
+        chat = settings(base_url=server.url)
         name = Catalog(shown_catalog).names[0]
         for like, text, model in ((None, "red", "chat:m"), (name, "", "chat:m"), (name, "red", "tags")):
             with pytest.raises(UsageError):

@@ -16,7 +16,9 @@ from safetensors.numpy import load_file
 from triptych.catalog import indexing
 from triptych.catalog.catalog import Catalog
 from triptych.catalog.indexing import index
+from triptych.core.environment import Runtime
 from triptych.mining import pipeline as mining
+from triptych.mining.options import MineOptions
 from triptych.mining.pipeline import mine
 from triptych.training import pretraining
 from triptych.training.composer import train
@@ -56,9 +58,13 @@ owner, name = resolve(given.at)
 real = getattr(owner, name)
 setattr(owner, name, deadly)
 stage = getattr(*resolve(given.stage))
-stage(*map(Path, given.args), **{
-    key: Path(value) if key in ("root", "vocabulary") else value for key, value in given.options.items()
-})
+
+def made(key, value):
+    if isinstance(value, dict) and "kind" in value:  # an options dataclass
+        return getattr(*resolve(value.pop("kind")))(**value)
+    return Path(value) if key in ("root", "vocabulary") else value
+
+stage(*map(Path, given.args), **{key: made(key, value) for key, value in given.options.items()})
 """
 # Between writing and renaming stands the call that every write makes.
 WITHIN = "os:fsync"
@@ -165,13 +171,18 @@ def test_an_index_that_was_killed_is_searchable_and_loses_little(pictures, tiny_
 )
 def test_mine(tiny_catalog, vocabulary_file, tmp_path, monkeypatch, at, call, when):
     monkeypatch.setattr(mining, "_CHUNK", 32)
-    options = {"vocabulary": vocabulary_file, "limit": 96, "plans": 8, "threads": 1}
+    options = MineOptions(vocabulary=vocabulary_file, limit=96, changes=8)
     out = tmp_path / "killed" / "triplets.parquet"
     patches = {"triptych.mining.pipeline:_CHUNK": 32}
-    kill("triptych.mining.pipeline:mine", [tiny_catalog, out], options, at=at, call=call, when=when, patches=patches)
-    facts = mine(tiny_catalog, out, **options)
+    given = {
+        "options": {"kind": "triptych.mining.options:MineOptions", "vocabulary": vocabulary_file}
+        | {"limit": 96, "changes": 8},
+        "runtime": {"kind": "triptych.core.environment:Runtime", "threads": 1},
+    }
+    kill("triptych.mining.pipeline:mine", [tiny_catalog, out], given, at=at, call=call, when=when, patches=patches)
+    facts = mine(tiny_catalog, out, options, runtime=Runtime(threads=1))
     scratch = tmp_path / "scratch" / "triplets.parquet"
-    assert mine(tiny_catalog, scratch, **options) == facts
+    assert mine(tiny_catalog, scratch, options, runtime=Runtime(threads=1)) == facts
     assert read_triplets(out)[0] == read_triplets(scratch)[0]
     assert len(read_triplets(out)[0]) > 10
     assert files_of(out.parent) == {out.name}

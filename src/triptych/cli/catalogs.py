@@ -15,9 +15,9 @@ from triptych.retrieval.options import EngineOptions, RerankOptions, SearchOptio
 _FOR_ONE_QUERY = (
     "base_url",
     "prompts",
-    "picture_side",
+    "picture_size",
     "picture_quality",
-    "sheet",
+    "one_image",
     "schema",
     "max_tokens",
     "temperature",

@@ -20,6 +20,7 @@ from triptych.demonstration.report import QueryCard, Report, ResultCard, Step, T
 from triptych.encoders.registry import load_encoder
 from triptych.evaluation.encoded_task import EncodedTask
 from triptych.evaluation.evaluate import evaluate
+from triptych.mining.options import MineOptions
 from triptych.mining.pipeline import mine
 from triptych.training.composer import train
 from triptych.triplets.file import Triplet, kind_of_reason, read_triplets
@@ -58,8 +59,9 @@ def demo(out: Path | str, *, seed: int = 0, threads: int | None = None) -> dict[
         detail.append(f"{indexed.total} unlabelled pictures")
     with _timed(steps, "mine") as detail:
         # A small catalog has few pairs: the agent asks a little more than it does by default.
-        mined = mine(catalog, triplets, vocabulary=VOCABULARY, plans=14, seed=seed, threads=threads)
-        detail.append(f"{mined['accepted']} triplets accepted, {mined['refused']} refused")
+        options = MineOptions(vocabulary=VOCABULARY, changes=14, seed=seed)
+        mined = mine(catalog, triplets, options, runtime=Runtime(threads))
+        detail.append(f"{mined.accepted} triplets accepted, {mined.refused} refused")
     with _timed(steps, "train") as detail:
         # Two passes: a third brings nothing on the val queries of a world this small, and time is short.
         trained = train(triplets, catalog, composer, epochs=2, seed=seed, threads=threads)

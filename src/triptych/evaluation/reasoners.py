@@ -1,6 +1,7 @@
 """Reasoners side by side: what each proposed, how much its critic let through, how true that is, and what it took."""
 
 from collections.abc import Mapping, Sequence
+from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
 
@@ -8,7 +9,7 @@ from triptych.benchmarks.registry import load_truth
 from triptych.benchmarks.task import Truth
 from triptych.core.errors import UsageError
 from triptych.core.files import made_by, write_json
-from triptych.core.text import cut
+from triptych.core.text import truncate
 from triptych.triplets.file import Triplet, read_triplets
 
 _SPENT = ("calls", "tokens_in", "tokens_out", "cost", "seconds")
@@ -16,52 +17,128 @@ _TRUE = ("checked", "new", "true", "telling", "true_and_telling")
 _NONE = "–"
 
 
-def triplets_compare(
+@dataclass(frozen=True)
+class TruthShares:
+    """How many triplets are true, in percent of those that can be checked; None where none can."""
+
+    checked: int
+    """Triplets that can be checked."""
+    new: float | None
+    """The target has all the new words."""
+    true: float | None
+    """The target has the new words, and the reference the old ones."""
+    telling: float | None
+    """No negative has the new words and is as the reference in all else."""
+    true_and_telling: float | None
+    """Both."""
+
+
+@dataclass(frozen=True)
+class ReasonerTruth:
+    """How true a reasoner's triplets are, before and after its critic."""
+
+    proposed: TruthShares
+    """Of all that it proposed."""
+    accepted: TruthShares
+    """Of those that its critic accepted."""
+
+
+@dataclass(frozen=True)
+class ReasonerRow:
+    """One reasoner, by its triplet file."""
+
+    file: str
+    """The triplet file."""
+    reasoner: str
+    """Who reasoned, and who judged, if it was another."""
+    references: int | float
+    """References asked about."""
+    proposed: int
+    """Triplets that it proposed."""
+    accepted: int
+    """Triplets that its critic accepted."""
+    accepted_percent: float | None
+    """Percent of them; None where there are none."""
+    calls: int | float | None
+    """Calls to a chat model; this and what follows is None where the file does not say."""
+    tokens_in: int | float | None
+    """Tokens read."""
+    tokens_out: int | float | None
+    """Tokens written."""
+    cost: int | float | None
+    """Money spent."""
+    seconds: int | float | None
+    """How long it took."""
+    truth: ReasonerTruth | None = None
+    """How true its triplets are; None where the truth is not known."""
+
+
+@dataclass(frozen=True)
+class ReasonerComparison:
+    """Reasoners side by side."""
+
+    reasoners: tuple[ReasonerRow, ...]
+    """A row for each file."""
+    common_references: int
+    """References with proposals in all files."""
+    made_by: Mapping[str, Any]
+    """What made the comparison."""
+
+
+def compare_reasoners(
     files: Sequence[Path | str],
     *,
     truth: tuple[str, Path | str] | None = None,
     output: Path | str | None = None,
-) -> dict[str, Any]:
-    """Compare the reasoners that wrote triplet `files`.
+) -> ReasonerComparison:
+    """Compare the reasoners that wrote triplet files.
 
-    `truth` is a world whose truth is known and its folder: ("wardrobe", DIR) or ("fashion-products", DIR). With it, the
-    share of triplets is told that are true of the pair and that tell the target from its group, of all proposals and
-    of what the critic accepted.
+    Args:
+        files: triplet files, each of another reasoner.
+        truth: a benchmark whose truth is known and its folder, ("wardrobe", DIR) or ("fashion-products", DIR): with
+            it, the share of triplets is counted that are true of the pair and that tell the target from its group.
+        output: file to write the comparison to (.json), as documented in docs/formats.md.
 
-    Returns, and writes to `output`, `{"reasoners": [...], "common_references": n, "made_by": {...}}` as documented in
-    docs/formats.md. What was spent is what `mine` noted, None where it noted nothing. Raises UsageError for no file or
-    an unknown world, DataError where a file cannot be read.
+    Returns:
+        A row for each file. What was spent is what `mine` noted.
+
+    Raises:
+        UsageError: there is no file, or the benchmark's truth is not known.
+        DataError: a file cannot be read.
     """
     if not files:
         raise UsageError("give one triplet file or more")
     known = load_truth(truth[0], Path(truth[1])) if truth else None
-    rows: list[dict[str, Any]] = []
+    rows: list[ReasonerRow] = []
     references: list[set[str]] = []
     for file in files:
         triplets, note = read_triplets(Path(file))
-        accepted = [one for one in triplets if one.accepted]
         references.append({one.reference for one in triplets})
-        row: dict[str, Any] = {
-            "file": str(file),
-            "reasoner": _reasoner(triplets, note),
-            "references": _number(note.get("references")) or len(references[-1]),
-            "proposed": len(triplets),
-            "accepted": len(accepted),
-            "accepted_percent": round(100 * len(accepted) / len(triplets), 1) if triplets else None,
-            **{name: _number(note.get(name)) for name in _SPENT},
-        }
-        if known is not None:
-            row["truth"] = {"proposed": shares(triplets, known), "accepted": shares(accepted, known)}
-        rows.append(row)
+        rows.append(_row(str(file), triplets, note, known))
     asked = {"files": [str(file) for file in files], "truth": f"{truth[0]}={truth[1]}" if truth else None}
-    result = {
-        "reasoners": rows,
-        "common_references": len(set.intersection(*references)),
-        "made_by": made_by("triplets compare", asked),
-    }
+    result = ReasonerComparison(tuple(rows), len(set.intersection(*references)), made_by("triplets compare", asked))
     if output:
-        write_json(Path(output), result)
+        write_json(Path(output), {**asdict(result), "reasoners": [_as_written(row) for row in rows]})
     return result
+
+
+def _row(file: str, triplets: Sequence[Triplet], note: dict[str, Any], truth: Truth | None) -> ReasonerRow:
+    accepted = [one for one in triplets if one.accepted]
+    return ReasonerRow(
+        file=file,
+        reasoner=_reasoner(triplets, note),
+        references=_number(note.get("references")) or len({one.reference for one in triplets}),
+        proposed=len(triplets),
+        accepted=len(accepted),
+        accepted_percent=round(100 * len(accepted) / len(triplets), 1) if triplets else None,
+        **{name: _number(note.get(name)) for name in _SPENT},
+        truth=ReasonerTruth(shares(triplets, truth), shares(accepted, truth)) if truth is not None else None,
+    )
+
+
+def _as_written(row: ReasonerRow) -> dict[str, Any]:
+    """A row as JSON has it: without the truth where that is not known."""
+    return {name: value for name, value in asdict(row).items() if name != "truth" or value is not None}
 
 
 def _reasoner(triplets: Sequence[Triplet], note: dict[str, Any]) -> str:
@@ -70,27 +147,27 @@ def _reasoner(triplets: Sequence[Triplet], note: dict[str, Any]) -> str:
     settings = note.get("settings")
     judge = settings.get("judge") if isinstance(settings, dict) else None
     # The file may be somebody else's, and what it says goes to a terminal.
-    return cut(f"{names}, judged by {judge}" if judge else names, 160)
+    return truncate(f"{names}, judged by {judge}" if judge else names, 160)
 
 
 def _number(value: Any) -> float | int | None:
     return value if isinstance(value, int | float) and not isinstance(value, bool) else None
 
 
-def format_reasoners(result: dict[str, Any]) -> str:
+def format_reasoners(result: ReasonerComparison) -> str:
     """A line for each file; where the truth is known a second table, before and after its critic."""
-    rows = result["reasoners"]
+    rows = result.reasoners
     names = ("references", "proposed", "accepted", "accepted_percent", *_SPENT)
     parts = [
         _table(
             ["file", "reasoner", *(name.replace("_percent", ", %").replace("_", " ") for name in names)],
-            [[row["file"], row["reasoner"], *(_shown(row[name]) for name in names)] for row in rows],
+            [[row.file, row.reasoner, *(_shown(getattr(row, name)) for name in names)] for row in rows],
         ),
-        f"references with proposals in all of them: {result['common_references']}",
+        f"references with proposals in all of them: {result.common_references}",
     ]
-    if "truth" in rows[0]:
+    if rows[0].truth:
         cells = [
-            [row["file"], label, *(_shown(row["truth"][which][name]) for name in _TRUE)]
+            [row.file, label, *(_shown(getattr(getattr(row.truth, which), name)) for name in _TRUE)]
             for row in rows
             for which, label in (("proposed", "all proposals"), ("accepted", "accepted"))
         ]
@@ -132,13 +209,13 @@ def is_true(triplet: Triplet, truth: Truth) -> bool:
     return is_new(triplet, truth) and all(reference[one.group] == one.old for one in triplet.changes)
 
 
-def is_telling(triplet: Triplet, truth: Truth) -> bool:
+def is_unambiguous(triplet: Triplet, truth: Truth) -> bool:
     """Whether nothing else in its group answers as well: bears the new words, and is as the reference in all else."""
     wanted = {**truth[triplet.reference], **{one.group: one.new for one in triplet.changes}}
     return not any(truth[other] == wanted for other in triplet.group)
 
 
-def shares(triplets: Sequence[Triplet], truth: Truth) -> Mapping[str, float | int | None]:
+def shares(triplets: Sequence[Triplet], truth: Truth) -> TruthShares:
     """Of the triplets that can be `checked`, how many percent are new, true, telling, and true and telling.
 
     The agent's words must be those of the truth, to the letter. Shares are None where nothing can be checked.
@@ -148,11 +225,11 @@ def shares(triplets: Sequence[Triplet], truth: Truth) -> Mapping[str, float | in
     def share(found: Sequence[bool]) -> float | None:
         return round(100 * sum(found) / len(found), 1) if found else None
 
-    true, telling = ([test(one, truth) for one in known] for test in (is_true, is_telling))
-    return {
-        "checked": len(known),
-        "new": share([is_new(one, truth) for one in known]),
-        "true": share(true),
-        "telling": share(telling),
-        "true_and_telling": share([one and other for one, other in zip(true, telling, strict=True)]),
-    }
+    true, telling = ([test(one, truth) for one in known] for test in (is_true, is_unambiguous))
+    return TruthShares(
+        checked=len(known),
+        new=share([is_new(one, truth) for one in known]),
+        true=share(true),
+        telling=share(telling),
+        true_and_telling=share([one and other for one, other in zip(true, telling, strict=True)]),
+    )

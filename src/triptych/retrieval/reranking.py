@@ -15,13 +15,13 @@ from triptych.retrieval.options import RerankOptions
 from triptych.retrieval.results import Hit
 
 if TYPE_CHECKING:
-    from triptych.chat.client import Desk
-    from triptych.chat.request import Call, Shown
+    from triptych.chat.client import DialogueRunner
+    from triptych.chat.request import Call, CallPicture
 
 _WAITING = 64  # judgements under way; beyond them the endpoint does not keep up
 _ATTEMPTS = 2
 _MOST_WORDS = 500  # characters of the text of a query
-_SHOWN_BACK = 4000  # characters of a bad reply that the model sees again
+_REPLY_SHOWN = 4000  # characters of a bad reply that the model sees again
 
 SLOW, LIMIT, FAILED = "it took too long", "its limit is reached", "it failed"
 
@@ -53,26 +53,29 @@ class Reranker:
         chat = options.chat
         if kind != "chat" or not model:
             raise UsageError(f"--rerank {options.model}: write chat:MODEL, such as chat:qwen2.5-vl-7b-instruct")
-        if not chat.base_url:
+        if not chat.endpoint.base_url:
             raise UsageError("--rerank chat:MODEL needs --base-url, such as http://localhost:8000/v1")
         need_chat_libraries()
         from triptych.chat.limits import Budget
-        from triptych.chat.pictures import Painter
+        from triptych.chat.pictures import PictureUrls
         from triptych.chat.prompts import load_prompts
-        from triptych.chat.reply_cache import Recent
+        from triptych.chat.reply_cache import ReplyCache
 
         self._model = model
-        self._settings = replace(
-            chat, read_timeout=min(chat.read_timeout, options.timeout), attempts=min(chat.attempts, _ATTEMPTS)
+        endpoint = replace(
+            chat.endpoint,
+            read_timeout=min(chat.endpoint.read_timeout, options.timeout),
+            attempts=min(chat.endpoint.attempts, _ATTEMPTS),
         )
+        self._settings = replace(chat, endpoint=endpoint)
         self._top = options.top
         self._timeout = options.timeout
-        self._prompts = load_prompts(chat.prompts)
+        self._prompts = load_prompts(chat.request.prompts)
         self._sent: dict[str, bytes] = {}  # references of questions under way that are no files
-        self._painter = Painter(self._source, side=chat.picture_side, quality=chat.picture_quality)
-        self._recent = Recent()
-        self._budget = Budget(calls=chat.max_calls, cost=chat.max_cost, minutes=chat.max_minutes)
-        self._desk: Desk | None = None
+        self._urls = PictureUrls(self._source, size=chat.request.picture_size, quality=chat.request.picture_quality)
+        self._replies = ReplyCache()
+        self._budget = Budget(calls=chat.budget.max_calls, cost=chat.budget.max_cost, minutes=chat.budget.max_minutes)
+        self._runner: DialogueRunner | None = None
         self._under_way: set[asyncio.Task[Any]] = set()
 
     @property
@@ -80,7 +83,7 @@ class Reranker:
         """That pictures leave this machine, where they do."""
         from triptych.chat.endpoint import LOCAL
 
-        host = urlsplit(self._settings.base_url).hostname
+        host = urlsplit(self._settings.endpoint.base_url).hostname
         return "" if host in LOCAL else f"pictures leave this machine, for {host}"
 
     async def __call__(self, picture: Path | bytes, text: str, hits: Sequence[Hit]) -> Reranked:
@@ -109,9 +112,9 @@ class Reranker:
         try:
             return await judging, "", ""
         except Postponed as postponed:
-            stopped = self._desk.why_stopped if self._desk else ""
+            stopped = self._runner.why_stopped if self._runner else ""
             if stopped:
-                self._desk = None  # the next question tries again, on what is left of the budget
+                self._runner = None  # the next question tries again, on what is left of the budget
             return [], LIMIT if self._budget.exhausted() or stopped.startswith("--max-") else FAILED, str(postponed)
         except (TriptychError, OSError) as error:
             return [], FAILED, str(error)
@@ -121,11 +124,11 @@ class Reranker:
         from triptych.chat.judging import Judgement, read_judgement, schema_of
         from triptych.chat.parsing import InvalidReply
         from triptych.chat.prompts import fill
-        from triptych.chat.request import Call, shape
-        from triptych.core.text import cut
+        from triptych.chat.request import Call, rendering
+        from triptych.core.text import truncate
 
         reference, places, shown = await asyncio.to_thread(self._look, picture, hits)
-        words = cut(text, _MOST_WORDS)
+        words = truncate(text, _MOST_WORDS)
         order = list(range(len(places)))
         Random(f"{reference.sha256} {words}").shuffle(order)
         others = [replace(shown[row], label=f"Picture {number}") for number, row in enumerate(order, 1)]
@@ -133,14 +136,16 @@ class Reranker:
         prompt = fill(self._prompts.judge, count=len(others), wordings=1, texts=f"1. {words}")
         schema = schema_of(Judgement)
         pictures = (reference, *others)
-        call = Call("judgement", self._model, self._prompts.version, prompt, pictures, schema, shape(self._settings))
+        call = Call(
+            "judgement", self._model, self._prompts.version, prompt, pictures, schema, rendering(self._settings.request)
+        )
         try:
             reply = await self._ask(call, reference.name)
             try:
                 verdict = read_judgement(reply, count=len(others), wordings=1)
             except InvalidReply as error:
                 repair = fill(self._prompts.repair, problem=error)
-                reply = await self._ask(call.again(reply[:_SHOWN_BACK], repair), reference.name)
+                reply = await self._ask(call.again(reply[:_REPLY_SHOWN], repair), reference.name)
                 verdict = read_judgement(reply, count=len(others), wordings=1)
         except InvalidReply as error:
             raise TriptychError(f"no usable reply: {error}") from None
@@ -152,23 +157,26 @@ class Reranker:
         return first + [place for place in range(len(hits)) if place not in first]
 
     async def _ask(self, call: "Call", reference: str) -> str:
-        from triptych.chat.client import Desk
+        from triptych.chat.client import DialogueRunner
         from triptych.chat.endpoint import Endpoint
-        from triptych.chat.server import Line
+        from triptych.chat.server import ServerConnection
 
-        if self._desk is None:
-            line = Line(Endpoint(self._settings.base_url, self._settings), self._settings)
-            self._desk = Desk(self._recent, self._painter, self._settings, {call.step: line}, self._budget)
-        reply = await self._desk.ask(call, reference)
+        if self._runner is None:
+            server = self._settings.endpoint
+            connection = ServerConnection(Endpoint(server.base_url, server), self._settings)
+            self._runner = DialogueRunner(
+                self._replies, self._urls, self._settings, {call.step: connection}, self._budget
+            )
+        reply = await self._runner.ask(call, reference)
         if reply.problem or reply.refusal or reply.finish == "content_filter":
             raise TriptychError(f"the model refused: {reply.problem or reply.refusal or 'content filter'}")
         return reply.text
 
-    def _look(self, picture: Path | bytes, hits: Sequence[Hit]) -> "tuple[Shown, list[int], list[Shown]]":
+    def _look(self, picture: Path | bytes, hits: Sequence[Hit]) -> "tuple[CallPicture, list[int], list[CallPicture]]":
         """The reference, and the places of the results that can be shown, with them. Encodes what will be sent."""
         from hashlib import sha256
 
-        from triptych.chat.request import Shown
+        from triptych.chat.request import CallPicture
         from triptych.core.errors import PictureError
         from triptych.core.files import hash_file
 
@@ -178,18 +186,18 @@ class Reranker:
             self._sent[name] = picture
         else:
             name, digest = str(picture), hash_file(picture)
-        self._painter.url(name)
+        self._urls.url(name)
         places, shown = [], []
         for place, hit in enumerate(hits):
             try:
-                self._painter.url(hit.path)
-                shown.append(Shown("", hit.path, hash_file(Path(hit.path))))
+                self._urls.url(hit.path)
+                shown.append(CallPicture("", hit.path, hash_file(Path(hit.path))))
                 places.append(place)
             except (PictureError, OSError):  # gone since it was indexed: it stays where it is
                 continue
         if not places:
             raise PictureError("none of the results can be opened")
-        return Shown("Reference", name, digest), places, shown
+        return CallPicture("Reference", name, digest), places, shown
 
     def _source(self, name: str) -> Path | bytes:
         return self._sent.get(name) or Path(name)

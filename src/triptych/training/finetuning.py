@@ -308,7 +308,7 @@ def _wanted(triplets: Path, catalog: Catalog, towers: Tunable, seed: int) -> Seq
     if len(names) <= room:
         return names
     accepted = [triplet for triplet in read_triplets(triplets)[0] if triplet.accepted]
-    spoken = {name for triplet in accepted for name in (triplet.reference, triplet.target, *triplet.also)}
+    spoken = {name for triplet in accepted for name in (triplet.reference, triplet.target, *triplet.other_targets)}
     others = [name for name in names if name not in spoken]
     count = min(len(others), max(0, room - len(spoken)))
     sampled = np.random.default_rng([seed, 4]).choice(len(others), count, replace=False)

@@ -16,7 +16,7 @@ from triptych.evaluation.ablation.keys import digest_of, digest_of_encoder, dige
 from triptych.evaluation.ablation.recipes import STAGES, Recipe, load_recipes
 from triptych.evaluation.ablation.showing import draw_ablation, format_ablation, summarise_cells
 from triptych.evaluation.evaluate import evaluate
-from triptych.mining.rounds import Earlier
+from triptych.mining.rounds import PreviousRounds
 from triptych.tagging.vocabulary import DEFAULT
 
 SPLIT = "val"
@@ -118,7 +118,7 @@ def _cells(
 def _stages(recipe: Recipe, benchmark: str) -> list[tuple[str, dict[str, Any]]]:
     """What makes a recipe's triplets: one round of mining, or two, and of each stage its options."""
     after = recipe.mine.get("after")
-    usual = Earlier.read(Path(after)).vocabulary if after else BENCHMARKS[benchmark].vocabulary
+    usual = PreviousRounds.read(Path(after)).vocabulary if after else BENCHMARKS[benchmark].vocabulary
     first = {"vocabulary": usual or DEFAULT, **recipe.mine}
     if recipe.refine is None:
         return [("mine", first)]

@@ -84,7 +84,7 @@ class Data:
         number = {text: index for index, text in enumerate(texts)}
         held_out = np.flatnonzero(held)[:_MOST_HELD_OUT]
         words = reads(texts)
-        right = [_rows((triplet.target, *triplet.also), row_of) for triplet in usable]
+        right = [_rows((triplet.target, *triplet.other_targets), row_of) for triplet in usable]
         wrong = [_rows((triplet.reference, *triplet.group), row_of) for triplet in usable]
         spoken = spoken_words(usable)
         phrases: Mapping[str, Mapping[str, str]] = note.get("phrases", {})

@@ -7,7 +7,7 @@ from collections.abc import Sequence
 import numpy as np
 
 from triptych.encoders.protocol import SLOT, Ids, ReadsWords
-from triptych.tagging.tagger import Tags, shows
+from triptych.tagging.tagger import Tags, is_shown
 from triptych.tagging.vocabulary import Vocabulary
 
 MARK = "*"
@@ -135,7 +135,7 @@ class Concepts:
         self._vocabulary = vocabulary
         self._groups = list(tags)
         self._likeliest = {group: values.argmax(axis=1) for group, values in tags.items()}
-        self._shown = {group: shows(values) for group, values in tags.items()}
+        self._shown = {group: is_shown(values) for group, values in tags.items()}
 
     def phrases(self, rows: Sequence[int], random: np.random.Generator) -> tuple[list[str], list[str]]:
         """For each picture a phrase that names what it shows, and the same phrase with the mark in its place."""
