@@ -149,7 +149,7 @@ def prepare(run: Path, threads: int | None) -> None:
     with atomic(run / "searched.txt") as temporary:
         temporary.write_text("".join(file.read_text(encoding="utf-8") for file in lists), encoding="utf-8")
     for names, catalog in ((world / "unlabelled.txt", "catalog"), (run / "searched.txt", "searched")):
-        triptych.index(names, run / catalog, root=world / "images", threads=threads)
+        triptych.index(names, run / catalog, root=world / "images", runtime=triptych.Runtime(threads=threads))
 
 
 def mine(run: Path, chosen: Sequence[Arm], asked: argparse.Namespace) -> None:

@@ -61,7 +61,7 @@ def tiny_catalog(wardrobe_world: Path, tiny_encoder: Path, tmp_path_factory: pyt
     """The unlabelled pictures, without metadata."""
     out = tmp_path_factory.mktemp("tiny") / "catalog"
     names, root = wardrobe_world / "unlabelled.txt", wardrobe_world / "images"
-    index(names, out, encoder=str(tiny_encoder), root=root, threads=1)
+    index(names, out, encoder=str(tiny_encoder), root=root, runtime=Runtime(threads=1))
     return out
 
 
@@ -98,7 +98,7 @@ def few_garments(tmp_path_factory: pytest.TempPathFactory) -> Path:
 def shown_catalog(few_garments: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
     """Those pictures with metadata, by the embedded encoder; not to be changed."""
     out = tmp_path_factory.mktemp("few") / "catalog"
-    index(few_garments / "images", out, metadata=few_garments / "garments.csv", threads=1)
+    index(few_garments / "images", out, metadata=few_garments / "garments.csv", runtime=Runtime(threads=1))
     return out
 
 

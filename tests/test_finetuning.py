@@ -20,6 +20,7 @@ from triptych.core.environment import Runtime
 from triptych.core.errors import DataError, MismatchError, UsageError
 from triptych.encoders.networks.dual_encoder import DualEncoder, EncoderShape
 from triptych.encoders.registry import load_encoder
+from triptych.retrieval.options import EngineOptions, SearchOptions
 from triptych.retrieval.searching import search
 from triptych.training.checkpoints import save_checkpoint
 from triptych.training.finetuning import finetune
@@ -141,9 +142,21 @@ def test_frozen_towers_stay_as_they_are(tiny_triplets, tiny_catalog, tiny_encode
 def test_words_are_named_as_before(tuned, tiny_encoder, tiny_catalog, wardrobe_world):
     before, after = load_encoder(str(tiny_encoder), threads=1), load_encoder(str(tuned.out / "encoder"), threads=1)
     images = wardrobe_world / "images"
-    index(wardrobe_world / "val.txt", tuned.out.parent / "val", encoder=after.name, root=images, threads=1)
+    index(
+        wardrobe_world / "val.txt",
+        tuned.out.parent / "val",
+        encoder=after.name,
+        root=images,
+        runtime=Runtime(threads=1),
+    )
     new = Catalog(tuned.out.parent / "val")
-    index(wardrobe_world / "val.txt", tuned.out.parent / "old", encoder=before.name, root=images, threads=1)
+    index(
+        wardrobe_world / "val.txt",
+        tuned.out.parent / "old",
+        encoder=before.name,
+        root=images,
+        runtime=Runtime(threads=1),
+    )
     words = ["red", "blue", "dress", "striped"]
     odds = before.lexicon.log_odds(Catalog(tuned.out.parent / "old").vectors, words)
     kept = after.lexicon.log_odds(new.vectors, words)
@@ -169,13 +182,36 @@ def test_a_moved_composer_is_measured_and_searched_with(tuned, tiny_catalog, war
     assert result.rows[0].method == "towers"
     assert result.rows[0].encoder == str(moved.resolve() / "encoder")
     with pytest.raises(MismatchError) as raised:
-        search(tiny_catalog, like=Catalog(tiny_catalog).names[0], text="in red", composer=moved, threads=1)
+        search(
+            tiny_catalog,
+            text="in red",
+            options=SearchOptions(like=Catalog(tiny_catalog).names[0]),
+            engine=EngineOptions(composer=moved),
+            runtime=Runtime(threads=1),
+        )
     assert f"triptych index PICTURES --catalog NEW --encoder {moved.resolve() / 'encoder'}" in str(raised.value)
     assert "\n" not in str(raised.value)
     images = wardrobe_world / "images"
-    index(wardrobe_world / "test.txt", tmp_path / "new", encoder=str(moved / "encoder"), root=images, threads=1)
+    index(
+        wardrobe_world / "test.txt",
+        tmp_path / "new",
+        encoder=str(moved / "encoder"),
+        root=images,
+        runtime=Runtime(threads=1),
+    )
     names = Catalog(tmp_path / "new").names
-    assert len(search(tmp_path / "new", like=names[0], text="in red", composer=moved, k=5, threads=1)) == 5
+    assert (
+        len(
+            search(
+                tmp_path / "new",
+                text="in red",
+                options=SearchOptions(like=names[0], k=5),
+                engine=EngineOptions(composer=moved),
+                runtime=Runtime(threads=1),
+            )
+        )
+        == 5
+    )
 
 
 def test_a_stopped_run_ends_with_the_same_weights(tuned, tiny_triplets, tiny_catalog, tmp_path, monkeypatch, capfd):
@@ -239,7 +275,7 @@ def test_settings_that_make_no_sense(setting):
 def test_an_encoder_is_not_trained_where_it_lies(tuned, tiny_triplets, wardrobe_world, tmp_path):
     out = shutil.copytree(tuned.out, tmp_path / "out")
     names, root = wardrobe_world / "val.txt", wardrobe_world / "images"
-    index(names, tmp_path / "catalog", encoder=str(out / "encoder"), root=root, threads=1)
+    index(names, tmp_path / "catalog", encoder=str(out / "encoder"), root=root, runtime=Runtime(threads=1))
     with pytest.raises(UsageError, match="choose another --out"):
         finetune(tiny_triplets, tmp_path / "catalog", out, TINY, runtime=ONE_THREAD)
 
@@ -353,7 +389,7 @@ def test_what_a_clip_cannot_be_tuned_by(clip, tune, said):
 
 def test_a_clip_is_trained_whole(clip, few_garments, tmp_path, capfd):
     pictures = shutil.copytree(few_garments / "images", tmp_path / "pictures")
-    index(pictures, tmp_path / "catalog", encoder=clip.name, threads=1)
+    index(pictures, tmp_path / "catalog", encoder=clip.name, runtime=Runtime(threads=1))
     names = Catalog(tmp_path / "catalog").names
     triplets = [
         Triplet(

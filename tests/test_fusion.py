@@ -27,6 +27,7 @@ from triptych.encoders.networks.dual_encoder import HALF, DualEncoder, EncoderSh
 from triptych.encoders.protocol import Pixels
 from triptych.encoders.registry import load_encoder
 from triptych.evaluation.encoded_task import EncodedTask, known_vectors
+from triptych.retrieval.options import EngineOptions, SearchOptions
 from triptych.training import loop
 from triptych.training.composer import train
 from triptych.training.data import patches as looking
@@ -168,12 +169,18 @@ def test_an_interrupted_run_ends_with_the_same_weights(few_triplets, tiny_catalo
 def test_search_looks_at_files_uploads_and_pictures_of_the_catalog(tiny_catalog, fused, tiny_composer):
     opened = Catalog(tiny_catalog)
     name = opened.names[3]
-    with triptych.open_catalog(tiny_catalog, composer=fused, threads=1) as library:
+    with triptych.open_catalog(tiny_catalog, composer=fused, runtime=Runtime(threads=1)) as library:
         found = library.search(like=name, text=TEXT, k=5)
         assert found == library.search(image=opened.path(name), text=TEXT, k=5)
         assert found == library.search(image=opened.path(name).read_bytes(), text=TEXT, k=5)
         assert len(library.search(text=TEXT, k=5)) == len(library.search(like=name, k=5)) == 5
-    other = triptych.search(tiny_catalog, like=name, text=TEXT, k=5, composer=tiny_composer, threads=1)
+    other = triptych.search(
+        tiny_catalog,
+        text=TEXT,
+        options=SearchOptions(like=name, k=5),
+        engine=EngineOptions(composer=tiny_composer),
+        runtime=Runtime(threads=1),
+    )
     assert [hit.score for hit in found] != [hit.score for hit in other]
 
 
@@ -181,7 +188,16 @@ def test_the_service_looks_too(tiny_catalog, fused):
     pytest.importorskip("fastapi", reason="the extra `serve` is not installed")
     opened = Catalog(tiny_catalog)
     name = opened.names[3]
-    expected = [hit.id for hit in triptych.search(tiny_catalog, like=name, text=TEXT, k=5, composer=fused, threads=1)]
+    expected = [
+        hit.id
+        for hit in triptych.search(
+            tiny_catalog,
+            text=TEXT,
+            options=SearchOptions(like=name, k=5),
+            engine=EngineOptions(composer=fused),
+            runtime=Runtime(threads=1),
+        )
+    ]
     with Service(tiny_catalog, "--composer", fused) as running:
         asked = (("text", TEXT), ("k", "5"))
         uploaded = running.search(("picture", opened.path(name).read_bytes()), *asked)
@@ -200,7 +216,7 @@ def folder(wardrobe_world: Path, tiny_encoder: Path, tmp_path: Path) -> tuple[Pa
     pictures.mkdir()
     for name in (wardrobe_world / "val.txt").read_text(encoding="utf-8").split()[:5]:
         shutil.copy(wardrobe_world / "images" / name, pictures / Path(name).name)
-    index(pictures, tmp_path / "catalog", encoder=str(tiny_encoder), threads=1)
+    index(pictures, tmp_path / "catalog", encoder=str(tiny_encoder), runtime=Runtime(threads=1))
     return pictures, tmp_path / "catalog"
 
 
@@ -218,8 +234,14 @@ def test_a_reference_that_is_gone_is_one_line(folder, fused, attached, few_tripl
         encoded.compose(attached)
     assert "\n" not in str(raised.value)
     with pytest.raises(DataError, match=f"^{names[0]}: no such file.*put it back"):
-        triptych.search(catalog, like=names[0], text=TEXT, composer=fused, threads=1)
-    with triptych.open_catalog(catalog, composer=fused, threads=1) as library:
+        triptych.search(
+            catalog,
+            text=TEXT,
+            options=SearchOptions(like=names[0]),
+            engine=EngineOptions(composer=fused),
+            runtime=Runtime(threads=1),
+        )
+    with triptych.open_catalog(catalog, composer=fused, runtime=Runtime(threads=1)) as library:
         assert len(library.search(like=names[0])) == 4
 
     moved = shutil.copytree(tiny_catalog, tmp_path / "moved")
@@ -243,7 +265,7 @@ def test_exported_it_needs_no_weights(fused, tiny_catalog, tmp_path):
     answers = {}
     for int8 in (False, True):
         out = tmp_path / f"int8-{int8}"
-        triptych.export_onnx(out, composer=fused, int8=int8)
+        triptych.export_models(out, composer=fused, int8=int8)
         composer = TrainedComposer(out / "composer", threads=1)
         composer.attach(load_encoder(str(out / "encoder"), threads=1))
         answers[int8] = composer.compose(vectors, [TEXT] * 20, patches=composer.look(pixels))

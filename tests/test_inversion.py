@@ -23,6 +23,7 @@ from triptych.encoders.protocol import SLOT, AcceptsPseudoWords
 from triptych.encoders.registry import load_encoder
 from triptych.evaluation import evaluate as evaluation
 from triptych.evaluation.encoded_task import EncodedTask
+from triptych.retrieval.options import EngineOptions, SearchOptions
 from triptych.tagging.tagger import Tagger
 from triptych.tagging.vocabulary import load_vocabulary
 from triptych.training import loop
@@ -149,7 +150,11 @@ def test_what_it_wrote_is_a_composer(inverted, encoder, tiny_catalog, wardrobe_w
     (row,) = evaluate("wardrobe", root=wardrobe_world, split="val", composers=[out], gap=False, threads=1)["rows"]
     assert (row["method"], row["encoder"]) == (method, str(tiny_encoder.resolve()))
     hits = triptych.search(
-        tiny_catalog, like=Catalog(tiny_catalog).names[0], text="in blue", composer=out, k=3, threads=1
+        tiny_catalog,
+        text="in blue",
+        options=SearchOptions(like=Catalog(tiny_catalog).names[0], k=3),
+        engine=EngineOptions(composer=out),
+        runtime=Runtime(threads=1),
     )
     assert len(hits) == 3
 

@@ -29,7 +29,7 @@ def catalog(clip, few_garments, tmp_path_factory):
     names = sorted(path.name for path in (few_garments / "images").iterdir())[:40]
     listed = out.parent / "names.txt"
     listed.write_text("\n".join(names), encoding="utf-8")
-    index(listed, out, encoder=clip.name, root=few_garments / "images", threads=1)
+    index(listed, out, encoder=clip.name, root=few_garments / "images", runtime=Runtime(threads=1))
     return out
 
 

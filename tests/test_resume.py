@@ -131,7 +131,7 @@ def catalog_content(catalog: Path) -> tuple[list, np.ndarray, str]:
 )
 def test_index(pictures, tiny_encoder, tmp_path, monkeypatch, at, call, when):
     monkeypatch.setattr(indexing, "_CHUNK", 16)
-    options = {"encoder": str(tiny_encoder), "threads": 1}
+    options = {"encoder": str(tiny_encoder)}
     patches = {"triptych.catalog.indexing:_CHUNK": 16}
     killed = [pictures, tmp_path / "killed"]
     kill("triptych.catalog.indexing:index", killed, options, at=at, call=call, when=when, patches=patches)
@@ -147,7 +147,7 @@ def test_index(pictures, tiny_encoder, tmp_path, monkeypatch, at, call, when):
 
 def test_an_index_that_was_killed_is_searchable_and_loses_little(pictures, tiny_encoder, tmp_path, monkeypatch):
     monkeypatch.setattr(indexing, "_CHUNK", 16)
-    arguments, options = [pictures, tmp_path / "catalog"], {"encoder": str(tiny_encoder), "threads": 1}
+    arguments, options = [pictures, tmp_path / "catalog"], {"encoder": str(tiny_encoder)}
     kill(
         "triptych.catalog.indexing:index", arguments, options,
         at="triptych.catalog.catalog:Catalog.append", call=4, when="before",
@@ -155,7 +155,7 @@ def test_an_index_that_was_killed_is_searchable_and_loses_little(pictures, tiny_
     )  # fmt: skip
     # One commit for what was left out and two of 16 pictures, one of which is bad.
     assert len(Catalog(tmp_path / "catalog").names) == 31
-    assert index(*arguments, **options)["unchanged"] == 32
+    assert index(*arguments, **options).unchanged == 32
 
 
 @pytest.mark.parametrize(

@@ -289,7 +289,7 @@ def test_triplets_of_unknown_pictures_are_left_out(tiny_triplets, tiny_catalog, 
 def test_a_catalog_of_another_encoder_is_refused(tiny_triplets, tiny_encoder, wardrobe_world, tmp_path):
     other = shutil.copytree(tiny_encoder, tmp_path / "other")
     pictures, root = wardrobe_world / "val.txt", wardrobe_world / "images"
-    index(pictures, tmp_path / "catalog", encoder=str(other), root=root, threads=1)
+    index(pictures, tmp_path / "catalog", encoder=str(other), root=root, runtime=Runtime(threads=1))
     with (other / "tokenizer.json").open("a") as file:
         file.write("\n")
     with pytest.raises(MismatchError):

@@ -22,7 +22,7 @@ if TYPE_CHECKING:
     from triptych.benchmarks.datasets.wardrobe.world import WardrobeResult, write_wardrobe
     from triptych.benchmarks.task import MetricCutoffs, Query, Task
     from triptych.catalog.catalog import Catalog
-    from triptych.catalog.indexing import index
+    from triptych.catalog.indexing import IndexResult, index
     from triptych.chat.settings import ChatBatch, ChatBudget, ChatEndpoint, ChatJudge, ChatRequest, ChatSettings
     from triptych.composers.protocol import Composer
     from triptych.composers.registry import load_composer
@@ -44,8 +44,8 @@ if TYPE_CHECKING:
     from triptych.evaluation.results.row import ResultRow
     from triptych.evaluation.results.tables import table
     from triptych.evaluation.scoring import ScoreResult, score
-    from triptych.exporting.models import export_onnx
-    from triptych.exporting.vectors import export
+    from triptych.exporting.models import ExportModelsResult, export_models
+    from triptych.exporting.vectors import ExportVectorsResult, export_vectors
     from triptych.mining.chat.pipeline import mine_chat
     from triptych.mining.chat.results import ChatMineResult, CostEstimate, MineStatus
     from triptych.mining.chat.status import mine_status
@@ -53,9 +53,12 @@ if TYPE_CHECKING:
     from triptych.mining.pipeline import MineResult, mine
     from triptych.mining.refinement import RefineResult, refine
     from triptych.retrieval.library import Library
+    from triptych.retrieval.options import EngineOptions, RerankOptions, SearchOptions
+    from triptych.retrieval.query import SearchQuery
     from triptych.retrieval.results import Hit, Picture
     from triptych.retrieval.searching import open_catalog, search
     from triptych.serving.keys import make_key
+    from triptych.serving.options import ServeOptions
     from triptych.serving.server import serve
     from triptych.training.adapting import adapt_encoder
     from triptych.training.composer import train
@@ -102,13 +105,17 @@ __all__ = [
     "CriticOptions",
     "DemoOptions",
     "Encoder",
+    "EngineOptions",
     "EvaluateOptions",
     "EvaluateResult",
+    "ExportModelsResult",
     "ExportResult",
+    "ExportVectorsResult",
     "FinetuneOptions",
     "FinetuneResult",
     "Hit",
     "ImportResult",
+    "IndexResult",
     "InversionOptions",
     "InversionResult",
     "LeakageOptions",
@@ -127,6 +134,7 @@ __all__ = [
     "RefineOptions",
     "RefineResult",
     "ReproduceResult",
+    "RerankOptions",
     "ResultRow",
     "ReviewOptions",
     "ReviewResult",
@@ -134,6 +142,9 @@ __all__ = [
     "SampleOptions",
     "SampleResult",
     "ScoreResult",
+    "SearchOptions",
+    "SearchQuery",
+    "ServeOptions",
     "Task",
     "TrainOptions",
     "TrainResult",
@@ -150,8 +161,8 @@ __all__ = [
     "demo",
     "doctor",
     "evaluate",
-    "export",
-    "export_onnx",
+    "export_models",
+    "export_vectors",
     "finetune",
     "index",
     "leakage",
@@ -207,13 +218,17 @@ _HOME = {
     "CriticOptions": "triptych.mining.options",
     "DemoOptions": "triptych.demonstration.options",
     "Encoder": "triptych.encoders.protocol",
+    "EngineOptions": "triptych.retrieval.options",
     "EvaluateOptions": "triptych.evaluation.options",
     "EvaluateResult": "triptych.evaluation.evaluate",
+    "ExportModelsResult": "triptych.exporting.models",
     "ExportResult": "triptych.triplets.exporting",
+    "ExportVectorsResult": "triptych.exporting.vectors",
     "FinetuneOptions": "triptych.training.options",
     "FinetuneResult": "triptych.training.results",
     "Hit": "triptych.retrieval.results",
     "ImportResult": "triptych.triplets.importing",
+    "IndexResult": "triptych.catalog.indexing",
     "InversionOptions": "triptych.training.options",
     "InversionResult": "triptych.training.results",
     "LeakageOptions": "triptych.evaluation.options",
@@ -232,6 +247,7 @@ _HOME = {
     "RefineOptions": "triptych.mining.options",
     "RefineResult": "triptych.mining.refinement",
     "ReproduceResult": "triptych.evaluation.reproduction.running",
+    "RerankOptions": "triptych.retrieval.options",
     "ResultRow": "triptych.evaluation.results.row",
     "ReviewOptions": "triptych.triplets.options",
     "ReviewResult": "triptych.triplets.review",
@@ -239,6 +255,9 @@ _HOME = {
     "SampleOptions": "triptych.triplets.options",
     "SampleResult": "triptych.triplets.sampling",
     "ScoreResult": "triptych.evaluation.scoring",
+    "SearchOptions": "triptych.retrieval.options",
+    "SearchQuery": "triptych.retrieval.query",
+    "ServeOptions": "triptych.serving.options",
     "Task": "triptych.benchmarks.task",
     "TrainOptions": "triptych.training.options",
     "TrainResult": "triptych.training.results",
@@ -253,8 +272,8 @@ _HOME = {
     "demo": "triptych.demonstration.demo",
     "doctor": "triptych.core.environment",
     "evaluate": "triptych.evaluation.evaluate",
-    "export": "triptych.exporting.vectors",
-    "export_onnx": "triptych.exporting.models",
+    "export_models": "triptych.exporting.models",
+    "export_vectors": "triptych.exporting.vectors",
     "finetune": "triptych.training.finetuning",
     "index": "triptych.catalog.indexing",
     "leakage": "triptych.evaluation.leakage",

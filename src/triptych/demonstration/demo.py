@@ -115,13 +115,13 @@ def demo(
 
 def _make(folders: _Folders, steps: list[Step], options: DemoOptions, runtime: Runtime) -> None:
     """Draw, index, mine and train, and note each in `steps`."""
-    seed, threads = options.seed, runtime.threads
+    seed = options.seed
     with _timed(steps, "draw") as detail:
         drawn = write_wardrobe(folders.world, seed=seed, lines=LINES).pictures
         detail.append(f"{sum(drawn.values())} pictures of garments that the encoder never saw")
     with _timed(steps, "index") as detail:
-        indexed = index(folders.world / "unlabelled.txt", folders.catalog, root=folders.pictures, threads=threads)
-        detail.append(f"{indexed['total']} unlabelled pictures")
+        indexed = index(folders.world / "unlabelled.txt", folders.catalog, root=folders.pictures, runtime=runtime)
+        detail.append(f"{indexed.total} unlabelled pictures")
     with _timed(steps, "mine") as detail:
         # A small catalog has few pairs: the agent asks a little more than it does by default.
         asked = MineOptions(vocabulary=VOCABULARY, changes=14, seed=seed)

@@ -2,7 +2,7 @@
 
 A folder holds `config.json`, `model.safetensors` (to train on), `tokenizer.json`, `picture.onnx` and `text.onnx`
 (to run), and `words.safetensors` (the words it can name). The graphs are made from the weights by `save_encoder`; a
-copy that `export --onnx` made has no weights.
+copy that `export-models` made has no weights.
 """
 
 import hashlib

@@ -13,7 +13,7 @@ import numpy as np
 from triptych.catalog.catalog import Catalog
 from triptych.core.environment import Runtime
 from triptych.core.errors import FailureError, UsageError
-from triptych.core.files import claimed, hash_file, locked, made_by
+from triptych.core.files import claim_run, hash_file, locked, made_by
 from triptych.core.progress import progress, say
 from triptych.core.results import known_fields
 from triptych.core.vectors import unit
@@ -120,7 +120,7 @@ def _mine(
     options, names = context.options, context.catalog.names
     parts = out.with_name(out.name + ".partial")
     with locked(parts):
-        if not claimed(parts, {**settings, **_inputs(context)}, ["part-*.parquet"]):
+        if not claim_run(parts, {**settings, **_inputs(context)}, ["part-*.parquet"]):
             say(f"{parts}: an unfinished run had other settings or pictures; starting over")
         references = _references(len(names), options.limit, context.seed)
         files, resumed = _write_parts(parts, references, agent, options.changes, previous)

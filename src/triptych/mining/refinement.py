@@ -14,7 +14,7 @@ from numpy.typing import NDArray
 from triptych.catalog.catalog import Catalog
 from triptych.composers.trained import TrainedComposer
 from triptych.core.environment import Runtime, require_extra
-from triptych.core.files import claimed, hash_file, locked, made_by
+from triptych.core.files import claim_run, hash_file, locked, made_by
 from triptych.core.progress import progress, say
 from triptych.core.vectors import nearest, unit
 from triptych.encoders.protocol import Encoder
@@ -116,7 +116,7 @@ def refine(
     run = settings | {"digest": hash_file(triplets), "encoder": known.fingerprint, "pictures": opened.digest}
     parts = out.with_name(out.name + ".partial")
     with locked(parts):
-        if not claimed(parts, run, ["composer-*", "fold-*"]):
+        if not claim_run(parts, run, ["composer-*", "fold-*"]):
             say(f"{parts}: an unfinished run had other settings or triplets; starting over")
         phrases = {"phrases": words.phrases}
         verdicts = _verdicts(_Folds(parts, stored, phrases, opened, known, options, runtime))

@@ -10,7 +10,7 @@ from triptych.benchmarks.registry import find_benchmark
 from triptych.catalog.catalog import Catalog
 from triptych.core.environment import Runtime, require_extra
 from triptych.core.errors import TriptychError, UsageError
-from triptych.core.files import atomic, locked, made_by, plain, read_json, write_json
+from triptych.core.files import as_json, atomic, locked, made_by, read_json, write_json
 from triptych.core.progress import progress, say
 from triptych.encoders.protocol import Encoder
 from triptych.evaluation.ablation.keys import digest_of, digest_of_encoder, digest_of_queries, with_contents
@@ -185,7 +185,7 @@ def _finish(run: _Run, cell: Cell) -> None:
     result = evaluate(cell.benchmark, measured, root=root, composers=[composer], runtime=run.runtime)
     note = {"recipe": cell.recipe.name, "benchmark": cell.benchmark, "seed": cell.seed}
     stages = {stage: getattr(cell.recipe, stage) for stage in OPTIONS}
-    note |= {stage: plain(options) for stage, options in stages.items() if options is not None}
+    note |= {stage: as_json(options) for stage, options in stages.items() if options is not None}
     write_json(_result(run.out, cell), note | result.as_json())
     shutil.rmtree(composer)
 
