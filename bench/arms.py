@@ -9,7 +9,9 @@ from typing import Any
 import numpy as np
 
 import triptych
+from triptych.core.environment import Runtime
 from triptych.evaluation.results.reading import Row, lines, read_rows
+from triptych.training.options import TrainOptions
 from triptych.triplets.file import Triplet, write_triplets
 from write_results import METRICS, span
 
@@ -22,7 +24,14 @@ def draw(pool: Sequence[Triplet], count: int, seed: int) -> list[Triplet]:
     return [pool[row] for row in rows.tolist()]
 
 
-def train(triplets: Sequence[Triplet], catalog: Path, composer: Path, command: str, options: dict[str, Any]) -> None:
+def train(
+    triplets: Sequence[Triplet],
+    catalog: Path,
+    composer: Path,
+    command: str,
+    options: TrainOptions,
+    threads: int | None = None,
+) -> None:
     """A composer from all of these, unless it is there."""
     if (composer / "config.json").exists():
         return
@@ -30,7 +39,7 @@ def train(triplets: Sequence[Triplet], catalog: Path, composer: Path, command: s
     # To `train`, what is refused is not there.
     taken = [replace(one, accepted=True, reason="") for one in triplets]
     write_triplets(file, taken, {"command": command, "arm": composer.name})
-    triptych.train(file, catalog, composer, **options)
+    triptych.train(file, catalog, composer, options, runtime=Runtime(threads))
 
 
 def measured(name: str, root: Path, out: Path, arm: str, **options: Any) -> list[Row]:

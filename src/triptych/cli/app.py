@@ -24,7 +24,7 @@ EncoderName = Annotated[
     typer.Option(
         "--encoder",
         metavar="NAME",
-        help="wardrobe, hf:NAME_OR_DIR, or a folder that pretrain, adapt, export --onnx or train made.",
+        help="wardrobe, hf:NAME_OR_DIR, or a folder that pretrain, adapt-encoder, finetune or export --onnx made.",
     ),
 ]
 SameEncoder = Annotated[
