@@ -18,8 +18,8 @@ def load_encoder(
 
     Args:
         given: an encoder; `wardrobe`, the embedded default; `hf:NAME_OR_DIR`, a CLIP or SigLIP in the Hugging Face
-            layout; a folder that `pretrain`, `adapt`, `train` or `export-models` wrote; the name of an installed
-            plug-in; or `module:attribute`.
+            layout; a folder that `pretrain`, `adapt-encoder`, `finetune` or `export-models` wrote; the name of an
+            installed plug-in; or `module:attribute`.
         threads: processor threads of its graphs.
         device: what a model in torch computes on, such as `cuda:1`; by default a GPU where there is one. Graphs are run
             on the processor.

@@ -33,7 +33,7 @@ class EncoderShape:
     dim: int = 256
     """Length of the vector that pictures and texts share."""
     identity: int = 0
-    """Length of what a picture's vector has beside that, to tell one item from another; none before `adapt`."""
+    """Length of what a picture's vector has beside that, to tell one item from another; none before `adapt-encoder`."""
 
 
 class Residual(nn.Module):

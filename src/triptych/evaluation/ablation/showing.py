@@ -56,7 +56,7 @@ def summarise_cells(cells: Sequence[Mapping[str, Any]]) -> list[AblationRow]:
     found: dict[tuple[str, str, str], dict[int, Mapping[str, float]]] = {}
     for cell in cells:
         for row in cell["rows"]:
-            found.setdefault((row["benchmark"], row["task"], cell["recipe"]), {})[cell["seed"]] = row.metrics
+            found.setdefault((row["benchmark"], row["task"], cell["recipe"]), {})[cell["seed"]] = row["metrics"]
     rows = []
     for (benchmark, task, recipe), by_seed in found.items():
         metrics = {}
