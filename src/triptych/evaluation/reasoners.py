@@ -83,8 +83,8 @@ def compare_reasoners(
     Args:
         files: triplet files, each of another reasoner.
         truth: a benchmark whose truth is known and its folder: ("wardrobe", DIR) or ("fashion-products", DIR). With
-            it, the shares are given of triplets that are true of the pair and that tell the target from its group, of
-            all proposals and of what the critic accepted.
+            it, the shares are given of triplets that are true of the pair and that no other picture of the group
+            answers, among all proposals and among what the critic accepted.
         output: a file to write the result to (.json), as documented in docs/formats.md.
 
     Raises:
