@@ -22,6 +22,7 @@ from triptych.core.vectors import nearest
 from triptych.encoders.protocol import SLOT, AcceptsPseudoWords
 from triptych.encoders.registry import load_encoder
 from triptych.evaluation import evaluate as evaluation
+from triptych.evaluation import selection
 from triptych.evaluation.encoded_task import EncodedTask
 from triptych.retrieval.options import EngineOptions, SearchOptions
 from triptych.tagging.tagger import Tagger
@@ -200,7 +201,7 @@ def test_the_prompt_is_the_best_on_val(inverted, encoder, wardrobe_world):
     (task,) = load_tasks("wardrobe", wardrobe_world, "val")
     encoded, found = EncodedTask(task, encoder), {}
     for prompt in composer.prompts:
-        metrics = encoded.row(composer.with_prompt(prompt), encoder)["metrics"]
+        metrics = encoded.row(composer.with_prompt(prompt), encoder).metrics
         found[prompt] = (metrics["R@10"], metrics["mAP@10"])
     assert len(set(found.values())) > 1
     assert found[row.prompt] == max(found.values()) == (row.metrics["R@10"], row.metrics["mAP@10"])
@@ -220,15 +221,15 @@ def test_each_task_has_its_own_prompt(inverted, wardrobe_world, monkeypatch):
     monkeypatch.setattr(
         evaluation, "load_benchmark", lambda benchmark, root, gallery, split, settings: two_tasks(split)
     )
-    monkeypatch.setattr(evaluation, "load_tasks", lambda benchmark, root, split, settings: two_tasks(split))
-    monkeypatch.setattr(evaluation, "best_prompt", best)
+    monkeypatch.setattr(selection, "load_tasks", lambda benchmark, root, split, settings: two_tasks(split))
+    monkeypatch.setattr(selection, "best_prompt", best)
     settings = {"root": wardrobe_world, "composers": [inverted[1]], "gap": False, "threads": 1}
     rows = evaluate("wardrobe", **settings).rows
     assert {row.task: (row.prompt, row.prompt_from) for row in rows} == {
         name: (prompt, "val") for name, prompt in chosen.items()
     }
     # What is told is what is measured.
-    monkeypatch.setattr(evaluation, "best_prompt", lambda composer, task: "*")
+    monkeypatch.setattr(selection, "best_prompt", lambda composer, task: "*")
     again = evaluate("wardrobe", **settings).rows
     assert again[0] == rows[0]
     assert again[1].metrics != rows[1].metrics
@@ -252,7 +253,7 @@ def test_a_prompt_that_is_fixed_stays(tiny_catalog, wardrobe_world, tmp_path):
     settings = {"root": wardrobe_world, "composers": [tmp_path / "out"], "methods": ["sum"], "threads": 1}
     weighted, row = evaluate("wardrobe", weight=0.3, gap=False, **settings).rows
     assert (row.prompt, row.prompt_from) == ("see *", "given")
-    assert "prompt" not in weighted
+    assert weighted.prompt is None
 
 
 def test_a_weight_that_is_given_fixes_no_prompt(inverted, wardrobe_world):

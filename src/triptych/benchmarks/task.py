@@ -17,7 +17,7 @@ class Query:
 
     Pictures are named as the task names them. The ranking is over the gallery, or over `candidates` where there
     is such a closed list, without the pictures in `exclude`. `change` says what changes to what, as words
-    ("colour" -> "navy blue"): only for the text-intermediary baseline that is told it.
+    ("colour" -> "navy blue"): only for the text-intermediary baseline, which is given it.
     """
 
     id: str

@@ -45,7 +45,7 @@ def wardrobe(
 
 @app.command(epilog="Example: triptych doctor")
 def doctor() -> None:
-    """Tell what this machine can do."""
+    """Say what this machine can do."""
     show(triptych.doctor())
 
 

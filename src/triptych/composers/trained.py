@@ -114,8 +114,8 @@ def _behind(prompt: Sequence[int], ids: Ids, frame: tuple[int, int]) -> Ids:
     opening, closing = frame
     head = 1 if opening else 0
     kept = ids.shape[1] - len(prompt)
-    told = np.tile(np.asarray(prompt, ids.dtype), (len(ids), 1))
-    joined = np.concatenate([ids[:, :head], told, ids[:, head:kept]], axis=1)
+    prefix = np.tile(np.asarray(prompt, ids.dtype), (len(ids), 1))
+    joined = np.concatenate([ids[:, :head], prefix, ids[:, head:kept]], axis=1)
     if opening:  # a long text may have lost what closes it; what stands behind the first does not matter
         joined[:, -1] = closing
     return joined

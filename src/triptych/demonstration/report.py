@@ -66,7 +66,7 @@ class QueryCard:
 
 @dataclass(frozen=True)
 class Report:
-    """What a report tells. An empty part says that it is empty."""
+    """What a report says. An empty part says that it is empty."""
 
     title: str
     summary: str

@@ -72,7 +72,7 @@ def evaluate(
         options: split, baselines (`methods`, of which "all" are all), settings within the protocol
             ("gallery=union"; docs/benchmarks.md), and what is to be in the result. With `gap` every row also says what
             picture only and words only reach on the same queries, and how far ahead of the better of them the method
-            is. With `per_query` it also holds each query's metrics, which `compare` needs to tell whether a difference
+            is. With `per_query` it also holds each query's metrics, which `compare` needs to test whether a difference
             is more than chance. `submission` is where to write the files for the server of CIRR (a folder) or CIRCO,
             which is all that can be had where the targets are not public: then there are no rows. It takes one method.
         root: the folder that the benchmark's authors distribute.

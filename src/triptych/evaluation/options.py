@@ -35,7 +35,7 @@ class EvaluateOptions:
 
 @dataclass(frozen=True)
 class CompareOptions:
-    """What `compare` sets beside each other, and how it tells a difference from chance."""
+    """What `compare` sets beside each other, and how it tests a difference against chance."""
 
     method: str | None = option(None, "Method of the first file; all if not given.")
     against: str | None = option(None, "Method of the second file; the same if not given.")

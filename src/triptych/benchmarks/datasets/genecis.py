@@ -6,8 +6,8 @@ are cut out as in their datasets/vaw_dataset.py; COCO's val2017 for the objects.
 and their mean.
 
 The authors put the target first in every gallery, where a constant feature would find it; here a tie counts against
-the method. A distractor that is the very same part of the same picture as the target is left out: nothing could tell
-the two apart. One that stands there twice takes two places, as in the authors' code.
+the method. A distractor that is the very same part of the same picture as the target is left out: nothing could
+distinguish the two. One that stands there twice takes two places, as in the authors' code.
 """
 
 from collections.abc import Sequence
@@ -48,7 +48,7 @@ class _Pictures:
     boxes: dict[str, Box] = field(default_factory=dict)
 
     def add(self, record: Record, place: int = 1) -> str:
-        """The name of a template's picture; `place` tells equal ones of the same gallery apart."""
+        """The name of a template's picture; `place` distinguishes equal ones of the same gallery."""
         if "val_image_id" in record:
             name = f"{record.number('val_image_id'):012d}"
             file, box = f"{name}.jpg", None
@@ -98,12 +98,12 @@ def _query(record: Record, number: str, pictures: _Pictures, settings: GeneCISSe
     target = pictures.add(record.record("target"))
     seen: dict[str, int] = {target: 0}
     candidates = [target]
-    for rival in record.records("gallery"):
-        name = pictures.add(rival)
+    for other in record.records("gallery"):
+        name = pictures.add(other)
         if name == target:
             continue
         seen[name] = seen.get(name, 0) + 1
-        candidates.append(pictures.add(rival, seen[name]))
+        candidates.append(pictures.add(other, seen[name]))
     if len(candidates) == 1:
         raise record.error('"gallery" holds nothing but the target')
     return Query(

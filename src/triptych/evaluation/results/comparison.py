@@ -244,5 +244,5 @@ def _format(comparison: Comparison) -> str:
         )
         lines.append(f"  {text}".rstrip())
     if any(found.p is None for found in comparison.metrics.values()):
-        lines.append("  no values of each query: significance cannot be told; run both with eval --per-query")
+        lines.append("  no values of each query: significance cannot be tested; run both with eval --per-query")
     return "\n".join(lines)

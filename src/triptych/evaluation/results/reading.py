@@ -60,7 +60,7 @@ def _are_values(values: Any, count: int) -> bool:
 def require_same_protocol(first: ResultRow, second: ResultRow, names: tuple[str, str]) -> None:
     """Raise MismatchError, naming the first setting that differs, unless both follow one protocol.
 
-    A row may not know its protocol, such as one of a submission file: that is told, and not held against it.
+    A row may not know its protocol, such as one of a submission file: that is said, and not held against it.
     """
     unknown = [name for row, name in zip((first, second), names, strict=True) if row.protocol is None]
     if len(unknown) == 1:

@@ -163,8 +163,8 @@ def _csv(grid: _Grid, decimals: int) -> str:
         for figure, wide in zip(figures, spread, strict=True):
             cells.append("" if figure is None else f"{figure.mean:.4f}")
             if wide:
-                told = figure is not None and figure.spread is not None
-                cells += [f"{figure.spread:.4f}" if told and figure else "", figure.runs if figure else ""]
+                several = figure is not None and figure.spread is not None
+                cells += [f"{figure.spread:.4f}" if several and figure else "", figure.runs if figure else ""]
         writer.writerow([*label, *cells])
     return out.getvalue().rstrip("\n")
 
