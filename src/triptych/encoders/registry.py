@@ -15,8 +15,8 @@ def load_encoder(given: Encoder | str, *, threads: int | None = None, from_file:
 
     Args:
         given: an encoder; `wardrobe`, the embedded default; `hf:NAME_OR_DIR`, a CLIP or SigLIP in the Hugging Face
-            layout; a folder that `pretrain`, `adapt-encoder`, `finetune` or `export --onnx` wrote; the name of an installed
-            plug-in; or `module:attribute`.
+            layout; a folder that `pretrain`, `adapt-encoder`, `finetune` or `export --onnx` wrote; the name of an
+            installed plug-in; or `module:attribute`.
         threads: processor threads of its graphs.
         from_file: whether `given` was read from a file, such as a catalog; then no `module:attribute` is imported.
 
