@@ -48,8 +48,8 @@ class CombinerShape:
 class ConceptHead(nn.Module):
     """Picture vectors `(n, dim)` to their concepts in words `(n, 2 * sum(words))`; each group is a softmax.
 
-    These are the log-probabilities of the words and the roots of the probabilities, scaled to be near one. The
-    agent reckons by them: it adds up the former for words to be shown, and compares what is to stay by the product of the
+    These are the log-probabilities of the words and the roots of the probabilities, scaled to be near one. The agent
+    reckons by them: it adds up the former for words to be shown, and compares what is to stay by the product of the
     latter (Bhattacharyya's coefficient).
 
     It starts as what the encoder can tell of the words already, and learns along. What a picture shows of an
