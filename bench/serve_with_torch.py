@@ -10,11 +10,11 @@ import torch
 
 import triptych.retrieval.searching
 from triptych.cli import main
-from triptych.encoders.native import OwnEncoder, load_model
+from triptych.encoders.native import NativeEncoder, load_model
 from triptych.encoders.protocol import Encoder
 
 
-class TorchEncoder(OwnEncoder):
+class TorchEncoder(NativeEncoder):
     """An encoder's folder, run from its weights instead of its graphs."""
 
     def __init__(self, folder: Path, name: str, threads: int | None) -> None:
@@ -39,7 +39,7 @@ def _runs(tower: torch.nn.Module) -> Callable[[Any], Any]:
     return run
 
 
-def load_encoder(name: str, *, threads: int | None = None) -> Encoder:
+def load_encoder(name: str, *, threads: int | None = None, **_: object) -> Encoder:
     return TorchEncoder(Path(name), name, threads)
 
 

@@ -6,7 +6,7 @@ import pytest
 from PIL import Image
 
 from triptych.benchmarks.task import Query, Task
-from triptych.composers.baselines import METHODS, WEIGHTS, CaptionEdit, PictureOnly, TextOnly, WithPicture, baseline
+from triptych.composers.baselines import METHODS, WEIGHTS, CaptionEdit, PictureOnly, TextOnly, WeightedSum, baseline
 from triptych.core.errors import UsageError
 from triptych.core.vectors import Vectors, unit
 from triptych.encoders.protocol import Pixels
@@ -210,7 +210,7 @@ def best_of(target: str, encoder: WordsEncoder, folder: Path) -> tuple[float, li
     for weight in WEIGHTS:
         (ranks,) = task.ranks(unit(weight * vector("blue shirt") + (1 - weight) * REFERENCES[:1]), task.gallery)
         first += [weight] if ranks[0] == 1 else []
-    return best_weight(WithPicture("sum", TextOnly(encoder), 0.5), task), first
+    return best_weight(WeightedSum("sum", TextOnly(encoder), 0.5), task), first
 
 
 def test_the_best_weight_is_that_of_the_validation_queries(encoder, tmp_path):

@@ -354,7 +354,7 @@ def test_a_catalog_too_small_to_compare(tiny_catalog, wardrobe_world, tmp_path):
     names = tmp_path / "few.txt"
     names.write_text("\n".join((wardrobe_world / "val.txt").read_text().splitlines()[:19]))
     encoder, root = Catalog(tiny_catalog).encoder_name, wardrobe_world / "images"
-    index(names, tmp_path / "catalog", encoder=encoder, root=root, threads=1)
+    index(names, tmp_path / "catalog", encoder=encoder, root=root, runtime=Runtime(threads=1))
     with pytest.raises(FailureError, match="at least 20"):
         mine(tmp_path / "catalog", tmp_path / "triplets")
     assert not (tmp_path / "triplets").exists()

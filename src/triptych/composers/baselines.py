@@ -6,7 +6,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from triptych.composers.protocol import Change, Composer
+from triptych.composers.protocol import ChangedWords, Composer, attach_encoder
 from triptych.core.errors import UsageError
 from triptych.core.vectors import Vectors, unit
 from triptych.encoders.protocol import Encoder
@@ -24,6 +24,8 @@ _REMEMBERED = 4  # a benchmark's tasks, and those that weights are chosen on
 class _SameSpace:
     """Queries and gallery share the encoder's space."""
 
+    gallery_fingerprint = ""
+
     def gallery(self, vectors: Vectors) -> Vectors:
         """The vectors as they are."""
         return vectors
@@ -38,7 +40,7 @@ class PictureOnly(_SameSpace):
         self,
         references: Vectors,
         modifications: Sequence[str],
-        changes: Sequence[Change | None] | None = None,
+        changes: Sequence[ChangedWords | None] | None = None,
     ) -> Vectors:
         """The references."""
         return references
@@ -49,23 +51,28 @@ class TextOnly(_SameSpace):
 
     name = "text"
 
-    def __init__(self, encoder: Encoder) -> None:
+    def __init__(self, encoder: Encoder | None = None) -> None:
+        self._encoder = encoder
+
+    def attach(self, encoder: Encoder) -> None:
+        """Take the encoder for texts."""
         self._encoder = encoder
 
     def compose(
         self,
         references: Vectors,
         modifications: Sequence[str],
-        changes: Sequence[Change | None] | None = None,
+        changes: Sequence[ChangedWords | None] | None = None,
     ) -> Vectors:
         """The texts' vectors."""
+        assert self._encoder is not None, "attach an encoder first"
         return self._encoder.encode_texts(modifications)
 
 
 class CaptionEdit(_SameSpace):
     """The text intermediary at its strongest: captions the reference by tags, edits the caption, searches with it.
 
-    The edit is perfect, as an ideal language model's would be: it is told what changes to what. Where a query does not
+    The edit is perfect, as an ideal language model's would be: it knows what changes to what. Where a query does not
     say, the modification is appended to the caption. The tags of the last few arrays of references are
     kept: other wordings, weights and methods ask about the same ones.
     """
@@ -82,7 +89,7 @@ class CaptionEdit(_SameSpace):
         self,
         references: Vectors,
         modifications: Sequence[str],
-        changes: Sequence[Change | None] | None = None,
+        changes: Sequence[ChangedWords | None] | None = None,
     ) -> Vectors:
         """The edited captions' vectors."""
         tags = self._tags(references)
@@ -103,18 +110,22 @@ class CaptionEdit(_SameSpace):
 
 
 @dataclass(frozen=True)
-class WithPicture(_SameSpace):
+class WeightedSum(_SameSpace):
     """A text's vector and the reference's, added: `weight` to the text, the rest to the picture."""
 
     name: str
     text: Composer
     weight: float = DEFAULT_WEIGHT
 
+    def attach(self, encoder: Encoder) -> None:
+        """Hand the encoder to what makes the text's vector."""
+        attach_encoder(self.text, encoder)
+
     def compose(
         self,
         references: Vectors,
         modifications: Sequence[str],
-        changes: Sequence[Change | None] | None = None,
+        changes: Sequence[ChangedWords | None] | None = None,
     ) -> Vectors:
         """The weighted sums."""
         return self.blend(references, self.text.compose(references, modifications, changes), self.weight)
@@ -126,7 +137,7 @@ class WithPicture(_SameSpace):
 
 
 @dataclass(frozen=True)
-class Slerp(WithPicture):
+class Slerp(WeightedSum):
     """The point at `weight` of the way from the reference to the text, along the arc between them.
 
     Jang et al., *Spherical Linear Interpolation and Text-Anchoring for Zero-shot Composed Image Retrieval*, ECCV 2024,
@@ -161,11 +172,11 @@ def baseline(
         case "text":
             return TextOnly(encoder)
         case "sum":
-            return WithPicture(name, TextOnly(encoder), weight)
+            return WeightedSum(name, TextOnly(encoder), weight)
         case "slerp":
             return Slerp(name, TextOnly(encoder), weight)
         case "caption-edit":
             return captions or CaptionEdit(encoder, vocabulary)
         case "caption-edit+picture":
-            return WithPicture(name, captions or CaptionEdit(encoder, vocabulary), weight)
+            return WeightedSum(name, captions or CaptionEdit(encoder, vocabulary), weight)
     raise UsageError(f"--method {name}: there is no such method; there are {', '.join(METHODS)}")

@@ -3,19 +3,15 @@
 from collections.abc import Callable, Generator, Iterator, Sequence
 from contextlib import closing
 from pathlib import Path
-from typing import TYPE_CHECKING, Protocol, TypeGuard, runtime_checkable
+from typing import Protocol, TypeGuard, runtime_checkable
 
 import numpy as np
 from numpy.typing import NDArray
 
-from triptych.composers.protocol import Change
+from triptych.composers.protocol import ChangedWords
 from triptych.core.errors import DataError, PictureError
 from triptych.core.vectors import Vectors
 from triptych.encoders.protocol import Pixels
-
-if TYPE_CHECKING:
-    pass
-
 
 BATCH = 256  # a multiple of the blocks that a graph is run in
 
@@ -40,10 +36,11 @@ def in_batches(
 
 
 Patches = NDArray[np.float16]
+"""What is seen at each position of pictures: `(n, positions, channels)`, in half precision."""
 
 
 @runtime_checkable
-class Looks(Protocol):
+class ReadsPatches(Protocol):
     """A composer that may read a reference's pixels, where a catalog knows no more than its vector."""
 
     reads_pixels: bool
@@ -57,13 +54,13 @@ class Looks(Protocol):
         self,
         references: Vectors,
         modifications: Sequence[str],
-        changes: Sequence[Change | None] | None = None,
+        changes: Sequence[ChangedWords | None] | None = None,
         patches: Patches | None = None,
     ) -> Vectors:
         """`Composer.compose` with what `look` found in the references' pictures."""
         ...
 
 
-def reads_pixels(composer: object) -> TypeGuard[Looks]:
+def reads_pixels(composer: object) -> TypeGuard[ReadsPatches]:
     """Whether the composer is to be shown the references' pictures."""
-    return isinstance(composer, Looks) and composer.reads_pixels
+    return isinstance(composer, ReadsPatches) and composer.reads_pixels

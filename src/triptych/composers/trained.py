@@ -2,18 +2,19 @@
 
 from collections.abc import Mapping, Sequence
 from copy import copy
+from functools import cached_property
 from pathlib import Path
 from typing import Any, Self
 
 import numpy as np
 
 from triptych.composers.patches import Patches
-from triptych.composers.protocol import Change
+from triptych.composers.protocol import ChangedWords
 from triptych.core.errors import DataError, MismatchError
-from triptych.core.files import read_json
+from triptych.core.files import hash_file, read_json
 from triptych.core.onnx_graph import Graph
 from triptych.core.vectors import Vectors
-from triptych.encoders.protocol import Encoder, Ids, Pixels, ReadsWords
+from triptych.encoders.protocol import AcceptsPseudoWords, Encoder, Ids, Pixels
 
 FORMAT = "triptych-composer-1"
 FORMAT_WITH_PATCHES = "triptych-composer-2"
@@ -41,7 +42,7 @@ class TrainedComposer:
         self.encoder_name = name.replace(INSIDE, str(folder.resolve()))
         self._brings_encoder = INSIDE in name
         self.made_by: dict[str, Any] = config["made_by"]
-        self.fingerprint: str = config["encoder"]["fingerprint"]
+        self.encoder_fingerprint: str = config["encoder"]["fingerprint"]
         self._reads_tokens: bool = config["text_tower"]
         self._prompts: Mapping[str, Sequence[int]] = config.get("prompts", {})
         self.prompts: tuple[str, ...] = tuple(self._prompts)
@@ -53,23 +54,28 @@ class TrainedComposer:
         self.dim = self._gallery.width
         self._encoder: Encoder | None = None
 
-    def prompted(self, prompt: str) -> Self:
+    def with_prompt(self, prompt: str) -> Self:
         """The same composer with another of its `prompts`; the first is what it starts with."""
         assert prompt in self._prompts, "a composer knows its prompts"
         other = copy(self)
         other.prompt = prompt
         return other
 
+    @cached_property
+    def gallery_fingerprint(self) -> str:
+        """Equal for equal functions `gallery`."""
+        return hash_file(self.folder / "gallery.onnx")
+
     def attach(self, encoder: Encoder) -> None:
         """Take the encoder for texts. Raises MismatchError unless the composer was trained on it."""
-        if encoder.fingerprint != self.fingerprint:
+        if encoder.fingerprint != self.encoder_fingerprint:
             remedy = "use that encoder, or train again"
             if self._brings_encoder:
                 remedy = (
                     f"run triptych index PICTURES --catalog NEW --encoder {self.encoder_name}, and use that catalog"
                 )
             raise MismatchError(
-                f"{self.folder}: trained on encoder {self.encoder_name} ({self.fingerprint[:12]}), not on "
+                f"{self.folder}: trained on encoder {self.encoder_name} ({self.encoder_fingerprint[:12]}), not on "
                 f"{encoder.name} ({encoder.fingerprint[:12]}); {remedy}"
             )
         self._encoder = encoder
@@ -78,7 +84,7 @@ class TrainedComposer:
         self,
         references: Vectors,
         modifications: Sequence[str],
-        changes: Sequence[Change | None] | None = None,
+        changes: Sequence[ChangedWords | None] | None = None,
         patches: Patches | None = None,
     ) -> Vectors:
         """Query vectors `(n, e)`; `patches` of the references where it `reads_pixels`."""
@@ -86,7 +92,7 @@ class TrainedComposer:
         assert (patches is not None) == self.reads_pixels, "patches are for a composer that reads pixels, and needed"
         seen = () if patches is None else (patches,)
         if self._reads_tokens:
-            assert isinstance(self._encoder, ReadsWords), "the fingerprint is of an encoder that gives tokens"
+            assert isinstance(self._encoder, AcceptsPseudoWords), "the fingerprint is of an encoder that gives tokens"
             ids = self._encoder.token_ids(modifications)
             if self.prompt is not None:
                 ids = _behind(self._prompts[self.prompt], ids, self._encoder.text_frame)
@@ -108,8 +114,8 @@ def _behind(prompt: Sequence[int], ids: Ids, frame: tuple[int, int]) -> Ids:
     opening, closing = frame
     head = 1 if opening else 0
     kept = ids.shape[1] - len(prompt)
-    told = np.tile(np.asarray(prompt, ids.dtype), (len(ids), 1))
-    joined = np.concatenate([ids[:, :head], told, ids[:, head:kept]], axis=1)
+    prefix = np.tile(np.asarray(prompt, ids.dtype), (len(ids), 1))
+    joined = np.concatenate([ids[:, :head], prefix, ids[:, head:kept]], axis=1)
     if opening:  # a long text may have lost what closes it; what stands behind the first does not matter
         joined[:, -1] = closing
     return joined

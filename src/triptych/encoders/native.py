@@ -2,7 +2,7 @@
 
 A folder holds `config.json`, `model.safetensors` (to train on), `tokenizer.json`, `picture.onnx` and `text.onnx`
 (to run), and `words.safetensors` (the words it can name). The graphs are made from the weights by `save_encoder`; a
-copy that `export --onnx` made has no weights.
+copy that `export-models` made has no weights.
 """
 
 import hashlib
@@ -35,7 +35,7 @@ FORMAT = "triptych-dual-encoder-1"
 """The least id of a piece; those below are padding and what is unknown."""
 
 
-class OwnEncoder:
+class NativeEncoder:
     """An encoder folder made by `pretrain`. Raises DataError where a file is missing or of another kind."""
 
     def __init__(self, folder: Path, name: str, threads: int | None = None) -> None:
@@ -49,8 +49,8 @@ class OwnEncoder:
                 raise DataError(f"{folder}: {needed} is missing; copy the folder again or rerun `triptych pretrain`")
         self.name = name
         self.config: dict[str, Any] = config
-        self.identity: int = config["architecture"].get("identity", 0)
-        self.dim: int = config["architecture"]["dim"] + self.identity
+        self.instance_dim: int = config["architecture"].get("identity", 0)
+        self.dim: int = config["architecture"]["dim"] + self.instance_dim
         self.logit_scale: float = config["logit_scale"]
         self.word_width: int = config["architecture"]["text_width"]
         self.text_frame = (0, 0)
@@ -158,11 +158,11 @@ def load_model(folder: Path) -> "DualEncoder":
     from safetensors import SafetensorError
     from safetensors.torch import load_file
 
-    from triptych.encoders.networks.dual_encoder import Architecture, DualEncoder
+    from triptych.encoders.networks.dual_encoder import DualEncoder, EncoderShape
 
     config = read_json(folder / "config.json", "encoder configuration")
     shape = config["architecture"] | {"depths": tuple(config["architecture"]["depths"])}
-    model = DualEncoder(Architecture(**shape))
+    model = DualEncoder(EncoderShape(**shape))
     weights = folder / "model.safetensors"
     if not weights.is_file():
         raise DataError(f"{folder}: holds graphs alone, which run but do not learn; use the encoder they were made of")

@@ -13,7 +13,7 @@ import numpy as np
 from triptych.catalog.catalog import Catalog
 from triptych.core.environment import Runtime
 from triptych.core.errors import FailureError, UsageError
-from triptych.core.files import claimed, hash_file, locked, made_by
+from triptych.core.files import claim_run, hash_file, locked, made_by
 from triptych.core.progress import progress, say
 from triptych.core.results import known_fields
 from triptych.core.vectors import unit
@@ -120,7 +120,7 @@ def _mine(
     options, names = context.options, context.catalog.names
     parts = out.with_name(out.name + ".partial")
     with locked(parts):
-        if not claimed(parts, {**settings, **_inputs(context)}, ["part-*.parquet"]):
+        if not claim_run(parts, {**settings, **_inputs(context)}, ["part-*.parquet"]):
             say(f"{parts}: an unfinished run had other settings or pictures; starting over")
         references = _references(len(names), options.limit, context.seed)
         files, resumed = _write_parts(parts, references, agent, options.changes, previous)
@@ -143,7 +143,7 @@ def _agent(context: MiningContext, reasoner: Reasoner | str, critic: Critic | st
     if options.reverse and not isinstance(reasons, Reverses):
         raise UsageError(f"--reverse: the reasoner {reasons.name} has no method reverse")
     proposer = Proposer(
-        unit(catalog.vectors[:, -context.encoder.identity :]),  # all of it where the encoder has no such part
+        unit(catalog.vectors[:, -context.encoder.instance_dim :]),  # all of it where the encoder has no such part
         context.tags,
         tuple(context.tags),
         width=options.candidates,

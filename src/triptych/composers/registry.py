@@ -1,0 +1,58 @@
+"""The composers by name: baselines that need no more than an encoder, folders that were trained, and plug-ins."""
+
+from pathlib import Path
+
+from triptych.composers.protocol import Composer
+from triptych.core.plugins import Registry
+
+
+def load_composer(given: Composer | Path | str, *, threads: int | None = None) -> Composer:
+    """The composer that `given` means. Before it composes it is to be handed its encoder, by `attach_encoder`.
+
+    Args:
+        given: a composer; a folder that `train`, `finetune`, `train-inversion` or `export-models` wrote; one of the
+            baselines `picture`, `text`, `sum` and `slerp`; the name of an installed plug-in; or `module:attribute`.
+        threads: processor threads of its graphs.
+
+    Raises:
+        UsageError: the name means nothing, or what it means is no composer.
+        DataError: its folder is damaged.
+    """
+    return COMPOSERS.get(given, threads=threads)
+
+
+def _picture() -> Composer:
+    from triptych.composers.baselines import PictureOnly
+
+    return PictureOnly()
+
+
+def _text() -> Composer:
+    from triptych.composers.baselines import TextOnly
+
+    return TextOnly()
+
+
+def _sum() -> Composer:
+    from triptych.composers.baselines import TextOnly, WeightedSum
+
+    return WeightedSum("sum", TextOnly())
+
+
+def _slerp() -> Composer:
+    from triptych.composers.baselines import Slerp, TextOnly
+
+    return Slerp("slerp", TextOnly())
+
+
+def _folder(folder: Path, threads: int | None) -> Composer:
+    from triptych.composers.trained import TrainedComposer
+
+    return TrainedComposer(folder, threads)
+
+
+COMPOSERS: Registry[Composer] = Registry("composer", Composer, "triptych.composers", flag="--composer", folder=_folder)
+COMPOSERS.register("picture", _picture)
+COMPOSERS.register("text", _text)
+COMPOSERS.register("sum", _sum)
+COMPOSERS.register("slerp", _slerp)
