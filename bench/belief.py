@@ -68,15 +68,15 @@ def main() -> None:
             plan = tuple(group for group in tags if group in (query.change or {}))
             asked_about[row_of[query.reference], plan].append(query)
         ranks = []
-        for proposal in proposer.about(asked_about):
+        for proposal in proposer.propose_for(asked_about):
             for query in asked_about[proposal.reference, proposal.plan]:
                 change = query.change or {}
                 # Of a word that it does not know, the agent believes nothing.
                 known = [
                     Change(group, "", change[group]) for group in proposal.plan if change[group] in words.groups[group]
                 ]
-                belief = reasoner.belief(proposal, known)
-                order = proposal.candidates[np.argsort(-belief, kind="stable")].tolist()
+                likelihood = reasoner.log_likelihood(proposal, known)
+                order = proposal.candidates[np.argsort(-likelihood, kind="stable")].tolist()
                 place = {row: rank for rank, row in enumerate(order, start=1)}
                 ranks.append(np.array(sorted(place[row_of[target]] for target in query.targets)))
         assert len(ranks) == len(task.queries), "a query's change is no plan of the agent's"

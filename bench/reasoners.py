@@ -44,7 +44,7 @@ from triptych.triplets.file import Triplet, read_triplets
 from write_results import put
 
 METRICS = ("R@1", "R@10", "mAP@10")
-PLENTY = {"plans": 20, "targets": 2}
+PLENTY = {"changes": 20, "triplets_per_change": 2}
 """As the demo mines with the embedded reasoner."""
 
 
@@ -132,7 +132,7 @@ def controls(chosen: Sequence[Arm]) -> list[Control]:
 
     def bare(triplet: Triplet) -> Triplet:
         styles = {wording.style: wording for wording in triplet.modifications}
-        return replace(triplet, also=(), modifications=tuple(styles.values()))
+        return replace(triplet, other_targets=(), modifications=tuple(styles.values()))
 
     def reworded(triplet: Triplet) -> Triplet:
         said = word_changes(
@@ -163,16 +163,22 @@ def mine(run: Path, chosen: Sequence[Arm], asked: argparse.Namespace) -> None:
     if not waiting:
         return
     seer = Seer(Catalog(run / "catalog"), load_truth("wardrobe", run / "world"), steady=asked.steady)
-    options: dict[str, Any] = {"vocabulary": VOCABULARY, "limit": asked.references, "threads": asked.threads}
+    usual: dict[str, Any] = {"vocabulary": VOCABULARY, "limit": asked.references}
+    runtime = triptych.Runtime(threads=asked.threads)
     with Loopback(respond=seer.answer) as server:
         server.keep_bodies = False
         for arm in waiting:
+            out = _triplets(run, arm)
             if arm.reasoner == "tags":
-                # A plan makes one proposal here, so that the questions are as varied as they can be.
-                how = PLENTY if arm.plenty else {"plans": asked.targets, "targets": 1}
+                # An idea makes one proposal here, so that the questions are as varied as they can be.
+                how = PLENTY if arm.plenty else {"changes": asked.targets, "triplets_per_change": 1}
+                triptych.mine(run / "catalog", out, triptych.MineOptions(**usual, **how), runtime=runtime)
             else:
-                how = {"targets": asked.targets, "chat": triptych.ChatSettings(base_url=server.url, judge=arm.judge)}
-            triptych.mine(run / "catalog", _triplets(run, arm), reasoner=arm.reasoner, **options, **how)
+                endpoint, judge = triptych.ChatEndpoint(server.url), triptych.ChatJudge(arm.judge)
+                options = triptych.ChatMineOptions(**usual, triplets=asked.targets)
+                chat = triptych.ChatSettings(endpoint, judge=judge)
+                model = arm.reasoner.removeprefix("chat:")
+                triptych.mine_chat(run / "catalog", out, model, chat, options, runtime=runtime)
 
 
 def proposals(run: Path, chosen: Sequence[Arm]) -> str:
@@ -187,7 +193,7 @@ def proposals(run: Path, chosen: Sequence[Arm]) -> str:
     ]
     for arm, row in zip(chosen, compared.reasoners, strict=True):
         assert row.truth is not None
-        every, kept = row.truth["proposed"], row.truth["accepted"]
+        every, kept = row.truth.proposed, row.truth.accepted
         counts = [row.proposed, row.accepted_percent]
         shares = [every.new, kept.new, every.true, kept.true, kept.true_and_telling]
         spent = [row.calls, row.tokens_in, row.tokens_out]
