@@ -9,9 +9,11 @@ from typing import Any
 import numpy as np
 
 import triptych
+from triptych.core.environment import Runtime
 from triptych.evaluation.options import EvaluateOptions
 from triptych.evaluation.results.reading import group_runs, read_rows
 from triptych.evaluation.results.row import ResultRow
+from triptych.training.options import TrainOptions
 from triptych.triplets.file import Triplet, write_triplets
 from write_results import METRICS, span
 
@@ -24,7 +26,14 @@ def draw(pool: Sequence[Triplet], count: int, seed: int) -> list[Triplet]:
     return [pool[row] for row in rows.tolist()]
 
 
-def train(triplets: Sequence[Triplet], catalog: Path, composer: Path, command: str, options: dict[str, Any]) -> None:
+def train(
+    triplets: Sequence[Triplet],
+    catalog: Path,
+    composer: Path,
+    command: str,
+    options: TrainOptions,
+    threads: int | None = None,
+) -> None:
     """A composer from all of these, unless it is there."""
     if (composer / "config.json").exists():
         return
@@ -32,7 +41,7 @@ def train(triplets: Sequence[Triplet], catalog: Path, composer: Path, command: s
     # To `train`, what is refused is not there.
     taken = [replace(one, accepted=True, reason="") for one in triplets]
     write_triplets(file, taken, {"command": command, "arm": composer.name})
-    triptych.train(file, catalog, composer, **options)
+    triptych.train(file, catalog, composer, options, runtime=Runtime(threads))
 
 
 def measured(

@@ -23,7 +23,7 @@ from triptych.evaluation.encoded_task import EncodedTask
 from triptych.metrics.measures import summarise
 from triptych.mining.proposer import Proposer
 from triptych.mining.reasoner import TagsReasoner
-from triptych.tagging.tags import tag
+from triptych.tagging.tags import tag_pictures
 from triptych.tagging.vocabulary import load_vocabulary
 from triptych.triplets.file import Change
 
@@ -56,7 +56,7 @@ def main() -> None:
         task = EncodedTask(asked_task, encoder, encoded)
         pictures = task.gallery
         row_of = {name: row for row, name in enumerate(task.gallery_names)}
-        tags = dict(tag(pictures, encoder, words))
+        tags = dict(tag_pictures(pictures, encoder, words))
         for group in given.told:
             true = [truth[name][group] for name in task.gallery_names]
             tags[group] = with_truth(tags[group], true, words.groups[group])

@@ -18,7 +18,7 @@ import argparse
 import json
 from collections import defaultdict
 from collections.abc import Sequence
-from dataclasses import asdict
+from dataclasses import asdict, replace
 from pathlib import Path
 from typing import Any
 
@@ -27,6 +27,7 @@ from triptych.benchmarks.registry import load_truth
 from triptych.benchmarks.task import Truth
 from triptych.evaluation.reasoners import shares
 from triptych.evaluation.results.row import ResultRow
+from triptych.training.options import LossOptions, TrainOptions
 from triptych.triplets.file import Triplet, read_triplets
 from write_results import put, span
 
@@ -50,8 +51,7 @@ def main() -> None:
         triplets, _ = read_triplets(run / "triplets.parquet")
         truth = load_truth(asked.name, root)
         usual = {settings_of(composer)["seed"]: composer for composer in run.glob("composer*")}
-        options = settings_of(min(usual.values())) if usual else {}
-        kept = {name: options[name] for name in ("epochs", "batch", "temperature") if name in options}
+        kept = options_of(settings_of(min(usual.values()))) if usual else TrainOptions()
         for seed in asked.seeds or sorted(usual):
             for arm, chosen in choose(triplets, seed, asked.limit).items():
                 facts[ARMS[arm]].append(described(chosen, truth))
@@ -59,7 +59,7 @@ def main() -> None:
                 if arm == "accepted" and asked.limit is None and seed in usual:
                     composer = usual[seed]
                 else:
-                    train(chosen, run / "catalog", composer, "bench/critic_effect.py", kept | {"seed": seed})
+                    train(chosen, run / "catalog", composer, "bench/critic_effect.py", replace(kept, seed=seed))
                 rows += measured(asked.name, root, out / f"{arm}-{seed}", ARMS[arm], composers=[composer])
     text = tables(rows, facts)
     print(text)
@@ -69,6 +69,13 @@ def main() -> None:
 def settings_of(composer: Path) -> dict[str, Any]:
     settings: dict[str, Any] = json.loads((composer / "config.json").read_text())["made_by"]["settings"]
     return settings
+
+
+def options_of(settings: dict[str, Any]) -> TrainOptions:
+    """The options that a composer was trained with, as far as an arm is to have them, too."""
+    loss = settings.get("loss", settings)  # version 0.1.0 has all options side by side, and another name for one
+    batch_size = settings.get("batch_size", settings.get("batch"))
+    return TrainOptions(epochs=settings["epochs"], batch_size=batch_size, loss=LossOptions(loss["temperature"]))
 
 
 def choose(triplets: Sequence[Triplet], seed: int, limit: int | None) -> dict[str, list[Triplet]]:

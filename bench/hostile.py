@@ -25,7 +25,7 @@ from typing import Any
 sys.path.insert(0, str(Path(__file__).parent.parent / "tests"))
 
 from loopback import Loopback, noise_catalog
-from triptych.chat.ledger import ledger_of
+from triptych.chat.ledger import ledger_path
 from triptych.triplets.file import read_triplets
 
 RATE = 0.3
@@ -129,7 +129,7 @@ def states(out: Path) -> Counter[str]:
 
 
 def query(out: Path, text: str) -> list[Any]:
-    path = ledger_of(out)
+    path = ledger_path(out)
     if not path.exists():
         return []
     base = sqlite3.connect(path)

@@ -37,8 +37,9 @@ from triptych.benchmarks.registry import load_truth
 from triptych.catalog.catalog import Catalog
 from triptych.core.files import atomic, read_json, write_json
 from triptych.demonstration.demo import LINES
-from triptych.mining.wording import word
+from triptych.mining.wording import word_changes
 from triptych.tagging.vocabulary import load_vocabulary
+from triptych.training.options import TrainOptions
 from triptych.triplets.file import Triplet, read_triplets
 from write_results import put
 
@@ -77,7 +78,9 @@ def main() -> None:
     parser.add_argument("--references", type=int, default=800)
     parser.add_argument("--targets", type=int, default=2, help="most proposals for a reference")
     parser.add_argument("--epochs", type=int, default=8)
-    parser.add_argument("--batch", type=int, default=64, help="less than usual, so that few triplets make some steps")
+    parser.add_argument(
+        "--batch-size", type=int, default=64, help="less than usual, so that few triplets make some steps"
+    )
     parser.add_argument("--seeds", type=int, nargs="*", default=[0, 1, 2], help="of the composers; none trains none")
     parser.add_argument("--vote", action="store_true", help="also let three weak models judge what a weak one proposes")
     parser.add_argument("--controls", action="store_true", help="also learn from the same draws with one thing changed")
@@ -87,7 +90,9 @@ def main() -> None:
     asked = parser.parse_args()
     if not all(0 <= sight <= 1 for sight in [*asked.sight, asked.steady]):
         parser.error("--sight and --steady are probabilities, from 0 to 1")
-    _claim(asked.run, {name: getattr(asked, name) for name in ("steady", "references", "targets", "epochs", "batch")})
+    _claim(
+        asked.run, {name: getattr(asked, name) for name in ("steady", "references", "targets", "epochs", "batch_size")}
+    )
     prepare(asked.run, asked.threads)
     chosen = arms(sorted(asked.sight, reverse=True), vote=asked.vote, plenty=asked.plenty)
     mine(asked.run, chosen, asked)
@@ -130,7 +135,7 @@ def controls(chosen: Sequence[Arm]) -> list[Control]:
         return replace(triplet, also=(), modifications=tuple(styles.values()))
 
     def reworded(triplet: Triplet) -> Triplet:
-        said = word(
+        said = word_changes(
             triplet.changes, known, np.random.default_rng([*triplet.reference.encode(), *triplet.target.encode()])
         )
         return replace(triplet, modifications=said)
@@ -149,7 +154,7 @@ def prepare(run: Path, threads: int | None) -> None:
     with atomic(run / "searched.txt") as temporary:
         temporary.write_text("".join(file.read_text(encoding="utf-8") for file in lists), encoding="utf-8")
     for names, catalog in ((world / "unlabelled.txt", "catalog"), (run / "searched.txt", "searched")):
-        triptych.index(names, run / catalog, root=world / "images", threads=threads)
+        triptych.index(names, run / catalog, root=world / "images", runtime=triptych.Runtime(threads=threads))
 
 
 def mine(run: Path, chosen: Sequence[Arm], asked: argparse.Namespace) -> None:
@@ -206,8 +211,8 @@ def learnt(run: Path, chosen: Sequence[Arm], asked: argparse.Namespace) -> list[
             taken = pool if isinstance(arm, Arm) and arm.plenty else draw(pool, count, seed)
             composer = run / f"{arm.name}-{seed}"
             epochs = max(1, round(asked.epochs * count / len(taken)))
-            options = {"epochs": epochs, "batch": asked.batch, "seed": seed, "threads": asked.threads}
-            train(taken, run / "catalog", composer, "bench/reasoners.py", options)
+            options = TrainOptions(epochs=epochs, batch_size=asked.batch_size, seed=seed)
+            train(taken, run / "catalog", composer, "bench/reasoners.py", options, asked.threads)
             shown = f"{arm.shown}: {len(taken):,} triplets"
             rows += measured(*where, composer, shown, composers=[composer], **searched)
     return retrieval(rows, METRICS)

@@ -39,7 +39,7 @@ def _runs(tower: torch.nn.Module) -> Callable[[Any], Any]:
     return run
 
 
-def load_encoder(name: str, *, threads: int | None = None) -> Encoder:
+def load_encoder(name: str, *, threads: int | None = None, **_: object) -> Encoder:
     return TorchEncoder(Path(name), name, threads)
 
 

@@ -40,7 +40,7 @@ from http_load import load, search_request
 from triptych.catalog.catalog import Catalog
 from triptych.core.vectors import unit
 from triptych.encoders.registry import load_encoder
-from triptych.retrieval.query import Query
+from triptych.retrieval.query import SearchQuery
 from write_results import put
 
 WORDS = (
@@ -118,7 +118,7 @@ def make_clip(run: Path, photos: Catalog) -> Path:
         shutil.copytree(CLIP, model, dirs_exist_ok=True, copy_function=shutil.copyfile)
         torch.manual_seed(0)
         transformers.CLIPModel(transformers.CLIPConfig.from_pretrained(CLIP)).save_pretrained(model)
-        triptych.export_onnx(run / "clip-onnx", encoder=f"hf:{model}")
+        triptych.export_models(run / "clip-onnx", encoder=f"hf:{model}")
     if not catalog.exists():
         encoder = load_encoder(f"hf:{model}")
         made = Catalog.create(catalog, photos.root, encoder, {})
@@ -159,11 +159,13 @@ def measure(name: str, command: list[str], questions: list[tuple[bytes, str]], s
 
 def recall(photos: Catalog, questions: list[tuple[bytes, str]], threads: int, k: int = 10) -> str:
     """What the approximate index finds of the exact first ten, and how long each looks, one question at a time."""
-    with triptych.open_catalog(photos.folder, threads=threads) as exact:
-        asked = [Query(exact.reference(image=picture), words, k=k) for picture, words in questions]
+    with triptych.open_catalog(photos.folder, runtime=triptych.Runtime(threads=threads)) as exact:
+        asked = [SearchQuery(exact.reference(image=picture), words, k=k) for picture, words in questions]
         right = [exact.answer([query]) for query in asked]
         started = perf_counter()
-        with triptych.open_catalog(photos.folder, store="hnsw", threads=threads) as approximate:
+        with triptych.open_catalog(
+            photos.folder, store="hnsw", runtime=triptych.Runtime(threads=threads)
+        ) as approximate:
             approximate.load()
             building = perf_counter() - started
             found = [approximate.answer([query]) for query in asked]

@@ -15,8 +15,8 @@ import numpy as np
 from triptych.benchmarks.registry import find_benchmark, load_truth
 from triptych.catalog.catalog import Catalog
 from triptych.encoders.registry import load_encoder
-from triptych.tagging.tagger import Tagger, Tags, shows
-from triptych.tagging.tags import agreed
+from triptych.tagging.tagger import Tagger, Tags, is_shown
+from triptych.tagging.tags import smooth_tags
 from triptych.tagging.vocabulary import Vocabulary, load_vocabulary
 
 
@@ -33,7 +33,7 @@ def main() -> None:
     ways = {
         "alone": _alone(catalog, vocabulary),
         "together": together,
-        "agreed": agreed(together, catalog.vectors),
+        "agreed": smooth_tags(together, catalog.vectors),
         "named": Tagger(encoder, vocabulary)(catalog.vectors),
     }
     print(f"{name}: {len(catalog.names)} pictures, % right{'':<8}" + "".join(f"{way:>10}" for way in ways))
@@ -47,7 +47,7 @@ def main() -> None:
     for group in vocabulary.groups:
         lacking = words[group] == ""
         if lacking.any():
-            share = 100 * shows(ways["named"][group])[lacking].mean()
+            share = 100 * is_shown(ways["named"][group])[lacking].mean()
             print(f"  {group:<12} {lacking.sum():>6} pictures have none; {share:.1f} % of them are tagged all the same")
 
 

@@ -16,9 +16,13 @@ from loopback import Loopback, noise_catalog
 from triptych.benchmarks.datasets.wardrobe.garments import vocabulary
 from triptych.benchmarks.datasets.wardrobe.world import write_wardrobe
 from triptych.catalog.indexing import index
+from triptych.core.environment import Runtime
+from triptych.mining.options import MineOptions
 from triptych.mining.pipeline import mine
 from triptych.training.composer import train
+from triptych.training.options import PretrainOptions, TrainOptions
 from triptych.training.pretraining import pretrain
+from triptych.training.results import PretrainResult, TrainResult
 
 
 @pytest.fixture(scope="session")
@@ -38,15 +42,17 @@ def vocabulary_file(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 @pytest.fixture(scope="session")
-def tiny_pretraining(wardrobe_world: Path, tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, dict]:
+def tiny_pretraining(wardrobe_world: Path, tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, PretrainResult]:
     """An encoder that knows a little, and what `pretrain` returned."""
     out = tmp_path_factory.mktemp("tiny") / "encoder"
     pairs, images = wardrobe_world / "pretrain.csv", wardrobe_world / "images"
-    return out, pretrain(pairs, images, out, size=32, width=16, epochs=25, batch=64, threads=1)
+    return out, pretrain(
+        pairs, images, out, PretrainOptions(size=32, width=16, epochs=25, batch_size=64), runtime=Runtime(1)
+    )
 
 
 @pytest.fixture(scope="session")
-def tiny_encoder(tiny_pretraining: tuple[Path, dict]) -> Path:
+def tiny_encoder(tiny_pretraining: tuple[Path, PretrainResult]) -> Path:
     return tiny_pretraining[0]
 
 
@@ -55,28 +61,28 @@ def tiny_catalog(wardrobe_world: Path, tiny_encoder: Path, tmp_path_factory: pyt
     """The unlabelled pictures, without metadata."""
     out = tmp_path_factory.mktemp("tiny") / "catalog"
     names, root = wardrobe_world / "unlabelled.txt", wardrobe_world / "images"
-    index(names, out, encoder=str(tiny_encoder), root=root, threads=1)
+    index(names, out, encoder=str(tiny_encoder), root=root, runtime=Runtime(threads=1))
     return out
 
 
 @pytest.fixture(scope="session")
 def tiny_triplets(tiny_catalog: Path, vocabulary_file: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
     out = tmp_path_factory.mktemp("tiny") / "triplets.parquet"
-    mine(tiny_catalog, out, vocabulary=vocabulary_file, plans=4, threads=1)
+    mine(tiny_catalog, out, MineOptions(vocabulary=vocabulary_file, changes=4), runtime=Runtime(threads=1))
     return out
 
 
 @pytest.fixture(scope="session")
 def tiny_training(
     tiny_triplets: Path, tiny_catalog: Path, tmp_path_factory: pytest.TempPathFactory
-) -> tuple[Path, dict]:
+) -> tuple[Path, TrainResult]:
     """A composer, and what `train` returned."""
     out = tmp_path_factory.mktemp("tiny") / "composer"
-    return out, train(tiny_triplets, tiny_catalog, out, epochs=3, batch=64, threads=1)
+    return out, train(tiny_triplets, tiny_catalog, out, TrainOptions(epochs=3, batch_size=64), runtime=Runtime(1))
 
 
 @pytest.fixture(scope="session")
-def tiny_composer(tiny_training: tuple[Path, dict]) -> Path:
+def tiny_composer(tiny_training: tuple[Path, TrainResult]) -> Path:
     return tiny_training[0]
 
 
@@ -92,7 +98,7 @@ def few_garments(tmp_path_factory: pytest.TempPathFactory) -> Path:
 def shown_catalog(few_garments: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
     """Those pictures with metadata, by the embedded encoder; not to be changed."""
     out = tmp_path_factory.mktemp("few") / "catalog"
-    index(few_garments / "images", out, metadata=few_garments / "garments.csv", threads=1)
+    index(few_garments / "images", out, metadata=few_garments / "garments.csv", runtime=Runtime(threads=1))
     return out
 
 

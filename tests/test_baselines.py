@@ -14,7 +14,7 @@ from triptych.evaluation.encoded_task import EncodedTask
 from triptych.evaluation.selection import best_weight
 from triptych.tagging import tagger
 from triptych.tagging.tagger import Tagger
-from triptych.tagging.tags import agreed
+from triptych.tagging.tags import smooth_tags
 from triptych.tagging.vocabulary import Vocabulary
 
 WORDS = {"colour": ("red", "blue"), "kind": ("dress", "shirt")}
@@ -179,7 +179,7 @@ def test_what_would_be_too_many_titles_is_asked_about_within_the_likeliest(encod
 def test_neighbours_that_agree_correct_a_tag_and_leave_it_as_sure():
     vectors = unit(np.array([[1, 0, 0.1], [1, 0, -0.1], [1, 0.1, 0], [1, -0.1, 0], [0, 1, 0], [0, 1, 0.1]], np.float32))
     tags = {"colour": np.array([[0.8, 0.2], [0.8, 0.2], [0.8, 0.2], [0.4, 0.6], [0.1, 0.9], [0.1, 0.9]], np.float32)}
-    corrected = agreed(tags, vectors)["colour"]
+    corrected = smooth_tags(tags, vectors)["colour"]
     assert corrected.argmax(axis=1).tolist() == [0, 0, 0, 0, 1, 1]
     np.testing.assert_allclose(corrected.sum(axis=1), 1, rtol=1e-5)
     assert corrected.max(axis=1).mean() == pytest.approx(tags["colour"].max(axis=1).mean(), abs=0.01)

@@ -7,17 +7,18 @@ from random import Random
 
 import pytest
 
+from chat_helpers import settings
 from loopback import Loopback
 from triptych.benchmarks.datasets.wardrobe.captions import Voice
 from triptych.benchmarks.datasets.wardrobe.garments import CHANGEABLE, VOCABULARY, vocabulary
 from triptych.benchmarks.registry import load_truth
 from triptych.benchmarks.task import Truth
 from triptych.catalog.catalog import Catalog
-from triptych.chat.pictures import Painter
-from triptych.chat.settings import ChatSettings
+from triptych.chat.pictures import PictureUrls
 from triptych.evaluation.reasoners import is_true, is_unambiguous
+from triptych.mining.chat.pipeline import mine_chat
 from triptych.mining.chat.replies import STYLES
-from triptych.mining.pipeline import mine
+from triptych.mining.options import ChatMineOptions
 from triptych.triplets.file import Change, read_triplets
 from wardrobe_queries import said_of
 
@@ -81,8 +82,8 @@ def truth(few_garments: Path) -> Truth:
 
 def test_pictures_are_recognised_as_they_are_sent(shown_catalog: Path, truth: Truth) -> None:
     catalog = Catalog(shown_catalog)
-    seer, painter = Seer(catalog, truth, steady=0.5), Painter(catalog.path, side=96, quality=85)
-    assert [seer.recognise(painter.url(name))[0] for name in catalog.names] == list(catalog.names)
+    seer, urls = Seer(catalog, truth, steady=0.5), PictureUrls(catalog.path, size=96, quality=85)
+    assert [seer.recognise(urls.url(name))[0] for name in catalog.names] == list(catalog.names)
     with pytest.raises(ValueError, match="might be"):
         seer.recognise(
             "data:image/png;base64,iVBORw0KGgoAAAANSUhEUgAAAAEAAAABCAAAAAA6fptVAAAACklEQVR4nGNgAAAAAgABSK+kcQAAAABJRU5ErkJggg=="
@@ -115,10 +116,10 @@ def test_a_wish_goes_from_the_reasoner_to_the_judge(shown_catalog: Path, few_gar
     seer = Seer(Catalog(shown_catalog), truth, steady=0.5)
     out = tmp_path / "triplets.parquet"
     with Loopback(respond=seer.answer) as server:
-        chat = ChatSettings(base_url=server.url)
-        facts = mine(shown_catalog, out, reasoner="chat:sight-100", chat=chat, vocabulary=VOCABULARY, limit=12)
+        chat = settings(base_url=server.url)
+        facts = mine_chat(shown_catalog, out, "sight-100", chat, ChatMineOptions(vocabulary=VOCABULARY, limit=12))
     triplets, _ = read_triplets(out)
-    assert facts["accepted"] == len(triplets) > 12
+    assert facts.accepted == len(triplets) > 12
     assert all(is_true(one, truth) and is_unambiguous(one, truth) for one in triplets)
-    assert facts["tokens_in"] > facts["calls"] * 1000
-    assert facts["tokens_out"] > 0
+    assert facts.tokens_in > facts.calls * 1000
+    assert facts.tokens_out > 0

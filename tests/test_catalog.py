@@ -13,7 +13,8 @@ from PIL import Image
 
 from triptych.catalog.catalog import Catalog
 from triptych.catalog.filters import matching
-from triptych.catalog.indexing import index
+from triptych.catalog.indexing import IndexResult, index
+from triptych.core.environment import Runtime
 from triptych.core.errors import BusyError, DataError, FailureError, MismatchError, UsageError
 from triptych.core.files import locked
 from triptych.core.images import open_picture
@@ -49,7 +50,7 @@ def add(pictures, catalog, tiny_encoder):
     """Index `pictures` into `catalog` and return the counts."""
 
     def run(**options):
-        return index(pictures, catalog, **{"encoder": str(tiny_encoder), "threads": 1} | options)
+        return index(pictures, catalog, **{"encoder": str(tiny_encoder), "runtime": Runtime(threads=1)} | options)
 
     return run
 
@@ -63,7 +64,7 @@ def rejected(catalog: Path) -> dict[str, str]:
 
 def test_a_folder_is_read_to_its_depths(add, catalog, pictures, tiny_encoder):
     facts = add()
-    assert facts == {"encoded": 4, "unchanged": 0, "rejected": 0, "vanished": 0, "total": 4}
+    assert facts == IndexResult(encoded=4, unchanged=0, rejected=0, vanished=0, total=4)
     opened = Catalog(catalog)
     assert opened.names == sorted(NAMES)
     assert opened.row_of == {name: row for row, name in enumerate(sorted(NAMES))}
@@ -91,7 +92,7 @@ def test_a_catalog_has_an_id_that_stays(add, catalog, tmp_path, pictures, tiny_e
     paint(pictures / "new.jpg", 60)
     add()
     assert Catalog(catalog).identity() == first
-    index(pictures, tmp_path / "another", encoder=str(tiny_encoder), threads=1)
+    index(pictures, tmp_path / "another", encoder=str(tiny_encoder), runtime=Runtime(threads=1))
     assert Catalog(tmp_path / "another").identity() != first
 
 
@@ -112,7 +113,7 @@ def test_an_old_catalog_gets_its_id_once(add, catalog, pictures):
     assert first
     assert first == beside.identity() == Catalog(catalog).identity()
     paint(pictures / "new.jpg", 60)
-    assert add()["total"] == 5
+    assert add().total == 5
     assert Catalog(catalog).identity() == first
 
 
@@ -133,7 +134,7 @@ def test_a_catalog_that_cannot_be_written_does_without_an_id(add, catalog, monke
 
 def test_an_empty_folder_is_an_empty_catalog(tmp_path, catalog, tiny_encoder):
     (tmp_path / "empty").mkdir()
-    assert index(tmp_path / "empty", catalog, encoder=str(tiny_encoder))["total"] == 0
+    assert index(tmp_path / "empty", catalog, encoder=str(tiny_encoder)).total == 0
     opened = Catalog(catalog)
     assert opened.names == []
     assert opened.vectors.shape == (0, opened.dim)
@@ -149,7 +150,7 @@ def test_what_is_known_is_not_encoded_again(add, catalog, monkeypatch):
         raise AssertionError("encoded again")
 
     monkeypatch.setattr("triptych.encoders.native.NativeEncoder.encode_pictures", encode)
-    assert add() == {"encoded": 0, "unchanged": 4, "rejected": 0, "vanished": 0, "total": 4}
+    assert add() == IndexResult(encoded=0, unchanged=4, rejected=0, vanished=0, total=4)
     after = Catalog(catalog)
     assert after.entries == entries
     np.testing.assert_array_equal(after.vectors, vectors)
@@ -158,9 +159,9 @@ def test_what_is_known_is_not_encoded_again(add, catalog, monkeypatch):
 def test_a_touched_picture_is_not_encoded_again(add, catalog, pictures):
     add()
     os.utime(pictures / "a.jpg", ns=(1, 1))
-    assert add()["encoded"] == 0
+    assert add().encoded == 0
     assert next(entry for entry in Catalog(catalog).entries if entry.name == "a.jpg").mtime_ns == 1
-    assert add()["unchanged"] == 4
+    assert add().unchanged == 4
 
 
 def test_a_changed_picture_is_encoded_again(add, catalog, pictures):
@@ -168,7 +169,7 @@ def test_a_changed_picture_is_encoded_again(add, catalog, pictures):
     before = Catalog(catalog).vectors
     paint(pictures / "b.png", 77)
     os.utime(pictures / "b.png", ns=(5, 5))
-    assert add()["encoded"] == 1
+    assert add().encoded == 1
     after = Catalog(catalog)
     row = after.row_of["b.png"]
     assert not np.allclose(after.vectors[row], before[row])
@@ -182,15 +183,15 @@ def test_a_vanished_picture_is_marked_and_may_return(add, catalog, pictures):
     content = (pictures / "a.jpg").read_bytes()
     (pictures / "a.jpg").unlink()
     facts = add()
-    assert (facts["vanished"], facts["total"], facts["encoded"]) == (1, 3, 0)
+    assert (facts.vanished, facts.total, facts.encoded) == (1, 3, 0)
     opened = Catalog(catalog)
     assert "a.jpg" not in opened.names
     assert len(opened.vectors) == 3
     assert {entry.name: entry.status for entry in opened.entries}["a.jpg"] == "vanished"
-    assert add()["vanished"] == 1
+    assert add().vanished == 1
     (pictures / "a.jpg").write_bytes(content)
     facts = add()
-    assert (facts["vanished"], facts["total"]) == (0, 4)
+    assert (facts.vanished, facts.total) == (0, 4)
     np.testing.assert_array_equal(Catalog(catalog).vectors, before)
 
 
@@ -213,10 +214,10 @@ def test_a_lost_part_is_named(add, catalog):
 def test_copies_are_encoded_once(add, catalog, pictures):
     shutil.copy(pictures / "a.jpg", pictures / "again.jpg")
     shutil.copy(pictures / "a.jpg", pictures / "deep" / "once more.jpg")
-    assert add()["encoded"] == 4
+    assert add().encoded == 4
     shutil.copy(pictures / "b.png", pictures / "later.png")
     facts = add()
-    assert (facts["encoded"], facts["total"]) == (0, 7)
+    assert (facts.encoded, facts.total) == (0, 7)
     opened = Catalog(catalog)
     for copy, of in [("again.jpg", "a.jpg"), ("deep/once more.jpg", "a.jpg"), ("later.png", "b.png")]:
         np.testing.assert_array_equal(opened.vectors[opened.row_of[copy]], opened.vectors[opened.row_of[of]])
@@ -229,7 +230,7 @@ def test_bad_pictures_are_listed_with_the_reason(add, catalog, pictures):
     (pictures / "broken.jpg").symlink_to(pictures / "nowhere.jpg")
     Image.new("RGB", (3, 3)).save(pictures / "small.png")
     facts = add()
-    assert (facts["rejected"], facts["total"], facts["encoded"]) == (5, 4, 4)
+    assert (facts.rejected, facts.total, facts.encoded) == (5, 4, 4)
     reasons = rejected(catalog)
     assert set(reasons) == {"empty.jpg", "text.png", "half.png", "broken.jpg", "small.png"}
     assert "empty" in reasons["empty.jpg"]
@@ -238,12 +239,12 @@ def test_bad_pictures_are_listed_with_the_reason(add, catalog, pictures):
     assert "broken link" in reasons["broken.jpg"]
     assert "too small" in reasons["small.png"]
     assert Catalog(catalog).names == sorted(NAMES)
-    assert add()["rejected"] == 5
+    assert add().rejected == 5
 
     paint(pictures / "text.png", 9)
     (pictures / "empty.jpg").unlink()
     facts = add()
-    assert (facts["rejected"], facts["vanished"], facts["total"]) == (3, 1, 5)
+    assert (facts.rejected, facts.vanished, facts.total) == (3, 1, 5)
     assert set(rejected(catalog)) == {"half.png", "broken.jpg", "small.png"}
 
 
@@ -251,18 +252,18 @@ def test_a_picture_that_goes_bad_is_no_answer_any_more(add, catalog, pictures):
     add()
     (pictures / "a.jpg").write_bytes(b"spoilt")
     facts = add()
-    assert (facts["rejected"], facts["total"]) == (1, 3)
+    assert (facts.rejected, facts.total) == (1, 3)
     assert "a.jpg" not in Catalog(catalog).names
 
 
 def test_a_list_decides_what_belongs(catalog, pictures, tiny_encoder, tmp_path):
     chosen = tmp_path / "chosen.txt"
     chosen.write_text("deep/d.webp\na.jpg\nmissing.jpg\n", "utf-8")
-    facts = index(chosen, catalog, encoder=str(tiny_encoder), root=pictures, threads=1)
-    assert (facts["total"], facts["rejected"]) == (2, 1)
+    facts = index(chosen, catalog, encoder=str(tiny_encoder), root=pictures, runtime=Runtime(threads=1))
+    assert (facts.total, facts.rejected) == (2, 1)
     chosen.write_text("a.jpg\nb.png\n", "utf-8")
-    facts = index(chosen, catalog, root=pictures, threads=1)
-    assert (facts["total"], facts["vanished"]) == (2, 2)
+    facts = index(chosen, catalog, root=pictures, runtime=Runtime(threads=1))
+    assert (facts.total, facts.vanished) == (2, 2)
     assert Catalog(catalog).names == ["a.jpg", "b.png"]
 
 
@@ -271,18 +272,18 @@ def test_odd_names(add, catalog, pictures):
     for seed, name in enumerate(odd, start=10):
         paint(pictures / name, seed)
     (pictures / "bad\nне.jpg").write_bytes(b"-")
-    assert add()["total"] == 4 + len(odd)
+    assert add().total == 4 + len(odd)
     assert set(odd) <= set(Catalog(catalog).names)
     assert set(rejected(catalog)) == {"bad\nне.jpg"}
-    assert add()["unchanged"] == 5 + len(odd)
+    assert add().unchanged == 5 + len(odd)
 
 
 def test_an_undecodable_name_is_rejected(add, catalog, pictures):
     os.rename(paint(pictures / "x.jpg", 20), os.fsencode(pictures) + b"/caf\xe9.jpg")
     facts = add()
-    assert (facts["total"], facts["rejected"]) == (4, 1)
+    assert (facts.total, facts.rejected) == (4, 1)
     assert rejected(catalog) == {"caf\\xe9.jpg": "its name is not valid UTF-8; rename it"}
-    assert add() == {"encoded": 0, "unchanged": 4, "rejected": 1, "vanished": 0, "total": 4}
+    assert add() == IndexResult(encoded=0, unchanged=4, rejected=1, vanished=0, total=4)
 
 
 def test_another_encoder_is_refused(add, catalog, tiny_encoder, tmp_path):

@@ -1,4 +1,4 @@
-"""The room `chat`: settings, prompts, pictures, calls, replies, flow, and the ledger."""
+"""The room `chat`: settings, prompts, pictures, calls, replies, limits, and the ledger."""
 
 import asyncio
 import base64
@@ -12,38 +12,40 @@ from random import Random
 import pytest
 from PIL import Image
 
+from chat_helpers import settings
 from triptych.chat.cost import picture_tokens, tokens_in
 from triptych.chat.endpoint import completion
-from triptych.chat.ledger import MOST_TEXT, Ledger, Reply, ledger_of
-from triptych.chat.limits import Backoff, Budget, Pace, retry_after
+from triptych.chat.ledger import MOST_TEXT, Ledger, Reply, ledger_path
+from triptych.chat.limits import Backoff, Budget, ConcurrencyLimiter, retry_after
 from triptych.chat.parsing import InvalidReply, find_json
-from triptych.chat.pictures import Painter
+from triptych.chat.pictures import PictureUrls
 from triptych.chat.prompts import fill, load_prompts
-from triptych.chat.request import Call, Shown, request, shape
-from triptych.chat.settings import ChatSettings
+from triptych.chat.request import Call, CallPicture, rendering, request
+from triptych.chat.settings import ChatRequest
 from triptych.core.errors import DataError, PictureError, UsageError
 from triptych.core.text import clean
 
-HERE = ChatSettings(base_url="http://localhost:1/v1")
+HERE = ChatRequest()
 
 
 def call(text: str = "what differs?", names: tuple[str, ...] = ("a.png", "b.png"), **other: object) -> Call:
     pictures = tuple(
-        Shown("Reference" if not place else f"Picture {place}", name, name * 8) for place, name in enumerate(names)
+        CallPicture("Reference" if not place else f"Picture {place}", name, name * 8)
+        for place, name in enumerate(names)
     )
-    settings = {"step": "reasoning", "model": "m", "prompt_version": "1", "schema": {"type": "object"}}
-    return Call(**(settings | {"text": text, "pictures": pictures, "shape": shape(HERE)} | other))
+    usual = {"step": "reasoning", "model": "m", "prompt_version": "1", "schema": {"type": "object"}}
+    return Call(**(usual | {"text": text, "pictures": pictures, "rendering": rendering(HERE)} | other))
 
 
 @pytest.fixture
-def painter(tmp_path: Path) -> Painter:
+def urls(tmp_path: Path) -> PictureUrls:
     for name, size in (("a.png", (800, 400)), ("b.png", (60, 90)), ("c.png", (64, 64))):
         picture = Image.new("RGB", size, (200, 30, 30))
         exif = picture.getexif()
         exif[0x010E] = "taken at home"
         picture.save(tmp_path / name, exif=exif)
     (tmp_path / "broken.png").write_bytes(b"\x89PNG\r\n\x1a\n and no more")
-    return Painter(lambda name: tmp_path / name, side=100, quality=80)
+    return PictureUrls(lambda name: tmp_path / name, size=100, quality=80)
 
 
 def decoded(url: str) -> Image.Image:
@@ -80,7 +82,7 @@ def decoded(url: str) -> Image.Image:
 )
 def test_settings_that_make_no_sense_are_named_without_the_secret(wrong: dict) -> None:
     with pytest.raises(UsageError) as raised:
-        ChatSettings(**({"base_url": "http://host/v1"} | wrong))
+        settings(**({"base_url": "http://host/v1"} | wrong))
     assert "secret" not in str(raised.value)
     assert "--" in str(raised.value)
 
@@ -106,26 +108,26 @@ def test_filling_leaves_other_braces_alone() -> None:
     assert fill("{count} {texts}", count=3, texts="{count}") == "3 {count}"
 
 
-def test_pictures_are_downscaled_encoded_anew_and_without_metadata(painter: Painter) -> None:
-    picture = decoded(painter.url("a.png"))
+def test_pictures_are_downscaled_encoded_anew_and_without_metadata(urls: PictureUrls) -> None:
+    picture = decoded(urls.url("a.png"))
     assert picture.size == (100, 50)
     assert not picture.getexif()
-    assert decoded(painter.url("b.png")).size == (60, 90)
-    sheet = decoded(painter.sheet([(str(number), "a.png") for number in range(6)]))
+    assert decoded(urls.url("b.png")).size == (60, 90)
+    sheet = decoded(urls.side_by_side([(str(number), "a.png") for number in range(6)]))
     assert sheet.width > 4 * 100
     assert 2 * 100 < sheet.height < 3 * 100
     with pytest.raises(PictureError):
-        painter.url("broken.png")
+        urls.url("broken.png")
 
 
-def test_a_request_shows_each_picture_under_its_label(painter: Painter) -> None:
-    body = request(call(names=("a.png", "b.png", "c.png")), painter, HERE)
+def test_a_request_shows_each_picture_under_its_label(urls: PictureUrls) -> None:
+    body = request(call(names=("a.png", "b.png", "c.png")), urls, HERE)
     parts = body["messages"][1]["content"]
     assert [part.get("text") for part in parts[::2]] == ["Reference:", "Picture 1:", "Picture 2:"]
     assert [decoded(part["image_url"]["url"]).size for part in parts[1::2]] == [(100, 50), (60, 90), (64, 64)]
     assert body["response_format"]["json_schema"]["strict"] is True
     assert "temperature" not in body
-    sheet = request(call(), painter, replace(HERE, sheet=True, temperature=0.0), schema=False, length="longest")
+    sheet = request(call(), urls, replace(HERE, one_image=True, temperature=0.0), schema=False, length="longest")
     assert [part["type"] for part in sheet["messages"][1]["content"]] == ["image_url"]
     assert (sheet["longest"], sheet["temperature"]) == (1500, 0.0)
     assert "response_format" not in sheet
@@ -143,7 +145,7 @@ def test_a_key_follows_all_that_decides_the_reply_and_no_file_name() -> None:
         call(names=("b.png", "a.png")),
         call(step="judgement"),
         call(schema={}),
-        call(shape=shape(replace(HERE, picture_side=100))),
+        call(rendering=rendering(replace(HERE, picture_size=100))),
     ]
     assert len({one.key, *(other.key for other in others)}) == 8
 
@@ -187,19 +189,22 @@ def test_a_completion_is_read_and_what_is_none_is_told_apart() -> None:
 
 
 def test_a_judge_may_have_prices_of_its_own() -> None:
-    one = replace(HERE, price_in=2.0, price_out=10.0)
+    prices = {"base_url": "http://localhost:1/v1", "price_in": 2.0, "price_out": 10.0}
+    one = settings(**prices)
     assert one.cost("reasoning", 1000, 100) == one.cost("judgement", 1000, 100) == pytest.approx(0.003)
-    two = replace(one, judge="strong", judge_price_in=20.0, judge_price_out=0.0)
+    judge = {"judge": "strong", "judge_price_in": 20.0, "judge_price_out": 0.0}
+    two = settings(**prices, **judge)
     assert two.cost("reasoning", 1000, 100) == pytest.approx(0.003)
     assert two.cost("judgement", 1000, 100) == pytest.approx(0.02)
-    assert replace(two, price_in=0.0, price_out=0.0, max_cost=1.0).max_cost == 1.0
-    assert replace(two, judge="chat:strong, other").judges("m") == ["strong", "other"]
+    free = prices | judge | {"price_in": 0.0, "price_out": 0.0}
+    assert settings(**free, max_cost=1.0).budget.max_cost == 1.0
+    assert settings(**free | {"judge": "chat:strong, other"}).judges("m") == ["strong", "other"]
 
 
 def test_tokens_of_a_picture_by_the_dearer_rule() -> None:
     assert picture_tokens(336, 336) == 255
     assert picture_tokens(1024, 1024) == 1369
-    assert tokens_in(call(names=("a", "b", "c")), HERE) == 3 * 255 + 4
+    assert tokens_in(call(names=("a", "b", "c")), settings(base_url="http://localhost:1/v1")) == 3 * 255 + 4
 
 
 def test_retry_after_is_a_number_or_a_date() -> None:
@@ -220,23 +225,23 @@ def test_back_off_doubles_up_to_its_limit_and_never_undercuts_the_server() -> No
     assert wait.before(1, asked=1e9) == 900.0
 
 
-def test_the_pace_grows_with_answers_and_halves_once_for_calls_that_were_out_together() -> None:
+def test_the_limiter_grows_with_answers_and_halves_once_for_calls_that_were_out_together() -> None:
     async def scenario() -> None:
-        pace = Pace(32, first=8)
-        async with pace.slot() as before:
+        limiter = ConcurrencyLimiter(32, first=8)
+        async with limiter.slot() as before:
             pass
         for _ in range(24):
-            pace.faster()
-        assert pace.limit == 32
-        pace.slower(before)
-        pace.slower(before)
-        assert pace.limit == 16
+            limiter.faster()
+        assert limiter.limit == 32
+        limiter.slower(before)
+        limiter.slower(before)
+        assert limiter.limit == 16
         for _ in range(16):
-            pace.faster()
-        assert 16.5 < pace.limit < 17.5
+            limiter.faster()
+        assert 16.5 < limiter.limit < 17.5
         for cuts in range(1, 20):
-            pace.slower(cuts)
-        assert pace.limit == 1
+            limiter.slower(cuts)
+        assert limiter.limit == 1
 
     asyncio.run(scenario())
 
@@ -244,29 +249,29 @@ def test_the_pace_grows_with_answers_and_halves_once_for_calls_that_were_out_tog
 def test_a_pause_holds_for_everybody_until_it_is_over() -> None:
     async def scenario() -> None:
         now = 0.0
-        pace = Pace(4, clock=lambda: now)
-        pace.slower(0, pause=0.001)
-        entered = asyncio.ensure_future(enter(pace))
+        limiter = ConcurrencyLimiter(4, clock=lambda: now)
+        limiter.slower(0, pause=0.001)
+        entered = asyncio.ensure_future(enter(limiter))
         await asyncio.sleep(0.01)
         assert not entered.done()
         now = 1.0
-        pace.faster()
+        limiter.faster()
         await asyncio.wait_for(entered, 5)
 
-    async def enter(pace: Pace) -> None:
-        async with pace.slot():
+    async def enter(limiter: ConcurrencyLimiter) -> None:
+        async with limiter.slot():
             pass
 
     asyncio.run(scenario())
 
 
-def test_no_more_calls_are_out_than_the_pace_allows() -> None:
+def test_no_more_calls_are_out_than_the_limiter_allows() -> None:
     async def scenario() -> int:
-        pace, out, most = Pace(3, first=3), 0, 0
+        limiter, out, most = ConcurrencyLimiter(3, first=3), 0, 0
 
         async def work() -> None:
             nonlocal out, most
-            async with pace.slot():
+            async with limiter.slot():
                 out += 1
                 most = max(most, out)
                 await asyncio.sleep(0)
@@ -348,4 +353,4 @@ def test_what_is_no_ledger_is_named(tmp_path: Path) -> None:
     base.close()
     with pytest.raises(DataError, match="another version"):
         Ledger(tmp_path / "later")
-    assert ledger_of(tmp_path / "t.parquet").parent.name == "t.parquet.ledger"
+    assert ledger_path(tmp_path / "t.parquet").parent.name == "t.parquet.ledger"

@@ -1,4 +1,4 @@
-"""`mine --reasoner chat:MODEL` against a loopback server, well-behaved and hostile."""
+"""`mine-chat` against a loopback server, well-behaved and hostile."""
 
 import csv
 import json
@@ -14,19 +14,16 @@ from pathlib import Path
 
 import pytest
 
-import triptych
-from chat_helpers import REFERENCES, quick, run, states
+from chat_helpers import REFERENCES, quick, run, settings, states
 from loopback import ODD, PASSING, Loopback, completion, content_for, noise_catalog, odd, shade
 from triptych.catalog.catalog import Catalog
 from triptych.chat.judging import read_judgement
-from triptych.chat.ledger import ledger_of
+from triptych.chat.ledger import ledger_path
 from triptych.chat.parsing import InvalidReply
-from triptych.chat.settings import ChatSettings
 from triptych.cli import main
 from triptych.core.errors import DataError, FailureError, UsageError
 from triptych.mining.chat.replies import read_reasoning
 from triptych.mining.chat.status import mine_status
-from triptych.mining.pipeline import mine
 from triptych.triplets.file import read_triplets
 
 
@@ -34,8 +31,8 @@ def test_a_reference_ends_in_triplets_that_the_judge_found_blindly(noise: Path, 
     out = tmp_path / "triplets.parquet"
     facts = run(noise, out, quick(server))
     triplets, note = read_triplets(out)
-    assert facts["accepted"] == len(triplets) == 2 * REFERENCES
-    assert (facts["calls"], facts["pending"]) == (3 * REFERENCES, 0)
+    assert facts.accepted == len(triplets) == 2 * REFERENCES
+    assert (facts.calls, facts.pending) == (3 * REFERENCES, 0)
     names = set(Catalog(noise).names)
     for triplet in triplets:
         assert {triplet.reference, triplet.target, *triplet.group} <= names
@@ -65,8 +62,8 @@ def test_what_fits_as_well_is_no_negative(noise: Path, tmp_path: Path):
         run(noise, tmp_path / "t", quick(server), limit=4)
     for triplet in read_triplets(tmp_path / "t")[0]:
         assert triplet.accepted
-        assert (len(triplet.group), len(triplet.also)) == (2, 1)
-        assert len({triplet.target, *triplet.group, *triplet.also}) == 4
+        assert (len(triplet.group), len(triplet.other_targets)) == (2, 1)
+        assert len({triplet.target, *triplet.group, *triplet.other_targets}) == 4
 
 
 def test_triplets_do_not_depend_on_the_order_in_which_answers_come(noise: Path, server: Loopback, tmp_path: Path):
@@ -80,11 +77,11 @@ def test_nothing_is_asked_twice(noise: Path, server: Loopback, tmp_path: Path):
     first = run(noise, out, quick(server))
     known = read_triplets(out)
     assert run(noise, out, quick(server)) == first
-    run(noise, out, quick(server), targets=2, limit=REFERENCES + 2)
+    run(noise, out, quick(server), triplets=2, limit=REFERENCES + 2)
     assert len(server.log) == 3 * (REFERENCES + 2)
     assert set(server.answered.values()) == {1}
     assert read_triplets(out)[0][: len(known[0])] == known[0]
-    run(noise, out, quick(server, picture_side=8))
+    run(noise, out, quick(server, picture_size=8))
     assert len(server.log) == 3 * (2 * REFERENCES + 2)
 
 
@@ -97,7 +94,7 @@ def test_whatever_the_server_does_each_reference_ends_once(noise: Path, tmp_path
         # An answer is paid for: none is sent for twice. A repair is another call.
         assert max(server.answered.values()) == 1
     ended = states(out)
-    assert sum(ended.values()) == facts["references"] == 40
+    assert sum(ended.values()) == facts.references == 40
     assert ended["accepted"] + ended["rejected"] + ended["pending"] == 40
     assert ended["accepted"] > 10
     triplets, _ = read_triplets(out)
@@ -115,9 +112,11 @@ def test_kill_9_loses_nothing_and_asks_nothing_again(noise: Path, tmp_path: Path
     with Loopback(rate=0.3, seed=5, faults=(*PASSING, "wrong index"), latency=0.02) as server:
         code = (
             "import sys, triptych\n"
-            "chat = triptych.ChatSettings(base_url=sys.argv[3], backoff=.001, backoff_most=.01, read_timeout=1., "
+            "endpoint = triptych.ChatEndpoint(base_url=sys.argv[3], backoff=.001, max_backoff=.01, read_timeout=1., "
             "attempts=12, concurrency=4)\n"
-            f"triptych.mine(sys.argv[1], sys.argv[2], reasoner='chat:loopback', chat=chat, group=4, limit={REFERENCES})"
+            f"options = triptych.ChatMineOptions(group_size=4, limit={REFERENCES})\n"
+            "chat = triptych.ChatSettings(endpoint)\n"
+            "triptych.mine_chat(sys.argv[1], sys.argv[2], 'loopback', chat, options)"
         )
         for part in (1, 2):
             miner = subprocess.Popen([sys.executable, "-c", code, str(noise), str(out), server.url])
@@ -125,7 +124,7 @@ def test_kill_9_loses_nothing_and_asks_nothing_again(noise: Path, tmp_path: Path
                 time.sleep(0.01)
             os.kill(miner.pid, signal.SIGKILL)
             miner.wait()
-            base = sqlite3.connect(ledger_of(out))
+            base = sqlite3.connect(ledger_path(out))
             known = {key for (key,) in base.execute("SELECT key FROM calls WHERE state IN ('answered', 'refused')")}
             base.close()
             sent = len(server.log)
@@ -163,14 +162,14 @@ def test_answers_that_are_not_as_they_should_be(noise: Path, tmp_path: Path, fau
         out = tmp_path / "triplets.parquet"
         able = fault in ("prose", "unknown fields", "instructions")
         if able:
-            assert run(noise, out, quick(server), limit=3)["accepted"] == 6
+            assert run(noise, out, quick(server), limit=3).accepted == 6
         else:
             with pytest.raises(FailureError, match="no triplet was accepted"):
                 run(noise, out, quick(server), limit=3)
         complaints = [body["messages"][3]["content"] for body in server.bodies if len(body["messages"]) > 2]
     status = mine_status(out)
-    assert status["pending"] == 0
-    [reason] = status["reasons"] or [""]
+    assert status.pending == 0
+    [reason] = status.reasons or [""]
     expected = {
         "already true": "already true of the reference",
         "picks nothing": "the judge picked no picture",
@@ -226,13 +225,13 @@ def test_a_server_without_schemas_is_asked_without(noise: Path, tmp_path: Path, 
         return completion(json.dumps(content_for(body)))
 
     with Loopback(respond=respond) as server:
-        assert run(noise, tmp_path / "t", quick(server))["accepted"] == 2 * REFERENCES
+        assert run(noise, tmp_path / "t", quick(server)).accepted == 2 * REFERENCES
     assert capfd.readouterr().err.count("does not take a JSON schema") == 1
 
 
 def test_a_server_that_refuses_everything_ends_the_run(noise: Path, tmp_path: Path):
     answer = 400, {"error": {"message": "at most 1 image may be provided"}}
-    with Loopback(respond=lambda _: answer) as server, pytest.raises(FailureError, match="--sheet"):
+    with Loopback(respond=lambda _: answer) as server, pytest.raises(FailureError, match="--one-image"):
         run(noise, tmp_path / "t", quick(server), limit=40)
     assert len(server.log) < 40
     sheets = []
@@ -242,7 +241,7 @@ def test_a_server_that_refuses_everything_ends_the_run(noise: Path, tmp_path: Pa
         return completion("nothing")
 
     with Loopback(respond=one) as server, pytest.raises(FailureError):
-        run(noise, tmp_path / "u", quick(server, sheet=True), limit=2)
+        run(noise, tmp_path / "u", quick(server, one_image=True), limit=2)
     assert set(sheets) == {1}
 
 
@@ -264,32 +263,32 @@ def test_the_key_goes_to_the_server_and_nowhere_else(noise: Path, tmp_path: Path
 def test_budgets_are_kept_over_all_runs(noise: Path, server: Loopback, tmp_path: Path, capfd):
     out = tmp_path / "t.parquet"
     facts = run(noise, out, quick(server, max_calls=10))
-    assert facts["calls"] == len(server.log) == 10
-    assert facts["pending"] > 0
+    assert facts.calls == len(server.log) == 10
+    assert facts.pending > 0
     assert "--max-calls 10" in capfd.readouterr().err
     run(noise, out, quick(server, max_calls=10))
     assert len(server.log) == 10
     prices = {"price_in": 1000.0, "price_out": 1000.0}  # 1.1 a call
     run(noise, out, quick(server, max_cost=30.0, **prices))
-    assert 11 <= mine_status(out)["cost"] <= 30
-    assert run(noise, out, quick(server, max_minutes=0.0))["pending"] > 0
-    assert run(noise, out, quick(server))["pending"] == 0
+    assert 11 <= mine_status(out).cost <= 30
+    assert run(noise, out, quick(server, max_minutes=0.0)).pending > 0
+    assert run(noise, out, quick(server)).pending == 0
     assert set(server.answered.values()) == {1}
 
 
 def test_a_dry_run_tells_and_sends_nothing(noise: Path, server: Loopback, tmp_path: Path):
     out = tmp_path / "t.parquet"
     prices = {"price_in": 1.0, "price_out": 10.0}
-    told = run(noise, out, ChatSettings(dry_run=True, **prices))
-    assert (told["references"], told["calls_at_most"]) == (REFERENCES, 3 * REFERENCES)
-    assert told["tokens_in"] > 3 * REFERENCES * 5 * 255
-    assert told["cost"] == pytest.approx((told["tokens_in"] + 10 * told["tokens_out"]) / 1e6, abs=1e-4)
+    told = run(noise, out, settings(dry_run=True, **prices))
+    assert (told.references, told.calls_at_most) == (REFERENCES, 3 * REFERENCES)
+    assert told.tokens_in > 3 * REFERENCES * 5 * 255
+    assert told.cost == pytest.approx((told.tokens_in + 10 * told.tokens_out) / 1e6, abs=1e-4)
     assert not server.log
     assert not list(tmp_path.iterdir())
     run(noise, out, quick(server, max_calls=66))
-    again = run(noise, out, ChatSettings(dry_run=True, **prices))
-    assert 0 < again["references"] < 12
-    assert again["tokens_in"] == again["calls_at_most"] * 1000
+    again = run(noise, out, settings(dry_run=True, **prices))
+    assert 0 < again.references < 12
+    assert again.tokens_in == again.calls_at_most * 1000
 
 
 def test_a_server_that_is_gone_leaves_references_for_later(noise: Path, tmp_path: Path):
@@ -308,7 +307,7 @@ def test_a_server_that_is_gone_leaves_references_for_later(noise: Path, tmp_path
 def test_ctrl_c_finishes_what_is_in_flight(noise: Path, tmp_path: Path):
     out = tmp_path / "t.parquet"
     with Loopback(latency=0.3) as server:
-        command = ["mine", "--catalog", noise, "--out", out, "--reasoner", "chat:m", "--base-url", server.url]
+        command = ["mine-chat", "m", "--catalog", noise, "--out", out, "--base-url", server.url]
         code = "from triptych.cli import main; main()"
         miner = subprocess.Popen(
             [sys.executable, "-c", code, *map(str, command)], stderr=subprocess.PIPE, text=True, start_new_session=True
@@ -320,10 +319,10 @@ def test_ctrl_c_finishes_what_is_in_flight(noise: Path, tmp_path: Path):
     assert miner.returncode == 130
     assert "goes on where it stopped" in said
     assert "Traceback" not in said
-    base = sqlite3.connect(ledger_of(out))
+    base = sqlite3.connect(ledger_path(out))
     assert base.execute("SELECT COUNT(*) FROM calls WHERE state != 'answered'").fetchone() == (0,)
     base.close()
-    assert states(out)["pending"] > 0
+    assert states(out).pending > 0
 
 
 def test_status_tells_how_far_it_is(noise: Path, server: Loopback, tmp_path: Path):
@@ -332,10 +331,10 @@ def test_status_tells_how_far_it_is(noise: Path, server: Loopback, tmp_path: Pat
         mine_status(out)
     run(noise, out, quick(server, max_calls=31, price_in=1.0))
     status = mine_status(out)
-    assert status["references"] == REFERENCES == status["accepted"] + status["rejected"] + status["pending"]
-    assert status["acceptance_percent"] == 100.0
-    assert status["cost"] == pytest.approx(0.031)
-    assert status["minutes_left"] is not None
+    assert status.references == REFERENCES == status.accepted + status.rejected + status.pending
+    assert status.acceptance_percent == 100.0
+    assert status.cost == pytest.approx(0.031)
+    assert status.minutes_left is not None
 
 
 def test_another_model_may_judge(noise: Path, server: Loopback, tmp_path: Path):
@@ -353,16 +352,16 @@ def test_a_judge_may_be_served_elsewhere_with_a_key_and_prices_of_its_own(noise:
             first, judge="strong", judge_base_url=second.url, price_in=1.0, judge_price_in=10.0, judge_price_out=100.0
         )
         # Both are counted against one budget.
-        assert run(noise, out, replace(asked, max_calls=20), limit=8)["calls"] == 20
+        assert run(noise, out, replace(asked, budget=replace(asked.budget, max_calls=20)), limit=8).calls == 20
         assert len(first.log) + len(second.log) == 20
         facts = run(noise, out, asked, limit=8)
         for server, step, model in ((first, "reasoning", "loopback"), (second, "judgement", "strong")):
             assert {body["model"] for body in server.bodies} == {model}
             assert {body["response_format"]["json_schema"]["name"] for body in server.bodies} == {step}
             assert max(server.answered.values()) == 1
-    assert (facts["accepted"], facts["pending"]) == (16, 0)
-    assert facts["cost"] == pytest.approx(8 * 0.001 + 16 * (0.01 + 0.01))
-    assert mine_status(out)["cost"] == pytest.approx(facts["cost"])
+    assert (facts.accepted, facts.pending) == (16, 0)
+    assert facts.cost == pytest.approx(8 * 0.001 + 16 * (0.01 + 0.01))
+    assert mine_status(out).cost == pytest.approx(facts.cost)
     note = read_triplets(out)[1]["settings"]
     assert (note["base_url"], note["judge_base_url"]) == (first.url, second.url)
 
@@ -394,10 +393,10 @@ def test_several_judges_vote(noise: Path, tmp_path: Path):
         kept, _ = read_triplets(tmp_path / "two")
         with pytest.raises(FailureError):
             run(noise, tmp_path / "tie", quick(server, judge="able,contrary"), limit=4)
-    assert two["accepted"] == 8
-    assert two["calls"] == 4 + 8 * 4
+    assert two.accepted == 8
+    assert two.calls == 4 + 8 * 4
     assert {len(triplet.modifications) for triplet in kept} == {3}
-    assert mine_status(tmp_path / "tie")["reasons"] == {"already true of the reference": 4}
+    assert mine_status(tmp_path / "tie").reasons == {"already true of the reference": 4}
 
 
 def test_prompts_of_ones_own_are_used(noise: Path, server: Loopback, tmp_path: Path):
@@ -412,9 +411,9 @@ def test_a_picture_that_vanished_rejects_its_references_alone(server: Loopback, 
     name = Catalog(catalog).names[3]
     Catalog(catalog).path(name).unlink()
     facts = run(catalog, tmp_path / "t", quick(server), limit=30)
-    assert facts["references_accepted"] + facts["references_rejected"] == 30
-    assert 1 <= facts["references_rejected"] < 30
-    assert set(mine_status(tmp_path / "t")["reasons"]) == {"unreadable"}
+    assert facts.references_accepted + facts.references_rejected == 30
+    assert 1 <= facts.references_rejected < 30
+    assert set(mine_status(tmp_path / "t").reasons) == {"unreadable"}
 
 
 def answers(lines: list[str], respond=None) -> list[str]:
@@ -439,11 +438,11 @@ def test_batches_in_any_order_in_part_and_twice(noise: Path, server: Loopback, t
             (tmp_path / f"in{number}.jsonl").write_text("\n".join(results) + "\n\n")
             given["batch_in"] = tmp_path / f"in{number}.jsonl"
         file = tmp_path / f"out{number}.jsonl"
-        facts = run(noise, out, ChatSettings(batch_out=file, **given, **more))
+        facts = run(noise, out, settings(batch_out=file, **given, **more))
         return facts, file.read_text().splitlines() if file.exists() else []
 
     facts, asked = round_(1)
-    assert facts["requests"] == len(asked) == REFERENCES
+    assert facts.requests == len(asked) == REFERENCES
     assert not out.exists()
     results = answers(asked)[::-1]
     failed = json.dumps(
@@ -452,12 +451,12 @@ def test_batches_in_any_order_in_part_and_twice(noise: Path, server: Loopback, t
     stranger = results[0].replace(json.loads(results[0])["custom_id"], "0" * 64)
     # The first half, one of them twice; one that failed; one of somebody else's.
     facts, asked = round_(2, [*results[:12], results[3], failed, stranger])
-    assert facts["results"] == {"new": 12, "known": 1, "failed": 1, "unknown": 1}
+    assert facts.results == {"new": 12, "known": 1, "failed": 1, "unknown": 1}
     assert len(asked) == 2 * 12 + 1  # what is still out is not written again
     facts, more = round_(3, results[12:-1] + answers(asked))
     assert len(more) == 2 * 12
     facts, last = round_(4, answers(more))
-    assert (facts["pending"], last) == (0, [])
+    assert (facts.pending, last) == (0, [])
     run(noise, live, quick(server))
     assert read_triplets(out)[0] == read_triplets(live)[0]
     with pytest.raises(UsageError, match="exists"):
@@ -466,35 +465,35 @@ def test_batches_in_any_order_in_part_and_twice(noise: Path, server: Loopback, t
 
 def test_a_batch_that_never_came_back_may_be_asked_again(noise: Path, server: Loopback, tmp_path: Path):
     out = tmp_path / "t.parquet"
-    run(noise, out, ChatSettings(batch_out=tmp_path / "one.jsonl"))
-    run(noise, out, ChatSettings(batch_out=tmp_path / "two.jsonl"))
+    run(noise, out, settings(batch_out=tmp_path / "one.jsonl"))
+    run(noise, out, settings(batch_out=tmp_path / "two.jsonl"))
     assert not (tmp_path / "two.jsonl").exists()
-    run(noise, out, ChatSettings(batch_out=tmp_path / "two.jsonl", batch_again=True))
+    run(noise, out, settings(batch_out=tmp_path / "two.jsonl", batch_resend=True))
     assert (tmp_path / "two.jsonl").read_text() == (tmp_path / "one.jsonl").read_text()
     with pytest.raises(UsageError, match="--batch-in"):
         run(noise, out, quick(server))
     assert not server.log
-    assert run(noise, out, quick(server, batch_again=True))["pending"] == 0
+    assert run(noise, out, quick(server, batch_resend=True)).pending == 0
 
 
 def test_a_batch_file_is_never_written_over(noise: Path, tmp_path: Path, monkeypatch):
     monkeypatch.setattr("triptych.mining.chat.batch._MOST_REQUESTS", 10)
     (tmp_path / "b-2.jsonl").write_text("paid for\n")
     with pytest.raises(UsageError, match=r"b-2\.jsonl"):
-        run(noise, tmp_path / "t", ChatSettings(batch_out=tmp_path / "b.jsonl"))
+        run(noise, tmp_path / "t", settings(batch_out=tmp_path / "b.jsonl"))
     assert (tmp_path / "b-2.jsonl").read_text() == "paid for\n"
     # What the first file asks is known, so its results are.
     (tmp_path / "in.jsonl").write_text("\n".join(answers((tmp_path / "b.jsonl").read_text().splitlines())))
-    facts = run(noise, tmp_path / "t", ChatSettings(batch_in=tmp_path / "in.jsonl"))
-    assert facts["results"] == {"new": 10}
+    facts = run(noise, tmp_path / "t", settings(batch_in=tmp_path / "in.jsonl"))
+    assert facts.results == {"new": 10}
 
 
 def test_results_that_are_none_are_named_by_their_line(noise: Path, tmp_path: Path):
     (tmp_path / "in.jsonl").write_text('{"custom_id": "1", "response": {}}\nnonsense\n')
     with pytest.raises(DataError, match=r"in\.jsonl:2"):
-        run(noise, tmp_path / "t", ChatSettings(batch_in=tmp_path / "in.jsonl"))
+        run(noise, tmp_path / "t", settings(batch_in=tmp_path / "in.jsonl"))
     with pytest.raises(DataError, match="cannot be read"):
-        run(noise, tmp_path / "t", ChatSettings(batch_in=tmp_path / "missing.jsonl"))
+        run(noise, tmp_path / "t", settings(batch_in=tmp_path / "missing.jsonl"))
 
 
 def test_a_vocabulary_widens_what_is_proposed(
@@ -506,7 +505,7 @@ def test_a_vocabulary_widens_what_is_proposed(
 
     def colours(**options: object) -> float:
         out = tmp_path / f"t{len(options)}"
-        run(tiny_catalog, out, quick(server, max_calls=90), limit=30, group=6, **options)
+        run(tiny_catalog, out, quick(server, max_calls=90), limit=30, group_size=6, **options)
         groups = [(one.reference, {one.target, *one.group}) for one in read_triplets(out)[0]]
         other = [sum(truth[name]["colour"] != truth[ref]["colour"] for name in names) for ref, names in groups]
         return sum(other) / len(other)
@@ -518,32 +517,26 @@ def test_the_command_line_takes_the_settings_as_options(
     noise: Path, server: Loopback, tmp_path: Path, monkeypatch, capsys
 ):
     def program(*arguments: object) -> tuple[int, str, str]:
-        monkeypatch.setattr(sys, "argv", ["triptych", "mine", "--out", str(tmp_path / "t"), *map(str, arguments)])
+        monkeypatch.setattr(sys, "argv", ["triptych", *map(str, arguments)])
         with pytest.raises(SystemExit) as ended:
             main()
         return int(ended.value.code or 0), *capsys.readouterr()
 
-    chat = ("--catalog", noise, "--reasoner", "chat:m", "--limit", 3, "--group", 3)
+    chat = ("mine-chat", "m", "--out", tmp_path / "t", "--catalog", noise, "--limit", 3, "--group-size", 3)
     code, _, _ = program(*chat, "--base-url", server.url, "--no-schema", "--temperature", 0.5)
     assert code == 0
     assert server.bodies[0]["temperature"] == 0.5
     assert "response_format" not in server.bodies[0]
-    code, shown, _ = program("--status")
+    code, shown, _ = program("mine-status", tmp_path / "t")
     assert code == 0
     assert "acceptance percent" in shown
     for wrong, said in (
-        (("--catalog", noise, "--base-url", server.url), "--base-url goes with --reasoner chat:MODEL"),
+        (("mine", "--catalog", noise, "--out", "t", "--base-url", server.url), "No such option: --base-url"),
         (chat, "needs --base-url"),
-        (("--reasoner", "chat:m", "--base-url", server.url), "needs --catalog"),
-        (("--catalog", noise, "--reasoner", "chat:", "--base-url", server.url), "name of a model"),
+        (("mine-chat", "m", "--out", "t", "--base-url", server.url), "Missing option '--catalog'"),
+        (("mine-chat", "", *chat[2:], "--base-url", server.url), "name of a model"),
     ):
         code, _, complaint = program(*wrong)
         assert code == 2
         assert said in complaint
         assert len(complaint.strip().splitlines()) == 1
-
-
-def test_the_tags_reasoner_takes_no_chat_settings(noise: Path, tmp_path: Path):
-    with pytest.raises(UsageError, match="chat:MODEL"):
-        mine(noise, tmp_path / "t", chat=replace(ChatSettings(base_url="http://localhost:1")))
-    assert triptych.ChatSettings is ChatSettings

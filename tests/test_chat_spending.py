@@ -6,19 +6,19 @@ from pathlib import Path
 
 import pytest
 
-from chat_helpers import quick, run, states
+from chat_helpers import quick, run, settings, states
 from loopback import Loopback, completion, content_for
-from triptych import ChatSettings, mine_status
-from triptych.chat.client import Desk
+from triptych import mine_status
+from triptych.chat.client import DialogueRunner
 from triptych.chat.cost import most_cost
-from triptych.chat.endpoint import Endpoint, Trouble
-from triptych.chat.ledger import Ledger, Reply, ledger_of, opened
+from triptych.chat.endpoint import Endpoint, TransientError
+from triptych.chat.ledger import Ledger, Reply, ledger_path, open_ledger
 from triptych.chat.limits import Budget
-from triptych.chat.pictures import Painter
-from triptych.chat.reply_cache import Recent
+from triptych.chat.pictures import PictureUrls
+from triptych.chat.reply_cache import ReplyCache
 from triptych.chat.request import Call
-from triptych.chat.server import Line
-from triptych.chat.settings import REASONING
+from triptych.chat.server import ServerConnection
+from triptych.chat.settings import REASONING, ChatEndpoint
 from triptych.core.errors import FailureError, UsageError
 
 CALL = Call(REASONING, "model", "1", "words", (), {}, "shape")
@@ -42,7 +42,7 @@ def test_a_server_that_takes_nothing_costs_no_reference(
     ):
         run(noise, out, quick(shut), limit=5)
     assert states(out) == {"pending": 5}
-    assert run(noise, out, quick(server), limit=5)["references_accepted"] == 5
+    assert run(noise, out, quick(server), limit=5).references_accepted == 5
 
 
 def test_a_server_that_stops_taking_calls_costs_no_reference(noise: Path, server: Loopback, tmp_path: Path):
@@ -58,7 +58,7 @@ def test_a_server_that_stops_taking_calls_costs_no_reference(noise: Path, server
     found = states(out)
     assert found["rejected"] == 0
     assert found["pending"] > 30
-    assert run(noise, out, quick(server), limit=40)["references_accepted"] == 40
+    assert run(noise, out, quick(server), limit=40).references_accepted == 40
 
 
 def test_a_picture_that_a_service_will_not_see_rejects_its_reference_alone(noise: Path, tmp_path: Path):
@@ -71,8 +71,8 @@ def test_a_picture_that_a_service_will_not_see_rejects_its_reference_alone(noise
 
     with Loopback(respond=respond) as strict:
         facts = run(noise, out, quick(strict, concurrency=1), limit=4)
-        assert (facts["references_accepted"] + facts["references_rejected"], facts["pending"]) == (4, 0)
-        refusals = facts["rejected_because"] | facts["reasons"]
+        assert (facts.references_accepted + facts.references_rejected, facts.pending) == (4, 0)
+        refusals = facts.rejected_because | facts.reasons
         assert [reason for reason in refusals if "the server refused the call" in reason]
         sent = len(strict.log)
         run(noise, out, quick(strict), limit=4)
@@ -82,7 +82,7 @@ def test_a_picture_that_a_service_will_not_see_rejects_its_reference_alone(noise
 def test_a_key_is_taken_without_its_line_end_and_never_told(noise: Path, tmp_path: Path, monkeypatch):
     with Loopback(key="sk-1234") as locked:
         monkeypatch.setenv("TRIPTYCH_API_KEY", "sk-1234\r\n")
-        assert run(noise, tmp_path / "t", quick(locked), limit=1)["references_accepted"] == 1
+        assert run(noise, tmp_path / "t", quick(locked), limit=1).references_accepted == 1
         for wrong in ("sk-12\n34", "sk-12\u00e934"):
             monkeypatch.setenv("TRIPTYCH_API_KEY", wrong)
             with pytest.raises(UsageError, match="TRIPTYCH_API_KEY") as raised:
@@ -111,7 +111,7 @@ def test_an_odd_completion_is_an_answer_all_the_same(noise: Path, tmp_path: Path
         return whole
 
     with Loopback(respond=respond) as odd:
-        assert run(noise, tmp_path / "t", quick(odd), limit=3)["accepted"] == 6
+        assert run(noise, tmp_path / "t", quick(odd), limit=3).accepted == 6
         assert len(odd.log) == 9
 
 
@@ -119,18 +119,18 @@ def test_what_nobody_tells_the_price_of_counts_with_the_most(noise: Path, tmp_pa
     out = tmp_path / "t.parquet"
     prices = {"price_out": 1000.0, "max_tokens": 1000}  # at most 1 a call
     with Loopback(respond=lambda _: {"choices": []}) as vague:
-        assert run(noise, out, quick(vague, max_cost=4.5, **prices))["cost"] == pytest.approx(4)
+        assert run(noise, out, quick(vague, max_cost=4.5, **prices)).cost == pytest.approx(4)
         assert len(vague.log) == 4
     with Loopback(respond=lambda body: completion(json.dumps(content_for(body))) | {"usage": None}) as silent:
-        assert run(noise, out, quick(silent, max_cost=8.5, **prices))["cost"] == pytest.approx(8)
+        assert run(noise, out, quick(silent, max_cost=8.5, **prices)).cost == pytest.approx(8)
         assert len(silent.log) == 4
-    assert mine_status(out)["cost"] == pytest.approx(8)
+    assert mine_status(out).cost == pytest.approx(8)
 
 
 def test_what_was_out_when_a_run_was_killed_stays_in_the_books(tmp_path: Path):
-    with opened(tmp_path / "ledger") as ledger:
+    with open_ledger(tmp_path / "ledger") as ledger:
         ledger.attempt(CALL, "a.jpg", most=2.0)
-    with opened(tmp_path / "ledger") as ledger:
+    with open_ledger(tmp_path / "ledger") as ledger:
         assert ledger.spent() == (1, 2.0)
         ledger.attempt(CALL, "a.jpg", most=2.0)
         ledger.trouble(CALL.key, "429", free=2.0)
@@ -142,26 +142,29 @@ def test_what_was_out_when_a_run_was_killed_stays_in_the_books(tmp_path: Path):
 def test_minutes_left_follow_from_the_run_that_is_asking(noise: Path, server: Loopback, tmp_path: Path):
     out = tmp_path / "t.parquet"
     run(noise, out, quick(server, max_calls=31))
-    assert mine_status(out)["minutes_left"] is not None
-    with opened(ledger_of(out)) as ledger:
+    assert mine_status(out).minutes_left is not None
+    with open_ledger(ledger_path(out)) as ledger:
         done = ledger.pace()
         ledger.live(4e9)  # a run that has done nothing yet
     assert done > 0
-    assert mine_status(out)["minutes_left"] is None
+    assert mine_status(out).minutes_left is None
 
 
 def test_a_pause_that_a_server_asks_for_is_heard():
     async def asked(url: str) -> None:
-        async with Endpoint(url, ChatSettings(base_url=url)) as endpoint:
+        async with Endpoint(url, ChatEndpoint(base_url=url)) as endpoint:
             await endpoint.send({"model": "m", "messages": []}, "key")
 
     said = {"error": {"message": "slower"}}
-    with Loopback(respond=lambda _: (429, said, {"Retry-After": "7"})) as busy, pytest.raises(Trouble) as trouble:
+    with (
+        Loopback(respond=lambda _: (429, said, {"Retry-After": "7"})) as busy,
+        pytest.raises(TransientError) as error,
+    ):
         asyncio.run(asked(busy.url))
-    assert (trouble.value.busy, trouble.value.after, trouble.value.paid) == (True, 7.0, False)
-    with pytest.raises(Trouble) as trouble:
+    assert (error.value.busy, error.value.after, error.value.paid) == (True, 7.0, False)
+    with pytest.raises(TransientError) as error:
         asyncio.run(asked(busy.url))  # nobody listens there any more
-    assert not trouble.value.paid
+    assert not error.value.paid
 
 
 class Slow:
@@ -179,24 +182,25 @@ class Slow:
 
 
 def test_a_run_that_is_stopped_near_its_last_money_ends():
-    settings = ChatSettings(base_url="http://localhost/v1", price_out=1000.0, max_cost=1.0)
+    chosen = settings(base_url="http://localhost/v1", price_out=1000.0, max_cost=1.0)
 
     async def whole() -> list[str]:
         endpoint = Slow()
-        budget = Budget(calls=None, cost=2.5 * most_cost(CALL, settings), minutes=None)
-        painter = Painter(Path, side=8, quality=80)
-        desk = Desk(Recent(), painter, settings, {REASONING: Line(endpoint, settings)}, budget)  # type: ignore[arg-type]
+        budget = Budget(calls=None, cost=2.5 * most_cost(CALL, chosen), minutes=None)
+        urls = PictureUrls(Path, size=8, quality=80)
+        connections = {REASONING: ServerConnection(endpoint, chosen)}  # type: ignore[arg-type]
+        runner = DialogueRunner(ReplyCache(), urls, chosen, connections, budget)
 
-        def talk(number: int):
+        def dialogue(number: int):
             yield [Call(REASONING, "model", "1", f"words {number}", (), {}, "shape")]
 
         done: list[str] = []
-        talks = ((str(number), talk(number)) for number in range(8))
-        running = asyncio.create_task(desk.run(talks, lambda name, _: done.append(name), lambda *_: None))
+        dialogues = ((str(number), dialogue(number)) for number in range(8))
+        running = asyncio.create_task(runner.run(dialogues, lambda name, _: done.append(name), lambda *_: None))
         await endpoint.asked.wait()
         for _ in range(100):  # until the others wait for money
             await asyncio.sleep(0)
-        desk.stop("interrupted")
+        runner.stop("interrupted")
         endpoint.may.set()
         async with asyncio.timeout(20):
             await running

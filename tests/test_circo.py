@@ -8,6 +8,7 @@ import pytest
 from made_benchmarks import evaluate, read, write, write_circo
 from triptych.benchmarks.registry import load_tasks
 from triptych.catalog.indexing import index
+from triptych.core.environment import Runtime
 from triptych.core.errors import DataError, UsageError
 from triptych.encoders.registry import load_encoder
 from triptych.evaluation.encoded_task import EncodedTask
@@ -190,7 +191,7 @@ def test_a_list_that_names_a_picture_twice(root):
 
 def test_a_catalog_of_the_pictures_saves_encoding_them(root, tmp_path, capfd):
     folder = root / "COCO2017_unlabeled" / "unlabeled2017"
-    index(folder, tmp_path / "catalog", encoder="wardrobe", threads=1)
+    index(folder, tmp_path / "catalog", encoder="wardrobe", runtime=Runtime(threads=1))
     options = {"root": root, "split": "val", "methods": ["picture", "text"], "threads": 1}
     expected = evaluate("circo", **options).rows
     capfd.readouterr()
@@ -199,7 +200,12 @@ def test_a_catalog_of_the_pictures_saves_encoding_them(root, tmp_path, capfd):
     # Padded pictures are other pictures.
     evaluate("circo", catalog=tmp_path / "catalog", settings=["picture=padded"], **options)
     assert "encode relative" in capfd.readouterr().err
-    index(root.parent / "CIRCO" / "COCO2017_unlabeled", tmp_path / "above", encoder="wardrobe", threads=1)
+    index(
+        root.parent / "CIRCO" / "COCO2017_unlabeled",
+        tmp_path / "above",
+        encoder="wardrobe",
+        runtime=Runtime(threads=1),
+    )
     capfd.readouterr()
     assert evaluate("circo", catalog=tmp_path / "above", **options).rows == expected
     assert "encode" not in capfd.readouterr().err

@@ -9,6 +9,7 @@ from pathlib import Path
 
 import pytest
 
+import triptych
 from triptych.catalog.catalog import Catalog
 
 COMMANDS = (
@@ -17,8 +18,16 @@ COMMANDS = (
     "refine",
     "triplets",
     "train",
+    "finetune",
+    "train-inversion",
+    "adapt-encoder",
+    "ablate",
     "eval",
     "search",
+    "serve",
+    "make-key",
+    "export-vectors",
+    "export-models",
     "pretrain",
     "demo",
     "wardrobe",
@@ -41,6 +50,11 @@ def test_help_shows_an_example(command: str) -> None:
     assert f"triptych {command}" in shown.stdout.split("Example", 1)[1]
 
 
+def test_the_version() -> None:
+    shown = run("--version")
+    assert (shown.returncode, shown.stdout, shown.stderr) == (0, f"triptych {triptych.__version__}\n", "")
+
+
 def test_help_needs_no_numerical_library() -> None:
     code = (
         "import sys; sys.argv = ['triptych', '--help']\n"
@@ -57,7 +71,8 @@ def test_a_search_never_loads_torch(tiny_catalog: Path, tiny_composer: Path) -> 
     picture = Catalog(tiny_catalog).path(Catalog(tiny_catalog).names[0])
     code = (
         "import sys, triptych\n"
-        "triptych.search(sys.argv[1], image=sys.argv[2], text='red', composer=sys.argv[3])\n"
+        "engine = triptych.EngineOptions(composer=sys.argv[3])\n"
+        "triptych.search(sys.argv[1], image=sys.argv[2], text='red', engine=engine)\n"
         "print('torch' in sys.modules)"
     ).replace("sys.argv[1]", f"__import__('pathlib').Path({str(tiny_catalog)!r})")
     code = code.replace("sys.argv[2]", f"__import__('pathlib').Path({str(picture)!r})")
@@ -110,8 +125,8 @@ def test_errors_are_one_line_and_an_exit_code(
     [
         (("train", "t", "--epochs", "0"), "See triptych train --help."),
         (("search", "--catalog", "nowhere", "--text", "red"), "no catalog here; make one with `triptych index`"),
-        (("search", "--catalog", "c", "--rerank-seconds", "5"), "goes with --rerank chat:MODEL"),
-        (("search", "--catalog", "c", "--text", "x", "--rerank", "chat:m"), "chat:MODEL needs --base-url"),
+        (("search", "--catalog", "c", "--rerank-timeout", "5"), "--rerank-timeout goes with --rerank"),
+        (("search", "--catalog", "c", "--text", "x", "--rerank", "chat:m"), "needs --base-url"),
         (("score", "lasco", "--submission", "s.json", "--root", ".", "--split", "val"), "lasco has no server"),
     ],
 )

@@ -4,22 +4,25 @@ import json
 import re
 import sys
 from collections.abc import Callable
-from dataclasses import replace
+from dataclasses import astuple, replace
 from pathlib import Path
 from typing import Any
 
 import pytest
 
 import triptych
+from chat_helpers import settings
 from loopback import Loopback, completion
 from triptych.benchmarks.registry import load_truth
 from triptych.benchmarks.task import Truth
 from triptych.catalog.catalog import Catalog
-from triptych.chat.pictures import Painter
-from triptych.chat.settings import ChatSettings
+from triptych.chat.pictures import PictureUrls
 from triptych.cli import main
+from triptych.core.environment import Runtime
 from triptych.core.errors import DataError, UsageError
 from triptych.evaluation.reasoners import shares
+from triptych.mining.chat.pipeline import mine_chat
+from triptych.mining.options import ChatMineOptions, MineOptions
 from triptych.mining.pipeline import mine
 from triptych.triplets.file import Change, Modification, Triplet, read_triplets, write_triplets
 
@@ -38,7 +41,7 @@ RIGHT = Triplet(
     accepted=True,
     reason="",
     confidence=0.5,
-    likeness=0.5,
+    similarity=0.5,
     reasoner="tags",
 )
 
@@ -56,13 +59,13 @@ RIGHT = Triplet(
     ],
 )
 def test_what_is_true_and_telling(one: Triplet, wanted: tuple):
-    assert tuple(vars(shares([one], TRUTH)).values()) == wanted
+    assert astuple(shares([one], TRUTH)) == wanted
 
 
 def knowing(catalog: Catalog, truth: Truth, side: int) -> Callable[[dict[str, Any]], dict[str, Any]]:
     """A model that knows every picture: it names one attribute that differs, and judges by what is so."""
-    painter = Painter(catalog.path, side=side, quality=85)
-    name_of = {painter.url(name): name for name in catalog.names}
+    urls = PictureUrls(catalog.path, size=side, quality=85)
+    name_of = {urls.url(name): name for name in catalog.names}
 
     def respond(body: dict[str, Any]) -> dict[str, Any]:
         system, user = body["messages"][0]["content"], body["messages"][1]["content"]
@@ -90,12 +93,13 @@ def test_tags_and_a_chat_model_side_by_side(
     shown_catalog: Path, few_garments: Path, vocabulary_file: Path, tmp_path: Path, monkeypatch, capsys
 ):
     by_tags, by_chat = tmp_path / "tags.parquet", tmp_path / "chat.parquet"
-    mine(shown_catalog, by_tags, vocabulary=vocabulary_file, limit=12, plans=2, threads=1)
+    options = MineOptions(vocabulary=vocabulary_file, limit=12, changes=2)
+    mine(shown_catalog, by_tags, options, runtime=Runtime(threads=1))
     truth = load_truth("wardrobe", few_garments)
-    settings = {"picture_side": 32, "price_in": 1.0, "price_out": 10.0, "backoff": 0.001}
+    chosen = {"picture_size": 32, "price_in": 1.0, "price_out": 10.0, "backoff": 0.001}
     with Loopback(respond=knowing(Catalog(shown_catalog), truth, 32)) as server:
-        chat = ChatSettings(base_url=server.url, judge="wise", **settings)
-        mine(shown_catalog, by_chat, reasoner="chat:able", chat=chat, limit=12, group=4)
+        chat = settings(base_url=server.url, judge="wise", **chosen)
+        mine_chat(shown_catalog, by_chat, "able", chat, ChatMineOptions(limit=12, group_size=4))
     out = tmp_path / "reasoners.json"
     command = ["triplets", "compare", by_tags, by_chat, "--truth", f"wardrobe={few_garments}", "--output", out]
     monkeypatch.setattr(sys, "argv", ["triptych", *map(str, command)])

@@ -19,6 +19,7 @@ from triptych.catalog.catalog import Catalog
 from triptych.cli import main
 from triptych.core.errors import DataError, UsageError
 from triptych.triplets.file import Change, Modification, Triplet, read_triplets, write_triplets
+from triptych.triplets.options import ReviewOptions, SampleOptions
 from triptych.triplets.selection import triplet_id
 
 
@@ -37,7 +38,7 @@ def triplet(reference: int, target: int, text: str = "in red", **other: object) 
         accepted=True,
         reason="",
         confidence=0.5,
-        likeness=0.5,
+        similarity=0.5,
         reasoner="tags",
     )
     return replace(known, **other)
@@ -60,34 +61,34 @@ def file(tmp_path: Path) -> Path:
 
 def test_statistics_tell_kinds_lengths_duplicates_and_leakage(file: Path, tmp_path: Path) -> None:
     facts = triptych.triplets_stats(file)
-    assert (facts["accepted"], facts["refused"]) == (4, 1)
-    assert facts["refused_because"] == {"already true of the reference": 1}
-    assert facts["changes"] == {"colour": 3, "colour+sleeve": 1}
-    assert facts["words"]["shorthand"].startswith("2 ")
-    assert (facts["same_pair_again"], facts["pair_both_ways"]) == (1, 1)
-    assert (facts["wordings"], facts["distinct_wordings"]) == (8, 6)
-    assert facts["commonest_wording"] == "'in red' (2)"
-    assert "leaked" not in facts
+    assert (facts.accepted, facts.refused) == (4, 1)
+    assert facts.refused_because == {"already true of the reference": 1}
+    assert facts.changes == {"colour": 3, "colour+sleeve": 1}
+    assert facts.words["shorthand"].startswith("2 ")
+    assert (facts.same_pair_again, facts.pair_both_ways) == (1, 1)
+    assert (facts.wordings, facts.distinct_wordings) == (8, 6)
+    assert facts.commonest_wording == "'in red' (2)"
+    assert facts.leaked is None
     (tmp_path / "test.txt").write_text("0003.png\n0029.png\n")
-    assert triptych.triplets_stats(file, against=tmp_path / "test.txt")["leaked"] == 1
+    assert triptych.triplets_stats(file, against=tmp_path / "test.txt").leaked == 1
     queries = tmp_path / "queries.jsonl"
     queries.write_text('{"reference": "x", "modification": "", "targets": ["0000.png"]}\n')
-    assert triptych.triplets_stats(file, against=queries)["leaked"] == 3
+    assert triptych.triplets_stats(file, against=queries).leaked == 3
     queries.write_text('{"reference": "x"}\n')
     with pytest.raises(DataError, match=r"queries\.jsonl:1"):
         triptych.triplets_stats(file, against=queries)
     write_triplets(file, [], {})
-    assert triptych.triplets_stats(file)["accepted"] == 0
+    assert triptych.triplets_stats(file).accepted == 0
 
 
 def test_a_sample_is_a_picture(file: Path, catalog: Path, tmp_path: Path) -> None:
-    assert triptych.triplets_sample(file, catalog, tmp_path / "all.png")["shown"] == 4
-    assert triptych.triplets_sample(file, catalog, tmp_path / "two.jpg", count=2)["shown"] == 2
+    assert triptych.triplets_sample(file, catalog, tmp_path / "all.png").shown == 4
+    assert triptych.triplets_sample(file, catalog, tmp_path / "two.jpg", SampleOptions(count=2)).shown == 2
     with Image.open(tmp_path / "all.png") as four, Image.open(tmp_path / "two.jpg") as two:
         assert four.format == "PNG"
         assert two.format == "JPEG"
         assert four.height > 1.5 * two.height
-    assert triptych.triplets_sample(file, catalog, tmp_path / "no.png", refused=True)["shown"] == 1
+    assert triptych.triplets_sample(file, catalog, tmp_path / "no.png", SampleOptions(refused=True)).shown == 1
     write_triplets(file, [triplet(0, 99)], {})
     with pytest.raises(DataError, match=r"0099\.png"):
         triptych.triplets_sample(file, catalog, tmp_path / "x.png")
@@ -95,12 +96,12 @@ def test_a_sample_is_a_picture(file: Path, catalog: Path, tmp_path: Path) -> Non
     with pytest.raises(DataError, match="secret"):
         triptych.triplets_sample(file, catalog, tmp_path / "x.png")
     with pytest.raises(DataError, match="no refused triplet"):
-        triptych.triplets_sample(file, catalog, tmp_path / "x.png", refused=True)
+        triptych.triplets_sample(file, catalog, tmp_path / "x.png", SampleOptions(refused=True))
 
 
 def test_the_review_page_shows_words_as_words(file: Path, catalog: Path, tmp_path: Path) -> None:
     page = tmp_path / "review.html"
-    assert triptych.triplets_review(file, page, catalog=catalog)["to_review"] == 4
+    assert triptych.triplets_review(file, catalog, page).to_review == 4
     html = page.read_text(encoding="utf-8")
     assert "<script>alert" not in html
     assert "&lt;script&gt;alert" in html
@@ -123,8 +124,8 @@ def test_verdicts_feed_back(file: Path, catalog: Path, tmp_path: Path) -> None:
     }
     saved = tmp_path / "verdicts.json"
     saved.write_text(json.dumps({"format": "triptych-verdicts-1", "file": file.name, "verdicts": verdicts}))
-    facts = triptych.triplets_review(file, tmp_path / "reviewed", apply=saved)
-    assert (facts["accepted_by_a_person"], facts["rejected_by_a_person"], facts["not_of_this_file"]) == (2, 1, 1)
+    facts = triptych.triplets_apply_review(file, saved, tmp_path / "reviewed")
+    assert (facts.accepted_by_a_person, facts.rejected_by_a_person, facts.not_of_this_file) == (2, 1, 1)
     judged, note = read_triplets(tmp_path / "reviewed")
     assert [one.accepted for one in judged] == [True, True, False, True, True]
     assert judged[2].reason.startswith("a person refused it: not [31m blue x")
@@ -132,18 +133,18 @@ def test_verdicts_feed_back(file: Path, catalog: Path, tmp_path: Path) -> None:
     assert len(judged[2].reason) < 250
     assert (judged[0].confidence, judged[1], judged[4].reason) == (1.0, triplets[1], "")
     assert note["of"] == {"command": "test"}
-    assert triptych.triplets_review(tmp_path / "reviewed", tmp_path / "again", apply=saved)["accepted"] == 4
+    assert triptych.triplets_apply_review(tmp_path / "reviewed", saved, tmp_path / "again").accepted == 4
     for broken in ("", "[]", "{}", '{"format": "triptych-verdicts-1", "verdicts": {"a": {"accept": "yes"}}}'):
         saved.write_text(broken)
         with pytest.raises(DataError, match=r"verdicts\.json"):
-            triptych.triplets_review(file, tmp_path / "x", apply=saved)
-    with pytest.raises(UsageError, match="--catalog"):
-        triptych.triplets_review(file, tmp_path / "x")
+            triptych.triplets_apply_review(file, saved, tmp_path / "x")
+    with pytest.raises(UsageError, match="--count"):
+        ReviewOptions(count=0)
 
 
 def test_an_export_is_a_dataset_folder_with_its_card(file: Path, catalog: Path, tmp_path: Path) -> None:
     out = tmp_path / "dataset"
-    assert triptych.triplets_export(file, out, catalog=catalog)["triplets"] == 4
+    assert triptych.triplets_export(file, out, catalog=catalog).triplets == 4
     card = (out / "README.md").read_text(encoding="utf-8")
     _, head, _ = card.split("---\n", 2)
     [config] = yaml.safe_load(head)["configs"]
@@ -166,7 +167,7 @@ def test_an_export_is_a_dataset_folder_with_its_card(file: Path, catalog: Path, 
     with pytest.raises(UsageError, match="not empty"):
         triptych.triplets_export(file, out)
     named = tmp_path / "named"
-    assert triptych.triplets_export(file, named, refused=True)["triplets"] == 5
+    assert triptych.triplets_export(file, named, refused=True).triplets == 5
     assert "reference_image" not in (named / "README.md").read_text(encoding="utf-8")
     # The plain columns are those of a triplet file.
     assert [one["reference"] for one in pq.read_table(named / "data").to_pylist()][-1] == "0004.png"
@@ -200,11 +201,11 @@ def test_other_peoples_triplets_come_in(
         (tmp_path / "source").write_text(form)
         facts = triptych.triplets_import(tmp_path / "source", tmp_path / "t", catalog=catalog)
         triplets, _ = read_triplets(tmp_path / "t")
-        assert (facts["triplets"], facts["missing_pictures"], len(triplets)) == (1, 1, 1)
+        assert (facts.triplets, facts.missing_pictures, len(triplets)) == (1, 1, 1)
         assert (triplets[0].reference, triplets[0].target, triplets[0].group) == ("0001.png", "0002.png", group)
         assert [wording.text for wording in triplets[0].modifications] == texts
         assert triplets[0].accepted
-        assert triplets[0].also == also
+        assert triplets[0].other_targets == also
 
 
 @pytest.mark.parametrize(
@@ -229,8 +230,9 @@ def test_what_came_in_can_be_trained_on(tiny_catalog: Path, tmp_path: Path) -> N
     ]
     (tmp_path / "pairs.jsonl").write_text("\n".join(lines))
     triptych.triplets_import(tmp_path / "pairs.jsonl", tmp_path / "t.parquet", catalog=tiny_catalog)
-    facts = triptych.train(tmp_path / "t.parquet", tiny_catalog, tmp_path / "composer", epochs=1, batch=64, threads=1)
-    assert facts["triplets"] + facts["held_out"] == len(lines)
+    options = triptych.TrainOptions(epochs=1, batch_size=64)
+    trained = triptych.train(tmp_path / "t.parquet", tiny_catalog, tmp_path / "composer", options)
+    assert trained.triplets + trained.held_out == len(lines)
 
 
 def test_the_command_line_has_them_all(file: Path, catalog: Path, tmp_path: Path, monkeypatch, capsys) -> None:
@@ -244,9 +246,11 @@ def test_the_command_line_has_them_all(file: Path, catalog: Path, tmp_path: Path
     assert "colour+sleeve 1" in capsys.readouterr().out
     assert program("sample", file, "--catalog", catalog, "--out", tmp_path / "s.png", "--count", 1) == 0
     assert program("review", file, "--catalog", catalog, "--out", tmp_path / "r.html") == 0
+    (tmp_path / "v.json").write_text('{"format": "triptych-verdicts-1", "verdicts": {}}')
+    assert program("apply-review", file, tmp_path / "v.json", "--out", tmp_path / "reviewed") == 0
     assert program("export", file, "--out", tmp_path / "d") == 0
     assert program("export", file, "--out", tmp_path / "d") == 2
     (tmp_path / "q.jsonl").write_text(json.dumps(QUERY))
     assert program("import", tmp_path / "q.jsonl", "--catalog", catalog, "--out", tmp_path / "t") == 0
     assert program("stats", tmp_path / "gone") == 1
-    assert {"s.png", "r.html", "d", "t"} <= {path.name for path in tmp_path.iterdir()}
+    assert {"s.png", "r.html", "reviewed", "d", "t"} <= {path.name for path in tmp_path.iterdir()}

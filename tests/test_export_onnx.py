@@ -14,9 +14,11 @@ from made_benchmarks import evaluate
 from test_huggingface import build_siglip, clip, photos  # noqa: F401
 from test_without_torch import BLOCKED
 from triptych.catalog.catalog import Catalog
+from triptych.core.environment import Runtime
 from triptych.core.errors import DataError, MismatchError, UsageError
 from triptych.core.onnx_graph import Graph, quantize_graph
 from triptych.encoders.registry import load_encoder
+from triptych.retrieval.options import EngineOptions, SearchOptions
 
 TEXTS = ["red dress", "", "with LONG sleeves", "shorter", "red " * 40]
 
@@ -25,7 +27,7 @@ TEXTS = ["red dress", "", "with LONG sleeves", "shorter", "red " * 40]
 def exported(tiny_composer: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
     """The tiny encoder and composer, in single precision."""
     out = tmp_path_factory.mktemp("exported") / "models"
-    triptych.export_onnx(out, composer=tiny_composer)
+    triptych.export_models(out, composer=tiny_composer)
     return out
 
 
@@ -33,19 +35,17 @@ def exported(tiny_composer: Path, tmp_path_factory: pytest.TempPathFactory) -> P
 def rounded(tiny_composer: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
     """The same in 8 bits."""
     out = tmp_path_factory.mktemp("rounded") / "models"
-    triptych.export_onnx(out, composer=tiny_composer, int8=True)
+    triptych.export_models(out, composer=tiny_composer, int8=True)
     return out
 
 
 def test_single_precision_is_the_same_encoder(exported: Path, tiny_catalog: Path, tiny_composer: Path) -> None:
     name = Catalog(tiny_catalog).names[3]
-    asked = {"like": name, "text": "in red", "k": 20, "threads": 1}
-    expected = triptych.search(tiny_catalog, composer=tiny_composer, **asked)  # type: ignore[arg-type]
-    found = triptych.search(
-        tiny_catalog,
-        encoder=str(exported / "encoder"),
-        composer=exported / "composer",
-        **asked,  # type: ignore[arg-type]
+    options = SearchOptions(like=name, k=20)
+    own, exports = EngineOptions(composer=tiny_composer), EngineOptions(exported / "encoder", exported / "composer")
+    expected, found = (
+        triptych.search(tiny_catalog, text="in red", options=options, engine=engine, runtime=Runtime(threads=1))
+        for engine in (own, exports)
     )
     assert found == expected
     assert not list(exported.rglob("model.safetensors"))
@@ -60,11 +60,12 @@ def test_eight_bits_are_another_encoder(
     assert 0.99 < cosines.min() < 1 - 1e-7
     size = (rounded / "composer" / "query.onnx").stat().st_size
     assert size < 0.4 * (exported / "composer" / "query.onnx").stat().st_size
-    for asked in ({"encoder": str(rounded / "encoder")}, {"composer": rounded / "composer"}):
+    options = SearchOptions(like=Catalog(tiny_catalog).names[0])
+    for engine in (EngineOptions(encoder=rounded / "encoder"), EngineOptions(composer=rounded / "composer")):
         with pytest.raises(MismatchError):
-            triptych.search(tiny_catalog, like=Catalog(tiny_catalog).names[0], text="red", **asked)  # type: ignore[arg-type]
+            triptych.search(tiny_catalog, text="red", options=options, engine=engine)
     with pytest.raises(MismatchError):
-        triptych.export_onnx(rounded.parent / "mixed", encoder=str(rounded / "encoder"), composer=tiny_composer)
+        triptych.export_models(rounded.parent / "mixed", encoder=str(rounded / "encoder"), composer=tiny_composer)
 
 
 def test_a_rows_result_does_not_depend_on_the_others(rounded: Path) -> None:
@@ -91,19 +92,19 @@ def test_convolutions_stay_as_they_are(tiny_encoder: Path, rounded: Path, tmp_pa
 
 def test_siglip_without_transformers(tmp_path: Path) -> None:
     source = load_encoder(f"hf:{build_siglip(tmp_path / 'model', version=2)}")
-    facts = triptych.export_onnx(tmp_path / "out", encoder=source.name)
-    assert min(facts["least cosine"].values()) > 0.999
+    result = triptych.export_models(tmp_path / "out", encoder=source.name)
+    assert min(result.picture_cosine, result.text_cosine) > 0.999
     check(tmp_path / "out" / "encoder", source, 0.999)
 
 
 def test_siglip_in_eight_bits(tmp_path: Path) -> None:
     source = load_encoder(f"hf:{build_siglip(tmp_path / 'model')}")
-    triptych.export_onnx(tmp_path / "eight", encoder=source.name, int8=True)
+    triptych.export_models(tmp_path / "eight", encoder=source.name, int8=True)
     eight = load_encoder(str(tmp_path / "eight" / "encoder"))
     assert eight.fingerprint != source.fingerprint
     assert (eight.encode_texts(TEXTS) * source.encode_texts(TEXTS)).sum(axis=1).min() > 0.98
     with pytest.raises(UsageError):
-        triptych.export_onnx(tmp_path / "again", encoder=str(tmp_path / "eight" / "encoder"))
+        triptych.export_models(tmp_path / "again", encoder=str(tmp_path / "eight" / "encoder"))
 
 
 def test_clips_tokens_and_pictures(clip: Path, tmp_path: Path) -> None:  # noqa: F811
@@ -117,7 +118,7 @@ def test_clips_tokens_and_pictures(clip: Path, tmp_path: Path) -> None:  # noqa:
         if not (small / file.name).exists():
             (small / file.name).symlink_to(file)
     source = load_encoder(f"hf:{small}")
-    triptych.export_onnx(tmp_path / "out", encoder=source.name)
+    triptych.export_models(tmp_path / "out", encoder=source.name)
     check(tmp_path / "out" / "encoder", source, 0.999)
     # Short texts alone, which are then padded to no more than their length.
     again = load_encoder(str(tmp_path / "out" / "encoder"))
@@ -138,6 +139,7 @@ def check(folder: Path, source: triptych.encoders.protocol.Encoder, least: float
     program = f"""{BLOCKED}
 import json
 from triptych.encoders.registry import load_encoder
+from triptych.retrieval.options import EngineOptions, SearchOptions
 print(json.dumps(load_encoder({str(folder)!r}, threads=1).encode_texts({TEXTS!r}).tolist()))
 """
     done = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True, check=True)
@@ -150,16 +152,16 @@ def test_what_is_exported_is_never_written_over(tiny_encoder: Path, tiny_compose
     before = {path: path.read_bytes() for path in tmp_path.rglob("*") if path.is_file()}
     for given in ({"encoder": str(tmp_path / "encoder")}, {"composer": tmp_path / "composer"}):
         with pytest.raises(UsageError, match="another folder"):
-            triptych.export_onnx(tmp_path, **given)
+            triptych.export_models(tmp_path, **given)
     assert {path: path.read_bytes() for path in tmp_path.rglob("*") if path.is_file()} == before
 
 
 def test_bad_requests(tmp_path: Path, tiny_encoder: Path) -> None:
     from test_cli import run
 
-    assert run("export", "--int8").returncode == 2
-    assert run("export", "--onnx", tmp_path, "--to", "faiss").returncode == 2
-    assert run("export", "--onnx", tmp_path).returncode == 2
+    assert run("export-models", "--int8").returncode == 2
+    assert run("export-models", "--out", tmp_path, "--to", "faiss").returncode == 2
+    assert run("export-models", "--out", tmp_path).returncode == 2
     (tmp_path / "encoder").mkdir()
     for name in ("config.json", "tokenizer.json"):
         (tmp_path / "encoder" / name).write_bytes((tiny_encoder / name).read_bytes())

@@ -1,8 +1,8 @@
-"""`train --composer towers`: the encoder itself learns from the triplets."""
+"""`finetune`: the encoder itself learns from the triplets."""
 
 import json
 import shutil
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from itertools import pairwise
 from pathlib import Path
 
@@ -16,29 +16,34 @@ from made_benchmarks import evaluate
 from test_cli import run
 from triptych.catalog.catalog import Catalog
 from triptych.catalog.indexing import index
+from triptych.core.environment import Runtime
 from triptych.core.errors import DataError, MismatchError, UsageError
-from triptych.encoders.networks.dual_encoder import Architecture, DualEncoder
+from triptych.encoders.networks.dual_encoder import DualEncoder, EncoderShape
 from triptych.encoders.registry import load_encoder
+from triptych.retrieval.options import EngineOptions, SearchOptions
 from triptych.retrieval.searching import search
-from triptych.training import finetuning
 from triptych.training.checkpoints import save_checkpoint
-from triptych.training.composer import train
+from triptych.training.finetuning import finetune
 from triptych.training.grad_cache import backward
+from triptych.training.learners import finetuning as learning
+from triptych.training.options import FinetuneOptions
+from triptych.training.results import FinetuneResult
 from triptych.triplets.file import Change, Modification, Triplet, write_triplets
 
-TINY = {"composer": "towers", "epochs": 1, "batch": 64, "threads": 1}
+TINY = FinetuneOptions(epochs=1, batch_size=64)
+ONE_THREAD = Runtime(threads=1)
 
 
 @dataclass(frozen=True)
 class Tuned:
     out: Path
-    facts: dict
+    result: FinetuneResult
 
 
 @pytest.fixture(scope="module")
 def tuned(tiny_triplets, tiny_catalog, tmp_path_factory) -> Tuned:
     out = tmp_path_factory.mktemp("tuned") / "composer"
-    return Tuned(out, train(tiny_triplets, tiny_catalog, out, **TINY))
+    return Tuned(out, finetune(tiny_triplets, tiny_catalog, out, TINY, runtime=ONE_THREAD))
 
 
 # --- gradients
@@ -48,7 +53,7 @@ def tuned(tiny_triplets, tiny_catalog, tmp_path_factory) -> Tuned:
 def towers() -> DualEncoder:
     """Both towers with dropout on, statistics of batch norms as they are."""
     torch.manual_seed(0)
-    model = DualEncoder(Architecture(size=32, width=8, vocabulary=50, text_width=32, dim=16)).train()
+    model = DualEncoder(EncoderShape(size=32, width=8, vocabulary=50, text_width=32, dim=16)).train()
     model.picture.eval()
     return model
 
@@ -100,10 +105,9 @@ def test_accumulated_gradients_are_the_mean_of_the_batches(tiny_triplets, tiny_c
 
     def gradients_with(accumulate: int) -> list[list[torch.Tensor]]:
         steps.clear()
+        options = replace(TINY, batch_size=16, accumulate=accumulate)
         with pytest.raises(KeyboardInterrupt):
-            train(
-                tiny_triplets, tiny_catalog, tmp_path / str(accumulate), **TINY | {"batch": 16}, accumulate=accumulate
-            )
+            finetune(tiny_triplets, tiny_catalog, tmp_path / str(accumulate), options, runtime=ONE_THREAD)
         return list(steps)
 
     # Weights stay as they are, so that the second batch has the gradients that it has within a step.
@@ -124,22 +128,35 @@ def test_both_towers_change_and_statistics_do_not(tuned, tiny_encoder):
     changed = {name for name in before if not torch.equal(before[name], after[name])}
     assert {"picture.project.weight", "text.project.weight", "text.tokens.weight"} <= changed
     assert not [name for name in changed if "running" in name or "num_batches" in name or "log_scale" in name]
-    assert 0.5 < tuned.facts["kept"] < 1
+    assert 0.5 < tuned.result.kept < 1
 
 
 def test_frozen_towers_stay_as_they_are(tiny_triplets, tiny_catalog, tiny_encoder, tmp_path):
-    facts = train(tiny_triplets, tiny_catalog, tmp_path / "out", **TINY, tune="frozen")
+    options = replace(TINY, tune="frozen")
+    result = finetune(tiny_triplets, tiny_catalog, tmp_path / "out", options, runtime=ONE_THREAD)
     before, after = (load_file(folder / "model.safetensors") for folder in (tiny_encoder, tmp_path / "out" / "encoder"))
     assert all(torch.equal(before[name], after[name]) for name in before)
-    assert facts["kept"] > 0.999
+    assert result.kept > 0.999
 
 
 def test_words_are_named_as_before(tuned, tiny_encoder, tiny_catalog, wardrobe_world):
     before, after = load_encoder(str(tiny_encoder), threads=1), load_encoder(str(tuned.out / "encoder"), threads=1)
     images = wardrobe_world / "images"
-    index(wardrobe_world / "val.txt", tuned.out.parent / "val", encoder=after.name, root=images, threads=1)
+    index(
+        wardrobe_world / "val.txt",
+        tuned.out.parent / "val",
+        encoder=after.name,
+        root=images,
+        runtime=Runtime(threads=1),
+    )
     new = Catalog(tuned.out.parent / "val")
-    index(wardrobe_world / "val.txt", tuned.out.parent / "old", encoder=before.name, root=images, threads=1)
+    index(
+        wardrobe_world / "val.txt",
+        tuned.out.parent / "old",
+        encoder=before.name,
+        root=images,
+        runtime=Runtime(threads=1),
+    )
     words = ["red", "blue", "dress", "striped"]
     odds = before.lexicon.log_odds(Catalog(tuned.out.parent / "old").vectors, words)
     kept = after.lexicon.log_odds(new.vectors, words)
@@ -154,7 +171,7 @@ def test_the_folder_is_whole_and_says_what_made_it(tuned):
     assert config["encoder"]["name"] == "{composer}/encoder"
     assert config["encoder"]["fingerprint"] == load_encoder(str(tuned.out / "encoder"), threads=1).fingerprint
     assert config["made_by"]["settings"]["tune"] == "full"
-    assert config["history"][tuned.facts["best_epoch"] - 1]["R@10"] == tuned.facts["recall"]["R@10"]
+    assert config["history"][tuned.result.best_epoch - 1]["R@10"] == tuned.result.recall["R@10"]
 
 
 def test_a_moved_composer_is_measured_and_searched_with(tuned, tiny_catalog, wardrobe_world, vocabulary_file, tmp_path):
@@ -165,17 +182,40 @@ def test_a_moved_composer_is_measured_and_searched_with(tuned, tiny_catalog, war
     assert result.rows[0].method == "towers"
     assert result.rows[0].encoder == str(moved.resolve() / "encoder")
     with pytest.raises(MismatchError) as raised:
-        search(tiny_catalog, like=Catalog(tiny_catalog).names[0], text="in red", composer=moved, threads=1)
+        search(
+            tiny_catalog,
+            text="in red",
+            options=SearchOptions(like=Catalog(tiny_catalog).names[0]),
+            engine=EngineOptions(composer=moved),
+            runtime=Runtime(threads=1),
+        )
     assert f"triptych index PICTURES --catalog NEW --encoder {moved.resolve() / 'encoder'}" in str(raised.value)
     assert "\n" not in str(raised.value)
     images = wardrobe_world / "images"
-    index(wardrobe_world / "test.txt", tmp_path / "new", encoder=str(moved / "encoder"), root=images, threads=1)
+    index(
+        wardrobe_world / "test.txt",
+        tmp_path / "new",
+        encoder=str(moved / "encoder"),
+        root=images,
+        runtime=Runtime(threads=1),
+    )
     names = Catalog(tmp_path / "new").names
-    assert len(search(tmp_path / "new", like=names[0], text="in red", composer=moved, k=5, threads=1)) == 5
+    assert (
+        len(
+            search(
+                tmp_path / "new",
+                text="in red",
+                options=SearchOptions(like=names[0], k=5),
+                engine=EngineOptions(composer=moved),
+                runtime=Runtime(threads=1),
+            )
+        )
+        == 5
+    )
 
 
 def test_a_stopped_run_ends_with_the_same_weights(tuned, tiny_triplets, tiny_catalog, tmp_path, monkeypatch, capfd):
-    monkeypatch.setattr(finetuning, "_CHECKPOINT_STEPS", 2)
+    monkeypatch.setattr(learning, "_CHECKPOINT_STEPS", 2)
     saved = 0
 
     def stop(*args, **options) -> None:
@@ -185,15 +225,15 @@ def test_a_stopped_run_ends_with_the_same_weights(tuned, tiny_triplets, tiny_cat
         if saved == 1:
             raise KeyboardInterrupt
 
-    monkeypatch.setattr("triptych.training.checkpoints.save_checkpoint", stop)
+    monkeypatch.setattr("triptych.training.loop.save_checkpoint", stop)
     out = tmp_path / "out"
     with pytest.raises(KeyboardInterrupt):
-        train(tiny_triplets, tiny_catalog, out, **TINY)
+        finetune(tiny_triplets, tiny_catalog, out, TINY, runtime=ONE_THREAD)
     assert "the same command goes on" in capfd.readouterr().err
     assert not (out / "config.json").exists()
     with pytest.raises(UsageError, match="other settings"):
-        train(tiny_triplets, tiny_catalog, out, **TINY, distill=1.0)
-    train(tiny_triplets, tiny_catalog, out, **TINY)
+        finetune(tiny_triplets, tiny_catalog, out, replace(TINY, distill=1.0), runtime=ONE_THREAD)
+    finetune(tiny_triplets, tiny_catalog, out, TINY, runtime=ONE_THREAD)
     assert "going on from step 2" in capfd.readouterr().err
     for name in ("model.safetensors", "encoder/model.safetensors", "encoder/words.safetensors"):
         assert (out / name).read_bytes() == (tuned.out / name).read_bytes(), name
@@ -208,33 +248,36 @@ def test_a_stopped_run_ends_with_the_same_weights(tuned, tiny_triplets, tiny_cat
 @pytest.mark.parametrize(
     ("options", "said"),
     [
-        (["--composer", "tower"], "there is no such composer"),
-        (["--tune", "full"], "are for --composer towers"),
-        (["--composer", "towers", "--tune", "lora"], "full or frozen"),
-        (["--composer", "towers", "--chunk", "0"], "chunk"),
-        (["--composer", "towers", "--temperature", "1.5"], "--temperature must be between 0 and 1"),
-        (["--composer", "towers", "--negatives", "bank+group"], "has a loss of its own"),
+        (["train", "--composer", "towers"], "--composer towers: choose one of combiner, transformer"),
+        (["train", "--tune", "full"], "No such option: --tune"),
+        (["finetune", "--tune", "lora"], "full or frozen"),
+        (["finetune", "--chunk-size", "0"], "--chunk-size 0: must be at least 1"),
+        (["finetune", "--temperature", "1.5"], "--temperature must be between 0 and 1"),
+        (["finetune", "--negatives", "bank+group"], "No such option: --negatives"),
     ],
 )
 def test_what_makes_no_sense_is_said(tiny_triplets, tiny_catalog, tmp_path, options, said):
-    shown = run("train", tiny_triplets, "--catalog", tiny_catalog, "--out", tmp_path / "out", *options)
+    command, *others = options
+    shown = run(command, tiny_triplets, "--catalog", tiny_catalog, "--out", tmp_path / "out", *others)
     assert shown.returncode == 2
     assert said in shown.stderr
     assert "Traceback" not in shown.stderr
 
 
-@pytest.mark.parametrize("setting", [{"epochs": 0}, {"batch": 1}, {"accumulate": 0}, {"chunk": 0}, {"distill": -1.0}])
-def test_settings_that_make_no_sense(tiny_triplets, tiny_catalog, tmp_path, setting):
+@pytest.mark.parametrize(
+    "setting", [{"epochs": 0}, {"batch_size": 1}, {"accumulate": 0}, {"chunk_size": 0}, {"distill": -1.0}]
+)
+def test_settings_that_make_no_sense(setting):
     with pytest.raises(UsageError):
-        train(tiny_triplets, tiny_catalog, tmp_path / "out", **TINY | setting)
+        replace(TINY, **setting)
 
 
 def test_an_encoder_is_not_trained_where_it_lies(tuned, tiny_triplets, wardrobe_world, tmp_path):
     out = shutil.copytree(tuned.out, tmp_path / "out")
     names, root = wardrobe_world / "val.txt", wardrobe_world / "images"
-    index(names, tmp_path / "catalog", encoder=str(out / "encoder"), root=root, threads=1)
+    index(names, tmp_path / "catalog", encoder=str(out / "encoder"), root=root, runtime=Runtime(threads=1))
     with pytest.raises(UsageError, match="choose another --out"):
-        train(tiny_triplets, tmp_path / "catalog", out, **TINY)
+        finetune(tiny_triplets, tmp_path / "catalog", out, TINY, runtime=ONE_THREAD)
 
 
 def test_pictures_that_are_gone(tiny_triplets, tiny_catalog, tmp_path):
@@ -242,7 +285,7 @@ def test_pictures_that_are_gone(tiny_triplets, tiny_catalog, tmp_path):
     note = json.loads((catalog / "catalog.json").read_text())
     (catalog / "catalog.json").write_text(json.dumps(note | {"root": str(tmp_path / "nowhere")}))
     with pytest.raises(DataError, match="none of the pictures"):
-        train(tiny_triplets, catalog, tmp_path / "out", **TINY)
+        finetune(tiny_triplets, catalog, tmp_path / "out", TINY, runtime=ONE_THREAD)
 
 
 # --- CLIP and SigLIP
@@ -280,11 +323,11 @@ def may_change(name: str, tune: str) -> bool:
 @pytest.mark.parametrize("family", ["clip", "siglip"])
 @pytest.mark.parametrize("tune", ["frozen", "lora", "last-1", "full"])
 def test_only_what_should_changes(family, tune, tmp_path, request):
-    from triptych.training.trainable import tunable
+    from triptych.training.trainable import trainable_encoder
 
     encoder = request.getfixturevalue(family)
     torch.manual_seed(0)
-    towers = tunable(encoder, tune)
+    towers = trainable_encoder(encoder, tune)
     learning = [weight for weight in towers.model.parameters() if weight.requires_grad]
     optimizer = torch.optim.SGD([*learning, torch.nn.Parameter(torch.zeros(1))], lr=1.0)
     pixels = torch.randint(0, 256, (3, 3, 32, 32), generator=torch.Generator().manual_seed(0), dtype=torch.uint8)
@@ -338,15 +381,15 @@ def test_merged_is_unmerged(clip):
     ("tune", "said"), [("last-3", "has 2 layers"), ("last", "write frozen, lora"), ("lora-4", "write")]
 )
 def test_what_a_clip_cannot_be_tuned_by(clip, tune, said):
-    from triptych.training.trainable import tunable
+    from triptych.training.trainable import trainable_encoder
 
     with pytest.raises(UsageError, match=said):
-        tunable(clip, tune)
+        trainable_encoder(clip, tune)
 
 
 def test_a_clip_is_trained_whole(clip, few_garments, tmp_path, capfd):
     pictures = shutil.copytree(few_garments / "images", tmp_path / "pictures")
-    index(pictures, tmp_path / "catalog", encoder=clip.name, threads=1)
+    index(pictures, tmp_path / "catalog", encoder=clip.name, runtime=Runtime(threads=1))
     names = Catalog(tmp_path / "catalog").names
     triplets = [
         Triplet(
@@ -358,7 +401,7 @@ def test_a_clip_is_trained_whole(clip, few_garments, tmp_path, capfd):
             accepted=True,
             reason="",
             confidence=1.0,
-            likeness=0.5,
+            similarity=0.5,
             reasoner="tags",
         )
         for reference, target in pairwise(names)
@@ -366,8 +409,9 @@ def test_a_clip_is_trained_whole(clip, few_garments, tmp_path, capfd):
     write_triplets(tmp_path / "triplets", triplets, {})
     (pictures / names[0]).unlink()
     out = tmp_path / "composer"
-    facts = train(tmp_path / "triplets", tmp_path / "catalog", out, **TINY, chunk=32)
-    assert (facts["pictures"], facts["skipped"], facts["unusable"]) == (len(names) - 1, 1, 1)
+    options = replace(TINY, chunk_size=32)
+    result = finetune(tmp_path / "triplets", tmp_path / "catalog", out, options, runtime=ONE_THREAD)
+    assert (result.pictures, result.skipped, result.unusable) == (len(names) - 1, 1, 1)
     assert f"skipped {names[0]!r}" in capfd.readouterr().err
     config = json.loads((out / "config.json").read_text())
     assert config["encoder"]["name"] == "hf:{composer}/encoder"

@@ -16,23 +16,27 @@ from serving_helpers import Service
 from triptych.benchmarks.datasets.queries import load_queries
 from triptych.catalog.catalog import Catalog
 from triptych.catalog.indexing import index
-from triptych.composers.networks.combiner import Architecture, Combiner, QuerySide
+from triptych.composers.networks.combiner import Combiner, CombinerShape, QuerySide
 from triptych.composers.networks.fusion import FusionShape, FusionTrunk
 from triptych.composers.trained import TrainedComposer
+from triptych.core.environment import Runtime
 from triptych.core.errors import DataError, UsageError
 from triptych.core.images import open_picture
 from triptych.encoders.native import NativeEncoder, load_model
-from triptych.encoders.networks.dual_encoder import HALF, DualEncoder
-from triptych.encoders.networks.dual_encoder import Architecture as Towers
+from triptych.encoders.networks.dual_encoder import HALF, DualEncoder, EncoderShape
 from triptych.encoders.protocol import Pixels
 from triptych.encoders.registry import load_encoder
 from triptych.evaluation.encoded_task import EncodedTask, known_vectors
-from triptych.training import checkpoints
+from triptych.retrieval.options import EngineOptions, SearchOptions
+from triptych.training import loop
 from triptych.training.composer import train
 from triptych.training.data import patches as looking
+from triptych.training.options import TrainOptions
+from triptych.training.results import TrainResult
 from triptych.triplets.file import read_triplets, write_triplets
 
-FUSED: dict[str, Any] = {"composer": "transformer", "epochs": 2, "batch": 64, "threads": 1}
+FUSED = TrainOptions(composer="transformer", epochs=2, batch_size=64)
+ONE_THREAD = Runtime(threads=1)
 TEXT = "the same in red"
 
 
@@ -56,13 +60,15 @@ def few_triplets(tiny_triplets: Path, tmp_path_factory: pytest.TempPathFactory) 
 
 
 @pytest.fixture(scope="module")
-def training(few_triplets: Path, tiny_catalog: Path, tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, dict]:
+def training(
+    few_triplets: Path, tiny_catalog: Path, tmp_path_factory: pytest.TempPathFactory
+) -> tuple[Path, TrainResult]:
     out = tmp_path_factory.mktemp("fusion") / "composer"
-    return out, train(few_triplets, tiny_catalog, out, **FUSED)
+    return out, train(few_triplets, tiny_catalog, out, FUSED, runtime=ONE_THREAD)
 
 
 @pytest.fixture(scope="module")
-def fused(training: tuple[Path, dict]) -> Path:
+def fused(training: tuple[Path, TrainResult]) -> Path:
     return training[0]
 
 
@@ -82,8 +88,8 @@ def shown(catalog: Path, count: int) -> tuple[Any, Pixels]:
 
 
 def test_it_learns_and_leaves_nothing_behind(training, tiny_catalog):
-    out, facts = training
-    assert facts["recall"]["R@10"] > 3 * 100 * 10 / len(Catalog(tiny_catalog).names)
+    out, result = training
+    assert result.recall["R@10"] > 3 * 100 * 10 / len(Catalog(tiny_catalog).names)
     config = json.loads((out / "config.json").read_text())
     first, second = (epoch["loss"] for epoch in config["history"])
     assert second < first
@@ -96,7 +102,7 @@ def test_graphs_equal_the_torch_model(attached, fused, tiny_catalog, tiny_encode
     architecture = json.loads((fused / "config.json").read_text())["architecture"]
     trunk = FusionTrunk(FusionShape(**architecture.pop("fusion")))
     tower = load_model(tiny_encoder)
-    model = QuerySide(Combiner(Architecture(**architecture), trunk), tower.text)
+    model = QuerySide(Combiner(CombinerShape(**architecture), trunk), tower.text)
     model.load_state_dict(load_file(fused / "model.safetensors"))
     model.eval()
     vectors, pixels = shown(tiny_catalog, 70)
@@ -121,7 +127,7 @@ def test_what_is_seen_matters(attached, tiny_catalog):
 
 def interrupt(monkeypatch: pytest.MonkeyPatch, at: str) -> None:
     """Let the next run end between the look at some references and others, or between two epochs."""
-    in_batches, save = looking.in_batches, checkpoints.save_checkpoint
+    in_batches, save = looking.in_batches, loop.save_checkpoint
     left = {"looking": 2, "training": 2}
 
     def one_less(what: str) -> None:
@@ -139,7 +145,7 @@ def interrupt(monkeypatch: pytest.MonkeyPatch, at: str) -> None:
         save(*arguments, **progress)
 
     monkeypatch.setattr(looking, "in_batches", batches)
-    monkeypatch.setattr(checkpoints, "save_checkpoint", saved)
+    monkeypatch.setattr(loop, "save_checkpoint", saved)
 
 
 @pytest.mark.parametrize("at", ["looking", "training"])
@@ -148,11 +154,11 @@ def test_an_interrupted_run_ends_with_the_same_weights(few_triplets, tiny_catalo
     with monkeypatch.context() as patch:
         interrupt(patch, at)
         with pytest.raises(KeyboardInterrupt):
-            train(few_triplets, tiny_catalog, out, **FUSED)
+            train(few_triplets, tiny_catalog, out, FUSED, runtime=ONE_THREAD)
     assert not (out / "config.json").exists()
     prepared, prepare = [], NativeEncoder.prepare
     monkeypatch.setattr(NativeEncoder, "prepare", lambda self, picture: prepared.append(1) or prepare(self, picture))
-    train(few_triplets, tiny_catalog, out, **FUSED)
+    train(few_triplets, tiny_catalog, out, FUSED, runtime=ONE_THREAD)
     references = len({triplet.reference for triplet in read_triplets(few_triplets)[0]})
     # None is looked at again; beside them, a blank picture tells the shape of what is seen.
     assert len(prepared) == 1 + (references - 64 if at == "looking" else 0)
@@ -163,12 +169,18 @@ def test_an_interrupted_run_ends_with_the_same_weights(few_triplets, tiny_catalo
 def test_search_looks_at_files_uploads_and_pictures_of_the_catalog(tiny_catalog, fused, tiny_composer):
     opened = Catalog(tiny_catalog)
     name = opened.names[3]
-    with triptych.open_catalog(tiny_catalog, composer=fused, threads=1) as library:
+    with triptych.open_catalog(tiny_catalog, composer=fused, runtime=Runtime(threads=1)) as library:
         found = library.search(like=name, text=TEXT, k=5)
         assert found == library.search(image=opened.path(name), text=TEXT, k=5)
         assert found == library.search(image=opened.path(name).read_bytes(), text=TEXT, k=5)
         assert len(library.search(text=TEXT, k=5)) == len(library.search(like=name, k=5)) == 5
-    other = triptych.search(tiny_catalog, like=name, text=TEXT, k=5, composer=tiny_composer, threads=1)
+    other = triptych.search(
+        tiny_catalog,
+        text=TEXT,
+        options=SearchOptions(like=name, k=5),
+        engine=EngineOptions(composer=tiny_composer),
+        runtime=Runtime(threads=1),
+    )
     assert [hit.score for hit in found] != [hit.score for hit in other]
 
 
@@ -176,7 +188,16 @@ def test_the_service_looks_too(tiny_catalog, fused):
     pytest.importorskip("fastapi", reason="the extra `serve` is not installed")
     opened = Catalog(tiny_catalog)
     name = opened.names[3]
-    expected = [hit.id for hit in triptych.search(tiny_catalog, like=name, text=TEXT, k=5, composer=fused, threads=1)]
+    expected = [
+        hit.id
+        for hit in triptych.search(
+            tiny_catalog,
+            text=TEXT,
+            options=SearchOptions(like=name, k=5),
+            engine=EngineOptions(composer=fused),
+            runtime=Runtime(threads=1),
+        )
+    ]
     with Service(tiny_catalog, "--composer", fused) as running:
         asked = (("text", TEXT), ("k", "5"))
         uploaded = running.search(("picture", opened.path(name).read_bytes()), *asked)
@@ -195,7 +216,7 @@ def folder(wardrobe_world: Path, tiny_encoder: Path, tmp_path: Path) -> tuple[Pa
     pictures.mkdir()
     for name in (wardrobe_world / "val.txt").read_text(encoding="utf-8").split()[:5]:
         shutil.copy(wardrobe_world / "images" / name, pictures / Path(name).name)
-    index(pictures, tmp_path / "catalog", encoder=str(tiny_encoder), threads=1)
+    index(pictures, tmp_path / "catalog", encoder=str(tiny_encoder), runtime=Runtime(threads=1))
     return pictures, tmp_path / "catalog"
 
 
@@ -213,15 +234,21 @@ def test_a_reference_that_is_gone_is_one_line(folder, fused, attached, few_tripl
         encoded.compose(attached)
     assert "\n" not in str(raised.value)
     with pytest.raises(DataError, match=f"^{names[0]}: no such file.*put it back"):
-        triptych.search(catalog, like=names[0], text=TEXT, composer=fused, threads=1)
-    with triptych.open_catalog(catalog, composer=fused, threads=1) as library:
+        triptych.search(
+            catalog,
+            text=TEXT,
+            options=SearchOptions(like=names[0]),
+            engine=EngineOptions(composer=fused),
+            runtime=Runtime(threads=1),
+        )
+    with triptych.open_catalog(catalog, composer=fused, runtime=Runtime(threads=1)) as library:
         assert len(library.search(like=names[0])) == 4
 
     moved = shutil.copytree(tiny_catalog, tmp_path / "moved")
     note = json.loads((moved / "catalog.json").read_text())
     (moved / "catalog.json").write_text(json.dumps(note | {"root": str(pictures)}))
     with pytest.raises(DataError, match=r"no such file.*put it back"):
-        train(few_triplets, moved, tmp_path / "out", **FUSED)
+        train(few_triplets, moved, tmp_path / "out", FUSED, runtime=ONE_THREAD)
 
 
 def test_eval_asks_it_like_any_other(wardrobe_world, fused, tiny_composer):
@@ -238,7 +265,7 @@ def test_exported_it_needs_no_weights(fused, tiny_catalog, tmp_path):
     answers = {}
     for int8 in (False, True):
         out = tmp_path / f"int8-{int8}"
-        triptych.export_onnx(out, composer=fused, int8=int8)
+        triptych.export_models(out, composer=fused, int8=int8)
         composer = TrainedComposer(out / "composer", threads=1)
         composer.attach(load_encoder(str(out / "encoder"), threads=1))
         answers[int8] = composer.compose(vectors, [TEXT] * 20, patches=composer.look(pixels))
@@ -247,16 +274,16 @@ def test_exported_it_needs_no_weights(fused, tiny_catalog, tmp_path):
     assert not np.array_equal(answers[False], answers[True])
 
 
-def test_names_that_mean_nothing(tiny_triplets, tiny_catalog, tmp_path):
-    with pytest.raises(UsageError, match="there are combiner, transformer") as raised:
-        train(tiny_triplets, tiny_catalog, tmp_path / "out", composer="magic")
+def test_names_that_mean_nothing():
+    with pytest.raises(UsageError, match="choose one of combiner, transformer") as raised:
+        TrainOptions(composer="magic")
     assert raised.value.exit_code == 2
 
 
 @pytest.mark.parametrize("identity", [0, 8])
 def test_patches_are_what_a_vector_is_the_mean_of(identity):
     torch.manual_seed(0)
-    model = DualEncoder(Towers(size=32, width=8, dim=16, identity=identity)).eval()
+    model = DualEncoder(EncoderShape(size=32, width=8, dim=16, identity=identity)).eval()
     pixels = torch.rand(3, 3, 32, 32) * 2 - 1
     with torch.inference_mode():
         vectors, patches = model.eyes(pixels), model.patches(pixels)

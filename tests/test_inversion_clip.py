@@ -7,10 +7,12 @@ from tiny_clip import WORDS, build_clip
 from triptych.catalog.catalog import Catalog
 from triptych.catalog.indexing import index
 from triptych.composers.trained import TrainedComposer
+from triptych.core.environment import Runtime
 from triptych.core.errors import UsageError
 from triptych.encoders.registry import load_encoder
 from triptych.training.inversion.texts import SlottedIds
-from triptych.training.inversion.trainer import invert
+from triptych.training.inversion.trainer import train_inversion
+from triptych.training.options import InversionOptions
 
 transformers = pytest.importorskip("transformers", reason="pip install 'triptych[hf]' to test this")
 torch = pytest.importorskip("torch")
@@ -27,7 +29,7 @@ def catalog(clip, few_garments, tmp_path_factory):
     names = sorted(path.name for path in (few_garments / "images").iterdir())[:40]
     listed = out.parent / "names.txt"
     listed.write_text("\n".join(names), encoding="utf-8")
-    index(listed, out, encoder=clip.name, root=few_garments / "images", threads=1)
+    index(listed, out, encoder=clip.name, root=few_garments / "images", runtime=Runtime(threads=1))
     return out
 
 
@@ -52,17 +54,18 @@ def test_long_texts_stay_closed(clip):
 
 
 def test_an_inverted_composer_reads_the_papers_prompt(clip, catalog, vocabulary_file, tmp_path):
-    facts = invert("pic2word", catalog, tmp_path, vocabulary=vocabulary_file, steps=3, batch=8, threads=1)
-    assert facts["prompt"] == "a photo of * ,"
+    options = InversionOptions(vocabulary=vocabulary_file, steps=3, batch_size=8)
+    result = train_inversion("pic2word", catalog, tmp_path, options, runtime=Runtime(threads=1))
+    assert result.prompt == "a photo of * ,"
     composer = TrainedComposer(tmp_path, threads=1)
     composer.attach(clip)
     pictures = Catalog(catalog).vectors[:3].copy()
     found = composer.compose(pictures, ["in red", "is a blue dress", "red " * 40])
     from safetensors.torch import load_file
 
-    from triptych.composers.networks.inversion import Phi
+    from triptych.composers.networks.inversion import MappingNetwork
 
-    phi = Phi(clip.dim, clip.word_width)
+    phi = MappingNetwork(clip.dim, clip.word_width)
     phi.load_state_dict(load_file(tmp_path / "model.safetensors"))
     ids = SlottedIds(clip)([f"a photo of * , {text}" for text in ("in red", "is a blue dress", "red " * 40)])
     with torch.inference_mode():

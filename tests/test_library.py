@@ -2,7 +2,6 @@
 
 from pathlib import Path
 from threading import Thread
-from typing import Any
 
 import numpy as np
 import pytest
@@ -10,18 +9,26 @@ import pytest
 import triptych
 from serving_helpers import picture_file
 from triptych.catalog.catalog import Catalog
+from triptych.core.environment import Runtime
 from triptych.core.errors import FailureError, PictureError, UsageError
 from triptych.core.files import locked
 from triptych.retrieval.library import Library
-from triptych.retrieval.query import Query
+from triptych.retrieval.options import SearchOptions
+from triptych.retrieval.query import SearchQuery
 
 
 def test_a_library_answers_as_search_does(own_catalog: Path) -> None:
-    with triptych.open_catalog(own_catalog, threads=1) as library:
+    with triptych.open_catalog(own_catalog, runtime=Runtime(threads=1)) as library:
         name = Catalog(own_catalog).names[3]
         path = library.picture(name).path
         by_file = library.search(image=path, text="in red", k=5)
-        assert by_file == triptych.search(own_catalog, image=path, text="in red", k=5, threads=1)
+        assert by_file == triptych.search(
+            own_catalog,
+            image=path,
+            text="in red",
+            options=SearchOptions(k=5),
+            runtime=Runtime(threads=1),
+        )
         assert by_file == library.search(like=name, text="in red", k=5)
         assert by_file == library.search(like=library.picture(name).id, text="in red", k=5)
         assert by_file == library.search(image=Path(path).read_bytes(), text="in red", k=5)
@@ -30,7 +37,7 @@ def test_a_library_answers_as_search_does(own_catalog: Path) -> None:
 
 
 def test_pages_join_into_the_whole(own_catalog: Path) -> None:
-    with triptych.open_catalog(own_catalog, threads=1) as library:
+    with triptych.open_catalog(own_catalog, runtime=Runtime(threads=1)) as library:
         whole = library.search(text="red shirt", k=30)
         pages = [hit for offset in range(0, 30, 10) for hit in library.search(text="red shirt", k=10, offset=offset)]
         assert pages == whole
@@ -38,13 +45,13 @@ def test_pages_join_into_the_whole(own_catalog: Path) -> None:
 
 
 def test_many_queries_at_once_answer_as_one_by_one(tiny_catalog: Path, tiny_composer: Path) -> None:
-    with triptych.open_catalog(tiny_catalog, composer=tiny_composer, threads=1) as library:
+    with triptych.open_catalog(tiny_catalog, composer=tiny_composer, runtime=Runtime(threads=1)) as library:
         names = Catalog(tiny_catalog).names
         queries = [
-            Query(library.reference(like=names[0]), "in red", k=3),
-            Query(None, "blue shirt", k=4),
-            Query(library.reference(like=names[1]), k=5),
-            Query(library.reference(like=names[2]), "with stripes", k=6, offset=2),
+            SearchQuery(library.reference(like=names[0]), "in red", k=3),
+            SearchQuery(None, "blue shirt", k=4),
+            SearchQuery(library.reference(like=names[1]), k=5),
+            SearchQuery(library.reference(like=names[2]), "with stripes", k=6, offset=2),
         ]
         together = library.answer(queries).hits
         for query, hits in zip(queries, together, strict=True):
@@ -63,7 +70,7 @@ def test_iterating_gives_every_picture_with_its_metadata(own_catalog: Path) -> N
 
 def test_what_is_added_can_be_found_now_and_after(own_catalog: Path) -> None:
     data = picture_file()
-    with triptych.open_catalog(own_catalog, threads=1) as library:
+    with triptych.open_catalog(own_catalog, runtime=Runtime(threads=1)) as library:
         before = len(library)
         (added,) = library.add([data], [{"colour": "scarlet"}])
         assert len(library) == before + 1
@@ -72,55 +79,61 @@ def test_what_is_added_can_be_found_now_and_after(own_catalog: Path) -> None:
         ]
         assert library.add([data]) == [added]
         assert len(library) == before + 1
-    with triptych.open_catalog(own_catalog, threads=1) as again:
+    with triptych.open_catalog(own_catalog, runtime=Runtime(threads=1)) as again:
         assert again.picture(added.id).metadata == {"colour": "scarlet"}
         assert Path(again.picture(added.id).path).read_bytes() == data
     # The folder's own refresh keeps it too.
-    assert triptych.index(Path(Catalog(own_catalog).root), own_catalog, threads=1)["encoded"] == 0
+    assert triptych.index(Path(Catalog(own_catalog).root), own_catalog, runtime=Runtime(threads=1)).encoded == 0
     assert added.name in Catalog(own_catalog).names
 
 
 def test_what_was_added_outlives_a_list_and_a_table(own_catalog: Path, few_garments: Path, tmp_path: Path) -> None:
     first, second = Catalog(own_catalog).names[:2]
     root = Catalog(own_catalog).root
-    with triptych.open_catalog(own_catalog, threads=1) as library:
+    with triptych.open_catalog(own_catalog, runtime=Runtime(threads=1)) as library:
         told = {"colour": "scarlet", "line": "7"}
         added, other = library.add([picture_file(), picture_file((0, 9, 0))], [told, {}])
     (tmp_path / "list.txt").write_text(f"{first}\n{second}\n", encoding="utf-8")
 
-    def index(table: str) -> dict[str, Any]:
+    def index(table: str) -> triptych.IndexResult:
         (tmp_path / "table.csv").write_text(table, encoding="utf-8")
-        return triptych.index(tmp_path / "list.txt", own_catalog, root=root, metadata=tmp_path / "table.csv", threads=1)
+        return triptych.index(
+            tmp_path / "list.txt",
+            own_catalog,
+            root=root,
+            metadata=tmp_path / "table.csv",
+            runtime=Runtime(threads=1),
+        )
 
     facts = index((few_garments / "garments.csv").read_text(encoding="utf-8"))
-    assert (facts["total"], facts["encoded"]) == (4, 0)
-    with triptych.open_catalog(own_catalog, threads=1) as library:
+    assert (facts.total, facts.encoded) == (4, 0)
+    with triptych.open_catalog(own_catalog, runtime=Runtime(threads=1)) as library:
         assert library.picture(added.id) == added
         assert library.picture(first).metadata["colour"]
     # A column that is no longer told, one of other values, and one of words where there were numbers.
     index(f"name,line,note\n{first},12th,\n{other.name},3,new\n")
-    with triptych.open_catalog(own_catalog, threads=1) as library:
+    with triptych.open_catalog(own_catalog, runtime=Runtime(threads=1)) as library:
         assert library.picture(added.id).metadata == {"colour": "scarlet", "line": "7"}
         assert library.picture(other.id).metadata == {"line": "3", "note": "new"}
         assert library.picture(first).metadata == {"line": "12th"}
         library.remove([added.id])
     index(f"name,line\n{first},1.5\n")
-    with triptych.open_catalog(own_catalog, threads=1) as library:
+    with triptych.open_catalog(own_catalog, runtime=Runtime(threads=1)) as library:
         assert [picture.metadata for picture in library] == [{"line": 3.0, "note": "new"}, {"line": 1.5}, {}]
 
 
 def test_a_column_in_which_nothing_is_known_yet(own_catalog: Path, tmp_path: Path) -> None:
     first = Catalog(own_catalog).names[0]
     (tmp_path / "table.csv").write_text(f"name,note,price\n{first},,5\n", encoding="utf-8")
-    triptych.index(Catalog(own_catalog).root, own_catalog, metadata=tmp_path / "table.csv", threads=1)
-    with triptych.open_catalog(own_catalog, threads=1) as library:
+    triptych.index(Catalog(own_catalog).root, own_catalog, metadata=tmp_path / "table.csv", runtime=Runtime(threads=1))
+    with triptych.open_catalog(own_catalog, runtime=Runtime(threads=1)) as library:
         plain, noted = library.add([picture_file(), picture_file((0, 9, 0))], [{"price": "7"}, {"note": "by hand"}])
         assert plain.metadata == {"price": 7}
         assert [hit.id for hit in library.search(text="red", where=["note=by hand"])] == [noted.id]
 
 
 def test_what_is_removed_stays_removed(own_catalog: Path) -> None:
-    with triptych.open_catalog(own_catalog, threads=1) as library:
+    with triptych.open_catalog(own_catalog, runtime=Runtime(threads=1)) as library:
         (uploaded,) = library.add([picture_file()])
         own = next(picture for picture in library if picture.id != uploaded.id)
         library.remove([own.id, uploaded.name])
@@ -132,7 +145,7 @@ def test_what_is_removed_stays_removed(own_catalog: Path) -> None:
         (back,) = library.add([picture_file()])
         assert back == uploaded
         library.remove([back.id])
-    triptych.index(Path(Catalog(own_catalog).root), own_catalog, threads=1)
+    triptych.index(Path(Catalog(own_catalog).root), own_catalog, runtime=Runtime(threads=1))
     assert not {own.name, uploaded.name} & set(Catalog(own_catalog).names)
 
 
@@ -142,15 +155,15 @@ def test_a_picture_of_the_owners_is_never_deleted(own_catalog: Path) -> None:
     (root / "uploads").mkdir(exist_ok=True)
     mine = root / "uploads" / "mine.png"
     mine.write_bytes(picture_file())
-    triptych.index(root, own_catalog, threads=1)
-    with triptych.open_catalog(own_catalog, threads=1) as library:
+    triptych.index(root, own_catalog, runtime=Runtime(threads=1))
+    with triptych.open_catalog(own_catalog, runtime=Runtime(threads=1)) as library:
         library.remove(["uploads/mine.png"])
     assert mine.exists()
     assert "uploads/mine.png" not in Catalog(own_catalog).names
 
 
 def test_nothing_is_taken_where_one_cannot_be_used(own_catalog: Path) -> None:
-    with triptych.open_catalog(own_catalog, threads=1) as library:
+    with triptych.open_catalog(own_catalog, runtime=Runtime(threads=1)) as library:
         before = len(library)
         with pytest.raises(PictureError):
             library.add([picture_file(), b"no picture"])
@@ -166,8 +179,8 @@ def test_nothing_is_taken_where_one_cannot_be_used(own_catalog: Path) -> None:
 
 def test_another_process_may_change_the_catalog(own_catalog: Path) -> None:
     with (
-        triptych.open_catalog(own_catalog, threads=1) as library,
-        triptych.open_catalog(own_catalog, threads=1) as other,
+        triptych.open_catalog(own_catalog, runtime=Runtime(threads=1)) as library,
+        triptych.open_catalog(own_catalog, runtime=Runtime(threads=1)) as other,
     ):
         assert not library.refresh()
         (added,) = other.add([picture_file()])
@@ -180,7 +193,7 @@ def test_another_process_may_change_the_catalog(own_catalog: Path) -> None:
 
 def test_what_another_process_adds_while_one_opens_is_kept(own_catalog: Path) -> None:
     opened = Catalog(own_catalog)  # its note is read, and then it takes a while to load the encoder
-    with triptych.open_catalog(own_catalog, threads=1) as other:
+    with triptych.open_catalog(own_catalog, runtime=Runtime(threads=1)) as other:
         (added,) = other.add([picture_file()])
         library = Library(opened, other.encoder)
     (second,) = library.add([picture_file((0, 200, 0))])
@@ -190,7 +203,7 @@ def test_what_another_process_adds_while_one_opens_is_kept(own_catalog: Path) ->
 
 def test_many_parts_are_merged(own_catalog: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("triptych.retrieval.updates._PARTS", 3)
-    with triptych.open_catalog(own_catalog, threads=1) as library:
+    with triptych.open_catalog(own_catalog, runtime=Runtime(threads=1)) as library:
         names = [library.add([picture_file((shade, 0, 0))])[0].name for shade in range(0, 250, 50)]
         assert Catalog(own_catalog).parts <= 3
         found = {hit.name for hit in library.search(text="red", k=1000)}
@@ -198,7 +211,7 @@ def test_many_parts_are_merged(own_catalog: Path, monkeypatch: pytest.MonkeyPatc
 
 
 def test_searching_goes_on_while_pictures_come_in(own_catalog: Path) -> None:
-    with triptych.open_catalog(own_catalog, threads=1) as library:
+    with triptych.open_catalog(own_catalog, runtime=Runtime(threads=1)) as library:
         library.load()
         lengths: list[int] = []
         searching = Thread(target=lambda: lengths.extend(len(library.search(text="red", k=9)) for _ in range(40)))
@@ -210,7 +223,7 @@ def test_searching_goes_on_while_pictures_come_in(own_catalog: Path) -> None:
 
 
 def test_bad_questions(own_catalog: Path) -> None:
-    with triptych.open_catalog(own_catalog, threads=1) as library:
+    with triptych.open_catalog(own_catalog, runtime=Runtime(threads=1)) as library:
         bad = (
             {},
             {"like": "nobody", "text": "red"},
@@ -224,7 +237,7 @@ def test_bad_questions(own_catalog: Path) -> None:
 
 
 def test_filters_hold_whatever_share_of_the_gallery_they_leave(own_catalog: Path) -> None:
-    with triptych.open_catalog(own_catalog, threads=1) as library:
+    with triptych.open_catalog(own_catalog, runtime=Runtime(threads=1)) as library:
         colours = np.array(library.metadata.column("colour").to_pylist())
         for colour in set(colours):
             kept = library.search(text="shirt", k=1000, where=[f"colour={colour}"])

@@ -14,15 +14,17 @@ import pytest
 
 from triptych.catalog.catalog import Catalog
 from triptych.catalog.indexing import index
+from triptych.core.environment import Runtime
 from triptych.core.errors import DataError, FailureError, UsageError
 from triptych.core.files import locked
 from triptych.encoders.registry import load_encoder
 from triptych.mining import pipeline as mining
 from triptych.mining import reasoner as reasoning
-from triptych.mining.options import Bars
+from triptych.mining.options import CriticOptions, MineOptions
 from triptych.mining.pipeline import mine
 from triptych.mining.proposer import Proposal
 from triptych.tagging.tagger import best_words
+from triptych.tagging.tags import tag_pictures
 from triptych.tagging.vocabulary import Vocabulary, load_vocabulary
 from triptych.triplets.file import Change, Modification, Triplet, join_triplets, read_triplets, write_triplets
 
@@ -39,8 +41,11 @@ def few(tiny_catalog, vocabulary_file, tmp_path):
     """Mine a few references into a file of its own."""
 
     def run(name: str = "triplets.parquet", **options) -> Path:
-        settings = {"vocabulary": vocabulary_file, "limit": 60, "plans": 8, "threads": 1} | options
-        mine(tiny_catalog, tmp_path / name, **settings)
+        plugins = {key: options.pop(key) for key in ("reasoner", "critic", "encoder") if key in options}
+        if "critic_options" in options:
+            options["critic"] = CriticOptions(**options.pop("critic_options"))
+        settings = MineOptions(**({"vocabulary": vocabulary_file, "limit": 60, "changes": 8} | options))
+        mine(tiny_catalog, tmp_path / name, settings, **plugins, runtime=Runtime(threads=1))
         return tmp_path / name
 
     return run
@@ -65,7 +70,7 @@ def test_accepted_and_refused_are_kept_apart(mined):
     assert sum(reasons.values()) == note["refused"] >= 20
     assert reasons == note["reasons"]
     assert all(0 <= triplet.confidence <= 1 for triplet in triplets)
-    assert all(-1.001 <= triplet.likeness <= 1.001 for triplet in triplets)
+    assert all(-1.001 <= triplet.similarity <= 1.001 for triplet in triplets)
 
 
 def test_words_say_what_changes(mined, vocabulary_file):
@@ -152,7 +157,7 @@ def question(triplet: Triplet) -> tuple:
     return triplet.reference, triplet.target, triplet.changes
 
 
-def test_answers_are_drawn_more_sharply_than_they_are_believed():
+def test_answers_are_drawn_more_sharply_than_by_likelihood():
     words = Vocabulary(
         {"colour": ("red", "blue")}, {"colour": {"red": "red", "blue": "blue"}}, {"colour": {"red": (), "blue": ()}}
     )
@@ -165,15 +170,15 @@ def test_answers_are_drawn_more_sharply_than_they_are_believed():
         proposal = Proposal(reference, ("colour",), np.arange(1, middling + 2), apt, apt, np.zeros_like(apt))
         (draft,) = reasoner.reason(proposal)
         assert draft.target == 1
-        found.append(1 + len(draft.also))
-    # 24 draws, each the best with 8³ in 8³ + 200; as believed it would be 8 in 208, and 23 of them would differ.
+        found.append(1 + len(draft.other_targets))
+    # 24 draws, each the best with 8³ in 8³ + 200; by likelihood it would be 8 in 208, and 23 of them would differ.
     others = 24 * middling / (8**3 + middling)
     assert np.mean(found) == pytest.approx(1 + middling * (1 - (1 - 1 / middling) ** others), abs=0.5)
 
 
-def test_the_way_back_is_asked_and_judged_like_any_question(few, tiny_catalog, vocabulary_file):
+def test_the_reverse_is_asked_and_judged_like_any_question(few, tiny_catalog, vocabulary_file):
     there = read_triplets(few("there", limit=None))[0]
-    both, note = read_triplets(few("both", limit=None, reversed=True))
+    both, note = read_triplets(few("both", limit=None, reverse=True))
     assert both[: len(there)] == there
     back = both[len(there) :]
     assert len({question(one) for one in both}) == len(both)
@@ -182,27 +187,27 @@ def test_the_way_back_is_asked_and_judged_like_any_question(few, tiny_catalog, v
 
     known = {question(one): one for one in there if one.accepted}
     opened, words = Catalog(tiny_catalog), load_vocabulary(vocabulary_file)
-    tags = mining.tag(opened.vectors, opened.encoder(threads=1), words)
+    tags = tag_pictures(opened.vectors, opened.encoder(threads=1), words)
     anew = []
     for one in back:
         swapped = tuple(Change(change.group, change.new, change.old) for change in one.changes)
         way = known[one.target, one.reference, swapped]
-        anew.append((one.group, one.also) != (way.group, way.also))
+        anew.append((one.group, one.other_targets) != (way.group, way.other_targets))
         assert {wording.style for wording in one.modifications} == STYLES
-        assert not {one.reference, one.target} & {*one.also, *one.group}
+        assert not {one.reference, one.target} & {*one.other_targets, *one.group}
         row = opened.row_of[one.reference]
         # A question starts from what its reference shows.
         assert {change.group: change.old for change in one.changes}.items() <= best_words(tags, words, row).items()
     assert np.mean(anew) > 0.9
 
 
-def test_no_way_back_from_what_is_not_shown(few, monkeypatch):
-    """Where no picture is sure enough to be said to show anything, nothing is asked back."""
-    monkeypatch.setattr(reasoning, "shows", lambda values: np.zeros(len(values), bool))
-    assert read_triplets(few(reversed=True))[1]["reversed"] == 0
+def test_no_reverse_from_what_is_not_shown(few, monkeypatch):
+    """Where no picture is sure enough to be said to show anything, no reverse is asked."""
+    monkeypatch.setattr(reasoning, "is_shown", lambda values: np.zeros(len(values), bool))
+    assert read_triplets(few(reverse=True))[1]["reversed"] == 0
 
 
-def test_ways_back_survive_an_interruption(few, tmp_path, monkeypatch, capfd):
+def test_reverses_survive_an_interruption(few, tmp_path, monkeypatch, capfd):
     monkeypatch.setattr(mining, "_CHUNK", 20)
     real = mining.write_triplets
 
@@ -214,13 +219,15 @@ def test_ways_back_survive_an_interruption(few, tmp_path, monkeypatch, capfd):
     with monkeypatch.context() as patched:
         patched.setattr(mining, "write_triplets", twice)
         with pytest.raises(KeyboardInterrupt):
-            few(reversed=True)
-    resumed = few(reversed=True)
+            few(reverse=True)
+    resumed = few(reverse=True)
     assert "starting over" not in capfd.readouterr().err
-    assert read_triplets(resumed)[0] == read_triplets(few("scratch", reversed=True))[0]
+    assert read_triplets(resumed)[0] == read_triplets(few("scratch", reverse=True))[0]
 
 
-@pytest.mark.parametrize("option", [{"reversed": True}, {"band": (0.2, 0.9)}, {"bars": Bars(new_by=3)}])
+@pytest.mark.parametrize(
+    "option", [{"reverse": True}, {"similarity": (0.2, 0.9)}, {"critic_options": {"min_ratio": 3}}]
+)
 def test_an_unfinished_run_with_other_options_starts_over(few, monkeypatch, capfd, option):
     def stop(*_):
         raise KeyboardInterrupt
@@ -235,65 +242,76 @@ def test_an_unfinished_run_with_other_options_starts_over(few, monkeypatch, capf
     assert "starting over" in capfd.readouterr().err
 
 
-def test_a_band_leaves_out_duplicates_and_strangers(few):
-    free = [one.likeness for one in read_triplets(few("free"))[0]]
+def test_a_range_of_similarity_leaves_out_duplicates_and_what_has_little_in_common(few):
+    free = [one.similarity for one in read_triplets(few("free"))[0]]
     low, high = (round(float(end), 2) for end in np.quantile(free, [0.3, 0.7]))
-    within = [one.likeness for one in read_triplets(few("within", band=(low, high)))[0]]
+    within = [one.similarity for one in read_triplets(few("within", similarity=(low, high)))[0]]
     assert min(free) < low <= min(within) <= max(within) <= high < max(free)
-    # Those within were not merely kept of what was drawn without a band.
+    # Those within were not merely kept of what was drawn without a range.
     assert len(within) > 0.6 * len(free)
 
 
-def test_a_band_that_holds_nothing(few):
-    with pytest.raises(FailureError, match="widen --band"):
-        few(band=(-1, -0.9999))
+def test_a_range_that_holds_nothing(few):
+    with pytest.raises(FailureError, match="widen --similarity"):
+        few(similarity=(-1, -0.9999))
 
 
-def test_bars_refuse_more_or_less(few):
+def test_thresholds_refuse_more_or_less(few):
     usual = Counter(one.reason.partition(":")[0] for one in read_triplets(few("usual"))[0])
 
-    def refused(**bars: float) -> Counter:
-        return Counter(one.reason.partition(":")[0] for one in read_triplets(few("other", bars=Bars(**bars)))[0])
+    def refused(**thresholds: float) -> Counter:
+        mined = few("other", critic_options=thresholds)
+        return Counter(one.reason.partition(":")[0] for one in read_triplets(mined)[0])
 
-    assert read_triplets(few("same", bars=Bars(0.03, 2.0, 3.0)))[0] == read_triplets(few("usual"))[0]
-    assert refused(sure=0.3)["not true of the target"] > usual["not true of the target"] > 0
-    assert refused(sure=1e-9)["not true of the target"] == 0
-    assert refused(new_by=20)["nearly as true of the reference"] > usual["nearly as true of the reference"] > 0
-    assert refused(new_by=0)["nearly as true of the reference"] == 0
+    assert (
+        read_triplets(few("same", critic_options={"min_probability": 0.03, "min_ratio": 2.0, "max_margin": 3.0}))[0]
+        == read_triplets(few("usual"))[0]
+    )
+    assert refused(min_probability=0.3)["not true of the target"] > usual["not true of the target"] > 0
+    assert refused(min_probability=1e-9)["not true of the target"] == 0
+    assert refused(min_ratio=20)["nearly as true of the reference"] > usual["nearly as true of the reference"] > 0
+    assert refused(min_ratio=0)["nearly as true of the reference"] == 0
     fits_better = "another picture of the group fits far better"
-    assert refused(beaten_by=0)[fits_better] > usual[fits_better]
-    assert refused(beaten_by=50)[fits_better] == 0
+    assert refused(max_margin=0)[fits_better] > usual[fits_better]
+    assert refused(max_margin=50)[fits_better] == 0
 
 
 @pytest.mark.parametrize(
-    "bars", [{"sure": 0}, {"sure": 1}, {"new_by": -1}, {"beaten_by": float("inf")}, {"sure": float("nan")}]
+    "thresholds",
+    [
+        {"min_probability": 0},
+        {"min_probability": 1},
+        {"min_ratio": -1},
+        {"max_margin": float("inf")},
+        {"min_probability": float("nan")},
+    ],
 )
-def test_bars_that_make_no_sense(bars):
-    with pytest.raises(UsageError, match="--" + next(iter(bars)).replace("_", "-")):
-        Bars(**bars)
-
-
-@pytest.mark.parametrize("option", [{"reversed": True}, {"band": (0.2, 0.9)}, {"bars": Bars(new_by=3)}])
-def test_a_chat_model_takes_none_of_these(few, option):
-    with pytest.raises(UsageError, match="for --reasoner tags"):
-        few(reasoner="chat:m", **option)
+def test_thresholds_that_make_no_sense(thresholds):
+    with pytest.raises(UsageError, match="--" + next(iter(thresholds)).replace("_", "-")):
+        CriticOptions(**thresholds)
 
 
 def test_the_command_line_takes_them(tiny_catalog, vocabulary_file, tmp_path):
     out = tmp_path / "t.parquet"
     words = ["mine", "--catalog", tiny_catalog, "--vocabulary", vocabulary_file, "--limit", 20, "--out", out]
-    options = ["--band", -0.5, 0.99, "--reversed", "--sure", 0.05, "--new-by", 1.5]
+    options = ["--similarity", -0.5, 0.99, "--reverse", "--min-probability", 0.05, "--min-ratio", 1.5]
     code = "from triptych.cli import main; main()"
     subprocess.run([sys.executable, "-c", code, *map(str, (*words, *options))], check=True)
     settings = read_triplets(out)[1]["settings"]
-    assert (settings["band"], settings["reversed"]) == ([-0.5, 0.99], True)
-    assert settings["bars"] == {"sure": 0.05, "new_by": 1.5, "beaten_by": 3.0}
+    assert (settings["similarity"], settings["reverse"]) == ([-0.5, 0.99], True)
+    assert settings["critic"] == {
+        "name": "encoder",
+        "min_probability": 0.05,
+        "min_ratio": 1.5,
+        "max_margin": 3.0,
+    }
 
 
 @pytest.mark.parametrize(
     "setting",
-    [{"limit": 0}, {"limit": -3}, {"plans": 0}, {"width": 0}, {"reasoner": "oracle"}, {"band": (0.9, 0.8)},
-     {"band": (0.5,)}, {"band": "wide"}, {"band": (0.5, 1.5)}, {"band": 0.5}],
+    [{"limit": 0}, {"limit": -3}, {"changes": 0}, {"candidates": 0}, {"reasoner": "oracle"},
+     {"critic": "oracle"}, {"similarity": (0.9, 0.8)}, {"similarity": (0.5,)}, {"similarity": "wide"},
+     {"similarity": (0.5, 1.5)}, {"similarity": 0.5}],
 )  # fmt: skip
 def test_settings_that_make_no_sense(few, setting):
     with pytest.raises(UsageError):
@@ -336,7 +354,7 @@ def test_a_catalog_too_small_to_compare(tiny_catalog, wardrobe_world, tmp_path):
     names = tmp_path / "few.txt"
     names.write_text("\n".join((wardrobe_world / "val.txt").read_text().splitlines()[:19]))
     encoder, root = Catalog(tiny_catalog).encoder_name, wardrobe_world / "images"
-    index(names, tmp_path / "catalog", encoder=encoder, root=root, threads=1)
+    index(names, tmp_path / "catalog", encoder=encoder, root=root, runtime=Runtime(threads=1))
     with pytest.raises(FailureError, match="at least 20"):
         mine(tmp_path / "catalog", tmp_path / "triplets")
     assert not (tmp_path / "triplets").exists()
@@ -351,7 +369,7 @@ EXAMPLE = Triplet(
     accepted=True,
     reason="",
     confidence=0.75,
-    likeness=0.5,
+    similarity=0.5,
     reasoner="tags",
 )
 
@@ -369,7 +387,7 @@ def test_triplets_round_trip(tmp_path):
 def test_a_triplet_file_says_what_made_it(tiny_triplets, tiny_catalog):
     note = json.loads(pq.read_schema(tiny_triplets).metadata[b"triptych"])["made_by"]
     assert note["program"] == "triptych"
-    assert note["settings"]["plans"] == 4
+    assert note["settings"]["changes"] == 4
     assert note["encoder_fingerprint"] == Catalog(tiny_catalog).fingerprint
     assert note["encoder_fingerprint"] == load_encoder(Catalog(tiny_catalog).encoder_name).fingerprint
 

@@ -1,7 +1,7 @@
 """Options dataclasses: ranges, nesting, and the flags that the command line makes of them."""
 
 from dataclasses import dataclass
-from typing import Annotated
+from typing import Annotated, Any
 
 import pytest
 import typer
@@ -28,6 +28,8 @@ class Outer:
     inner: Inner = nested(Inner)
     whole: bool = option(True, "All of it.")
     band: tuple[float, float] | None = option(None, "Range.", flag="--similarity", metavar="LOW HIGH")
+    engine: Any = option(None, "A plug-in.")
+    k: int = option(10, "How many.", flag="-k", min=1)
 
     def __post_init__(self) -> None:
         check_ranges(self)
@@ -58,14 +60,16 @@ def run(*args: str) -> tuple[list, Exception | None]:
 
 
 def test_flags_are_the_fields() -> None:
-    assert [item.flag for item in flat_options(Outer)] == ["--epochs", "--rate", "--parts", "--whole", "--similarity"]
+    flags = ["--epochs", "--rate", "--parts", "--whole", "--similarity", "--engine", "-k"]
+    assert [item.flag for item in flat_options(Outer)] == flags
     assert flag_of(Outer, "band") == "--similarity"
 
 
 def test_a_command_gets_dataclasses() -> None:
     assert run("x") == (["x", Outer(), None, Runtime(), 0], None)
-    flags = "--epochs 5 --rate 0.1 --parts b --parts a --no-whole --similarity 0.1 0.2 --extra m --extra-top 4 --last 2"
-    expected = Outer(5, Inner(0.1, ("b", "a")), False, (0.1, 0.2))
+    flags = "--epochs 5 --rate 0.1 --parts b --parts a --no-whole --similarity 0.1 0.2 --engine e -k 3"
+    flags += " --extra m --extra-top 4 --last 2"
+    expected = Outer(5, Inner(0.1, ("b", "a")), False, (0.1, 0.2), "e", 3)
     assert run("x", *flags.split(), "--threads", "1") == (["x", expected, Extra("m", 4), Runtime(1), 2], None)
 
 
@@ -76,6 +80,7 @@ def test_a_command_gets_dataclasses() -> None:
         ("--rate 0", "--rate 0.0: must be above 0"),
         ("--rate nan", "--rate nan: must be a finite number"),
         ("--rate 2", "--rate 2.0: must be at most 1"),
+        ("-k 0", "-k 0: must be at least 1"),
         ("--parts c", "--parts c: choose one of a, b"),
         ("--extra-top 4", "--extra-top goes with --extra"),
     ],
@@ -87,7 +92,9 @@ def test_what_is_out_of_range_is_said_with_its_flag(flags: str, message: str) ->
 
 def test_options_out_of_flat_names() -> None:
     assert from_flat(Outer, {"epochs": 1, "rate": 1.0, "similarity": (0.0, 1.0)}) == Outer(1, Inner(1.0), True, (0, 1))
-    with pytest.raises(UsageError, match="no option 'rates'; there are epochs, rate, parts, whole, similarity"):
+    with pytest.raises(
+        UsageError, match="no option 'rates'; there are epochs, rate, parts, whole, similarity, engine, k"
+    ):
         from_flat(Outer, {"rates": 1})
 
 

@@ -10,11 +10,13 @@ import pyarrow.parquet as pq
 import pytest
 
 from triptych.catalog.catalog import Catalog
+from triptych.core.environment import Runtime
 from triptych.core.errors import DataError, UsageError
 from triptych.mining import refinement as refining
+from triptych.mining.options import MineOptions, RefineOptions
 from triptych.mining.pipeline import mine
-from triptych.mining.refinement import refine
-from triptych.mining.rounds import Earlier
+from triptych.mining.refinement import RefineResult, refine
+from triptych.mining.rounds import PreviousRounds
 from triptych.triplets.file import Triplet, read_triplets, write_triplets
 
 WRONG = 0.2  # share of the accepted triplets that get another target
@@ -29,16 +31,17 @@ def corrupted(tiny_triplets, tiny_catalog, tmp_path_factory) -> tuple[Path, list
     spoilt = [one.accepted and random.random() < WRONG for one in triplets]
     for number in np.flatnonzero(spoilt):
         one = triplets[number]
-        others = [name for name in names if name not in (one.reference, one.target, *one.also)]
-        triplets[number] = replace(one, target=others[int(random.integers(len(others)))], also=())
+        others = [name for name in names if name not in (one.reference, one.target, *one.other_targets)]
+        triplets[number] = replace(one, target=others[int(random.integers(len(others)))], other_targets=())
     write_triplets(path, triplets, note)
     return path, spoilt
 
 
 @pytest.fixture(scope="module")
-def refined(corrupted, tiny_catalog, vocabulary_file) -> tuple[Path, dict]:
+def refined(corrupted, tiny_catalog, vocabulary_file) -> tuple[Path, RefineResult]:
     out = corrupted[0].with_name("refined.parquet")
-    return out, refine(corrupted[0], tiny_catalog, out, vocabulary=vocabulary_file, epochs=4, threads=1)
+    options = RefineOptions(vocabulary=vocabulary_file, epochs=4)
+    return out, refine(corrupted[0], tiny_catalog, out, options, runtime=Runtime(threads=1))
 
 
 def test_corrupted_triplets_are_found_far_more_often_than_others(refined, corrupted):
@@ -56,7 +59,7 @@ def test_corrupted_triplets_are_found_far_more_often_than_others(refined, corrup
 def test_what_is_refused_says_why_and_nothing_else_changes(refined, corrupted):
     before, after = read_triplets(corrupted[0])[0], read_triplets(refined[0])[0]
     changed = [new for old, new in zip(before, after, strict=True) if old != new]
-    assert len(changed) == refined[1]["refused_here"] > 0
+    assert len(changed) == refined[1].refused_here > 0
     for new in changed:
         assert not new.accepted
         assert new.reason.startswith("implausible: ")
@@ -70,18 +73,20 @@ def test_what_is_refused_says_why_and_nothing_else_changes(refined, corrupted):
 
 
 def test_the_weak_kinds_are_wanted_more(refined):
-    kinds = refined[1]["kinds"]
-    assert sum(kind["triplets"] for kind in kinds) == refined[1]["accepted"]
-    assert [kind["wanted"] for kind in kinds] == sorted((kind["wanted"] for kind in kinds), reverse=True)
-    assert kinds[0]["wanted"] > 1 > kinds[-1]["wanted"]
-    assert kinds[0]["recall"] < kinds[-1]["recall"]
+    kinds = refined[1].question_types
+    assert sum(kind.triplets for kind in kinds) == refined[1].accepted
+    assert [kind.weight for kind in kinds] == sorted((kind.weight for kind in kinds), reverse=True)
+    assert kinds[0].weight > 1 > kinds[-1].weight
+    assert kinds[0].recall < kinds[-1].recall
+    noted = read_triplets(refined[0])[1]["kinds"]
+    assert [(kind["groups"], kind["wanted"]) for kind in noted] == [([*kind.groups], kind.weight) for kind in kinds]
 
 
 def test_another_round_of_mining(refined, tiny_catalog, vocabulary_file, tmp_path):
     first = read_triplets(refined[0])[0]
     out = tmp_path / "second.parquet"
-    options = {"vocabulary": vocabulary_file, "limit": 150, "plans": 2, "threads": 1}
-    mine(tiny_catalog, out, after=refined[0], **options)
+    options = MineOptions(vocabulary=vocabulary_file, limit=150, changes=2, refined=refined[0])
+    mine(tiny_catalog, out, options, runtime=Runtime(threads=1))
     both = read_triplets(out)[0]
     assert both[: len(first)] == first
     added = both[len(first) :]
@@ -89,7 +94,7 @@ def test_another_round_of_mining(refined, tiny_catalog, vocabulary_file, tmp_pat
     assert {one.round for one in added} == {2}
     known = {(one.reference, one.target, one.changes) for one in first}
     assert not known & {(one.reference, one.target, one.changes) for one in added}
-    mine(tiny_catalog, tmp_path / "again.parquet", after=refined[0], **options)
+    mine(tiny_catalog, tmp_path / "again.parquet", options, runtime=Runtime(threads=1))
     assert read_triplets(tmp_path / "again.parquet")[0] == both
 
 
@@ -101,10 +106,8 @@ def test_what_is_wanted_is_asked_more_often(refined, tiny_catalog, vocabulary_fi
     def asked(times: float, name: str) -> float:
         kinds = [{**kind, "wanted": times if kind["groups"] == wanted else 1.0} for kind in note["kinds"]]
         write_triplets(tmp_path / f"{name}.in", triplets, {**note, "kinds": kinds})
-        mine(
-            tiny_catalog, tmp_path / name, after=tmp_path / f"{name}.in", vocabulary=vocabulary_file, limit=100,
-            plans=1, threads=1,
-        )  # fmt: skip
+        options = MineOptions(refined=tmp_path / f"{name}.in", vocabulary=vocabulary_file, limit=100, changes=1)
+        mine(tiny_catalog, tmp_path / name, options, runtime=Runtime(threads=1))
         added = read_triplets(tmp_path / name)[0][len(triplets) :]
         return sum([change.group for change in one.changes] == wanted for one in added) / len(added)
 
@@ -123,8 +126,9 @@ def test_an_interrupted_run_goes_on(
         trained.append(folder.name)
         shutil.copytree(tiny_composer, folder)
 
-    def run(name: str, **options) -> dict:
-        return refine(corrupted[0], tiny_catalog, tmp_path / name, vocabulary=vocabulary_file, threads=1, **options)
+    def run(name: str, **options) -> RefineResult:
+        chosen = RefineOptions(vocabulary=vocabulary_file, **options)
+        return refine(corrupted[0], tiny_catalog, tmp_path / name, chosen, runtime=Runtime(threads=1))
 
     monkeypatch.setattr(refining, "train", stand_in)
     with pytest.raises(KeyboardInterrupt):
@@ -142,25 +146,23 @@ def test_an_interrupted_run_goes_on(
     with pytest.raises(KeyboardInterrupt):
         run("other")
     (tmp_path / "go on").touch()
-    run("other", beyond=5)
+    run("other", top_k=5)
     assert trained == ["composer-0", "composer-0", "composer-1"]
     assert "starting over" in capfd.readouterr().err
 
 
 def test_a_round_is_in_the_words_of_the_last(refined, vocabulary_file, tmp_path):
-    earlier = Earlier.read(refined[0])
+    earlier = PreviousRounds.read(refined[0])
     assert earlier.vocabulary == vocabulary_file
-    assert Earlier().vocabulary is None
+    assert PreviousRounds().vocabulary is None
 
 
 def test_rounds_need_a_refined_file(tiny_triplets, tiny_catalog, vocabulary_file, tmp_path):
     with pytest.raises(DataError, match="triptych refine"):
-        mine(tiny_catalog, tmp_path / "t", after=tiny_triplets, vocabulary=vocabulary_file)
-    with pytest.raises(UsageError, match="--after"):
-        mine(tiny_catalog, tmp_path / "t", after=tiny_triplets, reasoner="chat:m")
-    for setting in ({"folds": 1}, {"beyond": 0}):
+        mine(tiny_catalog, tmp_path / "t", MineOptions(refined=tiny_triplets, vocabulary=vocabulary_file))
+    for setting in ({"folds": 1}, {"top_k": 0}):
         with pytest.raises(UsageError):
-            refine(tiny_triplets, tiny_catalog, tmp_path / "t", **setting)
+            RefineOptions(**setting)
     assert not list(tmp_path.iterdir())
 
 

@@ -8,13 +8,15 @@ from typing import Any
 import pytest
 
 import triptych
+from chat_helpers import settings
 from loopback import Loopback, completion
 from serving_helpers import Service, picture_file
 from test_cli import run
 from triptych.catalog.catalog import Catalog
-from triptych.chat.pictures import Painter
-from triptych.chat.settings import ChatSettings
+from triptych.chat.pictures import PictureUrls
+from triptych.core.environment import Runtime
 from triptych.core.errors import UsageError
+from triptych.retrieval.options import RerankOptions, SearchOptions
 from triptych.retrieval.results import Hit
 
 pytest.importorskip("openai", reason="the extra `chat` is not installed")
@@ -31,7 +33,7 @@ def choosing(best: str, also: str = "") -> Respond:
     """A judge that picks one file, and says that another one does as well."""
 
     def respond(body: dict[str, Any]) -> Any:
-        painter = Painter(Path, side=336, quality=85)
+        painter = PictureUrls(Path, size=336, quality=85)
         others = shown(body)[1:]
         fitting = [others.index(painter.url(also)) + 1] if also else []
         pick = others.index(painter.url(best)) + 1
@@ -42,16 +44,25 @@ def choosing(best: str, also: str = "") -> Respond:
 
 
 def ask(catalog: Path, server: Loopback | None, **options: Any) -> list[Hit]:
-    chat = {name: options.pop(name) for name in ("max_calls", "max_cost", "price_in", "attempts") if name in options}
-    settings = ChatSettings(base_url=server.url if server else "http://127.0.0.1:9/v1", backoff=0.01, **chat)
-    name = Catalog(catalog).names[3]
-    asked = {"like": name, "text": "in red", "k": 8, "threads": 1, "rerank": "chat:m", "chat": settings} | options
-    return triptych.search(catalog, **asked)
+    how = {name: options.pop(name) for name in ("top", "timeout") if name in options}
+    chat = settings(base_url=server.url if server else "http://127.0.0.1:9/v1", backoff=0.01, **options)
+    return triptych.search(
+        catalog,
+        text="in red",
+        options=SearchOptions(like=Catalog(catalog).names[3], k=8),
+        rerank=RerankOptions("chat:m", chat=chat, **how),
+        runtime=Runtime(threads=1),
+    )
 
 
 @pytest.fixture(scope="module")
 def plain(shown_catalog: Path) -> list[Hit]:
-    return triptych.search(shown_catalog, like=Catalog(shown_catalog).names[3], text="in red", k=8, threads=1)
+    return triptych.search(
+        shown_catalog,
+        text="in red",
+        options=SearchOptions(like=Catalog(shown_catalog).names[3], k=8),
+        runtime=Runtime(threads=1),
+    )
 
 
 def names(hits: list[Hit]) -> list[str]:
@@ -60,7 +71,7 @@ def names(hits: list[Hit]) -> list[str]:
 
 def test_what_the_model_picks_comes_first(shown_catalog: Path, plain: list[Hit]) -> None:
     with Loopback(respond=choosing(plain[4].path, plain[2].path)) as server:
-        found = ask(shown_catalog, server, rerank_top=6)
+        found = ask(shown_catalog, server, top=6)
     expected = [plain[place] for place in (4, 2, 0, 1, 3, 5, 6, 7)]
     assert names(found) == names(expected)
     assert [hit.rank for hit in found] == list(range(1, 9))
@@ -68,7 +79,7 @@ def test_what_the_model_picks_comes_first(shown_catalog: Path, plain: list[Hit])
     (body,) = server.bodies
     assert len(shown(body)) == 1 + 6
     assert "in red" in body["messages"][0]["content"]
-    painter = Painter(Path, side=336, quality=85)
+    painter = PictureUrls(Path, size=336, quality=85)
     assert shown(body)[1:] != [painter.url(hit.path) for hit in plain[:6]]  # it does not see our order
 
 
@@ -85,7 +96,9 @@ def test_a_reply_is_repaired_once(shown_catalog: Path, plain: list[Hit]) -> None
 
 def test_a_picture_that_is_gone_stays_where_it_is(own_catalog: Path) -> None:
     name = Catalog(own_catalog).names[3]
-    before = triptych.search(own_catalog, like=name, text="in red", k=8, threads=1)
+    before = triptych.search(
+        own_catalog, text="in red", options=SearchOptions(like=name, k=8), runtime=Runtime(threads=1)
+    )
     Path(before[0].path).unlink()
     with Loopback(respond=choosing(before[2].path)) as server:
         found = ask(own_catalog, server)
@@ -98,7 +111,7 @@ def test_whatever_fails_the_ranking_is_the_plain_one(
     shown_catalog: Path, plain: list[Hit], fault: str, capsys: pytest.CaptureFixture[str]
 ) -> None:
     with Loopback(rate=1.0, faults=(fault,)) as server:
-        assert ask(shown_catalog, server, rerank_seconds=0.5 if fault == "drip" else 20) == plain
+        assert ask(shown_catalog, server, timeout=0.5 if fault == "drip" else 20) == plain
     (line,) = capsys.readouterr().err.splitlines()
     assert line.startswith("search: not re-ranked, ")
 
@@ -120,15 +133,18 @@ def test_limits_and_refusals(
 
 def test_bad_requests(shown_catalog: Path) -> None:
     with Loopback() as server:
-        settings = ChatSettings(base_url=server.url)
-        for asked in (
-            {"text": "red", "rerank": "chat:m", "chat": settings},
-            {"like": Catalog(shown_catalog).names[0], "rerank": "chat:m", "chat": settings},
-            {"like": Catalog(shown_catalog).names[0], "text": "red", "rerank": "tags", "chat": settings},
-            {"like": Catalog(shown_catalog).names[0], "text": "red", "rerank": "chat:m"},
-        ):
+        chat = settings(base_url=server.url)
+        name = Catalog(shown_catalog).names[0]
+        for like, text, model in ((None, "red", "chat:m"), (name, "", "chat:m"), (name, "red", "tags")):
             with pytest.raises(UsageError):
-                triptych.search(shown_catalog, **asked)  # type: ignore[arg-type]
+                triptych.search(
+                    shown_catalog,
+                    text=text,
+                    options=SearchOptions(like=like),
+                    rerank=RerankOptions(model, chat=chat),
+                )
+        with pytest.raises(UsageError, match="needs --base-url"):
+            triptych.search(shown_catalog, text="red", options=SearchOptions(like=name), rerank=RerankOptions("chat:m"))
         assert not server.log
     asked = ("search", "--catalog", shown_catalog, "--like", Catalog(shown_catalog).names[0], "--text", "red")
     for wrong in (("--rerank", "chat:m"), ("--base-url", "http://localhost:1/v1"), ("--max-cost", "1")):

@@ -16,10 +16,13 @@ from safetensors.numpy import load_file
 from triptych.catalog import indexing
 from triptych.catalog.catalog import Catalog
 from triptych.catalog.indexing import index
+from triptych.core.environment import Runtime
 from triptych.mining import pipeline as mining
+from triptych.mining.options import MineOptions
 from triptych.mining.pipeline import mine
-from triptych.training import pretraining
 from triptych.training.composer import train
+from triptych.training.learners import pretraining as learning
+from triptych.training.options import PretrainOptions, TrainOptions
 from triptych.training.pretraining import pretrain
 from triptych.triplets.file import read_triplets
 
@@ -56,9 +59,13 @@ owner, name = resolve(given.at)
 real = getattr(owner, name)
 setattr(owner, name, deadly)
 stage = getattr(*resolve(given.stage))
-stage(*map(Path, given.args), **{
-    key: Path(value) if key in ("root", "vocabulary") else value for key, value in given.options.items()
-})
+
+def made(key, value):
+    if isinstance(value, dict) and "kind" in value:  # an options dataclass
+        return getattr(*resolve(value.pop("kind")))(**value)
+    return Path(value) if key in ("root", "vocabulary") else value
+
+stage(*map(Path, given.args), **{key: made(key, value) for key, value in given.options.items()})
 """
 # Between writing and renaming stands the call that every write makes.
 WITHIN = "os:fsync"
@@ -124,7 +131,7 @@ def catalog_content(catalog: Path) -> tuple[list, np.ndarray, str]:
 )
 def test_index(pictures, tiny_encoder, tmp_path, monkeypatch, at, call, when):
     monkeypatch.setattr(indexing, "_CHUNK", 16)
-    options = {"encoder": str(tiny_encoder), "threads": 1}
+    options = {"encoder": str(tiny_encoder)}
     patches = {"triptych.catalog.indexing:_CHUNK": 16}
     killed = [pictures, tmp_path / "killed"]
     kill("triptych.catalog.indexing:index", killed, options, at=at, call=call, when=when, patches=patches)
@@ -140,7 +147,7 @@ def test_index(pictures, tiny_encoder, tmp_path, monkeypatch, at, call, when):
 
 def test_an_index_that_was_killed_is_searchable_and_loses_little(pictures, tiny_encoder, tmp_path, monkeypatch):
     monkeypatch.setattr(indexing, "_CHUNK", 16)
-    arguments, options = [pictures, tmp_path / "catalog"], {"encoder": str(tiny_encoder), "threads": 1}
+    arguments, options = [pictures, tmp_path / "catalog"], {"encoder": str(tiny_encoder)}
     kill(
         "triptych.catalog.indexing:index", arguments, options,
         at="triptych.catalog.catalog:Catalog.append", call=4, when="before",
@@ -148,7 +155,7 @@ def test_an_index_that_was_killed_is_searchable_and_loses_little(pictures, tiny_
     )  # fmt: skip
     # One commit for what was left out and two of 16 pictures, one of which is bad.
     assert len(Catalog(tmp_path / "catalog").names) == 31
-    assert index(*arguments, **options)["unchanged"] == 32
+    assert index(*arguments, **options).unchanged == 32
 
 
 @pytest.mark.parametrize(
@@ -165,13 +172,18 @@ def test_an_index_that_was_killed_is_searchable_and_loses_little(pictures, tiny_
 )
 def test_mine(tiny_catalog, vocabulary_file, tmp_path, monkeypatch, at, call, when):
     monkeypatch.setattr(mining, "_CHUNK", 32)
-    options = {"vocabulary": vocabulary_file, "limit": 96, "plans": 8, "threads": 1}
+    options = MineOptions(vocabulary=vocabulary_file, limit=96, changes=8)
     out = tmp_path / "killed" / "triplets.parquet"
     patches = {"triptych.mining.pipeline:_CHUNK": 32}
-    kill("triptych.mining.pipeline:mine", [tiny_catalog, out], options, at=at, call=call, when=when, patches=patches)
-    facts = mine(tiny_catalog, out, **options)
+    given = {
+        "options": {"kind": "triptych.mining.options:MineOptions", "vocabulary": vocabulary_file}
+        | {"limit": 96, "changes": 8},
+        "runtime": {"kind": "triptych.core.environment:Runtime", "threads": 1},
+    }
+    kill("triptych.mining.pipeline:mine", [tiny_catalog, out], given, at=at, call=call, when=when, patches=patches)
+    facts = mine(tiny_catalog, out, options, runtime=Runtime(threads=1))
     scratch = tmp_path / "scratch" / "triplets.parquet"
-    assert mine(tiny_catalog, scratch, **options) == facts
+    assert mine(tiny_catalog, scratch, options, runtime=Runtime(threads=1)) == facts
     assert read_triplets(out)[0] == read_triplets(scratch)[0]
     assert len(read_triplets(out)[0]) > 10
     assert files_of(out.parent) == {out.name}
@@ -187,7 +199,9 @@ def assert_same_weights(one: Path, other: Path) -> None:
     assert (one / "model.safetensors").read_bytes() == (other / "model.safetensors").read_bytes()
 
 
-PRETRAIN = {"size": 32, "width": 8, "epochs": 2, "batch": 16, "threads": 1}
+PRETRAIN = {"size": 32, "width": 8, "epochs": 2, "batch_size": 16}
+TRAIN = {"epochs": 3, "batch_size": 64}
+ONE_THREAD = {"kind": "triptych.core.environment:Runtime", "threads": 1}
 
 
 @pytest.fixture(scope="module")
@@ -200,34 +214,35 @@ def pairs(wardrobe_world: Path, tmp_path_factory: pytest.TempPathFactory) -> Pat
 @pytest.fixture(scope="module")
 def undisturbed_encoder(pairs: Path, wardrobe_world: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
     out = tmp_path_factory.mktemp("resume") / "encoder"
-    pretrain(pairs, wardrobe_world / "images", out, **PRETRAIN)
+    pretrain(pairs, wardrobe_world / "images", out, PretrainOptions(**PRETRAIN), runtime=Runtime(threads=1))
     return out
 
 
 @pytest.mark.parametrize(
     ("at", "call", "when"),
     [
-        ("triptych.training.checkpoints:save_checkpoint", 2, "before"),
-        ("triptych.training.checkpoints:save_checkpoint", 2, "after"),
+        ("triptych.training.loop:save_checkpoint", 2, "before"),
+        ("triptych.training.loop:save_checkpoint", 2, "after"),
         (WITHIN, 3, "before"),
         ("triptych.encoders.native:write_json", 1, "before"),
     ],
 )
 def test_pretrain(pairs, wardrobe_world, undisturbed_encoder, tmp_path, monkeypatch, capfd, at, call, when):
-    monkeypatch.setattr(pretraining, "_CHECKPOINT_STEPS", 3)
+    monkeypatch.setattr(learning, "_CHECKPOINT_STEPS", 3)
     arguments = [pairs, wardrobe_world / "images", tmp_path / "encoder"]
-    patches = {"triptych.training.pretraining:_CHECKPOINT_STEPS": 3}
+    patches = {"triptych.training.learners.pretraining:_CHECKPOINT_STEPS": 3}
+    given = {"options": {"kind": "triptych.training.options:PretrainOptions", **PRETRAIN}, "runtime": ONE_THREAD}
     kill(
         "triptych.training.pretraining:pretrain",
         arguments,
-        PRETRAIN,
+        given,
         at=at,
         call=call,
         when=when,
         patches=patches,
     )
     capfd.readouterr()
-    pretrain(*arguments, **PRETRAIN)
+    pretrain(*arguments, PretrainOptions(**PRETRAIN), runtime=Runtime(threads=1))
     assert "going on from step" in capfd.readouterr().err
     assert_same_weights(tmp_path / "encoder", undisturbed_encoder)
 
@@ -236,23 +251,21 @@ def test_pretrain(pairs, wardrobe_world, undisturbed_encoder, tmp_path, monkeypa
     ("at", "call", "when"),
     [
         (
-            "triptych.training.checkpoints:save_checkpoint",
+            "triptych.training.loop:save_checkpoint",
             2,
             "before",
         ),  # between an epoch's best weights and its checkpoint
-        ("triptych.training.checkpoints:save_checkpoint", 2, "after"),
+        ("triptych.training.loop:save_checkpoint", 2, "after"),
         (WITHIN, 3, "before"),
         ("triptych.training.composer:write_json", 1, "before"),
     ],
 )
 def test_train(tiny_triplets, tiny_catalog, tiny_composer, tmp_path, at, call, when):
-    arguments, options = (
-        [tiny_triplets, tiny_catalog, tmp_path / "composer"],
-        {"epochs": 3, "batch": 64, "threads": 1},
-    )
-    kill("triptych.training.composer:train", arguments, options, at=at, call=call, when=when, patches={})
+    arguments = [tiny_triplets, tiny_catalog, tmp_path / "composer"]
+    given = {"options": {"kind": "triptych.training.options:TrainOptions", **TRAIN}, "runtime": ONE_THREAD}
+    kill("triptych.training.composer:train", arguments, given, at=at, call=call, when=when, patches={})
     assert not (tmp_path / "composer" / "config.json").exists() or when == "after"
-    train(*arguments, **options)
+    train(*arguments, TrainOptions(**TRAIN), runtime=Runtime(threads=1))
     assert_same_weights(tmp_path / "composer", tiny_composer)
     histories = [
         json.loads((folder / "config.json").read_text())["history"] for folder in (arguments[2], tiny_composer)

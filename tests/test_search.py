@@ -9,6 +9,7 @@ from PIL import Image
 import triptych
 from triptych.catalog.catalog import Catalog
 from triptych.core.errors import DataError, UsageError
+from triptych.retrieval.options import EngineOptions, SearchOptions
 
 
 def reference(catalog: Path) -> Path:
@@ -18,16 +19,18 @@ def reference(catalog: Path) -> Path:
 
 def test_the_reference_is_never_a_result(tiny_catalog: Path, tmp_path: Path) -> None:
     picture = reference(tiny_catalog)
-    everything = triptych.search(tiny_catalog, image=picture, k=10_000)
+    everything = triptych.search(tiny_catalog, image=picture, options=SearchOptions(k=10_000))
     assert len(everything) == len(Catalog(tiny_catalog).names) - 1
     assert str(picture) not in {hit.path for hit in everything}
     copy = tmp_path / "copy.jpg"
     copy.write_bytes(picture.read_bytes())
-    assert str(picture) not in {hit.path for hit in triptych.search(tiny_catalog, image=copy, k=10_000)}
+    assert str(picture) not in {
+        hit.path for hit in triptych.search(tiny_catalog, image=copy, options=SearchOptions(k=10_000))
+    }
 
 
 def test_results_are_ranked_and_scored(tiny_catalog: Path) -> None:
-    hits = triptych.search(tiny_catalog, image=reference(tiny_catalog), text="but in red", k=7)
+    hits = triptych.search(tiny_catalog, image=reference(tiny_catalog), text="but in red", options=SearchOptions(k=7))
     assert [hit.rank for hit in hits] == list(range(1, 8))
     scores = [hit.score for hit in hits]
     assert scores == sorted(scores, reverse=True)
@@ -36,8 +39,9 @@ def test_results_are_ranked_and_scored(tiny_catalog: Path) -> None:
 def test_words_and_weight_matter(tiny_catalog: Path) -> None:
     picture = reference(tiny_catalog)
 
-    def names(**asked: object) -> list[str]:
-        return [hit.name for hit in triptych.search(tiny_catalog, k=20, **asked)]  # type: ignore[arg-type]
+    def names(image: Path | None = None, text: str = "", weight: float = 0.5) -> list[str]:
+        options = SearchOptions(weight=weight, k=20)
+        return [hit.name for hit in triptych.search(tiny_catalog, image, text, options=options)]
 
     assert names(image=picture, text="red", weight=0) == names(image=picture)
     assert names(image=picture, text="red", weight=0.7) != names(image=picture)
@@ -46,8 +50,14 @@ def test_words_and_weight_matter(tiny_catalog: Path) -> None:
 
 def test_a_composer_answers_in_its_own_space(tiny_catalog: Path, tiny_composer: Path) -> None:
     picture = reference(tiny_catalog)
-    hits = triptych.search(tiny_catalog, image=picture, text="in red", composer=tiny_composer, k=5)
-    plain = triptych.search(tiny_catalog, image=picture, text="in red", k=5)
+    hits = triptych.search(
+        tiny_catalog,
+        image=picture,
+        text="in red",
+        options=SearchOptions(k=5),
+        engine=EngineOptions(composer=tiny_composer),
+    )
+    plain = triptych.search(tiny_catalog, image=picture, text="in red", options=SearchOptions(k=5))
     assert len(hits) == 5
     assert [hit.score for hit in hits] != [hit.score for hit in plain]
 
@@ -60,7 +70,7 @@ def test_filters_apply_before_the_choice(wardrobe_world: Path, tiny_encoder: Pat
     colours = Catalog(catalog).metadata.column("colour").to_pylist()
     rarest = min(set(colours), key=colours.count)
     picture = pictures / Catalog(catalog).names[0]
-    hits = triptych.search(catalog, image=picture, where=[f"colour={rarest}"], k=10_000)
+    hits = triptych.search(catalog, image=picture, options=SearchOptions(where=[f"colour={rarest}"], k=10_000))
     own = Catalog(catalog).metadata.column("colour").to_pylist()[0] == rarest
     assert len(hits) == colours.count(rarest) - own
 
@@ -68,11 +78,13 @@ def test_filters_apply_before_the_choice(wardrobe_world: Path, tiny_encoder: Pat
 def test_contact_sheet_and_json(tiny_catalog: Path, tmp_path: Path) -> None:
     picture = reference(tiny_catalog)
     for name, form in (("sheet.png", "PNG"), ("sheet.jpg", "JPEG"), ("sheet.webp", "WEBP")):
-        triptych.search(tiny_catalog, image=picture, text="in red", k=4, output=tmp_path / name)
+        triptych.search(tiny_catalog, image=picture, text="in red", output=tmp_path / name, options=SearchOptions(k=4))
         with Image.open(tmp_path / name) as sheet:
             assert sheet.format == form
             assert np.asarray(sheet.convert("RGB")).std() > 5
-    hits = triptych.search(tiny_catalog, image=picture, text="in red", k=4, output=tmp_path / "hits.json")
+    hits = triptych.search(
+        tiny_catalog, image=picture, text="in red", output=tmp_path / "hits.json", options=SearchOptions(k=4)
+    )
     written = json.loads((tmp_path / "hits.json").read_text(encoding="utf-8"))
     assert [result["name"] for result in written["results"]] == [hit.name for hit in hits]
     assert written["query"] == {"image": str(picture), "text": "in red"}
@@ -88,7 +100,7 @@ def test_a_vanished_result_does_not_spoil_the_contact_sheet(
     triptych.index(pictures, tmp_path / "catalog", encoder=str(tiny_encoder))
     first, *others = sorted(pictures.iterdir())
     os.unlink(others[0])
-    triptych.search(tmp_path / "catalog", image=first, k=4, output=tmp_path / "sheet.png")
+    triptych.search(tmp_path / "catalog", image=first, output=tmp_path / "sheet.png", options=SearchOptions(k=4))
     assert (tmp_path / "sheet.png").stat().st_size > 0
 
 
@@ -107,6 +119,13 @@ def test_a_vanished_result_does_not_spoil_the_contact_sheet(
     ],
 )
 def test_bad_requests(tiny_catalog: Path, asked: dict, error: type[Exception]) -> None:
+    choices = {name: asked[name] for name in ("k", "weight", "where") if name in asked}
+    engine = EngineOptions(composer=asked.get("composer"))
+    given = {name: asked[name] for name in ("image", "text", "output") if name in asked}
+
+    def run() -> None:
+        triptych.search(tiny_catalog, **given, options=SearchOptions(**choices), engine=engine)
+
     with pytest.raises(error) as raised:
-        triptych.search(tiny_catalog, **asked)
+        run()
     assert "\n" not in str(raised.value)

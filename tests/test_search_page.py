@@ -16,6 +16,7 @@ import triptych
 from serving_helpers import Service, picture_file
 from triptych.benchmarks.datasets.wardrobe.garments import VOCABULARY
 from triptych.catalog.catalog import Catalog
+from triptych.core.environment import Runtime
 
 CHROMIUM = Path("/usr/bin/chromium")
 if not CHROMIUM.exists():
@@ -260,7 +261,7 @@ def test_where_nothing_fits_it_says_so(visit: Visit) -> None:
 
 def test_an_empty_catalog_says_how_to_fill_it(browser, tmp_path: Path) -> None:  # type: ignore[no-untyped-def]
     (tmp_path / "pictures").mkdir()
-    triptych.index(tmp_path / "pictures", tmp_path / "catalog", threads=1)
+    triptych.index(tmp_path / "pictures", tmp_path / "catalog", runtime=Runtime(threads=1))
     with Service(tmp_path / "catalog") as running:
         page = browser.new_page()
         page.goto(running.url)
@@ -283,7 +284,7 @@ def test_values_with_spaces_and_signs_can_be_chosen(browser, own_catalog: Path, 
     asked = ('" wide "', "wide", '""wide""', "<b")
     with (tmp_path / "table.csv").open("w", encoding="utf-8", newline="") as out:
         csv.writer(out).writerows([("name", "cut (<=40)"), *odd.items()])
-    triptych.index(Catalog(own_catalog).root, own_catalog, metadata=tmp_path / "table.csv", threads=1)
+    triptych.index(Catalog(own_catalog).root, own_catalog, metadata=tmp_path / "table.csv", runtime=Runtime(threads=1))
     with Service(own_catalog) as running:
         visit = Visit(browser, running)
         page = visit.page
@@ -380,7 +381,7 @@ def test_markup_in_a_catalog_stays_text(browser, own_catalog: Path) -> None:  # 
     nasty = "<img src=x onerror=alert(1)>"
     pictures = Catalog(own_catalog).root
     (pictures / f"{nasty}.jpg").write_bytes(picture_file((0, 0, 255), "JPEG"))
-    triptych.index(pictures, own_catalog, threads=1)
+    triptych.index(pictures, own_catalog, runtime=Runtime(threads=1))
     with Service(own_catalog) as running:
         metadata = json.dumps({"colour": nasty, "kind": "</script><b>bold</b>"})
         status, added, _ = running.post("/api/pictures", [("picture", picture_file()), ("metadata", metadata)])

@@ -17,9 +17,10 @@ from PIL import Image
 import triptych
 from serving_helpers import Service, form, picture_file, problem
 from triptych.catalog.catalog import Catalog
+from triptych.core.environment import Runtime
 from triptych.core.vectors import Vectors
 from triptych.encoders.protocol import Encoder
-from triptych.serving.comparison import Comparing
+from triptych.serving.comparison import TagComparison
 from triptych.tagging.vocabulary import load_vocabulary
 
 pytest.importorskip("fastapi", reason="the extra `serve` is not installed")
@@ -37,7 +38,7 @@ def a_picture(catalog: Path) -> bytes:
 
 
 def test_it_answers_as_the_library_does(service: Service, shown_catalog: Path) -> None:
-    with triptych.open_catalog(shown_catalog, threads=1) as library:
+    with triptych.open_catalog(shown_catalog, runtime=Runtime(threads=1)) as library:
         data, name = a_picture(shown_catalog), Catalog(shown_catalog).names[3]
         expected = [hit.id for hit in library.search(image=data, text="in red", k=7)]
         uploaded = service.search(("picture", data), ("text", "in red"), ("k", "7"))
@@ -89,7 +90,7 @@ def test_pictures_are_drawn_anew(service: Service, shown_catalog: Path) -> None:
 def test_the_owners_pictures_are_drawn_whatever_an_upload_may_be(own_catalog: Path) -> None:
     root = Path(Catalog(own_catalog).root)
     Image.new("RGB", (400, 300), (9, 99, 9)).save(root / "large.bmp")
-    triptych.index(root, own_catalog, threads=1)
+    triptych.index(root, own_catalog, runtime=Runtime(threads=1))
     with Service(own_catalog, "--max-upload", "0.01", "--max-pixels", "0.01") as running:
         name = next(picture for picture in running.get("/api/pictures?k=1000") if picture["name"] == "large.bmp")
         path = f"/api/pictures/{name['id']}/thumbnail"
@@ -115,15 +116,15 @@ def test_comparing_keeps_no_search_waiting(shown_catalog: Path, tmp_path: Path) 
     os.mkfifo(tmp_path / "gate")
     before = f"""
 import sys
-from triptych.serving.comparison import Comparing
+from triptych.serving.comparison import TagComparison
 def told(self, reference, result):
     print("comparing", file=sys.stderr, flush=True)
     with open({str(tmp_path / "gate")!r}) as gate:
         gate.read()
     return {{"changed": [], "kept": []}}
-Comparing.__call__ = told
+TagComparison.__call__ = told
 """
-    with Service(shown_catalog, "--seconds", "20", before=before) as running, ThreadPoolExecutor(4) as pool:
+    with Service(shown_catalog, "--request-timeout", "20", before=before) as running, ThreadPoolExecutor(4) as pool:
         first, second = (picture["id"] for picture in running.get("/api/pictures?k=2"))
         body = json.dumps({"reference": first, "result": second}).encode()
         kind = {"Content-Type": "application/json"}
@@ -156,16 +157,16 @@ def test_comparing_is_prepared_ahead(shown_catalog: Path, tmp_path: Path) -> Non
     told = {"colour": ["red", "blue"], "kind": [f"kind {number}" for number in range(400)]}
     (tmp_path / "words.json").write_text(json.dumps(told), encoding="utf-8")
     words = load_vocabulary(tmp_path / "words.json")
-    with triptych.open_catalog(shown_catalog, threads=1) as library:
+    with triptych.open_catalog(shown_catalog, runtime=Runtime(threads=1)) as library:
         encoder = CountingEncoder(library.encoder)
         first, second = (library.reference(like=picture.id).vector for picture in library.pictures(2))
-        expected = Comparing(CountingEncoder(library.encoder), words)(first, second)  # type: ignore[arg-type]
-        ended = Comparing(encoder, words)  # type: ignore[arg-type]
+        expected = TagComparison(CountingEncoder(library.encoder), words)(first, second)  # type: ignore[arg-type]
+        ended = TagComparison(encoder, words)  # type: ignore[arg-type]
         ended.end()
         ended.prepare()
         assert 0 < encoder.texts < 800
         encoder.texts = 0
-        comparing = Comparing(encoder, words)  # type: ignore[arg-type]
+        comparing = TagComparison(encoder, words)  # type: ignore[arg-type]
         comparing.prepare()
         assert encoder.texts == 800
         assert comparing(first, second) == expected
@@ -295,7 +296,7 @@ def test_what_was_acknowledged_is_kept(own_catalog: Path, how: signal.Signals) -
     opened = Catalog(own_catalog)
     assert set(names) <= set(opened.names)
     assert all(opened.path(name).stat().st_size > 0 for name in names)
-    with triptych.open_catalog(own_catalog, threads=1) as library:
+    with triptych.open_catalog(own_catalog, runtime=Runtime(threads=1)) as library:
         assert {hit.name for hit in library.search(text="red", k=1000)} >= set(names)
 
 
@@ -338,15 +339,15 @@ def test_torch_is_never_loaded(shown_catalog: Path) -> None:
 import sys
 from pathlib import Path
 import triptych
-from triptych.serving.handlers import Desk
+from triptych.serving.handlers import RequestHandlers
 from triptych.serving.routes import create_app
-from triptych.serving.settings import Settings
-from triptych.serving.comparison import Comparing
+from triptych.serving.settings import ServiceSettings
+from triptych.serving.comparison import TagComparison
 from triptych.tagging.vocabulary import load_vocabulary
-library = triptych.open_catalog({str(shown_catalog)!r}, threads=1)
+library = triptych.open_catalog({str(shown_catalog)!r}, runtime=triptych.Runtime(threads=1))
 library.load()
-comparing = Comparing(library.encoder, load_vocabulary())
-create_app(Desk(library, Settings(), 1), comparing)
+comparing = TagComparison(library.encoder, load_vocabulary())
+create_app(RequestHandlers(library, ServiceSettings(), 1), comparing)
 first, second = library.pictures(2)
 comparing(library.reference(like=first.id).vector, library.reference(image=Path(second.path)).vector)
 library.search(like=first.id, text="in red")

@@ -17,8 +17,8 @@ from test_cli import run
 from triptych.catalog.catalog import Catalog
 from triptych.core.errors import BusyError, DataError, FailureError, MismatchError, StoreError, UsageError
 from triptych.core.files import locked
-from triptych.serving.prometheus import Observations
-from triptych.serving.settings import Settings
+from triptych.serving.prometheus import ServiceMetrics
+from triptych.serving.settings import ServiceSettings
 
 pytest.importorskip("fastapi", reason="the extra `serve` is not installed")
 
@@ -114,7 +114,7 @@ def test_a_bomb_is_not_unpacked(service: Service) -> None:
 
 
 def test_a_slow_upload_is_given_up(shown_catalog: Path) -> None:
-    with Service(shown_catalog, "--seconds", "0.3") as running:
+    with Service(shown_catalog, "--request-timeout", "0.3") as running:
         body, kind = form([("text", "red")])
         connection = running.connect()
         connection.putrequest("POST", "/api/search")
@@ -128,7 +128,7 @@ def test_a_slow_upload_is_given_up(shown_catalog: Path) -> None:
 
 
 def test_too_many_requests(shown_catalog: Path) -> None:
-    with Service(shown_catalog, "--rate", "0.001") as running:
+    with Service(shown_catalog, "--rate-limit", "0.001") as running:
         statuses = [running.ask("GET", "/health")[0].status for _ in range(3)]
         assert statuses == [200, 429, 429]
         assert int(running.ask("GET", "/health")[0].getheader("Retry-After") or 0) > 100
@@ -190,7 +190,7 @@ def test_another_name_is_answered_to_and_needs_a_key_to_write(own_catalog: Path,
 
 
 def test_uploads_under_way_share_what_they_may_hold() -> None:
-    from triptych.serving.middleware import Guard
+    from triptych.serving.middleware import AccessMiddleware
 
     answered: list[int] = []
 
@@ -199,7 +199,7 @@ def test_uploads_under_way_share_what_they_may_hold() -> None:
         await send({"type": "http.response.start", "status": 200, "headers": []})
         await send({"type": "http.response.body", "body": body})
 
-    guard = Guard(app, Settings(held_bytes=100), Observations())
+    guard = AccessMiddleware(app, ServiceSettings(max_held_bytes=100), ServiceMetrics())
 
     async def post(*pieces: bytes, until: asyncio.Event | None = None, begun: asyncio.Event | None = None) -> int:
         scope = {"type": "http", "method": "POST", "path": "/api/search", "headers": [], "client": ("::1", 1)}
@@ -268,11 +268,11 @@ def test_a_catalog_that_another_run_writes_to(own_catalog: Path) -> None:
 @pytest.mark.parametrize("seconds", [5, 10])
 def test_a_second_look_may_not_take_as_long_as_a_request(shown_catalog: Path, seconds: int) -> None:
     pytest.importorskip("openai", reason="the extra `chat` is not installed")
-    asked = ["--rerank", "chat:m", "--base-url", "http://127.0.0.1:9/v1", "--rerank-seconds", 10]
-    done = run("serve", "--catalog", shown_catalog, "--port", 0, *asked, "--seconds", seconds)
+    asked = ["--rerank", "chat:m", "--base-url", "http://127.0.0.1:9/v1", "--rerank-timeout", 10]
+    done = run("serve", "--catalog", shown_catalog, "--port", 0, *asked, "--request-timeout", seconds)
     assert done.returncode == 2
     assert len(done.stderr.splitlines()) == 1
-    assert "--rerank-seconds 10" in done.stderr
+    assert "--rerank-timeout 10" in done.stderr
 
 
 def test_every_answer_is_dressed(service: Service) -> None:

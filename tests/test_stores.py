@@ -2,9 +2,12 @@
 
 import json
 import os
+import re
 import shutil
 import signal
+import sys
 from concurrent.futures import ThreadPoolExecutor
+from importlib import import_module
 from pathlib import Path
 from typing import Any
 
@@ -14,11 +17,17 @@ import pytest
 
 import triptych
 from serving_helpers import picture_file
+from test_cli import run
 from triptych.catalog.catalog import Catalog
+from triptych.core.environment import Runtime
 from triptych.core.errors import FailureError, StoreError, UsageError
+from triptych.core.vectors import unit
+from triptych.encoders.protocol import Encoder
 from triptych.retrieval.library import Library
+from triptych.retrieval.options import EngineOptions, SearchOptions
 from triptych.retrieval.results import Hit
-from triptych.retrieval.stores.metadata import Facts
+from triptych.retrieval.stores.gallery import Gallery
+from triptych.retrieval.stores.metadata import MetadataTable
 
 WHERE = (
     (),
@@ -49,38 +58,43 @@ def assert_same(library: Library, exact: Library) -> None:
 
 
 def test_postgres_answers_as_memory_does(shown_catalog: Path, database: str) -> None:
-    with triptych.open_catalog(shown_catalog, threads=1) as exact:
+    with triptych.open_catalog(shown_catalog, runtime=Runtime(threads=1)) as exact:
         for _ in range(2):  # filled, and found filled
-            with triptych.open_catalog(shown_catalog, store=database, threads=1) as library:
+            with triptych.open_catalog(shown_catalog, store=database, runtime=Runtime(threads=1)) as library:
                 assert_same(library, exact)
 
 
 def test_postgres_holds_a_composers_space_too(tiny_catalog: Path, tiny_composer: Path, database: str) -> None:
     name = Catalog(tiny_catalog).names[1]
-    asked = {"like": name, "text": "in red", "composer": tiny_composer, "k": 12, "threads": 1}
-    expected = triptych.search(tiny_catalog, **asked)  # type: ignore[arg-type]
-    assert ranking(triptych.search(tiny_catalog, **asked, store=database)) == ranking(expected)  # type: ignore[arg-type]
+    options, runtime = SearchOptions(like=name, k=12), Runtime(threads=1)
+    memory, table = EngineOptions(composer=tiny_composer), EngineOptions(composer=tiny_composer, store=database)
+    expected, found = (
+        triptych.search(tiny_catalog, text="in red", options=options, engine=engine, runtime=runtime)
+        for engine in (memory, table)
+    )
+    assert ranking(found) == ranking(expected)
 
 
 def test_postgres_follows_the_catalog(own_catalog: Path, database: str) -> None:
-    with triptych.open_catalog(own_catalog, store=database, threads=1) as library:
+    with triptych.open_catalog(own_catalog, store=database, runtime=Runtime(threads=1)) as library:
         (added,) = library.add([picture_file()], [{"colour": "vermilion"}])
         assert ranking(library.search(text="red", where=["colour=vermilion"])) == [added.name]
         library.remove([added.id])
         assert library.search(text="red", where=["colour=vermilion"]) == []
-        with triptych.open_catalog(own_catalog, threads=1) as other:  # one that knows nothing of the database
+        # One that knows nothing of the database.
+        with triptych.open_catalog(own_catalog, runtime=Runtime(threads=1)) as other:
             (second,) = other.add([picture_file((0, 9, 0))], [{"colour": "vermilion"}])
             other.remove([library.search(text="red", k=1)[0].id])
         assert library.refresh()
         assert ranking(library.search(text="red", where=["colour=vermilion"])) == [second.name]
-        with triptych.open_catalog(own_catalog, threads=1) as exact:
+        with triptych.open_catalog(own_catalog, runtime=Runtime(threads=1)) as exact:
             assert_same(library, exact)
 
 
 def test_postgres_is_asked_again_where_the_connection_was_cut(shown_catalog: Path, database: str) -> None:
     import psycopg
 
-    with triptych.open_catalog(shown_catalog, store=database, threads=1) as library:
+    with triptych.open_catalog(shown_catalog, store=database, runtime=Runtime(threads=1)) as library:
         expected = library.search(text="red")
         with psycopg.connect(database, autocommit=True) as other:
             other.execute("SELECT pg_terminate_backend(pid) FROM pg_stat_activity WHERE pid <> pg_backend_pid()")
@@ -90,7 +104,7 @@ def test_postgres_is_asked_again_where_the_connection_was_cut(shown_catalog: Pat
 def test_an_index_of_pgvector_keeps_conditions_first(shown_catalog: Path, database: str) -> None:
     import psycopg
 
-    with triptych.open_catalog(shown_catalog, store=database, threads=1) as library:
+    with triptych.open_catalog(shown_catalog, store=database, runtime=Runtime(threads=1)) as library:
         colours = library.metadata.column("colour").to_pylist()
         rarest = min(set(colours), key=colours.count)
         with psycopg.connect(database, autocommit=True) as other:
@@ -103,7 +117,7 @@ def test_an_index_of_pgvector_keeps_conditions_first(shown_catalog: Path, databa
 
 def test_postgres_follows_what_is_known_of_a_picture(own_catalog: Path, database: str) -> None:
     """Though its file stays as it is."""
-    with triptych.open_catalog(own_catalog, store=database, threads=1) as library:
+    with triptych.open_catalog(own_catalog, store=database, runtime=Runtime(threads=1)) as library:
         name = next(iter(library)).name
         assert library.search(text="red", where=["colour=octarine"]) == []
         opened = Catalog(own_catalog)
@@ -116,12 +130,12 @@ def test_postgres_follows_what_is_known_of_a_picture(own_catalog: Path, database
 def test_a_table_belongs_to_one_catalog(own_catalog: Path, tmp_path: Path, database: str) -> None:
     """Not to another one at the same path in another container, nor to a copy."""
     copy = shutil.copytree(own_catalog, tmp_path / "copy")
-    with triptych.open_catalog(own_catalog, store=database, threads=1) as library:
+    with triptych.open_catalog(own_catalog, store=database, runtime=Runtime(threads=1)) as library:
         names = ranking(library.search(text="red", k=1000))
         note = json.loads((own_catalog / "catalog.json").read_text(encoding="utf-8"))
         (own_catalog / "catalog.json").write_text(json.dumps(note | {"id": "another"}), encoding="utf-8")
         for folder, name in ((own_catalog, names[0]), (copy, names[1])):
-            with triptych.open_catalog(folder, store=database, threads=1) as other:
+            with triptych.open_catalog(folder, store=database, runtime=Runtime(threads=1)) as other:
                 other.remove([name])
         assert ranking(library.search(text="red", k=1000)) == names
 
@@ -129,20 +143,20 @@ def test_a_table_belongs_to_one_catalog(own_catalog: Path, tmp_path: Path, datab
 def test_an_index_of_ivfflat_keeps_conditions_first(own_catalog: Path, database: str) -> None:
     import psycopg
 
-    with triptych.open_catalog(own_catalog, threads=1) as exact:
+    with triptych.open_catalog(own_catalog, runtime=Runtime(threads=1)) as exact:
         name = next(iter(exact)).name
         colours = exact.metadata.column("colour").to_pylist()
         asked: dict[str, Any] = {"like": name, "where": [f"colour={min(set(colours), key=colours.count)}"], "k": 1000}
         expected = exact.search(**asked)
     with psycopg.connect(database, autocommit=True) as other:
-        triptych.open_catalog(own_catalog, store=database, threads=1).load()
+        triptych.open_catalog(own_catalog, store=database, runtime=Runtime(threads=1)).load()
         (table,) = other.execute("SELECT relname FROM pg_class WHERE relkind = 'r' ORDER BY oid DESC").fetchone() or ()
         other.execute(f"CREATE INDEX ON {table} USING ivfflat (vector vector_ip_ops) WITH (lists = 20)")  # type: ignore[arg-type]
         settings = ("enable_seqscan = off", "enable_sort = off", "enable_bitmapscan = off", "ivfflat.max_probes = 1")
         for setting in settings:  # the index, and less of it than there must be
             other.execute(f"ALTER ROLE CURRENT_USER SET {setting}")  # type: ignore[arg-type]
         try:
-            with triptych.open_catalog(own_catalog, store=database, threads=1) as library:
+            with triptych.open_catalog(own_catalog, store=database, runtime=Runtime(threads=1)) as library:
                 assert ranking(library.search(**asked)) == ranking(expected)
                 nearest = library.search(like=name, k=5)
                 assert [hit.score for hit in nearest] == sorted((hit.score for hit in nearest), reverse=True)
@@ -155,7 +169,7 @@ def test_a_search_waits_for_no_addition(own_catalog: Path, database: str) -> Non
     import psycopg
 
     with (
-        triptych.open_catalog(own_catalog, store=database, threads=1) as library,
+        triptych.open_catalog(own_catalog, store=database, runtime=Runtime(threads=1)) as library,
         psycopg.connect(database) as other,
         ThreadPoolExecutor(2) as pool,
     ):
@@ -185,7 +199,7 @@ def test_a_database_that_hangs_is_given_up(
 
     monkeypatch.setattr("triptych.retrieval.stores.connections._STATEMENT", 0.3)
     with (
-        triptych.open_catalog(own_catalog, store=database, threads=1) as library,
+        triptych.open_catalog(own_catalog, store=database, runtime=Runtime(threads=1)) as library,
         psycopg.connect(database) as other,
     ):
         expected = library.search(text="red")
@@ -224,8 +238,8 @@ def test_no_database_is_one_line(shown_catalog: Path) -> None:
 def test_an_approximate_index_states_its_recall(own_catalog: Path, capfd: pytest.CaptureFixture[str]) -> None:
     pytest.importorskip("faiss", reason="the extra `faiss` is not installed")
     with (
-        triptych.open_catalog(own_catalog, store="hnsw", threads=1) as library,
-        triptych.open_catalog(own_catalog, threads=1) as exact,
+        triptych.open_catalog(own_catalog, store="hnsw", runtime=Runtime(threads=1)) as library,
+        triptych.open_catalog(own_catalog, runtime=Runtime(threads=1)) as exact,
     ):
         hits = library.search(text="red shirt", k=10)
         assert "of the exactly nearest 10" in capfd.readouterr().err
@@ -240,27 +254,171 @@ def test_an_approximate_index_states_its_recall(own_catalog: Path, capfd: pytest
         assert hits[0].name not in ranking(library.search(text="red shirt", k=10))
 
 
-def test_an_unknown_store(shown_catalog: Path) -> None:
-    with pytest.raises(UsageError):
-        triptych.open_catalog(shown_catalog, store="mysql://x")
+OWN_STORE = """
+import numpy as np
+from triptych.retrieval.stores.protocol import StoreHit
+
+
+class Sorted:
+    \"\"\"Sorts all pictures by their score; made of a gallery and vectors alone.\"\"\"
+
+    made = []
+
+    def __init__(self, gallery, vectors):
+        self.gallery, self.vectors = gallery, vectors()
+        self.made.append(self)
+
+    def search(self, queries, terms):
+        scores = queries @ self.vectors.T
+        return [self._one(row, term) for row, term in zip(scores, terms)]
+
+    def _one(self, scores, term):
+        allowed = self.gallery.allowed(term)
+        best = [row for row in np.argsort(-scores, kind="stable").tolist() if allowed[row]]
+        return [StoreHit(self.gallery.names[row], float(scores[row])) for row in best[: term.k]]
+
+    def vector(self, name):
+        return self.vectors[self.gallery.row_of[name]]
+
+    def add(self, rows):
+        self.gallery = self.gallery.extended(rows.names, rows.hashes, rows.metadata)
+        self.vectors = np.concatenate([self.vectors, rows.vectors])
+
+    def remove(self, names):
+        self.gallery = self.gallery.without(names)
+
+    def check(self):
+        pass
+
+
+class Lacking:
+    def __init__(self, gallery):
+        pass
+
+    def search(self, queries, terms):
+        return []
+"""
+
+
+@pytest.fixture
+def own_store(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Any:
+    """A module of somebody else's, which has a store."""
+    (tmp_path / "shop_stores.py").write_text(OWN_STORE, encoding="utf-8")
+    monkeypatch.syspath_prepend(tmp_path)
+    monkeypatch.setenv("PYTHONPATH", f"{tmp_path}{os.pathsep}{os.environ.get('PYTHONPATH', '')}")
+    monkeypatch.delitem(sys.modules, "shop_stores", raising=False)
+    return import_module("shop_stores")
+
+
+def test_a_store_of_ones_own(own_catalog: Path, own_store: Any) -> None:
+    with (
+        triptych.open_catalog(own_catalog, store=own_store.Sorted, runtime=Runtime(threads=1)) as library,
+        triptych.open_catalog(own_catalog, runtime=Runtime(threads=1)) as exact,
+    ):
+        assert_same(library, exact)
+        (added,) = library.add([picture_file()])
+        assert added.name in ranking(library.search(text="red", k=1000))
+        library.remove([added.id])
+        assert added.name not in ranking(library.search(text="red", k=1000))
+    assert own_store.Sorted.made
+
+
+def test_a_store_of_ones_own_holds_a_composers_space_too(
+    tiny_catalog: Path, tiny_composer: Path, own_store: Any
+) -> None:
+    options = SearchOptions(like=Catalog(tiny_catalog).names[1], k=12)
+    expected, found = (
+        triptych.search(tiny_catalog, text="in red", options=options, engine=engine, runtime=Runtime(threads=1))
+        for engine in (EngineOptions(composer=tiny_composer), EngineOptions(None, tiny_composer, "shop_stores:Sorted"))
+    )
+    assert ranking(found) == ranking(expected)
+    assert len(own_store.Sorted.made) == 2
+
+
+def test_a_store_of_ones_own_on_the_command_line(shown_catalog: Path, own_store: Any) -> None:
+    asked = ("search", "--catalog", shown_catalog, "--text", "red shirt", "-k", 5, "--threads", 1)
+    expected, found = run(*asked), run(*asked, "--store", "shop_stores:Sorted")
+    assert (found.returncode, found.stderr) == (0, "")
+    assert found.stdout == expected.stdout
+
+
+@pytest.mark.parametrize(
+    ("store", "message"),
+    [
+        (
+            "mysql://x",
+            "--store mysql://x: there is no such store; there are exact, hnsw, postgresql://USER@HOST/DATABASE",
+        ),
+        ("no_such_module:Store", "--store no_such_module:Store: cannot be imported"),
+        ("shop_stores:Lacking", "shop_stores:Lacking: is no store; it lacks vector, add, remove, check"),
+        ("shop_stores:OWN", "--store shop_stores:OWN: cannot be imported"),
+    ],
+)
+def test_a_store_that_is_none(shown_catalog: Path, own_store: Any, store: str, message: str) -> None:
+    with pytest.raises(UsageError, match=re.escape(message)) as raised:
+        triptych.open_catalog(shown_catalog, store=store, runtime=Runtime(threads=1)).load()
+    assert "\n" not in str(raised.value)
+
+
+def test_vectors_of_one_space_are_no_store_of_a_catalog(shown_catalog: Path, own_store: Any) -> None:
+    gallery = Gallery.of(Catalog(shown_catalog))
+    made = own_store.Sorted(gallery, lambda: Catalog(shown_catalog).vectors)
+    with pytest.raises(UsageError, match="Sorted: holds vectors already; give its class"):
+        triptych.open_catalog(shown_catalog, store=made)
+
+
+class Towards:
+    """A composer of somebody else's: it lets the words pull a reference, and has no space of its own."""
+
+    name = "towards"
+
+    def attach(self, encoder: Encoder) -> None:
+        self.encoder = encoder
+
+    def compose(self, references: Any, modifications: Any, changes: Any = None) -> Any:
+        return unit(references + self.encoder.encode_texts(modifications))
+
+    def gallery(self, vectors: Any) -> Any:
+        return vectors
+
+
+def test_a_composer_of_ones_own(own_catalog: Path) -> None:
+    name = Catalog(own_catalog).names[3]
+    with (
+        triptych.open_catalog(own_catalog, composer=Towards(), runtime=Runtime(threads=1)) as library,
+        triptych.open_catalog(own_catalog, runtime=Runtime(threads=1)) as plain,
+    ):
+        expected = ranking(plain.search(like=name, text="in red", k=20))
+        assert ranking(library.search(like=name, text="in red", k=20)) == expected
+        (added,) = library.add([picture_file()])
+        assert added.name in ranking(library.search(like=name, text="in red", k=1000))
+        assert added.name in ranking(library.search(text="red", k=1000))
+
+
+def test_a_database_needs_to_know_a_composers_space(own_catalog: Path, database: str) -> None:
+    with triptych.open_catalog(own_catalog, composer=Towards(), store=database, runtime=Runtime(threads=1)) as library:
+        with pytest.raises(UsageError, match="gallery_fingerprint"):
+            library.search(like=Catalog(own_catalog).names[0], text="in red")
+        assert library.search(text="red", k=3)
 
 
 def test_exported_to_faiss(shown_catalog: Path, tmp_path: Path) -> None:
     faiss = pytest.importorskip("faiss", reason="the extra `faiss` is not installed")
-    facts = triptych.export(shown_catalog, tmp_path / "out", to="faiss")
+    result = triptych.export_vectors(shown_catalog, tmp_path / "out", to="faiss")
     index = faiss.read_index(str(tmp_path / "out" / "index.faiss"))
     names = json.loads((tmp_path / "out" / "pictures.json").read_text(encoding="utf-8"))["names"]
     opened = Catalog(shown_catalog)
-    assert facts["vectors"] == index.ntotal == len(names) == len(opened.names)
+    assert result.vectors == index.ntotal == len(names) == len(opened.names)
     _, rows = index.search(opened.vectors[:20], 1)
     assert [names[row] for (row,) in rows] == opened.names[:20]
-    approximate = triptych.export(shown_catalog, tmp_path / "hnsw", to="faiss", approximate=True)
-    assert approximate["recall@10"] >= 0.9
+    approximate = triptych.export_vectors(shown_catalog, tmp_path / "hnsw", to="faiss", approximate=True)
+    assert approximate.recall_at_10 is not None
+    assert approximate.recall_at_10 >= 0.9
     assert faiss.read_index(str(tmp_path / "hnsw" / "index.faiss")).ntotal == len(names)
 
 
 def test_exported_to_qdrant(tiny_catalog: Path, tiny_composer: Path, tmp_path: Path) -> None:
-    triptych.export(tiny_catalog, tmp_path, to="qdrant", composer=tiny_composer)
+    triptych.export_vectors(tiny_catalog, tmp_path, to="qdrant", composer=tiny_composer)
     collection = json.loads((tmp_path / "collection.json").read_text(encoding="utf-8"))
     points = [
         point
@@ -278,12 +436,12 @@ def test_exported_to_qdrant(tiny_catalog: Path, tiny_composer: Path, tmp_path: P
 
 def test_bad_exports(shown_catalog: Path, tmp_path: Path) -> None:
     with pytest.raises(UsageError):
-        triptych.export(shown_catalog, tmp_path, to="elsewhere")
+        triptych.export_vectors(shown_catalog, tmp_path, to="elsewhere")
     with pytest.raises(UsageError):
-        triptych.export(shown_catalog, tmp_path, to="qdrant", approximate=True)
+        triptych.export_vectors(shown_catalog, tmp_path, to="qdrant", approximate=True)
 
 
-def test_facts_leave_out_what_is_not_known_and_hold_what_json_can() -> None:
+def test_metadata_leaves_out_what_is_not_known_and_hold_what_json_can() -> None:
     table = pa.table(
         {
             "name": ["a", "b", "c"],
@@ -292,7 +450,7 @@ def test_facts_leave_out_what_is_not_known_and_hold_what_json_can() -> None:
             "sold": [True, None, False],
         }
     )
-    facts = Facts.of(table)
+    facts = MetadataTable.of(table)
     known = [{"colour": "red", "price": 1.5, "sold": True}, {}, {"price": "inf", "sold": False}]
     assert facts([0, 1, 2]) == known
     assert facts([2, 0]) == [known[2], known[0]]
@@ -301,5 +459,5 @@ def test_facts_leave_out_what_is_not_known_and_hold_what_json_can() -> None:
     assert facts([0]) == known[:1]
 
 
-def test_facts_of_pictures_without_metadata_are_empty() -> None:
-    assert Facts.of(pa.table({"name": ["a", "b"]}))([1, 0]) == [{}, {}]
+def test_metadata_of_pictures_without_any_is_empty() -> None:
+    assert MetadataTable.of(pa.table({"name": ["a", "b"]}))([1, 0]) == [{}, {}]

@@ -4,9 +4,9 @@ import pytest
 from triptych.core.errors import DataError, FailureError
 from triptych.core.vectors import unit
 from triptych.encoders.lexicon import FILE, Lexicon, common_terms, terms_of
-from triptych.mining.proposer import Proposer, freedom
+from triptych.mining.proposer import Proposer, attribute_variability
 from triptych.tagging.tagger import Tagger, best_words
-from triptych.tagging.tags import decisive_groups
+from triptych.tagging.tags import reliable_groups
 from triptych.tagging.vocabulary import Vocabulary, load_vocabulary
 
 WORDS = ("red", "blue", "sleeveless", "short sleeves")
@@ -110,7 +110,7 @@ def test_a_colour_is_freer_than_a_kind():
     item, colour = random.integers(12, size=600), random.integers(4, size=600)
     items = unit(np.eye(12, dtype=np.float32)[item] + 0.05 * random.normal(size=(600, 12)))
     tags = {"colour": np.eye(4, dtype=np.float32)[colour], "kind": np.eye(3, dtype=np.float32)[item % 3]}
-    found = freedom(items, tags)
+    found = attribute_variability(items, tags)
     assert found["colour"] == 1
     assert found["kind"] < 0.1
 
@@ -138,9 +138,9 @@ def test_a_group_that_the_encoder_is_unsure_of_is_left_out(capfd):
     unsure = np.full((10, 4), 0.2, np.float32)
     unsure[:, 0] = 0.35
     sure = np.tile(np.array([0.9, 0.1], np.float32), (10, 1))
-    assert decisive_groups({"colour": sure, "print": unsure}) == ("colour",)
+    assert reliable_groups({"colour": sure, "print": unsure}) == ("colour",)
     assert "'print'" in capfd.readouterr().err
     # Odds that were learnt are not overstated.
-    assert decisive_groups({"colour": sure, "print": unsure}, named={"print"}) == ("colour", "print")
+    assert reliable_groups({"colour": sure, "print": unsure}, named={"print"}) == ("colour", "print")
     with pytest.raises(FailureError):
-        decisive_groups({"print": unsure})
+        reliable_groups({"print": unsure})

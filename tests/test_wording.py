@@ -7,7 +7,7 @@ from triptych.benchmarks.datasets.fashion_products.phrasings import TEST, VAL
 from triptych.benchmarks.datasets.fashion_products.words import with_article
 from triptych.benchmarks.datasets.wardrobe.captions import Voice
 from triptych.benchmarks.datasets.wardrobe.garments import VOCABULARY, vocabulary
-from triptych.mining.wording import word
+from triptych.mining.wording import word_changes
 from triptych.tagging.vocabulary import Vocabulary, load_vocabulary
 from triptych.triplets.file import Change
 from wardrobe_queries import said_of
@@ -26,7 +26,7 @@ def wordings(groups: tuple[str, ...], draws: int = 3000) -> set[str]:
     return {
         wording.text.casefold()
         for seed in range(draws)
-        for wording in word(changes, known, np.random.default_rng(seed))
+        for wording in word_changes(changes, known, np.random.default_rng(seed))
     }
 
 
@@ -67,7 +67,7 @@ def test_the_agent_never_words_a_query_as_the_wardrobe_does(voice: Voice) -> Non
         said = {
             wording.text.casefold()
             for seed in range(300)
-            for wording in word(changes, known, np.random.default_rng(seed))
+            for wording in word_changes(changes, known, np.random.default_rng(seed))
         }
         assert not said_of(changes, voice, 80) & said
 
@@ -82,7 +82,7 @@ def test_every_wording_says_the_new_word_or_one_of_its_sayings() -> None:
 def test_four_styles_and_the_same_for_the_same_seed() -> None:
     changes = [Change("colour", "blue", "red"), Change("kind", "shirt", "dress")]
     known = load_vocabulary()
-    one, again = (word(changes, known, np.random.default_rng(5)) for _ in range(2))
+    one, again = (word_changes(changes, known, np.random.default_rng(5)) for _ in range(2))
     assert one == again
     assert {wording.style for wording in one} == {"shorthand", "sentence", "captions", "relative"}
 
@@ -91,7 +91,7 @@ def test_having_none_is_put_in_english() -> None:
     known = load_vocabulary(VOCABULARY)
     for change in (Change("print", "star", "none"), Change("print", "none", "star")):
         for seed in range(200):
-            for wording in word([change], known, np.random.default_rng(seed)):
+            for wording in word_changes([change], known, np.random.default_rng(seed)):
                 assert "none" not in wording.text
 
 
@@ -101,7 +101,7 @@ def test_articles_are_those_of_english() -> None:
         wording.text
         for new, group in (("anchor", "print"), ("orange", "colour"), ("star", "print"))
         for seed in range(200)
-        for wording in word([Change(group, "cat", new)], known, np.random.default_rng(seed))
+        for wording in word_changes([Change(group, "cat", new)], known, np.random.default_rng(seed))
     )
     assert "with an anchor on it" in texts
     assert "in an orange shade" in texts
@@ -116,7 +116,7 @@ def test_articles_are_those_of_english() -> None:
         wording.text
         for new in groups["kind"][1:]
         for seed in range(100)
-        for wording in word([Change("kind", "shirt", new)], kinds, np.random.default_rng(seed))
+        for wording in word_changes([Change("kind", "shirt", new)], kinds, np.random.default_rng(seed))
     )
     assert "as a one-piece" in said
     assert "as a unitard" in said
@@ -132,7 +132,7 @@ def test_a_saying_may_name_the_word_that_is_to_go() -> None:
     def texts(old: str) -> str:
         change = [Change("pattern", old, "plain")]
         return " ".join(
-            wording.text for seed in range(200) for wording in word(change, known, np.random.default_rng(seed))
+            wording.text for seed in range(200) for wording in word_changes(change, known, np.random.default_rng(seed))
         )
 
     assert "no longer striped {really}" in texts("striped")

@@ -103,16 +103,16 @@ class Catalog:
         """Whether a catalog was begun in `folder`."""
         return (folder / "catalog.json").is_file()
 
-    def encoder(self, given: Encoder | str | None = None, *, threads: int | None = None) -> Encoder:
+    def encoder(
+        self, given: Encoder | str | None = None, *, threads: int | None = None, device: str | None = None
+    ) -> Encoder:
         """The encoder that made its vectors: `given`, or the one that the catalog names.
 
         Raises UsageError where that name means nothing, or code (`module:attribute`), which is not run for a file;
         MismatchError where the encoder is another one, or no longer what it was.
         """
-        if given is None:
-            encoder = load_encoder(self.encoder_name, threads=threads, from_file=True)
-        else:
-            encoder = load_encoder(given, threads=threads)
+        name = self.encoder_name if given is None else given
+        encoder = load_encoder(name, threads=threads, device=device, from_file=given is None)
         self.require(encoder)
         return encoder
 

@@ -1,4 +1,4 @@
-"""The desk: takes dialogues, answers what the ledger knows, sends the rest, within flow and budget.
+"""Runs dialogues: answers what the ledger knows and sends the rest, within limits and budget.
 
 A dialogue is a generator: it yields calls, is sent their replies in the same order, and returns its outcome. It knows
 nothing of networks, so the same dialogue runs live, from a batch file's results, or again after a crash.
@@ -15,13 +15,13 @@ from itertools import islice
 from typing import Any, TypeVar
 
 from triptych.chat.cost import most_cost
-from triptych.chat.endpoint import Refused, Trouble
+from triptych.chat.endpoint import RequestRefused, TransientError
 from triptych.chat.ledger import Ledger, Reply
 from triptych.chat.limits import Backoff, Budget
-from triptych.chat.pictures import Painter
-from triptych.chat.reply_cache import Recent
+from triptych.chat.pictures import PictureUrls
+from triptych.chat.reply_cache import ReplyCache
 from triptych.chat.request import Call
-from triptych.chat.server import Line
+from triptych.chat.server import ServerConnection
 from triptych.chat.settings import ChatSettings
 from triptych.core.errors import FailureError
 from triptych.core.progress import say
@@ -50,26 +50,26 @@ def replay(dialogue: Dialogue[T], reply_of: Callable[[Call], Reply | None]) -> t
         return end.value, []
 
 
-class Desk:
-    """Holds many dialogues at once, on the line of each step; one ledger and one budget are for all of them."""
+class DialogueRunner:
+    """Holds many dialogues at once, over the connection of each step; one ledger and one budget are for all of them."""
 
     def __init__(
         self,
-        ledger: Ledger | Recent,
-        painter: Painter,
+        ledger: Ledger | ReplyCache,
+        urls: PictureUrls,
         settings: ChatSettings,
-        lines: Mapping[str, Line],
+        connections: Mapping[str, ServerConnection],
         budget: Budget | None = None,
     ) -> None:
         self._ledger = ledger
-        self._painter = painter
+        self._urls = urls
         self._settings = settings
-        self._lines = lines
-        self._backoff = Backoff(settings.backoff, settings.backoff_most, random.Random())
+        self._connections = connections
+        self._backoff = Backoff(settings.endpoint.backoff, settings.endpoint.max_backoff, random.Random())
         self._budget = budget or Budget(
-            calls=settings.max_calls,
-            cost=settings.max_cost,
-            minutes=settings.max_minutes,
+            calls=settings.budget.max_calls,
+            cost=settings.budget.max_cost,
+            minutes=settings.budget.max_minutes,
             spent=ledger.spent() if isinstance(ledger, Ledger) else (0, 0.0),
         )
         self._stopped = asyncio.Event()
@@ -82,8 +82,8 @@ class Desk:
         if not self._stopped.is_set():
             self.why_stopped = why
             self._stopped.set()
-            for line in self._lines.values():
-                line.pace.release()
+            for connection in self._connections.values():
+                connection.limiter.release()
 
     async def run(
         self,
@@ -94,7 +94,7 @@ class Desk:
         """Carry each (reference, dialogue) to its outcome. Raises FailureError where no call can succeed.
 
         `done` gets outcomes as they come; `failed` what a reference's own pictures raised. References whose calls
-        came to nothing, or that were not begun when the desk stopped, are in neither.
+        came to nothing, or that were not begun when this was stopped, are in neither.
         """
         taking = asyncio.Lock()
         taken: deque[tuple[str, Dialogue[T]]] = deque()
@@ -124,11 +124,11 @@ class Desk:
         try:
             async with self._interruptible():
                 # More references than slots, so that none is idle while another's pictures are made ready.
-                await asyncio.gather(*(work() for _ in range(2 * self._settings.concurrency)))
+                await asyncio.gather(*(work() for _ in range(2 * self._settings.endpoint.concurrency)))
         finally:
             # What a server refuses that takes nothing may be taken once it is mended.
-            doubted = [line for line in dict.fromkeys(self._lines.values()) if line.doubtful]
-            self._ledger.reopen([key for line in doubted for key in line.doubtful])
+            doubted = [one for one in dict.fromkeys(self._connections.values()) if one.doubtful]
+            self._ledger.reopen([key for one in doubted for key in one.doubtful])
         if doubted and not self._failure:
             self._failure = doubted[0].hopeless()
         if self._failure:
@@ -159,38 +159,38 @@ class Desk:
             del self._flying[call.key]
 
     async def _send(self, call: Call, reference: str) -> Reply:
-        line = self._lines[call.step]
+        connection = self._connections[call.step]
         most = most_cost(call, self._settings)
         asked: float | None = None
-        for attempt in range(self._settings.attempts):
+        for attempt in range(self._settings.endpoint.attempts):
             if attempt:
                 await self._wait(self._backoff.before(attempt, asked))
-            body = await self._body(call, line)
-            async with line.pace.slot() as cuts:
+            body = await self._body(call, connection)
+            async with connection.limiter.slot() as cuts:
                 await self._permit(most)
                 self._ledger.attempt(call, reference, most=most)
                 cost = most
                 try:
-                    reply = await line.endpoint.send(body, call.key)
+                    reply = await connection.endpoint.send(body, call.key)
                     if reply.tokens_in or reply.tokens_out:  # else nobody told what it took
                         cost = self._settings.cost(call.step, reply.tokens_in, reply.tokens_out)
                     reply = replace(reply, cost=cost)
                     self._ledger.answer(call.key, reply, most=most)
-                    line.answered(body)
+                    connection.answered(body)
                     return reply
-                except Trouble as trouble:
-                    cost = most if trouble.paid else 0.0
-                    self._ledger.trouble(call.key, str(trouble), free=most - cost)
-                    self._give_up(line.missed(trouble))
-                    asked = trouble.after
-                    if trouble.busy:
-                        line.pace.slower(cuts, trouble.after)
-                except Refused as refusal:
+                except TransientError as error:
+                    cost = most if error.paid else 0.0
+                    self._ledger.trouble(call.key, str(error), free=most - cost)
+                    self._give_up(connection.failed(error))
+                    asked = error.after
+                    if error.busy:
+                        connection.limiter.slower(cuts, error.after)
+                except RequestRefused as refusal:
                     cost = 0.0
-                    if not line.adapted(body, str(refusal)):
+                    if not connection.adapted(body, str(refusal)):
                         reply = Reply("", problem=str(refusal))
                         self._ledger.answer(call.key, reply, most=most)
-                        self._give_up(line.refused(call.key, refusal))
+                        self._give_up(connection.refused(call.key, refusal))
                         return reply
                     self._ledger.trouble(call.key, str(refusal), free=most)
                 except FailureError as error:
@@ -202,10 +202,12 @@ class Desk:
                     self._budget.settle(most, cost)
         raise Postponed("no answer after all attempts")
 
-    async def _body(self, call: Call, line: Line) -> dict[str, Any]:
-        """The request; encoding pictures is work for a thread, putting known ones together is not worth the way."""
-        known = not self._settings.sheet and self._painter.remembers(shown.name for shown in call.pictures)
-        return line.body(call, self._painter) if known else await asyncio.to_thread(line.body, call, self._painter)
+    async def _body(self, call: Call, connection: ServerConnection) -> dict[str, Any]:
+        """The request. Pictures are encoded in a thread; to put known ones together is too little for that."""
+        known = not self._settings.request.one_image and self._urls.remembers(shown.name for shown in call.pictures)
+        if known:
+            return connection.body(call, self._urls)
+        return await asyncio.to_thread(connection.body, call, self._urls)
 
     async def _permit(self, most: float) -> None:
         if not self._stopped.is_set():
@@ -224,14 +226,14 @@ class Desk:
             raise Postponed(self.why_stopped)
 
     def _give_up(self, failure: FailureError | None) -> None:
-        """Stop, if that is what has come of a line."""
+        """Stop, if a connection has failed for good."""
         if failure:
             self._failure = failure
             self.stop(str(failure))
 
     @asynccontextmanager
     async def _interruptible(self) -> AsyncIterator[None]:
-        """The first Ctrl-C stops the desk; a second one ends the program at once."""
+        """The first Ctrl-C stops it; a second one ends the program at once."""
         loop, task = asyncio.get_running_loop(), asyncio.current_task()
 
         def interrupted() -> None:

@@ -6,7 +6,7 @@ from triptych.chat.request import Call
 from triptych.chat.settings import ChatSettings
 
 _CHARACTERS = 4  # of English a token, as tokenizers of the day have it
-_SHEET_ROW = 4
+_PICTURES_PER_ROW = 4
 
 
 def picture_tokens(width: int, height: int) -> int:
@@ -22,9 +22,9 @@ def picture_tokens(width: int, height: int) -> int:
 def tokens_in(call: Call, settings: ChatSettings) -> int:
     """Tokens that a model reads for a call, about."""
     text = len(call.text) + sum(len(turn) for _, turn in call.turns)
-    side, count = settings.picture_side, len(call.pictures)
-    if settings.sheet:
-        across = min(_SHEET_ROW, count)
+    side, count = settings.request.picture_size, len(call.pictures)
+    if settings.request.one_image:
+        across = min(_PICTURES_PER_ROW, count)
         pictures = picture_tokens(across * side, -(-count // across) * side)
     else:
         pictures = count * picture_tokens(side, side)
@@ -33,4 +33,4 @@ def tokens_in(call: Call, settings: ChatSettings) -> int:
 
 def most_cost(call: Call, settings: ChatSettings) -> float:
     """The most that a call can cost, about: a reply of full length."""
-    return settings.cost(call.step, tokens_in(call, settings), settings.max_tokens)
+    return settings.cost(call.step, tokens_in(call, settings), settings.request.max_tokens)

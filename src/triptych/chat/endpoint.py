@@ -1,4 +1,4 @@
-"""One request to an OpenAI-compatible server, and what came of it: a reply, trouble that may pass, or a refusal."""
+"""One request to an OpenAI-compatible server, and what came of it: a reply, an error that may pass, or a refusal."""
 
 import asyncio
 import json
@@ -15,10 +15,10 @@ from pydantic import BaseModel, ConfigDict, ValidationError
 
 from triptych.chat.ledger import MOST_TEXT, Reply
 from triptych.chat.limits import retry_after
-from triptych.chat.settings import ChatSettings
+from triptych.chat.settings import ChatEndpoint
 from triptych.core.environment import KEYS
 from triptych.core.errors import FailureError, UsageError
-from triptych.core.text import cut
+from triptych.core.text import truncate
 
 _MOST_BYTES = 1024 * 1024  # of a whole reply; what is longer is not read to its end
 _MOST_TOKENS = 10**9  # of a call, that a server can mean
@@ -29,7 +29,7 @@ MAY_BE_MENDED = frozenset({401, 402, 403, 404})
 LOCAL = frozenset({"localhost", "127.0.0.1", "::1"})
 
 
-class Trouble(Exception):
+class TransientError(Exception):
     """The call came to nothing, which may pass. `busy`: the server says that it is too much; `after`: its pause;
     `paid`: it may cost money all the same."""
 
@@ -40,11 +40,11 @@ class Trouble(Exception):
         self.paid = paid
 
 
-class Refused(Exception):
+class RequestRefused(Exception):
     """The server will never take this request."""
 
 
-class Forbidden(Refused):
+class Forbidden(RequestRefused):
     """It is not for this key, or not for what it shows: services answer 403 to either."""
 
 
@@ -75,7 +75,7 @@ class Endpoint:
     UsageError where it cannot be a key.
     """
 
-    def __init__(self, url: str, settings: ChatSettings, keys: Sequence[str] = KEYS) -> None:
+    def __init__(self, url: str, settings: ChatEndpoint, keys: Sequence[str] = KEYS) -> None:
         self.url = url
         self._settings = settings
         self._keys = keys
@@ -106,7 +106,7 @@ class Endpoint:
         await self._client.close()
 
     async def send(self, body: dict[str, Any], key: str) -> Reply:
-        """Ask once. Raises Trouble, Refused, or FailureError where no call at all can succeed.
+        """Ask once. Raises TransientError, RequestRefused, or FailureError where no call at all can succeed.
 
         `key` goes along as Idempotency-Key, so that a gateway which knows such keys charges a repeated call once.
         """
@@ -115,13 +115,13 @@ class Endpoint:
             async with asyncio.timeout(2 * self._settings.read_timeout):
                 raw, whole = await self._bytes(body, key)
         except (TimeoutError, openai.APITimeoutError) as error:
-            raise Trouble("no answer in time", busy=True, paid=not _never_sent(error)) from None
+            raise TransientError("no answer in time", busy=True, paid=not _never_sent(error)) from None
         except openai.APIStatusError as error:
             raise self._judged(error) from None
         except (openai.APIConnectionError, httpx2.HTTPError, httpx2.StreamError) as error:
             why = error.__cause__ if isinstance(error, openai.APIConnectionError) and error.__cause__ else error
             said = self._hushed(f"connection: {why or type(why).__name__}")
-            raise Trouble(said, paid=not _never_sent(error)) from None
+            raise TransientError(said, paid=not _never_sent(error)) from None
         seconds = time.monotonic() - started
         if not whole:
             text = raw[:MOST_TEXT].decode("utf-8", "replace")
@@ -144,7 +144,9 @@ class Endpoint:
     def _reply(self, raw: bytes, seconds: float) -> Reply:
         reply = completion(raw)
         if reply is None:
-            raise Trouble("the answer is empty" if not raw.strip() else "the answer is no chat completion", paid=True)
+            raise TransientError(
+                "the answer is empty" if not raw.strip() else "the answer is no chat completion", paid=True
+            )
         return Reply(**(vars(reply) | {"seconds": seconds}))
 
     def _judged(self, error: openai.APIStatusError) -> Exception:
@@ -160,8 +162,8 @@ class Endpoint:
             return FailureError(f"{self.url}: no such model or address ({said}); check the address and the model")
         if code in MAY_PASS or code >= 500:
             after = retry_after({name.lower(): value for name, value in error.response.headers.items()})
-            return Trouble(f"{code}: {said}", busy=code in _TOO_MUCH, after=after)
-        return Refused(f"{code}: {said}")
+            return TransientError(f"{code}: {said}", busy=code in _TOO_MUCH, after=after)
+        return RequestRefused(f"{code}: {said}")
 
     def wrong_key(self, said: str) -> FailureError:
         """That the server does not take the key."""
@@ -170,7 +172,7 @@ class Endpoint:
     def _hushed(self, text: str) -> str:
         """What somebody else said, fit to be kept: short, one line, and without the key."""
         text = text.replace(self._key, "***") if self._key else text
-        return cut(text, 300)
+        return truncate(text, 300)
 
 
 def _key(names: Sequence[str]) -> str:
@@ -198,8 +200,8 @@ def completion(raw: bytes | str) -> Reply | None:
     choice = known.choices[0]
     return Reply(
         text=_whole(choice.message.content)[:MOST_TEXT],
-        refusal=cut(choice.message.refusal or "", 300),
-        finish=cut(choice.finish_reason or "", 40),
+        refusal=truncate(choice.message.refusal or "", 300),
+        finish=truncate(choice.finish_reason or "", 40),
         tokens_in=_tokens(known.usage, "prompt_tokens"),
         tokens_out=_tokens(known.usage, "completion_tokens"),
     )

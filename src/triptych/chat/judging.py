@@ -7,7 +7,7 @@ from typing import Any, TypeVar
 from pydantic import BaseModel, ConfigDict, ValidationError
 
 from triptych.chat.parsing import InvalidReply, find_json
-from triptych.core.text import cut
+from triptych.core.text import truncate
 
 M = TypeVar("M", bound=BaseModel)
 
@@ -67,10 +67,10 @@ def read_answer(model: type[M], text: str) -> M:
     except ValidationError as error:
         found = error.errors(include_url=False, include_context=False, include_input=False)[:3]
         problems = [f"{'.'.join(str(part) for part in item['loc'])}: {item['msg']}" for item in found]
-        raise InvalidReply(cut("; ".join(problems), 400)) from None
+        raise InvalidReply(truncate("; ".join(problems), 400)) from None
 
 
 def require_numbered(picture: int, count: int, where: str) -> None:
     """Raise InvalidReply unless `picture` is one of the numbers 1 to `count`."""
     if not 1 <= picture <= count:
-        raise InvalidReply(f"{where} is {cut(str(picture), 20)}; the pictures are numbered 1 to {count}")
+        raise InvalidReply(f"{where} is {truncate(str(picture), 20)}; the pictures are numbered 1 to {count}")

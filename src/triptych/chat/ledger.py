@@ -248,12 +248,12 @@ class Ledger:
         return (len(rows) - 1) / span if span > 0 else 0.0
 
 
-def opened(path: Path) -> "closing[Ledger]":
+def open_ledger(path: Path) -> "closing[Ledger]":
     """A ledger that is closed at the end of a `with`."""
     return closing(Ledger(path))
 
 
-def ledger_of(out: Path) -> Path:
+def ledger_path(out: Path) -> Path:
     """Where the ledger of an output file lies: beside it."""
     return out.with_name(out.name + ".ledger") / "ledger.sqlite"
 

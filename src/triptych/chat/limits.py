@@ -1,4 +1,4 @@
-"""Flow: how many calls at once, how long to wait after a failure, and when the budget is spent."""
+"""Limits: how many calls at once, how long to wait after a failure, and when the budget is spent."""
 
 import asyncio
 import random
@@ -12,7 +12,7 @@ from email.utils import parsedate_to_datetime
 _LONGEST_PAUSE = 900.0  # seconds; a server that asks for more is asked again after this
 
 
-class Pace:
+class ConcurrencyLimiter:
     """How many calls are in flight: grows while the server keeps up, halves when it says that it is too much.
 
     Grows by one with each answer until the server first complains, by one with each full round afterwards, as TCP

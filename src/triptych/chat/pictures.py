@@ -1,4 +1,4 @@
-"""Pictures as a model gets them: downscaled, encoded anew, as data URLs; apart, or side by side on one sheet."""
+"""Pictures as a model gets them: downscaled, encoded anew, as data URLs; apart, or side by side in one image."""
 
 from base64 import b64encode
 from collections import OrderedDict
@@ -11,34 +11,34 @@ from PIL import Image, ImageDraw, ImageFont
 
 from triptych.core.images import WHITE, open_picture, pad_square
 
-_LABEL = 22  # pixels above each picture of a sheet
+_LABEL = 22  # pixels above each of the pictures side by side
 _GAP = 6
 _REMEMBERED = 64 * 1024 * 1024  # bytes of data URLs
 
 
-class Painter:
+class PictureUrls:
     """Makes data URLs of pictures; a picture stands in many groups, so the last ones are remembered.
 
     What is sent is made of pixels alone: a file's own metadata, such as where it was taken, stays here.
     Raises PictureError for a picture that cannot be read. Safe to call from many threads.
     """
 
-    def __init__(self, path_of: Callable[[str], Path | bytes], *, side: int, quality: int) -> None:
+    def __init__(self, path_of: Callable[[str], Path | bytes], *, size: int, quality: int) -> None:
         self._path_of = path_of
-        self._side = side
+        self._size = size
         self._quality = quality
         self._urls: OrderedDict[str, str] = OrderedDict()
         self._bytes = 0
         self._lock = Lock()
 
     def url(self, name: str) -> str:
-        """One picture, at most `side` pixels on a side."""
+        """One picture, at most `size` pixels on a side."""
         with self._lock:
             if name in self._urls:
                 self._urls.move_to_end(name)
                 return self._urls[name]
         picture = open_picture(self._path_of(name))
-        picture.thumbnail((self._side, self._side), Image.Resampling.LANCZOS)
+        picture.thumbnail((self._size, self._size), Image.Resampling.LANCZOS)
         url = self._encode(picture)
         with self._lock:
             if name not in self._urls:
@@ -53,18 +53,18 @@ class Painter:
         with self._lock:
             return all(name in self._urls for name in names)
 
-    def sheet(self, labelled: Sequence[tuple[str, str]]) -> str:
+    def side_by_side(self, labelled: Sequence[tuple[str, str]]) -> str:
         """Pictures, each with its label above it, in rows of up to four: (label, name) in order."""
         across = min(4, len(labelled))
         down = -(-len(labelled) // across)
-        width, height = self._side + _GAP, self._side + _LABEL + _GAP
+        width, height = self._size + _GAP, self._size + _LABEL + _GAP
         sheet = Image.new("RGB", (across * width + _GAP, down * height + _GAP), WHITE)
         draw = ImageDraw.Draw(sheet)
         font = ImageFont.load_default(16)
         for place, (label, name) in enumerate(labelled):
             left, top = _GAP + place % across * width, _GAP + place // across * height
             draw.text((left, top), label, (0, 0, 0), font)
-            sheet.paste(pad_square(open_picture(self._path_of(name)), self._side), (left, top + _LABEL))
+            sheet.paste(pad_square(open_picture(self._path_of(name)), self._size), (left, top + _LABEL))
         return self._encode(sheet)
 
     def _encode(self, picture: Image.Image) -> str:

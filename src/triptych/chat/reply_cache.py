@@ -7,7 +7,7 @@ from triptych.chat.ledger import Reply
 from triptych.chat.request import Call
 
 
-class Recent:
+class ReplyCache:
     """The last `most` replies. What is spent is the budget's to know, for as long as the process lives."""
 
     def __init__(self, most: int = 1000) -> None:

@@ -7,12 +7,12 @@ from dataclasses import dataclass, field, replace
 from functools import cached_property
 from typing import Any
 
-from triptych.chat.pictures import Painter
-from triptych.chat.settings import ChatSettings
+from triptych.chat.pictures import PictureUrls
+from triptych.chat.settings import ChatRequest
 
 
 @dataclass(frozen=True)
-class Shown:
+class CallPicture:
     """A picture in a call: the label it goes by, its name in the catalog, and the hash of its content."""
 
     label: str
@@ -28,9 +28,9 @@ class Call:
     model: str
     prompt_version: str
     text: str
-    pictures: tuple[Shown, ...]
+    pictures: tuple[CallPicture, ...]
     schema: Mapping[str, Any] = field(hash=False)
-    shape: str
+    rendering: str
     """How pictures are encoded, and all else that decides what the model sees."""
     turns: tuple[tuple[str, str], ...] = ()
 
@@ -44,7 +44,7 @@ class Call:
             self.text,
             [[shown.label, shown.sha256] for shown in self.pictures],
             self.schema,
-            self.shape,
+            self.rendering,
             self.turns,
         ]
         return hashlib.sha256(json.dumps(seen, sort_keys=True).encode()).hexdigest()
@@ -54,16 +54,17 @@ class Call:
         return replace(self, turns=(("assistant", reply), ("user", complaint)))
 
 
-def shape(settings: ChatSettings) -> str:
+def rendering(settings: ChatRequest) -> str:
     """What, besides the call itself, decides which reply it gets."""
-    layout = "sheet" if settings.sheet else "apart"
-    return f"{layout} {settings.picture_side} {settings.picture_quality} {settings.max_tokens} {settings.temperature}"
+    # A part of call keys: other words here, and every call would be paid for again.
+    layout = "sheet" if settings.one_image else "apart"
+    return f"{layout} {settings.picture_size} {settings.picture_quality} {settings.max_tokens} {settings.temperature}"
 
 
 def request(
     call: Call,
-    painter: Painter,
-    settings: ChatSettings,
+    urls: PictureUrls,
+    settings: ChatRequest,
     *,
     schema: bool = True,
     length: str = "max_tokens",
@@ -73,12 +74,12 @@ def request(
     `length` is what the server calls the limit on a reply: OpenAI's newer models know only max_completion_tokens.
     """
     content: list[dict[str, Any]] = []
-    if settings.sheet:
-        content.append(_picture(painter.sheet([(shown.label, shown.name) for shown in call.pictures])))
+    if settings.one_image:
+        content.append(_picture(urls.side_by_side([(shown.label, shown.name) for shown in call.pictures])))
     else:
         for shown in call.pictures:
             content.append({"type": "text", "text": f"{shown.label}:"})
-            content.append(_picture(painter.url(shown.name)))
+            content.append(_picture(urls.url(shown.name)))
     messages: list[dict[str, Any]] = [
         {"role": "system", "content": call.text},
         {"role": "user", "content": content},

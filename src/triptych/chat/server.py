@@ -1,10 +1,10 @@
-"""A line to one server: how many calls it bears at once, how it wants to be asked, and whether it is of any use."""
+"""A connection to one server: how many calls it takes at once, how it wants to be asked, whether it answers at all."""
 
 from typing import Any
 
-from triptych.chat.endpoint import Endpoint, Forbidden, Refused, Trouble
-from triptych.chat.limits import Pace
-from triptych.chat.pictures import Painter
+from triptych.chat.endpoint import Endpoint, Forbidden, RequestRefused, TransientError
+from triptych.chat.limits import ConcurrencyLimiter
+from triptych.chat.pictures import PictureUrls
 from triptych.chat.request import Call, request
 from triptych.chat.settings import ChatSettings
 from triptych.core.errors import FailureError
@@ -15,12 +15,12 @@ _MISSES = 50  # failures in a row, and four times the concurrency: the server is
 _ABOUT_SCHEMAS = ("response_format", "json_schema", "schema", "grammar", "structured")
 
 
-class Line:
+class ServerConnection:
     """What is learnt about a server while it is asked; `works`: it has answered such calls before."""
 
     def __init__(self, endpoint: Endpoint, settings: ChatSettings, *, works: bool = False) -> None:
         self.endpoint = endpoint
-        self.pace = Pace(settings.concurrency)
+        self.limiter = ConcurrencyLimiter(settings.endpoint.concurrency)
         self._settings = settings
         self._works = works
         self._misses = 0
@@ -28,9 +28,9 @@ class Line:
         self._refusal = ""
         self._schema, self._schema_works, self._length = True, False, "max_tokens"
 
-    def body(self, call: Call, painter: Painter) -> dict[str, Any]:
+    def body(self, call: Call, urls: PictureUrls) -> dict[str, Any]:
         """The request, as this server wants it."""
-        return request(call, painter, self._settings, schema=self._schema, length=self._length)
+        return request(call, urls, self._settings.request, schema=self._schema, length=self._length)
 
     def answered(self, body: dict[str, Any]) -> None:
         """The server answered."""
@@ -38,15 +38,15 @@ class Line:
         self._misses = 0
         self._refused.clear()
         self._schema_works |= "response_format" in body
-        self.pace.faster()
+        self.limiter.faster()
 
-    def missed(self, trouble: Trouble) -> FailureError | None:
+    def failed(self, error: TransientError) -> FailureError | None:
         """A call came to nothing. An error once so many did that the server must be gone."""
         self._misses += 1
-        if self._misses < max(_MISSES, 4 * self._settings.concurrency):
+        if self._misses < max(_MISSES, 4 * self._settings.endpoint.concurrency):
             return None
         return FailureError(
-            f"{self.endpoint.url}: {self._misses} calls in a row came to nothing ({trouble}); "
+            f"{self.endpoint.url}: {self._misses} calls in a row came to nothing ({error}); "
             "the same command goes on later"
         )
 
@@ -63,7 +63,7 @@ class Line:
             return True
         return False
 
-    def refused(self, key: str, refusal: Refused) -> FailureError | None:
+    def refused(self, key: str, refusal: RequestRefused) -> FailureError | None:
         """The server will not take a call. An error where it takes none at all."""
         self._refused.append(key)
         if isinstance(refusal, Forbidden) and not self._works:
@@ -79,5 +79,5 @@ class Line:
     def hopeless(self) -> FailureError:
         """That the server takes no call."""
         return FailureError(
-            f"{self.endpoint.url}: refuses every call ({self._refusal}); a model of one picture needs --sheet"
+            f"{self.endpoint.url}: refuses every call ({self._refusal}); a model of one picture needs --one-image"
         )

@@ -1,109 +1,196 @@
-"""What a user chooses about a chat model. The command line makes its options from these fields."""
+"""What a user chooses about a chat model. The command line makes its flags from these fields."""
 
-from dataclasses import dataclass, field, fields
+from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
 from urllib.parse import urlsplit
 
-from triptych.core.environment import need
+from triptych.core.environment import require_extra
 from triptych.core.errors import UsageError
+from triptych.core.options import check_ranges, nested, option
 
 REASONING, JUDGEMENT = "reasoning", "judgement"
 """The steps of a dialogue, as the ledger names them: they may have servers and prices of their own."""
 
 
-def _option(default: Any, help: str, metavar: str | None = None) -> Any:
-    return field(default=default, metadata={"help": help, "metavar": metavar})
+@dataclass(frozen=True)
+class ChatEndpoint:
+    """Where a chat model is served, and how patiently it is asked.
+
+    The key is read from TRIPTYCH_API_KEY or OPENAI_API_KEY and kept nowhere.
+
+    Raises:
+        UsageError: a value is out of its range, or the address holds a secret.
+    """
+
+    base_url: str = option(
+        "", "Where the model is served, such as http://localhost:8000/v1; its key is TRIPTYCH_API_KEY.", metavar="URL"
+    )
+    concurrency: int = option(32, "Most calls at once to a server; its answers decide how many there are.", min=1)
+    attempts: int = option(6, "How often a call is tried before its reference is left for the next run.", min=1)
+    backoff: float = option(1.0, "Seconds before the second attempt; doubled for each further one.", min=0)
+    max_backoff: float = option(60.0, "Longest wait between two attempts, in seconds.", min=0)
+    connect_timeout: float = option(10.0, "Seconds to wait for a connection.", above=0)
+    read_timeout: float = option(
+        120.0, "Seconds to wait while nothing comes; a whole call may take twice this.", above=0
+    )
+
+    def __post_init__(self) -> None:
+        check_ranges(self)
+        if self.base_url:
+            _check_url("--base-url", self.base_url, "TRIPTYCH_API_KEY")
+
+
+@dataclass(frozen=True)
+class ChatRequest:
+    """What a chat model is shown and asked for.
+
+    Raises:
+        UsageError: a value is out of its range.
+    """
+
+    prompts: Path | None = option(
+        None, "Folder with prompts of your own: reason.md, judge.md, repair.md.", metavar="DIR"
+    )
+    picture_size: int = option(336, "Pictures are sent with at most this many pixels on a side.", min=1)
+    picture_quality: int = option(85, "JPEG quality of the pictures sent.", min=1, max=95)
+    one_image: bool = option(
+        False, "Send one image with all pictures side by side, for models that take one picture a message."
+    )
+    schema: bool = option(True, "Ask the server to hold the model to a JSON schema.")
+    max_tokens: int = option(1500, "Longest reply, in tokens.", min=1)
+    temperature: float | None = option(None, "Sampling temperature; the server's own if not given.", min=0)
+
+    def __post_init__(self) -> None:
+        check_ranges(self)
+
+
+@dataclass(frozen=True)
+class ChatBudget:
+    """What a run may cost. Calls and cost are counted over all runs into one output file, minutes over this run alone.
+
+    Raises:
+        UsageError: a value is out of its range.
+    """
+
+    max_calls: int | None = option(None, "Stop after this many calls.", min=0)
+    max_cost: float | None = option(None, "Stop before this much money is spent.", min=0)
+    max_minutes: float | None = option(None, "Start nothing new after this many minutes.", min=0)
+    price_in: float = option(0.0, "Price of a million tokens read.", min=0)
+    price_out: float = option(0.0, "Price of a million tokens written.", min=0)
+
+    def __post_init__(self) -> None:
+        check_ranges(self)
+
+    @property
+    def limited(self) -> bool:
+        """Whether there is any limit."""
+        return (self.max_calls, self.max_cost, self.max_minutes) != (None, None, None)
+
+
+@dataclass(frozen=True)
+class ChatJudge:
+    """The models that judge, where it is not the one that reasons.
+
+    The key of a judge with an address of its own is read from TRIPTYCH_JUDGE_API_KEY alone and kept nowhere.
+
+    Raises:
+        UsageError: a value is out of its range, or an option is given without a model.
+    """
+
+    models: str | None = option(
+        None,
+        "Model that judges, if another than the one that reasons; several, with commas between, vote.",
+        flag="--judge",
+        metavar="MODEL",
+    )
+    base_url: str | None = option(
+        None,
+        "Where the judge is served, if elsewhere; its key is TRIPTYCH_JUDGE_API_KEY.",
+        flag="--judge-base-url",
+        metavar="URL",
+    )
+    price_in: float | None = option(
+        None, "Price of a million tokens that the judge reads, if another.", flag="--judge-price-in", min=0
+    )
+    price_out: float | None = option(
+        None, "Price of a million tokens that the judge writes, if another.", flag="--judge-price-out", min=0
+    )
+
+    def __post_init__(self) -> None:
+        check_ranges(self)
+        if self.models is not None and not self.names:
+            raise UsageError("--judge: names no model")
+        if self.models is None and (self.base_url or self.price_in or self.price_out):
+            raise UsageError("--judge-base-url and --judge-price-in/-out go with --judge MODEL")
+        if self.base_url:
+            _check_url("--judge-base-url", self.base_url, "TRIPTYCH_JUDGE_API_KEY")
+
+    @property
+    def names(self) -> list[str]:
+        """The models by name; none where no judge is given."""
+        return _model_names(self.models or "")
+
+
+@dataclass(frozen=True)
+class ChatBatch:
+    """Files for a batch service, in place of a server that answers at once."""
+
+    out: Path | None = option(
+        None, "Write what is to be asked as an OpenAI Batch file, and send nothing.", flag="--batch-out", metavar="FILE"
+    )
+    results: Path | None = option(
+        None, "Read a Batch file's results, and send nothing.", flag="--batch-in", metavar="FILE"
+    )
+    resend: bool = option(
+        False, "Ask also what an earlier batch file holds and no result came for.", flag="--batch-resend"
+    )
+
+    @property
+    def used(self) -> bool:
+        """Whether there are such files."""
+        return bool(self.out or self.results)
 
 
 @dataclass(frozen=True)
 class ChatSettings:
     """How to reach a chat model, what to show it, and what it may cost.
 
-    Calls and cost are counted over all runs into one output file, minutes over this run alone. Prices are in money
-    for a million tokens. The key is read from TRIPTYCH_API_KEY or OPENAI_API_KEY, that of a judge with an address of
-    its own from TRIPTYCH_JUDGE_API_KEY alone; both are kept nowhere. Raises UsageError for what makes no sense.
+    Raises:
+        UsageError: the parts do not go together.
     """
 
-    base_url: str = _option(
-        "", "Where the model is served, such as http://localhost:8000/v1; its key is TRIPTYCH_API_KEY.", "URL"
-    )
-    judge: str | None = _option(
-        None, "Model that judges, if another than the one that reasons; several, with commas between, vote.", "MODEL"
-    )
-    judge_base_url: str | None = _option(
-        None, "Where the judge is served, if elsewhere; its key is TRIPTYCH_JUDGE_API_KEY.", "URL"
-    )
-    prompts: Path | None = _option(None, "Folder with prompts of your own: reason.md, judge.md, repair.md.", "DIR")
-    picture_side: int = _option(336, "Pictures are sent with at most this many pixels on a side.")
-    picture_quality: int = _option(85, "JPEG quality of the pictures sent.")
-    sheet: bool = _option(False, "Send one side-by-side sheet, for models that take one picture a message.")
-    schema: bool = _option(True, "Ask the server to hold the model to a JSON schema.")
-    max_tokens: int = _option(1500, "Longest reply, in tokens.")
-    temperature: float | None = _option(None, "Sampling temperature; the server's own if not given.")
-    concurrency: int = _option(32, "Most calls at once to a server; its answers decide how many there are.")
-    attempts: int = _option(6, "How often a call is tried before its reference is left for the next run.")
-    backoff: float = _option(1.0, "Seconds before the second attempt; doubled for each further one.")
-    backoff_most: float = _option(60.0, "Longest wait between two attempts, in seconds.")
-    connect_timeout: float = _option(10.0, "Seconds to wait for a connection.")
-    read_timeout: float = _option(120.0, "Seconds of silence to bear; a whole call may take twice this.")
-    max_calls: int | None = _option(None, "Stop after this many calls.")
-    max_cost: float | None = _option(None, "Stop before this much money is spent.")
-    max_minutes: float | None = _option(None, "Stop taking up work after this many minutes.")
-    price_in: float = _option(0.0, "Price of a million tokens read.")
-    price_out: float = _option(0.0, "Price of a million tokens written.")
-    judge_price_in: float | None = _option(None, "Price of a million tokens that the judge reads, if another.")
-    judge_price_out: float | None = _option(None, "Price of a million tokens that the judge writes, if another.")
-    dry_run: bool = _option(False, "Only say how many calls, tokens and how much money it would take.")
-    batch_out: Path | None = _option(
-        None, "Write what is to be asked as an OpenAI Batch file, and send nothing.", "FILE"
-    )
-    batch_again: bool = _option(False, "Ask also what an earlier batch file holds and no result came for.")
-    batch_in: Path | None = _option(None, "Take in a Batch file's results, and send nothing.", "FILE")
+    endpoint: ChatEndpoint = nested(ChatEndpoint)
+    request: ChatRequest = nested(ChatRequest)
+    budget: ChatBudget = nested(ChatBudget)
+    judge: ChatJudge = nested(ChatJudge)
+    batch: ChatBatch = nested(ChatBatch)
+    dry_run: bool = option(False, "Only say how many calls, tokens and how much money it would take.")
 
     def __post_init__(self) -> None:
-        for name in ("picture_side", "picture_quality", "max_tokens", "concurrency", "attempts"):
-            if getattr(self, name) < 1:
-                raise UsageError(f"--{name.replace('_', '-')} must be at least 1")
-        for item in fields(self):
-            value = getattr(self, item.name)
-            if isinstance(value, float) and not 0 <= value < float("inf"):
-                raise UsageError(f"--{item.name.replace('_', '-')} must not be negative")
-        if min(self.connect_timeout, self.read_timeout) <= 0 or self.picture_quality > 95:
-            raise UsageError("--connect-timeout and --read-timeout must be above 0, --picture-quality at most 95")
-        if self.max_calls is not None and self.max_calls < 0:
-            raise UsageError("--max-calls must not be negative")
-        if self.judge is not None and not self.judges(""):
-            raise UsageError("--judge: names no model")
-        if self.judge is None and (self.judge_base_url or self.judge_price_in or self.judge_price_out):
-            raise UsageError("--judge-base-url and --judge-price-in/-out go with --judge MODEL")
-        if self.judge_base_url and (self.batch_out or self.batch_in):
+        if self.judge.base_url and self.batch.used:
             raise UsageError("--judge-base-url does not go with batch files: all lines of one are for the same server")
-        if self.max_cost is not None and not any(map(sum, (self.prices(REASONING), self.prices(JUDGEMENT)))):
+        if self.budget.max_cost is not None and not any(map(sum, (self.prices(REASONING), self.prices(JUDGEMENT)))):
             raise UsageError("--max-cost needs to know what tokens cost; give --price-in and --price-out")
-        if (self.batch_out or self.batch_in) and (self.max_calls, self.max_cost, self.max_minutes) != (None,) * 3:
+        if self.batch.used and self.budget.limited:
             raise UsageError("--max-calls, --max-cost and --max-minutes are not for batch files; use --limit")
-        if self.dry_run and (self.batch_out or self.batch_in):
+        if self.dry_run and self.batch.used:
             raise UsageError("--dry-run goes with neither --batch-out nor --batch-in")
-        if not (self.dry_run or self.batch_out or self.batch_in):
-            if not self.base_url:
-                raise UsageError("chat:MODEL needs --base-url, such as http://localhost:8000/v1")
-            _check_url("--base-url", self.base_url, "TRIPTYCH_API_KEY")
-        if self.judge_base_url:
-            _check_url("--judge-base-url", self.judge_base_url, "TRIPTYCH_JUDGE_API_KEY")
+        if not (self.dry_run or self.batch.used or self.endpoint.base_url):
+            raise UsageError("a chat model needs --base-url, such as http://localhost:8000/v1")
 
     def judges(self, model: str) -> list[str]:
         """The models that judge what `model` reasons; itself, where no other is named."""
-        named = [name.strip().removeprefix("chat:") for name in (self.judge or model).split(",")]
-        return [name for name in named if name]
+        return self.judge.names or _model_names(model)
 
     def prices(self, step: str) -> tuple[float, float]:
         """What a million tokens cost, read and written, in a step of the dialogue."""
+        read, written = self.budget.price_in, self.budget.price_out
         if step != JUDGEMENT:
-            return self.price_in, self.price_out
+            return read, written
+        judge = self.judge
         return (
-            self.price_in if self.judge_price_in is None else self.judge_price_in,
-            self.price_out if self.judge_price_out is None else self.judge_price_out,
+            read if judge.price_in is None else judge.price_in,
+            written if judge.price_out is None else judge.price_out,
         )
 
     def cost(self, step: str, tokens_in: int, tokens_out: int) -> float:
@@ -112,19 +199,24 @@ class ChatSettings:
         return (tokens_in * read + tokens_out * written) / 1e6
 
 
-def _check_url(option: str, url: str, variable: str) -> None:
+def _model_names(listed: str) -> list[str]:
+    named = [name.strip().removeprefix("chat:") for name in listed.split(",")]
+    return [name for name in named if name]
+
+
+def _check_url(flag: str, url: str, variable: str) -> None:
     try:
         parts = urlsplit(url)
         sound = parts.scheme in {"http", "https"} and bool(parts.hostname) and (parts.port or 1) > 0
     except ValueError:
         sound = False
     if not sound:
-        raise UsageError(f"{option}: not an http:// or https:// address")
+        raise UsageError(f"{flag}: not an http:// or https:// address")
     if "@" in parts.netloc or parts.query or parts.fragment:
         # It is written into the output's note, which is no place for a secret.
-        raise UsageError(f"{option} must hold no key and no query; put the key into {variable}")
+        raise UsageError(f"{flag} must hold no key and no query; put the key into {variable}")
 
 
 def need_chat_libraries() -> None:
     """Raise UsageError where the extra `chat` is not installed."""
-    need("chat", "chat:MODEL")
+    require_extra("chat", "a chat model")

@@ -6,9 +6,11 @@ from typing import Annotated, Any
 
 import typer
 
+from triptych.core.files import as_json
+from triptych.core.version import __version__
+
 app = typer.Typer(
     name="triptych",
-    help="Find a picture from another picture and a few words, with no labelled data.",
     no_args_is_help=True,
     add_completion=False,
     rich_markup_mode=None,
@@ -24,28 +26,36 @@ EncoderName = Annotated[
     typer.Option(
         "--encoder",
         metavar="NAME",
-        help="wardrobe, hf:NAME_OR_DIR, or a folder that pretrain, adapt, export --onnx or train made.",
+        help="wardrobe, hf:NAME_OR_DIR, MODULE:ATTRIBUTE, or a folder that a command of this program made.",
     ),
 ]
-SameEncoder = Annotated[
+ComposerName = Annotated[
     str | None,
-    typer.Option("--encoder", metavar="DIR", help="The catalog's encoder as `export --onnx` wrote it."),
+    typer.Option("--composer", metavar="NAME", help="A folder that `train` wrote, a baseline, or MODULE:ATTRIBUTE."),
 ]
-StoreName = Annotated[
-    str, typer.Option("--store", metavar="NAME", help="exact, hnsw (approximate), or postgresql://… with pgvector.")
-]
-Rerank = Annotated[
-    str | None, typer.Option(metavar="chat:MODEL", help="A chat model that looks at the first results; see --base-url.")
-]
-RerankTop = Annotated[int, typer.Option(min=2, help="How many results it looks at.")]
-RerankSeconds = Annotated[float, typer.Option(min=0.1, help="How long it is waited for.")]
 VocabularyFile = Annotated[
     Path | None, typer.Option("--vocabulary", metavar="FILE", help='JSON: {"colour": ["red", "blue"], …}.')
 ]
 
 
-def show(facts: Mapping[str, Any]) -> None:
-    """Print facts as two columns; a mapping among them becomes one line."""
+def _say_version(wanted: bool) -> None:
+    if wanted:
+        print(f"triptych {__version__}")
+        raise typer.Exit
+
+
+@app.callback()
+def program(
+    version: Annotated[
+        bool, typer.Option("--version", is_eager=True, callback=_say_version, help="Print the version.")
+    ] = False,
+) -> None:
+    """Find a picture from another picture and a few words, with no labelled data."""
+
+
+def show(result: Any) -> None:
+    """Print a result, or a mapping, as two columns; a mapping in it becomes one line, and what is None is left out."""
+    facts = {name: value for name, value in as_json(result).items() if value is not None}
     width = max(len(name) for name in facts)
     for name, value in facts.items():
         if isinstance(value, Mapping):

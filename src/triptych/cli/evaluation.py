@@ -6,10 +6,11 @@ from typing import Annotated
 import typer
 
 import triptych
-from triptych.cli.app import CatalogDir, OutDir, Threads, app, show
+from triptych.cli.app import CatalogDir, EncoderName, OutDir, app, show
 from triptych.cli.options import takes
 from triptych.core.environment import Runtime
 from triptych.core.errors import FailureError, UsageError
+from triptych.evaluation.ablation.options import AblateOptions
 from triptych.evaluation.options import CompareOptions, EvaluateOptions, LeakageOptions
 
 BenchmarkName = Annotated[
@@ -194,6 +195,7 @@ def reproduce(
 @app.command(
     epilog="Example: triptych ablate bench/ablation.json --out out --root wardrobe=world --catalog wardrobe=catalog"
 )
+@takes
 def ablate(
     recipes: Annotated[Path, typer.Argument(metavar="FILE", help="Recipes of options for mine and train (.json).")],
     out: OutDir,
@@ -203,26 +205,20 @@ def ablate(
     catalog: Annotated[
         list[str], typer.Option(metavar="NAME=DIR", help="The catalog of its unlabelled pictures; repeat it.")
     ],
-    seed: Annotated[list[int] | None, typer.Option(min=0, help="A seed; may be repeated; 0, 1 and 2.")] = None,
-    only: Annotated[list[str] | None, typer.Option(metavar="NAME", help="Run this recipe only; repeat it.")] = None,
-    threads: Threads = None,
+    options: AblateOptions,
+    runtime: Runtime,
+    encoder: EncoderName = None,
 ) -> None:
     """Mine, train and measure recipes over seeds on val queries: what each option brings. Finished cells stay."""
     from triptych.evaluation.ablation.showing import format_ablation
 
-    result = triptych.ablate(
-        recipes,
-        out,
-        roots=_folders(root),
-        catalogs=_folders(catalog),
-        seeds=seed or (0, 1, 2),
-        only=only or (),
-        threads=threads,
-    )
+    roots, catalogs = _folders(root), _folders(catalog)
+    result = triptych.ablate(recipes, out, options, roots=roots, catalogs=catalogs, encoder=encoder, runtime=runtime)
     print(format_ablation(result))
-    if result["failed"]:
-        count = len(result["failed"])
-        raise FailureError(f"{count} of {result['cells']} cells failed; the same command runs only those again")
+    if result.failed:
+        raise FailureError(
+            f"{len(result.failed)} of {result.cells} cells failed; the same command runs only those again"
+        )
 
 
 def _folders(given: list[str] | None) -> dict[str, Path]:

@@ -1,4 +1,4 @@
-"""Commands that build triplets."""
+"""Commands that build triplets: mine, mine-chat, mine-status, refine."""
 
 from pathlib import Path
 from typing import Annotated
@@ -7,106 +7,79 @@ import typer
 
 import triptych
 from triptych.chat.settings import ChatSettings
-from triptych.cli.app import CatalogDir, Seed, Threads, VocabularyFile, app, show
-from triptych.cli.chat_options import with_chat_options
-from triptych.core.errors import UsageError
+from triptych.cli.app import CatalogDir, EncoderName, app, show
+from triptych.cli.options import takes
+from triptych.core.environment import Runtime
+from triptych.core.results import known_fields
+from triptych.mining.options import ChatMineOptions, MineOptions, RefineOptions
+
+TripletsOut = Annotated[Path, typer.Option("--out", metavar="FILE", help="Triplet file to write (.parquet).")]
 
 
 @app.command(
     epilog="Examples: triptych mine --catalog catalog --out triplets.parquet;  "
-    "triptych mine --catalog catalog --out triplets.parquet --reasoner chat:qwen2.5-vl-7b-instruct "
-    "--base-url http://localhost:8000/v1;  triptych mine --status --out triplets.parquet"
+    "triptych mine --catalog catalog --out triplets.parquet --reasoner shop.reasoners:Mine"
 )
-@with_chat_options("reasoner")
+@takes
 def mine(
-    out: Annotated[Path, typer.Option("--out", metavar="FILE", help="Triplet file to write (.parquet).")],
-    chat: ChatSettings | None,
-    catalog: Annotated[Path | None, typer.Option("--catalog", metavar="DIR", help="Folder of the catalog.")] = None,
-    reasoner: Annotated[str, typer.Option(help="Who reasons about the pictures: tags, or chat:MODEL.")] = "tags",
-    status: Annotated[bool, typer.Option("--status", help="Tell how far a run with chat:MODEL is.")] = False,
-    vocabulary: VocabularyFile = None,
-    limit: Annotated[int | None, typer.Option(min=1, help="Use this many reference pictures, not all.")] = None,
-    plans: Annotated[int, typer.Option(min=1, help="Ideas of what could change, for each reference.")] = 12,
-    targets: Annotated[int, typer.Option(min=1, help="Triplets for each idea, at most.")] = 2,
-    group: Annotated[int, typer.Option(min=1, help="Pictures looked at together with a reference.")] = 8,
-    band: Annotated[
-        tuple[float, float] | None,
-        typer.Option(metavar="LOW HIGH", help="Least and greatest likeness of a target, such as 0.8 0.96; any."),
-    ] = None,
-    reversed: Annotated[
-        bool, typer.Option("--reversed", help="Also ask the way back, from each accepted target to its reference.")
-    ] = False,
-    sure: Annotated[
-        float | None, typer.Option(metavar="P", help="Critic: least probability that the words are true; 0.03.")
-    ] = None,
-    new_by: Annotated[
-        float | None, typer.Option(metavar="N", help="Critic: times as true of the target as of the reference; 2.")
-    ] = None,
-    beaten_by: Annotated[
-        float | None, typer.Option(metavar="N", help="Critic: how much better others may fit, as a logarithm; 3.")
-    ] = None,
-    after: Annotated[
-        Path | None, typer.Option(metavar="FILE", help="Another round: add to this file, which refine wrote.")
-    ] = None,
-    seed: Seed = 0,
-    threads: Threads = None,
+    catalog: CatalogDir,
+    out: TripletsOut,
+    options: MineOptions,
+    runtime: Runtime,
+    reasoner: Annotated[
+        str, typer.Option(metavar="NAME", help="Who reasons about the pictures: tags, a plug-in, or MODULE:ATTRIBUTE.")
+    ] = "tags",
+    critic: Annotated[
+        str, typer.Option(metavar="NAME", help="Who judges triplets: encoder, a plug-in, or MODULE:ATTRIBUTE.")
+    ] = "encoder",
+    encoder: EncoderName = None,
 ) -> None:
-    """Let the agent build <reference, modification, target> triplets from the catalog's pictures."""
-    if status:
-        show(triptych.mine_status(out))
-        return
-    if catalog is None:
-        raise UsageError("mine needs --catalog")
-    asked = {"sure": sure, "new_by": new_by, "beaten_by": beaten_by}
-    show(
-        triptych.mine(
-            catalog,
-            out,
-            reasoner=reasoner,
-            chat=chat,
-            vocabulary=vocabulary,
-            limit=limit,
-            plans=plans,
-            targets=targets,
-            group=group,
-            band=band,
-            bars=triptych.Bars(**{name: bar for name, bar in asked.items() if bar is not None}),
-            reversed=reversed,
-            after=after,
-            seed=seed,
-            threads=threads,
-        )
-    )
+    """Build <reference, modification, target> triplets from the catalog's pictures."""
+    result = triptych.mine(catalog, out, options, reasoner=reasoner, critic=critic, encoder=encoder, runtime=runtime)
+    show(known_fields(result))
+
+
+@app.command(
+    epilog="Example: triptych mine-chat qwen2.5-vl-7b-instruct --catalog catalog --out triplets.parquet "
+    "--base-url http://localhost:8000/v1"
+)
+@takes
+def mine_chat(
+    model: Annotated[str, typer.Argument(metavar="MODEL", help="The model's name at the endpoint.")],
+    catalog: CatalogDir,
+    out: TripletsOut,
+    options: ChatMineOptions,
+    chat: ChatSettings,
+    runtime: Runtime,
+    encoder: EncoderName = None,
+) -> None:
+    """Build triplets with a multimodal chat model that reasons about the pictures and judges its own drafts."""
+    show(known_fields(triptych.mine_chat(catalog, out, model, chat, options, encoder=encoder, runtime=runtime)))
+
+
+@app.command(epilog="Example: triptych mine-status triplets.parquet")
+def mine_status(
+    out: Annotated[Path, typer.Argument(metavar="FILE", help="Triplet file that mine-chat writes.")],
+) -> None:
+    """Say how far a run of mine-chat is, and what it has cost."""
+    show(known_fields(triptych.mine_status(out)))
 
 
 @app.command(
     epilog="Examples: triptych refine triplets.parquet --catalog catalog --out refined.parquet;  "
-    "triptych mine --catalog catalog --after refined.parquet --plans 2 --out second.parquet"
+    "triptych mine --catalog catalog --refined refined.parquet --changes 2 --out second.parquet"
 )
+@takes
 def refine(
     triplets: Annotated[Path, typer.Argument(help="Triplet file made by mine.")],
     catalog: CatalogDir,
-    out: Annotated[Path, typer.Option("--out", metavar="FILE", help="Triplet file to write (.parquet).")],
-    vocabulary: VocabularyFile = None,
-    folds: Annotated[
-        int, typer.Option(min=2, help="Parts, each judged by a composer that learnt from the others.")
-    ] = 2,
-    epochs: Annotated[int, typer.Option(min=1, help="Passes of such a composer over its triplets.")] = 1,
-    beyond: Annotated[int, typer.Option(min=1, help="A target among so many first answers is plausible.")] = 10,
-    seed: Seed = 0,
-    threads: Threads = None,
+    out: TripletsOut,
+    options: RefineOptions,
+    runtime: Runtime,
+    encoder: EncoderName = None,
 ) -> None:
-    """Refuse triplets that look wrong to a composer that did not learn from them, and note what it is weak at."""
-    facts = triptych.refine(
-        triplets,
-        catalog,
-        out,
-        vocabulary=vocabulary,
-        folds=folds,
-        epochs=epochs,
-        beyond=beyond,
-        seed=seed,
-        threads=threads,
-    )
-    weakest = {"+".join(kind["groups"]) or "in free words": kind["recall"] for kind in facts["kinds"][:5]}
-    show({**{name: value for name, value in facts.items() if name != "kinds"}, "weakest": weakest})
+    """Refuse triplets that look wrong to a composer that did not learn from them, and note what it answers worst."""
+    facts = known_fields(triptych.refine(triplets, catalog, out, options, encoder=encoder, runtime=runtime))
+    types = facts.pop("question_types")
+    weakest = {"+".join(kind["groups"]) or "in free words": kind["recall"] for kind in types[:5]}
+    show({**facts, "weakest": weakest})

@@ -93,7 +93,7 @@ def _parameter(item: FlatOption) -> inspect.Parameter:
     """A Typer option for a field. Ranges are checked by the dataclass, so that Python and command line say the same."""
     facts = item.field.metadata
     described = typer.Option(*_declared(item), help=facts["help"], metavar=facts["metavar"])
-    kind: Any = item.type
+    kind: Any = str | None if item.type is Any else item.type  # of a plug-in, its name
     default = _default(item)
     if get_origin(kind) is tuple and get_args(kind)[-1] is Ellipsis:
         kind, default = GenericAlias(list, get_args(kind)[:1]), list(default)

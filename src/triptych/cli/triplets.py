@@ -1,4 +1,4 @@
-"""Commands about files of triplets: triplets stats, sample, review, compare, export, import."""
+"""Commands about files of triplets: triplets stats, sample, review, apply-review, compare, export, import."""
 
 from pathlib import Path
 from typing import Annotated
@@ -6,12 +6,16 @@ from typing import Annotated
 import typer
 
 import triptych
-from triptych.cli.app import CatalogDir, OutDir, Seed, app, show
+from triptych.cli.app import CatalogDir, OutDir, app, show
+from triptych.cli.options import takes
 from triptych.core.errors import UsageError
+from triptych.core.results import known_fields
+from triptych.evaluation.reasoners import format_reasoners
+from triptych.triplets.options import ReviewOptions, SampleOptions
 
 triplets = typer.Typer(
     name="triplets",
-    help="Look into a file of triplets, review it, and bring it out or in.",
+    help="Look into a file of triplets, review it, export it or import others.",
     no_args_is_help=True,
     rich_markup_mode=None,
     epilog="Example: triptych triplets stats triplets.parquet",
@@ -19,7 +23,7 @@ triplets = typer.Typer(
 app.add_typer(triplets)
 
 TripletFile = Annotated[Path, typer.Argument(metavar="FILE", help="Triplet file (.parquet).")]
-Refused = Annotated[bool, typer.Option("--refused", help="The refused ones.")]
+TripletsOut = Annotated[Path, typer.Option("--out", metavar="FILE", help="Triplet file to write (.parquet).")]
 
 
 @triplets.command(epilog="Example: triptych triplets stats triplets.parquet --against queries.jsonl")
@@ -30,38 +34,44 @@ def stats(
         typer.Option(metavar="FILE", help="A benchmark's pictures (.txt) or queries (.jsonl), to look for leakage."),
     ] = None,
 ) -> None:
-    """Tell types of change, lengths, duplicates and leakage."""
-    show(triptych.triplets_stats(file, against=against))
+    """Count types of change, lengths, duplicates and leakage."""
+    show(known_fields(triptych.triplets_stats(file, against=against)))
 
 
 @triplets.command(epilog="Example: triptych triplets sample triplets.parquet --catalog catalog --out sample.png")
+@takes
 def sample(
     file: TripletFile,
     catalog: CatalogDir,
     out: Annotated[Path, typer.Option("--out", metavar="FILE", help="Picture to write (.png, .jpg).")],
-    count: Annotated[int, typer.Option(min=1, help="How many triplets.")] = 12,
-    refused: Refused = False,
-    seed: Seed = 0,
+    options: SampleOptions,
 ) -> None:
     """Draw some triplets into one picture."""
-    show(triptych.triplets_sample(file, catalog, out, count=count, refused=refused, seed=seed))
+    show(known_fields(triptych.triplets_sample(file, catalog, out, options)))
+
+
+@triplets.command(epilog="Example: triptych triplets review triplets.parquet --catalog catalog --out review.html")
+@takes
+def review(
+    file: TripletFile,
+    catalog: CatalogDir,
+    out: Annotated[Path, typer.Option("--out", metavar="FILE", help="Page to write (.html).")],
+    options: ReviewOptions,
+) -> None:
+    """Write a page on which a person accepts or rejects triplets."""
+    show(known_fields(triptych.triplets_review(file, catalog, out, options)))
 
 
 @triplets.command(
-    epilog="Examples: triptych triplets review triplets.parquet --catalog catalog --out review.html;  "
-    "triptych triplets review triplets.parquet --apply verdicts.json --out reviewed.parquet"
+    epilog="Example: triptych triplets apply-review triplets.parquet verdicts.json --out reviewed.parquet"
 )
-def review(
+def apply_review(
     file: TripletFile,
-    out: Annotated[Path, typer.Option("--out", metavar="FILE", help="Page to write, or with --apply a triplet file.")],
-    catalog: Annotated[Path | None, typer.Option("--catalog", metavar="DIR", help="Folder of the catalog.")] = None,
-    apply: Annotated[Path | None, typer.Option(metavar="FILE", help="Verdicts saved on such a page (.json).")] = None,
-    count: Annotated[int, typer.Option(min=1, help="How many triplets.")] = 100,
-    refused: Refused = False,
-    seed: Seed = 0,
+    verdicts: Annotated[Path, typer.Argument(metavar="VERDICTS", help="Verdicts saved on a review page (.json).")],
+    out: TripletsOut,
 ) -> None:
-    """Write a page on which a person accepts or rejects triplets, or take their verdicts in."""
-    show(triptych.triplets_review(file, out, catalog=catalog, apply=apply, count=count, refused=refused, seed=seed))
+    """Write the triplets with a person's verdicts applied."""
+    show(known_fields(triptych.triplets_apply_review(file, verdicts, out)))
 
 
 @triplets.command(
@@ -80,7 +90,8 @@ def compare(
     name, equals, folder = (truth or "").partition("=")
     if truth and not (name and equals and folder):
         raise UsageError(f"--truth {truth}: not a world and its folder, such as wardrobe=DIR")
-    print(triptych.compare_reasoners(files, truth=(name, Path(folder)) if truth else None, output=output))
+    result = triptych.compare_reasoners(files, truth=(name, Path(folder)) if truth else None, output=output)
+    print(format_reasoners(result))
 
 
 @triplets.command(epilog="Example: triptych triplets export triplets.parquet --catalog catalog --out dataset")
@@ -93,7 +104,7 @@ def export(
     refused: Annotated[bool, typer.Option("--refused", help="Also the refused ones.")] = False,
 ) -> None:
     """Write a dataset folder for Hugging Face's datasets: Parquet and a card."""
-    show(triptych.triplets_export(file, out, catalog=catalog, refused=refused))
+    show(known_fields(triptych.triplets_export(file, out, catalog=catalog, refused=refused)))
 
 
 @triplets.command(
@@ -102,7 +113,7 @@ def export(
 def import_(
     source: Annotated[Path, typer.Argument(metavar="FILE", help="CIRR, LaSCo, MegaPairs or queries: .json or .jsonl.")],
     catalog: CatalogDir,
-    out: Annotated[Path, typer.Option("--out", metavar="FILE", help="Triplet file to write (.parquet).")],
+    out: TripletsOut,
 ) -> None:
-    """Take in other people's triplets, so that train can learn from them."""
-    show(triptych.triplets_import(source, out, catalog=catalog))
+    """Read other people's triplets, so that train can learn from them."""
+    show(known_fields(triptych.triplets_import(source, out, catalog=catalog)))

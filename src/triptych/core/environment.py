@@ -33,7 +33,7 @@ def missing(extra: str) -> list[str]:
     return [module for module in EXTRAS[extra] if find_spec(module) is None]
 
 
-def need(extra: str, what: str) -> None:
+def require_extra(extra: str, what: str) -> None:
     """Raise UsageError, which says how to install it, unless the extra that `what` needs is there."""
     if absent := missing(extra):
         raise UsageError(f"{what} needs {', '.join(absent)}: pip install 'triptych[{extra}]'")
@@ -99,12 +99,12 @@ def mixed_precision(device: "torch.device") -> AbstractContextManager[Any]:
 
 
 _PURPOSE = {
-    "train": "train, pretrain, adapt, refine, invert, ablate, demo, export --int8",
+    "train": "train, finetune, pretrain, adapt-encoder, train-inversion, refine, ablate, demo, export-models --int8",
     "hf": "encoders hf:NAME",
     "chat": "mine --reasoner chat:MODEL, search --rerank chat:MODEL",
     "serve": "serve",
     "postgres": "--store postgresql://…",
-    "faiss": "--store hnsw, export --to faiss",
+    "faiss": "--store hnsw, export-vectors --to faiss",
 }
 
 

@@ -9,7 +9,7 @@ import shutil
 import tempfile
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager, suppress
-from dataclasses import asdict, is_dataclass
+from dataclasses import fields, is_dataclass
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
@@ -101,25 +101,33 @@ def hash_file(path: Path) -> str:
         return hashlib.file_digest(content, "sha256").hexdigest()
 
 
-def plain(settings: Mapping[str, Any]) -> dict[str, Any]:
-    """Settings as JSON gives them back: paths are strings, tuples lists, dataclasses objects."""
-    return {key: _plain(value) for key, value in settings.items()}
+def as_json(settings: Any) -> dict[str, Any]:
+    """A mapping or a dataclass as JSON gives it back: paths are strings, tuples lists, dataclasses objects."""
+    items = settings.items() if isinstance(settings, Mapping) else _fields(settings)
+    return {key: _json_value(value) for key, value in items}
 
 
-def _plain(value: Any) -> Any:
-    if is_dataclass(value) and not isinstance(value, type):
-        return plain(asdict(value))
-    if isinstance(value, tuple):
-        return [_plain(one) for one in value]
+def _fields(value: Any) -> list[tuple[str, Any]]:
+    return [(item.name, getattr(value, item.name)) for item in fields(value)]
+
+
+def _json_value(value: Any) -> Any:
+    if isinstance(value, Mapping) or (is_dataclass(value) and not isinstance(value, type)):
+        return as_json(value)
+    if isinstance(value, tuple | list):
+        return [_json_value(one) for one in value]
     return str(value) if isinstance(value, Path) else value
 
 
-def claimed(folder: Path, settings: Mapping[str, Any], parts: Sequence[str]) -> bool:
-    """Note in `folder` which run its parts are of, and whether they are of this one.
+def claim_run(folder: Path, settings: Mapping[str, Any], parts: Sequence[str]) -> bool:
+    """Note in `folder` which run its parts belong to; return whether they belong to this one.
 
-    What a run with other settings left there, by the patterns of `parts`, is removed.
+    Args:
+        folder: where an unfinished run keeps its parts.
+        settings: what tells this run from others.
+        parts: patterns of the parts' file names. What a run with other settings left there is removed.
     """
-    file, wanted = folder / "run.json", plain(settings)
+    file, wanted = folder / "run.json", as_json(settings)
     same = not file.exists() or read_json(file, "unfinished run") == wanted
     if not same:
         for stale in (path for pattern in parts for path in folder.glob(pattern)):
@@ -128,14 +136,20 @@ def claimed(folder: Path, settings: Mapping[str, Any], parts: Sequence[str]) -> 
     return same
 
 
-def made_by(command: str, settings: Mapping[str, Any], **facts: Any) -> dict[str, Any]:
-    """The note every artefact carries: program, versions, settings, time, and what the caller adds."""
+def made_by(command: str, settings: Any, **facts: Any) -> dict[str, Any]:
+    """The note that every artefact carries: program, versions, settings, time, and what the caller adds.
+
+    Args:
+        command: what was run.
+        settings: its settings, a mapping or a dataclass.
+        facts: what else the note says.
+    """
     return {
         "program": "triptych",
         "version": __version__,
         "python": platform.python_version(),
         "command": command,
-        "settings": plain(settings),
+        "settings": as_json(settings),
         "time": datetime.now(UTC).isoformat(timespec="seconds"),
         **facts,
     }

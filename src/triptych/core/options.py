@@ -1,6 +1,7 @@
 """Options as frozen dataclasses: the default, help text, range and flag of each stand once, beside its name.
 
-A function takes such a dataclass, and the command line makes its flags from the same fields:
+A function takes such a dataclass, and the command line makes its flags from the same fields. A field of type
+Any is a plug-in: an object in Python, its name on the command line.
 
     @dataclass(frozen=True)
     class TrainOptions:
@@ -69,7 +70,7 @@ class FlatOption:
     @property
     def name(self) -> str:
         """Its flag as a name, such as `batch_size`."""
-        return self.flag.removeprefix("--").replace("-", "_")
+        return self.flag.lstrip("-").replace("-", "_")
 
 
 def flat_options(kind: type) -> Iterator[FlatOption]:

@@ -13,6 +13,7 @@ A factory is called with those of the kind's keyword arguments that it has param
 
 import inspect
 from collections.abc import Callable, Mapping
+from functools import partial
 from importlib import import_module
 from importlib.metadata import EntryPoint, entry_points
 from pathlib import Path
@@ -63,7 +64,7 @@ class Registry(Generic[T]):
         """What `given` means.
 
         Args:
-            given: an object, or a string as the module's first lines list them.
+            given: an object, a class of one, or a string as the module's first lines list them.
             from_file: whether the string was read from a file. Such a string never makes a module be imported, since
                 that would run code that a file of data names.
             context: what factories may take, by keyword.
@@ -71,26 +72,42 @@ class Registry(Generic[T]):
         Raises:
             UsageError: nothing is known by that name, it cannot be imported, or it lacks a member of the protocol.
         """
+        found = self.find(given, from_file=from_file)
+        if not isinstance(given, str | Path) and not inspect.isclass(given):
+            return self._checked(found, type(given).__name__)
+        return self.make(found, _name(given), **context)
+
+    def find(self, given: Any, *, from_file: bool = False) -> Any:
+        """What `given` means, not made yet: an object, or a factory of one. Arguments and errors are those of `get`."""
         if not isinstance(given, str | Path):
-            return self._checked(given, type(given).__name__)
+            return given
         name = str(given)
         if name in self._named:
-            return self._made(self._named[name], name, context)
+            return self._named[name]
         for scheme, (make, _) in self._schemes.items():
             if name.startswith(scheme):
-                return self._checked(make(name, **_taken(make, context)), name)
+                return partial(make, name)
         if self._folder and Path(name).is_dir():
-            return self._checked(self._folder(Path(name), **_taken(self._folder, context)), name)
+            return partial(self._folder, Path(name))
         if entry := self._entry_points().get(name):
-            return self._made(self._loaded(entry.load, name), name, context)
+            return self._loaded(entry.load, name)
         module, colon, attribute = name.partition(":")
         if colon and attribute.isidentifier() and all(part.isidentifier() for part in module.split(".")):
             if from_file:
                 raise UsageError(
                     f"{name}: a file names this {self.kind}, and a file never makes code run; give it as {self._flag}"
                 )
-            return self._made(self._loaded(lambda: _attribute(module, attribute), name), name, context)
+            return self._loaded(lambda: _attribute(module, attribute), name)
         raise UsageError(f"{self._flag} {name}: there is no such {self.kind}; there are {', '.join(self._known())}")
+
+    def make(self, found: Any, name: str, **context: Any) -> T:
+        """The object that `find` found, or that the factory which it found makes.
+
+        Raises UsageError, which calls it `name`, where it lacks a member of the protocol.
+        """
+        if _is_factory(found) or (callable(found) and self._missing(found)):
+            found = found(**_taken(found, context))
+        return self._checked(found, name)
 
     def _known(self) -> list[str]:
         schemes = [f"{scheme}{rest}" for scheme, (_, rest) in self._schemes.items()]
@@ -105,12 +122,6 @@ class Registry(Generic[T]):
         except Exception as error:  # whatever a module of somebody else raises while it is imported
             raise UsageError(f"{self._flag} {name}: cannot be imported ({error})") from error
 
-    def _made(self, found: Any, name: str, context: Mapping[str, Any]) -> T:
-        """An object is taken as it is; a class, or a callable without the protocol's members, makes it."""
-        if inspect.isclass(found) or (callable(found) and self._missing(found)):
-            found = found(**_taken(found, context))
-        return self._checked(found, name)
-
     def _missing(self, found: Any) -> list[str]:
         return [member for member in self._required if not hasattr(found, member)]
 
@@ -118,6 +129,15 @@ class Registry(Generic[T]):
         if missing := self._missing(found):
             raise UsageError(f"{name}: is no {self.kind}; it lacks {', '.join(missing)}")
         return found  # type: ignore[no-any-return]
+
+
+def _is_factory(found: Any) -> bool:
+    """Whether this is a class or a function, which makes a plug-in and is none."""
+    return inspect.isclass(found) or inspect.isroutine(found) or isinstance(found, partial)
+
+
+def _name(given: Any) -> str:
+    return getattr(given, "__name__", str(given))
 
 
 def _members(protocol: type) -> list[str]:

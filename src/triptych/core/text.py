@@ -13,6 +13,6 @@ def clean(text: str) -> str:
     return " ".join(kept.split())
 
 
-def cut(text: str, most: int) -> str:
+def truncate(text: str, most: int) -> str:
     """`text`, cleaned, and no longer than `most` characters."""
     return clean(text[: 4 * most])[:most]

@@ -14,7 +14,7 @@ from triptych.benchmarks.datasets.wardrobe.garments import VOCABULARY
 from triptych.benchmarks.datasets.wardrobe.world import write_wardrobe
 from triptych.catalog.indexing import index
 from triptych.composers.trained import TrainedComposer
-from triptych.core.environment import Runtime, need
+from triptych.core.environment import Runtime, require_extra
 from triptych.core.progress import say
 from triptych.core.vectors import nearest
 from triptych.demonstration.options import DemoOptions
@@ -23,8 +23,10 @@ from triptych.encoders.registry import load_encoder
 from triptych.evaluation.encoded_task import EncodedTask
 from triptych.evaluation.evaluate import EvaluateResult, evaluate
 from triptych.evaluation.options import EvaluateOptions
+from triptych.mining.options import MineOptions
 from triptych.mining.pipeline import mine
 from triptych.training.composer import train
+from triptych.training.options import TrainOptions
 from triptych.triplets.file import Triplet, kind_of_reason, read_triplets
 
 LINES = {"unlabelled": 400, "val": 80, "test": 160}
@@ -79,7 +81,7 @@ def demo(
     Returns:
         The results, as in `results.json`.
     """
-    need("train", "demo")  # now, and not after minutes of mining
+    require_extra("train", "demo")  # now, and not after minutes of mining
     folders = _Folders(Path(out))
     steps: list[Step] = []
     _make(folders, steps, options, runtime)
@@ -113,21 +115,23 @@ def demo(
 
 def _make(folders: _Folders, steps: list[Step], options: DemoOptions, runtime: Runtime) -> None:
     """Draw, index, mine and train, and note each in `steps`."""
-    seed, threads = options.seed, runtime.threads
+    seed = options.seed
     with _timed(steps, "draw") as detail:
         drawn = write_wardrobe(folders.world, seed=seed, lines=LINES).pictures
         detail.append(f"{sum(drawn.values())} pictures of garments that the encoder never saw")
     with _timed(steps, "index") as detail:
-        indexed = index(folders.world / "unlabelled.txt", folders.catalog, root=folders.pictures, threads=threads)
-        detail.append(f"{indexed['total']} unlabelled pictures")
+        indexed = index(folders.world / "unlabelled.txt", folders.catalog, root=folders.pictures, runtime=runtime)
+        detail.append(f"{indexed.total} unlabelled pictures")
     with _timed(steps, "mine") as detail:
         # A small catalog has few pairs: the agent asks a little more than it does by default.
-        mined = mine(folders.catalog, folders.triplets, vocabulary=VOCABULARY, plans=14, seed=seed, threads=threads)
-        detail.append(f"{mined['accepted']} triplets accepted, {mined['refused']} refused")
+        asked = MineOptions(vocabulary=VOCABULARY, changes=14, seed=seed)
+        mined = mine(folders.catalog, folders.triplets, asked, runtime=runtime)
+        detail.append(f"{mined.accepted} triplets accepted, {mined.refused} refused")
     with _timed(steps, "train") as detail:
         # Two passes: a third brings nothing on the val queries of a world this small, and time is short.
-        trained = train(folders.triplets, folders.catalog, folders.composer, epochs=2, seed=seed, threads=threads)
-        detail.append(f"best epoch {trained['best_epoch']}, held-out R@10 {trained['recall']['R@10']:.1f} %")
+        learning = TrainOptions(epochs=2, seed=seed)
+        trained = train(folders.triplets, folders.catalog, folders.composer, learning, runtime=runtime)
+        detail.append(f"best epoch {trained.best_epoch}, held-out R@10 {trained.recall['R@10']:.1f} %")
 
 
 @contextmanager

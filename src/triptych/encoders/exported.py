@@ -30,7 +30,7 @@ _TEXTS = 64  # encoded at once; padded to the longest of them
 
 
 class ExportedEncoder:
-    """An encoder folder that `export --onnx` made of a Hugging Face model. Raises DataError where a file is missing.
+    """An encoder folder that `export-models` made of a Hugging Face model. Raises DataError where a file is missing.
 
     In single precision it stands for the encoder that it was made of, and bears its fingerprint; in 8 bits it is an
     encoder of its own.

@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING, Any, Literal
 import numpy as np
 from PIL import Image
 
-from triptych.core.environment import best_device, mixed_precision, need
+from triptych.core.environment import Runtime, mixed_precision, require_extra
 from triptych.core.errors import DataError, FailureError, UsageError
 from triptych.core.files import hash_file, read_json
 from triptych.core.vectors import Vectors, unit
@@ -51,8 +51,10 @@ class HuggingFaceEncoder:
     fetched, DataError where a file is missing or damaged.
     """
 
-    def __init__(self, name: str, threads: int | None = None, *, precision: Precision = "auto") -> None:
-        need("hf", name)
+    def __init__(
+        self, name: str, threads: int | None = None, *, device: str | None = None, precision: Precision = "auto"
+    ) -> None:
+        require_extra("hf", name)
         import torch
 
         source = name.removeprefix("hf:")
@@ -77,7 +79,7 @@ class HuggingFaceEncoder:
         self.instance_dim = 0
         self._length: int = config.text_config.max_position_embeddings
         self._precision = precision
-        self._device = best_device()
+        self._device = Runtime(device=device).torch_device()
         self._picture_batch = 16 if self._device.type == "cpu" else 256
         self.model = model.eval().to(self._device)
 

@@ -2,7 +2,7 @@
 
 A folder holds `config.json`, `model.safetensors` (to train on), `tokenizer.json`, `picture.onnx` and `text.onnx`
 (to run), and `words.safetensors` (the words it can name). The graphs are made from the weights by `save_encoder`; a
-copy that `export --onnx` made has no weights.
+copy that `export-models` made has no weights.
 """
 
 import hashlib
@@ -158,11 +158,11 @@ def load_model(folder: Path) -> "DualEncoder":
     from safetensors import SafetensorError
     from safetensors.torch import load_file
 
-    from triptych.encoders.networks.dual_encoder import Architecture, DualEncoder
+    from triptych.encoders.networks.dual_encoder import DualEncoder, EncoderShape
 
     config = read_json(folder / "config.json", "encoder configuration")
     shape = config["architecture"] | {"depths": tuple(config["architecture"]["depths"])}
-    model = DualEncoder(Architecture(**shape))
+    model = DualEncoder(EncoderShape(**shape))
     weights = folder / "model.safetensors"
     if not weights.is_file():
         raise DataError(f"{folder}: holds graphs alone, which run but do not learn; use the encoder they were made of")

@@ -11,14 +11,18 @@ EMBEDDED = Path(__file__).parent / "wardrobe"
 """The encoder that ships with the package, trained on the wardrobe world."""
 
 
-def load_encoder(given: Encoder | str, *, threads: int | None = None, from_file: bool = False) -> Encoder:
+def load_encoder(
+    given: Encoder | str, *, threads: int | None = None, device: str | None = None, from_file: bool = False
+) -> Encoder:
     """The encoder that `given` means.
 
     Args:
         given: an encoder; `wardrobe`, the embedded default; `hf:NAME_OR_DIR`, a CLIP or SigLIP in the Hugging Face
-            layout; a folder that `pretrain`, `adapt`, `train` or `export --onnx` wrote; the name of an installed
-            plug-in; or `module:attribute`.
+            layout; a folder that `pretrain`, `adapt-encoder`, `finetune` or `export-models` wrote; the name of an
+            installed plug-in; or `module:attribute`.
         threads: processor threads of its graphs.
+        device: what a model in torch computes on, such as `cuda:1`; by default a GPU where there is one. Graphs are run
+            on the processor.
         from_file: whether `given` was read from a file, such as a catalog; then no `module:attribute` is imported.
 
     Returns:
@@ -28,7 +32,7 @@ def load_encoder(given: Encoder | str, *, threads: int | None = None, from_file:
         UsageError: the name means nothing, or what it means is no encoder.
         DataError: its folder is damaged.
     """
-    encoder = ENCODERS.get(given, from_file=from_file, threads=threads)
+    encoder = ENCODERS.get(given, from_file=from_file, threads=threads, device=device)
     if isinstance(given, str) and type(encoder).__module__.partition(".")[0] != __name__.partition(".")[0]:
         with suppress(AttributeError):  # a name that cannot be set is the author's own choice
             encoder.name = given
@@ -41,10 +45,10 @@ def _wardrobe(threads: int | None) -> Encoder:
     return NativeEncoder(EMBEDDED, "wardrobe", threads)
 
 
-def _hugging_face(name: str, threads: int | None) -> Encoder:
+def _hugging_face(name: str, threads: int | None, device: str | None) -> Encoder:
     from triptych.encoders.huggingface import HuggingFaceEncoder
 
-    return HuggingFaceEncoder(name, threads=threads)
+    return HuggingFaceEncoder(name, threads=threads, device=device)
 
 
 def _folder(folder: Path, threads: int | None) -> Encoder:

@@ -118,7 +118,7 @@ def _read_gallery(gallery: Path, catalog: Catalog, encoder: Encoder | str | None
         opened.require_same(catalog)
         return _Pictures.of(opened)
     with TemporaryDirectory() as folder:
-        index(gallery, folder, encoder=catalog.encoder(encoder, threads=threads), threads=threads)  # type: ignore[arg-type]
+        index(gallery, folder, encoder=catalog.encoder(encoder, threads=threads), runtime=Runtime(threads))
         made = Catalog(Path(folder))
         made.require_same(catalog)
         return _Pictures.of(made)

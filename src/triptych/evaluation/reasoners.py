@@ -1,7 +1,7 @@
 """Reasoners side by side: what each proposed, how much its critic let through, how true that is, and what it took."""
 
 from collections.abc import Mapping, Sequence
-from dataclasses import asdict, dataclass, field, fields
+from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
 
@@ -9,67 +9,80 @@ from triptych.benchmarks.registry import load_truth
 from triptych.benchmarks.task import Truth
 from triptych.core.errors import UsageError
 from triptych.core.files import made_by, write_json
-from triptych.core.text import cut
+from triptych.core.text import truncate
 from triptych.triplets.file import Triplet, read_triplets
 
 _SPENT = ("calls", "tokens_in", "tokens_out", "cost", "seconds")
+_TRUE = ("checked", "new", "true", "telling", "true_and_telling")
 _NONE = "–"
 
 
 @dataclass(frozen=True)
 class TruthShares:
-    """How true triplets are, in percent of those that can be checked; None where none can."""
+    """How many triplets are true, in percent of those that can be checked; None where none can."""
 
     checked: int
+    """Triplets that can be checked."""
     new: float | None
-    """The target bears the new words."""
+    """The target has all the new words."""
     true: float | None
-    """The target bears the new words, and the reference the old ones."""
+    """The target has the new words, and the reference the old ones."""
     telling: float | None
-    """Nothing else in the group answers as well."""
+    """No negative has the new words and is as the reference in all else."""
     true_and_telling: float | None
+    """Both."""
+
+
+@dataclass(frozen=True)
+class ReasonerTruth:
+    """How true a reasoner's triplets are, before and after its critic."""
+
+    proposed: TruthShares
+    """Of all that it proposed."""
+    accepted: TruthShares
+    """Of those that its critic accepted."""
 
 
 @dataclass(frozen=True)
 class ReasonerRow:
-    """What one triplet file says of the reasoner that wrote it; what `mine` did not note is None."""
+    """One reasoner, by its triplet file."""
 
     file: str
+    """The triplet file."""
     reasoner: str
     """Who reasoned, and who judged, if it was another."""
-    references: float
+    references: int | float
+    """References asked about."""
     proposed: int
+    """Triplets that it proposed."""
     accepted: int
+    """Triplets that its critic accepted."""
     accepted_percent: float | None
-    calls: float | None
-    tokens_in: float | None
-    tokens_out: float | None
-    cost: float | None
-    seconds: float | None
-    truth: Mapping[str, TruthShares] | None = None
-    """Of all that was `proposed`, and of what was `accepted`; None where the truth was not given."""
+    """Percent of them; None where there are none."""
+    calls: int | float | None
+    """Calls to a chat model; this and what follows is None where the file does not say."""
+    tokens_in: int | float | None
+    """Tokens read."""
+    tokens_out: int | float | None
+    """Tokens written."""
+    cost: int | float | None
+    """Money spent."""
+    seconds: int | float | None
+    """How long it took."""
+    truth: ReasonerTruth | None = None
+    """How true its triplets are; None where the truth is not known."""
 
 
 @dataclass(frozen=True)
-class CompareReasonersResult:
+class ReasonerComparison:
     """Reasoners side by side."""
 
-    reasoners: list[ReasonerRow]
+    reasoners: tuple[ReasonerRow, ...]
+    """A row for each file."""
     common_references: int
-    """References with proposals in all of the files."""
-    made_by: Mapping[str, Any] = field(repr=False)
-    """Program, version, settings and time."""
-
-    def as_json(self) -> dict[str, Any]:
-        """The result as its file holds it."""
-        content = asdict(self)
-        for row in content["reasoners"]:
-            if row["truth"] is None:
-                del row["truth"]
-        return content
-
-    def __str__(self) -> str:
-        return format_reasoners(self)
+    """References with proposals in all files."""
+    made_by: Mapping[str, Any]
+    """What made the comparison."""
 
 
 def compare_reasoners(
@@ -77,33 +90,35 @@ def compare_reasoners(
     *,
     truth: tuple[str, Path | str] | None = None,
     output: Path | str | None = None,
-) -> CompareReasonersResult:
-    """Compare the reasoners that wrote triplet `files`.
+) -> ReasonerComparison:
+    """Compare the reasoners that wrote triplet files.
 
     Args:
         files: triplet files, each of another reasoner.
-        truth: a benchmark whose truth is known and its folder: ("wardrobe", DIR) or ("fashion-products", DIR). With
-            it, the shares are given of triplets that are true of the pair and that no other picture of the group
-            answers, among all proposals and among what the critic accepted.
-        output: a file to write the result to (.json), as documented in docs/formats.md.
+        truth: a benchmark whose truth is known and its folder, ("wardrobe", DIR) or ("fashion-products", DIR): with
+            it, the share of triplets is counted that are true of the pair and that tell the target from its group.
+        output: file to write the comparison to (.json), as documented in docs/formats.md.
+
+    Returns:
+        A row for each file. What was spent is what `mine` noted.
 
     Raises:
-        UsageError: there is no file, or the truth of the benchmark is not known.
+        UsageError: there is no file, or the benchmark's truth is not known.
         DataError: a file cannot be read.
     """
     if not files:
         raise UsageError("give one triplet file or more")
     known = load_truth(truth[0], Path(truth[1])) if truth else None
-    read = [(str(file), *read_triplets(Path(file))) for file in files]
-    references = [{one.reference for one in triplets} for _, triplets, _ in read]
+    rows: list[ReasonerRow] = []
+    references: list[set[str]] = []
+    for file in files:
+        triplets, note = read_triplets(Path(file))
+        references.append({one.reference for one in triplets})
+        rows.append(_row(str(file), triplets, note, known))
     asked = {"files": [str(file) for file in files], "truth": f"{truth[0]}={truth[1]}" if truth else None}
-    result = CompareReasonersResult(
-        [_row(file, triplets, note, known) for file, triplets, note in read],
-        len(set.intersection(*references)),
-        made_by("triplets compare", asked),
-    )
+    result = ReasonerComparison(tuple(rows), len(set.intersection(*references)), made_by("triplets compare", asked))
     if output:
-        write_json(Path(output), result.as_json())
+        write_json(Path(output), {**asdict(result), "reasoners": [_as_written(row) for row in rows]})
     return result
 
 
@@ -117,8 +132,13 @@ def _row(file: str, triplets: Sequence[Triplet], note: dict[str, Any], truth: Tr
         accepted=len(accepted),
         accepted_percent=round(100 * len(accepted) / len(triplets), 1) if triplets else None,
         **{name: _number(note.get(name)) for name in _SPENT},
-        truth=None if truth is None else {"proposed": shares(triplets, truth), "accepted": shares(accepted, truth)},
+        truth=ReasonerTruth(shares(triplets, truth), shares(accepted, truth)) if truth is not None else None,
     )
+
+
+def _as_written(row: ReasonerRow) -> dict[str, Any]:
+    """A row as JSON has it: without the truth where that is not known."""
+    return {name: value for name, value in asdict(row).items() if name != "truth" or value is not None}
 
 
 def _reasoner(triplets: Sequence[Triplet], note: dict[str, Any]) -> str:
@@ -127,14 +147,14 @@ def _reasoner(triplets: Sequence[Triplet], note: dict[str, Any]) -> str:
     settings = note.get("settings")
     judge = settings.get("judge") if isinstance(settings, dict) else None
     # The file may be somebody else's, and what it says goes to a terminal.
-    return cut(f"{names}, judged by {judge}" if judge else names, 160)
+    return truncate(f"{names}, judged by {judge}" if judge else names, 160)
 
 
 def _number(value: Any) -> float | int | None:
     return value if isinstance(value, int | float) and not isinstance(value, bool) else None
 
 
-def format_reasoners(result: CompareReasonersResult) -> str:
+def format_reasoners(result: ReasonerComparison) -> str:
     """A line for each file; where the truth is known a second table, before and after its critic."""
     rows = result.reasoners
     names = ("references", "proposed", "accepted", "accepted_percent", *_SPENT)
@@ -145,15 +165,14 @@ def format_reasoners(result: CompareReasonersResult) -> str:
         ),
         f"references with proposals in all of them: {result.common_references}",
     ]
-    if rows[0].truth is not None:
-        checked = [item.name for item in fields(TruthShares)]
+    if rows[0].truth:
         cells = [
-            [row.file, label, *(_shown(getattr(row.truth[which], name)) for name in checked)]
+            [row.file, label, *(_shown(getattr(getattr(row.truth, which), name)) for name in _TRUE)]
             for row in rows
             if row.truth is not None
             for which, label in (("proposed", "all proposals"), ("accepted", "accepted"))
         ]
-        parts.append(_table(["file", "percent of", *(name.replace("_", " ") for name in checked)], cells))
+        parts.append(_table(["file", "percent of", *(name.replace("_", " ") for name in _TRUE)], cells))
     return "\n\n".join(parts)
 
 
@@ -198,7 +217,10 @@ def is_unambiguous(triplet: Triplet, truth: Truth) -> bool:
 
 
 def shares(triplets: Sequence[Triplet], truth: Truth) -> TruthShares:
-    """How true the triplets are that can be checked: the agent's words must be those of the truth, to the letter."""
+    """Of the triplets that can be `checked`, how many percent are new, true, telling, and true and telling.
+
+    The agent's words must be those of the truth, to the letter. Shares are None where nothing can be checked.
+    """
     known = [one for one in triplets if can_be_checked(one, truth)]
 
     def share(found: Sequence[bool]) -> float | None:

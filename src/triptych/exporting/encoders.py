@@ -3,12 +3,12 @@
 import shutil
 from collections.abc import Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 import numpy as np
 from PIL import Image
 
-from triptych.core.environment import need
+from triptych.core.environment import require_extra
 from triptych.core.errors import FailureError, UsageError
 from triptych.core.files import made_by, write_json
 from triptych.core.onnx_graph import export_graph, quantize_graph
@@ -31,18 +31,26 @@ _PROBES = (
 )
 
 
-def export_encoder(encoder: Encoder, out: Path, *, int8: bool = False) -> dict[str, Any]:
+class Agreement(NamedTuple):
+    """The least cosines of an exported encoder's vectors to the encoder's own, of made-up pictures and of texts."""
+
+    pictures: float
+    texts: float
+
+
+def export_encoder(encoder: Encoder, out: Path, *, int8: bool = False) -> Agreement:
     """Write `encoder` into the folder `out`, which every command takes as `--encoder`.
 
     Ours are copied without what only training needs. A CLIP or SigLIP is exported, and compared with itself on made-up
     pictures and texts. In single precision the folder stands for the encoder: catalogs and composers made with it go
     on. With `int8` the matrices have 8 bits, and the folder is an encoder of its own.
 
-    Returns the least cosines of pictures and texts to the encoder's. Raises UsageError without the extra that it needs
-    or for an encoder that was exported before, FailureError where the export does not do what the encoder does.
+    Raises:
+        UsageError: the extra that it needs is not installed, or the encoder cannot be exported.
+        FailureError: the export does not do what the encoder does.
     """
     if int8:
-        need("train", "--int8")
+        require_extra("train", "--int8")
     (out / "config.json").unlink(missing_ok=True)  # comes last: a folder that has it is whole
     out.mkdir(parents=True, exist_ok=True)
     if isinstance(encoder, NativeEncoder):
@@ -54,23 +62,25 @@ def export_encoder(encoder: Encoder, out: Path, *, int8: bool = False) -> dict[s
     elif encoder.name.startswith("hf:"):
         config = _export_towers(encoder, out)  # type: ignore[arg-type]
     else:
-        raise UsageError(f"{encoder.name}: was exported already; export what it was made of")
+        raise UsageError(
+            f"{encoder.name}: hf: models and folders of `pretrain` can be exported, once; export what it was made of"
+        )
     if int8:
         for name in ("picture.onnx", "text.onnx"):
             quantize_graph(out / name, out / name)
-    config |= {"made_by": made_by("export", {"encoder": encoder.name, "int8": int8})}
+    config |= {"made_by": made_by("export-models", {"encoder": encoder.name, "int8": int8})}
     write_json(out / "config.json", config | ({"stands_for": None} if int8 and "stands_for" in config else {}))
     agreement = _agreement(encoder, load_encoder(str(out), threads=1))
-    if not int8 and min(agreement.values()) < _FAITHFUL:
+    if not int8 and min(agreement) < _FAITHFUL:
         (out / "config.json").unlink()
-        told = ", ".join(f"{what} {cosine:.4f}" for what, cosine in agreement.items())
-        raise FailureError(f"{encoder.name}: the exported towers do not give its vectors (least cosine: {told})")
+        cosines = f"pictures {agreement.pictures:.4f}, texts {agreement.texts:.4f}"
+        raise FailureError(f"{encoder.name}: the exported towers do not give its vectors (least cosine: {cosines})")
     return agreement
 
 
 def _export_towers(encoder: "HuggingFaceEncoder", out: Path) -> dict[str, Any]:
     """The towers as graphs, the tokenizer, and what `ExportedEncoder` must know. Raises UsageError for odd settings."""
-    need("train", "export --onnx of a Hugging Face model")
+    require_extra("train", "export-models of a Hugging Face model")
     import torch
 
     pictures, texts = encoder.preprocessing()
@@ -102,7 +112,7 @@ def _export(tower: "nn.Module", inputs: "Sequence[Tensor]", path: Path, free: in
         raise FailureError(f"{path.name}: torch cannot export this tower ({' '.join(reason)})") from error
 
 
-def _agreement(encoder: Encoder, exported: Encoder) -> dict[str, float]:
+def _agreement(encoder: Encoder, exported: Encoder) -> Agreement:
     """The least cosine of two encoders' vectors for the same pictures, and for the same texts."""
     noise = np.random.default_rng(0)
     sizes = ((320, 200), (180, 400), (224, 224), (37, 51), (640, 479))
@@ -110,12 +120,11 @@ def _agreement(encoder: Encoder, exported: Encoder) -> dict[str, float]:
         Image.fromarray(noise.integers(0, 256, (6, 5, 3), np.uint8)).resize(size, Image.Resampling.BICUBIC)
         for size in sizes
     ]
-    seen, again = (
+    own, again = (
         engine.encode_pictures(np.stack([engine.prepare(picture) for picture in pictures]))
         for engine in (encoder, exported)
     )
-    told, retold = encoder.encode_texts(_PROBES), exported.encode_texts(_PROBES)
-    return {
-        "pictures": round(float((seen * again).sum(axis=1).min()), 6),
-        "texts": round(float((told * retold).sum(axis=1).min()), 6),
-    }
+    texts, texts_again = encoder.encode_texts(_PROBES), exported.encode_texts(_PROBES)
+    return Agreement(
+        round(float((own * again).sum(axis=1).min()), 6), round(float((texts * texts_again).sum(axis=1).min()), 6)
+    )

@@ -1,55 +1,76 @@
-"""`export --onnx`: an encoder and a composer as graphs, to search and serve with where there is no torch."""
+"""`export-models`: an encoder and a composer as graphs, to search and serve with where there is no torch."""
 
 import shutil
+from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
 
 from triptych.composers.trained import TrainedComposer
+from triptych.core.environment import Runtime
 from triptych.core.errors import UsageError
 from triptych.core.files import locked, made_by, read_json, write_json
 from triptych.core.onnx_graph import quantize_graph
+from triptych.encoders.protocol import Encoder
 from triptych.encoders.registry import load_encoder
 from triptych.exporting.encoders import export_encoder
 
 
-def export_onnx(
+@dataclass(frozen=True)
+class ExportModelsResult:
+    """What `export_models` wrote."""
+
+    picture_cosine: float
+    """The least cosine between the exported encoder's vector of a made-up picture and the encoder's own."""
+    text_cosine: float
+    """The same of texts."""
+    bytes: int
+    """Of all files."""
+
+
+def export_models(
     out: Path | str,
     *,
-    encoder: str | None = None,
+    encoder: Encoder | str | None = None,
     composer: Path | str | None = None,
     int8: bool = False,
-    threads: int | None = None,
-) -> dict[str, Any]:
-    """Write an encoder, and a composer if one is given, as ONNX graphs into `out`.
+    runtime: Runtime = Runtime(),
+) -> ExportModelsResult:
+    """Write an encoder, and a composer if one is given, as ONNX graphs that run without torch.
 
-    `out/encoder` is what every command takes as `--encoder`, `out/composer` as `--composer`. The encoder defaults to
-    the composer's. In single precision the folder stands for the encoder, whose catalogs and composers go on with it.
-    With `int8` matrices have 8 bits: the encoder is then another one, by which pictures are to be indexed anew, and the
-    composer is written as one of that encoder. A composer's gallery side stays as it is: it is run once for a catalog;
-    so does what looks at references, a graph of convolutions.
+    `out/encoder` is what every command takes as `--encoder`, `out/composer` as `--composer`. In single precision the
+    folder stands for the encoder, whose catalogs and composers go on with it.
 
-    Returns the least cosines of the exported encoder's vectors to the encoder's own, and the bytes that were written.
-    Raises UsageError where neither is named or an extra is missing, MismatchError where composer and encoder do not
-    belong together, FailureError where an encoder cannot be exported faithfully.
+    Args:
+        out: the folder to write to.
+        encoder: an encoder, or the name of one; by default the composer's.
+        composer: the folder of a trained composer. Its gallery side stays as it is, since it is run once for a catalog,
+            and so does what reads reference pictures, a graph of convolutions.
+        int8: whether matrices have 8 bits. The encoder is then another one, by which pictures are to be indexed anew,
+            and the composer is written as one of that encoder.
+        runtime: what the encoder computes with while it is compared with its export.
+
+    Raises:
+        UsageError: neither is named, or an extra is missing.
+        MismatchError: composer and encoder do not belong together.
+        FailureError: the export does not do what the encoder does.
     """
     out = Path(out)
     composer = Path(composer) if composer else None
     trained = TrainedComposer(composer) if composer else None
-    name = encoder or (trained.encoder_name if trained else None)
-    if name is None:
-        raise UsageError("export --onnx needs an --encoder or a --composer")
-    source = load_encoder(name, threads=threads)
+    given = encoder if encoder is not None or trained is None else trained.encoder_name
+    if given is None:
+        raise UsageError("export-models needs an --encoder or a --composer")
+    source = load_encoder(given, threads=runtime.threads, device=runtime.device, from_file=encoder is None)
     if trained:
         trained.attach(source)
-    for made, given in ((out / "encoder", getattr(source, "folder", None)), (out / "composer", composer)):
-        if given and made.resolve() == Path(given).resolve():
+    for made, kept in ((out / "encoder", getattr(source, "folder", None)), (out / "composer", composer)):
+        if kept and made.resolve() == Path(kept).resolve():
             raise UsageError(f"{made}: is what is to be exported; name another folder than {out}")
     with locked(out):
-        facts: dict[str, Any] = {"least cosine": export_encoder(source, out / "encoder", int8=int8)}
+        agreement = export_encoder(source, out / "encoder", int8=int8)
         if composer:
             _export_composer(composer, out, int8=int8)
-    facts["bytes"] = sum(file.stat().st_size for file in out.rglob("*") if file.is_file())
-    return facts
+    size = sum(file.stat().st_size for file in out.rglob("*") if file.is_file())
+    return ExportModelsResult(agreement.pictures, agreement.texts, size)
 
 
 def _export_composer(composer: Path, out: Path, *, int8: bool) -> None:
@@ -68,5 +89,5 @@ def _export_composer(composer: Path, out: Path, *, int8: bool) -> None:
     encoder = load_encoder(str(out / "encoder"))
     config["trained_on"] = config.get("trained_on", config["encoder"])
     config["encoder"] = {"name": encoder.name, "fingerprint": encoder.fingerprint}
-    config["made_by"] = made_by("export", {"composer": composer, "int8": int8}, trained=config["made_by"])
+    config["made_by"] = made_by("export-models", {"composer": composer, "int8": int8}, trained=config["made_by"])
     write_json(folder / "config.json", config)

@@ -1,47 +1,52 @@
-"""Ask: proposer, reasoner and critic at work together, on questions and on their ways back."""
+"""Make triplets: proposer, reasoner and critic at work together, on questions and on their reverses."""
 
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 
-from triptych.mining.critic import EncoderCritic, Verdict
-from triptych.mining.proposer import Plan, Proposer
-from triptych.mining.reasoner import Draft, TagsReasoner
+from triptych.core.errors import UsageError
+from triptych.mining.critic import Critic, Verdict
+from triptych.mining.proposer import ChangePlan, Proposer
+from triptych.mining.reasoner import Draft, Reasoner, Reverses
 from triptych.triplets.file import Triplet
 
 
 @dataclass(frozen=True)
 class Agent:
-    """The embedded agent over the pictures of one catalog; picture `names[i]` is row `i` to all that it consists of."""
+    """The agent over the pictures of one catalog; picture `names[i]` is row `i` to all that it consists of."""
 
     names: Sequence[str]
     row_of: Mapping[str, int]
     proposer: Proposer
-    reasoner: TagsReasoner
-    critic: EncoderCritic
+    reasoner: Reasoner
+    critic: Critic
 
-    def ask(self, references: Sequence[int], plans: int) -> list[Triplet]:
-        """Triplets of references, with `plans` of what could change for each."""
-        proposals = self.proposer.propose(references, plans)
+    def triplets(self, references: Sequence[int], changes: int) -> list[Triplet]:
+        """Triplets of references, with `changes` ideas of what could change for each."""
+        proposals = self.proposer.propose(references, changes)
         return self._judged([draft for proposal in proposals for draft in self.reasoner.reason(proposal)])
 
-    def ask_back(self, triplets: Iterable[Triplet]) -> list[Triplet]:
+    def reversed_triplets(self, triplets: Iterable[Triplet]) -> list[Triplet]:
         """The accepted ones the other way round, from target to reference, where that can be asked.
 
         Proposed for the target, and judged in a group of its own: what was accepted one way may be refused the other.
         """
-        wanted: dict[tuple[int, Plan], list[Triplet]] = {}
+        assert isinstance(self.reasoner, Reverses)
+        wanted: dict[tuple[int, ChangePlan], list[Triplet]] = {}
         for one in triplets:
             if one.accepted:
                 plan = tuple(change.group for change in one.changes)
                 wanted.setdefault((self.row_of[one.target], plan), []).append(one)
         drafts = [
-            self.reasoner.back(proposal, self.row_of[one.reference], one.changes)
-            for proposal in self.proposer.about(wanted)
+            self.reasoner.reverse(proposal, self.row_of[one.reference], one.changes)
+            for proposal in self.proposer.propose_for(wanted)
             for one in wanted[proposal.reference, proposal.plan]
         ]
         return self._judged([draft for draft in drafts if draft])
 
     def _judged(self, drafts: Sequence[Draft]) -> list[Triplet]:
+        for draft in drafts:
+            if draft.target not in draft.proposal.candidates:
+                raise UsageError(f"reasoner {self.reasoner.name}: the target {draft.target} is none of its candidates")
         verdicts = self.critic.judge(drafts)
         return [self._triplet(draft, verdict) for draft, verdict in zip(drafts, verdicts, strict=True)]
 
@@ -56,7 +61,7 @@ class Agent:
             accepted=verdict.accepted,
             reason=verdict.reason,
             confidence=verdict.confidence,
-            likeness=float(draft.proposal.likeness[row]),
+            similarity=float(draft.proposal.similarity[row]),
             reasoner=self.reasoner.name,
-            also=tuple(self.names[picture] for picture in verdict.also),
+            other_targets=tuple(self.names[picture] for picture in verdict.other_targets),
         )

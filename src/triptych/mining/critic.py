@@ -1,14 +1,15 @@
-"""Criticise: a blind judge reads the words, looks at the pictures, and must come to the intended target."""
+"""Criticise: a blind judge reads the words, looks at the pictures, and must arrive at the intended target."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from typing import Protocol
 
 import numpy as np
 from numpy.typing import NDArray
 
 from triptych.core.vectors import Vectors
 from triptych.encoders.protocol import Encoder
-from triptych.mining.options import Bars
+from triptych.mining.options import CriticOptions
 from triptych.mining.reasoner import Draft
 from triptych.tagging.tagger import Tags, best_words
 from triptych.tagging.vocabulary import Vocabulary
@@ -17,21 +18,32 @@ from triptych.triplets.file import Change
 
 @dataclass(frozen=True)
 class Verdict:
-    """`reason` is empty where the draft was accepted."""
+    """What a critic says of a draft; pictures are catalog rows."""
 
     accepted: bool
     reason: str
+    """Why it was refused; empty where it was accepted."""
     confidence: float
-    """How much more it is true of the target than of the reference: one half is as much, 1 is not at all of that."""
+    """From 0 to 1; weighs the triplet in training. The embedded critic gives how much more it is true of the target
+    than of the reference: one half is as much, 1 is not at all of that."""
     group: tuple[int, ...]
     """The other pictures judged, fit to be hard negatives."""
-    also: tuple[int, ...] = ()
-    """What the draft's other answers keep of it: those that show the words too."""
+    other_targets: tuple[int, ...] = ()
+    """Those of the draft's other targets that show the words too."""
+
+
+class Critic(Protocol):
+    """Judges drafts."""
+
+    def judge(self, drafts: Sequence[Draft]) -> list[Verdict]:
+        """A verdict on each draft, in order."""
+        ...
 
 
 class EncoderCritic:
     """The embedded critic. It refuses a draft
 
+    - whose words the tags lack, so that it cannot be judged,
     - that is not true of the target, or nearly as true of the reference,
     - whose words do not lead towards the target: the text vectors of the edited and the plain description must differ
       in the same direction as the pictures,
@@ -45,14 +57,14 @@ class EncoderCritic:
         vocabulary: Vocabulary,
         encoder: Encoder,
         *,
-        bars: Bars,
+        options: CriticOptions,
         group_size: int,
     ) -> None:
         self._vectors = vectors
         self._tags = tags
         self._encoder = encoder
         self._vocabulary = vocabulary
-        self._bars = bars
+        self._options = options
         self._group_size = group_size
 
     def judge(self, drafts: Sequence[Draft]) -> list[Verdict]:
@@ -73,36 +85,51 @@ class EncoderCritic:
     def _verdict(self, draft: Draft, plain: NDArray[np.float32], edited: NDArray[np.float32]) -> Verdict:
         proposal, target = draft.proposal, draft.target
         group = self._others(draft)
+        if unknown := self._unknown(draft):
+            return Verdict(False, unknown, 0.0, group)
         pictures = np.array([target, *group])
         truth = self._truth(draft, pictures)
         already = float(self._truth(draft, np.array([proposal.reference]))[0])
         confidence = float(truth[0] / (truth[0] + already + 1e-9))
         changed = ", ".join(change.new for change in draft.changes)
-        if truth[0] < self._bars.sure:
+        if truth[0] < self._options.min_probability:
             return Verdict(False, f"not true of the target: {changed}", confidence, group)
-        if truth[0] < self._bars.new_by * already:
+        if truth[0] < self._options.min_ratio * already:
             return Verdict(False, f"nearly as true of the reference: {changed}", confidence, group)
         towards = edited - plain
         if float((self._vectors[target] - self._vectors[proposal.reference]) @ towards) <= 0:
             return Verdict(False, "the words do not lead from the reference to the target", confidence, group)
-        apt = dict(zip(proposal.candidates.tolist(), proposal.apt.tolist(), strict=True))
-        appeal = np.array([apt[picture] for picture in pictures]) + np.log(np.maximum(truth, 1e-6))
-        if appeal.max() > appeal[0] + self._bars.beaten_by:
+        affinity = dict(zip(proposal.candidates.tolist(), proposal.affinity.tolist(), strict=True))
+        fit = np.array([affinity[picture] for picture in pictures]) + np.log(np.maximum(truth, 1e-6))
+        if fit.max() > fit[0] + self._options.max_margin:
             return Verdict(False, "another picture of the group fits far better", confidence, group)
         # A picture that fits the words and is as like the reference is no mistake, so it must not be a negative.
-        wrong = tuple(picture for picture, fit in zip(group, truth[1:], strict=True) if fit < self._bars.sure / 2)
-        answers = self._truth(draft, np.array(draft.also, np.int64)) >= self._bars.sure
-        also = tuple(picture for picture, shown in zip(draft.also, answers, strict=True) if shown)
-        return Verdict(True, "", confidence, wrong, also)
+        least = self._options.min_probability
+        wrong = tuple(picture for picture, true in zip(group, truth[1:], strict=True) if true < least / 2)
+        shown = self._truth(draft, np.array(draft.other_targets, np.int64)) >= least
+        others = tuple(picture for picture, true in zip(draft.other_targets, shown, strict=True) if true)
+        return Verdict(True, "", confidence, wrong, others)
+
+    def _unknown(self, draft: Draft) -> str:
+        """Why a draft cannot be judged by tags; empty where it can."""
+        if not draft.changes:
+            return "it names no change that tags could confirm"
+        lacking = [change.new for change in draft.changes if not is_tagged(change, self._tags, self._vocabulary)]
+        return f"the tags lack the words: {', '.join(lacking)}" if lacking else ""
 
     def _others(self, draft: Draft) -> tuple[int, ...]:
-        """The most apt candidates, without the answers."""
-        answers = {draft.target, *draft.also}
+        """The best candidates, without the targets."""
+        answers = {draft.target, *draft.other_targets}
         near = draft.proposal.candidates[: self._group_size + len(answers)].tolist()
         return tuple([row for row in near if row not in answers][: self._group_size])
 
     def _truth(self, draft: Draft, pictures: NDArray[np.int64]) -> NDArray[np.float32]:
         return probability(draft.changes, pictures, self._tags, self._vocabulary)
+
+
+def is_tagged(change: Change, tags: Tags, vocabulary: Vocabulary) -> bool:
+    """Whether there are tags of the new word of a change."""
+    return change.group in tags and change.new in vocabulary.groups[change.group]
 
 
 def probability(

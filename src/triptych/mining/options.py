@@ -1,29 +1,133 @@
-"""How the agent is set up."""
+"""What a user chooses about mining. The command line makes its flags from these fields."""
 
-import math
 from dataclasses import dataclass
+from pathlib import Path
 
 from triptych.core.errors import UsageError
+from triptych.core.options import check_ranges, flag_of, nested, option
+
+SimilarityRange = tuple[float, float]
+"""The least and the greatest cosine similarity, both allowed."""
+
+_VOCABULARY = 'Words, as JSON: {"colour": ["red", "blue"], …}; by default the package\'s own, of clothes.'
+_LIMIT = "Use this many reference pictures, not all."
+_GROUP_SIZE = "Pictures looked at together with a reference."
+_SEED = "Seed of everything random."
 
 
 @dataclass(frozen=True)
-class Bars:
-    """What a draft must clear with the embedded critic. Raises UsageError for a bar that makes no sense."""
+class CriticOptions:
+    """What a draft must reach for the embedded critic to accept it.
 
-    sure: float = 0.03
-    """Least probability that the target shows what the words say; rare words are never sure. A further answer must
-    clear it, too, and a picture of the group that reaches half of it is no negative."""
-    new_by: float = 2.0
-    """At least so many times as probable must the words be of the target as of the reference; 0 does not ask."""
-    beaten_by: float = 3.0
-    """By so much another picture of the group may answer better, as a difference of logarithms; 3 is twenty times as
-    probable: many pictures may answer, but the target must be one of them."""
+    `min_probability` is small because rare words are never certain. A further target must reach it, too, and a picture
+    of the group that reaches half of it is no negative. `max_margin` is a difference of logarithms, and 3 is twenty
+    times as probable: many pictures may answer, but the target must be one of them.
+
+    Raises:
+        UsageError: a threshold makes no sense.
+    """
+
+    min_probability: float = option(
+        0.03, "Critic: least probability that the words are true of the target.", metavar="P", above=0
+    )
+    min_ratio: float = option(
+        2.0, "Critic: times as probable of the target as of the reference; 0 does not ask.", metavar="N", min=0
+    )
+    max_margin: float = option(
+        3.0, "Critic: how much better another picture may fit, as a difference of logarithms.", metavar="N", min=0
+    )
 
     def __post_init__(self) -> None:
-        if not 0 < self.sure < 1:
-            raise UsageError("--sure must be a probability, above 0 and below 1")
-        if not (0 <= self.new_by < math.inf and 0 <= self.beaten_by < math.inf):
-            raise UsageError("--new-by and --beaten-by must be 0 or more")
+        check_ranges(self)
+        if self.min_probability >= 1:
+            raise UsageError(f"{flag_of(CriticOptions, 'min_probability')} must be below 1")
 
 
-USUAL = Bars()
+@dataclass(frozen=True)
+class MineOptions:
+    """How `mine` builds triplets.
+
+    Raises:
+        UsageError: a value is out of its range.
+    """
+
+    vocabulary: Path | None = option(None, _VOCABULARY, metavar="FILE")
+    limit: int | None = option(None, _LIMIT, min=1)
+    changes: int = option(12, "Ideas of what could change, for each reference.", min=1)
+    triplets_per_change: int = option(2, "Triplets for each idea, at most.", min=1)
+    candidates: int = option(4000, "Pictures considered as targets of each idea.", min=1)
+    group_size: int = option(8, _GROUP_SIZE, min=1)
+    similarity: SimilarityRange | None = option(
+        None, "Least and greatest similarity of a target, such as 0.8 0.96; by default any.", metavar="LOW HIGH"
+    )
+    critic: CriticOptions = nested(CriticOptions)
+    reverse: bool = option(False, "Also ask the reverse, from each accepted target to its reference.")
+    refined: Path | None = option(None, "Another round: add to this file, which refine wrote.", metavar="FILE")
+    seed: int = option(0, _SEED, min=0)
+
+    def __post_init__(self) -> None:
+        _paths(self, "vocabulary", "refined")
+        check_ranges(self)
+        if self.similarity is not None:
+            object.__setattr__(self, "similarity", _similarity(self.similarity))
+
+
+@dataclass(frozen=True)
+class ChatMineOptions:
+    """How `mine_chat` builds triplets; what concerns the model is in `ChatSettings`.
+
+    Raises:
+        UsageError: a value is out of its range.
+    """
+
+    vocabulary: Path | None = option(
+        None,
+        'Also propose pictures that differ in one group of these words: {"colour": ["red", …], …}.',
+        metavar="FILE",
+    )
+    limit: int | None = option(None, _LIMIT, min=1)
+    triplets: int = option(2, "Triplets for each reference, at most.", min=1)
+    # Beyond the nearest 300, a person would not call two pictures alike.
+    candidates: int = option(300, "Nearest pictures that a group is chosen from.", min=1, max=300)
+    group_size: int = option(8, _GROUP_SIZE, min=1)
+    seed: int = option(0, _SEED, min=0)
+
+    def __post_init__(self) -> None:
+        _paths(self, "vocabulary")
+        check_ranges(self)
+
+
+@dataclass(frozen=True)
+class RefineOptions:
+    """How `refine` judges triplets.
+
+    Raises:
+        UsageError: a value is out of its range.
+    """
+
+    vocabulary: Path | None = option(None, "Words, as JSON; by default those that the triplets are in.", metavar="FILE")
+    folds: int = option(2, "Parts, each judged by a composer that learnt from the others.", min=2)
+    epochs: int = option(1, "Passes of such a composer over its triplets.", min=1)
+    top_k: int = option(10, "A target among so many first answers is plausible.", min=1)
+    seed: int = option(0, _SEED, min=0)
+
+    def __post_init__(self) -> None:
+        _paths(self, "vocabulary")
+        check_ranges(self)
+
+
+def _paths(options: object, *names: str) -> None:
+    """Turn what was given as text into paths."""
+    for name in names:
+        if isinstance(given := getattr(options, name), str):
+            object.__setattr__(options, name, Path(given))
+
+
+def _similarity(given: object) -> SimilarityRange:
+    """A range of cosines. Raises UsageError for what is none; one from a file of recipes may be anything."""
+    flag = flag_of(MineOptions, "similarity")
+    if isinstance(given, (tuple, list)) and len(given) == 2 and all(isinstance(end, (int, float)) for end in given):
+        low, high = given
+        if -1 <= low < high <= 1:
+            return low, high
+    raise UsageError(f"{flag} needs two cosines, the least similarity and the greatest, such as 0.8 0.96")

@@ -3,176 +3,183 @@
 import shutil
 import time
 from collections import Counter
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
+from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 
 from triptych.catalog.catalog import Catalog
-from triptych.chat.settings import ChatSettings, need_chat_libraries
+from triptych.core.environment import Runtime
 from triptych.core.errors import FailureError, UsageError
-from triptych.core.files import claimed, hash_file, locked, made_by
+from triptych.core.files import claim_run, hash_file, locked, made_by
 from triptych.core.progress import progress, say
+from triptych.core.results import known_fields
 from triptych.core.vectors import unit
+from triptych.encoders.protocol import Encoder
 from triptych.mining.agent import Agent
-from triptych.mining.critic import EncoderCritic
-from triptych.mining.options import USUAL, Bars
-from triptych.mining.proposer import Band, Proposer
-from triptych.mining.reasoner import TagsReasoner
-from triptych.mining.rounds import Earlier
-from triptych.tagging.tags import tag
+from triptych.mining.critic import Critic
+from triptych.mining.options import MineOptions
+from triptych.mining.proposer import Proposer
+from triptych.mining.reasoner import Reasoner, Reverses
+from triptych.mining.registry import CRITICS, REASONERS, MiningContext
+from triptych.mining.rounds import PreviousRounds
 from triptych.tagging.vocabulary import DEFAULT, load_vocabulary
 from triptych.triplets.file import join_triplets, kind_of_reason, read_triplets, write_triplets
 
 _CHUNK = 256  # references a commit
+_LEAST = 20  # usable pictures
+
+
+@dataclass(frozen=True)
+class MineResult:
+    """What `mine` wrote."""
+
+    accepted: int
+    """Accepted triplets in the file."""
+    refused: int
+    """Refused triplets in the file."""
+    reasons: Mapping[str, int]
+    """Why they were refused, the most frequent reason first."""
+    references: int
+    """Reference pictures that were asked about."""
+    groups: tuple[str, ...]
+    """Attribute groups that the encoder can tell apart."""
+    reversed: int | None = None
+    """Accepted triplets that are the reverse of another; None where they were not asked for."""
 
 
 def mine(
     catalog: Path | str,
     out: Path | str,
+    options: MineOptions = MineOptions(),
     *,
-    reasoner: str = "tags",
-    chat: ChatSettings | None = None,
-    vocabulary: Path | str | None = None,
-    limit: int | None = None,
-    plans: int = 12,
-    targets: int = 2,
-    width: int = 4000,
-    group: int = 8,
-    band: Band | None = None,
-    bars: Bars = USUAL,
-    reversed: bool = False,
-    after: Path | str | None = None,
-    seed: int = 0,
-    threads: int | None = None,
-) -> dict[str, Any]:
-    """Build triplets from the pictures of `catalog` and write them to `out`, the refused ones with the reason.
+    reasoner: Reasoner | str = "tags",
+    critic: Critic | str = "encoder",
+    encoder: Encoder | str | None = None,
+    runtime: Runtime = Runtime(),
+) -> MineResult:
+    """Build triplets from the pictures of a catalog, the refused ones with the reason.
 
-    For each reference (the first `limit` of a seeded order) the agent makes `plans` of what could change, proposes the
-    `width` most apt candidates for each, drafts up to `targets` triplets and judges each within a group of `group`.
+    For each reference the agent draws `options.changes` ideas of what could change, proposes candidates for each,
+    drafts triplets and judges each within a group of pictures. A range of similarity leaves out near-duplicates and
+    pictures that have little in common (MegaPairs, Zhou et al. 2024, takes 0.8 to 0.96). With `options.reverse` each
+    accepted triplet is also asked from its target to its reference: worded anew, judged like any other, and after all
+    others in the file. With `options.refined`, a file that `refine` wrote, it is another round: the triplets there come
+    first, and the agent asks most often what the composer answered worst, in that file's words unless a vocabulary is
+    given; what a file holds already is not written again.
+
     A run that was interrupted or killed goes on where it stopped and ends with the same file.
 
-    A `band` of likeness leaves only candidates whose cosine to the reference, apart from what is to change, is from its
-    first to its second number: neither near-duplicates nor strangers (MegaPairs, Zhou et al. 2024, takes 0.8 to 0.96).
-    The `bars` are what the critic asks of a draft. With `reversed`, each accepted triplet is also asked the other way
-    round, from its target to its reference: worded anew, judged like any other, and after all others in the file.
+    Args:
+        catalog: folder of the catalog.
+        out: triplet file to write (.parquet).
+        options: how triplets are built.
+        reasoner: who chooses targets and words the change: `tags`, the name of a plug-in, `module:attribute`, or a
+            reasoner.
+        critic: who judges: `encoder`, the name of a plug-in, `module:attribute`, or a critic.
+        encoder: the catalog's encoder, or its name; by default the one that the catalog names.
+        runtime: what it computes with.
 
-    With `after`, a file that `refine` wrote, it is another round: the triplets there come first, and for each reference
-    the agent draws other questions, the kinds that the composer answered worst the most often, in that file's words
-    unless a `vocabulary` is given. What a file holds already, accepted or refused, is not written again.
+    Returns:
+        Counts.
 
-    With `reasoner="chat:MODEL"` a multimodal model at `chat.base_url` reasons about groups of `group` pictures and
-    judges up to `targets` drafts for each reference; `plans` plays no part, and `width` is at most 300. A ledger beside
-    `out` holds every reply, so no answered call is made again; a budget, a server that is gone, or Ctrl-C leaves
-    references pending for the next run. `mine_status` tells how far it is.
-
-    Returns counts: references, accepted, refused, by reason; with `reversed` how many of those were accepted; with a
-    chat model also pending, calls, tokens, cost.
-    Raises UsageError for an unknown reasoner or options that make no sense, DataError where `after` was not refined,
-    FailureError where the catalog is too small or nothing was accepted.
+    Raises:
+        UsageError: there is no such reasoner, critic or encoder.
+        DataError: `options.refined` was not written by `refine`.
+        FailureError: the catalog is too small, or nothing was accepted.
     """
-    catalog, out = Path(catalog), Path(out)
-    vocabulary = Path(vocabulary) if vocabulary else None
-    after = Path(after) if after else None
-    who, _, model = reasoner.partition(":")
-    if who != "chat" and reasoner != "tags":
-        raise UsageError(f"--reasoner {reasoner}: there is no such reasoner; there are tags and chat:MODEL")
-    if who != "chat" and chat is not None:
-        raise UsageError(f"--reasoner {reasoner}: takes no options of a chat model; use chat:MODEL")
-    if who == "chat" and after:
-        raise UsageError("--after: a chat model makes no plans; use --reasoner tags")
-    if who == "chat" and (reversed or band is not None or bars != USUAL):
-        raise UsageError("--reversed, --band, --sure, --new-by and --beaten-by are for --reasoner tags")
-    if band is not None:
-        _require_band(band)
-    if min(plans, targets, width, group, 1 if limit is None else limit) < 1:
-        raise UsageError("limit, plans, targets, width and group must be at least 1")
-    opened = Catalog(catalog)
-    if who == "chat":
-        need_chat_libraries()
-        from triptych.mining.chat.pipeline import mine_by_chat
-
-        return mine_by_chat(
-            opened,
-            out,
-            model,
-            chat or ChatSettings(),
-            vocabulary=vocabulary,
-            limit=limit,
-            targets=targets,
-            width=width,
-            group=group,
-            seed=seed,
-            threads=threads,
-        )
-    encoder = opened.encoder(threads=threads)
-    if len(opened.names) < 20:
-        raise FailureError(f"{catalog}: holds {len(opened.names)} usable pictures; mining needs at least 20")
-    earlier = Earlier.read(after) if after else Earlier()
-    vocabulary = vocabulary or earlier.vocabulary
-    words = load_vocabulary(vocabulary)
-    settings = {
-        "catalog": catalog,
-        "reasoner": reasoner,
-        "vocabulary": vocabulary,
-        "limit": limit,
-        "plans": plans,
-    }
-    settings |= {"targets": targets, "width": width, "group": group, "band": band, "bars": bars, "reversed": reversed}
-    settings |= {"after": after, "seed": seed}
-
     started = time.monotonic()
-    tags = tag(opened.vectors, encoder, words)
-    groups = tuple(tags)
-    items = unit(opened.vectors[:, -encoder.instance_dim :])  # all of it where the encoder has no such part
-    draws = seed + (earlier.rounds << 32)  # another round draws other questions
-    agent = Agent(
-        opened.names,
-        opened.row_of,
-        Proposer(items, tags, groups, width=width, seed=draws, wanted=earlier.wanted, band=band),
-        TagsReasoner(tags, words, targets_each=targets, seed=draws),
-        EncoderCritic(opened.vectors, tags, words, encoder, bars=bars, group_size=group),
-    )
+    opened = Catalog(Path(catalog))
+    known = opened.encoder(encoder, threads=runtime.threads)
+    if len(opened.names) < _LEAST:
+        raise FailureError(f"{catalog}: holds {len(opened.names)} usable pictures; mining needs at least {_LEAST}")
+    previous = PreviousRounds.read(options.refined) if options.refined else PreviousRounds()
+    options = replace(options, vocabulary=options.vocabulary or previous.vocabulary)
+    seed = options.seed + (previous.rounds << 32)  # another round draws other questions
+    context = MiningContext(opened, known, load_vocabulary(options.vocabulary), options, seed)
+    agent = _agent(context, reasoner, critic, previous)
+    settings = _settings(options, catalog=opened.folder, reasoner=reasoner, critic=critic)
+    result = _mine(Path(out), context, agent, previous, settings, started)
+    if not result.accepted:
+        remedy = f"{'widen --similarity, ' if options.similarity else ''}use more pictures, or words that fit them"
+        raise FailureError(f"{out}: none of {result.refused} drafts was accepted; {remedy}")
+    return result
 
+
+def _mine(
+    out: Path,
+    context: MiningContext,
+    agent: Agent,
+    previous: PreviousRounds,
+    settings: Mapping[str, Any],
+    started: float,
+) -> MineResult:
+    """Write the parts that are not there yet, and join them."""
+    options, names = context.options, context.catalog.names
     parts = out.with_name(out.name + ".partial")
-    run = settings | {"digest": hash_file(after) if after else None}
-    run |= {"words": hash_file(vocabulary or DEFAULT)}
     with locked(parts):
-        run |= {"pictures": opened.digest, "encoder": encoder.fingerprint}
-        if not claimed(parts, run, ["part-*.parquet"]):
+        if not claim_run(parts, {**settings, **_inputs(context)}, ["part-*.parquet"]):
             say(f"{parts}: an unfinished run had other settings or pictures; starting over")
-        references = _references(len(opened.names), limit, draws)
-        starts = range(0, len(references), _CHUNK)
-        files = [parts / f"part-{start:09d}.parquet" for start in starts]
-        waiting = [(start, file) for start, file in zip(starts, files, strict=True) if not file.exists()]
-        ahead = progress(
-            waiting, "mine", total=len(starts), unit=f"x{_CHUNK} references", done=len(starts) - len(waiting)
-        )
-        for start, file in ahead:
-            write_triplets(file, earlier.added(agent.ask(references[start : start + _CHUNK], plans)), {})
-        ways_back = _ways_back(files, agent, earlier) if reversed else []
-        files = [*([after] if after else []), *files, *ways_back]
-        facts = _count(files) | {"references": len(references), "groups": groups}
-        if reversed:
-            facts["reversed"] = _count(ways_back)["accepted"]
+        references = _references(len(names), options.limit, context.seed)
+        files, resumed = _write_parts(parts, references, agent, options.changes, previous)
+        reverse = _write_reversed(files, agent, previous) if options.reverse else []
+        whole = [*([options.refined] if options.refined else []), *files, *reverse]
+        result = _count(whole, references=len(references), groups=tuple(context.tags))
+        if options.reverse:
+            result = replace(result, reversed=_count(reverse).accepted)
         # Of a run that went on where another stopped, nobody knows how long both took.
-        spent = {"seconds": round(time.monotonic() - started, 1)} if len(waiting) == len(starts) else {}
-        asked_as = {"phrases": {group: words.phrases[group] for group in groups}}  # a composer starts from them, too
-        note = made_by("mine", settings, encoder_fingerprint=encoder.fingerprint, **asked_as, **facts, **spent)
-        join_triplets(out, files, note)
+        seconds = {} if resumed else {"seconds": round(time.monotonic() - started, 1)}
+        join_triplets(out, whole, _note(context, settings, result) | seconds)
         shutil.rmtree(parts)
-    if not facts["accepted"]:
-        remedy = f"{'widen --band, ' if band else ''}use more pictures, or a vocabulary of their words"
-        raise FailureError(f"{out}: none of {facts['refused']} drafts was accepted; {remedy}")
-    return facts
+    return result
 
 
-def _require_band(band: Band) -> None:
-    """Raise UsageError for what is no band of likeness; one from a file of recipes may be anything."""
-    sound = isinstance(band, (tuple, list)) and len(band) == 2 and all(isinstance(end, (int, float)) for end in band)
-    if not sound or not -1 <= band[0] < band[1] <= 1:
-        raise UsageError("--band needs two cosines, the least likeness and the greatest, such as 0.8 0.96")
+def _agent(context: MiningContext, reasoner: Reasoner | str, critic: Critic | str, previous: PreviousRounds) -> Agent:
+    options, catalog = context.options, context.catalog
+    reasons = REASONERS.get(reasoner, context=context)
+    judges = CRITICS.get(critic, context=context)
+    if options.reverse and not isinstance(reasons, Reverses):
+        raise UsageError(f"--reverse: the reasoner {reasons.name} has no method reverse")
+    proposer = Proposer(
+        unit(catalog.vectors[:, -context.encoder.instance_dim :]),  # all of it where the encoder has no such part
+        context.tags,
+        tuple(context.tags),
+        width=options.candidates,
+        seed=context.seed,
+        wanted=previous.wanted,
+        similarity=options.similarity,
+    )
+    return Agent(catalog.names, catalog.row_of, proposer, reasons, judges)
+
+
+def _settings(options: MineOptions, *, catalog: Path, reasoner: object, critic: object) -> dict[str, Any]:
+    """What was chosen, as the note says it."""
+    chosen = {"catalog": catalog, "reasoner": _plugin(reasoner), **asdict(options)}
+    return chosen | {"critic": {"name": _plugin(critic), **asdict(options.critic)}}
+
+
+def _plugin(given: object) -> str:
+    return given if isinstance(given, str) else str(getattr(given, "name", type(given).__name__))
+
+
+def _inputs(context: MiningContext) -> dict[str, Any]:
+    """What else tells one run from another: the content of all that it reads."""
+    refined, vocabulary = context.options.refined, context.options.vocabulary
+    return {
+        "digest": hash_file(refined) if refined else None,
+        "words": hash_file(vocabulary or DEFAULT),
+        "pictures": context.catalog.digest,
+        "encoder": context.encoder.fingerprint,
+    }
+
+
+def _note(context: MiningContext, settings: Mapping[str, Any], result: MineResult) -> dict[str, Any]:
+    # The texts that the encoder was asked about: a composer starts from them, too.
+    phrases = {group: context.vocabulary.phrases[group] for group in result.groups}
+    fingerprint = context.encoder.fingerprint
+    return made_by("mine", settings, encoder_fingerprint=fingerprint, phrases=phrases, **known_fields(result))
 
 
 def _references(count: int, limit: int | None, seed: int) -> list[int]:
@@ -180,18 +187,31 @@ def _references(count: int, limit: int | None, seed: int) -> list[int]:
     return order[:limit]
 
 
-def _ways_back(files: Sequence[Path], agent: Agent, earlier: Earlier) -> list[Path]:
+def _write_parts(
+    folder: Path, references: Sequence[int], agent: Agent, changes: int, previous: PreviousRounds
+) -> tuple[list[Path], bool]:
+    """Write the parts that are not there yet. Returns all of them, and whether some were there."""
+    starts = range(0, len(references), _CHUNK)
+    files = [folder / f"part-{start:09d}.parquet" for start in starts]
+    waiting = [(start, file) for start, file in zip(starts, files, strict=True) if not file.exists()]
+    done = len(files) - len(waiting)
+    for start, file in progress(waiting, "mine", total=len(files), unit=f"x{_CHUNK} references", done=done):
+        write_triplets(file, previous.added(agent.triplets(references[start : start + _CHUNK], changes)), {})
+    return files, done > 0
+
+
+def _write_reversed(files: Sequence[Path], agent: Agent, previous: PreviousRounds) -> list[Path]:
     """Beside each part, where it is not there yet, write a part with its accepted triplets the other way round."""
-    asked = earlier.joined_by(files)  # what is asked anyway is known only now, and need not be asked again
+    asked = previous.joined_by(files)  # what is asked anyway is known only now, and need not be asked again
     written = [file.with_stem(f"{file.stem}-back") for file in files]
     waiting = [(file, back) for file, back in zip(files, written, strict=True) if not back.exists()]
     done = len(files) - len(waiting)
-    for file, back in progress(waiting, "mine back", total=len(files), unit=f"x{_CHUNK} references", done=done):
-        write_triplets(back, asked.added(agent.ask_back(read_triplets(file)[0])), {})
+    for file, back in progress(waiting, "mine reverse", total=len(files), unit=f"x{_CHUNK} references", done=done):
+        write_triplets(back, asked.added(agent.reversed_triplets(read_triplets(file)[0])), {})
     return written
 
 
-def _count(files: list[Path]) -> dict[str, Any]:
+def _count(files: Sequence[Path], *, references: int = 0, groups: tuple[str, ...] = ()) -> MineResult:
     import pyarrow.parquet as pq
 
     reasons: Counter[str] = Counter()
@@ -201,4 +221,4 @@ def _count(files: list[Path]) -> dict[str, Any]:
             accepted += row["accepted"]
             if not row["accepted"]:
                 reasons[kind_of_reason(row["reason"])] += 1
-    return {"accepted": accepted, "refused": sum(reasons.values()), "reasons": dict(reasons.most_common())}
+    return MineResult(accepted, sum(reasons.values()), dict(reasons.most_common()), references, groups)

@@ -1,10 +1,10 @@
-"""`refine`: triplets as composers see them that did not learn from them: which look wrong, and what is hard."""
+"""`refine`: composers judge triplets that they did not learn from: which look wrong, and what is hard."""
 
 import hashlib
 import shutil
 from collections import Counter
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -13,98 +13,121 @@ from numpy.typing import NDArray
 
 from triptych.catalog.catalog import Catalog
 from triptych.composers.trained import TrainedComposer
-from triptych.core.environment import need
-from triptych.core.errors import UsageError
-from triptych.core.files import claimed, hash_file, locked, made_by
+from triptych.core.environment import Runtime, require_extra
+from triptych.core.files import claim_run, hash_file, locked, made_by
 from triptych.core.progress import progress, say
 from triptych.core.vectors import nearest, unit
-from triptych.mining.critic import probability
+from triptych.encoders.protocol import Encoder
+from triptych.mining.critic import is_tagged, probability
+from triptych.mining.options import RefineOptions
 from triptych.mining.rounds import vocabulary_of
 from triptych.tagging.tagger import Tags
-from triptych.tagging.tags import tag
+from triptych.tagging.tags import tag_pictures
 from triptych.tagging.vocabulary import Vocabulary, load_vocabulary
 from triptych.training.composer import train
+from triptych.training.options import TrainOptions
 from triptych.triplets.file import Triplet, read_triplets, write_triplets
 
 _WORDINGS = 2  # of a triplet, one for each of so many styles: a composer is asked in both, and the mean answers
 _BLOCK = 2048  # triplets judged at once
-_PRIOR = 50  # triplets of mean difficulty that every kind of question is taken to have beside its own
-_MOST = 3.0  # times as often as others that a kind of question is asked for
+_PRIOR = 50  # triplets of mean difficulty that every type of question is taken to have beside its own
+_MOST = 3.0  # times as often as others that a type of question is asked
 
 Kind = tuple[str, ...]
 """The groups that a question is about."""
+
+
+@dataclass(frozen=True)
+class QuestionType:
+    """Questions about the same attribute groups, of the triplets that were kept."""
+
+    groups: tuple[str, ...]
+    """The attribute groups that change."""
+    triplets: int
+    """How many triplets there are."""
+    recall: float
+    """Percent of them whose target is among a composer's first answers."""
+    weight: float
+    """How many times as often as others the next round is to ask such questions."""
+
+
+@dataclass(frozen=True)
+class RefineResult:
+    """What `refine` wrote."""
+
+    accepted: int
+    """Accepted triplets in the file."""
+    refused: int
+    """Refused triplets in the file."""
+    refused_here: int
+    """Triplets that were accepted before."""
+    recall: float
+    """Percent of the kept triplets whose target is among a composer's first answers."""
+    question_types: tuple[QuestionType, ...]
+    """Recall by what changes, the weakest first."""
 
 
 def refine(
     triplets: Path | str,
     catalog: Path | str,
     out: Path | str,
+    options: RefineOptions = RefineOptions(),
     *,
-    vocabulary: Path | str | None = None,
-    folds: int = 2,
-    epochs: int = 1,
-    beyond: int = 10,
-    seed: int = 0,
-    threads: int | None = None,
-) -> dict[str, Any]:
-    """Refuse accepted triplets that a composer finds implausible, note what it is weak at, and write all to `out`.
+    encoder: Encoder | str | None = None,
+    runtime: Runtime = Runtime(),
+) -> RefineResult:
+    """Refuse accepted triplets that a composer finds implausible, and note which questions it answers worst.
 
-    References are parted into `folds`, and a triplet is judged by a composer that learnt, for `epochs`, from the other
-    folds alone: nobody judges what it memorised (cross-validated as in confident learning, Northcutt et al. 2021). It
-    is refused where the target is not among the first `beyond` answers, and these, in the mean, show the new words
-    better than the target does, by the tags that the agent goes by. Words that `vocabulary` lacks
-    are never refused; it is that of the triplets unless given.
+    References are divided into folds, and a triplet is judged by a composer that learnt from the other folds alone, so
+    none judges what it memorised (cross-validated as in confident learning, Northcutt et al. 2021). A triplet is
+    refused where the target is not among the first `options.top_k` answers, and these, in the mean, show the new words
+    better than the target does, by the tags that the agent uses. Words that the vocabulary lacks are never refused.
 
-    What `mine --after` reads is in the note of `out`: for each kind of question how often the target of a kept triplet
-    is among the first `beyond`, and how many times as often it is to be asked. A run that was interrupted or killed
-    goes on where it stopped.
+    The file's note says what `mine` with `refined` reads: for each type of question how often the target of a kept
+    triplet is among the first answers, and how many times as often it is to be asked. A run that was interrupted or
+    killed goes on where it stopped.
 
-    Returns counts, the recall in percent, and the kinds. Raises DataError where the file cannot be read or holds too
-    little, MismatchError where catalog and encoder differ, UsageError without the extra `train`, FailureError where the
-    encoder is not sure of any group of words.
+    Args:
+        triplets: triplet file made by `mine`.
+        catalog: folder of the catalog that it was made from.
+        out: triplet file to write (.parquet).
+        options: how triplets are judged.
+        encoder: the catalog's encoder, or its name; by default the one that the catalog names.
+        runtime: what it computes with.
+
+    Returns:
+        Counts, and the recall of each type of question.
+
+    Raises:
+        DataError: a file cannot be read or holds too little.
+        MismatchError: catalog and encoder differ.
+        UsageError: the extra `train` is not installed.
+        FailureError: the encoder cannot tell the words of any group apart.
     """
-    triplets, catalog, out = Path(triplets), Path(catalog), Path(out)
-    need("train", "refine")
-    if folds < 2 or beyond < 1:
-        raise UsageError("--folds must be at least 2, --beyond at least 1")
-    opened = Catalog(catalog)
-    encoder = opened.encoder(threads=threads)
+    triplets, out = Path(triplets), Path(out)
+    require_extra("train", "refine")
+    opened = Catalog(Path(catalog))
+    known = opened.encoder(encoder, threads=runtime.threads)
     stored, note = read_triplets(triplets)
-    vocabulary = Path(vocabulary) if vocabulary else vocabulary_of(note)
-    words = load_vocabulary(vocabulary)
-    tags = tag(opened.vectors, encoder, words)  # now, and not after minutes of learning, should there be none
-    usable = [number for number, one in enumerate(stored) if one.accepted and _pictures(one) <= opened.row_of.keys()]
-    settings = {"triplets": triplets, "catalog": catalog, "vocabulary": vocabulary, "folds": folds}
-    settings |= {"epochs": epochs, "beyond": beyond, "seed": seed}
-    run = settings | {"digest": hash_file(triplets), "encoder": encoder.fingerprint, "pictures": opened.digest}
-    verdicts: dict[int, _Verdict] = {}
+    options = replace(options, vocabulary=options.vocabulary or vocabulary_of(note))
+    words = load_vocabulary(options.vocabulary)
+    tags = tag_pictures(opened.vectors, known, words)  # now, and not after minutes of learning, should there be none
+    settings = {"triplets": triplets, "catalog": opened.folder, **asdict(options)}
+    run = settings | {"digest": hash_file(triplets), "encoder": known.fingerprint, "pictures": opened.digest}
     parts = out.with_name(out.name + ".partial")
     with locked(parts):
-        if not claimed(parts, run, ["composer-*", "fold-*"]):
+        if not claim_run(parts, run, ["composer-*", "fold-*"]):
             say(f"{parts}: an unfinished run had other settings or triplets; starting over")
-        told = {"phrases": words.phrases}
-        for fold in range(folds):
-            chosen = [number for number in usable if _fold(stored[number], folds) == fold]
-            others = [stored[number] for number in usable if _fold(stored[number], folds) != fold]
-            say(f"refine: fold {fold + 1} of {folds}: learning from {len(others)} triplets to judge {len(chosen)}")
-            composer = _composer(parts, fold, others, told, catalog, epochs=epochs, seed=seed, threads=threads)
-            composer.attach(encoder)
-            answers = _answers(composer, [stored[number] for number in chosen], opened, beyond)
-            verdicts |= zip(chosen, answers, strict=True)
+        phrases = {"phrases": words.phrases}
+        verdicts = _verdicts(_Folds(parts, stored, phrases, opened, known, options, runtime))
         judged = [
-            _judged(one, verdicts.get(number), tags, words, opened.row_of, beyond) for number, one in enumerate(stored)
+            _judged(one, verdicts.get(number), tags, words, opened.row_of, options.top_k)
+            for number, one in enumerate(stored)
         ]
-        kept = {number: verdict for number, verdict in verdicts.items() if judged[number].accepted}
-        facts = {
-            "accepted": sum(one.accepted for one in judged),
-            "refused": sum(not one.accepted for one in judged),
-            "refused_here": len(verdicts) - len(kept),
-            "recall": _percent([verdict.found for verdict in kept.values()]),
-            "kinds": _kinds([(_kind(stored[number]), verdict.found) for number, verdict in kept.items()]),
-        }
-        write_triplets(out, judged, made_by("refine", settings, **facts, **told, mined=note))
+        result = _result(stored, judged, verdicts)
+        write_triplets(out, judged, made_by("refine", settings, **_facts(result), **phrases, mined=note))
         shutil.rmtree(parts)
-    return facts
+    return result
 
 
 @dataclass(frozen=True)
@@ -112,19 +135,67 @@ class _Verdict:
     found: bool
     """Whether the target is among the first answers."""
     answers: NDArray[np.int64]
-    """The first answers, as rows of the catalog, without the reference and what answers as well."""
+    """The first answers, as rows of the catalog, without the reference and the other targets."""
 
 
-def _composer(
-    parts: Path, fold: int, others: Sequence[Triplet], note: Mapping[str, Any], catalog: Path, **options: Any
-) -> TrainedComposer:
-    """One that learnt from the `others`, a file with that `note`, if it is there yet; else it is trained."""
-    file, folder = parts / f"fold-{fold}.parquet", parts / f"composer-{fold}"
+def _result(stored: Sequence[Triplet], judged: Sequence[Triplet], verdicts: Mapping[int, _Verdict]) -> RefineResult:
+    kept = {number: verdict for number, verdict in verdicts.items() if judged[number].accepted}
+    return RefineResult(
+        accepted=sum(one.accepted for one in judged),
+        refused=sum(not one.accepted for one in judged),
+        refused_here=len(verdicts) - len(kept),
+        recall=_percent([verdict.found for verdict in kept.values()]),
+        question_types=_question_types([(_kind(stored[number]), verdict.found) for number, verdict in kept.items()]),
+    )
+
+
+def _facts(result: RefineResult) -> dict[str, Any]:
+    """A result as notes hold it, with the names that `mine` reads."""
+    facts = asdict(result)
+    types = facts.pop("question_types")
+    return facts | {"kinds": [{"wanted": one.pop("weight"), **one} for one in types]}
+
+
+@dataclass(frozen=True)
+class _Folds:
+    """What the composers of the folds learn from."""
+
+    folder: Path
+    """Where they lie until the run ends."""
+    stored: Sequence[Triplet]
+    note: Mapping[str, Any]
+    catalog: Catalog
+    encoder: Encoder
+    options: RefineOptions
+    runtime: Runtime
+
+
+def _verdicts(folds: _Folds) -> dict[int, _Verdict]:
+    """Of each usable triplet, by its number, how a composer that did not learn from it answers."""
+    stored, count = folds.stored, folds.options.folds
+    known = folds.catalog.row_of.keys()
+    usable = [number for number, one in enumerate(stored) if one.accepted and _pictures(one) <= known]
+    verdicts: dict[int, _Verdict] = {}
+    for fold in range(count):
+        chosen = [number for number in usable if _fold(stored[number], count) == fold]
+        others = [stored[number] for number in usable if _fold(stored[number], count) != fold]
+        say(f"refine: fold {fold + 1} of {count}: learning from {len(others)} triplets to judge {len(chosen)}")
+        composer = _composer(folds, fold, others)
+        composer.attach(folds.encoder)
+        answers = _answers(composer, [stored[number] for number in chosen], folds.catalog, folds.options.top_k)
+        verdicts |= zip(chosen, answers, strict=True)
+    return verdicts
+
+
+def _composer(folds: _Folds, fold: int, others: Sequence[Triplet]) -> TrainedComposer:
+    """One that learnt from the `others`, if it is there yet; else it is trained."""
+    file, folder = folds.folder / f"fold-{fold}.parquet", folds.folder / f"composer-{fold}"
     if not file.exists():
-        write_triplets(file, others, note)
+        write_triplets(file, others, folds.note)
     if not (folder / "config.json").exists():
-        train(file, catalog, folder, **options)
-    return TrainedComposer(folder, options["threads"])
+        options = TrainOptions(epochs=folds.options.epochs, seed=folds.options.seed)
+        train(file, folds.catalog.folder, folder, options, encoder=folds.encoder, runtime=folds.runtime)
+    return TrainedComposer(folder, folds.runtime.threads)
 
 
 def _answers(composer: TrainedComposer, asked: Sequence[Triplet], catalog: Catalog, count: int) -> list[_Verdict]:
@@ -137,7 +208,7 @@ def _answers(composer: TrainedComposer, asked: Sequence[Triplet], catalog: Catal
         references = catalog.vectors[[catalog.row_of[one.reference] for one in block]]
         texts = [[one.modifications[turn % len(one.modifications)].text for one in block] for turn in range(_WORDINGS)]
         queries = unit(np.mean([composer.compose(references, said) for said in texts], axis=0))
-        passed = [_rows((one.reference, *one.also), catalog.row_of) for one in block]
+        passed = [_rows((one.reference, *one.other_targets), catalog.row_of) for one in block]
         best, _ = nearest(queries, gallery, count + max(map(len, passed)))
         for one, rows, out in zip(block, best, passed, strict=True):
             answers = rows[~np.isin(rows, out)][:count]
@@ -151,37 +222,32 @@ def _judged(
     tags: Tags,
     words: Vocabulary,
     row_of: Mapping[str, int],
-    beyond: int,
+    top_k: int,
 ) -> Triplet:
-    known = all(one.group in tags and one.new in words.groups[one.group] for one in triplet.changes)
+    known = all(is_tagged(one, tags, words) for one in triplet.changes)
     if verdict is None or verdict.found or not known or not triplet.changes:
         return triplet
     shown = probability(triplet.changes, np.array([row_of[triplet.target], *verdict.answers]), tags, words)
     if shown[0] >= shown[1:].mean():
         return triplet
     new = ", ".join(change.new for change in triplet.changes)
-    why = f"implausible: not among a composer's first {beyond} answers, which show it better: {new}"
+    why = f"implausible: not among a composer's first {top_k} answers, which show it better: {new}"
     return replace(triplet, accepted=False, reason=why)
 
 
-def _kinds(found: Sequence[tuple[Kind, bool]]) -> list[dict[str, Any]]:
-    """Each kind of question, the weakest first: how many, recall in percent, and how many times as often it is wanted.
+def _question_types(found: Sequence[tuple[Kind, bool]]) -> tuple[QuestionType, ...]:
+    """Each type of question, the weakest first.
 
-    That is in proportion to its share of failures, which is drawn to that of all where there are few.
+    Its weight is in proportion to its share of failures, which is drawn to that of all where there are few.
     """
     counts, hits = Counter(kind for kind, _ in found), Counter(kind for kind, hit in found if hit)
     failed = 1 - hits.total() / max(1, counts.total())
     share = {kind: (count - hits[kind] + _PRIOR * failed) / (count + _PRIOR) for kind, count in counts.items()}
-    wanted = {kind: min(_MOST, max(1 / _MOST, share[kind] / failed)) if failed else 1.0 for kind in counts}
-    return [
-        {
-            "groups": list(kind),
-            "triplets": counts[kind],
-            "recall": round(100 * hits[kind] / counts[kind], 1),
-            "wanted": round(wanted[kind], 3),
-        }
-        for kind in sorted(counts, key=lambda kind: (-wanted[kind], kind))
-    ]
+    weights = {kind: min(_MOST, max(1 / _MOST, share[kind] / failed)) if failed else 1.0 for kind in counts}
+    return tuple(
+        QuestionType(kind, counts[kind], round(100 * hits[kind] / counts[kind], 1), round(weights[kind], 3))
+        for kind in sorted(counts, key=lambda kind: (-weights[kind], kind))
+    )
 
 
 def _kind(triplet: Triplet) -> Kind:

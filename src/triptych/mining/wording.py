@@ -86,7 +86,9 @@ _SAYING = 0.5  # share of the changes that are said in one of the vocabulary's o
 _WORDINGS = 2  # of each style
 
 
-def word(changes: Sequence[Change], vocabulary: Vocabulary, random: np.random.Generator) -> tuple[Modification, ...]:
+def word_changes(
+    changes: Sequence[Change], vocabulary: Vocabulary, random: np.random.Generator
+) -> tuple[Modification, ...]:
     """The same changes in four styles: shop shorthand, a sentence, two captions (FashionIQ), a relative caption."""
 
     def pick(choices: Sequence[str]) -> str:

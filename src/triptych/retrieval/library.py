@@ -15,18 +15,18 @@ from PIL import Image
 
 from triptych.catalog.catalog import Catalog
 from triptych.composers.patches import reads_pixels
-from triptych.composers.trained import TrainedComposer
+from triptych.composers.protocol import Composer, attach_encoder
 from triptych.core.errors import DataError, PictureError, UsageError
 from triptych.core.files import locked
 from triptych.core.images import DEFAULT_LIMITS, Limits, open_picture
 from triptych.encoders.protocol import Encoder, Pixels
-from triptych.retrieval.query import Query, Reference, vectors_of
+from triptych.retrieval.query import Reference, SearchQuery, query_vectors
 from triptych.retrieval.results import Hit, Picture
-from triptych.retrieval.snapshot import Opened
+from triptych.retrieval.snapshot import CatalogSnapshot
 from triptych.retrieval.stores.gallery import Gallery, picture_id
-from triptych.retrieval.stores.protocol import Found, Terms
-from triptych.retrieval.stores.registry import MakeStore, store_named
-from triptych.retrieval.updates import known_name, take_in, take_out, upload_name
+from triptych.retrieval.stores.protocol import SearchTerms, StoreHit
+from triptych.retrieval.stores.registry import StoreFactory, load_store
+from triptych.retrieval.updates import add_pictures, known_name, remove_pictures, upload_name
 
 
 @dataclass(frozen=True)
@@ -41,26 +41,28 @@ class Answers:
 class Library:
     """A catalog, its encoder, and perhaps a composer, in memory. `triptych.open_catalog` makes one.
 
-    Searching is safe in any thread, also while another one adds or removes. Raises MismatchError where catalog, encoder
-    and composer do not belong together.
+    Searching is safe in any thread, also while another one adds or removes.
+
+    Raises:
+        MismatchError: catalog, encoder and composer do not belong together.
     """
 
     def __init__(
         self,
         catalog: Catalog,
         encoder: Encoder,
-        composer: TrainedComposer | None = None,
-        make_store: MakeStore | None = None,
+        composer: Composer | None = None,
+        make_store: StoreFactory | None = None,
     ) -> None:
         catalog.require(encoder)
-        if composer:
-            composer.attach(encoder)
+        if composer is not None:
+            attach_encoder(composer, encoder)
         self.encoder = encoder
         self.composer = composer
         self.catalog = catalog
         self._writing = RLock()
-        self._make_store = make_store or store_named("exact")
-        self._opened = Opened(catalog, composer, self._make_store)
+        self._make_store = make_store or load_store("exact")
+        self._snapshot = CatalogSnapshot(catalog, composer, self._make_store)
 
     def __enter__(self) -> Self:
         return self
@@ -69,30 +71,32 @@ class Library:
         """Nothing is held that the end of the process would not give back."""
 
     def __len__(self) -> int:
-        return len(self._opened.gallery)
+        return len(self._snapshot.gallery)
 
     def __iter__(self) -> Iterator[Picture]:
         yield from self.pictures(len(self))
 
     def pictures(self, k: int, *, offset: int = 0, step: int = 1) -> list[Picture]:
         """`k` pictures, every `step`-th from the `offset`-th on; for all of them, iterate."""
-        opened = self._opened
-        gallery = opened.gallery
+        snapshot = self._snapshot
+        gallery = snapshot.gallery
         rows = list(gallery.row_of.values())[offset::step][:k]
-        return [self._picture(gallery.names[row], facts) for row, facts in zip(rows, opened.facts(rows), strict=True)]
+        return [
+            self._picture(gallery.names[row], known) for row, known in zip(rows, snapshot.metadata(rows), strict=True)
+        ]
 
     @property
     def metadata(self) -> pa.Table:
         """The columns that conditions can be about, one row a picture."""
-        gallery = self._opened.gallery
+        gallery = self._snapshot.gallery
         return gallery.metadata.filter(pa.array(gallery.alive))
 
     def picture(self, like: str) -> Picture:
         """The picture of that name or id. Raises UsageError where there is none."""
-        opened = self._opened
-        gallery = opened.gallery
+        snapshot = self._snapshot
+        gallery = snapshot.gallery
         row = _row(gallery, like)
-        return self._picture(gallery.names[row], opened.facts([row])[0])
+        return self._picture(gallery.names[row], snapshot.metadata([row])[0])
 
     def search(
         self,
@@ -114,18 +118,18 @@ class Library:
         reference = None
         if image is not None or like is not None:
             reference = self.reference(image=image, like=like)
-        return self.answer([Query(reference, text, weight, tuple(where), k, offset)]).hits[0]
+        return self.answer([SearchQuery(reference, text, weight, tuple(where), k, offset)]).hits[0]
 
     def reference(self, *, image: Path | str | bytes | None = None, like: str | None = None) -> Reference:
-        """What `search` starts from, to be used in as many a `Query` as you like."""
+        """What `search` starts from, to be used in as many a `SearchQuery` as you like."""
         if (image is None) == (like is None):
             raise UsageError("start from an image or from a picture of the catalog, one of the two")
         if like is not None:
-            opened = self._opened
-            row = _row(opened.gallery, like)
-            name = opened.gallery.names[row]
-            vector, content = opened.plain.vector(name), opened.gallery.hashes[row].decode()
-            return Reference(vector, content, self.shown(lambda: self._pixels_of(name)))
+            snapshot = self._snapshot
+            row = _row(snapshot.gallery, like)
+            name = snapshot.gallery.names[row]
+            vector, content = snapshot.plain.vector(name), snapshot.gallery.hashes[row].decode()
+            return Reference(vector, content, self.needed_pixels(lambda: self._pixels_of(name)))
         assert image is not None
         what = "picture" if isinstance(image, bytes) else str(image)
         try:
@@ -136,9 +140,9 @@ class Library:
         except OSError as error:
             raise DataError(f"{what}: cannot be read ({error.strerror})") from None
         vector = self.encoder.encode_pictures(pixels[None])[0]
-        return Reference(vector, sha256(data).hexdigest(), self.shown(lambda: pixels))
+        return Reference(vector, sha256(data).hexdigest(), self.needed_pixels(lambda: pixels))
 
-    def shown(self, pixels: Callable[[], Pixels]) -> Callable[[], Pixels] | None:
+    def needed_pixels(self, pixels: Callable[[], Pixels]) -> Callable[[], Pixels] | None:
         """A reference's `pixels` if the composer reads them; None, so that they are not kept, if it does not."""
         return pixels if reads_pixels(self.composer) else None
 
@@ -155,39 +159,39 @@ class Library:
 
     def check(self, where: Sequence[str]) -> None:
         """Raise UsageError for a condition that cannot be read."""
-        self._opened.gallery.fulfilling(tuple(where))
+        self._snapshot.gallery.fulfilling(tuple(where))
 
-    def answer(self, queries: Sequence[Query]) -> Answers:
+    def answer(self, queries: Sequence[SearchQuery]) -> Answers:
         """Answer many queries at once, which costs far less than one after another."""
-        opened = self._opened
+        snapshot = self._snapshot
         started = perf_counter()
-        vectors = vectors_of(queries, self.encoder, self.composer)
+        vectors = query_vectors(queries, self.encoder, self.composer)
         encoded = perf_counter()
-        found: list[list[Found]] = [[] for _ in queries]
+        found: list[list[StoreHit]] = [[] for _ in queries]
         own_space = [self.composer is not None and query.composed for query in queries]
         for composed in set(own_space):
             rows = [row for row, own in enumerate(own_space) if own == composed]
-            store = opened.composed if composed else opened.plain
+            store = snapshot.composed if composed else snapshot.plain
             lists = store.search(np.stack([vectors[row] for row in rows]), [_terms(queries[row]) for row in rows])
             for row, names in zip(rows, lists, strict=True):
                 found[row] = names
         finding = perf_counter() - encoded
-        hits = [self._hits(opened, names, query.offset) for names, query in zip(found, queries, strict=True)]
+        hits = [self._hits(snapshot, names, query.offset) for names, query in zip(found, queries, strict=True)]
         return Answers(hits, encoded - started, finding)
 
     def check_ready(self) -> None:
         """Raise FailureError where a search would not be answered now: no catalog, or a store that does not answer."""
         if not Catalog.exists(self.catalog.folder):
             raise DataError(f"{self.catalog.folder}: the catalog is gone; put it back, or start anew with another one")
-        self._opened.check()
+        self._snapshot.check()
 
     def load(self) -> None:
         """Read and run now whatever a first search would have to wait for."""
-        self._opened.load()
+        self._snapshot.load()
         blank = self.encoder.prepare(Image.new("RGB", (64, 64), "white"))
-        nothing = Reference(self.encoder.encode_pictures(blank[None])[0], "", self.shown(lambda: blank))
+        nothing = Reference(self.encoder.encode_pictures(blank[None])[0], "", self.needed_pixels(lambda: blank))
         if len(self):
-            self.answer([Query(nothing, "like this", k=1)])
+            self.answer([SearchQuery(nothing, "like this", k=1)])
 
     def add(self, pictures: Sequence[bytes], metadata: Sequence[Mapping[str, Any]] | None = None) -> list[Picture]:
         """Take picture files into the catalog; they are on disk, and can be found, when this returns.
@@ -200,14 +204,14 @@ class Library:
         vectors = self.encoder.encode_pictures(np.stack([self.pixels(data) for data in pictures]))
         with self._writing, locked(self.catalog.folder):
             self.refresh()
-            opened = self._opened
-            opened.load()
-            known = [known_name(opened.gallery, data) for data in pictures]
+            snapshot = self._snapshot
+            snapshot.load()
+            known = [known_name(snapshot.gallery, data) for data in pictures]
             new = [
                 new for new, name in zip(zip(pictures, vectors, metadata, strict=True), known, strict=True) if not name
             ]
             if new:
-                opened.add(take_in(self.catalog, opened.gallery, new))
+                snapshot.add(add_pictures(self.catalog, snapshot.gallery, new))
         return [self.picture(name or upload_name(data)) for name, data in zip(known, pictures, strict=True)]
 
     def remove(self, likes: Sequence[str]) -> None:
@@ -218,33 +222,33 @@ class Library:
         """
         with self._writing, locked(self.catalog.folder):
             self.refresh()
-            opened = self._opened
-            opened.load()
-            names = [opened.gallery.names[_row(opened.gallery, like)] for like in likes]
-            take_out(self.catalog, opened.gallery, names)
-            opened.remove(names)
+            snapshot = self._snapshot
+            snapshot.load()
+            names = [snapshot.gallery.names[_row(snapshot.gallery, like)] for like in likes]
+            remove_pictures(self.catalog, snapshot.gallery, names)
+            snapshot.remove(names)
 
     def refresh(self) -> bool:
         """Read the catalog again if another process has changed it, and say whether it had."""
         with self._writing:
-            if not self._opened.is_stale():
+            if not self._snapshot.is_stale():
                 return False
             catalog = Catalog(self.catalog.folder)
             catalog.require(self.encoder)
-            opened = Opened(catalog, self.composer, self._make_store)
-            opened.load()
-            self.catalog, self._opened = catalog, opened
+            snapshot = CatalogSnapshot(catalog, self.composer, self._make_store)
+            snapshot.load()
+            self.catalog, self._snapshot = catalog, snapshot
             return True
 
-    def _hits(self, opened: Opened, found: Sequence[Found], offset: int) -> list[Hit]:
-        row_of = opened.gallery.row_of
+    def _hits(self, snapshot: CatalogSnapshot, found: Sequence[StoreHit], offset: int) -> list[Hit]:
+        row_of = snapshot.gallery.row_of
         # A picture that was removed while this search was under way has no row any more.
-        seen = [(hit, row_of[hit.name]) for hit in found[offset:] if hit.name in row_of]
-        facts = opened.facts([row for _, row in seen])
+        left = [(hit, row_of[hit.name]) for hit in found[offset:] if hit.name in row_of]
+        known = snapshot.metadata([row for _, row in left])
         root = str(self.catalog.root)
         return [
             Hit(rank, name, os.path.join(root, name), round(score, 6), picture_id(name), metadata)
-            for rank, (((name, score), _), metadata) in enumerate(zip(seen, facts, strict=True), start=offset + 1)
+            for rank, (((name, score), _), metadata) in enumerate(zip(left, known, strict=True), start=offset + 1)
         ]
 
     def _picture(self, name: str, metadata: Mapping[str, Any]) -> Picture:
@@ -260,6 +264,6 @@ def _row(gallery: Gallery, like: str) -> int:
     return row
 
 
-def _terms(query: Query) -> Terms:
+def _terms(query: SearchQuery) -> SearchTerms:
     without = query.reference.sha256 if query.reference else ""
-    return Terms(query.offset + query.k, query.where, without)
+    return SearchTerms(query.offset + query.k, query.where, without)

@@ -1,4 +1,4 @@
-"""What is asked: a reference, words, and the terms of the answer; and how that becomes one vector."""
+"""A query: a reference, words, and conditions on the results; and how that becomes one vector."""
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
@@ -26,8 +26,8 @@ class Reference:
 
 
 @dataclass(frozen=True)
-class Query:
-    """A question to a catalog. Raises UsageError where it makes no sense."""
+class SearchQuery:
+    """What is searched for. Raises UsageError where it makes no sense."""
 
     reference: Reference | None = None
     text: str = ""
@@ -49,14 +49,14 @@ class Query:
         return self.reference is not None and bool(self.text.strip())
 
 
-def vectors_of(queries: Sequence[Query], encoder: Encoder, composer: Composer | None) -> list[Vectors]:
+def query_vectors(queries: Sequence[SearchQuery], encoder: Encoder, composer: Composer | None) -> list[Vectors]:
     """The vector `(d,)` of each query; with a composer, those with picture and words lie in its space `(e,)`.
 
     All texts go through the encoder, and all compositions through the composer, at once.
     """
     vectors: list[Vectors] = [np.zeros(0, np.float32)] * len(queries)
-    composed = [row for row, query in enumerate(queries) if composer and query.composed]
-    if composer and composed:
+    composed = [row for row, query in enumerate(queries) if composer is not None and query.composed]
+    if composer is not None and composed:
         points = _compose(composer, [queries[row] for row in composed])
         for row, point in zip(composed, points, strict=True):
             vectors[row] = point
@@ -75,7 +75,7 @@ def vectors_of(queries: Sequence[Query], encoder: Encoder, composer: Composer | 
     return vectors
 
 
-def _compose(composer: Composer, queries: Sequence[Query]) -> Vectors:
+def _compose(composer: Composer, queries: Sequence[SearchQuery]) -> Vectors:
     references, words = np.stack([_reference(query) for query in queries]), [query.text.strip() for query in queries]
     if reads_pixels(composer):
         return composer.compose(
@@ -84,12 +84,12 @@ def _compose(composer: Composer, queries: Sequence[Query]) -> Vectors:
     return composer.compose(references, words)
 
 
-def _pixels(query: Query) -> Pixels:
+def _pixels(query: SearchQuery) -> Pixels:
     assert query.reference is not None
     assert query.reference.pixels is not None
     return query.reference.pixels()
 
 
-def _reference(query: Query) -> Vectors:
+def _reference(query: SearchQuery) -> Vectors:
     assert query.reference is not None
     return query.reference.vector

@@ -8,19 +8,20 @@ from random import Random
 from typing import TYPE_CHECKING, Any
 from urllib.parse import urlsplit
 
-from triptych.chat.settings import ChatSettings, need_chat_libraries
+from triptych.chat.settings import need_chat_libraries
 from triptych.core.errors import TriptychError, UsageError
 from triptych.core.progress import say
+from triptych.retrieval.options import RerankOptions
 from triptych.retrieval.results import Hit
 
 if TYPE_CHECKING:
-    from triptych.chat.client import Desk
-    from triptych.chat.request import Call, Shown
+    from triptych.chat.client import DialogueRunner
+    from triptych.chat.request import Call, CallPicture
 
 _WAITING = 64  # judgements under way; beyond them the endpoint does not keep up
 _ATTEMPTS = 2
-_MOST_WORDS = 500  # characters of what is asked
-_SHOWN_BACK = 4000  # characters of a bad reply that the model sees again
+_MOST_WORDS = 500  # characters of the text of a query
+_REPLY_SHOWN = 4000  # characters of a bad reply that the model sees again
 
 SLOW, LIMIT, FAILED = "it took too long", "its limit is reached", "it failed"
 
@@ -37,39 +38,44 @@ class Reranked:
 
 
 class Reranker:
-    """Asks the critic's question about the first `top` results: which one answers, and which others do as well.
+    """Asks the critic's question about the first results: which one answers, and which others do as well.
 
-    The model sees the pictures in another order and nothing of their scores, and no call waits longer than `seconds`;
-    an answer that comes later is remembered for the next time. `chat` bounds calls and money over the life of this.
-    Belongs to one event loop. Raises UsageError for another `reranker` than chat:MODEL, or without the extra `chat`.
+    The model gets the pictures in another order and nothing of their scores, and no call is waited for longer than
+    `options.timeout`; an answer that comes later is kept for the next time. The budget of `options.chat` is that of
+    this object's whole life. Belongs to one event loop.
+
+    Raises:
+        UsageError: the model is not chat:MODEL, it has no address, or the extra `chat` is not installed.
     """
 
-    def __init__(self, reranker: str, chat: ChatSettings | None, *, top: int = 10, seconds: float = 10.0) -> None:
-        kind, _, model = reranker.partition(":")
+    def __init__(self, options: RerankOptions) -> None:
+        kind, _, model = options.model.partition(":")
+        chat = options.chat
         if kind != "chat" or not model:
-            raise UsageError(f"--rerank {reranker}: write chat:MODEL, such as chat:qwen2.5-vl-7b-instruct")
-        if chat is None:
+            raise UsageError(f"--rerank {options.model}: write chat:MODEL, such as chat:qwen2.5-vl-7b-instruct")
+        if not chat.endpoint.base_url:
             raise UsageError("--rerank chat:MODEL needs --base-url, such as http://localhost:8000/v1")
-        if top < 2 or seconds <= 0:
-            raise UsageError("--rerank-top must be at least 2, --rerank-seconds above 0")
         need_chat_libraries()
         from triptych.chat.limits import Budget
-        from triptych.chat.pictures import Painter
+        from triptych.chat.pictures import PictureUrls
         from triptych.chat.prompts import load_prompts
-        from triptych.chat.reply_cache import Recent
+        from triptych.chat.reply_cache import ReplyCache
 
         self._model = model
-        self._settings = replace(
-            chat, read_timeout=min(chat.read_timeout, seconds), attempts=min(chat.attempts, _ATTEMPTS)
+        endpoint = replace(
+            chat.endpoint,
+            read_timeout=min(chat.endpoint.read_timeout, options.timeout),
+            attempts=min(chat.endpoint.attempts, _ATTEMPTS),
         )
-        self._top = top
-        self._seconds = seconds
-        self._prompts = load_prompts(chat.prompts)
+        self._settings = replace(chat, endpoint=endpoint)
+        self._top = options.top
+        self._timeout = options.timeout
+        self._prompts = load_prompts(chat.request.prompts)
         self._sent: dict[str, bytes] = {}  # references of questions under way that are no files
-        self._painter = Painter(self._source, side=chat.picture_side, quality=chat.picture_quality)
-        self._recent = Recent()
-        self._budget = Budget(calls=chat.max_calls, cost=chat.max_cost, minutes=chat.max_minutes)
-        self._desk: Desk | None = None
+        self._urls = PictureUrls(self._source, size=chat.request.picture_size, quality=chat.request.picture_quality)
+        self._replies = ReplyCache()
+        self._budget = Budget(calls=chat.budget.max_calls, cost=chat.budget.max_cost, minutes=chat.budget.max_minutes)
+        self._runner: DialogueRunner | None = None
         self._under_way: set[asyncio.Task[Any]] = set()
 
     @property
@@ -77,7 +83,7 @@ class Reranker:
         """That pictures leave this machine, where they do."""
         from triptych.chat.endpoint import LOCAL
 
-        host = urlsplit(self._settings.base_url).hostname
+        host = urlsplit(self._settings.endpoint.base_url).hostname
         return "" if host in LOCAL else f"pictures leave this machine, for {host}"
 
     async def __call__(self, picture: Path | bytes, text: str, hits: Sequence[Hit]) -> Reranked:
@@ -91,9 +97,9 @@ class Reranker:
         self._under_way.add(judging)
         judging.add_done_callback(self._under_way.discard)
         # Not cancelled when the time is over: it is paid for, and the same question may come again.
-        await asyncio.wait({judging}, timeout=self._seconds)
+        await asyncio.wait({judging}, timeout=self._timeout)
         if not judging.done():
-            return Reranked(plain, SLOW, f"no judgement within {self._seconds:g} s")
+            return Reranked(plain, SLOW, f"no judgement within {self._timeout:g} s")
         order, problem, detail = judging.result()
         if problem:
             return Reranked(plain, problem, detail)
@@ -106,9 +112,9 @@ class Reranker:
         try:
             return await judging, "", ""
         except Postponed as postponed:
-            stopped = self._desk.why_stopped if self._desk else ""
+            stopped = self._runner.why_stopped if self._runner else ""
             if stopped:
-                self._desk = None  # the next question tries again, on what is left of the budget
+                self._runner = None  # the next question tries again, on what is left of the budget
             return [], LIMIT if self._budget.exhausted() or stopped.startswith("--max-") else FAILED, str(postponed)
         except (TriptychError, OSError) as error:
             return [], FAILED, str(error)
@@ -118,26 +124,28 @@ class Reranker:
         from triptych.chat.judging import Judgement, read_judgement, schema_of
         from triptych.chat.parsing import InvalidReply
         from triptych.chat.prompts import fill
-        from triptych.chat.request import Call, shape
-        from triptych.core.text import cut
+        from triptych.chat.request import Call, rendering
+        from triptych.core.text import truncate
 
         reference, places, shown = await asyncio.to_thread(self._look, picture, hits)
-        words = cut(text, _MOST_WORDS)
+        words = truncate(text, _MOST_WORDS)
         order = list(range(len(places)))
         Random(f"{reference.sha256} {words}").shuffle(order)
         others = [replace(shown[row], label=f"Picture {number}") for number, row in enumerate(order, 1)]
         # The words last: what a person wrote must not be filled in again.
-        asked = fill(self._prompts.judge, count=len(others), wordings=1, texts=f"1. {words}")
+        prompt = fill(self._prompts.judge, count=len(others), wordings=1, texts=f"1. {words}")
         schema = schema_of(Judgement)
         pictures = (reference, *others)
-        call = Call("judgement", self._model, self._prompts.version, asked, pictures, schema, shape(self._settings))
+        call = Call(
+            "judgement", self._model, self._prompts.version, prompt, pictures, schema, rendering(self._settings.request)
+        )
         try:
             reply = await self._ask(call, reference.name)
             try:
                 verdict = read_judgement(reply, count=len(others), wordings=1)
             except InvalidReply as error:
                 repair = fill(self._prompts.repair, problem=error)
-                reply = await self._ask(call.again(reply[:_SHOWN_BACK], repair), reference.name)
+                reply = await self._ask(call.again(reply[:_REPLY_SHOWN], repair), reference.name)
                 verdict = read_judgement(reply, count=len(others), wordings=1)
         except InvalidReply as error:
             raise TriptychError(f"no usable reply: {error}") from None
@@ -149,23 +157,26 @@ class Reranker:
         return first + [place for place in range(len(hits)) if place not in first]
 
     async def _ask(self, call: "Call", reference: str) -> str:
-        from triptych.chat.client import Desk
+        from triptych.chat.client import DialogueRunner
         from triptych.chat.endpoint import Endpoint
-        from triptych.chat.server import Line
+        from triptych.chat.server import ServerConnection
 
-        if self._desk is None:
-            line = Line(Endpoint(self._settings.base_url, self._settings), self._settings)
-            self._desk = Desk(self._recent, self._painter, self._settings, {call.step: line}, self._budget)
-        reply = await self._desk.ask(call, reference)
+        if self._runner is None:
+            server = self._settings.endpoint
+            connection = ServerConnection(Endpoint(server.base_url, server), self._settings)
+            self._runner = DialogueRunner(
+                self._replies, self._urls, self._settings, {call.step: connection}, self._budget
+            )
+        reply = await self._runner.ask(call, reference)
         if reply.problem or reply.refusal or reply.finish == "content_filter":
             raise TriptychError(f"the model refused: {reply.problem or reply.refusal or 'content filter'}")
         return reply.text
 
-    def _look(self, picture: Path | bytes, hits: Sequence[Hit]) -> "tuple[Shown, list[int], list[Shown]]":
+    def _look(self, picture: Path | bytes, hits: Sequence[Hit]) -> "tuple[CallPicture, list[int], list[CallPicture]]":
         """The reference, and the places of the results that can be shown, with them. Encodes what will be sent."""
         from hashlib import sha256
 
-        from triptych.chat.request import Shown
+        from triptych.chat.request import CallPicture
         from triptych.core.errors import PictureError
         from triptych.core.files import hash_file
 
@@ -175,18 +186,18 @@ class Reranker:
             self._sent[name] = picture
         else:
             name, digest = str(picture), hash_file(picture)
-        self._painter.url(name)
+        self._urls.url(name)
         places, shown = [], []
         for place, hit in enumerate(hits):
             try:
-                self._painter.url(hit.path)
-                shown.append(Shown("", hit.path, hash_file(Path(hit.path))))
+                self._urls.url(hit.path)
+                shown.append(CallPicture("", hit.path, hash_file(Path(hit.path))))
                 places.append(place)
             except (PictureError, OSError):  # gone since it was indexed: it stays where it is
                 continue
         if not places:
             raise PictureError("none of the results can be opened")
-        return Shown("Reference", name, digest), places, shown
+        return CallPicture("Reference", name, digest), places, shown
 
     def _source(self, name: str) -> Path | bytes:
         return self._sent.get(name) or Path(name)

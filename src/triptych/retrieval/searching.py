@@ -1,109 +1,114 @@
-"""Looking something up: a catalog opened once and searched many times, and `search`, which does it once."""
+"""Opening a catalog, to search it many times, and `search`, which opens it, searches it once and judges the results."""
 
-from collections.abc import Sequence
+from collections.abc import Callable
 from pathlib import Path
 
 from triptych.catalog.catalog import Catalog
-from triptych.chat.settings import ChatSettings
-from triptych.composers.trained import TrainedComposer
+from triptych.composers.protocol import Composer
+from triptych.composers.registry import load_composer
+from triptych.core.environment import Runtime
 from triptych.core.errors import UsageError
-from triptych.encoders.registry import load_encoder
-from triptych.retrieval.library import Answers, Library
-from triptych.retrieval.query import Query, Reference
-from triptych.retrieval.reranking import Reranked, Reranker, rerank_once
-from triptych.retrieval.results import Hit, Picture, check_output, write_results
-from triptych.retrieval.stores.registry import store_named
-
-__all__ = [
-    "Answers",
-    "Hit",
-    "Library",
-    "Picture",
-    "Query",
-    "Reference",
-    "Reranked",
-    "Reranker",
-    "open_catalog",
-    "search",
-]
+from triptych.encoders.protocol import Encoder
+from triptych.retrieval.library import Library
+from triptych.retrieval.options import EngineOptions, RerankOptions, SearchOptions
+from triptych.retrieval.reranking import Reranker, rerank_once
+from triptych.retrieval.results import Hit, check_output, write_results
+from triptych.retrieval.stores.protocol import Store
+from triptych.retrieval.stores.registry import load_store
 
 
 def open_catalog(
     catalog: Path | str,
     *,
-    encoder: str | None = None,
-    composer: Path | str | None = None,
-    store: str = "exact",
-    threads: int | None = None,
+    encoder: Encoder | str | None = None,
+    composer: Composer | Path | str | None = None,
+    store: Callable[..., Store] | str = "exact",
+    runtime: Runtime = Runtime(),
 ) -> Library:
-    """Open a catalog, with a composer if there is one, to search it many times.
+    """Open a catalog, to search it many times.
 
-    `encoder` is another form of the one that the catalog was indexed with, such as `export_onnx` writes.
+    Args:
+        catalog: its folder, made by `index`.
+        encoder: the encoder that the catalog was indexed with, where its name is not enough: an object, a folder that
+            `export_models` wrote, or any other name of it.
+        composer: an object, a folder that `train` wrote, or a name; without one, picture and words are added.
+        store: where vectors are searched: `exact` in memory; `hnsw` in memory with an approximate index; a PostgreSQL
+            database with pgvector, by its address `postgresql://…`; or a class or function that makes a store. The
+            catalog on disk stays the one that counts.
+        runtime: what the encoder computes with.
 
-    `store` says where vectors are searched: `exact` in memory, `hnsw` in memory with an approximate index, or in a
-    PostgreSQL database with pgvector, by its address `postgresql://…`; the catalog on disk stays the one that counts.
-
-    Raises DataError where there is none, MismatchError where composer and catalog have different encoders.
+    Raises:
+        UsageError: the encoder, composer or store means nothing.
+        DataError: there is no catalog, or it is damaged.
+        MismatchError: catalog, encoder and composer do not belong together.
     """
+    make_store = load_store(store)
     opened = Catalog(Path(catalog))
-    engine = load_encoder(encoder or opened.encoder_name, threads=threads)
-    trained = TrainedComposer(Path(composer), threads) if composer else None
-    return Library(opened, engine, trained, store_named(store))
+    engine = opened.encoder(encoder, threads=runtime.threads, device=runtime.device)
+    composing = None if composer is None else load_composer(composer, threads=runtime.threads)
+    return Library(opened, engine, composing, make_store)
 
 
 def search(
     catalog: Path | str,
-    *,
     image: Path | str | None = None,
-    like: str | None = None,
     text: str = "",
-    encoder: str | None = None,
-    composer: Path | str | None = None,
-    k: int = 10,
-    offset: int = 0,
-    weight: float = 0.5,
-    where: Sequence[str] = (),
+    *,
+    options: SearchOptions = SearchOptions(),
+    engine: EngineOptions = EngineOptions(),
+    rerank: RerankOptions | None = None,
     output: Path | str | None = None,
-    store: str = "exact",
-    rerank: str | None = None,
-    chat: ChatSettings | None = None,
-    rerank_top: int = 10,
-    rerank_seconds: float = 10.0,
-    threads: int | None = None,
+    runtime: Runtime = Runtime(),
 ) -> list[Hit]:
-    """The `k` pictures of `catalog` that best answer a reference `image`, changed as `text` says.
+    """The pictures of a catalog that best answer a reference picture, changed as a text says.
 
-    Instead of an image, `like` names a picture of the catalog. Without a `composer`, by the weighted sum (`weight` to
-    the words), which needs no training; image or text alone also work. `where` conditions over the metadata are applied
-    before the choice. The reference itself, if the catalog holds it, is never a result. `offset` leaves out the first
-    so many. `encoder` and `store` are as in `open_catalog`. `output` takes a contact sheet
-    (.png, .jpg, .webp) or the results as .json.
+    Picture or text alone also work. Without a composer, both are added, which needs no training. The reference itself,
+    if the catalog holds it, is never a result. Conditions are applied before the choice.
 
-    With `rerank`, `chat:MODEL`, a model at the endpoint that `chat` names sees the first `rerank_top` results, and
-    those that it says answer the question come first, with the scores that they have. Where it fails, takes longer
-    than `rerank_seconds` or would cost more than `chat` allows, one line on standard error says so, and the ranking is
-    the plain one; so it is with an `offset`.
+    Args:
+        catalog: its folder, made by `index`.
+        image: the reference, a picture file; instead of it, `options.like` names a picture of the catalog.
+        text: what should differ.
+        options: how many results, from where on, and under which conditions.
+        engine: encoder, composer and store, which `open_catalog` takes as arguments.
+        rerank: a chat model that is shown the first results; those that it says answer the query come first, with the
+            scores that they have. Where it fails, is too slow or would cost more than its budget, one line on standard
+            error says so and the ranking stays as it was. So it does with an `offset`.
+        output: a contact sheet (.png, .jpg, .webp), or a file for the results (.json).
+        runtime: what the encoder computes with.
 
-    Raises UsageError where neither image nor text is given or `where` cannot be read, DataError where the image cannot
-    be used, MismatchError where composer and catalog have different encoders.
+    Raises:
+        UsageError: neither a picture nor a text is given, or a condition cannot be read.
+        DataError: the picture or the catalog cannot be used.
+        MismatchError: catalog, encoder and composer do not belong together.
     """
-    image = Path(image) if image else None
-    output = Path(output) if output else None
+    image, output = Path(image) if image else None, Path(output) if output else None
     text = text.strip()
-    if image is None and like is None and not text:
-        raise UsageError("give an --image or --like, a --text, or both")
-    if composer and ((image is None and like is None) or not text):
-        raise UsageError("a --composer needs both a picture (--image or --like) and a --text")
-    reranker = Reranker(rerank, chat, top=rerank_top, seconds=rerank_seconds) if rerank else None
-    if reranker and ((image is None and like is None) or not text):
-        raise UsageError("--rerank needs both a picture and a --text")
+    _check_query(image, text, options, composing=engine.composer is not None, reranking=rerank is not None)
+    reranker = Reranker(rerank) if rerank else None
     if output:
         check_output(output)
-    with open_catalog(catalog, encoder=encoder, composer=composer, store=store, threads=threads) as library:
-        hits = library.search(image=image, like=like, text=text, weight=weight, where=where, k=k, offset=offset)
-        shown = image or (Path(library.picture(like).path) if like else None)
-        if reranker and shown and not offset:
-            hits = rerank_once(reranker, shown, text, hits)
+    with open_catalog(
+        catalog, encoder=engine.encoder, composer=engine.composer, store=engine.store, runtime=runtime
+    ) as library:
+        hits = library.search(
+            image=image, like=options.like, text=text,
+            weight=options.weight, where=options.where, k=options.k, offset=options.offset,
+        )  # fmt: skip
+        reference = Path(library.picture(options.like).path) if options.like else image
+        if reranker and reference and not options.offset:
+            hits = rerank_once(reranker, reference, text, hits)
         if output:
-            write_results(output, shown, text, hits)
+            write_results(output, reference, text, hits)
     return hits
+
+
+def _check_query(image: Path | None, text: str, options: SearchOptions, *, composing: bool, reranking: bool) -> None:
+    """Raise UsageError where something is lacking that the query needs."""
+    picture = image is not None or options.like is not None
+    if not picture and not text:
+        raise UsageError("give an --image or --like, a --text, or both")
+    if composing and not (picture and text):
+        raise UsageError("a --composer needs both a picture (--image or --like) and a --text")
+    if reranking and not (picture and text):
+        raise UsageError("--rerank needs both a picture and a --text")

@@ -6,18 +6,17 @@ from threading import RLock
 from typing import Any
 
 from triptych.catalog.catalog import Catalog, stamp_of
-from triptych.composers.trained import TrainedComposer
-from triptych.core.files import hash_file
+from triptych.composers.protocol import Composer, gallery_dim_of, gallery_fingerprint_of
 from triptych.retrieval.stores.gallery import Gallery
-from triptych.retrieval.stores.metadata import Facts
+from triptych.retrieval.stores.metadata import MetadataTable
 from triptych.retrieval.stores.protocol import Rows, Store
-from triptych.retrieval.stores.registry import MakeStore
+from triptych.retrieval.stores.registry import StoreFactory
 
 
-class Opened:
+class CatalogSnapshot:
     """One state of a catalog on disk. What a search does not need is not read."""
 
-    def __init__(self, catalog: Catalog, composer: TrainedComposer | None, make_store: MakeStore) -> None:
+    def __init__(self, catalog: Catalog, composer: Composer | None, make_store: StoreFactory) -> None:
         self._catalog = catalog
         self._make_store = make_store
         self._composer = composer
@@ -35,9 +34,9 @@ class Opened:
         return self._made("_composed")  # type: ignore[no-any-return]
 
     @property
-    def facts(self) -> Facts:
+    def metadata(self) -> MetadataTable:
         """What is known of the gallery's rows, and perhaps of rows that it is about to have."""
-        return self._made("_facts")  # type: ignore[no-any-return]
+        return self._made("_metadata")  # type: ignore[no-any-return]
 
     def _made(self, name: str) -> Any:
         """One of those below. The lock is for making it; what is there is never waited for."""
@@ -47,8 +46,8 @@ class Opened:
             return getattr(self, name)
 
     @cached_property
-    def _facts(self) -> Facts:
-        return Facts.of(self.gallery.metadata)
+    def _metadata(self) -> MetadataTable:
+        return MetadataTable.of(self.gallery.metadata)
 
     @cached_property
     def _plain(self) -> Store:
@@ -61,9 +60,10 @@ class Opened:
             return self._plain
 
         def space() -> str:
-            return self._space(hash_file(composer.folder / "gallery.onnx"))
+            return self._space(gallery_fingerprint_of(composer))
 
-        store = self._make_store(self.gallery, lambda: composer.gallery(catalog.vectors), space, composer.dim)
+        dim = gallery_dim_of(composer, catalog.dim)
+        store = self._make_store(self.gallery, lambda: composer.gallery(catalog.vectors), space, dim)
         catalog.forget_vectors()  # the plain store, if there is one, has them
         return store
 
@@ -78,7 +78,7 @@ class Opened:
     def load(self) -> None:
         """Have everything in memory, and nothing twice."""
         with self._lock:
-            _ = self._plain, self._composed, self._facts, self.gallery.row_of, self.gallery.row_of_id
+            _ = self._plain, self._composed, self._metadata, self.gallery.row_of, self.gallery.row_of_id
             self._catalog.release()
 
     def is_stale(self) -> bool:
@@ -91,18 +91,18 @@ class Opened:
             store.check()
 
     def add(self, rows: Rows) -> None:
-        """Take in what was just written to the catalog by this process, after `load`. One thread at a time."""
+        """Add what this process has just written to the catalog, after `load`. One thread at a time."""
         self.plain.add(rows)
         if self._composer:
             moved = self._composer.gallery(rows.vectors)
             self.composed.add(Rows(rows.names, rows.hashes, moved, rows.metadata))
-        # The facts first: a search that sees the new gallery asks them about its rows.
-        self._facts = self.facts.extended(rows.metadata)
+        # The metadata first: a search that has the new gallery reads the metadata of its rows.
+        self._metadata = self.metadata.extended(rows.metadata)
         self.gallery = self.gallery.extended(rows.names, rows.hashes, rows.metadata)
         self._catalog.stamp = stamp_of(self._catalog.folder)
 
     def remove(self, names: list[str]) -> None:
-        """Leave out what this process just took out of the catalog, after `load`. One thread at a time."""
+        """Leave out what this process has just removed from the catalog, after `load`. One thread at a time."""
         self.gallery = self.gallery.without(names)
         for store in self._stores():
             store.remove(names)

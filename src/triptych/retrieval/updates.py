@@ -35,7 +35,7 @@ def known_name(gallery: Gallery, data: bytes) -> str | None:
     return gallery.names[int(rows[0])] if len(rows) else None
 
 
-def take_in(catalog: Catalog, gallery: Gallery, pictures: Sequence[New]) -> Rows:
+def add_pictures(catalog: Catalog, gallery: Gallery, pictures: Sequence[New]) -> Rows:
     """Write files, metadata and, last, the catalog: only what is named there counts, whenever the process ends.
 
     Raises UsageError for metadata that the catalog has no column for, or of another type.
@@ -55,7 +55,7 @@ def take_in(catalog: Catalog, gallery: Gallery, pictures: Sequence[New]) -> Rows
     return Rows(list(by_name), [entry.sha256 for entry in entries], vectors, table)
 
 
-def take_out(catalog: Catalog, gallery: Gallery, names: Sequence[str]) -> None:
+def remove_pictures(catalog: Catalog, gallery: Gallery, names: Sequence[str]) -> None:
     """Mark pictures as refused, which a later `index` respects; delete the files of those that were uploaded."""
     entries = []
     uploaded = []

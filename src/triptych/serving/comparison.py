@@ -19,27 +19,27 @@ from triptych.tagging.vocabulary import Vocabulary
 
 _VALUES = 60  # of a column of words that is offered as a choice
 _BLOCK = 256  # texts encoded before others have their turn
-_SURE = 0.5  # how likely a word must be, in both pictures, to be told
+_CONFIDENT = 0.5  # how likely a word must be, in both pictures, to be given
 
 
 def columns(metadata: pa.Table) -> list[dict[str, Any]]:
     """The columns that a condition can be about: numbers with their range, and words, commonest first, if few."""
-    told = []
+    described = []
     for name in metadata.column_names:
         if name == "name":
             continue
         column = metadata.column(name)
         if is_numeric(column.type):
             ends = pc.min_max(column).as_py()
-            told.append({"name": name, "kind": "number", "values": [], "least": ends["min"], "most": ends["max"]})
+            described.append({"name": name, "kind": "number", "values": [], "least": ends["min"], "most": ends["max"]})
         else:
             counts = Counter(str(value) for value in column.to_pylist() if value not in (None, ""))
             values = [value for value, _ in counts.most_common()] if len(counts) <= _VALUES else []
-            told.append({"name": name, "kind": "words", "values": values, "least": None, "most": None})
-    return told
+            described.append({"name": name, "kind": "words", "values": values, "least": None, "most": None})
+    return described
 
 
-class Comparing:
+class TagComparison:
     """Says in attribute tags what differs between two pictures, as the encoder sees them. Safe in any thread.
 
     The first time takes seconds, in which the vocabulary's titles are encoded; `prepare` does that ahead.
@@ -69,19 +69,19 @@ class Comparing:
             raise _Ended
 
     def __call__(self, reference: Vectors, result: Vectors) -> dict[str, list[dict[str, Any]]]:
-        """`changed` and `kept` tags of two vectors `(d,)`, the surest first; what is unsure in either is not told."""
+        """`changed` and `kept` tags of two vectors `(d,)`, the surest first; what is unsure in either is left out."""
         self._wanted.set()
         with self._one_by_one:
             tags = self._tagger(np.stack([reference, result]))
-        told: dict[str, list[dict[str, Any]]] = {"changed": [], "kept": []}
+        tags_of: dict[str, list[dict[str, Any]]] = {"changed": [], "kept": []}
         for group, values in tags.items():
             words: Sequence[str] = self._tagger.vocabulary.groups[group]
             before, after = (int(row.argmax()) for row in values)
-            sure = float(min(values[0][before], values[1][after]))
-            if sure >= _SURE:
-                tag = {"group": group, "before": words[before], "after": words[after], "sure": round(sure, 3)}
-                told["kept" if before == after else "changed"].append(tag)
-        return {kind: sorted(found, key=lambda tag: -tag["sure"]) for kind, found in told.items()}
+            confidence = float(min(values[0][before], values[1][after]))
+            if confidence >= _CONFIDENT:
+                tag = {"group": group, "before": words[before], "after": words[after], "sure": round(confidence, 3)}
+                tags_of["kept" if before == after else "changed"].append(tag)
+        return {kind: sorted(found, key=lambda tag: -tag["sure"]) for kind, found in tags_of.items()}
 
 
 class _Ended(Exception):
@@ -89,7 +89,7 @@ class _Ended(Exception):
 
 
 class _InBlocks:
-    """An encoder whose texts are encoded a few at a time; after each block `pause` is told how long it took."""
+    """An encoder whose texts are encoded a few at a time; after each block `pause` gets the seconds that it took."""
 
     def __init__(self, encoder: Encoder, pause: Callable[[float], None]) -> None:
         self._encoder = encoder

@@ -19,7 +19,7 @@ _PICTURE = {
 async def read_form(request: Request, model: type[Form]) -> tuple[Form, bytes | None]:
     """The fields of a form, and the file `picture` if there is one. Raises Problem where they do not fit `model`."""
     many = {name for name, field in model.model_fields.items() if field.default == []}
-    told: dict[str, Any] = {}
+    fields: dict[str, Any] = {}
     picture = None
     async with request.form(max_files=1, max_fields=50) as form:
         for name, value in form.multi_items():
@@ -30,11 +30,11 @@ async def read_form(request: Request, model: type[Form]) -> tuple[Form, bytes | 
             elif name == "picture":
                 raise Problem(422, "picture: must be a file")
             elif name in many:
-                told.setdefault(name, []).append(value)
+                fields.setdefault(name, []).append(value)
             else:
-                told[name] = value
+                fields[name] = value
     try:
-        return model.model_validate(told), picture
+        return model.model_validate(fields), picture
     except ValidationError as error:
         raise as_problem(error) from None
 

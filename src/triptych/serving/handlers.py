@@ -1,4 +1,4 @@
-"""What the service's routes have in common: the collection, the batches, the uploads and the drawings."""
+"""What the service's routes do: searches in batches, additions, uploads and thumbnails."""
 
 import asyncio
 from collections.abc import Callable, Mapping, Sequence
@@ -17,14 +17,14 @@ from triptych.core.progress import say
 from triptych.core.vectors import Vectors
 from triptych.encoders.protocol import Pixels
 from triptych.retrieval.library import Library
-from triptych.retrieval.query import Query, Reference
+from triptych.retrieval.query import Reference, SearchQuery
 from triptych.retrieval.reranking import Reranked, Reranker
 from triptych.retrieval.results import Hit, Picture
 from triptych.serving.batching import Batcher
 from triptych.serving.problems import Problem, busy
-from triptych.serving.prometheus import Observations
-from triptych.serving.settings import Settings
-from triptych.serving.thumbnails import SIDES, Drawing, Drawings, Uploads, draw, kept_of
+from triptych.serving.prometheus import ServiceMetrics
+from triptych.serving.settings import ServiceSettings
+from triptych.serving.thumbnails import SIDES, Thumbnail, ThumbnailCache, Uploads, draw, kept_of
 
 T = TypeVar("T")
 _SEARCHES = 32  # queries answered together, at most
@@ -32,42 +32,44 @@ _ADDITIONS = 64  # pictures written together, at most
 
 
 @dataclass(frozen=True)
-class Asked:
+class PendingSearch:
     """A query, whose reference has no vector yet where there are pixels of it."""
 
-    query: Query
+    query: SearchQuery
     pixels: Pixels | None = None
 
 
 @dataclass(frozen=True)
-class Answered:
+class FinishedSearch:
     """The hits of a query, and the seconds that went into encoding its batch and into finding neighbours."""
 
-    query: Query
+    query: SearchQuery
     hits: list[Hit]
     encoding: float
     finding: float
 
 
-class Desk:
-    """Stands between the routes and the collection. What takes long runs in threads, a few at a time."""
+class RequestHandlers:
+    """What the routes call. What takes long runs in threads, a few at a time."""
 
-    def __init__(self, collection: Library, settings: Settings, threads: int, reranker: Reranker | None = None) -> None:
-        self.collection = collection
+    def __init__(
+        self, library: Library, settings: ServiceSettings, threads: int, reranker: Reranker | None = None
+    ) -> None:
+        self.library = library
         self.settings = settings
         self.reranker = reranker
         self.searched = asyncio.Event()
-        """Somebody has searched, who may now compare what was found."""
+        """Set once somebody has searched, who may now compare what was found."""
         self.uploads = Uploads()
-        self.observations = Observations()
-        self.observations.gauge("triptych_pictures", "Pictures in the catalog.", lambda: len(collection))
-        self._drawings = Drawings()
-        self._threads = ThreadPoolExecutor(max(2, threads), thread_name_prefix="desk")
+        self.metrics = ServiceMetrics()
+        self.metrics.gauge("triptych_pictures", "Pictures in the catalog.", lambda: len(library))
+        self._thumbnails = ThumbnailCache()
+        self._threads = ThreadPoolExecutor(max(2, threads), thread_name_prefix="requests")
         # Of their own: a first comparison takes long, and a check is to answer whatever else is under way.
         self._comparing = ThreadPoolExecutor(1, thread_name_prefix="comparing")
         self._checking = ThreadPoolExecutor(1, thread_name_prefix="checking")
         self._search = Batcher(self._answer, _SEARCHES)
-        self._add = Batcher(self._take_in, _ADDITIONS)
+        self._add = Batcher(self._add_all, _ADDITIONS)
 
     async def in_thread(self, work: Callable[[], T], threads: ThreadPoolExecutor | None = None) -> T:
         """Run `work` without keeping other requests waiting."""
@@ -80,41 +82,41 @@ class Desk:
     async def check(self) -> None:
         """Raise Problem or StoreError where a search would not be answered now; it waits for no other search."""
         try:
-            await self.in_thread(self.collection.check_ready, self._checking)
+            await self.in_thread(self.library.check_ready, self._checking)
         except DataError as error:
             say(f"not ready: {error}")
             raise busy("the catalog is gone; whoever runs this finds more in the log") from None
 
-    async def search(self, picture: bytes | None, like: str, **terms: Any) -> tuple[Answered, str | None]:
+    async def search(self, picture: bytes | None, like: str, **terms: Any) -> tuple[FinishedSearch, str | None]:
         """Answer a query of these terms; with the id of its reference, if it has one."""
         if picture is not None and like:
             raise Problem(422, "send a picture, or the id of one as `like`, not both")
-        self.collection.check(terms["where"])
+        self.library.check(terms["where"])
         kept = b""
         decoding = 0.0
 
-        def begin() -> Asked | Answered:
+        def begin() -> PendingSearch | FinishedSearch:
             nonlocal kept, decoding
             if picture is None:
-                asked = Asked(Query(self.reference(like) if like else None, **terms))
+                search = PendingSearch(SearchQuery(self.reference(like) if like else None, **terms))
             else:
                 pixels, kept, decoding = self._read(picture)
-                shown = self.collection.shown(lambda: pixels)
-                unknown = Reference(np.zeros(0, np.float32), sha256(picture).hexdigest(), shown)
-                asked = Asked(Query(unknown, **terms), pixels)
-            return self._search.at_once(asked) or asked
+                needed = self.library.needed_pixels(lambda: pixels)
+                unknown = Reference(np.zeros(0, np.float32), sha256(picture).hexdigest(), needed)
+                search = PendingSearch(SearchQuery(unknown, **terms), pixels)
+            return self._search.at_once(search) or search
 
-        answered = await self.in_thread(begin)
-        if isinstance(answered, Asked):
-            answered = await self._search(answered)
-        answered = replace(answered, encoding=answered.encoding + decoding)
-        self.observations.time("encoding", answered.encoding)
-        self.observations.time("finding", answered.finding)
+        finished = await self.in_thread(begin)
+        if isinstance(finished, PendingSearch):
+            finished = await self._search(finished)
+        finished = replace(finished, encoding=finished.encoding + decoding)
+        self.metrics.time("encoding", finished.encoding)
+        self.metrics.time("finding", finished.finding)
         self.searched.set()
         if picture is None:
-            return answered, like or None
-        assert answered.query.reference is not None
-        return answered, self.uploads.keep(answered.query.reference, kept)
+            return finished, like or None
+        assert finished.query.reference is not None
+        return finished, self.uploads.keep(finished.query.reference, kept)
 
     async def rerank(self, reference: str, text: str, hits: Sequence[Hit]) -> Reranked:
         """The first results judged by the chat model, for a reference of that id. What goes wrong is logged."""
@@ -127,21 +129,19 @@ class Desk:
         return reranked
 
     async def add(self, picture: bytes, metadata: Mapping[str, str]) -> Picture:
-        """Take a picture in; it is on disk when this returns."""
-        await self.in_thread(
-            lambda: self.collection.pixels(picture, self.settings.limits)
-        )  # before others depend on it
+        """Add a picture; it is on disk when this returns."""
+        await self.in_thread(lambda: self.library.pixels(picture, self.settings.limits))  # before others depend on it
         return await self._add((picture, metadata))
 
     async def remove(self, name: str) -> None:
-        """Take a picture out, for good."""
+        """Remove a picture, for good."""
         picture = self.picture(name)
-        await self.in_thread(lambda: self.collection.remove([picture.name]))
+        await self.in_thread(lambda: self.library.remove([picture.name]))
 
     def picture(self, name: str) -> Picture:
         """The picture of that id (or name). Raises Problem where there is none."""
         try:
-            return self.collection.picture(name)
+            return self.library.picture(name)
         except UsageError:
             raise Problem(404, "the catalog has no such picture") from None
 
@@ -150,26 +150,26 @@ class Desk:
         upload = self.uploads.get(like)
         if upload:
             return upload.reference
-        return self.collection.reference(like=self.picture(like).name)
+        return self.library.reference(like=self.picture(like).name)
 
-    async def drawing(self, name: str, kind: str) -> Drawing:
+    async def thumbnail(self, name: str, kind: str) -> Thumbnail:
         """A JPEG of a picture, by its id alone. Raises Problem where it is unknown or gone."""
         upload = self.uploads.get(name)
         side = SIDES[kind]
         if upload:
             kept = upload.picture
-            return await self.in_thread(lambda: self._drawings.get((name, side), lambda: draw(kept, side)))
+            return await self.in_thread(lambda: self._thumbnails.get((name, side), lambda: draw(kept, side)))
         picture = self.picture(name)
         if picture.id != name:
             raise Problem(404, "the catalog has no such picture")
-        return await self.in_thread(lambda: self._drawn(Path(picture.path), name, side))
+        return await self.in_thread(lambda: self._thumbnail(Path(picture.path), name, side))
 
-    def _drawn(self, path: Path, name: str, side: int) -> Drawing:
+    def _thumbnail(self, path: Path, name: str, side: int) -> Thumbnail:
         """A picture of the catalog as its file now is, which is the owner's: the limits are those of `index`."""
         try:
             facts = path.stat()
             key = (name, side, facts.st_size, facts.st_mtime_ns)
-            return self._drawings.get(key, lambda: draw(path, side))
+            return self._thumbnails.get(key, lambda: draw(path, side))
         except (OSError, PictureError):
             raise Problem(
                 404, "the picture's file is gone, or is none any more; `triptych index` looks again"
@@ -178,26 +178,26 @@ class Desk:
     def _read(self, picture: bytes) -> tuple[Pixels, bytes, float]:
         started = perf_counter()
         opened = open_picture(picture, self.settings.limits)
-        pixels = self.collection.encoder.prepare(opened)
+        pixels = self.library.encoder.prepare(opened)
         decoding = perf_counter() - started
         return pixels, kept_of(picture, opened), decoding
 
-    def _answer(self, asked: Sequence[Asked]) -> list[Answered]:
+    def _answer(self, searches: Sequence[PendingSearch]) -> list[FinishedSearch]:
         started = perf_counter()
-        pixels = [one.pixels for one in asked if one.pixels is not None]
-        vectors = iter(self.collection.encoder.encode_pictures(np.stack(pixels)) if pixels else ())
-        queries = [one.query if one.pixels is None else _with_vector(one.query, next(vectors)) for one in asked]
+        pixels = [one.pixels for one in searches if one.pixels is not None]
+        vectors = iter(self.library.encoder.encode_pictures(np.stack(pixels)) if pixels else ())
+        queries = [one.query if one.pixels is None else _with_vector(one.query, next(vectors)) for one in searches]
         looking = perf_counter() - started
-        answers = self.collection.answer(queries)
+        answers = self.library.answer(queries)
         return [
-            Answered(query, hits, looking + answers.encoding, answers.finding)
+            FinishedSearch(query, hits, looking + answers.encoding, answers.finding)
             for query, hits in zip(queries, answers.hits, strict=True)
         ]
 
-    def _take_in(self, new: Sequence[tuple[bytes, Mapping[str, str]]]) -> list[Picture]:
-        return self.collection.add([picture for picture, _ in new], [metadata for _, metadata in new])
+    def _add_all(self, new: Sequence[tuple[bytes, Mapping[str, str]]]) -> list[Picture]:
+        return self.library.add([picture for picture, _ in new], [metadata for _, metadata in new])
 
 
-def _with_vector(query: Query, vector: Vectors) -> Query:
+def _with_vector(query: SearchQuery, vector: Vectors) -> SearchQuery:
     assert query.reference is not None
     return replace(query, reference=replace(query.reference, vector=vector))

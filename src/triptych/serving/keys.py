@@ -18,7 +18,7 @@ FORMAT = "triptych-keys-1"
 
 
 @dataclass(frozen=True)
-class Key:
+class ApiKey:
     """Whose key it is, and whether it may add and remove pictures."""
 
     name: str
@@ -40,23 +40,23 @@ def make_key(keys: Path | str, name: str, *, write: bool = False) -> str:
     return key
 
 
-def load_keys(keys: Path) -> Mapping[str, Key]:
+def load_keys(keys: Path) -> Mapping[str, ApiKey]:
     """SHA-256 of each key to whose it is. Raises DataError where the file is none of keys."""
-    return {entry["sha256"]: Key(entry["name"], entry["write"]) for entry in _read(keys)}
+    return {entry["sha256"]: ApiKey(entry["name"], entry["write"]) for entry in _read(keys)}
 
 
-def find_key(keys: Mapping[str, Key], told: str) -> Key | None:
-    """Whose key was told. A lookup by its hash: how long it takes says nothing about the keys that there are."""
-    return keys.get(sha256(told.encode("utf-8", "replace")).hexdigest())
+def find_key(keys: Mapping[str, ApiKey], given: str) -> ApiKey | None:
+    """Whose key this is. A lookup by its hash: how long it takes says nothing about the keys that there are."""
+    return keys.get(sha256(given.encode("utf-8", "replace")).hexdigest())
 
 
 def _read(path: Path) -> list[dict[str, Any]]:
-    content = read_json(path, "file of keys", "make one with `triptych key`")
+    content = read_json(path, "file of keys", "make one with `triptych make-key`")
     entries = content.get("keys") if isinstance(content, dict) and content.get("format") == FORMAT else None
     fields = {"name": str, "sha256": str, "write": bool}
     if not isinstance(entries, list) or not all(
         isinstance(entry, dict) and all(isinstance(entry.get(field), kind) for field, kind in fields.items())
         for entry in entries
     ):
-        raise DataError(f"{path}: not a file of keys; make one with `triptych key`")
+        raise DataError(f"{path}: not a file of keys; make one with `triptych make-key`")
     return entries

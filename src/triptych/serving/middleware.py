@@ -13,8 +13,8 @@ from starlette.types import ASGIApp, Message, Receive, Scope, Send
 from triptych.core.progress import say
 from triptych.serving.keys import find_key
 from triptych.serving.problems import Problem, as_problem, busy
-from triptych.serving.prometheus import Observations
-from triptych.serving.settings import Settings
+from triptych.serving.prometheus import ServiceMetrics
+from triptych.serving.settings import ServiceSettings
 
 _CSP = (
     "default-src 'none'; script-src 'self'; style-src 'self'; img-src 'self' blob:; connect-src 'self'; "
@@ -31,13 +31,13 @@ _BEYOND_THE_PICTURE = 64 * 1024  # bytes of a request beside its picture
 _CLIENTS = 10_000  # whose rate is remembered
 
 
-class Guard:
+class AccessMiddleware:
     """Wraps the application; refuses what the settings do not allow, counts and times the rest."""
 
-    def __init__(self, app: ASGIApp, settings: Settings, observations: Observations) -> None:
+    def __init__(self, app: ASGIApp, settings: ServiceSettings, metrics: ServiceMetrics) -> None:
         self._app = app
         self._settings = settings
-        self._observations = observations
+        self._metrics = metrics
         self._buckets: OrderedDict[str, tuple[float, float]] = OrderedDict()
         self._held = 0
 
@@ -56,7 +56,7 @@ class Guard:
             await send(message)
 
         try:
-            async with asyncio.timeout(self._settings.seconds):
+            async with asyncio.timeout(self._settings.request_timeout):
                 await self._admit(scope, receive, sending)
         except TimeoutError:
             if not status:
@@ -70,7 +70,7 @@ class Guard:
                 await problem.response()(scope, receive, sending)
         seconds = perf_counter() - started
         route = getattr(scope.get("route"), "path", "none")
-        self._observations.count(_known(scope["method"]), route, status, seconds)
+        self._metrics.count(_known(scope["method"]), route, status, seconds)
         if route not in _OPEN:
             say(f"{_known(scope['method'])} {route} {status} {seconds * 1000:.0f} ms")
 
@@ -101,9 +101,9 @@ class Guard:
             raise Problem(403, "pictures can be neither added nor removed here")
         if not settings.keys or path in _OPEN or path == "/" or path.startswith("/page/"):
             return f"at {client}"
-        kind, _, told = headers.get("authorization", "").partition(" ")
-        told = told.strip() if kind.lower() == "bearer" else headers.get("x-api-key", "")
-        key = find_key(settings.keys, told) if told else None
+        kind, _, given = headers.get("authorization", "").partition(" ")
+        given = given.strip() if kind.lower() == "bearer" else headers.get("x-api-key", "")
+        key = find_key(settings.keys, given) if given else None
         if key is None:
             self._pace(f"at {client}")  # guessing has its price
             raise Problem(401, "a key is needed, as `Authorization: Bearer KEY`", {"WWW-Authenticate": "Bearer"})
@@ -113,7 +113,7 @@ class Guard:
 
     def _pace(self, client: str) -> None:
         """A bucket that fills with `rate` tokens a second, up to ten seconds' worth."""
-        rate = self._settings.rate
+        rate = self._settings.rate_limit
         if not rate:
             return
         now, most = monotonic(), max(1.0, 10 * rate)
@@ -134,8 +134,8 @@ class Guard:
         if scope["method"] in ("GET", "HEAD", "OPTIONS"):
             return b"", 0
         most = self._settings.limits.max_bytes + _BEYOND_THE_PICTURE
-        told = headers.get("content-length", "0")
-        if not told.isdecimal() or int(told) > most:
+        length = headers.get("content-length", "0")
+        if not length.isdecimal() or int(length) > most:
             raise Problem(413, f"too large: at most {self._settings.limits.max_bytes} bytes are accepted")
         body = bytearray()
         try:
@@ -148,7 +148,7 @@ class Guard:
                 body += piece
                 if len(body) > most:
                     raise Problem(413, f"too large: at most {self._settings.limits.max_bytes} bytes are accepted")
-                if self._held > self._settings.held_bytes:
+                if self._held > self._settings.max_held_bytes:
                     raise busy("too much is being uploaded at once; try again in a moment")
                 if not message.get("more_body"):
                     return bytes(body), len(body)
@@ -162,27 +162,27 @@ class Guard:
         if not origins:
             return [(b"cross-origin-resource-policy", b"same-origin")]
         origin = Headers(scope=scope).get("origin")
-        told = [(b"access-control-allow-origin", origin.encode("latin-1"))] if origin and origin in origins else []
+        allowed = [(b"access-control-allow-origin", origin.encode("latin-1"))] if origin and origin in origins else []
         # Of an `<img>` no browser says whose page it is on, so it is either every page's or none's.
-        shown = bool(told) or scope["path"].startswith("/api/pictures/")
+        shown = bool(allowed) or scope["path"].startswith("/api/pictures/")
         policy = b"cross-origin" if shown else b"same-origin"
-        return [*told, (b"cross-origin-resource-policy", policy), (b"vary", b"Origin")]
+        return [*allowed, (b"cross-origin-resource-policy", policy), (b"vary", b"Origin")]
 
 
 def _replay(body: bytes, receive: Receive) -> Callable[[], Awaitable[Message]]:
-    told = False
+    read = False
 
     async def replay() -> Message:
-        nonlocal told
-        if told:
+        nonlocal read
+        if read:
             return await receive()
-        told = True
+        read = True
         return {"type": "http.request", "body": body, "more_body": False}
 
     return replay
 
 
-def _same_site(headers: Headers, origin: str | None, settings: Settings) -> bool:
+def _same_site(headers: Headers, origin: str | None, settings: ServiceSettings) -> bool:
     """A browser says where a page that writes comes from; other programs say nothing, and need not."""
     if origin is None or origin in settings.origins:
         return origin is not None or headers.get("sec-fetch-site", "none") in ("same-origin", "none")

@@ -49,7 +49,7 @@ def busy(detail: str) -> Problem:
 def as_problem(error: Exception) -> Problem:
     """The problem that an error of a request's handling is.
 
-    What went wrong here, and not with the request, is logged: it may name paths and addresses, which no client is told.
+    What went wrong here, and not with the request, is logged: it may name paths and addresses, which no client gets.
     """
     if isinstance(error, FailureError) and not isinstance(error, (DataError, PictureError)):
         say(f"failed: {error}")

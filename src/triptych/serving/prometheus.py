@@ -13,7 +13,7 @@ MEDIA_TYPE = "text/plain; version=0.0.4; charset=utf-8"
 _BOUNDS = (0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0, 10.0)
 
 
-class Observations:
+class ServiceMetrics:
     """Counters of requests and histograms of seconds. Safe in any thread."""
 
     def __init__(self) -> None:

@@ -17,10 +17,10 @@ from triptych.core.version import __version__
 from triptych.retrieval.reranking import Reranked
 from triptych.retrieval.results import Hit, Picture
 from triptych.serving import schemas
-from triptych.serving.comparison import Comparing, columns
+from triptych.serving.comparison import TagComparison, columns
 from triptych.serving.forms import form_of, read_form
-from triptych.serving.handlers import Desk
-from triptych.serving.middleware import Guard
+from triptych.serving.handlers import RequestHandlers
+from triptych.serving.middleware import AccessMiddleware
 from triptych.serving.openapi import describe
 from triptych.serving.problems import Problem, handle_problems
 from triptych.serving.prometheus import MEDIA_TYPE as METRICS_TYPE
@@ -38,23 +38,23 @@ _Id = Annotated[str, Path(max_length=64, description="A picture's opaque id.", e
 _Endpoint = Callable[[Request], Awaitable[Response]]
 
 
-def create_app(desk: Desk, comparing: Comparing) -> Guard:
-    """The service of a desk, as an ASGI application."""
+def create_app(handlers: RequestHandlers, comparison: TagComparison) -> AccessMiddleware:
+    """The service, as an ASGI application."""
     app = FastAPI(
         title="triptych",
         version=__version__,
         description="Find a picture from another picture and a few words.",
         docs_url=None,  # its page would fetch scripts from elsewhere
         redoc_url=None,
-        lifespan=lambda _: _looking_after(desk, comparing),
+        lifespan=lambda _: _looking_after(handlers, comparison),
     )
-    search = _searching(app, desk, comparing)
-    _pictures(app, desk)
-    _upkeep(app, desk)
+    search = _searching(app, handlers, comparison)
+    _pictures(app, handlers)
+    _upkeep(app, handlers)
     _page(app)
     describe(app)
     handle_problems(app)
-    return Guard(_straight(app, _SEARCH, search), desk.settings, desk.observations)
+    return AccessMiddleware(_straight(app, _SEARCH, search), handlers.settings, handlers.metrics)
 
 
 def _straight(app: FastAPI, path: str, endpoint: _Endpoint) -> ASGIApp:
@@ -75,38 +75,38 @@ def _straight(app: FastAPI, path: str, endpoint: _Endpoint) -> ASGIApp:
 
 
 @asynccontextmanager
-async def _looking_after(desk: Desk, comparing: Comparing) -> AsyncIterator[None]:
+async def _looking_after(handlers: RequestHandlers, comparison: TagComparison) -> AsyncIterator[None]:
     """Follow what `triptych index` does to the catalog meanwhile; after the first search, get ready to compare."""
 
     async def look() -> None:
         while True:
             await asyncio.sleep(_LOOK)
             with suppress(TriptychError, OSError):
-                await desk.in_thread(desk.collection.refresh)
+                await handlers.in_thread(handlers.library.refresh)
 
     async def prepare() -> None:
-        await desk.searched.wait()
-        Thread(target=comparing.prepare, name="comparing").start()
+        await handlers.searched.wait()
+        Thread(target=comparison.prepare, name="comparison").start()
 
     tasks = [asyncio.create_task(look()), asyncio.create_task(prepare())]
     yield
     for task in tasks:
         task.cancel()
-    comparing.end()
+    comparison.end()
 
 
-def _searching(app: FastAPI, desk: Desk, comparing: Comparing) -> _Endpoint:
+def _searching(app: FastAPI, handlers: RequestHandlers, comparison: TagComparison) -> _Endpoint:
     @app.get("/api/catalog", response_model=schemas.Facts, tags=["search"])
     async def catalog() -> Response:
         """What is served, and which conditions there can be."""
-        collection = desk.collection
+        library = handlers.library
         facts = {
-            "pictures": len(collection),
-            "encoder": collection.encoder.name.rsplit("/", 1)[-1],
-            "composer": collection.composer.name if collection.composer else None,
-            "writable": desk.settings.writable,
-            "columns": await desk.in_thread(lambda: columns(collection.metadata)),
-            "max_bytes": desk.settings.limits.max_bytes,
+            "pictures": len(library),
+            "encoder": library.encoder.name.rsplit("/", 1)[-1],
+            "composer": library.composer.name if library.composer is not None else None,
+            "writable": handlers.settings.writable,
+            "columns": await handlers.in_thread(lambda: columns(library.metadata)),
+            "max_bytes": handlers.settings.limits.max_bytes,
         }
         return _json(facts)
 
@@ -116,44 +116,44 @@ def _searching(app: FastAPI, desk: Desk, comparing: Comparing) -> _Endpoint:
 
         curl -F picture=@jacket.jpg -F text="but in red" http://127.0.0.1:8000/api/search
         """
-        asked, picture = await read_form(request, schemas.Search)
-        answered, name = await desk.search(
+        query, picture = await read_form(request, schemas.Search)
+        finished, name = await handlers.search(
             picture,
-            asked.like,
-            text=asked.text,
-            weight=asked.weight,
-            where=tuple(asked.where),
-            k=asked.k + 1,  # one more, to know whether there are more
-            offset=asked.offset,
+            query.like,
+            text=query.text,
+            weight=query.weight,
+            where=tuple(query.where),
+            k=query.k + 1,  # one more, to know whether there are more
+            offset=query.offset,
         )
-        stages = f"encoding;dur={answered.encoding * 1000:.2f}, finding;dur={answered.finding * 1000:.2f}"
-        found = answered.hits[: asked.k]
-        judged: Reranked | None = None
-        if desk.reranker and asked.rerank and name and asked.text.strip() and not asked.offset:
-            judged = await desk.rerank(name, asked.text, found)
-            found = judged.hits
-        told = {
+        stages = f"encoding;dur={finished.encoding * 1000:.2f}, finding;dur={finished.finding * 1000:.2f}"
+        found = finished.hits[: query.k]
+        reranked: Reranked | None = None
+        if handlers.reranker and query.rerank and name and query.text.strip() and not query.offset:
+            reranked = await handlers.rerank(name, query.text, found)
+            found = reranked.hits
+        body = {
             "reference": name,
-            "hits": [{**_told(hit), "rank": hit.rank, "score": hit.score} for hit in found],
-            "more": len(answered.hits) > asked.k,
-            "reranked": judged is not None and not judged.problem,
-            "degraded": judged.problem or None if judged else None,
+            "hits": [{**_public(hit), "rank": hit.rank, "score": hit.score} for hit in found],
+            "more": len(finished.hits) > query.k,
+            "reranked": reranked is not None and not reranked.problem,
+            "degraded": reranked.problem or None if reranked else None,
         }
-        return _json(told, headers={"Server-Timing": stages})
+        return _json(body, headers={"Server-Timing": stages})
 
     @app.post("/api/compare", response_model=schemas.Comparison, tags=["search"])
     async def compare(pair: Annotated[schemas.Pair, Body()]) -> Response:
         """What differs between a reference and a result, in attribute tags."""
 
-        def told() -> dict[str, list[dict[str, Any]]]:
-            return comparing(desk.reference(pair.reference).vector, desk.reference(pair.result).vector)
+        def compared() -> dict[str, list[dict[str, Any]]]:
+            return comparison(handlers.reference(pair.reference).vector, handlers.reference(pair.result).vector)
 
-        return _json(await desk.compare(told))
+        return _json(await handlers.compare(compared))
 
     return search
 
 
-def _pictures(app: FastAPI, desk: Desk) -> None:
+def _pictures(app: FastAPI, handlers: RequestHandlers) -> None:
     @app.get("/api/pictures", response_model=list[schemas.Picture], tags=["pictures"])
     async def listing(
         k: Annotated[int, Query(ge=1, le=1000, description="How many.")] = 24,
@@ -161,23 +161,23 @@ def _pictures(app: FastAPI, desk: Desk) -> None:
         step: Annotated[int, Query(ge=1, le=10_000_000, description="Of the rest, every so-manieth.")] = 1,
     ) -> Response:
         """The catalog's pictures, page by page."""
-        pictures = await desk.in_thread(lambda: desk.collection.pictures(k, offset=offset, step=step))
-        return _json([_told(picture) for picture in pictures])
+        pictures = await handlers.in_thread(lambda: handlers.library.pictures(k, offset=offset, step=step))
+        return _json([_public(picture) for picture in pictures])
 
     @app.get("/api/pictures/{id}", response_model=schemas.Picture, tags=["pictures"])
     async def picture(id: _Id) -> Response:
         """What is known of a picture."""
-        return _json(_told(desk.picture(id)))
+        return _json(_public(handlers.picture(id)))
 
     @app.get("/api/pictures/{id}/{kind}", response_class=Response, responses=_JPEG, tags=["pictures"])
-    async def drawing(request: Request, id: _Id, kind: Literal["thumbnail", "full"]) -> Response:
+    async def thumbnail(request: Request, id: _Id, kind: Literal["thumbnail", "full"]) -> Response:
         """A picture as a JPEG, without its file's metadata: of at most 256 or 1600 pixels a side."""
-        drawn = await desk.drawing(id, kind)
-        # A picture may be replaced under its id, so whoever has kept a drawing asks whether it is still the same.
-        headers = {"Cache-Control": "private, no-cache", "ETag": drawn.tag}
-        if drawn.tag in request.headers.get("if-none-match", ""):
+        thumbnail = await handlers.thumbnail(id, kind)
+        # A picture may be replaced under its id, so whoever has kept one asks whether it is still the same.
+        headers = {"Cache-Control": "private, no-cache", "ETag": thumbnail.tag}
+        if thumbnail.tag in request.headers.get("if-none-match", ""):
             return Response(status_code=304, headers=headers)
-        return Response(drawn.jpeg, media_type="image/jpeg", headers=headers)
+        return Response(thumbnail.jpeg, media_type="image/jpeg", headers=headers)
 
     @app.post("/api/pictures", response_model=schemas.Picture, status_code=201, tags=["pictures"])
     async def add(
@@ -187,17 +187,17 @@ def _pictures(app: FastAPI, desk: Desk) -> None:
         ] = "{}",
     ) -> Response:
         """Add a picture. It is on disk, and can be found, when this answers; the same file twice is one picture."""
-        added = await desk.add(await picture.read(), _columns_of(metadata))
-        return _json(_told(added), 201, {"Location": f"/api/pictures/{added.id}"})
+        added = await handlers.add(await picture.read(), _columns_of(metadata))
+        return _json(_public(added), 201, {"Location": f"/api/pictures/{added.id}"})
 
     @app.delete("/api/pictures/{id}", status_code=204, response_class=Response, tags=["pictures"])
     async def remove(id: _Id) -> Response:
         """Remove a picture from the catalog. Its file is deleted only if it was added here."""
-        await desk.remove(id)
+        await handlers.remove(id)
         return Response(status_code=204)
 
 
-def _upkeep(app: FastAPI, desk: Desk) -> None:
+def _upkeep(app: FastAPI, handlers: RequestHandlers) -> None:
     @app.get("/health", tags=["upkeep"])
     async def health() -> dict[str, str]:
         """Whether the process answers."""
@@ -206,13 +206,13 @@ def _upkeep(app: FastAPI, desk: Desk) -> None:
     @app.get("/ready", tags=["upkeep"])
     async def ready() -> dict[str, Any]:
         """Whether searches are answered: the catalog is open, and the store of its vectors answers."""
-        await desk.check()
-        return {"status": "ok", "pictures": len(desk.collection)}
+        await handlers.check()
+        return {"status": "ok", "pictures": len(handlers.library)}
 
     @app.get("/metrics", response_class=Response, tags=["upkeep"])
     async def metrics() -> Response:
         """Counts and durations, in Prometheus' text format."""
-        return Response(desk.observations.text(), media_type=METRICS_TYPE)
+        return Response(handlers.metrics.text(), media_type=METRICS_TYPE)
 
 
 def _page(app: FastAPI) -> None:
@@ -231,7 +231,7 @@ def _page(app: FastAPI) -> None:
         return Response(contents[name], media_type=kinds[name], headers={"Cache-Control": "no-cache"})
 
 
-def _told(picture: Hit | Picture) -> dict[str, Any]:
+def _public(picture: Hit | Picture) -> dict[str, Any]:
     return {"id": picture.id, "name": picture.name, "metadata": picture.metadata}
 
 

@@ -1,21 +1,25 @@
-"""`serve`: the service as a process that drains when it is told to end."""
+"""`serve`: the service as a process that finishes its requests when it is told to end."""
 
 import signal
 import socket
-from collections.abc import Sequence
-from dataclasses import replace
 from ipaddress import ip_address
 from pathlib import Path
+from typing import TYPE_CHECKING
 
-from triptych.chat.settings import ChatSettings
-from triptych.core.environment import need
+from triptych.core.environment import Runtime, require_extra
 from triptych.core.errors import FailureError, UsageError
 from triptych.core.progress import say
+from triptych.retrieval.library import Library
+from triptych.retrieval.options import EngineOptions, RerankOptions
 from triptych.retrieval.reranking import Reranker
 from triptych.retrieval.searching import open_catalog
 from triptych.serving.keys import load_keys
-from triptych.serving.settings import Settings
+from triptych.serving.options import ServeOptions
+from triptych.serving.settings import ServiceSettings, picture_limits
 from triptych.tagging.vocabulary import load_vocabulary
+
+if TYPE_CHECKING:
+    from triptych.serving.middleware import AccessMiddleware
 
 _DRAIN = 30  # seconds that requests under way get
 _BACKLOG = 2048
@@ -23,80 +27,88 @@ _BACKLOG = 2048
 
 def serve(
     catalog: Path | str,
+    options: ServeOptions = ServeOptions(),
     *,
-    encoder: str | None = None,
-    composer: Path | str | None = None,
-    host: str = "127.0.0.1",
-    port: int = 8000,
-    vocabulary: Path | str | None = None,
-    keys: Path | str | None = None,
-    read_only: bool = False,
-    allow_host: Sequence[str] = (),
-    allow_origin: Sequence[str] = (),
-    settings: Settings | None = None,
-    store: str = "exact",
-    rerank: str | None = None,
-    chat: ChatSettings | None = None,
-    rerank_top: int = 10,
-    rerank_seconds: float = 10.0,
-    threads: int | None = None,
+    engine: EngineOptions = EngineOptions(),
+    rerank: RerankOptions | None = None,
+    runtime: Runtime = Runtime(),
 ) -> None:
     """Serve a catalog over HTTP, with a page to search it, until SIGTERM or SIGINT; requests under way are finished.
 
-    Port 0 takes a free one; the address is printed. `keys` is a file that `make_key` wrote. A service that listens on
-    this machine alone answers only to this machine's names and `allow_host`. Only there can the catalog be changed
-    without keys, and only without `allow_host`: another name means that others come, through a proxy. `encoder` and
-    `store` are as in `open_catalog`, `rerank` and what belongs to it as in `search`; calls and costs are counted over
-    the life of the service.
+    The address is printed.
 
-    Raises UsageError where the extra is not installed or re-ranking may take as long as a request, FailureError where
-    the address is taken.
+    Args:
+        catalog: its folder.
+        options: where to listen, who may use the service, and how much a request may take.
+        engine: encoder, composer and store, which `open_catalog` takes as arguments.
+        rerank: a chat model that is shown the first results; its calls and costs are counted over the service's life.
+        runtime: what the encoder computes with.
+
+    Raises:
+        UsageError: the extra is not installed, or re-ranking may take as long as a request.
+        FailureError: the address is taken.
     """
-    need("serve", "serve")
-    import uvicorn
-
-    from triptych.serving.comparison import Comparing
-    from triptych.serving.handlers import Desk
-    from triptych.serving.middleware import host_name
-    from triptych.serving.routes import create_app
-
-    settings = settings or Settings()
-    if rerank and rerank_seconds >= settings.seconds:
+    require_extra("serve", "serve")
+    if rerank and rerank.timeout >= options.request_timeout:
         raise UsageError(
-            f"--rerank-seconds {rerank_seconds:g}: a request may take {settings.seconds:g} s in all; "
-            "give less, or more --seconds"
+            f"--rerank-timeout {rerank.timeout:g}: a request may take {options.request_timeout:g} s in all; "
+            "give less, or more --request-timeout"
         )
-    reranker = Reranker(rerank, chat, top=rerank_top, seconds=rerank_seconds) if rerank else None
-    listening = _listen(host, port)
-    local = _is_local(host)
-    private = local and not allow_host
-    known = load_keys(Path(keys)) if keys else {}
-    settings = replace(
-        settings,
-        keys=known,
-        writable=not read_only and (private or bool(known)),
-        hosts=frozenset({"127.0.0.1", "localhost", "[::1]", host, *map(host_name, allow_host)}) if local else None,
-        origins=frozenset(origin.rstrip("/").lower() for origin in allow_origin),
-    )
-    with open_catalog(catalog, encoder=encoder, composer=composer, store=store, threads=threads) as library:
+    reranker = Reranker(rerank) if rerank else None
+    listening = _listen(options.host, options.port)
+    settings = _settings(options)
+    with open_catalog(
+        catalog, encoder=engine.encoder, composer=engine.composer, store=engine.store, runtime=runtime
+    ) as library:
         library.load()
-        comparing = Comparing(library.encoder, load_vocabulary(Path(vocabulary) if vocabulary else None))
-        app = create_app(Desk(library, settings, threads or 2, reranker), comparing)
-        server = uvicorn.Server(
-            uvicorn.Config(
-                app, log_level="warning", access_log=False, server_header=False, timeout_graceful_shutdown=_DRAIN
-            )
-        )
+        app = _app(library, settings, options.vocabulary, reranker, runtime.threads or 2)
         # uvicorn sends itself the signal again when it has drained; that is then no reason to die of it.
         for number in (signal.SIGTERM, signal.SIGINT):
             signal.signal(number, lambda *_: None)
-        shown = f"[{host}]" if ":" in host else host
-        say(f"{len(library)} pictures at http://{shown}:{listening.getsockname()[1]}")
+        name = f"[{options.host}]" if ":" in options.host else options.host
+        say(f"{len(library)} pictures at http://{name}:{listening.getsockname()[1]}")
         if reranker and reranker.warning:
             say(reranker.warning)
-        if not (private or known):
-            say("anybody who reaches this address can search; make keys with `triptych key` to choose who")
-        server.run(sockets=[listening])
+        if not (_is_private(options) or settings.keys):
+            say("anybody who reaches this address can search; make keys with `triptych make-key` to choose who")
+        _run(app, listening)
+
+
+def _settings(options: ServeOptions) -> ServiceSettings:
+    """What the service allows, with the keys read. Raises DataError for a file that holds none."""
+    from triptych.serving.middleware import host_name
+
+    keys = load_keys(Path(options.keys)) if options.keys else {}
+    local = {"127.0.0.1", "localhost", "[::1]", options.host}
+    return ServiceSettings(
+        keys=keys,
+        writable=not options.read_only and (_is_private(options) or bool(keys)),
+        hosts=frozenset({*local, *map(host_name, options.allow_hosts)}) if _is_local(options.host) else None,
+        origins=frozenset(origin.rstrip("/").lower() for origin in options.allow_origins),
+        limits=picture_limits(options.limits),
+        request_timeout=options.request_timeout,
+        rate_limit=options.rate_limit,
+    )
+
+
+def _app(
+    library: Library, settings: ServiceSettings, vocabulary: Path | None, reranker: Reranker | None, threads: int
+) -> "AccessMiddleware":
+    from triptych.serving.comparison import TagComparison
+    from triptych.serving.handlers import RequestHandlers
+    from triptych.serving.routes import create_app
+
+    comparison = TagComparison(library.encoder, load_vocabulary(Path(vocabulary) if vocabulary else None))
+    return create_app(RequestHandlers(library, settings, threads, reranker), comparison)
+
+
+def _run(app: "AccessMiddleware", listening: socket.socket) -> None:
+    import uvicorn
+
+    config = uvicorn.Config(
+        app, log_level="warning", access_log=False, server_header=False, timeout_graceful_shutdown=_DRAIN
+    )
+    uvicorn.Server(config).run(sockets=[listening])
 
 
 def _listen(host: str, port: int) -> socket.socket:
@@ -116,3 +128,8 @@ def _is_local(host: str) -> bool:
         return ip_address(host).is_loopback
     except ValueError:
         return host == "localhost"
+
+
+def _is_private(options: ServeOptions) -> bool:
+    """Whether nobody but this machine's users can reach the service."""
+    return _is_local(options.host) and not options.allow_hosts

@@ -1,27 +1,33 @@
-"""What a service allows."""
+"""What a running service allows, and to whom."""
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 
 from triptych.core.images import Limits
-from triptych.serving.keys import Key
+from triptych.serving.keys import ApiKey
+from triptych.serving.options import UploadLimits
+
+
+def picture_limits(given: UploadLimits) -> Limits:
+    """The limits of uploads in bytes and pixels."""
+    return Limits(max_pixels=int(given.max_pixels * 1e6), max_bytes=int(given.max_upload * 1024 * 1024))
 
 
 @dataclass(frozen=True)
-class Settings:
+class ServiceSettings:
     """Limits and permissions of a service; the defaults suit one on the machine of its only user."""
 
-    keys: Mapping[str, Key] = field(default_factory=dict)
+    keys: Mapping[str, ApiKey] = field(default_factory=dict)
     """By hash, as `load_keys` gives them. With any, all but the page itself and health needs one."""
     writable: bool = True
     hosts: frozenset[str] | None = None
     """Names this service answers to, against pages that point a name of theirs at it; None for any."""
     origins: frozenset[str] = frozenset()
     """Other sites whose pages may use it."""
-    limits: Limits = field(default_factory=lambda: Limits(max_pixels=40_000_000, max_bytes=10 * 1024 * 1024))
-    seconds: float = 30.0
-    """For a request as a whole, its upload included."""
-    rate: float = 0.0
+    limits: Limits = field(default_factory=lambda: picture_limits(UploadLimits()))
+    request_timeout: float = 30.0
+    """Seconds that a request may take, its upload included."""
+    rate_limit: float = 0.0
     """Requests a second that one client may make for long; bursts of ten seconds' worth pass. 0 for any."""
-    held_bytes: int = 256 * 1024 * 1024
+    max_held_bytes: int = 256 * 1024 * 1024
     """Of all uploads under way together."""

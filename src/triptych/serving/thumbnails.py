@@ -20,32 +20,32 @@ _SMALL = 32 * 1024  # bytes of an upload
 
 
 @dataclass(frozen=True)
-class Drawing:
+class Thumbnail:
     """A JPEG, and what tells it from other drawings, as HTTP's ETag."""
 
     jpeg: bytes
     tag: str
 
 
-def draw(source: Path | bytes, side: int) -> Drawing:
+def draw(source: Path | bytes, side: int) -> Thumbnail:
     """A JPEG of at most `side` pixels. Raises PictureError where there is no picture."""
     picture = open_picture(source)
     picture.thumbnail((side, side), Image.Resampling.LANCZOS)
     out = BytesIO()
     picture.save(out, "JPEG", quality=88)
-    return Drawing(out.getvalue(), f'"{sha256(out.getvalue()).hexdigest()[:20]}"')
+    return Thumbnail(out.getvalue(), f'"{sha256(out.getvalue()).hexdigest()[:20]}"')
 
 
-class Drawings:
+class ThumbnailCache:
     """JPEGs drawn not long ago, up to so many bytes of them."""
 
     def __init__(self, most: int = 64 * 1024 * 1024) -> None:
         self._most = most
         self._bytes = 0
-        self._kept: OrderedDict[Hashable, Drawing] = OrderedDict()
+        self._kept: OrderedDict[Hashable, Thumbnail] = OrderedDict()
         self._lock = Lock()
 
-    def get(self, key: Hashable, make: Callable[[], Drawing]) -> Drawing:
+    def get(self, key: Hashable, make: Callable[[], Thumbnail]) -> Thumbnail:
         """The drawing of that key, made if it is not there. The key says which content is drawn."""
         with self._lock:
             if key in self._kept:

@@ -130,7 +130,7 @@ def _blended(named: NDArray[np.float32], alike: NDArray[np.float32]) -> NDArray[
     return np.asarray(both * (named.sum(axis=1, keepdims=True) / both.sum(axis=1, keepdims=True)), np.float32)
 
 
-def shows(values: NDArray[np.float32]) -> NDArray[np.bool_]:
+def is_shown(values: NDArray[np.float32]) -> NDArray[np.bool_]:
     """Of tags `(n, words)` of one group, which pictures show any of its words."""
     shown: NDArray[np.bool_] = values.sum(axis=1) > 0.5
     return shown
@@ -141,5 +141,5 @@ def best_words(tags: Tags, vocabulary: Vocabulary, row: int) -> dict[str, str]:
     return {
         group: vocabulary.groups[group][int(values[row].argmax())]
         for group, values in tags.items()
-        if shows(values[row : row + 1])[0]
+        if is_shown(values[row : row + 1])[0]
     }

@@ -9,14 +9,14 @@ from triptych.core.errors import FailureError
 from triptych.core.progress import say
 from triptych.core.vectors import Vectors, nearest
 from triptych.encoders.protocol import Encoder
-from triptych.tagging.tagger import Tagger, Tags, shows
+from triptych.tagging.tagger import Tagger, Tags, is_shown
 from triptych.tagging.vocabulary import Vocabulary
 
 _NEIGHBOURS = 50
 _SHARPNESS = 10.0  # a neighbour that is 0.1 less alike than the nearest counts 1/e of it
 
 
-def agreed(tags: Tags, vectors: Vectors) -> dict[str, NDArray[np.float32]]:
+def smooth_tags(tags: Tags, vectors: Vectors) -> dict[str, NDArray[np.float32]]:
     """Each picture's tags, averaged with those of the pictures most like it, by likeness.
 
     An encoder's mistakes about single pictures are scattered, and what it sees in a neighbourhood is not. An average is
@@ -55,25 +55,25 @@ _DECISIVE = 0.4  # least mean probability of the likeliest word, for a group to 
 _DECISIVE_BY_NAME = 0.25  # the same where it was learnt, and not guessed with more certainty than there is
 
 
-def tag(vectors: Vectors, encoder: Encoder, words: Vocabulary) -> Tags:
+def tag_pictures(vectors: Vectors, encoder: Encoder, words: Vocabulary) -> Tags:
     """Tags of pictures by their vectors `(n, d)`, of the groups that the encoder can tell apart.
 
     Raises FailureError where there is none.
     """
     tagger = Tagger(encoder, words)
     tags = tagger(vectors)
-    groups = decisive_groups(tags, tagger.named)
+    groups = reliable_groups(tags, tagger.named)
     # What the encoder can name it knows better than a picture's neighbours do.
-    guessed = agreed({name: tags[name] for name in groups if name not in tagger.named}, vectors)
+    guessed = smooth_tags({name: tags[name] for name in groups if name not in tagger.named}, vectors)
     return {name: guessed.get(name, tags[name]) for name in groups}
 
 
-def decisive_groups(tags: Tags, named: Collection[str] = ()) -> tuple[str, ...]:
+def reliable_groups(tags: Tags, named: Collection[str] = ()) -> tuple[str, ...]:
     """The groups that the encoder can tell apart on the pictures that show them; `named` are those it learnt to name.
 
     Raises FailureError where there is none.
     """
-    shown = {group: values[shows(values)] for group, values in tags.items()}
+    shown = {group: values[is_shown(values)] for group, values in tags.items()}
     sure = {group: float(values.max(axis=1).mean()) if len(values) else 0.0 for group, values in shown.items()}
     least = {group: _DECISIVE_BY_NAME if group in named else _DECISIVE for group in sure}
     kept = tuple(group for group, mean in sure.items() if mean >= least[group])

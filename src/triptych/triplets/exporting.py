@@ -2,6 +2,7 @@
 
 import json
 from collections.abc import Sequence
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -11,6 +12,7 @@ import pyarrow.parquet as pq
 from triptych.catalog.catalog import Catalog
 from triptych.core.errors import DataError, UsageError
 from triptych.core.files import atomic
+from triptych.core.results import known_fields
 from triptych.triplets.file import Triplet, read_triplets, table_of
 from triptych.triplets.selection import picture_path
 from triptych.triplets.statistics import triplets_stats
@@ -66,17 +68,41 @@ Licence and rights of the pictures are those of their source; state them here be
 """
 
 
+@dataclass(frozen=True)
+class ExportResult:
+    """What `triplets_export` wrote."""
+
+    triplets: int
+    """How many triplets."""
+    files: int
+    """How many Parquet files."""
+    pictures: str
+    """Where the pictures are: inside, or by name."""
+    folder: str
+    """The dataset folder."""
+
+
 def triplets_export(
     file: Path | str,
     out: Path | str,
     *,
     catalog: Path | str | None = None,
     refused: bool = False,
-) -> dict[str, Any]:
-    """Write the accepted triplets of `file`, on request the refused ones too, as a dataset folder `out`.
+) -> ExportResult:
+    """Write triplets as a dataset folder that Hugging Face's `datasets` loads.
 
-    With `catalog`, the pictures' own bytes go along as Image columns. Raises UsageError where `out` holds something,
-    DataError where there is nothing to export, or the catalog lacks a picture.
+    Args:
+        file: triplet file.
+        out: folder to write; it must be empty or absent.
+        catalog: folder of a catalog whose pictures go along, as Image columns.
+        refused: whether the refused triplets are written, too.
+
+    Returns:
+        How much was written, and where.
+
+    Raises:
+        UsageError: `out` holds something.
+        DataError: there is nothing to export, or the catalog lacks a picture.
     """
     file, out = Path(file), Path(out)
     if out.exists() and any(out.iterdir()):
@@ -101,17 +127,12 @@ def triplets_export(
         if opened
         else "The pictures are not inside; `reference` and `target` name them.",
         image_rows="\n| `reference_image`, `target_image` | the pictures themselves |" if opened else "",
-        stats=json.dumps(triplets_stats(file), indent=2, ensure_ascii=False),
+        stats=json.dumps(known_fields(triplets_stats(file)), indent=2, ensure_ascii=False),
         note=json.dumps(note, indent=2, ensure_ascii=False),
     )
     with atomic(out / "README.md") as temporary:
         temporary.write_text(card, encoding="utf-8")
-    return {
-        "triplets": len(chosen),
-        "files": len(parts),
-        "pictures": "inside" if opened else "by name",
-        "folder": str(out),
-    }
+    return ExportResult(len(chosen), len(parts), "inside" if opened else "by name", str(out))
 
 
 def _table(triplets: Sequence[Triplet], catalog: Catalog | None) -> pa.Table:

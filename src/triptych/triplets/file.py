@@ -56,13 +56,19 @@ class Triplet:
     """Why the critic refused it; empty if it did not."""
     confidence: float
     """How sure the critic is, from 0 to 1; weighs the triplet in training."""
-    likeness: float
+    similarity: float
     """Cosine of the two pictures, apart from what changes."""
     reasoner: str
-    also: tuple[str, ...] = ()
+    other_targets: tuple[str, ...] = ()
     """Other pictures that answer the modification as the target does, drawn alike: targets too, and no negatives."""
     round: int = 1
-    """Of mining: 1 for the first, 2 for what `mine --after` added to it, and so on."""
+    """Of mining: 1 for the first, 2 for what `mine --refined` added to it, and so on."""
+
+
+_COLUMNS = {"similarity": "likeness", "other_targets": "also"}
+"""The columns of files, and names in ledgers, that differ from the fields."""
+
+_FIELDS = {column: field for field, column in _COLUMNS.items()}
 
 
 _SCHEMA = pa.schema(
@@ -107,7 +113,7 @@ def write_triplets(path: Path, triplets: Iterable[Triplet], made_by: Mapping[str
 
 def table_of(triplets: Iterable[Triplet]) -> pa.Table:
     """The columns of a triplet file."""
-    rows = (asdict(triplet) for triplet in triplets)
+    rows = map(row_of, triplets)
     tables = [_SCHEMA.empty_table()]
     while part := list(islice(rows, _BLOCK)):  # plain objects take far more memory than columns
         tables.append(pa.Table.from_pylist(part, schema=_SCHEMA))
@@ -138,15 +144,21 @@ def read_triplets(path: Path) -> tuple[list[Triplet], dict[str, Any]]:
     return [triplet_of(row) for block in blocks for row in block.to_pylist()], note["made_by"]
 
 
+def row_of(triplet: Triplet) -> dict[str, Any]:
+    """A triplet's plain form, as Parquet and JSON hold it."""
+    return {_COLUMNS.get(name, name): value for name, value in asdict(triplet).items()}
+
+
 def triplet_of(row: Mapping[str, Any]) -> Triplet:
-    """A triplet from its plain form, as Parquet and JSON hold it."""
+    """A triplet from its plain form."""
+    known = {_FIELDS.get(name, name): value for name, value in row.items()}
     parts: dict[str, Any] = {
         "modifications": tuple(Modification(**item) for item in row["modifications"]),
         "changes": tuple(Change(**item) for item in row["changes"]),
         "group": tuple(row["group"]),
-        "also": tuple(row["also"]),
+        "other_targets": tuple(row["also"]),
     }
-    return Triplet(**{**row, **parts})
+    return Triplet(**{**known, **parts})
 
 
 def _write(path: Path, table: pa.Table, made_by: Mapping[str, Any]) -> None:

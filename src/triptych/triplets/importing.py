@@ -18,6 +18,7 @@ from typing import Any
 from triptych.catalog.catalog import Catalog
 from triptych.core.errors import DataError
 from triptych.core.files import made_by
+from triptych.core.results import known_fields
 from triptych.triplets.file import Modification, Triplet, write_triplets
 
 _MOST_TEXT = 1000  # characters of a modification
@@ -35,12 +36,34 @@ class _Foreign:
     negatives: tuple[str, ...] = ()
 
 
-def triplets_import(source: Path | str, out: Path | str, *, catalog: Path | str) -> dict[str, Any]:
+@dataclass(frozen=True)
+class ImportResult:
+    """What `triplets_import` did."""
+
+    triplets: int
+    """How many triplets were written."""
+    missing_pictures: int
+    """How many were left out, since the catalog lacks one of their pictures."""
+    format: str
+    """The formats found: cirr, lasco, megapairs, queries."""
+
+
+def triplets_import(source: Path | str, out: Path | str, *, catalog: Path | str) -> ImportResult:
     """Read triplets of CIRR, LaSCo, MegaPairs or a queries.jsonl, and write them to `out` as accepted ones.
 
     A picture is found in `catalog` by its path, or by its file name without suffix where only one picture bears it.
-    Triplets whose pictures the catalog lacks are left out and counted. Raises DataError, with the place, for
-    what is no triplet, and where nothing is left.
+    Triplets whose pictures the catalog lacks are left out and counted.
+
+    Args:
+        source: file of triplets, as JSON Lines or one JSON array.
+        out: triplet file to write.
+        catalog: folder of the catalog that has their pictures.
+
+    Returns:
+        How many were written and left out.
+
+    Raises:
+        DataError: a record, which is named, is no triplet, or nothing is left.
     """
     source, out = Path(source), Path(out)
     find = _finder(Catalog(Path(catalog)))
@@ -57,9 +80,10 @@ def triplets_import(source: Path | str, out: Path | str, *, catalog: Path | str)
             triplets.append(triplet)
     if not triplets:
         raise DataError(f"{source}: of {missing} triplets, none has both its pictures in {catalog}")
-    facts = {"triplets": len(triplets), "missing_pictures": missing, "format": ", ".join(sources)}
-    write_triplets(out, triplets, made_by("triplets import", {"source": source, "catalog": catalog}, **facts))
-    return facts
+    result = ImportResult(len(triplets), missing, ", ".join(sources))
+    settings = {"source": source, "catalog": catalog}
+    write_triplets(out, triplets, made_by("triplets import", settings, **known_fields(result)))
+    return result
 
 
 def _triplet(foreign: _Foreign, find: Callable[[str], str | None]) -> Triplet | None:
@@ -78,9 +102,9 @@ def _triplet(foreign: _Foreign, find: Callable[[str], str | None]) -> Triplet | 
         accepted=True,
         reason="",
         confidence=1.0,
-        likeness=0.0,
+        similarity=0.0,
         reasoner=f"import:{foreign.source}",
-        also=tuple(dict.fromkeys(targets[1:])),
+        other_targets=tuple(dict.fromkeys(targets[1:])),
     )
 
 

@@ -1,19 +1,20 @@
-"""Review: a page on which a person accepts or rejects triplets, and the verdicts taken back into the file."""
+"""Review: a page on which a person accepts or rejects triplets, and a file with these verdicts applied."""
 
 import secrets
 from base64 import b64encode
-from dataclasses import replace
+from dataclasses import dataclass, replace
 from functools import cache
 from importlib.resources import files
 from io import BytesIO
 from pathlib import Path
-from typing import Any
 
 from triptych.catalog.catalog import Catalog
-from triptych.core.errors import DataError, PictureError, UsageError
+from triptych.core.errors import DataError, PictureError
 from triptych.core.files import atomic, made_by, read_json
 from triptych.core.images import open_picture
+from triptych.core.results import known_fields
 from triptych.triplets.file import read_triplets, write_triplets
+from triptych.triplets.options import ReviewOptions
 from triptych.triplets.selection import choose, picture_path, triplet_id
 
 FORMAT = "triptych-verdicts-1"
@@ -21,37 +22,60 @@ _SIDE, _THUMBNAIL, _GROUP = 220, 64, 8
 _MOST_NOTE = 200
 
 
+@dataclass(frozen=True)
+class ReviewResult:
+    """What `triplets_review` wrote."""
+
+    to_review: int
+    """How many triplets stand on the page."""
+    page: str
+    """The page's file."""
+
+
+@dataclass(frozen=True)
+class ApplyReviewResult:
+    """What the verdicts of a person changed."""
+
+    accepted_by_a_person: int
+    """Triplets that a person accepted."""
+    rejected_by_a_person: int
+    """Triplets that a person rejected."""
+    not_of_this_file: int
+    """Verdicts on triplets that the file does not hold."""
+    accepted: int
+    """Accepted triplets of the file written."""
+    refused: int
+    """Refused triplets of the file written."""
+
+
 def triplets_review(
-    file: Path | str,
-    out: Path | str,
-    *,
-    catalog: Path | str | None = None,
-    apply: Path | str | None = None,
-    count: int = 100,
-    refused: bool = False,
-    seed: int = 0,
-) -> dict[str, Any]:
-    """Write a review page of `count` triplets to `out` (.html), or the file with the verdicts of `apply` taken in.
+    file: Path | str, catalog: Path | str, out: Path | str, options: ReviewOptions = ReviewOptions()
+) -> ReviewResult:
+    """Write a page on which a person accepts or rejects triplets.
 
-    The page is one file, sends nothing, and saves verdicts as JSON. With `apply`, `out` is a triplet file: what a
-    person accepted is accepted with full confidence, what they rejected is refused, the rest stays as it was.
-    Raises DataError for a file that holds no verdicts, and UsageError where neither `catalog` nor `apply` is given.
+    The page is one file, sends nothing, and saves verdicts as JSON, which `triplets_apply_review` reads.
+
+    Args:
+        file: triplet file.
+        catalog: folder of the catalog that has the pictures.
+        out: page to write (.html).
+        options: which triplets.
+
+    Returns:
+        How many triplets there are to review, and where.
+
+    Raises:
+        DataError: there is nothing to review, or the catalog lacks a picture.
     """
-    file, out = Path(file), Path(out)
-    if apply is not None:
-        return _apply(file, Path(apply), out)
-    if catalog is None:
-        raise UsageError("triplets review needs --catalog to show pictures, or --apply with verdicts")
-    return _page(file, Catalog(Path(catalog)), out, count, refused, seed)
-
-
-def _page(file: Path, catalog: Catalog, out: Path, count: int, refused: bool, seed: int) -> dict[str, Any]:
     from jinja2 import Environment, StrictUndefined
+
+    file, out = Path(file), Path(out)
+    opened = Catalog(Path(catalog))
 
     @cache
     def url(name: str, side: int) -> str | None:
         try:
-            picture = open_picture(picture_path(catalog, name))
+            picture = open_picture(picture_path(opened, name))
         except PictureError:
             return None
         picture.thumbnail((side, side))
@@ -68,39 +92,55 @@ def _page(file: Path, catalog: Catalog, out: Path, count: int, refused: bool, se
             "group": [url(name, _THUMBNAIL) for name in triplet.group[:_GROUP]],
             "reason": triplet.reason,
         }
-        for triplet in choose(file, count, seed, refused=refused)
+        for triplet in choose(file, options.count, options.seed, refused=options.refused)
     ]
     environment = Environment(autoescape=True, undefined=StrictUndefined, trim_blocks=True, lstrip_blocks=True)
     template = environment.from_string(files(__package__).joinpath("review.html").read_text(encoding="utf-8"))
     html = template.render(cards=cards, name=file.name, nonce=secrets.token_urlsafe(16))
     with atomic(out) as temporary:
         temporary.write_text(html, encoding="utf-8", errors="replace")
-    return {"to_review": len(cards), "page": str(out)}
+    return ReviewResult(len(cards), str(out))
 
 
-def _apply(file: Path, path: Path, out: Path) -> dict[str, Any]:
-    verdicts = _read(path)
+def triplets_apply_review(file: Path | str, verdicts: Path | str, out: Path | str) -> ApplyReviewResult:
+    """Write a triplet file with the verdicts that a person saved on a review page.
+
+    What a person accepted is accepted with full confidence, what they rejected is refused, the rest stays as it was.
+
+    Args:
+        file: the triplet file that the page was made of.
+        verdicts: verdicts saved on the page (.json).
+        out: triplet file to write.
+
+    Returns:
+        What the verdicts changed.
+
+    Raises:
+        DataError: `verdicts` holds no verdicts, or `file` no triplets.
+    """
+    file, path, out = Path(file), Path(verdicts), Path(out)
+    given = _read(path)
     triplets, note = read_triplets(file)
     known = {triplet_id(triplet) for triplet in triplets}
     judged = []
     for triplet in triplets:
-        verdict = verdicts.get(triplet_id(triplet))
+        verdict = given.get(triplet_id(triplet))
         if verdict is None:
             judged.append(triplet)
         elif verdict[0]:
             judged.append(replace(triplet, accepted=True, reason="", confidence=1.0))
         else:
             judged.append(replace(triplet, accepted=False, reason=f"a person refused it: {verdict[1]}".rstrip(": ")))
-    facts = {
-        "accepted_by_a_person": sum(accept for key, (accept, _) in verdicts.items() if key in known),
-        "rejected_by_a_person": sum(not accept for key, (accept, _) in verdicts.items() if key in known),
-        "not_of_this_file": len(verdicts.keys() - known),
-        "accepted": sum(triplet.accepted for triplet in judged),
-        "refused": sum(not triplet.accepted for triplet in judged),
-    }
-    settings = {"file": file, "apply": path}
-    write_triplets(out, judged, made_by("triplets review", settings, **facts, of=note))
-    return facts
+    result = ApplyReviewResult(
+        accepted_by_a_person=sum(accept for key, (accept, _) in given.items() if key in known),
+        rejected_by_a_person=sum(not accept for key, (accept, _) in given.items() if key in known),
+        not_of_this_file=len(given.keys() - known),
+        accepted=sum(triplet.accepted for triplet in judged),
+        refused=sum(not triplet.accepted for triplet in judged),
+    )
+    settings = {"file": file, "verdicts": path}
+    write_triplets(out, judged, made_by("triplets apply-review", settings, **known_fields(result), of=note))
+    return result
 
 
 def _read(path: Path) -> dict[str, tuple[bool, str]]:

@@ -1,7 +1,7 @@
-"""A sheet of triplets, to look at with one's own eyes."""
+"""Some triplets drawn into one picture, to look at."""
 
+from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
 
 from PIL import Image
 
@@ -11,6 +11,7 @@ from triptych.core.errors import PictureError
 from triptych.core.files import atomic
 from triptych.core.images import WHITE, open_picture
 from triptych.triplets.file import Triplet
+from triptych.triplets.options import SampleOptions
 from triptych.triplets.selection import choose, picture_path
 
 _KINDS = {".png": "PNG", ".jpg": "JPEG", ".jpeg": "JPEG"}
@@ -18,21 +19,39 @@ _SIDE = 120
 _NEGATIVES = 3
 
 
+@dataclass(frozen=True)
+class SampleResult:
+    """What `triplets_sample` drew."""
+
+    shown: int
+    """How many triplets."""
+    picture: str
+    """The picture file."""
+
+
 def triplets_sample(
     file: Path | str,
     catalog: Path | str,
     out: Path | str,
-    *,
-    count: int = 12,
-    refused: bool = False,
-    seed: int = 0,
-) -> dict[str, Any]:
-    """Draw `count` triplets of `file` into the picture `out`: the reference, the words, the target, some of the group.
+    options: SampleOptions = SampleOptions(),
+) -> SampleResult:
+    """Draw some triplets into one picture: the reference, the words, the target, some of the negatives.
 
-    Raises DataError where there is nothing to draw, or the catalog lacks a picture.
+    Args:
+        file: triplet file.
+        catalog: folder of the catalog that has the pictures.
+        out: picture to write (.png, .jpg).
+        options: which triplets.
+
+    Returns:
+        How many triplets were drawn, and where.
+
+    Raises:
+        DataError: there is nothing to draw, or the catalog lacks a picture.
     """
     opened, out = Catalog(Path(catalog)), Path(out)
-    rows = [_row(triplet, opened) for triplet in choose(Path(file), count, seed, refused=refused)]
+    chosen = choose(Path(file), options.count, options.seed, refused=options.refused)
+    rows = [_row(triplet, opened) for triplet in chosen]
     sheet = Image.new("RGB", (max(row.width for row in rows), sum(row.height for row in rows)), WHITE)
     top = 0
     for row in rows:
@@ -40,7 +59,7 @@ def triplets_sample(
         top += row.height
     with atomic(out) as temporary:
         sheet.save(temporary, _KINDS.get(out.suffix.lower(), "PNG"))
-    return {"shown": len(rows), "picture": str(out)}
+    return SampleResult(len(rows), str(out))
 
 
 def _row(triplet: Triplet, catalog: Catalog) -> Image.Image:

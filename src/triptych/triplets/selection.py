@@ -6,7 +6,7 @@ from pathlib import Path
 import numpy as np
 
 from triptych.catalog.catalog import Catalog
-from triptych.core.errors import DataError, UsageError
+from triptych.core.errors import DataError
 from triptych.triplets.file import Triplet, read_triplets
 
 
@@ -19,10 +19,8 @@ def triplet_id(triplet: Triplet) -> str:
 def choose(file: Path, count: int, seed: int, *, refused: bool) -> list[Triplet]:
     """`count` triplets of a seeded order, accepted or refused, in the order of the file.
 
-    Raises UsageError for a count below one, and DataError where there are none.
+    Raises DataError where there are none.
     """
-    if count < 1:
-        raise UsageError("--count must be at least 1")
     pool = [triplet for triplet in read_triplets(file)[0] if triplet.accepted is not refused]
     if not pool:
         raise DataError(f"{file}: holds no {'refused' if refused else 'accepted'} triplet")

@@ -3,57 +3,98 @@
 import json
 from collections import Counter
 from collections.abc import Iterable, Mapping
+from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 
 from triptych.core.errors import DataError
-from triptych.core.text import cut
+from triptych.core.text import truncate
 from triptych.triplets.file import Triplet, kind_of_reason, read_triplets
 
 _SHOWN = 8  # kinds of change and reasons that are named
 
 
-def triplets_stats(file: Path | str, *, against: Path | str | None = None) -> dict[str, Any]:
-    """Counts and shares over the accepted triplets of `file`; of the refused ones, their reasons.
+@dataclass(frozen=True)
+class TripletStatistics:
+    """What a triplet file holds; all but the first three are of the accepted triplets."""
 
-    `against` is a .txt list of pictures, one a line, or a queries.jsonl: how many accepted triplets have a picture of
-    a benchmark is told as `leaked`. Raises DataError where a file cannot be read.
+    accepted: int
+    """Accepted triplets."""
+    refused: int
+    """Refused triplets."""
+    refused_because: Mapping[str, int]
+    """Why triplets were refused, the most frequent reasons first."""
+    references: int
+    """Different reference pictures."""
+    targets: int
+    """Different target pictures."""
+    changes: Mapping[str, int]
+    """Triplets by what changes, such as `colour+sleeve`."""
+    words: Mapping[str, str]
+    """Words of a wording, by style: the median, and the 5th to the 95th percentile."""
+    same_pair_again: int
+    """Triplets whose reference and target another triplet has, too."""
+    pair_both_ways: int
+    """Pairs of pictures that are reference and target in either order."""
+    wordings: int
+    """Wordings."""
+    distinct_wordings: int
+    """Different wordings, whatever their case."""
+    commonest_wording: str
+    """The most frequent wording, and how often it stands there."""
+    hard_negatives_each: float
+    """Mean number of hard negatives."""
+    reasoners: Mapping[str, int]
+    """Triplets by who reasoned."""
+    leaked: int | None = None
+    """Triplets with a picture of the benchmark that was asked about; None where none was."""
+
+
+def triplets_stats(file: Path | str, *, against: Path | str | None = None) -> TripletStatistics:
+    """Count what a triplet file holds.
+
+    Args:
+        file: triplet file.
+        against: a benchmark's pictures, as a .txt list with one a line, or its queries.jsonl.
+
+    Returns:
+        Counts and shares over the accepted triplets; of the refused ones, the reasons.
+
+    Raises:
+        DataError: a file cannot be read.
     """
     triplets, _ = read_triplets(Path(file))
     accepted = [triplet for triplet in triplets if triplet.accepted]
     # The file may be somebody else's, and what it says goes to a terminal.
-    refused = Counter(cut(kind_of_reason(triplet.reason), 80) for triplet in triplets if not triplet.accepted)
+    refused = Counter(truncate(kind_of_reason(triplet.reason), 80) for triplet in triplets if not triplet.accepted)
     pairs = Counter((triplet.reference, triplet.target) for triplet in accepted)
     texts = Counter(wording.text.casefold() for triplet in accepted for wording in triplet.modifications)
-    written = sum(texts.values())
-    facts: dict[str, Any] = {
-        "accepted": len(accepted),
-        "refused": sum(refused.values()),
-        "refused_because": _most(refused),
-        "references": len({triplet.reference for triplet in accepted}),
-        "targets": len({triplet.target for triplet in accepted}),
-        "changes": _most(
-            Counter(cut("+".join(sorted(change.group for change in one.changes)), 80) for one in accepted)
-        ),
-        "words": {cut(style, 40): _lengths(lengths) for style, lengths in sorted(_words(accepted).items())},
-        "same_pair_again": sum(count - 1 for count in pairs.values()),
-        "pair_both_ways": sum((target, reference) in pairs for reference, target in pairs) // 2,
-        "wordings": written,
-        "distinct_wordings": len(texts),
-        "commonest_wording": f"{texts.most_common(1)[0][0]!r} ({texts.most_common(1)[0][1]})" if texts else "none",
-        "hard_negatives_each": round(float(np.mean([len(one.group) for one in accepted])), 1) if accepted else 0.0,
-        "reasoners": dict(Counter(cut(triplet.reasoner, 120) for triplet in accepted).most_common(_SHOWN)),
-    }
+    leaked = None
     if against is not None:
         known = _pictures_of(Path(against))
-        facts["leaked"] = sum(bool({one.reference, one.target} & known) for one in accepted)
-    return facts
+        leaked = sum(bool({one.reference, one.target} & known) for one in accepted)
+    return TripletStatistics(
+        accepted=len(accepted),
+        refused=sum(refused.values()),
+        refused_because=_most(refused),
+        references=len({triplet.reference for triplet in accepted}),
+        targets=len({triplet.target for triplet in accepted}),
+        changes=_most(Counter(map(_kind, accepted))),
+        words={truncate(style, 40): _lengths(lengths) for style, lengths in sorted(_words(accepted).items())},
+        same_pair_again=sum(count - 1 for count in pairs.values()),
+        pair_both_ways=sum((target, reference) in pairs for reference, target in pairs) // 2,
+        wordings=sum(texts.values()),
+        distinct_wordings=len(texts),
+        commonest_wording=f"{texts.most_common(1)[0][0]!r} ({texts.most_common(1)[0][1]})" if texts else "none",
+        hard_negatives_each=round(float(np.mean([len(one.group) for one in accepted])), 1) if accepted else 0.0,
+        reasoners=dict(Counter(truncate(triplet.reasoner, 120) for triplet in accepted).most_common(_SHOWN)),
+        leaked=leaked,
+    )
 
 
 def _kind(triplet: Triplet) -> str:
-    return cut("+".join(sorted(change.group for change in triplet.changes)), 80)
+    return truncate("+".join(sorted(change.group for change in triplet.changes)), 80)
 
 
 def _words(triplets: Iterable[Triplet]) -> Mapping[str, list[int]]:

@@ -9,7 +9,7 @@ from typing import Any
 
 from triptych.benchmarks.registry import load_tasks
 from triptych.core.errors import UsageError
-from triptych.core.files import hash_file, plain
+from triptych.core.files import as_json, hash_file
 from triptych.encoders.protocol import Encoder
 
 _READ = {".json", ".onnx", ".safetensors"}  # what an encoder's folder holds of it, besides pictures for people
@@ -42,10 +42,10 @@ def digest_of_queries(benchmark: str, root: Path, split: str) -> str:
 
 def with_contents(options: Mapping[str, Any]) -> dict[str, Any]:
     """Plain options, with what is in a file in place of its name. Raises UsageError where there is no such file."""
-    told = plain(options)
-    for option in ("vocabulary", "after"):
+    content = as_json(options)
+    for option in ("vocabulary", "refined"):
         if path := options.get(option):
             if not Path(path).is_file():
                 raise UsageError(f"{option} {path}: there is no such file")
-            told[option] = hash_file(Path(path))
-    return told
+            content[option] = hash_file(Path(path))
+    return content

@@ -1,4 +1,4 @@
-"""Batch mode: what is to be asked as files for a batch service, and its results taken in.
+"""Batch mode: files of what is to be asked, for a batch service, and the results that it gives.
 
 The lines are OpenAI's (platform.openai.com, "Batch API": custom_id, method, url, body), which vLLM's `run-batch` reads
 too. A call's key is its custom_id, so results may come in any order, in part, and twice. A reference needs two rounds,
@@ -20,23 +20,23 @@ from triptych.chat.settings import ChatSettings
 from triptych.core.errors import DataError, PictureError, UsageError
 from triptych.core.files import atomic
 from triptych.core.progress import progress
-from triptych.core.text import cut
+from triptych.core.text import truncate
 from triptych.mining.chat.session import ChatSession
 
 _MOST_REQUESTS, _MOST_BYTES = 50_000, 190_000_000  # of one file; OpenAI takes 50,000 and 200 MB
 
 
 def batch_round(session: ChatSession, ledger: Ledger) -> dict[str, Any]:
-    """Take in `batch_in`, settle what can be, and write to `batch_out` what is to be asked next. Returns counts."""
-    settings = session.settings
-    if settings.batch_out:
-        _refuse_to_overwrite(settings.batch_out)
+    """Read results, settle what can be, and write a file of what is to be asked next. Returns counts."""
+    files = session.settings.batch
+    if files.out:
+        _refuse_to_overwrite(files.out)
     facts: dict[str, Any] = {}
-    if settings.batch_in:
-        facts["results"] = dict(take_in(settings.batch_in, ledger, settings))
+    if files.results:
+        facts["results"] = dict(read_results(files.results, ledger, session.settings))
     calls = list(_advance(session, ledger))
-    if settings.batch_out:
-        facts |= _write(session, ledger, calls, settings.batch_out)
+    if files.out:
+        facts |= _write(session, ledger, calls, files.out)
     return facts
 
 
@@ -45,7 +45,7 @@ def _refuse_to_overwrite(file: Path) -> None:
         raise UsageError(f"{file}: exists already; what it asks would be paid for twice")
 
 
-def take_in(path: Path, ledger: Ledger, settings: ChatSettings) -> Counter[str]:
+def read_results(path: Path, ledger: Ledger, settings: ChatSettings) -> Counter[str]:
     """Enter a file's results. Counts them: new, known (there was a reply), failed, unknown (no call of this run).
 
     Raises DataError, with the line, for what is no result at all.
@@ -77,7 +77,7 @@ def _enter(line: bytes, where: str, ledger: Ledger, settings: ChatSettings) -> s
         cost = settings.cost(ledger.step(key), reply.tokens_in, reply.tokens_out)
         ledger.answer(key, replace(reply, cost=cost))
         return "new"
-    said = cut(json.dumps(result.get("error") or body), 300)
+    said = truncate(json.dumps(result.get("error") or body), 300)
     if isinstance(code, int) and 400 <= code < 500 and code not in MAY_PASS | MAY_BE_MENDED:
         ledger.answer(key, Reply("", problem=f"{code}: {said}"))
         return "new"
@@ -89,7 +89,7 @@ def _advance(session: ChatSession, ledger: Ledger) -> Iterator[tuple[str, Call]]
     """Settle every reference whose replies are all there; yield the calls that the others wait for."""
     waiting = ledger.pending()
     for group in progress(session.groups(waiting), "mine", total=len(waiting), unit="reference"):
-        outcome, missing = replay(session.agent.talk(group), lambda call: ledger.reply(call.key))
+        outcome, missing = replay(session.agent.dialogue(group), lambda call: ledger.reply(call.key))
         if outcome is not None:
             session.settle(ledger, group.reference, outcome)
         for call in missing:
@@ -97,42 +97,45 @@ def _advance(session: ChatSession, ledger: Ledger) -> Iterator[tuple[str, Call]]
 
 
 def _write(session: ChatSession, ledger: Ledger, calls: list[tuple[str, Call]], path: Path) -> dict[str, Any]:
-    settings = session.settings
     unique = {call.key: (reference, call) for reference, call in calls}
-    if not settings.batch_again:
+    if not session.settings.batch.resend:
         unique = {key: asked for key, asked in unique.items() if ledger.state(key) != "batched"}
     waiting = list(unique.values())
     files: list[str] = []
     while waiting:
         file = path if not files else path.with_stem(f"{path.stem}-{len(files) + 1}")
         _refuse_to_overwrite(file)
-        written = 0
-        size = 0
-        entered: list[tuple[str, Call]] = []
-        with atomic(file) as temporary, temporary.open("w", encoding="utf-8") as lines:
-            for reference, call in waiting:
-                try:
-                    line = _line(call, session)
-                except PictureError as error:
-                    written += 1
-                    ledger.settle(reference, "rejected", f"unreadable: {error}", [])
-                    continue
-                size += len(line)
-                if entered and (size > _MOST_BYTES or len(entered) == _MOST_REQUESTS):
-                    break
-                lines.write(line)
-                written += 1
-                entered.append((reference, call))
-            # Before the file is there: results that nobody knows would be paid for in vain.
-            with ledger.together():
-                for reference, call in entered:
-                    ledger.attempt(call, reference, state="batched")
-        waiting = waiting[written:]
+        waiting = waiting[_write_file(session, ledger, waiting, file) :]
         files.append(str(file))
     return {"requests": len(unique), "files": ", ".join(files) or "none: there is nothing to ask"}
 
 
+def _write_file(session: ChatSession, ledger: Ledger, waiting: list[tuple[str, Call]], file: Path) -> int:
+    """Write as many calls as one file may hold, and enter them. Returns how many are done, unreadable ones included."""
+    done = size = 0
+    entered: list[tuple[str, Call]] = []
+    with atomic(file) as temporary, temporary.open("w", encoding="utf-8") as lines:
+        for reference, call in waiting:
+            try:
+                line = _line(call, session)
+            except PictureError as error:
+                done += 1
+                ledger.settle(reference, "rejected", f"unreadable: {error}", [])
+                continue
+            size += len(line)
+            if entered and (size > _MOST_BYTES or len(entered) == _MOST_REQUESTS):
+                break
+            lines.write(line)
+            done += 1
+            entered.append((reference, call))
+        # Before the file is there: results that nobody knows would be paid for in vain.
+        with ledger.together():
+            for reference, call in entered:
+                ledger.attempt(call, reference, state="batched")
+    return done
+
+
 def _line(call: Call, session: ChatSession) -> str:
-    body = request(call, session.painter, session.settings)
+    body = request(call, session.urls, session.settings.request)
     asked = {"custom_id": call.key, "method": "POST", "url": "/v1/chat/completions", "body": body}
     return json.dumps(asked) + "\n"

@@ -1,10 +1,12 @@
 """What a run with a chat model will take, before the first call."""
 
+import json
 from typing import Any
 
 from triptych.chat.cost import tokens_in
-from triptych.chat.ledger import ledger_of, opened
+from triptych.chat.ledger import ledger_path, open_ledger
 from triptych.chat.settings import JUDGEMENT, REASONING
+from triptych.mining.chat.results import CostEstimate
 from triptych.mining.chat.session import ChatSession
 
 _ENOUGH = 20  # answered calls, from which on their means are better than a guess
@@ -12,17 +14,17 @@ _REASONING = (150, 40, 170)  # tokens of a reply: its frame, each candidate, eac
 _VERDICT = 60
 
 
-def forecast(session: ChatSession) -> dict[str, Any]:
+def estimate_cost(session: ChatSession) -> CostEstimate:
     """Calls, tokens and money for the references that are left, without repairs, which are few.
 
-    A reference takes one call to reason and one to judge each target, so the most there can be is told. Tokens are
+    A reference takes one call to reason and one to judge each target, so the most there can be is known. Tokens are
     guessed from the prompts and pictures, or are the means of this run's own calls once there are 20 of a kind.
     """
-    settings, targets = session.settings, int(session.options["targets"])
+    settings, targets = session.settings, session.options.triplets
     left, means = [session.catalog.names[row] for row in session.references], {}
-    path = ledger_of(session.out)
+    path = ledger_path(session.out)
     if path.exists():
-        with opened(path) as ledger:
+        with open_ledger(path) as ledger:
             if ledger.facts() == _as_stored(session.facts):
                 left = ledger.pending()
             means = {step: row for step, row in ledger.steps().items() if row["answered"] >= _ENOUGH}
@@ -39,17 +41,15 @@ def forecast(session: ChatSession) -> dict[str, Any]:
             guess[step] = (int(row["tokens_in"] / row["answered"]), int(row["tokens_out"] / row["answered"]))
     calls = {REASONING: len(left), JUDGEMENT: len(left) * targets * len(session.judges)}
     tokens = {step: [calls[step] * each for each in guess[step]] for step in calls}
-    return {
-        "references": len(left),
-        "calls_at_most": sum(calls.values()),
-        "tokens_in": sum(read for read, _ in tokens.values()),
-        "tokens_out": sum(written for _, written in tokens.values()),
-        "cost": round(sum(settings.cost(step, read, written) for step, (read, written) in tokens.items()), 4),
-        "by": "the means of earlier calls" if means else "prompt length and picture size",
-    }
+    return CostEstimate(
+        references=len(left),
+        calls_at_most=sum(calls.values()),
+        tokens_in=sum(read for read, _ in tokens.values()),
+        tokens_out=sum(written for _, written in tokens.values()),
+        cost=round(sum(settings.cost(step, read, written) for step, (read, written) in tokens.items()), 4),
+        by="the means of earlier calls" if means else "prompt length and picture size",
+    )
 
 
 def _as_stored(facts: dict[str, Any]) -> Any:
-    import json
-
     return json.loads(json.dumps(facts))

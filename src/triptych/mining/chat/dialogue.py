@@ -1,4 +1,4 @@
-"""One reference's talk with a chat model: reason over its group, then judge each draft blindly.
+"""One reference's dialogue with a chat model: reason over its group, then judge each draft blindly.
 
 A dialogue yields calls and is sent replies; it is the same whether these come from a server, a batch or the ledger.
 """
@@ -13,7 +13,7 @@ from triptych.chat.judging import Judgement, read_judgement, schema_of
 from triptych.chat.ledger import Reply, State
 from triptych.chat.parsing import InvalidReply
 from triptych.chat.prompts import Prompts, fill
-from triptych.chat.request import Call, Shown, shape
+from triptych.chat.request import Call, CallPicture, rendering
 from triptych.chat.settings import JUDGEMENT, REASONING, ChatSettings
 from triptych.mining.chat.groups import Group
 from triptych.mining.chat.replies import Chosen, Reasoning, read_reasoning
@@ -59,13 +59,13 @@ class ChatAgent:
         self._model = model
         self._judges = settings.judges(model)
         self._prompts = prompts
-        self._shape = shape(settings)
+        self._rendering = rendering(settings.request)
         self._digest_of = digest_of
         self._targets = targets
         self._seed = seed
         self._schemas = {REASONING: schema_of(Reasoning), JUDGEMENT: schema_of(Judgement)}
 
-    def talk(self, group: Group) -> Generator[list[Call], list[Reply], Outcome]:
+    def dialogue(self, group: Group) -> Generator[list[Call], list[Reply], Outcome]:
         """From a group to triplets."""
         if not group.candidates:
             return Outcome("rejected", "no picture is near enough", ())
@@ -113,10 +113,18 @@ class ChatAgent:
         return order
 
     def _call(self, step: str, model: str, text: str, reference: str, others: Sequence[str]) -> Call:
-        pictures = [Shown("Reference", reference, self._digest_of(reference))]
-        pictures += [Shown(f"Picture {number}", name, self._digest_of(name)) for number, name in enumerate(others, 1)]
+        pictures = [CallPicture("Reference", reference, self._digest_of(reference))]
+        pictures += [
+            CallPicture(f"Picture {number}", name, self._digest_of(name)) for number, name in enumerate(others, 1)
+        ]
         return Call(
-            step, model, self._prompts.version, text, tuple(pictures), schema=self._schemas[step], shape=self._shape
+            step,
+            model,
+            self._prompts.version,
+            text,
+            tuple(pictures),
+            schema=self._schemas[step],
+            rendering=self._rendering,
         )
 
     def _ask(self, questions: Sequence[_Question]) -> Generator[list[Call], list[Reply], list[Any]]:
@@ -141,7 +149,7 @@ class ChatAgent:
     def _triplet(self, group: Group, draft: Chosen, order: Sequence[int], verdict: Judgement | _Unanswered) -> Triplet:
         others = tuple(name for place, name in enumerate(group.candidates) if place != draft.place)
         reason, kept, confidence = "", draft.modifications, 0.0
-        also: tuple[str, ...] = ()
+        fitting_too: tuple[str, ...] = ()
         if isinstance(verdict, _Unanswered):
             reason = f"critic: {verdict.reason}"
         else:
@@ -153,7 +161,7 @@ class ChatAgent:
             if not reason:
                 kept = tuple(wording for wording, leads in zip(kept, led, strict=True) if leads)
                 # A picture that fits as well is no mistake, so it must not be a negative.
-                also = tuple(name for name in others if name in fitting)
+                fitting_too = tuple(name for name in others if name in fitting)
                 others = tuple(name for name in others if name not in fitting)
         return Triplet(
             reference=group.reference,
@@ -164,9 +172,9 @@ class ChatAgent:
             accepted=not reason,
             reason=reason,
             confidence=confidence,
-            likeness=group.likeness[draft.place],
+            similarity=group.similarity[draft.place],
             reasoner=self.name,
-            also=also,
+            other_targets=fitting_too,
         )
 
 

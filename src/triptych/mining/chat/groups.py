@@ -9,7 +9,7 @@ from numpy.typing import NDArray
 from triptych.core.vectors import Vectors, nearest
 
 _DUPLICATE = 0.98  # cosine from which two pictures are taken for the same
-_SPREAD = 0.5  # how much likeness to a chosen picture counts against the next
+_SPREAD = 0.5  # how much similarity to a chosen picture counts against the next
 _BLOCK = 256  # references looked up at once
 
 
@@ -19,7 +19,7 @@ class Group:
 
     reference: str
     candidates: tuple[str, ...]
-    likeness: tuple[float, ...]
+    similarity: tuple[float, ...]
 
 
 def groups(
@@ -41,8 +41,8 @@ def groups(
         found = [nearest(view[rows], view, width + 1) for view in views]
         for place, row in enumerate(rows.tolist()):
             chosen = _choose(row, plain, [(near[place], cosines[place]) for near, cosines in found], size)
-            likeness = plain[chosen] @ plain[row]
-            yield Group(names[row], tuple(names[other] for other in chosen), tuple(likeness.tolist()))
+            similarity = plain[chosen] @ plain[row]
+            yield Group(names[row], tuple(names[other] for other in chosen), tuple(similarity.tolist()))
 
 
 def _choose(
@@ -64,7 +64,7 @@ def _choose(
             continue
         best = int(near[int((cosines - _SPREAD * crowd).argmax())])
         chosen.append(best)
-        # What is as good as the chosen one leaves; what is like it has it harder.
+        # What is the same as the chosen one leaves; what is similar to it counts less.
         for index, (near, cosines, crowd) in enumerate(pools):
             like = plain[near] @ plain[best]
             kept = (like < _DUPLICATE) & (near != best)

@@ -1,43 +1,92 @@
-"""`mine` with a chat model: the ledger holds every step, and the triplet file is written from the ledger."""
+"""`mine_chat`: the ledger holds every step, and the triplet file is written from the ledger."""
 
 import time
 from collections import Counter
+from collections.abc import Mapping
 from contextlib import AsyncExitStack
+from dataclasses import asdict
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 from urllib.parse import urlsplit
 
 import numpy as np
 
 from triptych.catalog.catalog import Catalog
-from triptych.chat.ledger import Ledger, ledger_of, opened, total
-from triptych.chat.settings import JUDGEMENT, REASONING, ChatSettings
-from triptych.core.environment import JUDGE_KEYS
+from triptych.chat.ledger import Ledger, ledger_path, open_ledger, total
+from triptych.chat.settings import JUDGEMENT, REASONING, ChatSettings, need_chat_libraries
+from triptych.core.environment import JUDGE_KEYS, Runtime
 from triptych.core.errors import FailureError, UsageError
 from triptych.core.files import locked, made_by
 from triptych.core.progress import progress, say
+from triptych.core.results import known_fields
 from triptych.core.vectors import Vectors
-from triptych.mining.chat.session import ChatSession
+from triptych.encoders.protocol import Encoder
+from triptych.mining.chat.results import ChatMineResult, CostEstimate
+from triptych.mining.options import ChatMineOptions
 from triptych.triplets.file import kind_of_reason, kinds_of_reasons, triplet_of, write_triplets
 
-_LEAST = 20  # usable pictures
-_WIDTH = 300  # nearest pictures that a group is chosen from; beyond them, a person would not call them alike
+if TYPE_CHECKING:  # they need the extra `chat`
+    from triptych.chat.server import ServerConnection
+    from triptych.mining.chat.session import ChatSession
 
 
-def run_session(session: ChatSession) -> dict[str, Any]:
-    """Do what the settings say, and write the triplets there are by then. See `triptych.mine`."""
+def mine_chat(
+    catalog: Path | str,
+    out: Path | str,
+    model: str,
+    chat: ChatSettings,
+    options: ChatMineOptions = ChatMineOptions(),
+    *,
+    encoder: Encoder | str | None = None,
+    runtime: Runtime = Runtime(),
+) -> ChatMineResult | CostEstimate:
+    """Build triplets with a multimodal chat model, which reasons about groups of pictures and judges its drafts.
+
+    A ledger beside `out` holds every reply, so no answered call is made again. A budget, a server that fails, or
+    Ctrl-C leaves references pending for the next run; `mine_status` says how far it is.
+
+    Args:
+        catalog: folder of the catalog.
+        out: triplet file to write (.parquet).
+        model: the model's name at the endpoint, such as qwen2.5-vl-7b-instruct.
+        chat: how the model is reached, what it is shown, and what it may cost.
+        options: how triplets are built. A vocabulary only adds to the pictures that are proposed.
+        encoder: the catalog's encoder, or its name; by default the one that the catalog names. A vocabulary needs it.
+        runtime: what it computes with.
+
+    Returns:
+        Counts, tokens and cost over all runs; with `chat.dry_run` an estimate of what a run will take.
+
+    Raises:
+        UsageError: the extra `chat` is not installed, or a batch file is still out.
+        FailureError: the catalog is too small, the server fails for good, or nothing was accepted.
+    """
+    need_chat_libraries()
+    from triptych.mining.chat.session import ChatSession
+
+    opened = Catalog(Path(catalog))
+    order: list[int] = np.random.default_rng(options.seed).permutation(len(opened.names)).tolist()
+    views = [opened.vectors]
+    if options.vocabulary:
+        views += _attribute_views(opened, options.vocabulary, opened.encoder(encoder, threads=runtime.threads))
+    references = order[: options.limit]
+    return _run(ChatSession(opened, Path(out), model, chat, options, references=references, views=views))
+
+
+def _run(session: "ChatSession") -> ChatMineResult | CostEstimate:
+    """Do what the settings say, and write the triplets there are by then."""
     if session.settings.dry_run:
-        from triptych.mining.chat.cost import forecast
+        from triptych.mining.chat.cost import estimate_cost
 
-        return forecast(session)
-    path = ledger_of(session.out)
-    with locked(path.parent), opened(path) as ledger:
+        return estimate_cost(session)
+    path = ledger_path(session.out)
+    with locked(path.parent), open_ledger(path) as ledger:
         if ledger.begin(session.facts, [session.catalog.names[row] for row in session.references]):
             say(f"{path}: an earlier run had other settings or pictures; starting over, on the replies there are")
         added: dict[str, Any] = {}
         started = time.monotonic()
         try:
-            if session.settings.batch_in or session.settings.batch_out:
+            if session.settings.batch.used:
                 from triptych.mining.chat.batch import batch_round
 
                 ledger.live(0.0)
@@ -46,124 +95,125 @@ def run_session(session: ChatSession) -> dict[str, Any]:
                 _live(session, ledger)
         finally:
             ledger.worked(time.monotonic() - started)
-            facts = _write(session, ledger) | added
-    if not facts["accepted"] and not facts["pending"]:
-        raise FailureError(f"{session.out}: no triplet was accepted; `triptych mine --status --out FILE` tells why")
-    return facts
+            result = _write(session, ledger, added)
+    if not result.accepted and not result.pending:
+        raise FailureError(f"{session.out}: no triplet was accepted; `triptych mine-status FILE` tells why")
+    return result
 
 
-def _live(session: ChatSession, ledger: Ledger) -> None:
-    from triptych.chat.client import Desk, run
-    from triptych.chat.endpoint import LOCAL, Endpoint
-    from triptych.chat.server import Line
+def _live(session: "ChatSession", ledger: Ledger) -> None:
+    from triptych.chat.client import DialogueRunner, run
 
     settings = session.settings
-    hosts = dict.fromkeys(urlsplit(url).hostname for url in (settings.base_url, settings.judge_base_url) if url)
-    if far := [str(host) for host in hosts if host not in LOCAL]:
-        say(f"mine: pictures leave this machine, for {' and '.join(far)}")
-    if (asked := ledger.count("batched")) and not settings.batch_again:
+    _warn_of_far_servers(settings)
+    if (asked := ledger.count("batched")) and not settings.batch.resend:
         raise UsageError(
-            f"{session.out}: a batch file asks {asked} calls already; take its results in with --batch-in, or give "
-            "--batch-again to ask them here all the same"
+            f"{session.out}: a batch file asks {asked} calls already; read its results with --batch-in, or give "
+            "--batch-resend to ask them here all the same"
         )
     ledger.live(time.time())
     waiting = ledger.pending()
     done = len(session.references) - len(waiting)
     bar = progress(session.groups(waiting), "mine", total=len(session.references), unit="reference", done=done)
-    talks = ((group.reference, session.agent.talk(group)) for group in bar)
+    dialogues = ((group.reference, session.agent.dialogue(group)) for group in bar)
 
     async def work() -> str:
         async with AsyncExitStack() as stack:
-            endpoint = await stack.enter_async_context(Endpoint(settings.base_url, settings))
-            works = ledger.count("answered") > 0
-            line = Line(endpoint, settings, works=works)
-            lines = {REASONING: line, JUDGEMENT: line}
-            if settings.judge_base_url:
-                other = await stack.enter_async_context(Endpoint(settings.judge_base_url, settings, JUDGE_KEYS))
-                lines[JUDGEMENT] = Line(other, settings, works=works)
-            desk = Desk(ledger, session.painter, settings, lines)
-            await desk.run(
-                talks,
+            connections = await _connections(settings, stack, works=ledger.count("answered") > 0)
+            runner = DialogueRunner(ledger, session.urls, settings, connections)
+            await runner.run(
+                dialogues,
                 lambda reference, outcome: session.settle(ledger, reference, outcome),
                 lambda reference, error: ledger.settle(reference, "rejected", f"unreadable: {error}", []),
             )
-            return desk.why_stopped
+            return runner.why_stopped
 
     try:
         stopped = run(work)
     finally:
-        talks.close()
+        dialogues.close()
     if stopped == "interrupted":
         raise KeyboardInterrupt
     if stopped:
         say(f"mine: stopped: {stopped}")
 
 
-def _write(session: ChatSession, ledger: Ledger) -> dict[str, Any]:
-    """The triplet file, out of the ledger, and what there is to tell."""
+def _warn_of_far_servers(settings: ChatSettings) -> None:
+    from triptych.chat.endpoint import LOCAL
+
+    urls = (settings.endpoint.base_url, settings.judge.base_url)
+    hosts = dict.fromkeys(urlsplit(url).hostname for url in urls if url)
+    if far := [str(host) for host in hosts if host not in LOCAL]:
+        say(f"mine: pictures leave this machine, for {' and '.join(far)}")
+
+
+async def _connections(
+    settings: ChatSettings, stack: AsyncExitStack, *, works: bool
+) -> "Mapping[str, ServerConnection]":
+    """The connection of each step, closed with the `stack`; `works`: the server has answered such calls before."""
+    from triptych.chat.endpoint import Endpoint
+    from triptych.chat.server import ServerConnection
+
+    endpoint = await stack.enter_async_context(Endpoint(settings.endpoint.base_url, settings.endpoint))
+    connection = ServerConnection(endpoint, settings, works=works)
+    if not settings.judge.base_url:
+        return {REASONING: connection, JUDGEMENT: connection}
+    other = await stack.enter_async_context(Endpoint(settings.judge.base_url, settings.endpoint, JUDGE_KEYS))
+    return {REASONING: connection, JUDGEMENT: ServerConnection(other, settings, works=works)}
+
+
+def _write(session: "ChatSession", ledger: Ledger, added: Mapping[str, Any]) -> ChatMineResult:
+    """The triplet file, out of the ledger, and what there is to say of it."""
     states, steps = ledger.states(), ledger.steps()
     # Twice through the ledger rather than all of it in memory.
     reasons = Counter("" if row["accepted"] else kind_of_reason(row["reason"]) for row in ledger.triplets())
     accepted = reasons.pop("", 0)
-    facts: dict[str, Any] = {
-        "accepted": accepted,
-        "refused": sum(reasons.values()),
-        "reasons": dict(reasons.most_common()),
-        "references": len(session.references),
-        "references_accepted": states["accepted"],
-        "references_rejected": states["rejected"],
-        "rejected_because": kinds_of_reasons(ledger.reasons()),
-        "pending": states["pending"],
-        "calls": int(total(steps.values(), "attempts")),
-        "tokens_in": int(total(steps.values(), "tokens_in")),
-        "tokens_out": int(total(steps.values(), "tokens_out")),
-        "cost": round(total(steps.values(), "cost"), 6),
-    }
-    if states["accepted"] + states["rejected"]:
-        settings = session.options | {
-            "model": session.model,
-            "judge": session.settings.judge,
-            "prompts": session.prompts.version,
-            "base_url": session.settings.base_url,
-            "judge_base_url": session.settings.judge_base_url,
-        }
-        spent = {"seconds": round(ledger.seconds(), 1)}
-        note = made_by("mine", settings, encoder_fingerprint=session.catalog.fingerprint, **facts, **spent)
-        write_triplets(session.out, map(triplet_of, ledger.triplets()), note)
-    return facts
-
-
-def mine_by_chat(
-    catalog: Catalog,
-    out: Path,
-    model: str,
-    settings: ChatSettings,
-    *,
-    vocabulary: Path | None,
-    limit: int | None,
-    targets: int,
-    width: int,
-    group: int,
-    seed: int,
-    threads: int | None,
-) -> dict[str, Any]:
-    """`triptych.mine` with a chat model. A vocabulary, if there is one, only widens what is proposed."""
-    options = {"catalog": catalog.folder, "vocabulary": str(vocabulary) if vocabulary else None, "limit": limit}
-    options |= {"targets": targets, "width": min(width, _WIDTH), "group": group, "seed": seed}
-    order: list[int] = np.random.default_rng(seed).permutation(len(catalog.names)).tolist()
-    views = [catalog.vectors]
-    if vocabulary:
-        views += _views_apart(catalog, vocabulary, threads)
-    return run_session(
-        ChatSession(catalog, out, model, settings, references=order[:limit], views=views, options=options)
+    result = ChatMineResult(
+        accepted=accepted,
+        refused=sum(reasons.values()),
+        reasons=dict(reasons.most_common()),
+        references=len(session.references),
+        references_accepted=states["accepted"],
+        references_rejected=states["rejected"],
+        rejected_because=kinds_of_reasons(ledger.reasons()),
+        pending=states["pending"],
+        calls=int(total(steps.values(), "attempts")),
+        tokens_in=int(total(steps.values(), "tokens_in")),
+        tokens_out=int(total(steps.values(), "tokens_out")),
+        cost=round(total(steps.values(), "cost"), 6),
+        **added,
     )
+    if states["accepted"] + states["rejected"]:
+        facts = {name: value for name, value in known_fields(result).items() if name not in added}
+        note = made_by(
+            "mine-chat",
+            _settings(session),
+            encoder_fingerprint=session.catalog.fingerprint,
+            **facts,
+            seconds=round(ledger.seconds(), 1),
+        )
+        write_triplets(session.out, map(triplet_of, ledger.triplets()), note)
+    return result
 
 
-def _views_apart(catalog: Catalog, vocabulary: Path, threads: int | None) -> list[Vectors]:
+def _settings(session: "ChatSession") -> dict[str, Any]:
+    """What was chosen, as the note says it."""
+    return {
+        "catalog": session.catalog.folder,
+        **asdict(session.options),
+        "model": session.model,
+        "judge": session.settings.judge.models,
+        "prompts": session.prompts.version,
+        "base_url": session.settings.endpoint.base_url,
+        "judge_base_url": session.settings.judge.base_url,
+    }
+
+
+def _attribute_views(catalog: Catalog, vocabulary: Path, encoder: Encoder) -> list[Vectors]:
     """One view for each group of words: in it, pictures are alike that differ in that group alone."""
-    from triptych.mining.proposer import apart_from
+    from triptych.mining.proposer import remove_attributes
     from triptych.tagging.tagger import Tagger
     from triptych.tagging.vocabulary import load_vocabulary
 
-    tags = Tagger(catalog.encoder(threads=threads), load_vocabulary(vocabulary))(catalog.vectors)
-    return [apart_from((group,), catalog.vectors, tags) for group in tags]
+    tags = Tagger(encoder, load_vocabulary(vocabulary))(catalog.vectors)
+    return [remove_attributes((group,), catalog.vectors, tags) for group in tags]

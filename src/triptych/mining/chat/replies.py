@@ -4,7 +4,7 @@ import re
 
 from triptych.chat.judging import Answer, read_answer, require_numbered
 from triptych.chat.parsing import InvalidReply
-from triptych.core.text import clean, cut
+from triptych.core.text import clean, truncate
 from triptych.triplets.file import Change, Modification
 
 STYLES = ("shorthand", "sentence", "captions", "relative")
@@ -88,7 +88,7 @@ def _text(text: str, where: str) -> str:
 
 
 def _change(change: _Change, where: str) -> Change:
-    words = [cut(word, _MOST_WORD) for word in (change.group, change.old, change.new)]
+    words = [truncate(word, _MOST_WORD) for word in (change.group, change.old, change.new)]
     if not words[0] or not words[2]:
         raise InvalidReply(f"{where} must name a group and a new word")
     if words[1].casefold() == words[2].casefold():

@@ -1,38 +1,44 @@
-"""`mine --status`: how far a run with a chat model is, out of its ledger; works while the run is going on."""
+"""`mine_status`: how far a run with a chat model is, out of its ledger; works while the run is going on."""
 
 from pathlib import Path
-from typing import Any
 
-from triptych.chat.ledger import ledger_of, opened, total
+from triptych.chat.ledger import ledger_path, open_ledger, total
 from triptych.core.errors import DataError
+from triptych.mining.chat.results import MineStatus
 from triptych.triplets.file import kinds_of_reasons
 
 
-def mine_status(out: Path | str) -> dict[str, Any]:
-    """Progress, acceptance rate in percent, reasons for rejection, calls, tokens, cost, and minutes left.
+def mine_status(out: Path | str) -> MineStatus:
+    """How far a run of `mine_chat` is.
 
-    Minutes left follow from the last 200 references, and are None where nothing can be told. Raises DataError where
-    no run with a chat model wrote to `out`.
+    Args:
+        out: the triplet file that the run writes.
+
+    Returns:
+        Progress, acceptance rate, reasons for rejection, calls, tokens, cost, and minutes left.
+
+    Raises:
+        DataError: no run with a chat model wrote to `out`.
     """
-    path = ledger_of(Path(out))
+    path = ledger_path(Path(out))
     if not path.exists():
-        raise DataError(f"{out}: no run with --reasoner chat:MODEL has begun here")
-    with opened(path) as ledger:
+        raise DataError(f"{out}: no run of mine-chat has begun here")
+    with open_ledger(path) as ledger:
         states, steps, pace = ledger.states(), ledger.steps(), ledger.pace()
         reasons = kinds_of_reasons(ledger.reasons())
     done = states["accepted"] + states["rejected"]
-    return {
-        "references": done + states["pending"],
-        "accepted": states["accepted"],
-        "rejected": states["rejected"],
-        "pending": states["pending"],
-        "acceptance_percent": round(100 * states["accepted"] / done, 1) if done else None,
-        "reasons": reasons,
-        "calls": int(total(steps.values(), "attempts")),
-        "answered": int(total(steps.values(), "answered")),
-        "tokens_in": int(total(steps.values(), "tokens_in")),
-        "tokens_out": int(total(steps.values(), "tokens_out")),
-        "cost": round(total(steps.values(), "cost"), 6),
-        "seconds_a_call": {step: round(row["seconds"], 2) for step, row in sorted(steps.items())},
-        "minutes_left": round(states["pending"] / pace / 60, 1) if pace else (None if states["pending"] else 0.0),
-    }
+    return MineStatus(
+        references=done + states["pending"],
+        accepted=states["accepted"],
+        rejected=states["rejected"],
+        pending=states["pending"],
+        acceptance_percent=round(100 * states["accepted"] / done, 1) if done else None,
+        reasons=reasons,
+        calls=int(total(steps.values(), "attempts")),
+        answered=int(total(steps.values(), "answered")),
+        tokens_in=int(total(steps.values(), "tokens_in")),
+        tokens_out=int(total(steps.values(), "tokens_out")),
+        cost=round(total(steps.values(), "cost"), 6),
+        seconds_a_call={step: round(row["seconds"], 2) for step, row in sorted(steps.items())},
+        minutes_left=round(states["pending"] / pace / 60, 1) if pace else (None if states["pending"] else 0.0),
+    )

@@ -7,7 +7,7 @@ from contextlib import contextmanager, suppress
 from threading import Event, Lock, Timer
 from typing import Any, TypeVar
 
-from triptych.core.environment import need
+from triptych.core.environment import require_extra
 from triptych.core.errors import StoreError
 
 T = TypeVar("T")
@@ -25,7 +25,7 @@ class Connections:
     """
 
     def __init__(self, address: str) -> None:
-        need("postgres", "--store postgresql://…")
+        require_extra("postgres", "--store postgresql://…")
         import psycopg
 
         self.psycopg = psycopg

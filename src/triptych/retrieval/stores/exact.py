@@ -6,7 +6,7 @@ import numpy as np
 
 from triptych.core.vectors import Vectors, nearest
 from triptych.retrieval.stores.gallery import Gallery
-from triptych.retrieval.stores.protocol import Found, Rows, Terms
+from triptych.retrieval.stores.protocol import Rows, SearchTerms, StoreHit
 
 
 class ExactStore:
@@ -21,7 +21,7 @@ class ExactStore:
         """The rows that a search now sees."""
         return self._state[0]
 
-    def search(self, queries: Vectors, terms: Sequence[Terms]) -> list[list[Found]]:
+    def search(self, queries: Vectors, terms: Sequence[SearchTerms]) -> list[list[StoreHit]]:
         """As the protocol says; equal scores are ordered by row."""
         gallery, vectors = self._state
         masks = [gallery.allowed(term) for term in terms]
@@ -29,7 +29,7 @@ class ExactStore:
         rows, scores = nearest(queries, vectors, max(term.k for term in terms), allowed=allowed)
         return [
             [
-                Found(gallery.names[row], float(score))
+                StoreHit(gallery.names[row], float(score))
                 for row, score in zip(best[: term.k].tolist(), values[: term.k].tolist(), strict=True)
                 if score > -np.inf
             ]

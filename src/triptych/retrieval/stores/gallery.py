@@ -12,7 +12,7 @@ from numpy.typing import NDArray
 
 from triptych.catalog.catalog import Catalog
 from triptych.catalog.filters import matching
-from triptych.retrieval.stores.protocol import Terms
+from triptych.retrieval.stores.protocol import SearchTerms
 
 _REMEMBERED = 64  # sets of conditions whose rows are kept
 _CHUNKS = 64  # pieces of a table that grew; more make it slow to read
@@ -47,7 +47,7 @@ class Gallery:
         """Opaque id to row, of the pictures that are alive."""
         return {picture_id(name): row for name, row in self.row_of.items()}
 
-    def allowed(self, terms: Terms) -> NDArray[np.bool_]:
+    def allowed(self, terms: SearchTerms) -> NDArray[np.bool_]:
         """The rows `(n,)` that may answer a query. Raises UsageError for a condition that cannot be read."""
         allowed = self.alive & self.fulfilling(terms.where) if terms.where else self.alive
         return allowed & (self.hashes != terms.without.encode()) if terms.without else allowed

@@ -11,12 +11,12 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from triptych.core.environment import need
+from triptych.core.environment import require_extra
 from triptych.core.progress import say
 from triptych.core.vectors import Vectors, nearest
 from triptych.retrieval.stores.exact import ExactStore
 from triptych.retrieval.stores.gallery import Gallery
-from triptych.retrieval.stores.protocol import Found, Rows, Terms
+from triptych.retrieval.stores.protocol import Rows, SearchTerms, StoreHit
 
 _LINKS = 32
 _BUILDING = 80  # candidates while building
@@ -41,7 +41,7 @@ class HnswStore:
         self.recall = measure_recall(self._graph, vectors)
         say(f"hnsw: finds {self.recall:.1%} of the exactly nearest 10, over {min(_SAMPLE, len(vectors))} pictures")
 
-    def search(self, queries: Vectors, terms: Sequence[Terms]) -> list[list[Found]]:
+    def search(self, queries: Vectors, terms: Sequence[SearchTerms]) -> list[list[StoreHit]]:
         """As the protocol says, with `recall` of the nearest."""
         return [self._one(query, term) for query, term in zip(queries, terms, strict=True)]
 
@@ -62,7 +62,7 @@ class HnswStore:
         """As the protocol says; the graph keeps their places, and passes them over."""
         self._exact.remove(names)
 
-    def _one(self, query: Vectors, term: Terms) -> list[Found]:
+    def _one(self, query: Vectors, term: SearchTerms) -> list[StoreHit]:
         gallery = self._exact.gallery
         allowed = gallery.allowed(term)
         if allowed.mean() < _FEW or term.k > len(allowed) // 4:
@@ -72,7 +72,7 @@ class HnswStore:
         if (rows < 0).any():  # the walk ended too early
             return self._exact.search(query[None], [term])[0]
         found = zip(rows[0].tolist(), scores[0].tolist(), strict=True)
-        return [Found(gallery.names[row], score) for row, score in found]
+        return [StoreHit(gallery.names[row], score) for row, score in found]
 
 
 def build_graph(vectors: Vectors) -> Any:
@@ -114,7 +114,7 @@ def measure_recall(graph: Any, vectors: Vectors, k: int = 10) -> float:
 
 def need_faiss() -> Any:
     """The library. Raises UsageError where it is not installed."""
-    need("faiss", "a FAISS index")
+    require_extra("faiss", "a FAISS index")
     import faiss
 
     return faiss

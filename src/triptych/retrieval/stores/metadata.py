@@ -8,7 +8,7 @@ import pyarrow as pa
 from numpy.typing import NDArray
 
 
-class Facts:
+class MetadataTable:
     """The metadata of `n` pictures, as JSON can hold it: a snapshot that never changes. What is not known is left out.
 
     Each distinct value of a column is kept once, and a picture is a row of codes `(n, columns)`.
@@ -43,7 +43,7 @@ class Facts:
 
     def extended(self, metadata: pa.Table) -> Self:
         """With more rows at the end; of their columns, those that there are."""
-        more = Facts.of(metadata.select(self._columns))
+        more = MetadataTable.of(metadata.select(self._columns))
         codes = more._codes + np.array([len(known) for known in self._values], np.int32)
         values = [known + new for known, new in zip(self._values, more._values, strict=True)]
         return type(self)(self._columns, values, np.concatenate([self._codes, codes]))

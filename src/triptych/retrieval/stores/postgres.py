@@ -15,7 +15,7 @@ from triptych.catalog.filters import Condition, is_numeric, read_conditions
 from triptych.core.vectors import Vectors
 from triptych.retrieval.stores.connections import Connections
 from triptych.retrieval.stores.gallery import Gallery
-from triptych.retrieval.stores.protocol import Found, Rows, Terms
+from triptych.retrieval.stores.protocol import Rows, SearchTerms, StoreHit
 
 _BATCH = 1000  # rows written by one statement
 _PAGE = 10_000  # rows read by one statement, so that none takes long
@@ -67,7 +67,7 @@ class PostgresStore:
         self._change("UPDATE {} SET facts = %s::jsonb WHERE name = %s", changed)
         self.remove([name for name in held if name not in row_of])
 
-    def search(self, queries: Vectors, terms: Sequence[Terms]) -> list[list[Found]]:
+    def search(self, queries: Vectors, terms: Sequence[SearchTerms]) -> list[list[StoreHit]]:
         """As the protocol says; equal scores are ordered by name."""
         return [self._one(query, term) for query, term in zip(queries, terms, strict=True)]
 
@@ -115,7 +115,7 @@ class PostgresStore:
             )
         )
 
-    def _one(self, query: Vectors, term: Terms) -> list[Found]:
+    def _one(self, query: Vectors, term: SearchTerms) -> list[StoreHit]:
         def ask(connection: Any) -> list[Any]:
             rows = _fetched(*self._query(query, term), connection)
             if len(rows) < term.k and _fetched(_INDEXED, [self._name], connection):
@@ -124,9 +124,9 @@ class PostgresStore:
 
         # An index of ivfflat that is walked on tells what is nearer late.
         rows = sorted(self._do(ask), key=lambda row: (row[1], row[0]))
-        return [Found(name, -float(distance)) for name, distance in rows]
+        return [StoreHit(name, -float(distance)) for name, distance in rows]
 
-    def _query(self, query: Vectors, term: Terms, *, exactly: bool = False) -> tuple[Any, list[Any]]:
+    def _query(self, query: Vectors, term: SearchTerms, *, exactly: bool = False) -> tuple[Any, list[Any]]:
         parts, values = ["sha256 <> %s"], [_told(query), term.without]
         for condition in read_conditions(self._schema, term.where):
             part, told = _condition(condition, is_numeric(self._schema.field(condition.column).type))

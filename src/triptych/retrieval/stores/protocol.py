@@ -1,4 +1,7 @@
-"""What every store of vectors does, wherever it keeps them."""
+"""What every store of vectors does, wherever it keeps them.
+
+A store of your own is a class with these methods, made as `registry.StoreFactory` says.
+"""
 
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -10,17 +13,18 @@ from triptych.core.vectors import Vectors
 
 
 @dataclass(frozen=True)
-class Terms:
+class SearchTerms:
     """What a query asks of its results, beside being near."""
 
     k: int
+    """How many, at most."""
     where: tuple[str, ...] = ()
     """Conditions over the metadata that a result fulfils."""
     without: str = ""
     """SHA-256 of the reference's file: a picture with this content is no result."""
 
 
-class Found(NamedTuple):
+class StoreHit(NamedTuple):
     """A picture by its name, and the inner product of its vector and the query's."""
 
     name: str
@@ -40,8 +44,11 @@ class Rows:
 class Store(Protocol):
     """Vectors that can be searched. Conditions are applied before the choice of the nearest, never after."""
 
-    def search(self, queries: Vectors, terms: Sequence[Terms]) -> list[list[Found]]:
-        """The nearest of each query `(n, d)` on its own terms, best first. Raises UsageError for a bad condition."""
+    def search(self, queries: Vectors, terms: Sequence[SearchTerms]) -> list[list[StoreHit]]:
+        """The nearest of each query `(n, d)` on its own terms, best first.
+
+        Raises UsageError for a condition that cannot be read, StoreError where the store does not answer.
+        """
         ...
 
     def vector(self, name: str) -> Vectors:
@@ -49,11 +56,11 @@ class Store(Protocol):
         ...
 
     def add(self, rows: Rows) -> None:
-        """Take more pictures in; one whose name is known replaces it."""
+        """Add pictures; one whose name is known is replaced."""
         ...
 
     def remove(self, names: Sequence[str]) -> None:
-        """Forget pictures; a name that is not known is none the worse."""
+        """Remove pictures; a name that is not known is ignored."""
         ...
 
     def check(self) -> None:

@@ -1,40 +1,74 @@
-"""The store that a name means."""
+"""The stores by name: exact, approximate, PostgreSQL by its address, and plug-ins."""
 
 from collections.abc import Callable
 from typing import Protocol
 
 from triptych.core.errors import UsageError
+from triptych.core.plugins import Registry
 from triptych.core.vectors import Vectors
 from triptych.retrieval.stores.exact import ExactStore
 from triptych.retrieval.stores.gallery import Gallery
 from triptych.retrieval.stores.protocol import Store
 
 
-class MakeStore(Protocol):
-    """Makes a store of one space of a catalog."""
+class StoreFactory(Protocol):
+    """Makes a store of one space of a catalog. A class or function of a plug-in may have fewer of the parameters."""
 
     def __call__(self, gallery: Gallery, vectors: Callable[[], Vectors], space: Callable[[], str], dim: int) -> Store:
-        """`vectors` `(n, d)` of the gallery's rows are read if needed; `space` tells catalogs and spaces apart."""
+        """A store that holds the gallery's pictures.
+
+        Args:
+            gallery: the pictures, a row each, with their metadata.
+            vectors: gives unit vectors `(n, dim)` of the gallery's rows; they are read from disk only if it is called.
+            space: gives what tells this catalog and this space of vectors from all others; 16 hexadecimal digits.
+            dim: the length of a vector.
+        """
         ...
 
 
-def store_named(name: str) -> MakeStore:
-    """`exact`, `hnsw`, or the address of a PostgreSQL database. Raises UsageError for anything else."""
-    if name == "exact":
-        return lambda gallery, vectors, space, dim: ExactStore(gallery, vectors())
-    if name == "hnsw":
-        from triptych.retrieval.stores.hnsw import HnswStore, need_faiss
+def load_store(given: Callable[..., Store] | str) -> StoreFactory:
+    """What makes the stores that `given` means: one for the encoder's space, and one for the composer's.
 
-        need_faiss()
-        return lambda gallery, vectors, space, dim: HnswStore(gallery, vectors())
-    if name.startswith(("postgresql://", "postgres://")):
+    Args:
+        given: a class or a function as `StoreFactory`; `exact`; `hnsw`; `postgresql://USER@HOST/DATABASE`; the name of
+            an installed plug-in; or `module:attribute`.
 
-        def make(gallery: Gallery, vectors: Callable[[], Vectors], space: Callable[[], str], dim: int) -> Store:
-            from triptych.retrieval.stores.postgres import PostgresStore
+    Raises:
+        UsageError: the name means nothing, or what it means makes no store.
+    """
+    found = STORES.find(given)
+    name = given if isinstance(given, str) else getattr(given, "__name__", type(given).__name__)
+    if not callable(found):
+        raise UsageError(f"--store {name}: holds vectors already; give its class, or a function that makes it")
 
-            store = PostgresStore(name, f"triptych_{space()}", dim, gallery.metadata.schema)
-            store.follow(gallery, vectors)
-            return store
+    def make(gallery: Gallery, vectors: Callable[[], Vectors], space: Callable[[], str], dim: int) -> Store:
+        return STORES.make(found, name, gallery=gallery, vectors=vectors, space=space, dim=dim)
 
-        return make
-    raise UsageError("--store: write exact, hnsw, or postgresql://USER@HOST/DATABASE")
+    return make
+
+
+def _exact(gallery: Gallery, vectors: Callable[[], Vectors]) -> Store:
+    return ExactStore(gallery, vectors())
+
+
+def _hnsw(gallery: Gallery, vectors: Callable[[], Vectors]) -> Store:
+    from triptych.retrieval.stores.hnsw import HnswStore
+
+    return HnswStore(gallery, vectors())
+
+
+def _postgres(
+    address: str, gallery: Gallery, vectors: Callable[[], Vectors], space: Callable[[], str], dim: int
+) -> Store:
+    from triptych.retrieval.stores.postgres import PostgresStore
+
+    store = PostgresStore(address, f"triptych_{space()}", dim, gallery.metadata.schema)
+    store.follow(gallery, vectors)
+    return store
+
+
+STORES: Registry[Store] = Registry("store", Store, "triptych.stores", flag="--store")
+STORES.register("exact", _exact)
+STORES.register("hnsw", _hnsw)
+for _scheme in ("postgresql://", "postgres://"):
+    STORES.register_scheme(_scheme, _postgres, "USER@HOST/DATABASE")

@@ -62,10 +62,10 @@ async function tell(reference, result) {
   place.hidden = true;
   if (!reference || !result) return;
   try {
-    const told = differences(await service.compare(reference, result));
+    const tags = differences(await service.compare(reference, result));
     if (place.dataset.asked !== asked) return;
-    place.replaceChildren(...told);
-    place.hidden = told.length === 0;
+    place.replaceChildren(...tags);
+    place.hidden = tags.length === 0;
   } catch { /* the pictures say it themselves */ }
 }
 

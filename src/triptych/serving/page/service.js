@@ -9,8 +9,8 @@ export class Refusal extends Error {
 
 export const hasKey = () => key !== "";
 
-export function useKey(told) {
-  key = told.trim();
+export function useKey(given) {
+  key = given.trim();
   try { sessionStorage.setItem("triptych-key", key); } catch { /* then for this page only */ }
 }
 

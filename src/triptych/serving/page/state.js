@@ -5,27 +5,27 @@ export const EMPTY = Object.freeze({ steps: [], weight: 0.5, where: [], shown: "
 
 /** A step is a reference's id ("" for none) and the words that were said to it. */
 export function readState(fragment) {
-  const told = new URLSearchParams(fragment.replace(/^#/, ""));
-  const steps = told.getAll("step").slice(-50).map((step) => {
+  const fields = new URLSearchParams(fragment.replace(/^#/, ""));
+  const steps = fields.getAll("step").slice(-50).map((step) => {
     const cut = step.indexOf("~");
     return cut < 0 ? { like: step, text: "" } : { like: step.slice(0, cut), text: step.slice(cut + 1) };
   });
-  const weight = Number(told.get("weight") ?? 0.5);
+  const weight = Number(fields.get("weight") ?? 0.5);
   return {
     steps,
     weight: weight >= 0 && weight <= 1 ? weight : 0.5,
-    where: told.getAll("where").slice(0, 20),
-    shown: told.get("shown") ?? "",
+    where: fields.getAll("where").slice(0, 20),
+    shown: fields.get("shown") ?? "",
   };
 }
 
 export function writeState(state) {
-  const told = new URLSearchParams();
-  for (const { like, text } of state.steps) told.append("step", `${like}~${text}`);
-  if (state.steps.length && state.weight !== 0.5) told.set("weight", state.weight);
-  for (const condition of state.where) told.append("where", condition);
-  if (state.shown) told.set("shown", state.shown);
-  return `#${told}`;
+  const fields = new URLSearchParams();
+  for (const { like, text } of state.steps) fields.append("step", `${like}~${text}`);
+  if (state.steps.length && state.weight !== 0.5) fields.set("weight", state.weight);
+  for (const condition of state.where) fields.append("where", condition);
+  if (state.shown) fields.set("shown", state.shown);
+  return `#${fields}`;
 }
 
 export const lastStep = (state) => state.steps.at(-1) ?? { like: "", text: "" };

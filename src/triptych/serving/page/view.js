@@ -62,13 +62,13 @@ export function fill(img, placeholder, id, alt, kind) {
 }
 
 export function differences({ changed, kept }) {
-  const told = changed.slice(0, 6).map(({ group, before, after, sure }) => make(
+  const tags = changed.slice(0, 6).map(({ group, before, after, sure }) => make(
     "span", { title: `${Math.round(sure * 100)} % sure` },
     make("span", { className: "label" }, group), make("s", {}, before), make("b", {}, after),
   ));
   const same = kept.map(({ group }) => group).join(", ");
-  if (same) told.push(make("span", { className: "same", title: kept.map(({ after }) => after).join(", ") }, `same ${same}`));
-  return told;
+  if (same) tags.push(make("span", { className: "same", title: kept.map(({ after }) => after).join(", ") }, `same ${same}`));
+  return tags;
 }
 
 export function trail(steps, back) {
@@ -90,8 +90,8 @@ const condition = (column, sign, value) => quoted(column, /^\s|\s$|^"|[=!<>]/) +
 
 /** Fields for the columns that people can choose by; `changed` gets the conditions. */
 export function filterFields(columns, changed) {
-  const told = {};
-  const report = () => changed(Object.values(told).flat());
+  const chosen = {};
+  const report = () => changed(Object.values(chosen).flat());
   const fields = [];
   for (const [index, column] of columns.entries()) {
     const id = `field-${index}`;
@@ -100,13 +100,13 @@ export function filterFields(columns, changed) {
       const any = make("option", { value: "" }, "any");
       const options = column.values.map((value) => make("option", { value: condition(column.name, "=", value) }, value));
       const select = make("select", { id }, any, ...options);
-      select.addEventListener("change", () => { told[id] = select.value ? [select.value] : []; report(); });
+      select.addEventListener("change", () => { chosen[id] = select.value ? [select.value] : []; report(); });
       fields.push(make("div", {}, label, select));
     } else if (column.kind === "number" && column.least !== column.most) {
       const ends = [[">=", column.least, "from"], ["<=", column.most, "to"]].map(([sign, end, name], place) => {
         const input = make("input", { type: "number", step: "any", placeholder: String(end), id: place ? `${id}-to` : id });
         input.setAttribute("aria-label", `${column.name} ${name}`);
-        input.addEventListener("change", () => { told[id + sign] = input.value ? [condition(column.name, sign, input.value)] : []; report(); });
+        input.addEventListener("change", () => { chosen[id + sign] = input.value ? [condition(column.name, sign, input.value)] : []; report(); });
         input.dataset.prefix = condition(column.name, sign, "");
         return input;
       });
@@ -114,12 +114,12 @@ export function filterFields(columns, changed) {
     }
   }
   const set = (where) => {
-    for (const key of Object.keys(told)) delete told[key];
+    for (const key of Object.keys(chosen)) delete chosen[key];
     for (const field of fields.flatMap((one) => [...one.querySelectorAll("select, input")])) {
       const { prefix } = field.dataset;
       const held = where.find((one) => (prefix ? one.startsWith(prefix) : [...field.options].some((o) => o.value === one)));
       field.value = held ? (prefix ? held.slice(prefix.length) : held) : "";
-      if (held) told[prefix ? field.id.replace("-to", "") + prefix.slice(-2) : field.id] = [held];
+      if (held) chosen[prefix ? field.id.replace("-to", "") + prefix.slice(-2) : field.id] = [held];
     }
   };
   return { fields, set };

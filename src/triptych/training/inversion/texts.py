@@ -7,11 +7,9 @@ from collections.abc import Sequence
 import numpy as np
 
 from triptych.encoders.protocol import SLOT, AcceptsPseudoWords, Ids
-from triptych.tagging.tagger import Tags, shows
+from triptych.tagging.tagger import Tags, is_shown
 from triptych.tagging.vocabulary import Vocabulary
-
-MARK = "*"
-"""What stands for the pseudo-word in a text."""
+from triptych.training.options import MARK
 
 _NAMED = 0.7  # how likely a title names an attribute
 
@@ -128,14 +126,14 @@ is are was were be been being am has have had do does did will would can could m
 _FUNCTION_WORDS = frozenset(map(_stem, _LISTED.split()))
 
 
-class Concepts:
+class PictureConcepts:
     """What pictures show, as titles of their likeliest words, within phrases of other words."""
 
     def __init__(self, tags: Tags, vocabulary: Vocabulary) -> None:
         self._vocabulary = vocabulary
         self._groups = list(tags)
         self._likeliest = {group: values.argmax(axis=1) for group, values in tags.items()}
-        self._shown = {group: shows(values) for group, values in tags.items()}
+        self._shown = {group: is_shown(values) for group, values in tags.items()}
 
     def phrases(self, rows: Sequence[int], random: np.random.Generator) -> tuple[list[str], list[str]]:
         """For each picture a phrase that names what it shows, and the same phrase with the mark in its place."""

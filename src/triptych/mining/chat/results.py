@@ -1,0 +1,90 @@
+"""What mining with a chat model returns."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+
+
+@dataclass(frozen=True)
+class ChatMineResult:
+    """How far a run with a chat model is, over all runs into one file."""
+
+    accepted: int
+    """Accepted triplets."""
+    refused: int
+    """Refused triplets."""
+    reasons: Mapping[str, int]
+    """Why triplets were refused, the most frequent reason first."""
+    references: int
+    """Reference pictures that are to be asked about."""
+    references_accepted: int
+    """References with an accepted triplet."""
+    references_rejected: int
+    """References without one."""
+    rejected_because: Mapping[str, int]
+    """Why references were rejected, the most frequent reason first."""
+    pending: int
+    """References left for the next run."""
+    calls: int
+    """Calls made, failed attempts included."""
+    tokens_in: int
+    """Tokens read by the models."""
+    tokens_out: int
+    """Tokens written by the models."""
+    cost: float
+    """Money spent, by the prices given."""
+    results: Mapping[str, int] | None = None
+    """Lines of a batch service's results: new, known, failed, unknown; None where none were read."""
+    requests: int | None = None
+    """Requests written for a batch service; None where none were to be."""
+    files: str | None = None
+    """Their files."""
+
+
+@dataclass(frozen=True)
+class CostEstimate:
+    """What a run with a chat model will take, repairs left out."""
+
+    references: int
+    """References that are left."""
+    calls_at_most: int
+    """The most calls there can be."""
+    tokens_in: int
+    """Tokens read."""
+    tokens_out: int
+    """Tokens written."""
+    cost: float
+    """Money, by the prices given."""
+    by: str
+    """What the tokens are estimated from."""
+
+
+@dataclass(frozen=True)
+class MineStatus:
+    """How far a run with a chat model is, by its ledger."""
+
+    references: int
+    """Reference pictures that are to be asked about."""
+    accepted: int
+    """References with an accepted triplet."""
+    rejected: int
+    """References without one."""
+    pending: int
+    """References left."""
+    acceptance_percent: float | None
+    """Percent of the references done that have an accepted triplet; None where none is done."""
+    reasons: Mapping[str, int]
+    """Why references were rejected, the most frequent reason first."""
+    calls: int
+    """Calls made, failed attempts included."""
+    answered: int
+    """Calls that were answered."""
+    tokens_in: int
+    """Tokens read by the models."""
+    tokens_out: int
+    """Tokens written by the models."""
+    cost: float
+    """Money spent, by the prices given."""
+    seconds_a_call: Mapping[str, float]
+    """Mean seconds of a call, by step."""
+    minutes_left: float | None
+    """By the pace of the last 200 references; None where that cannot be told."""

@@ -1,0 +1,65 @@
+"""The reasoners and critics of `mine` by name, and plug-ins.
+
+A reasoner or critic is made by a class or function that takes nothing, or a `context`, which is a `MiningContext`.
+"""
+
+from dataclasses import dataclass
+from functools import cached_property
+
+from triptych.catalog.catalog import Catalog
+from triptych.core.plugins import Registry
+from triptych.encoders.protocol import Encoder
+from triptych.mining.critic import Critic, EncoderCritic
+from triptych.mining.options import MineOptions
+from triptych.mining.reasoner import Reasoner, TagsReasoner
+from triptych.tagging.tagger import Tags
+from triptych.tagging.tags import tag_pictures
+from triptych.tagging.vocabulary import Vocabulary
+
+
+@dataclass(frozen=True)
+class MiningContext:
+    """What a reasoner or critic may use."""
+
+    catalog: Catalog
+    """The pictures; a picture's row here is its number in proposals and drafts."""
+    encoder: Encoder
+    """The encoder that made the catalog's vectors."""
+    vocabulary: Vocabulary
+    """The words of attributes."""
+    options: MineOptions
+    """What the user chose."""
+    seed: int
+    """The seed of this round of mining: that of the options in the first round."""
+
+    @cached_property
+    def tags(self) -> Tags:
+        """Of each attribute group that the encoder can tell apart: probabilities `(n, words)` of the pictures.
+
+        Raises FailureError where there is no such group.
+        """
+        return tag_pictures(self.catalog.vectors, self.encoder, self.vocabulary)
+
+
+def _tags(context: MiningContext) -> TagsReasoner:
+    each = context.options.triplets_per_change
+    return TagsReasoner(context.tags, context.vocabulary, targets_each=each, seed=context.seed)
+
+
+def _encoder(context: MiningContext) -> EncoderCritic:
+    options = context.options
+    return EncoderCritic(
+        context.catalog.vectors,
+        context.tags,
+        context.vocabulary,
+        context.encoder,
+        options=options.critic,
+        group_size=options.group_size,
+    )
+
+
+REASONERS: Registry[Reasoner] = Registry("reasoner", Reasoner, "triptych.reasoners", flag="--reasoner")
+REASONERS.register("tags", _tags)
+
+CRITICS: Registry[Critic] = Registry("critic", Critic, "triptych.critics", flag="--critic")
+CRITICS.register("encoder", _encoder)

@@ -1,0 +1,58 @@
+"""Choices of searching: which pictures are wanted, what searches for them, and who looks at the first results again."""
+
+from dataclasses import dataclass
+from typing import Any
+
+from triptych.chat.settings import ChatSettings
+from triptych.core.options import check_ranges, nested, option
+
+
+@dataclass(frozen=True)
+class SearchOptions:
+    """Which of the pictures that are nearest to a query are wanted."""
+
+    like: str | None = option(None, "Instead of an image: a picture of the catalog, by name or id.", metavar="NAME")
+    weight: float = option(0.5, "Weight of the words in the sum; a composer does without.", min=0, max=1)
+    where: tuple[str, ...] = option(
+        (), "Condition such as colour=red or price<=50; quotes keep spaces. May be repeated.", metavar="CONDITION"
+    )
+    k: int = option(10, "How many results.", flag="-k", min=1)
+    offset: int = option(0, "Leave out the first so many.", min=0)
+
+    def __post_init__(self) -> None:
+        check_ranges(self)
+
+
+@dataclass(frozen=True)
+class EngineOptions:
+    """What searches a catalog: the arguments of `open_catalog`, for a function that opens one itself."""
+
+    encoder: Any = option(
+        None,
+        "The encoder that the catalog was indexed with, where its name is not enough: a folder that `export-models` "
+        "wrote, or MODULE:ATTRIBUTE.",
+        metavar="NAME",
+    )
+    composer: Any = option(
+        None, "What composes picture and words: a folder that `train` wrote, or a plug-in. Else a sum.", metavar="NAME"
+    )
+    store: Any = option(
+        "exact",
+        "Where vectors are searched: exact, hnsw (approximate), postgresql://… with pgvector, or MODULE:ATTRIBUTE.",
+        metavar="NAME",
+    )
+
+
+@dataclass(frozen=True)
+class RerankOptions:
+    """A chat model that looks at the first results, and may put others before them."""
+
+    model: str = option(
+        "", "A chat model that looks at the first results; see --base-url.", flag="--rerank", metavar="chat:MODEL"
+    )
+    top: int = option(10, "How many results it looks at.", flag="--rerank-top", min=2)
+    timeout: float = option(10.0, "Seconds that its judgement is waited for.", flag="--rerank-timeout", above=0)
+    chat: ChatSettings = nested(ChatSettings)
+
+    def __post_init__(self) -> None:
+        check_ranges(self)

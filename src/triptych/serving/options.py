@@ -1,0 +1,50 @@
+"""Choices of a service: where it listens, who may use it, and how much one request may take."""
+
+from dataclasses import dataclass
+from pathlib import Path
+
+from triptych.core.options import check_ranges, nested, option
+
+
+@dataclass(frozen=True)
+class UploadLimits:
+    """How large an uploaded picture may be."""
+
+    max_upload: float = option(10.0, "Largest upload, in MB.", min=0.01)
+    max_pixels: float = option(40.0, "Largest upload, in millions of pixels.", min=0.01)
+
+    def __post_init__(self) -> None:
+        check_ranges(self)
+
+
+@dataclass(frozen=True)
+class ServeOptions:
+    """How a catalog is served.
+
+    A service that listens on this machine alone answers only to this machine's names and those of `allow_hosts`. Only
+    there can the catalog be changed without keys, and only without `allow_hosts`: another name means that others come,
+    through a proxy.
+    """
+
+    host: str = option("127.0.0.1", "Address to listen at.")
+    port: int = option(8000, "Port to listen at; 0 takes a free one.", min=0, max=65535)
+    vocabulary: Path | None = option(
+        None, 'Words of the comparison, as JSON: {"colour": ["red", "blue"], …}.', metavar="FILE"
+    )
+    keys: Path | None = option(None, "API keys made by `triptych make-key`.", metavar="FILE")
+    read_only: bool = option(False, "Let nobody add or remove pictures.")
+    allow_hosts: tuple[str, ...] = option(
+        (), "Another name to answer to; may be repeated.", flag="--allow-host", metavar="NAME"
+    )
+    allow_origins: tuple[str, ...] = option(
+        (),
+        "A site whose pages may ask, such as https://shop.example; may be repeated.",
+        flag="--allow-origin",
+        metavar="URL",
+    )
+    limits: UploadLimits = nested(UploadLimits)
+    request_timeout: float = option(30.0, "Seconds that a request may take, its upload included.", min=0.1)
+    rate_limit: float = option(0.0, "Requests a second from one client; 0 for any.", min=0)
+
+    def __post_init__(self) -> None:
+        check_ranges(self)
