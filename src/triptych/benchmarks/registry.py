@@ -6,6 +6,7 @@ from pathlib import Path
 from triptych.benchmarks.benchmark import Benchmark
 from triptych.benchmarks.datasets.circo import CIRCO
 from triptych.benchmarks.datasets.cirr import CIRR
+from triptych.benchmarks.datasets.closet.benchmark import CLOSET
 from triptych.benchmarks.datasets.fashion200k import FASHION200K
 from triptych.benchmarks.datasets.fashion_products.benchmark import FASHION_PRODUCTS
 from triptych.benchmarks.datasets.fashioniq import FASHIONIQ
@@ -19,7 +20,7 @@ from triptych.benchmarks.task import Task, Truth
 from triptych.core.errors import UsageError
 from triptych.core.plugins import Registry
 
-BUILT_IN = (FASHION_PRODUCTS, WARDROBE, FASHIONIQ, CIRR, CIRCO, GENECIS, FASHION200K, LASCO)
+BUILT_IN = (FASHION_PRODUCTS, CLOSET, WARDROBE, FASHIONIQ, CIRR, CIRCO, GENECIS, FASHION200K, LASCO)
 """The benchmarks that come with the program."""
 
 BENCHMARKS: Registry[Benchmark] = Registry("benchmark", Benchmark, "triptych.benchmarks", flag="benchmark")
@@ -99,6 +100,6 @@ def load_truth(given: Benchmark | str, root: Path) -> Truth:
     """
     benchmark = find_benchmark(given)
     if benchmark.truth is None:
-        those = " and ".join(names_where(lambda known: known.truth))
+        those = ", ".join(names_where(lambda known: known.truth))
         raise UsageError(f"the truth of {benchmark.name!r} is not known; it is of {those}")
     return benchmark.truth(root)

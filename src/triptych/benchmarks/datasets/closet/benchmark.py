@@ -20,6 +20,7 @@ from dataclasses import dataclass
 from itertools import combinations
 from pathlib import Path
 
+from triptych.benchmarks.benchmark import Benchmark
 from triptych.benchmarks.datasets.closet.phrasings import phrase
 from triptych.benchmarks.datasets.closet.words import COLOURS, KINDS, PATTERNS, PLAIN, SLEEVES, USUAL_SLEEVES
 from triptych.benchmarks.task import Query, Task, Truth
@@ -176,3 +177,14 @@ def _table(path: Path, columns: Sequence[str]) -> list[dict[str, str]]:
 
 def _hash(text: str) -> int:
     return int.from_bytes(hashlib.sha256(text.encode()).digest()[:8], "big")
+
+
+CLOSET = Benchmark(
+    "closet",
+    lambda root, split, _: [load_closet(root, split)],
+    ("val", "test", "all"),
+    tune_split={"val": "val", "test": "val"},
+    vocabulary=Path(__file__).parent / "vocabulary.json",
+    truth=closet_truth,
+    attributes=ATTRIBUTES,
+)
