@@ -53,7 +53,7 @@ def index(
 
 @app.command(epilog='Example: triptych search --catalog catalog --image jacket.jpg --text "but in red"')
 @takes
-def search(
+def search(  # noqa: PLR0913 -- the example in README: picture and words are flags of their own
     catalog: CatalogDir,
     options: SearchOptions,
     engine: EngineOptions,
