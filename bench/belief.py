@@ -16,7 +16,7 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import NDArray
 
-from triptych.benchmarks.registry import BENCHMARKS, WORLDS, load_tasks, load_truth
+from triptych.benchmarks.registry import find_benchmark, load_tasks, load_truth, names_where
 from triptych.core.vectors import unit
 from triptych.encoders.registry import load_encoder
 from triptych.evaluation.encoded_task import EncodedTask
@@ -40,14 +40,14 @@ def with_truth(tags: NDArray[np.float32], true: Sequence[str], words: Sequence[s
 
 def main() -> None:
     asked = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    asked.add_argument("name", choices=list(WORLDS))
+    asked.add_argument("name", choices=names_where(lambda known: known.truth))
     asked.add_argument("root", type=Path)
     asked.add_argument("encoder")
     asked.add_argument("--split", default="val", choices=["val", "test"])
     asked.add_argument("--told", nargs="*", default=[], metavar="GROUP")
     asked.add_argument("--threads", type=int)
     given = asked.parse_args()
-    words, encoded = load_vocabulary(BENCHMARKS[given.name].vocabulary), {}
+    words, encoded = load_vocabulary(find_benchmark(given.name).vocabulary), {}
     if unknown := set(given.told) - words.groups.keys():
         asked.error(f"--told {min(unknown)}: there is no such group; there are {', '.join(words.groups)}")
     encoder = load_encoder(given.encoder, threads=given.threads)
@@ -60,7 +60,7 @@ def main() -> None:
         for group in given.told:
             true = [truth[name][group] for name in task.gallery_names]
             tags[group] = with_truth(tags[group], true, words.groups[group])
-        items = unit(pictures[:, -encoder.identity :])
+        items = unit(pictures[:, -encoder.instance_dim :])
         proposer = Proposer(items, tags, tuple(tags), width=len(pictures), seed=0)
         reasoner = TagsReasoner(tags, words, targets_each=1, seed=0)
         asked_about = defaultdict(list)
@@ -68,15 +68,15 @@ def main() -> None:
             plan = tuple(group for group in tags if group in (query.change or {}))
             asked_about[row_of[query.reference], plan].append(query)
         ranks = []
-        for proposal in proposer.about(asked_about):
+        for proposal in proposer.propose_for(asked_about):
             for query in asked_about[proposal.reference, proposal.plan]:
                 change = query.change or {}
                 # Of a word that it does not know, the agent believes nothing.
                 known = [
                     Change(group, "", change[group]) for group in proposal.plan if change[group] in words.groups[group]
                 ]
-                belief = reasoner.belief(proposal, known)
-                order = proposal.candidates[np.argsort(-belief, kind="stable")].tolist()
+                likelihood = reasoner.log_likelihood(proposal, known)
+                order = proposal.candidates[np.argsort(-likelihood, kind="stable")].tolist()
                 place = {row: rank for rank, row in enumerate(order, start=1)}
                 ranks.append(np.array(sorted(place[row_of[target]] for target in query.targets)))
         assert len(ranks) == len(task.queries), "a query's change is no plan of the agent's"

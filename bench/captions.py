@@ -11,7 +11,7 @@ from triptych.benchmarks.registry import load_tasks
 from triptych.composers.baselines import baseline
 from triptych.encoders.registry import load_encoder
 from triptych.evaluation.encoded_task import EncodedTask
-from triptych.evaluation.selection import chosen
+from triptych.evaluation.selection import tuned
 from triptych.tagging.vocabulary import load_vocabulary
 
 
@@ -26,8 +26,8 @@ def main() -> None:
     )
     for val, task in zip(tuning, tasks, strict=True):
         for method in (baseline(each, encoder, load_vocabulary()) for each in ("caption-edit", "caption-edit+picture")):
-            method, facts = chosen(method, val)
-            found = task.row(method, encoder)["metrics"]
+            method, facts = tuned(method, val)
+            found = task.row(method, encoder).metrics
             weight = facts.get("weight", "")
             print(f"{task.task.name}  {method.name} {weight}  R@10 {found['R@10']:.1f}  mAP@10 {found['mAP@10']:.1f}")
 

@@ -47,12 +47,14 @@ def measure(work: Path, calls: int, side: int, concurrency: int) -> list[str]:
     server = subprocess.Popen([sys.executable, __file__, "--serve", str(work)])
     while not (work / "url").exists():
         time.sleep(0.1)
-    chat = triptych.ChatSettings(base_url=(work / "url").read_text(), concurrency=concurrency, max_calls=calls)
+    url = (work / "url").read_text()
+    endpoint = triptych.ChatEndpoint(url, concurrency=concurrency)
+    chat = triptych.ChatSettings(endpoint, budget=triptych.ChatBudget(max_calls=calls))
     # What is imported once is not what a call costs.
-    warm = triptych.ChatSettings(base_url=chat.base_url, max_calls=WARM)
-    triptych.mine(catalog, work / "warm.parquet", reasoner="chat:loopback", chat=warm, seed=9)
+    warm = triptych.ChatSettings(triptych.ChatEndpoint(url), budget=triptych.ChatBudget(max_calls=WARM))
+    triptych.mine_chat(catalog, work / "warm.parquet", "loopback", warm, triptych.ChatMineOptions(seed=9))
     used = resource.getrusage(resource.RUSAGE_SELF)
-    triptych.mine(catalog, work / "triplets.parquet", reasoner="chat:loopback", chat=chat)
+    triptych.mine_chat(catalog, work / "triplets.parquet", "loopback", chat)
     now = resource.getrusage(resource.RUSAGE_SELF)
     time.sleep(1.5)  # the server writes its figures twice a second
     server.terminate()

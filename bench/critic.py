@@ -10,6 +10,7 @@ these tables. An accepted triplet's group lacks the pictures that its critic too
 """
 
 import sys
+from dataclasses import asdict
 from pathlib import Path
 
 from triptych.benchmarks.registry import load_truth
@@ -31,7 +32,7 @@ def main() -> None:
     print(f"{name}: {len(triplets)} triplets")
     print(f"{'percent':<58}{'checked':>9}" + "".join(f"{share.replace('_', ' '):>18}" for share in SHARES))
     for label, chosen in rows:
-        found = shares(chosen, truth)
+        found = asdict(shares(chosen, truth))
         cells = ["–" if found[share] is None else str(found[share]) for share in SHARES]
         print(f"{label:<58}{found['checked']:>9}" + "".join(f"{cell:>18}" for cell in cells))
 

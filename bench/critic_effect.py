@@ -18,6 +18,7 @@ import argparse
 import json
 from collections import defaultdict
 from collections.abc import Sequence
+from dataclasses import asdict, replace
 from pathlib import Path
 from typing import Any
 
@@ -25,7 +26,8 @@ from arms import draw, measured, retrieval, train
 from triptych.benchmarks.registry import load_truth
 from triptych.benchmarks.task import Truth
 from triptych.evaluation.reasoners import shares
-from triptych.evaluation.results.reading import Row
+from triptych.evaluation.results.row import ResultRow
+from triptych.training.options import LossOptions, TrainOptions
 from triptych.triplets.file import Triplet, read_triplets
 from write_results import put, span
 
@@ -41,7 +43,7 @@ def main() -> None:
     parser.add_argument("--seeds", type=int, nargs="+")
     parser.add_argument("--page", type=Path, default=Path(__file__).parents[1] / "docs" / "results.md")
     asked = parser.parse_args()
-    rows: list[Row] = []
+    rows: list[ResultRow] = []
     facts: dict[str, list[dict[str, Any]]] = defaultdict(list)
     for run in asked.runs:
         root = asked.root or run / "world"
@@ -49,8 +51,7 @@ def main() -> None:
         triplets, _ = read_triplets(run / "triplets.parquet")
         truth = load_truth(asked.name, root)
         usual = {settings_of(composer)["seed"]: composer for composer in run.glob("composer*")}
-        options = settings_of(min(usual.values())) if usual else {}
-        kept = {name: options[name] for name in ("epochs", "batch", "temperature") if name in options}
+        kept = options_of(settings_of(min(usual.values()))) if usual else TrainOptions()
         for seed in asked.seeds or sorted(usual):
             for arm, chosen in choose(triplets, seed, asked.limit).items():
                 facts[ARMS[arm]].append(described(chosen, truth))
@@ -58,7 +59,7 @@ def main() -> None:
                 if arm == "accepted" and asked.limit is None and seed in usual:
                     composer = usual[seed]
                 else:
-                    train(chosen, run / "catalog", composer, "bench/critic_effect.py", kept | {"seed": seed})
+                    train(chosen, run / "catalog", composer, "bench/critic_effect.py", replace(kept, seed=seed))
                 rows += measured(asked.name, root, out / f"{arm}-{seed}", ARMS[arm], composers=[composer])
     text = tables(rows, facts)
     print(text)
@@ -70,6 +71,13 @@ def settings_of(composer: Path) -> dict[str, Any]:
     return settings
 
 
+def options_of(settings: dict[str, Any]) -> TrainOptions:
+    """The options that a composer was trained with, as far as an arm is to have them, too."""
+    loss = settings.get("loss", settings)  # version 0.1.0 has all options side by side, and another name for one
+    batch_size = settings.get("batch_size", settings.get("batch"))
+    return TrainOptions(epochs=settings["epochs"], batch_size=batch_size, loss=LossOptions(loss["temperature"]))
+
+
 def choose(triplets: Sequence[Triplet], seed: int, limit: int | None) -> dict[str, list[Triplet]]:
     """The triplets of either side, as many of each, in the order of the file."""
     accepted = [one for one in triplets if one.accepted]
@@ -79,10 +87,10 @@ def choose(triplets: Sequence[Triplet], seed: int, limit: int | None) -> dict[st
 
 def described(triplets: Sequence[Triplet], truth: Truth) -> dict[str, Any]:
     refused = sum(not one.accepted for one in triplets)
-    return {"triplets": len(triplets), "refused": refused, **shares(triplets, truth)}
+    return {"triplets": len(triplets), "refused": refused, **asdict(shares(triplets, truth))}
 
 
-def tables(rows: Sequence[Row], facts: dict[str, list[dict[str, Any]]]) -> str:
+def tables(rows: Sequence[ResultRow], facts: dict[str, list[dict[str, Any]]]) -> str:
     """What was learnt from, and a table for each task and split; several runs as mean ± standard deviation."""
     parts = ["| learnt from | triplets | refused among them | true, % | true and telling, % |\n|---|--:|--:|--:|--:|"]
     for arm, found in facts.items():

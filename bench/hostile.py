@@ -66,9 +66,9 @@ def measure(folder: Path, references: int, *, killing: bool) -> list[str]:
     server = subprocess.Popen([sys.executable, __file__, "--serve", str(folder)])
     while not (folder / "url").exists():
         time.sleep(0.1)
-    program = [sys.executable, "-c", "from triptych.cli import main; main()", "mine", "--catalog", str(catalog)]
-    program += ["--out", str(out), "--reasoner", "chat:loopback", "--base-url", (folder / "url").read_text()]
-    program += ["--group", "5", "--concurrency", "16", "--backoff", "0.05", "--backoff-most", "0.5"]
+    program = [sys.executable, "-c", "from triptych.cli import main; main()", "mine-chat", "loopback"]
+    program += ["--catalog", str(catalog), "--out", str(out), "--base-url", (folder / "url").read_text()]
+    program += ["--group-size", "5", "--concurrency", "16", "--backoff", "0.05", "--max-backoff", "0.5"]
     program += ["--read-timeout", "1", "--attempts", "10"]
     chance = random.Random(0)
     kills, repeated, started = 0, 0, time.monotonic()

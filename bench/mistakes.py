@@ -7,19 +7,19 @@ ten. Weights and prompts are chosen on val.
 import argparse
 from pathlib import Path
 
-from triptych.benchmarks.registry import BENCHMARKS, load_tasks, load_truth
+from triptych.benchmarks.registry import find_benchmark, load_tasks, load_truth, names_where
 from triptych.composers.baselines import METHODS, baseline
 from triptych.composers.trained import TrainedComposer
 from triptych.encoders.registry import load_encoder
 from triptych.evaluation.encoded_task import EncodedTask
-from triptych.evaluation.error_analysis import ATTRIBUTES, count_mistakes, format_mistakes
-from triptych.evaluation.selection import chosen
+from triptych.evaluation.error_analysis import count_mistakes, format_mistakes
+from triptych.evaluation.selection import tuned
 from triptych.tagging.vocabulary import load_vocabulary
 
 
 def main() -> None:
     asked = argparse.ArgumentParser()
-    asked.add_argument("name", choices=list(ATTRIBUTES))
+    asked.add_argument("name", choices=names_where(lambda known: known.attributes))
     asked.add_argument("root", type=Path)
     asked.add_argument("encoder")
     asked.add_argument("--split", default="val", choices=["val", "test"])
@@ -33,17 +33,17 @@ def main() -> None:
         [EncodedTask(task, encoder, encoded) for task in load_tasks(given.name, given.root, split)]
         for split in ("val", given.split)
     )
-    words = load_vocabulary(BENCHMARKS[given.name].vocabulary)
+    words = load_vocabulary(find_benchmark(given.name).vocabulary)
     truth = load_truth(given.name, given.root)
     rows = []
     for val, task in zip(tuning, tasks, strict=True):
-        methods = {name: chosen(baseline(name, encoder, words), val)[0] for name in given.method}
+        methods = {name: tuned(baseline(name, encoder, words), val)[0] for name in given.method}
         for folder in given.composer:
             composer = TrainedComposer(folder, given.threads)
             composer.attach(encoder)
             name = f"{composer.name} ({folder.name})" if composer.name in methods else composer.name
-            methods[name] = chosen(composer, val)[0]
-        rows += count_mistakes(task, methods, truth, ATTRIBUTES[given.name])
+            methods[name] = tuned(composer, val)[0]
+        rows += count_mistakes(task, methods, truth, find_benchmark(given.name).attributes)
     print(format_mistakes(rows))
 
 

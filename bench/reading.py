@@ -17,13 +17,13 @@ from safetensors.torch import load_file
 from triptych.benchmarks.datasets.wardrobe.garments import VOCABULARY
 from triptych.benchmarks.registry import load_tasks, load_truth
 from triptych.benchmarks.task import Query
-from triptych.composers.networks.combiner import Architecture, Combiner, QuerySide
-from triptych.encoders.native import OwnEncoder, load_model
+from triptych.composers.networks.combiner import Combiner, CombinerShape, QuerySide
+from triptych.encoders.native import NativeEncoder, load_model
 from triptych.encoders.registry import load_encoder
 from triptych.evaluation.encoded_task import EncodedTask
 from triptych.mining.wording import word_changes
 from triptych.tagging.vocabulary import load_vocabulary
-from triptych.training.data.triplets import spoken_words
+from triptych.training.data.triplets import concept_words
 from triptych.triplets.file import Change, read_triplets
 
 STYLES = ("shorthand", "sentence", "captions", "relative")
@@ -48,12 +48,12 @@ def main() -> None:
     given = asked.parse_args()
     config = json.loads((given.composer / "config.json").read_text(encoding="utf-8"))
     encoder = load_encoder(config["encoder"]["name"])
-    assert isinstance(encoder, OwnEncoder), "only a text tower of ours learns along"
-    model = QuerySide(Combiner(Architecture(**config["architecture"])), load_model(encoder.folder).text).eval()
+    assert isinstance(encoder, NativeEncoder), "only a text tower of ours learns along"
+    model = QuerySide(Combiner(CombinerShape(**config["architecture"])), load_model(encoder.folder).text).eval()
     model.load_state_dict(load_file(given.composer / "model.safetensors"))
     (task,) = load_tasks("wardrobe", given.world, given.split)
     truth, vocabulary = load_truth("wardrobe", given.world), load_vocabulary(VOCABULARY)
-    words = spoken_words(triplet for triplet in read_triplets(given.triplets)[0] if triplet.accepted)
+    words = concept_words(triplet for triplet in read_triplets(given.triplets)[0] if triplet.accepted)
     encoded = EncodedTask(task, encoder, {})
     row_of = {name: row for row, name in enumerate(encoded.gallery_names)}
     references = torch.from_numpy(encoded.gallery[[row_of[query.reference] for query in task.queries]])

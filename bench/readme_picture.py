@@ -19,7 +19,7 @@ def main() -> None:
     triplets, _ = read_triplets(demo / "triplets.parquet")
     sure = sorted(
         (triplet for triplet in triplets if triplet.accepted),
-        key=lambda triplet: -triplet.confidence * triplet.likeness,
+        key=lambda triplet: -triplet.confidence * triplet.similarity,
     )
     step = max(1, len(sure) // (2 * COLUMNS * ROWS))
     width, height = 2 * SIDE + WORDS, SIDE + GAP

@@ -39,11 +39,12 @@ from triptych.core.files import atomic, read_json, write_json
 from triptych.demonstration.demo import LINES
 from triptych.mining.wording import word_changes
 from triptych.tagging.vocabulary import load_vocabulary
+from triptych.training.options import TrainOptions
 from triptych.triplets.file import Triplet, read_triplets
 from write_results import put
 
 METRICS = ("R@1", "R@10", "mAP@10")
-PLENTY = {"plans": 20, "targets": 2}
+PLENTY = {"changes": 20, "triplets_per_change": 2}
 """As the demo mines with the embedded reasoner."""
 
 
@@ -77,7 +78,9 @@ def main() -> None:
     parser.add_argument("--references", type=int, default=800)
     parser.add_argument("--targets", type=int, default=2, help="most proposals for a reference")
     parser.add_argument("--epochs", type=int, default=8)
-    parser.add_argument("--batch", type=int, default=64, help="less than usual, so that few triplets make some steps")
+    parser.add_argument(
+        "--batch-size", type=int, default=64, help="less than usual, so that few triplets make some steps"
+    )
     parser.add_argument("--seeds", type=int, nargs="*", default=[0, 1, 2], help="of the composers; none trains none")
     parser.add_argument("--vote", action="store_true", help="also let three weak models judge what a weak one proposes")
     parser.add_argument("--controls", action="store_true", help="also learn from the same draws with one thing changed")
@@ -87,7 +90,9 @@ def main() -> None:
     asked = parser.parse_args()
     if not all(0 <= sight <= 1 for sight in [*asked.sight, asked.steady]):
         parser.error("--sight and --steady are probabilities, from 0 to 1")
-    _claim(asked.run, {name: getattr(asked, name) for name in ("steady", "references", "targets", "epochs", "batch")})
+    _claim(
+        asked.run, {name: getattr(asked, name) for name in ("steady", "references", "targets", "epochs", "batch_size")}
+    )
     prepare(asked.run, asked.threads)
     chosen = arms(sorted(asked.sight, reverse=True), vote=asked.vote, plenty=asked.plenty)
     mine(asked.run, chosen, asked)
@@ -127,7 +132,7 @@ def controls(chosen: Sequence[Arm]) -> list[Control]:
 
     def bare(triplet: Triplet) -> Triplet:
         styles = {wording.style: wording for wording in triplet.modifications}
-        return replace(triplet, also=(), modifications=tuple(styles.values()))
+        return replace(triplet, other_targets=(), modifications=tuple(styles.values()))
 
     def reworded(triplet: Triplet) -> Triplet:
         said = word_changes(
@@ -144,7 +149,7 @@ def controls(chosen: Sequence[Arm]) -> list[Control]:
 def prepare(run: Path, threads: int | None) -> None:
     """The demo's world, a catalog of the unlabelled pictures, and one of those that are searched."""
     world = run / "world"
-    triptych.write_world(world, seed=0, lines=LINES, workers=threads)
+    triptych.write_wardrobe(world, seed=0, lines=LINES, workers=threads)
     lists = [world / f"{split}.txt" for split in ("val", "test")]
     with atomic(run / "searched.txt") as temporary:
         temporary.write_text("".join(file.read_text(encoding="utf-8") for file in lists), encoding="utf-8")
@@ -158,16 +163,22 @@ def mine(run: Path, chosen: Sequence[Arm], asked: argparse.Namespace) -> None:
     if not waiting:
         return
     seer = Seer(Catalog(run / "catalog"), load_truth("wardrobe", run / "world"), steady=asked.steady)
-    options: dict[str, Any] = {"vocabulary": VOCABULARY, "limit": asked.references, "threads": asked.threads}
+    usual: dict[str, Any] = {"vocabulary": VOCABULARY, "limit": asked.references}
+    runtime = triptych.Runtime(threads=asked.threads)
     with Loopback(respond=seer.answer) as server:
         server.keep_bodies = False
         for arm in waiting:
+            out = _triplets(run, arm)
             if arm.reasoner == "tags":
-                # A plan makes one proposal here, so that the questions are as varied as they can be.
-                how = PLENTY if arm.plenty else {"plans": asked.targets, "targets": 1}
+                # An idea makes one proposal here, so that the questions are as varied as they can be.
+                how = PLENTY if arm.plenty else {"changes": asked.targets, "triplets_per_change": 1}
+                triptych.mine(run / "catalog", out, triptych.MineOptions(**usual, **how), runtime=runtime)
             else:
-                how = {"targets": asked.targets, "chat": triptych.ChatSettings(base_url=server.url, judge=arm.judge)}
-            triptych.mine(run / "catalog", _triplets(run, arm), reasoner=arm.reasoner, **options, **how)
+                endpoint, judge = triptych.ChatEndpoint(server.url), triptych.ChatJudge(arm.judge)
+                options = triptych.ChatMineOptions(**usual, triplets=asked.targets)
+                chat = triptych.ChatSettings(endpoint, judge=judge)
+                model = arm.reasoner.removeprefix("chat:")
+                triptych.mine_chat(run / "catalog", out, model, chat, options, runtime=runtime)
 
 
 def proposals(run: Path, chosen: Sequence[Arm]) -> str:
@@ -180,11 +191,12 @@ def proposals(run: Path, chosen: Sequence[Arm]) -> str:
         "true, of all, % | of the accepted, % | true and telling, of the accepted, % | calls | tokens in | tokens out |"
         "\n|---|" + "--:|" * 10
     ]
-    for arm, row in zip(chosen, compared["reasoners"], strict=True):
-        every, kept = row["truth"]["proposed"], row["truth"]["accepted"]
-        counts = [row["proposed"], row["accepted_percent"]]
-        shares = [every["new"], kept["new"], every["true"], kept["true"], kept["true_and_telling"]]
-        spent = [row[name] for name in ("calls", "tokens_in", "tokens_out")]
+    for arm, row in zip(chosen, compared.reasoners, strict=True):
+        assert row.truth is not None
+        every, kept = row.truth.proposed, row.truth.accepted
+        counts = [row.proposed, row.accepted_percent]
+        shares = [every.new, kept.new, every.true, kept.true, kept.true_and_telling]
+        spent = [row.calls, row.tokens_in, row.tokens_out]
         cells = ["" if value is None else f"{value:,}" for value in [*counts, *shares, *spent]]
         parts.append(f"| {arm.shown} | {' | '.join(cells)} |")
     return "\n".join(parts) + "\n"
@@ -205,8 +217,8 @@ def learnt(run: Path, chosen: Sequence[Arm], asked: argparse.Namespace) -> list[
             taken = pool if isinstance(arm, Arm) and arm.plenty else draw(pool, count, seed)
             composer = run / f"{arm.name}-{seed}"
             epochs = max(1, round(asked.epochs * count / len(taken)))
-            options = {"epochs": epochs, "batch": asked.batch, "seed": seed, "threads": asked.threads}
-            train(taken, run / "catalog", composer, "bench/reasoners.py", options)
+            options = TrainOptions(epochs=epochs, batch_size=asked.batch_size, seed=seed)
+            train(taken, run / "catalog", composer, "bench/reasoners.py", options, asked.threads)
             shown = f"{arm.shown}: {len(taken):,} triplets"
             rows += measured(*where, composer, shown, composers=[composer], **searched)
     return retrieval(rows, METRICS)

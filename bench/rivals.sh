@@ -7,7 +7,7 @@
 #
 # SPLIT is val or test (default test). A rival or a result that is there is not made again: delete its output to repeat
 # it. SEEDS (default "0 1 2") are those of training. PIC2WORD_OPTIONS, SEARLE_OPTIONS and LINCIR_OPTIONS are passed to
-# `triptych invert`, such as SEARLE_OPTIONS="--limit 4096 --word-steps 60" where finding a word for every picture takes
+# `triptych train-inversion`, such as SEARLE_OPTIONS="--limit 4096 --word-steps 60" where finding a word for every picture takes
 # too long, or LINCIR_OPTIONS="--captions $run/data/pretrain.csv".
 set -euo pipefail
 cd "$(dirname "$0")/.."
@@ -24,7 +24,7 @@ for seed in ${SEEDS:-0 1 2}; do
         read -ra options <<<"${!options:-}"
         [ -e "$out/config.json" ] ||
             .venv/bin/python bench/measure.py "$run/rival-stages.jsonl" "$method, seed $seed" \
-                $triptych invert $method --catalog "$run/catalog" --out "$out" --seed "$seed" "${options[@]}"
+                $triptych train-inversion $method --catalog "$run/catalog" --out "$out" --seed "$seed" "${options[@]}"
         rivals+=(--composer "$out")
     done
 done

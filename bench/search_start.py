@@ -77,7 +77,7 @@ def first_answer(asked: list[str], picture: bytes) -> tuple[float, float, float]
 
 
 def big_catalog(folder: Path) -> Path:
-    triptych.write_world(folder / "world", lines={"unlabelled": 30})
+    triptych.write_wardrobe(folder / "world", lines={"unlabelled": 30})
     pictures = folder / "world" / "images"
     triptych.index(pictures, folder / "catalog")
     opened = Catalog(folder / "catalog")

@@ -10,11 +10,11 @@ import torch
 
 import triptych.retrieval.searching
 from triptych.cli import main
-from triptych.encoders.native import OwnEncoder, load_model
+from triptych.encoders.native import NativeEncoder, load_model
 from triptych.encoders.protocol import Encoder
 
 
-class TorchEncoder(OwnEncoder):
+class TorchEncoder(NativeEncoder):
     """An encoder's folder, run from its weights instead of its graphs."""
 
     def __init__(self, folder: Path, name: str, threads: int | None) -> None:
@@ -24,7 +24,7 @@ class TorchEncoder(OwnEncoder):
 
     @cached_property
     def _picture_graph(self) -> Callable[[Any], Any]:  # type: ignore[override]
-        return _runs(self._model.eyes)
+        return _runs(self._model.full_picture)
 
     @cached_property
     def _text_graph(self) -> Callable[[Any], Any]:  # type: ignore[override]

@@ -12,7 +12,7 @@ from pathlib import Path
 
 import numpy as np
 
-from triptych.benchmarks.registry import BENCHMARKS, load_truth
+from triptych.benchmarks.registry import find_benchmark, load_truth
 from triptych.catalog.catalog import Catalog
 from triptych.encoders.registry import load_encoder
 from triptych.tagging.tagger import Tagger, Tags, is_shown
@@ -24,7 +24,7 @@ def main() -> None:
     folder, name, root = sys.argv[1:]
     catalog = Catalog(Path(folder))
     encoder = load_encoder(catalog.encoder_name)
-    vocabulary = load_vocabulary(BENCHMARKS[name].vocabulary)
+    vocabulary = load_vocabulary(find_benchmark(name).vocabulary)
     truth = load_truth(name, Path(root))
     words = {group: np.array([truth[picture][group] for picture in catalog.names]) for group in vocabulary.groups}
     placing = load_encoder(catalog.encoder_name)

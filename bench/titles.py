@@ -14,7 +14,7 @@ from triptych.composers.baselines import CaptionEdit, TextOnly, WeightedSum
 from triptych.composers.protocol import Composer
 from triptych.encoders.registry import load_encoder
 from triptych.evaluation.encoded_task import EncodedTask
-from triptych.evaluation.selection import chosen
+from triptych.evaluation.selection import tuned
 from triptych.tagging.vocabulary import load_vocabulary
 
 
@@ -52,9 +52,9 @@ def main() -> None:
             "tags and words": NotTold(encoder, load_vocabulary()),
         }
         for name, way in ways.items():
-            alone = task.row(way, encoder)["metrics"]
-            fused, facts = chosen(WeightedSum(name, way), task)
-            both = task.row(fused, encoder)["metrics"]
+            alone = task.row(way, encoder).metrics
+            fused, facts = tuned(WeightedSum(name, way), task)
+            both = task.row(fused, encoder).metrics
             print(
                 f"{each.name}  {name:16}  R@10 {alone['R@10']:.1f}  mAP@10 {alone['mAP@10']:.1f}  "
                 f"with the picture ({facts['weight']})  R@10 {both['R@10']:.1f}  mAP@10 {both['mAP@10']:.1f}"

@@ -11,7 +11,8 @@ import sys
 from collections import defaultdict
 from pathlib import Path
 
-from triptych.evaluation.results.reading import Row, lines, read_rows
+from triptych.evaluation.results.reading import group_runs, read_rows
+from triptych.evaluation.results.row import ResultRow
 
 METRICS = ("R@1", "R@5", "R@10", "R@50", "mAP@10")
 
@@ -34,20 +35,20 @@ def put(page: Path, section: str, text: str) -> None:
     page.write_text(f"{head}{begin}\n{text}\n{end}{tail}", encoding="utf-8")
 
 
-def tables(rows: list[Row]) -> str:
+def tables(rows: list[ResultRow]) -> str:
     """One table a task; rows of the same method (other seeds) become mean ± standard deviation."""
-    by_task: dict[str, list[Row]] = defaultdict(list)
+    by_task: dict[str, list[ResultRow]] = defaultdict(list)
     for row in rows:
-        by_task[row["task"]].append(row)
+        by_task[row.task].append(row)
     parts = []
     for task, every in by_task.items():
-        asked, shown = (span([row[field] for row in every]) for field in ("queries", "gallery"))
-        parts.append(f"**{task}**, {every[0]['split']} split, {asked} queries, {shown} pictures\n")
-        choice = "weight, prompt" if any("prompt" in row for row in every) else "weight"
+        asked, shown = (span([getattr(row, field) for row in every]) for field in ("queries", "gallery"))
+        parts.append(f"**{task}**, {every[0].split} split, {asked} queries, {shown} pictures\n")
+        choice = "weight, prompt" if any(row.prompt is not None for row in every) else "weight"
         parts.append(f"| method | {choice} | " + " | ".join(METRICS) + " |\n|---|--:|" + "--:|" * len(METRICS))
-        for line in lines(every):
-            weight = span([row["weight"] for row in line.rows if "weight" in row])
-            prompts = sorted({f"`{row['prompt']}`" for row in line.rows if "prompt" in row})
+        for line in group_runs(every):
+            weight = span([row.weight for row in line.rows if row.weight is not None])
+            prompts = sorted({f"`{row.prompt}`" for row in line.rows if row.prompt is not None})
             figures = [line.figure(metric) for metric in METRICS]
             cells = ["" if figure is None else figure.text() for figure in figures]
             parts.append(f"| {line.method} | {weight or ', '.join(prompts)} | " + " | ".join(cells) + " |")

@@ -14,20 +14,22 @@ os.environ.setdefault("OMP_NUM_THREADS", "1")
 
 from loopback import Loopback, noise_catalog
 from triptych.benchmarks.datasets.wardrobe.garments import vocabulary
-from triptych.benchmarks.datasets.wardrobe.world import write_world
+from triptych.benchmarks.datasets.wardrobe.world import write_wardrobe
 from triptych.catalog.indexing import index
 from triptych.core.environment import Runtime
 from triptych.mining.options import MineOptions
 from triptych.mining.pipeline import mine
 from triptych.training.composer import train
+from triptych.training.options import PretrainOptions, TrainOptions
 from triptych.training.pretraining import pretrain
+from triptych.training.results import PretrainResult, TrainResult
 
 
 @pytest.fixture(scope="session")
 def wardrobe_world(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """About 460 captioned and 460 unlabelled pictures, 40 of val and 70 of test."""
     out = tmp_path_factory.mktemp("tiny") / "world"
-    write_world(out, lines={"pretrain": 60, "unlabelled": 60, "val": 6, "test": 8}, workers=1, size=64)
+    write_wardrobe(out, lines={"pretrain": 60, "unlabelled": 60, "val": 6, "test": 8}, workers=1, size=64)
     return out
 
 
@@ -40,15 +42,17 @@ def vocabulary_file(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 @pytest.fixture(scope="session")
-def tiny_pretraining(wardrobe_world: Path, tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, dict]:
+def tiny_pretraining(wardrobe_world: Path, tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, PretrainResult]:
     """An encoder that knows a little, and what `pretrain` returned."""
     out = tmp_path_factory.mktemp("tiny") / "encoder"
     pairs, images = wardrobe_world / "pretrain.csv", wardrobe_world / "images"
-    return out, pretrain(pairs, images, out, size=32, width=16, epochs=25, batch=64, threads=1)
+    return out, pretrain(
+        pairs, images, out, PretrainOptions(size=32, width=16, epochs=25, batch_size=64), runtime=Runtime(1)
+    )
 
 
 @pytest.fixture(scope="session")
-def tiny_encoder(tiny_pretraining: tuple[Path, dict]) -> Path:
+def tiny_encoder(tiny_pretraining: tuple[Path, PretrainResult]) -> Path:
     return tiny_pretraining[0]
 
 
@@ -71,14 +75,14 @@ def tiny_triplets(tiny_catalog: Path, vocabulary_file: Path, tmp_path_factory: p
 @pytest.fixture(scope="session")
 def tiny_training(
     tiny_triplets: Path, tiny_catalog: Path, tmp_path_factory: pytest.TempPathFactory
-) -> tuple[Path, dict]:
+) -> tuple[Path, TrainResult]:
     """A composer, and what `train` returned."""
     out = tmp_path_factory.mktemp("tiny") / "composer"
-    return out, train(tiny_triplets, tiny_catalog, out, epochs=3, batch=64, threads=1)
+    return out, train(tiny_triplets, tiny_catalog, out, TrainOptions(epochs=3, batch_size=64), runtime=Runtime(1))
 
 
 @pytest.fixture(scope="session")
-def tiny_composer(tiny_training: tuple[Path, dict]) -> Path:
+def tiny_composer(tiny_training: tuple[Path, TrainResult]) -> Path:
     return tiny_training[0]
 
 
@@ -86,7 +90,7 @@ def tiny_composer(tiny_training: tuple[Path, dict]) -> Path:
 def few_garments(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A world of about 190 pictures."""
     out = tmp_path_factory.mktemp("few") / "world"
-    write_world(out, lines={"unlabelled": 24}, workers=1, size=160)
+    write_wardrobe(out, lines={"unlabelled": 24}, workers=1, size=160)
     return out
 
 

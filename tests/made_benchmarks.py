@@ -1,13 +1,26 @@
-"""Tiny versions of the official benchmarks, in their layout on disk, with made pictures."""
+"""Tiny versions of the official benchmarks, in their layout on disk, with made pictures; and how tests measure."""
 
 import json
 import random
+from dataclasses import fields
 from pathlib import Path
 from typing import Any
 
 from PIL import Image
 
+import triptych
+from triptych.core.environment import Runtime
+from triptych.evaluation.evaluate import EvaluateResult
+from triptych.evaluation.options import EvaluateOptions
+
 CATEGORIES = ("dress", "shirt", "toptee")
+
+
+def evaluate(benchmark: Any, *, threads: int | None = None, **given: Any) -> EvaluateResult:
+    """`triptych.evaluate` with its options by name beside its other arguments."""
+    chosen = {item.name: given.pop(item.name) for item in fields(EvaluateOptions) if item.name in given}
+    options = EvaluateOptions(**{name: tuple(one) if isinstance(one, list) else one for name, one in chosen.items()})
+    return triptych.evaluate(benchmark, options, **given, runtime=Runtime(threads))
 
 
 def write_picture(path: Path, seed: int, size: tuple[int, int] = (48, 40)) -> None:

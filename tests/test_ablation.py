@@ -3,24 +3,28 @@
 import inspect
 import json
 import shutil
-from dataclasses import replace
+from dataclasses import asdict, dataclass, replace
 from pathlib import Path
+from typing import Any
 
 import pytest
 from PIL import Image
 
+from triptych.core.environment import Runtime
 from triptych.core.errors import FailureError, UsageError
 from triptych.core.files import write_json
 from triptych.evaluation.ablation import running
-from triptych.evaluation.ablation.recipes import STAGES, load_recipes
-from triptych.evaluation.ablation.running import ablate
-from triptych.evaluation.ablation.showing import format_ablation, summarise_cells
-from triptych.mining.options import Bars
+from triptych.evaluation.ablation.options import AblateOptions
+from triptych.evaluation.ablation.recipes import load_recipes
+from triptych.evaluation.ablation.running import STAGES, ablate
+from triptych.evaluation.ablation.showing import AblationResult, format_ablation, summarise_cells
+from triptych.mining.options import CriticOptions
+from triptych.training.options import FinetuneOptions, LossOptions, TrainOptions
 from triptych.triplets.file import read_triplets, write_triplets
 
 RECIPES = {
-    "mine": {"plans": 4},
-    "train": {"epochs": 1, "batch": 64},
+    "mine": {"changes": 4},
+    "train": {"epochs": 1, "batch_size": 64},
     "recipes": [{"name": "full"}, {"name": "hot", "train": {"temperature": 0.5}}],
 }
 
@@ -32,33 +36,45 @@ def recipes(tmp_path: Path) -> Path:
     return path
 
 
+@dataclass(frozen=True)
+class Given:
+    """What a stage was called with."""
+
+    options: Any
+    first: Path
+    out: Path
+
+
 @pytest.fixture
 def run(recipes, wardrobe_world, tiny_catalog, tiny_triplets, tiny_composer, tmp_path, monkeypatch):
     """Run the recipes, with mining and training that take no time; `run.calls` lists them, as (stage, seed)."""
     calls: list[tuple[str, int]] = []
-    options_of: list[dict] = []
-    made = {"mine": tiny_triplets, "refine": tiny_triplets, "again": tiny_triplets, "train": tiny_composer}
+    given: list[Given] = []
+    made = {"mine": tiny_triplets, "refine": tiny_triplets, "again": tiny_triplets}
+    made |= {"train": tiny_composer, "finetune": tiny_composer}
 
     def stand_in(stage, place):
-        def call(*args, **options):
-            inspect.signature(STAGES[stage]).bind(*args, **options)
-            calls.append((stage, options["seed"]))
-            options_of.append(options | {"out": args[place], "first": args[0]})
+        def call(*args, **others):
+            inspect.signature(STAGES[stage]).bind(*args, **others)
+            *_, options = args
+            calls.append((stage, options.seed))
+            given.append(Given(options, args[0], args[place]))
             args[place].parent.mkdir(parents=True, exist_ok=True)
             (shutil.copytree if made[stage].is_dir() else shutil.copy)(made[stage], args[place])
 
         return call
 
-    places = {"mine": 1, "refine": 2, "again": 1, "train": 2}
+    places = {"mine": 1, "refine": 2, "again": 1, "train": 2, "finetune": 2}
     monkeypatch.setattr(running, "STAGES", {stage: stand_in(stage, place) for stage, place in places.items()})
 
-    def again(**options):
+    def again(seeds=(0,), only=(), **others):
         calls.clear()
-        options_of.clear()
-        settings = {"roots": {"wardrobe": wardrobe_world}, "catalogs": {"wardrobe": tiny_catalog}, "threads": 1}
-        return ablate(recipes, tmp_path / "out", **settings | {"seeds": (0,)} | options)
+        given.clear()
+        settings = {"roots": {"wardrobe": wardrobe_world}, "catalogs": {"wardrobe": tiny_catalog}}
+        options = AblateOptions(seeds, only)
+        return ablate(recipes, tmp_path / "out", options, **settings | others, runtime=Runtime(threads=1))
 
-    again.calls, again.options = calls, options_of
+    again.calls, again.given = calls, given
     return again
 
 
@@ -66,34 +82,34 @@ def test_cells_are_run_once_and_reported(run, tmp_path, recipes):
     report = run()
     # Recipes that mine alike share their triplets.
     assert run.calls == [("mine", 0), ("train", 0), ("train", 0)]
-    mined, full, hot = run.options
-    assert mined["plans"] == 4
-    assert (full["epochs"], full.get("temperature")) == (1, None)
-    assert (hot["epochs"], hot["temperature"]) == (1, 0.5)
+    mined, full, hot = (one.options for one in run.given)
+    assert mined.changes == 4
+    assert full == TrainOptions(epochs=1, batch_size=64)
+    assert hot == replace(full, loss=LossOptions(temperature=0.5))
     out = tmp_path / "out"
-    assert json.loads((out / "ablation.json").read_text("utf-8")) == report
-    assert [(row["task"], row["recipe"], row["seeds"]) for row in report["rows"]] == [
+    assert json.loads((out / "ablation.json").read_text("utf-8")) == json.loads(json.dumps(asdict(report)))
+    assert [(row.task, row.recipe, row.seeds) for row in report.rows] == [
         ("edits", "full", [0]),
         ("edits", "hot", [0]),
     ]
-    assert report["rows"][0]["metrics"]["R@10"]["deviation"] is None
+    assert report.rows[0].metrics["R@10"].deviation is None
     assert not list((out / "composers").iterdir())
     (cell, _) = (json.loads(file.read_text("utf-8")) for file in sorted((out / "cells").iterdir()))
     assert {row["split"] for row in cell["rows"]} == {"val"}
     with Image.open(out / "ablation.png") as picture:
         assert picture.format == "PNG"
 
-    assert run()["rows"] == report["rows"]
+    assert run().rows == report.rows
     assert run.calls == []
     more = run(seeds=(0, 1))
     assert run.calls == [("mine", 1), ("train", 1), ("train", 1)]
-    row = more["rows"][0]
-    assert row["metrics"]["R@10"]["values"][0] == report["rows"][0]["metrics"]["R@10"]["values"][0]
+    (value, _), (first,) = (one.rows[0].metrics["R@10"].values for one in (more, report))
+    assert value == first
     assert "| full | 2 |" in (out / "ablation.md").read_text("utf-8")
 
     changed = dict(RECIPES, recipes=[RECIPES["recipes"][0], {"name": "hot", "train": {"temperature": 0.6}}])
     recipes.write_text(json.dumps(changed), encoding="utf-8")
-    run(only=["hot"])
+    run(only=("hot",))
     assert run.calls == [("train", 0)]
 
 
@@ -103,11 +119,11 @@ def test_a_cell_that_fails_is_reported_and_tried_again(run, monkeypatch):
 
     real = running.evaluate
     monkeypatch.setattr(running, "evaluate", broken)
-    report = run(only=["full"])
-    assert report["failed"] == ["full, wardrobe, seed 0: no luck"]
+    report = run(only=("full",))
+    assert [*report.failed] == ["full, wardrobe, seed 0: no luck"]
     assert "0 of 1 cells" in format_ablation(report)
     monkeypatch.setattr(running, "evaluate", real)
-    assert run(only=["full"])["finished"] == 1
+    assert run(only=("full",)).finished == 1
     assert run.calls == []  # what was mined and trained is still there
 
 
@@ -117,7 +133,7 @@ def test_the_table_has_means_deviations_and_the_distance_from_the_first():
         return {"recipe": recipe, "seed": seed, "rows": [row]}
 
     rows = summarise_cells([cell("full", 0, 10.0), cell("full", 1, 14.0), cell("less", 0, 9.0)])
-    table = format_ablation({"rows": rows, "cells": 4, "finished": 3})
+    table = format_ablation(AblationResult(rows, 4, 3, (), {}))
     assert "| full | 2 | 1.0 ± 0.0 | 12.0 ± 2.8 | +0.0 |" in table
     assert "| less | 1 | 1.0 | 9.0 | -3.0 |" in table
     assert table.endswith("3 of 4 cells are finished.")
@@ -125,7 +141,7 @@ def test_the_table_has_means_deviations_and_the_distance_from_the_first():
 
 def test_a_recipe_under_two_names_runs_once(run, recipes):
     recipes.write_text(json.dumps({"recipes": [{"name": "full"}, {"name": "the same"}]}), encoding="utf-8")
-    assert {row["recipe"] for row in run()["rows"]} == {"full", "the same"}
+    assert {row.recipe for row in run().rows} == {"full", "the same"}
     assert run.calls == [("mine", 0), ("train", 0)]
 
 
@@ -146,24 +162,25 @@ def test_a_file_that_changed_makes_another_cell(run, recipes, tmp_path):
 
 
 def test_a_second_round_is_mined_after_what_was_refined(run, recipes, tmp_path):
-    bars = {"sure": 0.1, "new_by": 3}
     content = {
-        "mine": {"plans": 4, "bars": bars},
-        "recipes": [{"name": "one"}, {"name": "two", "refine": {"folds": 3}, "again": {"plans": 2}}],
+        "mine": {"changes": 4, "min_probability": 0.1, "min_ratio": 3},
+        "recipes": [{"name": "one"}, {"name": "two", "refine": {"folds": 3}, "again": {"changes": 2}}],
     }
     recipes.write_text(json.dumps(content), encoding="utf-8")
     report = run()
     assert run.calls == [("mine", 0), ("train", 0), ("refine", 0), ("again", 0), ("train", 0)]
-    mined, one, refined, again, two = run.options
-    assert (mined["bars"], mined["plans"]) == (Bars(sure=0.1, new_by=3), 4)
-    assert (refined["first"], refined["folds"]) == (mined["out"], 3)
-    assert (again["after"], again["plans"], again["bars"]) == (refined["out"], 2, mined["bars"])
-    assert (one["first"], two["first"]) == (mined["out"], again["out"])
+    mined, one, refined, again, two = run.given
+    assert mined.options.critic == CriticOptions(min_probability=0.1, min_ratio=3)
+    assert mined.options.changes == 4
+    assert (refined.first, refined.options.folds) == (mined.out, 3)
+    assert (again.options.refined, again.options.changes) == (refined.out, 2)
+    assert again.options.critic == mined.options.critic
+    assert (one.first, two.first) == (mined.out, again.out)
     cells = [json.loads(file.read_text("utf-8")) for file in (tmp_path / "out" / "cells").iterdir()]
     (second,) = [cell for cell in cells if cell["recipe"] == "two"]
-    assert (second["refine"], second["again"]) == ({"folds": 3}, {"plans": 2})
-    assert second["mine"]["bars"] == {"sure": 0.1, "new_by": 3, "beaten_by": Bars.beaten_by}
-    assert run()["rows"] == report["rows"]
+    assert (second["refine"], second["again"]) == ({"folds": 3}, {"changes": 2})
+    assert second["mine"] == content["mine"]
+    assert run().rows == report.rows
     assert run.calls == []
 
     content["recipes"][1]["refine"] = {"folds": 4}
@@ -176,9 +193,9 @@ def test_another_round_is_in_its_own_words(run, recipes, tiny_triplets, tmp_path
     words, refined = tmp_path / "words.json", tmp_path / "refined.parquet"
     words.write_text(json.dumps({"colour": ["red", "blue"]}), encoding="utf-8")
     write_triplets(refined, read_triplets(tiny_triplets)[0], {"settings": {"vocabulary": str(words)}, "kinds": []})
-    recipes.write_text(json.dumps({"recipes": [{"name": "x", "mine": {"after": str(refined)}}]}), encoding="utf-8")
+    recipes.write_text(json.dumps({"recipes": [{"name": "x", "mine": {"refined": str(refined)}}]}), encoding="utf-8")
     run()
-    assert run.options[0]["vocabulary"] == words
+    assert run.given[0].options.vocabulary == words
     words.write_text(json.dumps({"colour": ["red", "green"]}), encoding="utf-8")
     run()
     assert run.calls == [("mine", 0), ("train", 0)]
@@ -194,7 +211,7 @@ def test_an_encoder_that_changed_behind_its_fingerprint_makes_another_cell(run, 
     once = [("mine", 0), ("train", 0)]
 
     def calls() -> list[tuple[str, int]]:
-        run(catalogs={"wardrobe": catalog}, only=["full"])
+        run(catalogs={"wardrobe": catalog}, only=("full",))
         return list(run.calls)
 
     assert calls() == once
@@ -215,12 +232,12 @@ def test_queries_that_changed_make_another_cell(run, wardrobe_world, tmp_path):
     (world / "images").symlink_to(wardrobe_world / "images")
     for name in ("val.txt", "queries.val.jsonl"):
         shutil.copy(wardrobe_world / name, world / name)
-    run(roots={"wardrobe": world}, only=["full"])
+    run(roots={"wardrobe": world}, only=("full",))
     lines = (world / "queries.val.jsonl").read_text("utf-8").splitlines()
     (world / "queries.val.jsonl").write_text("\n".join(lines[:-1]), encoding="utf-8")
-    run(roots={"wardrobe": world}, only=["full"])
+    run(roots={"wardrobe": world}, only=("full",))
     assert run.calls == [("train", 0)]  # what was mined does not depend on what is asked
-    run(roots={"wardrobe": world}, only=["full"])
+    run(roots={"wardrobe": world}, only=("full",))
     assert run.calls == []
 
 
@@ -236,11 +253,15 @@ def test_queries_that_changed_make_another_cell(run, wardrobe_world, tmp_path):
         ({"recipes": [{"name": "a", "train": {"epochs": "3"}}]}, "train epochs: '3' is not of the kind of 3"),
         ({"recipes": [{"name": "a", "train": {"without": "concepts"}}]}, "'concepts' is not of the kind of"),
         ({"recipes": [{"name": "a", "train": {"epochs": True}}]}, "True is not of the kind of 3"),
-        ({"recipes": [{"name": "a", "mine": {"bars": 2}}]}, "mine bars must be an object"),
-        ({"recipes": [{"name": "a", "mine": {"bars": {"low": 2}}}]}, "bars has no option 'low'; it has sure"),
-        ({"recipes": [{"name": "a", "mine": {"bars": {"sure": 2}}}]}, "'a': mine bars: --sure must be"),
-        ({"recipes": [{"name": "a", "again": {"plans": 2}}]}, "needs refine, too"),
-        ({"recipes": [{"name": "a", "refine": {}, "again": {"after": "x"}}]}, "again has no option 'after'"),
+        ({"recipes": [{"name": "a", "mine": {"vocabulary": 2}}]}, "2 is not of the kind of None"),
+        (
+            {"recipes": [{"name": "a", "mine": {"low": 2}}]},
+            "mine has no option 'low'; it has vocabulary, .*, min_probability,",
+        ),
+        ({"recipes": [{"name": "a", "mine": {"min_probability": 2}}]}, "'a': mine: --min-probability must be"),
+        ({"recipes": [{"name": "a", "again": {"changes": 2}}]}, "needs refine, too"),
+        ({"recipes": [{"name": "a", "refine": {}, "again": {"refined": "x"}}]}, "again has no option 'refined'"),
+        ({"recipes": [{"name": "a", "train": {}, "finetune": {}}]}, "it is either train or finetune"),
         ({"recipes": []}, "write"),
         ({"recipes": [{"name": "a"}], "seeds": []}, "unknown field 'seeds'"),
     ],
@@ -255,7 +276,7 @@ def test_recipes_that_make_no_sense(content, message, tmp_path):
 @pytest.mark.parametrize(
     ("options", "message"),
     [
-        ({"only": ["gone"]}, "no recipe 'gone'"),
+        ({"only": ("gone",)}, "no recipe 'gone'"),
         ({"catalogs": {}}, "wardrobe: give the catalog"),
         ({"roots": {}}, "at least one benchmark"),
         ({"roots": {"genecis": "x"}}, "no split 'val'"),
@@ -264,6 +285,16 @@ def test_recipes_that_make_no_sense(content, message, tmp_path):
 def test_runs_that_make_no_sense(run, options, message):
     with pytest.raises(UsageError, match=message):
         run(**options)
+
+
+def test_a_recipe_may_train_the_encoder(run, recipes):
+    content = {"train": {"epochs": 1}, "recipes": [{"name": "full"}, {"name": "encoder", "finetune": {"distill": 2}}]}
+    recipes.write_text(json.dumps(content), encoding="utf-8")
+    run()
+    assert run.calls == [("mine", 0), ("train", 0), ("finetune", 0)]
+    assert run.given[2].options == FinetuneOptions(distill=2)
+    run()
+    assert run.calls == []
 
 
 @pytest.mark.parametrize("name", ["ablation.json", "levers.json"])

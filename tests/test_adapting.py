@@ -7,22 +7,25 @@ import pytest
 import torch
 from PIL import Image
 
+from triptych.core.environment import Runtime
 from triptych.core.errors import DataError, UsageError
 from triptych.core.images import open_picture
 from triptych.core.vectors import unit
 from triptych.encoders.registry import load_encoder
-from triptych.training import adapting
-from triptych.training.adapting import adapt
+from triptych.training.adapting import adapt_encoder
 from triptych.training.checkpoints import save_checkpoint
 from triptych.training.data.augmentation import recolour
+from triptych.training.learners import adapting as learning
+from triptych.training.options import AdaptOptions
 
-TINY = {"steps": 6, "batch": 16, "threads": 1}
+TINY = AdaptOptions(steps=6, batch_size=16)
+ONE_THREAD = Runtime(threads=1)
 
 
 @pytest.fixture(scope="module")
 def adapted(tiny_encoder: Path, wardrobe_world: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
     out = tmp_path_factory.mktemp("adapted") / "encoder"
-    adapt(wardrobe_world / "images", out, encoder=str(tiny_encoder), **TINY)
+    adapt_encoder(wardrobe_world / "images", out, TINY, encoder=str(tiny_encoder), runtime=ONE_THREAD)
     return out
 
 
@@ -31,8 +34,8 @@ def test_what_captions_taught_is_kept(adapted, tiny_encoder, wardrobe_world):
     pictures = sorted((wardrobe_world / "images").iterdir())[:20]
     pixels = np.stack([before.prepare(open_picture(path)) for path in pictures])
     old, new = before.encode_pictures(pixels), after.encode_pictures(pixels)
-    shared = new[:, : -after.identity]
-    assert new.shape == (20, before.dim + after.identity) == (20, after.dim)
+    shared = new[:, : -after.instance_dim]
+    assert new.shape == (20, before.dim + after.instance_dim) == (20, after.dim)
     np.testing.assert_allclose(np.linalg.norm(new, axis=1), 1, atol=1e-5)
     np.testing.assert_allclose(unit(shared), old, atol=1e-4)
     # Logits between pictures and texts, and the odds of words, are what they were.
@@ -47,7 +50,9 @@ def test_what_captions_taught_is_kept(adapted, tiny_encoder, wardrobe_world):
 
 
 def test_a_recoloured_item_is_found_again(tiny_encoder, wardrobe_world, tmp_path):
-    adapt(wardrobe_world / "images", tmp_path / "long", encoder=str(tiny_encoder), steps=60, batch=32, threads=1)
+    options = AdaptOptions(steps=60, batch_size=32)
+    images = wardrobe_world / "images"
+    adapt_encoder(images, tmp_path / "long", options, encoder=str(tiny_encoder), runtime=ONE_THREAD)
     after = load_encoder(str(tmp_path / "long"), threads=1)
     pictures = sorted((wardrobe_world / "images").iterdir())[:60]
     pixels = np.stack([after.prepare(open_picture(path)) for path in pictures])
@@ -58,7 +63,7 @@ def test_a_recoloured_item_is_found_again(tiny_encoder, wardrobe_world, tmp_path
         likeness = unit(changed[:, part]) @ unit(plain[:, part]).T
         return int((likeness.argmax(axis=1) == np.arange(60)).sum())
 
-    assert found(slice(-after.identity, None)) > found(slice(0, -after.identity))
+    assert found(slice(-after.instance_dim, None)) > found(slice(0, -after.instance_dim))
 
 
 def test_recolouring_leaves_the_background_and_the_shape():
@@ -76,7 +81,7 @@ def test_recolouring_leaves_the_background_and_the_shape():
 
 
 def test_a_stopped_run_ends_with_the_same_weights(adapted, tiny_encoder, wardrobe_world, tmp_path, monkeypatch):
-    monkeypatch.setattr(adapting, "_CHECKPOINT_STEPS", 2)
+    monkeypatch.setattr(learning, "_CHECKPOINT_STEPS", 2)
     done = 0
 
     def stop(*args, **options):
@@ -86,13 +91,13 @@ def test_a_stopped_run_ends_with_the_same_weights(adapted, tiny_encoder, wardrob
         if done == 2:
             raise KeyboardInterrupt
 
-    monkeypatch.setattr("triptych.training.checkpoints.save_checkpoint", stop)
-    ask = {"encoder": str(tiny_encoder), **TINY}
+    monkeypatch.setattr("triptych.training.loop.save_checkpoint", stop)
+    ask = {"encoder": str(tiny_encoder), "runtime": ONE_THREAD}
     with pytest.raises(KeyboardInterrupt):
-        adapt(wardrobe_world / "images", tmp_path / "out", **ask)
+        adapt_encoder(wardrobe_world / "images", tmp_path / "out", TINY, **ask)
     assert not (tmp_path / "out" / "config.json").exists()
     done = 10
-    adapt(wardrobe_world / "images", tmp_path / "out", **ask)
+    adapt_encoder(wardrobe_world / "images", tmp_path / "out", TINY, **ask)
     again, first = tmp_path / "out" / "model.safetensors", adapted / "model.safetensors"
     assert again.read_bytes() == first.read_bytes()
     assert not (tmp_path / "out" / "checkpoint.safetensors").exists()
@@ -104,30 +109,31 @@ def test_spoilt_pictures_are_skipped_and_counted(tiny_encoder, wardrobe_world, t
     for path in sorted((wardrobe_world / "images").iterdir())[:25]:
         shutil.copy(path, pictures)
     (pictures / "spoilt.jpg").write_bytes(b"no picture")
-    facts = adapt(pictures, tmp_path / "out", encoder=str(tiny_encoder), steps=1, batch=8, threads=1)
-    assert (facts["pictures"], facts["skipped"]) == (25, 1)
+    options = AdaptOptions(steps=1, batch_size=8)
+    result = adapt_encoder(pictures, tmp_path / "out", options, encoder=str(tiny_encoder), runtime=ONE_THREAD)
+    assert (result.pictures, result.skipped) == (25, 1)
     assert "spoilt.jpg" in capfd.readouterr().err
-    assert json.loads((tmp_path / "out" / "config.json").read_text())["made_by"]["command"] == "adapt"
+    assert json.loads((tmp_path / "out" / "config.json").read_text())["made_by"]["command"] == "adapt-encoder"
 
 
 def test_too_few_pictures(tiny_encoder, wardrobe_world, tmp_path):
     (tmp_path / "few").mkdir()
     shutil.copy(next((wardrobe_world / "images").iterdir()), tmp_path / "few")
     with pytest.raises(DataError, match="1 usable pictures"):
-        adapt(tmp_path / "few", tmp_path / "out", encoder=str(tiny_encoder))
+        adapt_encoder(tmp_path / "few", tmp_path / "out", encoder=str(tiny_encoder))
 
 
-@pytest.mark.parametrize("setting", [{"steps": 0}, {"batch": 1}])
-def test_settings_that_make_no_sense(tiny_encoder, wardrobe_world, tmp_path, setting):
+@pytest.mark.parametrize("setting", [{"steps": 0}, {"batch_size": 1}])
+def test_settings_that_make_no_sense(setting):
     with pytest.raises(UsageError):
-        adapt(wardrobe_world / "images", tmp_path / "out", encoder=str(tiny_encoder), **setting)
+        AdaptOptions(**setting)
 
 
 def test_an_adapted_encoder_is_not_adapted_again(adapted, wardrobe_world, tmp_path):
     with pytest.raises(UsageError, match="pretrain"):
-        adapt(wardrobe_world / "images", tmp_path / "out", encoder=str(adapted))
+        adapt_encoder(wardrobe_world / "images", tmp_path / "out", encoder=str(adapted))
 
 
 def test_an_encoder_is_not_adapted_where_it_lies(tiny_encoder, wardrobe_world):
     with pytest.raises(UsageError, match="holds the encoder to adapt"):
-        adapt(wardrobe_world / "images", tiny_encoder, encoder=str(tiny_encoder), **TINY)
+        adapt_encoder(wardrobe_world / "images", tiny_encoder, TINY, encoder=str(tiny_encoder), runtime=ONE_THREAD)

@@ -149,7 +149,7 @@ def test_what_is_known_is_not_encoded_again(add, catalog, monkeypatch):
     def encode(self, pixels):
         raise AssertionError("encoded again")
 
-    monkeypatch.setattr("triptych.encoders.native.OwnEncoder.encode_pictures", encode)
+    monkeypatch.setattr("triptych.encoders.native.NativeEncoder.encode_pictures", encode)
     assert add() == IndexResult(encoded=0, unchanged=4, rejected=0, vanished=0, total=4)
     after = Catalog(catalog)
     assert after.entries == entries

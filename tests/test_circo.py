@@ -5,14 +5,13 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from made_benchmarks import read, write, write_circo
+from made_benchmarks import evaluate, read, write, write_circo
 from triptych.benchmarks.registry import load_tasks
 from triptych.catalog.indexing import index
 from triptych.core.environment import Runtime
 from triptych.core.errors import DataError, UsageError
 from triptych.encoders.registry import load_encoder
 from triptych.evaluation.encoded_task import EncodedTask
-from triptych.evaluation.evaluate import evaluate
 from triptych.evaluation.scoring import score
 
 REAL = Path(os.environ.get("TRIPTYCH_DATA", "../shared/data")) / "circo"
@@ -47,13 +46,13 @@ def published_metrics(annotations, predictions):
 @needs_real
 def test_the_example_submission_has_the_official_numbers():
     example = REAL / "submission_examples" / "submission_val.json"
-    (row,) = score("circo", root=REAL, split="val", submission=example)["rows"]
+    (row,) = score("circo", root=REAL, split="val", submission=example).rows
     metrics, aspects = published_metrics(read(REAL / "annotations" / "val.json"), read(example))
-    assert row["metrics"] == pytest.approx(metrics, abs=1e-4)
-    assert row["aspects"] == pytest.approx(aspects, abs=1e-4)
-    assert len(row["aspects"]) == 9
-    assert (row["queries"], row["gallery"]) == (220, 123_403)
-    assert row["metrics"]["mAP@50"] > 0
+    assert row.metrics == pytest.approx(metrics, abs=1e-4)
+    assert row.aspects == pytest.approx(aspects, abs=1e-4)
+    assert len(row.aspects) == 9
+    assert (row.queries, row.gallery) == (220, 123_403)
+    assert row.metrics["mAP@50"] > 0
 
 
 @needs_real
@@ -70,19 +69,19 @@ def test_a_submission_that_knows_the_answers_has_the_official_numbers(tmp_path):
             rest.insert((query["id"] + 4 * place) % 40, target)
         example[str(query["id"])] = rest[:50] + [1, 2, 3, 4, 5, 6][: max(0, 50 - len(rest))]
     path = write(tmp_path / "better.json", example)
-    (row,) = score("circo", root=REAL, split="val", submission=path)["rows"]
+    (row,) = score("circo", root=REAL, split="val", submission=path).rows
     metrics, aspects = published_metrics(annotations, example)
-    assert row["metrics"] == pytest.approx(metrics, abs=1e-4)
-    assert row["aspects"] == pytest.approx(aspects, abs=1e-4)
-    assert 1 < row["metrics"]["mAP@5"] < row["metrics"]["R@50"] < 100
+    assert row.metrics == pytest.approx(metrics, abs=1e-4)
+    assert row.aspects == pytest.approx(aspects, abs=1e-4)
+    assert 1 < row.metrics["mAP@5"] < row.metrics["R@50"] < 100
 
 
 @needs_real
 def test_the_official_test_split_is_valid():
     example = REAL / "submission_examples" / "submission_test.json"
     result = score("circo", root=REAL, split="test", submission=example)
-    assert result["rows"] == []
-    assert result["submission"] == {
+    assert result.rows == []
+    assert vars(result.submission) == {
         "files": ["mAP"],
         "queries": 800,
         "depth": {"mAP": 50},
@@ -98,7 +97,7 @@ def test_the_pictures_are_asked_for():
 
 
 def test_ranks_are_those_of_a_plain_search(root):
-    (row,) = evaluate("circo", root=root, split="val", methods=["picture"], threads=1)["rows"]
+    (row,) = evaluate("circo", root=root, split="val", methods=["picture"], threads=1).rows
     task = EncodedTask(load_tasks("circo", root, "val")[0], load_encoder("wardrobe", threads=1))
     annotations = read(root / "annotations" / "val.json")
     predictions = {}
@@ -107,28 +106,28 @@ def test_ranks_are_those_of_a_plain_search(root):
         predictions[str(query["id"])] = [int(task.gallery_names[place]) for place in np.argsort(-scores)[:50]]
         assert predictions[str(query["id"])][0] == query["reference_img_id"]  # it stays, as in most published code
     metrics, aspects = published_metrics(annotations, predictions)
-    assert row["metrics"] == pytest.approx(metrics, abs=1e-3)
-    assert row["aspects"] == pytest.approx(aspects, abs=1e-3)
-    assert list(row["metrics"])[:4] == ["mAP@5", "mAP@10", "mAP@25", "mAP@50"]
-    assert row["protocol"]["reference"] == "kept"
+    assert row.metrics == pytest.approx(metrics, abs=1e-3)
+    assert row.aspects == pytest.approx(aspects, abs=1e-3)
+    assert list(row.metrics)[:4] == ["mAP@5", "mAP@10", "mAP@25", "mAP@50"]
+    assert row.protocol["reference"] == "kept"
 
 
 def test_a_submission_scores_what_the_evaluation_says(root, tmp_path):
     options = {"root": root, "split": "val", "methods": ["picture"], "threads": 1}
-    (row,) = evaluate("circo", submission=tmp_path / "mine.json", **options)["rows"]
+    (row,) = evaluate("circo", submission=tmp_path / "mine.json", **options).rows
     result = score("circo", root=root, split="val", submission=tmp_path / "mine.json")
-    assert result["rows"][0]["metrics"] == row["metrics"]
-    assert result["rows"][0]["aspects"] == row["aspects"]
-    assert result["submission"]["names_checked"]
-    assert result["submission"]["references_among_answers"] == 4
-    removed = evaluate("circo", settings=["reference=removed"], submission=tmp_path / "other.json", **options)["rows"]
-    assert removed[0]["metrics"]["mAP@50"] > row["metrics"]["mAP@50"]
+    assert result.rows[0].metrics == row.metrics
+    assert result.rows[0].aspects == row.aspects
+    assert result.submission.names_checked
+    assert result.submission.references_among_answers == 4
+    removed = evaluate("circo", settings=["reference=removed"], submission=tmp_path / "other.json", **options).rows
+    assert removed[0].metrics["mAP@50"] > row.metrics["mAP@50"]
     assert all(len(set(ids)) == 50 for ids in read(tmp_path / "other.json").values())
 
 
 def test_a_submission_of_the_hidden_split(root, tmp_path):
     options = {"root": root, "split": "test", "methods": ["text"], "threads": 1}
-    assert evaluate("circo", submission=tmp_path, **options)["rows"] == []
+    assert evaluate("circo", submission=tmp_path, **options).rows == []
     written = read(tmp_path / "submission_test.json")
     assert set(written) == {"0", "1"}
     assert all(len(ids) == len(set(ids)) == 50 for ids in written.values())
@@ -151,9 +150,9 @@ def test_a_single_target_that_cannot_be_read_is_not_found(root, capfd):
     entries = read(root / "annotations" / "val.json")
     lost = entries[3]["target_img_id"]
     (root / "COCO2017_unlabeled" / "unlabeled2017" / f"{lost:012d}.jpg").unlink()
-    (row,) = evaluate("circo", root=root, split="val", methods=["picture"], threads=1)["rows"]
-    assert (row["unreadable"], row["lost_queries"], row["gallery"]) == (1, 0, 59)
-    assert row["metrics"]["R@50"] <= 75
+    (row,) = evaluate("circo", root=root, split="val", methods=["picture"], threads=1).rows
+    assert (row.unreadable, row.lost_queries, row.gallery) == (1, 0, 59)
+    assert row.metrics["R@50"] <= 75
     assert "skipped '000000000046': no such file" in capfd.readouterr().err
 
 
@@ -194,9 +193,9 @@ def test_a_catalog_of_the_pictures_saves_encoding_them(root, tmp_path, capfd):
     folder = root / "COCO2017_unlabeled" / "unlabeled2017"
     index(folder, tmp_path / "catalog", encoder="wardrobe", runtime=Runtime(threads=1))
     options = {"root": root, "split": "val", "methods": ["picture", "text"], "threads": 1}
-    expected = evaluate("circo", **options)["rows"]
+    expected = evaluate("circo", **options).rows
     capfd.readouterr()
-    assert evaluate("circo", catalog=tmp_path / "catalog", **options)["rows"] == expected
+    assert evaluate("circo", catalog=tmp_path / "catalog", **options).rows == expected
     assert "encode" not in capfd.readouterr().err
     # Padded pictures are other pictures.
     evaluate("circo", catalog=tmp_path / "catalog", settings=["picture=padded"], **options)
@@ -208,7 +207,7 @@ def test_a_catalog_of_the_pictures_saves_encoding_them(root, tmp_path, capfd):
         runtime=Runtime(threads=1),
     )
     capfd.readouterr()
-    assert evaluate("circo", catalog=tmp_path / "above", **options)["rows"] == expected
+    assert evaluate("circo", catalog=tmp_path / "above", **options).rows == expected
     assert "encode" not in capfd.readouterr().err
     other = write_circo(tmp_path / "other")
     with pytest.raises(UsageError, match="which does not hold"):

@@ -4,13 +4,13 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from made_benchmarks import read, write, write_cirr
+from made_benchmarks import evaluate, read, write, write_cirr
+from triptych.benchmarks.datasets.cirr import SUBMISSION
 from triptych.benchmarks.registry import load_tasks
-from triptych.benchmarks.submissions import CIRR_FORMS, read_submission, write_submission
+from triptych.benchmarks.submissions import read_submission, write_submission
 from triptych.core.errors import DataError, UsageError
 from triptych.encoders.registry import load_encoder
 from triptych.evaluation.encoded_task import EncodedTask
-from triptych.evaluation.evaluate import evaluate
 from triptych.evaluation.scoring import score
 
 REAL = Path(os.environ.get("TRIPTYCH_DATA", "../shared/data")) / "cirr"
@@ -46,17 +46,17 @@ def test_the_official_files():
 @needs_real
 def test_the_example_submissions_are_valid_and_round_trip(tmp_path):
     result = score("cirr", root=REAL, split="test1", submission=REAL / "demo_files")
-    assert result["rows"] == []
-    assert result["submission"]["depth"] == {"recall": 50, "recall_subset": 3}
+    assert result.rows == []
+    assert result.submission.depth == {"recall": 50, "recall_subset": 3}
     (task,) = load_tasks("cirr", REAL, "test1")
-    for form, name in zip(CIRR_FORMS, (RECALL, SUBSET), strict=True):
-        answers = read_submission(task, REAL / "demo_files" / name)[form]
-        write_submission("cirr", tmp_path / name, form, answers)
+    for file, name in zip(SUBMISSION.files, (RECALL, SUBSET), strict=True):
+        answers = read_submission(SUBMISSION, task, REAL / "demo_files" / name)[file]
+        write_submission(SUBMISSION, file, tmp_path / name, answers)
         assert (tmp_path / name).read_bytes() == (REAL / "demo_files" / name).read_bytes().rstrip()
 
 
 def test_ranks_are_those_of_a_plain_search(root):
-    (row,) = evaluate("cirr", root=root, split="val", methods=["picture"], threads=1)["rows"]
+    (row,) = evaluate("cirr", root=root, split="val", methods=["picture"], threads=1).rows
     engine = load_encoder("wardrobe", threads=1)
     task = EncodedTask(load_tasks("cirr", root, "val")[0], engine)
     names, hits = task.gallery_names, {"R@1": 0, "R@5": 0, "R_subset@1": 0, "R_subset@2": 0}
@@ -69,37 +69,37 @@ def test_ranks_are_those_of_a_plain_search(root):
             ranked, k = within if "subset" in metric else order, int(metric[-1])
             hits[metric] += entry["target_hard"] in ranked[:k]
     for metric, count in hits.items():
-        assert row["metrics"][metric] == pytest.approx(100 * count / len(entries), abs=1e-3)
-    assert list(row["metrics"]) == [*(f"R@{k}" for k in (1, 5, 10, 50)), *(f"R_subset@{k}" for k in (1, 2, 3)), "Avg"]
-    assert row["metrics"]["Avg"] == pytest.approx((row["metrics"]["R@5"] + row["metrics"]["R_subset@1"]) / 2, abs=1e-3)
-    assert row["protocol"]["reference"] == "removed"
+        assert row.metrics[metric] == pytest.approx(100 * count / len(entries), abs=1e-3)
+    assert list(row.metrics) == [*(f"R@{k}" for k in (1, 5, 10, 50)), *(f"R_subset@{k}" for k in (1, 2, 3)), "Avg"]
+    assert row.metrics["Avg"] == pytest.approx((row.metrics["R@5"] + row.metrics["R_subset@1"]) / 2, abs=1e-3)
+    assert row.protocol["reference"] == "removed"
 
 
 def test_the_reference_is_removed_unless_it_is_kept(root):
-    (removed,) = evaluate("cirr", root=root, split="val", methods=["picture"], threads=1)["rows"]
+    (removed,) = evaluate("cirr", root=root, split="val", methods=["picture"], threads=1).rows
     options = {"root": root, "split": "val", "methods": ["picture"], "threads": 1}
-    (kept,) = evaluate("cirr", settings=["reference=kept"], **options)["rows"]
-    assert kept["metrics"]["R@1"] == 0  # a search by the picture finds the picture
-    assert kept["metrics"]["R_subset@3"] == removed["metrics"]["R_subset@3"]
-    assert kept["protocol"] == removed["protocol"] | {"reference": "kept"}
+    (kept,) = evaluate("cirr", settings=["reference=kept"], **options).rows
+    assert kept.metrics["R@1"] == 0  # a search by the picture finds the picture
+    assert kept.metrics["R_subset@3"] == removed.metrics["R_subset@3"]
+    assert kept.protocol == removed.protocol | {"reference": "kept"}
 
 
 def test_a_submission_scores_what_the_evaluation_says(root, tmp_path):
     options = {"root": root, "split": "val", "methods": ["picture"], "threads": 1}
-    (row,) = evaluate("cirr", submission=tmp_path / "mine", **options)["rows"]
+    (row,) = evaluate("cirr", submission=tmp_path / "mine", **options).rows
     result = score("cirr", root=root, split="val", submission=tmp_path / "mine", output=tmp_path / "result.json")
-    assert read(tmp_path / "result.json") == result
-    scored = result["rows"][0]
-    assert scored["metrics"] == row["metrics"]
-    assert (scored["method"], scored["queries"], scored["gallery"]) == ("mine", 6, 18)
+    assert read(tmp_path / "result.json") == result.as_json()
+    scored = result.rows[0]
+    assert scored.metrics == row.metrics
+    assert (scored.method, scored.queries, scored.gallery) == ("mine", 6, 18)
     one = score("cirr", root=root, split="val", submission=tmp_path / "mine" / "val_pred_ranks_recall_subset.json")
-    assert set(one["rows"][0]["metrics"]) == {"R_subset@1", "R_subset@2", "R_subset@3"}
+    assert set(one.rows[0].metrics) == {"R_subset@1", "R_subset@2", "R_subset@3"}
 
 
 def test_submissions_of_the_hidden_split(root, tmp_path):
     options = {"root": root, "split": "test1", "methods": ["sum"], "threads": 1}
     result = evaluate("cirr", submission=tmp_path, **options)
-    assert (result["rows"], result["submission"]) == ([], [str(tmp_path / RECALL), str(tmp_path / SUBSET)])
+    assert (result.rows, result.submission) == ([], [str(tmp_path / RECALL), str(tmp_path / SUBSET)])
     recall, subset = read(tmp_path / RECALL), read(tmp_path / SUBSET)
     assert (recall.pop("version"), recall.pop("metric")) == ("rc2", "recall")
     assert (subset.pop("version"), subset.pop("metric")) == ("rc2", "recall_subset")
@@ -109,7 +109,7 @@ def test_submissions_of_the_hidden_split(root, tmp_path):
         assert len(set(names)) == 11  # all but the reference; of the real ones, 50
         assert entry["reference"] not in [*names, *group]
         assert group == [name for name in names if name in entry["img_set"]["members"]][:3]
-    assert score("cirr", root=root, split="test1", submission=tmp_path)["rows"] == []
+    assert score("cirr", root=root, split="test1", submission=tmp_path).rows == []
 
 
 def test_a_hidden_split_needs_a_submission_of_one_method_with_all_pictures(root, tmp_path):
@@ -118,7 +118,7 @@ def test_a_hidden_split_needs_a_submission_of_one_method_with_all_pictures(root,
         evaluate("cirr", methods=["text"], **options)
     with pytest.raises(UsageError, match="one method"):
         evaluate("cirr", methods=["text", "picture"], submission=tmp_path, **options)
-    with pytest.raises(UsageError, match="cirr takes 2 files; give a folder"):
+    with pytest.raises(UsageError, match="there are 2 files to write; give a folder"):
         evaluate("cirr", methods=["text"], submission=tmp_path / "one.json", **options)
     with pytest.raises(UsageError, match="fashioniq has no server"):
         evaluate("fashioniq", root=root, split="val", methods=["text"], submission=tmp_path, threads=1)

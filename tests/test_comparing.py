@@ -11,8 +11,11 @@ import numpy as np
 import pytest
 
 import triptych
+from made_benchmarks import evaluate
 from triptych.core.errors import DataError, MismatchError, UsageError
-from triptych.evaluation.results.reading import Figure
+from triptych.evaluation.options import CompareOptions
+from triptych.evaluation.results.reading import MeanSpread
+from triptych.evaluation.results.row import ResultRow, without_none
 from triptych.metrics.resampling import bootstrap_intervals, sign_flip_test
 
 QUERIES = 200
@@ -81,26 +84,26 @@ def test_a_clear_difference_and_none(write, tmp_path):
     better = [1, 1, 1, 0] * (QUERIES // 4)
     output = tmp_path / "out.json"
     result = triptych.compare(write(row()), write(row(values=better)), output=output)
-    assert json.loads(output.read_text()) == result
-    (comparison,) = result["comparisons"]
-    assert comparison["first"] == {"method": "sum", "encoder": "clip", "runs": 1}
-    found = comparison["metrics"]["R@10"]
-    assert (found["first"], found["second"], found["difference"]) == (50, 75, 25)
-    assert found["first_interval"][0] < 50 < found["first_interval"][1]
-    assert 0 < found["difference_interval"][0] < 25 < found["difference_interval"][1]
-    assert found["p"] < 0.001
+    assert json.loads(output.read_text()) == without_none(result)
+    (comparison,) = result.comparisons
+    assert vars(comparison.first) == {"method": "sum", "encoder": "clip", "runs": 1}
+    found = comparison.metrics["R@10"]
+    assert (found.first, found.second, found.difference) == (50, 75, 25)
+    assert found.first_interval[0] < 50 < found.first_interval[1]
+    assert 0 < found.difference_interval[0] < 25 < found.difference_interval[1]
+    assert found.p < 0.001
     # The same values on other queries: the means are apart by nothing, however the queries differ.
-    (same,) = triptych.compare(write(row()), write(row(values=[0, 1] * (QUERIES // 2))))["comparisons"]
-    assert same["metrics"]["R@10"]["difference"] == 0
-    assert same["metrics"]["R@10"]["p"] == 1
-    assert triptych.compare(write(row()), write(row(values=better)), seed=1) != result
+    (same,) = triptych.compare(write(row()), write(row(values=[0, 1] * (QUERIES // 2)))).comparisons
+    assert same.metrics["R@10"].difference == 0
+    assert same.metrics["R@10"].p == 1
+    assert triptych.compare(write(row()), write(row(values=better)), CompareOptions(seed=1)) != result
 
 
 def test_without_values_the_means_are_compared_and_no_more(write):
     bare = row(method="text")
     del bare["per_query"]
-    (comparison,) = triptych.compare(write(row()), write(bare))["comparisons"]
-    assert comparison["metrics"]["R@10"] == {"first": 50, "second": 50, "difference": 0}
+    (comparison,) = triptych.compare(write(row()), write(bare)).comparisons
+    assert without_none(comparison.metrics["R@10"]) == {"first": 50, "second": 50, "difference": 0}
 
 
 @pytest.mark.parametrize(
@@ -124,30 +127,30 @@ def test_what_was_measured_otherwise_is_refused_by_name(write, fields, named):
 
 def test_an_unknown_protocol_is_told_and_no_more(write, capfd):
     stated, silent = write(row(protocol={"split": "val"})), write(row())
-    (comparison,) = triptych.compare(stated, silent)["comparisons"]
-    assert comparison["metrics"]["R@10"]["difference"] == 0
+    (comparison,) = triptych.compare(stated, silent).comparisons
+    assert comparison.metrics["R@10"].difference == 0
     assert f"{silent} does not state its protocol" in capfd.readouterr().err
     assert triptych.table([silent, stated]).count("50.00") == 1
     assert f"{silent} does not state its protocol" in capfd.readouterr().err
-    triptych.compare(silent, silent, method="sum")
+    triptych.compare(silent, silent, CompareOptions(method="sum"))
     assert "protocol" not in capfd.readouterr().err
 
 
 def test_methods_are_paired_by_name_or_as_told(write):
     both = write(row("picture"), row("sum"))
-    found = triptych.compare(both, write(row("sum"), row("text"), row("picture")))["comparisons"]
-    assert [(each["first"]["method"], each["second"]["method"]) for each in found] == [
+    found = triptych.compare(both, write(row("sum"), row("text"), row("picture"))).comparisons
+    assert [(each.first.method, each.second.method) for each in found] == [
         ("picture", "picture"),
         ("sum", "sum"),
     ]
-    (within,) = triptych.compare(both, method="picture", against="sum")["comparisons"]
-    assert (within["first"]["method"], within["second"]["method"]) == ("picture", "sum")
-    (lone,) = triptych.compare(write(row("sum")), write(row("combiner")))["comparisons"]
-    assert (lone["first"]["method"], lone["second"]["method"]) == ("sum", "combiner")
+    (within,) = triptych.compare(both, options=CompareOptions(method="picture", against="sum")).comparisons
+    assert (within.first.method, within.second.method) == ("picture", "sum")
+    (lone,) = triptych.compare(write(row("sum")), write(row("combiner"))).comparisons
+    assert (lone.first.method, lone.second.method) == ("sum", "combiner")
     with pytest.raises(UsageError, match="not clear what to compare"):
         triptych.compare(both, write(row("combiner")))
     with pytest.raises(UsageError, match="no method 'magic'"):
-        triptych.compare(both, both, method="magic")
+        triptych.compare(both, both, CompareOptions(method="magic"))
     with pytest.raises(UsageError, match="one result file alone"):
         triptych.compare(both)
     with pytest.raises(UsageError, match="in common"):
@@ -158,10 +161,10 @@ def test_runs_of_a_method_are_averaged(write):
     always, never = [1] * QUERIES, [0] * QUERIES
     (found,) = triptych.compare(
         write(row()), write(row("combiner", always), row("combiner", never), row("combiner", always))
-    )["comparisons"]
-    assert found["second"]["runs"] == 3
-    assert found["metrics"]["R@10"]["second"] == pytest.approx(200 / 3, abs=1e-4)
-    assert found["metrics"]["R@10"]["second_interval"] == pytest.approx([200 / 3] * 2, abs=1e-3)
+    ).comparisons
+    assert found.second.runs == 3
+    assert found.metrics["R@10"].second == pytest.approx(200 / 3, abs=1e-4)
+    assert found.metrics["R@10"].second_interval == pytest.approx([200 / 3] * 2, abs=1e-3)
 
 
 @pytest.mark.parametrize(
@@ -256,8 +259,8 @@ def test_what_makes_no_table(write):
 
 
 def test_a_figure_says_its_spread():
-    assert Figure.of([1.0]).text() == "1.0"
-    assert Figure.of([1.0, 2.0, 3.0]).text(2) == "2.00 ± 1.00"
+    assert MeanSpread.of([1.0]).text() == "1.0"
+    assert MeanSpread.of([1.0, 2.0, 3.0]).text(2) == "2.00 ± 1.00"
 
 
 def test_the_page_of_results_averages_alike(write):
@@ -268,7 +271,7 @@ def test_the_page_of_results_averages_alike(write):
     metrics = dict.fromkeys(module.METRICS, 10.0)
     rows = [row("sum", metrics=metrics, weight=0.4), row("sum", metrics=metrics | {"R@1": 12.0}, weight=0.5)]
     rows.append(row("text", metrics=metrics, gallery=60))
-    assert module.tables(rows).splitlines() == [
+    assert module.tables([ResultRow.from_json(each) for each in rows]).splitlines() == [
         "**composed**, val split, 200 queries, 50 to 60 pictures",
         "",
         "| method | weight | R@1 | R@5 | R@10 | R@50 | mAP@10 |",
@@ -280,7 +283,7 @@ def test_the_page_of_results_averages_alike(write):
 
 def test_from_eval_to_comparison(wardrobe_world, tiny_encoder, tiny_composer, vocabulary_file, tmp_path):
     output = tmp_path / "result.json"
-    result = triptych.evaluate(
+    result = evaluate(
         "wardrobe",
         root=wardrobe_world,
         encoder=str(tiny_encoder),
@@ -291,24 +294,24 @@ def test_from_eval_to_comparison(wardrobe_world, tiny_encoder, tiny_composer, vo
         output=output,
         threads=1,
     )
-    picture, text, blend, composer = result["rows"]
-    for each in result["rows"]:
-        assert {name: 100 * np.mean(values) for name, values in each["per_query"].items()} == pytest.approx(
-            each["metrics"], abs=1e-3
+    picture, text, blend, composer = result.rows
+    for each in result.rows:
+        assert {name: 100 * np.mean(values) for name, values in each.per_query.items()} == pytest.approx(
+            each.metrics, abs=1e-3
         )
-        assert each["queries_sha256"] == picture["queries_sha256"]
-        assert (each["picture_only"], each["text_only"]) == (picture["metrics"], text["metrics"])
-        for name, value in each["metrics"].items():
-            best = max(picture["metrics"][name], text["metrics"][name])
-            assert each["gap"][name] == pytest.approx(value - best, abs=1e-3)
-    (comparison,) = triptych.compare(output, method="sum", against="combiner")["comparisons"]
-    found = comparison["metrics"]["R@10"]
-    assert found["difference"] == pytest.approx(composer["metrics"]["R@10"] - blend["metrics"]["R@10"], abs=1e-3)
-    assert found["difference_interval"][0] <= found["difference"] <= found["difference_interval"][1]
+        assert each.queries_sha256 == picture.queries_sha256
+        assert (each.picture_only, each.text_only) == (picture.metrics, text.metrics)
+        for name, value in each.metrics.items():
+            best = max(picture.metrics[name], text.metrics[name])
+            assert each.gap[name] == pytest.approx(value - best, abs=1e-3)
+    (comparison,) = triptych.compare(output, options=CompareOptions(method="sum", against="combiner")).comparisons
+    found = comparison.metrics["R@10"]
+    assert found.difference == pytest.approx(composer.metrics["R@10"] - blend.metrics["R@10"], abs=1e-3)
+    assert found.difference_interval[0] <= found.difference <= found.difference_interval[1]
     # Another split is other queries.
-    other = triptych.evaluate(
+    other = evaluate(
         "wardrobe", root=wardrobe_world, encoder=str(tiny_encoder), methods=["text"], split="val", gap=False, threads=1
-    )["rows"][0]
-    assert other["queries_sha256"] != picture["queries_sha256"]
-    assert "gap" not in other
-    assert "per_query" not in other
+    ).rows[0]
+    assert other.queries_sha256 != picture.queries_sha256
+    assert other.gap is None
+    assert other.per_query is None

@@ -148,7 +148,8 @@ def test_what_a_strange_file_says_stays_harmless(tmp_path: Path):
 @pytest.mark.parametrize(
     ("truth", "error", "message"),
     [
-        (("moon", "x"), UsageError, "truth of 'moon' is not known; it is of wardrobe and fashion-products"),
+        (("moon", "x"), UsageError, "benchmark moon: there is no such benchmark"),
+        (("cirr", "x"), UsageError, "truth of 'cirr' is not known; it is of fashion-products, closet, wardrobe"),
         (("wardrobe", "nowhere"), DataError, "garments.csv: cannot be read"),
         (("fashion-products", "nowhere"), DataError, "nowhere"),
     ],

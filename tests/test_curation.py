@@ -230,8 +230,9 @@ def test_what_came_in_can_be_trained_on(tiny_catalog: Path, tmp_path: Path) -> N
     ]
     (tmp_path / "pairs.jsonl").write_text("\n".join(lines))
     triptych.triplets_import(tmp_path / "pairs.jsonl", tmp_path / "t.parquet", catalog=tiny_catalog)
-    trained = triptych.train(tmp_path / "t.parquet", tiny_catalog, tmp_path / "composer", epochs=1, batch=64, threads=1)
-    assert trained["triplets"] + trained["held_out"] == len(lines)
+    options = triptych.TrainOptions(epochs=1, batch_size=64)
+    trained = triptych.train(tmp_path / "t.parquet", tiny_catalog, tmp_path / "composer", options)
+    assert trained.triplets + trained.held_out == len(lines)
 
 
 def test_the_command_line_has_them_all(file: Path, catalog: Path, tmp_path: Path, monkeypatch, capsys) -> None:

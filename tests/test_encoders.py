@@ -13,7 +13,7 @@ from triptych.core.errors import DataError, UsageError
 from triptych.core.images import open_picture
 from triptych.core.onnx_graph import Graph, export_graph
 from triptych.core.vectors import unit
-from triptych.encoders.native import OwnEncoder, load_model
+from triptych.encoders.native import NativeEncoder, load_model
 from triptych.encoders.registry import load_encoder
 from triptych.encoders.tokenizer import token_ids
 
@@ -21,12 +21,12 @@ TEXTS = ["a red dress", "new in: short blue floral skirt", "ein ganz unbekanntes
 
 
 @pytest.fixture(scope="module")
-def encoder(tiny_encoder: Path) -> OwnEncoder:
-    return OwnEncoder(tiny_encoder, "tiny", threads=1)
+def encoder(tiny_encoder: Path) -> NativeEncoder:
+    return NativeEncoder(tiny_encoder, "tiny", threads=1)
 
 
 @pytest.fixture(scope="module")
-def pixels(encoder: OwnEncoder, wardrobe_world: Path) -> np.ndarray:
+def pixels(encoder: NativeEncoder, wardrobe_world: Path) -> np.ndarray:
     pictures = sorted((wardrobe_world / "images").iterdir())[:70]
     return np.stack([encoder.prepare(open_picture(picture)) for picture in pictures])
 
@@ -113,38 +113,38 @@ def test_case_and_compatibility_forms_do_not_matter(encoder):
 
 
 def test_the_fingerprint_is_of_the_content(encoder, copied):
-    assert OwnEncoder(copied, "elsewhere").fingerprint == encoder.fingerprint
+    assert NativeEncoder(copied, "elsewhere").fingerprint == encoder.fingerprint
     assert len(encoder.fingerprint) == 64
     for name in ("picture.onnx", "text.onnx", "tokenizer.json"):
         content = (copied / name).read_bytes()
         (copied / name).write_bytes(content + b"\n")
-        assert OwnEncoder(copied, "elsewhere").fingerprint != encoder.fingerprint
+        assert NativeEncoder(copied, "elsewhere").fingerprint != encoder.fingerprint
         (copied / name).write_bytes(content)
     config = json.loads((copied / "config.json").read_text())
     config["architecture"]["length"] += 1
     (copied / "config.json").write_text(json.dumps(config))
-    assert OwnEncoder(copied, "elsewhere").fingerprint != encoder.fingerprint
+    assert NativeEncoder(copied, "elsewhere").fingerprint != encoder.fingerprint
 
 
 @pytest.mark.parametrize("name", ["config.json", "picture.onnx", "text.onnx", "tokenizer.json"])
 def test_a_missing_file_is_named(copied, name):
     (copied / name).unlink()
     with pytest.raises(DataError, match=str(copied)):
-        OwnEncoder(copied, "copied")
+        NativeEncoder(copied, "copied")
 
 
 def test_another_format_is_refused(copied):
     config = json.loads((copied / "config.json").read_text())
     (copied / "config.json").write_text(json.dumps(config | {"format": "other"}))
     with pytest.raises(DataError, match="not an encoder"):
-        OwnEncoder(copied, "copied")
+        NativeEncoder(copied, "copied")
 
 
 @pytest.mark.parametrize("name", ["picture.onnx", "text.onnx", "tokenizer.json"])
 def test_a_truncated_file_is_one_line(copied, pixels, name):
     content = (copied / name).read_bytes()
     (copied / name).write_bytes(content[: len(content) // 2])
-    damaged = OwnEncoder(copied, "copied")
+    damaged = NativeEncoder(copied, "copied")
 
     def use():
         damaged.encode_pictures(pixels[:1])
@@ -163,7 +163,7 @@ def test_an_encoder_is_found_by_its_folder(tiny_encoder, encoder):
 
 
 def test_a_name_that_means_nothing_is_refused(tmp_path):
-    with pytest.raises(UsageError, match="pretrain"):
+    with pytest.raises(UsageError, match="no such encoder; there are wardrobe, hf:NAME_OR_DIR, a folder"):
         load_encoder(str(tmp_path / "nowhere"))
     with pytest.raises(DataError, match="no encoder configuration"):
         load_encoder(str(tmp_path))

@@ -10,6 +10,7 @@ import numpy as np
 import pytest
 
 import triptych
+from made_benchmarks import evaluate
 from test_huggingface import build_siglip, clip, photos  # noqa: F401
 from test_without_torch import BLOCKED
 from triptych.catalog.catalog import Catalog
@@ -75,8 +76,8 @@ def test_a_rows_result_does_not_depend_on_the_others(rounded: Path) -> None:
 
 def test_the_loss_is_measured_by_eval(wardrobe_world: Path, tiny_composer: Path, rounded: Path) -> None:
     of = {"root": wardrobe_world, "weight": 0.5, "gap": False, "threads": 1}
-    plain = triptych.evaluate("wardrobe", composers=[tiny_composer], **of)["rows"][0]["metrics"]  # type: ignore[arg-type]
-    eight = triptych.evaluate("wardrobe", composers=[rounded / "composer"], **of)["rows"][0]["metrics"]  # type: ignore[arg-type]
+    plain = evaluate("wardrobe", composers=[tiny_composer], **of).rows[0].metrics  # type: ignore[arg-type]
+    eight = evaluate("wardrobe", composers=[rounded / "composer"], **of).rows[0].metrics  # type: ignore[arg-type]
     assert abs(plain["R@10"] - eight["R@10"]) < 5
 
 

@@ -9,6 +9,7 @@ import numpy as np
 import pytest
 from PIL import Image
 
+from triptych.benchmarks.datasets.fashion_products.benchmark import FASHION_PRODUCTS
 from triptych.benchmarks.datasets.fashion_products.phrasings import TEST, VAL, phrase
 from triptych.benchmarks.datasets.fashion_products.products import (
     CHANGES,
@@ -18,12 +19,13 @@ from triptych.benchmarks.datasets.fashion_products.products import (
     split_of,
 )
 from triptych.benchmarks.datasets.fashion_products.words import with_article, word_for
+from triptych.benchmarks.datasets.wardrobe.benchmark import WARDROBE
 from triptych.benchmarks.registry import load_tasks, load_truth
 from triptych.benchmarks.task import Query
 from triptych.composers.baselines import PictureOnly
 from triptych.core.errors import DataError
 from triptych.evaluation.encoded_task import EncodedTask
-from triptych.evaluation.error_analysis import ATTRIBUTES, count_mistakes, format_mistakes, kind_of_answer, kinds_over
+from triptych.evaluation.error_analysis import count_mistakes, format_mistakes, kind_of_answer, kinds_over
 
 COLUMNS = "id,gender,masterCategory,subCategory,articleType,baseColour,season,year,usage,productDisplayName"
 REAL = Path(os.environ.get("TRIPTYCH_DATA", Path(__file__).parents[1] / "../shared/data")) / "fashion-products"
@@ -283,7 +285,7 @@ def test_real_tasks(split, items):
 
 def test_what_is_wrong_with_an_answer(made):
     truth = load_truth("fashion-products", made)
-    attributes = ATTRIBUTES["fashion-products"]
+    attributes = FASHION_PRODUCTS.attributes
     query = Query("q", "1.jpg", "in red", frozenset({"2.jpg"}), change={"colour": "red"})
     said = {name: kind_of_answer(query, f"{name}.jpg", truth, attributes) for name in "2345678"}
     assert said == {
@@ -303,7 +305,7 @@ def test_what_is_wrong_with_an_answer(made):
 
 
 def test_what_is_wrong_with_an_answer_of_the_wardrobe():
-    attributes = ATTRIBUTES["wardrobe"]
+    attributes = WARDROBE.attributes
     reference = dict.fromkeys(attributes, "") | {"kind": "shirt", "colour": "red", "pattern": "plain"}
     truth = {
         "reference": reference,
@@ -341,7 +343,7 @@ def test_shares_of_answers_add_up(made):
             return np.tile(np.array([[0.0, 1.0]], np.float32), (len(texts), 1))
 
     task = EncodedTask(load_fashion_products(made, "all", "colourway"), Alike())
-    attributes = ATTRIBUTES["fashion-products"]
+    attributes = FASHION_PRODUCTS.attributes
     rows = count_mistakes(task, {"picture": PictureOnly()}, load_truth("fashion-products", made), attributes)
     assert [(row["method"], row["depth"]) for row in rows] == [("picture", 1), ("picture", 10)]
     for row in rows:

@@ -4,7 +4,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from made_benchmarks import CATEGORIES, read, write, write_fashioniq
+from made_benchmarks import CATEGORIES, evaluate, read, write, write_fashioniq
 from triptych.benchmarks.registry import load_tasks
 from triptych.composers.baselines import TextOnly, WeightedSum
 from triptych.core.errors import DataError, UsageError
@@ -12,7 +12,6 @@ from triptych.core.images import open_picture
 from triptych.core.vectors import unit
 from triptych.encoders.registry import load_encoder
 from triptych.evaluation.encoded_task import EncodedTask
-from triptych.evaluation.evaluate import evaluate
 from triptych.evaluation.selection import best_weight
 
 REAL = Path(os.environ.get("TRIPTYCH_DATA", "../shared/data")) / "fashioniq"
@@ -46,26 +45,26 @@ def test_the_official_files():
 
 def test_rows_for_each_category_and_their_mean(root):
     result = evaluate("fashioniq", root=root, split="val", methods=["picture", "sum"], threads=1)
-    rows = result["rows"]
-    assert [(row["task"], row["method"]) for row in rows] == [
+    rows = result.rows
+    assert [(row.task, row.method) for row in rows] == [
         (task, method) for task in (*CATEGORIES, "mean") for method in ("picture", "sum")
     ]
     for row in rows:
-        assert set(row["metrics"]) == {"R@10", "R@50"}
-        assert row["protocol"] == {
+        assert set(row.metrics) == {"R@10", "R@50"}
+        assert row.protocol == {
             "prompt": "{text}",
             "picture": "encoder",
             "gallery": "original",
             "captions": "first-and-second",
             "reference": "kept",
         }
-        assert row["unreadable"] == row["lost_queries"] == 0
-    pictures = [row for row in rows if row["method"] == "picture"]
-    *parts, mean = [row["metrics"]["R@10"] for row in pictures]
+        assert row.unreadable == row.lost_queries == 0
+    pictures = [row for row in rows if row.method == "picture"]
+    *parts, mean = [row.metrics["R@10"] for row in pictures]
     assert mean == pytest.approx(sum(parts) / 3, abs=1e-3)
-    assert (pictures[-1]["queries"], pictures[-1]["gallery"]) == (18, 42)
+    assert (pictures[-1].queries, pictures[-1].gallery) == (18, 42)
     # val is what is measured, so that no weight is chosen on it.
-    assert {(row["weight"], row["weight_from"]) for row in rows if row["method"] == "sum"} == {(0.5, "default")}
+    assert {(row.weight, row.weight_from) for row in rows if row.method == "sum"} == {(0.5, "default")}
 
 
 def test_ranks_are_those_of_a_plain_search(root, engine):
@@ -112,10 +111,10 @@ def test_a_union_gallery_holds_what_the_captions_name(root):
 def test_withdrawn_pictures_are_counted(root, capfd):
     (root / "images" / "BSHIRT00.jpg").unlink()
     (root / "images" / "BSHIRT12.jpg").unlink()
-    rows = evaluate("fashioniq", root=root, split="val", methods=["picture"], threads=1)["rows"]
+    rows = evaluate("fashioniq", root=root, split="val", methods=["picture"], threads=1).rows
     shirt, mean = rows[1], rows[3]
-    assert (shirt["unreadable"], shirt["lost_queries"], shirt["queries"], shirt["gallery"]) == (2, 1, 5, 12)
-    assert (mean["unreadable"], mean["lost_queries"]) == (2, 1)
+    assert (shirt.unreadable, shirt.lost_queries, shirt.queries, shirt.gallery) == (2, 1, 5, 12)
+    assert (mean.unreadable, mean.lost_queries) == (2, 1)
     assert "shirt: 2 pictures cannot be read; 1 queries are lost with them" in capfd.readouterr().err
 
 

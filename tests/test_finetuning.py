@@ -1,8 +1,8 @@
-"""`train --composer towers`: the encoder itself learns from the triplets."""
+"""`finetune`: the encoder itself learns from the triplets."""
 
 import json
 import shutil
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from itertools import pairwise
 from pathlib import Path
 
@@ -12,35 +12,38 @@ import torch
 from safetensors.torch import load_file
 from torch.nn import functional as F
 
+from made_benchmarks import evaluate
 from test_cli import run
 from triptych.catalog.catalog import Catalog
 from triptych.catalog.indexing import index
 from triptych.core.environment import Runtime
 from triptych.core.errors import DataError, MismatchError, UsageError
-from triptych.encoders.networks.dual_encoder import Architecture, DualEncoder
+from triptych.encoders.networks.dual_encoder import DualEncoder, EncoderShape
 from triptych.encoders.registry import load_encoder
-from triptych.evaluation.evaluate import evaluate
 from triptych.retrieval.options import EngineOptions, SearchOptions
 from triptych.retrieval.searching import search
-from triptych.training import finetuning
 from triptych.training.checkpoints import save_checkpoint
-from triptych.training.composer import train
+from triptych.training.finetuning import finetune
 from triptych.training.grad_cache import backward
+from triptych.training.learners import finetuning as learning
+from triptych.training.options import FinetuneOptions
+from triptych.training.results import FinetuneResult
 from triptych.triplets.file import Change, Modification, Triplet, write_triplets
 
-TINY = {"composer": "towers", "epochs": 1, "batch": 64, "threads": 1}
+TINY = FinetuneOptions(epochs=1, batch_size=64)
+ONE_THREAD = Runtime(threads=1)
 
 
 @dataclass(frozen=True)
 class Tuned:
     out: Path
-    facts: dict
+    result: FinetuneResult
 
 
 @pytest.fixture(scope="module")
 def tuned(tiny_triplets, tiny_catalog, tmp_path_factory) -> Tuned:
     out = tmp_path_factory.mktemp("tuned") / "composer"
-    return Tuned(out, train(tiny_triplets, tiny_catalog, out, **TINY))
+    return Tuned(out, finetune(tiny_triplets, tiny_catalog, out, TINY, runtime=ONE_THREAD))
 
 
 # --- gradients
@@ -50,7 +53,7 @@ def tuned(tiny_triplets, tiny_catalog, tmp_path_factory) -> Tuned:
 def towers() -> DualEncoder:
     """Both towers with dropout on, statistics of batch norms as they are."""
     torch.manual_seed(0)
-    model = DualEncoder(Architecture(size=32, width=8, vocabulary=50, text_width=32, dim=16)).train()
+    model = DualEncoder(EncoderShape(size=32, width=8, vocabulary=50, text_width=32, dim=16)).train()
     model.picture.eval()
     return model
 
@@ -102,10 +105,9 @@ def test_accumulated_gradients_are_the_mean_of_the_batches(tiny_triplets, tiny_c
 
     def gradients_with(accumulate: int) -> list[list[torch.Tensor]]:
         steps.clear()
+        options = replace(TINY, batch_size=16, accumulate=accumulate)
         with pytest.raises(KeyboardInterrupt):
-            train(
-                tiny_triplets, tiny_catalog, tmp_path / str(accumulate), **TINY | {"batch": 16}, accumulate=accumulate
-            )
+            finetune(tiny_triplets, tiny_catalog, tmp_path / str(accumulate), options, runtime=ONE_THREAD)
         return list(steps)
 
     # Weights stay as they are, so that the second batch has the gradients that it has within a step.
@@ -126,14 +128,15 @@ def test_both_towers_change_and_statistics_do_not(tuned, tiny_encoder):
     changed = {name for name in before if not torch.equal(before[name], after[name])}
     assert {"picture.project.weight", "text.project.weight", "text.tokens.weight"} <= changed
     assert not [name for name in changed if "running" in name or "num_batches" in name or "log_scale" in name]
-    assert 0.5 < tuned.facts["kept"] < 1
+    assert 0.5 < tuned.result.kept < 1
 
 
 def test_frozen_towers_stay_as_they_are(tiny_triplets, tiny_catalog, tiny_encoder, tmp_path):
-    facts = train(tiny_triplets, tiny_catalog, tmp_path / "out", **TINY, tune="frozen")
+    options = replace(TINY, tune="frozen")
+    result = finetune(tiny_triplets, tiny_catalog, tmp_path / "out", options, runtime=ONE_THREAD)
     before, after = (load_file(folder / "model.safetensors") for folder in (tiny_encoder, tmp_path / "out" / "encoder"))
     assert all(torch.equal(before[name], after[name]) for name in before)
-    assert facts["kept"] > 0.999
+    assert result.kept > 0.999
 
 
 def test_words_are_named_as_before(tuned, tiny_encoder, tiny_catalog, wardrobe_world):
@@ -168,7 +171,7 @@ def test_the_folder_is_whole_and_says_what_made_it(tuned):
     assert config["encoder"]["name"] == "{composer}/encoder"
     assert config["encoder"]["fingerprint"] == load_encoder(str(tuned.out / "encoder"), threads=1).fingerprint
     assert config["made_by"]["settings"]["tune"] == "full"
-    assert config["history"][tuned.facts["best_epoch"] - 1]["R@10"] == tuned.facts["recall"]["R@10"]
+    assert config["history"][tuned.result.best_epoch - 1]["R@10"] == tuned.result.recall["R@10"]
 
 
 def test_a_moved_composer_is_measured_and_searched_with(tuned, tiny_catalog, wardrobe_world, vocabulary_file, tmp_path):
@@ -176,8 +179,8 @@ def test_a_moved_composer_is_measured_and_searched_with(tuned, tiny_catalog, war
     result = evaluate(
         "wardrobe", root=wardrobe_world, composers=[moved], vocabulary=vocabulary_file, gap=False, threads=1
     )
-    assert result["rows"][0]["method"] == "towers"
-    assert result["rows"][0]["encoder"] == str(moved.resolve() / "encoder")
+    assert result.rows[0].method == "towers"
+    assert result.rows[0].encoder == str(moved.resolve() / "encoder")
     with pytest.raises(MismatchError) as raised:
         search(
             tiny_catalog,
@@ -212,7 +215,7 @@ def test_a_moved_composer_is_measured_and_searched_with(tuned, tiny_catalog, war
 
 
 def test_a_stopped_run_ends_with_the_same_weights(tuned, tiny_triplets, tiny_catalog, tmp_path, monkeypatch, capfd):
-    monkeypatch.setattr(finetuning, "_CHECKPOINT_STEPS", 2)
+    monkeypatch.setattr(learning, "_CHECKPOINT_STEPS", 2)
     saved = 0
 
     def stop(*args, **options) -> None:
@@ -222,15 +225,15 @@ def test_a_stopped_run_ends_with_the_same_weights(tuned, tiny_triplets, tiny_cat
         if saved == 1:
             raise KeyboardInterrupt
 
-    monkeypatch.setattr("triptych.training.checkpoints.save_checkpoint", stop)
+    monkeypatch.setattr("triptych.training.loop.save_checkpoint", stop)
     out = tmp_path / "out"
     with pytest.raises(KeyboardInterrupt):
-        train(tiny_triplets, tiny_catalog, out, **TINY)
+        finetune(tiny_triplets, tiny_catalog, out, TINY, runtime=ONE_THREAD)
     assert "the same command goes on" in capfd.readouterr().err
     assert not (out / "config.json").exists()
     with pytest.raises(UsageError, match="other settings"):
-        train(tiny_triplets, tiny_catalog, out, **TINY, distill=1.0)
-    train(tiny_triplets, tiny_catalog, out, **TINY)
+        finetune(tiny_triplets, tiny_catalog, out, replace(TINY, distill=1.0), runtime=ONE_THREAD)
+    finetune(tiny_triplets, tiny_catalog, out, TINY, runtime=ONE_THREAD)
     assert "going on from step 2" in capfd.readouterr().err
     for name in ("model.safetensors", "encoder/model.safetensors", "encoder/words.safetensors"):
         assert (out / name).read_bytes() == (tuned.out / name).read_bytes(), name
@@ -245,25 +248,28 @@ def test_a_stopped_run_ends_with_the_same_weights(tuned, tiny_triplets, tiny_cat
 @pytest.mark.parametrize(
     ("options", "said"),
     [
-        (["--composer", "tower"], "there is no such composer"),
-        (["--tune", "full"], "are for --composer towers"),
-        (["--composer", "towers", "--tune", "lora"], "full or frozen"),
-        (["--composer", "towers", "--chunk", "0"], "chunk"),
-        (["--composer", "towers", "--temperature", "1.5"], "--temperature must be between 0 and 1"),
-        (["--composer", "towers", "--negatives", "bank+group"], "has a loss of its own"),
+        (["train", "--composer", "towers"], "--composer towers: choose one of combiner, transformer"),
+        (["train", "--tune", "full"], "No such option: --tune"),
+        (["finetune", "--tune", "lora"], "full or frozen"),
+        (["finetune", "--chunk-size", "0"], "--chunk-size 0: must be at least 1"),
+        (["finetune", "--temperature", "1.5"], "--temperature must be between 0 and 1"),
+        (["finetune", "--negatives", "bank+group"], "No such option: --negatives"),
     ],
 )
 def test_what_makes_no_sense_is_said(tiny_triplets, tiny_catalog, tmp_path, options, said):
-    shown = run("train", tiny_triplets, "--catalog", tiny_catalog, "--out", tmp_path / "out", *options)
+    command, *others = options
+    shown = run(command, tiny_triplets, "--catalog", tiny_catalog, "--out", tmp_path / "out", *others)
     assert shown.returncode == 2
     assert said in shown.stderr
     assert "Traceback" not in shown.stderr
 
 
-@pytest.mark.parametrize("setting", [{"epochs": 0}, {"batch": 1}, {"accumulate": 0}, {"chunk": 0}, {"distill": -1.0}])
-def test_settings_that_make_no_sense(tiny_triplets, tiny_catalog, tmp_path, setting):
+@pytest.mark.parametrize(
+    "setting", [{"epochs": 0}, {"batch_size": 1}, {"accumulate": 0}, {"chunk_size": 0}, {"distill": -1.0}]
+)
+def test_settings_that_make_no_sense(setting):
     with pytest.raises(UsageError):
-        train(tiny_triplets, tiny_catalog, tmp_path / "out", **TINY | setting)
+        replace(TINY, **setting)
 
 
 def test_an_encoder_is_not_trained_where_it_lies(tuned, tiny_triplets, wardrobe_world, tmp_path):
@@ -271,7 +277,7 @@ def test_an_encoder_is_not_trained_where_it_lies(tuned, tiny_triplets, wardrobe_
     names, root = wardrobe_world / "val.txt", wardrobe_world / "images"
     index(names, tmp_path / "catalog", encoder=str(out / "encoder"), root=root, runtime=Runtime(threads=1))
     with pytest.raises(UsageError, match="choose another --out"):
-        train(tiny_triplets, tmp_path / "catalog", out, **TINY)
+        finetune(tiny_triplets, tmp_path / "catalog", out, TINY, runtime=ONE_THREAD)
 
 
 def test_pictures_that_are_gone(tiny_triplets, tiny_catalog, tmp_path):
@@ -279,7 +285,7 @@ def test_pictures_that_are_gone(tiny_triplets, tiny_catalog, tmp_path):
     note = json.loads((catalog / "catalog.json").read_text())
     (catalog / "catalog.json").write_text(json.dumps(note | {"root": str(tmp_path / "nowhere")}))
     with pytest.raises(DataError, match="none of the pictures"):
-        train(tiny_triplets, catalog, tmp_path / "out", **TINY)
+        finetune(tiny_triplets, catalog, tmp_path / "out", TINY, runtime=ONE_THREAD)
 
 
 # --- CLIP and SigLIP
@@ -317,11 +323,11 @@ def may_change(name: str, tune: str) -> bool:
 @pytest.mark.parametrize("family", ["clip", "siglip"])
 @pytest.mark.parametrize("tune", ["frozen", "lora", "last-1", "full"])
 def test_only_what_should_changes(family, tune, tmp_path, request):
-    from triptych.training.trainable import tunable
+    from triptych.training.trainable import trainable_encoder
 
     encoder = request.getfixturevalue(family)
     torch.manual_seed(0)
-    towers = tunable(encoder, tune)
+    towers = trainable_encoder(encoder, tune)
     learning = [weight for weight in towers.model.parameters() if weight.requires_grad]
     optimizer = torch.optim.SGD([*learning, torch.nn.Parameter(torch.zeros(1))], lr=1.0)
     pixels = torch.randint(0, 256, (3, 3, 32, 32), generator=torch.Generator().manual_seed(0), dtype=torch.uint8)
@@ -375,10 +381,10 @@ def test_merged_is_unmerged(clip):
     ("tune", "said"), [("last-3", "has 2 layers"), ("last", "write frozen, lora"), ("lora-4", "write")]
 )
 def test_what_a_clip_cannot_be_tuned_by(clip, tune, said):
-    from triptych.training.trainable import tunable
+    from triptych.training.trainable import trainable_encoder
 
     with pytest.raises(UsageError, match=said):
-        tunable(clip, tune)
+        trainable_encoder(clip, tune)
 
 
 def test_a_clip_is_trained_whole(clip, few_garments, tmp_path, capfd):
@@ -403,8 +409,9 @@ def test_a_clip_is_trained_whole(clip, few_garments, tmp_path, capfd):
     write_triplets(tmp_path / "triplets", triplets, {})
     (pictures / names[0]).unlink()
     out = tmp_path / "composer"
-    facts = train(tmp_path / "triplets", tmp_path / "catalog", out, **TINY, chunk=32)
-    assert (facts["pictures"], facts["skipped"], facts["unusable"]) == (len(names) - 1, 1, 1)
+    options = replace(TINY, chunk_size=32)
+    result = finetune(tmp_path / "triplets", tmp_path / "catalog", out, options, runtime=ONE_THREAD)
+    assert (result.pictures, result.skipped, result.unusable) == (len(names) - 1, 1, 1)
     assert f"skipped {names[0]!r}" in capfd.readouterr().err
     config = json.loads((out / "config.json").read_text())
     assert config["encoder"]["name"] == "hf:{composer}/encoder"
@@ -413,4 +420,4 @@ def test_a_clip_is_trained_whole(clip, few_garments, tmp_path, capfd):
         json.dumps({"reference": names[1], "modification": "in red", "targets": [names[2]]})
     )
     result = evaluate(str(pictures / "queries.jsonl"), gallery=pictures, composers=[out], gap=False, threads=1)
-    assert result["rows"][0]["encoder"] == f"hf:{(out / 'encoder').resolve()}"
+    assert result.rows[0].encoder == f"hf:{(out / 'encoder').resolve()}"

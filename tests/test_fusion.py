@@ -11,29 +11,32 @@ import torch
 from safetensors.torch import load_file
 
 import triptych
+from made_benchmarks import evaluate
 from serving_helpers import Service
 from triptych.benchmarks.datasets.queries import load_queries
 from triptych.catalog.catalog import Catalog
 from triptych.catalog.indexing import index
-from triptych.composers.networks.combiner import Architecture, Combiner, QuerySide
+from triptych.composers.networks.combiner import Combiner, CombinerShape, QuerySide
 from triptych.composers.networks.fusion import FusionShape, FusionTrunk
 from triptych.composers.trained import TrainedComposer
 from triptych.core.environment import Runtime
 from triptych.core.errors import DataError, UsageError
 from triptych.core.images import open_picture
-from triptych.encoders.native import OwnEncoder, load_model
-from triptych.encoders.networks.dual_encoder import HALF, DualEncoder
-from triptych.encoders.networks.dual_encoder import Architecture as Towers
+from triptych.encoders.native import NativeEncoder, load_model
+from triptych.encoders.networks.dual_encoder import HALF, DualEncoder, EncoderShape
 from triptych.encoders.protocol import Pixels
 from triptych.encoders.registry import load_encoder
 from triptych.evaluation.encoded_task import EncodedTask, known_vectors
 from triptych.retrieval.options import EngineOptions, SearchOptions
-from triptych.training import checkpoints
+from triptych.training import loop
 from triptych.training.composer import train
 from triptych.training.data import patches as looking
+from triptych.training.options import TrainOptions
+from triptych.training.results import TrainResult
 from triptych.triplets.file import read_triplets, write_triplets
 
-FUSED: dict[str, Any] = {"composer": "transformer", "epochs": 2, "batch": 64, "threads": 1}
+FUSED = TrainOptions(composer="transformer", epochs=2, batch_size=64)
+ONE_THREAD = Runtime(threads=1)
 TEXT = "the same in red"
 
 
@@ -57,13 +60,15 @@ def few_triplets(tiny_triplets: Path, tmp_path_factory: pytest.TempPathFactory) 
 
 
 @pytest.fixture(scope="module")
-def training(few_triplets: Path, tiny_catalog: Path, tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, dict]:
+def training(
+    few_triplets: Path, tiny_catalog: Path, tmp_path_factory: pytest.TempPathFactory
+) -> tuple[Path, TrainResult]:
     out = tmp_path_factory.mktemp("fusion") / "composer"
-    return out, train(few_triplets, tiny_catalog, out, **FUSED)
+    return out, train(few_triplets, tiny_catalog, out, FUSED, runtime=ONE_THREAD)
 
 
 @pytest.fixture(scope="module")
-def fused(training: tuple[Path, dict]) -> Path:
+def fused(training: tuple[Path, TrainResult]) -> Path:
     return training[0]
 
 
@@ -83,8 +88,8 @@ def shown(catalog: Path, count: int) -> tuple[Any, Pixels]:
 
 
 def test_it_learns_and_leaves_nothing_behind(training, tiny_catalog):
-    out, facts = training
-    assert facts["recall"]["R@10"] > 3 * 100 * 10 / len(Catalog(tiny_catalog).names)
+    out, result = training
+    assert result.recall["R@10"] > 3 * 100 * 10 / len(Catalog(tiny_catalog).names)
     config = json.loads((out / "config.json").read_text())
     first, second = (epoch["loss"] for epoch in config["history"])
     assert second < first
@@ -97,7 +102,7 @@ def test_graphs_equal_the_torch_model(attached, fused, tiny_catalog, tiny_encode
     architecture = json.loads((fused / "config.json").read_text())["architecture"]
     trunk = FusionTrunk(FusionShape(**architecture.pop("fusion")))
     tower = load_model(tiny_encoder)
-    model = QuerySide(Combiner(Architecture(**architecture), trunk), tower.text)
+    model = QuerySide(Combiner(CombinerShape(**architecture), trunk), tower.text)
     model.load_state_dict(load_file(fused / "model.safetensors"))
     model.eval()
     vectors, pixels = shown(tiny_catalog, 70)
@@ -122,7 +127,7 @@ def test_what_is_seen_matters(attached, tiny_catalog):
 
 def interrupt(monkeypatch: pytest.MonkeyPatch, at: str) -> None:
     """Let the next run end between the look at some references and others, or between two epochs."""
-    in_batches, save = looking.in_batches, checkpoints.save_checkpoint
+    in_batches, save = looking.in_batches, loop.save_checkpoint
     left = {"looking": 2, "training": 2}
 
     def one_less(what: str) -> None:
@@ -140,7 +145,7 @@ def interrupt(monkeypatch: pytest.MonkeyPatch, at: str) -> None:
         save(*arguments, **progress)
 
     monkeypatch.setattr(looking, "in_batches", batches)
-    monkeypatch.setattr(checkpoints, "save_checkpoint", saved)
+    monkeypatch.setattr(loop, "save_checkpoint", saved)
 
 
 @pytest.mark.parametrize("at", ["looking", "training"])
@@ -149,11 +154,11 @@ def test_an_interrupted_run_ends_with_the_same_weights(few_triplets, tiny_catalo
     with monkeypatch.context() as patch:
         interrupt(patch, at)
         with pytest.raises(KeyboardInterrupt):
-            train(few_triplets, tiny_catalog, out, **FUSED)
+            train(few_triplets, tiny_catalog, out, FUSED, runtime=ONE_THREAD)
     assert not (out / "config.json").exists()
-    prepared, prepare = [], OwnEncoder.prepare
-    monkeypatch.setattr(OwnEncoder, "prepare", lambda self, picture: prepared.append(1) or prepare(self, picture))
-    train(few_triplets, tiny_catalog, out, **FUSED)
+    prepared, prepare = [], NativeEncoder.prepare
+    monkeypatch.setattr(NativeEncoder, "prepare", lambda self, picture: prepared.append(1) or prepare(self, picture))
+    train(few_triplets, tiny_catalog, out, FUSED, runtime=ONE_THREAD)
     references = len({triplet.reference for triplet in read_triplets(few_triplets)[0]})
     # None is looked at again; beside them, a blank picture tells the shape of what is seen.
     assert len(prepared) == 1 + (references - 64 if at == "looking" else 0)
@@ -243,16 +248,16 @@ def test_a_reference_that_is_gone_is_one_line(folder, fused, attached, few_tripl
     note = json.loads((moved / "catalog.json").read_text())
     (moved / "catalog.json").write_text(json.dumps(note | {"root": str(pictures)}))
     with pytest.raises(DataError, match=r"no such file.*put it back"):
-        train(few_triplets, moved, tmp_path / "out", **FUSED)
+        train(few_triplets, moved, tmp_path / "out", FUSED, runtime=ONE_THREAD)
 
 
 def test_eval_asks_it_like_any_other(wardrobe_world, fused, tiny_composer):
     of: dict[str, Any] = {"root": wardrobe_world, "gap": False, "threads": 1}
-    both = triptych.evaluate("wardrobe", composers=[fused, tiny_composer], **of)["rows"]
-    assert [row["method"] for row in both] == ["transformer", "combiner"]
-    assert both[0]["metrics"]["R@10"] > 2 * 100 * 10 / both[0]["gallery"]
+    both = evaluate("wardrobe", composers=[fused, tiny_composer], **of).rows
+    assert [row.method for row in both] == ["transformer", "combiner"]
+    assert both[0].metrics["R@10"] > 2 * 100 * 10 / both[0].gallery
     # A composer of the format before answers as it does alone.
-    assert triptych.evaluate("wardrobe", composers=[tiny_composer], **of)["rows"] == both[1:]
+    assert evaluate("wardrobe", composers=[tiny_composer], **of).rows == both[1:]
 
 
 def test_exported_it_needs_no_weights(fused, tiny_catalog, tmp_path):
@@ -269,19 +274,19 @@ def test_exported_it_needs_no_weights(fused, tiny_catalog, tmp_path):
     assert not np.array_equal(answers[False], answers[True])
 
 
-def test_names_that_mean_nothing(tiny_triplets, tiny_catalog, tmp_path):
-    with pytest.raises(UsageError, match="there are combiner, transformer") as raised:
-        train(tiny_triplets, tiny_catalog, tmp_path / "out", composer="magic")
+def test_names_that_mean_nothing():
+    with pytest.raises(UsageError, match="choose one of combiner, transformer") as raised:
+        TrainOptions(composer="magic")
     assert raised.value.exit_code == 2
 
 
 @pytest.mark.parametrize("identity", [0, 8])
 def test_patches_are_what_a_vector_is_the_mean_of(identity):
     torch.manual_seed(0)
-    model = DualEncoder(Towers(size=32, width=8, dim=16, identity=identity)).eval()
+    model = DualEncoder(EncoderShape(size=32, width=8, dim=16, identity=identity)).eval()
     pixels = torch.rand(3, 3, 32, 32) * 2 - 1
     with torch.inference_mode():
-        vectors, patches = model.eyes(pixels), model.patches(pixels)
+        vectors, patches = model.full_picture(pixels), model.patches(pixels)
         mean = patches.float().mean(dim=1)
         shared = torch.nn.functional.normalize(model.picture.project(mean[:, :32]), dim=-1)
     assert patches.dtype == torch.float16

@@ -2,7 +2,7 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from made_benchmarks import read, write, write_genecis
+from made_benchmarks import evaluate, read, write, write_genecis
 from triptych.benchmarks.datasets.genecis import TASKS
 from triptych.benchmarks.pictures import crop_square, pad_to_ratio
 from triptych.benchmarks.registry import load_tasks
@@ -10,7 +10,6 @@ from triptych.core.errors import DataError, PictureError
 from triptych.core.images import open_picture
 from triptych.encoders.registry import load_encoder
 from triptych.evaluation.encoded_task import EncodedTask
-from triptych.evaluation.evaluate import evaluate
 
 
 @pytest.fixture
@@ -36,10 +35,10 @@ class Constant:
 
 
 def test_four_tasks_and_their_mean(root):
-    rows = evaluate("genecis", root=root, split="test", methods=["picture"], threads=1)["rows"]
-    assert [row["task"] for row in rows] == [*TASKS, "mean"]
-    assert all(set(row["metrics"]) == {"R@1", "R@2", "R@3"} for row in rows)
-    assert all(row["unreadable"] == 0 for row in rows)
+    rows = evaluate("genecis", root=root, split="test", methods=["picture"], threads=1).rows
+    assert [row.task for row in rows] == [*TASKS, "mean"]
+    assert all(set(row.metrics) == {"R@1", "R@2", "R@3"} for row in rows)
+    assert all(row.unreadable == 0 for row in rows)
 
 
 def test_only_the_gallery_of_the_query_is_ranked(root, engine):
@@ -59,7 +58,7 @@ def test_a_constant_feature_finds_nothing(root, engine):
     # The authors put the target first, where it would find everything.
     for task in load_tasks("genecis", root, "test"):
         row = EncodedTask(task, engine).row(Constant(), engine)
-        assert row["metrics"] == {"R@1": 0, "R@2": 0, "R@3": 0}
+        assert row.metrics == {"R@1": 0, "R@2": 0, "R@3": 0}
 
 
 def test_objects_are_cut_out_as_the_authors_do(root):

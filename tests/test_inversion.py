@@ -11,27 +11,32 @@ import torch
 from safetensors.torch import load_file
 
 import triptych
+from made_benchmarks import evaluate
 from triptych.benchmarks.registry import load_tasks
 from triptych.catalog.catalog import Catalog
-from triptych.composers.networks.inversion import Phi
+from triptych.composers.networks.inversion import MappingNetwork
 from triptych.composers.trained import TrainedComposer
 from triptych.core.environment import Runtime
 from triptych.core.errors import DataError, MismatchError, UsageError
 from triptych.core.vectors import nearest
-from triptych.encoders.protocol import SLOT, ReadsWords
+from triptych.encoders.protocol import SLOT, AcceptsPseudoWords
 from triptych.encoders.registry import load_encoder
 from triptych.evaluation import evaluate as evaluation
+from triptych.evaluation import selection
 from triptych.evaluation.encoded_task import EncodedTask
-from triptych.evaluation.evaluate import evaluate
 from triptych.retrieval.options import EngineOptions, SearchOptions
 from triptych.tagging.tagger import Tagger
 from triptych.tagging.vocabulary import load_vocabulary
-from triptych.training import checkpoints
+from triptych.training import loop
+from triptych.training.inversion import methods
 from triptych.training.inversion import trainer as training
-from triptych.training.inversion.texts import MARK, Concepts, Keywords, SlottedIds, draw_titles, mask
-from triptych.training.inversion.trainer import invert
+from triptych.training.inversion.texts import Keywords, PictureConcepts, SlottedIds, draw_titles, mask
+from triptych.training.inversion.trainer import train_inversion
+from triptych.training.options import MARK, InversionOptions
+from triptych.training.results import InversionResult
 
-QUICK = {"steps": 40, "batch": 64, "word_steps": 4, "threads": 1}
+QUICK = InversionOptions(steps=40, batch_size=64, word_steps=4)
+ONE_THREAD = Runtime(threads=1)
 
 
 @pytest.fixture(scope="module", autouse=True)
@@ -57,10 +62,11 @@ def encoder(tiny_encoder):
 
 
 @pytest.fixture(scope="module", params=["pic2word", "searle", "lincir"])
-def inverted(request, tiny_catalog, few_words, tmp_path_factory) -> tuple[str, Path, dict]:
-    """A method, the composer that it made, and what `invert` returned."""
+def inverted(request, tiny_catalog, few_words, tmp_path_factory) -> tuple[str, Path, InversionResult]:
+    """A method, the composer that it made, and what `train_inversion` returned."""
     out = tmp_path_factory.mktemp("inverted") / request.param
-    return request.param, out, invert(request.param, tiny_catalog, out, vocabulary=few_words, **QUICK)
+    options = replace(QUICK, vocabulary=few_words)
+    return request.param, out, train_inversion(request.param, tiny_catalog, out, options, runtime=ONE_THREAD)
 
 
 def test_a_token_embedding_in_a_slot_is_that_token(encoder):
@@ -124,7 +130,7 @@ def test_titles_are_of_the_vocabulary(vocabulary_file):
 
 def test_phrases_name_what_the_picture_shows(encoder, tiny_catalog, few_words):
     vocabulary = load_vocabulary(few_words)
-    concepts = Concepts(Tagger(encoder, vocabulary)(Catalog(tiny_catalog).vectors), vocabulary)
+    concepts = PictureConcepts(Tagger(encoder, vocabulary)(Catalog(tiny_catalog).vectors), vocabulary)
     plain, marked = concepts.phrases(range(40), np.random.default_rng(2))
     for told, asked in zip(plain, marked, strict=True):
         before, after = asked.split(MARK)
@@ -140,8 +146,8 @@ def test_what_it_wrote_is_a_composer(inverted, encoder, tiny_catalog, wardrobe_w
     }  # fmt: skip
     config = json.loads((out / "config.json").read_text())
     assert config["composer"] == method
-    assert config["made_by"]["command"] == "invert"
-    assert facts["pictures"] == len(Catalog(tiny_catalog).names)
+    assert config["made_by"]["command"] == "train-inversion"
+    assert facts.pictures == len(Catalog(tiny_catalog).names)
     (row,) = evaluate("wardrobe", root=wardrobe_world, split="val", composers=[out], gap=False, threads=1)["rows"]
     assert (row["method"], row["encoder"]) == (method, str(tiny_encoder.resolve()))
     hits = triptych.search(
@@ -163,7 +169,7 @@ def test_the_word_of_a_picture_finds_the_picture(inverted, encoder, tiny_catalog
     rows, _ = nearest(found, composer.gallery(pictures), 10)
     share = np.mean([row in best for row, best in enumerate(rows.tolist())])
     assert share > 0.4  # by chance 0.1
-    assert facts["likeness"] > 0.4
+    assert facts.similarity > 0.4
 
 
 def test_the_graph_is_the_prompted_sentence(inverted, encoder, tiny_catalog):
@@ -171,11 +177,11 @@ def test_the_graph_is_the_prompted_sentence(inverted, encoder, tiny_catalog):
     composer = TrainedComposer(out, threads=1)
     composer.attach(encoder)
     pictures = Catalog(tiny_catalog).vectors[:4].copy()
-    phi = Phi(encoder.dim, encoder.word_width)
+    phi = MappingNetwork(encoder.dim, encoder.word_width)
     phi.load_state_dict(load_file(out / "model.safetensors"))
     texts = ["in blue", "but sleeveless", "", "word " * 80]
     assert composer.prompts == ("* * *", training.PROMPTS[method], "*", "* *", "* * * *")
-    assert composer.prompt == facts["prompt"] == "* * *"
+    assert composer.prompt == facts.prompt == "* * *"
     for prompt in composer.prompts:
         ids = SlottedIds(encoder)([f"{prompt} {text}" for text in texts])
         with torch.inference_mode():
@@ -189,16 +195,16 @@ def test_the_graph_is_the_prompted_sentence(inverted, encoder, tiny_catalog):
 
 def test_the_prompt_is_the_best_on_val(inverted, encoder, wardrobe_world):
     _, out, _ = inverted
-    (row,) = evaluate("wardrobe", root=wardrobe_world, split="val", composers=[out], gap=False, threads=1)["rows"]
+    (row,) = evaluate("wardrobe", root=wardrobe_world, split="val", composers=[out], gap=False, threads=1).rows
     composer = TrainedComposer(out, threads=1)
     composer.attach(encoder)
     (task,) = load_tasks("wardrobe", wardrobe_world, "val")
     encoded, found = EncodedTask(task, encoder), {}
     for prompt in composer.prompts:
-        metrics = encoded.row(composer.with_prompt(prompt), encoder)["metrics"]
+        metrics = encoded.row(composer.with_prompt(prompt), encoder).metrics
         found[prompt] = (metrics["R@10"], metrics["mAP@10"])
     assert len(set(found.values())) > 1
-    assert found[row["prompt"]] == max(found.values()) == (row["metrics"]["R@10"], row["metrics"]["mAP@10"])
+    assert found[row.prompt] == max(found.values()) == (row.metrics["R@10"], row.metrics["mAP@10"])
 
 
 def test_each_task_has_its_own_prompt(inverted, wardrobe_world, monkeypatch):
@@ -215,45 +221,46 @@ def test_each_task_has_its_own_prompt(inverted, wardrobe_world, monkeypatch):
     monkeypatch.setattr(
         evaluation, "load_benchmark", lambda benchmark, root, gallery, split, settings: two_tasks(split)
     )
-    monkeypatch.setattr(evaluation, "load_tasks", lambda benchmark, root, split, settings: two_tasks(split))
-    monkeypatch.setattr(evaluation, "best_prompt", best)
+    monkeypatch.setattr(selection, "load_tasks", lambda benchmark, root, split, settings: two_tasks(split))
+    monkeypatch.setattr(selection, "best_prompt", best)
     settings = {"root": wardrobe_world, "composers": [inverted[1]], "gap": False, "threads": 1}
-    rows = evaluate("wardrobe", **settings)["rows"]
-    assert {row["task"]: (row["prompt"], row["prompt_from"]) for row in rows} == {
+    rows = evaluate("wardrobe", **settings).rows
+    assert {row.task: (row.prompt, row.prompt_from) for row in rows} == {
         name: (prompt, "val") for name, prompt in chosen.items()
     }
     # What is told is what is measured.
-    monkeypatch.setattr(evaluation, "best_prompt", lambda composer, task: "*")
-    again = evaluate("wardrobe", **settings)["rows"]
+    monkeypatch.setattr(selection, "best_prompt", lambda composer, task: "*")
+    again = evaluate("wardrobe", **settings).rows
     assert again[0] == rows[0]
-    assert again[1]["metrics"] != rows[1]["metrics"]
+    assert again[1].metrics != rows[1].metrics
 
 
 def test_without_val_the_first_prompt_is_taken(inverted, wardrobe_world, tmp_path, capfd):
     for name in ("images", "queries.test.jsonl", "test.txt"):
         (tmp_path / name).symlink_to(wardrobe_world / name)
     settings = {"root": tmp_path, "composers": [inverted[1]], "threads": 1, "gap": False}
-    (row,) = evaluate("wardrobe", **settings)["rows"]
-    assert (row["prompt"], row["prompt_from"]) == ("* * *", "default")
+    (row,) = evaluate("wardrobe", **settings).rows
+    assert (row.prompt, row.prompt_from) == ("* * *", "default")
     assert "no validation split to choose a weight or a prompt on" in capfd.readouterr().err
-    (tuned,) = evaluate("wardrobe", tune_root=wardrobe_world, **settings)["rows"]
-    assert tuned["prompt_from"] == "val"
+    (tuned,) = evaluate("wardrobe", tune_root=wardrobe_world, **settings).rows
+    assert tuned.prompt_from == "val"
 
 
 def test_a_prompt_that_is_fixed_stays(tiny_catalog, wardrobe_world, tmp_path):
-    facts = invert("pic2word", tiny_catalog, tmp_path / "out", prompt="see *", **QUICK | {"steps": 2})
-    assert facts["prompt"] == "see *"
+    options = replace(QUICK, prompt="see *", steps=2)
+    facts = train_inversion("pic2word", tiny_catalog, tmp_path / "out", options, runtime=ONE_THREAD)
+    assert facts.prompt == "see *"
     settings = {"root": wardrobe_world, "composers": [tmp_path / "out"], "methods": ["sum"], "threads": 1}
-    weighted, row = evaluate("wardrobe", weight=0.3, gap=False, **settings)["rows"]
-    assert (row["prompt"], row["prompt_from"]) == ("see *", "given")
-    assert "prompt" not in weighted
+    weighted, row = evaluate("wardrobe", weight=0.3, gap=False, **settings).rows
+    assert (row.prompt, row.prompt_from) == ("see *", "given")
+    assert weighted.prompt is None
 
 
 def test_a_weight_that_is_given_fixes_no_prompt(inverted, wardrobe_world):
     settings = {"root": wardrobe_world, "composers": [inverted[1]], "methods": ["sum"], "threads": 1}
-    weighted, row = evaluate("wardrobe", weight=0.3, gap=False, **settings)["rows"]
-    assert (weighted["weight"], weighted["weight_from"]) == (0.3, "given")
-    assert row["prompt_from"] == "val"
+    weighted, row = evaluate("wardrobe", weight=0.3, gap=False, **settings).rows
+    assert (weighted.weight, weighted.weight_from) == (0.3, "given")
+    assert row.prompt_from == "val"
 
 
 @pytest.fixture
@@ -265,22 +272,22 @@ def without_graphs(monkeypatch):
 @pytest.mark.usefixtures("without_graphs")
 @pytest.mark.parametrize("method", ["searle", "lincir"])
 def test_a_killed_run_ends_with_the_same_weights(method, tiny_catalog, few_words, tmp_path, monkeypatch):
-    settings = {"steps": 5, "batch": 16, "word_steps": 2, "limit": 100, "threads": 1, "vocabulary": few_words}
-    monkeypatch.setattr(training, "_CHECKPOINT_STEPS", 2)
-    invert(method, tiny_catalog, tmp_path / "whole", **settings)
-    saved = checkpoints.save_checkpoint
+    options = InversionOptions(steps=5, batch_size=16, word_steps=2, limit=100, vocabulary=few_words)
+    monkeypatch.setattr(methods, "_CHECKPOINT_STEPS", 2)
+    train_inversion(method, tiny_catalog, tmp_path / "whole", options, runtime=ONE_THREAD)
+    saved = loop.save_checkpoint
 
     def killed(*args, **kwargs):
         saved(*args, **kwargs)
         raise KeyboardInterrupt
 
-    monkeypatch.setattr(checkpoints, "save_checkpoint", killed)
+    monkeypatch.setattr(loop, "save_checkpoint", killed)
     with pytest.raises(KeyboardInterrupt):
-        invert(method, tiny_catalog, tmp_path / "killed", **settings)
-    monkeypatch.setattr(checkpoints, "save_checkpoint", saved)
+        train_inversion(method, tiny_catalog, tmp_path / "killed", options, runtime=ONE_THREAD)
+    monkeypatch.setattr(loop, "save_checkpoint", saved)
     with pytest.raises(UsageError, match="other settings"):
-        invert(method, tiny_catalog, tmp_path / "killed", **settings | {"seed": 1})
-    invert(method, tiny_catalog, tmp_path / "killed", **settings)
+        train_inversion(method, tiny_catalog, tmp_path / "killed", replace(options, seed=1), runtime=ONE_THREAD)
+    train_inversion(method, tiny_catalog, tmp_path / "killed", options, runtime=ONE_THREAD)
     whole, resumed = (load_file(tmp_path / name / "model.safetensors") for name in ("whole", "killed"))
     assert all(torch.equal(whole[name], resumed[name]) for name in whole)
     assert not [*(tmp_path / "killed").glob("words-*"), *(tmp_path / "killed").glob("checkpoint*")]
@@ -288,10 +295,11 @@ def test_a_killed_run_ends_with_the_same_weights(method, tiny_catalog, few_words
 
 @pytest.mark.usefixtures("without_graphs")
 def test_captions_are_texts_too(tiny_catalog, wardrobe_world, tmp_path):
-    facts = invert("lincir", tiny_catalog, tmp_path / "out", captions=wardrobe_world / "pretrain.csv", **QUICK)
-    assert facts["likeness"] > 0.3
+    options = replace(QUICK, captions=wardrobe_world / "pretrain.csv")
+    facts = train_inversion("lincir", tiny_catalog, tmp_path / "out", options, runtime=ONE_THREAD)
+    assert facts.similarity > 0.3
     with pytest.raises(DataError, match="cannot be read"):
-        invert("lincir", tiny_catalog, tmp_path / "other", captions=tmp_path / "gone.csv", **QUICK)
+        train_inversion("lincir", tiny_catalog, tmp_path / "other", replace(QUICK, captions=tmp_path / "gone.csv"))
 
 
 def test_another_encoder_is_refused(inverted, tiny_encoder, tmp_path):
@@ -314,9 +322,9 @@ def test_another_encoder_is_refused(inverted, tiny_encoder, tmp_path):
 )
 def test_what_makes_no_sense(method, options, message, tiny_catalog, tmp_path):
     with pytest.raises(UsageError, match=message):
-        invert(method, tiny_catalog, tmp_path / "out", **options)
+        train_inversion(method, tiny_catalog, tmp_path / "out", InversionOptions(**options))
     assert not (tmp_path / "out").exists()
 
 
 def test_an_encoder_says_that_it_takes_words(encoder):
-    assert isinstance(encoder, ReadsWords)
+    assert isinstance(encoder, AcceptsPseudoWords)

@@ -11,7 +11,8 @@ from triptych.core.environment import Runtime
 from triptych.core.errors import UsageError
 from triptych.encoders.registry import load_encoder
 from triptych.training.inversion.texts import SlottedIds
-from triptych.training.inversion.trainer import invert
+from triptych.training.inversion.trainer import train_inversion
+from triptych.training.options import InversionOptions
 
 transformers = pytest.importorskip("transformers", reason="pip install 'triptych[hf]' to test this")
 torch = pytest.importorskip("torch")
@@ -53,17 +54,18 @@ def test_long_texts_stay_closed(clip):
 
 
 def test_an_inverted_composer_reads_the_papers_prompt(clip, catalog, vocabulary_file, tmp_path):
-    facts = invert("pic2word", catalog, tmp_path, vocabulary=vocabulary_file, steps=3, batch=8, threads=1)
-    assert facts["prompt"] == "a photo of * ,"
+    options = InversionOptions(vocabulary=vocabulary_file, steps=3, batch_size=8)
+    result = train_inversion("pic2word", catalog, tmp_path, options, runtime=Runtime(threads=1))
+    assert result.prompt == "a photo of * ,"
     composer = TrainedComposer(tmp_path, threads=1)
     composer.attach(clip)
     pictures = Catalog(catalog).vectors[:3].copy()
     found = composer.compose(pictures, ["in red", "is a blue dress", "red " * 40])
     from safetensors.torch import load_file
 
-    from triptych.composers.networks.inversion import Phi
+    from triptych.composers.networks.inversion import MappingNetwork
 
-    phi = Phi(clip.dim, clip.word_width)
+    phi = MappingNetwork(clip.dim, clip.word_width)
     phi.load_state_dict(load_file(tmp_path / "model.safetensors"))
     ids = SlottedIds(clip)([f"a photo of * , {text}" for text in ("in red", "is a blue dress", "red " * 40)])
     with torch.inference_mode():

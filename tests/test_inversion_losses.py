@@ -8,7 +8,7 @@ import torch
 from safetensors.torch import load_file
 
 from triptych.tagging.vocabulary import Vocabulary
-from triptych.training.inversion.methods import LinCIR, Pic2Word, Searle, invert_by_optimisation
+from triptych.training.inversion.methods import LinCIR, PhraseLoss, Pic2Word, Searle, invert_by_optimisation
 from triptych.training.inversion.texts import Keywords
 
 PICTURES = torch.tensor([[1.0, 0.0], [0.6, 0.8]])
@@ -65,7 +65,7 @@ def softmax_loss(target, *logits):
 
 def test_pic2word_matches_sentences_and_pictures_both_ways():
     # Of the sentences' vectors with the pictures: 0.8 and 0.96, -0.6 and 0.28; twice that are the logits.
-    source = Pic2Word(Reader(), PICTURES, 2.0, ("a photo of *",), batch=2, seed=0)
+    source = Pic2Word(Reader(), PICTURES, 2.0, ("a photo of *",), batch_size=2, seed=0)
     loss = source.loss(words_of([[0.8, 0.6], [-0.6, 0.8]]), 0).item()
     sentences = (softmax_loss(1.6, 1.6, 1.92) + softmax_loss(0.56, -1.2, 0.56)) / 2
     pictures = (softmax_loss(1.6, 1.6, -1.2) + softmax_loss(0.56, 1.92, 0.56)) / 2
@@ -75,7 +75,7 @@ def test_pic2word_matches_sentences_and_pictures_both_ways():
 
 def test_pic2word_draws_from_its_sentences():
     reader = Reader()
-    source = Pic2Word(reader, PICTURES, 2.0, ("a photo of *", "*"), batch=2, seed=0)
+    source = Pic2Word(reader, PICTURES, 2.0, ("a photo of *", "*"), batch_size=2, seed=0)
     for step in range(10):
         source.loss(words_of([[0.8, 0.6], [-0.6, 0.8]]), step)
     assert set(reader.read) == {"a photo of *", "*"}
@@ -89,7 +89,7 @@ MARKED = {"* dress": torch.tensor([0.6, 0.8]), "* skirt": torch.tensor([-0.8, 0.
 def test_searle_distils_at_a_quarter_and_regularises_by_three_quarters():
     # Lengths do not count: known words along (1, 0) and (0, 1), given ones along (0.6, 0.8) and (0, -1).
     known, given = torch.tensor([[3.0, 0.0], [0.0, 0.5]]), [[1.2, 1.6], [0.0, -2.0]]
-    source = Searle(Reader(MARKED), NAMED, PICTURES, known, PHRASES, batch=2, seed=0)
+    source = Searle(PhraseLoss(Reader(MARKED), NAMED, PHRASES), PICTURES, known, batch_size=2, seed=0)
     loss = source.loss(words_of(given), 0).item()
     # Cosines by 0.25: a word is to match its own, 2.4 or -4, and neither the other's, nor the other of its own side,
     # which are 0 for the known and -3.2 for the given.
@@ -101,13 +101,12 @@ def test_searle_distils_at_a_quarter_and_regularises_by_three_quarters():
 
 
 def test_searle_sets_a_phrase_beside_the_one_of_the_same_picture():
-    swapped = Searle(
-        Reader(MARKED), NAMED, PICTURES, torch.eye(2), Phrases(PHRASES.all[1], PHRASES.all[0]), batch=2, seed=0
-    )
+    swapped = PhraseLoss(Reader(MARKED), NAMED, Phrases(PHRASES.all[1], PHRASES.all[0]))
+    own = Searle(swapped, PICTURES, torch.eye(2), batch_size=2, seed=0)
     crossed = Phrases(("red dress", "* skirt"), ("long skirt", "* dress"))  # cosines of -0.8 and 0.8
-    other = Searle(Reader(MARKED), NAMED, PICTURES, torch.eye(2), crossed, batch=2, seed=0)
+    other = Searle(PhraseLoss(Reader(MARKED), NAMED, crossed), PICTURES, torch.eye(2), batch_size=2, seed=0)
     phi = words_of([[1.0, 0.0], [0.0, 1.0]])
-    assert other.loss(phi, 0).item() - swapped.loss(phi, 0).item() == pytest.approx(0.75 * 0.6, abs=1e-5)
+    assert other.loss(phi, 0).item() - own.loss(phi, 0).item() == pytest.approx(0.75 * 0.6, abs=1e-5)
 
 
 def test_searles_optimisation_takes_the_content_and_half_the_phrases(tmp_path):
@@ -117,7 +116,7 @@ def test_searles_optimisation_takes_the_content_and_half_the_phrases(tmp_path):
     named = Encoder({"red dress": [-0.6, -0.6, 0.2], "long skirt": [0.6, -0.9, -1.2]})
     signs = torch.tensor([[1.0, -1.0, -1.0], [-1.0, 1.0, -1.0]])
     found = invert_by_optimisation(
-        Reader(), named, pictures, PHRASES, ("*",), tmp_path / "words", width=3, steps=1, seed=7
+        PhraseLoss(Reader(), named, PHRASES), pictures, ("*",), tmp_path / "words", width=3, steps=1, seed=7
     )
     begun = torch.from_numpy(np.random.default_rng([7, 0, 1]).normal(0, 0.02, (2, 3)).astype(np.float32))
     stepped = begun * (1 - 0.05 * 0.01) + 0.05 * signs
@@ -132,7 +131,7 @@ def test_searles_optimisation_finds_the_word(tmp_path):
             return torch.nn.functional.normalize(super().__call__(texts, words), dim=-1)
 
     found = invert_by_optimisation(
-        Unit(), NAMED, PICTURES, Phrases(("red dress", "*"), ("long skirt", "*")), ("*",),
+        PhraseLoss(Unit(), NAMED, Phrases(("red dress", "*"), ("long skirt", "*"))), PICTURES, ("*",),
         tmp_path / "words", width=2, steps=300, seed=0,
     )  # fmt: skip
     # The least loss is at picture + named / 2: (1.5, 0), and (0.6, 1.3).
@@ -150,7 +149,7 @@ COLOURS = Vocabulary(
 def test_lincir_projects_the_masked_text_onto_the_whole_one():
     reader = Reader({"he is in *": torch.tensor([0.6, 0.8]), "it looks *": torch.tensor([0.0, 0.8])})
     encoder = Encoder({"he is in red": [1.0, 0.0], "it looks blue": [0.0, 1.0]})
-    source = LinCIR(reader, ["he is in red", "it looks blue"], Keywords(COLOURS), encoder, batch=2, seed=0)
+    source = LinCIR(reader, ["he is in red", "it looks blue"], Keywords(COLOURS), encoder, batch_size=2, seed=0)
     loss = source.loss(lambda seen: seen, 0).item()
     # Squared distances: 0.16 + 0.64, and 0.04.
     assert loss == pytest.approx((0.8 + 0.04) / 2, abs=1e-6)
@@ -162,7 +161,7 @@ def test_lincirs_noise_is_uniform_times_normal_per_unit_of_length():
     texts = [f"{number} red" for number in range(count)]
     vectors = np.eye(count, dim, dtype=np.float32)
     source = LinCIR(
-        Reader(), texts, Keywords(COLOURS), Encoder(dict(zip(texts, vectors, strict=True))), batch=count, seed=3
+        Reader(), texts, Keywords(COLOURS), Encoder(dict(zip(texts, vectors, strict=True))), batch_size=count, seed=3
     )
     seen = []
 

@@ -7,15 +7,21 @@ import numpy as np
 import pytest
 import torch
 
+from triptych.core.environment import Runtime
 from triptych.core.errors import UsageError
 from triptych.training import losses
 from triptych.training.composer import train
-from triptych.training.losses import Loss, backward_loss, contrastive_loss
+from triptych.training.losses import ContrastiveLoss, backward_loss, contrastive_loss
+from triptych.training.options import LossOptions, TrainOptions
 
 NONE = torch.zeros(2, 3, dtype=torch.bool)
 # Cosines of two queries with three pictures, as logits at temperature one half.
 QUERIES = torch.tensor([[1.0, 0.0], [0.0, 1.0]])
 BANK = torch.tensor([[1.0, 0.0], [0.0, 1.0], [0.6, 0.8]])
+
+
+def loss_by(**options) -> ContrastiveLoss:
+    return ContrastiveLoss(LossOptions(**options))
 
 
 def unit(*shape: int, seed: int = 0) -> torch.Tensor:
@@ -86,11 +92,11 @@ def test_a_batch_that_agrees_has_nothing_to_learn_backwards(hard_beta):
 
 def test_what_is_in_a_bank(monkeypatch):
     monkeypatch.setattr(losses, "_BANK", 5)
-    targets, wrong = np.array([[90, 91]]), np.array([[80, 70, 71]])
+    positives, negatives = np.array([[90, 91]]), np.array([[80, 70, 71]])
 
-    def bank(negatives: str, count: int = 100) -> set[int]:
-        loss = Loss(negatives=negatives)
-        rows = loss.bank(count, targets, loss.known(wrong), np.random.default_rng(0))
+    def bank(choice: str, count: int = 100) -> set[int]:
+        loss = loss_by(negatives=choice)
+        rows = loss.bank(count, positives, loss.known(negatives), np.random.default_rng(0))
         assert rows.tolist() == sorted(set(rows.tolist()))
         return set(rows.tolist())
 
@@ -105,50 +111,53 @@ def test_who_is_a_negative():
     query = torch.tensor([[1.0, 0.0]])
     cosines = torch.tensor([0.5, 0.5, 0.9, 0.95, 0.2, 0.3])
     bank = torch.stack([cosines, (1 - cosines**2).sqrt()], dim=1)
-    likeness = torch.tensor([[1.0, 0.99, 0.5, 0.5, 0.99, 0.99]])
+    similarity = torch.tensor([[1.0, 0.99, 0.5, 0.5, 0.99, 0.99]])
 
     def negatives(**options) -> set[int]:
-        loss = Loss(temperature=0.5, **options)
+        loss = loss_by(temperature=0.5, **options)
         known = torch.from_numpy(loss.known(np.array([[3, 5]])))
         leaf = bank.clone().requires_grad_()
-        loss(query, leaf, torch.tensor([[0, 4]]), known, likeness, torch.ones(1)).backward()
+        loss(query, leaf, torch.tensor([[0, 4]]), known, similarity, torch.ones(1)).backward()
         assert leaf.grad is not None
         # What the loss pushes away from the query.
         return set(torch.nonzero(leaf.grad[:, 0] > 0).flatten().tolist()) - {0, 4}
 
     assert negatives() == {2, 3}
     assert negatives(negatives="bank+group") == {2, 3, 5}
-    assert negatives(margin=0.3) == {3}
-    assert negatives(margin=0.5) == {2, 3}
+    assert negatives(false_negative_margin=0.3) == {3}
+    assert negatives(false_negative_margin=0.5) == {2, 3}
 
 
 def test_what_a_triplet_counts():
     given = (unit(2, 4), unit(5, 4, seed=1), torch.tensor([[0], [1]]), torch.tensor([[2], [3]]), torch.zeros(2, 5))
     surely, unsurely = torch.tensor([1.0, 1.0]), torch.tensor([1.0, 0.2])
-    assert Loss()(*given, surely) != Loss()(*given, unsurely)
-    assert Loss(weighting="none")(*given, surely) == Loss(weighting="none")(*given, unsurely)
-    forwards, both = Loss()(*given, surely), Loss(both_directions=True)(*given, surely)
+    assert loss_by()(*given, surely) != loss_by()(*given, unsurely)
+    assert loss_by(weighting="none")(*given, surely) == loss_by(weighting="none")(*given, unsurely)
+    forwards, both = loss_by()(*given, surely), loss_by(symmetric=True)(*given, surely)
     backwards = backward_loss(given[0], given[1], given[2], surely, 0.07, torch.zeros(2, 5, dtype=torch.bool))
     torch.testing.assert_close(both, (forwards + backwards) / 2)
 
 
 def test_a_composer_learns_by_all_of_it(tiny_triplets, tiny_catalog, tmp_path):
-    options = {"negatives": "bank+group", "hard_beta": 0.5, "both_directions": True, "margin": 0.2, "weighting": "none"}
-    facts = train(tiny_triplets, tiny_catalog, tmp_path / "out", epochs=3, batch=64, threads=1, **options)
-    assert facts["recall"]["R@10"] > facts["sum_recall"]["R@10"]
+    loss = LossOptions(
+        negatives="bank+group", hard_beta=0.5, symmetric=True, false_negative_margin=0.2, weighting="none"
+    )
+    options = TrainOptions(epochs=3, batch_size=64, loss=loss)
+    result = train(tiny_triplets, tiny_catalog, tmp_path / "out", options, runtime=Runtime(threads=1))
+    assert result.recall["R@10"] > result.sum_recall["R@10"]
 
 
 @pytest.mark.parametrize(
     ("options", "message"),
     [
         ({"temperature": 1.0}, "--temperature"),
-        ({"negatives": "all"}, "--negatives all: there are bank, batch, bank"),
+        ({"negatives": "all"}, "--negatives all: choose one of bank, batch, bank"),
         ({"weighting": "rank"}, "--weighting rank"),
         ({"hard_alpha": 0.0}, "--hard-alpha"),
         ({"hard_beta": float("nan")}, "--hard-beta"),
-        ({"margin": -0.1}, "--margin"),
+        ({"false_negative_margin": -0.1}, "--false-negative-margin"),
     ],
 )
 def test_losses_that_make_no_sense(options, message):
     with pytest.raises(UsageError, match=message):
-        replace(Loss(), **options)
+        replace(LossOptions(), **options)

@@ -2,12 +2,11 @@
 
 import pytest
 
-from made_benchmarks import read, write, write_picture
+from made_benchmarks import evaluate, read, write, write_picture
 from triptych.benchmarks.registry import load_tasks
 from triptych.core.errors import DataError
 from triptych.encoders.registry import load_encoder
 from triptych.evaluation.encoded_task import EncodedTask
-from triptych.evaluation.evaluate import evaluate
 
 DESCRIBED = {
     "women/dresses/1/1_0.jpeg": "black lace dress",
@@ -58,10 +57,10 @@ def test_one_word_apart(fashion200k):
     assert [query.modification for query in task.queries] == ["replace black with red", "replace dress with top"]
     # Every picture with the target's description answers.
     assert task.queries[0].targets == {"women/dresses/2/2_0.jpeg", "women/dresses/2/2_1.jpeg"}
-    (row,) = evaluate("fashion200k", root=fashion200k, split="test", methods=["picture"], threads=1)["rows"]
-    assert set(row["metrics"]) == {"R@1", "R@10", "R@50"}
-    assert row["metrics"]["R@10"] == 100
-    assert row["protocol"]["reference"] == "removed"
+    (row,) = evaluate("fashion200k", root=fashion200k, split="test", methods=["picture"], threads=1).rows
+    assert set(row.metrics) == {"R@1", "R@10", "R@50"}
+    assert row.metrics["R@10"] == 100
+    assert row.protocol["reference"] == "removed"
 
 
 @pytest.mark.parametrize(
@@ -103,8 +102,8 @@ def test_lasco_ranks_over_its_corpus(lasco):
     row = EncodedTask(task, load_encoder("wardrobe", threads=1))
     ranks = row.ranks(row.references, row.gallery)
     assert all(found[0] > 1 for found in ranks)  # the reference is first, where it is kept
-    (result,) = evaluate("lasco", root=lasco, split="val", methods=["picture"], threads=1)["rows"]
-    assert set(result["metrics"]) == {f"R@{k}" for k in (1, 5, 10, 50, 100, 500, 1000)}
+    (result,) = evaluate("lasco", root=lasco, split="val", methods=["picture"], threads=1).rows
+    assert set(result.metrics) == {f"R@{k}" for k in (1, 5, 10, 50, 100, 500, 1000)}
 
 
 @pytest.mark.parametrize(

@@ -2,12 +2,14 @@
 
 import json
 import os
+from dataclasses import asdict
 from pathlib import Path
 
 import pytest
 
 import triptych
 from made_benchmarks import read, write, write_picture
+from triptych.core.environment import Runtime
 
 DATA = Path(os.environ.get("TRIPTYCH_DATA", "../shared/data"))
 CLIP = DATA / "clip-vit-base-patch32-tokenizer"
@@ -59,9 +61,9 @@ def test_a_row_from_recipe_to_table(small_clip: Path, cirr: Path, tmp_path: Path
     runs[1]["published"] = [published]
     recipes = write(tmp_path / "recipes.json", {"sources": {"paper": {"cite": "A paper"}}, "recipes": [entry]})
 
-    result = triptych.reproduce(roots={"cirr": cirr}, out=tmp_path / "out", recipes=recipes, threads=1)
-    assert [step["status"] for step in result["steps"]] == ["measured", "submission written"]
-    measured = {figure["metric"]: figure["measured"] for figure in result["figures"] if figure["split"] == "val"}
+    result = triptych.reproduce(roots={"cirr": cirr}, out=tmp_path / "out", recipes=recipes, runtime=Runtime(1))
+    assert [step.status for step in result.steps] == ["measured", "submission written"]
+    measured = {figure.metric: figure.measured for figure in result.figures if figure.split == "val"}
     assert {"R@1", "R@50", "R_subset@1", "Avg"} <= measured.keys()
     # Random weights know nothing: of the 2,296 pictures that may answer, any is as good as any.
     assert measured["R@50"] < 10
@@ -75,7 +77,7 @@ def test_a_row_from_recipe_to_table(small_clip: Path, cirr: Path, tmp_path: Path
     submission = triptych.score(
         "cirr", root=cirr, split="test1", submission=tmp_path / "out/random-clip.cirr.test1.text"
     )
-    assert submission["submission"]["queries"] == 4148
+    assert submission.submission.queries == 4148
     table = triptych.table([tmp_path / "out" / "random-clip.cirr.val.json"])
     assert f"{row['metrics']['R@1']:.2f}" in table
-    assert json.loads((tmp_path / "out" / "reproduction.json").read_text("utf-8")) == result
+    assert json.loads((tmp_path / "out" / "reproduction.json").read_text("utf-8")) == asdict(result)

@@ -97,3 +97,13 @@ def test_a_file_never_makes_code_run(registry: Registry[Any]) -> None:
     with pytest.raises(UsageError, match="a file never makes code run; give it as --greeter"):
         registry.get("shop_greeters:Warm", from_file=True)
     assert "shop_greeters" not in sys.modules
+
+
+def test_a_module_in_the_working_directory(
+    registry: Registry[Any], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    (tmp_path / "greeter_here.py").write_text("class Near:\n    name = 'near'\n    def greet(self, who): return who\n")
+    monkeypatch.setattr(sys, "path", [*sys.path])
+    monkeypatch.chdir(tmp_path)
+    assert registry.get("greeter_here:Near").name == "near"
+    assert sys.path[-1] == str(tmp_path)

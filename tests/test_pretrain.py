@@ -1,15 +1,19 @@
 import json
 import shutil
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
 
+from triptych.core.environment import Runtime
 from triptych.core.errors import DataError, FailureError, UsageError
 from triptych.core.files import locked
-from triptych.training import pretraining
+from triptych.training.learners import pretraining as learning
+from triptych.training.options import PretrainOptions
 from triptych.training.pretraining import pretrain
 
-TINY = {"size": 32, "width": 4, "epochs": 1, "batch": 16, "threads": 1}
+TINY = PretrainOptions(size=32, width=4, epochs=1, batch_size=16)
+ONE_THREAD = Runtime(threads=1)
 
 
 @pytest.fixture
@@ -21,16 +25,16 @@ def pairs(wardrobe_world: Path, tmp_path: Path) -> Path:
 
 
 def test_it_learns(tiny_pretraining):
-    _, facts = tiny_pretraining
+    _, result = tiny_pretraining
     # Chance among the 10 held-out pictures is 10 and 50 percent.
-    assert facts["held_out"] == 10
-    assert facts["held_out_recall"]["R@1"] >= 30
-    assert facts["held_out_recall"]["R@5"] >= 80
-    assert facts["skipped"] == 0
+    assert result.held_out == 10
+    assert result.held_out_recall["R@1"] >= 30
+    assert result.held_out_recall["R@5"] >= 80
+    assert result.skipped == 0
 
 
 def test_the_folder_is_whole_and_says_what_made_it(tiny_pretraining):
-    out, facts = tiny_pretraining
+    out, result = tiny_pretraining
     names = {path.name for path in out.iterdir()} - {".lock"}
     assert names == {
         "config.json",
@@ -44,7 +48,7 @@ def test_the_folder_is_whole_and_says_what_made_it(tiny_pretraining):
     assert note["command"] == "pretrain"
     assert note["settings"]["seed"] == 0
     assert note["settings"]["epochs"] == 25
-    assert note["held_out_recall"] == facts["held_out_recall"]
+    assert note["held_out_recall"] == result.held_out_recall
 
 
 @pytest.mark.parametrize(
@@ -73,16 +77,16 @@ def test_a_missing_table_is_named(tmp_path):
         pretrain(tmp_path / "none.csv", tmp_path, tmp_path / "out")
 
 
-@pytest.mark.parametrize("setting", [{"size": 40}, {"size": 16}, {"epochs": 0}, {"batch": 1}, {"width": 1}])
-def test_settings_that_make_no_sense(pairs, tmp_path, setting):
+@pytest.mark.parametrize("setting", [{"size": 40}, {"size": 16}, {"epochs": 0}, {"batch_size": 1}, {"width": 1}])
+def test_settings_that_make_no_sense(setting):
     with pytest.raises(UsageError):
-        pretrain(pairs, tmp_path, tmp_path / "out", **setting)
+        replace(TINY, **setting)
 
 
 def test_too_few_pairs(wardrobe_world, pairs, tmp_path):
     pairs.write_text("".join(pairs.read_text("utf-8").splitlines(True)[:50]), "utf-8")
     with pytest.raises(DataError, match="only 49 usable pairs"):
-        pretrain(pairs, wardrobe_world / "images", tmp_path / "out", size=32)
+        pretrain(pairs, wardrobe_world / "images", tmp_path / "out", PretrainOptions(size=32))
 
 
 def test_a_bad_picture_is_skipped_and_counted(wardrobe_world, pairs, tmp_path, capfd):
@@ -94,8 +98,8 @@ def test_a_bad_picture_is_skipped_and_counted(wardrobe_world, pairs, tmp_path, c
         shutil.copy(wardrobe_world / "images" / name, images)
     (images / names[4]).write_bytes(b"no picture")
     (images / names[7]).unlink()
-    facts = pretrain(pairs, images, tmp_path / "out", **TINY)
-    assert (facts["pairs"], facts["skipped"]) == (58, 2)
+    result = pretrain(pairs, images, tmp_path / "out", TINY, runtime=ONE_THREAD)
+    assert (result.pairs, result.skipped) == (58, 2)
     said = capfd.readouterr().err
     assert f"skipped {names[4]!r}" in said
     assert f"skipped {names[7]!r}" in said
@@ -103,15 +107,15 @@ def test_a_bad_picture_is_skipped_and_counted(wardrobe_world, pairs, tmp_path, c
 
 def interrupt_after(monkeypatch, steps):
     """Make `pretrain` stop after so many steps, with a checkpoint of every one."""
-    real = pretraining.batch_rows
+    real = learning.batch_rows
 
-    def rows(count, batch, step, seed):
+    def rows(count, batch_size, step, seed):
         if step == steps:
             raise KeyboardInterrupt
-        return real(count, batch, step, seed)
+        return real(count, batch_size, step, seed)
 
-    monkeypatch.setattr(pretraining, "_CHECKPOINT_STEPS", 1)
-    monkeypatch.setattr(pretraining, "batch_rows", rows)
+    monkeypatch.setattr(learning, "_CHECKPOINT_STEPS", 1)
+    monkeypatch.setattr(learning, "batch_rows", rows)
 
 
 def test_an_unfinished_run_is_finished_only_with_its_settings(wardrobe_world, pairs, tmp_path, monkeypatch):
@@ -119,14 +123,14 @@ def test_an_unfinished_run_is_finished_only_with_its_settings(wardrobe_world, pa
     with monkeypatch.context() as patched:
         interrupt_after(patched, 2)
         with pytest.raises(KeyboardInterrupt):
-            pretrain(pairs, images, out, **TINY)
+            pretrain(pairs, images, out, TINY, runtime=ONE_THREAD)
     unfinished = (out / "checkpoint.safetensors").read_bytes()
-    for other in ({"epochs": 2}, {"seed": 1}, {"batch": 8}, {"width": 8}, {"size": 48}):
+    for other in ({"epochs": 2}, {"seed": 1}, {"batch_size": 8}, {"width": 8}, {"size": 48}):
         with pytest.raises(UsageError, match="unfinished run with other settings"):
-            pretrain(pairs, images, out, **TINY | other)
+            pretrain(pairs, images, out, replace(TINY, **other), runtime=ONE_THREAD)
     pairs.write_text(pairs.read_text("utf-8").replace("red", "crimson"), "utf-8")
     with pytest.raises(UsageError, match="unfinished run with other settings"):
-        pretrain(pairs, images, out, **TINY)
+        pretrain(pairs, images, out, TINY, runtime=ONE_THREAD)
     assert (out / "checkpoint.safetensors").read_bytes() == unfinished
 
 
@@ -136,11 +140,11 @@ def test_an_unfinished_run_is_not_finished_on_other_pictures(wardrobe_world, pai
     with monkeypatch.context() as patched:
         interrupt_after(patched, 2)
         with pytest.raises(KeyboardInterrupt):
-            pretrain(pairs, images, out, **TINY)
+            pretrain(pairs, images, out, TINY, runtime=ONE_THREAD)
     first, second = (line.split(",", 1)[0] for line in pairs.read_text("utf-8").splitlines()[1:3])
     shutil.copy(images / first, images / second)
     with pytest.raises(UsageError, match="unfinished run with other settings"):
-        pretrain(pairs, images, out, **TINY)
+        pretrain(pairs, images, out, TINY, runtime=ONE_THREAD)
 
 
 def test_a_damaged_checkpoint_is_one_line(wardrobe_world, pairs, tmp_path):
@@ -148,10 +152,10 @@ def test_a_damaged_checkpoint_is_one_line(wardrobe_world, pairs, tmp_path):
     out.mkdir()
     (out / "checkpoint.safetensors").write_bytes(b"no checkpoint")
     with pytest.raises(DataError, match="delete it to start over") as raised:
-        pretrain(pairs, wardrobe_world / "images", out, **TINY)
+        pretrain(pairs, wardrobe_world / "images", out, TINY, runtime=ONE_THREAD)
     assert "\n" not in str(raised.value)
 
 
 def test_one_run_at_a_time(wardrobe_world, pairs, tmp_path):
     with locked(tmp_path / "out"), pytest.raises(FailureError, match="another run"):
-        pretrain(pairs, wardrobe_world / "images", tmp_path / "out", **TINY)
+        pretrain(pairs, wardrobe_world / "images", tmp_path / "out", TINY, runtime=ONE_THREAD)

@@ -3,11 +3,13 @@
 import json
 import subprocess
 import sys
+from dataclasses import asdict
 from pathlib import Path
 
 import pytest
 
 import triptych
+from triptych.core.environment import Runtime
 from triptych.core.errors import DataError, UsageError
 from triptych.evaluation.reproduction import running
 from triptych.evaluation.reproduction.pages import format_recipes, format_reproduction
@@ -44,28 +46,28 @@ def test_theirs_stand_beside_ours_and_nothing_runs_twice(
 ):
     calls = []
 
-    def counted(benchmark, **options):
+    def counted(benchmark, chosen, **options):
         calls.append(options["output"].name)
-        return triptych.evaluate(benchmark, **options)
+        return triptych.evaluate(benchmark, chosen, **options)
 
     monkeypatch.setattr(running, "evaluate", counted)
     asked = {
         "roots": {"wardrobe": wardrobe_world},
         "out": tmp_path / "out",
         "recipes": write(recipe(tiny_encoder)),
-        "threads": 1,
+        "runtime": Runtime(1),
     }
     first = triptych.reproduce(**asked)
     assert calls == ["small.wardrobe.val.json", "small.wardrobe.test.json"]
-    assert [step["status"] for step in first["steps"]] == ["measured", "measured"]
-    assert json.loads((tmp_path / "out" / "reproduction.json").read_text()) == first
+    assert [step.status for step in first.steps] == ["measured", "measured"]
+    assert json.loads((tmp_path / "out" / "reproduction.json").read_text()) == asdict(first)
     measured = json.loads((tmp_path / "out" / calls[1]).read_text())["rows"][1]
-    figures = {(figure["method"], figure["metric"]): figure for figure in first["figures"] if figure["split"] == "test"}
+    figures = {(figure.method, figure.metric): figure for figure in first.figures if figure.split == "test"}
     both = figures["text", "R@10"]
-    assert (both["published"], both["measured"]) == (50.0, measured["metrics"]["R@10"])
-    assert both["source"] == "A paper, 2026; not checked"
-    assert (figures["text", "R@7"]["published"], figures["text", "R@7"]["measured"]) == (1.0, None)
-    assert (figures["sum", "R@1"]["published"], figures["sum", "R@1"]["source"]) == (None, None)
+    assert (both.published, both.measured) == (50.0, measured["metrics"]["R@10"])
+    assert both.source == "A paper, 2026; not checked"
+    assert (figures["text", "R@7"].published, figures["text", "R@7"].measured) == (1.0, None)
+    assert (figures["sum", "R@1"].published, figures["sum", "R@1"].source) == (None, None)
     line = next(line for line in format_reproduction(first).splitlines() if " test " in line and "50.00" in line)
     assert f"{measured['metrics']['R@10'] - 50:+.2f}" in line
 
@@ -73,8 +75,8 @@ def test_theirs_stand_beside_ours_and_nothing_runs_twice(
     (tmp_path / "out" / calls.pop(0)).unlink()
     second = triptych.reproduce(["small"], **asked)
     assert calls == ["small.wardrobe.test.json", "small.wardrobe.val.json"]
-    assert [step["status"] for step in second["steps"]] == ["measured", "measured before"]
-    assert second["figures"] == first["figures"]
+    assert [step.status for step in second.steps] == ["measured", "measured before"]
+    assert second.figures == first.figures
 
 
 def test_a_step_that_fails_does_not_stop_the_others(write, tiny_encoder, wardrobe_world, tmp_path):
@@ -98,9 +100,9 @@ def test_a_result_file_of_something_else_is_not_taken(write, tiny_encoder, wardr
     settings = {"root": "elsewhere", "split": "test", "composers": []}
     (out / "small.wardrobe.test.json").write_text(json.dumps({"made_by": {"settings": settings}}))
     result = triptych.reproduce(
-        roots={"wardrobe": wardrobe_world}, out=out, recipes=write(recipe(tiny_encoder)), threads=1
+        roots={"wardrobe": wardrobe_world}, out=out, recipes=write(recipe(tiny_encoder)), runtime=Runtime(1)
     )
-    statuses = [step["status"] for step in result["steps"]]
+    statuses = [step.status for step in result.steps]
     assert "not a result file" in statuses[0]
     assert "made with other root" in statuses[1]
 
@@ -110,7 +112,8 @@ def test_what_only_a_server_can_score_becomes_a_submission_for_each_method(
 ):
     calls = []
 
-    def submitted(benchmark, **options):
+    def submitted(benchmark, chosen, **options):
+        options |= vars(chosen)
         calls.append(options)
         options["output"].parent.mkdir(exist_ok=True)
         settings = {"root": str(options["root"]), "split": options["split"], "composers": []}
@@ -125,13 +128,13 @@ def test_what_only_a_server_can_score_becomes_a_submission_for_each_method(
         "recipes": write(recipe("wardrobe", on=[run])),
     }
     result = triptych.reproduce(catalogs={"circo": "catalog"}, **asked)
-    assert [call["methods"] for call in calls] == [["picture"], ["text"], ["sum"]]
+    assert [call["methods"] for call in calls] == [("picture",), ("text",), ("sum",)]
     assert {str(call["catalog"]) for call in calls} == {"catalog"}
-    assert calls[2]["settings"] == ["picture=padded"]
+    assert calls[2]["settings"] == ("picture=padded",)
     assert calls[2]["submission"] == tmp_path / "out" / "small.circo.test.sum"
-    assert {step["status"] for step in result["steps"]} == {"submission written"}
-    (figure,) = result["figures"]
-    assert (figure["published"], figure["measured"]) == (2.65, None)
+    assert {step.status for step in result.steps} == {"submission written"}
+    (figure,) = result.figures
+    assert (figure.published, figure.measured) == (2.65, None)
     triptych.reproduce(**asked)
     assert len(calls) == 3
 
@@ -139,15 +142,20 @@ def test_what_only_a_server_can_score_becomes_a_submission_for_each_method(
 def test_a_composer_takes_its_own_row(write, tiny_composer, wardrobe_world, tmp_path):
     ours = recipe("wardrobe", row="ours", eval={"composer": True})
     ours["on"][1]["published"][0]["method"] = ""
-    asked = {"roots": {"wardrobe": wardrobe_world}, "out": tmp_path / "out", "recipes": write(ours), "threads": 1}
+    asked = {
+        "roots": {"wardrobe": wardrobe_world},
+        "out": tmp_path / "out",
+        "recipes": write(ours),
+        "runtime": Runtime(1),
+    }
     with pytest.raises(UsageError, match="nothing to run"):
         triptych.reproduce(**asked)
     with pytest.raises(UsageError, match="needs --composer"):
         triptych.reproduce(["ours"], **asked)
     result = triptych.reproduce(composer=tiny_composer, **asked)
-    (figure,) = (each for each in result["figures"] if each["published"] == 50.0)
-    assert figure["measured"] is not None
-    assert figure["method"] is None
+    (figure,) = (each for each in result.figures if each.published == 50.0)
+    assert figure.measured is not None
+    assert figure.method is None
 
 
 def test_rows_of_others_are_shown_and_not_run(write, wardrobe_world, tmp_path):
@@ -155,9 +163,9 @@ def test_rows_of_others_are_shown_and_not_run(write, wardrobe_world, tmp_path):
     del others["eval"]
     path = write(others)
     result = triptych.reproduce(roots={"wardrobe": wardrobe_world}, out=tmp_path / "out", recipes=path)
-    assert result["steps"] == []
-    assert {figure["published"] for figure in result["figures"]} == {50.0, 1.0}
-    assert {figure["measured"] for figure in result["figures"]} == {None}
+    assert result.steps == []
+    assert {figure.published for figure in result.figures} == {50.0, 1.0}
+    assert {figure.measured for figure in result.figures} == {None}
     assert "python run.py" in format_recipes(load_recipes(path))
 
 

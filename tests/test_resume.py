@@ -20,8 +20,9 @@ from triptych.core.environment import Runtime
 from triptych.mining import pipeline as mining
 from triptych.mining.options import MineOptions
 from triptych.mining.pipeline import mine
-from triptych.training import pretraining
 from triptych.training.composer import train
+from triptych.training.learners import pretraining as learning
+from triptych.training.options import PretrainOptions, TrainOptions
 from triptych.training.pretraining import pretrain
 from triptych.triplets.file import read_triplets
 
@@ -198,7 +199,9 @@ def assert_same_weights(one: Path, other: Path) -> None:
     assert (one / "model.safetensors").read_bytes() == (other / "model.safetensors").read_bytes()
 
 
-PRETRAIN = {"size": 32, "width": 8, "epochs": 2, "batch": 16, "threads": 1}
+PRETRAIN = {"size": 32, "width": 8, "epochs": 2, "batch_size": 16}
+TRAIN = {"epochs": 3, "batch_size": 64}
+ONE_THREAD = {"kind": "triptych.core.environment:Runtime", "threads": 1}
 
 
 @pytest.fixture(scope="module")
@@ -211,34 +214,35 @@ def pairs(wardrobe_world: Path, tmp_path_factory: pytest.TempPathFactory) -> Pat
 @pytest.fixture(scope="module")
 def undisturbed_encoder(pairs: Path, wardrobe_world: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
     out = tmp_path_factory.mktemp("resume") / "encoder"
-    pretrain(pairs, wardrobe_world / "images", out, **PRETRAIN)
+    pretrain(pairs, wardrobe_world / "images", out, PretrainOptions(**PRETRAIN), runtime=Runtime(threads=1))
     return out
 
 
 @pytest.mark.parametrize(
     ("at", "call", "when"),
     [
-        ("triptych.training.checkpoints:save_checkpoint", 2, "before"),
-        ("triptych.training.checkpoints:save_checkpoint", 2, "after"),
+        ("triptych.training.loop:save_checkpoint", 2, "before"),
+        ("triptych.training.loop:save_checkpoint", 2, "after"),
         (WITHIN, 3, "before"),
         ("triptych.encoders.native:write_json", 1, "before"),
     ],
 )
 def test_pretrain(pairs, wardrobe_world, undisturbed_encoder, tmp_path, monkeypatch, capfd, at, call, when):
-    monkeypatch.setattr(pretraining, "_CHECKPOINT_STEPS", 3)
+    monkeypatch.setattr(learning, "_CHECKPOINT_STEPS", 3)
     arguments = [pairs, wardrobe_world / "images", tmp_path / "encoder"]
-    patches = {"triptych.training.pretraining:_CHECKPOINT_STEPS": 3}
+    patches = {"triptych.training.learners.pretraining:_CHECKPOINT_STEPS": 3}
+    given = {"options": {"kind": "triptych.training.options:PretrainOptions", **PRETRAIN}, "runtime": ONE_THREAD}
     kill(
         "triptych.training.pretraining:pretrain",
         arguments,
-        PRETRAIN,
+        given,
         at=at,
         call=call,
         when=when,
         patches=patches,
     )
     capfd.readouterr()
-    pretrain(*arguments, **PRETRAIN)
+    pretrain(*arguments, PretrainOptions(**PRETRAIN), runtime=Runtime(threads=1))
     assert "going on from step" in capfd.readouterr().err
     assert_same_weights(tmp_path / "encoder", undisturbed_encoder)
 
@@ -247,23 +251,21 @@ def test_pretrain(pairs, wardrobe_world, undisturbed_encoder, tmp_path, monkeypa
     ("at", "call", "when"),
     [
         (
-            "triptych.training.checkpoints:save_checkpoint",
+            "triptych.training.loop:save_checkpoint",
             2,
             "before",
         ),  # between an epoch's best weights and its checkpoint
-        ("triptych.training.checkpoints:save_checkpoint", 2, "after"),
+        ("triptych.training.loop:save_checkpoint", 2, "after"),
         (WITHIN, 3, "before"),
         ("triptych.training.composer:write_json", 1, "before"),
     ],
 )
 def test_train(tiny_triplets, tiny_catalog, tiny_composer, tmp_path, at, call, when):
-    arguments, options = (
-        [tiny_triplets, tiny_catalog, tmp_path / "composer"],
-        {"epochs": 3, "batch": 64, "threads": 1},
-    )
-    kill("triptych.training.composer:train", arguments, options, at=at, call=call, when=when, patches={})
+    arguments = [tiny_triplets, tiny_catalog, tmp_path / "composer"]
+    given = {"options": {"kind": "triptych.training.options:TrainOptions", **TRAIN}, "runtime": ONE_THREAD}
+    kill("triptych.training.composer:train", arguments, given, at=at, call=call, when=when, patches={})
     assert not (tmp_path / "composer" / "config.json").exists() or when == "after"
-    train(*arguments, **options)
+    train(*arguments, TrainOptions(**TRAIN), runtime=Runtime(threads=1))
     assert_same_weights(tmp_path / "composer", tiny_composer)
     histories = [
         json.loads((folder / "config.json").read_text())["history"] for folder in (arguments[2], tiny_composer)

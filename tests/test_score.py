@@ -123,15 +123,15 @@ def test_without_the_list_of_pictures_names_are_not_checked(circo):
     before = score("circo", root=root, split="val", submission=path)
     (root / "COCO2017_unlabeled" / "annotations" / "image_info_unlabeled2017.json").unlink()
     after = score("circo", root=root, split="val", submission=path)
-    assert after["rows"][0]["metrics"] == before["rows"][0]["metrics"]
-    assert (before["submission"]["names_checked"], after["submission"]["names_checked"]) == (True, False)
+    assert after.rows[0].metrics == before.rows[0].metrics
+    assert (before.submission.names_checked, after.submission.names_checked) == (True, False)
 
 
 def test_cirr_submissions_score_together_or_alone(cirr):
     root, folder = cirr
-    both = score("cirr", root=root, split="val", submission=folder)["rows"][0]["metrics"]
-    recall = score("cirr", root=root, split="val", submission=folder / "val_pred_ranks_recall.json")["rows"][0]
-    assert set(both) - set(recall["metrics"]) == {"R_subset@1", "R_subset@2", "R_subset@3", "Avg"}
+    both = score("cirr", root=root, split="val", submission=folder).rows[0].metrics
+    recall = score("cirr", root=root, split="val", submission=folder / "val_pred_ranks_recall.json").rows[0]
+    assert set(both) - set(recall.metrics) == {"R_subset@1", "R_subset@2", "R_subset@3", "Avg"}
     # By their place in the file: the target of a group's first query is the third of it, of the second the fourth.
     assert both["R_subset@3"] == 50
     assert both["R_subset@2"] == 0

@@ -13,19 +13,24 @@ from tokenizers import Tokenizer
 
 from triptych.catalog.catalog import Catalog
 from triptych.catalog.indexing import index
-from triptych.composers.networks.combiner import Architecture, Combiner, QuerySide
+from triptych.composers.networks.combiner import Combiner, CombinerShape, QuerySide
 from triptych.composers.trained import TrainedComposer
 from triptych.core.environment import Runtime
 from triptych.core.errors import DataError, FailureError, MismatchError, UsageError
 from triptych.core.files import locked
+from triptych.core.options import from_flat
 from triptych.encoders.native import load_model
 from triptych.encoders.registry import load_encoder
 from triptych.encoders.tokenizer import token_ids
-from triptych.training.composer import _loss, train
-from triptych.training.data.patches import see_nothing
-from triptych.training.data.triplets import ANSWERS, UNTOLD, Batch, Data
-from triptych.training.losses import Loss
+from triptych.training.composer import train
+from triptych.training.data.patches import no_patches
+from triptych.training.data.triplets import NO_CHANGE, TARGETS_PER_STEP, Batch, TripletDataset
+from triptych.training.learners.composer import composer_loss
+from triptych.training.losses import ContrastiveLoss
+from triptych.training.options import FinetuneOptions, LossOptions, TrainOptions
 from triptych.triplets.file import read_triplets, write_triplets
+
+ONE_THREAD = Runtime(threads=1)
 
 
 @pytest.fixture(scope="module")
@@ -36,11 +41,11 @@ def attached(tiny_composer: Path, tiny_encoder: Path) -> TrainedComposer:
 
 
 def test_it_finds_held_out_targets(tiny_training, tiny_catalog):
-    _, facts = tiny_training
+    _, result = tiny_training
     chance = 100 * 10 / len(Catalog(tiny_catalog).names)
-    assert facts["held_out"] >= 5
-    assert facts["recall"]["R@10"] > 5 * chance
-    assert facts["unusable"] == 0
+    assert result.held_out >= 5
+    assert result.recall["R@10"] > 5 * chance
+    assert result.unusable == 0
 
 
 def test_the_loss_falls(tiny_composer):
@@ -51,7 +56,7 @@ def test_the_loss_falls(tiny_composer):
 
 
 def test_the_folder_is_whole_and_says_what_made_it(tiny_training, tiny_catalog, tiny_triplets):
-    out, facts = tiny_training
+    out, result = tiny_training
     names = {path.name for path in out.iterdir()} - {".lock"}
     assert names == {"config.json", "model.safetensors", "query.onnx", "gallery.onnx", "learning-curve.png"}
     config = json.loads((out / "config.json").read_text())
@@ -59,9 +64,9 @@ def test_the_folder_is_whole_and_says_what_made_it(tiny_training, tiny_catalog, 
     assert config["made_by"]["settings"]["epochs"] == 3
     assert config["encoder"]["fingerprint"] == Catalog(tiny_catalog).fingerprint
     best = max(epoch["R@10"] for epoch in config["history"])
-    assert config["history"][facts["best_epoch"] - 1]["R@10"] == best == facts["recall"]["R@10"]
+    assert config["history"][result.best_epoch - 1]["R@10"] == best == result.recall["R@10"]
     accepted = sum(triplet.accepted for triplet in read_triplets(tiny_triplets)[0])
-    assert facts["triplets"] + facts["held_out"] == accepted
+    assert result.triplets + result.held_out == accepted
 
 
 def test_the_learning_curve_is_a_picture(tiny_composer):
@@ -74,7 +79,7 @@ def test_the_learning_curve_is_a_picture(tiny_composer):
 def test_graphs_equal_the_torch_model(attached, tiny_composer, tiny_catalog, tiny_encoder):
     config = json.loads((tiny_composer / "config.json").read_text())
     tower = load_model(tiny_encoder)
-    model = QuerySide(Combiner(Architecture(**config["architecture"])), tower.text)
+    model = QuerySide(Combiner(CombinerShape(**config["architecture"])), tower.text)
     model.load_state_dict(load_file(tiny_composer / "model.safetensors"))
     model.eval()
     vectors = Catalog(tiny_catalog).vectors[:70].copy()
@@ -91,15 +96,15 @@ def test_graphs_equal_the_torch_model(attached, tiny_composer, tiny_catalog, tin
 
 def test_it_reads_what_changes(tiny_composer, tiny_catalog, tiny_encoder, tiny_triplets):
     config = json.loads((tiny_composer / "config.json").read_text())
-    model = QuerySide(Combiner(Architecture(**config["architecture"])), load_model(tiny_encoder).text)
+    model = QuerySide(Combiner(CombinerShape(**config["architecture"])), load_model(tiny_encoder).text)
     model.load_state_dict(load_file(tiny_composer / "model.safetensors"))
     encoder, opened = load_encoder(str(tiny_encoder), threads=1), Catalog(tiny_catalog)
-    data = Data.read(tiny_triplets, opened.row_of, encoder, encoder.token_ids)
+    data = TripletDataset.read(tiny_triplets, opened.row_of, encoder, encoder.token_ids)
     held_out = data.held_out
     words = torch.from_numpy(data.words[[data.wordings[row][0] for row in held_out]])
     with torch.inference_mode():
         _, read = model.eval().read(torch.from_numpy(opened.vectors[data.references[held_out]]), words)
-    assert [group.shape[1] for group in read] == [1 + len(group) for group in data.spoken]
+    assert [group.shape[1] for group in read] == [1 + len(group) for group in data.concept_words]
     right, by_chance, stays_of_changed, stays_of_others = [], [], [], []
     for group, new in zip(read, data.changes[held_out].T, strict=True):
         changed, stays = new > 0, group.softmax(dim=1)[:, 0].numpy()
@@ -113,10 +118,11 @@ def test_it_reads_what_changes(tiny_composer, tiny_catalog, tiny_encoder, tiny_t
 
 def test_a_composer_without_expectation_is_as_those_of_before(tiny_triplets, tiny_catalog, tmp_path):
     out = tmp_path / "without"
-    train(tiny_triplets, tiny_catalog, out, without=["expectation"], epochs=1, batch=64, threads=1)
+    options = TrainOptions(without=("target-concepts",), epochs=1, batch_size=64)
+    train(tiny_triplets, tiny_catalog, out, options, runtime=ONE_THREAD)
     architecture = json.loads((out / "config.json").read_text())["architecture"]
     assert not architecture.pop("expects")
-    assert Architecture(**architecture) == Architecture(**architecture, expects=False)
+    assert CombinerShape(**architecture) == CombinerShape(**architecture, expects=False)
     names = set(load_file(out / "model.safetensors"))
     assert any("concepts" in name for name in names)
     assert not any("expect" in name for name in names)
@@ -129,95 +135,96 @@ def test_changes_and_words_are_as_the_agent_said_them(tiny_triplets, tiny_catalo
     told = [replace(triplet, changes=()) if row in free else triplet for row, triplet in enumerate(stored)]
     spoken = sorted({change.new for triplet in told for change in triplet.changes if change.group == "colour"})
     write_triplets(tmp_path / "t.parquet", told, {"phrases": {"colour": {spoken[0]: "as it is asked"}}})
-    data = Data.read(tmp_path / "t.parquet", opened.row_of, encoder, encoder.encode_texts)
+    data = TripletDataset.read(tmp_path / "t.parquet", opened.row_of, encoder, encoder.encode_texts)
     usable = [(row, triplet) for row, triplet in enumerate(told) if triplet.accepted]
     groups = sorted({change.group for triplet in told for change in triplet.changes})
-    assert "as it is asked" in data.spoken[groups.index("colour")]
-    assert spoken[0] not in data.spoken[groups.index("colour")]
+    assert "as it is asked" in data.concept_words[groups.index("colour")]
+    assert spoken[0] not in data.concept_words[groups.index("colour")]
     for changes, (row, triplet) in zip(data.changes, usable, strict=True):
         if row in free:
-            assert (changes == UNTOLD).all()
+            assert (changes == NO_CHANGE).all()
             continue
         new = {change.group: change.new for change in triplet.changes}
-        for group, number, words in zip(groups, changes.tolist(), data.spoken, strict=True):
+        for group, number, words in zip(groups, changes.tolist(), data.concept_words, strict=True):
             assert (number > 0) == (group in new)
             if number:
                 assert words[number - 1] == new[group].replace(spoken[0], "as it is asked")
 
 
 def test_parts_can_be_left_out(tiny_triplets, tiny_catalog, tiny_encoder, tmp_path):
-    out, parts = tmp_path / "bare", ["text-tower", "concepts", "answers"]
-    facts = train(tiny_triplets, tiny_catalog, out, without=parts, epochs=1, batch=64, threads=1)
+    out, parts = tmp_path / "bare", ("text-tower", "concepts", "other-targets")
+    options = TrainOptions(without=parts, epochs=1, batch_size=64)
+    result = train(tiny_triplets, tiny_catalog, out, options, runtime=ONE_THREAD)
     config = json.loads((out / "config.json").read_text())
     assert (config["text_tower"], config["architecture"]["words"]) == (False, [])
     assert config["made_by"]["settings"]["without"] == sorted(parts)
-    assert facts["recall"]["R@10"] > 0
+    assert result.recall["R@10"] > 0
     composer = TrainedComposer(out, threads=1)
     composer.attach(load_encoder(str(tiny_encoder), threads=1))
     vectors = Catalog(tiny_catalog).vectors[:2]
     assert composer.compose(vectors, ["in red", "in blue"]).shape == composer.gallery(vectors).shape
 
 
-def test_strangers_can_be_left_out(tiny_triplets, tiny_catalog, tiny_encoder):
+def test_distractors_can_be_left_out(tiny_triplets, tiny_catalog, tiny_encoder):
     encoder, row_of = load_encoder(str(tiny_encoder), threads=1), Catalog(tiny_catalog).row_of
-    read = partial(Data.read, tiny_triplets, row_of, encoder, encoder.token_ids)
-    whole, bare = read(), read(strangers=False)
-    assert len(whole.strangers) > 0 == len(bare.strangers)
+    read = partial(TripletDataset.read, tiny_triplets, row_of, encoder, encoder.token_ids)
+    whole, bare = read(), read(distractors=False)
+    assert len(whole.distractors) > 0 == len(bare.distractors)
     words = bare.batch(0, 64, seed=0).words
     assert {tuple(row) for row in words} <= {tuple(row) for row in bare.words}
 
 
-def test_a_step_counts_some_of_a_triplets_answers_and_in_time_all(tiny_triplets, tiny_catalog, tiny_encoder):
+def test_a_step_counts_some_of_a_triplets_targets_and_in_time_all(tiny_triplets, tiny_catalog, tiny_encoder):
     encoder, opened = load_encoder(str(tiny_encoder), threads=1), Catalog(tiny_catalog)
-    data = Data.read(tiny_triplets, opened.row_of, encoder, encoder.encode_texts)
+    data = TripletDataset.read(tiny_triplets, opened.row_of, encoder, encoder.encode_texts)
     whole = len(data.training)
     counted: dict[int, set[int]] = {}
     for epoch in range(60):
         order = np.random.default_rng([0, epoch, 1]).permutation(data.training)
         batch = data.batch(epoch, whole, seed=0)
         assert (batch.targets == data.targets[order]).all()  # towers take none of them for a negative
-        assert batch.right.shape == (whole, ANSWERS)
-        for row, drawn in zip(order.tolist(), batch.right.tolist(), strict=True):
+        assert batch.positives.shape == (whole, TARGETS_PER_STEP)
+        for row, drawn in zip(order.tolist(), batch.positives.tolist(), strict=True):
             counted.setdefault(row, set()).update(drawn)
             assert set(drawn) <= set(data.targets[row].tolist())
-    assert max(len(set(rows)) for rows in data.targets.tolist()) > ANSWERS
+    assert max(len(set(rows)) for rows in data.targets.tolist()) > TARGETS_PER_STEP
     assert all(counted[row] == set(data.targets[row].tolist()) for row in data.training.tolist())
 
 
-def test_the_own_target_counts_alone_where_answers_are_left_out(tiny_triplets, tiny_catalog, tiny_encoder):
+def test_the_own_target_counts_alone_where_others_are_left_out(tiny_triplets, tiny_catalog, tiny_encoder):
     encoder, opened = load_encoder(str(tiny_encoder), threads=1), Catalog(tiny_catalog)
-    data = Data.read(tiny_triplets, opened.row_of, encoder, encoder.encode_texts, answers=1)
+    data = TripletDataset.read(tiny_triplets, opened.row_of, encoder, encoder.encode_texts, targets_per_step=1)
     order = np.random.default_rng([0, 0, 1]).permutation(data.training)
-    assert (data.batch(0, len(order), seed=0).right == data.targets[order, :1]).all()
+    assert (data.batch(0, len(order), seed=0).positives == data.targets[order, :1]).all()
 
 
-@pytest.mark.parametrize("answers", [1, ANSWERS])
-def test_answers_that_do_not_count_are_no_negatives(tiny_triplets, tiny_catalog, tiny_encoder, answers):
+@pytest.mark.parametrize("counted", [1, TARGETS_PER_STEP])
+def test_targets_that_do_not_count_are_no_negatives(tiny_triplets, tiny_catalog, tiny_encoder, counted):
     encoder, opened = load_encoder(str(tiny_encoder), threads=1), Catalog(tiny_catalog)
-    data = Data.read(tiny_triplets, opened.row_of, encoder, encoder.encode_texts, answers=answers)
+    data = TripletDataset.read(tiny_triplets, opened.row_of, encoder, encoder.encode_texts, targets_per_step=counted)
     batch = data.batch(0, 64, seed=0)
-    model = QuerySide(Combiner(Architecture(dim=opened.dim, out=opened.dim)), None).eval()
+    model = QuerySide(Combiner(CombinerShape(dim=opened.dim, out=opened.dim)), None).eval()
 
     def loss(chosen: Batch) -> float:
         pictures, random = torch.tensor(opened.vectors), np.random.default_rng(0)
-        return _loss(model, pictures, see_nothing, chosen, random, Loss()).item()
+        return composer_loss(model, pictures, no_patches, chosen, random, ContrastiveLoss(LossOptions())).item()
 
-    only = replace(batch, targets=batch.right)
-    assert any(set(known) - set(counted) for known, counted in zip(batch.targets, only.targets, strict=True))
-    assert loss(batch) < loss(only)  # by the further answers, which are missing below the fraction line
+    only = replace(batch, targets=batch.positives)
+    assert any(set(known) - set(some) for known, some in zip(batch.targets, only.targets, strict=True))
+    assert loss(batch) < loss(only)  # by the other targets, which are missing below the fraction line
 
 
 @pytest.mark.parametrize(
     ("options", "said"),
     [
-        ({"without": ["critic"]}, "--without critic: there is no such part"),
-        ({"without": ["text-tower"], "composer": "transformer"}, "a transformer reads"),
-        ({"without": ["answers"], "composer": "towers"}, "has a loss of its own"),
+        ({"without": ("critic",)}, "--without critic: choose one of concepts, distractors"),
+        ({"without": ("text-tower",), "composer": "transformer"}, "a transformer reads"),
     ],
 )
-def test_parts_that_cannot_be_left_out(options, said, tiny_triplets, tiny_catalog, tmp_path):
+def test_parts_that_cannot_be_left_out(options, said):
     with pytest.raises(UsageError, match=said):
-        train(tiny_triplets, tiny_catalog, tmp_path / "out", **options)
+        TrainOptions(**options)
+    assert not hasattr(FinetuneOptions(), "without")  # it has a loss of its own
 
 
 def test_words_and_picture_both_matter(attached, tiny_catalog):
@@ -271,9 +278,11 @@ def test_triplets_of_unknown_pictures_are_left_out(tiny_triplets, tiny_catalog, 
     accepted = [triplet for triplet in stored if triplet.accepted]
     strangers = [replace(accepted[0], target="gone.jpg"), replace(accepted[1], reference="gone too.jpg")]
     write_triplets(tmp_path / "triplets", [*accepted, *strangers], note)
-    facts = train(tmp_path / "triplets", tiny_catalog, tmp_path / "out", epochs=1, batch=64, threads=1)
-    assert facts["unusable"] == 2
-    assert facts["triplets"] + facts["held_out"] == len(accepted)
+    result = train(
+        tmp_path / "triplets", tiny_catalog, tmp_path / "out", TrainOptions(epochs=1, batch_size=64), runtime=ONE_THREAD
+    )
+    assert result.unusable == 2
+    assert result.triplets + result.held_out == len(accepted)
     assert "2 triplets name pictures that the catalog lacks" in capfd.readouterr().err
 
 
@@ -287,12 +296,12 @@ def test_a_catalog_of_another_encoder_is_refused(tiny_triplets, tiny_encoder, wa
         train(tiny_triplets, tmp_path / "catalog", tmp_path / "out")
 
 
-@pytest.mark.parametrize("setting", [{"epochs": 0}, {"batch": 1}, {"temperature": 0.0}, {"negatives": "all"}])
-def test_settings_that_make_no_sense(tiny_triplets, tiny_catalog, tmp_path, setting):
-    with pytest.raises(UsageError):
-        train(tiny_triplets, tiny_catalog, tmp_path / "out", **setting)
+@pytest.mark.parametrize("setting", [{"epochs": 0}, {"batch_size": 1}, {"temperature": 0.0}, {"negatives": "all"}])
+def test_settings_that_make_no_sense(setting):
+    with pytest.raises(UsageError, match=r"^--"):
+        from_flat(TrainOptions, setting)
 
 
 def test_one_run_at_a_time(tiny_triplets, tiny_catalog, tmp_path):
     with locked(tmp_path / "out"), pytest.raises(FailureError, match="another run"):
-        train(tiny_triplets, tiny_catalog, tmp_path / "out", epochs=1, threads=1)
+        train(tiny_triplets, tiny_catalog, tmp_path / "out", TrainOptions(epochs=1), runtime=ONE_THREAD)

@@ -15,7 +15,7 @@ from triptych.benchmarks.datasets.wardrobe.captions import caption, modification
 from triptych.benchmarks.datasets.wardrobe.drawing import draw
 from triptych.benchmarks.datasets.wardrobe.garments import Garment, changes, vocabulary
 from triptych.benchmarks.datasets.wardrobe.lines import design
-from triptych.benchmarks.datasets.wardrobe.world import write_world
+from triptych.benchmarks.datasets.wardrobe.world import write_wardrobe
 from triptych.core.errors import UsageError
 
 LINES = {"pretrain": 4, "unlabelled": 3, "val": 9, "test": 9}
@@ -25,7 +25,7 @@ SIZE = 48
 @pytest.fixture(scope="module")
 def world(tmp_path_factory: pytest.TempPathFactory) -> Path:
     out = tmp_path_factory.mktemp("world")
-    write_world(out, seed=5, lines=LINES, size=SIZE, workers=1)
+    write_wardrobe(out, seed=5, lines=LINES, size=SIZE, workers=1)
     return out
 
 
@@ -52,18 +52,18 @@ def names(out: Path, split: str) -> list[str]:
 
 
 def test_the_same_seed_gives_the_same_bytes_with_any_number_of_workers(world, tmp_path):
-    write_world(tmp_path, seed=5, lines=LINES, size=SIZE, workers=2)
+    write_wardrobe(tmp_path, seed=5, lines=LINES, size=SIZE, workers=2)
     assert contents(tmp_path) == contents(world)
 
 
 def test_another_seed_gives_other_designs(world, tmp_path):
-    write_world(tmp_path, seed=6, lines={"val": 2}, size=SIZE, workers=1)
+    write_wardrobe(tmp_path, seed=6, lines={"val": 2}, size=SIZE, workers=1)
     lines = {row["line"] for row in truth(world).values()}
     assert lines.isdisjoint(row["line"] for row in truth(tmp_path).values())
 
 
 def test_a_split_is_the_same_whatever_else_is_asked_for(world, tmp_path):
-    write_world(tmp_path, seed=5, lines={"val": LINES["val"]}, size=SIZE, workers=1)
+    write_wardrobe(tmp_path, seed=5, lines={"val": LINES["val"]}, size=SIZE, workers=1)
 
     def garments(out: Path) -> list[tuple[str, ...]]:
         rows = [row for row in truth(out).values() if row["split"] == "val"]
@@ -74,14 +74,14 @@ def test_a_split_is_the_same_whatever_else_is_asked_for(world, tmp_path):
 
 
 def test_an_interrupted_world_is_finished_to_the_same_bytes_and_keeps_what_is_there(world, tmp_path):
-    write_world(tmp_path, seed=5, lines=LINES, size=SIZE, workers=1)
+    write_wardrobe(tmp_path, seed=5, lines=LINES, size=SIZE, workers=1)
     before = contents(tmp_path)
     pictures = sorted((tmp_path / "images").iterdir())
     for picture in pictures[::3]:
         picture.unlink()
     (tmp_path / "world.json").unlink()
     kept = {picture: picture.stat().st_mtime_ns for picture in pictures if picture.exists()}
-    write_world(tmp_path, seed=5, lines=LINES, size=SIZE, workers=1)
+    write_wardrobe(tmp_path, seed=5, lines=LINES, size=SIZE, workers=1)
     assert contents(tmp_path) == before
     assert {picture: picture.stat().st_mtime_ns for picture in kept} == kept
     assert (tmp_path / "world.json").exists()
@@ -94,7 +94,7 @@ def test_an_interrupted_world_is_finished_to_the_same_bytes_and_keeps_what_is_th
 def test_a_folder_with_another_world_is_refused_and_left_alone(world, other):
     before = contents(world)
     with pytest.raises(UsageError, match="other settings"):
-        write_world(world, **{"seed": 5, "lines": LINES, "size": SIZE, "workers": 1} | other)
+        write_wardrobe(world, **{"seed": 5, "lines": LINES, "size": SIZE, "workers": 1} | other)
     assert contents(world) == before
 
 
@@ -112,7 +112,7 @@ def test_a_folder_with_another_world_is_refused_and_left_alone(world, other):
 )
 def test_senseless_arguments_are_refused_before_anything_is_written(tmp_path, senseless):
     with pytest.raises(UsageError):
-        write_world(tmp_path / "out", **senseless)
+        write_wardrobe(tmp_path / "out", **senseless)
     assert not (tmp_path / "out").exists()
 
 
@@ -274,7 +274,7 @@ def test_an_unguarded_script_is_told_what_to_do(tmp_path):
     script.write_text(
         "import triptych\n"
         "try:\n"
-        "    triptych.write_world('world', lines={'test': 20}, size=16, workers=2)\n"
+        "    triptych.write_wardrobe('world', lines={'test': 20}, size=16, workers=2)\n"
         "except triptych.TriptychError as error:\n"
         "    print(error)\n",
         encoding="utf-8",

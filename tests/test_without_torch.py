@@ -47,6 +47,9 @@ def test_serving_does_without(tiny_catalog: Path, tiny_composer: Path) -> None:
     ("command", "extra"),
     [
         (("train", "triplets.parquet", "--catalog", "catalog", "--out", "composer"), "train"),
+        (("finetune", "triplets.parquet", "--catalog", "catalog", "--out", "composer"), "train"),
+        (("train-inversion", "lincir", "--catalog", "catalog", "--out", "composer"), "train"),
+        (("adapt-encoder", ".", "--out", "encoder"), "train"),
         (("pretrain", "pairs.csv", "--images", ".", "--out", "encoder"), "train"),
         (("demo", "--out", "demo"), "train"),
         (("index", ".", "--catalog", "catalog", "--encoder", "hf:somebody/clip"), "hf"),

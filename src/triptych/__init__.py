@@ -16,24 +16,34 @@ from triptych.core.errors import TriptychError
 from triptych.core.version import __version__
 
 if TYPE_CHECKING:
-    from triptych.benchmarks.checking import check_pictures
+    from triptych.benchmarks.benchmark import Benchmark
+    from triptych.benchmarks.checking import CheckResult, check_benchmark
     from triptych.benchmarks.datasets.fashion_products.products import prepare_fashion_products
-    from triptych.benchmarks.datasets.wardrobe.world import write_world
+    from triptych.benchmarks.datasets.wardrobe.world import WardrobeResult, write_wardrobe
+    from triptych.benchmarks.task import MetricCutoffs, Query, Task
     from triptych.catalog.catalog import Catalog
     from triptych.catalog.indexing import IndexResult, index
     from triptych.chat.settings import ChatBatch, ChatBudget, ChatEndpoint, ChatJudge, ChatRequest, ChatSettings
+    from triptych.composers.protocol import Composer
+    from triptych.composers.registry import load_composer
     from triptych.composers.trained import TrainedComposer
     from triptych.core.environment import Runtime, doctor
     from triptych.demonstration.demo import demo
+    from triptych.demonstration.options import DemoOptions
+    from triptych.encoders.protocol import Encoder
     from triptych.encoders.registry import load_encoder
+    from triptych.evaluation.ablation.options import AblateOptions
     from triptych.evaluation.ablation.running import ablate
-    from triptych.evaluation.evaluate import evaluate
-    from triptych.evaluation.leakage import leakage
+    from triptych.evaluation.ablation.showing import AblationResult
+    from triptych.evaluation.evaluate import EvaluateResult, evaluate
+    from triptych.evaluation.leakage import LeakageResult, leakage
+    from triptych.evaluation.options import CompareOptions, EvaluateOptions, LeakageOptions
     from triptych.evaluation.reasoners import ReasonerComparison, compare_reasoners
-    from triptych.evaluation.reproduction.running import reproduce
-    from triptych.evaluation.results.comparison import compare
+    from triptych.evaluation.reproduction.running import ReproduceResult, reproduce
+    from triptych.evaluation.results.comparison import CompareResult, compare
+    from triptych.evaluation.results.row import ResultRow
     from triptych.evaluation.results.tables import table
-    from triptych.evaluation.scoring import score
+    from triptych.evaluation.scoring import ScoreResult, score
     from triptych.exporting.models import ExportModelsResult, export_models
     from triptych.exporting.vectors import ExportVectorsResult, export_vectors
     from triptych.mining.chat.pipeline import mine_chat
@@ -50,10 +60,20 @@ if TYPE_CHECKING:
     from triptych.serving.keys import make_key
     from triptych.serving.options import ServeOptions
     from triptych.serving.server import serve
-    from triptych.training.adapting import adapt
+    from triptych.training.adapting import adapt_encoder
     from triptych.training.composer import train
-    from triptych.training.inversion.trainer import invert
+    from triptych.training.finetuning import finetune
+    from triptych.training.inversion.trainer import train_inversion
+    from triptych.training.options import (
+        AdaptOptions,
+        FinetuneOptions,
+        InversionOptions,
+        LossOptions,
+        PretrainOptions,
+        TrainOptions,
+    )
     from triptych.training.pretraining import pretrain
+    from triptych.training.results import AdaptResult, FinetuneResult, InversionResult, PretrainResult, TrainResult
     from triptych.triplets.exporting import ExportResult, triplets_export
     from triptych.triplets.importing import ImportResult, triplets_import
     from triptych.triplets.options import ReviewOptions, SampleOptions
@@ -62,7 +82,12 @@ if TYPE_CHECKING:
     from triptych.triplets.statistics import TripletStatistics, triplets_stats
 
 __all__ = [
+    "AblateOptions",
+    "AblationResult",
+    "AdaptOptions",
+    "AdaptResult",
     "ApplyReviewResult",
+    "Benchmark",
     "Catalog",
     "ChatBatch",
     "ChatBudget",
@@ -72,39 +97,65 @@ __all__ = [
     "ChatMineResult",
     "ChatRequest",
     "ChatSettings",
+    "CheckResult",
+    "CompareOptions",
+    "CompareResult",
+    "Composer",
     "CostEstimate",
     "CriticOptions",
+    "DemoOptions",
+    "Encoder",
     "EngineOptions",
+    "EvaluateOptions",
+    "EvaluateResult",
     "ExportModelsResult",
     "ExportResult",
     "ExportVectorsResult",
+    "FinetuneOptions",
+    "FinetuneResult",
     "Hit",
     "ImportResult",
     "IndexResult",
+    "InversionOptions",
+    "InversionResult",
+    "LeakageOptions",
+    "LeakageResult",
     "Library",
+    "LossOptions",
+    "MetricCutoffs",
     "MineOptions",
     "MineResult",
     "MineStatus",
     "Picture",
+    "PretrainOptions",
+    "PretrainResult",
+    "Query",
     "ReasonerComparison",
     "RefineOptions",
     "RefineResult",
+    "ReproduceResult",
     "RerankOptions",
+    "ResultRow",
     "ReviewOptions",
     "ReviewResult",
     "Runtime",
     "SampleOptions",
     "SampleResult",
+    "ScoreResult",
     "SearchOptions",
     "SearchQuery",
     "ServeOptions",
+    "Task",
+    "TrainOptions",
+    "TrainResult",
     "TrainedComposer",
     "TripletStatistics",
     "TriptychError",
+    "WardrobeResult",
     "__version__",
     "ablate",
-    "adapt",
-    "check_pictures",
+    "adapt_encoder",
+    "check_benchmark",
     "compare",
     "compare_reasoners",
     "demo",
@@ -112,9 +163,10 @@ __all__ = [
     "evaluate",
     "export_models",
     "export_vectors",
+    "finetune",
     "index",
-    "invert",
     "leakage",
+    "load_composer",
     "load_encoder",
     "make_key",
     "mine",
@@ -130,19 +182,25 @@ __all__ = [
     "serve",
     "table",
     "train",
+    "train_inversion",
     "triplets_apply_review",
     "triplets_export",
     "triplets_import",
     "triplets_review",
     "triplets_sample",
     "triplets_stats",
-    "write_world",
+    "write_wardrobe",
 ]
 
 # No module here may bear the name of a function: importing it would put it in the function's place.
 # Looked up when first used, so that `triptych --help` does not wait for numerical libraries.
 _HOME = {
+    "AblateOptions": "triptych.evaluation.ablation.options",
+    "AblationResult": "triptych.evaluation.ablation.showing",
+    "AdaptOptions": "triptych.training.options",
+    "AdaptResult": "triptych.training.results",
     "ApplyReviewResult": "triptych.triplets.review",
+    "Benchmark": "triptych.benchmarks.benchmark",
     "Catalog": "triptych.catalog.catalog",
     "ChatBatch": "triptych.chat.settings",
     "ChatBudget": "triptych.chat.settings",
@@ -152,37 +210,63 @@ _HOME = {
     "ChatMineResult": "triptych.mining.chat.results",
     "ChatRequest": "triptych.chat.settings",
     "ChatSettings": "triptych.chat.settings",
+    "CheckResult": "triptych.benchmarks.checking",
+    "CompareOptions": "triptych.evaluation.options",
+    "CompareResult": "triptych.evaluation.results.comparison",
+    "Composer": "triptych.composers.protocol",
     "CostEstimate": "triptych.mining.chat.results",
     "CriticOptions": "triptych.mining.options",
+    "DemoOptions": "triptych.demonstration.options",
+    "Encoder": "triptych.encoders.protocol",
     "EngineOptions": "triptych.retrieval.options",
+    "EvaluateOptions": "triptych.evaluation.options",
+    "EvaluateResult": "triptych.evaluation.evaluate",
     "ExportModelsResult": "triptych.exporting.models",
     "ExportResult": "triptych.triplets.exporting",
     "ExportVectorsResult": "triptych.exporting.vectors",
+    "FinetuneOptions": "triptych.training.options",
+    "FinetuneResult": "triptych.training.results",
     "Hit": "triptych.retrieval.results",
     "ImportResult": "triptych.triplets.importing",
     "IndexResult": "triptych.catalog.indexing",
+    "InversionOptions": "triptych.training.options",
+    "InversionResult": "triptych.training.results",
+    "LeakageOptions": "triptych.evaluation.options",
+    "LeakageResult": "triptych.evaluation.leakage",
     "Library": "triptych.retrieval.library",
+    "LossOptions": "triptych.training.options",
+    "MetricCutoffs": "triptych.benchmarks.task",
     "MineOptions": "triptych.mining.options",
     "MineResult": "triptych.mining.pipeline",
     "MineStatus": "triptych.mining.chat.results",
     "Picture": "triptych.retrieval.results",
+    "PretrainOptions": "triptych.training.options",
+    "PretrainResult": "triptych.training.results",
+    "Query": "triptych.benchmarks.task",
     "ReasonerComparison": "triptych.evaluation.reasoners",
     "RefineOptions": "triptych.mining.options",
     "RefineResult": "triptych.mining.refinement",
+    "ReproduceResult": "triptych.evaluation.reproduction.running",
     "RerankOptions": "triptych.retrieval.options",
+    "ResultRow": "triptych.evaluation.results.row",
     "ReviewOptions": "triptych.triplets.options",
     "ReviewResult": "triptych.triplets.review",
     "Runtime": "triptych.core.environment",
     "SampleOptions": "triptych.triplets.options",
     "SampleResult": "triptych.triplets.sampling",
+    "ScoreResult": "triptych.evaluation.scoring",
     "SearchOptions": "triptych.retrieval.options",
     "SearchQuery": "triptych.retrieval.query",
     "ServeOptions": "triptych.serving.options",
+    "Task": "triptych.benchmarks.task",
+    "TrainOptions": "triptych.training.options",
+    "TrainResult": "triptych.training.results",
     "TrainedComposer": "triptych.composers.trained",
     "TripletStatistics": "triptych.triplets.statistics",
+    "WardrobeResult": "triptych.benchmarks.datasets.wardrobe.world",
     "ablate": "triptych.evaluation.ablation.running",
-    "adapt": "triptych.training.adapting",
-    "check_pictures": "triptych.benchmarks.checking",
+    "adapt_encoder": "triptych.training.adapting",
+    "check_benchmark": "triptych.benchmarks.checking",
     "compare": "triptych.evaluation.results.comparison",
     "compare_reasoners": "triptych.evaluation.reasoners",
     "demo": "triptych.demonstration.demo",
@@ -190,9 +274,10 @@ _HOME = {
     "evaluate": "triptych.evaluation.evaluate",
     "export_models": "triptych.exporting.models",
     "export_vectors": "triptych.exporting.vectors",
+    "finetune": "triptych.training.finetuning",
     "index": "triptych.catalog.indexing",
-    "invert": "triptych.training.inversion.trainer",
     "leakage": "triptych.evaluation.leakage",
+    "load_composer": "triptych.composers.registry",
     "load_encoder": "triptych.encoders.registry",
     "make_key": "triptych.serving.keys",
     "mine": "triptych.mining.pipeline",
@@ -208,13 +293,14 @@ _HOME = {
     "serve": "triptych.serving.server",
     "table": "triptych.evaluation.results.tables",
     "train": "triptych.training.composer",
+    "train_inversion": "triptych.training.inversion.trainer",
     "triplets_apply_review": "triptych.triplets.review",
     "triplets_export": "triptych.triplets.exporting",
     "triplets_import": "triptych.triplets.importing",
     "triplets_review": "triptych.triplets.review",
     "triplets_sample": "triptych.triplets.sampling",
     "triplets_stats": "triptych.triplets.statistics",
-    "write_world": "triptych.benchmarks.datasets.wardrobe.world",
+    "write_wardrobe": "triptych.benchmarks.datasets.wardrobe.world",
 }
 
 

@@ -1,9 +1,10 @@
-"""`check_pictures`: is a benchmark's folder whole? Before anything is encoded, since a gap shrinks the gallery."""
+"""`check_benchmark`: is a benchmark's folder whole? Before anything is encoded, since a gap shrinks the gallery."""
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
 
+from triptych.benchmarks.benchmark import Benchmark
 from triptych.benchmarks.pictures import load_task_pictures, require_folder
 from triptych.benchmarks.registry import load_benchmark
 from triptych.benchmarks.task import Task
@@ -11,19 +12,54 @@ from triptych.core.errors import PictureError
 from triptych.core.images import find_pictures
 
 
-def check_pictures(
-    benchmark: str,
+@dataclass(frozen=True)
+class TaskCounts:
+    """What a task asks for, and what of it is not there."""
+
+    queries: int
+    gallery: int
+    pictures: int
+    missing: int
+    corrupt: int
+    lost_queries: int
+    """Queries that cannot be asked for it."""
+
+
+@dataclass(frozen=True)
+class CheckResult:
+    """Whether a benchmark's folder is whole. Files are relative to their folder, and sorted."""
+
+    tasks: Mapping[str, TaskCounts]
+    missing: list[str]
+    corrupt: list[tuple[str, str]]
+    """Each with the reason."""
+    extra: list[str]
+    """Pictures beside the needed ones that this split does not ask for."""
+
+    def __str__(self) -> str:
+        return format_check(self)
+
+
+def check_benchmark(
+    benchmark: Benchmark | str,
     *,
     root: Path | str | None = None,
     gallery: Path | str | None = None,
     split: str = "test",
     settings: Sequence[str] = (),
-) -> dict[str, Any]:
+) -> CheckResult:
     """Decode every picture that a benchmark's split needs, and say which are missing, corrupt or not asked for.
 
-    Returns `tasks`, for each its number of pictures, and how many are missing and corrupt; and three sorted lists of
-    files relative to their folder: `missing`; `corrupt`, as pairs with the reason; `extra`, pictures beside the
-    needed ones that this split does not ask for. Raises UsageError and DataError as `evaluate` does.
+    Args:
+        benchmark: a benchmark, its name, or `module:attribute`; or a .jsonl file of queries over `gallery`.
+        root: the folder that the benchmark's authors distribute.
+        gallery: the pictures of your own queries.
+        split: the split to be checked.
+        settings: choices within the benchmark's protocol, such as "gallery=union".
+
+    Raises:
+        UsageError: a name means nothing.
+        DataError: the benchmark's files are missing or wrong.
     """
     tasks = load_benchmark(benchmark, Path(root) if root else None, Path(gallery) if gallery else None, split, settings)
     reasons: dict[Path, str | None] = {}
@@ -32,14 +68,27 @@ def check_pictures(
         reasons |= _reasons(task, reasons)
     needed = {(task.root, task.file(name)) for task in tasks for name in task.names}
     bad = {path: reason for path, reason in reasons.items() if reason is not None}
-    missing = sorted(str(path.relative_to(top)) for top, path in needed if path in bad and not path.exists())
-    corrupt = sorted((str(path.relative_to(top)), bad[path]) for top, path in needed if path in bad and path.exists())
-    return {
-        "tasks": {task.name: _counts(task, bad) for task in tasks},
-        "missing": missing,
-        "corrupt": corrupt,
-        "extra": _extra(tasks),
-    }
+    return CheckResult(
+        tasks={task.name: _counts(task, bad) for task in tasks},
+        missing=sorted(str(path.relative_to(top)) for top, path in needed if path in bad and not path.exists()),
+        corrupt=sorted(
+            (str(path.relative_to(top)), bad[path]) for top, path in needed if path in bad and path.exists()
+        ),
+        extra=_extra(tasks),
+    )
+
+
+def format_check(result: CheckResult, most: int = 20) -> str:
+    """A line for each file with which something is wrong, the first `most` that are extra, and one for each task."""
+    lines = [f"missing  {name}" for name in result.missing]
+    lines += [f"corrupt  {name}: {reason}" for name, reason in result.corrupt]
+    lines += [f"extra    {name}" for name in result.extra[:most]]
+    if len(result.extra) > most:
+        lines.append(f"extra    … and {len(result.extra) - most} more that this split does not ask for")
+    for name, counts in result.tasks.items():
+        said = ", ".join(f"{count} {what}" for what, count in vars(counts).items()).replace("_", " ")
+        lines.append(f"{name}: {said}")
+    return "\n".join(lines)
 
 
 def _reasons(task: Task, known: dict[Path, str | None]) -> dict[Path, str | None]:
@@ -52,18 +101,18 @@ def _reasons(task: Task, known: dict[Path, str | None]) -> dict[Path, str | None
     return found
 
 
-def _counts(task: Task, bad: dict[Path, str]) -> dict[str, int]:
+def _counts(task: Task, bad: dict[Path, str]) -> TaskCounts:
     spoilt = {name for name in task.names if task.file(name) in bad}
     missing = sum(not task.file(name).exists() for name in spoilt)
     lost = sum(query.reference in spoilt or (bool(query.targets) and query.targets <= spoilt) for query in task.queries)
-    return {
-        "queries": len(task.queries),
-        "gallery": len(task.gallery),
-        "pictures": len(task.names),
-        "missing": missing,
-        "corrupt": len(spoilt) - missing,
-        "lost_queries": lost,
-    }
+    return TaskCounts(
+        queries=len(task.queries),
+        gallery=len(task.gallery),
+        pictures=len(task.names),
+        missing=missing,
+        corrupt=len(spoilt) - missing,
+        lost_queries=lost,
+    )
 
 
 def _extra(tasks: Sequence[Task]) -> list[str]:

@@ -1,109 +1,105 @@
 """The benchmarks by name: what `triptych eval` can be pointed at."""
 
-from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass, field
+from collections.abc import Callable, Sequence
 from pathlib import Path
-from typing import Any
 
-from triptych.benchmarks.datasets.circo import CIRCOSettings, load_circo
-from triptych.benchmarks.datasets.cirr import CIRRSettings, load_cirr
-from triptych.benchmarks.datasets.fashion200k import Fashion200kSettings, load_fashion200k
-from triptych.benchmarks.datasets.fashion_products.products import _fashion_products, load_fashion_products
-from triptych.benchmarks.datasets.fashioniq import FashionIQSettings, load_fashioniq
-from triptych.benchmarks.datasets.genecis import GeneCISSettings, load_genecis
-from triptych.benchmarks.datasets.lasco import LaSCoSettings, load_lasco
+from triptych.benchmarks.benchmark import Benchmark
+from triptych.benchmarks.datasets.circo import CIRCO
+from triptych.benchmarks.datasets.cirr import CIRR
+from triptych.benchmarks.datasets.closet.benchmark import CLOSET
+from triptych.benchmarks.datasets.fashion200k import FASHION200K
+from triptych.benchmarks.datasets.fashion_products.benchmark import FASHION_PRODUCTS
+from triptych.benchmarks.datasets.fashioniq import FASHIONIQ
+from triptych.benchmarks.datasets.genecis import GENECIS
+from triptych.benchmarks.datasets.lasco import LASCO
 from triptych.benchmarks.datasets.queries import load_queries
-from triptych.benchmarks.datasets.wardrobe.benchmark import _wardrobe, load_wardrobe
-from triptych.benchmarks.datasets.wardrobe.garments import VOCABULARY
-from triptych.benchmarks.settings import Settings, parse_settings
+from triptych.benchmarks.datasets.wardrobe.benchmark import WARDROBE
+from triptych.benchmarks.settings import parse_settings
+from triptych.benchmarks.submissions import SubmissionFormat
 from triptych.benchmarks.task import Task, Truth
 from triptych.core.errors import UsageError
+from triptych.core.plugins import Registry
+
+BUILT_IN = (FASHION_PRODUCTS, CLOSET, WARDROBE, FASHIONIQ, CIRR, CIRCO, GENECIS, FASHION200K, LASCO)
+"""The benchmarks that come with the program."""
+
+BENCHMARKS: Registry[Benchmark] = Registry("benchmark", Benchmark, "triptych.benchmarks", flag="benchmark")
+for _benchmark in BUILT_IN:
+    BENCHMARKS.register(_benchmark.name, _benchmark)
 
 
-@dataclass(frozen=True)
-class Benchmark:
-    """How a benchmark's tasks are loaded: `load(root, split, settings)`."""
-
-    load: Callable[[Path, str, Any], Sequence[Task]]
-    splits: tuple[str, ...]
-    weights_from: Mapping[str, str] = field(default_factory=dict)
-    """For a split the one that weights are chosen on; for one that is not here they are given, or one half."""
-    settings: type[Settings] | None = None
-    averaged: bool = False
-    """Whether published tables have the mean over its tasks."""
-    vocabulary: Path | None = None
-    """Its attributes' words; None for the default vocabulary."""
+def names_where(has: Callable[[Benchmark], object]) -> list[str]:
+    """The names of the program's own benchmarks of which something is true, for messages and choices."""
+    return [benchmark.name for benchmark in BUILT_IN if has(benchmark)]
 
 
-BENCHMARKS: dict[str, Benchmark] = {
-    "fashion-products": Benchmark(
-        lambda root, split, _: [load_fashion_products(root, split, task) for task in ("colourway", "attribute")],
-        ("val", "test", "all"),
-        {"val": "val", "test": "val"},
-    ),
-    "wardrobe": Benchmark(
-        lambda root, split, _: [load_wardrobe(root, split)],
-        ("val", "test"),
-        {"val": "val", "test": "val"},
-        vocabulary=VOCABULARY,
-    ),
-    "fashioniq": Benchmark(load_fashioniq, ("val",), settings=FashionIQSettings, averaged=True),
-    "cirr": Benchmark(load_cirr, ("val", "test1"), {"test1": "val"}, CIRRSettings),
-    "circo": Benchmark(load_circo, ("val", "test"), {"test": "val"}, CIRCOSettings),
-    "genecis": Benchmark(load_genecis, ("test",), settings=GeneCISSettings, averaged=True),
-    "fashion200k": Benchmark(load_fashion200k, ("test",), settings=Fashion200kSettings),
-    "lasco": Benchmark(load_lasco, ("val",), settings=LaSCoSettings),
-}
+def find_benchmark(given: Benchmark | str, split: str | None = None) -> Benchmark:
+    """The benchmark that `given` means.
+
+    Args:
+        given: a benchmark; its name, be it of an installed plug-in; or `module:attribute`.
+        split: one of its splits, to be checked.
+
+    Raises:
+        UsageError: there is no such benchmark, or it has no such split.
+    """
+    benchmark = BENCHMARKS.get(given)
+    if split is not None and split not in benchmark.splits:
+        raise UsageError(f"{benchmark.name} has no split {split!r}; choose one of {', '.join(benchmark.splits)}")
+    return benchmark
+
+
+def is_queries_file(given: Benchmark | str) -> bool:
+    """Whether it is a file of the user's own queries, and no benchmark."""
+    return isinstance(given, str) and given.endswith(".jsonl")
 
 
 def load_benchmark(
-    name: str, root: Path | None, gallery: Path | None, split: str, settings: Sequence[str] = ()
+    given: Benchmark | str, root: Path | None, gallery: Path | None, split: str, settings: Sequence[str] = ()
 ) -> list[Task]:
     """The tasks of a benchmark's split in `root`, or of a .jsonl file of queries over a `gallery`.
 
     Raises UsageError for what makes no sense together, and DataError where the files do not hold what they should.
     """
-    if name.endswith(".jsonl"):
+    if isinstance(given, str) and is_queries_file(given):
         if gallery is None:
-            raise UsageError(f"{name}: your own queries need --gallery, the folder of their pictures")
-        parse_settings(name, None, settings)
-        return [load_queries(Path(name), gallery, root)]
+            raise UsageError(f"{given}: your own queries need --gallery, the folder of their pictures")
+        parse_settings(given, None, settings)
+        return [load_queries(Path(given), gallery, root)]
     if root is None:
+        name = find_benchmark(given).name
         raise UsageError(f"{name}: needs --root, the folder that its authors distribute")
-    return load_tasks(name, root, split, settings)
+    return load_tasks(given, root, split, settings)
 
 
-def load_tasks(name: str, root: Path, split: str, settings: Sequence[str] = ()) -> list[Task]:
+def load_tasks(given: Benchmark | str, root: Path, split: str, settings: Sequence[str] = ()) -> list[Task]:
     """Load every task of a benchmark's split from its folder, with `settings` such as "gallery=union".
 
     Raises:
         UsageError: there is no such benchmark, split or setting.
         DataError: the folder does not hold the benchmark.
     """
-    benchmark = find_benchmark(name, split)
-    return list(benchmark.load(root, split, parse_settings(name, benchmark.settings, settings)))
+    benchmark = find_benchmark(given, split)
+    return list(benchmark.load(root, split, parse_settings(benchmark.name, benchmark.settings, settings)))
 
 
-def find_benchmark(name: str, split: str) -> Benchmark:
-    """The benchmark of that name. Raises UsageError where there is none, or it has no such split."""
-    if name not in BENCHMARKS:
-        raise UsageError(f"there is no benchmark {name!r}; choose one of {', '.join(BENCHMARKS)}")
-    if split not in BENCHMARKS[name].splits:
-        raise UsageError(f"{name} has no split {split!r}; choose one of {', '.join(BENCHMARKS[name].splits)}")
-    return BENCHMARKS[name]
+def submission_of(given: Benchmark | str) -> SubmissionFormat:
+    """The files that a benchmark's server takes. Raises UsageError where it has none."""
+    found = None if is_queries_file(given) else find_benchmark(given).submission
+    if found is None:
+        name = given if isinstance(given, str) else given.name
+        those = ", ".join(names_where(lambda benchmark: benchmark.submission))
+        raise UsageError(f"{name} has no server and no submission file; {those} have")
+    return found
 
 
-"""Picture to attribute to word, as the agent's vocabulary has it."""
+def load_truth(given: Benchmark | str, root: Path) -> Truth:
+    """What each picture of a benchmark shows, such as of `wardrobe` or `fashion-products`, from its folder.
 
-
-def load_truth(name: str, root: Path) -> Truth:
-    """The truth of a world: `wardrobe`, a folder that `triptych wardrobe` made, or `fashion-products`.
-
-    Raises UsageError for another name, DataError where the folder does not hold it.
+    Raises UsageError where that is not known, DataError where the folder does not hold it.
     """
-    if name not in WORLDS:
-        raise UsageError(f"the truth of {name!r} is not known; it is of {' and '.join(WORLDS)}")
-    return WORLDS[name](root)
-
-
-WORLDS: Mapping[str, Callable[[Path], Truth]] = {"wardrobe": _wardrobe, "fashion-products": _fashion_products}
+    benchmark = find_benchmark(given)
+    if benchmark.truth is None:
+        those = ", ".join(names_where(lambda known: known.truth))
+        raise UsageError(f"the truth of {benchmark.name!r} is not known; it is of {those}")
+    return benchmark.truth(root)

@@ -13,7 +13,7 @@ Reference = Literal["kept", "removed"]
 
 
 @dataclass(frozen=True)
-class Settings:
+class ProtocolSettings:
     """What every official benchmark lets one choose.
 
     `prompt` wraps the text of a query. `picture` is `encoder` for what the encoder itself does with a picture
@@ -33,7 +33,7 @@ class Settings:
         """The ratio to pad to."""
         return TARGET_RATIO if self.picture == "padded" else None
 
-    def say(self, text: str) -> str:
+    def wrap(self, text: str) -> str:
         """The text within the prompt."""
         return self.prompt.replace("{text}", text)
 
@@ -43,7 +43,7 @@ class Settings:
 
 
 @dataclass(frozen=True)
-class ReferenceSettings(Settings):
+class ReferenceSettings(ProtocolSettings):
     """Settings of a benchmark on which published code disagrees, or could, about the `reference` as an answer."""
 
     reference: Reference = "kept"
@@ -54,7 +54,7 @@ class ReferenceSettings(Settings):
         return self.reference == "kept"
 
 
-def parse_settings(benchmark: str, kind: type[Settings] | None, given: Sequence[str]) -> Settings:
+def parse_settings(benchmark: str, kind: type[ProtocolSettings] | None, given: Sequence[str]) -> ProtocolSettings:
     """Settings of a benchmark from texts such as "gallery=union".
 
     Raises UsageError for an unknown name or value, listing the choices, for a name given twice, and for a prompt
@@ -63,7 +63,7 @@ def parse_settings(benchmark: str, kind: type[Settings] | None, given: Sequence[
     if kind is None:
         if given:
             raise UsageError(f"{benchmark} has no settings; leave --setting {given[0]} out")
-        return Settings()
+        return ProtocolSettings()
     hints = get_type_hints(kind)
     known = {field.name: get_args(hints[field.name]) for field in fields(kind)}
     chosen: dict[str, Any] = {}

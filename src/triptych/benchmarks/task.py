@@ -5,7 +5,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-from triptych.benchmarks.settings import Settings
+from triptych.benchmarks.settings import ProtocolSettings
 
 Box = tuple[float, float, float, float]
 """Left, top, right and bottom, in pixels; a crop is cut to the picture and padded to a black square."""
@@ -17,7 +17,7 @@ class Query:
 
     Pictures are named as the task names them. The ranking is over the gallery, or over `candidates` where there
     is such a closed list, without the pictures in `exclude`. `change` says what changes to what, as words
-    ("colour" -> "navy blue"): only for the text-intermediary baseline that is told it.
+    ("colour" -> "navy blue"): only for the text-intermediary baseline, which is given it.
     """
 
     id: str
@@ -38,7 +38,7 @@ class Query:
 
 
 @dataclass(frozen=True)
-class Measures:
+class MetricCutoffs:
     """The cut-offs k of what a task reports.
 
     `recall` is about any target, or about `Query.target` where `single`; `precision` is mAP@k over all targets;
@@ -71,9 +71,9 @@ class Task:
     notes: Mapping[str, Any] = field(default_factory=dict)
     files: Mapping[str, str] = field(default_factory=dict)
     boxes: Mapping[str, Box] = field(default_factory=dict)
-    settings: Settings | None = None
+    settings: ProtocolSettings | None = None
     """What was chosen of an official benchmark's protocol; None where there is nothing to choose."""
-    measures: Measures = Measures()
+    measures: MetricCutoffs = MetricCutoffs()
     source: str = ""
     """Where the pictures come from, as a message ends with it."""
 
@@ -108,3 +108,4 @@ class Task:
 
 
 Truth = Mapping[str, dict[str, str]]
+"""Picture to attribute to word, as the agent's vocabulary has it."""

@@ -7,21 +7,24 @@ from typing import Annotated
 import typer
 
 import triptych
-from triptych.cli.app import OutDir, Seed, Threads, app, show
+from triptych.cli.app import OutDir, Seed, app, show
+from triptych.cli.options import takes
+from triptych.core.environment import Runtime
 from triptych.core.errors import UsageError
+from triptych.demonstration.options import DemoOptions
 
 
 @app.command(epilog="Example: triptych demo --out demo")
+@takes
 def demo(
+    options: DemoOptions,
+    runtime: Runtime,
     out: OutDir = Path("demo"),
-    seed: Seed = 0,
-    threads: Threads = None,
 ) -> None:
     """Run the whole way on a generated wardrobe, ending in a table and a report with pictures."""
     from triptych.evaluation.results.tables import format_table
 
-    result = triptych.demo(out, seed=seed, threads=threads)
-    print(format_table(result["rows"]))
+    print(format_table(triptych.demo(out, options, runtime=runtime).rows))
     print(f"\nreport: {out / 'report.html'}")
 
 
@@ -36,13 +39,13 @@ def wardrobe(
     seed: Seed = 0,
 ) -> None:
     """Draw the embedded world: garment pictures, captions and queries."""
-    made = triptych.write_world(out, seed=seed, lines=_counts(designs) if designs else None, views=views)
-    show({part: made[part] for part in ("pictures", "garments", "queries")})
+    made = triptych.write_wardrobe(out, seed=seed, lines=_counts(designs) if designs else None, views=views)
+    show(vars(made))
 
 
 @app.command(epilog="Example: triptych doctor")
 def doctor() -> None:
-    """Tell what this machine can do."""
+    """Say what this machine can do."""
     show(triptych.doctor())
 
 

@@ -1,98 +1,93 @@
-"""Commands that measure: prepare, eval, score, compare, table, ablate, reproduce, leakage."""
+"""Commands that measure: prepare, check, eval, score, compare, table, ablate, reproduce, leakage."""
 
 from pathlib import Path
-from typing import Annotated, Any
+from typing import Annotated
 
 import typer
 
 import triptych
-from triptych.cli.app import CatalogDir, EncoderName, OutDir, Seed, Threads, VocabularyFile, app, show
+from triptych.cli.app import CatalogDir, EncoderName, OutDir, app, show
+from triptych.cli.options import takes
+from triptych.core.environment import Runtime
 from triptych.core.errors import FailureError, UsageError
+from triptych.evaluation.ablation.options import AblateOptions
+from triptych.evaluation.options import CompareOptions, EvaluateOptions, LeakageOptions
 
-_EXTRA_SHOWN = 20
+BenchmarkName = Annotated[
+    str,
+    typer.Argument(
+        metavar="BENCHMARK",
+        help="fashioniq, cirr, circo, genecis, fashion200k, lasco, fashion-products, wardrobe, MODULE:ATTRIBUTE, or a "
+        ".jsonl file of queries.",
+    ),
+]
+BenchmarkDir = Annotated[Path | None, typer.Option(metavar="DIR", help="The benchmark's folder.")]
+PluginEncoder = Annotated[
+    str | None,
+    typer.Option(
+        "--encoder",
+        metavar="NAME",
+        help="wardrobe, hf:NAME_OR_DIR, a folder, the name of a plug-in, or MODULE:ATTRIBUTE.",
+    ),
+]
+ResultFile = Annotated[Path | None, typer.Option(metavar="FILE", help="Result file to write (.json).")]
 
 
 @app.command(
     "eval",
     epilog="Examples: triptych eval wardrobe --root world --method all --composer composer;  "
-    "triptych eval queries.jsonl --gallery pictures --method sum;  "
-    "triptych eval fashioniq --root fashion-iq --split val --check",
+    "triptych eval queries.jsonl --gallery pictures --method sum",
 )
+@takes
 def evaluate(
-    benchmark: Annotated[
-        str,
-        typer.Argument(
-            help="fashioniq, cirr, circo, genecis, fashion200k, lasco, fashion-products, wardrobe, "
-            "or a .jsonl file of queries."
+    benchmark: BenchmarkName,
+    options: EvaluateOptions,
+    runtime: Runtime,
+    root: BenchmarkDir = None,
+    composer: Annotated[
+        list[str] | None,
+        typer.Option(
+            metavar="NAME", help="The folder of a trained composer, a plug-in, or MODULE:ATTRIBUTE; may be repeated."
         ),
-    ],
-    root: Annotated[Path | None, typer.Option(metavar="DIR", help="The benchmark's folder.")] = None,
+    ] = None,
+    encoder: PluginEncoder = None,
+    catalog: Annotated[
+        Path | None, typer.Option(metavar="DIR", help="A catalog of the pictures: they need no encoding again.")
+    ] = None,
+    output: ResultFile = None,
+) -> None:
+    """Measure baselines and composers on a benchmark or on your own queries."""
+    result = triptych.evaluate(
+        benchmark,
+        options,
+        root=root,
+        composers=composer or (),
+        encoder=encoder,
+        catalog=catalog,
+        output=output,
+        runtime=runtime,
+    )
+    if result.rows:
+        print(result)
+
+
+@app.command(epilog="Example: triptych check fashioniq --root fashion-iq --split val")
+def check(
+    benchmark: BenchmarkName,
+    root: BenchmarkDir = None,
     gallery: Annotated[Path | None, typer.Option(metavar="DIR", help="Pictures of your own queries.")] = None,
     split: Annotated[str, typer.Option(help="val, test, test1 (cirr), or all (the whole folder).")] = "test",
-    encoder: EncoderName = None,
-    method: Annotated[
-        list[str] | None,
-        typer.Option(help="picture, text, sum, slerp, caption-edit, caption-edit+picture or all; may be repeated."),
-    ] = None,
-    composer: Annotated[
-        list[Path] | None, typer.Option(metavar="DIR", help="A trained composer; may be repeated.")
-    ] = None,
-    weight: Annotated[
-        float | None,
-        typer.Option(min=0, max=1, help="Weight of the words; chosen on the val split if not given."),
-    ] = None,
-    tune_root: Annotated[
-        Path | None, typer.Option(metavar="DIR", help="Folder whose val split weights are chosen on.")
-    ] = None,
-    vocabulary: VocabularyFile = None,
-    gap: Annotated[bool, typer.Option(help="Also measure picture only and words only, and the gap to them.")] = True,
-    per_query: Annotated[bool, typer.Option("--per-query", help="Keep each query's metrics, for compare.")] = False,
     setting: Annotated[
         list[str] | None,
         typer.Option(metavar="NAME=VALUE", help="A choice within the protocol (gallery=union); may be repeated."),
     ] = None,
-    submission: Annotated[
-        Path | None,
-        typer.Option(metavar="FILE|DIR", help="Write what the server of cirr (a folder) or circo scores."),
-    ] = None,
-    catalog: Annotated[
-        Path | None, typer.Option(metavar="DIR", help="A catalog of the pictures: they need no encoding again.")
-    ] = None,
-    check: Annotated[
-        bool, typer.Option("--check", help="Encode nothing: list missing, corrupt and extra pictures.")
-    ] = False,
-    output: Annotated[Path | None, typer.Option(metavar="FILE", help="Result file to write (.json).")] = None,
-    threads: Threads = None,
 ) -> None:
-    """Measure baselines and composers on a benchmark or on your own queries."""
-    from triptych.evaluation.results.tables import format_gaps, format_table
-
-    if check:
-        _report(triptych.check_pictures(benchmark, root=root, gallery=gallery, split=split, settings=setting or ()))
-        return
-    result = triptych.evaluate(
-        benchmark,
-        root=root,
-        gallery=gallery,
-        split=split,
-        encoder=encoder,
-        methods=method or (),
-        composers=composer or (),
-        weight=weight,
-        tune_root=tune_root,
-        vocabulary=vocabulary,
-        settings=setting or (),
-        submission=submission,
-        catalog=catalog,
-        gap=gap,
-        per_query=per_query,
-        output=output,
-        threads=threads,
-    )
-    if result["rows"]:
-        print(format_table(result["rows"]))
-        if gap:
-            print(f"\n{format_gaps(result['rows'])}")
+    """List a benchmark's missing, corrupt and extra pictures; nothing is encoded."""
+    found = triptych.check_benchmark(benchmark, root=root, gallery=gallery, split=split, settings=setting or ())
+    print(found)
+    if found.missing or found.corrupt:
+        missing, corrupt = len(found.missing), len(found.corrupt)
+        raise FailureError(f"{missing} pictures are missing and {corrupt} corrupt: results would not be comparable")
 
 
 @app.command(epilog="Example: triptych prepare fashion-products --root fashion-products --out splits")
@@ -102,48 +97,27 @@ def prepare(
     out: OutDir,
 ) -> None:
     """Write a benchmark's splits: pairs to pretrain on, and lists of pictures without their labels."""
-    if benchmark != "fashion-products":
-        raise UsageError(f"{benchmark}: has no splits to prepare; fashion-products has")
-    show(triptych.prepare_fashion_products(root, out))
+    from triptych.benchmarks.registry import find_benchmark, names_where
 
-
-def _report(found: dict[str, Any]) -> None:
-    """Print what a check found. Raises FailureError where a picture is missing or corrupt."""
-    for name in found["missing"]:
-        print(f"missing  {name}")
-    for name, reason in found["corrupt"]:
-        print(f"corrupt  {name}: {reason}")
-    for name in found["extra"][:_EXTRA_SHOWN]:
-        print(f"extra    {name}")
-    if len(found["extra"]) > _EXTRA_SHOWN:
-        print(f"extra    … and {len(found['extra']) - _EXTRA_SHOWN} more that this split does not ask for")
-    for name, counts in found["tasks"].items():
-        said = ", ".join(f"{count} {what}" for what, count in counts.items()).replace("_", " ")
-        print(f"{name}: {said}")
-    if found["missing"] or found["corrupt"]:
-        missing, corrupt = len(found["missing"]), len(found["corrupt"])
-        raise FailureError(f"{missing} pictures are missing and {corrupt} corrupt: results would not be comparable")
+    make = find_benchmark(benchmark).prepare
+    if make is None:
+        those = " and ".join(names_where(lambda known: known.prepare))
+        raise UsageError(f"{benchmark}: has no splits to prepare; {those} has")
+    show(make(root, out))
 
 
 @app.command(
     epilog="Examples: triptych compare a.json b.json;  triptych compare result.json --method sum --against combiner"
 )
+@takes
 def compare(
     first: Annotated[Path, typer.Argument(metavar="FILE", help="Result file made by eval --per-query.")],
+    options: CompareOptions,
     second: Annotated[Path | None, typer.Argument(metavar="FILE", help="A second; else the first.")] = None,
-    method: Annotated[str | None, typer.Option(help="Method of the first file; all if not given.")] = None,
-    against: Annotated[str | None, typer.Option(help="Method of the second file; the same if not given.")] = None,
-    resamples: Annotated[int, typer.Option(min=100, help="Random draws for intervals and significance.")] = 10_000,
-    seed: Seed = 0,
     output: Annotated[Path | None, typer.Option(metavar="FILE", help="Comparison to write (.json).")] = None,
 ) -> None:
     """Compare methods on the same queries: difference, 95 % bootstrap interval, and a paired significance test."""
-    from triptych.evaluation.results.comparison import format_comparison
-
-    result = triptych.compare(
-        first, second, method=method, against=against, resamples=resamples, seed=seed, output=output
-    )
-    print(format_comparison(result))
+    print(triptych.compare(first, second, options, output=output))
 
 
 @app.command(epilog="Example: triptych table result.json other.json --format latex")
@@ -160,27 +134,30 @@ def table(
     epilog="Example: triptych leakage --catalog catalog --gallery CIRCO/COCO2017_unlabeled/unlabeled2017 "
     "--output leaks.json"
 )
+@takes
 def leakage(
     catalog: CatalogDir,
     gallery: Annotated[Path, typer.Option(metavar="DIR", help="A benchmark's pictures, or a catalog of them.")],
+    options: LeakageOptions,
+    runtime: Runtime,
     triplets: Annotated[
         Path | None, typer.Option(metavar="FILE", help="Only the pictures of its accepted triplets, not all.")
     ] = None,
-    threshold: Annotated[float, typer.Option(help="Least cosine of pictures that are nearly the same.")] = 0.95,
+    encoder: PluginEncoder = None,
     output: Annotated[Path | None, typer.Option(metavar="FILE", help="All pairs to write (.json).")] = None,
-    threads: Threads = None,
 ) -> None:
     """Find pictures of a benchmark's gallery that are in the catalog too, byte by byte or nearly."""
-    from triptych.evaluation.leakage import format_leakage
-
-    result = triptych.leakage(catalog, gallery, triplets=triplets, threshold=threshold, output=output, threads=threads)
-    print(format_leakage(result))
+    print(
+        triptych.leakage(catalog, gallery, options, triplets=triplets, encoder=encoder, output=output, runtime=runtime)
+    )
 
 
 @app.command(
     epilog="Examples: triptych reproduce --list;  triptych reproduce clip-b32 --root cirr=CIRR --root fashioniq=FIQ"
 )
+@takes
 def reproduce(
+    runtime: Runtime,
     rows: Annotated[
         list[str] | None, typer.Argument(metavar="ROW", help="Published rows; all if none is named.")
     ] = None,
@@ -196,7 +173,6 @@ def reproduce(
     listing: Annotated[
         bool, typer.Option("--list", help="Run nothing: list rows, commands, published figures.")
     ] = False,
-    threads: Threads = None,
 ) -> None:
     """Measure rows of published tables again, and print theirs beside ours; what is measured is not run again."""
     from triptych.evaluation.reproduction.pages import format_recipes, format_reproduction
@@ -208,17 +184,18 @@ def reproduce(
         return
     roots, catalogs = _folders(root), _folders(catalog)
     result = triptych.reproduce(
-        rows or (), roots=roots, catalogs=catalogs, out=out, composer=composer, recipes=recipes, threads=threads
+        rows or (), roots=roots, catalogs=catalogs, out=out, composer=composer, recipes=recipes, runtime=runtime
     )
     print(format_reproduction(result))
-    failed = sum(step["status"].startswith("failed") for step in result["steps"])
+    failed = sum(step.failed for step in result.steps)
     if failed:
-        raise FailureError(f"{failed} of {len(result['steps'])} steps failed; the same command runs only those again")
+        raise FailureError(f"{failed} of {len(result.steps)} steps failed; the same command runs only those again")
 
 
 @app.command(
     epilog="Example: triptych ablate bench/ablation.json --out out --root wardrobe=world --catalog wardrobe=catalog"
 )
+@takes
 def ablate(
     recipes: Annotated[Path, typer.Argument(metavar="FILE", help="Recipes of options for mine and train (.json).")],
     out: OutDir,
@@ -228,26 +205,20 @@ def ablate(
     catalog: Annotated[
         list[str], typer.Option(metavar="NAME=DIR", help="The catalog of its unlabelled pictures; repeat it.")
     ],
-    seed: Annotated[list[int] | None, typer.Option(min=0, help="A seed; may be repeated; 0, 1 and 2.")] = None,
-    only: Annotated[list[str] | None, typer.Option(metavar="NAME", help="Run this recipe only; repeat it.")] = None,
-    threads: Threads = None,
+    options: AblateOptions,
+    runtime: Runtime,
+    encoder: EncoderName = None,
 ) -> None:
     """Mine, train and measure recipes over seeds on val queries: what each option brings. Finished cells stay."""
     from triptych.evaluation.ablation.showing import format_ablation
 
-    result = triptych.ablate(
-        recipes,
-        out,
-        roots=_folders(root),
-        catalogs=_folders(catalog),
-        seeds=seed or (0, 1, 2),
-        only=only or (),
-        threads=threads,
-    )
+    roots, catalogs = _folders(root), _folders(catalog)
+    result = triptych.ablate(recipes, out, options, roots=roots, catalogs=catalogs, encoder=encoder, runtime=runtime)
     print(format_ablation(result))
-    if result["failed"]:
-        count = len(result["failed"])
-        raise FailureError(f"{count} of {result['cells']} cells failed; the same command runs only those again")
+    if result.failed:
+        raise FailureError(
+            f"{len(result.failed)} of {result.cells} cells failed; the same command runs only those again"
+        )
 
 
 def _folders(given: list[str] | None) -> dict[str, Path]:
@@ -272,21 +243,19 @@ def score(
     output: Annotated[Path | None, typer.Option(metavar="FILE", help="Result file to write (.json).")] = None,
 ) -> None:
     """Score a submission file, or, where only a server knows the targets, check it as the server would."""
-    from triptych.evaluation.results.tables import format_table
-
     result = triptych.score(benchmark, root=root, split=split, submission=submission, output=output)
-    facts = result["submission"]
-    if result["rows"]:
-        print(format_table(result["rows"]))
-        for aspect, value in result["rows"][0].get("aspects", {}).items():
+    facts = result.submission
+    if result.rows:
+        print(result)
+        for aspect, value in (result.rows[0].aspects or {}).items():
             print(f"  mAP@10 {aspect:<30} {value:6.2f}")
     else:
         print(f"{submission}: as the server wants it; the targets of {split} are not public")
     show(
         {
-            "metrics of": ", ".join(facts["files"]),
-            "queries": facts["queries"],
-            "answers that are the reference": facts["references_among_answers"],
-            "names checked": "yes" if facts["names_checked"] else "no: the list of the gallery's pictures is not there",
+            "metrics of": ", ".join(facts.files),
+            "queries": facts.queries,
+            "answers that are the reference": facts.references_among_answers,
+            "names checked": "yes" if facts.names_checked else "no: the list of the gallery's pictures is not there",
         }
     )

@@ -72,7 +72,7 @@ class TextOnly(_SameSpace):
 class CaptionEdit(_SameSpace):
     """The text intermediary at its strongest: captions the reference by tags, edits the caption, searches with it.
 
-    The edit is perfect, as an ideal language model's would be: it is told what changes to what. Where a query does not
+    The edit is perfect, as an ideal language model's would be: it knows what changes to what. Where a query does not
     say, the modification is appended to the caption. The tags of the last few arrays of references are
     kept: other wordings, weights and methods ask about the same ones.
     """

@@ -14,7 +14,7 @@ from triptych.core.errors import DataError, MismatchError
 from triptych.core.files import hash_file, read_json
 from triptych.core.onnx_graph import Graph
 from triptych.core.vectors import Vectors
-from triptych.encoders.protocol import Encoder, Ids, Pixels, ReadsWords
+from triptych.encoders.protocol import AcceptsPseudoWords, Encoder, Ids, Pixels
 
 FORMAT = "triptych-composer-1"
 FORMAT_WITH_PATCHES = "triptych-composer-2"
@@ -92,7 +92,7 @@ class TrainedComposer:
         assert (patches is not None) == self.reads_pixels, "patches are for a composer that reads pixels, and needed"
         seen = () if patches is None else (patches,)
         if self._reads_tokens:
-            assert isinstance(self._encoder, ReadsWords), "the fingerprint is of an encoder that gives tokens"
+            assert isinstance(self._encoder, AcceptsPseudoWords), "the fingerprint is of an encoder that gives tokens"
             ids = self._encoder.token_ids(modifications)
             if self.prompt is not None:
                 ids = _behind(self._prompts[self.prompt], ids, self._encoder.text_frame)
@@ -114,8 +114,8 @@ def _behind(prompt: Sequence[int], ids: Ids, frame: tuple[int, int]) -> Ids:
     opening, closing = frame
     head = 1 if opening else 0
     kept = ids.shape[1] - len(prompt)
-    told = np.tile(np.asarray(prompt, ids.dtype), (len(ids), 1))
-    joined = np.concatenate([ids[:, :head], told, ids[:, head:kept]], axis=1)
+    prefix = np.tile(np.asarray(prompt, ids.dtype), (len(ids), 1))
+    joined = np.concatenate([ids[:, :head], prefix, ids[:, head:kept]], axis=1)
     if opening:  # a long text may have lost what closes it; what stands behind the first does not matter
         joined[:, -1] = closing
     return joined

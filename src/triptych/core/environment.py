@@ -99,9 +99,9 @@ def mixed_precision(device: "torch.device") -> AbstractContextManager[Any]:
 
 
 _PURPOSE = {
-    "train": "train, pretrain, adapt, refine, invert, ablate, demo, export-models --int8",
+    "train": "train, finetune, pretrain, adapt-encoder, train-inversion, refine, ablate, demo, export-models --int8",
     "hf": "encoders hf:NAME",
-    "chat": "mine --reasoner chat:MODEL, search --rerank chat:MODEL",
+    "chat": "mine-chat MODEL, search --rerank chat:MODEL",
     "serve": "serve",
     "postgres": "--store postgresql://…",
     "faiss": "--store hnsw, export-vectors --to faiss",

@@ -12,6 +12,7 @@ A factory is called with those of the kind's keyword arguments that it has param
 """
 
 import inspect
+import sys
 from collections.abc import Callable, Mapping
 from functools import partial
 from importlib import import_module
@@ -158,4 +159,8 @@ def _taken(make: Factory, context: Mapping[str, Any]) -> dict[str, Any]:
 
 
 def _attribute(module: str, name: str) -> Any:
+    """An attribute of a module that is installed, or lies in the working directory."""
+    here = str(Path.cwd())
+    if here not in sys.path:
+        sys.path.append(here)  # at the end, so that nothing there takes the place of an installed module
     return getattr(import_module(module), name)

@@ -3,26 +3,30 @@
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager
+from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, TypeVar
+from typing import TypeVar
 
 import numpy as np
 
 from triptych.benchmarks.datasets.wardrobe.benchmark import load_wardrobe
 from triptych.benchmarks.datasets.wardrobe.garments import VOCABULARY
-from triptych.benchmarks.datasets.wardrobe.world import write_world
+from triptych.benchmarks.datasets.wardrobe.world import write_wardrobe
 from triptych.catalog.indexing import index
 from triptych.composers.trained import TrainedComposer
 from triptych.core.environment import Runtime, require_extra
 from triptych.core.progress import say
 from triptych.core.vectors import nearest
+from triptych.demonstration.options import DemoOptions
 from triptych.demonstration.report import QueryCard, Report, ResultCard, Step, TripletCard, write_report
 from triptych.encoders.registry import load_encoder
 from triptych.evaluation.encoded_task import EncodedTask
-from triptych.evaluation.evaluate import evaluate
+from triptych.evaluation.evaluate import EvaluateResult, evaluate
+from triptych.evaluation.options import EvaluateOptions
 from triptych.mining.options import MineOptions
 from triptych.mining.pipeline import mine
 from triptych.training.composer import train
+from triptych.training.options import TrainOptions
 from triptych.triplets.file import Triplet, kind_of_reason, read_triplets
 
 LINES = {"unlabelled": 400, "val": 80, "test": 160}
@@ -34,65 +38,100 @@ _SHOWN = 8  # cards in each section of the report
 _RESULTS = 6  # pictures shown for a query
 
 
-def demo(out: Path | str, *, seed: int = 0, threads: int | None = None) -> dict[str, Any]:
+@dataclass(frozen=True)
+class _Folders:
+    """Where the demonstration's parts lie."""
+
+    out: Path
+
+    @property
+    def world(self) -> Path:
+        return self.out / "world"
+
+    @property
+    def pictures(self) -> Path:
+        return self.world / "images"
+
+    @property
+    def catalog(self) -> Path:
+        return self.out / "catalog"
+
+    @property
+    def triplets(self) -> Path:
+        return self.out / "triplets.parquet"
+
+    @property
+    def composer(self) -> Path:
+        return self.out / "composer"
+
+
+def demo(
+    out: Path | str = "demo", options: DemoOptions = DemoOptions(), *, runtime: Runtime = Runtime()
+) -> EvaluateResult:
     """Generate a wardrobe, index it, mine, train, evaluate every method, and report.
 
-    Everything lies in `out`: `world/`, `catalog/`, `triplets.parquet`, `composer/`, `results.json`, `report.html`.
-    An interrupted demo goes on where it stopped. Returns the results, as in `results.json`.
+    An interrupted demo goes on where it stopped.
+
+    Args:
+        out: the folder of everything: `world/`, `catalog/`, `triplets.parquet`, `composer/`, `results.json`,
+            `report.html`.
+        options: the seed.
+        runtime: processor threads.
+
+    Returns:
+        The results, as in `results.json`.
     """
     require_extra("train", "demo")  # now, and not after minutes of mining
-    out = Path(out)
-    world, catalog, triplets, composer = (
-        out / "world",
-        out / "catalog",
-        out / "triplets.parquet",
-        out / "composer",
-    )
-    pictures = world / "images"
+    folders = _Folders(Path(out))
     steps: list[Step] = []
-
-    with _timed(steps, "draw") as detail:
-        drawn = write_world(world, seed=seed, lines=LINES)["pictures"]
-        detail.append(f"{sum(drawn.values())} pictures of garments that the encoder never saw")
-    with _timed(steps, "index") as detail:
-        indexed = index(world / "unlabelled.txt", catalog, root=pictures, runtime=Runtime(threads=threads))
-        detail.append(f"{indexed.total} unlabelled pictures")
-    with _timed(steps, "mine") as detail:
-        # A small catalog has few pairs: the agent asks a little more than it does by default.
-        options = MineOptions(vocabulary=VOCABULARY, changes=14, seed=seed)
-        mined = mine(catalog, triplets, options, runtime=Runtime(threads))
-        detail.append(f"{mined.accepted} triplets accepted, {mined.refused} refused")
-    with _timed(steps, "train") as detail:
-        # Two passes: a third brings nothing on the val queries of a world this small, and time is short.
-        trained = train(triplets, catalog, composer, epochs=2, seed=seed, threads=threads)
-        detail.append(f"best epoch {trained['best_epoch']}, held-out R@10 {trained['recall']['R@10']:.1f} %")
+    _make(folders, steps, options, runtime)
     with _timed(steps, "evaluate") as detail:
         results = evaluate(
             "wardrobe",
-            root=world,
-            methods=["all"],
-            composers=[composer],
-            output=out / "results.json",
-            threads=threads,
+            EvaluateOptions(methods=("all",)),
+            root=folders.world,
+            composers=[folders.composer],
+            output=folders.out / "results.json",
+            runtime=runtime,
         )
-        detail.append(f"{results['rows'][0]['queries']} queries over {results['rows'][0]['gallery']} test pictures")
-
-    accepted, refused = _triplet_cards(triplets, pictures)
-    good, bad = _query_cards(world, composer, pictures)
+        detail.append(f"{results.rows[0].queries} queries over {results.rows[0].gallery} test pictures")
+    accepted, refused = _triplet_cards(folders.triplets, folders.pictures)
+    good, bad = _query_cards(folders.world, folders.composer, folders.pictures)
     report = Report(
         title="The wardrobe, end to end",
         summary="Nobody labelled these pictures. An agent paired them up, put the difference into words, and refused "
         "its own mistakes; a composer learnt from the pairs that were left.",
         steps=steps,
-        table=results["rows"],
-        learning_curve=composer / "learning-curve.png",
+        table=results.rows,
+        learning_curve=folders.composer / "learning-curve.png",
         accepted=accepted,
         refused=refused,
         good=good,
         bad=bad,
     )
-    write_report(out / "report.html", report)
+    write_report(folders.out / "report.html", report)
     return results
+
+
+def _make(folders: _Folders, steps: list[Step], options: DemoOptions, runtime: Runtime) -> None:
+    """Draw, index, mine and train, and note each in `steps`."""
+    seed = options.seed
+    with _timed(steps, "draw") as detail:
+        drawn = write_wardrobe(folders.world, seed=seed, lines=LINES).pictures
+        detail.append(f"{sum(drawn.values())} pictures of garments that the encoder never saw")
+    with _timed(steps, "index") as detail:
+        indexed = index(folders.world / "unlabelled.txt", folders.catalog, root=folders.pictures, runtime=runtime)
+        detail.append(f"{indexed.total} unlabelled pictures")
+    with _timed(steps, "mine") as detail:
+        # A small catalog has few pairs: the agent asks a little more than it does by default.
+        asked = MineOptions(vocabulary=VOCABULARY, changes=14, seed=seed)
+        mined = mine(folders.catalog, folders.triplets, asked, runtime=runtime)
+        detail.append(f"{mined.accepted} triplets accepted, {mined.refused} refused")
+    with _timed(steps, "train") as detail:
+        # Two passes: a third brings nothing on the val queries of a world this small, and time is short.
+        learning = TrainOptions(epochs=2, seed=seed)
+        trained = train(folders.triplets, folders.catalog, folders.composer, learning, runtime=runtime)
+        detail.append(f"best epoch {trained.best_epoch}, held-out R@10 {trained.recall['R@10']:.1f} %")
 
 
 @contextmanager

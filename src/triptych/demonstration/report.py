@@ -1,18 +1,18 @@
 """A report of a whole run as one HTML file: no script, and nothing that it fetches from anywhere."""
 
 from base64 import b64encode
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import cache
 from importlib.resources import files
 from io import BytesIO
 from pathlib import Path
-from typing import Any
 
 from triptych.core.errors import PictureError
 from triptych.core.files import atomic
 from triptych.core.images import open_picture
 from triptych.core.version import __version__
+from triptych.evaluation.results.row import ResultRow
 from triptych.evaluation.results.tables import Block, blocks
 
 _METRICS = ("R@1", "R@10", "R@50", "mAP@10")
@@ -66,12 +66,12 @@ class QueryCard:
 
 @dataclass(frozen=True)
 class Report:
-    """What a report tells. An empty part says that it is empty."""
+    """What a report says. An empty part says that it is empty."""
 
     title: str
     summary: str
     steps: Sequence[Step]
-    table: Sequence[Mapping[str, Any]]
+    table: Sequence[ResultRow]
     """The rows of a result file; a method that is no baseline is highlighted as the one to judge."""
     learning_curve: Path | None
     """A PNG file."""

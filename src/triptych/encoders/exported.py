@@ -44,7 +44,7 @@ class ExportedEncoder:
         self.folder = folder
         self.name = name
         self.dim: int = config["dim"]
-        self.identity = 0
+        self.instance_dim = 0
         self.lexicon = None
         self.logit_scale: float = config["logit_scale"]
         self._pictures: dict[str, Any] = config["pictures"]
@@ -59,15 +59,15 @@ class ExportedEncoder:
 
     def prepare(self, picture: Image.Image) -> Pixels:
         """Pixels `(3, h, w)`: resized, the middle cut out where the model wants that, and normalised."""
-        told = self._pictures
-        size = _resized(picture.size, told["size"])
-        picture = picture.resize(size, Image.Resampling(told["resample"]))
-        if told["crop"]:
-            width, height = told["crop"]
+        settings = self._pictures
+        size = _resized(picture.size, settings["size"])
+        picture = picture.resize(size, Image.Resampling(settings["resample"]))
+        if settings["crop"]:
+            width, height = settings["crop"]
             left, top = (size[0] - width) // 2, (size[1] - height) // 2
             picture = picture.crop((left, top, left + width, top + height))
-        mean, std = (np.array(told[name], np.float32) for name in ("mean", "std"))
-        pixels = (np.asarray(picture, np.float32) * np.float32(told["scale"]) - mean) / std
+        mean, std = (np.array(settings[name], np.float32) for name in ("mean", "std"))
+        pixels = (np.asarray(picture, np.float32) * np.float32(settings["scale"]) - mean) / std
         return np.ascontiguousarray(pixels.transpose(2, 0, 1), np.float32)
 
     def encode_pictures(self, pixels: Pixels) -> Vectors:
@@ -98,10 +98,10 @@ class ExportedEncoder:
 
     @cached_property
     def _tokenizer(self) -> "Tokenizer":
-        tokenizer, told = read_tokenizer(self.folder), self._texts
-        tokenizer.enable_truncation(told["length"])
-        padded_to = told["length"] if told["padded"] else None
-        tokenizer.enable_padding(pad_id=told["pad_id"], pad_token=told["pad_token"], length=padded_to)
+        tokenizer, settings = read_tokenizer(self.folder), self._texts
+        tokenizer.enable_truncation(settings["length"])
+        padded_to = settings["length"] if settings["padded"] else None
+        tokenizer.enable_padding(pad_id=settings["pad_id"], pad_token=settings["pad_token"], length=padded_to)
         return tokenizer
 
 

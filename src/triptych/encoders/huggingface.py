@@ -76,7 +76,7 @@ class HuggingFaceEncoder:
         self.dim: int = config.projection_dim if self._family == "clip" else config.vision_config.hidden_size
         self.logit_scale = float(model.logit_scale.detach().exp())
         self.lexicon = None
-        self.identity = 0
+        self.instance_dim = 0
         self._length: int = config.text_config.max_position_embeddings
         self._precision = precision
         self._device = Runtime(device=device).torch_device()
@@ -155,19 +155,19 @@ class HuggingFaceEncoder:
 
     def preprocessing(self) -> tuple[dict[str, Any], dict[str, Any]]:
         """How pictures and texts are made ready, for who does it without transformers. Raises UsageError if oddly."""
-        told = self._processor
-        if not (told.do_resize and told.do_rescale and told.do_normalize) or told.do_pad:
+        processor = self._processor
+        if not (processor.do_resize and processor.do_rescale and processor.do_normalize) or processor.do_pad:
             raise UsageError(f"{self.name}: prepares its pictures in a way that cannot be exported")
-        size = told.size.shortest_edge or [told.size.width, told.size.height]
-        if size == [None, None] or told.size.longest_edge:
+        size = processor.size.shortest_edge or [processor.size.width, processor.size.height]
+        if size == [None, None] or processor.size.longest_edge:
             raise UsageError(f"{self.name}: resizes its pictures in a way that cannot be exported")
         pictures = {
             "size": size,
-            "resample": int(told.resample),
-            "crop": [told.crop_size.width, told.crop_size.height] if told.do_center_crop else None,
-            "scale": told.rescale_factor,
-            "mean": list(told.image_mean),
-            "std": list(told.image_std),
+            "resample": int(processor.resample),
+            "crop": [processor.crop_size.width, processor.crop_size.height] if processor.do_center_crop else None,
+            "scale": processor.rescale_factor,
+            "mean": list(processor.image_mean),
+            "std": list(processor.image_std),
         }
         texts = {
             "length": self._length,

@@ -1,4 +1,4 @@
-"""The words of captions, and what an encoder learnt to tell of each from a picture alone.
+"""The words of captions, and how an encoder reads each from a picture alone.
 
 A text tower places whole captions; asked about a single word it answers as if every word were as common as any other.
 A lexicon answers with how likely the word is to be said of the picture.
@@ -113,11 +113,11 @@ class Lexicon:
             return None
         try:
             with safe_open(path, "numpy") as file:
-                told: Mapping[str, str] = file.metadata() or {}
+                metadata: Mapping[str, str] = file.metadata() or {}
                 weight, bias = file.get_tensor("weight"), file.get_tensor("bias")
         except (OSError, SafetensorError) as error:
             raise DataError(f"{path}: not readable ({error}); copy the folder again") from None
-        terms = told.get("terms", "").split("\n")
+        terms = metadata.get("terms", "").split("\n")
         if not len(terms) == len(weight) == len(bias):
             raise DataError(f"{path}: holds {len(weight)} rows for {len(terms)} words; copy the folder again")
         return cls(terms, weight.astype(np.float32), bias.astype(np.float32))

@@ -35,7 +35,7 @@ FORMAT = "triptych-dual-encoder-1"
 """The least id of a piece; those below are padding and what is unknown."""
 
 
-class OwnEncoder:
+class NativeEncoder:
     """An encoder folder made by `pretrain`. Raises DataError where a file is missing or of another kind."""
 
     def __init__(self, folder: Path, name: str, threads: int | None = None) -> None:
@@ -49,8 +49,8 @@ class OwnEncoder:
                 raise DataError(f"{folder}: {needed} is missing; copy the folder again or rerun `triptych pretrain`")
         self.name = name
         self.config: dict[str, Any] = config
-        self.identity: int = config["architecture"].get("identity", 0)
-        self.dim: int = config["architecture"]["dim"] + self.identity
+        self.instance_dim: int = config["architecture"].get("identity", 0)
+        self.dim: int = config["architecture"]["dim"] + self.instance_dim
         self.logit_scale: float = config["logit_scale"]
         self.word_width: int = config["architecture"]["text_width"]
         self.text_frame = (0, 0)
@@ -139,7 +139,7 @@ def save_encoder(
         lexicon.save(folder)
     else:
         (folder / WORDS).unlink(missing_ok=True)
-    export_graph(model.eyes, [torch.zeros(2, 3, shape.size, shape.size)], folder / "picture.onnx", half=True)
+    export_graph(model.full_picture, [torch.zeros(2, 3, shape.size, shape.size)], folder / "picture.onnx", half=True)
     export_graph(model.text, [torch.ones(2, shape.length, dtype=torch.int64)], folder / "text.onnx", half=True)
     write_json(
         folder / "config.json",
@@ -158,11 +158,11 @@ def load_model(folder: Path) -> "DualEncoder":
     from safetensors import SafetensorError
     from safetensors.torch import load_file
 
-    from triptych.encoders.networks.dual_encoder import Architecture, DualEncoder
+    from triptych.encoders.networks.dual_encoder import DualEncoder, EncoderShape
 
     config = read_json(folder / "config.json", "encoder configuration")
     shape = config["architecture"] | {"depths": tuple(config["architecture"]["depths"])}
-    model = DualEncoder(Architecture(**shape))
+    model = DualEncoder(EncoderShape(**shape))
     weights = folder / "model.safetensors"
     if not weights.is_file():
         raise DataError(f"{folder}: holds graphs alone, which run but do not learn; use the encoder they were made of")

@@ -1,7 +1,6 @@
 """What every encoder does, and the vectors it makes."""
 
 from collections.abc import Sequence
-from pathlib import Path
 from typing import TYPE_CHECKING, Any, Protocol, runtime_checkable
 
 import numpy as np
@@ -19,13 +18,13 @@ Pixels = NDArray[np.float32]
 
 
 class Encoder(Protocol):
-    """Turns pictures and texts into unit vectors of one shared space."""
+    """Turns pictures and texts into unit vectors of one shared space.
+
+    One that is read from files may also have `folder`, where they lie.
+    """
 
     name: str
     """What a user wrote to get it."""
-
-    folder: Path
-    """Where its files lie."""
 
     fingerprint: str
     """SHA-256 over architecture, weights and preprocessing: equal fingerprints make equal vectors."""
@@ -33,8 +32,8 @@ class Encoder(Protocol):
     dim: int
     """The length `d` of its vectors."""
 
-    identity: int
-    """How many of a picture's last components tell its item and are no part of a text's; 0 where there are none."""
+    instance_dim: int
+    """How many of a picture's last components are of its item alone, no part of a text's; 0 where there are none."""
 
     logit_scale: float
     """The factor (1 / temperature) it was trained with; turns cosines into logits."""
@@ -65,7 +64,7 @@ SLOT = -1
 
 
 @runtime_checkable
-class ReadsWords(Protocol):
+class AcceptsPseudoWords(Protocol):
     """An encoder whose text tower takes pseudo-words: embeddings that stand in a text where tokens would."""
 
     word_width: int

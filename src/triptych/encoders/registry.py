@@ -1,5 +1,6 @@
 """The encoders by name: the embedded one, the Hugging Face layout, folders that were written here, and plug-ins."""
 
+from contextlib import suppress
 from pathlib import Path
 
 from triptych.core.files import read_json
@@ -17,24 +18,31 @@ def load_encoder(
 
     Args:
         given: an encoder; `wardrobe`, the embedded default; `hf:NAME_OR_DIR`, a CLIP or SigLIP in the Hugging Face
-            layout; a folder that `pretrain`, `adapt`, `train` or `export-models` wrote; the name of an installed
-            plug-in; or `module:attribute`.
+            layout; a folder that `pretrain`, `adapt-encoder`, `finetune` or `export-models` wrote; the name of an
+            installed plug-in; or `module:attribute`.
         threads: processor threads of its graphs.
         device: what a model in torch computes on, such as `cuda:1`; by default a GPU where there is one. Graphs are run
             on the processor.
         from_file: whether `given` was read from a file, such as a catalog; then no `module:attribute` is imported.
 
+    Returns:
+        The encoder. A plug-in that was given by name bears that as its `name`, so that catalogs and composers name it.
+
     Raises:
         UsageError: the name means nothing, or what it means is no encoder.
         DataError: its folder is damaged.
     """
-    return ENCODERS.get(given, from_file=from_file, threads=threads, device=device)
+    encoder = ENCODERS.get(given, from_file=from_file, threads=threads, device=device)
+    if isinstance(given, str) and type(encoder).__module__.partition(".")[0] != __name__.partition(".")[0]:
+        with suppress(AttributeError):  # a name that cannot be set is the author's own choice
+            encoder.name = given
+    return encoder
 
 
 def _wardrobe(threads: int | None) -> Encoder:
-    from triptych.encoders.native import OwnEncoder
+    from triptych.encoders.native import NativeEncoder
 
-    return OwnEncoder(EMBEDDED, "wardrobe", threads)
+    return NativeEncoder(EMBEDDED, "wardrobe", threads)
 
 
 def _hugging_face(name: str, threads: int | None, device: str | None) -> Encoder:
@@ -45,11 +53,11 @@ def _hugging_face(name: str, threads: int | None, device: str | None) -> Encoder
 
 def _folder(folder: Path, threads: int | None) -> Encoder:
     from triptych.encoders.exported import FORMAT, ExportedEncoder
-    from triptych.encoders.native import OwnEncoder
+    from triptych.encoders.native import NativeEncoder
 
     config = read_json(folder / "config.json", "encoder configuration")
     exported = isinstance(config, dict) and config.get("format") == FORMAT
-    return (ExportedEncoder if exported else OwnEncoder)(folder, str(folder.resolve()), threads)
+    return (ExportedEncoder if exported else NativeEncoder)(folder, str(folder.resolve()), threads)
 
 
 ENCODERS: Registry[Encoder] = Registry("encoder", Encoder, "triptych.encoders", flag="--encoder", folder=_folder)

@@ -46,7 +46,7 @@ FIRST_PIECE = 2
 def token_ids(tokenizer: "Tokenizer", texts: Sequence[str], length: int) -> np.ndarray[Any, np.dtype[np.int64]]:
     """Ids `(n, length)`, zero where a text has ended; longer texts are cut, and an empty one is an unknown word."""
     ids = np.zeros((len(texts), length), np.int64)
-    # In blocks: what the tokenizer tells of a text takes a hundred times the memory of its ids.
+    # In blocks: what the tokenizer returns for a text takes a hundred times the memory of its ids.
     for start in range(0, len(texts), _TEXTS):
         for row, encoding in enumerate(tokenizer.encode_batch(list(texts[start : start + _TEXTS])), start):
             # A text may spell out the padding; attention over nothing but padding would not be a number.

@@ -1,6 +1,7 @@
 """A task with the vectors of its pictures: what every method on it is measured with."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
@@ -14,11 +15,37 @@ from triptych.core.errors import DataError, PictureError, UsageError
 from triptych.core.progress import say
 from triptych.core.vectors import Vectors, nearest, unit
 from triptych.encoders.protocol import Encoder
-from triptych.evaluation.rows import Ranks, digests, listed, summary, values
+from triptych.evaluation.results.row import ResultRow
+from triptych.evaluation.rows import Ranks, by_aspect, digests, listed, percents, values
 from triptych.metrics.measures import Values
 from triptych.metrics.ranking import Rows, ranks_of_targets
 
 _BATCH = 256
+
+
+@dataclass(frozen=True)
+class TaskRows:
+    """For each query the rows of the gallery, ascending, that count for it."""
+
+    targets: list[Rows]
+    single: list[Rows]
+    """The one target that the text was written for; all where there is none."""
+    groups: list[Rows]
+    excluded: list[Rows]
+    """What is never ranked, the reference among it unless the protocol has it otherwise."""
+    candidates: list[Rows | None]
+    """The closed list to rank; None for the whole gallery."""
+
+    @classmethod
+    def of(cls, task: Task, queries: Sequence[Query], row_of: Mapping[str, int]) -> "TaskRows":
+        """Those of `queries` over a gallery whose names `row_of` numbers; names that are not there are left out."""
+        return cls(
+            targets=[_rows(query.targets, row_of) for query in queries],
+            single=[_rows({query.target} if query.target else query.targets, row_of) for query in queries],
+            groups=[_rows(query.group, row_of) for query in queries],
+            excluded=[_rows(_excluded(task, query), row_of) for query in queries],
+            candidates=[None if query.candidates is None else _rows(query.candidates, row_of) for query in queries],
+        )
 
 
 class EncodedTask:
@@ -34,18 +61,11 @@ class EncodedTask:
         require_folder(task)
         self.task = task
         self._encoder = encoder
-        known = {} if encoded is None else encoded
-        names = task.names
-        key_of = {name: picture_key(task, name) for name in names}
-        missing = {key: name for name, key in key_of.items() if key not in known}
-        if missing:
-            fresh = encode_pictures(encoder, task, sorted(missing.values()))
-            known.update((key_of[name], vector) for name, vector in fresh.items())
-        vector_of = {name: known[key] for name, key in key_of.items() if key in known}
+        vector_of = _picture_vectors(task, encoder, {} if encoded is None else encoded)
         self.gallery_names = [name for name in task.gallery if name in vector_of]
         row_of = {name: row for row, name in enumerate(self.gallery_names)}
         self.queries = [query for query in task.queries if _can_be_asked(query, vector_of, row_of)]
-        self.unreadable = len(names) - len(vector_of)
+        self.unreadable = len(task.names) - len(vector_of)
         if not self.queries:
             raise DataError(f"{task.root}: none of the {len(task.queries)} queries of {task.name} can be asked")
         if self.unreadable:
@@ -53,13 +73,7 @@ class EncodedTask:
             say(f"{task.name}: {self.unreadable} pictures cannot be read; {lost} queries are lost with them")
         self.gallery = np.stack([vector_of[name] for name in self.gallery_names])
         self.references = np.stack([vector_of[query.reference] for query in self.queries])
-        self._targets = [_rows(query.targets, row_of) for query in self.queries]
-        self._single = [_rows({query.target} if query.target else query.targets, row_of) for query in self.queries]
-        self._groups = [_rows(query.group, row_of) for query in self.queries]
-        self._excluded = [_rows(_excluded(task, query), row_of) for query in self.queries]
-        self._candidates = [
-            None if query.candidates is None else _rows(query.candidates, row_of) for query in self.queries
-        ]
+        self._rows = TaskRows.of(task, self.queries, row_of)
 
     def compose(self, method: Composer) -> Vectors:
         """The method's query vectors: the mean over wordings where a query has several."""
@@ -85,30 +99,30 @@ class EncodedTask:
 
     def ranks(self, queries: Vectors, gallery: Vectors) -> list[Rows]:
         """Each query's target ranks, by the protocol: a reference is no answer, unless the task says so."""
-        return ranks_of_targets(queries, gallery, self._targets, self._excluded, self._candidates)
+        return ranks_of_targets(queries, gallery, self._rows.targets, self._rows.excluded, self._rows.candidates)
 
     def all_ranks(self, queries: Vectors, gallery: Vectors) -> Ranks:
         """All the ranks that the task's measures want."""
         single = subset = None
         if self.task.measures.single:
-            single = ranks_of_targets(queries, gallery, self._single, self._excluded, self._candidates)
+            single = ranks_of_targets(queries, gallery, self._rows.single, self._rows.excluded, self._rows.candidates)
         if self.task.measures.subset:
-            subset = ranks_of_targets(queries, gallery, self._targets, self._excluded, self._groups)
+            subset = ranks_of_targets(queries, gallery, self._rows.targets, self._rows.excluded, self._rows.groups)
         return Ranks(self.ranks(queries, gallery), single, subset)
 
     def best(self, queries: Vectors, gallery: Vectors, k: int) -> dict[str, list[str]]:
         """For each query's id the names of the `k` best pictures; equal scores in the gallery's order."""
-        most = max(map(len, self._excluded))
+        most = max(map(len, self._rows.excluded))
         found, _ = nearest(queries, gallery, k + most)
         return {
             query.id: [self.gallery_names[row] for row in rows if row not in out][:k]
-            for query, rows, out in zip(self.queries, found, self._excluded, strict=True)
+            for query, rows, out in zip(self.queries, found, self._rows.excluded, strict=True)
         }
 
     def best_of_groups(self, queries: Vectors, gallery: Vectors, k: int) -> dict[str, list[str]]:
         """For each query's id the names of the `k` best pictures of its group."""
         answers = {}
-        for query, vector, rows in zip(self.queries, queries, self._groups, strict=True):
+        for query, vector, rows in zip(self.queries, queries, self._rows.groups, strict=True):
             found, _ = nearest(vector[None], gallery[rows], k)
             answers[query.id] = [self.gallery_names[rows[place]] for place in found[0]]
         return answers
@@ -117,27 +131,36 @@ class EncodedTask:
         """Each query's metrics."""
         return values(self.task.measures, self.all_ranks(self.compose(method), method.gallery(self.gallery)))
 
-    def row(self, method: Composer, encoder: Encoder, *, per_query: bool = False) -> dict[str, Any]:
+    def row(self, method: Composer, encoder: Encoder, *, per_query: bool = False) -> ResultRow:
         """One row of a result file."""
         found = self.values(method)
-        official = {
-            "lost_queries": len(self.task.queries) - len(self.queries),
-            "protocol": self.task.protocol,
-        }
-        return {
-            "benchmark": self.task.benchmark,
-            "task": self.task.name,
-            "split": self.task.split,
-            "method": method.name,
-            "encoder": encoder.name,
-            **summary(self.task.measures, self.queries, found),
-            "queries": len(self.queries),
-            "gallery": len(self.gallery_names),
-            "unreadable": self.unreadable,
+        protocol = self.task.protocol or None
+        return ResultRow(
+            benchmark=self.task.benchmark,
+            task=self.task.name,
+            split=self.task.split,
+            method=method.name,
+            encoder=encoder.name,
+            metrics=percents(found),
+            aspects=by_aspect(self.task.measures, self.queries, found),
+            queries=len(self.queries),
+            gallery=len(self.gallery_names),
+            unreadable=self.unreadable,
             **digests(self.queries, self.gallery_names),
-            **({"per_query": listed(found)} if per_query else {}),
-            **(official if self.task.protocol else {}),
-        }
+            per_query=listed(found) if per_query else None,
+            lost_queries=len(self.task.queries) - len(self.queries) if protocol else None,
+            protocol=protocol,
+        )
+
+
+def _picture_vectors(task: Task, encoder: Encoder, known: dict[Key, Any]) -> dict[str, Any]:
+    """Picture name to vector, of those that can be read; what was not `known` is encoded and added to it."""
+    key_of = {name: picture_key(task, name) for name in task.names}
+    missing = {key: name for name, key in key_of.items() if key not in known}
+    if missing:
+        fresh = encode_pictures(encoder, task, sorted(missing.values()))
+        known.update((key_of[name], vector) for name, vector in fresh.items())
+    return {name: known[key] for name, key in key_of.items() if key in known}
 
 
 def mean_vectors(several: Sequence[Vectors]) -> Vectors:
@@ -176,7 +199,7 @@ def _excluded(task: Task, query: Query) -> set[str]:
     return {*query.exclude} if task.reference_answers else {*query.exclude, query.reference}
 
 
-def _rows(names: Any, row_of: dict[str, int]) -> np.ndarray[Any, np.dtype[np.int64]]:
+def _rows(names: Iterable[str], row_of: Mapping[str, int]) -> Rows:
     return np.array(sorted(row_of[name] for name in names if name in row_of), np.int64)
 
 

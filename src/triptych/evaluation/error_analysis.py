@@ -8,12 +8,6 @@ from triptych.benchmarks.task import Query, Truth
 from triptych.composers.protocol import Composer
 from triptych.evaluation.encoded_task import EncodedTask
 
-ATTRIBUTES: Mapping[str, tuple[str, ...]] = {
-    "fashion-products": ("gender", "colour", "kind"),
-    "wardrobe": ("colour", "kind", "pattern", "sleeve", "neckline", "length", "print"),
-}
-"""By world, the attributes that make an answer right or wrong."""
-
 
 def kinds_over(attributes: Sequence[str]) -> tuple[str, ...]:
     """What an answer may be: a target, right in all attributes and yet none, or what is wrong with it.

@@ -1,162 +1,214 @@
 """`evaluate`: one or more methods on one benchmark, and the table and the result file that come of it."""
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
+from triptych.benchmarks.benchmark import Benchmark
 from triptych.benchmarks.pictures import Key
-from triptych.benchmarks.registry import BENCHMARKS, load_benchmark
-from triptych.benchmarks.submissions import forms_of, submission_paths, write_submission
+from triptych.benchmarks.registry import find_benchmark, is_queries_file, load_benchmark, submission_of
+from triptych.benchmarks.submissions import submission_paths, write_submission
+from triptych.benchmarks.task import Task
 from triptych.catalog.catalog import Catalog
-from triptych.composers.baselines import (
-    DEFAULT_WEIGHT,
-    METHODS,
-    CaptionEdit,
-    PictureOnly,
-    TextOnly,
-    WeightedSum,
-    baseline,
-)
-from triptych.composers.protocol import Composer
-from triptych.composers.trained import TrainedComposer
+from triptych.composers.baselines import PictureOnly, TextOnly, WeightedSum
+from triptych.composers.protocol import Composer, has_prompts
+from triptych.core.environment import Runtime
 from triptych.core.errors import DataError, UsageError
 from triptych.core.files import made_by, write_json
 from triptych.core.progress import say
-from triptych.encoders.registry import load_encoder
+from triptych.encoders.protocol import Encoder
 from triptych.evaluation.encoded_task import EncodedTask, known_vectors
+from triptych.evaluation.methods import Methods, method_names
+from triptych.evaluation.options import EvaluateOptions
+from triptych.evaluation.results.row import ResultRow, without_none
+from triptych.evaluation.results.tables import format_gaps, format_table
 from triptych.evaluation.rows import composition_gap, mean_row
-from triptych.evaluation.selection import _encode_tuning, _tuning_tasks, chosen
-from triptych.tagging.vocabulary import load_vocabulary
+from triptych.evaluation.selection import encode_tuning, tuned, tuning_tasks
+
+
+@dataclass(frozen=True)
+class EvaluateResult:
+    """What `evaluate` measured."""
+
+    rows: list[ResultRow]
+    """One for each task and method; none where the targets are not public."""
+    made_by: Mapping[str, Any] = field(repr=False)
+    """Program, version, settings and time."""
+    submission: list[str] | None = None
+    """The files that were written for the benchmark's server."""
+
+    def as_json(self) -> dict[str, Any]:
+        """The result as a result file holds it."""
+        return without_none(self)
+
+    def __str__(self) -> str:
+        parts = [format_table(self.rows)] if self.rows else []
+        parts += [format_gaps(self.rows)] if any(row.gap for row in self.rows) else []
+        parts += [f"submission: {file}" for file in self.submission or ()]
+        return "\n\n".join(parts)
 
 
 def evaluate(
-    benchmark: str,
+    benchmark: Benchmark | str,
+    options: EvaluateOptions = EvaluateOptions(),
     *,
     root: Path | str | None = None,
-    gallery: Path | str | None = None,
-    split: str = "test",
-    encoder: str | None = None,
-    methods: Sequence[str] = (),
-    composers: Sequence[Path | str] = (),
-    weight: float | None = None,
-    tune_root: Path | str | None = None,
-    vocabulary: Path | str | None = None,
-    settings: Sequence[str] = (),
-    submission: Path | str | None = None,
+    composers: Sequence[Composer | Path | str] = (),
+    encoder: Encoder | str | None = None,
     catalog: Path | str | None = None,
-    gap: bool = True,
-    per_query: bool = False,
     output: Path | str | None = None,
-    threads: int | None = None,
-) -> dict[str, Any]:
-    """Measure `methods` (names of baselines, or "all") and trained `composers` on a benchmark or on your own queries.
+    runtime: Runtime = Runtime(),
+) -> EvaluateResult:
+    """Measure baselines and `composers` on a benchmark or on your own queries.
 
-    `benchmark` is a name, with the folder its authors distribute as `root`; or a .jsonl file of queries, with the
-    `gallery` folder. `settings` choose within its protocol ("gallery=union"; docs/benchmarks.md). A weighted method
-    takes `weight`, or else the weight that does best (R@10) on the val split of `tune_root`, or of `root`; where
-    there is none, or val itself is what an official benchmark measures, one half. A composer that knows several prompts
-    takes the one that does best on the same split; where there is none, its first. The `encoder` is that of the methods
-    and defaults to the first composer's; a composer that was trained on another one brings its own. `submission` is
-    where to write the files for the server of CIRR (a folder) or CIRCO, which is all that can be had where the targets
-    are not public: then there are no rows. It takes one method. A `catalog` of the pictures, made by one of the
-    encoders, saves encoding them again with that one.
+    A weighted method takes `options.weight`, or else the weight that does best (R@10) on the val split of
+    `options.tune_root`, or of `root`; where there is none, or val itself is what an official benchmark measures, one
+    half. A composer that knows several prompts takes the one that does best on the same split; where there is none, its
+    first.
 
-    With `gap` every row also says what picture only and words only reach on the same queries, and how far ahead of the
-    better of them the method is. With `per_query` it also holds each query's metrics, which `compare` needs to tell
-    whether a difference is more than chance.
+    Args:
+        benchmark: a benchmark, its name, or `module:attribute`; or a .jsonl file of queries over `options.gallery`.
+        options: split, baselines (`methods`, of which "all" are all), settings within the protocol
+            ("gallery=union"; docs/benchmarks.md), and what is to be in the result. With `gap` every row also says what
+            picture only and words only reach on the same queries, and how far ahead of the better of them the method
+            is. With `per_query` it also holds each query's metrics, which `compare` needs to test whether a difference
+            is more than chance. `submission` is where to write the files for the server of CIRR (a folder) or CIRCO,
+            which is all that can be had where the targets are not public: then there are no rows. It takes one method.
+        root: the folder that the benchmark's authors distribute.
+        composers: each an object with `name`, `compose` and `gallery`, a folder that was trained, or a name.
+        encoder: that of the baselines, and of composers that are made for no certain one; by default the first
+            composer's. A composer that was made for another one brings its own.
+        catalog: a catalog of the pictures by one of the encoders, which saves encoding them again with that one.
+        output: a file to write the result to (.json), as documented in docs/formats.md.
+        runtime: processor threads.
 
-    Returns, and writes to `output`, `{"rows": [...], "made_by": {...}}` as documented in docs/formats.md.
-    Raises UsageError for names that mean nothing, DataError where the benchmark's files are missing or wrong,
-    MismatchError where a composer's encoder is no longer what it was, or the catalog is of another one.
+    Raises:
+        UsageError: a name means nothing.
+        DataError: the benchmark's files are missing or wrong.
+        MismatchError: a composer's encoder is no longer what it was, or the catalog is of another one.
     """
-    root = Path(root) if root else None
-    gallery = Path(gallery) if gallery else None
-    tune_root = Path(tune_root) if tune_root else None
-    vocabulary = Path(vocabulary) if vocabulary else None
-    output = Path(output) if output else None
-    names = [name for chosen in methods for name in (METHODS if chosen == "all" else (chosen,))]
-    if not names and not composers:
-        raise UsageError(f"give a --method ({', '.join(METHODS)}, all) or a --composer")
-    if submission:
-        forms_of(benchmark)
-        submission_paths(benchmark, split, Path(submission))
-        if len({*names}) + len(composers) > 1:
-            raise UsageError("a submission is of one method: give one --method or one --composer")
-    trained = [TrainedComposer(Path(folder)) for folder in composers]
-    engine = load_encoder(encoder or (trained[0].encoder_name if trained else "wardrobe"), threads=threads)
-    engines = {engine.fingerprint: engine}
-    for composer in trained:
-        if composer.encoder_fingerprint not in engines:
-            seer = load_encoder(composer.encoder_name, threads=threads)
-            composer.attach(seer)
-            engines[seer.fingerprint] = seer
-        composer.attach(engines[composer.encoder_fingerprint])
-    own = BENCHMARKS[benchmark].vocabulary if benchmark in BENCHMARKS else None
-    words = load_vocabulary(vocabulary or own)
-    captions, first_weight = CaptionEdit(engine, words), DEFAULT_WEIGHT if weight is None else weight
-    fixed = [baseline(name, engine, words, first_weight, captions=captions) for name in dict.fromkeys(names)]
-
-    tasks = load_benchmark(benchmark, root, gallery, split, settings)
-    if not submission and not all(task.public for task in tasks):
-        raise UsageError(f"{benchmark}: the targets of {split} are not public; give --submission to write its files")
-    choosing = {composer.encoder_fingerprint for composer in trained if len(composer.prompts) > 1}
-    if weight is None and any(isinstance(method, WeightedSum) for method in fixed):
-        choosing.add(engine.fingerprint)
-    tuning = _tuning_tasks(benchmark, root, split, tune_root, settings) if choosing else {}
-    rows = []
-    encoded: dict[str, dict[Key, Any]] = {key: {} for key in engines}
-    if catalog:
-        indexed = Catalog(Path(catalog))
-        indexed.require(engines.get(indexed.fingerprint, engine))
-        encoded[indexed.fingerprint] |= known_vectors(indexed, tasks)
+    root, names = Path(root) if root else None, method_names(options.methods)
+    known = None if is_queries_file(benchmark) else find_benchmark(benchmark)
+    name = benchmark if isinstance(benchmark, str) else benchmark.name
+    _check_submission(benchmark, options, count=len({*names}) + len(composers))
+    methods = Methods.of(names, composers, encoder, options, known, runtime.threads)
+    gallery = Path(options.gallery) if options.gallery else None
+    tasks = load_benchmark(benchmark, root, gallery, options.split, options.settings)
+    if not options.submission and not all(task.public for task in tasks):
+        raise UsageError(f"{name}: the targets of {options.split} are not public; give --submission to write its files")
+    choosing = _choosing(methods, options.weight)
+    tuning = tuning_tasks(known, root, options) if choosing and known and root else {}
+    vectors = _known_vectors(methods, tasks, Path(catalog) if catalog else None)
     prepared = {
-        key: {task.name: EncodedTask(task, seer, encoded[key]) for task in tasks} for key, seer in engines.items()
+        key: {task.name: EncodedTask(task, each, vectors[key]) for task in tasks}
+        for key, each in methods.encoders.items()
     }
     tuned_on = {
-        key: _encode_tuning(tuning, engines[key], encoded[key], required=tune_root is not None)
-        for key in engines
+        key: encode_tuning(tuning, each, vectors[key], required=options.tune_root is not None)
+        for key, each in methods.encoders.items()
         if key in choosing
     }
-    for name, task in prepared[engine.fingerprint].items():
-        inputs = (PictureOnly(), TextOnly(engine)) if gap and task.task.public else ()
-        alone = [task.row(method, engine)["metrics"] for method in inputs]
-        for method in [*fixed, *trained]:
-            seer = engines[method.encoder_fingerprint] if isinstance(method, TrainedComposer) else engine
-            seen = prepared[seer.fingerprint][name]
-            method, facts = chosen(method, tuned_on.get(seer.fingerprint, {}).get(name), weight)
-            if submission:
-                _submit(seen, method, Path(submission))
-            if task.task.public:
-                row = seen.row(method, seer, per_query=per_query)
-                rows.append(row | facts | (composition_gap(row["metrics"], *alone) if gap else {}))
-    if benchmark in BENCHMARKS and BENCHMARKS[benchmark].averaged:
-        count = len(fixed) + len(trained)
+    rows: list[ResultRow] = []
+    for task in tasks:
+        measured = {key: encoded[task.name] for key, encoded in prepared.items()}
+        val = {key: encoded.get(task.name) for key, encoded in tuned_on.items()}
+        rows += _rows(methods, measured, val, benchmark, options)
+    if known and known.averaged:
+        count = len(methods.all)
         rows += [mean_row(rows[place::count]) for place in range(count)]
-    asked: dict[str, Any] = {
-        "benchmark": benchmark,
-        "root": root,
-        "gallery": gallery,
-        "split": split,
-        "weight": weight,
-    }
-    asked |= {"methods": names, "composers": [str(folder) for folder in composers], "tune_root": tune_root}
-    if settings:
-        asked["settings"] = list(settings)
-    result: dict[str, Any] = {"rows": rows, "made_by": made_by("eval", asked, encoder_fingerprint=engine.fingerprint)}
-    if submission:
-        result["submission"] = [str(file) for file in submission_paths(benchmark, split, Path(submission)).values()]
+    result = EvaluateResult(
+        rows,
+        made_by("eval", _settings(name, options, root, composers), encoder_fingerprint=methods.encoder.fingerprint),
+        _submission_files(benchmark, options),
+    )
     if output:
-        write_json(output, result)
+        write_json(Path(output), result.as_json())
     return result
 
 
-def _submit(task: EncodedTask, method: Composer, path: Path) -> None:
+def _check_submission(benchmark: Benchmark | str, options: EvaluateOptions, count: int) -> None:
+    """Raise UsageError where a submission is asked for that cannot be written."""
+    if options.submission:
+        submission_paths(submission_of(benchmark), options.split, Path(options.submission))
+        if count > 1:
+            raise UsageError("a submission is of one method: give one --method or one --composer")
+
+
+def _choosing(methods: Methods, weight: float | None) -> set[str]:
+    """The fingerprints of the encoders with which something is chosen on another split."""
+    return {
+        methods.encoder_of(method).fingerprint
+        for method in methods.all
+        if (isinstance(method, WeightedSum) and weight is None) or (has_prompts(method) and len(method.prompts) > 1)
+    }
+
+
+def _known_vectors(methods: Methods, tasks: Sequence[Task], catalog: Path | None) -> dict[str, dict[Key, Any]]:
+    """For each encoder's fingerprint the vectors that need no encoding, to be added to."""
+    known: dict[str, dict[Key, Any]] = {key: {} for key in methods.encoders}
+    if catalog:
+        indexed = Catalog(catalog)
+        indexed.require(methods.encoders.get(indexed.fingerprint, methods.encoder))
+        known[indexed.fingerprint] |= known_vectors(indexed, tasks)
+    return known
+
+
+def _rows(
+    methods: Methods,
+    tasks: Mapping[str, EncodedTask],
+    tuned_on: Mapping[str, EncodedTask | None],
+    benchmark: Benchmark | str,
+    options: EvaluateOptions,
+) -> list[ResultRow]:
+    """Each method on a task, which is here once for each encoder; its submission is written on the way."""
+    first = tasks[methods.encoder.fingerprint]
+    inputs = (PictureOnly(), TextOnly(methods.encoder)) if options.gap and first.task.public else ()
+    alone = [first.row(method, methods.encoder).metrics for method in inputs]
+    rows = []
+    for method in methods.all:
+        encoder = methods.encoder_of(method)
+        task = tasks[encoder.fingerprint]
+        best, facts = tuned(method, tuned_on.get(encoder.fingerprint), options.weight)
+        if options.submission:
+            _submit(task, best, benchmark, Path(options.submission))
+        if task.task.public:
+            row = replace(task.row(best, encoder, per_query=options.per_query), **facts)
+            rows.append(replace(row, **composition_gap(row.metrics, *alone)) if alone else row)
+    return rows
+
+
+def _submit(task: EncodedTask, method: Composer, benchmark: Benchmark | str, path: Path) -> None:
     """Write the submission of a method. Raises DataError where pictures are missing: a server wants every query."""
     if task.unreadable:
         raise DataError(f"{task.task.root}: {task.unreadable} pictures cannot be read; a submission needs all of them")
     queries, gallery = task.compose(method), method.gallery(task.gallery)
-    for form, place in submission_paths(task.task.benchmark, task.task.split, path).items():
-        best = task.best_of_groups if form.group else task.best
-        answers = best(queries, gallery, form.depth)
-        write_submission(task.task.benchmark, place, form, answers)
+    form = submission_of(benchmark)
+    for file, place in submission_paths(form, task.task.split, path).items():
+        best = task.best_of_groups if file.group else task.best
+        write_submission(form, file, place, best(queries, gallery, file.depth))
         say(f"eval: wrote {place}")
+
+
+def _submission_files(benchmark: Benchmark | str, options: EvaluateOptions) -> list[str] | None:
+    if not options.submission:
+        return None
+    paths = submission_paths(submission_of(benchmark), options.split, Path(options.submission))
+    return [str(file) for file in paths.values()]
+
+
+def _settings(
+    name: str, options: EvaluateOptions, root: Path | None, composers: Sequence[Composer | Path | str]
+) -> dict[str, Any]:
+    """What was asked, for the note."""
+    asked: dict[str, Any] = {
+        "benchmark": name,
+        "root": root,
+        "gallery": options.gallery,
+        "split": options.split,
+        "weight": options.weight,
+        "methods": method_names(options.methods),
+        "composers": [str(each) if isinstance(each, str | Path) else each.name for each in composers],
+        "tune_root": options.tune_root,
+    }
+    return asked | ({"settings": list(options.settings)} if options.settings else {})

@@ -1,6 +1,7 @@
 """`leakage`: whether pictures that were trained on stand in a benchmark's gallery, as they are or nearly."""
 
-from dataclasses import asdict, dataclass
+from collections.abc import Mapping
+from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from tempfile import TemporaryDirectory
 from typing import Any
@@ -10,9 +11,11 @@ import numpy as np
 from triptych.catalog.catalog import Catalog
 from triptych.catalog.indexing import index
 from triptych.core.environment import Runtime
-from triptych.core.errors import FailureError, UsageError
+from triptych.core.errors import FailureError
 from triptych.core.files import made_by, write_json
 from triptych.core.vectors import nearest
+from triptych.encoders.protocol import Encoder
+from triptych.evaluation.options import LeakageOptions
 from triptych.triplets.file import read_triplets
 
 
@@ -27,46 +30,69 @@ class Leak:
     """Whether the two files are the same, byte by byte."""
 
 
+@dataclass(frozen=True)
+class LeakageResult:
+    """Which pictures of a gallery a catalog holds, too."""
+
+    leaks: list[Leak]
+    """One for each gallery picture, the likest first."""
+    identical: int
+    """How many of them are the same file."""
+    catalog_pictures: int
+    gallery_pictures: int
+    made_by: Mapping[str, Any] = field(repr=False)
+    """Program, version, settings and time."""
+
+    def __str__(self) -> str:
+        return format_leakage(self)
+
+
 def leakage(
     catalog: Path | str,
     gallery: Path | str,
+    options: LeakageOptions = LeakageOptions(),
     *,
     triplets: Path | str | None = None,
-    threshold: float = 0.95,
+    encoder: Encoder | str | None = None,
     output: Path | str | None = None,
-    threads: int | None = None,
-) -> dict[str, Any]:
-    """Find the pictures of `gallery` that `catalog` holds too: the same file, or one of at least `threshold` cosine.
+    runtime: Runtime = Runtime(),
+) -> LeakageResult:
+    """Find the pictures of `gallery` that `catalog` holds too: the same file, or one whose vector is nearly the same.
 
-    `gallery` is a folder of pictures or a .txt list, or a catalog of them by the same encoder. With `triplets`, only
-    the pictures of accepted triplets are looked for. What a cosine means depends on the encoder: look at some pairs
-    before trusting a threshold.
+    What a cosine means depends on the encoder: look at some pairs before trusting a threshold.
 
-    Returns, and writes to `output`, `{"leaks": [...], ...}` as documented in docs/formats.md: a leak for each gallery
-    picture, the likest first.
-    Raises UsageError for a threshold that is no cosine, MismatchError where the gallery's catalog has another encoder,
-    FailureError where there is nothing to compare.
+    Args:
+        catalog: the pictures that were trained on.
+        gallery: a folder of pictures or a .txt list, or a catalog of them by the same encoder.
+        options: what counts as nearly the same.
+        triplets: only the pictures of its accepted triplets are looked for.
+        encoder: the catalog's, where its name alone does not lead to it.
+        output: a file to write the result to (.json), as documented in docs/formats.md.
+        runtime: processor threads.
+
+    Raises:
+        MismatchError: the gallery's catalog has another encoder.
+        FailureError: there is nothing to compare.
     """
-    if not 0 < threshold <= 1:
-        raise UsageError("--threshold must be above 0 and at most 1")
-    ours = _Pictures.of(Catalog(Path(catalog)))
+    opened = Catalog(Path(catalog))
+    ours = _Pictures.of(opened)
     if triplets:
         accepted = [triplet for triplet in read_triplets(Path(triplets))[0] if triplet.accepted]
         ours = ours.only({name for triplet in accepted for name in (triplet.reference, triplet.target)})
-    theirs = _read_gallery(Path(gallery), Catalog(Path(catalog)), threads)
+    theirs = _read_gallery(Path(gallery), opened, encoder, runtime.threads)
     if not ours.names or not theirs.names:
         raise FailureError(f"{catalog} and {gallery}: no usable pictures to compare in one of them")
-    leaks = _find(ours, theirs, threshold)
-    settings = {"catalog": catalog, "gallery": gallery, "triplets": triplets, "threshold": threshold}
-    result = {
-        "leaks": [asdict(leak) for leak in leaks],
-        "identical": sum(leak.identical for leak in leaks),
-        "catalog_pictures": len(ours.names),
-        "gallery_pictures": len(theirs.names),
-        "made_by": made_by("leakage", {name: str(value) if value else value for name, value in settings.items()}),
-    }
+    leaks = _find(ours, theirs, options.threshold)
+    settings = {"catalog": catalog, "gallery": gallery, "triplets": triplets, "threshold": options.threshold}
+    result = LeakageResult(
+        leaks=leaks,
+        identical=sum(leak.identical for leak in leaks),
+        catalog_pictures=len(ours.names),
+        gallery_pictures=len(theirs.names),
+        made_by=made_by("leakage", {name: str(value) if value else value for name, value in settings.items()}),
+    )
     if output:
-        write_json(Path(output), result)
+        write_json(Path(output), asdict(result))
     return result
 
 
@@ -86,13 +112,13 @@ class _Pictures:
         return _Pictures([self.names[row] for row in rows], [self.digests[row] for row in rows], self.vectors[rows])
 
 
-def _read_gallery(gallery: Path, catalog: Catalog, threads: int | None) -> _Pictures:
+def _read_gallery(gallery: Path, catalog: Catalog, encoder: Encoder | str | None, threads: int | None) -> _Pictures:
     if Catalog.exists(gallery):
         opened = Catalog(gallery)
         opened.require_same(catalog)
         return _Pictures.of(opened)
     with TemporaryDirectory() as folder:
-        index(gallery, folder, encoder=catalog.encoder_name, runtime=Runtime(threads=threads))
+        index(gallery, folder, encoder=catalog.encoder(encoder, threads=threads), runtime=Runtime(threads))
         made = Catalog(Path(folder))
         made.require_same(catalog)
         return _Pictures.of(made)
@@ -110,20 +136,20 @@ def _find(ours: _Pictures, theirs: _Pictures, threshold: float) -> list[Leak]:
     return sorted(leaks, key=lambda leak: (not leak.identical, -leak.cosine, leak.gallery))
 
 
-def format_leakage(result: dict[str, Any], most: int = 20) -> str:
+def format_leakage(result: LeakageResult, most: int = 20) -> str:
     """What was found in words, and the first `most` pairs."""
-    leaks = result["leaks"]
-    share = 100 * len(leaks) / result["gallery_pictures"]
+    leaks = result.leaks
+    share = 100 * len(leaks) / result.gallery_pictures
     lines = [
-        f"{len(leaks)} of {result['gallery_pictures']} gallery pictures ({share:.2f} %) are among the "
-        f"{result['catalog_pictures']} of the catalog: {result['identical']} the same file, "
-        f"{len(leaks) - result['identical']} nearly the same"
+        f"{len(leaks)} of {result.gallery_pictures} gallery pictures ({share:.2f} %) are among the "
+        f"{result.catalog_pictures} of the catalog: {result.identical} the same file, "
+        f"{len(leaks) - result.identical} nearly the same"
     ]
     if leaks:
-        width = max(len(leak["gallery"]) for leak in leaks[:most])
+        width = max(len(leak.gallery) for leak in leaks[:most])
         for leak in leaks[:most]:
-            how = "same file" if leak["identical"] else f"{leak['cosine']:.4f}"
-            lines.append(f"  {how:<9}  {leak['gallery']:<{width}}  {leak['catalog']}")
+            how = "same file" if leak.identical else f"{leak.cosine:.4f}"
+            lines.append(f"  {how:<9}  {leak.gallery:<{width}}  {leak.catalog}")
     if len(leaks) > most:
         lines.append(f"  … and {len(leaks) - most} more; --output writes them all")
     return "\n".join(lines)

@@ -169,6 +169,7 @@ def format_reasoners(result: ReasonerComparison) -> str:
         cells = [
             [row.file, label, *(_shown(getattr(getattr(row.truth, which), name)) for name in _TRUE)]
             for row in rows
+            if row.truth is not None
             for which, label in (("proposed", "all proposals"), ("accepted", "accepted"))
         ]
         parts.append(_table(["file", "percent of", *(name.replace("_", " ") for name in _TRUE)], cells))

@@ -3,15 +3,19 @@
 import hashlib
 import json
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, fields
 from statistics import fmean
 from typing import Any
 
 import numpy as np
 
-from triptych.benchmarks.task import Measures, Query
+from triptych.benchmarks.task import MetricCutoffs, Query
+from triptych.evaluation.results.row import ResultRow
 from triptych.metrics.measures import Values, per_query
 from triptych.metrics.ranking import Rows
+
+Metrics = Mapping[str, float]
+"""Metric to mean, in percent."""
 
 
 @dataclass(frozen=True)
@@ -27,7 +31,7 @@ class Ranks:
     subset: Sequence[Rows] | None = None
 
 
-def values(measures: Measures, ranks: Ranks) -> dict[str, Values]:
+def values(measures: MetricCutoffs, ranks: Ranks) -> dict[str, Values]:
     """Each query's metrics, the main ones of the protocol first.
 
     R_subset@k is CIRR's, and Avg its mean of R@5 and R_subset@1 (Liu et al., ICCV 2021).
@@ -46,34 +50,41 @@ def values(measures: Measures, ranks: Ranks) -> dict[str, Values]:
     return found
 
 
-def summary(measures: Measures, queries: Sequence[Query], found: Mapping[str, Values]) -> dict[str, Any]:
-    """The part of a result row that says how good it is: `metrics`, the means in percent.
+def percents(found: Mapping[str, Values]) -> dict[str, float]:
+    """The mean of each metric over the queries, in percent."""
+    return {name: _percent(each) for name, each in found.items()}
 
-    Where the protocol has them also `aspects`: CIRCO's mAP@10 over the queries that ask for a kind of change.
-    """
-    facts: dict[str, Any] = {"metrics": {name: _percent(each) for name, each in found.items()}}
+
+def by_aspect(
+    measures: MetricCutoffs, queries: Sequence[Query], found: Mapping[str, Values]
+) -> dict[str, float] | None:
+    """CIRCO's mAP@10 over the queries that ask for a kind of change; None where the protocol has no such thing."""
     precision = found.get(f"mAP@{measures.aspects}")
-    if precision is not None:
-        names = sorted({aspect for query in queries for aspect in query.aspects})
-        asked = {name: np.array([name in query.aspects for query in queries]) for name in names}
-        facts["aspects"] = {name: _percent(precision[rows]) for name, rows in asked.items()}
-    return facts
+    if precision is None:
+        return None
+    names = sorted({aspect for query in queries for aspect in query.aspects})
+    asked = {name: np.array([name in query.aspects for query in queries]) for name in names}
+    return {name: _percent(precision[rows]) for name, rows in asked.items()}
 
 
-def mean_row(rows: Sequence[Mapping[str, Any]]) -> dict[str, Any]:
+def mean_row(rows: Sequence[ResultRow]) -> ResultRow:
     """A further row, of the task "mean": the unweighted means over a method's rows, and the sums of what they count.
 
     What all the rows have in common stays.
     """
-    shared = {name: value for name, value in rows[0].items() if all(row.get(name) == value for row in rows)}
-    metrics, *alone = (
-        {name: fmean(row[part][name] for row in rows) for name in rows[0][part]}
-        for part in ("metrics", "picture_only", "text_only")
-        if part in rows[0]
-    )
-    gap = composition_gap(metrics, *alone) if alone else {}
-    sums = {name: sum(row[name] for row in rows) for name in ("queries", "gallery", "unreadable", "lost_queries")}
-    return {**shared, "task": "mean", "metrics": rounded(metrics), **sums, **gap}
+    shared = {item.name: getattr(rows[0], item.name) for item in fields(ResultRow)}
+    shared = {name: value for name, value in shared.items() if all(getattr(row, name) == value for row in rows)}
+    metrics = _means([row.metrics for row in rows])
+    alone = [[getattr(row, part) for row in rows] for part in ("picture_only", "text_only")]
+    gap = {} if None in alone[0] else composition_gap(metrics, *map(_means, alone))
+    counted = ("queries", "gallery", "unreadable", "lost_queries")
+    counts = {name: [getattr(row, name) for row in rows] for name in counted}
+    sums = {name: sum(values) for name, values in counts.items() if None not in values}
+    return ResultRow(**{**shared, "task": "mean", "metrics": rounded(metrics), **sums, **gap})
+
+
+def _means(rows: Sequence[Metrics]) -> dict[str, float]:
+    return {name: fmean(row[name] for row in rows) for name in rows[0]}
 
 
 def _percent(each: Values) -> float:
@@ -81,11 +92,7 @@ def _percent(each: Values) -> float:
     return round(100 * float(np.mean(each)), 4)
 
 
-Metrics = Mapping[str, float]
-"""Metric to mean, in percent."""
-
-
-def digests(queries: Sequence[Query], gallery: Sequence[str]) -> dict[str, str]:
+def digests(queries: Sequence[Query], gallery: Sequence[str]) -> dict[str, Any]:
     """SHA-256 over the queries in their order, and over the names of the gallery: equal where the same was asked."""
     return {"queries_sha256": _digest(map(vars, queries)), "gallery_sha256": _digest(gallery)}
 
@@ -107,7 +114,7 @@ def _short(value: float) -> float:
     return int(value) if value.is_integer() else round(value, 6)
 
 
-def composition_gap(metrics: Metrics, picture: Metrics, text: Metrics) -> dict[str, dict[str, float]]:
+def composition_gap(metrics: Metrics, picture: Metrics, text: Metrics) -> dict[str, Any]:
     """How far a method is ahead of the better of its two inputs alone, in points, with what those have.
 
     Many published queries can be answered from the picture or from the words alone: only what is above both was won

@@ -1,78 +1,110 @@
 """`score`: what a submission file is worth, without any picture or model."""
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 
-from triptych.benchmarks.datasets.circo import GALLERY_SIZE, CIRCOSettings, circo_task, gallery_file, read_queries
-from triptych.benchmarks.registry import find_benchmark, load_tasks
-from triptych.benchmarks.submissions import Answers, Form, forms_of, read_submission
+from triptych.benchmarks.benchmark import Benchmark
+from triptych.benchmarks.registry import find_benchmark, submission_of
+from triptych.benchmarks.settings import parse_settings
+from triptych.benchmarks.submissions import Answers, SubmissionFile, read_submission
 from triptych.benchmarks.task import Query, Task
 from triptych.core.files import made_by, write_json
-from triptych.evaluation.rows import Ranks, summary, values
+from triptych.evaluation.results.row import ResultRow, without_none
+from triptych.evaluation.results.tables import format_table
+from triptych.evaluation.rows import Ranks, by_aspect, percents, values
 from triptych.metrics.ranking import Rows
 
 _UNRANKED = 10**9
 """The rank of a target that the file does not name: beyond every cut-off."""
 
 
+@dataclass(frozen=True)
+class SubmissionFacts:
+    """What a submission file, or a folder of them, holds."""
+
+    files: list[str]
+    """The metrics that the files are for."""
+    queries: int
+    depth: Mapping[str, int]
+    """For each metric how many pictures the server takes."""
+    references_among_answers: int
+    """In how many lists the query's own reference stands."""
+    names_checked: bool
+    """Whether the names of pictures were checked; not where the list of the gallery's pictures is not there."""
+
+
+@dataclass(frozen=True)
+class ScoreResult:
+    """What a submission is worth."""
+
+    rows: list[ResultRow]
+    """One, or none where the targets are not public."""
+    submission: SubmissionFacts
+    made_by: Mapping[str, Any] = field(repr=False)
+    """Program, version, settings and time."""
+
+    def as_json(self) -> dict[str, Any]:
+        """The result as a result file holds it."""
+        return without_none(self)
+
+    def __str__(self) -> str:
+        return format_table(self.rows)
+
+
 def score(
-    benchmark: str,
+    benchmark: Benchmark | str,
     *,
     root: Path | str,
     split: str,
     submission: Path | str,
     output: Path | str | None = None,
-) -> dict[str, Any]:
-    """Score a submission `benchmark` (cirr, circo) file against the annotations in `root`.
+) -> ScoreResult:
+    """Score a submission file against a benchmark's annotations.
 
     Where the targets of the split are public, the row has the metrics of the benchmark, as the authors' evaluators
     compute them. Where only their server knows them, there is no row: the file is checked as the server would.
-    `submission` may be a folder with both of CIRR's files.
 
-    Returns, and writes to `output`, `{"rows": [...], "submission": {...}, "made_by": {...}}`, as documented in
-    docs/formats.md. Raises UsageError for names that mean nothing, and DataError, one line, for whatever is wrong with
-    the file.
+    Args:
+        benchmark: one with a server, such as cirr or circo.
+        root: its folder; no pictures are needed.
+        split: of the submission.
+        submission: a file, or a folder with both of CIRR's.
+        output: a file to write the result to (.json), as documented in docs/formats.md.
+
+    Raises:
+        UsageError: a name means nothing.
+        DataError: something is wrong with the file, in one line.
     """
     root, submission = Path(root), Path(submission)
-    forms_of(benchmark)
-    find_benchmark(benchmark, split)
-    task = _task(benchmark, root, split)
-    read = read_submission(task, submission)
+    form = submission_of(benchmark)
+    known = find_benchmark(benchmark, split)
+    load = known.load_for_scoring or known.load
+    (task,) = load(root, split, parse_settings(known.name, known.settings, ()))
+    read = read_submission(form, task, submission)
+    facts = SubmissionFacts(
+        files=[file.metric for file in read],
+        queries=len(task.queries),
+        depth={file.metric: file.depth for file in read},
+        references_among_answers=sum(
+            query.reference in answers[query.id] for answers in read.values() for query in task.queries
+        ),
+        names_checked=bool(task.gallery),
+    )
+    settings = {"benchmark": known.name, "root": root, "split": split, "submission": submission}
     rows = [_row(task, submission, read)] if task.public else []
-    settings = {"benchmark": benchmark, "root": root, "split": split, "submission": submission}
-    result = {
-        "rows": rows,
-        "submission": {
-            "files": [form.metric for form in read],
-            "queries": len(task.queries),
-            "depth": {form.metric: form.depth for form in read},
-            "references_among_answers": sum(
-                query.reference in answers[query.id] for answers in read.values() for query in task.queries
-            ),
-            "names_checked": bool(task.gallery),
-        },
-        "made_by": made_by("score", settings),
-    }
+    result = ScoreResult(rows, facts, made_by("score", settings))
     if output:
-        write_json(Path(output), result)
+        write_json(Path(output), result.as_json())
     return result
 
 
-def _task(benchmark: str, root: Path, split: str) -> Task:
-    """The split's task; CIRCO's without its gallery where COCO's list of 123,403 pictures is not there."""
-    if benchmark == "circo" and not gallery_file(root).is_file():
-        settings = CIRCOSettings()
-        return circo_task(root, split, settings, {}, read_queries(root, split, settings))
-    (task,) = load_tasks(benchmark, root, split)
-    return task
-
-
-def _row(task: Task, submission: Path, read: dict[Form, Answers]) -> dict[str, Any]:
-    whole = next((answers for form, answers in read.items() if not form.group), None)
-    group = next((answers for form, answers in read.items() if form.group), None)
+def _row(task: Task, submission: Path, read: dict[SubmissionFile, Answers]) -> ResultRow:
+    whole = next((answers for file, answers in read.items() if not file.group), None)
+    group = next((answers for file, answers in read.items() if file.group), None)
     single = [frozenset({query.target}) if query.target else query.targets for query in task.queries]
     targets = [query.targets for query in task.queries]
     ranks = Ranks(
@@ -80,17 +112,18 @@ def _row(task: Task, submission: Path, read: dict[Form, Answers]) -> dict[str, A
         single=_ranks(whole, task.queries, single) if task.measures.single else None,
         subset=_ranks(group, task.queries, targets),
     )
-    return {
-        "benchmark": task.benchmark,
-        "task": task.name,
-        "split": task.split,
-        "method": submission.stem,
-        "encoder": "submission",
-        **summary(task.measures, task.queries, values(task.measures, ranks)),
-        "queries": len(task.queries),
-        "gallery": len(task.gallery) or GALLERY_SIZE,
-        "unreadable": 0,
-    }
+    found = values(task.measures, ranks)
+    return ResultRow(
+        benchmark=task.benchmark,
+        task=task.name,
+        split=task.split,
+        method=submission.stem,
+        encoder="submission",
+        metrics=percents(found),
+        aspects=by_aspect(task.measures, task.queries, found),
+        queries=len(task.queries),
+        gallery=len(task.gallery) or task.notes.get("gallery", 0),
+    )
 
 
 def _ranks(answers: Answers | None, queries: Sequence[Query], targets: Sequence[frozenset[str]]) -> list[Rows] | None:

@@ -1,28 +1,26 @@
 """What is chosen on the tuning split before a method is measured: its weight, its prompt."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
+from triptych.benchmarks.benchmark import Benchmark
 from triptych.benchmarks.pictures import Key, require_folder
-from triptych.benchmarks.registry import BENCHMARKS, load_tasks
+from triptych.benchmarks.registry import load_tasks
 from triptych.benchmarks.task import Task
-from triptych.composers.baselines import (
-    WEIGHTS,
-    WeightedSum,
-)
-from triptych.composers.protocol import Composer
-from triptych.composers.trained import TrainedComposer
+from triptych.composers.baselines import WEIGHTS, WeightedSum
+from triptych.composers.protocol import Composer, HasPrompts, has_prompts
 from triptych.core.errors import DataError, TriptychError
 from triptych.core.progress import say
 from triptych.core.vectors import Vectors
 from triptych.encoders.protocol import Encoder
 from triptych.evaluation.encoded_task import EncodedTask, mean_vectors
+from triptych.evaluation.options import EvaluateOptions
 from triptych.metrics.measures import summarise
 
 
-def chosen(method: Composer, val: EncodedTask | None, weight: float | None = None) -> tuple[Composer, dict[str, Any]]:
+def tuned(method: Composer, val: EncodedTask | None, weight: float | None = None) -> tuple[Composer, dict[str, Any]]:
     """The method with the weight or the prompt that does best on `val`, and what a row says of it.
 
     A `weight` that was given stays, and so does the only prompt of a composer.
@@ -34,7 +32,7 @@ def chosen(method: Composer, val: EncodedTask | None, weight: float | None = Non
         elif val:
             method = replace(method, weight=best_weight(method, val))
         return method, {"weight": method.weight, "weight_from": source}
-    if isinstance(method, TrainedComposer) and method.prompt is not None:
+    if has_prompts(method):
         if len(method.prompts) == 1:
             source = "given"
         elif val:
@@ -43,30 +41,27 @@ def chosen(method: Composer, val: EncodedTask | None, weight: float | None = Non
     return method, {}
 
 
-def _tuning_tasks(
-    benchmark: str, root: Path | None, split: str, tune_root: Path | None, settings: Sequence[str]
-) -> dict[str, Task]:
-    """The split that weights and prompts are chosen on, by task; none for queries, or where there is no other split."""
-    if benchmark not in BENCHMARKS:
+def tuning_tasks(benchmark: Benchmark, root: Path, options: EvaluateOptions) -> dict[str, Task]:
+    """The split that weights and prompts are chosen on, by task; none where there is no other split.
+
+    Raises what loading does where `tune_root` was given; else says that there is none.
+    """
+    split = "val" if options.tune_root else benchmark.tune_split.get(options.split)
+    if split is None:
         return {}
-    chosen_on = "val" if tune_root else BENCHMARKS[benchmark].weights_from.get(split)
-    if chosen_on is None:
-        return {}
-    folder = tune_root or root
-    assert folder is not None
     try:
-        tasks = load_tasks(benchmark, folder, chosen_on, settings)
+        tasks = load_tasks(benchmark, Path(options.tune_root or root), split, options.settings)
         for task in tasks:
             require_folder(task)
     except TriptychError as error:
-        if tune_root is not None:
+        if options.tune_root is not None:
             raise
         _say_defaults(error)
         return {}
     return {task.name: task for task in tasks}
 
 
-def _encode_tuning(
+def encode_tuning(
     tasks: Mapping[str, Task], encoder: Encoder, encoded: dict[Key, Any], *, required: bool
 ) -> dict[str, EncodedTask]:
     """The tasks that have pictures. Raises DataError where one that is `required` has not."""
@@ -98,7 +93,7 @@ def best_weight(method: WeightedSum, task: EncodedTask) -> float:
     return max(WEIGHTS, key=lambda weight: _merit(task, queries(weight), task.gallery))
 
 
-def best_prompt(composer: TrainedComposer, task: EncodedTask) -> str:
+def best_prompt(composer: HasPrompts, task: EncodedTask) -> str:
     """The composer's prompt with the highest R@10, mAP@10 deciding between equals, and then the earlier one."""
     gallery = composer.gallery(task.gallery)
     return max(composer.prompts, key=lambda prompt: _merit(task, task.compose(composer.with_prompt(prompt)), gallery))

@@ -33,7 +33,7 @@ def per_query(
 ) -> dict[str, Values]:
     """Each query's recall@k ("R@1"), average precision ("mAP@10") and nDCG ("nDCG@10"), between 0 and 1.
 
-    `ranks_per_query` are n ascending arrays. `positives` tells how many targets each query has, where ranks are known
+    `ranks_per_query` are n ascending arrays. `positives` says how many targets each query has, where ranks are known
     of some only, as in a list that was cut; by default all are ranked.
 
     nDCG@k is that of Järvelin and Kekäläinen (TOIS 2002) with a gain of 1 for a target and the discount log₂(1 + rank).
@@ -50,7 +50,7 @@ def summarise(
     map_at: Sequence[int] = (10,),
     ndcg: Sequence[int] = (),
 ) -> dict[str, float]:
-    """Means over queries, in percent, of what `per_query` tells."""
+    """Means over queries, in percent, of what `per_query` gives."""
     if not len(ranks_per_query):
         raise ValueError("no queries to summarise")
     return means(per_query(ranks_per_query, recall, map_at, ndcg))

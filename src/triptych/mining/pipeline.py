@@ -55,8 +55,8 @@ def mine(
     out: Path | str,
     options: MineOptions = MineOptions(),
     *,
-    reasoner: Reasoner | str = "tags",
-    critic: Critic | str = "encoder",
+    reasoner: Reasoner | type[Reasoner] | str = "tags",
+    critic: Critic | type[Critic] | str = "encoder",
     encoder: Encoder | str | None = None,
     runtime: Runtime = Runtime(),
 ) -> MineResult:
@@ -76,9 +76,9 @@ def mine(
         catalog: folder of the catalog.
         out: triplet file to write (.parquet).
         options: how triplets are built.
-        reasoner: who chooses targets and words the change: `tags`, the name of a plug-in, `module:attribute`, or a
-            reasoner.
-        critic: who judges: `encoder`, the name of a plug-in, `module:attribute`, or a critic.
+        reasoner: chooses targets and words the change: `tags`, the name of a plug-in, `module:attribute`, a reasoner,
+            or a class of one, which may take a `MiningContext` as `context`.
+        critic: judges: `encoder`, the name of a plug-in, `module:attribute`, a critic, or a class of one.
         encoder: the catalog's encoder, or its name; by default the one that the catalog names.
         runtime: what it computes with.
 
@@ -136,14 +136,14 @@ def _mine(
     return result
 
 
-def _agent(context: MiningContext, reasoner: Reasoner | str, critic: Critic | str, previous: PreviousRounds) -> Agent:
+def _agent(context: MiningContext, reasoner: object, critic: object, previous: PreviousRounds) -> Agent:
     options, catalog = context.options, context.catalog
     reasons = REASONERS.get(reasoner, context=context)
     judges = CRITICS.get(critic, context=context)
     if options.reverse and not isinstance(reasons, Reverses):
         raise UsageError(f"--reverse: the reasoner {reasons.name} has no method reverse")
     proposer = Proposer(
-        unit(catalog.vectors[:, -context.encoder.identity :]),  # all of it where the encoder has no such part
+        unit(catalog.vectors[:, -context.encoder.instance_dim :]),  # all of it where the encoder has no such part
         context.tags,
         tuple(context.tags),
         width=options.candidates,
@@ -161,7 +161,10 @@ def _settings(options: MineOptions, *, catalog: Path, reasoner: object, critic: 
 
 
 def _plugin(given: object) -> str:
-    return given if isinstance(given, str) else str(getattr(given, "name", type(given).__name__))
+    """What a note calls a reasoner or critic."""
+    if isinstance(given, str):
+        return given
+    return str(getattr(given, "name", None) or getattr(given, "__name__", type(given).__name__))
 
 
 def _inputs(context: MiningContext) -> dict[str, Any]:

@@ -25,6 +25,7 @@ from triptych.tagging.tagger import Tags
 from triptych.tagging.tags import tag_pictures
 from triptych.tagging.vocabulary import Vocabulary, load_vocabulary
 from triptych.training.composer import train
+from triptych.training.options import TrainOptions
 from triptych.triplets.file import Triplet, read_triplets, write_triplets
 
 _WORDINGS = 2  # of a triplet, one for each of so many styles: a composer is asked in both, and the mean answers
@@ -189,12 +190,12 @@ def _verdicts(folds: _Folds) -> dict[int, _Verdict]:
 def _composer(folds: _Folds, fold: int, others: Sequence[Triplet]) -> TrainedComposer:
     """One that learnt from the `others`, if it is there yet; else it is trained."""
     file, folder = folds.folder / f"fold-{fold}.parquet", folds.folder / f"composer-{fold}"
-    options, threads = folds.options, folds.runtime.threads
     if not file.exists():
         write_triplets(file, others, folds.note)
     if not (folder / "config.json").exists():
-        train(file, folds.catalog.folder, folder, epochs=options.epochs, seed=options.seed, threads=threads)
-    return TrainedComposer(folder, threads)
+        options = TrainOptions(epochs=folds.options.epochs, seed=folds.options.seed)
+        train(file, folds.catalog.folder, folder, options, encoder=folds.encoder, runtime=folds.runtime)
+    return TrainedComposer(folder, folds.runtime.threads)
 
 
 def _answers(composer: TrainedComposer, asked: Sequence[Triplet], catalog: Catalog, count: int) -> list[_Verdict]:

@@ -30,10 +30,8 @@ def save_checkpoint(
         save_file({name: value.contiguous() for name, value in tensors.items()}, temporary, metadata=note)
 
 
-def load_checkpoint(
-    path: Path, model: nn.Module, optimizer: torch.optim.Optimizer, *, settings: dict[str, Any]
-) -> dict[str, Any] | None:
-    """Restore a run in place and return its progress; None where there is no checkpoint yet.
+def read_checkpoint(path: Path, settings: dict[str, Any]) -> tuple[dict[str, Tensor], dict[str, Any]] | None:
+    """A checkpoint's tensors and the progress of its run; None where there is no checkpoint yet.
 
     Raises UsageError when the checkpoint was made with other settings, DataError when it cannot be read.
     """
@@ -50,6 +48,20 @@ def load_checkpoint(
         raise UsageError(
             f"{path.parent}: holds an unfinished run with other settings; finish it with those, or choose another --out"
         )
+    return tensors, dict(progress)
+
+
+def load_checkpoint(
+    path: Path, model: nn.Module, optimizer: torch.optim.Optimizer, *, settings: dict[str, Any]
+) -> dict[str, Any] | None:
+    """Restore a run in place and return its progress; None where there is no checkpoint yet.
+
+    Raises what `read_checkpoint` does, and DataError for a checkpoint of another architecture.
+    """
+    stored = read_checkpoint(path, settings)
+    if stored is None:
+        return None
+    tensors, progress = stored
     own = {name.removeprefix("model."): value for name, value in tensors.items() if name.startswith("model.")}
     try:
         model.load_state_dict(own)
@@ -65,4 +77,4 @@ def load_checkpoint(
             laid_out = torch.empty_like(weight).copy_(value) if value.shape == weight.shape else value
             state.setdefault(int(index), {})[moment] = laid_out
     optimizer.load_state_dict({"state": state, "param_groups": optimizer.state_dict()["param_groups"]})
-    return dict(progress)
+    return progress

@@ -36,7 +36,9 @@ def backward(
         parts = [part.detach().requires_grad_() for part in parts]
     torch.manual_seed(seed)
     places = range(len(encoded))
-    joined = [torch.cat([part for part, told in zip(parts, chunks, strict=True) if told[0] == at]) for at in places]
+    joined = [
+        torch.cat([part for part, (place, *_) in zip(parts, chunks, strict=True) if place == at]) for at in places
+    ]
     loss = loss_of(*joined)
     loss.backward()  # type: ignore[no-untyped-call]
     if chunk is not None:

@@ -1,26 +1,26 @@
-"""What every training loop shares."""
+"""The one loop by which everything here learns: rates, clipping, checkpoints, epochs, and how a run goes on."""
 
 import math
-from typing import TYPE_CHECKING, Any
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, Literal, Protocol
 
-if TYPE_CHECKING:
-    import torch
-    from torch import Tensor
+import numpy as np
+import torch
+from torch import Tensor, nn
 
+from triptych.core.progress import progress, say
+from triptych.training.callbacks import Callback, Run
+from triptych.training.checkpoints import load_checkpoint, read_checkpoint, save_checkpoint
+
+Schedule = Callable[[int, int], float]
+"""A step, from 0, and the number of steps, to the share of the peak rate."""
 
 _WEIGHT_DECAY = 0.05
 
 
-def weight_groups(model: "torch.nn.Module") -> list[dict[str, Any]]:
-    """Matrices decay; biases, norms and the temperature do not."""
-    weights = list(model.parameters())
-    return [
-        {"params": [weight for weight in weights if weight.ndim > 1], "weight_decay": _WEIGHT_DECAY},
-        {"params": [weight for weight in weights if weight.ndim <= 1], "weight_decay": 0.0},
-    ]
-
-
-def learning_curve(step: int, steps: int) -> float:
+def warmup_cosine(step: int, steps: int) -> float:
     """The share of the peak rate at a step: a linear warm-up over 5 %, then half a cosine down to zero."""
     warm_up = max(1, steps // 20)
     if step < warm_up:
@@ -28,10 +28,166 @@ def learning_curve(step: int, steps: int) -> float:
     return 0.5 * (1 + math.cos(math.pi * (step - warm_up) / max(1, steps - warm_up)))
 
 
-def batch_rows(count: int, batch: int, step: int, seed: int) -> "Tensor":
-    """The rows of one step: each epoch shuffles anew and drops the incomplete last batch."""
-    import torch
+def warmup_linear(step: int, steps: int) -> float:
+    """The share of the peak rate at a step: a linear warm-up over 5 %, and a line down to zero over all steps."""
+    return min(1.0, 20 * (step + 1) / steps) * (1 - step / steps)
 
-    epoch, position = divmod(step, count // batch)
+
+@dataclass(frozen=True)
+class LoopOptions:
+    """How a run goes, beside what its learner does."""
+
+    steps: int
+    epoch_steps: int | None = None
+    """Steps of an epoch, at the end of which the learner is validated; None where there are no epochs."""
+    seed: int = 0
+    schedule: Schedule = warmup_cosine
+    clip: Literal["all", "group", "none"] = "all"
+    """Whether gradients are cut to a norm of 1: all together, each group of weights for itself, or not at all."""
+    checkpoint_every: int | None = 100
+    """Steps between checkpoints; None writes them at the ends of epochs alone, where they are written anyway."""
+    keep_losses: int | None = 1
+    """How many of the last steps' losses a run without epochs keeps; None keeps all."""
+    best_by: str | None = None
+    """The metric by which the best epoch's weights are kept, and loaded in the end."""
+
+
+class Learner(Protocol):
+    """What learns: a model with its data and its loss."""
+
+    name: str
+    """What messages call the run."""
+    module: nn.Module
+    """What a checkpoint holds."""
+    optimizer: torch.optim.Optimizer
+    """Each of its groups has the key `peak`, the rate of learning that the schedule scales."""
+
+    def train(self) -> None:
+        """Put the model into training mode."""
+        self.module.train()
+
+    def step(self, step: int) -> list[float]:
+        """Add the gradients of a step's loss, and return the losses of its batches.
+
+        Its data follow from the seed and the number of the step alone, so that a resumed run repeats them; torch is
+        seeded anew before each step.
+        """
+        ...
+
+    def validate(self) -> dict[str, float]:
+        """What to measure at the end of an epoch."""
+        return {}
+
+
+def fit(
+    learner: Learner,
+    options: LoopOptions,
+    out: Path,
+    settings: dict[str, Any],
+    callbacks: Sequence[Callback] = (),
+) -> Run:
+    """Let a learner learn, from the last checkpoint in `out` if there is one.
+
+    A run that was interrupted or killed, and is called again with the same arguments, ends with the same weights, bit
+    by bit. The caller holds the lock of `out`, and calls `Run.clean` once it has written what came of the run.
+
+    Args:
+        learner: what learns; its module ends with the last weights, or with the best ones by `options.best_by`.
+        options: how the run goes.
+        out: the folder of checkpoints.
+        settings: what decides the result, as JSON can hold it; a checkpoint of other settings is refused.
+        callbacks: what watches the run.
+
+    Raises:
+        UsageError: the checkpoint is of a run with other settings.
+        DataError: the checkpoint cannot be read.
+    """
+    run = Run(learner.name, out, options.steps)
+    done = load_checkpoint(run.checkpoint, learner.module, learner.optimizer, settings=settings)
+    if done:
+        run.step, run.losses, run.history = done["step"], done["losses"], done["history"]
+        say(f"{run.name}: going on from step {run.step} of {run.steps}")
+    for callback in callbacks:
+        callback.on_start(run)
+    try:
+        ahead = range(run.step, run.steps)
+        for step in progress(ahead, run.name, total=run.steps, unit="step", done=run.step):
+            if run.stop:
+                break
+            _advance(run, learner, options, step, callbacks)
+            if _end_epoch(run, learner, options, settings, callbacks) or _is_due(run, options):
+                state: Mapping[str, Any] = {"step": run.step, "losses": run.losses, "history": run.history}
+                save_checkpoint(run.checkpoint, learner.module, learner.optimizer, settings=settings, **state)
+    except KeyboardInterrupt:
+        say(f"{run.name}: stopped at step {run.step} of {run.steps}; the same command goes on from the last checkpoint")
+        raise
+    if options.best_by:
+        load_checkpoint(run.best, learner.module, learner.optimizer, settings=settings)
+    return run
+
+
+def require_same_run(out: Path, settings: dict[str, Any]) -> None:
+    """What `fit` checks first, for whoever has long work to do before it.
+
+    Raises UsageError where `out` holds an unfinished run with other settings.
+    """
+    read_checkpoint(Run("", out, 0).checkpoint, settings)
+
+
+def _advance(run: Run, learner: Learner, options: LoopOptions, step: int, callbacks: Sequence[Callback]) -> None:
+    """Take one step."""
+    groups = learner.optimizer.param_groups
+    for group in groups:
+        group["lr"] = group["peak"] * options.schedule(step, options.steps)
+    torch.manual_seed((options.seed * 1_000_003 + step) % 2**63)
+    learner.optimizer.zero_grad(set_to_none=True)
+    learner.train()
+    losses = learner.step(step)
+    if options.clip == "all":
+        torch.nn.utils.clip_grad_norm_(learner.module.parameters(), 1.0)
+    elif options.clip == "group":
+        for group in groups:
+            torch.nn.utils.clip_grad_norm_(group["params"], 1.0)
+    learner.optimizer.step()
+    run.step = step + 1
+    run.losses += losses
+    if options.epoch_steps is None and options.keep_losses is not None:
+        del run.losses[: -options.keep_losses]
+    for callback in callbacks:
+        callback.on_step(run, losses)
+
+
+def _end_epoch(
+    run: Run, learner: Learner, options: LoopOptions, settings: dict[str, Any], callbacks: Sequence[Callback]
+) -> bool:
+    """Validate where an epoch has ended, and keep its weights where it is the best; says whether one has."""
+    if options.epoch_steps is None or run.step % options.epoch_steps:
+        return False
+    metrics = {"loss": float(np.mean(run.losses)), **learner.validate()}
+    run.history.append(metrics)
+    run.losses.clear()
+    if options.best_by and metrics[options.best_by] >= max(epoch[options.best_by] for epoch in run.history):
+        save_checkpoint(run.best, learner.module, learner.optimizer, settings=settings)
+    for callback in callbacks:
+        callback.on_epoch(run, metrics)
+    return True
+
+
+def _is_due(run: Run, options: LoopOptions) -> bool:
+    return options.checkpoint_every is not None and run.step % options.checkpoint_every == 0
+
+
+def weight_groups(module: nn.Module, peak: float) -> list[dict[str, Any]]:
+    """All weights at one peak rate: matrices decay; biases, norms and the temperature do not."""
+    weights = list(module.parameters())
+    return [
+        {"params": [weight for weight in weights if weight.ndim > 1], "weight_decay": _WEIGHT_DECAY, "peak": peak},
+        {"params": [weight for weight in weights if weight.ndim <= 1], "weight_decay": 0.0, "peak": peak},
+    ]
+
+
+def batch_rows(count: int, batch_size: int, step: int, seed: int) -> Tensor:
+    """The rows of one step: each epoch shuffles anew and drops the incomplete last batch."""
+    epoch, position = divmod(step, count // batch_size)
     order = torch.randperm(count, generator=torch.Generator().manual_seed(seed * 7919 + epoch))
-    return order[position * batch : (position + 1) * batch]
+    return order[position * batch_size : (position + 1) * batch_size]

@@ -1,7 +1,7 @@
 """An encoder's two towers as one torch module that can be trained further, and written as an encoder again.
 
-`tune` says what of them may change: `full`, `frozen` and, for the Hugging Face layout, `lora` (`encoders.lora`) or
-`last-N`, the last N layers of each tower with what projects their outputs.
+`tune` says what of them may change: `full`, `frozen` and, for the Hugging Face layout, `lora`
+(`encoders.networks.lora`) or `last-N`, the last N layers of each tower with what projects their outputs.
 """
 
 import copy
@@ -16,7 +16,7 @@ from PIL import Image
 
 from triptych.core.errors import UsageError
 from triptych.core.vectors import Vectors
-from triptych.encoders.native import OwnEncoder, load_model, save_encoder, square_pixels
+from triptych.encoders.native import NativeEncoder, load_model, save_encoder, square_pixels
 from triptych.encoders.protocol import Encoder, Ids
 from triptych.training.data.pixels import Bytes
 
@@ -29,7 +29,7 @@ _LAST = re.compile(r"last-([1-9][0-9]{0,2})")
 _RIDGE = 1e-3  # of the mean variance; holds still what pictures hardly vary in
 
 
-class Tunable(Protocol):
+class TrainableEncoder(Protocol):
     """Both towers. Inputs are where `model` is."""
 
     @property
@@ -67,25 +67,25 @@ class Tunable(Protocol):
         ...
 
 
-def tunable(encoder: Encoder, tune: str | None = None) -> Tunable:
+def trainable_encoder(encoder: Encoder, tune: str | None = None) -> TrainableEncoder:
     """A copy of the towers of `encoder`; `tune` defaults to `full` for our own, and to `lora`.
 
     Raises UsageError where `tune` means nothing for this encoder, and for an encoder without weights to train on.
     """
-    if isinstance(encoder, OwnEncoder):
-        return _Own(encoder, tune or "full")
+    if isinstance(encoder, NativeEncoder):
+        return _Native(encoder, tune or "full")
     if not encoder.name.startswith("hf:"):
         raise UsageError(f"{encoder.name}: was exported and cannot be trained; use the encoder that it was made of")
     return _HuggingFace(encoder, tune or "lora")  # type: ignore[arg-type]
 
 
-class _Own:
-    """An encoder that `pretrain` or `adapt` made."""
+class _Native:
+    """An encoder that `pretrain` or `adapt-encoder` made."""
 
     kind = ""
     rate = 1e-4
 
-    def __init__(self, encoder: OwnEncoder, tune: str) -> None:
+    def __init__(self, encoder: NativeEncoder, tune: str) -> None:
         if tune not in ("full", "frozen"):
             raise UsageError(f"--tune {tune}: our own encoders take full or frozen")
         if not (encoder.folder / "model.safetensors").is_file():
@@ -103,7 +103,7 @@ class _Own:
         return ids[:, : int((ids != 0).sum(axis=1).max())]
 
     def pictures(self, pixels: "Tensor") -> "Tensor":
-        vectors: Tensor = self.model.eyes(pixels.float() / 127.5 - 1.0)
+        vectors: Tensor = self.model.full_picture(pixels.float() / 127.5 - 1.0)
         return vectors
 
     def texts(self, ids: "Tensor") -> "Tensor":
@@ -127,12 +127,12 @@ class _HuggingFace:
         self.model: Any = copy.deepcopy(encoder.model).float()
         self.rate = 1e-4 if tune == "lora" else 1e-5
         self._encoder = encoder
-        told, _ = encoder.preprocessing()
-        self._scale: float = told["scale"]
-        self._mean, self._std = (np.array(told[name], np.float32)[:, None, None] for name in ("mean", "std"))
-        self._free()
+        settings, _ = encoder.preprocessing()
+        self._scale: float = settings["scale"]
+        self._mean, self._std = (np.array(settings[name], np.float32)[:, None, None] for name in ("mean", "std"))
+        self._choose()
 
-    def _free(self) -> None:
+    def _choose(self) -> None:
         """Let what `tune` names change, and nothing else."""
         model = self.model.requires_grad_(False)
         if self.tune == "lora":
@@ -171,8 +171,8 @@ class _HuggingFace:
         import torch
 
         mean, std = (torch.from_numpy(values).to(pixels.device) for values in (self._mean, self._std))
-        seen = (pixels.float() * self._scale - mean) / std
-        return _unit(self.model.get_image_features(pixel_values=seen))
+        normalised = (pixels.float() * self._scale - mean) / std
+        return _unit(self.model.get_image_features(pixel_values=normalised))
 
     def texts(self, ids: "Tensor") -> "Tensor":
         # No mask, as in HuggingFaceEncoder.towers.

@@ -12,15 +12,20 @@ from pathlib import Path
 from typing import Literal
 
 from triptych.benchmarks.annotations import Record, read_official, read_records
+from triptych.benchmarks.benchmark import Benchmark
 from triptych.benchmarks.settings import ReferenceSettings
-from triptych.benchmarks.task import Measures, Query, Task
+from triptych.benchmarks.submissions import SubmissionFile, SubmissionFormat
+from triptych.benchmarks.task import MetricCutoffs, Query, Task
 from triptych.core.errors import DataError
 
 SOURCE = "CIRCO's annotations are at github.com/miccunifi/CIRCO"
 PICTURES = "get COCO's unlabeled2017.zip and image_info_unlabeled2017.zip from cocodataset.org into COCO2017_unlabeled/"
 CUTS = (5, 10, 25, 50)
 GALLERY_SIZE = 123_403
-MEASURES = Measures(recall=CUTS, precision=CUTS, aspects=10, single=True)
+DIGITS = 12
+SUBMISSION = SubmissionFormat(files=(SubmissionFile("mAP", 50, "submission_{split}.json"),), digits=DIGITS)
+"""What its server takes (its README and src/evaluation.py): for every query id the ids of the 50 best pictures."""
+MEASURES = MetricCutoffs(recall=CUTS, precision=CUTS, aspects=10, single=True)
 
 _SENTENCES = {
     "unused": "{caption}",
@@ -49,11 +54,17 @@ def load_circo(root: Path, split: str, settings: CIRCOSettings) -> list[Task]:
         for name in sorted({query.reference, *query.targets} - files.keys()):
             where = f"{_annotations(root, split)}: query {query.id}"
             raise DataError(f"{where}: COCO's list has no picture {int(name)}; is it that of unlabeled2017?")
-    return [circo_task(root, split, settings, files, queries)]
+    return [_task(root, split, settings, files, queries)]
 
 
-def circo_task(root: Path, split: str, settings: CIRCOSettings, files: dict[str, str], queries: list[Query]) -> Task:
-    """The task over a gallery, of which a submission file alone needs none."""
+def load_circo_for_scoring(root: Path, split: str, settings: CIRCOSettings) -> list[Task]:
+    """The same, without its gallery where COCO's list of the pictures is not there: a submission file needs none."""
+    if gallery_file(root).is_file():
+        return load_circo(root, split, settings)
+    return [_task(root, split, settings, {}, read_queries(root, split, settings))]
+
+
+def _task(root: Path, split: str, settings: CIRCOSettings, files: dict[str, str], queries: list[Query]) -> Task:
     return Task(
         benchmark="circo",
         name="relative",
@@ -64,6 +75,7 @@ def circo_task(root: Path, split: str, settings: CIRCOSettings, files: dict[str,
         files=files,
         settings=settings,
         measures=MEASURES,
+        notes={} if files else {"gallery": GALLERY_SIZE},
         source=PICTURES,
     )
 
@@ -95,7 +107,7 @@ def read_queries(root: Path, split: str, settings: CIRCOSettings) -> list[Query]
 
 def picture_name(number: int) -> str:
     """The name of the picture with that id."""
-    return f"{number:012d}"
+    return f"{number:0{DIGITS}d}"
 
 
 def _annotations(root: Path, split: str) -> Path:
@@ -115,8 +127,19 @@ def _query(record: Record, settings: CIRCOSettings, *, public: bool) -> Query:
     return Query(
         id=str(record.number("id")),
         reference=picture_name(reference),
-        modification=settings.say(text.replace("{caption}", record.text("relative_caption"))),
+        modification=settings.wrap(text.replace("{caption}", record.text("relative_caption"))),
         targets=frozenset(map(picture_name, targets)),
         target=None if target is None else picture_name(target),
         aspects=record.texts("semantic_aspects") if "semantic_aspects" in record else (),
     )
+
+
+CIRCO = Benchmark(
+    "circo",
+    load_circo,
+    ("val", "test"),
+    {"test": "val"},
+    CIRCOSettings,
+    submission=SUBMISSION,
+    load_for_scoring=load_circo_for_scoring,
+)

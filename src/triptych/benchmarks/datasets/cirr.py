@@ -11,13 +11,26 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from triptych.benchmarks.annotations import Record, inner_path, read_official, read_records
+from triptych.benchmarks.benchmark import Benchmark
 from triptych.benchmarks.settings import Reference, ReferenceSettings
-from triptych.benchmarks.task import Measures, Query, Task
+from triptych.benchmarks.submissions import SubmissionFile, SubmissionFormat
+from triptych.benchmarks.task import MetricCutoffs, Query, Task
 from triptych.core.errors import DataError
 
 SOURCE = "CIRR's annotations are the branch cirr_dataset of github.com/Cuberick-Orion/CIRR"
 PICTURES = "CIRR's pictures come from the authors of NLVR2, on a form: github.com/lil-lab/nlvr, nlvr2, direct download"
-MEASURES = Measures(recall=(1, 5, 10, 50), precision=(), subset=(1, 2, 3))
+MEASURES = MetricCutoffs(recall=(1, 5, 10, 50), precision=(), subset=(1, 2, 3))
+SUBMISSION = SubmissionFormat(
+    files=(
+        SubmissionFile("recall", 50, "{split}_pred_ranks_recall.json"),
+        SubmissionFile("recall_subset", 3, "{split}_pred_ranks_recall_subset.json", group=True),
+    ),
+    header={"version": "rc2"},
+    max_bytes=5_000_000,
+)
+"""What its server takes (Test-split_server.md of its annotations): for every pairid the 50 best names, or the 3 best
+of the group.
+"""
 
 
 @dataclass(frozen=True)
@@ -75,7 +88,7 @@ def _query(record: Record, files: dict[str, str], settings: CIRRSettings, *, pub
     return Query(
         id=str(record.number("pairid")),
         reference=reference,
-        modification=settings.say(record.text("caption")),
+        modification=settings.wrap(record.text("caption")),
         targets=frozenset({target}) if target else frozenset(),
         group=tuple(name for name in group if name != reference),
     )
@@ -86,3 +99,6 @@ def _pictures(root: Path, folder: Path, one: str) -> Path:
     first = Path(one).parts[0]
     places = (folder / "img_raw", folder, root / "img_raw", root)
     return next((place for place in places if (place / first).exists()), folder / "img_raw")
+
+
+CIRR = Benchmark("cirr", load_cirr, ("val", "test1"), {"test1": "val"}, CIRRSettings, submission=SUBMISSION)

@@ -11,8 +11,9 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from triptych.benchmarks.annotations import inner_path
+from triptych.benchmarks.benchmark import Benchmark
 from triptych.benchmarks.settings import Reference, ReferenceSettings
-from triptych.benchmarks.task import Measures, Query, Task
+from triptych.benchmarks.task import MetricCutoffs, Query, Task
 from triptych.core.errors import DataError
 
 SOURCE = "labels and pictures are at github.com/xthan/fashion-200k, test_queries.txt comes with github.com/google/tirg"
@@ -45,7 +46,7 @@ def load_fashion200k(root: Path, split: str, settings: Fashion200kSettings) -> l
         if described[source] == described[target]:
             raise DataError(f"{where}: source and target have the same description")
         text = f"replace {_odd(described[source], described[target])} with {_odd(described[target], described[source])}"
-        queries.append(Query(str(number), source, settings.say(text), frozenset(alike[described[target]])))
+        queries.append(Query(str(number), source, settings.wrap(text), frozenset(alike[described[target]])))
     if not queries:
         raise DataError(f"{path}: no queries; {SOURCE}")
     return [
@@ -57,7 +58,7 @@ def load_fashion200k(root: Path, split: str, settings: Fashion200kSettings) -> l
             gallery=tuple(sorted(described)),
             queries=tuple(queries),
             settings=settings,
-            measures=Measures(recall=(1, 10, 50), precision=()),
+            measures=MetricCutoffs(recall=(1, 10, 50), precision=()),
             source=SOURCE,
         )
     ]
@@ -91,3 +92,6 @@ def _odd(words: str, others: str) -> str:
     """The first word that the others lack; the last one where there is none."""
     known = set(others.split())
     return next((word for word in words.split() if word not in known), (words.split() or [""])[-1])
+
+
+FASHION200K = Benchmark("fashion200k", load_fashion200k, ("test",), settings=Fashion200kSettings)

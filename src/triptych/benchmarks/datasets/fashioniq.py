@@ -11,8 +11,9 @@ from pathlib import Path
 from typing import Literal
 
 from triptych.benchmarks.annotations import Record, read_official, read_records
+from triptych.benchmarks.benchmark import Benchmark
 from triptych.benchmarks.settings import ReferenceSettings
-from triptych.benchmarks.task import Measures, Query, Task
+from triptych.benchmarks.task import MetricCutoffs, Query, Task
 from triptych.core.errors import DataError
 
 CATEGORIES = ("dress", "shirt", "toptee")
@@ -61,7 +62,7 @@ def _category(root: Path, split: str, category: str, settings: FashionIQSettings
         queries=queries,
         files=files,
         settings=settings,
-        measures=Measures(recall=(10, 50), precision=()),
+        measures=MetricCutoffs(recall=(10, 50), precision=()),
         source=PICTURES,
     )
 
@@ -90,10 +91,13 @@ def _query(record: Record, number: str, listed: set[str], settings: FashionIQSet
         orders = orders[:1]
     elif settings.captions == "second-and-first":
         orders = orders[1:]
-    first, *others = map(settings.say, orders)
+    first, *others = map(settings.wrap, orders)
     return Query(number, reference, first, frozenset({target}), other_wordings=tuple(others))
 
 
 def _file(name: str, there: frozenset[str]) -> str:
     png = f"{name}.png"
     return png if png in there and f"{name}.jpg" not in there else f"{name}.jpg"
+
+
+FASHIONIQ = Benchmark("fashioniq", load_fashioniq, ("val",), settings=FashionIQSettings, averaged=True)

@@ -6,8 +6,8 @@ are cut out as in their datasets/vaw_dataset.py; COCO's val2017 for the objects.
 and their mean.
 
 The authors put the target first in every gallery, where a constant feature would find it; here a tie counts against
-the method. A distractor that is the very same part of the same picture as the target is left out: nothing could tell
-the two apart. One that stands there twice takes two places, as in the authors' code.
+the method. A distractor that is the very same part of the same picture as the target is left out: nothing could
+distinguish the two. One that stands there twice takes two places, as in the authors' code.
 """
 
 from collections.abc import Sequence
@@ -15,8 +15,9 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 from triptych.benchmarks.annotations import Record, inner_path, read_records
-from triptych.benchmarks.settings import Settings
-from triptych.benchmarks.task import Box, Measures, Query, Task
+from triptych.benchmarks.benchmark import Benchmark
+from triptych.benchmarks.settings import ProtocolSettings
+from triptych.benchmarks.task import Box, MetricCutoffs, Query, Task
 
 TASKS = ("focus_attribute", "change_attribute", "focus_object", "change_object")
 SOURCE = "GeneCIS's templates are the folder genecis of github.com/facebookresearch/genecis"
@@ -33,7 +34,7 @@ _DILATION = 0.7
 
 
 @dataclass(frozen=True)
-class GeneCISSettings(Settings):
+class GeneCISSettings(ProtocolSettings):
     """No more than every benchmark has: the galleries and the crops are given."""
 
 
@@ -47,7 +48,7 @@ class _Pictures:
     boxes: dict[str, Box] = field(default_factory=dict)
 
     def add(self, record: Record, place: int = 1) -> str:
-        """The name of a template's picture; `place` tells equal ones of the same gallery apart."""
+        """The name of a template's picture; `place` distinguishes equal ones of the same gallery."""
         if "val_image_id" in record:
             name = f"{record.number('val_image_id'):012d}"
             file, box = f"{name}.jpg", None
@@ -88,7 +89,7 @@ def _task(root: Path, split: str, name: str, settings: GeneCISSettings) -> Task:
         files=pictures.files,
         boxes=pictures.boxes,
         settings=settings,
-        measures=Measures(recall=(1, 2, 3), precision=()),
+        measures=MetricCutoffs(recall=(1, 2, 3), precision=()),
         source=PICTURES[kind],
     )
 
@@ -97,18 +98,18 @@ def _query(record: Record, number: str, pictures: _Pictures, settings: GeneCISSe
     target = pictures.add(record.record("target"))
     seen: dict[str, int] = {target: 0}
     candidates = [target]
-    for rival in record.records("gallery"):
-        name = pictures.add(rival)
+    for other in record.records("gallery"):
+        name = pictures.add(other)
         if name == target:
             continue
         seen[name] = seen.get(name, 0) + 1
-        candidates.append(pictures.add(rival, seen[name]))
+        candidates.append(pictures.add(other, seen[name]))
     if len(candidates) == 1:
         raise record.error('"gallery" holds nothing but the target')
     return Query(
         id=number,
         reference=pictures.add(record.record("reference")),
-        modification=settings.say(record.text("condition")),
+        modification=settings.wrap(record.text("condition")),
         targets=frozenset({target}),
         candidates=tuple(candidates),
     )
@@ -125,3 +126,6 @@ def _dilated(record: Record) -> Box:
 
 def _names(folder: Path) -> frozenset[str]:
     return frozenset(path.name for path in folder.iterdir()) if folder.is_dir() else frozenset()
+
+
+GENECIS = Benchmark("genecis", load_genecis, ("test",), settings=GeneCISSettings, averaged=True)

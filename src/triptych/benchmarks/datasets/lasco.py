@@ -9,8 +9,9 @@ from dataclasses import dataclass
 from pathlib import Path, PurePosixPath
 
 from triptych.benchmarks.annotations import Record, read_records
+from triptych.benchmarks.benchmark import Benchmark
 from triptych.benchmarks.settings import ReferenceSettings
-from triptych.benchmarks.task import Measures, Query, Task
+from triptych.benchmarks.task import MetricCutoffs, Query, Task
 
 SOURCE = "LaSCo's files are the folder downloads of github.com/levymsn/LaSCo"
 PICTURES = "get COCO's val2014.zip from cocodataset.org"
@@ -33,7 +34,7 @@ def load_lasco(root: Path, split: str, settings: LaSCoSettings) -> list[Task]:
         for name in (reference, target):
             if name not in gallery:
                 raise record.error(f"{name!r} is not in the corpus; is it of another split?")
-        text = settings.say(record.text("query-text"))
+        text = settings.wrap(record.text("query-text"))
         queries.append(Query(record.identifier("qid"), reference, text, frozenset({target})))
     return [
         Task(
@@ -44,7 +45,7 @@ def load_lasco(root: Path, split: str, settings: LaSCoSettings) -> list[Task]:
             gallery=tuple(sorted(gallery)),
             queries=tuple(queries),
             settings=settings,
-            measures=Measures(recall=(1, 5, 10, 50, 100, 500, 1000), precision=()),
+            measures=MetricCutoffs(recall=(1, 5, 10, 50, 100, 500, 1000), precision=()),
             source=PICTURES,
         )
     ]
@@ -60,3 +61,6 @@ def _picture(record: Record, field: str) -> str:
 def _name(path: str) -> str:
     """The file alone: the two official files disagree on the folder above it."""
     return PurePosixPath(path).name
+
+
+LASCO = Benchmark("lasco", load_lasco, ("val",), settings=LaSCoSettings)

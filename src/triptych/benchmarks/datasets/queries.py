@@ -15,7 +15,7 @@ def load_queries(path: Path, gallery: Path, root: Path | None = None) -> Task:
 
     Each line is an object: `reference`, `modification`, `targets`, and where wanted `candidates` (a closed
     list to rank), `exclude` (names never to rank) and `change` (what changes to what, for the baseline that
-    is told it). Names are relative to the gallery's folder. Other fields are ignored, and so are blank lines.
+    is given it). Names are relative to the gallery's folder. Other fields are ignored, and so are blank lines.
     A query's id is its line number, and its reference is never an answer to it.
 
     Raises:

@@ -11,11 +11,11 @@ from triptych.encoders.networks.dual_encoder import TextTower
 
 _LEAST = -9.0  # no word's log-probability is less
 _LOGARITHM, _ROOT = 0.3, 3.0  # what scales log-probabilities of words, and roots of probabilities, to be near one
-_TELL = 0.3  # the rate of what is told outright, beside the others'
+_TELL = 0.3  # the weight of the concepts' own linear map, beside the others'
 
 
 @dataclass(frozen=True)
-class Architecture:
+class CombinerShape:
     """Everything that decides the shape of the weights."""
 
     dim: int
@@ -27,29 +27,29 @@ class Architecture:
     hidden: int = 1024
     dropout: float = 0.1
     expects: bool = False
-    """Whether a query says which words it expects of its target, where there are words."""
+    """Whether a query has the concepts that it expects of its target, where there are words."""
 
     @property
-    def told(self) -> int:
-        """Length of what is told of a picture in words."""
+    def concept_dim(self) -> int:
+        """Length of the concepts of a picture: two numbers for each word."""
         return 2 * sum(self.words)
 
     @property
-    def seen(self) -> int:
-        """Length of what the networks read of a picture: its vector, and what is told of it."""
-        return self.dim + self.told
+    def picture_dim(self) -> int:
+        """Length of what the networks read of a picture: its vector and its concepts."""
+        return self.dim + self.concept_dim
 
     @property
-    def reads(self) -> int:
+    def input_dim(self) -> int:
         """Length of what the trunk reads: that of the reference, the text's vector, and their product."""
-        return self.seen + 2 * self.dim
+        return self.picture_dim + 2 * self.dim
 
 
-class Concepts(nn.Module):
-    """Picture vectors `(n, dim)` to what is told of them in words `(n, 2 * sum(words))`; each group is a softmax.
+class ConceptHead(nn.Module):
+    """Picture vectors `(n, dim)` to their concepts in words `(n, 2 * sum(words))`; each group is a softmax.
 
-    Told are the log-probabilities of the words and the roots of the probabilities, scaled to be near one. By them the
-    agent believes: it adds up the former for words to be shown, and compares what is to stay by the product of the
+    These are the log-probabilities of the words and the roots of the probabilities, scaled to be near one. The agent
+    reckons by them: it adds up the former for words to be shown, and compares what is to stay by the product of the
     latter (Bhattacharyya's coefficient).
 
     It starts as what the encoder can tell of the words already, and learns along. What a picture shows of an
@@ -74,11 +74,11 @@ class Concepts(nn.Module):
         return torch.cat([_LOGARITHM * words, _ROOT * torch.exp(words / 2)], dim=-1)
 
 
-class Expectation(nn.Module):
-    """What is to be told of the target in words: as of the reference, but for what the modification changes.
+class TargetConcepts(nn.Module):
+    """The concepts that a query expects of its target: the reference's, but for what the modification changes.
 
     Of each group the query's features tell whether it stays, or which word takes the place of the reference's. That is
-    learnt from what the agent says it changed: the answers it draws tell poorly what a word means that few pictures
+    learnt from what the agent says it changed: the targets it draws say little of what a word means that few pictures
     surely show. A group that stays asks for the roots of the reference's probabilities, one that changes for the new
     word, and `ask` learns what each of them counts.
     """
@@ -94,10 +94,10 @@ class Expectation(nn.Module):
         """Of each group the logits `(n, 1 + words)`: that it stays, and of each word that it is the new one."""
         return list(torch.split(self.read(features).float(), [1 + count for count in self.words], dim=-1))
 
-    def forward(self, changes: Sequence[Tensor], told: Tensor) -> Tensor:
-        """What to add to a query `(n, out)`, of the changes and of what is told of the reference by `Concepts`."""
+    def forward(self, changes: Sequence[Tensor], concepts: Tensor) -> Tensor:
+        """What to add to a query `(n, out)`, of the changes and of the reference's concepts by `ConceptHead`."""
         likely = [group.softmax(dim=-1) for group in changes]
-        roots = torch.split(told[:, sum(self.words) :], self.words, dim=-1)
+        roots = torch.split(concepts[:, sum(self.words) :], self.words, dim=-1)
         new = torch.cat([group[:, 1:] for group in likely], dim=-1)
         kept = torch.cat([group[:, :1] * root for group, root in zip(likely, roots, strict=True)], dim=-1)
         asked: Tensor = self.ask(torch.cat([_ROOT * new, kept], dim=-1))
@@ -112,21 +112,21 @@ class Combiner(nn.Module):
     identity and learns what tells one item from another, by the vector and by the concepts read from it. Where there
     are concepts, a query also says outright which of them it expects of its target.
 
-    The `trunk` makes of both inputs `(n, shape.reads)` the features `(n, hidden)` that shares and correction follow
+    The `trunk` makes of both inputs `(n, shape.input_dim)` the features `(n, hidden)` that shares and correction follow
     from: two layers, or a network that reads `more` of reference and text than their vectors.
     """
 
-    def __init__(self, shape: Architecture, trunk: nn.Module | None = None) -> None:
+    def __init__(self, shape: CombinerShape, trunk: nn.Module | None = None) -> None:
         super().__init__()
         self.shape = shape
         dim, hidden = shape.dim, shape.hidden
-        self.concepts = Concepts(dim, shape.words) if shape.words else None
+        self.concepts = ConceptHead(dim, shape.words) if shape.words else None
         self.keep = _widening(dim, shape.out)
         self.translate = _widening(dim, shape.out)
-        self.tell = nn.Linear(shape.told, shape.out, bias=False) if shape.words else None
-        self.expect = Expectation(hidden, shape.words, shape.out) if shape.words and shape.expects else None
+        self.tell = nn.Linear(shape.concept_dim, shape.out, bias=False) if shape.words else None
+        self.expect = TargetConcepts(hidden, shape.words, shape.out) if shape.words and shape.expects else None
         self.refine = nn.Sequential(
-            nn.Linear(shape.seen, hidden), nn.GELU(), nn.Dropout(0.1), nn.Linear(hidden, shape.out)
+            nn.Linear(shape.picture_dim, hidden), nn.GELU(), nn.Dropout(0.1), nn.Linear(hidden, shape.out)
         )
         self.trunk = _two_layers(shape) if trunk is None else trunk
         self.correct = nn.Linear(hidden, shape.out)
@@ -136,16 +136,16 @@ class Combiner(nn.Module):
                 for values in last.parameters():
                     nn.init.zeros_(values)
 
-    def seen(self, vectors: Tensor) -> Tensor:
-        """What the networks read of a picture: its vector, scaled to components near one, and what is told of it."""
+    def picture_features(self, vectors: Tensor) -> Tensor:
+        """What the networks read of a picture: its vector, scaled to components near one, and its concepts."""
         scaled = vectors * self.shape.dim**0.5
         return scaled if self.concepts is None else torch.cat([scaled, self.concepts(vectors)], dim=-1)
 
     def adapt(self, vectors: Tensor) -> Tensor:
         """Pictures where queries are compared with them, of any length."""
-        seen = self.seen(vectors)
-        adapted: Tensor = self.keep(vectors) + self.refine(seen)
-        return adapted if self.tell is None else adapted + _TELL * self.tell(seen[:, self.shape.dim :])
+        features = self.picture_features(vectors)
+        adapted: Tensor = self.keep(vectors) + self.refine(features)
+        return adapted if self.tell is None else adapted + _TELL * self.tell(features[:, self.shape.dim :])
 
     def gallery(self, vectors: Tensor) -> Tensor:
         """Gallery vectors `(m, out)`."""
@@ -156,22 +156,22 @@ class Combiner(nn.Module):
         return self.read(references, texts, *more)[0]
 
     def read(self, references: Tensor, texts: Tensor, *more: Tensor) -> tuple[Tensor, list[Tensor]]:
-        """Unit query vectors, and the `Expectation.changes` that were read on the way; none without one."""
+        """Unit query vectors, and the `TargetConcepts.changes` that were read on the way; none without one."""
         root = self.shape.dim**0.5
-        seen = self.seen(references)
-        inner = self.trunk(torch.cat([seen, texts * root, references * texts * root**2], dim=-1), *more)
+        features = self.picture_features(references)
+        inner = self.trunk(torch.cat([features, texts * root, references * texts * root**2], dim=-1), *more)
         shares = torch.sigmoid(self.gate(inner)) * 2
         mixed = shares[:, :1] * self.adapt(references) + shares[:, 1:] * self.translate(texts) + self.correct(inner)
         changes: list[Tensor] = []
         if self.expect is not None:
             changes = self.expect.changes(inner)
-            mixed = mixed + self.expect(changes, seen[:, self.shape.dim :])
+            mixed = mixed + self.expect(changes, features[:, self.shape.dim :])
         return F.normalize(mixed.float(), dim=-1), changes
 
 
-def _two_layers(shape: Architecture) -> nn.Sequential:
+def _two_layers(shape: CombinerShape) -> nn.Sequential:
     return nn.Sequential(
-        nn.Linear(shape.reads, shape.hidden),
+        nn.Linear(shape.input_dim, shape.hidden),
         nn.GELU(),
         nn.Dropout(shape.dropout),
         nn.Linear(shape.hidden, shape.hidden),

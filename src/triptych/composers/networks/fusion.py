@@ -7,9 +7,8 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-from triptych.composers.networks.combiner import Architecture
-from triptych.encoders.networks.dual_encoder import Architecture as Towers
-from triptych.encoders.networks.dual_encoder import PatchTower
+from triptych.composers.networks.combiner import CombinerShape
+from triptych.encoders.networks.dual_encoder import EncoderShape, PatchTower
 
 
 @dataclass(frozen=True)
@@ -17,9 +16,9 @@ class FusionShape:
     """Everything that decides the shape of the trunk's weights."""
 
     reads: int
-    """Length of what is known of both inputs as wholes: the combiner's `Architecture.reads`."""
+    """Length of what is known of both inputs as wholes: the combiner's `CombinerShape.input_dim`."""
     answers: int
-    """Length of the features it gives: the combiner's `Architecture.hidden`."""
+    """Length of the features it gives: the combiner's `CombinerShape.hidden`."""
     positions: int
     """Of a picture; one token each."""
     channels: int
@@ -57,11 +56,11 @@ class FusionTrunk(nn.Module):
         )
 
     @classmethod
-    def between(cls, eyes: PatchTower, towers: Towers, combiner: Architecture) -> Self:
+    def between(cls, patches: PatchTower, towers: EncoderShape, combiner: CombinerShape) -> Self:
         """A new one, that reads what these towers give and gives what such a combiner reads."""
         with torch.inference_mode():
-            positions, channels = eyes(torch.zeros(1, 3, towers.size, towers.size)).shape[1:]
-        return cls(FusionShape(combiner.reads, combiner.hidden, positions, channels, towers.text_width))
+            positions, channels = patches(torch.zeros(1, 3, towers.size, towers.size)).shape[1:]
+        return cls(FusionShape(combiner.input_dim, combiner.hidden, positions, channels, towers.text_width))
 
     def forward(self, both: Tensor, patches: Tensor, states: Tensor, absent: Tensor) -> Tensor:
         """Features `(n, answers)`.

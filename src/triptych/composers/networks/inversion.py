@@ -3,7 +3,7 @@
 from torch import Tensor, nn
 
 
-class Phi(nn.Module):
+class MappingNetwork(nn.Module):
     """Unit vectors `(n, dim)` of pictures (or, where it learns from texts, of texts) to pseudo-words `(n, width)`.
 
     Three linear layers, as in all of this family (Pic2Word, section 3.1; SEARLE, section 3.2; LinCIR, section 4).
@@ -31,7 +31,7 @@ class Phi(nn.Module):
 class InvertedQuery(nn.Module):
     """References `(n, dim)` and token ids `(n, l)` of texts with SLOT for the reference, to the texts' vectors."""
 
-    def __init__(self, phi: Phi, tower: nn.Module) -> None:
+    def __init__(self, phi: MappingNetwork, tower: nn.Module) -> None:
         super().__init__()
         self.phi = phi
         self.tower = tower

@@ -15,7 +15,7 @@ from triptych.encoders.protocol import SLOT
 
 
 @dataclass(frozen=True)
-class Architecture:
+class EncoderShape:
     """Everything that decides the shape of the weights."""
 
     size: int = 64
@@ -33,7 +33,7 @@ class Architecture:
     dim: int = 256
     """Length of the vector that pictures and texts share."""
     identity: int = 0
-    """Length of what a picture's vector has beside that, to tell one item from another; none before `adapt`."""
+    """Length of what a picture's vector has beside that, to tell one item from another; none before `adapt-encoder`."""
 
 
 class Residual(nn.Module):
@@ -61,7 +61,7 @@ def _halve(inputs: int, outputs: int) -> nn.Sequential:
 class PictureTower(nn.Module):
     """Pixels `(n, 3, size, size)` in [-1, 1] to unit vectors `(n, dim)`."""
 
-    def __init__(self, shape: Architecture, dim: int) -> None:
+    def __init__(self, shape: EncoderShape, dim: int) -> None:
         super().__init__()
         width = shape.width
         layers: list[nn.Module] = [_halve(3, width // 2)]
@@ -97,7 +97,7 @@ class TextTower(nn.Module):
     row's own pseudo-word, an embedding of `words` `(n, text_width)`.
     """
 
-    def __init__(self, shape: Architecture) -> None:
+    def __init__(self, shape: EncoderShape) -> None:
         super().__init__()
         width = shape.text_width
         self.tokens = nn.Embedding(shape.vocabulary, width, padding_idx=0)
@@ -128,7 +128,7 @@ class TextTower(nn.Module):
         return F.pad(F.normalize(self.project(mean).float(), dim=-1), (0, self.silent))
 
 
-class Eyes(nn.Module):
+class JointPictureTower(nn.Module):
     """Pixels to unit vectors `(n, dim + identity)`: what a picture shares with texts, and what tells its item."""
 
     def __init__(self, shared: PictureTower, identity: PictureTower) -> None:
@@ -152,7 +152,7 @@ def _with_words(tokens: nn.Embedding, ids: Tensor, words: Tensor) -> Tensor:
 class DualEncoder(nn.Module):
     """Both towers and the temperature they are trained with."""
 
-    def __init__(self, shape: Architecture) -> None:
+    def __init__(self, shape: EncoderShape) -> None:
         super().__init__()
         self.shape = shape
         self.picture = PictureTower(shape, shape.dim)
@@ -166,9 +166,9 @@ class DualEncoder(nn.Module):
         return self.log_scale.exp().clamp(max=100.0)
 
     @property
-    def eyes(self) -> nn.Module:
+    def full_picture(self) -> nn.Module:
         """What turns pixels into the vectors that are stored."""
-        return self.picture if self.identity is None else Eyes(self.picture, self.identity)
+        return self.picture if self.identity is None else JointPictureTower(self.picture, self.identity)
 
     @property
     def patches(self) -> PatchTower:
@@ -176,7 +176,7 @@ class DualEncoder(nn.Module):
         return PatchTower(self.picture) if self.identity is None else PatchTower(self.picture, self.identity)
 
 
-class Words(nn.Module):
+class WordHead(nn.Module):
     """Unit vectors of pictures `(n, dim)` to how likely each term is said of them; `share` `(terms,)` is how often
     captions say it, where learning starts."""
 

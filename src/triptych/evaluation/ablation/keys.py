@@ -30,7 +30,8 @@ def digest_of_encoder(encoder: Encoder) -> str:
     Its fingerprint promises equal vectors. The words that it can name, its temperature, and the weights that learn
     along are files of its folder.
     """
-    files = sorted(file for file in encoder.folder.iterdir() if file.suffix in _READ)
+    folder = getattr(encoder, "folder", None)
+    files = sorted(file for file in folder.iterdir() if file.suffix in _READ) if folder else []
     return digest_of(encoder.fingerprint, {file.name: hash_file(file) for file in files})
 
 
@@ -41,10 +42,10 @@ def digest_of_queries(benchmark: str, root: Path, split: str) -> str:
 
 def with_contents(options: Mapping[str, Any]) -> dict[str, Any]:
     """Plain options, with what is in a file in place of its name. Raises UsageError where there is no such file."""
-    told = as_json(options)
-    for option in ("vocabulary", "after"):
+    content = as_json(options)
+    for option in ("vocabulary", "refined"):
         if path := options.get(option):
             if not Path(path).is_file():
                 raise UsageError(f"{option} {path}: there is no such file")
-            told[option] = hash_file(Path(path))
-    return told
+            content[option] = hash_file(Path(path))
+    return content

@@ -1,101 +1,126 @@
-"""Recipes: names for sets of options of `mine`, `refine` and `train`, checked against what these functions take."""
+"""Recipes: names for sets of options of mining, refining and training, checked against their options dataclasses."""
 
-import inspect
-from collections.abc import Callable, Mapping
-from dataclasses import dataclass, field, is_dataclass, replace
+from collections.abc import Mapping
+from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any
+from types import NoneType, UnionType
+from typing import Any, Union, get_args, get_origin
 
 from triptych.core.errors import UsageError
 from triptych.core.files import read_json
-from triptych.mining.pipeline import mine
-from triptych.mining.refinement import refine
-from triptych.training.composer import train
+from triptych.core.options import FlatOption, default_of, flat_options, from_flat
+from triptych.mining.options import MineOptions, RefineOptions
+from triptych.training.options import FinetuneOptions, TrainOptions
 
-STAGES: Mapping[str, Callable[..., Any]] = {"mine": mine, "refine": refine, "again": mine, "train": train}
+Options = Mapping[str, Any]
+"""Options by the names of their flags, with underscores, such as `batch_size`."""
+
+OPTIONS: Mapping[str, type] = {
+    "mine": MineOptions,
+    "refine": RefineOptions,
+    "again": MineOptions,
+    "train": TrainOptions,
+    "finetune": FinetuneOptions,
+}
 """What a recipe has options for, in the order in which it is run: `again` is the mining of a second round."""
-_KINDS = {bool: (bool,), int: (int,), float: (int, float), str: (str,), tuple: (list,)}  # by that of the default
-_OURS = {"seed", "threads", "chat"}  # given for all recipes alike, or not to be had from a file
+_NOT_OURS: Mapping[str, frozenset[str]] = {"again": frozenset({"refined"})}  # what follows from the stages before
+_KINDS = {bool: (bool,), int: (int,), float: (int, float), str: (str,), Path: (str,), tuple: (list,)}  # in JSON
 
 
 @dataclass(frozen=True)
-class Recipe:
-    """A named way to mine and train; what it does not say is as the functions have it."""
+class AblationRecipe:
+    """A named way to mine and train; what it does not say is as by default."""
 
     name: str
-    mine: Mapping[str, Any]
-    train: Mapping[str, Any]
-    refine: Mapping[str, Any] | None = None
+    mine: Options
+    train: Options
+    refine: Options | None = None
     """None where there is no second round."""
-    again: Mapping[str, Any] = field(default_factory=dict)
+    again: Options = field(default_factory=dict)
     """Of the second round's mining, what is not as in the first."""
+    finetune: Options | None = None
+    """How the encoder is trained in place of a composer; None where it is not."""
 
 
-def load_recipes(path: Path) -> list[Recipe]:
-    """Read `{"mine": {…}, "train": {…}, "recipes": [{"name": "small bank", "train": {"batch": 64}}]}`.
+def load_recipes(path: Path) -> list[AblationRecipe]:
+    """Read a file of recipes.
 
-    What stands outside holds for every recipe that does not say otherwise. The first recipe is the one that the others
-    are compared with. One with `refine`, be it empty, has a second round, mined with the options of the first and those
-    of `again`. Raises DataError where the file cannot be read, UsageError for what is not of this form, names a
-    recipe twice, or gives an option that the function does not have.
+    It is `{"mine": {…}, "train": {…}, "recipes": [{"name": "small steps", "train": {"batch_size": 64}}]}`. What stands
+    outside holds for every recipe that does not say otherwise. The first recipe is the one that the others are compared
+    with. One with `refine`, be it empty, has a second round, mined with the options of the first and those of `again`.
+    One with `finetune`, be it empty, trains the encoder in place of a composer.
+
+    Raises:
+        DataError: the file cannot be read.
+        UsageError: it is not of this form, names a recipe twice, or has an option that a stage does not have.
     """
     content = read_json(path, "file of recipes")
     if not isinstance(content, dict) or not isinstance(content.get("recipes"), list) or not content["recipes"]:
         raise UsageError(f'{path}: write {{"recipes": [{{"name": "…", "mine": {{…}}, "train": {{…}}}}]}}')
-    if unknown := set(content) - {"recipes", *STAGES}:
-        raise UsageError(f"{path}: unknown field {sorted(unknown)[0]!r}; there are recipes, {', '.join(STAGES)}")
-    common = {stage: _options(path, "the file", stage, content.get(stage, {})) for stage in STAGES}
-    recipes: dict[str, Recipe] = {}
+    if unknown := set(content) - {"recipes", *OPTIONS}:
+        raise UsageError(f"{path}: unknown field {sorted(unknown)[0]!r}; there are recipes, {', '.join(OPTIONS)}")
+    common = _stages(f"{path}: the file", content)
+    recipes: dict[str, AblationRecipe] = {}
     for number, entry in enumerate(content["recipes"], start=1):
-        if not isinstance(entry, dict) or not isinstance(entry.get("name"), str) or not entry["name"].strip():
-            raise UsageError(f'{path}: recipe {number} needs a "name"')
-        name = entry["name"]
-        if unknown := set(entry) - {"name", *STAGES}:
-            raise UsageError(
-                f"{path}: recipe {name!r}: unknown field {sorted(unknown)[0]!r}; there are name, {', '.join(STAGES)}"
-            )
-        if name in recipes:
-            raise UsageError(f"{path}: there are two recipes {name!r}; rename one")
-        given = {stage: _options(path, f"recipe {name!r}", stage, entry.get(stage, {})) for stage in STAGES}
-        two_rounds = "refine" in content or "refine" in entry
-        if "again" in entry and not two_rounds:
-            raise UsageError(f"{path}: recipe {name!r}: again is for a second round, which needs refine, too")
-        told = {stage: common[stage] | given[stage] for stage in STAGES}
-        if not two_rounds:
-            told = {"mine": told["mine"], "train": told["train"]}
-        recipes[name] = Recipe(name, **told)
+        recipe = _recipe(path, number, entry, common)
+        if recipe.name in recipes:
+            raise UsageError(f"{path}: there are two recipes {recipe.name!r}; rename one")
+        recipes[recipe.name] = recipe
     return list(recipes.values())
 
 
-def _options(path: Path, where: str, stage: str, given: Any) -> dict[str, Any]:
-    """The options of a stage. Raises UsageError for one that its function does not have, or of another kind."""
-    parameters = inspect.signature(STAGES[stage]).parameters.values()
-    usual = {item.name: item.default for item in parameters if item.kind is item.KEYWORD_ONLY}
-    taken = _OURS | ({"after"} if stage == "again" else set())
-    return _checked(f"{path}: {where}: {stage}", {name: usual[name] for name in usual if name not in taken}, given)
+def options_of(stage: str, given: Options, seed: int) -> Any:
+    """The options dataclass of a stage. Raises UsageError for a value out of its range."""
+    values = {name: tuple(value) if isinstance(value, list) else value for name, value in given.items()}
+    return from_flat(OPTIONS[stage], values | {"seed": seed})
 
 
-def _checked(where: str, usual: Mapping[str, Any], given: Any) -> dict[str, Any]:
-    """Options as a function takes them, of which `usual` has the defaults; what is a dataclass there is an object."""
+def _recipe(path: Path, number: int, entry: Any, common: Mapping[str, Options]) -> AblationRecipe:
+    """The recipe of one entry, with what is `common` to all."""
+    if not isinstance(entry, dict) or not isinstance(entry.get("name"), str) or not entry["name"].strip():
+        raise UsageError(f'{path}: recipe {number} needs a "name"')
+    where = f"{path}: recipe {entry['name']!r}"
+    if unknown := set(entry) - {"name", *OPTIONS}:
+        raise UsageError(f"{where}: unknown field {sorted(unknown)[0]!r}; there are name, {', '.join(OPTIONS)}")
+    given = _stages(where, entry)
+    named = common.keys() | given.keys()
+    if "again" in given and "refine" not in named:
+        raise UsageError(f"{where}: again is for a second round, which needs refine, too")
+    if {"train", "finetune"} <= given.keys():
+        raise UsageError(f"{where}: it is either train or finetune")
+    merged = {stage: {**common.get(stage, {}), **given.get(stage, {})} for stage in OPTIONS}
+    for stage in ("refine", "finetune"):
+        if stage not in named:
+            del merged[stage]
+    return AblationRecipe(entry["name"], **merged)
+
+
+def _stages(where: str, content: Mapping[str, Any]) -> dict[str, Options]:
+    """The options of those stages that the content names, checked."""
+    return {stage: _checked(f"{where}: {stage}", stage, content[stage]) for stage in OPTIONS if stage in content}
+
+
+def _checked(where: str, stage: str, given: Any) -> Options:
+    """The options of a stage. Raises UsageError for one that it does not have, of another kind, or out of its range."""
+    not_ours = _NOT_OURS.get(stage, frozenset()) | {"seed"}
+    known = {item.name: item for item in flat_options(OPTIONS[stage]) if item.name not in not_ours}
     if not isinstance(given, dict):
-        raise UsageError(f'{where} must be an object of options, such as {{"{next(iter(usual))}": …}}')
-    told = {}
-    for option, value in given.items():
-        if option not in usual:
-            raise UsageError(f"{where} has no option {option!r}; it has {', '.join(usual)}")
-        if is_dataclass(usual[option]):
-            told[option] = _made(f"{where} {option}", usual[option], value)
-        elif type(value) in _KINDS.get(type(usual[option]), (type(value),)):
-            told[option] = value
-        else:
-            raise UsageError(f"{where} {option}: {value!r} is not of the kind of {usual[option]!r}")
-    return told
-
-
-def _made(where: str, usual: Any, given: Any) -> Any:
-    """A dataclass that is `usual` in all that is not given."""
-    options = _checked(where, vars(usual), given)
+        raise UsageError(f'{where} must be an object of options, such as {{"{next(iter(known))}": …}}')
+    for name, value in given.items():
+        if name not in known:
+            raise UsageError(f"{where} has no option {name!r}; it has {', '.join(known)}")
+        if not _is_of(known[name], value):
+            raise UsageError(f"{where} {name}: {value!r} is not of the kind of {default_of(known[name].field)!r}")
     try:
-        return replace(usual, **options)
+        options_of(stage, given, 0)
     except UsageError as error:
         raise UsageError(f"{where}: {error}") from None
+    return dict(given)
+
+
+def _is_of(option: FlatOption, value: Any) -> bool:
+    """Whether a value out of JSON is of an option's type."""
+    kinds = get_args(option.type) if get_origin(option.type) in (Union, UnionType) else (option.type,)
+    if value is None:
+        return NoneType in kinds
+    return any(type(value) in _KINDS.get(get_origin(kind) or kind, ()) for kind in kinds)

@@ -1,26 +1,40 @@
 """`ablate`: every recipe on every benchmark with every seed, on validation queries; what is done is not done again."""
 
 import shutil
-from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
 
-from triptych.benchmarks.registry import BENCHMARKS, find_benchmark
+from triptych.benchmarks.registry import find_benchmark
 from triptych.catalog.catalog import Catalog
-from triptych.core.environment import require_extra
+from triptych.core.environment import Runtime, require_extra
 from triptych.core.errors import TriptychError, UsageError
 from triptych.core.files import as_json, atomic, locked, made_by, read_json, write_json
 from triptych.core.progress import progress, say
+from triptych.encoders.protocol import Encoder
 from triptych.evaluation.ablation.keys import digest_of, digest_of_encoder, digest_of_queries, with_contents
-from triptych.evaluation.ablation.recipes import STAGES, Recipe, load_recipes
-from triptych.evaluation.ablation.showing import draw_ablation, format_ablation, summarise_cells
+from triptych.evaluation.ablation.options import AblateOptions
+from triptych.evaluation.ablation.recipes import OPTIONS, AblationRecipe, Options, load_recipes, options_of
+from triptych.evaluation.ablation.showing import AblationResult, draw_ablation, format_ablation, summarise_cells
 from triptych.evaluation.evaluate import evaluate
+from triptych.evaluation.options import EvaluateOptions
+from triptych.mining.pipeline import mine
+from triptych.mining.refinement import refine
 from triptych.mining.rounds import PreviousRounds
 from triptych.tagging.vocabulary import DEFAULT
+from triptych.training.composer import train
+from triptych.training.finetuning import finetune
 
 SPLIT = "val"
 """The only split that recipes are compared on: test queries are not for choosing."""
+STAGES: Mapping[str, Callable[..., Any]] = {
+    "mine": mine,
+    "refine": refine,
+    "again": mine,
+    "train": train,
+    "finetune": finetune,
+}
 
 
 @dataclass(frozen=True)
@@ -28,7 +42,7 @@ class Step:
     """A stage that makes a file of triplets; `key` changes with all that it is made of, the steps before among it."""
 
     stage: str
-    options: Mapping[str, Any]
+    options: Options
     key: str
 
 
@@ -36,7 +50,7 @@ class Step:
 class Cell:
     """One recipe, benchmark and seed; `key` changes with all of it, but not with this program."""
 
-    recipe: Recipe
+    recipe: AblationRecipe
     benchmark: str
     seed: int
     steps: tuple[Step, ...]
@@ -46,48 +60,56 @@ class Cell:
 def ablate(
     recipes: Path | str,
     out: Path | str,
+    options: AblateOptions = AblateOptions(),
     *,
     roots: Mapping[str, Path | str],
     catalogs: Mapping[str, Path | str],
-    seeds: Sequence[int] = (0, 1, 2),
-    only: Sequence[str] = (),
-    threads: int | None = None,
-) -> dict[str, Any]:
-    """Mine, train and measure each recipe of a file, on the val split of each benchmark of `roots`, with each seed.
+    encoder: Encoder | str | None = None,
+    runtime: Runtime = Runtime(),
+) -> AblationResult:
+    """Mine, train and measure each recipe of a file, on the val split of each benchmark, with each seed.
 
-    `catalogs` has the unlabelled pictures of each benchmark, indexed by the encoder to use; `only` names the recipes
-    to run, all if none. A seed is that of mining and of training; recipes that mine alike share their triplets. A cell
-    that is finished is never run again, and one that was killed goes on where it stopped.
-    Files, the encoder's and the queries among them, are known by their content, the benchmark's pictures by their
-    names. With another version of this program, use another `out`.
+    Recipes that mine alike share their triplets. A cell, which is one recipe, benchmark and seed, is never run again
+    once it is finished, and one that was killed goes on where it stopped. Files, the encoder's and the queries among
+    them, are known by their content, the benchmark's pictures by their names. With another version of this program, use
+    another `out`.
 
-    Writes `ablation.json`, `ablation.md` and `ablation.png` to `out`, anew after every cell, and returns what the
-    first of them holds. A cell that fails is reported and is tried again by the next run.
-    Raises UsageError for names that mean nothing and options that mining or training do not have.
+    Args:
+        recipes: the file of recipes.
+        out: a folder for `ablation.json`, `ablation.md` and `ablation.png`, which are written anew after every cell.
+        options: seeds, and which recipes to run.
+        roots: the folder of each benchmark.
+        catalogs: of each benchmark the catalog of its unlabelled pictures, indexed by the encoder to use.
+        encoder: what made the catalogs' vectors, or its name; by default the one that each catalog names.
+        runtime: what to compute with.
+
+    Returns:
+        What `ablation.json` holds. A cell that fails is in it, and is tried again by the next run.
+
+    Raises:
+        UsageError: names that mean nothing, and options that mining or training do not have.
     """
     require_extra("train", "ablate")  # now, and not after minutes of mining
     recipes, out = Path(recipes), Path(out)
-    known = load_recipes(recipes)
-    if strangers := set(only) - {recipe.name for recipe in known}:
-        raise UsageError(f"{recipes}: there is no recipe {sorted(strangers)[0]!r}")
-    if not roots or not seeds:
-        raise UsageError("give at least one benchmark with its folder, and one seed")
+    chosen = _chosen(recipes, options)
+    if not roots:
+        raise UsageError("give at least one benchmark with its folder")
     for name in roots:
         find_benchmark(name, SPLIT)
         if name not in catalogs:
             raise UsageError(f"{name}: give the catalog of its unlabelled pictures, too")
     opened = {name: Catalog(Path(catalogs[name])) for name in roots}
-    chosen = [recipe for recipe in known if not only or recipe.name in only]
-    cells = [*_cells(chosen, roots, opened, seeds)]
+    run = _Run(out, {name: Path(root) for name, root in roots.items()}, opened, encoder, runtime)
+    cells = [*_cells(run, chosen, options.seeds)]
     done = [cell for cell in cells if _result(out, cell).exists()]
     waiting = [cell for cell in cells if cell not in done]
-    asked = {"recipes": recipes, "seeds": list(seeds), "roots": {name: str(root) for name, root in roots.items()}}
+    asked = {"recipes": recipes, "seeds": options.seeds, "roots": {name: str(root) for name, root in roots.items()}}
     failed: list[str] = []
     with locked(out):
         report = _write(out, cells, failed, asked)
         for cell in progress(waiting, "ablate", total=len(cells), unit="cell", done=len(done)):
             try:
-                _run(out, cell, opened[cell.benchmark], Path(roots[cell.benchmark]), threads)
+                _finish(run, cell)
             except TriptychError as error:
                 failed.append(f"{cell.recipe.name}, {cell.benchmark}, seed {cell.seed}: {error}")
                 say(f"ablate: {failed[-1]}")
@@ -95,64 +117,93 @@ def ablate(
     return report
 
 
-def _cells(
-    recipes: Sequence[Recipe],
-    roots: Mapping[str, Path | str],
-    catalogs: Mapping[str, Catalog],
-    seeds: Sequence[int],
-) -> Iterator[Cell]:
-    learnt_from = {name: [catalog.digest, digest_of_encoder(catalog.encoder())] for name, catalog in catalogs.items()}
-    folders = {name: Path(root).resolve() for name, root in roots.items()}
-    asked = {name: [name, str(root), digest_of_queries(name, root, SPLIT)] for name, root in folders.items()}
-    stages = {(name, recipe.name): _stages(recipe, name) for name in catalogs for recipe in recipes}
+@dataclass(frozen=True)
+class _Run:
+    """What all cells share."""
+
+    out: Path
+    roots: Mapping[str, Path]
+    catalogs: Mapping[str, Catalog]
+    encoder: Encoder | str | None
+    runtime: Runtime
+
+
+def _chosen(path: Path, options: AblateOptions) -> list[AblationRecipe]:
+    """The recipes to run. Raises UsageError for a name that none has."""
+    known = load_recipes(path)
+    if unknown := set(options.only) - {recipe.name for recipe in known}:
+        raise UsageError(f"{path}: there is no recipe {sorted(unknown)[0]!r}")
+    return [recipe for recipe in known if not options.only or recipe.name in options.only]
+
+
+def _cells(run: _Run, recipes: Sequence[AblationRecipe], seeds: Sequence[int]) -> Iterator[Cell]:
+    learnt_from = {
+        name: [catalog.digest, digest_of_encoder(catalog.encoder(run.encoder))]
+        for name, catalog in run.catalogs.items()
+    }
+    folders = {name: root.resolve() for name, root in run.roots.items()}
+    queries = {name: [name, str(root), digest_of_queries(name, root, SPLIT)] for name, root in folders.items()}
+    stages = {(name, recipe.name): _stages(recipe, name) for name in run.catalogs for recipe in recipes}
     for seed in seeds:  # seed by seed, so that a first table is there early
-        for name in catalogs:
+        for name in run.catalogs:
             for recipe in recipes:
                 steps, key = [], digest_of(learnt_from[name], seed)
                 for stage, options in stages[name, recipe.name]:
                     key = digest_of(key, stage, with_contents(options))
                     steps.append(Step(stage, options, key))
-                yield Cell(recipe, name, seed, tuple(steps), digest_of(key, asked[name], as_json(recipe.train)))
+                learning = [*_learning(recipe)]
+                yield Cell(recipe, name, seed, tuple(steps), digest_of(key, queries[name], learning))
 
 
-def _stages(recipe: Recipe, benchmark: str) -> list[tuple[str, dict[str, Any]]]:
+def _learning(recipe: AblationRecipe) -> tuple[str, Options]:
+    """The stage that makes a recipe's composer, and its options."""
+    return ("train", recipe.train) if recipe.finetune is None else ("finetune", recipe.finetune)
+
+
+def _stages(recipe: AblationRecipe, benchmark: str) -> list[tuple[str, dict[str, Any]]]:
     """What makes a recipe's triplets: one round of mining, or two, and of each stage its options."""
-    after = recipe.mine.get("after")
-    usual = PreviousRounds.read(Path(after)).vocabulary if after else BENCHMARKS[benchmark].vocabulary
+    refined = recipe.mine.get("refined")
+    usual = PreviousRounds.read(Path(refined)).vocabulary if refined else find_benchmark(benchmark).vocabulary
     first = {"vocabulary": usual or DEFAULT, **recipe.mine}
     if recipe.refine is None:
         return [("mine", first)]
     return [("mine", first), ("refine", dict(recipe.refine)), ("again", {**first, **recipe.again})]
 
 
-def _run(out: Path, cell: Cell, catalog: Catalog, root: Path, threads: int | None) -> None:
+def _finish(run: _Run, cell: Cell) -> None:
     """Make triplets, train, and measure; the result is what stays of it."""
-    if _result(out, cell).exists():  # another recipe came to the same
+    if _result(run.out, cell).exists():  # another recipe came to the same
         return
-    composer = out / "composers" / cell.key
-    triplets = _triplets(out, cell, catalog, threads)
+    composer = run.out / "composers" / cell.key
+    triplets, catalog = _triplets(run, cell), run.catalogs[cell.benchmark].folder
     if not (composer / "config.json").exists():
-        STAGES["train"](triplets, catalog.folder, composer, **cell.recipe.train, seed=cell.seed, threads=threads)
-    result = evaluate(cell.benchmark, root=root, split=SPLIT, composers=[composer], gap=False, threads=threads)
+        stage, given = _learning(cell.recipe)
+        options = options_of(stage, given, cell.seed)
+        STAGES[stage](triplets, catalog, composer, options, encoder=run.encoder, runtime=run.runtime)
+    measured = EvaluateOptions(split=SPLIT, gap=False)
+    root = run.roots[cell.benchmark]
+    result = evaluate(cell.benchmark, measured, root=root, composers=[composer], runtime=run.runtime)
     note = {"recipe": cell.recipe.name, "benchmark": cell.benchmark, "seed": cell.seed}
-    stages = {stage: getattr(cell.recipe, stage) for stage in STAGES}
+    stages = {stage: getattr(cell.recipe, stage) for stage in OPTIONS}
     note |= {stage: as_json(options) for stage, options in stages.items() if options is not None}
-    write_json(_result(out, cell), note | result)
+    write_json(_result(run.out, cell), note | result.as_json())
     shutil.rmtree(composer)
 
 
-def _triplets(out: Path, cell: Cell, catalog: Catalog, threads: int | None) -> Path:
+def _triplets(run: _Run, cell: Cell) -> Path:
     """The file of triplets that a cell's steps end with; what another recipe made is not made again."""
-    made = [out / "triplets" / f"{step.key}.parquet" for step in cell.steps]
+    catalog = run.catalogs[cell.benchmark].folder
+    made = [run.out / "triplets" / f"{step.key}.parquet" for step in cell.steps]
     for step, file, before in zip(cell.steps, made, [None, *made], strict=False):
         if not file.exists():
-            files = (before, catalog.folder, file) if step.stage == "refine" else (catalog.folder, file)
-            options = {**step.options, "after": before} if step.stage == "again" else step.options
-            STAGES[step.stage](*files, **options, seed=cell.seed, threads=threads)
+            files = (before, catalog, file) if step.stage == "refine" else (catalog, file)
+            given = {**step.options, "refined": before} if step.stage == "again" else step.options
+            options = options_of(step.stage, given, cell.seed)
+            STAGES[step.stage](*files, options, encoder=run.encoder, runtime=run.runtime)
     return made[-1]
 
 
-def _write(out: Path, cells: Sequence[Cell], failed: Sequence[str], asked: Mapping[str, Any]) -> dict[str, Any]:
+def _write(out: Path, cells: Sequence[Cell], failed: Sequence[str], asked: Mapping[str, Any]) -> AblationResult:
     """Report on the cells that are finished."""
     finished = []
     for cell in cells:
@@ -160,17 +211,12 @@ def _write(out: Path, cells: Sequence[Cell], failed: Sequence[str], asked: Mappi
             found = read_json(_result(out, cell), "result of a cell")
             # Recipes of one content share a cell, each under its own name.
             finished.append({"recipe": cell.recipe.name, "seed": cell.seed, "rows": found["rows"]})
-    report = {
-        "rows": summarise_cells(finished),
-        "cells": len(cells),
-        "finished": len(finished),
-        "failed": list(failed),
-        "made_by": made_by("ablate", asked),
-    }
-    write_json(out / "ablation.json", report)
+    rows = summarise_cells(finished)
+    report = AblationResult(rows, len(cells), len(finished), tuple(failed), made_by("ablate", asked))
+    write_json(out / "ablation.json", asdict(report))
     with atomic(out / "ablation.md") as temporary:
         temporary.write_text(format_ablation(report) + "\n", encoding="utf-8")
-    if report["rows"]:
+    if report.rows:
         draw_ablation(report, out / "ablation.png")
     return report
 

@@ -1,17 +1,57 @@
 """An ablation as a table and as a picture."""
 
 from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
 from pathlib import Path
 from statistics import mean, stdev
 from typing import Any
 
 from triptych.core.files import atomic
 
+
+@dataclass(frozen=True)
+class MetricOverSeeds:
+    """One metric of a recipe."""
+
+    values: list[float]
+    """One for each seed, in percent."""
+    mean: float
+    deviation: float | None
+    """The standard deviation; None for one seed."""
+
+
+@dataclass(frozen=True)
+class AblationRow:
+    """What a recipe reaches on a task."""
+
+    benchmark: str
+    task: str
+    recipe: str
+    seeds: list[int]
+    metrics: dict[str, MetricOverSeeds]
+
+
+@dataclass(frozen=True)
+class AblationResult:
+    """What `ablate` measured."""
+
+    rows: list[AblationRow]
+    """Of the cells that are finished, by task and recipe."""
+    cells: int
+    """How many there are: one for each recipe, benchmark and seed."""
+    finished: int
+    """How many are finished."""
+    failed: tuple[str, ...]
+    """Which cells failed, and why."""
+    made_by: dict[str, Any]
+    """Program, version, settings and time."""
+
+
 _SHOWN = ("R@1", "R@10", "mAP@10")
 _DRAWN = "R@10"
 
 
-def summarise_cells(cells: Sequence[Mapping[str, Any]]) -> list[dict[str, Any]]:
+def summarise_cells(cells: Sequence[Mapping[str, Any]]) -> list[AblationRow]:
     """A row for each task and recipe, in their order: each metric's values over seeds, their mean and deviation."""
     found: dict[tuple[str, str, str], dict[int, Mapping[str, float]]] = {}
     for cell in cells:
@@ -23,33 +63,33 @@ def summarise_cells(cells: Sequence[Mapping[str, Any]]) -> list[dict[str, Any]]:
         for name in next(iter(by_seed.values())):
             values = [measured[name] for measured in by_seed.values()]
             deviation = round(stdev(values), 4) if len(values) > 1 else None
-            metrics[name] = {"values": values, "mean": round(mean(values), 4), "deviation": deviation}
-        rows.append({"benchmark": benchmark, "task": task, "recipe": recipe, "seeds": [*by_seed], "metrics": metrics})
+            metrics[name] = MetricOverSeeds(values, round(mean(values), 4), deviation)
+        rows.append(AblationRow(benchmark, task, recipe, [*by_seed], metrics))
     return rows
 
 
-def format_ablation(report: Mapping[str, Any]) -> str:
+def format_ablation(report: AblationResult) -> str:
     """A Markdown table for each task; the last column is how far R@10 is from that of the first recipe."""
     parts = []
     for (benchmark, task), rows in _by_task(report).items():
-        shown = [name for name in _SHOWN if name in rows[0]["metrics"]]
+        shown = [name for name in _SHOWN if name in rows[0].metrics]
         lines = [
             f"**{benchmark}, {task}**, val split",
             "",
-            f"| recipe | seeds | {' | '.join(shown)} | {_DRAWN} against {rows[0]['recipe']} |",
+            f"| recipe | seeds | {' | '.join(shown)} | {_DRAWN} against {rows[0].recipe} |",
             f"|---|--:|{'--:|' * len(shown)}--:|",
         ]
         for row in rows:
-            values = " | ".join(_spread(row["metrics"][name]) for name in shown)
-            apart = row["metrics"][_DRAWN]["mean"] - rows[0]["metrics"][_DRAWN]["mean"]
-            lines.append(f"| {row['recipe']} | {len(row['seeds'])} | {values} | {apart:+.1f} |")
+            values = " | ".join(_spread(row.metrics[name]) for name in shown)
+            apart = row.metrics[_DRAWN].mean - rows[0].metrics[_DRAWN].mean
+            lines.append(f"| {row.recipe} | {len(row.seeds)} | {values} | {apart:+.1f} |")
         parts.append("\n".join(lines))
-    if report["finished"] < report["cells"]:
-        parts.append(f"{report['finished']} of {report['cells']} cells are finished.")
+    if report.finished < report.cells:
+        parts.append(f"{report.finished} of {report.cells} cells are finished.")
     return "\n\n".join(parts)
 
 
-def draw_ablation(report: Mapping[str, Any], path: Path) -> None:
+def draw_ablation(report: AblationResult, path: Path) -> None:
     """Bars of R@10 by recipe, a panel for each task, with the deviation over seeds and a dot for each."""
     from matplotlib.figure import Figure
 
@@ -58,19 +98,19 @@ def draw_ablation(report: Mapping[str, Any], path: Path) -> None:
     figure = Figure(figsize=(4.2 * len(tasks) + 1.5, 1.2 + 0.34 * longest), dpi=120, layout="constrained")
     panels = figure.subplots(1, len(tasks), squeeze=False)[0]
     for axes, ((benchmark, task), rows) in zip(panels, tasks.items(), strict=True):
-        measured = [row["metrics"][_DRAWN] for row in rows]
+        measured = [row.metrics[_DRAWN] for row in rows]
         places = range(len(rows))
         axes.barh(
             places,
-            [each["mean"] for each in measured],
-            xerr=[each["deviation"] or 0 for each in measured],
+            [each.mean for each in measured],
+            xerr=[each.deviation or 0 for each in measured],
             color=["#b5432e", *["#c9c4bb"] * (len(rows) - 1)],
             error_kw={"ecolor": "#444", "capsize": 3},
         )
         for place, each in zip(places, measured, strict=True):
-            axes.plot(each["values"], [place] * len(each["values"]), ".", color="#222", markersize=4)
-        axes.axvline(measured[0]["mean"], color="#888", linestyle="--", linewidth=0.8)
-        axes.set_yticks(places, [row["recipe"] for row in rows])
+            axes.plot(each.values, [place] * len(each.values), ".", color="#222", markersize=4)
+        axes.axvline(measured[0].mean, color="#888", linestyle="--", linewidth=0.8)
+        axes.set_yticks(places, [row.recipe for row in rows])
         axes.invert_yaxis()
         axes.set(title=f"{benchmark}, {task}", xlabel=f"{_DRAWN} on val queries, %")
         axes.spines[["top", "right"]].set_visible(False)
@@ -78,12 +118,12 @@ def draw_ablation(report: Mapping[str, Any], path: Path) -> None:
         figure.savefig(temporary, format="png")
 
 
-def _by_task(report: Mapping[str, Any]) -> dict[tuple[str, str], list[Mapping[str, Any]]]:
-    tasks: dict[tuple[str, str], list[Mapping[str, Any]]] = {}
-    for row in report["rows"]:
-        tasks.setdefault((row["benchmark"], row["task"]), []).append(row)
+def _by_task(report: AblationResult) -> dict[tuple[str, str], list[AblationRow]]:
+    tasks: dict[tuple[str, str], list[AblationRow]] = {}
+    for row in report.rows:
+        tasks.setdefault((row.benchmark, row.task), []).append(row)
     return tasks
 
 
-def _spread(metric: Mapping[str, Any]) -> str:
-    return f"{metric['mean']:.1f}" + ("" if metric["deviation"] is None else f" ± {metric['deviation']:.1f}")
+def _spread(metric: MetricOverSeeds) -> str:
+    return f"{metric.mean:.1f}" + ("" if metric.deviation is None else f" ± {metric.deviation:.1f}")

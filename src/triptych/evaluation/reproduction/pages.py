@@ -2,20 +2,19 @@
 
 from collections.abc import Sequence
 from pathlib import Path
-from typing import Any
 
-from triptych.evaluation.reproduction.recipes import Recipe
-from triptych.evaluation.reproduction.running import Folders, steps
+from triptych.evaluation.reproduction.recipes import PublishedRecipe
+from triptych.evaluation.reproduction.running import Folders, ReproduceResult, steps
 
 _NONE = "–"
 
 
-def format_reproduction(result: dict[str, Any]) -> str:
+def format_reproduction(result: ReproduceResult) -> str:
     """Theirs beside ours, a line for each metric, and what became of every step that gave no figure."""
     table = [["row", "method", "benchmark", "split", "task", "metric", "theirs", "ours", "ours - theirs"]]
-    for figure in result["figures"]:
-        theirs, ours = figure["published"], figure["measured"]
-        names = [figure[name] or _NONE for name in ("row", "method", "benchmark", "split", "task", "metric")]
+    for figure in result.figures:
+        theirs, ours = figure.published, figure.measured
+        names = [getattr(figure, name) or _NONE for name in ("row", "method", "benchmark", "split", "task", "metric")]
         difference = _NONE if theirs is None or ours is None else f"{ours - theirs:+.2f}"
         table.append([*names, *(_NONE if value is None else f"{value:.2f}" for value in (theirs, ours)), difference])
     widths = [max(map(len, column)) for column in zip(*table, strict=True)]
@@ -26,18 +25,16 @@ def format_reproduction(result: dict[str, Any]) -> str:
         ).rstrip()
         for cells in table
     ]
-    lines += [
-        f"{step['status']}: {step['command']}" for step in result["steps"] if not step["status"].startswith("measured")
-    ]
+    lines += [f"{step.status}: {step.command}" for step in result.steps if not step.status.startswith("measured")]
     return "\n".join(lines)
 
 
-def format_recipes(recipes: Sequence[Recipe], out: Path = Path("reproduced")) -> str:
+def format_recipes(recipes: Sequence[PublishedRecipe], out: Path = Path("reproduced")) -> str:
     """Every recipe in Markdown: its commands, what was published, and where."""
     return "\n\n".join(_page(recipe, out) for recipe in recipes)
 
 
-def _page(recipe: Recipe, out: Path) -> str:
+def _page(recipe: PublishedRecipe, out: Path) -> str:
     lines = [f"### `{recipe.row}`: {recipe.name}", ""]
     if recipe.runnable:
         made = [steps(recipe, run, Folders(Path(run.benchmark.upper()), out)) for run in recipe.runs]

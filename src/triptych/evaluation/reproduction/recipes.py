@@ -38,7 +38,7 @@ class Run:
 
 
 @dataclass(frozen=True)
-class Recipe:
+class PublishedRecipe:
     """One row of published tables, or one for each of its methods.
 
     Rows of other people's models have their `code` and a `command` of it, and cannot be run here.
@@ -61,7 +61,7 @@ class Recipe:
         return not self.code
 
 
-def load_recipes(path: Path | None = None) -> tuple[Recipe, ...]:
+def load_recipes(path: Path | None = None) -> tuple[PublishedRecipe, ...]:
     """Read recipes as docs/formats.md documents them; by default those that ship. Raises DataError for other files."""
     path = path or RECIPES
     content = read_json(path, "recipes file")
@@ -80,17 +80,17 @@ def _cite(source: Mapping[str, str]) -> str:
     return f"{source['cite']}; " + (f"checked {source['checked']}" if source.get("checked") else "not checked")
 
 
-def _recipe(entry: Mapping[str, Any], sources: Mapping[str, str]) -> Recipe:
+def _recipe(entry: Mapping[str, Any], sources: Mapping[str, str]) -> PublishedRecipe:
     runs = tuple(_run(run, sources) for run in entry["on"])
     if "theirs" in entry:
-        return Recipe(
+        return PublishedRecipe(
             entry["row"], entry["name"], runs, code=entry["theirs"]["code"], command=entry["theirs"]["command"]
         )
     made = entry["eval"]
     methods, weight = _texts(made.get("methods", ())), made.get("weight")
     if bool(methods) == bool(made.get("composer", False)):
         raise ValueError(f"{entry['row']} needs methods, or composer")
-    return Recipe(entry["row"], entry["name"], runs, made.get("encoder"), methods, weight, not methods)
+    return PublishedRecipe(entry["row"], entry["name"], runs, made.get("encoder"), methods, weight, not methods)
 
 
 def _run(run: Mapping[str, Any], sources: Mapping[str, str]) -> Run:

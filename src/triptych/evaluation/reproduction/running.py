@@ -2,41 +2,50 @@
 
 import shlex
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Any
 
+from triptych.core.environment import Runtime
 from triptych.core.errors import DataError, MismatchError, TriptychError, UsageError
 from triptych.core.files import made_by, read_json, write_json
+from triptych.core.options import flat_options
 from triptych.core.progress import say
 from triptych.evaluation.evaluate import evaluate
-from triptych.evaluation.reproduction.recipes import Recipe, Run, load_recipes
-from triptych.evaluation.results.reading import Row, read_rows
+from triptych.evaluation.options import EvaluateOptions
+from triptych.evaluation.reproduction.recipes import PublishedRecipe, Run, load_recipes
+from triptych.evaluation.results.reading import read_rows
+from triptych.evaluation.results.row import ResultRow
+
+_FLAGS = {item.field.name: item.flag for item in flat_options(EvaluateOptions)}
+"""The options of `evaluate`, as the command line has them."""
 
 
 @dataclass(frozen=True)
 class Step:
     """One call of `evaluate`: a recipe's run, of a single method where a submission is made."""
 
-    recipe: Recipe
+    recipe: PublishedRecipe
     run: Run
-    options: Mapping[str, Any]
+    given: Mapping[str, Any]
+    """What `evaluate` is given by name, its options among it."""
     output: Path
-
-    @property
-    def arguments(self) -> dict[str, Any]:
-        """What `evaluate` is called with."""
-        return {name: list(value) if isinstance(value, tuple) else value for name, value in self.options.items()}
 
     @property
     def command(self) -> str:
         """The same, as one would write it."""
         parts = ["triptych", "eval", self.run.benchmark]
-        for name, value in self.options.items():
-            option = {"methods": "method", "composers": "composer", "settings": "setting"}.get(name, name)
+        for name, value in self.given.items():
+            flag = {"composers": "--composer"}.get(name) or _FLAGS.get(name) or f"--{name}"
             for item in value if isinstance(value, tuple) else (value,):
-                parts += [f"--{option.replace('_', '-')}", str(item)]
+                parts += [flag, str(item)]
         return shlex.join([*parts, "--output", str(self.output)])
+
+    def measure(self, runtime: Runtime) -> None:
+        """Evaluate, and write the result file."""
+        options = EvaluateOptions(**{name: value for name, value in self.given.items() if name in _FLAGS})
+        others = {name: value for name, value in self.given.items() if name not in _FLAGS}
+        evaluate(self.run.benchmark, options, **others, output=self.output, runtime=runtime)
 
 
 @dataclass(frozen=True)
@@ -49,7 +58,7 @@ class Folders:
     composer: Path | None = None
 
 
-def steps(recipe: Recipe, run: Run, folders: Folders) -> Iterator[Step]:
+def steps(recipe: PublishedRecipe, run: Run, folders: Folders) -> Iterator[Step]:
     """What a recipe's run takes: one evaluation, or for a server one for each method."""
     out = folders.out
     shared: dict[str, Any] = {"root": folders.root, "split": run.split}
@@ -72,6 +81,48 @@ def steps(recipe: Recipe, run: Run, folders: Folders) -> Iterator[Step]:
         yield Step(recipe, run, {**shared, **single, "submission": out / named}, out / f"{named}.json")
 
 
+@dataclass(frozen=True)
+class ReproducedFigure:
+    """A metric as it was published, and as it was measured here; None where it was not."""
+
+    row: str
+    method: str | None
+    benchmark: str
+    split: str
+    task: str
+    metric: str
+    published: float | None
+    measured: float | None
+    source: str | None
+    """Who published it."""
+
+
+@dataclass(frozen=True)
+class ReproducedStep:
+    """What became of one evaluation."""
+
+    row: str
+    command: str
+    status: str
+    """`measured`, `measured before`, `submission written`, or `failed: …`."""
+    file: str
+
+    @property
+    def failed(self) -> bool:
+        """Whether there is no result."""
+        return self.status.startswith("failed")
+
+
+@dataclass(frozen=True)
+class ReproduceResult:
+    """What was published beside what was measured."""
+
+    figures: list[ReproducedFigure]
+    steps: list[ReproducedStep]
+    made_by: Mapping[str, Any] = field(repr=False)
+    """Program, version, settings and time."""
+
+
 def reproduce(
     rows: Sequence[str] = (),
     *,
@@ -80,50 +131,52 @@ def reproduce(
     catalogs: Mapping[str, Path | str] | None = None,
     composer: Path | str | None = None,
     recipes: Path | str | None = None,
-    threads: int | None = None,
-) -> dict[str, Any]:
-    """Measure published `rows` (all that can be, by default) on the benchmarks whose folders are in `roots`.
+    runtime: Runtime = Runtime(),
+) -> ReproduceResult:
+    """Measure published rows on the benchmarks whose folders are in `roots`.
 
-    Every evaluation has its result file in `out`, and one that is there is not run again. What fails is told and left
-    out, and the others go on. Where only a benchmark's server knows the targets, the submission is written.
+    Every evaluation has its result file in `out`, and one that is there is not run again. What fails is said and left
+    out, and the others go on. Where only a benchmark's server knows the targets, the submission is written. The result
+    is also written to `out/reproduction.json`, as documented in docs/formats.md.
 
-    `catalogs` are of the benchmarks' pictures, by the encoder of the rows, and spare encoding a gallery for every step.
-    `composer` is the trained composer of the row "triptych". `recipes` is a file of your own, instead of the ones that
-    ship.
+    Args:
+        rows: their names; by default all that can be measured.
+        roots: benchmark to folder.
+        out: the folder of the result files.
+        catalogs: benchmark to a catalog of its pictures by the encoder of the rows, which spares encoding a gallery for
+            every step.
+        composer: the trained composer of the row "triptych".
+        recipes: a file of your own, instead of the ones that ship.
+        runtime: processor threads.
 
-    Returns, and writes to `out/reproduction.json`, `{"figures": [...], "steps": [...], "made_by": {...}}` as
-    documented in docs/formats.md: what was published beside what was measured.
-    Raises UsageError for rows or benchmarks that no recipe has, and where nothing is to be run.
+    Raises:
+        UsageError: no recipe has such a row or benchmark, or there is nothing to run.
     """
     out, composer = Path(out), Path(composer) if composer else None
     known = load_recipes(Path(recipes) if recipes else None)
-    chosen = _choose(known, rows, roots, composer)
-    done: list[dict[str, Any]] = []
-    figures: list[dict[str, Any]] = []
-    for recipe in chosen:
+    done: list[ReproducedStep] = []
+    figures: list[ReproducedFigure] = []
+    for recipe in _choose(known, rows, roots, composer):
         for run in recipe.runs:
             if run.benchmark not in roots:
                 continue
-            if not recipe.runnable:
-                figures += _figures(recipe, run, [])
-                continue
-            measured: list[Row] = []
+            measured: list[ResultRow] = []
             catalog = (catalogs or {}).get(run.benchmark)
             folders = Folders(Path(roots[run.benchmark]), out, Path(catalog) if catalog else None, composer)
-            for step in steps(recipe, run, folders):
-                status, found = _take(step, threads)
+            for step in steps(recipe, run, folders) if recipe.runnable else ():
+                status, found = _take(step, runtime)
                 measured += found
-                done.append({"row": recipe.row, "command": step.command, "status": status, "file": str(step.output)})
+                done.append(ReproducedStep(recipe.row, step.command, status, str(step.output)))
             figures += _figures(recipe, run, measured)
     settings = {"rows": list(rows), "roots": {name: str(root) for name, root in roots.items()}, "composer": composer}
-    result = {"figures": figures, "steps": done, "made_by": made_by("reproduce", settings | {"recipes": recipes})}
-    write_json(out / "reproduction.json", result)
+    result = ReproduceResult(figures, done, made_by("reproduce", settings | {"recipes": recipes}))
+    write_json(out / "reproduction.json", asdict(result))
     return result
 
 
 def _choose(
-    known: Sequence[Recipe], rows: Sequence[str], roots: Mapping[str, Path | str], composer: Path | None
-) -> list[Recipe]:
+    known: Sequence[PublishedRecipe], rows: Sequence[str], roots: Mapping[str, Path | str], composer: Path | None
+) -> list[PublishedRecipe]:
     for row in rows:
         if row not in {recipe.row for recipe in known}:
             raise UsageError(f"there is no row {row!r}; choose among {', '.join(recipe.row for recipe in known)}")
@@ -139,7 +192,7 @@ def _choose(
     return chosen
 
 
-def _take(step: Step, threads: int | None) -> tuple[str, list[Row]]:
+def _take(step: Step, runtime: Runtime) -> tuple[str, list[ResultRow]]:
     """Run a step, unless its result file is there; what became of it, and its rows."""
     try:
         status = "measured before"
@@ -147,7 +200,7 @@ def _take(step: Step, threads: int | None) -> tuple[str, list[Row]]:
             _require_same(step)
         else:
             say(f"reproduce: {step.command}")
-            evaluate(step.run.benchmark, **step.arguments, output=step.output, threads=threads)
+            step.measure(runtime)
             status = "measured"
         return ("submission written" if step.run.server else status), [] if step.run.server else read_rows(step.output)
     except TriptychError as error:
@@ -162,13 +215,13 @@ def _require_same(step: Step) -> None:
     if not isinstance(settings, dict):
         raise DataError(f"{step.output}: not a result file; remove it")
     for name in ("root", "split", "composers"):
-        asked = step.options.get(name, ())
+        asked = step.given.get(name, ())
         asked = [str(item) for item in asked] if name == "composers" else str(asked)
         if settings.get(name) != asked:
             raise MismatchError(f"{step.output}: made with other {name}; remove it, or give another --out")
 
 
-def _figures(recipe: Recipe, run: Run, measured: Sequence[Row]) -> list[dict[str, Any]]:
+def _figures(recipe: PublishedRecipe, run: Run, measured: Sequence[ResultRow]) -> list[ReproducedFigure]:
     """Every metric that was published or measured."""
     found: dict[tuple[str, str], dict[str, dict[str, float]]] = {}
     sources: dict[tuple[str, str], str] = {}
@@ -177,19 +230,20 @@ def _figures(recipe: Recipe, run: Run, measured: Sequence[Row]) -> list[dict[str
         found.setdefault(key, {})["published"] = dict(published.metrics)
         sources[key] = published.source
     for row in measured:
-        method = "" if recipe.composer else row["method"]
-        found.setdefault((method, row["task"]), {})["measured"] = dict(row["metrics"])
+        method = "" if recipe.composer else row.method
+        found.setdefault((method, row.task), {})["measured"] = dict(row.metrics)
     return [
-        {
-            "row": recipe.row,
-            "method": method or None,
-            "benchmark": run.benchmark,
-            "split": run.split,
-            "task": task,
-            "metric": metric,
-            **{side: values.get(side, {}).get(metric) for side in ("published", "measured")},
-            "source": sources.get((method, task)),
-        }
+        ReproducedFigure(
+            row=recipe.row,
+            method=method or None,
+            benchmark=run.benchmark,
+            split=run.split,
+            task=task,
+            metric=metric,
+            published=values.get("published", {}).get(metric),
+            measured=values.get("measured", {}).get(metric),
+            source=sources.get((method, task)),
+        )
         for (method, task), values in found.items()
         for metric in dict.fromkeys([*values.get("published", {}), *values.get("measured", {})])
     ]

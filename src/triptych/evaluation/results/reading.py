@@ -1,6 +1,6 @@
 """Rows of result files, and whether two of them may stand beside each other."""
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from statistics import mean, stdev
@@ -9,16 +9,14 @@ from typing import Any
 from triptych.core.errors import DataError, MismatchError
 from triptych.core.files import read_json
 from triptych.core.progress import say
-
-Row = Mapping[str, Any]
-"""A row of a result file, as `evaluate` makes it and docs/formats.md documents it; metrics are in percent."""
+from triptych.evaluation.results.row import ResultRow
 
 _TEXTS = ("benchmark", "task", "split", "method", "encoder")
 _COUNTS = ("queries", "gallery")
 _ABSENT = "not stated"
 
 
-def read_rows(path: Path) -> list[Row]:
+def read_rows(path: Path) -> list[ResultRow]:
     """The rows of a result file. Raises DataError, naming the row, where it is none."""
     content = read_json(path, "result file")
     rows = content.get("rows") if isinstance(content, dict) else None
@@ -28,7 +26,7 @@ def read_rows(path: Path) -> list[Row]:
         fault = _fault(row)
         if fault:
             raise DataError(f"{path}: row {number}: {fault}; write the file with triptych eval --output")
-    return rows
+    return [ResultRow.from_json(row) for row in rows]
 
 
 def _fault(row: Any) -> str | None:
@@ -59,54 +57,45 @@ def _are_values(values: Any, count: int) -> bool:
     return isinstance(values, list) and len(values) == count and all(_is_number(value) for value in values)
 
 
-def heading(row: Row) -> str:
-    """What a row was measured on: benchmark, task and split."""
-    return f"{row['benchmark']} · {row['task']} · {row['split']}"
-
-
-def world(row: Row) -> tuple[Any, ...]:
-    """The queries and the gallery of a row: equal for rows that were asked the same."""
-    return tuple(row.get(field) for field in ("queries", "gallery", "queries_sha256", "gallery_sha256"))
-
-
-def require_same_protocol(first: Row, second: Row, names: tuple[str, str]) -> None:
+def require_same_protocol(first: ResultRow, second: ResultRow, names: tuple[str, str]) -> None:
     """Raise MismatchError, naming the first setting that differs, unless both follow one protocol.
 
-    A row may not know its protocol, such as one of a submission file: that is told, and not held against it.
+    A row may not know its protocol, such as one of a submission file: that is said, and not held against it.
     """
-    unknown = [name for row, name in zip((first, second), names, strict=True) if "protocol" not in row]
+    unknown = [name for row, name in zip((first, second), names, strict=True) if row.protocol is None]
     if len(unknown) == 1:
-        say(f"{heading(first)}: {unknown[0]} does not state its protocol; see to it that it is the same")
+        say(f"{first.heading}: {unknown[0]} does not state its protocol; see to it that it is the same")
         return
-    settings = [dict(row.get("protocol", {})) for row in (first, second)]
+    settings = [dict(row.protocol or {}) for row in (first, second)]
     for setting in sorted({*settings[0], *settings[1]}):
         values = [known.get(setting, _ABSENT) for known in settings]
         if values[0] != values[1]:
             raise _not_comparable(first, f"the protocol's {setting!r}", values, names)
 
 
-def require_comparable(first: Row, second: Row, names: tuple[str, str]) -> None:
+def require_comparable(first: ResultRow, second: ResultRow, names: tuple[str, str]) -> None:
     """Raise MismatchError, naming what differs, unless both rows were asked the same over the same by one protocol.
 
     `names` say where the rows come from. Digests count where both rows have them.
     """
     require_same_protocol(first, second, names)
     for field, what in (("queries", "the number of queries"), ("gallery", "the number of pictures")):
-        if first[field] != second[field]:
-            raise _not_comparable(first, what, [first[field], second[field]], names)
+        counts = [getattr(row, field) for row in (first, second)]
+        if counts[0] != counts[1]:
+            raise _not_comparable(first, what, counts, names)
     for field, what in (("queries_sha256", "the queries"), ("gallery_sha256", "the gallery")):
-        digests = [row.get(field) for row in (first, second)]
+        digests = [getattr(row, field) for row in (first, second)]
         if None not in digests and digests[0] != digests[1]:
             raise _not_comparable(first, what, [f"digest {str(digest)[:12]}" for digest in digests], names)
 
 
-def _not_comparable(row: Row, what: str, values: list[Any], names: tuple[str, str]) -> MismatchError:
+def _not_comparable(row: ResultRow, what: str, values: list[Any], names: tuple[str, str]) -> MismatchError:
     shown = " and ".join(f"{value} in {name}" for value, name in zip(values, names, strict=True))
-    return MismatchError(f"{heading(row)}: {what} differs ({shown}); such figures do not compare")
+    return MismatchError(f"{row.heading}: {what} differs ({shown}); such figures do not compare")
 
 
 @dataclass(frozen=True)
-class Figure:
+class MeanSpread:
     """A mean, and the standard deviation over runs where there are several."""
 
     mean: float
@@ -114,8 +103,8 @@ class Figure:
     runs: int = 1
 
     @classmethod
-    def of(cls, values: Sequence[float]) -> "Figure":
-        """The figure of one or more runs; the deviation is that of a sample (n - 1)."""
+    def of(cls, values: Sequence[float]) -> "MeanSpread":
+        """That of one or more runs; the deviation is that of a sample (n - 1)."""
         return cls(mean(values), stdev(values) if len(values) > 1 else None, len(values))
 
     def text(self, decimals: int = 1) -> str:
@@ -124,22 +113,22 @@ class Figure:
 
 
 @dataclass(frozen=True)
-class Line:
+class MethodRuns:
     """What one method did with one encoder: its rows, one a run."""
 
     method: str
     encoder: str
-    rows: tuple[Row, ...]
+    rows: tuple[ResultRow, ...]
 
-    def figure(self, metric: str) -> Figure | None:
+    def figure(self, metric: str) -> MeanSpread | None:
         """The metric over the runs; None where a run lacks it."""
-        values = [row["metrics"].get(metric) for row in self.rows]
-        return None if not values or None in values else Figure.of(values)
+        values = [row.metrics[metric] for row in self.rows if metric in row.metrics]
+        return MeanSpread.of(values) if values and len(values) == len(self.rows) else None
 
 
-def lines(rows: Iterable[Row]) -> list[Line]:
+def group_runs(rows: Iterable[ResultRow]) -> list[MethodRuns]:
     """Rows by method and encoder, in order of first appearance."""
-    grouped: dict[tuple[str, str], list[Row]] = {}
+    grouped: dict[tuple[str, str], list[ResultRow]] = {}
     for row in rows:
-        grouped.setdefault((row["method"], row["encoder"]), []).append(row)
-    return [Line(method, encoder, tuple(same)) for (method, encoder), same in grouped.items()]
+        grouped.setdefault((row.method, row.encoder), []).append(row)
+    return [MethodRuns(method, encoder, tuple(same)) for (method, encoder), same in grouped.items()]

@@ -7,7 +7,8 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from triptych.core.errors import MismatchError, UsageError
-from triptych.evaluation.results.reading import Figure, Row, heading, lines, read_rows, require_same_protocol, world
+from triptych.evaluation.results.reading import MeanSpread, group_runs, read_rows, require_same_protocol
+from triptych.evaluation.results.row import ResultRow
 
 
 @dataclass(frozen=True)
@@ -18,7 +19,7 @@ class _Grid:
     """Headings, and the metrics below each."""
     labels: tuple[tuple[str, str], ...]
     """Each line's method and encoder."""
-    figures: tuple[tuple[Figure | None, ...], ...]
+    figures: tuple[tuple[MeanSpread | None, ...], ...]
     """Each line's figures, group after group; None where nothing was measured."""
 
     @property
@@ -70,21 +71,21 @@ def table(files: Sequence[Path | str], *, format: str = "markdown", decimals: in
     return FORMATS[format](_grid(rows), decimals)
 
 
-def _grid(rows: Sequence[tuple[Row, str]]) -> _Grid:
-    tasks: dict[str, list[tuple[Row, str]]] = {}
+def _grid(rows: Sequence[tuple[ResultRow, str]]) -> _Grid:
+    tasks: dict[str, list[tuple[ResultRow, str]]] = {}
     for row, file in rows:
-        tasks.setdefault(heading(row), []).append((row, file))
+        tasks.setdefault(row.heading, []).append((row, file))
     for same in tasks.values():
         _require_one_column(same)
-    found = {task: lines(row for row, _ in same) for task, same in tasks.items()}
+    found = {task: group_runs(row for row, _ in same) for task, same in tasks.items()}
     groups = tuple(
-        (task, tuple(dict.fromkeys(name for line in same for row in line.rows for name in row["metrics"])))
+        (task, tuple(dict.fromkeys(name for line in same for row in line.rows for name in row.metrics)))
         for task, same in found.items()
     )
     labels = tuple(dict.fromkeys((line.method, line.encoder) for same in found.values() for line in same))
     at = {(task, line.method, line.encoder): line for task, same in found.items() for line in same}
 
-    def figure(label: tuple[str, str], task: str, metric: str) -> Figure | None:
+    def figure(label: tuple[str, str], task: str, metric: str) -> MeanSpread | None:
         line = at.get((task, *label))
         return line.figure(metric) if line else None
 
@@ -94,16 +95,16 @@ def _grid(rows: Sequence[tuple[Row, str]]) -> _Grid:
     return _Grid(groups, labels, figures)
 
 
-def _require_one_column(rows: Sequence[tuple[Row, str]]) -> None:
+def _require_one_column(rows: Sequence[tuple[ResultRow, str]]) -> None:
     """Every method of a column must follow one protocol and have been asked the same, in each of its runs."""
     (first, name), *_ = rows
     for row, file in rows:
         require_same_protocol(first, row, (name, file))
-    asked = [(line, {world(row) for row in line.rows}) for line in lines(row for row, _ in rows)]
-    for line, worlds in asked:
-        if worlds != asked[0][1]:
+    asked = [(line, {row.query_set for row in line.rows}) for line in group_runs(row for row, _ in rows)]
+    for line, query_sets in asked:
+        if query_sets != asked[0][1]:
             raise MismatchError(
-                f"{heading(first)}: {line.method} and {asked[0][0].method} were not measured on the same queries and "
+                f"{first.heading}: {line.method} and {asked[0][0].method} were not measured on the same queries and "
                 "pictures; such figures do not share a column"
             )
 
@@ -162,8 +163,8 @@ def _csv(grid: _Grid, decimals: int) -> str:
         for figure, wide in zip(figures, spread, strict=True):
             cells.append("" if figure is None else f"{figure.mean:.4f}")
             if wide:
-                told = figure is not None and figure.spread is not None
-                cells += [f"{figure.spread:.4f}" if told and figure else "", figure.runs if figure else ""]
+                several = figure is not None and figure.spread is not None
+                cells += [f"{figure.spread:.4f}" if several and figure else "", figure.runs if figure else ""]
         writer.writerow([*label, *cells])
     return out.getvalue().rstrip("\n")
 
@@ -183,64 +184,63 @@ class Block:
     """The rows that may be compared: those of the same queries over the same gallery."""
 
     heading: str
-    rows: tuple[Row, ...]
+    rows: tuple[ResultRow, ...]
     metrics: tuple[str, ...]
     """Every metric that a row has, in the order of their first appearance."""
 
     @property
-    def chosen(self) -> str:
-        """What its rows have chosen: weight, prompt, or both; empty where they have neither."""
-        return ", ".join(name for name in ("weight", "prompt") if any(row.get(name) is not None for row in self.rows))
+    def tuned(self) -> str:
+        """What was chosen for its rows: weight, prompt, or both; empty where they have neither."""
+        known = {name: [getattr(row, name) for row in self.rows] for name in ("weight", "prompt")}
+        return ", ".join(name for name, values in known.items() if any(value is not None for value in values))
 
-    def cell(self, row: Row, metric: str) -> str:
+    def cell(self, row: ResultRow, metric: str) -> str:
         """A metric with two decimals; a dash where the row lacks it."""
-        value = row["metrics"].get(metric)
+        value = row.metrics.get(metric)
         return _NONE if value is None else f"{value:.2f}"
 
-    def is_best(self, row: Row, metric: str) -> bool:
+    def is_best(self, row: ResultRow, metric: str) -> bool:
         """Whether no other row shows more. Of rows that show the same each is best; a row alone is not."""
         shown = [float(cell) for other in self.rows if (cell := self.cell(other, metric)) != _NONE]
         cell = self.cell(row, metric)
         return len(self.rows) > 1 and cell != _NONE and float(cell) == max(shown)
 
-    def choice(self, row: Row, quote: str = '"') -> str:
+    def choice(self, row: ResultRow, quote: str = '"') -> str:
         """How much the words count against the picture, or what stands before them; a dash where a row has neither."""
-        weight, prompt = row.get("weight"), row.get("prompt")
+        weight, prompt = row.weight, row.prompt
         if weight is not None:
             return f"{weight:.2f}"
         return _NONE if prompt is None else f"{quote}{prompt}{quote}"
 
 
-def blocks(rows: Sequence[Row]) -> list[Block]:
+def blocks(rows: Sequence[ResultRow]) -> list[Block]:
     """Rows by benchmark, task and split, both blocks and rows in the order given.
 
     Rows that differ in the number of queries or of pictures share no block: they measure other things.
     """
-    grouped: dict[str, list[Row]] = {}
+    grouped: dict[str, list[ResultRow]] = {}
     for row in rows:
-        heading = (
-            f"{row['benchmark']} · {row['task']} · {row['split']} ({row['queries']} queries, {row['gallery']} pictures)"
-        )
+        heading = f"{row.heading} ({row.queries} queries, {row.gallery} pictures)"
         grouped.setdefault(heading, []).append(row)
     return [
-        Block(heading, tuple(same), tuple(dict.fromkeys(metric for row in same for metric in row["metrics"])))
+        Block(heading, tuple(same), tuple(dict.fromkeys(metric for row in same for metric in row.metrics)))
         for heading, same in grouped.items()
     ]
 
 
-def format_table(rows: Sequence[Row]) -> str:
+def format_table(rows: Sequence[ResultRow]) -> str:
     """Aligned columns under a heading for each benchmark, task and split; `*` marks the best of a column."""
     return "\n\n".join(_format_block(block) for block in blocks(rows))
 
 
-def format_gaps(rows: Sequence[Row]) -> str:
+def format_gaps(rows: Sequence[ResultRow]) -> str:
     """The composition gap: a line for each row that has one and is more than one of the two inputs."""
     lines = ["composition gap: points above the better of picture only and words only, on the same queries"]
     for row in rows:
-        gap = row.get("gap")
-        if gap and row["method"] not in ("picture", "text"):
+        gap = row.gap
+        if gap and row.method not in ("picture", "text"):
             shown = ", ".join(f"{metric} {value:+.2f}" for metric, value in gap.items())
-            lines.append(f"  {row['benchmark']} · {row['task']} · {row['method']}: {shown}")
+            lines.append(f"  {row.benchmark} · {row.task} · {row.method}: {shown}")
     return "\n".join(lines)
 
 
@@ -250,8 +250,8 @@ def _format_block(block: Block) -> str:
     table = [[*texts, *(f"{name} " for name in numbers)]]
     for row in block.rows:
         cells = [f"{block.cell(row, name)}{'*' if block.is_best(row, name) else ' '}" for name in block.metrics]
-        choice = [f"{block.choice(row)} "] if block.chosen else []
-        table.append([row["method"], row["encoder"], *choice, *cells])
+        choice = [f"{block.choice(row)} "] if block.tuned else []
+        table.append([row.method, row.encoder, *choice, *cells])
     widths = [max(map(len, column)) for column in zip(*table, strict=True)]
     lines = [
         "  ".join(
@@ -263,7 +263,7 @@ def _format_block(block: Block) -> str:
     return "\n".join([block.heading, *(f"  {line}" for line in lines)])
 
 
-def markdown_table(rows: Sequence[Row]) -> str:
+def markdown_table(rows: Sequence[ResultRow]) -> str:
     """A Markdown table under a bold heading for each benchmark, task and split, the best of a column bold."""
     return "\n\n".join(_markdown_block(block) for block in blocks(rows))
 
@@ -276,11 +276,11 @@ def _markdown_block(block: Block) -> str:
         marked = [
             f"**{cell}**" if block.is_best(row, name) else cell for name, cell in zip(block.metrics, cells, strict=True)
         ]
-        names = [str(row[column]) for column in texts] + ([block.choice(row, "`")] if block.chosen else [])
+        names = [str(getattr(row, column)) for column in texts] + ([block.choice(row, "`")] if block.tuned else [])
         lines.append([*(name.replace("|", "\\|") for name in names), *marked])
     return "\n".join([f"**{block.heading}**", "", *(f"| {' | '.join(line)} |" for line in lines)])
 
 
 def _columns(block: Block) -> tuple[list[str], list[str]]:
     """The names of the columns of text and of those of numbers."""
-    return ["method", "encoder"], [*([block.chosen] if block.chosen else []), *block.metrics]
+    return ["method", "encoder"], [*([block.tuned] if block.tuned else []), *block.metrics]

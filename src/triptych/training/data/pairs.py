@@ -2,14 +2,28 @@
 
 import csv
 from collections.abc import Iterator
+from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING
+
+import numpy as np
+from numpy.typing import NDArray
 
 from triptych.core.errors import DataError
 from triptych.core.files import hash_file
+from triptych.training.data.pixels import Bytes
 
-if TYPE_CHECKING:
-    pass
+
+@dataclass(frozen=True)
+class CaptionedPictures:
+    """Pairs of picture and caption, in memory."""
+
+    pixels: Bytes
+    """Bytes `(n, 3, size, size)`."""
+    captions: list[str]
+    caption_of: NDArray[np.int64]
+    """A number for each pair's caption `(n,)`: equal captions have one."""
+    skipped: int
+    """How many pictures could not be used."""
 
 
 def hash_file_or_fail(path: Path) -> str:

@@ -1,4 +1,4 @@
-"""Looking at references: in batches, and for a training run once, with what was seen kept on disk."""
+"""The patches of references: computed once for a training run, and kept on disk."""
 
 import os
 from collections.abc import Callable
@@ -27,16 +27,16 @@ _FILES = "patches-*"
 
 Rows = NDArray[np.int64]
 """Row numbers of pictures in a catalog."""
-See = Callable[[Rows], tuple[Any, ...]]
+PatchReader = Callable[[Rows], tuple[Any, ...]]
 """What a composer reads of references beside their vectors, as tensors."""
 
 
-def see_nothing(rows: Rows) -> "tuple[Tensor, ...]":
+def no_patches(rows: Rows) -> "tuple[Tensor, ...]":
     """For a composer to which the vectors are enough."""
     return ()
 
 
-class Sight:
+class PatchCache:
     """The patches of the pictures at `rows` of a catalog, in half precision in a file in `folder`.
 
     They are computed once, by the graph that queries are going to be asked with. A file that an interrupted run left
@@ -60,7 +60,7 @@ class Sight:
         self._path = folder / _FILES.replace("*", sha256("\n".join(content).encode()).hexdigest()[:16])
         self._graph = self._path.with_suffix(".onnx")
         names = [catalog.names[row] for row in self._rows]
-        self._patches = self._look(tower, catalog.root, names, encoder, threads)
+        self._patches = self._read(tower, catalog.root, names, encoder, threads)
 
     def __call__(self, rows: Rows) -> "tuple[Tensor, ...]":
         """Patches `(n, positions, channels)` of some of these pictures."""
@@ -74,7 +74,7 @@ class Sight:
         for path in self._folder.glob(_FILES):
             path.unlink()
 
-    def _look(
+    def _read(
         self, tower: "PatchTower", root: Path, names: list[str], encoder: Encoder, threads: int | None
     ) -> "np.memmap[Any, np.dtype[np.float16]]":
         import torch
@@ -82,17 +82,17 @@ class Sight:
         blank = encoder.prepare(Image.new("RGB", (64, 64), "white"))
         if not self._graph.exists():
             export_graph(tower, [torch.from_numpy(np.stack([blank, blank]))], self._graph, half=True)
-        look = Graph(self._graph, threads)
-        shape = look(blank[None]).shape[1:]
+        graph = Graph(self._graph, threads)
+        shape = graph(blank[None]).shape[1:]
         row = 2 * int(np.prod(shape))
         done = self._path.stat().st_size // row if self._path.exists() else 0
         if done < len(names):
             # Whole batches alone: patches depend, in their last bits, on what they are computed with.
             done -= done % BATCH
             loaded = load_pictures(root, names[done:], threads=threads or os.cpu_count() or 1, prepare=encoder.prepare)
-            shown = progress(loaded, "look", total=len(names), unit="picture", done=done)
+            shown = progress(loaded, "patches", total=len(names), unit="picture", done=done)
             with self._path.open("ab") as out:
                 out.truncate(done * row)
                 for pixels in in_batches(shown, lambda name: root / name):
-                    out.write(look(pixels).tobytes())
+                    out.write(graph(pixels).tobytes())
         return np.memmap(self._path, np.float16, "r", shape=(len(names), *shape))

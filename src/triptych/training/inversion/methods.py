@@ -6,19 +6,24 @@ A method is made once, and gives the loss of a step; everything random in it fol
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, Protocol
+from typing import Protocol
 
 import numpy as np
 import torch
+from numpy.typing import NDArray
 from safetensors.torch import load_file, save_file
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-from triptych.composers.networks.inversion import Phi
+from triptych.composers.networks.inversion import MappingNetwork
 from triptych.core.files import atomic
 from triptych.core.progress import progress
 from triptych.encoders.protocol import Encoder
-from triptych.training.inversion.texts import Concepts, Keywords, SlottedIds, mask
+from triptych.training.inversion.texts import Keywords, PictureConcepts, SlottedIds, mask
+from triptych.training.loop import Learner, LoopOptions
+from triptych.training.options import InversionOptions
+
+Rows = NDArray[np.int64]
 
 
 @dataclass(frozen=True)
@@ -38,9 +43,34 @@ class Reader:
 class Method(Protocol):
     """How a mapping network learns."""
 
-    def loss(self, phi: Phi, step: int) -> Tensor:
+    def loss(self, mapping: MappingNetwork, step: int) -> Tensor:
         """The loss of a step."""
         ...
+
+
+class InversionLearner(Learner):
+    """A mapping network and how it learns.
+
+    Args:
+        mapping: what learns.
+        method: gives the loss of each step.
+        name: of the method, for messages.
+        options: how to learn.
+    """
+
+    def __init__(self, mapping: MappingNetwork, method: Method, name: str, options: InversionOptions) -> None:
+        self.mapping, self.method, self.name = mapping, method, name
+        self.module = mapping
+        groups = [{"params": list(mapping.parameters()), "peak": _PEAK_RATE}]
+        self.optimizer = torch.optim.AdamW(groups, lr=_PEAK_RATE, weight_decay=_WEIGHT_DECAY)
+        every = _CHECKPOINT_STEPS
+        self.loop = LoopOptions(options.steps, seed=options.seed, clip="none", checkpoint_every=every, keep_losses=None)
+
+    def step(self, step: int) -> list[float]:
+        """The method's loss, rounded, as all of them are kept."""
+        loss = self.method.loss(self.mapping, step)
+        loss.backward()  # type: ignore[no-untyped-call]
+        return [round(loss.item(), 5)]
 
 
 class Pic2Word:
@@ -51,17 +81,17 @@ class Pic2Word:
     """
 
     def __init__(
-        self, reader: Reader, pictures: Tensor, scale: float, templates: Sequence[str], batch: int, seed: int
+        self, reader: Reader, pictures: Tensor, scale: float, templates: Sequence[str], batch_size: int, seed: int
     ) -> None:
         self._reader, self._pictures, self._scale = reader, pictures, scale
-        self._templates, self._batch, self._seed = templates, batch, seed
+        self._templates, self._batch_size, self._seed = templates, batch_size, seed
 
-    def loss(self, phi: Phi, step: int) -> Tensor:
+    def loss(self, mapping: MappingNetwork, step: int) -> Tensor:
         """The loss of a step."""
         random = np.random.default_rng([self._seed, step])
-        pictures = self._pictures[torch.from_numpy(_rows(len(self._pictures), self._batch, random))]
+        pictures = self._pictures[torch.from_numpy(_rows(len(self._pictures), self._batch_size, random))]
         texts = _choices(self._templates, len(pictures), random)
-        logits = self._scale * self._reader(texts, phi(pictures)) @ pictures.T
+        logits = self._scale * self._reader(texts, mapping(pictures)) @ pictures.T
         labels = torch.arange(len(logits), device=logits.device)
         return (F.cross_entropy(logits, labels) + F.cross_entropy(logits.T, labels)) / 2
 
@@ -71,24 +101,25 @@ class LinCIR:
 
     Gu et al., *Language-only Efficient Training of Zero-shot Composed Image Retrieval*, CVPR 2024, 4.1 and 4.2:
     self-masking projection with the mean squared error, and noise of Unif(0, 1) x N(0, 1), here per unit of length. As
-    in the paper every run of keywords is masked, but what is a keyword is told by `keywords`, not by a tagger; and of a
+    in the paper every run of keywords is masked, but what is a keyword is said by `keywords`, not by a tagger; and of a
     title, which has nothing else, part is left.
     """
 
     def __init__(
-        self, reader: Reader, texts: Sequence[str], keywords: Keywords, encoder: Encoder, batch: int, seed: int
+        self, reader: Reader, texts: Sequence[str], keywords: Keywords, encoder: Encoder, batch_size: int, seed: int
     ) -> None:
-        self._reader, self._texts, self._keywords, self._batch, self._seed = reader, texts, keywords, batch, seed
+        self._reader, self._texts, self._keywords = reader, texts, keywords
+        self._batch_size, self._seed = batch_size, seed
         self._vectors = torch.from_numpy(encoder.encode_texts(texts)).to(reader.device)
 
-    def loss(self, phi: Phi, step: int) -> Tensor:
+    def loss(self, mapping: MappingNetwork, step: int) -> Tensor:
         """The loss of a step."""
         random = np.random.default_rng([self._seed, step])
-        rows = _rows(len(self._texts), self._batch, random)
+        rows = _rows(len(self._texts), self._batch_size, random)
         vectors = self._vectors[torch.from_numpy(rows)]
         noise = random.random((len(rows), 1)) * random.standard_normal(vectors.shape) / vectors.shape[1] ** 0.5
-        seen = F.normalize(vectors + torch.from_numpy(noise.astype(np.float32)).to(vectors.device), dim=-1)
-        found = self._reader([mask(self._texts[row], self._keywords, random) for row in rows], phi(seen))
+        noisy = F.normalize(vectors + torch.from_numpy(noise.astype(np.float32)).to(vectors.device), dim=-1)
+        found = self._reader([mask(self._texts[row], self._keywords, random) for row in rows], mapping(noisy))
         return (found - vectors).square().sum(dim=-1).mean()
 
 
@@ -100,34 +131,38 @@ class Searle:
     paper has its phrases from a GPT; these are of the vocabulary's words.
     """
 
-    def __init__(
-        self,
-        reader: Reader,
-        encoder: Encoder,
-        pictures: Tensor,
-        words: Tensor,
-        concepts: Concepts,
-        batch: int,
-        seed: int,
-    ) -> None:
-        self._reader, self._encoder, self._concepts = reader, encoder, concepts
-        self._pictures, self._words, self._batch, self._seed = pictures, words, batch, seed
+    def __init__(self, phrases: "PhraseLoss", pictures: Tensor, words: Tensor, batch_size: int, seed: int) -> None:
+        self._phrases, self._pictures, self._words = phrases, pictures, words
+        self._batch_size, self._seed = batch_size, seed
 
-    def loss(self, phi: Phi, step: int) -> Tensor:
+    def loss(self, mapping: MappingNetwork, step: int) -> Tensor:
         """The loss of a step."""
         random = np.random.default_rng([self._seed, step])
-        rows = _rows(len(self._pictures), self._batch, random)
+        rows = _rows(len(self._pictures), self._batch_size, random)
         chosen = torch.from_numpy(rows)
-        words = phi(self._pictures[chosen])
+        words = mapping(self._pictures[chosen])
         distilled = _distillation(F.normalize(self._words[chosen], dim=-1), F.normalize(words, dim=-1))
-        return distilled + 0.75 * phrase_loss(self._reader, self._encoder, self._concepts, rows, words, random)
+        return distilled + 0.75 * self._phrases(rows, words, random)
+
+
+@dataclass(frozen=True)
+class PhraseLoss:
+    """How far phrases with pseudo-words are from the same phrases with the concepts named: one less their cosine."""
+
+    reader: Reader
+    encoder: Encoder
+    concepts: PictureConcepts
+
+    def __call__(self, rows: Rows, words: Tensor, random: np.random.Generator) -> Tensor:
+        """The mean over some pictures' phrases, with their pseudo-words `(n, width)`."""
+        plain, marked = self.concepts.phrases(rows.tolist(), random)
+        named = torch.from_numpy(self.encoder.encode_texts(plain)).to(words.device)
+        return 1 - (self.reader(marked, words) * named).sum(dim=-1).mean()
 
 
 def invert_by_optimisation(
-    reader: Reader,
-    encoder: Encoder,
+    phrases: PhraseLoss,
     pictures: Tensor,
-    concepts: Concepts,
     templates: Sequence[str],
     blocks: Path,
     *,
@@ -145,7 +180,9 @@ def invert_by_optimisation(
     starts = range(0, len(pictures), _BLOCK)
     files = [blocks.with_name(f"{blocks.name}-{start:09d}.safetensors") for start in starts]
     waiting = [(start, file) for start, file in zip(starts, files, strict=True) if not file.exists()]
-    ahead = progress(waiting, "invert", total=len(files), unit=f"x{_BLOCK} pictures", done=len(files) - len(waiting))
+    ahead = progress(
+        waiting, "pseudo-words", total=len(files), unit=f"x{_BLOCK} pictures", done=len(files) - len(waiting)
+    )
     for start, file in ahead:
         rows = np.arange(start, min(start + _BLOCK, len(pictures)))
         random = np.random.default_rng([seed, start, 1])
@@ -155,9 +192,9 @@ def invert_by_optimisation(
         averaged = words.detach().clone()
         optimizer = torch.optim.AdamW([words], lr=_WORD_RATE, weight_decay=0.01)
         for step in range(steps):
-            found = reader(_choices(templates, len(rows), random), words)
+            found = phrases.reader(_choices(templates, len(rows), random), words)
             loss = 1 - (found * block).sum(dim=-1).mean()
-            loss = loss + 0.5 * phrase_loss(reader, encoder, concepts, rows, words, random)
+            loss = loss + 0.5 * phrases(rows, words, random)
             optimizer.zero_grad(set_to_none=True)
             loss.backward()  # type: ignore[no-untyped-call]
             optimizer.step()
@@ -166,20 +203,6 @@ def invert_by_optimisation(
         with atomic(file) as temporary:
             save_file({"words": averaged.cpu().contiguous()}, temporary)
     return torch.cat([load_file(file)["words"] for file in files]).to(pictures.device)
-
-
-def phrase_loss(
-    reader: Reader,
-    encoder: Encoder,
-    concepts: Concepts,
-    rows: "np.ndarray[Any, np.dtype[np.int64]]",
-    words: Tensor,
-    random: np.random.Generator,
-) -> Tensor:
-    """How far phrases with pseudo-words are from the same phrases with the concepts named: one less their cosine."""
-    plain, marked = concepts.phrases(rows.tolist(), random)
-    named = torch.from_numpy(encoder.encode_texts(plain)).to(words.device)
-    return 1 - (reader(marked, words) * named).sum(dim=-1).mean()
 
 
 def _distillation(known: Tensor, found: Tensor, temperature: float = 0.25) -> Tensor:
@@ -195,13 +218,16 @@ def _distillation(known: Tensor, found: Tensor, temperature: float = 0.25) -> Te
     return (side(across, known) + side(across.T, found)) / 2
 
 
-def _rows(count: int, batch: int, random: np.random.Generator) -> "np.ndarray[Any, np.dtype[np.int64]]":
-    return random.choice(count, min(batch, count), replace=False)
+def _rows(count: int, batch_size: int, random: np.random.Generator) -> Rows:
+    return random.choice(count, min(batch_size, count), replace=False)
 
 
 def _choices(of: Sequence[str], count: int, random: np.random.Generator) -> list[str]:
     return [of[place] for place in random.integers(len(of), size=count)]
 
 
+_PEAK_RATE = 1e-3
+_CHECKPOINT_STEPS = 50
+_WEIGHT_DECAY = 0.01
 _BLOCK = 1024  # pictures whose words are looked for at once
 _WORD_RATE = 0.05

@@ -6,12 +6,10 @@ from collections.abc import Sequence
 
 import numpy as np
 
-from triptych.encoders.protocol import SLOT, Ids, ReadsWords
+from triptych.encoders.protocol import SLOT, AcceptsPseudoWords, Ids
 from triptych.tagging.tagger import Tags, is_shown
 from triptych.tagging.vocabulary import Vocabulary
-
-MARK = "*"
-"""What stands for the pseudo-word in a text."""
+from triptych.training.options import MARK
 
 _NAMED = 0.7  # how likely a title names an attribute
 
@@ -19,7 +17,7 @@ _NAMED = 0.7  # how likely a title names an attribute
 class SlottedIds:
     """Texts with `*` for the pseudo-word, to token ids `(n, longest)`: framed, padded and cut as the encoder's own."""
 
-    def __init__(self, encoder: ReadsWords) -> None:
+    def __init__(self, encoder: AcceptsPseudoWords) -> None:
         self._encoder = encoder
         self._opening, self._closing = encoder.text_frame
         self._length = encoder.token_ids([MARK]).shape[1]
@@ -128,7 +126,7 @@ is are was were be been being am has have had do does did will would can could m
 _FUNCTION_WORDS = frozenset(map(_stem, _LISTED.split()))
 
 
-class Concepts:
+class PictureConcepts:
     """What pictures show, as titles of their likeliest words, within phrases of other words."""
 
     def __init__(self, tags: Tags, vocabulary: Vocabulary) -> None:

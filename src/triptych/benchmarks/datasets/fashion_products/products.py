@@ -288,7 +288,9 @@ def _hash(text: str) -> int:
     return int.from_bytes(hashlib.sha256(text.encode()).digest()[:8], "big")
 
 
-def _fashion_products(root: Path) -> Truth:
+def read_truth(root: Path) -> Truth:
+    """What each product's picture shows, from the table. Raises DataError where `root` does not hold the dataset."""
+
     def words(product: Product) -> dict[str, str]:
         named = {name: word_for(name, getattr(product, name)) for name in ("gender", "colour", "kind")}
         named["gender"] = named["gender"].replace("men and women", "unisex")

@@ -4,7 +4,9 @@ import csv
 from dataclasses import replace
 from pathlib import Path
 
+from triptych.benchmarks.benchmark import Benchmark
 from triptych.benchmarks.datasets.queries import load_queries
+from triptych.benchmarks.datasets.wardrobe.garments import VOCABULARY
 from triptych.benchmarks.task import Task, Truth
 from triptych.core.errors import DataError
 
@@ -20,7 +22,8 @@ def load_wardrobe(root: Path, split: str) -> Task:
     return replace(task, benchmark="wardrobe", name="edits", split=split)
 
 
-def _wardrobe(world: Path) -> Truth:
+def read_truth(world: Path) -> Truth:
+    """What each picture shows, from the table of garments. Raises DataError where there is none."""
     path = world / "garments.csv"
     try:
         with path.open(encoding="utf-8", newline="") as table:
@@ -33,3 +36,14 @@ def _wardrobe(world: Path) -> Truth:
         raise DataError(f"{path}: no table of garments; it is in the folder that `triptych wardrobe` made")
     beside = ("image", "split", "line", "garment")
     return {row["image"]: {key: row[key] for key in row if key not in beside} for row in rows}
+
+
+WARDROBE = Benchmark(
+    "wardrobe",
+    lambda root, split, _: [load_wardrobe(root, split)],
+    ("val", "test"),
+    {"val": "val", "test": "val"},
+    vocabulary=VOCABULARY,
+    truth=read_truth,
+    attributes=("colour", "kind", "pattern", "sleeve", "neckline", "length", "print"),
+)

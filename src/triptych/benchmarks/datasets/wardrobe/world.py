@@ -9,7 +9,7 @@ from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from concurrent.futures import ProcessPoolExecutor
 from concurrent.futures.process import BrokenProcessPool
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from functools import partial
 from pathlib import Path
 from random import Random
@@ -73,7 +73,19 @@ class Query:
         }
 
 
-def write_world(
+@dataclass(frozen=True)
+class WardrobeResult:
+    """How much of a world was written."""
+
+    pictures: Mapping[str, int]
+    """By split."""
+    garments: Mapping[str, int]
+    """By split."""
+    queries: Mapping[str, int]
+    """By split, of those that have queries."""
+
+
+def write_wardrobe(
     out: Path | str,
     *,
     seed: int = 0,
@@ -81,14 +93,23 @@ def write_world(
     views: int = 2,
     size: int = 96,
     workers: int | None = None,
-) -> dict[str, Any]:
-    """Write a world into the folder `out` and return its note, which is also `world.json`.
+) -> WardrobeResult:
+    """Write a world into a folder; its note is `world.json`.
 
-    `lines` says how many lines (designs) each split gets: any of pretrain, unlabelled, val and test; no line
-    is in two splits. Every garment is photographed `views` times, `size` pixels square. What is written
-    depends neither on `workers` (default: every core; 1 starts no process) nor on interruptions: finished
-    pictures are kept. Raises UsageError if an argument makes no sense or the folder holds another world,
-    FailureError where a drawing process dies.
+    What is written depends neither on `workers` nor on interruptions: finished pictures are kept.
+
+    Args:
+        out: the folder.
+        seed: of everything random.
+        lines: how many lines (designs) each split gets: any of pretrain, unlabelled, val and test; no line is in two
+            splits.
+        views: how many times every garment is photographed.
+        size: the side of a picture, in pixels.
+        workers: processes that draw; by default one for every core; 1 starts no process.
+
+    Raises:
+        UsageError: an argument makes no sense, or the folder holds another world.
+        FailureError: a drawing process died.
     """
     out = Path(out)
     lines = dict(DEFAULT_LINES if lines is None else lines)
@@ -108,15 +129,13 @@ def write_world(
         _write_fashioniq(out, pictures, asked, voice, seed)
     _draw_all(out / "images", pictures, size, workers)
 
-    note = made_by(
-        "triptych world",
-        settings,
+    result = WardrobeResult(
         pictures={split: sum(picture.split == split for picture in pictures) for split in lines},
         garments={split: len({p.garment_id for p in pictures if p.split == split}) for split in lines},
         queries={voice: len(asked) for voice, asked in queries.items()},
     )
-    write_json(out / "world.json", note)
-    return note
+    write_json(out / "world.json", made_by("triptych world", settings, **asdict(result)))
+    return result
 
 
 def _check(lines: Mapping[str, int], seed: int, views: int, size: int, workers: int) -> None:

@@ -1,0 +1,190 @@
+"""Closet: clothes as people photograph them at home, annotated by looking, in queries by rule.
+
+A protocol of this project's own. The photos are a part of Alexey Grigorev's clothing dataset (CC0).
+
+- A photo has a kind, a colour, a pattern and sleeves. Plain cloth, melange, knit, denim and lace count as one pattern.
+- One or two of these change to a combination that another photo has; the targets are all photos of exactly that
+  combination. Where the kind changes and has sleeves that go without saying, or none, sleeves follow it unsaid.
+- Each reference has up to three queries, as evenly from the kinds of change as the photos allow.
+- Photos are divided by sender, since those of one sender share their background.
+
+Every choice is made by a hash of names: it depends on no order and no random state.
+"""
+
+import csv
+import hashlib
+import json
+from collections import Counter, defaultdict
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from itertools import combinations
+from pathlib import Path
+
+from triptych.benchmarks.benchmark import Benchmark
+from triptych.benchmarks.datasets.closet.phrasings import phrase
+from triptych.benchmarks.datasets.closet.words import COLOURS, KINDS, PATTERNS, PLAIN, SLEEVES, USUAL_SLEEVES
+from triptych.benchmarks.task import Query, Task, Truth
+from triptych.core.errors import DataError
+
+ATTRIBUTES = ("kind", "colour", "pattern", "sleeve")
+QUERIES_EACH = 3
+_COLUMNS = ("image", *ATTRIBUTES, "sender")
+_NOT_APPLICABLE = "na"  # of the sleeves of what has none, such as trousers
+Change = tuple[str, ...]
+_CHANGES: list[Change] = [*((name,) for name in ATTRIBUTES), *combinations(ATTRIBUTES, 2)]
+# A sender's photos share their background, so a sender is in one split alone. Of a hundred divisions made by hashes of
+# the senders' numbers, this is the one whose test and val are most alike in kind, colour and pattern.
+_SENDERS = Path(__file__).parent / "senders.json"
+_SOURCE = "it is in the folder examples/closet of the project's repository"
+
+
+@dataclass(frozen=True)
+class Photo:
+    """An annotated photo; `values` are in the order of ATTRIBUTES, the pattern as the benchmark counts it."""
+
+    image: str
+    values: tuple[str, ...]
+    sender: str
+    split: str
+
+
+def load_closet(root: Path, split: str) -> Task:
+    """The queries of a `split` ("val", "test", or "all" annotated photos of the folder) over its annotated photos.
+
+    Raises:
+        DataError: `root` does not hold the data set, or too little of it for a query.
+    """
+    photos = load_photos(root)
+    gallery = [photo for photo in photos if split in ("all", photo.split)]
+    queries = _queries(gallery, split)
+    if not queries:
+        raise DataError(f"{root}: too few photos for one query in the split {split}; {_SOURCE}")
+    return Task(
+        benchmark="closet",
+        name="rule",
+        split=split,
+        root=root / "photos",
+        gallery=tuple(photo.image for photo in gallery),
+        queries=tuple(queries),
+        notes={
+            "source": "clothing dataset by Alexey Grigorev, CC0",
+            "photos in no split": sum(photo.split == "" for photo in photos),
+            "queries by change": dict(sorted(Counter("+".join(query.change or ()) for query in queries).items())),
+        },
+    )
+
+
+def load_photos(root: Path) -> list[Photo]:
+    """The annotated photos of a folder, sorted by name; those of a sender in neither split have the split "".
+
+    The split is that of `split.csv` where the folder has one, else of the sender. Raises DataError where a table cannot
+    be read or a photo is missing.
+    """
+    table, splits = root / "annotations.csv", root / "split.csv"
+    given = {row["image"]: row["split"] for row in _table(splits, ("image", "split"))} if splits.exists() else {}
+    by_sender = {str(sender): split for split, known in json.loads(_SENDERS.read_text()).items() for sender in known}
+    photos = []
+    for number, row in enumerate(_table(table, _COLUMNS), start=2):
+        image, pattern = row["image"], "plain" if row["pattern"] in PLAIN else row["pattern"]
+        if not (root / "photos" / image).is_file():
+            raise DataError(f"{table}:{number}: names {image}, which is not in {root / 'photos'}; {_SOURCE}")
+        if pattern not in PATTERNS or row["sleeve"] not in (*SLEEVES, _NOT_APPLICABLE):
+            raise DataError(f"{table}:{number}: {row['pattern']} or {row['sleeve']} is no pattern or sleeve; {_SOURCE}")
+        values = (row["kind"], row["colour"], pattern, row["sleeve"])
+        split = given.get(image) or by_sender.get(row["sender"], "")
+        photos.append(Photo(image, values, row["sender"], split))
+    return sorted(photos, key=lambda photo: photo.image)
+
+
+def closet_truth(root: Path) -> Truth:
+    """What is true of each annotated photo, in words."""
+    return {photo.image: _words(dict(zip(ATTRIBUTES, photo.values, strict=True))) for photo in load_photos(root)}
+
+
+def _queries(gallery: Sequence[Photo], split: str) -> list[Query]:
+    alike: dict[tuple[str, ...], list[Photo]] = defaultdict(list)
+    for photo in gallery:
+        alike[photo.values].append(photo)
+    by_rest: dict[tuple[Change, tuple[str, ...]], list[tuple[str, ...]]] = defaultdict(list)
+    for values in sorted(alike):
+        for change in _CHANGES:
+            by_rest[change, _rest(values, change)].append(values)
+    queries = []
+    for photo in gallery:
+        possible: list[Query] = []
+        for change in sorted(_CHANGES, key=lambda change: _hash(f"{photo.image} {'+'.join(change)}")):
+            others = [
+                other
+                for other in by_rest[change, _rest(photo.values, change)]
+                if _differs(photo.values, other, change) and _is_said(photo.values, other, change)
+            ]
+            if others:
+                values = others[_hash(f"{photo.image}/{'+'.join(change)}") % len(others)]
+                possible.append(_query(split, photo, change, values, alike[values]))
+        queries += possible[:QUERIES_EACH]
+    return sorted(queries, key=lambda query: query.id)
+
+
+def _rest(values: tuple[str, ...], change: Change) -> tuple[str, ...]:
+    """What stays when `change` changes; sleeves may follow the kind."""
+    free = {*change, "sleeve"} if "kind" in change else {*change}
+    return tuple("" if name in free else value for name, value in zip(ATTRIBUTES, values, strict=True))
+
+
+def _differs(values: tuple[str, ...], other: tuple[str, ...], change: Change) -> bool:
+    """Whether all of `change` is another."""
+    return all(other[place] != values[place] for place in map(ATTRIBUTES.index, change))
+
+
+def _is_said(values: tuple[str, ...], other: tuple[str, ...], change: Change) -> bool:
+    """Whether the words of `change` tell all of the difference, and nothing that goes without saying."""
+    kind, sleeve = other[0], other[3]
+    follows = "kind" in change and sleeve in (_NOT_APPLICABLE, USUAL_SLEEVES.get(kind))
+    if "sleeve" in change:
+        return not follows and sleeve != _NOT_APPLICABLE
+    return follows or sleeve == values[3]
+
+
+def _query(split: str, photo: Photo, change: Change, values: tuple[str, ...], targets: list[Photo]) -> Query:
+    said = _words({name: values[ATTRIBUTES.index(name)] for name in change})
+    name = "/".join((photo.image, *(f"{what}={word.replace(' ', '-')}" for what, word in said.items())))
+    return Query(
+        id=name,
+        reference=photo.image,
+        modification=phrase(split, said, name),
+        targets=frozenset(target.image for target in targets),
+        exclude=frozenset({photo.image}),
+        change=said,
+    )
+
+
+def _words(values: Mapping[str, str]) -> dict[str, str]:
+    """Annotated values as words; sleeves that cannot be are left out."""
+    known = {"kind": KINDS, "colour": COLOURS, "pattern": PATTERNS, "sleeve": SLEEVES}
+    return {name: known[name].get(value, value) for name, value in values.items() if value != _NOT_APPLICABLE}
+
+
+def _table(path: Path, columns: Sequence[str]) -> list[dict[str, str]]:
+    try:
+        with path.open(encoding="utf-8-sig", newline="") as content:
+            reader = csv.DictReader(content)
+            if lacking := [column for column in columns if column not in (reader.fieldnames or ())]:
+                raise DataError(f"{path}: no column {', '.join(lacking)}; {_SOURCE}")
+            return list(reader)
+    except (OSError, UnicodeDecodeError, csv.Error) as error:
+        raise DataError(f"{path}: cannot be read ({error}); {_SOURCE}") from None
+
+
+def _hash(text: str) -> int:
+    return int.from_bytes(hashlib.sha256(text.encode()).digest()[:8], "big")
+
+
+CLOSET = Benchmark(
+    "closet",
+    lambda root, split, _: [load_closet(root, split)],
+    ("val", "test", "all"),
+    tune_split={"val": "val", "test": "val"},
+    vocabulary=Path(__file__).parent / "vocabulary.json",
+    truth=closet_truth,
+    attributes=ATTRIBUTES,
+)

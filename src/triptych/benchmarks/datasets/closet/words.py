@@ -1,0 +1,57 @@
+"""Natural words for the values of the closet's annotations."""
+
+from collections.abc import Mapping
+
+KINDS: Mapping[str, str] = {
+    "long-sleeve-top": "long-sleeved top",
+    "tank-top": "tank top",
+}
+"""What one calls a single item of a kind, where the value itself is no such word."""
+
+PLURALS = frozenset(
+    {"shorts", "trousers", "jeans", "joggers", "leggings", "sandals", "sneakers", "shoes", "boots", "heels", "pyjamas"}
+)
+
+COLOURS: Mapping[str, str] = {"light-blue": "light blue", "multicolour": "multicoloured"}
+
+# Weaves and yarns without a drawn pattern count as plain: annotators of the same photos agree on them in 4 of 5 cases.
+PLAIN = frozenset({"plain", "melange", "knit", "denim", "lace"})
+PATTERNS: Mapping[str, str] = {
+    "plain": "plain",
+    "print": "printed",
+    "striped": "striped",
+    "checked": "checked",
+    "colour-block": "colour-blocked",
+    "floral": "floral",
+    "dotted": "dotted",
+    "animal": "animal-print",
+    "camouflage": "camouflage",
+}
+SLEEVES: Mapping[str, str] = {
+    "long": "long sleeves",
+    "short": "short sleeves",
+    "three-quarter": "three-quarter sleeves",
+    "none": "no sleeves",
+}
+
+USUAL_SLEEVES: Mapping[str, str] = {
+    "blazer": "long",
+    "cardigan": "long",
+    "coat": "long",
+    "hoodie": "long",
+    "jacket": "long",
+    "long-sleeve-top": "long",
+    "polo": "short",
+    "sweatshirt": "long",
+    "t-shirt": "short",
+    "tank-top": "none",
+    "vest": "none",
+}
+"""What one expects of a kind without a word: such sleeves follow the kind and are not said."""
+
+
+def with_article(kind: str) -> str:
+    """A kind as one asks for it: "a shirt", "an orange shirt", "trousers"."""
+    if kind.split()[-1] in PLURALS:
+        return kind
+    return f"{'an' if kind[0] in 'aeiou' else 'a'} {kind}"

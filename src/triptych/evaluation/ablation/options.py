@@ -1,0 +1,21 @@
+"""What an ablation runs."""
+
+from dataclasses import dataclass
+
+from triptych.core.errors import UsageError
+from triptych.core.options import check_ranges, option
+
+
+@dataclass(frozen=True)
+class AblateOptions:
+    """Which recipes `ablate` runs, and how often. Raises UsageError for what makes no sense."""
+
+    seeds: tuple[int, ...] = option(
+        (0, 1, 2), "A seed of mining and of training; may be repeated.", flag="--seed", metavar="SEED"
+    )
+    only: tuple[str, ...] = option((), "Run this recipe only; may be repeated.", metavar="NAME")
+
+    def __post_init__(self) -> None:
+        check_ranges(self)
+        if not self.seeds or min(self.seeds) < 0:
+            raise UsageError("--seed: give at least one seed, 0 or greater")

@@ -1,0 +1,90 @@
+"""What `evaluate` measures: baselines and composers, each with the encoder that it works with."""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Self
+
+from triptych.benchmarks.benchmark import Benchmark
+from triptych.composers.baselines import DEFAULT_WEIGHT, METHODS, CaptionEdit, baseline
+from triptych.composers.protocol import Composer, attach_encoder, encoder_fingerprint_of, encoder_name_of
+from triptych.composers.registry import load_composer
+from triptych.core.errors import UsageError
+from triptych.encoders.protocol import Encoder
+from triptych.encoders.registry import load_encoder
+from triptych.evaluation.options import EvaluateOptions
+from triptych.tagging.vocabulary import load_vocabulary
+
+
+def method_names(given: Sequence[str]) -> list[str]:
+    """The names of baselines, with all of them in place of "all"."""
+    return [name for each in given for name in (METHODS if each == "all" else (each,))]
+
+
+@dataclass(frozen=True)
+class Methods:
+    """Baselines and composers, each attached to its encoder."""
+
+    baselines: Sequence[Composer]
+    composers: Sequence[Composer]
+    encoder: Encoder
+    """That of the baselines, and of composers that are made for no certain one."""
+    encoders: Mapping[str, Encoder]
+    """By their fingerprints; `encoder` is the first."""
+
+    @classmethod
+    def of(
+        cls,
+        names: Sequence[str],
+        composers: Sequence[Composer | Path | str],
+        encoder: Encoder | str | None,
+        options: EvaluateOptions,
+        benchmark: Benchmark | None,
+        threads: int | None,
+    ) -> Self:
+        """The baselines of `names`, and `composers`.
+
+        Raises UsageError for names that mean nothing or none at all, MismatchError where a composer's encoder is no
+        longer what it was.
+        """
+        if not names and not composers:
+            raise UsageError(f"give a --method ({', '.join(METHODS)}, all) or a --composer")
+        loaded = [load_composer(each) for each in composers]
+        first = _first_encoder(encoder, loaded, threads)
+        encoders = _attach(loaded, first, threads)
+        own = benchmark.vocabulary if benchmark else None
+        words = load_vocabulary(Path(options.vocabulary) if options.vocabulary else own)
+        captions = CaptionEdit(first, words)
+        weight = DEFAULT_WEIGHT if options.weight is None else options.weight
+        made = [baseline(name, first, words, weight, captions=captions) for name in dict.fromkeys(names)]
+        return cls(made, loaded, first, encoders)
+
+    @property
+    def all(self) -> list[Composer]:
+        """The baselines, and then the composers."""
+        return [*self.baselines, *self.composers]
+
+    def encoder_of(self, method: Composer) -> Encoder:
+        """The encoder that a method works with."""
+        fingerprint = encoder_fingerprint_of(method)
+        return self.encoder if fingerprint is None else self.encoders[fingerprint]
+
+
+def _first_encoder(given: Encoder | str | None, composers: Sequence[Composer], threads: int | None) -> Encoder:
+    if given is not None:
+        return load_encoder(given, threads=threads)
+    named = next((name for composer in composers if (name := encoder_name_of(composer))), None)
+    return load_encoder(named or "wardrobe", threads=threads, from_file=named is not None)
+
+
+def _attach(composers: Sequence[Composer], first: Encoder, threads: int | None) -> dict[str, Encoder]:
+    """Hand each composer its encoder, `first` or its own, and return the encoders by fingerprint."""
+    encoders = {first.fingerprint: first}
+    for composer in composers:
+        wanted, name = encoder_fingerprint_of(composer), encoder_name_of(composer)
+        if wanted is not None and wanted not in encoders and name is not None:
+            own = load_encoder(name, threads=threads, from_file=True)
+            attach_encoder(composer, own)
+            encoders[own.fingerprint] = own
+        attach_encoder(composer, first if wanted is None else encoders.get(wanted, first))
+    return encoders

@@ -1,0 +1,83 @@
+"""A row of a result file: one method on one task, in Python and as JSON."""
+
+from collections.abc import Mapping
+from dataclasses import asdict, dataclass, field, fields
+from typing import Any, Self
+
+
+@dataclass(frozen=True, kw_only=True)
+class ResultRow:
+    """What a method reached on a task; its fields are those of a result file (docs/formats.md).
+
+    What was not measured, or does not apply, is None and left out of JSON. Metrics are in percent.
+    """
+
+    benchmark: str
+    task: str
+    """A part of the benchmark, or `mean`: the unweighted mean over its parts."""
+    split: str
+    method: str
+    encoder: str
+    """The name of the encoder, or `submission` where a file was scored."""
+    metrics: Mapping[str, float]
+    """Such as {"R@10": 41.5}, the main ones of the protocol first."""
+    aspects: Mapping[str, float] | None = None
+    """CIRCO's mAP@10 over the queries that ask for a kind of change."""
+    queries: int
+    """How many were asked."""
+    gallery: int
+    """How many pictures were ranked."""
+    unreadable: int = 0
+    """Pictures that cannot be read."""
+    queries_sha256: str | None = None
+    """Equal where the same was asked."""
+    gallery_sha256: str | None = None
+    """Equal for galleries of the same names."""
+    per_query: Mapping[str, list[float]] | None = field(default=None, repr=False)
+    """Each query's metrics, between 0 and 1, in the order of the queries."""
+    lost_queries: int | None = None
+    """Queries that cannot be asked, as their pictures cannot be read."""
+    protocol: Mapping[str, str] | None = None
+    """What was chosen of an official benchmark's protocol."""
+    weight: float | None = None
+    """Of the words, for a method that weighs them against the picture."""
+    weight_from: str | None = None
+    """Where the weight comes from: `val`, `given` or `default`."""
+    prompt: str | None = None
+    """What stands before the words, for a composer that knows prompts."""
+    prompt_from: str | None = None
+    """Where the prompt comes from: `val`, `given` or `default`."""
+    picture_only: Mapping[str, float] | None = None
+    """The metrics of the reference picture alone."""
+    text_only: Mapping[str, float] | None = None
+    """The metrics of the words alone."""
+    gap: Mapping[str, float] | None = None
+    """How far the method is ahead of the better of the two, in points."""
+
+    @property
+    def heading(self) -> str:
+        """What it was measured on: benchmark, task and split."""
+        return f"{self.benchmark} · {self.task} · {self.split}"
+
+    @property
+    def query_set(self) -> tuple[Any, ...]:
+        """The queries and the gallery: equal for rows that were asked the same."""
+        return self.queries, self.gallery, self.queries_sha256, self.gallery_sha256
+
+    def as_json(self) -> dict[str, Any]:
+        """The row as a result file holds it."""
+        return without_none(self)
+
+    @classmethod
+    def from_json(cls, row: Mapping[str, Any]) -> Self:
+        """A row of a result file; what this version does not know is left out."""
+        return cls(**{item.name: row[item.name] for item in fields(cls) if item.name in row})
+
+    def __str__(self) -> str:
+        shown = ", ".join(f"{name} {value:.2f}" for name, value in self.metrics.items())
+        return f"{self.heading} · {self.method} ({self.encoder}): {shown}"
+
+
+def without_none(result: Any) -> dict[str, Any]:
+    """A dataclass, and those in it, as JSON: fields that are None are left out."""
+    return asdict(result, dict_factory=lambda items: {name: value for name, value in items if value is not None})

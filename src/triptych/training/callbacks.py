@@ -1,0 +1,117 @@
+"""A run of the training loop, and what may watch it: a log of JSON lines, and an early end."""
+
+import json
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+from triptych.core.files import atomic
+
+
+@dataclass
+class Run:
+    """How far a run of the training loop has come."""
+
+    name: str
+    """What messages call it."""
+    out: Path
+    """The folder of its checkpoint."""
+    steps: int
+    """How many steps it is to take."""
+    step: int = 0
+    """How many are done."""
+    losses: list[float] = field(default_factory=list)
+    """Of this epoch's steps; without epochs, of as many of the last steps as are kept."""
+    history: list[dict[str, float]] = field(default_factory=list)
+    """Of each epoch the mean loss, and what the validation measured."""
+    stop: bool = False
+    """Set by a callback: no further step is taken."""
+
+    @property
+    def checkpoint(self) -> Path:
+        """What a killed run goes on from."""
+        return self.out / "checkpoint.safetensors"
+
+    @property
+    def best(self) -> Path:
+        """The weights of the best epoch."""
+        return self.out / "best.safetensors"
+
+    def clean(self) -> None:
+        """Remove its files; to be called when all that it made is written."""
+        self.checkpoint.unlink(missing_ok=True)
+        self.best.unlink(missing_ok=True)
+
+
+def best_epoch(history: Sequence[Mapping[str, float]], metric: str) -> int:
+    """The epoch, from 0, with the highest value of a metric; of equals the last, whose weights are kept."""
+    return max(range(len(history)), key=lambda epoch: (history[epoch][metric], epoch))
+
+
+class Callback:
+    """Watches a run. Each method does nothing unless it is overridden."""
+
+    def on_start(self, run: Run) -> None:
+        """Before the first step, when a checkpoint has been loaded."""
+
+    def on_step(self, run: Run, losses: Sequence[float]) -> None:
+        """After each step, before a checkpoint is written; `losses` are of that step."""
+
+    def on_epoch(self, run: Run, metrics: Mapping[str, float]) -> None:
+        """After each epoch; `metrics` are the last of `run.history`."""
+
+
+class JsonLines(Callback):
+    """Writes one JSON object a line: `step` and `loss` for each step, and what was measured for each `epoch`.
+
+    A run that goes on from a checkpoint drops the lines that are later, so that each step is there once.
+    """
+
+    def __init__(self, path: Path) -> None:
+        self._path = path
+
+    def on_start(self, run: Run) -> None:
+        """Begin a new file, or keep the lines up to the checkpoint."""
+        goes_on = run.step > 0 and self._path.exists()
+        lines = self._path.read_text(encoding="utf-8").splitlines(keepends=True) if goes_on else []
+        kept = [line for line in lines if line.endswith("\n") and json.loads(line)["step"] <= run.step]
+        with atomic(self._path) as temporary:
+            temporary.write_text("".join(kept), encoding="utf-8")
+
+    def on_step(self, run: Run, losses: Sequence[float]) -> None:
+        """Write the step's mean loss."""
+        self._write({"step": run.step, "loss": sum(losses) / len(losses)})
+
+    def on_epoch(self, run: Run, metrics: Mapping[str, float]) -> None:
+        """Write what was measured."""
+        self._write({"step": run.step, "epoch": len(run.history), **metrics})
+
+    def _write(self, facts: Mapping[str, Any]) -> None:
+        with self._path.open("a", encoding="utf-8") as log:
+            log.write(json.dumps(facts) + "\n")
+
+
+class EarlyStop(Callback):
+    """Ends a run after so many epochs (`patience`) that were no better, by a metric, than the best one before them."""
+
+    def __init__(self, metric: str, patience: int) -> None:
+        self._metric = metric
+        self._patience = patience
+
+    def on_start(self, run: Run) -> None:
+        """End at once where the run had ended before it was killed."""
+        if run.history:
+            self.on_epoch(run, run.history[-1])
+
+    def on_epoch(self, run: Run, metrics: Mapping[str, float]) -> None:
+        """Compare the epochs so far."""
+        values = [epoch[self._metric] for epoch in run.history]
+        first_best = values.index(max(values))
+        run.stop = len(values) - 1 - first_best >= self._patience
+
+
+def callbacks_of(log: Path | str | None, patience: int | None = None, metric: str = "R@10") -> list[Callback]:
+    """What the options `--log-json` and `--patience` ask for."""
+    callbacks: list[Callback] = [] if log is None else [JsonLines(Path(log))]
+    return callbacks if patience is None else [*callbacks, EarlyStop(metric, patience)]

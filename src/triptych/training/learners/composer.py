@@ -1,0 +1,166 @@
+"""A composer learns from triplets, with every unlabelled picture of the catalog as a negative."""
+
+from collections.abc import Sequence
+from typing import Any
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from torch import Tensor
+from torch.nn import functional as F
+
+from triptych.composers.networks.combiner import Combiner, CombinerShape, QuerySide
+from triptych.composers.networks.fusion import FusionTrunk
+from triptych.core.environment import mixed_precision
+from triptych.core.vectors import Vectors
+from triptych.encoders.networks.dual_encoder import DualEncoder
+from triptych.encoders.protocol import Encoder
+from triptych.training.data.patches import PatchReader
+from triptych.training.data.triplets import NO_CHANGE, Batch, TripletDataset
+from triptych.training.loop import Learner, LoopOptions, warmup_linear
+from triptych.training.losses import ContrastiveLoss
+from triptych.training.options import TrainOptions
+from triptych.training.validation import BEST_BY, held_out_recall
+
+_PEAK_RATE = 1e-3
+_TEXT_SHARE = 0.3  # of the rate, for the text tower, which knows its words already
+_WEIGHT_DECAY = 0.05
+_BLOCK = 256  # held-out triplets composed at once
+
+
+def build_model(
+    dim: int, data: TripletDataset, encoder: Encoder, own: DualEncoder | None, options: TrainOptions
+) -> QuerySide:
+    """A new composer for vectors of length `dim`.
+
+    Args:
+        dim: the length of the encoder's vectors.
+        data: the triplets, whose words it reads in pictures.
+        encoder: what it starts to read them by.
+        own: the encoder's weights where it is one of our own: its text tower learns along.
+        options: what the composer is made of.
+    """
+    torch.manual_seed(options.seed)
+    words = () if "concepts" in options.without else data.concept_words
+    expects = bool(words) and "target-concepts" not in options.without
+    shape = CombinerShape(dim=dim, out=2 * dim, words=tuple(map(len, words)), expects=expects)
+    fuses = own is not None and options.composer == "transformer"
+    combiner = Combiner(shape, FusionTrunk.between(own.patches, own.shape, shape) if own and fuses else None)
+    if combiner.concepts is not None:
+        combiner.concepts.start_from(*map(torch.from_numpy, _word_maps(encoder, words)))
+    return QuerySide(combiner, own.text if own and "text-tower" not in options.without else None)
+
+
+def _word_maps(encoder: Encoder, words: Sequence[Sequence[str]]) -> tuple[NDArray[np.float32], NDArray[np.float32]]:
+    """How the encoder knows each word: a map from unit vectors to logits, by name, or by similarity to its text."""
+    parts = []
+    for group in words:
+        if encoder.lexicon and encoder.lexicon.knows_most(group):
+            parts.append(encoder.lexicon.linear(group))
+        else:
+            parts.append((encoder.logit_scale * encoder.encode_texts(group), np.zeros(len(group), np.float32)))
+    return np.concatenate([weight for weight, _ in parts]), np.concatenate([bias for _, bias in parts])
+
+
+class ComposerLearner(Learner):
+    """A combiner or transformer, with the text tower where it learns along.
+
+    Args:
+        model: what learns.
+        data: the triplets.
+        pictures: the catalog's vectors `(n, d)`.
+        patches: reads the references' patches.
+        options: how to learn.
+        device: where to learn.
+    """
+
+    name = "train"
+
+    def __init__(
+        self,
+        model: QuerySide,
+        data: TripletDataset,
+        pictures: Vectors,
+        patches: PatchReader,
+        options: TrainOptions,
+        device: torch.device,
+    ) -> None:
+        self.model = model.to(device)
+        self.module = self.model
+        groups: list[dict[str, Any]] = [{"params": list(model.combiner.parameters()), "peak": _PEAK_RATE}]
+        if model.text is not None:
+            groups.append({"params": list(model.text.parameters()), "peak": _PEAK_RATE * _TEXT_SHARE})
+        self.optimizer = torch.optim.AdamW(groups, lr=_PEAK_RATE, weight_decay=_WEIGHT_DECAY)
+        self.data, self.patches = data, patches
+        self.pictures = torch.tensor(pictures, device=device)
+        self.words = torch.from_numpy(data.words).to(device)
+        self.loss = ContrastiveLoss(options.loss)
+        self.batch_size, self.seed = min(options.batch_size, len(data.training)), options.seed
+        each = len(data.training) // self.batch_size
+        self.loop = LoopOptions(
+            options.epochs * each, each, options.seed, warmup_linear, checkpoint_every=None, best_by=BEST_BY
+        )
+
+    def step(self, step: int) -> list[float]:
+        """Each query is to find its targets in the catalog, and to tell what changes."""
+        batch, random = self.data.batch(step, self.batch_size, self.seed), np.random.default_rng([self.seed, step])
+        loss = composer_loss(self.model, self.pictures, self.patches, batch, random, self.loss)
+        loss.backward()  # type: ignore[no-untyped-call]
+        return [loss.item()]
+
+    def validate(self) -> dict[str, float]:
+        """Recall of held-out targets among the whole catalog, in percent."""
+        self.model.eval()
+        data, queries = self.data, []
+        with torch.inference_mode():
+            for start in range(0, len(data.held_out), _BLOCK):
+                rows = data.held_out[start : start + _BLOCK]
+                words = _trim(self.words[torch.tensor([data.wordings[row][0] for row in rows])])
+                references = data.references[rows]
+                vectors = self.pictures[torch.from_numpy(references)]
+                queries.append(self.model(vectors, words, *self.patches(references)).cpu().numpy())
+            gallery = self.model.combiner.gallery(self.pictures).cpu().numpy()
+        return held_out_recall(np.concatenate(queries), gallery, data)
+
+
+def composer_loss(
+    model: QuerySide,
+    pictures: Tensor,
+    patches: PatchReader,
+    batch: Batch,
+    random: np.random.Generator,
+    loss: ContrastiveLoss,
+) -> Tensor:
+    """The contrastive loss of a batch, and where the model reads what changes, the cross-entropy of that."""
+    negatives = loss.known(batch.known_negatives)
+    bank_rows = loss.bank(len(pictures), batch.positives, negatives, random)
+    bank = pictures[torch.from_numpy(bank_rows)]
+    positives, known = (
+        torch.from_numpy(np.searchsorted(bank_rows, rows)).to(bank.device) for rows in (batch.positives, negatives)
+    )
+    similarity = pictures[torch.from_numpy(batch.positives[:, 0])] @ bank.T
+    # Targets that do not count in this step are no negatives either: as good as the target's duplicates.
+    present = np.isin(batch.targets, bank_rows)
+    queries_of, rows = np.nonzero(present)[0], np.searchsorted(bank_rows, batch.targets[present])
+    similarity[torch.from_numpy(queries_of), torch.from_numpy(rows)] = 1.0
+    words = _trim(torch.from_numpy(batch.words).to(bank.device))
+    with mixed_precision(bank.device):
+        references = pictures[torch.from_numpy(batch.references)]
+        queries, read = model.read(references, words, *patches(batch.references))
+        gallery = model.combiner.gallery(bank)
+    weights = torch.from_numpy(batch.confidences).to(bank.device)
+    contrastive = loss(queries, gallery, positives, known, similarity, weights)
+    changes = torch.from_numpy(batch.changes).to(bank.device)
+    # Triplets that name no change at all would make a mean over nothing.
+    if not read or bool((changes == NO_CHANGE).all()):
+        return contrastive
+    misread = [
+        F.cross_entropy(group, new, ignore_index=NO_CHANGE)
+        for group, new in zip(read, changes.unbind(dim=1), strict=True)
+    ]
+    return contrastive + torch.stack(misread).sum()
+
+
+def _trim(words: Tensor) -> Tensor:
+    """Token ids without the columns that none of the texts reaches into; vectors as they are."""
+    return words if words.is_floating_point() else words[:, : int((words != 0).sum(dim=1).max())]

@@ -1,0 +1,172 @@
+"""How to train: the options of `train`, `finetune`, `pretrain`, `adapt-encoder` and `train-inversion`."""
+
+from dataclasses import dataclass
+from pathlib import Path
+
+from triptych.core.errors import UsageError
+from triptych.core.options import check_ranges, nested, option
+
+COMPOSERS = ("combiner", "transformer")
+NEGATIVES = ("bank", "batch", "bank+group")
+WEIGHTINGS = ("confidence", "none")
+PARTS = ("concepts", "distractors", "other-targets", "target-concepts", "text-tower")
+"""What a composer can be trained without, to see what it brings: words read from pictures, and with them the target's
+concepts; words in a text that it does not say; targets beside a triplet's own; what is expected of the target in words;
+a text tower that learns along."""
+MARK = "*"
+"""What stands for the pseudo-word in a text."""
+
+_EPOCHS = "Passes over the triplets."
+_BATCH = "Triplets a step."
+_TEMPERATURE = "Of the loss, between 0 and 1; the smaller, the more hard negatives count."
+_PATIENCE = "Stop after so many epochs whose recall on held-out triplets is no better."
+_SEED = "Seed of everything random."
+
+
+@dataclass(frozen=True)
+class LossOptions:
+    """The loss of `train`; the defaults are InfoNCE (van den Oord et al. 2018) over the whole catalog.
+
+    Whatever is chosen, a target is no negative of its query, be it drawn to count in the step or not.
+    Raises UsageError for what makes no sense.
+    """
+
+    temperature: float = option(0.07, _TEMPERATURE, above=0)
+    negatives: str = option(
+        "bank", "bank (the catalog), batch (its pictures alone), or bank+group (and the critic's).", choices=NEGATIVES
+    )
+    """`bank`: the catalog, or a sample of it with the batch's pictures. `batch`: the batch's references and targets
+    alone. `bank+group`: the bank with the pictures of the batch's groups, which the critic knows to be wrong: each is a
+    negative of its own query, however like the target it is."""
+    hard_alpha: float = option(1.0, "HN-NCE: the weight of a target below the line.", metavar="A", above=0)
+    """HN-NCE's α: what a target counts beside the negatives."""
+    hard_beta: float = option(0.0, "HN-NCE: extra weight of hard negatives; CoVR: 0.5.", metavar="B", min=0)
+    """HN-NCE's β: by how much a hard negative counts more than an easy one. CoVR (Ventura et al. 2024): α 1, β 0.5."""
+    symmetric: bool = option(False, "Learn also to find the query from its target.")
+    """Also find a target's query among those of the batch, as CLIP finds a picture's text (Radford et al. 2021)."""
+    false_negative_margin: float | None = option(
+        None, "Leave out negatives that a query likes more than its target by this.", metavar="COSINE", min=0, max=2
+    )
+    """A negative that the query likes more than its best target, by this cosine, is taken for a target that nobody
+    found, and left out: the elimination of false negatives (Huynh et al. 2022), by the composer's own judgement. What
+    is known to be wrong stays: the reference, and with `bank+group` the group. None leaves none out."""
+    weighting: str = option(
+        "confidence", "What a triplet counts: confidence (the critic's), or none.", choices=WEIGHTINGS
+    )
+    """What a triplet counts: the critic's `confidence`, or with `none` as much as any other."""
+
+    def __post_init__(self) -> None:
+        check_ranges(self)
+        _check_temperature(self.temperature)
+
+
+@dataclass(frozen=True)
+class TrainOptions:
+    """How `train` makes a composer of triplets. Raises UsageError for what makes no sense."""
+
+    composer: str = option(
+        "combiner", "combiner, or transformer, which reads the reference's picture.", metavar="NAME", choices=COMPOSERS
+    )
+    """`combiner` reads the vectors of reference and text. `transformer` reads the reference's picture position by
+    position, and the text token by token; it is for encoders that `pretrain` made."""
+    epochs: int = option(3, _EPOCHS, min=1)
+    batch_size: int = option(256, _BATCH, min=2)
+    loss: LossOptions = nested(LossOptions)
+    without: tuple[str, ...] = option(
+        (), f"Leave out {', '.join(PARTS[:-1])} or {PARTS[-1]}; may be repeated.", metavar="PART", choices=PARTS
+    )
+    patience: int | None = option(None, _PATIENCE, metavar="EPOCHS", min=1)
+    seed: int = option(0, _SEED, min=0)
+
+    def __post_init__(self) -> None:
+        check_ranges(self)
+        if self.composer == "transformer" and "text-tower" in self.without:
+            raise UsageError(
+                "--without text-tower: a transformer reads the tower's tokens, so it needs one that learns"
+            )
+
+
+@dataclass(frozen=True)
+class FinetuneOptions:
+    """How `finetune` trains an encoder on triplets. Raises UsageError for what makes no sense."""
+
+    tune: str | None = option(None, "What learns: full (own), lora (hf:), last-N or frozen.", metavar="WHAT")
+    """`full` or `frozen` (our own encoders; full by default), or `lora`, `last-N`, `full` or `frozen` (Hugging Face;
+    lora by default)."""
+    epochs: int = option(3, _EPOCHS, min=1)
+    batch_size: int = option(256, _BATCH, min=2)
+    accumulate: int = option(1, "Batches whose gradients make a step, each with negatives of its own.", min=1)
+    chunk_size: int | None = option(
+        None, "Pictures or texts in memory at a time; the batch stays whole.", metavar="COUNT", min=1
+    )
+    temperature: float = option(0.07, _TEMPERATURE, above=0)
+    distill: float = option(5.0, "How much pictures are held to their vectors of before.", min=0)
+    """Weighs one minus the cosine of a picture's vector to what it was, beside the contrastive loss."""
+    patience: int | None = option(None, _PATIENCE, metavar="EPOCHS", min=1)
+    seed: int = option(0, _SEED, min=0)
+
+    def __post_init__(self) -> None:
+        check_ranges(self)
+        _check_temperature(self.temperature)
+
+
+@dataclass(frozen=True)
+class PretrainOptions:
+    """How `pretrain` makes an encoder of picture-caption pairs. Raises UsageError for what makes no sense."""
+
+    size: int = option(64, "Side of the encoder's pictures, in pixels: a multiple of 16.", min=32)
+    width: int = option(64, "Channels of the first stage.", min=2)
+    epochs: int = option(50, "Passes over the pairs.", min=1)
+    batch_size: int = option(256, "Pairs a step.", min=2)
+    seed: int = option(0, _SEED, min=0)
+
+    def __post_init__(self) -> None:
+        check_ranges(self)
+        if self.size % 16:
+            raise UsageError(f"--size {self.size}: must be a multiple of 16")
+
+
+@dataclass(frozen=True)
+class AdaptOptions:
+    """How `adapt-encoder` teaches an encoder to tell items apart. Raises UsageError for what makes no sense."""
+
+    steps: int = option(300, "Steps of training.", min=1)
+    batch_size: int = option(256, "Pictures a step.", min=2)
+    seed: int = option(0, _SEED, min=0)
+
+    def __post_init__(self) -> None:
+        check_ranges(self)
+
+
+@dataclass(frozen=True)
+class InversionOptions:
+    """How `train-inversion` makes a composer by textual inversion. Raises UsageError for what makes no sense."""
+
+    prompt: str | None = option(
+        None, 'What stands before the words, such as "a photo of * that"; otherwise eval chooses.', metavar="TEXT"
+    )
+    """With `*` for the pseudo-word. Without one the composer knows several, the paper's and bare pseudo-words, among
+    which `eval` chooses on validation queries; elsewhere it takes the paper's for CLIP, and for our own encoders what
+    was best on such."""
+    captions: Path | None = option(
+        None, "For lincir: texts to learn from (image,caption), in place of titles.", metavar="CSV"
+    )
+    vocabulary: Path | None = option(None, 'JSON: {"colour": ["red", "blue"], …}.', metavar="FILE")
+    limit: int | None = option(None, "Learn from this many pictures, not all.", metavar="COUNT", min=2)
+    steps: int = option(400, "Steps of the mapping network.", min=1)
+    batch_size: int = option(256, "Pictures or texts a step.", min=2)
+    word_steps: int = option(100, "For searle: steps of optimisation to find a picture's word.", min=1)
+    seed: int = option(0, _SEED, min=0)
+
+    def __post_init__(self) -> None:
+        for name in ("captions", "vocabulary"):
+            if isinstance(given := getattr(self, name), str):
+                object.__setattr__(self, name, Path(given))
+        check_ranges(self)
+        if self.prompt is not None and MARK not in self.prompt:
+            raise UsageError(f"--prompt {self.prompt!r}: must hold a {MARK}, which stands for the pseudo-word")
+
+
+def _check_temperature(temperature: float) -> None:
+    if temperature >= 1:
+        raise UsageError("--temperature must be between 0 and 1")

@@ -1,0 +1,87 @@
+"""What training returns."""
+
+from dataclasses import dataclass
+
+
+@dataclass(frozen=True)
+class TrainResult:
+    """What `train` measured."""
+
+    triplets: int
+    """How many it learnt from."""
+    held_out: int
+    """How many triplets it was validated on, of references that it did not learn from."""
+    unusable: int
+    """How many accepted triplets name pictures that the catalog lacks."""
+    best_epoch: int
+    """The epoch whose weights are kept, from 1."""
+    recall: dict[str, float]
+    """The mean loss of that epoch, and the composer's recall of held-out targets among the catalog, in percent."""
+    sum_recall: dict[str, float]
+    """The same of the best weighted sum, which needs no training, in percent."""
+    seconds: float
+    """How long this call took."""
+
+
+@dataclass(frozen=True)
+class FinetuneResult(TrainResult):
+    """What `finetune` measured."""
+
+    pictures: int
+    """How many it learnt from."""
+    skipped: int
+    """How many could not be read."""
+    trained_weights: int
+    """How many numbers were learnt."""
+    kept: float
+    """The mean cosine of pictures' vectors to what they were before."""
+
+
+@dataclass(frozen=True)
+class PretrainResult:
+    """What `pretrain` measured."""
+
+    pairs: int
+    """How many pairs of picture and caption could be used."""
+    skipped: int
+    """How many pictures could not."""
+    parameters: int
+    """How many numbers the encoder has."""
+    words: int
+    """How many words it can name in a picture."""
+    held_out: int
+    """How many pairs it did not learn from."""
+    held_out_recall: dict[str, float]
+    """How often a caption's own picture is among the first of these, in percent."""
+    seconds: float
+    """How long this call took."""
+
+
+@dataclass(frozen=True)
+class AdaptResult:
+    """What `adapt_encoder` measured."""
+
+    pictures: int
+    """How many it learnt from."""
+    skipped: int
+    """How many could not be used."""
+    loss: float
+    """The loss of the last step."""
+    seconds: float
+    """How long this call took."""
+
+
+@dataclass(frozen=True)
+class InversionResult:
+    """What `train_inversion` measured."""
+
+    pictures: int
+    """How many pictures of the catalog it took."""
+    prompt: str
+    """What stands before the modification unless another prompt is chosen."""
+    loss: float
+    """The mean loss of the last steps."""
+    similarity: float
+    """The mean cosine between a picture and the vector of the prompt with its pseudo-word."""
+    seconds: float
+    """How long this call took."""
