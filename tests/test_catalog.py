@@ -295,12 +295,12 @@ def test_another_encoder_is_refused(add, catalog, tiny_encoder, tmp_path):
         add(encoder=str(other))
     # The same one under another name is no other.
     moved = shutil.copytree(tiny_encoder, tmp_path / "moved")
-    assert add(encoder=str(moved))["unchanged"] == 4
+    assert add(encoder=str(moved)).unchanged == 4
 
 
 def test_the_encoder_need_not_be_named_again(add):
     add()
-    assert add(encoder=None)["unchanged"] == 4
+    assert add(encoder=None).unchanged == 4
 
 
 def test_another_root_is_refused(add, catalog, tmp_path, pictures):

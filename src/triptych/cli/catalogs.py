@@ -1,6 +1,7 @@
 """Commands over a catalog: index, search, export-vectors, export-models."""
 
 import json
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Annotated
 
@@ -10,6 +11,7 @@ import triptych
 from triptych.cli.app import CatalogDir, ComposerName, EncoderName, OutDir, app, show
 from triptych.cli.options import When, takes
 from triptych.core.environment import Runtime
+from triptych.core.options import option
 from triptych.retrieval.options import EngineOptions, RerankOptions, SearchOptions
 
 _FOR_ONE_QUERY = (
@@ -34,6 +36,14 @@ Rerank = Annotated[
 ]
 
 
+@dataclass(frozen=True)
+class _Results:
+    """Where the results of a search go, beside standard output."""
+
+    output: Path | None = option(None, "Contact sheet (.png, .jpg) or results (.json).", metavar="FILE")
+    as_json: bool = option(False, "Print the results as JSON.", flag="--json")
+
+
 @app.command(epilog="Example: triptych index ~/Pictures --catalog catalog")
 @takes
 def index(
@@ -53,24 +63,21 @@ def index(
 
 @app.command(epilog='Example: triptych search --catalog catalog --image jacket.jpg --text "but in red"')
 @takes
-def search(  # noqa: PLR0913 -- the example in README: picture and words are flags of their own
+def search(
     catalog: CatalogDir,
     options: SearchOptions,
     engine: EngineOptions,
     rerank: Rerank,
     runtime: Runtime,
+    results: _Results,
     image: Annotated[Path | None, typer.Option(metavar="FILE", help="The reference picture.")] = None,
     text: Annotated[str, typer.Option(help="What should differ.")] = "",
-    output: Annotated[
-        Path | None, typer.Option(metavar="FILE", help="Contact sheet (.png, .jpg) or results (.json).")
-    ] = None,
-    as_json: Annotated[bool, typer.Option("--json", help="Print the results as JSON.")] = False,
 ) -> None:
     """Search a catalog with a picture and a few words."""
     hits = triptych.search(
-        catalog, image, text, options=options, engine=engine, rerank=rerank, output=output, runtime=runtime
+        catalog, image, text, options=options, engine=engine, rerank=rerank, output=results.output, runtime=runtime
     )
-    if as_json:
+    if results.as_json:
         print(json.dumps([vars(hit) for hit in hits], ensure_ascii=False, indent=2))
     else:
         for hit in hits:

@@ -17,7 +17,7 @@ from triptych.core.files import atomic, made_by, write_json
 from triptych.core.vectors import Vectors
 from triptych.encoders.protocol import Encoder
 from triptych.retrieval.stores.gallery import Gallery, picture_id
-from triptych.retrieval.stores.hnsw import build_graph, measure_recall, need_faiss
+from triptych.retrieval.stores.hnsw import build_graph, import_faiss, measure_recall
 from triptych.retrieval.stores.metadata import MetadataTable
 
 _POINTS = 500  # a file: less than the 32 MB that Qdrant takes in one request
@@ -84,7 +84,7 @@ def export_vectors(
 
 def _write_faiss(out: Path, vectors: Vectors, approximate: bool) -> float | None:
     """Write `index.faiss`; returns the recall of an approximate index."""
-    faiss = need_faiss()
+    faiss = import_faiss()
     if approximate:
         index = build_graph(vectors)
     else:

@@ -109,11 +109,20 @@ class Library:
         k: int = 10,
         offset: int = 0,
     ) -> list[Hit]:
-        """The pictures that best answer a reference, changed as `text` says: `k` of them, from the `offset`-th on.
+        """The pictures that best answer a reference picture, changed as a text says; the reference is never one.
 
-        The reference is a file or its bytes (`image`), or a picture of the catalog by its name or id (`like`); it is
-        never a result itself. Raises UsageError where the request makes no sense, DataError where the image cannot be
-        used.
+        Args:
+            image: the reference, a picture file or its bytes.
+            like: instead of it, a picture of the catalog by its name or id.
+            text: what should differ; it may be all that is given, or missing.
+            weight: of the text in the weighted sum, from 0 to 1; a composer does without.
+            where: conditions over the metadata, such as `colour=red`, applied before the choice.
+            k: how many results.
+            offset: how many of the best to leave out.
+
+        Raises:
+            UsageError: there is neither a picture nor a text, or a condition cannot be read.
+            DataError: the image cannot be used.
         """
         reference = None
         if image is not None or like is not None:
@@ -162,7 +171,10 @@ class Library:
         self._snapshot.gallery.fulfilling(tuple(where))
 
     def answer(self, queries: Sequence[SearchQuery]) -> Answers:
-        """Answer many queries at once, which costs far less than one after another."""
+        """Answer many queries at once, which costs far less than one after another.
+
+        Raises UsageError for a condition that cannot be read, StoreError where a database does not answer.
+        """
         snapshot = self._snapshot
         started = perf_counter()
         vectors = query_vectors(queries, self.encoder, self.composer)
@@ -194,11 +206,21 @@ class Library:
             self.answer([SearchQuery(nothing, "like this", k=1)])
 
     def add(self, pictures: Sequence[bytes], metadata: Sequence[Mapping[str, Any]] | None = None) -> list[Picture]:
-        """Take picture files into the catalog; they are on disk, and can be found, when this returns.
+        """Add picture files to the catalog; they are on disk, and can be found, when this returns.
 
-        They go to the folder `uploads` below the catalog's root. One that the catalog already holds is not taken again.
-        Raises PictureError where one cannot be used, UsageError for metadata that does not fit the catalog's columns,
-        and FailureError while another process writes to the catalog; none is taken then.
+        They go to the folder `uploads` below the catalog's root. One that the catalog already holds is not added again.
+
+        Args:
+            pictures: the contents of picture files.
+            metadata: as many mappings from columns of the catalog to values; by default nothing is known.
+
+        Returns:
+            The pictures, in the order given.
+
+        Raises:
+            PictureError: one cannot be used; none is added then, nor in the other cases.
+            UsageError: metadata does not fit the catalog's columns.
+            BusyError: another process is writing to the catalog.
         """
         metadata = metadata or [{}] * len(pictures)
         vectors = self.encoder.encode_pictures(np.stack([self.pixels(data) for data in pictures]))
@@ -215,10 +237,13 @@ class Library:
         return [self.picture(name or upload_name(data)) for name, data in zip(known, pictures, strict=True)]
 
     def remove(self, likes: Sequence[str]) -> None:
-        """Take pictures out of the catalog, by name or id; a later `index` leaves out those whose file is unchanged.
+        """Remove pictures from the catalog, by name or id; a later `index` leaves out those whose file is unchanged.
 
-        Files that `add` wrote are deleted, others stay where they are. Raises UsageError for an unknown picture, and
-        FailureError while another process writes to the catalog.
+        Files that `add` wrote are deleted, others stay where they are.
+
+        Raises:
+            UsageError: the catalog has no such picture.
+            BusyError: another process is writing to the catalog.
         """
         with self._writing, locked(self.catalog.folder):
             self.refresh()

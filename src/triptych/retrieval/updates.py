@@ -18,7 +18,7 @@ REMOVED = "removed on request"
 _PARTS = 256  # files of a catalog; more are merged
 _SIGNS = {b"\xff\xd8": ".jpg", b"\x89PNG": ".png", b"RIFF": ".webp", b"GIF8": ".gif", b"BM": ".bmp"}
 
-New = tuple[bytes, Vectors, Mapping[str, Any]]
+NewPicture = tuple[bytes, Vectors, Mapping[str, Any]]
 """A picture's file, its vector `(d,)` and its metadata."""
 
 
@@ -35,7 +35,7 @@ def known_name(gallery: Gallery, data: bytes) -> str | None:
     return gallery.names[int(rows[0])] if len(rows) else None
 
 
-def add_pictures(catalog: Catalog, gallery: Gallery, pictures: Sequence[New]) -> Rows:
+def add_pictures(catalog: Catalog, gallery: Gallery, pictures: Sequence[NewPicture]) -> Rows:
     """Write files, metadata and, last, the catalog: only what is named there counts, whenever the process ends.
 
     Raises UsageError for metadata that the catalog has no column for, or of another type.
@@ -81,7 +81,7 @@ def _append(catalog: Catalog, entries: Sequence[Entry], vectors: Vectors) -> Non
         catalog.release()
 
 
-def _said(value: Any) -> str:
+def _valid_text(value: Any) -> str:
     """A value as text. Raises ValueError for what no database takes: half a character, or a zero byte."""
     text = str(value)
     text.encode("utf-8")
@@ -100,9 +100,9 @@ def _table(schema: pa.Schema, rows: Mapping[str, Mapping[str, Any]]) -> pa.Table
     for field in schema:
         values = [name if field.name == "name" else metadata.get(field.name) for name, metadata in rows.items()]
         try:
-            # Told as text, such as "12" or "2024-05-01", and read as the column's own kind.
-            told = pa.array([value if value is None else _said(value) for value in values], pa.string())
-            columns.append(told.cast(field.type))
+            # Given as text, such as "12" or "2024-05-01", and read as the column's own kind.
+            values_as_text = pa.array([value if value is None else _valid_text(value) for value in values], pa.string())
+            columns.append(values_as_text.cast(field.type))
             if pa.types.is_floating(field.type) and not np.isfinite(columns[-1].drop_null().to_numpy()).all():
                 raise ValueError("no number")
         except (ValueError, pa.ArrowInvalid, pa.ArrowNotImplementedError):

@@ -24,7 +24,7 @@ from triptych.serving.batching import Batcher
 from triptych.serving.problems import Problem, busy
 from triptych.serving.prometheus import ServiceMetrics
 from triptych.serving.settings import ServiceSettings
-from triptych.serving.thumbnails import SIDES, Thumbnail, ThumbnailCache, Uploads, draw, kept_of
+from triptych.serving.thumbnails import SIDES, Thumbnail, ThumbnailCache, Uploads, compact_upload, draw
 
 T = TypeVar("T")
 _SEARCHES = 32  # queries answered together, at most
@@ -180,7 +180,7 @@ class RequestHandlers:
         opened = open_picture(picture, self.settings.limits)
         pixels = self.library.encoder.prepare(opened)
         decoding = perf_counter() - started
-        return pixels, kept_of(picture, opened), decoding
+        return pixels, compact_upload(picture, opened), decoding
 
     def _answer(self, searches: Sequence[PendingSearch]) -> list[FinishedSearch]:
         started = perf_counter()

@@ -61,7 +61,7 @@ class ThumbnailCache:
         return drawing
 
 
-def kept_of(data: bytes, opened: Image.Image) -> bytes:
+def compact_upload(data: bytes, opened: Image.Image) -> bytes:
     """What is kept of an upload: the file if it is small, which costs no time, or else a JPEG of thumbnail size."""
     if len(data) <= _SMALL:
         return data

@@ -19,8 +19,8 @@ from triptych.retrieval.stores.gallery import Gallery
 from triptych.retrieval.stores.protocol import Rows, SearchTerms, StoreHit
 
 _LINKS = 32
-_BUILDING = 80  # candidates while building
-_LOOKING = 96  # candidates while searching, at least
+_BUILD_CANDIDATES = 80  # candidates while building
+_SEARCH_CANDIDATES = 96  # candidates while searching, at least
 _FEW = (
     0.1  # share of the gallery below which a filtered search is exact: it is faster, and the graph would lose its way
 )
@@ -68,7 +68,7 @@ class HnswStore:
         if allowed.mean() < _FEW or term.k > len(allowed) // 4:
             return self._exact.search(query[None], [term])[0]
         with self._lock:
-            scores, rows = look(self._graph, query[None], term.k, allowed)
+            scores, rows = search_graph(self._graph, query[None], term.k, allowed)
         if (rows < 0).any():  # the walk ended too early
             return self._exact.search(query[None], [term])[0]
         found = zip(rows[0].tolist(), scores[0].tolist(), strict=True)
@@ -77,19 +77,19 @@ class HnswStore:
 
 def build_graph(vectors: Vectors) -> Any:
     """An HNSW index over vectors `(n, d)` by inner product. Raises UsageError without the extra `faiss`."""
-    faiss = need_faiss()
+    faiss = import_faiss()
     graph = faiss.IndexHNSWFlat(vectors.shape[1], _LINKS, faiss.METRIC_INNER_PRODUCT)
-    graph.hnsw.efConstruction = _BUILDING
+    graph.hnsw.efConstruction = _BUILD_CANDIDATES
     graph.add(np.ascontiguousarray(vectors))
     return graph
 
 
-def look(
+def search_graph(
     graph: Any, queries: Vectors, k: int, allowed: NDArray[np.bool_] | None = None
 ) -> tuple[NDArray[np.float32], NDArray[np.int64]]:
     """Scores and rows `(n, k)` by the graph; row -1 where it found fewer."""
-    faiss = need_faiss()
-    settings = faiss.SearchParametersHNSW(efSearch=max(_LOOKING, 2 * k))
+    faiss = import_faiss()
+    settings = faiss.SearchParametersHNSW(efSearch=max(_SEARCH_CANDIDATES, 2 * k))
     if allowed is not None:
         # The graph may just have grown beyond the snapshot that was asked.
         known = np.zeros(graph.ntotal, bool)
@@ -108,11 +108,11 @@ def measure_recall(graph: Any, vectors: Vectors, k: int = 10) -> float:
     sample = vectors[np.random.default_rng(0).permutation(len(vectors))[:_SAMPLE]]
     k = min(k, len(vectors))
     exact, _ = nearest(sample, vectors, k)
-    _, found = look(graph, sample, k)
+    _, found = search_graph(graph, sample, k)
     return float(np.mean([np.isin(right, rows).mean() for right, rows in zip(exact, found, strict=True)]))
 
 
-def need_faiss() -> Any:
+def import_faiss() -> Any:
     """The library. Raises UsageError where it is not installed."""
     require_extra("faiss", "a FAISS index")
     import faiss

@@ -51,9 +51,9 @@ class PostgresStore:
         changed: list[tuple[str, str]] = []
         for page in self._pages():
             held |= {name: content for name, content, _ in page}
-            told = {name: facts for name, _, facts in page if name in row_of}
-            known = gallery.metadata.take(pa.array([row_of[name] for name in told], pa.int64())).to_pylist()
-            for (name, facts), row in zip(told.items(), known, strict=True):
+            known_facts = {name: facts for name, _, facts in page if name in row_of}
+            known = gallery.metadata.take(pa.array([row_of[name] for name in known_facts], pa.int64())).to_pylist()
+            for (name, facts), row in zip(known_facts.items(), known, strict=True):
                 if facts != _facts(row):
                     changed.append((json.dumps(_facts(row)), name))
         missing = [row for name, row in row_of.items() if held.get(name) != gallery.hashes[row].decode()]
@@ -87,7 +87,7 @@ class PostgresStore:
         """As the protocol says; all or none of a thousand."""
         facts = [_facts(row) for row in rows.metadata.to_pylist()]
         values = [
-            (name, sha256, _told(vector), json.dumps(fact))
+            (name, sha256, _as_text(vector), json.dumps(fact))
             for name, sha256, vector, fact in zip(rows.names, rows.hashes, rows.vectors, facts, strict=True)
         ]
         self._change(
@@ -127,11 +127,11 @@ class PostgresStore:
         return [StoreHit(name, -float(distance)) for name, distance in rows]
 
     def _query(self, query: Vectors, term: SearchTerms, *, exactly: bool = False) -> tuple[Any, list[Any]]:
-        parts, values = ["sha256 <> %s"], [_told(query), term.without]
+        parts, values = ["sha256 <> %s"], [_as_text(query), term.without]
         for condition in read_conditions(self._schema, term.where):
-            part, told = _condition(condition, is_numeric(self._schema.field(condition.column).type))
+            part, wanted = _condition(condition, is_numeric(self._schema.field(condition.column).type))
             parts.append(part)
-            values += told
+            values += wanted
         # <#> is the inner product, negated, so that less is nearer. No index holds the sum.
         distance = f"(vector <#> %s::vector){' + 0' * exactly}"
         text = f"SELECT name, {distance} AS d FROM {{}} WHERE {' AND '.join(parts)} ORDER BY d, name LIMIT %s"
@@ -179,6 +179,6 @@ def _facts(row: dict[str, Any]) -> dict[str, Any]:
     }
 
 
-def _told(vector: Vectors) -> str:
+def _as_text(vector: Vectors) -> str:
     """As pgvector reads it; the shortest digits that give the same float32 back."""
     return "[" + ",".join(map(str, vector)) + "]"
