@@ -148,8 +148,7 @@ def test_what_it_wrote_is_a_composer(inverted, encoder, tiny_catalog, wardrobe_w
     assert config["composer"] == method
     assert config["made_by"]["command"] == "train-inversion"
     assert facts.pictures == len(Catalog(tiny_catalog).names)
-    options = EvaluateOptions(split="val", gap=False)
-    (row,) = evaluate("wardrobe", options, root=wardrobe_world, composers=[out], runtime=Runtime(threads=1)).rows
+    (row,) = evaluate("wardrobe", root=wardrobe_world, split="val", composers=[out], gap=False, threads=1).rows
     assert (row.method, row.encoder) == (method, str(tiny_encoder.resolve()))
     hits = triptych.search(
         tiny_catalog,
