@@ -16,6 +16,7 @@ from PIL import Image
 import triptych
 from triptych import IndexOptions, IndexResult
 from triptych.catalog.catalog import Catalog
+from triptych.cli.app import show
 from triptych.core import environment, images
 from triptych.core.environment import Runtime
 from triptych.core.errors import DataError, FailureError, PictureError, UsageError
@@ -110,14 +111,15 @@ def test_formats_that_are_not_read_are_counted_and_listed(p: Path, c: Path, capf
     paint(p / "small.gif.png", 12)
     done = index(p, c, exclude=("private", "*.gif.*"))
     assert done.left_out == {
-        ".nef": 2, "excluded": 2, ".heic": 1, "hidden": 1, "other files": 1, "system folders": 1, "thumbnail folders": 1,
+        ".nef": 2, "excluded": 2, ".heic": 1, "hidden": 1, "other files": 1,
+        "system folders": 1, "thumbnail folders": 1,
     }  # fmt: skip
     assert (done.total, done.rejected) == (7, 1)
     assert "b.avif" in Catalog(c).names
     listed = rejected(c)
     assert set(listed) == {
-        "IMG_1.HEIC", "phone.jpg", "DSC_1.NEF", "DSC_2.nef", ".hidden.png", "no suffix", "@eaDir", "#recycle", "private",
-        "small.gif.png",
+        "IMG_1.HEIC", "phone.jpg", "DSC_1.NEF", "DSC_2.nef", ".hidden.png", "no suffix", "@eaDir", "#recycle",
+        "private", "small.gif.png",
     }  # fmt: skip
     assert listed["IMG_1.HEIC"] == listed["phone.jpg"] == "HEIC needs the extra heif: pip install 'triptych[heif]'"
     assert listed["private"] == "excluded by private"
@@ -134,7 +136,7 @@ def test_no_picture_at_all_is_a_failure_that_says_what_was_seen(tmp_path: Path, 
     with pytest.raises(DataError, match=r"raw: no picture found; seen there: .heic 1, .nef 1; HEIC needs the extra"):
         index(folder, c)
     (tmp_path / "list.txt").write_text("gone.jpg\n")
-    with pytest.raises(DataError, match="looked for below .*raw.*missing files 1"):
+    with pytest.raises(DataError, match=r"looked for below .*raw.*missing files 1"):
         index(tmp_path / "list.txt", c, root=folder)
     assert not c.exists()
     (folder / "c.jpg").write_text("no picture")
@@ -181,7 +183,7 @@ def test_terminal_escapes_stay_out_of_the_terminal(p: Path, c: Path, capfd: pyte
     for name in ("\x1b]0;owned\x07.png", "\x1b[2J.\x1b[31m", "\x9b31m.jpg"):
         (p / name).write_text("no picture")
     done = index(p, c)
-    triptych.cli.app.show(done)  # type: ignore[attr-defined]
+    show(done)
     told = "".join(capfd.readouterr()).replace("\r", "")
     assert not any(sign in told for sign in "\x1b\x07\x9b")
     assert done.left_out == {"other files": 1}
@@ -208,7 +210,7 @@ def test_an_unmounted_share_costs_no_vector(tmp_path: Path, c: Path) -> None:
     p.rename(tmp_path / "away")
     p.mkdir()
     before = Catalog(c).vectors
-    with pytest.raises(DataError, match="nothing at all.* keeps its 60 pictures; to give them up, .*--prune"):
+    with pytest.raises(DataError, match=r"nothing at all.* keeps its 60 pictures; to give them up, .*--prune"):
         index(p, c, encoder)
     np.testing.assert_array_equal(Catalog(c).vectors, before)
     p.rmdir()
@@ -239,7 +241,7 @@ def test_a_large_loss_asks_for_prune(tmp_path: Path, c: Path) -> None:
     for shade in range(13):
         (p / f"{shade:03}.png").unlink()
     paint(p / "new.png", 200)
-    with pytest.raises(FailureError, match="13 of 60 pictures are not in .* such as 000.png; they stay .*--prune"):
+    with pytest.raises(FailureError, match=r"13 of 60 pictures are not in .* such as 000.png; they stay .*--prune"):
         index(p, c, encoder)
     assert len(Catalog(c).names) == 61
     done = index(p, c, encoder, prune=True)
@@ -328,9 +330,7 @@ def test_a_copy_beside_the_library_is_followed_when_asked_for(p: Path, c: Path, 
     encoder = Means()
     index(p, c, encoder)
     shutil.copytree(p, tmp_path / "copy")
-    with pytest.raises(
-        UsageError, match="choose another --catalog, or, if its pictures have moved, say so with --root"
-    ):
+    with pytest.raises(UsageError, match="choose another --catalog, or, if its pictures have moved, say so with --"):
         index(tmp_path / "copy", c, encoder)
     assert index(tmp_path / "copy", c, encoder, root=tmp_path / "copy").total == 6
     assert encoder.encoded == 6
@@ -359,7 +359,10 @@ def during(encoder: Means, act: Callable[[], None]) -> Means:
 def test_an_edit_during_the_run_is_read_at_the_next(p: Path, c: Path) -> None:
     content = encoded((0, 0, 220))
 
-    index(p, c, during(Means(), lambda: [None for _ in [(p / "0a.png").write_bytes(content)]] and None))
+    def edit() -> None:
+        (p / "0a.png").write_bytes(content)
+
+    index(p, c, during(Means(), edit))
     assert index(p, c).encoded == 1
     opened, encoder = Catalog(c), Means()
     expected = encoder.encode_pictures(encoder.prepare(open_picture(content))[None])[0]
@@ -400,6 +403,7 @@ def test_a_file_that_changes_while_it_is_read_is_read_again(p: Path, c: Path, mo
 
 def test_a_refusal_holds_for_the_library_that_made_it(p: Path, c: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     (p / "bad.png").write_bytes(b"no picture")
+    os.utime(p / "bad.png", ns=(1, 1))  # else it is too fresh to be sure of
     index(p, c)
     assert index(p, c).unchanged == 7
     with monkeypatch.context() as patched:
@@ -411,7 +415,7 @@ def test_a_refusal_holds_for_the_library_that_made_it(p: Path, c: Path, monkeypa
 def test_a_vector_that_is_no_number_stops_the_run(p: Path, c: Path) -> None:
     encoder = Means()
     encoder.spoilt = float(np.mean([3, 0, 99]))
-    with pytest.raises(DataError, match="3a.png: encoder means made a vector of it that is not finite"):
+    with pytest.raises(DataError, match=r"3a.png: encoder means made a vector of it that is not finite"):
         index(p, c, encoder)
     assert Catalog(c).names == []
     assert index(p, c).total == 6
