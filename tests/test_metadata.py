@@ -71,7 +71,7 @@ def test_semicolons_beside_decimal_commas_and_commas_beside_semicolons(csv_file:
         (b"name,brand\na.jpg,x\nb.jpg,\x81\n", 3),
         ("name,brand\na.jpg,é\nb.jpg,é".encode() + b"\xe9\n", 3),
         ("name,brand\na.jpg,красный\n".encode("cp1251"), 2),
-        ("name,brand\na.jpg,日本語の\n".encode("shift-jis"), 2),
+        ("name,brand\na.jpg,红色的裙子\n".encode("gbk"), 2),
         ("name,brand\na.jpg,x\n".encode("utf-16") + b"\0", 3),
         (b'name,brand\na.jpg,x\nb.jpg,"never closed\nc,1\n', 3),
     ],
@@ -99,17 +99,17 @@ def test_no_column_is_lost(csv_file: Any, capfd: pytest.CaptureFixture[str]) -> 
 
 def test_the_column_of_names_can_be_chosen(csv_file: Any) -> None:
     path = csv_file("id,file,price\n7,a.jpg,1\n8,b.jpg,2\n")
-    with pytest.raises(DataError, match="no row names a picture of the catalog.*give --name-column file"):
+    with pytest.raises(DataError, match=r"no row names a picture of the catalog.*give --name-column file"):
         read(path)
     assert read(path, name_column="file")[0] == {"id": [7, 8, None], "price": [1, 2, None]}
-    with pytest.raises(UsageError, match="--name-column sku: .* has no such column; it has id, file, price"):
+    with pytest.raises(UsageError, match=r"--name-column sku: .* has no such column; it has id, file, price"):
         read_table(path, "sku")
 
 
 def test_row_numbers_are_not_taken_for_names(csv_file: Any, capfd: pytest.CaptureFixture[str]) -> None:
     names = ["0.jpg", "1.jpg", "2.jpg"]
     path = csv_file(",file,price\n0,2.jpg,200\n1,1.jpg,100\n2,0.jpg,0\n")
-    with pytest.raises(DataError, match="by bare numbers only, maybe by chance; column 'file' .*--name-column file"):
+    with pytest.raises(DataError, match=r"by bare numbers only, maybe by chance; column 'file' .*--name-column file"):
         read(path, names)
     assert read(path, names, name_column="file")[0]["price"] == [0, 100, 200]
     with pytest.raises(DataError, match="row numbers: give --name-column"):
@@ -156,5 +156,5 @@ def test_keys(key: str, wanted: Match | None) -> None:
 
 
 def test_a_table_without_a_header_is_refused(csv_file: Any) -> None:
-    with pytest.raises(DataError, match="its first line names a picture, 'a.jpg'"):
+    with pytest.raises(DataError, match=r"its first line names a picture, 'a.jpg'"):
         read(csv_file("a.jpg,1\nb.jpg,2\n"))
