@@ -359,7 +359,7 @@ def _tell(result: IndexResult, found: Found, catalog: Catalog) -> None:
 
 def _write_rejected(catalog: Catalog, found: Found) -> None:
     rows = {entry.name: entry.reason for entry in catalog.entries if entry.status == "rejected"}
-    rows |= {item.name: item.reason for item in (*found.rejected, *found.left_out)}
+    rows |= {item.name: item.reason for item in found.rejected} | {item.name: item.reason for item in found.left_out}
     with (
         atomic(catalog.folder / "rejected.csv") as temporary,
         temporary.open("w", newline="", encoding="utf-8") as out,

@@ -172,8 +172,11 @@ def read_file(path: Path, limits: Limits = DEFAULT_LIMITS) -> FileRead:
 
     Raises OSError where it cannot be read, PictureError where it is no regular file.
     """
-    if not stat.S_ISREG(path.stat().st_mode):
+    status = path.stat()
+    if not stat.S_ISREG(status.st_mode):
         raise PictureError(NOT_REGULAR)
+    if abs(time.time_ns() - status.st_mtime_ns) < _TICK:  # a change right after this one could have the same time
+        time.sleep(_TICK / 1e9)
     started = time.time_ns()
     with path.open("rb") as opened:
         before = os.fstat(opened.fileno())
