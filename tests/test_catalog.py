@@ -132,10 +132,8 @@ def test_a_catalog_that_cannot_be_written_does_without_an_id(add, catalog, monke
     assert opened.identity()
 
 
-def test_an_empty_folder_is_an_empty_catalog(tmp_path, catalog, tiny_encoder):
-    (tmp_path / "empty").mkdir()
-    assert index(tmp_path / "empty", catalog, encoder=str(tiny_encoder)).total == 0
-    opened = Catalog(catalog)
+def test_an_empty_catalog(tmp_path, catalog, tiny_encoder):
+    opened = Catalog.create(catalog, tmp_path, load_encoder(str(tiny_encoder), threads=1), {})
     assert opened.names == []
     assert opened.vectors.shape == (0, opened.dim)
     assert opened.metadata.num_rows == 0
@@ -283,7 +281,11 @@ def test_an_undecodable_name_is_rejected(add, catalog, pictures):
     facts = add()
     assert (facts.total, facts.rejected) == (4, 1)
     assert rejected(catalog) == {"caf\\xe9.jpg": "its name is not valid UTF-8; rename it"}
-    assert add() == IndexResult(encoded=0, unchanged=4, rejected=1, vanished=0, total=4)
+    reasons = {"its name is not valid UTF-8": 1}
+    left_out = {"refused paths": 1}
+    assert add() == IndexResult(
+        0, unchanged=4, rejected=1, vanished=0, total=4, rejected_for=reasons, left_out=left_out
+    )
 
 
 def test_another_encoder_is_refused(add, catalog, tiny_encoder, tmp_path):

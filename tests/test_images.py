@@ -16,7 +16,8 @@ import pytest
 from PIL import Image
 
 from triptych.core.errors import DataError, PictureError, UsageError
-from triptych.core.images import Limits, Rejected, find_pictures, load_pictures, open_picture, pad_square
+from triptych.core.finding import Rejected, find_pictures
+from triptych.core.images import Limits, load_pictures, open_picture, pad_square
 from triptych.core.progress import progress
 
 RED, GREEN, BLUE, WHITE = (255, 0, 0), (0, 128, 0), (0, 0, 255), (255, 255, 255)

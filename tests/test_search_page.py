@@ -17,6 +17,7 @@ from serving_helpers import Service, picture_file
 from triptych.benchmarks.datasets.wardrobe.garments import VOCABULARY
 from triptych.catalog.catalog import Catalog
 from triptych.core.environment import Runtime
+from triptych.encoders.registry import load_encoder
 
 CHROMIUM = Path("/usr/bin/chromium")
 if not CHROMIUM.exists():
@@ -261,7 +262,7 @@ def test_where_nothing_fits_it_says_so(visit: Visit) -> None:
 
 def test_an_empty_catalog_says_how_to_fill_it(browser, tmp_path: Path) -> None:  # type: ignore[no-untyped-def]
     (tmp_path / "pictures").mkdir()
-    triptych.index(tmp_path / "pictures", tmp_path / "catalog", runtime=Runtime(threads=1))
+    Catalog.create(tmp_path / "catalog", tmp_path / "pictures", load_encoder("wardrobe", threads=1), {})
     with Service(tmp_path / "catalog") as running:
         page = browser.new_page()
         page.goto(running.url)

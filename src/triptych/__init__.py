@@ -23,6 +23,7 @@ if TYPE_CHECKING:
     from triptych.benchmarks.task import MetricCutoffs, Query, Task
     from triptych.catalog.catalog import Catalog
     from triptych.catalog.indexing import IndexResult, index
+    from triptych.catalog.options import IndexOptions
     from triptych.chat.settings import ChatBatch, ChatBudget, ChatEndpoint, ChatJudge, ChatRequest, ChatSettings
     from triptych.composers.protocol import Composer
     from triptych.composers.registry import load_composer
@@ -115,6 +116,7 @@ __all__ = [
     "FinetuneResult",
     "Hit",
     "ImportResult",
+    "IndexOptions",
     "IndexResult",
     "InversionOptions",
     "InversionResult",
@@ -228,6 +230,7 @@ _HOME = {
     "FinetuneResult": "triptych.training.results",
     "Hit": "triptych.retrieval.results",
     "ImportResult": "triptych.triplets.importing",
+    "IndexOptions": "triptych.catalog.options",
     "IndexResult": "triptych.catalog.indexing",
     "InversionOptions": "triptych.training.options",
     "InversionResult": "triptych.training.results",

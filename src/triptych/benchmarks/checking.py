@@ -9,7 +9,7 @@ from triptych.benchmarks.pictures import load_task_pictures, require_folder
 from triptych.benchmarks.registry import load_benchmark
 from triptych.benchmarks.task import Task
 from triptych.core.errors import PictureError
-from triptych.core.images import find_pictures
+from triptych.core.finding import find_pictures
 
 
 @dataclass(frozen=True)

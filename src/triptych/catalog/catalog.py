@@ -3,14 +3,14 @@
     DIR/catalog.json         what made it, its id, the encoder's fingerprint, and the names of the live parts
     DIR/part-*.parquet       one row a picture: name, bytes, mtime_ns, sha256, status, reason, vector
     DIR/metadata.parquet     the user's own columns, keyed by picture name
-    DIR/rejected.csv         the pictures that could not be used, and why
+    DIR/rejected.csv         what was met and is no picture of the catalog, and why
 
 A part is written first and named in `catalog.json` after, so whatever a crash leaves behind is either whole or unseen.
 """
 
 import hashlib
-from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import asdict, dataclass
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from dataclasses import asdict, dataclass, replace
 from functools import cached_property
 from pathlib import Path, PurePosixPath
 from typing import Any, Literal, Self
@@ -34,6 +34,9 @@ pa.set_memory_pool(pa.system_memory_pool())
 FORMAT = "triptych-catalog-1"
 UPLOADS = "uploads"
 """The folder below the catalog's root where pictures lie that were added while the catalog was open."""
+
+REMOVED = "removed on request"
+"""Why a picture is rejected that was taken out of the catalog while it was open."""
 
 _ROW = "row"  # not on disk: where an entry stands among all parts'
 _ROW_GROUP = 4096  # rows that are read at a time
@@ -216,12 +219,39 @@ class Catalog:
         return len(self._note["parts"])
 
     def append(self, entries: Sequence[Entry], vectors: Vectors) -> None:
-        """Commit rows; `vectors` holds one row for each usable entry, in order. Later rows replace earlier ones."""
-        self._commit(self._table_of(entries, vectors), keep=self._note["parts"])
+        """Commit rows; `vectors` holds one row for each usable entry, in order. Later rows replace earlier ones.
 
-    def compact(self, made_by: Mapping[str, Any]) -> None:
-        """Merge all parts into one, in order of name, and note what made it."""
+        Raises DataError, and stores nothing, where a vector is not finite.
+        """
+        require_finite([entry.name for entry in entries if entry.status == "ok"], vectors, self.encoder_name)
+        rows: Iterator[Any] = iter(vectors)
+        self._append(entries, [next(rows) if entry.status == "ok" else None for entry in entries])
+
+    def mark_vanished(self, names: Sequence[str], *, forget: bool = False) -> None:
+        """Commit that pictures are not there. Their vectors stay for their return, unless `forget`."""
+        rows = {name: row for row, name in enumerate(self._table.column("name").to_pylist())}
+        places = [rows[name] for name in names]
+        matrix, known = self._stored(self._table.column(_ROW).to_numpy()[places])
+        entries = [replace(self.entries[place], status="vanished") for place in places]
+        kept = zip(matrix, known, strict=True)
+        self._append(entries, [vector if there and not forget else None for vector, there in kept])
+
+    def move(self, root: Path) -> None:
+        """Note that its pictures now lie below `root`."""
+        self._note = {**self._note, "root": str(root.resolve())}
+        write_json(self.folder / "catalog.json", self._note)
+        self.root = Path(self._note["root"])
+
+    @property
+    def reader(self) -> dict[str, Any]:
+        """Under which limits and library its pictures were refused, as `core.images.reader_of` says; empty of old."""
+        return dict(self._note.get("reader", {}))
+
+    def compact(self, made_by: Mapping[str, Any], reader: Mapping[str, Any] | None = None) -> None:
+        """Merge all parts into one, in order of name, and note what made it, and the `reader` if that is given."""
         self._note["made_by"] = dict(made_by)
+        if reader is not None:
+            self._note["reader"] = dict(reader)
         whole = pa.concat_tables([_schema(self.dim).empty_table(), *self._read(None)])
         self._commit(whole.take(self._table.column(_ROW)), keep=[])
 
@@ -236,8 +266,13 @@ class Catalog:
         pa.default_memory_pool().release_unused()
 
     def known_vectors(self) -> dict[str, np.ndarray[Any, np.dtype[np.float32]]]:
-        """Content hash to vector, over every picture whose vector is stored."""
-        return dict(zip(self.hashes, self.vectors, strict=True))
+        """Content hash to vector, over every picture whose vector is stored, also of those that have vanished."""
+        gone = self._table.filter(pc.equal(self._table.column("status"), "vanished"))
+        matrix, known = self._stored(gone.column(_ROW).to_numpy())
+        before = zip(gone.column("sha256").to_pylist(), matrix, known, strict=True)
+        return {content: vector for content, vector, there in before if there} | dict(
+            zip(self.hashes, self.vectors, strict=True)
+        )
 
     def _read_note(self) -> dict[str, Any]:
         note = read_json(self.folder / "catalog.json", "catalog", "make one with `triptych index`")
@@ -281,8 +316,13 @@ class Catalog:
         return table.take(rows).append_column(_ROW, rows)
 
     def _matrix(self, rows: NDArray[np.int64]) -> Vectors:
-        """The vectors of rows, as they are numbered over all parts; read piece by piece, so that they lie here once."""
+        """The vectors of rows that have one, as they are numbered over all parts."""
+        return self._stored(rows)[0]
+
+    def _stored(self, rows: NDArray[np.int64]) -> tuple[Vectors, NDArray[np.bool_]]:
+        """The vectors of rows, and which rows have one; read piece by piece, so that they lie here once."""
         matrix = np.empty((len(rows), self.dim), np.float32)
+        found = np.zeros(len(rows), bool)
         place = np.full(sum(part.metadata.num_rows for part in self._parts), -1)
         place[rows] = np.arange(len(rows))
         start = 0
@@ -294,24 +334,20 @@ class Catalog:
                     vectors = column.flatten().to_numpy(zero_copy_only=False).reshape(-1, self.dim)  # without nulls
                     places = place[start + known]
                     matrix[places[places >= 0]] = vectors[places >= 0]
+                    found[places[places >= 0]] = True
                     start += len(column)
         except (OSError, pa.ArrowInvalid) as error:
             raise self._damaged(error) from None
-        return matrix
+        return matrix, found
 
     @cached_property
     def _usable(self) -> pa.Table:
         usable = pc.equal(self._table.column("status"), "ok")
         return self._table if pc.all(usable).as_py() else self._table.filter(usable)
 
-    def _table_of(self, entries: Sequence[Entry], vectors: Vectors) -> pa.Table:
-        rows = iter(vectors)
-        # A vanished picture keeps no vector: should it return, it is encoded again.
-        column = [next(rows) if entry.status == "ok" else None for entry in entries]
-        return pa.Table.from_pylist(
-            [asdict(entry) | {"vector": vector} for entry, vector in zip(entries, column, strict=True)],
-            schema=_schema(self.dim),
-        )
+    def _append(self, entries: Sequence[Entry], vectors: Sequence[Any]) -> None:
+        rows = [asdict(entry) | {"vector": vector} for entry, vector in zip(entries, vectors, strict=True)]
+        self._commit(pa.Table.from_pylist(rows, schema=_schema(self.dim)), keep=self._note["parts"])
 
     def _commit(self, table: pa.Table, *, keep: Iterable[str]) -> None:
         kept = list(keep)
@@ -326,6 +362,17 @@ class Catalog:
             if stale.name not in self._note["parts"]:
                 stale.unlink()
         self.release()
+
+
+def require_finite(names: Sequence[str], vectors: Vectors, encoder: str) -> None:
+    """Raise DataError, which names the first picture, where a vector holds what is no number; one vector a name."""
+    finite = np.isfinite(vectors).all(axis=1)
+    if not finite.all():
+        name = names[int(np.flatnonzero(~finite)[0])]
+        raise DataError(
+            f"{name}: encoder {encoder} made a vector of it that is not finite, and it was not stored; "
+            f"{int((~finite).sum())} of {len(names)} pictures here are like that; check the encoder's weights"
+        )
 
 
 def _schema(dim: int) -> pa.Schema:

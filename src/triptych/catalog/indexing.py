@@ -3,26 +3,31 @@
 import csv
 import os
 from collections import Counter
-from collections.abc import Iterable, Iterator
-from dataclasses import asdict, dataclass, replace
-from itertools import chain
+from collections.abc import Iterator, Mapping
+from dataclasses import asdict, dataclass, field, replace
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pyarrow as pa
-import pyarrow.compute as pc
-from pyarrow import csv as arrow_csv
 
-from triptych.catalog.catalog import Catalog, Entry
+from triptych.catalog.catalog import REMOVED, Catalog, Entry, require_finite
+from triptych.catalog.metadata import metadata_of
+from triptych.catalog.moving import follow
+from triptych.catalog.options import IndexOptions
+from triptych.catalog.tables import CsvTable, read_table
 from triptych.core.environment import Runtime
-from triptych.core.errors import DataError, PictureError, UsageError
-from triptych.core.files import atomic, hash_file, locked, made_by
-from triptych.core.images import Found, Rejected, find_pictures, load_pictures
+from triptych.core.errors import DataError, FailureError, PictureError, UsageError
+from triptych.core.files import atomic, locked, made_by
+from triptych.core.finding import HEIF_SUFFIXES, Found, Rejected, find_pictures
+from triptych.core.images import NEEDS_HEIF, Limits, open_picture, read_file, reader_of, why, work_ahead
 from triptych.core.progress import progress, say
 from triptych.encoders.protocol import Encoder, Pixels
 from triptych.encoders.registry import load_encoder
 
 _CHUNK = 256  # pictures a commit; a multiple of the encoder's batch, so that a resumed run makes the same batches
+_MANY = 50  # pictures: a catalog of more is guarded
+_LARGE_LOSS = 0.2  # of its pictures
 
 
 @dataclass(frozen=True)
@@ -39,11 +44,21 @@ class IndexResult:
     """In the catalog, and no longer on disk."""
     total: int
     """In the catalog and usable."""
+    kept: int = 0
+    """Of `total`, those that lie where nothing can be read now; they stay until that can be."""
+    rejected_for: Mapping[str, int] = field(default_factory=dict)
+    """How many were rejected for each reason."""
+    left_out: Mapping[str, int] = field(default_factory=dict)
+    """What else was met and is no picture, by kind: suffixes that are not read, hidden files, excluded ones, folders of
+    thumbnails, refused paths, unreadable folders. `rejected.csv` lists them."""
+    metadata: Mapping[str, int] | None = None
+    """Rows of the CSV, those that were left out by kind, and pictures with and without a row."""
 
 
 def index(
     pictures: Path | str,
     catalog: Path | str,
+    options: IndexOptions = IndexOptions(),
     *,
     encoder: Encoder | str | None = None,
     metadata: Path | str | None = None,
@@ -53,88 +68,250 @@ def index(
     """Encode pictures into a catalog; run again, it encodes only what has changed.
 
     A picture whose size and time, or whose content, is unchanged is not encoded again; one that is gone is marked as
-    vanished. Bad pictures are skipped and listed in `rejected.csv`. A run that was interrupted or killed loses at most
-    the pictures that it was at. Pictures that were added while the catalog was open stay, in a list or not, and so does
-    what is known of them, unless the CSV has a row for them.
+    vanished, and its vector is kept for its return. Bad pictures are skipped and listed in `rejected.csv`, as is
+    whatever else was met. A run that was interrupted or killed loses at most the pictures that it was at. Pictures that
+    were added while the catalog was open stay, in a list or not, and so does what is known of them, unless the CSV has
+    a row for them.
+
+    Absence is not taken for deletion: pictures in a folder that cannot be read stay as they are, and so does everything
+    where no picture is found at all, or where more than a fifth of a catalog of more than 50 is gone, unless
+    `options.prune`. A library that has moved as a whole keeps its catalog.
 
     Args:
         pictures: a folder, read to its depths, or a .txt list of pictures.
         catalog: the folder to write to.
+        options: which pictures are taken, and what may be given up.
         encoder: an encoder, or the name of one; by default `wardrobe`, or the one that the catalog has.
-        metadata: a CSV whose first column names the picture, with or without its suffix; its columns are what searches
-            can be restricted by.
-        root: the folder that the names in a list start from; by default the list's own.
+        metadata: a CSV with a column that names the picture, by path, by file name, or by that without its suffix; its
+            other columns are what searches can be restricted by.
+        root: the folder that the names in a list start from; by default the list's own. For a folder, the same folder
+            again: it says that the catalog's pictures have moved there.
         runtime: what the encoder computes with; `threads` also says how many pictures are read at once.
 
     Raises:
         UsageError: `pictures` is no folder or list, or the catalog is one of another folder.
         MismatchError: the catalog was made with another encoder.
-        DataError: the list or the CSV cannot be read.
+        DataError: the list or the CSV cannot be read, there is no usable picture, or a vector is not finite.
+        FailureError: a large part of the catalog is gone; whatever else there was to do is done.
     """
     pictures, catalog = Path(pictures), Path(catalog)
     metadata = Path(metadata) if metadata else None
     root = Path(root) if root else None
-    found = find_pictures(pictures, root=root)
+    if options.name_column is not None and not metadata:
+        raise UsageError("--name-column goes with --metadata")
+    table = read_table(metadata, options.name_column) if metadata else None
+    own_root = root is not None and pictures.is_dir() and root.resolve() == pictures.resolve()
+    found = find_pictures(pictures, root=None if own_root else root, exclude=options.exclude)
+    if not found.names and not Catalog.exists(catalog):
+        load_encoder("wardrobe" if encoder is None else encoder, threads=runtime.threads, device=runtime.device)
+        raise DataError(_nothing(pictures, found))
     with locked(catalog):
-        opened, engine = _open(catalog, found.root, encoder, runtime)
+        opened, engine = _open(catalog, found, encoder, runtime, explicit=root is not None)
         settings = {"pictures": pictures, "encoder": opened.encoder_name, "metadata": metadata, "root": root}
-        result, added = _update(opened, engine, found, runtime.threads)
-        opened.compact(made_by("index", settings, **asdict(result)))
-        _write_rejected(opened)
-        if metadata:
-            kept = sorted(added & {*opened.names})
-            before = opened.metadata.take(pa.array([opened.row_of[name] for name in kept], pa.int64()))
-            opened.keep_metadata(read_metadata(metadata, opened.names, before))
+        run = _Run(opened, engine, found, options, runtime.threads)
+        if not run.names and not options.prune:
+            raise DataError(_nothing(pictures, found) + _stays(opened))
+        result, problem = run.update()
+        opened.compact(made_by("index", settings | asdict(options), **asdict(result)), run.reader)
+        _write_rejected(opened, found)
+        if table:
+            result = replace(result, metadata=_keep_metadata(opened, table, run.added))
+    _tell(result, found, opened)
+    if problem:
+        raise FailureError(problem)
+    if not result.total and not options.prune:
+        raise DataError(f"{pictures}: none of {result.rejected} pictures can be used: {_listed(result.rejected_for)}")
     return result
 
 
-def _update(catalog: Catalog, encoder: Encoder, found: Found, threads: int | None) -> tuple[IndexResult, set[str]]:
-    """Bring the entries up to date with what is on disk; also the names of what was added while it was open."""
-    known = {entry.name: entry for entry in catalog.entries}
-    none = np.zeros((0, catalog.dim), np.float32)
-    # A path that could not even be read as a picture's name is kept as rejected, never silently lost.
-    listed = [rejected for rejected in found.rejected if not _same(known.get(rejected.name), rejected)]
-    if listed:
-        catalog.append([_refused(rejected) for rejected in listed], none)
-    added = {entry.name for entry in catalog.entries if entry.added and catalog.path(entry.name).is_file()}
-    names = sorted({*found.names, *added})
-    todo = [name for name in names if not _unchanged(found.root / name, known.get(name))]
-    unchanged = len(names) - len(todo)
-    encoded = _encode_all(catalog, encoder, todo, unchanged, threads)
-    present = {*names, *(rejected.name for rejected in found.rejected)}
-    gone = [
-        replace(entry, status="vanished")
-        for entry in catalog.entries
-        if entry.name not in present and entry.status != "vanished"
-    ]
-    if gone:
-        catalog.append(gone, none)
-    counts = Counter(entry.status for entry in catalog.entries)
-    return IndexResult(encoded, unchanged, counts["rejected"], counts["vanished"], counts["ok"]), added
+def _keep_metadata(catalog: Catalog, table: CsvTable, added: set[str]) -> dict[str, int]:
+    kept = sorted(added & {*catalog.names})
+    before = catalog.metadata.take(pa.array([catalog.row_of[name] for name in kept], pa.int64()))
+    columns, counts = metadata_of(table, catalog.names, root=catalog.root, before=before)
+    catalog.keep_metadata(columns)
+    return counts
 
 
-def _open(folder: Path, root: Path, given: Encoder | str | None, runtime: Runtime) -> tuple[Catalog, Encoder]:
+def _open(
+    folder: Path, found: Found, given: Encoder | str | None, runtime: Runtime, *, explicit: bool
+) -> tuple[Catalog, Encoder]:
     if not Catalog.exists(folder):
         name = "wardrobe" if given is None else given
         engine = load_encoder(name, threads=runtime.threads, device=runtime.device)
-        return Catalog.create(folder, root, engine, made_by("index", {})), engine
+        return Catalog.create(folder, found.root, engine, made_by("index", {})), engine
     opened = Catalog(folder)
     engine = opened.encoder(given, threads=runtime.threads, device=runtime.device)
-    if opened.root != root.resolve():
-        raise UsageError(f"{folder}: is a catalog of {opened.root}, not of {root.resolve()}; choose another --catalog")
+    follow(opened, found, explicit=explicit)
     return opened, engine
 
 
-def _same(entry: Entry | None, rejected: Rejected) -> bool:
-    return entry is not None and entry.status == "rejected" and entry.reason == rejected.reason
+class _Run:
+    """One run over what was found, which brings a catalog up to date."""
+
+    def __init__(
+        self, catalog: Catalog, encoder: Encoder, found: Found, options: IndexOptions, threads: int | None
+    ) -> None:
+        self.catalog, self.encoder, self.found, self.options = catalog, encoder, found, options
+        self.threads = threads or os.cpu_count() or 1
+        self.reader = reader_of(options.limits)
+        self.known = {entry.name: entry for entry in catalog.entries}
+        self.added = {entry.name for entry in catalog.entries if entry.added and catalog.path(entry.name).is_file()}
+        self.names = sorted({*found.names, *self.added})
+        self.kept = 0  # usable pictures of which nobody can say whether they are there
+
+    def update(self) -> tuple[IndexResult, str]:
+        """What was done; and what a person has to decide, if anything."""
+        none = np.zeros((0, self.catalog.dim), np.float32)
+        # A path that could not even be read as a picture's name is kept as rejected, never silently lost.
+        listed = [item for item in self.found.rejected if self._is_news(item)]
+        if listed:
+            self.catalog.append([_refused(item) for item in listed], none)
+        again = self.catalog.reader != self.reader
+        todo = [name for name in self.names if not _unchanged(self.found.root / name, self.known.get(name), again)]
+        encoded = self._encode_all(todo)
+        problem = self._mark_gone(again)
+        entries = self.catalog.entries
+        counts = Counter(entry.status for entry in entries)
+        reasons = Counter(_kind_of(entry.reason) for entry in entries if entry.status == "rejected")
+        result = IndexResult(
+            encoded,
+            len(self.names) - len(todo),
+            counts["rejected"],
+            counts["vanished"],
+            counts["ok"],
+            self.kept,
+            dict(reasons.most_common()),
+            self.found.counts(),
+        )
+        return result, problem
+
+    def _is_news(self, item: Rejected) -> bool:
+        """Whether a rejected path is to be noted. Of a picture that was usable, only what is sure is."""
+        entry = self.known.get(item.name)
+        if entry is None:
+            return True
+        if item.kind in {"missing", "unreadable"} and entry.status in {"ok", "vanished"}:
+            return False
+        return (entry.status, entry.reason) != ("rejected", item.reason)
+
+    def _mark_gone(self, again: bool) -> str:
+        """Note what has vanished; return a loss that is too large to be noted unasked, in words."""
+        entries = self.catalog.entries
+        present, listed = {*self.names}, {item.name for item in self.found.rejected}
+        absent = [entry for entry in entries if entry.name not in present]
+        hidden = [entry for entry in absent if self.found.hides(entry.name)]
+        sheltered = {entry.name for entry in hidden}
+        self.kept += sum(entry.status == "ok" for entry in hidden)
+        if again:
+            self._forget_refusals(hidden)
+        absent = [entry for entry in absent if entry.name not in sheltered]
+        gone = [entry for entry in absent if entry.status == "ok"]
+        content = {entry.sha256 for entry in entries if entry.name in present and entry.status == "ok"}
+        lost = [entry for entry in gone if entry.sha256 not in content]
+        problem = "" if self.options.prune else self._large_loss(lost)
+        if problem:
+            spared = {entry.name for entry in lost}
+            gone = [entry for entry in gone if entry.name not in spared]
+        gone += [entry for entry in absent if entry.status == "rejected" and entry.name not in listed]
+        if self.options.prune:  # those of earlier runs too
+            gone += [entry for entry in absent if entry.status == "vanished"]
+        if gone:
+            self.catalog.mark_vanished([entry.name for entry in gone], forget=self.options.prune)
+        return problem
+
+    def _forget_refusals(self, hidden: list[Entry]) -> None:
+        """What was refused under other limits and cannot be read now is read when it can be."""
+        stale = [
+            replace(entry, mtime_ns=-1)
+            for entry in hidden
+            if entry.status == "rejected" and entry.sha256 and entry.reason != REMOVED
+        ]
+        if stale:
+            self.catalog.append(stale, np.zeros((0, self.catalog.dim), np.float32))
+
+    def _large_loss(self, lost: list[Entry]) -> str:
+        """What to say of the loss; empty where it is none to ask about."""
+        before = sum(entry.status == "ok" for entry in self.known.values())
+        if before <= _MANY or len(lost) <= _LARGE_LOSS * before:
+            return ""
+        return (
+            f"{self.catalog.folder}: {len(lost)} of {before} pictures are not in {self.found.root} any more, such as "
+            f"{lost[0].name}; they stay in the catalog. Put them back, or run again with --prune to give them up"
+        )
+
+    def _encode_all(self, names: list[str]) -> int:
+        """Encode and commit `names`, chunk by chunk; returns how many needed encoding."""
+        vector_of = self.catalog.known_vectors() if names else {}
+        encoded, done = 0, len(self.names) - len(names)
+        ticks = progress(range(len(names)), "index", total=len(self.names), unit="picture", done=done)
+        for start in range(0, len(names), _CHUNK):
+            chunk = names[start : start + _CHUNK]
+            entries: list[Entry] = []
+            fresh: dict[str, tuple[str, Pixels]] = {}  # by content, so that copies of a picture are encoded once
+            for entry, pixels in self._read(chunk):
+                next(ticks)
+                if entry is None:
+                    continue
+                entries.append(entry)
+                if pixels is not None and entry.sha256 not in vector_of:
+                    fresh.setdefault(entry.sha256, (entry.name, pixels))
+            if fresh:
+                vectors = self.encoder.encode_pictures(np.stack([pixels for _, pixels in fresh.values()]))
+                require_finite([name for name, _ in fresh.values()], vectors, self.encoder.name)
+                vector_of.update(zip(fresh, vectors, strict=True))
+                encoded += len(fresh)
+            usable = [vector_of[entry.sha256] for entry in entries if entry.status == "ok"]
+            if entries:
+                self.catalog.append(entries, np.array(usable, np.float32).reshape(-1, self.catalog.dim))
+        next(ticks, None)
+        return encoded
+
+    def _read(self, names: list[str]) -> Iterator[tuple[Entry | None, Pixels | None]]:
+        """Each picture's entry, and its pixels where it is usable; None for one that stays as it was."""
+        limits = self.options.limits
+
+        def read(name: str) -> tuple[Entry, Pixels | None] | str:
+            return _read_one(self.catalog.path(name), name, self.encoder, limits)
+
+        for name, result in work_ahead(names, read, threads=self.threads):
+            entry, pixels = (Entry(name, 0, 0, "", "rejected", result), None) if isinstance(result, str) else result
+            if entry.reason:
+                say(f"skipped {name!r}: {entry.reason}")
+            before = self.known.get(name)
+            if isinstance(result, str) and before is not None and before.status != "rejected":
+                # It may be as good as ever: nothing can be said of it now.
+                self.kept += before.status == "ok"
+                yield None, None
+            else:
+                yield entry, pixels
+
+
+def _read_one(path: Path, name: str, encoder: Encoder, limits: Limits) -> tuple[Entry, Pixels | None] | str:
+    """A picture's entry and pixels, the verdict and the identity from the same bytes; why, where it cannot be read."""
+    try:
+        file = read_file(path, limits)
+    except (OSError, ValueError) as error:
+        return why(error)
+    except PictureError as error:
+        return Entry(name, 0, 0, "", "rejected", str(error)), None
+    known = (name, file.size, file.mtime_ns, file.sha256)
+    try:
+        if file.size > limits.max_bytes:
+            raise PictureError(f"too large: {file.size} bytes; at most {limits.max_bytes} are accepted")
+        return Entry(*known, "ok"), encoder.prepare(open_picture(file.data, limits))
+    except PictureError as error:
+        return Entry(*known, "rejected", str(error)), None
 
 
 def _refused(rejected: Rejected) -> Entry:
     return Entry(rejected.name, 0, 0, "", "rejected", rejected.reason)
 
 
-def _unchanged(path: Path, entry: Entry | None) -> bool:
+def _unchanged(path: Path, entry: Entry | None, again: bool) -> bool:
+    """Whether nothing is to be read; `again`: what was refused is to be read once more, unless a person refused it."""
     if entry is None or entry.status == "vanished":
+        return False
+    if again and entry.status == "rejected" and entry.reason != REMOVED:
         return False
     try:
         facts = path.stat()
@@ -143,137 +320,48 @@ def _unchanged(path: Path, entry: Entry | None) -> bool:
     return (facts.st_size, facts.st_mtime_ns) == (entry.bytes, entry.mtime_ns)
 
 
-def _encode_all(catalog: Catalog, encoder: Encoder, names: list[str], done: int, threads: int | None) -> int:
-    """Encode and commit `names`, chunk by chunk; returns how many needed encoding."""
-    vector_of = catalog.known_vectors()
-    encoded = 0
-    ticks = progress(range(len(names)), "index", total=done + len(names), unit="picture", done=done)
-    for start in range(0, len(names), _CHUNK):
-        chunk = names[start : start + _CHUNK]
-        entries: list[Entry] = []
-        fresh: dict[str, Pixels] = {}  # by content, so that copies of a picture are encoded once
-        for entry, pixels in _read(catalog, encoder, chunk, threads):
-            entries.append(entry)
-            if pixels is not None and entry.sha256 not in vector_of:
-                fresh.setdefault(entry.sha256, pixels)
-            next(ticks)
-        if fresh:
-            vectors = encoder.encode_pictures(np.stack(list(fresh.values())))
-            vector_of.update(zip(fresh, vectors, strict=True))
-            encoded += len(fresh)
-        usable = [vector_of[entry.sha256] for entry in entries if entry.status == "ok"]
-        catalog.append(entries, np.array(usable, np.float32).reshape(-1, catalog.dim))
-    next(ticks, None)
-    return encoded
+def _kind_of(reason: str) -> str:
+    """A reason without what is particular to one picture."""
+    return reason.partition(":")[0].partition(" (")[0].partition(";")[0]
 
 
-def _read(
-    catalog: Catalog, encoder: Encoder, names: Iterable[str], threads: int | None
-) -> Iterator[tuple[Entry, Pixels | None]]:
-    """Each picture's entry, and its pixels where it is usable."""
-    names = list(names)
-    results = load_pictures(catalog.root, names, prepare=encoder.prepare, threads=threads or os.cpu_count() or 1)
-    for name, result in results:
-        path = catalog.path(name)
-        try:
-            facts = path.stat()
-            fingerprint = hash_file(path) if path.is_file() else ""
-        except OSError as error:
-            yield Entry(name, 0, 0, "", "rejected", error.strerror or "cannot be read"), None
-            continue
-        known = (name, facts.st_size, facts.st_mtime_ns, fingerprint)
-        if isinstance(result, PictureError):
-            say(f"skipped {name!r}: {result}")
-            yield Entry(*known, "rejected", str(result)), None
-        else:
-            yield Entry(*known, "ok"), result
+def _listed(counts: Mapping[str, Any]) -> str:
+    return ", ".join(f"{kind} {count}" for kind, count in counts.items())
 
 
-def _write_rejected(catalog: Catalog) -> None:
-    rows = [(entry.name, entry.reason) for entry in catalog.entries if entry.status == "rejected"]
+def _nothing(pictures: Path, found: Found) -> str:
+    """Where pictures were looked for in vain, and what was seen there."""
+    below = "" if pictures.is_dir() else f" (looked for below {found.root})"
+    seen = _listed(found.counts()) or "nothing at all; is the disk or share mounted?"
+    hint = f"; {NEEDS_HEIF}" if any(item.kind in HEIF_SUFFIXES for item in found.left_out) else ""
+    return f"{pictures}: no picture found{below}; seen there: {seen}{hint}"
+
+
+def _stays(catalog: Catalog) -> str:
+    return (
+        f". {catalog.folder} keeps its {len(catalog.names)} pictures; to give them up, run again with --prune"
+        if catalog.names
+        else ""
+    )
+
+
+def _tell(result: IndexResult, found: Found, catalog: Catalog) -> None:
+    """What a person should know beside the counts."""
+    if result.kept:
+        reasons = [f": {item.name!r}: {item.reason}" for item in found.rejected if item.kind == "unreadable"]
+        say(f"kept {result.kept} pictures that cannot be looked at now{''.join(reasons[:1])}")
+    heif = sum(item.kind in HEIF_SUFFIXES for item in found.left_out)
+    if heif:
+        say(f"left out {heif} pictures: {NEEDS_HEIF}")
+    if result.left_out or result.rejected:
+        say(f"what was left out, and why: {catalog.folder / 'rejected.csv'}")
+
+
+def _write_rejected(catalog: Catalog, found: Found) -> None:
+    rows = {entry.name: entry.reason for entry in catalog.entries if entry.status == "rejected"}
+    rows |= {item.name: item.reason for item in found.rejected} | {item.name: item.reason for item in found.left_out}
     with (
         atomic(catalog.folder / "rejected.csv") as temporary,
         temporary.open("w", newline="", encoding="utf-8") as out,
     ):
-        csv.writer(out).writerows(chain([("name", "reason")], rows))
-
-
-def read_metadata(path: Path, names: list[str], before: pa.Table | None = None) -> pa.Table:
-    """The rows of a CSV that belong to pictures.
-
-    Args:
-        path: the CSV. Its first column gives a picture's path, its file name, or its file name without the suffix.
-        names: the pictures.
-        before: what was known before, a table with a column `name`. It stays for pictures without a row, and may have
-            columns that the CSV has not.
-
-    Returns:
-        One row a picture, in the order of `names`, which are its first column, `name`.
-
-    Raises:
-        DataError: the file is no CSV, two of its columns have one name, or it matches no picture.
-    """
-    table = _read_csv(path)
-    rows = _rows_of(table, names)
-    if names and all(row is None for row in rows):
-        raise DataError(f"{path}: no row names a picture of the catalog; its first column must be the picture's name")
-    matched = table.take(pa.array(rows, pa.int64()))
-    others = [column for column in matched.column_names[1:] if column != "name"]
-    new = matched.select(others).add_column(0, "name", pa.array(names))
-    row_before = {name: row for row, name in enumerate(before.column("name").to_pylist())} if before else {}
-    places = [row_before.get(name) if row is None else None for name, row in zip(names, rows, strict=True)]
-    unknown = sum(row is None and place is None for row, place in zip(rows, places, strict=True))
-    if unknown:
-        say(f"{path}: {unknown} of {len(names)} pictures have no row")
-    return _completed(new, before.take(pa.array(places, pa.int64()))) if before else new
-
-
-def _read_csv(path: Path) -> pa.Table:
-    """A CSV as a table whose first column is text. Raises DataError."""
-    options = arrow_csv.ParseOptions(invalid_row_handler=lambda row: "skip")
-    try:
-        with arrow_csv.open_csv(path, parse_options=options) as opened:
-            key = opened.schema.names[0]
-        # As text, lest the name 00123 become the number 123.
-        as_text = arrow_csv.ConvertOptions(column_types={key: pa.string()})
-        table = arrow_csv.read_csv(path, parse_options=options, convert_options=as_text)
-    except (OSError, pa.ArrowInvalid) as error:
-        raise DataError(f"{path}: not a readable CSV ({str(error).splitlines()[0]})") from None
-    if twice := [name for name in table.column_names if table.column_names.count(name) > 1]:
-        raise DataError(f"{path}: two columns are called {twice[0]!r}; rename one")
-    # Finer moments than Python's own could be stored, but not given back.
-    moments = [
-        field.with_type(pa.timestamp("us", field.type.tz)) if pa.types.is_timestamp(field.type) else field
-        for field in table.schema
-    ]
-    return table.cast(pa.schema(moments), safe=False)
-
-
-def _rows_of(table: pa.Table, names: list[str]) -> list[int | None]:
-    """The row of each picture, by the table's first column; None where there is none."""
-    row_of = {str(key): row for row, key in enumerate(table.column(0).to_pylist())}
-    rows = []
-    for name in names:
-        keys = (name, Path(name).name, Path(name).stem)
-        rows.append(next((row_of[key] for key in keys if key in row_of), None))
-    return rows
-
-
-def _completed(new: pa.Table, before: pa.Table) -> pa.Table:
-    """`new` with what was known `before`, row by row, where it says nothing."""
-    columns = {}
-    for name in dict.fromkeys([*new.column_names, *before.column_names]):
-        both = [table.column(name) for table in (new, before) if name in table.column_names]
-        if both[-1].null_count < len(both[-1]) or name in new.column_names:
-            columns[name] = both[0] if len(both) == 1 else pc.coalesce(*_of_one_kind(*both))
-    return pa.table(columns)
-
-
-def _of_one_kind(new: pa.ChunkedArray, before: pa.ChunkedArray) -> tuple[pa.ChunkedArray, pa.ChunkedArray]:
-    """Two columns as they would be if all values stood in one CSV: the wider numbers, or words."""
-    for kind in (new.type, before.type, pa.float64()):
-        try:
-            return new.cast(kind), before.cast(kind)
-        except (pa.ArrowInvalid, pa.ArrowNotImplementedError):
-            continue
-    return new.cast(pa.string()), before.cast(pa.string())
+        csv.writer(out).writerows([("name", "reason"), *sorted(rows.items())])

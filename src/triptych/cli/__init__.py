@@ -10,6 +10,7 @@ import typer.exceptions
 from triptych.cli import catalogs, demonstration, evaluation, mining, serving, training, triplets
 from triptych.cli.app import app
 from triptych.core.errors import TriptychError
+from triptych.core.text import clean
 
 __all__ = ["app", "catalogs", "demonstration", "evaluation", "main", "mining", "serving", "training", "triplets"]
 
@@ -48,5 +49,5 @@ def main() -> None:
 
 
 def _complain(message: str, code: int) -> int:
-    print(f"triptych: {' '.join(message.split())}", file=sys.stderr)
+    print(f"triptych: {clean(message)}", file=sys.stderr)
     return code

@@ -7,6 +7,7 @@ from typing import Annotated, Any
 import typer
 
 from triptych.core.files import as_json
+from triptych.core.text import escaped
 from triptych.core.version import __version__
 
 app = typer.Typer(
@@ -54,10 +55,10 @@ def program(
 
 
 def show(result: Any) -> None:
-    """Print a result, or a mapping, as two columns; a mapping in it becomes one line, and what is None is left out."""
-    facts = {name: value for name, value in as_json(result).items() if value is not None}
+    """Print a result, or a mapping, as two columns; a mapping in it becomes one line, and what is empty is left out."""
+    facts = {name: value for name, value in as_json(result).items() if value is not None and value != {}}
     width = max(len(name) for name in facts)
     for name, value in facts.items():
         if isinstance(value, Mapping):
             value = ", ".join(f"{key} {item}" for key, item in value.items())
-        print(f"{name.replace('_', ' '):<{width}}  {value}")
+        print(f"{name.replace('_', ' '):<{width}}  {escaped(str(value))}")

@@ -8,10 +8,12 @@ from typing import Annotated
 import typer
 
 import triptych
+from triptych.catalog.options import IndexOptions
 from triptych.cli.app import CatalogDir, ComposerName, EncoderName, OutDir, app, show
 from triptych.cli.options import When, takes
 from triptych.core.environment import Runtime
 from triptych.core.options import option
+from triptych.core.text import escaped
 from triptych.retrieval.options import EngineOptions, RerankOptions, SearchOptions
 
 _FOR_ONE_QUERY = (
@@ -49,16 +51,22 @@ class _Results:
 def index(
     pictures: Annotated[Path, typer.Argument(help="A folder, or a .txt list of pictures below --root.")],
     catalog: CatalogDir,
+    options: IndexOptions,
     runtime: Runtime,
     encoder: EncoderName = None,
     metadata: Annotated[
         Path | None,
-        typer.Option(metavar="CSV", help="Columns to filter by; the first one names the picture."),
+        typer.Option(metavar="CSV", help="Columns to filter by; the first one, or --name-column, names the picture."),
     ] = None,
-    root: Annotated[Path | None, typer.Option(metavar="DIR", help="What the names in a .txt list start from.")] = None,
+    root: Annotated[
+        Path | None,
+        typer.Option(
+            metavar="DIR", help="What the names in a .txt list start from; or where a catalog's pictures are now."
+        ),
+    ] = None,
 ) -> None:
     """Encode pictures into a catalog; run it again and only what changed is encoded."""
-    show(triptych.index(pictures, catalog, encoder=encoder, metadata=metadata, root=root, runtime=runtime))
+    show(triptych.index(pictures, catalog, options, encoder=encoder, metadata=metadata, root=root, runtime=runtime))
 
 
 @app.command(epilog='Example: triptych search --catalog catalog --image jacket.jpg --text "but in red"')
@@ -81,7 +89,7 @@ def search(
         print(json.dumps([vars(hit) for hit in hits], ensure_ascii=False, indent=2))
     else:
         for hit in hits:
-            print(f"{hit.rank:>4}  {hit.score:.4f}  {hit.path}")
+            print(f"{hit.rank:>4}  {hit.score:.4f}  {escaped(hit.path)}")
 
 
 @app.command(epilog="Example: triptych export-vectors --catalog catalog --to faiss --out vectors")

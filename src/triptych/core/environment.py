@@ -24,6 +24,7 @@ EXTRAS: Mapping[str, tuple[str, ...]] = {
     "serve": ("fastapi", "uvicorn", "python_multipart"),
     "postgres": ("psycopg",),
     "faiss": ("faiss",),
+    "heif": ("pillow_heif",),
 }
 """Extra to the modules without which it does nothing, as they are imported."""
 
@@ -105,6 +106,7 @@ _PURPOSE = {
     "serve": "serve",
     "postgres": "--store postgresql://…",
     "faiss": "--store hnsw, export-vectors --to faiss",
+    "heif": "pictures in HEIC, as phones make them",
 }
 
 

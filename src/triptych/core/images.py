@@ -1,34 +1,40 @@
-"""Pictures: found in a folder or a list, opened, verified, brought to upright RGB, within limits."""
+"""Pictures: opened, verified, brought to upright RGB, within limits. `finding` lists them."""
 
-import heapq
+import importlib
 import logging
 import os
 import re
 import stat
+import time
 import warnings
 from collections import deque
 from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
+from functools import cache
+from hashlib import file_digest, sha256
+from importlib.metadata import version
 from io import BytesIO
 from math import isfinite
-from pathlib import Path, PurePosixPath
+from pathlib import Path
 from threading import Lock
 from typing import Any, TypeVar, overload
 
 from PIL import ExifTags, Image, UnidentifiedImageError
 
-from triptych.core.errors import DataError, PictureError, UsageError
+from triptych.core.environment import missing
+from triptych.core.errors import PictureError
 
 T = TypeVar("T")
 
-SUFFIXES = frozenset({".jpg", ".jpeg", ".jpe", ".jfif", ".mpo", ".png", ".webp", ".gif", ".bmp", ".tif", ".tiff"})
 # The decoders that may run, whatever a file is called; JPEG includes MPO, a phone's JPEG with a second view.
-FORMATS = ("JPEG", "PNG", "WEBP", "GIF", "BMP", "TIFF")
+FORMATS = ("JPEG", "PNG", "WEBP", "GIF", "BMP", "TIFF", "AVIF")
 WHITE = (255, 255, 255)
-_NOT_UTF8 = "its name is not valid UTF-8; rename it"
-_NOT_REGULAR = "not a regular file"
+NOT_REGULAR = "not a regular file"
+NEEDS_HEIF = "HEIC needs the extra heif: pip install 'triptych[heif]'"
+_HEIF_BRANDS = (b"heic", b"heix", b"heim", b"heis", b"hevc", b"hevx", b"mif1", b"msf1")
 
+_TICK = 20_000_000  # ns: the clock of file times may stand still so long
 _UPRIGHT = {
     2: Image.Transpose.FLIP_LEFT_RIGHT,
     3: Image.Transpose.ROTATE_180,
@@ -46,10 +52,7 @@ logging.getLogger("PIL").addHandler(logging.NullHandler())
 
 @dataclass(frozen=True)
 class Limits:
-    """What is accepted: pixels on the shorter side, pixels in all, bytes in the file.
-
-    Pillow itself refuses more than twice its MAX_IMAGE_PIXELS (179 million pixels), whatever is asked here.
-    """
+    """What is accepted: pixels on the shorter side, pixels in all, bytes in the file."""
 
     min_side: int = 8
     max_pixels: int = 64_000_000
@@ -59,134 +62,32 @@ class Limits:
 DEFAULT_LIMITS = Limits()
 
 
-@dataclass(frozen=True)
-class Rejected:
-    """A picture, link or folder that is left out, by its printable name, and why."""
-
-    name: str
-    reason: str
+@cache
+def heif_is_installed() -> bool:
+    """Whether HEIC can be read: the extra `heif` is installed."""
+    return not missing("heif")
 
 
-@dataclass(frozen=True)
-class Found:
-    """Names of pictures, as POSIX paths relative to `root`, and what was left out, sorted by code point."""
-
-    root: Path
-    names: list[str]
-    rejected: list[Rejected]
-
-
-def find_pictures(source: Path, root: Path | None = None) -> Found:
-    """List the pictures in a folder and all below it, or those that a .txt list names, one path a line.
-
-    In a folder, SUFFIXES tell what is a picture, what starts with a dot is ignored, and links are followed,
-    each real folder once and by its own path if it has one here. A list may name files of any suffix,
-    relative to `root` or else to its own folder. Nothing is opened: what is found may yet be unsound.
-
-    Raises UsageError if `source` is neither a folder nor a list, or `root` makes no sense, and DataError if
-    the list cannot be read. An unreadable folder, a broken link, a name that is not UTF-8 is only rejected.
-    """
-    if os.path.isdir(source):
-        if root is not None:
-            raise UsageError(f"{source}: a folder is its own root; leave the root out, or give a .txt list")
-        return _walk(source)
-    if os.path.isfile(source) and source.suffix.lower() == ".txt":
-        root = source.parent if root is None else root
-        if not os.path.isdir(root):
-            raise UsageError(f"{root}: not a folder; give the one that the paths in {source} start from")
-        return _read_list(source, root)
-    problem = "is neither" if os.path.lexists(source) else "does not exist; give"
-    raise UsageError(f"{source}: {problem} a folder of pictures or a .txt list of them")
+def formats() -> tuple[str, ...]:
+    """The decoders that may run here: FORMATS, and HEIF where the extra is installed."""
+    if not heif_is_installed():
+        return FORMATS
+    _register_heif()
+    return (*FORMATS, "HEIF")
 
 
-def _walk(root: Path) -> Found:
-    names: set[str] = set()
-    rejected: dict[str, str] = {}
-    above = root.resolve().parents
-    seen: set[tuple[int, int]] = set()
-    # A heap of (is a link, name): real folders come first, so that a link to one of them renames nothing.
-    waiting = [(False, "")]
-    while waiting:
-        linked, folder = heapq.heappop(waiting)
-        try:
-            if linked and (root / folder).resolve() in above:
-                rejected[folder] = "a link to a folder that contains this one; not followed"
-                continue
-            status = (root / folder).stat()
-            if (status.st_dev, status.st_ino) in seen:
-                continue
-            seen.add((status.st_dev, status.st_ino))
-            with os.scandir(root / folder) as listing:
-                entries = list(listing)
-        except OSError as error:
-            rejected[folder or "."] = _why(error)
-            continue
-        for entry in entries:
-            if entry.name.startswith("."):
-                continue
-            name = f"{folder}/{entry.name}" if folder else entry.name
-            try:
-                mode = entry.stat().st_mode
-            except OSError as error:
-                broken = entry.is_symlink() and isinstance(error, FileNotFoundError)
-                rejected[_printable(name)] = "a broken link" if broken else _why(error)
-                continue
-            if not stat.S_ISDIR(mode) and os.path.splitext(name)[1].lower() not in SUFFIXES:
-                continue
-            if name != _printable(name):
-                rejected[_printable(name)] = _NOT_UTF8
-            elif stat.S_ISDIR(mode):
-                heapq.heappush(waiting, (entry.is_symlink(), name))
-            elif stat.S_ISREG(mode):
-                names.add(name)
-            else:
-                rejected[name] = _NOT_REGULAR
-    return _in_order(root, names, rejected)
+@cache
+def _register_heif() -> None:
+    importlib.import_module("pillow_heif").register_heif_opener()
 
 
-def _read_list(source: Path, root: Path) -> Found:
-    try:
-        text = source.read_bytes().decode("utf-8-sig", "surrogateescape")
-    except OSError as error:
-        raise DataError(f"{source}: cannot be read ({_why(error)})") from None
-    names: set[str] = set()
-    rejected: dict[str, str] = {}
-    # Not splitlines(): a name may hold one of the rarer line separators.
-    for line in (line.removesuffix("\r") for line in text.split("\n")):
-        if not line.strip():
-            continue
-        name = str(PurePosixPath(line))
-        if reason := _objection(root, name):
-            rejected[_printable(name)] = reason
-        else:
-            names.add(name)
-    return _in_order(root, names, rejected)
+def reader_of(limits: Limits) -> dict[str, Any]:
+    """What decides whether a picture is refused: the limits, the library's version and its formats."""
+    heif = version("pillow-heif") if heif_is_installed() else None
+    return {"pillow": version("pillow"), "heif": heif, "formats": [*FORMATS], **asdict(limits)}
 
 
-def _objection(root: Path, name: str) -> str | None:
-    """Why a listed `name` is left out; None if it is not."""
-    path = PurePosixPath(name)
-    if name != _printable(name):
-        return _NOT_UTF8
-    if path.is_absolute() or ".." in path.parts:
-        return "leads outside the root folder"
-    try:
-        regular = stat.S_ISREG((root / path).stat().st_mode)
-    except (OSError, ValueError) as error:
-        return _why(error)
-    return None if regular else _NOT_REGULAR
-
-
-def _in_order(root: Path, names: set[str], rejected: dict[str, str]) -> Found:
-    return Found(root, sorted(names), [Rejected(name, reason) for name, reason in sorted(rejected.items())])
-
-
-def _printable(name: str) -> str:
-    """`name` itself, or with each byte that is not UTF-8 shown as \\xNN."""
-    return name.encode("utf-8", "surrogateescape").decode("utf-8", "backslashreplace")
-
-
-def _why(error: Exception) -> str:
+def why(error: Exception) -> str:
     """One line without a path or an address: the system's reason, or what a decoder said."""
     said = error.strerror if isinstance(error, OSError) and error.strerror else str(error)
     return " ".join(said.split()).lower() or type(error).__name__
@@ -203,10 +104,11 @@ def open_picture(source: Path | bytes, limits: Limits = DEFAULT_LIMITS) -> Image
     FORMATS, is damaged or truncated, or is beyond `limits`. A picture's size is judged before it is decoded.
     """
     _hush_pillow()
+    _allow(limits.max_pixels)
     data = source if isinstance(source, bytes) else _read(source, limits)
     _check_bytes(len(data), limits)
     try:
-        with Image.open(BytesIO(data), formats=FORMATS) as picture:
+        with Image.open(BytesIO(data), formats=formats()) as picture:
             _check_pixels(*picture.size, limits)
             picture.load()
             rgb = _to_rgb(picture)
@@ -216,11 +118,13 @@ def open_picture(source: Path | bytes, limits: Limits = DEFAULT_LIMITS) -> Image
     except PictureError:
         raise
     except UnidentifiedImageError:
-        raise PictureError(f"not a picture in a known format ({', '.join(FORMATS)})") from None
+        if data[4:8] == b"ftyp" and data[8:12] in _HEIF_BRANDS and not heif_is_installed():
+            raise PictureError(NEEDS_HEIF) from None
+        raise PictureError(f"not a picture in a known format ({', '.join(formats())})") from None
     except Image.DecompressionBombError:
         raise PictureError(f"too many pixels: at most {limits.max_pixels} are accepted") from None
     except Exception as error:  # a decoder fed with garbage can raise anything
-        raise PictureError(f"damaged or truncated ({_why(error)})") from None
+        raise PictureError(f"damaged or truncated ({why(error)})") from None
 
 
 def _hush_pillow() -> None:
@@ -234,16 +138,55 @@ def _hush_pillow() -> None:
             warnings.filterwarnings("ignore", module=r"PIL\.")
 
 
+def _allow(pixels: int) -> None:
+    """Raise Pillow's own limit, which is the process's, where `pixels` is beyond it; it refuses twice that limit."""
+    if Image.MAX_IMAGE_PIXELS is not None and pixels > 2 * Image.MAX_IMAGE_PIXELS:
+        Image.MAX_IMAGE_PIXELS = pixels
+
+
 def _read(path: Path, limits: Limits) -> bytes:
     try:
         status = path.stat()
         # Asked before it is opened: opening a FIFO would wait for a writer, for ever.
         if not stat.S_ISREG(status.st_mode):
-            raise PictureError(_NOT_REGULAR)
+            raise PictureError(NOT_REGULAR)
         _check_bytes(status.st_size, limits)
         return path.read_bytes()
     except (OSError, ValueError) as error:
-        raise PictureError(_why(error)) from None
+        raise PictureError(why(error)) from None
+
+
+@dataclass(frozen=True)
+class FileRead:
+    """A file's bytes, and what tells them from those it may hold later: all from one moment."""
+
+    data: bytes
+    size: int
+    mtime_ns: int
+    """-1 where it changed while it was read, or so shortly before that a clock tick may hide a further change."""
+    sha256: str
+
+
+def read_file(path: Path, limits: Limits = DEFAULT_LIMITS) -> FileRead:
+    """Read a picture's file and its identity; of one that is larger than `limits` accept, `data` is empty.
+
+    Raises OSError where it cannot be read, PictureError where it is no regular file.
+    """
+    status = path.stat()
+    if not stat.S_ISREG(status.st_mode):
+        raise PictureError(NOT_REGULAR)
+    if abs(time.time_ns() - status.st_mtime_ns) < _TICK:  # a change right after this one could have the same time
+        time.sleep(_TICK / 1e9)
+    started = time.time_ns()
+    with path.open("rb") as opened:
+        before = os.fstat(opened.fileno())
+        if before.st_size > limits.max_bytes:
+            return FileRead(b"", before.st_size, before.st_mtime_ns, file_digest(opened, "sha256").hexdigest())
+        data = opened.read(limits.max_bytes + 1)
+        after = os.fstat(opened.fileno())
+    changed = (before.st_mtime_ns, before.st_size) != (after.st_mtime_ns, after.st_size) or len(data) != after.st_size
+    fresh = abs(started - before.st_mtime_ns) < _TICK
+    return FileRead(data, len(data), -1 if changed or fresh else before.st_mtime_ns, sha256(data).hexdigest())
 
 
 def _check_bytes(count: int, limits: Limits) -> None:
@@ -340,11 +283,16 @@ def load_pictures(
             # A new one: the traceback of the old keeps the whole file in memory.
             return PictureError(str(error))
 
+    yield from work_ahead(names, load, threads=threads)
+
+
+def work_ahead(names: Sequence[str], work: Callable[[str], T], *, threads: int) -> Iterator[tuple[str, T]]:
+    """Yield each name, in order, with what `work` makes of it in one of `threads`, at most 2 * `threads` ahead."""
     pool = ThreadPoolExecutor(threads, thread_name_prefix="pictures")
-    ahead: deque[tuple[str, Future[Any]]] = deque()
+    ahead: deque[tuple[str, Future[T]]] = deque()
     try:
         for name in names:
-            ahead.append((name, pool.submit(load, name)))
+            ahead.append((name, pool.submit(work, name)))
             if len(ahead) == 2 * threads:
                 first, future = ahead.popleft()
                 yield first, future.result()

@@ -4,6 +4,8 @@ import sys
 from collections.abc import Generator, Iterable
 from typing import TypeVar
 
+from triptych.core.text import clean
+
 T = TypeVar("T")
 
 
@@ -25,4 +27,4 @@ def progress(items: Iterable[T], what: str, *, total: int, unit: str, done: int 
 
 def say(message: str) -> None:
     """One line to the person at the terminal."""
-    print(message, file=sys.stderr, flush=True)
+    print(clean(message), file=sys.stderr, flush=True)

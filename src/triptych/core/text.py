@@ -13,6 +13,14 @@ def clean(text: str) -> str:
     return " ".join(kept.split())
 
 
+def escaped(text: str) -> str:
+    """`text` with each control, formatting and private character as Python writes it, such as `\\x1b`."""
+    return "".join(
+        character.encode("unicode_escape").decode() if unicodedata.category(character)[0] == "C" else character
+        for character in text
+    )
+
+
 def truncate(text: str, most: int) -> str:
     """`text`, cleaned, and no longer than `most` characters."""
     return clean(text[: 4 * most])[:most]

@@ -7,14 +7,13 @@ from typing import Any
 import numpy as np
 import pyarrow as pa
 
-from triptych.catalog.catalog import UPLOADS, Catalog, Entry
+from triptych.catalog.catalog import REMOVED, UPLOADS, Catalog, Entry
 from triptych.core.errors import UsageError
 from triptych.core.files import atomic, made_by
 from triptych.core.vectors import Vectors
 from triptych.retrieval.stores.gallery import Gallery
 from triptych.retrieval.stores.protocol import Rows
 
-REMOVED = "removed on request"
 _PARTS = 256  # files of a catalog; more are merged
 _SIGNS = {b"\xff\xd8": ".jpg", b"\x89PNG": ".png", b"RIFF": ".webp", b"GIF8": ".gif", b"BM": ".bmp"}
 

@@ -16,7 +16,7 @@ import numpy as np
 from triptych.core.environment import Runtime, require_extra
 from triptych.core.errors import DataError, UsageError
 from triptych.core.files import locked, made_by
-from triptych.core.images import find_pictures
+from triptych.core.finding import find_pictures
 from triptych.encoders.native import NativeEncoder, load_model, save_encoder, square_pixels
 from triptych.encoders.protocol import Encoder
 from triptych.encoders.registry import load_encoder

@@ -7,7 +7,7 @@ from typing import Any
 
 from triptych.benchmarks.task import Query, Task
 from triptych.core.errors import DataError
-from triptych.core.images import find_pictures
+from triptych.core.finding import find_pictures
 
 
 def load_queries(path: Path, gallery: Path, root: Path | None = None) -> Task:

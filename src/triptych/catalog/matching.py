@@ -1,0 +1,85 @@
+"""Which picture a row of a table means, by its path, its file name, or that without the suffix; never by a guess."""
+
+import re
+import unicodedata
+from collections import defaultdict
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path, PurePosixPath
+
+BY_PATH, BY_FILE, BY_STEM = 0, 1, 2
+"""How surely a key means a picture: by its whole path, by its file name, by that without the suffix."""
+
+_ABSOLUTE = re.compile(r"/|[A-Za-z]:/")
+
+
+@dataclass(frozen=True)
+class Match:
+    """The pictures that a key may mean, by their places; several where it is ambiguous."""
+
+    level: int
+    places: tuple[int, ...]
+
+
+class PictureNames:
+    """The names of a catalog's pictures, to be looked up as a table may call them.
+
+    Args:
+        names: paths relative to `root`, with forward slashes.
+        root: where they lie, for absolute paths; None where that is not known.
+    """
+
+    def __init__(self, names: Sequence[str], root: Path | None = None) -> None:
+        self._parts = [PurePosixPath(_normal(name)).parts for name in names]
+        self._root = PurePosixPath(_normal(str(root.resolve()))).parts if root else ()
+        self._path: dict[str, list[int]] = defaultdict(list)
+        self._file: dict[str, list[int]] = defaultdict(list)
+        self._stem: dict[str, list[int]] = defaultdict(list)
+        for place, name in enumerate(names):
+            path = PurePosixPath(_normal(name))
+            self._path[str(path)].append(place)
+            self._file[path.name].append(place)
+            self._stem[path.stem].append(place)
+
+    def find(self, key: str) -> Match | None:
+        """What `key` means: a path from the root, an absolute one, also of Windows, a file name, one without suffix."""
+        key = _normal(key)
+        if places := self._path.get(key):
+            return Match(BY_PATH, tuple(places))
+        key = key.strip().replace("\\", "/")
+        absolute = bool(_ABSOLUTE.match(key))
+        parts = tuple(part for part in key.split("/") if part not in {"", "."})
+        if not parts:
+            return None
+        root = self._root[1:]  # without the slash
+        below = parts[len(root) :] if absolute and root and parts[: len(root)] == root else parts
+        if places := self._path.get("/".join(below)):
+            return Match(BY_PATH, tuple(places))
+        for level, known, suffix in ((BY_FILE, self._file, True), (BY_STEM, self._stem, False)):
+            fits = [(self._agreement(place, parts, absolute, suffix), place) for place in known.get(parts[-1], ())]
+            # The longest agreement is meant: of a.jpg and deep/a.jpg, C:\x\deep\a.jpg is the second.
+            best = max((length for length, _ in fits), default=0)
+            if best:
+                return Match(level, tuple(place for length, place in fits if length == best))
+        return None
+
+    def _agreement(self, place: int, key: tuple[str, ...], absolute: bool, suffix: bool) -> int:
+        """How many parts of a picture's path and of a key agree, from the end; 0 where they contradict each other."""
+        parts = self._parts[place]
+        own = parts if suffix else (*parts[:-1], PurePosixPath(parts[-1]).stem)
+        shared = min(len(own), len(key))
+        if own[-shared:] != key[-shared:]:
+            return 0
+        before = key[: len(key) - shared]
+        # What a relative path has before the picture's must be the end of the root's own.
+        if before and not absolute and self._root[-len(before) :] != before:
+            return 0
+        if absolute and len(own) > shared:
+            return 0
+        # A bare file name means all that have it alike.
+        return shared if len(key) > 1 else 1
+
+
+def _normal(text: str) -> str:
+    """One spelling of each character: systems differ in how they write ü."""
+    return unicodedata.normalize("NFC", text)

@@ -1,0 +1,67 @@
+"""A library that has moved keeps its catalog: it is known again by its names and sizes, or by its content."""
+
+from collections.abc import Sequence
+from pathlib import Path
+from typing import TypeVar
+
+from triptych.catalog.catalog import Catalog
+from triptych.core.errors import UsageError
+from triptych.core.files import hash_file
+from triptych.core.finding import Found
+from triptych.core.progress import say
+
+T = TypeVar("T")
+
+_SAMPLE = 50  # pictures that are looked at
+_ENOUGH = 0.5  # of them, where nobody says that the library has moved
+
+
+def follow(catalog: Catalog, found: Found, *, explicit: bool) -> None:
+    """Let a catalog follow its pictures to another folder.
+
+    Where `explicit`, a person said that they are there, and one of them is enough; otherwise the old folder must be
+    gone, or empty, and half of what is looked at must be the catalog's. Raises UsageError where it is not.
+    """
+    if catalog.root == found.root.resolve():
+        return
+    share = _share(catalog, found)
+    if share and (explicit or (share >= _ENOUGH and _is_gone(catalog.root))):
+        say(f"{catalog.folder}: its pictures have moved from {catalog.root} to {found.root.resolve()}")
+        catalog.move(found.root)
+        return
+    hint = "" if explicit else f", or, if its pictures have moved, say so with --root {found.root}"
+    raise UsageError(
+        f"{catalog.folder}: is a catalog of {catalog.root}, not of {found.root.resolve()}; "
+        f"choose another --catalog{hint}"
+    )
+
+
+def _is_gone(root: Path) -> bool:
+    try:
+        return not any(root.iterdir())
+    except OSError:
+        return True
+
+
+def _share(catalog: Catalog, found: Found) -> float:
+    """How many of the pictures looked at are the catalog's: by name and size, or else by content."""
+    usable = [entry for entry in catalog.entries if entry.status == "ok"]
+    same = [entry for entry in _spread(usable) if _size(found.root / entry.name) == entry.bytes]
+    if usable and len(same) >= _ENOUGH * len(_spread(usable)):
+        return len(same) / len(_spread(usable))
+    contents, sizes = {entry.sha256 for entry in usable}, {entry.bytes for entry in usable}
+    likely = _spread([name for name in found.names if _size(found.root / name) in sizes])
+    known = [name for name in likely if hash_file(found.root / name) in contents]
+    return len(known) / max(1, min(len(_spread(found.names)), len(_spread(usable))))
+
+
+def _spread(items: Sequence[T]) -> Sequence[T]:
+    """A few, evenly from the whole."""
+    return items[:: max(1, len(items) // _SAMPLE)]
+
+
+def _size(path: Path) -> int:
+    try:
+        return path.stat().st_size
+    except OSError:
+        return -1
