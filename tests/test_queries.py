@@ -135,7 +135,7 @@ def test_wardrobe(tmp_path, gallery):
 
 
 def test_unknown_benchmarks_and_splits(tmp_path):
-    with pytest.raises(UsageError, match="no such benchmark; there are fashion-products, wardrobe"):
+    with pytest.raises(UsageError, match="no such benchmark; there are fashion-products, closet, wardrobe"):
         load_tasks("nonsense", tmp_path, "val")
     with pytest.raises(UsageError, match="wardrobe has no split 'train'; choose one of val, test"):
         load_tasks("wardrobe", tmp_path, "train")
