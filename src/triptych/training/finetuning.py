@@ -15,6 +15,7 @@ import numpy as np
 
 from triptych.catalog.catalog import Catalog
 from triptych.composers.trained import FORMAT, INSIDE
+from triptych.composers.truth import TruthQueries
 from triptych.core.environment import Runtime, require_extra
 from triptych.core.errors import DataError, UsageError
 from triptych.core.files import atomic, hash_file, locked, made_by, write_json
@@ -30,6 +31,7 @@ from triptych.training.options import FinetuneOptions
 from triptych.training.results import FinetuneResult
 from triptych.training.trainable import TrainableEncoder, trainable_encoder
 from triptych.training.validation import BEST_BY, summarise_run
+from triptych.training.verdict import Space, judge_saved
 from triptych.triplets.file import read_triplets
 
 if TYPE_CHECKING:
@@ -45,12 +47,15 @@ def finetune(
     options: FinetuneOptions = FinetuneOptions(),
     *,
     encoder: Encoder | str | None = None,
+    truth: TruthQueries | None = None,
     runtime: Runtime = Runtime(),
     log: Path | str | None = None,
 ) -> FinetuneResult:
     """Train the encoder of a catalog on triplets, from its pictures, and write it inside a composer.
 
-    Pictures are held in memory as bytes; those that cannot be read are named and left out, with their triplets.
+    Pictures are held in memory as bytes; those that cannot be read are named and left out, with their triplets. With
+    `truth` it says whether the composer is better than what needs no training, with the encoder of before, too, and
+    keeps that verdict in the folder.
 
     Args:
         triplets: the file.
@@ -58,6 +63,7 @@ def finetune(
         out: the folder to write; its folder `encoder` is what to index with.
         options: what learns, and how.
         encoder: what made the catalog's vectors, or its name; by default the one that the catalog names.
+        truth: queries whose answers are known, of `truth_queries`; none of them is learnt from.
         runtime: what to compute with.
         log: a file of JSON lines for losses and recall.
 
@@ -88,15 +94,22 @@ def finetune(
         run = fit(learner, learner.loop, out, settings, callbacks_of(log, options.patience, BEST_BY))
         after = learner.vectors()
         facts = summarise_run(run.history, pictures.vectors, data, out) | pictures.facts(after)
-        facts |= {"trained_weights": learner.trained_weights, "seconds": round(time.monotonic() - started, 1)}
-        result = FinetuneResult(**facts)
-        note = made_by("finetune", settings, torch=torch.__version__, **asdict(result))
+        facts |= {"trained_weights": learner.trained_weights}
+        seconds = round(time.monotonic() - started, 1)
+        note = made_by("finetune", settings, torch=torch.__version__, **facts, seconds=seconds)
         (out / "config.json").unlink(missing_ok=True)
         towers.save(out / "encoder", pictures.vectors, after, note)
         _save(out, towers.kind, learner.head, run.history, note)
+        name = f"{towers.kind}{out / 'encoder'}"
+        before = Space(known, pictures.names, pictures.vectors, opened.root, " with the encoder of before")
+        verdict = judge_saved(
+            "finetune", out, truth,
+            lambda: Space(load_encoder(name, threads=runtime.threads), pictures.names, after, opened.root),
+            before=before, threads=runtime.threads,
+        )  # fmt: skip
         run.clean()
-    _say_what_next(result, f"{towers.kind}{out / 'encoder'}")
-    return result
+    say(f"finetune: to search with it, index with its encoder: triptych index PICTURES --catalog NEW --encoder {name}")
+    return FinetuneResult(**facts, verdict=verdict, seconds=round(time.monotonic() - started, 1))
 
 
 @dataclass(frozen=True)
@@ -184,18 +197,3 @@ def _save(out: Path, kind: str, head: "Mixture", history: list[dict[str, float]]
             "made_by": note,
         },
     )
-
-
-def _say_what_next(result: FinetuneResult, encoder: str) -> None:
-    """Whether it was worth while, and if so, how to search with it."""
-    recall, baseline = result.recall[BEST_BY], result.sum_recall[BEST_BY]
-    if recall <= baseline:
-        say(
-            f"finetune: on held-out triplets the weighted sum of the encoder as it was does no worse ({BEST_BY} "
-            f"{baseline:.1f}) than this composer ({recall:.1f}); mine more pictures"
-        )
-    else:
-        say(
-            "finetune: to search with it, index with its encoder: triptych index PICTURES --catalog NEW "
-            f"--encoder {encoder}"
-        )
