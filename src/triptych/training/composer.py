@@ -43,9 +43,8 @@ def train(
     """Train a composer on the accepted triplets of a file, over the vectors of a catalog.
 
     Validates each epoch on the triplets of held-out references, keeps the best epoch and draws `learning-curve.png`.
-    With `truth` it says whether the composer is better than what needs no training, and keeps that verdict in the
-    folder; without, it says that nobody knows. A run that was interrupted or killed goes on from its last epoch and
-    ends with the same weights.
+    With `truth` it says whether the composer is better than what needs no training, and keeps that verdict; without, it
+    says that nobody knows. A run that was killed goes on from its last epoch and ends with the same weights.
 
     Args:
         triplets: the file.
@@ -80,19 +79,17 @@ def train(
     model = build_model(opened.dim, data, known, own, options)
     with locked(out):
         require_same_run(out, settings)
-        reads = data.references[np.concatenate([data.training, data.held_out])]
-        given = (opened, known, reads, out, device, runtime.threads)
-        cache = PatchCache(own.patches, *given) if own and options.composer == "transformer" else None
+        cache = _patches(own, data, opened, known, out, runtime) if options.composer == "transformer" else None
         learner = ComposerLearner(model, data, opened.vectors, cache or no_patches, options, device)
         run = fit(learner, learner.loop, out, settings, callbacks_of(log, options.patience, BEST_BY))
         facts = summarise_run(run.history, opened.vectors, data, out)
         seconds = round(time.monotonic() - started, 1)
         note = made_by("train", settings, torch=torch.__version__, **facts, seconds=seconds)
         _save(out, model, cache, data.words.shape[1], known, run.history, note)
-        pictures = Space(known, opened.names, opened.vectors, opened.root)
-        verdict = judge_saved("train", out, truth, lambda: pictures, threads=runtime.threads)
+        space = Space(known, opened.names, opened.vectors, opened.root)
+        verdict = judge_saved("train", out, truth, space, threads=runtime.threads)
         run.clean()
-    return TrainResult(**facts, verdict=verdict, seconds=round(time.monotonic() - started, 1))
+    return TrainResult(**facts, verdict=verdict, seconds=seconds)
 
 
 def _weights(encoder: Encoder, options: TrainOptions) -> "DualEncoder | None":
@@ -104,6 +101,15 @@ def _weights(encoder: Encoder, options: TrainOptions) -> "DualEncoder | None":
     if idle := {"distractors", "text-tower"} & set(options.without):
         raise UsageError(f"--without {min(idle)}: the text tower of {encoder.name} does not learn in any case")
     return None
+
+
+def _patches(
+    own: "DualEncoder | None", data: TripletDataset, catalog: Catalog, encoder: Encoder, out: Path, runtime: Runtime
+) -> PatchCache:
+    """What a transformer reads of the references' pictures."""
+    assert own is not None, "a transformer is for encoders of our own"
+    reads = data.references[np.concatenate([data.training, data.held_out])]
+    return PatchCache(own.patches, catalog, encoder, reads, out, runtime.torch_device(), runtime.threads)
 
 
 def _read(triplets: Path, catalog: Catalog, encoder: Encoder, options: TrainOptions) -> TripletDataset:

@@ -7,7 +7,7 @@ tower, and both towers learn, as in Tu et al. What is written is a composer with
 import hashlib
 import time
 from collections.abc import Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -54,8 +54,7 @@ def finetune(
     """Train the encoder of a catalog on triplets, from its pictures, and write it inside a composer.
 
     Pictures are held in memory as bytes; those that cannot be read are named and left out, with their triplets. With
-    `truth` it says whether the composer is better than what needs no training, with the encoder of before, too, and
-    keeps that verdict in the folder.
+    `truth` it says whether the composer is better than no training, with the encoder of before, too.
 
     Args:
         triplets: the file.
@@ -88,7 +87,6 @@ def finetune(
     data = TripletDataset.read(triplets, pictures.row_of, known, np.array)
     settings = {"triplets": hash_file(triplets), "encoder": known.fingerprint, "catalog": opened.digest}
     settings |= {"pictures": hashlib.sha256(pictures.pixels.data).hexdigest(), **asdict(options), "tune": towers.tune}
-
     learner = FinetuningLearner(towers, data, pictures.pixels, pictures.vectors, options, device)
     with locked(out):
         run = fit(learner, learner.loop, out, settings, callbacks_of(log, options.patience, BEST_BY))
@@ -99,17 +97,14 @@ def finetune(
         note = made_by("finetune", settings, torch=torch.__version__, **facts, seconds=seconds)
         (out / "config.json").unlink(missing_ok=True)
         towers.save(out / "encoder", pictures.vectors, after, note)
-        _save(out, towers.kind, learner.head, run.history, note)
-        name = f"{towers.kind}{out / 'encoder'}"
+        made = load_encoder(f"{towers.kind}{out / 'encoder'}", threads=runtime.threads)
+        _save(out, towers.kind, made, learner.head, run.history, note)
         before = Space(known, pictures.names, pictures.vectors, opened.root, " with the encoder of before")
-        verdict = judge_saved(
-            "finetune", out, truth,
-            lambda: Space(load_encoder(name, threads=runtime.threads), pictures.names, after, opened.root),
-            before=before, threads=runtime.threads,
-        )  # fmt: skip
+        now = replace(before, encoder=made, vectors=after, label="")
+        verdict = judge_saved("finetune", out, truth, now, before=before, threads=runtime.threads)
         run.clean()
-    say(f"finetune: to search with it, index with its encoder: triptych index PICTURES --catalog NEW --encoder {name}")
-    return FinetuneResult(**facts, verdict=verdict, seconds=round(time.monotonic() - started, 1))
+    say(f"finetune: to search with it: triptych index PICTURES --catalog NEW --encoder {towers.kind}{out / 'encoder'}")
+    return FinetuneResult(**facts, verdict=verdict, seconds=seconds)
 
 
 @dataclass(frozen=True)
@@ -171,7 +166,9 @@ def _wanted(triplets: Path, catalog: Catalog, towers: TrainableEncoder, seed: in
     return sorted((named & catalog.row_of.keys()) | {others[row] for row in sampled})
 
 
-def _save(out: Path, kind: str, head: "Mixture", history: list[dict[str, float]], note: dict[str, Any]) -> None:
+def _save(
+    out: Path, kind: str, encoder: Encoder, head: "Mixture", history: list[dict[str, float]], note: dict[str, Any]
+) -> None:
     """Write the composer beside its encoder; `config.json` comes last, so a folder that has it is whole."""
     import torch
     from safetensors.torch import save_file
@@ -184,7 +181,6 @@ def _save(out: Path, kind: str, head: "Mixture", history: list[dict[str, float]]
     vectors, words = (torch.nn.functional.normalize(torch.ones(2, head.dim), dim=-1) for _ in range(2))
     export_graph(head, [vectors, words], out / "query.onnx")
     export_graph(SameSpace(), [vectors], out / "gallery.onnx")
-    encoder = load_encoder(f"{kind}{out / 'encoder'}")
     write_json(
         out / "config.json",
         {

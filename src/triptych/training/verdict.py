@@ -1,7 +1,7 @@
 """The verdict on a composer: is it better than picture, text and weighted sum, by queries whose answers are known?"""
 
 import os
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from dataclasses import asdict, dataclass
 from hashlib import sha256
 from pathlib import Path
@@ -148,7 +148,7 @@ def judge_saved(
     command: str,
     out: Path,
     truth: TruthQueries | None,
-    space: Callable[[], Space],
+    space: Space,
     *,
     before: Space | None = None,
     threads: int | None = None,
@@ -159,14 +159,13 @@ def judge_saved(
         command: what says it.
         out: the composer's folder.
         truth: the queries, if there are any.
-        space: gives the pictures to search, as the composer's encoder sees them.
-        before, threads: as of `judge`.
+        space, before, threads: as of `judge`.
     """
     verdict, reason = None, NO_TRUTH
     if truth is not None:
-        composer, searched = TrainedComposer(out, threads), space()
-        composer.attach(searched.encoder)
-        verdict = judge(composer, truth, searched, before=before, threads=threads)
+        composer = TrainedComposer(out, threads)
+        composer.attach(space.encoder)
+        verdict = judge(composer, truth, space, before=before, threads=threads)
         reason = TOO_FEW
     config = read_json(out / "config.json", "composer")
     why = {} if verdict else {"no_verdict": reason}
