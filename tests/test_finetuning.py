@@ -171,7 +171,7 @@ def test_the_folder_is_whole_and_says_what_made_it(tuned):
     assert config["encoder"]["name"] == "{composer}/encoder"
     assert config["encoder"]["fingerprint"] == load_encoder(str(tuned.out / "encoder"), threads=1).fingerprint
     assert config["made_by"]["settings"]["tune"] == "full"
-    assert config["history"][tuned.result.best_epoch - 1]["R@10"] == tuned.result.recall["R@10"]
+    assert config["history"][tuned.result.best_epoch - 1]["R@10"] == tuned.result.held_out_recall["R@10"]
 
 
 def test_a_moved_composer_is_measured_and_searched_with(tuned, tiny_catalog, wardrobe_world, vocabulary_file, tmp_path):

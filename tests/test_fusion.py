@@ -89,7 +89,7 @@ def shown(catalog: Path, count: int) -> tuple[Any, Pixels]:
 
 def test_it_learns_and_leaves_nothing_behind(training, tiny_catalog):
     out, result = training
-    assert result.recall["R@10"] > 3 * 100 * 10 / len(Catalog(tiny_catalog).names)
+    assert result.held_out_recall["R@10"] > 3 * 100 * 10 / len(Catalog(tiny_catalog).names)
     config = json.loads((out / "config.json").read_text())
     first, second = (epoch["loss"] for epoch in config["history"])
     assert second < first

@@ -144,7 +144,7 @@ def test_a_composer_learns_by_all_of_it(tiny_triplets, tiny_catalog, tmp_path):
     )
     options = TrainOptions(epochs=3, batch_size=64, loss=loss)
     result = train(tiny_triplets, tiny_catalog, tmp_path / "out", options, runtime=Runtime(threads=1))
-    assert result.recall["R@10"] > result.sum_recall["R@10"]
+    assert result.held_out_recall["R@10"] > result.held_out_sum_recall["R@10"]
 
 
 @pytest.mark.parametrize(

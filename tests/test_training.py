@@ -44,7 +44,7 @@ def test_it_finds_held_out_targets(tiny_training, tiny_catalog):
     _, result = tiny_training
     chance = 100 * 10 / len(Catalog(tiny_catalog).names)
     assert result.held_out >= 5
-    assert result.recall["R@10"] > 5 * chance
+    assert result.held_out_recall["R@10"] > 5 * chance
     assert result.unusable == 0
 
 
@@ -64,7 +64,7 @@ def test_the_folder_is_whole_and_says_what_made_it(tiny_training, tiny_catalog, 
     assert config["made_by"]["settings"]["epochs"] == 3
     assert config["encoder"]["fingerprint"] == Catalog(tiny_catalog).fingerprint
     best = max(epoch["R@10"] for epoch in config["history"])
-    assert config["history"][result.best_epoch - 1]["R@10"] == best == result.recall["R@10"]
+    assert config["history"][result.best_epoch - 1]["R@10"] == best == result.held_out_recall["R@10"]
     accepted = sum(triplet.accepted for triplet in read_triplets(tiny_triplets)[0])
     assert result.triplets + result.held_out == accepted
 
@@ -158,7 +158,7 @@ def test_parts_can_be_left_out(tiny_triplets, tiny_catalog, tiny_encoder, tmp_pa
     config = json.loads((out / "config.json").read_text())
     assert (config["text_tower"], config["architecture"]["words"]) == (False, [])
     assert config["made_by"]["settings"]["without"] == sorted(parts)
-    assert result.recall["R@10"] > 0
+    assert result.held_out_recall["R@10"] > 0
     composer = TrainedComposer(out, threads=1)
     composer.attach(load_encoder(str(tiny_encoder), threads=1))
     vectors = Catalog(tiny_catalog).vectors[:2]

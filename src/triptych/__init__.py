@@ -28,6 +28,7 @@ if TYPE_CHECKING:
     from triptych.composers.protocol import Composer
     from triptych.composers.registry import load_composer
     from triptych.composers.trained import TrainedComposer
+    from triptych.composers.truth import TruthQueries, TruthQuery, Verdict
     from triptych.core.environment import Runtime, doctor
     from triptych.demonstration.demo import demo
     from triptych.demonstration.options import DemoOptions
@@ -45,6 +46,7 @@ if TYPE_CHECKING:
     from triptych.evaluation.results.row import ResultRow
     from triptych.evaluation.results.tables import table
     from triptych.evaluation.scoring import ScoreResult, score
+    from triptych.evaluation.truth import truth_queries
     from triptych.exporting.models import ExportModelsResult, export_models
     from triptych.exporting.vectors import ExportVectorsResult, export_vectors
     from triptych.mining.chat.pipeline import mine_chat
@@ -153,6 +155,9 @@ __all__ = [
     "TrainedComposer",
     "TripletStatistics",
     "TriptychError",
+    "TruthQueries",
+    "TruthQuery",
+    "Verdict",
     "WardrobeResult",
     "__version__",
     "ablate",
@@ -191,6 +196,7 @@ __all__ = [
     "triplets_review",
     "triplets_sample",
     "triplets_stats",
+    "truth_queries",
     "write_wardrobe",
 ]
 
@@ -266,6 +272,9 @@ _HOME = {
     "TrainResult": "triptych.training.results",
     "TrainedComposer": "triptych.composers.trained",
     "TripletStatistics": "triptych.triplets.statistics",
+    "TruthQueries": "triptych.composers.truth",
+    "TruthQuery": "triptych.composers.truth",
+    "Verdict": "triptych.composers.truth",
     "WardrobeResult": "triptych.benchmarks.datasets.wardrobe.world",
     "ablate": "triptych.evaluation.ablation.running",
     "adapt_encoder": "triptych.training.adapting",
@@ -303,6 +312,7 @@ _HOME = {
     "triplets_review": "triptych.triplets.review",
     "triplets_sample": "triptych.triplets.sampling",
     "triplets_stats": "triptych.triplets.statistics",
+    "truth_queries": "triptych.evaluation.truth",
     "write_wardrobe": "triptych.benchmarks.datasets.wardrobe.world",
 }
 

@@ -17,6 +17,14 @@ Log = Annotated[
     Path | None, typer.Option("--log-json", metavar="FILE", help="Also write losses and recall, as JSON lines.")
 ]
 
+ValidateBy = Annotated[
+    str | None,
+    typer.Option(
+        metavar="TRUTH",
+        help="Says whether the composer helps: COLUMN,COLUMN of the metadata, or a .jsonl file of queries.",
+    ),
+]
+
 
 @app.command(
     epilog="Examples: triptych train triplets.parquet --catalog catalog --out composer;  "
@@ -31,9 +39,12 @@ def train(
     runtime: Runtime,
     encoder: EncoderName = None,
     log: Log = None,
+    validate_by: ValidateBy = None,
 ) -> None:
     """Train a composer on triplets; the best epoch on held-out triplets is kept."""
-    show(known_fields(triptych.train(triplets, catalog, out, options, encoder=encoder, runtime=runtime, log=log)))
+    truth = triptych.truth_queries(catalog, validate_by) if validate_by else None
+    result = triptych.train(triplets, catalog, out, options, encoder=encoder, truth=truth, runtime=runtime, log=log)
+    show(known_fields(result))
 
 
 @app.command(epilog="Example: triptych finetune triplets.parquet --catalog catalog --out composer")
@@ -46,9 +57,12 @@ def finetune(
     runtime: Runtime,
     encoder: EncoderName = None,
     log: Log = None,
+    validate_by: ValidateBy = None,
 ) -> None:
     """Train the encoder itself on triplets, from the catalog's pictures; it is written inside a composer."""
-    show(known_fields(triptych.finetune(triplets, catalog, out, options, encoder=encoder, runtime=runtime, log=log)))
+    truth = triptych.truth_queries(catalog, validate_by) if validate_by else None
+    result = triptych.finetune(triplets, catalog, out, options, encoder=encoder, truth=truth, runtime=runtime, log=log)
+    show(known_fields(result))
 
 
 @app.command(epilog="Example: triptych train-inversion lincir --catalog catalog --out composer")

@@ -22,6 +22,7 @@ class Composer(Protocol):
     - `encoder_name` and `encoder_fingerprint`: the encoder that it was made for, which it is then given;
     - `prompts`, `prompt` and `with_prompt(prompt)`: several ways to word a query (`HasPrompts`);
     - `reads_pixels` and `look(pixels)`: it reads the reference picture itself (`patches.ReadsPatches`);
+    - `verdict`: whether it is better than what needs no training (`truth.Verdict`), or None where nobody knows;
     - `gallery_fingerprint`: equal for equal functions `gallery`; a store that keeps vectors in a database needs it.
     """
 

@@ -10,6 +10,7 @@ import numpy as np
 
 from triptych.composers.patches import Patches
 from triptych.composers.protocol import ChangedWords
+from triptych.composers.truth import Verdict
 from triptych.core.errors import DataError, MismatchError
 from triptych.core.files import hash_file, read_json
 from triptych.core.onnx_graph import Graph
@@ -42,6 +43,8 @@ class TrainedComposer:
         self.encoder_name = name.replace(INSIDE, str(folder.resolve()))
         self._brings_encoder = INSIDE in name
         self.made_by: dict[str, Any] = config["made_by"]
+        stored = config.get("verdict")
+        self.verdict: Verdict | None = Verdict.from_json(stored) if stored else None
         self.encoder_fingerprint: str = config["encoder"]["fingerprint"]
         self._reads_tokens: bool = config["text_tower"]
         self._prompts: Mapping[str, Sequence[int]] = config.get("prompts", {})

@@ -131,7 +131,7 @@ def _make(folders: _Folders, steps: list[Step], options: DemoOptions, runtime: R
         # Two passes: a third brings nothing on the val queries of a world this small, and time is short.
         learning = TrainOptions(epochs=2, seed=seed)
         trained = train(folders.triplets, folders.catalog, folders.composer, learning, runtime=runtime)
-        detail.append(f"best epoch {trained.best_epoch}, held-out R@10 {trained.recall['R@10']:.1f} %")
+        detail.append(f"best epoch {trained.best_epoch}, held-out R@10 {trained.held_out_recall['R@10']:.1f} %")
 
 
 @contextmanager

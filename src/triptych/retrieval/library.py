@@ -14,6 +14,7 @@ import pyarrow as pa
 from PIL import Image
 
 from triptych.catalog.catalog import Catalog
+from triptych.composers.baselines import DEFAULT_WEIGHT
 from triptych.composers.patches import reads_pixels
 from triptych.composers.protocol import Composer, attach_encoder
 from triptych.core.errors import DataError, PictureError, UsageError
@@ -43,6 +44,8 @@ class Library:
 
     Searching is safe in any thread, also while another one adds or removes.
 
+    `weight` is that of the words in the sum of picture and words, where a search names none.
+
     Raises:
         MismatchError: catalog, encoder and composer do not belong together.
     """
@@ -53,12 +56,14 @@ class Library:
         encoder: Encoder,
         composer: Composer | None = None,
         make_store: StoreFactory | None = None,
+        weight: float = DEFAULT_WEIGHT,
     ) -> None:
         catalog.require(encoder)
         if composer is not None:
             attach_encoder(composer, encoder)
         self.encoder = encoder
         self.composer = composer
+        self.weight = weight
         self.catalog = catalog
         self._writing = RLock()
         self._make_store = make_store or load_store("exact")
@@ -104,7 +109,7 @@ class Library:
         image: Path | str | bytes | None = None,
         like: str | None = None,
         text: str = "",
-        weight: float = 0.5,
+        weight: float | None = None,
         where: Sequence[str] = (),
         k: int = 10,
         offset: int = 0,
@@ -177,7 +182,7 @@ class Library:
         """
         snapshot = self._snapshot
         started = perf_counter()
-        vectors = query_vectors(queries, self.encoder, self.composer)
+        vectors = query_vectors(queries, self.encoder, self.composer, self.weight)
         encoded = perf_counter()
         found: list[list[StoreHit]] = [[] for _ in queries]
         own_space = [self.composer is not None and query.composed for query in queries]

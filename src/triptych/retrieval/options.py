@@ -4,6 +4,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from triptych.chat.settings import ChatSettings
+from triptych.core.errors import UsageError
 from triptych.core.options import check_ranges, nested, option
 
 
@@ -12,7 +13,10 @@ class SearchOptions:
     """Which of the pictures that are nearest to a query are wanted."""
 
     like: str | None = option(None, "Instead of an image: a picture of the catalog, by name or id.", metavar="NAME")
-    weight: float = option(0.5, "Weight of the words in the sum; a composer does without.", min=0, max=1)
+    weight: float | None = option(
+        None, "Weight of the words in the sum, by default 0.5; a composer does without.", min=0, max=1
+    )
+    """None takes 0.5, or where a composer is not used because it lost, the weight that was measured to be best."""
     where: tuple[str, ...] = option(
         (), "Condition such as colour=red or price<=50; quotes keep spaces. May be repeated.", metavar="CONDITION"
     )
@@ -41,6 +45,11 @@ class EngineOptions:
         "Where vectors are searched: exact, hnsw (approximate), postgresql://… with pgvector, or MODULE:ATTRIBUTE.",
         metavar="NAME",
     )
+    force: bool = option(False, "Use the composer even if its verdict is that it is worse than no training.")
+
+    def __post_init__(self) -> None:
+        if self.force and self.composer is None:
+            raise UsageError("--force goes with --composer")
 
 
 @dataclass(frozen=True)

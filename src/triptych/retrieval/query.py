@@ -5,7 +5,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from triptych.composers.baselines import DEFAULT_WEIGHT, WeightedSum
+from triptych.composers.baselines import WeightedSum
 from triptych.composers.patches import reads_pixels
 from triptych.composers.protocol import Composer
 from triptych.core.errors import UsageError
@@ -31,8 +31,8 @@ class SearchQuery:
 
     reference: Reference | None = None
     text: str = ""
-    weight: float = DEFAULT_WEIGHT
-    """Of the words, in the sum of picture and words; a composer does without."""
+    weight: float | None = None
+    """Of the words, in the sum of picture and words; a composer does without. None takes the library's."""
     where: tuple[str, ...] = ()
     k: int = 10
     offset: int = 0
@@ -40,7 +40,7 @@ class SearchQuery:
     def __post_init__(self) -> None:
         if self.reference is None and not self.text.strip():
             raise UsageError("give a picture, words, or both")
-        if self.k < 1 or self.offset < 0 or not 0 <= self.weight <= 1:
+        if self.k < 1 or self.offset < 0 or not (self.weight is None or 0 <= self.weight <= 1):
             raise UsageError("k must be at least 1, offset at least 0, and weight between 0 and 1")
 
     @property
@@ -49,10 +49,13 @@ class SearchQuery:
         return self.reference is not None and bool(self.text.strip())
 
 
-def query_vectors(queries: Sequence[SearchQuery], encoder: Encoder, composer: Composer | None) -> list[Vectors]:
+def query_vectors(
+    queries: Sequence[SearchQuery], encoder: Encoder, composer: Composer | None, usual_weight: float
+) -> list[Vectors]:
     """The vector `(d,)` of each query; with a composer, those with picture and words lie in its space `(e,)`.
 
-    All texts go through the encoder, and all compositions through the composer, at once.
+    A query that names no weight takes the usual one. All texts go through the encoder, and all compositions through the
+    composer, at once.
     """
     vectors: list[Vectors] = [np.zeros(0, np.float32)] * len(queries)
     composed = [row for row, query in enumerate(queries) if composer is not None and query.composed]
@@ -71,7 +74,8 @@ def query_vectors(queries: Sequence[SearchQuery], encoder: Encoder, composer: Co
         elif row not in text_of:
             vectors[row] = unit(_reference(query))
         else:
-            vectors[row] = WeightedSum.blend(_reference(query)[None], text_of[row][None], query.weight)[0]
+            weight = usual_weight if query.weight is None else query.weight
+            vectors[row] = WeightedSum.blend(_reference(query)[None], text_of[row][None], weight)[0]
     return vectors
 
 

@@ -4,10 +4,13 @@ from collections.abc import Callable
 from pathlib import Path
 
 from triptych.catalog.catalog import Catalog
-from triptych.composers.protocol import Composer
+from triptych.composers.baselines import DEFAULT_WEIGHT
+from triptych.composers.protocol import Composer, attach_encoder
 from triptych.composers.registry import load_composer
+from triptych.composers.truth import verdict_of
 from triptych.core.environment import Runtime
 from triptych.core.errors import UsageError
+from triptych.core.progress import say
 from triptych.encoders.protocol import Encoder
 from triptych.retrieval.library import Library
 from triptych.retrieval.options import EngineOptions, RerankOptions, SearchOptions
@@ -23,9 +26,14 @@ def open_catalog(
     encoder: Encoder | str | None = None,
     composer: Composer | Path | str | None = None,
     store: Callable[..., Store] | str = "exact",
+    force: bool = False,
     runtime: Runtime = Runtime(),
 ) -> Library:
     """Open a catalog, to search it many times.
+
+    A composer whose verdict is that it is worse than what needs no training is not used: one line says so, and picture
+    and words are added, with the weight that was found to be best. One line says it, too, where a trained composer has
+    no verdict.
 
     Args:
         catalog: its folder, made by `index`.
@@ -35,6 +43,7 @@ def open_catalog(
         store: where vectors are searched: `exact` in memory; `hnsw` in memory with an approximate index; a PostgreSQL
             database with pgvector, by its address `postgresql://…`; or a class or function that makes a store. The
             catalog on disk stays the one that counts.
+        force: use the composer whatever its verdict.
         runtime: what the encoder computes with.
 
     Raises:
@@ -46,7 +55,26 @@ def open_catalog(
     opened = Catalog(Path(catalog))
     engine = opened.encoder(encoder, threads=runtime.threads, device=runtime.device)
     composing = None if composer is None else load_composer(composer, threads=runtime.threads)
-    return Library(opened, engine, composing, make_store)
+    if composing is None or not _lost(composing, force=force):
+        return Library(opened, engine, composing, make_store)
+    attach_encoder(composing, engine)  # a verdict on another encoder's composer says nothing here
+    verdict = verdict_of(composing)
+    return Library(opened, engine, None, make_store, verdict.sum_weight if verdict else DEFAULT_WEIGHT)
+
+
+def _lost(composer: Composer, *, force: bool) -> bool:
+    """Whether a composer is not to be used. Says why, and says where nobody knows whether a trained one helps."""
+    verdict = verdict_of(composer)
+    if verdict is None:
+        if hasattr(composer, "verdict"):
+            say(
+                f"{composer.name}: it is not known whether this composer helps; `triptych train --validate-by` measures"
+            )
+        return False
+    if verdict.decided != "worse" or force:
+        return False
+    say(f"{composer.name}: not used, picture and words are added instead (--force uses it): it {verdict}")
+    return True
 
 
 def search(
@@ -89,7 +117,12 @@ def search(
     if output:
         check_output(output)
     with open_catalog(
-        catalog, encoder=engine.encoder, composer=engine.composer, store=engine.store, runtime=runtime
+        catalog,
+        encoder=engine.encoder,
+        composer=engine.composer,
+        store=engine.store,
+        force=engine.force,
+        runtime=runtime,
     ) as library:
         hits = library.search(
             image=image, like=options.like, text=text,

@@ -104,6 +104,7 @@ def _searching(app: FastAPI, handlers: RequestHandlers, comparison: TagCompariso
             "pictures": len(library),
             "encoder": library.encoder.name.rsplit("/", 1)[-1],
             "composer": library.composer.name if library.composer is not None else None,
+            "weight": library.weight,
             "writable": handlers.settings.writable,
             "columns": await handlers.in_thread(lambda: columns(library.metadata)),
             "max_bytes": handlers.settings.limits.max_bytes,

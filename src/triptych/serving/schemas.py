@@ -3,6 +3,12 @@
 from typing import Any, Literal
 
 from pydantic import BaseModel, Field
+from pydantic.config import JsonDict
+from pydantic.json_schema import SkipJsonSchema
+
+
+def _without_default(schema: JsonDict) -> None:
+    schema.pop("default", None)
 
 
 class Problem(BaseModel):
@@ -36,7 +42,13 @@ class Search(BaseModel):
         "", max_length=500, description="Instead of a picture: a reference by its id, or its name in the catalog."
     )
     text: str = Field("", max_length=1000, description="What should differ.", examples=["but in red"])
-    weight: float = Field(0.5, ge=0, le=1, description="Of the words, where there is no composer.")
+    weight: float | SkipJsonSchema[None] = Field(
+        None,
+        ge=0,
+        le=1,
+        description="Of the words, where there is no composer; else that of `GET /api/catalog`.",
+        json_schema_extra=_without_default,
+    )
     where: list[str] = Field(
         [], max_length=20, description="Conditions over metadata; quotes keep spaces.", examples=[["price<=50"]]
     )
@@ -71,6 +83,7 @@ class Facts(BaseModel):
     pictures: int
     encoder: str
     composer: str | None
+    weight: float = Field(description="Of the words in the sum of picture and words, where a search names none.")
     writable: bool
     columns: list[Column]
     max_bytes: int

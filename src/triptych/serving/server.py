@@ -58,7 +58,12 @@ def serve(
     listening = _listen(options.host, options.port)
     settings = _settings(options)
     with open_catalog(
-        catalog, encoder=engine.encoder, composer=engine.composer, store=engine.store, runtime=runtime
+        catalog,
+        encoder=engine.encoder,
+        composer=engine.composer,
+        store=engine.store,
+        force=engine.force,
+        runtime=runtime,
     ) as library:
         library.load()
         app = _app(library, settings, options.vocabulary, reranker, runtime.threads or 2)

@@ -9,11 +9,11 @@ import numpy as np
 
 from triptych.catalog.catalog import Catalog
 from triptych.composers.trained import FORMAT, FORMAT_WITH_PATCHES
+from triptych.composers.truth import TruthQueries
 from triptych.core.environment import Runtime, require_extra
 from triptych.core.errors import UsageError
 from triptych.core.files import atomic, hash_file, locked, made_by, write_json
 from triptych.core.onnx_graph import export_graph
-from triptych.core.progress import say
 from triptych.encoders.native import NativeEncoder, load_model
 from triptych.encoders.protocol import Encoder
 from triptych.training.callbacks import callbacks_of
@@ -22,6 +22,7 @@ from triptych.training.data.triplets import TARGETS_PER_STEP, TripletDataset
 from triptych.training.options import TrainOptions
 from triptych.training.results import TrainResult
 from triptych.training.validation import BEST_BY, summarise_run
+from triptych.training.verdict import Space, judge_saved
 
 if TYPE_CHECKING:
     from triptych.composers.networks.combiner import QuerySide
@@ -35,14 +36,15 @@ def train(
     options: TrainOptions = TrainOptions(),
     *,
     encoder: Encoder | str | None = None,
+    truth: TruthQueries | None = None,
     runtime: Runtime = Runtime(),
     log: Path | str | None = None,
 ) -> TrainResult:
     """Train a composer on the accepted triplets of a file, over the vectors of a catalog.
 
-    Validates each epoch on the triplets of held-out references, keeps the best epoch, draws `learning-curve.png`, and
-    says plainly if the weighted sum, which needs no training, does better. A run that was interrupted or killed goes
-    on from its last epoch and ends with the same weights.
+    Validates each epoch on the triplets of held-out references, keeps the best epoch and draws `learning-curve.png`.
+    With `truth` it says whether the composer is better than what needs no training, and keeps that verdict; without, it
+    says that nobody knows. A run that was killed goes on from its last epoch and ends with the same weights.
 
     Args:
         triplets: the file.
@@ -50,6 +52,7 @@ def train(
         out: the folder to write.
         options: which composer, and how it learns.
         encoder: what made the catalog's vectors, or its name; by default the one that the catalog names.
+        truth: queries whose answers are known, of `truth_queries`; none of them is learnt from.
         runtime: what to compute with.
         log: a file of JSON lines for losses and recall.
 
@@ -76,18 +79,17 @@ def train(
     model = build_model(opened.dim, data, known, own, options)
     with locked(out):
         require_same_run(out, settings)
-        reads = data.references[np.concatenate([data.training, data.held_out])]
-        given = (opened, known, reads, out, device, runtime.threads)
-        cache = PatchCache(own.patches, *given) if own and options.composer == "transformer" else None
+        cache = _patches(own, data, opened, known, out, runtime) if options.composer == "transformer" else None
         learner = ComposerLearner(model, data, opened.vectors, cache or no_patches, options, device)
         run = fit(learner, learner.loop, out, settings, callbacks_of(log, options.patience, BEST_BY))
-        summary = summarise_run(run.history, opened.vectors, data, out)
-        result = TrainResult(**summary, seconds=round(time.monotonic() - started, 1))
-        note = made_by("train", settings, torch=torch.__version__, **asdict(result))
+        facts = summarise_run(run.history, opened.vectors, data, out)
+        seconds = round(time.monotonic() - started, 1)
+        note = made_by("train", settings, torch=torch.__version__, **facts, seconds=seconds)
         _save(out, model, cache, data.words.shape[1], known, run.history, note)
+        space = Space(known, opened.names, opened.vectors, opened.root)
+        verdict = judge_saved("train", out, truth, space, threads=runtime.threads)
         run.clean()
-    _compare_with_sum(result)
-    return result
+    return TrainResult(**facts, verdict=verdict, seconds=seconds)
 
 
 def _weights(encoder: Encoder, options: TrainOptions) -> "DualEncoder | None":
@@ -101,6 +103,15 @@ def _weights(encoder: Encoder, options: TrainOptions) -> "DualEncoder | None":
     return None
 
 
+def _patches(
+    own: "DualEncoder | None", data: TripletDataset, catalog: Catalog, encoder: Encoder, out: Path, runtime: Runtime
+) -> PatchCache:
+    """What a transformer reads of the references' pictures."""
+    assert own is not None, "a transformer is for encoders of our own"
+    reads = data.references[np.concatenate([data.training, data.held_out])]
+    return PatchCache(own.patches, catalog, encoder, reads, out, runtime.torch_device(), runtime.threads)
+
+
 def _read(triplets: Path, catalog: Catalog, encoder: Encoder, options: TrainOptions) -> TripletDataset:
     """The triplets, with token ids where a text tower learns along, else with the vectors of texts."""
     learns_text = isinstance(encoder, NativeEncoder) and "text-tower" not in options.without
@@ -112,16 +123,6 @@ def _read(triplets: Path, catalog: Catalog, encoder: Encoder, options: TrainOpti
         targets_per_step=1 if "other-targets" in options.without else TARGETS_PER_STEP,
         distractors="distractors" not in options.without,
     )
-
-
-def _compare_with_sum(result: TrainResult) -> None:
-    """Say it where the weighted sum does no worse."""
-    recall, baseline = result.recall[BEST_BY], result.sum_recall[BEST_BY]
-    if recall <= baseline:
-        say(
-            f"train: on held-out triplets the weighted sum does no worse ({BEST_BY} {baseline:.1f}) than this "
-            f"composer ({recall:.1f}); search without --composer, or mine more pictures"
-        )
 
 
 def _save(

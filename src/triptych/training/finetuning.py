@@ -7,7 +7,7 @@ tower, and both towers learn, as in Tu et al. What is written is a composer with
 import hashlib
 import time
 from collections.abc import Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -15,6 +15,7 @@ import numpy as np
 
 from triptych.catalog.catalog import Catalog
 from triptych.composers.trained import FORMAT, INSIDE
+from triptych.composers.truth import TruthQueries
 from triptych.core.environment import Runtime, require_extra
 from triptych.core.errors import DataError, UsageError
 from triptych.core.files import atomic, hash_file, locked, made_by, write_json
@@ -30,6 +31,7 @@ from triptych.training.options import FinetuneOptions
 from triptych.training.results import FinetuneResult
 from triptych.training.trainable import TrainableEncoder, trainable_encoder
 from triptych.training.validation import BEST_BY, summarise_run
+from triptych.training.verdict import Space, judge_saved
 from triptych.triplets.file import read_triplets
 
 if TYPE_CHECKING:
@@ -45,12 +47,14 @@ def finetune(
     options: FinetuneOptions = FinetuneOptions(),
     *,
     encoder: Encoder | str | None = None,
+    truth: TruthQueries | None = None,
     runtime: Runtime = Runtime(),
     log: Path | str | None = None,
 ) -> FinetuneResult:
     """Train the encoder of a catalog on triplets, from its pictures, and write it inside a composer.
 
-    Pictures are held in memory as bytes; those that cannot be read are named and left out, with their triplets.
+    Pictures are held in memory as bytes; those that cannot be read are named and left out, with their triplets. With
+    `truth` it says whether the composer is better than no training, with the encoder of before, too.
 
     Args:
         triplets: the file.
@@ -58,6 +62,7 @@ def finetune(
         out: the folder to write; its folder `encoder` is what to index with.
         options: what learns, and how.
         encoder: what made the catalog's vectors, or its name; by default the one that the catalog names.
+        truth: queries whose answers are known, of `truth_queries`; none of them is learnt from.
         runtime: what to compute with.
         log: a file of JSON lines for losses and recall.
 
@@ -82,21 +87,24 @@ def finetune(
     data = TripletDataset.read(triplets, pictures.row_of, known, np.array)
     settings = {"triplets": hash_file(triplets), "encoder": known.fingerprint, "catalog": opened.digest}
     settings |= {"pictures": hashlib.sha256(pictures.pixels.data).hexdigest(), **asdict(options), "tune": towers.tune}
-
     learner = FinetuningLearner(towers, data, pictures.pixels, pictures.vectors, options, device)
     with locked(out):
         run = fit(learner, learner.loop, out, settings, callbacks_of(log, options.patience, BEST_BY))
         after = learner.vectors()
         facts = summarise_run(run.history, pictures.vectors, data, out) | pictures.facts(after)
-        facts |= {"trained_weights": learner.trained_weights, "seconds": round(time.monotonic() - started, 1)}
-        result = FinetuneResult(**facts)
-        note = made_by("finetune", settings, torch=torch.__version__, **asdict(result))
+        facts |= {"trained_weights": learner.trained_weights}
+        seconds = round(time.monotonic() - started, 1)
+        note = made_by("finetune", settings, torch=torch.__version__, **facts, seconds=seconds)
         (out / "config.json").unlink(missing_ok=True)
         towers.save(out / "encoder", pictures.vectors, after, note)
-        _save(out, towers.kind, learner.head, run.history, note)
+        made = load_encoder(f"{towers.kind}{out / 'encoder'}", threads=runtime.threads)
+        _save(out, towers.kind, made, learner.head, run.history, note)
+        before = Space(known, pictures.names, pictures.vectors, opened.root, " with the encoder of before")
+        now = replace(before, encoder=made, vectors=after, label="")
+        verdict = judge_saved("finetune", out, truth, now, before=before, threads=runtime.threads)
         run.clean()
-    _say_what_next(result, f"{towers.kind}{out / 'encoder'}")
-    return result
+    say(f"finetune: to search with it: triptych index PICTURES --catalog NEW --encoder {towers.kind}{out / 'encoder'}")
+    return FinetuneResult(**facts, verdict=verdict, seconds=seconds)
 
 
 @dataclass(frozen=True)
@@ -158,7 +166,9 @@ def _wanted(triplets: Path, catalog: Catalog, towers: TrainableEncoder, seed: in
     return sorted((named & catalog.row_of.keys()) | {others[row] for row in sampled})
 
 
-def _save(out: Path, kind: str, head: "Mixture", history: list[dict[str, float]], note: dict[str, Any]) -> None:
+def _save(
+    out: Path, kind: str, encoder: Encoder, head: "Mixture", history: list[dict[str, float]], note: dict[str, Any]
+) -> None:
     """Write the composer beside its encoder; `config.json` comes last, so a folder that has it is whole."""
     import torch
     from safetensors.torch import save_file
@@ -171,7 +181,6 @@ def _save(out: Path, kind: str, head: "Mixture", history: list[dict[str, float]]
     vectors, words = (torch.nn.functional.normalize(torch.ones(2, head.dim), dim=-1) for _ in range(2))
     export_graph(head, [vectors, words], out / "query.onnx")
     export_graph(SameSpace(), [vectors], out / "gallery.onnx")
-    encoder = load_encoder(f"{kind}{out / 'encoder'}")
     write_json(
         out / "config.json",
         {
@@ -184,18 +193,3 @@ def _save(out: Path, kind: str, head: "Mixture", history: list[dict[str, float]]
             "made_by": note,
         },
     )
-
-
-def _say_what_next(result: FinetuneResult, encoder: str) -> None:
-    """Whether it was worth while, and if so, how to search with it."""
-    recall, baseline = result.recall[BEST_BY], result.sum_recall[BEST_BY]
-    if recall <= baseline:
-        say(
-            f"finetune: on held-out triplets the weighted sum of the encoder as it was does no worse ({BEST_BY} "
-            f"{baseline:.1f}) than this composer ({recall:.1f}); mine more pictures"
-        )
-    else:
-        say(
-            "finetune: to search with it, index with its encoder: triptych index PICTURES --catalog NEW "
-            f"--encoder {encoder}"
-        )

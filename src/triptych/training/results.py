@@ -2,6 +2,8 @@
 
 from dataclasses import dataclass
 
+from triptych.composers.truth import Verdict
+
 
 @dataclass(frozen=True)
 class TrainResult:
@@ -15,10 +17,14 @@ class TrainResult:
     """How many accepted triplets name pictures that the catalog lacks."""
     best_epoch: int
     """The epoch whose weights are kept, from 1."""
-    recall: dict[str, float]
-    """The mean loss of that epoch, and the composer's recall of held-out targets among the catalog, in percent."""
-    sum_recall: dict[str, float]
+    held_out_recall: dict[str, float]
+    """The mean loss of that epoch, and the composer's recall of held-out triplets' targets among the catalog, in
+    percent. The agent that made what it learnt from made these, too: it says how well the composer learnt the agent's
+    triplets, and nothing of what people ask."""
+    held_out_sum_recall: dict[str, float]
     """The same of the best weighted sum, which needs no training, in percent."""
+    verdict: Verdict | None
+    """Whether the composer is better than what needs no training, by queries with known answers; None without such."""
     seconds: float
     """How long this call took."""
 

@@ -36,8 +36,8 @@ def summarise_run(
         "held_out": len(data.held_out),
         "unusable": data.unusable,
         "best_epoch": best + 1,
-        "recall": dict(history[best]),
-        "sum_recall": baseline,
+        "held_out_recall": dict(history[best]),
+        "held_out_sum_recall": baseline,
     }
 
 

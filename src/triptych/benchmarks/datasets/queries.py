@@ -24,26 +24,34 @@ def load_queries(path: Path, gallery: Path, root: Path | None = None) -> Task:
     """
     found = find_pictures(gallery, root)
     names = frozenset(found.names)
-    try:
-        lines = path.read_text(encoding="utf-8-sig").split("\n")
-    except (OSError, ValueError) as error:
-        raise DataError(f"{path}: not a readable queries file ({error}); give a JSON Lines file") from None
-    queries = tuple(
-        _Line(f"{path}:{number}", found.root, names).query(str(number), line)
-        for number, line in enumerate(lines, start=1)
-        if line.strip()
-    )
-    if not queries:
-        raise DataError(f"{path}: no queries; give one JSON object per line")
     return Task(
         benchmark="queries",
         name=path.stem,
         split="all",
         root=found.root,
         gallery=tuple(sorted(names)),
-        queries=queries,
+        queries=read_queries(path, found.root, names),
         notes={"queries": str(path), "gallery": str(gallery), "rejected pictures": len(found.rejected)},
     )
+
+
+def read_queries(path: Path, root: Path, gallery: Collection[str]) -> tuple[Query, ...]:
+    """The queries of a file over a gallery of pictures below `root`; their ids are their line numbers.
+
+    Raises DataError where the file cannot be used; the message names the line.
+    """
+    try:
+        lines = path.read_text(encoding="utf-8-sig").split("\n")
+    except (OSError, ValueError) as error:
+        raise DataError(f"{path}: not a readable queries file ({error}); give a JSON Lines file") from None
+    queries = tuple(
+        _Line(f"{path}:{number}", root, gallery).query(str(number), line)
+        for number, line in enumerate(lines, start=1)
+        if line.strip()
+    )
+    if not queries:
+        raise DataError(f"{path}: no queries; give one JSON object per line")
+    return queries
 
 
 class _Line:

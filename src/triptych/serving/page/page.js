@@ -25,7 +25,7 @@ function draw() {
   fill($("reference-picture"), $("invitation"), like, "The picture you start from");
   $("forget").hidden = !like;
   if ($("words").value !== text) $("words").value = text;
-  $("weight").value = state.weight;
+  $("weight").value = state.weight ?? catalog?.weight ?? 0.5;
   $("weighing").hidden = Boolean(catalog?.composer) || !like;
   $("share").hidden = state.steps.length === 0;
   $("trail").hidden = state.steps.length < 2;

@@ -1,0 +1,115 @@
+"""Queries with known answers for `train --validate-by`: from columns of the metadata, or the owner's own."""
+
+from collections import defaultdict
+from collections.abc import Sequence
+from hashlib import sha256
+from pathlib import Path
+
+from triptych.benchmarks.datasets.queries import read_queries
+from triptych.catalog.catalog import Catalog
+from triptych.composers.truth import TruthQueries, TruthQuery
+from triptych.core.errors import DataError, UsageError
+from triptych.core.progress import say
+
+PHRASINGS = ("{}", "in {}", "but {}", "make it {}", "the same but {}", "{} instead")
+"""How a query asks for a value; which one a query takes follows from a hash."""
+_MOST = 2000  # queries; more would only take longer
+
+Values = tuple[str, ...]
+"""What a picture has in each of the columns."""
+
+
+def truth_queries(catalog: Path | str, by: str) -> TruthQueries:
+    """Queries whose answers are known, to judge a composer by.
+
+    From columns: for every picture that has a value in each of them, and for each column, one other value is drawn
+    among those that some picture has which agrees in the other columns. The query asks for that value; its targets are
+    all pictures with exactly those values. With `kind,colour`, of a red skirt: all blue skirts ("in blue"), and all red
+    shirts ("but shirt"). At most 2,000 queries are kept, chosen by a hash.
+
+    Args:
+        catalog: the folder of a catalog.
+        by: metadata columns, as in `kind,colour`; or a file of queries that ends in `.jsonl`, in the format that
+            `triptych eval` takes, with pictures by their names in the catalog.
+
+    Raises:
+        UsageError: there is no such column, a column has one value only, or the queries are fewer than 20.
+        DataError: the catalog or the file cannot be used; the message names the line.
+    """
+    opened = Catalog(Path(catalog))
+    if by.endswith(".jsonl"):
+        return _from_file(opened, Path(by))
+    return _from_columns(opened, [name.strip() for name in by.split(",") if name.strip()])
+
+
+def _from_file(catalog: Catalog, path: Path) -> TruthQueries:
+    asked = []
+    for query in read_queries(path, catalog.root, frozenset(catalog.names)):
+        if query.reference not in catalog.row_of:
+            raise DataError(f"{path}:{query.id}: the reference {query.reference!r} is not in the catalog; index it")
+        closed = None if query.candidates is None else frozenset(query.candidates)
+        asked.append(TruthQuery(query.reference, query.modification, query.targets, query.exclude, closed))
+    return TruthQueries(tuple(asked), f"file {path.name}")
+
+
+def _from_columns(catalog: Catalog, columns: Sequence[str]) -> TruthQueries:
+    source = f"column{'s' if len(columns) > 1 else ''} {', '.join(columns)}"
+    pictures = _pictures(catalog, columns)
+    if len(columns) == 1:
+        say(f"--validate-by {columns[0]}: with one column nothing has to stay; add another one, such as the kind")
+    having: defaultdict[Values, set[str]] = defaultdict(set)
+    for name, values in pictures.items():
+        having[values].add(name)
+    # With one column left open, which values of it there are.
+    open_to: list[defaultdict[Values, list[str]]] = [defaultdict(list) for _ in columns]
+    for values in sorted(having):
+        for place, value in enumerate(values):
+            open_to[place][_without(values, place)].append(value)
+    asked = []
+    for name, values in pictures.items():
+        for place, column in enumerate(columns):
+            others = [value for value in open_to[place][_without(values, place)] if value != values[place]]
+            if not others:
+                continue
+            draw = _draw(name, column)
+            wanted = others[draw % len(others)]
+            phrasing = PHRASINGS[(draw >> 32) % len(PHRASINGS)]
+            targets = frozenset(having[(*values[:place], wanted, *values[place + 1 :])])
+            text = phrasing.format(wanted.replace("_", " ").lower())
+            asked.append((draw, TruthQuery(name, text, targets)))
+    kept = sorted(asked, key=lambda item: (item[0], item[1].reference))[:_MOST]
+    return TruthQueries(tuple(query for _, query in kept), source)
+
+
+def _pictures(catalog: Catalog, columns: Sequence[str]) -> dict[str, Values]:
+    """The values of each picture that has one in every column. Raises UsageError for columns that cannot be used."""
+    table = catalog.metadata
+    known = [name for name in table.column_names if name != "name"]
+    if not columns or len(set(columns)) < len(columns):
+        raise UsageError("--validate-by: name columns of the metadata, each once, or a .jsonl file of queries")
+    for column in columns:
+        if column not in known:
+            there = f"there are {', '.join(known)}" if known else "the catalog has no metadata; give index --metadata"
+            raise UsageError(f"--validate-by: there is no column {column!r}; {there}")
+    rows = zip(*(table.column(column).to_pylist() for column in columns), strict=True)
+    found = {}
+    for name, row in zip(catalog.names, rows, strict=True):
+        values = tuple("" if value is None else str(value).strip() for value in row)
+        if all(values):
+            found[name] = values
+    for place, column in enumerate(columns):
+        if len({values[place] for values in found.values()}) < 2:
+            raise UsageError(
+                f"--validate-by: column {column!r} has fewer than two values among pictures that have all the columns; "
+                "name another one"
+            )
+    return found
+
+
+def _without(values: Values, place: int) -> Values:
+    return (*values[:place], *values[place + 1 :])
+
+
+def _draw(name: str, column: str) -> int:
+    """A number that follows from a picture and a column alone."""
+    return int.from_bytes(sha256(f"{column}\n{name}".encode()).digest()[:8], "big")

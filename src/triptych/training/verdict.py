@@ -1,0 +1,211 @@
+"""The verdict on a composer: is it better than picture, text and weighted sum, by queries whose answers are known?"""
+
+import os
+from collections.abc import Sequence
+from dataclasses import asdict, dataclass
+from hashlib import sha256
+from pathlib import Path
+
+import numpy as np
+from numpy.typing import NDArray
+
+from triptych.composers.baselines import WEIGHTS, PictureOnly, TextOnly, WeightedSum
+from triptych.composers.patches import in_batches, reads_pixels
+from triptych.composers.protocol import Composer
+from triptych.composers.trained import TrainedComposer
+from triptych.composers.truth import LEAST_QUERIES, TruthQueries, TruthQuery, Verdict
+from triptych.core.files import read_json, write_json
+from triptych.core.images import load_pictures
+from triptych.core.progress import say
+from triptych.core.vectors import Vectors
+from triptych.encoders.protocol import Encoder
+from triptych.metrics.measures import Values, per_query
+from triptych.metrics.ranking import Rows, ranks_of_targets
+from triptych.metrics.resampling import bootstrap_intervals
+
+METRIC = "R@10"
+"""By which a composer is compared."""
+NO_TRUTH = "no queries with known answers were given (--validate-by)"
+TOO_FEW = "too few of the queries could be asked"
+"""Why a composer has no verdict."""
+
+
+@dataclass(frozen=True)
+class Space:
+    """Pictures as one encoder sees them."""
+
+    encoder: Encoder
+    names: Sequence[str]
+    vectors: Vectors
+    """Of these pictures `(n, d)`."""
+    folder: Path
+    """What the names start from, for a composer that reads the pictures themselves."""
+    label: str = ""
+    """What a baseline's name is followed by, such as " with the encoder of before"."""
+
+
+@dataclass(frozen=True)
+class _Asked:
+    """Truth queries with the rows of their pictures."""
+
+    queries: list[TruthQuery]
+    references: NDArray[np.int64]
+    targets: list[Rows]
+    excluded: list[Rows]
+    candidates: list[Rows | None]
+    choosing: NDArray[np.bool_]
+    """Whether a query is of the half that chooses what to compare with; the other half measures."""
+
+    @classmethod
+    def of(cls, truth: TruthQueries, names: Sequence[str]) -> "_Asked":
+        """Those whose reference and some target are among `names`."""
+        row_of = {name: row for row, name in enumerate(names)}
+
+        def rows(wanted: frozenset[str]) -> Rows:
+            return np.array(sorted(row_of[name] for name in wanted if name in row_of), np.int64)
+
+        asked = [query for query in truth.queries if query.reference in row_of and len(rows(query.targets))]
+        halves = _halves({query.reference for query in asked})
+        return cls(
+            asked,
+            np.array([row_of[query.reference] for query in asked], np.int64),
+            [rows(query.targets) for query in asked],
+            [rows(query.exclude | {query.reference}) for query in asked],
+            [None if query.candidates is None else rows(query.candidates) for query in asked],
+            np.array([query.reference in halves for query in asked], np.bool_),
+        )
+
+    def values(self, composer: Composer, space: Space, threads: int | None) -> dict[str, Values]:
+        """Each query's metrics."""
+        references, texts = space.vectors[self.references], [query.text for query in self.queries]
+        if reads_pixels(composer):
+            names = sorted({query.reference for query in self.queries})
+            loaded = load_pictures(
+                space.folder, names, threads=threads or os.cpu_count() or 1, prepare=space.encoder.prepare
+            )
+            pixels = in_batches((item for item in loaded), lambda name: space.folder / name)
+            patches = np.concatenate([composer.look(some) for some in pixels])
+            place = {name: row for row, name in enumerate(names)}
+            asked = patches[[place[query.reference] for query in self.queries]]
+            queries = composer.compose(references, texts, patches=asked)
+        else:
+            queries = composer.compose(references, texts)
+        return self.measured(queries, composer.gallery(space.vectors))
+
+    def measured(self, queries: Vectors, gallery: Vectors) -> dict[str, Values]:
+        """Each query's metrics, by its vector and those of the pictures."""
+        return per_query(ranks_of_targets(queries, gallery, self.targets, self.excluded, self.candidates), (10,), (10,))
+
+
+def judge(
+    composer: Composer,
+    truth: TruthQueries,
+    space: Space,
+    *,
+    before: Space | None = None,
+    threads: int | None = None,
+) -> Verdict | None:
+    """The verdict on a composer, or None where too few of the queries can be asked.
+
+    Half of the references, by a hash of their names, choose the weight of the sum and the best of picture only, text
+    only and that sum; on the other half the composer is compared with it. Each reference counts once, however many
+    queries it has. Efron and Tibshirani, *An Introduction to the Bootstrap* (1993).
+
+    Args:
+        composer: it has its encoder.
+        truth: the queries.
+        space: the pictures to search, as the composer's encoder sees them.
+        before: the same pictures by another encoder, whose baselines are to be beaten, too.
+        threads: processor threads that read pictures.
+    """
+    asked = _Asked.of(truth, space.names)
+    if min(int(asked.choosing.sum()), int((~asked.choosing).sum())) < LEAST_QUERIES // 4:
+        return None
+    weight, baselines = _baselines(asked, space)
+    if before is not None:
+        baselines |= _baselines(asked, before)[1]
+    against = max(baselines, key=lambda name: _merit(baselines[name], asked.choosing))
+    own = asked.values(composer, space, threads)[METRIC]
+    other = baselines[against][METRIC]
+    measured = np.flatnonzero(~asked.choosing)
+    table = _by_reference(np.stack([own, other, own - other], axis=1)[measured], asked.references[measured])
+    recall, baseline, difference = (100 * table.mean(axis=0)).tolist()
+    low, high = (100 * bootstrap_intervals(table[:, 2:])[0]).tolist()
+    return Verdict(
+        decided="better" if low > 0 else "worse" if high < 0 else "undecided",
+        against=against,
+        recall=round(recall, 2),
+        baseline_recall=round(baseline, 2),
+        difference=round(difference, 2),
+        interval=(round(low, 2), round(high, 2)),
+        queries=len(measured),
+        source=truth.source,
+        sum_weight=weight,
+    )
+
+
+def judge_saved(
+    command: str,
+    out: Path,
+    truth: TruthQueries | None,
+    space: Space,
+    *,
+    before: Space | None = None,
+    threads: int | None = None,
+) -> Verdict | None:
+    """Judge the composer that was written to `out`, as it will be used, note the verdict there, and say it.
+
+    Args:
+        command: what says it.
+        out: the composer's folder.
+        truth: the queries, if there are any.
+        space, before, threads: as of `judge`.
+    """
+    verdict, reason = None, NO_TRUTH
+    if truth is not None:
+        composer = TrainedComposer(out, threads)
+        composer.attach(space.encoder)
+        verdict = judge(composer, truth, space, before=before, threads=threads)
+        reason = TOO_FEW
+    config = read_json(out / "config.json", "composer")
+    why = {} if verdict else {"no_verdict": reason}
+    write_json(out / "config.json", config | {"verdict": asdict(verdict) if verdict else None} | why)
+    if verdict is None:
+        say(f"{command}: it is not known whether this composer helps: {reason}")
+    else:
+        say(f"{command}: this composer {verdict}")
+    return verdict
+
+
+def _baselines(asked: _Asked, space: Space) -> tuple[float, dict[str, dict[str, Values]]]:
+    """The weight with which the sum does best on the half that chooses, and what each baseline measures."""
+    references = space.vectors[asked.references]
+    texts = TextOnly(space.encoder).compose(references, [query.text for query in asked.queries])
+
+    def of_sum(weight: float) -> dict[str, Values]:
+        return asked.measured(WeightedSum.blend(references, texts, weight), space.vectors)
+
+    measured = {weight: of_sum(weight) for weight in WEIGHTS}
+    weight = max(WEIGHTS, key=lambda one: _merit(measured[one], asked.choosing))
+    picture = asked.measured(PictureOnly().compose(references, []), space.vectors)
+    found = {"sum": measured[weight], "picture": picture, "text": asked.measured(texts, space.vectors)}
+    return weight, {name + space.label: values for name, values in found.items()}
+
+
+def _merit(values: dict[str, Values], rows: NDArray[np.bool_]) -> tuple[float, float]:
+    """By what a weight and a baseline are chosen: R@10, mAP@10 deciding between equals."""
+    return float(values[METRIC][rows].mean()), float(values["mAP@10"][rows].mean())
+
+
+def _by_reference(values: NDArray[np.float64], references: NDArray[np.int64]) -> NDArray[np.float64]:
+    """The mean row of each reference's queries."""
+    _, place, counts = np.unique(references, return_inverse=True, return_counts=True)
+    total = np.zeros((len(counts), values.shape[1]))
+    np.add.at(total, place, values)
+    return total / counts[:, None]
+
+
+def _halves(references: set[str]) -> set[str]:
+    """Half of the references, by a hash of their names."""
+    ordered = sorted(references, key=lambda name: sha256(name.encode()).hexdigest())
+    return set(ordered[::2])
