@@ -1,8 +1,11 @@
-"""Our own encoder on disk, and how it is run: exported graphs on ONNX Runtime, so that a search never loads torch.
+"""Our own encoders on disk, and how they are run: exported graphs on ONNX Runtime, so that a search never loads torch.
 
 A folder holds `config.json`, `model.safetensors` (to train on), `tokenizer.json`, `picture.onnx` and `text.onnx`
-(to run), and `words.safetensors` (the words it can name). The graphs are made from the weights by `save_encoder`; a
-copy that `export-models` made has no weights.
+(to run), and `words.safetensors` (the words it can name). The graphs are made from the weights by `save_encoder`.
+
+Format 1 is the small dual encoder that `pretrain` makes from nothing; its graphs hold weights of their own, and a copy
+that `export-models` made has no others. Format 2 is the photo encoder; its graphs read their weights in
+`model.safetensors`, where they lie once.
 """
 
 import hashlib
@@ -20,45 +23,63 @@ from triptych.core.errors import DataError
 from triptych.core.files import atomic, hash_file, read_json, write_json
 from triptych.core.images import pad_square
 from triptych.core.onnx_graph import Graph, export_graph
+from triptych.core.onnx_weights import read_weights, round_to_8_bits, share_weights
 from triptych.core.vectors import Vectors
 from triptych.encoders.lexicon import FILE as WORDS
 from triptych.encoders.lexicon import Lexicon
-from triptych.encoders.protocol import Pixels
+from triptych.encoders.protocol import Ids, Pixels
 from triptych.encoders.tokenizer import read_tokenizer, token_ids
 
 if TYPE_CHECKING:
     from tokenizers import Tokenizer
+    from torch import nn
 
-    from triptych.encoders.networks.dual_encoder import DualEncoder, TextTower
+    from triptych.encoders.networks.dual_encoder import DualEncoder
+    from triptych.encoders.networks.photo_encoder import PhotoEncoder
 
 FORMAT = "triptych-dual-encoder-1"
-"""The least id of a piece; those below are padding and what is unknown."""
+PHOTO_FORMAT = "triptych-dual-encoder-2"
+_WEIGHTS = "model.safetensors"
+_GRAPHS = ("picture.onnx", "text.onnx", "tokenizer.json")
+_MATRIX = 4096  # values of a text matrix, at least, that is stored in 8 bits
 
 
 class NativeEncoder:
-    """An encoder folder made by `pretrain`. Raises DataError where a file is missing or of another kind."""
+    """An encoder folder that ships with the package or that `pretrain` made.
+
+    Raises DataError where a file is missing or of another kind.
+    """
 
     def __init__(self, folder: Path, name: str, threads: int | None = None) -> None:
         self.folder = folder
         self._threads = threads
         config = read_json(folder / "config.json", "encoder configuration")
-        if not isinstance(config, dict) or config.get("format") != FORMAT:
+        form = config.get("format") if isinstance(config, dict) else None
+        if form not in (FORMAT, PHOTO_FORMAT):
             raise DataError(f"{folder}: not an encoder that `triptych pretrain` made (format is not {FORMAT})")
-        for needed in ("picture.onnx", "text.onnx", "tokenizer.json"):
+        shape = config["architecture"]
+        self.is_photo_encoder: bool = form == PHOTO_FORMAT
+        self.files = (*_GRAPHS, _WEIGHTS) if self.is_photo_encoder else _GRAPHS
+        for needed in self.files:
             if not (folder / needed).is_file():
                 raise DataError(f"{folder}: {needed} is missing; copy the folder again or rerun `triptych pretrain`")
         self.name = name
         self.config: dict[str, Any] = config
-        self.instance_dim: int = config["architecture"].get("identity", 0)
-        self.dim: int = config["architecture"]["dim"] + self.instance_dim
+        if self.is_photo_encoder:
+            self.instance_dim: int = shape["item_dim"] + 1  # the constant
+            self.word_width: int = shape["rank"]
+            self.text_frame = tuple(config["text_frame"])
+        else:
+            self.instance_dim = shape.get("identity", 0)
+            self.word_width = shape["text_width"]
+            self.text_frame = (0, 0)
+        self.dim: int = shape["dim"] + self.instance_dim
         self.logit_scale: float = config["logit_scale"]
-        self.word_width: int = config["architecture"]["text_width"]
-        self.text_frame = (0, 0)
-        self._size: int = config["architecture"]["size"]
-        self._length: int = config["architecture"]["length"]
-        parts = [hash_file(folder / part) for part in ("picture.onnx", "text.onnx", "tokenizer.json")]
-        shape = json.dumps(config["architecture"], sort_keys=True)
-        self.fingerprint = hashlib.sha256("\n".join([FORMAT, shape, *parts]).encode()).hexdigest()
+        self._size: int = shape["size"]
+        self._length: int = shape["length"]
+        parts = [hash_file(folder / part) for part in self.files]
+        content = [form, json.dumps(shape, sort_keys=True), *parts]
+        self.fingerprint = hashlib.sha256("\n".join(content).encode()).hexdigest()
 
     def prepare(self, picture: Image.Image) -> Pixels:
         """Pixels `(3, size, size)` in [-1, 1]: padded to a square, so that nothing of a picture is cut off."""
@@ -71,20 +92,30 @@ class NativeEncoder:
     def encode_texts(self, texts: Sequence[str]) -> Vectors:
         """Vectors `(n, d)`; each distinct text is encoded once."""
         distinct = sorted(set(texts))
-        vectors = self._text_graph(self.token_ids(distinct))
+        ids = self.token_ids(distinct)
+        vectors = self._by_length(ids) if self.is_photo_encoder else self._text_graph(ids)
         row = {text: index for index, text in enumerate(distinct)}
         return vectors[[row[text] for text in texts]]
 
-    def token_ids(self, texts: Sequence[str]) -> np.ndarray[Any, np.dtype[np.int64]]:
+    def _by_length(self, ids: Ids) -> Vectors:
+        """Vectors of texts that the graph reads without padding, so that a short one costs little."""
+        vectors = np.empty((len(ids), self.dim), np.float32)
+        lengths = (ids != 0).sum(axis=1)
+        for length in np.unique(lengths):
+            rows = np.flatnonzero(lengths == length)
+            vectors[rows] = self._text_graph(ids[rows, :length])
+        return vectors
+
+    def token_ids(self, texts: Sequence[str]) -> Ids:
         """What the text tower reads `(n, length)`, for a composer that has a text tower of its own."""
-        return token_ids(self.tokenizer, texts, self._length)
+        return token_ids(self.tokenizer, texts, self._length, closing=self.text_frame[1])
 
     @cached_property
     def lexicon(self) -> Lexicon | None:
         """The words it can name; None for a folder of an older version."""
         return Lexicon.load(self.folder)
 
-    def text_tower(self) -> "TextTower":
+    def text_tower(self) -> "nn.Module":
         """The text tower as a torch module, which takes pseudo-words too."""
         return load_model(self.folder).text
 
@@ -113,19 +144,38 @@ def normalise(pixels: np.ndarray[Any, Any]) -> Pixels:
 
 
 def save_encoder(
-    folder: Path, model: "DualEncoder", tokenizer: "Tokenizer", lexicon: Lexicon | None, made_by: dict[str, Any]
+    folder: Path,
+    model: "DualEncoder | PhotoEncoder",
+    tokenizer: "Tokenizer",
+    lexicon: Lexicon | None,
+    made_by: dict[str, Any],
 ) -> None:
     """Write an encoder folder; `config.json` comes last, so a folder that has it is whole."""
+    from triptych.encoders.networks.dual_encoder import DualEncoder
+
+    model = model.eval().float().cpu()
+    # Over an older encoder too: a kill must not leave its configuration with half of the new files.
+    (folder / "config.json").unlink(missing_ok=True)
+    folder.mkdir(parents=True, exist_ok=True)
+    config = _save_small(folder, model) if isinstance(model, DualEncoder) else _save_photo_encoder(folder, model)
+    with atomic(folder / "tokenizer.json") as temporary:
+        tokenizer.save(str(temporary))
+    if lexicon:
+        lexicon.save(folder)
+    else:
+        (folder / WORDS).unlink(missing_ok=True)
+    write_json(folder / "config.json", config | {"made_by": made_by})
+
+
+def _save_small(folder: Path, model: "DualEncoder") -> dict[str, Any]:
+    """Write weights and graphs; return what the configuration says of them."""
     import torch
     from safetensors.torch import save_file
 
     from triptych.encoders.networks.dual_encoder import HALF
 
     shape = model.shape
-    model = model.eval().float().cpu()
-    # Over an older encoder too: a kill must not leave its configuration with half of the new files.
-    (folder / "config.json").unlink(missing_ok=True)
-    with atomic(folder / "model.safetensors") as temporary:
+    with atomic(folder / _WEIGHTS) as temporary:
         # Matrices in half precision halve the file; the graphs are made from the same rounded weights.
         weights = {
             name: (tensor.half() if tensor.ndim > 1 else tensor).contiguous()
@@ -133,41 +183,67 @@ def save_encoder(
         }
         save_file(weights, temporary)
     model.load_state_dict(weights)
-    with atomic(folder / "tokenizer.json") as temporary:
-        tokenizer.save(str(temporary))
-    if lexicon:
-        lexicon.save(folder)
-    else:
-        (folder / WORDS).unlink(missing_ok=True)
     export_graph(model.full_picture, [torch.zeros(2, 3, shape.size, shape.size)], folder / "picture.onnx", half=True)
     export_graph(model.text, [torch.ones(2, shape.length, dtype=torch.int64)], folder / "text.onnx", half=True)
-    write_json(
-        folder / "config.json",
-        {
-            "format": FORMAT,
-            "architecture": asdict(shape),
-            # Cosines between texts and pictures are smaller where part of a vector is not shared.
-            "logit_scale": model.scale.item() / (HALF if shape.identity else 1),
-            "made_by": made_by,
-        },
-    )
+    # Cosines between texts and pictures are smaller where part of a vector is not shared.
+    scale = model.scale.item() / (HALF if shape.identity else 1)
+    return {"format": FORMAT, "architecture": asdict(shape), "logit_scale": scale}
 
 
-def load_model(folder: Path) -> "DualEncoder":
+def _save_photo_encoder(folder: Path, model: "PhotoEncoder") -> dict[str, Any]:
+    """Write weights and graphs that read them; return what the configuration says of them."""
+    import torch
+    from safetensors.numpy import save_file
+
+    from triptych.encoders.networks.sentence import CLOSING, OPENING
+
+    weights: dict[str, np.ndarray[Any, Any]] = {}
+    for name, tensor in model.state_dict().items():
+        values = tensor.numpy()
+        if name.startswith("text.") and values.ndim > 1 and values.size >= _MATRIX:
+            weights |= round_to_8_bits(name, values)
+        else:
+            weights[name] = values.astype(np.float16) if values.ndim > 1 else values
+    with atomic(folder / _WEIGHTS) as temporary:
+        save_file({name: np.ascontiguousarray(values) for name, values in weights.items()}, temporary)
+    rounded = read_weights(folder / _WEIGHTS)
+    model.load_state_dict({name: torch.from_numpy(values) for name, values in rounded.items()})
+    size = model.shape.size
+    inputs = {
+        "picture.onnx": (model.picture, torch.zeros(2, 3, size, size), 1),
+        "text.onnx": (model.text, torch.full((2, 9), CLOSING + 1, dtype=torch.int64), 2),
+    }
+    for name, (tower, example, free) in inputs.items():
+        export_graph(tower, [example], folder / name, free=free)
+        share_weights(folder / name, folder / _WEIGHTS)
+    return {
+        "format": PHOTO_FORMAT,
+        "architecture": asdict(model.shape),
+        "text_frame": [OPENING, CLOSING],
+        "logit_scale": round(model.scale.item(), 4),
+    }
+
+
+def load_model(folder: Path) -> "DualEncoder | PhotoEncoder":
     """The encoder as a torch module, to train further. Raises DataError where its weights are missing or damaged."""
+    import torch
     from safetensors import SafetensorError
-    from safetensors.torch import load_file
 
     from triptych.encoders.networks.dual_encoder import DualEncoder, EncoderShape
+    from triptych.encoders.networks.photo_encoder import PhotoEncoder, PhotoShape
 
     config = read_json(folder / "config.json", "encoder configuration")
-    shape = config["architecture"] | {"depths": tuple(config["architecture"]["depths"])}
-    model = DualEncoder(EncoderShape(**shape))
-    weights = folder / "model.safetensors"
+    shape = config["architecture"]
+    model: DualEncoder | PhotoEncoder
+    if config["format"] == PHOTO_FORMAT:
+        model = PhotoEncoder(PhotoShape(**shape))
+    else:
+        model = DualEncoder(EncoderShape(**shape | {"depths": tuple(shape["depths"])}))
+    weights = folder / _WEIGHTS
     if not weights.is_file():
         raise DataError(f"{folder}: holds graphs alone, which run but do not learn; use the encoder they were made of")
     try:
-        model.load_state_dict(load_file(weights))
-    except (SafetensorError, RuntimeError):
+        model.load_state_dict({name: torch.from_numpy(values) for name, values in read_weights(weights).items()})
+    except (SafetensorError, RuntimeError, ValueError, KeyError):
         raise DataError(f"{weights}: does not hold the weights of this encoder; copy its folder again") from None
     return model.eval()

@@ -10,6 +10,9 @@ from triptych.encoders.protocol import Encoder
 EMBEDDED = Path(__file__).parent / "wardrobe"
 """The encoder that ships with the package, trained on the wardrobe world."""
 
+PHOTOS = "photos-1"
+"""The newest encoder of real photos that ships with the package, a folder beside this file."""
+
 
 def load_encoder(
     given: Encoder | str, *, threads: int | None = None, device: str | None = None, from_file: bool = False
@@ -17,7 +20,8 @@ def load_encoder(
     """The encoder that `given` means.
 
     Args:
-        given: an encoder; `wardrobe`, the embedded default; `hf:NAME_OR_DIR`, a CLIP or SigLIP in the Hugging Face
+        given: an encoder; `wardrobe`, the embedded default; `photos-1`, the embedded one of real photos, or `photos`,
+            the newest of these; `hf:NAME_OR_DIR`, a CLIP or SigLIP in the Hugging Face
             layout; a folder that `pretrain`, `adapt-encoder`, `finetune` or `export-models` wrote; the name of an
             installed plug-in; or `module:attribute`.
         threads: processor threads of its graphs.
@@ -45,6 +49,12 @@ def _wardrobe(threads: int | None) -> Encoder:
     return NativeEncoder(EMBEDDED, "wardrobe", threads)
 
 
+def _photos(threads: int | None) -> Encoder:
+    from triptych.encoders.native import NativeEncoder
+
+    return NativeEncoder(Path(__file__).parent / PHOTOS, PHOTOS, threads)
+
+
 def _hugging_face(name: str, threads: int | None, device: str | None) -> Encoder:
     from triptych.encoders.huggingface import HuggingFaceEncoder
 
@@ -62,4 +72,6 @@ def _folder(folder: Path, threads: int | None) -> Encoder:
 
 ENCODERS: Registry[Encoder] = Registry("encoder", Encoder, "triptych.encoders", flag="--encoder", folder=_folder)
 ENCODERS.register("wardrobe", _wardrobe)
+ENCODERS.register(PHOTOS, _photos)
+ENCODERS.register("photos", _photos)
 ENCODERS.register_scheme("hf:", _hugging_face, "NAME_OR_DIR")

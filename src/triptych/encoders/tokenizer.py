@@ -1,23 +1,12 @@
 """A tokenizer read from an encoder folder."""
 
+from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
 from triptych.core.errors import DataError
-
-if TYPE_CHECKING:
-    from tokenizers import Tokenizer
-
-from collections.abc import Sequence
-from typing import TYPE_CHECKING
-
-if TYPE_CHECKING:
-    from tokenizers import Tokenizer
-
-
-from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
     from tokenizers import Tokenizer
@@ -43,8 +32,13 @@ _UNKNOWN = 1  # the id of a piece that the tokenizer never saw
 FIRST_PIECE = 2
 
 
-def token_ids(tokenizer: "Tokenizer", texts: Sequence[str], length: int) -> np.ndarray[Any, np.dtype[np.int64]]:
-    """Ids `(n, length)`, zero where a text has ended; longer texts are cut, and an empty one is an unknown word."""
+def token_ids(
+    tokenizer: "Tokenizer", texts: Sequence[str], length: int, closing: int = 0
+) -> np.ndarray[Any, np.dtype[np.int64]]:
+    """Ids `(n, length)`, zero where a text has ended; longer texts are cut, and an empty one is an unknown word.
+
+    Where the tokenizer ends every text with a `closing` id, one that is cut ends with it too.
+    """
     ids = np.zeros((len(texts), length), np.int64)
     # In blocks: what the tokenizer returns for a text takes a hundred times the memory of its ids.
     for start in range(0, len(texts), _TEXTS):
@@ -52,6 +46,8 @@ def token_ids(tokenizer: "Tokenizer", texts: Sequence[str], length: int) -> np.n
             # A text may spell out the padding; attention over nothing but padding would not be a number.
             kept = [number for number in encoding.ids if number][:length] or [_UNKNOWN]
             ids[row, : len(kept)] = kept
+            if closing and len(encoding.ids) > length:
+                ids[row, -1] = closing
     return ids
 
 

@@ -12,7 +12,7 @@ from triptych.core.environment import require_extra
 from triptych.core.errors import FailureError, UsageError
 from triptych.core.files import made_by, write_json
 from triptych.core.onnx_graph import export_graph, quantize_graph
-from triptych.encoders.exported import FILES, FORMAT
+from triptych.encoders.exported import FORMAT
 from triptych.encoders.native import NativeEncoder
 from triptych.encoders.protocol import Encoder
 from triptych.encoders.registry import load_encoder
@@ -54,7 +54,7 @@ def export_encoder(encoder: Encoder, out: Path, *, int8: bool = False) -> Agreem
     (out / "config.json").unlink(missing_ok=True)  # comes last: a folder that has it is whole
     out.mkdir(parents=True, exist_ok=True)
     if isinstance(encoder, NativeEncoder):
-        for name in FILES:
+        for name in encoder.files:
             shutil.copyfile(encoder.folder / name, out / name)
         if encoder.lexicon:
             encoder.lexicon.save(out)

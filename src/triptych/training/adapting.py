@@ -65,7 +65,7 @@ def adapt_encoder(
     require_extra("train", "adapt-encoder")
     import torch
 
-    from triptych.encoders.networks.dual_encoder import HALF
+    from triptych.encoders.networks.dual_encoder import HALF, DualEncoder
     from triptych.training.learners.adapting import LENGTH, AdaptingLearner, with_second_tower
     from triptych.training.loop import fit
 
@@ -73,6 +73,7 @@ def adapt_encoder(
     device = runtime.torch_device()
     known = _adaptable(encoder, out, runtime)
     base = load_model(known.folder)
+    assert isinstance(base, DualEncoder)
     pixels, skipped = _read(pictures, Path(root) if root else None, base.shape.size, runtime.threads)
     settings = {"encoder": known.fingerprint, **asdict(options)}
     settings |= {"pictures": hashlib.sha256(pixels.numpy().data).hexdigest()}
@@ -94,7 +95,7 @@ def adapt_encoder(
 def _adaptable(encoder: Encoder | str, out: Path, runtime: Runtime) -> NativeEncoder:
     """The encoder that is meant. Raises UsageError where it cannot be adapted, or lies where it would be written."""
     known = load_encoder(encoder, threads=runtime.threads)
-    if not isinstance(known, NativeEncoder) or known.instance_dim:
+    if not isinstance(known, NativeEncoder) or known.is_photo_encoder or known.instance_dim:
         raise UsageError(f"--encoder {known.name}: adapt-encoder takes an encoder that `triptych pretrain` made")
     if out.resolve() == known.folder.resolve():
         raise UsageError(f"--out {out}: holds the encoder to adapt; choose another")

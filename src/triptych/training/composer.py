@@ -93,9 +93,13 @@ def train(
 
 
 def _weights(encoder: Encoder, options: TrainOptions) -> "DualEncoder | None":
-    """The encoder's weights where it is one of our own. Raises UsageError for options that another cannot have."""
-    if isinstance(encoder, NativeEncoder):
-        return load_model(encoder.folder)
+    """The weights of a small encoder of our own. Raises UsageError for options that another cannot have."""
+    from triptych.encoders.networks.dual_encoder import DualEncoder
+
+    if isinstance(encoder, NativeEncoder) and not encoder.is_photo_encoder:
+        model = load_model(encoder.folder)
+        assert isinstance(model, DualEncoder)
+        return model
     if options.composer == "transformer":
         raise UsageError(f"{encoder.name}: --composer transformer is for encoders that `triptych pretrain` made")
     if idle := {"distractors", "text-tower"} & set(options.without):
@@ -114,7 +118,9 @@ def _patches(
 
 def _read(triplets: Path, catalog: Catalog, encoder: Encoder, options: TrainOptions) -> TripletDataset:
     """The triplets, with token ids where a text tower learns along, else with the vectors of texts."""
-    learns_text = isinstance(encoder, NativeEncoder) and "text-tower" not in options.without
+    # The photo encoder's text tower would take most of the time, and knows more words than triplets would teach it.
+    small = isinstance(encoder, NativeEncoder) and not encoder.is_photo_encoder
+    learns_text = small and "text-tower" not in options.without
     return TripletDataset.read(
         triplets,
         catalog.row_of,

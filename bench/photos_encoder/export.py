@@ -1,0 +1,88 @@
+"""Write the encoder folder from trained weights.
+
+    python export.py DATA WEIGHTS.safetensors OUT [--size 128] [--parts 0.07 0.142] [--without-products]
+
+The weights were trained on larger pictures than the encoder reads, to be fast: what the trunk's features are measured
+by (means, scales, the item's directions) is fitted again at the size that it reads. `--parts` are the squares of the
+meaning and of the item's part in a picture's vector; the rest is the constant.
+"""
+
+import argparse
+import json
+from pathlib import Path
+
+import numpy as np
+import torch
+from packed import decode, unpack
+from safetensors import safe_open
+from safetensors.torch import load_file
+from tokenizers import Tokenizer
+from train import SENDERS, Bank, fit_statistics, trunk_features
+
+from triptych.core.files import made_by
+from triptych.encoders.lexicon import Lexicon
+from triptych.encoders.native import save_encoder
+from triptych.encoders.networks.photo_encoder import PhotoEncoder, PhotoShape
+
+PHOTOS = 2000  # to fit statistics on, of each source as many as of all
+
+
+def sample(data: Path, products: bool) -> list[bytes]:
+    """JPEG bytes of training photos."""
+    sources = {}
+    for name in ("products", "homes", "drawn") if products else ("homes", "drawn"):
+        file = np.load(data / f"{name}.npz")
+        rows = (
+            np.flatnonzero(~np.isin(file["sender"], SENDERS["test"]))
+            if name == "homes"
+            else np.arange(len(file["ends"]))
+        )
+        sources[name] = unpack(file), rows
+    total = sum(len(rows) for _, rows in sources.values())
+    random = np.random.default_rng(0)
+    return [
+        jpegs[row]
+        for jpegs, rows in sources.values()
+        for row in random.choice(rows, round(PHOTOS * len(rows) / total), replace=False)
+    ]
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser()
+    parser.add_argument("data", type=Path)
+    parser.add_argument("weights", type=Path)
+    parser.add_argument("out", type=Path)
+    parser.add_argument("--size", type=int, default=128)
+    parser.add_argument("--parts", type=float, nargs=2, default=(0.07, 0.142))
+    parser.add_argument("--without-products", action="store_true")
+    given = parser.parse_args()
+    torch.manual_seed(0)
+    weights = load_file(given.weights)
+    lexicon_weight, lexicon_bias = weights.pop("words.weight"), weights.pop("words.bias")
+    with safe_open(given.weights, "pt") as file:
+        values = json.loads(file.metadata()["values"])
+    model = PhotoEncoder(PhotoShape(size=given.size, vocabulary=len(weights["text.sentence.tokens.weight"])))
+    model.load_state_dict(weights)
+    parts = (*given.parts, 1 - sum(given.parts))
+    model.picture.parts.copy_(torch.tensor(parts).sqrt())
+    pixels = torch.from_numpy(
+        np.stack([decode(jpeg, given.size) for jpeg in sample(given.data, not given.without_products)])
+    )
+    classifier = load_file(given.data / "trunk.safetensors")
+    features = trunk_features(model.picture.trunk, pixels).clone()
+    bank = Bank(features, classifier["classes.weight"].float(), classifier["classes.bias"].float(), 4)
+    fit_statistics(model.picture, pixels, features, bank)
+    terms: dict[str, int] = {}  # as a lexicon writes them: "off-white" is one word
+    for row, value in enumerate(values):
+        terms.setdefault(value.split("=")[1].replace("-", ""), row)
+    rows, dim = list(terms.values()), model.shape.dim
+    lexicon = Lexicon(list(terms), lexicon_weight[rows].numpy() * dim**0.5, lexicon_bias[rows].numpy())
+    lexicon = lexicon.widened(dim + model.shape.instance_dim, parts[0] ** 0.5)
+    note = made_by(
+        "bench/photos_encoder.sh", {"parts": [round(part, 3) for part in parts], "weights": given.weights.name}
+    )
+    save_encoder(given.out, model, Tokenizer.from_file(str(given.data / "tokenizer.json")), lexicon, note)
+
+
+if __name__ == "__main__":
+    main()
