@@ -24,7 +24,7 @@ class TorchEncoder(NativeEncoder):
 
     @cached_property
     def _picture_graph(self) -> Callable[[Any], Any]:  # type: ignore[override]
-        return _runs(self._model.eyes)
+        return _runs(self._model.full_picture)
 
     @cached_property
     def _text_graph(self) -> Callable[[Any], Any]:  # type: ignore[override]

@@ -163,7 +163,7 @@ def test_an_encoder_is_found_by_its_folder(tiny_encoder, encoder):
 
 
 def test_a_name_that_means_nothing_is_refused(tmp_path):
-    with pytest.raises(UsageError, match="pretrain"):
+    with pytest.raises(UsageError, match="no such encoder; there are wardrobe, hf:NAME_OR_DIR, a folder"):
         load_encoder(str(tmp_path / "nowhere"))
     with pytest.raises(DataError, match="no encoder configuration"):
         load_encoder(str(tmp_path))

@@ -3,6 +3,7 @@
 import csv
 import json
 import sys
+from itertools import permutations
 from pathlib import Path
 
 import pytest
@@ -104,6 +105,40 @@ def test_an_encoder_by_name_makes_a_catalog_that_names_it(
     said = capsys.readouterr()
     assert "100.00" in said.out
     assert "encode" not in said.err
+
+
+def test_an_encoder_from_the_folder_to_the_search(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    import custom_encoder
+
+    pictures, catalog, triplets, composer = (tmp_path / name for name in ("images", "catalog", "t.parquet", "composer"))
+    pictures.mkdir()
+    for (ground, value), (trim, other) in permutations(custom_encoder.COLOURS.items(), 2):
+        picture = Image.new("RGB", (40, 40), value)
+        picture.paste(other, (0, 0, 40, 10))
+        picture.save(pictures / f"{ground}-{trim}.png")
+    names = list(custom_encoder.COLOURS)
+    (tmp_path / "words.json").write_text(json.dumps({"colour": names, "trim": [f"{name} trim" for name in names]}))
+    (tmp_path / "asked.jsonl").write_text(
+        json.dumps({"reference": "red-blue.png", "modification": "in green", "targets": ["green-blue.png"]})
+    )
+    given = ("--encoder", "custom_encoder:Colours", "--threads", 1)
+    assert run(monkeypatch, "index", pictures, "--catalog", catalog, *given) == 0
+    words = ("--vocabulary", tmp_path / "words.json")
+    assert run(monkeypatch, "mine", "--catalog", catalog, "--out", triplets, *words, *given) == 0
+    learn = ("train", triplets, "--catalog", catalog, "--out", composer, "--epochs", 1)
+    assert run(monkeypatch, *learn, *given) == 0
+    assert read(composer / "config.json")["encoder"]["name"] == "custom_encoder:Colours"
+    measure = ("eval", tmp_path / "asked.jsonl", "--gallery", pictures, "--catalog", catalog, "--composer", composer)
+    assert run(monkeypatch, *measure, *given) == 0
+    look = ("search", "--catalog", catalog, "--like", "red-blue.png", "--text", "in green", "--composer", composer)
+    capsys.readouterr()
+    assert run(monkeypatch, *look, "-k", 3, *given) == 0
+    assert capsys.readouterr().out.count(".png") == 3
+    for command in (learn, measure, look):
+        assert run(monkeypatch, *command) == 2
+        assert "a file never makes code run; give it as --encoder" in capsys.readouterr().err
 
 
 def test_a_plug_in_bears_the_name_that_it_was_given_by(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:

@@ -286,7 +286,7 @@ def test_patches_are_what_a_vector_is_the_mean_of(identity):
     model = DualEncoder(EncoderShape(size=32, width=8, dim=16, identity=identity)).eval()
     pixels = torch.rand(3, 3, 32, 32) * 2 - 1
     with torch.inference_mode():
-        vectors, patches = model.eyes(pixels), model.patches(pixels)
+        vectors, patches = model.full_picture(pixels), model.patches(pixels)
         mean = patches.float().mean(dim=1)
         shared = torch.nn.functional.normalize(model.picture.project(mean[:, :32]), dim=-1)
     assert patches.dtype == torch.float16

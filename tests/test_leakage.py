@@ -41,7 +41,7 @@ def test_copies_and_near_copies_are_found(tiny_catalog, gallery, tmp_path):
 
 
 def test_a_lower_threshold_finds_the_nearest_of_each(tiny_catalog, gallery, tmp_path):
-    triptych.index(gallery, tmp_path / "theirs", encoder=Catalog(tiny_catalog).encoder_name, threads=1)
+    triptych.index(gallery, tmp_path / "theirs", encoder=Catalog(tiny_catalog).encoder_name, runtime=Runtime(1))
     result = triptych.leakage(tiny_catalog, tmp_path / "theirs", LeakageOptions(1e-3))
     theirs, ours = Catalog(tmp_path / "theirs"), Catalog(tiny_catalog)
     assert {leak.gallery for leak in result.leaks} == set(theirs.names)
@@ -74,7 +74,7 @@ def test_what_cannot_be_compared_is_refused(tiny_catalog, gallery, tmp_path):
     (tmp_path / "empty").mkdir()
     with pytest.raises(FailureError, match="no usable pictures"):
         triptych.leakage(tiny_catalog, tmp_path / "empty", runtime=Runtime(1))
-    triptych.index(gallery, tmp_path / "theirs", encoder=Catalog(tiny_catalog).encoder_name, threads=1)
+    triptych.index(gallery, tmp_path / "theirs", encoder=Catalog(tiny_catalog).encoder_name, runtime=Runtime(1))
     note = json.loads((tmp_path / "theirs" / "catalog.json").read_text())
     note["encoder"]["fingerprint"] = "0" * 64
     (tmp_path / "theirs" / "catalog.json").write_text(json.dumps(note))

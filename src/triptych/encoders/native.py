@@ -139,7 +139,7 @@ def save_encoder(
         lexicon.save(folder)
     else:
         (folder / WORDS).unlink(missing_ok=True)
-    export_graph(model.eyes, [torch.zeros(2, 3, shape.size, shape.size)], folder / "picture.onnx", half=True)
+    export_graph(model.full_picture, [torch.zeros(2, 3, shape.size, shape.size)], folder / "picture.onnx", half=True)
     export_graph(model.text, [torch.ones(2, shape.length, dtype=torch.int64)], folder / "text.onnx", half=True)
     write_json(
         folder / "config.json",

@@ -33,7 +33,7 @@ class Encoder(Protocol):
     """The length `d` of its vectors."""
 
     instance_dim: int
-    """How many of a picture's last components are of its item alone, and no part of a text's; 0 where there are none."""
+    """How many of a picture's last components are of its item alone, no part of a text's; 0 where there are none."""
 
     logit_scale: float
     """The factor (1 / temperature) it was trained with; turns cosines into logits."""

@@ -103,7 +103,7 @@ class _Native:
         return ids[:, : int((ids != 0).sum(axis=1).max())]
 
     def pictures(self, pixels: "Tensor") -> "Tensor":
-        vectors: Tensor = self.model.eyes(pixels.float() / 127.5 - 1.0)
+        vectors: Tensor = self.model.full_picture(pixels.float() / 127.5 - 1.0)
         return vectors
 
     def texts(self, ids: "Tensor") -> "Tensor":

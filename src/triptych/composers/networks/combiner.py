@@ -48,8 +48,8 @@ class CombinerShape:
 class ConceptHead(nn.Module):
     """Picture vectors `(n, dim)` to their concepts in words `(n, 2 * sum(words))`; each group is a softmax.
 
-    These are the log-probabilities of the words and the roots of the probabilities, scaled to be near one. By them the
-    agent believes: it adds up the former for words to be shown, and compares what is to stay by the product of the
+    These are the log-probabilities of the words and the roots of the probabilities, scaled to be near one. The agent
+    reckons by them: it adds up the former for words to be shown, and compares what is to stay by the product of the
     latter (Bhattacharyya's coefficient).
 
     It starts as what the encoder can tell of the words already, and learns along. What a picture shows of an
@@ -78,7 +78,7 @@ class TargetConcepts(nn.Module):
     """The concepts that a query expects of its target: the reference's, but for what the modification changes.
 
     Of each group the query's features tell whether it stays, or which word takes the place of the reference's. That is
-    learnt from what the agent says it changed: the answers it draws tell poorly what a word means that few pictures
+    learnt from what the agent says it changed: the targets it draws say little of what a word means that few pictures
     surely show. A group that stays asks for the roots of the reference's probabilities, one that changes for the new
     word, and `ask` learns what each of them counts.
     """

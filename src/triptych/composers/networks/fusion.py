@@ -56,10 +56,10 @@ class FusionTrunk(nn.Module):
         )
 
     @classmethod
-    def between(cls, eyes: PatchTower, towers: EncoderShape, combiner: CombinerShape) -> Self:
+    def between(cls, patches: PatchTower, towers: EncoderShape, combiner: CombinerShape) -> Self:
         """A new one, that reads what these towers give and gives what such a combiner reads."""
         with torch.inference_mode():
-            positions, channels = eyes(torch.zeros(1, 3, towers.size, towers.size)).shape[1:]
+            positions, channels = patches(torch.zeros(1, 3, towers.size, towers.size)).shape[1:]
         return cls(FusionShape(combiner.input_dim, combiner.hidden, positions, channels, towers.text_width))
 
     def forward(self, both: Tensor, patches: Tensor, states: Tensor, absent: Tensor) -> Tensor:

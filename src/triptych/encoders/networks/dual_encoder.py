@@ -166,7 +166,7 @@ class DualEncoder(nn.Module):
         return self.log_scale.exp().clamp(max=100.0)
 
     @property
-    def eyes(self) -> nn.Module:
+    def full_picture(self) -> nn.Module:
         """What turns pixels into the vectors that are stored."""
         return self.picture if self.identity is None else JointPictureTower(self.picture, self.identity)
 
