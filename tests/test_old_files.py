@@ -11,7 +11,7 @@ import pytest
 import triptych
 from chat_helpers import quick, run, states
 from loopback import Loopback
-from triptych import MineOptions
+from triptych import EngineOptions, MineOptions, SearchOptions
 from triptych.catalog.catalog import Catalog
 from triptych.chat.ledger import ledger_path
 from triptych.core.environment import Runtime
@@ -60,7 +60,8 @@ def test_a_catalog_and_a_composer(old: Path) -> None:
     assert len(Catalog(old / "catalog").names) == 44
     for question, names in EXPECTED["hits"].items():
         like, text = question.split(", ")
-        found = triptych.search(old / "catalog", like=like, text=text, composer=old / "composer", k=5, threads=1)
+        options, engine = SearchOptions(like=like, k=5), EngineOptions(composer=old / "composer")
+        found = triptych.search(old / "catalog", text=text, options=options, engine=engine, runtime=Runtime(threads=1))
         assert [Path(hit.path).name for hit in found] == names
 
 

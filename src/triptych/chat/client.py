@@ -172,7 +172,7 @@ class DialogueRunner:
                 cost = most
                 try:
                     reply = await connection.endpoint.send(body, call.key)
-                    if reply.tokens_in or reply.tokens_out:  # else nobody told what it took
+                    if reply.tokens_in or reply.tokens_out:  # else the server did not say what it took
                         cost = self._settings.cost(call.step, reply.tokens_in, reply.tokens_out)
                     reply = replace(reply, cost=cost)
                     self._ledger.answer(call.key, reply, most=most)

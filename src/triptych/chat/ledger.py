@@ -104,7 +104,7 @@ class Ledger:
         self._base.execute("INSERT OR REPLACE INTO facts VALUES ('seconds', ?)", (repr(self.seconds() + seconds),))
 
     def seconds(self) -> float:
-        """What all runs took together; one that was killed has not told."""
+        """What all runs took together; one that was killed is not counted."""
         row = self._base.execute("SELECT value FROM facts WHERE name = 'seconds'").fetchone()
         return float(row[0]) if row else 0.0
 
@@ -237,7 +237,7 @@ class Ledger:
         self._base.execute("INSERT OR REPLACE INTO facts VALUES ('live', ?)", (repr(since),))
 
     def pace(self) -> float:
-        """References done a second over the last 200 of the last live run, and 0 where that cannot be told."""
+        """References done a second over the last 200 of the last live run, and 0 where that is not known."""
         row = self._base.execute("SELECT value FROM facts WHERE name = 'live'").fetchone()
         if not row or not float(row[0]):
             return 0.0

@@ -10,7 +10,6 @@ from triptych.cli.app import CatalogDir, OutDir, app, show
 from triptych.cli.options import takes
 from triptych.core.errors import UsageError
 from triptych.core.results import known_fields
-from triptych.evaluation.reasoners import format_reasoners
 from triptych.triplets.options import ReviewOptions, SampleOptions
 
 triplets = typer.Typer(
@@ -87,6 +86,8 @@ def compare(
     output: Annotated[Path | None, typer.Option(metavar="FILE", help="Comparison to write (.json).")] = None,
 ) -> None:
     """Set reasoners side by side: proposals, accepted, how many are true, calls, tokens, cost, seconds."""
+    from triptych.evaluation.reasoners import format_reasoners  # after --help, which is to need no numerical library
+
     name, equals, folder = (truth or "").partition("=")
     if truth and not (name and equals and folder):
         raise UsageError(f"--truth {truth}: not a world and its folder, such as wardrobe=DIR")

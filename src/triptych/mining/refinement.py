@@ -120,10 +120,8 @@ def refine(
             say(f"{parts}: an unfinished run had other settings or triplets; starting over")
         phrases = {"phrases": words.phrases}
         verdicts = _verdicts(_Folds(parts, stored, phrases, opened, known, options, runtime))
-        judged = [
-            _judged(one, verdicts.get(number), tags, words, opened.row_of, options.top_k)
-            for number, one in enumerate(stored)
-        ]
+        rest = (tags, words, opened.row_of, options.top_k)
+        judged = [_judged(one, verdicts.get(number), *rest) for number, one in enumerate(stored)]
         result = _result(stored, judged, verdicts)
         write_triplets(out, judged, made_by("refine", settings, **_facts(result), **phrases, mined=note))
         shutil.rmtree(parts)

@@ -22,21 +22,21 @@ _TITLES = 12_000  # combinations of words that are asked about together
 _CONTEXTS = 256  # contexts whose titles are encoded at once
 _SCORES = 16_000_000  # scores held at once: 64 MB
 _UNSAID = 0.02  # a word that is said of a picture less often than this is not shown by it
-_LIKENESS = 0.2  # the say of likeness, where the encoder can name the words
+_SIMILARITY = 0.2  # the weight of similarity, where the encoder can name the words
 _SILENT = 1e-4  # no say is less than this: one that is sure of nothing must not overrule the other
 
 
 class Tagger:
     """Tags pictures with the words of a vocabulary.
 
-    It classifies by the likeness of pictures and texts, as CLIP does without training (Radford et al. 2021, 3.1). A
+    It classifies by the similarity of pictures and texts, as CLIP does without training (Radford et al. 2021, 3.1). A
     word by itself is unlike the captions that an encoder learnt from, and it answers with more certainty than it has.
     So the groups with the most words are asked about together, in titles of every combination ("men red shirt"), and a
     word's probability is the sum over the titles that hold it. The groups for which that would be too many titles are
-    asked about one by one, within a title of the two groups with the most words, as told by then.
+    asked about one by one, within a title of the two groups with the most words, as known by then.
 
     Where the encoder can name most words of a group, what it names has four fifths of the say (in the geometric mean),
-    and alone tells whether any word is shown.
+    and alone decides whether any word is shown.
     """
 
     def __init__(self, encoder: Encoder, vocabulary: Vocabulary) -> None:
@@ -79,8 +79,8 @@ class Tagger:
     @cached_property
     def _titles(self) -> Vectors:
         """Vectors of every title of the groups asked about together, the last group's words varying fastest."""
-        told = product(*(self.vocabulary.groups[group] for group in self._together))
-        titles = [self.vocabulary.title(dict(zip(self._together, words, strict=True))) for words in told]
+        combinations = product(*(self.vocabulary.groups[group] for group in self._together))
+        titles = [self.vocabulary.title(dict(zip(self._together, words, strict=True))) for words in combinations]
         return self._encoder.encode_texts(titles)
 
     def _joint(self, vectors: Vectors) -> dict[str, NDArray[np.float32]]:
@@ -109,10 +109,10 @@ class Tagger:
         contexts = list(rows_of)
         for start in range(0, len(contexts), _CONTEXTS):
             block = contexts[start : start + _CONTEXTS]
-            told = [
+            known = [
                 {other: groups[other][word] for other, word in zip(context, chosen, strict=True)} for chosen in block
             ]
-            titles = [self.vocabulary.title(words | {group: word}) for words in told for word in groups[group]]
+            titles = [self.vocabulary.title(words | {group: word}) for words in known for word in groups[group]]
             texts = self._encoder.encode_texts(titles).reshape(len(block), count, -1)
             for chosen, words in zip(block, texts, strict=True):
                 cosines[rows_of[chosen]] = vectors[rows_of[chosen]] @ words.T
@@ -125,8 +125,8 @@ class Tagger:
 
 
 def _blended(named: NDArray[np.float32], alike: NDArray[np.float32]) -> NDArray[np.float32]:
-    """Probabilities `(n, words)` by name and by likeness in one, as surely shown as by name."""
-    both = (named + _SILENT) ** (1 - _LIKENESS) * (alike + _SILENT) ** _LIKENESS
+    """Probabilities `(n, words)` by name and by similarity in one, as surely shown as by name."""
+    both = (named + _SILENT) ** (1 - _SIMILARITY) * (alike + _SILENT) ** _SIMILARITY
     return np.asarray(both * (named.sum(axis=1, keepdims=True) / both.sum(axis=1, keepdims=True)), np.float32)
 
 

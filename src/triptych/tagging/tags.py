@@ -17,7 +17,7 @@ _SHARPNESS = 10.0  # a neighbour that is 0.1 less alike than the nearest counts 
 
 
 def smooth_tags(tags: Tags, vectors: Vectors) -> dict[str, NDArray[np.float32]]:
-    """Each picture's tags, averaged with those of the pictures most like it, by likeness.
+    """Each picture's tags, averaged with those of the pictures most like it, by similarity.
 
     An encoder's mistakes about single pictures are scattered, and what it sees in a neighbourhood is not. An average is
     flatter than what it is made of, so each group is sharpened until it is as sure, on average, as it was.
@@ -25,8 +25,8 @@ def smooth_tags(tags: Tags, vectors: Vectors) -> dict[str, NDArray[np.float32]]:
     """
     if not tags:  # finding neighbours takes a while
         return {}
-    neighbours, likeness = nearest(vectors, vectors, min(_NEIGHBOURS, len(vectors)))
-    weights = np.minimum(1, np.exp(_SHARPNESS * (likeness - likeness[:, 1:2]))).astype(np.float32)
+    neighbours, similarity = nearest(vectors, vectors, min(_NEIGHBOURS, len(vectors)))
+    weights = np.minimum(1, np.exp(_SHARPNESS * (similarity - similarity[:, 1:2]))).astype(np.float32)
     weights /= weights.sum(axis=1, keepdims=True)
     averaged = {}
     for group, values in tags.items():

@@ -44,7 +44,7 @@ triplets = load_dataset("path/to/this/folder", split="train")
 |---|---|
 | `reference`, `target` | names of the pictures |{image_rows}
 | `modifications` | the change in words, by `style` |
-| `changes` | what the reasoner believes to differ: `group`, `old`, `new` |
+| `changes` | what differs, as the reasoner says: `group`, `old`, `new` |
 | `group` | hard negatives: pictures like the target that do not answer |
 | `also` | pictures that answer as well |
 | `accepted`, `reason` | the critic's verdict |
@@ -153,7 +153,7 @@ def _table(triplets: Sequence[Triplet], catalog: Catalog | None) -> pa.Table:
 
 
 def _features(table: pa.Table, images: dict[str, Any]) -> dict[str, Any]:
-    """Every column's type, as `datasets` reads it: it wants all of them where it is told any.
+    """Every column's type, as `datasets` reads it: it wants all of them where it finds any.
 
     A list is a list of one type: that all versions understand, where `List` came with the fourth.
     """

@@ -34,7 +34,7 @@ class Modification:
 
 @dataclass(frozen=True)
 class Change:
-    """What the reasoner believes to differ: the word for it in the reference and in the target."""
+    """What differs, as the reasoner says: the word for it in the reference and in the target."""
 
     group: str
     old: str

@@ -6,7 +6,7 @@
     MegaPairs  {"q_img": path, "q_text": text or texts, "t_img": path, "hns": [paths]}      (Zhou et al. 2024)
     triptych   {"reference": name, "modification": text, "target" or "targets": name or names}, as in queries.jsonl
 
-Each as JSON Lines, or as one JSON array. The format is told from the fields.
+Each as JSON Lines, or as one JSON array. The format follows from the fields.
 """
 
 import json

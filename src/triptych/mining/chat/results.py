@@ -87,4 +87,4 @@ class MineStatus:
     seconds_a_call: Mapping[str, float]
     """Mean seconds of a call, by step."""
     minutes_left: float | None
-    """By the pace of the last 200 references; None where that cannot be told."""
+    """By the pace of the last 200 references; None where that is not known."""
