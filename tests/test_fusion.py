@@ -16,6 +16,7 @@ from serving_helpers import Service
 from triptych.benchmarks.datasets.queries import load_queries
 from triptych.catalog.catalog import Catalog
 from triptych.catalog.indexing import index
+from triptych.composers import patches as batches
 from triptych.composers.networks.combiner import Combiner, CombinerShape, QuerySide
 from triptych.composers.networks.fusion import FusionShape, FusionTrunk
 from triptych.composers.trained import TrainedComposer
@@ -44,7 +45,8 @@ TEXT = "the same in red"
 def _small_batches():
     """Some references take several batches."""
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(looking, "_BATCH", 32)
+        patch.setattr(looking, "BATCH", 32)
+        patch.setattr(batches, "BATCH", 32)
         yield
 
 
