@@ -21,7 +21,8 @@ from triptych.core import environment, images
 from triptych.core.environment import Runtime
 from triptych.core.errors import DataError, FailureError, PictureError, UsageError
 from triptych.core.finding import find_pictures
-from triptych.core.images import Limits, open_picture
+from triptych.core.images import open_picture
+from triptych.core.limits import Limits
 from triptych.core.text import escaped
 from triptych.encoders.protocol import Encoder as EncoderProtocol
 from triptych.encoders.protocol import Pixels

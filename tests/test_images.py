@@ -17,7 +17,8 @@ from PIL import Image
 
 from triptych.core.errors import DataError, PictureError, UsageError
 from triptych.core.finding import Rejected, find_pictures
-from triptych.core.images import Limits, load_pictures, open_picture, pad_square
+from triptych.core.images import load_pictures, open_picture, pad_square
+from triptych.core.limits import Limits
 from triptych.core.progress import progress
 
 RED, GREEN, BLUE, WHITE = (255, 0, 0), (0, 128, 0), (0, 0, 255), (255, 255, 255)

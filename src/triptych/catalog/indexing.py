@@ -20,7 +20,8 @@ from triptych.core.environment import Runtime
 from triptych.core.errors import DataError, FailureError, PictureError, UsageError
 from triptych.core.files import atomic, locked, made_by
 from triptych.core.finding import HEIF_SUFFIXES, Found, Rejected, find_pictures
-from triptych.core.images import NEEDS_HEIF, Limits, open_picture, read_file, reader_of, why, work_ahead
+from triptych.core.images import NEEDS_HEIF, open_picture, read_file, reader_of, why, work_ahead
+from triptych.core.limits import Limits
 from triptych.core.progress import progress, say
 from triptych.encoders.protocol import Encoder, Pixels
 from triptych.encoders.registry import load_encoder

@@ -3,7 +3,7 @@
 from dataclasses import dataclass
 
 from triptych.core.errors import UsageError
-from triptych.core.images import DEFAULT_LIMITS, Limits
+from triptych.core.limits import DEFAULT_LIMITS, Limits
 from triptych.core.options import check_ranges, option
 
 

@@ -24,6 +24,7 @@ from PIL import ExifTags, Image, UnidentifiedImageError
 
 from triptych.core.environment import missing
 from triptych.core.errors import PictureError
+from triptych.core.limits import DEFAULT_LIMITS, Limits
 
 T = TypeVar("T")
 
@@ -48,18 +49,6 @@ _HUSHED = ("ignore", None, Warning, re.compile(r"PIL\."), 0)
 _HUSHING = Lock()
 # Without a handler of its own, what Pillow logs about a strange TIFF would be printed on standard error.
 logging.getLogger("PIL").addHandler(logging.NullHandler())
-
-
-@dataclass(frozen=True)
-class Limits:
-    """What is accepted: pixels on the shorter side, pixels in all, bytes in the file."""
-
-    min_side: int = 8
-    max_pixels: int = 64_000_000
-    max_bytes: int = 256 * 1024 * 1024
-
-
-DEFAULT_LIMITS = Limits()
 
 
 @cache

@@ -19,7 +19,8 @@ from triptych.composers.patches import reads_pixels
 from triptych.composers.protocol import Composer, attach_encoder
 from triptych.core.errors import DataError, PictureError, UsageError
 from triptych.core.files import locked
-from triptych.core.images import DEFAULT_LIMITS, Limits, open_picture
+from triptych.core.images import open_picture
+from triptych.core.limits import DEFAULT_LIMITS, Limits
 from triptych.encoders.protocol import Encoder, Pixels
 from triptych.retrieval.query import Reference, SearchQuery, query_vectors
 from triptych.retrieval.results import Hit, Picture

@@ -3,7 +3,7 @@
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 
-from triptych.core.images import Limits
+from triptych.core.limits import Limits
 from triptych.serving.keys import ApiKey
 from triptych.serving.options import UploadLimits
 
