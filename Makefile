@@ -3,7 +3,7 @@ PYTHON ?= python3
 BIN := .venv/bin
 ENV := .venv/.installed
 
-.PHONY: help env demo test test-server check bench encoder screenshots clean
+.PHONY: help env demo test test-all test-server check bench encoder screenshots clean
 help: ## say what there is
 	@grep -E '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed 's/:.*## /\t/'
 
@@ -28,6 +28,10 @@ screenshots: $(ENV) ## make the pictures of the search page in docs/ (needs chro
 
 test: check ## linter, type checker, and every test
 	$(BIN)/python -m pytest -n auto --maxprocesses 4 --dist loadfile
+
+test-all: check ## every test, those against a real model server among them; before an issue is closed
+	$(BIN)/python -m pip install --quiet --disable-pip-version-check -c constraints.txt -e '.[server]'
+	$(BIN)/python -m pytest -n auto --maxprocesses 4 --dist loadfile -m "server or not server"
 
 test-server: check ## the chat reasoner against transformers' own server, about a minute
 	$(BIN)/python -m pip install --quiet --disable-pip-version-check -c constraints.txt -e '.[server]'
