@@ -247,6 +247,10 @@ class Catalog:
         """Under which limits and library its pictures were refused, as `core.images.reader_of` says; empty of old."""
         return dict(self._note.get("reader", {}))
 
+    def set_reader(self, reader: Mapping[str, Any]) -> None:
+        """Note the `reader` of an empty catalog; it is written with the first commit."""
+        self._note["reader"] = dict(reader)
+
     def compact(self, made_by: Mapping[str, Any], reader: Mapping[str, Any] | None = None) -> None:
         """Merge all parts into one, in order of name, and note what made it, and the `reader` if that is given."""
         self._note["made_by"] = dict(made_by)

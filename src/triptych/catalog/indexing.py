@@ -163,6 +163,8 @@ class _Run:
     def update(self) -> tuple[IndexResult, str]:
         """What was done; and what a person has to decide, if anything."""
         none = np.zeros((0, self.catalog.dim), np.float32)
+        if not self.catalog.entries:  # so that a run that is killed need not try its refusals again
+            self.catalog.set_reader(self.reader)
         # A path that could not even be read as a picture's name is kept as rejected, never silently lost.
         listed = [item for item in self.found.rejected if self._is_news(item)]
         if listed:
