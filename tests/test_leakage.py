@@ -72,7 +72,7 @@ def test_what_cannot_be_compared_is_refused(tiny_catalog, gallery, tmp_path):
     with pytest.raises(UsageError, match="threshold"):
         triptych.leakage(tiny_catalog, gallery, LeakageOptions(0))
     (tmp_path / "empty").mkdir()
-    with pytest.raises(FailureError, match="no usable pictures"):
+    with pytest.raises(FailureError, match="no picture found"):
         triptych.leakage(tiny_catalog, tmp_path / "empty", runtime=Runtime(1))
     triptych.index(gallery, tmp_path / "theirs", encoder=Catalog(tiny_catalog).encoder_name, runtime=Runtime(1))
     note = json.loads((tmp_path / "theirs" / "catalog.json").read_text())

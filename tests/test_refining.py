@@ -120,7 +120,7 @@ def test_an_interrupted_run_goes_on(
     """The composers are copies of one: it is about which of them are asked for."""
     trained: list[str] = []
 
-    def stand_in(file, catalog, folder, **options):
+    def stand_in(file, catalog, folder, *options, **others):
         if len(trained) == 1 and not (tmp_path / "go on").exists():
             raise KeyboardInterrupt
         trained.append(folder.name)
