@@ -9,8 +9,8 @@ the accepted triplets, another is trained alike, with the same seed, on as many 
 that the agent drafted, accepted and refused. What an accepted one's critic found out about its group stays with it when
 it is drawn. Both are evaluated on val and test.
 
-What is there already, in RUN/critic, is not made again. The table goes into docs/history/results-2026-11.md, between the markers of
-`critic-NAME`. With --limit N only N triplets are used on either side, by composers of its own, which takes less time;
+What is there already, in RUN/critic, is not made again. The table goes into docs/history/results-2026-11.md, between
+the markers of `critic-NAME`. With --limit N only N triplets are used on either side, by composers of its own, which takes less time;
 --seeds names those to train with, where they are not to be those of the run's composers.
 """
 
@@ -41,7 +41,8 @@ def main() -> None:
     parser.add_argument("--root", type=Path, help="the benchmark's folder; RUN/world if not given")
     parser.add_argument("--limit", type=int, help="triplets on either side")
     parser.add_argument("--seeds", type=int, nargs="+")
-    parser.add_argument("--page", type=Path, default=Path(__file__).parents[1] / "docs" / "history" / "results-2026-11.md")
+    page = Path(__file__).parents[1] / "docs" / "history" / "results-2026-11.md"
+    parser.add_argument("--page", type=Path, default=page)
     asked = parser.parse_args()
     rows: list[ResultRow] = []
     facts: dict[str, list[dict[str, Any]]] = defaultdict(list)

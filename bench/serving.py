@@ -1,6 +1,7 @@
 """Search over HTTP on 35,000 real photos: latency and throughput at 1, 8 and 64 clients, on both runtimes, and recall.
 
-    TRIPTYCH_DATA=DIR python bench/serving.py RUN [--encoder DIR] [--seconds S] [--threads N] [--page docs/history/results-2026-11.md]
+    TRIPTYCH_DATA=DIR python bench/serving.py RUN [--encoder DIR] [--seconds S] [--threads N]
+        [--page docs/history/results-2026-11.md]
 
 RUN is a folder for what is made once: a catalog of the photos in TRIPTYCH_DATA/fashion-products by `--encoder` (the
 embedded one by default), and a CLIP ViT-B/32 of random weights, its export, and a catalog of random vectors for it,
