@@ -10,8 +10,8 @@ that the agent drafted, accepted and refused. What an accepted one's critic foun
 it is drawn. Both are evaluated on val and test.
 
 What is there already, in RUN/critic, is not made again. The table goes into docs/history/results-2026-11.md, between
-the markers of `critic-NAME`. With --limit N only N triplets are used on either side, by composers of its own, which takes less time;
---seeds names those to train with, where they are not to be those of the run's composers.
+the markers of `critic-NAME`. With --limit N only N triplets are used on either side, by composers of its own, which
+takes less time; --seeds names those to train with, where they are not to be those of the run's composers.
 """
 
 import argparse
