@@ -1,5 +1,6 @@
-"""Foreign text made safe to show: one line, no control characters, of bounded length."""
+"""Foreign text made safe to show (one line, no control characters, of bounded length), and numbers that hash a text."""
 
+import hashlib
 import unicodedata
 
 
@@ -24,3 +25,8 @@ def escaped(text: str) -> str:
 def truncate(text: str, most: int) -> str:
     """`text`, cleaned, and no longer than `most` characters."""
     return clean(text[: 4 * most])[:most]
+
+
+def hash_number(text: str) -> int:
+    """64 bits that depend on the text alone: choices made by them need no order and no random state."""
+    return int.from_bytes(hashlib.sha256(text.encode()).digest()[:8], "big")

@@ -12,7 +12,6 @@ Every choice is made by a hash of names: it depends on no order and no random st
 """
 
 import csv
-import hashlib
 import json
 from collections import Counter, defaultdict
 from collections.abc import Mapping, Sequence
@@ -25,6 +24,7 @@ from triptych.benchmarks.datasets.closet.phrasings import phrase
 from triptych.benchmarks.datasets.closet.words import COLOURS, KINDS, PATTERNS, PLAIN, SLEEVES, USUAL_SLEEVES
 from triptych.benchmarks.task import Query, Task, Truth
 from triptych.core.errors import DataError
+from triptych.core.text import hash_number
 
 ATTRIBUTES = ("kind", "colour", "pattern", "sleeve")
 QUERIES_EACH = 3
@@ -112,14 +112,14 @@ def _queries(gallery: Sequence[Photo], split: str) -> list[Query]:
     queries = []
     for photo in gallery:
         possible: list[Query] = []
-        for change in sorted(_CHANGES, key=lambda change: _hash(f"{photo.image} {'+'.join(change)}")):
+        for change in sorted(_CHANGES, key=lambda change: hash_number(f"{photo.image} {'+'.join(change)}")):
             others = [
                 other
                 for other in by_rest[change, _rest(photo.values, change)]
                 if _differs(photo.values, other, change) and _is_said(photo.values, other, change)
             ]
             if others:
-                values = others[_hash(f"{photo.image}/{'+'.join(change)}") % len(others)]
+                values = others[hash_number(f"{photo.image}/{'+'.join(change)}") % len(others)]
                 possible.append(_query(split, photo, change, values, alike[values]))
         queries += possible[:QUERIES_EACH]
     return sorted(queries, key=lambda query: query.id)
@@ -173,10 +173,6 @@ def _table(path: Path, columns: Sequence[str]) -> list[dict[str, str]]:
             return list(reader)
     except (OSError, UnicodeDecodeError, csv.Error) as error:
         raise DataError(f"{path}: cannot be read ({error}); {_SOURCE}") from None
-
-
-def _hash(text: str) -> int:
-    return int.from_bytes(hashlib.sha256(text.encode()).digest()[:8], "big")
 
 
 CLOSET = Benchmark(

@@ -4,10 +4,10 @@ The agent that makes training triplets has phrasings of its own, so that no meth
 with.
 """
 
-import hashlib
 from collections.abc import Mapping
 
 from triptych.benchmarks.datasets.closet.words import with_article
+from triptych.core.text import hash_number
 
 VAL: Mapping[frozenset[str], tuple[str, ...]] = {
     frozenset({"colour"}): (
@@ -138,8 +138,7 @@ def phrase(split: str, change: Mapping[str, str], query: str) -> str:
     The split "val" has ways of its own; "test" and "all" have the others.
     """
     ways = (VAL if split == "val" else TEST)[frozenset(change)]
-    digest = hashlib.sha256(f"phrasing of {query}".encode()).digest()
-    way = ways[int.from_bytes(digest[:8], "big") % len(ways)]
+    way = ways[hash_number(f"phrasing of {query}") % len(ways)]
     kind, colour, pattern = (change.get(name, "") for name in ("kind", "colour", "pattern"))
     articles = {
         "a_kind": kind,

@@ -4,10 +4,10 @@ The agent that makes training queries has phrasings of its own, so that no metho
 was trained with.
 """
 
-import hashlib
 from collections.abc import Mapping
 
 from triptych.benchmarks.datasets.fashion_products.words import with_article
+from triptych.core.text import hash_number
 
 Phrasings = Mapping[frozenset[str], tuple[str, ...]]
 
@@ -156,8 +156,7 @@ def phrase(split: str, change: Mapping[str, str], query: str) -> str:
     The split "val" has ways of its own; "test" and "all" have the others.
     """
     ways = (VAL if split == "val" else TEST)[frozenset(change)]
-    digest = hashlib.sha256(f"phrasing of {query}".encode()).digest()
-    way = ways[int.from_bytes(digest[:8], "big") % len(ways)]
+    way = ways[hash_number(f"phrasing of {query}") % len(ways)]
     kind, colour = change.get("kind", ""), change.get("colour", "")
     return way.format(
         gender=change.get("gender"),

@@ -14,7 +14,6 @@ Every choice is made by a hash of names: it depends on no order and no random st
 """
 
 import csv
-import hashlib
 import os
 import re
 from collections import Counter, defaultdict
@@ -29,6 +28,7 @@ from triptych.benchmarks.datasets.fashion_products.words import COLOUR_WORDS, wo
 from triptych.benchmarks.task import Query, Task, Truth
 from triptych.core.errors import DataError
 from triptych.core.files import atomic
+from triptych.core.text import hash_number
 
 MOST_QUERIES = 3000
 LARGEST_LINE = 10
@@ -84,7 +84,7 @@ def load_products(root: Path) -> list[Product]:
 
 def split_of(line: str) -> str:
     """The split of a product line: pretrain 3/8, unlabelled 3/8, val 1/10 and test 3/20 of all lines."""
-    share = _hash(line) / 2**64
+    share = hash_number(line) / 2**64
     return next(name for name, end in _SPLITS if share < end)
 
 
@@ -203,7 +203,7 @@ def _attributes(gallery: Sequence[Product], split: str) -> list[Query]:
                 if all(getattr(other, name) != getattr(look, name) for name in change)
             ]
             for reference in references if others else ():
-                chosen = others[_hash(f"{reference.id}/{'+'.join(change)}") % len(others)]
+                chosen = others[hash_number(f"{reference.id}/{'+'.join(change)}") % len(others)]
                 values = {name: getattr(chosen, name) for name in change}
                 queries.append(_query(split, reference, looks[chosen], values))
     return queries
@@ -236,7 +236,7 @@ def _sample(queries: Iterable[Query]) -> list[Query]:
     """At most MOST_QUERIES, the kinds of change taking turns while they last."""
     taken: Counter[str] = Counter()
     turns = []
-    for query in sorted(queries, key=lambda query: _hash(query.id)):
+    for query in sorted(queries, key=lambda query: hash_number(query.id)):
         turns.append((taken[_changed(query)], query))
         taken[_changed(query)] += 1
     turns.sort(key=lambda turn: turn[0])
@@ -281,11 +281,6 @@ def _read_table(path: Path) -> list[Product]:
 def _words(text: str) -> list[str]:
     """Casefolded words without punctuation: "Men's T-shirt" is mens, t and shirt."""
     return re.findall(r"\w+", re.sub(r"['’]", "", text.casefold()))
-
-
-def _hash(text: str) -> int:
-    """64 bits that depend on the text alone."""
-    return int.from_bytes(hashlib.sha256(text.encode()).digest()[:8], "big")
 
 
 def read_truth(root: Path) -> Truth:
