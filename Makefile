@@ -15,7 +15,7 @@ $(ENV): pyproject.toml constraints.txt
 	echo "environment installed in $$(( $$(date +%s) - start )) s"
 	@touch $(ENV)
 
-demo: $(ENV) ## the whole way on the embedded wardrobe, ending in demo/report.html
+demo: $(ENV) ## the whole way on 1,500 example photos, ending in demo/report.html
 	$(BIN)/triptych demo --out demo
 
 check: $(ENV) ## linter and type checker

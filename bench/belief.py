@@ -17,7 +17,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from triptych.benchmarks.registry import find_benchmark, load_tasks, load_truth, names_where
-from triptych.core.vectors import unit
+from triptych.encoders.protocol import item_vectors
 from triptych.encoders.registry import load_encoder
 from triptych.evaluation.encoded_task import EncodedTask
 from triptych.metrics.measures import summarise
@@ -60,7 +60,7 @@ def main() -> None:
         for group in given.told:
             true = [truth[name][group] for name in task.gallery_names]
             tags[group] = with_truth(tags[group], true, words.groups[group])
-        items = unit(pictures[:, -encoder.instance_dim :])
+        items = item_vectors(pictures, encoder)
         proposer = Proposer(items, tags, tuple(tags), width=len(pictures), seed=0)
         reasoner = TagsReasoner(tags, words, targets_each=1, seed=0)
         asked_about = defaultdict(list)

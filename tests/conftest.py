@@ -98,7 +98,13 @@ def few_garments(tmp_path_factory: pytest.TempPathFactory) -> Path:
 def shown_catalog(few_garments: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
     """Those pictures with metadata, by the embedded encoder; not to be changed."""
     out = tmp_path_factory.mktemp("few") / "catalog"
-    index(few_garments / "images", out, metadata=few_garments / "garments.csv", runtime=Runtime(threads=1))
+    index(
+        few_garments / "images",
+        out,
+        metadata=few_garments / "garments.csv",
+        runtime=Runtime(threads=1),
+        encoder="wardrobe",
+    )
     return out
 
 

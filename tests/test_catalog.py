@@ -260,7 +260,7 @@ def test_a_list_decides_what_belongs(catalog, pictures, tiny_encoder, tmp_path):
     facts = index(chosen, catalog, encoder=str(tiny_encoder), root=pictures, runtime=Runtime(threads=1))
     assert (facts.total, facts.rejected) == (2, 1)
     chosen.write_text("a.jpg\nb.png\n", "utf-8")
-    facts = index(chosen, catalog, root=pictures, runtime=Runtime(threads=1))
+    facts = index(chosen, catalog, root=pictures, runtime=Runtime(threads=1), encoder="wardrobe")
     assert (facts.total, facts.vanished) == (2, 2)
     assert Catalog(catalog).names == ["a.jpg", "b.png"]
 
@@ -309,13 +309,13 @@ def test_another_root_is_refused(add, catalog, tmp_path, pictures):
     add()
     paint(tmp_path / "elsewhere" / "a.jpg", 1)
     with pytest.raises(UsageError, match="another --catalog"):
-        index(tmp_path / "elsewhere", catalog)
+        index(tmp_path / "elsewhere", catalog, encoder="wardrobe")
     assert Catalog(catalog).names == sorted(NAMES)
 
 
 def test_a_missing_folder_makes_no_catalog(tmp_path, catalog):
     with pytest.raises(UsageError, match="does not exist"):
-        index(tmp_path / "nowhere", catalog)
+        index(tmp_path / "nowhere", catalog, encoder="wardrobe")
     assert not catalog.exists()
 
 

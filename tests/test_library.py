@@ -83,7 +83,12 @@ def test_what_is_added_can_be_found_now_and_after(own_catalog: Path) -> None:
         assert again.picture(added.id).metadata == {"colour": "scarlet"}
         assert Path(again.picture(added.id).path).read_bytes() == data
     # The folder's own refresh keeps it too.
-    assert triptych.index(Path(Catalog(own_catalog).root), own_catalog, runtime=Runtime(threads=1)).encoded == 0
+    assert (
+        triptych.index(
+            Path(Catalog(own_catalog).root), own_catalog, runtime=Runtime(threads=1), encoder="wardrobe"
+        ).encoded
+        == 0
+    )
     assert added.name in Catalog(own_catalog).names
 
 
@@ -104,6 +109,7 @@ def test_what_was_added_outlives_a_list_and_a_table(own_catalog: Path, few_garme
             root=root,
             metadata=tmp_path / "table.csv",
             runtime=Runtime(threads=1),
+            encoder="wardrobe",
         )
 
     facts = index((few_garments / "garments.csv").read_text(encoding="utf-8"))
@@ -126,7 +132,13 @@ def test_what_was_added_outlives_a_list_and_a_table(own_catalog: Path, few_garme
 def test_a_column_in_which_nothing_is_known_yet(own_catalog: Path, tmp_path: Path) -> None:
     first = Catalog(own_catalog).names[0]
     (tmp_path / "table.csv").write_text(f"name,note,price\n{first},,5\n", encoding="utf-8")
-    triptych.index(Catalog(own_catalog).root, own_catalog, metadata=tmp_path / "table.csv", runtime=Runtime(threads=1))
+    triptych.index(
+        Catalog(own_catalog).root,
+        own_catalog,
+        metadata=tmp_path / "table.csv",
+        runtime=Runtime(threads=1),
+        encoder="wardrobe",
+    )
     with triptych.open_catalog(own_catalog, runtime=Runtime(threads=1)) as library:
         plain, noted = library.add([picture_file(), picture_file((0, 9, 0))], [{"price": "7"}, {"note": "by hand"}])
         assert plain.metadata == {"price": 7}
@@ -146,7 +158,7 @@ def test_what_is_removed_stays_removed(own_catalog: Path) -> None:
         (back,) = library.add([picture_file()])
         assert back == uploaded
         library.remove([back.id])
-    triptych.index(Path(Catalog(own_catalog).root), own_catalog, runtime=Runtime(threads=1))
+    triptych.index(Path(Catalog(own_catalog).root), own_catalog, runtime=Runtime(threads=1), encoder="wardrobe")
     assert not {own.name, uploaded.name} & set(Catalog(own_catalog).names)
 
 
@@ -156,7 +168,7 @@ def test_a_picture_of_the_owners_is_never_deleted(own_catalog: Path) -> None:
     (root / "uploads").mkdir(exist_ok=True)
     mine = root / "uploads" / "mine.png"
     mine.write_bytes(picture_file())
-    triptych.index(root, own_catalog, runtime=Runtime(threads=1))
+    triptych.index(root, own_catalog, runtime=Runtime(threads=1), encoder="wardrobe")
     with triptych.open_catalog(own_catalog, runtime=Runtime(threads=1)) as library:
         library.remove(["uploads/mine.png"])
     assert mine.exists()

@@ -285,7 +285,13 @@ def test_values_with_spaces_and_signs_can_be_chosen(browser, own_catalog: Path, 
     asked = ('" wide "', "wide", '""wide""', "<b")
     with (tmp_path / "table.csv").open("w", encoding="utf-8", newline="") as out:
         csv.writer(out).writerows([("name", "cut (<=40)"), *odd.items()])
-    triptych.index(Catalog(own_catalog).root, own_catalog, metadata=tmp_path / "table.csv", runtime=Runtime(threads=1))
+    triptych.index(
+        Catalog(own_catalog).root,
+        own_catalog,
+        metadata=tmp_path / "table.csv",
+        runtime=Runtime(threads=1),
+        encoder="wardrobe",
+    )
     with Service(own_catalog) as running:
         visit = Visit(browser, running)
         page = visit.page
@@ -382,7 +388,7 @@ def test_markup_in_a_catalog_stays_text(browser, own_catalog: Path) -> None:  # 
     nasty = "<img src=x onerror=alert(1)>"
     pictures = Catalog(own_catalog).root
     (pictures / f"{nasty}.jpg").write_bytes(picture_file((0, 0, 255), "JPEG"))
-    triptych.index(pictures, own_catalog, runtime=Runtime(threads=1))
+    triptych.index(pictures, own_catalog, runtime=Runtime(threads=1), encoder="wardrobe")
     with Service(own_catalog) as running:
         metadata = json.dumps({"colour": nasty, "kind": "</script><b>bold</b>"})
         status, added, _ = running.post("/api/pictures", [("picture", picture_file()), ("metadata", metadata)])

@@ -90,7 +90,7 @@ def test_pictures_are_drawn_anew(service: Service, shown_catalog: Path) -> None:
 def test_the_owners_pictures_are_drawn_whatever_an_upload_may_be(own_catalog: Path) -> None:
     root = Path(Catalog(own_catalog).root)
     Image.new("RGB", (400, 300), (9, 99, 9)).save(root / "large.bmp")
-    triptych.index(root, own_catalog, runtime=Runtime(threads=1))
+    triptych.index(root, own_catalog, runtime=Runtime(threads=1), encoder="wardrobe")
     with Service(own_catalog, "--max-upload", "0.01", "--max-pixels", "0.01") as running:
         name = next(picture for picture in running.get("/api/pictures?k=1000") if picture["name"] == "large.bmp")
         path = f"/api/pictures/{name['id']}/thumbnail"

@@ -24,8 +24,8 @@ from numpy.typing import NDArray
 
 from triptych.core.errors import DataError, MismatchError
 from triptych.core.files import atomic, locked, read_json, write_json
-from triptych.core.vectors import Vectors
-from triptych.encoders.protocol import Encoder
+from triptych.core.vectors import Vectors, without_last
+from triptych.encoders.protocol import Encoder, constant_dim
 from triptych.encoders.registry import load_encoder
 
 # Arrow's own pools keep what they are given back, which would be a good part of a search's memory.
@@ -84,6 +84,7 @@ class Catalog:
         self.encoder_name: str = self._note["encoder"]["name"]
         self.fingerprint: str = self._note["encoder"]["fingerprint"]
         self.dim: int = self._note["encoder"]["dim"]
+        self.constant_dim: int = self._note["encoder"].get("constant_dim", 0)
 
     @classmethod
     def create(cls, folder: Path, root: Path, encoder: Encoder, made_by: Mapping[str, Any]) -> Self:
@@ -94,7 +95,12 @@ class Catalog:
                 "format": FORMAT,
                 "id": str(uuid4()),
                 "root": str(root.resolve()),
-                "encoder": {"name": encoder.name, "fingerprint": encoder.fingerprint, "dim": encoder.dim},
+                "encoder": {
+                    "name": encoder.name,
+                    "fingerprint": encoder.fingerprint,
+                    "dim": encoder.dim,
+                    "constant_dim": constant_dim(encoder),
+                },
                 "parts": [],
                 "made_by": dict(made_by),
             },
@@ -184,6 +190,11 @@ class Catalog:
     def vectors(self) -> Vectors:
         """Vectors `(n, d)` of the usable pictures."""
         return self._matrix(self._usable.column(_ROW).to_numpy())
+
+    @property
+    def compared_vectors(self) -> Vectors:
+        """Unit vectors `(n, d - constant_dim)` to compare pictures with each other."""
+        return without_last(self.vectors, self.constant_dim)
 
     @cached_property
     def row_of(self) -> dict[str, int]:

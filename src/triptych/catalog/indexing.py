@@ -24,7 +24,7 @@ from triptych.core.images import NEEDS_HEIF, open_picture, read_file, reader_of,
 from triptych.core.limits import Limits
 from triptych.core.progress import progress, say
 from triptych.encoders.protocol import Encoder, Pixels
-from triptych.encoders.registry import load_encoder
+from triptych.encoders.registry import DEFAULT, load_encoder
 
 _CHUNK = 256  # pictures a commit; a multiple of the encoder's batch, so that a resumed run makes the same batches
 _MANY = 50  # pictures: a catalog of more is guarded
@@ -82,7 +82,7 @@ def index(
         pictures: a folder, read to its depths, or a .txt list of pictures.
         catalog: the folder to write to.
         options: which pictures are taken, and what may be given up.
-        encoder: an encoder, or the name of one; by default `wardrobe`, or the one that the catalog has.
+        encoder: an encoder, or the name of one; by default `photos`, or the one that the catalog has.
         metadata: a CSV with a column that names the picture, by path, by file name, or by that without its suffix; its
             other columns are what searches can be restricted by.
         root: the folder that the names in a list start from; by default the list's own. For a folder, the same folder
@@ -104,7 +104,7 @@ def index(
     own_root = root is not None and pictures.is_dir() and root.resolve() == pictures.resolve()
     found = find_pictures(pictures, root=None if own_root else root, exclude=options.exclude)
     if not found.names and not Catalog.exists(catalog):
-        load_encoder("wardrobe" if encoder is None else encoder, threads=runtime.threads, device=runtime.device)
+        load_encoder(DEFAULT if encoder is None else encoder, threads=runtime.threads, device=runtime.device)
         raise DataError(_nothing(pictures, found))
     with locked(catalog):
         opened, engine = _open(catalog, found, encoder, runtime, explicit=root is not None)
@@ -137,7 +137,7 @@ def _open(
     folder: Path, found: Found, given: Encoder | str | None, runtime: Runtime, *, explicit: bool
 ) -> tuple[Catalog, Encoder]:
     if not Catalog.exists(folder):
-        name = "wardrobe" if given is None else given
+        name = DEFAULT if given is None else given
         engine = load_encoder(name, threads=runtime.threads, device=runtime.device)
         return Catalog.create(folder, found.root, engine, made_by("index", {})), engine
     opened = Catalog(folder)

@@ -27,7 +27,7 @@ EncoderName = Annotated[
     typer.Option(
         "--encoder",
         metavar="NAME",
-        help="wardrobe, photos-1, hf:NAME_OR_DIR, MODULE:ATTRIBUTE, or a folder that a command of this program made.",
+        help="photos (the default), wardrobe, hf:NAME_OR_DIR, MODULE:ATTRIBUTE, or a folder that this program made.",
     ),
 ]
 ComposerName = Annotated[

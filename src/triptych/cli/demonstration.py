@@ -21,7 +21,7 @@ def demo(
     runtime: Runtime,
     out: OutDir = Path("demo"),
 ) -> None:
-    """Run the whole way on a generated wardrobe, ending in a table and a report with pictures."""
+    """Run the whole way on example photos, ending in a table and a report with pictures."""
     from triptych.evaluation.results.tables import format_table
 
     print(format_table(triptych.demo(out, options, runtime=runtime).rows))

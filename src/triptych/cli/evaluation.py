@@ -27,7 +27,7 @@ PluginEncoder = Annotated[
     typer.Option(
         "--encoder",
         metavar="NAME",
-        help="wardrobe, photos-1, hf:NAME_OR_DIR, a folder, the name of a plug-in, or MODULE:ATTRIBUTE.",
+        help="photos (the default), wardrobe, hf:NAME_OR_DIR, a folder, the name of a plug-in, or MODULE:ATTRIBUTE.",
     ),
 ]
 ResultFile = Annotated[Path | None, typer.Option(metavar="FILE", help="Result file to write (.json).")]

@@ -15,6 +15,7 @@ Any is a plug-in: an object in Python, its name on the command line.
 import math
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import MISSING, Field, dataclass, field, fields, is_dataclass
+from pathlib import Path
 from typing import Any, TypeVar, get_type_hints
 
 from triptych.core.errors import UsageError
@@ -118,6 +119,13 @@ def default_of(item: Field[Any]) -> Any:
     if item.default is not MISSING:
         return item.default
     return item.default_factory() if item.default_factory is not MISSING else MISSING
+
+
+def as_paths(options: Any, *names: str) -> None:
+    """Turn those fields of a frozen dataclass that were given as text into paths."""
+    for name in names:
+        if isinstance(given := getattr(options, name), str):
+            object.__setattr__(options, name, Path(given))
 
 
 def check_ranges(options: Any) -> None:

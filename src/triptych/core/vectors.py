@@ -20,6 +20,11 @@ def unit(vectors: NDArray[np.floating]) -> Vectors:
     return np.asarray(vectors / np.maximum(lengths, 1e-12), dtype=np.float32)
 
 
+def without_last(vectors: Vectors, count: int) -> Vectors:
+    """Rows `(n, d - count)` without their last components, scaled to length one again; `vectors` itself for 0."""
+    return unit(vectors[:, :-count]) if count else vectors
+
+
 def nearest(
     queries: Vectors, gallery: Vectors, k: int, *, allowed: NDArray[np.bool_] | None = None
 ) -> tuple[NDArray[np.int64], NDArray[np.float32]]:

@@ -1,17 +1,15 @@
-"""`demo`: the whole way on the embedded world, ending in a table and a report."""
+"""`demo`: the whole way from pictures to a searchable composer, ending in a table and a report."""
 
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TypeVar
 
 import numpy as np
 
-from triptych.benchmarks.datasets.wardrobe.benchmark import load_wardrobe
-from triptych.benchmarks.datasets.wardrobe.garments import VOCABULARY
-from triptych.benchmarks.datasets.wardrobe.world import write_wardrobe
+from triptych.benchmarks.registry import load_tasks
 from triptych.catalog.indexing import index
 from triptych.composers.trained import TrainedComposer
 from triptych.core.environment import Runtime, require_extra
@@ -19,18 +17,14 @@ from triptych.core.progress import say
 from triptych.core.vectors import nearest
 from triptych.demonstration.options import DemoOptions
 from triptych.demonstration.report import QueryCard, Report, ResultCard, Step, TripletCard, write_report
+from triptych.demonstration.worlds import WORLDS, Pictures, World
 from triptych.encoders.registry import load_encoder
 from triptych.evaluation.encoded_task import EncodedTask
 from triptych.evaluation.evaluate import EvaluateResult, evaluate
 from triptych.evaluation.options import EvaluateOptions
-from triptych.mining.options import MineOptions
 from triptych.mining.pipeline import mine
 from triptych.training.composer import train
-from triptych.training.options import TrainOptions
 from triptych.triplets.file import Triplet, kind_of_reason, read_triplets
-
-LINES = {"unlabelled": 400, "val": 80, "test": 160}
-"""Designs a split; about eight pictures each. Small enough for the whole demo to take a few minutes on two cores."""
 
 T = TypeVar("T")
 
@@ -43,14 +37,6 @@ class _Folders:
     """Where the demonstration's parts lie."""
 
     out: Path
-
-    @property
-    def world(self) -> Path:
-        return self.out / "world"
-
-    @property
-    def pictures(self) -> Path:
-        return self.world / "images"
 
     @property
     def catalog(self) -> Path:
@@ -68,37 +54,43 @@ class _Folders:
 def demo(
     out: Path | str = "demo", options: DemoOptions = DemoOptions(), *, runtime: Runtime = Runtime()
 ) -> EvaluateResult:
-    """Generate a wardrobe, index it, mine, train, evaluate every method, and report.
+    """Index pictures, mine, train, evaluate every method, and report.
 
     An interrupted demo goes on where it stopped.
 
     Args:
-        out: the folder of everything: `world/`, `catalog/`, `triplets.parquet`, `composer/`, `results.json`,
-            `report.html`.
-        options: the seed.
+        out: the folder of everything: `catalog/`, `triplets.parquet`, `composer/`, `results.json`, `report.html`, and
+            for the drawn wardrobe `world/`.
+        options: what it runs on, and the seed.
         runtime: processor threads.
 
     Returns:
         The results, as in `results.json`.
+
+    Raises:
+        UsageError: the extra `train` is not installed, or the example photos are not found.
     """
     require_extra("train", "demo")  # now, and not after minutes of mining
-    folders = _Folders(Path(out))
+    folders, world = _Folders(Path(out)), WORLDS[options.world]
     steps: list[Step] = []
-    _make(folders, steps, options, runtime)
+    with _timed(steps, "pictures") as detail:
+        pictures = world.prepare(folders.out, options.photos, options.seed)
+        detail.append(pictures.said)
+    _make(world, pictures, folders, steps, options.seed, runtime)
     with _timed(steps, "evaluate") as detail:
         results = evaluate(
-            "wardrobe",
+            world.benchmark,
             EvaluateOptions(methods=("all",)),
-            root=folders.world,
+            root=pictures.root,
             composers=[folders.composer],
             output=folders.out / "results.json",
             runtime=runtime,
         )
         detail.append(f"{results.rows[0].queries} queries over {results.rows[0].gallery} test pictures")
-    accepted, refused = _triplet_cards(folders.triplets, folders.pictures)
-    good, bad = _query_cards(folders.world, folders.composer, folders.pictures)
+    accepted, refused = _triplet_cards(folders.triplets, pictures.images)
+    good, bad = _query_cards(world.benchmark, pictures, folders.composer)
     report = Report(
-        title="The wardrobe, end to end",
+        title=world.title,
         summary="Nobody labelled these pictures. An agent paired them up, put the difference into words, and refused "
         "its own mistakes; a composer learnt from the pairs that were left.",
         steps=steps,
@@ -113,23 +105,18 @@ def demo(
     return results
 
 
-def _make(folders: _Folders, steps: list[Step], options: DemoOptions, runtime: Runtime) -> None:
-    """Draw, index, mine and train, and note each in `steps`."""
-    seed = options.seed
-    with _timed(steps, "draw") as detail:
-        drawn = write_wardrobe(folders.world, seed=seed, lines=LINES).pictures
-        detail.append(f"{sum(drawn.values())} pictures of garments that the encoder never saw")
+def _make(world: World, pictures: Pictures, folders: _Folders, steps: list[Step], seed: int, runtime: Runtime) -> None:
+    """Index, mine and train, and note each in `steps`."""
     with _timed(steps, "index") as detail:
-        indexed = index(folders.world / "unlabelled.txt", folders.catalog, root=folders.pictures, runtime=runtime)
+        indexed = index(
+            pictures.unlabelled, folders.catalog, encoder=world.encoder, root=pictures.images, runtime=runtime
+        )
         detail.append(f"{indexed.total} unlabelled pictures")
     with _timed(steps, "mine") as detail:
-        # A small catalog has few pairs: the agent asks a little more than it does by default.
-        asked = MineOptions(vocabulary=VOCABULARY, changes=14, seed=seed)
-        mined = mine(folders.catalog, folders.triplets, asked, runtime=runtime)
+        mined = mine(folders.catalog, folders.triplets, replace(world.mining, seed=seed), runtime=runtime)
         detail.append(f"{mined.accepted} triplets accepted, {mined.refused} refused")
     with _timed(steps, "train") as detail:
-        # Two passes: a third brings nothing on the val queries of a world this small, and time is short.
-        learning = TrainOptions(epochs=2, seed=seed)
+        learning = replace(world.training, seed=seed)
         trained = train(folders.triplets, folders.catalog, folders.composer, learning, runtime=runtime)
         detail.append(f"best epoch {trained.best_epoch}, held-out R@10 {trained.held_out_recall['R@10']:.1f} %")
 
@@ -166,12 +153,13 @@ def _triplet_cards(file: Path, pictures: Path) -> tuple[list[TripletCard], list[
     return [card(triplet) for triplet in _spread(accepted, _SHOWN)], [card(triplet) for triplet in refused]
 
 
-def _query_cards(world: Path, folder: Path, pictures: Path) -> tuple[list[QueryCard], list[QueryCard]]:
+def _query_cards(benchmark: str, pictures: Pictures, folder: Path) -> tuple[list[QueryCard], list[QueryCard]]:
     """Test queries that the composer answers at once, and ones that it answers badly."""
     composer = TrainedComposer(folder)
     encoder = load_encoder(composer.encoder_name)
     composer.attach(encoder)
-    task = EncodedTask(load_wardrobe(world, "test"), encoder)
+    (loaded,) = load_tasks(benchmark, pictures.root, "test")
+    task = EncodedTask(loaded, encoder)
     queries, gallery = task.compose(composer), composer.gallery(task.gallery)
     first = np.array([ranks[0] for ranks in task.ranks(queries, gallery)])
 
@@ -181,10 +169,10 @@ def _query_cards(world: Path, folder: Path, pictures: Path) -> tuple[list[QueryC
         found, scores = nearest(queries[row : row + 1], gallery, _RESULTS, allowed=allowed)
         names = [task.gallery_names[place] for place in found[0]]
         results = [
-            ResultCard(pictures / name, float(score), name in query.targets)
+            ResultCard(pictures.images / name, float(score), name in query.targets)
             for name, score in zip(names, scores[0], strict=True)
         ]
-        return QueryCard(pictures / query.reference, query.modification, results, int(first[row]))
+        return QueryCard(pictures.images / query.reference, query.modification, results, int(first[row]))
 
     good = _spread(np.flatnonzero(first == 1).tolist(), _SHOWN)
     bad = _spread(np.flatnonzero(first > 50).tolist(), _SHOWN)

@@ -1,15 +1,27 @@
 """Choices of the demonstration."""
 
 from dataclasses import dataclass
+from pathlib import Path
 
-from triptych.core.options import check_ranges, option
+from triptych.core.options import as_paths, check_ranges, option
+
+WORLD_NAMES = ("closet", "wardrobe")
 
 
 @dataclass(frozen=True)
 class DemoOptions:
-    """What `demo` starts from."""
+    """What `demo` starts from.
 
+    Raises:
+        UsageError: a value is out of its range.
+    """
+
+    world: str = option(
+        "closet", "What it runs on: closet (photos) or wardrobe (drawn).", metavar="NAME", choices=WORLD_NAMES
+    )
+    photos: Path | None = option(None, "Folder of the example photos; by default found in a checkout.", metavar="DIR")
     seed: int = option(0, "Seed of everything random.", min=0)
 
     def __post_init__(self) -> None:
+        as_paths(self, "photos")
         check_ranges(self)

@@ -66,10 +66,12 @@ class NativeEncoder:
         self.name = name
         self.config: dict[str, Any] = config
         if self.is_photo_encoder:
-            self.instance_dim: int = shape["item_dim"] + 1  # the constant
+            self.constant_dim = 1
+            self.instance_dim: int = shape["item_dim"] + self.constant_dim
             self.word_width: int = shape["rank"]
             self.text_frame = tuple(config["text_frame"])
         else:
+            self.constant_dim = 0
             self.instance_dim = shape.get("identity", 0)
             self.word_width = shape["text_width"]
             self.text_frame = (0, 0)

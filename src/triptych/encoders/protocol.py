@@ -7,7 +7,7 @@ import numpy as np
 from numpy.typing import NDArray
 from PIL import Image
 
-from triptych.core.vectors import Vectors
+from triptych.core.vectors import Vectors, unit, without_last
 from triptych.encoders.lexicon import Lexicon
 
 if TYPE_CHECKING:
@@ -20,7 +20,8 @@ Pixels = NDArray[np.float32]
 class Encoder(Protocol):
     """Turns pictures and texts into unit vectors of one shared space.
 
-    One that is read from files may also have `folder`, where they lie.
+    One that is read from files may also have `folder`, where they lie. One whose pictures' vectors end in components
+    that are equal for all pictures has `constant_dim`, how many these are.
     """
 
     name: str
@@ -33,7 +34,8 @@ class Encoder(Protocol):
     """The length `d` of its vectors."""
 
     instance_dim: int
-    """How many of a picture's last components are of its item alone, no part of a text's; 0 where there are none."""
+    """How many of a picture's last components are of its item alone, no part of a text's; 0 where there are none. The
+    constant components are among them."""
 
     logit_scale: float
     """The factor (1 / temperature) it was trained with; turns cosines into logits."""
@@ -54,6 +56,21 @@ class Encoder(Protocol):
     def encode_texts(self, texts: Sequence[str]) -> Vectors:
         """Vectors `(n, d)` of texts; a text longer than the encoder reads is cut."""
         ...
+
+
+def constant_dim(encoder: Encoder) -> int:
+    """How many of a picture's last components are equal for all pictures.
+
+    Such components leave every order by similarity as it is, but they make any two pictures alike.
+    """
+    return int(getattr(encoder, "constant_dim", 0))
+
+
+def item_vectors(vectors: Vectors, encoder: Encoder) -> Vectors:
+    """What tells one item from another in picture vectors `(n, d)`, as unit vectors; all of them where no part does."""
+    compared = without_last(vectors, constant_dim(encoder))
+    items = encoder.instance_dim - constant_dim(encoder)
+    return unit(compared[:, -items:]) if items > 0 else compared
 
 
 Ids = np.ndarray[Any, np.dtype[np.int64]]

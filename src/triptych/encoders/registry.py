@@ -8,10 +8,13 @@ from triptych.core.plugins import Registry
 from triptych.encoders.protocol import Encoder
 
 EMBEDDED = Path(__file__).parent / "wardrobe"
-"""The encoder that ships with the package, trained on the wardrobe world."""
+"""The encoder of the drawn wardrobe that ships with the package."""
 
 PHOTOS = "photos-1"
 """The newest encoder of real photos that ships with the package, a folder beside this file."""
+
+DEFAULT = "photos"
+"""The encoder that is taken where none is named."""
 
 
 def load_encoder(
@@ -20,9 +23,9 @@ def load_encoder(
     """The encoder that `given` means.
 
     Args:
-        given: an encoder; `wardrobe`, the embedded default; `photos-1`, the embedded one of real photos, or `photos`,
-            the newest of these; `hf:NAME_OR_DIR`, a CLIP or SigLIP in the Hugging Face
-            layout; a folder that `pretrain`, `adapt-encoder`, `finetune` or `export-models` wrote; the name of an
+        given: an encoder; `photos-1`, the embedded one of real photos, or `photos`, the newest of these, which is the
+            default; `wardrobe`, the embedded one of the drawn world; `hf:NAME_OR_DIR`, a CLIP or SigLIP in the Hugging
+            Face layout; a folder that `pretrain`, `adapt-encoder`, `finetune` or `export-models` wrote; the name of an
             installed plug-in; or `module:attribute`.
         threads: processor threads of its graphs.
         device: what a model in torch computes on, such as `cuda:1`; by default a GPU where there is one. Graphs are run

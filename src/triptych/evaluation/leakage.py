@@ -105,7 +105,7 @@ class _Pictures:
     @classmethod
     def of(cls, catalog: Catalog) -> "_Pictures":
         digests = [entry.sha256 for entry in catalog.entries if entry.status == "ok"]
-        return cls(catalog.names, digests, catalog.vectors)
+        return cls(catalog.names, digests, catalog.compared_vectors)
 
     def only(self, wanted: set[str]) -> "_Pictures":
         rows = [row for row, name in enumerate(self.names) if name in wanted]

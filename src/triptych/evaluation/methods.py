@@ -11,7 +11,7 @@ from triptych.composers.protocol import Composer, attach_encoder, encoder_finger
 from triptych.composers.registry import load_composer
 from triptych.core.errors import UsageError
 from triptych.encoders.protocol import Encoder
-from triptych.encoders.registry import load_encoder
+from triptych.encoders.registry import DEFAULT, load_encoder
 from triptych.evaluation.options import EvaluateOptions
 from triptych.tagging.vocabulary import load_vocabulary
 
@@ -74,7 +74,7 @@ def _first_encoder(given: Encoder | str | None, composers: Sequence[Composer], t
     if given is not None:
         return load_encoder(given, threads=threads)
     named = next((name for composer in composers if (name := encoder_name_of(composer))), None)
-    return load_encoder(named or "wardrobe", threads=threads, from_file=named is not None)
+    return load_encoder(named or DEFAULT, threads=threads, from_file=named is not None)
 
 
 def _attach(composers: Sequence[Composer], first: Encoder, threads: int | None) -> dict[str, Encoder]:

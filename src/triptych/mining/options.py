@@ -4,7 +4,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from triptych.core.errors import UsageError
-from triptych.core.options import check_ranges, flag_of, nested, option
+from triptych.core.options import as_paths, check_ranges, flag_of, nested, option
 
 SimilarityRange = tuple[float, float]
 """The least and the greatest cosine similarity, both allowed."""
@@ -66,7 +66,7 @@ class MineOptions:
     seed: int = option(0, _SEED, min=0)
 
     def __post_init__(self) -> None:
-        _paths(self, "vocabulary", "refined")
+        as_paths(self, "vocabulary", "refined")
         check_ranges(self)
         if self.similarity is not None:
             object.__setattr__(self, "similarity", _similarity(self.similarity))
@@ -93,7 +93,7 @@ class ChatMineOptions:
     seed: int = option(0, _SEED, min=0)
 
     def __post_init__(self) -> None:
-        _paths(self, "vocabulary")
+        as_paths(self, "vocabulary")
         check_ranges(self)
 
 
@@ -112,15 +112,8 @@ class RefineOptions:
     seed: int = option(0, _SEED, min=0)
 
     def __post_init__(self) -> None:
-        _paths(self, "vocabulary")
+        as_paths(self, "vocabulary")
         check_ranges(self)
-
-
-def _paths(options: object, *names: str) -> None:
-    """Turn what was given as text into paths."""
-    for name in names:
-        if isinstance(given := getattr(options, name), str):
-            object.__setattr__(options, name, Path(given))
 
 
 def _similarity(given: object) -> SimilarityRange:

@@ -16,8 +16,7 @@ from triptych.core.errors import FailureError, UsageError
 from triptych.core.files import claim_run, hash_file, locked, made_by
 from triptych.core.progress import progress, say
 from triptych.core.results import known_fields
-from triptych.core.vectors import unit
-from triptych.encoders.protocol import Encoder
+from triptych.encoders.protocol import Encoder, item_vectors
 from triptych.mining.agent import Agent
 from triptych.mining.critic import Critic
 from triptych.mining.options import MineOptions
@@ -143,7 +142,7 @@ def _agent(context: MiningContext, reasoner: object, critic: object, previous: P
     if options.reverse and not isinstance(reasons, Reverses):
         raise UsageError(f"--reverse: the reasoner {reasons.name} has no method reverse")
     proposer = Proposer(
-        unit(catalog.vectors[:, -context.encoder.instance_dim :]),  # all of it where the encoder has no such part
+        item_vectors(catalog.vectors, context.encoder),
         context.tags,
         tuple(context.tags),
         width=options.candidates,

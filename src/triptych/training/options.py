@@ -4,7 +4,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from triptych.core.errors import UsageError
-from triptych.core.options import check_ranges, nested, option
+from triptych.core.options import as_paths, check_ranges, nested, option
 
 COMPOSERS = ("combiner", "transformer")
 NEGATIVES = ("bank", "batch", "bank+group")
@@ -159,9 +159,7 @@ class InversionOptions:
     seed: int = option(0, _SEED, min=0)
 
     def __post_init__(self) -> None:
-        for name in ("captions", "vocabulary"):
-            if isinstance(given := getattr(self, name), str):
-                object.__setattr__(self, name, Path(given))
+        as_paths(self, "captions", "vocabulary")
         check_ranges(self)
         if self.prompt is not None and MARK not in self.prompt:
             raise UsageError(f"--prompt {self.prompt!r}: must hold a {MARK}, which stands for the pseudo-word")

@@ -66,7 +66,7 @@ def mine_chat(
 
     opened = Catalog(Path(catalog))
     order: list[int] = np.random.default_rng(options.seed).permutation(len(opened.names)).tolist()
-    views = [opened.vectors]
+    views = [opened.compared_vectors]
     if options.vocabulary:
         views += _attribute_views(opened, options.vocabulary, opened.encoder(encoder, threads=runtime.threads))
     references = order[: options.limit]
@@ -216,4 +216,4 @@ def _attribute_views(catalog: Catalog, vocabulary: Path, encoder: Encoder) -> li
     from triptych.tagging.vocabulary import load_vocabulary
 
     tags = Tagger(encoder, load_vocabulary(vocabulary))(catalog.vectors)
-    return [remove_attributes((group,), catalog.vectors, tags) for group in tags]
+    return [remove_attributes((group,), catalog.compared_vectors, tags) for group in tags]

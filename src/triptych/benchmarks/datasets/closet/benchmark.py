@@ -30,6 +30,7 @@ ATTRIBUTES = ("kind", "colour", "pattern", "sleeve")
 QUERIES_EACH = 3
 _COLUMNS = ("image", *ATTRIBUTES, "sender")
 _NOT_APPLICABLE = "na"  # of the sleeves of what has none, such as trousers
+_UNLABELLED = "unlabelled"
 Change = tuple[str, ...]
 _CHANGES: list[Change] = [*((name,) for name in ATTRIBUTES), *combinations(ATTRIBUTES, 2)]
 # A sender's photos share their background, so a sender is in one split alone. Of a hundred divisions made by hashes of
@@ -94,6 +95,16 @@ def load_photos(root: Path) -> list[Photo]:
         split = given.get(image) or by_sender.get(row["sender"], "")
         photos.append(Photo(image, values, row["sender"], split))
     return sorted(photos, key=lambda photo: photo.image)
+
+
+def unlabelled_photos(root: Path) -> list[str]:
+    """The photos without annotations that `split.csv` of a folder names, sorted. Raises DataError where it is none."""
+    names = sorted(
+        row["image"] for row in _table(root / "split.csv", ("image", "split")) if row["split"] == _UNLABELLED
+    )
+    if not names:
+        raise DataError(f"{root / 'split.csv'}: names no photo of the split {_UNLABELLED}; {_SOURCE}")
+    return names
 
 
 def closet_truth(root: Path) -> Truth:
