@@ -26,12 +26,12 @@ check: $(ENV) ## linter and type checker
 screenshots: $(ENV) ## make the pictures of the search page in docs/ (needs chromium)
 	TRIPTYCH_SCREENSHOTS=docs $(BIN)/python -m pytest tests/test_search_page.py
 
-test: check ## linter, type checker, and every test
+test: check ## linter, type checker, and the tests, within 12 minutes
 	$(BIN)/python -m pytest -n auto --maxprocesses 4 --dist loadfile
 
-test-all: check ## every test, those against a real model server among them; before an issue is closed
+test-all: check ## every test, slow ones and those against a real model server too; before an issue is closed
 	$(BIN)/python -m pip install --quiet --disable-pip-version-check -c constraints.txt -e '.[server]'
-	$(BIN)/python -m pytest -n auto --maxprocesses 4 --dist loadfile -m "server or not server"
+	$(BIN)/python -m pytest -n auto --maxprocesses 4 --dist loadfile -m ""
 
 test-server: check ## the chat reasoner against transformers' own server, about a minute
 	$(BIN)/python -m pip install --quiet --disable-pip-version-check -c constraints.txt -e '.[server]'

@@ -53,6 +53,7 @@ def test_long_texts_stay_closed(clip):
     np.testing.assert_array_equal(ids, clip.token_ids(["red " * 40]))
 
 
+@pytest.mark.slow
 def test_an_inverted_composer_reads_the_papers_prompt(clip, catalog, vocabulary_file, tmp_path):
     options = InversionOptions(vocabulary=vocabulary_file, steps=3, batch_size=8)
     result = train_inversion("pic2word", catalog, tmp_path, options, runtime=Runtime(threads=1))

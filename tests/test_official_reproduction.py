@@ -53,6 +53,7 @@ def cirr(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return root
 
 
+@pytest.mark.slow
 def test_a_row_from_recipe_to_table(small_clip: Path, cirr: Path, tmp_path: Path) -> None:
     published = {"method": "text", "task": "relative", "metrics": {"R@1": 21.81}, "source": "paper"}
     runs = [{"benchmark": "cirr", "split": "val"}, {"benchmark": "cirr", "split": "test1", "server": True}]

@@ -44,6 +44,7 @@ def refined(corrupted, tiny_catalog, vocabulary_file) -> tuple[Path, RefineResul
     return out, refine(corrupted[0], tiny_catalog, out, options, runtime=Runtime(threads=1))
 
 
+@pytest.mark.slow
 def test_corrupted_triplets_are_found_far_more_often_than_others(refined, corrupted):
     before, after = read_triplets(corrupted[0])[0], read_triplets(refined[0])[0]
     assert len(after) == len(before)
@@ -56,6 +57,7 @@ def test_corrupted_triplets_are_found_far_more_often_than_others(refined, corrup
     assert of_wrong > 3 * of_others
 
 
+@pytest.mark.slow
 def test_what_is_refused_says_why_and_nothing_else_changes(refined, corrupted):
     before, after = read_triplets(corrupted[0])[0], read_triplets(refined[0])[0]
     changed = [new for old, new in zip(before, after, strict=True) if old != new]
@@ -72,6 +74,7 @@ def test_what_is_refused_says_why_and_nothing_else_changes(refined, corrupted):
     assert refined[0].with_name("refined.parquet.partial").exists() is False
 
 
+@pytest.mark.slow
 def test_the_weak_kinds_are_wanted_more(refined):
     kinds = refined[1].question_types
     assert sum(kind.triplets for kind in kinds) == refined[1].accepted
@@ -82,6 +85,7 @@ def test_the_weak_kinds_are_wanted_more(refined):
     assert [(kind["groups"], kind["wanted"]) for kind in noted] == [([*kind.groups], kind.weight) for kind in kinds]
 
 
+@pytest.mark.slow
 def test_another_round_of_mining(refined, tiny_catalog, vocabulary_file, tmp_path):
     first = read_triplets(refined[0])[0]
     out = tmp_path / "second.parquet"
@@ -98,6 +102,7 @@ def test_another_round_of_mining(refined, tiny_catalog, vocabulary_file, tmp_pat
     assert read_triplets(tmp_path / "again.parquet")[0] == both
 
 
+@pytest.mark.slow
 def test_what_is_wanted_is_asked_more_often(refined, tiny_catalog, vocabulary_file, tmp_path):
     """The same round twice, of which the second wants one kind of question alone."""
     triplets, note = read_triplets(refined[0])
@@ -151,6 +156,7 @@ def test_an_interrupted_run_goes_on(
     assert "starting over" in capfd.readouterr().err
 
 
+@pytest.mark.slow
 def test_a_round_is_in_the_words_of_the_last(refined, vocabulary_file, tmp_path):
     earlier = PreviousRounds.read(refined[0])
     assert earlier.vocabulary == vocabulary_file

@@ -119,10 +119,10 @@ def catalog_content(catalog: Path) -> tuple[list, np.ndarray, str]:
 @pytest.mark.parametrize(
     ("at", "call", "when"),
     [
-        ("triptych.catalog.catalog:Catalog.append", 1, "before"),
+        pytest.param("triptych.catalog.catalog:Catalog.append", 1, "before", marks=pytest.mark.slow),
         ("triptych.catalog.catalog:Catalog.append", 3, "before"),
         ("triptych.catalog.catalog:Catalog.append", 3, "after"),
-        ("triptych.catalog.catalog:Catalog.compact", 1, "before"),
+        pytest.param("triptych.catalog.catalog:Catalog.compact", 1, "before", marks=pytest.mark.slow),
         ("triptych.catalog.catalog:Catalog.compact", 1, "after"),
         (WITHIN, 6, "before"),  # a part
         (WITHIN, 7, "before"),  # the list of parts
@@ -161,13 +161,13 @@ def test_an_index_that_was_killed_is_searchable_and_loses_little(pictures, tiny_
 @pytest.mark.parametrize(
     ("at", "call", "when"),
     [
-        ("triptych.mining.pipeline:write_triplets", 2, "before"),
+        pytest.param("triptych.mining.pipeline:write_triplets", 2, "before", marks=pytest.mark.slow),
         ("triptych.mining.pipeline:write_triplets", 2, "after"),
-        ("triptych.mining.pipeline:join_triplets", 1, "before"),
+        pytest.param("triptych.mining.pipeline:join_triplets", 1, "before", marks=pytest.mark.slow),
         ("triptych.mining.pipeline:join_triplets", 1, "after"),
-        (WITHIN, 1, "before"),
+        pytest.param(WITHIN, 1, "before", marks=pytest.mark.slow),
         (WITHIN, 3, "before"),
-        (WITHIN, 5, "before"),
+        pytest.param(WITHIN, 5, "before", marks=pytest.mark.slow),
     ],
 )
 def test_mine(tiny_catalog, vocabulary_file, tmp_path, monkeypatch, at, call, when):
@@ -222,9 +222,9 @@ def undisturbed_encoder(pairs: Path, wardrobe_world: Path, tmp_path_factory: pyt
     ("at", "call", "when"),
     [
         ("triptych.training.loop:save_checkpoint", 2, "before"),
-        ("triptych.training.loop:save_checkpoint", 2, "after"),
-        (WITHIN, 3, "before"),
-        ("triptych.encoders.native:write_json", 1, "before"),
+        pytest.param("triptych.training.loop:save_checkpoint", 2, "after", marks=pytest.mark.slow),
+        pytest.param(WITHIN, 3, "before", marks=pytest.mark.slow),
+        pytest.param("triptych.encoders.native:write_json", 1, "before", marks=pytest.mark.slow),
     ],
 )
 def test_pretrain(pairs, wardrobe_world, undisturbed_encoder, tmp_path, monkeypatch, capfd, at, call, when):
@@ -255,9 +255,9 @@ def test_pretrain(pairs, wardrobe_world, undisturbed_encoder, tmp_path, monkeypa
             2,
             "before",
         ),  # between an epoch's best weights and its checkpoint
-        ("triptych.training.loop:save_checkpoint", 2, "after"),
-        (WITHIN, 3, "before"),
-        ("triptych.training.composer:write_json", 1, "before"),
+        pytest.param("triptych.training.loop:save_checkpoint", 2, "after", marks=pytest.mark.slow),
+        pytest.param(WITHIN, 3, "before", marks=pytest.mark.slow),
+        pytest.param("triptych.training.composer:write_json", 1, "before", marks=pytest.mark.slow),
     ],
 )
 def test_train(tiny_triplets, tiny_catalog, tiny_composer, tmp_path, at, call, when):
