@@ -16,7 +16,7 @@ from triptych.composers.baselines import PictureOnly, TextOnly, WeightedSum
 from triptych.composers.trained import TrainedComposer
 from triptych.composers.truth import TruthQueries, Verdict
 from triptych.core.environment import Runtime
-from triptych.core.errors import DataError, UsageError
+from triptych.core.errors import DataError, FailureError, UsageError
 from triptych.core.files import read_json, write_json
 from triptych.encoders.protocol import Encoder
 from triptych.encoders.registry import load_encoder
@@ -334,3 +334,30 @@ def test_too_little_truth_costs_no_training(
     assert ended.value.code == 2
     assert "there is no column 'kind'" in capfd.readouterr().err
     assert not (tmp_path / "out").exists()
+
+
+def test_a_composer_that_exists_is_judged(
+    judged: tuple[Path, triptych.TrainResult],
+    described: Path,
+    tiny_catalog: Path,
+    truth: TruthQueries,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    capfd: pytest.CaptureFixture[str],
+) -> None:
+    copy = shutil.copytree(judged[0], tmp_path / "composer")
+    config = read_json(copy / "config.json", "composer")
+    write_json(copy / "config.json", config | {"verdict": None, "no_verdict": "none was asked for"})
+    given = [str(copy), "--catalog", str(described), "--validate-by", "kind,colour", "--threads", "1"]
+    monkeypatch.setattr("sys.argv", ["triptych", "judge", *given])
+    with pytest.raises(SystemExit) as ended:
+        main()
+    assert not ended.value.code
+    assert "judge: this composer" in capfd.readouterr().err
+    assert TrainedComposer(copy).verdict == judged[1].verdict
+    assert "no_verdict" not in read_json(copy / "config.json", "composer")
+    elsewhere = TruthQueries(
+        tuple(replace(query, reference=f"elsewhere/{query.reference}") for query in truth.queries), "file own.jsonl"
+    )
+    with pytest.raises(FailureError, match=r"file own\.jsonl: too few"):
+        triptych.judge_composer(copy, described, elsewhere, runtime=ONE_THREAD)

@@ -77,6 +77,7 @@ if TYPE_CHECKING:
     )
     from triptych.training.pretraining import pretrain
     from triptych.training.results import AdaptResult, FinetuneResult, InversionResult, PretrainResult, TrainResult
+    from triptych.training.verdict import judge_composer
     from triptych.triplets.exporting import ExportResult, triplets_export
     from triptych.triplets.importing import ImportResult, triplets_import
     from triptych.triplets.options import ReviewOptions, SampleOptions
@@ -172,6 +173,7 @@ __all__ = [
     "export_vectors",
     "finetune",
     "index",
+    "judge_composer",
     "leakage",
     "load_composer",
     "load_encoder",
@@ -288,6 +290,7 @@ _HOME = {
     "export_vectors": "triptych.exporting.vectors",
     "finetune": "triptych.training.finetuning",
     "index": "triptych.catalog.indexing",
+    "judge_composer": "triptych.training.verdict",
     "leakage": "triptych.evaluation.leakage",
     "load_composer": "triptych.composers.registry",
     "load_encoder": "triptych.encoders.registry",

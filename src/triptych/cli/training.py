@@ -1,4 +1,4 @@
-"""Commands that train: train, finetune, train-inversion, pretrain, adapt-encoder."""
+"""Commands that train: train, judge, finetune, train-inversion, pretrain, adapt-encoder."""
 
 from pathlib import Path
 from typing import Annotated
@@ -45,6 +45,22 @@ def train(
     truth = triptych.truth_queries(catalog, validate_by) if validate_by else None
     result = triptych.train(triplets, catalog, out, options, encoder=encoder, truth=truth, runtime=runtime, log=log)
     show(known_fields(result))
+
+
+@app.command(epilog="Example: triptych judge composer --catalog catalog --validate-by kind,colour")
+@takes
+def judge(
+    composer: Annotated[Path, typer.Argument(help="Folder of the composer.")],
+    catalog: CatalogDir,
+    validate_by: Annotated[
+        str, typer.Option(metavar="TRUTH", help="COLUMN,COLUMN of the metadata, or a .jsonl file of queries.")
+    ],
+    runtime: Runtime,
+    encoder: EncoderName = None,
+) -> None:
+    """Say whether a composer helps, by queries whose answers are known, and keep the verdict in its folder."""
+    truth = triptych.truth_queries(catalog, validate_by)
+    show(triptych.judge_composer(composer, catalog, truth, encoder=encoder, runtime=runtime))
 
 
 @app.command(epilog="Example: triptych finetune triplets.parquet --catalog catalog --out composer")

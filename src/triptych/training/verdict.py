@@ -9,11 +9,14 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import NDArray
 
+from triptych.catalog.catalog import Catalog
 from triptych.composers.baselines import WEIGHTS, PictureOnly, TextOnly, WeightedSum
 from triptych.composers.patches import in_batches, reads_pixels
 from triptych.composers.protocol import Composer
 from triptych.composers.trained import TrainedComposer
 from triptych.composers.truth import LEAST_QUERIES, TruthQueries, TruthQuery, Verdict
+from triptych.core.environment import Runtime
+from triptych.core.errors import FailureError
 from triptych.core.files import read_json, write_json
 from triptych.core.images import load_pictures
 from triptych.core.progress import say
@@ -144,6 +147,37 @@ def judge(
     )
 
 
+def judge_composer(
+    composer: Path | str,
+    catalog: Path | str,
+    truth: TruthQueries,
+    *,
+    encoder: Encoder | str | None = None,
+    runtime: Runtime = Runtime(),
+) -> Verdict:
+    """Judge a composer that exists by queries whose answers are known, and keep the verdict in its folder.
+
+    Args:
+        composer: folder of the composer.
+        catalog: folder of a catalog by the composer's encoder.
+        truth: the queries, as `truth_queries` makes them.
+        encoder: the catalog's encoder, or its name; by default the one that the catalog names.
+        runtime: what it computes with.
+
+    Raises:
+        MismatchError: composer and catalog have different encoders.
+        FailureError: too few of the queries can be asked.
+    """
+    folder, opened = Path(composer), Catalog(Path(catalog))
+    known = opened.encoder(encoder, threads=runtime.threads)
+    TrainedComposer(folder, runtime.threads).attach(known)
+    space = Space(known, opened.names, opened.vectors, opened.root)
+    verdict = judge_saved("judge", folder, truth, space, threads=runtime.threads)
+    if verdict is None:
+        raise FailureError(f"{truth.source}: {TOO_FEW} in {catalog}; give queries whose pictures it holds")
+    return verdict
+
+
 def judge_saved(
     command: str,
     out: Path,
@@ -168,6 +202,7 @@ def judge_saved(
         verdict = judge(composer, truth, space, before=before, threads=threads)
         reason = TOO_FEW
     config = read_json(out / "config.json", "composer")
+    config.pop("no_verdict", None)
     why = {} if verdict else {"no_verdict": reason}
     write_json(out / "config.json", config | {"verdict": asdict(verdict) if verdict else None} | why)
     if verdict is None:

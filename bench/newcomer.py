@@ -1,0 +1,115 @@
+"""What a new user finds: 300 product photos, each "but in COLOUR", and how many of the first five answers are right.
+
+    python bench/newcomer.py [--products DIR] [--photos DIR] [--encoder NAME] [--composer DIR]
+
+An answer is right that has the reference's kind (articleType) and the colour asked for (baseColour). References and
+gallery are the larger photos without the pretraining split, on which the shipped encoder was trained; references are
+not in the gallery. Many kinds have fewer than five photos of a colour, so the best that any method could reach is
+printed beside; so is the share over the queries that have five answers.
+"""
+
+import argparse
+import os
+from collections import defaultdict
+from pathlib import Path
+
+import numpy as np
+
+from triptych.benchmarks.datasets.fashion_products.products import Product, load_products, split_of
+from triptych.benchmarks.datasets.fashion_products.words import word_for
+from triptych.composers.baselines import DEFAULT_WEIGHT, TextOnly, WeightedSum
+from triptych.composers.protocol import Composer
+from triptych.composers.trained import TrainedComposer
+from triptych.core.images import open_picture
+from triptych.core.text import hash_number
+from triptych.core.vectors import Vectors, nearest
+from triptych.encoders.protocol import Encoder
+from triptych.encoders.registry import DEFAULT, load_encoder
+
+REFERENCES = 300
+FIRST = 5
+NO_COLOUR = {"", "NA", "Multi"}
+DATA = Path(os.environ.get("TRIPTYCH_DATA", "../shared/data"))
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--products", type=Path, default=DATA / "fashion-products", help="holds styles.csv")
+    parser.add_argument("--photos", type=Path, default=DATA / "fashion-products-224", help="holds larger photos")
+    parser.add_argument("--encoder", default=DEFAULT)
+    parser.add_argument("--composer", type=Path)
+    options = parser.parse_args()
+    encoder = load_encoder(options.encoder)
+    composer: Composer = WeightedSum("sum", TextOnly(encoder), DEFAULT_WEIGHT)
+    if options.composer:
+        trained = TrainedComposer(options.composer)
+        trained.attach(encoder)
+        composer = trained
+    products = [
+        product
+        for product in load_products(options.products)
+        if split_of(product.line) != "pretrain" and (options.photos / "images" / product.picture).is_file()
+    ]
+    references, wanted = questions(products)
+    chosen = {product.id for product, _ in zip(references, wanted, strict=True)}
+    gallery = [product for product in products if product.id not in chosen]
+    report(references, wanted, gallery, found(references, wanted, gallery, encoder, composer, options.photos))
+
+
+def questions(products: list[Product]) -> tuple[list[Product], list[str]]:
+    """References and the colour asked of each: one that another photo of its kind has."""
+    colours: dict[str, set[str]] = defaultdict(set)
+    for product in products:
+        if product.colour not in NO_COLOUR:
+            colours[product.kind].add(product.colour)
+    references, wanted = [], []
+    for product in sorted(products, key=lambda product: hash_number(f"newcomer {product.id}")):
+        others = sorted(colours[product.kind] - {product.colour})
+        if others and len(references) < REFERENCES:
+            references.append(product)
+            wanted.append(others[hash_number(product.id) % len(others)])
+    return references, wanted
+
+
+def found(
+    references: list[Product],
+    wanted: list[str],
+    gallery: list[Product],
+    encoder: Encoder,
+    composer: Composer,
+    photos: Path,
+) -> np.ndarray:
+    """Gallery rows `(n, 5)` of the first answers."""
+    texts = [f"but in {word_for('colour', colour)}" for colour in wanted]
+    queries = composer.compose(encode(references, encoder, photos), texts)
+    return nearest(queries, composer.gallery(encode(gallery, encoder, photos)), FIRST)[0]
+
+
+def encode(products: list[Product], encoder: Encoder, photos: Path) -> Vectors:
+    """Vectors `(n, d)` of the products' photos."""
+    parts = []
+    for start in range(0, len(products), 64):
+        pictures = [open_picture(photos / "images" / product.picture) for product in products[start : start + 64]]
+        parts.append(encoder.encode_pictures(np.stack([encoder.prepare(picture) for picture in pictures])))
+    return np.concatenate(parts)
+
+
+def report(references: list[Product], wanted: list[str], gallery: list[Product], answers: np.ndarray) -> None:
+    """Print the shares of the first five."""
+    kinds, colours = np.array([one.kind for one in gallery]), np.array([one.colour for one in gallery])
+    kind = kinds[answers] == np.array([one.kind for one in references])[:, None]
+    colour = colours[answers] == np.array(wanted)[:, None]
+    right = (kind & colour).mean(axis=1)
+    possible = np.array(
+        [((kinds == one.kind) & (colours == to)).sum() for one, to in zip(references, wanted, strict=True)]
+    )
+    best = np.minimum(possible, FIRST) / FIRST
+    print(f"{len(references)} references over {len(gallery)} photos; of the first {FIRST} answers")
+    print(f"right kind {100 * kind.mean():.1f} %, right colour {100 * colour.mean():.1f} %")
+    print(f"right in both {100 * right.mean():.1f} % of at most {100 * best.mean():.1f} %")
+    full = possible >= FIRST
+    print(f"right in both where the gallery has five answers ({full.sum()} queries): {100 * right[full].mean():.1f} %")
+
+
+if __name__ == "__main__":
+    main()
