@@ -106,7 +106,7 @@ def search(
         runtime: what the encoder computes with.
 
     Raises:
-        UsageError: neither a picture nor a text is given, or a condition cannot be read.
+        UsageError: a picture or text is lacking, a condition cannot be read, or options make no sense together.
         DataError: the picture or the catalog cannot be used.
         MismatchError: catalog, encoder and composer do not belong together.
     """
@@ -124,6 +124,10 @@ def search(
         force=engine.force,
         runtime=runtime,
     ) as library:
+        if options.weight is not None and library.composer is not None:
+            raise UsageError(
+                f"--weight is that of a sum; composer {library.composer.name} does without, so leave it out"
+            )
         hits = library.search(
             image=image, like=options.like, text=text,
             weight=options.weight, where=options.where, k=options.k, offset=options.offset,
@@ -141,6 +145,8 @@ def _check_query(image: Path | None, text: str, options: SearchOptions, *, compo
     picture = image is not None or options.like is not None
     if not picture and not text:
         raise UsageError("give an --image or --like, a --text, or both")
+    if options.weight is not None and not (picture and text):
+        raise UsageError("--weight is that of the words beside a picture: give both, or leave it out")
     if composing and not (picture and text):
         raise UsageError("a --composer needs both a picture (--image or --like) and a --text")
     if reranking and not (picture and text):
