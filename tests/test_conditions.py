@@ -9,6 +9,11 @@ import pytest
 from triptych.catalog.conditions import DEEPEST, LONGEST, Both, Comparison, Either, read_conditions
 from triptych.catalog.filters import matching
 from triptych.core.errors import UsageError
+from triptych.retrieval.stores.exact import ExactStore
+from triptych.retrieval.stores.gallery import Gallery
+from triptych.retrieval.stores.hnsw import HnswStore
+from triptych.retrieval.stores.postgres import PostgresStore
+from triptych.retrieval.stores.protocol import SearchTerms, Store
 
 ROWS = pa.table(
     {
@@ -174,6 +179,43 @@ def test_what_makes_no_sense_is_refused_in_one_line(condition: str, message: str
     assert "\n" not in str(raised.value)
     assert len(str(raised.value)) < 600
     assert str(raised.value).startswith("--where")
+
+
+SAME_EVERYWHERE = (
+    "price<20 or price>20", "(price<20 or price=20) and colour!=red", "price in (10, 40)", "price not in (10, 40)",
+    "price!=20", 'price=""', 'price!=""', 'price in ("", 10)', 'price not in ("", 10)', "price<=19.5", "price=20.0",
+    "colour in (RED, navy blue)", "colour not in (red, pink)", "colour>'500'", "colour<n", "sold=yes", "sold!=true",
+    "sold in (true, 0)", "when<2024-3-1", "when>2024", "when!=2024", "when in (2024-01, 2025-03)", "when>=2024-03",
+    "seen=2024-03-01", "seen>2024-03-01T10:00+02:00", "seen>2024-03-01T11:00+02:00", "seen!=2024-03-01",
+    "seen=2024-03-01T23:30", "weight<1e-3 or weight=2.5", "weight=9007199254740993", "weight!=2.5",
+    "long=9007199254740993", "long>9007199254740992", "size (cm)=(x)", "name>=c",
+    "\"cut <= 40\"='it''s'", "cut=\"'; DROP TABLE x; --\" or price=10", "cut in ('%s', '{}', '%(a)s')", "cut=\\",
+)  # fmt: skip
+
+
+@pytest.mark.parametrize("kind", ["exact", "hnsw", "postgres"])
+def test_every_store_answers_alike(kind: str, request: pytest.FixtureRequest) -> None:
+    """Though a database compares what it holds as JSON."""
+    rows = ROWS.append_column("weight", pa.array([2.5, 1e-4, float("nan"), 9007199254740992.0]))
+    rows = rows.append_column("long", pa.array([9007199254740993, 9007199254740992, None, 1]))
+    rows = rows.append_column("cut", pa.array(["%s", "'; DROP TABLE x; --", "{}", "\\"]))
+    names = rows.column("name").to_pylist()
+    vectors = np.eye(4, dtype=np.float32)
+    gallery = Gallery(names, np.array([name * 64 for name in names], "S64"), rows, np.ones(4, bool))
+    if kind == "hnsw":
+        pytest.importorskip("faiss", reason="the extra `faiss` is not installed")
+    store: Store
+    if kind == "postgres":
+        store = PostgresStore(request.getfixturevalue("database"), "triptych_conditions", 4, rows.schema)
+        store.follow(gallery, lambda: vectors)
+    else:
+        store = ExactStore(gallery, vectors) if kind == "exact" else HnswStore(gallery, vectors)
+    for condition in SAME_EVERYWHERE:
+        (hits,) = store.search(vectors[:1], [SearchTerms(4, (condition,))])
+        wanted = np.array(names)[matching(rows, [condition])].tolist()
+        assert sorted(hit.name for hit in hits) == wanted, condition
+    with pytest.raises(UsageError, match="holds numbers"):
+        store.search(vectors[:1], [SearchTerms(4, ("price=10 or price<cheap",))])
 
 
 def test_words_between_quotes_have_an_order() -> None:
