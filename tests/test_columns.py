@@ -47,6 +47,9 @@ def typed(values: list[str], given: Any = None, *, beside: tuple[str, ...] = (),
         (["0,500", "1,299"], [0.5, 1.299]),
         (["１２", "3"], [12, 3]),
         (["1.299", "2.5"], [1.299, 2.5]),
+        (["20240301", "20240399"], [20240301, 20240399]),
+        (["Rs. 1,299", "Rs 80"], [1299, 80]),
+        (["CHF 1'299.-", "12.50 CHF"], [1299, 12.5]),
     ],
 )
 def test_numbers(values: list[str], wanted: list[float | None]) -> None:
@@ -76,6 +79,7 @@ def test_a_number_that_could_be_two_is_read_as_the_others_are() -> None:
         ),
         (["3/1/2024 3:05 PM", "3/25/2024 12:00 am"], [datetime(2024, 3, 1, 15, 5), datetime(2024, 3, 25)]),
         (["2024-03-01", "-", ""], [DAY, None, None]),
+        (["20240301", "20240301"], [DAY, DAY]),
     ],
 )
 def test_dates(values: list[str], wanted: list[date | None]) -> None:
@@ -199,11 +203,12 @@ def test_dates_are_compared_as_dates(table: Callable[..., pa.Table]) -> None:
 
 
 def test_what_the_columns_are_is_told_at_import(
-    table: Callable[..., pa.Table], capfd: pytest.CaptureFixture[str]
+    table: Callable[..., pa.Table], tmp_path: Path, capfd: pytest.CaptureFixture[str]
 ) -> None:
     metadata = table("9", "12", "15", "ask")
     assert metadata.column("price").to_pylist() == [9, 12, 15, None]
     assert "m.csv: column 'price': 1 of 4 values are no numbers" in capfd.readouterr().err
+    assert read_table(tmp_path / "m.csv").counts["values of another type than their column's"] == 1
     kept = table("9", "12", "15", "ask", types={"price": "text"})
     assert kept.column("price").to_pylist() == ["9", "12", "15", "ask"]
     for wrong in ("cost", "name"):

@@ -103,7 +103,8 @@ class TypeReader:
         if _all_booleans(known):
             return "boolean"
         dates = Counter({text: count for text, count in known.items() if date_orders(text)})
-        if _are_most(dates, known):
+        # 20240301 is a number too, and a column of such is one of dates only if all are.
+        if _are_most(dates, known) and dates.total() >= sum(known[text] for text in amounts):
             order = _order(dates)
             if order is None:
                 notes.append(

@@ -87,9 +87,9 @@ def read_table(path: Path, name_column: str | None = None, types: Mapping[str, G
         there = ", ".join(name for name in header if name != header[key]) or "none"
         raise UsageError(f"--column-type {wrong[0]}: {path} has no such column of values; it has {there}")
     columns = dict(zip(header, zip(*rows, strict=True) if rows else [()] * len(header), strict=True))
-    return CsvTable(
-        path, _typed(path, columns, header[key], types, separator), key, name_column is not None, lines, counts
-    )
+    typed, lost = _typed(path, columns, header[key], types, separator)
+    counts["values of another type than their column's"] = lost
+    return CsvTable(path, typed, key, name_column is not None, lines, counts)
 
 
 def _decoded(path: Path) -> str:
@@ -208,10 +208,13 @@ def _named(path: Path, header: list[str]) -> list[str]:
 
 def _typed(
     path: Path, columns: Mapping[str, Sequence[str]], key: str, types: Mapping[str, GivenType], separator: str
-) -> pa.Table:
-    """The columns, each of the type of its values; the one of the keys is text, lest 00123 become 123."""
+) -> tuple[pa.Table, int]:
+    """The columns, each of the type of its values, and how many values were lost to that.
+
+    The column of the keys is text, lest 00123 become 123.
+    """
     reader = TypeReader({name: values for name, values in columns.items() if name != key}, separator)
-    typed = {}
+    typed, lost = {}, 0
     for name, values in columns.items():
         if name == key:
             typed[name] = pa.array(values, pa.string())
@@ -220,4 +223,5 @@ def _typed(
         for note in found.notes:
             say(f"{path}: column {name!r}: {note}")
         typed[name] = found.values
-    return pa.table(typed)
+        lost += found.lost
+    return pa.table(typed), lost

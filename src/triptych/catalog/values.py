@@ -30,7 +30,7 @@ _CODES = (
     "AED|ARS|AUD|BGN|BRL|CAD|CHF|CLP|CNY|COP|CZK|DKK|EUR|GBP|HKD|HUF|IDR|ILS|INR|ISK|JPY|KRW|MXN|MYR|NOK|NZD|PHP|PKR|"
     "PLN|RON|RUB|SAR|SEK|SGD|THB|TRY|TWD|UAH|USD|VND|ZAR|Fr\\.|Rs\\.?|Kč|kr\\.?|zł|лв|руб\\.?"
 )
-_SAME = {"EUR": "€", "USD": "$", "US$": "$", "GBP": "£", "INR": "₹"}
+_SAME = {"EUR": "€", "USD": "$", "US$": "$", "GBP": "£", "INR": "₹", "Rs": "₹", "Fr": "CHF"}
 _CURRENCY = f"[A-Z]{{0,3}}[{re.escape(_SYMBOLS)}]|(?:{_CODES})(?![A-Za-z])"
 _PLAIN = re.compile(r"-?(?:0|[1-9][0-9]{0,14})(?:\.(?P<part>[0-9]{1,15}))?")
 _AMOUNT = re.compile(
@@ -51,6 +51,7 @@ _DATES = tuple(
     re.compile(form + _TIME, re.IGNORECASE)
     for form in (
         r"(?P<year>\d{4})(?P<mark>[-/.])(?P<month>\d{1,2})(?P=mark)(?P<day>\d{1,2})",
+        r"(?P<year>(?:19|20)\d{2})(?P<month>\d{2})(?P<day>\d{2})",
         r"(?P<first>\d{1,2})(?P<mark>[-/.])(?P<second_part>\d{1,2})(?P=mark)(?P<year>\d{4}|\d{2})",
         rf"(?P<day>\d{{1,2}})(?:st|nd|rd|th)?\.?[\s-]+{_MONTH},?[\s-]+(?P<year>\d{{4}})",
         rf"{_MONTH}\s+(?P<day>\d{{1,2}})(?:st|nd|rd|th)?,?\s+(?P<year>\d{{4}})",
@@ -121,7 +122,7 @@ def read_amount(text: str) -> Amount | None:
     point, comma = _value(digits, ".", power), _value(digits, ",", power)
     if point is None and comma is None:
         return None
-    unit = (found["before"] or found["after"] or "").strip()
+    unit = (found["before"] or found["after"] or "").rstrip(".")
     return Amount(
         None if point is None else factor * point, None if comma is None else factor * comma, _SAME.get(unit, unit)
     )
