@@ -148,8 +148,8 @@ class TypeReader:
             return votes.most_common(1)[0][0]
         if not unsure:
             return "."
-        money = all(amount.unit not in {"", "%"} for amount in unsure.values())
-        points = all("." in text for text in unsure)
+        money = all(amount.money for amount in unsure.values())
+        points = all(amount.by_point for amount in unsure.values())
         decimal: Decimal = "," if points and (money or self._semicolons) else "."
         if self._usual and not money:
             decimal = self._usual

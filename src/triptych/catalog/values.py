@@ -101,6 +101,16 @@ class Amount:
         """Whether it may be either of two numbers: 1,299."""
         return self.point is not None and self.comma is not None and self.point != self.comma
 
+    @property
+    def by_point(self) -> bool:
+        """Whether that is since a point stands in it: 1.299."""
+        return self.ambiguous and abs(self.point or 0) < abs(self.comma or 0)
+
+    @property
+    def money(self) -> bool:
+        """Whether it has a currency, and so no three decimals."""
+        return self.unit not in {"", "%"}
+
 
 def read_amount(text: str) -> Amount | None:
     """A number with what may stand around it: thousands grouped, a currency, %, brackets instead of a minus.
@@ -147,12 +157,7 @@ def read_number(text: str) -> float | None:
     amount = read_amount(text)
     if amount is None:
         return None
-    return amount.comma if amount.point is None or _money_by_point(text, amount) else amount.point
-
-
-def _money_by_point(text: str, amount: Amount) -> bool:
-    """Whether it is an amount of money such as 1.299 €, which has no three decimals."""
-    return amount.ambiguous and amount.unit not in {"", "%"} and "." in text
+    return amount.comma if amount.point is None or (amount.money and amount.by_point) else amount.point
 
 
 def date_orders(text: str) -> frozenset[DateOrder]:
