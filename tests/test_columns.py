@@ -148,6 +148,7 @@ def test_a_person_may_say_the_type() -> None:
         (["$5", "€5"], "kept as text, since its numbers are of different units, $, €"),
         (["1/2/2024", "3/4/2024"], "nothing tells whether '1/2/2024' has the day or the month first"),
         (["1,299", "7"], "'1,299' is read as 1299"),
+        (["1,299", "1.500", "7"], "kept as text, since nothing tells which of '1.500' and '1,299' has decimals"),
         (["$7"], r"numbers, without the sign $"),
     ],
 )

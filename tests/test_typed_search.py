@@ -64,6 +64,8 @@ def test_on_the_command_line(shop: Path) -> None:
     command = ("search", "--catalog", shop, "--text", "shirt", "--json", "--threads", "1")
     shown = run(*command, "--where", "price<500 or price>2000", "--where", "colour in (red, pink)")
     assert sorted(hit["name"] for hit in json.loads(shown.stdout)) == ["c.png", "d.png"]
+    shown = run(*command, "--where", "colour=octarine")
+    assert (shown.returncode, json.loads(shown.stdout), shown.stderr) == (0, [], "no picture fulfils the condition\n")
     for wrong, said in (("colour<500", "words have no order with 500"), ("(price<5", "a bracket never closes")):
         shown = run(*command, "--where", wrong)
         assert (shown.returncode, shown.stdout, shown.stderr.count("\n")) == (2, "", 1)

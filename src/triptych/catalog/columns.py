@@ -230,6 +230,10 @@ def _why_no_numbers(known: Counter[str], amounts: Mapping[str, Amount]) -> str:
     if codes := [text for text in known if is_code(text)]:
         why = "begins with a zero" if codes[0].strip().startswith("0") else "has more digits than a number keeps"
         return f"{_example(codes)} {why}"
+    signs = {amount.by_point: text for text, amount in amounts.items() if amount.ambiguous}
+    votes = _votes(amounts, known)
+    if len(signs) == 2 and votes["."] == votes[","]:
+        return f"nothing tells which of {signs[True].strip()!r} and {signs[False].strip()!r} has decimals"
     units = {amount.unit for amount in amounts.values()} - {""}
     return f"its numbers are of different units, {', '.join(sorted(units))}" if len(units) > 1 else ""
 
