@@ -235,6 +235,8 @@ def test_columns_that_become_another_type(table: Callable[..., pa.Table], capfd:
     assert "column 'it' is text now" in capfd.readouterr().err
     assert _completed(column(1, None), column(None, 2.5)).column("it").to_pylist() == [1, 2.5]
     assert _completed(column(True, None), column(None, 7)).column("it").to_pylist() == ["true", "7"]
+    assert _completed(column(1.5, None), column(None, "3")).column("it").to_pylist() == [1.5, 3]
+    assert _completed(column("38", None), column(None, 7)).column("it").to_pylist() == ["38", "7"]
     empty = pa.table({"name": ["0", "1"], "it": pa.nulls(2, pa.string())})
     assert _completed(empty, column(None, 7)).column("it").to_pylist() == [None, 7]
     both = _completed(column(DAY, None), column(None, datetime(2024, 3, 1, 9))).column("it")

@@ -8,7 +8,7 @@ from typing import Any
 import pyarrow as pa
 import pyarrow.compute as pc
 
-from triptych.catalog.columns import type_of
+from triptych.catalog.columns import type_of, typed_text
 from triptych.catalog.matching import BY_FILE, BY_STEM, Match, PictureNames
 from triptych.catalog.tables import CsvTable
 from triptych.core.errors import DataError
@@ -170,6 +170,8 @@ def _completed(new: pa.Table, before: pa.Table) -> pa.Table:
 
 def _of_one_kind(name: str, new: pa.ChunkedArray, before: pa.ChunkedArray) -> tuple[pa.ChunkedArray, pa.ChunkedArray]:
     """Two columns as they would be if all values stood in one CSV: the wider numbers or moments, or text."""
+    if type_of(new.type) != "text" and type_of(before.type) == "text":
+        before = pa.chunked_array([typed_text(before)])  # of the few values that are kept all may be numbers
     told = [column.type for column in (new, before) if column.null_count < len(column)]
     types = [type_of(kind) for kind in told]
     kinds = [*told, pa.float64()]
