@@ -437,7 +437,8 @@ ROWS = pa.table(
         ("colour>=n", "abd"),
         ("sold=true", "ac"),
         ("name=c", "c"),
-        ("colour=", ""),
+        ('colour=""', "c"),
+        ('price!=""', "abd"),
         ('" odd <= name"=one', "b"),
         ('" odd <= name" = " one "', "a"),
         ('" odd <= name"=""one""', "c"),
@@ -462,6 +463,7 @@ def test_all_conditions_must_hold():
     [
         ("price", "COLUMN=VALUE"),
         ("=5", "COLUMN=VALUE"),
+        ("colour=", "a value is missing"),
         (" =5", "COLUMN=VALUE"),
         ("size=5", "no column 'size'; there are name, price"),
         ("price<cheap", "holds numbers"),

@@ -57,7 +57,7 @@ def test_encodings_and_separators(content: bytes, csv_file: Any) -> None:
 
 
 def test_semicolons_beside_decimal_commas_and_commas_beside_semicolons(csv_file: Any) -> None:
-    assert read(csv_file("name;price\na.jpg;9,5\n"))[0] == {"price": ["9,5", None, None]}
+    assert read(csv_file("name;price\na.jpg;9,5\n"))[0] == {"price": [9.5, None, None]}
     assert read(csv_file("name,title\na.jpg,red; blue; green\nb.jpg,x\n"))[0]["title"] == [
         "red; blue; green",
         "x",

@@ -188,6 +188,54 @@ def test_filters_leave_only_what_fits(visit: Visit, service: Service) -> None:
     expect(colour).to_have_value("")
 
 
+def test_several_values_and_written_conditions(visit: Visit, service: Service, shown_catalog: Path) -> None:
+    page = visit.page
+    visit.say("shirt")
+    visit.results()
+    page.locator("#filter").click()
+    colour = page.get_by_label("colour", exact=True)
+    values = service.get("/api/catalog")["columns"]
+    first, second = next(column for column in values if column["name"] == "colour")["values"][:2]
+    colour.select_option([f"colour={first}", f"colour={second}"])
+    expect(page.locator(".chip")).to_have_text(f"colour: {first}, {second}")
+    ids = visit.results()
+    shown = {service.get(f"/api/pictures/{id}")["metadata"]["colour"] for id in ids}
+    assert shown == {first, second}
+    page.reload()  # the address holds it
+    assert visit.results() == ids
+    page.locator("#filter").click()
+    assert colour.evaluate("select => [...select.selectedOptions].length") == 2
+    page.locator(".chip").click()
+    expect(page.locator(".chip")).to_have_count(0)
+    # Beside what the fields say.
+    page.fill("#condition", f"colour={first} or colour={second}")
+    page.press("#condition", "Enter")
+    expect(page.locator(".chip")).to_have_count(1)
+    assert visit.results() == ids
+    kind = page.get_by_label("kind", exact=True)
+    kind.select_option(index=1)
+    expect(page.locator(".chip")).to_have_count(2)
+    visit.results()
+    page.get_by_label("line from").fill("1000003")
+    page.get_by_label("line from").dispatch_event("change")
+    expect(page.locator(".chip")).to_have_count(3)
+
+
+def test_a_written_condition_that_makes_no_sense(browser, service: Service) -> None:  # type: ignore[no-untyped-def]
+    visit = Visit(browser, service)
+    page = visit.page
+    visit.say("shirt")
+    before = visit.results()
+    page.locator("#filter").click()
+    page.fill("#condition", "colour<500")
+    page.press("#condition", "Enter")
+    expect(page.get_by_role("alert")).to_contain_text("words have no order with 500")
+    page.get_by_role("alert").get_by_role("button").click()
+    expect(page.locator(".chip")).to_have_count(0)
+    assert visit.results() == before
+    visit.context.close()
+
+
 def test_more_of_them(visit: Visit) -> None:
     visit.say("shirt")
     first = visit.results()
@@ -282,7 +330,7 @@ def test_an_empty_catalog_says_how_to_fill_it(browser, tmp_path: Path) -> None: 
 def test_values_with_spaces_and_signs_can_be_chosen(browser, own_catalog: Path, tmp_path: Path) -> None:  # type: ignore[no-untyped-def]
     names = Catalog(own_catalog).names
     odd = dict(zip(names, (" wide ", "wide", '"wide"', "<b"), strict=False))
-    asked = ('" wide "', "wide", '""wide""', "<b")
+    asked = ('" wide "', "wide", '"""wide"""', "<b")
     with (tmp_path / "table.csv").open("w", encoding="utf-8", newline="") as out:
         csv.writer(out).writerows([("name", "cut (<=40)"), *odd.items()])
     triptych.index(

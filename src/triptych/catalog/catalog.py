@@ -22,6 +22,7 @@ import pyarrow.compute as pc
 import pyarrow.parquet as pq
 from numpy.typing import NDArray
 
+from triptych.catalog.columns import type_of, typed_text
 from triptych.core.errors import DataError, MismatchError
 from triptych.core.files import atomic, locked, read_json, write_json
 from triptych.core.vectors import Vectors, without_last
@@ -39,6 +40,7 @@ REMOVED = "removed on request"
 """Why a picture is rejected that was taken out of the catalog while it was open."""
 
 _ROW = "row"  # not on disk: where an entry stands among all parts'
+_TYPED = b"triptych-types"  # in metadata.parquet: that its columns' types are those of their values
 _ROW_GROUP = 4096  # rows that are read at a time
 Status = Literal["ok", "rejected", "vanished"]
 
@@ -207,22 +209,23 @@ class Catalog:
 
     @cached_property
     def metadata(self) -> pa.Table:
-        """The user's columns, one row a usable picture in the order of `names`; nulls where nothing is known."""
+        """The user's columns, one row a usable picture in the order of `names`; nulls where nothing is known.
+
+        A column's type is that of its values. A catalog of an earlier version, whose columns may be text though all
+        values are numbers, dates or booleans, gets the types now; they are stored when its metadata are, next time.
+        """
         file = self.folder / "metadata.parquet"
         if not file.exists():
             return pa.table({"name": pa.array(self.names, pa.string())})
-        stored = pq.read_table(file)
-        # A column in which nothing is known yet is one of words, so that something can become known.
-        empty = [field.with_type(pa.string()) if pa.types.is_null(field.type) else field for field in stored.schema]
-        stored = stored.cast(pa.schema(empty))
+        stored = _with_types(pq.read_table(file))
         row_of = {name: row for row, name in enumerate(stored.column("name").to_pylist())}
         rows = pa.array([row_of.get(name) for name in self.names], pa.int64())
         return stored.take(rows).set_column(0, "name", pa.array(self.names, pa.string()))
 
     def keep_metadata(self, table: pa.Table) -> None:
-        """Replace the metadata; `table` has a column `name` first."""
+        """Replace the metadata; `table` has a column `name` first, and its columns have the types of their values."""
         with atomic(self.folder / "metadata.parquet") as temporary:
-            pq.write_table(table, temporary)
+            pq.write_table(table.replace_schema_metadata({_TYPED: b"1"}), temporary)
 
     @property
     def parts(self) -> int:
@@ -377,6 +380,18 @@ class Catalog:
             if stale.name not in self._note["parts"]:
                 stale.unlink()
         self.release()
+
+
+def _with_types(stored: pa.Table) -> pa.Table:
+    """Metadata as stored; of an earlier version, each column of text in the type of its values."""
+    known = _TYPED in (stored.schema.metadata or {})
+    columns = {}
+    for name, column in zip(stored.column_names, stored.columns, strict=True):
+        if type_of(column.type) == "text":  # one in which nothing is known yet, too, so that something can become known
+            words = column.cast(pa.string())
+            column = words if known or name == "name" else typed_text(words)
+        columns[name] = column
+    return pa.table(columns)
 
 
 def require_finite(names: Sequence[str], vectors: Vectors, encoder: str) -> None:

@@ -1,25 +1,17 @@
-"""`--where`: conditions over metadata columns, such as `colour=red`, `price<=50` or `brand!=Acme`.
-
-Spaces around column and value do not count, unless they stand between double quotes, as signs in a column's name must:
-`"size (<40)"=" one "`. A value that is itself between quotes takes a second pair.
-"""
+"""Which rows of a catalog's metadata fulfil conditions."""
 
 import operator
-import re
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
 import pyarrow as pa
 from numpy.typing import NDArray
 
-from triptych.core.errors import UsageError
+from triptych.catalog.conditions import Both, Comparison, Condition, Either, read_conditions
+from triptych.catalog.values import iso_of
 
-_CONDITION = re.compile(r'(\s*".+?"\s*|[^=!<>]+)(!=|<=|>=|=|<|>)(.*)', re.DOTALL)
 _COMPARE: dict[str, Callable[[Any, Any], bool]] = {
-    "=": operator.eq,
-    "!=": operator.ne,
     "<": operator.lt,
     "<=": operator.le,
     ">": operator.gt,
@@ -27,69 +19,54 @@ _COMPARE: dict[str, Callable[[Any, Any], bool]] = {
 }
 
 
-@dataclass(frozen=True)
-class Condition:
-    """A column, a sign of `= != < <= > >=`, and what to compare with: a number, or words in small letters."""
-
-    column: str
-    sign: str
-    wanted: float | str
-
-
-def read_conditions(schema: pa.Schema, conditions: Sequence[str]) -> list[Condition]:
-    """Conditions over the columns of `schema`.
-
-    Raises UsageError for a condition that cannot be read, an unknown column, or a number compared with a word.
-    """
-    return [_read(schema, condition) for condition in conditions]
-
-
 def matching(metadata: pa.Table, conditions: Sequence[str]) -> NDArray[np.bool_]:
     """Which rows of `metadata` fulfil every condition: booleans `(n,)`. A missing value fulfils none but `!=`.
 
     Words compare regardless of case. Raises UsageError as `read_conditions` does.
     """
-    rows = np.ones(len(metadata), bool)
-    for condition in read_conditions(metadata.schema, conditions):
-        rows &= _compare(metadata.column(condition.column), condition)
+    return _fulfilling(metadata, read_conditions(metadata.schema, conditions))
+
+
+def _fulfilling(metadata: pa.Table, condition: Condition) -> NDArray[np.bool_]:
+    match condition:
+        case Comparison():
+            return _compared(metadata.column(condition.column), condition)
+        case Both(parts):
+            rows = np.ones(len(metadata), bool)
+            for part in parts:
+                rows &= _fulfilling(metadata, part)
+        case Either(parts):
+            rows = np.zeros(len(metadata), bool)
+            for part in parts:
+                rows |= _fulfilling(metadata, part)
     return rows
 
 
-def is_numeric(kind: pa.DataType) -> bool:
-    """Whether a column of this type is compared as numbers."""
-    return bool(pa.types.is_integer(kind) or pa.types.is_floating(kind))
-
-
-def _read(schema: pa.Schema, condition: str) -> Condition:
-    parts = _CONDITION.fullmatch(condition)
-    if parts is None or not parts[1].strip():
-        raise UsageError(f"--where {condition!r}: write COLUMN=VALUE, or with != < <= > >=")
-    column, sign, wanted = parts.groups()
-    column, wanted = column if column in schema.names else _meant(column), _meant(wanted)
-    if column not in schema.names:
-        known = ", ".join(schema.names)
-        raise UsageError(f"--where {condition!r}: there is no column {column!r}; there are {known}")
-    if not is_numeric(schema.field(column).type):
-        return Condition(column, sign, wanted.casefold())
-    try:
-        return Condition(column, sign, float(wanted))
-    except ValueError:
-        raise UsageError(f"--where {condition!r}: the column holds numbers, and {wanted!r} is none") from None
-
-
-def _meant(written: str) -> str:
-    """A column or a value: between double quotes as it stands there, else without spaces around it."""
-    bare = written.strip()
-    return bare[1:-1] if len(bare) > 1 and bare[0] == bare[-1] == '"' else bare
-
-
-def _compare(column: pa.ChunkedArray, condition: Condition) -> NDArray[np.bool_]:
+def _compared(column: pa.ChunkedArray, comparison: Comparison) -> NDArray[np.bool_]:
     """Each distinct value is compared once: a column of words has few."""
     coded = column.combine_chunks().dictionary_encode()
-    compare, wanted, numeric = _COMPARE[condition.sign], condition.wanted, is_numeric(column.type)
-    values = coded.dictionary.to_pylist()
-    fits = [compare(value if numeric else str(value).casefold(), wanted) for value in values]
+    fits = [_fits(value, comparison) for value in coded.dictionary.to_pylist()]
     codes: NDArray[np.int64] = coded.indices.fill_null(-1).to_numpy(zero_copy_only=False)
     # A missing value has the code -1, and so the last place.
-    fulfilled: NDArray[np.bool_] = np.array([*fits, condition.sign == "!="], bool)[codes]
+    fulfilled: NDArray[np.bool_] = np.array([*fits, _fits(None, comparison)], bool)[codes]
     return fulfilled
+
+
+def _fits(value: Any, comparison: Comparison) -> bool:
+    """Whether a value of a column, or None for a missing one, is as wanted."""
+    sign, wanted = comparison.sign, comparison.wanted
+    if value is None or value == "" or value != value:
+        return (None in wanted) == (sign == "=") if sign in {"=", "!="} else False
+    if comparison.type == "text":
+        value = str(value).casefold()
+    elif comparison.type == "date":
+        return _fits_date(iso_of(value), comparison)
+    return (value in wanted) == (sign == "=") if sign in {"=", "!="} else _COMPARE[sign](value, wanted[0])
+
+
+def _fits_date(moment: str, comparison: Comparison) -> bool:
+    """Of a moment only so much is compared as the condition says: 2024-03 is that month."""
+    prefixes = [str(prefix) for prefix in comparison.wanted if prefix is not None]
+    if comparison.sign in {"=", "!="}:
+        return any(moment.startswith(prefix) for prefix in prefixes) == (comparison.sign == "=")
+    return _COMPARE[comparison.sign](moment[: len(prefixes[0])], prefixes[0])

@@ -84,7 +84,8 @@ def index(
         options: which pictures are taken, and what may be given up.
         encoder: an encoder, or the name of one; by default `photos`, or the one that the catalog has.
         metadata: a CSV with a column that names the picture, by path, by file name, or by that without its suffix; its
-            other columns are what searches can be restricted by.
+            other columns are what searches can be restricted by. Each gets a type, number, date, boolean or text, from
+            its values; `options.column_types` overrules that.
         root: the folder that the names in a list start from; by default the list's own. For a folder, the same folder
             again: it says that the catalog's pictures have moved there.
         runtime: what the encoder computes with; `threads` also says how many pictures are read at once.
@@ -100,7 +101,9 @@ def index(
     root = Path(root) if root else None
     if options.name_column is not None and not metadata:
         raise UsageError("--name-column goes with --metadata")
-    table = read_table(metadata, options.name_column) if metadata else None
+    if options.column_types and not metadata:
+        raise UsageError("--column-type goes with --metadata")
+    table = read_table(metadata, options.name_column, options.types) if metadata else None
     own_root = root is not None and pictures.is_dir() and root.resolve() == pictures.resolve()
     found = find_pictures(pictures, root=None if own_root else root, exclude=options.exclude)
     if not found.names and not Catalog.exists(catalog):

@@ -8,6 +8,7 @@ from typing import Any
 import pyarrow as pa
 import pyarrow.compute as pc
 
+from triptych.catalog.columns import type_of, typed_text
 from triptych.catalog.matching import BY_FILE, BY_STEM, Match, PictureNames
 from triptych.catalog.tables import CsvTable
 from triptych.core.errors import DataError
@@ -163,15 +164,25 @@ def _completed(new: pa.Table, before: pa.Table) -> pa.Table:
     for name in dict.fromkeys([*new.column_names, *before.column_names]):
         both = [table.column(name) for table in (new, before) if name in table.column_names]
         if both[-1].null_count < len(both[-1]) or name in new.column_names:
-            columns[name] = both[0] if len(both) == 1 else pc.coalesce(*_of_one_kind(*both))
+            columns[name] = both[0] if len(both) == 1 else pc.coalesce(*_of_one_kind(name, *both))
     return pa.table(columns)
 
 
-def _of_one_kind(new: pa.ChunkedArray, before: pa.ChunkedArray) -> tuple[pa.ChunkedArray, pa.ChunkedArray]:
-    """Two columns as they would be if all values stood in one CSV: the wider numbers, or words."""
-    for kind in (new.type, before.type, pa.float64()):
+def _of_one_kind(name: str, new: pa.ChunkedArray, before: pa.ChunkedArray) -> tuple[pa.ChunkedArray, pa.ChunkedArray]:
+    """Two columns as they would be if all values stood in one CSV: the wider numbers or moments, or text."""
+    if type_of(new.type) != "text" and type_of(before.type) == "text":
+        before = pa.chunked_array([typed_text(before)])  # of the few values that are kept all may be numbers
+    told = [column.type for column in (new, before) if column.null_count < len(column)]
+    types = [type_of(kind) for kind in told]
+    kinds = [*told, pa.float64()]
+    if any(pa.types.is_timestamp(kind) for kind in told):  # whose time of day must not be lost
+        aware = any(pa.types.is_timestamp(kind) and kind.tz for kind in told)
+        kinds = [pa.timestamp("us", "UTC" if aware else None)]
+    for kind in kinds if len(set(types)) == 1 else ():
         try:
             return new.cast(kind), before.cast(kind)
         except (pa.ArrowInvalid, pa.ArrowNotImplementedError):
             continue
+    if len(types) == 2:
+        say(f"column {name!r} is text now: pictures that have no row keep a {types[1]}, and others have a {types[0]}")
     return new.cast(pa.string()), before.cast(pa.string())

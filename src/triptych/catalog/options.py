@@ -1,10 +1,15 @@
 """Choices of `index`."""
 
+from collections.abc import Sequence
 from dataclasses import dataclass
+from typing import Literal, get_args
 
 from triptych.core.errors import UsageError
 from triptych.core.limits import DEFAULT_LIMITS, Limits
 from triptych.core.options import check_ranges, option
+
+GivenType = Literal["number", "date", "dmy", "mdy", "boolean", "text"]
+"""What a person may say that a column holds; `dmy` and `mdy` are dates with the day or the month first."""
 
 
 @dataclass(frozen=True)
@@ -23,9 +28,17 @@ class IndexOptions:
     name_column: str | None = option(
         None, "The column of --metadata that names the picture; by default the first.", metavar="COLUMN"
     )
+    column_types: tuple[str, ...] = option(
+        (),
+        "What a column of --metadata holds, where its values do not tell: number, date, dmy, mdy (day or month first), "
+        "boolean or text. May be repeated.",
+        flag="--column-type",
+        metavar="COLUMN=TYPE",
+    )
 
     def __post_init__(self) -> None:
         check_ranges(self)
+        _ = self.types
         if not all(pattern.strip("/") for pattern in self.exclude):
             raise UsageError("--exclude: give one or more patterns, such as '*.gif' or 'private/*'")
 
@@ -33,3 +46,20 @@ class IndexOptions:
     def limits(self) -> Limits:
         """What a picture may be."""
         return Limits(max_pixels=int(self.max_pixels * 1e6))
+
+    @property
+    def types(self) -> dict[str, GivenType]:
+        """`column_types` by column. Raises UsageError where one makes no sense."""
+        return _types(self.column_types)
+
+
+def _types(given: Sequence[str]) -> dict[str, GivenType]:
+    types: dict[str, GivenType] = {}
+    for word in given:
+        column, sign, kind = word.rpartition("=")
+        if not sign or not column or kind not in get_args(GivenType):
+            raise UsageError(f"--column-type {word!r}: write COLUMN=TYPE; types are {', '.join(get_args(GivenType))}")
+        if column in types:
+            raise UsageError(f"--column-type: column {column!r} is given twice")
+        types[column] = kind  # type: ignore[assignment]
+    return types

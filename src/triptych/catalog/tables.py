@@ -5,17 +5,17 @@ import csv
 import io
 import re
 from collections import Counter
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
 
 import pyarrow as pa
-from pyarrow import csv as arrow_csv
 
+from triptych.catalog.columns import TypeReader
+from triptych.catalog.options import GivenType
 from triptych.core.errors import DataError, UsageError
 from triptych.core.progress import say
-from triptych.core.text import truncate
 
 _MARKS = (  # the longer ones first: that of UTF-32 begins as that of UTF-16 does
     (codecs.BOM_UTF32_LE, "utf-32"),
@@ -53,21 +53,24 @@ class CsvTable:
         return [str(key) for key in self.columns.column(self.key).to_pylist()]
 
 
-def read_table(path: Path, name_column: str | None = None) -> CsvTable:
+def read_table(path: Path, name_column: str | None = None, types: Mapping[str, GivenType] | None = None) -> CsvTable:
     """Read a CSV in UTF-8, UTF-16 or Windows-1252, separated by commas, semicolons or tabs.
 
-    A row with more or fewer fields than the header is left out, counted, and the first of each kind told.
+    A row with more or fewer fields than the header is left out, counted, and the first of each kind told. Each column
+    gets a type: number, date, boolean or text; what does not fit is null, counted and told.
 
     Args:
         path: the file.
         name_column: the column that names the pictures; by default the first.
+        types: of columns whose values may not speak for themselves.
 
     Raises:
-        UsageError: there is no such column.
+        UsageError: there is no such column, or a type is given for the one that names the pictures.
         DataError: the file is no CSV, cannot be decoded, or two of its columns have one name.
     """
     text, skipped = _without_hint(_decoded(path))
-    records = _records(path, text, _separator(text), skipped)
+    separator = _separator(text)
+    records = _records(path, text, separator, skipped)
     _, header = next(records, (0, []))
     if not any(header):
         raise DataError(f"{path}: not a readable CSV (it is empty, or its first line names no column)")
@@ -79,7 +82,14 @@ def read_table(path: Path, name_column: str | None = None) -> CsvTable:
     if name_column is not None and name_column not in header:
         raise UsageError(f"--name-column {name_column}: {path} has no such column; it has {', '.join(header)}")
     key = header.index(name_column) if name_column is not None else 0
-    return CsvTable(path, _typed(path, header, rows, key), key, name_column is not None, lines, counts)
+    types = types or {}
+    if wrong := [name for name in types if name not in header or name == header[key]]:
+        there = ", ".join(name for name in header if name != header[key]) or "none"
+        raise UsageError(f"--column-type {wrong[0]}: {path} has no such column of values; it has {there}")
+    columns = dict(zip(header, zip(*rows, strict=True) if rows else [()] * len(header), strict=True))
+    typed, lost = _typed(path, columns, header[key], types, separator)
+    counts["values of another type than their column's"] = lost
+    return CsvTable(path, typed, key, name_column is not None, lines, counts)
 
 
 def _decoded(path: Path) -> str:
@@ -196,24 +206,22 @@ def _named(path: Path, header: list[str]) -> list[str]:
     return named
 
 
-def _typed(path: Path, header: list[str], rows: list[list[str]], key: int) -> pa.Table:
-    """The columns, each of the type of its values; the one of the keys is text, lest 00123 become 123."""
-    content = io.StringIO(newline="")
-    csv.writer(content).writerows([header, *rows])
-    data = content.getvalue().encode("utf-8", "replace")
-    try:
-        table = arrow_csv.read_csv(
-            io.BytesIO(data),
-            # All in one block: a column's type is that of all its values, not of the first ones.
-            read_options=arrow_csv.ReadOptions(block_size=min(len(data) + 1, 2**31 - 1)),
-            parse_options=arrow_csv.ParseOptions(newlines_in_values=True),
-            convert_options=arrow_csv.ConvertOptions(column_types={header[key]: pa.string()}),
-        )
-    except (OSError, pa.ArrowInvalid) as error:
-        raise DataError(f"{path}: not a readable CSV ({truncate(str(error).splitlines()[0], 200)})") from None
-    # Finer moments than Python's own could be stored, but not given back.
-    moments = [
-        field.with_type(pa.timestamp("us", field.type.tz)) if pa.types.is_timestamp(field.type) else field
-        for field in table.schema
-    ]
-    return table.cast(pa.schema(moments), safe=False)
+def _typed(
+    path: Path, columns: Mapping[str, Sequence[str]], key: str, types: Mapping[str, GivenType], separator: str
+) -> tuple[pa.Table, int]:
+    """The columns, each of the type of its values, and how many values were lost to that.
+
+    The column of the keys is text, lest 00123 become 123.
+    """
+    reader = TypeReader({name: values for name, values in columns.items() if name != key}, separator)
+    typed, lost = {}, 0
+    for name, values in columns.items():
+        if name == key:
+            typed[name] = pa.array(values, pa.string())
+            continue
+        found = reader.read(name, types.get(name))
+        for note in found.notes:
+            say(f"{path}: column {name!r}: {note}")
+        typed[name] = found.values
+        lost += found.lost
+    return pa.table(typed), lost

@@ -15,7 +15,7 @@ from triptych.composers.baselines import PictureOnly, TextOnly, WeightedSum
 from triptych.composers.protocol import Composer, has_prompts
 from triptych.core.environment import Runtime
 from triptych.core.errors import DataError, UsageError
-from triptych.core.files import made_by, write_json
+from triptych.core.files import made_by, require_suffix, write_json
 from triptych.core.progress import say
 from triptych.encoders.protocol import Encoder
 from triptych.evaluation.encoded_task import EncodedTask, known_vectors
@@ -88,6 +88,7 @@ def evaluate(
         DataError: the benchmark's files are missing or wrong.
         MismatchError: a composer's encoder is no longer what it was, or the catalog is of another one.
     """
+    require_suffix(output, "--output", ".json")
     root, names = Path(root) if root else None, method_names(options.methods)
     known = None if is_queries_file(benchmark) else find_benchmark(benchmark)
     name = benchmark if isinstance(benchmark, str) else benchmark.name

@@ -8,7 +8,7 @@ from typing import Any
 from triptych.benchmarks.registry import load_truth
 from triptych.benchmarks.task import Truth
 from triptych.core.errors import UsageError
-from triptych.core.files import made_by, write_json
+from triptych.core.files import made_by, require_suffix, write_json
 from triptych.core.text import truncate
 from triptych.triplets.file import Triplet, read_triplets
 
@@ -106,6 +106,7 @@ def compare_reasoners(
         UsageError: there is no file, or the benchmark's truth is not known.
         DataError: a file cannot be read.
     """
+    require_suffix(output, "--output", ".json")
     if not files:
         raise UsageError("give one triplet file or more")
     known = load_truth(truth[0], Path(truth[1])) if truth else None

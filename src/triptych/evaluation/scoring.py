@@ -12,7 +12,7 @@ from triptych.benchmarks.registry import find_benchmark, submission_of
 from triptych.benchmarks.settings import parse_settings
 from triptych.benchmarks.submissions import Answers, SubmissionFile, read_submission
 from triptych.benchmarks.task import Query, Task
-from triptych.core.files import made_by, write_json
+from triptych.core.files import made_by, require_suffix, write_json
 from triptych.evaluation.results.row import ResultRow, without_none
 from triptych.evaluation.results.tables import format_table
 from triptych.evaluation.rows import Ranks, by_aspect, percents, values
@@ -79,6 +79,7 @@ def score(
         UsageError: a name means nothing.
         DataError: something is wrong with the file, in one line.
     """
+    require_suffix(output, "--output", ".json")
     root, submission = Path(root), Path(submission)
     form = submission_of(benchmark)
     known = find_benchmark(benchmark, split)

@@ -13,7 +13,7 @@ import numpy as np
 from triptych.catalog.catalog import Catalog
 from triptych.core.environment import Runtime
 from triptych.core.errors import FailureError, UsageError
-from triptych.core.files import claim_run, hash_file, locked, made_by
+from triptych.core.files import claim_run, hash_file, locked, made_by, require_suffix
 from triptych.core.progress import progress, say
 from triptych.core.results import known_fields
 from triptych.encoders.protocol import Encoder, item_vectors
@@ -89,6 +89,7 @@ def mine(
         DataError: `options.refined` was not written by `refine`.
         FailureError: the catalog is too small, or nothing was accepted.
     """
+    require_suffix(out, "--out", ".parquet")
     started = time.monotonic()
     opened = Catalog(Path(catalog))
     known = opened.encoder(encoder, threads=runtime.threads)

@@ -80,10 +80,15 @@ class Library:
         return len(self._snapshot.gallery)
 
     def __iter__(self) -> Iterator[Picture]:
-        yield from self.pictures(len(self))
+        yield from self.pictures(max(1, len(self)))
 
     def pictures(self, k: int, *, offset: int = 0, step: int = 1) -> list[Picture]:
-        """`k` pictures, every `step`-th from the `offset`-th on; for all of them, iterate."""
+        """`k` pictures, every `step`-th from the `offset`-th on; for all of them, iterate.
+
+        Raises UsageError for a number that makes no sense.
+        """
+        if k < 1 or offset < 0 or step < 1:
+            raise UsageError("k and step must be at least 1, and offset at least 0")
         snapshot = self._snapshot
         gallery = snapshot.gallery
         rows = list(gallery.row_of.values())[offset::step][:k]
@@ -111,7 +116,7 @@ class Library:
         like: str | None = None,
         text: str = "",
         weight: float | None = None,
-        where: Sequence[str] = (),
+        where: Sequence[str] | str = (),
         k: int = 10,
         offset: int = 0,
     ) -> list[Hit]:
@@ -122,7 +127,8 @@ class Library:
             like: instead of it, a picture of the catalog by its name or id.
             text: what should differ; it may be all that is given, or missing.
             weight: of the text in the weighted sum, from 0 to 1; a composer does without.
-            where: conditions over the metadata, such as `colour=red`, applied before the choice.
+            where: a condition over the metadata, such as `price<50 and colour in (red, pink)`, or several, all of which
+                must hold; applied before the choice.
             k: how many results.
             offset: how many of the best to leave out.
 
@@ -133,7 +139,8 @@ class Library:
         reference = None
         if image is not None or like is not None:
             reference = self.reference(image=image, like=like)
-        return self.answer([SearchQuery(reference, text, weight, tuple(where), k, offset)]).hits[0]
+        conditions = (where,) if isinstance(where, str) else tuple(where)
+        return self.answer([SearchQuery(reference, text, weight, conditions, k, offset)]).hits[0]
 
     def reference(self, *, image: Path | str | bytes | None = None, like: str | None = None) -> Reference:
         """What `search` starts from, to be used in as many a `SearchQuery` as you like."""

@@ -18,7 +18,10 @@ class SearchOptions:
     )
     """None takes 0.5, or where a composer is not used because it lost, the weight that was measured to be best."""
     where: tuple[str, ...] = option(
-        (), "Condition such as colour=red or price<=50; quotes keep spaces. May be repeated.", metavar="CONDITION"
+        (),
+        "Condition such as price<=50 or colour in (red, pink), or more, joined by `and`, `or` and brackets; quotes "
+        "keep a value together. May be repeated: all must hold.",
+        metavar="CONDITION",
     )
     k: int = option(10, "How many results.", flag="-k", min=1)
     offset: int = option(0, "Leave out the first so many.", min=0)

@@ -106,7 +106,7 @@ def search(
         runtime: what the encoder computes with.
 
     Raises:
-        UsageError: neither a picture nor a text is given, or a condition cannot be read.
+        UsageError: a picture or text is lacking, a condition cannot be read, or options make no sense together.
         DataError: the picture or the catalog cannot be used.
         MismatchError: catalog, encoder and composer do not belong together.
     """
@@ -124,10 +124,16 @@ def search(
         force=engine.force,
         runtime=runtime,
     ) as library:
+        if options.weight is not None and library.composer is not None:
+            raise UsageError(
+                f"--weight is that of a sum; composer {library.composer.name} does without, so leave it out"
+            )
         hits = library.search(
             image=image, like=options.like, text=text,
             weight=options.weight, where=options.where, k=options.k, offset=options.offset,
         )  # fmt: skip
+        if not hits:
+            say(_why_none(options, len(library)))
         reference = Path(library.picture(options.like).path) if options.like else image
         if reranker and reference and not options.offset:
             hits = rerank_once(reranker, reference, text, hits)
@@ -136,11 +142,22 @@ def search(
     return hits
 
 
+def _why_none(options: SearchOptions, pictures: int) -> str:
+    """What to say where a search has no results."""
+    if options.offset:
+        return f"no results after the first {options.offset}"
+    if options.where and pictures:
+        return f"no picture fulfils {'all conditions' if len(options.where) > 1 else 'the condition'}"
+    return "the catalog holds no other picture" if pictures else "the catalog is empty; `triptych index` fills it"
+
+
 def _check_query(image: Path | None, text: str, options: SearchOptions, *, composing: bool, reranking: bool) -> None:
     """Raise UsageError where something is lacking that the query needs."""
     picture = image is not None or options.like is not None
     if not picture and not text:
         raise UsageError("give an --image or --like, a --text, or both")
+    if options.weight is not None and not (picture and text):
+        raise UsageError("--weight is that of the words beside a picture: give both, or leave it out")
     if composing and not (picture and text):
         raise UsageError("a --composer needs both a picture (--image or --like) and a --text")
     if reranking and not (picture and text):

@@ -8,13 +8,16 @@ import numpy as np
 import pyarrow as pa
 
 from triptych.catalog.catalog import REMOVED, UPLOADS, Catalog, Entry
+from triptych.catalog.columns import type_of, value_as
 from triptych.core.errors import UsageError
 from triptych.core.files import atomic, made_by
+from triptych.core.text import truncate
 from triptych.core.vectors import Vectors
 from triptych.retrieval.stores.gallery import Gallery
 from triptych.retrieval.stores.protocol import Rows
 
 _PARTS = 256  # files of a catalog; more are merged
+_HOLDS = {"number": "numbers", "date": "dates, such as 2024-03-01", "boolean": "true or false", "text": "words"}
 _SIGNS = {b"\xff\xd8": ".jpg", b"\x89PNG": ".png", b"RIFF": ".webp", b"GIF8": ".gif", b"BM": ".bmp"}
 
 NewPicture = tuple[bytes, Vectors, Mapping[str, Any]]
@@ -97,13 +100,15 @@ def _table(schema: pa.Schema, rows: Mapping[str, Mapping[str, Any]]) -> pa.Table
                 raise UsageError(f"metadata {column!r}: there is no such column; there are {known}")
     columns = []
     for field in schema:
-        values = [name if field.name == "name" else metadata.get(field.name) for name, metadata in rows.items()]
-        try:
-            # Given as text, such as "12" or "2024-05-01", and read as the column's own kind.
-            values_as_text = pa.array([value if value is None else _valid_text(value) for value in values], pa.string())
-            columns.append(values_as_text.cast(field.type))
-            if pa.types.is_floating(field.type) and not np.isfinite(columns[-1].drop_null().to_numpy()).all():
-                raise ValueError("no number")
-        except (ValueError, pa.ArrowInvalid, pa.ArrowNotImplementedError):
-            raise UsageError(f"metadata {field.name!r}: the column holds {field.type}, and this is none") from None
+        values = []
+        for name, metadata in rows.items():
+            given = name if field.name == "name" else metadata.get(field.name)
+            try:
+                # Given as text, such as "12" or "2024-05-01", and read as a cell of a CSV is.
+                values.append(None if given is None else value_as(_valid_text(given), field.type))
+            except ValueError:
+                holds = "whole numbers" if pa.types.is_integer(field.type) else _HOLDS[type_of(field.type)]
+                shown = truncate(str(given), 80)
+                raise UsageError(f"metadata {field.name!r}: the column holds {holds}, and {shown!r} is none") from None
+        columns.append(pa.array(values, field.type))
     return pa.Table.from_arrays(columns, schema=schema)

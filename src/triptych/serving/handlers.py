@@ -91,6 +91,11 @@ class RequestHandlers:
         """Answer a query of these terms; with the id of its reference, if it has one."""
         if picture is not None and like:
             raise Problem(422, "send a picture, or the id of one as `like`, not both")
+        if terms["weight"] is not None:
+            if self.library.composer is not None:
+                raise Problem(422, "weight: this service composes picture and words without one; leave it out")
+            if (picture is None and not like) or not terms["text"].strip():
+                raise Problem(422, "weight: is that of words beside a picture; send both, or leave it out")
         self.library.check(terms["where"])
         kept = b""
         decoding = 0.0

@@ -242,10 +242,10 @@ def _columns_of(metadata: str) -> dict[str, str]:
     except (ValueError, RecursionError):
         content = None
     if not isinstance(content, dict) or not all(
-        isinstance(value, (str, int, float)) and not isinstance(value, bool) for value in content.values()
+        value is None or isinstance(value, (str, int, float)) for value in content.values()
     ):
-        raise Problem(422, "metadata: must be a JSON object of words and numbers")
-    return {name: str(value) for name, value in content.items()}
+        raise Problem(422, "metadata: must be a JSON object of words, numbers, true and false")
+    return {name: str(value) for name, value in content.items() if value is not None}
 
 
 def _json(content: Any, status: int = 200, headers: dict[str, str] | None = None) -> Response:

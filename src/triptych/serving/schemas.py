@@ -50,7 +50,11 @@ class Search(BaseModel):
         json_schema_extra=_without_default,
     )
     where: list[str] = Field(
-        [], max_length=20, description="Conditions over metadata; quotes keep spaces.", examples=[["price<=50"]]
+        [],
+        max_length=20,
+        description="Conditions over metadata, all of which must hold; `and`, `or`, `in (…)`, `not in (…)` and "
+        "brackets join more in one.",
+        examples=[["price<=50", "colour in (red, pink) or brand=Acme"]],
     )
     k: int = Field(24, ge=1, le=200, description="How many results.")
     offset: int = Field(0, ge=0, le=10_000, description="Leave out the first so many.")
@@ -71,10 +75,10 @@ class Column(BaseModel):
     """A column of the metadata."""
 
     name: str = Field(examples=["colour"])
-    kind: Literal["words", "number"]
-    values: list[str] = Field(description="All of a column of words, commonest first, if they are few.")
-    least: float | None = None
-    most: float | None = None
+    kind: Literal["number", "date", "boolean", "text"]
+    values: list[str] = Field(description="All there are, if they are few: text commonest first, else in order.")
+    least: float | str | None = Field(None, description="Of numbers and dates.")
+    most: float | str | None = Field(None, description="Of numbers and dates.")
 
 
 class Facts(BaseModel):

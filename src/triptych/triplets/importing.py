@@ -17,7 +17,7 @@ from typing import Any
 
 from triptych.catalog.catalog import Catalog
 from triptych.core.errors import DataError
-from triptych.core.files import made_by
+from triptych.core.files import made_by, require_suffix
 from triptych.core.results import known_fields
 from triptych.triplets.file import Modification, Triplet, write_triplets
 
@@ -65,6 +65,7 @@ def triplets_import(source: Path | str, out: Path | str, *, catalog: Path | str)
     Raises:
         DataError: a record, which is named, is no triplet, or nothing is left.
     """
+    require_suffix(out, "--out", ".parquet")
     source, out = Path(source), Path(out)
     find = _finder(Catalog(Path(catalog)))
     triplets: list[Triplet] = []

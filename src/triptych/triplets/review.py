@@ -10,7 +10,7 @@ from pathlib import Path
 
 from triptych.catalog.catalog import Catalog
 from triptych.core.errors import DataError, PictureError
-from triptych.core.files import atomic, made_by, read_json
+from triptych.core.files import atomic, made_by, read_json, require_suffix
 from triptych.core.images import open_picture
 from triptych.core.results import known_fields
 from triptych.triplets.file import read_triplets, write_triplets
@@ -67,6 +67,7 @@ def triplets_review(
     Raises:
         DataError: there is nothing to review, or the catalog lacks a picture.
     """
+    require_suffix(out, "--out", ".html", ".htm")
     from jinja2 import Environment, StrictUndefined
 
     file, out = Path(file), Path(out)
@@ -118,6 +119,7 @@ def triplets_apply_review(file: Path | str, verdicts: Path | str, out: Path | st
     Raises:
         DataError: `verdicts` holds no verdicts, or `file` no triplets.
     """
+    require_suffix(out, "--out", ".parquet")
     file, path, out = Path(file), Path(verdicts), Path(out)
     given = _read(path)
     triplets, note = read_triplets(file)

@@ -8,7 +8,7 @@ from PIL import Image
 from triptych.catalog.catalog import Catalog
 from triptych.core.contact_sheet import contact_sheet
 from triptych.core.errors import PictureError
-from triptych.core.files import atomic
+from triptych.core.files import atomic, require_suffix
 from triptych.core.images import WHITE, open_picture
 from triptych.triplets.file import Triplet
 from triptych.triplets.options import SampleOptions
@@ -49,6 +49,7 @@ def triplets_sample(
     Raises:
         DataError: there is nothing to draw, or the catalog lacks a picture.
     """
+    require_suffix(out, "--out", ".png", ".jpg", ".jpeg")
     opened, out = Catalog(Path(catalog)), Path(out)
     chosen = choose(Path(file), options.count, options.seed, refused=options.refused)
     rows = [_row(triplet, opened) for triplet in chosen]

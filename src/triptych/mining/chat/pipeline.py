@@ -16,7 +16,7 @@ from triptych.chat.ledger import Ledger, ledger_path, open_ledger, total
 from triptych.chat.settings import JUDGEMENT, REASONING, ChatSettings, need_chat_libraries
 from triptych.core.environment import JUDGE_KEYS, Runtime
 from triptych.core.errors import FailureError, UsageError
-from triptych.core.files import locked, made_by
+from triptych.core.files import locked, made_by, require_suffix
 from triptych.core.progress import progress, say
 from triptych.core.results import known_fields
 from triptych.core.vectors import Vectors
@@ -61,6 +61,7 @@ def mine_chat(
         UsageError: the extra `chat` is not installed, or a batch file is still out.
         FailureError: the catalog is too small, the server fails for good, or nothing was accepted.
     """
+    require_suffix(out, "--out", ".parquet")
     need_chat_libraries()
     from triptych.mining.chat.session import ChatSession
 

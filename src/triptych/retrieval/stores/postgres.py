@@ -5,13 +5,15 @@ A table holds one space of one catalog, and follows it: what is missing or gone 
 
 import json
 from collections.abc import Callable, Iterator, Sequence
+from datetime import date
 from functools import partial
 from typing import Any
 
 import numpy as np
 import pyarrow as pa
 
-from triptych.catalog.filters import Condition, is_numeric, read_conditions
+from triptych.catalog.conditions import Comparison, Condition, Either, Value, read_conditions
+from triptych.catalog.values import iso_of
 from triptych.core.vectors import Vectors
 from triptych.retrieval.stores.connections import Connections
 from triptych.retrieval.stores.gallery import Gallery
@@ -23,16 +25,15 @@ _INDEXED = (
     "SELECT 1 FROM pg_index JOIN pg_class ON oid = indexrelid JOIN pg_am ON pg_am.oid = relam "
     "WHERE indrelid = to_regclass(%s) AND amname IN ('hnsw', 'ivfflat')"
 )
-_SIGNS = {"=": "=", "!=": "<>", "<": "<", "<=": "<=", ">": ">", ">=": ">="}
 
 
 class PostgresStore:
     """Vectors `(n, d)` in the table `table` of the database at `address`.
 
-    Conditions compare metadata as the embedded store does: words in small letters and by code point. Searches are
-    exact. Where somebody made an index over the column `vector`, hnsw or ivfflat, pgvector may use it: approximately,
-    and walking on until enough fulfil the conditions. It gives up after so many rows, and an older one walks only once;
-    so where that was not enough, the same is asked past the index.
+    Conditions compare metadata as the embedded store does: numbers as numbers, words in small letters and by code
+    point, dates in the order of time. Searches are exact. Where somebody made an index over the column `vector`, hnsw
+    or ivfflat, pgvector may use it: approximately, and walking on until enough fulfil the conditions. It gives up after
+    so many rows, and an older one walks only once; so where that was not enough, the same is asked past the index.
 
     Raises UsageError where the extra `postgres` is not installed, StoreError where the database does not answer.
     """
@@ -128,8 +129,8 @@ class PostgresStore:
 
     def _query(self, query: Vectors, term: SearchTerms, *, exactly: bool = False) -> tuple[Any, list[Any]]:
         parts, values = ["sha256 <> %s"], [_as_text(query), term.without]
-        for condition in read_conditions(self._schema, term.where):
-            part, wanted = _condition(condition, is_numeric(self._schema.field(condition.column).type))
+        for condition in read_conditions(self._schema, term.where).parts:
+            part, wanted = _condition(condition)
             parts.append(part)
             values += wanted
         # <#> is the inner product, negated, so that less is nearer. No index holds the sum.
@@ -162,21 +163,55 @@ def _changed(query: Any, values: Sequence[Any], connection: Any) -> None:
         cursor.executemany(query, values)
 
 
-def _condition(condition: Condition, numeric: bool) -> tuple[str, list[Any]]:
-    field = "(facts->>%s)::float8" if numeric else '(facts->>%s) COLLATE "C"'
-    part = f"{field} {_SIGNS[condition.sign]} %s"
-    if condition.sign != "!=":
-        return part, [condition.column, condition.wanted]
-    return f"(facts->>%s IS NULL OR {part})", [condition.column, condition.column, condition.wanted]
+def _condition(condition: Condition) -> tuple[str, list[Any]]:
+    """A condition in SQL, and its parameters. Where nothing is known it is NULL, which counts as false."""
+    if isinstance(condition, Comparison):
+        return _comparison(condition)
+    parts, values = [], []
+    for part, wanted in map(_condition, condition.parts):
+        parts.append(part)
+        values += wanted
+    return f"({(' OR ' if isinstance(condition, Either) else ' AND ').join(parts)})", values
+
+
+def _comparison(comparison: Comparison) -> tuple[str, list[Any]]:
+    column, sign = comparison.column, comparison.sign
+    known = [value for value in comparison.wanted if value is not None]
+    if sign not in {"=", "!="}:
+        return _compared(comparison, sign, known[0])
+    parts, values = [], []
+    for part, wanted in (_compared(comparison, "=" if sign == "=" else "<>", value) for value in known):
+        parts.append(part)
+        values += wanted
+    if sign == "=":
+        if None in comparison.wanted:
+            parts, values = [*parts, "facts->>%s IS NULL"], [*values, column]
+        return f"({' OR '.join(parts)})", values
+    if None in comparison.wanted:
+        return f"({' AND '.join(['facts->>%s IS NOT NULL', *parts])})", [column, *values]
+    return f"(facts->>%s IS NULL OR ({' AND '.join(parts)}))", [column, *values]
+
+
+def _compared(comparison: Comparison, sign: str, value: Value) -> tuple[str, list[Any]]:
+    """One value compared: as a number, as exactly as it is stored, or as text by code point, of dates the beginning."""
+    if comparison.type == "number":
+        kind = "numeric" if isinstance(value, int) else "float8"
+        return f"(facts->>%s)::{kind} {sign} %s::{kind}", [comparison.column, value]
+    if comparison.type == "date":
+        return f'left(facts->>%s, %s::int) COLLATE "C" {sign} %s', [comparison.column, len(str(value)), value]
+    wanted = str(value).lower() if comparison.type == "boolean" else value
+    return f'(facts->>%s) COLLATE "C" {sign} %s', [comparison.column, wanted]
 
 
 def _facts(row: dict[str, Any]) -> dict[str, Any]:
-    known = {column: value for column, value in row.items() if value is not None and value == value}
     # The name is among them: it, too, can be asked about.
-    return {
-        column: value if isinstance(value, (int, float)) and not isinstance(value, bool) else str(value).casefold()
-        for column, value in known.items()
-    }
+    return {column: _fact(value) for column, value in row.items() if value not in (None, "") and value == value}
+
+
+def _fact(value: Any) -> Any:
+    if isinstance(value, date):
+        return iso_of(value)
+    return value if isinstance(value, (int, float)) and not isinstance(value, bool) else str(value).casefold()
 
 
 def _as_text(vector: Vectors) -> str:

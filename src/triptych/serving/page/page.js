@@ -2,7 +2,8 @@
 
 import * as service from "./service.js";
 import { EMPTY, lastStep, readState, writeState } from "./state.js";
-import { $, blanks, card, differences, fill, filterFields, make, nothing, tellBy, trail } from "./view.js";
+import { filterFields, inWords } from "./conditions.js";
+import { $, blanks, card, differences, fill, make, nothing, tellBy, trail } from "./view.js";
 
 let state = EMPTY;
 let catalog = null;
@@ -32,7 +33,7 @@ function draw() {
   $("trail").firstElementChild.replaceChildren(...trail(state.steps, (index) => go({ steps: state.steps.slice(0, index + 1), shown: "" })));
   $("trail").scrollLeft = $("trail").scrollWidth;
   $("chips").replaceChildren(...state.where.map((condition) => {
-    const chip = make("button", { className: "chip", type: "button" }, condition.replace(/=/, ": ").replace(/([<>]): /, " $1= "));
+    const chip = make("button", { className: "chip", type: "button" }, inWords(condition));
     chip.setAttribute("aria-label", `Remove the filter ${condition}`);
     chip.addEventListener("click", () => go({ where: state.where.filter((one) => one !== condition), shown: "" }));
     return chip;
@@ -86,7 +87,7 @@ async function find(picture = null) {
   $("status").textContent = "Looking …";
   drawFound();
   try {
-    const answer = await service.search({ picture, like, text, weight: state.weight, where: state.where }, signal);
+    const answer = await service.search({ picture, like, text, weight: weight(), where: state.where }, signal);
     if (picture) {
       const steps = [...state.steps, { like: answer.reference, text }];
       state = { ...state, steps, shown: "" };
@@ -100,6 +101,9 @@ async function find(picture = null) {
     if (signal === asking.signal) $("results").removeAttribute("aria-busy");
   }
 }
+
+/** That of the words in the sum; a composer does without. */
+const weight = () => (catalog?.composer ? null : state.weight);
 
 function take(answer, further) {
   hits = further ? [...hits, ...answer.hits] : answer.hits;
@@ -120,7 +124,7 @@ async function further() {
   $("trouble").hidden = true;
   const { signal } = asking;
   try {
-    const answer = await service.search({ like, text, weight: state.weight, where: state.where, offset: hits.length }, signal);
+    const answer = await service.search({ like, text, weight: weight(), where: state.where, offset: hits.length }, signal);
     const first = hits.length;
     take(answer, true);
     $("grid").children[first]?.querySelector("button").focus({ preventScroll: true });
@@ -158,7 +162,8 @@ function trouble(error, again, { beneath = false } = {}) {
     : /[.!?]$/.test(said) ? said : `${said}.`;
   // Trying a bad file again helps nobody; what was there before it can be had again.
   const hopeless = !beneath && [404, 413, 422].includes(error.status);
-  refused = hopeless ? () => find() : again;
+  // A condition that cannot be read is the last thing that was done.
+  refused = error.status === 422 && /^where /.test(error.message) ? () => history.back() : hopeless ? () => find() : again;
   $("trouble").lastElementChild.textContent = hopeless ? "Back to where you were" : "Try again";
   $("trouble").lastElementChild.hidden = lost;
   $("grid")[beneath ? "after" : "before"]($("trouble"));
@@ -224,6 +229,13 @@ $("go-on").addEventListener("click", () => goOn({ id: state.shown || hits[0].id 
 $("more").addEventListener("click", further);
 $("home").addEventListener("click", () => go(EMPTY));
 $("clear").addEventListener("click", () => go({ where: [], shown: "" }));
+$("condition").addEventListener("keydown", (event) => {
+  const written = $("condition").value.trim();
+  if (event.key !== "Enter" || !written) return;
+  event.preventDefault();
+  $("condition").value = "";
+  go({ where: [...state.where, written], shown: "" });
+});
 $("filter").addEventListener("click", () => {
   $("filters").hidden = !$("filters").hidden;
   $("filter").setAttribute("aria-expanded", String(!$("filters").hidden));
@@ -260,7 +272,7 @@ async function begin() {
   tellBy(catalog.columns);
   filters = filterFields(catalog.columns, (where) => go({ where, shown: "" }));
   $("fields").replaceChildren(...filters.fields);
-  $("filter").hidden = filters.fields.length === 0;
+  $("filter").hidden = catalog.columns.length === 0;
   draw();
   return find();
 }

@@ -37,7 +37,7 @@ export async function search({ picture, like, text, weight, where, offset = 0 },
   if (picture) form.append("picture", picture, "picture");
   else if (like) form.append("like", like);
   form.append("text", text);
-  if (weight !== null) form.append("weight", weight); // else the catalog's own
+  if (weight !== null && (picture || like) && text) form.append("weight", weight); // else the catalog's own
   form.append("offset", offset);
   for (const condition of where) form.append("where", condition);
   return (await ask("/api/search", { method: "POST", body: form, signal })).json();

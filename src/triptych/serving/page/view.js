@@ -15,7 +15,7 @@ export function make(tag, settings = {}, ...children) {
 let telling = []; // columns of few words: what they say of a picture fits under it
 
 export function tellBy(columns) {
-  telling = columns.filter(({ kind, values }) => kind === "words" && values.length > 1).map(({ name }) => name);
+  telling = columns.filter(({ kind, values }) => kind === "text" && values.length > 1).map(({ name }) => name);
 }
 
 const words = (hit) => telling.map((column) => hit.metadata[column]).filter((value) => value && value !== "none");
@@ -82,45 +82,4 @@ export function trail(steps, back) {
     button.addEventListener("click", () => back(index));
     return make("li", {}, button);
   });
-}
-
-/** A condition as the service reads it: quoted where spaces around it, or signs in a column's name, would be lost. */
-const quoted = (text, lost) => (lost.test(text) ? `"${text}"` : text);
-const condition = (column, sign, value) => quoted(column, /^\s|\s$|^"|[=!<>]/) + sign + quoted(String(value), /^\s|\s$|^".*"$/s);
-
-/** Fields for the columns that people can choose by; `changed` gets the conditions. */
-export function filterFields(columns, changed) {
-  const chosen = {};
-  const report = () => changed(Object.values(chosen).flat());
-  const fields = [];
-  for (const [index, column] of columns.entries()) {
-    const id = `field-${index}`;
-    const label = make("label", { htmlFor: id }, column.name);
-    if (column.kind === "words" && column.values.length > 1) {
-      const any = make("option", { value: "" }, "any");
-      const options = column.values.map((value) => make("option", { value: condition(column.name, "=", value) }, value));
-      const select = make("select", { id }, any, ...options);
-      select.addEventListener("change", () => { chosen[id] = select.value ? [select.value] : []; report(); });
-      fields.push(make("div", {}, label, select));
-    } else if (column.kind === "number" && column.least !== column.most) {
-      const ends = [[">=", column.least, "from"], ["<=", column.most, "to"]].map(([sign, end, name], place) => {
-        const input = make("input", { type: "number", step: "any", placeholder: String(end), id: place ? `${id}-to` : id });
-        input.setAttribute("aria-label", `${column.name} ${name}`);
-        input.addEventListener("change", () => { chosen[id + sign] = input.value ? [condition(column.name, sign, input.value)] : []; report(); });
-        input.dataset.prefix = condition(column.name, sign, "");
-        return input;
-      });
-      fields.push(make("div", {}, label, make("div", { className: "range" }, ...ends)));
-    }
-  }
-  const set = (where) => {
-    for (const key of Object.keys(chosen)) delete chosen[key];
-    for (const field of fields.flatMap((one) => [...one.querySelectorAll("select, input")])) {
-      const { prefix } = field.dataset;
-      const held = where.find((one) => (prefix ? one.startsWith(prefix) : [...field.options].some((o) => o.value === one)));
-      field.value = held ? (prefix ? held.slice(prefix.length) : held) : "";
-      if (held) chosen[prefix ? field.id.replace("-to", "") + prefix.slice(-2) : field.id] = [held];
-    }
-  };
-  return { fields, set };
 }
