@@ -24,7 +24,7 @@ from numpy.typing import NDArray
 
 from triptych.core.errors import DataError, MismatchError
 from triptych.core.files import atomic, locked, read_json, write_json
-from triptych.core.vectors import Vectors
+from triptych.core.vectors import Vectors, require_finite_rows
 from triptych.encoders.protocol import Encoder
 from triptych.encoders.registry import load_encoder
 
@@ -182,8 +182,10 @@ class Catalog:
 
     @cached_property
     def vectors(self) -> Vectors:
-        """Vectors `(n, d)` of the usable pictures."""
-        return self._matrix(self._usable.column(_ROW).to_numpy())
+        """Vectors `(n, d)` of the usable pictures. Raises FailureError where one is not finite, as of old."""
+        matrix = self._matrix(self._usable.column(_ROW).to_numpy())
+        require_finite_rows(matrix, lambda row: f"{self.folder}: {self.names[row]}", f"encoder {self.encoder_name}")
+        return matrix
 
     @cached_property
     def row_of(self) -> dict[str, int]:
