@@ -15,7 +15,7 @@ from itertools import islice
 from typing import Any, TypeVar
 
 from triptych.chat.cost import most_cost
-from triptych.chat.endpoint import RequestRefused, TransientError
+from triptych.chat.endpoint import RequestRefused, ServerUnusable, TransientError
 from triptych.chat.ledger import Ledger, Reply
 from triptych.chat.limits import Backoff, Budget
 from triptych.chat.pictures import PictureUrls
@@ -203,9 +203,9 @@ class DialogueRunner:
                     cost = 0.0
                     if refused := self._refused(call, body, refusal, most):
                         return refused
-                except FailureError as failure:
+                except ServerUnusable as failure:
                     cost = 0.0
-                    self._ledger.trouble(call.key, str(failure), free=most)
+                    self._ledger.trouble(call.key, failure.said, free=most)
                     self._give_up(failure)
                     raise Postponed(str(failure)) from None
                 finally:

@@ -57,6 +57,14 @@ class Forbidden(RequestRefused):
     """It is not for this key, or not for what it shows: services answer 403 to either."""
 
 
+class ServerUnusable(FailureError):
+    """No call at all can succeed, until somebody does something. `said`: what the server said, for the ledger."""
+
+    def __init__(self, said: str, whole: str) -> None:
+        super().__init__(whole)
+        self.said = said
+
+
 @dataclass(frozen=True)
 class _Answer:
     status: int
@@ -111,7 +119,7 @@ class Endpoint:
         await self._client.aclose()
 
     async def send(self, body: dict[str, Any], key: str) -> Reply:
-        """Ask once. Raises TransientError, RequestRefused, or FailureError where no call at all can succeed.
+        """Ask once. Raises TransientError, RequestRefused, or ServerUnusable where no call at all can succeed.
 
         `key` goes along as Idempotency-Key, so that a gateway which knows such keys charges a repeated call once.
         """
@@ -143,7 +151,8 @@ class Endpoint:
                 if not 300 <= response.status_code < 400:
                     return await _read(response)
                 address = self._redirected(address, response.status_code, response.headers.get("location", ""))
-        raise FailureError(f"{self.url}: sends on from one address to the next; give the right one as --base-url")
+        said = "sends on from one address to the next"
+        raise ServerUnusable(said, f"{self.url}: {said}; give the right one as --base-url")
 
     def _redirected(self, address: str, status: int, location: str) -> str:
         """Where to ask instead, on the same server. Pictures and key go to no other one."""
@@ -154,9 +163,11 @@ class Endpoint:
             same = False
         if not same or status not in (307, 308):
             origin = self._hushed(there.partition("?")[0])
-            raise FailureError(
-                f"{self.url}: {status}: sends on to {origin or 'nowhere'}, which gets neither pictures nor key; "
-                "if it is the right address, give it as --base-url"
+            said = f"{status}: sends on to {origin or 'nowhere'}"
+            raise ServerUnusable(
+                said,
+                f"{self.url}: {said}, which gets neither pictures nor key; if it is the right address, give it as "
+                "--base-url",
             )
         return there
 
@@ -176,20 +187,22 @@ class Endpoint:
         if code == 401 or (code in (0, 400) and is_about_the_key(said)):
             return self.wrong_key(said)
         if code == 402 or is_about_money(said):
-            return FailureError(f"{self.url}: wants to be paid ({said}); the same command goes on once it is")
+            return ServerUnusable(said, f"{self.url}: wants to be paid ({said}); the same command goes on once it is")
         if code == 403:
             return Forbidden(said)
         if code in (404, 405) and not (advice(said) and is_hopeless(said)):
             hint = "" if "/v1" in urlsplit(self.url).path else "; most addresses end with /v1"
-            return FailureError(f"{self.url}: no such address or model ({said}); check the address and the model{hint}")
+            return ServerUnusable(
+                said, f"{self.url}: no such address or model ({said}); check the address and the model{hint}"
+            )
         if code in MAY_PASS or code >= 500 or not code:
             after = retry_after(dict(headers))
             return TransientError(said, busy=code in _TOO_MUCH, after=after, paid=success, form=code in (0, 500, 501))
         return RequestRefused(said)
 
-    def wrong_key(self, said: str) -> FailureError:
+    def wrong_key(self, said: str) -> ServerUnusable:
         """That the server does not take the key."""
-        return FailureError(f"{self.url}: the server wants another key ({said}); set {' or '.join(self._keys)}")
+        return ServerUnusable(said, f"{self.url}: the server wants another key ({said}); set {' or '.join(self._keys)}")
 
     def _broken(self, error: Exception) -> Exception:
         """What came of a connection that failed."""
@@ -197,12 +210,10 @@ class Endpoint:
         if tls := _tls_fault(error):
             said = self._hushed(f"TLS: {tls.reason or tls}")
             if isinstance(tls, ssl.SSLCertVerificationError):
-                return FailureError(
-                    f"{self.url}: its certificate is not trusted ({self._hushed(tls.verify_message or str(tls))}); "
-                    "SSL_CERT_FILE names a file of certificates to trust"
-                )
+                said = f"its certificate is not trusted ({self._hushed(tls.verify_message or str(tls))})"
+                return ServerUnusable(said, f"{self.url}: {said}; SSL_CERT_FILE names a file of certificates to trust")
             if "WRONG_VERSION" in said or "RECORD_LAYER" in said or "UNKNOWN_PROTOCOL" in said:
-                return FailureError(f"{self.url}: does not speak TLS there ({said}); http:// may be meant")
+                return ServerUnusable(said, f"{self.url}: does not speak TLS there ({said}); http:// may be meant")
             return TransientError(said, paid=not never_sent)
         if isinstance(error, httpx2.DecodingError):
             return TransientError(self._hushed(f"the answer cannot be unpacked: {error}"), paid=True)

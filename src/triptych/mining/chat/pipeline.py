@@ -100,15 +100,21 @@ def _run(session: "ChatSession") -> ChatMineResult | CostEstimate:
         finally:
             ledger.worked(time.monotonic() - started)
             result = _write(session, ledger, added)
+            if not session.settings.batch.used:
+                _tell_pending(result)
         reasons = ledger.reasons()
     if not result.accepted and not result.pending:
         raise FailureError(f"{session.out}: no triplet was accepted: {_counted(reasons)}")
     if stopped:
         say(f"mine: stopped: {stopped}")
-    if result.pending and not session.settings.batch.used:
+    return result
+
+
+def _tell_pending(result: ChatMineResult) -> None:
+    """How many references are left, however the run ended, and why."""
+    if result.pending:
         because = _counted(result.pending_because)
         say(f"mine: {result.pending} of {result.references} references are pending{because and f': {because}'}")
-    return result
 
 
 def _counted(reasons: Mapping[str, int]) -> str:
