@@ -93,6 +93,12 @@ class EncodedTask:
             require_finite_rows(vectors, lambda row: f"query {self.queries[row].id}", method.name)
         return several
 
+    def gallery_for(self, method: Composer) -> Vectors:
+        """The gallery in the method's space. Raises FailureError, with the picture, where a vector is not finite."""
+        gallery = method.gallery(self.gallery)
+        require_finite_rows(gallery, self.gallery_names.__getitem__, method.name)
+        return gallery
+
     def _patches(self, method: ReadsPatches) -> Patches:
         """What the method sees in each query's reference. Raises DataError for a picture that is gone."""
         names = sorted({query.reference for query in self.queries})
@@ -133,9 +139,7 @@ class EncodedTask:
 
     def values(self, method: Composer) -> dict[str, Values]:
         """Each query's metrics."""
-        gallery = method.gallery(self.gallery)
-        require_finite_rows(gallery, self.gallery_names.__getitem__, method.name)
-        return values(self.task.measures, self.all_ranks(self.compose(method), gallery))
+        return values(self.task.measures, self.all_ranks(self.compose(method), self.gallery_for(method)))
 
     def row(self, method: Composer, encoder: Encoder, *, per_query: bool = False) -> ResultRow:
         """One row of a result file."""
