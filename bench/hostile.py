@@ -5,7 +5,8 @@
 The default of 560 references makes a little over 2,000 calls. The server answers with 429 (with and without a pause),
 500, 503, a slow drip, a reset connection, an empty body, a truncated body, prose around JSON, prose alone, a refusal,
 wrong indices, unknown fields, 10 MB, instructions to the program, and JSON that breaks off. Then it is counted whether
-each reference ended in one state, and whether a call whose answer was in the ledger was ever sent again.
+each reference ended in one state, and whether a call whose answer was in the ledger was ever sent again. Exits with 1
+where one was lost or paid for twice.
 """
 
 import asyncio
@@ -19,6 +20,7 @@ import sys
 import tempfile
 import time
 from collections import Counter
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -33,27 +35,71 @@ LATENCY = 0.15
 EVERY = (1.0, 4.0)  # seconds from the first call of a run to its end by kill -9
 
 
-def main() -> None:
+@dataclass(frozen=True)
+class Count:
+    """What came of a run, or of several that were killed but for the last."""
+
+    calls: int
+    faults: Counter[str]
+    kills: int
+    seconds: float
+    references: int
+    ended: Counter[str]
+    triplets: int
+    repeated: int
+    """Triplets whose pair is there before."""
+    known: int
+    """Calls sent though their answer was in the ledger."""
+    answered: int
+    """Answers sent again, the first one lost on its way."""
+
+    @property
+    def wrong(self) -> int:
+        """References lost, pairs twice, and calls paid for twice: none, unless a kill took an answer on its way."""
+        lost = self.references - self.ended["accepted"] - self.ended["rejected"]
+        return abs(lost) + self.repeated + self.known + (0 if self.kills else self.answered)
+
+    def lines(self) -> list[str]:
+        """All of it, to be read."""
+        share = 100 * self.faults.total() / max(1, self.calls)
+        return [
+            f"{self.calls} calls, {self.faults.total()} faults ({share:.0f} %), {self.kills} kills, "
+            f"{self.seconds:.0f} s",
+            f"references: {self.references}; {dict(self.ended)}; in no state or in two: "
+            f"{self.references - self.ended.total()}",
+            f"triplets: {self.triplets}, the same pair twice: {self.repeated}",
+            f"calls sent again though their answer was in the ledger: {self.known}",
+            f"answers sent twice, the first one lost on its way (killed, or too late for --read-timeout): "
+            f"{self.answered}",
+            f"faults: {dict(self.faults.most_common())}",
+        ]
+
+
+def main() -> int:
     if sys.argv[1:2] == ["--serve"]:
         serve(Path(sys.argv[2]))
-        return
-    references = int(sys.argv[1]) if len(sys.argv) > 1 else 560
+        return 0
+    references, wrong = int(sys.argv[1]) if len(sys.argv) > 1 else 560, 0
     for name, killing in (("undisturbed", False), ("with kill -9", True)):
         with tempfile.TemporaryDirectory() as folder:
             print(f"{name}:", flush=True)
-            for line in measure(Path(folder), references, killing=killing):
+            count = measure(Path(folder), references, killing=killing)
+            wrong += count.wrong
+            for line in count.lines():
                 print(f"  {line}", flush=True)
+    return 1 if wrong else 0
 
 
-def serve(folder: Path) -> None:
+def serve(folder: Path, rate: float = RATE, latency: float = LATENCY) -> None:
     log = (folder / "server.jsonl").open("a", buffering=1, encoding="utf-8")
-    server = Loopback(rate=RATE, latency=LATENCY, note=lambda event: log.write(json.dumps(event) + "\n"))
+    server = Loopback(rate=rate, latency=latency, note=lambda event: log.write(json.dumps(event) + "\n"))
     server.keep_bodies = False
 
     async def tell() -> None:
         while not server.port:
             await asyncio.sleep(0.05)
-        (folder / "url").write_text(server.url)
+        (folder / "url.new").write_text(server.url)
+        (folder / "url.new").replace(folder / "url")
 
     async def both() -> None:
         await asyncio.gather(server.serve(), tell())
@@ -61,7 +107,8 @@ def serve(folder: Path) -> None:
     asyncio.run(both())
 
 
-def measure(folder: Path, references: int, *, killing: bool) -> list[str]:
+def measure(folder: Path, references: int, *, killing: bool) -> Count:
+    """Mine so many references, to the end."""
     catalog, out = noise_catalog(folder, references), folder / "triplets.parquet"
     server = subprocess.Popen([sys.executable, __file__, "--serve", str(folder)])
     while not (folder / "url").exists():
@@ -69,7 +116,8 @@ def measure(folder: Path, references: int, *, killing: bool) -> list[str]:
     program = [sys.executable, "-c", "from triptych.cli import main; main()", "mine-chat", "loopback"]
     program += ["--catalog", str(catalog), "--out", str(out), "--base-url", (folder / "url").read_text()]
     program += ["--group-size", "5", "--concurrency", "16", "--backoff", "0.05", "--max-backoff", "0.5"]
-    program += ["--read-timeout", "1", "--attempts", "10"]
+    # A machine that is busy must not make an answer late; a slow drip lasts twice this.
+    program += ["--read-timeout", "1" if killing else "4", "--attempts", "10"]
     chance = random.Random(0)
     kills, repeated, started = 0, 0, time.monotonic()
     try:
@@ -94,25 +142,22 @@ def measure(folder: Path, references: int, *, killing: bool) -> list[str]:
     finally:
         server.terminate()
         server.wait()
-    return report(folder, out, references, kills, repeated, seconds)
-
-
-def report(folder: Path, out: Path, references: int, kills: int, repeated: int, seconds: float) -> list[str]:
     seen = events(folder)
     answers = Counter(event["key"] for event in seen if event["answered"])
-    ended, [triplets, _] = states(out), read_triplets(out)
+    triplets, _ = read_triplets(out)
     pairs = Counter((triplet.reference, triplet.target) for triplet in triplets)
-    faults = Counter(event["fault"] for event in seen if event["fault"])
-    return [
-        f"{len(seen)} calls, {sum(faults.values())} faults ({100 * sum(faults.values()) / len(seen):.0f} %), "
-        f"{kills} kills, {seconds:.0f} s",
-        f"references: {references}; {dict(ended)}; in no state or in two: {references - sum(ended.values())}",
-        f"triplets: {len(triplets)}, the same pair twice: {sum(count - 1 for count in pairs.values())}",
-        f"calls sent again though their answer was in the ledger: {repeated}",
-        f"answers sent twice, the first one lost on its way (killed, or too late for --read-timeout): "
-        f"{sum(count - 1 for count in answers.values())}",
-        f"faults: {dict(faults.most_common())}",
-    ]
+    return Count(
+        calls=len(seen),
+        faults=Counter(event["fault"] for event in seen if event["fault"]),
+        kills=kills,
+        seconds=seconds,
+        references=references,
+        ended=states(out),
+        triplets=len(triplets),
+        repeated=sum(count - 1 for count in pairs.values()),
+        known=repeated,
+        answered=sum(count - 1 for count in answers.values()),
+    )
 
 
 def events(folder: Path) -> list[dict[str, Any]]:
@@ -142,4 +187,4 @@ def query(out: Path, text: str) -> list[Any]:
 
 
 if __name__ == "__main__":
-    main()
+    sys.exit(main())

@@ -11,6 +11,7 @@ import hashlib
 import json
 import random
 import re
+import ssl
 import threading
 from collections import Counter
 from collections.abc import Callable
@@ -141,12 +142,14 @@ class Loopback:
         latency: float = 0.0,
         key: str | None = None,
         note: Callable[[dict[str, Any]], None] | None = None,
+        tls: ssl.SSLContext | None = None,
     ) -> None:
         self.rate, self.seed, self.faults = rate, seed, faults
         self.respond = respond
         self.latency = latency
         self.key = key
         self.note = note
+        self.tls = tls
         self.log: list[tuple[str, str]] = []
         self.bodies: list[dict[str, Any]] = []
         self.arrivals: Counter[str] = Counter()
@@ -173,7 +176,7 @@ class Loopback:
 
     async def serve(self, port: int = 0) -> None:
         self._loop, self._end = asyncio.get_running_loop(), asyncio.Event()
-        server = await asyncio.start_server(self._connected, "127.0.0.1", port, limit=2**16)
+        server = await asyncio.start_server(self._connected, "127.0.0.1", port, limit=2**16, ssl=self.tls)
         self.port = server.sockets[0].getsockname()[1]
         self._ready.set()
         await self._end.wait()
@@ -232,7 +235,8 @@ class Loopback:
             answer = odd(fault, right) if fault else completion(json.dumps(right))
         self.answered[key] += status == 200
         self._note(key, fault, answered=status == 200)
-        await self._send(writer, status, json.dumps(answer).encode(), headers)
+        content = answer if isinstance(answer, bytes) else json.dumps(answer).encode()
+        await self._send(writer, status, content, headers)
 
     def _note(self, key: str, fault: str, *, answered: bool) -> None:
         if self.note:
@@ -260,7 +264,8 @@ class Loopback:
     async def _send(
         self, writer: asyncio.StreamWriter, status: int, content: bytes, headers: dict[str, str] | None = None
     ) -> None:
-        more = "".join(f"{name}: {value}\r\n" for name, value in (headers or {}).items())
-        head = f"HTTP/1.1 {status} X\r\nContent-Type: application/json\r\n{more}Content-Length: {len(content)}\r\n\r\n"
+        headers = {"Content-Type": "application/json"} | (headers or {})
+        more = "".join(f"{name}: {value}\r\n" for name, value in headers.items())
+        head = f"HTTP/1.1 {status} X\r\n{more}Content-Length: {len(content)}\r\n\r\n"
         writer.write(head.encode() + content)
         await writer.drain()

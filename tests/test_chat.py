@@ -13,13 +13,14 @@ import pytest
 from PIL import Image
 
 from chat_helpers import settings
+from triptych.chat.answers import completion
 from triptych.chat.cost import picture_tokens, tokens_in
-from triptych.chat.endpoint import completion
 from triptych.chat.ledger import MOST_TEXT, Ledger, Reply, ledger_path
 from triptych.chat.limits import Backoff, Budget, ConcurrencyLimiter, retry_after
 from triptych.chat.parsing import InvalidReply, find_json
 from triptych.chat.pictures import PictureUrls
 from triptych.chat.prompts import fill, load_prompts
+from triptych.chat.remedies import RequestForm
 from triptych.chat.request import Call, CallPicture, rendering, request
 from triptych.chat.settings import ChatRequest
 from triptych.core.errors import DataError, PictureError, UsageError
@@ -127,7 +128,8 @@ def test_a_request_shows_each_picture_under_its_label(urls: PictureUrls) -> None
     assert [decoded(part["image_url"]["url"]).size for part in parts[1::2]] == [(100, 50), (60, 90), (64, 64)]
     assert body["response_format"]["json_schema"]["strict"] is True
     assert "temperature" not in body
-    sheet = request(call(), urls, replace(HERE, one_image=True, temperature=0.0), schema=False, length="longest")
+    form = RequestForm(schema=False, limit_name="longest")
+    sheet = request(call(), urls, replace(HERE, one_image=True, temperature=0.0), form)
     assert [part["type"] for part in sheet["messages"][1]["content"]] == ["image_url"]
     assert (sheet["longest"], sheet["temperature"]) == (1500, 0.0)
     assert "response_format" not in sheet

@@ -175,11 +175,12 @@ def test_answers_that_are_not_as_they_should_be(noise: Path, tmp_path: Path, fau
         "picks nothing": "the judge picked no picture",
         "true of all": "true of most others too",
         "refusal": "reasoner: the model refused",
+        "cut short": "reasoner: the reply is longer than --max-tokens",
     }
     assert reason == ("" if able else expected.get(fault, "reasoner: no usable reply"))
     if fault in ("no json", "wrong index", "cut short", "10 MB", "itself"):
         assert len(complaints) == 3
-        words = {"no json": "no JSON", "wrong index": "1 to 4", "cut short": "longest", "10 MB": "too long"}
+        words = {"no json": "no JSON", "wrong index": "1 to 4", "cut short": "token limit", "10 MB": "too long"}
         assert all(words.get(fault, "to itself") in complaint for complaint in complaints)
     else:
         assert not complaints

@@ -19,7 +19,7 @@ from triptych.core.errors import UsageError
 from triptych.retrieval.options import RerankOptions, SearchOptions
 from triptych.retrieval.results import Hit
 
-pytest.importorskip("openai", reason="the extra `chat` is not installed")
+pytest.importorskip("httpx2", reason="the extra `chat` is not installed")
 
 Respond = Callable[[dict[str, Any]], Any]
 

@@ -267,7 +267,7 @@ def test_a_catalog_that_another_run_writes_to(own_catalog: Path) -> None:
 
 @pytest.mark.parametrize("seconds", [5, 10])
 def test_a_second_look_may_not_take_as_long_as_a_request(shown_catalog: Path, seconds: int) -> None:
-    pytest.importorskip("openai", reason="the extra `chat` is not installed")
+    pytest.importorskip("httpx2", reason="the extra `chat` is not installed")
     asked = ["--rerank", "chat:m", "--base-url", "http://127.0.0.1:9/v1", "--rerank-timeout", 10]
     done = run("serve", "--catalog", shown_catalog, "--port", 0, *asked, "--request-timeout", seconds)
     assert done.returncode == 2

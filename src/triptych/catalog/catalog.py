@@ -25,7 +25,7 @@ from numpy.typing import NDArray
 from triptych.catalog.columns import type_of, typed_text
 from triptych.core.errors import DataError, MismatchError
 from triptych.core.files import atomic, locked, read_json, write_json
-from triptych.core.vectors import Vectors, without_last
+from triptych.core.vectors import Vectors, require_finite_rows, without_last
 from triptych.encoders.protocol import Encoder, constant_dim
 from triptych.encoders.registry import load_encoder
 
@@ -190,8 +190,10 @@ class Catalog:
 
     @cached_property
     def vectors(self) -> Vectors:
-        """Vectors `(n, d)` of the usable pictures."""
-        return self._matrix(self._usable.column(_ROW).to_numpy())
+        """Vectors `(n, d)` of the usable pictures. Raises FailureError where one is not finite, as of old."""
+        matrix = self._matrix(self._usable.column(_ROW).to_numpy())
+        require_finite_rows(matrix, lambda row: f"{self.folder}: {self.names[row]}", f"encoder {self.encoder_name}")
+        return matrix
 
     @property
     def compared_vectors(self) -> Vectors:

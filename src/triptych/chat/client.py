@@ -7,7 +7,7 @@ nothing of networks, so the same dialogue runs live, from a batch file's results
 import asyncio
 import random
 import signal
-from collections import deque
+from collections import Counter, deque
 from collections.abc import AsyncIterator, Awaitable, Callable, Generator, Iterator, Mapping
 from contextlib import asynccontextmanager, suppress
 from dataclasses import replace
@@ -15,10 +15,11 @@ from itertools import islice
 from typing import Any, TypeVar
 
 from triptych.chat.cost import most_cost
-from triptych.chat.endpoint import RequestRefused, TransientError
+from triptych.chat.endpoint import RequestRefused, ServerUnusable, TransientError
 from triptych.chat.ledger import Ledger, Reply
 from triptych.chat.limits import Backoff, Budget
 from triptych.chat.pictures import PictureUrls
+from triptych.chat.remedies import advice
 from triptych.chat.reply_cache import ReplyCache
 from triptych.chat.request import Call
 from triptych.chat.server import ServerConnection
@@ -28,6 +29,9 @@ from triptych.core.progress import say
 
 T = TypeVar("T")
 Dialogue = Generator[list[Call], list[Reply], T]
+
+INTERRUPTED = "interrupted"
+"""Why a run stopped that Ctrl-C ended."""
 
 _TAKEN = 32  # references taken up at a time
 
@@ -74,6 +78,10 @@ class DialogueRunner:
         )
         self._stopped = asyncio.Event()
         self.why_stopped = ""
+        self.succeeded = 0
+        """Calls that were answered."""
+        self.troubles: Counter[str] = Counter()
+        """What attempts came to that came to nothing."""
         self._failure: FailureError | None = None
         self._flying: dict[str, asyncio.Future[Reply]] = {}
 
@@ -91,7 +99,7 @@ class DialogueRunner:
         done: Callable[[str, T], None],
         failed: Callable[[str, Exception], None],
     ) -> None:
-        """Carry each (reference, dialogue) to its outcome. Raises FailureError where no call can succeed.
+        """Carry each (reference, dialogue) to its outcome. Raises FailureError where no call can succeed, or none did.
 
         `done` gets outcomes as they come; `failed` what a reference's own pictures raised. References whose calls
         came to nothing, or that were not begun when this was stopped, are in neither.
@@ -131,6 +139,10 @@ class DialogueRunner:
             self._ledger.reopen([key for one in doubted for key in one.doubtful])
         if doubted and not self._failure:
             self._failure = doubted[0].hopeless()
+        if self.troubles and not self.succeeded and not self._failure and self.why_stopped != INTERRUPTED:
+            [(trouble, _)] = self.troubles.most_common(1)
+            remedy = advice(trouble) or "the same command goes on later"
+            self._failure = FailureError(f"no call was answered: {trouble}; {remedy}")
         if self._failure:
             raise self._failure
 
@@ -159,12 +171,13 @@ class DialogueRunner:
             del self._flying[call.key]
 
     async def _send(self, call: Call, reference: str) -> Reply:
+        """The reply to a call that is not known. Raises Postponed."""
         connection = self._connections[call.step]
         most = most_cost(call, self._settings)
-        asked: float | None = None
-        for attempt in range(self._settings.endpoint.attempts):
-            if attempt:
-                await self._wait(self._backoff.before(attempt, asked))
+        tries, error = 0, TransientError("")
+        while tries < self._settings.endpoint.attempts:
+            if tries:
+                await self._wait(self._backoff.before(tries, error.after))
             body = await self._body(call, connection)
             async with connection.limiter.slot() as cuts:
                 await self._permit(most)
@@ -174,33 +187,48 @@ class DialogueRunner:
                     reply = await connection.endpoint.send(body, call.key)
                     if reply.tokens_in or reply.tokens_out:  # else the server did not say what it took
                         cost = self._settings.cost(call.step, reply.tokens_in, reply.tokens_out)
-                    reply = replace(reply, cost=cost)
-                    self._ledger.answer(call.key, reply, most=most)
-                    connection.answered(body)
-                    return reply
-                except TransientError as error:
+                    return self._answered(call, body, replace(reply, cost=cost), most)
+                except TransientError as failed:
+                    error = failed
                     cost = most if error.paid else 0.0
                     self._ledger.trouble(call.key, str(error), free=most - cost)
+                    if error.form and connection.adapted(body, str(error)):
+                        continue
+                    tries += 1
+                    self.troubles[str(error)] += 1
                     self._give_up(connection.failed(error))
-                    asked = error.after
                     if error.busy:
                         connection.limiter.slower(cuts, error.after)
                 except RequestRefused as refusal:
                     cost = 0.0
-                    if not connection.adapted(body, str(refusal)):
-                        reply = Reply("", problem=str(refusal))
-                        self._ledger.answer(call.key, reply, most=most)
-                        self._give_up(connection.refused(call.key, refusal))
-                        return reply
-                    self._ledger.trouble(call.key, str(refusal), free=most)
-                except FailureError as error:
+                    if refused := self._refused(call, body, refusal, most):
+                        return refused
+                except ServerUnusable as failure:
                     cost = 0.0
-                    self._ledger.trouble(call.key, str(error), free=most)
-                    self._give_up(error)
-                    raise Postponed(str(error)) from None
+                    self._ledger.trouble(call.key, failure.said, free=most)
+                    self._give_up(failure)
+                    raise Postponed(str(failure)) from None
                 finally:
                     self._budget.settle(most, cost)
-        raise Postponed("no answer after all attempts")
+        self._give_up(connection.gave_up(error))
+        raise Postponed(f"no answer in {tries} attempts ({error})")
+
+    def _answered(self, call: Call, body: dict[str, Any], reply: Reply, most: float) -> Reply:
+        self._ledger.answer(call.key, reply, most=most)
+        self._connections[call.step].answered(body)
+        self.succeeded += 1
+        return reply
+
+    def _refused(self, call: Call, body: dict[str, Any], refusal: RequestRefused, most: float) -> Reply | None:
+        """The refusal as a reply; None where the call may go again, in another form."""
+        connection = self._connections[call.step]
+        if connection.adapted(body, str(refusal)):
+            self._ledger.trouble(call.key, str(refusal), free=most)
+            return None
+        reply = Reply("", problem=str(refusal))
+        self._ledger.answer(call.key, reply, most=most)
+        self._give_up(connection.refused(call.key, refusal))
+        return reply
 
     async def _body(self, call: Call, connection: ServerConnection) -> dict[str, Any]:
         """The request. Pictures are encoded in a thread; to put known ones together is too little for that."""
@@ -240,7 +268,7 @@ class DialogueRunner:
             if self._stopped.is_set() and task is not None:
                 task.cancel()
             say("mine: finishing what is in flight; press Ctrl-C again to end at once")
-            self.stop("interrupted")
+            self.stop(INTERRUPTED)
 
         try:
             loop.add_signal_handler(signal.SIGINT, interrupted)

@@ -3,25 +3,31 @@
 import asyncio
 import json
 import os
+import ssl
 import time
-from collections.abc import Sequence
+import zlib
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, replace
 from types import TracebackType
 from typing import Any, Self
-from urllib.parse import urlsplit
+from urllib.parse import urljoin, urlsplit
 
 import httpx2
-import openai
-from pydantic import BaseModel, ConfigDict, ValidationError
 
+from triptych.chat.answers import ServerMessage, complaint_in, completion, kind_of_answer, server_message
 from triptych.chat.ledger import MOST_TEXT, Reply
 from triptych.chat.limits import retry_after
+from triptych.chat.remedies import advice, is_about_money, is_about_the_key, is_hopeless
 from triptych.chat.settings import ChatEndpoint
 from triptych.core.environment import KEYS
 from triptych.core.errors import FailureError, UsageError
-from triptych.core.text import truncate
+from triptych.core.text import clean, truncate
+from triptych.core.version import __version__
 
 _MOST_BYTES = 1024 * 1024  # of a whole reply; what is longer is not read to its end
-_MOST_TOKENS = 10**9  # of a call, that a server can mean
+_MOST_COMPLAINT = 64 * 1024  # bytes of an answer that is none
+_MOST_REDIRECTS = 3
+_SECRET = 8  # characters from which on a key is taken out of replies; shorter ones are dummies, and words
 _TOO_MUCH = frozenset({429, 503, 529})
 MAY_PASS = frozenset({408, 409, 425}) | _TOO_MUCH
 MAY_BE_MENDED = frozenset({401, 402, 403, 404})
@@ -31,13 +37,16 @@ LOCAL = frozenset({"localhost", "127.0.0.1", "::1"})
 
 class TransientError(Exception):
     """The call came to nothing, which may pass. `busy`: the server says that it is too much; `after`: its pause;
-    `paid`: it may cost money all the same."""
+    `paid`: it may cost money all the same; `form`: it may be about how the request was asked."""
 
-    def __init__(self, what: str, *, busy: bool = False, after: float | None = None, paid: bool = False) -> None:
+    def __init__(
+        self, what: str, *, busy: bool = False, after: float | None = None, paid: bool = False, form: bool = False
+    ) -> None:
         super().__init__(what)
         self.busy = busy
         self.after = after
         self.paid = paid
+        self.form = form
 
 
 class RequestRefused(Exception):
@@ -48,31 +57,27 @@ class Forbidden(RequestRefused):
     """It is not for this key, or not for what it shows: services answer 403 to either."""
 
 
-class _Message(BaseModel):
-    model_config = ConfigDict(extra="ignore")
-    content: str | list[Any] | None = None
-    refusal: str | None = None
+class ServerUnusable(FailureError):
+    """No call at all can succeed, until somebody does something. `said`: what the server said, for the ledger."""
+
+    def __init__(self, said: str, whole: str) -> None:
+        super().__init__(whole)
+        self.said = said
 
 
-class _Choice(BaseModel):
-    model_config = ConfigDict(extra="ignore")
-    message: _Message
-    finish_reason: str | None = None
-
-
-class _Completion(BaseModel):
-    """What of a chat completion is read; all else is ignored."""
-
-    model_config = ConfigDict(extra="ignore")
-    choices: list[_Choice]
-    usage: Any = None
+@dataclass(frozen=True)
+class _Answer:
+    status: int
+    headers: Mapping[str, str]
+    body: bytes
+    whole: bool
 
 
 class Endpoint:
     """A server, spoken to through one pool of connections.
 
-    The key comes from the first of the environment variables `keys` that is set, and goes nowhere else. Raises
-    UsageError where it cannot be a key.
+    The key comes from the first of the environment variables `keys` that is set, and goes nowhere else: a redirect to
+    another server is not followed. Raises UsageError where it cannot be a key.
     """
 
     def __init__(self, url: str, settings: ChatEndpoint, keys: Sequence[str] = KEYS) -> None:
@@ -87,14 +92,22 @@ class Endpoint:
             write=settings.read_timeout,
             pool=None,
         )
-        pool = httpx2.Limits(max_connections=None, max_keepalive_connections=settings.concurrency)
-        self._client = openai.AsyncOpenAI(
-            base_url=url,
-            api_key=self._key or "none",
-            max_retries=0,
+        headers = {
+            "Content-Type": "application/json",
+            "Accept": "application/json",
+            # Packed, a small answer could become a huge one.
+            "Accept-Encoding": "identity",
+            "User-Agent": f"triptych/{__version__}",
+        }
+        if self._key:
+            headers["Authorization"] = f"Bearer {self._key}"
+        self._client = httpx2.AsyncClient(
+            headers=headers,
             timeout=timeout,
+            limits=httpx2.Limits(max_connections=None, max_keepalive_connections=settings.concurrency),
+            follow_redirects=False,
             # A proxy is of no use on the way to this very machine.
-            http_client=openai.DefaultAsyncHttpxClient(timeout=timeout, limits=pool, trust_env=host not in LOCAL),
+            trust_env=host not in LOCAL,
         )
 
     async def __aenter__(self) -> Self:
@@ -103,76 +116,149 @@ class Endpoint:
     async def __aexit__(
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
-        await self._client.close()
+        await self._client.aclose()
 
     async def send(self, body: dict[str, Any], key: str) -> Reply:
-        """Ask once. Raises TransientError, RequestRefused, or FailureError where no call at all can succeed.
+        """Ask once. Raises TransientError, RequestRefused, or ServerUnusable where no call at all can succeed.
 
         `key` goes along as Idempotency-Key, so that a gateway which knows such keys charges a repeated call once.
         """
         started = time.monotonic()
+        longest = 2 * self._settings.read_timeout
         try:
-            async with asyncio.timeout(2 * self._settings.read_timeout):
-                raw, whole = await self._bytes(body, key)
-        except (TimeoutError, openai.APITimeoutError) as error:
-            raise TransientError("no answer in time", busy=True, paid=not _never_sent(error)) from None
-        except openai.APIStatusError as error:
-            raise self._judged(error) from None
-        except (openai.APIConnectionError, httpx2.HTTPError, httpx2.StreamError) as error:
-            why = error.__cause__ if isinstance(error, openai.APIConnectionError) and error.__cause__ else error
-            said = self._hushed(f"connection: {why or type(why).__name__}")
-            raise TransientError(said, paid=not _never_sent(error)) from None
+            async with asyncio.timeout(longest):
+                answer = await self._ask(json.dumps(body).encode(), key)
+        except httpx2.ConnectTimeout:
+            raise TransientError(f"no connection within {self._settings.connect_timeout:g} s", busy=True) from None
+        except (TimeoutError, httpx2.TimeoutException) as error:
+            waited = longest if isinstance(error, TimeoutError) else self._settings.read_timeout
+            raise TransientError(f"no answer within {waited:g} s", busy=True, paid=True) from None
+        except (httpx2.HTTPError, httpx2.StreamError, httpx2.InvalidURL) as error:
+            raise self._broken(error) from None
         seconds = time.monotonic() - started
-        if not whole:
-            text = raw[:MOST_TEXT].decode("utf-8", "replace")
-            return Reply(text, finish="too long", seconds=seconds)
-        return self._reply(raw, seconds)
+        if answer.status >= 400:
+            raise self._judged(server_message(answer.status, answer.body), answer.headers)
+        if not answer.whole:
+            text = self._without_key(answer.body[: 2 * MOST_TEXT].decode("utf-8", "replace"))
+            return Reply(text[:MOST_TEXT], finish="too long", seconds=seconds)
+        return self._reply(answer, seconds)
 
-    async def _bytes(self, body: dict[str, Any], key: str) -> tuple[bytes, bool]:
-        """The body of the answer, and whether that is all of it."""
-        asking = self._client.chat.completions.with_streaming_response
-        # As extra_body: the library would walk through every message to no end, half of the whole cost of a call.
-        asked = asking.create(model=body["model"], messages=[], extra_body=body, extra_headers={"Idempotency-Key": key})
-        async with asked as response:
-            content = bytearray()
-            async for chunk in response.iter_bytes():
-                content += chunk
-                if len(content) > _MOST_BYTES:
-                    return bytes(content), False
-        return bytes(content), True
+    async def _ask(self, content: bytes, key: str) -> _Answer:
+        address = self.url.rstrip("/") + "/chat/completions"
+        for _ in range(1 + _MOST_REDIRECTS):
+            asking = self._client.stream("POST", address, content=content, headers={"Idempotency-Key": key})
+            async with asking as response:
+                if not 300 <= response.status_code < 400:
+                    return await _read(response)
+                address = self._redirected(address, response.status_code, response.headers.get("location", ""))
+        said = "sends on from one address to the next"
+        raise ServerUnusable(said, f"{self.url}: {said}; give the right one as --base-url")
 
-    def _reply(self, raw: bytes, seconds: float) -> Reply:
-        reply = completion(raw)
-        if reply is None:
-            raise TransientError(
-                "the answer is empty" if not raw.strip() else "the answer is no chat completion", paid=True
+    def _redirected(self, address: str, status: int, location: str) -> str:
+        """Where to ask instead, on the same server. Pictures and key go to no other one."""
+        there = urljoin(address, location)
+        try:
+            same = _origin(there) == _origin(address)
+        except ValueError:
+            same = False
+        if not same or status not in (307, 308):
+            origin = self._hushed(there.partition("?")[0])
+            said = f"{status}: sends on to {origin or 'nowhere'}"
+            raise ServerUnusable(
+                said,
+                f"{self.url}: {said}, which gets neither pictures nor key; if it is the right address, give it as "
+                "--base-url",
             )
-        return Reply(**(vars(reply) | {"seconds": seconds}))
+        return there
 
-    def _judged(self, error: openai.APIStatusError) -> Exception:
-        code = error.status_code
-        said = self._hushed(str(error.message))
-        if code == 401:
+    def _reply(self, answer: _Answer, seconds: float) -> Reply:
+        reply = completion(answer.body)
+        if reply is None:
+            if complaint := complaint_in(answer.body):
+                raise self._judged(complaint, answer.headers, success=True)
+            said = self._hushed(f"{answer.status}: {kind_of_answer(answer.body)}")
+            raise TransientError(said, paid="web page" not in said)
+        text, refusal = self._without_key(reply.text), self._hushed(reply.refusal)
+        return replace(reply, text=text, refusal=refusal, seconds=seconds)
+
+    def _judged(self, message: ServerMessage, headers: Mapping[str, str], *, success: bool = False) -> Exception:
+        """What a server's complaint means; `success`: it came with a status of success, and may have cost money."""
+        code, said = message.status, self._hushed(str(message))
+        if code == 401 or (code in (0, 400) and is_about_the_key(said)):
             return self.wrong_key(said)
-        if code == 402:
-            return FailureError(f"{self.url}: wants to be paid ({said}); the same command goes on once it is")
+        if code == 402 or is_about_money(said):
+            return ServerUnusable(said, f"{self.url}: wants to be paid ({said}); the same command goes on once it is")
         if code == 403:
-            return Forbidden(f"{code}: {said}")
-        if code == 404:
-            return FailureError(f"{self.url}: no such model or address ({said}); check the address and the model")
-        if code in MAY_PASS or code >= 500:
-            after = retry_after({name.lower(): value for name, value in error.response.headers.items()})
-            return TransientError(f"{code}: {said}", busy=code in _TOO_MUCH, after=after)
-        return RequestRefused(f"{code}: {said}")
+            return Forbidden(said)
+        if code in (404, 405) and not (advice(said) and is_hopeless(said)):
+            hint = "" if "/v1" in urlsplit(self.url).path else "; most addresses end with /v1"
+            return ServerUnusable(
+                said, f"{self.url}: no such address or model ({said}); check the address and the model{hint}"
+            )
+        if code in MAY_PASS or code >= 500 or not code:
+            after = retry_after(dict(headers))
+            return TransientError(said, busy=code in _TOO_MUCH, after=after, paid=success, form=code in (0, 500, 501))
+        return RequestRefused(said)
 
-    def wrong_key(self, said: str) -> FailureError:
+    def wrong_key(self, said: str) -> ServerUnusable:
         """That the server does not take the key."""
-        return FailureError(f"{self.url}: the server wants another key ({said}); set {' or '.join(self._keys)}")
+        return ServerUnusable(said, f"{self.url}: the server wants another key ({said}); set {' or '.join(self._keys)}")
+
+    def _broken(self, error: Exception) -> Exception:
+        """What came of a connection that failed."""
+        never_sent = isinstance(error, httpx2.ConnectError | httpx2.PoolTimeout)
+        if tls := _tls_fault(error):
+            said = self._hushed(f"TLS: {tls.reason or tls}")
+            if isinstance(tls, ssl.SSLCertVerificationError):
+                said = f"its certificate is not trusted ({self._hushed(tls.verify_message or str(tls))})"
+                return ServerUnusable(said, f"{self.url}: {said}; SSL_CERT_FILE names a file of certificates to trust")
+            if "WRONG_VERSION" in said or "RECORD_LAYER" in said or "UNKNOWN_PROTOCOL" in said:
+                return ServerUnusable(said, f"{self.url}: does not speak TLS there ({said}); http:// may be meant")
+            return TransientError(said, paid=not never_sent)
+        if isinstance(error, httpx2.DecodingError):
+            return TransientError(self._hushed(f"the answer cannot be unpacked: {error}"), paid=True)
+        return TransientError(self._hushed(f"connection: {error or type(error).__name__}"), paid=not never_sent)
 
     def _hushed(self, text: str) -> str:
         """What somebody else said, fit to be kept: short, one line, and without the key."""
-        text = text.replace(self._key, "***") if self._key else text
-        return truncate(text, 300)
+        if not self._key:
+            return truncate(text, 300)
+        # Again when it is clean: what was taken out may have stood in the midst of the key.
+        return truncate(clean(text.replace(self._key, "***")).replace(self._key, "***"), 300)
+
+    def _without_key(self, text: str) -> str:
+        """A reply without the key, should the server have put it there."""
+        return text.replace(self._key, "***") if len(self._key) >= _SECRET else text
+
+
+async def _read(response: httpx2.Response) -> _Answer:
+    """As much of an answer as is wanted, unpacked as far."""
+    most = _MOST_BYTES if response.status_code < 400 else _MOST_COMPLAINT
+    headers = {name.lower(): value for name, value in response.headers.items()}
+    unpack = _unpacking(headers.get("content-encoding", ""))
+    content = bytearray()
+    async for chunk in response.aiter_raw():
+        content += unpack(chunk, most + 1 - len(content))
+        if len(content) > most:
+            return _Answer(response.status_code, headers, bytes(content[:most]), whole=False)
+    return _Answer(response.status_code, headers, bytes(content), whole=True)
+
+
+def _unpacking(encoding: str) -> Callable[[bytes, int], bytes]:
+    """What makes plain bytes, no more than wanted, of those that come. Raises DecodingError for another encoding."""
+    if encoding.strip().lower() in ("", "identity"):
+        return lambda chunk, most: chunk[:most]
+    if encoding.strip().lower() not in ("gzip", "x-gzip", "deflate"):
+        raise httpx2.DecodingError(f"packed as {truncate(encoding, 40)}, which was not asked for")
+    unpacker = zlib.decompressobj(zlib.MAX_WBITS | 32)
+
+    def unpack(chunk: bytes, most: int) -> bytes:
+        try:
+            return unpacker.decompress(chunk, most)
+        except zlib.error as error:
+            raise httpx2.DecodingError(str(error)) from None
+
+    return unpack
 
 
 def _key(names: Sequence[str]) -> str:
@@ -184,38 +270,17 @@ def _key(names: Sequence[str]) -> str:
     return ""
 
 
-def _never_sent(error: BaseException) -> bool:
-    """Whether no server saw the request."""
-    return isinstance(error.__cause__ or error, httpx2.ConnectError | httpx2.ConnectTimeout | httpx2.PoolTimeout)
+def _origin(url: str) -> tuple[str, str | None, int | None]:
+    """Scheme, host and port. Raises ValueError where there is no such port."""
+    parts = urlsplit(url)
+    return parts.scheme, parts.hostname, parts.port or {"http": 80, "https": 443}.get(parts.scheme)
 
 
-def completion(raw: bytes | str) -> Reply | None:
-    """The reply in a chat completion, without its cost; None where it is none."""
-    try:
-        known = _Completion.model_validate(json.loads(raw))
-    except (ValueError, RecursionError, ValidationError):
-        return None
-    if not known.choices:
-        return None
-    choice = known.choices[0]
-    return Reply(
-        text=_whole(choice.message.content)[:MOST_TEXT],
-        refusal=truncate(choice.message.refusal or "", 300),
-        finish=truncate(choice.finish_reason or "", 40),
-        tokens_in=_tokens(known.usage, "prompt_tokens"),
-        tokens_out=_tokens(known.usage, "completion_tokens"),
-    )
-
-
-def _whole(content: str | list[Any] | None) -> str:
-    """A message's text, which some servers give in parts; half a surrogate pair, which no file takes, is replaced."""
-    if isinstance(content, list):
-        parts = (part.get("text") for part in content if isinstance(part, dict))
-        content = "".join(part for part in parts if isinstance(part, str))
-    return (content or "").encode("utf-8", "replace").decode("utf-8")
-
-
-def _tokens(usage: Any, name: str) -> int:
-    """A count that a server tells, and 0 where it tells none that can be."""
-    count = usage.get(name) if isinstance(usage, dict) else None
-    return int(count) if isinstance(count, int | float) and 0 <= count < _MOST_TOKENS else 0
+def _tls_fault(error: BaseException) -> ssl.SSLError | None:
+    """The fault of TLS that an error of the connection comes from."""
+    seen: BaseException | None = error
+    for _ in range(10):
+        if seen is None or isinstance(seen, ssl.SSLError):
+            return seen
+        seen = seen.__cause__ or seen.__context__
+    return None

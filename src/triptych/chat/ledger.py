@@ -9,6 +9,7 @@ ends; a power cut can take the last ones (sqlite.org/pragma.html#pragma_synchron
 """
 
 import json
+import re
 import sqlite3
 import time
 from collections import Counter
@@ -174,7 +175,7 @@ class Ledger:
             for key in keys:
                 self._base.execute("UPDATE calls SET state = 'failed' WHERE key = ? AND state = 'refused'", (key,))
                 self._base.execute(
-                    "UPDATE refs SET state = 'pending', reason = '', triplets = '[]' "
+                    "UPDATE refs SET state = 'pending', reason = '', triplets = '[]', at = 0 "
                     "WHERE reference = (SELECT reference FROM calls WHERE key = ?)",
                     (key,),
                 )
@@ -222,6 +223,23 @@ class Ledger:
         """Why references were rejected, each reason as it was given."""
         rows = self._base.execute("SELECT reason, COUNT(*) FROM refs WHERE state = 'rejected' GROUP BY reason")
         return Counter(dict(rows.fetchall()))
+
+    def pending_because(self) -> Counter[str]:
+        """What calls came to for which references are still to be done, and how many references each holds up.
+
+        Messages that differ in numbers alone count as one.
+        """
+        rows = self._base.execute(
+            "SELECT calls.problem, calls.reference FROM calls JOIN refs ON refs.reference = calls.reference "
+            "WHERE calls.state = 'failed' AND calls.problem != '' AND refs.state = 'pending' AND calls.at >= refs.at "
+            "ORDER BY calls.at, calls.key"
+        )
+        first: dict[str, str] = {}
+        held: dict[str, set[str]] = {}
+        for problem, reference in rows:
+            kind = problem[:4] + re.sub(r"[0-9a-f-]{8,}|\d+", "0", problem[4:])
+            held.setdefault(first.setdefault(kind, problem), set()).add(reference)
+        return Counter({problem: len(references) for problem, references in held.items()})
 
     def steps(self) -> dict[str, dict[str, float]]:
         """For each step: answered calls, attempts, tokens, money, and mean seconds."""

@@ -2,13 +2,31 @@
 
 import json
 import re
-from typing import Any, Protocol
+from collections.abc import Callable
+from typing import Any, Protocol, TypeVar
+
+from triptych.chat.ledger import Reply
+
+T = TypeVar("T")
 
 _MOST_STARTS = 200  # places at which an object is looked for; a hostile reply could hold thousands of braces
+_WORDS = r"think|thinking|thought|thoughts|reasoning|analysis"
+_OPENED = re.compile(rf"<(?:\w+:)?(?:{_WORDS})>|\[THINK\]|◁think▷|<\|begin_of_thought\|>|<\|channel\|>analysis", re.I)
+_CLOSED = re.compile(
+    rf"</(?:\w+:)?(?:{_WORDS})>|\[/THINK\]|◁/think▷|<\|end_of_thought\|>|<\|channel\|>final(?:<\|message\|>)?", re.I
+)
 
 
 class InvalidReply(Exception):
-    """A reply that cannot be used; the message tells the model why."""
+    """A reply that cannot be used; the message tells the model why. `cut`: it reached its token limit."""
+
+    def __init__(self, why: str, *, cut: bool = False) -> None:
+        super().__init__(why)
+        self.cut = cut
+
+
+class CallRefused(Exception):
+    """There is no reply, and another try would bring none: the server or the model refuses; the message says why."""
 
 
 class Parse(Protocol):
@@ -19,10 +37,63 @@ class Parse(Protocol):
         ...
 
 
+def read_reply(reply: Reply, read: Callable[[str], T], *, most_tokens: int) -> T:
+    """What `read` makes of a reply's text.
+
+    Args:
+        reply: what came of the call.
+        read: makes something of the text, or raises InvalidReply.
+        most_tokens: the limit on the reply that was asked for.
+
+    Raises:
+        CallRefused: the server or the model refused.
+        InvalidReply: the reply cannot be used; that it was cut by its token limit is said first.
+    """
+    if reply.problem:
+        raise CallRefused(f"the server refused the call: {reply.problem}")
+    if reply.refusal or reply.finish == "content_filter":
+        raise CallRefused(f"the model refused: {reply.refusal or 'content filter'}")
+    if reply.finish == "too long":
+        raise InvalidReply("it was far too long")
+    cut = reply.finish == "length"
+    try:
+        return read(without_thinking(reply.text, cut=cut))
+    except InvalidReply as error:
+        if not cut:
+            raise
+        limit = min(most_tokens, reply.tokens_out or most_tokens)
+        raise InvalidReply(f"it was cut by its token limit of {limit}; {error}", cut=True) from None
+
+
+def without_thinking(text: str, *, cut: bool = False) -> str:
+    """`text` without what a model wrote before it answered, between tags.
+
+    All within the tags is the answer where nothing stands outside them, unless the reply was cut.
+    """
+    closings = list(_CLOSED.finditer(text))
+    if closings:
+        after = text[closings[-1].end() :]
+        return after if after.strip() or cut else text
+    opened = _OPENED.search(text)
+    if opened is None:
+        return text
+    before = text[: opened.start()]
+    return before if before.strip() or cut else text[opened.end() :]
+
+
 def find_json(text: str) -> dict[str, Any]:
-    """The object in `text`: all of it, or the longest one within prose or a code fence. Raises InvalidReply."""
-    text = re.sub(r"^.*</think>", "", text, flags=re.DOTALL)  # what some models write before they answer
-    decoder = json.JSONDecoder()
+    """The object in `text`: all of it, or the longest one within prose or a code fence. Raises InvalidReply.
+
+    Texts in it may hold line breaks as they are. An object that was written as a JSON text is found, too.
+    """
+    text = without_thinking(text)
+    decoder = json.JSONDecoder(strict=False)
+    if text.lstrip().startswith('"'):
+        try:
+            inner = json.loads(text, strict=False)
+        except (ValueError, RecursionError):
+            inner = None
+        text = inner if isinstance(inner, str) else text
     best: tuple[int, dict[str, Any]] | None = None
     start, tried = text.find("{"), 0
     while start >= 0 and tried < _MOST_STARTS:

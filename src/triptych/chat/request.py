@@ -8,6 +8,7 @@ from functools import cached_property
 from typing import Any
 
 from triptych.chat.pictures import PictureUrls
+from triptych.chat.remedies import RequestForm
 from triptych.chat.settings import ChatRequest
 
 
@@ -61,17 +62,10 @@ def rendering(settings: ChatRequest) -> str:
     return f"{layout} {settings.picture_size} {settings.picture_quality} {settings.max_tokens} {settings.temperature}"
 
 
-def request(
-    call: Call,
-    urls: PictureUrls,
-    settings: ChatRequest,
-    *,
-    schema: bool = True,
-    length: str = "max_tokens",
-) -> dict[str, Any]:
-    """The body of a chat completion. Raises PictureError where a picture cannot be read any more.
+def request(call: Call, urls: PictureUrls, settings: ChatRequest, form: RequestForm = RequestForm()) -> dict[str, Any]:
+    """The body of a chat completion, in the form that the server takes.
 
-    `length` is what the server calls the limit on a reply: OpenAI's newer models know only max_completion_tokens.
+    Raises PictureError where a picture cannot be read any more.
     """
     content: list[dict[str, Any]] = []
     if settings.one_image:
@@ -80,15 +74,17 @@ def request(
         for shown in call.pictures:
             content.append({"type": "text", "text": f"{shown.label}:"})
             content.append(_picture(urls.url(shown.name)))
-    messages: list[dict[str, Any]] = [
-        {"role": "system", "content": call.text},
-        {"role": "user", "content": content},
-        *({"role": role, "content": text} for role, text in call.turns),
-    ]
-    body: dict[str, Any] = {"model": call.model, "messages": messages, length: settings.max_tokens}
-    if settings.temperature is not None:
+    messages: list[dict[str, Any]] = [{"role": "system", "content": call.text}]
+    if not form.system_role:
+        messages.clear()
+        content.insert(0, {"type": "text", "text": call.text})
+    messages.append({"role": "user", "content": content})
+    messages += [{"role": role, "content": text} for role, text in call.turns]
+    most = settings.max_tokens if form.most_tokens is None else min(settings.max_tokens, form.most_tokens)
+    body: dict[str, Any] = {"model": call.model, "messages": messages, form.limit_name: most}
+    if form.temperature and settings.temperature is not None:
         body["temperature"] = settings.temperature
-    if schema and settings.schema:
+    if form.schema and settings.schema:
         described = {"name": call.step, "strict": True, "schema": dict(call.schema)}
         body["response_format"] = {"type": "json_schema", "json_schema": described}
     return body

@@ -1,67 +1,88 @@
 """A connection to one server: how many calls it takes at once, how it wants to be asked, whether it answers at all."""
 
+from dataclasses import replace
 from typing import Any
 
 from triptych.chat.endpoint import Endpoint, Forbidden, RequestRefused, TransientError
 from triptych.chat.limits import ConcurrencyLimiter
 from triptych.chat.pictures import PictureUrls
+from triptych.chat.remedies import RequestForm, advice, is_hopeless, remedy_for
 from triptych.chat.request import Call, request
 from triptych.chat.settings import ChatSettings
 from triptych.core.errors import FailureError
 from triptych.core.progress import say
 
+_FIRST = 8  # attempts that come to nothing before the first answer: the server is not what it should be
+_FIRST_CALLS = 4  # calls given up before the first answer, of a server that says that it is too much
 _HOPELESS = 20  # requests refused in a row: it is not the pictures
 _MISSES = 50  # failures in a row, and four times the concurrency: the server is gone
-_ABOUT_SCHEMAS = ("response_format", "json_schema", "schema", "grammar", "structured")
 
 
 class ServerConnection:
-    """What is learnt about a server while it is asked; `works`: it has answered such calls before."""
+    """What is learnt about a server while it is asked.
 
-    def __init__(self, endpoint: Endpoint, settings: ChatSettings, *, works: bool = False) -> None:
+    `works`: it has answered such calls in an earlier run; `form`: how an earlier connection learnt to ask it.
+    """
+
+    def __init__(
+        self, endpoint: Endpoint, settings: ChatSettings, *, works: bool = False, form: RequestForm = RequestForm()
+    ) -> None:
         self.endpoint = endpoint
         self.limiter = ConcurrencyLimiter(settings.endpoint.concurrency)
+        self.form = form
         self._settings = settings
         self._works = works
-        self._misses = 0
+        self._answered = False  # in this run
+        self._misses = 0  # attempts that came to nothing, since the last answer
+        self._hard = 0  # of them those that no pause explains
+        self._given_up = 0
         self._refused: list[str] = []  # calls, since the last answer
         self._refusal = ""
-        self._schema, self._schema_works, self._length = True, False, "max_tokens"
+        self._schema_works = False
 
     def body(self, call: Call, urls: PictureUrls) -> dict[str, Any]:
         """The request, as this server wants it."""
-        return request(call, urls, self._settings.request, schema=self._schema, length=self._length)
+        return request(call, urls, self._settings.request, self.form)
 
     def answered(self, body: dict[str, Any]) -> None:
         """The server answered."""
-        self._works = True
-        self._misses = 0
+        self._works = self._answered = True
+        self._misses = self._hard = 0
         self._refused.clear()
         self._schema_works |= "response_format" in body
         self.limiter.faster()
 
     def failed(self, error: TransientError) -> FailureError | None:
-        """A call came to nothing. An error once so many did that the server must be gone."""
+        """An attempt came to nothing. An error once so many did that no call will be answered."""
         self._misses += 1
-        if self._misses < max(_MISSES, 4 * self._settings.endpoint.concurrency):
+        self._hard += not error.busy
+        if not self._works and is_hopeless(str(error)):
+            return FailureError(f"{self.endpoint.url}: {_with_advice(str(error))}")
+        first = not self._answered and self._hard >= _FIRST
+        if not first and self._misses < max(_MISSES, 4 * self._settings.endpoint.concurrency):
             return None
-        return FailureError(
-            f"{self.endpoint.url}: {self._misses} calls in a row came to nothing ({error}); "
-            "the same command goes on later"
-        )
+        return self._gone(f"{self._misses} calls in a row came to nothing", error)
 
-    def adapted(self, body: dict[str, Any], refusal: str) -> bool:
-        """Ask in another way from now on, where the refusal is about how it was asked. True: this call may go again."""
-        lowered = refusal.lower()
-        if "max_tokens" in body and "max_completion_tokens" in lowered:
-            self._length = "max_completion_tokens"
-            return True
-        if "response_format" in body and not self._schema_works and any(word in lowered for word in _ABOUT_SCHEMAS):
-            if self._schema:
-                say(f"mine: the server does not take a JSON schema; asking without ({refusal[:100]})")
-            self._schema = False
-            return True
-        return False
+    def gave_up(self, error: TransientError) -> FailureError | None:
+        """A call is left for the next run. An error where so many were that none will be answered."""
+        self._given_up += 1
+        if self._answered or self._given_up < _FIRST_CALLS:
+            return None
+        attempts = self._settings.endpoint.attempts
+        return self._gone(f"the first {self._given_up} calls in a row came to nothing, in {attempts} attempts", error)
+
+    def adapted(self, body: dict[str, Any], said: str) -> bool:
+        """Ask in another way from now on, where a refusal is about how it was asked. True: this call may go again."""
+        remedy = remedy_for(said, body, schema_works=self._schema_works)
+        if remedy is None:
+            return False
+        changed = replace(self.form, **remedy.changes)
+        limits = [most for most in (changed.most_tokens, self.form.most_tokens) if most is not None]
+        changed = replace(changed, most_tokens=min(limits, default=None))  # what is left differs from call to call
+        if changed != self.form:  # else another call has met this refusal before
+            say(f"{self.endpoint.url}: {remedy.told} ({said[:150]})")
+            self.form = changed
+        return True
 
     def refused(self, key: str, refusal: RequestRefused) -> FailureError | None:
         """The server will not take a call. An error where it takes none at all."""
@@ -69,7 +90,9 @@ class ServerConnection:
         if isinstance(refusal, Forbidden) and not self._works:
             return self.endpoint.wrong_key(str(refusal))
         self._refusal = str(refusal)
-        return self.hopeless() if len(self._refused) >= _HOPELESS else None
+        most = _HOPELESS if self._works else _FIRST
+        hopeless = not self._works and is_hopeless(self._refusal)
+        return self.hopeless() if hopeless or len(self._refused) >= most else None
 
     @property
     def doubtful(self) -> list[str]:
@@ -78,6 +101,13 @@ class ServerConnection:
 
     def hopeless(self) -> FailureError:
         """That the server takes no call."""
-        return FailureError(
-            f"{self.endpoint.url}: refuses every call ({self._refusal}); a model of one picture needs --one-image"
-        )
+        return FailureError(f"{self.endpoint.url}: refuses every call ({_with_advice(self._refusal)})")
+
+    def _gone(self, what: str, error: TransientError) -> FailureError:
+        remedy = advice(str(error))
+        return FailureError(f"{self.endpoint.url}: {what} ({error}); {remedy or 'the same command goes on later'}")
+
+
+def _with_advice(said: str) -> str:
+    remedy = advice(said)
+    return f"{said}; {remedy}" if remedy else said

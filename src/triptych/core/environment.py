@@ -20,7 +20,7 @@ if TYPE_CHECKING:
 EXTRAS: Mapping[str, tuple[str, ...]] = {
     "train": ("torch", "onnx", "onnxscript", "matplotlib"),
     "hf": ("torch", "transformers"),
-    "chat": ("openai", "pydantic"),
+    "chat": ("httpx2", "pydantic"),
     "serve": ("fastapi", "uvicorn", "python_multipart"),
     "postgres": ("psycopg",),
     "faiss": ("faiss",),

@@ -3,10 +3,13 @@
 Neighbours are found in blocks, so that memory does not grow with queries times gallery.
 """
 
+from collections.abc import Callable
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
+
+from triptych.core.errors import FailureError
 
 Vectors = NDArray[np.float32]
 """Shape `(n, d)`, float32, each row of unit length."""
@@ -23,6 +26,24 @@ def unit(vectors: NDArray[np.floating]) -> Vectors:
 def without_last(vectors: Vectors, count: int) -> Vectors:
     """Rows `(n, d - count)` without their last components, scaled to length one again; `vectors` itself for 0."""
     return unit(vectors[:, :-count]) if count else vectors
+
+
+def require_finite_rows(vectors: NDArray[np.floating], name: Callable[[int], str], maker: str) -> None:
+    """Raise FailureError, which names the first row, where a number is none: such a row has no neighbours.
+
+    Args:
+        vectors: shape `(n, d)`.
+        name: what a row is of, such as the picture's name.
+        maker: what made the vectors, such as an encoder.
+    """
+    # Not a mask of all numbers, which takes a quarter of their memory: a sum is finite only if its parts are.
+    with np.errstate(invalid="ignore"):
+        wrong = np.flatnonzero(~np.isfinite(vectors.sum(axis=1, dtype=np.float64)))
+    if len(wrong):
+        raise FailureError(
+            f"{name(int(wrong[0]))}: {maker} made a vector of it that is not finite, as of {len(wrong)} of "
+            f"{len(vectors)} here; check its weights"
+        )
 
 
 def nearest(

@@ -13,7 +13,7 @@ from triptych.composers.patches import Patches, ReadsPatches, in_batches, reads_
 from triptych.composers.protocol import Composer
 from triptych.core.errors import DataError, PictureError, UsageError
 from triptych.core.progress import say
-from triptych.core.vectors import Vectors, nearest, unit
+from triptych.core.vectors import Vectors, nearest, require_finite_rows, unit
 from triptych.encoders.protocol import Encoder
 from triptych.evaluation.results.row import ResultRow
 from triptych.evaluation.rows import Ranks, by_aspect, digests, listed, percents, values
@@ -86,8 +86,18 @@ class EncodedTask:
         wordings = zip(*texts, strict=True)
         if reads_pixels(method):
             patches = self._patches(method)
-            return [method.compose(self.references, wording, changes, patches) for wording in wordings]
-        return [method.compose(self.references, wording, changes) for wording in wordings]
+            several = [method.compose(self.references, wording, changes, patches) for wording in wordings]
+        else:
+            several = [method.compose(self.references, wording, changes) for wording in wordings]
+        for vectors in several:
+            require_finite_rows(vectors, lambda row: f"query {self.queries[row].id}", method.name)
+        return several
+
+    def gallery_for(self, method: Composer) -> Vectors:
+        """The gallery in the method's space. Raises FailureError, with the picture, where a vector is not finite."""
+        gallery = method.gallery(self.gallery)
+        require_finite_rows(gallery, self.gallery_names.__getitem__, method.name)
+        return gallery
 
     def _patches(self, method: ReadsPatches) -> Patches:
         """What the method sees in each query's reference. Raises DataError for a picture that is gone."""
@@ -129,7 +139,7 @@ class EncodedTask:
 
     def values(self, method: Composer) -> dict[str, Values]:
         """Each query's metrics."""
-        return values(self.task.measures, self.all_ranks(self.compose(method), method.gallery(self.gallery)))
+        return values(self.task.measures, self.all_ranks(self.compose(method), self.gallery_for(method)))
 
     def row(self, method: Composer, encoder: Encoder, *, per_query: bool = False) -> ResultRow:
         """One row of a result file."""
@@ -176,6 +186,7 @@ def encode_pictures(encoder: Encoder, task: Task, names: Sequence[str]) -> dict[
     def flush() -> None:
         if waiting:
             vectors = encoder.encode_pictures(np.stack(list(waiting.values())))
+            require_finite_rows(vectors, list(waiting).__getitem__, f"encoder {encoder.name}")
             vector_of.update(zip(waiting, vectors, strict=True))
             waiting.clear()
 

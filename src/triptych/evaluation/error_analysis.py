@@ -28,7 +28,7 @@ def count_mistakes(
     """For each method and depth the share of the first answers that are of each kind, in percent."""
     rows = []
     for name, method in methods.items():
-        answers = task.best(task.compose(method), method.gallery(task.gallery), max(depths))
+        answers = task.best(task.compose(method), task.gallery_for(method), max(depths))
         for depth in depths:
             counts = Counter(
                 kind_of_answer(query, picture, truth, attributes)

@@ -183,7 +183,7 @@ def _submit(task: EncodedTask, method: Composer, benchmark: Benchmark | str, pat
     """Write the submission of a method. Raises DataError where pictures are missing: a server wants every query."""
     if task.unreadable:
         raise DataError(f"{task.task.root}: {task.unreadable} pictures cannot be read; a submission needs all of them")
-    queries, gallery = task.compose(method), method.gallery(task.gallery)
+    queries, gallery = task.compose(method), task.gallery_for(method)
     form = submission_of(benchmark)
     for file, place in submission_paths(form, task.task.split, path).items():
         best = task.best_of_groups if file.group else task.best

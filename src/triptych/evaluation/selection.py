@@ -95,7 +95,7 @@ def best_weight(method: WeightedSum, task: EncodedTask) -> float:
 
 def best_prompt(composer: HasPrompts, task: EncodedTask) -> str:
     """The composer's prompt with the highest R@10, mAP@10 deciding between equals, and then the earlier one."""
-    gallery = composer.gallery(task.gallery)
+    gallery = task.gallery_for(composer)
     return max(composer.prompts, key=lambda prompt: _merit(task, task.compose(composer.with_prompt(prompt)), gallery))
 
 

@@ -14,7 +14,7 @@ from triptych.composers.registry import load_composer
 from triptych.core.environment import Runtime
 from triptych.core.errors import UsageError
 from triptych.core.files import atomic, made_by, write_json
-from triptych.core.vectors import Vectors
+from triptych.core.vectors import Vectors, require_finite_rows
 from triptych.encoders.protocol import Encoder
 from triptych.retrieval.stores.gallery import Gallery, picture_id
 from triptych.retrieval.stores.hnsw import build_graph, import_faiss, measure_recall
@@ -71,6 +71,7 @@ def export_vectors(
         moved = load_composer(composer, threads=runtime.threads)
         attach_encoder(moved, opened.encoder(encoder, threads=runtime.threads, device=runtime.device))
         vectors, name = moved.gallery(vectors), str(composer if isinstance(composer, Path | str) else moved.name)
+        require_finite_rows(vectors, opened.names.__getitem__, moved.name)
     settings = {"catalog": catalog, "to": to, "composer": name, "approximate": approximate}
     result = ExportVectorsResult(len(vectors))
     if to == "faiss":

@@ -7,7 +7,7 @@ from typing import Protocol
 import numpy as np
 from numpy.typing import NDArray
 
-from triptych.core.vectors import Vectors
+from triptych.core.vectors import Vectors, require_finite_rows
 from triptych.encoders.protocol import Encoder
 from triptych.mining.options import CriticOptions
 from triptych.mining.reasoner import Draft
@@ -70,7 +70,9 @@ class EncoderCritic:
     def judge(self, drafts: Sequence[Draft]) -> list[Verdict]:
         """A verdict on each draft, in order."""
         descriptions = [self._describe(draft) for draft in drafts]
-        texts = self._encoder.encode_texts([text for pair in descriptions for text in pair])
+        told = [text for pair in descriptions for text in pair]
+        texts = self._encoder.encode_texts(told)
+        require_finite_rows(texts, lambda row: repr(told[row]), f"encoder {self._encoder.name}")
         return [
             self._verdict(draft, plain, edited)
             for draft, plain, edited in zip(drafts, texts[0::2], texts[1::2], strict=True)

@@ -16,7 +16,7 @@ from triptych.composers.trained import TrainedComposer
 from triptych.core.environment import Runtime, require_extra
 from triptych.core.files import claim_run, hash_file, locked, made_by, require_suffix
 from triptych.core.progress import progress, say
-from triptych.core.vectors import nearest, unit
+from triptych.core.vectors import nearest, require_finite_rows, unit
 from triptych.encoders.protocol import Encoder
 from triptych.mining.critic import is_tagged, probability
 from triptych.mining.options import RefineOptions
@@ -200,6 +200,7 @@ def _composer(folds: _Folds, fold: int, others: Sequence[Triplet]) -> TrainedCom
 def _answers(composer: TrainedComposer, asked: Sequence[Triplet], catalog: Catalog, count: int) -> list[_Verdict]:
     """The composer's first `count` answers to each triplet's question."""
     gallery = composer.gallery(catalog.vectors)
+    require_finite_rows(gallery, catalog.names.__getitem__, composer.name)
     verdicts = []
     starts = range(0, len(asked), _BLOCK)
     for start in progress(starts, "refine", total=len(starts), unit=f"x{_BLOCK} triplets"):
@@ -207,6 +208,7 @@ def _answers(composer: TrainedComposer, asked: Sequence[Triplet], catalog: Catal
         references = catalog.vectors[[catalog.row_of[one.reference] for one in block]]
         texts = [[one.modifications[turn % len(one.modifications)].text for one in block] for turn in range(_WORDINGS)]
         queries = unit(np.mean([composer.compose(references, said) for said in texts], axis=0))
+        require_finite_rows(queries, lambda row, texts=texts: repr(texts[0][row]), composer.name)  # type: ignore[misc]
         passed = [_rows((one.reference, *one.other_targets), catalog.row_of) for one in block]
         best, _ = nearest(queries, gallery, count + max(map(len, passed)))
         for one, rows, out in zip(block, best, passed, strict=True):

@@ -21,6 +21,7 @@ from triptych.core.errors import DataError, PictureError, UsageError
 from triptych.core.files import locked
 from triptych.core.images import open_picture
 from triptych.core.limits import DEFAULT_LIMITS, Limits
+from triptych.core.vectors import require_finite_rows
 from triptych.encoders.protocol import Encoder, Pixels
 from triptych.retrieval.query import Reference, SearchQuery, query_vectors
 from triptych.retrieval.results import Hit, Picture
@@ -237,6 +238,7 @@ class Library:
         """
         metadata = metadata or [{}] * len(pictures)
         vectors = self.encoder.encode_pictures(np.stack([self.pixels(data) for data in pictures]))
+        require_finite_rows(vectors, lambda row: f"picture {row + 1}", f"encoder {self.encoder.name}")
         with self._writing, locked(self.catalog.folder):
             self.refresh()
             snapshot = self._snapshot

@@ -9,7 +9,7 @@ from triptych.composers.baselines import WeightedSum
 from triptych.composers.patches import reads_pixels
 from triptych.composers.protocol import Composer
 from triptych.core.errors import UsageError
-from triptych.core.vectors import Vectors, unit
+from triptych.core.vectors import Vectors, require_finite_rows, unit
 from triptych.encoders.protocol import Encoder, Pixels
 
 
@@ -76,7 +76,16 @@ def query_vectors(
         else:
             weight = usual_weight if query.weight is None else query.weight
             vectors[row] = WeightedSum.blend(_reference(query)[None], text_of[row][None], weight)[0]
+    for row, query in enumerate(queries):
+        maker = composer.name if composer is not None and row in composed else f"encoder {encoder.name}"
+        require_finite_rows(vectors[row][None], lambda _, asked=query: _told(asked), maker)  # type: ignore[misc]
     return vectors
+
+
+def _told(query: SearchQuery) -> str:
+    """What a query is of, in words."""
+    words = repr(query.text.strip()) if query.text.strip() else ""
+    return " and ".join(part for part in ("the reference" if query.reference else "", words) if part)
 
 
 def _compose(composer: Composer, queries: Sequence[SearchQuery]) -> Vectors:

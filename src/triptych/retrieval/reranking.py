@@ -16,7 +16,9 @@ from triptych.retrieval.results import Hit
 
 if TYPE_CHECKING:
     from triptych.chat.client import DialogueRunner
+    from triptych.chat.ledger import Reply
     from triptych.chat.request import Call, CallPicture
+    from triptych.chat.server import ServerConnection
 
 _WAITING = 64  # judgements under way; beyond them the endpoint does not keep up
 _ATTEMPTS = 2
@@ -76,6 +78,7 @@ class Reranker:
         self._replies = ReplyCache()
         self._budget = Budget(calls=chat.budget.max_calls, cost=chat.budget.max_cost, minutes=chat.budget.max_minutes)
         self._runner: DialogueRunner | None = None
+        self._connection: ServerConnection | None = None
         self._under_way: set[asyncio.Task[Any]] = set()
 
     @property
@@ -122,11 +125,13 @@ class Reranker:
     async def _order(self, picture: Path | bytes, text: str, hits: Sequence[Hit]) -> list[int]:
         """Places in `hits`, best first."""
         from triptych.chat.judging import Judgement, read_judgement, schema_of
-        from triptych.chat.parsing import InvalidReply
+        from triptych.chat.parsing import CallRefused, InvalidReply, read_reply
         from triptych.chat.prompts import fill
+        from triptych.chat.remedies import advice
         from triptych.chat.request import Call, rendering
         from triptych.core.text import truncate
 
+        most_tokens = self._settings.request.max_tokens
         reference, places, shown = await asyncio.to_thread(self._look, picture, hits)
         words = truncate(text, _MOST_WORDS)
         order = list(range(len(places)))
@@ -139,14 +144,21 @@ class Reranker:
         call = Call(
             "judgement", self._model, self._prompts.version, prompt, pictures, schema, rendering(self._settings.request)
         )
+
+        def read(text: str) -> Judgement:
+            return read_judgement(text, count=len(others), wordings=1)
+
         try:
             reply = await self._ask(call, reference.name)
             try:
-                verdict = read_judgement(reply, count=len(others), wordings=1)
+                verdict = read_reply(reply, read, most_tokens=most_tokens)
             except InvalidReply as error:
                 repair = fill(self._prompts.repair, problem=error)
-                reply = await self._ask(call.again(reply[:_REPLY_SHOWN], repair), reference.name)
-                verdict = read_judgement(reply, count=len(others), wordings=1)
+                reply = await self._ask(call.again(reply.text[:_REPLY_SHOWN], repair), reference.name)
+                verdict = read_reply(reply, read, most_tokens=most_tokens)
+        except CallRefused as refusal:
+            remedy = advice(str(refusal))
+            raise TriptychError(f"{refusal}{remedy and f'; {remedy}'}") from None
         except InvalidReply as error:
             raise TriptychError(f"no usable reply: {error}") from None
         finally:
@@ -156,21 +168,20 @@ class Reranker:
         first = picked + fitting
         return first + [place for place in range(len(hits)) if place not in first]
 
-    async def _ask(self, call: "Call", reference: str) -> str:
+    async def _ask(self, call: "Call", reference: str) -> "Reply":
         from triptych.chat.client import DialogueRunner
         from triptych.chat.endpoint import Endpoint
+        from triptych.chat.remedies import RequestForm
         from triptych.chat.server import ServerConnection
 
         if self._runner is None:
             server = self._settings.endpoint
-            connection = ServerConnection(Endpoint(server.base_url, server), self._settings)
+            known = self._connection.form if self._connection else RequestForm()
+            self._connection = ServerConnection(Endpoint(server.base_url, server), self._settings, form=known)
             self._runner = DialogueRunner(
-                self._replies, self._urls, self._settings, {call.step: connection}, self._budget
+                self._replies, self._urls, self._settings, {call.step: self._connection}, self._budget
             )
-        reply = await self._runner.ask(call, reference)
-        if reply.problem or reply.refusal or reply.finish == "content_filter":
-            raise TriptychError(f"the model refused: {reply.problem or reply.refusal or 'content filter'}")
-        return reply.text
+        return await self._runner.ask(call, reference)
 
     def _look(self, picture: Path | bytes, hits: Sequence[Hit]) -> "tuple[CallPicture, list[int], list[CallPicture]]":
         """The reference, and the places of the results that can be shown, with them. Encodes what will be sent."""

@@ -7,6 +7,7 @@ from typing import Any
 
 from triptych.catalog.catalog import Catalog, stamp_of
 from triptych.composers.protocol import Composer, gallery_dim_of, gallery_fingerprint_of
+from triptych.core.vectors import Vectors, require_finite_rows
 from triptych.retrieval.stores.gallery import Gallery
 from triptych.retrieval.stores.metadata import MetadataTable
 from triptych.retrieval.stores.protocol import Rows, Store
@@ -63,7 +64,7 @@ class CatalogSnapshot:
             return self._space(gallery_fingerprint_of(composer))
 
         dim = gallery_dim_of(composer, catalog.dim)
-        store = self._make_store(self.gallery, lambda: composer.gallery(catalog.vectors), space, dim)
+        store = self._make_store(self.gallery, lambda: _moved(composer, catalog), space, dim)
         catalog.forget_vectors()  # the plain store, if there is one, has them
         return store
 
@@ -110,3 +111,10 @@ class CatalogSnapshot:
 
     def _stores(self) -> list[Store]:
         return list({id(store): store for store in (self.plain, self.composed)}.values())
+
+
+def _moved(composer: Composer, catalog: Catalog) -> Vectors:
+    """The catalog's vectors in the composer's space. Raises FailureError where one is not finite."""
+    vectors = composer.gallery(catalog.vectors)
+    require_finite_rows(vectors, catalog.names.__getitem__, composer.name)
+    return vectors

@@ -1,6 +1,6 @@
 """Zero-shot tags: how likely each word of the vocabulary is for a picture, by the encoder alone."""
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from functools import cached_property
 from itertools import product
 from math import prod
@@ -9,7 +9,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from triptych.core.progress import progress
-from triptych.core.vectors import Vectors
+from triptych.core.vectors import Vectors, require_finite_rows
 from triptych.encoders.protocol import Encoder
 from triptych.tagging.vocabulary import Vocabulary
 
@@ -81,7 +81,12 @@ class Tagger:
         """Vectors of every title of the groups asked about together, the last group's words varying fastest."""
         combinations = product(*(self.vocabulary.groups[group] for group in self._together))
         titles = [self.vocabulary.title(dict(zip(self._together, words, strict=True))) for words in combinations]
-        return self._encoder.encode_texts(titles)
+        return self._encoded(titles)
+
+    def _encoded(self, titles: Sequence[str]) -> Vectors:
+        vectors = self._encoder.encode_texts(titles)
+        require_finite_rows(vectors, lambda row: repr(titles[row]), f"encoder {self._encoder.name}")
+        return vectors
 
     def _joint(self, vectors: Vectors) -> dict[str, NDArray[np.float32]]:
         """Probabilities `(n, words)` of each group that is asked about together."""
@@ -113,7 +118,7 @@ class Tagger:
                 {other: groups[other][word] for other, word in zip(context, chosen, strict=True)} for chosen in block
             ]
             titles = [self.vocabulary.title(words | {group: word}) for words in known for word in groups[group]]
-            texts = self._encoder.encode_texts(titles).reshape(len(block), count, -1)
+            texts = self._encoded(titles).reshape(len(block), count, -1)
             for chosen, words in zip(block, texts, strict=True):
                 cosines[rows_of[chosen]] = vectors[rows_of[chosen]] @ words.T
         return self._probabilities(cosines)

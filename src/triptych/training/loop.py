@@ -1,7 +1,7 @@
 """The one loop by which everything here learns: rates, clipping, checkpoints, epochs, and how a run goes on."""
 
 import math
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Literal, Protocol
@@ -10,6 +10,7 @@ import numpy as np
 import torch
 from torch import Tensor, nn
 
+from triptych.core.errors import FailureError
 from triptych.core.progress import progress, say
 from triptych.training.callbacks import Callback, Run
 from triptych.training.checkpoints import load_checkpoint, read_checkpoint, save_checkpoint
@@ -101,6 +102,7 @@ def fit(
     Raises:
         UsageError: the checkpoint is of a run with other settings.
         DataError: the checkpoint cannot be read.
+        FailureError: a loss, a gradient or a metric is not finite.
     """
     run = Run(learner.name, out, options.steps)
     done = load_checkpoint(run.checkpoint, learner.module, learner.optimizer, settings=settings)
@@ -143,11 +145,9 @@ def _advance(run: Run, learner: Learner, options: LoopOptions, step: int, callba
     learner.optimizer.zero_grad(set_to_none=True)
     learner.train()
     losses = learner.step(step)
-    if options.clip == "all":
-        torch.nn.utils.clip_grad_norm_(learner.module.parameters(), 1.0)
-    elif options.clip == "group":
-        for group in groups:
-            torch.nn.utils.clip_grad_norm_(group["params"], 1.0)
+    _require_finite(run, losses, f"the loss of step {step + 1}")
+    norms = _clipped(learner, options)
+    _require_finite(run, norms, f"the gradient of step {step + 1}")
     learner.optimizer.step()
     run.step = step + 1
     run.losses += losses
@@ -157,6 +157,29 @@ def _advance(run: Run, learner: Learner, options: LoopOptions, step: int, callba
         callback.on_step(run, losses)
 
 
+def _clipped(learner: Learner, options: LoopOptions) -> list[float]:
+    """Cut the gradients as the options say; returns the norms that they had."""
+    weights: list[Iterable[Tensor]] = [learner.module.parameters()]
+    if options.clip == "group":
+        weights = [group["params"] for group in learner.optimizer.param_groups]
+    if options.clip != "none":
+        return [float(torch.nn.utils.clip_grad_norm_(part, 1.0)) for part in weights]
+    slopes = [weight.grad for part in weights for weight in part if weight.grad is not None]
+    return [float(torch.stack([slope.detach().norm() for slope in slopes]).norm())] if slopes else []
+
+
+def _require_finite(run: Run, values: Iterable[float], what: str) -> None:
+    """Raise FailureError where a number is none, before anything of it is kept."""
+    wrong = [value for value in values if not math.isfinite(value)]
+    if not wrong:
+        return
+    kept = f"; {run.checkpoint} holds an earlier step" if run.checkpoint.exists() else ""
+    raise FailureError(
+        f"{run.name}: {what} of {run.steps} is not finite ({wrong[0]}), and nothing of it was stored{kept}; "
+        "a lower rate of learning, another seed or a look at the data may help"
+    )
+
+
 def _end_epoch(
     run: Run, learner: Learner, options: LoopOptions, settings: dict[str, Any], callbacks: Sequence[Callback]
 ) -> bool:
@@ -164,6 +187,8 @@ def _end_epoch(
     if options.epoch_steps is None or run.step % options.epoch_steps:
         return False
     metrics = {"loss": float(np.mean(run.losses)), **learner.validate()}
+    for name, value in metrics.items():
+        _require_finite(run, [value], f"{name} at step {run.step}")
     run.history.append(metrics)
     run.losses.clear()
     if options.best_by and metrics[options.best_by] >= max(epoch[options.best_by] for epoch in run.history):

@@ -20,7 +20,7 @@ from triptych.core.errors import FailureError
 from triptych.core.files import read_json, write_json
 from triptych.core.images import load_pictures
 from triptych.core.progress import say
-from triptych.core.vectors import Vectors
+from triptych.core.vectors import Vectors, require_finite_rows
 from triptych.encoders.protocol import Encoder
 from triptych.metrics.measures import Values, per_query
 from triptych.metrics.ranking import Rows, ranks_of_targets
@@ -93,6 +93,7 @@ class _Asked:
             queries = composer.compose(references, texts, patches=asked)
         else:
             queries = composer.compose(references, texts)
+        require_finite_rows(queries, lambda row: repr(texts[row]), composer.name)
         return self.measured(queries, composer.gallery(space.vectors))
 
     def measured(self, queries: Vectors, gallery: Vectors) -> dict[str, Values]:

@@ -5,6 +5,7 @@ One Parquet file holds the accepted triplets and the refused ones with the reaso
 """
 
 import json
+import math
 from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import asdict, dataclass
@@ -15,7 +16,7 @@ from typing import Any
 import pyarrow as pa
 import pyarrow.parquet as pq
 
-from triptych.core.errors import DataError
+from triptych.core.errors import DataError, FailureError
 from triptych.core.files import atomic
 
 FORMAT = "triptych-triplets-3"
@@ -112,8 +113,8 @@ def write_triplets(path: Path, triplets: Iterable[Triplet], made_by: Mapping[str
 
 
 def table_of(triplets: Iterable[Triplet]) -> pa.Table:
-    """The columns of a triplet file."""
-    rows = map(row_of, triplets)
+    """The columns of a triplet file. Raises FailureError where a confidence or a similarity is not finite."""
+    rows = map(_checked_row, triplets)
     tables = [_SCHEMA.empty_table()]
     while part := list(islice(rows, _BLOCK)):  # plain objects take far more memory than columns
         tables.append(pa.Table.from_pylist(part, schema=_SCHEMA))
@@ -147,6 +148,17 @@ def read_triplets(path: Path) -> tuple[list[Triplet], dict[str, Any]]:
 def row_of(triplet: Triplet) -> dict[str, Any]:
     """A triplet's plain form, as Parquet and JSON hold it."""
     return {_COLUMNS.get(name, name): value for name, value in asdict(triplet).items()}
+
+
+def _checked_row(triplet: Triplet) -> dict[str, Any]:
+    for name in ("confidence", "similarity"):
+        value = getattr(triplet, name)
+        if not math.isfinite(value):
+            raise FailureError(
+                f"{triplet.reference} to {triplet.target}: the {name} that {triplet.reasoner} and its critic give "
+                f"is not finite ({value}), and was not stored"
+            )
+    return row_of(triplet)
 
 
 def triplet_of(row: Mapping[str, Any]) -> Triplet:

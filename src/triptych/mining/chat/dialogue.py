@@ -11,7 +11,7 @@ from typing import Any
 
 from triptych.chat.judging import Judgement, read_judgement, schema_of
 from triptych.chat.ledger import Reply, State
-from triptych.chat.parsing import InvalidReply
+from triptych.chat.parsing import CallRefused, InvalidReply, read_reply
 from triptych.chat.prompts import Prompts, fill
 from triptych.chat.request import Call, CallPicture, rendering
 from triptych.chat.settings import JUDGEMENT, REASONING, ChatSettings
@@ -60,6 +60,7 @@ class ChatAgent:
         self._judges = settings.judges(model)
         self._prompts = prompts
         self._rendering = rendering(settings.request)
+        self._most_tokens = settings.request.max_tokens
         self._digest_of = digest_of
         self._targets = targets
         self._seed = seed
@@ -130,7 +131,7 @@ class ChatAgent:
     def _ask(self, questions: Sequence[_Question]) -> Generator[list[Call], list[Reply], list[Any]]:
         """Answers in order; what cannot be used is shown to the model once, and is _Unanswered after that."""
         replies = yield [question.call for question in questions]
-        answers = [_answer(question, reply) for question, reply in zip(questions, replies, strict=True)]
+        answers = [self._answer(question, reply) for question, reply in zip(questions, replies, strict=True)]
         bad = [place for place, answer in enumerate(answers) if isinstance(answer, InvalidReply)]
         if bad:
             again = yield [
@@ -140,11 +141,18 @@ class ChatAgent:
                 for place in bad
             ]
             for place, reply in zip(bad, again, strict=True):
-                answer = _answer(questions[place], reply)
-                answers[place] = (
-                    _Unanswered(f"no usable reply: {answer}") if isinstance(answer, InvalidReply) else answer
-                )
+                answer = self._answer(questions[place], reply)
+                answers[place] = _unusable(answer) if isinstance(answer, InvalidReply) else answer
         return answers
+
+    def _answer(self, question: _Question, reply: Reply) -> Any:
+        """What the question wants, an _Unanswered, or an InvalidReply that the model may yet repair."""
+        try:
+            return read_reply(reply, question.read, most_tokens=self._most_tokens)
+        except CallRefused as refusal:
+            return _Unanswered(str(refusal))
+        except InvalidReply as error:
+            return error
 
     def _triplet(self, group: Group, draft: Chosen, order: Sequence[int], verdict: Judgement | _Unanswered) -> Triplet:
         others = tuple(name for place, name in enumerate(group.candidates) if place != draft.place)
@@ -206,15 +214,8 @@ def _objection(verdict: Judgement, led: Sequence[bool], fitting: int, others: in
     return ""
 
 
-def _answer(question: _Question, reply: Reply) -> Any:
-    """What the question wants, an _Unanswered, or an InvalidReply that the model may yet repair."""
-    if reply.problem:
-        return _Unanswered(f"the server refused the call: {reply.problem}")
-    if reply.refusal or reply.finish == "content_filter":
-        return _Unanswered(f"the model refused: {reply.refusal or 'content filter'}")
-    try:
-        if reply.finish == "too long":
-            raise InvalidReply("it was far too long")
-        return question.read(reply.text)
-    except InvalidReply as error:
-        return InvalidReply(f"{error}; it reached the longest length allowed") if reply.finish == "length" else error
+def _unusable(error: InvalidReply) -> _Unanswered:
+    """That a reply is of no use; one that was cut has a kind of its own, since there is something to do about it."""
+    if error.cut:
+        return _Unanswered(f"the reply is longer than --max-tokens: {error}")
+    return _Unanswered(f"no usable reply: {error}")

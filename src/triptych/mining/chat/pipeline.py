@@ -19,6 +19,7 @@ from triptych.core.errors import FailureError, UsageError
 from triptych.core.files import locked, made_by, require_suffix
 from triptych.core.progress import progress, say
 from triptych.core.results import known_fields
+from triptych.core.text import truncate
 from triptych.core.vectors import Vectors
 from triptych.encoders.protocol import Encoder
 from triptych.mining.chat.results import ChatMineResult, CostEstimate
@@ -28,6 +29,8 @@ from triptych.triplets.file import kind_of_reason, kinds_of_reasons, triplet_of,
 if TYPE_CHECKING:  # they need the extra `chat`
     from triptych.chat.server import ServerConnection
     from triptych.mining.chat.session import ChatSession
+
+_REASONS = 3  # that are told in a line
 
 
 def mine_chat(
@@ -85,6 +88,7 @@ def _run(session: "ChatSession") -> ChatMineResult | CostEstimate:
         if ledger.begin(session.facts, [session.catalog.names[row] for row in session.references]):
             say(f"{path}: an earlier run had other settings or pictures; starting over, on the replies there are")
         added: dict[str, Any] = {}
+        stopped = ""
         started = time.monotonic()
         try:
             if session.settings.batch.used:
@@ -93,17 +97,37 @@ def _run(session: "ChatSession") -> ChatMineResult | CostEstimate:
                 ledger.live(0.0)
                 added = batch_round(session, ledger)
             else:
-                _live(session, ledger)
+                stopped = _live(session, ledger)
         finally:
             ledger.worked(time.monotonic() - started)
             result = _write(session, ledger, added)
+            if not session.settings.batch.used:
+                _tell_pending(result)
+        reasons = ledger.reasons()
     if not result.accepted and not result.pending:
-        raise FailureError(f"{session.out}: no triplet was accepted; `triptych mine-status FILE` tells why")
+        raise FailureError(f"{session.out}: no triplet was accepted: {_counted(reasons)}")
+    if stopped:
+        say(f"mine: stopped: {stopped}")
     return result
 
 
-def _live(session: "ChatSession", ledger: Ledger) -> None:
-    from triptych.chat.client import DialogueRunner, run
+def _tell_pending(result: ChatMineResult) -> None:
+    """How many references are left, however the run ended, and why."""
+    if result.pending:
+        because = _counted(result.pending_because)
+        say(f"mine: {result.pending} of {result.references} references are pending{because and f': {because}'}")
+
+
+def _counted(reasons: Mapping[str, int]) -> str:
+    """The most frequent reasons in one line."""
+    first = sorted(reasons.items(), key=lambda item: -item[1])[:_REASONS]
+    more = "" if len(reasons) <= _REASONS else f"; and {len(reasons) - _REASONS} other reasons"
+    return "; ".join(f"{count} times {truncate(reason, 200)}" for reason, count in first) + more
+
+
+def _live(session: "ChatSession", ledger: Ledger) -> str:
+    """Ask a server; returns why it stopped before all was asked, or nothing."""
+    from triptych.chat.client import INTERRUPTED, DialogueRunner, run
 
     settings = session.settings
     _warn_of_far_servers(settings)
@@ -133,10 +157,9 @@ def _live(session: "ChatSession", ledger: Ledger) -> None:
         stopped = run(work)
     finally:
         dialogues.close()
-    if stopped == "interrupted":
+    if stopped == INTERRUPTED:
         raise KeyboardInterrupt
-    if stopped:
-        say(f"mine: stopped: {stopped}")
+    return str(stopped)
 
 
 def _warn_of_far_servers(settings: ChatSettings) -> None:
@@ -178,6 +201,7 @@ def _write(session: "ChatSession", ledger: Ledger, added: Mapping[str, Any]) -> 
         references_rejected=states["rejected"],
         rejected_because=kinds_of_reasons(ledger.reasons()),
         pending=states["pending"],
+        pending_because=dict(ledger.pending_because().most_common()),
         calls=int(total(steps.values(), "attempts")),
         tokens_in=int(total(steps.values(), "tokens_in")),
         tokens_out=int(total(steps.values(), "tokens_out")),

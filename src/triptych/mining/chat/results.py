@@ -24,6 +24,8 @@ class ChatMineResult:
     """Why references were rejected, the most frequent reason first."""
     pending: int
     """References left for the next run."""
+    pending_because: Mapping[str, int]
+    """What their calls came to, as the server said it, and for how many; empty where they were not asked about yet."""
     calls: int
     """Calls made, failed attempts included."""
     tokens_in: int
@@ -70,6 +72,8 @@ class MineStatus:
     """References without one."""
     pending: int
     """References left."""
+    pending_because: Mapping[str, int]
+    """What their calls came to, as the server said it, and for how many; empty where they were not asked about yet."""
     acceptance_percent: float | None
     """Percent of the references done that have an accepted triplet; None where none is done."""
     reasons: Mapping[str, int]

@@ -26,12 +26,14 @@ def mine_status(out: Path | str) -> MineStatus:
     with open_ledger(path) as ledger:
         states, steps, pace = ledger.states(), ledger.steps(), ledger.pace()
         reasons = kinds_of_reasons(ledger.reasons())
+        held_up = dict(ledger.pending_because().most_common())
     done = states["accepted"] + states["rejected"]
     return MineStatus(
         references=done + states["pending"],
         accepted=states["accepted"],
         rejected=states["rejected"],
         pending=states["pending"],
+        pending_because=held_up,
         acceptance_percent=round(100 * states["accepted"] / done, 1) if done else None,
         reasons=reasons,
         calls=int(total(steps.values(), "attempts")),
