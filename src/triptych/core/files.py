@@ -14,8 +14,26 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
-from triptych.core.errors import BusyError, DataError
+from triptych.core.errors import BusyError, DataError, UsageError
 from triptych.core.version import __version__
+
+_LISTED = """
+.json .jsonl .csv .tsv .parquet .html .htm .png .jpg .jpeg .webp .gif .pdf .txt .md .tex .npy .npz .onnx .zip
+.safetensors .xlsx .yaml .yml .toml
+"""
+_SUFFIXES = frozenset(_LISTED.split())
+"""What a file's name can promise."""
+
+
+def output_file(path: Path | str, *wanted: str, flag: str = "--out") -> Path:
+    """`path`, of a file to be written. Raises UsageError where its suffix promises something else than `wanted`."""
+    path = Path(path)
+    suffix = path.suffix.lower()
+    if suffix in _SUFFIXES and suffix not in wanted:
+        raise UsageError(
+            f"{flag} {path}: what is written is no {suffix}; give a name that ends in {' or '.join(wanted)}"
+        )
+    return path
 
 
 @contextmanager
