@@ -26,6 +26,8 @@ from triptych.core.limits import Limits
 from triptych.core.text import escaped
 from triptych.encoders.protocol import Encoder as EncoderProtocol
 from triptych.encoders.protocol import Pixels
+from triptych.retrieval.library import Library
+from triptych.training.data.pixels import read_bytes
 
 
 class Means:
@@ -234,6 +236,39 @@ def test_a_list_over_an_unmounted_share_costs_no_vector(tmp_path: Path, c: Path)
     (tmp_path / "away").rename(p)
     assert index(tmp_path / "list.txt", c, encoder, root=p, encoder="wardrobe").total == 10
     assert encoder.encoded == 10
+
+
+def test_a_list_that_leaves_out_much_says_that_the_list_does(tmp_path: Path, c: Path) -> None:
+    p, encoder, listed = many(tmp_path / "p"), Means(), tmp_path / "list.txt"
+    names = sorted(path.name for path in p.iterdir())
+    listed.write_text("\n".join(names))
+    index(listed, c, encoder, root=p)
+    listed.write_text("\n".join(names[:20]))
+    with pytest.raises(FailureError, match=r"40 of 60 pictures are not in the list .*list.txt any more, such as 020"):
+        index(listed, c, encoder, root=p)
+    assert len(Catalog(c).names) == 60
+    listed.write_text("\n")
+    with pytest.raises(DataError, match="the list names no picture"):
+        index(listed, c, encoder, root=p)
+
+
+def test_a_large_picture_stays_readable_wherever_its_catalog_is_opened(
+    p: Path, c: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The pictures have 256 pixels, and 100 are what is accepted by default."""
+    small = Limits(max_pixels=100)
+    monkeypatch.setattr("triptych.catalog.catalog.DEFAULT_LIMITS", small)
+    index(p, c, max_pixels=0.02)
+    index(p, c, max_pixels=0.01)  # what was taken once stays
+    opened = Catalog(c)
+    assert (len(opened.names), opened.limits.max_pixels) == (6, 20_000)
+    assert opened.open_picture(opened.names[0]).size == (16, 16)
+    for limits, count in ((small, 0), (opened.limits, 6)):
+        assert len(read_bytes(p, opened.names, Means().prepare, threads=1, limits=limits)[1]) == count
+    library = Library(opened, Means())
+    assert library.reference(image=encoded((9, 9, 9))).vector.shape == (12,)
+    library.add([encoded((1, 2, 3))], limits=Limits(max_pixels=30_000))
+    assert Catalog(c).limits.max_pixels == 30_000
 
 
 def test_a_large_loss_asks_for_prune(tmp_path: Path, c: Path) -> None:

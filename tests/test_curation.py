@@ -3,21 +3,24 @@
 import io
 import itertools
 import json
+import os
 import re
 import sys
 from dataclasses import replace
 from pathlib import Path
 
+import numpy as np
 import pyarrow.parquet as pq
 import pytest
 import yaml
 from PIL import Image
 
 import triptych
-from loopback import noise_catalog
-from triptych.catalog.catalog import Catalog
+from loopback import NoEncoder, noise_catalog
+from triptych.catalog.catalog import Catalog, Entry
 from triptych.cli import main
 from triptych.core.errors import DataError, UsageError
+from triptych.core.vectors import unit
 from triptych.triplets.file import Change, Modification, Triplet, read_triplets, write_triplets
 from triptych.triplets.options import ReviewOptions, SampleOptions
 from triptych.triplets.selection import triplet_id
@@ -180,6 +183,7 @@ CIRR = {
 }  # fmt: skip
 LASCO = {"qid": 1, "query-image": [1, "./0001.png"], "query-text": "more", "target-image": [2, "val/0002.jpg"]}
 MEGAPAIRS = {"q_img": "0001.png", "q_text": ["one", "two"], "t_img": "a\\0002.jpg", "hns": ["0003.png", "0001.png"]}
+FASHIONIQ = {"target": "0002", "candidate": "0001", "captions": [" is longer.", "has no sleeves"]}
 QUERY = {"reference": "0001.png", "modification": "in red", "targets": ["0002.png", "0003.png", "gone.png"]}
 
 
@@ -190,13 +194,22 @@ QUERY = {"reference": "0001.png", "modification": "in red", "targets": ["0002.pn
         (LASCO, ["more"], (), ()),
         (MEGAPAIRS, ["one", "two"], ("0003.png",), ()),
         (QUERY, ["in red"], (), ("0003.png",)),
+        (
+            FASHIONIQ,
+            ["is longer and has no sleeves", "has no sleeves and is longer", "is longer", "has no sleeves"],
+            (),
+            (),
+        ),
     ],
-    ids=["cirr", "lasco", "megapairs", "queries"],
+    ids=["cirr", "lasco", "megapairs", "queries", "fashioniq"],
 )
 def test_other_peoples_triplets_come_in(
     record: dict, texts: list[str], group: tuple[str, ...], also: tuple[str, ...], catalog: Path, tmp_path: Path
 ) -> None:
-    gone = {key: "gone" if key in ("reference", "q_img", "query-image") else value for key, value in record.items()}
+    gone = {
+        key: "gone" if key in ("reference", "q_img", "query-image", "candidate") else value
+        for key, value in record.items()
+    }
     for form in (json.dumps([record, gone]), f"{json.dumps(record)}\n\n{json.dumps(gone)}\n"):
         (tmp_path / "source").write_text(form)
         facts = triptych.triplets_import(tmp_path / "source", tmp_path / "t", catalog=catalog)
@@ -206,6 +219,74 @@ def test_other_peoples_triplets_come_in(
         assert [wording.text for wording in triplets[0].modifications] == texts
         assert triplets[0].accepted
         assert triplets[0].other_targets == also
+
+
+def named_catalog(folder: Path, names: list[str]) -> Path:
+    """A catalog of pictures that are not there."""
+    entries = [Entry(name, 1, 1, f"{row:064}", "ok") for row, name in enumerate(names)]
+    opened = Catalog.create(folder, folder, NoEncoder(), {})
+    opened.append(entries, unit(np.random.default_rng(0).normal(size=(len(names), 16))))
+    return folder
+
+
+def test_official_captions_come_in_as_they_are(tmp_path: Path) -> None:
+    """The first pairs of FashionIQ's training captions and CIRR's, with pictures of their names."""
+    data = Path(os.environ.get("TRIPTYCH_DATA", "data"))
+    files = [data / "fashioniq/captions/cap.dress.train.json", data / "cirr/captions/cap.rc2.val.json"]
+    for source in files:
+        if not source.is_file():
+            pytest.skip(f"{source} is not here")
+        records = json.loads(source.read_text(encoding="utf-8"))[:20]
+        names = {record[field] for record in records for field in record if field in
+                 ("candidate", "target", "reference", "target_hard")}  # fmt: skip
+        catalog = named_catalog(tmp_path / source.stem, [f"{name}.png" for name in sorted(names)])
+        out = tmp_path / f"{source.stem}.parquet"
+        done = triptych.triplets_import(source, out, catalog=catalog)
+        assert done.triplets >= len(records)
+        assert done.triplets + sum(done.left_out.values()) == len(json.loads(source.read_text(encoding="utf-8")))
+        assert {*done.left_out} <= {"a picture that the catalog lacks"}
+
+
+def test_what_is_left_out_is_counted_by_reason(
+    catalog: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    records = [
+        FASHIONIQ,
+        FASHIONIQ | {"captions": ["is red", "is red."]},
+        FASHIONIQ | {"captions": ["x" * 1200, ""]},
+        FASHIONIQ | {"captions": [" ", "."]},
+        FASHIONIQ | {"target": "0001"},
+        FASHIONIQ | {"target": "B000"},
+        {name: value for name, value in FASHIONIQ.items() if name != "target"},
+        {name: value for name, value in CIRR.items() if name != "target_hard"},
+    ]
+    (tmp_path / "captions.json").write_text(json.dumps(records))
+    done = triptych.triplets_import(tmp_path / "captions.json", tmp_path / "t.parquet", catalog=catalog)
+    assert (done.triplets, done.missing_pictures, done.cut) == (3, 1, 1)
+    assert done.left_out == {
+        "no target, as in a split without answers": 2,
+        "no text": 1,
+        "the reference as its own target": 1,
+        "a picture that the catalog lacks": 1,
+    }
+    told = capsys.readouterr().err
+    assert "left out 5 of 8 triplets" in told
+    assert "1 with a picture that the catalog lacks, such as " in told
+    assert "captions.json[5] (B000)" in told
+    assert "1 triplets have a text of more than 1000 characters, which was cut there" in told
+    texts = [[wording.text for wording in one.modifications] for one in read_triplets(tmp_path / "t.parquet")[0]]
+    assert texts[1:] == [["is red"], ["x" * 1000]]
+    (tmp_path / "captions.json").write_text(json.dumps(records[6:]))
+    with pytest.raises(DataError, match="2 with no target, as in a split without answers"):
+        triptych.triplets_import(tmp_path / "captions.json", tmp_path / "t.parquet", catalog=catalog)
+
+
+def test_pictures_that_fit_too_are_no_negatives(catalog: Path, tmp_path: Path) -> None:
+    members = {"id": 1, "members": ["0001", "0002", "0003", "0004", "0005"]}
+    record = CIRR | {"img_set": members, "target_soft": {"0002": 1.0, "0003": 0.5, "0004": -1.0}}
+    (tmp_path / "cirr.json").write_text(json.dumps([record]))
+    triptych.triplets_import(tmp_path / "cirr.json", tmp_path / "t.parquet", catalog=catalog)
+    assert read_triplets(tmp_path / "t.parquet")[0][0].group == ("0004.png", "0005.png")
 
 
 @pytest.mark.parametrize(

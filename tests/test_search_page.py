@@ -236,6 +236,31 @@ def test_a_written_condition_that_makes_no_sense(browser, service: Service) -> N
     visit.context.close()
 
 
+def test_words_that_are_not_understood_are_shown(visit: Visit) -> None:
+    visit.say("in rot")
+    expect(visit.page.locator("#status")).to_contain_text("Not understood: rot; wardrobe knows no word like that.")
+    visit.say("in red")
+    expect(visit.page.locator("#status")).not_to_contain_text("Not understood")
+
+
+class _Below:
+    """A service as it is shown below a path."""
+
+    def __init__(self, service: Service) -> None:
+        self.url = f"{service.url}/shop"
+
+
+def test_the_page_below_a_path(browser, shown_catalog: Path) -> None:  # type: ignore[no-untyped-def]
+    with Service(shown_catalog, "--root-path", "/shop") as running:
+        visit = Visit(browser, _Below(running))  # type: ignore[arg-type]
+        visit.say("in red")
+        assert visit.results()
+        visit.shown()
+        visit.context.close()
+        assert visit.said == []
+        assert [url for url in visit.asked if not url.startswith((f"{running.url}/shop", "blob:"))] == []
+
+
 def test_more_of_them(visit: Visit) -> None:
     visit.say("shirt")
     first = visit.results()

@@ -51,6 +51,18 @@ def test_it_answers_as_the_library_does(service: Service, shown_catalog: Path) -
         assert words[0]["metadata"] == dict(library.picture(words[0]["id"]).metadata)
 
 
+def test_words_that_are_not_understood_are_told(service: Service, shown_catalog: Path) -> None:
+    like = ("like", Catalog(shown_catalog).names[3])
+    told = service.search(like, ("text", "in rot"))
+    assert told["not_understood"] == ["rot"]
+    assert told["notes"] == ["not understood: rot; wardrobe knows no word like that"]
+    assert told["hits"]
+    plain = service.search(like, ("text", "in red"))
+    assert (plain["not_understood"], plain["notes"]) == ([], [])
+    (note,) = service.search(("text", "red dress " * 40))["notes"]
+    assert note.startswith("the text has 80 tokens, and wardrobe reads 24 at once: it was read in 4 parts")
+
+
 def test_many_clients_at_once_get_what_one_would(service: Service, shown_catalog: Path) -> None:
     names = Catalog(shown_catalog).names[:12]
     asked = [(("like", name), ("text", text), ("k", "5")) for name in names for text in ("in red", "")]

@@ -64,6 +64,90 @@ def test_bad_requests_are_problems(service: Service) -> None:
     assert problem(answer, content)["status"] in (400, 422)
 
 
+FORM = "application/x-www-form-urlencoded"
+
+
+@pytest.mark.parametrize(
+    ("path", "kind", "body", "status", "named"),
+    [
+        ("/api/search", "application/json", '{"text": "in red", "k": 1}', 415, "multipart/form-data"),
+        ("/api/search", "text/plain", "text=red", 415, "text/plain"),
+        ("/api/search", "", "text=red", 415, "Content-Type"),
+        ("/api/search", FORM, "text=red&zoom=3", 422, "zoom: is not read; there are picture, like, text"),
+        ("/api/search", FORM, "text=red&txt=blue", 422, "txt: is not read; did you mean text?"),
+        ("/api/search", FORM, "text=red&text=blue", 422, "text: stands there twice"),
+        ("/api/search", FORM, "text=red&weight=0.3", 422, "weight"),
+        ("/api/search?text=red", FORM, "k=3", 422, "text: is not read in the address"),
+        ("/api/search?k=", FORM, "text=red", 422, "k: is not read in the address"),
+        ("/api/compare", FORM, "reference=a&result=b", 415, "application/json"),
+        ("/api/compare", "application/json", '{"reference": "a", "result": "b", "words": []}', 422, "words"),
+        ("/api/pictures", FORM, "picture=x", 415, "multipart/form-data"),
+    ],
+)
+def test_what_would_be_half_understood_is_refused(
+    service: Service, path: str, kind: str, body: str, status: int, named: str
+) -> None:
+    headers = {"Content-Type": kind} if kind else {}
+    answer, content = service.ask("POST", path, body.encode(), headers)
+    told = problem(answer, content)
+    assert (told["status"], named in told["detail"]) == (status, True), told
+
+
+def test_fields_of_forms_with_pictures_that_nothing_reads_are_refused(own_catalog: Path) -> None:
+    with Service(own_catalog) as running:
+        for path, name in (("/api/search", "txt"), ("/api/pictures", "metdata")):
+            fields = [("picture", picture_file()), (name, "in red")]
+            status, told, _ = running.post(path, fields)
+            assert (status, told["detail"].startswith(f"{name}: is not read")) == (422, True)
+        fields = [("picture", picture_file()), ("picture", picture_file())]
+        status, told, _ = running.post("/api/search", fields)
+        assert (status, told["detail"]) == (422, "picture: stands there twice; give it once")
+        assert len(Catalog(own_catalog).names) == running.get("/ready")["pictures"]
+
+
+def test_parameters_that_nothing_reads_are_refused(service: Service) -> None:
+    for path, named in (
+        ("/api/pictures?limit=3", "limit: is not read in the address; there are k, offset, step"),
+        ("/api/pictures?k=3&k=4", "k: stands there twice"),
+        ("/api/catalog?k=3", "k: is not read in the address"),
+    ):
+        answer, content = service.ask("GET", path)
+        told = problem(answer, content)
+        assert (told["status"], told["detail"].startswith(named)) == (422, True)
+    one = service.get("/api/pictures?k=1")[0]["id"]
+    assert service.ask("GET", f"/api/pictures/{one}/thumbnail?v=2")[0].status == 200
+
+
+def test_head_is_answered_as_get_without_the_body(service: Service) -> None:
+    one = service.get("/api/pictures?k=1")[0]["id"]
+    for path in ("/", "/page/page.js", "/api/catalog", f"/api/pictures/{one}/thumbnail", "/health"):
+        (got, whole), (head, body) = service.ask("GET", path), service.ask("HEAD", path)
+        assert (head.status, body) == (200, b"")
+        assert head.getheader("Content-Length") == str(len(whole)) == got.getheader("Content-Length")
+        assert head.getheader("Content-Type") == got.getheader("Content-Type")
+    assert service.ask("HEAD", "/api/search")[0].status == 405
+    assert service.ask("HEAD", "/nothing")[0].status == 404
+
+
+def test_a_page_below_a_path(own_catalog: Path) -> None:
+    page = b'href="page/page.css"'
+    with Service(own_catalog) as running:
+        assert page in running.ask("GET", "/")[1]
+    with Service(own_catalog, "--root-path", "/shop/find/") as running:
+        assert running.log[-1].rstrip().endswith("/shop/find")
+        for prefix in ("/shop/find", ""):  # a proxy may pass the path on, or strip it
+            assert b'src="/shop/find/page/page.js"' in running.ask("GET", f"{prefix}/")[1]
+            assert running.ask("GET", f"{prefix}/page/service.js")[0].status == 200
+            assert running.get(f"{prefix}/api/catalog")["pictures"] > 0
+            assert running.get(f"{prefix}/openapi.json")["servers"] == [{"url": "/shop/find"}]
+        assert b"page/page.js" in running.ask("GET", "/shop/find")[1]
+        status, added, answer = running.post("/shop/find/api/pictures", [("picture", picture_file())])
+        assert (status, answer.getheader("Location")) == (201, f"/shop/find/api/pictures/{added['id']}")
+        assert running.ask("GET", "/shop/findings")[0].status == 404
+    done = run("serve", "--catalog", own_catalog, "--root-path", "https://x.example/shop")
+    assert (done.returncode, "--root-path" in done.stderr) == (2, True)
+
+
 @pytest.mark.parametrize("kind", ["thumbnail", "full"])
 def test_no_path_leads_out_of_the_catalog(service: Service, shown_catalog: Path, kind: str) -> None:
     inside = Catalog(shown_catalog).names[0]

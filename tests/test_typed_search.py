@@ -10,7 +10,7 @@ from serving_helpers import Service, form, picture_file, problem
 from test_cli import run
 from triptych.core.environment import Runtime
 from triptych.core.errors import UsageError
-from triptych.core.files import require_suffix
+from triptych.core.files import output_file
 
 ONE_THREAD = Runtime(threads=1)
 TABLE = """name;price;when;sold;colour
@@ -123,11 +123,11 @@ def test_what_makes_no_sense_together_is_refused(shop: Path) -> None:
 
 
 def test_a_name_that_contradicts_what_is_written(tmp_path: Path) -> None:
-    for path in ("triplets.parquet", "triplets", "triplets.v2", "triplets.PARQUET", None):
-        require_suffix(path, "--out", ".parquet")
+    for path in ("triplets.parquet", "triplets", "triplets.v2", "triplets.PARQUET"):
+        output_file(path, ".parquet")
     for path in ("triplets.json", "triplets.CSV", "triplets.txt"):
-        with pytest.raises(UsageError, match=f"--out {path}: .*let its name end in .parquet"):
-            require_suffix(path, "--out", ".parquet")
+        with pytest.raises(UsageError, match=f"--out {path}: .*give a name that ends in .parquet"):
+            output_file(path, ".parquet")
     # Before anything else is looked at.
     for call in (
         lambda: triptych.mine("none", tmp_path / "triplets.json"),

@@ -32,7 +32,7 @@ if TYPE_CHECKING:
     from triptych.core.environment import Runtime, doctor
     from triptych.demonstration.demo import demo
     from triptych.demonstration.options import DemoOptions
-    from triptych.encoders.protocol import Encoder
+    from triptych.encoders.protocol import Encoder, TextReading
     from triptych.encoders.registry import load_encoder
     from triptych.evaluation.ablation.options import AblateOptions
     from triptych.evaluation.ablation.running import ablate
@@ -58,7 +58,7 @@ if TYPE_CHECKING:
     from triptych.retrieval.library import Library
     from triptych.retrieval.options import EngineOptions, RerankOptions, SearchOptions
     from triptych.retrieval.query import SearchQuery
-    from triptych.retrieval.results import Hit, Picture
+    from triptych.retrieval.results import Hit, Hits, Picture
     from triptych.retrieval.searching import open_catalog, search
     from triptych.serving.keys import make_key
     from triptych.serving.options import ServeOptions
@@ -118,6 +118,7 @@ __all__ = [
     "FinetuneOptions",
     "FinetuneResult",
     "Hit",
+    "Hits",
     "ImportResult",
     "IndexOptions",
     "IndexResult",
@@ -151,6 +152,7 @@ __all__ = [
     "SearchQuery",
     "ServeOptions",
     "Task",
+    "TextReading",
     "TrainOptions",
     "TrainResult",
     "TrainedComposer",
@@ -237,6 +239,7 @@ _HOME = {
     "FinetuneOptions": "triptych.training.options",
     "FinetuneResult": "triptych.training.results",
     "Hit": "triptych.retrieval.results",
+    "Hits": "triptych.retrieval.results",
     "ImportResult": "triptych.triplets.importing",
     "IndexOptions": "triptych.catalog.options",
     "IndexResult": "triptych.catalog.indexing",
@@ -270,6 +273,7 @@ _HOME = {
     "SearchQuery": "triptych.retrieval.query",
     "ServeOptions": "triptych.serving.options",
     "Task": "triptych.benchmarks.task",
+    "TextReading": "triptych.encoders.protocol",
     "TrainOptions": "triptych.training.options",
     "TrainResult": "triptych.training.results",
     "TrainedComposer": "triptych.composers.trained",

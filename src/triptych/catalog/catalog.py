@@ -21,10 +21,13 @@ import pyarrow as pa
 import pyarrow.compute as pc
 import pyarrow.parquet as pq
 from numpy.typing import NDArray
+from PIL import Image
 
 from triptych.catalog.columns import type_of, typed_text
 from triptych.core.errors import DataError, MismatchError
 from triptych.core.files import atomic, locked, read_json, write_json
+from triptych.core.images import open_picture
+from triptych.core.limits import DEFAULT_LIMITS, Limits
 from triptych.core.vectors import Vectors, require_finite_rows, without_last
 from triptych.encoders.protocol import Encoder, constant_dim
 from triptych.encoders.registry import load_encoder
@@ -265,13 +268,32 @@ class Catalog:
 
     def set_reader(self, reader: Mapping[str, Any]) -> None:
         """Note the `reader` of an empty catalog; it is written with the first commit."""
+        self._note_reader(reader)
+
+    @property
+    def limits(self) -> Limits:
+        """Within which its pictures are read again: what the most generous `index` accepted, or is accepted anyway."""
+        most = int(self._note.get("max_pixels", 0))
+        return replace(DEFAULT_LIMITS, max_pixels=max(DEFAULT_LIMITS.max_pixels, most))
+
+    def open_picture(self, name: str) -> Image.Image:
+        """A picture of it, upright RGB. Raises PictureError where it cannot be read any more."""
+        return open_picture(self.path(name), self.limits)
+
+    def _note_reader(self, reader: Mapping[str, Any]) -> None:
         self._note["reader"] = dict(reader)
+        self.allow(int(reader.get("max_pixels", 0)))
+
+    def allow(self, pixels: int) -> None:
+        """Let pictures of so many pixels be read again, from the next commit on for every run."""
+        if pixels > self.limits.max_pixels:
+            self._note["max_pixels"] = pixels
 
     def compact(self, made_by: Mapping[str, Any], reader: Mapping[str, Any] | None = None) -> None:
         """Merge all parts into one, in order of name, and note what made it, and the `reader` if that is given."""
         self._note["made_by"] = dict(made_by)
         if reader is not None:
-            self._note["reader"] = dict(reader)
+            self._note_reader(reader)
         whole = pa.concat_tables([_schema(self.dim).empty_table(), *self._read(None)])
         self._commit(whole.take(self._table.column(_ROW)), keep=[])
 

@@ -112,7 +112,7 @@ def index(
     with locked(catalog):
         opened, engine = _open(catalog, found, encoder, runtime, explicit=root is not None)
         settings = {"pictures": pictures, "encoder": opened.encoder_name, "metadata": metadata, "root": root}
-        run = _Run(opened, engine, found, options, runtime.threads)
+        run = _Run(opened, engine, found, options, runtime.threads, None if pictures.is_dir() else pictures)
         if not run.names and not options.prune:
             raise DataError(_nothing(pictures, found) + _stays(opened))
         result, problem = run.update()
@@ -153,8 +153,15 @@ class _Run:
     """One run over what was found, which brings a catalog up to date."""
 
     def __init__(
-        self, catalog: Catalog, encoder: Encoder, found: Found, options: IndexOptions, threads: int | None
+        self,
+        catalog: Catalog,
+        encoder: Encoder,
+        found: Found,
+        options: IndexOptions,
+        threads: int | None,
+        listing: Path | None,
     ) -> None:
+        self.listing = listing  # the list that says which pictures there are; None where the folder does
         self.catalog, self.encoder, self.found, self.options = catalog, encoder, found, options
         self.threads = threads or os.cpu_count() or 1
         self.reader = reader_of(options.limits)
@@ -240,9 +247,14 @@ class _Run:
         before = sum(entry.status == "ok" for entry in self.known.values())
         if before <= _MANY or len(lost) <= _LARGE_LOSS * before:
             return ""
+        missing = {item.name for item in self.found.rejected}
+        unlisted = [entry for entry in lost if entry.name not in missing] if self.listing else []
+        where, remedy, example = f"in {self.found.root}", "Put them back", lost[0]
+        if 2 * len(unlisted) > len(lost):  # nothing is wrong with the disk
+            where, remedy, example = f"in the list {self.listing}", "Add them to the list", unlisted[0]
         return (
-            f"{self.catalog.folder}: {len(lost)} of {before} pictures are not in {self.found.root} any more, such as "
-            f"{lost[0].name}; they stay in the catalog. Put them back, or run again with --prune to give them up"
+            f"{self.catalog.folder}: {len(lost)} of {before} pictures are not {where} any more, such as "
+            f"{example.name}; they stay in the catalog. {remedy}, or run again with --prune to give them up"
         )
 
     def _encode_all(self, names: list[str]) -> int:
@@ -337,6 +349,8 @@ def _listed(counts: Mapping[str, Any]) -> str:
 
 def _nothing(pictures: Path, found: Found) -> str:
     """Where pictures were looked for in vain, and what was seen there."""
+    if not pictures.is_dir() and not found.counts():
+        return f"{pictures}: the list names no picture"
     below = "" if pictures.is_dir() else f" (looked for below {found.root})"
     seen = _listed(found.counts()) or "nothing at all; is the disk or share mounted?"
     hint = f"; {NEEDS_HEIF}" if any(item.kind in HEIF_SUFFIXES for item in found.left_out) else ""

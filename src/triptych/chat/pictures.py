@@ -10,6 +10,7 @@ from threading import Lock
 from PIL import Image, ImageDraw, ImageFont
 
 from triptych.core.images import WHITE, open_picture, pad_square
+from triptych.core.limits import DEFAULT_LIMITS, Limits
 
 _LABEL = 22  # pixels above each of the pictures side by side
 _GAP = 6
@@ -23,13 +24,24 @@ class PictureUrls:
     Raises PictureError for a picture that cannot be read. Safe to call from many threads.
     """
 
-    def __init__(self, path_of: Callable[[str], Path | bytes], *, size: int, quality: int) -> None:
+    def __init__(
+        self,
+        path_of: Callable[[str], Path | bytes],
+        *,
+        size: int,
+        quality: int,
+        limits_of: Callable[[], Limits] = lambda: DEFAULT_LIMITS,
+    ) -> None:
         self._path_of = path_of
+        self._limits_of = limits_of
         self._size = size
         self._quality = quality
         self._urls: OrderedDict[str, str] = OrderedDict()
         self._bytes = 0
         self._lock = Lock()
+
+    def _open(self, name: str) -> Image.Image:
+        return open_picture(self._path_of(name), self._limits_of())
 
     def url(self, name: str) -> str:
         """One picture, at most `size` pixels on a side."""
@@ -37,7 +49,7 @@ class PictureUrls:
             if name in self._urls:
                 self._urls.move_to_end(name)
                 return self._urls[name]
-        picture = open_picture(self._path_of(name))
+        picture = self._open(name)
         picture.thumbnail((self._size, self._size), Image.Resampling.LANCZOS)
         url = self._encode(picture)
         with self._lock:
@@ -64,7 +76,7 @@ class PictureUrls:
         for place, (label, name) in enumerate(labelled):
             left, top = _GAP + place % across * width, _GAP + place // across * height
             draw.text((left, top), label, (0, 0, 0), font)
-            sheet.paste(pad_square(open_picture(self._path_of(name)), self._size), (left, top + _LABEL))
+            sheet.paste(pad_square(self._open(name), self._size), (left, top + _LABEL))
         return self._encode(sheet)
 
     def _encode(self, picture: Image.Image) -> str:

@@ -12,6 +12,7 @@ from triptych.catalog.options import IndexOptions
 from triptych.cli.app import CatalogDir, ComposerName, EncoderName, OutDir, app, show
 from triptych.cli.options import When, takes
 from triptych.core.environment import Runtime
+from triptych.core.errors import FailureError
 from triptych.core.options import option
 from triptych.core.text import escaped
 from triptych.retrieval.options import EngineOptions, RerankOptions, SearchOptions
@@ -90,6 +91,9 @@ def search(
     else:
         for hit in hits:
             print(f"{hit.rank:>4}  {hit.score:.4f}  {escaped(hit.path)}")
+    if not hits:
+        asked = "that fulfils the conditions" if options.where else "to be found"
+        raise FailureError(f"{catalog}: there is no picture {asked}{' so far down' if options.offset else ''}")
 
 
 @app.command(epilog="Example: triptych export-vectors --catalog catalog --to faiss --out vectors")

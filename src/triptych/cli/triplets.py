@@ -8,7 +8,7 @@ import typer
 import triptych
 from triptych.cli.app import CatalogDir, OutDir, app, show
 from triptych.cli.options import takes
-from triptych.core.errors import UsageError
+from triptych.core.errors import FailureError, UsageError
 from triptych.core.results import known_fields
 from triptych.triplets.options import ReviewOptions, SampleOptions
 
@@ -34,7 +34,10 @@ def stats(
     ] = None,
 ) -> None:
     """Count types of change, lengths, duplicates and leakage."""
-    show(known_fields(triptych.triplets_stats(file, against=against)))
+    facts = triptych.triplets_stats(file, against=against)
+    if not facts.accepted + facts.refused:
+        raise FailureError(f"{file}: holds no triplet; make some with `triptych mine`")
+    show(known_fields(facts))
 
 
 @triplets.command(epilog="Example: triptych triplets sample triplets.parquet --catalog catalog --out sample.png")
@@ -112,7 +115,9 @@ def export(
     "import", epilog="Example: triptych triplets import cap.rc2.train.json --catalog catalog --out t.parquet"
 )
 def import_(
-    source: Annotated[Path, typer.Argument(metavar="FILE", help="CIRR, LaSCo, MegaPairs or queries: .json or .jsonl.")],
+    source: Annotated[
+        Path, typer.Argument(metavar="FILE", help="CIRR, FashionIQ, LaSCo, MegaPairs or queries (.json, .jsonl).")
+    ],
     catalog: CatalogDir,
     out: TripletsOut,
 ) -> None:

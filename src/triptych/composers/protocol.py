@@ -7,7 +7,7 @@ import numpy as np
 
 from triptych.core.errors import MismatchError, UsageError
 from triptych.core.vectors import Vectors, unit
-from triptych.encoders.protocol import Encoder
+from triptych.encoders.protocol import Encoder, TellsReading, TextReading
 
 ChangedWords = Mapping[str, str]
 """Attribute group to its new word, such as {"colour": "navy blue"}."""
@@ -125,6 +125,12 @@ def attach_encoder(composer: Composer, encoder: Encoder) -> None:
             f"{composer.name}: made for encoder {encoder_name_of(composer) or 'another one'} ({wanted[:12]}), not for "
             f"{encoder.name} ({encoder.fingerprint[:12]}); use that encoder"
         )
+
+
+def readings_of(texts: Sequence[str], encoder: Encoder, composer: Composer | None = None) -> list[TextReading]:
+    """How each text is read, by the composer if it has a say in that; empty where nobody can tell."""
+    reader = composer if isinstance(composer, TellsReading) else encoder
+    return reader.readings(texts) if isinstance(reader, TellsReading) else []
 
 
 def gallery_fingerprint_of(composer: Composer) -> str:

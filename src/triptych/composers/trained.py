@@ -1,6 +1,6 @@
 """A trained composer on disk, run without torch."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from copy import copy
 from functools import cached_property
 from pathlib import Path
@@ -15,7 +15,8 @@ from triptych.core.errors import DataError, MismatchError
 from triptych.core.files import hash_file, read_json
 from triptych.core.onnx_graph import Graph
 from triptych.core.vectors import Vectors
-from triptych.encoders.protocol import AcceptsPseudoWords, Encoder, Ids, Pixels
+from triptych.encoders.protocol import AcceptsPseudoWords, Encoder, Ids, Pixels, TellsReading, TextReading
+from triptych.encoders.reading import averaged, laid_out
 
 FORMAT = "triptych-composer-1"
 FORMAT_WITH_PATCHES = "triptych-composer-2"
@@ -47,6 +48,7 @@ class TrainedComposer:
         self.verdict: Verdict | None = Verdict.from_json(stored) if stored else None
         self.encoder_fingerprint: str = config["encoder"]["fingerprint"]
         self._reads_tokens: bool = config["text_tower"]
+        self._learnt = frozenset(config.get("words", ()))
         self._prompts: Mapping[str, Sequence[int]] = config.get("prompts", {})
         self.prompts: tuple[str, ...] = tuple(self._prompts)
         self.prompt: str | None = self.prompts[0] if self.prompts else None
@@ -96,11 +98,21 @@ class TrainedComposer:
         seen = () if patches is None else (patches,)
         if self._reads_tokens:
             assert isinstance(self._encoder, AcceptsPseudoWords), "the fingerprint is of an encoder that gives tokens"
-            ids = self._encoder.token_ids(modifications)
+            texts, owners = laid_out(modifications, self.readings(modifications))
+            ids = self._encoder.token_ids(texts)
             if self.prompt is not None:
                 ids = _behind(self._prompts[self.prompt], ids, self._encoder.text_frame)
-            return self._query(references, ids, *seen)
+            queries = self._query(references[owners], ids, *(each[owners] for each in seen))
+            return averaged(queries, owners, len(modifications))
         return self._query(references, self._encoder.encode_texts(modifications), *seen)
+
+    def readings(self, texts: Sequence[str], *, reserved: int = 0, learnt: Collection[str] = ()) -> list[TextReading]:
+        """`TellsReading.readings`: its own prompt takes room, and its text tower knows the words that it learnt."""
+        encoder: object = self._encoder
+        if not isinstance(encoder, TellsReading):
+            return []
+        prompt = len(self._prompts[self.prompt]) if self.prompt is not None else 0
+        return encoder.readings(texts, reserved=reserved + prompt, learnt=self._learnt.union(learnt))
 
     def look(self, pixels: Pixels) -> Patches:
         """What `compose` reads of references, from their pixels `(n, 3, h, w)` as the encoder prepares them."""

@@ -17,22 +17,23 @@ from typing import Any
 from triptych.core.errors import BusyError, DataError, UsageError
 from triptych.core.version import __version__
 
-_TEXTS = (".csv", ".htm", ".html", ".json", ".jsonl", ".md", ".pdf", ".tsv", ".txt", ".xlsx")
-_PICTURES = (".gif", ".jpeg", ".jpg", ".png", ".webp")
-_OTHERS = (".faiss", ".npy", ".onnx", ".parquet", ".safetensors", ".zip")
+_LISTED = """
+.json .jsonl .csv .tsv .parquet .html .htm .png .jpg .jpeg .webp .gif .pdf .txt .md .tex .npy .npz .onnx .zip
+.safetensors .xlsx .yaml .yml .toml
+"""
+_SUFFIXES = frozenset(_LISTED.split())
+"""What a file's name can promise."""
 
 
-def require_suffix(path: Path | str | None, flag: str, *kinds: str) -> None:
-    """Raise UsageError where a file to be written has the suffix of another kind; any that says nothing is right.
-
-    Args:
-        path: the file; None where none is to be written.
-        flag: how it was given, for the message.
-        kinds: the suffixes of what will be in it, such as `.json`.
-    """
-    suffix = Path(path).suffix.lower() if path else ""
-    if suffix in (*_TEXTS, *_PICTURES, *_OTHERS) and suffix not in kinds:
-        raise UsageError(f"{flag} {path}: what is written is no {suffix[1:]} file; let its name end in {kinds[0]}")
+def output_file(path: Path | str, *wanted: str, flag: str = "--out") -> Path:
+    """`path`, of a file to be written. Raises UsageError where its suffix promises something else than `wanted`."""
+    path = Path(path)
+    suffix = path.suffix.lower()
+    if suffix in _SUFFIXES and suffix not in wanted:
+        raise UsageError(
+            f"{flag} {path}: what is written is no {suffix}; give a name that ends in {' or '.join(wanted)}"
+        )
+    return path
 
 
 @contextmanager

@@ -6,7 +6,7 @@ without padding where the tower does without, to unit vectors).
 
 import hashlib
 import json
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from functools import cached_property
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -18,8 +18,9 @@ from triptych.core.errors import DataError
 from triptych.core.files import hash_file, read_json
 from triptych.core.onnx_graph import Graph
 from triptych.core.vectors import Vectors
-from triptych.encoders.protocol import Pixels
-from triptych.encoders.tokenizer import read_tokenizer
+from triptych.encoders.protocol import Pixels, TextReading
+from triptych.encoders.reading import TextReader
+from triptych.encoders.tokenizer import read_tokenizer, whole_tokenizer
 
 if TYPE_CHECKING:
     from tokenizers import Tokenizer
@@ -75,14 +76,28 @@ class ExportedEncoder:
         return self._picture_graph(pixels)
 
     def encode_texts(self, texts: Sequence[str]) -> Vectors:
-        """Vectors `(n, d)`; each distinct text is encoded once."""
+        """Vectors `(n, d)`; each distinct text is encoded once, and one that is too long in parts."""
         # By length, so that a batch that is padded to its longest text wastes little.
         distinct = sorted(set(texts), key=lambda text: (len(text), text))
-        starts = range(0, len(distinct), _TEXTS)
-        parts = [self._text_graph(self._token_ids(distinct[start : start + _TEXTS])) for start in starts]
-        vectors = np.concatenate(parts) if parts else np.empty((0, self.dim), np.float32)
+        vectors = self._text_reader.encode_whole(distinct, self._encode)
         row = {text: index for index, text in enumerate(distinct)}
         return vectors[np.array([row[text] for text in texts], np.intp)]
+
+    def _encode(self, texts: Sequence[str]) -> Vectors:
+        """Vectors of texts, cut to the length that the tower reads."""
+        starts = range(0, len(texts), _TEXTS)
+        blocks = [self._text_graph(self._token_ids(texts[start : start + _TEXTS])) for start in starts]
+        return np.concatenate(blocks) if blocks else np.empty((0, self.dim), np.float32)
+
+    def readings(self, texts: Sequence[str], *, reserved: int = 0, learnt: Collection[str] = ()) -> list[TextReading]:
+        """`TellsReading.readings`."""
+        return self._text_reader.readings(texts, reserved=reserved, learnt=learnt)
+
+    @cached_property
+    def _text_reader(self) -> TextReader:
+        tokenizer = whole_tokenizer(self.folder)
+        frame = tokenizer.num_special_tokens_to_add(False)
+        return TextReader(tokenizer, self._texts["length"] - frame, lower=self._texts["lower"])
 
     def _token_ids(self, texts: Sequence[str]) -> np.ndarray[Any, np.dtype[np.int64]]:
         lowered = [text.lower() for text in texts] if self._texts["lower"] else list(texts)

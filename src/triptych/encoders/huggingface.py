@@ -6,9 +6,9 @@ SigLIP 2 of fixed resolution is a SigLIP to transformers (`model_type` siglip) w
 
 import hashlib
 import shutil
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Callable, Collection, Iterable, Iterator, Sequence
 from contextlib import contextmanager, nullcontext, suppress
-from functools import partial
+from functools import cached_property, partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
 
@@ -19,7 +19,9 @@ from triptych.core.environment import Runtime, mixed_precision, require_extra
 from triptych.core.errors import DataError, FailureError, UsageError
 from triptych.core.files import hash_file, read_json
 from triptych.core.vectors import Vectors, unit
-from triptych.encoders.protocol import Ids, Pixels
+from triptych.encoders.protocol import Ids, Pixels, TextReading
+from triptych.encoders.reading import TextReader
+from triptych.encoders.tokenizer import whole_tokenizer
 
 if TYPE_CHECKING:
     from torch import nn
@@ -98,14 +100,28 @@ class HuggingFaceEncoder:
         return self._vectors(self.model.get_image_features, batches)
 
     def encode_texts(self, texts: Sequence[str]) -> Vectors:
-        """Vectors `(n, d)`; each distinct text is encoded once."""
+        """Vectors `(n, d)`; each distinct text is encoded once, and one that is too long in parts."""
         # By length, so that a batch that is padded to its longest text wastes little.
         distinct = sorted(set(texts), key=lambda text: (len(text), text))
-        starts = range(0, len(distinct), TEXT_BATCH)
-        batches = (self.tokens(distinct[start : start + TEXT_BATCH]) for start in starts)
-        vectors = self._vectors(self.model.get_text_features, batches)
+        vectors = self._text_reader.encode_whole(distinct, self._encode)
         row = {text: index for index, text in enumerate(distinct)}
         return vectors[np.array([row[text] for text in texts], np.intp)]
+
+    def _encode(self, texts: Sequence[str]) -> Vectors:
+        """Vectors of texts, cut to the length that the tower reads."""
+        starts = range(0, len(texts), TEXT_BATCH)
+        batches = (self.tokens(texts[start : start + TEXT_BATCH]) for start in starts)
+        return self._vectors(self.model.get_text_features, batches)
+
+    def readings(self, texts: Sequence[str], *, reserved: int = 0, learnt: Collection[str] = ()) -> list[TextReading]:
+        """`TellsReading.readings`."""
+        return self._text_reader.readings(texts, reserved=reserved, learnt=learnt)
+
+    @cached_property
+    def _text_reader(self) -> TextReader:
+        tokenizer = whole_tokenizer(self.folder)
+        frame = tokenizer.num_special_tokens_to_add(False)
+        return TextReader(tokenizer, self._length - frame, lower=self._family == "siglip")
 
     @property
     def word_width(self) -> int:

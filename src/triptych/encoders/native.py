@@ -10,7 +10,7 @@ that `export-models` made has no others. Format 2 is the photo encoder; its grap
 
 import hashlib
 import json
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from dataclasses import asdict
 from functools import cached_property
 from pathlib import Path
@@ -27,7 +27,8 @@ from triptych.core.onnx_weights import read_weights, round_to_8_bits, share_weig
 from triptych.core.vectors import Vectors
 from triptych.encoders.lexicon import FILE as WORDS
 from triptych.encoders.lexicon import Lexicon
-from triptych.encoders.protocol import Ids, Pixels
+from triptych.encoders.protocol import Ids, Pixels, TextReading
+from triptych.encoders.reading import TextReader
 from triptych.encoders.tokenizer import read_tokenizer, token_ids
 
 if TYPE_CHECKING:
@@ -92,12 +93,18 @@ class NativeEncoder:
         return self._picture_graph(pixels)
 
     def encode_texts(self, texts: Sequence[str]) -> Vectors:
-        """Vectors `(n, d)`; each distinct text is encoded once."""
+        """Vectors `(n, d)`; each distinct text is encoded once, and one that is too long in parts."""
         distinct = sorted(set(texts))
         ids = self.token_ids(distinct)
-        vectors = self._by_length(ids) if self.is_photo_encoder else self._text_graph(ids)
+        full = np.flatnonzero(ids[:, -1]).tolist()
+        vectors = self._text_reader.mend(
+            self._encode_ids(ids), distinct, full, lambda parts: self._encode_ids(self.token_ids(parts))
+        )
         row = {text: index for index, text in enumerate(distinct)}
         return vectors[[row[text] for text in texts]]
+
+    def _encode_ids(self, ids: Ids) -> Vectors:
+        return self._by_length(ids) if self.is_photo_encoder else self._text_graph(ids)
 
     def _by_length(self, ids: Ids) -> Vectors:
         """Vectors of texts that the graph reads without padding, so that a short one costs little."""
@@ -111,6 +118,15 @@ class NativeEncoder:
     def token_ids(self, texts: Sequence[str]) -> Ids:
         """What the text tower reads `(n, length)`, for a composer that has a text tower of its own."""
         return token_ids(self.tokenizer, texts, self._length, closing=self.text_frame[1])
+
+    def readings(self, texts: Sequence[str], *, reserved: int = 0, learnt: Collection[str] = ()) -> list[TextReading]:
+        """`TellsReading.readings`."""
+        return self._text_reader.readings(texts, reserved=reserved, learnt=learnt)
+
+    @cached_property
+    def _text_reader(self) -> TextReader:
+        frame = 2 if self.text_frame[1] else 0
+        return TextReader(self.tokenizer, self._length - frame, lexicon=self.lexicon)
 
     @cached_property
     def lexicon(self) -> Lexicon | None:

@@ -1,6 +1,7 @@
 """What every encoder does, and the vectors it makes."""
 
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
+from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Protocol, runtime_checkable
 
 import numpy as np
@@ -54,7 +55,7 @@ class Encoder(Protocol):
         ...
 
     def encode_texts(self, texts: Sequence[str]) -> Vectors:
-        """Vectors `(n, d)` of texts; a text longer than the encoder reads is cut."""
+        """Vectors `(n, d)` of texts. Our own read a longer text than fits in parts; see `TellsReading`."""
         ...
 
 
@@ -71,6 +72,45 @@ def item_vectors(vectors: Vectors, encoder: Encoder) -> Vectors:
     compared = without_last(vectors, constant_dim(encoder))
     items = encoder.instance_dim - constant_dim(encoder)
     return unit(compared[:, -items:]) if items > 0 else compared
+
+
+@dataclass(frozen=True)
+class TextReading:
+    """How a text is read."""
+
+    tokens: int
+    """Into how many tokens it falls."""
+    limit: int
+    """How many tokens are read at once."""
+    unknown: tuple[str, ...] = ()
+    """Its words of which the encoder knows no piece, or next to none, each once: they are not understood."""
+    parts: tuple[str, ...] = ()
+    """The texts that are read in its place where it does not fit: their vectors are averaged. Empty where it fits."""
+
+    @property
+    def is_cut(self) -> bool:
+        """Whether its end is lost."""
+        return self.tokens > self.limit and not self.parts
+
+
+@runtime_checkable
+class TellsReading(Protocol):
+    """An encoder, or a composer with a text tower of its own, that can tell how it reads a text."""
+
+    def readings(self, texts: Sequence[str], *, reserved: int = 0, learnt: Collection[str] = ()) -> list[TextReading]:
+        """How each text is read.
+
+        Args:
+            texts: any texts.
+            reserved: how many tokens of what is read at once are taken already, such as by a prompt.
+            learnt: words in lower case that are understood although the encoder does not know them.
+        """
+        ...
+
+
+def short_name(encoder: Encoder) -> str:
+    """Its name without the folders before it, to be shown."""
+    return encoder.name.rstrip("/").rsplit("/", 1)[-1]
 
 
 Ids = np.ndarray[Any, np.dtype[np.int64]]

@@ -23,6 +23,14 @@ def read_tokenizer(folder: Path) -> "Tokenizer":
         raise DataError(f"{path}: not a readable tokenizer ({error}); copy the folder again") from None
 
 
+def whole_tokenizer(folder: Path) -> "Tokenizer":
+    """The same tokenizer, which neither cuts texts nor pads them, whatever its file says."""
+    tokenizer = read_tokenizer(folder)
+    tokenizer.no_truncation()
+    tokenizer.no_padding()
+    return tokenizer
+
+
 _TEXTS = 4096  # tokenized at once
 
 

@@ -15,9 +15,10 @@ from triptych.composers.baselines import PictureOnly, TextOnly, WeightedSum
 from triptych.composers.protocol import Composer, has_prompts
 from triptych.core.environment import Runtime
 from triptych.core.errors import DataError, UsageError
-from triptych.core.files import made_by, require_suffix, write_json
+from triptych.core.files import made_by, output_file, write_json
 from triptych.core.progress import say
-from triptych.encoders.protocol import Encoder
+from triptych.encoders.protocol import Encoder, TellsReading, short_name
+from triptych.encoders.reading import tell_texts
 from triptych.evaluation.encoded_task import EncodedTask, known_vectors
 from triptych.evaluation.methods import Methods, method_names
 from triptych.evaluation.options import EvaluateOptions
@@ -88,8 +89,8 @@ def evaluate(
         DataError: the benchmark's files are missing or wrong.
         MismatchError: a composer's encoder is no longer what it was, or the catalog is of another one.
     """
-    require_suffix(output, "--output", ".json")
     root, names = Path(root) if root else None, method_names(options.methods)
+    output = output_file(output, ".json", flag="--output") if output else None
     known = None if is_queries_file(benchmark) else find_benchmark(benchmark)
     name = benchmark if isinstance(benchmark, str) else benchmark.name
     _check_submission(benchmark, options, count=len({*names}) + len(composers))
@@ -98,6 +99,7 @@ def evaluate(
     tasks = load_benchmark(benchmark, root, gallery, options.split, options.settings)
     if not options.submission and not all(task.public for task in tasks):
         raise UsageError(f"{name}: the targets of {options.split} are not public; give --submission to write its files")
+    _tell_unread(methods, tasks)
     choosing = _choosing(methods, options.weight)
     tuning = tuning_tasks(known, root, options) if choosing and known and root else {}
     vectors = _known_vectors(methods, tasks, Path(catalog) if catalog else None)
@@ -124,7 +126,7 @@ def evaluate(
         _submission_files(benchmark, options),
     )
     if output:
-        write_json(Path(output), result.as_json())
+        write_json(output, result.as_json())
     return result
 
 
@@ -134,6 +136,21 @@ def _check_submission(benchmark: Benchmark | str, options: EvaluateOptions, coun
         submission_paths(submission_of(benchmark), options.split, Path(options.submission))
         if count > 1:
             raise UsageError("a submission is of one method: give one --method or one --composer")
+
+
+def _tell_unread(methods: Methods, tasks: Sequence[Task]) -> None:
+    """Say once for each task and each reader of words which words are not understood, and which texts are too long."""
+    readers: dict[str, object] = {}
+    for method in methods.all:
+        if isinstance(method, TellsReading):
+            readers[method.name] = method
+        elif not isinstance(method, PictureOnly):
+            encoder = methods.encoder_of(method)
+            readers[short_name(encoder)] = encoder
+    for task in tasks:
+        texts = [text for query in task.queries for text in (query.modification, *query.other_wordings)]
+        for name, reader in readers.items():
+            tell_texts(texts, reader, f"{task.benchmark} {task.name}", name)
 
 
 def _choosing(methods: Methods, weight: float | None) -> set[str]:

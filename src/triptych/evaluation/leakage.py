@@ -12,7 +12,7 @@ from triptych.catalog.catalog import Catalog
 from triptych.catalog.indexing import index
 from triptych.core.environment import Runtime
 from triptych.core.errors import FailureError
-from triptych.core.files import made_by, require_suffix, write_json
+from triptych.core.files import made_by, output_file, write_json
 from triptych.core.vectors import nearest
 from triptych.encoders.protocol import Encoder
 from triptych.evaluation.options import LeakageOptions
@@ -74,7 +74,7 @@ def leakage(
         MismatchError: the gallery's catalog has another encoder.
         FailureError: there is nothing to compare.
     """
-    require_suffix(output, "--output", ".json")
+    output = output_file(output, ".json", flag="--output") if output else None
     opened = Catalog(Path(catalog))
     ours = _Pictures.of(opened)
     if triplets:
@@ -93,7 +93,7 @@ def leakage(
         made_by=made_by("leakage", {name: str(value) if value else value for name, value in settings.items()}),
     )
     if output:
-        write_json(Path(output), asdict(result))
+        write_json(output, asdict(result))
     return result
 
 

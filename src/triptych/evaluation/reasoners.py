@@ -7,8 +7,8 @@ from typing import Any
 
 from triptych.benchmarks.registry import load_truth
 from triptych.benchmarks.task import Truth
-from triptych.core.errors import UsageError
-from triptych.core.files import made_by, require_suffix, write_json
+from triptych.core.errors import DataError, UsageError
+from triptych.core.files import made_by, output_file, write_json
 from triptych.core.text import truncate
 from triptych.triplets.file import Triplet, read_triplets
 
@@ -106,7 +106,7 @@ def compare_reasoners(
         UsageError: there is no file, or the benchmark's truth is not known.
         DataError: a file cannot be read.
     """
-    require_suffix(output, "--output", ".json")
+    output = output_file(output, ".json", flag="--output") if output else None
     if not files:
         raise UsageError("give one triplet file or more")
     known = load_truth(truth[0], Path(truth[1])) if truth else None
@@ -116,10 +116,12 @@ def compare_reasoners(
         triplets, note = read_triplets(Path(file))
         references.append({one.reference for one in triplets})
         rows.append(_row(str(file), triplets, note, known))
+    if not any(references):
+        raise DataError(f"{', '.join(map(str, files))}: no triplet in any of them")
     asked = {"files": [str(file) for file in files], "truth": f"{truth[0]}={truth[1]}" if truth else None}
     result = ReasonerComparison(tuple(rows), len(set.intersection(*references)), made_by("triplets compare", asked))
     if output:
-        write_json(Path(output), {**asdict(result), "reasoners": [_as_written(row) for row in rows]})
+        write_json(output, {**asdict(result), "reasoners": [_as_written(row) for row in rows]})
     return result
 
 

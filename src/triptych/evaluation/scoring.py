@@ -12,7 +12,7 @@ from triptych.benchmarks.registry import find_benchmark, submission_of
 from triptych.benchmarks.settings import parse_settings
 from triptych.benchmarks.submissions import Answers, SubmissionFile, read_submission
 from triptych.benchmarks.task import Query, Task
-from triptych.core.files import made_by, require_suffix, write_json
+from triptych.core.files import made_by, output_file, write_json
 from triptych.evaluation.results.row import ResultRow, without_none
 from triptych.evaluation.results.tables import format_table
 from triptych.evaluation.rows import Ranks, by_aspect, percents, values
@@ -79,8 +79,8 @@ def score(
         UsageError: a name means nothing.
         DataError: something is wrong with the file, in one line.
     """
-    require_suffix(output, "--output", ".json")
     root, submission = Path(root), Path(submission)
+    output = output_file(output, ".json", flag="--output") if output else None
     form = submission_of(benchmark)
     known = find_benchmark(benchmark, split)
     load = known.load_for_scoring or known.load
@@ -99,7 +99,7 @@ def score(
     rows = [_row(task, submission, read)] if task.public else []
     result = ScoreResult(rows, facts, made_by("score", settings))
     if output:
-        write_json(Path(output), result.as_json())
+        write_json(output, result.as_json())
     return result
 
 

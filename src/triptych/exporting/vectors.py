@@ -12,7 +12,7 @@ from triptych.catalog.catalog import Catalog
 from triptych.composers.protocol import Composer, attach_encoder
 from triptych.composers.registry import load_composer
 from triptych.core.environment import Runtime
-from triptych.core.errors import UsageError
+from triptych.core.errors import DataError, UsageError
 from triptych.core.files import atomic, made_by, write_json
 from triptych.core.vectors import Vectors, require_finite_rows
 from triptych.encoders.protocol import Encoder
@@ -66,6 +66,8 @@ def export_vectors(
         raise UsageError("--approximate is for faiss; Qdrant makes its own index")
     catalog, out = Path(catalog), Path(out)
     opened = Catalog(catalog)
+    if not opened.names:
+        raise DataError(f"{catalog}: holds no picture; add some with `triptych index`")
     vectors, name = opened.vectors, ""
     if composer is not None:
         moved = load_composer(composer, threads=runtime.threads)

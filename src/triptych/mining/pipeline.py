@@ -13,7 +13,7 @@ import numpy as np
 from triptych.catalog.catalog import Catalog
 from triptych.core.environment import Runtime
 from triptych.core.errors import FailureError, UsageError
-from triptych.core.files import claim_run, hash_file, locked, made_by, require_suffix
+from triptych.core.files import claim_run, hash_file, locked, made_by, output_file
 from triptych.core.progress import progress, say
 from triptych.core.results import known_fields
 from triptych.encoders.protocol import Encoder, item_vectors
@@ -24,7 +24,7 @@ from triptych.mining.proposer import Proposer
 from triptych.mining.reasoner import Reasoner, Reverses
 from triptych.mining.registry import CRITICS, REASONERS, MiningContext
 from triptych.mining.rounds import PreviousRounds
-from triptych.tagging.vocabulary import DEFAULT, load_vocabulary
+from triptych.tagging.vocabulary import DEFAULT, load_vocabulary, tell_unread_words
 from triptych.triplets.file import join_triplets, kind_of_reason, read_triplets, write_triplets
 
 _CHUNK = 256  # references a commit
@@ -89,8 +89,8 @@ def mine(
         DataError: `options.refined` was not written by `refine`.
         FailureError: the catalog is too small, or nothing was accepted.
     """
-    require_suffix(out, "--out", ".parquet")
     started = time.monotonic()
+    out = output_file(out, ".parquet")
     opened = Catalog(Path(catalog))
     known = opened.encoder(encoder, threads=runtime.threads)
     if len(opened.names) < _LEAST:
@@ -98,10 +98,12 @@ def mine(
     previous = PreviousRounds.read(options.refined) if options.refined else PreviousRounds()
     options = replace(options, vocabulary=options.vocabulary or previous.vocabulary)
     seed = options.seed + (previous.rounds << 32)  # another round draws other questions
-    context = MiningContext(opened, known, load_vocabulary(options.vocabulary), options, seed)
+    words = load_vocabulary(options.vocabulary)
+    tell_unread_words(words, known, str(options.vocabulary or "the default vocabulary"))
+    context = MiningContext(opened, known, words, options, seed)
     agent = _agent(context, reasoner, critic, previous)
     settings = _settings(options, catalog=opened.folder, reasoner=reasoner, critic=critic)
-    result = _mine(Path(out), context, agent, previous, settings, started)
+    result = _mine(out, context, agent, previous, settings, started)
     if not result.accepted:
         remedy = f"{'widen --similarity, ' if options.similarity else ''}use more pictures, or words that fit them"
         raise FailureError(f"{out}: none of {result.refused} drafts was accepted; {remedy}")

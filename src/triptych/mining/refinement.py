@@ -14,7 +14,7 @@ from numpy.typing import NDArray
 from triptych.catalog.catalog import Catalog
 from triptych.composers.trained import TrainedComposer
 from triptych.core.environment import Runtime, require_extra
-from triptych.core.files import claim_run, hash_file, locked, made_by, require_suffix
+from triptych.core.files import claim_run, hash_file, locked, made_by, output_file
 from triptych.core.progress import progress, say
 from triptych.core.vectors import nearest, require_finite_rows, unit
 from triptych.encoders.protocol import Encoder
@@ -104,8 +104,7 @@ def refine(
         UsageError: the extra `train` is not installed.
         FailureError: the encoder cannot tell the words of any group apart.
     """
-    require_suffix(out, "--out", ".parquet")
-    triplets, out = Path(triplets), Path(out)
+    triplets, out = Path(triplets), output_file(out, ".parquet")
     require_extra("train", "refine")
     opened = Catalog(Path(catalog))
     known = opened.encoder(encoder, threads=runtime.threads)

@@ -16,15 +16,15 @@ from PIL import Image
 from triptych.catalog.catalog import Catalog
 from triptych.composers.baselines import DEFAULT_WEIGHT
 from triptych.composers.patches import reads_pixels
-from triptych.composers.protocol import Composer, attach_encoder
+from triptych.composers.protocol import Composer, attach_encoder, readings_of
 from triptych.core.errors import DataError, PictureError, UsageError
 from triptych.core.files import locked
 from triptych.core.images import open_picture
-from triptych.core.limits import DEFAULT_LIMITS, Limits
+from triptych.core.limits import Limits
 from triptych.core.vectors import require_finite_rows
-from triptych.encoders.protocol import Encoder, Pixels
+from triptych.encoders.protocol import Encoder, Pixels, TextReading
 from triptych.retrieval.query import Reference, SearchQuery, query_vectors
-from triptych.retrieval.results import Hit, Picture
+from triptych.retrieval.results import Hit, Hits, Picture
 from triptych.retrieval.snapshot import CatalogSnapshot
 from triptych.retrieval.stores.gallery import Gallery, picture_id
 from triptych.retrieval.stores.protocol import SearchTerms, StoreHit
@@ -36,7 +36,7 @@ from triptych.retrieval.updates import add_pictures, known_name, remove_pictures
 class Answers:
     """The hits of each query, and the seconds that went into encoding them all and into finding their neighbours."""
 
-    hits: list[list[Hit]]
+    hits: list[Hits]
     encoding: float
     finding: float
 
@@ -120,21 +120,26 @@ class Library:
         where: Sequence[str] | str = (),
         k: int = 10,
         offset: int = 0,
-    ) -> list[Hit]:
+    ) -> Hits:
         """The pictures that best answer a reference picture, changed as a text says; the reference is never one.
 
         Args:
             image: the reference, a picture file or its bytes.
             like: instead of it, a picture of the catalog by its name or id.
             text: what should differ; it may be all that is given, or missing.
-            weight: of the text in the weighted sum, from 0 to 1; a composer does without.
+            weight: of the text in the sum of picture and text, from 0 to 1; only where both are given, and there is
+                no composer.
             where: a condition over the metadata, such as `price<50 and colour in (red, pink)`, or several, all of which
                 must hold; applied before the choice.
             k: how many results.
             offset: how many of the best to leave out.
 
+        Returns:
+            The results, a list; its `not_understood` has the words of which the encoder knows no piece, and its
+            `reading` how a text was read that is longer than the encoder reads at once.
+
         Raises:
-            UsageError: there is neither a picture nor a text, or a condition cannot be read.
+            UsageError: there is neither a picture nor a text, a condition cannot be read, or a weight would not count.
             DataError: the image cannot be used.
         """
         reference = None
@@ -172,13 +177,16 @@ class Library:
     def _pixels_of(self, name: str) -> Pixels:
         """A picture of the catalog, read from its file. Raises DataError, which names no path, if it is gone."""
         try:
-            return self.encoder.prepare(open_picture(self.catalog.path(name)))
+            return self.encoder.prepare(self.catalog.open_picture(name))
         except PictureError as error:
             raise DataError(f"{name}: {error}; the composer looks at the reference itself, so put it back") from None
 
-    def pixels(self, data: bytes, limits: Limits = DEFAULT_LIMITS) -> Pixels:
-        """A picture file as the encoder reads it. Raises PictureError where it is none."""
-        return self.encoder.prepare(open_picture(data, limits))
+    def pixels(self, data: bytes, limits: Limits | None = None) -> Pixels:
+        """A picture file as the encoder reads it, within the catalog's limits or others.
+
+        Raises PictureError where it is none.
+        """
+        return self.encoder.prepare(open_picture(data, limits or self.catalog.limits))
 
     def check(self, where: Sequence[str]) -> None:
         """Raise UsageError for a condition that cannot be read."""
@@ -187,8 +195,11 @@ class Library:
     def answer(self, queries: Sequence[SearchQuery]) -> Answers:
         """Answer many queries at once, which costs far less than one after another.
 
-        Raises UsageError for a condition that cannot be read, StoreError where a database does not answer.
+        Raises UsageError for a condition that cannot be read or a weight that would not count, StoreError where a
+        database does not answer.
         """
+        for query in queries:
+            self._check_weight(query)
         snapshot = self._snapshot
         started = perf_counter()
         vectors = query_vectors(queries, self.encoder, self.composer, self.weight)
@@ -202,8 +213,32 @@ class Library:
             for row, names in zip(rows, lists, strict=True):
                 found[row] = names
         finding = perf_counter() - encoded
-        hits = [self._hits(snapshot, names, query.offset) for names, query in zip(found, queries, strict=True)]
+        readings = self._readings(queries)
+        hits = [
+            Hits(self._hits(snapshot, names, query.offset), reading)
+            for names, query, reading in zip(found, queries, readings, strict=True)
+        ]
         return Answers(hits, encoded - started, finding)
+
+    def _check_weight(self, query: SearchQuery) -> None:
+        """Raise UsageError for a weight that would not count."""
+        if query.weight is None:
+            return
+        if not query.composed:
+            raise UsageError("weight: is between a picture and words; give both, or no weight")
+        if self.composer is not None:
+            raise UsageError(f"weight: the composer {self.composer.name} does without; give no weight, or no composer")
+
+    def _readings(self, queries: Sequence[SearchQuery]) -> list[TextReading | None]:
+        """How the words of each query were read, by the composer where there is a picture too."""
+        readings: list[TextReading | None] = [None] * len(queries)
+        for composed in (False, True):
+            rows = [row for row, query in enumerate(queries) if query.composed == composed and query.text.strip()]
+            texts = [queries[row].text.strip() for row in rows]
+            composer = self.composer if composed else None
+            for row, reading in zip(rows, readings_of(texts, self.encoder, composer), strict=False):
+                readings[row] = reading
+        return readings
 
     def check_ready(self) -> None:
         """Raise FailureError where a search would not be answered now: no catalog, or a store that does not answer."""
@@ -219,7 +254,13 @@ class Library:
         if len(self):
             self.answer([SearchQuery(nothing, "like this", k=1)])
 
-    def add(self, pictures: Sequence[bytes], metadata: Sequence[Mapping[str, Any]] | None = None) -> list[Picture]:
+    def add(
+        self,
+        pictures: Sequence[bytes],
+        metadata: Sequence[Mapping[str, Any]] | None = None,
+        *,
+        limits: Limits | None = None,
+    ) -> list[Picture]:
         """Add picture files to the catalog; they are on disk, and can be found, when this returns.
 
         They go to the folder `uploads` below the catalog's root. One that the catalog already holds is not added again.
@@ -227,6 +268,7 @@ class Library:
         Args:
             pictures: the contents of picture files.
             metadata: as many mappings from columns of the catalog to values; by default nothing is known.
+            limits: what a picture may be; by default what the catalog's own may be.
 
         Returns:
             The pictures, in the order given.
@@ -237,7 +279,7 @@ class Library:
             BusyError: another process is writing to the catalog.
         """
         metadata = metadata or [{}] * len(pictures)
-        vectors = self.encoder.encode_pictures(np.stack([self.pixels(data) for data in pictures]))
+        vectors = self.encoder.encode_pictures(np.stack([self.pixels(data, limits) for data in pictures]))
         require_finite_rows(vectors, lambda row: f"picture {row + 1}", f"encoder {self.encoder.name}")
         with self._writing, locked(self.catalog.folder):
             self.refresh()
@@ -248,6 +290,7 @@ class Library:
                 new for new, name in zip(zip(pictures, vectors, metadata, strict=True), known, strict=True) if not name
             ]
             if new:
+                self.catalog.allow(limits.max_pixels if limits else 0)
                 snapshot.add(add_pictures(self.catalog, snapshot.gallery, new))
         return [self.picture(name or upload_name(data)) for name, data in zip(known, pictures, strict=True)]
 

@@ -10,7 +10,9 @@ from urllib.parse import urlsplit
 
 from triptych.chat.settings import need_chat_libraries
 from triptych.core.errors import TriptychError, UsageError
+from triptych.core.limits import DEFAULT_LIMITS
 from triptych.core.progress import say
+from triptych.core.text import clean, truncate
 from triptych.retrieval.options import RerankOptions
 from triptych.retrieval.results import Hit
 
@@ -22,7 +24,7 @@ if TYPE_CHECKING:
 
 _WAITING = 64  # judgements under way; beyond them the endpoint does not keep up
 _ATTEMPTS = 2
-_MOST_WORDS = 500  # characters of the text of a query
+_MOST_WORDS = 1000  # characters of the text of a query
 _REPLY_SHOWN = 4000  # characters of a bad reply that the model sees again
 
 SLOW, LIMIT, FAILED = "it took too long", "its limit is reached", "it failed"
@@ -74,7 +76,14 @@ class Reranker:
         self._timeout = options.timeout
         self._prompts = load_prompts(chat.request.prompts)
         self._sent: dict[str, bytes] = {}  # references of questions under way that are no files
-        self._urls = PictureUrls(self._source, size=chat.request.picture_size, quality=chat.request.picture_quality)
+        self.limits = DEFAULT_LIMITS
+        """What a picture may be; whoever opens the catalog sets those of the catalog."""
+        self._urls = PictureUrls(
+            self._source,
+            limits_of=lambda: self.limits,
+            size=chat.request.picture_size,
+            quality=chat.request.picture_quality,
+        )
         self._replies = ReplyCache()
         self._budget = Budget(calls=chat.budget.max_calls, cost=chat.budget.max_cost, minutes=chat.budget.max_minutes)
         self._runner: DialogueRunner | None = None
@@ -129,7 +138,6 @@ class Reranker:
         from triptych.chat.prompts import fill
         from triptych.chat.remedies import advice
         from triptych.chat.request import Call, rendering
-        from triptych.core.text import truncate
 
         most_tokens = self._settings.request.max_tokens
         reference, places, shown = await asyncio.to_thread(self._look, picture, hits)
@@ -218,6 +226,8 @@ def rerank_once(reranker: Reranker, picture: Path | bytes, text: str, hits: Sequ
     """Results anew, on an event loop of its own; says in one line why they are as they were."""
     if reranker.warning:
         say(f"search: {reranker.warning}")
+    if len(clean(text)) > _MOST_WORDS:
+        say(f"search: the chat model is shown the first {_MOST_WORDS} characters of the text")
     reranked = asyncio.run(_call(reranker, picture, text, hits))
     if reranked.problem:
         say(f"search: not re-ranked, {reranked.problem} ({reranked.detail})")

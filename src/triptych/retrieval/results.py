@@ -1,6 +1,6 @@
 """What a search gives back, and how it is shown to a person."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
@@ -10,7 +10,9 @@ from PIL import Image
 from triptych.core.errors import PictureError, UsageError
 from triptych.core.files import atomic, made_by, write_json
 from triptych.core.images import open_picture
+from triptych.core.limits import DEFAULT_LIMITS, Limits
 from triptych.core.progress import say
+from triptych.encoders.protocol import TextReading
 
 _SHEETS = (".png", ".jpg", ".jpeg", ".webp")
 
@@ -41,32 +43,50 @@ class Hit:
     metadata: Mapping[str, Any]
 
 
+class Hits(list[Hit]):
+    """Results, the best first; and how the words that were searched with were read."""
+
+    reading: TextReading | None
+    """None where there were no words, or the encoder cannot tell how it reads."""
+
+    def __init__(self, hits: Iterable[Hit] = (), reading: TextReading | None = None) -> None:
+        super().__init__(hits)
+        self.reading = reading
+
+    @property
+    def not_understood(self) -> tuple[str, ...]:
+        """The words of which the encoder knows no piece, or next to none."""
+        return self.reading.unknown if self.reading else ()
+
+
 def check_output(output: Path) -> None:
     """Raise UsageError unless results can be written in the form that the file's suffix names."""
     if output.suffix.lower() not in (*_SHEETS, ".json"):
         raise UsageError(f"--output {output}: must end in .json or one of {', '.join(_SHEETS)}")
 
 
-def write_results(output: Path, image: Path | None, text: str, hits: Sequence[Hit]) -> None:
-    """A contact sheet, or the results as JSON."""
+def write_results(output: Path, image: Path | None, text: str, hits: Hits, limits: Limits = DEFAULT_LIMITS) -> None:
+    """A contact sheet of pictures within `limits`, or the results as JSON."""
     if output.suffix.lower() == ".json":
-        query = {"image": str(image) if image else None, "text": text}
+        query: dict[str, Any] = {"image": str(image) if image else None, "text": text}
+        if hits.not_understood:
+            query["not_understood"] = list(hits.not_understood)
         results = [asdict(hit) for hit in hits]
         write_json(output, {"query": query, "results": results, "made_by": made_by("search", query)})
         return
     from triptych.core.contact_sheet import contact_sheet
 
-    reference = open_picture(image) if image else None
-    pictures = [(_shown(hit), f"{hit.rank}. {hit.score:.3f}") for hit in hits]
+    reference = open_picture(image, limits) if image else None
+    pictures = [(_shown(hit, limits), f"{hit.rank}. {hit.score:.3f}") for hit in hits]
     sheet = contact_sheet(reference, text, pictures)
     with atomic(output) as temporary:
         sheet.save(temporary, format="JPEG" if output.suffix.lower() in (".jpg", ".jpeg") else output.suffix[1:])
 
 
-def _shown(hit: Hit) -> Image.Image:
+def _shown(hit: Hit, limits: Limits) -> Image.Image:
     """The result's picture, or a grey square where it has gone since it was indexed."""
     try:
-        return open_picture(Path(hit.path))
+        return open_picture(Path(hit.path), limits)
     except PictureError as error:
         say(f"{hit.path}: {error}; `triptych index` brings the catalog up to date")
         return Image.new("RGB", (64, 64), "#ccc")

@@ -11,11 +11,12 @@ from triptych.composers.truth import verdict_of
 from triptych.core.environment import Runtime
 from triptych.core.errors import UsageError
 from triptych.core.progress import say
-from triptych.encoders.protocol import Encoder
+from triptych.encoders.protocol import Encoder, short_name
+from triptych.encoders.reading import notes_of
 from triptych.retrieval.library import Library
 from triptych.retrieval.options import EngineOptions, RerankOptions, SearchOptions
 from triptych.retrieval.reranking import Reranker, rerank_once
-from triptych.retrieval.results import Hit, check_output, write_results
+from triptych.retrieval.results import Hits, check_output, write_results
 from triptych.retrieval.stores.protocol import Store
 from triptych.retrieval.stores.registry import load_store
 
@@ -87,11 +88,12 @@ def search(
     rerank: RerankOptions | None = None,
     output: Path | str | None = None,
     runtime: Runtime = Runtime(),
-) -> list[Hit]:
+) -> Hits:
     """The pictures of a catalog that best answer a reference picture, changed as a text says.
 
     Picture or text alone also work. Without a composer, both are added, which needs no training. The reference itself,
-    if the catalog holds it, is never a result. Conditions are applied before the choice.
+    if the catalog holds it, is never a result. Conditions are applied before the choice. Words that the encoder does
+    not understand are named on standard error, as is a text that is longer than it reads at once.
 
     Args:
         catalog: its folder, made by `index`.
@@ -104,6 +106,9 @@ def search(
             error says so and the ranking stays as it was. So it does with an `offset`.
         output: a contact sheet (.png, .jpg, .webp), or a file for the results (.json).
         runtime: what the encoder computes with.
+
+    Returns:
+        The results, a list; its `not_understood` has the words of which the encoder knows no piece.
 
     Raises:
         UsageError: a picture or text is lacking, a condition cannot be read, or options make no sense together.
@@ -134,11 +139,14 @@ def search(
         )  # fmt: skip
         if not hits:
             say(_why_none(options, len(library)))
+        for note in notes_of(hits.reading, short_name(library.encoder)) if hits.reading else ():
+            say(note)
         reference = Path(library.picture(options.like).path) if options.like else image
         if reranker and reference and not options.offset:
-            hits = rerank_once(reranker, reference, text, hits)
+            reranker.limits = library.catalog.limits
+            hits = Hits(rerank_once(reranker, reference, text, hits), hits.reading)
         if output:
-            write_results(output, reference, text, hits)
+            write_results(output, reference, text, hits, library.catalog.limits)
     return hits
 
 

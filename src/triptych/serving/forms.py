@@ -7,8 +7,10 @@ from pydantic import BaseModel, ValidationError
 from starlette.datastructures import UploadFile
 
 from triptych.serving.problems import Problem, as_problem
+from triptych.serving.requests import check_names
 
 Form = TypeVar("Form", bound=BaseModel)
+_FILES = 4  # of which one is read; the others are told
 _PICTURE = {
     "type": "string",
     "contentMediaType": "application/octet-stream",
@@ -17,15 +19,19 @@ _PICTURE = {
 
 
 async def read_form(request: Request, model: type[Form]) -> tuple[Form, bytes | None]:
-    """The fields of a form, and the file `picture` if there is one. Raises Problem where they do not fit `model`."""
+    """The fields of a form, and the file `picture` if there is one.
+
+    Raises Problem where they do not fit `model`, one is given twice, or nothing reads it.
+    """
     many = {name for name, field in model.model_fields.items() if field.default == []}
     fields: dict[str, Any] = {}
     picture = None
-    async with request.form(max_files=1, max_fields=50) as form:
+    async with request.form(max_files=_FILES, max_fields=50) as form:
+        check_names((name for name, _ in form.multi_items()), ("picture", *model.model_fields), many)
         for name, value in form.multi_items():
             if isinstance(value, UploadFile):
                 if name != "picture":
-                    raise Problem(422, "the only file that is read is `picture`")
+                    raise Problem(422, f"{name}: must be a text; the only file that is read is `picture`")
                 picture = await value.read()
             elif name == "picture":
                 raise Problem(422, "picture: must be a file")

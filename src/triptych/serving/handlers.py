@@ -19,7 +19,7 @@ from triptych.encoders.protocol import Pixels
 from triptych.retrieval.library import Library
 from triptych.retrieval.query import Reference, SearchQuery
 from triptych.retrieval.reranking import Reranked, Reranker
-from triptych.retrieval.results import Hit, Picture
+from triptych.retrieval.results import Hit, Hits, Picture
 from triptych.serving.batching import Batcher
 from triptych.serving.problems import Problem, busy
 from triptych.serving.prometheus import ServiceMetrics
@@ -44,7 +44,7 @@ class FinishedSearch:
     """The hits of a query, and the seconds that went into encoding its batch and into finding neighbours."""
 
     query: SearchQuery
-    hits: list[Hit]
+    hits: Hits
     encoding: float
     finding: float
 
@@ -163,7 +163,8 @@ class RequestHandlers:
         side = SIDES[kind]
         if upload:
             kept = upload.picture
-            return await self.in_thread(lambda: self._thumbnails.get((name, side), lambda: draw(kept, side)))
+            limits = self.settings.limits
+            return await self.in_thread(lambda: self._thumbnails.get((name, side), lambda: draw(kept, side, limits)))
         picture = self.picture(name)
         if picture.id != name:
             raise Problem(404, "the catalog has no such picture")
@@ -174,7 +175,7 @@ class RequestHandlers:
         try:
             facts = path.stat()
             key = (name, side, facts.st_size, facts.st_mtime_ns)
-            return self._thumbnails.get(key, lambda: draw(path, side))
+            return self._thumbnails.get(key, lambda: draw(path, side, self.library.catalog.limits))
         except (OSError, PictureError):
             raise Problem(
                 404, "the picture's file is gone, or is none any more; `triptych index` looks again"
@@ -200,7 +201,8 @@ class RequestHandlers:
         ]
 
     def _add_all(self, new: Sequence[tuple[bytes, Mapping[str, str]]]) -> list[Picture]:
-        return self.library.add([picture for picture, _ in new], [metadata for _, metadata in new])
+        pictures, metadata = [picture for picture, _ in new], [metadata for _, metadata in new]
+        return self.library.add(pictures, metadata, limits=self.settings.limits)
 
 
 def _with_vector(query: SearchQuery, vector: Vectors) -> SearchQuery:

@@ -45,6 +45,7 @@ class AccessMiddleware:
         """One request."""
         if scope["type"] != "http":
             return await self._app(scope, receive, send)
+        _strip(scope, self._settings.root_path)
         started = perf_counter()
         status = 0
 
@@ -88,7 +89,7 @@ class AccessMiddleware:
         self._pace(client)
         body, size = await self._read(scope, headers, receive)
         try:
-            await self._app(scope, _replay(body, receive), send)
+            await _answer(self._app, scope, _replay(body, receive), send)
         finally:
             self._held -= size
 
@@ -167,6 +168,30 @@ class AccessMiddleware:
         shown = bool(allowed) or scope["path"].startswith("/api/pictures/")
         policy = b"cross-origin" if shown else b"same-origin"
         return [*allowed, (b"cross-origin-resource-policy", policy), (b"vary", b"Origin")]
+
+
+def _strip(scope: Scope, root_path: str) -> None:
+    """Take the path below which a proxy shows the service off a request's own, where the proxy has passed it on."""
+    path = scope["path"]
+    if root_path and (path == root_path or path.startswith(f"{root_path}/")):
+        scope["path"] = path[len(root_path) :] or "/"
+        scope["raw_path"] = scope["path"].encode()
+
+
+async def _answer(app: ASGIApp, scope: Scope, receive: Receive, send: Send) -> None:
+    """Let `app` answer; to HEAD as to GET, without the body."""
+    if scope["method"] != "HEAD":
+        return await app(scope, receive, send)
+    asked = {**scope, "method": "GET"}
+
+    async def headless(message: Message) -> None:
+        await send({**message, "body": b""} if message["type"] == "http.response.body" else message)
+
+    try:
+        await app(asked, receive, headless)
+    finally:
+        if "route" in asked:
+            scope["route"] = asked["route"]
 
 
 def _replay(body: bytes, receive: Receive) -> Callable[[], Awaitable[Message]]:

@@ -15,6 +15,7 @@ _REFUSALS = {
     404: "There is no such picture.",
     408: "The request took too long to arrive.",
     413: "The upload is too large.",
+    415: "The body is of a type that is not read here.",
     421: "The service does not answer to this name.",
     422: "The picture or a field cannot be used; `detail` says why.",
     429: "Too many requests.",
@@ -24,8 +25,8 @@ _REFUSALS = {
 _ALWAYS = ("/health", "/ready")  # open to anybody
 
 
-def describe(app: FastAPI) -> None:
-    """Let `app` describe its refusals as the problems that they are."""
+def describe(app: FastAPI, root_path: str = "") -> None:
+    """Let `app` describe its refusals as the problems that they are, and where it lies if that is below a path."""
 
     def openapi() -> dict[str, Any]:
         if app.openapi_schema is None:
@@ -38,6 +39,8 @@ def describe(app: FastAPI) -> None:
                 for operation in operations.values():
                     operation["security"] = [{}] if path in _ALWAYS else [{}, {"key": []}]
                     operation["responses"] |= {str(status): _refusal(said) for status, said in _REFUSALS.items()}
+            if root_path:
+                schema["servers"] = [{"url": root_path}]
             app.openapi_schema = schema
         return app.openapi_schema
 

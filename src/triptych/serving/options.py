@@ -1,9 +1,13 @@
 """Choices of a service: where it listens, who may use it, and how much one request may take."""
 
+import re
 from dataclasses import dataclass
 from pathlib import Path
 
+from triptych.core.errors import UsageError
 from triptych.core.options import check_ranges, nested, option
+
+_PATH = re.compile(r"(/[\w.~-]+)+/?")
 
 
 @dataclass(frozen=True)
@@ -42,9 +46,16 @@ class ServeOptions:
         flag="--allow-origin",
         metavar="URL",
     )
+    root_path: str = option(
+        "",
+        "Path below which a proxy shows the service, such as /triptych; it may pass the path on or strip it.",
+        metavar="PATH",
+    )
     limits: UploadLimits = nested(UploadLimits)
     request_timeout: float = option(30.0, "Seconds that a request may take, its upload included.", min=0.1)
     rate_limit: float = option(0.0, "Requests a second from one client; 0 for any.", min=0)
 
     def __post_init__(self) -> None:
         check_ranges(self)
+        if self.root_path and not _PATH.fullmatch(self.root_path):
+            raise UsageError(f"--root-path {self.root_path}: must be a path such as /triptych, without a host")

@@ -14,6 +14,8 @@ from starlette.types import ASGIApp, Receive, Scope, Send
 
 from triptych.core.errors import TriptychError
 from triptych.core.version import __version__
+from triptych.encoders.protocol import short_name
+from triptych.encoders.reading import notes_of
 from triptych.retrieval.reranking import Reranked
 from triptych.retrieval.results import Hit, Picture
 from triptych.serving import schemas
@@ -24,6 +26,7 @@ from triptych.serving.middleware import AccessMiddleware
 from triptych.serving.openapi import describe
 from triptych.serving.problems import Problem, handle_problems
 from triptych.serving.prometheus import MEDIA_TYPE as METRICS_TYPE
+from triptych.serving.requests import check_names, check_request
 
 _PAGE = {"page.html": "text/html", "page.css": "text/css", "icon.svg": "image/svg+xml"}
 _SCRIPT = "text/javascript"
@@ -51,8 +54,8 @@ def create_app(handlers: RequestHandlers, comparison: TagComparison) -> AccessMi
     search = _searching(app, handlers, comparison)
     _pictures(app, handlers)
     _upkeep(app, handlers)
-    _page(app)
-    describe(app)
+    _page(app, handlers.settings.root_path)
+    describe(app, handlers.settings.root_path)
     handle_problems(app)
     return AccessMiddleware(_straight(app, _SEARCH, search), handlers.settings, handlers.metrics)
 
@@ -65,6 +68,8 @@ def _straight(app: FastAPI, path: str, endpoint: _Endpoint) -> ASGIApp:
     route = next(route for route in app.routes if getattr(route, "path", "") == path)
 
     async def lead(scope: Scope, receive: Receive, send: Send) -> None:
+        if scope["type"] == "http":
+            check_request(scope)
         if scope["type"] != "http" or scope["path"] != path or scope["method"] != "POST":
             return await app(scope, receive, send)
         scope.update(app=app, route=route)
@@ -102,7 +107,7 @@ def _searching(app: FastAPI, handlers: RequestHandlers, comparison: TagCompariso
         library = handlers.library
         facts = {
             "pictures": len(library),
-            "encoder": library.encoder.name.rsplit("/", 1)[-1],
+            "encoder": short_name(library.encoder),
             "composer": library.composer.name if library.composer is not None else None,
             "weight": library.weight,
             "writable": handlers.settings.writable,
@@ -128,7 +133,7 @@ def _searching(app: FastAPI, handlers: RequestHandlers, comparison: TagCompariso
             offset=query.offset,
         )
         stages = f"encoding;dur={finished.encoding * 1000:.2f}, finding;dur={finished.finding * 1000:.2f}"
-        found = finished.hits[: query.k]
+        found, reading = finished.hits[: query.k], finished.hits.reading
         reranked: Reranked | None = None
         if handlers.reranker and query.rerank and name and query.text.strip() and not query.offset:
             reranked = await handlers.rerank(name, query.text, found)
@@ -138,6 +143,8 @@ def _searching(app: FastAPI, handlers: RequestHandlers, comparison: TagCompariso
             "hits": [{**_public(hit), "rank": hit.rank, "score": hit.score} for hit in found],
             "more": len(finished.hits) > query.k,
             "reranked": reranked is not None and not reranked.problem,
+            "not_understood": list(finished.hits.not_understood),
+            "notes": notes_of(reading, short_name(handlers.library.encoder)) if reading else [],
             "degraded": reranked.problem or None if reranked else None,
         }
         return _json(body, headers={"Server-Timing": stages})
@@ -182,14 +189,17 @@ def _pictures(app: FastAPI, handlers: RequestHandlers) -> None:
 
     @app.post("/api/pictures", response_model=schemas.Picture, status_code=201, tags=["pictures"])
     async def add(
+        request: Request,
         picture: Annotated[UploadFile, File(description="JPEG, PNG, WebP, GIF, BMP or TIFF.")],
         metadata: Annotated[
             str, Form(max_length=20_000, description="A JSON object of the catalog's columns.", examples=["{}"])
         ] = "{}",
     ) -> Response:
         """Add a picture. It is on disk, and can be found, when this answers; the same file twice is one picture."""
+        check_names((name for name, _ in (await request.form()).multi_items()), ("picture", "metadata"), ())
         added = await handlers.add(await picture.read(), _columns_of(metadata))
-        return _json(_public(added), 201, {"Location": f"/api/pictures/{added.id}"})
+        location = f"{handlers.settings.root_path}/api/pictures/{added.id}"
+        return _json(_public(added), 201, {"Location": location})
 
     @app.delete("/api/pictures/{id}", status_code=204, response_class=Response, tags=["pictures"])
     async def remove(id: _Id) -> Response:
@@ -216,10 +226,12 @@ def _upkeep(app: FastAPI, handlers: RequestHandlers) -> None:
         return Response(handlers.metrics.text(), media_type=METRICS_TYPE)
 
 
-def _page(app: FastAPI) -> None:
+def _page(app: FastAPI, root_path: str) -> None:
     folder = files("triptych.serving") / "page"
     kinds = {file.name: _PAGE.get(file.name, _SCRIPT) for file in folder.iterdir() if file.is_file()}
     contents = {name: (folder / name).read_bytes() for name in kinds}
+    if root_path:  # then the page works without a slash at the end of its address, too
+        contents["page.html"] = contents["page.html"].replace(b'="page/', f'="{root_path}/page/'.encode())
 
     @app.get("/", include_in_schema=False)
     async def page() -> Response:

@@ -2,7 +2,7 @@
 
 from typing import Any, Literal
 
-from pydantic import BaseModel, Field
+from pydantic import BaseModel, ConfigDict, Field
 from pydantic.config import JsonDict
 from pydantic.json_schema import SkipJsonSchema
 
@@ -38,6 +38,8 @@ class Hit(Picture):
 class Search(BaseModel):
     """A question, beside the picture that may come with it."""
 
+    model_config = ConfigDict(extra="forbid")
+
     like: str = Field(
         "", max_length=500, description="Instead of a picture: a reference by its id, or its name in the catalog."
     )
@@ -46,7 +48,7 @@ class Search(BaseModel):
         None,
         ge=0,
         le=1,
-        description="Of the words, where there is no composer; else that of `GET /api/catalog`.",
+        description="Of the words, with a picture and without a composer; else that of `GET /api/catalog`.",
         json_schema_extra=_without_default,
     )
     where: list[str] = Field(
@@ -68,6 +70,13 @@ class Answer(BaseModel):
     hits: list[Hit]
     more: bool = Field(description="Whether there are results after these.")
     reranked: bool = Field(description="Whether a chat model judged the first of them; scores are as they were.")
+    not_understood: list[str] = Field(
+        description="Words of `text` of which the encoder knows no piece, or next to none.", examples=[["rot"]]
+    )
+    notes: list[str] = Field(
+        description="What a person should know of how `text` was read: words that are not understood, and whether it "
+        "was longer than the encoder reads at once."
+    )
     degraded: str | None = Field(description="Why it did not, where it was to.", examples=["it took too long"])
 
 
@@ -95,6 +104,8 @@ class Facts(BaseModel):
 
 class Pair(BaseModel):
     """Two pictures, by id."""
+
+    model_config = ConfigDict(extra="forbid")
 
     reference: str = Field(max_length=500, examples=["3f1c0a5be2d94c77a810"])
     result: str = Field(max_length=500, examples=["9b7d11aa02c14ce6b3f2"])

@@ -16,7 +16,7 @@ from triptych.retrieval.searching import open_catalog
 from triptych.serving.keys import load_keys
 from triptych.serving.options import ServeOptions
 from triptych.serving.settings import ServiceSettings, picture_limits
-from triptych.tagging.vocabulary import load_vocabulary
+from triptych.tagging.vocabulary import load_vocabulary, tell_unread_words
 
 if TYPE_CHECKING:
     from triptych.serving.middleware import AccessMiddleware
@@ -71,7 +71,7 @@ def serve(
         for number in (signal.SIGTERM, signal.SIGINT):
             signal.signal(number, lambda *_: None)
         name = f"[{options.host}]" if ":" in options.host else options.host
-        say(f"{len(library)} pictures at http://{name}:{listening.getsockname()[1]}")
+        say(f"{len(library)} pictures at http://{name}:{listening.getsockname()[1]}{settings.root_path}")
         if reranker and reranker.warning:
             say(reranker.warning)
         if not (_is_private(options) or settings.keys):
@@ -91,6 +91,7 @@ def _settings(options: ServeOptions) -> ServiceSettings:
         hosts=frozenset({*local, *map(host_name, options.allow_hosts)}) if _is_local(options.host) else None,
         origins=frozenset(origin.rstrip("/").lower() for origin in options.allow_origins),
         limits=picture_limits(options.limits),
+        root_path=options.root_path.rstrip("/"),
         request_timeout=options.request_timeout,
         rate_limit=options.rate_limit,
     )
@@ -103,7 +104,12 @@ def _app(
     from triptych.serving.handlers import RequestHandlers
     from triptych.serving.routes import create_app
 
-    comparison = TagComparison(library.encoder, load_vocabulary(Path(vocabulary) if vocabulary else None))
+    if reranker:
+        reranker.limits = library.catalog.limits
+    words = load_vocabulary(Path(vocabulary) if vocabulary else None)
+    if vocabulary:
+        tell_unread_words(words, library.encoder, str(vocabulary))
+    comparison = TagComparison(library.encoder, words)
     return create_app(RequestHandlers(library, settings, threads, reranker), comparison)
 
 

@@ -25,6 +25,8 @@ class ServiceSettings:
     origins: frozenset[str] = frozenset()
     """Other sites whose pages may use it."""
     limits: Limits = field(default_factory=lambda: picture_limits(UploadLimits()))
+    root_path: str = ""
+    """The path below which a proxy shows the service, such as `/triptych`; empty where it lies at the top."""
     request_timeout: float = 30.0
     """Seconds that a request may take, its upload included."""
     rate_limit: float = 0.0

@@ -12,6 +12,7 @@ from time import monotonic
 from PIL import Image
 
 from triptych.core.images import open_picture
+from triptych.core.limits import DEFAULT_LIMITS, Limits
 from triptych.retrieval.query import Reference
 
 SIDES = {"thumbnail": 256, "full": 1600}
@@ -27,9 +28,9 @@ class Thumbnail:
     tag: str
 
 
-def draw(source: Path | bytes, side: int) -> Thumbnail:
-    """A JPEG of at most `side` pixels. Raises PictureError where there is no picture."""
-    picture = open_picture(source)
+def draw(source: Path | bytes, side: int, limits: Limits = DEFAULT_LIMITS) -> Thumbnail:
+    """A JPEG of at most `side` pixels. Raises PictureError where there is no picture within `limits`."""
+    picture = open_picture(source, limits)
     picture.thumbnail((side, side), Image.Resampling.LANCZOS)
     out = BytesIO()
     picture.save(out, "JPEG", quality=88)

@@ -7,8 +7,12 @@ from typing import Any
 
 from triptych.core.errors import DataError
 from triptych.core.files import read_json
+from triptych.core.progress import say
+from triptych.encoders.protocol import Encoder, TellsReading, short_name
 
 _TITLE_ORDER = ("gender", "usage", "length", "colour", "pattern", "sleeve", "neckline", "kind", "print")
+
+_SHOWN = 8  # words in a message
 
 DEFAULT = Path(__file__).parent / "vocabulary.json"
 
@@ -56,6 +60,27 @@ def load_vocabulary(path: Path | None = None) -> Vocabulary:
         phrases={group: {word: said[0] for word, said in words.items()} for group, words in known.items()},
         sayings={group: {word: said[1:] for word, said in words.items()} for group, words in known.items()},
     )
+
+
+def tell_unread_words(vocabulary: Vocabulary, encoder: Encoder, what: str) -> None:
+    """Say once which words of a vocabulary the encoder does not understand: it cannot tell them in pictures.
+
+    Args:
+        vocabulary: the words.
+        encoder: what is asked about them.
+        what: where they come from, such as the name of the file.
+    """
+    if not isinstance(encoder, TellsReading):
+        return
+    words = [(word, phrase) for phrases in vocabulary.phrases.values() for word, phrase in phrases.items()]
+    readings = encoder.readings([phrase for _, phrase in words])
+    unread = list(dict.fromkeys(word for (word, _), reading in zip(words, readings, strict=True) if reading.unknown))
+    if unread:
+        more = f" and {len(unread) - _SHOWN} more" if len(unread) > _SHOWN else ""
+        say(
+            f"{what}: {short_name(encoder)} does not understand {len(unread)} of {len(words)} words, and cannot tell "
+            f"them in pictures: {', '.join(unread[:_SHOWN])}{more}"
+        )
 
 
 def _texts(words: Any) -> dict[str, tuple[str, ...]] | None:

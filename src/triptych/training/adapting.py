@@ -17,6 +17,7 @@ from triptych.core.environment import Runtime, require_extra
 from triptych.core.errors import DataError, UsageError
 from triptych.core.files import locked, made_by
 from triptych.core.finding import find_pictures
+from triptych.core.progress import say
 from triptych.encoders.native import NativeEncoder, load_model, save_encoder, square_pixels
 from triptych.encoders.protocol import Encoder
 from triptych.encoders.registry import load_encoder
@@ -74,7 +75,7 @@ def adapt_encoder(
     known = _adaptable(encoder, out, runtime)
     base = load_model(known.folder)
     assert isinstance(base, DualEncoder)
-    pixels, skipped = _read(pictures, Path(root) if root else None, base.shape.size, runtime.threads)
+    pixels, skipped = _read(pictures, Path(root) if root else None, base.shape.size, options, runtime.threads)
     settings = {"encoder": known.fingerprint, **asdict(options)}
     settings |= {"pictures": hashlib.sha256(pixels.numpy().data).hexdigest()}
 
@@ -102,16 +103,23 @@ def _adaptable(encoder: Encoder | str, out: Path, runtime: Runtime) -> NativeEnc
     return known
 
 
-def _read(pictures: Path, root: Path | None, size: int, threads: int | None) -> "tuple[Tensor, int]":
+def _read(
+    pictures: Path, root: Path | None, size: int, options: AdaptOptions, threads: int | None
+) -> "tuple[Tensor, int]":
     """Bytes `(n, 3, size, size)` of every usable picture; the others are counted and named."""
     import torch
 
     found = find_pictures(pictures, root=root)
     names = found.names
+    if left_out := found.counts():
+        say(f"{pictures}: left out " + ", ".join(f"{kind} {count}" for kind, count in left_out.items()))
     if len(names) > _PICTURES:
+        say(f"{pictures}: of {len(names)} pictures, {_PICTURES} drawn at random are learnt from")
         chosen = np.random.default_rng(0).choice(len(names), _PICTURES, replace=False)
         names = [names[row] for row in np.sort(chosen)]
-    pixels, kept = read_bytes(found.root, names, lambda picture: square_pixels(picture, size), threads=threads)
+    pixels, kept = read_bytes(
+        found.root, names, lambda picture: square_pixels(picture, size), threads=threads, limits=options.limits
+    )
     if len(kept) < _LEAST:
         raise DataError(f"{pictures}: holds {len(kept)} usable pictures; adapting needs at least {_LEAST}")
     return torch.from_numpy(pixels), len(names) - len(kept)

@@ -85,8 +85,8 @@ def train(
         facts = summarise_run(run.history, opened.vectors, data, out)
         seconds = round(time.monotonic() - started, 1)
         note = made_by("train", settings, torch=torch.__version__, **facts, seconds=seconds)
-        _save(out, model, cache, data.words.shape[1], known, run.history, note)
-        space = Space(known, opened.names, opened.vectors, opened.root)
+        _save(out, model, cache, data, known, run.history, note)
+        space = Space(known, opened.names, opened.vectors, opened.root, limits=opened.limits)
         verdict = judge_saved("train", out, truth, space, threads=runtime.threads)
         run.clean()
     return TrainResult(**facts, verdict=verdict, seconds=seconds)
@@ -135,12 +135,12 @@ def _save(
     out: Path,
     model: "QuerySide",
     cache: PatchCache | None,
-    length: int,
+    data: TripletDataset,
     encoder: Encoder,
     history: list[dict[str, float]],
     note: dict[str, Any],
 ) -> None:
-    """Write the composer; `config.json` comes last, so a folder that has it is whole. `length` is of its token ids."""
+    """Write the composer; `config.json` comes last, so a folder that has it is whole."""
     import torch
     from safetensors.torch import save_file
 
@@ -156,7 +156,7 @@ def _save(
     combiner = model.combiner
     example = torch.nn.functional.normalize(torch.ones(2, combiner.shape.dim), dim=-1)
     # Another tensor for the words: the exporter would take one tensor given twice for one input.
-    words = example.clone() if model.text is None else torch.ones(2, length, dtype=torch.int64)
+    words = example.clone() if model.text is None else torch.ones(2, data.words.shape[1], dtype=torch.int64)
     inputs, shape = [example, words], asdict(combiner.shape)
     if cache:
         assert isinstance(combiner.trunk, FusionTrunk)
@@ -174,6 +174,7 @@ def _save(
             "composer": note["settings"]["composer"],
             "architecture": shape,
             "text_tower": model.text is not None,
+            "words": list(data.learnt) if model.text is not None else [],
             "encoder": {"name": encoder.name, "fingerprint": encoder.fingerprint},
             "history": history,
             "made_by": note,

@@ -99,7 +99,9 @@ def finetune(
         towers.save(out / "encoder", pictures.vectors, after, note)
         made = load_encoder(f"{towers.kind}{out / 'encoder'}", threads=runtime.threads)
         _save(out, towers.kind, made, learner.head, run.history, note)
-        before = Space(known, pictures.names, pictures.vectors, opened.root, " with the encoder of before")
+        before = Space(
+            known, pictures.names, pictures.vectors, opened.root, " with the encoder of before", opened.limits
+        )
         now = replace(before, encoder=made, vectors=after, label="")
         verdict = judge_saved("finetune", out, truth, now, before=before, threads=runtime.threads)
         run.clean()
@@ -129,7 +131,7 @@ class _Pictures:
 def _read(triplets: Path, catalog: Catalog, towers: TrainableEncoder, seed: int, threads: int | None) -> _Pictures:
     """The pictures to learn from. Raises DataError where none can be read."""
     names = _wanted(triplets, catalog, towers, seed)
-    pixels, kept = read_bytes(catalog.root, names, towers.prepare, threads=threads)
+    pixels, kept = read_bytes(catalog.root, names, towers.prepare, threads=threads, limits=catalog.limits)
     if not kept:
         raise DataError(
             f"{catalog.root}: none of the pictures of {catalog.folder} can be read there; index them where they are"

@@ -4,6 +4,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from triptych.core.errors import UsageError
+from triptych.core.limits import DEFAULT_LIMITS, Limits
 from triptych.core.options import as_paths, check_ranges, nested, option
 
 COMPOSERS = ("combiner", "transformer")
@@ -118,12 +119,20 @@ class PretrainOptions:
     width: int = option(64, "Channels of the first stage.", min=2)
     epochs: int = option(50, "Passes over the pairs.", min=1)
     batch_size: int = option(256, "Pairs a step.", min=2)
+    max_pixels: float = option(
+        DEFAULT_LIMITS.max_pixels / 1e6, "Largest picture, in millions of pixels.", min=0.01, max=10_000
+    )
     seed: int = option(0, _SEED, min=0)
 
     def __post_init__(self) -> None:
         check_ranges(self)
         if self.size % 16:
             raise UsageError(f"--size {self.size}: must be a multiple of 16")
+
+    @property
+    def limits(self) -> Limits:
+        """What a picture may be."""
+        return Limits(max_pixels=int(self.max_pixels * 1e6))
 
 
 @dataclass(frozen=True)
@@ -132,10 +141,18 @@ class AdaptOptions:
 
     steps: int = option(300, "Steps of training.", min=1)
     batch_size: int = option(256, "Pictures a step.", min=2)
+    max_pixels: float = option(
+        DEFAULT_LIMITS.max_pixels / 1e6, "Largest picture, in millions of pixels.", min=0.01, max=10_000
+    )
     seed: int = option(0, _SEED, min=0)
 
     def __post_init__(self) -> None:
         check_ranges(self)
+
+    @property
+    def limits(self) -> Limits:
+        """What a picture may be."""
+        return Limits(max_pixels=int(self.max_pixels * 1e6))
 
 
 @dataclass(frozen=True)

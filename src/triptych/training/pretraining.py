@@ -17,6 +17,7 @@ from triptych.core.errors import DataError
 from triptych.core.files import locked, made_by
 from triptych.encoders.lexicon import Lexicon, common_terms
 from triptych.encoders.native import save_encoder, square_pixels
+from triptych.encoders.reading import TextReader, tell_long
 from triptych.encoders.tokenizer import train_tokenizer
 from triptych.training.callbacks import callbacks_of
 from triptych.training.data.pairs import CaptionedPictures, hash_file_or_fail, read_pairs
@@ -68,11 +69,14 @@ def pretrain(
     started = time.monotonic()
     device = runtime.torch_device()
     settings: dict[str, Any] = {"pairs": hash_file_or_fail(pairs), **asdict(options)}
-    data = _load_pairs(pairs, images, options.size, runtime.threads)
+    data = _load_pairs(pairs, images, options, runtime.threads)
     settings |= {"pictures": hashlib.sha256(data.pixels.data).hexdigest()}
     tokenizer, terms = train_tokenizer(data.captions), common_terms(data.captions)
     training, held_out = _hold_out(len(data.captions), options.seed)
     learner = build_learner(data, tokenizer, terms, training, options, device)
+    full = [data.captions[row] for row in learner.pairs.ids[:, -1].nonzero()[:, 0]]
+    reader = TextReader(tokenizer, learner.model.shape.length)
+    tell_long(data.captions, reader.readings(full), f"{pairs}: captions", out.name, cut=True)
     with locked(out):
         run = fit(learner, learner.loop, out, settings, callbacks_of(log))
         result = PretrainResult(
@@ -91,11 +95,14 @@ def pretrain(
     return result
 
 
-def _load_pairs(path: Path, images: Path, size: int, threads: int | None) -> CaptionedPictures:
+def _load_pairs(path: Path, images: Path, options: PretrainOptions, threads: int | None) -> CaptionedPictures:
     """Every usable pair; unusable pictures are counted and named, never silently lost."""
     rows = list(read_pairs(path))
     names = [image for image, _ in rows]
-    pixels, kept = read_bytes(images, names, lambda picture: square_pixels(picture, size), threads=threads)
+    size, limits = options.size, options.limits
+    pixels, kept = read_bytes(
+        images, names, lambda picture: square_pixels(picture, size), threads=threads, limits=limits
+    )
     captions = [rows[row][1] for row in kept]
     if len(captions) < _LEAST:
         raise DataError(f"{path}: only {len(captions)} usable pairs; at least {_LEAST} are needed")

@@ -19,6 +19,7 @@ from triptych.core.environment import Runtime
 from triptych.core.errors import FailureError
 from triptych.core.files import read_json, write_json
 from triptych.core.images import load_pictures
+from triptych.core.limits import DEFAULT_LIMITS, Limits
 from triptych.core.progress import say
 from triptych.core.vectors import Vectors, require_finite_rows
 from triptych.encoders.protocol import Encoder
@@ -45,6 +46,8 @@ class Space:
     """What the names start from, for a composer that reads the pictures themselves."""
     label: str = ""
     """What a baseline's name is followed by, such as " with the encoder of before"."""
+    limits: Limits = DEFAULT_LIMITS
+    """What a picture may be, to be read again."""
 
 
 @dataclass(frozen=True)
@@ -84,7 +87,11 @@ class _Asked:
         if reads_pixels(composer):
             names = sorted({query.reference for query in self.queries})
             loaded = load_pictures(
-                space.folder, names, threads=threads or os.cpu_count() or 1, prepare=space.encoder.prepare
+                space.folder,
+                names,
+                threads=threads or os.cpu_count() or 1,
+                prepare=space.encoder.prepare,
+                limits=space.limits,
             )
             pixels = in_batches((item for item in loaded), lambda name: space.folder / name)
             patches = np.concatenate([composer.look(some) for some in pixels])

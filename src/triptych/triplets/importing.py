@@ -1,7 +1,8 @@
 """Import: other people's triplets, so that `train` takes them too.
 
-    CIRR       {"reference": name, "target_hard": name, "caption": text, "img_set": {"members": [names]}}
-               (Liu et al. 2021, cap.rc2.*.json)
+    CIRR       {"reference": name, "target_hard": name, "target_soft": {name: score}, "caption": text,
+               "img_set": {"members": [names]}}       (Liu et al. 2021, cap.rc2.*.json)
+    FashionIQ  {"candidate": name, "target": name, "captions": [text, text]}  (Wu et al. 2021, cap.dress.train.json)
     LaSCo      {"query-image": [id, path], "query-text": text, "target-image": [id, path]}  (Levy et al. 2024)
     MegaPairs  {"q_img": path, "q_text": text or texts, "t_img": path, "hns": [paths]}      (Zhou et al. 2024)
     triptych   {"reference": name, "modification": text, "target" or "targets": name or names}, as in queries.jsonl
@@ -10,19 +11,26 @@ Each as JSON Lines, or as one JSON array. The format follows from the fields.
 """
 
 import json
-from collections.abc import Callable, Iterable, Iterator
-from dataclasses import dataclass
-from pathlib import Path, PurePosixPath
+from collections import Counter
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
 from typing import Any
 
 from triptych.catalog.catalog import Catalog
+from triptych.catalog.matching import PictureNames
 from triptych.core.errors import DataError
-from triptych.core.files import made_by, require_suffix
+from triptych.core.files import made_by, output_file
+from triptych.core.progress import say
 from triptych.core.results import known_fields
+from triptych.core.text import truncate
 from triptych.triplets.file import Modification, Triplet, write_triplets
 
 _MOST_TEXT = 1000  # characters of a modification
 _MOST_NEGATIVES = 16
+_CAPTION_ENDS = ".?, "  # of FashionIQ's captions, cut off before they are joined
+_NO_PICTURE, _TWO_PICTURES = "a picture that the catalog lacks", "a name of several pictures"
+_SAME, _NO_TEXT, _NO_TARGET = "the reference as its own target", "no text", "no target, as in a split without answers"
 
 
 @dataclass(frozen=True)
@@ -32,8 +40,10 @@ class _Foreign:
     source: str
     reference: str
     targets: tuple[str, ...]
-    texts: tuple[str, ...]
+    texts: tuple[Modification, ...]
     negatives: tuple[str, ...] = ()
+    cut: bool = False
+    """Whether a text was longer than is kept."""
 
 
 @dataclass(frozen=True)
@@ -45,14 +55,21 @@ class ImportResult:
     missing_pictures: int
     """How many were left out, since the catalog lacks one of their pictures."""
     format: str
-    """The formats found: cirr, lasco, megapairs, queries."""
+    """The formats found: cirr, fashioniq, lasco, megapairs, queries."""
+    left_out: Mapping[str, int] = field(default_factory=dict)
+    """How many were left out for each reason."""
+    cut: int = 0
+    """How many have a text of which only the first 1000 characters were kept."""
 
 
 def triplets_import(source: Path | str, out: Path | str, *, catalog: Path | str) -> ImportResult:
-    """Read triplets of CIRR, LaSCo, MegaPairs or a queries.jsonl, and write them to `out` as accepted ones.
+    """Read triplets of CIRR, FashionIQ, LaSCo, MegaPairs or a queries.jsonl, and write them as accepted ones.
 
     A picture is found in `catalog` by its path, or by its file name without suffix where only one picture bears it.
-    Triplets whose pictures the catalog lacks are left out and counted.
+    What cannot be used is left out, counted by reason, and told with an example. The two captions of a FashionIQ pair
+    become four wordings: both joined by "and" in either order, and each by itself, as Baldrati et al. train
+    (*Conditioned and composed image retrieval combining and partially fine-tuning CLIP-based features*, CVPRW 2022).
+    Of a CIRR pair the group becomes hard negatives, without what its authors say fits, too.
 
     Args:
         source: file of triplets, as JSON Lines or one JSON array.
@@ -65,39 +82,70 @@ def triplets_import(source: Path | str, out: Path | str, *, catalog: Path | str)
     Raises:
         DataError: a record, which is named, is no triplet, or nothing is left.
     """
-    require_suffix(out, "--out", ".parquet")
-    source, out = Path(source), Path(out)
-    find = _finder(Catalog(Path(catalog)))
+    source, out = Path(source), output_file(out, ".parquet")
+    opened = Catalog(Path(catalog))
+    pictures = _Pictures(opened)
     triplets: list[Triplet] = []
-    missing = 0
-    sources: dict[str, int] = {}
+    cut = 0
+    sources: dict[str, None] = {}
+    reasons: Counter[str] = Counter()
+    examples: dict[str, str] = {}
     for where, record in _records(source):
         foreign = _foreign(record, where)
-        sources[foreign.source] = sources.get(foreign.source, 0) + 1
-        triplet = _triplet(foreign, find)
-        if triplet is None:
-            missing += 1
+        if isinstance(foreign, _Foreign):
+            sources[foreign.source] = None
+            cut += foreign.cut
+        made = _triplet(foreign, pictures) if isinstance(foreign, _Foreign) else foreign
+        if isinstance(made, Triplet):
+            triplets.append(made)
         else:
-            triplets.append(triplet)
+            reasons[made.reason] += 1
+            examples.setdefault(made.reason, f"{where}{made.example}")
     if not triplets:
-        raise DataError(f"{source}: of {missing} triplets, none has both its pictures in {catalog}")
-    result = ImportResult(len(triplets), missing, ", ".join(sources))
+        raise DataError(
+            f"{source}: no triplet can be used with {catalog}; {_listed(reasons, examples) or 'it is empty'}"
+        )
+    if reasons:
+        say(
+            f"{source}: left out {sum(reasons.values())} of {len(triplets) + reasons.total()} triplets; "
+            f"{_listed(reasons, examples)}"
+        )
+    if cut:
+        say(f"{source}: {cut} triplets have a text of more than {_MOST_TEXT} characters, which was cut there")
+    result = ImportResult(len(triplets), reasons[_NO_PICTURE], ", ".join(sources), dict(reasons.most_common()), cut)
     settings = {"source": source, "catalog": catalog}
     write_triplets(out, triplets, made_by("triplets import", settings, **known_fields(result)))
     return result
 
 
-def _triplet(foreign: _Foreign, find: Callable[[str], str | None]) -> Triplet | None:
-    """None where the catalog lacks the reference or every target."""
-    reference = find(foreign.reference)
-    targets = [found for name in foreign.targets if (found := find(name)) and found != reference]
-    if reference is None or not targets:
-        return None
-    group = dict.fromkeys(found for name in foreign.negatives if (found := find(name)))
+@dataclass(frozen=True)
+class _LeftOut:
+    """Why a record is no triplet here, and an example as it ends a message."""
+
+    reason: str
+    example: str = ""
+
+
+def _listed(reasons: Mapping[str, int], examples: Mapping[str, str]) -> str:
+    """Reasons with their counts and an example each."""
+    ordered = sorted(reasons.items(), key=lambda item: -item[1])
+    return "; ".join(f"{count} with {reason}, such as {examples[reason]}" for reason, count in ordered)
+
+
+def _triplet(foreign: _Foreign, pictures: "_Pictures") -> Triplet | _LeftOut:
+    """The triplet with the catalog's names of its pictures, or why there is none."""
+    reference = pictures.find(foreign.reference)
+    if isinstance(reference, _LeftOut):
+        return reference
+    found = [pictures.find(name) for name in foreign.targets]
+    targets = [name for name in found if isinstance(name, str) and name != reference]
+    if not targets:
+        return next((lost for lost in found if isinstance(lost, _LeftOut)), _LeftOut(_SAME, f" ({reference})"))
+    group = dict.fromkeys(name for each in foreign.negatives if isinstance(name := pictures.find(each), str))
     return Triplet(
         reference=reference,
         target=targets[0],
-        modifications=tuple(Modification("relative", text) for text in foreign.texts),
+        modifications=foreign.texts,
         changes=(),
         group=tuple(other for other in group if other not in (reference, *targets))[:_MOST_NEGATIVES],
         accepted=True,
@@ -109,17 +157,23 @@ def _triplet(foreign: _Foreign, find: Callable[[str], str | None]) -> Triplet | 
     )
 
 
-def _finder(catalog: Catalog) -> Callable[[str], str | None]:
-    by_stem: dict[str, str | None] = {}
-    for name in catalog.names:
-        stem = PurePosixPath(name).stem
-        by_stem[stem] = None if stem in by_stem else name
+class _Pictures:
+    """The catalog's pictures, by the names that others give them."""
 
-    def find(name: str) -> str | None:
-        plain = name.removeprefix("./")
-        return plain if plain in catalog.row_of else by_stem.get(PurePosixPath(plain.replace("\\", "/")).stem)
+    def __init__(self, catalog: Catalog) -> None:
+        self._names = catalog.names
+        self._found = PictureNames(catalog.names)
 
-    return find
+    def find(self, name: str) -> str | _LeftOut:
+        """The one picture that is meant: by its path, or by its file name, in other folders and formats, too."""
+        bare = name.replace("\\", "/").rstrip("/").rsplit("/", 1)[-1]
+        for key in (name, bare, bare.rsplit(".", 1)[0]):
+            match = self._found.find(key) if key else None
+            if match and len(match.places) == 1:
+                return self._names[match.places[0]]
+            if match:
+                return _LeftOut(_TWO_PICTURES, f" ({truncate(name, 80)})")
+        return _LeftOut(_NO_PICTURE, f" ({truncate(name, 80)})")
 
 
 def _records(path: Path) -> Iterator[tuple[str, Any]]:
@@ -145,29 +199,69 @@ def _parsed(line: str, where: str) -> Any:
         raise DataError(f"{where}: not a JSON object ({error})") from None
 
 
-def _foreign(record: Any, where: str) -> _Foreign:
+def _foreign(record: Any, where: str) -> _Foreign | _LeftOut:
     try:
         foreign = _recognised(record)
     except (KeyError, TypeError, IndexError, ValueError, AttributeError):
-        raise DataError(f"{where}: not a triplet of CIRR, LaSCo, MegaPairs or queries.jsonl") from None
+        raise DataError(f"{where}: not a triplet of CIRR, FashionIQ, LaSCo, MegaPairs or queries.jsonl") from None
     return foreign
 
 
-def _recognised(record: Any) -> _Foreign:
+def _recognised(record: Any) -> _Foreign | _LeftOut:
+    """A record by its fields. Raises one of the built-in errors where it is no triplet of any format."""
     if "target_hard" in record or "img_set" in record:
+        if "target_hard" not in record:
+            return _LeftOut(_NO_TARGET)
+        fits = {name for name, score in record.get("target_soft", {}).items() if score > 0}
         members = _names(record.get("img_set", {}).get("members", ()))
-        target = _path(record["target_hard"])
-        return _Foreign("cirr", _path(record["reference"]), (target,), _texts([record["caption"]]), members)
+        return _made(
+            "cirr",
+            record["reference"],
+            [record["target_hard"]],
+            {"relative": [record["caption"]]},
+            tuple(name for name in members if name not in fits),
+        )
+    if "candidate" in record and "captions" in record:
+        if "target" not in record:
+            return _LeftOut(_NO_TARGET)
+        return _made("fashioniq", record["candidate"], [record["target"]], _joined(record["captions"]))
     if "query-image" in record:
-        reference, target = record["query-image"], record["target-image"]
-        return _Foreign("lasco", _path(reference), (_path(target),), _texts([record["query-text"]]))
+        texts = {"relative": [record["query-text"]]}
+        return _made("lasco", record["query-image"], [record["target-image"]], texts)
     if "q_img" in record:
-        texts = record["q_text"]
-        negatives = _names(record.get("hns") or ())
-        texts = [texts] if isinstance(texts, str) else texts
-        return _Foreign("megapairs", _path(record["q_img"]), (_path(record["t_img"]),), _texts(texts), negatives)
+        several = record["q_text"]
+        texts = {"relative": [several] if isinstance(several, str) else several}
+        return _made("megapairs", record["q_img"], [record["t_img"]], texts, _names(record.get("hns") or ()))
     targets = record["targets"] if "targets" in record else [record["target"]]
-    return _Foreign("queries", _path(record["reference"]), _names(targets), _texts([record["modification"]]))
+    return _made("queries", record["reference"], targets, {"relative": [record["modification"]]})
+
+
+def _made(
+    source: str, reference: Any, targets: Sequence[Any], texts: Mapping[str, Sequence[Any]], negatives: Any = ()
+) -> _Foreign | _LeftOut:
+    """A triplet of wordings by style; without a text it is left out."""
+    kept: dict[str, Modification] = {}
+    cut = False
+    for style, wordings in texts.items():
+        for text in _names(wordings, empty=True):
+            line = _line(text)
+            cut |= len(line) > _MOST_TEXT
+            if line:
+                kept.setdefault(line[:_MOST_TEXT], Modification(style, line[:_MOST_TEXT]))
+    if not kept:
+        return _LeftOut(_NO_TEXT)
+    names = tuple(map(_path, targets))
+    if not names:
+        raise ValueError
+    return _Foreign(source, _path(reference), names, tuple(kept.values()), tuple(negatives), cut)
+
+
+def _joined(captions: Any) -> dict[str, list[str]]:
+    """FashionIQ's captions joined, as its benchmark asks them, and one by one."""
+    said = [bare for caption in _names(captions, empty=True) if (bare := caption.strip(_CAPTION_ENDS))]
+    if len(said) < 2 or said[0] == said[1]:
+        return {"relative": said}
+    return {"captions": [" and ".join(said), " and ".join(reversed(said))], "relative": said}
 
 
 def _path(value: Any) -> str:
@@ -175,19 +269,14 @@ def _path(value: Any) -> str:
     return _names([value[1] if isinstance(value, list) else value])[0]
 
 
-def _names(values: Iterable[Any]) -> tuple[str, ...]:
+def _names(values: Iterable[Any], *, empty: bool = False) -> tuple[str, ...]:
+    """Texts, and nothing else; `empty` ones only where they may be."""
     names = tuple(values)
-    if not all(isinstance(name, str) and name for name in names):
+    if isinstance(values, str) or not all(isinstance(name, str) and (name or empty) for name in names):
         raise ValueError
     return names
 
 
-def _texts(values: Iterable[Any]) -> tuple[str, ...]:
-    """Wordings, on one line each and without control characters."""
-    texts = []
-    for value in _names(values):
-        kept = "".join(letter if letter.isprintable() else " " for letter in value[: 2 * _MOST_TEXT])
-        texts.append(" ".join(kept.split())[:_MOST_TEXT])
-    if not texts or not all(texts):
-        raise ValueError
-    return tuple(texts)
+def _line(text: str) -> str:
+    """A wording on one line and without control characters."""
+    return " ".join("".join(letter if letter.isprintable() else " " for letter in text[: 8 * _MOST_TEXT]).split())

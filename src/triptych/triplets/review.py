@@ -10,7 +10,7 @@ from pathlib import Path
 
 from triptych.catalog.catalog import Catalog
 from triptych.core.errors import DataError, PictureError
-from triptych.core.files import atomic, made_by, read_json, require_suffix
+from triptych.core.files import atomic, made_by, output_file, read_json
 from triptych.core.images import open_picture
 from triptych.core.results import known_fields
 from triptych.triplets.file import read_triplets, write_triplets
@@ -67,16 +67,15 @@ def triplets_review(
     Raises:
         DataError: there is nothing to review, or the catalog lacks a picture.
     """
-    require_suffix(out, "--out", ".html", ".htm")
     from jinja2 import Environment, StrictUndefined
 
-    file, out = Path(file), Path(out)
+    file, out = Path(file), output_file(out, ".html", ".htm")
     opened = Catalog(Path(catalog))
 
     @cache
     def url(name: str, side: int) -> str | None:
         try:
-            picture = open_picture(picture_path(opened, name))
+            picture = open_picture(picture_path(opened, name), opened.limits)
         except PictureError:
             return None
         picture.thumbnail((side, side))
@@ -119,8 +118,7 @@ def triplets_apply_review(file: Path | str, verdicts: Path | str, out: Path | st
     Raises:
         DataError: `verdicts` holds no verdicts, or `file` no triplets.
     """
-    require_suffix(out, "--out", ".parquet")
-    file, path, out = Path(file), Path(verdicts), Path(out)
+    file, path, out = Path(file), Path(verdicts), output_file(out, ".parquet")
     given = _read(path)
     triplets, note = read_triplets(file)
     known = {triplet_id(triplet) for triplet in triplets}

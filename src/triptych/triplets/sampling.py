@@ -8,7 +8,7 @@ from PIL import Image
 from triptych.catalog.catalog import Catalog
 from triptych.core.contact_sheet import contact_sheet
 from triptych.core.errors import PictureError
-from triptych.core.files import atomic, require_suffix
+from triptych.core.files import atomic, output_file
 from triptych.core.images import WHITE, open_picture
 from triptych.triplets.file import Triplet
 from triptych.triplets.options import SampleOptions
@@ -49,8 +49,8 @@ def triplets_sample(
     Raises:
         DataError: there is nothing to draw, or the catalog lacks a picture.
     """
-    require_suffix(out, "--out", ".png", ".jpg", ".jpeg")
-    opened, out = Catalog(Path(catalog)), Path(out)
+    out = output_file(out, *_KINDS)
+    opened = Catalog(Path(catalog))
     chosen = choose(Path(file), options.count, options.seed, refused=options.refused)
     rows = [_row(triplet, opened) for triplet in chosen]
     sheet = Image.new("RGB", (max(row.width for row in rows), sum(row.height for row in rows)), WHITE)
@@ -66,7 +66,7 @@ def triplets_sample(
 def _row(triplet: Triplet, catalog: Catalog) -> Image.Image:
     def picture(name: str) -> Image.Image:
         try:
-            return open_picture(picture_path(catalog, name))
+            return open_picture(picture_path(catalog, name), catalog.limits)
         except PictureError:
             return Image.new("RGB", (_SIDE, _SIDE), (200, 200, 200))
 

@@ -10,7 +10,7 @@ from typing import Any
 import numpy as np
 
 from triptych.core.errors import DataError, UsageError
-from triptych.core.files import made_by, require_suffix, write_json
+from triptych.core.files import made_by, output_file, write_json
 from triptych.evaluation.options import CompareOptions
 from triptych.evaluation.results.reading import MethodRuns, group_runs, read_rows, require_comparable
 from triptych.evaluation.results.row import ResultRow, without_none
@@ -104,9 +104,9 @@ def compare(
         MismatchError: protocol, queries or gallery differ; the message names the setting.
         UsageError: the files have nothing in common, or it is not clear what to pair.
     """
-    require_suffix(output, "--output", ".json")
     if second is None and (options.method is None or options.against is None):
         raise UsageError("one result file alone: say what to compare in it, with --method and --against")
+    output = output_file(output, ".json", flag="--output") if output else None
     paths = Path(first), Path(second or first)
     names = str(paths[0]), str(paths[1])
     sides = [_by_task(read_rows(path)) for path in paths]
@@ -121,7 +121,7 @@ def compare(
     settings = {"files": list(names), **vars(options), "level": LEVEL}
     result = CompareResult([_comparison(one, other, options) for one, other in pairs], made_by("compare", settings))
     if output:
-        write_json(Path(output), without_none(result))
+        write_json(output, without_none(result))
     return result
 
 

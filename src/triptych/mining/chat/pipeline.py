@@ -16,7 +16,7 @@ from triptych.chat.ledger import Ledger, ledger_path, open_ledger, total
 from triptych.chat.settings import JUDGEMENT, REASONING, ChatSettings, need_chat_libraries
 from triptych.core.environment import JUDGE_KEYS, Runtime
 from triptych.core.errors import FailureError, UsageError
-from triptych.core.files import locked, made_by, require_suffix
+from triptych.core.files import locked, made_by, output_file
 from triptych.core.progress import progress, say
 from triptych.core.results import known_fields
 from triptych.core.text import truncate
@@ -64,7 +64,6 @@ def mine_chat(
         UsageError: the extra `chat` is not installed, or a batch file is still out.
         FailureError: the catalog is too small, the server fails for good, or nothing was accepted.
     """
-    require_suffix(out, "--out", ".parquet")
     need_chat_libraries()
     from triptych.mining.chat.session import ChatSession
 
@@ -74,7 +73,9 @@ def mine_chat(
     if options.vocabulary:
         views += _attribute_views(opened, options.vocabulary, opened.encoder(encoder, threads=runtime.threads))
     references = order[: options.limit]
-    return _run(ChatSession(opened, Path(out), model, chat, options, references=references, views=views))
+    return _run(
+        ChatSession(opened, output_file(out, ".parquet"), model, chat, options, references=references, views=views)
+    )
 
 
 def _run(session: "ChatSession") -> ChatMineResult | CostEstimate:
@@ -238,7 +239,9 @@ def _attribute_views(catalog: Catalog, vocabulary: Path, encoder: Encoder) -> li
     """One view for each group of words: in it, pictures are alike that differ in that group alone."""
     from triptych.mining.proposer import remove_attributes
     from triptych.tagging.tagger import Tagger
-    from triptych.tagging.vocabulary import load_vocabulary
+    from triptych.tagging.vocabulary import load_vocabulary, tell_unread_words
 
-    tags = Tagger(encoder, load_vocabulary(vocabulary))(catalog.vectors)
+    words = load_vocabulary(vocabulary)
+    tell_unread_words(words, encoder, str(vocabulary))
+    tags = Tagger(encoder, words)(catalog.vectors)
     return [remove_attributes((group,), catalog.compared_vectors, tags) for group in tags]

@@ -59,7 +59,10 @@ class ChatSession:
             seed=options.seed,
         )
         self.urls = PictureUrls(
-            catalog.path, size=settings.request.picture_size, quality=settings.request.picture_quality
+            catalog.path,
+            size=settings.request.picture_size,
+            quality=settings.request.picture_quality,
+            limits_of=lambda: catalog.limits,
         )
 
     @property

@@ -72,6 +72,9 @@ async function tell(reference, result) {
 
 // --- finding ---------------------------------------------------------------------------------------------------------
 
+/** The weight of the words; none where there is nothing to weigh, which the service would refuse. */
+const weighing = (reference, text) => (reference && text && !catalog?.composer ? state.weight : null);
+
 async function find(picture = null) {
   asking.abort();
   asking = new AbortController();
@@ -88,6 +91,7 @@ async function find(picture = null) {
   drawFound();
   try {
     const answer = await service.search({ picture, like, text, weight: weight(), where: state.where }, signal);
+    const answer = await service.search({ picture, like, text, weight: weighing(picture || like, text), where: state.where }, signal);
     if (picture) {
       const steps = [...state.steps, { like: answer.reference, text }];
       state = { ...state, steps, shown: "" };
@@ -115,6 +119,7 @@ function take(answer, further) {
   $("more").hidden = !answer.more;
   const of = catalog ? ` of ${catalog.pictures.toLocaleString("en")}` : "";
   $("status").textContent = hits.length ? `The nearest ${hits.length}${of}. Choose one to compare, or to start from.` : "No results.";
+  for (const note of answer.notes) $("status").textContent += ` ${note[0].toUpperCase()}${note.slice(1)}.`;
   if (answer.degraded) $("status").textContent += ` The model that looks at results was not heard: ${answer.degraded}.`;
 }
 
@@ -125,6 +130,7 @@ async function further() {
   const { signal } = asking;
   try {
     const answer = await service.search({ like, text, weight: weight(), where: state.where, offset: hits.length }, signal);
+    const answer = await service.search({ like, text, weight: weighing(like, text), where: state.where, offset: hits.length }, signal);
     const first = hits.length;
     take(answer, true);
     $("grid").children[first]?.querySelector("button").focus({ preventScroll: true });

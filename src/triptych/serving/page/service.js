@@ -3,6 +3,9 @@
 let key = "";
 try { key = sessionStorage.getItem("triptych-key") ?? ""; } catch { /* a browser may forbid it */ }
 
+// Below whatever path the service is shown: this module lies in its folder page/.
+const BASE = new URL("../", import.meta.url);
+
 export class Refusal extends Error {
   constructor(status, detail) { super(detail); this.status = status; }
 }
@@ -18,7 +21,7 @@ async function ask(path, options = {}) {
   const headers = { ...options.headers, ...(key && { Authorization: `Bearer ${key}` }) };
   let answer;
   try {
-    answer = await fetch(path, { ...options, headers });
+    answer = await fetch(new URL(path, BASE), { ...options, headers });
   } catch (error) {
     if (error.name === "AbortError") throw error;
     throw new Refusal(0, "The service cannot be reached. It may have been stopped.");
@@ -28,9 +31,9 @@ async function ask(path, options = {}) {
   throw new Refusal(answer.status, problem.detail ?? `The service answered ${answer.status}.`);
 }
 
-export const facts = async () => (await ask("/api/catalog")).json();
+export const facts = async () => (await ask("api/catalog")).json();
 
-export const some = async (k, step) => (await ask(`/api/pictures?k=${k}&step=${step}`)).json();
+export const some = async (k, step) => (await ask(`api/pictures?k=${k}&step=${step}`)).json();
 
 export async function search({ picture, like, text, weight, where, offset = 0 }, signal) {
   const form = new FormData();
@@ -40,19 +43,19 @@ export async function search({ picture, like, text, weight, where, offset = 0 },
   if (weight !== null && (picture || like) && text) form.append("weight", weight); // else the catalog's own
   form.append("offset", offset);
   for (const condition of where) form.append("where", condition);
-  return (await ask("/api/search", { method: "POST", body: form, signal })).json();
+  return (await ask("api/search", { method: "POST", body: form, signal })).json();
 }
 
 export async function compare(reference, result) {
   const body = JSON.stringify({ reference, result });
-  return (await ask("/api/compare", { method: "POST", body, headers: { "Content-Type": "application/json" } })).json();
+  return (await ask("api/compare", { method: "POST", body, headers: { "Content-Type": "application/json" } })).json();
 }
 
 /** Show a picture by its id. With a key it must be fetched, since an image cannot show one. */
 export async function show(img, id, kind = "thumbnail") {
-  const path = `/api/pictures/${encodeURIComponent(id)}/${kind}`;
+  const path = `api/pictures/${encodeURIComponent(id)}/${kind}`;
   img.dataset.id = id;
-  if (!key) { img.src = path; return; }
+  if (!key) { img.src = new URL(path, BASE); return; }
   try {
     const blob = await (await ask(path)).blob();
     if (img.dataset.id !== id) return;

@@ -60,7 +60,7 @@ class PatchCache:
         self._path = folder / _FILES.replace("*", sha256("\n".join(content).encode()).hexdigest()[:16])
         self._graph = self._path.with_suffix(".onnx")
         names = [catalog.names[row] for row in self._rows]
-        self._patches = self._read(tower, catalog.root, names, encoder, threads)
+        self._patches = self._read(tower, catalog, names, encoder, threads)
 
     def __call__(self, rows: Rows) -> "tuple[Tensor, ...]":
         """Patches `(n, positions, channels)` of some of these pictures."""
@@ -75,7 +75,7 @@ class PatchCache:
             path.unlink()
 
     def _read(
-        self, tower: "PatchTower", root: Path, names: list[str], encoder: Encoder, threads: int | None
+        self, tower: "PatchTower", catalog: Catalog, names: list[str], encoder: Encoder, threads: int | None
     ) -> "np.memmap[Any, np.dtype[np.float16]]":
         import torch
 
@@ -89,10 +89,16 @@ class PatchCache:
         if done < len(names):
             # Whole batches alone: patches depend, in their last bits, on what they are computed with.
             done -= done % BATCH
-            loaded = load_pictures(root, names[done:], threads=threads or os.cpu_count() or 1, prepare=encoder.prepare)
+            loaded = load_pictures(
+                catalog.root,
+                names[done:],
+                threads=threads or os.cpu_count() or 1,
+                prepare=encoder.prepare,
+                limits=catalog.limits,
+            )
             shown = progress(loaded, "patches", total=len(names), unit="picture", done=done)
             with self._path.open("ab") as out:
                 out.truncate(done * row)
-                for pixels in in_batches(shown, lambda name: root / name):
+                for pixels in in_batches(shown, catalog.path):
                     out.write(graph(pixels).tobytes())
         return np.memmap(self._path, np.float16, "r", shape=(len(names), *shape))

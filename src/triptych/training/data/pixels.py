@@ -11,6 +11,7 @@ from PIL import Image
 
 from triptych.core.errors import PictureError
 from triptych.core.images import load_pictures
+from triptych.core.limits import DEFAULT_LIMITS, Limits
 from triptych.core.progress import progress, say
 
 Bytes = NDArray[np.uint8]
@@ -18,7 +19,12 @@ Bytes = NDArray[np.uint8]
 
 
 def read_bytes(
-    root: Path, names: Sequence[str], prepare: Callable[[Image.Image], Bytes], *, threads: int | None
+    root: Path,
+    names: Sequence[str],
+    prepare: Callable[[Image.Image], Bytes],
+    *,
+    threads: int | None,
+    limits: Limits = DEFAULT_LIMITS,
 ) -> tuple[Bytes, list[int]]:
     """Bytes `(n, 3, h, w)` of the usable pictures of `names` below `root`, as `prepare` makes them, and which they are.
 
@@ -26,7 +32,7 @@ def read_bytes(
     """
     pixels: np.ndarray[Any, np.dtype[np.uint8]] | None = None
     kept: list[int] = []
-    loaded = load_pictures(root, names, threads=threads or os.cpu_count() or 1, prepare=prepare)
+    loaded = load_pictures(root, names, threads=threads or os.cpu_count() or 1, prepare=prepare, limits=limits)
     for row, (name, result) in enumerate(progress(loaded, "read", total=len(names), unit="picture")):
         if isinstance(result, PictureError):
             say(f"skipped {name!r}: {result}")

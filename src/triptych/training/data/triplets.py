@@ -1,6 +1,7 @@
 """What composers learn from: the triplets of a file as rows of pictures and wordings, some held out."""
 
 import hashlib
+from collections import Counter
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -13,7 +14,8 @@ from triptych.core.errors import DataError
 from triptych.core.progress import say
 from triptych.core.vectors import Vectors
 from triptych.encoders.native import NativeEncoder
-from triptych.encoders.protocol import Encoder
+from triptych.encoders.protocol import Encoder, TellsReading, short_name
+from triptych.encoders.reading import tell_long, tell_texts, words_of
 from triptych.encoders.tokenizer import FIRST_PIECE
 from triptych.triplets.file import Triplet, read_triplets
 
@@ -22,6 +24,7 @@ TARGETS_PER_STEP = 8
 NO_CHANGE = -1
 """In place of a change, where a triplet names none."""
 _TARGETS = 24  # of a triplet
+_LEARNT = 3  # wordings that say a word, for it to be known
 _HELD_OUT = 0.05  # of the references
 _MOST_HELD_OUT = 2000  # triplets; more would only slow the validation
 _KNOWN_NEGATIVES = 1 + 8  # the reference and pictures of the group that may count as hard negatives
@@ -58,6 +61,8 @@ class TripletDataset:
     where the triplet names no change."""
     held_out_texts: Vectors
     """The encoder's vectors of the held-out triplets' first wordings, for the weighted sum."""
+    learnt: tuple[str, ...]
+    """The words of the wordings, in lower case, that a text tower which learns along gets to know."""
 
     @classmethod
     def read(
@@ -87,6 +92,7 @@ class TripletDataset:
         texts = sorted({wording.text for triplet in usable for wording in triplet.modifications})
         number = {text: index for index, text in enumerate(texts)}
         words = encode(texts)
+        _tell_unread(path, texts, words, encoder)
         held_out = np.flatnonzero(held)[:_MOST_HELD_OUT]
         targets = [_rows((triplet.target, *triplet.other_targets), row_of) for triplet in usable]
         negatives = [_rows((triplet.reference, *triplet.group), row_of) for triplet in usable]
@@ -105,6 +111,7 @@ class TripletDataset:
             unusable=unusable,
             concept_words=_phrases(known, note.get("phrases", {})),
             changes=_changes(usable, known),
+            learnt=_frequent_words(texts) if words.dtype == np.int64 else (),
             held_out_texts=encoder.encode_texts([usable[row].modifications[0].text for row in held_out]),
         )
 
@@ -157,6 +164,21 @@ def _usable(path: Path, row_of: Mapping[str, int]) -> tuple[list[Triplet], NDArr
     if (~held).sum() < 20 or held.sum() < 5:
         raise DataError(f"{path}: only {len(usable)} usable triplets; mine more pictures")
     return usable, held, len(accepted) - len(usable), note
+
+
+def _tell_unread(path: Path, texts: list[str], words: NDArray[Any], encoder: Encoder) -> None:
+    """Say how many wordings are longer than what is read, and which words of them nobody learns."""
+    if words.dtype != np.int64:
+        # Plain texts are cut when they are read, step by step.
+        tell_texts(texts, encoder, f"{path}: wordings", short_name(encoder), cut=words.dtype.kind == "U")
+    elif isinstance(encoder, TellsReading):
+        full = [texts[row] for row in np.flatnonzero(words[:, -1])]
+        tell_long(texts, encoder.readings(full), f"{path}: wordings", short_name(encoder), cut=True)
+
+
+def _frequent_words(texts: Iterable[str]) -> tuple[str, ...]:
+    counts = Counter(word for text in texts for word in {*words_of(text.lower())})
+    return tuple(sorted(word for word, count in counts.items() if count >= _LEARNT))
 
 
 def _distractors(encoder: Encoder, words: NDArray[Any] | None) -> Numbers:

@@ -17,9 +17,10 @@ from triptych.core.errors import FailureError, UsageError
 from triptych.core.files import atomic, locked, made_by, write_json
 from triptych.core.onnx_graph import export_graph
 from triptych.core.vectors import Vectors
-from triptych.encoders.protocol import AcceptsPseudoWords, Encoder
+from triptych.encoders.protocol import AcceptsPseudoWords, Encoder, short_name
+from triptych.encoders.reading import tell_texts
 from triptych.tagging.tagger import Tagger
-from triptych.tagging.vocabulary import Vocabulary, load_vocabulary
+from triptych.tagging.vocabulary import Vocabulary, load_vocabulary, tell_unread_words
 from triptych.training.callbacks import callbacks_of
 from triptych.training.data.pairs import hash_file_or_fail, read_pairs
 from triptych.training.inversion.texts import Keywords, PictureConcepts, SlottedIds, draw_titles
@@ -159,7 +160,10 @@ def _prepare(catalog: Catalog, encoder: Encoder, options: InversionOptions, devi
     chosen = np.random.default_rng(options.seed).permutation(count)[: options.limit]
     vectors = catalog.vectors[chosen]
     pictures = torch.from_numpy(vectors).to(device)
-    return _Material(reader, encoder, accepts, vectors, pictures, load_vocabulary(options.vocabulary), options)
+    words = load_vocabulary(options.vocabulary)
+    if options.vocabulary:
+        tell_unread_words(words, encoder, str(options.vocabulary))
+    return _Material(reader, encoder, accepts, vectors, pictures, words, options)
 
 
 def _settings(method: str, options: InversionOptions, catalog: Catalog, words: Vocabulary) -> dict[str, Any]:
@@ -215,6 +219,8 @@ def _lincir(material: _Material, blocks: Path) -> "Method":
 
     words, options = material.words, material.options
     texts = _texts(words, options.captions, options.seed)
+    if options.captions:
+        tell_texts(texts, material.encoder, str(options.captions), short_name(material.encoder), cut=True)
     return LinCIR(material.reader, texts, Keywords(words), material.encoder, options.batch_size, options.seed)
 
 

@@ -1,0 +1,273 @@
+"""How texts are read: which words an encoder does not understand, and in which parts it reads a long text.
+
+A word that no picture's caption had falls apart into letters, bytes or an unknown token, whatever the tokenizer. So
+words of other languages and scripts, and typing errors, are told from those that an encoder can have learnt.
+"""
+
+import math
+import re
+import unicodedata
+from collections import Counter
+from collections.abc import Callable, Collection, Iterator, Sequence
+from functools import lru_cache
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from triptych.core.progress import say
+from triptych.core.text import truncate
+from triptych.core.vectors import Vectors, unit
+from triptych.encoders.protocol import TellsReading, TextReading
+
+if TYPE_CHECKING:
+    from tokenizers import Encoding, Tokenizer
+
+    from triptych.encoders.lexicon import Lexicon
+
+_SHARE = 2 / 3  # of a word's letters that known pieces must cover
+_STEM = 3  # letters of a piece at a word's start that count
+_SUFFIX = 4  # letters of a piece within a word that count, after a start that is as long
+_SYLLABLE = 2  # letters of a piece that count in other alphabets
+_SHOWN = 8  # words in a message
+_LONGEST = 40  # letters of one
+_BYTE = re.compile("<0x[0-9A-Fa-f]{2}>")
+_MARKERS = "Ġ▁"  # what stands for the space before a word, as a piece by itself
+_WORD_SIGNS = ("CJK", "HIRAGANA", "KATAKANA", "HANGUL")  # scripts of which one sign can be a word
+_EMOJI_STYLES = ("\ufe0e", "\ufe0f")
+
+_LISTED = """
+a an the this that these those and or but so as at by for from in into of on to with than then if there here
+i me my you your he she it its we us our they them their who what which one something anything same other another
+is are was were be been am has have had do does did can could would should will may might
+please just only also very like
+"""
+_FUNCTION_WORDS = frozenset(_LISTED.split())
+"""Words that name nothing that a picture shows. None of them negates: whether "without" is understood matters."""
+
+
+class TextReader:
+    """How a tokenizer's texts are read.
+
+    Args:
+        tokenizer: of the library tokenizers; it neither cuts nor pads.
+        limit: tokens of a text that are read at once, without those that open and close it.
+        lower: whether texts are read in lower case, though the tokenizer would tell cases apart.
+        lexicon: the words that the encoder can name, which it knows in any case.
+    """
+
+    def __init__(
+        self, tokenizer: "Tokenizer", limit: int, *, lower: bool = False, lexicon: "Lexicon | None" = None
+    ) -> None:
+        self.limit = limit
+        self._tokenizer = tokenizer
+        self._lower = lower
+        self._lexicon = lexicon
+        self._unknown_token = getattr(tokenizer.model, "unk_token", None) or "<unk>"
+        self._knows = lru_cache(maxsize=65_536)(self._judge)
+
+    def readings(self, texts: Sequence[str], *, reserved: int = 0, learnt: Collection[str] = ()) -> list[TextReading]:
+        """`TellsReading.readings`."""
+        limit = max(1, self.limit - reserved)
+        counts = [len(encoding.ids) for encoding in self._encode(texts)]
+        found = []
+        for text, count in zip(texts, counts, strict=True):
+            parts = self._parts(text, limit, learnt) if count > limit else ()
+            found.append(TextReading(count, limit, self.unknown(text, learnt), parts))
+        return found
+
+    def unknown(self, text: str, learnt: Collection[str] = ()) -> tuple[str, ...]:
+        """The words of a text that are not understood, each once, in order; function words do not count."""
+        words = dict.fromkeys(words_of(text))
+        return tuple(word for word in words if word.lower() not in _FUNCTION_WORDS and not self._reads(word, learnt))
+
+    def encode_whole(self, texts: Sequence[str], encode: Callable[[Sequence[str]], Vectors]) -> Vectors:
+        """Vectors of texts by `encode`, which cuts: those that do not fit are averaged over their parts."""
+        # A token has one byte at least; but what is not ASCII may be written out by the tokenizer.
+        suspects = [row for row, text in enumerate(texts) if len(text) >= self.limit or not text.isascii()]
+        return self.mend(encode(texts), texts, suspects, encode)
+
+    def mend(
+        self, vectors: Vectors, texts: Sequence[str], rows: Sequence[int], encode: Callable[[Sequence[str]], Vectors]
+    ) -> Vectors:
+        """`vectors` of texts, with those of `rows` that are too long to be read at once averaged over their parts."""
+        parts: list[str] = []
+        owners: list[int] = []
+        for row, reading in zip(rows, self.readings([texts[row] for row in rows]), strict=True):
+            parts += reading.parts
+            owners += [row] * len(reading.parts)
+        if parts:
+            long = np.unique(owners)
+            vectors = np.array(vectors)
+            vectors[long] = _means(encode(parts), np.searchsorted(long, owners), len(long))
+        return vectors
+
+    def _encode(self, texts: Sequence[str]) -> "list[Encoding]":
+        lowered = [text.lower() for text in texts] if self._lower else list(texts)
+        encoded: list[Encoding] = self._tokenizer.encode_batch(lowered, add_special_tokens=False)
+        return encoded
+
+    def _reads(self, word: str, learnt: Collection[str]) -> bool:
+        plain = word.lower()
+        return plain in learnt or self._knows(plain)
+
+    def _judge(self, word: str) -> bool:
+        """Whether enough of a word's letters lie in pieces that an encoder can have learnt."""
+        if (word.isascii() and len(word) == 1) or word.isnumeric():
+            return True  # the s of women's, the v of v-neck; numbers are read digit by digit
+        if self._lexicon is not None and self._lexicon.knows(word):
+            return True
+        encoding = self._encode([word])[0]
+        spans, starts = self._pieces(encoding)
+        if starts and spans == [(0, len(word))]:
+            return True
+        lengths = [end - start for start, end in spans]
+        if any(unicodedata.name(sign, "").startswith(_WORD_SIGNS) for sign in word):
+            known = sum(lengths)
+        elif any(unicodedata.name(sign, "").startswith("LATIN") for sign in word):
+            stem = lengths[0] if starts and lengths else 0
+            least = _SUFFIX if stem >= _SUFFIX else len(word) + 1
+            known = (stem if stem >= _STEM else 0) + sum(length for length in lengths[1:] if length >= least)
+        else:
+            known = sum(length for length in lengths if length >= _SYLLABLE)
+        return known >= _SHARE * len(word)
+
+    def _pieces(self, encoding: "Encoding") -> tuple[list[tuple[int, int]], bool]:
+        """The spans of whole characters that are tokens of one known piece, and whether the first begins the word."""
+        real = [
+            (token, span)
+            for token, span in zip(encoding.tokens, encoding.offsets, strict=True)
+            if token != self._unknown_token and not _BYTE.fullmatch(token)
+        ]
+        starts = bool(real) and real[0][0] not in _MARKERS and real[0][1][0] == 0
+        spans = [span for token, span in real if token not in _MARKERS]
+        # Several tokens with one span are the bytes of one character.
+        bytes_of = Counter(spans)
+        whole = [span for span in spans if bytes_of[span] == 1 and span[1] > span[0]]
+        return whole, starts and bool(whole) and whole[0][0] == 0
+
+    def _parts(self, text: str, limit: int, learnt: Collection[str]) -> tuple[str, ...]:
+        """What is read of a text that is too long: without the words that are not understood, and part by part."""
+        words = text.split()
+        understood = [word for word in words if any(self._reads(said, learnt) for said in words_of(word))]
+        words = understood or words or [text]
+        pieces = [piece for word in words for piece in self._fitting(word, limit)]
+        counts = [len(encoding.ids) for encoding in self._encode(pieces)]
+        target = sum(counts) / math.ceil(sum(counts) / limit)
+        parts: list[list[str]] = []
+        filled = 0
+        for piece, count in zip(pieces, counts, strict=True):
+            if not parts or filled + count > limit or filled >= target:
+                parts.append([])
+                filled = 0
+            parts[-1].append(piece)
+            filled += count
+        return tuple(" ".join(part) for part in parts)
+
+    def _fitting(self, word: str, limit: int) -> list[str]:
+        """A word, halved until its pieces fit."""
+        if len(word) < 2 or len(self._encode([word])[0].ids) <= limit:
+            return [word]
+        middle = len(word) // 2
+        return [*self._fitting(word[:middle], limit), *self._fitting(word[middle:], limit)]
+
+
+def words_of(text: str) -> Iterator[str]:
+    """The words of a text: runs of letters, marks and digits, and each sign such as an emoji."""
+    word = ""
+    for sign in text:
+        kind = unicodedata.category(sign)
+        if kind[0] in "LMN" and sign not in _EMOJI_STYLES:
+            word += sign
+            continue
+        if word:
+            yield word
+            word = ""
+        if kind == "So":
+            yield sign
+    if word:
+        yield word
+
+
+def laid_out(texts: Sequence[str], readings: Sequence[TextReading]) -> tuple[list[str], NDArray[np.intp]]:
+    """What is read of texts, one part after another, and the row of the text that each is of."""
+    if not readings:
+        return list(texts), np.arange(len(texts))
+    parts = [reading.parts or (text,) for text, reading in zip(texts, readings, strict=True)]
+    owners = np.repeat(np.arange(len(texts)), [len(part) for part in parts])
+    return [part for several in parts for part in several], owners
+
+
+def averaged(vectors: Vectors, owners: NDArray[np.intp], count: int) -> Vectors:
+    """The vectors `(count, d)` of texts from those of their parts: as they are where a text has one."""
+    return vectors if len(vectors) == count else _means(vectors, owners, count)
+
+
+def _means(vectors: Vectors, owners: NDArray[Any], count: int) -> Vectors:
+    """The unit vectors along the mean of the vectors of each owner; of one alone, itself."""
+    sums = np.zeros((count, vectors.shape[1]), np.float64)
+    np.add.at(sums, owners, vectors)
+    means = unit(sums)
+    alone = np.bincount(owners, minlength=count)[owners] == 1
+    means[owners[alone]] = vectors[alone]
+    return means
+
+
+def notes_of(reading: TextReading, reader: str) -> list[str]:
+    """What a person is told of a request's text, a line each; `reader` names the encoder."""
+    notes = []
+    if reading.unknown:
+        notes.append(f"not understood: {_listed(reading.unknown)}; {reader} knows no word like that")
+    if reading.tokens > reading.limit:
+        what = f"the text has {reading.tokens} tokens, and {reader} reads {reading.limit} at once"
+        if reading.is_cut:
+            notes.append(f"{what}: the rest was cut off")
+        elif len(reading.parts) > 1:
+            notes.append(f"{what}: it was read in {len(reading.parts)} parts, whose vectors are averaged")
+        else:
+            notes.append(f"{what}: the words that are not understood were left out")
+    return notes
+
+
+def tell_texts(texts: Sequence[str], reader: object, what: str, name: str, *, cut: bool = False) -> None:
+    """Say once of many texts which words in them are not understood, and how many of them are too long.
+
+    Args:
+        texts: a file's, or a step's; equal ones count once.
+        reader: the encoder or composer that reads them; of one that cannot tell how, nothing is said.
+        what: what the texts are, such as `queries.jsonl`.
+        name: what the reader is called.
+        cut: whether texts that are too long are cut, and not read in parts.
+    """
+    if not isinstance(reader, TellsReading):
+        return
+    texts = list(dict.fromkeys(texts))
+    counts = Counter(word for text in texts for word in set(text.split()))
+    words = sorted(counts, key=lambda word: (-counts[word], word))
+    # Word by word, since the same ones come again and again.
+    said = {word: reading.unknown for word, reading in zip(words, reader.readings(words), strict=True)}
+    unknown = list(dict.fromkeys(part.lower() for word in words for part in said[word]))
+    if unknown:
+        count = sum(any(said[word] for word in text.split()) for text in texts)
+        say(f"{what}: {count} of {len(texts)} texts have words that {name} does not understand: {_listed(unknown)}")
+    tell_long(texts, reader.readings(texts), what, name, cut=cut)
+
+
+def tell_long(
+    texts: Sequence[str], readings: Sequence[TextReading], what: str, name: str, *, cut: bool = False
+) -> None:
+    """Say of `readings` of some of the `texts` how many of these are too long, and what becomes of them."""
+    long = [reading for reading in readings if reading.tokens > reading.limit]
+    if not long:
+        return
+    lost = cut or any(reading.is_cut for reading in long)
+    end = "their end is cut off" if lost else "they are read in parts, whose vectors are averaged"
+    say(
+        f"{what}: {len(long)} of {len(texts)} texts have more tokens than the {long[0].limit} that {name} reads at "
+        f"once; {end}"
+    )
+
+
+def _listed(words: Sequence[str]) -> str:
+    more = f" and {len(words) - _SHOWN} more" if len(words) > _SHOWN else ""
+    return ", ".join(truncate(word, _LONGEST) for word in words[:_SHOWN]) + more

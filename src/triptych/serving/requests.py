@@ -1,0 +1,61 @@
+"""What a request may hold: one that says more, or says it otherwise, than is read would be half understood."""
+
+from collections.abc import Collection, Iterable, Mapping
+from difflib import get_close_matches
+from urllib.parse import parse_qsl
+
+from starlette.datastructures import Headers
+from starlette.types import Scope
+
+from triptych.serving.problems import Problem
+
+_FORMS = ("multipart/form-data", "application/x-www-form-urlencoded")
+_BODIES: Mapping[str, tuple[str, ...]] = {
+    "/api/search": _FORMS,
+    "/api/pictures": _FORMS[:1],
+    "/api/compare": ("application/json",),
+}
+_PARAMETERS: Mapping[tuple[str, str], tuple[str, ...]] = {("GET", "/api/pictures"): ("k", "offset", "step")}
+_DRAWINGS = ("/thumbnail", "/full")  # pages put ?v=2 behind a picture's address, so that it is fetched anew
+
+
+def check_request(scope: Scope) -> None:
+    """Raise Problem for a body of a type that is not read, and for a parameter that nothing reads."""
+    method, path = scope["method"], scope["path"].rstrip("/")
+    if method == "POST" and path in _BODIES:
+        _check_type(Headers(scope=scope).get("content-type", ""), _BODIES[path])
+    if path.startswith("/api/") and not path.endswith(_DRAWINGS):
+        known = _PARAMETERS.get((method, path), ())
+        names = [name for name, _ in parse_qsl(scope["query_string"].decode("latin-1"), keep_blank_values=True)]
+        where = "in the address" if known else "in the address; send it as a field of the body"
+        check_names(names, known, repeatable=(), where=where)
+
+
+def check_names(names: Iterable[str], known: Collection[str], repeatable: Collection[str], where: str = "") -> None:
+    """Raise Problem for the first name that nothing reads, or that stands there twice where one value is read."""
+    seen: set[str] = set()
+    for name in names:
+        if name not in known:
+            raise Problem(422, f"{_shown(name)}: is not read {where}".rstrip() + _instead(name, known))
+        if name in seen and name not in repeatable:
+            raise Problem(422, f"{name}: stands there twice; give it once")
+        seen.add(name)
+
+
+def _check_type(given: str, wanted: tuple[str, ...]) -> None:
+    kind = given.partition(";")[0].strip().lower()
+    if kind not in wanted:
+        what = "a form" if wanted[0] in _FORMS else "JSON"
+        raise Problem(415, f"Content-Type: send {what} ({' or '.join(wanted)}), not {_shown(kind) or 'a body without'}")
+
+
+def _instead(name: str, known: Collection[str]) -> str:
+    if not known:
+        return ""
+    near = get_close_matches(name, known, n=1)
+    return f"; did you mean {near[0]}?" if near else f"; there are {', '.join(known)}"
+
+
+def _shown(name: str) -> str:
+    """A name from outside, short enough for a sentence."""
+    return name if len(name) <= 60 else f"{name[:60]}…"
