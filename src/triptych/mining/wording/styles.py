@@ -86,7 +86,7 @@ def say(style: str, parts: Parts, random: np.random.Generator) -> str:
     frame = frames[name][int(random.integers(len(frames[name])))]
     text = _filled(frame, _filling(name, parts), parts.item)
     if style in ("sentence", "relative") and random.random() < _CASUAL:
-        text = text[:1].lower() + text[1:].removesuffix(".")
+        text = re.sub(r"\bI\b", "i", text[:1].lower() + text[1:].removesuffix("."))
     us = style in ("captions", "relative") or random.random() < 0.5
     return american(text) if us else text
 
