@@ -21,7 +21,7 @@ from triptych.composers.networks.combiner import Combiner, CombinerShape, QueryS
 from triptych.encoders.native import NativeEncoder, load_model
 from triptych.encoders.registry import load_encoder
 from triptych.evaluation.encoded_task import EncodedTask
-from triptych.mining.wording import word_changes
+from triptych.mining.wording.wordings import Wordings
 from triptych.tagging.vocabulary import load_vocabulary
 from triptych.training.data.triplets import concept_words
 from triptych.triplets.file import Change, read_triplets
@@ -57,12 +57,13 @@ def main() -> None:
     encoded = EncodedTask(task, encoder, {})
     row_of = {name: row for row, name in enumerate(encoded.gallery_names)}
     references = torch.from_numpy(encoded.gallery[[row_of[query.reference] for query in task.queries]])
-    random = np.random.default_rng(0)
+    random, wordings = np.random.default_rng(0), Wordings(vocabulary, most=1_000_000)
     worded: dict[str, list[str]] = {"asked": [query.modification for query in task.queries]}
     for query in task.queries:
         changes = [Change(group, truth[query.reference][group], new) for group, new in (query.change or {}).items()]
-        for style, said in zip(STYLES, word_changes(changes, vocabulary, random), strict=False):
-            worded.setdefault(style, []).append(said.text)
+        said = {one.style: one.text for one in wordings.of(changes, random)}
+        for style in STYLES:  # a rare pair of words has no text in some
+            worded.setdefault(style, []).append(said.get(style, next(iter(said.values()))))
     for style, texts in worded.items():
         ids = torch.from_numpy(encoder.token_ids(texts))
         with torch.inference_mode():

@@ -37,7 +37,7 @@ from triptych.benchmarks.registry import load_truth
 from triptych.catalog.catalog import Catalog
 from triptych.core.files import atomic, read_json, write_json
 from triptych.demonstration.demo import LINES
-from triptych.mining.wording import word_changes
+from triptych.mining.wording.wordings import Wordings
 from triptych.tagging.vocabulary import load_vocabulary
 from triptych.training.options import TrainOptions
 from triptych.triplets.file import Triplet, read_triplets
@@ -128,15 +128,15 @@ def arms(sights: Sequence[float], *, vote: bool, plenty: bool) -> list[Arm]:
 def controls(chosen: Sequence[Arm]) -> list[Control]:
     """Of the embedded reasoner and the best sight, which come first."""
     tags, best = chosen[:2]
-    known = load_vocabulary(VOCABULARY)
+    wordings = Wordings(load_vocabulary(VOCABULARY), most=1_000_000)
 
     def bare(triplet: Triplet) -> Triplet:
         styles = {wording.style: wording for wording in triplet.modifications}
         return replace(triplet, other_targets=(), modifications=tuple(styles.values()))
 
     def reworded(triplet: Triplet) -> Triplet:
-        said = word_changes(
-            triplet.changes, known, np.random.default_rng([*triplet.reference.encode(), *triplet.target.encode()])
+        said = wordings.of(
+            triplet.changes, np.random.default_rng([*triplet.reference.encode(), *triplet.target.encode()])
         )
         return replace(triplet, modifications=said)
 

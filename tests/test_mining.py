@@ -77,12 +77,14 @@ def test_words_say_what_changes(mined, vocabulary_file):
     triplets, _ = mined
     words = json.loads(vocabulary_file.read_text())
     for triplet in triplets:
-        assert {wording.style for wording in triplet.modifications} == STYLES
+        assert {wording.style for wording in triplet.modifications} <= STYLES
+        assert triplet.modifications
         assert all(wording.text.strip() for wording in triplet.modifications)
         assert 1 <= len(triplet.changes) <= 2
         for change in triplet.changes:
-            assert {change.old, change.new} <= set(words[change.group])
+            assert {change.old, change.new} - {None} <= set(words[change.group])
             assert change.old != change.new
+    assert {wording.style for triplet in triplets for wording in triplet.modifications} == STYLES
 
 
 def test_no_labels_are_needed(tiny_catalog, mined):
@@ -96,7 +98,8 @@ def test_what_is_accepted_is_truer_than_what_is_refused(mined, wardrobe_world):
 
     def share_true(accepted: bool) -> float:
         chosen = [triplet for triplet in mined[0] if triplet.accepted is accepted]
-        true = [all(truth[t.target][change.group] == change.new for change in t.changes) for t in chosen]
+        said = [(t, [change for change in t.changes if change.new is not None]) for t in chosen]
+        true = [all(truth[t.target][change.group] == change.new for change in named) for t, named in said if named]
         return sum(true) / len(true)
 
     assert share_true(True) > share_true(False)
@@ -186,6 +189,7 @@ def test_the_reverse_is_asked_and_judged_like_any_question(few, tiny_catalog, vo
     assert any(one.reason for one in back)
 
     known = {question(one): one for one in there if one.accepted}
+    assert all(change.new is not None for one in back for change in one.changes)
     opened, words = Catalog(tiny_catalog), load_vocabulary(vocabulary_file)
     tags = tag_pictures(opened.vectors, opened.encoder(threads=1), words)
     anew = []
@@ -193,12 +197,42 @@ def test_the_reverse_is_asked_and_judged_like_any_question(few, tiny_catalog, vo
         swapped = tuple(Change(change.group, change.new, change.old) for change in one.changes)
         way = known[one.target, one.reference, swapped]
         anew.append((one.group, one.other_targets) != (way.group, way.other_targets))
-        assert {wording.style for wording in one.modifications} == STYLES
+        assert {wording.style for wording in one.modifications} <= STYLES
         assert not {one.reference, one.target} & {*one.other_targets, *one.group}
         row = opened.row_of[one.reference]
         # A question starts from what its reference shows.
         assert {change.group: change.old for change in one.changes}.items() <= best_words(tags, words, row).items()
     assert np.mean(anew) > 0.9
+
+
+def test_exclusions_lead_to_whatever_does_not_show_the_word(few, tiny_catalog, vocabulary_file, wardrobe_world):
+    triplets, note = read_triplets(few(limit=200, changes=4, exclusions=1.0))
+    excluding = [one for one in triplets if one.accepted and any(change.new is None for change in one.changes)]
+    assert note["exclusions"] == len(excluding) > 50
+    assert sum(change.new is None for one in excluding for change in one.changes) == len(excluding)
+    assert note["texts"] == len({wording.text for one in triplets for wording in one.modifications})
+    opened, words = Catalog(tiny_catalog), load_vocabulary(vocabulary_file)
+    tags = tag_pictures(opened.vectors, opened.encoder(threads=1), words)
+    alone = [one for one in excluding if len(one.changes) == 1]
+    still, kinds = [], []
+    for one in alone:
+        [change] = one.changes
+        values = tags[change.group]
+        old = words.groups[change.group].index(change.old)
+        assert values[opened.row_of[one.reference], old] > 0.5
+        for target in (one.target, *one.other_targets):
+            assert values[opened.row_of[target], old] <= 0.1 + 1e-6
+        # What still shows the word is the hardest to tell from the targets.
+        still.append(np.mean([values[opened.row_of[other], old] > 0.5 for other in one.group]) if one.group else 1.0)
+        kinds.append(len({int(values[opened.row_of[target]].argmax()) for target in one.other_targets}))
+    assert np.mean(still) > 0.9
+    assert np.mean(kinds) > 1.2  # any other word is right
+
+    usual = read_triplets(few("usual", limit=120))[0]
+    share = np.mean([any(change.new is None for change in one.changes) for one in usual])
+    assert 0.04 < share < 0.16
+    none = read_triplets(few("none", limit=20, exclusions=0.0))[1]
+    assert none["exclusions"] == 0
 
 
 def test_no_reverse_from_what_is_not_shown(few, monkeypatch):
@@ -304,6 +338,7 @@ def test_the_command_line_takes_them(tiny_catalog, vocabulary_file, tmp_path):
         "min_probability": 0.05,
         "min_ratio": 1.5,
         "max_margin": 3.0,
+        "min_exclusion": 0.9,
     }
 
 

@@ -3,7 +3,7 @@
 import json
 import shutil
 import sqlite3
-from dataclasses import asdict
+from dataclasses import asdict, replace
 from pathlib import Path
 
 import pytest
@@ -16,7 +16,7 @@ from triptych.catalog.catalog import Catalog
 from triptych.chat.ledger import ledger_path
 from triptych.core.environment import Runtime
 from triptych.mining.rounds import PreviousRounds
-from triptych.triplets.file import Triplet, read_triplets, row_of
+from triptych.triplets.file import Change, Triplet, read_triplets, row_of, write_triplets
 
 DATA = Path(__file__).parent / "data" / "today"
 EXPECTED = json.loads((DATA / "expected.json").read_text(encoding="utf-8"))
@@ -42,6 +42,14 @@ def test_triplet_files(name: str, count: int) -> None:
     assert triplets[0].similarity == EXPECTED["first_triplets"][name]["likeness"]
     assert list(triplets[0].other_targets) == EXPECTED["first_triplets"][name]["also"]
     assert note["program"] == "triptych"
+
+
+def test_what_is_written_now_is_read_again_and_excludes_words(tmp_path: Path) -> None:
+    first = read_triplets(DATA / "triplets-3.parquet")[0][0]
+    excluding = replace(first, changes=(Change("colour", "blue", None), *first.changes))
+    write_triplets(tmp_path / "t.parquet", [excluding, first], {})
+    assert read_triplets(tmp_path / "t.parquet")[0] == [excluding, first]
+    assert row_of(excluding)["changes"][0] == {"group": "colour", "old": "blue", "new": None}
 
 
 def test_another_round_after_a_refined_file(old: Path) -> None:

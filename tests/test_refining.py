@@ -65,7 +65,7 @@ def test_what_is_refused_says_why_and_nothing_else_changes(refined, corrupted):
     for new in changed:
         assert not new.accepted
         assert new.reason.startswith("implausible: ")
-        assert new.changes[0].new in new.reason
+        assert new.changes[0].said in new.reason
     assert {one.round for one in after} == {1}
     note = read_triplets(refined[0])[1]
     assert note["command"] == "refine"

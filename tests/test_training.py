@@ -133,7 +133,9 @@ def test_changes_and_words_are_as_the_agent_said_them(tiny_triplets, tiny_catalo
     stored, _ = read_triplets(tiny_triplets)
     free = set(range(0, len(stored), 7))
     told = [replace(triplet, changes=()) if row in free else triplet for row, triplet in enumerate(stored)]
-    spoken = sorted({change.new for triplet in told for change in triplet.changes if change.group == "colour"})
+    spoken = sorted(
+        {change.new for triplet in told for change in triplet.changes if change.group == "colour" and change.new}
+    )
     write_triplets(tmp_path / "t.parquet", told, {"phrases": {"colour": {spoken[0]: "as it is asked"}}})
     data = TripletDataset.read(tmp_path / "t.parquet", opened.row_of, encoder, encoder.encode_texts)
     usable = [(row, triplet) for row, triplet in enumerate(told) if triplet.accepted]
@@ -146,8 +148,9 @@ def test_changes_and_words_are_as_the_agent_said_them(tiny_triplets, tiny_catalo
             continue
         new = {change.group: change.new for change in triplet.changes}
         for group, number, words in zip(groups, changes.tolist(), data.concept_words, strict=True):
-            assert (number > 0) == (group in new)
-            if number:
+            # An exclusion leads to any other word.
+            assert (number != 0, number == NO_CHANGE) == (group in new, group in new and new[group] is None)
+            if number > 0:
                 assert words[number - 1] == new[group].replace(spoken[0], "as it is asked")
 
 

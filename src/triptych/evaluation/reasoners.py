@@ -10,7 +10,7 @@ from triptych.benchmarks.task import Truth
 from triptych.core.errors import DataError, UsageError
 from triptych.core.files import made_by, output_file, write_json
 from triptych.core.text import truncate
-from triptych.triplets.file import Triplet, read_triplets
+from triptych.triplets.file import Change, Triplet, read_triplets
 
 _SPENT = ("calls", "tokens_in", "tokens_out", "cost", "seconds")
 _TRUE = ("checked", "new", "true", "telling", "true_and_telling")
@@ -204,7 +204,13 @@ def can_be_checked(triplet: Triplet, truth: Truth) -> bool:
 
 def is_new(triplet: Triplet, truth: Truth) -> bool:
     """Whether the target bears all the new words."""
-    return all(truth[triplet.target][one.group] == one.new for one in triplet.changes)
+    return all(_answers(truth[triplet.target], one) for one in triplet.changes)
+
+
+def _answers(shown: Mapping[str, str], change: Change) -> bool:
+    """Whether a picture that shows these words answers a change: with its new word, or any but the excluded one."""
+    word = shown.get(change.group)
+    return word != change.old if change.new is None else word == change.new
 
 
 def is_true(triplet: Triplet, truth: Truth) -> bool:
@@ -215,8 +221,15 @@ def is_true(triplet: Triplet, truth: Truth) -> bool:
 
 def is_unambiguous(triplet: Triplet, truth: Truth) -> bool:
     """Whether nothing else in its group answers as well: bears the new words, and is as the reference in all else."""
-    wanted = {**truth[triplet.reference], **{one.group: one.new for one in triplet.changes}}
-    return not any(truth[other] == wanted for other in triplet.group)
+    changed = {one.group for one in triplet.changes}
+
+    def answers(other: Mapping[str, str]) -> bool:
+        as_before = all(
+            word == other.get(group) for group, word in truth[triplet.reference].items() if group not in changed
+        )
+        return as_before and all(_answers(other, one) for one in triplet.changes)
+
+    return not any(answers(truth[other]) for other in triplet.group)
 
 
 def shares(triplets: Sequence[Triplet], truth: Truth) -> TruthShares:

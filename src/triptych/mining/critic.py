@@ -1,6 +1,6 @@
 """Criticise: a blind judge reads the words, looks at the pictures, and must arrive at the intended target."""
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Protocol
 
@@ -8,12 +8,11 @@ import numpy as np
 from numpy.typing import NDArray
 
 from triptych.core.vectors import Vectors, require_finite_rows
-from triptych.encoders.protocol import Encoder
+from triptych.mining.likelihood import Likelihood
 from triptych.mining.options import CriticOptions
 from triptych.mining.reasoner import Draft
 from triptych.tagging.tagger import Tags, best_words
 from triptych.tagging.vocabulary import Vocabulary
-from triptych.triplets.file import Change
 
 
 @dataclass(frozen=True)
@@ -45,6 +44,7 @@ class EncoderCritic:
 
     - whose words the tags lack, so that it cannot be judged,
     - that is not true of the target, or nearly as true of the reference,
+    - that excludes what the target may show,
     - whose words do not lead towards the target: the text vectors of the edited and the plain description must differ
       in the same direction as the pictures,
     - that another picture of the group answers far better.
@@ -55,24 +55,25 @@ class EncoderCritic:
         vectors: Vectors,
         tags: Tags,
         vocabulary: Vocabulary,
-        encoder: Encoder,
+        encode_texts: Callable[[Sequence[str]], Vectors],
         *,
         options: CriticOptions,
         group_size: int,
     ) -> None:
         self._vectors = vectors
         self._tags = tags
-        self._encoder = encoder
+        self._encode_texts = encode_texts
         self._vocabulary = vocabulary
+        self._likelihood = Likelihood(tags, vocabulary)
         self._options = options
         self._group_size = group_size
 
     def judge(self, drafts: Sequence[Draft]) -> list[Verdict]:
         """A verdict on each draft, in order."""
         descriptions = [self._describe(draft) for draft in drafts]
-        told = [text for pair in descriptions for text in pair]
-        texts = self._encoder.encode_texts(told)
-        require_finite_rows(texts, lambda row: repr(told[row]), f"encoder {self._encoder.name}")
+        described = [text for pair in descriptions for text in pair]
+        texts = self._encode_texts(described)
+        require_finite_rows(texts, lambda row: repr(described[row]), "the encoder")
         return [
             self._verdict(draft, plain, edited)
             for draft, plain, edited in zip(drafts, texts[0::2], texts[1::2], strict=True)
@@ -81,7 +82,10 @@ class EncoderCritic:
     def _describe(self, draft: Draft) -> tuple[str, str]:
         """The reference in words, and the same words with the changes made."""
         words = best_words(self._tags, self._vocabulary, draft.proposal.reference)
-        edited = words | {change.group: change.new for change in draft.changes}
+        edited = words | {change.group: change.new for change in draft.changes if change.new is not None}
+        for change in draft.changes:
+            if change.new is None:  # whatever is there in place of the old word, the text does not say it
+                edited.pop(change.group, None)
         return self._vocabulary.title(words), self._vocabulary.title(edited)
 
     def _verdict(self, draft: Draft, plain: NDArray[np.float32], edited: NDArray[np.float32]) -> Verdict:
@@ -93,7 +97,9 @@ class EncoderCritic:
         truth = self._truth(draft, pictures)
         already = float(self._truth(draft, np.array([proposal.reference]))[0])
         confidence = float(truth[0] / (truth[0] + already + 1e-9))
-        changed = ", ".join(change.new for change in draft.changes)
+        changed = ", ".join(change.said for change in draft.changes)
+        if self._excluded(draft, pictures[:1])[0]:
+            return Verdict(False, f"the target may show what is excluded: {changed}", confidence, group)
         if truth[0] < self._options.min_probability:
             return Verdict(False, f"not true of the target: {changed}", confidence, group)
         if truth[0] < self._options.min_ratio * already:
@@ -108,7 +114,10 @@ class EncoderCritic:
         # A picture that fits the words and is as like the reference is no mistake, so it must not be a negative.
         least = self._options.min_probability
         wrong = tuple(picture for picture, true in zip(group, truth[1:], strict=True) if true < least / 2)
-        shown = self._truth(draft, np.array(draft.other_targets, np.int64)) >= least
+        if any(change.new is None for change in draft.changes):
+            wrong = (*self._still_excluded(draft), *wrong)[: self._group_size]
+        further = np.array(draft.other_targets, np.int64)
+        shown = (self._truth(draft, further) >= least) & ~self._excluded(draft, further)
         others = tuple(picture for picture, true in zip(draft.other_targets, shown, strict=True) if true)
         return Verdict(True, "", confidence, wrong, others)
 
@@ -116,7 +125,7 @@ class EncoderCritic:
         """Why a draft cannot be judged by tags; empty where it can."""
         if not draft.changes:
             return "it names no change that tags could confirm"
-        lacking = [change.new for change in draft.changes if not is_tagged(change, self._tags, self._vocabulary)]
+        lacking = [change.said for change in draft.changes if not self._likelihood.is_tagged(change)]
         return f"the tags lack the words: {', '.join(lacking)}" if lacking else ""
 
     def _others(self, draft: Draft) -> tuple[int, ...]:
@@ -125,20 +134,18 @@ class EncoderCritic:
         near = draft.proposal.candidates[: self._group_size + len(answers)].tolist()
         return tuple([row for row in near if row not in answers][: self._group_size])
 
+    def _still_excluded(self, draft: Draft) -> tuple[int, ...]:
+        """The candidates most like the reference that surely show what the words exclude.
+
+        Those that are most like it in all else are last among the candidates, which are ordered by what is to change.
+        """
+        order = draft.proposal.candidates[np.argsort(-draft.proposal.affinity, kind="stable")]
+        surely = self._likelihood.may_show_excluded(draft.changes, order, 1 - self._options.min_exclusion)
+        answers = {draft.target, *draft.other_targets, draft.proposal.reference}
+        return tuple([picture for picture in order[surely].tolist() if picture not in answers][: self._group_size])
+
+    def _excluded(self, draft: Draft, pictures: NDArray[np.int64]) -> NDArray[np.bool_]:
+        return self._likelihood.may_show_excluded(draft.changes, pictures, self._options.min_exclusion)
+
     def _truth(self, draft: Draft, pictures: NDArray[np.int64]) -> NDArray[np.float32]:
-        return probability(draft.changes, pictures, self._tags, self._vocabulary)
-
-
-def is_tagged(change: Change, tags: Tags, vocabulary: Vocabulary) -> bool:
-    """Whether there are tags of the new word of a change."""
-    return change.group in tags and change.new in vocabulary.groups[change.group]
-
-
-def probability(
-    changes: Sequence[Change], pictures: NDArray[np.int64], tags: Tags, vocabulary: Vocabulary
-) -> NDArray[np.float32]:
-    """How probable it is of each picture `(n,)` that it shows the new words, in the geometric mean over the changes."""
-    product = np.ones(len(pictures), np.float32)
-    for change in changes:
-        product *= tags[change.group][pictures, vocabulary.groups[change.group].index(change.new)]
-    return np.asarray(product ** (1 / len(changes)), np.float32)
+        return self._likelihood.probability(draft.changes, pictures)

@@ -19,6 +19,8 @@ _SEED = "Seed of everything random."
 class CriticOptions:
     """What a draft must reach for the embedded critic to accept it.
 
+    Of a draft that excludes a word, `min_exclusion` is how sure it must be that a target does not show that word.
+
     `min_probability` is small because rare words are never certain. A further target must reach it, too, and a picture
     of the group that reaches half of it is no negative. `max_margin` is a difference of logarithms, and 3 is twenty
     times as probable: many pictures may answer, but the target must be one of them.
@@ -35,6 +37,10 @@ class CriticOptions:
     )
     max_margin: float = option(
         3.0, "Critic: how much better another picture may fit, as a difference of logarithms.", metavar="N", min=0
+    )
+
+    min_exclusion: float = option(
+        0.9, "Critic: least probability that a target does not show what is excluded.", metavar="P", min=0, max=1
     )
 
     def __post_init__(self) -> None:
@@ -54,6 +60,9 @@ class MineOptions:
     vocabulary: Path | None = option(None, _VOCABULARY, metavar="FILE")
     limit: int | None = option(None, _LIMIT, min=1)
     changes: int = option(12, "Ideas of what could change, for each reference.", min=1)
+    exclusions: float = option(
+        0.12, "Share of the ideas that only exclude what is there, such as 'not blue'.", metavar="P", min=0, max=1
+    )
     triplets_per_change: int = option(2, "Triplets for each idea, at most.", min=1)
     candidates: int = option(4000, "Pictures considered as targets of each idea.", min=1)
     group_size: int = option(8, _GROUP_SIZE, min=1)

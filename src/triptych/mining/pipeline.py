@@ -45,6 +45,10 @@ class MineResult:
     """Reference pictures that were asked about."""
     groups: tuple[str, ...]
     """Attribute groups that the encoder can tell apart."""
+    exclusions: int = 0
+    """Accepted triplets that exclude a word and name no other in its place."""
+    texts: int = 0
+    """Distinct texts of all modifications."""
     reversed: int | None = None
     """Accepted triplets that are the reverse of another; None where they were not asked for."""
 
@@ -135,6 +139,7 @@ def _mine(
         seconds = {} if resumed else {"seconds": round(time.monotonic() - started, 1)}
         join_triplets(out, whole, _note(context, settings, result) | seconds)
         shutil.rmtree(parts)
+        context.texts.save()
     return result
 
 
@@ -217,13 +222,21 @@ def _write_reversed(files: Sequence[Path], agent: Agent, previous: PreviousRound
 
 
 def _count(files: Sequence[Path], *, references: int = 0, groups: tuple[str, ...] = ()) -> MineResult:
+    import pyarrow.compute as pc
     import pyarrow.parquet as pq
 
     reasons: Counter[str] = Counter()
-    accepted = 0
+    accepted = exclusions = 0
+    texts: set[str] = set()
     for file in files:
-        for row in pq.read_table(file, columns=["accepted", "reason"]).to_pylist():
-            accepted += row["accepted"]
-            if not row["accepted"]:
-                reasons[kind_of_reason(row["reason"])] += 1
-    return MineResult(accepted, sum(reasons.values()), dict(reasons.most_common()), references, groups)
+        table = pq.read_table(file, columns=["accepted", "reason", "modifications", "changes"]).combine_chunks()
+        kept = table["accepted"]
+        accepted += pc.sum(kept).as_py() or 0
+        for reason in table["reason"].filter(pc.invert(kept)).to_pylist():
+            reasons[kind_of_reason(reason)] += 1
+        texts |= set(pc.struct_field(pc.list_flatten(table["modifications"]), "text").unique().to_pylist())
+        changes = table["changes"].filter(kept).combine_chunks()
+        excludes = pc.is_null(pc.struct_field(pc.list_flatten(changes), "new"))
+        exclusions += len(pc.list_parent_indices(changes).filter(excludes).unique())
+    counted = dict(reasons.most_common())
+    return MineResult(accepted, sum(reasons.values()), counted, references, groups, exclusions, len(texts))

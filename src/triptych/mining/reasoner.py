@@ -7,8 +7,9 @@ from typing import Protocol, runtime_checkable
 import numpy as np
 from numpy.typing import NDArray
 
+from triptych.mining.likelihood import Likelihood
 from triptych.mining.proposer import LEAST, Proposal
-from triptych.mining.wording import word_changes
+from triptych.mining.wording.wordings import Wordings
 from triptych.tagging.tagger import Tags, is_shown
 from triptych.tagging.vocabulary import Vocabulary
 from triptych.triplets.file import Change, Modification
@@ -16,6 +17,9 @@ from triptych.triplets.file import Change, Modification
 _EXAMPLES = 300  # candidates among which the words are looked for
 _ANSWERS = 24  # pictures drawn for a question
 _SHARPNESS = 3.0  # a power: drawn by plain likelihood, answers would mostly be among the many middling ones
+_REDRAWS = 8  # of the words of a question, where there are no texts for those that were drawn
+_SURE = 0.5  # least probability that a picture shows what a text calls it, or what it is to show no longer
+_EXCLUSION = 8.0  # a power: a picture that is one part in five what is excluded is no answer
 
 
 @dataclass(frozen=True)
@@ -60,43 +64,89 @@ class TagsReasoner:
     It draws the words from what a candidate shows, and then targets by the likelihood of every candidate: that it
     shows the words, and that all else stayed. They are drawn since the nearest is a near-duplicate too often, and from
     many targets of one question a composer learns what they have in common. The most probable of them is the target.
+
+    A share of the questions only exclude what the reference shows ("not blue", "without stripes"): whatever does not
+    show that is a target, if all else stayed.
     """
 
     name = "tags"
 
-    def __init__(self, tags: Tags, vocabulary: Vocabulary, *, targets_each: int, seed: int) -> None:
+    def __init__(
+        self, tags: Tags, vocabulary: Vocabulary, *, targets_each: int, seed: int, exclusions: float = 0.0
+    ) -> None:
+        """Keep what it compares.
+
+        Args:
+            tags: of each group, probabilities `(n, words)`.
+            vocabulary: the words.
+            targets_each: drafts of a proposal.
+            seed: of all that is drawn.
+            exclusions: share of the questions that exclude a word.
+        """
         self._tags = tags
         self._vocabulary = vocabulary
+        self._likelihood = Likelihood(tags, vocabulary)
+        self._wordings = Wordings(vocabulary, tags)
         self._targets_each = targets_each
         self._seed = seed
+        self._exclusions = exclusions
 
     def reason(self, proposal: Proposal) -> list[Draft]:
         """At most `targets_each` drafts, each of other changes."""
         drafts: dict[tuple[Change, ...], Draft] = {}
         for turn in range(self._targets_each):
             random = np.random.default_rng([self._seed, proposal.reference, turn, *map(_number, proposal.plan)])
-            (example,) = _draw((proposal.affinity + proposal.change_log_probability)[:_EXAMPLES] / 2, 1, random)
-            changes = tuple(self._change(proposal, example, group, random) for group in proposal.plan)
-            target, *others = self._answers(proposal, changes, random)
-            wordings = word_changes(changes, self._vocabulary, random)
-            drafts[changes] = Draft(proposal, target, changes, wordings, tuple(others))
+            changes = self._changes(proposal, random)
+            if changes and changes not in drafts:
+                target, *others = self._answers(proposal, changes, random)
+                wordings = self._worded(proposal.reference, changes, random)
+                drafts[changes] = Draft(proposal, target, changes, wordings, tuple(others))
         return list(drafts.values())
 
     def reverse(self, proposal: Proposal, target: int, changes: Sequence[Change]) -> Draft | None:
         """The reverse question, to `target`, of a triplet that led from there to the proposal's reference by `changes`.
 
         They are swapped and worded anew, and further answers are drawn as for any question: what answers the way there
-        does not answer this. None where `target` is no candidate, or the new words of `changes` are not those that the
-        picture would be said to show: a question starts from what its reference shows.
+        does not answer this. None where `target` is no candidate, where a change excludes a word, and where the new
+        words of `changes` are not those that the picture would be said to show: a question starts from what its
+        reference shows.
         """
         if target not in proposal.candidates or not all(self._names(proposal.reference, one) for one in changes):
             return None
-        swapped = tuple(Change(one.group, old=one.new, new=one.old) for one in changes)
+        swapped = tuple(Change(one.group, one.new, one.old) for one in changes if one.new is not None)
+        if len(swapped) < len(changes) or not self._wordings.can_word(swapped):
+            return None
         way = [_number("back"), target, *map(_number, proposal.plan)]
         random = np.random.default_rng([self._seed, proposal.reference, *way])
         others = [picture for picture in self._answers(proposal, swapped, random) if picture != target]
-        wordings = word_changes(swapped, self._vocabulary, random)
+        wordings = self._worded(proposal.reference, swapped, random)
         return Draft(proposal, target, swapped, wordings, tuple(others[: _ANSWERS - 1]))
+
+    def _changes(self, proposal: Proposal, random: np.random.Generator) -> tuple[Change, ...]:
+        """What is to change, of the groups of the plan; nothing where only words without texts are drawn."""
+        excludes = random.random() < self._exclusions
+        place = int(random.integers(len(proposal.plan)))
+        for _ in range(_REDRAWS):
+            (example,) = _draw((proposal.affinity + proposal.change_log_probability)[:_EXAMPLES] / 2, 1, random)
+            changes = [self._change(proposal, example, group, random) for group in proposal.plan]
+            if excludes:
+                without = Change(changes[place].group, changes[place].old, None)
+                if self._likelihood.answers(without, np.array([proposal.reference]))[0] < 1 - _SURE:
+                    changes[place] = without
+            if self._wordings.can_word(changes):
+                return tuple(changes)
+        return ()
+
+    def _worded(
+        self, reference: int, changes: Sequence[Change], random: np.random.Generator
+    ) -> tuple[Modification, ...]:
+        """Texts for changes of a reference, which say what it is where that is sure and stays."""
+        group = self._wordings.item_group
+        if group is None or group not in self._tags or any(change.group == group for change in changes):
+            return self._wordings.of(changes, random)
+        values = self._tags[group][reference]
+        sure = values.max() >= _SURE
+        return self._wordings.of(changes, random, self._vocabulary.groups[group][int(values.argmax())] if sure else "")
 
     def _names(self, picture: int, change: Change) -> bool:
         """Whether the new word of a change is what a picture would be said to show."""
@@ -113,11 +163,11 @@ class TagsReasoner:
         return answers
 
     def log_likelihood(self, proposal: Proposal, changes: Sequence[Change]) -> NDArray[np.float32]:
-        """How far all else stayed in each candidate and how probably it shows the new words, logarithms added up."""
+        """How far all else stayed in each candidate and how probably it answers the changes, logarithms added up."""
         shown = np.zeros(len(proposal.candidates), np.float32)
         for change in changes:
-            column = self._vocabulary.groups[change.group].index(change.new)
-            shown += np.log(self._tags[change.group][proposal.candidates, column] + LEAST)
+            found = np.log(self._likelihood.answers(change, proposal.candidates) + LEAST)
+            shown += found * (_EXCLUSION if change.new is None else 1)
         return proposal.affinity + shown
 
     def _change(self, proposal: Proposal, example: int, group: str, random: np.random.Generator) -> Change:

@@ -18,12 +18,11 @@ from triptych.core.files import claim_run, hash_file, locked, made_by, output_fi
 from triptych.core.progress import progress, say
 from triptych.core.vectors import nearest, require_finite_rows, unit
 from triptych.encoders.protocol import Encoder
-from triptych.mining.critic import is_tagged, probability
+from triptych.mining.likelihood import Likelihood
 from triptych.mining.options import RefineOptions
 from triptych.mining.rounds import vocabulary_of
-from triptych.tagging.tagger import Tags
 from triptych.tagging.tags import tag_pictures
-from triptych.tagging.vocabulary import Vocabulary, load_vocabulary
+from triptych.tagging.vocabulary import load_vocabulary
 from triptych.training.composer import train
 from triptych.training.options import TrainOptions
 from triptych.triplets.file import Triplet, read_triplets, write_triplets
@@ -120,7 +119,7 @@ def refine(
             say(f"{parts}: an unfinished run had other settings or triplets; starting over")
         phrases = {"phrases": words.phrases}
         verdicts = _verdicts(_Folds(parts, stored, phrases, opened, known, options, runtime))
-        rest = (tags, words, opened.row_of, options.top_k)
+        rest = (Likelihood(tags, words), opened.row_of, options.top_k)
         judged = [_judged(one, verdicts.get(number), *rest) for number, one in enumerate(stored)]
         result = _result(stored, judged, verdicts)
         write_triplets(out, judged, made_by("refine", settings, **_facts(result), **phrases, mined=note))
@@ -219,18 +218,17 @@ def _answers(composer: TrainedComposer, asked: Sequence[Triplet], catalog: Catal
 def _judged(
     triplet: Triplet,
     verdict: _Verdict | None,
-    tags: Tags,
-    words: Vocabulary,
+    likelihood: Likelihood,
     row_of: Mapping[str, int],
     top_k: int,
 ) -> Triplet:
-    known = all(is_tagged(one, tags, words) for one in triplet.changes)
+    known = all(likelihood.is_tagged(one) for one in triplet.changes)
     if verdict is None or verdict.found or not known or not triplet.changes:
         return triplet
-    shown = probability(triplet.changes, np.array([row_of[triplet.target], *verdict.answers]), tags, words)
+    shown = likelihood.probability(triplet.changes, np.array([row_of[triplet.target], *verdict.answers]))
     if shown[0] >= shown[1:].mean():
         return triplet
-    new = ", ".join(change.new for change in triplet.changes)
+    new = ", ".join(change.said for change in triplet.changes)
     why = f"implausible: not among a composer's first {top_k} answers, which show it better: {new}"
     return replace(triplet, accepted=False, reason=why)
 

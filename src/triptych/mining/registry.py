@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from functools import cached_property
 
 from triptych.catalog.catalog import Catalog
+from triptych.catalog.text_vectors import TextVectors
 from triptych.core.plugins import Registry
 from triptych.encoders.protocol import Encoder
 from triptych.mining.critic import Critic, EncoderCritic
@@ -33,6 +34,11 @@ class MiningContext:
     """The seed of this round of mining: that of the options in the first round."""
 
     @cached_property
+    def texts(self) -> TextVectors:
+        """Encodes texts, those once that were asked about before; `mine` saves them beside the catalog."""
+        return TextVectors(self.catalog.folder, self.encoder)
+
+    @cached_property
     def tags(self) -> Tags:
         """Of each attribute group that the encoder can tell apart: probabilities `(n, words)` of the pictures.
 
@@ -42,8 +48,14 @@ class MiningContext:
 
 
 def _tags(context: MiningContext) -> TagsReasoner:
-    each = context.options.triplets_per_change
-    return TagsReasoner(context.tags, context.vocabulary, targets_each=each, seed=context.seed)
+    options = context.options
+    return TagsReasoner(
+        context.tags,
+        context.vocabulary,
+        targets_each=options.triplets_per_change,
+        seed=context.seed,
+        exclusions=options.exclusions,
+    )
 
 
 def _encoder(context: MiningContext) -> EncoderCritic:
@@ -52,7 +64,7 @@ def _encoder(context: MiningContext) -> EncoderCritic:
         context.catalog.vectors,
         context.tags,
         context.vocabulary,
-        context.encoder,
+        context.texts,
         options=options.critic,
         group_size=options.group_size,
     )

@@ -1,7 +1,7 @@
 """The words the embedded reasoner knows: groups of attributes that exclude each other, such as colours."""
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
@@ -13,6 +13,7 @@ from triptych.encoders.protocol import Encoder, TellsReading, short_name
 _TITLE_ORDER = ("gender", "usage", "length", "colour", "pattern", "sleeve", "neckline", "kind", "print")
 
 _SHOWN = 8  # words in a message
+_ROLES = "$roles"  # beside the groups of a vocabulary
 
 DEFAULT = Path(__file__).parent / "vocabulary.json"
 
@@ -28,6 +29,8 @@ class Vocabulary:
     groups: Mapping[str, tuple[str, ...]]
     phrases: Mapping[str, Mapping[str, str]]
     sayings: Mapping[str, Mapping[str, tuple[str, ...]]]
+    roles: Mapping[str, str] = field(default_factory=dict)
+    """What groups are in a sentence, where the vocabulary says so: one of `mining.wording.roles.Role`."""
 
     def title(self, words: Mapping[str, str]) -> str:
         """What the encoder is asked of a word for each group, as a shop's title: "men red t-shirt no print".
@@ -43,22 +46,29 @@ def load_vocabulary(path: Path | None = None) -> Vocabulary:
     """Read `{"colour": ["red", "navy blue"], "sleeve": {"sleeveless": ["sleeveless", "with no sleeves"]}}`.
 
     A group is a list of words, or an object that gives each word one text or several: the first is what the encoder is
-    asked about, the others are sayings. Without a path, the default. Raises DataError where it is not that, or a group
+    asked about, the others are sayings. `{"$roles": {"finish": "material"}}` beside the groups says what a group is in
+    a sentence, where its name does not. Without a path, the default. Raises DataError where it is not that, or a group
     has fewer than two words.
     """
     path = path or DEFAULT
     content: Any = read_json(path, "vocabulary")
     if not isinstance(content, dict) or not content:
         raise DataError(f'{path}: a vocabulary is an object such as {{"colour": ["red", "blue"]}}')
+    roles = content.pop(_ROLES, {})
+    if not isinstance(roles, dict) or not roles.keys() <= content.keys() or not all(map(_is_text, roles.values())):
+        raise DataError(f'{path}: {_ROLES} is an object of its groups, such as {{"finish": "material"}}')
     texts = {group: _texts(words) for group, words in content.items()}
     for group, words in texts.items():
         if words is None or len(words) < 2:
             raise DataError(f"{path}: group {group!r} must list two or more words")
     known = {group: words for group, words in texts.items() if words}
+    if not known:
+        raise DataError(f"{path}: holds no group of words")
     return Vocabulary(
         groups={group: tuple(words) for group, words in known.items()},
         phrases={group: {word: said[0] for word, said in words.items()} for group, words in known.items()},
         sayings={group: {word: said[1:] for word, said in words.items()} for group, words in known.items()},
+        roles=roles,
     )
 
 
@@ -81,6 +91,10 @@ def tell_unread_words(vocabulary: Vocabulary, encoder: Encoder, what: str) -> No
             f"{what}: {short_name(encoder)} does not understand {len(unread)} of {len(words)} words, and cannot tell "
             f"them in pictures: {', '.join(unread[:_SHOWN])}{more}"
         )
+
+
+def _is_text(value: Any) -> bool:
+    return isinstance(value, str)
 
 
 def _texts(words: Any) -> dict[str, tuple[str, ...]] | None:

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from triptych.catalog.catalog import Catalog
+from triptych.catalog.text_vectors import TextVectors
 from triptych.composers.trained import FORMAT, FORMAT_WITH_PATCHES
 from triptych.composers.truth import TruthQueries
 from triptych.core.environment import Runtime, require_extra
@@ -121,14 +122,18 @@ def _read(triplets: Path, catalog: Catalog, encoder: Encoder, options: TrainOpti
     # The photo encoder's text tower would take most of the time, and knows more words than triplets would teach it.
     small = isinstance(encoder, NativeEncoder) and not encoder.is_photo_encoder
     learns_text = small and "text-tower" not in options.without
-    return TripletDataset.read(
+    texts = TextVectors(catalog.folder, encoder)
+    data = TripletDataset.read(
         triplets,
         catalog.row_of,
         encoder,
-        encoder.token_ids if learns_text and isinstance(encoder, NativeEncoder) else encoder.encode_texts,
+        encoder.token_ids if learns_text and isinstance(encoder, NativeEncoder) else texts,
+        texts,
         targets_per_step=1 if "other-targets" in options.without else TARGETS_PER_STEP,
         distractors="distractors" not in options.without,
     )
+    texts.save()
+    return data
 
 
 def _save(

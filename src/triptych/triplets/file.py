@@ -19,8 +19,8 @@ import pyarrow.parquet as pq
 from triptych.core.errors import DataError, FailureError
 from triptych.core.files import atomic
 
-FORMAT = "triptych-triplets-3"
-_BEFORE = "triptych-triplets-2"  # the same without rounds
+FORMAT = "triptych-triplets-4"
+_BEFORE = ("triptych-triplets-3", "triptych-triplets-2")  # without exclusions; without rounds either
 _BLOCK = 5000  # triplets turned into columns at a time
 
 
@@ -39,7 +39,13 @@ class Change:
 
     group: str
     old: str
-    new: str
+    new: str | None
+    """None where the modification only excludes the old word ("not blue"): any other is right."""
+
+    @property
+    def said(self) -> str:
+        """In a message: the new word, or `not` and the old one."""
+        return f"not {self.old}" if self.new is None else self.new
 
 
 @dataclass(frozen=True)
@@ -136,9 +142,9 @@ def read_triplets(path: Path) -> tuple[list[Triplet], dict[str, Any]]:
     except (OSError, pa.ArrowInvalid) as error:
         raise DataError(f"{path}: not a readable triplet file ({str(error).splitlines()[0]})") from None
     note = json.loads((table.schema.metadata or {}).get(b"triptych", b"{}"))
-    if note.get("format") == _BEFORE:
+    if note.get("format") == _BEFORE[-1]:
         table = table.append_column(_SCHEMA.field("round"), pa.repeat(pa.scalar(1, pa.int32()), len(table)))
-    if note.get("format") not in (FORMAT, _BEFORE) or not table.schema.equals(_SCHEMA):
+    if note.get("format") not in (FORMAT, *_BEFORE) or not table.schema.equals(_SCHEMA):
         raise DataError(f"{path}: not a triplet file of this version ({FORMAT}); make one with `triptych mine`")
     # Block by block: as plain rows, all of them at once would take several times the memory of the triplets.
     blocks = table.to_batches(max_chunksize=4096)

@@ -22,7 +22,7 @@ from triptych.triplets.file import Triplet, read_triplets
 TARGETS_PER_STEP = 8
 """How many targets of a triplet count in a step, drawn anew for each."""
 NO_CHANGE = -1
-"""In place of a change, where a triplet names none."""
+"""In place of the number of a new word, where a triplet names none."""
 _TARGETS = 24  # of a triplet
 _LEARNT = 3  # wordings that say a word, for it to be known
 _HELD_OUT = 0.05  # of the references
@@ -57,8 +57,8 @@ class TripletDataset:
     concept_words: tuple[tuple[str, ...], ...]
     """The words of each attribute group that any triplet speaks of, as the encoder is asked about them."""
     changes: Numbers
-    """Of each triplet and group `(t, groups)` the new word's number from 1; 0 where it stays, NO_CHANGE in all groups
-    where the triplet names no change."""
+    """Of each triplet and group `(t, groups)` the new word's number from 1; 0 where it stays, NO_CHANGE where a word is
+    only excluded, and in all groups where the triplet names no change."""
     held_out_texts: Vectors
     """The encoder's vectors of the held-out triplets' first wordings, for the weighted sum."""
     learnt: tuple[str, ...]
@@ -71,6 +71,7 @@ class TripletDataset:
         row_of: Mapping[str, int],
         encoder: Encoder,
         encode: Encode,
+        encode_texts: Encode | None = None,
         *,
         targets_per_step: int = TARGETS_PER_STEP,
         distractors: bool = True,
@@ -82,6 +83,7 @@ class TripletDataset:
             row_of: the row of each picture.
             encoder: what the weighted sum encodes texts with, and whose tokens distractors are.
             encode: makes of texts what the composer reads.
+            encode_texts: the encoder's vectors of texts, for the weighted sum; by default its own method.
             targets_per_step: how many of a triplet's targets are to count in a step.
             distractors: whether there are any.
 
@@ -112,7 +114,9 @@ class TripletDataset:
             concept_words=_phrases(known, note.get("phrases", {})),
             changes=_changes(usable, known),
             learnt=_frequent_words(texts) if words.dtype == np.int64 else (),
-            held_out_texts=encoder.encode_texts([usable[row].modifications[0].text for row in held_out]),
+            held_out_texts=(encode_texts or encoder.encode_texts)(
+                [usable[row].modifications[0].text for row in held_out]
+            ),
         )
 
     def batch(self, step: int, size: int, seed: int) -> "Batch":
@@ -203,7 +207,8 @@ def concept_words(triplets: Iterable[Triplet]) -> dict[str, tuple[str, ...]]:
     groups: dict[str, set[str]] = {}
     for triplet in triplets:
         for change in triplet.changes:
-            groups.setdefault(change.group, set()).update((change.old, change.new))
+            said = (change.old,) if change.new is None else (change.old, change.new)
+            groups.setdefault(change.group, set()).update(said)
     return {group: tuple(sorted(groups[group])) for group in sorted(groups)}
 
 
@@ -215,7 +220,9 @@ def _changes(triplets: Sequence[Triplet], words: Mapping[str, tuple[str, ...]]) 
         if not triplet.changes:
             changes[row] = NO_CHANGE
         for change in triplet.changes:
-            changes[row, column[change.group]] = number[change.group][change.new]
+            # What an exclusion leads to is any other word: it says nothing of which.
+            new = NO_CHANGE if change.new is None else number[change.group][change.new]
+            changes[row, column[change.group]] = new
     return changes
 
 

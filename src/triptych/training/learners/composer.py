@@ -157,6 +157,7 @@ def composer_loss(
     misread = [
         F.cross_entropy(group, new, ignore_index=NO_CHANGE)
         for group, new in zip(read, changes.unbind(dim=1), strict=True)
+        if bool((new != NO_CHANGE).any())
     ]
     return contrastive + torch.stack(misread).sum()
 

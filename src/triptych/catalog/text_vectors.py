@@ -1,0 +1,91 @@
+"""Vectors of texts, encoded once: kept in the catalog's folder for every command that asks the same encoder again."""
+
+from collections.abc import Sequence
+from pathlib import Path
+
+import numpy as np
+import pyarrow as pa
+import pyarrow.parquet as pq
+
+from triptych.core.files import atomic
+from triptych.core.progress import progress, say
+from triptych.core.vectors import Vectors
+from triptych.encoders.protocol import Encoder
+
+MOST = 20_000
+"""Texts that are kept in the file; of more, those that were asked about last."""
+_HELD = 50_000  # texts held in memory
+_BLOCK = 256  # texts encoded at once
+_SHOWN = 1024  # texts that take long enough to show progress
+
+
+class TextVectors:
+    """Encodes texts, each distinct one once, and keeps their vectors, once they are saved, in a file of the catalog.
+
+    The file is named by the encoder's fingerprint, `texts-<16 digits>.parquet`, and may be deleted any time. What two
+    commands write at the same time is whole, but what one of them encoded may have to be encoded again.
+    """
+
+    def __init__(self, folder: Path, encoder: Encoder, *, most: int = MOST) -> None:
+        """Open what is kept.
+
+        Args:
+            folder: the catalog's folder.
+            encoder: what encodes.
+            most: texts kept in the file.
+        """
+        self._file = folder / f"texts-{encoder.fingerprint[:16]}.parquet"
+        self._encoder = encoder
+        self._most = most
+        self._known = self._read()
+        self._saved = frozenset(self._known)
+        self.encoded = 0
+        """Texts that had to be encoded."""
+
+    def __call__(self, texts: Sequence[str]) -> Vectors:
+        """Vectors `(n, d)` of texts; those that are not known are encoded."""
+        wanted = dict.fromkeys(texts)
+        new = [text for text in wanted if text not in self._known]
+        starts = range(0, len(new), _BLOCK)
+        for start in progress(starts, "texts", total=len(starts), unit=f"x{_BLOCK}") if len(new) > _SHOWN else starts:
+            block = new[start : start + _BLOCK]
+            self._known |= zip(block, self._encoder.encode_texts(block), strict=True)
+        self.encoded += len(new)
+        found = {text: self._known.pop(text) for text in wanted}
+        self._known |= found  # last, so that they are kept longest
+        self._forget(max(_HELD, self._most))
+        if not texts:
+            return np.empty((0, self._encoder.dim), np.float32)
+        return np.stack([found[text] for text in texts]).astype(np.float32)
+
+    def _read(self) -> dict[str, Vectors]:
+        """What the file holds; nothing where there is none, or none that can be read."""
+        try:
+            table = pq.read_table(self._file, columns=["text", "vector"])
+            vectors = table["vector"].combine_chunks().flatten().to_numpy(zero_copy_only=False)
+            texts = table["text"].to_pylist()
+            return dict(zip(texts, vectors.reshape(len(texts), self._encoder.dim), strict=True))
+        except FileNotFoundError:
+            return {}
+        except (OSError, ValueError, KeyError, pa.ArrowException):
+            say(f"{self._file}: cannot be read; its texts are encoded again")
+            return {}
+
+    def save(self) -> None:
+        """Write the file, if anything was encoded that it lacks."""
+        self._forget(self._most)
+        if self._saved.issuperset(self._known):
+            return
+        flat = pa.array(np.concatenate([*self._known.values()]).astype(np.float32))
+        vectors = pa.FixedSizeListArray.from_arrays(flat, self._encoder.dim)
+        table = pa.table({"text": pa.array([*self._known], pa.string()), "vector": vectors})
+        try:
+            with atomic(self._file) as temporary:
+                pq.write_table(table, temporary, compression="zstd")
+            self._saved = frozenset(self._known)
+        except OSError as error:
+            say(f"{self._file}: cannot be written ({error}); the texts are encoded again next time")
+
+    def _forget(self, most: int) -> None:
+        for text in list(self._known)[: max(0, len(self._known) - most)]:
+            del self._known[text]
