@@ -23,7 +23,7 @@ from triptych.encoders.registry import load_encoder
 from triptych.evaluation.encoded_task import EncodedTask
 from triptych.mining.wording.wordings import Wordings
 from triptych.tagging.vocabulary import load_vocabulary
-from triptych.training.data.triplets import concept_words
+from triptych.training.data.triplets import words_by_group
 from triptych.triplets.file import Change, read_triplets
 
 STYLES = ("shorthand", "sentence", "captions", "relative")
@@ -53,7 +53,8 @@ def main() -> None:
     model.load_state_dict(load_file(given.composer / "model.safetensors"))
     (task,) = load_tasks("wardrobe", given.world, given.split)
     truth, vocabulary = load_truth("wardrobe", given.world), load_vocabulary(VOCABULARY)
-    words = concept_words(triplet for triplet in read_triplets(given.triplets)[0] if triplet.accepted)
+    accepted = (triplet for triplet in read_triplets(given.triplets)[0] if triplet.accepted)
+    words = words_by_group(change for triplet in accepted for change in triplet.changes)
     encoded = EncodedTask(task, encoder, {})
     row_of = {name: row for row, name in enumerate(encoded.gallery_names)}
     references = torch.from_numpy(encoded.gallery[[row_of[query.reference] for query in task.queries]])

@@ -1,6 +1,6 @@
 """Write the encoder folder from trained weights.
 
-    python export.py DATA WEIGHTS.safetensors OUT [--size 128] [--parts 0.07 0.142] [--without-products]
+    python export.py DATA WEIGHTS.safetensors OUT [--size 128] [--parts 0.09 0.14] [--without-products]
 
 The weights were trained on larger pictures than the encoder reads, to be fast: what the trunk's features are measured
 by (means, scales, the item's directions) is fitted again at the size that it reads. `--parts` are the squares of the
@@ -53,7 +53,7 @@ def main() -> None:
     parser.add_argument("weights", type=Path)
     parser.add_argument("out", type=Path)
     parser.add_argument("--size", type=int, default=128)
-    parser.add_argument("--parts", type=float, nargs=2, default=(0.07, 0.142))
+    parser.add_argument("--parts", type=float, nargs=2, default=(0.09, 0.14))
     parser.add_argument("--without-products", action="store_true")
     given = parser.parse_args()
     torch.manual_seed(0)

@@ -8,6 +8,8 @@ from typing import Any, Self
 
 import numpy as np
 
+from triptych.composers.baselines import WeightedSum
+from triptych.composers.kept_sum import KeptSum
 from triptych.composers.patches import Patches
 from triptych.composers.protocol import ChangedWords
 from triptych.composers.truth import Verdict
@@ -48,16 +50,35 @@ class TrainedComposer:
         self.verdict: Verdict | None = Verdict.from_json(stored) if stored else None
         self.encoder_fingerprint: str = config["encoder"]["fingerprint"]
         self._reads_tokens: bool = config["text_tower"]
-        self._learnt = frozenset(config.get("words", ()))
+        self._known_words = frozenset(config.get("words", ()))
         self._prompts: Mapping[str, Sequence[int]] = config.get("prompts", {})
         self.prompts: tuple[str, ...] = tuple(self._prompts)
         self.prompt: str | None = self.prompts[0] if self.prompts else None
-        self.reads_pixels: bool = config["format"] == FORMAT_WITH_PATCHES
-        self._patches = Graph(folder / "patches.onnx", threads) if self.reads_pixels else None
+        kept = config.get("kept_sum")
+        self.kept_sum: KeptSum | None = KeptSum.from_json(kept) if kept else None
+        """How it mixes the encoder's own sum with what it learnt; None for one that has what it learnt alone."""
+        has_patches = config["format"] == FORMAT_WITH_PATCHES
+        self._patches = Graph(folder / "patches.onnx", threads) if has_patches else None
+        self.reads_pixels: bool = has_patches and self._trust > 0
         self._query = Graph(folder / "query.onnx", threads)
         self._gallery = Graph(folder / "gallery.onnx", threads)
-        self.dim = self._gallery.width
+        learnt = self._gallery.width
+        self.dim = self.kept_sum.dim_of(learnt) if self.kept_sum else learnt
         self._encoder: Encoder | None = None
+
+    @property
+    def _trust(self) -> float:
+        return self.kept_sum.trust if self.kept_sum else 1.0
+
+    def with_kept_sum(self, kept: KeptSum | None) -> Self:
+        """The same composer with another trust in what it learnt; None for what it learnt alone."""
+        other = copy(self)
+        other.__dict__.pop("gallery_fingerprint", None)
+        other.kept_sum = kept
+        other.reads_pixels = self._patches is not None and other._trust > 0
+        learnt = self._gallery.width
+        other.dim = kept.dim_of(learnt) if kept else learnt
+        return other
 
     def with_prompt(self, prompt: str) -> Self:
         """The same composer with another of its `prompts`; the first is what it starts with."""
@@ -69,7 +90,10 @@ class TrainedComposer:
     @cached_property
     def gallery_fingerprint(self) -> str:
         """Equal for equal functions `gallery`."""
-        return hash_file(self.folder / "gallery.onnx")
+        if self._trust == 0:
+            return WeightedSum.gallery_fingerprint
+        learnt = hash_file(self.folder / "gallery.onnx")
+        return learnt if self._trust == 1 else f"{learnt} beside the encoder's"
 
     def attach(self, encoder: Encoder) -> None:
         """Take the encoder for texts. Raises MismatchError unless the composer was trained on it."""
@@ -95,16 +119,30 @@ class TrainedComposer:
         """Query vectors `(n, e)`; `patches` of the references where it `reads_pixels`."""
         assert self._encoder is not None, "attach an encoder first"
         assert (patches is not None) == self.reads_pixels, "patches are for a composer that reads pixels, and needed"
+        if self.kept_sum is None or self._trust == 1:
+            return self._learnt(references, modifications, patches, None)
+        texts = self._encoder.encode_texts(modifications)
+        sums = self.kept_sum.sums(references, texts)
+        if self._trust == 0:
+            return sums
+        return self.kept_sum.queries(sums, self._learnt(references, modifications, patches, texts))
+
+    def _learnt(
+        self, references: Vectors, modifications: Sequence[str], patches: Patches | None, texts: Vectors | None
+    ) -> Vectors:
+        """The learnt query vectors; `texts` are the encoder's vectors of the modifications, where they are known."""
+        assert self._encoder is not None, "attach an encoder first"
         seen = () if patches is None else (patches,)
         if self._reads_tokens:
             assert isinstance(self._encoder, AcceptsPseudoWords), "the fingerprint is of an encoder that gives tokens"
-            texts, owners = laid_out(modifications, self.readings(modifications))
-            ids = self._encoder.token_ids(texts)
+            parts, owners = laid_out(modifications, self.readings(modifications))
+            ids = self._encoder.token_ids(parts)
             if self.prompt is not None:
                 ids = _behind(self._prompts[self.prompt], ids, self._encoder.text_frame)
             queries = self._query(references[owners], ids, *(each[owners] for each in seen))
             return averaged(queries, owners, len(modifications))
-        return self._query(references, self._encoder.encode_texts(modifications), *seen)
+        known = self._encoder.encode_texts(modifications) if texts is None else texts
+        return self._query(references, known, *seen)
 
     def readings(self, texts: Sequence[str], *, reserved: int = 0, learnt: Collection[str] = ()) -> list[TextReading]:
         """`TellsReading.readings`: its own prompt takes room, and its text tower knows the words that it learnt."""
@@ -112,7 +150,7 @@ class TrainedComposer:
         if not isinstance(encoder, TellsReading):
             return []
         prompt = len(self._prompts[self.prompt]) if self.prompt is not None else 0
-        return encoder.readings(texts, reserved=reserved + prompt, learnt=self._learnt.union(learnt))
+        return encoder.readings(texts, reserved=reserved + prompt, learnt=self._known_words.union(learnt))
 
     def look(self, pixels: Pixels) -> Patches:
         """What `compose` reads of references, from their pixels `(n, 3, h, w)` as the encoder prepares them."""
@@ -121,7 +159,9 @@ class TrainedComposer:
 
     def gallery(self, vectors: Vectors) -> Vectors:
         """Gallery vectors `(m, e)` in the space of the queries."""
-        return self._gallery(vectors)
+        if self.kept_sum is None or self._trust == 1:
+            return self._gallery(vectors)
+        return vectors if self._trust == 0 else self.kept_sum.pictures(vectors, self._gallery(vectors))
 
 
 def _behind(prompt: Sequence[int], ids: Ids, frame: tuple[int, int]) -> Ids:

@@ -190,7 +190,8 @@ def _composer(folds: _Folds, fold: int, others: Sequence[Triplet]) -> TrainedCom
     if not file.exists():
         write_triplets(file, others, folds.note)
     if not (folder / "config.json").exists():
-        options = TrainOptions(epochs=folds.options.epochs, seed=folds.options.seed)
+        # What learnt from the other folds is to judge, and not the sum.
+        options = TrainOptions(epochs=folds.options.epochs, seed=folds.options.seed, without=("kept-sum",))
         train(file, folds.catalog.folder, folder, options, encoder=folds.encoder, runtime=folds.runtime)
     return TrainedComposer(folder, folds.runtime.threads)
 

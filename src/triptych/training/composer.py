@@ -9,12 +9,15 @@ import numpy as np
 
 from triptych.catalog.catalog import Catalog
 from triptych.catalog.text_vectors import TextVectors
+from triptych.composers.kept_sum import KeptSum
 from triptych.composers.trained import FORMAT, FORMAT_WITH_PATCHES
 from triptych.composers.truth import TruthQueries
 from triptych.core.environment import Runtime, require_extra
 from triptych.core.errors import UsageError
 from triptych.core.files import atomic, hash_file, locked, made_by, write_json
 from triptych.core.onnx_graph import export_graph
+from triptych.core.progress import say
+from triptych.core.vectors import Vectors
 from triptych.encoders.native import NativeEncoder, load_model
 from triptych.encoders.protocol import Encoder
 from triptych.training.callbacks import callbacks_of
@@ -22,12 +25,18 @@ from triptych.training.data.patches import PatchCache, no_patches
 from triptych.training.data.triplets import TARGETS_PER_STEP, TripletDataset
 from triptych.training.options import TrainOptions
 from triptych.training.results import TrainResult
+from triptych.training.trust import weigh_evidence
 from triptych.training.validation import BEST_BY, summarise_run
 from triptych.training.verdict import Space, judge_saved
+
+_MOST_VECTORS = 16_000  # of texts, which an encoder makes before training; 4 ms each
+_MOST_TEXTS = 300_000  # where the text tower learns along and no vectors are needed
 
 if TYPE_CHECKING:
     from triptych.composers.networks.combiner import QuerySide
     from triptych.encoders.networks.dual_encoder import DualEncoder
+    from triptych.encoders.networks.photo_encoder import PhotoEncoder
+    from triptych.training.learners.composer import ComposerLearner
 
 
 def train(
@@ -84,44 +93,58 @@ def train(
         learner = ComposerLearner(model, data, opened.vectors, cache or no_patches, options, device)
         run = fit(learner, learner.loop, out, settings, callbacks_of(log, options.patience, BEST_BY))
         facts = summarise_run(run.history, opened.vectors, data, out)
+        kept = _kept_sum(learner, data, opened.vectors, options)
         seconds = round(time.monotonic() - started, 1)
         note = made_by("train", settings, torch=torch.__version__, **facts, seconds=seconds)
-        _save(out, model, cache, data, known, run.history, note)
+        _save(out, model, cache, data, known, kept, run.history, note)
         space = Space(known, opened.names, opened.vectors, opened.root, limits=opened.limits)
         verdict = judge_saved("train", out, truth, space, threads=runtime.threads)
         run.clean()
     return TrainResult(**facts, verdict=verdict, seconds=seconds)
 
 
-def _weights(encoder: Encoder, options: TrainOptions) -> "DualEncoder | None":
-    """The weights of a small encoder of our own. Raises UsageError for options that another cannot have."""
+def _kept_sum(
+    learner: "ComposerLearner", data: TripletDataset, pictures: Vectors, options: TrainOptions
+) -> KeptSum | None:
+    """How far to trust what was learnt, told in one line."""
+    if "kept-sum" in options.without:
+        return None
+    kept, evidence = weigh_evidence(data, pictures, learner.queries, learner.gallery())
+    say(f"train: {evidence}")
+    return kept
+
+
+def _weights(encoder: Encoder, options: TrainOptions) -> "DualEncoder | PhotoEncoder | None":
+    """The weights of an encoder of our own. Raises UsageError for options that another cannot have."""
     from triptych.encoders.networks.dual_encoder import DualEncoder
 
-    if isinstance(encoder, NativeEncoder) and not encoder.is_photo_encoder:
-        model = load_model(encoder.folder)
-        assert isinstance(model, DualEncoder)
-        return model
-    if options.composer == "transformer":
+    own = load_model(encoder.folder) if isinstance(encoder, NativeEncoder) else None
+    if options.composer == "transformer" and not isinstance(own, DualEncoder):
         raise UsageError(f"{encoder.name}: --composer transformer is for encoders that `triptych pretrain` made")
-    if idle := {"distractors", "text-tower"} & set(options.without):
-        raise UsageError(f"--without {min(idle)}: the text tower of {encoder.name} does not learn in any case")
-    return None
+    if own is None and "text-tower" in options.without:
+        raise UsageError(f"--without text-tower: the text tower of {encoder.name} does not learn in any case")
+    return own
 
 
 def _patches(
-    own: "DualEncoder | None", data: TripletDataset, catalog: Catalog, encoder: Encoder, out: Path, runtime: Runtime
+    own: "DualEncoder | PhotoEncoder | None",
+    data: TripletDataset,
+    catalog: Catalog,
+    encoder: Encoder,
+    out: Path,
+    runtime: Runtime,
 ) -> PatchCache:
     """What a transformer reads of the references' pictures."""
-    assert own is not None, "a transformer is for encoders of our own"
+    from triptych.encoders.networks.dual_encoder import DualEncoder
+
+    assert isinstance(own, DualEncoder), "a transformer is for encoders that pretrain made"
     reads = data.references[np.concatenate([data.training, data.held_out])]
     return PatchCache(own.patches, catalog, encoder, reads, out, runtime.torch_device(), runtime.threads)
 
 
 def _read(triplets: Path, catalog: Catalog, encoder: Encoder, options: TrainOptions) -> TripletDataset:
     """The triplets, with token ids where a text tower learns along, else with the vectors of texts."""
-    # The photo encoder's text tower would take most of the time, and knows more words than triplets would teach it.
-    small = isinstance(encoder, NativeEncoder) and not encoder.is_photo_encoder
-    learns_text = small and "text-tower" not in options.without
+    learns_text = isinstance(encoder, NativeEncoder) and "text-tower" not in options.without
     texts = TextVectors(catalog.folder, encoder)
     data = TripletDataset.read(
         triplets,
@@ -130,7 +153,7 @@ def _read(triplets: Path, catalog: Catalog, encoder: Encoder, options: TrainOpti
         encoder.token_ids if learns_text and isinstance(encoder, NativeEncoder) else texts,
         texts,
         targets_per_step=1 if "other-targets" in options.without else TARGETS_PER_STEP,
-        distractors="distractors" not in options.without,
+        most_texts=_MOST_TEXTS if learns_text else _MOST_VECTORS,
     )
     texts.save()
     return data
@@ -142,6 +165,7 @@ def _save(
     cache: PatchCache | None,
     data: TripletDataset,
     encoder: Encoder,
+    kept: KeptSum | None,
     history: list[dict[str, float]],
     note: dict[str, Any],
 ) -> None:
@@ -181,6 +205,7 @@ def _save(
             "text_tower": model.text is not None,
             "words": list(data.learnt) if model.text is not None else [],
             "encoder": {"name": encoder.name, "fingerprint": encoder.fingerprint},
+            **({"kept_sum": kept.as_json()} if kept else {}),
             "history": history,
             "made_by": note,
         },

@@ -10,10 +10,10 @@ from triptych.core.options import as_paths, check_ranges, nested, option
 COMPOSERS = ("combiner", "transformer")
 NEGATIVES = ("bank", "batch", "bank+group")
 WEIGHTINGS = ("confidence", "none")
-PARTS = ("concepts", "distractors", "other-targets", "target-concepts", "text-tower")
+PARTS = ("concepts", "kept-sum", "other-targets", "target-concepts", "text-tower")
 """What a composer can be trained without, to see what it brings: words read from pictures, and with them the target's
-concepts; words in a text that it does not say; targets beside a triplet's own; what is expected of the target in words;
-a text tower that learns along."""
+concepts; the weighted sum beside what is learnt; targets beside a triplet's own; what is expected of the target in
+words; a text tower that learns along."""
 MARK = "*"
 """What stands for the pseudo-word in a text."""
 
@@ -71,6 +71,7 @@ class TrainOptions:
     """`combiner` reads the vectors of reference and text. `transformer` reads the reference's picture position by
     position, and the text token by token; it is for encoders that `pretrain` made."""
     epochs: int = option(3, _EPOCHS, min=1)
+    most_steps: int = option(600, "Steps of all epochs together, at most.", metavar="COUNT", min=1)
     batch_size: int = option(256, _BATCH, min=2)
     loss: LossOptions = nested(LossOptions)
     without: tuple[str, ...] = option(

@@ -2,7 +2,7 @@
 
 import os
 from collections.abc import Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from hashlib import sha256
 from pathlib import Path
 
@@ -11,6 +11,7 @@ from numpy.typing import NDArray
 
 from triptych.catalog.catalog import Catalog
 from triptych.composers.baselines import WEIGHTS, PictureOnly, TextOnly, WeightedSum
+from triptych.composers.kept_sum import KeptSum
 from triptych.composers.patches import in_batches, reads_pixels
 from triptych.composers.protocol import Composer
 from triptych.composers.trained import TrainedComposer
@@ -26,6 +27,7 @@ from triptych.encoders.protocol import Encoder
 from triptych.metrics.measures import Values, per_query
 from triptych.metrics.ranking import Rows, ranks_of_targets
 from triptych.metrics.resampling import bootstrap_intervals
+from triptych.training.trust import TRUSTS, trust_by_truth
 
 METRIC = "R@10"
 """By which a composer is compared."""
@@ -83,6 +85,10 @@ class _Asked:
 
     def values(self, composer: Composer, space: Space, threads: int | None) -> dict[str, Values]:
         """Each query's metrics."""
+        return self.measured(self.composed(composer, space, threads), composer.gallery(space.vectors))
+
+    def composed(self, composer: Composer, space: Space, threads: int | None) -> Vectors:
+        """Each query's vector."""
         references, texts = space.vectors[self.references], [query.text for query in self.queries]
         if reads_pixels(composer):
             names = sorted({query.reference for query in self.queries})
@@ -101,7 +107,7 @@ class _Asked:
         else:
             queries = composer.compose(references, texts)
         require_finite_rows(queries, lambda row: repr(texts[row]), composer.name)
-        return self.measured(queries, composer.gallery(space.vectors))
+        return queries
 
     def measured(self, queries: Vectors, gallery: Vectors) -> dict[str, Values]:
         """Each query's metrics, by its vector and those of the pictures."""
@@ -207,6 +213,11 @@ def judge_saved(
     if truth is not None:
         composer = TrainedComposer(out, threads)
         composer.attach(space.encoder)
+        if kept := _kept_by_truth(composer, truth, space, threads):
+            shares = f"what is learnt counts {kept.trust:.2f} and the weighted sum {1 - kept.trust:.2f}"
+            say(f"{command}: by the true answers of half of the references, {shares}")
+            write_json(out / "config.json", read_json(out / "config.json", "composer") | {"kept_sum": kept.as_json()})
+            composer = composer.with_kept_sum(kept)
         verdict = judge(composer, truth, space, before=before, threads=threads)
         reason = TOO_FEW
     config = read_json(out / "config.json", "composer")
@@ -218,6 +229,26 @@ def judge_saved(
     else:
         say(f"{command}: this composer {verdict}")
     return verdict
+
+
+def _kept_by_truth(composer: TrainedComposer, truth: TruthQueries, space: Space, threads: int | None) -> KeptSum | None:
+    """The trust and the weight with which the half of the queries that chooses is answered best."""
+    asked, kept = _Asked.of(truth, space.names), composer.kept_sum
+    if kept is None or int(asked.choosing.sum()) < LEAST_QUERIES // 4:
+        return None
+    chosen = replace(kept, weight=_baselines(asked, space)[0])
+    alone = composer.with_kept_sum(None)
+    learnt, gallery = asked.composed(alone, space, threads), alone.gallery(space.vectors)
+    references = space.vectors[asked.references]
+    texts = space.encoder.encode_texts([query.text for query in asked.queries])
+    values = {}
+    for trust in TRUSTS:
+        mixed = replace(chosen, trust=trust)
+        found = asked.measured(
+            mixed.queries(mixed.sums(references, texts), learnt), mixed.pictures(space.vectors, gallery)
+        )
+        values[trust] = _by_reference(found[METRIC][asked.choosing, None], asked.references[asked.choosing])[:, 0]
+    return replace(chosen, trust=trust_by_truth(values, kept.trust))
 
 
 def _baselines(asked: _Asked, space: Space) -> tuple[float, dict[str, dict[str, Values]]]:

@@ -7,7 +7,7 @@ One Parquet file holds the accepted triplets and the refused ones with the reaso
 import json
 import math
 from collections import Counter
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import asdict, dataclass
 from itertools import islice
 from pathlib import Path
@@ -135,6 +135,12 @@ def join_triplets(path: Path, parts: Sequence[Path], made_by: Mapping[str, Any])
 
 def read_triplets(path: Path) -> tuple[list[Triplet], dict[str, Any]]:
     """The triplets of a file, accepted and refused, and what made them. Raises DataError where it is no such file."""
+    triplets, note = stream_triplets(path)
+    return list(triplets), note
+
+
+def stream_triplets(path: Path) -> tuple[Iterator[Triplet], dict[str, Any]]:
+    """As `read_triplets`, one triplet after the other: all at once take many times the memory of the file."""
     try:
         table = pq.read_table(path)
     except FileNotFoundError:
@@ -148,7 +154,7 @@ def read_triplets(path: Path) -> tuple[list[Triplet], dict[str, Any]]:
         raise DataError(f"{path}: not a triplet file of this version ({FORMAT}); make one with `triptych mine`")
     # Block by block: as plain rows, all of them at once would take several times the memory of the triplets.
     blocks = table.to_batches(max_chunksize=4096)
-    return [triplet_of(row) for block in blocks for row in block.to_pylist()], note["made_by"]
+    return (triplet_of(row) for block in blocks for row in block.to_pylist()), note["made_by"]
 
 
 def row_of(triplet: Triplet) -> dict[str, Any]:

@@ -8,6 +8,7 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 
 from triptych.encoders.networks.dual_encoder import TextTower
+from triptych.encoders.networks.photo_encoder import PhotoTextTower
 
 _LEAST = -9.0  # no word's log-probability is less
 _LOGARITHM, _ROOT = 0.3, 3.0  # what scales log-probabilities of words, and roots of probabilities, to be near one
@@ -194,7 +195,7 @@ class QuerySide(nn.Module):
     With `patches` of the references the combiner's trunk reads these, and the words one by one.
     """
 
-    def __init__(self, combiner: Combiner, text: TextTower | None) -> None:
+    def __init__(self, combiner: Combiner, text: TextTower | PhotoTextTower | None) -> None:
         super().__init__()
         self.combiner = combiner
         self.text = text
@@ -207,7 +208,7 @@ class QuerySide(nn.Module):
         """Unit query vectors, and what the combiner read of changes."""
         if patches is None:
             return self.combiner.read(references, words if self.text is None else self.text(words))
-        assert self.text is not None
+        assert isinstance(self.text, TextTower), "a trunk that reads patches is for encoders that pretrain made"
         states = self.text.states(words)
         return self.combiner.read(references, self.text.pool(words, states), patches, states, words == 0)
 

@@ -1,9 +1,13 @@
-"""What composers learn from: the triplets of a file as rows of pictures and wordings, some held out."""
+"""What composers learn from: the triplets of a file as rows of pictures and wordings, some held out.
+
+Two things are held out: triplets, by their references, and ways to phrase a modification, by its words but for those of
+the vocabulary. So it can be told what a composer has learnt from what it remembers.
+"""
 
 import hashlib
 from collections import Counter
 from collections.abc import Callable, Iterable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
@@ -13,11 +17,9 @@ from numpy.typing import NDArray
 from triptych.core.errors import DataError
 from triptych.core.progress import say
 from triptych.core.vectors import Vectors
-from triptych.encoders.native import NativeEncoder
 from triptych.encoders.protocol import Encoder, TellsReading, short_name
 from triptych.encoders.reading import tell_long, tell_texts, words_of
-from triptych.encoders.tokenizer import FIRST_PIECE
-from triptych.triplets.file import Triplet, read_triplets
+from triptych.triplets.file import Change, Triplet, stream_triplets
 
 TARGETS_PER_STEP = 8
 """How many targets of a triplet count in a step, drawn anew for each."""
@@ -26,7 +28,9 @@ NO_CHANGE = -1
 _TARGETS = 24  # of a triplet
 _LEARNT = 3  # wordings that say a word, for it to be known
 _HELD_OUT = 0.05  # of the references
+_HELD_OUT_PHRASINGS = 0.15
 _MOST_HELD_OUT = 2000  # triplets; more would only slow the validation
+_PROBED = 500  # training triplets that are asked again after training
 _KNOWN_NEGATIVES = 1 + 8  # the reference and pictures of the group that may count as hard negatives
 
 Numbers = NDArray[np.int64]
@@ -46,11 +50,10 @@ class TripletDataset:
     known_negatives: Numbers
     """What each triplet is known not to mean `(t, l)`: its reference first, then its group, round and round."""
     wordings: list[list[int]]
+    """Of a held-out triplet those in held-out phrasings first; of the others those in no such phrasing, if any."""
     confidences: NDArray[np.float32]
     words: NDArray[Any]
     """What the composer reads of each wording: token ids `(t, l)`, the encoder's vectors `(t, d)`, or the text."""
-    distractors: Numbers
-    """Token ids that no wording has, to be put among those of a text; none where the composer reads no tokens."""
     training: Numbers
     held_out: Numbers
     unusable: int
@@ -61,6 +64,10 @@ class TripletDataset:
     only excluded, and in all groups where the triplet names no change."""
     held_out_texts: Vectors
     """The encoder's vectors of the held-out triplets' first wordings, for the weighted sum."""
+    probed: Numbers
+    """Some of the training triplets, to compare with the held-out ones."""
+    probed_texts: Vectors
+    """The encoder's vectors of their first wordings."""
     learnt: tuple[str, ...]
     """The words of the wordings, in lower case, that a text tower which learns along gets to know."""
 
@@ -74,62 +81,61 @@ class TripletDataset:
         encode_texts: Encode | None = None,
         *,
         targets_per_step: int = TARGETS_PER_STEP,
-        distractors: bool = True,
+        most_texts: int | None = None,
     ) -> "TripletDataset":
         """Read the accepted triplets of a file, of pictures that have a row.
 
         Args:
             path: the file.
             row_of: the row of each picture.
-            encoder: what the weighted sum encodes texts with, and whose tokens distractors are.
+            encoder: what the weighted sum encodes texts with.
             encode: makes of texts what the composer reads.
             encode_texts: the encoder's vectors of texts, for the weighted sum; by default its own method.
             targets_per_step: how many of a triplet's targets are to count in a step.
-            distractors: whether there are any.
+            most_texts: how many different texts are learnt from, at most; None for all.
 
         Raises:
             DataError: the file cannot be read or holds too little.
         """
-        usable, held, unusable, note = _usable(path, row_of)
-        texts = sorted({wording.text for triplet in usable for wording in triplet.modifications})
-        number = {text: index for index, text in enumerate(texts)}
+        found, note = _collect(path, row_of, most_texts)
+        held = np.array(found.held, bool)
+        held_out, training = np.flatnonzero(held)[:_MOST_HELD_OUT], np.flatnonzero(~held)
+        probed = np.random.default_rng(0).permutation(training)[:_PROBED]
+        known = words_by_group(change for changes in found.changes for change in changes)
+        texts = list(found.texts)
         words = encode(texts)
         _tell_unread(path, texts, words, encoder)
-        held_out = np.flatnonzero(held)[:_MOST_HELD_OUT]
-        targets = [_rows((triplet.target, *triplet.other_targets), row_of) for triplet in usable]
-        negatives = [_rows((triplet.reference, *triplet.group), row_of) for triplet in usable]
-        known = concept_words(usable)
+
+        def first_texts(rows: Numbers) -> Vectors:
+            return (encode_texts or encoder.encode_texts)([texts[found.wordings[row][0]] for row in rows])
+
         return cls(
-            references=np.array([row_of[triplet.reference] for triplet in usable], np.int64),
-            targets=np.array([np.resize(rows, _TARGETS) for rows in targets], np.int64),
+            references=np.array(found.references, np.int64),
+            targets=np.array(found.targets, np.int64),
             targets_per_step=targets_per_step,
-            known_negatives=np.array([np.resize(rows, _KNOWN_NEGATIVES) for rows in negatives], np.int64),
-            wordings=[[number[wording.text] for wording in triplet.modifications] for triplet in usable],
-            confidences=np.array([triplet.confidence for triplet in usable], np.float32),
+            known_negatives=np.array(found.negatives, np.int64),
+            wordings=found.wordings,
+            confidences=np.array(found.confidences, np.float32),
             words=words,
-            distractors=_distractors(encoder, words if distractors else None),
-            training=np.flatnonzero(~held),
+            training=training,
             held_out=held_out,
-            unusable=unusable,
+            unusable=found.unusable,
             concept_words=_phrases(known, note.get("phrases", {})),
-            changes=_changes(usable, known),
+            changes=_changes(found, known),
+            held_out_texts=first_texts(held_out),
+            probed=probed,
+            probed_texts=first_texts(probed),
             learnt=_frequent_words(texts) if words.dtype == np.int64 else (),
-            held_out_texts=(encode_texts or encoder.encode_texts)(
-                [usable[row].modifications[0].text for row in held_out]
-            ),
         )
 
     def batch(self, step: int, size: int, seed: int) -> "Batch":
-        """The triplets of one step, each in one of its wordings, with distractors among the tokens."""
+        """The triplets of one step, each in one of its wordings."""
         epoch, position = divmod(step, len(self.training) // size)
         order = np.random.default_rng([seed, epoch, 1]).permutation(self.training)
         rows = order[position * size : (position + 1) * size]
         random = np.random.default_rng([seed, step, 2])
         pick = random.integers(1 << 30, size=len(rows))
         chosen = [self.wordings[row][draw % len(self.wordings[row])] for row, draw in zip(rows, pick, strict=True)]
-        words = self.words[chosen]
-        if len(self.distractors):
-            words = insert_distractors(words, self.distractors, random)
         targets = self.targets[rows]
         positives = random.permuted(targets, axis=1) if self.targets_per_step > 1 else targets
         return Batch(
@@ -137,7 +143,7 @@ class TripletDataset:
             targets=targets,
             positives=positives[:, : self.targets_per_step],
             known_negatives=self.known_negatives[rows],
-            words=words,
+            words=self.words[chosen],
             confidences=self.confidences[rows],
             changes=self.changes[rows],
         )
@@ -157,17 +163,68 @@ class Batch:
     changes: Numbers
 
 
-def _usable(path: Path, row_of: Mapping[str, int]) -> tuple[list[Triplet], NDArray[np.bool_], int, dict[str, Any]]:
-    """The accepted triplets of known pictures, which of them are held out, how many others, and the file's note."""
-    stored, note = read_triplets(path)
-    accepted = [triplet for triplet in stored if triplet.accepted]
-    usable = [triplet for triplet in accepted if {triplet.reference, triplet.target} <= row_of.keys()]
-    if len(usable) < len(accepted):
-        say(f"{path}: {len(accepted) - len(usable)} triplets name pictures that the catalog lacks; left out")
-    held = np.array([_is_held_out(triplet) for triplet in usable], bool)
-    if (~held).sum() < 20 or held.sum() < 5:
-        raise DataError(f"{path}: only {len(usable)} usable triplets; mine more pictures")
-    return usable, held, len(accepted) - len(usable), note
+@dataclass
+class _Collected:
+    """The usable triplets of a file, as numbers."""
+
+    texts: dict[str, int] = field(default_factory=dict)
+    references: list[int] = field(default_factory=list)
+    targets: list[NDArray[np.int32]] = field(default_factory=list)
+    negatives: list[NDArray[np.int32]] = field(default_factory=list)
+    wordings: list[list[int]] = field(default_factory=list)
+    confidences: list[float] = field(default_factory=list)
+    held: list[bool] = field(default_factory=list)
+    change_of: list[int] = field(default_factory=list)
+    """Of each triplet the number of its changes."""
+    changes: dict[tuple[Change, ...], int] = field(default_factory=dict)
+    """What changes, each once."""
+    unusable: int = 0
+
+    def add(self, triplet: Triplet, texts: Sequence[str], row_of: Mapping[str, int]) -> None:
+        self.references.append(row_of[triplet.reference])
+        targets = _rows((triplet.target, *triplet.other_targets), row_of)
+        self.targets.append(np.resize(np.array(targets, np.int32), _TARGETS))
+        negatives = _rows((triplet.reference, *triplet.group), row_of)
+        self.negatives.append(np.resize(np.array(negatives, np.int32), _KNOWN_NEGATIVES))
+        self.wordings.append([self.texts.setdefault(text, len(self.texts)) for text in texts])
+        self.confidences.append(triplet.confidence)
+        self.held.append(_is_held_out(triplet))
+        self.change_of.append(self.changes.setdefault(triplet.changes, len(self.changes)))
+
+
+def _collect(path: Path, row_of: Mapping[str, int], most_texts: int | None) -> tuple[_Collected, dict[str, Any]]:
+    """The accepted triplets of known pictures, and the file's note."""
+    stream, note = stream_triplets(path)
+    found, dropped = _Collected(), 0
+    most = _least_hash(path, most_texts) if most_texts else None
+    for triplet in stream:
+        if not triplet.accepted:
+            continue
+        if not {triplet.reference, triplet.target} <= row_of.keys():
+            found.unusable += 1
+            continue
+        texts = [wording.text for wording in triplet.modifications]
+        if most is not None and not (texts := [text for text in texts if _hash(text) <= most]):
+            dropped += 1
+            continue
+        found.add(triplet, _sorted_wordings(triplet, texts), row_of)
+    if found.unusable:
+        say(f"{path}: {found.unusable} triplets name pictures that the catalog lacks; left out")
+    if most is not None:
+        say(
+            f"{path}: {len(found.texts)} of its wordings are learnt from, drawn by a hash; {dropped} triplets have none"
+        )
+    held = sum(found.held)
+    if len(found.held) - held < 20 or held < 5:
+        raise DataError(f"{path}: only {len(found.held)} usable triplets; mine more pictures")
+    return found, note
+
+
+def _least_hash(path: Path, most: int) -> float | None:
+    """Up to which hash texts are taken, where there are more than `most` of them."""
+    stream, _ = stream_triplets(path)
+    hashes = {_hash(wording.text) for triplet in stream if triplet.accepted for wording in triplet.modifications}
+    return None if len(hashes) <= most else float(np.partition(np.fromiter(hashes, float), most - 1)[most - 1])
 
 
 def _tell_unread(path: Path, texts: list[str], words: NDArray[Any], encoder: Encoder) -> None:
@@ -185,10 +242,24 @@ def _frequent_words(texts: Iterable[str]) -> tuple[str, ...]:
     return tuple(sorted(word for word, count in counts.items() if count >= _LEARNT))
 
 
-def _distractors(encoder: Encoder, words: NDArray[Any] | None) -> Numbers:
-    if words is None or not isinstance(encoder, NativeEncoder) or words.dtype != np.int64:
-        return np.zeros(0, np.int64)
-    return np.setdiff1d(np.arange(FIRST_PIECE, encoder.tokenizer.get_vocab_size()), words)
+def _sorted_wordings(triplet: Triplet, texts: Sequence[str]) -> list[str]:
+    """Of a held-out triplet those in held-out phrasings first; of another those in none, or all if there are none."""
+    unseen = [text for text in texts if _hash(_phrasing(text, triplet.changes)) < _HELD_OUT_PHRASINGS]
+    seen = [text for text in texts if text not in unseen]
+    return [*unseen, *seen] if _is_held_out(triplet) else seen or list(texts)
+
+
+def _phrasing(text: str, changes: Iterable[Change]) -> str:
+    """How a text says what it says: it, with blanks for the words that change."""
+    words = {word for change in changes for word in (change.old, change.new, change.group) if word}
+    for word in sorted(words, key=len, reverse=True):
+        text = text.replace(word, "_")
+    return text
+
+
+def _hash(text: str) -> float:
+    """A number from 0 to 1."""
+    return int(hashlib.sha256(text.encode()).hexdigest()[:8], 16) / 2**32
 
 
 def _rows(names: Iterable[str], row_of: Mapping[str, int]) -> list[int]:
@@ -202,47 +273,28 @@ def _phrases(
     return tuple(tuple(phrases.get(group, {}).get(word, word) for word in known) for group, known in words.items())
 
 
-def concept_words(triplets: Iterable[Triplet]) -> dict[str, tuple[str, ...]]:
-    """The words of each attribute group that the triplets speak of, in the order in which a composer numbers them."""
+def words_by_group(changes: Iterable[Change]) -> dict[str, tuple[str, ...]]:
+    """The words of each attribute group that is spoken of, in the order in which a composer numbers them."""
     groups: dict[str, set[str]] = {}
-    for triplet in triplets:
-        for change in triplet.changes:
-            said = (change.old,) if change.new is None else (change.old, change.new)
-            groups.setdefault(change.group, set()).update(said)
+    for change in changes:
+        groups.setdefault(change.group, set()).update((change.old,) if change.new is None else (change.old, change.new))
     return {group: tuple(sorted(groups[group])) for group in sorted(groups)}
 
 
-def _changes(triplets: Sequence[Triplet], words: Mapping[str, tuple[str, ...]]) -> Numbers:
+def _changes(found: _Collected, words: Mapping[str, tuple[str, ...]]) -> Numbers:
     column = {group: place for place, group in enumerate(words)}
     number = {group: {word: place for place, word in enumerate(known, start=1)} for group, known in words.items()}
-    changes = np.zeros((len(triplets), len(words)), np.int64)
-    for row, triplet in enumerate(triplets):
-        if not triplet.changes:
-            changes[row] = NO_CHANGE
-        for change in triplet.changes:
+    distinct = np.zeros((len(found.changes), len(words)), np.int64)
+    for changes, row in found.changes.items():
+        if not changes:
+            distinct[row] = NO_CHANGE
+        for change in changes:
             # What an exclusion leads to is any other word: it says nothing of which.
             new = NO_CHANGE if change.new is None else number[change.group][change.new]
-            changes[row, column[change.group]] = new
-    return changes
+            distinct[row, column[change.group]] = new
+    return distinct[np.array(found.change_of, np.int64)]
 
 
 def _is_held_out(triplet: Triplet) -> bool:
     """By a hash of the reference, so that no reference is on both sides."""
-    return int(hashlib.sha256(triplet.reference.encode()).hexdigest()[:8], 16) < _HELD_OUT * 2**32
-
-
-_MOST = 3  # distractors in a text
-
-
-def insert_distractors(ids: Numbers, distractors: Numbers, random: np.random.Generator) -> Numbers:
-    """Token ids `(n, l)`, zero where a text has ended, with up to three of the `distractors` at random places each.
-
-    No token of a text is lost: a text that fills its row stays as it is.
-    """
-    longer = ids.copy()
-    lengths = (ids != 0).sum(axis=1)
-    counts = np.minimum(random.integers(_MOST + 1, size=len(ids)), ids.shape[1] - lengths)
-    for row, (length, count) in enumerate(zip(lengths.tolist(), counts.tolist(), strict=True)):
-        places = np.sort(random.integers(length + 1, size=count))
-        longer[row, : length + count] = np.insert(ids[row, :length], places, random.choice(distractors, count))
-    return longer
+    return _hash(triplet.reference) < _HELD_OUT

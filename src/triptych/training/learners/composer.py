@@ -14,9 +14,10 @@ from triptych.composers.networks.fusion import FusionTrunk
 from triptych.core.environment import mixed_precision
 from triptych.core.vectors import Vectors
 from triptych.encoders.networks.dual_encoder import DualEncoder
+from triptych.encoders.networks.photo_encoder import PhotoEncoder
 from triptych.encoders.protocol import Encoder
 from triptych.training.data.patches import PatchReader
-from triptych.training.data.triplets import NO_CHANGE, Batch, TripletDataset
+from triptych.training.data.triplets import NO_CHANGE, Batch, Numbers, TripletDataset
 from triptych.training.loop import Learner, LoopOptions, warmup_linear
 from triptych.training.losses import ContrastiveLoss
 from triptych.training.options import TrainOptions
@@ -26,10 +27,12 @@ _PEAK_RATE = 1e-3
 _TEXT_SHARE = 0.3  # of the rate, for the text tower, which knows its words already
 _WEIGHT_DECAY = 0.05
 _BLOCK = 256  # held-out triplets composed at once
+_GALLERY_BLOCK = 2048
+_LONG = 256  # from vectors longer than this a smaller network learns, in a third of the time
 
 
 def build_model(
-    dim: int, data: TripletDataset, encoder: Encoder, own: DualEncoder | None, options: TrainOptions
+    dim: int, data: TripletDataset, encoder: Encoder, own: DualEncoder | PhotoEncoder | None, options: TrainOptions
 ) -> QuerySide:
     """A new composer for vectors of length `dim`.
 
@@ -43,12 +46,23 @@ def build_model(
     torch.manual_seed(options.seed)
     words = () if "concepts" in options.without else data.concept_words
     expects = bool(words) and "target-concepts" not in options.without
-    shape = CombinerShape(dim=dim, out=2 * dim, words=tuple(map(len, words)), expects=expects)
-    fuses = own is not None and options.composer == "transformer"
-    combiner = Combiner(shape, FusionTrunk.between(own.patches, own.shape, shape) if own and fuses else None)
+    long = dim > _LONG
+    size = {"out": max(dim, 2 * _LONG), "hidden": 512} if long else {"out": 2 * dim}
+    shape = CombinerShape(dim=dim, words=tuple(map(len, words)), expects=expects, **size)
+    trunk = None
+    if isinstance(own, DualEncoder) and options.composer == "transformer":
+        trunk = FusionTrunk.between(own.patches, own.shape, shape)
+    combiner = Combiner(shape, trunk)
     if combiner.concepts is not None:
         combiner.concepts.start_from(*map(torch.from_numpy, _word_maps(encoder, words)))
-    return QuerySide(combiner, own.text if own and "text-tower" not in options.without else None)
+    if own is None or "text-tower" in options.without:
+        return QuerySide(combiner, None)
+    if isinstance(own, PhotoEncoder):
+        # It read far more sentences than triplets have: all but its end stays, which also costs less.
+        own.text.requires_grad_(False)
+        for part in (own.text.sentence.layers[-1], own.text.linear, own.text.read):
+            part.requires_grad_(True)
+    return QuerySide(combiner, own.text)
 
 
 def _word_maps(encoder: Encoder, words: Sequence[Sequence[str]]) -> tuple[NDArray[np.float32], NDArray[np.float32]]:
@@ -89,14 +103,15 @@ class ComposerLearner(Learner):
         self.module = self.model
         groups: list[dict[str, Any]] = [{"params": list(model.combiner.parameters()), "peak": _PEAK_RATE}]
         if model.text is not None:
-            groups.append({"params": list(model.text.parameters()), "peak": _PEAK_RATE * _TEXT_SHARE})
+            learns = [weight for weight in model.text.parameters() if weight.requires_grad]
+            groups.append({"params": learns, "peak": _PEAK_RATE * _TEXT_SHARE})
         self.optimizer = torch.optim.AdamW(groups, lr=_PEAK_RATE, weight_decay=_WEIGHT_DECAY)
         self.data, self.patches = data, patches
         self.pictures = torch.tensor(pictures, device=device)
         self.words = torch.from_numpy(data.words).to(device)
         self.loss = ContrastiveLoss(options.loss)
         self.batch_size, self.seed = min(options.batch_size, len(data.training)), options.seed
-        each = len(data.training) // self.batch_size
+        each = max(1, min(len(data.training) // self.batch_size, options.most_steps // options.epochs))
         self.loop = LoopOptions(
             options.epochs * each, each, options.seed, warmup_linear, checkpoint_every=None, best_by=BEST_BY
         )
@@ -110,17 +125,29 @@ class ComposerLearner(Learner):
 
     def validate(self) -> dict[str, float]:
         """Recall of held-out targets among the whole catalog, in percent."""
+        first = np.array([self.data.wordings[row][0] for row in self.data.held_out])
+        return held_out_recall(self.queries(self.data.held_out, first), self.gallery(), self.data)
+
+    def queries(self, rows: Numbers, wordings: Numbers) -> Vectors:
+        """Learnt query vectors `(n, e)` of triplets, each in a wording of its own."""
         self.model.eval()
-        data, queries = self.data, []
+        queries = []
         with torch.inference_mode():
-            for start in range(0, len(data.held_out), _BLOCK):
-                rows = data.held_out[start : start + _BLOCK]
-                words = _trim(self.words[torch.tensor([data.wordings[row][0] for row in rows])])
-                references = data.references[rows]
+            for start in range(0, len(rows), _BLOCK):
+                some = slice(start, start + _BLOCK)
+                references = self.data.references[rows[some]]
                 vectors = self.pictures[torch.from_numpy(references)]
+                words = _trim(self.words[torch.from_numpy(wordings[some])])
                 queries.append(self.model(vectors, words, *self.patches(references)).cpu().numpy())
-            gallery = self.model.combiner.gallery(self.pictures).cpu().numpy()
-        return held_out_recall(np.concatenate(queries), gallery, data)
+        return np.concatenate(queries)
+
+    def gallery(self) -> Vectors:
+        """Learnt gallery vectors `(n, e)` of the whole catalog."""
+        self.model.eval()
+        with torch.inference_mode():
+            blocks = torch.split(self.pictures, _GALLERY_BLOCK)  # all at once would take hundreds of megabytes
+            vectors: Vectors = torch.cat([self.model.combiner.gallery(some).cpu() for some in blocks]).numpy()
+        return vectors
 
 
 def composer_loss(

@@ -1,0 +1,58 @@
+"""The encoder's own weighted sum, which a trained composer keeps beside what it has learnt."""
+
+from collections.abc import Mapping
+from dataclasses import asdict, dataclass
+from typing import Any
+
+import numpy as np
+
+from triptych.composers.baselines import DEFAULT_WEIGHT, WeightedSum
+from triptych.core.vectors import Vectors, unit
+
+
+@dataclass(frozen=True)
+class KeptSum:
+    """How far a composer's learnt vectors are trusted beside the weighted sum of the encoder's own vectors.
+
+    A query is the sum and the learnt query side by side, a picture its own vector and the learnt one. So one inner
+    product adds up both scores, each divided by its `spread` first.
+    """
+
+    trust: float
+    """Of what is learnt, from 0 (the weighted sum alone) to 1 (what is learnt alone)."""
+    spread: tuple[float, float]
+    """The standard deviation of a query's scores over a catalog: of the sum's, and of the learnt ones."""
+    dim: int
+    """The length of the encoder's vectors."""
+    weight: float = DEFAULT_WEIGHT
+    """Of the words in the sum."""
+
+    @classmethod
+    def from_json(cls, stored: Mapping[str, Any]) -> "KeptSum":
+        """As a composer's `config.json` holds it."""
+        return cls(stored["trust"], (stored["spread"][0], stored["spread"][1]), stored["dim"], stored["weight"])
+
+    def as_json(self) -> dict[str, Any]:
+        """For a composer's `config.json`."""
+        return asdict(self)
+
+    def dim_of(self, learnt: int) -> int:
+        """The length of queries and pictures, where learnt vectors have the length `learnt`."""
+        return (self.dim if self.trust < 1 else 0) + (learnt if self.trust > 0 else 0)
+
+    def sums(self, references: Vectors, texts: Vectors) -> Vectors:
+        """The weighted sums `(n, dim)` of the encoder's vectors."""
+        return WeightedSum.blend(references, texts, self.weight)
+
+    def queries(self, sums: Vectors, learnt: Vectors) -> Vectors:
+        """Unit query vectors of sums `(n, dim)` and learnt queries `(n, e)`; what is not trusted is left out."""
+        shares = (1 - self.trust) / self.spread[0], self.trust / self.spread[1]
+        return self._beside(shares[0] * sums, shares[1] * learnt)
+
+    def pictures(self, vectors: Vectors, learnt: Vectors) -> Vectors:
+        """Unit gallery vectors of the encoder's vectors `(m, dim)` and learnt ones `(m, e)`."""
+        return self._beside(vectors, learnt)
+
+    def _beside(self, own: Vectors, learnt: Vectors) -> Vectors:
+        parts = ([own] if self.trust < 1 else []) + ([learnt] if self.trust > 0 else [])
+        return unit(np.concatenate(parts, axis=1))

@@ -1,0 +1,117 @@
+"""How far a composer's learnt vectors are trusted beside the weighted sum: without labels, and by true answers."""
+
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+
+import numpy as np
+from numpy.typing import NDArray
+
+from triptych.composers.baselines import DEFAULT_WEIGHT, WeightedSum
+from triptych.composers.kept_sum import KeptSum
+from triptych.core.vectors import Vectors
+from triptych.metrics.measures import per_query
+from triptych.metrics.ranking import ranks_of_targets
+from triptych.metrics.resampling import bootstrap_intervals
+from triptych.training.data.triplets import Numbers, TripletDataset
+
+LEAST, MOST = 0.4, 0.7
+"""Between these lies the trust in what generalises, where no true answers are known; the sum keeps a say, for identity.
+
+In between it is the share of the agent's own targets that the sum finds, too: a witness that has read no tags.
+"""
+TRUSTS = (0.0, 0.15, 0.3, 0.4, 0.5, 0.6, 0.7, 0.85, 1.0)
+"""What is chosen from where true answers are known."""
+_METRIC = "R@10"
+
+Learnt = Callable[[Numbers, Numbers], Vectors]
+"""Rows of triplets and of their wordings to learnt query vectors."""
+
+
+@dataclass(frozen=True)
+class Evidence:
+    """What is known, without labels, of a composer on the agent's triplets; R@10 in percent."""
+
+    held_out: float
+    """Of learnt queries with references and phrasings that nothing was learnt from."""
+    held_out_sum: float
+    """Of the weighted sum on the same."""
+    training: float
+    """Of learnt queries on triplets that were learnt from."""
+    training_sum: float
+    """Of the weighted sum on the same."""
+    interval: tuple[float, float]
+    """The 95 % interval of the held-out gain, by a bootstrap over references."""
+
+    @property
+    def kept(self) -> float:
+        """Which share of the gain over the sum is left where nothing was learnt from, from 0 to 1."""
+        gain = self.training - self.training_sum
+        return float(np.clip((self.held_out - self.held_out_sum) / gain, 0, 1)) if gain > 0 else 0.0
+
+    @property
+    def trust(self) -> float:
+        """What follows for the composer."""
+        witnessed = float(np.clip(self.held_out_sum / 100, LEAST, MOST))
+        return 0.0 if self.interval[0] <= 0 else round(witnessed * self.kept, 2)
+
+    def __str__(self) -> str:
+        compared = (
+            f"with pictures and phrasings that are new to it, what was learnt has R@10 {self.held_out:.1f} and the "
+            f"weighted sum {self.held_out_sum:.1f}, with the others {self.training:.1f} and {self.training_sum:.1f}"
+        )
+        if self.trust == 0:
+            return f"{compared}; that is too little to trust, so this composer is the weighted sum"
+        return f"{compared}; so the first counts {self.trust:.2f} and the sum {1 - self.trust:.2f}"
+
+
+def weigh_evidence(
+    data: TripletDataset, pictures: Vectors, queries: Learnt, gallery: Vectors
+) -> tuple[KeptSum, Evidence]:
+    """Decide without labels how far to trust what a composer learnt, by what it generalises.
+
+    Args:
+        data: the triplets.
+        pictures: the catalog's vectors `(n, d)`.
+        queries: the composer's learnt side.
+        gallery: its learnt gallery vectors `(n, e)`.
+    """
+    parts = []
+    for rows, texts in ((data.held_out, data.held_out_texts), (data.probed, data.probed_texts)):
+        first = np.array([data.wordings[row][0] for row in rows])
+        learnt = queries(rows, first)
+        sums = WeightedSum.blend(pictures[data.references[rows]], texts, DEFAULT_WEIGHT)
+        parts.append((rows, learnt, sums, _recall(learnt, gallery, data, rows), _recall(sums, pictures, data, rows)))
+    (rows, learnt, sums, own, other), (_, _, _, trained, trained_sum) = parts
+    references = data.references[rows]
+    gains = np.array([(own - other)[references == one].mean() for one in np.unique(references)])
+    low, high = (100 * bootstrap_intervals(gains[:, None])[0]).tolist()
+    means = [round(100 * float(values.mean()), 2) for values in (own, other, trained, trained_sum)]
+    evidence = Evidence(means[0], means[1], means[2], means[3], (round(low, 2), round(high, 2)))
+    spread = (_spread(sums, pictures), _spread(learnt, gallery))
+    return KeptSum(evidence.trust, spread, pictures.shape[1]), evidence
+
+
+def trust_by_truth(values: Mapping[float, NDArray[np.float64]], before: float) -> float:
+    """The trust with which true answers are found best; of those that may be as good, the nearest to what it was.
+
+    May be as good: behind the best by no more than the standard error of the difference.
+
+    Args:
+        values: for each trust what it is worth on each reference.
+        before: what was decided without labels.
+    """
+    best = max(values, key=lambda trust: (values[trust].mean(), -abs(trust - before)))
+    behind = {trust: values[best] - each for trust, each in values.items()}
+    near = [trust for trust, each in behind.items() if each.mean() <= each.std() / len(each) ** 0.5]
+    return min(near, key=lambda trust: (abs(trust - before), trust))
+
+
+def _recall(queries: Vectors, gallery: Vectors, data: TripletDataset, rows: Numbers) -> NDArray[np.float64]:
+    excluded = list(data.references[rows][:, None])
+    ranks = ranks_of_targets(queries, gallery, list(data.targets[rows]), excluded, [None] * len(rows))
+    return per_query(ranks, (10,), ())[_METRIC]
+
+
+def _spread(queries: Vectors, gallery: Vectors) -> float:
+    """The standard deviation of a query's scores, in the mean over some queries."""
+    return round(float((queries[:200] @ gallery.T).std(axis=1).mean()), 6)
