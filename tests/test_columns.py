@@ -10,8 +10,8 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 
-from triptych.catalog.catalog import _TYPED, Catalog
-from triptych.catalog.columns import TypeReader, type_of, value_as
+from triptych.catalog.catalog import Catalog
+from triptych.catalog.columns import TYPED, TypeReader, type_of, value_as
 from triptych.catalog.filters import matching
 from triptych.catalog.metadata import _completed, metadata_of
 from triptych.catalog.options import IndexOptions
@@ -260,7 +260,7 @@ def test_a_catalog_of_an_earlier_version_gets_its_types_when_it_is_opened(own_ca
     assert metadata.column("size").to_pylist()[:3] == ["38", "XL", None]  # nothing is lost
     assert metadata.column("nothing").type == pa.string()
     opened.keep_metadata(metadata)
-    assert _TYPED in (pq.read_schema(own_catalog / "metadata.parquet").metadata or {})
+    assert TYPED in (pq.read_schema(own_catalog / "metadata.parquet").metadata or {})
     assert Catalog(own_catalog).metadata.equals(metadata)
     # A type that a person gave is not guessed anew.
     opened.keep_metadata(pa.table({"name": names, "zip": ["12345"] * count}))

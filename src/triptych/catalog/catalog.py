@@ -23,7 +23,7 @@ import pyarrow.parquet as pq
 from numpy.typing import NDArray
 from PIL import Image
 
-from triptych.catalog.columns import type_of, typed_text
+from triptych.catalog.columns import TYPED, with_types
 from triptych.core.errors import DataError, MismatchError
 from triptych.core.files import atomic, locked, read_json, write_json
 from triptych.core.images import open_picture
@@ -43,7 +43,6 @@ REMOVED = "removed on request"
 """Why a picture is rejected that was taken out of the catalog while it was open."""
 
 _ROW = "row"  # not on disk: where an entry stands among all parts'
-_TYPED = b"triptych-types"  # in metadata.parquet: that its columns' types are those of their values
 _ROW_GROUP = 4096  # rows that are read at a time
 Status = Literal["ok", "rejected", "vanished"]
 
@@ -222,7 +221,7 @@ class Catalog:
         file = self.folder / "metadata.parquet"
         if not file.exists():
             return pa.table({"name": pa.array(self.names, pa.string())})
-        stored = _with_types(pq.read_table(file))
+        stored = with_types(pq.read_table(file))
         row_of = {name: row for row, name in enumerate(stored.column("name").to_pylist())}
         rows = pa.array([row_of.get(name) for name in self.names], pa.int64())
         return stored.take(rows).set_column(0, "name", pa.array(self.names, pa.string()))
@@ -230,7 +229,7 @@ class Catalog:
     def keep_metadata(self, table: pa.Table) -> None:
         """Replace the metadata; `table` has a column `name` first, and its columns have the types of their values."""
         with atomic(self.folder / "metadata.parquet") as temporary:
-            pq.write_table(table.replace_schema_metadata({_TYPED: b"1"}), temporary)
+            pq.write_table(table.replace_schema_metadata({TYPED: b"1"}), temporary)
 
     @property
     def parts(self) -> int:
@@ -404,18 +403,6 @@ class Catalog:
             if stale.name not in self._note["parts"]:
                 stale.unlink()
         self.release()
-
-
-def _with_types(stored: pa.Table) -> pa.Table:
-    """Metadata as stored; of an earlier version, each column of text in the type of its values."""
-    known = _TYPED in (stored.schema.metadata or {})
-    columns = {}
-    for name, column in zip(stored.column_names, stored.columns, strict=True):
-        if type_of(column.type) == "text":  # one in which nothing is known yet, too, so that something can become known
-            words = column.cast(pa.string())
-            column = words if known or name == "name" else typed_text(words)
-        columns[name] = column
-    return pa.table(columns)
 
 
 def require_finite(names: Sequence[str], vectors: Vectors, encoder: str) -> None:

@@ -25,6 +25,9 @@ from triptych.catalog.values import (
 )
 from triptych.core.text import truncate
 
+TYPED = b"triptych-types"
+"""The key in a table's schema that says that its columns have the types of their values."""
+
 ColumnType = Literal["number", "date", "boolean", "text"]
 
 _SHOWN = 40  # characters of an example
@@ -158,6 +161,18 @@ class TypeReader:
             f"{truncate(text, _SHOWN)!r} is read as {amount.value(decimal)}; write numbers that can be one only"
         )
         return decimal
+
+
+def with_types(stored: pa.Table) -> pa.Table:
+    """Metadata as stored; of an earlier version, each column of text in the type of its values."""
+    known = TYPED in (stored.schema.metadata or {})
+    columns = {}
+    for name, column in zip(stored.column_names, stored.columns, strict=True):
+        if type_of(column.type) == "text":  # one in which nothing is known yet, too, so that something can become known
+            words = column.cast(pa.string())
+            column = words if known or name == "name" else typed_text(words)
+        columns[name] = column
+    return pa.table(columns)
 
 
 def typed_text(column: pa.ChunkedArray) -> pa.Array:
