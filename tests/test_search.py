@@ -39,7 +39,7 @@ def test_results_are_ranked_and_scored(tiny_catalog: Path) -> None:
 def test_words_and_weight_matter(tiny_catalog: Path) -> None:
     picture = reference(tiny_catalog)
 
-    def names(image: Path | None = None, text: str = "", weight: float = 0.5) -> list[str]:
+    def names(image: Path | None = None, text: str = "", weight: float | None = None) -> list[str]:
         options = SearchOptions(weight=weight, k=20)
         return [hit.name for hit in triptych.search(tiny_catalog, image, text, options=options)]
 
