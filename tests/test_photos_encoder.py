@@ -149,9 +149,11 @@ def test_graphs_equal_the_torch_modules(encoder, model, annotated):
     pixels = np.stack([encoder.prepare(photo) for photo in photos])
     with torch.inference_mode():
         pictures = model.picture(torch.from_numpy(pixels)).numpy()
-        texts = model.text(torch.from_numpy(encoder.token_ids(TEXTS))).numpy()
+        ids = encoder.token_ids(TEXTS)
+        texts = model.text(torch.from_numpy(ids)).numpy()
     assert (encoder.encode_pictures(pixels) * pictures).sum(axis=1).min() > 0.9999
-    assert (encoder.encode_texts(TEXTS) * texts).sum(axis=1).min() > 0.9999
+    assert (encoder._encode_ids(ids) * texts).sum(axis=1).min() > 0.9999
+    assert (encoder.encode_texts(TEXTS) * texts).sum(axis=1)[:4].min() > 0.9999  # the last is read in parts
     assert encoder.logit_scale == pytest.approx(model.scale.item(), rel=1e-4)
 
 

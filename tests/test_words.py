@@ -243,7 +243,7 @@ def test_wordings_that_are_cut_at_training_are_counted(
     texts = ["in red", "in blue " * 30]
     lines = [
         json.dumps({"reference": names[row], "modification": f"{texts[row % 2]}", "targets": [names[row + 1]]})
-        for row in range(200)
+        for row in range(len(names) - 1)
     ]
     (tmp_path / "source.jsonl").write_text("\n".join(lines))
     triptych.triplets_import(tmp_path / "source.jsonl", tmp_path / "t.parquet", catalog=tiny_catalog)
