@@ -90,7 +90,7 @@ def test_a_catalog_of_old_that_holds_such_a_vector(tmp_path: Path) -> None:
     field = table.schema.field("vector")
     spoilt = table.set_column(table.schema.get_field_index("vector"), field, pa.array(rows, field.type))
     pq.write_table(spoilt, part)
-    with pytest.raises(FailureError, match=r"catalog: 0003\.png: encoder none made a vector of it that is not finite"):
+    with pytest.raises(FailureError, match=r"catalog: 0003\.png: encoder none made .* into a new folder"):
         _ = Catalog(folder).vectors
 
 

@@ -194,7 +194,8 @@ class Catalog:
     def vectors(self) -> Vectors:
         """Vectors `(n, d)` of the usable pictures. Raises FailureError where one is not finite, as of old."""
         matrix = self._matrix(self._usable.column(_ROW).to_numpy())
-        require_finite_rows(matrix, lambda row: f"{self.folder}: {self.names[row]}", f"encoder {self.encoder_name}")
+        made, remedy = f"encoder {self.encoder_name}", "check its weights, and index again into a new folder"
+        require_finite_rows(matrix, lambda row: f"{self.folder}: {self.names[row]}", made, remedy)
         return matrix
 
     @property

@@ -11,7 +11,8 @@ from triptych.chat.ledger import MOST_TEXT, Reply
 from triptych.core.text import truncate
 
 _MOST_TOKENS = 10**9  # of a call, that a server can mean
-_MOST_SAID = 300  # characters of a server's message
+_MOST_SAID = 2000  # characters of a server's message that are read; fewer are kept
+_MOST_REFUSAL = 300
 _MOST_DEPTH = 4  # of errors within errors
 _CUT = frozenset({"length", "max_tokens", "max_output_tokens", "model_length", "token_limit"})
 """What servers call it when a reply reached its token limit."""
@@ -20,7 +21,7 @@ _THINKING = "<think>\n"
 
 @dataclass(frozen=True)
 class ServerMessage:
-    """A server's complaint, short, on one line and without control characters."""
+    """A server's complaint, on one line, without control characters, and not yet as short as what is kept of it."""
 
     status: int
     """Of HTTP, or the one that the message gives; 0 where there is none."""
@@ -30,7 +31,7 @@ class ServerMessage:
     def __str__(self) -> str:
         known = self.code in (str(self.status), "") or self.code.lower() in self.text.lower()
         head = " ".join(part for part in (str(self.status or ""), "" if known else self.code) if part)
-        return truncate(": ".join(part for part in (head, self.text) if part), _MOST_SAID)
+        return ": ".join(part for part in (head, self.text) if part)
 
 
 def server_message(status: int, body: bytes | str) -> ServerMessage:
@@ -51,7 +52,7 @@ def complaint_in(body: bytes) -> ServerMessage | None:
         if not isinstance(content, Mapping):
             continue
         for holder in (content, *_mappings(content.get("choices"))):
-            if holder.get("error") and (found := _complaint(holder)):
+            if (holder.get("error") or "choices" not in content) and (found := _complaint(holder)):
                 return found
     return None
 
@@ -75,7 +76,13 @@ def completion(raw: bytes | str) -> Reply | None:
     The text is the message's content, as a string, in parts, or as an object; else the arguments of a tool call; else
     what the server took for the model's thinking. A stream of events is put together, if it has an end.
     """
-    body = raw.encode("utf-8", "replace") if isinstance(raw, str) else raw
+    try:
+        return _completion(raw.encode("utf-8", "replace") if isinstance(raw, str) else raw)
+    except RecursionError:  # parts within parts
+        return None
+
+
+def _completion(body: bytes) -> Reply | None:
     whole = _joined(_contents(body)) if _is_stream(body) else next(_contents(body), None)
     choices = whole.get("choices") if isinstance(whole, Mapping) else None
     for choice in _mappings(choices):
@@ -88,7 +95,7 @@ def completion(raw: bytes | str) -> Reply | None:
         finish = _finish(choice.get("finish_reason"))
         return Reply(
             text=_reply_text(message, finish)[:MOST_TEXT],
-            refusal=truncate(_refusal(message), _MOST_SAID),
+            refusal=truncate(_refusal(message), _MOST_REFUSAL),
             finish=finish,
             tokens_in=_tokens(whole.get("usage"), "prompt_tokens"),
             tokens_out=_tokens(whole.get("usage"), "completion_tokens"),
@@ -247,6 +254,6 @@ def _readable(text: str) -> str:
         return text
     title = re.search(r"<title[^>]{0,200}>([^<]{0,500})", text, re.IGNORECASE)
     text = re.sub(r"<(script|style|head)\b.*?(</\1\s*>|$)", " ", text, flags=re.IGNORECASE | re.DOTALL)
-    words = " ".join(html.unescape(re.sub(r"<[^>]{0,2000}>", " ", text)).split())
+    words = " ".join(html.unescape(re.sub(r"<[^>]{0,500}>", " ", text)).split())
     heading = html.unescape(title[1]).strip() if title else ""
     return f"{heading}: {words}" if heading and words and heading not in words else heading or words

@@ -149,18 +149,19 @@ class Endpoint:
             asking = self._client.stream("POST", address, content=content, headers={"Idempotency-Key": key})
             async with asking as response:
                 if not 300 <= response.status_code < 400:
-                    return await _read(response)
+                    answer = await _read(response)
+                    return replace(answer, body=self._without_key(answer.body.decode("latin-1")).encode("latin-1"))
                 address = self._redirected(address, response.status_code, response.headers.get("location", ""))
         said = "sends on from one address to the next"
         raise ServerUnusable(said, f"{self.url}: {said}; give the right one as --base-url")
 
     def _redirected(self, address: str, status: int, location: str) -> str:
         """Where to ask instead, on the same server. Pictures and key go to no other one."""
-        there = urljoin(address, location)
         try:
+            there = urljoin(address, location)
             same = _origin(there) == _origin(address)
         except ValueError:
-            same = False
+            there, same = location, False
         if not same or status not in (307, 308):
             origin = self._hushed(there.partition("?")[0])
             said = f"{status}: sends on to {origin or 'nowhere'}"
@@ -227,7 +228,7 @@ class Endpoint:
         return truncate(clean(text.replace(self._key, "***")).replace(self._key, "***"), 300)
 
     def _without_key(self, text: str) -> str:
-        """A reply without the key, should the server have put it there."""
+        """An answer without the key, should the server have put it there."""
         return text.replace(self._key, "***") if len(self._key) >= _SECRET else text
 
 

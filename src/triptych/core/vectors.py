@@ -28,13 +28,16 @@ def without_last(vectors: Vectors, count: int) -> Vectors:
     return unit(vectors[:, :-count]) if count else vectors
 
 
-def require_finite_rows(vectors: NDArray[np.floating], name: Callable[[int], str], maker: str) -> None:
+def require_finite_rows(
+    vectors: NDArray[np.floating], name: Callable[[int], str], maker: str, remedy: str = "check its weights"
+) -> None:
     """Raise FailureError, which names the first row, where a number is none: such a row has no neighbours.
 
     Args:
         vectors: shape `(n, d)`.
         name: what a row is of, such as the picture's name.
         maker: what made the vectors, such as an encoder.
+        remedy: what to do about it.
     """
     # Not a mask of all numbers, which takes a quarter of their memory: a sum is finite only if its parts are.
     with np.errstate(invalid="ignore"):
@@ -42,7 +45,7 @@ def require_finite_rows(vectors: NDArray[np.floating], name: Callable[[int], str
     if len(wrong):
         raise FailureError(
             f"{name(int(wrong[0]))}: {maker} made a vector of it that is not finite, as of {len(wrong)} of "
-            f"{len(vectors)} here; check its weights"
+            f"{len(vectors)} here; {remedy}"
         )
 
 

@@ -21,6 +21,7 @@ from triptych.chat.settings import ChatSettings
 from triptych.core.errors import DataError, PictureError, UsageError
 from triptych.core.files import atomic
 from triptych.core.progress import progress
+from triptych.core.text import truncate
 from triptych.mining.chat.session import ChatSession
 
 _MOST_REQUESTS, _MOST_BYTES = 50_000, 190_000_000  # of one file; OpenAI takes 50,000 and 200 MB
@@ -77,9 +78,10 @@ def _enter(line: bytes, where: str, ledger: Ledger, settings: ChatSettings) -> s
         cost = settings.cost(ledger.step(key), reply.tokens_in, reply.tokens_out)
         ledger.answer(key, replace(reply, cost=cost))
         return "new"
-    said = server_message(code if isinstance(code, int) else 0, json.dumps(result.get("error") or body))
+    message = server_message(code if isinstance(code, int) else 0, json.dumps(result.get("error") or body))
+    said = truncate(str(message), 300)
     if isinstance(code, int) and 400 <= code < 500 and code not in MAY_PASS | MAY_BE_MENDED:
-        ledger.answer(key, Reply("", problem=str(said)))
+        ledger.answer(key, Reply("", problem=said))
         return "new"
     ledger.trouble(key, f"batch: {said}")
     return "failed"
