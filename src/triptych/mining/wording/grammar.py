@@ -131,7 +131,8 @@ def _predicate(forms: Sequence[Forms], random: Random) -> str:
         return ""
     if any(" and " in one or "instead" in one or " than " in one for one in adjectives) and len(forms) > 1:
         return ""
-    adjectives.sort(key=lambda text: text.startswith(("not ", "for ", "made ", "any ")))
+    # What is denied comes last, after what is not an adjective.
+    adjectives.sort(key=lambda text: (text.startswith(("not ", "any ")), text.startswith(("for ", "made "))))
     said = " and ".join(adjectives)
     return f"{said} {_after(rest, random)}" if rest else said
 
