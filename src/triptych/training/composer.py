@@ -1,9 +1,10 @@
 """`train`: a composer from triplets, contrastively, with every unlabelled picture of the catalog as a negative."""
 
 import time
+from collections.abc import Collection
 from dataclasses import asdict
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, TypeGuard
 
 import numpy as np
 
@@ -22,7 +23,7 @@ from triptych.encoders.native import NativeEncoder, load_model
 from triptych.encoders.protocol import Encoder
 from triptych.training.callbacks import callbacks_of
 from triptych.training.data.patches import PatchCache, no_patches
-from triptych.training.data.triplets import TARGETS_PER_STEP, TripletDataset
+from triptych.training.data.triplets import TARGETS_PER_STEP, Encode, TripletDataset
 from triptych.training.options import TrainOptions
 from triptych.training.results import TrainResult
 from triptych.training.trust import weigh_evidence
@@ -118,12 +119,21 @@ def _weights(encoder: Encoder, options: TrainOptions) -> "DualEncoder | PhotoEnc
     """The weights of an encoder of our own. Raises UsageError for options that another cannot have."""
     from triptych.encoders.networks.dual_encoder import DualEncoder
 
-    own = load_model(encoder.folder) if isinstance(encoder, NativeEncoder) else None
+    own = load_model(encoder.folder) if _learns_text(encoder, options, unless=()) else None
     if options.composer == "transformer" and not isinstance(own, DualEncoder):
         raise UsageError(f"{encoder.name}: --composer transformer is for encoders that `triptych pretrain` made")
+    if options.tune_text and not isinstance(encoder, NativeEncoder):
+        raise UsageError(f"--tune-text: the text tower of {encoder.name} does not learn")
     if own is None and "text-tower" in options.without:
         raise UsageError(f"--without text-tower: the text tower of {encoder.name} does not learn in any case")
     return own
+
+
+def _learns_text(encoder: Encoder, options: TrainOptions, *, unless: Collection[str]) -> TypeGuard[NativeEncoder]:
+    """Whether the text tower learns along, unless that part is left out."""
+    if not isinstance(encoder, NativeEncoder) or "text-tower" in unless:
+        return False
+    return options.tune_text or not encoder.is_photo_encoder
 
 
 def _patches(
@@ -144,16 +154,19 @@ def _patches(
 
 def _read(triplets: Path, catalog: Catalog, encoder: Encoder, options: TrainOptions) -> TripletDataset:
     """The triplets, with token ids where a text tower learns along, else with the vectors of texts."""
-    learns_text = isinstance(encoder, NativeEncoder) and "text-tower" not in options.without
     texts = TextVectors(catalog.folder, encoder)
+    encode: Encode = texts
+    most = _MOST_VECTORS
+    if _learns_text(encoder, options, unless=options.without):
+        encode, most = encoder.token_ids, _MOST_TEXTS
     data = TripletDataset.read(
         triplets,
         catalog.row_of,
         encoder,
-        encoder.token_ids if learns_text and isinstance(encoder, NativeEncoder) else texts,
+        encode,
         texts,
         targets_per_step=1 if "other-targets" in options.without else TARGETS_PER_STEP,
-        most_texts=_MOST_TEXTS if learns_text else _MOST_VECTORS,
+        most_texts=most,
     )
     texts.save()
     return data

@@ -77,6 +77,10 @@ class TrainOptions:
     without: tuple[str, ...] = option(
         (), f"Leave out {', '.join(PARTS[:-1])} or {PARTS[-1]}; may be repeated.", metavar="PART", choices=PARTS
     )
+    tune_text: bool = option(
+        False, "Of photos-1, let the end of the text tower learn along; takes three times as long."
+    )
+    """Small encoders of our own (`pretrain`) let their text tower learn along in any case."""
     patience: int | None = option(None, _PATIENCE, metavar="EPOCHS", min=1)
     seed: int = option(0, _SEED, min=0)
 
