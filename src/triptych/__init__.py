@@ -23,7 +23,8 @@ if TYPE_CHECKING:
     from triptych.benchmarks.task import MetricCutoffs, Query, Task
     from triptych.catalog.catalog import Catalog
     from triptych.catalog.indexing import IndexResult, index
-    from triptych.catalog.options import IndexOptions
+    from triptych.catalog.options import IndexOptions, ReencodeOptions
+    from triptych.catalog.reencoding import ReencodeResult, reencode
     from triptych.chat.settings import ChatBatch, ChatBudget, ChatEndpoint, ChatJudge, ChatRequest, ChatSettings
     from triptych.composers.protocol import Composer
     from triptych.composers.registry import load_composer
@@ -32,6 +33,7 @@ if TYPE_CHECKING:
     from triptych.core.environment import Runtime, doctor
     from triptych.demonstration.demo import demo
     from triptych.demonstration.options import DemoOptions
+    from triptych.encoders.known import KNOWN_ENCODERS
     from triptych.encoders.protocol import Encoder
     from triptych.encoders.registry import load_encoder
     from triptych.evaluation.ablation.options import AblateOptions
@@ -85,6 +87,7 @@ if TYPE_CHECKING:
     from triptych.triplets.statistics import TripletStatistics, triplets_stats
 
 __all__ = [
+    "KNOWN_ENCODERS",
     "AblateOptions",
     "AblationResult",
     "AdaptOptions",
@@ -135,6 +138,8 @@ __all__ = [
     "PretrainResult",
     "Query",
     "ReasonerComparison",
+    "ReencodeOptions",
+    "ReencodeResult",
     "RefineOptions",
     "RefineResult",
     "ReproduceResult",
@@ -182,6 +187,7 @@ __all__ = [
     "open_catalog",
     "prepare_fashion_products",
     "pretrain",
+    "reencode",
     "refine",
     "reproduce",
     "score",
@@ -203,6 +209,7 @@ __all__ = [
 # No module here may bear the name of a function: importing it would put it in the function's place.
 # Looked up when first used, so that `triptych --help` does not wait for numerical libraries.
 _HOME = {
+    "KNOWN_ENCODERS": "triptych.encoders.known",
     "AblateOptions": "triptych.evaluation.ablation.options",
     "AblationResult": "triptych.evaluation.ablation.showing",
     "AdaptOptions": "triptych.training.options",
@@ -253,6 +260,8 @@ _HOME = {
     "PretrainResult": "triptych.training.results",
     "Query": "triptych.benchmarks.task",
     "ReasonerComparison": "triptych.evaluation.reasoners",
+    "ReencodeOptions": "triptych.catalog.options",
+    "ReencodeResult": "triptych.catalog.reencoding",
     "RefineOptions": "triptych.mining.options",
     "RefineResult": "triptych.mining.refinement",
     "ReproduceResult": "triptych.evaluation.reproduction.running",
@@ -298,6 +307,7 @@ _HOME = {
     "open_catalog": "triptych.retrieval.searching",
     "prepare_fashion_products": "triptych.benchmarks.datasets.fashion_products.products",
     "pretrain": "triptych.training.pretraining",
+    "reencode": "triptych.catalog.reencoding",
     "refine": "triptych.mining.refinement",
     "reproduce": "triptych.evaluation.reproduction.running",
     "score": "triptych.evaluation.scoring",

@@ -1,4 +1,4 @@
-"""Choices of `index`."""
+"""Choices of `index` and `reencode`."""
 
 from dataclasses import dataclass
 
@@ -33,3 +33,10 @@ class IndexOptions:
     def limits(self) -> Limits:
         """What a picture may be."""
         return Limits(max_pixels=int(self.max_pixels * 1e6))
+
+
+@dataclass(frozen=True)
+class ReencodeOptions:
+    """What `reencode` may give up."""
+
+    prune: bool = option(False, "Go on although more than a fifth of the pictures cannot be encoded any more.")
