@@ -48,7 +48,7 @@ if TYPE_CHECKING:
     from triptych.evaluation.results.row import ResultRow
     from triptych.evaluation.results.tables import table
     from triptych.evaluation.scoring import ScoreResult, score
-    from triptych.evaluation.truth import truth_queries
+    from triptych.evaluation.truth import truth_of_pairs, truth_queries
     from triptych.exporting.models import ExportModelsResult, export_models
     from triptych.exporting.vectors import ExportVectorsResult, export_vectors
     from triptych.mining.chat.pipeline import mine_chat
@@ -202,6 +202,7 @@ __all__ = [
     "triplets_review",
     "triplets_sample",
     "triplets_stats",
+    "truth_of_pairs",
     "truth_queries",
     "write_wardrobe",
 ]
@@ -322,6 +323,7 @@ _HOME = {
     "triplets_review": "triptych.triplets.review",
     "triplets_sample": "triptych.triplets.sampling",
     "triplets_stats": "triptych.triplets.statistics",
+    "truth_of_pairs": "triptych.evaluation.truth",
     "truth_queries": "triptych.evaluation.truth",
     "write_wardrobe": "triptych.benchmarks.datasets.wardrobe.world",
 }
