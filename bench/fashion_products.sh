@@ -22,7 +22,7 @@ stage() { # stage NAME OUTPUT COMMAND…: run and measure, unless OUTPUT is ther
 
 stage prepare "$run/data/test.txt" $triptych prepare fashion-products --root "$data" --out "$run/data"
 stage pretrain "$run/encoder/config.json" \
-    $triptych pretrain "$run/data/pretrain.csv" --images "$data/images" --out "$run/encoder"
+    $triptych pretrain "$run/data/pretrain.csv" --images "$data/images" --out "$run/encoder" --from scratch
 stage index "$run/catalog/rejected.csv" \
     $triptych index "$run/data/unlabelled.txt" --root "$data/images" --catalog "$run/catalog" --encoder "$run/encoder"
 stage mine "$run/triplets.parquet" \

@@ -47,7 +47,11 @@ def tiny_pretraining(wardrobe_world: Path, tmp_path_factory: pytest.TempPathFact
     out = tmp_path_factory.mktemp("tiny") / "encoder"
     pairs, images = wardrobe_world / "pretrain.csv", wardrobe_world / "images"
     return out, pretrain(
-        pairs, images, out, PretrainOptions(size=32, width=16, epochs=25, batch_size=64), runtime=Runtime(1)
+        pairs,
+        images,
+        out,
+        PretrainOptions(start="scratch", size=32, width=16, epochs=25, batch_size=64),
+        runtime=Runtime(1),
     )
 
 

@@ -23,6 +23,7 @@ COMMANDS = (
     "adapt-encoder",
     "ablate",
     "eval",
+    "reencode",
     "search",
     "serve",
     "make-key",

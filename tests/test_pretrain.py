@@ -12,7 +12,7 @@ from triptych.training.learners import pretraining as learning
 from triptych.training.options import PretrainOptions
 from triptych.training.pretraining import pretrain
 
-TINY = PretrainOptions(size=32, width=4, epochs=1, batch_size=16)
+TINY = PretrainOptions(start="scratch", size=32, width=4, epochs=1, batch_size=16)
 ONE_THREAD = Runtime(threads=1)
 
 
@@ -43,6 +43,7 @@ def test_the_folder_is_whole_and_says_what_made_it(tiny_pretraining):
         "picture.onnx",
         "text.onnx",
         "words.safetensors",
+        "training_statistics.safetensors",
     }
     note = json.loads((out / "config.json").read_text())["made_by"]
     assert note["command"] == "pretrain"
@@ -86,7 +87,7 @@ def test_settings_that_make_no_sense(setting):
 def test_too_few_pairs(wardrobe_world, pairs, tmp_path):
     pairs.write_text("".join(pairs.read_text("utf-8").splitlines(True)[:50]), "utf-8")
     with pytest.raises(DataError, match="only 49 usable pairs"):
-        pretrain(pairs, wardrobe_world / "images", tmp_path / "out", PretrainOptions(size=32))
+        pretrain(pairs, wardrobe_world / "images", tmp_path / "out", PretrainOptions(start="scratch", size=32))
 
 
 def test_a_bad_picture_is_skipped_and_counted(wardrobe_world, pairs, tmp_path, capfd):

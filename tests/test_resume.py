@@ -199,7 +199,7 @@ def assert_same_weights(one: Path, other: Path) -> None:
     assert (one / "model.safetensors").read_bytes() == (other / "model.safetensors").read_bytes()
 
 
-PRETRAIN = {"size": 32, "width": 8, "epochs": 2, "batch_size": 16}
+PRETRAIN = {"start": "scratch", "size": 32, "width": 8, "epochs": 2, "batch_size": 16}
 TRAIN = {"epochs": 3, "batch_size": 64}
 ONE_THREAD = {"kind": "triptych.core.environment:Runtime", "threads": 1}
 

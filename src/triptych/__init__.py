@@ -23,7 +23,8 @@ if TYPE_CHECKING:
     from triptych.benchmarks.task import MetricCutoffs, Query, Task
     from triptych.catalog.catalog import Catalog
     from triptych.catalog.indexing import IndexResult, index
-    from triptych.catalog.options import IndexOptions
+    from triptych.catalog.options import IndexOptions, ReencodeOptions
+    from triptych.catalog.reencoding import ReencodeResult, reencode
     from triptych.chat.settings import ChatBatch, ChatBudget, ChatEndpoint, ChatJudge, ChatRequest, ChatSettings
     from triptych.composers.protocol import Composer
     from triptych.composers.registry import load_composer
@@ -32,6 +33,7 @@ if TYPE_CHECKING:
     from triptych.core.environment import Runtime, doctor
     from triptych.demonstration.demo import demo
     from triptych.demonstration.options import DemoOptions
+    from triptych.encoders.known import KNOWN_ENCODERS
     from triptych.encoders.protocol import Encoder, TextReading
     from triptych.encoders.registry import load_encoder
     from triptych.evaluation.ablation.options import AblateOptions
@@ -46,7 +48,7 @@ if TYPE_CHECKING:
     from triptych.evaluation.results.row import ResultRow
     from triptych.evaluation.results.tables import table
     from triptych.evaluation.scoring import ScoreResult, score
-    from triptych.evaluation.truth import truth_queries
+    from triptych.evaluation.truth import truth_of_pairs, truth_queries
     from triptych.exporting.models import ExportModelsResult, export_models
     from triptych.exporting.vectors import ExportVectorsResult, export_vectors
     from triptych.mining.chat.pipeline import mine_chat
@@ -86,6 +88,7 @@ if TYPE_CHECKING:
     from triptych.triplets.statistics import TripletStatistics, triplets_stats
 
 __all__ = [
+    "KNOWN_ENCODERS",
     "AblateOptions",
     "AblationResult",
     "AdaptOptions",
@@ -137,6 +140,8 @@ __all__ = [
     "PretrainResult",
     "Query",
     "ReasonerComparison",
+    "ReencodeOptions",
+    "ReencodeResult",
     "RefineOptions",
     "RefineResult",
     "ReproduceResult",
@@ -186,6 +191,7 @@ __all__ = [
     "open_catalog",
     "prepare_fashion_products",
     "pretrain",
+    "reencode",
     "refine",
     "reproduce",
     "score",
@@ -200,6 +206,7 @@ __all__ = [
     "triplets_review",
     "triplets_sample",
     "triplets_stats",
+    "truth_of_pairs",
     "truth_queries",
     "write_wardrobe",
 ]
@@ -245,6 +252,7 @@ _HOME = {
     "IndexResult": "triptych.catalog.indexing",
     "InversionOptions": "triptych.training.options",
     "InversionResult": "triptych.training.results",
+    "KNOWN_ENCODERS": "triptych.encoders.known",
     "LeakageOptions": "triptych.evaluation.options",
     "LeakageResult": "triptych.evaluation.leakage",
     "Library": "triptych.retrieval.library",
@@ -258,6 +266,8 @@ _HOME = {
     "PretrainResult": "triptych.training.results",
     "Query": "triptych.benchmarks.task",
     "ReasonerComparison": "triptych.evaluation.reasoners",
+    "ReencodeOptions": "triptych.catalog.options",
+    "ReencodeResult": "triptych.catalog.reencoding",
     "RefineOptions": "triptych.mining.options",
     "RefineResult": "triptych.mining.refinement",
     "ReproduceResult": "triptych.evaluation.reproduction.running",
@@ -305,6 +315,7 @@ _HOME = {
     "open_catalog": "triptych.retrieval.searching",
     "prepare_fashion_products": "triptych.benchmarks.datasets.fashion_products.products",
     "pretrain": "triptych.training.pretraining",
+    "reencode": "triptych.catalog.reencoding",
     "refine": "triptych.mining.refinement",
     "reproduce": "triptych.evaluation.reproduction.running",
     "score": "triptych.evaluation.scoring",
@@ -319,6 +330,7 @@ _HOME = {
     "triplets_review": "triptych.triplets.review",
     "triplets_sample": "triptych.triplets.sampling",
     "triplets_stats": "triptych.triplets.statistics",
+    "truth_of_pairs": "triptych.evaluation.truth",
     "truth_queries": "triptych.evaluation.truth",
     "write_wardrobe": "triptych.benchmarks.datasets.wardrobe.world",
 }

@@ -12,6 +12,7 @@ import numpy as np
 import pyarrow as pa
 
 from triptych.catalog.catalog import REMOVED, Catalog, Entry, require_finite
+from triptych.catalog.likeness import note_likeness
 from triptych.catalog.metadata import metadata_of
 from triptych.catalog.moving import follow
 from triptych.catalog.options import IndexOptions
@@ -112,7 +113,7 @@ def index(
     with locked(catalog):
         opened, engine = _open(catalog, found, encoder, runtime, explicit=root is not None)
         settings = {"pictures": pictures, "encoder": opened.encoder_name, "metadata": metadata, "root": root}
-        run = _Run(opened, engine, found, options, runtime.threads, None if pictures.is_dir() else pictures)
+        run = IndexRun(opened, engine, found, options, runtime.threads, None if pictures.is_dir() else pictures)
         if not run.names and not options.prune:
             raise DataError(_nothing(pictures, found) + _stays(opened))
         result, problem = run.update()
@@ -120,7 +121,10 @@ def index(
         _write_rejected(opened, found)
         if table:
             result = replace(result, metadata=_keep_metadata(opened, table, run.added))
+        warning = note_likeness(opened, engine)
     _tell(result, found, opened)
+    if warning:
+        say(warning)
     if problem:
         raise FailureError(problem)
     if not result.total and not options.prune:
@@ -149,7 +153,7 @@ def _open(
     return opened, engine
 
 
-class _Run:
+class IndexRun:
     """One run over what was found, which brings a catalog up to date."""
 
     def __init__(
@@ -181,7 +185,7 @@ class _Run:
             self.catalog.append([_refused(item) for item in listed], none)
         again = self.catalog.reader != self.reader
         todo = [name for name in self.names if not _unchanged(self.found.root / name, self.known.get(name), again)]
-        encoded = self._encode_all(todo)
+        encoded = self.encode(todo)
         problem = self._mark_gone(again)
         entries = self.catalog.entries
         counts = Counter(entry.status for entry in entries)
@@ -257,7 +261,7 @@ class _Run:
             f"{example.name}; they stay in the catalog. {remedy}, or run again with --prune to give them up"
         )
 
-    def _encode_all(self, names: list[str]) -> int:
+    def encode(self, names: list[str]) -> int:
         """Encode and commit `names`, chunk by chunk; returns how many needed encoding."""
         vector_of = self.catalog.known_vectors() if names else {}
         encoded, done = 0, len(self.names) - len(names)

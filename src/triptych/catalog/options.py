@@ -1,4 +1,4 @@
-"""Choices of `index`."""
+"""Choices of `index` and `reencode`."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -63,3 +63,10 @@ def _types(given: Sequence[str]) -> dict[str, GivenType]:
             raise UsageError(f"--column-type: column {column!r} is given twice")
         types[column] = kind  # type: ignore[assignment]
     return types
+
+
+@dataclass(frozen=True)
+class ReencodeOptions:
+    """What `reencode` may give up."""
+
+    prune: bool = option(False, "Go on although more than a fifth of the pictures cannot be encoded any more.")

@@ -1,4 +1,4 @@
-"""Commands over a catalog: index, search, export-vectors, export-models."""
+"""Commands over a catalog: index, reencode, search, export-vectors, export-models."""
 
 import json
 from dataclasses import dataclass
@@ -8,7 +8,7 @@ from typing import Annotated
 import typer
 
 import triptych
-from triptych.catalog.options import IndexOptions
+from triptych.catalog.options import IndexOptions, ReencodeOptions
 from triptych.cli.app import CatalogDir, ComposerName, EncoderName, OutDir, app, show
 from triptych.cli.options import When, takes
 from triptych.core.environment import Runtime
@@ -68,6 +68,21 @@ def index(
 ) -> None:
     """Encode pictures into a catalog; run it again and only what changed is encoded."""
     show(triptych.index(pictures, catalog, options, encoder=encoder, metadata=metadata, root=root, runtime=runtime))
+
+
+@app.command(epilog="Example: triptych reencode catalog --encoder photos")
+@takes
+def reencode(
+    catalog: Annotated[Path, typer.Argument(help="Folder of the catalog.")],
+    encoder: Annotated[str, typer.Option(metavar="NAME", help="The new encoder; `triptych doctor` lists some.")],
+    options: ReencodeOptions,
+    runtime: Runtime,
+    out: Annotated[
+        Path | None, typer.Option(metavar="DIR", help="A new catalog; by default it takes the place of the old one.")
+    ] = None,
+) -> None:
+    """Give a catalog the vectors of another encoder; its metadata stay."""
+    show(triptych.reencode(catalog, encoder, options, out=out, runtime=runtime))
 
 
 @app.command(epilog='Example: triptych search --catalog catalog --image jacket.jpg --text "but in red"')

@@ -45,8 +45,8 @@ def wardrobe(
 
 @app.command(epilog="Example: triptych doctor")
 def doctor() -> None:
-    """Say what this machine can do."""
-    show(triptych.doctor())
+    """Say what this machine can do, and which encoders there are."""
+    show({**triptych.doctor(), **{f"encoder {name}": what for name, what in triptych.KNOWN_ENCODERS.items()}})
 
 
 def _counts(asked: Sequence[str]) -> dict[str, int]:

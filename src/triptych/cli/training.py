@@ -97,7 +97,10 @@ def train_inversion(
     show(known_fields(result))
 
 
-@app.command(epilog="Example: triptych pretrain pairs.csv --images photos --out encoder")
+@app.command(
+    epilog="Examples: triptych pretrain pairs.csv --images photos --out encoder;  "
+    "triptych pretrain pairs.csv --images drawings --out encoder --from scratch"
+)
 @takes
 def pretrain(
     pairs: Annotated[Path, typer.Argument(help="CSV with the columns image,caption.")],
@@ -106,9 +109,16 @@ def pretrain(
     options: PretrainOptions,
     runtime: Runtime,
     log: Log = None,
+    validate_by: Annotated[
+        str | None,
+        typer.Option(
+            metavar="COLUMN,…", help="Columns of the CSV, such as kind,colour: judge by queries made of them."
+        ),
+    ] = None,
 ) -> None:
-    """Train a small encoder of pictures and texts from picture-caption pairs."""
-    show(known_fields(triptych.pretrain(pairs, images, out, options, runtime=runtime, log=log)))
+    """Train an encoder of pictures and texts from picture-caption pairs, and say whether it is better."""
+    truth = triptych.truth_of_pairs(pairs, validate_by) if validate_by else None
+    show(known_fields(triptych.pretrain(pairs, images, out, options, truth=truth, runtime=runtime, log=log)))
 
 
 @app.command(epilog="Example: triptych adapt-encoder photos --out encoder")

@@ -15,6 +15,7 @@ Any is a plug-in: an object in Python, its name on the command line.
 import math
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import MISSING, Field, dataclass, field, fields, is_dataclass
+from keyword import iskeyword
 from pathlib import Path
 from typing import Any, TypeVar, get_type_hints
 
@@ -70,8 +71,9 @@ class FlatOption:
 
     @property
     def name(self) -> str:
-        """Its flag as a name, such as `batch_size`."""
-        return self.flag.lstrip("-").replace("-", "_")
+        """Its flag as a name, such as `batch_size`; `from_` where Python has the word for itself."""
+        name = self.flag.lstrip("-").replace("-", "_")
+        return f"{name}_" if iskeyword(name) else name
 
 
 def flat_options(kind: type) -> Iterator[FlatOption]:

@@ -35,6 +35,11 @@ def common_terms(captions: Iterable[str]) -> list[str]:
     return sorted(term for term, count in counts.items() if count >= _AT_LEAST)
 
 
+def spelled(text: str) -> dict[str, str]:
+    """The words of a text as a lexicon writes them, in order, and how each is spelled there, in lower case."""
+    return dict(zip(_words(text), (word.lower() for word in _WORD.findall(text)), strict=True))
+
+
 def _words(text: str) -> list[str]:
     # Without hyphens: "t-shirt" is also written "tshirt".
     return [word.lower().replace("-", "") for word in _WORD.findall(text)]
@@ -87,6 +92,15 @@ class Lexicon:
         wider = np.zeros((len(self.weight), dim), np.float32)
         wider[:, : self.weight.shape[1]] = self.weight / scale
         return Lexicon(self.terms, wider, self.bias)
+
+    def joined(self, other: "Lexicon") -> "Lexicon":
+        """This one with those terms of another that it lacks."""
+        rows = [row for row, term in enumerate(other.terms) if term not in self._row]
+        return Lexicon(
+            (*self.terms, *(other.terms[row] for row in rows)),
+            np.concatenate([self.weight, other.weight[rows]]),
+            np.concatenate([self.bias, other.bias[rows]]),
+        )
 
     def moved(self, weight: NDArray[np.float32], bias: NDArray[np.float32]) -> "Lexicon":
         """The same for vectors from which `weight` `(d, e)` and `bias` `(d,)` lead to this one's."""

@@ -30,6 +30,7 @@ from triptych.encoders.lexicon import Lexicon
 from triptych.encoders.protocol import Ids, Pixels, TextReading
 from triptych.encoders.reading import TextReader
 from triptych.encoders.tokenizer import read_tokenizer, token_ids
+from triptych.encoders.training_statistics import FILE as STATISTICS
 
 if TYPE_CHECKING:
     from tokenizers import Tokenizer
@@ -78,7 +79,7 @@ class NativeEncoder:
             self.text_frame = (0, 0)
         self.dim: int = shape["dim"] + self.instance_dim
         self.logit_scale: float = config["logit_scale"]
-        self._size: int = shape["size"]
+        self.size: int = shape["size"]
         self._length: int = shape["length"]
         parts = [hash_file(folder / part) for part in self.files]
         content = [form, json.dumps(shape, sort_keys=True), *parts]
@@ -86,7 +87,7 @@ class NativeEncoder:
 
     def prepare(self, picture: Image.Image) -> Pixels:
         """Pixels `(3, size, size)` in [-1, 1]: padded to a square, so that nothing of a picture is cut off."""
-        return normalise(square_pixels(picture, self._size))
+        return normalise(square_pixels(picture, self.size))
 
     def encode_pictures(self, pixels: Pixels) -> Vectors:
         """Vectors `(n, d)` of pixels `(n, 3, size, size)`."""
@@ -173,7 +174,8 @@ def save_encoder(
 
     model = model.eval().float().cpu()
     # Over an older encoder too: a kill must not leave its configuration with half of the new files.
-    (folder / "config.json").unlink(missing_ok=True)
+    for stale in ("config.json", STATISTICS):
+        (folder / stale).unlink(missing_ok=True)
     folder.mkdir(parents=True, exist_ok=True)
     config = _save_small(folder, model) if isinstance(model, DualEncoder) else _save_photo_encoder(folder, model)
     with atomic(folder / "tokenizer.json") as temporary:

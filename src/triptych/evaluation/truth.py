@@ -1,7 +1,8 @@
-"""Queries with known answers for `train --validate-by`: from columns of the metadata, or the owner's own."""
+"""Queries with known answers for `--validate-by`: from columns, or the owner's own."""
 
+import csv
 from collections import defaultdict
-from collections.abc import Sequence
+from collections.abc import Callable, Mapping, Sequence
 from hashlib import sha256
 from pathlib import Path
 
@@ -39,7 +40,40 @@ def truth_queries(catalog: Path | str, by: str) -> TruthQueries:
     opened = Catalog(Path(catalog))
     if by.endswith(".jsonl"):
         return _from_file(opened, Path(by))
-    return _from_columns(opened, [name.strip() for name in by.split(",") if name.strip()])
+    return _from_columns(opened, _names(by))
+
+
+def truth_of_pairs(pairs: Path | str, by: str) -> Callable[[Sequence[str]], TruthQueries]:
+    """What makes queries whose answers are known among some pictures of a CSV of pairs, to judge an encoder by.
+
+    The queries are those that `truth_queries` makes of columns.
+
+    Args:
+        pairs: a CSV with the column `image`, and others.
+        by: some of those, as in `kind,colour`.
+
+    Raises:
+        UsageError: there is no such column; and, when it is called, if the queries are fewer than 20.
+        DataError: the CSV cannot be read.
+    """
+    path, columns = Path(pairs), _names(by)
+    try:
+        with path.open(encoding="utf-8-sig", newline="") as content:
+            reader = csv.DictReader(content)
+            known = [name for name in reader.fieldnames or () if name not in ("image", "caption")]
+            _check_columns(columns, known, f"{path} has no columns but image and caption")
+            table = {row["image"]: tuple((row[column] or "").strip() for column in columns) for row in reader}
+    except (OSError, UnicodeDecodeError, csv.Error) as error:
+        raise DataError(f"{path}: not a readable CSV ({error})") from None
+
+    def among(names: Sequence[str]) -> TruthQueries:
+        return _asked({name: table[name] for name in names if name in table and all(table[name])}, columns)
+
+    return among
+
+
+def _names(by: str) -> list[str]:
+    return [name.strip() for name in by.split(",") if name.strip()]
 
 
 def _from_file(catalog: Catalog, path: Path) -> TruthQueries:
@@ -53,8 +87,12 @@ def _from_file(catalog: Catalog, path: Path) -> TruthQueries:
 
 
 def _from_columns(catalog: Catalog, columns: Sequence[str]) -> TruthQueries:
+    return _asked(_pictures(catalog, columns), columns)
+
+
+def _asked(pictures: Mapping[str, Values], columns: Sequence[str]) -> TruthQueries:
+    """Queries among pictures that have these values in the columns."""
     source = f"column{'s' if len(columns) > 1 else ''} {', '.join(columns)}"
-    pictures = _pictures(catalog, columns)
     if len(columns) == 1:
         say(f"--validate-by {columns[0]}: with one column nothing has to stay; add another one, such as the kind")
     having: defaultdict[Values, set[str]] = defaultdict(set)
@@ -85,12 +123,7 @@ def _pictures(catalog: Catalog, columns: Sequence[str]) -> dict[str, Values]:
     """The values of each picture that has one in every column. Raises UsageError for columns that cannot be used."""
     table = catalog.metadata
     known = [name for name in table.column_names if name != "name"]
-    if not columns or len(set(columns)) < len(columns):
-        raise UsageError("--validate-by: name columns of the metadata, each once, or a .jsonl file of queries")
-    for column in columns:
-        if column not in known:
-            there = f"there are {', '.join(known)}" if known else "the catalog has no metadata; give index --metadata"
-            raise UsageError(f"--validate-by: there is no column {column!r}; {there}")
+    _check_columns(columns, known, "the catalog has no metadata; give index --metadata")
     rows = zip(*(table.column(column).to_pylist() for column in columns), strict=True)
     found = {}
     for name, row in zip(catalog.names, rows, strict=True):
@@ -104,6 +137,16 @@ def _pictures(catalog: Catalog, columns: Sequence[str]) -> dict[str, Values]:
                 "name another one"
             )
     return found
+
+
+def _check_columns(columns: Sequence[str], known: Sequence[str], none: str) -> None:
+    """Raise UsageError unless each column is known, and named once; `none` says that none is."""
+    if not columns or len(set(columns)) < len(columns):
+        raise UsageError("--validate-by: name columns of the metadata, each once, or a .jsonl file of queries")
+    for column in columns:
+        if column not in known:
+            there = f"there are {', '.join(known)}" if known else none
+            raise UsageError(f"--validate-by: there is no column {column!r}; {there}")
 
 
 def _without(values: Values, place: int) -> Values:

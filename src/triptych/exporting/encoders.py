@@ -16,6 +16,7 @@ from triptych.encoders.exported import FORMAT
 from triptych.encoders.native import NativeEncoder
 from triptych.encoders.protocol import Encoder
 from triptych.encoders.registry import load_encoder
+from triptych.encoders.training_statistics import statistics_of
 
 if TYPE_CHECKING:
     from torch import Tensor, nn
@@ -58,6 +59,8 @@ def export_encoder(encoder: Encoder, out: Path, *, int8: bool = False) -> Agreem
             shutil.copyfile(encoder.folder / name, out / name)
         if encoder.lexicon:
             encoder.lexicon.save(out)
+        if statistics := statistics_of(encoder):
+            statistics.save(out)
         config = encoder.config
     elif encoder.name.startswith("hf:"):
         config = _export_towers(encoder, out)  # type: ignore[arg-type]

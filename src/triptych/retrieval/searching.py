@@ -4,6 +4,7 @@ from collections.abc import Callable
 from pathlib import Path
 
 from triptych.catalog.catalog import Catalog
+from triptych.catalog.likeness import likeness_warning
 from triptych.composers.baselines import DEFAULT_WEIGHT
 from triptych.composers.protocol import Composer, attach_encoder
 from triptych.composers.registry import load_composer
@@ -32,6 +33,8 @@ def open_catalog(
 ) -> Library:
     """Open a catalog, to search it many times.
 
+    Where `index` found that the pictures are unlike those that the encoder was trained on, one line says so.
+
     A composer whose verdict is that it is worse than what needs no training is not used: one line says so, and picture
     and words are added, with the weight that was found to be best. One line says it, too, where a trained composer has
     no verdict.
@@ -55,6 +58,8 @@ def open_catalog(
     make_store = load_store(store)
     opened = Catalog(Path(catalog))
     engine = opened.encoder(encoder, threads=runtime.threads, device=runtime.device)
+    if warning := likeness_warning(opened):
+        say(warning)
     composing = None if composer is None else load_composer(composer, threads=runtime.threads)
     if composing is None or not _lost(composing, force=force):
         return Library(opened, engine, composing, make_store)

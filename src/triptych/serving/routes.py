@@ -12,6 +12,7 @@ from fastapi import Body, FastAPI, File, Form, Path, Query, Request, UploadFile
 from starlette.responses import Response
 from starlette.types import ASGIApp, Receive, Scope, Send
 
+from triptych.catalog.likeness import likeness_warning
 from triptych.core.errors import TriptychError
 from triptych.core.version import __version__
 from triptych.encoders.protocol import short_name
@@ -110,6 +111,7 @@ def _searching(app: FastAPI, handlers: RequestHandlers, comparison: TagCompariso
             "encoder": short_name(library.encoder),
             "composer": library.composer.name if library.composer is not None else None,
             "weight": library.weight,
+            "warning": likeness_warning(library.catalog),
             "writable": handlers.settings.writable,
             "columns": await handlers.in_thread(lambda: columns(library.metadata)),
             "max_bytes": handlers.settings.limits.max_bytes,

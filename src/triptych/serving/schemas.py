@@ -97,6 +97,7 @@ class Facts(BaseModel):
     encoder: str
     composer: str | None
     weight: float = Field(description="Of the words in the sum of picture and words, where a search names none.")
+    warning: str = Field(description="What to know of the results; empty where there is nothing to say.")
     writable: bool
     columns: list[Column]
     max_bytes: int

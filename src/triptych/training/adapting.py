@@ -23,6 +23,7 @@ from triptych.encoders.protocol import Encoder
 from triptych.encoders.registry import load_encoder
 from triptych.training.callbacks import callbacks_of
 from triptych.training.data.pixels import read_bytes
+from triptych.training.encoder_verdict import keep_statistics
 from triptych.training.options import AdaptOptions
 from triptych.training.results import AdaptResult
 
@@ -89,6 +90,7 @@ def adapt_encoder(
         note = made_by("adapt-encoder", settings, base=known.name, torch=torch.__version__, **asdict(result))
         lexicon = known.lexicon and known.lexicon.widened(base.shape.dim + LENGTH, HALF)
         save_encoder(out, model, known.tokenizer, lexicon, note)
+        keep_statistics(NativeEncoder(out, str(out), runtime.threads), pixels.numpy(), np.arange(len(pixels)))
         run.clean()
     return result
 

@@ -1,5 +1,6 @@
 """How to train: the options of `train`, `finetune`, `pretrain`, `adapt-encoder` and `train-inversion`."""
 
+import re
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -14,9 +15,12 @@ PARTS = ("concepts", "kept-sum", "other-targets", "target-concepts", "text-tower
 """What a composer can be trained without, to see what it brings: words read from pictures, and with them the target's
 concepts; the weighted sum beside what is learnt; targets beside a triplet's own; what is expected of the target in
 words; a text tower that learns along."""
+SCRATCH = "scratch"
+"""What `pretrain --from` takes for an encoder that begins with nothing."""
 MARK = "*"
 """What stands for the pseudo-word in a text."""
 
+_TUNED = re.compile(r"frozen|full|last-[1-9][0-9]?")
 _EPOCHS = "Passes over the triplets."
 _BATCH = "Triplets a step."
 _TEMPERATURE = "Of the loss, between 0 and 1; the smaller, the more hard negatives count."
@@ -120,9 +124,21 @@ class FinetuneOptions:
 class PretrainOptions:
     """How `pretrain` makes an encoder of picture-caption pairs. Raises UsageError for what makes no sense."""
 
-    size: int = option(64, "Side of the encoder's pictures, in pixels: a multiple of 16.", min=32)
-    width: int = option(64, "Channels of the first stage.", min=2)
-    epochs: int = option(50, "Passes over the pairs.", min=1)
+    start: str = option(
+        "photos",
+        "Encoder to go on with: photos, a folder that such a run wrote, or scratch.",
+        flag="--from",
+        metavar="NAME",
+    )
+    """`photos`, an encoder of photos and sentences; a folder that `pretrain` made of one; or `scratch`, for a small
+    encoder that begins with nothing, as for drawings."""
+    tune: str | None = option(None, "What learns: frozen (the heads alone), last-N or full.", metavar="WHAT")
+    """`frozen`, the default: small heads on what the towers see, which is computed once. `last-N`: the last N stages of
+    the pictures' tuned copy and the last N layers of the text tower, too. `full`: all of both, but for the published
+    trunk, which tells items apart."""
+    size: int | None = option(None, "With --from scratch: side of its pictures, in pixels, by 16 (64).", min=32)
+    width: int | None = option(None, "With --from scratch: channels of the first stage (64).", min=2)
+    epochs: int | None = option(None, "Passes over the pairs; 30, or 50 from scratch.", min=1)
     batch_size: int = option(256, "Pairs a step.", min=2)
     max_pixels: float = option(
         DEFAULT_LIMITS.max_pixels / 1e6, "Largest picture, in millions of pixels.", min=0.01, max=10_000
@@ -131,8 +147,14 @@ class PretrainOptions:
 
     def __post_init__(self) -> None:
         check_ranges(self)
-        if self.size % 16:
+        if self.size is not None and self.size % 16:
             raise UsageError(f"--size {self.size}: must be a multiple of 16")
+        if self.start == SCRATCH and self.tune is not None:
+            raise UsageError("--tune: goes with an encoder to go on with; from scratch everything learns")
+        if self.start != SCRATCH and not (self.size is None and self.width is None):
+            raise UsageError(f"--size and --width go with --from scratch; --from {self.start} has its own")
+        if self.tune is not None and not _TUNED.fullmatch(self.tune):
+            raise UsageError(f"--tune {self.tune}: write frozen, last-N (such as last-1) or full")
 
     @property
     def limits(self) -> Limits:

@@ -1,35 +1,35 @@
-"""`pretrain`: a small dual encoder from picture-caption pairs.
+"""`pretrain`: an encoder from pairs of picture and title; from an encoder of photos that goes on learning, or anew.
 
-Symmetric InfoNCE as in CLIP (Radford et al. 2021, figure 3), with two changes: pictures that share a caption are not
-each other's negatives, and the picture tower also learns to name the words of its caption one by one.
+Anew: symmetric InfoNCE as in CLIP (Radford et al. 2021, figure 3), with two changes: pictures that share a caption are
+not each other's negatives, and the picture tower also learns to name the words of its caption one by one.
 """
 
 import hashlib
 import time
-from dataclasses import asdict
+from collections.abc import Callable, Sequence
+from dataclasses import asdict, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-import numpy as np
-
+from triptych.composers.truth import TruthQueries
 from triptych.core.environment import Runtime, require_extra
-from triptych.core.errors import DataError
 from triptych.core.files import locked, made_by
 from triptych.encoders.lexicon import Lexicon, common_terms
-from triptych.encoders.native import save_encoder, square_pixels
+from triptych.encoders.native import NativeEncoder, save_encoder
 from triptych.encoders.reading import TextReader, tell_long
 from triptych.encoders.tokenizer import train_tokenizer
 from triptych.training.callbacks import callbacks_of
-from triptych.training.data.pairs import CaptionedPictures, hash_file_or_fail, read_pairs
-from triptych.training.data.pixels import read_bytes
-from triptych.training.options import PretrainOptions
+from triptych.training.continuing import continue_pretraining
+from triptych.training.data.pairs import hash_file_or_fail, load_pairs
+from triptych.training.encoder_verdict import keep_statistics
+from triptych.training.options import SCRATCH, PretrainOptions
 from triptych.training.results import PretrainResult
 
 if TYPE_CHECKING:
     from torch import Tensor
 
 _HELD_OUT = 0.02  # of the pairs, to tell how well captions find pictures never trained on
-_LEAST = 50  # pairs
+_SIZE, _WIDTH, _EPOCHS = 64, 64, 50
 
 
 def pretrain(
@@ -38,6 +38,7 @@ def pretrain(
     out: Path | str,
     options: PretrainOptions = PretrainOptions(),
     *,
+    truth: Callable[[Sequence[str]], TruthQueries] | None = None,
     runtime: Runtime = Runtime(),
     log: Path | str | None = None,
 ) -> PretrainResult:
@@ -47,20 +48,34 @@ def pretrain(
     from its last checkpoint and ends with the same weights. Pictures are held in memory as bytes: `3 * size * size` for
     each.
 
+    One that goes on from an encoder is compared with it on pairs of products that it did not learn from: whether a
+    title finds its picture, and, with `truth`, whether picture and words added find what was asked for. One line says
+    whether it is better, and the folder keeps the verdict.
+
     Args:
         pairs: a CSV with the columns `image` (relative to `images`) and `caption`.
         images: the folder that image names start from.
         out: the folder to write.
-        options: the encoder's size and how it learns.
+        options: what it starts from, its size and how it learns.
+        truth: makes queries whose answers are known among some pictures, by their names: `truth_of_pairs`.
         runtime: what to compute with.
         log: a file of JSON lines for the losses.
 
     Raises:
-        UsageError: torch is missing, or `out` holds an unfinished run with other settings.
+        UsageError: torch is missing, `options.start` is no encoder of photos, `out` holds an unfinished run with other
+            settings, or there are too few queries.
         DataError: the pairs cannot be read, or too few are usable.
     """
     pairs, images, out = Path(pairs), Path(images), Path(out)
     require_extra("train", "pretrain")
+    if options.start == SCRATCH:
+        return _from_scratch(pairs, images, out, options, runtime, log)
+    return continue_pretraining(pairs, images, out, options, truth=truth, runtime=runtime, log=log)
+
+
+def _from_scratch(
+    pairs: Path, images: Path, out: Path, options: PretrainOptions, runtime: Runtime, log: Path | str | None
+) -> PretrainResult:
     import torch
 
     from triptych.training.learners.pretraining import build_learner, recall_of_pairs
@@ -68,8 +83,12 @@ def pretrain(
 
     started = time.monotonic()
     device = runtime.torch_device()
+    options = replace(
+        options, size=options.size or _SIZE, width=options.width or _WIDTH, epochs=options.epochs or _EPOCHS
+    )
+    assert options.size
     settings: dict[str, Any] = {"pairs": hash_file_or_fail(pairs), **asdict(options)}
-    data = _load_pairs(pairs, images, options, runtime.threads)
+    data = load_pairs(pairs, images, options.size, runtime.threads, options.limits)
     settings |= {"pictures": hashlib.sha256(data.pixels.data).hexdigest()}
     tokenizer, terms = train_tokenizer(data.captions), common_terms(data.captions)
     training, held_out = _hold_out(len(data.captions), options.seed)
@@ -80,6 +99,7 @@ def pretrain(
     with locked(out):
         run = fit(learner, learner.loop, out, settings, callbacks_of(log))
         result = PretrainResult(
+            start=SCRATCH,
             pairs=len(data.captions),
             skipped=data.skipped,
             parameters=sum(weight.numel() for weight in learner.model.parameters()),
@@ -91,24 +111,9 @@ def pretrain(
         lexicon = Lexicon(terms, *learner.words.linear()) if terms else None
         note = made_by("pretrain", settings, torch=torch.__version__, **asdict(result))
         save_encoder(out, learner.model, tokenizer, lexicon, note)
+        keep_statistics(NativeEncoder(out, str(out), runtime.threads), data.pixels, training.numpy())
         run.clean()
     return result
-
-
-def _load_pairs(path: Path, images: Path, options: PretrainOptions, threads: int | None) -> CaptionedPictures:
-    """Every usable pair; unusable pictures are counted and named, never silently lost."""
-    rows = list(read_pairs(path))
-    names = [image for image, _ in rows]
-    size, limits = options.size, options.limits
-    pixels, kept = read_bytes(
-        images, names, lambda picture: square_pixels(picture, size), threads=threads, limits=limits
-    )
-    captions = [rows[row][1] for row in kept]
-    if len(captions) < _LEAST:
-        raise DataError(f"{path}: only {len(captions)} usable pairs; at least {_LEAST} are needed")
-    numbers = {caption: index for index, caption in enumerate(dict.fromkeys(captions))}
-    caption_of = np.array([numbers[caption] for caption in captions], np.int64)
-    return CaptionedPictures(pixels, captions, caption_of, len(rows) - len(captions))
 
 
 def _hold_out(count: int, seed: int) -> "tuple[Tensor, Tensor]":

@@ -47,6 +47,8 @@ class FinetuneResult(TrainResult):
 class PretrainResult:
     """What `pretrain` measured."""
 
+    start: str
+    """The encoder that it went on with, or `scratch`."""
     pairs: int
     """How many pairs of picture and caption could be used."""
     skipped: int
@@ -61,6 +63,12 @@ class PretrainResult:
     """How often a caption's own picture is among the first of these, in percent."""
     seconds: float
     """How long this call took."""
+    start_recall: dict[str, float] | None = None
+    """The same of the encoder that it went on with."""
+    verdict: Verdict | None = None
+    """Whether titles find their pictures more often than with that encoder; None from scratch."""
+    query_verdict: Verdict | None = None
+    """Whether picture and words added find more than with it, by queries with known answers; None without such."""
 
 
 @dataclass(frozen=True)

@@ -94,13 +94,17 @@ class PhotoTower(nn.Module):
     def maps(self, pixels: Tensor) -> tuple[Tensor, Tensor, Tensor]:
         """The early maps `(n, 195, h, w)`, the tuned copy's last map `(n, 320, h / 2, w / 2)`, and the trunk's own
         features `(n, 1280)`; h and w are a sixteenth of the picture's."""
-        maps = self.trunk.maps(pixels)
-        tuned = maps[self.tuned_from - 1]
+        early, tuned, features = self.untuned_maps(pixels)
         for layers in self.tuned:
             tuned = layers(tuned)
+        return early, tuned, features
+
+    def untuned_maps(self, pixels: Tensor) -> tuple[Tensor, Tensor, Tensor]:
+        """The same, but for the map that the tuned copy reads `(n, 112, h, w)` in the place of what it makes of it."""
+        maps = self.trunk.maps(pixels)
         fine = [pixels, *(maps[number] for number in _EARLY)]
         early = [F.avg_pool2d(values, side) for values, side in zip(fine[:-1], (16, 8, 4, 2), strict=True)]
-        return torch.cat([*early, fine[-1]], dim=1), tuned, self.trunk.features(maps[-1])
+        return torch.cat([*early, fine[-1]], dim=1), maps[self.tuned_from - 1], self.trunk.features(maps[-1])
 
     def standardise(self, features: Tensor) -> Tensor:
         """The trunk's features, each with mean zero and deviation one over the training pictures."""
@@ -108,13 +112,17 @@ class PhotoTower(nn.Module):
 
     def pooled(self, early: Tensor, tuned: Tensor) -> Tensor:
         """The first source of the meaning `(n, dim)`, from maps."""
+        read: Tensor = self.read(self.attended(early, tuned))
+        return read
+
+    def attended(self, early: Tensor, tuned: Tensor) -> Tensor:
+        """What attention pools of maps, and the tuned copy's mean `(n, 1344)`: what `read` reads."""
         early = (early - self.early_mean[:, None, None]) / self.early_scale[:, None, None]
         narrow = F.interpolate(self.narrow(tuned), size=early.shape[-2:], mode="nearest")
         places = torch.cat([early, narrow], dim=1)
         attention = self.attention(places).flatten(2).float().softmax(dim=-1).to(places.dtype)
         pooled = (attention @ F.gelu(self.values(places)).flatten(2).transpose(1, 2)).flatten(1)
-        read: Tensor = self.read(torch.cat([pooled, tuned.mean(dim=(2, 3))], dim=1))
-        return read
+        return torch.cat([pooled, tuned.mean(dim=(2, 3))], dim=1)
 
     def meaning(self, pooled: Tensor, standard: Tensor) -> Tensor:
         """Unit vectors `(n, dim)` from both sources."""

@@ -275,6 +275,8 @@ async function begin() {
   } catch (error) { draw(); return trouble(error, begin); }
   const by = catalog.composer ? " · with a trained composer" : " · by a weighted sum";
   $("facts").replaceChildren(`${catalog.pictures.toLocaleString("en")} pictures`, make("span", { className: "by" }, by));
+  $("warning").textContent = catalog.warning;
+  $("warning").hidden = !catalog.warning;
   tellBy(catalog.columns);
   filters = filterFields(catalog.columns, (where) => go({ where, shown: "" }));
   $("fields").replaceChildren(...filters.fields);

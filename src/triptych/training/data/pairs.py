@@ -3,6 +3,7 @@
 import csv
 from collections.abc import Iterator
 from dataclasses import dataclass
+from hashlib import sha256
 from pathlib import Path
 
 import numpy as np
@@ -10,13 +11,20 @@ from numpy.typing import NDArray
 
 from triptych.core.errors import DataError
 from triptych.core.files import hash_file
-from triptych.training.data.pixels import Bytes
+from triptych.core.limits import DEFAULT_LIMITS, Limits
+from triptych.encoders.lexicon import spelled
+from triptych.encoders.native import square_pixels
+from triptych.training.data.pixels import Bytes, read_bytes
+
+LEAST_PAIRS = 50
 
 
 @dataclass(frozen=True)
 class CaptionedPictures:
     """Pairs of picture and caption, in memory."""
 
+    names: list[str]
+    """Of the pictures, as the CSV has them."""
     pixels: Bytes
     """Bytes `(n, 3, size, size)`."""
     captions: list[str]
@@ -34,6 +42,56 @@ def hash_file_or_fail(path: Path) -> str:
         raise DataError(
             f"{path}: cannot be read ({error.strerror}); give a CSV with the columns image,caption"
         ) from None
+
+
+def load_pairs(
+    path: Path, images: Path, size: int, threads: int | None, limits: Limits = DEFAULT_LIMITS
+) -> CaptionedPictures:
+    """Every usable pair; unusable pictures are counted and named, never silently lost.
+
+    Raises DataError where the CSV cannot be read, or fewer than 50 pairs are usable.
+    """
+    rows = list(read_pairs(path))
+    names = [image for image, _ in rows]
+    pixels, kept = read_bytes(
+        images, names, lambda picture: square_pixels(picture, size), threads=threads, limits=limits
+    )
+    captions = [rows[row][1] for row in kept]
+    if len(captions) < LEAST_PAIRS:
+        raise DataError(f"{path}: only {len(captions)} usable pairs; at least {LEAST_PAIRS} are needed")
+    numbers = {caption: index for index, caption in enumerate(dict.fromkeys(captions))}
+    caption_of = np.array([numbers[caption] for caption in captions], np.int64)
+    return CaptionedPictures([names[row] for row in kept], pixels, captions, caption_of, len(rows) - len(captions))
+
+
+def hold_out_products(data: CaptionedPictures, wanted: int, seed: int) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
+    """Rows to learn from, and about as many rows as `wanted` to measure on, in order.
+
+    A product is never in both: pairs with one title, but for case and signs, stay together, and so do copies of one
+    picture.
+    """
+    titles = [" ".join(spelled(caption)) or caption for caption in data.captions]
+    product: dict[str, str] = {}
+    of_picture: dict[bytes, str] = {}
+
+    def first(title: str) -> str:
+        while product.setdefault(title, title) != title:
+            title = product[title]
+        return title
+
+    for title, pixels in zip(titles, data.pixels, strict=True):
+        mine = first(title)
+        product[mine] = first(of_picture.setdefault(sha256(pixels.tobytes()).digest(), mine))
+    groups: dict[str, list[int]] = {}
+    for row, title in enumerate(titles):
+        groups.setdefault(first(title), []).append(row)
+    members, held = list(groups.values()), list[int]()
+    for number in np.random.default_rng([seed, 5]).permutation(len(groups)):
+        group = members[number]
+        if len(held) + len(group) <= wanted:
+            held += group
+    learnt = np.setdiff1d(np.arange(len(titles)), held)
+    return learnt.astype(np.int64), np.array(sorted(held), np.int64)
 
 
 def read_pairs(path: Path) -> Iterator[tuple[str, str]]:

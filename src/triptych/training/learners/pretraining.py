@@ -72,6 +72,7 @@ class PretrainingLearner(Learner):
         # Of few pairs there are at least two batches.
         few = len(rows) < 2 * options.batch_size
         self.batch_size, self.seed = max(2, len(rows) // 2) if few else options.batch_size, options.seed
+        assert options.epochs
         steps = options.epochs * (len(rows) // self.batch_size)
         self.loop = LoopOptions(steps, seed=options.seed, checkpoint_every=_CHECKPOINT_STEPS)
         self.device = device
@@ -99,6 +100,8 @@ def build_learner(
     device: torch.device,
 ) -> PretrainingLearner:
     """A new encoder, and a head that names the `terms`, to learn from some `rows` of the pairs."""
+    assert options.size
+    assert options.width
     shape = EncoderShape(size=options.size, width=options.width, vocabulary=tokenizer.get_vocab_size())
     ids, said = token_ids(tokenizer, pairs.captions, shape.length), _terms_said(pairs.captions, terms)
     tensors = PairTensors(*map(torch.from_numpy, (pairs.pixels, ids, pairs.caption_of, said)))

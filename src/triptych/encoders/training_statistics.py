@@ -1,0 +1,103 @@
+"""What an encoder was trained on, as statistics of its pictures' vectors, and how many other pictures are unlike that.
+
+How far a picture is from what was trained on is its Mahalanobis distance (Lee et al., NeurIPS 2018, who tell unknown
+pictures from known ones by it), in the directions in which the vectors of training pictures vary most. The other
+directions do not count: in them photos of animals differ from the clothes that `photos-1` was trained on as much as
+anything does, and it finds them all the same.
+"""
+
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from triptych.core.errors import DataError
+from triptych.core.files import atomic
+from triptych.core.vectors import Vectors
+from triptych.encoders.protocol import Encoder
+
+FILE = "training_statistics.safetensors"
+LEAST_PICTURES = 40
+"""Of fewer pictures no statistics are kept."""
+
+_DIRECTIONS = 64
+_PICTURES = 5000  # that they are made of, at most
+_FAR = 0.99  # of the pictures trained on, all but so many are nearer
+
+
+@dataclass(frozen=True)
+class TrainingStatistics:
+    """The distribution of the vectors `(d,)` that an encoder made of pictures like those it was trained on."""
+
+    mean: NDArray[np.float32]
+    """`(d,)`."""
+    directions: NDArray[np.float32]
+    """The principal directions `(r, d)`, each divided by its standard deviation."""
+    far: float
+    """The distance within which 99 % of those pictures lie, by the half that the directions were not fitted on."""
+    pictures: int
+    """How many pictures they were made of."""
+
+    @classmethod
+    def of(cls, vectors: Vectors, *, seed: int = 0) -> "TrainingStatistics | None":
+        """The statistics of pictures' vectors `(n, d)`; None where these are fewer than 40.
+
+        Half of them fit the directions, the other half measure the distances.
+        """
+        if len(vectors) < LEAST_PICTURES:
+            return None
+        order = np.random.default_rng(seed).permutation(len(vectors))[:_PICTURES]
+        fitted, measured = vectors[order[::2]].astype(np.float64), vectors[order[1::2]]
+        mean = fitted.mean(axis=0)
+        _, deviations, directions = np.linalg.svd(fitted - mean, full_matrices=False)
+        kept = min(_DIRECTIONS, len(fitted) // 4)
+        spread = np.maximum(deviations[:kept] / (len(fitted) - 1) ** 0.5, 1e-4)
+        rounded = (directions[:kept] / spread[:, None]).astype(np.float16).astype(np.float32)  # as they are stored
+        found = cls(mean.astype(np.float32), rounded, 0.0, len(order))
+        far = float(np.quantile(found.distances(measured), _FAR))
+        return replace(found, far=far)
+
+    def distances(self, vectors: Vectors) -> NDArray[np.float32]:
+        """The Mahalanobis distance of each vector `(n,)`."""
+        found: NDArray[np.float32] = np.linalg.norm((vectors - self.mean) @ self.directions.T, axis=1)
+        return found
+
+    def unlike(self, vectors: Vectors) -> float:
+        """The share of pictures that are further from what was trained on than 99 % of that is."""
+        return float((self.distances(vectors) > self.far).mean()) if len(vectors) else 0.0
+
+    def save(self, folder: Path) -> None:
+        """Write them beside the encoder."""
+        from safetensors.numpy import save_file
+
+        tensors: dict[str, NDArray[Any]] = {
+            "mean": self.mean.astype(np.float32),
+            "directions": self.directions.astype(np.float16),
+            "numbers": np.array([self.far, self.pictures], np.float64),
+        }
+        with atomic(folder / FILE) as temporary:
+            save_file(tensors, temporary)
+
+    @classmethod
+    def load(cls, folder: Path) -> "TrainingStatistics | None":
+        """Those of an encoder's folder; None where it has none. Raises DataError where they are damaged."""
+        from safetensors import SafetensorError
+        from safetensors.numpy import load_file
+
+        path = folder / FILE
+        if not path.is_file():
+            return None
+        try:
+            tensors = load_file(path)
+            far, pictures = tensors["numbers"].tolist()
+            return cls(tensors["mean"], tensors["directions"].astype(np.float32), far, int(pictures))
+        except (OSError, SafetensorError, KeyError, ValueError) as error:
+            raise DataError(f"{path}: not readable ({error}); copy the folder again") from None
+
+
+def statistics_of(encoder: Encoder) -> TrainingStatistics | None:
+    """The statistics of an encoder; None where it keeps none."""
+    folder: Path | None = getattr(encoder, "folder", None)
+    return TrainingStatistics.load(folder) if folder else None

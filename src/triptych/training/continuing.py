@@ -1,0 +1,186 @@
+"""`pretrain --from`: an encoder of photos goes on learning from titled pictures, and is compared with what it was."""
+
+import hashlib
+import time
+from collections.abc import Callable, Sequence
+from dataclasses import asdict, dataclass, replace
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from triptych.composers.truth import TruthQueries
+from triptych.core.environment import Runtime
+from triptych.core.errors import UsageError
+from triptych.core.files import locked, made_by, read_json, write_json
+from triptych.core.progress import say
+from triptych.encoders.lexicon import Lexicon
+from triptych.encoders.native import NativeEncoder, load_model, save_encoder
+from triptych.encoders.registry import load_encoder
+from triptych.training.callbacks import callbacks_of
+from triptych.training.data.pairs import CaptionedPictures, hash_file_or_fail, hold_out_products, load_pairs
+from triptych.training.data.titles import title_texts
+from triptych.training.encoder_verdict import HeldOut, Seen, judge_queries, judge_titles, keep_statistics
+from triptych.training.options import PretrainOptions
+from triptych.training.results import PretrainResult
+from triptych.training.trainable import linear_map
+
+if TYPE_CHECKING:
+    from triptych.training.learners.continuing import ContinuingLearner
+
+_EPOCHS = 30
+_HELD_OUT, _MOST_HELD_OUT = 0.1, 500  # of the pairs: a share, and so many at most
+_MEMORY = 1 << 30  # bytes of what the frozen part sees
+_VIEWS = 2  # of each photo, where memory allows it
+_HELD_FRAMES = ("{}", "in {}")
+
+
+@dataclass(frozen=True)
+class _Given:
+    """What a run starts from."""
+
+    encoder: NativeEncoder
+    data: CaptionedPictures
+    learnt: NDArray[np.int64]
+    """The rows of the pairs to learn from."""
+    held_out: HeldOut
+    truth: TruthQueries | None
+
+
+def continue_pretraining(
+    pairs: Path,
+    images: Path,
+    out: Path,
+    options: PretrainOptions,
+    *,
+    truth: Callable[[Sequence[str]], TruthQueries] | None,
+    runtime: Runtime,
+    log: Path | str | None,
+) -> PretrainResult:
+    """Let an encoder go on learning; the arguments are those of `pretrain`."""
+    import torch
+
+    from triptych.training.loop import fit
+
+    started = time.monotonic()
+    device = runtime.torch_device()
+    options = replace(options, tune=options.tune or "frozen", epochs=options.epochs or _EPOCHS)
+    given = _given(pairs, images, out, options, truth, runtime)
+    settings: dict[str, Any] = {"pairs": hash_file_or_fail(pairs), **asdict(options)}
+    settings |= {"encoder": given.encoder.fingerprint}
+    settings |= {"pictures": hashlib.sha256(given.data.pixels.data).hexdigest()}
+    with locked(out):
+        before = Seen.of(given.encoder, given.held_out)
+        learner = _learner(given, options, device)
+        start = _meanings(learner)
+        run = fit(learner, learner.loop, out, settings, callbacks_of(log))
+        lexicon = _lexicon(given.encoder, learner, start)
+        note = made_by("pretrain", settings, torch=torch.__version__)
+        save_encoder(out, learner.model, given.encoder.tokenizer, lexicon, note)
+        made = NativeEncoder(out, str(out), runtime.threads)
+        keep_statistics(made, given.data.pixels, given.learnt)
+        after = Seen.of(made, given.held_out)
+        result = PretrainResult(
+            start=given.encoder.name,
+            pairs=len(given.data.captions),
+            skipped=given.data.skipped,
+            parameters=sum(weight.numel() for weight in learner.model.parameters()),
+            words=len(lexicon.terms) if lexicon else 0,
+            held_out=len(given.held_out.names),
+            held_out_recall=_percent(after),
+            start_recall=_percent(before),
+            verdict=judge_titles(before, after),
+            query_verdict=judge_queries(before, after, given.truth) if given.truth else None,
+            seconds=round(time.monotonic() - started, 1),
+        )
+        _note(out, result)
+        run.clean()
+    return result
+
+
+def _given(
+    pairs: Path,
+    images: Path,
+    out: Path,
+    options: PretrainOptions,
+    truth: Callable[[Sequence[str]], TruthQueries] | None,
+    runtime: Runtime,
+) -> _Given:
+    """Read everything. Raises UsageError for an encoder that cannot go on, and where there are too few queries."""
+    known = load_encoder(options.start, threads=runtime.threads)
+    if not isinstance(known, NativeEncoder) or not known.is_photo_encoder:
+        raise UsageError(f"--from {options.start}: takes photos, a folder that such a run wrote, or scratch")
+    if out.resolve() == known.folder.resolve():
+        raise UsageError(f"--out {out}: holds the encoder to go on with; choose another")
+    data = load_pairs(pairs, images, known.size, runtime.threads, options.limits)
+    wanted = min(_MOST_HELD_OUT, max(10, int(len(data.captions) * _HELD_OUT)))
+    learnt, held = hold_out_products(data, wanted, options.seed)
+    names = [data.names[row] for row in held]
+    asked = truth(list(dict.fromkeys(names))) if truth else None
+    return _Given(known, data, learnt, HeldOut(names, data.pixels[held], [data.captions[row] for row in held]), asked)
+
+
+def _learner(given: _Given, options: PretrainOptions, device: Any) -> "ContinuingLearner":
+    """Everything that learns, with what stays frozen computed."""
+    import torch
+
+    from triptych.encoders.networks.photo_encoder import PhotoEncoder
+    from triptych.training.learners.continuing import ContinuingLearner, Tuned, see
+    from triptych.training.loop import LoopOptions
+
+    model = load_model(given.encoder.folder)
+    assert isinstance(model, PhotoEncoder)
+    assert options.tune
+    assert options.epochs
+    model.to(device)
+    tuned = Tuned.of(model, options.tune)
+    pixels = torch.from_numpy(given.data.pixels[given.learnt])
+    views = max(1, min(_VIEWS, _MEMORY // (len(pixels) * tuned.bytes_of_a_view())))
+    say(f"pretrain: looking at {len(pixels)} photos, {views} views of each")
+    seen = see(model, pixels, tuned, views, options.seed)
+    texts = title_texts([given.data.captions[row] for row in given.learnt], options.seed)
+    lexicon = given.encoder.lexicon
+    known = {*texts.terms}
+    held = [term for term in (lexicon.terms if lexicon else ()) if term not in known]
+    ids = given.encoder.token_ids([*texts.texts, *(frame.format(term) for term in held for frame in _HELD_FRAMES)])
+    batch_size = options.batch_size if len(pixels) >= 2 * options.batch_size else max(2, len(pixels) // 2)
+    torch.manual_seed(options.seed)
+    loop = LoopOptions(options.epochs * (len(pixels) // batch_size), seed=options.seed, checkpoint_every=100)
+    return ContinuingLearner(model, tuned, seen, texts, ids, loop, batch_size)
+
+
+def _meanings(learner: "ContinuingLearner") -> NDArray[np.float32]:
+    """Unit vectors of the photos' meanings `(n, dim)`."""
+    import torch
+
+    with torch.no_grad():
+        rows = torch.split(torch.arange(len(learner.texts.title_of)), 256)
+        return torch.cat([learner.meanings(0, some) for some in rows]).float().cpu().numpy()
+
+
+def _lexicon(encoder: NativeEncoder, learner: "ContinuingLearner", start: NDArray[np.float32]) -> Lexicon | None:
+    """The words that it can name: those of the titles, and those of the start as they are seen now."""
+    shape, scale = learner.model.shape, float(learner.model.picture.parts[0])
+    mine, old = Lexicon(learner.texts.terms, *learner.words.linear()), encoder.lexicon
+    if old is None:
+        return mine.widened(shape.dim + shape.instance_dim, scale) if mine.terms else None
+    short = Lexicon(old.terms, old.weight[:, : shape.dim] * scale, old.bias).moved(
+        *linear_map(_meanings(learner), start)
+    )
+    return mine.joined(short).widened(shape.dim + shape.instance_dim, scale)
+
+
+def _percent(seen: Seen) -> dict[str, float]:
+    return {name: round(100 * float(values.mean()), 2) for name, values in seen.titles.items()}
+
+
+def _note(out: Path, result: PretrainResult) -> None:
+    """Keep the verdicts in the encoder's folder, and say them."""
+    config = read_json(out / "config.json", "encoder configuration")
+    facts = {name: value for name, value in asdict(result).items() if not name.endswith("verdict")}
+    verdicts = {"titles": result.verdict, "queries": result.query_verdict}
+    stored = {name: asdict(verdict) for name, verdict in verdicts.items() if verdict}
+    write_json(out / "config.json", config | {"made_by": config["made_by"] | facts, "verdicts": stored})
+    for verdict in filter(None, verdicts.values()):
+        say(f"pretrain: this encoder {verdict}")
