@@ -187,7 +187,8 @@ def test_the_reverse_is_asked_and_judged_like_any_question(few, tiny_catalog, vo
 
     known = {question(one): one for one in there if one.accepted}
     opened, words = Catalog(tiny_catalog), load_vocabulary(vocabulary_file)
-    tags = tag_pictures(opened.vectors, opened.encoder(threads=1), words)
+    tagged = tag_pictures(opened.vectors, opened.encoder(threads=1), words)
+    tags, words = tagged.tags, tagged.vocabulary
     anew = []
     for one in back:
         swapped = tuple(Change(change.group, change.new, change.old) for change in one.changes)

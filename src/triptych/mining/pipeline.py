@@ -25,6 +25,7 @@ from triptych.mining.proposer import Proposer
 from triptych.mining.reasoner import Reasoner, Reverses
 from triptych.mining.registry import CRITICS, REASONERS, MiningContext
 from triptych.mining.rounds import PreviousRounds
+from triptych.tagging.tags import summary, tag_pictures, tell
 from triptych.tagging.vocabulary import DEFAULT, load_vocabulary
 from triptych.triplets.file import join_triplets, kind_of_reason, read_triplets, write_triplets
 
@@ -45,7 +46,7 @@ class MineResult:
     references: int
     """Reference pictures that were asked about."""
     groups: tuple[str, ...]
-    """Attribute groups that the encoder can tell apart."""
+    """Attribute groups that the pictures show, as the encoder sees them."""
     reversed: int | None = None
     """Accepted triplets that are the reverse of another; None where they were not asked for."""
 
@@ -98,10 +99,12 @@ def mine(
     previous = PreviousRounds.read(options.refined) if options.refined else PreviousRounds()
     options = replace(options, vocabulary=options.vocabulary or previous.vocabulary)
     seed = options.seed + (previous.rounds << 32)  # another round draws other questions
-    context = MiningContext(opened, known, load_vocabulary(options.vocabulary), options, seed)
+    tagged = tag_pictures(opened.vectors, known, load_vocabulary(options.vocabulary))
+    tell(tagged.reports)
+    context = MiningContext(opened, known, tagged.vocabulary, tagged.tags, options, seed)
     agent = _agent(context, reasoner, critic, previous)
     settings = _settings(options, catalog=opened.folder, reasoner=reasoner, critic=critic)
-    result = _mine(Path(out), context, agent, previous, settings, started)
+    result = _mine(Path(out), context, agent, previous, settings, summary(tagged.reports), started)
     if not result.accepted:
         remedy = f"{'widen --similarity, ' if options.similarity else ''}use more pictures, or words that fit them"
         raise FailureError(f"{out}: none of {result.refused} drafts was accepted; {remedy}")
@@ -114,6 +117,7 @@ def _mine(
     agent: Agent,
     previous: PreviousRounds,
     settings: Mapping[str, Any],
+    groups: Mapping[str, Any],
     started: float,
 ) -> MineResult:
     """Write the parts that are not there yet, and join them."""
@@ -131,7 +135,7 @@ def _mine(
             result = replace(result, reversed=_count(reverse).accepted)
         # Of a run that went on where another stopped, nobody knows how long both took.
         seconds = {} if resumed else {"seconds": round(time.monotonic() - started, 1)}
-        join_triplets(out, whole, _note(context, settings, result) | seconds)
+        join_triplets(out, whole, _note(context, settings, result) | {"tags": groups} | seconds)
         shutil.rmtree(parts)
     return result
 

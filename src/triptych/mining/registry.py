@@ -4,7 +4,6 @@ A reasoner or critic is made by a class or function that takes nothing, or a `co
 """
 
 from dataclasses import dataclass
-from functools import cached_property
 
 from triptych.catalog.catalog import Catalog
 from triptych.core.plugins import Registry
@@ -13,7 +12,6 @@ from triptych.mining.critic import Critic, EncoderCritic
 from triptych.mining.options import MineOptions
 from triptych.mining.reasoner import Reasoner, TagsReasoner
 from triptych.tagging.tagger import Tags
-from triptych.tagging.tags import tag_pictures
 from triptych.tagging.vocabulary import Vocabulary
 
 
@@ -26,19 +24,13 @@ class MiningContext:
     encoder: Encoder
     """The encoder that made the catalog's vectors."""
     vocabulary: Vocabulary
-    """The words of attributes."""
+    """The groups and words that the encoder sees in the pictures."""
+    tags: Tags
+    """Of each group, probabilities `(n, words)` of the pictures."""
     options: MineOptions
     """What the user chose."""
     seed: int
     """The seed of this round of mining: that of the options in the first round."""
-
-    @cached_property
-    def tags(self) -> Tags:
-        """Of each attribute group that the encoder can tell apart: probabilities `(n, words)` of the pictures.
-
-        Raises FailureError where there is no such group.
-        """
-        return tag_pictures(self.catalog.vectors, self.encoder, self.vocabulary)
 
 
 def _tags(context: MiningContext) -> TagsReasoner:

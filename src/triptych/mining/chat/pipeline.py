@@ -215,5 +215,5 @@ def _attribute_views(catalog: Catalog, vocabulary: Path, encoder: Encoder) -> li
     from triptych.tagging.tagger import Tagger
     from triptych.tagging.vocabulary import load_vocabulary
 
-    tags = Tagger(encoder, load_vocabulary(vocabulary))(catalog.vectors)
+    tags = Tagger(encoder, load_vocabulary(vocabulary), catalog.vectors)(catalog.vectors)
     return [remove_attributes((group,), catalog.vectors, tags) for group in tags]
