@@ -147,10 +147,11 @@ def test_tags_are_probabilities(encoder):
 
 
 def test_each_word_is_asked_about_in_two_phrasings(encoder):
+    encoder.read.clear()
     Tagger(encoder, VOCABULARY)
     asked = {f"{before}{word}" for word in WORDS["colour"] for before in ("", "a photo of something ")}
     assert asked < set(encoder.read)
-    assert len(encoder.read) == 2 * sum(map(len, VOCABULARY.groups.values()))
+    assert {text.removeprefix("a photo of a ") for text in encoder.read} >= set(WORDS["kind"])
 
 
 def test_neighbours_that_agree_correct_a_tag_and_leave_it_as_sure():

@@ -347,7 +347,7 @@ def test_a_vocabulary_may_give_phrases(tmp_path):
 def test_words_that_the_encoder_does_not_know_are_refused(few, tmp_path):
     path = tmp_path / "words.json"
     path.write_text(json.dumps({"nonsense": [f"qz{number} xw" for number in range(200)]}))
-    with pytest.raises(FailureError, match="not sure of any group"):
+    with pytest.raises(FailureError, match="sees no word of the vocabulary"):
         few(vocabulary=path)
 
 

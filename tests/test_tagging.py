@@ -275,7 +275,7 @@ def test_a_group_that_tells_nothing_of_the_pictures_is_left_out(capfd):
     assert found.tags.keys() == found.vocabulary.groups.keys() == COLOURS.keys()
     tell(found.reports)
     told = capfd.readouterr().err
-    assert "mine: mood: left out" in told
+    assert "mine: mood: left out, the encoder hardly knows its words" in told
     assert "mine: colour: 3 words (red, blue, navy)" in told
     assert summary(found.reports)["mood"].keys() == {"left out"}
     assert summary(found.reports)["colour"]["not shown"] == ["mauve"]

@@ -67,6 +67,12 @@ def merged(values: Scores, columns: Labels) -> Scores:
     return sums
 
 
+def spread(cosines: Scores) -> float:
+    """How far cosines `(n, words)` differ beyond what a picture's and a word's own mean explain: a root mean square."""
+    rows, columns = cosines.mean(axis=1, keepdims=True), cosines.mean(axis=0, keepdims=True)
+    return float(np.sqrt(np.square(cosines - rows - columns + cosines.mean()).mean()))
+
+
 def agreement(first: Labels, second: Labels, neighbours: Labels) -> float:
     """How often a picture's label in one phrasing is that of a neighbour in the other, from 0 to 1."""
     return float((first[:, None] == second[neighbours]).mean() + (second[:, None] == first[neighbours]).mean()) / 2

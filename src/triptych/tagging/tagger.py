@@ -29,6 +29,8 @@ _UNSAID = 0.02  # a word that is said of a picture less often than this is not s
 _NAMED, _PARTLY_NAMED = 0.8, 0.5  # the say of naming beside likeness, where it knows every word or most of them
 _SILENT = 1e-4  # no say is less than this: one that is sure of nothing must not overrule the other
 _LEAST_INFORMATION = 0.15  # nats that a group must tell of the pictures
+_PLAIN = ("red", "blue", "black", "white", "green", "shirt", "shoe", "chair", "car", "dog", "house", "flower")
+_HEARD = 0.25  # a group's cosines must differ at least this many times as far as those of plain words
 
 
 @dataclass(frozen=True)
@@ -114,6 +116,7 @@ class Tagger:
         self._questions = {group: _question(encoder, vocabulary, group) for group in vocabulary.groups}
         self.reports = ()
         if pictures is not None and len(pictures) >= _FEW:
+            self._plain = np.asarray(encoder.encode_texts(_PLAIN), np.float32)
             self._learn(_sample(pictures))
         self.named = frozenset(group for group in self.vocabulary.groups if self._say(self._questions[group]))
 
@@ -196,6 +199,9 @@ class Tagger:
     def _learn_group(self, group: str, vectors: Vectors, neighbours: Labels) -> tuple[_Question, GroupReport]:
         """How to ask about a group in such pictures."""
         question = self._questions[group]
+        heard = calibration.spread(question.cosines(vectors)) / calibration.spread(vectors @ self._plain.T)
+        if heard < _HEARD and not self._say(question):
+            return question, _left_out(question, "the encoder hardly knows its words")
         kept = np.flatnonzero(self._shown(question, vectors))
         not_shown = tuple(word for place, word in enumerate(question.words) if place not in set(kept.tolist()))
         if len(kept) < 2:
@@ -204,6 +210,7 @@ class Tagger:
         question = question.only(kept.tolist())
         if mostly_absent:
             question = replace(question, hubs=_HUBS * question.cosines(vectors).mean(axis=0))
+        question = replace(question, scale=_fitted_scale(question, vectors, neighbours))
         # By likeness alone, a phrasing is an opinion of its own; naming, where it has the larger say, is in both.
         first, second = (
             self._scores(question, np.asarray(vectors @ texts.T, np.float32), vectors) for texts in question.texts
@@ -274,6 +281,14 @@ def _question(encoder: Encoder, vocabulary: Vocabulary, group: str) -> _Question
     texts = encoder.encode_texts([phrasing.format(phrase) for phrasing in phrasings for phrase in phrases])
     parts = tuple(np.asarray(part, np.float32) for part in np.split(texts, len(phrasings)))
     return _Question(group, words, tuple(phrases), parts, encoder.logit_scale)
+
+
+def _fitted_scale(question: _Question, vectors: Vectors, neighbours: Labels) -> float:
+    """1 / temperature at which likeness alone is as sure as phrasings and neighbours agree."""
+    first, second = (np.asarray(vectors @ texts.T - question.hubs).argmax(axis=1) for texts in question.texts)
+    agreed = calibration.agreement(first, second, neighbours)
+    scores = np.asarray(question.scale * (question.cosines(vectors) - question.hubs), np.float32)
+    return question.scale * calibration.fit_scale(scores, np.arange(len(question.words)), agreed)
 
 
 def _left_out(question: _Question, reason: str) -> GroupReport:
