@@ -56,13 +56,14 @@ def main() -> None:
         task = EncodedTask(asked_task, encoder, encoded)
         pictures = task.gallery
         row_of = {name: row for row, name in enumerate(task.gallery_names)}
-        tags = dict(tag_pictures(pictures, encoder, words))
+        tagged = tag_pictures(pictures, encoder, words)
+        tags, seen = dict(tagged.tags), tagged.vocabulary
         for group in given.told:
             true = [truth[name][group] for name in task.gallery_names]
-            tags[group] = with_truth(tags[group], true, words.groups[group])
+            tags[group] = with_truth(tags[group], true, seen.groups[group])
         items = item_vectors(pictures, encoder)
         proposer = Proposer(items, tags, tuple(tags), width=len(pictures), seed=0)
-        reasoner = TagsReasoner(tags, words, targets_each=1, seed=0)
+        reasoner = TagsReasoner(tags, seen, targets_each=1, seed=0)
         asked_about = defaultdict(list)
         for query in task.queries:
             plan = tuple(group for group in tags if group in (query.change or {}))
@@ -73,7 +74,7 @@ def main() -> None:
                 change = query.change or {}
                 # Of a word that it does not know, the agent believes nothing.
                 known = [
-                    Change(group, "", change[group]) for group in proposal.plan if change[group] in words.groups[group]
+                    Change(group, "", change[group]) for group in proposal.plan if change[group] in seen.groups[group]
                 ]
                 likelihood = reasoner.log_likelihood(proposal, known)
                 order = proposal.candidates[np.argsort(-likelihood, kind="stable")].tolist()

@@ -1,62 +1,91 @@
-"""How often the likeliest tag is the true one, by each way of asking, where the truth is known.
+"""How often the likeliest tag is the true one, and how sure it is, where the truth is known: a reliability diagram.
 
-    python bench/tags.py CATALOG wardrobe WORLD
-    python bench/tags.py CATALOG fashion-products ROOT
+    python bench/tags.py CATALOG fashion-products ROOT [--vocabulary FILE] [--scale 3] [--by-likeness] [--bins]
 
-*alone*: each word's text by itself. *together*: in titles of several groups. *agreed*: the same, with the say of each
-picture's neighbours. *named*: as `Tagger` and the agent do it with an encoder that can name words.
+*own*: words that the pictures show, at the temperature that the encoder was trained with. *calibrated*: the agent's
+tags, by what `tag_pictures` learns of the catalog without labels. `ece` is the expected calibration error, in points:
+over ten bins of equally many pictures, how far the mean probability of the likeliest word is from the share that is
+right (Guo et al. 2017). A true word that the agent merged into a broader one counts as that.
+
+`--scale` multiplies the encoder's temperature scale, as if it had been trained with another. `--by-likeness` does
+without the words that the encoder can name, as one that places whole texts only.
 """
 
-import sys
+import argparse
 from pathlib import Path
+from time import perf_counter
 
 import numpy as np
+from numpy.typing import NDArray
 
-from triptych.benchmarks.registry import find_benchmark, load_truth
+from triptych.benchmarks.registry import load_truth
 from triptych.catalog.catalog import Catalog
 from triptych.encoders.registry import load_encoder
-from triptych.tagging.tagger import Tagger, Tags, is_shown
-from triptych.tagging.tags import smooth_tags
+from triptych.tagging.tagger import GroupReport, Tagger, Tags
+from triptych.tagging.tags import describe, tag_pictures
 from triptych.tagging.vocabulary import Vocabulary, load_vocabulary
+
+_BINS = 10
+_CALLED = {"vest": "undershirt"}  # what a shop's word means here, where a plain one means something else
 
 
 def main() -> None:
-    folder, name, root = sys.argv[1:]
-    catalog = Catalog(Path(folder))
+    asked = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    asked.add_argument("catalog", type=Path)
+    asked.add_argument("benchmark")
+    asked.add_argument("root", type=Path)
+    asked.add_argument("--vocabulary", type=Path)
+    asked.add_argument("--scale", type=float, default=1.0)
+    asked.add_argument("--by-likeness", action="store_true")
+    asked.add_argument("--bins", action="store_true")
+    given = asked.parse_args()
+    catalog = Catalog(given.catalog)
     encoder = load_encoder(catalog.encoder_name)
-    vocabulary = load_vocabulary(find_benchmark(name).vocabulary)
-    truth = load_truth(name, Path(root))
-    words = {group: np.array([truth[picture][group] for picture in catalog.names]) for group in vocabulary.groups}
-    placing = load_encoder(catalog.encoder_name)
-    placing.__dict__["lexicon"] = None  # as one that places whole texts only
-    together = Tagger(placing, vocabulary)(catalog.vectors)
-    ways = {
-        "alone": _alone(catalog, vocabulary),
-        "together": together,
-        "agreed": smooth_tags(together, catalog.vectors),
-        "named": Tagger(encoder, vocabulary)(catalog.vectors),
-    }
-    print(f"{name}: {len(catalog.names)} pictures, % right{'':<8}" + "".join(f"{way:>10}" for way in ways))
-    for group, known in vocabulary.groups.items():
-        # What the vocabulary has no word for, no tag can get right.
-        rows = np.isin(words[group], known)
-        right = [
-            np.mean(np.array(known)[tags[group].argmax(axis=1)][rows] == words[group][rows]) for tags in ways.values()
-        ]
-        print(f"  {group:<12} {rows.sum():>6} pictures{'':<14}" + "".join(f"{100 * share:>10.1f}" for share in right))
-    for group in vocabulary.groups:
-        lacking = words[group] == ""
-        if lacking.any():
-            share = 100 * is_shown(ways["named"][group])[lacking].mean()
-            print(f"  {group:<12} {lacking.sum():>6} pictures have none; {share:.1f} % of them are tagged all the same")
+    encoder.logit_scale *= given.scale
+    if given.by_likeness:
+        encoder.__dict__["lexicon"] = None
+    words = load_vocabulary(given.vocabulary)
+    truth = load_truth(given.benchmark, given.root)
+    started = perf_counter()
+    found = tag_pictures(catalog.vectors, encoder, words)
+    print(f"{len(catalog.names)} pictures, {perf_counter() - started:.1f} s")
+    own = Tagger(encoder, found.vocabulary)(catalog.vectors)
+    for report in found.reports:
+        print(describe(report))
+        true = [_meant(words, report, truth.get(name, {}).get(report.group)) for name in catalog.names]
+        if not report.reason and any(true):
+            _print_group(report, found.vocabulary, true, {"own": own, "calibrated": found.tags}, given.bins)
 
 
-def _alone(catalog: Catalog, vocabulary: Vocabulary) -> Tags:
-    encoder = load_encoder(catalog.encoder_name)
-    return {
-        group: catalog.vectors @ encoder.encode_texts([vocabulary.phrases[group][word] for word in words]).T
-        for group, words in vocabulary.groups.items()
-    }
+def _meant(words: Vocabulary, report: GroupReport, true: str | None) -> str:
+    """The word of the tags that a true word counts as; empty where the vocabulary does not have it."""
+    called = _CALLED.get(true, true) if true and report.group == "kind" else true
+    word = words.find(report.group, called) if called else None
+    if word is None:
+        return ""
+    word = report.merged.get(word, word)
+    return word if word in report.words else words.family(report.group, word)
+
+
+def _print_group(report: GroupReport, known: Vocabulary, true: list[str], ways: dict[str, Tags], bins: bool) -> None:
+    rows = np.array([bool(word) for word in true])
+    columns = np.array(known.groups[report.group])
+    for name, tags in ways.items():
+        values = tags[report.group][rows]
+        right = columns[values.argmax(axis=1)] == np.array(true)[rows]
+        sure = values.max(axis=1)
+        parts = np.array_split(np.argsort(sure, kind="stable"), _BINS)
+        error = sum(len(part) * abs(sure[part].mean() - right[part].mean()) for part in parts if len(part)) / len(sure)
+        print(
+            f"    {name:<11} {rows.sum():>6} pictures, {100 * right.mean():5.1f} % right, "
+            f"sure {100 * sure.mean():5.1f} %, ece {100 * error:5.1f}"
+        )
+        if bins:
+            print("      " + "  ".join(_told(sure[part], right[part]) for part in parts if len(part)))
+
+
+def _told(sure: NDArray[np.float32], right: NDArray[np.bool_]) -> str:
+    return f"{100 * sure.mean():.0f}:{100 * right.mean():.0f}"
 
 
 if __name__ == "__main__":

@@ -191,7 +191,8 @@ def test_the_reverse_is_asked_and_judged_like_any_question(few, tiny_catalog, vo
     known = {question(one): one for one in there if one.accepted}
     assert all(change.new is not None for one in back for change in one.changes)
     opened, words = Catalog(tiny_catalog), load_vocabulary(vocabulary_file)
-    tags = tag_pictures(opened.vectors, opened.encoder(threads=1), words)
+    tagged = tag_pictures(opened.vectors, opened.encoder(threads=1), words)
+    tags, words = tagged.tags, tagged.vocabulary
     anew = []
     for one in back:
         swapped = tuple(Change(change.group, change.new, change.old) for change in one.changes)
@@ -381,7 +382,7 @@ def test_a_vocabulary_may_give_phrases(tmp_path):
 def test_words_that_the_encoder_does_not_know_are_refused(few, tmp_path):
     path = tmp_path / "words.json"
     path.write_text(json.dumps({"nonsense": [f"qz{number} xw" for number in range(200)]}))
-    with pytest.raises(FailureError, match="not sure of any group"):
+    with pytest.raises(FailureError, match="sees no word of the vocabulary"):
         few(vocabulary=path)
 
 

@@ -5,8 +5,9 @@ from triptych.core.errors import DataError, FailureError
 from triptych.core.vectors import unit
 from triptych.encoders.lexicon import FILE, Lexicon, common_terms, terms_of
 from triptych.mining.proposer import Proposer, attribute_variability
-from triptych.tagging.tagger import Tagger, best_words
-from triptych.tagging.tags import reliable_groups
+from triptych.tagging.calibration import information, neighbours_of
+from triptych.tagging.tagger import Tagger, best_words, is_shown
+from triptych.tagging.tags import summary, tag_pictures, tell
 from triptych.tagging.vocabulary import Vocabulary, load_vocabulary
 
 WORDS = ("red", "blue", "sleeveless", "short sleeves")
@@ -131,16 +132,182 @@ def test_nothing_is_asked_of_what_a_picture_does_not_show():
 
 def test_the_default_vocabulary_is_whole():
     words = load_vocabulary()
-    assert {"colour", "kind"} <= words.groups.keys()
+    assert {"colour", "kind", "pattern", "material", "sleeve", "length", "usage", "gender"} <= words.groups.keys()
+    assert words.family("colour", "navy") == "blue"
+    assert words.family("colour", "blue") == "blue"
+    assert words.find("kind", "pullover") == "sweater"
+    assert words.find("sleeve", "short sleeves") == "short-sleeved"
+    assert words.find("colour", "plaid") is None
+    assert words.is_about("sleeve", "kind", ["t-shirt", "dress", "sandals"]) == [True, True, False]
+    assert words.is_about("colour", "kind", ["sandals"]) == [True]
 
 
-def test_a_group_that_the_encoder_is_unsure_of_is_left_out(capfd):
-    unsure = np.full((10, 4), 0.2, np.float32)
-    unsure[:, 0] = 0.35
-    sure = np.tile(np.array([0.9, 0.1], np.float32), (10, 1))
-    assert reliable_groups({"colour": sure, "print": unsure}) == ("colour",)
-    assert "'print'" in capfd.readouterr().err
-    # Odds that were learnt are not overstated.
-    assert reliable_groups({"colour": sure, "print": unsure}, named={"print"}) == ("colour", "print")
-    with pytest.raises(FailureError):
-        reliable_groups({"print": unsure})
+def test_a_vocabulary_has_two_levels(tmp_path):
+    path = tmp_path / "words.json"
+    path.write_text(
+        '{"colour": {"red": "red", "blue": {"texts": ["blue", "azure"], "narrower": {"navy": ["navy blue"]}}},'
+        ' "kind": ["shirt", "shoe"], "sleeve": {"of": {"kind": ["shirt"]}, "words": ["short", "long"]}}'
+    )
+    words = load_vocabulary(path)
+    assert words.groups["colour"] == ("red", "blue", "navy")
+    assert words.broader["colour"] == {"navy": "blue"}
+    assert words.phrases["colour"]["navy"] == "navy blue"
+    assert words.sayings["colour"]["blue"] == ("azure",)
+    assert words.applies == {"sleeve": {"kind": ("shirt",)}}
+    fewer = words.restricted({"colour": ["navy", "red"], "sleeve": ["short"]})
+    assert fewer.groups == {"colour": ("red", "navy"), "sleeve": ("short",)}
+    assert fewer.family("colour", "navy") == "blue"
+
+
+@pytest.mark.parametrize(
+    ("content", "names"),
+    [
+        ('{"colour": {"red": {"texts": ["red"]}, "blue": "blue"}}', "'red'"),
+        ('{"colour": {"red": {"texts": ["red"], "narrower": ["rose"]}, "blue": "blue"}}', "'red'"),
+        ('{"colour": {"red": "red", "blue": {"texts": ["blue"], "narrower": {"red": "red"}}}}', "'red' twice"),
+        ('{"colour": {"of": {"kind": ["shirt"]}, "words": ["red", "blue"]}}', "shirt"),
+        ('{"colour": {"of": "kind", "words": ["red", "blue"]}}', "of"),
+    ],
+)
+def test_a_bad_level_is_named(tmp_path, content, names):
+    path = tmp_path / "words.json"
+    path.write_text(content)
+    with pytest.raises(DataError, match=names):
+        load_vocabulary(path)
+
+
+class Placing:
+    """An encoder of red, blue and navy things, shirts and shoes, which sees nothing else.
+
+    A text lies where its words do, and one without such a word where no picture lies.
+    """
+
+    name = fingerprint = "placing"
+    instance_dim = 0
+    lexicon = None
+    axes = ("red", "blue", "navy", "shirt", "shoe", "short", "long", "else")
+    dim = len(axes)
+
+    def __init__(self, logit_scale: float = 10.0) -> None:
+        self.logit_scale = logit_scale
+
+    def encode_texts(self, texts):
+        vectors = np.array([[word in text.split() for word in self.axes] for text in texts], np.float32)
+        vectors[:, self.axes.index("navy")] *= 0.7
+        vectors[:, 1] += 0.7 * (vectors[:, 2] > 0)  # a navy is a blue
+        vectors[:, -1] = 0.01
+        return unit(vectors)
+
+
+COLOURS = {
+    "colour": ("red", "blue", "navy", "mauve"),
+    "kind": ("shirt", "shoe", "giraffe"),
+    "sleeve": ("short", "long"),
+}
+
+
+def things(count=400, *, noise=0.08, told=True):
+    """Pictures of shirts and shoes in red, blue or navy; shirts have sleeves. Also the truth of each group."""
+    random = np.random.default_rng(3)
+    colour, kind, sleeve = (random.integers(most, size=count) for most in (3, 2, 2))
+    vectors = noise * random.normal(size=(count, Placing.dim))
+    rows = np.arange(count)
+    vectors[rows, 3 + kind] += 1
+    shirts = kind == 0
+    vectors[rows[shirts], 5 + sleeve[shirts]] += 1
+    place = np.where(colour == 2, 1, colour)
+    vectors[rows, place] += 1
+    if told:
+        vectors[rows[colour == 2], 2] += 1
+    return unit(vectors), {"colour": colour, "kind": kind, "sleeve": sleeve}
+
+
+def words_of(groups=COLOURS, **rest):
+    made = vocabulary(**groups)
+    return Vocabulary(made.groups, made.phrases, made.sayings, **rest)
+
+
+def test_words_that_no_picture_shows_fall_away():
+    vectors, truth = things()
+    tagger = Tagger(Placing(), words_of(applies={"sleeve": {"kind": ("shirt",)}}), vectors)
+    assert tagger.vocabulary.groups == {
+        "colour": ("red", "blue", "navy"),
+        "kind": ("shirt", "shoe"),
+        "sleeve": ("short", "long"),
+    }
+    colour, kind, _ = tagger.reports
+    assert colour.not_shown == ("mauve",)
+    assert kind.not_shown == ("giraffe",)
+    tags = tagger(vectors)
+    for group in ("colour", "kind"):
+        assert np.mean(tags[group].argmax(axis=1) == truth[group]) > 0.9
+    shirts = truth["kind"] == 0
+    assert np.mean(is_shown(tags["sleeve"]) == shirts) > 0.9
+    assert np.mean(tags["sleeve"].argmax(axis=1)[shirts] == truth["sleeve"][shirts]) > 0.9
+
+
+@pytest.mark.parametrize("scale", [1.0, 10.0, 200.0])
+def test_a_tag_is_as_sure_as_it_is_right_whatever_the_encoders_temperature(scale):
+    vectors, truth = things(noise=0.45)
+    tagger = Tagger(Placing(scale), words_of(), vectors)
+    tags = tagger(vectors)
+    for group in ("colour", "kind"):
+        right = np.mean(tags[group].argmax(axis=1) == truth[group])
+        assert tags[group].max(axis=1).mean() == pytest.approx(right, abs=0.12)
+
+
+def test_narrower_words_that_are_not_told_apart_count_as_the_broader_one():
+    vectors, truth = things(told=False)
+    tagger = Tagger(Placing(), words_of(broader={"colour": {"navy": "blue"}}), vectors)
+    assert tagger.vocabulary.groups["colour"] == ("red", "blue")
+    tags = tagger(vectors)["colour"]
+    assert np.mean(tags.argmax(axis=1) == np.minimum(truth["colour"], 1)) > 0.9
+    # With the difference in the pictures, they are two words.
+    vectors, _ = things()
+    told = Tagger(Placing(), words_of(broader={"colour": {"navy": "blue"}}), vectors)
+    assert told.vocabulary.groups["colour"] == ("red", "blue", "navy")
+
+
+def test_a_group_that_tells_nothing_of_the_pictures_is_left_out(capfd):
+    vectors, _ = things()
+    found = tag_pictures(vectors, Placing(), words_of({**COLOURS, "mood": ("merry", "sad", "calm")}))
+    assert "mood" not in found.tags
+    assert found.tags.keys() == found.vocabulary.groups.keys() == COLOURS.keys()
+    tell(found.reports)
+    told = capfd.readouterr().err
+    assert "mine: mood: left out, the encoder hardly knows its words" in told
+    assert "mine: colour: 3 words (red, blue, navy)" in told
+    assert summary(found.reports)["mood"].keys() == {"left out"}
+    assert summary(found.reports)["colour"]["not shown"] == ["mauve"]
+    with pytest.raises(FailureError, match="no word"):
+        tag_pictures(vectors, Placing(), words_of({"mood": ("merry", "sad", "calm")}))
+
+
+def test_a_rich_vocabulary_is_kept_though_no_word_is_likely():
+    """Sixteen near-synonyms of each colour: the likeliest word is hardly likelier than the others."""
+    names = {colour: [f"{colour} {number}" for number in range(16)] for colour in ("red", "blue", "navy")}
+    vectors, truth = things()
+    rich = words_of({"colour": tuple(name for group in names.values() for name in group)})
+    tagger = Tagger(Placing(), rich, vectors)
+    assert tagger.reports[0].reason == ""
+    tags = tagger(vectors)["colour"]
+    families = [list(names).index(word.split()[0]) for word in tagger.vocabulary.groups["colour"]]
+    assert np.mean(np.array(families)[tags.argmax(axis=1)] == truth["colour"]) > 0.9
+
+
+def test_tags_of_other_pictures_say_nothing_of_a_picture():
+    vectors, truth = things()
+    near = neighbours_of(vectors)
+    assert near.shape == (400, 5)
+    assert not (near == np.arange(400)[:, None]).any()
+    sure = np.eye(3, dtype=np.float32)[truth["colour"]]
+    assert information(sure, truth["colour"], near) > 0.5
+    shuffled = np.random.default_rng(0).permutation(400)
+    assert information(sure[shuffled], truth["colour"], near) < 0.05
+
+
+def test_few_pictures_are_tagged_in_every_word():
+    vectors, _ = things(19)
+    tagger = Tagger(Placing(), words_of(), vectors)
+    assert tagger.reports == ()
+    assert tagger.vocabulary.groups == COLOURS

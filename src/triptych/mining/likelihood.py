@@ -58,4 +58,6 @@ class Likelihood:
         if new is not None:
             return [words.index(new)]
         ways = {word: (known.phrases[group][word], *known.sayings[group][word]) for word in words}
-        return [words.index(word) for word in excluded_by(old, words, ways)]
+        narrower = [word for word in words if known.broader.get(group, {}).get(word) == old]
+        excluded = {*excluded_by(old, words, ways), *narrower}
+        return [place for place, word in enumerate(words) if word in excluded]

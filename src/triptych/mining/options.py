@@ -9,7 +9,7 @@ from triptych.core.options import as_paths, check_ranges, flag_of, nested, optio
 SimilarityRange = tuple[float, float]
 """The least and the greatest cosine similarity, both allowed."""
 
-_VOCABULARY = 'Words, as JSON: {"colour": ["red", "blue"], …}; by default the package\'s own, of clothes.'
+_VOCABULARY = 'Words, as JSON: {"colour": ["red", "blue"], …}; by default the package\'s own.'
 _LIMIT = "Use this many reference pictures, not all."
 _GROUP_SIZE = "Pictures looked at together with a reference."
 _SEED = "Seed of everything random."

@@ -24,6 +24,7 @@ from triptych.mining.proposer import Proposer
 from triptych.mining.reasoner import Reasoner, Reverses
 from triptych.mining.registry import CRITICS, REASONERS, MiningContext
 from triptych.mining.rounds import PreviousRounds
+from triptych.tagging.tags import summary, tag_pictures, tell
 from triptych.tagging.vocabulary import DEFAULT, load_vocabulary, tell_unread_words
 from triptych.triplets.file import join_triplets, kind_of_reason, read_triplets, write_triplets
 
@@ -44,7 +45,7 @@ class MineResult:
     references: int
     """Reference pictures that were asked about."""
     groups: tuple[str, ...]
-    """Attribute groups that the encoder can tell apart."""
+    """Attribute groups that the pictures show, as the encoder sees them."""
     exclusions: int = 0
     """Accepted triplets that exclude a word and name no other in its place."""
     texts: int = 0
@@ -104,10 +105,12 @@ def mine(
     seed = options.seed + (previous.rounds << 32)  # another round draws other questions
     words = load_vocabulary(options.vocabulary)
     tell_unread_words(words, known, str(options.vocabulary or "the default vocabulary"))
-    context = MiningContext(opened, known, words, options, seed)
+    tagged = tag_pictures(opened.vectors, known, words)
+    tell(tagged.reports)
+    context = MiningContext(opened, known, tagged.vocabulary, tagged.tags, options, seed)
     agent = _agent(context, reasoner, critic, previous)
     settings = _settings(options, catalog=opened.folder, reasoner=reasoner, critic=critic)
-    result = _mine(out, context, agent, previous, settings, started)
+    result = _mine(out, context, agent, previous, settings, summary(tagged.reports), started)
     if not result.accepted:
         remedy = f"{'widen --similarity, ' if options.similarity else ''}use more pictures, or words that fit them"
         raise FailureError(f"{out}: none of {result.refused} drafts was accepted; {remedy}")
@@ -120,6 +123,7 @@ def _mine(
     agent: Agent,
     previous: PreviousRounds,
     settings: Mapping[str, Any],
+    groups: Mapping[str, Any],
     started: float,
 ) -> MineResult:
     """Write the parts that are not there yet, and join them."""
@@ -137,7 +141,7 @@ def _mine(
             result = replace(result, reversed=_count(reverse).accepted)
         # Of a run that went on where another stopped, nobody knows how long both took.
         seconds = {} if resumed else {"seconds": round(time.monotonic() - started, 1)}
-        join_triplets(out, whole, _note(context, settings, result) | seconds)
+        join_triplets(out, whole, _note(context, settings, result) | {"tags": groups} | seconds)
         shutil.rmtree(parts)
         context.texts.save()
     return result

@@ -110,7 +110,8 @@ def refine(
     stored, note = read_triplets(triplets)
     options = replace(options, vocabulary=options.vocabulary or vocabulary_of(note))
     words = load_vocabulary(options.vocabulary)
-    tags = tag_pictures(opened.vectors, known, words)  # now, and not after minutes of learning, should there be none
+    # Now, and not after minutes of learning, should the pictures show none of the words.
+    tagged = tag_pictures(opened.vectors, known, words)
     settings = {"triplets": triplets, "catalog": opened.folder, **asdict(options)}
     run = settings | {"digest": hash_file(triplets), "encoder": known.fingerprint, "pictures": opened.digest}
     parts = out.with_name(out.name + ".partial")
@@ -119,7 +120,7 @@ def refine(
             say(f"{parts}: an unfinished run had other settings or triplets; starting over")
         phrases = {"phrases": words.phrases}
         verdicts = _verdicts(_Folds(parts, stored, phrases, opened, known, options, runtime))
-        rest = (Likelihood(tags, words), opened.row_of, options.top_k)
+        rest = (Likelihood(tagged.tags, tagged.vocabulary), opened.row_of, options.top_k)
         judged = [_judged(one, verdicts.get(number), *rest) for number, one in enumerate(stored)]
         result = _result(stored, judged, verdicts)
         write_triplets(out, judged, made_by("refine", settings, **_facts(result), **phrases, mined=note))

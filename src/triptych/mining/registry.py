@@ -14,7 +14,6 @@ from triptych.mining.critic import Critic, EncoderCritic
 from triptych.mining.options import MineOptions
 from triptych.mining.reasoner import Reasoner, TagsReasoner
 from triptych.tagging.tagger import Tags
-from triptych.tagging.tags import tag_pictures
 from triptych.tagging.vocabulary import Vocabulary
 
 
@@ -27,7 +26,9 @@ class MiningContext:
     encoder: Encoder
     """The encoder that made the catalog's vectors."""
     vocabulary: Vocabulary
-    """The words of attributes."""
+    """The groups and words that the encoder sees in the pictures."""
+    tags: Tags
+    """Of each group, probabilities `(n, words)` of the pictures."""
     options: MineOptions
     """What the user chose."""
     seed: int
@@ -37,14 +38,6 @@ class MiningContext:
     def texts(self) -> TextVectors:
         """Encodes texts, those once that were asked about before; `mine` saves them beside the catalog."""
         return TextVectors(self.catalog.folder, self.encoder)
-
-    @cached_property
-    def tags(self) -> Tags:
-        """Of each attribute group that the encoder can tell apart: probabilities `(n, words)` of the pictures.
-
-        Raises FailureError where there is no such group.
-        """
-        return tag_pictures(self.catalog.vectors, self.encoder, self.vocabulary)
 
 
 def _tags(context: MiningContext) -> TagsReasoner:

@@ -65,21 +65,30 @@ def _end(value: Any) -> float | str:
 class TagComparison:
     """Says in attribute tags what differs between two pictures, as the encoder sees them. Safe in any thread.
 
-    The first time takes seconds, in which the vocabulary's titles are encoded; `prepare` does that ahead.
+    The first time takes seconds, in which the vocabulary's texts are encoded and the words are chosen that the
+    catalog's pictures show; `prepare` does that ahead.
     """
 
-    def __init__(self, encoder: Encoder, vocabulary: Vocabulary) -> None:
+    def __init__(self, encoder: Encoder, vocabulary: Vocabulary, some_vectors: Callable[[], Vectors]) -> None:
+        """`some_vectors` gives vectors `(n, d)` of pictures of the catalog; it is asked once, in the first time."""
         self._encoder = encoder
-        self._tagger = Tagger(cast(Encoder, _InBlocks(encoder, self._give_way)), vocabulary)
+        self._vocabulary = vocabulary
+        self._some_vectors = some_vectors
+        self._tagger: Tagger | None = None
         self._one_by_one = Lock()
         self._wanted = Event()
         self._ended = Event()
 
     def prepare(self) -> None:
-        """Encode the titles, half of the time and leaving the other half to others, until somebody waits for them."""
-        blank = np.zeros((1, self._encoder.dim), np.float32)
+        """Encode the texts, half of the time and leaving the other half to others, until somebody waits for them."""
         with suppress(_Ended), self._one_by_one:
-            self._tagger(blank)
+            self._made()
+
+    def _made(self) -> Tagger:
+        if self._tagger is None:
+            encoder = cast(Encoder, _InBlocks(self._encoder, self._give_way))
+            self._tagger = Tagger(encoder, self._vocabulary, self._some_vectors())
+        return self._tagger
 
     def end(self) -> None:
         """Let `prepare` stop soon, wherever it is."""
@@ -95,10 +104,11 @@ class TagComparison:
         """`changed` and `kept` tags of two vectors `(d,)`, the surest first; what is unsure in either is left out."""
         self._wanted.set()
         with self._one_by_one:
-            tags = self._tagger(np.stack([reference, result]))
+            tagger = self._made()
+            tags = tagger(np.stack([reference, result]))
         tags_of: dict[str, list[dict[str, Any]]] = {"changed": [], "kept": []}
         for group, values in tags.items():
-            words: Sequence[str] = self._tagger.vocabulary.groups[group]
+            words: Sequence[str] = tagger.vocabulary.groups[group]
             before, after = (int(row.argmax()) for row in values)
             confidence = float(min(values[0][before], values[1][after]))
             if confidence >= _CONFIDENT:
@@ -108,7 +118,7 @@ class TagComparison:
 
 
 class _Ended(Exception):
-    """The service ends, and nobody will need the titles."""
+    """The service ends, and nobody will need the texts."""
 
 
 class _InBlocks:

@@ -2,13 +2,17 @@
 
 import signal
 import socket
+from contextlib import suppress
 from ipaddress import ip_address
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+import numpy as np
+
 from triptych.core.environment import Runtime, require_extra
-from triptych.core.errors import FailureError, UsageError
+from triptych.core.errors import FailureError, TriptychError, UsageError
 from triptych.core.progress import say
+from triptych.core.vectors import Vectors
 from triptych.retrieval.library import Library
 from triptych.retrieval.options import EngineOptions, RerankOptions
 from triptych.retrieval.reranking import Reranker
@@ -23,6 +27,7 @@ if TYPE_CHECKING:
 
 _DRAIN = 30  # seconds that requests under way get
 _BACKLOG = 2048
+_SOME = 1000  # pictures that words are chosen by
 
 
 def serve(
@@ -109,8 +114,18 @@ def _app(
     words = load_vocabulary(Path(vocabulary) if vocabulary else None)
     if vocabulary:
         tell_unread_words(words, library.encoder, str(vocabulary))
-    comparison = TagComparison(library.encoder, words)
+    comparison = TagComparison(library.encoder, words, lambda: _some_vectors(library))
     return create_app(RequestHandlers(library, settings, threads, reranker), comparison)
+
+
+def _some_vectors(library: Library) -> Vectors:
+    """Vectors of pictures all over the catalog, from which the words for it are chosen."""
+    pictures = library.pictures(_SOME, step=max(1, len(library) // _SOME))
+    vectors = []
+    for picture in pictures:
+        with suppress(TriptychError):  # it was removed meanwhile
+            vectors.append(library.reference(like=picture.name).vector)
+    return np.stack(vectors) if vectors else np.zeros((0, library.encoder.dim), np.float32)
 
 
 def _run(app: "AccessMiddleware", listening: socket.socket) -> None:

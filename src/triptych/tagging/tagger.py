@@ -1,138 +1,261 @@
 """Zero-shot tags: how likely each word of the vocabulary is for a picture, by the encoder alone."""
 
 from collections.abc import Mapping, Sequence
-from functools import cached_property
-from itertools import product
-from math import prod
+from dataclasses import dataclass, replace
 
 import numpy as np
 from numpy.typing import NDArray
 
-from triptych.core.progress import progress
 from triptych.core.vectors import Vectors, require_finite_rows
+from triptych.encoders.lexicon import Lexicon
 from triptych.encoders.protocol import Encoder
+from triptych.tagging import calibration
+from triptych.tagging.calibration import Labels, Scores, softmax
 from triptych.tagging.vocabulary import Vocabulary
 
 Tags = Mapping[str, NDArray[np.float32]]
 """Group to probabilities `(n, words)`. What a row lacks to one is the probability that a picture shows none of them: a
 skirt has no sleeves."""
 
-_FEW = 64  # pictures that are tagged too soon to show progress
-_TITLES = 12_000  # combinations of words that are asked about together
-_CONTEXTS = 256  # contexts whose titles are encoded at once
-_SCORES = 16_000_000  # scores held at once: 64 MB
+ABOUT = "kind"
+"""The group that says what a picture is of."""
+
+_PHRASINGS = ("{}", "a photo of something {}")
+_OF_A_KIND = ("{}", "a photo of a {}")
+_FEW = 20  # pictures, at least, that anything is learnt from
+_SAMPLE = 4096  # pictures that a group is learnt from, at most
+_HUBS = 0.25  # how much of a word's mean score is taken away where most words asked about are not shown
 _UNSAID = 0.02  # a word that is said of a picture less often than this is not shown by it
-_SIMILARITY = 0.2  # the weight of similarity, where the encoder can name the words
+_NAMED, _PARTLY_NAMED = 0.8, 0.5  # the say of naming beside likeness, where it knows every word or most of them
 _SILENT = 1e-4  # no say is less than this: one that is sure of nothing must not overrule the other
+_LEAST_INFORMATION = 0.15  # nats that a group must tell of the pictures
+_PLAIN = ("red", "blue", "black", "white", "green", "shirt", "shoe", "chair", "car", "dog", "house", "flower")
+_HEARD = 0.25  # a group's cosines must differ at least this many times as far as those of plain words
+
+
+@dataclass(frozen=True)
+class GroupReport:
+    """What became of a group of the vocabulary in a catalog."""
+
+    group: str
+    words: tuple[str, ...]
+    """The words that pictures are tagged with; none where the group is left out."""
+    merged: Mapping[str, str]
+    """Narrower words that count as a broader one, since the encoder does not tell them from it here."""
+    not_shown: tuple[str, ...]
+    """Words that no picture shows, or too few."""
+    agreement: float = 0.0
+    """How often a picture and its nearest neighbours have the same tag: about how often a tag is right."""
+    information: float = 0.0
+    """What the tags tell of the pictures beyond how frequent each word is, in nats."""
+    reason: str = ""
+    """Why the group is left out; empty where it is kept."""
+
+
+@dataclass(frozen=True)
+class _Question:
+    """How pictures are asked about a group."""
+
+    group: str
+    words: tuple[str, ...]
+    """The words that are asked about."""
+    phrases: tuple[str, ...]
+    """What the encoder is asked of each."""
+    texts: tuple[Vectors, ...]
+    """Of each phrasing, the texts' vectors `(words, d)`."""
+    scale: float
+    """1 / temperature of the cosines."""
+    hubs: NDArray[np.float32] | float = 0.0
+    """What is taken from each word's cosine."""
+    sharpness: float = 1.0
+    """A factor on the scores, likeness and naming in one."""
+    columns: Labels | None = None
+    """The column of the tags that each word counts in; None for one of its own."""
+
+    def cosines(self, vectors: Vectors) -> Scores:
+        """The mean cosines `(n, words)` over the phrasings."""
+        return np.asarray(vectors @ np.mean(self.texts, axis=0).T, np.float32)
+
+    def only(self, kept: Sequence[int]) -> "_Question":
+        """The same about these of its words alone."""
+        return replace(
+            self,
+            words=tuple(self.words[place] for place in kept),
+            phrases=tuple(self.phrases[place] for place in kept),
+            texts=tuple(texts[list(kept)] for texts in self.texts),
+        )
 
 
 class Tagger:
     """Tags pictures with the words of a vocabulary.
 
-    It classifies by the similarity of pictures and texts, as CLIP does without training (Radford et al. 2021, 3.1). A
-    word by itself is unlike the captions that an encoder learnt from, and it answers with more certainty than it has.
-    So the groups with the most words are asked about together, in titles of every combination ("men red shirt"), and a
-    word's probability is the sum over the titles that hold it. The groups for which that would be too many titles are
-    asked about one by one, within a title of the two groups with the most words, as known by then.
+    It classifies by the similarity of pictures and texts, as CLIP does without training (Radford et al. 2021, 3.1),
+    in the mean of two phrasings. Where the encoder can name most words of a group, what it names has the larger say (in
+    the geometric mean), and alone decides whether any word is shown. Where the vocabulary says what a group is about,
+    as sleeves are about tops, a picture shows it as probably as it shows such a thing.
 
-    Where the encoder can name most words of a group, what it names has four fifths of the say (in the geometric mean),
-    and alone decides whether any word is shown.
+    Given pictures of a catalog, it learns from them, without any label: words that no picture shows fall away; each
+    group's temperature is that at which a tag is as sure as pictures and their neighbours agree; narrower words that
+    are not told apart count as the broader one; and groups that tell nothing of the pictures are left out.
     """
 
-    def __init__(self, encoder: Encoder, vocabulary: Vocabulary) -> None:
+    vocabulary: Vocabulary
+    """The words that it tags with."""
+    reports: tuple[GroupReport, ...]
+    """What became of each group; empty where there were too few pictures to learn from."""
+    named: frozenset[str]
+    """The groups whose words the encoder can name."""
+
+    def __init__(self, encoder: Encoder, vocabulary: Vocabulary, pictures: Vectors | None = None) -> None:
+        """Encode the vocabulary's texts, and learn from the catalog's `pictures` `(n, d)`, if they are twenty at least.
+
+        What is left may be no group at all.
+        """
         self.vocabulary = vocabulary
-        self._encoder = encoder
-        lexicon, phrases = encoder.lexicon, vocabulary.phrases
-        self.named = frozenset(
-            group for group in vocabulary.groups if lexicon and lexicon.knows_most(list(phrases[group].values()))
-        )
-        sizes = {group: len(words) for group, words in vocabulary.groups.items()}
-        ordered = sorted(sizes, key=lambda group: -sizes[group])
-        self._context = ordered[:2]
-        self._together: list[str] = []
-        for group in ordered:
-            if prod(sizes[other] for other in (*self._together, group)) <= _TITLES:
-                self._together.append(group)
+        self._lexicon: Lexicon | None = encoder.lexicon
+        self._questions = {group: _question(encoder, vocabulary, group) for group in vocabulary.groups}
+        self.reports = ()
+        if pictures is not None and len(pictures) >= _FEW:
+            self._plain = np.asarray(encoder.encode_texts(_PLAIN), np.float32)
+            self._learn(_sample(pictures))
+        self.named = frozenset(group for group in self.vocabulary.groups if self._say(self._questions[group]))
 
     def __call__(self, vectors: Vectors) -> Tags:
         """Tags of picture vectors `(n, d)`."""
-        groups = self.vocabulary.groups
-        tags = self._joint(vectors) if self._together else {}
-        alone = [group for group in groups if group not in tags]
-        context = {group: tags[group].argmax(axis=1) for group in self._context if group in tags}
-        for group in progress(alone, "tag", total=len(alone), unit="group") if alone and len(vectors) > _FEW else alone:
-            tags[group] = self._within(vectors, group, context)
-        return {
-            group: _blended(self._named(vectors, group), tags[group]) if group in self.named else tags[group]
-            for group in groups
-        }
+        tags = {group: self._tags(self._questions[group], vectors) for group in self.vocabulary.groups}
+        return {group: values * self._about(group, tags, len(vectors)) for group, values in tags.items()}
 
-    def _named(self, vectors: Vectors, group: str) -> NDArray[np.float32]:
-        """Probabilities `(n, words)` of a group that the encoder can name."""
-        lexicon = self._encoder.lexicon
-        assert lexicon is not None
-        phrases = self.vocabulary.phrases[group]
-        odds = lexicon.log_odds(vectors, [phrases[word] for word in self.vocabulary.groups[group]])
-        weights = np.exp(odds)
-        return np.asarray(weights / (weights.sum(axis=1, keepdims=True) + _UNSAID), np.float32)
+    def _tags(self, question: _Question, vectors: Vectors) -> Scores:
+        """Probabilities `(n, columns)` of a group, whether the picture is of what it is about or not."""
+        values = softmax(question.sharpness * self._scores(question, question.cosines(vectors), vectors))
+        if question.columns is not None:
+            values = calibration.merged(values, question.columns)
+        if self._say(question):
+            said = np.exp(self._odds(question, vectors)).sum(axis=1, keepdims=True)
+            values = values * (said / (said + _UNSAID))
+        return np.asarray(values, np.float32)
 
-    @cached_property
-    def _titles(self) -> Vectors:
-        """Vectors of every title of the groups asked about together, the last group's words varying fastest."""
-        combinations = product(*(self.vocabulary.groups[group] for group in self._together))
-        titles = [self.vocabulary.title(dict(zip(self._together, words, strict=True))) for words in combinations]
-        return self._encoded(titles)
+    def _scores(self, question: _Question, cosines: Scores, vectors: Vectors) -> Scores:
+        """Logarithms of probabilities, up to a constant, by likeness and by name."""
+        scores = question.scale * (cosines - question.hubs)
+        if say := self._say(question):
+            alike = np.log(softmax(scores) + _SILENT)
+            named = np.log(softmax(self._odds(question, vectors)) + _SILENT)
+            scores = say * named + (1 - say) * alike
+        return np.asarray(scores, np.float32)
 
-    def _encoded(self, titles: Sequence[str]) -> Vectors:
-        vectors = self._encoder.encode_texts(titles)
-        require_finite_rows(vectors, lambda row: repr(titles[row]), f"encoder {self._encoder.name}")
-        return vectors
+    def _say(self, question: _Question) -> float:
+        """How much naming counts beside likeness, from 0 to 1."""
+        if not self._lexicon or not self._lexicon.knows_most(question.phrases):
+            return 0.0
+        return _NAMED if all(map(self._lexicon.knows, question.phrases)) else _PARTLY_NAMED
 
-    def _joint(self, vectors: Vectors) -> dict[str, NDArray[np.float32]]:
-        """Probabilities `(n, words)` of each group that is asked about together."""
-        sizes = [len(self.vocabulary.groups[group]) for group in self._together]
-        tags = {
-            group: np.empty((len(vectors), size), np.float32) for group, size in zip(self._together, sizes, strict=True)
-        }
-        block = max(1, _SCORES // max(1, len(self._titles)))
-        for start in range(0, len(vectors), block):
-            rows = slice(start, start + block)
-            likely = self._probabilities(vectors[rows] @ self._titles.T).reshape(-1, *sizes)
-            for axis, group in enumerate(self._together, start=1):
-                others = tuple(other for other in range(1, len(sizes) + 1) if other != axis)
-                tags[group][rows] = likely.sum(axis=others)
-        return tags
+    def _odds(self, question: _Question, vectors: Vectors) -> Scores:
+        """Log-odds `(n, words)` that a word is said."""
+        assert self._lexicon is not None
+        return self._lexicon.log_odds(vectors, question.phrases)
 
-    def _within(self, vectors: Vectors, group: str, context: Mapping[str, NDArray[np.int64]]) -> NDArray[np.float32]:
-        """Probabilities `(n, words)` of a group; `context` has each picture's word `(n,)` of other groups."""
-        groups = self.vocabulary.groups
-        rows_of: dict[tuple[int, ...], list[int]] = {}
-        for row in range(len(vectors)):
-            rows_of.setdefault(tuple(int(words[row]) for words in context.values()), []).append(row)
-        count = len(groups[group])
-        cosines = np.empty((len(vectors), count), np.float32)
-        contexts = list(rows_of)
-        for start in range(0, len(contexts), _CONTEXTS):
-            block = contexts[start : start + _CONTEXTS]
-            known = [
-                {other: groups[other][word] for other, word in zip(context, chosen, strict=True)} for chosen in block
-            ]
-            titles = [self.vocabulary.title(words | {group: word}) for words in known for word in groups[group]]
-            texts = self._encoded(titles).reshape(len(block), count, -1)
-            for chosen, words in zip(block, texts, strict=True):
-                cosines[rows_of[chosen]] = vectors[rows_of[chosen]] @ words.T
-        return self._probabilities(cosines)
+    def _about(self, group: str, tags: Tags, count: int) -> Scores:
+        """The probability `(n, 1)` that a picture is of what the group is about."""
+        probability = np.ones((count, 1), np.float32)
+        for other in self.vocabulary.applies.get(group, ()):
+            if other in tags:
+                meant = self.vocabulary.is_about(group, other, self.vocabulary.groups[other])
+                probability = probability * tags[other][:, meant].sum(axis=1, keepdims=True)
+        return probability
 
-    def _probabilities(self, cosines: NDArray[np.float32]) -> NDArray[np.float32]:
-        """A softmax over each row, at the temperature that the encoder was trained with."""
-        weights = np.exp(self._encoder.logit_scale * (cosines - cosines.max(axis=1, keepdims=True)))
-        return np.asarray(weights / weights.sum(axis=1, keepdims=True), np.float32)
+    def _learn(self, vectors: Vectors) -> None:
+        """Choose words and groups, and fit temperatures."""
+        asked, neighbours = self.vocabulary, calibration.neighbours_of(vectors)
+        # What others are about comes first.
+        order = sorted(asked.groups, key=lambda group: (group in asked.applies, group != ABOUT))
+        reports: dict[str, GroupReport] = {}
+        known: dict[str, tuple[tuple[str, ...], Scores]] = {}
+        for group in order:
+            about = self._rows(group, known)
+            if about.all():
+                question, report = self._learn_group(group, vectors, neighbours)
+            elif about.sum() >= _FEW:
+                chosen = vectors[about]
+                question, report = self._learn_group(group, chosen, calibration.neighbours_of(chosen))
+            else:
+                why = "hardly any picture is of what it is about"
+                question, report = self._questions[group], _left_out(self._questions[group], why)
+            self._questions[group], reports[group] = question, report
+            if report.words:
+                known[group] = (report.words, self._tags(question, vectors))
+        self.reports = tuple(reports[group] for group in asked.groups)
+        self.vocabulary = asked.restricted({group: known[group][0] for group in asked.groups if group in known})
 
+    def _rows(self, group: str, known: Mapping[str, tuple[Sequence[str], Scores]]) -> NDArray[np.bool_]:
+        """Which pictures `(n,)` are of what a group is about, by the tags of groups that are known."""
+        rows = np.array([True])
+        for other in self.vocabulary.applies.get(group, ()):
+            if other in known:
+                words, values = known[other]
+                rows = rows & is_shown(values[:, self.vocabulary.is_about(group, other, words)])
+        return rows
 
-def _blended(named: NDArray[np.float32], alike: NDArray[np.float32]) -> NDArray[np.float32]:
-    """Probabilities `(n, words)` by name and by similarity in one, as surely shown as by name."""
-    both = (named + _SILENT) ** (1 - _SIMILARITY) * (alike + _SILENT) ** _SIMILARITY
-    return np.asarray(both * (named.sum(axis=1, keepdims=True) / both.sum(axis=1, keepdims=True)), np.float32)
+    def _learn_group(self, group: str, vectors: Vectors, neighbours: Labels) -> tuple[_Question, GroupReport]:
+        """How to ask about a group in such pictures."""
+        question = self._questions[group]
+        heard = calibration.spread(question.cosines(vectors)) / calibration.spread(vectors @ self._plain.T)
+        if heard < _HEARD and not self._say(question):
+            return question, _left_out(question, "the encoder hardly knows its words")
+        kept = np.flatnonzero(self._shown(question, vectors))
+        not_shown = tuple(word for place, word in enumerate(question.words) if place not in set(kept.tolist()))
+        if len(kept) < 2:
+            return question, _left_out(question, "the pictures do not show two of its words")
+        mostly_absent = len(kept) < len(question.words) / 2
+        question = question.only(kept.tolist())
+        if mostly_absent:
+            question = replace(question, hubs=_HUBS * question.cosines(vectors).mean(axis=0))
+        question = replace(question, scale=_fitted_scale(question, vectors, neighbours))
+        # By likeness alone, a phrasing is an opinion of its own; naming, where it has the larger say, is in both.
+        first, second = (
+            self._scores(question, np.asarray(vectors @ texts.T, np.float32), vectors) for texts in question.texts
+        )
+        scores = self._scores(question, question.cosines(vectors), vectors)
+        columns, words, joined = self._columns(question, scores.argmax(axis=1), neighbours)
+        one, other = columns[first.argmax(axis=1)], columns[second.argmax(axis=1)]
+        agreement = calibration.agreement(one, other, neighbours)
+        sharpness = calibration.fit_scale(scores, columns, agreement)
+        if self._say(question):
+            sharpness = max(1.0, sharpness)  # odds that were learnt are not overstated
+        values = calibration.merged(softmax(sharpness * scores), columns)
+        gained = calibration.information(values, other, neighbours)
+        report = GroupReport(group, words, joined, not_shown, round(agreement, 3), round(gained, 3))
+        if len(words) < 2 or gained < _LEAST_INFORMATION:
+            why = f"its words tell the pictures hardly apart ({gained:.2f} nats beyond chance)"
+            return question, replace(report, words=(), reason=why)
+        return replace(question, sharpness=sharpness, columns=columns), report
+
+    def _shown(self, question: _Question, vectors: Vectors) -> NDArray[np.bool_]:
+        """Which words `(words,)` some pictures show, by two phrasings or by name."""
+        first, second = (np.asarray(vectors @ texts.T, np.float32) for texts in question.texts)
+        shown = calibration.words_shown(first, second)
+        if self._say(question):
+            if not self.vocabulary.broader.get(question.group):
+                return np.ones(len(question.words), bool)  # whoever listed words that can be named meant each of them
+            likeliest = self._odds(question, vectors).argmax(axis=1)
+            counts = np.bincount(likeliest, minlength=len(question.words))
+            shown |= counts >= calibration.least_pictures(len(vectors))
+        return shown
+
+    def _columns(
+        self, question: _Question, labels: Labels, neighbours: Labels
+    ) -> tuple[Labels, tuple[str, ...], dict[str, str]]:
+        """The tags' column of each word, the columns' words, and which words were merged into which."""
+        families = [self.vocabulary.family(question.group, word) for word in question.words]
+        numbers = np.array([families.index(family) for family in families])
+        apart = calibration.told_apart(labels, numbers, neighbours)
+        heads = [
+            word if apart[place] or families.count(family) == 1 else family
+            for place, (word, family) in enumerate(zip(question.words, families, strict=True))
+        ]
+        words = tuple(word for word in self.vocabulary.groups[question.group] if word in set(heads))
+        joined = {word: head for word, head in zip(question.words, heads, strict=True) if word != head}
+        return np.array([words.index(head) for head in heads]), words, joined
 
 
 def is_shown(values: NDArray[np.float32]) -> NDArray[np.bool_]:
@@ -148,3 +271,34 @@ def best_words(tags: Tags, vocabulary: Vocabulary, row: int) -> dict[str, str]:
         for group, values in tags.items()
         if is_shown(values[row : row + 1])[0]
     }
+
+
+def _question(encoder: Encoder, vocabulary: Vocabulary, group: str) -> _Question:
+    """A group with all of its words, as the encoder was trained."""
+    words = vocabulary.groups[group]
+    phrases = [vocabulary.phrases[group][word] for word in words]
+    phrasings = _OF_A_KIND if group == ABOUT else _PHRASINGS
+    asked = [phrasing.format(phrase) for phrasing in phrasings for phrase in phrases]
+    texts = encoder.encode_texts(asked)
+    require_finite_rows(texts, lambda row: repr(asked[row]), f"encoder {encoder.name}")
+    parts = tuple(np.asarray(part, np.float32) for part in np.split(texts, len(phrasings)))
+    return _Question(group, words, tuple(phrases), parts, encoder.logit_scale)
+
+
+def _fitted_scale(question: _Question, vectors: Vectors, neighbours: Labels) -> float:
+    """1 / temperature at which likeness alone is as sure as phrasings and neighbours agree."""
+    first, second = (np.asarray(vectors @ texts.T - question.hubs).argmax(axis=1) for texts in question.texts)
+    agreed = calibration.agreement(first, second, neighbours)
+    scores = np.asarray(question.scale * (question.cosines(vectors) - question.hubs), np.float32)
+    return question.scale * calibration.fit_scale(scores, np.arange(len(question.words)), agreed)
+
+
+def _left_out(question: _Question, reason: str) -> GroupReport:
+    return GroupReport(question.group, (), {}, question.words, reason=reason)
+
+
+def _sample(pictures: Vectors) -> Vectors:
+    """So many pictures as neighbours are quickly found among, the same ones each time."""
+    if len(pictures) <= _SAMPLE:
+        return pictures
+    return pictures[np.sort(np.random.default_rng(0).permutation(len(pictures))[:_SAMPLE])]

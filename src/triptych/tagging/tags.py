@@ -1,84 +1,129 @@
-"""Tags that a picture's neighbours agree with: a second opinion that needs no label."""
+"""Tags of a catalog's pictures: in the words that these show, calibrated, and corrected by a picture's neighbours."""
 
-from collections.abc import Collection
+from collections.abc import Mapping
+from dataclasses import dataclass
 
 import numpy as np
 from numpy.typing import NDArray
 
 from triptych.core.errors import FailureError
 from triptych.core.progress import say
-from triptych.core.vectors import Vectors, nearest
+from triptych.core.vectors import Vectors, nearest, unit
 from triptych.encoders.protocol import Encoder
-from triptych.tagging.tagger import Tagger, Tags, is_shown
+from triptych.tagging.tagger import GroupReport, Tagger, Tags
 from triptych.tagging.vocabulary import Vocabulary
 
-_NEIGHBOURS = 50
+_NEIGHBOURS = 10
 _SHARPNESS = 10.0  # a neighbour that is 0.1 less alike than the nearest counts 1/e of it
+_MOST = 3.0  # the neighbours' say in all, at most, beside the picture's own
+_WORDS = 6  # of a group that are named in a line
+
+
+@dataclass(frozen=True)
+class TaggedPictures:
+    """What pictures show, as far as the encoder can tell."""
+
+    tags: Tags
+    """Of each group that is kept, probabilities `(n, words)`."""
+    vocabulary: Vocabulary
+    """The groups and words of the tags."""
+    reports: tuple[GroupReport, ...]
+    """What became of each group that was asked about; empty for fewer than twenty pictures, of which all is kept."""
+
+
+def tag_pictures(vectors: Vectors, encoder: Encoder, words: Vocabulary) -> TaggedPictures:
+    """Tags of pictures by their vectors `(n, d)`, in those of the `words` that the pictures show.
+
+    Raises FailureError where no group tells anything of the pictures.
+    """
+    tagger = Tagger(encoder, words, vectors)
+    if not tagger.vocabulary.groups:
+        raise FailureError(
+            "the encoder sees no word of the vocabulary in these pictures; use words of what they show, "
+            "or an encoder of such pictures"
+        )
+    tags = tagger(vectors)
+    # What the encoder can name it knows better than a picture's neighbours do.
+    guessed = smooth_tags({group: values for group, values in tags.items() if group not in tagger.named}, vectors)
+    return TaggedPictures({group: guessed.get(group, tags[group]) for group in tags}, tagger.vocabulary, tagger.reports)
+
+
+def tell(reports: tuple[GroupReport, ...]) -> None:
+    """Say what became of each group, one line each."""
+    for report in reports:
+        say(f"mine: {describe(report)}")
+
+
+def describe(report: GroupReport) -> str:
+    """A group's line: its words, how sure its tags are, what fell away; or why it is left out."""
+    if report.reason:
+        return f"{report.group}: left out, {report.reason}"
+    named = ", ".join(report.words[:_WORDS]) + (", …" if len(report.words) > _WORDS else "")
+    beside = [
+        f"{count} {what}"
+        for count, what in ((len(report.merged), "not told from a broader one"), (len(report.not_shown), "not shown"))
+        if count
+    ]
+    rest = f"; of the others {' and '.join(beside)}" if beside else ""
+    sure = f"{report.agreement:.0%} of neighbours agree, {report.information:.2f} nats"
+    return f"{report.group}: {len(report.words)} words ({named}); {sure}{rest}"
 
 
 def smooth_tags(tags: Tags, vectors: Vectors) -> dict[str, NDArray[np.float32]]:
     """Each picture's tags, averaged with those of the pictures most like it, by similarity.
 
-    An encoder's mistakes about single pictures are scattered, and what it sees in a neighbourhood is not. An average is
-    flatter than what it is made of, so each group is sharpened until it is as sure, on average, as it was.
-    `vectors` `(n, d)` are those that were tagged.
+    An encoder's mistakes about single pictures are scattered, and what it sees in a neighbourhood is not. The more
+    often neighbours have the same word of a group, the more say they have in it: colours differ among the nearest
+    pictures, kinds hardly do. An average is flatter than what it is made of, so each group is sharpened until it is as
+    sure, on average, as it was. `vectors` `(n, d)` are those that were tagged.
     """
-    if not tags:  # finding neighbours takes a while
-        return {}
-    neighbours, similarity = nearest(vectors, vectors, min(_NEIGHBOURS, len(vectors)))
+    if not tags or len(vectors) < 2:  # finding neighbours takes a while
+        return dict(tags)
+    centred = unit(vectors - vectors.mean(axis=0))  # an encoder may give all pictures a large part in common
+    neighbours, similarity = nearest(centred, centred, min(_NEIGHBOURS + 1, len(vectors)))
     weights = np.minimum(1, np.exp(_SHARPNESS * (similarity - similarity[:, 1:2]))).astype(np.float32)
+    weights[neighbours == np.arange(len(neighbours))[:, None]] = 0
     weights /= weights.sum(axis=1, keepdims=True)
-    averaged = {}
-    for group, values in tags.items():
-        mean = np.zeros_like(values)
-        for place in range(weights.shape[1]):  # one neighbour at a time: memory stays that of the tags
-            mean += weights[:, place, None] * values[neighbours[:, place]]
-        averaged[group] = _sharpened(mean, sureness=float(values.max(axis=1).mean()))
-    return averaged
+    return {group: _smoothed(values, neighbours, weights) for group, values in tags.items()}
+
+
+def _smoothed(
+    values: NDArray[np.float32], neighbours: NDArray[np.int64], weights: NDArray[np.float32]
+) -> NDArray[np.float32]:
+    """One group's tags `(n, words)` with the neighbours' say."""
+    mean, likeliest, same = np.zeros_like(values), values.argmax(axis=1), 0.0
+    for place in range(weights.shape[1]):  # one neighbour at a time: memory stays that of the tags
+        mean += weights[:, place, None] * values[neighbours[:, place]]
+        same += float((weights[:, place] * (likeliest[neighbours[:, place]] == likeliest)).mean())
+    say_of_others = min(_MOST, 0.5 * same / max(1 - same, 1e-6))
+    averaged = (values + say_of_others * mean) / (1 + say_of_others)
+    return _sharpened(averaged.astype(np.float32), sureness=float(values.max(axis=1).mean()))
 
 
 def _sharpened(values: NDArray[np.float32], sureness: float) -> NDArray[np.float32]:
-    """Probabilities `(n, words)` to the power at which the likeliest word of a row has `sureness` in the mean."""
+    """Tags `(n, words)` to the power at which the likeliest word of a row has `sureness` in the mean; sums stay."""
+    sums = values.sum(axis=1, keepdims=True)
     logarithms = np.log(np.maximum(values, 1e-9))
     low, high = 1.0, 16.0
     for _ in range(12):
         power = (low + high) / 2
         sharper = np.exp(power * (logarithms - logarithms.max(axis=1, keepdims=True)))
-        sharper /= sharper.sum(axis=1, keepdims=True)
+        sharper *= sums / sharper.sum(axis=1, keepdims=True)
         low, high = (low, power) if sharper.max(axis=1).mean() > sureness else (power, high)
     return np.asarray(sharper, np.float32)
 
 
-_DECISIVE = 0.4  # least mean probability of the likeliest word, for a group to be used
-
-
-_DECISIVE_BY_NAME = 0.25  # the same where it was learnt, and not guessed with more certainty than there is
-
-
-def tag_pictures(vectors: Vectors, encoder: Encoder, words: Vocabulary) -> Tags:
-    """Tags of pictures by their vectors `(n, d)`, of the groups that the encoder can tell apart.
-
-    Raises FailureError where there is none.
-    """
-    tagger = Tagger(encoder, words)
-    tags = tagger(vectors)
-    groups = reliable_groups(tags, tagger.named)
-    # What the encoder can name it knows better than a picture's neighbours do.
-    guessed = smooth_tags({name: tags[name] for name in groups if name not in tagger.named}, vectors)
-    return {name: guessed.get(name, tags[name]) for name in groups}
-
-
-def reliable_groups(tags: Tags, named: Collection[str] = ()) -> tuple[str, ...]:
-    """The groups that the encoder can tell apart on the pictures that show them; `named` are those it learnt to name.
-
-    Raises FailureError where there is none.
-    """
-    shown = {group: values[is_shown(values)] for group, values in tags.items()}
-    sure = {group: float(values.max(axis=1).mean()) if len(values) else 0.0 for group, values in shown.items()}
-    least = {group: _DECISIVE_BY_NAME if group in named else _DECISIVE for group in sure}
-    kept = tuple(group for group, mean in sure.items() if mean >= least[group])
-    for group in (name for name in sure if name not in kept):
-        say(f"mine: leaving out {group!r}: the encoder is not sure of its words ({sure[group]:.2f} on average)")
-    if not kept:
-        raise FailureError("mine: the encoder is not sure of any group of the vocabulary; use words of these pictures")
-    return kept
+def summary(reports: tuple[GroupReport, ...]) -> Mapping[str, Mapping[str, object]]:
+    """The same for a file's note: of each group its words, or why it is left out."""
+    return {
+        one.group: {"left out": one.reason}
+        if one.reason
+        else {
+            "words": list(one.words),
+            "merged": dict(one.merged),
+            "not shown": list(one.not_shown),
+            "agreement": one.agreement,
+            "information": one.information,
+        }
+        for one in reports
+    }

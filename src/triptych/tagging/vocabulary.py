@@ -1,6 +1,6 @@
 """The words the embedded reasoner knows: groups of attributes that exclude each other, such as colours."""
 
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -10,27 +10,35 @@ from triptych.core.files import read_json
 from triptych.core.progress import say
 from triptych.encoders.protocol import Encoder, TellsReading, short_name
 
-_TITLE_ORDER = ("gender", "usage", "length", "colour", "pattern", "sleeve", "neckline", "kind", "print")
+_TITLE_ORDER = (
+    "medium", "gender", "usage", "length", "colour", "pattern", "material", "sleeve", "neckline", "kind", "print",
+)  # fmt: skip
 
 _SHOWN = 8  # words in a message
 _ROLES = "$roles"  # beside the groups of a vocabulary
 
 DEFAULT = Path(__file__).parent / "vocabulary.json"
 
+_EXAMPLE = 'a vocabulary is an object such as {"colour": ["red", "blue"]}'
+
 
 @dataclass(frozen=True)
 class Vocabulary:
-    """Attribute groups and their words.
-
-    `phrases` maps each word to the text that the encoder is asked about: the word itself, unless the vocabulary says
-    otherwise. `sayings` are other ways to ask for it, such as "with no sleeves" for "sleeveless".
-    """
+    """Attribute groups and their words."""
 
     groups: Mapping[str, tuple[str, ...]]
+    """Each group's words, the narrower ones after the broader one that they belong to."""
     phrases: Mapping[str, Mapping[str, str]]
+    """The text that the encoder is asked about for each word: the word itself, unless the vocabulary says otherwise."""
     sayings: Mapping[str, Mapping[str, tuple[str, ...]]]
+    """Other ways to ask for a word, such as "with no sleeves" for "sleeveless"."""
     roles: Mapping[str, str] = field(default_factory=dict)
     """What groups are in a sentence, where the vocabulary says so: one of `mining.wording.roles.Role`."""
+    broader: Mapping[str, Mapping[str, str]] = field(default_factory=dict)
+    """Of each group, the broader word that a narrower one belongs to: navy is a blue. Other words are not in it."""
+    applies: Mapping[str, Mapping[str, tuple[str, ...]]] = field(default_factory=dict)
+    """The words of other groups that a group is about, with all that is narrower: sleeves are about tops, not shoes.
+    A group that is not in it is about everything."""
 
     def title(self, words: Mapping[str, str]) -> str:
         """What the encoder is asked of a word for each group, as a shop's title: "men red t-shirt no print".
@@ -41,35 +49,81 @@ class Vocabulary:
         ordered = [said[group] for group in _TITLE_ORDER if group in said]
         return " ".join([*ordered, *(phrase for group, phrase in said.items() if group not in _TITLE_ORDER)])
 
+    def family(self, group: str, word: str) -> str:
+        """The broader word that a word belongs to, or the word itself."""
+        return self.broader.get(group, {}).get(word, word)
+
+    def is_about(self, group: str, other: str, words: Sequence[str]) -> list[bool]:
+        """Whether `group` is about what each of these words of the group `other` names."""
+        meant = self.applies.get(group, {}).get(other)
+        return [meant is None or word in meant or self.family(other, word) in meant for word in words]
+
+    def find(self, group: str, text: str) -> str | None:
+        """The word of a group that is called `text` or is said so; None where there is none."""
+        words = self.groups[group]
+        forms = [text, text.removesuffix("s"), f"{text}s", f"with {text}"]
+        named = (form for form in forms if form in words)
+        sayings = self.sayings.get(group, {})
+        said = (word for word in words for form in forms if form in (self.phrases[group][word], *sayings.get(word, ())))
+        return next(named, None) or next(said, None)
+
+    def restricted(self, words: Mapping[str, Collection[str]]) -> "Vocabulary":
+        """The same with these groups alone, and of each only these words."""
+        kept = {group: tuple(word for word in self.groups[group] if word in words[group]) for group in words}
+        return Vocabulary(
+            groups=kept,
+            phrases={group: {word: self.phrases[group][word] for word in known} for group, known in kept.items()},
+            sayings={
+                group: {word: self.sayings.get(group, {}).get(word, ()) for word in known}
+                for group, known in kept.items()
+            },
+            broader={
+                group: {word: above for word in known if (above := self.broader.get(group, {}).get(word))}
+                for group, known in kept.items()
+            },
+            roles={group: role for group, role in self.roles.items() if group in kept},
+            applies={group: self.applies[group] for group in kept if group in self.applies},
+        )
+
 
 def load_vocabulary(path: Path | None = None) -> Vocabulary:
-    """Read `{"colour": ["red", "navy blue"], "sleeve": {"sleeveless": ["sleeveless", "with no sleeves"]}}`.
+    """Read a vocabulary: `{"colour": ["red", "blue"], "sleeve": {"sleeveless": ["sleeveless", "with no sleeves"]}}`.
 
     A group is a list of words, or an object that gives each word one text or several: the first is what the encoder is
-    asked about, the others are sayings. `{"$roles": {"finish": "material"}}` beside the groups says what a group is in
-    a sentence, where its name does not. Without a path, the default. Raises DataError where it is not that, or a group
-    has fewer than two words.
+    asked about, the others are sayings. A word with narrower ones is `{"texts": [...], "narrower": {...}}`. A group
+    that is about some words of another alone is `{"of": {"kind": ["shirt"]}, "words": {...}}`.
+    `{"$roles": {"finish": "material"}}` beside the groups says what a group is in a sentence, where its name does not.
+
+    Args:
+        path: file; without one, the default vocabulary of the package.
+
+    Raises:
+        DataError: it is not that, a group has fewer than two words, or a word stands twice in its group.
     """
     path = path or DEFAULT
     content: Any = read_json(path, "vocabulary")
     if not isinstance(content, dict) or not content:
-        raise DataError(f'{path}: a vocabulary is an object such as {{"colour": ["red", "blue"]}}')
+        raise DataError(f"{path}: {_EXAMPLE}")
     roles = content.pop(_ROLES, {})
-    if not isinstance(roles, dict) or not roles.keys() <= content.keys() or not all(map(_is_text, roles.values())):
+    given = isinstance(roles, dict) and all(isinstance(role, str) for role in roles.values())
+    if not given or not roles.keys() <= content.keys():
         raise DataError(f'{path}: {_ROLES} is an object of its groups, such as {{"finish": "material"}}')
-    texts = {group: _texts(words) for group, words in content.items()}
-    for group, words in texts.items():
-        if words is None or len(words) < 2:
-            raise DataError(f"{path}: group {group!r} must list two or more words")
-    known = {group: words for group, words in texts.items() if words}
-    if not known:
+    if not content:
         raise DataError(f"{path}: holds no group of words")
-    return Vocabulary(
-        groups={group: tuple(words) for group, words in known.items()},
-        phrases={group: {word: said[0] for word, said in words.items()} for group, words in known.items()},
-        sayings={group: {word: said[1:] for word, said in words.items()} for group, words in known.items()},
+    read = {group: _read_group(path, group, written) for group, written in content.items()}
+    known = Vocabulary(
+        groups={group: tuple(one.texts) for group, one in read.items()},
+        phrases={group: {word: said[0] for word, said in one.texts.items()} for group, one in read.items()},
+        sayings={group: {word: said[1:] for word, said in one.texts.items()} for group, one in read.items()},
+        broader={group: one.broader for group, one in read.items()},
+        applies={group: one.of for group, one in read.items() if one.of},
         roles=roles,
     )
+    for group, others in known.applies.items():
+        for other, words in others.items():
+            if lacking := [word for word in words if word not in known.groups.get(other, ())]:
+                raise DataError(f"{path}: group {group!r} is of {other} {', '.join(lacking)}, which no group has")
+    return known
 
 
 def tell_unread_words(vocabulary: Vocabulary, encoder: Encoder, what: str) -> None:
@@ -93,20 +147,54 @@ def tell_unread_words(vocabulary: Vocabulary, encoder: Encoder, what: str) -> No
         )
 
 
-def _is_text(value: Any) -> bool:
-    return isinstance(value, str)
+@dataclass
+class _Group:
+    """A group as it is read."""
+
+    texts: dict[str, tuple[str, ...]] = field(default_factory=dict)
+    broader: dict[str, str] = field(default_factory=dict)
+    of: dict[str, tuple[str, ...]] = field(default_factory=dict)
 
 
-def _texts(words: Any) -> dict[str, tuple[str, ...]] | None:
-    """Each word's texts; None where `words` is no group."""
-    if isinstance(words, list) and all(isinstance(word, str) for word in words):
-        words = {word: word for word in words}
-    if not isinstance(words, dict):
-        return None
-    texts = {word: (said,) if isinstance(said, str) else said for word, said in words.items()}
-    for word, said in texts.items():
-        if not word.strip() or not isinstance(said, (list, tuple)) or not said:
-            return None
-        if not all(isinstance(text, str) and text.strip() for text in said):
-            return None
-    return {word: tuple(said) for word, said in texts.items()}
+def _read_group(path: Path, name: str, written: Any) -> _Group:
+    group = _Group()
+    if isinstance(written, dict) and written.keys() == {"of", "words"}:
+        of, written = written["of"], written["words"]
+        if not isinstance(of, dict) or not all(_is_texts(words) for words in of.values()):
+            raise DataError(f'{path}: group {name!r}: "of" is an object such as {{"kind": ["shirt", "dress"]}}')
+        group.of = {other: tuple(words) for other, words in of.items()}
+    if _is_texts(written):
+        written = dict(zip(written, written, strict=True))
+    if not isinstance(written, dict) or len(written) < 2:
+        raise DataError(f"{path}: group {name!r} must list two or more words")
+    for word, said in written.items():
+        if isinstance(said, dict):
+            if said.keys() != {"texts", "narrower"} or not isinstance(said["narrower"], dict):
+                raise DataError(f'{path}: {name} {word!r} must have "texts" and "narrower", an object of words')
+            _add(path, name, group, word, said["texts"])
+            for narrower, texts in said["narrower"].items():
+                _add(path, name, group, narrower, texts)
+                group.broader[narrower] = word
+        else:
+            _add(path, name, group, word, said)
+    return group
+
+
+def _add(path: Path, name: str, group: _Group, word: str, said: Any) -> None:
+    """Take up a word with its texts."""
+    texts = [said] if isinstance(said, str) else said
+    if not word.strip() or not _is_texts(texts):
+        raise DataError(f"{path}: {name} {word!r} must have one text or a list of texts")
+    if word in group.texts:
+        raise DataError(f"{path}: group {name!r} has the word {word!r} twice")
+    group.texts[word] = tuple(texts)
+
+
+def _is_texts(given: Any) -> bool:
+    """Whether it is a list of texts with something in each."""
+    return (
+        isinstance(given, Sequence)
+        and not isinstance(given, str)
+        and bool(given)
+        and all(isinstance(text, str) and text.strip() for text in given)
+    )

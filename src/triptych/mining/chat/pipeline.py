@@ -243,5 +243,5 @@ def _attribute_views(catalog: Catalog, vocabulary: Path, encoder: Encoder) -> li
 
     words = load_vocabulary(vocabulary)
     tell_unread_words(words, encoder, str(vocabulary))
-    tags = Tagger(encoder, words)(catalog.vectors)
+    tags = Tagger(encoder, words, catalog.vectors)(catalog.vectors)
     return [remove_attributes((group,), catalog.compared_vectors, tags) for group in tags]

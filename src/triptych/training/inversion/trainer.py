@@ -19,7 +19,7 @@ from triptych.core.onnx_graph import export_graph
 from triptych.core.vectors import Vectors
 from triptych.encoders.protocol import AcceptsPseudoWords, Encoder, short_name
 from triptych.encoders.reading import tell_texts
-from triptych.tagging.tagger import Tagger
+from triptych.tagging.tags import tag_pictures
 from triptych.tagging.vocabulary import Vocabulary, load_vocabulary, tell_unread_words
 from triptych.training.callbacks import callbacks_of
 from triptych.training.data.pairs import hash_file_or_fail, read_pairs
@@ -200,7 +200,8 @@ def _pic2word(material: _Material, blocks: Path) -> "Method":
 def _searle(material: _Material, blocks: Path) -> "Method":
     from triptych.training.inversion.methods import PhraseLoss, Searle, invert_by_optimisation
 
-    concepts = PictureConcepts(Tagger(material.encoder, material.words)(material.vectors), material.words)
+    tagged = tag_pictures(material.vectors, material.encoder, material.words)
+    concepts = PictureConcepts(tagged.tags, tagged.vocabulary)
     phrases, options = PhraseLoss(material.reader, material.encoder, concepts), material.options
     found = invert_by_optimisation(
         phrases,

@@ -1,5 +1,7 @@
 """The benchmark over Kaggle's Fashion Product Images."""
 
+from pathlib import Path
+
 from triptych.benchmarks.benchmark import Benchmark
 from triptych.benchmarks.datasets.fashion_products.products import (
     load_fashion_products,
@@ -12,6 +14,8 @@ FASHION_PRODUCTS = Benchmark(
     lambda root, split, _: [load_fashion_products(root, split, task) for task in ("colourway", "attribute")],
     ("val", "test", "all"),
     {"val": "val", "test": "val"},
+    # This table's own words, for the text intermediary: a rival is to be at its best.
+    vocabulary=Path(__file__).parent / "vocabulary.json",
     truth=read_truth,
     attributes=("gender", "colour", "kind"),
     prepare=prepare_fashion_products,

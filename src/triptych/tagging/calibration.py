@@ -1,0 +1,119 @@
+"""What a catalog's pictures tell of a group of words without any label: which words they show, and how sure a tag is.
+
+Two opinions are asked for. The first is another phrasing of the same words; the second is a picture's nearest
+neighbours, which mostly show what the picture shows. Where a picture's tag in one phrasing and its neighbours' tags in
+the other agree, the tag is right about as often (measured in docs/training.md). Agreement between two classifiers as an
+estimate of their accuracy is from Jiang et al., Assessing Generalization of SGD via Disagreement, ICLR 2022.
+"""
+
+import numpy as np
+from numpy.typing import NDArray
+
+from triptych.core.vectors import Vectors, nearest, unit
+
+Scores = NDArray[np.float32]
+"""Logarithms of probabilities up to a constant, or probabilities, `(n, words)`."""
+
+Labels = NDArray[np.int64]
+
+NEIGHBOURS = 5
+_SHARES = (0.02, 0.05, 0.1, 0.2, 0.3, 0.4, 0.5, 0.6, 0.7, 0.8, 0.9, 1.0)  # of the frequencies alone in a prediction
+_RANGE = (0.02, 50.0)  # factors by which a temperature may be off
+_LEAST_COUNT, _LEAST_SHARE = 2.0, 0.002  # pictures that must show a word
+_APART = 0.3  # agreement beyond chance, from which on a narrower word is told from its family
+
+
+def neighbours_of(vectors: Vectors) -> Labels:
+    """The rows of each picture's nearest others `(n, k)`.
+
+    They are found in vectors without their mean: an encoder may give all pictures a large part in common.
+    """
+    centred = unit(vectors - vectors.mean(axis=0))
+    count = min(NEIGHBOURS, len(vectors) - 1)
+    rows, _ = nearest(centred, centred, count + 1)
+    # A copy of a picture may come before the picture itself.
+    others = rows != np.arange(len(rows))[:, None]
+    others[others.all(axis=1), -1] = False
+    return np.asarray(rows[others], np.int64).reshape(len(rows), count)
+
+
+def softmax(scores: Scores) -> Scores:
+    """Probabilities `(n, words)` of a softmax over each row."""
+    weights = np.exp(scores - scores.max(axis=1, keepdims=True))
+    return np.asarray(weights / weights.sum(axis=1, keepdims=True), np.float32)
+
+
+def words_shown(first: Scores, second: Scores) -> NDArray[np.bool_]:
+    """Which words some pictures stand out by, `(words,)`, by the scores of two phrasings.
+
+    A word's mean over the pictures is taken away: of hundreds of words, some are near everything (Dinu et al. 2015 on
+    hubs). A word counts where it is then the likeliest of a few pictures in both phrasings.
+    """
+    likeliest = (first - first.mean(axis=0)).argmax(axis=1)
+    same = likeliest == (second - second.mean(axis=0)).argmax(axis=1)
+    counts = np.bincount(likeliest[same], minlength=first.shape[1])
+    return np.asarray(counts >= least_pictures(len(first)), np.bool_)
+
+
+def least_pictures(count: int) -> float:
+    """How many of so many pictures must show a word, for it not to be chance."""
+    return _LEAST_COUNT + _LEAST_SHARE * count
+
+
+def merged(values: Scores, columns: Labels) -> Scores:
+    """Probabilities `(n, columns)`: those of the words `(n, words)` that share a column added up."""
+    sums = np.zeros((len(values), int(columns.max()) + 1), np.float32)
+    np.add.at(sums.T, columns, values.T)
+    return sums
+
+
+def spread(cosines: Scores) -> float:
+    """How far cosines `(n, words)` differ beyond what a picture's and a word's own mean explain: a root mean square."""
+    rows, columns = cosines.mean(axis=1, keepdims=True), cosines.mean(axis=0, keepdims=True)
+    return float(np.sqrt(np.square(cosines - rows - columns + cosines.mean()).mean()))
+
+
+def agreement(first: Labels, second: Labels, neighbours: Labels) -> float:
+    """How often a picture's label in one phrasing is that of a neighbour in the other, from 0 to 1."""
+    return float((first[:, None] == second[neighbours]).mean() + (second[:, None] == first[neighbours]).mean()) / 2
+
+
+def fit_scale(scores: Scores, columns: Labels, sureness: float) -> float:
+    """The factor on scores at which the likeliest column has the probability `sureness` in the mean."""
+    low, high = _RANGE
+    for _ in range(16):
+        middle = float(np.sqrt(low * high))
+        sure = merged(softmax(middle * scores), columns).max(axis=1).mean()
+        low, high = (low, middle) if sure > sureness else (middle, high)
+    return middle
+
+
+def information(values: Scores, labels: Labels, neighbours: Labels) -> float:
+    """What probabilities `(n, words)` tell of the neighbours' `labels` `(n,)` beyond how frequent these are, in nats.
+
+    An estimate from below of the mutual information between picture and word: the mean logarithm of how many times as
+    probable a neighbour's label is by the picture as by its frequency alone. Neighbours do differ, so a share of the
+    frequencies is mixed in, the best there is. It is zero for tags that have nothing to do with the pictures, as for
+    pictures in any other order.
+    """
+    prior = np.bincount(labels, minlength=values.shape[1]) / len(labels)
+    told = np.take_along_axis(values / values.sum(axis=1, keepdims=True), labels[neighbours], axis=1)
+    times = told / prior[labels[neighbours]]
+    return max(float(np.log(share + (1 - share) * times).mean()) for share in _SHARES)
+
+
+def told_apart(labels: Labels, families: Labels, neighbours: Labels) -> NDArray[np.bool_]:
+    """Which words `(words,)` are told from others of their family, by the pictures' labels `(n,)`.
+
+    A word is where the neighbours of its pictures show it more often than chance would have it, among neighbours of
+    the family; Cohen's kappa. `families` `(words,)` has each word's family.
+    """
+    apart = np.zeros(len(families), bool)
+    nearby = labels[neighbours]
+    for word in np.unique(labels):
+        own, family = labels == word, families == families[word]
+        within = nearby[own][family[nearby[own]]]
+        share = own.sum() / max(1, family[labels].sum())
+        if len(within) and own.sum() >= least_pictures(len(labels)) and share < 1:
+            apart[word] = ((within == word).mean() - share) / (1 - share) >= _APART
+    return apart
