@@ -66,8 +66,8 @@ def continue_pretraining(
     started = time.monotonic()
     device = runtime.torch_device()
     options = replace(options, tune=options.tune or "frozen", epochs=options.epochs or _EPOCHS)
-    given = _given(pairs, images, out, options, truth, runtime)
     settings: dict[str, Any] = {"pairs": hash_file_or_fail(pairs), **asdict(options)}
+    given = _given(pairs, images, out, options, truth, runtime)
     settings |= {"encoder": given.encoder.fingerprint}
     settings |= {"pictures": hashlib.sha256(given.data.pixels.data).hexdigest()}
     with locked(out):

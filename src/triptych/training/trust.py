@@ -14,7 +14,7 @@ from triptych.metrics.ranking import ranks_of_targets
 from triptych.metrics.resampling import bootstrap_intervals
 from triptych.training.data.triplets import Numbers, TripletDataset
 
-LEAST, MOST = 0.4, 0.7
+LEAST, MOST = 0.4, 0.55
 """Between these lies the trust in what generalises, where no true answers are known; the sum keeps a say, for identity.
 
 In between it is the share of the agent's own targets that the sum finds, too: a witness that has read no tags.
@@ -44,9 +44,13 @@ class Evidence:
 
     @property
     def kept(self) -> float:
-        """Which share of the gain over the sum is left where nothing was learnt from, from 0 to 1."""
-        gain = self.training - self.training_sum
-        return float(np.clip((self.held_out - self.held_out_sum) / gain, 0, 1)) if gain > 0 else 0.0
+        """Which share of the gain over the sum is left where nothing was learnt from, from 0 to 1.
+
+        A gain is the share that is found of what the sum misses.
+        """
+        here = (self.held_out - self.held_out_sum) / max(100 - self.held_out_sum, 1)
+        there = (self.training - self.training_sum) / max(100 - self.training_sum, 1)
+        return float(np.clip(here / there, 0, 1)) if there > 0 else 0.0
 
     @property
     def trust(self) -> float:
