@@ -72,7 +72,7 @@ class EncoderCritic:
         descriptions = [self._describe(draft) for draft in drafts]
         told = [text for pair in descriptions for text in pair]
         texts = self._encoder.encode_texts(told)
-        require_finite_rows(texts, lambda row: repr(told[row]), f"encoder {self._encoder.name}")
+        require_finite_rows(texts, lambda row: repr(told[row]), "the encoder")
         return [
             self._verdict(draft, plain, edited)
             for draft, plain, edited in zip(drafts, texts[0::2], texts[1::2], strict=True)

@@ -85,7 +85,7 @@ class Tagger:
 
     def _encoded(self, titles: Sequence[str]) -> Vectors:
         vectors = self._encoder.encode_texts(titles)
-        require_finite_rows(vectors, lambda row: repr(titles[row]), f"encoder {self._encoder.name}")
+        require_finite_rows(vectors, lambda row: repr(titles[row]), "the encoder")
         return vectors
 
     def _joint(self, vectors: Vectors) -> dict[str, NDArray[np.float32]]:
