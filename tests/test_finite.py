@@ -138,7 +138,7 @@ def test_adding_stores_nothing_of_it(tmp_path: Path) -> None:
 def test_tags_name_the_title() -> None:
     groups = {"colour": ("red", "blue"), "kind": ("shirt", "skirt")}
     words = Vocabulary(groups, {group: {word: word for word in known} for group, known in groups.items()}, {})
-    with pytest.raises(FailureError, match=r"'.*red.*': encoder texts made a vector"):
+    with pytest.raises(FailureError, match=r"'.*red.*': the encoder made a vector"):
         Tagger(Texts(), words)(np.full((3, 16), 0.25, np.float32))
 
 

@@ -160,7 +160,7 @@ def _query_cards(benchmark: str, pictures: Pictures, folder: Path) -> tuple[list
     composer.attach(encoder)
     (loaded,) = load_tasks(benchmark, pictures.root, "test")
     task = EncodedTask(loaded, encoder)
-    queries, gallery = task.compose(composer), composer.gallery(task.gallery)
+    queries, gallery = task.compose(composer), task.gallery_for(composer)
     first = np.array([ranks[0] for ranks in task.ranks(queries, gallery)])
 
     def card(row: int) -> QueryCard:
@@ -183,4 +183,4 @@ def _spread(items: list[T], count: int) -> list[T]:
     """`count` of the items, evenly spread, so that the same run shows the same ones."""
     if len(items) <= count:
         return items
-    return [items[round(position * (len(items) - 1) / (count - 1))] for position in range(count)]
+    return [items[round(position * (len(items) - 1) / max(1, count - 1))] for position in range(count)]

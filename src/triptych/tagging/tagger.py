@@ -280,7 +280,7 @@ def _question(encoder: Encoder, vocabulary: Vocabulary, group: str) -> _Question
     phrasings = _OF_A_KIND if group == ABOUT else _PHRASINGS
     asked = [phrasing.format(phrase) for phrasing in phrasings for phrase in phrases]
     texts = encoder.encode_texts(asked)
-    require_finite_rows(texts, lambda row: repr(asked[row]), f"encoder {encoder.name}")
+    require_finite_rows(texts, lambda row: repr(asked[row]), "the encoder")
     parts = tuple(np.asarray(part, np.float32) for part in np.split(texts, len(phrasings)))
     return _Question(group, words, tuple(phrases), parts, encoder.logit_scale)
 

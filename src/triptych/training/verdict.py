@@ -106,7 +106,7 @@ class _Asked:
             queries = composer.compose(references, texts, patches=asked)
         else:
             queries = composer.compose(references, texts)
-        require_finite_rows(queries, lambda row: repr(texts[row]), composer.name)
+        require_finite_rows(queries, lambda row: repr(texts[row]), "the composer")
         return queries
 
     def measured(self, queries: Vectors, gallery: Vectors) -> dict[str, Values]:
