@@ -236,7 +236,7 @@ def test_without_truth_nobody_knows(
     said = capfd.readouterr().err
     assert result.verdict is None
     assert said.count("it is not known whether this composer helps") == 1
-    assert "sum" not in said
+    assert "better than" not in said
     stored = read_json(out / "config.json", "composer")
     assert stored["verdict"] is None
     assert "--validate-by" in stored["no_verdict"]
@@ -284,19 +284,21 @@ def test_a_composer_that_lost_is_not_used_unless_forced(
         EngineOptions(force=True)
 
 
+@pytest.mark.parametrize("keeps_sum", [False, True])
 def test_a_spoiled_composer_is_found_out_by_the_command(
+    keeps_sum: bool,
     described: Path,
     tiny_triplets: Path,
     tmp_path: Path,
     monkeypatch: pytest.MonkeyPatch,
     capfd: pytest.CaptureFixture[str],
 ) -> None:
-    """Its weights are random: what was written is judged, not what was trained."""
+    """Its weights are random: what was written is judged, not what was trained. With the sum beside it does no harm."""
     import torch
 
-    from triptych.training import composer
+    from triptych.training import composer as training
 
-    save = composer._save
+    save = training._save
 
     def spoil_and_save(out: Path, model: torch.nn.Module, *others: object) -> None:
         torch.manual_seed(0)
@@ -305,9 +307,10 @@ def test_a_spoiled_composer_is_found_out_by_the_command(
                 weights.copy_(torch.randn_like(weights))
         save(out, model, *others)
 
-    monkeypatch.setattr(composer, "_save", spoil_and_save)
+    monkeypatch.setattr(training, "_save", spoil_and_save)
     out = tmp_path / "composer"
     command = ["train", str(tiny_triplets), "--catalog", str(described), "--out", str(out), "--epochs", "1"]
+    command += [] if keeps_sum else ["--without", "kept-sum"]
     monkeypatch.setattr(
         "sys.argv",
         ["triptych", *command, "--batch-size", "64", "--validate-by", "kind,colour", "--threads", "1"],
@@ -316,12 +319,18 @@ def test_a_spoiled_composer_is_found_out_by_the_command(
         main()
     assert not ended.value.code
     said = capfd.readouterr()
-    assert "train: this composer is worse than" in said.err
     assert "held out recall" in said.out
-    assert "decided worse" in said.out
-    verdict = TrainedComposer(out).verdict
-    assert verdict is not None
-    assert verdict.interval[1] < 0
+    composer = TrainedComposer(out)
+    assert composer.verdict is not None
+    if keeps_sum:
+        assert "what is learnt counts 0.00 and the weighted sum 1.00" in said.err
+        assert composer.kept_sum is not None
+        assert (composer.kept_sum.trust, composer.kept_sum.weight) == (0, composer.verdict.sum_weight)
+        assert composer.verdict.decided != "worse"
+    else:
+        assert "train: this composer is worse than" in said.err
+        assert "decided worse" in said.out
+        assert composer.verdict.interval[1] < 0
 
 
 def test_too_little_truth_costs_no_training(
