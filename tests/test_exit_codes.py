@@ -66,6 +66,11 @@ GIVEN: dict[str, list[str]] = {
     "mine-status": ["mine-status OUT"],
     "refine": ["refine TRIPLETS --catalog NOISE --out OUT", "refine REFUSED --catalog NOISE --out OUT"],
     "train": ["train TRIPLETS --catalog NOISE --out OUT", "train REFUSED --catalog NOISE --out OUT"],
+    "judge": [
+        "judge EMPTY --catalog NOISE --validate-by QUERIES",
+        "judge EMPTY --catalog CATALOG --validate-by kind",
+    ],
+    "reencode": ["reencode CATALOG --encoder wardrobe --out OUT", "reencode EMPTY --encoder photos --out OUT"],
     "finetune": ["finetune TRIPLETS --catalog CATALOG --out OUT"],
     "train-inversion": ["train-inversion lincir --catalog CATALOG --out OUT"],
     "pretrain": ["pretrain HEADER --images EMPTY --out OUT"],

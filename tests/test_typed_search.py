@@ -65,7 +65,8 @@ def test_on_the_command_line(shop: Path) -> None:
     shown = run(*command, "--where", "price<500 or price>2000", "--where", "colour in (red, pink)")
     assert sorted(hit["name"] for hit in json.loads(shown.stdout)) == ["c.png", "d.png"]
     shown = run(*command, "--where", "colour=octarine")
-    assert (shown.returncode, json.loads(shown.stdout), shown.stderr) == (0, [], "no picture fulfils the condition\n")
+    assert (shown.returncode, json.loads(shown.stdout)) == (1, [])
+    assert shown.stderr == f"triptych: {shop}: there is no picture that fulfils the conditions\n"
     for wrong, said in (("colour<500", "words have no order with 500"), ("(price<5", "a bracket never closes")):
         shown = run(*command, "--where", wrong)
         assert (shown.returncode, shown.stdout, shown.stderr.count("\n")) == (2, "", 1)

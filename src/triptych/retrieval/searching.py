@@ -142,8 +142,6 @@ def search(
             image=image, like=options.like, text=text,
             weight=options.weight, where=options.where, k=options.k, offset=options.offset,
         )  # fmt: skip
-        if not hits:
-            say(_why_none(options, len(library)))
         for note in notes_of(hits.reading, short_name(library.encoder)) if hits.reading else ():
             say(note)
         reference = Path(library.picture(options.like).path) if options.like else image
@@ -153,15 +151,6 @@ def search(
         if output:
             write_results(output, reference, text, hits, library.catalog.limits)
     return hits
-
-
-def _why_none(options: SearchOptions, pictures: int) -> str:
-    """What to say where a search has no results."""
-    if options.offset:
-        return f"no results after the first {options.offset}"
-    if options.where and pictures:
-        return f"no picture fulfils {'all conditions' if len(options.where) > 1 else 'the condition'}"
-    return "the catalog holds no other picture" if pictures else "the catalog is empty; `triptych index` fills it"
 
 
 def _check_query(image: Path | None, text: str, options: SearchOptions, *, composing: bool, reranking: bool) -> None:
