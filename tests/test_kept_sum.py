@@ -181,6 +181,7 @@ def test_the_end_of_a_photo_encoders_text_tower_learns(tiny_triplets, wardrobe_w
     torch.manual_seed(0)
     tokenizer = load_encoder("photos-1", threads=1).tokenizer
     small = PhotoEncoder(PhotoShape(size=32, item_dim=16, dim=32, text_layers=2))
+    small.picture.item_directions.normal_()
     save_encoder(tmp_path / "encoder", small, tokenizer, None, {})
     names, root = wardrobe_world / "unlabelled.txt", wardrobe_world / "images"
     index(names, tmp_path / "catalog", encoder=str(tmp_path / "encoder"), root=root, runtime=ONE_THREAD)
