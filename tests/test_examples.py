@@ -126,7 +126,10 @@ def test_an_encoder_from_the_folder_to_the_search(
     given = ("--encoder", "custom_encoder:Colours", "--threads", 1)
     assert run(monkeypatch, "index", pictures, "--catalog", catalog, *given) == 0
     words = ("--vocabulary", tmp_path / "words.json")
-    assert run(monkeypatch, "mine", "--catalog", catalog, "--out", triplets, "--changes", 24, *words, *given) == 0
+    assert (
+        run(monkeypatch, "mine", "--catalog", catalog, "--out", triplets, "--triplets-per-change", 8, *words, *given)
+        == 0
+    )
     learn = ("train", triplets, "--catalog", catalog, "--out", composer, "--epochs", 1)
     assert run(monkeypatch, *learn, *given) == 0
     assert read(composer / "config.json")["encoder"]["name"] == "custom_encoder:Colours"
