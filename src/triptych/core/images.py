@@ -25,6 +25,7 @@ from PIL import ExifTags, Image, UnidentifiedImageError
 from triptych.core.environment import missing
 from triptych.core.errors import PictureError
 from triptych.core.limits import DEFAULT_LIMITS, Limits
+from triptych.core.picture_cost import check_cost
 
 T = TypeVar("T")
 
@@ -90,12 +91,14 @@ def open_picture(source: Path | bytes, limits: Limits = DEFAULT_LIMITS) -> Image
     Safe to call from many threads.
 
     Raises PictureError, with a short reason and no path, for whatever cannot be read, is no picture in one of
-    FORMATS, is damaged or truncated, or is beyond `limits`. A picture's size is judged before it is decoded.
+    FORMATS, is damaged or truncated, or is beyond `limits`. A picture's size, and the work that its headers
+    promise, are judged before it is decoded.
     """
     _hush_pillow()
     _allow(limits.max_pixels)
     data = source if isinstance(source, bytes) else _read(source, limits)
     _check_bytes(len(data), limits)
+    check_cost(data, limits)
     try:
         with Image.open(BytesIO(data), formats=formats()) as picture:
             _check_pixels(*picture.size, limits)
