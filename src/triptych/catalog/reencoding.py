@@ -15,7 +15,7 @@ from triptych.catalog.likeness import note_likeness
 from triptych.catalog.options import IndexOptions, ReencodeOptions
 from triptych.core.environment import Runtime
 from triptych.core.errors import FailureError, UsageError
-from triptych.core.files import atomic, locked, made_by, read_json, write_json
+from triptych.core.files import atomic, copy_own, locked, made_by, read_json, write_json
 from triptych.core.finding import Found
 from triptych.core.progress import say
 from triptych.encoders.protocol import Encoder
@@ -152,4 +152,4 @@ def _copy(source: Path, target: Path, *names: str) -> None:
     for name in names:
         if (source / name).is_file():
             with atomic(target / name) as temporary:
-                shutil.copyfile(source / name, temporary)
+                copy_own(source, name, temporary)

@@ -148,6 +148,14 @@ def _read(path: Path, limits: Limits) -> bytes:
         raise PictureError(why(error)) from None
 
 
+def read_known(path: Path, content: str, limits: Limits = DEFAULT_LIMITS) -> bytes:
+    """A picture's file, if its SHA-256 still is `content`. Raises PictureError where it is not, or cannot be read."""
+    data = _read(path, limits)
+    if sha256(data).hexdigest() != content:
+        raise PictureError("not the file that was indexed; `triptych index` looks again")
+    return data
+
+
 @dataclass(frozen=True)
 class FileRead:
     """A file's bytes, and what tells them from those it may hold later: all from one moment."""
