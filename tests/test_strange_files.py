@@ -1,5 +1,6 @@
 """Catalogs, triplets and models of somebody else: nothing outside their folders is read, shown, copied or deleted."""
 
+import csv
 import json
 import os
 from collections.abc import Mapping
@@ -7,6 +8,7 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+import pyarrow.parquet as pq
 import pytest
 from PIL import Image
 
@@ -15,11 +17,14 @@ from triptych.catalog.catalog import Catalog, Entry
 from triptych.catalog.indexing import index
 from triptych.core.errors import DataError, PictureError, UsageError
 from triptych.core.files import copy_own, locked, read_json
+from triptych.core.text import cell
+from triptych.encoders.patterns import may_run_for_ever
+from triptych.encoders.tokenizer import read_tokenizer
 from triptych.exporting.models import _export_composer
 from triptych.retrieval.library import Library
 from triptych.retrieval.results import write_results
 from triptych.triplets.exporting import triplets_export
-from triptych.triplets.file import Triplet, write_triplets
+from triptych.triplets.file import Triplet, read_triplets, write_triplets
 
 ENCODER = ToyEncoder(2)
 
@@ -192,3 +197,98 @@ def test_export_models_copies_no_link_out_of_a_composer(tmp_path: Path) -> None:
             _export_composer(composer, tmp_path / "out", int8=True)
         (composer / name).unlink()
     assert [path for path in (tmp_path / "out").rglob("*") if path.is_file()] == []
+
+
+@pytest.mark.parametrize(
+    "pattern",
+    [
+        *(r"(a+)+b", r"(?:a*)*", r"(a|aa)+$", r"(\s*\w+){2,}x", r"((a+)b?)*", r"(?i:[a-z]+)*!", r"a*a*a*a*a*b"),
+        *(r"(a)\1+", r"(?<x>a)\k<x>", r"\g<0>a", r"(a+){1,99}", r"(x+x+)+y", "a" * 3000, r"(((a|b)+c)", r"(?:(?:a+))+"),
+    ],
+)
+def test_a_pattern_that_could_run_for_ever_is_told(pattern: str) -> None:
+    assert may_run_for_ever(pattern)
+
+
+@pytest.mark.parametrize(
+    "pattern",
+    [
+        r"'s|'t|'re|'ve|'m|'ll|'d|[\p{L}]+|[\p{N}]|[^\s\p{L}\p{N}]+",
+        r"'s|'t|'re|'ve|'m|'ll|'d| ?\p{L}+| ?\p{N}+| ?[^\s\p{L}\p{N}]+|\s+(?!\S)|\s+",
+        r"(?i:'s|'t|'re|'ve|'m|'ll|'d)|[^\r\n\p{L}\p{N}]?\p{L}+|\p{N}{1,3}"
+        r"| ?[^\s\p{L}\p{N}]+[\r\n]*|\s*[\r\n]+|\s+(?!\S)|\s+",
+        r"[^\r\n\p{L}\p{N}]?[\p{Lu}\p{M}]*[\p{Ll}\p{M}]+(?i:'s|'t|'re)?|\p{N}{1,3}| ?[^\s\p{L}]+[\r\n/]*|\s*[\r\n]+",
+        r"<\|startoftext\|>|[^[:space:]]+",
+        r" {2,}",
+        r"\s+",
+    ],
+    ids=["clip", "gpt-2", "llama-3", "o200k", "bracket", "siglip", "spaces"],
+)
+def test_patterns_in_use_are_let_through(pattern: str) -> None:
+    assert not may_run_for_ever(pattern)
+
+
+def tokenizer(folder: Path, **more: Any) -> Path:
+    model = {"type": "WordLevel", "vocab": {"a": 0, "[unk]": 1}, "unk_token": "[unk]"}
+    folder.mkdir(exist_ok=True)
+    (folder / "tokenizer.json").write_text(json.dumps({"version": "1.0", "model": model, "added_tokens": []} | more))
+    return folder
+
+
+def test_a_tokenizer_of_somebody_else_has_limits(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    assert read_tokenizer(tokenizer(tmp_path / "good")).get_vocab_size() == 2
+    split = {"type": "Split", "pattern": {"Regex": "(a+)+b"}, "behavior": "Isolated", "invert": False}
+    with pytest.raises(DataError, match="could run for ever"):
+        read_tokenizer(tokenizer(tmp_path / "slow", pre_tokenizer=split))
+    spelt = (tmp_path / "slow" / "tokenizer.json").read_text().replace("Regex", "\\u0052egex")
+    (tmp_path / "slow" / "tokenizer.json").write_text(spelt)
+    with pytest.raises(DataError, match="could run for ever"):
+        read_tokenizer(tmp_path / "slow")
+    many = {"type": "WordLevel", "vocab": {str(word): word for word in range(700_000)}, "unk_token": "1"}
+    with pytest.raises(DataError, match="a vocabulary of 700000 words"):
+        read_tokenizer(tokenizer(tmp_path / "large", model=many))
+    with (tmp_path / "large" / "tokenizer.json").open("ab") as huge:
+        huge.truncate(65 * 1024 * 1024)
+    with pytest.raises(DataError, match="a tokenizer of 68157440 bytes"):
+        read_tokenizer(tmp_path / "large")
+
+
+@pytest.mark.parametrize(
+    ("text", "written"),
+    [
+        ("=HYPERLINK(1)", "'=HYPERLINK(1)"),
+        ("+1+1", "'+1+1"),
+        ("-1+cmd", "'-1+cmd"),
+        ("@SUM(1)", "'@SUM(1)"),
+        ("\t=1", "\\t=1"),
+        ("two\nrows", "two\\nrows"),
+        ("\x1b[31mred", "\\x1b[31mred"),
+        *((number, number) for number in ("-1.5", "+3", "-2e-7", "0.25", "")),
+        ("plain, text", "plain, text"),
+    ],
+)
+def test_a_cell_is_no_formula(text: str, written: str) -> None:
+    assert cell(text) == written
+
+
+def test_names_are_harmless_in_the_list_of_rejected_pictures(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    folder = tmp_path / "pictures"
+    picture(folder / "good.png", 1)
+    for name in ("=cmd.png", "two\nrows.png", "\x1b[2Jgone.png"):
+        (folder / name).write_bytes(b"no picture at all")
+    index(folder, tmp_path / "catalog", encoder=ENCODER)
+    with (tmp_path / "catalog" / "rejected.csv").open(newline="") as content:
+        names = [row[0] for row in csv.reader(content)]
+    assert sorted(names) == ["'=cmd.png", "\\x1b[2Jgone.png", "name", "two\\nrows.png"]
+    assert "\x1b" not in capsys.readouterr().err
+
+
+def test_a_triplet_file_with_a_strange_note_is_one_line(tmp_path: Path) -> None:
+    file = triplets(tmp_path, "a.png", "b.png")
+    table = pq.read_table(file)
+    for note in (b"[" * 200_000, b"no json", b"[]", b'{"format": 7}'):
+        pq.write_table(table.replace_schema_metadata({b"triptych": note}), file)
+        with pytest.raises(DataError, match="not a"):
+            read_triplets(file)

@@ -24,6 +24,7 @@ from triptych.core.finding import HEIF_SUFFIXES, Found, Rejected, find_pictures
 from triptych.core.images import NEEDS_HEIF, open_picture, read_file, reader_of, why, work_ahead
 from triptych.core.limits import Limits
 from triptych.core.progress import progress, say
+from triptych.core.text import cell
 from triptych.encoders.protocol import Encoder, Pixels
 from triptych.encoders.registry import DEFAULT, load_encoder
 
@@ -388,4 +389,5 @@ def _write_rejected(catalog: Catalog, found: Found) -> None:
         atomic(catalog.folder / "rejected.csv") as temporary,
         temporary.open("w", newline="", encoding="utf-8") as out,
     ):
-        csv.writer(out).writerows([("name", "reason"), *sorted(rows.items())])
+        lines = [(cell(name), cell(reason)) for name, reason in sorted(rows.items())]
+        csv.writer(out).writerows([("name", "reason"), *lines])

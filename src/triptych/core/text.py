@@ -1,7 +1,10 @@
 """Foreign text made safe to show (one line, no control characters, of bounded length), and numbers that hash a text."""
 
 import hashlib
+import re
 import unicodedata
+
+_NUMBER = re.compile(r"[+-]?(\d+\.?\d*|\.\d+)([eE][+-]?\d+)?")
 
 
 def clean(text: str) -> str:
@@ -25,6 +28,17 @@ def escaped(text: str) -> str:
 def truncate(text: str, most: int) -> str:
     """`text`, cleaned, and no longer than `most` characters."""
     return clean(text[: 4 * most])[:most]
+
+
+def cell(text: str) -> str:
+    """`text` for a cell of a CSV: what begins with = + - @ gets an apostrophe before it, lest it be taken for a formula.
+
+    Numbers stay numbers, and control characters are escaped: a newline in a file's name makes no second row.
+    """
+    shown = escaped(text)
+    if shown[:1] in ("=", "+", "-", "@") and not _NUMBER.fullmatch(shown):
+        return f"'{shown}"
+    return shown
 
 
 def hash_number(text: str) -> int:

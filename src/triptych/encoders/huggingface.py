@@ -21,7 +21,7 @@ from triptych.core.files import hash_file, read_json
 from triptych.core.vectors import Vectors, unit
 from triptych.encoders.protocol import Ids, Pixels, TextReading
 from triptych.encoders.reading import TextReader
-from triptych.encoders.tokenizer import whole_tokenizer
+from triptych.encoders.tokenizer import check_tokenizer, whole_tokenizer
 
 if TYPE_CHECKING:
     from torch import nn
@@ -79,6 +79,7 @@ class HuggingFaceEncoder:
         self.fingerprint = _fingerprint(files, precision)
         if threads is not None:
             torch.set_num_threads(threads)
+        check_tokenizer(folder / "tokenizer.json")
         model, self._processor, self.tokenizer = _load(folder, self.name, self._family)
         config = model.config
         self.dim: int = config.projection_dim if self._family == "clip" else config.vision_config.hidden_size
