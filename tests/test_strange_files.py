@@ -15,6 +15,7 @@ from PIL import Image
 from toy_encoder import ToyEncoder
 from triptych.catalog.catalog import Catalog, Entry
 from triptych.catalog.indexing import index
+from triptych.catalog.reencoding import reencode
 from triptych.core.errors import DataError, PictureError, UsageError
 from triptych.core.files import copy_own, locked, read_json
 from triptych.core.text import cell
@@ -292,3 +293,10 @@ def test_a_triplet_file_with_a_strange_note_is_one_line(tmp_path: Path) -> None:
         pq.write_table(table.replace_schema_metadata({b"triptych": note}), file)
         with pytest.raises(DataError, match="not a"):
             read_triplets(file)
+
+
+def test_reencode_takes_up_nothing_outside(catalog: Catalog, secret: Path, tmp_path: Path) -> None:
+    (catalog.root / "link.png").symlink_to(secret)
+    strange = forged(catalog, "link.png")
+    reencode(strange.folder, ToyEncoder(3))
+    assert Catalog(strange.folder).names == ["0.png", "1.png", "2.png", "3.png"]

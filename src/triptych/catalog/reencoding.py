@@ -119,9 +119,10 @@ def _target(place: Path, source: Catalog, encoder: Encoder, *, inside: bool) -> 
 
 def _encode(source: Catalog, target: Catalog, encoder: Encoder, runtime: Runtime) -> tuple[int, int]:
     """Encode what is usable, carry over what was removed on request or has vanished; how many were encoded and lost."""
-    usable = [entry.name for entry in source.entries if entry.status == "ok"]
+    contents = {entry.name: entry.sha256 for entry in source.entries if entry.status == "ok"}
+    usable = list(contents)
     options = IndexOptions(max_pixels=source.limits.max_pixels / 1e6)
-    run = IndexRun(target, encoder, Found(source.root, usable, []), options, runtime.threads, None)
+    run = IndexRun(target, encoder, Found(source.root, usable, []), options, runtime.threads, None, contents)
     done = {entry.name for entry in target.entries if entry.status == "ok"}
     encoded = run.encode([name for name in usable if name not in done])
     known = {entry.name: entry for entry in target.entries}

@@ -33,6 +33,7 @@ T = TypeVar("T")
 FORMATS = ("JPEG", "PNG", "WEBP", "GIF", "BMP", "TIFF", "AVIF")
 WHITE = (255, 255, 255)
 NOT_REGULAR = "not a regular file"
+NOT_INDEXED = "not the file that was indexed; `triptych index` looks again"
 NEEDS_HEIF = "HEIC needs the extra heif: pip install 'triptych[heif]'"
 _HEIF_BRANDS = (b"heic", b"heix", b"heim", b"heis", b"hevc", b"hevx", b"mif1", b"msf1")
 
@@ -152,7 +153,7 @@ def read_known(path: Path, content: str, limits: Limits = DEFAULT_LIMITS) -> byt
     """A picture's file, if its SHA-256 still is `content`. Raises PictureError where it is not, or cannot be read."""
     data = _read(path, limits)
     if sha256(data).hexdigest() != content:
-        raise PictureError("not the file that was indexed; `triptych index` looks again")
+        raise PictureError(NOT_INDEXED)
     return data
 
 

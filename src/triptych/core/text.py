@@ -31,7 +31,7 @@ def truncate(text: str, most: int) -> str:
 
 
 def cell(text: str) -> str:
-    """`text` for a cell of a CSV: what begins with = + - @ gets an apostrophe before it, lest it be taken for a formula.
+    """`text` for a cell of a CSV: an apostrophe stands before = + - @ at its start, lest it be taken for a formula.
 
     Numbers stay numbers, and control characters are escaped: a newline in a file's name makes no second row.
     """
