@@ -16,9 +16,10 @@ from toy_encoder import ToyEncoder
 from triptych.catalog.catalog import Catalog, Entry
 from triptych.catalog.indexing import index
 from triptych.catalog.reencoding import reencode
+from triptych.cli.app import show, show_text
 from triptych.core.errors import DataError, PictureError, UsageError
 from triptych.core.files import copy_own, locked, read_json
-from triptych.core.text import cell
+from triptych.core.text import cell, escaped_json
 from triptych.encoders.patterns import may_run_for_ever
 from triptych.encoders.tokenizer import read_tokenizer
 from triptych.exporting.models import _export_composer
@@ -300,3 +301,15 @@ def test_reencode_takes_up_nothing_outside(catalog: Catalog, secret: Path, tmp_p
     strange = forged(catalog, "link.png")
     reencode(strange.folder, ToyEncoder(3))
     assert Catalog(strange.folder).names == ["0.png", "1.png", "2.png", "3.png"]
+
+
+def test_names_do_not_steer_a_terminal(capsys: pytest.CaptureFixture[str]) -> None:
+    names = ["\x1b[2J", "\x9b2J", "\u202egnp.exe", "\U000e0001tag", "straße"]
+    show_text("\n".join(names))
+    show({"names": names})
+    written = json.dumps(names, ensure_ascii=False, indent=2)
+    print(escaped_json(written))
+    shown = capsys.readouterr().out
+    assert not any(sign in shown for sign in ("\x1b", "\x9b", "\u202e", "\U000e0001"))
+    assert shown.count("straße") == 3
+    assert json.loads(escaped_json(written)) == names

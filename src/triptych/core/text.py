@@ -1,9 +1,11 @@
 """Foreign text made safe to show (one line, no control characters, of bounded length), and numbers that hash a text."""
 
 import hashlib
+import json
 import re
 import unicodedata
 
+_STEERING = ("Cc", "Cf")
 _NUMBER = re.compile(r"[+-]?(\d+\.?\d*|\.\d+)([eE][+-]?\d+)?")
 
 
@@ -23,6 +25,19 @@ def escaped(text: str) -> str:
         character.encode("unicode_escape").decode() if unicodedata.category(character)[0] == "C" else character
         for character in text
     )
+
+
+def escaped_json(text: str) -> str:
+    """JSON with each character escaped that could steer a terminal and that JSON leaves as it is."""
+
+    def written(character: str) -> str:
+        if character == "\n" or unicodedata.category(character) not in _STEERING:
+            return character
+        return (
+            json.dumps(character)[1:-1] if ord(character) > 0x9F else f"\\u{ord(character):04x}"
+        )  # a surrogate pair where it is beyond 16 bits
+
+    return "".join(map(written, text))
 
 
 def truncate(text: str, most: int) -> str:
