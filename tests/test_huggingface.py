@@ -404,3 +404,21 @@ print(encoder.name, encoder.encode_texts(["red"]).shape, encoder.fingerprint)
         "32)",
         HuggingFaceEncoder(f"hf:{siglip}").fingerprint,
     ]
+
+
+def test_a_file_never_makes_a_model_be_fetched(monkeypatch: pytest.MonkeyPatch) -> None:
+    """A catalog of somebody else may name any model of the hub, which would be asked with the user's token."""
+    asked = []
+
+    def snapshot_download(hub_id: str, *, local_files_only: bool = False, **_: object) -> str:
+        asked.append(local_files_only)
+        raise OSError("not cached")
+
+    monkeypatch.setattr("huggingface_hub.snapshot_download", snapshot_download)
+    with pytest.raises(UsageError) as raised:
+        load_encoder("hf:some/thing", from_file=True)
+    one_line(raised.value, "--encoder hf:some/thing")
+    assert asked == [True]
+    with pytest.raises(FailureError):
+        load_encoder("hf:some/thing")
+    assert asked == [True, True, False]

@@ -9,6 +9,7 @@ A part is written first and named in `catalog.json` after, so whatever a crash l
 """
 
 import hashlib
+import re
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import asdict, dataclass, replace
 from functools import cached_property
@@ -26,7 +27,7 @@ from PIL import Image
 from triptych.catalog.columns import TYPED, with_types
 from triptych.core.errors import DataError, MismatchError
 from triptych.core.files import atomic, locked, read_json, write_json
-from triptych.core.images import open_picture
+from triptych.core.images import open_picture, read_known
 from triptych.core.limits import DEFAULT_LIMITS, Limits
 from triptych.core.vectors import Vectors, require_finite_rows, without_last
 from triptych.encoders.protocol import Encoder, constant_dim
@@ -42,6 +43,8 @@ UPLOADS = "uploads"
 REMOVED = "removed on request"
 """Why a picture is rejected that was taken out of the catalog while it was open."""
 
+_OUTSIDE = r"^/|(^|/)\.\.(/|$)|\x00"  # what no name of a picture is like
+_PART = re.compile(r"part-\d{6,}\.parquet")
 _ROW = "row"  # not on disk: where an entry stands among all parts'
 _ROW_GROUP = 4096  # rows that are read at a time
 Status = Literal["ok", "rejected", "vanished"]
@@ -209,8 +212,16 @@ class Catalog:
         return {name: row for row, name in enumerate(self.names)}
 
     def path(self, name: str) -> Path:
-        """Where a picture of this catalog lies."""
+        """Where a picture of this catalog lies; whether it still is that picture, `read` tells."""
         return self.root / name
+
+    def read(self, name: str) -> bytes:
+        """The file of a usable picture. Raises PictureError where it is gone or is not the one that was indexed.
+
+        A catalog may be somebody else's. Its root, its names and the links below may lead anywhere on this machine, but
+        nobody can name the content of a file that they do not have: nothing else is read, shown or copied.
+        """
+        return read_known(self.path(name), self.hashes[self.row_of[name]], self.limits)
 
     @cached_property
     def metadata(self) -> pa.Table:
@@ -277,8 +288,8 @@ class Catalog:
         return replace(DEFAULT_LIMITS, max_pixels=max(DEFAULT_LIMITS.max_pixels, most))
 
     def open_picture(self, name: str) -> Image.Image:
-        """A picture of it, upright RGB. Raises PictureError where it cannot be read any more."""
-        return open_picture(self.path(name), self.limits)
+        """A picture of it, upright RGB. Raises PictureError as `read` does."""
+        return open_picture(self.read(name), self.limits)
 
     def _note_reader(self, reader: Mapping[str, Any]) -> None:
         self._note["reader"] = dict(reader)
@@ -320,6 +331,8 @@ class Catalog:
         note = read_json(self.folder / "catalog.json", "catalog", "make one with `triptych index`")
         if not isinstance(note, dict) or note.get("format") != FORMAT:
             raise DataError(f"{self.folder}: not a catalog of this version ({FORMAT}); index again into a new folder")
+        if problem := _problem_of(note):
+            raise DataError(f"{self.folder}: catalog.json is damaged ({problem}); index again into a new folder")
         return note
 
     @cached_property
@@ -353,6 +366,11 @@ class Catalog:
         schema = _schema(self.dim)
         schema = schema.remove(schema.get_field_index("vector"))
         table = pa.concat_tables([schema.empty_table(), *self._read(schema.names)])
+        # Not every name that is listed as refused is a path; those of pictures have been, once.
+        used = table.column("name").filter(pc.not_equal(table.column("status"), "rejected"))
+        outside = used.filter(pc.match_substring_regex(used, _OUTSIDE))
+        if len(outside):
+            raise DataError(f"{self.folder}: {outside[0].as_py()!r} leads outside the catalog's root; do not use it")
         latest = {name: row for row, name in enumerate(table.column("name").to_pylist())}
         rows = pa.array([latest[name] for name in sorted(latest)], pa.int64())
         return table.take(rows).append_column(_ROW, rows)
@@ -404,6 +422,20 @@ class Catalog:
             if stale.name not in self._note["parts"]:
                 stale.unlink()
         self.release()
+
+
+def _problem_of(note: Mapping[str, Any]) -> str:
+    """What a catalog's note lacks; empty where it has all that is read."""
+    encoder, parts = note.get("encoder"), note.get("parts")
+    if not isinstance(note.get("root"), str):
+        return "root is no text"
+    if not isinstance(encoder, dict) or not all(isinstance(encoder.get(key), str) for key in ("name", "fingerprint")):
+        return "encoder has no name or fingerprint"
+    if not all(isinstance(encoder.get(key, 0), int) for key in ("dim", "constant_dim")) or encoder.get("dim", 0) < 1:
+        return "encoder has no dim"
+    if not isinstance(parts, list) or not all(isinstance(part, str) and _PART.fullmatch(part) for part in parts):
+        return "parts are not names of parts"
+    return ""
 
 
 def require_finite(names: Sequence[str], vectors: Vectors, encoder: str) -> None:

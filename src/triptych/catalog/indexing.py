@@ -21,9 +21,10 @@ from triptych.core.environment import Runtime
 from triptych.core.errors import DataError, FailureError, PictureError, UsageError
 from triptych.core.files import atomic, locked, made_by
 from triptych.core.finding import HEIF_SUFFIXES, Found, Rejected, find_pictures
-from triptych.core.images import NEEDS_HEIF, open_picture, read_file, reader_of, why, work_ahead
+from triptych.core.images import NEEDS_HEIF, NOT_INDEXED, open_picture, read_file, reader_of, why, work_ahead
 from triptych.core.limits import Limits
 from triptych.core.progress import progress, say
+from triptych.core.text import cell
 from triptych.encoders.protocol import Encoder, Pixels
 from triptych.encoders.registry import DEFAULT, load_encoder
 
@@ -164,7 +165,9 @@ class IndexRun:
         options: IndexOptions,
         threads: int | None,
         listing: Path | None,
+        contents: Mapping[str, str] | None = None,
     ) -> None:
+        self.contents = contents or {}  # the SHA-256 that a name's file must have, where only that one is meant
         self.listing = listing  # the list that says which pictures there are; None where the folder does
         self.catalog, self.encoder, self.found, self.options = catalog, encoder, found, options
         self.threads = threads or os.cpu_count() or 1
@@ -293,7 +296,7 @@ class IndexRun:
         limits = self.options.limits
 
         def read(name: str) -> tuple[Entry, Pixels | None] | str:
-            return _read_one(self.catalog.path(name), name, self.encoder, limits)
+            return _read_one(self.catalog.path(name), name, self.encoder, limits, self.contents.get(name))
 
         for name, result in work_ahead(names, read, threads=self.threads):
             entry, pixels = (Entry(name, 0, 0, "", "rejected", result), None) if isinstance(result, str) else result
@@ -308,7 +311,9 @@ class IndexRun:
                 yield entry, pixels
 
 
-def _read_one(path: Path, name: str, encoder: Encoder, limits: Limits) -> tuple[Entry, Pixels | None] | str:
+def _read_one(
+    path: Path, name: str, encoder: Encoder, limits: Limits, content: str | None = None
+) -> tuple[Entry, Pixels | None] | str:
     """A picture's entry and pixels, the verdict and the identity from the same bytes; why, where it cannot be read."""
     try:
         file = read_file(path, limits)
@@ -316,6 +321,8 @@ def _read_one(path: Path, name: str, encoder: Encoder, limits: Limits) -> tuple[
         return why(error)
     except PictureError as error:
         return Entry(name, 0, 0, "", "rejected", str(error)), None
+    if content is not None and file.sha256 != content:
+        return NOT_INDEXED
     known = (name, file.size, file.mtime_ns, file.sha256)
     try:
         if file.size > limits.max_bytes:
@@ -388,4 +395,5 @@ def _write_rejected(catalog: Catalog, found: Found) -> None:
         atomic(catalog.folder / "rejected.csv") as temporary,
         temporary.open("w", newline="", encoding="utf-8") as out,
     ):
-        csv.writer(out).writerows([("name", "reason"), *sorted(rows.items())])
+        lines = [(cell(name), cell(reason)) for name, reason in sorted(rows.items())]
+        csv.writer(out).writerows([("name", "reason"), *lines])

@@ -15,7 +15,7 @@ from triptych.catalog.likeness import note_likeness
 from triptych.catalog.options import IndexOptions, ReencodeOptions
 from triptych.core.environment import Runtime
 from triptych.core.errors import FailureError, UsageError
-from triptych.core.files import atomic, locked, made_by, read_json, write_json
+from triptych.core.files import atomic, copy_own, locked, made_by, read_json, write_json
 from triptych.core.finding import Found
 from triptych.core.progress import say
 from triptych.encoders.protocol import Encoder
@@ -119,9 +119,10 @@ def _target(place: Path, source: Catalog, encoder: Encoder, *, inside: bool) -> 
 
 def _encode(source: Catalog, target: Catalog, encoder: Encoder, runtime: Runtime) -> tuple[int, int]:
     """Encode what is usable, carry over what was removed on request or has vanished; how many were encoded and lost."""
-    usable = [entry.name for entry in source.entries if entry.status == "ok"]
+    contents = {entry.name: entry.sha256 for entry in source.entries if entry.status == "ok"}
+    usable = list(contents)
     options = IndexOptions(max_pixels=source.limits.max_pixels / 1e6)
-    run = IndexRun(target, encoder, Found(source.root, usable, []), options, runtime.threads, None)
+    run = IndexRun(target, encoder, Found(source.root, usable, []), options, runtime.threads, None, contents)
     done = {entry.name for entry in target.entries if entry.status == "ok"}
     encoded = run.encode([name for name in usable if name not in done])
     known = {entry.name: entry for entry in target.entries}
@@ -152,4 +153,4 @@ def _copy(source: Path, target: Path, *names: str) -> None:
     for name in names:
         if (source / name).is_file():
             with atomic(target / name) as temporary:
-                shutil.copyfile(source / name, temporary)
+                copy_own(source, name, temporary)

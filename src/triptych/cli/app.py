@@ -54,6 +54,11 @@ def program(
     """Find a picture from another picture and a few words, with no labelled data."""
 
 
+def show_text(result: Any) -> None:
+    """Print what has several lines; a name in it that would steer the terminal is escaped."""
+    print("\n".join(escaped(line) for line in str(result).split("\n")))
+
+
 def show(result: Any) -> None:
     """Print a result, or a mapping, as two columns; a mapping in it becomes one line, and what is empty is left out."""
     facts = {name: value for name, value in as_json(result).items() if value is not None and value != {}}

@@ -14,7 +14,7 @@ from triptych.cli.options import When, takes
 from triptych.core.environment import Runtime
 from triptych.core.errors import FailureError
 from triptych.core.options import option
-from triptych.core.text import escaped
+from triptych.core.text import escaped, escaped_json
 from triptych.retrieval.options import EngineOptions, RerankOptions, SearchOptions
 
 _FOR_ONE_QUERY = (
@@ -102,7 +102,7 @@ def search(
         catalog, image, text, options=options, engine=engine, rerank=rerank, output=results.output, runtime=runtime
     )
     if results.as_json:
-        print(json.dumps([vars(hit) for hit in hits], ensure_ascii=False, indent=2))
+        print(escaped_json(json.dumps([vars(hit) for hit in hits], ensure_ascii=False, indent=2)))
     else:
         for hit in hits:
             print(f"{hit.rank:>4}  {hit.score:.4f}  {escaped(hit.path)}")

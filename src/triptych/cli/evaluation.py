@@ -6,7 +6,7 @@ from typing import Annotated
 import typer
 
 import triptych
-from triptych.cli.app import CatalogDir, EncoderName, OutDir, app, show
+from triptych.cli.app import CatalogDir, EncoderName, OutDir, app, show, show_text
 from triptych.cli.options import takes
 from triptych.core.environment import Runtime
 from triptych.core.errors import FailureError, UsageError
@@ -68,7 +68,7 @@ def evaluate(
         runtime=runtime,
     )
     if result.rows:
-        print(result)
+        show_text(result)
 
 
 @app.command(epilog="Example: triptych check fashioniq --root fashion-iq --split val")
@@ -84,7 +84,7 @@ def check(
 ) -> None:
     """List a benchmark's missing, corrupt and extra pictures; nothing is encoded."""
     found = triptych.check_benchmark(benchmark, root=root, gallery=gallery, split=split, settings=setting or ())
-    print(found)
+    show_text(found)
     if found.missing or found.corrupt:
         missing, corrupt = len(found.missing), len(found.corrupt)
         raise FailureError(f"{missing} pictures are missing and {corrupt} corrupt: results would not be comparable")
@@ -117,7 +117,7 @@ def compare(
     output: Annotated[Path | None, typer.Option(metavar="FILE", help="Comparison to write (.json).")] = None,
 ) -> None:
     """Compare methods on the same queries: difference, 95 % bootstrap interval, and a paired significance test."""
-    print(triptych.compare(first, second, options, output=output))
+    show_text(triptych.compare(first, second, options, output=output))
 
 
 @app.command(epilog="Example: triptych table result.json other.json --format latex")
@@ -127,7 +127,7 @@ def table(
     decimals: Annotated[int, typer.Option(min=0, max=4, help="Of every figure, but in CSV.")] = 2,
 ) -> None:
     """Set result files as one table: a line a method, columns by benchmark, several runs as mean ± deviation."""
-    print(triptych.table(files, format=format, decimals=decimals))
+    show_text(triptych.table(files, format=format, decimals=decimals))
 
 
 @app.command(
@@ -147,7 +147,7 @@ def leakage(
     output: Annotated[Path | None, typer.Option(metavar="FILE", help="All pairs to write (.json).")] = None,
 ) -> None:
     """Find pictures of a benchmark's gallery that are in the catalog too, byte by byte or nearly."""
-    print(
+    show_text(
         triptych.leakage(catalog, gallery, options, triplets=triplets, encoder=encoder, output=output, runtime=runtime)
     )
 
@@ -180,13 +180,13 @@ def reproduce(
 
     if listing:
         known = load_recipes(recipes)
-        print(format_recipes([recipe for recipe in known if not rows or recipe.row in rows], out))
+        show_text(format_recipes([recipe for recipe in known if not rows or recipe.row in rows], out))
         return
     roots, catalogs = _folders(root), _folders(catalog)
     result = triptych.reproduce(
         rows or (), roots=roots, catalogs=catalogs, out=out, composer=composer, recipes=recipes, runtime=runtime
     )
-    print(format_reproduction(result))
+    show_text(format_reproduction(result))
     failed = sum(step.failed for step in result.steps)
     if failed:
         raise FailureError(f"{failed} of {len(result.steps)} steps failed; the same command runs only those again")
@@ -214,7 +214,7 @@ def ablate(
 
     roots, catalogs = _folders(root), _folders(catalog)
     result = triptych.ablate(recipes, out, options, roots=roots, catalogs=catalogs, encoder=encoder, runtime=runtime)
-    print(format_ablation(result))
+    show_text(format_ablation(result))
     if result.failed:
         raise FailureError(
             f"{len(result.failed)} of {result.cells} cells failed; the same command runs only those again"
@@ -246,11 +246,11 @@ def score(
     result = triptych.score(benchmark, root=root, split=split, submission=submission, output=output)
     facts = result.submission
     if result.rows:
-        print(result)
+        show_text(result)
         for aspect, value in (result.rows[0].aspects or {}).items():
-            print(f"  mAP@10 {aspect:<30} {value:6.2f}")
+            show_text(f"  mAP@10 {aspect:<30} {value:6.2f}")
     else:
-        print(f"{submission}: as the server wants it; the targets of {split} are not public")
+        show_text(f"{submission}: as the server wants it; the targets of {split} are not public")
     show(
         {
             "metrics of": ", ".join(facts.files),

@@ -6,7 +6,7 @@ from typing import Annotated
 import typer
 
 import triptych
-from triptych.cli.app import CatalogDir, OutDir, app, show
+from triptych.cli.app import CatalogDir, OutDir, app, show, show_text
 from triptych.cli.options import takes
 from triptych.core.errors import FailureError, UsageError
 from triptych.core.results import known_fields
@@ -95,7 +95,7 @@ def compare(
     if truth and not (name and equals and folder):
         raise UsageError(f"--truth {truth}: not a world and its folder, such as wardrobe=DIR")
     result = triptych.compare_reasoners(files, truth=(name, Path(folder)) if truth else None, output=output)
-    print(format_reasoners(result))
+    show_text(format_reasoners(result))
 
 
 @triplets.command(epilog="Example: triptych triplets export triplets.parquet --catalog catalog --out dataset")

@@ -1,5 +1,6 @@
 """Writing that is all or nothing, and the note that says what made an artefact."""
 
+import errno
 import glob
 import hashlib
 import json
@@ -89,7 +90,13 @@ def locked(folder: Path) -> Iterator[None]:
     import fcntl
 
     folder.mkdir(parents=True, exist_ok=True)
-    with (folder / ".lock").open("w") as handle:
+    try:  # a link, in a folder of somebody else, would have its target opened for writing
+        opened = os.open(folder / ".lock", os.O_RDWR | os.O_CREAT | os.O_NOFOLLOW | os.O_CLOEXEC, 0o666)
+    except OSError as error:
+        if error.errno == errno.ELOOP:
+            raise DataError(f"{folder / '.lock'}: is a link; delete it") from None
+        raise
+    with os.fdopen(opened, "r+") as handle:
         try:
             fcntl.flock(handle, fcntl.LOCK_EX | fcntl.LOCK_NB)
         except OSError:
@@ -109,8 +116,18 @@ def read_json(path: Path, what: str, remedy: str = "") -> Any:
         return json.loads(path.read_text(encoding="utf-8"))
     except FileNotFoundError:
         raise DataError(f"{path}: there is no {what} here{remedy and f'; {remedy}'}") from None
-    except (ValueError, OSError) as error:
+    except (ValueError, OSError, RecursionError) as error:
         raise DataError(f"{path}: not a readable {what} ({error})") from None
+
+
+def copy_own(folder: Path, name: str, out: Path) -> None:
+    """Copy the file `name` of `folder` to `out`. Raises DataError where a link leads out of the folder.
+
+    A folder may be somebody else's, and what is copied is published.
+    """
+    if not (folder / name).resolve().is_relative_to(folder.resolve()):
+        raise DataError(f"{folder / name}: a link that leads out of its folder; put the file itself there")
+    shutil.copyfile(folder / name, out)
 
 
 def hash_file(path: Path) -> str:

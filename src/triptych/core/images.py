@@ -25,6 +25,7 @@ from PIL import ExifTags, Image, UnidentifiedImageError
 from triptych.core.environment import missing
 from triptych.core.errors import PictureError
 from triptych.core.limits import DEFAULT_LIMITS, Limits
+from triptych.core.picture_cost import check_cost
 
 T = TypeVar("T")
 
@@ -32,6 +33,7 @@ T = TypeVar("T")
 FORMATS = ("JPEG", "PNG", "WEBP", "GIF", "BMP", "TIFF", "AVIF")
 WHITE = (255, 255, 255)
 NOT_REGULAR = "not a regular file"
+NOT_INDEXED = "not the file that was indexed; `triptych index` looks again"
 NEEDS_HEIF = "HEIC needs the extra heif: pip install 'triptych[heif]'"
 _HEIF_BRANDS = (b"heic", b"heix", b"heim", b"heis", b"hevc", b"hevx", b"mif1", b"msf1")
 
@@ -90,12 +92,14 @@ def open_picture(source: Path | bytes, limits: Limits = DEFAULT_LIMITS) -> Image
     Safe to call from many threads.
 
     Raises PictureError, with a short reason and no path, for whatever cannot be read, is no picture in one of
-    FORMATS, is damaged or truncated, or is beyond `limits`. A picture's size is judged before it is decoded.
+    FORMATS, is damaged or truncated, or is beyond `limits`. A picture's size, and the work that its headers
+    promise, are judged before it is decoded.
     """
     _hush_pillow()
     _allow(limits.max_pixels)
     data = source if isinstance(source, bytes) else _read(source, limits)
     _check_bytes(len(data), limits)
+    check_cost(data, limits)
     try:
         with Image.open(BytesIO(data), formats=formats()) as picture:
             _check_pixels(*picture.size, limits)
@@ -143,6 +147,14 @@ def _read(path: Path, limits: Limits) -> bytes:
         return path.read_bytes()
     except (OSError, ValueError) as error:
         raise PictureError(why(error)) from None
+
+
+def read_known(path: Path, content: str, limits: Limits = DEFAULT_LIMITS) -> bytes:
+    """A picture's file, if its SHA-256 still is `content`. Raises PictureError where it is not, or cannot be read."""
+    data = _read(path, limits)
+    if sha256(data).hexdigest() != content:
+        raise PictureError(NOT_INDEXED)
+    return data
 
 
 @dataclass(frozen=True)

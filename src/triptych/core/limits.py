@@ -5,11 +5,17 @@ from dataclasses import dataclass
 
 @dataclass(frozen=True)
 class Limits:
-    """What is accepted: pixels on the shorter side, pixels in all, bytes in the file."""
+    """What is accepted: pixels on the shorter side, pixels in all, bytes in the file, and the work it makes.
+
+    `max_scans` is of a JPEG; each is a pass over all its pixels, and encoders write about ten. `max_parts` is of
+    segments, chunks, blocks, tiles or strips.
+    """
 
     min_side: int = 8
     max_pixels: int = 64_000_000
     max_bytes: int = 256 * 1024 * 1024
+    max_scans: int = 50
+    max_parts: int = 65_536
 
 
 DEFAULT_LIMITS = Limits()

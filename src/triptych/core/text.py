@@ -1,7 +1,12 @@
 """Foreign text made safe to show (one line, no control characters, of bounded length), and numbers that hash a text."""
 
 import hashlib
+import json
+import re
 import unicodedata
+
+_STEERING = ("Cc", "Cf")
+_NUMBER = re.compile(r"[+-]?(\d+\.?\d*|\.\d+)([eE][+-]?\d+)?")
 
 
 def clean(text: str) -> str:
@@ -22,9 +27,33 @@ def escaped(text: str) -> str:
     )
 
 
+def escaped_json(text: str) -> str:
+    """JSON with each character escaped that could steer a terminal and that JSON leaves as it is."""
+
+    def written(character: str) -> str:
+        if character == "\n" or unicodedata.category(character) not in _STEERING:
+            return character
+        return (
+            json.dumps(character)[1:-1] if ord(character) > 0x9F else f"\\u{ord(character):04x}"
+        )  # a surrogate pair where it is beyond 16 bits
+
+    return "".join(map(written, text))
+
+
 def truncate(text: str, most: int) -> str:
     """`text`, cleaned, and no longer than `most` characters."""
     return clean(text[: 4 * most])[:most]
+
+
+def cell(text: str) -> str:
+    """`text` for a cell of a CSV: an apostrophe stands before = + - @ at its start, lest it be taken for a formula.
+
+    Numbers stay numbers, and control characters are escaped: a newline in a file's name makes no second row.
+    """
+    shown = escaped(text)
+    if shown[:1] in ("=", "+", "-", "@") and not _NUMBER.fullmatch(shown):
+        return f"'{shown}"
+    return shown
 
 
 def hash_number(text: str) -> int:

@@ -21,7 +21,7 @@ from triptych.core.files import hash_file, read_json
 from triptych.core.vectors import Vectors, unit
 from triptych.encoders.protocol import Ids, Pixels, TextReading
 from triptych.encoders.reading import TextReader
-from triptych.encoders.tokenizer import whole_tokenizer
+from triptych.encoders.tokenizer import check_tokenizer, whole_tokenizer
 
 if TYPE_CHECKING:
     from torch import nn
@@ -47,14 +47,20 @@ class HuggingFaceEncoder:
 
     With precision `auto` it computes in bfloat16 where that is fast, so vectors made on different machines
     agree only to its rounding; `float32` gives what transformers gives. `threads` sets torch's, for the whole
-    process.
+    process. Without `download`, nobody else is asked: a hub id is looked for in the local cache alone.
 
-    Raises UsageError without the extra `hf` or for another kind of model, FailureError where a hub id cannot be
-    fetched, DataError where a file is missing or damaged.
+    Raises UsageError without the extra `hf`, for another kind of model, or where a hub id is not in the cache and may
+    not be fetched; FailureError where it cannot be; DataError where a file is missing or damaged.
     """
 
     def __init__(
-        self, name: str, threads: int | None = None, *, device: str | None = None, precision: Precision = "auto"
+        self,
+        name: str,
+        threads: int | None = None,
+        *,
+        device: str | None = None,
+        precision: Precision = "auto",
+        download: bool = True,
     ) -> None:
         require_extra("hf", name)
         import torch
@@ -65,7 +71,7 @@ class HuggingFaceEncoder:
             folder = folder.resolve()
             source = str(folder)
         else:
-            folder = _fetch(source)
+            folder = _fetch(source, download=download)
         self.name = f"hf:{source}"
         self.folder = folder
         self._family = _family(folder, self.name)
@@ -73,6 +79,7 @@ class HuggingFaceEncoder:
         self.fingerprint = _fingerprint(files, precision)
         if threads is not None:
             torch.set_num_threads(threads)
+        check_tokenizer(folder / "tokenizer.json")
         model, self._processor, self.tokenizer = _load(folder, self.name, self._family)
         config = model.config
         self.dim: int = config.projection_dim if self._family == "clip" else config.vision_config.hidden_size
@@ -322,25 +329,32 @@ def _fingerprint(files: Iterable[Path], precision: Precision) -> str:
     return hashlib.sha256("\n".join(["huggingface-1", precision, *parts]).encode()).hexdigest()
 
 
-def _fetch(source: str) -> Path:
-    """A hub id's files, from the local cache where it has them all. Raises FailureError without them."""
+def _fetch(source: str, *, download: bool) -> Path:
+    """A hub id's files, from the local cache where it has them all. Raises FailureError without them, UsageError where
+    they would have to be fetched and may not be.
+    """
     from huggingface_hub import snapshot_download
 
     hub_id, _, revision = source.partition("@")
     wanted = [*SETTINGS, WEIGHTS, INDEX, "model-*-of-*.safetensors"]
-    download = partial(snapshot_download, hub_id, revision=revision or None, allow_patterns=wanted)
+    fetch = partial(snapshot_download, hub_id, revision=revision or None, allow_patterns=wanted)
     try:
         with suppress(OSError, DataError):
-            cached = Path(download(local_files_only=True))
+            cached = Path(fetch(local_files_only=True))
             _settings(cached, source)
             _weights(cached, source)
             return cached
-        return Path(download())
+        if download:
+            return Path(fetch())
     except Exception as error:  # the hub, its transfers and its HTTP client have no common base
         raise FailureError(
             f"hf:{source}: neither a folder nor to be had from the Hugging Face hub ({_reason(error)});"
             " check the name and the network"
         ) from error
+    raise UsageError(
+        f"hf:{source}: a file names this encoder, it is not on this machine, and a file never makes anything "
+        f"be fetched; if you trust that name, give it as --encoder hf:{source}"
+    )
 
 
 def _reason(error: Exception) -> str:

@@ -30,7 +30,8 @@ def load_encoder(
         threads: processor threads of its graphs.
         device: what a model in torch computes on, such as `cuda:1`; by default a GPU where there is one. Graphs are run
             on the processor.
-        from_file: whether `given` was read from a file, such as a catalog; then no `module:attribute` is imported.
+        from_file: whether `given` was read from a file, such as a catalog; then no `module:attribute` is imported,
+            and no `hf:NAME` is fetched that the local cache does not hold.
 
     Returns:
         The encoder. A plug-in that was given by name bears that as its `name`, so that catalogs and composers name it.
@@ -39,7 +40,7 @@ def load_encoder(
         UsageError: the name means nothing, or what it means is no encoder.
         DataError: its folder is damaged.
     """
-    encoder = ENCODERS.get(given, from_file=from_file, threads=threads, device=device)
+    encoder = ENCODERS.get(given, from_file=from_file, threads=threads, device=device, download=not from_file)
     if isinstance(given, str) and type(encoder).__module__.partition(".")[0] != __name__.partition(".")[0]:
         with suppress(AttributeError):  # a name that cannot be set is the author's own choice
             encoder.name = given
@@ -58,10 +59,10 @@ def _photos(threads: int | None) -> Encoder:
     return NativeEncoder(Path(__file__).parent / PHOTOS, PHOTOS, threads)
 
 
-def _hugging_face(name: str, threads: int | None, device: str | None) -> Encoder:
+def _hugging_face(name: str, threads: int | None, device: str | None, download: bool) -> Encoder:
     from triptych.encoders.huggingface import HuggingFaceEncoder
 
-    return HuggingFaceEncoder(name, threads=threads, device=device)
+    return HuggingFaceEncoder(name, threads=threads, device=device, download=download)
 
 
 def _folder(folder: Path, threads: int | None) -> Encoder:

@@ -7,20 +7,59 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from triptych.core.errors import DataError
+from triptych.core.files import read_json
+from triptych.core.text import truncate
+from triptych.encoders.patterns import may_run_for_ever
 
 if TYPE_CHECKING:
     from tokenizers import Tokenizer
 
+MOST_WORDS = 600_000
+"""Of a vocabulary: the largest that are in use have some 260,000."""
+
+_MOST_BYTES = 64 * 1024 * 1024
+
 
 def read_tokenizer(folder: Path) -> "Tokenizer":
-    """The tokenizer of an encoder folder. Raises DataError where it cannot be read."""
+    """The tokenizer of an encoder folder. Raises DataError where it cannot be read, or is one to run for ever."""
     from tokenizers import Tokenizer
 
     path = folder / "tokenizer.json"
+    check_tokenizer(path)
     try:
-        return Tokenizer.from_file(str(path))
+        tokenizer = Tokenizer.from_file(str(path))
     except Exception as error:  # what it raises is a bare Exception
         raise DataError(f"{path}: not a readable tokenizer ({error}); copy the folder again") from None
+    words = tokenizer.get_vocab_size()
+    if words > MOST_WORDS:
+        raise DataError(f"{path}: a vocabulary of {words} words; at most {MOST_WORDS} are read")
+    return tokenizer
+
+
+def check_tokenizer(path: Path) -> None:
+    """Raise DataError for a tokenizer's file that is very large, or has a pattern that could run for ever.
+
+    A folder may be somebody else's. One that is not there is for the reader to tell.
+    """
+    try:
+        size = path.stat().st_size
+        if size > _MOST_BYTES:
+            raise DataError(f"{path}: a tokenizer of {size} bytes; at most {_MOST_BYTES} are read")
+        data = path.read_bytes()
+    except OSError:
+        return
+    if b"Regex" not in data and b"\\u00" not in data:  # which can spell it otherwise; most need no second reading
+        return
+    left: list[Any] = [read_json(path, "tokenizer", "copy the folder again")]
+    while left:
+        value = left.pop()
+        if isinstance(value, dict):
+            pattern = value.get("Regex")
+            if isinstance(pattern, str) and may_run_for_ever(pattern):
+                raise DataError(f"{path}: its pattern {truncate(pattern, 60)!r} could run for ever; do not use it")
+        if isinstance(value, dict | list):
+            inner = value.values() if isinstance(value, dict) else value
+            left += [one for one in inner if isinstance(one, dict | list)]
 
 
 def whole_tokenizer(folder: Path) -> "Tokenizer":

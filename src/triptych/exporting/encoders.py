@@ -1,6 +1,5 @@
 """An encoder written as graphs that run without torch, in single precision or with 8-bit matrices."""
 
-import shutil
 from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, NamedTuple
@@ -10,7 +9,7 @@ from PIL import Image
 
 from triptych.core.environment import require_extra
 from triptych.core.errors import FailureError, UsageError
-from triptych.core.files import made_by, write_json
+from triptych.core.files import copy_own, made_by, write_json
 from triptych.core.onnx_graph import export_graph, quantize_graph
 from triptych.encoders.exported import FORMAT
 from triptych.encoders.native import NativeEncoder
@@ -56,7 +55,7 @@ def export_encoder(encoder: Encoder, out: Path, *, int8: bool = False) -> Agreem
     out.mkdir(parents=True, exist_ok=True)
     if isinstance(encoder, NativeEncoder):
         for name in encoder.files:
-            shutil.copyfile(encoder.folder / name, out / name)
+            copy_own(encoder.folder, name, out / name)
         if encoder.lexicon:
             encoder.lexicon.save(out)
         if statistics := statistics_of(encoder):

@@ -1,13 +1,12 @@
 """`export-models`: an encoder and a composer as graphs, to search and serve with where there is no torch."""
 
-import shutil
 from dataclasses import dataclass
 from pathlib import Path
 
 from triptych.composers.trained import TrainedComposer
 from triptych.core.environment import Runtime
 from triptych.core.errors import UsageError
-from triptych.core.files import locked, made_by, read_json, write_json
+from triptych.core.files import copy_own, locked, made_by, read_json, write_json
 from triptych.core.onnx_graph import quantize_graph
 from triptych.encoders.protocol import Encoder
 from triptych.encoders.registry import load_encoder
@@ -51,6 +50,7 @@ def export_models(
     Raises:
         UsageError: neither is named, or an extra is missing.
         MismatchError: composer and encoder do not belong together.
+        DataError: a link leads out of the composer's or the encoder's folder.
         FailureError: the export does not do what the encoder does.
     """
     out = Path(out)
@@ -80,11 +80,10 @@ def _export_composer(composer: Path, out: Path, *, int8: bool) -> None:
     for name in ("gallery.onnx", "patches.onnx"):
         (folder / name).unlink(missing_ok=True)
         if (composer / name).exists():
-            shutil.copyfile(composer / name, folder / name)
+            copy_own(composer, name, folder / name)
+    copy_own(composer, "query.onnx", folder / "query.onnx")
     if int8:
-        quantize_graph(composer / "query.onnx", folder / "query.onnx")
-    else:
-        shutil.copyfile(composer / "query.onnx", folder / "query.onnx")
+        quantize_graph(folder / "query.onnx", folder / "query.onnx")
     config = read_json(composer / "config.json", "composer")
     encoder = load_encoder(str(out / "encoder"))
     config["trained_on"] = config.get("trained_on", config["encoder"])

@@ -19,7 +19,7 @@ from triptych.composers.patches import reads_pixels
 from triptych.composers.protocol import Composer, attach_encoder, readings_of
 from triptych.core.errors import DataError, PictureError, UsageError
 from triptych.core.files import locked
-from triptych.core.images import open_picture
+from triptych.core.images import open_picture, read_known
 from triptych.core.limits import Limits
 from triptych.core.vectors import require_finite_rows
 from triptych.encoders.protocol import Encoder, Pixels, TextReading
@@ -177,7 +177,7 @@ class Library:
     def _pixels_of(self, name: str) -> Pixels:
         """A picture of the catalog, read from its file. Raises DataError, which names no path, if it is gone."""
         try:
-            return self.encoder.prepare(self.catalog.open_picture(name))
+            return self.pixels(self.read(name))
         except PictureError as error:
             raise DataError(f"{name}: {error}; the composer looks at the reference itself, so put it back") from None
 
@@ -187,6 +187,15 @@ class Library:
         Raises PictureError where it is none.
         """
         return self.encoder.prepare(open_picture(data, limits or self.catalog.limits))
+
+    def read(self, like: str) -> bytes:
+        """The file of a picture of the catalog, by name or id.
+
+        Raises UsageError where there is none of that name, PictureError where its file is not the one that was indexed.
+        """
+        gallery = self._snapshot.gallery
+        row = _row(gallery, like)
+        return read_known(self.catalog.path(gallery.names[row]), gallery.hashes[row].decode(), self.catalog.limits)
 
     def check(self, where: Sequence[str]) -> None:
         """Raise UsageError for a condition that cannot be read."""

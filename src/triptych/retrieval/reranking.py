@@ -1,7 +1,7 @@
 """The first results judged by a chat model that sees them, where there is time and money for it; else as they were."""
 
 import asyncio
-from collections.abc import Coroutine, Sequence
+from collections.abc import Callable, Coroutine, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 from random import Random
@@ -76,8 +76,11 @@ class Reranker:
         self._timeout = options.timeout
         self._prompts = load_prompts(chat.request.prompts)
         self._sent: dict[str, bytes] = {}  # references of questions under way that are no files
+        self._names: dict[str, str] = {}  # of results, by their path
         self.limits = DEFAULT_LIMITS
         """What a picture may be; whoever opens the catalog sets those of the catalog."""
+        self.read: Callable[[str], bytes] | None = None
+        """Gives the file of a result by its name; whoever opens the catalog sets it to what checks the content."""
         self._urls = PictureUrls(
             self._source,
             limits_of=lambda: self.limits,
@@ -209,8 +212,7 @@ class Reranker:
         places, shown = [], []
         for place, hit in enumerate(hits):
             try:
-                self._urls.url(hit.path)
-                shown.append(CallPicture("", hit.path, hash_file(Path(hit.path))))
+                shown.append(CallPicture("", hit.path, self._encoded(hit)))
                 places.append(place)
             except (PictureError, OSError):  # gone since it was indexed: it stays where it is
                 continue
@@ -218,7 +220,18 @@ class Reranker:
             raise PictureError("none of the results can be opened")
         return CallPicture("Reference", name, digest), places, shown
 
+    def _encoded(self, hit: Hit) -> str:
+        """Encode a result that will be sent, and return the SHA-256 of its file. Raises PictureError or OSError."""
+        from hashlib import sha256
+
+        self._names[hit.path] = hit.name
+        self._urls.url(hit.path)
+        source = self._source(hit.path)
+        return sha256(source if isinstance(source, bytes) else source.read_bytes()).hexdigest()
+
     def _source(self, name: str) -> Path | bytes:
+        if name in self._names and self.read is not None:
+            return self.read(self._names[name])
         return self._sent.get(name) or Path(name)
 
 

@@ -1,6 +1,6 @@
 """What a search gives back, and how it is shown to a person."""
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
@@ -65,10 +65,22 @@ def check_output(output: Path) -> None:
         raise UsageError(f"--output {output}: must end in .json or one of {', '.join(_SHEETS)}")
 
 
-def write_results(output: Path, image: Path | None, text: str, hits: Hits, limits: Limits = DEFAULT_LIMITS) -> None:
-    """A contact sheet of pictures within `limits`, or the results as JSON."""
+def write_results(
+    output: Path,
+    image: Path | bytes | None,
+    text: str,
+    hits: Hits,
+    read: Callable[[str], bytes],
+    limits: Limits = DEFAULT_LIMITS,
+    *,
+    shown_as: str | None = None,
+) -> None:
+    """A contact sheet of pictures within `limits`, or the results as JSON.
+
+    `read` gives the file of a result by its name; `shown_as` says in JSON where the reference `image` lies.
+    """
     if output.suffix.lower() == ".json":
-        query: dict[str, Any] = {"image": str(image) if image else None, "text": text}
+        query: dict[str, Any] = {"image": shown_as, "text": text}
         if hits.not_understood:
             query["not_understood"] = list(hits.not_understood)
         results = [asdict(hit) for hit in hits]
@@ -77,16 +89,16 @@ def write_results(output: Path, image: Path | None, text: str, hits: Hits, limit
     from triptych.core.contact_sheet import contact_sheet
 
     reference = open_picture(image, limits) if image else None
-    pictures = [(_shown(hit, limits), f"{hit.rank}. {hit.score:.3f}") for hit in hits]
+    pictures = [(_shown(hit, read, limits), f"{hit.rank}. {hit.score:.3f}") for hit in hits]
     sheet = contact_sheet(reference, text, pictures)
     with atomic(output) as temporary:
         sheet.save(temporary, format="JPEG" if output.suffix.lower() in (".jpg", ".jpeg") else output.suffix[1:])
 
 
-def _shown(hit: Hit, limits: Limits) -> Image.Image:
+def _shown(hit: Hit, read: Callable[[str], bytes], limits: Limits) -> Image.Image:
     """The result's picture, or a grey square where it has gone since it was indexed."""
     try:
-        return open_picture(Path(hit.path), limits)
+        return open_picture(read(hit.name), limits)
     except PictureError as error:
         say(f"{hit.path}: {error}; `triptych index` brings the catalog up to date")
         return Image.new("RGB", (64, 64), "#ccc")

@@ -10,7 +10,7 @@ from triptych.composers.protocol import Composer, attach_encoder
 from triptych.composers.registry import load_composer
 from triptych.composers.truth import verdict_of
 from triptych.core.environment import Runtime
-from triptych.core.errors import UsageError
+from triptych.core.errors import PictureError, UsageError
 from triptych.core.progress import say
 from triptych.encoders.protocol import Encoder, short_name
 from triptych.encoders.reading import notes_of
@@ -144,13 +144,23 @@ def search(
         )  # fmt: skip
         for note in notes_of(hits.reading, short_name(library.encoder)) if hits.reading else ():
             say(note)
-        reference = Path(library.picture(options.like).path) if options.like else image
+        where = library.picture(options.like).path if options.like else str(image) if image else None
+        reference = _content(library, options.like) if options.like else image
         if reranker and reference and not options.offset:
-            reranker.limits = library.catalog.limits
+            reranker.limits, reranker.read = library.catalog.limits, library.read
             hits = Hits(rerank_once(reranker, reference, text, hits), hits.reading)
         if output:
-            write_results(output, reference, text, hits, library.catalog.limits)
+            write_results(output, reference, text, hits, library.read, library.catalog.limits, shown_as=where)
     return hits
+
+
+def _content(library: Library, like: str) -> bytes | None:
+    """The file of the reference, to be shown; None, which is told, where it is not the one that was indexed."""
+    try:
+        return library.read(like)
+    except PictureError as error:
+        say(f"{like}: {error}")
+        return None
 
 
 def _check_query(image: Path | None, text: str, options: SearchOptions, *, composing: bool, reranking: bool) -> None:

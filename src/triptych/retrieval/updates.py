@@ -2,6 +2,7 @@
 
 from collections.abc import Mapping, Sequence
 from hashlib import sha256
+from pathlib import PurePosixPath
 from typing import Any
 
 import numpy as np
@@ -9,8 +10,10 @@ import pyarrow as pa
 
 from triptych.catalog.catalog import REMOVED, UPLOADS, Catalog, Entry
 from triptych.catalog.columns import type_of, value_as
-from triptych.core.errors import UsageError
+from triptych.core.errors import PictureError, UsageError
 from triptych.core.files import atomic, made_by
+from triptych.core.images import read_known
+from triptych.core.progress import say
 from triptych.core.text import truncate
 from triptych.core.vectors import Vectors
 from triptych.retrieval.stores.gallery import Gallery
@@ -44,6 +47,8 @@ def add_pictures(catalog: Catalog, gallery: Gallery, pictures: Sequence[NewPictu
     """
     by_name = {upload_name(data): (data, vector, metadata) for data, vector, metadata in pictures}
     table = _table(gallery.metadata.schema, {name: metadata for name, (_, _, metadata) in by_name.items()})
+    if (catalog.root / UPLOADS).is_symlink():
+        raise UsageError(f"{UPLOADS}: is a link; put a folder in its place, where added pictures can be kept")
     entries = []
     for name, (data, _, _) in by_name.items():
         with atomic(catalog.path(name)) as temporary:
@@ -73,7 +78,18 @@ def remove_pictures(catalog: Catalog, gallery: Gallery, names: Sequence[str]) ->
             uploaded.append(name)
     _append(catalog, entries, np.zeros((0, catalog.dim), np.float32))
     for name in uploaded:
-        catalog.path(name).unlink(missing_ok=True)
+        _delete(catalog, name)
+
+
+def _delete(catalog: Catalog, name: str) -> None:
+    """Delete the file that `add_pictures` wrote: its content is its name. Any other stays, whatever a catalog says."""
+    try:
+        read_known(catalog.path(name), PurePosixPath(name).stem)
+    except PictureError as error:
+        if catalog.path(name).exists():
+            say(f"{name}: left where it is, {error}")
+        return
+    catalog.path(name).unlink(missing_ok=True)
 
 
 def _append(catalog: Catalog, entries: Sequence[Entry], vectors: Vectors) -> None:

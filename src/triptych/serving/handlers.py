@@ -168,14 +168,15 @@ class RequestHandlers:
         picture = self.picture(name)
         if picture.id != name:
             raise Problem(404, "the catalog has no such picture")
-        return await self.in_thread(lambda: self._thumbnail(Path(picture.path), name, side))
+        return await self.in_thread(lambda: self._thumbnail(picture, side))
 
-    def _thumbnail(self, path: Path, name: str, side: int) -> Thumbnail:
-        """A picture of the catalog as its file now is, which is the owner's: the limits are those of `index`."""
+    def _thumbnail(self, picture: Picture, side: int) -> Thumbnail:
+        """A picture of the catalog, if its file is the one that was indexed: the limits are those of `index`."""
+        library = self.library
         try:
-            facts = path.stat()
-            key = (name, side, facts.st_size, facts.st_mtime_ns)
-            return self._thumbnails.get(key, lambda: draw(path, side, self.library.catalog.limits))
+            facts = Path(picture.path).stat()
+            key = (picture.id, side, facts.st_size, facts.st_mtime_ns)
+            return self._thumbnails.get(key, lambda: draw(library.read(picture.name), side, library.catalog.limits))
         except (OSError, PictureError):
             raise Problem(
                 404, "the picture's file is gone, or is none any more; `triptych index` looks again"

@@ -110,7 +110,7 @@ def _app(
     from triptych.serving.routes import create_app
 
     if reranker:
-        reranker.limits = library.catalog.limits
+        reranker.limits, reranker.read = library.catalog.limits, library.read
     words = load_vocabulary(Path(vocabulary) if vocabulary else None)
     if vocabulary:
         words = understood_words(words, library.encoder, str(vocabulary))

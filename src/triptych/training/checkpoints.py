@@ -42,7 +42,7 @@ def read_checkpoint(path: Path, settings: dict[str, Any]) -> tuple[dict[str, Ten
             note = stored.metadata()
             tensors = {name: stored.get_tensor(name) for name in stored.keys()}  # noqa: SIM118
         stored_settings, progress = json.loads(note["settings"]), json.loads(note["progress"])
-    except (OSError, SafetensorError, TypeError, KeyError, ValueError) as error:
+    except (OSError, SafetensorError, TypeError, KeyError, ValueError, RecursionError) as error:
         raise DataError(f"{path}: the checkpoint cannot be read ({error}); delete it to start over") from None
     if stored_settings != json.loads(json.dumps(settings)):
         raise UsageError(

@@ -10,11 +10,11 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 
 from triptych.catalog.catalog import Catalog
-from triptych.core.errors import DataError, UsageError
+from triptych.core.errors import DataError, PictureError, UsageError
 from triptych.core.files import atomic
 from triptych.core.results import known_fields
 from triptych.triplets.file import Triplet, read_triplets, table_of
-from triptych.triplets.selection import picture_path
+from triptych.triplets.selection import require_picture
 from triptych.triplets.statistics import triplets_stats
 
 _ROWS = 5000  # of one Parquet file with pictures inside
@@ -102,7 +102,7 @@ def triplets_export(
 
     Raises:
         UsageError: `out` holds something.
-        DataError: there is nothing to export, or the catalog lacks a picture.
+        DataError: there is nothing to export, the catalog lacks a picture, or a file is not the one that was indexed.
     """
     file, out = Path(file), Path(out)
     if out.exists() and any(out.iterdir()):
@@ -114,7 +114,8 @@ def triplets_export(
     opened = Catalog(Path(catalog)) if catalog else None
     if opened:  # before anything is written
         for triplet in chosen:
-            picture_path(opened, triplet.reference), picture_path(opened, triplet.target)
+            require_picture(opened, triplet.reference)
+            require_picture(opened, triplet.target)
     parts = [chosen[start : start + _ROWS] for start in range(0, len(chosen), _ROWS)]
     for number, part in enumerate(parts):
         with atomic(out / "data" / f"train-{number:05d}-of-{len(parts):05d}.parquet") as temporary:
@@ -141,8 +142,7 @@ def _table(triplets: Sequence[Triplet], catalog: Catalog | None) -> pa.Table:
         return table
     for name in ("reference", "target"):
         values = [
-            {"bytes": picture_path(catalog, getattr(triplet, name)).read_bytes(), "path": getattr(triplet, name)}
-            for triplet in triplets
+            {"bytes": _content(catalog, getattr(triplet, name)), "path": getattr(triplet, name)} for triplet in triplets
         ]
         table = table.append_column(f"{name}_image", pa.array(values, _IMAGE))
     # What `datasets` reads its own types from.
@@ -150,6 +150,14 @@ def _table(triplets: Sequence[Triplet], catalog: Catalog | None) -> pa.Table:
     return table.replace_schema_metadata(
         {b"huggingface": json.dumps({"info": {"features": _features(table, features)}})}
     )
+
+
+def _content(catalog: Catalog, name: str) -> bytes:
+    """A picture's file, for others: never another one than was indexed, wherever a strange catalog may point."""
+    try:
+        return catalog.read(name)
+    except PictureError as error:
+        raise DataError(f"{catalog.folder}: {name!r} cannot be exported: {error}") from None
 
 
 def _features(table: pa.Table, images: dict[str, Any]) -> dict[str, Any]:

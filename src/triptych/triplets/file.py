@@ -147,14 +147,19 @@ def stream_triplets(path: Path) -> tuple[Iterator[Triplet], dict[str, Any]]:
         raise DataError(f"{path}: there is no triplet file here; make one with `triptych mine`") from None
     except (OSError, pa.ArrowInvalid) as error:
         raise DataError(f"{path}: not a readable triplet file ({str(error).splitlines()[0]})") from None
-    note = json.loads((table.schema.metadata or {}).get(b"triptych", b"{}"))
+    try:
+        note = json.loads((table.schema.metadata or {}).get(b"triptych", b"{}"))
+    except (ValueError, RecursionError) as error:
+        raise DataError(f"{path}: not a readable triplet file (its note is no JSON: {error})") from None
+    if not isinstance(note, dict) or not isinstance(note.get("made_by", {}), dict):
+        note = {}
     if note.get("format") == _BEFORE[-1]:
         table = table.append_column(_SCHEMA.field("round"), pa.repeat(pa.scalar(1, pa.int32()), len(table)))
     if note.get("format") not in (FORMAT, *_BEFORE) or not table.schema.equals(_SCHEMA):
         raise DataError(f"{path}: not a triplet file of this version ({FORMAT}); make one with `triptych mine`")
     # Block by block: as plain rows, all of them at once would take several times the memory of the triplets.
     blocks = table.to_batches(max_chunksize=4096)
-    return (triplet_of(row) for block in blocks for row in block.to_pylist()), note["made_by"]
+    return (triplet_of(row) for block in blocks for row in block.to_pylist()), note.get("made_by", {})
 
 
 def row_of(triplet: Triplet) -> dict[str, Any]:

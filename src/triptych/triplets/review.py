@@ -11,11 +11,10 @@ from pathlib import Path
 from triptych.catalog.catalog import Catalog
 from triptych.core.errors import DataError, PictureError
 from triptych.core.files import atomic, made_by, output_file, read_json
-from triptych.core.images import open_picture
 from triptych.core.results import known_fields
 from triptych.triplets.file import read_triplets, write_triplets
 from triptych.triplets.options import ReviewOptions
-from triptych.triplets.selection import choose, picture_path, triplet_id
+from triptych.triplets.selection import choose, open_triplet_picture, triplet_id
 
 FORMAT = "triptych-verdicts-1"
 _SIDE, _THUMBNAIL, _GROUP = 220, 64, 8
@@ -75,7 +74,7 @@ def triplets_review(
     @cache
     def url(name: str, side: int) -> str | None:
         try:
-            picture = open_picture(picture_path(opened, name), opened.limits)
+            picture = open_triplet_picture(opened, name)
         except PictureError:
             return None
         picture.thumbnail((side, side))

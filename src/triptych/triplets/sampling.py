@@ -9,10 +9,10 @@ from triptych.catalog.catalog import Catalog
 from triptych.core.contact_sheet import contact_sheet
 from triptych.core.errors import PictureError
 from triptych.core.files import atomic, output_file
-from triptych.core.images import WHITE, open_picture
+from triptych.core.images import WHITE
 from triptych.triplets.file import Triplet
 from triptych.triplets.options import SampleOptions
-from triptych.triplets.selection import choose, picture_path
+from triptych.triplets.selection import choose, open_triplet_picture
 
 _KINDS = {".png": "PNG", ".jpg": "JPEG", ".jpeg": "JPEG"}
 _SIDE = 120
@@ -66,7 +66,7 @@ def triplets_sample(
 def _row(triplet: Triplet, catalog: Catalog) -> Image.Image:
     def picture(name: str) -> Image.Image:
         try:
-            return open_picture(picture_path(catalog, name), catalog.limits)
+            return open_triplet_picture(catalog, name)
         except PictureError:
             return Image.new("RGB", (_SIDE, _SIDE), (200, 200, 200))
 

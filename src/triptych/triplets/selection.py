@@ -4,6 +4,7 @@ import hashlib
 from pathlib import Path
 
 import numpy as np
+from PIL import Image
 
 from triptych.catalog.catalog import Catalog
 from triptych.core.errors import DataError
@@ -28,11 +29,16 @@ def choose(file: Path, count: int, seed: int, *, refused: bool) -> list[Triplet]
     return [pool[row] for row in rows.tolist()]
 
 
-def picture_path(catalog: Catalog, name: str) -> Path:
-    """Where a triplet's picture lies. Raises DataError for a name that the catalog does not have.
+def require_picture(catalog: Catalog, name: str) -> None:
+    """Raise DataError for a triplet's picture that the catalog does not have.
 
     A triplet file may be somebody else's: its names are never used as paths unless the catalog knows them.
     """
     if name not in catalog.row_of:
         raise DataError(f"{catalog.folder}: has no picture {name!r}; give the catalog that these triplets are of")
-    return catalog.path(name)
+
+
+def open_triplet_picture(catalog: Catalog, name: str) -> Image.Image:
+    """A triplet's picture. Raises DataError for one that the catalog does not have, PictureError as `read` does."""
+    require_picture(catalog, name)
+    return catalog.open_picture(name)

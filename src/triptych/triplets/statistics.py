@@ -131,6 +131,6 @@ def _pictures_of(path: Path) -> set[str]:
             try:
                 query = json.loads(line)
                 found |= {query["reference"], *query["targets"], *query.get("candidates", ())}
-            except (ValueError, KeyError, TypeError):
+            except (ValueError, KeyError, TypeError, RecursionError):
                 raise DataError(f"{path}:{number}: not a query; see docs/formats.md") from None
     return found

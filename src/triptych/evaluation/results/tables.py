@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from triptych.core.errors import MismatchError, UsageError
+from triptych.core.text import cell
 from triptych.evaluation.results.reading import MeanSpread, group_runs, read_rows, require_same_protocol
 from triptych.evaluation.results.row import ResultRow
 
@@ -157,7 +158,7 @@ def _csv(grid: _Grid, decimals: int) -> str:
     columns = [f"{task}: {name}" for task, names in grid.groups for name in names]
     spread = [any(figure and figure.runs > 1 for figure in figures) for figures in zip(*grid.figures, strict=True)]
     heads = [head for column, wide in zip(columns, spread, strict=True) for head in _wide(wide, column)]
-    writer.writerow(["method", "encoder", *heads])
+    writer.writerow(["method", "encoder", *map(cell, heads)])
     for label, figures in zip(grid.labels, grid.figures, strict=True):
         cells: list[object] = []
         for figure, wide in zip(figures, spread, strict=True):
@@ -165,7 +166,7 @@ def _csv(grid: _Grid, decimals: int) -> str:
             if wide:
                 several = figure is not None and figure.spread is not None
                 cells += [f"{figure.spread:.4f}" if several and figure else "", figure.runs if figure else ""]
-        writer.writerow([*label, *cells])
+        writer.writerow([*map(cell, label), *cells])
     return out.getvalue().rstrip("\n")
 
 

@@ -59,7 +59,7 @@ class ChatSession:
             seed=options.seed,
         )
         self.urls = PictureUrls(
-            catalog.path,
+            catalog.read,
             size=settings.request.picture_size,
             quality=settings.request.picture_quality,
             limits_of=lambda: catalog.limits,
