@@ -247,9 +247,13 @@ class Library:
             CatalogError: the catalog on disk is gone or damaged.
             StoreError: the store does not answer.
         """
+        self.check_catalog()
+        self._snapshot.check()
+
+    def check_catalog(self) -> None:
+        """Raise CatalogError where the catalog on disk is gone or damaged."""
         self._require_catalog()
         self.catalog.check()
-        self._snapshot.check()
 
     def _require_catalog(self) -> None:
         """Raise CatalogError where there is none any more; a lock would make its folder anew."""
