@@ -207,7 +207,7 @@ def test_conditions_are_remembered_within_bounds(own_catalog: Path) -> None:
     assert len(gallery._masks) <= 64
     assert ("line=199",) in gallery._masks
     gallery.fulfilling(tuple("line in (1" + ", 1" * 1300 + ")" for _ in range(20)))
-    assert sum(len(text) for where in gallery._masks for text in where) < 100_000
+    assert sum(len(text) for where in gallery._masks for text in where) < 20_000
 
 
 def test_what_a_full_disk_refused_never_comes_true(own_catalog: Path) -> None:
