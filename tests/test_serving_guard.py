@@ -17,7 +17,8 @@ from serving_helpers import Service, form, picture_file, problem
 from test_cli import run
 from triptych.catalog.catalog import Catalog
 from triptych.core.environment import Runtime
-from triptych.core.errors import CatalogError, UsageError
+from triptych.core.errors import CatalogError, StoreError, UsageError
+from triptych.retrieval.stores.exact import ExactStore
 from triptych.retrieval.stores.gallery import Gallery
 
 pytest.importorskip("fastapi", reason="the extra `serve` is not installed")
@@ -266,6 +267,33 @@ def test_a_catalog_that_is_gone_or_damaged(own_catalog: Path, what: str) -> None
         shutil.copytree(kept, own_catalog)
         assert running.get("/ready")["status"] == "ok"
         assert running.search(("text", "red"))["hits"]
+
+
+def test_a_store_that_fails_after_the_commit_follows(own_catalog: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """What is on disk is answered as done."""
+
+    def fail(*_: object) -> None:
+        raise StoreError("no answer")
+
+    with triptych.open_catalog(own_catalog, runtime=Runtime(threads=1)) as library:
+        with monkeypatch.context() as failing:
+            failing.setattr(ExactStore, "add", fail)
+            (added,) = library.add([picture_file()])
+        assert library.picture(added.id) == added
+        assert library.refresh()
+        assert added.id in {hit.id for hit in library.search(text="red", k=1000)}
+        with monkeypatch.context() as failing:
+            failing.setattr(ExactStore, "remove", fail)
+            library.remove([added.id])
+        assert added.id not in {hit.id for hit in library.search(text="red", k=1000)}
+        assert library.refresh()
+        assert added.name not in Catalog(own_catalog).names
+        with monkeypatch.context() as failing:
+            failing.setattr(ExactStore, "check", fail)
+            with pytest.raises(StoreError):
+                library.add([picture_file()])
+        assert not library.refresh()
+        assert added.name not in Catalog(own_catalog).names
 
 
 def test_a_library_whose_catalog_is_gone_makes_no_folder(own_catalog: Path) -> None:

@@ -309,7 +309,7 @@ class Library:
                 new for new, name in zip(zip(pictures, vectors, metadata, strict=True), known, strict=True) if not name
             ]
             if new:
-                snapshot.check()
+                snapshot.check_addition(np.stack([vector for _, vector, _ in new]))
                 self.catalog.allow(limits.max_pixels if limits else 0)
                 snapshot.add(add_pictures(self.catalog, snapshot.gallery, new))
         return [self.picture(name or upload_name(data)) for name, data in zip(known, pictures, strict=True)]

@@ -95,6 +95,13 @@ class CatalogSnapshot:
         for store in self._stores():
             store.check()
 
+    def check_addition(self, vectors: Vectors) -> None:
+        """Raise FailureError where `add` could not follow the catalog: asked before anything is written to it."""
+        self.check()
+        if self._composer:
+            name = self._composer.name
+            require_finite_rows(self._composer.gallery(vectors), lambda row: f"picture {row + 1}", name)
+
     def add(self, rows: Rows) -> None:
         """Add what this process has just written to the catalog, after `load`. One thread at a time.
 
