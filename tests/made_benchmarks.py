@@ -20,6 +20,8 @@ def evaluate(benchmark: Any, *, threads: int | None = None, **given: Any) -> Eva
     """`triptych.evaluate` with its options by name beside its other arguments."""
     chosen = {item.name: given.pop(item.name) for item in fields(EvaluateOptions) if item.name in given}
     options = EvaluateOptions(**{name: tuple(one) if isinstance(one, list) else one for name, one in chosen.items()})
+    if not given.get("composers"):  # made pictures tell nothing of an encoder, and the small one is quick
+        given.setdefault("encoder", "wardrobe")
     return triptych.evaluate(benchmark, options, **given, runtime=Runtime(threads))
 
 

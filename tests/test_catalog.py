@@ -260,7 +260,7 @@ def test_a_list_decides_what_belongs(catalog, pictures, tiny_encoder, tmp_path):
     facts = index(chosen, catalog, encoder=str(tiny_encoder), root=pictures, runtime=Runtime(threads=1))
     assert (facts.total, facts.rejected) == (2, 1)
     chosen.write_text("a.jpg\nb.png\n", "utf-8")
-    facts = index(chosen, catalog, root=pictures, runtime=Runtime(threads=1), encoder="wardrobe")
+    facts = index(chosen, catalog, root=pictures, runtime=Runtime(threads=1))
     assert (facts.total, facts.vanished) == (2, 2)
     assert Catalog(catalog).names == ["a.jpg", "b.png"]
 
@@ -309,7 +309,7 @@ def test_another_root_is_refused(add, catalog, tmp_path, pictures):
     add()
     paint(tmp_path / "elsewhere" / "a.jpg", 1)
     with pytest.raises(UsageError, match="another --catalog"):
-        index(tmp_path / "elsewhere", catalog, encoder="wardrobe")
+        index(tmp_path / "elsewhere", catalog)
     assert Catalog(catalog).names == sorted(NAMES)
 
 
@@ -512,4 +512,10 @@ def test_a_catalog_has_one_part_after_a_run(add, catalog, pictures):
     (part,) = catalog.glob("part-*")
     table = pq.read_table(part)
     assert table.column("name").to_pylist() == sorted([*NAMES, "new.jpg"])
-    assert {path.name for path in catalog.iterdir()} == {".lock", "catalog.json", "rejected.csv", part.name}
+    assert {path.name for path in catalog.iterdir()} == {
+        ".lock",
+        "catalog.json",
+        "likeness.json",
+        "rejected.csv",
+        part.name,
+    }

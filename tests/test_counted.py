@@ -112,7 +112,7 @@ def test_formats_that_are_not_read_are_counted_and_listed(p: Path, c: Path, capf
     paint(p / "#recycle" / "old.png", 10)
     paint(p / "private" / "x.png", 11)
     paint(p / "small.gif.png", 12)
-    done = index(p, c, exclude=("private", "*.gif.*"), encoder="wardrobe")
+    done = index(p, c, exclude=("private", "*.gif.*"))
     assert done.left_out == {
         ".nef": 2, "excluded": 2, ".heic": 1, "hidden": 1, "other files": 1,
         "system folders": 1, "thumbnail folders": 1,
@@ -133,18 +133,18 @@ def test_no_picture_at_all_is_a_failure_that_says_what_was_seen(tmp_path: Path, 
     folder = tmp_path / "raw"
     folder.mkdir()
     with pytest.raises(DataError, match="raw: no picture found; seen there: nothing at all; is the disk"):
-        index(folder, c, encoder="wardrobe")
+        index(folder, c)
     (folder / "a.NEF").touch()
     (folder / "b.HEIC").touch()
     with pytest.raises(DataError, match=r"raw: no picture found; seen there: .heic 1, .nef 1; HEIC needs the extra"):
-        index(folder, c, encoder="wardrobe")
+        index(folder, c)
     (tmp_path / "list.txt").write_text("gone.jpg\n")
     with pytest.raises(DataError, match=r"looked for below .*raw.*missing files 1"):
-        index(tmp_path / "list.txt", c, root=folder, encoder="wardrobe")
+        index(tmp_path / "list.txt", c, root=folder)
     assert not c.exists()
     (folder / "c.jpg").write_text("no picture")
     with pytest.raises(DataError, match="none of 1 pictures can be used: not a picture in a known format 1"):
-        index(folder, c, encoder="wardrobe")
+        index(folder, c)
     assert "c.jpg" in rejected(c)
 
 
@@ -160,7 +160,7 @@ def test_heic_is_read_where_the_extra_is_there(tmp_path: Path, c: Path, monkeypa
     images._register_heif.cache_clear()
     assert images.formats()[-1] == "HEIF"
     paint(tmp_path / "p" / "x.HEIC", 5)
-    assert index(tmp_path / "p", c, encoder="wardrobe").total == 1
+    assert index(tmp_path / "p", c).total == 1
     Image.OPEN.pop("HEIF")
 
 
@@ -171,10 +171,10 @@ def test_doctor_knows_the_extra() -> None:
 
 def test_more_pixels_are_accepted_when_asked_for(p: Path, c: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     Image.new("RGB", (300, 200)).save(p / "large.png")
-    first = index(p, c, max_pixels=0.01, encoder="wardrobe")
+    first = index(p, c, max_pixels=0.01)
     assert (first.total, first.rejected_for) == (6, {"too many pixels": 1})
     # A refusal holds for the limits under which it was made.
-    again = index(p, c, encoder="wardrobe")
+    again = index(p, c)
     assert (again.total, again.rejected, again.encoded) == (7, 0, 1)
     monkeypatch.setattr(Image, "MAX_IMAGE_PIXELS", 1000)
     assert open_picture(p / "large.png", Limits(max_pixels=60_000)).size == (300, 200)
@@ -185,7 +185,7 @@ def test_more_pixels_are_accepted_when_asked_for(p: Path, c: Path, monkeypatch: 
 def test_terminal_escapes_stay_out_of_the_terminal(p: Path, c: Path, capfd: pytest.CaptureFixture[str]) -> None:
     for name in ("\x1b]0;owned\x07.png", "\x1b[2J.\x1b[31m", "\x9b31m.jpg"):
         (p / name).write_text("no picture")
-    done = index(p, c, encoder="wardrobe")
+    done = index(p, c)
     show(done)
     told = "".join(capfd.readouterr()).replace("\r", "")
     assert not any(sign in told for sign in "\x1b\x07\x9b")
@@ -209,32 +209,32 @@ def many(folder: Path, count: int = 60) -> Path:
 
 def test_an_unmounted_share_costs_no_vector(tmp_path: Path, c: Path) -> None:
     p, encoder = many(tmp_path / "p"), Means()
-    index(p, c, encoder, encoder="wardrobe")
+    index(p, c, encoder)
     p.rename(tmp_path / "away")
     p.mkdir()
     before = Catalog(c).vectors
     with pytest.raises(DataError, match=r"nothing at all.* keeps its 60 pictures; to give them up, .*--prune"):
-        index(p, c, encoder, encoder="wardrobe")
+        index(p, c, encoder)
     np.testing.assert_array_equal(Catalog(c).vectors, before)
     p.rmdir()
     with pytest.raises(UsageError, match="does not exist"):
-        index(p, c, encoder, encoder="wardrobe")
+        index(p, c, encoder)
     (tmp_path / "away").rename(p)
-    assert index(p, c, encoder, encoder="wardrobe").unchanged == 60
+    assert index(p, c, encoder).unchanged == 60
     assert encoder.encoded == 60
 
 
 def test_a_list_over_an_unmounted_share_costs_no_vector(tmp_path: Path, c: Path) -> None:
     p, encoder = many(tmp_path / "p", 10), Means()
     (tmp_path / "list.txt").write_text("".join(f"{shade:03}.png\n" for shade in range(10)))
-    index(tmp_path / "list.txt", c, encoder, root=p, encoder="wardrobe")
+    index(tmp_path / "list.txt", c, encoder, root=p)
     p.rename(tmp_path / "away")
     paint(p / "000.png", 0)
-    done = index(tmp_path / "list.txt", c, encoder, root=p, encoder="wardrobe")
+    done = index(tmp_path / "list.txt", c, encoder, root=p)
     assert (done.total, done.vanished, done.rejected) == (1, 9, 0)
     shutil.rmtree(p)
     (tmp_path / "away").rename(p)
-    assert index(tmp_path / "list.txt", c, encoder, root=p, encoder="wardrobe").total == 10
+    assert index(tmp_path / "list.txt", c, encoder, root=p).total == 10
     assert encoder.encoded == 10
 
 
@@ -273,29 +273,29 @@ def test_a_large_picture_stays_readable_wherever_its_catalog_is_opened(
 
 def test_a_large_loss_asks_for_prune(tmp_path: Path, c: Path) -> None:
     p, encoder = many(tmp_path / "p"), Means()
-    index(p, c, encoder, encoder="wardrobe")
+    index(p, c, encoder)
     for shade in range(13):
         (p / f"{shade:03}.png").unlink()
     paint(p / "new.png", 200)
     with pytest.raises(FailureError, match=r"13 of 60 pictures are not in .* such as 000.png; they stay .*--prune"):
-        index(p, c, encoder, encoder="wardrobe")
+        index(p, c, encoder)
     assert len(Catalog(c).names) == 61
-    done = index(p, c, encoder, prune=True, encoder="wardrobe")
+    done = index(p, c, encoder, prune=True)
     assert (done.total, done.vanished, encoder.encoded) == (48, 13, 61)
     paint(p / "000.png", 0)
-    assert index(p, c, encoder, encoder="wardrobe").encoded == 1  # given up is given up
+    assert index(p, c, encoder).encoded == 1  # given up is given up
     for shade in range(20, 25):
         (p / f"{shade:03}.png").unlink()
-    assert index(p, c, encoder, encoder="wardrobe").vanished == 17  # a small loss is noted, and the vectors stay
+    assert index(p, c, encoder).vanished == 17  # a small loss is noted, and the vectors stay
     paint(p / "020.png", 20)
-    assert index(p, c, encoder, encoder="wardrobe").encoded == 0
+    assert index(p, c, encoder).encoded == 0
 
 
 def test_everything_may_be_given_up(p: Path, c: Path) -> None:
-    index(p, c, encoder="wardrobe")
+    index(p, c)
     for file in p.iterdir():
         file.unlink()
-    assert index(p, c, prune=True, encoder="wardrobe").total == 0
+    assert index(p, c, prune=True).total == 0
 
 
 def test_an_unreadable_folder_keeps_its_pictures(
@@ -303,7 +303,7 @@ def test_an_unreadable_folder_keeps_its_pictures(
 ) -> None:
     (p / "album").mkdir()
     (p / "0a.png").rename(p / "album" / "0a.png")
-    index(p, c, encoder="wardrobe")
+    index(p, c)
     real = os.scandir
 
     def refuse(path: Path) -> Iterator[os.DirEntry[str]]:
@@ -313,12 +313,12 @@ def test_an_unreadable_folder_keeps_its_pictures(
 
     with monkeypatch.context() as patched:
         patched.setattr(os, "scandir", refuse)
-        done = index(p, c, encoder="wardrobe")
+        done = index(p, c)
     assert (done.total, done.kept, done.vanished) == (6, 1, 0)
     assert done.left_out == {"unreadable folders and paths": 1}
     assert "kept 1 pictures that cannot be looked at now: 'album': permission denied" in capfd.readouterr().err
     assert rejected(c) == {"album": "permission denied"}
-    done = index(p, c, encoder="wardrobe")
+    done = index(p, c)
     assert (done.kept, done.rejected, done.total) == (0, 0, 6)
 
 
@@ -326,16 +326,16 @@ def test_a_link_to_an_unmounted_share_keeps_its_pictures(p: Path, c: Path, tmp_p
     paint(tmp_path / "share" / "far.png", 50)
     (p / "nas").symlink_to(tmp_path / "share")
     (p / "one.png").symlink_to(tmp_path / "share" / "far.png")
-    assert index(p, c, encoder="wardrobe").total == 8
+    assert index(p, c).total == 8
     (tmp_path / "share").rename(tmp_path / "gone")
-    done = index(p, c, encoder="wardrobe")
+    done = index(p, c)
     assert (done.total, done.kept) == (8, 2)
     (tmp_path / "gone").rename(tmp_path / "share")
-    assert index(p, c, encoder="wardrobe").unchanged == 8
+    assert index(p, c).unchanged == 8
 
 
 def test_a_file_that_cannot_be_read_keeps_its_vector(p: Path, c: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    index(p, c, encoder="wardrobe")
+    index(p, c)
     os.utime(p / "1a.png", ns=(77, 77))
 
     def fail(path: Path, limits: Limits) -> None:
@@ -343,36 +343,36 @@ def test_a_file_that_cannot_be_read_keeps_its_vector(p: Path, c: Path, monkeypat
 
     with monkeypatch.context() as patched:
         patched.setattr("triptych.catalog.indexing.read_file", fail)
-        done = index(p, c, encoder="wardrobe")
+        done = index(p, c)
     assert (done.total, done.kept, done.rejected) == (6, 1, 0)
-    assert index(p, c, encoder="wardrobe").unchanged == 5
+    assert index(p, c).unchanged == 5
 
 
 def test_a_moved_library_keeps_its_catalog(p: Path, c: Path, tmp_path: Path) -> None:
     encoder = Means()
-    index(p, c, encoder, encoder="wardrobe")
+    index(p, c, encoder)
     p.rename(tmp_path / "moved")
-    assert index(tmp_path / "moved", c, encoder, encoder="wardrobe").unchanged == 6
+    assert index(tmp_path / "moved", c, encoder).unchanged == 6
     assert Catalog(c).root == tmp_path / "moved"
     # Its pictures may have new names and times as well: the content tells.
     for shade in range(6):
         paint(tmp_path / "renamed" / "deep" / f"{shade}z.png", shade).touch()
     shutil.rmtree(tmp_path / "moved")
-    done = index(tmp_path / "renamed", c, encoder, encoder="wardrobe")
+    done = index(tmp_path / "renamed", c, encoder)
     assert (done.total, done.vanished, encoder.encoded) == (6, 6, 6)
 
 
 def test_a_copy_beside_the_library_is_followed_when_asked_for(p: Path, c: Path, tmp_path: Path) -> None:
     encoder = Means()
-    index(p, c, encoder, encoder="wardrobe")
+    index(p, c, encoder)
     shutil.copytree(p, tmp_path / "copy")
     with pytest.raises(UsageError, match="choose another --catalog, or, if its pictures have moved, say so with --"):
-        index(tmp_path / "copy", c, encoder, encoder="wardrobe")
-    assert index(tmp_path / "copy", c, encoder, root=tmp_path / "copy", encoder="wardrobe").total == 6
+        index(tmp_path / "copy", c, encoder)
+    assert index(tmp_path / "copy", c, encoder, root=tmp_path / "copy").total == 6
     assert encoder.encoded == 6
     paint(tmp_path / "other" / "x.png", 99)
     with pytest.raises(UsageError, match="choose another --catalog"):
-        index(tmp_path / "other", c, encoder, root=tmp_path / "other", encoder="wardrobe")
+        index(tmp_path / "other", c, encoder, root=tmp_path / "other")
 
 
 # One moment ---------------------------------------------------------------------------------------------------
@@ -398,8 +398,8 @@ def test_an_edit_during_the_run_is_read_at_the_next(p: Path, c: Path) -> None:
     def edit() -> None:
         (p / "0a.png").write_bytes(content)
 
-    index(p, c, during(Means(), edit), encoder="wardrobe")
-    assert index(p, c, encoder="wardrobe").encoded == 1
+    index(p, c, during(Means(), edit))
+    assert index(p, c).encoded == 1
     opened, encoder = Catalog(c), Means()
     expected = encoder.encode_pictures(encoder.prepare(open_picture(content))[None])[0]
     np.testing.assert_allclose(opened.vectors[opened.row_of["0a.png"]], expected, atol=1e-6)
@@ -412,8 +412,8 @@ def test_a_copy_under_way_is_not_refused_for_ever(p: Path, c: Path) -> None:
     def finish() -> None:
         (p / "0a.png").write_bytes(content)
 
-    assert index(p, c, during(Means(), finish), encoder="wardrobe").rejected == 1
-    done = index(p, c, encoder="wardrobe")
+    assert index(p, c, during(Means(), finish)).rejected == 1
+    done = index(p, c)
     assert (done.rejected, done.total) == (0, 6)
 
 
@@ -429,32 +429,32 @@ def test_a_file_that_changes_while_it_is_read_is_read_again(p: Path, c: Path, mo
 
     with monkeypatch.context() as patched:
         patched.setattr(images.os, "fstat", restless)
-        index(p, c, encoder="wardrobe")
+        index(p, c)
     assert any(entry.mtime_ns == -1 for entry in Catalog(c).entries)
-    done = index(p, c, encoder="wardrobe")
+    done = index(p, c)
     assert done.unchanged < 6
     assert done.encoded == 0
-    assert index(p, c, encoder="wardrobe").unchanged == 6
+    assert index(p, c).unchanged == 6
 
 
 def test_a_refusal_holds_for_the_library_that_made_it(p: Path, c: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     (p / "bad.png").write_bytes(b"no picture")
     os.utime(p / "bad.png", ns=(1, 1))  # else it is too fresh to be sure of
-    index(p, c, encoder="wardrobe")
-    assert index(p, c, encoder="wardrobe").unchanged == 7
+    index(p, c)
+    assert index(p, c).unchanged == 7
     with monkeypatch.context() as patched:
         patched.setattr(images, "version", lambda name: "99")
-        assert index(p, c, encoder="wardrobe").unchanged == 6
-        assert index(p, c, encoder="wardrobe").unchanged == 7
+        assert index(p, c).unchanged == 6
+        assert index(p, c).unchanged == 7
 
 
 def test_a_vector_that_is_no_number_stops_the_run(p: Path, c: Path) -> None:
     encoder = Means()
     encoder.spoilt = float(np.mean([3, 0, 99]))
     with pytest.raises(DataError, match=r"3a.png: encoder means made a vector of it that is not finite"):
-        index(p, c, encoder, encoder="wardrobe")
+        index(p, c, encoder)
     assert Catalog(c).names == []
-    assert index(p, c, encoder="wardrobe").total == 6
+    assert index(p, c).total == 6
 
 
 def test_links_and_lists_honour_exclusions(p: Path, tmp_path: Path) -> None:

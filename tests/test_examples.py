@@ -73,7 +73,7 @@ def test_a_composer_on_cirr(tmp_path: Path, capsys: pytest.CaptureFixture[str]) 
     assert found.submission.files == ["recall", "recall_subset"]
     # It is the weighted sum at one half.
     options = triptych.EvaluateOptions(split="val", methods=("sum",), weight=0.5)
-    (half,) = triptych.evaluate("cirr", options, root=root).rows
+    (half,) = triptych.evaluate("cirr", options, root=root, encoder="wardrobe").rows
     assert half.metrics == row["metrics"]
 
 
@@ -126,7 +126,10 @@ def test_an_encoder_from_the_folder_to_the_search(
     given = ("--encoder", "custom_encoder:Colours", "--threads", 1)
     assert run(monkeypatch, "index", pictures, "--catalog", catalog, *given) == 0
     words = ("--vocabulary", tmp_path / "words.json")
-    assert run(monkeypatch, "mine", "--catalog", catalog, "--out", triplets, *words, *given) == 0
+    assert (
+        run(monkeypatch, "mine", "--catalog", catalog, "--out", triplets, "--triplets-per-change", 8, *words, *given)
+        == 0
+    )
     learn = ("train", triplets, "--catalog", catalog, "--out", composer, "--epochs", 1)
     assert run(monkeypatch, *learn, *given) == 0
     assert read(composer / "config.json")["encoder"]["name"] == "custom_encoder:Colours"

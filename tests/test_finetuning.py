@@ -112,7 +112,7 @@ def test_accumulated_gradients_are_the_mean_of_the_batches(tiny_triplets, tiny_c
 
     # Weights stay as they are, so that the second batch has the gradients that it has within a step.
     monkeypatch.setattr(torch.optim.AdamW, "step", record)
-    monkeypatch.setattr(torch.nn.utils, "clip_grad_norm_", lambda *_: None)
+    monkeypatch.setattr(torch.nn.utils, "clip_grad_norm_", lambda *_: torch.zeros(()))
     (first, second), (both, _) = gradients_with(1), gradients_with(2)
     assert any(not torch.allclose(one, other, atol=1e-4) for one, other in zip(first, second, strict=True))
     for one, other, mean in zip(first, second, both, strict=True):

@@ -213,7 +213,8 @@ def test_exclusions_lead_to_whatever_does_not_show_the_word(few, tiny_catalog, v
     assert sum(change.new is None for one in excluding for change in one.changes) == len(excluding)
     assert note["texts"] == len({wording.text for one in triplets for wording in one.modifications})
     opened, words = Catalog(tiny_catalog), load_vocabulary(vocabulary_file)
-    tags = tag_pictures(opened.vectors, opened.encoder(threads=1), words)
+    tagged = tag_pictures(opened.vectors, opened.encoder(threads=1), words)
+    tags, words = tagged.tags, tagged.vocabulary
     alone = [one for one in excluding if len(one.changes) == 1]
     still, kinds = [], []
     for one in alone:
@@ -382,7 +383,7 @@ def test_a_vocabulary_may_give_phrases(tmp_path):
 def test_words_that_the_encoder_does_not_know_are_refused(few, tmp_path):
     path = tmp_path / "words.json"
     path.write_text(json.dumps({"nonsense": [f"qz{number} xw" for number in range(200)]}))
-    with pytest.raises(FailureError, match="sees no word of the vocabulary"):
+    with pytest.raises(FailureError, match="understands no two words of a group"):
         few(vocabulary=path)
 
 

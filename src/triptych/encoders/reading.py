@@ -245,7 +245,10 @@ def tell_texts(texts: Sequence[str], reader: object, what: str, name: str, *, cu
     counts = Counter(word for text in texts for word in set(text.split()))
     words = sorted(counts, key=lambda word: (-counts[word], word))
     # Word by word, since the same ones come again and again.
-    said = {word: reading.unknown for word, reading in zip(words, reader.readings(words), strict=True)}
+    readings = reader.readings(words)
+    if not readings:  # a composer over an encoder that cannot tell
+        return
+    said = {word: reading.unknown for word, reading in zip(words, readings, strict=True)}
     unknown = list(dict.fromkeys(part.lower() for word in words for part in said[word]))
     if unknown:
         count = sum(any(said[word] for word in text.split()) for text in texts)

@@ -25,7 +25,7 @@ from triptych.mining.reasoner import Reasoner, Reverses
 from triptych.mining.registry import CRITICS, REASONERS, MiningContext
 from triptych.mining.rounds import PreviousRounds
 from triptych.tagging.tags import summary, tag_pictures, tell
-from triptych.tagging.vocabulary import DEFAULT, load_vocabulary, tell_unread_words
+from triptych.tagging.vocabulary import DEFAULT, load_vocabulary, understood_words
 from triptych.triplets.file import join_triplets, kind_of_reason, read_triplets, write_triplets
 
 _CHUNK = 256  # references a commit
@@ -104,7 +104,7 @@ def mine(
     options = replace(options, vocabulary=options.vocabulary or previous.vocabulary)
     seed = options.seed + (previous.rounds << 32)  # another round draws other questions
     words = load_vocabulary(options.vocabulary)
-    tell_unread_words(words, known, str(options.vocabulary or "the default vocabulary"))
+    words = understood_words(words, known, str(options.vocabulary or "the default vocabulary"))
     tagged = tag_pictures(opened.vectors, known, words)
     tell(tagged.reports)
     context = MiningContext(opened, known, tagged.vocabulary, tagged.tags, options, seed)

@@ -21,7 +21,7 @@ from triptych.retrieval.searching import open_catalog
 from triptych.serving.keys import KeyFile
 from triptych.serving.options import ServeOptions
 from triptych.serving.settings import ServiceSettings, picture_limits
-from triptych.tagging.vocabulary import load_vocabulary, tell_unread_words
+from triptych.tagging.vocabulary import load_vocabulary, understood_words
 
 if TYPE_CHECKING:
     from triptych.serving.connections import ConnectionSettings
@@ -116,7 +116,7 @@ def _app(
         reranker.limits = library.catalog.limits
     words = load_vocabulary(Path(vocabulary) if vocabulary else None)
     if vocabulary:
-        tell_unread_words(words, library.encoder, str(vocabulary))
+        words = understood_words(words, library.encoder, str(vocabulary))
     comparison = TagComparison(library.encoder, words, lambda: _some_vectors(library))
     return create_app(RequestHandlers(library, settings, threads, reranker), comparison)
 

@@ -5,7 +5,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-from triptych.core.errors import DataError
+from triptych.core.errors import DataError, FailureError
 from triptych.core.files import read_json
 from triptych.core.progress import say
 from triptych.encoders.protocol import Encoder, TellsReading, short_name
@@ -78,7 +78,7 @@ class Vocabulary:
                 for group, known in kept.items()
             },
             broader={
-                group: {word: above for word in known if (above := self.broader.get(group, {}).get(word))}
+                group: {word: above for word in known if (above := self.broader.get(group, {}).get(word, "")) in known}
                 for group, known in kept.items()
             },
             roles={group: role for group, role in self.roles.items() if group in kept},
@@ -126,16 +126,22 @@ def load_vocabulary(path: Path | None = None) -> Vocabulary:
     return known
 
 
-def tell_unread_words(vocabulary: Vocabulary, encoder: Encoder, what: str) -> None:
-    """Say once which words of a vocabulary the encoder does not understand: it cannot tell them in pictures.
+def understood_words(vocabulary: Vocabulary, encoder: Encoder, what: str) -> Vocabulary:
+    """The words that the encoder understands; what it does not, it cannot tell in pictures, and that is told once.
 
     Args:
         vocabulary: the words.
         encoder: what is asked about them.
         what: where they come from, such as the name of the file.
+
+    Returns:
+        The groups of which two words are left.
+
+    Raises:
+        FailureError: no group is left.
     """
     if not isinstance(encoder, TellsReading):
-        return
+        return vocabulary
     words = [(word, phrase) for phrases in vocabulary.phrases.values() for word, phrase in phrases.items()]
     readings = encoder.readings([phrase for _, phrase in words])
     unread = list(dict.fromkeys(word for (word, _), reading in zip(words, readings, strict=True) if reading.unknown))
@@ -145,6 +151,11 @@ def tell_unread_words(vocabulary: Vocabulary, encoder: Encoder, what: str) -> No
             f"{what}: {short_name(encoder)} does not understand {len(unread)} of {len(words)} words, and cannot tell "
             f"them in pictures: {', '.join(unread[:_SHOWN])}{more}"
         )
+    known = {group: [word for word in each if word not in unread] for group, each in vocabulary.groups.items()}
+    kept = {group: each for group, each in known.items() if len(each) > 1}
+    if not kept:
+        raise FailureError(f"{what}: the encoder understands no two words of a group; use words of its language")
+    return vocabulary.restricted(kept) if unread else vocabulary
 
 
 @dataclass

@@ -239,9 +239,9 @@ def _attribute_views(catalog: Catalog, vocabulary: Path, encoder: Encoder) -> li
     """One view for each group of words: in it, pictures are alike that differ in that group alone."""
     from triptych.mining.proposer import remove_attributes
     from triptych.tagging.tagger import Tagger
-    from triptych.tagging.vocabulary import load_vocabulary, tell_unread_words
+    from triptych.tagging.vocabulary import load_vocabulary, understood_words
 
     words = load_vocabulary(vocabulary)
-    tell_unread_words(words, encoder, str(vocabulary))
+    words = understood_words(words, encoder, str(vocabulary))
     tags = Tagger(encoder, words, catalog.vectors)(catalog.vectors)
     return [remove_attributes((group,), catalog.compared_vectors, tags) for group in tags]

@@ -20,7 +20,7 @@ from triptych.core.vectors import Vectors
 from triptych.encoders.protocol import AcceptsPseudoWords, Encoder, short_name
 from triptych.encoders.reading import tell_texts
 from triptych.tagging.tags import tag_pictures
-from triptych.tagging.vocabulary import Vocabulary, load_vocabulary, tell_unread_words
+from triptych.tagging.vocabulary import Vocabulary, load_vocabulary, understood_words
 from triptych.training.callbacks import callbacks_of
 from triptych.training.data.pairs import hash_file_or_fail, read_pairs
 from triptych.training.inversion.texts import Keywords, PictureConcepts, SlottedIds, draw_titles
@@ -162,7 +162,7 @@ def _prepare(catalog: Catalog, encoder: Encoder, options: InversionOptions, devi
     pictures = torch.from_numpy(vectors).to(device)
     words = load_vocabulary(options.vocabulary)
     if options.vocabulary:
-        tell_unread_words(words, encoder, str(options.vocabulary))
+        words = understood_words(words, encoder, str(options.vocabulary))
     return _Material(reader, encoder, accepts, vectors, pictures, words, options)
 
 
