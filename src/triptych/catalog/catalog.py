@@ -11,6 +11,7 @@ A part is written first and named in `catalog.json` after, so whatever a crash l
 import hashlib
 import re
 from collections.abc import Iterable, Iterator, Mapping, Sequence
+from contextlib import suppress
 from dataclasses import asdict, dataclass, replace
 from functools import cached_property
 from pathlib import Path, PurePosixPath
@@ -25,7 +26,7 @@ from numpy.typing import NDArray
 from PIL import Image
 
 from triptych.catalog.columns import TYPED, with_types
-from triptych.core.errors import DataError, MismatchError
+from triptych.core.errors import CatalogError, DataError, MismatchError
 from triptych.core.files import atomic, locked, read_json, write_json
 from triptych.core.images import open_picture, read_known
 from triptych.core.limits import DEFAULT_LIMITS, Limits
@@ -73,8 +74,12 @@ class Entry:
 
 def stamp_of(folder: Path) -> list[tuple[int, int]]:
     """Changes whenever the note or the metadata of the catalog in `folder` are replaced."""
-    files = [folder / "catalog.json", folder / "metadata.parquet"]
-    return [(facts.st_mtime_ns, facts.st_ino) for facts in (file.stat() for file in files if file.exists())]
+    stamps = []
+    for name in ("catalog.json", "metadata.parquet"):
+        with suppress(FileNotFoundError, NotADirectoryError):
+            facts = (folder / name).stat()
+            stamps.append((facts.st_mtime_ns, facts.st_ino))
+    return stamps
 
 
 class Catalog:
@@ -92,6 +97,7 @@ class Catalog:
         self.fingerprint: str = self._note["encoder"]["fingerprint"]
         self.dim: int = self._note["encoder"]["dim"]
         self.constant_dim: int = self._note["encoder"].get("constant_dim", 0)
+        self._whole: set[tuple[str, int, int, int]] = set()
 
     @classmethod
     def create(cls, folder: Path, root: Path, encoder: Encoder, made_by: Mapping[str, Any]) -> Self:
@@ -233,7 +239,10 @@ class Catalog:
         file = self.folder / "metadata.parquet"
         if not file.exists():
             return pa.table({"name": pa.array(self.names, pa.string())})
-        stored = with_types(pq.read_table(file))
+        try:
+            stored = with_types(pq.read_table(file))
+        except (OSError, pa.ArrowInvalid) as error:
+            raise self._damaged(error, "its metadata") from None
         row_of = {name: row for row, name in enumerate(stored.column("name").to_pylist())}
         rows = pa.array([row_of.get(name) for name in self.names], pa.int64())
         return stored.take(rows).set_column(0, "name", pa.array(self.names, pa.string()))
@@ -268,8 +277,7 @@ class Catalog:
 
     def move(self, root: Path) -> None:
         """Note that its pictures now lie below `root`."""
-        self._note = {**self._note, "root": str(root.resolve())}
-        write_json(self.folder / "catalog.json", self._note)
+        self._write_note({**self._note, "root": str(root.resolve())})
         self.root = Path(self._note["root"])
 
     @property
@@ -302,11 +310,16 @@ class Catalog:
 
     def compact(self, made_by: Mapping[str, Any], reader: Mapping[str, Any] | None = None) -> None:
         """Merge all parts into one, in order of name, and note what made it, and the `reader` if that is given."""
-        self._note["made_by"] = dict(made_by)
-        if reader is not None:
-            self._note_reader(reader)
-        whole = pa.concat_tables([_schema(self.dim).empty_table(), *self._read(None)])
-        self._commit(whole.take(self._table.column(_ROW)), keep=[])
+        before = dict(self._note)
+        try:
+            self._note["made_by"] = dict(made_by)
+            if reader is not None:
+                self._note_reader(reader)
+            whole = pa.concat_tables([_schema(self.dim).empty_table(), *self._read(None)])
+            self._commit(whole.take(self._table.column(_ROW)), keep=[])
+        except BaseException:
+            self._note = before
+            raise
 
     def forget_vectors(self) -> None:
         """Give the memory of `vectors` back; they are read again, from the same files, when asked for."""
@@ -328,11 +341,16 @@ class Catalog:
         )
 
     def _read_note(self) -> dict[str, Any]:
-        note = read_json(self.folder / "catalog.json", "catalog", "make one with `triptych index`")
+        try:
+            note = read_json(self.folder / "catalog.json", "catalog", "make one with `triptych index`")
+        except DataError as error:
+            raise CatalogError(str(error)) from None
         if not isinstance(note, dict) or note.get("format") != FORMAT:
-            raise DataError(f"{self.folder}: not a catalog of this version ({FORMAT}); index again into a new folder")
+            raise CatalogError(
+                f"{self.folder}: not a catalog of this version ({FORMAT}); index again into a new folder"
+            )
         if problem := _problem_of(note):
-            raise DataError(f"{self.folder}: catalog.json is damaged ({problem}); index again into a new folder")
+            raise CatalogError(f"{self.folder}: catalog.json is damaged ({problem}); index again into a new folder")
         return note
 
     @cached_property
@@ -356,9 +374,32 @@ class Catalog:
         except (OSError, pa.ArrowInvalid) as error:
             raise self._damaged(error) from None
 
-    def _damaged(self, error: Exception) -> DataError:
+    def _damaged(self, error: Exception, what: str = "a part of the catalog") -> CatalogError:
         reason = str(error).splitlines()[0]
-        return DataError(f"{self.folder}: a part of the catalog cannot be read ({reason}); index again")
+        return CatalogError(f"{self.folder}: {what} cannot be read ({reason}); index again")
+
+    def check(self) -> None:
+        """Raise CatalogError where the catalog on disk is gone, or its note, a part or its metadata cannot be read.
+
+        A file that was found whole is looked into again only once it has changed.
+        """
+        note = self._read_note()
+        for name in (*note["parts"], "metadata.parquet"):
+            file = self.folder / name
+            try:
+                facts = file.stat()
+                seen = (name, facts.st_size, facts.st_mtime_ns, facts.st_ino)
+                if seen not in self._whole:
+                    pq.read_metadata(file)
+            except (OSError, pa.ArrowInvalid) as error:
+                if isinstance(error, FileNotFoundError):
+                    if name == "metadata.parquet":
+                        continue
+                    if self._read_note()["parts"] != note["parts"]:
+                        return self.check()  # a run of `index` has merged them meanwhile
+                raise self._damaged(error) from None
+            self._whole.add(seen)
+        return None
 
     @cached_property
     def _table(self) -> pa.Table:
@@ -410,18 +451,28 @@ class Catalog:
         self._commit(pa.Table.from_pylist(rows, schema=_schema(self.dim)), keep=self._note["parts"])
 
     def _commit(self, table: pa.Table, *, keep: Iterable[str]) -> None:
+        """Write a part, then the note that names it. What is in memory changes only once the note is on disk."""
         kept = list(keep)
         numbers = [int(part[5:-8]) for part in self._note["parts"]]
         part = f"part-{max(numbers, default=-1) + 1:06d}.parquet"
         with atomic(self.folder / part) as temporary:
             # No two vectors have a number in common that a dictionary could save.
             pq.write_table(table, temporary, use_dictionary=["status", "reason"], row_group_size=_ROW_GROUP)
-        self._note = {**self._note, "parts": [*kept, part]}
-        write_json(self.folder / "catalog.json", self._note)
+        try:
+            self._write_note({**self._note, "parts": [*kept, part]})
+        except BaseException:
+            with suppress(OSError):
+                (self.folder / part).unlink()
+            raise
         for stale in self.folder.glob("part-*.parquet"):
             if stale.name not in self._note["parts"]:
-                stale.unlink()
+                with suppress(OSError):  # it is committed all the same; the next commit tries again
+                    stale.unlink()
         self.release()
+
+    def _write_note(self, note: dict[str, Any]) -> None:
+        write_json(self.folder / "catalog.json", note)
+        self._note = note
 
 
 def _problem_of(note: Mapping[str, Any]) -> str:

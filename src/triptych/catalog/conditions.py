@@ -27,6 +27,8 @@ LONGEST = 4000
 """Characters of a condition."""
 DEEPEST = 20
 """Brackets within brackets."""
+MOST = 500
+"""Comparisons in all conditions of a search."""
 
 Sign = Literal["=", "!=", "<", "<=", ">", ">="]
 Value = float | bool | str | None
@@ -85,7 +87,16 @@ def read_conditions(schema: pa.Schema, conditions: Sequence[str]) -> Both:
     column, or compares what cannot be compared.
     """
     types = {field.name: type_of(field.type) for field in schema}
-    return Both(tuple(_Reader(types, condition).read() for condition in conditions))
+    read = tuple(_Reader(types, condition).read() for condition in conditions)
+    if (count := sum(map(_comparisons, read))) > MOST:
+        raise UsageError(
+            f"--where: {count} comparisons; at most {MOST} are made, and `in (…)` compares with many values"
+        )
+    return Both(read)
+
+
+def _comparisons(condition: Condition) -> int:
+    return 1 if isinstance(condition, Comparison) else sum(map(_comparisons, condition.parts))
 
 
 class _Reader:
@@ -106,6 +117,8 @@ class _Reader:
             raise UsageError(f"--where: a condition of {len(self._text)} characters; at most {LONGEST} are read")
         if "\0" in self._text:
             raise self._error("it holds a zero byte")
+        if any("\ud800" <= character <= "\udfff" for character in self._text):
+            raise UsageError("--where: a condition holds half a character, which no metadata do")
         condition = self._any(0)
         if self._text[self._place :].strip():
             raise self._error(

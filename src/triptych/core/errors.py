@@ -8,6 +8,7 @@ TriptychError            anything that ends a command with one clear line
     ├── PictureError     one picture cannot be used
     ├── MismatchError    two artefacts do not belong together
     └── DataError        a file or folder does not hold what it should
+        └── CatalogError that of a catalog: it is gone or damaged
 
 Every message says what, where and what to do.
 """
@@ -47,3 +48,7 @@ class MismatchError(FailureError):
 
 class DataError(FailureError):
     """A file or folder does not hold what it should."""
+
+
+class CatalogError(DataError):
+    """A catalog is gone or damaged."""

@@ -17,7 +17,7 @@ from triptych.catalog.catalog import Catalog
 from triptych.composers.baselines import DEFAULT_WEIGHT
 from triptych.composers.patches import reads_pixels
 from triptych.composers.protocol import Composer, attach_encoder, readings_of
-from triptych.core.errors import DataError, PictureError, UsageError
+from triptych.core.errors import CatalogError, DataError, PictureError, UsageError
 from triptych.core.files import locked
 from triptych.core.images import open_picture, read_known
 from triptych.core.limits import Limits
@@ -250,10 +250,26 @@ class Library:
         return readings
 
     def check_ready(self) -> None:
-        """Raise FailureError where a search would not be answered now: no catalog, or a store that does not answer."""
-        if not Catalog.exists(self.catalog.folder):
-            raise DataError(f"{self.catalog.folder}: the catalog is gone; put it back, or start anew with another one")
+        """Raise FailureError where a search would not be answered now.
+
+        Raises:
+            CatalogError: the catalog on disk is gone or damaged.
+            StoreError: the store does not answer.
+        """
+        self.check_catalog()
         self._snapshot.check()
+
+    def check_catalog(self) -> None:
+        """Raise CatalogError where the catalog on disk is gone or damaged."""
+        self._require_catalog()
+        self.catalog.check()
+
+    def _require_catalog(self) -> None:
+        """Raise CatalogError where there is none any more; a lock would make its folder anew."""
+        if not Catalog.exists(self.catalog.folder):
+            raise CatalogError(
+                f"{self.catalog.folder}: the catalog is gone; put it back, or start anew with another one"
+            )
 
     def load(self) -> None:
         """Read and run now whatever a first search would have to wait for."""
@@ -286,10 +302,13 @@ class Library:
             PictureError: one cannot be used; none is added then, nor in the other cases.
             UsageError: metadata does not fit the catalog's columns.
             BusyError: another process is writing to the catalog.
+            CatalogError: the catalog is gone or damaged.
+            StoreError: the store does not answer.
         """
         metadata = metadata or [{}] * len(pictures)
         vectors = self.encoder.encode_pictures(np.stack([self.pixels(data, limits) for data in pictures]))
         require_finite_rows(vectors, lambda row: f"picture {row + 1}", f"encoder {self.encoder.name}")
+        self._require_catalog()
         with self._writing, locked(self.catalog.folder):
             self.refresh()
             snapshot = self._snapshot
@@ -299,6 +318,7 @@ class Library:
                 new for new, name in zip(zip(pictures, vectors, metadata, strict=True), known, strict=True) if not name
             ]
             if new:
+                snapshot.check_addition(np.stack([vector for _, vector, _ in new]))
                 self.catalog.allow(limits.max_pixels if limits else 0)
                 snapshot.add(add_pictures(self.catalog, snapshot.gallery, new))
         return [self.picture(name or upload_name(data)) for name, data in zip(known, pictures, strict=True)]
@@ -311,12 +331,16 @@ class Library:
         Raises:
             UsageError: the catalog has no such picture.
             BusyError: another process is writing to the catalog.
+            CatalogError: the catalog is gone or damaged.
+            StoreError: the store does not answer.
         """
+        self._require_catalog()
         with self._writing, locked(self.catalog.folder):
             self.refresh()
             snapshot = self._snapshot
             snapshot.load()
             names = [snapshot.gallery.names[_row(snapshot.gallery, like)] for like in likes]
+            snapshot.check()
             remove_pictures(self.catalog, snapshot.gallery, names)
             snapshot.remove(names)
 

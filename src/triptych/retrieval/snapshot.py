@@ -1,5 +1,7 @@
 """A catalog in memory: its pictures, and the stores that its vectors are searched in."""
 
+from collections.abc import Iterator
+from contextlib import contextmanager
 from functools import cached_property
 from hashlib import sha256
 from threading import RLock
@@ -7,6 +9,8 @@ from typing import Any
 
 from triptych.catalog.catalog import Catalog, stamp_of
 from triptych.composers.protocol import Composer, gallery_dim_of, gallery_fingerprint_of
+from triptych.core.errors import StoreError
+from triptych.core.progress import say
 from triptych.core.vectors import Vectors, require_finite_rows
 from triptych.retrieval.stores.gallery import Gallery
 from triptych.retrieval.stores.metadata import MetadataTable
@@ -91,23 +95,47 @@ class CatalogSnapshot:
         for store in self._stores():
             store.check()
 
-    def add(self, rows: Rows) -> None:
-        """Add what this process has just written to the catalog, after `load`. One thread at a time."""
-        self.plain.add(rows)
+    def check_addition(self, vectors: Vectors) -> None:
+        """Raise FailureError where `add` could not follow the catalog: asked before anything is written to it."""
+        self.check()
         if self._composer:
-            moved = self._composer.gallery(rows.vectors)
-            self.composed.add(Rows(rows.names, rows.hashes, moved, rows.metadata))
+            name = self._composer.name
+            require_finite_rows(self._composer.gallery(vectors), lambda row: f"picture {row + 1}", name)
+
+    def add(self, rows: Rows) -> None:
+        """Add what this process has just written to the catalog, after `load`. One thread at a time.
+
+        It is in the catalog, so a store that does not answer is no failure: it follows when the catalog is read again.
+        """
+        moved = self._composer.gallery(rows.vectors) if self._composer else rows.vectors
+        with self._followed():
+            self.plain.add(rows)
+            if self._composer:
+                self.composed.add(Rows(rows.names, rows.hashes, moved, rows.metadata))
         # The metadata first: a search that has the new gallery reads the metadata of its rows.
         self._metadata = self.metadata.extended(rows.metadata)
         self.gallery = self.gallery.extended(rows.names, rows.hashes, rows.metadata)
-        self._catalog.stamp = stamp_of(self._catalog.folder)
 
     def remove(self, names: list[str]) -> None:
-        """Leave out what this process has just removed from the catalog, after `load`. One thread at a time."""
+        """Leave out what this process has just removed from the catalog, after `load`. One thread at a time.
+
+        Of a store that does not answer the same holds as in `add`.
+        """
         self.gallery = self.gallery.without(names)
-        for store in self._stores():
-            store.remove(names)
-        self._catalog.stamp = stamp_of(self._catalog.folder)
+        with self._followed():
+            for store in self._stores():
+                store.remove(names)
+
+    @contextmanager
+    def _followed(self) -> Iterator[None]:
+        """A change to the stores, which follow the catalog; where one does not answer, the snapshot stays stale."""
+        stamp = stamp_of(self._catalog.folder)
+        try:
+            yield
+        except StoreError as error:
+            say(f"in the catalog, and not yet in the store: {error}")
+        else:
+            self._catalog.stamp = stamp
 
     def _stores(self) -> list[Store]:
         return list({id(store): store for store in (self.plain, self.composed)}.values())

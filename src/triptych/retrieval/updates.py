@@ -1,8 +1,9 @@
 """Pictures taken into a catalog, and out of it, while it is open. The caller holds the catalog's lock."""
 
 from collections.abc import Mapping, Sequence
+from contextlib import suppress
 from hashlib import sha256
-from pathlib import PurePosixPath
+from pathlib import Path, PurePosixPath
 from typing import Any
 
 import numpy as np
@@ -50,15 +51,27 @@ def add_pictures(catalog: Catalog, gallery: Gallery, pictures: Sequence[NewPictu
     if (catalog.root / UPLOADS).is_symlink():
         raise UsageError(f"{UPLOADS}: is a link; put a folder in its place, where added pictures can be kept")
     entries = []
-    for name, (data, _, _) in by_name.items():
-        with atomic(catalog.path(name)) as temporary:
-            temporary.write_bytes(data)
-        facts = catalog.path(name).stat()
-        entries.append(Entry(name, facts.st_size, facts.st_mtime_ns, sha256(data).hexdigest(), "ok"))
     vectors = np.stack([vector for _, vector, _ in by_name.values()])
-    if len(table.column_names) > 1:
-        catalog.keep_metadata(pa.concat_tables([gallery.metadata.filter(pa.array(gallery.alive)), table]))
-    _append(catalog, entries, vectors)
+    written: list[Path] = []
+    try:
+        for name, (data, _, _) in by_name.items():
+            path = catalog.path(name)
+            if not path.exists():
+                written.append(path)
+            with atomic(path) as temporary:
+                temporary.write_bytes(data)
+            facts = path.stat()
+            entries.append(Entry(name, facts.st_size, facts.st_mtime_ns, sha256(data).hexdigest(), "ok"))
+        if len(table.column_names) > 1:
+            catalog.keep_metadata(pa.concat_tables([gallery.metadata.filter(pa.array(gallery.alive)), table]))
+        catalog.append(entries, vectors)
+    except BaseException:
+        # A later `index` would take a file that is left for a new picture.
+        for path in written:
+            with suppress(OSError):
+                path.unlink(missing_ok=True)
+        raise
+    _merge(catalog)
     return Rows(list(by_name), [entry.sha256 for entry in entries], vectors, table)
 
 
@@ -76,9 +89,11 @@ def remove_pictures(catalog: Catalog, gallery: Gallery, names: Sequence[str]) ->
         entries.append(Entry(name, size, time, content, "rejected", REMOVED))
         if entries[-1].added:
             uploaded.append(name)
-    _append(catalog, entries, np.zeros((0, catalog.dim), np.float32))
+    catalog.append(entries, np.zeros((0, catalog.dim), np.float32))
+    # They are removed from here on, whatever else fails.
     for name in uploaded:
         _delete(catalog, name)
+    _merge(catalog)
 
 
 def _delete(catalog: Catalog, name: str) -> None:
@@ -89,14 +104,21 @@ def _delete(catalog: Catalog, name: str) -> None:
         if catalog.path(name).exists():
             say(f"{name}: left where it is, {error}")
         return
-    catalog.path(name).unlink(missing_ok=True)
+    try:
+        catalog.path(name).unlink(missing_ok=True)
+    except OSError as error:
+        say(f"{name}: removed from the catalog, but its file could not be deleted ({error.strerror})")
 
 
-def _append(catalog: Catalog, entries: Sequence[Entry], vectors: Vectors) -> None:
-    catalog.append(entries, vectors)
-    if catalog.parts > _PARTS:
+def _merge(catalog: Catalog) -> None:
+    """Merge the parts where they are many. Where that fails they stay: what they hold is committed."""
+    if catalog.parts <= _PARTS:
+        return
+    try:
         catalog.compact(made_by("serve", {}))
-        catalog.release()
+    except OSError as error:
+        say(f"the catalog's {catalog.parts} parts could not be merged ({error.strerror}); a later change tries again")
+    catalog.release()
 
 
 def _valid_text(value: Any) -> str:

@@ -11,7 +11,7 @@ from typing import Any, TypeVar
 
 import numpy as np
 
-from triptych.core.errors import DataError, PictureError, UsageError
+from triptych.core.errors import CatalogError, PictureError, UsageError
 from triptych.core.images import open_picture
 from triptych.core.progress import say
 from triptych.core.vectors import Vectors
@@ -58,6 +58,8 @@ class RequestHandlers:
         self.library = library
         self.settings = settings
         self.reranker = reranker
+        self.is_whole = True
+        """Whether the catalog on disk was whole when it was last looked at."""
         self.searched = asyncio.Event()
         """Set once somebody has searched, who may now compare what was found."""
         self.uploads = Uploads()
@@ -83,9 +85,28 @@ class RequestHandlers:
         """Raise Problem or StoreError where a search would not be answered now; it waits for no other search."""
         try:
             await self.in_thread(self.library.check_ready, self._checking)
-        except DataError as error:
+        except CatalogError as error:
             say(f"not ready: {error}")
-            raise busy("the catalog is gone; whoever runs this finds more in the log") from None
+            self.is_whole = False
+            self.require_catalog()
+        self.is_whole = True
+
+    def require_catalog(self) -> None:
+        """Raise Problem where the catalog was found gone or damaged, until it is whole again."""
+        if not self.is_whole:
+            raise busy("the catalog is gone or damaged; whoever runs this finds more in the log")
+
+    async def follow(self) -> None:
+        """Read the catalog again where another process has changed it, and notice where it is gone or damaged."""
+        try:
+            await self.in_thread(self.library.refresh)
+            await self.in_thread(self.library.check_catalog, self._checking)
+        except CatalogError as error:
+            if self.is_whole:
+                say(f"searches are not answered: {error}")
+            self.is_whole = False
+        else:
+            self.is_whole = True
 
     async def search(self, picture: bytes | None, like: str, **terms: Any) -> tuple[FinishedSearch, str | None]:
         """Answer a query of these terms; with the id of its reference, if it has one."""
@@ -96,12 +117,12 @@ class RequestHandlers:
                 raise Problem(422, "weight: this service composes picture and words without one; leave it out")
             if (picture is None and not like) or not terms["text"].strip():
                 raise Problem(422, "weight: is that of words beside a picture; send both, or leave it out")
-        self.library.check(terms["where"])
         kept = b""
         decoding = 0.0
 
         def begin() -> PendingSearch | FinishedSearch:
             nonlocal kept, decoding
+            self.library.check(terms["where"])  # here, since a gallery may be large
             if picture is None:
                 search = PendingSearch(SearchQuery(self.reference(like) if like else None, **terms))
             else:

@@ -9,12 +9,14 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from hashlib import sha256
 from pathlib import Path
+from time import time_ns
 from typing import Any
 
 from triptych.core.errors import DataError, UsageError
 from triptych.core.files import read_json, write_json
 
 FORMAT = "triptych-keys-1"
+_TICK = 1_000_000_000  # ns
 
 
 @dataclass(frozen=True)
@@ -40,14 +42,37 @@ def make_key(keys: Path | str, name: str, *, write: bool = False) -> str:
     return key
 
 
-def load_keys(keys: Path) -> Mapping[str, ApiKey]:
-    """SHA-256 of each key to whose it is. Raises DataError where the file is none of keys."""
-    return {entry["sha256"]: ApiKey(entry["name"], entry["write"]) for entry in _read(keys)}
+class KeyFile:
+    """The keys of a file, which is read again once it has changed, so that a revoked key stops at once.
 
+    Raises DataError where the file is none of keys.
+    """
 
-def find_key(keys: Mapping[str, ApiKey], given: str) -> ApiKey | None:
-    """Whose key this is. A lookup by its hash: how long it takes says nothing about the keys that there are."""
-    return keys.get(sha256(given.encode("utf-8", "replace")).hexdigest())
+    def __init__(self, path: Path) -> None:
+        self._path = path
+        self._stamp: tuple[int, int, int] | None = None
+        self._keys: Mapping[str, ApiKey] = {}
+        self._follow()
+
+    def find(self, given: str) -> ApiKey | None:
+        """Whose key this is. A lookup by its hash: how long it takes says nothing about the keys that there are.
+
+        Raises DataError where the file cannot be read any more; no key is good then.
+        """
+        self._follow()
+        return self._keys.get(sha256(given.encode("utf-8", "replace")).hexdigest())
+
+    def _follow(self) -> None:
+        try:
+            facts = self._path.stat()
+        except OSError as error:
+            raise DataError(f"{self._path}: there is no readable file of keys ({error.strerror})") from None
+        stamp = (facts.st_mtime_ns, facts.st_ino, facts.st_size)
+        if stamp == self._stamp:
+            return
+        self._keys = {entry["sha256"]: ApiKey(entry["name"], entry["write"]) for entry in _read(self._path)}
+        # A file that was written just now may be written again within one tick of the clock of file times.
+        self._stamp = stamp if time_ns() - facts.st_mtime_ns > _TICK else None
 
 
 def _read(path: Path) -> list[dict[str, Any]]:

@@ -10,8 +10,8 @@ from time import monotonic, perf_counter
 from starlette.datastructures import Headers
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
+from triptych.core.errors import DataError
 from triptych.core.progress import say
-from triptych.serving.keys import find_key
 from triptych.serving.problems import Problem, as_problem, busy
 from triptych.serving.prometheus import ServiceMetrics
 from triptych.serving.settings import ServiceSettings
@@ -28,7 +28,11 @@ _HEADERS = (
 )
 _OPEN = ("/health", "/ready", "/openapi.json")  # and the page, which holds nothing of the catalog
 _BEYOND_THE_PICTURE = 64 * 1024  # bytes of a request beside its picture
+_WITHOUT_A_PICTURE = 256 * 1024  # bytes of a body that can hold none
+_DIGITS = 16  # of a length
+_PIECE = 64 * 1024  # bytes of a body that are parsed before others have their turn
 _CLIENTS = 10_000  # whose rate is remembered
+_ADDRESS = 64  # characters of a client's address
 
 
 class AccessMiddleware:
@@ -40,6 +44,7 @@ class AccessMiddleware:
         self._metrics = metrics
         self._buckets: OrderedDict[str, tuple[float, float]] = OrderedDict()
         self._held = 0
+        self._told = False
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """One request."""
@@ -85,6 +90,8 @@ class AccessMiddleware:
             return await _preflight(scope, receive, send)
         if scope["method"] not in ("GET", "HEAD") and not _same_site(headers, origin, settings):
             raise Problem(403, "a page of another site may not ask for this")
+        if _writes(scope) and not settings.keys and origin in settings.origins and not _own(headers, origin):
+            raise Problem(403, "a page of another site needs a key to add or remove, and this service has none")
         client = self._identify(scope, headers)
         self._pace(client)
         body, size = await self._read(scope, headers, receive)
@@ -96,15 +103,22 @@ class AccessMiddleware:
     def _identify(self, scope: Scope, headers: Headers) -> str:
         """Who is asking. Raises Problem where they may not."""
         path, settings = scope["path"], self._settings
-        client = (scope.get("client") or ("unknown",))[0]
-        writes = scope["method"] == "DELETE" or (scope["method"] == "POST" and path.rstrip("/") == "/api/pictures")
+        client = (scope.get("client") or ("unknown",))[0][:_ADDRESS]
+        writes = _writes(scope)
+        if settings.rate_limit and not (settings.proxies or self._told) and "x-forwarded-for" in headers:
+            self._told = True
+            say("X-Forwarded-For is not read, so all who come through a proxy are one client; --trusted-proxy names it")
         if writes and not settings.writable:
             raise Problem(403, "pictures can be neither added nor removed here")
         if not settings.keys or path in _OPEN or path == "/" or path.startswith("/page/"):
             return f"at {client}"
         kind, _, given = headers.get("authorization", "").partition(" ")
         given = given.strip() if kind.lower() == "bearer" else headers.get("x-api-key", "")
-        key = find_key(settings.keys, given) if given else None
+        try:
+            key = settings.keys.find(given) if given else None
+        except DataError as error:
+            say(f"no key is good: {error}")
+            raise busy("the keys cannot be read now; whoever runs this finds more in the log") from None
         if key is None:
             self._pace(f"at {client}")  # guessing has its price
             raise Problem(401, "a key is needed, as `Authorization: Bearer KEY`", {"WWW-Authenticate": "Bearer"})
@@ -134,10 +148,15 @@ class AccessMiddleware:
         """The body, whole, and how much of the space for bodies it holds."""
         if scope["method"] in ("GET", "HEAD", "OPTIONS"):
             return b"", 0
-        most = self._settings.limits.max_bytes + _BEYOND_THE_PICTURE
+        most = told = self._settings.limits.max_bytes
+        if headers.get("content-type", "").partition(";")[0].strip().lower() == "multipart/form-data":
+            most += _BEYOND_THE_PICTURE
+        else:
+            most = told = min(most, _WITHOUT_A_PICTURE)
+        large = Problem(413, f"too large: at most {told} bytes are accepted")
         length = headers.get("content-length", "0")
-        if not length.isdecimal() or int(length) > most:
-            raise Problem(413, f"too large: at most {self._settings.limits.max_bytes} bytes are accepted")
+        if not (length.isdecimal() and len(length) < _DIGITS) or int(length) > most:
+            raise large
         body = bytearray()
         try:
             while True:
@@ -148,7 +167,7 @@ class AccessMiddleware:
                 self._held += len(piece)
                 body += piece
                 if len(body) > most:
-                    raise Problem(413, f"too large: at most {self._settings.limits.max_bytes} bytes are accepted")
+                    raise large
                 if self._held > self._settings.max_held_bytes:
                     raise busy("too much is being uploaded at once; try again in a moment")
                 if not message.get("more_body"):
@@ -195,14 +214,21 @@ async def _answer(app: ASGIApp, scope: Scope, receive: Receive, send: Send) -> N
 
 
 def _replay(body: bytes, receive: Receive) -> Callable[[], Awaitable[Message]]:
-    read = False
+    """The body once more, in pieces, between which others have their turn: what parses it runs on the event loop."""
+    place: int | None = 0
 
     async def replay() -> Message:
-        nonlocal read
-        if read:
+        nonlocal place
+        if place is None:
             return await receive()
-        read = True
-        return {"type": "http.request", "body": body, "more_body": False}
+        if place:
+            await asyncio.sleep(0)
+        piece = body[place : place + _PIECE] if len(body) > _PIECE else body
+        place += len(piece)
+        more = place < len(body)
+        if not more:
+            place = None
+        return {"type": "http.request", "body": piece, "more_body": more}
 
     return replay
 
@@ -211,7 +237,18 @@ def _same_site(headers: Headers, origin: str | None, settings: ServiceSettings) 
     """A browser says where a page that writes comes from; other programs say nothing, and need not."""
     if origin is None or origin in settings.origins:
         return origin is not None or headers.get("sec-fetch-site", "none") in ("same-origin", "none")
-    return origin.partition("://")[2] == headers.get("host", "")
+    return _own(headers, origin)
+
+
+def _own(headers: Headers, origin: str | None) -> bool:
+    """Whether a page that asks was shown by the service itself."""
+    return origin is not None and origin.partition("://")[2] == headers.get("host", "")
+
+
+def _writes(scope: Scope) -> bool:
+    """Whether a request would change the catalog."""
+    method = scope["method"]
+    return bool(method == "DELETE" or (method == "POST" and scope["path"].rstrip("/") == "/api/pictures"))
 
 
 def host_name(host: str) -> str:

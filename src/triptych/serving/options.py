@@ -2,6 +2,7 @@
 
 import re
 from dataclasses import dataclass
+from ipaddress import ip_network
 from pathlib import Path
 
 from triptych.core.errors import UsageError
@@ -16,6 +17,21 @@ class UploadLimits:
 
     max_upload: float = option(10.0, "Largest upload, in MB.", min=0.01)
     max_pixels: float = option(40.0, "Largest upload, in millions of pixels.", min=0.01)
+
+    def __post_init__(self) -> None:
+        check_ranges(self)
+
+
+@dataclass(frozen=True)
+class ConnectionLimits:
+    """What connections may take before a request is read."""
+
+    max_connections: int = option(
+        512, "Connections open at once; half of the process's open files where that is less.", min=1
+    )
+    max_header: float = option(32.0, "Largest header of a request, in KB.", min=1)
+    header_timeout: float = option(10.0, "Seconds in which a request's header must have come.", min=0.1)
+    idle_timeout: float = option(5.0, "Seconds that a connection may be idle between two requests.", min=0.1)
 
     def __post_init__(self) -> None:
         check_ranges(self)
@@ -51,7 +67,14 @@ class ServeOptions:
         "Path below which a proxy shows the service, such as /triptych; it may pass the path on or strip it.",
         metavar="PATH",
     )
+    trusted_proxies: tuple[str, ...] = option(
+        (),
+        "Address or network of a proxy whose `X-Forwarded-For` says who asks, such as 10.0.0.0/8; may be repeated.",
+        flag="--trusted-proxy",
+        metavar="ADDRESS",
+    )
     limits: UploadLimits = nested(UploadLimits)
+    connections: ConnectionLimits = nested(ConnectionLimits)
     request_timeout: float = option(30.0, "Seconds that a request may take, its upload included.", min=0.1)
     rate_limit: float = option(0.0, "Requests a second from one client; 0 for any.", min=0)
 
@@ -59,3 +82,10 @@ class ServeOptions:
         check_ranges(self)
         if self.root_path and not _PATH.fullmatch(self.root_path):
             raise UsageError(f"--root-path {self.root_path}: must be a path such as /triptych, without a host")
+        for proxy in self.trusted_proxies:
+            try:
+                ip_network(proxy)
+            except ValueError:
+                raise UsageError(
+                    f"--trusted-proxy {proxy}: must be an address or a network, such as 10.0.0.0/8"
+                ) from None

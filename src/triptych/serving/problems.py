@@ -12,6 +12,7 @@ from starlette.responses import Response
 
 from triptych.core.errors import (
     BusyError,
+    CatalogError,
     DataError,
     FailureError,
     MismatchError,
@@ -58,6 +59,9 @@ def as_problem(error: Exception) -> Problem:
             return error
         case PictureError():
             return Problem(422, f"the picture cannot be used: {error}")
+        case CatalogError():
+            say(f"failed: {error}")
+            return busy("the catalog is gone or damaged; whoever runs this finds more in the log")
         case UsageError() | DataError():
             return Problem(422, str(error).replace("--where ", "where "))
         case BusyError():
@@ -68,6 +72,9 @@ def as_problem(error: Exception) -> Problem:
             return Problem(503, "the catalog was made anew with another encoder; the service must be started again")
         case FailureError():
             return Problem(500, "the service could not do that; its log says why")
+        case OSError():
+            say(f"failed: {type(error).__name__}: {error.strerror}")
+            return Problem(500, "the service could not use its disk, and changed nothing; its log says why")
         case RequestValidationError() | ValidationError():
             said = error.errors()[0]
             place = said["loc"] if isinstance(error, ValidationError) else said["loc"][1:]

@@ -58,23 +58,25 @@ def create_app(handlers: RequestHandlers, comparison: TagComparison) -> AccessMi
     _page(app, handlers.settings.root_path)
     describe(app, handlers.settings.root_path)
     handle_problems(app)
-    return AccessMiddleware(_straight(app, _SEARCH, search), handlers.settings, handlers.metrics)
+    return AccessMiddleware(_straight(app, handlers, search), handlers.settings, handlers.metrics)
 
 
-def _straight(app: FastAPI, path: str, endpoint: _Endpoint) -> ASGIApp:
-    """`app`, with a way of its own for POST to `path`, past the layers that would only hand a request on.
+def _straight(app: FastAPI, handlers: RequestHandlers, search: _Endpoint) -> ASGIApp:
+    """`app`, with a way of its own for a search, past the layers that would only hand a request on.
 
     What goes wrong on that way, the guard tells as they would.
     """
-    route = next(route for route in app.routes if getattr(route, "path", "") == path)
+    route = next(route for route in app.routes if getattr(route, "path", "") == _SEARCH)
 
     async def lead(scope: Scope, receive: Receive, send: Send) -> None:
         if scope["type"] == "http":
             check_request(scope)
-        if scope["type"] != "http" or scope["path"] != path or scope["method"] != "POST":
+            if scope["path"].startswith("/api/"):
+                handlers.require_catalog()
+        if scope["type"] != "http" or scope["path"] != _SEARCH or scope["method"] != "POST":
             return await app(scope, receive, send)
         scope.update(app=app, route=route)
-        response = await endpoint(Request(scope, receive))
+        response = await search(Request(scope, receive))
         await response(scope, receive, send)
 
     return lead
@@ -88,7 +90,7 @@ async def _looking_after(handlers: RequestHandlers, comparison: TagComparison) -
         while True:
             await asyncio.sleep(_LOOK)
             with suppress(TriptychError, OSError):
-                await handlers.in_thread(handlers.library.refresh)
+                await handlers.follow()
 
     async def prepare() -> None:
         await handlers.searched.wait()

@@ -1,10 +1,12 @@
 """What the service says, as its OpenAPI describes it."""
 
-from typing import Any, Literal
+from typing import Annotated, Any, Literal
 
 from pydantic import BaseModel, ConfigDict, Field
 from pydantic.config import JsonDict
 from pydantic.json_schema import SkipJsonSchema
+
+from triptych.catalog.conditions import LONGEST
 
 
 def _without_default(schema: JsonDict) -> None:
@@ -51,7 +53,7 @@ class Search(BaseModel):
         description="Of the words, with a picture and without a composer; else that of `GET /api/catalog`.",
         json_schema_extra=_without_default,
     )
-    where: list[str] = Field(
+    where: list[Annotated[str, Field(max_length=LONGEST)]] = Field(
         [],
         max_length=20,
         description="Conditions over metadata, all of which must hold; `and`, `or`, `in (…)`, `not in (…)` and "

@@ -4,6 +4,7 @@ import signal
 import socket
 from contextlib import suppress
 from ipaddress import ip_address
+from math import ceil
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -17,12 +18,13 @@ from triptych.retrieval.library import Library
 from triptych.retrieval.options import EngineOptions, RerankOptions
 from triptych.retrieval.reranking import Reranker
 from triptych.retrieval.searching import open_catalog
-from triptych.serving.keys import load_keys
+from triptych.serving.keys import KeyFile
 from triptych.serving.options import ServeOptions
 from triptych.serving.settings import ServiceSettings, picture_limits
 from triptych.tagging.vocabulary import load_vocabulary, understood_words
 
 if TYPE_CHECKING:
+    from triptych.serving.connections import ConnectionSettings
     from triptych.serving.middleware import AccessMiddleware
 
 _DRAIN = 30  # seconds that requests under way get
@@ -81,20 +83,21 @@ def serve(
             say(reranker.warning)
         if not (_is_private(options) or settings.keys):
             say("anybody who reaches this address can search; make keys with `triptych make-key` to choose who")
-        _run(app, listening)
+        _run(app, listening, settings, _connection_settings(options))
 
 
 def _settings(options: ServeOptions) -> ServiceSettings:
     """What the service allows, with the keys read. Raises DataError for a file that holds none."""
     from triptych.serving.middleware import host_name
 
-    keys = load_keys(Path(options.keys)) if options.keys else {}
+    keys = KeyFile(Path(options.keys)) if options.keys else None
     local = {"127.0.0.1", "localhost", "[::1]", options.host}
     return ServiceSettings(
         keys=keys,
-        writable=not options.read_only and (_is_private(options) or bool(keys)),
+        writable=not options.read_only and (_is_private(options) or keys is not None),
         hosts=frozenset({*local, *map(host_name, options.allow_hosts)}) if _is_local(options.host) else None,
         origins=frozenset(origin.rstrip("/").lower() for origin in options.allow_origins),
+        proxies=options.trusted_proxies,
         limits=picture_limits(options.limits),
         root_path=options.root_path.rstrip("/"),
         request_timeout=options.request_timeout,
@@ -128,11 +131,46 @@ def _some_vectors(library: Library) -> Vectors:
     return np.stack(vectors) if vectors else np.zeros((0, library.encoder.dim), np.float32)
 
 
-def _run(app: "AccessMiddleware", listening: socket.socket) -> None:
+def _connection_settings(options: ServeOptions) -> "ConnectionSettings":
+    """What connections may take; of the process's descriptors, half are for pictures and everything else."""
+    import resource
+
+    from triptych.serving.connections import ConnectionSettings
+
+    limits, most = options.connections, options.connections.max_connections
+    files, _ = resource.getrlimit(resource.RLIMIT_NOFILE)
+    if files != resource.RLIM_INFINITY and most > files // 2:
+        say(f"at most {files // 2} connections are open at once, since the process may open {files} files")
+        most = files // 2
+    return ConnectionSettings(
+        most=most,
+        header_bytes=int(limits.max_header * 1024),
+        header_time=limits.header_timeout,
+        idle_time=limits.idle_timeout,
+        request_time=options.request_timeout,
+    )
+
+
+def _run(
+    app: "AccessMiddleware", listening: socket.socket, settings: ServiceSettings, connections: "ConnectionSettings"
+) -> None:
     import uvicorn
 
+    from triptych.serving.connections import limited_protocol
+
     config = uvicorn.Config(
-        app, log_level="warning", access_log=False, server_header=False, timeout_graceful_shutdown=_DRAIN
+        app,
+        http=limited_protocol(connections),
+        ws="none",
+        h11_max_incomplete_event_size=connections.header_bytes,
+        timeout_keep_alive=ceil(connections.idle_time),
+        backlog=_BACKLOG,
+        proxy_headers=bool(settings.proxies),
+        forwarded_allow_ips=list(settings.proxies),
+        log_level="warning",
+        access_log=False,
+        server_header=False,
+        timeout_graceful_shutdown=_DRAIN,
     )
     uvicorn.Server(config).run(sockets=[listening])
 

@@ -1,10 +1,9 @@
 """What a running service allows, and to whom."""
 
-from collections.abc import Mapping
 from dataclasses import dataclass, field
 
 from triptych.core.limits import Limits
-from triptych.serving.keys import ApiKey
+from triptych.serving.keys import KeyFile
 from triptych.serving.options import UploadLimits
 
 
@@ -17,13 +16,15 @@ def picture_limits(given: UploadLimits) -> Limits:
 class ServiceSettings:
     """Limits and permissions of a service; the defaults suit one on the machine of its only user."""
 
-    keys: Mapping[str, ApiKey] = field(default_factory=dict)
-    """By hash, as `load_keys` gives them. With any, all but the page itself and health needs one."""
+    keys: KeyFile | None = None
+    """With a file of keys, all but the page itself and health needs one."""
     writable: bool = True
     hosts: frozenset[str] | None = None
     """Names this service answers to, against pages that point a name of theirs at it; None for any."""
     origins: frozenset[str] = frozenset()
-    """Other sites whose pages may use it."""
+    """Other sites whose pages may use it; without keys they may only search."""
+    proxies: tuple[str, ...] = ()
+    """Addresses and networks of proxies whose `X-Forwarded-For` says who asks."""
     limits: Limits = field(default_factory=lambda: picture_limits(UploadLimits()))
     root_path: str = ""
     """The path below which a proxy shows the service, such as `/triptych`; empty where it lies at the top."""

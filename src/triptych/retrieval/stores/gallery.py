@@ -1,9 +1,11 @@
 """What a search must know of pictures beside their vectors, as a snapshot that never changes."""
 
+from collections import OrderedDict
 from collections.abc import Sequence
 from dataclasses import dataclass, field, replace
 from functools import cached_property
 from hashlib import sha256
+from threading import Lock
 from typing import Self
 
 import numpy as np
@@ -14,7 +16,9 @@ from triptych.catalog.catalog import Catalog
 from triptych.catalog.filters import matching
 from triptych.retrieval.stores.protocol import SearchTerms
 
-_REMEMBERED = 64  # sets of conditions whose rows are kept
+_REMEMBERED = 64  # sets of conditions whose rows are kept, those that were last asked for
+_SHORT = 10_000  # characters of such a set
+_BYTES = 32 * 1024 * 1024  # of their rows
 _CHUNKS = 64  # pieces of a table that grew; more make it slow to read
 
 
@@ -26,7 +30,8 @@ class Gallery:
     hashes: NDArray[np.bytes_]
     metadata: pa.Table
     alive: NDArray[np.bool_]
-    _masks: dict[tuple[str, ...], NDArray[np.bool_]] = field(default_factory=dict, repr=False)
+    _masks: OrderedDict[tuple[str, ...], NDArray[np.bool_]] = field(default_factory=OrderedDict, repr=False)
+    _lock: Lock = field(default_factory=Lock, repr=False)
 
     @classmethod
     def of(cls, catalog: Catalog) -> Self:
@@ -54,12 +59,17 @@ class Gallery:
 
     def fulfilling(self, where: tuple[str, ...]) -> NDArray[np.bool_]:
         """The rows `(n,)` that fulfil every condition."""
-        mask = self._masks.get(where)
-        if mask is None:
-            mask = matching(self.metadata, where)
-            if len(self._masks) >= _REMEMBERED:
-                self._masks.clear()
-            self._masks[where] = mask
+        with self._lock:
+            known = self._masks.get(where)
+            if known is not None:
+                self._masks.move_to_end(where)
+                return known
+        mask = matching(self.metadata, where)
+        if sum(map(len, where)) <= _SHORT:
+            with self._lock:
+                self._masks[where] = mask
+                while len(self._masks) > max(1, min(_REMEMBERED, _BYTES // max(1, mask.nbytes))):
+                    self._masks.popitem(last=False)
         return mask
 
     def extended(self, names: Sequence[str], hashes: Sequence[str], metadata: pa.Table) -> Self:
@@ -72,7 +82,8 @@ class Gallery:
             hashes=np.concatenate([self.hashes, np.array(hashes, "S64")]),
             metadata=table.combine_chunks() if table.column(0).num_chunks > _CHUNKS else table,
             alive=np.concatenate([alive, np.ones(len(names), bool)]),
-            _masks={},
+            _masks=OrderedDict(),
+            _lock=Lock(),
         )
 
     def without(self, names: Sequence[str]) -> Self:

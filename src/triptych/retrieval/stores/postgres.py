@@ -7,6 +7,7 @@ import json
 from collections.abc import Callable, Iterator, Sequence
 from datetime import date
 from functools import partial
+from math import isfinite
 from typing import Any
 
 import numpy as np
@@ -209,8 +210,13 @@ def _facts(row: dict[str, Any]) -> dict[str, Any]:
 
 
 def _fact(value: Any) -> Any:
+    """A value as JSON of a database can hold it, which knows neither infinity nor a zero byte."""
     if isinstance(value, date):
         return iso_of(value)
+    if isinstance(value, float) and not isfinite(value):
+        return str(value)  # cast to a number, it is infinite again
+    if isinstance(value, str):
+        return value.casefold().replace("\0", "\1")  # which no condition asks for; the order stays
     return value if isinstance(value, (int, float)) and not isinstance(value, bool) else str(value).casefold()
 
 
