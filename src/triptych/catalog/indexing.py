@@ -363,7 +363,7 @@ def _nothing(pictures: Path, found: Found) -> str:
     if not pictures.is_dir() and not found.counts():
         return f"{pictures}: the list names no picture"
     below = "" if pictures.is_dir() else f" (looked for below {found.root})"
-    seen = _listed(found.counts()) or "nothing at all; is the disk or share mounted?"
+    seen = _listed(found.counts()) or "nothing at all (is the disk or share mounted?)"
     hint = f"; {NEEDS_HEIF}" if any(item.kind in HEIF_SUFFIXES for item in found.left_out) else ""
     return f"{pictures}: no picture found{below}; seen there: {seen}{hint}"
 

@@ -18,12 +18,14 @@ UNLIKE = 0.3
 """A catalog of which a larger share is unlike what its encoder was trained on is warned of."""
 
 _CHECKED = 2000  # pictures, at most
+_FEW = 20  # of fewer pictures a share says nothing
 
 
 def note_likeness(catalog: Catalog, encoder: Encoder) -> str:
     """Compare a catalog's pictures with what its encoder was trained on, and note what was found.
 
-    At most 2,000 pictures are looked at, evenly from the whole. Nothing is noted of an encoder without statistics.
+    At most 2,000 pictures are looked at, evenly from the whole. Nothing is noted of an encoder without statistics, and
+    nothing is said of fewer than 20 pictures.
 
     Returns:
         What a person should know, in a sentence; empty where there is nothing to say.
@@ -36,7 +38,7 @@ def note_likeness(catalog: Catalog, encoder: Encoder) -> str:
     rows = np.unique(np.linspace(0, count - 1, min(count, _CHECKED)).astype(int))
     unlike = statistics.unlike(catalog.vectors[rows])
     catalog.forget_vectors()
-    warning = _warning(encoder.name, unlike) if unlike > UNLIKE else ""
+    warning = _warning(encoder.name, unlike) if count >= _FEW and unlike > UNLIKE else ""
     write_json(
         catalog.folder / FILE,
         {
