@@ -243,7 +243,7 @@ class Pretrain(Stage):
     def run(self, out: Path) -> None:
         """Learn from the captioned pictures."""
         learning._CHECKPOINT_STEPS = 3
-        options = PretrainOptions(size=32, width=8, epochs=3, batch_size=16)
+        options = PretrainOptions(start="scratch", size=32, width=8, epochs=3, batch_size=16)
         world = self.inputs / "world"
         pretrain(world / "pretrain.csv", world / "images", out / "encoder", options, runtime=ONE)
 

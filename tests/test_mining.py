@@ -25,7 +25,7 @@ from triptych.mining.pipeline import mine
 from triptych.mining.proposer import Proposal
 from triptych.tagging.tagger import best_words
 from triptych.tagging.tags import tag_pictures
-from triptych.tagging.vocabulary import Vocabulary, load_vocabulary
+from triptych.tagging.vocabulary import Vocabulary, load_vocabulary, understood_words
 from triptych.triplets.file import Change, Modification, Triplet, join_triplets, read_triplets, write_triplets
 
 STYLES = {"shorthand", "sentence", "captions", "relative"}
@@ -190,8 +190,10 @@ def test_the_reverse_is_asked_and_judged_like_any_question(few, tiny_catalog, vo
 
     known = {question(one): one for one in there if one.accepted}
     assert all(change.new is not None for one in back for change in one.changes)
-    opened, words = Catalog(tiny_catalog), load_vocabulary(vocabulary_file)
-    tagged = tag_pictures(opened.vectors, opened.encoder(threads=1), words)
+    opened = Catalog(tiny_catalog)
+    encoder = opened.encoder(threads=1)
+    words = understood_words(load_vocabulary(vocabulary_file), encoder, "the words")
+    tagged = tag_pictures(opened.vectors, encoder, words)
     tags, words = tagged.tags, tagged.vocabulary
     anew = []
     for one in back:
@@ -212,8 +214,10 @@ def test_exclusions_lead_to_whatever_does_not_show_the_word(few, tiny_catalog, v
     assert note["exclusions"] == len(excluding) > 50
     assert sum(change.new is None for one in excluding for change in one.changes) == len(excluding)
     assert note["texts"] == len({wording.text for one in triplets for wording in one.modifications})
-    opened, words = Catalog(tiny_catalog), load_vocabulary(vocabulary_file)
-    tagged = tag_pictures(opened.vectors, opened.encoder(threads=1), words)
+    opened = Catalog(tiny_catalog)
+    encoder = opened.encoder(threads=1)
+    words = understood_words(load_vocabulary(vocabulary_file), encoder, "the words")
+    tagged = tag_pictures(opened.vectors, encoder, words)
     tags, words = tagged.tags, tagged.vocabulary
     alone = [one for one in excluding if len(one.changes) == 1]
     still, kinds = [], []

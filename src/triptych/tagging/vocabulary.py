@@ -78,7 +78,7 @@ class Vocabulary:
                 for group, known in kept.items()
             },
             broader={
-                group: {word: above for word in known if (above := self.broader.get(group, {}).get(word, "")) in known}
+                group: {word: above for word in known if (above := self.broader.get(group, {}).get(word))}
                 for group, known in kept.items()
             },
             roles={group: role for group, role in self.roles.items() if group in kept},
@@ -151,7 +151,9 @@ def understood_words(vocabulary: Vocabulary, encoder: Encoder, what: str) -> Voc
             f"{what}: {short_name(encoder)} does not understand {len(unread)} of {len(words)} words, and cannot tell "
             f"them in pictures: {', '.join(unread[:_SHOWN])}{more}"
         )
-    known = {group: [word for word in each if word not in unread] for group, each in vocabulary.groups.items()}
+    known = {group: {word for word in each if word not in unread} for group, each in vocabulary.groups.items()}
+    for group, kept_words in known.items():  # a narrower word that is understood keeps its broader one
+        kept_words |= {vocabulary.family(group, word) for word in kept_words}
     kept = {group: each for group, each in known.items() if len(each) > 1}
     if not kept:
         raise FailureError(f"{what}: the encoder understands no two words of a group; use words of its language")
