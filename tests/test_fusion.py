@@ -151,7 +151,8 @@ def interrupt(monkeypatch: pytest.MonkeyPatch, at: str) -> None:
     monkeypatch.setattr(loop, "save_checkpoint", saved)
 
 
-@pytest.mark.parametrize("at", [pytest.param("looking", marks=pytest.mark.slow), "training"])
+@pytest.mark.slow
+@pytest.mark.parametrize("at", ["looking", "training"])
 def test_an_interrupted_run_ends_with_the_same_weights(few_triplets, tiny_catalog, fused, tmp_path, monkeypatch, at):
     out = tmp_path / "composer"
     with monkeypatch.context() as patch:

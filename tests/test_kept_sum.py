@@ -177,6 +177,7 @@ def test_steps_have_an_end(tiny_triplets, tiny_catalog, tmp_path):
     assert max(json.loads(line)["step"] for line in log.read_text().splitlines()) == 6
 
 
+@pytest.mark.slow
 def test_the_end_of_a_photo_encoders_text_tower_learns(tiny_triplets, wardrobe_world, tmp_path):
     torch.manual_seed(0)
     tokenizer = load_encoder("photos-1", threads=1).tokenizer

@@ -120,6 +120,7 @@ def test_what_is_wanted_is_asked_more_often(refined, tiny_catalog, vocabulary_fi
     assert asked(1000.0, "much") > 0.6 > 0.4 > asked(1.0, "plain")
 
 
+@pytest.mark.slow
 def test_an_interrupted_run_goes_on(
     corrupted, tiny_catalog, tiny_composer, vocabulary_file, tmp_path, monkeypatch, capfd
 ):
