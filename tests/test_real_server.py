@@ -105,7 +105,7 @@ def test_a_real_server_is_mined_killed_and_mined_on(server: tuple[str, str, Path
         mine_chat(catalog, out, model, chat, options)
     status = mine_status(out)
     assert (status.rejected, status.pending) == (REFERENCES, 0)
-    assert status.reasons == {"reasoner: no usable reply": REFERENCES}
+    assert status.reasons == {"reasoner: the reply is longer than --max-tokens": REFERENCES}
     assert status.answered == 2 * REFERENCES  # one to reason, one to repair
     # What was out when the miner was killed may have been answered after `before` was read, and at most twice so.
     assert 2 * REFERENCES - first <= posts() - before <= 2 * REFERENCES - first + 2
