@@ -172,11 +172,11 @@ def _of_one_kind(name: str, new: pa.ChunkedArray, before: pa.ChunkedArray) -> tu
     """Two columns as they would be if all values stood in one CSV: the wider numbers or moments, or text."""
     if type_of(new.type) != "text" and type_of(before.type) == "text":
         before = pa.chunked_array([typed_text(before)])  # of the few values that are kept all may be numbers
-    told = [column.type for column in (new, before) if column.null_count < len(column)]
-    types = [type_of(kind) for kind in told]
-    kinds = [*told, pa.float64()]
-    if any(pa.types.is_timestamp(kind) for kind in told):  # whose time of day must not be lost
-        aware = any(pa.types.is_timestamp(kind) and kind.tz for kind in told)
+    known = [column.type for column in (new, before) if column.null_count < len(column)]
+    types = [type_of(kind) for kind in known]
+    kinds = [*known, pa.float64()]
+    if any(pa.types.is_timestamp(kind) for kind in known):  # whose time of day must not be lost
+        aware = any(pa.types.is_timestamp(kind) and kind.tz for kind in known)
         kinds = [pa.timestamp("us", "UTC" if aware else None)]
     for kind in kinds if len(set(types)) == 1 else ():
         try:

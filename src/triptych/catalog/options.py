@@ -5,7 +5,7 @@ from dataclasses import dataclass
 from typing import Literal, get_args
 
 from triptych.core.errors import UsageError
-from triptych.core.limits import DEFAULT_LIMITS, Limits
+from triptych.core.limits import Limits, max_pixels_option
 from triptych.core.options import check_ranges, option
 
 GivenType = Literal["number", "date", "dmy", "mdy", "boolean", "text"]
@@ -19,9 +19,7 @@ class IndexOptions:
     exclude: tuple[str, ...] = option(
         (), "Leave out files and folders of this name or path below the root; repeatable.", metavar="GLOB"
     )
-    max_pixels: float = option(
-        DEFAULT_LIMITS.max_pixels / 1e6, "Largest picture, in millions of pixels.", min=0.01, max=10_000
-    )
+    max_pixels: float = max_pixels_option()
     prune: bool = option(
         False, "Give up the pictures that are not there any more, however many, and their vectors with them."
     )
@@ -45,7 +43,7 @@ class IndexOptions:
     @property
     def limits(self) -> Limits:
         """What a picture may be."""
-        return Limits(max_pixels=int(self.max_pixels * 1e6))
+        return Limits.of_millions(self.max_pixels)
 
     @property
     def types(self) -> dict[str, GivenType]:

@@ -1,6 +1,9 @@
 """The limits on a picture file, apart from what opens it, so that options can name them without a decoder."""
 
 from dataclasses import dataclass
+from typing import Any, Self
+
+from triptych.core.options import option
 
 
 @dataclass(frozen=True)
@@ -17,5 +20,15 @@ class Limits:
     max_scans: int = 50
     max_parts: int = 65_536
 
+    @classmethod
+    def of_millions(cls, pixels: float) -> Self:
+        """The usual ones, but for so many millions of pixels in all."""
+        return cls(max_pixels=int(pixels * 1e6))
+
 
 DEFAULT_LIMITS = Limits()
+
+
+def max_pixels_option() -> Any:
+    """A field `max_pixels` of options: the largest picture, in millions of pixels."""
+    return option(DEFAULT_LIMITS.max_pixels / 1e6, "Largest picture, in millions of pixels.", min=0.01, max=10_000)

@@ -93,10 +93,10 @@ def _places(weights: Path) -> dict[str, _Place]:
         (length,) = struct.unpack("<Q", file.read(8))
         header = json.loads(file.read(length))
     return {
-        name: _Place(told["dtype"], told["shape"], 8 + length + first, end - first)
-        for name, told in header.items()
+        name: _Place(stated["dtype"], stated["shape"], 8 + length + first, end - first)
+        for name, stated in header.items()
         if name != "__metadata__"
-        for first, end in [told["data_offsets"]]
+        for first, end in [stated["data_offsets"]]
     }
 
 

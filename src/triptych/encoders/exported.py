@@ -20,7 +20,7 @@ from triptych.core.onnx_graph import Graph
 from triptych.core.vectors import Vectors
 from triptych.encoders.protocol import Pixels, TextReading
 from triptych.encoders.reading import TextReader
-from triptych.encoders.tokenizer import read_tokenizer, whole_tokenizer
+from triptych.encoders.tokenizer import read_tokenizer
 
 if TYPE_CHECKING:
     from tokenizers import Tokenizer
@@ -95,9 +95,7 @@ class ExportedEncoder:
 
     @cached_property
     def _text_reader(self) -> TextReader:
-        tokenizer = whole_tokenizer(self.folder)
-        frame = tokenizer.num_special_tokens_to_add(False)
-        return TextReader(tokenizer, self._texts["length"] - frame, lower=self._texts["lower"])
+        return TextReader.of(self.folder, self._texts["length"], lower=self._texts["lower"])
 
     def _token_ids(self, texts: Sequence[str]) -> np.ndarray[Any, np.dtype[np.int64]]:
         lowered = [text.lower() for text in texts] if self._texts["lower"] else list(texts)

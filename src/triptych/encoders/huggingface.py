@@ -21,7 +21,7 @@ from triptych.core.files import hash_file, read_json
 from triptych.core.vectors import Vectors, unit
 from triptych.encoders.protocol import Ids, Pixels, TextReading
 from triptych.encoders.reading import TextReader
-from triptych.encoders.tokenizer import check_tokenizer, whole_tokenizer
+from triptych.encoders.tokenizer import check_tokenizer
 
 if TYPE_CHECKING:
     from torch import nn
@@ -126,9 +126,7 @@ class HuggingFaceEncoder:
 
     @cached_property
     def _text_reader(self) -> TextReader:
-        tokenizer = whole_tokenizer(self.folder)
-        frame = tokenizer.num_special_tokens_to_add(False)
-        return TextReader(tokenizer, self._length - frame, lower=self._family == "siglip")
+        return TextReader.of(self.folder, self._length, lower=self._family == "siglip")
 
     @property
     def word_width(self) -> int:

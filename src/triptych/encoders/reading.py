@@ -10,7 +10,8 @@ import unicodedata
 from collections import Counter
 from collections.abc import Callable, Collection, Iterator, Sequence
 from functools import lru_cache
-from typing import TYPE_CHECKING, Any
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, Self
 
 import numpy as np
 from numpy.typing import NDArray
@@ -19,6 +20,7 @@ from triptych.core.progress import say
 from triptych.core.text import truncate
 from triptych.core.vectors import Vectors, unit
 from triptych.encoders.protocol import TellsReading, TextReading
+from triptych.encoders.tokenizer import whole_tokenizer
 
 if TYPE_CHECKING:
     from tokenizers import Encoding, Tokenizer
@@ -65,6 +67,12 @@ class TextReader:
         self._lexicon = lexicon
         self._unknown_token = getattr(tokenizer.model, "unk_token", None) or "<unk>"
         self._knows = lru_cache(maxsize=65_536)(self._judge)
+
+    @classmethod
+    def of(cls, folder: Path, length: int, *, lower: bool) -> Self:
+        """That of a folder with a `tokenizer.json`, where `length` tokens are read at once, its frame among them."""
+        tokenizer = whole_tokenizer(folder)
+        return cls(tokenizer, length - tokenizer.num_special_tokens_to_add(False), lower=lower)
 
     def readings(self, texts: Sequence[str], *, reserved: int = 0, learnt: Collection[str] = ()) -> list[TextReading]:
         """`TellsReading.readings`."""

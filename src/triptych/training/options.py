@@ -5,7 +5,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from triptych.core.errors import UsageError
-from triptych.core.limits import DEFAULT_LIMITS, Limits
+from triptych.core.limits import Limits, max_pixels_option
 from triptych.core.options import as_paths, check_ranges, nested, option
 
 COMPOSERS = ("combiner", "transformer")
@@ -140,9 +140,7 @@ class PretrainOptions:
     width: int | None = option(None, "With --from scratch: channels of the first stage (64).", min=2)
     epochs: int | None = option(None, "Passes over the pairs; 30, or 50 from scratch.", min=1)
     batch_size: int = option(256, "Pairs a step.", min=2)
-    max_pixels: float = option(
-        DEFAULT_LIMITS.max_pixels / 1e6, "Largest picture, in millions of pixels.", min=0.01, max=10_000
-    )
+    max_pixels: float = max_pixels_option()
     seed: int = option(0, _SEED, min=0)
 
     def __post_init__(self) -> None:
@@ -159,7 +157,7 @@ class PretrainOptions:
     @property
     def limits(self) -> Limits:
         """What a picture may be."""
-        return Limits(max_pixels=int(self.max_pixels * 1e6))
+        return Limits.of_millions(self.max_pixels)
 
 
 @dataclass(frozen=True)
@@ -168,9 +166,7 @@ class AdaptOptions:
 
     steps: int = option(300, "Steps of training.", min=1)
     batch_size: int = option(256, "Pictures a step.", min=2)
-    max_pixels: float = option(
-        DEFAULT_LIMITS.max_pixels / 1e6, "Largest picture, in millions of pixels.", min=0.01, max=10_000
-    )
+    max_pixels: float = max_pixels_option()
     seed: int = option(0, _SEED, min=0)
 
     def __post_init__(self) -> None:
@@ -179,7 +175,7 @@ class AdaptOptions:
     @property
     def limits(self) -> Limits:
         """What a picture may be."""
-        return Limits(max_pixels=int(self.max_pixels * 1e6))
+        return Limits.of_millions(self.max_pixels)
 
 
 @dataclass(frozen=True)
