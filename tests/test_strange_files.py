@@ -13,7 +13,8 @@ import pytest
 from PIL import Image
 
 from toy_encoder import ToyEncoder
-from triptych.catalog.catalog import Catalog, Entry
+from triptych.catalog.catalog import Catalog
+from triptych.catalog.entry import Entry
 from triptych.catalog.indexing import index
 from triptych.catalog.reencoding import reencode
 from triptych.cli.app import show, show_text

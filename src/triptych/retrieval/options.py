@@ -1,6 +1,6 @@
 """Choices of searching: which pictures are wanted, what searches for them, and who looks at the first results again."""
 
-from dataclasses import dataclass
+from dataclasses import dataclass, fields
 from typing import Any
 
 from triptych.chat.settings import ChatSettings
@@ -53,6 +53,11 @@ class EngineOptions:
     def __post_init__(self) -> None:
         if self.force and self.composer is None:
             raise UsageError("--force goes with --composer")
+
+    @property
+    def arguments(self) -> dict[str, Any]:
+        """Them by name, to be given to `open_catalog`."""
+        return {item.name: getattr(self, item.name) for item in fields(self)}
 
 
 @dataclass(frozen=True)

@@ -126,14 +126,7 @@ def search(
     reranker = Reranker(rerank) if rerank else None
     if output:
         check_output(output)
-    with open_catalog(
-        catalog,
-        encoder=engine.encoder,
-        composer=engine.composer,
-        store=engine.store,
-        force=engine.force,
-        runtime=runtime,
-    ) as library:
+    with open_catalog(catalog, **engine.arguments, runtime=runtime) as library:
         if options.weight is not None and library.composer is not None:
             raise UsageError(
                 f"--weight is that of a sum; composer {library.composer.name} does without, so leave it out"

@@ -64,14 +64,7 @@ def serve(
     reranker = Reranker(rerank) if rerank else None
     listening = _listen(options.host, options.port)
     settings = _settings(options)
-    with open_catalog(
-        catalog,
-        encoder=engine.encoder,
-        composer=engine.composer,
-        store=engine.store,
-        force=engine.force,
-        runtime=runtime,
-    ) as library:
+    with open_catalog(catalog, **engine.arguments, runtime=runtime) as library:
         library.load()
         app = _app(library, settings, options.vocabulary, reranker, runtime.threads or 2)
         # uvicorn sends itself the signal again when it has drained; that is then no reason to die of it.
