@@ -37,8 +37,10 @@ def cli_page() -> str:
     written = subprocess.run(command, capture_output=True, text=True, check=True).stdout
     head, rest = written.split("\n", 1)
     note = "This page is generated from the program: `make reference`. `triptych COMMAND --help` says the same."
-    lines = [line if "`" in line else re.sub(r"<([a-z])", r"\\<\1", line) for line in rest.rstrip().splitlines()]
-    return "\n".join([head.replace("`triptych`", "Command line"), "", note, *lines, ""])
+    # Outside of code, `<word` would be taken for HTML.
+    parts = re.split(r"(```.*?```|`[^`\n]*`)", rest.rstrip(), flags=re.DOTALL)
+    text = "".join(part if part.startswith("`") else part.replace("<", "&lt;") for part in parts)
+    return "\n".join([head.replace("`triptych`", "Command line"), "", note, text, ""])
 
 
 def api_page() -> str:
@@ -58,7 +60,7 @@ def _first_line(name: str) -> str:
     if name == "KNOWN_ENCODERS":  # a mapping has no docstring of its own
         return "Encoders to choose from: name to what it is for, its size and its licence."
     text = (inspect.getdoc(value) or "").split("\n\n")[0].replace("\n", " ")
-    return text.replace("|", "\\|").replace("<", "\\<")
+    return text.replace("|", "\\|").replace("<", "&lt;")
 
 
 if __name__ == "__main__":
