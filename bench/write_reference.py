@@ -20,7 +20,7 @@ SECTIONS = {
     "Service": ("serving",),
     "The rest": ("core", "demonstration"),
 }
-"""Title of a section: the rooms whose public names it holds."""
+"""Title of a section: the subpackages whose public names it holds."""
 
 _HEAD = """# Python API
 
@@ -47,8 +47,8 @@ def api_page() -> str:
     """A table of names for each section, and what mkdocstrings replaces by the docstrings."""
     homes = {**triptych._HOME, "TriptychError": "triptych.core.errors"}
     parts = [_HEAD]
-    for title, rooms in SECTIONS.items():
-        names = sorted((name for name, home in homes.items() if home.split(".")[1] in rooms), key=str.lower)
+    for title, packages in SECTIONS.items():
+        names = sorted((name for name, home in homes.items() if home.split(".")[1] in packages), key=str.lower)
         rows = [f"| `{name}` | {_first_line(name)} |" for name in names]
         parts.append("\n".join([f"## {title}\n", "| name | what it is |", "|---|---|", *rows, ""]))
         parts += [f"::: {homes[name]}.{name}\n" for name in names]

@@ -128,6 +128,19 @@ def test_files_are_written_on_windows_too(tmp_path, monkeypatch):
     assert contents(tmp_path) == [fresh.name, path.name]
 
 
+@pytest.mark.parametrize("flag", [True, False])
+def test_a_lock_is_no_link(tmp_path, monkeypatch, flag):
+    if not flag:
+        monkeypatch.delattr(os, "O_NOFOLLOW")
+    (tmp_path / "folder").mkdir()
+    (tmp_path / "folder" / ".lock").symlink_to(tmp_path / "elsewhere")
+    with pytest.raises(DataError, match="is a link; delete it"), locked(tmp_path / "folder"):
+        pass
+    assert not (tmp_path / "elsewhere").exists()
+    with locked(tmp_path / "another"):
+        assert contents(tmp_path / "another") == [".lock"]
+
+
 def test_writing_never_changes_the_umask(tmp_path, monkeypatch):
     """It belongs to the process: another thread would make its files while it is another one."""
     monkeypatch.setattr(os, "umask", lambda _: pytest.fail("the umask was changed"))

@@ -106,15 +106,16 @@ def locked(folder: Path) -> Iterator[None]:
     """
     folder.mkdir(parents=True, exist_ok=True)
     file = folder / ".lock"
+    no_link = getattr(os, "O_NOFOLLOW", 0)  # Windows has none
     try:  # a link, in a folder of somebody else, would have its target opened for writing
-        handle = os.open(file, os.O_RDWR | os.O_CREAT | getattr(os, "O_NOFOLLOW", 0), 0o666)
+        if not no_link and file.is_symlink():
+            raise OSError(errno.ELOOP, os.strerror(errno.ELOOP))
+        handle = os.open(file, os.O_RDWR | os.O_CREAT | no_link, 0o666)
     except OSError as error:
         if error.errno == errno.ELOOP:
             raise DataError(f"{file}: is a link; delete it") from None
         raise
     try:
-        if not hasattr(os, "O_NOFOLLOW") and file.is_symlink():
-            raise DataError(f"{file}: is a link; delete it")
         try:
             held = _lock(handle)
         except OSError as error:
