@@ -49,6 +49,31 @@ def test_every_weight_has_a_card() -> None:
         assert (weights.parent / "MODEL_CARD.md").is_file(), weights.parent
 
 
+def test_the_forms_of_the_code_host_are_whole() -> None:
+    yaml = pytest.importorskip("yaml", reason="PyYAML is not installed")
+    cited = yaml.safe_load((ROOT / "CITATION.cff").read_text("utf-8"))
+    assert {"cff-version", "message", "title", "authors", "version"} <= set(cited)
+    for form in (ROOT / ".github" / "ISSUE_TEMPLATE").glob("[bi]*.yml"):
+        content = yaml.safe_load(form.read_text("utf-8"))
+        assert {"name", "description", "body"} <= set(content), form.name
+        for field in content["body"]:
+            assert field["type"] == "markdown" or field["attributes"]["label"], form.name
+    makefile = (ROOT / "Makefile").read_text("utf-8")
+    flow = yaml.safe_load((ROOT / ".github" / "workflows" / "test.yml").read_text("utf-8"))
+    systems = {
+        job.get("strategy", {}).get("matrix", {}).get("os", [job["runs-on"]])[0] for job in flow["jobs"].values()
+    }
+    assert {"ubuntu-latest", "macos-latest"} <= systems
+    for step in [step for job in flow["jobs"].values() for step in job["steps"]]:
+        words = step.get("run", "").split()
+        for target in words[1:] if words[:1] == ["make"] else []:
+            assert "=" in target or re.search(rf"^{target}:", makefile, re.MULTILINE), target
+        for word in words:
+            assert not word.endswith(".py") or (ROOT / word).is_file(), word
+    hooks = yaml.safe_load((ROOT / ".pre-commit-config.yaml").read_text("utf-8"))["repos"][0]["hooks"]
+    assert {hook["entry"].split()[0] for hook in hooks} == {".venv/bin/ruff", ".venv/bin/mypy"}
+
+
 def clean() -> dict[str, str]:
     """The environment without what would let a program see this checkout."""
     return {name: value for name, value in os.environ.items() if not name.startswith("PYTHON")}
