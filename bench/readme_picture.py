@@ -1,6 +1,6 @@
 """Draw the README's picture: what the default encoder finds among the example photos, nothing trained.
 
-    python bench/readme_picture.py docs/search.jpg [REFERENCE TEXT …]
+    python bench/readme_picture.py docs/pictures/search.jpg [REFERENCE TEXT …]
 
 Each row is a reference, the words, and the first answers.
 """

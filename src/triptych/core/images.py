@@ -34,7 +34,7 @@ FORMATS = ("JPEG", "PNG", "WEBP", "GIF", "BMP", "TIFF", "AVIF")
 WHITE = (255, 255, 255)
 NOT_REGULAR = "not a regular file"
 NOT_INDEXED = "not the file that was indexed; `triptych index` looks again"
-NEEDS_HEIF = "HEIC needs the extra heif: pip install 'triptych[heif]'"
+NEEDS_HEIF = 'HEIC needs the extra heif: pip install "pillow-heif>=0.18"'
 _HEIF_BRANDS = (b"heic", b"heix", b"heim", b"heis", b"hevc", b"hevx", b"mif1", b"msf1")
 
 _TICK = 20_000_000  # ns: the clock of file times may stand still so long

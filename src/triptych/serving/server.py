@@ -126,13 +126,11 @@ def _some_vectors(library: Library) -> Vectors:
 
 def _connection_settings(options: ServeOptions) -> "ConnectionSettings":
     """What connections may take; of the process's descriptors, half are for pictures and everything else."""
-    import resource
-
     from triptych.serving.connections import ConnectionSettings
 
     limits, most = options.connections, options.connections.max_connections
-    files, _ = resource.getrlimit(resource.RLIMIT_NOFILE)
-    if files != resource.RLIM_INFINITY and most > files // 2:
+    files = _open_files()
+    if files is not None and most > files // 2:
         say(f"at most {files // 2} connections are open at once, since the process may open {files} files")
         most = files // 2
     return ConnectionSettings(
@@ -142,6 +140,16 @@ def _connection_settings(options: ServeOptions) -> "ConnectionSettings":
         idle_time=limits.idle_timeout,
         request_time=options.request_timeout,
     )
+
+
+def _open_files() -> int | None:
+    """How many files the process may open; None where there is no limit, and on Windows, which does not say."""
+    try:
+        import resource
+    except ImportError:
+        return None
+    files, _ = resource.getrlimit(resource.RLIMIT_NOFILE)
+    return None if files == resource.RLIM_INFINITY else files
 
 
 def _run(
