@@ -4,6 +4,7 @@ import asyncio
 import json
 import os
 import shutil
+import signal
 import socket
 from contextlib import suppress
 from pathlib import Path
@@ -209,6 +210,24 @@ def test_conditions_are_remembered_within_bounds(own_catalog: Path) -> None:
     assert ("line=199",) in gallery._masks
     gallery.fulfilling(tuple("line in (1" + ", 1" * 1300 + ")" for _ in range(20)))
     assert sum(len(text) for where in gallery._masks for text in where) < 20_000
+
+
+def test_a_log_that_cannot_be_written_changes_no_answer(own_catalog: Path) -> None:
+    """Such as one on a disk that is full."""
+    full = "import os, signal\n"
+    full += "signal.signal(signal.SIGUSR1, lambda *_: os.dup2(os.open('/dev/full', os.O_WRONLY), 2))\n"
+    with Service(own_catalog, before=full + NO_NOTE) as service:
+        status, added, _ = service.post("/api/pictures", [("picture", picture_file())])
+        assert status == 201
+        (own_catalog / "full").touch()
+        service.process.send_signal(signal.SIGUSR1)
+        status, _, _ = service.post("/api/pictures", [("picture", picture_file((1, 2, 3)))])
+        assert status == 500
+        answer, _ = service.ask("DELETE", f"/api/pictures/{added['id']}")
+        assert answer.status == 500
+        (own_catalog / "full").unlink()
+        answer, _ = service.ask("DELETE", f"/api/pictures/{added['id']}")
+        assert answer.status == 204
 
 
 def test_what_a_full_disk_refused_never_comes_true(own_catalog: Path) -> None:
