@@ -158,6 +158,24 @@ def test_forms_are_limited_before_they_are_read(impatient: Service, body: bytes,
     assert (told["status"], says in told["detail"]) == (status, True), told
 
 
+def test_fields_of_an_addition_are_limited(shown_catalog: Path) -> None:
+    picture = ("picture", picture_file())
+    with Service(shown_catalog) as service:
+        for fields, status, told in (
+            ([picture, ("metadata", "x" * 70_000)], 400, "size"),
+            ([picture, ("metadata", "x" * 21_000)], 422, "metadata: string should have at most 20000"),
+            ([picture, *[("metadata", "{}")] * 60], 400, "fields"),
+            ([picture] * 6, 400, "files"),
+            ([picture, ("colour", "red")], 422, "colour: is not read"),
+            ([picture, ("metadata", "[" * 15_000)], 422, "metadata: must be a JSON object"),
+            ([picture, ("metadata", '{"line": ' + "9" * 15_000 + "}")], 422, "metadata: must be a JSON object"),
+            ([("metadata", "{}")], 422, "picture: is missing"),
+            ([("picture", "no file")], 422, "picture: must be a file"),
+        ):
+            answered, answer, _ = service.post("/api/pictures", fields)
+            assert (answered, told in answer["detail"]) == (status, True), answer
+
+
 def test_fields_of_multipart_forms_are_limited(impatient: Service) -> None:
     status, told, _ = impatient.post("/api/search", [("text", "red"), ("where", "x" * 70_000)])
     assert (status, "64KB" in str(told["detail"]).upper()) == (400, True), told
