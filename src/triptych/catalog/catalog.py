@@ -26,7 +26,7 @@ from numpy.typing import NDArray
 from PIL import Image
 
 from triptych.catalog.columns import TYPED, with_types
-from triptych.core.errors import CatalogError, DataError, MismatchError
+from triptych.core.errors import CatalogError, DataError, MismatchError, UsageError
 from triptych.core.files import atomic, locked, read_json, write_json
 from triptych.core.images import open_picture, read_known
 from triptych.core.limits import DEFAULT_LIMITS, Limits
@@ -85,14 +85,24 @@ def stamp_of(folder: Path) -> list[tuple[int, int]]:
 class Catalog:
     """A catalog, open for reading and for adding parts.
 
-    Raises DataError where `folder` holds none or a damaged one.
+    Args:
+        folder: where it is.
+        root: where its pictures lie now, if a person says so; else where they were indexed. It is not noted: `move`
+            does that.
+
+    Raises:
+        DataError: `folder` holds none or a damaged one.
+        UsageError: `root` is no folder.
     """
 
-    def __init__(self, folder: Path) -> None:
+    def __init__(self, folder: Path, root: Path | None = None) -> None:
         self.folder = folder
+        if root is not None and not root.is_dir():
+            raise UsageError(f"--root {root}: is no folder; give the one that the catalog's pictures lie in now")
+        self.given_root = None if root is None else root.resolve()
         self.stamp = stamp_of(folder)  # before the note, lest a change in between go unnoticed
         self._note = self._read_note()
-        self.root = Path(self._note["root"])
+        self.root = self.given_root or Path(self._note["root"])
         self.encoder_name: str = self._note["encoder"]["name"]
         self.fingerprint: str = self._note["encoder"]["fingerprint"]
         self.dim: int = self._note["encoder"]["dim"]
@@ -227,7 +237,7 @@ class Catalog:
         A catalog may be somebody else's. Its root, its names and the links below may lead anywhere on this machine, but
         nobody can name the content of a file that they do not have: nothing else is read, shown or copied.
         """
-        return read_known(self.path(name), self.hashes[self.row_of[name]], self.limits)
+        return read_known(self.path(name), self.hashes[self.row_of[name]], self.limits, root=self.root)
 
     @cached_property
     def metadata(self) -> pa.Table:

@@ -32,6 +32,7 @@ T = TypeVar("T")
 FORMATS = ("JPEG", "PNG", "WEBP", "GIF", "BMP", "TIFF", "AVIF")
 WHITE = (255, 255, 255)
 NOT_REGULAR = "not a regular file"
+ELSEWHERE = "the folder that its pictures were indexed in is not there; --root says where they lie now"
 NOT_INDEXED = "not the file that was indexed; `triptych index` looks again"
 NEEDS_HEIF = "HEIC needs the extra heif: pip install 'triptych[heif]'"
 _HEIF_BRANDS = (b"heic", b"heix", b"heim", b"heis", b"hevc", b"hevx", b"mif1", b"msf1")
@@ -157,9 +158,17 @@ def _read(path: Path, limits: Limits) -> bytes:
         raise PictureError(why(error)) from None
 
 
-def read_known(path: Path, content: str, limits: Limits = DEFAULT_LIMITS) -> bytes:
-    """A picture's file, if its SHA-256 still is `content`. Raises PictureError where it is not, or cannot be read."""
-    data = _read(path, limits)
+def read_known(path: Path, content: str, limits: Limits = DEFAULT_LIMITS, *, root: Path | None = None) -> bytes:
+    """A picture's file, if its SHA-256 still is `content`. Raises PictureError where it is not, or cannot be read.
+
+    `root` is the folder of a catalog, whose absence is told as such.
+    """
+    try:
+        data = _read(path, limits)
+    except PictureError:
+        if root is not None and not root.is_dir():
+            raise PictureError(ELSEWHERE) from None
+        raise
     if sha256(data).hexdigest() != content:
         raise PictureError(NOT_INDEXED)
     return data

@@ -199,7 +199,8 @@ class Library:
         """
         gallery = self._snapshot.gallery
         row = _row(gallery, like)
-        return read_known(self.catalog.path(gallery.names[row]), gallery.hashes[row].decode(), self.catalog.limits)
+        catalog, content = self.catalog, gallery.hashes[row].decode()
+        return read_known(catalog.path(gallery.names[row]), content, catalog.limits, root=catalog.root)
 
     def check(self, where: Sequence[str]) -> None:
         """Raise UsageError for a condition that cannot be read."""
@@ -356,7 +357,7 @@ class Library:
         with self._writing:
             if not self._snapshot.is_stale():
                 return False
-            catalog = Catalog(self.catalog.folder)
+            catalog = Catalog(self.catalog.folder, self.catalog.given_root)
             catalog.require(self.encoder)
             snapshot = CatalogSnapshot(catalog, self.composer, self._make_store)
             snapshot.load()

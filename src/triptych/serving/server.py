@@ -74,6 +74,7 @@ def serve(
         encoder=engine.encoder,
         composer=engine.composer,
         store=engine.store,
+        root=engine.root,
         force=engine.force,
         runtime=runtime,
     ) as library:
