@@ -1,8 +1,12 @@
 """What a modification excludes is told from what it wants, and subtracted."""
 
+import csv
+from pathlib import Path
+
 import numpy as np
 import pytest
 
+import triptych
 from triptych.composers.negation import Wishes, wishes_of
 from triptych.composers.registry import load_composer
 from triptych.composers.signed_texts import UNWANTED, signed_vectors
@@ -98,3 +102,28 @@ def test_the_signed_sum_turns_away_from_what_is_excluded():
         composer.attach(encoder)  # type: ignore[attr-defined]
     first, second = (composer.compose(reference, ["in red"]) for composer in same)
     np.testing.assert_array_equal(first, second)
+
+
+def test_a_search_says_what_its_words_exclude_and_puts_that_last(tmp_path, capsys):
+    closet = Path(__file__).parent.parent / "examples" / "closet"
+    with (closet / "annotations.csv").open() as file:
+        rows = [row for row in csv.DictReader(file) if row["kind"] == "t-shirt"]
+    shown = {
+        colour: [row["image"] for row in rows if row["colour"] == colour][:5] for colour in ("blue", "white", "red")
+    }
+    (tmp_path / "names.txt").write_text("\n".join(name for names in shown.values() for name in names) + "\n")
+    triptych.index(tmp_path / "names.txt", tmp_path / "catalog", root=closet / "photos")
+    reference = closet / "photos" / shown["blue"][0]
+
+    def search(text: str) -> triptych.Hits:
+        return triptych.search(tmp_path / "catalog", image=reference, text=text, options=triptych.SearchOptions(k=5))
+
+    def blue(hits: triptych.Hits) -> int:
+        return sum(Path(hit.name).name in shown["blue"] for hit in hits)
+
+    without = search("not blue")
+    assert without.unwanted == ("blue",)
+    assert "what the words exclude counts against a picture: blue" in capsys.readouterr().err
+    asked = search("in blue")
+    assert asked.unwanted == ()
+    assert blue(without) <= 1 < blue(asked)

@@ -51,7 +51,8 @@ class TrainedComposer:
         self.verdict: Verdict | None = Verdict.from_json(stored) if stored else None
         self.encoder_fingerprint: str = config["encoder"]["fingerprint"]
         self._reads_tokens: bool = config["text_tower"]
-        self._signed: bool = config.get("signed_texts", False)
+        self.signed_texts: bool = config.get("signed_texts", False)
+        """Whether what a modification excludes is subtracted; not in composers of older versions."""
         self._known_words = frozenset(config.get("words", ()))
         self._prompts: Mapping[str, Sequence[int]] = config.get("prompts", {})
         self.prompts: tuple[str, ...] = tuple(self._prompts)
@@ -149,7 +150,7 @@ class TrainedComposer:
     def text_vectors(self, modifications: Sequence[str]) -> Vectors:
         """What it reads of modifications by the encoder's vectors; composers of older versions read them plainly."""
         assert self._encoder is not None, "attach an encoder first"
-        if self._signed:
+        if self.signed_texts:
             return signed_vectors(modifications, self._encoder.encode_texts)
         return self._encoder.encode_texts(modifications)
 

@@ -15,6 +15,7 @@ from PIL import Image
 
 from triptych.catalog.catalog import Catalog
 from triptych.composers.baselines import DEFAULT_WEIGHT
+from triptych.composers.negation import wishes_of
 from triptych.composers.patches import reads_pixels
 from triptych.composers.protocol import Composer, attach_encoder, readings_of
 from triptych.core.decoders import OpenPicture, open_here
@@ -229,10 +230,16 @@ class Library:
         finding = perf_counter() - encoded
         readings = self._readings(queries)
         hits = [
-            Hits(self._hits(snapshot, names, query.offset), reading)
+            Hits(self._hits(snapshot, names, query.offset), reading, self._unwanted(query))
             for names, query, reading in zip(found, queries, readings, strict=True)
         ]
         return Answers(hits, encoded - started, finding)
+
+    def _unwanted(self, query: SearchQuery) -> tuple[str, ...]:
+        """What the words of a query exclude, where that was subtracted."""
+        if query.composed and self.composer is not None and not getattr(self.composer, "signed_texts", False):
+            return ()
+        return wishes_of(query.text.strip()).unwanted
 
     def _check_weight(self, query: SearchQuery) -> None:
         """Raise UsageError for a weight that would not count."""

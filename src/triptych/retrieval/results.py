@@ -13,6 +13,7 @@ from triptych.core.images import open_picture
 from triptych.core.limits import DEFAULT_LIMITS, Limits
 from triptych.core.progress import say
 from triptych.encoders.protocol import TextReading
+from triptych.encoders.reading import notes_of
 
 _SHEETS = (".png", ".jpg", ".jpeg", ".webp")
 
@@ -48,15 +49,27 @@ class Hits(list[Hit]):
 
     reading: TextReading | None
     """None where there were no words, or the encoder cannot tell how it reads."""
+    unwanted: tuple[str, ...]
+    """What the words exclude, phrase by phrase."""
 
-    def __init__(self, hits: Iterable[Hit] = (), reading: TextReading | None = None) -> None:
+    def __init__(
+        self, hits: Iterable[Hit] = (), reading: TextReading | None = None, unwanted: tuple[str, ...] = ()
+    ) -> None:
         super().__init__(hits)
         self.reading = reading
+        self.unwanted = unwanted
 
     @property
     def not_understood(self) -> tuple[str, ...]:
         """The words of which the encoder knows no piece, or next to none."""
         return self.reading.unknown if self.reading else ()
+
+    def notes(self, encoder: str) -> list[str]:
+        """What a person should know of how the words were read, a sentence each; the encoder is called `encoder`."""
+        excluded = (
+            [f"what the words exclude counts against a picture: {', '.join(self.unwanted)}"] if self.unwanted else []
+        )
+        return excluded + (notes_of(self.reading, encoder) if self.reading else [])
 
 
 def check_output(output: Path) -> None:

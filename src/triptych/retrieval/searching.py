@@ -14,7 +14,6 @@ from triptych.core.errors import PictureError, UsageError
 from triptych.core.images import ELSEWHERE
 from triptych.core.progress import say
 from triptych.encoders.protocol import Encoder, short_name
-from triptych.encoders.reading import notes_of
 from triptych.retrieval.library import Library
 from triptych.retrieval.options import EngineOptions, RerankOptions, SearchOptions
 from triptych.retrieval.reranking import Reranker, rerank_once
@@ -141,13 +140,13 @@ def search(
             image=image, like=options.like, text=text,
             weight=options.weight, where=options.where, k=options.k, offset=options.offset,
         )  # fmt: skip
-        for note in notes_of(hits.reading, short_name(library.encoder)) if hits.reading else ():
+        for note in hits.notes(short_name(library.encoder)):
             say(note)
         where = library.picture(options.like).path if options.like else str(image) if image else None
         reference = _content(library, options.like) if options.like else image
         if reranker and reference and not options.offset:
             reranker.limits, reranker.read = library.catalog.limits, library.read
-            hits = Hits(rerank_once(reranker, reference, text, hits), hits.reading)
+            hits = Hits(rerank_once(reranker, reference, text, hits), hits.reading, hits.unwanted)
         if output:
             write_results(output, reference, text, hits, library.read, library.catalog.limits, shown_as=where)
     return hits

@@ -16,7 +16,6 @@ from triptych.catalog.likeness import likeness_warning
 from triptych.core.errors import TriptychError
 from triptych.core.version import __version__
 from triptych.encoders.protocol import short_name
-from triptych.encoders.reading import notes_of
 from triptych.retrieval.reranking import Reranked
 from triptych.retrieval.results import Hit, Picture
 from triptych.serving import schemas
@@ -137,7 +136,7 @@ def _searching(app: FastAPI, handlers: RequestHandlers, comparison: TagCompariso
             offset=query.offset,
         )
         stages = f"encoding;dur={finished.encoding * 1000:.2f}, finding;dur={finished.finding * 1000:.2f}"
-        found, reading = finished.hits[: query.k], finished.hits.reading
+        found = finished.hits[: query.k]
         reranked: Reranked | None = None
         if handlers.reranker and query.rerank and name and query.text.strip() and not query.offset:
             reranked = await handlers.rerank(name, query.text, found)
@@ -148,7 +147,7 @@ def _searching(app: FastAPI, handlers: RequestHandlers, comparison: TagCompariso
             "more": len(finished.hits) > query.k,
             "reranked": reranked is not None and not reranked.problem,
             "not_understood": list(finished.hits.not_understood),
-            "notes": notes_of(reading, short_name(handlers.library.encoder)) if reading else [],
+            "notes": finished.hits.notes(short_name(handlers.library.encoder)),
             "degraded": reranked.problem or None if reranked else None,
         }
         return _json(body, headers={"Server-Timing": stages})

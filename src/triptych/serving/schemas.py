@@ -86,8 +86,8 @@ class Answer(BaseModel):
         description="Words of `text` of which the encoder knows no piece, or next to none.", examples=[["rot"]]
     )
     notes: list[str] = Field(
-        description="What a person should know of how `text` was read: words that are not understood, and whether it "
-        "was longer than the encoder reads at once."
+        description="What a person should know of how `text` was read: what it excludes, words that are not "
+        "understood, and whether it was longer than the encoder reads at once."
     )
     degraded: str | None = Field(description="Why it did not, where it was to.", examples=["it took too long"])
 
