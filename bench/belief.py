@@ -4,7 +4,7 @@ Told the change, as the oracles are, it ranks the gallery by what the embedded r
 picture shows the new words, and that all else stayed. Composers learn from such draws and read words instead, so this
 is about as far as they can come. Prints R@1, R@10 and mAP@10 of each task, in percent.
 
-NAME is `fashion-products` or `wardrobe`. With `--told kind`, or other groups of the vocabulary, the agent is told the
+NAME is `fashion-products` or `wardrobe`. With `--known kind`, or other groups of the vocabulary, the agent is told the
 truth of these, where the vocabulary has a word for it: what is gained is what wrong tags of it cost.
 """
 
@@ -32,10 +32,10 @@ def with_truth(tags: NDArray[np.float32], true: Sequence[str], words: Sequence[s
     """Tags `(n, words)` with certainty in place of what was believed of a picture whose true word there is."""
     known = {word: column for column, word in enumerate(words)}
     rows = [row for row, word in enumerate(true) if word in known]
-    told = tags.copy()
-    told[rows] = 0
-    told[rows, [known[true[row]] for row in rows]] = 1
-    return told
+    corrected = tags.copy()
+    corrected[rows] = 0
+    corrected[rows, [known[true[row]] for row in rows]] = 1
+    return corrected
 
 
 def main() -> None:
@@ -44,12 +44,12 @@ def main() -> None:
     asked.add_argument("root", type=Path)
     asked.add_argument("encoder")
     asked.add_argument("--split", default="val", choices=["val", "test"])
-    asked.add_argument("--told", nargs="*", default=[], metavar="GROUP")
+    asked.add_argument("--known", nargs="*", default=[], metavar="GROUP")
     asked.add_argument("--threads", type=int)
     given = asked.parse_args()
     words, encoded = load_vocabulary(find_benchmark(given.name).vocabulary), {}
-    if unknown := set(given.told) - words.groups.keys():
-        asked.error(f"--told {min(unknown)}: there is no such group; there are {', '.join(words.groups)}")
+    if unknown := set(given.known) - words.groups.keys():
+        asked.error(f"--known {min(unknown)}: there is no such group; there are {', '.join(words.groups)}")
     encoder = load_encoder(given.encoder, threads=given.threads)
     truth = load_truth(given.name, given.root)
     for asked_task in load_tasks(given.name, given.root, given.split):
@@ -58,7 +58,7 @@ def main() -> None:
         row_of = {name: row for row, name in enumerate(task.gallery_names)}
         tagged = tag_pictures(pictures, encoder, words)
         tags, seen = dict(tagged.tags), tagged.vocabulary
-        for group in given.told:
+        for group in given.known:
             true = [truth[name][group] for name in task.gallery_names]
             tags[group] = with_truth(tags[group], true, seen.groups[group])
         items = item_vectors(pictures, encoder)

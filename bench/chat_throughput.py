@@ -59,13 +59,13 @@ def measure(work: Path, calls: int, side: int, concurrency: int) -> list[str]:
     time.sleep(1.5)  # the server writes its figures twice a second
     server.terminate()
     server.wait()
-    told = json.loads((work / "told").read_text())
-    own = (now.ru_utime + now.ru_stime - used.ru_utime - used.ru_stime) / told["calls"]
+    facts = json.loads((work / "measured").read_text())
+    own = (now.ru_utime + now.ru_stime - used.ru_utime - used.ru_stime) / facts["calls"]
     return [
-        f"{told['calls']} calls of {told['bytes'] / told['calls'] / 1024:.0f} KiB in {told['seconds']:.2f} s",
-        f"slots busy, from the first call to the last: {100 * told['busy']:.1f} % of {SLOTS}",
-        f"slots busy, from a tenth of the calls to nine tenths: {100 * told['steady']:.1f} %",
-        f"own processor time: {1000 * own:.1f} ms a call; the server's: {1000 * told['cpu'] / told['calls']:.1f} ms",
+        f"{facts['calls']} calls of {facts['bytes'] / facts['calls'] / 1024:.0f} KiB in {facts['seconds']:.2f} s",
+        f"slots busy, from the first call to the last: {100 * facts['busy']:.1f} % of {SLOTS}",
+        f"slots busy, from a tenth of the calls to nine tenths: {100 * facts['steady']:.1f} %",
+        f"own processor time: {1000 * own:.1f} ms a call; the server's: {1000 * facts['cpu'] / facts['calls']:.1f} ms",
         f"load average {os.getloadavg()[0]:.1f}, processors to run on: {len(os.sched_getaffinity(0))}",
     ]
 
@@ -116,17 +116,17 @@ async def serve(folder: Path) -> None:
     server = await asyncio.start_server(connected, "127.0.0.1", 0, limit=2**22)
     port = server.sockets[0].getsockname()[1]
     (folder / "url").write_text(f"http://127.0.0.1:{port}/v1")
-    told, seen = folder / "told", 0
+    file, seen = folder / "measured", 0
     while True:
         await asyncio.sleep(0.5)
         if len(marks) != seen:
             seen = len(marks)
             used = resource.getrusage(resource.RUSAGE_SELF)
-            written = told.with_name("told.new")
+            written = file.with_name("measured.new")
             written.write_text(
                 json.dumps(summary(marks[2 * WARM :]) | {"bytes": size, "cpu": used.ru_utime + used.ru_stime})
             )
-            written.replace(told)
+            written.replace(file)
 
 
 def summary(marks: list[tuple[float, int]]) -> dict[str, float]:

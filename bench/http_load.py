@@ -38,8 +38,8 @@ class Connection:
         piece = self.link.recv(1 << 18)
         self.answer += piece
         head, end, body = self.answer.partition(b"\r\n\r\n")
-        told = re.search(rb"content-length: (\d+)", head) if end else None
-        if piece and (not told or len(body) < int(told[1])):
+        length = re.search(rb"content-length: (\d+)", head) if end else None
+        if piece and (not length or len(body) < int(length[1])):
             return None
         taken = perf_counter() - self.asked
         if not head.startswith(b"HTTP/1.1 200"):

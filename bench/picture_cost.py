@@ -48,8 +48,8 @@ def measure(file: Path, guard: str, limit: float) -> str:
         done = subprocess.run(command, capture_output=True, text=True, timeout=limit, check=True)
     except subprocess.TimeoutExpired:
         return f"stopped | {limit:.0f} s | unknown"
-    told, peak = done.stdout.splitlines()
-    return f"{told} | {perf_counter() - started:.1f} s | {int(peak) // 1024} MB"
+    outcome, peak = done.stdout.splitlines()
+    return f"{outcome} | {perf_counter() - started:.1f} s | {int(peak) // 1024} MB"
 
 
 def main() -> None:
@@ -63,8 +63,8 @@ def main() -> None:
     with TemporaryDirectory() as folder:
         for name, content in files.items():
             (Path(folder) / name).write_bytes(content)
-            told = measure(Path(folder) / name, "without" if options.without_guard else "with", options.limit)
-            print(f"| {name} | {len(content)} | {told} |", flush=True)
+            line = measure(Path(folder) / name, "without" if options.without_guard else "with", options.limit)
+            print(f"| {name} | {len(content)} | {line} |", flush=True)
 
 
 if __name__ == "__main__":

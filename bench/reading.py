@@ -34,8 +34,8 @@ def shares(queries: Sequence[Query], read: Sequence[torch.Tensor], words: Mappin
     right: dict[int, list[bool]] = {1: [], 2: []}
     for row, query in enumerate(queries):
         said = query.change or {}
-        told = [1 + known.index(said[group]) if group in said else 0 for group, known in words.items()]
-        right[len(said)].append(all(int(group[row].argmax()) == new for group, new in zip(read, told, strict=True)))
+        expected = [1 + known.index(said[group]) if group in said else 0 for group, known in words.items()]
+        right[len(said)].append(all(int(group[row].argmax()) == new for group, new in zip(read, expected, strict=True)))
     return "  ".join(f"{count} changed: {100 * np.mean(rows):5.1f}" for count, rows in right.items() if rows)
 
 

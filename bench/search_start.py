@@ -24,7 +24,8 @@ import numpy as np
 import triptych
 from http_load import load, search_request
 from serving import PROGRAM, Service
-from triptych.catalog.catalog import Catalog, Entry
+from triptych.catalog.catalog import Catalog
+from triptych.catalog.entry import Entry
 from triptych.core.vectors import unit
 
 PICTURES = 10_000

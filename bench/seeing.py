@@ -125,8 +125,8 @@ def reasoned(looks: Sequence[Look], most: int, random: Random) -> dict[str, Any]
         # A skirt has no sleeves to speak of.
         pairs = [(group, reference[group], others[place][group]) for group in differing[place]]
         changes = [Change(*pair) for pair in pairs if all(pair)]
-        told = [{"group": one.group, "old": one.old, "new": one.new} for one in changes]
-        targets.append({"picture": place + 1, "changes": told, **say(changes, random)})
+        named = [{"group": one.group, "old": one.old, "new": one.new} for one in changes]
+        targets.append({"picture": place + 1, "changes": named, **say(changes, random)})
     same = [word for group, word in reference.items() if word and all(other[group] == word for other in others)]
     return {
         "shared": f"all are garments{', ' if same else ''}{', '.join(same)}",

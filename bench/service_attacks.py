@@ -119,10 +119,10 @@ def main() -> None:
             seconds = perf_counter() - began
             over.set()
             looking.join()
-            told = ", ".join(f"{outcomes.count(one)} x {one}" for one in sorted(set(outcomes)))
+            answers = ", ".join(f"{outcomes.count(one)} x {one}" for one in sorted(set(outcomes)))
             most = service.memory("VmHWM")
             wait = 1000 * max(service.waits)
-            print(f"| {name}, {count} times | {told} | {before} | {most} | {seconds:.1f} | {wait:.0f} |")
+            print(f"| {name}, {count} times | {answers} | {before} | {most} | {seconds:.1f} | {wait:.0f} |")
         finally:
             over.set()
             service.process.kill()

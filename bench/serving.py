@@ -11,7 +11,7 @@ clients.
 Every query uploads a photo and says some words, so its time holds the upload, the decoding, the encoding of picture and
 words, and the search. "Outside" is the share of a request's time, as its client sees it, that went neither into
 decoding and encoding nor into finding neighbours (both as the service's Server-Timing header tells): HTTP, forms, JSON,
-threads, and the client itself. It is told for one client only, as the median over requests: with more, most of a
+threads, and the client itself. It is given for one client only, as the median over requests: with more, most of a
 request's time is waiting for the others'. Client and service share the processor's cores, and so may other programs:
 "processor ms" is what a request took of the service's own time, and hardly depends on them.
 

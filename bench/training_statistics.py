@@ -30,9 +30,10 @@ def of_photos(encoder: NativeEncoder, data: Path) -> Vectors:
     import torch
 
     sys.path.insert(0, str(Path(__file__).parent / "photos_encoder"))
+    from classes import Bank
     from packed import decode, unpack
     from safetensors.torch import load_file
-    from train import SENDERS, Bank
+    from training_data import SENDERS
 
     random = np.random.default_rng(0)
     torch.manual_seed(0)

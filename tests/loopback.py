@@ -21,7 +21,8 @@ from typing import Any, Self
 import numpy as np
 from PIL import Image
 
-from triptych.catalog.catalog import Catalog, Entry
+from triptych.catalog.catalog import Catalog
+from triptych.catalog.entry import Entry
 from triptych.core.vectors import unit
 
 PASSING = ("429", "429 with pause", "500", "503", "drip", "reset", "empty", "cut")

@@ -2,6 +2,7 @@
 
 import csv
 import json
+import shutil
 from pathlib import Path
 
 import numpy as np
@@ -9,6 +10,9 @@ import pytest
 import torch
 from PIL import Image
 
+import triptych
+from test_resume import assert_same_weights, kill
+from test_score import run
 from triptych.core.environment import Runtime
 from triptych.core.errors import UsageError
 from triptych.encoders.native import NativeEncoder, load_model, save_encoder
@@ -96,6 +100,58 @@ def test_the_folder_is_an_encoder_like_any_other(made, start, shop):
     statistics = statistics_of(encoder)
     assert statistics is not None
     assert statistics.unlike(now) < 0.5
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize(
+    ("at", "call", "when"),
+    [
+        ("triptych.training.loop:save_checkpoint", 3, "after"),
+        ("triptych.training.continuing:keep_statistics", 1, "before"),  # all is learnt and written
+    ],
+)
+def test_a_killed_run_goes_on_and_ends_with_the_same_weights(made, start, shop, tmp_path, capfd, at, call, when):
+    chosen = {"start": str(start), "epochs": 12, "batch_size": 64}
+    given = {
+        "options": {"kind": "triptych.training.options:PretrainOptions", **chosen},
+        "runtime": {"kind": "triptych.core.environment:Runtime", "threads": 1},
+    }
+    out = tmp_path / "encoder"
+    patches = {"triptych.training.continuing:_CHECKPOINT_STEPS": 5}
+    kill("triptych.training.pretraining:pretrain", [*shop, out], given, at=at, call=call, when=when, patches=patches)
+    capfd.readouterr()
+    pretrain(*shop, out, PretrainOptions(**chosen), runtime=Runtime(threads=1))
+    assert "going on from step" in capfd.readouterr().err
+    assert_same_weights(out, made[0])
+
+
+def test_a_shop_measures_its_own_encoder_and_its_export(made, shop, tmp_path, capsys):
+    """By queries of its own: the export answers them as the encoder does."""
+    gallery = tmp_path / "gallery"
+    gallery.mkdir()
+    shown = {}
+    with shop[0].open(newline="") as file:
+        for row in [*csv.DictReader(file)][:80]:
+            shown[row["image"]] = (row["kind"], row["colour"])
+            shutil.copy(shop[1] / row["image"], gallery)
+    queries = []
+    for name, (kind, colour) in shown.items():
+        wanted = next(other for other in COLOURS if other != colour)
+        targets = [other for other, values in shown.items() if values == (kind, wanted)]
+        queries.append({"reference": name, "modification": wanted, "targets": targets})
+    (tmp_path / "own.jsonl").write_text("\n".join(map(json.dumps, queries)))
+    triptych.export_models(tmp_path / "exported", encoder=str(made[0]), runtime=Runtime(threads=1))
+    found = {}
+    for name in (str(made[0]), str(tmp_path / "exported" / "encoder")):
+        result = tmp_path / "result.json"
+        asked = ["--gallery", gallery, "--encoder", name, "--method", "sum", "--weight", "0.5", "--output", result]
+        assert run("eval", tmp_path / "own.jsonl", *asked, "--threads", "1") == 0
+        (row,) = json.loads(result.read_text())["rows"]
+        found[name] = row["metrics"]
+        assert row["queries"] == 80
+    own, exported = found.values()
+    assert own == exported
+    assert own["R@10"] > 60
 
 
 def test_queries_of_columns_are_made_among_what_was_held_out(shop):

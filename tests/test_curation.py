@@ -17,7 +17,8 @@ from PIL import Image
 
 import triptych
 from loopback import NoEncoder, noise_catalog
-from triptych.catalog.catalog import Catalog, Entry
+from triptych.catalog.catalog import Catalog
+from triptych.catalog.entry import Entry
 from triptych.cli import main
 from triptych.core.errors import DataError, UsageError
 from triptych.core.vectors import unit

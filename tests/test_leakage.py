@@ -68,6 +68,15 @@ def test_only_what_was_mined_counts_if_asked(tiny_catalog, gallery, tmp_path):
     assert [(leak.gallery, leak.catalog) for leak in found.leaks] == [("again.png", names[9])]
 
 
+def test_a_gallery_picture_may_be_as_large_as_is_said(tiny_catalog, gallery):
+    Image.new("RGB", (120, 100), "red").save(gallery / "large.png")
+    counts = [
+        triptych.leakage(tiny_catalog, gallery, LeakageOptions(max_pixels=most), runtime=Runtime(1)).gallery_pictures
+        for most in (0.01, 0.012)
+    ]
+    assert counts == [5, 6]
+
+
 def test_what_cannot_be_compared_is_refused(tiny_catalog, gallery, tmp_path):
     with pytest.raises(UsageError, match="threshold"):
         triptych.leakage(tiny_catalog, gallery, LeakageOptions(0))

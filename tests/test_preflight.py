@@ -1,4 +1,5 @@
 import pytest
+from PIL import Image
 
 from made_benchmarks import write_circo, write_fashioniq, write_genecis, write_picture
 from test_score import run
@@ -44,6 +45,14 @@ def test_missing_corrupt_and_extra_pictures_are_listed(root, capsys):
     assert "missing  BSHIRT00.jpg\nmissing  BSHIRT12.jpg\ncorrupt  BDRESS04.jpg: " in said.out
     assert "extra    OTHER.jpg" in said.out
     assert said.err.endswith("triptych: 2 pictures are missing and 2 corrupt: results would not be comparable\n")
+
+
+def test_a_picture_may_be_as_large_as_is_said(root, capsys):
+    Image.new("RGB", (120, 100), "red").save(root / "images" / "BSHIRT00.jpg")
+    asked = ("check", "fashioniq", "--root", root, "--split", "val", "--max-pixels")
+    assert run(*asked, "0.01") == 1
+    assert "corrupt  BSHIRT00.jpg: too many pixels: 120x100; at most 10000" in capsys.readouterr().out
+    assert run(*asked, "0.012") == 0
 
 
 def test_crops_of_one_file_are_checked_each(tmp_path):

@@ -9,7 +9,8 @@ import pytest
 from PIL import Image
 
 from toy_encoder import ToyEncoder
-from triptych.catalog.catalog import REMOVED, Catalog
+from triptych.catalog.catalog import Catalog
+from triptych.catalog.entry import REMOVED
 from triptych.catalog.indexing import index
 from triptych.catalog.options import ReencodeOptions
 from triptych.catalog.reencoding import reencode

@@ -137,7 +137,7 @@ def test_an_interrupted_run_goes_on(
         chosen = RefineOptions(vocabulary=vocabulary_file, **options)
         return refine(corrupted[0], tiny_catalog, tmp_path / name, chosen, runtime=Runtime(threads=1))
 
-    monkeypatch.setattr(refining, "train", stand_in)
+    monkeypatch.setattr(refining, "train_composer", stand_in)
     with pytest.raises(KeyboardInterrupt):
         run("refined")
     assert not (tmp_path / "refined").exists()

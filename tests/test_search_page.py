@@ -3,6 +3,7 @@
 import csv
 import json
 import os
+import shutil
 from collections.abc import Iterator
 from io import BytesIO
 from pathlib import Path
@@ -108,6 +109,23 @@ def photographed(visit: Visit, name: str) -> None:
             picture.convert("RGB").quantize(256, dither=Image.Dither.FLOYDSTEINBERG).save(
                 Path(folder) / f"{name}.png", optimize=True
             )
+
+
+def test_a_catalog_unlike_what_its_encoder_was_trained_on_is_warned_of_once(
+    browser, visit: Visit, shown_catalog: Path, tmp_path: Path
+) -> None:
+    expect(visit.page.locator("#warning")).to_be_hidden()
+    catalog = tmp_path / "catalog"
+    shutil.copytree(shown_catalog, catalog)
+    noted = json.loads((catalog / "likeness.json").read_text())
+    warning = "40% of these pictures are unlike those that the encoder <b>x</b> was trained on"
+    (catalog / "likeness.json").write_text(json.dumps(noted | {"warning": warning}))
+    with Service(catalog) as running:
+        other = Visit(browser, running)
+        expect(other.page.get_by_text("are unlike those")).to_have_count(1)
+        expect(other.page.locator("#warning")).to_have_text(warning)
+        other.context.close()
+        assert other.said == []
 
 
 def test_upload_refine_twice_and_go_back(visit: Visit, few_garments: Path) -> None:

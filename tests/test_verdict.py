@@ -22,6 +22,7 @@ from triptych.encoders.protocol import Encoder
 from triptych.encoders.registry import load_encoder
 from triptych.evaluation.truth import truth_queries
 from triptych.retrieval.options import EngineOptions, SearchOptions
+from triptych.training.composer import train_composer
 from triptych.training.options import FinetuneOptions, TrainOptions
 from triptych.training.verdict import Space, judge
 
@@ -282,6 +283,34 @@ def test_a_composer_that_lost_is_not_used_unless_forced(
         assert (library.composer is not None, library.weight) == (True, 0.5)
     with pytest.raises(UsageError, match="--force goes with --composer"):
         EngineOptions(force=True)
+
+
+def test_words_of_truth_queries_that_are_not_understood_are_told(
+    judged: tuple[Path, triptych.TrainResult],
+    described: Path,
+    truth: TruthQueries,
+    tmp_path: Path,
+    capfd: pytest.CaptureFixture[str],
+) -> None:
+    out = tmp_path / "composer"
+    shutil.copytree(judged[0], out)
+    foreign = tuple(replace(query, text="in \u8d64") for query in truth.queries)
+    triptych.judge_composer(out, described, replace(truth, queries=foreign), runtime=ONE_THREAD)
+    said = capfd.readouterr().err
+    assert "--validate-by, columns kind, colour: 1 of 1 texts have words that" in said
+    assert "does not understand: \u8d64" in said
+
+
+def test_a_training_in_passing_does_not_say_that_nobody_knows(
+    tiny_catalog: Path, tiny_triplets: Path, tmp_path: Path, capfd: pytest.CaptureFixture[str]
+) -> None:
+    """As those of `refine` and `demo`."""
+    options = TrainOptions(epochs=1, batch_size=64, without=("text-tower",))
+    result = train_composer(
+        tiny_triplets, tiny_catalog, tmp_path / "composer", options, encoder=None, runtime=ONE_THREAD
+    )
+    assert result.verdict is None
+    assert "not known" not in capfd.readouterr().err
 
 
 @pytest.mark.parametrize("keeps_sum", [False, True])

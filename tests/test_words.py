@@ -6,6 +6,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+from PIL import Image
 
 import triptych
 from tiny_clip import build_clip
@@ -219,6 +220,23 @@ def test_queries_of_another_language_are_told(
     triptych.evaluate(str(tmp_path / "queries.jsonl"), options, encoder="wardrobe", runtime=Runtime(1))
     told = [line for line in capsys.readouterr().err.splitlines() if "understand" in line]
     assert told == ["queries queries: 1 of 2 texts have words that wardrobe does not understand: rot"]
+
+
+def test_a_query_picture_may_be_as_large_as_is_said(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    (tmp_path / "gallery").mkdir()
+    for name, size in (("a.png", (40, 40)), ("b.png", (40, 40)), ("large.png", (120, 100))):
+        Image.new("RGB", size, "red").save(tmp_path / "gallery" / name)
+    lines = [{"reference": name, "modification": "in red", "targets": ["b.png"]} for name in ("a.png", "large.png")]
+    (tmp_path / "queries.jsonl").write_text("\n".join(map(json.dumps, lines)))
+    counts = []
+    for most in (0.01, 0.012):
+        options = triptych.EvaluateOptions(
+            methods=("sum",), gallery=tmp_path / "gallery", weight=0.5, max_pixels=most, gap=False
+        )
+        result = triptych.evaluate(str(tmp_path / "queries.jsonl"), options, encoder="wardrobe", runtime=Runtime(1))
+        counts.append(result.rows[0].queries)
+    assert counts == [1, 2]
+    assert "skipped 'large.png': too many pixels: 120x100" in capsys.readouterr().err
 
 
 def test_a_composer_knows_the_words_that_it_learnt(tiny_composer: Path, tiny_encoder: Path) -> None:

@@ -15,7 +15,7 @@ from pathlib import Path
 import numpy as np
 import torch
 from packed import decode, unpack
-from train import SENDERS
+from training_data import SENDERS
 
 from triptych.core.files import write_json
 from triptych.encoders.lexicon import Lexicon

@@ -2,7 +2,7 @@
 
     python distil.py DATA [SECONDS]
 
-Writes DATA/student.safetensors, and DATA/told.pt: the teacher's vectors of all texts. 45 seconds of one H200.
+Writes DATA/student.safetensors, and DATA/teacher.pt: the teacher's vectors of all texts. 45 seconds of one H200.
 """
 
 import sys
@@ -39,7 +39,7 @@ def student_of(teacher: SentenceTower, rank: int = 160) -> SentenceTower:
     return student
 
 
-def corpus(data: Path) -> torch.Tensor:
+def text_ids(data: Path) -> torch.Tensor:
     """All texts' ids, one width."""
     texts = np.load(data / "texts.npz")
     parts = [texts[name] for name in ("general", "wishes", "titles", "anchors")]
@@ -48,7 +48,7 @@ def corpus(data: Path) -> torch.Tensor:
 
 
 @torch.inference_mode()
-def told_by(teacher: SentenceTower, ids: torch.Tensor, device: str) -> torch.Tensor:
+def vectors_of(teacher: SentenceTower, ids: torch.Tensor, device: str) -> torch.Tensor:
     """The teacher's unit vectors of texts, in half precision."""
     out = torch.empty(len(ids), 384, dtype=torch.float16, device=device)
     order = (ids != 0).sum(dim=1).argsort()
@@ -69,9 +69,9 @@ def main() -> None:
     teacher = SentenceTower(len(weights["tokens.weight"]), 64, 384, 0, 6, 12).eval()
     teacher.load_state_dict(weights)
     teacher.to(device)
-    ids = corpus(data)
-    targets = told_by(teacher, ids, device)
-    torch.save(targets.cpu(), data / "told.pt")
+    ids = text_ids(data)
+    targets = vectors_of(teacher, ids, device)
+    torch.save(targets.cpu(), data / "teacher.pt")
     ids = ids.to(device)
     order = torch.randperm(len(ids), device=device)
     held, learnt = order[: len(order) // 50], order[len(order) // 50 :]
@@ -97,7 +97,7 @@ def main() -> None:
         optimizer.step()
         step += 1
     student.eval()
-    likeness = (told_by(student, ids[held].cpu(), device).float() * targets[held].float()).sum(dim=-1)
+    likeness = (vectors_of(student, ids[held].cpu(), device).float() * targets[held].float()).sum(dim=-1)
     print(f"{step} steps; cosine to the teacher, of held-out texts: {likeness.mean().item():.4f}")
     save_file(
         {key: tensor.half().cpu().contiguous() for key, tensor in student.state_dict().items()},

@@ -13,11 +13,12 @@ from pathlib import Path
 
 import numpy as np
 import torch
+from classes import Bank, fit_statistics, trunk_features
 from packed import decode, unpack
 from safetensors import safe_open
 from safetensors.torch import load_file
 from tokenizers import Tokenizer
-from train import SENDERS, Bank, fit_statistics, trunk_features
+from training_data import SENDERS
 
 from triptych.core.files import made_by
 from triptych.encoders.lexicon import Lexicon
@@ -43,7 +44,7 @@ def sample(data: Path, products: bool) -> list[bytes]:
     return [
         jpegs[row]
         for jpegs, rows in sources.values()
-        for row in random.choice(rows, round(PHOTOS * len(rows) / total), replace=False)
+        for row in random.choice(rows, min(len(rows), round(PHOTOS * len(rows) / total)), replace=False)
     ]
 
 

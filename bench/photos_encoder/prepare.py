@@ -168,47 +168,47 @@ _TITLES = {
 
 def from_title(title: str) -> dict[str, dict[str, int]]:
     """Patterns, sleeves and materials that a title names; where it names one, the others are not there."""
-    told = {}
+    known = {}
     for group, words in _TITLES.items():
         named = {word: 1 for word, saying in words.items() if re.search(saying, title.casefold())}
         if named:
-            told[group] = named
-    return told
+            known[group] = named
+    return known
 
 
 def product_facts(product: Product) -> dict[str, dict[str, int]]:
     kind = word_for("kind", product.kind)
-    told = from_title(product.title)
-    told["kind"] = {kind: 1, **WIDER.get(kind, {})}
+    known = from_title(product.title)
+    known["kind"] = {kind: 1, **WIDER.get(kind, {})}
     if kind == "t-shirt" and re.search(r"\bpolo\b", product.title.casefold()):
-        told["kind"] = {"t-shirt": 1, "polo shirt": 1, "top": -1}
+        known["kind"] = {"t-shirt": 1, "polo shirt": 1, "top": -1}
     if product.colour not in ("", "NA"):
-        told["colour"] = {word_for("colour", product.colour): 1}
+        known["colour"] = {word_for("colour", product.colour): 1}
     if product.gender:
-        told["gender"] = {word_for("gender", product.gender): 1}
+        known["gender"] = {word_for("gender", product.gender): 1}
     if product.usage not in ("", "NA"):
-        told["use"] = {product.usage.casefold(): 1}
-    return told
+        known["use"] = {product.usage.casefold(): 1}
+    return known
 
 
 def home_facts(row: dict[str, str]) -> dict[str, dict[str, int]]:
     kinds, sleeve = COARSE[row["label"]]
-    told = {"kind": dict(kinds)}
+    known = {"kind": dict(kinds)}
     if sleeve:
-        told["sleeve"] = {sleeve: 1}
-    return told
+        known["sleeve"] = {sleeve: 1}
+    return known
 
 
 def drawn_facts(garment: Garment) -> dict[str, dict[str, int]]:
-    told = {"kind": {garment.kind: 1, **WIDER.get(garment.kind, {})}, "colour": {garment.colour: 1}}
+    known = {"kind": {garment.kind: 1, **WIDER.get(garment.kind, {})}, "colour": {garment.colour: 1}}
     if garment.kind == "hoodie":
-        told["kind"] = {"hoodie": 1, "sweatshirt": -1}
+        known["kind"] = {"hoodie": 1, "sweatshirt": -1}
     if garment.pattern:
-        told["pattern"] = {garment.pattern: 1}
+        known["pattern"] = {garment.pattern: 1}
     if garment.sleeve:
         sleeves = {"sleeveless": "no sleeves", "short-sleeved": "short sleeves", "long-sleeved": "long sleeves"}
-        told["sleeve"] = {sleeves[garment.sleeve]: 1}
-    return told
+        known["sleeve"] = {sleeves[garment.sleeve]: 1}
+    return known
 
 
 def drawn_garments(lines: int, size: int) -> tuple[list[Garment], list[bytes]]:
@@ -236,9 +236,9 @@ def main() -> None:
         "drawn": [drawn_facts(row) for row in drawn],
     }
     values = sorted(
-        {f"{group}={word}" for told in facts.values() for one in told for group, words in one.items() for word in words}
+        {f"{group}={word}" for each in facts.values() for one in each for group, words in one.items() for word in words}
     )
-    truth = {name: truth_table(told, values) for name, told in facts.items()}
+    truth = {name: truth_table(each, values) for name, each in facts.items()}
 
     jpegs, masks = [], []
     for product in products:

@@ -97,18 +97,18 @@ def smaller_vocabulary(tokenizer: str, texts: Iterable[str], first: int) -> tupl
         and (piece in needed or number < first or len(piece.removeprefix("##")) == 1)
     ]
     pieces = [*SPECIAL, *kept]
-    told = json.loads(tokenizer)
-    told["model"]["vocab"] = {piece: number for number, piece in enumerate(pieces)}
-    told["truncation"] = told["padding"] = None
-    for token in told["added_tokens"]:
+    description = json.loads(tokenizer)
+    description["model"]["vocab"] = {piece: number for number, piece in enumerate(pieces)}
+    description["truncation"] = description["padding"] = None
+    for token in description["added_tokens"]:
         token["id"] = pieces.index(token["content"]) if token["content"] in pieces else None
-    told["added_tokens"] = [token for token in told["added_tokens"] if token["id"] is not None]
-    special = told["post_processor"]
+    description["added_tokens"] = [token for token in description["added_tokens"] if token["id"] is not None]
+    special = description["post_processor"]
     if special["type"] == "TemplateProcessing":
         special["special_tokens"]["[CLS]"]["ids"], special["special_tokens"]["[SEP]"]["ids"] = [OPENING], [CLOSING]
     else:
         special["cls"], special["sep"] = ["[CLS]", OPENING], ["[SEP]", CLOSING]
-    return json.dumps(told), [vocabulary[piece] for piece in pieces]
+    return json.dumps(description), [vocabulary[piece] for piece in pieces]
 
 
 def ids_of(tokenizer: Tokenizer, texts: list[str]) -> np.ndarray:
@@ -133,7 +133,7 @@ def fact_sets(truth: np.ndarray, values: list[str]) -> list[tuple[int, ...]]:
                 if len({groups[fact] for fact in facts}) == size:
                     found[facts] = found.get(facts, 0) + 1
     found = {facts: count for facts, count in found.items() if count >= (1, 1, 1, 2)[len(facts)]}
-    # Home photos will be told colours, patterns and sleeves that the half-trained encoder sees in them.
+    # Home photos will get colours, patterns and sleeves that the half-trained encoder sees in them.
     by_group = {
         group: [at for at, other in enumerate(groups) if other == group] for group in ("colour", "pattern", "sleeve")
     }
@@ -152,8 +152,8 @@ def fact_sets(truth: np.ndarray, values: list[str]) -> list[tuple[int, ...]]:
 
 def main() -> None:
     out, minilm, trunk = map(Path, sys.argv[1:4])
-    told = json.loads((out / "known.json").read_text())
-    values, titles = told["values"], told["titles"]
+    known = json.loads((out / "known.json").read_text())
+    values, titles = known["values"], known["titles"]
     truth = np.concatenate([np.load(out / f"{name}.npz")["truth"] for name in ("products", "homes", "drawn")])
     random = Random(0)
     sets = fact_sets(truth, values)

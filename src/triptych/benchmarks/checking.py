@@ -10,6 +10,7 @@ from triptych.benchmarks.registry import load_benchmark
 from triptych.benchmarks.task import Task
 from triptych.core.errors import PictureError
 from triptych.core.finding import find_pictures
+from triptych.core.limits import DEFAULT_LIMITS, Limits
 
 
 @dataclass(frozen=True)
@@ -47,6 +48,7 @@ def check_benchmark(
     gallery: Path | str | None = None,
     split: str = "test",
     settings: Sequence[str] = (),
+    limits: Limits = DEFAULT_LIMITS,
 ) -> CheckResult:
     """Decode every picture that a benchmark's split needs, and say which are missing, corrupt or not asked for.
 
@@ -56,6 +58,7 @@ def check_benchmark(
         gallery: the pictures of your own queries.
         split: the split to be checked.
         settings: choices within the benchmark's protocol, such as "gallery=union".
+        limits: what a picture may be.
 
     Raises:
         UsageError: a name means nothing.
@@ -65,7 +68,7 @@ def check_benchmark(
     reasons: dict[Path, str | None] = {}
     for task in tasks:
         require_folder(task)
-        reasons |= _reasons(task, reasons)
+        reasons |= _reasons(task, reasons, limits)
     needed = {(task.root, task.file(name)) for task in tasks for name in task.names}
     bad = {path: reason for path, reason in reasons.items() if reason is not None}
     return CheckResult(
@@ -91,11 +94,12 @@ def format_check(result: CheckResult, most: int = 20) -> str:
     return "\n".join(lines)
 
 
-def _reasons(task: Task, known: dict[Path, str | None]) -> dict[Path, str | None]:
+def _reasons(task: Task, known: dict[Path, str | None], limits: Limits) -> dict[Path, str | None]:
     """For each file of a task that is not `known` yet why it, or a part of it, cannot be used; None if it can."""
     names = [name for name in task.names if task.file(name) not in known]
     found: dict[Path, str | None] = {}
-    for name, result in load_task_pictures(task, names, prepare=lambda picture: None, what=f"check {task.name}"):
+    what = f"check {task.name}"
+    for name, result in load_task_pictures(task, names, prepare=lambda picture: None, what=what, limits=limits):
         reason = str(result) if isinstance(result, PictureError) else None
         found[task.file(name)] = found.get(task.file(name)) or reason
     return found

@@ -10,6 +10,7 @@ from PIL import Image
 from triptych.benchmarks.task import Box, Task
 from triptych.core.errors import DataError, PictureError
 from triptych.core.images import load_pictures, open_picture
+from triptych.core.limits import DEFAULT_LIMITS, Limits
 from triptych.core.progress import progress
 
 Key = tuple[Path, Box | None, float | None]
@@ -22,13 +23,18 @@ def picture_key(task: Task, name: str) -> Key:
 
 
 def load_task_pictures(
-    task: Task, names: Sequence[str], *, prepare: Callable[[Image.Image], Any], what: str
+    task: Task,
+    names: Sequence[str],
+    *,
+    prepare: Callable[[Image.Image], Any],
+    what: str,
+    limits: Limits = DEFAULT_LIMITS,
 ) -> Generator[tuple[str, Any], None, None]:
     """Yield each name with its prepared pixels, or the PictureError that says why there are none."""
 
     def opened(name: str) -> Image.Image:
         path, box, padding = picture_key(task, name)
-        picture = open_picture(path)
+        picture = open_picture(path, limits)
         if box is not None:
             picture = crop_square(picture, box)
         return picture if padding is None else pad_to_ratio(picture, padding)

@@ -9,13 +9,12 @@ A part is written first and named in `catalog.json` after, so whatever a crash l
 """
 
 import hashlib
-import re
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import suppress
-from dataclasses import asdict, dataclass, replace
+from dataclasses import asdict, replace
 from functools import cached_property
-from pathlib import Path, PurePosixPath
-from typing import Any, Literal, Self
+from pathlib import Path
+from typing import Any, Self
 from uuid import uuid4
 
 import numpy as np
@@ -26,8 +25,11 @@ from numpy.typing import NDArray
 from PIL import Image
 
 from triptych.catalog.columns import TYPED, with_types
-from triptych.core.errors import CatalogError, DataError, MismatchError
-from triptych.core.files import atomic, locked, read_json, write_json
+from triptych.catalog.entry import Entry
+from triptych.catalog.note import FORMAT, METADATA, NOTE, read_note, stamp_of
+from triptych.catalog.parts import ROW, ROW_GROUP, latest_rows, next_part, part_schema, read_vectors
+from triptych.core.errors import CatalogError, MismatchError, UsageError
+from triptych.core.files import atomic, locked, write_json
 from triptych.core.images import open_picture, read_known
 from triptych.core.limits import DEFAULT_LIMITS, Limits
 from triptych.core.vectors import Vectors, require_finite_rows, without_last
@@ -37,62 +39,28 @@ from triptych.encoders.registry import load_encoder
 # Arrow's own pools keep what they are given back, which would be a good part of a search's memory.
 pa.set_memory_pool(pa.system_memory_pool())
 
-FORMAT = "triptych-catalog-1"
-UPLOADS = "uploads"
-"""The folder below the catalog's root where pictures lie that were added while the catalog was open."""
-
-REMOVED = "removed on request"
-"""Why a picture is rejected that was taken out of the catalog while it was open."""
-
-_OUTSIDE = r"^/|(^|/)\.\.(/|$)|\x00"  # what no name of a picture is like
-_PART = re.compile(r"part-\d{6,}\.parquet")
-_ROW = "row"  # not on disk: where an entry stands among all parts'
-_ROW_GROUP = 4096  # rows that are read at a time
-Status = Literal["ok", "rejected", "vanished"]
-
-
-@dataclass(frozen=True)
-class Entry:
-    """What is known of one picture file; `reason` says why it was rejected."""
-
-    name: str
-    """Path relative to the catalog's root, with forward slashes."""
-    bytes: int
-    mtime_ns: int
-    sha256: str
-    status: Status
-    reason: str = ""
-
-    @property
-    def added(self) -> bool:
-        """Whether it was added while the catalog was open: its content names it. A folder of the owner's may be called
-        as that of uploads is.
-        """
-        path = PurePosixPath(self.name)
-        return path.parent.as_posix() == UPLOADS and path.stem == self.sha256
-
-
-def stamp_of(folder: Path) -> list[tuple[int, int]]:
-    """Changes whenever the note or the metadata of the catalog in `folder` are replaced."""
-    stamps = []
-    for name in ("catalog.json", "metadata.parquet"):
-        with suppress(FileNotFoundError, NotADirectoryError):
-            facts = (folder / name).stat()
-            stamps.append((facts.st_mtime_ns, facts.st_ino))
-    return stamps
-
 
 class Catalog:
     """A catalog, open for reading and for adding parts.
 
-    Raises DataError where `folder` holds none or a damaged one.
+    Args:
+        folder: where it is.
+        root: where its pictures lie now, if a person says so; else where they were indexed. It is not noted: `move`
+            does that.
+
+    Raises:
+        DataError: `folder` holds none or a damaged one.
+        UsageError: `root` is no folder.
     """
 
-    def __init__(self, folder: Path) -> None:
+    def __init__(self, folder: Path, root: Path | None = None) -> None:
         self.folder = folder
+        if root is not None and not root.is_dir():
+            raise UsageError(f"--root {root}: is no folder; give the one that the catalog's pictures lie in now")
+        self.given_root = None if root is None else root.resolve()
         self.stamp = stamp_of(folder)  # before the note, lest a change in between go unnoticed
-        self._note = self._read_note()
-        self.root = Path(self._note["root"])
+        self._note = read_note(self.folder)
+        self.root = self.given_root or Path(self._note["root"])
         self.encoder_name: str = self._note["encoder"]["name"]
         self.fingerprint: str = self._note["encoder"]["fingerprint"]
         self.dim: int = self._note["encoder"]["dim"]
@@ -103,7 +71,7 @@ class Catalog:
     def create(cls, folder: Path, root: Path, encoder: Encoder, made_by: Mapping[str, Any]) -> Self:
         """An empty catalog of pictures below `root`."""
         write_json(
-            folder / "catalog.json",
+            folder / NOTE,
             {
                 "format": FORMAT,
                 "id": str(uuid4()),
@@ -123,7 +91,7 @@ class Catalog:
     @classmethod
     def exists(cls, folder: Path) -> bool:
         """Whether a catalog was begun in `folder`."""
-        return (folder / "catalog.json").is_file()
+        return (folder / NOTE).is_file()
 
     def encoder(
         self, given: Encoder | str | None = None, *, threads: int | None = None, device: str | None = None
@@ -160,7 +128,7 @@ class Catalog:
         A catalog of an earlier version gets it now, once, or not at all where it cannot be written. Raises BusyError
         while another run is writing to such a one.
         """
-        known = self._note.get("id") or self._read_note().get("id") or self._named_now()
+        known = self._note.get("id") or read_note(self.folder).get("id") or self._named_now()
         if known:
             self._note["id"] = known
         return str(known)
@@ -168,14 +136,14 @@ class Catalog:
     def _named_now(self) -> str:
         try:
             with locked(self.folder):
-                note = self._read_note()
+                note = read_note(self.folder)
                 if "id" in note:
                     return str(note["id"])
                 known = stamp_of(self.folder) == self.stamp
-                write_json(self.folder / "catalog.json", note | {"id": str(uuid4())})
+                write_json(self.folder / NOTE, note | {"id": str(uuid4())})
                 if known:  # nothing but this has changed
                     self.stamp = stamp_of(self.folder)
-                return str(self._read_note()["id"])
+                return str(read_note(self.folder)["id"])
         except OSError:  # on a disk that is only read, it is as good without
             return ""
 
@@ -187,7 +155,7 @@ class Catalog:
     @cached_property
     def entries(self) -> list[Entry]:
         """Every picture ever seen, with its status, in order of name."""
-        return [Entry(**row) for row in self._table.drop_columns([_ROW]).to_pylist()]
+        return [Entry(**row) for row in self._table.drop_columns([ROW]).to_pylist()]
 
     @cached_property
     def names(self) -> list[str]:
@@ -202,7 +170,7 @@ class Catalog:
     @cached_property
     def vectors(self) -> Vectors:
         """Vectors `(n, d)` of the usable pictures. Raises FailureError where one is not finite, as of old."""
-        matrix = self._matrix(self._usable.column(_ROW).to_numpy())
+        matrix, _ = self._stored(self._usable.column(ROW).to_numpy())
         made, remedy = f"encoder {self.encoder_name}", "check its weights, and index again into a new folder"
         require_finite_rows(matrix, lambda row: f"{self.folder}: {self.names[row]}", made, remedy)
         return matrix
@@ -227,7 +195,7 @@ class Catalog:
         A catalog may be somebody else's. Its root, its names and the links below may lead anywhere on this machine, but
         nobody can name the content of a file that they do not have: nothing else is read, shown or copied.
         """
-        return read_known(self.path(name), self.hashes[self.row_of[name]], self.limits)
+        return read_known(self.path(name), self.hashes[self.row_of[name]], self.limits, root=self.root)
 
     @cached_property
     def metadata(self) -> pa.Table:
@@ -236,7 +204,7 @@ class Catalog:
         A column's type is that of its values. A catalog of an earlier version, whose columns may be text though all
         values are numbers, dates or booleans, gets the types now; they are stored when its metadata are, next time.
         """
-        file = self.folder / "metadata.parquet"
+        file = self.folder / METADATA
         if not file.exists():
             return pa.table({"name": pa.array(self.names, pa.string())})
         try:
@@ -249,7 +217,7 @@ class Catalog:
 
     def keep_metadata(self, table: pa.Table) -> None:
         """Replace the metadata; `table` has a column `name` first, and its columns have the types of their values."""
-        with atomic(self.folder / "metadata.parquet") as temporary:
+        with atomic(self.folder / METADATA) as temporary:
             pq.write_table(table.replace_schema_metadata({TYPED: b"1"}), temporary)
 
     @property
@@ -260,17 +228,22 @@ class Catalog:
     def append(self, entries: Sequence[Entry], vectors: Vectors) -> None:
         """Commit rows; `vectors` holds one row for each usable entry, in order. Later rows replace earlier ones.
 
-        Raises DataError, and stores nothing, where a vector is not finite.
+        Raises FailureError, and stores nothing, where a vector is not finite.
         """
-        require_finite([entry.name for entry in entries if entry.status == "ok"], vectors, self.encoder_name)
+        self.require_finite([entry.name for entry in entries if entry.status == "ok"], vectors)
         rows: Iterator[Any] = iter(vectors)
         self._append(entries, [next(rows) if entry.status == "ok" else None for entry in entries])
+
+    def require_finite(self, names: Sequence[str], vectors: Vectors) -> None:
+        """Raise FailureError where a vector that its encoder has made of one of these pictures is not finite."""
+        remedy = "nothing of it was stored; check its weights"
+        require_finite_rows(vectors, names.__getitem__, f"encoder {self.encoder_name}", remedy)
 
     def mark_vanished(self, names: Sequence[str], *, forget: bool = False) -> None:
         """Commit that pictures are not there. Their vectors stay for their return, unless `forget`."""
         rows = {name: row for row, name in enumerate(self._table.column("name").to_pylist())}
         places = [rows[name] for name in names]
-        matrix, known = self._stored(self._table.column(_ROW).to_numpy()[places])
+        matrix, known = self._stored(self._table.column(ROW).to_numpy()[places])
         entries = [replace(self.entries[place], status="vanished") for place in places]
         kept = zip(matrix, known, strict=True)
         self._append(entries, [vector if there and not forget else None for vector, there in kept])
@@ -315,8 +288,8 @@ class Catalog:
             self._note["made_by"] = dict(made_by)
             if reader is not None:
                 self._note_reader(reader)
-            whole = pa.concat_tables([_schema(self.dim).empty_table(), *self._read(None)])
-            self._commit(whole.take(self._table.column(_ROW)), keep=[])
+            whole = pa.concat_tables([part_schema(self.dim).empty_table(), *self._read(None)])
+            self._commit(whole.take(self._table.column(ROW)), keep=[])
         except BaseException:
             self._note = before
             raise
@@ -334,24 +307,11 @@ class Catalog:
     def known_vectors(self) -> dict[str, np.ndarray[Any, np.dtype[np.float32]]]:
         """Content hash to vector, over every picture whose vector is stored, also of those that have vanished."""
         gone = self._table.filter(pc.equal(self._table.column("status"), "vanished"))
-        matrix, known = self._stored(gone.column(_ROW).to_numpy())
+        matrix, known = self._stored(gone.column(ROW).to_numpy())
         before = zip(gone.column("sha256").to_pylist(), matrix, known, strict=True)
         return {content: vector for content, vector, there in before if there} | dict(
             zip(self.hashes, self.vectors, strict=True)
         )
-
-    def _read_note(self) -> dict[str, Any]:
-        try:
-            note = read_json(self.folder / "catalog.json", "catalog", "make one with `triptych index`")
-        except DataError as error:
-            raise CatalogError(str(error)) from None
-        if not isinstance(note, dict) or note.get("format") != FORMAT:
-            raise CatalogError(
-                f"{self.folder}: not a catalog of this version ({FORMAT}); index again into a new folder"
-            )
-        if problem := _problem_of(note):
-            raise CatalogError(f"{self.folder}: catalog.json is damaged ({problem}); index again into a new folder")
-        return note
 
     @cached_property
     def _parts(self) -> list[pq.ParquetFile]:
@@ -362,7 +322,7 @@ class Catalog:
                 return [pq.ParquetFile(self.folder / part, pre_buffer=False) for part in self._note["parts"]]
             except FileNotFoundError:
                 # A run of `index` may have merged the parts since this catalog was opened.
-                fresh = self._read_note()
+                fresh = read_note(self.folder)
                 if fresh["parts"] == self._note["parts"]:
                     raise
                 self._note = fresh
@@ -383,8 +343,8 @@ class Catalog:
 
         A file that was found whole is looked into again only once it has changed.
         """
-        note = self._read_note()
-        for name in (*note["parts"], "metadata.parquet"):
+        note = read_note(self.folder)
+        for name in (*note["parts"], METADATA):
             file = self.folder / name
             try:
                 facts = file.stat()
@@ -393,9 +353,9 @@ class Catalog:
                     pq.read_metadata(file)
             except (OSError, pa.ArrowInvalid) as error:
                 if isinstance(error, FileNotFoundError):
-                    if name == "metadata.parquet":
+                    if name == METADATA:
                         continue
-                    if self._read_note()["parts"] != note["parts"]:
+                    if read_note(self.folder)["parts"] != note["parts"]:
                         return self.check()  # a run of `index` has merged them meanwhile
                 raise self._damaged(error) from None
             self._whole.add(seen)
@@ -404,42 +364,17 @@ class Catalog:
     @cached_property
     def _table(self) -> pa.Table:
         """The latest entry of each name, in order of name, without its vector but with its row among all parts'."""
-        schema = _schema(self.dim)
+        schema = part_schema(self.dim)
         schema = schema.remove(schema.get_field_index("vector"))
         table = pa.concat_tables([schema.empty_table(), *self._read(schema.names)])
-        # Not every name that is listed as refused is a path; those of pictures have been, once.
-        used = table.column("name").filter(pc.not_equal(table.column("status"), "rejected"))
-        outside = used.filter(pc.match_substring_regex(used, _OUTSIDE))
-        if len(outside):
-            raise DataError(f"{self.folder}: {outside[0].as_py()!r} leads outside the catalog's root; do not use it")
-        latest = {name: row for row, name in enumerate(table.column("name").to_pylist())}
-        rows = pa.array([latest[name] for name in sorted(latest)], pa.int64())
-        return table.take(rows).append_column(_ROW, rows)
-
-    def _matrix(self, rows: NDArray[np.int64]) -> Vectors:
-        """The vectors of rows that have one, as they are numbered over all parts."""
-        return self._stored(rows)[0]
+        return latest_rows(table, self.folder)
 
     def _stored(self, rows: NDArray[np.int64]) -> tuple[Vectors, NDArray[np.bool_]]:
-        """The vectors of rows, and which rows have one; read piece by piece, so that they lie here once."""
-        matrix = np.empty((len(rows), self.dim), np.float32)
-        found = np.zeros(len(rows), bool)
-        place = np.full(sum(part.metadata.num_rows for part in self._parts), -1)
-        place[rows] = np.arange(len(rows))
-        start = 0
+        """The vectors of rows, and which rows have one."""
         try:
-            for part in self._parts:
-                for batch in part.iter_batches(_ROW_GROUP, columns=["vector"], use_threads=False):
-                    column = batch.column(0)
-                    known = np.flatnonzero(column.is_valid().to_numpy(zero_copy_only=False))
-                    vectors = column.flatten().to_numpy(zero_copy_only=False).reshape(-1, self.dim)  # without nulls
-                    places = place[start + known]
-                    matrix[places[places >= 0]] = vectors[places >= 0]
-                    found[places[places >= 0]] = True
-                    start += len(column)
+            return read_vectors(self._parts, rows, self.dim)
         except (OSError, pa.ArrowInvalid) as error:
             raise self._damaged(error) from None
-        return matrix, found
 
     @cached_property
     def _usable(self) -> pa.Table:
@@ -448,16 +383,15 @@ class Catalog:
 
     def _append(self, entries: Sequence[Entry], vectors: Sequence[Any]) -> None:
         rows = [asdict(entry) | {"vector": vector} for entry, vector in zip(entries, vectors, strict=True)]
-        self._commit(pa.Table.from_pylist(rows, schema=_schema(self.dim)), keep=self._note["parts"])
+        self._commit(pa.Table.from_pylist(rows, schema=part_schema(self.dim)), keep=self._note["parts"])
 
     def _commit(self, table: pa.Table, *, keep: Iterable[str]) -> None:
         """Write a part, then the note that names it. What is in memory changes only once the note is on disk."""
         kept = list(keep)
-        numbers = [int(part[5:-8]) for part in self._note["parts"]]
-        part = f"part-{max(numbers, default=-1) + 1:06d}.parquet"
+        part = next_part(self._note["parts"])
         with atomic(self.folder / part) as temporary:
             # No two vectors have a number in common that a dictionary could save.
-            pq.write_table(table, temporary, use_dictionary=["status", "reason"], row_group_size=_ROW_GROUP)
+            pq.write_table(table, temporary, use_dictionary=["status", "reason"], row_group_size=ROW_GROUP)
         try:
             self._write_note({**self._note, "parts": [*kept, part]})
         except BaseException:
@@ -471,44 +405,5 @@ class Catalog:
         self.release()
 
     def _write_note(self, note: dict[str, Any]) -> None:
-        write_json(self.folder / "catalog.json", note)
+        write_json(self.folder / NOTE, note)
         self._note = note
-
-
-def _problem_of(note: Mapping[str, Any]) -> str:
-    """What a catalog's note lacks; empty where it has all that is read."""
-    encoder, parts = note.get("encoder"), note.get("parts")
-    if not isinstance(note.get("root"), str):
-        return "root is no text"
-    if not isinstance(encoder, dict) or not all(isinstance(encoder.get(key), str) for key in ("name", "fingerprint")):
-        return "encoder has no name or fingerprint"
-    if not all(isinstance(encoder.get(key, 0), int) for key in ("dim", "constant_dim")) or encoder.get("dim", 0) < 1:
-        return "encoder has no dim"
-    if not isinstance(parts, list) or not all(isinstance(part, str) and _PART.fullmatch(part) for part in parts):
-        return "parts are not names of parts"
-    return ""
-
-
-def require_finite(names: Sequence[str], vectors: Vectors, encoder: str) -> None:
-    """Raise DataError, which names the first picture, where a vector holds what is no number; one vector a name."""
-    finite = np.isfinite(vectors).all(axis=1)
-    if not finite.all():
-        name = names[int(np.flatnonzero(~finite)[0])]
-        raise DataError(
-            f"{name}: encoder {encoder} made a vector of it that is not finite, and it was not stored; "
-            f"{int((~finite).sum())} of {len(names)} pictures here are like that; check the encoder's weights"
-        )
-
-
-def _schema(dim: int) -> pa.Schema:
-    return pa.schema(
-        [
-            ("name", pa.string()),
-            ("bytes", pa.int64()),
-            ("mtime_ns", pa.int64()),
-            ("sha256", pa.string()),
-            ("status", pa.string()),
-            ("reason", pa.string()),
-            ("vector", pa.list_(pa.float32(), dim)),
-        ]
-    )

@@ -1,34 +1,35 @@
 """`index`: a folder of pictures becomes a catalog, picture by picture, and stays one as the folder changes."""
 
-import csv
 import os
 from collections import Counter
 from collections.abc import Iterator, Mapping
 from dataclasses import asdict, dataclass, field, replace
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 import pyarrow as pa
 
-from triptych.catalog.catalog import REMOVED, Catalog, Entry, require_finite
+from triptych.catalog.catalog import Catalog
+from triptych.catalog.entry import REMOVED, Entry
+from triptych.catalog.index_report import kind_of, listed, nothing_found, what_stays, write_rejected
 from triptych.catalog.likeness import note_likeness
 from triptych.catalog.metadata import metadata_of
 from triptych.catalog.moving import follow
 from triptych.catalog.options import IndexOptions
+from triptych.catalog.reading import PictureReader
 from triptych.catalog.tables import CsvTable, read_table
+from triptych.core.decoders import Decoders
 from triptych.core.environment import Runtime
-from triptych.core.errors import DataError, FailureError, PictureError, UsageError
-from triptych.core.files import atomic, locked, made_by
+from triptych.core.errors import DataError, FailureError, UsageError
+from triptych.core.files import locked, made_by
 from triptych.core.finding import HEIF_SUFFIXES, Found, Rejected, find_pictures
-from triptych.core.images import NEEDS_HEIF, NOT_INDEXED, open_picture, read_file, reader_of, why, work_ahead
-from triptych.core.limits import Limits
+from triptych.core.images import NEEDS_HEIF, reader_of, work_ahead
 from triptych.core.progress import progress, say
-from triptych.core.text import cell
 from triptych.encoders.protocol import Encoder, Pixels
 from triptych.encoders.registry import DEFAULT, load_encoder
 
 _CHUNK = 256  # pictures a commit; a multiple of the encoder's batch, so that a resumed run makes the same batches
+_DECODERS = 16  # processes that decode pictures, each of some 30 MB; encoders are slower than so many
 _MANY = 50  # pictures: a catalog of more is guarded
 _LARGE_LOSS = 0.2  # of its pictures
 
@@ -95,8 +96,9 @@ def index(
     Raises:
         UsageError: `pictures` is no folder or list, or the catalog is one of another folder.
         MismatchError: the catalog was made with another encoder.
-        DataError: the list or the CSV cannot be read, there is no usable picture, or a vector is not finite.
-        FailureError: a large part of the catalog is gone; whatever else there was to do is done.
+        DataError: the list or the CSV cannot be read, or there is no usable picture.
+        FailureError: a large part of the catalog is gone, and whatever else there was to do is done; or a vector is not
+            finite.
     """
     pictures, catalog = Path(pictures), Path(catalog)
     metadata = Path(metadata) if metadata else None
@@ -110,16 +112,16 @@ def index(
     found = find_pictures(pictures, root=None if own_root else root, exclude=options.exclude)
     if not found.names and not Catalog.exists(catalog):
         load_encoder(DEFAULT if encoder is None else encoder, threads=runtime.threads, device=runtime.device)
-        raise DataError(_nothing(pictures, found))
+        raise DataError(nothing_found(pictures, found))
     with locked(catalog):
         opened, engine = _open(catalog, found, encoder, runtime, explicit=root is not None)
         settings = {"pictures": pictures, "encoder": opened.encoder_name, "metadata": metadata, "root": root}
         run = IndexRun(opened, engine, found, options, runtime.threads, None if pictures.is_dir() else pictures)
         if not run.names and not options.prune:
-            raise DataError(_nothing(pictures, found) + _stays(opened))
+            raise DataError(nothing_found(pictures, found) + what_stays(opened))
         result, problem = run.update()
         opened.compact(made_by("index", settings | asdict(options), **asdict(result)), run.reader)
-        _write_rejected(opened, found)
+        write_rejected(opened, found)
         if table:
             result = replace(result, metadata=_keep_metadata(opened, table, run.added))
         warning = note_likeness(opened, engine)
@@ -129,7 +131,7 @@ def index(
     if problem:
         raise FailureError(problem)
     if not result.total and not options.prune:
-        raise DataError(f"{pictures}: none of {result.rejected} pictures can be used: {_listed(result.rejected_for)}")
+        raise DataError(f"{pictures}: none of {result.rejected} pictures can be used: {listed(result.rejected_for)}")
     return result
 
 
@@ -192,7 +194,7 @@ class IndexRun:
         problem = self._mark_gone(again)
         entries = self.catalog.entries
         counts = Counter(entry.status for entry in entries)
-        reasons = Counter(_kind_of(entry.reason) for entry in entries if entry.status == "rejected")
+        reasons = Counter(kind_of(entry.reason) for entry in entries if entry.status == "rejected")
         result = IndexResult(
             encoded,
             len(self.names) - len(todo),
@@ -266,14 +268,20 @@ class IndexRun:
 
     def encode(self, names: list[str]) -> int:
         """Encode and commit `names`, chunk by chunk; returns how many needed encoding."""
-        vector_of = self.catalog.known_vectors() if names else {}
+        if not names:
+            return 0
+        with Decoders(min(self.threads, _DECODERS)) as decoders:
+            return self._encode(names, decoders)
+
+    def _encode(self, names: list[str], decoders: Decoders) -> int:
+        vector_of = self.catalog.known_vectors()
         encoded, done = 0, len(self.names) - len(names)
         ticks = progress(range(len(names)), "index", total=len(self.names), unit="picture", done=done)
         for start in range(0, len(names), _CHUNK):
             chunk = names[start : start + _CHUNK]
             entries: list[Entry] = []
             fresh: dict[str, tuple[str, Pixels]] = {}  # by content, so that copies of a picture are encoded once
-            for entry, pixels in self._read(chunk):
+            for entry, pixels in self._read(chunk, decoders):
                 next(ticks)
                 if entry is None:
                     continue
@@ -282,7 +290,7 @@ class IndexRun:
                     fresh.setdefault(entry.sha256, (entry.name, pixels))
             if fresh:
                 vectors = self.encoder.encode_pictures(np.stack([pixels for _, pixels in fresh.values()]))
-                require_finite([name for name, _ in fresh.values()], vectors, self.encoder.name)
+                self.catalog.require_finite([name for name, _ in fresh.values()], vectors)
                 vector_of.update(zip(fresh, vectors, strict=True))
                 encoded += len(fresh)
             usable = [vector_of[entry.sha256] for entry in entries if entry.status == "ok"]
@@ -291,12 +299,12 @@ class IndexRun:
         next(ticks, None)
         return encoded
 
-    def _read(self, names: list[str]) -> Iterator[tuple[Entry | None, Pixels | None]]:
+    def _read(self, names: list[str], decoders: Decoders) -> Iterator[tuple[Entry | None, Pixels | None]]:
         """Each picture's entry, and its pixels where it is usable; None for one that stays as it was."""
-        limits = self.options.limits
+        reader = PictureReader(self.encoder, self.options.limits, decoders)
 
         def read(name: str) -> tuple[Entry, Pixels | None] | str:
-            return _read_one(self.catalog.path(name), name, self.encoder, limits, self.contents.get(name))
+            return reader.read(self.catalog.path(name), name, self.contents.get(name))
 
         for name, result in work_ahead(names, read, threads=self.threads):
             entry, pixels = (Entry(name, 0, 0, "", "rejected", result), None) if isinstance(result, str) else result
@@ -309,27 +317,6 @@ class IndexRun:
                 yield None, None
             else:
                 yield entry, pixels
-
-
-def _read_one(
-    path: Path, name: str, encoder: Encoder, limits: Limits, content: str | None = None
-) -> tuple[Entry, Pixels | None] | str:
-    """A picture's entry and pixels, the verdict and the identity from the same bytes; why, where it cannot be read."""
-    try:
-        file = read_file(path, limits)
-    except (OSError, ValueError) as error:
-        return why(error)
-    except PictureError as error:
-        return Entry(name, 0, 0, "", "rejected", str(error)), None
-    if content is not None and file.sha256 != content:
-        return NOT_INDEXED
-    known = (name, file.size, file.mtime_ns, file.sha256)
-    try:
-        if file.size > limits.max_bytes:
-            raise PictureError(f"too large: {file.size} bytes; at most {limits.max_bytes} are accepted")
-        return Entry(*known, "ok"), encoder.prepare(open_picture(file.data, limits))
-    except PictureError as error:
-        return Entry(*known, "rejected", str(error)), None
 
 
 def _refused(rejected: Rejected) -> Entry:
@@ -349,33 +336,6 @@ def _unchanged(path: Path, entry: Entry | None, again: bool) -> bool:
     return (facts.st_size, facts.st_mtime_ns) == (entry.bytes, entry.mtime_ns)
 
 
-def _kind_of(reason: str) -> str:
-    """A reason without what is particular to one picture."""
-    return reason.partition(":")[0].partition(" (")[0].partition(";")[0]
-
-
-def _listed(counts: Mapping[str, Any]) -> str:
-    return ", ".join(f"{kind} {count}" for kind, count in counts.items())
-
-
-def _nothing(pictures: Path, found: Found) -> str:
-    """Where pictures were looked for in vain, and what was seen there."""
-    if not pictures.is_dir() and not found.counts():
-        return f"{pictures}: the list names no picture"
-    below = "" if pictures.is_dir() else f" (looked for below {found.root})"
-    seen = _listed(found.counts()) or "nothing at all (is the disk or share mounted?)"
-    hint = f"; {NEEDS_HEIF}" if any(item.kind in HEIF_SUFFIXES for item in found.left_out) else ""
-    return f"{pictures}: no picture found{below}; seen there: {seen}{hint}"
-
-
-def _stays(catalog: Catalog) -> str:
-    return (
-        f". {catalog.folder} keeps its {len(catalog.names)} pictures; to give them up, run again with --prune"
-        if catalog.names
-        else ""
-    )
-
-
 def _tell(result: IndexResult, found: Found, catalog: Catalog) -> None:
     """What a person should know beside the counts."""
     if result.kept:
@@ -386,14 +346,3 @@ def _tell(result: IndexResult, found: Found, catalog: Catalog) -> None:
         say(f"left out {heif} pictures: {NEEDS_HEIF}")
     if result.left_out or result.rejected:
         say(f"what was left out, and why: {catalog.folder / 'rejected.csv'}")
-
-
-def _write_rejected(catalog: Catalog, found: Found) -> None:
-    rows = {entry.name: entry.reason for entry in catalog.entries if entry.status == "rejected"}
-    rows |= {item.name: item.reason for item in found.rejected} | {item.name: item.reason for item in found.left_out}
-    with (
-        atomic(catalog.folder / "rejected.csv") as temporary,
-        temporary.open("w", newline="", encoding="utf-8") as out,
-    ):
-        lines = [(cell(name), cell(reason)) for name, reason in sorted(rows.items())]
-        csv.writer(out).writerows([("name", "reason"), *lines])

@@ -9,7 +9,8 @@ from pathlib import Path
 
 import numpy as np
 
-from triptych.catalog.catalog import Catalog, Entry
+from triptych.catalog.catalog import Catalog
+from triptych.catalog.entry import Entry
 from triptych.catalog.indexing import IndexRun
 from triptych.catalog.likeness import note_likeness
 from triptych.catalog.options import IndexOptions, ReencodeOptions

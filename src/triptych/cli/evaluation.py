@@ -10,6 +10,7 @@ from triptych.cli.app import CatalogDir, EncoderName, OutDir, app, show, show_te
 from triptych.cli.options import takes
 from triptych.core.environment import Runtime
 from triptych.core.errors import FailureError, UsageError
+from triptych.core.limits import Limits
 from triptych.evaluation.ablation.options import AblateOptions
 from triptych.evaluation.options import CompareOptions, EvaluateOptions, LeakageOptions
 
@@ -81,9 +82,13 @@ def check(
         list[str] | None,
         typer.Option(metavar="NAME=VALUE", help="A choice within the protocol (gallery=union); may be repeated."),
     ] = None,
+    max_pixels: Annotated[float, typer.Option(help="Largest picture, in millions of pixels.", min=0.01)] = 64,
 ) -> None:
     """List a benchmark's missing, corrupt and extra pictures; nothing is encoded."""
-    found = triptych.check_benchmark(benchmark, root=root, gallery=gallery, split=split, settings=setting or ())
+    limits = Limits.of_millions(max_pixels)
+    found = triptych.check_benchmark(
+        benchmark, root=root, gallery=gallery, split=split, settings=setting or (), limits=limits
+    )
     show_text(found)
     if found.missing or found.corrupt:
         missing, corrupt = len(found.missing), len(found.corrupt)

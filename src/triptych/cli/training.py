@@ -1,7 +1,9 @@
 """Commands that train: train, judge, finetune, train-inversion, pretrain, adapt-encoder."""
 
+from collections.abc import Callable
+from functools import partial
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, Any
 
 import typer
 
@@ -42,9 +44,8 @@ def train(
     validate_by: ValidateBy = None,
 ) -> None:
     """Train a composer on triplets; the best epoch on held-out triplets is kept."""
-    truth = triptych.truth_queries(catalog, validate_by) if validate_by else None
-    result = triptych.train(triplets, catalog, out, options, encoder=encoder, truth=truth, runtime=runtime, log=log)
-    show(known_fields(result))
+    learn = partial(triptych.train, triplets, catalog, out, options, encoder=encoder, runtime=runtime, log=log)
+    _learn_and_judge(learn, catalog, validate_by)
 
 
 @app.command(epilog="Example: triptych judge composer --catalog catalog --validate-by kind,colour")
@@ -76,9 +77,14 @@ def finetune(
     validate_by: ValidateBy = None,
 ) -> None:
     """Train the encoder itself on triplets, from the catalog's pictures; it is written inside a composer."""
+    learn = partial(triptych.finetune, triplets, catalog, out, options, encoder=encoder, runtime=runtime, log=log)
+    _learn_and_judge(learn, catalog, validate_by)
+
+
+def _learn_and_judge(learn: Callable[..., Any], catalog: Path, validate_by: str | None) -> None:
+    """Train with the queries, if any, that say whether it helps, and show the result."""
     truth = triptych.truth_queries(catalog, validate_by) if validate_by else None
-    result = triptych.finetune(triplets, catalog, out, options, encoder=encoder, truth=truth, runtime=runtime, log=log)
-    show(known_fields(result))
+    show(known_fields(learn(truth=truth)))
 
 
 @app.command(epilog="Example: triptych train-inversion lincir --catalog catalog --out composer")

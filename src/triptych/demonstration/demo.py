@@ -23,7 +23,7 @@ from triptych.evaluation.encoded_task import EncodedTask
 from triptych.evaluation.evaluate import EvaluateResult, evaluate
 from triptych.evaluation.options import EvaluateOptions
 from triptych.mining.pipeline import mine
-from triptych.training.composer import train
+from triptych.training.composer import train_composer
 from triptych.triplets.file import Triplet, kind_of_reason, read_triplets
 
 T = TypeVar("T")
@@ -117,7 +117,9 @@ def _make(world: World, pictures: Pictures, folders: _Folders, steps: list[Step]
         detail.append(f"{mined.accepted} triplets accepted, {mined.refused} refused")
     with _timed(steps, "train") as detail:
         learning = replace(world.training, seed=seed)
-        trained = train(folders.triplets, folders.catalog, folders.composer, learning, runtime=runtime)
+        trained = train_composer(
+            folders.triplets, folders.catalog, folders.composer, learning, encoder=None, runtime=runtime
+        )
         detail.append(f"best epoch {trained.best_epoch}, held-out R@10 {trained.held_out_recall['R@10']:.1f} %")
 
 

@@ -4,21 +4,30 @@ Pictures go through the processors that need Pillow alone, weights are safetenso
 SigLIP 2 of fixed resolution is a SigLIP to transformers (`model_type` siglip) with another tokenizer.
 """
 
-import hashlib
 import shutil
 from collections.abc import Callable, Collection, Iterable, Iterator, Sequence
-from contextlib import contextmanager, nullcontext, suppress
-from functools import cached_property, partial
+from contextlib import contextmanager, nullcontext
+from functools import cached_property
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Literal
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 from PIL import Image
 
 from triptych.core.environment import Runtime, mixed_precision, require_extra
-from triptych.core.errors import DataError, FailureError, UsageError
-from triptych.core.files import hash_file, read_json
+from triptych.core.errors import DataError, UsageError
 from triptych.core.vectors import Vectors, unit
+from triptych.encoders.huggingface_files import (
+    FAMILIES,
+    PREPROCESSORS,
+    Precision,
+    family_of,
+    fetch_model,
+    fingerprint_of,
+    first_line,
+    setting_files,
+    weight_files,
+)
 from triptych.encoders.protocol import Ids, Pixels, TextReading
 from triptych.encoders.reading import TextReader
 from triptych.encoders.tokenizer import check_tokenizer
@@ -26,19 +35,6 @@ from triptych.encoders.tokenizer import check_tokenizer
 if TYPE_CHECKING:
     from torch import nn
 
-Precision = Literal["auto", "float32"]
-
-FAMILIES = {
-    "clip": ("CLIPModel", "CLIPImageProcessorPil"),
-    "siglip": ("SiglipModel", "SiglipImageProcessorPil"),
-}
-"""For each supported `model_type`, the classes of transformers for the model and its pictures."""
-
-WEIGHTS = "model.safetensors"
-INDEX = "model.safetensors.index.json"
-PREPROCESSORS = ("preprocessor_config.json", "processor_config.json")
-TOKENIZER = ("tokenizer.json", "tokenizer_config.json")
-SETTINGS = ("config.json", *PREPROCESSORS, *TOKENIZER, "special_tokens_map.json")
 TEXT_BATCH = 64
 
 
@@ -71,12 +67,12 @@ class HuggingFaceEncoder:
             folder = folder.resolve()
             source = str(folder)
         else:
-            folder = _fetch(source, download=download)
+            folder = fetch_model(source, download=download)
         self.name = f"hf:{source}"
         self.folder = folder
-        self._family = _family(folder, self.name)
-        files = [*_settings(folder, self.name), *_weights(folder, self.name)]
-        self.fingerprint = _fingerprint(files, precision)
+        self._family = family_of(folder, self.name)
+        files = [*setting_files(folder, self.name), *weight_files(folder, self.name)]
+        self.fingerprint = fingerprint_of(files, precision)
         if threads is not None:
             torch.set_num_threads(threads)
         check_tokenizer(folder / "tokenizer.json")
@@ -203,7 +199,7 @@ class HuggingFaceEncoder:
         """Write `model`, this one's trained further, in the same layout, with all that prepares its inputs."""
         with _quiet():
             model.save_pretrained(folder)
-        for path in _settings(self.folder, self.name):
+        for path in setting_files(self.folder, self.name):
             if path.name != "config.json":
                 shutil.copyfile(path, folder / path.name)
 
@@ -276,110 +272,13 @@ def _pixels(processor: Any, picture: Image.Image) -> Pixels:
     return np.asarray(processor(picture, return_tensors="np")["pixel_values"][0], np.float32)
 
 
-def _family(folder: Path, name: str) -> str:
-    if not (folder / "config.json").is_file():
-        raise DataError(f"{name}: config.json is missing; name a model in the Hugging Face layout")
-    config = read_json(folder / "config.json", "model configuration")
-    family = config.get("model_type") if isinstance(config, dict) else None
-    if family == "siglip2":
-        raise UsageError(f"{name}: NaFlex is not supported; take a SigLIP 2 of fixed resolution")
-    if family not in FAMILIES:
-        raise UsageError(f"{name}: model_type {family} is not supported; take clip or siglip (1 or 2)")
-    return str(family)
-
-
-def _settings(folder: Path, name: str) -> list[Path]:
-    """Every file but the weights that decides what a vector is."""
-    found = [folder / setting for setting in SETTINGS if (folder / setting).is_file()]
-    present = {path.name for path in found}
-    for needed in TOKENIZER:
-        if needed not in present:
-            raise DataError(f"{name}: {needed} is missing; save the model's fast tokenizer there")
-    if not present.intersection(PREPROCESSORS):
-        raise DataError(f"{name}: {PREPROCESSORS[0]} is missing; save the model's image processor there")
-    return found
-
-
-def _weights(folder: Path, name: str) -> list[Path]:
-    """The safetensors files in order: one, or the shards that an index names."""
-    if (folder / WEIGHTS).is_file():
-        return [folder / WEIGHTS]
-    if (folder / INDEX).is_file():
-        index = read_json(folder / INDEX, "index of weights")
-        try:
-            shards = sorted({folder / shard for shard in index["weight_map"].values()})
-        except (KeyError, TypeError, AttributeError):
-            raise DataError(f"{name}: {INDEX} has no weight_map; copy the model again") from None
-        for shard in shards:
-            if not shard.is_file():
-                raise DataError(f"{name}: {shard.name} is missing; copy the model again")
-        return shards
-    if (folder / "pytorch_model.bin").is_file():
-        remedy = "pytorch_model.bin is pickled and not read; save the model as safetensors"
-    else:
-        remedy = "copy the model again, or name a revision that has it (hf:HUB_ID@REVISION)"
-    raise DataError(f"{name}: {WEIGHTS} is missing; {remedy}")
-
-
-def _fingerprint(files: Iterable[Path], precision: Precision) -> str:
-    # The precision asked for, not what this machine makes of it: what one indexed, another may search.
-    parts = [f"{path.name} {hash_file(path)}" for path in files]
-    return hashlib.sha256("\n".join(["huggingface-1", precision, *parts]).encode()).hexdigest()
-
-
-def _fetch(source: str, *, download: bool) -> Path:
-    """A hub id's files, from the local cache where it has them all. Raises FailureError without them, UsageError where
-    they would have to be fetched and may not be.
-    """
-    from huggingface_hub import snapshot_download
-
-    hub_id, _, revision = source.partition("@")
-    wanted = [*SETTINGS, WEIGHTS, INDEX, "model-*-of-*.safetensors"]
-    fetch = partial(snapshot_download, hub_id, revision=revision or None, allow_patterns=wanted)
-    try:
-        with suppress(OSError, DataError):
-            cached = Path(fetch(local_files_only=True))
-            _settings(cached, source)
-            _weights(cached, source)
-            return cached
-        if download:
-            return Path(fetch())
-    except Exception as error:  # the hub, its transfers and its HTTP client have no common base
-        raise FailureError(
-            f"hf:{source}: neither a folder nor to be had from the Hugging Face hub ({_reason(error)});"
-            " check the name and the network"
-        ) from error
-    raise UsageError(
-        f"hf:{source}: a file names this encoder, it is not on this machine, and a file never makes anything "
-        f"be fetched; if you trust that name, give it as --encoder hf:{source}"
-    )
-
-
-def _reason(error: Exception) -> str:
-    """The hub's error in a few words; its own messages are paragraphs."""
-    from huggingface_hub import errors
-
-    known: list[tuple[type[Exception], str]] = [
-        (errors.HFValidationError, "not a hub id"),
-        (errors.GatedRepoError, "accept its terms there, then run hf auth login"),
-        (errors.RepositoryNotFoundError, "no public model of this name"),
-        (errors.RevisionNotFoundError, "no such revision"),
-        (errors.LocalEntryNotFoundError, "offline, and not in the local cache"),
-    ]
-    return next((words for kind, words in known if isinstance(error, kind)), _first_line(error))
-
-
-def _first_line(error: Exception) -> str:
-    return next(iter(str(error).strip().splitlines()), type(error).__name__)
-
-
 @contextmanager
 def _blaming(name: str) -> Iterator[None]:
     """Turn whatever transformers raises about a damaged file into one line."""
     try:
         yield
     except Exception as error:  # it raises most of the built-in kinds, and safetensors its own
-        raise DataError(f"{name}: cannot be loaded ({_first_line(error)}); copy the model again") from error
+        raise DataError(f"{name}: cannot be loaded ({first_line(error)}); copy the model again") from error
 
 
 @contextmanager

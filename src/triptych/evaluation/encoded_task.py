@@ -12,6 +12,7 @@ from triptych.catalog.catalog import Catalog
 from triptych.composers.patches import Patches, ReadsPatches, in_batches, reads_pixels
 from triptych.composers.protocol import Composer
 from triptych.core.errors import DataError, PictureError, UsageError
+from triptych.core.limits import DEFAULT_LIMITS, Limits
 from triptych.core.progress import say
 from triptych.core.vectors import Vectors, nearest, require_finite_rows, unit
 from triptych.encoders.protocol import Encoder
@@ -57,11 +58,18 @@ class EncodedTask:
     `encoded` holds vectors by picture and is added to: tasks that share it encode a picture once.
     """
 
-    def __init__(self, task: Task, encoder: Encoder, encoded: dict[Key, Any] | None = None) -> None:
+    def __init__(
+        self,
+        task: Task,
+        encoder: Encoder,
+        encoded: dict[Key, Any] | None = None,
+        limits: Limits = DEFAULT_LIMITS,
+    ) -> None:
         require_folder(task)
         self.task = task
         self._encoder = encoder
-        vector_of = _picture_vectors(task, encoder, {} if encoded is None else encoded)
+        self._limits = limits
+        vector_of = _picture_vectors(task, encoder, {} if encoded is None else encoded, limits)
         self.gallery_names = [name for name in task.gallery if name in vector_of]
         row_of = {name: row for row, name in enumerate(self.gallery_names)}
         self.queries = [query for query in task.queries if _can_be_asked(query, vector_of, row_of)]
@@ -102,7 +110,8 @@ class EncodedTask:
     def _patches(self, method: ReadsPatches) -> Patches:
         """What the method sees in each query's reference. Raises DataError for a picture that is gone."""
         names = sorted({query.reference for query in self.queries})
-        loaded = load_task_pictures(self.task, names, prepare=self._encoder.prepare, what=f"look at {self.task.name}")
+        what = f"look at {self.task.name}"
+        loaded = load_task_pictures(self.task, names, prepare=self._encoder.prepare, what=what, limits=self._limits)
         patches = np.concatenate([method.look(pixels) for pixels in in_batches(loaded, self.task.file)])
         row_of = {name: row for row, name in enumerate(names)}
         return patches[[row_of[query.reference] for query in self.queries]]
@@ -163,12 +172,12 @@ class EncodedTask:
         )
 
 
-def _picture_vectors(task: Task, encoder: Encoder, known: dict[Key, Any]) -> dict[str, Any]:
+def _picture_vectors(task: Task, encoder: Encoder, known: dict[Key, Any], limits: Limits) -> dict[str, Any]:
     """Picture name to vector, of those that can be read; what was not `known` is encoded and added to it."""
     key_of = {name: picture_key(task, name) for name in task.names}
     missing = {key: name for name, key in key_of.items() if key not in known}
     if missing:
-        fresh = encode_pictures(encoder, task, sorted(missing.values()))
+        fresh = encode_pictures(encoder, task, sorted(missing.values()), limits)
         known.update((key_of[name], vector) for name, vector in fresh.items())
     return {name: known[key] for name, key in key_of.items() if key in known}
 
@@ -178,7 +187,9 @@ def mean_vectors(several: Sequence[Vectors]) -> Vectors:
     return several[0] if len(several) == 1 else unit(np.mean(several, axis=0))
 
 
-def encode_pictures(encoder: Encoder, task: Task, names: Sequence[str]) -> dict[str, Any]:
+def encode_pictures(
+    encoder: Encoder, task: Task, names: Sequence[str], limits: Limits = DEFAULT_LIMITS
+) -> dict[str, Any]:
     """Picture name to vector, for every picture that can be read; the others are named on the terminal."""
     vector_of: dict[str, Any] = {}
     waiting: dict[str, Any] = {}
@@ -190,7 +201,8 @@ def encode_pictures(encoder: Encoder, task: Task, names: Sequence[str]) -> dict[
             vector_of.update(zip(waiting, vectors, strict=True))
             waiting.clear()
 
-    for name, pixels in load_task_pictures(task, names, prepare=encoder.prepare, what=f"encode {task.name}"):
+    what = f"encode {task.name}"
+    for name, pixels in load_task_pictures(task, names, prepare=encoder.prepare, what=what, limits=limits):
         if isinstance(pixels, PictureError):
             say(f"skipped {name!r}: {pixels}")
             continue

@@ -82,7 +82,7 @@ def evaluate(
             composer's. A composer that was made for another one brings its own.
         catalog: a catalog of the pictures by one of the encoders, which saves encoding them again with that one.
         output: a file to write the result to (.json), as documented in docs/reference/formats.md.
-        runtime: processor threads.
+        runtime: what the encoders compute with.
 
     Raises:
         UsageError: a name means nothing.
@@ -94,7 +94,7 @@ def evaluate(
     known = None if is_queries_file(benchmark) else find_benchmark(benchmark)
     name = benchmark if isinstance(benchmark, str) else benchmark.name
     _check_submission(benchmark, options, count=len({*names}) + len(composers))
-    methods = Methods.of(names, composers, encoder, options, known, runtime.threads)
+    methods = Methods.of(names, composers, encoder, options, known, runtime)
     gallery = Path(options.gallery) if options.gallery else None
     tasks = load_benchmark(benchmark, root, gallery, options.split, options.settings)
     if not options.submission and not all(task.public for task in tasks):
@@ -104,11 +104,11 @@ def evaluate(
     tuning = tuning_tasks(known, root, options) if choosing and known and root else {}
     vectors = _known_vectors(methods, tasks, Path(catalog) if catalog else None)
     prepared = {
-        key: {task.name: EncodedTask(task, each, vectors[key]) for task in tasks}
+        key: {task.name: EncodedTask(task, each, vectors[key], options.limits) for task in tasks}
         for key, each in methods.encoders.items()
     }
     tuned_on = {
-        key: encode_tuning(tuning, each, vectors[key], required=options.tune_root is not None)
+        key: encode_tuning(tuning, each, vectors[key], options.limits, required=options.tune_root is not None)
         for key, each in methods.encoders.items()
         if key in choosing
     }

@@ -10,6 +10,7 @@ import numpy as np
 
 from triptych.catalog.catalog import Catalog
 from triptych.catalog.indexing import index
+from triptych.catalog.options import IndexOptions
 from triptych.core.environment import Runtime
 from triptych.core.errors import FailureError
 from triptych.core.files import made_by, output_file, write_json
@@ -68,7 +69,7 @@ def leakage(
         triplets: only the pictures of its accepted triplets are looked for.
         encoder: the catalog's, where its name alone does not lead to it.
         output: a file to write the result to (.json), as documented in docs/reference/formats.md.
-        runtime: processor threads.
+        runtime: what the encoder computes with.
 
     Raises:
         MismatchError: the gallery's catalog has another encoder.
@@ -80,7 +81,7 @@ def leakage(
     if triplets:
         accepted = [triplet for triplet in read_triplets(Path(triplets))[0] if triplet.accepted]
         ours = ours.only({name for triplet in accepted for name in (triplet.reference, triplet.target)})
-    theirs = _read_gallery(Path(gallery), opened, encoder, runtime.threads)
+    theirs = _read_gallery(Path(gallery), opened, encoder, options, runtime)
     if not ours.names or not theirs.names:
         raise FailureError(f"{catalog} and {gallery}: no usable pictures to compare in one of them")
     leaks = _find(ours, theirs, options.threshold)
@@ -113,13 +114,16 @@ class _Pictures:
         return _Pictures([self.names[row] for row in rows], [self.digests[row] for row in rows], self.vectors[rows])
 
 
-def _read_gallery(gallery: Path, catalog: Catalog, encoder: Encoder | str | None, threads: int | None) -> _Pictures:
+def _read_gallery(
+    gallery: Path, catalog: Catalog, encoder: Encoder | str | None, options: LeakageOptions, runtime: Runtime
+) -> _Pictures:
     if Catalog.exists(gallery):
         opened = Catalog(gallery)
         opened.require_same(catalog)
         return _Pictures.of(opened)
     with TemporaryDirectory() as folder:
-        index(gallery, folder, encoder=catalog.encoder(encoder, threads=threads), runtime=Runtime(threads))
+        known = catalog.encoder(encoder, threads=runtime.threads, device=runtime.device)
+        index(gallery, folder, IndexOptions(max_pixels=options.max_pixels), encoder=known, runtime=runtime)
         made = Catalog(Path(folder))
         made.require_same(catalog)
         return _Pictures.of(made)

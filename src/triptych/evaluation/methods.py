@@ -9,6 +9,7 @@ from triptych.benchmarks.benchmark import Benchmark
 from triptych.composers.baselines import DEFAULT_WEIGHT, METHODS, CaptionEdit, baseline
 from triptych.composers.protocol import Composer, attach_encoder, encoder_fingerprint_of, encoder_name_of
 from triptych.composers.registry import load_composer
+from triptych.core.environment import Runtime
 from triptych.core.errors import UsageError
 from triptych.encoders.protocol import Encoder
 from triptych.encoders.registry import DEFAULT, load_encoder
@@ -40,7 +41,7 @@ class Methods:
         encoder: Encoder | str | None,
         options: EvaluateOptions,
         benchmark: Benchmark | None,
-        threads: int | None,
+        runtime: Runtime,
     ) -> Self:
         """The baselines of `names`, and `composers`.
 
@@ -50,8 +51,8 @@ class Methods:
         if not names and not composers:
             raise UsageError(f"give a --method ({', '.join(METHODS)}, all) or a --composer")
         loaded = [load_composer(each) for each in composers]
-        first = _first_encoder(encoder, loaded, threads)
-        encoders = _attach(loaded, first, threads)
+        first = _first_encoder(encoder, loaded, runtime)
+        encoders = _attach(loaded, first, runtime)
         own = benchmark.vocabulary if benchmark else None
         words = load_vocabulary(Path(options.vocabulary) if options.vocabulary else own)
         captions = CaptionEdit(first, words)
@@ -70,20 +71,20 @@ class Methods:
         return self.encoder if fingerprint is None else self.encoders[fingerprint]
 
 
-def _first_encoder(given: Encoder | str | None, composers: Sequence[Composer], threads: int | None) -> Encoder:
+def _first_encoder(given: Encoder | str | None, composers: Sequence[Composer], runtime: Runtime) -> Encoder:
     if given is not None:
-        return load_encoder(given, threads=threads)
+        return load_encoder(given, threads=runtime.threads, device=runtime.device)
     named = next((name for composer in composers if (name := encoder_name_of(composer))), None)
-    return load_encoder(named or DEFAULT, threads=threads, from_file=named is not None)
+    return load_encoder(named or DEFAULT, threads=runtime.threads, device=runtime.device, from_file=named is not None)
 
 
-def _attach(composers: Sequence[Composer], first: Encoder, threads: int | None) -> dict[str, Encoder]:
+def _attach(composers: Sequence[Composer], first: Encoder, runtime: Runtime) -> dict[str, Encoder]:
     """Hand each composer its encoder, `first` or its own, and return the encoders by fingerprint."""
     encoders = {first.fingerprint: first}
     for composer in composers:
         wanted, name = encoder_fingerprint_of(composer), encoder_name_of(composer)
         if wanted is not None and wanted not in encoders and name is not None:
-            own = load_encoder(name, threads=threads, from_file=True)
+            own = load_encoder(name, threads=runtime.threads, device=runtime.device, from_file=True)
             attach_encoder(composer, own)
             encoders[own.fingerprint] = own
         attach_encoder(composer, first if wanted is None else encoders.get(wanted, first))

@@ -3,6 +3,7 @@
 from dataclasses import dataclass
 from pathlib import Path
 
+from triptych.core.limits import Limits, max_pixels_option
 from triptych.core.options import check_ranges, option
 
 
@@ -28,9 +29,15 @@ class EvaluateOptions:
     )
     gap: bool = option(True, "Also measure picture only and words only, and the gap to them.")
     per_query: bool = option(False, "Keep each query's metrics, for compare.")
+    max_pixels: float = max_pixels_option()
 
     def __post_init__(self) -> None:
         check_ranges(self)
+
+    @property
+    def limits(self) -> Limits:
+        """What a picture may be."""
+        return Limits.of_millions(self.max_pixels)
 
 
 @dataclass(frozen=True)
@@ -51,6 +58,7 @@ class LeakageOptions:
     """What `leakage` takes for the same picture."""
 
     threshold: float = option(0.95, "Least cosine of pictures that are nearly the same.", above=0, max=1)
+    max_pixels: float = max_pixels_option()
 
     def __post_init__(self) -> None:
         check_ranges(self)

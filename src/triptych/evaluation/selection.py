@@ -12,6 +12,7 @@ from triptych.benchmarks.task import Task
 from triptych.composers.baselines import WEIGHTS, WeightedSum
 from triptych.composers.protocol import Composer, HasPrompts, has_prompts
 from triptych.core.errors import DataError, TriptychError
+from triptych.core.limits import Limits
 from triptych.core.progress import say
 from triptych.core.vectors import Vectors
 from triptych.encoders.protocol import Encoder
@@ -62,13 +63,13 @@ def tuning_tasks(benchmark: Benchmark, root: Path, options: EvaluateOptions) -> 
 
 
 def encode_tuning(
-    tasks: Mapping[str, Task], encoder: Encoder, encoded: dict[Key, Any], *, required: bool
+    tasks: Mapping[str, Task], encoder: Encoder, encoded: dict[Key, Any], limits: Limits, *, required: bool
 ) -> dict[str, EncodedTask]:
     """The tasks that have pictures. Raises DataError where one that is `required` has not."""
     prepared = {}
     for name, task in tasks.items():
         try:
-            prepared[name] = EncodedTask(task, encoder, encoded)
+            prepared[name] = EncodedTask(task, encoder, encoded, limits)
         except DataError as error:
             if required:
                 raise

@@ -97,7 +97,7 @@ def mine(
     started = time.monotonic()
     out = output_file(out, ".parquet")
     opened = Catalog(Path(catalog))
-    known = opened.encoder(encoder, threads=runtime.threads)
+    known = opened.encoder(encoder, threads=runtime.threads, device=runtime.device)
     if len(opened.names) < _LEAST:
         raise FailureError(f"{catalog}: holds {len(opened.names)} usable pictures; mining needs at least {_LEAST}")
     previous = PreviousRounds.read(options.refined) if options.refined else PreviousRounds()

@@ -23,7 +23,7 @@ from triptych.mining.options import RefineOptions
 from triptych.mining.rounds import vocabulary_of
 from triptych.tagging.tags import tag_pictures
 from triptych.tagging.vocabulary import load_vocabulary
-from triptych.training.composer import train
+from triptych.training.composer import train_composer
 from triptych.training.options import TrainOptions
 from triptych.triplets.file import Triplet, read_triplets, write_triplets
 
@@ -106,7 +106,7 @@ def refine(
     triplets, out = Path(triplets), output_file(out, ".parquet")
     require_extra("train", "refine")
     opened = Catalog(Path(catalog))
-    known = opened.encoder(encoder, threads=runtime.threads)
+    known = opened.encoder(encoder, threads=runtime.threads, device=runtime.device)
     stored, note = read_triplets(triplets)
     options = replace(options, vocabulary=options.vocabulary or vocabulary_of(note))
     words = load_vocabulary(options.vocabulary)
@@ -193,7 +193,7 @@ def _composer(folds: _Folds, fold: int, others: Sequence[Triplet]) -> TrainedCom
     if not (folder / "config.json").exists():
         # What learnt from the other folds is to judge, and not the sum.
         options = TrainOptions(epochs=folds.options.epochs, seed=folds.options.seed, without=("kept-sum",))
-        train(file, folds.catalog.folder, folder, options, encoder=folds.encoder, runtime=folds.runtime)
+        train_composer(file, folds.catalog.folder, folder, options, encoder=folds.encoder, runtime=folds.runtime)
     return TrainedComposer(folder, folds.runtime.threads)
 
 

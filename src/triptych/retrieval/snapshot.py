@@ -7,7 +7,8 @@ from hashlib import sha256
 from threading import RLock
 from typing import Any
 
-from triptych.catalog.catalog import Catalog, stamp_of
+from triptych.catalog.catalog import Catalog
+from triptych.catalog.note import stamp_of
 from triptych.composers.protocol import Composer, gallery_dim_of, gallery_fingerprint_of
 from triptych.core.errors import StoreError
 from triptych.core.progress import say

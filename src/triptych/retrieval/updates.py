@@ -9,8 +9,9 @@ from typing import Any
 import numpy as np
 import pyarrow as pa
 
-from triptych.catalog.catalog import REMOVED, UPLOADS, Catalog, Entry
+from triptych.catalog.catalog import Catalog
 from triptych.catalog.columns import type_of, value_as
+from triptych.catalog.entry import REMOVED, UPLOADS, Entry
 from triptych.core.errors import PictureError, UsageError
 from triptych.core.files import atomic, made_by
 from triptych.core.images import read_known

@@ -97,7 +97,7 @@ def adapt_encoder(
 
 def _adaptable(encoder: Encoder | str, out: Path, runtime: Runtime) -> NativeEncoder:
     """The encoder that is meant. Raises UsageError where it cannot be adapted, or lies where it would be written."""
-    known = load_encoder(encoder, threads=runtime.threads)
+    known = load_encoder(encoder, threads=runtime.threads, device=runtime.device)
     if not isinstance(known, NativeEncoder) or known.is_photo_encoder or known.instance_dim:
         raise UsageError(f"--encoder {known.name}: adapt-encoder takes an encoder that `triptych pretrain` made")
     if out.resolve() == known.folder.resolve():

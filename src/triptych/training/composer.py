@@ -29,7 +29,7 @@ from triptych.training.options import TrainOptions
 from triptych.training.results import TrainResult
 from triptych.training.trust import weigh_evidence
 from triptych.training.validation import BEST_BY, summarise_run
-from triptych.training.verdict import Space, judge_saved
+from triptych.training.verdict import Space, judge_saved, tell_unknown
 
 _MOST_VECTORS = 16_000  # of texts, which an encoder makes before training; 4 ms each
 _MOST_TEXTS = 300_000  # where the text tower learns along and no vectors are needed
@@ -73,7 +73,25 @@ def train(
         MismatchError: catalog and encoder differ.
         UsageError: the composer is not for this encoder, or torch is missing.
     """
-    triplets, catalog, out = Path(triplets), Path(catalog), Path(out)
+    result = train_composer(
+        Path(triplets), Path(catalog), Path(out), options, encoder=encoder, truth=truth, runtime=runtime, log=log
+    )
+    tell_unknown("train", result.verdict, truth)
+    return result
+
+
+def train_composer(
+    triplets: Path,
+    catalog: Path,
+    out: Path,
+    options: TrainOptions,
+    *,
+    encoder: Encoder | str | None,
+    truth: TruthQueries | None = None,
+    runtime: Runtime,
+    log: Path | str | None = None,
+) -> TrainResult:
+    """Do what `train` does, for a run that trains in passing: that nobody knows whether it helps is not said."""
     require_extra("train", "train")
     import torch
 
@@ -83,7 +101,7 @@ def train(
     started = time.monotonic()
     device = runtime.torch_device()
     opened = Catalog(catalog)
-    known = opened.encoder(encoder, threads=runtime.threads)
+    known = opened.encoder(encoder, threads=runtime.threads, device=runtime.device)
     own = _weights(known, options)
     data = _read(triplets, opened, known, options)
     settings = {"triplets": hash_file(triplets), "encoder": known.fingerprint, "catalog": opened.digest}

@@ -17,6 +17,8 @@ from triptych.core.files import locked, made_by, read_json, write_json
 from triptych.core.progress import say
 from triptych.encoders.lexicon import Lexicon
 from triptych.encoders.native import NativeEncoder, load_model, save_encoder
+from triptych.encoders.protocol import short_name
+from triptych.encoders.reading import tell_texts
 from triptych.encoders.registry import load_encoder
 from triptych.training.callbacks import callbacks_of
 from triptych.training.data.pairs import CaptionedPictures, hash_file_or_fail, hold_out_products, load_pairs
@@ -32,6 +34,7 @@ if TYPE_CHECKING:
 _EPOCHS = 30
 _HELD_OUT, _MOST_HELD_OUT = 0.1, 500  # of the pairs: a share, and so many at most
 _MEMORY = 1 << 30  # bytes of what the frozen part sees
+_CHECKPOINT_STEPS = 100
 _VIEWS = 2  # of each photo, where memory allows it
 _HELD_FRAMES = ("{}", "in {}")
 
@@ -108,7 +111,7 @@ def _given(
     runtime: Runtime,
 ) -> _Given:
     """Read everything. Raises UsageError for an encoder that cannot go on, and where there are too few queries."""
-    known = load_encoder(options.start, threads=runtime.threads)
+    known = load_encoder(options.start, threads=runtime.threads, device=runtime.device)
     if not isinstance(known, NativeEncoder) or not known.is_photo_encoder:
         raise UsageError(f"--from {options.start}: takes photos, a folder that such a run wrote, or scratch")
     if out.resolve() == known.folder.resolve():
@@ -118,6 +121,9 @@ def _given(
     learnt, held = hold_out_products(data, wanted, options.seed)
     names = [data.names[row] for row in held]
     asked = truth(list(dict.fromkeys(names))) if truth else None
+    if asked:
+        texts = [query.text for query in asked.queries]
+        tell_texts(texts, known, f"--validate-by, {asked.source}", short_name(known))
     return _Given(known, data, learnt, HeldOut(names, data.pixels[held], [data.captions[row] for row in held]), asked)
 
 
@@ -146,7 +152,8 @@ def _learner(given: _Given, options: PretrainOptions, device: Any) -> "Continuin
     ids = given.encoder.token_ids([*texts.texts, *(frame.format(term) for term in held for frame in _HELD_FRAMES)])
     batch_size = options.batch_size if len(pixels) >= 2 * options.batch_size else max(2, len(pixels) // 2)
     torch.manual_seed(options.seed)
-    loop = LoopOptions(options.epochs * (len(pixels) // batch_size), seed=options.seed, checkpoint_every=100)
+    steps = options.epochs * (len(pixels) // batch_size)
+    loop = LoopOptions(steps, seed=options.seed, checkpoint_every=_CHECKPOINT_STEPS)
     return ContinuingLearner(model, tuned, seen, texts, ids, loop, batch_size)
 
 

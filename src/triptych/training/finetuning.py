@@ -31,7 +31,7 @@ from triptych.training.options import FinetuneOptions
 from triptych.training.results import FinetuneResult
 from triptych.training.trainable import TrainableEncoder, trainable_encoder
 from triptych.training.validation import BEST_BY, summarise_run
-from triptych.training.verdict import Space, judge_saved
+from triptych.training.verdict import Space, judge_saved, tell_unknown
 from triptych.triplets.file import read_triplets
 
 if TYPE_CHECKING:
@@ -81,7 +81,7 @@ def finetune(
     started = time.monotonic()
     device = runtime.torch_device()
     opened = Catalog(catalog)
-    known = opened.encoder(encoder, threads=runtime.threads)
+    known = opened.encoder(encoder, threads=runtime.threads, device=runtime.device)
     towers = _towers(known, out, options)
     pictures = _read(triplets, opened, towers, options.seed, runtime.threads)
     data = TripletDataset.read(triplets, pictures.row_of, known, np.array)
@@ -97,7 +97,7 @@ def finetune(
         note = made_by("finetune", settings, torch=torch.__version__, **facts, seconds=seconds)
         (out / "config.json").unlink(missing_ok=True)
         towers.save(out / "encoder", pictures.vectors, after, note)
-        made = load_encoder(f"{towers.kind}{out / 'encoder'}", threads=runtime.threads)
+        made = load_encoder(f"{towers.kind}{out / 'encoder'}", threads=runtime.threads, device=runtime.device)
         _save(out, towers.kind, made, learner.head, run.history, note)
         before = Space(
             known, pictures.names, pictures.vectors, opened.root, " with the encoder of before", opened.limits
@@ -105,6 +105,7 @@ def finetune(
         now = replace(before, encoder=made, vectors=after, label="")
         verdict = judge_saved("finetune", out, truth, now, before=before, threads=runtime.threads)
         run.clean()
+    tell_unknown("finetune", verdict, truth)
     say(f"finetune: to search with it: triptych index PICTURES --catalog NEW --encoder {towers.kind}{out / 'encoder'}")
     return FinetuneResult(**facts, verdict=verdict, seconds=seconds)
 
@@ -131,7 +132,7 @@ class _Pictures:
 def _read(triplets: Path, catalog: Catalog, towers: TrainableEncoder, seed: int, threads: int | None) -> _Pictures:
     """The pictures to learn from. Raises DataError where none can be read."""
     names = _wanted(triplets, catalog, towers, seed)
-    pixels, kept = read_bytes(catalog.root, names, towers.prepare, threads=threads, limits=catalog.limits)
+    pixels, kept = read_bytes(catalog.root, names, towers.prepare, threads=threads, opened=catalog.open_picture)
     if not kept:
         raise DataError(
             f"{catalog.root}: none of the pictures of {catalog.folder} can be read there; index them where they are"

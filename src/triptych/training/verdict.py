@@ -23,7 +23,8 @@ from triptych.core.images import load_pictures
 from triptych.core.limits import DEFAULT_LIMITS, Limits
 from triptych.core.progress import say
 from triptych.core.vectors import Vectors, require_finite_rows, unit
-from triptych.encoders.protocol import Encoder
+from triptych.encoders.protocol import Encoder, short_name
+from triptych.encoders.reading import tell_texts
 from triptych.metrics.measures import Values, per_query
 from triptych.metrics.ranking import Rows, ranks_of_targets
 from triptych.metrics.resampling import bootstrap_intervals
@@ -183,9 +184,9 @@ def judge_composer(
         FailureError: too few of the queries can be asked.
     """
     folder, opened = Path(composer), Catalog(Path(catalog))
-    known = opened.encoder(encoder, threads=runtime.threads)
+    known = opened.encoder(encoder, threads=runtime.threads, device=runtime.device)
     TrainedComposer(folder, runtime.threads).attach(known)
-    space = Space(known, opened.names, opened.vectors, opened.root)
+    space = Space(known, opened.names, opened.vectors, opened.root, limits=opened.limits)
     verdict = judge_saved("judge", folder, truth, space, threads=runtime.threads)
     if verdict is None:
         raise FailureError(f"{truth.source}: {TOO_FEW} in {catalog}; give queries whose pictures it holds")
@@ -203,6 +204,8 @@ def judge_saved(
 ) -> Verdict | None:
     """Judge the composer that was written to `out`, as it will be used, note the verdict there, and say it.
 
+    Words of the queries that its encoder does not understand are named, too.
+
     Args:
         command: what says it.
         out: the composer's folder.
@@ -211,6 +214,8 @@ def judge_saved(
     """
     verdict, reason = None, NO_TRUTH
     if truth is not None:
+        texts = [query.text for query in truth.queries]
+        tell_texts(texts, space.encoder, f"--validate-by, {truth.source}", short_name(space.encoder))
         composer = TrainedComposer(out, threads)
         composer.attach(space.encoder)
         if kept := _kept_by_truth(composer, truth, space, threads):
@@ -224,11 +229,16 @@ def judge_saved(
     config.pop("no_verdict", None)
     why = {} if verdict else {"no_verdict": reason}
     write_json(out / "config.json", config | {"verdict": asdict(verdict) if verdict else None} | why)
-    if verdict is None:
-        say(f"{command}: it is not known whether this composer helps: {reason}")
-    else:
+    if verdict is not None:
         say(f"{command}: this composer {verdict}")
     return verdict
+
+
+def tell_unknown(command: str, verdict: Verdict | None, truth: TruthQueries | None) -> None:
+    """Say, where there is no verdict, that nobody knows whether the composer helps, and why."""
+    if verdict is None:
+        reason = NO_TRUTH if truth is None else TOO_FEW
+        say(f"{command}: it is not known whether this composer helps: {reason}")
 
 
 def _kept_by_truth(composer: TrainedComposer, truth: TruthQueries, space: Space, threads: int | None) -> KeptSum | None:

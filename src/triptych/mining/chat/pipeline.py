@@ -71,7 +71,8 @@ def mine_chat(
     order: list[int] = np.random.default_rng(options.seed).permutation(len(opened.names)).tolist()
     views = [opened.compared_vectors]
     if options.vocabulary:
-        views += _attribute_views(opened, options.vocabulary, opened.encoder(encoder, threads=runtime.threads))
+        known = opened.encoder(encoder, threads=runtime.threads, device=runtime.device)
+        views += _attribute_views(opened, options.vocabulary, known)
     references = order[: options.limit]
     return _run(
         ChatSession(opened, output_file(out, ".parquet"), model, chat, options, references=references, views=views)

@@ -89,7 +89,7 @@ def train_inversion(
     started = time.monotonic()
     device = runtime.torch_device()
     opened = Catalog(catalog)
-    known = opened.encoder(encoder, threads=runtime.threads)
+    known = opened.encoder(encoder, threads=runtime.threads, device=runtime.device)
     material = _prepare(opened, known, options, device)
     prompts = _prompts(method, options.prompt, material)
     settings = _settings(method, options, opened, material.words)

@@ -29,7 +29,6 @@ _BETAS = (0.9, 0.98)
 _COMPOSED, _NAMED, _HELD = 0.5, 0.05, 1.0  # what the losses beside the first count
 _TITLES = 0.4  # of the texts; the others ask for some terms
 _DROPPED = 0.1  # of what the heads read, so that they do not learn few photos by heart
-_CHECKPOINT_STEPS = 100
 _BLOCK = 64  # photos, or texts, that are computed at once
 
 

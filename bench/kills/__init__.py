@@ -1,0 +1,1 @@
+"""What bench/faults.py does: commands as processes, killed and compared."""

@@ -1,0 +1,34 @@
+"""What a catalog knows of one picture file."""
+
+from dataclasses import dataclass
+from pathlib import PurePosixPath
+from typing import Literal
+
+UPLOADS = "uploads"
+"""The folder below the catalog's root where pictures lie that were added while the catalog was open."""
+
+REMOVED = "removed on request"
+"""Why a picture is rejected that was taken out of the catalog while it was open."""
+
+Status = Literal["ok", "rejected", "vanished"]
+
+
+@dataclass(frozen=True)
+class Entry:
+    """What is known of one picture file; `reason` says why it was rejected."""
+
+    name: str
+    """Path relative to the catalog's root, with forward slashes."""
+    bytes: int
+    mtime_ns: int
+    sha256: str
+    status: Status
+    reason: str = ""
+
+    @property
+    def added(self) -> bool:
+        """Whether it was added while the catalog was open: its content names it. A folder of the owner's may be called
+        as that of uploads is.
+        """
+        path = PurePosixPath(self.name)
+        return path.parent.as_posix() == UPLOADS and path.stem == self.sha256

@@ -1,0 +1,52 @@
+"""A catalog's note, `catalog.json`: what it must hold, and when it has changed."""
+
+import re
+from collections.abc import Mapping
+from contextlib import suppress
+from pathlib import Path
+from typing import Any
+
+from triptych.core.errors import CatalogError, DataError
+from triptych.core.files import read_json
+
+NOTE = "catalog.json"
+METADATA = "metadata.parquet"
+FORMAT = "triptych-catalog-1"
+_PART = re.compile(r"part-\d{6,}\.parquet")
+
+
+def read_note(folder: Path) -> dict[str, Any]:
+    """The note of the catalog in `folder`. Raises CatalogError where there is none, or a damaged one."""
+    try:
+        note = read_json(folder / NOTE, "catalog", "make one with `triptych index`")
+    except DataError as error:
+        raise CatalogError(str(error)) from None
+    if not isinstance(note, dict) or note.get("format") != FORMAT:
+        raise CatalogError(f"{folder}: not a catalog of this version ({FORMAT}); index again into a new folder")
+    if problem := _problem_of(note):
+        raise CatalogError(f"{folder}: catalog.json is damaged ({problem}); index again into a new folder")
+    return note
+
+
+def stamp_of(folder: Path) -> list[tuple[int, int]]:
+    """Changes whenever the note or the metadata of the catalog in `folder` are replaced."""
+    stamps = []
+    for name in (NOTE, METADATA):
+        with suppress(FileNotFoundError, NotADirectoryError):
+            facts = (folder / name).stat()
+            stamps.append((facts.st_mtime_ns, facts.st_ino))
+    return stamps
+
+
+def _problem_of(note: Mapping[str, Any]) -> str:
+    """What a catalog's note lacks; empty where it has all that is read."""
+    encoder, parts = note.get("encoder"), note.get("parts")
+    if not isinstance(note.get("root"), str):
+        return "root is no text"
+    if not isinstance(encoder, dict) or not all(isinstance(encoder.get(key), str) for key in ("name", "fingerprint")):
+        return "encoder has no name or fingerprint"
+    if not all(isinstance(encoder.get(key, 0), int) for key in ("dim", "constant_dim")) or encoder.get("dim", 0) < 1:
+        return "encoder has no dim"
+    if not isinstance(parts, list) or not all(isinstance(part, str) and _PART.fullmatch(part) for part in parts):
+        return "parts are not names of parts"
+    return ""

@@ -1,0 +1,78 @@
+"""The parts of a catalog, `part-*.parquet`: their columns, which row of a name is the latest, and reading vectors."""
+
+from collections.abc import Sequence
+from pathlib import Path
+
+import numpy as np
+import pyarrow as pa
+import pyarrow.compute as pc
+import pyarrow.parquet as pq
+from numpy.typing import NDArray
+
+from triptych.core.errors import DataError
+from triptych.core.vectors import Vectors
+
+ROW = "row"
+"""A column that is not on disk: where an entry stands among all parts' rows."""
+
+ROW_GROUP = 4096
+"""Rows that are read at a time."""
+
+_OUTSIDE = r"^/|(^|/)\.\.(/|$)|\x00"  # what no name of a picture is like
+
+
+def part_schema(dim: int) -> pa.Schema:
+    """The columns of a part; vectors have `dim` numbers."""
+    return pa.schema(
+        [
+            ("name", pa.string()),
+            ("bytes", pa.int64()),
+            ("mtime_ns", pa.int64()),
+            ("sha256", pa.string()),
+            ("status", pa.string()),
+            ("reason", pa.string()),
+            ("vector", pa.list_(pa.float32(), dim)),
+        ]
+    )
+
+
+def next_part(parts: Sequence[str]) -> str:
+    """The name of the part that is written after these."""
+    numbers = [int(part[5:-8]) for part in parts]
+    return f"part-{max(numbers, default=-1) + 1:06d}.parquet"
+
+
+def latest_rows(table: pa.Table, folder: Path) -> pa.Table:
+    """The latest row of each name, in order of name, with its ROW. Raises DataError where one leads out of the root."""
+    # Not every name that is listed as refused is a path; those of pictures have been, once.
+    used = table.column("name").filter(pc.not_equal(table.column("status"), "rejected"))
+    outside = used.filter(pc.match_substring_regex(used, _OUTSIDE))
+    if len(outside):
+        raise DataError(f"{folder}: {outside[0].as_py()!r} leads outside the catalog's root; do not use it")
+    latest = {name: row for row, name in enumerate(table.column("name").to_pylist())}
+    rows = pa.array([latest[name] for name in sorted(latest)], pa.int64())
+    return table.take(rows).append_column(ROW, rows)
+
+
+def read_vectors(
+    parts: Sequence[pq.ParquetFile], rows: NDArray[np.int64], dim: int
+) -> tuple[Vectors, NDArray[np.bool_]]:
+    """The vectors `(n, dim)` of rows, as they are numbered over all parts, and which rows have one.
+
+    Read piece by piece, so that they lie here once. Raises OSError or ArrowInvalid where a part is damaged.
+    """
+    matrix = np.empty((len(rows), dim), np.float32)
+    found = np.zeros(len(rows), bool)
+    place = np.full(sum(part.metadata.num_rows for part in parts), -1)
+    place[rows] = np.arange(len(rows))
+    start = 0
+    for part in parts:
+        for batch in part.iter_batches(ROW_GROUP, columns=["vector"], use_threads=False):
+            column = batch.column(0)
+            known = np.flatnonzero(column.is_valid().to_numpy(zero_copy_only=False))
+            vectors = column.flatten().to_numpy(zero_copy_only=False).reshape(-1, dim)  # without nulls
+            places = place[start + known]
+            matrix[places[places >= 0]] = vectors[places >= 0]
+            found[places[places >= 0]] = True
+            start += len(column)
+    return matrix, found
