@@ -1,4 +1,4 @@
-"""CLIP and SigLIP in the Hugging Face layout, run by transformers, which is the extra `triptych[hf]`.
+"""CLIP and SigLIP in the Hugging Face layout, run by transformers, which is the extra `hf`.
 
 Pictures go through the processors that need Pillow alone, weights are safetensors, and no remote code runs.
 SigLIP 2 of fixed resolution is a SigLIP to transformers (`model_type` siglip) with another tokenizer.
