@@ -14,6 +14,7 @@ cd "$here/photos_encoder"
 "$python" distil.py "$run"
 "$python" train.py "$run" "$run/strict" --seed 1 --steps 440
 "$python" export.py "$run" "$run/strict.safetensors" "$run/photos-1"
+"$python" balance.py "$run" "$run/photos-1"
 # Once its files are in src/triptych/encoders/photos-1, what it was trained on: python bench/training_statistics.py photos "$run"
 # The row of the model card without fashion-products:
 #     train.py "$run" "$run/without" --without-products --seed 0 --steps 500

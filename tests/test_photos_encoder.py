@@ -15,7 +15,7 @@ import torch
 from triptych.core.errors import DataError
 from triptych.core.images import open_picture
 from triptych.core.onnx_weights import read_weights, round_to_8_bits
-from triptych.encoders.native import NativeEncoder, load_model, save_encoder
+from triptych.encoders.native import NativeEncoder, load_model, save_balance, save_encoder
 from triptych.encoders.networks.photo_encoder import PhotoEncoder, PhotoShape
 from triptych.encoders.protocol import SLOT, AcceptsPseudoWords
 from triptych.encoders.registry import PHOTOS, load_encoder
@@ -24,7 +24,7 @@ from triptych.exporting.encoders import export_encoder
 CLOSET = Path(__file__).parent.parent / "examples" / "closet"
 COLOURS = ("red", "blue", "black", "pink", "white", "green", "grey", "brown")
 TEXTS = ["a red dress", "the same, but with long sleeves", "ein unbekanntes Wort 🧥", "", "a plain shirt " * 40]
-FINGERPRINT = "ba19fd26a204dbcb43c7e6456abc9ee21baebc0b720e5785427483fe121acc74"
+FINGERPRINT = "0b61f228d399f22ed2fe1933aa824f5487695ebf8b7225a0879f82fa3ffc4702"
 
 
 @pytest.fixture(scope="module")
@@ -184,6 +184,35 @@ def test_what_is_saved_is_what_was_trained(encoder, tmp_path):
     # The weights lie once: the graphs hold next to nothing.
     sizes = {file.name: file.stat().st_size for file in saved.folder.iterdir()}
     assert sizes["picture.onnx"] + sizes["text.onnx"] < 0.05 * sizes["model.safetensors"]
+
+
+def test_parts_are_balanced_anew_beside_the_same_weights(encoder, tmp_path):
+    torch.manual_seed(0)
+    small = PhotoEncoder(PhotoShape(size=64, item_dim=16, dim=32, text_layers=1))
+    torch.nn.init.normal_(small.picture.item_directions)
+    save_encoder(tmp_path, small, encoder.tokenizer, None, {})
+    weights = (tmp_path / "model.safetensors").read_bytes()
+    before = NativeEncoder(tmp_path, "before", threads=1)
+    pixels = np.random.default_rng(0).uniform(-1, 1, (2, 3, 64, 64)).astype(np.float32)
+    old = before.encode_pictures(pixels)
+    small.picture.parts.copy_(torch.tensor([0.5, 0.25, 0.25]).sqrt())
+    small.picture.item_mean.fill_(0.02)
+    small.picture.item_scale.copy_(torch.linspace(0.5, 2, 16))
+    save_balance(tmp_path, small)
+    assert (tmp_path / "model.safetensors").read_bytes() == weights
+    after = NativeEncoder(tmp_path, "after", threads=1)
+    assert after.fingerprint != before.fingerprint
+    new = after.encode_pictures(pixels)
+    plain = old[:, 32:48] / np.linalg.norm(old[:, 32:48], axis=1, keepdims=True)
+    expected = (plain - 0.02) / np.linspace(0.5, 2, 16, dtype=np.float32)
+    expected *= 0.5 / np.linalg.norm(expected, axis=1, keepdims=True)
+    np.testing.assert_allclose(new[:, 32:48], expected, atol=1e-4)
+    read = load_model(tmp_path)
+    with torch.inference_mode():
+        np.testing.assert_allclose(read.picture(torch.from_numpy(pixels)).numpy(), new, atol=1e-4)
+    # A folder of an older version has its parts among the weights, and no scale.
+    (tmp_path / "balance.safetensors").unlink()
+    assert torch.equal(load_model(tmp_path).picture.item_scale, torch.ones(16))
 
 
 def test_matrices_of_8_bits_are_near(tmp_path):

@@ -1,10 +1,10 @@
 """Write the encoder folder from trained weights.
 
-    python export.py DATA WEIGHTS.safetensors OUT [--size 128] [--parts 0.09 0.14] [--without-products]
+    python export.py DATA WEIGHTS.safetensors OUT [--size 128] [--without-products]
 
 The weights were trained on larger pictures than the encoder reads, to be fast: what the trunk's features are measured
-by (means, scales, the item's directions) is fitted again at the size that it reads. `--parts` are the squares of the
-meaning and of the item's part in a picture's vector; the rest is the constant.
+by (means, scales, the item's directions) is fitted again at the size that it reads. How the parts of a picture's vector
+are balanced comes after: balance.py.
 """
 
 import argparse
@@ -54,7 +54,6 @@ def main() -> None:
     parser.add_argument("weights", type=Path)
     parser.add_argument("out", type=Path)
     parser.add_argument("--size", type=int, default=128)
-    parser.add_argument("--parts", type=float, nargs=2, default=(0.09, 0.14))
     parser.add_argument("--without-products", action="store_true")
     given = parser.parse_args()
     torch.manual_seed(0)
@@ -64,8 +63,6 @@ def main() -> None:
         values = json.loads(file.metadata()["values"])
     model = PhotoEncoder(PhotoShape(size=given.size, vocabulary=len(weights["text.sentence.tokens.weight"])))
     model.load_state_dict(weights)
-    parts = (*given.parts, 1 - sum(given.parts))
-    model.picture.parts.copy_(torch.tensor(parts).sqrt())
     pixels = torch.from_numpy(
         np.stack([decode(jpeg, given.size) for jpeg in sample(given.data, not given.without_products)])
     )
@@ -78,10 +75,8 @@ def main() -> None:
         terms.setdefault(value.split("=")[1].replace("-", ""), row)
     rows, dim = list(terms.values()), model.shape.dim
     lexicon = Lexicon(list(terms), lexicon_weight[rows].numpy() * dim**0.5, lexicon_bias[rows].numpy())
-    lexicon = lexicon.widened(dim + model.shape.instance_dim, parts[0] ** 0.5)
-    note = made_by(
-        "bench/photos_encoder.sh", {"parts": [round(part, 3) for part in parts], "weights": given.weights.name}
-    )
+    lexicon = lexicon.widened(dim + model.shape.instance_dim, float(model.picture.parts[0]))
+    note = made_by("bench/photos_encoder.sh", {"weights": given.weights.name})
     save_encoder(given.out, model, Tokenizer.from_file(str(given.data / "tokenizer.json")), lexicon, note)
 
 

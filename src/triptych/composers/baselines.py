@@ -7,13 +7,14 @@ from dataclasses import dataclass
 import numpy as np
 
 from triptych.composers.protocol import ChangedWords, Composer, attach_encoder
+from triptych.composers.signed_texts import signed_vectors
 from triptych.core.errors import UsageError
 from triptych.core.vectors import Vectors, unit
 from triptych.encoders.protocol import Encoder
 from triptych.tagging.tagger import Tagger, Tags, best_words
 from triptych.tagging.vocabulary import Vocabulary
 
-METHODS = ("picture", "text", "sum", "slerp", "caption-edit", "caption-edit+picture")
+METHODS = ("picture", "text", "sum", "signed-sum", "slerp", "caption-edit", "caption-edit+picture")
 DEFAULT_WEIGHT = 0.5
 WEIGHTS = tuple(round(0.05 * step, 2) for step in range(1, 20))
 """What a weight is chosen from, on the validation split."""
@@ -47,12 +48,16 @@ class PictureOnly(_SameSpace):
 
 
 class TextOnly(_SameSpace):
-    """Searches with the words and ignores the reference."""
+    """Searches with the words and ignores the reference.
+
+    With `signed`, what the words exclude is subtracted: these vectors are to be added to others, and not of length one.
+    """
 
     name = "text"
 
-    def __init__(self, encoder: Encoder | None = None) -> None:
+    def __init__(self, encoder: Encoder | None = None, *, signed: bool = False) -> None:
         self._encoder = encoder
+        self._signed = signed
 
     def attach(self, encoder: Encoder) -> None:
         """Take the encoder for texts."""
@@ -66,6 +71,8 @@ class TextOnly(_SameSpace):
     ) -> Vectors:
         """The texts' vectors."""
         assert self._encoder is not None, "attach an encoder first"
+        if self._signed:
+            return signed_vectors(modifications, self._encoder.encode_texts)
         return self._encoder.encode_texts(modifications)
 
 
@@ -173,6 +180,8 @@ def baseline(
             return TextOnly(encoder)
         case "sum":
             return WeightedSum(name, TextOnly(encoder), weight)
+        case "signed-sum":
+            return WeightedSum(name, TextOnly(encoder, signed=True), weight)
         case "slerp":
             return Slerp(name, TextOnly(encoder), weight)
         case "caption-edit":

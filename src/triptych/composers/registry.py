@@ -11,7 +11,8 @@ def load_composer(given: Composer | Path | str, *, threads: int | None = None) -
 
     Args:
         given: a composer; a folder that `train`, `finetune`, `train-inversion` or `export-models` wrote; one of the
-            baselines `picture`, `text`, `sum` and `slerp`; the name of an installed plug-in; or `module:attribute`.
+            baselines `picture`, `text`, `sum`, `signed-sum` and `slerp`; the name of an installed plug-in; or
+            `module:attribute`.
         threads: processor threads of its graphs.
 
     Raises:
@@ -39,6 +40,12 @@ def _sum() -> Composer:
     return WeightedSum("sum", TextOnly())
 
 
+def _signed_sum() -> Composer:
+    from triptych.composers.baselines import TextOnly, WeightedSum
+
+    return WeightedSum("signed-sum", TextOnly(signed=True))
+
+
 def _slerp() -> Composer:
     from triptych.composers.baselines import Slerp, TextOnly
 
@@ -55,4 +62,5 @@ COMPOSERS: Registry[Composer] = Registry("composer", Composer, "triptych.compose
 COMPOSERS.register("picture", _picture)
 COMPOSERS.register("text", _text)
 COMPOSERS.register("sum", _sum)
+COMPOSERS.register("signed-sum", _signed_sum)
 COMPOSERS.register("slerp", _slerp)

@@ -12,6 +12,7 @@ from triptych.composers.baselines import WeightedSum
 from triptych.composers.kept_sum import KeptSum
 from triptych.composers.patches import Patches
 from triptych.composers.protocol import ChangedWords
+from triptych.composers.signed_texts import signed_vectors
 from triptych.composers.truth import Verdict
 from triptych.core.errors import DataError, MismatchError
 from triptych.core.files import hash_file, read_json
@@ -50,6 +51,7 @@ class TrainedComposer:
         self.verdict: Verdict | None = Verdict.from_json(stored) if stored else None
         self.encoder_fingerprint: str = config["encoder"]["fingerprint"]
         self._reads_tokens: bool = config["text_tower"]
+        self._signed: bool = config.get("signed_texts", False)
         self._known_words = frozenset(config.get("words", ()))
         self._prompts: Mapping[str, Sequence[int]] = config.get("prompts", {})
         self.prompts: tuple[str, ...] = tuple(self._prompts)
@@ -121,7 +123,7 @@ class TrainedComposer:
         assert (patches is not None) == self.reads_pixels, "patches are for a composer that reads pixels, and needed"
         if self.kept_sum is None or self._trust == 1:
             return self._learnt(references, modifications, patches, None)
-        texts = self._encoder.encode_texts(modifications)
+        texts = self.text_vectors(modifications)
         sums = self.kept_sum.sums(references, texts)
         if self._trust == 0:
             return sums
@@ -141,8 +143,15 @@ class TrainedComposer:
                 ids = _behind(self._prompts[self.prompt], ids, self._encoder.text_frame)
             queries = self._query(references[owners], ids, *(each[owners] for each in seen))
             return averaged(queries, owners, len(modifications))
-        known = self._encoder.encode_texts(modifications) if texts is None else texts
+        known = self.text_vectors(modifications) if texts is None else texts
         return self._query(references, known, *seen)
+
+    def text_vectors(self, modifications: Sequence[str]) -> Vectors:
+        """What it reads of modifications by the encoder's vectors; composers of older versions read them plainly."""
+        assert self._encoder is not None, "attach an encoder first"
+        if self._signed:
+            return signed_vectors(modifications, self._encoder.encode_texts)
+        return self._encoder.encode_texts(modifications)
 
     def readings(self, texts: Sequence[str], *, reserved: int = 0, learnt: Collection[str] = ()) -> list[TextReading]:
         """`TellsReading.readings`: its own prompt takes room, and its text tower knows the words that it learnt."""

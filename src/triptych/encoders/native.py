@@ -5,7 +5,8 @@ A folder holds `config.json`, `model.safetensors` (to train on), `tokenizer.json
 
 Format 1 is the small dual encoder that `pretrain` makes from nothing; its graphs hold weights of their own, and a copy
 that `export-models` made has no others. Format 2 is the photo encoder; its graphs read their weights in
-`model.safetensors`, where they lie once.
+`model.safetensors`, where they lie once. How the parts of its vectors are balanced lies in `balance.safetensors`, so
+that they can be balanced anew beside the same weights; folders of an older version have none.
 """
 
 import hashlib
@@ -42,6 +43,8 @@ if TYPE_CHECKING:
 FORMAT = "triptych-dual-encoder-1"
 PHOTO_FORMAT = "triptych-dual-encoder-2"
 _WEIGHTS = "model.safetensors"
+_BALANCE = "balance.safetensors"
+_BALANCED = ("picture.parts", "picture.item_mean", "picture.item_scale")
 _GRAPHS = ("picture.onnx", "text.onnx", "tokenizer.json")
 _MATRIX = 4096  # values of a text matrix, at least, that is stored in 8 bits
 
@@ -61,10 +64,12 @@ class NativeEncoder:
             raise DataError(f"{folder}: not an encoder that `triptych pretrain` made (format is not {FORMAT})")
         shape = config["architecture"]
         self.is_photo_encoder: bool = form == PHOTO_FORMAT
-        self.files = (*_GRAPHS, _WEIGHTS) if self.is_photo_encoder else _GRAPHS
+        self.files: tuple[str, ...] = (*_GRAPHS, _WEIGHTS) if self.is_photo_encoder else _GRAPHS
         for needed in self.files:
             if not (folder / needed).is_file():
                 raise DataError(f"{folder}: {needed} is missing; copy the folder again or rerun `triptych pretrain`")
+        if self.is_photo_encoder and (folder / _BALANCE).is_file():
+            self.files = (*self.files, _BALANCE)
         self.name = name
         self.config: dict[str, Any] = config
         if self.is_photo_encoder:
@@ -174,7 +179,7 @@ def save_encoder(
 
     model = model.eval().float().cpu()
     # Over an older encoder too: a kill must not leave its configuration with half of the new files.
-    for stale in ("config.json", STATISTICS):
+    for stale in ("config.json", STATISTICS, _BALANCE):
         (folder / stale).unlink(missing_ok=True)
     folder.mkdir(parents=True, exist_ok=True)
     config = _save_small(folder, model) if isinstance(model, DualEncoder) else _save_photo_encoder(folder, model)
@@ -220,6 +225,8 @@ def _save_photo_encoder(folder: Path, model: "PhotoEncoder") -> dict[str, Any]:
     weights: dict[str, np.ndarray[Any, Any]] = {}
     for name, tensor in model.state_dict().items():
         values = tensor.numpy()
+        if name in _BALANCED:
+            continue
         if name.startswith("text.") and values.ndim > 1 and values.size >= _MATRIX:
             weights |= round_to_8_bits(name, values)
         else:
@@ -227,21 +234,30 @@ def _save_photo_encoder(folder: Path, model: "PhotoEncoder") -> dict[str, Any]:
     with atomic(folder / _WEIGHTS) as temporary:
         save_file({name: np.ascontiguousarray(values) for name, values in weights.items()}, temporary)
     rounded = read_weights(folder / _WEIGHTS)
-    model.load_state_dict({name: torch.from_numpy(values) for name, values in rounded.items()})
-    size = model.shape.size
-    inputs = {
-        "picture.onnx": (model.picture, torch.zeros(2, 3, size, size), 1),
-        "text.onnx": (model.text, torch.full((2, 9), CLOSING + 1, dtype=torch.int64), 2),
-    }
-    for name, (tower, example, free) in inputs.items():
-        export_graph(tower, [example], folder / name, free=free)
-        share_weights(folder / name, folder / _WEIGHTS)
+    model.load_state_dict(model.state_dict() | {name: torch.from_numpy(values) for name, values in rounded.items()})
+    save_balance(folder, model)
+    example = torch.full((2, 9), CLOSING + 1, dtype=torch.int64)
+    export_graph(model.text, [example], folder / "text.onnx", free=2)
+    share_weights(folder / "text.onnx", folder / _WEIGHTS)
     return {
         "format": PHOTO_FORMAT,
         "architecture": asdict(model.shape),
         "text_frame": [OPENING, CLOSING],
         "logit_scale": round(model.scale.item(), 4),
     }
+
+
+def save_balance(folder: Path, model: "PhotoEncoder") -> None:
+    """Write how the parts of pictures' vectors are balanced, and the graph that follows, beside the model's weights."""
+    import torch
+    from safetensors.torch import save_file
+
+    balance = {name: model.state_dict()[name].contiguous() for name in _BALANCED}
+    with atomic(folder / _BALANCE) as temporary:
+        save_file(balance, temporary)
+    size = model.shape.size
+    export_graph(model.picture, [torch.zeros(2, 3, size, size)], folder / "picture.onnx", free=1)
+    share_weights(folder / "picture.onnx", folder / _WEIGHTS)
 
 
 def load_model(folder: Path) -> "DualEncoder | PhotoEncoder":
@@ -263,7 +279,12 @@ def load_model(folder: Path) -> "DualEncoder | PhotoEncoder":
     if not weights.is_file():
         raise DataError(f"{folder}: holds graphs alone, which run but do not learn; use the encoder they were made of")
     try:
-        model.load_state_dict({name: torch.from_numpy(values) for name, values in read_weights(weights).items()})
+        stored = read_weights(weights)
+        if isinstance(model, PhotoEncoder):
+            plain = {name: model.state_dict()[name].numpy() for name in _BALANCED}
+            balance = read_weights(folder / _BALANCE) if (folder / _BALANCE).is_file() else {}
+            stored = plain | stored | balance
+        model.load_state_dict({name: torch.from_numpy(values) for name, values in stored.items()})
     except (SafetensorError, RuntimeError, ValueError, KeyError):
         raise DataError(f"{weights}: does not hold the weights of this encoder; copy its folder again") from None
     return model.eval()

@@ -21,7 +21,7 @@ ChangePlan = tuple[str, ...]
 
 _SINGLE = 0.4  # share of the plans that change one group alone
 _SAME_WORDS = 2.5  # what one group's agreement counts beside the logarithm that the new word is shown
-_SAME_ITEM = 2.75  # what a cosine counts beside it, where a change leaves the item the same
+_SAME_ITEM = 4.0  # what a cosine counts beside it, where a change leaves the item the same
 _NEIGHBOURS = 10  # nearest pictures that tell whether a change leaves the item the same
 LEAST = 3e-4  # no tag is less likely than this: a probability of zero would silence every other view
 _SCORES = 16_000_000  # scores held at once: 64 MB

@@ -8,6 +8,7 @@ import numpy as np
 from triptych.composers.baselines import WeightedSum
 from triptych.composers.patches import reads_pixels
 from triptych.composers.protocol import Composer
+from triptych.composers.signed_texts import signed_vectors
 from triptych.core.errors import UsageError
 from triptych.core.vectors import Vectors, require_finite_rows, unit
 from triptych.encoders.protocol import Encoder, Pixels
@@ -54,8 +55,8 @@ def query_vectors(
 ) -> list[Vectors]:
     """The vector `(d,)` of each query; with a composer, those with picture and words lie in its space `(e,)`.
 
-    A query that names no weight takes the usual one. All texts go through the encoder, and all compositions through the
-    composer, at once.
+    A query that names no weight takes the usual one. What its words exclude is subtracted. All texts go through the
+    encoder, and all compositions through the composer, at once.
     """
     vectors: list[Vectors] = [np.zeros(0, np.float32)] * len(queries)
     composed = [row for row, query in enumerate(queries) if composer is not None and query.composed]
@@ -65,12 +66,12 @@ def query_vectors(
             vectors[row] = point
     plain = [row for row in range(len(queries)) if row not in set(composed)]
     worded = [row for row in plain if queries[row].text.strip()]
-    texts = encoder.encode_texts([queries[row].text.strip() for row in worded]) if worded else ()
+    texts = signed_vectors([queries[row].text.strip() for row in worded], encoder.encode_texts) if worded else ()
     text_of = dict(zip(worded, texts, strict=True))
     for row in plain:
         query = queries[row]
         if query.reference is None:
-            vectors[row] = text_of[row]
+            vectors[row] = unit(text_of[row])
         elif row not in text_of:
             vectors[row] = unit(_reference(query))
         else:

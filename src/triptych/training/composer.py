@@ -1,7 +1,7 @@
 """`train`: a composer from triplets, contrastively, with every unlabelled picture of the catalog as a negative."""
 
 import time
-from collections.abc import Collection
+from collections.abc import Collection, Sequence
 from dataclasses import asdict
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, TypeGuard
@@ -11,6 +11,7 @@ import numpy as np
 from triptych.catalog.catalog import Catalog
 from triptych.catalog.text_vectors import TextVectors
 from triptych.composers.kept_sum import KeptSum
+from triptych.composers.signed_texts import signed_vectors
 from triptych.composers.trained import FORMAT, FORMAT_WITH_PATCHES
 from triptych.composers.truth import TruthQueries
 from triptych.core.environment import Runtime, require_extra
@@ -173,7 +174,11 @@ def _patches(
 def _read(triplets: Path, catalog: Catalog, encoder: Encoder, options: TrainOptions) -> TripletDataset:
     """The triplets, with token ids where a text tower learns along, else with the vectors of texts."""
     texts = TextVectors(catalog.folder, encoder)
-    encode: Encode = texts
+
+    def signed(modifications: Sequence[str]) -> Vectors:
+        return signed_vectors(modifications, texts)
+
+    encode: Encode = signed
     most = _MOST_VECTORS
     if _learns_text(encoder, options, unless=options.without):
         encode, most = encoder.token_ids, _MOST_TEXTS
@@ -182,7 +187,7 @@ def _read(triplets: Path, catalog: Catalog, encoder: Encoder, options: TrainOpti
         catalog.row_of,
         encoder,
         encode,
-        texts,
+        signed,
         targets_per_step=1 if "other-targets" in options.without else TARGETS_PER_STEP,
         most_texts=most,
     )
@@ -234,6 +239,7 @@ def _save(
             "composer": note["settings"]["composer"],
             "architecture": shape,
             "text_tower": model.text is not None,
+            "signed_texts": True,
             "words": list(data.learnt) if model.text is not None else [],
             "encoder": {"name": encoder.name, "fingerprint": encoder.fingerprint},
             **({"kept_sum": kept.as_json()} if kept else {}),

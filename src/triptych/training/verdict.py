@@ -22,7 +22,7 @@ from triptych.core.files import read_json, write_json
 from triptych.core.images import load_pictures
 from triptych.core.limits import DEFAULT_LIMITS, Limits
 from triptych.core.progress import say
-from triptych.core.vectors import Vectors, require_finite_rows
+from triptych.core.vectors import Vectors, require_finite_rows, unit
 from triptych.encoders.protocol import Encoder, short_name
 from triptych.encoders.reading import tell_texts
 from triptych.metrics.measures import Values, per_query
@@ -250,7 +250,7 @@ def _kept_by_truth(composer: TrainedComposer, truth: TruthQueries, space: Space,
     alone = composer.with_kept_sum(None)
     learnt, gallery = asked.composed(alone, space, threads), alone.gallery(space.vectors)
     references = space.vectors[asked.references]
-    texts = space.encoder.encode_texts([query.text for query in asked.queries])
+    texts = alone.text_vectors([query.text for query in asked.queries])
     values = {}
     for trust in TRUSTS:
         mixed = replace(chosen, trust=trust)
@@ -264,7 +264,7 @@ def _kept_by_truth(composer: TrainedComposer, truth: TruthQueries, space: Space,
 def _baselines(asked: _Asked, space: Space) -> tuple[float, dict[str, dict[str, Values]]]:
     """The weight with which the sum does best on the half that chooses, and what each baseline measures."""
     references = space.vectors[asked.references]
-    texts = TextOnly(space.encoder).compose(references, [query.text for query in asked.queries])
+    texts = TextOnly(space.encoder, signed=True).compose(references, [query.text for query in asked.queries])
 
     def of_sum(weight: float) -> dict[str, Values]:
         return asked.measured(WeightedSum.blend(references, texts, weight), space.vectors)
@@ -272,7 +272,7 @@ def _baselines(asked: _Asked, space: Space) -> tuple[float, dict[str, dict[str, 
     measured = {weight: of_sum(weight) for weight in WEIGHTS}
     weight = max(WEIGHTS, key=lambda one: _merit(measured[one], asked.choosing))
     picture = asked.measured(PictureOnly().compose(references, []), space.vectors)
-    found = {"sum": measured[weight], "picture": picture, "text": asked.measured(texts, space.vectors)}
+    found = {"sum": measured[weight], "picture": picture, "text": asked.measured(unit(texts), space.vectors)}
     return weight, {name + space.label: values for name, values in found.items()}
 
 

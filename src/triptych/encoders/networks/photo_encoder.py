@@ -53,7 +53,9 @@ class PhotoTower(nn.Module):
     The meaning has two sources. A copy of the trunk's last stages is tuned; what it sees at each place, with the early
     stages' maps, is pooled by attention, so that the thing counts and its background does not. The trunk's own
     features reach the meaning by a linear map alone, so that it stays good for things that the copy was not tuned on;
-    a gate says how much the first source counts. The item's part is a fixed projection of the trunk's own features.
+    a gate says how much the first source counts. The item's part is a fixed projection of the trunk's own features,
+    of which those components count less in which all pictures differ much (a partial whitening, as of descriptors for
+    the retrieval of instances: Jégou and Chum, ECCV 2012).
     """
 
     def __init__(self, shape: PhotoShape, heads: int = 4, inner: int = 256) -> None:
@@ -72,12 +74,16 @@ class PhotoTower(nn.Module):
         self.mean: Tensor
         self.scale: Tensor
         self.item_directions: Tensor
+        self.item_mean: Tensor
+        self.item_scale: Tensor
         self.parts: Tensor
         self.register_buffer("early_mean", torch.zeros(_EARLY_CHANNELS))
         self.register_buffer("early_scale", torch.ones(_EARLY_CHANNELS))
         self.register_buffer("mean", torch.zeros(FEATURES))
         self.register_buffer("scale", torch.ones(FEATURES))
         self.register_buffer("item_directions", torch.zeros(shape.item_dim, FEATURES))
+        self.register_buffer("item_mean", torch.zeros(shape.item_dim))
+        self.register_buffer("item_scale", torch.ones(shape.item_dim))
         self.register_buffer("parts", torch.tensor([0.5, 0.5, 0.0]).sqrt())
         with torch.no_grad():  # at first every place counts alike
             for parameter in (*self.attention.parameters(), self.gate.weight):
@@ -130,7 +136,8 @@ class PhotoTower(nn.Module):
 
     def item(self, standard: Tensor) -> Tensor:
         """Unit vectors `(n, item_dim)`."""
-        return F.normalize((standard @ self.item_directions.T).float(), dim=-1)
+        plain = F.normalize((standard @ self.item_directions.T).float(), dim=-1)
+        return F.normalize((plain - self.item_mean) / self.item_scale, dim=-1)
 
 
 class PhotoTextTower(nn.Module):

@@ -1,0 +1,100 @@
+"""What a modification excludes is told from what it wants, and subtracted."""
+
+import numpy as np
+import pytest
+
+from triptych.composers.negation import Wishes, wishes_of
+from triptych.composers.registry import load_composer
+from triptych.composers.signed_texts import UNWANTED, signed_vectors
+from triptych.core.vectors import unit
+from triptych.encoders.registry import load_encoder
+
+EXCLUDES = {
+    "not blue": "blue",
+    "anything but blue": "blue",
+    "any colour but blue, please": "blue",
+    "in a colour other than blue": "blue",
+    "avoid blue": "blue",
+    "blue is what I do not want": "blue",
+    "leave the belt out": "belt",
+    "the belt has to go": "belt",
+    "get rid of the stripes": "stripes",
+    "the same, but without buttons": "buttons",
+    "Show one that isn't a sari.": "sari",
+    "I’m tired of black": "black",
+    "no stripes or dots": "stripes or dots",
+    "not as long": "long",
+}
+BOTH = {
+    "red, not blue": ("red", "blue"),
+    "not blue but red": ("red", "blue"),
+    "red instead of blue": ("red", "blue"),
+    "is not blue and has long sleeves": ("long sleeves", "blue"),
+    "a red dress without stripes": ("red dress", "stripes"),
+    "I hate stripes; give me dots": ("dots", "stripes"),
+    "not the black one, the white one": ("white", "black"),
+}
+PLAIN = (
+    "in red",
+    "is shorter and less formal",
+    "nothing but denim",
+    "don't change the colour, make it longer",
+    "isn't there a red one?",
+    "has a drop shoulder and no-show seams",
+    "with nothing else changed, in green",
+    "sleeveless",
+    "identical except that it is black",
+    "the same apart from being red",
+    "with a hat, against a white wall",
+    "",
+)
+
+
+@pytest.mark.parametrize(("text", "unwanted"), EXCLUDES.items())
+def test_what_only_excludes_wants_nothing(text, unwanted):
+    assert wishes_of(text) == Wishes((), (unwanted,))
+
+
+@pytest.mark.parametrize(("text", "parts"), BOTH.items())
+def test_what_is_wanted_is_told_from_what_is_not(text, parts):
+    wanted, unwanted = parts
+    assert wishes_of(text) == Wishes((wanted,), (unwanted,))
+
+
+def test_what_has_none_of_a_thing_is_called_so():
+    assert wishes_of("a blouse with no sleeves") == Wishes(("blouse", "sleeveless"), ("sleeves",))
+    assert wishes_of("without the floral print") == Wishes(("plain",), ("floral print",))
+
+
+@pytest.mark.parametrize("text", PLAIN)
+def test_a_text_that_excludes_nothing_stays_as_it_is(text):
+    assert wishes_of(text) == Wishes((text,), ())
+
+
+def test_what_is_excluded_is_subtracted_and_other_texts_keep_their_vectors():
+    encoder = load_encoder("photos", threads=1)
+    texts = ["in red", "not blue", "red, not blue", "no stripes; no dots"]
+    red_phrase, red, blue, stripes, dots = encoder.encode_texts(["in red", "red", "blue", "stripes", "dots"])
+    signed = signed_vectors(texts, encoder.encode_texts)
+    expected = [red_phrase, -UNWANTED * blue, red - UNWANTED * blue, -UNWANTED * (stripes + dots) / 2]
+    np.testing.assert_allclose(signed, expected, atol=1e-6)
+
+
+def test_the_signed_sum_turns_away_from_what_is_excluded():
+    encoder = load_encoder("photos", threads=1)
+    colours = ("blue", "red", "green", "white")
+    reference = unit(encoder.encode_texts(["a blue shirt"]) + encoder.encode_texts(["a shirt"]))
+    gallery = encoder.encode_texts([f"a {colour} shirt" for colour in colours])
+    found = {}
+    for name in ("sum", "signed-sum"):
+        composer = load_composer(name)
+        composer.attach(encoder)  # type: ignore[attr-defined]
+        found[name] = (composer.compose(reference, ["anything but blue"]) @ gallery.T)[0]
+    assert found["sum"].argmax() == 0
+    assert found["signed-sum"].argmin() == 0
+    # Both are one where nothing is excluded.
+    same = [load_composer(name) for name in ("sum", "signed-sum")]
+    for composer in same:
+        composer.attach(encoder)  # type: ignore[attr-defined]
+    first, second = (composer.compose(reference, ["in red"]) for composer in same)
+    np.testing.assert_array_equal(first, second)
