@@ -3,7 +3,7 @@ PYTHON ?= python3
 BIN := .venv/bin
 ENV := .venv/.installed
 
-.PHONY: help env demo test test-all test-server check bench encoder screenshots clean
+.PHONY: help env demo test test-all test-server check docs reference dist bench encoder screenshots clean
 help: ## say what there is
 	@grep -E '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed 's/:.*## /\t/'
 
@@ -23,19 +23,30 @@ check: $(ENV) ## linter and type checker
 	$(BIN)/ruff format --check .
 	$(BIN)/mypy
 
-screenshots: $(ENV) ## make the pictures of the search page in docs/ (needs chromium)
-	TRIPTYCH_SCREENSHOTS=docs $(BIN)/python -m pytest tests/test_search_page.py
+screenshots: $(ENV) ## make the pictures of the search page in docs/pictures (needs chromium)
+	TRIPTYCH_SCREENSHOTS=docs/pictures $(BIN)/python -m pytest tests/test_search_page.py
 
 test: check ## linter, type checker, and the tests, within 12 minutes
 	$(BIN)/python -m pytest -n auto --maxprocesses 4 --dist loadfile
 
 test-all: check ## every test, slow ones and those against a real model server too; before an issue is closed
-	$(BIN)/python -m pip install --quiet --disable-pip-version-check -c constraints.txt -e '.[server]'
+	$(BIN)/python -m pip install --quiet --disable-pip-version-check -c constraints.txt -e '.[docs,server]'
 	$(BIN)/python -m pytest -n auto --maxprocesses 4 --dist loadfile -m ""
 
 test-server: check ## the chat reasoner against transformers' own server, about a minute
 	$(BIN)/python -m pip install --quiet --disable-pip-version-check -c constraints.txt -e '.[server]'
 	$(BIN)/python -m pytest -m server
+
+docs: $(ENV) ## the documentation as a site, in build/site
+	$(BIN)/python -m pip install --quiet --disable-pip-version-check -c constraints.txt -e '.[docs]'
+	$(BIN)/mkdocs build --strict
+
+reference: $(ENV) ## write the generated pages of docs/reference anew
+	$(BIN)/python bench/write_reference.py
+
+dist: $(ENV) ## wheel and source archive, in dist
+	rm -rf dist
+	$(BIN)/python -m build --outdir dist
 
 bench: $(ENV) ## measurements; see bench/README.md
 	$(BIN)/python bench/search_start.py
@@ -45,4 +56,4 @@ encoder: $(ENV) ## rebuild the encoder that ships in the package
 	bench/embedded_encoder.sh
 
 clean: ## remove what was made here
-	rm -rf .venv demo runs build *.egg-info src/*.egg-info
+	rm -rf .venv demo runs build dist *.egg-info src/*.egg-info

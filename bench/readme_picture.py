@@ -1,6 +1,6 @@
 """Draw the README's picture: what the default encoder finds among the example photos, nothing trained.
 
-    python bench/readme_picture.py docs/search.jpg [REFERENCE TEXT …]
+    python bench/readme_picture.py docs/pictures/search.jpg [REFERENCE TEXT …]
 
 Each row is a reference, the words, and the first answers.
 """
@@ -20,7 +20,7 @@ QUERIES = [
     ("68fc2f45-6c5d-4a57-a3e7-2f6a72a4c486.jpg", "but in red"),
     ("4c5766ba-bad6-4703-877b-140991c8af87.jpg", "striped and with long sleeves"),
     ("b6fed6f7-dcb2-4263-9c85-e45f85b06c76.jpg", "as shorts"),
-    ("3e9d7e85-075c-4720-bd0e-7735d30859a1.jpg", "the same in black"),
+    ("3e9d7e85-075c-4720-bd0e-7735d30859a1.jpg", "anything but blue"),
 ]
 SIDE, WORDS, GAP, ANSWERS = 132, 150, 10, 5
 

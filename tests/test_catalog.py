@@ -122,11 +122,11 @@ def test_a_catalog_that_cannot_be_written_does_without_an_id(add, catalog, monke
     opened = without_id(catalog)
     before = (catalog / "catalog.json").read_bytes()
 
-    def refuse(**_):
+    def refuse(_):
         raise OSError(errno.EROFS, "read-only file system")
 
     with monkeypatch.context() as patched:
-        patched.setattr("triptych.core.files.tempfile.mkstemp", refuse)
+        patched.setattr("triptych.core.files._temporary", refuse)
         assert opened.identity() == ""
     assert (catalog / "catalog.json").read_bytes() == before
     assert opened.identity()

@@ -124,7 +124,7 @@ def test_formats_that_are_not_read_are_counted_and_listed(p: Path, c: Path, capf
         "IMG_1.HEIC", "phone.jpg", "DSC_1.NEF", "DSC_2.nef", ".hidden.png", "no suffix", "'@eaDir", "#recycle",
         "private", "small.gif.png",
     }  # fmt: skip
-    assert listed["IMG_1.HEIC"] == listed["phone.jpg"] == "HEIC needs the extra heif: pip install 'triptych[heif]'"
+    assert listed["IMG_1.HEIC"] == listed["phone.jpg"] == 'HEIC needs the extra heif: pip install "pillow-heif>=0.18"'
     assert listed["private"] == "excluded by private"
     assert "left out 1 pictures: HEIC needs the extra heif" in capfd.readouterr().err
 

@@ -1,3 +1,4 @@
+import errno
 import json
 import os
 import platform
@@ -9,6 +10,7 @@ from pathlib import Path
 
 import pytest
 
+from triptych.core import files
 from triptych.core.errors import DataError, FailureError
 from triptych.core.files import atomic, hash_file, locked, made_by, read_json, write_json
 from triptych.core.version import __version__
@@ -99,6 +101,50 @@ def test_a_lock_goes_with_a_killed_process(tmp_path):
     assert subprocess.run([sys.executable, "-c", code, str(tmp_path)], check=False).returncode == -9
     with locked(tmp_path):
         assert contents(tmp_path) == [".lock"]
+
+
+def test_a_file_system_without_locks_is_named(tmp_path, monkeypatch):
+    def refused(*_, **__):
+        raise OSError(errno.ENOLCK, os.strerror(errno.ENOLCK))
+
+    monkeypatch.setattr("filelock.lock_descriptor", refused)
+    write_json(tmp_path / "note.json", "written")  # which needs no lock
+    assert read_json(tmp_path / "note.json", "note") == "written"
+    with pytest.raises(FailureError, match=r"cannot lock files \(.+\); use a folder on another disk"), locked(tmp_path):
+        pass
+
+
+def test_files_are_written_on_windows_too(tmp_path, monkeypatch):
+    """There a file that is open is not renamed, and what a killed writer left is known by its age alone."""
+    monkeypatch.setattr(files, "_WINDOWS", True)
+    path = tmp_path / "note.json"
+    fresh, stale = tmp_path / ".note.json.0000.tmp", tmp_path / ".note.json.1111.tmp"
+    for left in (fresh, stale):
+        left.write_text("half")
+    os.utime(stale, (0, 0))
+    with atomic(path) as temporary:
+        temporary.write_text('"whole"')
+    assert read_json(path, "note") == "whole"
+    assert contents(tmp_path) == [fresh.name, path.name]
+
+
+@pytest.mark.parametrize("flag", [True, False])
+def test_a_lock_is_no_link(tmp_path, monkeypatch, flag):
+    if not flag:
+        monkeypatch.delattr(os, "O_NOFOLLOW")
+    (tmp_path / "folder").mkdir()
+    (tmp_path / "folder" / ".lock").symlink_to(tmp_path / "elsewhere")
+    with pytest.raises(DataError, match="is a link; delete it"), locked(tmp_path / "folder"):
+        pass
+    assert not (tmp_path / "elsewhere").exists()
+    with locked(tmp_path / "another"):
+        assert contents(tmp_path / "another") == [".lock"]
+
+
+def test_writing_never_changes_the_umask(tmp_path, monkeypatch):
+    """It belongs to the process: another thread would make its files while it is another one."""
+    monkeypatch.setattr(os, "umask", lambda _: pytest.fail("the umask was changed"))
+    write_json(tmp_path / "note.json", {})
 
 
 def test_json_round_trip_keeps_words_legible(tmp_path):

@@ -293,7 +293,7 @@ def test_pictures_that_are_gone(tiny_triplets, tiny_catalog, tmp_path):
 
 @pytest.fixture(scope="module")
 def clip(tmp_path_factory):
-    pytest.importorskip("transformers", reason="pip install 'triptych[hf]' to test this")
+    pytest.importorskip("transformers", reason="needs the extra hf")
     from tiny_clip import build_clip
 
     return load_encoder(f"hf:{build_clip(tmp_path_factory.mktemp('clip'))}", threads=1)
@@ -301,7 +301,7 @@ def clip(tmp_path_factory):
 
 @pytest.fixture(scope="module")
 def siglip(tmp_path_factory):
-    pytest.importorskip("transformers", reason="pip install 'triptych[hf]' to test this")
+    pytest.importorskip("transformers", reason="needs the extra hf")
     from test_huggingface import build_siglip
 
     return load_encoder(f"hf:{build_siglip(tmp_path_factory.mktemp('siglip'))}", threads=1)

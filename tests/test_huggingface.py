@@ -20,7 +20,7 @@ from triptych.core.vectors import unit
 from triptych.encoders.huggingface import HuggingFaceEncoder
 from triptych.encoders.registry import load_encoder
 
-transformers = pytest.importorskip("transformers", reason="pip install 'triptych[hf]' to test this")
+transformers = pytest.importorskip("transformers", reason="needs the extra hf")
 torch = pytest.importorskip("torch")
 
 ROOT = Path(__file__).parents[1]
@@ -354,7 +354,7 @@ def test_without_transformers_the_remedy_is_told(siglip: Path, monkeypatch: pyte
     monkeypatch.setitem(sys.modules, "transformers", None)
     with pytest.raises(UsageError) as raised:
         load_encoder(f"hf:{siglip}")
-    one_line(raised.value, "pip install 'triptych[hf]'")
+    one_line(raised.value, "(the extra hf): pip install ", '"transformers>=')
 
 
 def fresh(code: str, tmp_path: Path) -> subprocess.CompletedProcess[str]:

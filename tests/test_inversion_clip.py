@@ -14,7 +14,7 @@ from triptych.training.inversion.texts import SlottedIds
 from triptych.training.inversion.trainer import train_inversion
 from triptych.training.options import InversionOptions
 
-transformers = pytest.importorskip("transformers", reason="pip install 'triptych[hf]' to test this")
+transformers = pytest.importorskip("transformers", reason="needs the extra hf")
 torch = pytest.importorskip("torch")
 
 

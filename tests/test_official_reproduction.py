@@ -14,7 +14,7 @@ from triptych.core.environment import Runtime
 DATA = Path(os.environ.get("TRIPTYCH_DATA", "../shared/data"))
 CLIP = DATA / "clip-vit-base-patch32-tokenizer"
 
-transformers = pytest.importorskip("transformers", reason="pip install 'triptych[hf]' to test this")
+transformers = pytest.importorskip("transformers", reason="needs the extra hf")
 pytestmark = pytest.mark.skipif(
     not ((DATA / "cirr").is_dir() and CLIP.is_dir()),
     reason=f"no CIRR annotations or no tokenizer of CLIP in {DATA}; set TRIPTYCH_DATA",

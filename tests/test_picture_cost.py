@@ -24,9 +24,9 @@ def picture(side: int = 64) -> Image.Image:
     return Image.radial_gradient("L").resize((side, side)).convert("RGB")
 
 
-def many_scans(count: int) -> bytes:
+def many_scans(count: int, side: int = 64) -> bytes:
     """A progressive JPEG whose last scan is repeated."""
-    whole = encode(picture(), "JPEG", progressive=True)
+    whole = encode(picture(side), "JPEG", progressive=True)
     last = whole[whole.rindex(b"\xff\xda") : -2]
     return whole[:-2] + last * count + whole[-2:]
 

@@ -15,7 +15,7 @@ from triptych.evaluation.reproduction import running
 from triptych.evaluation.reproduction.pages import format_recipes, format_reproduction
 from triptych.evaluation.reproduction.recipes import load_recipes
 
-PAGE = Path(__file__).parents[1] / "docs" / "reproduce.md"
+PAGE = Path(__file__).parents[1] / "docs" / "reference" / "published-rows.md"
 
 
 def recipe(encoder, **fields):
@@ -223,5 +223,5 @@ def test_the_recipes_that_ship_say_where_every_figure_is_from():
 
 def test_the_page_shows_the_recipes_as_they_are():
     assert format_recipes(load_recipes()) in PAGE.read_text("utf-8"), (
-        "docs/reproduce.md is behind the recipes: paste what `triptych reproduce --list` prints"
+        "docs/reference/published-rows.md is behind the recipes: paste what `triptych reproduce --list` prints"
     )

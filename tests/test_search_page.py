@@ -1,4 +1,4 @@
-"""The page in a real browser, as a person uses it. TRIPTYCH_SCREENSHOTS=docs writes the documentation's pictures."""
+"""The page in a real browser, as a person uses it. TRIPTYCH_SCREENSHOTS=FOLDER writes the documentation's pictures."""
 
 import csv
 import json

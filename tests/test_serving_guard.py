@@ -4,6 +4,7 @@ import asyncio
 import json
 import os
 import shutil
+import signal
 import socket
 from contextlib import suppress
 from pathlib import Path
@@ -157,6 +158,24 @@ def test_forms_are_limited_before_they_are_read(impatient: Service, body: bytes,
     assert (told["status"], says in told["detail"]) == (status, True), told
 
 
+def test_fields_of_an_addition_are_limited(shown_catalog: Path) -> None:
+    picture = ("picture", picture_file())
+    with Service(shown_catalog) as service:
+        for fields, status, told in (
+            ([picture, ("metadata", "x" * 70_000)], 400, "size"),
+            ([picture, ("metadata", "x" * 21_000)], 422, "metadata: string should have at most 20000"),
+            ([picture, *[("metadata", "{}")] * 60], 400, "fields"),
+            ([picture] * 6, 400, "files"),
+            ([picture, ("colour", "red")], 422, "colour: is not read"),
+            ([picture, ("metadata", "[" * 15_000)], 422, "metadata: must be a JSON object"),
+            ([picture, ("metadata", '{"line": ' + "9" * 15_000 + "}")], 422, "metadata: must be a JSON object"),
+            ([("metadata", "{}")], 422, "picture: is missing"),
+            ([("picture", "no file")], 422, "picture: must be a file"),
+        ):
+            answered, answer, _ = service.post("/api/pictures", fields)
+            assert (answered, told in answer["detail"]) == (status, True), answer
+
+
 def test_fields_of_multipart_forms_are_limited(impatient: Service) -> None:
     status, told, _ = impatient.post("/api/search", [("text", "red"), ("where", "x" * 70_000)])
     assert (status, "64KB" in str(told["detail"]).upper()) == (400, True), told
@@ -209,6 +228,24 @@ def test_conditions_are_remembered_within_bounds(own_catalog: Path) -> None:
     assert ("line=199",) in gallery._masks
     gallery.fulfilling(tuple("line in (1" + ", 1" * 1300 + ")" for _ in range(20)))
     assert sum(len(text) for where in gallery._masks for text in where) < 20_000
+
+
+def test_a_log_that_cannot_be_written_changes_no_answer(own_catalog: Path) -> None:
+    """Such as one on a disk that is full."""
+    full = "import os, signal\n"
+    full += "signal.signal(signal.SIGUSR1, lambda *_: os.dup2(os.open('/dev/full', os.O_WRONLY), 2))\n"
+    with Service(own_catalog, before=full + NO_NOTE) as service:
+        status, added, _ = service.post("/api/pictures", [("picture", picture_file())])
+        assert status == 201
+        (own_catalog / "full").touch()
+        service.process.send_signal(signal.SIGUSR1)
+        status, _, _ = service.post("/api/pictures", [("picture", picture_file((1, 2, 3)))])
+        assert status == 500
+        answer, _ = service.ask("DELETE", f"/api/pictures/{added['id']}")
+        assert answer.status == 500
+        (own_catalog / "full").unlink()
+        answer, _ = service.ask("DELETE", f"/api/pictures/{added['id']}")
+        assert answer.status == 204
 
 
 def test_what_a_full_disk_refused_never_comes_true(own_catalog: Path) -> None:

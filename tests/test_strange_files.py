@@ -5,6 +5,7 @@ import json
 import os
 from collections.abc import Mapping
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
 import numpy as np
@@ -20,12 +21,14 @@ from triptych.catalog.reencoding import reencode
 from triptych.cli.app import show, show_text
 from triptych.core.errors import DataError, PictureError, UsageError
 from triptych.core.files import copy_own, locked, read_json
+from triptych.core.onnx_weights import places_of_tensors
 from triptych.core.text import cell, escaped_json
 from triptych.encoders.patterns import may_run_for_ever
 from triptych.encoders.tokenizer import read_tokenizer
 from triptych.exporting.models import _export_composer
 from triptych.retrieval.library import Library
 from triptych.retrieval.results import write_results
+from triptych.training.callbacks import JsonLines
 from triptych.triplets.exporting import triplets_export
 from triptych.triplets.file import Triplet, read_triplets, write_triplets
 
@@ -314,3 +317,30 @@ def test_names_do_not_steer_a_terminal(capsys: pytest.CaptureFixture[str]) -> No
     assert not any(sign in shown for sign in ("\x1b", "\x9b", "\u202e", "\U000e0001"))
     assert shown.count("straße") == 3
     assert json.loads(escaped_json(written)) == names
+
+
+@pytest.mark.parametrize("line", ["[" * 200_000, "no JSON", "[]", "{}", '{"step": "x"}'], ids=range(5))
+def test_a_log_of_another_kind_is_told(line: str, tmp_path: Path) -> None:
+    log = tmp_path / "log.jsonl"
+    log.write_text(line + "\n", encoding="utf-8")
+    run = SimpleNamespace(step=3)
+    with pytest.raises(DataError, match="is not the log of this run"):
+        JsonLines(log).on_start(run)  # type: ignore[arg-type]
+    assert log.read_text(encoding="utf-8") == line + "\n"
+
+
+@pytest.mark.parametrize(
+    "content",
+    [
+        b"",
+        (2**62).to_bytes(8, "little") + b"{}",
+        (200_000).to_bytes(8, "little") + b"[" * 200_000,
+        (2).to_bytes(8, "little") + b"[]",
+        (8).to_bytes(8, "little") + b'{"a": 1}',
+    ],
+    ids=["empty", "a length that is a lie", "deep", "no object", "no tensor"],
+)
+def test_a_strange_header_of_weights_is_told(content: bytes, tmp_path: Path) -> None:
+    (tmp_path / "w.safetensors").write_bytes(content)
+    with pytest.raises(DataError, match="not a safetensors file"):
+        places_of_tensors(tmp_path / "w.safetensors")

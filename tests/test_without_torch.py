@@ -1,5 +1,6 @@
 """What runs where torch is not installed, and what is told where a command needs it."""
 
+import os
 import subprocess
 import sys
 import tomllib
@@ -9,7 +10,8 @@ import pytest
 
 from serving_helpers import Service
 from triptych.catalog.catalog import Catalog
-from triptych.core.environment import EXTRAS
+from triptych.core.environment import EXTRAS, doctor, install_command
+from triptych.core.images import NEEDS_HEIF
 
 TORCH = ("torch", *EXTRAS["train"], "transformers")
 BLOCKED = f"import sys; sys.modules.update(dict.fromkeys({TORCH!r}))\n"
@@ -63,7 +65,8 @@ def test_what_needs_it_says_so(
     assert done.returncode == 2
     (line,) = done.stderr.splitlines()
     assert "torch" in line
-    assert line.endswith(f"pip install 'triptych[{extra}]'")
+    assert f"(the extra {extra}): pip install " in line
+    assert '"torch>=' in line.partition("pip install")[2]
 
 
 def test_doctor_tells_what_is_missing() -> None:
@@ -72,7 +75,7 @@ def test_doctor_tells_what_is_missing() -> None:
     told = dict(line.split("  ", 1) for line in done.stdout.splitlines())
     assert "missing" in told["torch"]
     assert all(f"extra {extra}" in told for extra in EXTRAS)
-    assert "pip install 'triptych[train]'" in told["extra train"]
+    assert '"torch>=' in told["extra train"]
     assert "onnxruntime" in told
 
 
@@ -90,3 +93,17 @@ def test_the_extras_are_those_of_the_package() -> None:
 def name_of(wanted: str) -> str:
     """A package's name without its version."""
     return wanted.split(">=")[0].split("[")[0].strip()
+
+
+def test_what_is_told_to_install_is_what_the_package_declares() -> None:
+    declared = tomllib.loads((Path(__file__).parent.parent / "pyproject.toml").read_text("utf-8"))["project"]
+    for extra in ("postgres", "faiss", "heif"):
+        names = " ".join(f'"{name}"' for name in declared["optional-dependencies"][extra])
+        assert install_command(extra) == f"pip install {names}"
+    assert NEEDS_HEIF.endswith(install_command("heif"))
+    assert "sys_platform" not in install_command("serve")
+
+
+def test_a_system_that_does_not_tell_its_memory(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.delattr(os, "sysconf")
+    assert doctor()["memory"] == "not known on this system"

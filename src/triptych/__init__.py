@@ -1,6 +1,6 @@
 """Zero-shot composed image retrieval: find a picture from another picture and a few words, with no labelled data.
 
-Nearly each command of the program is a function here, with the same words (docs/python.md has the exceptions):
+Nearly each command of the program is a function here, with the same words (docs/how-to/python.md has the exceptions):
 
     import triptych
     triptych.index("pictures", "catalog")

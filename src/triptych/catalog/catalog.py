@@ -28,7 +28,7 @@ from triptych.catalog.columns import TYPED, with_types
 from triptych.catalog.entry import Entry
 from triptych.catalog.note import FORMAT, METADATA, NOTE, read_note, stamp_of
 from triptych.catalog.parts import ROW, ROW_GROUP, latest_rows, next_part, part_schema, read_vectors
-from triptych.core.errors import CatalogError, MismatchError
+from triptych.core.errors import CatalogError, MismatchError, UsageError
 from triptych.core.files import atomic, locked, write_json
 from triptych.core.images import open_picture, read_known
 from triptych.core.limits import DEFAULT_LIMITS, Limits
@@ -43,14 +43,24 @@ pa.set_memory_pool(pa.system_memory_pool())
 class Catalog:
     """A catalog, open for reading and for adding parts.
 
-    Raises DataError where `folder` holds none or a damaged one.
+    Args:
+        folder: where it is.
+        root: where its pictures lie now, if a person says so; else where they were indexed. It is not noted: `move`
+            does that.
+
+    Raises:
+        DataError: `folder` holds none or a damaged one.
+        UsageError: `root` is no folder.
     """
 
-    def __init__(self, folder: Path) -> None:
+    def __init__(self, folder: Path, root: Path | None = None) -> None:
         self.folder = folder
+        if root is not None and not root.is_dir():
+            raise UsageError(f"--root {root}: is no folder; give the one that the catalog's pictures lie in now")
+        self.given_root = None if root is None else root.resolve()
         self.stamp = stamp_of(folder)  # before the note, lest a change in between go unnoticed
         self._note = read_note(self.folder)
-        self.root = Path(self._note["root"])
+        self.root = self.given_root or Path(self._note["root"])
         self.encoder_name: str = self._note["encoder"]["name"]
         self.fingerprint: str = self._note["encoder"]["fingerprint"]
         self.dim: int = self._note["encoder"]["dim"]
@@ -185,7 +195,7 @@ class Catalog:
         A catalog may be somebody else's. Its root, its names and the links below may lead anywhere on this machine, but
         nobody can name the content of a file that they do not have: nothing else is read, shown or copied.
         """
-        return read_known(self.path(name), self.hashes[self.row_of[name]], self.limits)
+        return read_known(self.path(name), self.hashes[self.row_of[name]], self.limits, root=self.root)
 
     @cached_property
     def metadata(self) -> pa.Table:

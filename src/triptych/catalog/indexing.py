@@ -16,18 +16,20 @@ from triptych.catalog.likeness import note_likeness
 from triptych.catalog.metadata import metadata_of
 from triptych.catalog.moving import follow
 from triptych.catalog.options import IndexOptions
+from triptych.catalog.reading import PictureReader
 from triptych.catalog.tables import CsvTable, read_table
+from triptych.core.decoders import Decoders
 from triptych.core.environment import Runtime
-from triptych.core.errors import DataError, FailureError, PictureError, UsageError
+from triptych.core.errors import DataError, FailureError, UsageError
 from triptych.core.files import locked, made_by
 from triptych.core.finding import HEIF_SUFFIXES, Found, Rejected, find_pictures
-from triptych.core.images import NEEDS_HEIF, NOT_INDEXED, open_picture, read_file, reader_of, why, work_ahead
-from triptych.core.limits import Limits
+from triptych.core.images import NEEDS_HEIF, reader_of, work_ahead
 from triptych.core.progress import progress, say
 from triptych.encoders.protocol import Encoder, Pixels
 from triptych.encoders.registry import DEFAULT, load_encoder
 
 _CHUNK = 256  # pictures a commit; a multiple of the encoder's batch, so that a resumed run makes the same batches
+_DECODERS = 16  # processes that decode pictures, each of some 30 MB; encoders are slower than so many
 _MANY = 50  # pictures: a catalog of more is guarded
 _LARGE_LOSS = 0.2  # of its pictures
 
@@ -266,14 +268,20 @@ class IndexRun:
 
     def encode(self, names: list[str]) -> int:
         """Encode and commit `names`, chunk by chunk; returns how many needed encoding."""
-        vector_of = self.catalog.known_vectors() if names else {}
+        if not names:
+            return 0
+        with Decoders(min(self.threads, _DECODERS)) as decoders:
+            return self._encode(names, decoders)
+
+    def _encode(self, names: list[str], decoders: Decoders) -> int:
+        vector_of = self.catalog.known_vectors()
         encoded, done = 0, len(self.names) - len(names)
         ticks = progress(range(len(names)), "index", total=len(self.names), unit="picture", done=done)
         for start in range(0, len(names), _CHUNK):
             chunk = names[start : start + _CHUNK]
             entries: list[Entry] = []
             fresh: dict[str, tuple[str, Pixels]] = {}  # by content, so that copies of a picture are encoded once
-            for entry, pixels in self._read(chunk):
+            for entry, pixels in self._read(chunk, decoders):
                 next(ticks)
                 if entry is None:
                     continue
@@ -291,12 +299,12 @@ class IndexRun:
         next(ticks, None)
         return encoded
 
-    def _read(self, names: list[str]) -> Iterator[tuple[Entry | None, Pixels | None]]:
+    def _read(self, names: list[str], decoders: Decoders) -> Iterator[tuple[Entry | None, Pixels | None]]:
         """Each picture's entry, and its pixels where it is usable; None for one that stays as it was."""
-        limits = self.options.limits
+        reader = PictureReader(self.encoder, self.options.limits, decoders)
 
         def read(name: str) -> tuple[Entry, Pixels | None] | str:
-            return _read_one(self.catalog.path(name), name, self.encoder, limits, self.contents.get(name))
+            return reader.read(self.catalog.path(name), name, self.contents.get(name))
 
         for name, result in work_ahead(names, read, threads=self.threads):
             entry, pixels = (Entry(name, 0, 0, "", "rejected", result), None) if isinstance(result, str) else result
@@ -309,27 +317,6 @@ class IndexRun:
                 yield None, None
             else:
                 yield entry, pixels
-
-
-def _read_one(
-    path: Path, name: str, encoder: Encoder, limits: Limits, content: str | None = None
-) -> tuple[Entry, Pixels | None] | str:
-    """A picture's entry and pixels, the verdict and the identity from the same bytes; why, where it cannot be read."""
-    try:
-        file = read_file(path, limits)
-    except (OSError, ValueError) as error:
-        return why(error)
-    except PictureError as error:
-        return Entry(name, 0, 0, "", "rejected", str(error)), None
-    if content is not None and file.sha256 != content:
-        return NOT_INDEXED
-    known = (name, file.size, file.mtime_ns, file.sha256)
-    try:
-        if file.size > limits.max_bytes:
-            raise PictureError(f"too large: {file.size} bytes; at most {limits.max_bytes} are accepted")
-        return Entry(*known, "ok"), encoder.prepare(open_picture(file.data, limits))
-    except PictureError as error:
-        return Entry(*known, "rejected", str(error)), None
 
 
 def _refused(rejected: Rejected) -> Entry:

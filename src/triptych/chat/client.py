@@ -272,7 +272,7 @@ class DialogueRunner:
 
         try:
             loop.add_signal_handler(signal.SIGINT, interrupted)
-        except (ValueError, RuntimeError, NotImplementedError):  # not in the main thread
+        except (ValueError, RuntimeError, NotImplementedError):  # not in the main thread, or Windows
             yield
             return
         try:

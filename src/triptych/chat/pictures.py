@@ -31,7 +31,9 @@ class PictureUrls:
         size: int,
         quality: int,
         limits_of: Callable[[], Limits] = lambda: DEFAULT_LIMITS,
+        opened: Callable[[Path | bytes, Limits], Image.Image] = open_picture,
     ) -> None:
+        self._opened = opened
         self._path_of = path_of
         self._limits_of = limits_of
         self._size = size
@@ -41,7 +43,7 @@ class PictureUrls:
         self._lock = Lock()
 
     def _open(self, name: str) -> Image.Image:
-        return open_picture(self._path_of(name), self._limits_of())
+        return self._opened(self._path_of(name), self._limits_of())
 
     def url(self, name: str) -> str:
         """One picture, at most `size` pixels on a side."""

@@ -106,9 +106,15 @@ def export(
         Path | None, typer.Option("--catalog", metavar="DIR", help="Put the pictures of this catalog inside.")
     ] = None,
     refused: Annotated[bool, typer.Option("--refused", help="Also the refused ones.")] = False,
+    root: Annotated[
+        Path | None,
+        typer.Option(
+            metavar="DIR", help="Folder that the catalog's pictures lie in now, where they have moved since `index`."
+        ),
+    ] = None,
 ) -> None:
     """Write a dataset folder for Hugging Face's datasets: Parquet and a card."""
-    show(known_fields(triptych.triplets_export(file, out, catalog=catalog, refused=refused)))
+    show(known_fields(triptych.triplets_export(file, out, catalog=catalog, refused=refused, root=root)))
 
 
 @triplets.command(

@@ -2,11 +2,12 @@
 
 import os
 import platform
+import re
 import shutil
 from collections.abc import Mapping
 from contextlib import AbstractContextManager, nullcontext
 from dataclasses import dataclass
-from importlib.metadata import PackageNotFoundError, version
+from importlib.metadata import PackageNotFoundError, requires, version
 from importlib.util import find_spec
 from typing import TYPE_CHECKING, Any
 
@@ -37,7 +38,23 @@ def missing(extra: str) -> list[str]:
 def require_extra(extra: str, what: str) -> None:
     """Raise UsageError, which says how to install it, unless the extra that `what` needs is there."""
     if absent := missing(extra):
-        raise UsageError(f"{what} needs {', '.join(absent)}: pip install 'triptych[{extra}]'")
+        raise UsageError(f"{what} needs {', '.join(absent)} (the extra {extra}): {install_command(extra)}")
+
+
+def install_command(extra: str) -> str:
+    """The command that installs what an extra needs, however the program itself was installed.
+
+    It names the packages: `pip install 'triptych[…]'` would ask an index for a package that may be another one.
+    """
+    try:
+        declared = requires("triptych") or []
+    except PackageNotFoundError:  # run from its source
+        declared = []
+    marked = [requirement.partition(";") for requirement in declared]
+    wanted = [name.strip() for name, _, marker in marked if re.fullmatch(rf" *extra *== *[\"']{extra}[\"'] *", marker)]
+    if not wanted:
+        return f"pip install '.[{extra}]' in the program's own folder"
+    return " ".join(["pip install", *(f'"{requirement}"' for requirement in wanted)])
 
 
 KEYS = ("TRIPTYCH_API_KEY", "OPENAI_API_KEY")
@@ -118,12 +135,19 @@ def doctor() -> dict[str, Any]:
         "platform": platform.platform(),
         "onnxruntime": version("onnxruntime"),
         "processors": f"{os.cpu_count()} (--threads says how many are used)",
-        "memory": f"{os.sysconf('SC_PAGE_SIZE') * os.sysconf('SC_PHYS_PAGES') / 2**30:.1f} GiB",
+        "memory": _memory(),
         "disk free here": f"{shutil.disk_usage('.').free / 2**30:.1f} GiB",
         **_torch(),
         **{f"extra {extra}": _extra(extra) for extra in EXTRAS},
         "key of a chat model": "set" if any(map(os.environ.get, KEYS)) else f"none set ({' or '.join(KEYS)})",
     }
+
+
+def _memory() -> str:
+    try:
+        return f"{os.sysconf('SC_PAGE_SIZE') * os.sysconf('SC_PHYS_PAGES') / 2**30:.1f} GiB"
+    except (AttributeError, ValueError, OSError):  # not a Unix, or one without these names
+        return "not known on this system"
 
 
 def _torch() -> dict[str, str]:
@@ -143,7 +167,7 @@ def _torch() -> dict[str, str]:
 
 def _extra(extra: str) -> str:
     if absent := missing(extra):
-        return f"no {', '.join(absent)}; {_PURPOSE[extra]} would need: pip install 'triptych[{extra}]'"
+        return f"no {', '.join(absent)}; {_PURPOSE[extra]} would need: {install_command(extra)}"
     return ", ".join(f"{module} {_version(module)}" for module in EXTRAS[extra])
 
 

@@ -6,8 +6,10 @@ import hashlib
 import json
 import os
 import platform
+import secrets
 import shutil
-import tempfile
+import sys
+import time
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager, suppress
 from dataclasses import fields, is_dataclass
@@ -15,7 +17,7 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
-from triptych.core.errors import BusyError, DataError, UsageError
+from triptych.core.errors import BusyError, DataError, FailureError, UsageError
 from triptych.core.version import __version__
 
 _LISTED = """
@@ -24,6 +26,9 @@ _LISTED = """
 """
 _SUFFIXES = frozenset(_LISTED.split())
 """What a file's name can promise."""
+
+_WINDOWS = sys.platform == "win32"
+_DAY = 24 * 3600.0
 
 
 def output_file(path: Path | str, *wanted: str, flag: str = "--out") -> Path:
@@ -48,37 +53,49 @@ def atomic(path: Path) -> Iterator[Path]:
     handle, temporary = _temporary(path)
     try:
         yield temporary
-        with temporary.open("rb") as written:
+        with temporary.open("r+b") as written:  # Windows flushes only what is open for writing
             os.fsync(written.fileno())
-        # mkstemp makes private files; an artefact is as readable as any other file of its owner.
-        temporary.chmod(0o666 & ~_umask())
         temporary.replace(path)
     finally:
         temporary.unlink(missing_ok=True)
-        os.close(handle)
+        if handle is not None:
+            os.close(handle)
 
 
-def _temporary(path: Path) -> tuple[int, Path]:
-    """A new sibling of `path`, and the handle that locks it; those that no living writer holds are removed."""
-    import fcntl
+def _temporary(path: Path) -> tuple[int | None, Path]:
+    """A new sibling of `path`, and the handle that locks it; those that no living writer holds are removed.
 
+    Windows renames no file that is open and lets nobody write to one that is locked. There is no handle there, and what
+    was left is removed when it is a day old.
+    """
     for left in path.parent.glob(f".{glob.escape(path.name)}.*.tmp"):
-        with suppress(OSError), left.open("rb") as opened:
-            fcntl.flock(opened, fcntl.LOCK_EX | fcntl.LOCK_NB)
-            left.unlink()
+        with suppress(OSError):
+            _remove_left(left)
     while True:
-        handle, name = tempfile.mkstemp(dir=path.parent, prefix=f".{path.name}.", suffix=".tmp")
+        temporary = path.parent / f".{path.name}.{secrets.token_hex(4)}.tmp"
+        try:  # created as any other file is, so that the umask decides who may read it
+            handle = os.open(temporary, os.O_RDWR | os.O_CREAT | os.O_EXCL, 0o666)
+        except FileExistsError:
+            continue
+        if _WINDOWS:
+            os.close(handle)
+            return None, temporary
         with suppress(OSError):  # a file system without locks must not be the end
-            fcntl.flock(handle, fcntl.LOCK_SH)
+            _lock(handle)
         if os.fstat(handle).st_nlink:
-            return handle, Path(name)
+            return handle, temporary
         os.close(handle)  # another writer removed it before it was locked
 
 
-def _umask() -> int:
-    current = os.umask(0)
-    os.umask(current)
-    return current
+def _remove_left(left: Path) -> None:
+    """Remove a temporary file that no living writer holds. Raises OSError where it cannot be known or done."""
+    if _WINDOWS:
+        if time.time() - left.stat().st_mtime > _DAY:
+            left.unlink()
+        return
+    with left.open("r+b") as opened:
+        if _lock(opened.fileno()):
+            left.unlink()
 
 
 @contextmanager
@@ -87,21 +104,37 @@ def locked(folder: Path) -> Iterator[None]:
 
     The lock goes with its process, however that ends.
     """
-    import fcntl
-
     folder.mkdir(parents=True, exist_ok=True)
+    file = folder / ".lock"
+    no_link = getattr(os, "O_NOFOLLOW", 0)  # Windows has none
     try:  # a link, in a folder of somebody else, would have its target opened for writing
-        opened = os.open(folder / ".lock", os.O_RDWR | os.O_CREAT | os.O_NOFOLLOW | os.O_CLOEXEC, 0o666)
+        if not no_link and file.is_symlink():
+            raise OSError(errno.ELOOP, os.strerror(errno.ELOOP))
+        handle = os.open(file, os.O_RDWR | os.O_CREAT | no_link, 0o666)
     except OSError as error:
         if error.errno == errno.ELOOP:
-            raise DataError(f"{folder / '.lock'}: is a link; delete it") from None
+            raise DataError(f"{file}: is a link; delete it") from None
         raise
-    with os.fdopen(opened, "r+") as handle:
+    try:
         try:
-            fcntl.flock(handle, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        except OSError:
-            raise BusyError(f"{folder}: another run is writing here; wait for it to end") from None
+            held = _lock(handle)
+        except OSError as error:
+            why = error.strerror or error
+            raise FailureError(
+                f"{folder}: its file system cannot lock files ({why}); use a folder on another disk"
+            ) from None
+        if not held:
+            raise BusyError(f"{folder}: another run is writing here; wait for it to end")
         yield
+    finally:
+        os.close(handle)  # which also releases the lock
+
+
+def _lock(handle: int) -> bool:
+    """Lock an open file, without waiting; whether nobody else holds it. Raises OSError where files cannot be locked."""
+    from filelock import lock_descriptor
+
+    return lock_descriptor(handle, blocking=False)
 
 
 def write_json(path: Path, content: Any) -> None:

@@ -13,7 +13,7 @@ from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import asdict, dataclass
 from functools import cache
 from hashlib import file_digest, sha256
-from importlib.metadata import version
+from importlib.util import find_spec
 from io import BytesIO
 from math import isfinite
 from pathlib import Path
@@ -22,7 +22,6 @@ from typing import Any, TypeVar, overload
 
 from PIL import ExifTags, Image, UnidentifiedImageError
 
-from triptych.core.environment import missing
 from triptych.core.errors import PictureError
 from triptych.core.limits import DEFAULT_LIMITS, Limits
 from triptych.core.picture_cost import check_cost
@@ -33,8 +32,9 @@ T = TypeVar("T")
 FORMATS = ("JPEG", "PNG", "WEBP", "GIF", "BMP", "TIFF", "AVIF")
 WHITE = (255, 255, 255)
 NOT_REGULAR = "not a regular file"
+ELSEWHERE = "the folder that its pictures were indexed in is not there; --root says where they lie now"
 NOT_INDEXED = "not the file that was indexed; `triptych index` looks again"
-NEEDS_HEIF = "HEIC needs the extra heif: pip install 'triptych[heif]'"
+NEEDS_HEIF = 'HEIC needs the extra heif: pip install "pillow-heif>=0.18"'
 _HEIF_BRANDS = (b"heic", b"heix", b"heim", b"heis", b"hevc", b"hevx", b"mif1", b"msf1")
 
 _TICK = 20_000_000  # ns: the clock of file times may stand still so long
@@ -56,7 +56,7 @@ logging.getLogger("PIL").addHandler(logging.NullHandler())
 @cache
 def heif_is_installed() -> bool:
     """Whether HEIC can be read: the extra `heif` is installed."""
-    return not missing("heif")
+    return find_spec("pillow_heif") is not None
 
 
 def formats() -> tuple[str, ...]:
@@ -74,6 +74,8 @@ def _register_heif() -> None:
 
 def reader_of(limits: Limits) -> dict[str, Any]:
     """What decides whether a picture is refused: the limits, the library's version and its formats."""
+    from importlib.metadata import version  # here, since a process that only decodes is to start fast
+
     heif = version("pillow-heif") if heif_is_installed() else None
     return {"pillow": version("pillow"), "heif": heif, "formats": [*FORMATS], **asdict(limits)}
 
@@ -84,12 +86,17 @@ def why(error: Exception) -> str:
     return " ".join(said.split()).lower() or type(error).__name__
 
 
-def open_picture(source: Path | bytes, limits: Limits = DEFAULT_LIMITS) -> Image.Image:
+def open_picture(
+    source: Path | bytes, limits: Limits = DEFAULT_LIMITS, *, before_decoding: Callable[[int], None] | None = None
+) -> Image.Image:
     """Decode a picture whole: 8-bit RGB, upright by its EXIF, alpha on white, the first frame of several.
 
     The content decides the format, never the name. 16-bit grey is scaled from the full range of its type,
     32-bit and floating-point grey from the range of its values. Colour profiles and metadata are dropped.
-    Safe to call from many threads.
+    Safe to call from many threads. `before_decoding` is called with the number of pixels once it is known and judged.
+
+    Decoders are much code in C. Where the picture may be a stranger's, `core.decoders` has them run in processes of
+    their own, which a limit or a fault can end without harm.
 
     Raises PictureError, with a short reason and no path, for whatever cannot be read, is no picture in one of
     FORMATS, is damaged or truncated, or is beyond `limits`. A picture's size, and the work that its headers
@@ -103,6 +110,8 @@ def open_picture(source: Path | bytes, limits: Limits = DEFAULT_LIMITS) -> Image
     try:
         with Image.open(BytesIO(data), formats=formats()) as picture:
             _check_pixels(*picture.size, limits)
+            if before_decoding is not None:
+                before_decoding(picture.size[0] * picture.size[1])
             picture.load()
             rgb = _to_rgb(picture)
             rgb.info.clear()
@@ -149,9 +158,17 @@ def _read(path: Path, limits: Limits) -> bytes:
         raise PictureError(why(error)) from None
 
 
-def read_known(path: Path, content: str, limits: Limits = DEFAULT_LIMITS) -> bytes:
-    """A picture's file, if its SHA-256 still is `content`. Raises PictureError where it is not, or cannot be read."""
-    data = _read(path, limits)
+def read_known(path: Path, content: str, limits: Limits = DEFAULT_LIMITS, *, root: Path | None = None) -> bytes:
+    """A picture's file, if its SHA-256 still is `content`. Raises PictureError where it is not, or cannot be read.
+
+    `root` is the folder of a catalog, whose absence is told as such.
+    """
+    try:
+        data = _read(path, limits)
+    except PictureError:
+        if root is not None and not root.is_dir():
+            raise PictureError(ELSEWHERE) from None
+        raise
     if sha256(data).hexdigest() != content:
         raise PictureError(NOT_INDEXED)
     return data

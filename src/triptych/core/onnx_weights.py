@@ -13,12 +13,14 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
+from triptych.core.errors import DataError
 from triptych.core.files import atomic
 
 if TYPE_CHECKING:
     from onnx import ModelProto, NodeProto, TensorProto
 
 _SCALE = ".scale_of_rows"  # what comes behind the name of a matrix of 8 bits
+_HEADER = 100_000_000  # bytes of a safetensors header, as the library limits it
 _LEAST = 1024  # values of a tensor for which it is worth it
 
 Array = NDArray[Any]
@@ -66,7 +68,7 @@ def share_weights(graph: Path, weights: Path) -> None:
             known[_key(values)] = (name, False)
             if values.ndim == 2:
                 known.setdefault(_key(values.T), (name, True))
-    places = _places(weights)
+    places = places_of_tensors(weights)
     for tensor in list(model.graph.initializer):
         values = onnx.numpy_helper.to_array(tensor)
         if values.size >= _LEAST and (found := known.get(_key(values))):
@@ -88,16 +90,21 @@ class _Place(NamedTuple):
     length: int
 
 
-def _places(weights: Path) -> dict[str, _Place]:
+def places_of_tensors(weights: Path) -> dict[str, _Place]:
+    """Where each tensor of a safetensors file lies. Raises DataError where it is none."""
     with weights.open("rb") as file:
-        (length,) = struct.unpack("<Q", file.read(8))
-        header = json.loads(file.read(length))
-    return {
-        name: _Place(stated["dtype"], stated["shape"], 8 + length + first, end - first)
-        for name, stated in header.items()
-        if name != "__metadata__"
-        for first, end in [stated["data_offsets"]]
-    }
+        try:
+            (length,) = struct.unpack("<Q", file.read(8))
+            if length > _HEADER:
+                raise ValueError(f"a header of {length} bytes")
+            return {
+                name: _Place(stated["dtype"], stated["shape"], 8 + length + first, end - first)
+                for name, stated in json.loads(file.read(length)).items()
+                if name != "__metadata__"
+                for first, end in [stated["data_offsets"]]
+            }
+        except (ValueError, KeyError, TypeError, AttributeError, RecursionError, struct.error) as error:
+            raise DataError(f"{weights}: not a safetensors file ({type(error).__name__}: {error})") from None
 
 
 def _refer(

@@ -20,6 +20,8 @@ _SOS = b"\xff\xda"
 _MARKER = re.compile(rb"\xff([^\x00\xff\xd0-\xd7])")
 _ALONE = frozenset(range(0xD0, 0xD9)) | {0x01}  # markers without a length
 _END = 0xD9
+_FRAMES = frozenset(range(0xC0, 0xD0)) - {0xC4, 0xC8, 0xCC}  # markers with a picture's size
+_FEW_SEGMENTS = 1000
 _SIZES = {1: 1, 2: 1, 3: 2, 4: 4, 5: 8, 6: 1, 7: 1, 8: 2, 9: 4, 10: 8, 11: 4, 12: 8, 13: 4, 16: 8, 17: 8, 18: 8}
 _WIDTH, _HEIGHT, _COMPRESSION = 256, 257, 259
 _STRIPS, _STRIP_BYTES, _TILE_WIDTH, _TILE_HEIGHT, _TILES, _TILE_BYTES = 273, 279, 322, 323, 324, 325
@@ -41,6 +43,35 @@ def check_cost(data: bytes, limits: Limits) -> None:
         _check_gif(data, limits)
     elif data[:4] == b"RIFF" and data[8:12] == b"WEBP":
         _check_webp(data, limits)
+
+
+def expected_work(data: bytes) -> int:
+    """Pixels times the passes over them that decoding takes, by a file's headers; 0 where they do not tell, or lie."""
+    if data[:2] == b"\xff\xd8":
+        return _work_of_jpeg(data)
+    if data[:8] == b"\x89PNG\r\n\x1a\n" and data[12:16] == b"IHDR":
+        return int.from_bytes(data[16:20], "big") * int.from_bytes(data[20:24], "big")
+    if data[:6] in (b"GIF87a", b"GIF89a"):
+        return _little(data, 6, 2) * _little(data, 8, 2)
+    if data[:4] == b"RIFF" and data[8:12] == b"WEBP":
+        width, height = _webp_canvas(data)
+        return 2 * width * height
+    if data[:2] == b"BM" and _little(data, 14, 4) >= 40:
+        return _little(data, 18, 4) * abs(int.from_bytes(data[22:26], "little", signed=True))
+    return 0
+
+
+def _work_of_jpeg(data: bytes) -> int:
+    pixels = passes = 0
+    for parts, (marker, start, _) in enumerate(_segments(data)):
+        if parts > _FEW_SEGMENTS:
+            return 0
+        if marker in _FRAMES:
+            pixels = max(
+                pixels, int.from_bytes(data[start + 1 : start + 3]) * int.from_bytes(data[start + 3 : start + 5])
+            )
+        passes += marker == _SOS[1]
+    return pixels * passes
 
 
 def _refuse_parts(what: str, limits: Limits) -> PictureError:
@@ -83,14 +114,7 @@ def _check_png(data: bytes, limits: Limits) -> None:
 
 def _check_webp(data: bytes, limits: Limits) -> None:
     """The canvas, which the library allocates twice when a file is opened; and the chunks, of which frames consist."""
-    kind = data[12:16]
-    if kind == b"VP8X":
-        _check_area(1 + _little(data, 24, 3), 1 + _little(data, 27, 3), limits)
-    elif kind == b"VP8 ":
-        _check_area(_little(data, 26, 2) & 0x3FFF, _little(data, 28, 2) & 0x3FFF, limits)
-    elif kind == b"VP8L":
-        sides = _little(data, 21, 4)
-        _check_area(1 + (sides & 0x3FFF), 1 + (sides >> 14 & 0x3FFF), limits)
+    _check_area(*_webp_canvas(data), limits)
     place, parts = 12, 0
     while place + 8 <= len(data):
         length = int.from_bytes(data[place + 4 : place + 8], "little")
@@ -98,6 +122,19 @@ def _check_webp(data: bytes, limits: Limits) -> None:
         parts += 1
         if parts > limits.max_parts:
             raise _refuse_parts("chunks", limits)
+
+
+def _webp_canvas(data: bytes) -> tuple[int, int]:
+    """Width and height; zeros where the first chunk is of no known kind."""
+    kind = data[12:16]
+    if kind == b"VP8X":
+        return 1 + _little(data, 24, 3), 1 + _little(data, 27, 3)
+    if kind == b"VP8 ":
+        return _little(data, 26, 2) & 0x3FFF, _little(data, 28, 2) & 0x3FFF
+    if kind == b"VP8L":
+        sides = _little(data, 21, 4)
+        return 1 + (sides & 0x3FFF), 1 + (sides >> 14 & 0x3FFF)
+    return 0, 0
 
 
 def _little(data: bytes, place: int, width: int) -> int:

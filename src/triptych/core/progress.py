@@ -2,6 +2,7 @@
 
 import sys
 from collections.abc import Generator, Iterable
+from contextlib import suppress
 from typing import TypeVar
 
 from triptych.core.text import clean
@@ -26,5 +27,6 @@ def progress(items: Iterable[T], what: str, *, total: int, unit: str, done: int 
 
 
 def say(message: str) -> None:
-    """One line to the person at the terminal."""
-    print(clean(message), file=sys.stderr, flush=True)
+    """One line to the person at the terminal, or in the log; where that cannot be written, the work goes on."""
+    with suppress(OSError):
+        print(clean(message), file=sys.stderr, flush=True)

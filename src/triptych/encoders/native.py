@@ -85,6 +85,7 @@ class NativeEncoder:
         self.dim: int = shape["dim"] + self.instance_dim
         self.logit_scale: float = config["logit_scale"]
         self.size: int = shape["size"]
+        self.square_side = self.size
         self._length: int = shape["length"]
         parts = [hash_file(folder / part) for part in self.files]
         content = [form, json.dumps(shape, sort_keys=True), *parts]

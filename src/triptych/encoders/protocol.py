@@ -22,7 +22,8 @@ class Encoder(Protocol):
     """Turns pictures and texts into unit vectors of one shared space.
 
     One that is read from files may also have `folder`, where they lie. One whose pictures' vectors end in components
-    that are equal for all pictures has `constant_dim`, how many these are.
+    that are equal for all pictures has `constant_dim`, how many these are. One that first pads a picture to a square,
+    as `core.images.pad_square` does, may have `square_side`, the square's side: it may be given the square then.
     """
 
     name: str
@@ -65,6 +66,11 @@ def constant_dim(encoder: Encoder) -> int:
     Such components leave every order by similarity as it is, but they make any two pictures alike.
     """
     return int(getattr(encoder, "constant_dim", 0))
+
+
+def square_side(encoder: Encoder) -> int:
+    """The side of the square that an encoder pads a picture to, whatever else it does; 0 where it does not."""
+    return int(getattr(encoder, "square_side", 0))
 
 
 def item_vectors(vectors: Vectors, encoder: Encoder) -> Vectors:

@@ -70,18 +70,18 @@ def evaluate(
 
     Args:
         benchmark: a benchmark, its name, or `module:attribute`; or a .jsonl file of queries over `options.gallery`.
-        options: split, baselines (`methods`, of which "all" are all), settings within the protocol
-            ("gallery=union"; docs/benchmarks.md), and what is to be in the result. With `gap` every row also says what
-            picture only and words only reach on the same queries, and how far ahead of the better of them the method
-            is. With `per_query` it also holds each query's metrics, which `compare` needs to test whether a difference
-            is more than chance. `submission` is where to write the files for the server of CIRR (a folder) or CIRCO,
-            which is all that can be had where the targets are not public: then there are no rows. It takes one method.
+        options: split, baselines (`methods`, of which "all" are all), settings within the protocol ("gallery=union";
+            docs/reference/benchmarks.md), and what is to be in the result. With `gap` every row also says what picture
+            only and words only reach on the same queries, and how far ahead of the better of them the method is. With
+            `per_query` it also holds each query's metrics, which `compare` needs to test whether a difference is more
+            than chance. `submission` is where to write the files for the server of CIRR (a folder) or CIRCO, which is
+            all that can be had where the targets are not public: then there are no rows. It takes one method.
         root: the folder that the benchmark's authors distribute.
         composers: each an object with `name`, `compose` and `gallery`, a folder that was trained, or a name.
         encoder: that of the baselines, and of composers that are made for no certain one; by default the first
             composer's. A composer that was made for another one brings its own.
         catalog: a catalog of the pictures by one of the encoders, which saves encoding them again with that one.
-        output: a file to write the result to (.json), as documented in docs/formats.md.
+        output: a file to write the result to (.json), as documented in docs/reference/formats.md.
         runtime: what the encoders compute with.
 
     Raises:

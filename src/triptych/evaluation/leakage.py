@@ -68,7 +68,7 @@ def leakage(
         options: what counts as nearly the same.
         triplets: only the pictures of its accepted triplets are looked for.
         encoder: the catalog's, where its name alone does not lead to it.
-        output: a file to write the result to (.json), as documented in docs/formats.md.
+        output: a file to write the result to (.json), as documented in docs/reference/formats.md.
         runtime: what the encoder computes with.
 
     Raises:

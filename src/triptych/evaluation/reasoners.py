@@ -97,7 +97,7 @@ def compare_reasoners(
         files: triplet files, each of another reasoner.
         truth: a benchmark whose truth is known and its folder, ("wardrobe", DIR) or ("fashion-products", DIR): with
             it, the share of triplets is counted that are true of the pair and that tell the target from its group.
-        output: file to write the comparison to (.json), as documented in docs/formats.md.
+        output: file to write the comparison to (.json), as documented in docs/reference/formats.md.
 
     Returns:
         A row for each file. What was spent is what `mine` noted.

@@ -73,7 +73,7 @@ def score(
         root: its folder; no pictures are needed.
         split: of the submission.
         submission: a file, or a folder with both of CIRR's.
-        output: a file to write the result to (.json), as documented in docs/formats.md.
+        output: a file to write the result to (.json), as documented in docs/reference/formats.md.
 
     Raises:
         UsageError: a name means nothing.

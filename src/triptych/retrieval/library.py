@@ -17,12 +17,13 @@ from triptych.catalog.catalog import Catalog
 from triptych.composers.baselines import DEFAULT_WEIGHT
 from triptych.composers.patches import reads_pixels
 from triptych.composers.protocol import Composer, attach_encoder, readings_of
+from triptych.core.decoders import OpenPicture, open_here
 from triptych.core.errors import CatalogError, DataError, PictureError, UsageError
 from triptych.core.files import locked
-from triptych.core.images import open_picture, read_known
+from triptych.core.images import read_known
 from triptych.core.limits import Limits
 from triptych.core.vectors import require_finite_rows
-from triptych.encoders.protocol import Encoder, Pixels, TextReading
+from triptych.encoders.protocol import Encoder, Pixels, TextReading, square_side
 from triptych.retrieval.query import Reference, SearchQuery, query_vectors
 from triptych.retrieval.results import Hit, Hits, Picture
 from triptych.retrieval.snapshot import CatalogSnapshot
@@ -67,6 +68,8 @@ class Library:
         self.composer = composer
         self.weight = weight
         self.catalog = catalog
+        self.open_picture: OpenPicture = open_here
+        """Decodes a picture's file within limits; who serves strangers sets it to what does so elsewhere."""
         self._writing = RLock()
         self._make_store = make_store or load_store("exact")
         self._snapshot = CatalogSnapshot(catalog, composer, self._make_store)
@@ -186,7 +189,8 @@ class Library:
 
         Raises PictureError where it is none.
         """
-        return self.encoder.prepare(open_picture(data, limits or self.catalog.limits))
+        picture = self.open_picture(data, limits or self.catalog.limits, square=square_side(self.encoder))
+        return self.encoder.prepare(picture)
 
     def read(self, like: str) -> bytes:
         """The file of a picture of the catalog, by name or id.
@@ -195,7 +199,8 @@ class Library:
         """
         gallery = self._snapshot.gallery
         row = _row(gallery, like)
-        return read_known(self.catalog.path(gallery.names[row]), gallery.hashes[row].decode(), self.catalog.limits)
+        catalog, content = self.catalog, gallery.hashes[row].decode()
+        return read_known(catalog.path(gallery.names[row]), content, catalog.limits, root=catalog.root)
 
     def check(self, where: Sequence[str]) -> None:
         """Raise UsageError for a condition that cannot be read."""
@@ -285,6 +290,7 @@ class Library:
         metadata: Sequence[Mapping[str, Any]] | None = None,
         *,
         limits: Limits | None = None,
+        pixels: Sequence[Pixels] | None = None,
     ) -> list[Picture]:
         """Add picture files to the catalog; they are on disk, and can be found, when this returns.
 
@@ -294,6 +300,7 @@ class Library:
             pictures: the contents of picture files.
             metadata: as many mappings from columns of the catalog to values; by default nothing is known.
             limits: what a picture may be; by default what the catalog's own may be.
+            pixels: the pictures as `pixels` makes them, where that is done already.
 
         Returns:
             The pictures, in the order given.
@@ -306,7 +313,8 @@ class Library:
             StoreError: the store does not answer.
         """
         metadata = metadata or [{}] * len(pictures)
-        vectors = self.encoder.encode_pictures(np.stack([self.pixels(data, limits) for data in pictures]))
+        prepared = [self.pixels(data, limits) for data in pictures] if pixels is None else pixels
+        vectors = self.encoder.encode_pictures(np.stack(prepared))
         require_finite_rows(vectors, lambda row: f"picture {row + 1}", f"encoder {self.encoder.name}")
         self._require_catalog()
         with self._writing, locked(self.catalog.folder):
@@ -349,7 +357,7 @@ class Library:
         with self._writing:
             if not self._snapshot.is_stale():
                 return False
-            catalog = Catalog(self.catalog.folder)
+            catalog = Catalog(self.catalog.folder, self.catalog.given_root)
             catalog.require(self.encoder)
             snapshot = CatalogSnapshot(catalog, self.composer, self._make_store)
             snapshot.load()

@@ -1,11 +1,12 @@
 """Choices of searching: which pictures are wanted, what searches for them, and who looks at the first results again."""
 
 from dataclasses import dataclass, fields
+from pathlib import Path
 from typing import Any
 
 from triptych.chat.settings import ChatSettings
 from triptych.core.errors import UsageError
-from triptych.core.options import check_ranges, nested, option
+from triptych.core.options import as_paths, check_ranges, nested, option
 
 
 @dataclass(frozen=True)
@@ -48,9 +49,13 @@ class EngineOptions:
         "Where vectors are searched: exact, hnsw (approximate), postgresql://… with pgvector, or MODULE:ATTRIBUTE.",
         metavar="NAME",
     )
+    root: Path | None = option(
+        None, "Folder that the catalog's pictures lie in now, where they have moved since `index`.", metavar="DIR"
+    )
     force: bool = option(False, "Use the composer even if its verdict is that it is worse than no training.")
 
     def __post_init__(self) -> None:
+        as_paths(self, "root")
         if self.force and self.composer is None:
             raise UsageError("--force goes with --composer")
 

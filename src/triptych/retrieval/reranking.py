@@ -8,9 +8,12 @@ from random import Random
 from typing import TYPE_CHECKING, Any
 from urllib.parse import urlsplit
 
+from PIL import Image
+
 from triptych.chat.settings import need_chat_libraries
 from triptych.core.errors import TriptychError, UsageError
-from triptych.core.limits import DEFAULT_LIMITS
+from triptych.core.images import open_picture
+from triptych.core.limits import DEFAULT_LIMITS, Limits
 from triptych.core.progress import say
 from triptych.core.text import clean, truncate
 from triptych.retrieval.options import RerankOptions
@@ -81,8 +84,11 @@ class Reranker:
         """What a picture may be; whoever opens the catalog sets those of the catalog."""
         self.read: Callable[[str], bytes] | None = None
         """Gives the file of a result by its name; whoever opens the catalog sets it to what checks the content."""
+        self.open_picture: Callable[[Path | bytes, Limits], Image.Image] = open_picture
+        """Decodes a picture's file."""
         self._urls = PictureUrls(
             self._source,
+            opened=lambda source, limits: self.open_picture(source, limits),
             limits_of=lambda: self.limits,
             size=chat.request.picture_size,
             quality=chat.request.picture_quality,

@@ -11,6 +11,7 @@ from triptych.composers.registry import load_composer
 from triptych.composers.truth import verdict_of
 from triptych.core.environment import Runtime
 from triptych.core.errors import PictureError, UsageError
+from triptych.core.images import ELSEWHERE
 from triptych.core.progress import say
 from triptych.encoders.protocol import Encoder, short_name
 from triptych.encoders.reading import notes_of
@@ -28,6 +29,7 @@ def open_catalog(
     encoder: Encoder | str | None = None,
     composer: Composer | Path | str | None = None,
     store: Callable[..., Store] | str = "exact",
+    root: Path | str | None = None,
     force: bool = False,
     runtime: Runtime = Runtime(),
 ) -> Library:
@@ -47,16 +49,20 @@ def open_catalog(
         store: where vectors are searched: `exact` in memory; `hnsw` in memory with an approximate index; a PostgreSQL
             database with pgvector, by its address `postgresql://…`; or a class or function that makes a store. The
             catalog on disk stays the one that counts.
+        root: the folder that its pictures lie in now, where they have moved since `index`; for a move that lasts, say
+            it to `index`.
         force: use the composer whatever its verdict.
         runtime: what the encoder computes with.
 
     Raises:
-        UsageError: the encoder, composer or store means nothing.
+        UsageError: the encoder, composer or store means nothing, or `root` is no folder.
         DataError: there is no catalog, or it is damaged.
         MismatchError: catalog, encoder and composer do not belong together.
     """
     make_store = load_store(store)
-    opened = Catalog(Path(catalog))
+    opened = Catalog(Path(catalog), Path(root) if root else None)
+    if not opened.root.is_dir():
+        say(f"{catalog}: its pictures can be found, but not shown: {ELSEWHERE}")
     engine = opened.encoder(encoder, threads=runtime.threads, device=runtime.device)
     if warning := likeness_warning(opened):
         say(warning)

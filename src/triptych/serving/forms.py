@@ -23,14 +23,14 @@ _PICTURE = {
 async def read_form(request: Request, model: type[Form]) -> tuple[Form, bytes | None]:
     """The fields of a form, and the file `picture` if there is one.
 
-    Raises Problem where they do not fit `model`, one is given twice, or nothing reads it.
+    Raises Problem where they do not fit `model`, one is given twice, there are too many, or nothing reads it.
     """
     many = {name for name, field in model.model_fields.items() if field.default == []}
     fields: dict[str, Any] = {}
     picture = None
     kind = request.headers.get("content-type", "").partition(";")[0].strip().lower()
     # Counted first: the parser spends time on each, also where nothing stands between two of them.
-    if kind != "multipart/form-data" and (await request.body()).count(b"&") > _FIELDS:
+    if kind != "multipart/form-data" and (await request.body()).count(b"&") >= _FIELDS:
         raise Problem(422, f"too many fields: at most {_FIELDS} are read")
     async with request.form(max_files=_FILES, max_fields=_FIELDS, max_part_size=_PART) as form:
         check_names((name for name, _ in form.multi_items()), ("picture", *model.model_fields), many)
@@ -51,9 +51,12 @@ async def read_form(request: Request, model: type[Form]) -> tuple[Form, bytes | 
         raise as_problem(error) from None
 
 
-def form_of(model: type[BaseModel]) -> dict[str, Any]:
+def form_of(model: type[BaseModel], *, needs_picture: bool = False) -> dict[str, Any]:
     """How OpenAPI describes such a form."""
     schema = model.model_json_schema()
     schema["properties"] = {"picture": _PICTURE, **schema["properties"]}
-    content = {kind: {"schema": schema} for kind in ("multipart/form-data", "application/x-www-form-urlencoded")}
-    return {"requestBody": {"content": content}}
+    kinds = ["multipart/form-data", "application/x-www-form-urlencoded"]
+    if needs_picture:  # which the other kind cannot hold
+        schema["required"] = ["picture", *schema.get("required", ())]
+        kinds = kinds[:1]
+    return {"requestBody": {"content": {kind: {"schema": schema} for kind in kinds}, "required": needs_picture}}

@@ -10,21 +10,24 @@ from time import perf_counter
 from typing import Any, TypeVar
 
 import numpy as np
+from PIL import Image
 
+from triptych.core.decoders import Decoders
 from triptych.core.errors import CatalogError, PictureError, UsageError
-from triptych.core.images import open_picture
+from triptych.core.limits import Limits
 from triptych.core.progress import say
 from triptych.core.vectors import Vectors
-from triptych.encoders.protocol import Pixels
+from triptych.encoders.protocol import Pixels, square_side
 from triptych.retrieval.library import Library
 from triptych.retrieval.query import Reference, SearchQuery
 from triptych.retrieval.reranking import Reranked, Reranker
 from triptych.retrieval.results import Hit, Hits, Picture
 from triptych.serving.batching import Batcher
+from triptych.serving.decoding import PictureDecoding
 from triptych.serving.problems import Problem, busy
 from triptych.serving.prometheus import ServiceMetrics
 from triptych.serving.settings import ServiceSettings
-from triptych.serving.thumbnails import SIDES, Thumbnail, ThumbnailCache, Uploads, compact_upload, draw
+from triptych.serving.thumbnails import SIDES, Thumbnail, ThumbnailCache, Uploads, draw, wanted_of_upload
 
 T = TypeVar("T")
 _SEARCHES = 32  # queries answered together, at most
@@ -37,6 +40,15 @@ class PendingSearch:
 
     query: SearchQuery
     pixels: Pixels | None = None
+
+
+@dataclass(frozen=True)
+class NewUpload:
+    """A picture to be added, as it came and as the encoder reads it."""
+
+    picture: bytes
+    metadata: Mapping[str, str]
+    pixels: Pixels
 
 
 @dataclass(frozen=True)
@@ -63,6 +75,10 @@ class RequestHandlers:
         self.searched = asyncio.Event()
         """Set once somebody has searched, who may now compare what was found."""
         self.uploads = Uploads()
+        self.decoding = PictureDecoding(max(2, threads), settings.request_timeout)
+        library.open_picture = self.decoding.open_own
+        if reranker:
+            reranker.open_picture = self._open
         self.metrics = ServiceMetrics()
         self.metrics.gauge("triptych_pictures", "Pictures in the catalog.", lambda: len(library))
         self._thumbnails = ThumbnailCache()
@@ -72,6 +88,12 @@ class RequestHandlers:
         self._checking = ThreadPoolExecutor(1, thread_name_prefix="checking")
         self._search = Batcher(self._answer, _SEARCHES)
         self._add = Batcher(self._add_all, _ADDITIONS)
+
+    def close(self) -> None:
+        """End what is under way; no request is answered any more."""
+        self.decoding.close()
+        for threads in (self._threads, self._comparing, self._checking):
+            threads.shutdown(wait=False, cancel_futures=True)
 
     async def in_thread(self, work: Callable[[], T], threads: ThreadPoolExecutor | None = None) -> T:
         """Run `work` without keeping other requests waiting."""
@@ -84,6 +106,7 @@ class RequestHandlers:
     async def check(self) -> None:
         """Raise Problem or StoreError where a search would not be answered now; it waits for no other search."""
         try:
+            self.decoding.check()
             await self.in_thread(self.library.check_ready, self._checking)
         except CatalogError as error:
             say(f"not ready: {error}")
@@ -121,18 +144,24 @@ class RequestHandlers:
         decoding = 0.0
 
         def begin() -> PendingSearch | FinishedSearch:
-            nonlocal kept, decoding
             self.library.check(terms["where"])  # here, since a gallery may be large
-            if picture is None:
-                search = PendingSearch(SearchQuery(self.reference(like) if like else None, **terms))
-            else:
-                pixels, kept, decoding = self._read(picture)
-                needed = self.library.needed_pixels(lambda: pixels)
-                unknown = Reference(np.zeros(0, np.float32), sha256(picture).hexdigest(), needed)
-                search = PendingSearch(SearchQuery(unknown, **terms), pixels)
+            search = PendingSearch(SearchQuery(self.reference(like) if like else None, **terms))
             return self._search.at_once(search) or search
 
-        finished = await self.in_thread(begin)
+        def begin_with(decoders: Decoders) -> PendingSearch | FinishedSearch:
+            nonlocal kept, decoding
+            assert picture is not None
+            self.library.check(terms["where"])
+            pixels, kept, decoding = self._read(picture, decoders)
+            needed = self.library.needed_pixels(lambda: pixels)
+            unknown = Reference(np.zeros(0, np.float32), sha256(picture).hexdigest(), needed)
+            search = PendingSearch(SearchQuery(unknown, **terms), pixels)
+            return self._search.at_once(search) or search
+
+        if picture is None:
+            finished = await self.in_thread(begin)
+        else:
+            finished = await self.decoding.with_upload(picture, begin_with)
         if isinstance(finished, PendingSearch):
             finished = await self._search(finished)
         finished = replace(finished, encoding=finished.encoding + decoding)
@@ -148,7 +177,11 @@ class RequestHandlers:
         """The first results judged by the chat model, for a reference of that id. What goes wrong is logged."""
         assert self.reranker is not None
         upload = self.uploads.get(reference)
-        source = upload.picture if upload else Path(self.picture(reference).path)
+        try:
+            source = upload.picture if upload else await self.in_thread(lambda: self.library.read(reference))
+        except PictureError as error:
+            say(f"not re-ranked: the reference is {error}")
+            return Reranked(list(hits), "the reference's file is gone")
         reranked = await self.reranker(source, text, hits)
         if reranked.problem:
             say(f"not re-ranked, {reranked.problem}: {reranked.detail}")
@@ -156,8 +189,11 @@ class RequestHandlers:
 
     async def add(self, picture: bytes, metadata: Mapping[str, str]) -> Picture:
         """Add a picture; it is on disk when this returns."""
-        await self.in_thread(lambda: self.library.pixels(picture, self.settings.limits))  # before others depend on it
-        return await self._add((picture, metadata))
+        square, limits = square_side(self.library.encoder), self.settings.limits
+        opened = await self.decoding.with_upload(
+            picture, lambda decoders: decoders.open_picture(picture, limits, square=square)
+        )
+        return await self._add(NewUpload(picture, metadata, self.library.encoder.prepare(opened)))
 
     async def remove(self, name: str) -> None:
         """Remove a picture, for good."""
@@ -183,32 +219,42 @@ class RequestHandlers:
         upload = self.uploads.get(name)
         side = SIDES[kind]
         if upload:
-            kept = upload.picture
-            limits = self.settings.limits
-            return await self.in_thread(lambda: self._thumbnails.get((name, side), lambda: draw(kept, side, limits)))
+            kept, limits = upload.picture, self.settings.limits
+            if known := self._thumbnails.get((name, side)):
+                return known
+            drawing = await self.decoding.with_upload(kept, lambda decoders: draw(kept, side, limits, decoders))
+            return self._thumbnails.keep((name, side), drawing)
         picture = self.picture(name)
         if picture.id != name:
             raise Problem(404, "the catalog has no such picture")
-        return await self.in_thread(lambda: self._thumbnail(picture, side))
+        return await self.decoding.with_own(lambda decoders: self._thumbnail(picture, side, decoders))
 
-    def _thumbnail(self, picture: Picture, side: int) -> Thumbnail:
+    def _thumbnail(self, picture: Picture, side: int, decoders: Decoders) -> Thumbnail:
         """A picture of the catalog, if its file is the one that was indexed: the limits are those of `index`."""
         library = self.library
         try:
             facts = Path(picture.path).stat()
             key = (picture.id, side, facts.st_size, facts.st_mtime_ns)
-            return self._thumbnails.get(key, lambda: draw(library.read(picture.name), side, library.catalog.limits))
+            drawing = self._thumbnails.get(key) or draw(
+                library.read(picture.name), side, library.catalog.limits, decoders
+            )
+            return self._thumbnails.keep(key, drawing)
         except (OSError, PictureError):
             raise Problem(
                 404, "the picture's file is gone, or is none any more; `triptych index` looks again"
             ) from None
 
-    def _read(self, picture: bytes) -> tuple[Pixels, bytes, float]:
+    def _read(self, picture: bytes, decoders: Decoders) -> tuple[Pixels, bytes, float]:
         started = perf_counter()
-        opened = open_picture(picture, self.settings.limits)
-        pixels = self.library.encoder.prepare(opened)
-        decoding = perf_counter() - started
-        return pixels, compact_upload(picture, opened), decoding
+        encoder = self.library.encoder
+        decoded = decoders.decode(picture, self.settings.limits, wanted_of_upload(picture, square_side(encoder)))
+        assert decoded.picture is not None
+        pixels = encoder.prepare(decoded.picture)
+        return pixels, decoded.jpeg or picture, perf_counter() - started
+
+    def _open(self, source: Path | bytes, limits: Limits) -> Image.Image:
+        """A picture for the chat model, in a thread of its own."""
+        return self.decoding.open_own(source if isinstance(source, bytes) else source.read_bytes(), limits)
 
     def _answer(self, searches: Sequence[PendingSearch]) -> list[FinishedSearch]:
         started = perf_counter()
@@ -222,9 +268,10 @@ class RequestHandlers:
             for query, hits in zip(queries, answers.hits, strict=True)
         ]
 
-    def _add_all(self, new: Sequence[tuple[bytes, Mapping[str, str]]]) -> list[Picture]:
-        pictures, metadata = [picture for picture, _ in new], [metadata for _, metadata in new]
-        return self.library.add(pictures, metadata, limits=self.settings.limits)
+    def _add_all(self, new: Sequence[NewUpload]) -> list[Picture]:
+        pictures, metadata = [upload.picture for upload in new], [upload.metadata for upload in new]
+        pixels = [upload.pixels for upload in new]
+        return self.library.add(pictures, metadata, limits=self.settings.limits, pixels=pixels)
 
 
 def _with_vector(query: SearchQuery, vector: Vectors) -> SearchQuery:

@@ -5,6 +5,7 @@ import sys
 import traceback
 from collections import OrderedDict
 from collections.abc import Awaitable, Callable
+from contextlib import suppress
 from time import monotonic, perf_counter
 
 from starlette.datastructures import Headers
@@ -71,7 +72,8 @@ class AccessMiddleware:
             problem = as_problem(error)
             if problem.status == 500:
                 # Where it happened, without the values that were asked with.
-                print(*traceback.format_tb(error.__traceback__), type(error).__name__, file=sys.stderr)
+                with suppress(OSError):
+                    print(*traceback.format_tb(error.__traceback__), type(error).__name__, file=sys.stderr, flush=True)
             if not status:
                 await problem.response()(scope, receive, sending)
         seconds = perf_counter() - started

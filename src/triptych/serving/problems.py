@@ -10,6 +10,7 @@ from pydantic import ValidationError
 from starlette.exceptions import HTTPException
 from starlette.responses import Response
 
+from triptych.core.decoders import DecoderError
 from triptych.core.errors import (
     BusyError,
     CatalogError,
@@ -68,6 +69,8 @@ def as_problem(error: Exception) -> Problem:
             return busy("the catalog is being written to by another run; try again later")
         case StoreError():
             return busy("the database that is searched does not answer; try again later")
+        case DecoderError():
+            return busy("pictures cannot be decoded now; try again later")
         case MismatchError():
             return Problem(503, "the catalog was made anew with another encoder; the service must be started again")
         case FailureError():

@@ -8,7 +8,7 @@ from importlib.resources import files
 from threading import Thread
 from typing import Annotated, Any, Literal
 
-from fastapi import Body, FastAPI, File, Form, Path, Query, Request, UploadFile
+from fastapi import Body, FastAPI, Path, Query, Request
 from starlette.responses import Response
 from starlette.types import ASGIApp, Receive, Scope, Send
 
@@ -27,7 +27,7 @@ from triptych.serving.middleware import AccessMiddleware
 from triptych.serving.openapi import describe
 from triptych.serving.problems import Problem, handle_problems
 from triptych.serving.prometheus import MEDIA_TYPE as METRICS_TYPE
-from triptych.serving.requests import check_names, check_request
+from triptych.serving.requests import check_request
 
 _PAGE = {"page.html": "text/html", "page.css": "text/css", "icon.svg": "image/svg+xml"}
 _SCRIPT = "text/javascript"
@@ -191,17 +191,15 @@ def _pictures(app: FastAPI, handlers: RequestHandlers) -> None:
             return Response(status_code=304, headers=headers)
         return Response(thumbnail.jpeg, media_type="image/jpeg", headers=headers)
 
-    @app.post("/api/pictures", response_model=schemas.Picture, status_code=201, tags=["pictures"])
-    async def add(
-        request: Request,
-        picture: Annotated[UploadFile, File(description="JPEG, PNG, WebP, GIF, BMP or TIFF.")],
-        metadata: Annotated[
-            str, Form(max_length=20_000, description="A JSON object of the catalog's columns.", examples=["{}"])
-        ] = "{}",
-    ) -> Response:
+    form = form_of(schemas.NewPicture, needs_picture=True)
+
+    @app.post("/api/pictures", response_model=schemas.Picture, status_code=201, tags=["pictures"], openapi_extra=form)
+    async def add(request: Request) -> Response:
         """Add a picture. It is on disk, and can be found, when this answers; the same file twice is one picture."""
-        check_names((name for name, _ in (await request.form()).multi_items()), ("picture", "metadata"), ())
-        added = await handlers.add(await picture.read(), _columns_of(metadata))
+        given, picture = await read_form(request, schemas.NewPicture)
+        if picture is None:
+            raise Problem(422, "picture: is missing; send a file")
+        added = await handlers.add(picture, _columns_of(given.metadata))
         location = f"{handlers.settings.root_path}/api/pictures/{added.id}"
         return _json(_public(added), 201, {"Location": location})
 

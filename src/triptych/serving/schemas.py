@@ -65,6 +65,16 @@ class Search(BaseModel):
     rerank: bool = Field(True, description="Let the chat model judge the first results, where there is one.")
 
 
+class NewPicture(BaseModel):
+    """What is known of a picture that is added."""
+
+    model_config = ConfigDict(extra="forbid")
+
+    metadata: str = Field(
+        "{}", max_length=20_000, description="A JSON object of the catalog's columns.", examples=["{}"]
+    )
+
+
 class Answer(BaseModel):
     """The results of a search."""
 

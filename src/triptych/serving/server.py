@@ -1,11 +1,14 @@
 """`serve`: the service as a process that finishes its requests when it is told to end."""
 
+import os
 import signal
 import socket
 from contextlib import suppress
 from ipaddress import ip_address
 from math import ceil
 from pathlib import Path
+from threading import Timer
+from types import FrameType
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -25,9 +28,11 @@ from triptych.tagging.vocabulary import load_vocabulary, understood_words
 
 if TYPE_CHECKING:
     from triptych.serving.connections import ConnectionSettings
+    from triptych.serving.handlers import RequestHandlers
     from triptych.serving.middleware import AccessMiddleware
 
-_DRAIN = 30  # seconds that requests under way get
+_DRAIN = 30  # seconds after SIGTERM in which it ends, whatever is under way
+_LAST = 2  # of them, for what is to be put in order when requests were cut off
 _BACKLOG = 2048
 _SOME = 1000  # pictures that words are chosen by
 
@@ -65,8 +70,13 @@ def serve(
     listening = _listen(options.host, options.port)
     settings = _settings(options)
     with open_catalog(catalog, **engine.arguments, runtime=runtime) as library:
+        from triptych.serving.handlers import RequestHandlers
+
         library.load()
-        app = _app(library, settings, options.vocabulary, reranker, runtime.threads or 2)
+        if reranker:
+            reranker.limits, reranker.read = library.catalog.limits, library.read
+        handlers = RequestHandlers(library, settings, runtime.threads or 2, reranker)
+        app = _app(handlers, options.vocabulary)
         # uvicorn sends itself the signal again when it has drained; that is then no reason to die of it.
         for number in (signal.SIGTERM, signal.SIGINT):
             signal.signal(number, lambda *_: None)
@@ -76,7 +86,11 @@ def serve(
             say(reranker.warning)
         if not (_is_private(options) or settings.keys):
             say("anybody who reaches this address can search; make keys with `triptych make-key` to choose who")
-        _run(app, listening, settings, _connection_settings(options))
+        handlers.decoding.start()
+        try:
+            _run(app, listening, settings, _connection_settings(options))
+        finally:
+            handlers.close()
 
 
 def _settings(options: ServeOptions) -> ServiceSettings:
@@ -98,20 +112,16 @@ def _settings(options: ServeOptions) -> ServiceSettings:
     )
 
 
-def _app(
-    library: Library, settings: ServiceSettings, vocabulary: Path | None, reranker: Reranker | None, threads: int
-) -> "AccessMiddleware":
+def _app(handlers: "RequestHandlers", vocabulary: Path | None) -> "AccessMiddleware":
     from triptych.serving.comparison import TagComparison
-    from triptych.serving.handlers import RequestHandlers
     from triptych.serving.routes import create_app
 
-    if reranker:
-        reranker.limits, reranker.read = library.catalog.limits, library.read
+    library = handlers.library
     words = load_vocabulary(Path(vocabulary) if vocabulary else None)
     if vocabulary:
         words = understood_words(words, library.encoder, str(vocabulary))
     comparison = TagComparison(library.encoder, words, lambda: _some_vectors(library))
-    return create_app(RequestHandlers(library, settings, threads, reranker), comparison)
+    return create_app(handlers, comparison)
 
 
 def _some_vectors(library: Library) -> Vectors:
@@ -126,13 +136,11 @@ def _some_vectors(library: Library) -> Vectors:
 
 def _connection_settings(options: ServeOptions) -> "ConnectionSettings":
     """What connections may take; of the process's descriptors, half are for pictures and everything else."""
-    import resource
-
     from triptych.serving.connections import ConnectionSettings
 
     limits, most = options.connections, options.connections.max_connections
-    files, _ = resource.getrlimit(resource.RLIMIT_NOFILE)
-    if files != resource.RLIM_INFINITY and most > files // 2:
+    files = _open_files()
+    if files is not None and most > files // 2:
         say(f"at most {files // 2} connections are open at once, since the process may open {files} files")
         most = files // 2
     return ConnectionSettings(
@@ -142,6 +150,16 @@ def _connection_settings(options: ServeOptions) -> "ConnectionSettings":
         idle_time=limits.idle_timeout,
         request_time=options.request_timeout,
     )
+
+
+def _open_files() -> int | None:
+    """How many files the process may open; None where there is no limit, and on Windows, which does not say."""
+    try:
+        import resource
+    except ImportError:
+        return None
+    files, _ = resource.getrlimit(resource.RLIMIT_NOFILE)
+    return None if files == resource.RLIM_INFINITY else files
 
 
 def _run(
@@ -163,9 +181,26 @@ def _run(
         log_level="warning",
         access_log=False,
         server_header=False,
-        timeout_graceful_shutdown=_DRAIN,
+        timeout_graceful_shutdown=max(1, _DRAIN - _LAST),
     )
-    uvicorn.Server(config).run(sockets=[listening])
+
+    class Server(uvicorn.Server):
+        """One that ends in time also where a thread does not."""
+
+        def handle_exit(self, sig: int, frame: FrameType | None) -> None:
+            """Called by a signal."""
+            if not self.should_exit:
+                limit = Timer(_DRAIN, _give_up)
+                limit.daemon = True
+                limit.start()
+            super().handle_exit(sig, frame)
+
+    Server(config).run(sockets=[listening])
+
+
+def _give_up() -> None:
+    say(f"ended with something still under way, {_DRAIN} s after it was told to end")
+    os._exit(1)
 
 
 def _listen(host: str, port: int) -> socket.socket:

@@ -6,10 +6,14 @@ from triptych.core.limits import Limits
 from triptych.serving.keys import KeyFile
 from triptych.serving.options import UploadLimits
 
+_SECONDS = 10.0  # of processor time that an upload may take to be decoded
+
 
 def picture_limits(given: UploadLimits) -> Limits:
-    """The limits of uploads in bytes and pixels."""
-    return Limits(max_pixels=int(given.max_pixels * 1e6), max_bytes=int(given.max_upload * 1024 * 1024))
+    """The limits of uploads in bytes, pixels and time."""
+    return Limits(
+        max_pixels=int(given.max_pixels * 1e6), max_bytes=int(given.max_upload * 1024 * 1024), max_seconds=_SECONDS
+    )
 
 
 @dataclass(frozen=True)

@@ -1,18 +1,15 @@
 """Pictures as a browser gets them: always drawn anew, so that no metadata and nothing active leaves a file."""
 
 from collections import OrderedDict
-from collections.abc import Callable, Hashable
+from collections.abc import Hashable
 from dataclasses import dataclass
 from hashlib import sha256
-from io import BytesIO
-from pathlib import Path
 from threading import Lock
 from time import monotonic
 
-from PIL import Image
-
-from triptych.core.images import open_picture
-from triptych.core.limits import DEFAULT_LIMITS, Limits
+from triptych.core.decoder_process import Wanted
+from triptych.core.decoders import Decoders
+from triptych.core.limits import Limits
 from triptych.retrieval.query import Reference
 
 SIDES = {"thumbnail": 256, "full": 1600}
@@ -28,13 +25,10 @@ class Thumbnail:
     tag: str
 
 
-def draw(source: Path | bytes, side: int, limits: Limits = DEFAULT_LIMITS) -> Thumbnail:
+def draw(data: bytes, side: int, limits: Limits, decoders: Decoders) -> Thumbnail:
     """A JPEG of at most `side` pixels. Raises PictureError where there is no picture within `limits`."""
-    picture = open_picture(source, limits)
-    picture.thumbnail((side, side), Image.Resampling.LANCZOS)
-    out = BytesIO()
-    picture.save(out, "JPEG", quality=88)
-    return Thumbnail(out.getvalue(), f'"{sha256(out.getvalue()).hexdigest()[:20]}"')
+    jpeg = decoders.decode(data, limits, Wanted(pixels=False, jpeg=side)).jpeg
+    return Thumbnail(jpeg, f'"{sha256(jpeg).hexdigest()[:20]}"')
 
 
 class ThumbnailCache:
@@ -46,13 +40,15 @@ class ThumbnailCache:
         self._kept: OrderedDict[Hashable, Thumbnail] = OrderedDict()
         self._lock = Lock()
 
-    def get(self, key: Hashable, make: Callable[[], Thumbnail]) -> Thumbnail:
-        """The drawing of that key, made if it is not there. The key says which content is drawn."""
+    def get(self, key: Hashable) -> Thumbnail | None:
+        """The drawing of that key, if it is there. The key says which content is drawn."""
         with self._lock:
             if key in self._kept:
                 self._kept.move_to_end(key)
-                return self._kept[key]
-        drawing = make()
+            return self._kept.get(key)
+
+    def keep(self, key: Hashable, drawing: Thumbnail) -> Thumbnail:
+        """Keep a drawing for the next one who asks, and return it."""
         with self._lock:
             if key not in self._kept:
                 self._kept[key] = drawing
@@ -62,14 +58,13 @@ class ThumbnailCache:
         return drawing
 
 
-def compact_upload(data: bytes, opened: Image.Image) -> bytes:
-    """What is kept of an upload: the file if it is small, which costs no time, or else a JPEG of thumbnail size."""
-    if len(data) <= _SMALL:
-        return data
-    opened.thumbnail((SIDES["thumbnail"], SIDES["thumbnail"]), Image.Resampling.BILINEAR)
-    out = BytesIO()
-    opened.save(out, "JPEG", quality=95)  # it is drawn anew when it is asked for
-    return out.getvalue()
+def wanted_of_upload(data: bytes, square: int) -> Wanted:
+    """What is made of an upload for a search: the encoder's pixels, and a JPEG to be kept.
+
+    A small file is kept as it is, which costs no time.
+    """
+    side = SIDES["thumbnail"] if len(data) > _SMALL else 0
+    return Wanted(square=square, jpeg=side, quality=95)  # it is drawn anew when it is asked for
 
 
 @dataclass(frozen=True, eq=False)

@@ -2,8 +2,8 @@
 
 Two opinions are asked for. The first is another phrasing of the same words; the second is a picture's nearest
 neighbours, which mostly show what the picture shows. Where a picture's tag in one phrasing and its neighbours' tags in
-the other agree, the tag is right about as often (measured in docs/training.md). Agreement between two classifiers as an
-estimate of their accuracy is from Jiang et al., Assessing Generalization of SGD via Disagreement, ICLR 2022.
+the other agree, the tag is right about as often (measured in docs/concepts/tags.md). Agreement between two classifiers
+as an estimate of their accuracy is from Jiang et al., Assessing Generalization of SGD via Disagreement, ICLR 2022.
 """
 
 import numpy as np

@@ -6,6 +6,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
+from triptych.core.errors import DataError
 from triptych.core.files import atomic
 
 
@@ -72,10 +73,13 @@ class JsonLines(Callback):
         self._path = path
 
     def on_start(self, run: Run) -> None:
-        """Begin a new file, or keep the lines up to the checkpoint."""
+        """Begin a new file, or keep the lines up to the checkpoint. Raises DataError where it is no such file."""
         goes_on = run.step > 0 and self._path.exists()
-        lines = self._path.read_text(encoding="utf-8").splitlines(keepends=True) if goes_on else []
-        kept = [line for line in lines if line.endswith("\n") and json.loads(line)["step"] <= run.step]
+        try:
+            lines = self._path.read_text(encoding="utf-8").splitlines(keepends=True) if goes_on else []
+            kept = [line for line in lines if line.endswith("\n") and json.loads(line)["step"] <= run.step]
+        except (OSError, ValueError, KeyError, TypeError, RecursionError):
+            raise DataError(f"{self._path}: is not the log of this run; name another file with --log-json") from None
         with atomic(self._path) as temporary:
             temporary.write_text("".join(kept), encoding="utf-8")
 

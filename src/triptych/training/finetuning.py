@@ -132,7 +132,7 @@ class _Pictures:
 def _read(triplets: Path, catalog: Catalog, towers: TrainableEncoder, seed: int, threads: int | None) -> _Pictures:
     """The pictures to learn from. Raises DataError where none can be read."""
     names = _wanted(triplets, catalog, towers, seed)
-    pixels, kept = read_bytes(catalog.root, names, towers.prepare, threads=threads, limits=catalog.limits)
+    pixels, kept = read_bytes(catalog.root, names, towers.prepare, threads=threads, opened=catalog.open_picture)
     if not kept:
         raise DataError(
             f"{catalog.root}: none of the pictures of {catalog.folder} can be read there; index them where they are"

@@ -88,6 +88,7 @@ def triplets_export(
     *,
     catalog: Path | str | None = None,
     refused: bool = False,
+    root: Path | str | None = None,
 ) -> ExportResult:
     """Write triplets as a dataset folder that Hugging Face's `datasets` loads.
 
@@ -96,12 +97,13 @@ def triplets_export(
         out: folder to write; it must be empty or absent.
         catalog: folder of a catalog whose pictures go along, as Image columns.
         refused: whether the refused triplets are written, too.
+        root: the folder that the catalog's pictures lie in now, where they have moved since `index`.
 
     Returns:
         How much was written, and where.
 
     Raises:
-        UsageError: `out` holds something.
+        UsageError: `out` holds something, or `root` is no folder.
         DataError: there is nothing to export, the catalog lacks a picture, or a file is not the one that was indexed.
     """
     file, out = Path(file), Path(out)
@@ -111,7 +113,7 @@ def triplets_export(
     chosen = [triplet for triplet in triplets if triplet.accepted or refused]
     if not chosen:
         raise DataError(f"{file}: holds no accepted triplet")
-    opened = Catalog(Path(catalog)) if catalog else None
+    opened = Catalog(Path(catalog), Path(root) if root else None) if catalog else None
     if opened:  # before anything is written
         for triplet in chosen:
             require_picture(opened, triplet.reference)

@@ -1,7 +1,7 @@
 """The record that everything turns on, <reference, modification, target>, and its file.
 
 One Parquet file holds the accepted triplets and the refused ones with the reason; its metadata say what made it.
-`docs/formats.md` documents the columns.
+`docs/reference/formats.md` documents the columns.
 """
 
 import json

@@ -1,9 +1,11 @@
 """Which triplets are looked at. The command line makes its flags from these fields."""
 
 from dataclasses import dataclass
+from pathlib import Path
 
-from triptych.core.options import check_ranges, option
+from triptych.core.options import as_paths, check_ranges, option
 
+_ROOT = "Folder that the catalog's pictures lie in now, where they have moved since `index`."
 _COUNT, _REFUSED, _SEED = "How many triplets.", "The refused ones.", "Seed of everything random."
 
 
@@ -18,8 +20,10 @@ class SampleOptions:
     count: int = option(12, _COUNT, min=1)
     refused: bool = option(False, _REFUSED)
     seed: int = option(0, _SEED, min=0)
+    root: Path | None = option(None, _ROOT, metavar="DIR")
 
     def __post_init__(self) -> None:
+        as_paths(self, "root")
         check_ranges(self)
 
 
@@ -34,6 +38,8 @@ class ReviewOptions:
     count: int = option(100, _COUNT, min=1)
     refused: bool = option(False, _REFUSED)
     seed: int = option(0, _SEED, min=0)
+    root: Path | None = option(None, _ROOT, metavar="DIR")
 
     def __post_init__(self) -> None:
+        as_paths(self, "root")
         check_ranges(self)

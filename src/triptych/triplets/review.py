@@ -69,7 +69,7 @@ def triplets_review(
     from jinja2 import Environment, StrictUndefined
 
     file, out = Path(file), output_file(out, ".html", ".htm")
-    opened = Catalog(Path(catalog))
+    opened = Catalog(Path(catalog), options.root)
 
     @cache
     def url(name: str, side: int) -> str | None:

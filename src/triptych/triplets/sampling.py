@@ -50,7 +50,7 @@ def triplets_sample(
         DataError: there is nothing to draw, or the catalog lacks a picture.
     """
     out = output_file(out, *_KINDS)
-    opened = Catalog(Path(catalog))
+    opened = Catalog(Path(catalog), options.root)
     chosen = choose(Path(file), options.count, options.seed, refused=options.refused)
     rows = [_row(triplet, opened) for triplet in chosen]
     sheet = Image.new("RGB", (max(row.width for row in rows), sum(row.height for row in rows)), WHITE)

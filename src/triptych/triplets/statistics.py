@@ -132,5 +132,5 @@ def _pictures_of(path: Path) -> set[str]:
                 query = json.loads(line)
                 found |= {query["reference"], *query["targets"], *query.get("candidates", ())}
             except (ValueError, KeyError, TypeError, RecursionError):
-                raise DataError(f"{path}:{number}: not a query; see docs/formats.md") from None
+                raise DataError(f"{path}:{number}: not a query; see docs/reference/formats.md") from None
     return found

@@ -62,14 +62,16 @@ class PublishedRecipe:
 
 
 def load_recipes(path: Path | None = None) -> tuple[PublishedRecipe, ...]:
-    """Read recipes as docs/formats.md documents them; by default those that ship. Raises DataError for other files."""
+    """Read recipes (docs/reference/formats.md), by default those that ship. Raises DataError for other files."""
     path = path or RECIPES
     content = read_json(path, "recipes file")
     try:
         sources = {name: _cite(source) for name, source in content.get("sources", {}).items()}
         recipes = tuple(_recipe(entry, sources) for entry in content["recipes"])
     except (AttributeError, KeyError, TypeError, ValueError) as error:
-        raise DataError(f"{path}: not a recipes file ({type(error).__name__}: {error}); see docs/formats.md") from None
+        raise DataError(
+            f"{path}: not a recipes file ({type(error).__name__}: {error}); see docs/reference/formats.md"
+        ) from None
     rows = [recipe.row for recipe in recipes]
     if len(set(rows)) < len(rows):
         raise DataError(f"{path}: a row stands there twice; give each recipe its own")

@@ -137,7 +137,7 @@ def reproduce(
 
     Every evaluation has its result file in `out`, and one that is there is not run again. What fails is said and left
     out, and the others go on. Where only a benchmark's server knows the targets, the submission is written. The result
-    is also written to `out/reproduction.json`, as documented in docs/formats.md.
+    is also written to `out/reproduction.json`, as documented in docs/reference/formats.md.
 
     Args:
         rows: their names; by default all that can be measured.

@@ -95,9 +95,10 @@ def compare(
     gallery to gallery, is in none of these figures.
 
     Args:
-        first, second: result files that `evaluate` wrote.
+        first: a result file that `evaluate` wrote.
+        second: another one; without it the methods of the first are compared with each other.
         options: which methods, and how many random draws.
-        output: a file to write the result to, as documented in docs/formats.md.
+        output: a file to write the result to, as documented in docs/reference/formats.md.
 
     Raises:
         DataError: a file is no result file.

@@ -7,7 +7,7 @@ from typing import Any, Self
 
 @dataclass(frozen=True, kw_only=True)
 class ResultRow:
-    """What a method reached on a task; its fields are those of a result file (docs/formats.md).
+    """What a method reached on a task; its fields are those of a result file (docs/reference/formats.md).
 
     What was not measured, or does not apply, is None and left out of JSON. Metrics are in percent.
     """

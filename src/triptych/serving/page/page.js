@@ -90,7 +90,6 @@ async function find(picture = null) {
   $("status").textContent = "Looking …";
   drawFound();
   try {
-    const answer = await service.search({ picture, like, text, weight: weight(), where: state.where }, signal);
     const answer = await service.search({ picture, like, text, weight: weighing(picture || like, text), where: state.where }, signal);
     if (picture) {
       const steps = [...state.steps, { like: answer.reference, text }];
@@ -129,7 +128,6 @@ async function further() {
   $("trouble").hidden = true;
   const { signal } = asking;
   try {
-    const answer = await service.search({ like, text, weight: weight(), where: state.where, offset: hits.length }, signal);
     const answer = await service.search({ like, text, weight: weighing(like, text), where: state.where, offset: hits.length }, signal);
     const first = hits.length;
     take(answer, true);

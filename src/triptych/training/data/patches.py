@@ -94,7 +94,7 @@ class PatchCache:
                 names[done:],
                 threads=threads or os.cpu_count() or 1,
                 prepare=encoder.prepare,
-                limits=catalog.limits,
+                opened=catalog.open_picture,  # none but the file that was indexed
             )
             shown = progress(loaded, "patches", total=len(names), unit="picture", done=done)
             with self._path.open("ab") as out:

@@ -25,14 +25,17 @@ def read_bytes(
     *,
     threads: int | None,
     limits: Limits = DEFAULT_LIMITS,
+    opened: Callable[[str], Image.Image] | None = None,
 ) -> tuple[Bytes, list[int]]:
     """Bytes `(n, 3, h, w)` of the usable pictures of `names` below `root`, as `prepare` makes them, and which they are.
 
-    The others are named, one a line, and left out.
+    The others are named, one a line, and left out. `opened` is for pictures that are not simply the file of their name.
     """
     pixels: np.ndarray[Any, np.dtype[np.uint8]] | None = None
     kept: list[int] = []
-    loaded = load_pictures(root, names, threads=threads or os.cpu_count() or 1, prepare=prepare, limits=limits)
+    loaded = load_pictures(
+        root, names, threads=threads or os.cpu_count() or 1, prepare=prepare, limits=limits, opened=opened
+    )
     for row, (name, result) in enumerate(progress(loaded, "read", total=len(names), unit="picture")):
         if isinstance(result, PictureError):
             say(f"skipped {name!r}: {result}")

@@ -1,0 +1,156 @@
+"""The process in which pictures are decoded, as `core.decoders` starts it.
+
+It may use so much memory and processor time for a picture, and then it is ended. What it imports is little, so that it
+starts fast. Messages go through a socket, a picture's file and its pixels through a file in memory: there the processes
+need not wait for each other, piece by piece.
+"""
+
+import json
+import os
+import signal
+import socket
+import struct
+import sys
+from contextlib import suppress
+from dataclasses import dataclass
+from io import BytesIO
+
+from PIL import Image
+
+from triptych.core.errors import PictureError
+from triptych.core.images import formats, open_picture, pad_square
+from triptych.core.limits import Limits
+
+try:
+    import resource
+except ImportError:  # where there are no such limits, the one on time is all that holds
+    resource = None  # type: ignore[assignment]
+
+REQUEST = struct.Struct(">IQ")
+"""How long the JSON is that follows, a picture's limits and what is wanted; and its file, in the shared one."""
+REPLY = struct.Struct(">BIII")
+"""What is answered: width and height of the pixels and bytes of the JPEG, which are in the shared file, one after the
+other; or the length of a reason, which follows."""
+READY, PICTURE, REFUSED = b"+", 0, 1
+_BASE = 192 * 1024 * 1024  # bytes that a process may have beside a picture: the interpreter, libraries, tables
+_PER_PIXEL = 24  # bytes: that of the dearest honest format (WebP, AVIF or 16 bits) with the copies on the way to RGB
+_OPEN_FILES = 64
+
+
+@dataclass(frozen=True)
+class Wanted:
+    """What is made of a picture where it was decoded; the less comes back, the less that costs."""
+
+    pixels: bool = True
+    square: int = 0
+    """The side of the square that its pixels are resized and padded to, as `core.images.pad_square` does; 0 for all."""
+    jpeg: int = 0
+    """The longest side of a JPEG of it; 0 for none."""
+    quality: int = 88
+
+
+def work(shared: int, niceness: int) -> None:
+    """Answer requests from the socket at standard input until it is closed; `shared` is the file in memory."""
+    # Whoever tells the whole group to end means the program that this works for, which may have to finish requests.
+    signal.signal(signal.SIGINT, signal.SIG_IGN)
+    signal.signal(signal.SIGTERM, signal.SIG_IGN)
+    with suppress(OSError):
+        os.nice(niceness)
+    _limit_for_good()
+    formats()
+    _decode_in_one_thread()
+    requests = socket.socket(fileno=0)
+    requests.sendall(READY)
+    while header := receive(requests, REQUEST.size):
+        about, length = REQUEST.unpack(header)
+        given = json.loads(receive(requests, about))
+        _allow_memory(2 * length)
+        data = os.pread(shared, length, 0)
+        requests.sendall(_answer(data, Limits(**given["limits"]), Wanted(**given["wanted"]), shared))
+
+
+def receive(messages: socket.socket, count: int) -> bytes:
+    """So many bytes; none where the other side has gone."""
+    content = b""
+    while len(content) < count:
+        piece = messages.recv(count - len(content))
+        if not piece:
+            return b""
+        content += piece
+    return content
+
+
+def _answer(data: bytes, limits: Limits, wanted: Wanted, shared: int) -> bytes:
+    _allow_seconds(limits.max_seconds)
+    try:
+        picture = open_picture(
+            data, limits, before_decoding=lambda pixels: _allow_memory(2 * len(data) + _PER_PIXEL * pixels)
+        )
+        shown = pad_square(picture, wanted.square) if wanted.square else picture
+        pixels = shown.tobytes() if wanted.pixels else b""
+        jpeg = _jpeg(picture, wanted) if wanted.jpeg else b""
+    except PictureError as refused:
+        memory = isinstance(refused.__context__, MemoryError)
+        return _refused("needs too much memory to be decoded" if memory else str(refused))
+    except MemoryError:
+        return _refused("needs too much memory to be decoded")
+    write(shared, pixels, 0)
+    write(shared, jpeg, len(pixels))
+    return REPLY.pack(PICTURE, *(shown.size if wanted.pixels else (0, 0)), len(jpeg))
+
+
+def _refused(reason: str) -> bytes:
+    told = reason.encode("utf-8", "replace")
+    return REPLY.pack(REFUSED, len(told), 0, 0) + told
+
+
+def _jpeg(picture: Image.Image, wanted: Wanted) -> bytes:
+    picture.thumbnail((wanted.jpeg, wanted.jpeg), Image.Resampling.LANCZOS)
+    out = BytesIO()
+    picture.save(out, "JPEG", quality=wanted.quality)
+    return out.getvalue()
+
+
+def write(file: int, data: bytes, place: int) -> None:
+    """Write all of it, from `place` on."""
+    view = memoryview(data)
+    while view:
+        written = os.pwrite(file, view, place)
+        view, place = view[written:], place + written
+
+
+def _limit_for_good() -> None:
+    if resource is not None:
+        _limit(resource.RLIMIT_CORE, 0, for_good=True)
+        _limit(resource.RLIMIT_NOFILE, _OPEN_FILES, for_good=True)
+
+
+def _allow_memory(beside: int) -> None:
+    """From here on, allow so many bytes for a picture."""
+    if resource is not None:
+        _limit(resource.RLIMIT_DATA, _BASE + beside)
+
+
+def _allow_seconds(seconds: float) -> None:
+    """From here on, allow so many seconds of processor time; then the system ends the process with SIGPROF."""
+    if hasattr(signal, "setitimer"):  # finer than a limit on the process's seconds
+        signal.setitimer(signal.ITIMER_PROF, seconds)
+
+
+def _limit(what: int, value: int, *, for_good: bool = False) -> None:
+    with suppress(ValueError, OSError):  # not every system has each of them
+        _, most = resource.getrlimit(what)
+        value = value if most == resource.RLIM_INFINITY else min(value, most)
+        resource.setrlimit(what, (value, value if for_good else most))
+
+
+def _decode_in_one_thread() -> None:
+    """Let no decoder start threads: there is a process for each picture that is decoded at once."""
+    with suppress(ImportError):
+        from PIL import AvifImagePlugin
+
+        AvifImagePlugin.DEFAULT_MAX_THREADS = 1
+    heif = sys.modules.get("pillow_heif")
+    if heif is not None:
+        heif.options.DECODE_THREADS = 1
+    Image.preinit()

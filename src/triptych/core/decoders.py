@@ -1,0 +1,312 @@
+"""Pictures of strangers, decoded in processes of their own: what harms one costs one picture, and nothing else.
+
+A decoder may be slow, want gigabytes, or crash. Each process has limits of memory and of processor time for every
+picture, and it is killed where it takes longer than the caller waits. Such a picture is refused, with the reason.
+
+Processes of the standard library's pools are started from the caller's main module, which a program that uses this
+package may not have written for that; and they cannot be killed for one task. So these are started as programs.
+"""
+
+import json
+import os
+import signal
+import socket
+import subprocess
+import sys
+import tempfile
+from dataclasses import asdict, dataclass
+from threading import BoundedSemaphore, Lock
+from time import monotonic
+from typing import Protocol, Self
+
+from PIL import Image
+
+from triptych.core.decoder_process import PICTURE, READY, REPLY, REQUEST, Wanted, receive, write
+from triptych.core.errors import FailureError, PictureError
+from triptych.core.images import open_picture
+from triptych.core.limits import DEFAULT_LIMITS, Limits
+
+_PROGRAM = """
+import json, sys
+sys.path[:] = json.loads(sys.argv[1])
+from triptych.core.decoder_process import work
+work(int(sys.argv[2]), int(sys.argv[3]))
+"""
+_START = 60.0  # seconds that a process may take to start
+_STUCK = 5.0  # seconds with one picture, after which a process counts as stuck
+_KEPT = 16 * 1024 * 1024  # bytes of the file in memory that a process keeps between two pictures
+_SQUARE = 4096  # pixels of a side that a small picture may be enlarged to
+_CLOSED = "pictures are not decoded any more"
+_REASON = 500  # bytes of a reason
+# glibc gives large blocks back at once, and clearing their pages again takes longer than decoding a small picture.
+_MALLOC = {"MALLOC_MMAP_THRESHOLD_": str(16 * 1024 * 1024), "MALLOC_TRIM_THRESHOLD_": str(48 * 1024 * 1024)}
+_SECRETS = ("KEY", "TOKEN", "SECRET", "PASSWORD")
+
+
+class OpenPicture(Protocol):
+    """Decodes a picture's file within limits, and may pad it to a square of that side already."""
+
+    def __call__(self, data: bytes, limits: Limits, *, square: int = 0) -> Image.Image:
+        """The picture. Raises PictureError where it cannot be used."""
+        ...
+
+
+def open_here(data: bytes, limits: Limits, *, square: int = 0) -> Image.Image:
+    """A picture decoded in this process, for files that are one's own."""
+    return open_picture(data, limits)
+
+
+@dataclass(frozen=True)
+class Decoded:
+    """What was wanted of a picture: its upright RGB pixels, a JPEG of it, or both."""
+
+    picture: Image.Image | None
+    jpeg: bytes
+
+
+class DecoderError(FailureError):
+    """No picture is decoded now, for a reason that no picture is to blame for."""
+
+
+class DecoderGone(Exception):
+    """A process ended, or was ended, in the middle of a picture."""
+
+
+class Decoders:
+    """At most `most` processes that decode pictures; they are started as they are needed, and kept.
+
+    Safe to call from many threads. To be closed, which ends the processes, also those at work.
+
+    Args:
+        most: pictures decoded at once.
+        patience: seconds after which a picture is given up, beside the processor time that its limits allow.
+        niceness: by how much the processes give way to others.
+    """
+
+    def __init__(self, most: int, *, patience: float = 300.0, niceness: int = 0) -> None:
+        self._most = most
+        self._patience = patience
+        self._niceness = niceness
+        self._slots = BoundedSemaphore(most)
+        self._lock = Lock()
+        self._idle: list[DecoderProcess] = []
+        self._busy: dict[DecoderProcess, float] = {}
+        self._failed = False
+        self._closed = False
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self.close()
+
+    def open_picture(self, data: bytes, limits: Limits = DEFAULT_LIMITS, *, square: int = 0) -> Image.Image:
+        """The picture of a file, as `core.images.open_picture` makes it; with `square`, padded to such a square."""
+        picture = self.decode(data, limits, Wanted(square=square)).picture
+        assert picture is not None
+        return picture
+
+    def decode(self, data: bytes, limits: Limits, wanted: Wanted) -> Decoded:
+        """What is wanted of a picture's file.
+
+        Raises:
+            PictureError: it cannot be used, or takes more memory or time than allowed.
+            DecoderError: no process could be started, or all were closed.
+        """
+        with self._slots:
+            for again in (True, False):
+                try:
+                    return self._decode(data, limits, wanted)
+                except DecoderGone as gone:
+                    if self._closed:
+                        raise DecoderError(_CLOSED) from None
+                    # A system that is short of memory kills what is large, whatever it is at.
+                    if again and str(gone) == "SIGKILL":
+                        continue
+                    raise PictureError(_told(str(gone), limits)) from None
+        raise AssertionError("the second attempt ends it")
+
+    def start(self) -> None:
+        """Start a first process, so that the first picture does not wait for it. Raises DecoderError as `decode`."""
+        with self._slots:
+            process = self._take()
+            self._give_back(process, good=True)
+
+    def check(self) -> None:
+        """Raise DecoderError where a picture would not be decoded now: all are stuck, or the last did not start."""
+        with self._lock:
+            now = monotonic()
+            stuck = sum(now - since > _STUCK for since in self._busy.values())
+            if self._failed or stuck >= self._most:
+                raise DecoderError("pictures are not decoded now")
+
+    def close(self) -> None:
+        """End the processes. Whoever waits for a picture gets DecoderError."""
+        with self._lock:
+            self._closed = True
+            idle, busy = [*self._idle], [*self._busy]
+            self._idle.clear()
+        for process in busy:  # whoever waits for it does the rest
+            process.kill()
+        for process in idle:
+            process.close()
+
+    def _decode(self, data: bytes, limits: Limits, wanted: Wanted) -> Decoded:
+        process = self._take()
+        good = False
+        try:
+            decoded = process.decode(data, limits, wanted, self._patience)
+            good = True
+            return decoded
+        except PictureError:
+            good = True
+            raise
+        finally:
+            self._give_back(process, good=good)
+
+    def _give_back(self, process: "DecoderProcess", *, good: bool) -> None:
+        with self._lock:
+            del self._busy[process]
+            kept = good and not self._closed
+            if kept:
+                self._idle.append(process)
+        if not kept:
+            process.close()
+
+    def _take(self) -> "DecoderProcess":
+        process = self._take_idle()
+        if process is not None:
+            return process
+        try:
+            process = DecoderProcess(self._niceness)
+        except OSError as error:
+            self._failed = True
+            raise DecoderError(f"cannot start a process to decode pictures ({error.strerror or error})") from None
+        self._failed = False
+        with self._lock:
+            self._busy[process] = monotonic()
+            if self._closed:  # meanwhile
+                process.kill()
+        return process
+
+    def _take_idle(self) -> "DecoderProcess | None":
+        with self._lock:
+            if self._closed:
+                raise DecoderError(_CLOSED)
+            if not self._idle:
+                return None
+            process = self._idle.pop()
+            self._busy[process] = monotonic()
+            return process
+
+
+class DecoderProcess:
+    """One process, which decodes one picture at a time. Raises OSError where it does not start."""
+
+    def __init__(self, niceness: int = 0) -> None:
+        self._shared = _file_in_memory()
+        try:
+            self._socket, theirs = socket.socketpair()
+            with theirs:
+                self._process = _start(theirs, self._shared, niceness)
+        except BaseException:
+            os.close(self._shared)
+            raise
+        try:
+            self._socket.settimeout(_START)
+            started = self._socket.recv(1) == READY
+        except OSError:
+            started = False
+        if not started:
+            self.close()
+            raise OSError(f"it ended with status {self._process.returncode}")
+
+    def decode(self, data: bytes, limits: Limits, wanted: Wanted, patience: float) -> Decoded:
+        """What is wanted of a file. Raises PictureError where it is refused, DecoderGone with the reason of an end."""
+        about = json.dumps({"limits": asdict(limits), "wanted": asdict(wanted)}).encode()
+        write(self._shared, data, 0)
+        try:
+            self._socket.settimeout(patience)
+            self._socket.sendall(REQUEST.pack(len(about), len(data)) + about)
+            answer = receive(self._socket, REPLY.size)
+            if not answer:
+                raise DecoderGone(self._end())
+            kind, width, height, copy = REPLY.unpack(answer)
+            if kind != PICTURE:
+                raise PictureError(receive(self._socket, min(width, _REASON)).decode("utf-8", "replace"))
+        except TimeoutError:
+            raise DecoderGone(f"{patience:g} s") from None
+        except OSError:
+            raise DecoderGone(self._end()) from None
+        return self._decoded((width, height), copy, limits)
+
+    def kill(self) -> None:
+        """End it, whatever it is at. May be called from any thread, more than once."""
+        self._process.kill()
+
+    def close(self) -> None:
+        """End it, and give back what it holds here; by the thread that uses it."""
+        self.kill()
+        self._process.wait()
+        self._socket.close()
+        os.close(self._shared)
+
+    def _decoded(self, size: tuple[int, int], copy: int, limits: Limits) -> Decoded:
+        pixels = size[0] * size[1]
+        if pixels > max(limits.max_pixels, _SQUARE**2) or copy > limits.max_bytes:
+            raise DecoderGone("its answer makes no sense")
+        content = bytearray(3 * pixels + copy)
+        if not _read(self._shared, content):
+            raise DecoderGone("its answer makes no sense")
+        if len(content) > _KEPT:
+            os.ftruncate(self._shared, 0)
+        picture = Image.frombytes("RGB", size, memoryview(content)[: 3 * pixels]) if pixels else None
+        return Decoded(picture, bytes(content[3 * pixels :]))
+
+    def _end(self) -> str:
+        """How the process ended that does not answer any more."""
+        try:
+            status = self._process.wait(_STUCK)
+        except subprocess.TimeoutExpired:
+            return "it does not answer"
+        return f"it ended with status {status}" if status >= 0 else signal.Signals(-status).name
+
+
+def _start(theirs: socket.socket, shared: int, niceness: int) -> "subprocess.Popen[bytes]":
+    # -I and -S: nothing of the environment or of installed packages runs at the start; the path is ours.
+    command = [sys.executable, "-I", "-S", "-c", _PROGRAM, json.dumps(sys.path), str(shared), str(niceness)]
+    environment = {
+        name: value for name, value in os.environ.items() if not any(secret in name.upper() for secret in _SECRETS)
+    }
+    environment |= _MALLOC
+    nowhere = subprocess.DEVNULL
+    return subprocess.Popen(
+        command, stdin=theirs.fileno(), stdout=nowhere, stderr=nowhere, env=environment, pass_fds=[shared]
+    )
+
+
+def _file_in_memory() -> int:
+    if hasattr(os, "memfd_create"):
+        return os.memfd_create("picture")
+    with tempfile.TemporaryFile() as file:  # it has no name, and is gone when it is closed
+        return os.dup(file.fileno())
+
+
+def _read(file: int, into: bytearray) -> bool:
+    """Whether the file was long enough."""
+    view, place = memoryview(into), 0
+    while place < len(view):
+        got = os.preadv(file, [view[place:]], place)
+        if not got:
+            return False
+        place += got
+    return True
+
+
+def _told(how: str, limits: Limits) -> str:
+    """Why a picture is refused whose process ended so."""
+    if how == "SIGPROF":
+        return f"too slow: decoding it takes more than {limits.max_seconds:g} s of processor time"
+    if how.endswith(" s"):
+        return f"too slow: it was not decoded in {how}"
+    return f"its decoder crashed ({how})"
