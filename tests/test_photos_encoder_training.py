@@ -91,6 +91,7 @@ def test_training_and_export_make_an_encoder(tmp_path: Path) -> None:
     assert len(losses) == 2
     assert np.isfinite(losses).all()
     run("export.py", tmp_path, tmp_path / "weights.safetensors", tmp_path / "encoder", "--size", 64)
+    run("balance.py", tmp_path, tmp_path / "encoder")
     made = load_encoder(str(tmp_path / "encoder"), threads=1)
     vectors = made.encode_texts(["a red dress", "in blue"])
     np.testing.assert_allclose(np.linalg.norm(vectors, axis=1), 1, atol=1e-5)
@@ -99,7 +100,14 @@ def test_training_and_export_make_an_encoder(tmp_path: Path) -> None:
 def test_each_stage_of_the_script_is_there_and_takes_its_arguments() -> None:
     lines = (BENCH / "photos_encoder.sh").read_text().splitlines()
     stages = [line.split()[1:] for line in lines if line.startswith('"$python" ')]
-    assert [stage[0] for stage in stages] == ["prepare.py", "texts.py", "distil.py", "train.py", "export.py"]
+    assert [stage[0] for stage in stages] == [
+        "prepare.py",
+        "texts.py",
+        "distil.py",
+        "train.py",
+        "export.py",
+        "balance.py",
+    ]
     for script, *arguments in stages:
         source = (SCRIPTS / script).read_text()
         compile(source, script, "exec")
