@@ -17,7 +17,7 @@ import socket
 import sys
 import time
 from collections import Counter
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from http.client import HTTPException
 from io import BytesIO
 from pathlib import Path
@@ -177,10 +177,10 @@ def attacks(service: Service) -> dict[str, Callable[[], str]]:
 class Attackers:
     """Clients that send everything they know, over and over; in a process of their own."""
 
-    def __init__(self, service: Service, count: int, seed: int) -> None:
+    def __init__(self, known: Mapping[str, Callable[[], str]], count: int, seed: int) -> None:
         self._over = FORKS.Event()
         self._told = FORKS.SimpleQueue()
-        self._process = FORKS.Process(target=_attack, args=(service, count, seed, self._over, self._told))
+        self._process = FORKS.Process(target=_attack, args=(known, count, seed, self._over, self._told))
         self._process.start()
 
     def end(self) -> Counter[str]:
@@ -191,8 +191,8 @@ class Attackers:
         return outcomes
 
 
-def _attack(service: Service, count: int, seed: int, over: Any, told: Any) -> None:
-    known, outcomes = attacks(service), Counter[str]()
+def _attack(known: Mapping[str, Callable[[], str]], count: int, seed: int, over: Any, told: Any) -> None:
+    outcomes = Counter[str]()
 
     def work(chance: random.Random) -> None:
         while not over.is_set():
@@ -249,6 +249,7 @@ def main() -> None:
     asked.add_argument("--seed", type=int, default=0)
     given, options = asked.parse_known_args()
     with Service(given.catalog, *options) as service:
+        known = attacks(service)
         warm = Honest(service, given.clients, given.seed)
         time.sleep(10)
         warm.end()
@@ -256,7 +257,7 @@ def main() -> None:
         time.sleep(60 * given.quiet)
         quiet.end()
         print(f"quiet: {quiet.line()}\nat the start: {held(service)}", flush=True)
-        hostile = Attackers(service, given.attackers, given.seed)  # first: it is forked
+        hostile = Attackers(known, given.attackers, given.seed)  # first: it is forked
         honest = Honest(service, given.clients, given.seed)
         end = time.monotonic() + 60 * given.minutes
         while time.monotonic() < end:

@@ -158,7 +158,7 @@ def fill(running: Running, truth: Truth, disk: Path | None, chance: random.Rando
     for _ in range(FULL):
         time.sleep(chance.uniform(0, 0.1))
         if disk is None:
-            size = chance.choice((0, 500, 1500, 3000, 5000, 8000))
+            size = chance.choice((0, 5000, 7000, 9000, 12_000))
             resource.prlimit(running.process.pid, resource.RLIMIT_FSIZE, (size, resource.RLIM_INFINITY))
             changed(truth)
             most = resource.RLIM_INFINITY

@@ -342,7 +342,7 @@ def test_a_file_that_cannot_be_read_keeps_its_vector(p: Path, c: Path, monkeypat
         raise OSError(5, "Input/output error")
 
     with monkeypatch.context() as patched:
-        patched.setattr("triptych.catalog.indexing.read_file", fail)
+        patched.setattr("triptych.catalog.reading.read_file", fail)
         done = index(p, c)
     assert (done.total, done.kept, done.rejected) == (6, 1, 0)
     assert index(p, c).unchanged == 5

@@ -1,6 +1,7 @@
 """Pictures decoded in processes of their own: what harms one costs one picture, and nothing else."""
 
 import os
+import resource
 import signal
 import sys
 from collections.abc import Iterator
@@ -154,8 +155,29 @@ def test_where_no_process_starts_no_picture_is_to_blame(monkeypatch: pytest.Monk
             decoders.open_picture(SMALL)
         with pytest.raises(DecoderError):
             decoders.check()
-    assert decoders.open_picture(SMALL).size == (16, 16)
     decoders.check()
+    assert decoders.open_picture(SMALL).size == (16, 16)
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="a file in memory has a size elsewhere, too, but no /proc")
+def test_what_a_large_picture_held_is_given_back(decoders: Decoders) -> None:
+    decoders.open_picture(encode(Image.new("RGB", (3000, 3000)), "PNG"))
+    process = decoders._idle[0]
+    assert os.fstat(process._shared).st_size == 0
+    with pytest.raises(PictureError):
+        decoders.open_picture(bytes(20_000_000))
+    assert os.fstat(process._shared).st_size == 0
+
+
+def test_no_memory_for_a_file_is_no_picture_s_fault(decoders: Decoders) -> None:
+    decoders.start()
+    before = resource.getrlimit(resource.RLIMIT_FSIZE)
+    resource.setrlimit(resource.RLIMIT_FSIZE, (1000, before[1]))
+    try:
+        with pytest.raises(DecoderError, match="no memory for a picture of 5000 bytes"):
+            decoders.open_picture(bytes(5000))
+    finally:
+        resource.setrlimit(resource.RLIMIT_FSIZE, before)
 
 
 @pytest.mark.skipif(sys.platform != "linux", reason="reads /proc")

@@ -51,3 +51,26 @@ def test_what_is_lost_or_paid_for_twice_is_wrong() -> None:
     for more in ({"answered": 1}, {"known": 1}, {"repeated": 1}, {"ended": Counter({"accepted": 2, "pending": 1})}):
         assert count(**more).wrong == 1
     assert "9 calls, 3 faults (33 %), 0 kills" in count().lines()[0]
+
+
+@pytest.mark.slow
+@pytest.mark.skipif(sys.platform != "linux", reason="limits another process's files")
+def test_what_a_service_answered_is_true_after_every_fault(tmp_path: Path) -> None:
+    command = [sys.executable, str(BENCH / "service_faults.py"), "--folder", str(tmp_path / "work"), "--rounds", "12"]
+    done = subprocess.run(command, capture_output=True, text=True, check=False)
+    assert done.returncode == 0, done.stdout + done.stderr
+    told = dict(line.rsplit(": ", 1) for line in done.stdout.splitlines() if ": " in line)
+    assert [told[f"rounds {fault}"] for fault in ("kill", "term", "full")] == ["4", "4", "4"]
+    assert int(told["adds acknowledged"]) > int(told["rounds full"])
+    assert int(told["adds refused"]) > 0
+
+
+def test_what_a_service_answered_falsely_is_noticed(own_catalog: Path) -> None:
+    from service_faults import Truth, Wrong, check
+    from triptych.catalog.catalog import Catalog
+
+    known = Catalog(own_catalog).hashes[0]
+    check(own_catalog, Truth({known: True, "0" * 64: False, "1" * 64: None}), "now")
+    for there in ({known: False}, {"0" * 64: True}):
+        with pytest.raises(Wrong):
+            check(own_catalog, Truth(dict(there)), "now")

@@ -32,10 +32,11 @@ sys.path[:] = json.loads(sys.argv[1])
 from triptych.core.decoder_process import work
 work(int(sys.argv[2]), int(sys.argv[3]))
 """
-_START = 60.0  # seconds that a process may take to start
+_START = 120.0  # seconds that a process may take to start
 _STUCK = 5.0  # seconds with one picture, after which a process counts as stuck
 _KEPT = 16 * 1024 * 1024  # bytes of the file in memory that a process keeps between two pictures
 _SQUARE = 4096  # pixels of a side that a small picture may be enlarged to
+_NOT_NOW = "pictures are not decoded now"
 _CLOSED = "pictures are not decoded any more"
 _REASON = 500  # bytes of a reason
 # glibc gives large blocks back at once, and clearing their pages again takes longer than decoding a small picture.
@@ -128,17 +129,22 @@ class Decoders:
 
     def start(self) -> None:
         """Start a first process, so that the first picture does not wait for it. Raises DecoderError as `decode`."""
-        with self._slots:
-            process = self._take()
-            self._give_back(process, good=True)
+        if not self._slots.acquire(timeout=_STUCK):
+            raise DecoderError(_NOT_NOW)
+        try:
+            self._give_back(self._take(), good=True)
+        finally:
+            self._slots.release()
 
     def check(self) -> None:
-        """Raise DecoderError where a picture would not be decoded now: all are stuck, or the last did not start."""
+        """Raise DecoderError where a picture would not be decoded now: all are stuck, or none can be started."""
         with self._lock:
             now = monotonic()
             stuck = sum(now - since > _STUCK for since in self._busy.values())
-            if self._failed or stuck >= self._most:
-                raise DecoderError("pictures are not decoded now")
+        if stuck >= self._most:
+            raise DecoderError(_NOT_NOW)
+        if self._failed:
+            self.start()
 
     def close(self) -> None:
         """End the processes. Whoever waits for a picture gets DecoderError."""
@@ -224,10 +230,20 @@ class DecoderProcess:
     def decode(self, data: bytes, limits: Limits, wanted: Wanted, patience: float) -> Decoded:
         """What is wanted of a file. Raises PictureError where it is refused, DecoderGone with the reason of an end."""
         about = json.dumps({"limits": asdict(limits), "wanted": asdict(wanted)}).encode()
-        write(self._shared, data, 0)
+        try:
+            write(self._shared, data, 0)
+        except OSError as error:
+            raise DecoderError(f"no memory for a picture of {len(data)} bytes ({error.strerror})") from None
+        try:
+            return self._answer(about, len(data), limits, patience)
+        finally:
+            if os.fstat(self._shared).st_size > _KEPT:
+                os.ftruncate(self._shared, 0)
+
+    def _answer(self, about: bytes, length: int, limits: Limits, patience: float) -> Decoded:
         try:
             self._socket.settimeout(patience)
-            self._socket.sendall(REQUEST.pack(len(about), len(data)) + about)
+            self._socket.sendall(REQUEST.pack(len(about), length) + about)
             answer = receive(self._socket, REPLY.size)
             if not answer:
                 raise DecoderGone(self._end())
@@ -258,8 +274,6 @@ class DecoderProcess:
         content = bytearray(3 * pixels + copy)
         if not _read(self._shared, content):
             raise DecoderGone("its answer makes no sense")
-        if len(content) > _KEPT:
-            os.ftruncate(self._shared, 0)
         picture = Image.frombytes("RGB", size, memoryview(content)[: 3 * pixels]) if pixels else None
         return Decoded(picture, bytes(content[3 * pixels :]))
 

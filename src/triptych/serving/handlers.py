@@ -106,7 +106,7 @@ class RequestHandlers:
     async def check(self) -> None:
         """Raise Problem or StoreError where a search would not be answered now; it waits for no other search."""
         try:
-            self.decoding.check()
+            await self.in_thread(self.decoding.check, self._checking)
             await self.in_thread(self.library.check_ready, self._checking)
         except CatalogError as error:
             say(f"not ready: {error}")
