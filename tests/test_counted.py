@@ -149,12 +149,13 @@ def test_no_picture_at_all_is_a_failure_that_says_what_was_seen(tmp_path: Path, 
 
 
 def test_heic_is_read_where_the_extra_is_there(tmp_path: Path, c: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    Image.preinit()
     module = types.ModuleType("pillow_heif")
     module.register_heif_opener = lambda: Image.register_open(  # type: ignore[attr-defined]
         "HEIF", Image.OPEN["PNG"][0], lambda start: start.startswith(b"\x89PNG")
     )
     monkeypatch.setitem(sys.modules, "pillow_heif", module)
-    monkeypatch.setattr(images, "version", lambda name: "1.0")
+    monkeypatch.setattr("importlib.metadata.version", lambda name: "1.0")
     monkeypatch.setattr(images, "heif_is_installed", lambda: True)
     monkeypatch.setattr("triptych.core.finding.heif_is_installed", lambda: True)
     images._register_heif.cache_clear()
@@ -443,7 +444,7 @@ def test_a_refusal_holds_for_the_library_that_made_it(p: Path, c: Path, monkeypa
     index(p, c)
     assert index(p, c).unchanged == 7
     with monkeypatch.context() as patched:
-        patched.setattr(images, "version", lambda name: "99")
+        patched.setattr("importlib.metadata.version", lambda name: "99")
         assert index(p, c).unchanged == 6
         assert index(p, c).unchanged == 7
 
