@@ -114,7 +114,8 @@ def test_it_ends_in_time_whatever_a_thread_does(shown_catalog: Path) -> None:
 
 
 def test_ready_says_so_where_pictures_are_stuck(shown_catalog: Path) -> None:
-    with Service(shown_catalog, before=SOON_STUCK) as service, ThreadPoolExecutor(2) as threads:
+    patient = ("--request-timeout", "300")
+    with Service(shown_catalog, *patient, before=SOON_STUCK) as service, ThreadPoolExecutor(2) as threads:
         assert service.search(("picture", picture_file()), ("k", "1"))["hits"]
         stopped: set[int] = set()
 
