@@ -26,11 +26,15 @@ _CUE = re.compile(
     r"|\b(?:leave|leaving|take|taking) (?:out|off|away)\b"
     r"|\bno (?:more|longer)\b|\bnone of\b|\bneither\b|\bnor\b|\bno\b(?!-)|\bnot\b|\bnever\b|\bwithout\b|\bminus\b"
     r"|\bsans\b|\black(?:s|ing)?\b|\bnothing\b"
-    r"|\b(?:avoid|skip|drop|ditch|omit|detest|reject|discard)(?:[pt]?ing|e?s|[pt]?ed)?\b"
+    r"|\b(?:avoid|skip|ditch|omit|detest|reject|discard)(?:[pt]?ing|e?s|[pt]?ed)?\b"
+    r"|\bdrop(?:ping)? (?:the|this|that|those|all)\b"
     r"|\b(?:los|exclud|remov|delet|eliminat|hat|dislik)(?:e|es|ed|ing)\b"
     r"|\b\w+n't\b|\bcannot\b|\b(?:dont|doesnt|isnt|arent|shouldnt|wont|cant|mustnt)\b"
 )
 """What makes that which follows unwanted."""
+
+_VERBAL = re.compile(r"n't$|^(?:not|never|cannot|can|dont|hat|dislik|detest|avoid|no longer|no more)")
+"""Cues that may come after what is unwanted."""
 
 _CLAUSES = re.compile(r"[.,;:!?()\n]+|\s[-–—]+\s")
 _CONTRAST = re.compile(r"\b(?:but|however|though|yet|while|whereas)\b")
@@ -43,7 +47,7 @@ _POSITIVE = re.compile(
 
 _AROUND = (
     re.compile(r"\b(?:leave|take)s? (.+?) (?:out|off|away)\b"),
-    re.compile(r"(.+?) (?:has|have|needs?|must|should) (?:to )?go\b"),
+    re.compile(r"(.+?) (?:has|have|needs?|must|should) (?:to )?go(?: away)?(?: please)?\s*$"),
 )
 """Phrasings that stand around what is unwanted."""
 
@@ -122,8 +126,8 @@ def _parted(clause: str) -> tuple[str, str]:
     before, after, later = clause[: cue.start()], clause[cue.end() :], ""
     if found := _POSITIVE.search(after):
         after, later = after[: found.start()], after[found.end() :]
-    if not _says(after) and not later:  # "blue is what I do not want"
-        return "", _tidy(before)
+    if not _says(after) and not later:  # "blue is what I do not want", but not "red instead of this"
+        return ("", _tidy(before)) if _VERBAL.search(cue[0]) else (_tidy(before), "")
     more, excluded = _parted(later) if later else ("", "")
     return _tidy(f"{before} {more}"), _tidy(f"{_CUE.sub(' ', after)} {excluded}")
 
