@@ -4,10 +4,11 @@ import os
 import signal
 import socket
 import sys
-from concurrent.futures import ThreadPoolExecutor
+from concurrent.futures import Future, ThreadPoolExecutor
 from contextlib import suppress
 from pathlib import Path
 from time import monotonic, sleep
+from typing import Any
 
 import pytest
 
@@ -119,16 +120,20 @@ def test_ready_says_so_where_pictures_are_stuck(shown_catalog: Path) -> None:
         assert service.search(("picture", picture_file()), ("k", "1"))["hits"]
         stopped: set[int] = set()
 
-        def stop() -> bool:
-            """Stop decoders, until the service says that it is stuck."""
+        searches: list[Future[dict[str, Any]]] = []
+
+        def stuck() -> bool:
+            """Stop decoders, and let two searches wait for them, until the service says that it is stuck."""
             for process in decoders_of(service):
                 os.kill(process, signal.SIGSTOP)
                 stopped.add(process)
+            if sum(not search.done() for search in searches) < 2:
+                shirt = picture_file((len(searches) % 256, 0, 0))
+                searches.append(threads.submit(service.search, ("picture", shirt)))
             answer, body = service.ask("GET", "/ready")
             return answer.status == 503 and b"pictures are not decoded now" in body
 
-        searches = [threads.submit(service.search, ("picture", picture_file((number, 0, 0)))) for number in range(2)]
-        wait_for(stop)
+        wait_for(stuck)
         assert service.search(("text", "a red shirt"), ("k", "1"))["hits"]
         for process in stopped:
             os.kill(process, signal.SIGCONT)
