@@ -73,6 +73,11 @@ def test_heavy_libraries_are_imported_where_used() -> None:
             assert not heavy, f"{name} imports {heavy} at its top"
 
 
+def test_no_library_writes_by_a_file_of_its_own() -> None:
+    """`safetensors` does in `save_file`, and a kill leaves that file behind."""
+    assert [file.name for file in SOURCE.rglob("*.py") if "save_file(" in file.read_text("utf-8")] == []
+
+
 def test_no_module_imports_itself_by_way_of_others() -> None:
     arrows = {}
     for file in SOURCE.rglob("*.py"):

@@ -108,14 +108,14 @@ class Lexicon:
 
     def save(self, folder: Path) -> None:
         """Write it beside the encoder."""
-        from safetensors.numpy import save_file
+        from safetensors.numpy import save
 
         tensors: dict[str, NDArray[Any]] = {
             "weight": self.weight.astype(np.float16),
             "bias": self.bias.astype(np.float32),
         }
         with atomic(folder / FILE) as temporary:
-            save_file(tensors, temporary, metadata={"terms": "\n".join(self.terms)})
+            temporary.write_bytes(save(tensors, metadata={"terms": "\n".join(self.terms)}))
 
     @classmethod
     def load(cls, folder: Path) -> "Lexicon | None":

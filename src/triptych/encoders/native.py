@@ -196,7 +196,7 @@ def save_encoder(
 def _save_small(folder: Path, model: "DualEncoder") -> dict[str, Any]:
     """Write weights and graphs; return what the configuration says of them."""
     import torch
-    from safetensors.torch import save_file
+    from safetensors.torch import save
 
     from triptych.encoders.networks.dual_encoder import HALF
 
@@ -207,7 +207,7 @@ def _save_small(folder: Path, model: "DualEncoder") -> dict[str, Any]:
             name: (tensor.half() if tensor.ndim > 1 else tensor).contiguous()
             for name, tensor in model.state_dict().items()
         }
-        save_file(weights, temporary)
+        temporary.write_bytes(save(weights))
     model.load_state_dict(weights)
     export_graph(model.full_picture, [torch.zeros(2, 3, shape.size, shape.size)], folder / "picture.onnx", half=True)
     export_graph(model.text, [torch.ones(2, shape.length, dtype=torch.int64)], folder / "text.onnx", half=True)
@@ -219,7 +219,7 @@ def _save_small(folder: Path, model: "DualEncoder") -> dict[str, Any]:
 def _save_photo_encoder(folder: Path, model: "PhotoEncoder") -> dict[str, Any]:
     """Write weights and graphs that read them; return what the configuration says of them."""
     import torch
-    from safetensors.numpy import save_file
+    from safetensors.numpy import save
 
     from triptych.encoders.networks.sentence import CLOSING, OPENING
 
@@ -233,7 +233,7 @@ def _save_photo_encoder(folder: Path, model: "PhotoEncoder") -> dict[str, Any]:
         else:
             weights[name] = values.astype(np.float16) if values.ndim > 1 else values
     with atomic(folder / _WEIGHTS) as temporary:
-        save_file({name: np.ascontiguousarray(values) for name, values in weights.items()}, temporary)
+        temporary.write_bytes(save({name: np.ascontiguousarray(values) for name, values in weights.items()}))
     rounded = read_weights(folder / _WEIGHTS)
     model.load_state_dict(model.state_dict() | {name: torch.from_numpy(values) for name, values in rounded.items()})
     save_balance(folder, model)
@@ -251,11 +251,11 @@ def _save_photo_encoder(folder: Path, model: "PhotoEncoder") -> dict[str, Any]:
 def save_balance(folder: Path, model: "PhotoEncoder") -> None:
     """Write how the parts of pictures' vectors are balanced, and the graph that follows, beside the model's weights."""
     import torch
-    from safetensors.torch import save_file
+    from safetensors.torch import save
 
     balance = {name: model.state_dict()[name].contiguous() for name in _BALANCED}
     with atomic(folder / _BALANCE) as temporary:
-        save_file(balance, temporary)
+        temporary.write_bytes(save(balance))
     size = model.shape.size
     export_graph(model.picture, [torch.zeros(2, 3, size, size)], folder / "picture.onnx", free=1)
     share_weights(folder / "picture.onnx", folder / _WEIGHTS)

@@ -70,7 +70,7 @@ class TrainingStatistics:
 
     def save(self, folder: Path) -> None:
         """Write them beside the encoder."""
-        from safetensors.numpy import save_file
+        from safetensors.numpy import save
 
         tensors: dict[str, NDArray[Any]] = {
             "mean": self.mean.astype(np.float32),
@@ -78,7 +78,7 @@ class TrainingStatistics:
             "numbers": np.array([self.far, self.pictures], np.float64),
         }
         with atomic(folder / FILE) as temporary:
-            save_file(tensors, temporary)
+            temporary.write_bytes(save(tensors))
 
     @classmethod
     def load(cls, folder: Path) -> "TrainingStatistics | None":

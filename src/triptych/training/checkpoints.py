@@ -6,7 +6,7 @@ from typing import Any
 
 import torch
 from safetensors import SafetensorError, safe_open
-from safetensors.torch import save_file
+from safetensors.torch import save
 from torch import Tensor, nn
 
 from triptych.core.errors import DataError, UsageError
@@ -27,7 +27,8 @@ def save_checkpoint(
         tensors |= {f"optimizer.{index}.{name}": value for name, value in moments.items()}
     note = {"settings": json.dumps(settings, sort_keys=True), "progress": json.dumps(progress)}
     with atomic(path) as temporary:
-        save_file({name: value.contiguous() for name, value in tensors.items()}, temporary, metadata=note)
+        # Here and elsewhere not by `save_file`: it writes by a file of its own, which a kill leaves behind.
+        temporary.write_bytes(save({name: value.contiguous() for name, value in tensors.items()}, metadata=note))
 
 
 def read_checkpoint(path: Path, settings: dict[str, Any]) -> tuple[dict[str, Tensor], dict[str, Any]] | None:

@@ -207,7 +207,7 @@ def _save(
 ) -> None:
     """Write the composer; `config.json` comes last, so a folder that has it is whole."""
     import torch
-    from safetensors.torch import save_file
+    from safetensors.torch import save
 
     from triptych.composers.networks.combiner import GallerySide
     from triptych.composers.networks.fusion import FusionTrunk
@@ -217,7 +217,7 @@ def _save(
     for name in ("config.json", "patches.onnx"):
         (out / name).unlink(missing_ok=True)
     with atomic(out / "model.safetensors") as temporary:
-        save_file(model.state_dict(), temporary)
+        temporary.write_bytes(save(model.state_dict()))
     combiner = model.combiner
     example = torch.nn.functional.normalize(torch.ones(2, combiner.shape.dim), dim=-1)
     # Another tensor for the words: the exporter would take one tensor given twice for one input.

@@ -174,13 +174,13 @@ def _save(
 ) -> None:
     """Write the composer beside its encoder; `config.json` comes last, so a folder that has it is whole."""
     import torch
-    from safetensors.torch import save_file
+    from safetensors.torch import save
 
     from triptych.composers.networks.mixture import SameSpace
 
     head = head.cpu().eval()
     with atomic(out / "model.safetensors") as temporary:
-        save_file(head.state_dict(), temporary)
+        temporary.write_bytes(save(head.state_dict()))
     vectors, words = (torch.nn.functional.normalize(torch.ones(2, head.dim), dim=-1) for _ in range(2))
     export_graph(head, [vectors, words], out / "query.onnx")
     export_graph(SameSpace(), [vectors], out / "gallery.onnx")

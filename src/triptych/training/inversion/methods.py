@@ -11,7 +11,7 @@ from typing import Protocol
 import numpy as np
 import torch
 from numpy.typing import NDArray
-from safetensors.torch import load_file, save_file
+from safetensors.torch import load_file, save
 from torch import Tensor, nn
 from torch.nn import functional as F
 
@@ -201,7 +201,7 @@ def invert_by_optimisation(
             decay = min(0.99, (1 + step) / (10 + step))
             averaged = decay * averaged + (1 - decay) * words.detach()
         with atomic(file) as temporary:
-            save_file({"words": averaged.cpu().contiguous()}, temporary)
+            temporary.write_bytes(save({"words": averaged.cpu().contiguous()}))
     return torch.cat([load_file(file)["words"] for file in files]).to(pictures.device)
 
 

@@ -291,7 +291,7 @@ def _save(
 ) -> None:
     """Write the folder of a composer; `config.json` comes last, so a folder that has it is whole."""
     import torch
-    from safetensors.torch import save_file
+    from safetensors.torch import save
 
     from triptych.composers.networks.inversion import InvertedQuery
     from triptych.composers.networks.mixture import SameSpace
@@ -300,7 +300,7 @@ def _save(
     assert isinstance(encoder, AcceptsPseudoWords)
     (out / "config.json").unlink(missing_ok=True)
     with atomic(out / "model.safetensors") as temporary:
-        save_file({name: tensor.contiguous() for name, tensor in mapping.state_dict().items()}, temporary)
+        temporary.write_bytes(save({name: tensor.contiguous() for name, tensor in mapping.state_dict().items()}))
     query = InvertedQuery(mapping, reader.tower.cpu())
     vectors = torch.nn.functional.normalize(torch.randn(2, encoder.dim), dim=-1)
     example = torch.from_numpy(encoder.token_ids(["a text", "another one"]))
