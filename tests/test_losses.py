@@ -138,6 +138,7 @@ def test_what_a_triplet_counts():
     torch.testing.assert_close(both, (forwards + backwards) / 2)
 
 
+@pytest.mark.slow
 def test_a_composer_learns_by_all_of_it(tiny_triplets, tiny_catalog, tmp_path):
     loss = LossOptions(
         negatives="bank+group", hard_beta=0.5, symmetric=True, false_negative_margin=0.2, weighting="none"

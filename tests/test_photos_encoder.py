@@ -186,6 +186,7 @@ def test_what_is_saved_is_what_was_trained(encoder, tmp_path):
     assert sizes["picture.onnx"] + sizes["text.onnx"] < 0.05 * sizes["model.safetensors"]
 
 
+@pytest.mark.slow
 def test_parts_are_balanced_anew_beside_the_same_weights(encoder, tmp_path):
     torch.manual_seed(0)
     small = PhotoEncoder(PhotoShape(size=64, item_dim=16, dim=32, text_layers=1))

@@ -117,6 +117,7 @@ def test_it_reads_what_changes(tiny_composer, tiny_catalog, tiny_encoder, tiny_t
     assert np.mean(stays_of_changed) < np.mean(stays_of_others) - 0.2
 
 
+@pytest.mark.slow
 def test_a_composer_without_expectation_is_as_those_of_before(tiny_triplets, tiny_catalog, tmp_path):
     out = tmp_path / "without"
     options = TrainOptions(without=("target-concepts",), epochs=1, batch_size=64)

@@ -313,6 +313,7 @@ def test_a_training_in_passing_does_not_say_that_nobody_knows(
     assert "not known" not in capfd.readouterr().err
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("keeps_sum", [False, True])
 def test_a_spoiled_composer_is_found_out_by_the_command(
     keeps_sum: bool,
