@@ -17,9 +17,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from triptych.benchmarks.registry import load_tasks, load_truth, names_where
-from triptych.composers.baselines import DEFAULT_WEIGHT, TextOnly, WeightedSum
-from triptych.composers.protocol import Composer
-from triptych.composers.trained import TrainedComposer
+from triptych.composers.protocol import attach_encoder
+from triptych.composers.registry import load_composer
 from triptych.core.vectors import Vectors, nearest
 from triptych.encoders.registry import load_encoder
 from triptych.evaluation.encoded_task import EncodedTask
@@ -86,23 +85,17 @@ def main() -> None:
         parser.error(f"--group {given.group}: there is no such group; there are {', '.join(sorted(labels[0]))}")
     asked = questions(task.gallery_names, truth, given.group, given.queries)
     references, texts = [row for row, _ in asked], [text for _, text in asked]
-    methods: list[tuple[str, Composer]] = [
-        ("sum", WeightedSum("sum", TextOnly(encoder), DEFAULT_WEIGHT)),
-        ("signed-sum", WeightedSum("signed-sum", TextOnly(encoder, signed=True), DEFAULT_WEIGHT)),
-    ]
-    for folder in given.composer:
-        trained = TrainedComposer(folder)
-        trained.attach(encoder)
-        methods.append((str(folder), trained))
-    random = np.random.default_rng(1).integers(len(labels), size=(len(references), FIRST))
+    methods = {str(name): load_composer(name) for name in ("sum", "signed-sum", *given.composer)}
+    for method in methods.values():
+        attach_encoder(method, encoder)
+    found = {"random": np.random.default_rng(1).integers(len(labels), size=(len(references), FIRST))}
+    for name, method in methods.items():
+        queries = method.compose(task.gallery[references], texts)
+        found[name] = first_answers(queries, method.gallery(task.gallery), references)
     print(
         f"{given.name}, {given.split}, {given.group}: {len(asked)} queries over {len(labels)} pictures, first {FIRST}"
     )
-    for name, answers in [
-        ("random", random),
-        *((name, first_answers(method.compose(task.gallery[references], texts), method.gallery(task.gallery),
-                               references)) for name, method in methods),
-    ]:  # fmt: skip
+    for name, answers in found.items():
         still, alike = shares(answers, references, labels, given.group)
         print(f"{name}: {still:.1f} still show it, {alike:.1f} agree in all else")
 

@@ -31,20 +31,16 @@ def of_photos(encoder: NativeEncoder, data: Path) -> Vectors:
 
     sys.path.insert(0, str(Path(__file__).parent / "photos_encoder"))
     from classes import Bank
-    from packed import decode, unpack
+    from packed import decode
     from safetensors.torch import load_file
-    from training_data import SENDERS
+    from training_data import training_jpegs
 
     random = np.random.default_rng(0)
     torch.manual_seed(0)
     jpegs = []
     for name in ("products", "homes", "drawn"):
-        file = np.load(data / f"{name}.npz")
-        rows = np.arange(len(file["ends"]))
-        if name == "homes":
-            rows = np.flatnonzero(~np.isin(file["sender"], SENDERS["test"]))
-        packed = unpack(file)
-        jpegs += [packed[row] for row in random.choice(rows, EACH, replace=False)]
+        allowed = training_jpegs(data, name)
+        jpegs += [allowed[place] for place in random.choice(len(allowed), EACH, replace=False)]
     pixels = torch.from_numpy(np.stack([decode(jpeg, encoder.size) for jpeg in jpegs])).float() / 127.5 - 1
     tower = load_model(encoder.folder).picture
     with torch.no_grad():

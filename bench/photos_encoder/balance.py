@@ -14,8 +14,8 @@ from pathlib import Path
 
 import numpy as np
 import torch
-from packed import decode, unpack
-from training_data import SENDERS
+from packed import decode
+from training_data import training_jpegs
 
 from triptych.core.files import write_json
 from triptych.encoders.lexicon import Lexicon
@@ -35,14 +35,10 @@ def training_items(data: Path, tower: PhotoTower, size: int) -> torch.Tensor:
     """The item's part `(n, item_dim)` of training photos, as it is before it is balanced."""
     random, found = np.random.default_rng(1), []
     for name, count in _PHOTOS.items():
-        file = np.load(data / f"{name}.npz")
-        rows = np.arange(len(file["ends"]))
-        if name == "homes":
-            rows = np.flatnonzero(~np.isin(file["sender"], SENDERS["test"]))
-        jpegs = unpack(file)
-        chosen = random.permutation(rows)[:count]
+        jpegs = training_jpegs(data, name)
+        chosen = random.permutation(len(jpegs))[:count]
         for start in range(0, len(chosen), _BLOCK):
-            pixels = np.stack([decode(jpegs[row], size) for row in chosen[start : start + _BLOCK]])
+            pixels = np.stack([decode(jpegs[place], size) for place in chosen[start : start + _BLOCK]])
             features = tower.maps(torch.from_numpy(pixels).float() / 127.5 - 1)[2]
             found.append(tower.item(tower.standardise(features)))
     return torch.cat(found)

@@ -14,11 +14,11 @@ from pathlib import Path
 import numpy as np
 import torch
 from classes import Bank, fit_statistics, trunk_features
-from packed import decode, unpack
+from packed import decode
 from safetensors import safe_open
 from safetensors.torch import load_file
 from tokenizers import Tokenizer
-from training_data import SENDERS
+from training_data import training_jpegs
 
 from triptych.core.files import made_by
 from triptych.encoders.lexicon import Lexicon
@@ -30,21 +30,14 @@ PHOTOS = 2000  # to fit statistics on, of each source as many as of all
 
 def sample(data: Path, products: bool) -> list[bytes]:
     """JPEG bytes of training photos."""
-    sources = {}
-    for name in ("products", "homes", "drawn") if products else ("homes", "drawn"):
-        file = np.load(data / f"{name}.npz")
-        rows = (
-            np.flatnonzero(~np.isin(file["sender"], SENDERS["test"]))
-            if name == "homes"
-            else np.arange(len(file["ends"]))
-        )
-        sources[name] = unpack(file), rows
-    total = sum(len(rows) for _, rows in sources.values())
+    names = ("products", "homes", "drawn") if products else ("homes", "drawn")
+    sources = [training_jpegs(data, name) for name in names]
+    total = sum(map(len, sources))
     random = np.random.default_rng(0)
     return [
-        jpegs[row]
-        for jpegs, rows in sources.values()
-        for row in random.choice(rows, min(len(rows), round(PHOTOS * len(rows) / total)), replace=False)
+        jpegs[place]
+        for jpegs in sources
+        for place in random.choice(len(jpegs), min(len(jpegs), round(PHOTOS * len(jpegs) / total)), replace=False)
     ]
 
 

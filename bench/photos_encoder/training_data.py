@@ -17,6 +17,15 @@ SENDERS = json.loads((Path(closet.__file__).parent / "senders.json").read_text()
 """Of closet's photos, by split."""
 
 
+def training_jpegs(data: Path, source: str) -> list[bytes]:
+    """The JPEGs of a source, `products`, `homes` or `drawn`, but for those of the senders that closet is tested on."""
+    file = np.load(data / f"{source}.npz")
+    jpegs = unpack(file)
+    if source != "homes":
+        return jpegs
+    return [jpegs[row] for row in np.flatnonzero(~np.isin(file["sender"], SENDERS["test"]))]
+
+
 class Photos:
     """Every training picture on the device, and what is known of it."""
 
