@@ -137,6 +137,15 @@ def _lock(handle: int) -> bool:
     return lock_descriptor(handle, blocking=False)
 
 
+def write_bytes(path: Path, content: bytes) -> None:
+    """Write `content`, atomically.
+
+    Weights are written so too: `save_file` of safetensors writes by a file of its own, which a kill leaves behind.
+    """
+    with atomic(path) as temporary:
+        temporary.write_bytes(content)
+
+
 def write_json(path: Path, content: Any) -> None:
     """Write `content` as indented UTF-8 JSON, atomically."""
     with atomic(path) as temporary:

@@ -15,7 +15,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from triptych.core.errors import DataError
-from triptych.core.files import atomic
+from triptych.core.files import write_bytes
 
 FILE = "words.safetensors"
 _MOST = 0.6  # of a group's words
@@ -114,8 +114,7 @@ class Lexicon:
             "weight": self.weight.astype(np.float16),
             "bias": self.bias.astype(np.float32),
         }
-        with atomic(folder / FILE) as temporary:
-            temporary.write_bytes(save(tensors, metadata={"terms": "\n".join(self.terms)}))
+        write_bytes(folder / FILE, save(tensors, metadata={"terms": "\n".join(self.terms)}))
 
     @classmethod
     def load(cls, folder: Path) -> "Lexicon | None":

@@ -21,7 +21,7 @@ import numpy as np
 from PIL import Image
 
 from triptych.core.errors import DataError
-from triptych.core.files import atomic, hash_file, read_json, write_json
+from triptych.core.files import atomic, hash_file, read_json, write_bytes, write_json
 from triptych.core.images import pad_square
 from triptych.core.onnx_graph import Graph, export_graph
 from triptych.core.onnx_weights import read_weights, round_to_8_bits, share_weights
@@ -201,13 +201,11 @@ def _save_small(folder: Path, model: "DualEncoder") -> dict[str, Any]:
     from triptych.encoders.networks.dual_encoder import HALF
 
     shape = model.shape
-    with atomic(folder / _WEIGHTS) as temporary:
-        # Matrices in half precision halve the file; the graphs are made from the same rounded weights.
-        weights = {
-            name: (tensor.half() if tensor.ndim > 1 else tensor).contiguous()
-            for name, tensor in model.state_dict().items()
-        }
-        temporary.write_bytes(save(weights))
+    # Matrices in half precision halve the file; the graphs are made from the same rounded weights.
+    weights = {
+        name: (tensor.half() if tensor.ndim > 1 else tensor).contiguous() for name, tensor in model.state_dict().items()
+    }
+    write_bytes(folder / _WEIGHTS, save(weights))
     model.load_state_dict(weights)
     export_graph(model.full_picture, [torch.zeros(2, 3, shape.size, shape.size)], folder / "picture.onnx", half=True)
     export_graph(model.text, [torch.ones(2, shape.length, dtype=torch.int64)], folder / "text.onnx", half=True)
@@ -232,8 +230,7 @@ def _save_photo_encoder(folder: Path, model: "PhotoEncoder") -> dict[str, Any]:
             weights |= round_to_8_bits(name, values)
         else:
             weights[name] = values.astype(np.float16) if values.ndim > 1 else values
-    with atomic(folder / _WEIGHTS) as temporary:
-        temporary.write_bytes(save({name: np.ascontiguousarray(values) for name, values in weights.items()}))
+    write_bytes(folder / _WEIGHTS, save({name: np.ascontiguousarray(values) for name, values in weights.items()}))
     rounded = read_weights(folder / _WEIGHTS)
     model.load_state_dict(model.state_dict() | {name: torch.from_numpy(values) for name, values in rounded.items()})
     save_balance(folder, model)
@@ -254,8 +251,7 @@ def save_balance(folder: Path, model: "PhotoEncoder") -> None:
     from safetensors.torch import save
 
     balance = {name: model.state_dict()[name].contiguous() for name in _BALANCED}
-    with atomic(folder / _BALANCE) as temporary:
-        temporary.write_bytes(save(balance))
+    write_bytes(folder / _BALANCE, save(balance))
     size = model.shape.size
     export_graph(model.picture, [torch.zeros(2, 3, size, size)], folder / "picture.onnx", free=1)
     share_weights(folder / "picture.onnx", folder / _WEIGHTS)

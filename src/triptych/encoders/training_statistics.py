@@ -14,7 +14,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from triptych.core.errors import DataError
-from triptych.core.files import atomic
+from triptych.core.files import write_bytes
 from triptych.core.vectors import Vectors
 from triptych.encoders.protocol import Encoder
 
@@ -77,8 +77,7 @@ class TrainingStatistics:
             "directions": self.directions.astype(np.float16),
             "numbers": np.array([self.far, self.pictures], np.float64),
         }
-        with atomic(folder / FILE) as temporary:
-            temporary.write_bytes(save(tensors))
+        write_bytes(folder / FILE, save(tensors))
 
     @classmethod
     def load(cls, folder: Path) -> "TrainingStatistics | None":

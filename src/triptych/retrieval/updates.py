@@ -13,7 +13,7 @@ from triptych.catalog.catalog import Catalog
 from triptych.catalog.columns import type_of, value_as
 from triptych.catalog.entry import REMOVED, UPLOADS, Entry
 from triptych.core.errors import PictureError, UsageError
-from triptych.core.files import atomic, made_by
+from triptych.core.files import made_by, write_bytes
 from triptych.core.images import read_known
 from triptych.core.progress import say
 from triptych.core.text import truncate
@@ -59,8 +59,7 @@ def add_pictures(catalog: Catalog, gallery: Gallery, pictures: Sequence[NewPictu
             path = catalog.path(name)
             if not path.exists():
                 written.append(path)
-            with atomic(path) as temporary:
-                temporary.write_bytes(data)
+            write_bytes(path, data)
             facts = path.stat()
             entries.append(Entry(name, facts.st_size, facts.st_mtime_ns, sha256(data).hexdigest(), "ok"))
         if len(table.column_names) > 1:

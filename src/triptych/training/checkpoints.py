@@ -10,7 +10,7 @@ from safetensors.torch import save
 from torch import Tensor, nn
 
 from triptych.core.errors import DataError, UsageError
-from triptych.core.files import atomic
+from triptych.core.files import write_bytes
 
 
 def save_checkpoint(
@@ -26,9 +26,7 @@ def save_checkpoint(
     for index, moments in optimizer.state_dict()["state"].items():
         tensors |= {f"optimizer.{index}.{name}": value for name, value in moments.items()}
     note = {"settings": json.dumps(settings, sort_keys=True), "progress": json.dumps(progress)}
-    with atomic(path) as temporary:
-        # Here and elsewhere not by `save_file`: it writes by a file of its own, which a kill leaves behind.
-        temporary.write_bytes(save({name: value.contiguous() for name, value in tensors.items()}, metadata=note))
+    write_bytes(path, save({name: value.contiguous() for name, value in tensors.items()}, metadata=note))
 
 
 def read_checkpoint(path: Path, settings: dict[str, Any]) -> tuple[dict[str, Tensor], dict[str, Any]] | None:

@@ -1,8 +1,9 @@
 """`train`: a composer from triplets, contrastively, with every unlabelled picture of the catalog as a negative."""
 
 import time
-from collections.abc import Collection, Sequence
+from collections.abc import Collection
 from dataclasses import asdict
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, TypeGuard
 
@@ -16,7 +17,7 @@ from triptych.composers.trained import FORMAT, FORMAT_WITH_PATCHES
 from triptych.composers.truth import TruthQueries
 from triptych.core.environment import Runtime, require_extra
 from triptych.core.errors import UsageError
-from triptych.core.files import atomic, hash_file, locked, made_by, write_json
+from triptych.core.files import hash_file, locked, made_by, write_bytes, write_json
 from triptych.core.onnx_graph import export_graph
 from triptych.core.progress import say
 from triptych.core.vectors import Vectors
@@ -174,10 +175,7 @@ def _patches(
 def _read(triplets: Path, catalog: Catalog, encoder: Encoder, options: TrainOptions) -> TripletDataset:
     """The triplets, with token ids where a text tower learns along, else with the vectors of texts."""
     texts = TextVectors(catalog.folder, encoder)
-
-    def signed(modifications: Sequence[str]) -> Vectors:
-        return signed_vectors(modifications, texts)
-
+    signed = partial(signed_vectors, encode=texts)
     encode: Encode = signed
     most = _MOST_VECTORS
     if _learns_text(encoder, options, unless=options.without):
@@ -216,8 +214,7 @@ def _save(
     # Over an older composer too: a kill must not leave its configuration with half of the new files.
     for name in ("config.json", "patches.onnx"):
         (out / name).unlink(missing_ok=True)
-    with atomic(out / "model.safetensors") as temporary:
-        temporary.write_bytes(save(model.state_dict()))
+    write_bytes(out / "model.safetensors", save(model.state_dict()))
     combiner = model.combiner
     example = torch.nn.functional.normalize(torch.ones(2, combiner.shape.dim), dim=-1)
     # Another tensor for the words: the exporter would take one tensor given twice for one input.

@@ -18,7 +18,7 @@ from triptych.composers.trained import FORMAT, INSIDE
 from triptych.composers.truth import TruthQueries
 from triptych.core.environment import Runtime, require_extra
 from triptych.core.errors import DataError, UsageError
-from triptych.core.files import atomic, hash_file, locked, made_by, write_json
+from triptych.core.files import hash_file, locked, made_by, write_bytes, write_json
 from triptych.core.onnx_graph import export_graph
 from triptych.core.progress import say
 from triptych.core.vectors import Vectors
@@ -179,8 +179,7 @@ def _save(
     from triptych.composers.networks.mixture import SameSpace
 
     head = head.cpu().eval()
-    with atomic(out / "model.safetensors") as temporary:
-        temporary.write_bytes(save(head.state_dict()))
+    write_bytes(out / "model.safetensors", save(head.state_dict()))
     vectors, words = (torch.nn.functional.normalize(torch.ones(2, head.dim), dim=-1) for _ in range(2))
     export_graph(head, [vectors, words], out / "query.onnx")
     export_graph(SameSpace(), [vectors], out / "gallery.onnx")

@@ -16,7 +16,7 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 
 from triptych.composers.networks.inversion import MappingNetwork
-from triptych.core.files import atomic
+from triptych.core.files import write_bytes
 from triptych.core.progress import progress
 from triptych.encoders.protocol import Encoder
 from triptych.training.inversion.texts import Keywords, PictureConcepts, SlottedIds, mask
@@ -200,8 +200,7 @@ def invert_by_optimisation(
             optimizer.step()
             decay = min(0.99, (1 + step) / (10 + step))
             averaged = decay * averaged + (1 - decay) * words.detach()
-        with atomic(file) as temporary:
-            temporary.write_bytes(save({"words": averaged.cpu().contiguous()}))
+        write_bytes(file, save({"words": averaged.cpu().contiguous()}))
     return torch.cat([load_file(file)["words"] for file in files]).to(pictures.device)
 
 

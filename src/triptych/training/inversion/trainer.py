@@ -14,7 +14,7 @@ from triptych.catalog.catalog import Catalog
 from triptych.composers.trained import FORMAT_WITH_PROMPTS
 from triptych.core.environment import Runtime, require_extra
 from triptych.core.errors import FailureError, UsageError
-from triptych.core.files import atomic, locked, made_by, write_json
+from triptych.core.files import locked, made_by, write_bytes, write_json
 from triptych.core.onnx_graph import export_graph
 from triptych.core.vectors import Vectors
 from triptych.encoders.protocol import AcceptsPseudoWords, Encoder, short_name
@@ -299,8 +299,8 @@ def _save(
     mapping = mapping.eval().cpu()
     assert isinstance(encoder, AcceptsPseudoWords)
     (out / "config.json").unlink(missing_ok=True)
-    with atomic(out / "model.safetensors") as temporary:
-        temporary.write_bytes(save({name: tensor.contiguous() for name, tensor in mapping.state_dict().items()}))
+    weights = {name: tensor.contiguous() for name, tensor in mapping.state_dict().items()}
+    write_bytes(out / "model.safetensors", save(weights))
     query = InvertedQuery(mapping, reader.tower.cpu())
     vectors = torch.nn.functional.normalize(torch.randn(2, encoder.dim), dim=-1)
     example = torch.from_numpy(encoder.token_ids(["a text", "another one"]))
