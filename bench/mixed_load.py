@@ -179,19 +179,19 @@ class Attackers:
 
     def __init__(self, known: Mapping[str, Callable[[], str]], count: int, seed: int) -> None:
         self._over = FORKS.Event()
-        self._told = FORKS.SimpleQueue()
-        self._process = FORKS.Process(target=_attack, args=(known, count, seed, self._over, self._told))
+        self._results = FORKS.SimpleQueue()
+        self._process = FORKS.Process(target=_attack, args=(known, count, seed, self._over, self._results))
         self._process.start()
 
     def end(self) -> Counter[str]:
         """Let them come to an end; how often each attack ended how."""
         self._over.set()
-        outcomes: Counter[str] = self._told.get()
+        outcomes: Counter[str] = self._results.get()
         self._process.join()
         return outcomes
 
 
-def _attack(known: Mapping[str, Callable[[], str]], count: int, seed: int, over: Any, told: Any) -> None:
+def _attack(known: Mapping[str, Callable[[], str]], count: int, seed: int, over: Any, results: Any) -> None:
     outcomes = Counter[str]()
 
     def work(chance: random.Random) -> None:
@@ -212,7 +212,7 @@ def _attack(known: Mapping[str, Callable[[], str]], count: int, seed: int, over:
         thread.start()
     for thread in threads:
         thread.join()
-    told.put(outcomes)
+    results.put(outcomes)
 
 
 def held(service: Service) -> str:

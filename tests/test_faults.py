@@ -59,10 +59,10 @@ def test_what_a_service_answered_is_true_after_every_fault(tmp_path: Path) -> No
     command = [sys.executable, str(BENCH / "service_faults.py"), "--folder", str(tmp_path / "work"), "--rounds", "12"]
     done = subprocess.run(command, capture_output=True, text=True, check=False)
     assert done.returncode == 0, done.stdout + done.stderr
-    told = dict(line.rsplit(": ", 1) for line in done.stdout.splitlines() if ": " in line)
-    assert [told[f"rounds {fault}"] for fault in ("kill", "term", "full")] == ["4", "4", "4"]
-    assert int(told["adds acknowledged"]) > int(told["rounds full"])
-    assert int(told["adds refused"]) > 0
+    counts = dict(line.rsplit(": ", 1) for line in done.stdout.splitlines() if ": " in line)
+    assert [counts[f"rounds {fault}"] for fault in ("kill", "term", "full")] == ["4", "4", "4"]
+    assert int(counts["adds acknowledged"]) > int(counts["rounds full"])
+    assert int(counts["adds refused"]) > 0
 
 
 def test_what_a_service_answered_falsely_is_noticed(own_catalog: Path) -> None:

@@ -1,4 +1,4 @@
-"""What a modification excludes is told from what it wants, and subtracted."""
+"""What a modification excludes is parted from what it wants, and subtracted."""
 
 import csv
 from pathlib import Path
@@ -65,7 +65,7 @@ def test_what_only_excludes_wants_nothing(text, unwanted):
 
 
 @pytest.mark.parametrize(("text", "parts"), BOTH.items())
-def test_what_is_wanted_is_told_from_what_is_not(text, parts):
+def test_what_is_wanted_is_parted_from_what_is_not(text, parts):
     wanted, unwanted = parts
     assert wishes_of(text) == Wishes((wanted,), (unwanted,))
 

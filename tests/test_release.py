@@ -102,15 +102,15 @@ def test_the_archives_have_what_they_need(archives: tuple[Path, Path]) -> None:
     with zipfile.ZipFile(wheel) as archive:
         inside = {*archive.namelist()}
         (metadata,) = (name for name in inside if name.endswith(".dist-info/METADATA"))
-        told = archive.read(metadata).decode("utf-8")
+        stated = archive.read(metadata).decode("utf-8")
     code = {
         path.relative_to(ROOT / "src").as_posix() for path in (ROOT / "src" / "triptych").rglob("*") if path.is_file()
     }
     assert {name for name in code if "__pycache__" not in name} <= inside
     assert all(name.startswith(("triptych/", "triptych-")) for name in inside)
-    assert f"Version: {__version__}\n" in told
-    assert "License-Expression: Apache-2.0" in told
-    assert "Author: The Triptych developers" in told
+    assert f"Version: {__version__}\n" in stated
+    assert "License-Expression: Apache-2.0" in stated
+    assert "Author: The Triptych developers" in stated
     assert wheel.stat().st_size < SMALL_ENOUGH
 
 

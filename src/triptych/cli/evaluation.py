@@ -10,7 +10,7 @@ from triptych.cli.app import CatalogDir, EncoderName, OutDir, app, show, show_te
 from triptych.cli.options import takes
 from triptych.core.environment import Runtime
 from triptych.core.errors import FailureError, UsageError
-from triptych.core.limits import Limits
+from triptych.core.limits import DEFAULT_LIMITS, MAX_PIXELS_HELP, Limits
 from triptych.evaluation.ablation.options import AblateOptions
 from triptych.evaluation.options import CompareOptions, EvaluateOptions, LeakageOptions
 
@@ -82,7 +82,7 @@ def check(
         list[str] | None,
         typer.Option(metavar="NAME=VALUE", help="A choice within the protocol (gallery=union); may be repeated."),
     ] = None,
-    max_pixels: Annotated[float, typer.Option(help="Largest picture, in millions of pixels.", min=0.01)] = 64,
+    max_pixels: Annotated[float, typer.Option(help=MAX_PIXELS_HELP, min=0.01)] = DEFAULT_LIMITS.max_pixels / 1e6,
 ) -> None:
     """List a benchmark's missing, corrupt and extra pictures; nothing is encoded."""
     limits = Limits.of_millions(max_pixels)

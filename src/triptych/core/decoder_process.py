@@ -100,8 +100,8 @@ def _answer(data: bytes, limits: Limits, wanted: Wanted, shared: int) -> bytes:
 
 
 def _refused(reason: str) -> bytes:
-    told = reason.encode("utf-8", "replace")
-    return REPLY.pack(REFUSED, len(told), 0, 0) + told
+    text = reason.encode("utf-8", "replace")
+    return REPLY.pack(REFUSED, len(text), 0, 0) + text
 
 
 def _jpeg(picture: Image.Image, wanted: Wanted) -> bytes:

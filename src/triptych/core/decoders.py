@@ -1,4 +1,4 @@
-"""Pictures of strangers, decoded in processes of their own: what harms one costs one picture, and nothing else.
+"""Untrusted pictures, decoded in processes of their own: what harms one costs one picture, and nothing else.
 
 A decoder may be slow, want gigabytes, or crash. Each process has limits of memory and of processor time for every
 picture, and it is killed where it takes longer than the caller waits. Such a picture is refused, with the reason.
@@ -124,7 +124,7 @@ class Decoders:
                     # A system that is short of memory kills what is large, whatever it is at.
                     if again and str(gone) == "SIGKILL":
                         continue
-                    raise PictureError(_told(str(gone), limits)) from None
+                    raise PictureError(_refusal(str(gone), limits)) from None
         raise AssertionError("the second attempt ends it")
 
     def start(self) -> None:
@@ -317,7 +317,7 @@ def _read(file: int, into: bytearray) -> bool:
     return True
 
 
-def _told(how: str, limits: Limits) -> str:
+def _refusal(how: str, limits: Limits) -> str:
     """Why a picture is refused whose process ended so."""
     if how == "SIGPROF":
         return f"too slow: decoding it takes more than {limits.max_seconds:g} s of processor time"

@@ -95,7 +95,7 @@ def open_picture(
     32-bit and floating-point grey from the range of its values. Colour profiles and metadata are dropped.
     Safe to call from many threads. `before_decoding` is called with the number of pixels once it is known and judged.
 
-    Decoders are much code in C. Where the picture may be a stranger's, `core.decoders` has them run in processes of
+    Decoders are much code in C. Where the picture is not trusted, `core.decoders` has them run in processes of
     their own, which a limit or a fault can end without harm.
 
     Raises PictureError, with a short reason and no path, for whatever cannot be read, is no picture in one of
@@ -161,7 +161,7 @@ def _read(path: Path, limits: Limits) -> bytes:
 def read_known(path: Path, content: str, limits: Limits = DEFAULT_LIMITS, *, root: Path | None = None) -> bytes:
     """A picture's file, if its SHA-256 still is `content`. Raises PictureError where it is not, or cannot be read.
 
-    `root` is the folder of a catalog, whose absence is told as such.
+    `root` is the folder of a catalog, whose absence is named as the reason.
     """
     try:
         data = _read(path, limits)

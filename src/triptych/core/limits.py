@@ -30,8 +30,9 @@ class Limits:
 
 
 DEFAULT_LIMITS = Limits()
+MAX_PIXELS_HELP = "Largest picture, in millions of pixels."
 
 
 def max_pixels_option() -> Any:
     """A field `max_pixels` of options: the largest picture, in millions of pixels."""
-    return option(DEFAULT_LIMITS.max_pixels / 1e6, "Largest picture, in millions of pixels.", min=0.01, max=10_000)
+    return option(DEFAULT_LIMITS.max_pixels / 1e6, MAX_PIXELS_HELP, min=0.01, max=10_000)

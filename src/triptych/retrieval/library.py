@@ -70,7 +70,7 @@ class Library:
         self.weight = weight
         self.catalog = catalog
         self.open_picture: OpenPicture = open_here
-        """Decodes a picture's file within limits; who serves strangers sets it to what does so elsewhere."""
+        """Decodes a picture's file within limits; a service sets it to what does so in other processes."""
         self._writing = RLock()
         self._make_store = make_store or load_store("exact")
         self._snapshot = CatalogSnapshot(catalog, composer, self._make_store)

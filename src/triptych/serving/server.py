@@ -1,4 +1,4 @@
-"""`serve`: the service as a process that finishes its requests when it is told to end."""
+"""`serve`: the service as a process that finishes its requests when a signal ends it."""
 
 import os
 import signal
@@ -199,7 +199,7 @@ def _run(
 
 
 def _give_up() -> None:
-    say(f"ended with something still under way, {_DRAIN} s after it was told to end")
+    say(f"ended with something still under way, {_DRAIN} s after the signal to end")
     os._exit(1)
 
 
