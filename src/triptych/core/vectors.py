@@ -85,13 +85,13 @@ def _top(values: NDArray[np.float32], k: int) -> NDArray[Any]:
     if k == 0:
         return np.empty((len(values), 0), np.int64)
     if k < values.shape[1]:
-        chosen = np.argpartition(-values, k - 1, axis=1)[:, :k]
-        bars = np.take_along_axis(values, chosen, axis=1).min(axis=1)
-        # Of the rows that tie for the last places, a partition takes any; the first ones are due.
-        for row in np.flatnonzero((values >= bars[:, None]).sum(axis=1) > k):
-            better, equal = np.flatnonzero(values[row] > bars[row]), np.flatnonzero(values[row] == bars[row])
-            chosen[row] = np.concatenate([better, equal])[:k]
-        candidates = np.sort(chosen, axis=1)
+        least = np.partition(values, -k, axis=1)[:, -k]
+        chosen = values >= least[:, None]
+        # Of the rows that tie for the last places, the first ones are due.
+        for row in np.flatnonzero(np.count_nonzero(chosen, axis=1) > k):
+            equal = np.flatnonzero(values[row] == least[row])
+            chosen[row, equal[k - np.count_nonzero(chosen[row]) :]] = False
+        candidates = np.nonzero(chosen)[1].reshape(len(values), k)
     else:
         candidates = np.broadcast_to(np.arange(values.shape[1]), values.shape)
     order = np.argsort(-np.take_along_axis(values, candidates, axis=1), axis=1, kind="stable")

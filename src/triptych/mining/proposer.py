@@ -25,6 +25,7 @@ Scores = NDArray[np.float32]
 _SINGLE = 0.4  # share of the plans that change one group alone
 _SAME_WORDS = 2.5  # what one group's agreement counts beside the logarithm that the new word is shown
 _SAME_ITEM = 4.0  # what a cosine counts beside it, where a change leaves the item the same
+_SAMPLE = 4096  # pictures, at most, whose neighbours are looked at for that
 _NEIGHBOURS = 10  # nearest pictures that tell whether a change leaves the item the same
 LEAST = 3e-4  # no tag is less likely than this: a probability of zero would silence every other view
 _SCORES = 48_000_000  # numbers held at once: 192 MB
@@ -51,7 +52,7 @@ class Proposal:
 
 def _with_none(tags: Scores) -> Scores:
     """The square roots `(n, words + 1)` of tags `(n, words)` and of the probability that none of the words is shown."""
-    return np.sqrt(np.column_stack([tags, np.maximum(0, 1 - tags.sum(axis=1))])).astype(np.float32)
+    return np.asarray(np.sqrt(np.column_stack([tags, np.maximum(0, 1 - tags.sum(axis=1))])), np.float32)
 
 
 def plans_over(groups: Sequence[str]) -> list[ChangePlan]:
@@ -109,7 +110,7 @@ class Proposer:
         for reference, plan in asked:
             plans_of.setdefault(reference, []).append(plan)
         references = [*plans_of]
-        block = max(1, _SCORES // (len(self._centred) * (2 * len(self._groups) + 4)))
+        block = max(1, _SCORES // (len(self._centred) * (2 * len(self._groups) + 5)))
         for start in range(0, len(references), block):
             yield from self._propose(references[start : start + block], plans_of)
 
@@ -118,12 +119,13 @@ class Proposer:
         same = {group: self._same_words(references, group) for group in self._groups}
         all_same = np.sum([*same.values()], axis=0)
         differing = {group: self._different_words(references, group) for group in self._groups}
+        products = self._centred[references] @ self._centred.T
         for plan in self._plans:
             rows = np.array([row for row, one in enumerate(references) if plan in plans_of[one]], np.int64)
             if len(rows):
                 changing = np.sum([differing[group][rows] for group in plan], axis=0)
                 affinity = all_same[rows] - np.sum([same[group][rows] for group in plan], axis=0)
-                similarity = self._similarity(np.array(references)[rows], plan)
+                similarity = self._view(plan).cosines(np.array(references)[rows], products[rows])
                 # Of a change that makes another item, the item's similarity says little.
                 weight = _SAME_ITEM * np.prod([self._variability[group] for group in plan])
                 affinity += np.float32(weight) * similarity
@@ -178,14 +180,10 @@ class Proposer:
         drawn = random.choice(len(plans), size=min(count, len(plans)), replace=False, p=weights)
         return [plans[index] for index in drawn]
 
-    def _similarity(self, references: NDArray[np.int64], plan: ChangePlan) -> Scores:
-        """Cosines `(references, n)` in the view of a plan.
-
-        The projection of the references is enough; of the other pictures only the lengths are needed.
-        """
+    def _view(self, plan: ChangePlan) -> "_View":
         if plan not in self._views:
             self._views[plan] = _View.of(plan, self._centred, self._tags)
-        return self._views[plan].cosines(references, self._centred)
+        return self._views[plan]
 
 
 def attribute_variability(items: Vectors, tags: Tags) -> dict[str, float]:
@@ -194,10 +192,11 @@ def attribute_variability(items: Vectors, tags: Tags) -> dict[str, float]:
     A garment comes in several colours, and is of one kind. It is measured by how often a picture and those nearest to
     it show different words, beside how often any two pictures do.
     """
-    near, _ = nearest(items, items, min(_NEIGHBOURS + 1, len(items)))
+    sample = np.sort(np.random.default_rng(0).permutation(len(items))[:_SAMPLE])
+    near, _ = nearest(items[sample], items, min(_NEIGHBOURS + 1, len(items)))
     found = {}
     for group, values in tags.items():
-        alike = float(np.mean([(values * values[column]).sum(axis=1).mean() for column in near.T[1:]]))
+        alike = float(np.mean([(values[sample] * values[column]).sum(axis=1).mean() for column in near.T[1:]]))
         by_chance, surely = float((values.mean(axis=0) ** 2).sum()), float((values * values).sum(axis=1).mean())
         found[group] = min(1.0, max(0.0, (surely - alike) / max(surely - by_chance, 1e-6)))
     most = max(found.values())
@@ -218,40 +217,41 @@ def remove_attributes(groups: Sequence[str], vectors: Vectors, tags: Tags) -> Ve
         Unit vectors `(n, d)`.
     """
     centred = vectors - vectors.mean(axis=0)
-    return unit(centred @ _projection(groups, centred, tags))
+    directions = _directions(groups, centred, tags)
+    return unit(centred - (centred @ directions.T) @ directions)
 
 
-def _projection(groups: Sequence[str], centred: Vectors, tags: Tags) -> Vectors:
-    """The matrix `(d, d)` that takes what they say of `groups` out of centred vectors, which stand on its left."""
-    projection = np.eye(centred.shape[1], dtype=np.float32)
+def _directions(groups: Sequence[str], centred: Vectors, tags: Tags) -> Vectors:
+    """The orthonormal directions `(r, d)` in which centred vectors say something of `groups`."""
+    found = np.empty((0, centred.shape[1]), np.float32)
     for group in groups:
         weights = tags[group] / np.maximum(tags[group].sum(axis=0), 1e-6)
         # Words that no picture bears have a mean made of noise.
-        means = ((weights.T @ centred) @ projection)[tags[group].sum(axis=0) >= 5]
+        means = (weights.T @ centred)[tags[group].sum(axis=0) >= 5]
+        means = means - (means @ found.T) @ found
         if len(means):
-            directions = np.linalg.svd(means, full_matrices=False)
-            kept = directions.Vh[0.1 * directions.S[0] < directions.S]
-            projection = projection - (projection @ kept.T) @ kept
-    return projection
+            parts = np.linalg.svd(means, full_matrices=False)
+            found = np.concatenate([found, parts.Vh[0.1 * parts.S[0] < parts.S]])
+    return found
 
 
 @dataclass(frozen=True)
 class _View:
-    """What is left of centred vectors `(n, d)` without the attributes of a plan."""
+    """What is left of centred vectors `(n, d)` without the attributes of a plan, in terms of what is taken away."""
 
-    projection: Vectors
-    """A matrix `(d, d)`: the projection that takes the attributes out, times its transpose."""
+    removed: Vectors
+    """What the vectors lose, in the directions of the attributes, `(n, r)`."""
     lengths: NDArray[np.float32]
-    """Of all vectors after the projection, `(n,)`."""
+    """What the vectors' lengths are then, `(n,)`."""
 
     @classmethod
     def of(cls, plan: ChangePlan, centred: Vectors, tags: Tags) -> "_View":
         """Without the groups of a plan."""
-        projection = _projection(plan, centred, tags)
-        lengths = np.linalg.norm(centred @ projection, axis=1)
-        return cls(projection @ projection.T, np.maximum(lengths, 1e-12).astype(np.float32))
+        removed = centred @ _directions(plan, centred, tags).T
+        squares = np.square(centred).sum(axis=1) - np.square(removed).sum(axis=1)
+        return cls(removed, np.sqrt(np.maximum(squares, 1e-12)))
 
-    def cosines(self, rows: NDArray[np.int64], centred: Vectors) -> Scores:
-        """Of some rows with all, `(rows, n)`."""
-        left = (centred[rows] / self.lengths[rows, None]) @ self.projection
-        return np.asarray(left @ centred.T / self.lengths, np.float32)
+    def cosines(self, rows: NDArray[np.int64], products: Scores) -> Scores:
+        """Of the vectors in `rows` with all, `(rows, n)`, from the `products` `(rows, n)` of the whole vectors."""
+        left = products - self.removed[rows] @ self.removed.T
+        return np.asarray(left / self.lengths[rows, None] / self.lengths, np.float32)

@@ -8,7 +8,7 @@ import json
 import math
 from collections import Counter
 from collections.abc import Iterable, Iterator, Mapping, Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import dataclass, fields
 from itertools import islice
 from pathlib import Path
 from typing import Any
@@ -76,6 +76,8 @@ _COLUMNS = {"similarity": "likeness", "other_targets": "also"}
 """The columns of files, and names in ledgers, that differ from the fields."""
 
 _FIELDS = {column: field for field, column in _COLUMNS.items()}
+
+_COLUMN_OF = {field.name: _COLUMNS.get(field.name, field.name) for field in fields(Triplet)}
 
 
 _SCHEMA = pa.schema(
@@ -164,7 +166,10 @@ def stream_triplets(path: Path) -> tuple[Iterator[Triplet], dict[str, Any]]:
 
 def row_of(triplet: Triplet) -> dict[str, Any]:
     """A triplet's plain form, as Parquet and JSON hold it."""
-    return {_COLUMNS.get(name, name): value for name, value in asdict(triplet).items()}
+    row = {column: getattr(triplet, field) for field, column in _COLUMN_OF.items()}
+    for name in ("modifications", "changes"):
+        row[name] = [dict(vars(one)) for one in row[name]]
+    return row
 
 
 def _checked_row(triplet: Triplet) -> dict[str, Any]:
