@@ -1,4 +1,4 @@
-"""Choices of the demonstration."""
+"""Options of the demo."""
 
 from dataclasses import dataclass
 from pathlib import Path
@@ -10,7 +10,7 @@ WORLD_NAMES = ("closet", "wardrobe")
 
 @dataclass(frozen=True)
 class DemoOptions:
-    """What `demo` starts from.
+    """Which pictures `demo` uses.
 
     Raises:
         UsageError: a value is out of its range.

@@ -25,7 +25,7 @@ class Verdict:
     confidence: float
     """From 0 to 1; weighs the triplet in training. The embedded critic gives how much more it is true of the target
     than of the reference: one half is as much, 1 is not at all of that."""
-    group: tuple[int, ...]
+    negatives: tuple[int, ...]
     """The other pictures judged, fit to be hard negatives."""
     other_targets: tuple[int, ...] = ()
     """Those of the draft's other targets that show the words too."""
@@ -82,10 +82,10 @@ class EncoderCritic:
     def _describe(self, draft: Draft) -> tuple[str, str]:
         """The reference in words, and the same words with the changes made."""
         words = best_words(self._tags, self._vocabulary, draft.proposal.reference)
-        edited = words | {change.group: change.new for change in draft.changes if change.new is not None}
+        edited = words | {change.attribute: change.new for change in draft.changes if change.new is not None}
         for change in draft.changes:
             if change.new is None:  # whatever is there in place of the old word, the text does not say it
-                edited.pop(change.group, None)
+                edited.pop(change.attribute, None)
         return self._vocabulary.title(words), self._vocabulary.title(edited)
 
     def _verdict(self, draft: Draft, plain: NDArray[np.float32], edited: NDArray[np.float32]) -> Verdict:
@@ -97,7 +97,7 @@ class EncoderCritic:
         truth = self._truth(draft, pictures)
         already = float(self._truth(draft, np.array([proposal.reference]))[0])
         confidence = float(truth[0] / (truth[0] + already + 1e-9))
-        changed = ", ".join(change.said for change in draft.changes)
+        changed = ", ".join(change.wanted for change in draft.changes)
         if self._excluded(draft, pictures[:1])[0]:
             return Verdict(False, f"the target may show what is excluded: {changed}", confidence, group)
         if truth[0] < self._options.min_probability:
@@ -125,7 +125,7 @@ class EncoderCritic:
         """Why a draft cannot be judged by tags; empty where it can."""
         if not draft.changes:
             return "it names no change that tags could confirm"
-        lacking = [change.said for change in draft.changes if not self._likelihood.is_tagged(change)]
+        lacking = [change.wanted for change in draft.changes if not self._likelihood.is_tagged(change)]
         return f"the tags lack the words: {', '.join(lacking)}" if lacking else ""
 
     def _others(self, draft: Draft) -> tuple[int, ...]:
