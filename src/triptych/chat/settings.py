@@ -1,4 +1,4 @@
-"""What a user chooses about a chat model. The command line makes its flags from these fields."""
+"""Options about a chat model. The command line makes its flags from these fields."""
 
 from dataclasses import dataclass
 from pathlib import Path
@@ -14,12 +14,12 @@ REASONING, JUDGEMENT = "reasoning", "judgement"
 
 @dataclass(frozen=True)
 class ChatEndpoint:
-    """Where a chat model is served, and how patiently it is asked.
+    """Where a chat model is served, and how often and how long it is asked.
 
-    The key is read from TRIPTYCH_API_KEY or OPENAI_API_KEY and kept nowhere.
+    The key is read from TRIPTYCH_API_KEY or OPENAI_API_KEY and stored nowhere.
 
     Raises:
-        UsageError: a value is out of its range, or the address holds a secret.
+        UsageError: a value is out of its range, or the address contains a secret.
     """
 
     base_url: str = option(
@@ -83,15 +83,15 @@ class ChatBudget:
 
     @property
     def limited(self) -> bool:
-        """Whether there is any limit."""
+        """Whether any limit is set."""
         return (self.max_calls, self.max_cost, self.max_minutes) != (None, None, None)
 
 
 @dataclass(frozen=True)
 class ChatJudge:
-    """The models that judge, where it is not the one that reasons.
+    """The models that judge, if another model than the reasoning one is to judge.
 
-    The key of a judge with an address of its own is read from TRIPTYCH_JUDGE_API_KEY alone and kept nowhere.
+    The key of a judge with an address of its own is read from TRIPTYCH_JUDGE_API_KEY alone and stored nowhere.
 
     Raises:
         UsageError: a value is out of its range, or an option is given without a model.
@@ -127,13 +127,13 @@ class ChatJudge:
 
     @property
     def names(self) -> list[str]:
-        """The models by name; none where no judge is given."""
+        """The names of the models; empty if no judge is given."""
         return _model_names(self.models or "")
 
 
 @dataclass(frozen=True)
 class ChatBatch:
-    """Files for a batch service, in place of a server that answers at once."""
+    """Files for a batch service, instead of a server that answers at once."""
 
     out: Path | None = option(
         None, "Write what is to be asked as an OpenAI Batch file, and send nothing.", flag="--batch-out", metavar="FILE"
@@ -147,7 +147,7 @@ class ChatBatch:
 
     @property
     def used(self) -> bool:
-        """Whether there are such files."""
+        """Whether a batch file is given."""
         return bool(self.out or self.results)
 
 
@@ -156,7 +156,7 @@ class ChatSettings:
     """How to reach a chat model, what to show it, and what it may cost.
 
     Raises:
-        UsageError: the parts do not go together.
+        UsageError: the parts contradict each other.
     """
 
     endpoint: ChatEndpoint = nested(ChatEndpoint)
@@ -179,11 +179,11 @@ class ChatSettings:
             raise UsageError("a chat model needs --base-url, such as http://localhost:8000/v1")
 
     def judges(self, model: str) -> list[str]:
-        """The models that judge what `model` reasons; itself, where no other is named."""
+        """The models that judge what `model` reasons; `model` itself if no other is named."""
         return self.judge.names or _model_names(model)
 
     def prices(self, step: str) -> tuple[float, float]:
-        """What a million tokens cost, read and written, in a step of the dialogue."""
+        """The prices of a million tokens, read and written, in a step of the dialogue."""
         read, written = self.budget.price_in, self.budget.price_out
         if step != JUDGEMENT:
             return read, written
@@ -194,7 +194,7 @@ class ChatSettings:
         )
 
     def cost(self, step: str, tokens_in: int, tokens_out: int) -> float:
-        """What a call with so many tokens costs."""
+        """The cost of a call with these numbers of tokens."""
         read, written = self.prices(step)
         return (tokens_in * read + tokens_out * written) / 1e6
 
@@ -218,5 +218,9 @@ def _check_url(flag: str, url: str, variable: str) -> None:
 
 
 def need_chat_libraries() -> None:
-    """Raise UsageError where the extra `chat` is not installed."""
+    """Check that the extra `chat` is installed.
+
+    Raises:
+        UsageError: it is not.
+    """
     require_extra("chat", "a chat model")
