@@ -34,7 +34,7 @@ from triptych.core.decoder_process import work
 work(int(sys.argv[2]), int(sys.argv[3]))
 """
 _START = 120.0  # seconds that a process may take to start
-_STUCK = 5.0  # seconds with one picture, after which a process counts as stuck
+_STUCK = 5.0  # seconds with one picture, or of its start, after which a process counts as stuck
 _KEPT = 16 * 1024 * 1024  # bytes of the file in memory that a process keeps between two pictures
 _SQUARE = 4096  # pixels of a side that a small picture may be enlarged to
 _NOT_NOW = "pictures are not decoded now"
@@ -102,6 +102,7 @@ class Decoders:
         self._lock = Lock()
         self._idle: list[DecoderProcess] = []
         self._busy: dict[DecoderProcess, float] = {}
+        self._starting: dict[object, float] = {}
         self._failed = False
         self._closed = False
 
@@ -158,7 +159,7 @@ class Decoders:
         """
         with self._lock:
             now = monotonic()
-            stuck = sum(now - since > _STUCK for since in self._busy.values())
+            stuck = sum(now - since > _STUCK for since in (*self._busy.values(), *self._starting.values()))
         if stuck >= self._most:
             raise DecoderError(_NOT_NOW)
         if self._failed:
@@ -201,16 +202,26 @@ class Decoders:
         process = self._take_idle()
         if process is not None:
             return process
+        process = self._start_process()
+        with self._lock:
+            self._busy[process] = monotonic()
+            if self._closed:  # meanwhile
+                process.kill()
+        return process
+
+    def _start_process(self) -> "DecoderProcess":
+        start = object()
+        with self._lock:
+            self._starting[start] = monotonic()
         try:
             process = DecoderProcess(self._niceness)
         except OSError as error:
             self._failed = True
             raise DecoderError(f"cannot start a process to decode pictures ({error.strerror or error})") from None
+        finally:
+            with self._lock:
+                del self._starting[start]
         self._failed = False
-        with self._lock:
-            self._busy[process] = monotonic()
-            if self._closed:  # meanwhile
-                process.kill()
         return process
 
     def _take_idle(self) -> "DecoderProcess | None":

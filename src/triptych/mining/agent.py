@@ -51,7 +51,6 @@ class Agent:
         return [self._triplet(draft, verdict) for draft, verdict in zip(drafts, verdicts, strict=True)]
 
     def _triplet(self, draft: Draft, verdict: Verdict) -> Triplet:
-        row = draft.proposal.candidates.tolist().index(draft.target)
         return Triplet(
             reference=self.names[draft.proposal.reference],
             target=self.names[draft.target],
@@ -61,7 +60,7 @@ class Agent:
             accepted=verdict.accepted,
             reason=verdict.reason,
             confidence=verdict.confidence,
-            similarity=float(draft.proposal.similarity[row]),
+            similarity=float(draft.proposal.similarity[draft.proposal.place_of(draft.target)]),
             reasoner=self.reasoner.name,
             other_targets=tuple(self.names[picture] for picture in verdict.other_targets),
         )

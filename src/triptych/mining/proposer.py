@@ -19,12 +19,15 @@ from triptych.tagging.tagger import Tags, is_shown
 ChangePlan = tuple[str, ...]
 """The attribute groups that are to change."""
 
+Scores = NDArray[np.float32]
+"""One number for each picture of the catalog, `(n,)`, or for references and pictures, `(references, n)`."""
+
 _SINGLE = 0.4  # share of the plans that change one group alone
 _SAME_WORDS = 2.5  # what one group's agreement counts beside the logarithm that the new word is shown
 _SAME_ITEM = 4.0  # what a cosine counts beside it, where a change leaves the item the same
 _NEIGHBOURS = 10  # nearest pictures that tell whether a change leaves the item the same
 LEAST = 3e-4  # no tag is less likely than this: a probability of zero would silence every other view
-_SCORES = 16_000_000  # scores held at once: 64 MB
+_SCORES = 48_000_000  # numbers held at once: 192 MB
 
 
 @dataclass(frozen=True)
@@ -40,6 +43,15 @@ class Proposal:
     """How far each candidate is like the reference in all that is to stay."""
     change_log_probability: NDArray[np.float32]
     """Of each candidate: the logarithm of the probability that every group of the plan differs."""
+
+    def place_of(self, picture: int) -> int:
+        """Where among the candidates a picture is. Raises IndexError where it is none of them."""
+        return int(np.flatnonzero(self.candidates == picture)[0])
+
+
+def _with_none(tags: Scores) -> Scores:
+    """The square roots `(n, words + 1)` of tags `(n, words)` and of the probability that none of the words is shown."""
+    return np.sqrt(np.column_stack([tags, np.maximum(0, 1 - tags.sum(axis=1))])).astype(np.float32)
 
 
 def plans_over(groups: Sequence[str]) -> list[ChangePlan]:
@@ -72,17 +84,18 @@ class Proposer:
             plan_weights: how many times as often as others a plan is drawn; 1 for plans that are not named.
             similarity: range out of which pictures are no candidates.
         """
-        self._items = items
+        self._centred = items - items.mean(axis=0)
         self._tags = tags
         self._shown = {group: is_shown(tags[group]) for group in groups}
         self._variability = attribute_variability(items, {group: tags[group] for group in groups})
+        self._roots = {group: _with_none(tags[group]) for group in groups}
         self._groups = tuple(groups)
         self._plans = plans_over(groups)
         self._plan_weights = plan_weights or {}
         self._width = width
         self._range = similarity
         self._seed = seed
-        self._views: dict[ChangePlan, Vectors] = {}
+        self._views: dict[ChangePlan, _View] = {}
 
     def propose(self, references: Sequence[int], plans_each: int) -> Iterator[Proposal]:
         """Proposals for each reference, plan by plan; the same for the same seed, whatever was asked before."""
@@ -92,41 +105,62 @@ class Proposer:
 
     def propose_for(self, asked: Iterable[tuple[int, ChangePlan]]) -> Iterator[Proposal]:
         """Proposals for references with what is to change of each, plan by plan; none where it has no candidate."""
-        chosen = [*asked]
-        block = max(1, _SCORES // len(self._items))
-        for plan in self._plans:
-            rows = [reference for reference, wanted in chosen if wanted == plan]
-            for start in range(0, len(rows), block):
-                yield from self._propose(rows[start : start + block], plan)
+        plans_of: dict[int, list[ChangePlan]] = {}
+        for reference, plan in asked:
+            plans_of.setdefault(reference, []).append(plan)
+        references = [*plans_of]
+        block = max(1, _SCORES // (len(self._centred) * (2 * len(self._groups) + 4)))
+        for start in range(0, len(references), block):
+            yield from self._propose(references[start : start + block], plans_of)
 
-    def _propose(self, references: list[int], plan: ChangePlan) -> Iterator[Proposal]:
-        view = self._view(plan)
-        similarity = view[references] @ view.T
-        # Of a change that makes another item, the item's similarity says little.
-        affinity = similarity * np.float32(_SAME_ITEM * np.prod([self._variability[group] for group in plan]))
-        changing = np.zeros_like(similarity)
-        for group in self._groups:
-            tags = self._tags[group]
-            if group in plan:
-                changing += np.log(1 - tags[references] @ tags.T + LEAST)  # that they show different words
-            else:
-                # Whether both look the same, not whether the word for it is known: two pictures of what the vocabulary
-                # has no word for are tagged with the same doubts (Bhattacharyya's coefficient).
-                roots = np.sqrt(np.column_stack([tags, np.maximum(0, 1 - tags.sum(axis=1))]))
-                affinity += np.float32(_SAME_WORDS) * np.log(roots[references] @ roots.T + LEAST)
+    def _propose(self, references: list[int], plans_of: Mapping[int, list[ChangePlan]]) -> Iterator[Proposal]:
+        """Proposals of a block of references. What all plans need of a group is computed once."""
+        same = {group: self._same_words(references, group) for group in self._groups}
+        all_same = np.sum([*same.values()], axis=0)
+        differing = {group: self._different_words(references, group) for group in self._groups}
+        for plan in self._plans:
+            rows = np.array([row for row, one in enumerate(references) if plan in plans_of[one]], np.int64)
+            if len(rows):
+                changing = np.sum([differing[group][rows] for group in plan], axis=0)
+                affinity = all_same[rows] - np.sum([same[group][rows] for group in plan], axis=0)
+                similarity = self._similarity(np.array(references)[rows], plan)
+                # Of a change that makes another item, the item's similarity says little.
+                weight = _SAME_ITEM * np.prod([self._variability[group] for group in plan])
+                affinity += np.float32(weight) * similarity
+                for row, place in enumerate(rows):
+                    one = self._proposal(references[place], plan, similarity[row], affinity[row], changing[row])
+                    if one is not None:
+                        yield one
+
+    def _proposal(
+        self, reference: int, plan: ChangePlan, similarity: Scores, affinity: Scores, changing: Scores
+    ) -> Proposal | None:
+        """The best candidates of one reference, by what is known of all pictures `(n,)`."""
         rank = affinity + changing
-        rank[np.arange(len(references)), references] = -np.inf
+        rank[reference] = -np.inf
         if self._range:
             rank[(similarity < self._range[0]) | (similarity > self._range[1])] = -np.inf
-        width = min(self._width, len(view) - 1)
-        candidates = np.argpartition(-rank, width - 1, axis=1)[:, :width]
-        order = np.argsort(-np.take_along_axis(rank, candidates, axis=1), axis=1, kind="stable")
-        candidates = np.take_along_axis(candidates, order, axis=1)
-        for row, reference in enumerate(references):
-            found = candidates[row][np.isfinite(rank[row, candidates[row]])]
-            if not len(found):
-                continue
-            yield Proposal(reference, plan, found, similarity[row, found], affinity[row, found], changing[row, found])
+        width = min(self._width, len(rank) - 1)
+        candidates = np.argpartition(-rank, width - 1)[:width]
+        found = candidates[np.argsort(-rank[candidates], kind="stable")]
+        found = found[np.isfinite(rank[found])]
+        if not len(found):
+            return None
+        return Proposal(reference, plan, found, similarity[found], affinity[found], changing[found])
+
+    def _same_words(self, references: list[int], group: str) -> Scores:
+        """How far all pictures look the same as references in a group, `(references, n)`.
+
+        Whether both look the same, not whether the word for it is known: two pictures of what the vocabulary has no
+        word for are tagged with the same doubts (Bhattacharyya's coefficient).
+        """
+        roots = self._roots[group]
+        return np.asarray(np.float32(_SAME_WORDS) * np.log(roots[references] @ roots.T + LEAST), np.float32)
+
+    def _different_words(self, references: list[int], group: str) -> Scores:
+        """The logarithm of the probability that pictures and references show different words, `(references, n)`."""
+        tags = self._tags[group]
+        return np.asarray(np.log(1 - tags[references] @ tags.T + LEAST), np.float32)
 
     def _choose(self, reference: int, count: int) -> list[ChangePlan]:
         random = np.random.default_rng([self._seed, reference])
@@ -144,10 +178,14 @@ class Proposer:
         drawn = random.choice(len(plans), size=min(count, len(plans)), replace=False, p=weights)
         return [plans[index] for index in drawn]
 
-    def _view(self, plan: ChangePlan) -> Vectors:
+    def _similarity(self, references: NDArray[np.int64], plan: ChangePlan) -> Scores:
+        """Cosines `(references, n)` in the view of a plan.
+
+        The projection of the references is enough; of the other pictures only the lengths are needed.
+        """
         if plan not in self._views:
-            self._views[plan] = remove_attributes(plan, self._items, self._tags)
-        return self._views[plan]
+            self._views[plan] = _View.of(plan, self._centred, self._tags)
+        return self._views[plan].cosines(references, self._centred)
 
 
 def attribute_variability(items: Vectors, tags: Tags) -> dict[str, float]:
@@ -166,19 +204,54 @@ def attribute_variability(items: Vectors, tags: Tags) -> dict[str, float]:
     return {group: value / most if most else 1.0 for group, value in found.items()}
 
 
-def remove_attributes(groups: tuple[str, ...], vectors: Vectors, tags: Tags) -> Vectors:
+def remove_attributes(groups: Sequence[str], vectors: Vectors, tags: Tags) -> Vectors:
     """The vectors without what they say of `groups`: a view in which a red and a blue shirt of one cut are alike.
 
     Removes the directions in which the mean pictures of a group's words differ, and scales back to length one.
+
+    Args:
+        groups: the attribute groups.
+        vectors: of pictures, `(n, d)`.
+        tags: of each group, probabilities `(n, words)` of the pictures.
+
+    Returns:
+        Unit vectors `(n, d)`.
     """
     centred = vectors - vectors.mean(axis=0)
+    return unit(centred @ _projection(groups, centred, tags))
+
+
+def _projection(groups: Sequence[str], centred: Vectors, tags: Tags) -> Vectors:
+    """The matrix `(d, d)` that takes what they say of `groups` out of centred vectors, which stand on its left."""
+    projection = np.eye(centred.shape[1], dtype=np.float32)
     for group in groups:
         weights = tags[group] / np.maximum(tags[group].sum(axis=0), 1e-6)
-        means = weights.T @ centred
         # Words that no picture bears have a mean made of noise.
-        means = means[tags[group].sum(axis=0) >= 5]
+        means = ((weights.T @ centred) @ projection)[tags[group].sum(axis=0) >= 5]
         if len(means):
             directions = np.linalg.svd(means, full_matrices=False)
             kept = directions.Vh[0.1 * directions.S[0] < directions.S]
-            centred = centred - (centred @ kept.T) @ kept
-    return unit(centred)
+            projection = projection - (projection @ kept.T) @ kept
+    return projection
+
+
+@dataclass(frozen=True)
+class _View:
+    """What is left of centred vectors `(n, d)` without the attributes of a plan."""
+
+    projection: Vectors
+    """A matrix `(d, d)`: the projection that takes the attributes out, times its transpose."""
+    lengths: NDArray[np.float32]
+    """Of all vectors after the projection, `(n,)`."""
+
+    @classmethod
+    def of(cls, plan: ChangePlan, centred: Vectors, tags: Tags) -> "_View":
+        """Without the groups of a plan."""
+        projection = _projection(plan, centred, tags)
+        lengths = np.linalg.norm(centred @ projection, axis=1)
+        return cls(projection @ projection.T, np.maximum(lengths, 1e-12).astype(np.float32))
+
+    def cosines(self, rows: NDArray[np.int64], centred: Vectors) -> Scores:
+        """Of some rows with all, `(rows, n)`."""
+        left = (centred[rows] / self.lengths[rows, None]) @ self.projection
+        return np.asarray(left @ centred.T / self.lengths, np.float32)
