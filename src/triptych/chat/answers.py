@@ -46,7 +46,7 @@ def server_message(status: int, body: bytes | str) -> ServerMessage:
     return ServerMessage(status or found.status, found.code, found.text)
 
 
-def complaint_in(body: bytes) -> ServerMessage | None:
+def error_in_answer(body: bytes) -> ServerMessage | None:
     """The error in an answer that has a status of success, as some gateways send it; None if there is none."""
     for content in _contents(body):
         if not isinstance(content, Mapping):
@@ -57,7 +57,7 @@ def complaint_in(body: bytes) -> ServerMessage | None:
     return None
 
 
-def kind_of_answer(body: bytes) -> str:
+def describe_answer(body: bytes) -> str:
     """Describe an answer without a reply in words, with what it contains."""
     if not body.strip():
         return "the answer is empty"

@@ -143,10 +143,10 @@ class DialogueRunner:
                 await asyncio.gather(*(work() for _ in range(2 * self._settings.endpoint.concurrency)))
         finally:
             # What a server refuses that takes nothing may be taken once it is mended.
-            doubted = [one for one in dict.fromkeys(self._connections.values()) if one.doubtful]
-            self._ledger.reopen([key for one in doubted for key in one.doubtful])
-        if doubted and not self._failure:
-            self._failure = doubted[0].hopeless()
+            suspects = [one for one in dict.fromkeys(self._connections.values()) if one.suspect_refusals]
+            self._ledger.reopen([key for one in suspects for key in one.suspect_refusals])
+        if suspects and not self._failure:
+            self._failure = suspects[0].refuses_every_call()
         if self.troubles and not self.succeeded and not self._failure and self.why_stopped != INTERRUPTED:
             [(trouble, _)] = self.troubles.most_common(1)
             remedy = advice(trouble) or "the same command goes on later"
@@ -197,7 +197,7 @@ class DialogueRunner:
             body = await self._body(call, connection)
             async with connection.limiter.slot() as cuts:
                 await self._permit(most)
-                self._ledger.attempt(call, reference, most=most)
+                self._ledger.record_attempt(call, reference, most=most)
                 cost = most
                 try:
                     reply = await connection.endpoint.send(body, call.key)
@@ -207,30 +207,30 @@ class DialogueRunner:
                 except TransientError as failed:
                     error = failed
                     cost = most if error.paid else 0.0
-                    self._ledger.trouble(call.key, str(error), free=most - cost)
+                    self._ledger.record_failure(call.key, str(error), free=most - cost)
                     if error.form and connection.adapted(body, str(error)):
                         continue
                     tries += 1
                     self.troubles[str(error)] += 1
                     self._give_up(connection.failed(error))
                     if error.busy:
-                        connection.limiter.slower(cuts, error.after)
+                        connection.limiter.shrink(cuts, error.after)
                 except RequestRefused as refusal:
                     cost = 0.0
                     if refused := self._refused(call, body, refusal, most):
                         return refused
                 except ServerUnusable as failure:
                     cost = 0.0
-                    self._ledger.trouble(call.key, failure.said, free=most)
+                    self._ledger.record_failure(call.key, failure.said, free=most)
                     self._give_up(failure)
                     raise Postponed(str(failure)) from None
                 finally:
                     self._budget.settle(most, cost)
-        self._give_up(connection.gave_up(error))
+        self._give_up(connection.record_postponed(error))
         raise Postponed(f"no answer in {tries} attempts ({error})")
 
     def _answered(self, call: Call, body: dict[str, Any], reply: Reply, most: float) -> Reply:
-        self._ledger.answer(call.key, reply, most=most)
+        self._ledger.record_reply(call.key, reply, most=most)
         self._connections[call.step].answered(body)
         self.succeeded += 1
         return reply
@@ -239,10 +239,10 @@ class DialogueRunner:
         """The refusal as a reply; None if the call may be sent again in another form."""
         connection = self._connections[call.step]
         if connection.adapted(body, str(refusal)):
-            self._ledger.trouble(call.key, str(refusal), free=most)
+            self._ledger.record_failure(call.key, str(refusal), free=most)
             return None
         reply = Reply("", problem=str(refusal))
-        self._ledger.answer(call.key, reply, most=most)
+        self._ledger.record_reply(call.key, reply, most=most)
         self._give_up(connection.refused(call.key, refusal))
         return reply
 

@@ -14,7 +14,7 @@ from urllib.parse import urljoin, urlsplit
 
 import httpx2
 
-from triptych.chat.answers import ServerMessage, complaint_in, completion, kind_of_answer, server_message
+from triptych.chat.answers import ServerMessage, error_in_answer, completion, describe_answer, server_message
 from triptych.chat.ledger import MOST_TEXT, Reply
 from triptych.chat.limits import retry_after
 from triptych.chat.remedies import advice, is_about_money, is_about_the_key, is_hopeless
@@ -29,8 +29,8 @@ _MOST_COMPLAINT = 64 * 1024  # bytes of an answer that is none
 _MOST_REDIRECTS = 3
 _SECRET = 8  # characters from which on a key is taken out of replies; shorter ones are dummies, and words
 _TOO_MUCH = frozenset({429, 503, 529})
-MAY_PASS = frozenset({408, 409, 425}) | _TOO_MUCH
-MAY_BE_MENDED = frozenset({401, 402, 403, 404})
+TRANSIENT_STATUSES = frozenset({408, 409, 425}) | _TOO_MUCH
+FIXABLE_STATUSES = frozenset({401, 402, 403, 404})
 """Answers about the key, the money, or the address: another request would fare no better."""
 LOCAL = frozenset({"localhost", "127.0.0.1", "::1"})
 
@@ -174,11 +174,11 @@ class Endpoint:
         except ValueError:
             there, same = location, False
         if not same or status not in (307, 308):
-            origin = self._hushed(there.partition("?")[0])
+            origin = self._sanitized(there.partition("?")[0])
             said = f"{status}: sends on to {origin or 'nowhere'}"
             raise ServerUnusable(
                 said,
-                f"{self.url}: {said}, which gets neither pictures nor key; if it is the right address, give it as "
+                f"{self.url}: {said}; pictures and key are not sent there; if that address is right, give it as "
                 "--base-url",
             )
         return there
@@ -186,21 +186,21 @@ class Endpoint:
     def _reply(self, answer: _Answer, seconds: float) -> Reply:
         reply = completion(answer.body)
         if reply is None:
-            if complaint := complaint_in(answer.body):
+            if complaint := error_in_answer(answer.body):
                 raise self._judged(complaint, answer.headers, success=True)
-            said = self._hushed(f"{answer.status}: {kind_of_answer(answer.body)}")
+            said = self._sanitized(f"{answer.status}: {describe_answer(answer.body)}")
             raise TransientError(said, paid="web page" not in said)
-        text, refusal = self._without_key(reply.text), self._hushed(reply.refusal)
+        text, refusal = self._without_key(reply.text), self._sanitized(reply.refusal)
         return replace(reply, text=text, refusal=refusal, seconds=seconds)
 
     def _judged(self, message: ServerMessage, headers: Mapping[str, str], *, success: bool = False) -> Exception:
         """The error that a server's message means. `success`: the message came with a
         status of success, and may have cost money."""
-        code, said = message.status, self._hushed(str(message))
+        code, said = message.status, self._sanitized(str(message))
         if code == 401 or (code in (0, 400) and is_about_the_key(said)):
             return self.wrong_key(said)
         if code == 402 or is_about_money(said):
-            return ServerUnusable(said, f"{self.url}: wants to be paid ({said}); the same command goes on once it is")
+            return ServerUnusable(said, f"{self.url}: asks for payment ({said}); pay, then run the same command again")
         if code == 403:
             return Forbidden(said)
         if code in (404, 405) and not (advice(said) and is_hopeless(said)):
@@ -208,7 +208,7 @@ class Endpoint:
             return ServerUnusable(
                 said, f"{self.url}: no such address or model ({said}); check the address and the model{hint}"
             )
-        if code in MAY_PASS or code >= 500 or not code:
+        if code in TRANSIENT_STATUSES or code >= 500 or not code:
             after = retry_after(dict(headers))
             return TransientError(said, busy=code in _TOO_MUCH, after=after, paid=success, form=code in (0, 500, 501))
         return RequestRefused(said)
@@ -221,18 +221,18 @@ class Endpoint:
         """The error that a failed connection means."""
         never_sent = isinstance(error, httpx2.ConnectError | httpx2.PoolTimeout)
         if tls := _tls_fault(error):
-            said = self._hushed(f"TLS: {tls.reason or tls}")
+            said = self._sanitized(f"TLS: {tls.reason or tls}")
             if isinstance(tls, ssl.SSLCertVerificationError):
-                said = f"its certificate is not trusted ({self._hushed(tls.verify_message or str(tls))})"
+                said = f"its certificate is not trusted ({self._sanitized(tls.verify_message or str(tls))})"
                 return ServerUnusable(said, f"{self.url}: {said}; SSL_CERT_FILE names a file of certificates to trust")
             if "WRONG_VERSION" in said or "RECORD_LAYER" in said or "UNKNOWN_PROTOCOL" in said:
                 return ServerUnusable(said, f"{self.url}: does not speak TLS there ({said}); http:// may be meant")
             return TransientError(said, paid=not never_sent)
         if isinstance(error, httpx2.DecodingError):
-            return TransientError(self._hushed(f"the answer cannot be unpacked: {error}"), paid=True)
-        return TransientError(self._hushed(f"connection: {error or type(error).__name__}"), paid=not never_sent)
+            return TransientError(self._sanitized(f"the answer cannot be unpacked: {error}"), paid=True)
+        return TransientError(self._sanitized(f"connection: {error or type(error).__name__}"), paid=not never_sent)
 
-    def _hushed(self, text: str) -> str:
+    def _sanitized(self, text: str) -> str:
         """A foreign message, fit to be kept: short, one line, and without the key."""
         if not self._key:
             return truncate(text, 300)
@@ -282,7 +282,7 @@ def _key(names: Sequence[str]) -> str:
     for name in names:
         if key := os.environ.get(name, "").strip():
             if not (key.isascii() and key.isprintable()):
-                raise UsageError(f"{name}: holds characters that no key has; set it anew")
+                raise UsageError(f"{name}: contains characters that no key has; set it again")
             return key
     return ""
 

@@ -78,9 +78,9 @@ class Ledger:
             if version == 0:
                 self._base.executescript(f"BEGIN;{_TABLES};PRAGMA user_version = {FORMAT};COMMIT;")
         except sqlite3.DatabaseError as error:
-            raise DataError(f"{path}: not a readable ledger ({error}); move it away to begin anew") from None
+            raise DataError(f"{path}: not a readable ledger ({error}); move it away to start over") from None
         if version not in (0, FORMAT):
-            raise DataError(f"{path}: a ledger of another version; move it away to begin anew")
+            raise DataError(f"{path}: a ledger of another version; move it away to start over")
 
     def close(self) -> None:
         """Close the file."""
@@ -97,7 +97,7 @@ class Ledger:
         if known is not None and known[0] == wanted:
             return False
         now = time.time()
-        with self.together():
+        with self.transaction():
             self._base.execute("DELETE FROM refs")
             self._base.executemany(
                 "INSERT INTO refs (reference, place, state, at) VALUES (?, ?, 'pending', ?)",
@@ -111,7 +111,7 @@ class Ledger:
         row = self._base.execute("SELECT value FROM facts WHERE name = 'run'").fetchone()
         return dict(json.loads(row[0])) if row else {}
 
-    def worked(self, seconds: float) -> None:
+    def add_seconds(self, seconds: float) -> None:
         """Add the duration of a run, in seconds."""
         self._base.execute("INSERT OR REPLACE INTO facts VALUES ('seconds', ?)", (repr(self.seconds() + seconds),))
 
@@ -146,7 +146,7 @@ class Ledger:
         ).fetchone()
         return Reply(*row) if row else None
 
-    def attempt(self, call: Call, reference: str, *, state: str = "sent", most: float = 0.0) -> None:
+    def record_attempt(self, call: Call, reference: str, *, state: str = "sent", most: float = 0.0) -> None:
         """Enter that a call is about to be sent, with the highest cost that it can have."""
         self._base.execute(
             "INSERT INTO calls (key, reference, step, model, prompt, state, attempts, cost, at) "
@@ -156,7 +156,7 @@ class Ledger:
             (call.key, reference, call.step, call.model, call.prompt_version, state, most, time.time()),
         )
 
-    def trouble(self, key: str, problem: str, *, free: float = 0.0) -> None:
+    def record_failure(self, key: str, problem: str, *, free: float = 0.0) -> None:
         """Enter why an attempt failed, and how much of its highest cost was certainly not spent."""
         self._base.execute(
             "UPDATE calls SET state = 'failed', problem = ?, cost = MAX(0, cost - ?), at = ? "
@@ -164,7 +164,7 @@ class Ledger:
             (problem, free, time.time(), key),
         )
 
-    def answer(self, key: str, reply: Reply, *, most: float = 0.0) -> bool:
+    def record_reply(self, key: str, reply: Reply, *, most: float = 0.0) -> bool:
         """Enter a reply, with its cost in place of the `most` of its attempt. The first reply to a call is kept.
 
         Returns:
@@ -183,7 +183,7 @@ class Ledger:
 
     def reopen(self, keys: Iterable[str]) -> None:
         """Forget that these calls were refused. They and their references are pending again."""
-        with self.together():
+        with self.transaction():
             for key in keys:
                 self._base.execute("UPDATE calls SET state = 'failed' WHERE key = ? AND state = 'refused'", (key,))
                 self._base.execute(
@@ -208,7 +208,7 @@ class Ledger:
         return str(row[0]) if row else ""
 
     @contextmanager
-    def together(self) -> Iterator[None]:
+    def transaction(self) -> Iterator[None]:
         """Commit everything that the block enters at once, which is much faster for many rows."""
         self._base.execute("BEGIN IMMEDIATE")
         try:
@@ -262,11 +262,11 @@ class Ledger:
         )
         return {step: dict(zip(names, values, strict=True)) for step, *values in rows}
 
-    def live(self, since: float) -> None:
+    def record_live_run(self, since: float) -> None:
         """Enter when the run began that now asks a server; 0 if none does."""
         self._base.execute("INSERT OR REPLACE INTO facts VALUES ('live', ?)", (repr(since),))
 
-    def pace(self) -> float:
+    def references_per_second(self) -> float:
         """References finished per second, over the last 200 of the last live run; 0 if unknown."""
         row = self._base.execute("SELECT value FROM facts WHERE name = 'live'").fetchone()
         if not row or not float(row[0]):

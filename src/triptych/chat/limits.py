@@ -33,7 +33,7 @@ class ConcurrencyLimiter:
 
     @asynccontextmanager
     async def slot(self) -> AsyncIterator[int]:
-        """Wait for a place among the calls in flight. Gives the number of halvings so far, to be passed to `slower`."""
+        """Wait for a place among the calls in flight. Gives the number of halvings so far, to be passed to `shrink`."""
         while self.in_flight >= int(self.limit) or self._clock() < self._resume:
             turn = asyncio.get_running_loop().create_future()
             self._waiting.append(turn)
@@ -50,12 +50,12 @@ class ConcurrencyLimiter:
             self.in_flight -= 1
             self._wake()
 
-    def faster(self) -> None:
+    def grow(self) -> None:
         """Note that the server answered."""
         self.limit = min(self.most, self.limit + (1 / self.limit if self._steady else 1))
         self._wake()
 
-    def slower(self, cuts: int, pause: float | None = None) -> None:
+    def shrink(self, cuts: int, pause: float | None = None) -> None:
         """Note that the server reported overload and asked for a pause, for a call sent after `cuts` halvings."""
         if cuts == self._cuts:
             self._cuts += 1

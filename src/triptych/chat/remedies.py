@@ -31,7 +31,7 @@ class Remedy:
     """Another form of a request: changes to a `RequestForm`, and a description of them."""
 
     changes: Mapping[str, Any]
-    told: str
+    description: str
 
 
 _CONTEXT = re.compile(

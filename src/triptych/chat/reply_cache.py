@@ -18,16 +18,16 @@ class ReplyCache:
         """The reply to a call; None if it is not in the cache."""
         return self._replies.get(key)
 
-    def attempt(self, call: Call, reference: str, *, most: float = 0.0) -> None:
+    def record_attempt(self, call: Call, reference: str, *, most: float = 0.0) -> None:
         """Does nothing: calls that are sent are not recorded."""
 
-    def trouble(self, key: str, problem: str, *, free: float = 0.0) -> None:
+    def record_failure(self, key: str, problem: str, *, free: float = 0.0) -> None:
         """Does nothing: failed attempts are not recorded."""
 
     def reopen(self, keys: Sequence[str]) -> None:
         """Does nothing: refusals are not recorded."""
 
-    def answer(self, key: str, reply: Reply, *, most: float = 0.0) -> bool:
+    def record_reply(self, key: str, reply: Reply, *, most: float = 0.0) -> bool:
         """Keep a reply."""
         if reply.problem:
             return False

@@ -52,7 +52,7 @@ class ServerConnection:
         self._misses = self._hard = 0
         self._refused.clear()
         self._schema_works |= "response_format" in body
-        self.limiter.faster()
+        self.limiter.grow()
 
     def failed(self, error: TransientError) -> FailureError | None:
         """Note that an attempt failed. Returns an error once so many have failed that no call will be answered."""
@@ -63,15 +63,15 @@ class ServerConnection:
         first = not self._answered and self._hard >= _FIRST
         if not first and self._misses < max(_MISSES, 4 * self._settings.endpoint.concurrency):
             return None
-        return self._gone(f"{self._misses} calls in a row came to nothing", error)
+        return self._gone(f"{self._misses} calls in a row failed", error)
 
-    def gave_up(self, error: TransientError) -> FailureError | None:
+    def record_postponed(self, error: TransientError) -> FailureError | None:
         """Note that a call is left for the next run. Returns an error once so many are that none will be answered."""
         self._given_up += 1
         if self._answered or self._given_up < _FIRST_CALLS:
             return None
         attempts = self._settings.endpoint.attempts
-        return self._gone(f"the first {self._given_up} calls in a row came to nothing, in {attempts} attempts", error)
+        return self._gone(f"the first {self._given_up} calls in a row failed, in {attempts} attempts", error)
 
     def adapted(self, body: dict[str, Any], said: str) -> bool:
         """Change the form of requests if a refusal is about it. Returns whether this call may be sent again."""
@@ -82,7 +82,7 @@ class ServerConnection:
         limits = [most for most in (changed.most_tokens, self.form.most_tokens) if most is not None]
         changed = replace(changed, most_tokens=min(limits, default=None))  # what is left differs from call to call
         if changed != self.form:  # else another call has met this refusal before
-            say(f"{self.endpoint.url}: {remedy.told} ({said[:150]})")
+            say(f"{self.endpoint.url}: {remedy.description} ({said[:150]})")
             self.form = changed
         return True
 
@@ -94,15 +94,15 @@ class ServerConnection:
         self._refusal = str(refusal)
         most = _HOPELESS if self._works else _FIRST
         hopeless = not self._works and is_hopeless(self._refusal)
-        return self.hopeless() if hopeless or len(self._refused) >= most else None
+        return self.refuses_every_call() if hopeless or len(self._refused) >= most else None
 
     @property
-    def doubtful(self) -> list[str]:
+    def suspect_refusals(self) -> list[str]:
         """The calls that were probably refused through no fault of theirs, since no
         call was accepted, or none any more."""
         return self._refused if not self._works or len(self._refused) >= _HOPELESS else []
 
-    def hopeless(self) -> FailureError:
+    def refuses_every_call(self) -> FailureError:
         """The error that the server accepts no call."""
         return FailureError(f"{self.endpoint.url}: refuses every call ({_with_advice(self._refusal)})")
 

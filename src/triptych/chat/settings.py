@@ -25,13 +25,13 @@ class ChatEndpoint:
     base_url: str = option(
         "", "Where the model is served, such as http://localhost:8000/v1; its key is TRIPTYCH_API_KEY.", metavar="URL"
     )
-    concurrency: int = option(32, "Most calls at once to a server; its answers decide how many there are.", min=1)
+    concurrency: int = option(32, "Most calls at once to a server; fewer are made while it is overloaded.", min=1)
     attempts: int = option(6, "How often a call is tried before its reference is left for the next run.", min=1)
     backoff: float = option(1.0, "Seconds before the second attempt; doubled for each further one.", min=0)
     max_backoff: float = option(60.0, "Longest wait between two attempts, in seconds.", min=0)
     connect_timeout: float = option(10.0, "Seconds to wait for a connection.", above=0)
     read_timeout: float = option(
-        120.0, "Seconds to wait while nothing comes; a whole call may take twice this.", above=0
+        120.0, "Seconds to wait without receiving data; a whole call may take twice this.", above=0
     )
 
     def __post_init__(self) -> None:
@@ -54,9 +54,9 @@ class ChatRequest:
     picture_size: int = option(336, "Pictures are sent with at most this many pixels on a side.", min=1)
     picture_quality: int = option(85, "JPEG quality of the pictures sent.", min=1, max=95)
     one_image: bool = option(
-        False, "Send one image with all pictures side by side, for models that take one picture a message."
+        False, "Send all pictures side by side in one image, for models that take one picture a message."
     )
-    schema: bool = option(True, "Ask the server to hold the model to a JSON schema.")
+    schema: bool = option(True, "Ask the server to restrict replies to a JSON schema.")
     max_tokens: int = option(1500, "Longest reply, in tokens.", min=1)
     temperature: float | None = option(None, "Sampling temperature; the server's own if not given.", min=0)
 
@@ -99,7 +99,7 @@ class ChatJudge:
 
     models: str | None = option(
         None,
-        "Model that judges, if another than the one that reasons; several, with commas between, vote.",
+        "Model that judges, if not the reasoning one; several, separated by commas, vote.",
         flag="--judge",
         metavar="MODEL",
     )
@@ -110,10 +110,10 @@ class ChatJudge:
         metavar="URL",
     )
     price_in: float | None = option(
-        None, "Price of a million tokens that the judge reads, if another.", flag="--judge-price-in", min=0
+        None, "Price of a million tokens that the judge reads, if different.", flag="--judge-price-in", min=0
     )
     price_out: float | None = option(
-        None, "Price of a million tokens that the judge writes, if another.", flag="--judge-price-out", min=0
+        None, "Price of a million tokens that the judge writes, if different.", flag="--judge-price-out", min=0
     )
 
     def __post_init__(self) -> None:
@@ -136,13 +136,13 @@ class ChatBatch:
     """Files for a batch service, instead of a server that answers at once."""
 
     out: Path | None = option(
-        None, "Write what is to be asked as an OpenAI Batch file, and send nothing.", flag="--batch-out", metavar="FILE"
+        None, "Write the requests as an OpenAI Batch file, and send nothing.", flag="--batch-out", metavar="FILE"
     )
     results: Path | None = option(
         None, "Read a Batch file's results, and send nothing.", flag="--batch-in", metavar="FILE"
     )
     resend: bool = option(
-        False, "Ask also what an earlier batch file holds and no result came for.", flag="--batch-resend"
+        False, "Also send requests of an earlier batch file that have no result yet.", flag="--batch-resend"
     )
 
     @property
@@ -164,17 +164,19 @@ class ChatSettings:
     budget: ChatBudget = nested(ChatBudget)
     judge: ChatJudge = nested(ChatJudge)
     batch: ChatBatch = nested(ChatBatch)
-    dry_run: bool = option(False, "Only say how many calls, tokens and how much money it would take.")
+    dry_run: bool = option(False, "Only estimate calls, tokens and cost.")
 
     def __post_init__(self) -> None:
         if self.judge.base_url and self.batch.used:
-            raise UsageError("--judge-base-url does not go with batch files: all lines of one are for the same server")
+            raise UsageError(
+                "--judge-base-url cannot be used with batch files: all requests of a file go to one server"
+            )
         if self.budget.max_cost is not None and not any(map(sum, (self.prices(REASONING), self.prices(JUDGEMENT)))):
-            raise UsageError("--max-cost needs to know what tokens cost; give --price-in and --price-out")
+            raise UsageError("--max-cost needs the prices of tokens; give --price-in and --price-out")
         if self.batch.used and self.budget.limited:
-            raise UsageError("--max-calls, --max-cost and --max-minutes are not for batch files; use --limit")
+            raise UsageError("--max-calls, --max-cost and --max-minutes cannot be used with batch files; use --limit")
         if self.dry_run and self.batch.used:
-            raise UsageError("--dry-run goes with neither --batch-out nor --batch-in")
+            raise UsageError("--dry-run cannot be used with --batch-out or --batch-in")
         if not (self.dry_run or self.batch.used or self.endpoint.base_url):
             raise UsageError("a chat model needs --base-url, such as http://localhost:8000/v1")
 
@@ -214,10 +216,10 @@ def _check_url(flag: str, url: str, variable: str) -> None:
         raise UsageError(f"{flag}: not an http:// or https:// address")
     if "@" in parts.netloc or parts.query or parts.fragment:
         # It is written into the output's note, which is no place for a secret.
-        raise UsageError(f"{flag} must hold no key and no query; put the key into {variable}")
+        raise UsageError(f"{flag} must not contain a key or a query; put the key into {variable}")
 
 
-def need_chat_libraries() -> None:
+def require_chat_libraries() -> None:
     """Check that the extra `chat` is installed.
 
     Raises:

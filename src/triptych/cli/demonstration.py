@@ -33,7 +33,7 @@ def wardrobe(
     out: OutDir,
     designs: Annotated[
         list[str] | None,
-        typer.Option(metavar="SPLIT=N", help="How many designs a split gets, of about 4 garments; may be repeated."),
+        typer.Option(metavar="SPLIT=N", help="Designs of a split, each of about 4 garments; may be repeated."),
     ] = None,
     views: Annotated[int, typer.Option(min=1, help="Pictures of each garment.")] = 2,
     seed: Seed = 0,

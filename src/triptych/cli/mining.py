@@ -27,10 +27,10 @@ def mine(
     options: MineOptions,
     runtime: Runtime,
     reasoner: Annotated[
-        str, typer.Option(metavar="NAME", help="Who reasons about the pictures: tags, a plug-in, or MODULE:ATTRIBUTE.")
+        str, typer.Option(metavar="NAME", help="What writes modifications: tags, a plug-in, or MODULE:ATTRIBUTE.")
     ] = "tags",
     critic: Annotated[
-        str, typer.Option(metavar="NAME", help="Who judges triplets: encoder, a plug-in, or MODULE:ATTRIBUTE.")
+        str, typer.Option(metavar="NAME", help="What judges triplets: encoder, a plug-in, or MODULE:ATTRIBUTE.")
     ] = "encoder",
     encoder: EncoderName = None,
 ) -> None:

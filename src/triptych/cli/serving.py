@@ -23,9 +23,9 @@ def serve(catalog: CatalogDir, options: ServeOptions, engine: EngineOptions, rer
 
 @app.command(epilog="Example: triptych make-key keys.json shop --write")
 def make_key(
-    keys: Annotated[Path, typer.Argument(help="File of keys; made if need be.")],
-    name: Annotated[str, typer.Argument(help="Whose key it is.")],
-    write: Annotated[bool, typer.Option("--write", help="It may add and remove pictures.")] = False,
+    keys: Annotated[Path, typer.Argument(help="File of keys; created if missing.")],
+    name: Annotated[str, typer.Argument(help="Name of the key's owner.")],
+    write: Annotated[bool, typer.Option("--write", help="Allow the key to add and remove pictures.")] = False,
 ) -> None:
     """Make an API key for the service and print it once. The file keeps its hash."""
     print(triptych.make_key(keys, name, write=write))

@@ -29,7 +29,7 @@ def in_batches(
         for name, pixels in loaded:
             if isinstance(pixels, PictureError):
                 raise DataError(
-                    f"{path_of(name)}: {pixels}; the composer looks at the reference itself, so put it back"
+                    f"{path_of(name)}: {pixels}; the composer reads reference pictures, so put the file back"
                 )
             waiting.append(pixels)
             if len(waiting) == BATCH:

@@ -47,7 +47,7 @@ def contact_sheet(
         UsageError: `columns` or `side` is too small.
     """
     if columns < 1 or side < _SMALLEST_SIDE:
-        raise UsageError(f"a contact sheet needs 1 column or more, of {_SMALLEST_SIDE} pixels or more")
+        raise UsageError(f"a contact sheet needs at least 1 column, and squares of at least {_SMALLEST_SIDE} pixels")
     font = ImageFont.load_default(max(11, side // 12))
     question = _question(reference, modification, font, side)
     answers = [_answer(rank, picture, text, font, side) for rank, (picture, text) in enumerate(results, 1)]

@@ -308,10 +308,10 @@ class DecoderProcess:
     def _decoded(self, size: tuple[int, int], copy: int, limits: Limits) -> Decoded:
         pixels = size[0] * size[1]
         if pixels > max(limits.max_pixels, _SQUARE**2) or copy > limits.max_bytes:
-            raise DecoderGone("its answer makes no sense")
+            raise DecoderGone("its answer is invalid")
         content = bytearray(3 * pixels + copy)
         if not _read(self._shared, content):
-            raise DecoderGone("its answer makes no sense")
+            raise DecoderGone("its answer is invalid")
         picture = Image.frombytes("RGB", size, memoryview(content)[: 3 * pixels]) if pixels else None
         return Decoded(picture, bytes(content[3 * pixels :]))
 

@@ -1,10 +1,10 @@
 """What can go wrong, as one tree.
 
 TriptychError            anything that ends a command with one clear line
-├── UsageError           what was asked for makes no sense            (exit code 2)
-└── FailureError         it made sense, and could not be done         (exit code 1)
-    ├── BusyError        another run is at work in the same folder
-    ├── StoreError       where vectors are searched does not answer
+├── UsageError           wrong arguments or options                   (exit code 2)
+└── FailureError         right arguments, but the work failed         (exit code 1)
+    ├── BusyError        another run works in the same folder
+    ├── StoreError       the store of vectors does not answer
     ├── PictureError     one picture cannot be used
     ├── MismatchError    two artefacts do not belong together
     └── DataError        a file or folder does not hold what it should

@@ -46,7 +46,7 @@ def output_file(path: Path | str, *wanted: str, flag: str = "--out") -> Path:
     suffix = path.suffix.lower()
     if suffix in _SUFFIXES and suffix not in wanted:
         raise UsageError(
-            f"{flag} {path}: what is written is no {suffix}; give a name that ends in {' or '.join(wanted)}"
+            f"{flag} {path}: the file is not written as {suffix}; give a name that ends in {' or '.join(wanted)}"
         )
     return path
 

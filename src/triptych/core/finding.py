@@ -101,7 +101,7 @@ def find_pictures(source: Path, root: Path | None = None, *, exclude: Sequence[s
     """
     if os.path.isdir(source):
         if root is not None:
-            raise UsageError(f"{source}: a folder is its own root; leave the root out, or give a .txt list")
+            raise UsageError(f"{source}: a folder needs no root; leave the root out, or give a .txt list")
         return _Walk(source, exclude).found()
     if os.path.isfile(source) and source.suffix.lower() == ".txt":
         root = source.parent if root is None else root

@@ -105,7 +105,7 @@ class Registry(Generic[T]):
         if colon and attribute.isidentifier() and all(part.isidentifier() for part in module.split(".")):
             if from_file:
                 raise UsageError(
-                    f"{name}: a file names this {self.kind}, and a file never makes code run; give it as {self._flag}"
+                    f"{name}: this {self.kind} is named in a file, and files never run code; give it as {self._flag}"
                 )
             return self._loaded(lambda: _attribute(module, attribute), name)
         raise UsageError(f"{self._flag} {name}: there is no such {self.kind}; there are {', '.join(self._known())}")

@@ -45,7 +45,7 @@ def require_finite_rows(
         wrong = np.flatnonzero(~np.isfinite(vectors.sum(axis=1, dtype=np.float64)))
     if len(wrong):
         raise FailureError(
-            f"{name(int(wrong[0]))}: {maker} made a vector of it that is not finite, as of {len(wrong)} of "
+            f"{name(int(wrong[0]))}: {maker} made a vector of it that is not finite, like {len(wrong)} of "
             f"{len(vectors)} here; {remedy}"
         )
 

@@ -72,7 +72,7 @@ def _example() -> Path:
 def _wardrobe(out: Path, photos: Path | None, seed: int) -> Pictures:
     """Draw a wardrobe."""
     if photos is not None:
-        raise UsageError("--photos goes with --world closet; a wardrobe is drawn")
+        raise UsageError("--photos can only be used with --world closet; the wardrobe is drawn")
     world = out / "world"
     drawn = write_wardrobe(world, seed=seed, lines=LINES).pictures
     said = f"{sum(drawn.values())} pictures of garments that the encoder never saw"

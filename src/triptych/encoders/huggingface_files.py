@@ -105,12 +105,12 @@ def fetch_model(source: str, *, download: bool) -> Path:
             return Path(fetch())
     except Exception as error:  # the hub, its transfers and its HTTP client have no common base
         raise FailureError(
-            f"hf:{source}: neither a folder nor to be had from the Hugging Face hub ({_reason(error)});"
+            f"hf:{source}: not a folder, and not available from the Hugging Face hub ({_reason(error)});"
             " check the name and the network"
         ) from error
     raise UsageError(
-        f"hf:{source}: a file names this encoder, it is not on this machine, and a file never makes anything "
-        f"be fetched; if you trust that name, give it as --encoder hf:{source}"
+        f"hf:{source}: this encoder is named in a file and is not on this machine, and files never cause downloads; "
+        f"if you trust the name, give it as --encoder hf:{source}"
     )
 
 

@@ -282,7 +282,7 @@ def load_model(folder: Path) -> "DualEncoder | PhotoEncoder":
         model = DualEncoder(EncoderShape(**shape | {"depths": tuple(shape["depths"])}))
     weights = folder / _WEIGHTS
     if not weights.is_file():
-        raise DataError(f"{folder}: holds graphs alone, which run but do not learn; use the encoder they were made of")
+        raise DataError(f"{folder}: holds only graphs, which cannot be trained; use the encoder they were made of")
     try:
         stored = read_weights(weights)
         if isinstance(model, PhotoEncoder):

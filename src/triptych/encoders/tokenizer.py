@@ -61,7 +61,7 @@ def check_tokenizer(path: Path) -> None:
         if isinstance(value, dict):
             pattern = value.get("Regex")
             if isinstance(pattern, str) and may_run_for_ever(pattern):
-                raise DataError(f"{path}: its pattern {truncate(pattern, 60)!r} could run for ever; do not use it")
+                raise DataError(f"{path}: its pattern {truncate(pattern, 60)!r} could run forever; do not use it")
         if isinstance(value, dict | list):
             inner = value.values() if isinstance(value, dict) else value
             left += [one for one in inner if isinstance(one, dict | list)]

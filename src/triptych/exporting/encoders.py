@@ -69,7 +69,7 @@ def export_encoder(encoder: Encoder, out: Path, *, int8: bool = False) -> Agreem
         config = _export_towers(encoder, out)  # type: ignore[arg-type]
     else:
         raise UsageError(
-            f"{encoder.name}: hf: models and folders of `pretrain` can be exported, once; export what it was made of"
+            f"{encoder.name}: only hf: models and folders of `pretrain` can be exported; export the original encoder"
         )
     if int8:
         for name in ("picture.onnx", "text.onnx"):

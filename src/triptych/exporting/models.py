@@ -64,7 +64,7 @@ def export_models(
         trained.attach(source)
     for made, kept in ((out / "encoder", getattr(source, "folder", None)), (out / "composer", composer)):
         if kept and made.resolve() == Path(kept).resolve():
-            raise UsageError(f"{made}: is what is to be exported; name another folder than {out}")
+            raise UsageError(f"{made}: cannot be exported into itself; give another folder than {out}")
     with locked(out):
         agreement = export_encoder(source, out / "encoder", int8=int8)
         if composer:

@@ -61,7 +61,7 @@ def export_vectors(
         MismatchError: the composer was made for another encoder.
     """
     if to not in ("faiss", "qdrant"):
-        raise UsageError(f"--to {to}: write faiss or qdrant")
+        raise UsageError(f"--to {to}: choose faiss or qdrant")
     if approximate and to != "faiss":
         raise UsageError("--approximate is for faiss; Qdrant makes its own index")
     catalog, out = Path(catalog), Path(out)

@@ -40,7 +40,7 @@ def tag_pictures(vectors: Vectors, encoder: Encoder, words: Vocabulary) -> Tagge
     tagger = Tagger(encoder, words, vectors)
     if not tagger.vocabulary.groups:
         raise FailureError(
-            "the encoder sees no word of the vocabulary in these pictures; use words of what they show, "
+            "the encoder finds no word of the vocabulary in these pictures; use words for what they show, "
             "or an encoder of such pictures"
         )
     tags = tagger(vectors)

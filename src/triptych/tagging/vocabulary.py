@@ -149,7 +149,7 @@ def understood_words(vocabulary: Vocabulary, encoder: Encoder, what: str) -> Voc
     if unread:
         more = f" and {len(unread) - _SHOWN} more" if len(unread) > _SHOWN else ""
         say(
-            f"{what}: {short_name(encoder)} does not understand {len(unread)} of {len(words)} words, and cannot tell "
+            f"{what}: {short_name(encoder)} does not understand {len(unread)} of {len(words)} words, and cannot find "
             f"them in pictures: {', '.join(unread[:_SHOWN])}{more}"
         )
     known = {group: {word for word in each if word not in unread} for group, each in vocabulary.groups.items()}
