@@ -14,7 +14,7 @@ from urllib.parse import urljoin, urlsplit
 
 import httpx2
 
-from triptych.chat.answers import ServerMessage, error_in_answer, completion, describe_answer, server_message
+from triptych.chat.answers import ServerMessage, completion, describe_answer, error_in_answer, server_message
 from triptych.chat.ledger import MOST_TEXT, Reply
 from triptych.chat.limits import retry_after
 from triptych.chat.remedies import advice, is_about_money, is_about_the_key, is_hopeless
