@@ -22,7 +22,7 @@ from chat_helpers import quick, run, settings, states
 from loopback import SHADE, Loopback, completion, content_for
 from triptych import mine_status
 from triptych.chat.answers import completion as read_completion
-from triptych.chat.answers import kind_of_answer, server_message
+from triptych.chat.answers import describe_answer, server_message
 from triptych.chat.endpoint import Endpoint, RequestRefused, TransientError
 from triptych.chat.ledger import MOST_TEXT, Reply, ledger_path
 from triptych.chat.parsing import CallRefused, InvalidReply, find_json, read_reply
@@ -92,7 +92,7 @@ def test_what_a_server_says_in_any_of_the_usual_forms(content: Any, told: str) -
 )
 def test_what_an_answer_is_that_holds_no_reply(body: bytes, told: str) -> None:
     assert read_completion(body) is None
-    assert kind_of_answer(body).startswith(told)
+    assert describe_answer(body).startswith(told)
 
 
 OBJECT = {"a": {"b": "1"}}
@@ -277,12 +277,12 @@ def test_what_a_server_does_not_take_is_left_out_for_the_rest_of_the_run(
 
 CREDIT = {"error": {"message": "no credit left", "code": 402}}
 FAILING: dict[str, tuple[Any, str]] = {
-    "an error with status 200": ((200, CREDIT), r"wants to be paid \(402: no credit left\)"),
+    "an error with status 200": ((200, CREDIT), r"asks for payment \(402: no credit left\)"),
     "no pictures": ((500, {"error": {"message": "this server has no image input"}}), "no image input.*choose a model"),
     "a web page": ((200, PAGE, {"Content-Type": "text/html"}), "web page: Please sign in"),
     "a stream that breaks off": ((200, STREAM, {"Content-Type": "text/event-stream"}), "stream of events"),
     "an unknown error": ((200, {"error": {"message": "out of order"}}), "out of order"),
-    "no money": ((429, {"error": {"message": "pay", "code": "insufficient_quota"}}), "wants to be paid"),
+    "no money": ((429, {"error": {"message": "pay", "code": "insufficient_quota"}}), "asks for payment"),
     "a wrong key": ((400, {"error": {"message": "API key not valid"}}), "another key"),
     "another address": ((404, b"404 page not found"), "page not found.*check the address"),
     "another address, too": ((405, {"detail": "Method Not Allowed"}), "Method Not Allowed.*check the address"),
@@ -521,7 +521,7 @@ def judge_at(server: Loopback, **options: object) -> Reranker:
             (400, {"error": {"message": "At most 1 image may be provided"}}),
             "refused the call: 400: At most 1.*--one-im",
         ),
-        ((200, CREDIT), r"wants to be paid \(402: no credit left\)"),
+        ((200, CREDIT), r"asks for payment \(402: no credit left\)"),
         ((503, {"error": {"message": "overloaded"}}), r"no answer in 2 attempts \(503: overloaded\)"),
         ((200, PAGE), "web page: Please sign in"),
         (completion("{", finish="length"), "no usable reply: it was cut by its token limit of"),

@@ -34,7 +34,7 @@ class Agent:
         wanted: dict[tuple[int, ChangePlan], list[Triplet]] = {}
         for one in triplets:
             if one.accepted:
-                plan = tuple(change.group for change in one.changes)
+                plan = tuple(change.attribute for change in one.changes)
                 wanted.setdefault((self.row_of[one.target], plan), []).append(one)
         drafts = [
             self.reasoner.reverse(proposal, self.row_of[one.reference], one.changes)
@@ -56,7 +56,7 @@ class Agent:
             target=self.names[draft.target],
             modifications=draft.modifications,
             changes=draft.changes,
-            group=tuple(self.names[picture] for picture in verdict.group),
+            negatives=tuple(self.names[picture] for picture in verdict.negatives),
             accepted=verdict.accepted,
             reason=verdict.reason,
             confidence=verdict.confidence,

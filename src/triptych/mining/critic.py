@@ -26,7 +26,7 @@ class Verdict:
     confidence: float
     """From 0 to 1; weighs the triplet in training. The embedded critic gives how much more it is true of the target
     than of the reference: one half is as much, 1 is not at all of that."""
-    group: tuple[int, ...]
+    negatives: tuple[int, ...]
     """The other pictures judged, fit to be hard negatives."""
     other_targets: tuple[int, ...] = ()
     """Those of the draft's other targets that show the words too."""
@@ -79,7 +79,7 @@ class EncoderCritic:
 
     def _phrases(self, change: Change) -> list[str]:
         """What the encoder is asked of the words of a change, the old word first; of unknown words, nothing."""
-        known = self._vocabulary.phrases.get(change.group, {})
+        known = self._vocabulary.phrases.get(change.attribute, {})
         return [known.get(word, word) for word in (change.old, change.new) if word is not None]
 
     def _leads_to_target(self, draft: Draft, texts: Mapping[str, NDArray[np.float32]]) -> bool:
@@ -103,7 +103,7 @@ class EncoderCritic:
         truth = self._truth(draft, pictures)
         already = float(self._truth(draft, np.array([proposal.reference]))[0])
         confidence = float(truth[0] / (truth[0] + already + 1e-9))
-        changed = ", ".join(change.said for change in draft.changes)
+        changed = ", ".join(change.wanted for change in draft.changes)
         if self._excluded(draft, pictures[:1])[0]:
             return Verdict(False, f"the target may show what is excluded: {changed}", confidence, group)
         if truth[0] < self._options.min_probability:
@@ -130,7 +130,7 @@ class EncoderCritic:
         """Why a draft cannot be judged by tags; empty where it can."""
         if not draft.changes:
             return "it names no change that tags could confirm"
-        lacking = [change.said for change in draft.changes if not self._likelihood.is_tagged(change)]
+        lacking = [change.wanted for change in draft.changes if not self._likelihood.is_tagged(change)]
         return f"the tags lack the words: {', '.join(lacking)}" if lacking else ""
 
     def _others(self, draft: Draft) -> tuple[int, ...]:

@@ -71,7 +71,7 @@ class Proposer:
         *,
         width: int,
         seed: int,
-        wanted: Mapping[ChangePlan, float] | None = None,
+        plan_weights: Mapping[ChangePlan, float] | None = None,
         similarity: SimilarityRange | None = None,
     ) -> None:
         """Make the views.
@@ -82,7 +82,7 @@ class Proposer:
             groups: the attribute groups that may change.
             width: the most candidates of a proposal.
             seed: of the draw of plans.
-            wanted: of plans, how many times as often as others they are drawn; once what it does not name.
+            plan_weights: how many times as often as others a plan is drawn; 1 for plans that are not named.
             similarity: range out of which pictures are no candidates.
         """
         self._centred = items - items.mean(axis=0)
@@ -92,7 +92,7 @@ class Proposer:
         self._roots = {group: _with_none(tags[group]) for group in groups}
         self._groups = tuple(groups)
         self._plans = plans_over(groups)
-        self._wanted = wanted or {}
+        self._plan_weights = plan_weights or {}
         self._width = width
         self._range = similarity
         self._seed = seed
@@ -174,8 +174,8 @@ class Proposer:
         # Pairs are many: unweighted they would crowd out the single changes that people ask for most.
         weights = np.full(len(plans), (1 - _SINGLE) / max(pairs, 1))
         weights[:singles] = (_SINGLE if pairs else 1) / singles
-        if self._wanted:
-            weights *= [self._wanted.get(plan, 1) for plan in plans]
+        if self._plan_weights:
+            weights *= [self._plan_weights.get(plan, 1) for plan in plans]
             weights /= weights.sum()
         drawn = random.choice(len(plans), size=min(count, len(plans)), replace=False, p=weights)
         return [plans[index] for index in drawn]
