@@ -1,4 +1,4 @@
-"""What a user chooses about mining. The command line makes its flags from these fields."""
+"""Options of mining. The command line makes its flags from these fields."""
 
 from dataclasses import dataclass
 from pathlib import Path
@@ -19,14 +19,13 @@ _SEED = "Seed of everything random."
 class CriticOptions:
     """What a draft must reach for the embedded critic to accept it.
 
-    Of a draft that excludes a word, `min_exclusion` is how sure it must be that a target does not show that word.
-
-    `min_probability` is small because rare words are never certain. A further target must reach it, too, and a picture
-    of the group that reaches half of it is no negative. `max_margin` is a difference of logarithms, and 3 is twenty
-    times as probable: many pictures may answer, but the target must be one of them.
+    `min_probability` is small because rare words are never certain. A further target must reach it, too; a picture of
+    the group that reaches half of it is no negative. `max_margin` is a difference of logarithms; 3 means twenty times
+    as probable. Many pictures may answer, but the target must be one of them. `min_exclusion` is the probability that a
+    target does not show an excluded word.
 
     Raises:
-        UsageError: a threshold makes no sense.
+        UsageError: a value is out of its range.
     """
 
     min_probability: float = option(
@@ -51,7 +50,7 @@ class CriticOptions:
 
 @dataclass(frozen=True)
 class MineOptions:
-    """How `mine` builds triplets.
+    """How `mine` makes triplets.
 
     Raises:
         UsageError: a value is out of its range.
@@ -83,7 +82,7 @@ class MineOptions:
 
 @dataclass(frozen=True)
 class ChatMineOptions:
-    """How `mine_chat` builds triplets; what concerns the model is in `ChatSettings`.
+    """How `mine_chat` makes triplets. Options about the model are in `ChatSettings`.
 
     Raises:
         UsageError: a value is out of its range.
@@ -126,7 +125,11 @@ class RefineOptions:
 
 
 def _similarity(given: object) -> SimilarityRange:
-    """A range of cosines. Raises UsageError for what is none; one from a file of recipes may be anything."""
+    """Check a range of cosines. In a file of recipes it may be anything.
+
+    Raises:
+        UsageError: it is no range.
+    """
     flag = flag_of(MineOptions, "similarity")
     if isinstance(given, (tuple, list)) and len(given) == 2 and all(isinstance(end, (int, float)) for end in given):
         low, high = given

@@ -1,4 +1,4 @@
-"""`mine`: the agent at work over a catalog, from unlabelled pictures to a file of triplets."""
+"""`mine`: the agent makes a triplet file from the unlabelled pictures of a catalog."""
 
 import shutil
 import time
@@ -34,7 +34,7 @@ _LEAST = 20  # usable pictures
 
 @dataclass(frozen=True)
 class MineResult:
-    """What `mine` wrote."""
+    """The result of `mine`."""
 
     accepted: int
     """Accepted triplets in the file."""
@@ -64,30 +64,30 @@ def mine(
     encoder: Encoder | str | None = None,
     runtime: Runtime = Runtime(),
 ) -> MineResult:
-    """Build triplets from the pictures of a catalog, the refused ones with the reason.
+    """Make triplets from the pictures of a catalog, including refused ones with the reason.
 
-    For each reference the agent draws `options.changes` ideas of what could change, proposes candidates for each,
-    drafts triplets and judges each within a group of pictures. A range of similarity leaves out near-duplicates and
-    pictures that have little in common (MegaPairs, Zhou et al. 2024, takes 0.8 to 0.96). With `options.reverse` each
-    accepted triplet is also asked from its target to its reference: worded anew, judged like any other, and after all
-    others in the file. With `options.refined`, a file that `refine` wrote, it is another round: the triplets there come
-    first, and the agent asks most often what the composer answered worst, in that file's words unless a vocabulary is
-    given; what a file holds already is not written again.
+    For each reference the agent draws `options.changes` change plans, proposes candidates for each, drafts triplets,
+    and judges each within a group of pictures. A range of similarity leaves out near-duplicates and pictures that have
+    little in common (MegaPairs, Zhou et al. 2024, takes 0.8 to 0.96). With `options.reverse` each accepted triplet is
+    also made in the reverse direction, from its target to its reference: worded anew, judged like any other, and
+    written after all others. With `options.refined`, a file that `refine` wrote, another round is mined. The triplets
+    of that file come first, and nothing that it holds is written again. The agent asks most often what the composer
+    answered worst, in that file's words unless a vocabulary is given.
 
     A run that was interrupted or killed goes on where it stopped and ends with the same file.
 
     Args:
         catalog: folder of the catalog.
         out: triplet file to write (.parquet).
-        options: how triplets are built.
-        reasoner: chooses targets and words the change: `tags`, the name of a plug-in, `module:attribute`, a reasoner,
+        options: how triplets are made.
+        reasoner: chooses targets and words the changes: `tags`, the name of a plug-in, `module:attribute`, a reasoner,
             or a class of one, which may take a `MiningContext` as `context`.
-        critic: judges: `encoder`, the name of a plug-in, `module:attribute`, a critic, or a class of one.
+        critic: judges drafts: `encoder`, the name of a plug-in, `module:attribute`, a critic, or a class of one.
         encoder: the catalog's encoder, or its name; by default the one that the catalog names.
-        runtime: what it computes with.
+        runtime: what the encoder computes with.
 
     Returns:
-        Counts.
+        How many triplets were accepted and refused, and why.
 
     Raises:
         UsageError: there is no such reasoner, critic or encoder.
@@ -126,7 +126,7 @@ def _mine(
     groups: Mapping[str, Any],
     started: float,
 ) -> MineResult:
-    """Write the parts that are not there yet, and join them."""
+    """Write the parts that are missing, and join all parts."""
     options, names = context.options, context.catalog.names
     parts = out.with_name(out.name + ".partial")
     with locked(parts):
@@ -166,20 +166,20 @@ def _agent(context: MiningContext, reasoner: object, critic: object, previous: P
 
 
 def _settings(options: MineOptions, *, catalog: Path, reasoner: object, critic: object) -> dict[str, Any]:
-    """What was chosen, as the note says it."""
+    """The settings as the note records them."""
     chosen = {"catalog": catalog, "reasoner": _plugin(reasoner), **asdict(options)}
     return chosen | {"critic": {"name": _plugin(critic), **asdict(options.critic)}}
 
 
 def _plugin(given: object) -> str:
-    """What a note calls a reasoner or critic."""
+    """The name of a reasoner or critic in a note."""
     if isinstance(given, str):
         return given
     return str(getattr(given, "name", None) or getattr(given, "__name__", type(given).__name__))
 
 
 def _inputs(context: MiningContext) -> dict[str, Any]:
-    """What else tells one run from another: the content of all that it reads."""
+    """What else distinguishes one run from another: the content of everything that it reads."""
     refined, vocabulary = context.options.refined, context.options.vocabulary
     return {
         "digest": hash_file(refined) if refined else None,
@@ -204,7 +204,7 @@ def _references(count: int, limit: int | None, seed: int) -> list[int]:
 def _write_parts(
     folder: Path, references: Sequence[int], agent: Agent, changes: int, previous: PreviousRounds
 ) -> tuple[list[Path], bool]:
-    """Write the parts that are not there yet. Returns all of them, and whether some were there."""
+    """Write the parts that are missing. Returns all of them, and whether some existed."""
     starts = range(0, len(references), _CHUNK)
     files = [folder / f"part-{start:09d}.parquet" for start in starts]
     waiting = [(start, file) for start, file in zip(starts, files, strict=True) if not file.exists()]
@@ -215,7 +215,7 @@ def _write_parts(
 
 
 def _write_reversed(files: Sequence[Path], agent: Agent, previous: PreviousRounds) -> list[Path]:
-    """Beside each part, where it is not there yet, write a part with its accepted triplets the other way round."""
+    """Write, for each part that has none, a part with its accepted triplets in the reverse direction."""
     asked = previous.joined_by(files)  # what is asked anyway is known only now, and need not be asked again
     written = [file.with_stem(f"{file.stem}-back") for file in files]
     waiting = [(file, back) for file, back in zip(files, written, strict=True) if not back.exists()]

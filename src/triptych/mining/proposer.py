@@ -1,8 +1,9 @@
-"""Propose: candidate targets for each reference, from several views of similarity.
+"""The proposer: candidate targets for each reference, from several views of similarity.
 
 A *change plan* is the one or two attribute groups that are to change. Its candidates are the pictures that are similar
-to the reference apart from those groups, so that a red shirt's colourways come up though their colour keeps them far
-apart. Two views count: the tags of the groups that are to stay, and what tells one item from another.
+to the reference apart from those groups. So a red shirt's other colours are found although their colour makes their
+vectors differ. Two views count: the tags of the groups that are to stay, and the part of the vectors that identifies an
+item.
 """
 
 from collections.abc import Iterable, Iterator, Mapping, Sequence
@@ -33,7 +34,7 @@ _SCORES = 48_000_000  # numbers held at once: 192 MB
 
 @dataclass(frozen=True)
 class Proposal:
-    """A reference, what is to change, and the pictures considered for it, the best first."""
+    """A reference, its change plan, and the candidates, the best first."""
 
     reference: int
     plan: ChangePlan
@@ -56,12 +57,12 @@ def _with_none(tags: Scores) -> Scores:
 
 
 def plans_over(groups: Sequence[str]) -> list[ChangePlan]:
-    """Every single group, and every pair."""
+    """Every single group, and every pair of groups."""
     return [*((group,) for group in groups), *combinations(groups, 2)]
 
 
 class Proposer:
-    """Holds the views of one catalog."""
+    """Proposes candidates in one catalog."""
 
     def __init__(
         self,
@@ -99,13 +100,13 @@ class Proposer:
         self._views: dict[ChangePlan, _View] = {}
 
     def propose(self, references: Sequence[int], plans_each: int) -> Iterator[Proposal]:
-        """Proposals for each reference, plan by plan; the same for the same seed, whatever was asked before."""
+        """Propose candidates for each reference. The result depends on the seed and not on earlier calls."""
         yield from self.propose_for(
             (reference, plan) for reference in references for plan in self._choose(reference, plans_each)
         )
 
     def propose_for(self, asked: Iterable[tuple[int, ChangePlan]]) -> Iterator[Proposal]:
-        """Proposals for references with what is to change of each, plan by plan; none where it has no candidate."""
+        """Propose candidates for references with given plans. References without a candidate are left out."""
         plans_of: dict[int, list[ChangePlan]] = {}
         for reference, plan in asked:
             plans_of.setdefault(reference, []).append(plan)
@@ -189,8 +190,8 @@ class Proposer:
 def attribute_variability(items: Vectors, tags: Tags) -> dict[str, float]:
     """How much each group varies among pictures of the same item, from 0 to 1 for the one that varies most.
 
-    A garment comes in several colours, and is of one kind. It is measured by how often a picture and those nearest to
-    it show different words, beside how often any two pictures do.
+    A garment comes in several colours and is of one kind. The measure compares how often a picture and its nearest
+    neighbours show different words with how often any two pictures do.
     """
     sample = np.sort(np.random.default_rng(0).permutation(len(items))[:_SAMPLE])
     near, _ = nearest(items[sample], items, min(_NEIGHBOURS + 1, len(items)))
@@ -204,17 +205,10 @@ def attribute_variability(items: Vectors, tags: Tags) -> dict[str, float]:
 
 
 def remove_attributes(groups: Sequence[str], vectors: Vectors, tags: Tags) -> Vectors:
-    """The vectors without what they say of `groups`: a view in which a red and a blue shirt of one cut are alike.
+    """Remove what vectors say of `groups`: a view in which a red and a blue shirt of one cut are alike.
 
-    Removes the directions in which the mean pictures of a group's words differ, and scales back to length one.
-
-    Args:
-        groups: the attribute groups.
-        vectors: of pictures, `(n, d)`.
-        tags: of each group, probabilities `(n, words)` of the pictures.
-
-    Returns:
-        Unit vectors `(n, d)`.
+    The directions in which the mean pictures of a group's words differ are removed, and vectors are scaled to length
+    one.
     """
     centred = vectors - vectors.mean(axis=0)
     directions = _directions(groups, centred, tags)

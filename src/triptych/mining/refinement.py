@@ -1,4 +1,4 @@
-"""`refine`: composers judge triplets that they did not learn from: which look wrong, and what is hard."""
+"""`refine`: composers judge triplets that they did not learn from, and show which questions are hard."""
 
 import hashlib
 import shutil
@@ -52,7 +52,7 @@ class QuestionType:
 
 @dataclass(frozen=True)
 class RefineResult:
-    """What `refine` wrote."""
+    """The result of `refine`."""
 
     accepted: int
     """Accepted triplets in the file."""
@@ -75,14 +75,14 @@ def refine(
     encoder: Encoder | str | None = None,
     runtime: Runtime = Runtime(),
 ) -> RefineResult:
-    """Refuse accepted triplets that a composer finds implausible, and note which questions it answers worst.
+    """Refuse accepted triplets that a composer finds implausible, and record which questions it answers worst.
 
-    References are divided into folds, and a triplet is judged by a composer that learnt from the other folds alone, so
-    none judges what it memorised (cross-validated as in confident learning, Northcutt et al. 2021). A triplet is
-    refused where the target is not among the first `options.top_k` answers, and these, in the mean, show the new words
-    better than the target does, by the tags that the agent uses. Words that the vocabulary lacks are never refused.
+    References are divided into folds. Each triplet is judged by a composer that learnt from the other folds only, so
+    that none judges what it memorised (cross-validated as in confident learning, Northcutt et al. 2021). A triplet is
+    refused if its target is not among the first `options.top_k` answers and these, on average, show the new words
+    better than the target does, by the agent's tags. Triplets with words that the vocabulary lacks are never refused.
 
-    The file's note says what `mine` with `refined` reads: for each type of question how often the target of a kept
+    The file's note holds what `mine` with `refined` reads: for each type of question how often the target of a kept
     triplet is among the first answers, and how many times as often it is to be asked. A run that was interrupted or
     killed goes on where it stopped.
 
@@ -92,16 +92,16 @@ def refine(
         out: triplet file to write (.parquet).
         options: how triplets are judged.
         encoder: the catalog's encoder, or its name; by default the one that the catalog names.
-        runtime: what it computes with.
+        runtime: what training computes with.
 
     Returns:
         Counts, and the recall of each type of question.
 
     Raises:
         DataError: a file cannot be read or holds too little.
-        MismatchError: catalog and encoder differ.
+        MismatchError: the encoder is not the catalog's.
         UsageError: the extra `train` is not installed.
-        FailureError: the encoder cannot tell the words of any group apart.
+        FailureError: the encoder distinguishes the words of no group.
     """
     triplets, out = Path(triplets), output_file(out, ".parquet")
     require_extra("train", "refine")
@@ -164,7 +164,7 @@ class _Folds:
 
 
 def _verdicts(folds: _Folds) -> dict[int, _Verdict]:
-    """Of each usable triplet, by its number, how a composer that did not learn from it answers."""
+    """For each usable triplet, by its number, how a composer that did not learn from it answers."""
     stored, count = folds.stored, folds.options.folds
     known = folds.catalog.row_of.keys()
     usable = [number for number, one in enumerate(stored) if one.accepted and _pictures(one) <= known]
@@ -181,7 +181,7 @@ def _verdicts(folds: _Folds) -> dict[int, _Verdict]:
 
 
 def _composer(folds: _Folds, fold: int, others: Sequence[Triplet]) -> TrainedComposer:
-    """One that learnt from the `others`, if it is there yet; else it is trained."""
+    """The composer that learns from the `others`; it is trained unless it exists."""
     file, folder = folds.folder / f"fold-{fold}.parquet", folds.folder / f"composer-{fold}"
     if not file.exists():
         write_triplets(file, others, folds.note)
@@ -263,5 +263,5 @@ def _rows(names: Sequence[str], row_of: Mapping[str, int]) -> list[int]:
 
 
 def _fold(triplet: Triplet, folds: int) -> int:
-    """By a hash of the reference, another one than that by which `train` holds out."""
+    """The fold of a triplet by a hash of its reference, other than the hash by which `train` holds out."""
     return int(hashlib.sha256(f"fold {triplet.reference}".encode()).hexdigest()[:8], 16) % folds

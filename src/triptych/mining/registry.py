@@ -1,6 +1,7 @@
 """The reasoners and critics of `mine` by name, and plug-ins.
 
-A reasoner or critic is made by a class or function that takes nothing, or a `context`, which is a `MiningContext`.
+A reasoner or critic is made by a class or function without parameters, or with a parameter `context`, a
+`MiningContext`.
 """
 
 from dataclasses import dataclass
@@ -36,7 +37,7 @@ class MiningContext:
 
     @cached_property
     def texts(self) -> TextVectors:
-        """Encodes texts, those once that were asked about before; `mine` saves them beside the catalog."""
+        """Encodes texts, each once. `mine` stores the vectors in the catalog's folder."""
         return TextVectors(self.catalog.folder, self.encoder)
 
 

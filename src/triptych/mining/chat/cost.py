@@ -1,4 +1,4 @@
-"""What a run with a chat model will take, before the first call."""
+"""Estimate what a run with a chat model takes, before the first call."""
 
 import json
 from typing import Any
@@ -15,10 +15,10 @@ _VERDICT = 60
 
 
 def estimate_cost(session: ChatSession) -> CostEstimate:
-    """Calls, tokens and money for the references that are left, without repairs, which are few.
+    """Estimate calls, tokens and cost for the references that are left, without repairs, which are few.
 
-    A reference takes one call to reason and one to judge each target, so the most there can be is known. Tokens are
-    guessed from the prompts and pictures, or are the means of this run's own calls once there are 20 of a kind.
+    A reference takes one call to reason and one to judge each target, so the highest number of calls is known. Tokens
+    are estimated from prompts and pictures; once there are 20 calls of a kind, from the means of this run.
     """
     settings, targets = session.settings, session.options.triplets
     left, means = [session.catalog.names[row] for row in session.references], {}

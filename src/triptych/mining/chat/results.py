@@ -1,4 +1,4 @@
-"""What mining with a chat model returns."""
+"""Results of mining with a chat model."""
 
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -6,7 +6,7 @@ from dataclasses import dataclass
 
 @dataclass(frozen=True)
 class ChatMineResult:
-    """How far a run with a chat model is, over all runs into one file."""
+    """The progress of `mine_chat`, over all runs into one file."""
 
     accepted: int
     """Accepted triplets."""
@@ -44,7 +44,7 @@ class ChatMineResult:
 
 @dataclass(frozen=True)
 class CostEstimate:
-    """What a run with a chat model will take, repairs left out."""
+    """The estimate of a run with a chat model, without repairs."""
 
     references: int
     """References that are left."""
@@ -62,7 +62,7 @@ class CostEstimate:
 
 @dataclass(frozen=True)
 class MineStatus:
-    """How far a run with a chat model is, by its ledger."""
+    """The progress of `mine_chat`, by its ledger."""
 
     references: int
     """Reference pictures that are to be asked about."""
