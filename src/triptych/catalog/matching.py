@@ -1,4 +1,5 @@
-"""Which picture a row of a table means, by its path, its file name, or that without the suffix; never by a guess."""
+"""Find which picture a row of a table means: by path, by file name, or by file
+name without suffix; never by a guess."""
 
 import re
 import unicodedata
@@ -15,18 +16,18 @@ _ABSOLUTE = re.compile(r"/|[A-Za-z]:/")
 
 @dataclass(frozen=True)
 class Match:
-    """The pictures that a key may mean, by their places; several where it is ambiguous."""
+    """The pictures that a key may mean, by their places; several if it is ambiguous."""
 
     level: int
     places: tuple[int, ...]
 
 
 class PictureNames:
-    """The names of a catalog's pictures, to be looked up as a table may call them.
+    """Finds a catalog's pictures by the names that tables use.
 
     Args:
         names: paths relative to `root`, with forward slashes.
-        root: where they lie, for absolute paths; None where that is not known.
+        root: their folder, for absolute paths; None if it is not known.
     """
 
     def __init__(self, names: Sequence[str], root: Path | None = None) -> None:
@@ -42,7 +43,8 @@ class PictureNames:
             self._stem[path.stem].append(place)
 
     def find(self, key: str) -> Match | None:
-        """What `key` means: a path from the root, an absolute one, also of Windows, a file name, one without suffix."""
+        """Find what `key` means: a path from the root, an absolute path (also of
+        Windows), a file name, or one without suffix."""
         key = _normal(key)
         if places := self._path.get(key):
             return Match(BY_PATH, tuple(places))
@@ -64,7 +66,7 @@ class PictureNames:
         return None
 
     def _agreement(self, place: int, key: tuple[str, ...], absolute: bool, suffix: bool) -> int:
-        """How many parts of a picture's path and of a key agree, from the end; 0 where they contradict each other."""
+        """How many parts of a picture's path and of a key agree, from the end; 0 if they contradict each other."""
         parts = self._parts[place]
         own = parts if suffix else (*parts[:-1], PurePosixPath(parts[-1]).stem)
         shared = min(len(own), len(key))
@@ -81,5 +83,5 @@ class PictureNames:
 
 
 def _normal(text: str) -> str:
-    """One spelling of each character: systems differ in how they write ü."""
+    """The same spelling for each character, since systems differ in how they encode ü."""
     return unicodedata.normalize("NFC", text)

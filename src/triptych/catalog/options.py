@@ -1,4 +1,4 @@
-"""Choices of `index` and `reencode`."""
+"""Options of `index` and `reencode`."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -14,7 +14,11 @@ GivenType = Literal["number", "date", "dmy", "mdy", "boolean", "text"]
 
 @dataclass(frozen=True)
 class IndexOptions:
-    """Which pictures are taken, and what may be given up."""
+    """Which pictures `index` takes, and what it may give up.
+
+    Raises:
+        UsageError: a value is out of its range.
+    """
 
     exclude: tuple[str, ...] = option(
         (), "Leave out files and folders of this name or path below the root; repeatable.", metavar="GLOB"
@@ -42,12 +46,16 @@ class IndexOptions:
 
     @property
     def limits(self) -> Limits:
-        """What a picture may be."""
+        """What a picture may cost."""
         return Limits.of_millions(self.max_pixels)
 
     @property
     def types(self) -> dict[str, GivenType]:
-        """`column_types` by column. Raises UsageError where one makes no sense."""
+        """The given type of each column.
+
+        Raises:
+            UsageError: an entry of `column_types` is not COLUMN=TYPE, or the type is unknown.
+        """
         return _types(self.column_types)
 
 

@@ -1,4 +1,4 @@
-"""One picture's file, as `index` reads it: what it is, and its pixels or why there are none."""
+"""Read one picture's file for `index`: its identity, and its pixels or why there are none."""
 
 from dataclasses import dataclass
 from pathlib import Path
@@ -20,9 +20,9 @@ class PictureReader:
     decoders: Decoders
 
     def read(self, path: Path, name: str, content: str | None = None) -> tuple[Entry, Pixels | None] | str:
-        """A picture's entry and pixels, the verdict and the identity from the same bytes; why, where it cannot be read.
+        """Read a picture's entry and pixels, from the same bytes; the entry has the reason if it cannot be used.
 
-        `content` is the SHA-256 that the file must have, where only that one is meant.
+        `content` is the SHA-256 that the file must have, if only that file is meant.
         """
         try:
             file = read_file(path, self.limits)
