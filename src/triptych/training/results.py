@@ -1,4 +1,4 @@
-"""What training returns."""
+"""Results of training."""
 
 from dataclasses import dataclass
 
@@ -7,7 +7,7 @@ from triptych.composers.truth import Verdict
 
 @dataclass(frozen=True)
 class TrainResult:
-    """What `train` measured."""
+    """The result of `train`."""
 
     triplets: int
     """How many it learnt from."""
@@ -31,7 +31,7 @@ class TrainResult:
 
 @dataclass(frozen=True)
 class FinetuneResult(TrainResult):
-    """What `finetune` measured."""
+    """The result of `finetune`."""
 
     pictures: int
     """How many it learnt from."""
@@ -45,7 +45,7 @@ class FinetuneResult(TrainResult):
 
 @dataclass(frozen=True)
 class PretrainResult:
-    """What `pretrain` measured."""
+    """The result of `pretrain`."""
 
     start: str
     """The encoder that it went on with, or `scratch`."""
@@ -73,7 +73,7 @@ class PretrainResult:
 
 @dataclass(frozen=True)
 class AdaptResult:
-    """What `adapt_encoder` measured."""
+    """The result of `adapt_encoder`."""
 
     pictures: int
     """How many it learnt from."""
@@ -87,7 +87,7 @@ class AdaptResult:
 
 @dataclass(frozen=True)
 class InversionResult:
-    """What `train_inversion` measured."""
+    """The result of `train_inversion`."""
 
     pictures: int
     """How many pictures of the catalog it took."""

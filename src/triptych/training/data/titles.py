@@ -1,4 +1,4 @@
-"""What can be said of titled photos: their titles, and some of the terms that titles say, as people ask for them."""
+"""Texts about titled photos: their titles, and requests for some of the terms in the titles."""
 
 from collections import Counter
 from collections.abc import Sequence
@@ -18,7 +18,7 @@ _MOST_SETS = 5000
 
 @dataclass(frozen=True)
 class TitleTexts:
-    """Distinct texts about photos; each is a title, or asks for one to three terms."""
+    """Distinct texts about photos. Each is a title, or asks for one to three terms."""
 
     texts: list[str]
     title_of: NDArray[np.int64]
@@ -36,7 +36,7 @@ class TitleTexts:
 
 
 def title_texts(titles: Sequence[str], seed: int) -> TitleTexts:
-    """The texts to learn `titles` by, one for each photo; which sets of terms are asked for follows from the seed."""
+    """Make the texts to learn titles by. The sets of terms that are asked for follow from the seed."""
     words = [spelled(title) for title in titles]
     counts = Counter(word for said in words for word in said)
     most = _AT_MOST * len(titles)

@@ -1,7 +1,7 @@
-"""What composers learn from: the triplets of a file as rows of pictures and wordings, some held out.
+"""The training data of composers: a file's triplets as rows of pictures and wordings, some of them held out.
 
-Two things are held out: triplets, by their references, and ways to phrase a modification, by its words but for those of
-the vocabulary. So it can be told what a composer has learnt from what it remembers.
+Two things are held out: triplets, by their references, and phrasings, that is, wordings without the vocabulary's words.
+So what a composer has learnt can be distinguished from what it remembers.
 """
 
 import hashlib
@@ -40,7 +40,7 @@ Encode = Callable[[list[str]], NDArray[Any]]
 
 @dataclass(frozen=True)
 class TripletDataset:
-    """Triplets as row numbers: of pictures in the catalog, of wordings in `words`."""
+    """Triplets as row numbers: of pictures in the catalog, and of wordings in `words`."""
 
     references: Numbers
     targets: Numbers
@@ -83,16 +83,16 @@ class TripletDataset:
         targets_per_step: int = TARGETS_PER_STEP,
         most_texts: int | None = None,
     ) -> "TripletDataset":
-        """Read the accepted triplets of a file, of pictures that have a row.
+        """Read the accepted triplets of a file whose pictures have a row.
 
         Args:
             path: the file.
             row_of: the row of each picture.
-            encoder: what the weighted sum encodes texts with.
-            encode: makes of texts what the composer reads.
-            encode_texts: the encoder's vectors of texts, for the weighted sum; by default its own method.
-            targets_per_step: how many of a triplet's targets are to count in a step.
-            most_texts: how many different texts are learnt from, at most; None for all.
+            encoder: encodes texts for the weighted sum.
+            encode: makes the composer's input of texts.
+            encode_texts: vectors of texts for the weighted sum; by default the encoder's own method.
+            targets_per_step: how many of a triplet's targets count in a step.
+            most_texts: the most different texts to learn from; None for all.
 
         Raises:
             DataError: the file cannot be read or holds too little.
@@ -151,7 +151,7 @@ class TripletDataset:
 
 @dataclass(frozen=True)
 class Batch:
-    """The rows of a step, as the `TripletDataset` has them of all triplets."""
+    """The rows of one step, as in `TripletDataset`."""
 
     references: Numbers
     targets: Numbers
@@ -193,7 +193,7 @@ class _Collected:
 
 
 def _collect(path: Path, row_of: Mapping[str, int], most_texts: int | None) -> tuple[_Collected, dict[str, Any]]:
-    """The accepted triplets of known pictures, and the file's note."""
+    """The accepted triplets with known pictures, and the file's note."""
     stream, note = stream_triplets(path)
     found, dropped = _Collected(), 0
     most = _least_hash(path, most_texts) if most_texts else None
@@ -221,14 +221,14 @@ def _collect(path: Path, row_of: Mapping[str, int], most_texts: int | None) -> t
 
 
 def _least_hash(path: Path, most: int) -> float | None:
-    """Up to which hash texts are taken, where there are more than `most` of them."""
+    """The highest hash of texts that are used, if there are more than `most` of them."""
     stream, _ = stream_triplets(path)
     hashes = {_hash(wording.text) for triplet in stream if triplet.accepted for wording in triplet.modifications}
     return None if len(hashes) <= most else float(np.partition(np.fromiter(hashes, float), most - 1)[most - 1])
 
 
 def _tell_unread(path: Path, texts: list[str], words: NDArray[Any], encoder: Encoder) -> None:
-    """Say how many wordings are longer than what is read, and which words of them nobody learns."""
+    """Print how many wordings are longer than what is read, and which of their words are not learnt."""
     if words.dtype != np.int64:
         # Plain texts are cut when they are read, step by step.
         tell_texts(texts, encoder, f"{path}: wordings", short_name(encoder), cut=words.dtype.kind == "U")
@@ -243,14 +243,15 @@ def _frequent_words(texts: Iterable[str]) -> tuple[str, ...]:
 
 
 def _sorted_wordings(triplet: Triplet, texts: Sequence[str]) -> list[str]:
-    """Of a held-out triplet those in held-out phrasings first; of another those in none, or all if there are none."""
+    """Of a held-out triplet, the wordings with held-out phrasings first. Of others,
+    those without, or all if there are none."""
     unseen = [text for text in texts if _hash(_phrasing(text, triplet.changes)) < _HELD_OUT_PHRASINGS]
     seen = [text for text in texts if text not in unseen]
     return [*unseen, *seen] if _is_held_out(triplet) else seen or list(texts)
 
 
 def _phrasing(text: str, changes: Iterable[Change]) -> str:
-    """How a text says what it says: it, with blanks for the words that change."""
+    """A text with blanks for the words that change."""
     words = {word for change in changes for word in (change.old, change.new, change.attribute) if word}
     for word in sorted(words, key=len, reverse=True):
         text = text.replace(word, "_")
@@ -258,7 +259,7 @@ def _phrasing(text: str, changes: Iterable[Change]) -> str:
 
 
 def _hash(text: str) -> float:
-    """A number from 0 to 1."""
+    """A number from 0 to 1 that depends on the text alone."""
     return int(hashlib.sha256(text.encode()).hexdigest()[:8], 16) / 2**32
 
 
@@ -269,12 +270,12 @@ def _rows(names: Iterable[str], row_of: Mapping[str, int]) -> list[int]:
 def _phrases(
     words: Mapping[str, Sequence[str]], phrases: Mapping[str, Mapping[str, str]]
 ) -> tuple[tuple[str, ...], ...]:
-    """The words of each group as the encoder is asked about them."""
+    """The phrases by which the encoder is asked about the words of each group."""
     return tuple(tuple(phrases.get(group, {}).get(word, word) for word in known) for group, known in words.items())
 
 
 def words_by_group(changes: Iterable[Change]) -> dict[str, tuple[str, ...]]:
-    """The words of each attribute group that is spoken of, in the order in which a composer numbers them."""
+    """The words of each attribute group in the changes, in the order in which a composer numbers them."""
     groups: dict[str, set[str]] = {}
     for change in changes:
         groups.setdefault(change.attribute, set()).update(
