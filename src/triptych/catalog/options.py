@@ -24,15 +24,13 @@ class IndexOptions:
         (), "Leave out files and folders of this name or path below the root; repeatable.", metavar="GLOB"
     )
     max_pixels: float = max_pixels_option()
-    prune: bool = option(
-        False, "Give up the pictures that are not there any more, however many, and their vectors with them."
-    )
+    prune: bool = option(False, "Give up missing pictures, however many, and their vectors.")
     name_column: str | None = option(
         None, "The column of --metadata that names the picture; by default the first.", metavar="COLUMN"
     )
     column_types: tuple[str, ...] = option(
         (),
-        "What a column of --metadata holds, where its values do not tell: number, date, dmy, mdy (day or month first), "
+        "Type of a --metadata column, if its values do not show it: number, date, dmy, mdy (day or month first), "
         "boolean or text. May be repeated.",
         flag="--column-type",
         metavar="COLUMN=TYPE",
@@ -75,4 +73,4 @@ def _types(given: Sequence[str]) -> dict[str, GivenType]:
 class ReencodeOptions:
     """What `reencode` may give up."""
 
-    prune: bool = option(False, "Go on although more than a fifth of the pictures cannot be encoded any more.")
+    prune: bool = option(False, "Go on even if more than a fifth of the pictures can no longer be encoded.")
