@@ -12,7 +12,7 @@ from triptych.core.text import truncate
 
 _MOST_TOKENS = 10**9  # of a call, that a server can mean
 _MOST_SAID = 2000  # characters of a server's message that are read; fewer are kept
-_MOST_REFUSAL = 300
+_MOST_REFUSAL = 300  # characters
 _MOST_DEPTH = 4  # of errors within errors
 _CUT = frozenset({"length", "max_tokens", "max_output_tokens", "model_length", "token_limit"})
 """What servers call it when a reply reached its token limit."""

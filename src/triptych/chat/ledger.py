@@ -22,7 +22,7 @@ from typing import Any, Literal
 from triptych.chat.request import Call
 from triptych.core.errors import DataError
 
-FORMAT = 1
+FORMAT = 1  # of the file; another number is refused
 State = Literal["pending", "accepted", "rejected"]
 MOST_TEXT = 64 * 1024
 """Characters of a reply that are kept."""

@@ -34,7 +34,7 @@ other; or the length of a reason, which follows."""
 READY, PICTURE, REFUSED = b"+", 0, 1
 _BASE = 192 * 1024 * 1024  # bytes that a process may have beside a picture: the interpreter, libraries, tables
 _PER_PIXEL = 24  # bytes: that of the dearest honest format (WebP, AVIF or 16 bits) with the copies on the way to RGB
-_OPEN_FILES = 64
+_OPEN_FILES = 64  # that the process may hold: libraries, the socket and the shared file
 
 
 @dataclass(frozen=True)

@@ -28,7 +28,7 @@ _SUFFIXES = frozenset(_LISTED.split())
 """What a file's name can promise."""
 
 _WINDOWS = sys.platform == "win32"
-_DAY = 24 * 3600.0
+_DAY = 24 * 3600.0  # seconds
 
 
 def output_file(path: Path | str, *wanted: str, flag: str = "--out") -> Path:

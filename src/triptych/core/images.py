@@ -30,7 +30,7 @@ T = TypeVar("T")
 
 # The decoders that may run, whatever a file is called; JPEG includes MPO, a phone's JPEG with a second view.
 FORMATS = ("JPEG", "PNG", "WEBP", "GIF", "BMP", "TIFF", "AVIF")
-WHITE = (255, 255, 255)
+WHITE = (255, 255, 255)  # behind transparent pixels
 NOT_REGULAR = "not a regular file"
 ELSEWHERE = "the folder that its pictures were indexed in is not there; --root says where they lie now"
 NOT_INDEXED = "not the file that was indexed; `triptych index` looks again"

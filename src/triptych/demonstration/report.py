@@ -16,9 +16,9 @@ from triptych.evaluation.results.row import ResultRow
 from triptych.evaluation.results.tables import Block, blocks
 
 _METRICS = ("R@1", "R@10", "R@50", "mAP@10")
-_SIDE = 160
-_THUMBNAIL = 64
-_CHART = 1600
+_SIDE = 160  # pixels of a picture on a card
+_THUMBNAIL = 64  # pixels of a small picture
+_CHART = 1600  # pixels of the learning curve, which browsers scale down
 
 
 @dataclass(frozen=True)

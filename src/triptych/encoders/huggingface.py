@@ -35,7 +35,7 @@ from triptych.encoders.tokenizer import check_tokenizer
 if TYPE_CHECKING:
     from torch import nn
 
-TEXT_BATCH = 64
+TEXT_BATCH = 64  # texts encoded at once
 
 
 class HuggingFaceEncoder:

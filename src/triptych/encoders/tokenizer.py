@@ -17,7 +17,7 @@ if TYPE_CHECKING:
 MOST_WORDS = 600_000
 """Of a vocabulary: the largest that are in use have some 260,000."""
 
-_MOST_BYTES = 64 * 1024 * 1024
+_MOST_BYTES = 64 * 1024 * 1024  # of a tokenizer's file; the largest in use have about 35 MB
 
 
 def read_tokenizer(folder: Path) -> "Tokenizer":
@@ -81,7 +81,7 @@ _TEXTS = 4096  # tokenized at once
 _UNKNOWN = 1  # the id of a piece that the tokenizer never saw
 
 
-FIRST_PIECE = 2
+FIRST_PIECE = 2  # 0 is padding, 1 the unknown token
 
 
 def token_ids(

@@ -15,9 +15,9 @@ from triptych.serving.problems import busy
 
 T = TypeVar("T")
 _LIGHT_WORK = 4_000_000  # pixels, times the passes over them
-_LIGHT_BYTES = 2 * 1024 * 1024
+_LIGHT_BYTES = 2 * 1024 * 1024  # of an upload that is light
 _WAITING = 16  # costly pictures, beyond which it is kinder to refuse
-_NICENESS = 10
+_NICENESS = 10  # of the process for expensive uploads
 
 
 @dataclass

@@ -18,9 +18,9 @@ from triptych.metrics.ranking import ranks_of_targets
 from triptych.metrics.resampling import bootstrap_intervals
 from triptych.training.data.pixels import Bytes
 
-_CUTOFFS = (1, 5, 10)
+_CUTOFFS = (1, 5, 10)  # k of R@k
 _METRIC = "R@10"
-_BLOCK = 64
+_BLOCK = 64  # pictures encoded at once
 _STATISTICS = 2000  # pictures, at most, that statistics are made of
 
 

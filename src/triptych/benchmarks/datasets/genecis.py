@@ -30,7 +30,7 @@ _FOLDERS = {
     "attribute": ("Visual_Genome/VG_All", "Visual_Genome/VG_100K", "Visual_Genome/VG_100K_2", "VG_100K", "VG_100K_2"),
     "object": ("coco2017/val2017", "val2017"),
 }
-_DILATION = 0.7
+_DILATION = 0.7  # by which boxes grow, as in the authors' code
 
 
 @dataclass(frozen=True)

@@ -18,8 +18,8 @@ STAGES = (
     (5, 2, 6, 192, 4),
     (3, 1, 6, 320, 1),
 )
-STEM_CHANNELS = 32
-FEATURES = 1280
+STEM_CHANNELS = 32  # of Lite0, as published
+FEATURES = 1280  # of Lite0, as published
 
 
 class Convolution(nn.Module):

@@ -11,7 +11,7 @@ from triptych.mining.chat.session import ChatSession
 
 _ENOUGH = 20  # answered calls, from which on their means are better than a guess
 _REASONING = (150, 40, 170)  # tokens of a reply: its frame, each candidate, each target
-_VERDICT = 60
+_VERDICT = 60  # tokens
 
 
 def estimate_cost(session: ChatSession) -> CostEstimate:

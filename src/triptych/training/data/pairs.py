@@ -16,7 +16,7 @@ from triptych.encoders.lexicon import spelled
 from triptych.encoders.native import square_pixels
 from triptych.training.data.pixels import Bytes, read_bytes
 
-LEAST_PAIRS = 50
+LEAST_PAIRS = 50  # of fewer, held-out recall means nothing
 
 
 @dataclass(frozen=True)

@@ -13,7 +13,7 @@ _FRAMES = ("{}", "in {}", "a {}", "with {}", "this, but {}")
 _AT_LEAST = 5  # titles that say a term, for it to be asked for
 _AT_MOST = 0.6  # of the titles; what nearly all say tells nothing apart
 _SETS = 3  # of a title's terms
-_MOST_SETS = 5000
+_MOST_SETS = 5000  # of terms, in all
 
 
 @dataclass(frozen=True)

@@ -227,8 +227,8 @@ def _choices(of: Sequence[str], count: int, random: np.random.Generator) -> list
     return [of[place] for place in random.integers(len(of), size=count)]
 
 
-_PEAK_RATE = 1e-3
-_CHECKPOINT_STEPS = 50
-_WEIGHT_DECAY = 0.01
+_PEAK_RATE = 1e-3  # of AdamW, for the mapping network; no search for a better one is recorded
+_CHECKPOINT_STEPS = 50  # steps between checkpoints
+_WEIGHT_DECAY = 0.01  # AdamW's default
 _BLOCK = 1024  # pictures whose words are looked for at once
-_WORD_RATE = 0.05
+_WORD_RATE = 0.05  # of AdamW, for pseudo-words: more than the paper's 0.02, for fewer steps

@@ -12,9 +12,9 @@ from triptych.training.options import AdaptOptions
 
 LENGTH = 128
 """Of the part of a vector that tells the item."""
-_PEAK_RATE = 5e-4
-_TEMPERATURE = 0.1
-_CHECKPOINT_STEPS = 50
+_PEAK_RATE = 5e-4  # of AdamW; no search for a better one is recorded
+_TEMPERATURE = 0.1  # as SimCLR found best (Chen et al. 2020, table 5)
+_CHECKPOINT_STEPS = 50  # steps between checkpoints
 
 
 def with_second_tower(base: DualEncoder) -> DualEncoder:

@@ -27,7 +27,7 @@ from triptych.core.errors import DataError
 from triptych.core.text import hash_number
 
 ATTRIBUTES = ("kind", "colour", "pattern", "sleeve")
-QUERIES_EACH = 3
+QUERIES_EACH = 3  # of a reference, at most; part of the protocol
 _COLUMNS = ("image", *ATTRIBUTES, "sender")
 _NOT_APPLICABLE = "na"  # of the sleeves of what has none, such as trousers
 _UNLABELLED = "unlabelled"

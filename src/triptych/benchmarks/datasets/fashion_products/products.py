@@ -29,9 +29,9 @@ from triptych.core.errors import DataError
 from triptych.core.files import atomic
 from triptych.core.text import hash_number
 
-MOST_QUERIES = 3000
-LARGEST_LINE = 10
-MOST_TARGETS = 60
+MOST_QUERIES = 3000  # of a task; part of the protocol, like the next two
+LARGEST_LINE = 10  # products of a line for the task "colourway"
+MOST_TARGETS = 60  # of a query of the task "attribute"
 CHANGES = (
     ("gender",),
     ("kind",),
