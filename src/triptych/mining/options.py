@@ -32,7 +32,7 @@ class CriticOptions:
         0.03, "Critic: least probability that the words are true of the target.", metavar="P", above=0
     )
     min_ratio: float = option(
-        2.0, "Critic: how many times as probable of the target as of the reference; 0 for no such test.", metavar="N", min=0
+        2.0, "Critic: times as probable of the target as of the reference; 0 for no test.", metavar="N", min=0
     )
     max_margin: float = option(
         3.0, "Critic: how much better another picture may fit, as a difference of logarithms.", metavar="N", min=0
