@@ -206,7 +206,7 @@ COLOURS = {
 }
 
 
-def things(count=400, *, noise=0.08, told=True):
+def things(count=400, *, noise=0.08, distinct=True):
     """Pictures of shirts and shoes in red, blue or navy; shirts have sleeves. Also the truth of each group."""
     random = np.random.default_rng(3)
     colour, kind, sleeve = (random.integers(most, size=count) for most in (3, 2, 2))
@@ -217,7 +217,7 @@ def things(count=400, *, noise=0.08, told=True):
     vectors[rows[shirts], 5 + sleeve[shirts]] += 1
     place = np.where(colour == 2, 1, colour)
     vectors[rows, place] += 1
-    if told:
+    if distinct:
         vectors[rows[colour == 2], 2] += 1
     return unit(vectors), {"colour": colour, "kind": kind, "sleeve": sleeve}
 
@@ -257,15 +257,15 @@ def test_a_tag_is_as_sure_as_it_is_right_whatever_the_encoders_temperature(scale
 
 
 def test_narrower_words_that_are_not_told_apart_count_as_the_broader_one():
-    vectors, truth = things(told=False)
+    vectors, truth = things(distinct=False)
     tagger = Tagger(Placing(), words_of(broader={"colour": {"navy": "blue"}}), vectors)
     assert tagger.vocabulary.groups["colour"] == ("red", "blue")
     tags = tagger(vectors)["colour"]
     assert np.mean(tags.argmax(axis=1) == np.minimum(truth["colour"], 1)) > 0.9
     # With the difference in the pictures, they are two words.
     vectors, _ = things()
-    told = Tagger(Placing(), words_of(broader={"colour": {"navy": "blue"}}), vectors)
-    assert told.vocabulary.groups["colour"] == ("red", "blue", "navy")
+    trained = Tagger(Placing(), words_of(broader={"colour": {"navy": "blue"}}), vectors)
+    assert trained.vocabulary.groups["colour"] == ("red", "blue", "navy")
 
 
 def test_a_group_that_tells_nothing_of_the_pictures_is_left_out(capfd):
@@ -274,9 +274,9 @@ def test_a_group_that_tells_nothing_of_the_pictures_is_left_out(capfd):
     assert "mood" not in found.tags
     assert found.tags.keys() == found.vocabulary.groups.keys() == COLOURS.keys()
     tell(found.reports)
-    told = capfd.readouterr().err
-    assert "mine: mood: left out, the encoder hardly knows its words" in told
-    assert "mine: colour: 3 words (red, blue, navy)" in told
+    printed = capfd.readouterr().err
+    assert "mine: mood: left out, the encoder hardly knows its words" in printed
+    assert "mine: colour: 3 words (red, blue, navy)" in printed
     assert summary(found.reports)["mood"].keys() == {"left out"}
     assert summary(found.reports)["colour"]["not shown"] == ["mauve"]
     with pytest.raises(FailureError, match="no word"):
