@@ -108,7 +108,7 @@ class TypeReader:
         if _all_booleans(known):
             return "boolean"
         dates = Counter({text: count for text, count in known.items() if date_orders(text)})
-        # 20240301 is a number too, and a column of such is one of dates only if all are.
+        # 20240301 is a number, too, so a column of such values is one of dates only if all of them are dates.
         if _are_most(dates, known) and dates.total() >= sum(known[text] for text in amounts):
             order = _order(dates)
             if order is None:

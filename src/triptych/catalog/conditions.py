@@ -107,7 +107,7 @@ class _Reader:
         self._types = types
         self._text = text
         self._place = 0
-        # Found as they stand, the longest first, whatever words or brackets they hold.
+        # Column names are matched literally, the longest first, whatever words or brackets they contain.
         self._plain = sorted(
             (name for name in types if name and not _NEXT_RELATION.search(name)), key=len, reverse=True
         )

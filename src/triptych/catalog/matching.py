@@ -59,7 +59,7 @@ class PictureNames:
             return Match(BY_PATH, tuple(places))
         for level, known, suffix in ((BY_FILE, self._file, True), (BY_STEM, self._stem, False)):
             fits = [(self._agreement(place, parts, absolute, suffix), place) for place in known.get(parts[-1], ())]
-            # The longest agreement is meant: of a.jpg and deep/a.jpg, C:\x\deep\a.jpg is the second.
+            # The longest agreement counts: of a.jpg and deep/a.jpg, C:\x\deep\a.jpg means the second.
             best = max((length for length, _ in fits), default=0)
             if best:
                 return Match(level, tuple(place for length, place in fits if length == best))
@@ -73,12 +73,12 @@ class PictureNames:
         if own[-shared:] != key[-shared:]:
             return 0
         before = key[: len(key) - shared]
-        # What a relative path has before the picture's must be the end of the root's own.
+        # The part of a relative path before the picture's path must be the end of the root's path.
         if before and not absolute and self._root[-len(before) :] != before:
             return 0
         if absolute and len(own) > shared:
             return 0
-        # A bare file name means all that have it alike.
+        # A bare file name means all pictures with that name.
         return shared if len(key) > 1 else 1
 
 

@@ -27,7 +27,7 @@ _MARKS = (  # the longer ones first: that of UTF-32 begins as that of UTF-16 doe
 _SEPARATORS = (",", ";", "\t")
 _SAMPLE = 30  # records that tell the separator
 _LONGEST = 1 << 28  # characters of a field
-# Western words hold no four accented letters in a row: they are those of another alphabet.
+# No western word has four accented letters in a row, so such letters belong to another alphabet.
 _FOREIGN = re.compile("[¡-ÿ]*[À-ÖØ-öø-ÿ]{2}[¡-ÿ]*")
 
 

@@ -19,7 +19,7 @@ _BLANK = frozenset({"", "-", "--", "–", "—", "n/a", "n.a.", "#n/a"})
 _NO_VALUE = _BLANK | {"na", "nan", "null", "none", "nil", "?", "<na>"}
 _TRUE = frozenset({"true", "yes", "y", "t", "on"})
 _FALSE = frozenset({"false", "no", "n", "f", "off"})
-# Fixed and thin spaces, and the signs of fonts that have each letter as wide as a Chinese one.
+# Fixed and thin spaces, and full-width characters, which are as wide as Chinese ones.
 _ORDINARY = {0xFF01 + place: 0x21 + place for place in range(94)} | {
     **dict.fromkeys((0xA0, 0x2007, 0x2009, 0x202F, 0x3000), " "),
     0x2212: "-",

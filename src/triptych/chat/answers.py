@@ -111,7 +111,7 @@ def _reply_text(message: Mapping[str, Any], finish: str) -> str:
     if content.strip():
         return _encodable(content)
     thinking = _text_of(message.get("reasoning_content")) or _text_of(message.get("reasoning"))
-    # Cut while it was thinking: what it holds are drafts, and no answer.
+    # The reply was cut while the model was thinking, so it holds drafts and no answer.
     return _encodable((_THINKING if finish == "length" and thinking else "") + thinking)
 
 

@@ -101,7 +101,7 @@ class Endpoint:
         headers = {
             "Content-Type": "application/json",
             "Accept": "application/json",
-            # Packed, a small answer could become a huge one.
+            # A small compressed answer could become a huge one.
             "Accept-Encoding": "identity",
             "User-Agent": f"triptych/{__version__}",
         }
@@ -112,7 +112,7 @@ class Endpoint:
             timeout=timeout,
             limits=httpx2.Limits(max_connections=None, max_keepalive_connections=settings.concurrency),
             follow_redirects=False,
-            # A proxy is of no use on the way to this very machine.
+            # A proxy is useless for connections to this machine.
             trust_env=host not in LOCAL,
         )
 
@@ -236,7 +236,7 @@ class Endpoint:
         """A foreign message, fit to be kept: short, one line, and without the key."""
         if not self._key:
             return truncate(text, 300)
-        # Again when it is clean: what was taken out may have stood in the midst of the key.
+        # Again after cleaning, since a removed character may have split the key.
         return truncate(clean(text.replace(self._key, "***")).replace(self._key, "***"), 300)
 
     def _without_key(self, text: str) -> str:

@@ -39,7 +39,7 @@ _CONTEXT = re.compile(
     r"prompt is too long|input is too long"
 )
 _ROOM = (
-    # vLLM, and OpenAI: the context and what the question takes of it.
+    # vLLM and OpenAI: the context's length, and how much of it the input takes.
     re.compile(r"context (?:length|size|window) (?:is|of) (?P<all>\d+) tokens.{0,200}?(?P<asked>\d+) input tokens"),
     re.compile(r"context (?:length|size|window) (?:is|of) (?P<all>\d+) tokens.{0,200}?(?P<asked>\d+) in the messages"),
 )

@@ -57,7 +57,7 @@ class Call:
 
 def rendering(settings: ChatRequest) -> str:
     """The settings, besides the call itself, that decide the reply."""
-    # A part of call keys: other words here, and every call would be paid for again.
+    # This is a part of call keys. With other words here, every call would be paid for again.
     layout = "sheet" if settings.one_image else "apart"
     return f"{layout} {settings.picture_size} {settings.picture_quality} {settings.max_tokens} {settings.temperature}"
 

@@ -156,7 +156,7 @@ class Slerp(WeightedSum):
     def blend(references: Vectors, texts: Vectors, weight: float) -> Vectors:
         """Unit vectors at `weight` of the angle from reference to text."""
         angles = np.arccos(np.clip((references * texts).sum(axis=1, keepdims=True), -1, 1))
-        # Where both are one vector there is no arc, and the sum is that vector.
+        # If both vectors are equal there is no arc, and the sum is that vector.
         arcs = np.maximum(np.sin(angles), 1e-6)
         near, far = np.sin((1 - weight) * angles) / arcs, np.sin(weight * angles) / arcs
         return unit(np.where(angles < 1e-3, references, near * references + far * texts))

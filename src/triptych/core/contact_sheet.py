@@ -92,7 +92,7 @@ def _card(
     top = _INSET if picture is None else 2 * _INSET + side
     height = top + len(lines) * _line_height(font) + _INSET
     card = Image.new("RGB", (side + 2 * _INSET, height), WHITE)
-    # Drawn four times as large and reduced: Pillow's own corners are jagged.
+    # Drawn four times as large and reduced, since Pillow's own corners are jagged.
     mask = Image.new("L", (4 * card.width, 4 * card.height))
     ImageDraw.Draw(mask).rounded_rectangle((0, 0, mask.width - 1, mask.height - 1), 4 * _INSET, 255)
     card.paste(_CARD, mask=mask.reduce(4))

@@ -51,7 +51,7 @@ class Wanted:
 
 def work(shared: int, niceness: int) -> None:
     """Answer requests from the socket at standard input until it is closed. `shared` is the file in memory."""
-    # Whoever tells the whole group to end means the program that this works for, which may have to finish requests.
+    # A signal to the whole group is meant for the main program, which may have to finish requests.
     signal.signal(signal.SIGINT, signal.SIG_IGN)
     signal.signal(signal.SIGTERM, signal.SIG_IGN)
     with suppress(OSError):

@@ -19,7 +19,7 @@ SUFFIXES = frozenset(
 HEIF_SUFFIXES = frozenset({".heic", ".heif", ".hif"})
 """Read where the extra `heif` is installed."""
 
-# Folders, in small letters, that cameras, desktops and NAS systems make beside the pictures.
+# Folders, in lower case, that cameras, desktops and NAS systems make beside the pictures.
 _THUMBNAILS = frozenset({"@eadir", ".@__thumb", "@__thumb", ".thumbnails", ".thumbs", ".thumb", ".picasaoriginals"})
 _SYSTEM = frozenset(
     {"#recycle", "@recycle", "@recently-snapshot", "#snapshot", "$recycle.bin", "system volume information"}
@@ -122,7 +122,7 @@ class _Walk:
         self.names: set[str] = set()
         self.rejected: dict[str, Rejected] = {}
         self.left_out: list[LeftOut] = []
-        # A heap of (is a link, name): real folders come first, so that a link to one of them renames nothing.
+        # A heap of (is a link, name). Real folders come first, so that a link to one of them changes no name.
         self.waiting = [(False, "")]
 
     def found(self) -> Found:
@@ -201,7 +201,7 @@ def _is_folder(entry: os.DirEntry[str]) -> bool:
 
 
 def _unread(name: str, suffix: str) -> LeftOut:
-    # Bounded and printable, since it is a key that a person reads.
+    # Short and printable, since a person reads this key.
     kind = _printable(suffix) if 1 < len(suffix) <= 12 and suffix.isprintable() else "other files"
     reason = NEEDS_HEIF if suffix in HEIF_SUFFIXES else f"not read: {kind} is no suffix of a picture format known here"
     return LeftOut(_printable(name), kind, reason if kind != "other files" else "not read: no suffix of a picture")
@@ -215,7 +215,7 @@ def _read_list(source: Path, root: Path, exclude: Sequence[str]) -> Found:
     names: set[str] = set()
     rejected: dict[str, Rejected] = {}
     left_out: dict[str, LeftOut] = {}
-    # Not splitlines(): a name may hold one of the rarer line separators.
+    # Not splitlines(), since a name may contain one of the rarer line separators.
     for line in (line.removesuffix("\r") for line in text.split("\n")):
         if not line.strip():
             continue

@@ -28,7 +28,7 @@ from triptych.core.picture_cost import check_cost
 
 T = TypeVar("T")
 
-# The decoders that may run, whatever a file is called; JPEG includes MPO, a phone's JPEG with a second view.
+# The decoders that may run, whatever a file's name. JPEG includes MPO, a phone's JPEG with a second view.
 FORMATS = ("JPEG", "PNG", "WEBP", "GIF", "BMP", "TIFF", "AVIF")
 WHITE = (255, 255, 255)  # behind transparent pixels
 NOT_REGULAR = "not a regular file"
@@ -155,7 +155,7 @@ def _allow(pixels: int) -> None:
 def _read(path: Path, limits: Limits) -> bytes:
     try:
         status = path.stat()
-        # Asked before it is opened: opening a FIFO would wait for a writer, for ever.
+        # Checked before opening, since opening a FIFO would wait forever for a writer.
         if not stat.S_ISREG(status.st_mode):
             raise PictureError(NOT_REGULAR)
         _check_bytes(status.st_size, limits)
@@ -322,7 +322,7 @@ def load_pictures(
             picture = open_picture(root / name, limits) if opened is None else opened(name)
             return picture if prepare is None else prepare(picture)
         except PictureError as error:
-            # A new one: the traceback of the old keeps the whole file in memory.
+            # A new exception, since the traceback of the old one keeps the whole file in memory.
             return PictureError(str(error))
 
     yield from work_ahead(names, load, threads=threads)

@@ -106,7 +106,7 @@ def write_report(path: Path, content: Report) -> None:
         version=__version__,
     )
     with atomic(path) as temporary:
-        # A file name, and so a text, can hold half of a surrogate pair, which UTF-8 has no bytes for.
+        # A file name, and so a text, can hold half of a surrogate pair, which UTF-8 cannot encode.
         temporary.write_text(html, encoding="utf-8", errors="replace")
 
 

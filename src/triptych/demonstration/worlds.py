@@ -93,9 +93,9 @@ WORLDS: Mapping[str, World] = {
         "wardrobe",
         "The wardrobe, end to end",
         _wardrobe,
-        # A small catalog has few pairs: the agent asks a little more than it does by default.
+        # A small catalog has few pairs, so the agent makes more questions than by default.
         MineOptions(vocabulary=VOCABULARY, changes=14),
-        # Two passes: a third brings nothing on the val queries of a world this small, and time is short.
+        # Two passes: a third one gains nothing on the val queries of so small a data set, and takes time.
         TrainOptions(epochs=2),
     ),
 }

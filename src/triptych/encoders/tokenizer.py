@@ -93,10 +93,10 @@ def token_ids(
     text becomes one unknown token.
     """
     ids = np.zeros((len(texts), length), np.int64)
-    # In blocks: what the tokenizer returns for a text takes a hundred times the memory of its ids.
+    # In blocks, since the tokenizer's result for a text takes a hundred times the memory of its ids.
     for start in range(0, len(texts), _TEXTS):
         for row, encoding in enumerate(tokenizer.encode_batch(list(texts[start : start + _TEXTS])), start):
-            # A text may spell out the padding; attention over nothing but padding would not be a number.
+            # A text may spell out the padding, and attention over nothing but padding would not be a number.
             kept = [number for number in encoding.ids if number][:length] or [_UNKNOWN]
             ids[row, : len(kept)] = kept
             if closing and len(encoding.ids) > length:

@@ -87,7 +87,7 @@ def ranks_of_targets(
         places = bars.starts[rivals.queries[deep]] + depth
         bars.count(places[rival_scores[deep] >= bars.scores[places]])
 
-    # Queries with the most targets first: those with more than so many are then the first of every block.
+    # Queries with the most targets first, so that those with more than a given number begin every block.
     numbers = np.flatnonzero(~closed)
     numbers = numbers[np.argsort(-bars.counts[numbers], kind="stable")]
     for start in range(0, len(numbers), query_block):

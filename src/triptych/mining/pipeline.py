@@ -139,7 +139,7 @@ def _mine(
         result = _count(whole, references=len(references), groups=tuple(context.tags))
         if options.reverse:
             result = replace(result, reversed=_count(reverse).accepted)
-        # Of a run that went on where another stopped, nobody knows how long both took.
+        # The duration of a resumed run is unknown.
         seconds = {} if resumed else {"seconds": round(time.monotonic() - started, 1)}
         join_triplets(out, whole, _note(context, settings, result) | {"tags": groups} | seconds)
         shutil.rmtree(parts)
@@ -190,7 +190,7 @@ def _inputs(context: MiningContext) -> dict[str, Any]:
 
 
 def _note(context: MiningContext, settings: Mapping[str, Any], result: MineResult) -> dict[str, Any]:
-    # The texts that the encoder was asked about: a composer starts from them, too.
+    # The encoder was asked about these texts, and a composer starts from them, too.
     phrases = {group: context.vocabulary.phrases[group] for group in result.groups}
     fingerprint = context.encoder.fingerprint
     return made_by("mine", settings, encoder_fingerprint=fingerprint, phrases=phrases, **known_fields(result))

@@ -127,7 +127,7 @@ class Proposer:
                 changing = np.sum([differing[group][rows] for group in plan], axis=0)
                 affinity = all_same[rows] - np.sum([same[group][rows] for group in plan], axis=0)
                 similarity = self._view(plan).cosines(np.array(references)[rows], products[rows])
-                # Of a change that makes another item, the item's similarity says little.
+                # If a change makes another item, the item's similarity means little.
                 weight = _SAME_ITEM * np.prod([self._variability[group] for group in plan])
                 affinity += np.float32(weight) * similarity
                 for row, place in enumerate(rows):
@@ -172,7 +172,7 @@ class Proposer:
         pairs = len(plans) - singles
         if not plans:
             return []
-        # Pairs are many: unweighted they would crowd out the single changes that people ask for most.
+        # There are many pairs. Unweighted, they would crowd out single changes, which people ask for most.
         weights = np.full(len(plans), (1 - _SINGLE) / max(pairs, 1))
         weights[:singles] = (_SINGLE if pairs else 1) / singles
         if self._plan_weights:
@@ -220,7 +220,7 @@ def _directions(groups: Sequence[str], centred: Vectors, tags: Tags) -> Vectors:
     found = np.empty((0, centred.shape[1]), np.float32)
     for group in groups:
         weights = tags[group] / np.maximum(tags[group].sum(axis=0), 1e-6)
-        # Words that no picture bears have a mean made of noise.
+        # The mean of a word that hardly any picture shows is noise.
         means = (weights.T @ centred)[tags[group].sum(axis=0) >= 5]
         means = means - (means @ found.T) @ found
         if len(means):

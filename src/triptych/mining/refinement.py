@@ -110,7 +110,7 @@ def refine(
     stored, note = read_triplets(triplets)
     options = replace(options, vocabulary=options.vocabulary or vocabulary_of(note))
     words = load_vocabulary(options.vocabulary)
-    # Now, and not after minutes of learning, should the pictures show none of the words.
+    # Tagged before training, so that pictures without any of the words fail at once.
     tagged = tag_pictures(opened.vectors, known, words)
     settings = {"triplets": triplets, "catalog": opened.folder, **asdict(options)}
     run = settings | {"digest": hash_file(triplets), "encoder": known.fingerprint, "pictures": opened.digest}
@@ -186,7 +186,7 @@ def _composer(folds: _Folds, fold: int, others: Sequence[Triplet]) -> TrainedCom
     if not file.exists():
         write_triplets(file, others, folds.note)
     if not (folder / "config.json").exists():
-        # What learnt from the other folds is to judge, and not the sum.
+        # Without the sum, so that only what was learnt from the other folds judges.
         options = TrainOptions(epochs=folds.options.epochs, seed=folds.options.seed, without=("kept-sum",))
         train_composer(file, folds.catalog.folder, folder, options, encoder=folds.encoder, runtime=folds.runtime)
     return TrainedComposer(folder, folds.runtime.threads)

@@ -167,7 +167,7 @@ class Tagger:
     def _learn(self, vectors: Vectors) -> None:
         """Choose words and groups, and fit temperatures."""
         asked, neighbours = self.vocabulary, calibration.neighbours_of(vectors)
-        # What others are about comes first.
+        # Groups that others are about come first.
         order = sorted(asked.groups, key=lambda group: (group in asked.applies, group != ABOUT))
         reports: dict[str, GroupReport] = {}
         known: dict[str, tuple[tuple[str, ...], Scores]] = {}

@@ -160,7 +160,7 @@ class _HuggingFace:
             raise UsageError(f"--tune {self.tune}: write frozen, lora, last-N (such as last-2) or full")
 
     def prepare(self, picture: Image.Image) -> Bytes:
-        # Back to the bytes that the processor has resized: a quarter of the memory.
+        # Back to bytes after the processor has resized, which take a quarter of the memory.
         pixels = (self._encoder.prepare(picture) * self._std + self._mean) / self._scale
         return np.asarray(pixels.round().clip(0, 255), np.uint8)
 

@@ -8,7 +8,7 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-# Of each stage: kernel, stride, expansion, channels, repeats.
+# For each stage: kernel, stride, expansion, channels, repeats.
 STAGES = (
     (3, 1, 1, 16, 1),
     (3, 2, 6, 24, 2),

@@ -209,7 +209,7 @@ def _write(out: Path, cells: Sequence[Cell], failed: Sequence[str], asked: Mappi
     for cell in cells:
         if _result(out, cell).exists():
             found = read_json(_result(out, cell), "result of a cell")
-            # Recipes of one content share a cell, each under its own name.
+            # Recipes with the same options share a cell, but keep their names.
             finished.append({"recipe": cell.recipe.name, "seed": cell.seed, "rows": found["rows"]})
     rows = summarise_cells(finished)
     report = AblationResult(rows, len(cells), len(finished), tuple(failed), made_by("ablate", asked))

@@ -212,7 +212,7 @@ def _significance(
 def _values(runs: MethodRuns, metric: str) -> Values:
     """The metric on each query, averaged over runs; empty where a run does not say."""
     each = [values for row in runs.rows if (values := (row.per_query or {}).get(metric)) is not None]
-    # Values can be paired only where the digest says that they are of the same queries in the same order.
+    # Values can be paired only if the digests are of the same queries in the same order.
     if len(each) < len(runs.rows) or not all(row.queries_sha256 for row in runs.rows):
         return np.empty(0)
     mean: Values = np.mean([np.asarray(values, np.float64) for values in each], axis=0)

@@ -247,7 +247,7 @@ def format_gaps(rows: Sequence[ResultRow]) -> str:
 
 def _format_block(block: Block) -> str:
     texts, numbers = _columns(block)
-    # The mark has a place of its own, so that the digits stand beneath each other.
+    # The mark has a column of its own, so that digits are aligned.
     table = [[*texts, *(f"{name} " for name in numbers)]]
     for row in block.rows:
         cells = [f"{block.cell(row, name)}{'*' if block.is_best(row, name) else ' '}" for name in block.metrics]

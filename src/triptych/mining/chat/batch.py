@@ -139,7 +139,7 @@ def _write_file(session: ChatSession, ledger: Ledger, waiting: list[tuple[str, C
             lines.write(line)
             done += 1
             entered.append((reference, call))
-        # Before the file is there: results that nobody knows would be paid for in vain.
+        # Before the file is there, since results of calls that are not entered would be paid for in vain.
         with ledger.transaction():
             for reference, call in entered:
                 ledger.record_attempt(call, reference, state="batched")

@@ -102,7 +102,7 @@ class ChatAgent:
         """The question to a critic, which knows neither the intended picture nor the previous order."""
         wordings = [wording.text for wording in draft.modifications]
         lines = "\n".join(f"{number}. {text}" for number, text in enumerate(wordings, 1))
-        # The wordings last: what a model wrote must not be filled in again.
+        # The wordings are filled in last, since what a model wrote must not be filled in again.
         text = fill(self._prompts.judge, count=len(order), wordings=len(wordings), texts=lines)
         shuffled = [group.candidates[place] for place in order]
         call = self._call(JUDGEMENT, judge, text, group.reference, shuffled)

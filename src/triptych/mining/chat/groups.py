@@ -72,7 +72,7 @@ def _choose(
             continue
         best = int(near[int((cosines - _SPREAD * crowd).argmax())])
         chosen.append(best)
-        # What is the same as the chosen one leaves; what is similar to it counts less.
+        # Duplicates of the chosen picture are removed, and similar ones count less.
         for index, (near, cosines, crowd) in enumerate(pools):
             like = plain[near] @ plain[best]
             kept = (like < _DUPLICATE) & (near != best)

@@ -192,7 +192,7 @@ async def _connections(
 def _write(session: "ChatSession", ledger: Ledger, added: Mapping[str, Any]) -> ChatMineResult:
     """Write the triplet file from the ledger. Returns the result."""
     states, steps = ledger.states(), ledger.steps()
-    # Twice through the ledger rather than all of it in memory.
+    # The ledger is read twice, so that its triplets are never all in memory.
     reasons = Counter("" if row["accepted"] else kind_of_reason(row["reason"]) for row in ledger.triplets())
     accepted = reasons.pop("", 0)
     result = ChatMineResult(

@@ -52,7 +52,7 @@ def recolour(pixels: "Tensor", random: "torch.Generator") -> "Tensor":
     def uniform(low: float, high: float, channels: int = 1) -> "Tensor":
         return (torch.rand(len(pixels), channels, 1, 1, generator=random) * (high - low) + low).to(pixels.device)
 
-    # White is taken for background, and stays.
+    # White is treated as background and stays.
     item = ((1 - pixels.amin(dim=1, keepdim=True)) / 0.25).clamp(0, 1)
     luminance = torch.tensor([0.299, 0.587, 0.114], device=pixels.device).view(1, 3, 1, 1)
     grey = (pixels * luminance).sum(dim=1, keepdim=True)

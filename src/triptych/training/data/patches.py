@@ -90,7 +90,7 @@ class PatchCache:
         row = 2 * int(np.prod(shape))
         done = self._path.stat().st_size // row if self._path.exists() else 0
         if done < len(names):
-            # Whole batches alone: patches depend, in their last bits, on what they are computed with.
+            # Only whole batches, since the last bits of patches depend on what they are computed with.
             done -= done % BATCH
             loaded = load_pictures(
                 catalog.root,

@@ -292,7 +292,7 @@ def _changes(found: _Collected, words: Mapping[str, tuple[str, ...]]) -> Numbers
         if not changes:
             distinct[row] = NO_CHANGE
         for change in changes:
-            # What an exclusion leads to is any other word: it says nothing of which.
+            # An exclusion allows any other word, and does not say which.
             new = NO_CHANGE if change.new is None else number[change.attribute][change.new]
             distinct[row, column[change.attribute]] = new
     return distinct[np.array(found.change_of, np.int64)]

@@ -254,7 +254,7 @@ class ContinuingLearner(Learner):
         text = self.model.text.meaning(self.sentences(self.single[term, frame]))
         first, second = self.model.picture.parts[0], self.model.picture.parts[1]
         item = self.model.picture.item(self.views.standard[view, rows].float())
-        # As search adds picture and words, but for the constant, which is the same for every photo.
+        # As search adds picture and words, without the constant, which is equal for all photos.
         scores = (text + first * meaning) @ meaning.T + second**2 / first * item @ item.T
         own = torch.eye(len(rows), dtype=torch.bool, device=self.device)
         logits = (scale * scores).masked_fill(own, -1e4)

@@ -70,7 +70,7 @@ class PretrainingLearner(Learner):
         self.module = torch.nn.ModuleDict({"encoder": model, "words": words})
         self.optimizer = torch.optim.AdamW(weight_groups(self.module, _PEAK_RATE), lr=_PEAK_RATE, betas=_BETAS)
         self.pairs, self.rows = pairs, rows
-        # Of few pairs there are at least two batches.
+        # At least two batches, also with few pairs.
         few = len(rows) < 2 * options.batch_size
         self.batch_size, self.seed = max(2, len(rows) // 2) if few else options.batch_size, options.seed
         assert options.epochs
