@@ -25,9 +25,9 @@ from triptych.core.text import clean, truncate
 from triptych.core.version import __version__
 
 _MOST_BYTES = 1024 * 1024  # of a whole reply; what is longer is not read to its end
-_MOST_COMPLAINT = 64 * 1024  # bytes of an answer that is none
+_MOST_COMPLAINT = 64 * 1024  # bytes of an answer that is an error
 _MOST_REDIRECTS = 3  # of one request
-_SECRET = 8  # characters from which on a key is taken out of replies; shorter ones are dummies, and words
+_SECRET = 8  # characters of a key that is removed from replies; shorter keys are dummies, and may be words
 _TOO_MUCH = frozenset({429, 503, 529})
 TRANSIENT_STATUSES = frozenset({408, 409, 425}) | _TOO_MUCH
 FIXABLE_STATUSES = frozenset({401, 402, 403, 404})

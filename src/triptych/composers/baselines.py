@@ -19,7 +19,7 @@ DEFAULT_WEIGHT = 0.5  # of the text: an even sum, as SEARLE and others report it
 WEIGHTS = tuple(round(0.05 * step, 2) for step in range(1, 20))
 """What a weight is chosen from, on the validation split."""
 
-_REMEMBERED = 4  # a benchmark's tasks, and those that weights are chosen on
+_REMEMBERED = 4  # arrays of references: a benchmark's tasks, and those that weights are chosen on
 
 
 class _SameSpace:

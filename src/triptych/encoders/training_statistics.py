@@ -22,7 +22,7 @@ FILE = "training_statistics.safetensors"
 LEAST_PICTURES = 40
 """Of fewer pictures no statistics are kept."""
 
-_DIRECTIONS = 64  # principal directions that count; no other number was measured
+_DIRECTIONS = 64  # principal directions that count; no search for a better number is recorded
 _PICTURES = 5000  # that they are made of, at most
 _FAR = 0.99  # of the pictures trained on, all but so many are nearer
 

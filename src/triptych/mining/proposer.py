@@ -24,11 +24,11 @@ Scores = NDArray[np.float32]
 """One number for each picture of the catalog, `(n,)`, or for references and pictures, `(references, n)`."""
 
 _SINGLE = 0.4  # share of the plans that change one group alone
-_SAME_WORDS = 2.5  # what one group's agreement counts beside the logarithm that the new word is shown
-_SAME_ITEM = 4.0  # what a cosine counts beside it, where a change leaves the item the same
+_SAME_WORDS = 2.5  # weight of one group's agreement, beside the log-probability of the new word
+_SAME_ITEM = 4.0  # weight of a cosine, beside it, if a change leaves the item the same
 _SAMPLE = 4096  # pictures, at most, whose neighbours are looked at for that
 _NEIGHBOURS = 10  # nearest pictures that tell whether a change leaves the item the same
-LEAST = 3e-4  # no tag is less likely than this: a probability of zero would silence every other view
+LEAST = 3e-4  # lower limit of a tag's probability; zero would overrule every other view
 _SCORES = 48_000_000  # numbers held at once: 192 MB
 
 

@@ -16,10 +16,10 @@ from triptych.triplets.file import Change, Modification
 
 _EXAMPLES = 300  # candidates among which the words are looked for
 _ANSWERS = 24  # pictures drawn for a question
-_SHARPNESS = 3.0  # a power: drawn by plain likelihood, answers would mostly be among the many middling ones
-_REDRAWS = 8  # of the words of a question, where there are no texts for those that were drawn
-_SURE = 0.5  # least probability that a picture shows what a text calls it, or what it is to show no longer
-_EXCLUSION = 8.0  # a power: a picture that is one part in five what is excluded is no answer
+_SHARPNESS = 3.0  # an exponent of the likelihood; without it, most targets would be among the many mediocre ones
+_REDRAWS = 8  # draws of a question's words, if there are no texts for those drawn first
+_SURE = 0.5  # least probability that a picture shows the word that describes it, or the word to be excluded
+_EXCLUSION = 8.0  # an exponent: a picture that shows the excluded word with probability 1/5 is no answer
 
 
 @dataclass(frozen=True)

@@ -27,10 +27,10 @@ from triptych.training.composer import train_composer
 from triptych.training.options import TrainOptions
 from triptych.triplets.file import Triplet, read_triplets, write_triplets
 
-_WORDINGS = 2  # of a triplet, one for each of so many styles: a composer is asked in both, and the mean answers
+_WORDINGS = 2  # of a triplet, in different styles, whose query vectors are averaged
 _BLOCK = 2048  # triplets judged at once
-_PRIOR = 50  # triplets of mean difficulty that every type of question is taken to have beside its own
-_MOST = 3.0  # times as often as others that a type of question is asked
+_PRIOR = 50  # pseudo-triplets of mean difficulty that are added to each type of question
+_MOST = 3.0  # the highest weight of a type of question
 
 _Attributes = tuple[str, ...]
 """The attributes that a question asks to change: its type."""

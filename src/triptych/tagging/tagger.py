@@ -24,11 +24,11 @@ _PHRASINGS = ("{}", "a photo of something {}")
 _OF_A_KIND = ("{}", "a photo of a {}")
 _FEW = 20  # pictures, at least, that anything is learnt from
 _SAMPLE = 4096  # pictures that a group is learnt from, at most
-_HUBS = 0.25  # how much of a word's mean score is taken away where most words asked about are not shown
-_UNSAID = 0.02  # a word that is said of a picture less often than this is not shown by it
-_NAMED, _PARTLY_NAMED = 0.8, 0.5  # the say of naming beside likeness, where it knows every word or most of them
-_SILENT = 1e-4  # no say is less than this: one that is sure of nothing must not overrule the other
-_LEAST_INFORMATION = 0.15  # nats that a group must tell of the pictures
+_HUBS = 0.25  # share of a word's mean score that is subtracted if most words of a group are not shown
+_UNSAID = 0.02  # a word that a picture's captions contain less often than this is not shown
+_NAMED, _PARTLY_NAMED = 0.8, 0.5  # weight of naming beside similarity, if the encoder knows all words or most of them
+_SILENT = 1e-4  # lower limit of an opinion's probability, so that it does not overrule the other one
+_LEAST_INFORMATION = 0.15  # nats of information about the pictures that a group must have
 _PLAIN = ("red", "blue", "black", "white", "green", "shirt", "shoe", "chair", "car", "dog", "house", "flower")
 _HEARD = 0.25  # a group's cosines must differ at least this many times as far as those of plain words
 
@@ -68,7 +68,7 @@ class _Question:
     hubs: NDArray[np.float32] | float = 0.0
     """What is taken from each word's cosine."""
     sharpness: float = 1.0
-    """A factor on the scores, likeness and naming in one."""
+    """A factor on the scores, of similarity and naming together."""
     columns: Labels | None = None
     """The column of the tags that each word counts in; None for one of its own."""
 
@@ -211,7 +211,7 @@ class Tagger:
         if mostly_absent:
             question = replace(question, hubs=_HUBS * question.cosines(vectors).mean(axis=0))
         question = replace(question, scale=_fitted_scale(question, vectors, neighbours))
-        # By likeness alone, a phrasing is an opinion of its own; naming, where it has the larger say, is in both.
+        # By similarity alone, each phrasing is an opinion of its own; naming, if it has the larger weight, is in both.
         first, second = (
             self._scores(question, np.asarray(vectors @ texts.T, np.float32), vectors) for texts in question.texts
         )
@@ -286,7 +286,7 @@ def _question(encoder: Encoder, vocabulary: Vocabulary, group: str) -> _Question
 
 
 def _fitted_scale(question: _Question, vectors: Vectors, neighbours: Labels) -> float:
-    """1 / temperature at which likeness alone is as sure as phrasings and neighbours agree."""
+    """1 / temperature with which similarity alone is as sure as phrasings and neighbours agree."""
     first, second = (np.asarray(vectors @ texts.T - question.hubs).argmax(axis=1) for texts in question.texts)
     agreed = calibration.agreement(first, second, neighbours)
     scores = np.asarray(question.scale * (question.cosines(vectors) - question.hubs), np.float32)

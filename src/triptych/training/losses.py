@@ -11,8 +11,8 @@ from torch.nn import functional as F
 from triptych.training.options import LossOptions
 
 _BANK = 3_250  # negatives a step: the whole catalog up to this many pictures, a sample of it above
-DUPLICATE = 0.98  # pictures this similar to the target are taken for the same, and are no negatives
-_NEVER = -1e4  # a logarithm of nothing that can still be subtracted from itself
+DUPLICATE = 0.98  # cosine from which on a picture is treated as a duplicate of the target, and is no negative
+_NEVER = -1e4  # a logarithm of zero that is finite, so that differences are defined
 
 Rows = NDArray[np.int64]
 

@@ -10,9 +10,9 @@ from torch.nn import functional as F
 from triptych.encoders.networks.dual_encoder import TextTower
 from triptych.encoders.networks.photo_encoder import PhotoTextTower
 
-_LEAST = -9.0  # no word's log-probability is less
-_LOGARITHM, _ROOT = 0.3, 3.0  # what scales log-probabilities of words, and roots of probabilities, to be near one
-_TELL = 0.3  # the weight of the concepts' own linear map, beside the others'
+_LEAST = -9.0  # lower limit of a word's log-probability
+_LOGARITHM, _ROOT = 0.3, 3.0  # factors that scale log-probabilities and roots of probabilities to be near one
+_TELL = 0.3  # the weight of the concepts' own linear map
 
 
 @dataclass(frozen=True)

@@ -10,8 +10,8 @@ from numpy.typing import NDArray
 from triptych.encoders.lexicon import spelled
 
 _FRAMES = ("{}", "in {}", "a {}", "with {}", "this, but {}")
-_AT_LEAST = 5  # titles that say a term, for it to be asked for
-_AT_MOST = 0.6  # of the titles; what nearly all say tells nothing apart
+_AT_LEAST = 5  # titles that must contain a term for it to be asked for
+_AT_MOST = 0.6  # of the titles; a term in almost all of them distinguishes nothing
 _SETS = 3  # of a title's terms
 _MOST_SETS = 5000  # of terms, in all
 

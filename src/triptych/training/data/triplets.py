@@ -26,7 +26,7 @@ TARGETS_PER_STEP = 8
 NO_CHANGE = -1
 """In place of the number of a new word, where a triplet names none."""
 _TARGETS = 24  # of a triplet
-_LEARNT = 3  # wordings that say a word, for it to be known
+_LEARNT = 3  # wordings that must contain a word for it to be known
 _HELD_OUT = 0.05  # of the references
 _HELD_OUT_PHRASINGS = 0.15  # of all phrasings
 _MOST_HELD_OUT = 2000  # triplets; more would only slow the validation

@@ -26,9 +26,9 @@ from triptych.training.loop import Learner, LoopOptions, batch_rows
 _HEADS_RATE, _PICTURE_RATE, _TEXT_RATE = 5e-4, 1e-4, 5e-5  # peak rates of AdamW; no search for better ones is recorded
 _DECAY = 0.05  # weight decay
 _BETAS = (0.9, 0.98)  # as for CLIP's vision transformers (Radford et al. 2021)
-_COMPOSED, _NAMED, _HELD = 0.5, 0.05, 1.0  # what the losses beside the first count
+_COMPOSED, _NAMED, _HELD = 0.5, 0.05, 1.0  # weights of the losses beside the first
 _TITLES = 0.4  # of the texts; the others ask for some terms
-_DROPPED = 0.1  # of what the heads read, so that they do not learn few photos by heart
+_DROPPED = 0.1  # dropout of the heads' inputs, so that they do not memorise few photos
 _BLOCK = 64  # photos, or texts, that are computed at once
 
 

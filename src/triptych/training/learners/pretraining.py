@@ -26,7 +26,7 @@ if TYPE_CHECKING:
 _PEAK_RATE = 1.5e-3  # of AdamW; no search for a better one is recorded
 _BETAS = (0.9, 0.98)  # as for CLIP's vision transformers (Radford et al. 2021)
 _CHECKPOINT_STEPS = 100  # steps between checkpoints
-_WORDS_SHARE = 0.05  # what naming one word of a picture counts beside finding its whole caption
+_WORDS_SHARE = 0.05  # weight of predicting one word, beside finding the whole caption
 
 
 @dataclass(frozen=True)
