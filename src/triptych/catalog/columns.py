@@ -26,7 +26,7 @@ from triptych.catalog.values import (
 from triptych.core.text import truncate
 
 TYPED = b"triptych-types"
-"""The key in a table's schema that says that its columns have the types of their values."""
+"""The key in a table's schema that marks its columns as typed."""
 
 ColumnType = Literal["number", "date", "boolean", "text"]
 
@@ -49,9 +49,9 @@ class TypedColumn:
 
     values: pa.Array
     lost: int = 0
-    """How many values are no such number, date or boolean, and are null now."""
+    """How many values do not fit the type, and are null now."""
     notes: list[str] = field(default_factory=list)
-    """What a person should know, without the column's name."""
+    """Notes for a person, without the column's name."""
 
     @property
     def type(self) -> ColumnType:

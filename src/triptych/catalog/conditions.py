@@ -24,11 +24,11 @@ from triptych.core.errors import UsageError
 from triptych.core.text import truncate
 
 LONGEST = 4000
-"""Characters of a condition."""
+"""The most characters of a condition."""
 DEEPEST = 20
-"""Brackets within brackets."""
+"""The most levels of nested brackets."""
 MOST = 500
-"""Comparisons in all conditions of a search."""
+"""The most comparisons in all conditions of a search."""
 
 Sign = Literal["=", "!=", "<", "<=", ">", ">="]
 Value = float | bool | str | None

@@ -5,10 +5,10 @@ from pathlib import PurePosixPath
 from typing import Literal
 
 UPLOADS = "uploads"
-"""The folder below the catalog's root where pictures lie that were added while the catalog was open."""
+"""The folder below the catalog's root for pictures that were added while the catalog was open."""
 
 REMOVED = "removed on request"
-"""Why a picture is rejected that was taken out of the catalog while it was open."""
+"""The reason of a picture that was removed while the catalog was open."""
 
 Status = Literal["ok", "rejected", "vanished"]
 

@@ -9,7 +9,7 @@ from triptych.core.limits import Limits, max_pixels_option
 from triptych.core.options import check_ranges, option
 
 GivenType = Literal["number", "date", "dmy", "mdy", "boolean", "text"]
-"""What a person may say that a column holds; `dmy` and `mdy` are dates with the day or the month first."""
+"""The types that a person may give a column; `dmy` and `mdy` are dates with the day or the month first."""
 
 
 @dataclass(frozen=True)

@@ -36,10 +36,10 @@ class ReencodeResult:
     total: int
     """In the catalog and usable."""
     lost: int
-    """Usable before, and not now: the file is gone, cannot be read, or is no picture any more. They are told one by
-    one, and a later `index` takes them up again when they are back."""
+    """Pictures that were usable before: the file is gone, cannot be read, or is no longer a picture. Each is reported,
+    and a later `index` adds it again once it is back."""
     columns: int
-    """Of metadata, kept as they were."""
+    """Columns of metadata that were kept."""
     encoder_before: str
     encoder: str
 

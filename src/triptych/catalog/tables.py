@@ -37,15 +37,15 @@ class CsvTable:
 
     path: Path
     columns: pa.Table
-    """Every column, in order; that of the keys is text."""
+    """Every column, in order; the column of keys is text."""
     key: int
     """Which column names the pictures."""
     chosen: bool
-    """Whether the user said which column that is."""
+    """Whether the user named that column."""
     lines: list[int]
     """The line of each row."""
     counts: Counter[str]
-    """Rows that were met, and those that were left out, by kind."""
+    """Rows that were read, and those that were left out, by kind."""
 
     @cached_property
     def keys(self) -> list[str]:

@@ -13,7 +13,7 @@ from triptych.core.vectors import Vectors
 from triptych.encoders.protocol import Encoder
 
 MOST = 20_000
-"""Texts that are kept in the file; of more, those that were asked about last."""
+"""Texts kept in the file; of more, the most recently used."""
 _HELD = 50_000  # texts held in memory
 _BLOCK = 256  # texts encoded at once
 _SHOWN = 1024  # texts that take long enough to show progress

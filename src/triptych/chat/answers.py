@@ -15,7 +15,7 @@ _MOST_SAID = 2000  # characters of a server's message that are read; fewer are k
 _MOST_REFUSAL = 300  # characters
 _MOST_DEPTH = 4  # of errors within errors
 _CUT = frozenset({"length", "max_tokens", "max_output_tokens", "model_length", "token_limit"})
-"""What servers call it when a reply reached its token limit."""
+"""The names that servers use for a reply that reached its token limit."""
 _THINKING = "<think>\n"
 
 
@@ -24,7 +24,7 @@ class ServerMessage:
     """A server's error message on one line, without control characters, before it is shortened to be kept."""
 
     status: int
-    """Of HTTP, or the one that the message gives; 0 where there is none."""
+    """The HTTP status, or the one in the message; 0 if there is none."""
     code: str
     text: str
 

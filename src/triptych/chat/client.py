@@ -31,7 +31,7 @@ T = TypeVar("T")
 Dialogue = Generator[list[Call], list[Reply], T]
 
 INTERRUPTED = "interrupted"
-"""Why a run stopped that Ctrl-C ended."""
+"""The reason of a run that Ctrl-C stopped."""
 
 _TAKEN = 32  # references taken up at a time
 

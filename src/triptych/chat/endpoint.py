@@ -31,7 +31,7 @@ _SECRET = 8  # characters of a key that is removed from replies; shorter keys ar
 _TOO_MUCH = frozenset({429, 503, 529})
 TRANSIENT_STATUSES = frozenset({408, 409, 425}) | _TOO_MUCH
 FIXABLE_STATUSES = frozenset({401, 402, 403, 404})
-"""Answers about the key, the money, or the address: another request would fare no better."""
+"""Statuses about the key, payment, or the address. Another request would fail, too."""
 LOCAL = frozenset({"localhost", "127.0.0.1", "::1"})
 
 

@@ -25,7 +25,7 @@ from triptych.core.errors import DataError
 FORMAT = 1  # of the file; another number is refused
 State = Literal["pending", "accepted", "rejected"]
 MOST_TEXT = 64 * 1024
-"""Characters of a reply that are kept."""
+"""Characters of a reply that are stored."""
 
 _TABLES = """
 CREATE TABLE facts (name TEXT PRIMARY KEY, value TEXT NOT NULL) WITHOUT ROWID;

@@ -32,7 +32,7 @@ class Call:
     pictures: tuple[CallPicture, ...]
     schema: Mapping[str, Any] = field(hash=False)
     rendering: str
-    """How pictures are encoded, and all else that decides what the model sees."""
+    """How pictures are encoded, and everything else that decides what the model sees."""
     turns: tuple[tuple[str, str], ...] = ()
 
     @cached_property

@@ -17,7 +17,7 @@ from triptych.tagging.vocabulary import Vocabulary
 METHODS = ("picture", "text", "sum", "signed-sum", "slerp", "caption-edit", "caption-edit+picture")
 DEFAULT_WEIGHT = 0.5  # of the text: an even sum, as SEARLE and others report it
 WEIGHTS = tuple(round(0.05 * step, 2) for step in range(1, 20))
-"""What a weight is chosen from, on the validation split."""
+"""The weights that are tried on the validation split."""
 
 _REMEMBERED = 4  # arrays of references: a benchmark's tasks, and those that weights are chosen on
 

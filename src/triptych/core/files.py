@@ -25,7 +25,7 @@ _LISTED = """
 .safetensors .xlsx .yaml .yml .toml
 """
 _SUFFIXES = frozenset(_LISTED.split())
-"""What a file's name can promise."""
+"""Suffixes that promise a file format."""
 
 _WINDOWS = sys.platform == "win32"
 _DAY = 24 * 3600.0  # seconds

@@ -17,7 +17,7 @@ SUFFIXES = frozenset(
     {".jpg", ".jpeg", ".jpe", ".jfif", ".mpo", ".png", ".webp", ".gif", ".bmp", ".tif", ".tiff", ".avif"}
 )
 HEIF_SUFFIXES = frozenset({".heic", ".heif", ".hif"})
-"""Read where the extra `heif` is installed."""
+"""Suffixes that are read if the extra `heif` is installed."""
 
 # Folders, in lower case, that cameras, desktops and NAS systems make beside the pictures.
 _THUMBNAILS = frozenset({"@eadir", ".@__thumb", "@__thumb", ".thumbnails", ".thumbs", ".thumb", ".picasaoriginals"})
@@ -33,7 +33,7 @@ PLURALS: Mapping[str, str] = {
     "unreadable": "unreadable folders and paths",
     "refused": "refused paths",
 }
-"""The kinds of what is rejected, as they are counted."""
+"""The names of kinds of rejected items in counts."""
 
 
 @dataclass(frozen=True)
@@ -43,7 +43,7 @@ class Rejected:
     name: str
     reason: str
     kind: Kind = field(default="refused", compare=False)
-    """missing: it is not there. unreadable: nobody can say what is there now. refused: it is no path to a picture."""
+    """`missing`: it does not exist. `unreadable`: its content is unknown now. `refused`: it is no path to a picture."""
 
 
 @dataclass(frozen=True)
@@ -52,7 +52,7 @@ class LeftOut:
 
     name: str
     kind: str
-    """As it is counted: a suffix, such as `.heic`, or `hidden`, `excluded`, `thumbnail folders`, …"""
+    """Its kind in counts: a suffix, such as `.heic`, or `hidden`, `excluded`, `thumbnail folders`, …"""
     reason: str
 
 

@@ -194,7 +194,8 @@ class FileRead:
     data: bytes
     size: int
     mtime_ns: int
-    """-1 where it changed while it was read, or so shortly before that a clock tick may hide a further change."""
+    """The time of the last change; -1 if it changed while it was read, or so shortly before
+    that a clock tick may hide a further change."""
     sha256: str
 
 

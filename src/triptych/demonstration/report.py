@@ -73,7 +73,7 @@ class Report:
     summary: str
     steps: Sequence[Step]
     table: Sequence[ResultRow]
-    """The rows of a result file; a method that is no baseline is highlighted as the one to judge."""
+    """The rows of a result file. A method that is no baseline is highlighted."""
     learning_curve: Path | None
     """A PNG file."""
     accepted: Sequence[TripletCard]

@@ -45,7 +45,8 @@ is are was were be been am has have had do does did can could would should will 
 please just only also very like
 """
 _FUNCTION_WORDS = frozenset(_LISTED.split())
-"""Words that name nothing that a picture shows. None of them negates: whether "without" is understood matters."""
+"""Words that name nothing that a picture shows. None of them is a negation, since it
+matters whether "without" is understood."""
 
 
 class TextReader:

@@ -15,7 +15,7 @@ if TYPE_CHECKING:
     from tokenizers import Tokenizer
 
 MOST_WORDS = 600_000
-"""Of a vocabulary: the largest that are in use have some 260,000."""
+"""Entries of a vocabulary; the largest in use have some 260,000."""
 
 _MOST_BYTES = 64 * 1024 * 1024  # of a tokenizer's file; the largest in use have about 35 MB
 

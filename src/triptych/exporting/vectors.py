@@ -28,9 +28,9 @@ class ExportVectorsResult:
     """The result of `export_vectors`."""
 
     vectors: int
-    """How many."""
+    """How many vectors were written."""
     recall_at_10: float | None = None
-    """Of an approximate index: the share of the ten exactly nearest that it finds."""
+    """For an approximate index, the share of the ten exactly nearest vectors that it finds; else None."""
 
 
 def export_vectors(

@@ -41,17 +41,17 @@ class MineResult:
     refused: int
     """Refused triplets in the file."""
     reasons: Mapping[str, int]
-    """Why they were refused, the most frequent reason first."""
+    """Why triplets were refused, the most frequent reason first."""
     references: int
     """Reference pictures that were asked about."""
     groups: tuple[str, ...]
-    """Attribute groups that the pictures show, as the encoder sees them."""
+    """Attribute groups that the pictures show, by the encoder."""
     exclusions: int = 0
-    """Accepted triplets that exclude a word and name no other in its place."""
+    """Accepted triplets that only exclude a word."""
     texts: int = 0
     """Distinct texts of all modifications."""
     reversed: int | None = None
-    """Accepted triplets that are the reverse of another; None where they were not asked for."""
+    """Accepted triplets that are the reverse of another; None if none were asked for."""
 
 
 def mine(

@@ -42,7 +42,7 @@ class Reasoner(Protocol):
     """
 
     name: str
-    """What the triplet file calls it."""
+    """Its name in triplet files."""
 
     def reason(self, proposal: Proposal) -> Sequence[Draft]:
         """Drafts with targets among the candidates, and the wordings of each."""

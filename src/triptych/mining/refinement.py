@@ -59,11 +59,11 @@ class RefineResult:
     refused: int
     """Refused triplets in the file."""
     refused_here: int
-    """Triplets that were accepted before."""
+    """Triplets that this run refused."""
     recall: float
     """Percent of the kept triplets whose target is among a composer's first answers."""
     question_types: tuple[QuestionType, ...]
-    """Recall by what changes, the weakest first."""
+    """Recall of each type of question, the weakest first."""
 
 
 def refine(
@@ -154,7 +154,7 @@ class _Folds:
     """What the composers of the folds learn from."""
 
     folder: Path
-    """Where they lie until the run ends."""
+    """Their folder until the run ends."""
     stored: Sequence[Triplet]
     note: Mapping[str, Any]
     catalog: Catalog

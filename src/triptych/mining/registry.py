@@ -27,11 +27,11 @@ class MiningContext:
     encoder: Encoder
     """The encoder that made the catalog's vectors."""
     vocabulary: Vocabulary
-    """The groups and words that the encoder sees in the pictures."""
+    """The groups and words that the pictures show, by the encoder."""
     tags: Tags
-    """Of each group, probabilities `(n, words)` of the pictures."""
+    """The probabilities `(n, words)` of each group's words for the pictures."""
     options: MineOptions
-    """What the user chose."""
+    """The options of `mine`."""
     seed: int
     """The seed of this round of mining: that of the options in the first round."""
 

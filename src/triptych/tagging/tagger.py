@@ -14,11 +14,11 @@ from triptych.tagging.calibration import Labels, Scores, softmax
 from triptych.tagging.vocabulary import Vocabulary
 
 Tags = Mapping[str, NDArray[np.float32]]
-"""Group to probabilities `(n, words)`. What a row lacks to one is the probability that a picture shows none of them: a
-skirt has no sleeves."""
+"""Group to probabilities `(n, words)`. The rest of a row to one is the probability that a picture shows none of the
+words: a skirt has no sleeves."""
 
 ABOUT = "kind"
-"""The group that says what a picture is of."""
+"""The group that names the thing in a picture."""
 
 _PHRASINGS = ("{}", "a photo of something {}")
 _OF_A_KIND = ("{}", "a photo of a {}")
@@ -39,17 +39,17 @@ class GroupReport:
 
     group: str
     words: tuple[str, ...]
-    """The words that pictures are tagged with; none where the group is left out."""
+    """The words that pictures are tagged with; empty if the group is left out."""
     merged: Mapping[str, str]
-    """Narrower words that count as a broader one, since the encoder does not tell them from it here."""
+    """Narrower words that count as a broader one, since the encoder does not distinguish them here."""
     not_shown: tuple[str, ...]
     """Words that no picture shows, or too few."""
     agreement: float = 0.0
     """How often a picture and its nearest neighbours have the same tag: about how often a tag is right."""
     information: float = 0.0
-    """What the tags tell of the pictures beyond how frequent each word is, in nats."""
+    """What the tags tell about the pictures beyond the frequency of each word, in nats."""
     reason: str = ""
-    """Why the group is left out; empty where it is kept."""
+    """Why the group is left out; empty if it is kept."""
 
 
 @dataclass(frozen=True)
@@ -60,13 +60,13 @@ class _Question:
     words: tuple[str, ...]
     """The words that are asked about."""
     phrases: tuple[str, ...]
-    """What the encoder is asked of each."""
+    """The text for each word."""
     texts: tuple[Vectors, ...]
-    """Of each phrasing, the texts' vectors `(words, d)`."""
+    """The texts' vectors `(words, d)` in each phrasing."""
     scale: float
     """1 / temperature of the cosines."""
     hubs: NDArray[np.float32] | float = 0.0
-    """What is taken from each word's cosine."""
+    """What is subtracted from each word's cosine."""
     sharpness: float = 1.0
     """A factor on the scores, of similarity and naming together."""
     columns: Labels | None = None
@@ -102,7 +102,7 @@ class Tagger:
     vocabulary: Vocabulary
     """The words that it tags with."""
     reports: tuple[GroupReport, ...]
-    """What became of each group; empty where there were too few pictures to learn from."""
+    """A report about each group; empty if there were too few pictures to learn from."""
     named: frozenset[str]
     """The groups whose words the encoder can name."""
 

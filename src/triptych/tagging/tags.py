@@ -24,11 +24,11 @@ class TaggedPictures:
     """The tags of pictures, and the words that they are in."""
 
     tags: Tags
-    """Of each group that is kept, probabilities `(n, words)`."""
+    """The probabilities `(n, words)` of each group that is kept."""
     vocabulary: Vocabulary
     """The groups and words of the tags."""
     reports: tuple[GroupReport, ...]
-    """What became of each group that was asked about; empty for fewer than twenty pictures, of which all is kept."""
+    """A report about each group; empty for fewer than twenty pictures, for which all groups are kept."""
 
 
 def tag_pictures(vectors: Vectors, encoder: Encoder, words: Vocabulary) -> TaggedPictures:

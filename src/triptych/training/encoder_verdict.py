@@ -54,7 +54,7 @@ class Seen:
     encoder: NativeEncoder
     pairs: HeldOut
     vectors: Vectors
-    """Of the pictures `(n, d)`."""
+    """The pictures' vectors `(n, d)`."""
 
     @classmethod
     def of(cls, encoder: NativeEncoder, pairs: HeldOut) -> "Seen":

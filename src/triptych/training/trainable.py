@@ -38,13 +38,13 @@ class TrainableEncoder(Protocol):
         ...
 
     tune: str
-    """What may change."""
+    """Which weights may change."""
 
     kind: str
-    """What comes before a folder in the name of such an encoder."""
+    """The prefix of the folder in the name of such an encoder."""
 
     rate: float
-    """A rate of learning that it bears."""
+    """A suitable peak learning rate."""
 
     def prepare(self, picture: Image.Image) -> Bytes:
         """Bytes `(3, h, w)` of an upright RGB picture."""

@@ -22,7 +22,7 @@ on val queries of product photos and closet with `photos-1`: 0.2 to 0.35 is best
 for attributes.
 """
 TRUSTS = (0.0, 0.15, 0.3, 0.4, 0.5, 0.6, 0.7, 0.85, 1.0)
-"""What is chosen from where true answers are known."""
+"""The weights that are tried if answers are known."""
 _METRIC = "R@10"
 
 Learnt = Callable[[Numbers, Numbers], Vectors]
@@ -34,11 +34,11 @@ class Evidence:
     """What is known about a composer without labels, from the agent's triplets; R@10 in percent."""
 
     held_out: float
-    """Of learnt queries with references and phrasings that nothing was learnt from."""
+    """Of learnt queries, with references and phrasings that were not trained on."""
     held_out_sum: float
     """Of the weighted sum on the same."""
     training: float
-    """Of learnt queries on triplets that were learnt from."""
+    """Of learnt queries, on training triplets."""
     training_sum: float
     """Of the weighted sum on the same."""
     interval: tuple[float, float]

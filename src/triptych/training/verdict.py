@@ -32,7 +32,7 @@ from triptych.metrics.resampling import bootstrap_intervals
 from triptych.training.trust import TRUSTS, trust_by_truth
 
 METRIC = "R@10"
-"""By which a composer is compared."""
+"""The metric by which composers are compared."""
 NO_TRUTH = "no queries with known answers were given (--validate-by)"
 TOO_FEW = "too few of the queries could be asked"
 """Why a composer has no verdict."""
@@ -45,13 +45,13 @@ class Space:
     encoder: Encoder
     names: Sequence[str]
     vectors: Vectors
-    """Of these pictures `(n, d)`."""
+    """The vectors `(n, d)` of these pictures."""
     folder: Path
-    """What the names start from, for a composer that reads the pictures themselves."""
+    """The folder that the names start from, for a composer that reads the pictures."""
     label: str = ""
-    """What a baseline's name is followed by, such as " with the encoder of before"."""
+    """The suffix of a baseline's name, such as " with the encoder of before"."""
     limits: Limits = DEFAULT_LIMITS
-    """What a picture may be, to be read again."""
+    """What a picture may cost when it is read again."""
 
 
 @dataclass(frozen=True)
@@ -64,7 +64,7 @@ class _Asked:
     excluded: list[Rows]
     candidates: list[Rows | None]
     choosing: NDArray[np.bool_]
-    """Whether a query is of the half that chooses what to compare with; the other half measures."""
+    """Whether a query is in the half that selects the baseline. The other half measures."""
 
     @classmethod
     def of(cls, truth: TruthQueries, names: Sequence[str]) -> "_Asked":

@@ -27,7 +27,7 @@ class ReviewResult:
     """The result of `triplets_review`."""
 
     to_review: int
-    """How many triplets stand on the page."""
+    """How many triplets are on the page."""
     page: str
     """The page's file."""
 

@@ -22,13 +22,13 @@ class CombinerShape:
     dim: int
     """Length of the encoder's vectors."""
     words: tuple[int, ...] = ()
-    """How many words each attribute group has that the agent spoke of; none where it spoke freely."""
+    """How many words each attribute group of the triplets has; empty if the triplets name no attributes."""
     out: int = 384
-    """Length of query and gallery vectors; no less than `dim`."""
+    """Length of query and gallery vectors, at least `dim`."""
     hidden: int = 1024
     dropout: float = 0.1
     expects: bool = False
-    """Whether a query has the concepts that it expects of its target, where there are words."""
+    """Whether a query states the concepts that it expects of its target, if there are words."""
 
     @property
     def concept_dim(self) -> int:

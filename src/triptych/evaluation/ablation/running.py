@@ -27,7 +27,7 @@ from triptych.training.composer import train
 from triptych.training.finetuning import finetune
 
 SPLIT = "val"
-"""The only split that recipes are compared on: test queries are not for choosing."""
+"""The split on which recipes are compared. Test queries are not for selection."""
 STAGES: Mapping[str, Callable[..., Any]] = {
     "mine": mine,
     "refine": refine,

@@ -17,11 +17,11 @@ class Published:
     """What somebody published of a method on a task."""
 
     method: str
-    """Its name here; empty where a recipe has one method only."""
+    """The method's name here; empty if a recipe has only one."""
     task: str
     metrics: Mapping[str, float]
     source: str
-    """Who published it, and whom the figures were checked against."""
+    """The source of the figures, and how they were checked."""
 
 
 @dataclass(frozen=True)
@@ -31,9 +31,9 @@ class Run:
     benchmark: str
     split: str
     settings: tuple[str, ...]
-    """Choices within the benchmark's protocol, as `eval --setting` takes them."""
+    """Choices within the benchmark's protocol, like `eval --setting`."""
     server: bool
-    """Whether only the benchmark's server knows the targets: what is made is then a submission, not a figure."""
+    """Whether only the benchmark's server knows the targets. Then a submission is made instead of figures."""
     published: tuple[Published, ...]
 
 
@@ -51,7 +51,7 @@ class PublishedRecipe:
     methods: tuple[str, ...] = ()
     weight: float | None = None
     composer: bool = False
-    """Whether it is of a composer that you trained."""
+    """Whether the row is that of a composer trained by the user."""
     code: str = ""
     command: str = ""
 

@@ -24,12 +24,12 @@ class CaptionedPictures:
     """Pairs of picture and caption, in memory."""
 
     names: list[str]
-    """Of the pictures, as the CSV has them."""
+    """The pictures' names, as in the CSV."""
     pixels: Bytes
     """Bytes `(n, 3, size, size)`."""
     captions: list[str]
     caption_of: NDArray[np.int64]
-    """A number for each pair's caption `(n,)`: equal captions have one."""
+    """The number of each pair's caption `(n,)`; equal captions have the same number."""
     skipped: int
     """How many pictures could not be used."""
 

@@ -28,7 +28,7 @@ _FILES = "patches-*"
 Rows = NDArray[np.int64]
 """Row numbers of pictures in a catalog."""
 PatchReader = Callable[[Rows], tuple[Any, ...]]
-"""What a composer reads of references beside their vectors, as tensors."""
+"""Rows of references to what a composer reads of them besides their vectors, as tensors."""
 
 
 def no_patches(rows: Rows) -> "tuple[Tensor, ...]":

@@ -24,15 +24,15 @@ class TitleTexts:
     title_of: NDArray[np.int64]
     """The row of each photo's title `(n,)`."""
     sets_of: list[NDArray[np.int64]]
-    """For each photo, the rows of texts that ask for some of its terms; may be empty."""
+    """For each photo, the rows of texts that ask for some of its terms. May be empty."""
     single: NDArray[np.int64]
-    """For each term, the rows of texts that ask for it alone `(terms, frames)`."""
+    """For each term, the rows of texts that ask for it alone, `(terms, frames)`."""
     terms: list[str]
-    """The words that enough titles say, and not nearly all."""
+    """The words that enough titles contain, and not almost all."""
     asked: NDArray[np.bool_]
-    """Which terms each text asks for `(texts, terms)`; none for a title."""
+    """Which terms each text asks for, `(texts, terms)`; none for a title."""
     said: NDArray[np.bool_]
-    """Which terms each photo's title says `(n, terms)`."""
+    """Which terms each photo's title contains, `(n, terms)`."""
 
 
 def title_texts(titles: Sequence[str], seed: int) -> TitleTexts:

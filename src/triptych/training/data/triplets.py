@@ -22,9 +22,9 @@ from triptych.encoders.reading import tell_long, tell_texts, words_of
 from triptych.triplets.file import Change, Triplet, stream_triplets
 
 TARGETS_PER_STEP = 8
-"""How many targets of a triplet count in a step, drawn anew for each."""
+"""How many targets of a triplet count in a step. They are drawn anew for each step."""
 NO_CHANGE = -1
-"""In place of the number of a new word, where a triplet names none."""
+"""Takes the place of a new word's number if a triplet names no change."""
 _TARGETS = 24  # of a triplet
 _LEARNT = 3  # wordings that must contain a word for it to be known
 _HELD_OUT = 0.05  # of the references
@@ -35,7 +35,7 @@ _KNOWN_NEGATIVES = 1 + 8  # the reference and pictures of the group that may cou
 
 Numbers = NDArray[np.int64]
 Encode = Callable[[list[str]], NDArray[Any]]
-"""Texts to what a composer reads of them, a row each."""
+"""Texts to a composer's input, a row each."""
 
 
 @dataclass(frozen=True)
@@ -44,32 +44,34 @@ class TripletDataset:
 
     references: Numbers
     targets: Numbers
-    """Each triplet's targets `(t, k)`: its own first, then the others that fit as well, round and round."""
+    """The targets of each triplet `(t, k)`: its own first, then its other targets, repeated to fill the row."""
     targets_per_step: int
-    """How many of them count in a step: of one, a triplet's own; of more, some that are drawn."""
+    """How many targets count in a step. If one, it is the triplet's own; if more, they are drawn."""
     known_negatives: Numbers
-    """What each triplet is known not to mean `(t, l)`: its reference first, then its group, round and round."""
+    """The known negatives of each triplet `(t, l)`: its reference first, then its
+    hard negatives, repeated to fill the row."""
     wordings: list[list[int]]
-    """Of a held-out triplet those in held-out phrasings first; of the others those in no such phrasing, if any."""
+    """The wordings of each triplet. For held-out triplets those in held-out phrasings come first; others have none in
+    such phrasings, unless they have no other."""
     confidences: NDArray[np.float32]
     words: NDArray[Any]
-    """What the composer reads of each wording: token ids `(t, l)`, the encoder's vectors `(t, d)`, or the text."""
+    """The composer's input for each wording: token ids `(t, l)`, the encoder's vectors `(t, d)`, or the text."""
     training: Numbers
     held_out: Numbers
     unusable: int
     concept_words: tuple[tuple[str, ...], ...]
-    """The words of each attribute group that any triplet speaks of, as the encoder is asked about them."""
+    """The words of each attribute group in the triplets, as the encoder is asked about them."""
     changes: Numbers
-    """Of each triplet and group `(t, groups)` the new word's number from 1; 0 where it stays, NO_CHANGE where a word is
-    only excluded, and in all groups where the triplet names no change."""
+    """For each triplet and group `(t, groups)`, the number of the new word from 1; 0 if the group stays; NO_CHANGE if a
+    word is only excluded, and in all groups if the triplet names no change."""
     held_out_texts: Vectors
     """The encoder's vectors of the held-out triplets' first wordings, for the weighted sum."""
     probed: Numbers
-    """Some of the training triplets, to compare with the held-out ones."""
+    """Some of the training triplets, for comparison with the held-out ones."""
     probed_texts: Vectors
     """The encoder's vectors of their first wordings."""
     learnt: tuple[str, ...]
-    """The words of the wordings, in lower case, that a text tower which learns along gets to know."""
+    """Words in lower case that a text tower which is trained along learns, since enough wordings contain them."""
 
     @classmethod
     def read(
@@ -175,9 +177,9 @@ class _Collected:
     confidences: list[float] = field(default_factory=list)
     held: list[bool] = field(default_factory=list)
     change_of: list[int] = field(default_factory=list)
-    """Of each triplet the number of its changes."""
+    """The number of each triplet's changes."""
     changes: dict[tuple[Change, ...], int] = field(default_factory=dict)
-    """What changes, each once."""
+    """Distinct changes, with their numbers."""
     unusable: int = 0
 
     def add(self, triplet: Triplet, texts: Sequence[str], row_of: Mapping[str, int]) -> None:

@@ -11,7 +11,7 @@ from triptych.training.loop import Learner, LoopOptions, batch_rows, weight_grou
 from triptych.training.options import AdaptOptions
 
 LENGTH = 128
-"""Of the part of a vector that tells the item."""
+"""Length of the part of a vector that identifies the item."""
 _PEAK_RATE = 5e-4  # of AdamW; no search for a better one is recorded
 _TEMPERATURE = 0.1  # as SimCLR found best (Chen et al. 2020, table 5)
 _CHECKPOINT_STEPS = 50  # steps between checkpoints

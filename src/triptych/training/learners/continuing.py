@@ -38,11 +38,11 @@ class Tuned:
     of the tuned copy and of the text tower."""
 
     stages: int
-    """Of the tuned copy."""
+    """Stages of the tuned copy."""
     layers: int
-    """Of the sentence tower."""
+    """Layers of the sentence tower."""
     embeddings: bool = False
-    """Whether the sentence tower's embeddings learn, too."""
+    """Whether the sentence tower's embeddings are trained, too."""
 
     @classmethod
     def of(cls, model: PhotoEncoder, tune: str) -> "Tuned":
@@ -65,7 +65,7 @@ class Views:
     """The frozen part's output for photos, in half precision: `(views, n, …)` each. The first view is not augmented."""
 
     places: tuple[Tensor, ...]
-    """What attention pooled; or the early maps, and the map that the first stage that learns reads."""
+    """The output of attention pooling; or the early maps, and the input of the first stage that is trained."""
     standard: Tensor
     """The trunk's own features, standardised."""
 

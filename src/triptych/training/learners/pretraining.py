@@ -38,9 +38,9 @@ class PairTensors:
     ids: Tensor
     """Token ids `(n, length)` of each pair's caption."""
     caption_of: Tensor
-    """The number of each pair's caption `(n,)`: equal captions have one."""
+    """The number of each pair's caption `(n,)`; equal captions have the same number."""
     terms: Tensor
-    """Which terms each caption says `(n, terms)`."""
+    """Which terms each caption contains, `(n, terms)`."""
 
 
 class PretrainingLearner(Learner):
