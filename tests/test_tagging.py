@@ -77,7 +77,7 @@ def test_what_a_picture_does_not_show_is_not_tagged():
     assert best_words(tags, words, 1) == {"colour": "red"}
 
 
-def test_likeness_settles_what_naming_leaves_open():
+def test_similarity_settles_what_naming_leaves_open():
     class Doubtful(Naming):
         lexicon = Lexicon(WORDS, np.zeros((4, 4), np.float32), np.array([-1, -1, 0, -9], np.float32))
 
@@ -85,7 +85,7 @@ def test_likeness_settles_what_naming_leaves_open():
     tags = Tagger(Doubtful(), words)(np.array([[0, 1, 0, 1]], np.float32))
     assert tags["colour"][0].argmax() == 1
     assert tags["colour"][0].sum() == pytest.approx(2 * np.exp(-1) / (2 * np.exp(-1) + 0.02), rel=1e-4)
-    assert tags["sleeve"][0].argmax() == 0  # where it knows for sure, likeness changes nothing
+    assert tags["sleeve"][0].argmax() == 0  # where it knows for sure, similarity changes nothing
 
 
 @pytest.mark.parametrize("sizes", [(200, 100), (13_000, 3)], ids=["two large groups", "one of too many words"])
@@ -96,7 +96,7 @@ def test_groups_may_be_too_large_to_be_asked_about_together(sizes):
     assert all(np.allclose(values.sum(axis=1), 1, atol=1e-3) for values in tags.values())
 
 
-def test_a_group_of_unknown_words_is_guessed_by_likeness():
+def test_a_group_of_unknown_words_is_guessed_by_similarity():
     words = vocabulary(colour=("red", "blue"), sleeve=("sleeveless", "cap sleeves", "raglan"))
     tagger = Tagger(Naming(), words)
     assert tagger.named == {"colour"}

@@ -10,9 +10,9 @@ from pathlib import Path
 import numpy as np
 
 from triptych.catalog.catalog import Catalog
+from triptych.catalog.domain import check_domain
 from triptych.catalog.entry import Entry
 from triptych.catalog.indexing import IndexRun
-from triptych.catalog.likeness import note_likeness
 from triptych.catalog.options import IndexOptions, ReencodeOptions
 from triptych.core.environment import Runtime
 from triptych.core.errors import FailureError, UsageError
@@ -104,7 +104,7 @@ def reencode(
             _replace(source, target)
         else:
             _copy(source.folder, place, "metadata.parquet", "rejected.csv")
-        warning = note_likeness(Catalog(folder if out is None else place), engine)
+        warning = check_domain(Catalog(folder if out is None else place), engine)
     if warning:
         say(warning)
     return result

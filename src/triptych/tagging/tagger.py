@@ -145,7 +145,7 @@ class Tagger:
         return np.asarray(scores, np.float32)
 
     def _say(self, question: _Question) -> float:
-        """How much naming counts beside likeness, from 0 to 1."""
+        """How much naming counts beside similarity, from 0 to 1."""
         if not self._lexicon or not self._lexicon.knows_most(question.phrases):
             return 0.0
         return _NAMED if all(map(self._lexicon.knows, question.phrases)) else _PARTLY_NAMED
