@@ -1,4 +1,4 @@
-"""Recipes: for each published row what is run, on which benchmarks, and what its authors published there."""
+"""Recipes of published rows: what is run, on which benchmarks, and which figures were published."""
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
@@ -14,7 +14,7 @@ RECIPES = Path(__file__).parent / "recipes.json"
 
 @dataclass(frozen=True)
 class Published:
-    """What somebody published of a method on a task."""
+    """Published figures of a method on a task."""
 
     method: str
     """The method's name here; empty if a recipe has only one."""
@@ -57,12 +57,16 @@ class PublishedRecipe:
 
     @property
     def runnable(self) -> bool:
-        """Whether `eval` makes it."""
+        """Whether `eval` can run it."""
         return not self.code
 
 
 def load_recipes(path: Path | None = None) -> tuple[PublishedRecipe, ...]:
-    """Read recipes (docs/reference/formats.md), by default those that ship. Raises DataError for other files."""
+    """Read recipes (docs/reference/formats.md), by default those of the package.
+
+    Raises:
+        DataError: the file is no file of recipes.
+    """
     path = path or RECIPES
     content = read_json(path, "recipes file")
     try:
