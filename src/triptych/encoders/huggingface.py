@@ -35,7 +35,7 @@ from triptych.encoders.tokenizer import check_tokenizer
 if TYPE_CHECKING:
     from torch import nn
 
-TEXT_BATCH = 64  # texts encoded at once
+TEXT_BATCH = 64
 
 
 class HuggingFaceEncoder:
@@ -267,7 +267,7 @@ def _load(folder: Path, name: str, family: str) -> tuple[Any, Any, Any]:
             output_loading_info=True,
         )
         processor = processor_class.from_pretrained(folder, local_files_only=True)
-        # This class reads tokenizer.json unchanged; the families' own classes rebuild it from its parts.
+        # The class that reads tokenizer.json as it stands; the families' own rebuild it from its parts.
         tokenizer = transformers.PreTrainedTokenizerFast.from_pretrained(folder, local_files_only=True)
         made = _pixels(processor, Image.new("RGB", (48, 32))).shape[1:]
         read = tuple(np.broadcast_to(model.config.vision_config.image_size, 2).tolist())

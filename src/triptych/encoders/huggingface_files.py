@@ -78,7 +78,7 @@ def weight_files(folder: Path, name: str) -> list[Path]:
 
 def fingerprint_of(files: Iterable[Path], precision: Precision) -> str:
     """A digest of the files and the precision, equal for equal vectors."""
-    # The requested precision, not this machine's, so that another machine may search what this one indexed.
+    # The precision asked for, not what this machine makes of it: what one indexed, another may search.
     parts = [f"{path.name} {hash_file(path)}" for path in files]
     return hashlib.sha256("\n".join(["huggingface-1", precision, *parts]).encode()).hexdigest()
 

@@ -100,7 +100,7 @@ def digests(queries: Sequence[Query], gallery: Sequence[str]) -> dict[str, Any]:
 def _digest(items: Iterable[Any]) -> str:
     hashed = hashlib.sha256()
     for item in items:
-        # Sorted, since a set has no order.
+        # A set has no order of its own.
         hashed.update(json.dumps(item, default=sorted, sort_keys=True, ensure_ascii=False).encode() + b"\n")
     return hashed.hexdigest()
 
