@@ -7,7 +7,7 @@ from triptych.encoders.lexicon import FILE, Lexicon, common_terms, terms_of
 from triptych.mining.proposer import Proposer, attribute_variability
 from triptych.tagging.calibration import information, neighbours_of
 from triptych.tagging.tagger import Tagger, best_words, is_shown
-from triptych.tagging.tags import summary, tag_pictures, tell
+from triptych.tagging.tags import report_tags, summary, tag_pictures
 from triptych.tagging.vocabulary import Vocabulary, load_vocabulary
 
 WORDS = ("red", "blue", "sleeveless", "short sleeves")
@@ -256,7 +256,7 @@ def test_a_tag_is_as_sure_as_it_is_right_whatever_the_encoders_temperature(scale
         assert tags[group].max(axis=1).mean() == pytest.approx(right, abs=0.12)
 
 
-def test_narrower_words_that_are_not_told_apart_count_as_the_broader_one():
+def test_narrower_words_that_are_not_distinguished_count_as_the_broader_one():
     vectors, truth = things(distinct=False)
     tagger = Tagger(Placing(), words_of(broader={"colour": {"navy": "blue"}}), vectors)
     assert tagger.vocabulary.groups["colour"] == ("red", "blue")
@@ -273,7 +273,7 @@ def test_a_group_that_tells_nothing_of_the_pictures_is_left_out(capfd):
     found = tag_pictures(vectors, Placing(), words_of({**COLOURS, "mood": ("merry", "sad", "calm")}))
     assert "mood" not in found.tags
     assert found.tags.keys() == found.vocabulary.groups.keys() == COLOURS.keys()
-    tell(found.reports)
+    report_tags(found.reports)
     printed = capfd.readouterr().err
     assert "mine: mood: left out, the encoder hardly knows its words" in printed
     assert "mine: colour: 3 words (red, blue, navy)" in printed

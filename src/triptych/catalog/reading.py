@@ -6,7 +6,7 @@ from pathlib import Path
 from triptych.catalog.entry import Entry
 from triptych.core.decoders import Decoders
 from triptych.core.errors import PictureError
-from triptych.core.images import NOT_INDEXED, read_file, why
+from triptych.core.images import NOT_INDEXED, read_file, reason_of
 from triptych.core.limits import Limits
 from triptych.encoders.protocol import Encoder, Pixels, square_side
 
@@ -27,7 +27,7 @@ class PictureReader:
         try:
             file = read_file(path, self.limits)
         except (OSError, ValueError) as error:
-            return why(error)
+            return reason_of(error)
         except PictureError as error:
             return Entry(name, 0, 0, "", "rejected", str(error)), None
         if content is not None and file.sha256 != content:

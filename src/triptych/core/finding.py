@@ -11,7 +11,7 @@ from pathlib import Path, PurePosixPath
 from typing import Literal
 
 from triptych.core.errors import DataError, UsageError
-from triptych.core.images import NEEDS_HEIF, NOT_REGULAR, heif_is_installed, why
+from triptych.core.images import NEEDS_HEIF, NOT_REGULAR, heif_is_installed, reason_of
 
 SUFFIXES = frozenset(
     {".jpg", ".jpeg", ".jpe", ".jfif", ".mpo", ".png", ".webp", ".gif", ".bmp", ".tif", ".tiff", ".avif"}
@@ -141,7 +141,7 @@ class _Walk:
                 with os.scandir(self.root / folder) as listing:
                     entries = list(listing)
             except OSError as error:
-                self._reject(folder or ".", why(error), "unreadable")
+                self._reject(folder or ".", reason_of(error), "unreadable")
                 continue
             for entry in entries:
                 self._meet(entry, f"{folder}/{entry.name}" if folder else entry.name)
@@ -156,7 +156,7 @@ class _Walk:
         except OSError as error:
             broken = entry.is_symlink() and isinstance(error, FileNotFoundError)
             if broken or not isinstance(error, FileNotFoundError):  # else it went while the folder was read
-                self._reject(name, "a broken link" if broken else why(error), "unreadable")
+                self._reject(name, "a broken link" if broken else reason_of(error), "unreadable")
             return
         suffix = os.path.splitext(name)[1].lower()
         if not stat.S_ISDIR(mode) and suffix not in self.suffixes:
@@ -211,7 +211,7 @@ def _read_list(source: Path, root: Path, exclude: Sequence[str]) -> Found:
     try:
         text = source.read_bytes().decode("utf-8-sig", "surrogateescape")
     except OSError as error:
-        raise DataError(f"{source}: cannot be read ({why(error)})") from None
+        raise DataError(f"{source}: cannot be read ({reason_of(error)})") from None
     names: set[str] = set()
     rejected: dict[str, Rejected] = {}
     left_out: dict[str, LeftOut] = {}
@@ -245,13 +245,13 @@ def _objection(root: Path, name: str) -> Rejected | None:
     try:
         regular = stat.S_ISREG((root / path).stat().st_mode)
     except FileNotFoundError as error:
-        return Rejected(shown, why(error), "missing")
+        return Rejected(shown, reason_of(error), "missing")
     except NotADirectoryError as error:
-        return Rejected(shown, why(error), "missing")
+        return Rejected(shown, reason_of(error), "missing")
     except OSError as error:
-        return Rejected(shown, why(error), "unreadable")
+        return Rejected(shown, reason_of(error), "unreadable")
     except ValueError as error:
-        return Rejected(shown, why(error))
+        return Rejected(shown, reason_of(error))
     return None if regular else Rejected(shown, NOT_REGULAR)
 
 

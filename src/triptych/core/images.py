@@ -47,8 +47,8 @@ _UPRIGHT = {
     7: Image.Transpose.TRANSVERSE,
     8: Image.Transpose.ROTATE_90,
 }
-_HUSHED = ("ignore", None, Warning, re.compile(r"PIL\."), 0)
-_HUSHING = Lock()
+_SILENCED = ("ignore", None, Warning, re.compile(r"PIL\."), 0)
+_SILENCING = Lock()
 # Without a handler of its own, what Pillow logs about a strange TIFF would be printed on standard error.
 logging.getLogger("PIL").addHandler(logging.NullHandler())
 
@@ -80,10 +80,10 @@ def reader_of(limits: Limits) -> dict[str, Any]:
     return {"pillow": version("pillow"), "heif": heif, "formats": [*FORMATS], **asdict(limits)}
 
 
-def why(error: Exception) -> str:
+def reason_of(error: Exception) -> str:
     """The reason of an error in one line, without a path or an address."""
-    said = error.strerror if isinstance(error, OSError) and error.strerror else str(error)
-    return " ".join(said.split()).lower() or type(error).__name__
+    text = error.strerror if isinstance(error, OSError) and error.strerror else str(error)
+    return " ".join(text.split()).lower() or type(error).__name__
 
 
 def open_picture(
@@ -107,7 +107,7 @@ def open_picture(
         PictureError: the file cannot be read, is no picture in one of FORMATS, is damaged or truncated, or is beyond
             the limits. The message is a short reason without a path.
     """
-    _hush_pillow()
+    _silence_pillow()
     _allow(limits.max_pixels)
     data = source if isinstance(source, bytes) else _read(source, limits)
     _check_bytes(len(data), limits)
@@ -131,17 +131,17 @@ def open_picture(
     except Image.DecompressionBombError:
         raise PictureError(f"too many pixels: at most {limits.max_pixels} are accepted") from None
     except Exception as error:  # a decoder fed with garbage can raise anything
-        raise PictureError(f"damaged or truncated ({why(error)})") from None
+        raise PictureError(f"damaged or truncated ({reason_of(error)})") from None
 
 
-def _hush_pillow() -> None:
+def _silence_pillow() -> None:
     """Ignore the warnings of Pillow's own modules, for the whole process.
 
     `warnings.catch_warnings` would swap the filters of all threads, and one thread would undo those of another. A
     lasting filter does not. It is restored if something else, such as a test runner, has reset the filters.
     """
-    with _HUSHING:
-        if not warnings.filters or warnings.filters[0] != _HUSHED:
+    with _SILENCING:
+        if not warnings.filters or warnings.filters[0] != _SILENCED:
             warnings.filterwarnings("ignore", module=r"PIL\.")
 
 
@@ -161,7 +161,7 @@ def _read(path: Path, limits: Limits) -> bytes:
         _check_bytes(status.st_size, limits)
         return path.read_bytes()
     except (OSError, ValueError) as error:
-        raise PictureError(why(error)) from None
+        raise PictureError(reason_of(error)) from None
 
 
 def read_known(path: Path, content: str, limits: Limits = DEFAULT_LIMITS, *, root: Path | None = None) -> bytes:

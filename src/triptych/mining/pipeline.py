@@ -24,7 +24,7 @@ from triptych.mining.proposer import Proposer
 from triptych.mining.reasoner import Reasoner, Reverses
 from triptych.mining.registry import CRITICS, REASONERS, MiningContext
 from triptych.mining.rounds import PreviousRounds
-from triptych.tagging.tags import summary, tag_pictures, tell
+from triptych.tagging.tags import report_tags, summary, tag_pictures
 from triptych.tagging.vocabulary import DEFAULT, load_vocabulary, understood_words
 from triptych.triplets.file import join_triplets, kind_of_reason, read_triplets, write_triplets
 
@@ -106,7 +106,7 @@ def mine(
     words = load_vocabulary(options.vocabulary)
     words = understood_words(words, known, str(options.vocabulary or "the default vocabulary"))
     tagged = tag_pictures(opened.vectors, known, words)
-    tell(tagged.reports)
+    report_tags(tagged.reports)
     context = MiningContext(opened, known, tagged.vocabulary, tagged.tags, options, seed)
     agent = _agent(context, reasoner, critic, previous)
     settings = _settings(options, catalog=opened.folder, reasoner=reasoner, critic=critic)

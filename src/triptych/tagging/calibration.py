@@ -20,7 +20,7 @@ NEIGHBOURS = 5
 _SHARES = (0.02, 0.05, 0.1, 0.2, 0.3, 0.4, 0.5, 0.6, 0.7, 0.8, 0.9, 1.0)  # of the frequencies alone in a prediction
 _RANGE = (0.02, 50.0)  # factors by which a temperature may be off
 _LEAST_COUNT, _LEAST_SHARE = 2.0, 0.002  # pictures that must show a word
-_APART = 0.3  # agreement beyond chance, from which on a narrower word is told from its family
+_APART = 0.3  # agreement beyond chance, above which a narrower word counts as distinguished from its family
 
 
 def neighbours_of(vectors: Vectors) -> Labels:
@@ -101,7 +101,7 @@ def information(values: Scores, labels: Labels, neighbours: Labels) -> float:
     return max(float(np.log(share + (1 - share) * times).mean()) for share in _SHARES)
 
 
-def told_apart(labels: Labels, families: Labels, neighbours: Labels) -> NDArray[np.bool_]:
+def distinguished(labels: Labels, families: Labels, neighbours: Labels) -> NDArray[np.bool_]:
     """Which words `(words,)` are distinguished from others of their family, by the pictures' labels `(n,)`.
 
     A word is, if the neighbours of its pictures show it more often than by chance, among neighbours of the family

@@ -226,7 +226,7 @@ class Tagger:
         gained = calibration.information(values, other, neighbours)
         report = GroupReport(group, words, joined, not_shown, round(agreement, 3), round(gained, 3))
         if len(words) < 2 or gained < _LEAST_INFORMATION:
-            why = f"its words tell the pictures hardly apart ({gained:.2f} nats beyond chance)"
+            why = f"its words hardly distinguish the pictures ({gained:.2f} nats beyond chance)"
             return question, replace(report, words=(), reason=why)
         return replace(question, sharpness=sharpness, columns=columns), report
 
@@ -248,7 +248,7 @@ class Tagger:
         """The tags' column of each word, the columns' words, and which words were merged into which."""
         families = [self.vocabulary.family(question.group, word) for word in question.words]
         numbers = np.array([families.index(family) for family in families])
-        apart = calibration.told_apart(labels, numbers, neighbours)
+        apart = calibration.distinguished(labels, numbers, neighbours)
         heads = [
             word if apart[place] or families.count(family) == 1 else family
             for place, (word, family) in enumerate(zip(question.words, families, strict=True))

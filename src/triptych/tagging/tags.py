@@ -49,7 +49,7 @@ def tag_pictures(vectors: Vectors, encoder: Encoder, words: Vocabulary) -> Tagge
     return TaggedPictures({group: guessed.get(group, tags[group]) for group in tags}, tagger.vocabulary, tagger.reports)
 
 
-def tell(reports: tuple[GroupReport, ...]) -> None:
+def report_tags(reports: tuple[GroupReport, ...]) -> None:
     """Print one line about each group."""
     for report in reports:
         say(f"mine: {describe(report)}")
@@ -62,7 +62,10 @@ def describe(report: GroupReport) -> str:
     named = ", ".join(report.words[:_WORDS]) + (", …" if len(report.words) > _WORDS else "")
     beside = [
         f"{count} {what}"
-        for count, what in ((len(report.merged), "not told from a broader one"), (len(report.not_shown), "not shown"))
+        for count, what in (
+            (len(report.merged), "not distinguished from a broader one"),
+            (len(report.not_shown), "not shown"),
+        )
         if count
     ]
     rest = f"; of the others {' and '.join(beside)}" if beside else ""
@@ -96,8 +99,8 @@ def _smoothed(
     for place in range(weights.shape[1]):  # one neighbour at a time: memory stays that of the tags
         mean += weights[:, place, None] * values[neighbours[:, place]]
         same += float((weights[:, place] * (likeliest[neighbours[:, place]] == likeliest)).mean())
-    say_of_others = min(_MOST, 0.5 * same / max(1 - same, 1e-6))
-    averaged = (values + say_of_others * mean) / (1 + say_of_others)
+    weight_of_others = min(_MOST, 0.5 * same / max(1 - same, 1e-6))
+    averaged = (values + weight_of_others * mean) / (1 + weight_of_others)
     return _sharpened(averaged.astype(np.float32), sureness=float(values.max(axis=1).mean()))
 
 
