@@ -1,4 +1,4 @@
-"""The encoder of real photos inside the package: what it is, what it distinguishes, and that its graphs are its weights."""
+"""The embedded encoder of real photos: what it is, what it distinguishes, and that its graphs are its weights."""
 
 import csv
 import json
