@@ -32,9 +32,15 @@ class ContrastiveLoss:
         own = np.concatenate([known_negatives.ravel(), positives.ravel()])
         if self.options.negatives == "batch":
             return np.unique(own)
-        if count <= _BANK:
+        size = _BANK + own.size
+        if count <= size:
             return np.arange(count)
-        return np.unique(np.concatenate([random.choice(count, _BANK, replace=False), own]))
+        chosen = np.zeros(count, bool)
+        chosen[own] = True
+        # The same size in each step: libraries keep what they have prepared for every size that they have met.
+        others = random.choice(np.flatnonzero(~chosen), size - np.count_nonzero(chosen), replace=False)
+        chosen[others] = True
+        return np.flatnonzero(chosen)
 
     def __call__(
         self,
