@@ -10,6 +10,7 @@ from torch.nn import functional as F
 
 from triptych.training.options import LossOptions
 
+_ROUNDED = 1024  # the size of a step's negatives is a multiple of this
 _BANK = 3_250  # negatives a step: the whole catalog up to this many pictures, a sample of it above
 DUPLICATE = 0.98  # pictures this similar to the target are taken for the same, and are no negatives
 _NEVER = -1e4  # a logarithm of nothing that can still be subtracted from itself
@@ -32,14 +33,15 @@ class ContrastiveLoss:
         own = np.concatenate([known_negatives.ravel(), positives.ravel()])
         if self.options.negatives == "batch":
             return np.unique(own)
-        size = _BANK + own.size
-        if count <= size:
+        if count <= _BANK:
             return np.arange(count)
         chosen = np.zeros(count, bool)
         chosen[own] = True
-        # The same size in each step: libraries keep what they have prepared for every size that they have met.
-        others = random.choice(np.flatnonzero(~chosen), size - np.count_nonzero(chosen), replace=False)
-        chosen[others] = True
+        chosen[random.choice(count, _BANK, replace=False)] = True
+        # Few sizes: libraries keep what they have prepared for each size that they meet, some megabytes every time.
+        surplus = -np.count_nonzero(chosen) % _ROUNDED
+        others = np.flatnonzero(~chosen)
+        chosen[random.choice(others, min(surplus, len(others)), replace=False)] = True
         return np.flatnonzero(chosen)
 
     def __call__(
