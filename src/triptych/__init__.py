@@ -211,7 +211,7 @@ __all__ = [
     "write_wardrobe",
 ]
 
-# No module here may bear the name of a function: importing it would put it in the function's place.
+# No module here may have the name of a public function: importing the module would replace the function.
 # Looked up when first used, so that `triptych --help` does not wait for numerical libraries.
 _HOME = {
     "AblateOptions": "triptych.evaluation.ablation.options",

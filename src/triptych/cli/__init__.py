@@ -33,7 +33,7 @@ def main() -> None:
     except (KeyboardInterrupt, typer.Abort):
         code = _INTERRUPTED
     except BrokenPipeError:
-        # The reader has gone, as in `triptych … | head`: nothing is wrong, and there is nobody to tell.
+        # The reader has gone, as in `triptych … | head`. That is no error, and nobody would read a message.
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         code = 1
     except OSError as error:

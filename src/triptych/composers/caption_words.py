@@ -69,4 +69,3 @@ class NamedWords:
     def _find(self, modification: str) -> dict[str, str]:
         wanted = " . ".join(wishes_of(modification).wanted).lower()
         return dict(self._word_of[found[1]] for found in self._pattern.finditer(wanted))
-

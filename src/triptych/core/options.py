@@ -60,7 +60,7 @@ class FlatOption:
     """One option of a dataclass, or of a dataclass nested in it."""
 
     path: tuple[str, ...]
-    """The names of the fields that lead to it."""
+    """The names of the nested fields that lead to it."""
     field: Field[Any]
     type: Any
 

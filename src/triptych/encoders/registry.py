@@ -8,13 +8,13 @@ from triptych.core.plugins import Registry
 from triptych.encoders.protocol import Encoder
 
 EMBEDDED = Path(__file__).parent / "wardrobe"
-"""The encoder of the drawn wardrobe that ships with the package."""
+"""The encoder of drawn garments that ships with the package."""
 
 PHOTOS = "photos-1"
-"""The newest encoder of real photos that ships with the package, a folder beside this file."""
+"""The newest encoder of real photos that ships with the package; a folder beside this file."""
 
 DEFAULT = "photos"
-"""The encoder that is taken where none is named."""
+"""The encoder that is used if none is named."""
 
 
 def load_encoder(

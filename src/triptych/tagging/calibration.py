@@ -21,7 +21,7 @@ _SHARES = (0.02, 0.05, 0.1, 0.2, 0.3, 0.4, 0.5, 0.6, 0.7, 0.8, 0.9, 1.0)  # of t
 _RANGE = (0.02, 50.0)  # factors by which a temperature may be off
 _LEAST_COUNT, _LEAST_SHARE = 2.0, 0.002  # pictures that must show a word
 _PRIOR = 20.0  # pictures as which the frequencies among all count beside those of one kind
-_APART = 0.3  # agreement beyond chance, from which on a narrower word is told from its family
+_APART = 0.3  # agreement beyond chance, above which a narrower word counts as distinguished from its family
 
 
 def neighbours_of(vectors: Vectors) -> Labels:
@@ -119,7 +119,7 @@ def _frequencies(labels: Labels, kinds: Labels, words: int) -> NDArray[np.float6
     return np.asarray((counts + _PRIOR * overall) / (counts.sum(axis=1, keepdims=True) + _PRIOR))
 
 
-def told_apart(labels: Labels, families: Labels, neighbours: Labels) -> NDArray[np.bool_]:
+def distinguished(labels: Labels, families: Labels, neighbours: Labels) -> NDArray[np.bool_]:
     """Which words `(words,)` are distinguished from others of their family, by the pictures' labels `(n,)`.
 
     A word is, if the neighbours of its pictures show it more often than by chance, among neighbours of the family

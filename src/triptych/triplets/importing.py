@@ -27,7 +27,7 @@ from triptych.core.text import truncate
 from triptych.triplets.file import Modification, Triplet, write_triplets
 
 _MOST_TEXT = 1000  # characters of a modification
-_MOST_NEGATIVES = 16
+_MOST_NEGATIVES = 16  # of a triplet
 _CAPTION_ENDS = ".?, "  # of FashionIQ's captions, cut off before they are joined
 _NO_PICTURE, _TWO_PICTURES = "a picture that the catalog lacks", "a name of several pictures"
 _SAME, _NO_TEXT, _NO_TARGET = "the reference as its own target", "no text", "no target, as in a split without answers"
