@@ -11,6 +11,7 @@ the service at the start and the end. Other options are passed to `triptych serv
 import argparse
 import contextlib
 import multiprocessing
+import os
 import random
 import socket
 import sys
@@ -192,6 +193,7 @@ class Attackers:
 
 def _attack(known: Mapping[str, Callable[[], str]], count: int, seed: int, over: Any, results: Any) -> None:
     outcomes = Counter[str]()
+    os.nice(10)  # attackers have machines of their own: what they compute here must not take the service's processor
 
     def work(chance: random.Random) -> None:
         while not over.is_set():

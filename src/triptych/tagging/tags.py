@@ -70,6 +70,8 @@ def describe(report: GroupReport) -> str:
     ]
     rest = f"; of the others {' and '.join(beside)}" if beside else ""
     sure = f"{report.agreement:.0%} of neighbours agree, {report.information:.2f} nats"
+    if report.beyond_kind is not None:
+        sure += f" ({report.beyond_kind:.2f} beyond the kind)"
     return f"{report.group}: {len(report.words)} words ({named}); {sure}{rest}"
 
 
@@ -129,6 +131,7 @@ def summary(reports: tuple[GroupReport, ...]) -> Mapping[str, Mapping[str, objec
             "not shown": list(one.not_shown),
             "agreement": one.agreement,
             "information": one.information,
+            "beyond kind": one.beyond_kind,
         }
         for one in reports
     }

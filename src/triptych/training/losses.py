@@ -10,6 +10,7 @@ from torch.nn import functional as F
 
 from triptych.training.options import LossOptions
 
+_ROUNDED = 1024  # the size of a step's negatives is a multiple of this
 _BANK = 3_250  # negatives a step: the whole catalog up to this many pictures, a sample of it above
 DUPLICATE = 0.98  # cosine from which on a picture is treated as a duplicate of the target, and is no negative
 _NEVER = -1e4  # a logarithm of zero that is finite, so that differences are defined
@@ -35,7 +36,14 @@ class ContrastiveLoss:
             return np.unique(own)
         if count <= _BANK:
             return np.arange(count)
-        return np.unique(np.concatenate([random.choice(count, _BANK, replace=False), own]))
+        chosen = np.zeros(count, bool)
+        chosen[own] = True
+        chosen[random.choice(count, _BANK, replace=False)] = True
+        # Few sizes: libraries keep what they have prepared for each size that they meet, some megabytes every time.
+        surplus = -np.count_nonzero(chosen) % _ROUNDED
+        others = np.flatnonzero(~chosen)
+        chosen[random.choice(others, min(surplus, len(others)), replace=False)] = True
+        return np.flatnonzero(chosen)
 
     def __call__(
         self,
