@@ -23,8 +23,9 @@ if TYPE_CHECKING:
     from triptych.benchmarks.task import MetricCutoffs, Query, Task
     from triptych.catalog.catalog import Catalog
     from triptych.catalog.indexing import IndexResult, index
-    from triptych.catalog.options import IndexOptions, ReencodeOptions
+    from triptych.catalog.options import IndexOptions, ReencodeOptions, UpdateOptions
     from triptych.catalog.reencoding import ReencodeResult, reencode
+    from triptych.catalog.updating import UpdateResult, update
     from triptych.chat.settings import ChatBatch, ChatBudget, ChatEndpoint, ChatJudge, ChatRequest, ChatSettings
     from triptych.composers.protocol import Composer
     from triptych.composers.registry import load_composer
@@ -165,6 +166,8 @@ __all__ = [
     "TriptychError",
     "TruthQueries",
     "TruthQuery",
+    "UpdateOptions",
+    "UpdateResult",
     "Verdict",
     "WardrobeResult",
     "__version__",
@@ -208,6 +211,7 @@ __all__ = [
     "triplets_stats",
     "truth_of_pairs",
     "truth_queries",
+    "update",
     "write_wardrobe",
 ]
 
@@ -290,6 +294,8 @@ _HOME = {
     "TripletStatistics": "triptych.triplets.statistics",
     "TruthQueries": "triptych.composers.truth",
     "TruthQuery": "triptych.composers.truth",
+    "UpdateOptions": "triptych.catalog.options",
+    "UpdateResult": "triptych.catalog.updating",
     "Verdict": "triptych.composers.truth",
     "WardrobeResult": "triptych.benchmarks.datasets.wardrobe.world",
     "ablate": "triptych.evaluation.ablation.running",
@@ -332,6 +338,7 @@ _HOME = {
     "triplets_stats": "triptych.triplets.statistics",
     "truth_of_pairs": "triptych.evaluation.truth",
     "truth_queries": "triptych.evaluation.truth",
+    "update": "triptych.catalog.updating",
     "write_wardrobe": "triptych.benchmarks.datasets.wardrobe.world",
 }
 
