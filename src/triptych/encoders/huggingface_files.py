@@ -1,4 +1,4 @@
-"""The files of a model in the Hugging Face layout: which there must be, where they come from, and their fingerprint."""
+"""The files of a model in the Hugging Face layout: which are required, how they are fetched, and their fingerprint."""
 
 import hashlib
 from collections.abc import Iterable, Iterator
@@ -33,7 +33,12 @@ SETTINGS = ("config.json", *PREPROCESSORS, *TOKENIZER, "special_tokens_map.json"
 
 
 def family_of(folder: Path, name: str) -> str:
-    """The `model_type`. Raises DataError without a configuration, UsageError for one that is not supported."""
+    """The model's family, by its `model_type`.
+
+    Raises:
+        DataError: there is no configuration.
+        UsageError: the family is not supported.
+    """
     if (folder / "open_clip_config.json").is_file():
         raise UsageError(
             f"{name}: these are weights of open_clip, whose names and layout are others; take the same model in the "
@@ -65,7 +70,7 @@ def _elsewhere(folder: Path) -> str:
 
 
 def setting_files(folder: Path, name: str) -> list[Path]:
-    """Every file but the weights that decides what a vector is."""
+    """Every file, other than weights, that decides what a vector is."""
     found = [folder / setting for setting in SETTINGS if (folder / setting).is_file()]
     present = {path.name for path in found}
     for needed in TOKENIZER:
@@ -98,15 +103,18 @@ def weight_files(folder: Path, name: str) -> list[Path]:
 
 
 def fingerprint_of(files: Iterable[Path], precision: Precision, *more: str) -> str:
-    """What tells equal vectors from others: a digest of the files, the precision, and whatever `more` decides."""
+    """A digest of the files, the precision and whatever `more` decides, equal for equal vectors."""
     # The precision asked for, not what this machine makes of it: what one indexed, another may search.
     parts = [f"{path.name} {hash_file(path)}" for path in files]
     return hashlib.sha256("\n".join(["huggingface-1", precision, *more, *parts]).encode()).hexdigest()
 
 
 def fetch_model(source: str, *, download: bool) -> Path:
-    """A hub id's files, from the local cache where it has them all. Raises FailureError without them, UsageError where
-    they would have to be fetched and may not be.
+    """The folder of a hub id's files, from the local cache if it has all of them.
+
+    Raises:
+        FailureError: the hub does not have them, or does not answer.
+        UsageError: they would have to be fetched, and `download` is false.
     """
     from huggingface_hub import snapshot_download
 
@@ -123,17 +131,17 @@ def fetch_model(source: str, *, download: bool) -> Path:
             return Path(fetch())
     except Exception as error:  # the hub, its transfers and its HTTP client have no common base
         raise FailureError(
-            f"hf:{source}: neither a folder nor to be had from the Hugging Face hub ({_reason(error)});"
+            f"hf:{source}: not a folder, and not available from the Hugging Face hub ({_reason(error)});"
             " check the name and the network"
         ) from error
     raise UsageError(
-        f"hf:{source}: a file names this encoder, it is not on this machine, and a file never makes anything "
-        f"be fetched; if you trust that name, give it as --encoder hf:{source}"
+        f"hf:{source}: this encoder is named in a file and is not on this machine, and files never cause downloads; "
+        f"if you trust the name, give it as --encoder hf:{source}"
     )
 
 
 def _reason(error: Exception) -> str:
-    """The hub's error in a few words; its own messages are paragraphs."""
+    """The hub's error in a few words, since its own messages are paragraphs."""
     from huggingface_hub import errors
 
     known: list[tuple[type[Exception], str]] = [
@@ -147,13 +155,13 @@ def _reason(error: Exception) -> str:
 
 
 def first_line(error: Exception) -> str:
-    """The first line of what an error says, or its kind."""
+    """The first line of an error's message, or the name of its class."""
     return next(iter(str(error).strip().splitlines()), type(error).__name__)
 
 
 @contextmanager
 def blaming(name: str) -> Iterator[None]:
-    """Turn whatever transformers raises about a damaged file into one line."""
+    """Turn any exception of transformers about a damaged file into a DataError of one line."""
     try:
         yield
     except Exception as error:  # it raises most of the built-in kinds, and safetensors its own
@@ -162,7 +170,7 @@ def blaming(name: str) -> Iterator[None]:
 
 @contextmanager
 def quiet() -> Iterator[None]:
-    """Hush transformers' progress bars and warnings, and give both back as they were."""
+    """Silence transformers' progress bars and warnings while the block runs."""
     import transformers
 
     logging: Any = transformers.utils.logging
