@@ -6,7 +6,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, Self
 
 from triptych.chat.ledger import ledger_path
-from triptych.chat.settings import need_chat_libraries
+from triptych.chat.settings import require_chat_libraries
 from triptych.composers.baselines import WeightedSum
 from triptych.composers.protocol import Composer
 from triptych.core.errors import UsageError
@@ -25,7 +25,7 @@ class ChatHelper:
     """Makes the method `compile`, and verifies first answers; its replies are in the ledger beside the result file."""
 
     def __init__(self, options: EvaluateChatOptions, ledger: Path, evaluation: EvaluateOptions) -> None:
-        need_chat_libraries()
+        require_chat_libraries()
         self._options = options
         self._ledger = ledger
         self._limits = evaluation.limits
