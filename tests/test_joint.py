@@ -123,6 +123,19 @@ def build_qwen(folder: Path) -> Path:
     return folder
 
 
+def test_a_processor_of_the_older_form_prepares_the_same_pixels(tmp_path):
+    """As in patrickjohncyh/fashion-clip, a CLIP: sizes are numbers, and the class is a feature extractor."""
+    build_clip(tmp_path)
+    file = tmp_path / "preprocessor_config.json"
+    known = json.loads(file.read_text())
+    expected = load_encoder(f"hf:{tmp_path}", threads=1).prepare(pictures()[0])
+    kept = {name: known[name] for name in ("image_mean", "image_std", "do_resize", "do_normalize", "do_center_crop")}
+    side = known["crop_size"]["height"]
+    older = {"feature_extractor_type": "CLIPFeatureExtractor", "crop_size": side, "size": side, "resample": 3}
+    file.write_text(json.dumps(kept | older))
+    np.testing.assert_array_equal(load_encoder(f"hf:{tmp_path}", threads=1).prepare(pictures()[0]), expected)
+
+
 @pytest.fixture(scope="module")
 def qwen(tmp_path_factory: pytest.TempPathFactory) -> Any:
     from triptych.encoders.qwen_vl import QwenVLEncoder
