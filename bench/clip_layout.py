@@ -1,6 +1,6 @@
 """A small CLIP, trained from scratch on titled product photos and saved in the Hugging Face layout.
 
-    python bench/clip_layout.py OUT [--epochs 24] [--seed 0] [--threads 1]
+    python bench/clip_layout.py OUT [--epochs 10] [--seed 0] [--threads 1]
 
 It stands in for the CLIP models that people download, where none can be had: the same classes of transformers, CLIP's
 tokenizer, and files that `--encoder hf:OUT` loads. Its quality is its own, and far from theirs. It learns from the
@@ -35,7 +35,7 @@ SIDE, PATCH = 64, 16
 PICTURES = {"hidden_size": 192, "intermediate_size": 768, "num_hidden_layers": 4, "num_attention_heads": 3}
 TEXTS = {"hidden_size": 128, "intermediate_size": 512, "num_hidden_layers": 2, "num_attention_heads": 2}
 DIM = 192
-BATCH = 512
+BATCH = 256
 MOST_TOKENS = 24  # of a title in training; the model reads CLIP's 77
 RATE, DECAY, WARM_UP = 1e-3, 0.1, 0.08
 SHIFT = 4  # pixels by which a picture is moved in training
@@ -137,7 +137,7 @@ def main() -> None:
     parser.add_argument("out", type=Path)
     parser.add_argument("--products", type=Path, default=DATA / "fashion-products", help="holds styles.csv and images/")
     parser.add_argument("--tokenizer", type=Path, default=DATA / "clip-vit-base-patch32-tokenizer", help="of CLIP")
-    parser.add_argument("--epochs", type=int, default=24)
+    parser.add_argument("--epochs", type=int, default=10)
     parser.add_argument("--seed", type=int, default=0)
     parser.add_argument("--threads", type=int, default=1)
     given = parser.parse_args()
