@@ -23,8 +23,9 @@ if TYPE_CHECKING:
     from triptych.benchmarks.task import MetricCutoffs, Query, Task
     from triptych.catalog.catalog import Catalog
     from triptych.catalog.indexing import IndexResult, index
-    from triptych.catalog.options import IndexOptions, ReencodeOptions
+    from triptych.catalog.options import IndexOptions, ReencodeOptions, UpdateOptions
     from triptych.catalog.reencoding import ReencodeResult, reencode
+    from triptych.catalog.updating import UpdateResult, update
     from triptych.chat.settings import ChatBatch, ChatBudget, ChatEndpoint, ChatJudge, ChatRequest, ChatSettings
     from triptych.composers.protocol import Composer
     from triptych.composers.registry import load_composer
@@ -40,8 +41,9 @@ if TYPE_CHECKING:
     from triptych.evaluation.ablation.running import ablate
     from triptych.evaluation.ablation.showing import AblationResult
     from triptych.evaluation.evaluate import EvaluateResult, evaluate
+    from triptych.evaluation.inspection import InspectOptions, InspectResult, inspect
     from triptych.evaluation.leakage import LeakageResult, leakage
-    from triptych.evaluation.options import CompareOptions, EvaluateOptions, LeakageOptions
+    from triptych.evaluation.options import CompareOptions, EvaluateChatOptions, EvaluateOptions, LeakageOptions
     from triptych.evaluation.reasoners import ReasonerComparison, compare_reasoners
     from triptych.evaluation.reproduction.running import ReproduceResult, reproduce
     from triptych.evaluation.results.comparison import CompareResult, compare
@@ -50,6 +52,7 @@ if TYPE_CHECKING:
     from triptych.evaluation.scoring import ScoreResult, score
     from triptych.evaluation.truth import truth_of_pairs, truth_queries
     from triptych.exporting.models import ExportModelsResult, export_models
+    from triptych.exporting.sharing import PullResult, PushResult, pull, push
     from triptych.exporting.vectors import ExportVectorsResult, export_vectors
     from triptych.mining.chat.pipeline import mine_chat
     from triptych.mining.chat.results import ChatMineResult, CostEstimate, MineStatus
@@ -113,6 +116,7 @@ __all__ = [
     "DemoOptions",
     "Encoder",
     "EngineOptions",
+    "EvaluateChatOptions",
     "EvaluateOptions",
     "EvaluateResult",
     "ExportModelsResult",
@@ -125,6 +129,8 @@ __all__ = [
     "ImportResult",
     "IndexOptions",
     "IndexResult",
+    "InspectOptions",
+    "InspectResult",
     "InversionOptions",
     "InversionResult",
     "LeakageOptions",
@@ -138,6 +144,8 @@ __all__ = [
     "Picture",
     "PretrainOptions",
     "PretrainResult",
+    "PullResult",
+    "PushResult",
     "Query",
     "ReasonerComparison",
     "ReencodeOptions",
@@ -165,6 +173,8 @@ __all__ = [
     "TriptychError",
     "TruthQueries",
     "TruthQuery",
+    "UpdateOptions",
+    "UpdateResult",
     "Verdict",
     "WardrobeResult",
     "__version__",
@@ -180,6 +190,7 @@ __all__ = [
     "export_vectors",
     "finetune",
     "index",
+    "inspect",
     "judge_composer",
     "leakage",
     "load_composer",
@@ -191,6 +202,8 @@ __all__ = [
     "open_catalog",
     "prepare_fashion_products",
     "pretrain",
+    "pull",
+    "push",
     "reencode",
     "refine",
     "reproduce",
@@ -208,6 +221,7 @@ __all__ = [
     "triplets_stats",
     "truth_of_pairs",
     "truth_queries",
+    "update",
     "write_wardrobe",
 ]
 
@@ -238,6 +252,7 @@ _HOME = {
     "DemoOptions": "triptych.demonstration.options",
     "Encoder": "triptych.encoders.protocol",
     "EngineOptions": "triptych.retrieval.options",
+    "EvaluateChatOptions": "triptych.evaluation.options",
     "EvaluateOptions": "triptych.evaluation.options",
     "EvaluateResult": "triptych.evaluation.evaluate",
     "ExportModelsResult": "triptych.exporting.models",
@@ -250,6 +265,8 @@ _HOME = {
     "ImportResult": "triptych.triplets.importing",
     "IndexOptions": "triptych.catalog.options",
     "IndexResult": "triptych.catalog.indexing",
+    "InspectOptions": "triptych.evaluation.inspection",
+    "InspectResult": "triptych.evaluation.inspection",
     "InversionOptions": "triptych.training.options",
     "InversionResult": "triptych.training.results",
     "KNOWN_ENCODERS": "triptych.encoders.known",
@@ -264,6 +281,8 @@ _HOME = {
     "Picture": "triptych.retrieval.results",
     "PretrainOptions": "triptych.training.options",
     "PretrainResult": "triptych.training.results",
+    "PullResult": "triptych.exporting.sharing",
+    "PushResult": "triptych.exporting.sharing",
     "Query": "triptych.benchmarks.task",
     "ReasonerComparison": "triptych.evaluation.reasoners",
     "ReencodeOptions": "triptych.catalog.options",
@@ -290,6 +309,8 @@ _HOME = {
     "TripletStatistics": "triptych.triplets.statistics",
     "TruthQueries": "triptych.composers.truth",
     "TruthQuery": "triptych.composers.truth",
+    "UpdateOptions": "triptych.catalog.options",
+    "UpdateResult": "triptych.catalog.updating",
     "Verdict": "triptych.composers.truth",
     "WardrobeResult": "triptych.benchmarks.datasets.wardrobe.world",
     "ablate": "triptych.evaluation.ablation.running",
@@ -304,6 +325,7 @@ _HOME = {
     "export_vectors": "triptych.exporting.vectors",
     "finetune": "triptych.training.finetuning",
     "index": "triptych.catalog.indexing",
+    "inspect": "triptych.evaluation.inspection",
     "judge_composer": "triptych.training.verdict",
     "leakage": "triptych.evaluation.leakage",
     "load_composer": "triptych.composers.registry",
@@ -315,6 +337,8 @@ _HOME = {
     "open_catalog": "triptych.retrieval.searching",
     "prepare_fashion_products": "triptych.benchmarks.datasets.fashion_products.products",
     "pretrain": "triptych.training.pretraining",
+    "pull": "triptych.exporting.sharing",
+    "push": "triptych.exporting.sharing",
     "reencode": "triptych.catalog.reencoding",
     "refine": "triptych.mining.refinement",
     "reproduce": "triptych.evaluation.reproduction.running",
@@ -332,6 +356,7 @@ _HOME = {
     "triplets_stats": "triptych.triplets.statistics",
     "truth_of_pairs": "triptych.evaluation.truth",
     "truth_queries": "triptych.evaluation.truth",
+    "update": "triptych.catalog.updating",
     "write_wardrobe": "triptych.benchmarks.datasets.wardrobe.world",
 }
 

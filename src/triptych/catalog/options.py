@@ -70,6 +70,28 @@ def _types(given: Sequence[str]) -> dict[str, GivenType]:
 
 
 @dataclass(frozen=True)
+class UpdateOptions:
+    """How a table of metadata is read."""
+
+    name_column: str | None = option(None, "The column that names the picture; by default the first.", metavar="COLUMN")
+    column_types: tuple[str, ...] = option(
+        (),
+        "What a column holds, where its values do not tell: number, date, dmy, mdy (day or month first), boolean or "
+        "text. May be repeated.",
+        flag="--column-type",
+        metavar="COLUMN=TYPE",
+    )
+
+    def __post_init__(self) -> None:
+        _ = self.types
+
+    @property
+    def types(self) -> dict[str, GivenType]:
+        """`column_types` by column. Raises UsageError where one makes no sense."""
+        return _types(self.column_types)
+
+
+@dataclass(frozen=True)
 class ReencodeOptions:
     """What `reencode` may give up."""
 

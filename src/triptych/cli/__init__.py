@@ -7,12 +7,23 @@ import typer
 import typer.exceptions
 
 # Importing a module adds its commands.
-from triptych.cli import catalogs, demonstration, evaluation, mining, serving, training, triplets
+from triptych.cli import catalogs, demonstration, evaluation, mining, serving, sharing, training, triplets
 from triptych.cli.app import app
 from triptych.core.errors import TriptychError
 from triptych.core.text import clean
 
-__all__ = ["app", "catalogs", "demonstration", "evaluation", "main", "mining", "serving", "training", "triplets"]
+__all__ = [
+    "app",
+    "catalogs",
+    "demonstration",
+    "evaluation",
+    "main",
+    "mining",
+    "serving",
+    "sharing",
+    "training",
+    "triplets",
+]
 
 _INTERRUPTED = 130  # as shells have it: 128 and the number of the signal
 

@@ -26,6 +26,7 @@ EXTRAS: Mapping[str, tuple[str, ...]] = {
     "postgres": ("psycopg",),
     "faiss": ("faiss",),
     "heif": ("pillow_heif",),
+    "hub": ("huggingface_hub",),
 }
 """Extra to the modules without which it does nothing, as they are imported."""
 
@@ -119,11 +120,12 @@ def mixed_precision(device: "torch.device") -> AbstractContextManager[Any]:
 _PURPOSE = {
     "train": "train, finetune, pretrain, adapt-encoder, train-inversion, refine, ablate, demo, export-models --int8",
     "hf": "encoders hf:NAME",
-    "chat": "mine-chat MODEL, search --rerank chat:MODEL",
+    "chat": "mine-chat MODEL, --rerank chat:MODEL, eval --method compile",
     "serve": "serve",
     "postgres": "--store postgresql://…",
     "faiss": "--store hnsw, export-vectors --to faiss",
     "heif": "pictures in HEIC, as phones make them",
+    "hub": "push and pull with hf:NAME",
 }
 
 

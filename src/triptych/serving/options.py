@@ -6,7 +6,7 @@ from ipaddress import ip_network
 from pathlib import Path
 
 from triptych.core.errors import UsageError
-from triptych.core.options import check_ranges, nested, option
+from triptych.core.options import as_paths, check_ranges, nested, option
 
 _PATH = re.compile(r"(/[\w.~-]+)+/?")
 
@@ -48,6 +48,11 @@ class ServeOptions:
 
     host: str = option("127.0.0.1", "Address to listen at.")
     port: int = option(8000, "Port to listen at; 0 takes a free one.", min=0, max=65535)
+    catalogs: Path | None = option(
+        None,
+        'More catalogs, each below /c/NAME/ with its own keys, as JSON: {"shoes": {"catalog": "DIR", "keys": "FILE"}}.',
+        metavar="FILE",
+    )
     vocabulary: Path | None = option(
         None, 'Words of the comparison, as JSON: {"colour": ["red", "blue"], …}.', metavar="FILE"
     )
@@ -73,6 +78,14 @@ class ServeOptions:
         flag="--trusted-proxy",
         metavar="ADDRESS",
     )
+    fetch_from: tuple[str, ...] = option(
+        (),
+        "A host that pictures may be fetched from by their URL, such as shop.example, or .shop.example for all names "
+        "below it; may be repeated. Without it none are.",
+        metavar="HOST",
+    )
+    fetch_timeout: float = option(10.0, "Seconds that fetching a picture may take.", min=0.1, max=25)
+    feedback: Path | None = option(None, "Keep what people found of results in this file (JSON Lines).", metavar="FILE")
     limits: UploadLimits = nested(UploadLimits)
     connections: ConnectionLimits = nested(ConnectionLimits)
     request_timeout: float = option(30.0, "Seconds that a request may take, its upload included.", min=0.1)
@@ -80,6 +93,7 @@ class ServeOptions:
 
     def __post_init__(self) -> None:
         check_ranges(self)
+        as_paths(self, "catalogs", "vocabulary", "keys", "feedback")
         if self.root_path and not _PATH.fullmatch(self.root_path):
             raise UsageError(f"--root-path {self.root_path}: must be a path such as /triptych, without a host")
         for proxy in self.trusted_proxies:

@@ -40,7 +40,7 @@ class ContrastiveLoss:
         chosen[own] = True
         chosen[random.choice(count, _BANK, replace=False)] = True
         # Few sizes: libraries keep what they have prepared for each size that they meet, some megabytes every time.
-        surplus = -np.count_nonzero(chosen) % _ROUNDED
+        surplus = -int(np.count_nonzero(chosen)) % _ROUNDED
         others = np.flatnonzero(~chosen)
         chosen[random.choice(others, min(surplus, len(others)), replace=False)] = True
         return np.flatnonzero(chosen)
