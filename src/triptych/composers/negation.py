@@ -1,8 +1,8 @@
-"""What a modification wants and what it does not want: "red, but without stripes" wants red and does not want stripes.
+"""Split a modification into what it wants and what it excludes: "red, but without stripes" wants red, excludes stripes.
 
-Encoders of texts hardly hear a "not": to them "not blue" is near blue (Yuksekgonul et al., *When and Why
-Vision-Language Models Behave like Bags-of-Words*, ICLR 2023). So a text is parted by words of English that exclude.
-Where there is none, it stays whole. Only common phrasings are known, and English alone.
+Text encoders hardly notice a "not": to them "not blue" is near blue (Yuksekgonul et al., *When and Why Vision-Language
+Models Behave like Bags-of-Words*, ICLR 2023). So a text is split at English words that exclude. A text without such
+words stays whole. Only common phrasings, and only English, are recognised.
 """
 
 import re

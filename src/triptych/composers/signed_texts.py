@@ -1,4 +1,4 @@
-"""Vectors of modifications in which what they exclude is subtracted from what they want."""
+"""Vectors of modifications, with what they exclude subtracted from what they want."""
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
@@ -44,9 +44,9 @@ class SignedTexts:
 
 
 def signed_vectors(texts: Sequence[str], encode: Callable[[Sequence[str]], Vectors]) -> Vectors:
-    """Vectors `(n, d)` of modifications: what each wants, less a share of what it does not want.
+    """Vectors `(n, d)` of modifications: what each wants, minus a share of what it excludes.
 
-    A text that excludes nothing has the vector that `encode` gives it; others are of another length than one.
+    A text that excludes nothing keeps the vector that `encode` gives it. Other vectors are not of length one.
 
     Args:
         texts: the modifications.
