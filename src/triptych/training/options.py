@@ -29,6 +29,23 @@ _SEED = "Seed of everything random."
 
 
 @dataclass(frozen=True)
+class LogOptions:
+    """Where a run of training tells how it goes, beside the terminal."""
+
+    json_lines: Path | None = option(
+        None, "Also write losses, rate, ETA and recall, as JSON lines.", flag="--log-json", metavar="FILE"
+    )
+    tensorboard: Path | None = option(None, "Also write losses and recall for TensorBoard.", metavar="DIR")
+
+    def __post_init__(self) -> None:
+        as_paths(self, "json_lines", "tensorboard")
+
+
+Log = LogOptions | Path | str | None
+"""Where a run tells how it goes; a path is a file of JSON lines."""
+
+
+@dataclass(frozen=True)
 class LossOptions:
     """The loss of `train`; the defaults are InfoNCE (van den Oord et al. 2018) over the whole catalog.
 
