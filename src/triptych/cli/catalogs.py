@@ -11,6 +11,7 @@ import triptych
 from triptych.catalog.options import IndexOptions, ReencodeOptions
 from triptych.cli.app import CatalogDir, ComposerName, EncoderName, OutDir, app, show
 from triptych.cli.options import When, takes
+from triptych.core.cluster import ClusterOptions
 from triptych.core.environment import Runtime
 from triptych.core.errors import FailureError
 from triptych.core.options import option
@@ -54,6 +55,7 @@ def index(
     catalog: CatalogDir,
     options: IndexOptions,
     runtime: Runtime,
+    cluster: ClusterOptions,
     encoder: EncoderName = None,
     metadata: Annotated[
         Path | None,
@@ -67,7 +69,8 @@ def index(
     ] = None,
 ) -> None:
     """Encode pictures into a catalog; run it again and only what changed is encoded."""
-    show(triptych.index(pictures, catalog, options, encoder=encoder, metadata=metadata, root=root, runtime=runtime))
+    given = {"encoder": encoder, "metadata": metadata, "root": root, "runtime": runtime, "cluster": cluster}
+    show(triptych.index(pictures, catalog, options, **given))
 
 
 @app.command(epilog="Example: triptych reencode catalog --encoder photos")
