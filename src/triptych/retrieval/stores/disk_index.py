@@ -146,7 +146,7 @@ def _write_vectors(path: Path, count: int, blocks: Iterator[tuple[Numbers, Vecto
         return _none(dim)
     with atomic(path) as temporary:
         whole = np.memmap(temporary, np.float16, "w+", shape=(count, dim))
-        for rows, block in progress(blocks, "disk", total=ceil(count / 4096), unit="x4096"):
+        for rows, block in progress(blocks, "disk", total=ceil(count / 4096), unit="block"):
             whole[rows] = block
         whole.flush()
         del whole
@@ -162,6 +162,7 @@ def _train(vectors: Halves) -> Any:
     count, dim = len(vectors), _padded(np.zeros((1, vectors.shape[1]), np.float32)).shape[1]
     faiss, lists = import_faiss(), int(_LISTS * count**0.5)
     graph = faiss.index_factory(dim, f"IVF{lists},PQ{dim // _BYTE}x8", faiss.METRIC_INNER_PRODUCT)
+    graph.do_polysemous_training = False  # takes most of the time, for a filter that no search here uses
     graph.cp.niter = graph.pq.cp.niter = _ROUNDS
     graph.cp.spherical = True
     graph.pq.cp.max_points_per_centroid = 64
