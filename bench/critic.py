@@ -1,12 +1,12 @@
-"""What a critic is worth: how many accepted and refused triplets are true, where the truth is known.
+"""How many accepted and refused triplets are correct, by reason of refusal, on data with known attributes.
 
     python bench/critic.py TRIPLETS wardrobe WORLD
     python bench/critic.py TRIPLETS fashion-products ROOT
 
-As `triptych triplets compare --truth`, and by reason of refusal. The *new* words are right if the target bears them
-all. A triplet is *true* of the pair if the reference bears the old ones, too. It is *telling* if no other picture of
-its group answers as well: bears all new words, and is as the reference in all other attributes. The agent never saw
-these tables. An accepted triplet's group lacks the pictures that its critic took for answers, too.
+The columns are those of `triptych triplets compare --truth`. A *target is correct* if it shows all the new words. A
+*change is correct* if the reference also shows the old ones. A triplet is *unambiguous* if no negative shows all new
+words and equals the reference in all other attributes. The agent never saw the known attributes. The negatives of an
+accepted triplet lack the pictures that its critic took for further targets.
 """
 
 import sys
@@ -17,7 +17,7 @@ from triptych.benchmarks.registry import load_truth
 from triptych.evaluation.reasoners import shares
 from triptych.triplets.file import read_triplets
 
-SHARES = ("new", "true", "telling", "true_and_telling")
+SHARES = ("target_correct", "change_correct", "unambiguous", "correct_and_unambiguous")
 
 
 def main() -> None:
@@ -30,11 +30,11 @@ def main() -> None:
     reasons = sorted({one.reason.partition(":")[0] for one in refused})
     rows += [(f"  {why}", [one for one in refused if one.reason.partition(":")[0] == why]) for why in reasons]
     print(f"{name}: {len(triplets)} triplets")
-    print(f"{'percent':<58}{'checked':>9}" + "".join(f"{share.replace('_', ' '):>18}" for share in SHARES))
+    print(f"{'percent':<58}{'checked':>9}" + "".join(f"{share.replace('_', ' '):>25}" for share in SHARES))
     for label, chosen in rows:
         found = asdict(shares(chosen, truth))
         cells = ["–" if found[share] is None else str(found[share]) for share in SHARES]
-        print(f"{label:<58}{found['checked']:>9}" + "".join(f"{cell:>18}" for cell in cells))
+        print(f"{label:<58}{found['checked']:>9}" + "".join(f"{cell:>25}" for cell in cells))
 
 
 if __name__ == "__main__":

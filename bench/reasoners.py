@@ -1,20 +1,20 @@
-"""What a reasoner's eyes are worth: the embedded one and pretend chat models of given sight, where the truth is known.
+"""The embedded reasoner beside pretend chat models of given accuracy: correct triplets, and what composers learn.
 
-    python bench/reasoners.py RUN [--sight 1 0.9 0.7] [--references N] [--targets T] [--epochs E] [--seeds 0 1 2]
+    python bench/reasoners.py RUN [--accuracy 1 0.9 0.7] [--references N] [--targets T] [--epochs E] [--seeds 0 1 2]
 
-There is no real model here: seeing.py plays one, behind a loopback server of the same protocol, on the demo's wardrobe.
-Models judge themselves; besides, what the weakest proposes is judged by the strongest and, with --vote, by three others
-as weak. All look at the same references, in groups that the wardrobe's vocabulary widened; the embedded reasoner makes
-as many proposals for each. How many triplets are true is counted of all; then composers learn from equally many
-accepted ones, drawn by their seeds, and are measured on the wardrobe's val and test.
+The chat models are those of pretend_model.py, behind a loopback server, on the demo's wardrobe, whose attributes are
+known. Each model judges its own proposals. Those of the least accurate model are also judged by the most accurate one
+and, with --vote, by three others of its own accuracy. All reasoners get the same references, in groups that the
+wardrobe's vocabulary widened, and the embedded one makes as many proposals for each. The correct triplets are counted.
+Then composers learn from equally many accepted triplets, drawn by their seeds, and are evaluated on val and test.
 
-Triplets differ in more than their truth. With --controls composers also learn from the same draws where only that is
-taken away: the embedded reasoner's with one target and one wording of each style, as a chat model's are, and those of
-the best sight in the embedded reasoner's wordings. With --plenty one more learns from all that the embedded reasoner
-finds with the demo's settings on these references, in about as many steps.
+Triplets differ in more than their correctness. With --controls composers also learn from the same draws without one
+such difference: those of the embedded reasoner with one target and one wording of each style, like a chat model's; and
+those of the most accurate model in the embedded reasoner's wordings. With --plenty one more composer learns from all
+triplets that the embedded reasoner finds with the demo's settings on these references, in about as many steps.
 
-Everything lies in RUN; what is there is not made again. With --page the tables go into that page, between the markers
-of `reasoners`. Tokens are as `mine --dry-run` counts them.
+Everything lies in RUN; what exists is not made again. With --page the tables go into that page, between the markers
+of `reasoners`. Tokens are counted as `mine-chat --dry-run` counts them.
 """
 
 import argparse
@@ -29,9 +29,9 @@ sys.path.insert(0, str(Path(__file__).parent.parent / "tests"))
 import numpy as np
 
 import triptych
-from arms import draw, measured, retrieval, train
 from loopback import Loopback
-from seeing import Seer
+from paired_composers import draw, evaluate, retrieval_tables, train
+from pretend_model import PretendModel
 from triptych.benchmarks.datasets.wardrobe.garments import VOCABULARY
 from triptych.benchmarks.registry import load_truth
 from triptych.catalog.catalog import Catalog
@@ -45,56 +45,59 @@ from write_results import put
 
 METRICS = ("R@1", "R@10", "mAP@10")
 PLENTY = {"changes": 20, "triplets_per_change": 2}
-"""As the demo mines with the embedded reasoner."""
+"""The demo's settings for the embedded reasoner."""
 
 
 @dataclass(frozen=True)
-class Arm:
+class Variant:
     """A reasoner with its critic."""
 
     name: str
-    shown: str
+    label: str
+    """Its name in tables."""
     reasoner: str
     judge: str | None = None
     plenty: bool = False
-    """Whether it may make more proposals than the others, and learns from all."""
+    """Whether it may make more proposals than the others, and its composer learns from all."""
 
 
 @dataclass(frozen=True)
 class Control:
-    """What an arm's triplets are with one thing changed."""
+    """The triplets of a variant with one thing changed."""
 
     name: str
-    shown: str
-    arm: Arm
-    changed: Callable[[Triplet], Triplet]
+    label: str
+    """Its name in tables."""
+    variant: Variant
+    change: Callable[[Triplet], Triplet]
 
 
 def main() -> None:
     parser = argparse.ArgumentParser(description=(__doc__ or "").splitlines()[0])
     parser.add_argument("run", type=Path, metavar="RUN")
-    parser.add_argument("--sight", type=float, nargs="+", default=[1.0, 0.9, 0.7])
-    parser.add_argument("--steady", type=float, default=0.5, help="how far a model sees a picture as it always does")
+    parser.add_argument("--accuracy", type=float, nargs="+", default=[1.0, 0.9, 0.7], help="of each chat model, 0 to 1")
+    parser.add_argument(
+        "--consistency", type=float, default=0.5, help="share of perceptions that are the same in every call, 0 to 1"
+    )
     parser.add_argument("--references", type=int, default=800)
     parser.add_argument("--targets", type=int, default=2, help="most proposals for a reference")
     parser.add_argument("--epochs", type=int, default=8)
     parser.add_argument(
-        "--batch-size", type=int, default=64, help="less than usual, so that few triplets make some steps"
+        "--batch-size", type=int, default=64, help="smaller than the default, so that few triplets make some steps"
     )
     parser.add_argument("--seeds", type=int, nargs="*", default=[0, 1, 2], help="of the composers; none trains none")
-    parser.add_argument("--vote", action="store_true", help="also let three weak models judge what a weak one proposes")
+    parser.add_argument("--vote", action="store_true", help="also let three models judge the least accurate one")
     parser.add_argument("--controls", action="store_true", help="also learn from the same draws with one thing changed")
     parser.add_argument("--plenty", action="store_true", help="also learn from all that the embedded reasoner finds")
     parser.add_argument("--threads", type=int)
     parser.add_argument("--page", type=Path)
     asked = parser.parse_args()
-    if not all(0 <= sight <= 1 for sight in [*asked.sight, asked.steady]):
-        parser.error("--sight and --steady are probabilities, from 0 to 1")
-    _claim(
-        asked.run, {name: getattr(asked, name) for name in ("steady", "references", "targets", "epochs", "batch_size")}
-    )
+    if not all(0 <= value <= 1 for value in [*asked.accuracy, asked.consistency]):
+        parser.error("--accuracy and --consistency are probabilities, from 0 to 1")
+    settings = ("consistency", "references", "targets", "epochs", "batch_size")
+    _claim(asked.run, {name: getattr(asked, name) for name in settings})
     prepare(asked.run, asked.threads)
-    chosen = arms(sorted(asked.sight, reverse=True), vote=asked.vote, plenty=asked.plenty)
+    chosen = variants(sorted(asked.accuracy, reverse=True), vote=asked.vote, plenty=asked.plenty)
     mine(asked.run, chosen, asked)
     text = proposals(asked.run, chosen)
     if asked.seeds:
@@ -104,29 +107,33 @@ def main() -> None:
         put(asked.page, "reasoners", text)
 
 
-def arms(sights: Sequence[float], *, vote: bool, plenty: bool) -> list[Arm]:
-    """What is compared, by the models' sights, the best first."""
+def variants(accuracies: Sequence[float], *, vote: bool, plenty: bool) -> list[Variant]:
+    """The variants to compare, given the models' accuracies in descending order."""
 
-    def model(sight: float) -> str:
-        return f"sight-{round(100 * sight)}"
+    def model(accuracy: float) -> str:
+        return f"accuracy-{round(100 * accuracy)}"
 
-    best, weak = sights[0], sights[-1]
-    found = [Arm("tags", "tags", "tags")]
-    found += [Arm(model(sight), f"sight {sight:g}, judging itself", f"chat:{model(sight)}") for sight in sights]
-    proposing = found[-1].reasoner
+    best, weak = accuracies[0], accuracies[-1]
+    found = [Variant("tags", "tags", "tags")]
+    found += [
+        Variant(model(accuracy), f"accuracy {accuracy:g}, judging itself", f"chat:{model(accuracy)}")
+        for accuracy in accuracies
+    ]
+    reasoner = found[-1].reasoner
     if best != weak:
-        judge = model(best)
-        found.append(Arm(f"{model(weak)}-by-{judge}", f"sight {weak:g}, judged by sight {best:g}", proposing, judge))
+        judge, label = model(best), f"accuracy {weak:g}, judged by accuracy {best:g}"
+        found.append(Variant(f"{model(weak)}-by-{judge}", label, reasoner, judge))
     if vote:
         three = ",".join(f"{model(weak)}-{letter}" for letter in "bcd")
-        found.append(Arm(f"{model(weak)}-vote", f"sight {weak:g}, judged by three others of it", proposing, three))
+        label = f"accuracy {weak:g}, judged by three others of the same accuracy"
+        found.append(Variant(f"{model(weak)}-vote", label, reasoner, three))
     if plenty:
-        found.append(Arm("tags-plenty", "tags, all that it finds", "tags", plenty=True))
+        found.append(Variant("tags-plenty", "tags, all that it finds", "tags", plenty=True))
     return found
 
 
-def controls(chosen: Sequence[Arm]) -> list[Control]:
-    """Of the embedded reasoner and the best sight, which come first."""
+def controls(chosen: Sequence[Variant]) -> list[Control]:
+    """The controls of the embedded reasoner and of the most accurate model, which come first."""
     tags, best = chosen[:2]
     wordings = Wordings(load_vocabulary(VOCABULARY), most=1_000_000)
 
@@ -135,19 +142,17 @@ def controls(chosen: Sequence[Arm]) -> list[Control]:
         return replace(triplet, other_targets=(), modifications=tuple(styles.values()))
 
     def reworded(triplet: Triplet) -> Triplet:
-        said = wordings.of(
-            triplet.changes, np.random.default_rng([*triplet.reference.encode(), *triplet.target.encode()])
-        )
-        return replace(triplet, modifications=said)
+        random = np.random.default_rng([*triplet.reference.encode(), *triplet.target.encode()])
+        return replace(triplet, modifications=wordings.of(triplet.changes, random))
 
     return [
-        Control("tags-bare", f"{tags.shown}, one target and four wordings", tags, bare),
-        Control(f"{best.name}-reworded", f"{best.shown}, in the wordings of tags", best, reworded),
+        Control("tags-bare", f"{tags.label}, one target and four wordings", tags, bare),
+        Control(f"{best.name}-reworded", f"{best.label}, in the wordings of tags", best, reworded),
     ]
 
 
 def prepare(run: Path, threads: int | None) -> None:
-    """The demo's world, a catalog of the unlabelled pictures, and one of those that are searched."""
+    """Make the demo's world, a catalog of the unlabelled pictures, and a catalog of the pictures that are searched."""
     world = run / "world"
     triptych.write_wardrobe(world, seed=0, lines=LINES, workers=threads)
     lists = [world / f"{split}.txt" for split in ("val", "test")]
@@ -157,75 +162,79 @@ def prepare(run: Path, threads: int | None) -> None:
         triptych.index(names, run / catalog, root=world / "images", runtime=triptych.Runtime(threads=threads))
 
 
-def mine(run: Path, chosen: Sequence[Arm], asked: argparse.Namespace) -> None:
-    """Every arm's triplets."""
-    waiting = [arm for arm in chosen if not _triplets(run, arm).exists() or _pending(_triplets(run, arm))]
+def mine(run: Path, chosen: Sequence[Variant], asked: argparse.Namespace) -> None:
+    """Mine the triplets of each variant that has none, or not all."""
+    waiting = [one for one in chosen if not _triplets(run, one).exists() or _pending(_triplets(run, one))]
     if not waiting:
         return
-    seer = Seer(Catalog(run / "catalog"), load_truth("wardrobe", run / "world"), steady=asked.steady)
-    usual: dict[str, Any] = {"vocabulary": VOCABULARY, "limit": asked.references}
+    catalog, truth = Catalog(run / "catalog"), load_truth("wardrobe", run / "world")
+    pretend = PretendModel(catalog, truth, consistency=asked.consistency)
+    common: dict[str, Any] = {"vocabulary": VOCABULARY, "limit": asked.references}
     runtime = triptych.Runtime(threads=asked.threads)
-    with Loopback(respond=seer.answer) as server:
+    with Loopback(respond=pretend.answer) as server:
         server.keep_bodies = False
-        for arm in waiting:
-            out = _triplets(run, arm)
-            if arm.reasoner == "tags":
-                # An idea makes one proposal here, so that the questions are as varied as they can be.
-                how = PLENTY if arm.plenty else {"changes": asked.targets, "triplets_per_change": 1}
-                triptych.mine(run / "catalog", out, triptych.MineOptions(**usual, **how), runtime=runtime)
+        for variant in waiting:
+            out = _triplets(run, variant)
+            if variant.reasoner == "tags":
+                # One triplet for each change, so that the questions are as varied as possible.
+                how = PLENTY if variant.plenty else {"changes": asked.targets, "triplets_per_change": 1}
+                triptych.mine(run / "catalog", out, triptych.MineOptions(**common, **how), runtime=runtime)
             else:
-                endpoint, judge = triptych.ChatEndpoint(server.url), triptych.ChatJudge(arm.judge)
-                options = triptych.ChatMineOptions(**usual, triplets=asked.targets)
+                endpoint, judge = triptych.ChatEndpoint(server.url), triptych.ChatJudge(variant.judge)
+                options = triptych.ChatMineOptions(**common, triplets=asked.targets)
                 chat = triptych.ChatSettings(endpoint, judge=judge)
-                model = arm.reasoner.removeprefix("chat:")
+                model = variant.reasoner.removeprefix("chat:")
                 triptych.mine_chat(run / "catalog", out, model, chat, options, runtime=runtime)
 
 
-def proposals(run: Path, chosen: Sequence[Arm]) -> str:
-    """What each reasoner proposed, what was accepted, how true that is, and what it took."""
+def proposals(run: Path, chosen: Sequence[Variant]) -> str:
+    """A table of proposed, accepted and correct triplets, and of calls and tokens, for each variant."""
     compared = triptych.compare_reasoners(
-        [_triplets(run, arm) for arm in chosen], truth=("wardrobe", run / "world"), output=run / "compared.json"
+        [_triplets(run, one) for one in chosen], truth=("wardrobe", run / "world"), output=run / "compared.json"
     )
     parts = [
-        "| reasoner and critic | proposed | accepted, % | new words right, of all, % | of the accepted, % | "
-        "true, of all, % | of the accepted, % | true and telling, of the accepted, % | calls | tokens in | tokens out |"
-        "\n|---|" + "--:|" * 10
+        "| reasoner and critic | proposed | accepted, % | target correct, of all, % | of the accepted, % | "
+        "change correct, of all, % | of the accepted, % | correct and unambiguous, of the accepted, % | calls | "
+        "tokens in | tokens out |\n|---|" + "--:|" * 10
     ]
-    for arm, row in zip(chosen, compared.reasoners, strict=True):
+    for variant, row in zip(chosen, compared.reasoners, strict=True):
         assert row.truth is not None
         every, kept = row.truth.proposed, row.truth.accepted
         counts = [row.proposed, row.accepted_percent]
-        shares = [every.new, kept.new, every.true, kept.true, kept.true_and_telling]
+        shares = [every.target_correct, kept.target_correct, every.change_correct, kept.change_correct]
+        shares.append(kept.correct_and_unambiguous)
         spent = [row.calls, row.tokens_in, row.tokens_out]
         cells = ["" if value is None else f"{value:,}" for value in [*counts, *shares, *spent]]
-        parts.append(f"| {arm.shown} | {' | '.join(cells)} |")
+        parts.append(f"| {variant.label} | {' | '.join(cells)} |")
     return "\n".join(parts) + "\n"
 
 
-def learnt(run: Path, chosen: Sequence[Arm], asked: argparse.Namespace) -> list[str]:
-    """What composers make of as many accepted triplets of each."""
-    accepted = {arm: [one for one in read_triplets(_triplets(run, arm))[0] if one.accepted] for arm in chosen}
+def learnt(run: Path, chosen: Sequence[Variant], asked: argparse.Namespace) -> list[str]:
+    """Tables of composers that learnt from equally many accepted triplets of each variant."""
+    accepted = {
+        one: [triplet for triplet in read_triplets(_triplets(run, one))[0] if triplet.accepted] for one in chosen
+    }
     count = min(map(len, accepted.values()))
-    drawn: dict[Arm | Control, list[Triplet]] = {**accepted}
+    pools: dict[Variant | Control, list[Triplet]] = {**accepted}
     if asked.controls:
-        drawn |= {one: [one.changed(triplet) for triplet in accepted[one.arm]] for one in controls(chosen)}
+        pools |= {one: [one.change(triplet) for triplet in accepted[one.variant]] for one in controls(chosen)}
     where = ("wardrobe", run / "world")
     searched = {"catalog": run / "searched", "threads": asked.threads}
-    rows = measured(*where, run / "sum", "nothing: the weighted sum", methods=["sum"], **searched)
+    rows = evaluate(*where, run / "sum", "nothing: the weighted sum", methods=["sum"], **searched)
     for seed in asked.seeds:
-        for arm, pool in drawn.items():
-            taken = pool if isinstance(arm, Arm) and arm.plenty else draw(pool, count, seed)
-            composer = run / f"{arm.name}-{seed}"
-            epochs = max(1, round(asked.epochs * count / len(taken)))
+        for one, pool in pools.items():
+            drawn = pool if isinstance(one, Variant) and one.plenty else draw(pool, count, seed)
+            composer = run / f"{one.name}-{seed}"
+            epochs = max(1, round(asked.epochs * count / len(drawn)))
             options = TrainOptions(epochs=epochs, batch_size=asked.batch_size, seed=seed)
-            train(taken, run / "catalog", composer, "bench/reasoners.py", options, asked.threads)
-            shown = f"{arm.shown}: {len(taken):,} triplets"
-            rows += measured(*where, composer, shown, composers=[composer], **searched)
-    return retrieval(rows, METRICS)
+            train(drawn, run / "catalog", composer, "bench/reasoners.py", options, asked.threads)
+            label = f"{one.label}: {len(drawn):,} triplets"
+            rows += evaluate(*where, composer, label, composers=[composer], **searched)
+    return retrieval_tables(rows, METRICS)
 
 
-def _triplets(run: Path, arm: Arm) -> Path:
-    return run / f"{arm.name}.parquet"
+def _triplets(run: Path, variant: Variant) -> Path:
+    return run / f"{variant.name}.parquet"
 
 
 def _pending(file: Path) -> bool:
@@ -234,7 +243,7 @@ def _pending(file: Path) -> bool:
 
 
 def _claim(run: Path, settings: dict[str, Any]) -> None:
-    """A run is gone on with by the same settings or not at all."""
+    """End the program if the folder holds a run of other settings."""
     note = run / "settings.json"
     if not note.exists():
         write_json(note, settings)

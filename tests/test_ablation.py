@@ -50,7 +50,7 @@ def run(recipes, wardrobe_world, tiny_catalog, tiny_triplets, tiny_composer, tmp
     """Run the recipes, with mining and training that take no time; `run.calls` lists them, as (stage, seed)."""
     calls: list[tuple[str, int]] = []
     given: list[Given] = []
-    made = {"mine": tiny_triplets, "refine": tiny_triplets, "again": tiny_triplets}
+    made = {"mine": tiny_triplets, "refine": tiny_triplets, "mine_again": tiny_triplets}
     made |= {"train": tiny_composer, "finetune": tiny_composer}
 
     def stand_in(stage, place):
@@ -64,7 +64,7 @@ def run(recipes, wardrobe_world, tiny_catalog, tiny_triplets, tiny_composer, tmp
 
         return call
 
-    places = {"mine": 1, "refine": 2, "again": 1, "train": 2, "finetune": 2}
+    places = {"mine": 1, "refine": 2, "mine_again": 1, "train": 2, "finetune": 2}
     monkeypatch.setattr(running, "STAGES", {stage: stand_in(stage, place) for stage, place in places.items()})
 
     def again(seeds=(0,), only=(), **others):
@@ -164,11 +164,11 @@ def test_a_file_that_changed_makes_another_cell(run, recipes, tmp_path):
 def test_a_second_round_is_mined_after_what_was_refined(run, recipes, tmp_path):
     content = {
         "mine": {"changes": 4, "min_probability": 0.1, "min_ratio": 3},
-        "recipes": [{"name": "one"}, {"name": "two", "refine": {"folds": 3}, "again": {"changes": 2}}],
+        "recipes": [{"name": "one"}, {"name": "two", "refine": {"folds": 3}, "mine_again": {"changes": 2}}],
     }
     recipes.write_text(json.dumps(content), encoding="utf-8")
     report = run()
-    assert run.calls == [("mine", 0), ("train", 0), ("refine", 0), ("again", 0), ("train", 0)]
+    assert run.calls == [("mine", 0), ("train", 0), ("refine", 0), ("mine_again", 0), ("train", 0)]
     mined, one, refined, again, two = run.given
     assert mined.options.critic == CriticOptions(min_probability=0.1, min_ratio=3)
     assert mined.options.changes == 4
@@ -178,7 +178,7 @@ def test_a_second_round_is_mined_after_what_was_refined(run, recipes, tmp_path):
     assert (one.first, two.first) == (mined.out, again.out)
     cells = [json.loads(file.read_text("utf-8")) for file in (tmp_path / "out" / "cells").iterdir()]
     (second,) = [cell for cell in cells if cell["recipe"] == "two"]
-    assert (second["refine"], second["again"]) == ({"folds": 3}, {"changes": 2})
+    assert (second["refine"], second["mine_again"]) == ({"folds": 3}, {"changes": 2})
     assert second["mine"] == content["mine"]
     assert run().rows == report.rows
     assert run.calls == []
@@ -186,13 +186,15 @@ def test_a_second_round_is_mined_after_what_was_refined(run, recipes, tmp_path):
     content["recipes"][1]["refine"] = {"folds": 4}
     recipes.write_text(json.dumps(content), encoding="utf-8")
     run()
-    assert run.calls == [("refine", 0), ("again", 0), ("train", 0)]
+    assert run.calls == [("refine", 0), ("mine_again", 0), ("train", 0)]
 
 
 def test_another_round_is_in_its_own_words(run, recipes, tiny_triplets, tmp_path):
     words, refined = tmp_path / "words.json", tmp_path / "refined.parquet"
     words.write_text(json.dumps({"colour": ["red", "blue"]}), encoding="utf-8")
-    write_triplets(refined, read_triplets(tiny_triplets)[0], {"settings": {"vocabulary": str(words)}, "kinds": []})
+    write_triplets(
+        refined, read_triplets(tiny_triplets)[0], {"settings": {"vocabulary": str(words)}, "question_types": []}
+    )
     recipes.write_text(json.dumps({"recipes": [{"name": "x", "mine": {"refined": str(refined)}}]}), encoding="utf-8")
     run()
     assert run.given[0].options.vocabulary == words
@@ -259,8 +261,11 @@ def test_queries_that_changed_make_another_cell(run, wardrobe_world, tmp_path):
             "mine has no option 'low'; it has vocabulary, .*, min_probability,",
         ),
         ({"recipes": [{"name": "a", "mine": {"min_probability": 2}}]}, "'a': mine: --min-probability must be"),
-        ({"recipes": [{"name": "a", "again": {"changes": 2}}]}, "needs refine, too"),
-        ({"recipes": [{"name": "a", "refine": {}, "again": {"refined": "x"}}]}, "again has no option 'refined'"),
+        ({"recipes": [{"name": "a", "mine_again": {"changes": 2}}]}, "needs refine"),
+        (
+            {"recipes": [{"name": "a", "refine": {}, "mine_again": {"refined": "x"}}]},
+            "mine_again has no option 'refined'",
+        ),
         ({"recipes": [{"name": "a", "train": {}, "finetune": {}}]}, "it is either train or finetune"),
         ({"recipes": []}, "write"),
         ({"recipes": [{"name": "a"}], "seeds": []}, "unknown field 'seeds'"),

@@ -233,16 +233,16 @@ def test_the_limiter_grows_with_answers_and_halves_once_for_calls_that_were_out_
         async with limiter.slot() as before:
             pass
         for _ in range(24):
-            limiter.faster()
+            limiter.grow()
         assert limiter.limit == 32
-        limiter.slower(before)
-        limiter.slower(before)
+        limiter.shrink(before)
+        limiter.shrink(before)
         assert limiter.limit == 16
         for _ in range(16):
-            limiter.faster()
+            limiter.grow()
         assert 16.5 < limiter.limit < 17.5
         for cuts in range(1, 20):
-            limiter.slower(cuts)
+            limiter.shrink(cuts)
         assert limiter.limit == 1
 
     asyncio.run(scenario())
@@ -252,12 +252,12 @@ def test_a_pause_holds_for_everybody_until_it_is_over() -> None:
     async def scenario() -> None:
         now = 0.0
         limiter = ConcurrencyLimiter(4, clock=lambda: now)
-        limiter.slower(0, pause=0.001)
+        limiter.shrink(0, pause=0.001)
         entered = asyncio.ensure_future(enter(limiter))
         await asyncio.sleep(0.01)
         assert not entered.done()
         now = 1.0
-        limiter.faster()
+        limiter.grow()
         await asyncio.wait_for(entered, 5)
 
     async def enter(limiter: ConcurrencyLimiter) -> None:
@@ -313,20 +313,20 @@ def test_a_budget_counts_what_is_in_flight() -> None:
 def test_a_ledger_keeps_the_first_reply_and_counts_attempts(tmp_path: Path) -> None:
     ledger = Ledger(tmp_path / "ledger.sqlite")
     asked = call()
-    assert not ledger.answer(asked.key, Reply("to nobody"))
-    ledger.attempt(asked, "a.png")
-    ledger.trouble(asked.key, "503")
-    ledger.attempt(asked, "a.png")
+    assert not ledger.record_reply(asked.key, Reply("to nobody"))
+    ledger.record_attempt(asked, "a.png")
+    ledger.record_failure(asked.key, "503")
+    ledger.record_attempt(asked, "a.png")
     assert ledger.reply(asked.key) is None
     first = Reply("{}", finish="stop", tokens_in=10, tokens_out=2, cost=0.5, seconds=1.0)
-    assert ledger.answer(asked.key, first)
-    assert not ledger.answer(asked.key, Reply("another"))
-    ledger.attempt(asked, "a.png")
-    ledger.trouble(asked.key, "late")
+    assert ledger.record_reply(asked.key, first)
+    assert not ledger.record_reply(asked.key, Reply("another"))
+    ledger.record_attempt(asked, "a.png")
+    ledger.record_failure(asked.key, "late")
     assert ledger.reply(asked.key) == first
     assert ledger.spent() == (2, 0.5)
     assert ledger.steps()["reasoning"]["answered"] == 1
-    ledger.attempt(call("lost"), "a.png", most=0.5)  # out when the program was killed: paid for, it may be
+    ledger.record_attempt(call("lost"), "a.png", most=0.5)  # out when the program was killed: paid for, it may be
     assert ledger.spent() == (3, 1.0)
     ledger.close()
     assert Ledger(tmp_path / "ledger.sqlite").reply(asked.key) == first
@@ -339,8 +339,8 @@ def test_a_run_with_other_facts_begins_anew_and_keeps_the_replies(tmp_path: Path
     assert ledger.begin({"seed": 0}, ["b", "a"]) is False
     assert ledger.pending() == ["b"]
     assert ledger.reasons() == {"reasoner: nothing: said": 1}
-    ledger.attempt(call(), "a")
-    ledger.answer(call().key, Reply("{}"))
+    ledger.record_attempt(call(), "a")
+    ledger.record_reply(call().key, Reply("{}"))
     assert ledger.begin({"seed": 1}, ["a", "c"]) is True
     assert ledger.pending() == ["a", "c"]
     assert ledger.reply(call().key) is not None

@@ -19,10 +19,10 @@ import pytest
 from PIL import Image
 
 from chat_helpers import quick, run, settings, states
-from loopback import Loopback, completion, content_for
+from loopback import SHADE, Loopback, completion, content_for
 from triptych import mine_status
 from triptych.chat.answers import completion as read_completion
-from triptych.chat.answers import kind_of_answer, server_message
+from triptych.chat.answers import describe_answer, server_message
 from triptych.chat.endpoint import Endpoint, RequestRefused, TransientError
 from triptych.chat.ledger import MOST_TEXT, Reply, ledger_path
 from triptych.chat.parsing import CallRefused, InvalidReply, find_json, read_reply
@@ -92,7 +92,7 @@ def test_what_a_server_says_in_any_of_the_usual_forms(content: Any, told: str) -
 )
 def test_what_an_answer_is_that_holds_no_reply(body: bytes, told: str) -> None:
     assert read_completion(body) is None
-    assert kind_of_answer(body).startswith(told)
+    assert describe_answer(body).startswith(told)
 
 
 OBJECT = {"a": {"b": "1"}}
@@ -277,12 +277,12 @@ def test_what_a_server_does_not_take_is_left_out_for_the_rest_of_the_run(
 
 CREDIT = {"error": {"message": "no credit left", "code": 402}}
 FAILING: dict[str, tuple[Any, str]] = {
-    "an error with status 200": ((200, CREDIT), r"wants to be paid \(402: no credit left\)"),
+    "an error with status 200": ((200, CREDIT), r"asks for payment \(402: no credit left\)"),
     "no pictures": ((500, {"error": {"message": "this server has no image input"}}), "no image input.*choose a model"),
     "a web page": ((200, PAGE, {"Content-Type": "text/html"}), "web page: Please sign in"),
     "a stream that breaks off": ((200, STREAM, {"Content-Type": "text/event-stream"}), "stream of events"),
     "an unknown error": ((200, {"error": {"message": "out of order"}}), "out of order"),
-    "no money": ((429, {"error": {"message": "pay", "code": "insufficient_quota"}}), "wants to be paid"),
+    "no money": ((429, {"error": {"message": "pay", "code": "insufficient_quota"}}), "asks for payment"),
     "a wrong key": ((400, {"error": {"message": "API key not valid"}}), "another key"),
     "another address": ((404, b"404 page not found"), "page not found.*check the address"),
     "another address, too": ((405, {"detail": "Method Not Allowed"}), "Method Not Allowed.*check the address"),
@@ -313,11 +313,13 @@ def test_a_run_in_which_no_call_is_answered_ends_soon_and_says_why(
 def test_a_partial_success_says_how_many_are_left_and_why(
     noise: Path, tmp_path: Path, capfd: pytest.CaptureFixture[str]
 ) -> None:
-    answered = []
+    reasoned = []
 
     def respond(body: dict[str, Any]) -> Any:
-        answered.append(body)
-        return None if len(answered) <= 6 else (500, {"error": {"message": f"worker {len(answered)} died"}})
+        if SHADE.search(json.dumps(body["messages"])):  # it is asked to judge
+            return None
+        reasoned.append(body)
+        return None if len(reasoned) <= 2 else (500, {"error": {"message": f"worker {len(reasoned)} died"}})
 
     out = tmp_path / "t"
     with Loopback(respond=respond) as server:
@@ -519,7 +521,7 @@ def judge_at(server: Loopback, **options: object) -> Reranker:
             (400, {"error": {"message": "At most 1 image may be provided"}}),
             "refused the call: 400: At most 1.*--one-im",
         ),
-        ((200, CREDIT), r"wants to be paid \(402: no credit left\)"),
+        ((200, CREDIT), r"asks for payment \(402: no credit left\)"),
         ((503, {"error": {"message": "overloaded"}}), r"no answer in 2 attempts \(503: overloaded\)"),
         ((200, PAGE), "web page: Please sign in"),
         (completion("{", finish="length"), "no usable reply: it was cut by its token limit of"),

@@ -35,8 +35,8 @@ def test_a_reference_ends_in_triplets_that_the_judge_found_blindly(noise: Path, 
     assert (facts.calls, facts.pending) == (3 * REFERENCES, 0)
     names = set(Catalog(noise).names)
     for triplet in triplets:
-        assert {triplet.reference, triplet.target, *triplet.group} <= names
-        assert len({triplet.reference, triplet.target, *triplet.group}) == 5
+        assert {triplet.reference, triplet.target, *triplet.negatives} <= names
+        assert len({triplet.reference, triplet.target, *triplet.negatives}) == 5
         assert {wording.style for wording in triplet.modifications} == {"shorthand", "sentence", "captions", "relative"}
         assert triplet.changes[0].new in triplet.modifications[0].text
         assert triplet.confidence == pytest.approx(0.9)
@@ -62,8 +62,8 @@ def test_what_fits_as_well_is_no_negative(noise: Path, tmp_path: Path):
         run(noise, tmp_path / "t", quick(server), limit=4)
     for triplet in read_triplets(tmp_path / "t")[0]:
         assert triplet.accepted
-        assert (len(triplet.group), len(triplet.other_targets)) == (2, 1)
-        assert len({triplet.target, *triplet.group, *triplet.other_targets}) == 4
+        assert (len(triplet.negatives), len(triplet.other_targets)) == (2, 1)
+        assert len({triplet.target, *triplet.negatives, *triplet.other_targets}) == 4
 
 
 def test_triplets_do_not_depend_on_the_order_in_which_answers_come(noise: Path, server: Loopback, tmp_path: Path):
@@ -102,7 +102,7 @@ def test_whatever_the_server_does_each_reference_ends_once(noise: Path, tmp_path
     assert all(bool(triplet.reason) != triplet.accepted for triplet in triplets)
     names = set(Catalog(noise).names)
     for triplet in triplets:
-        assert {triplet.reference, triplet.target, *triplet.group} <= names
+        assert {triplet.reference, triplet.target, *triplet.negatives} <= names
         texts = [text.text for text in triplet.modifications]
         assert all(text.isprintable() and len(text) < 600 for text in (*texts, triplet.reason))
 
@@ -507,7 +507,7 @@ def test_a_vocabulary_widens_what_is_proposed(
     def colours(**options: object) -> float:
         out = tmp_path / f"t{len(options)}"
         run(tiny_catalog, out, quick(server, max_calls=90), limit=30, group_size=6, **options)
-        groups = [(one.reference, {one.target, *one.group}) for one in read_triplets(out)[0]]
+        groups = [(one.reference, {one.target, *one.negatives}) for one in read_triplets(out)[0]]
         other = [sum(truth[name]["colour"] != truth[ref]["colour"] for name in names) for ref, names in groups]
         return sum(other) / len(other)
 

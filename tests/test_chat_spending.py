@@ -26,7 +26,7 @@ CALL = Call(REASONING, "model", "1", "words", (), {}, "shape")
 
 @pytest.mark.parametrize(
     ("code", "says"),
-    [(402, "wants to be paid"), (403, "TRIPTYCH_API_KEY"), (400, "refuses every call"), (404, "model")],
+    [(402, "asks for payment"), (403, "TRIPTYCH_API_KEY"), (400, "refuses every call"), (404, "model")],
 )
 def test_a_server_that_takes_nothing_costs_no_reference(
     noise: Path,
@@ -131,13 +131,13 @@ def test_what_nobody_tells_the_price_of_counts_with_the_most(noise: Path, tmp_pa
 
 def test_what_was_out_when_a_run_was_killed_stays_in_the_books(tmp_path: Path):
     with open_ledger(tmp_path / "ledger") as ledger:
-        ledger.attempt(CALL, "a.jpg", most=2.0)
+        ledger.record_attempt(CALL, "a.jpg", most=2.0)
     with open_ledger(tmp_path / "ledger") as ledger:
         assert ledger.spent() == (1, 2.0)
-        ledger.attempt(CALL, "a.jpg", most=2.0)
-        ledger.trouble(CALL.key, "429", free=2.0)
-        ledger.attempt(CALL, "a.jpg", most=2.0)
-        ledger.answer(CALL.key, Reply("{}", cost=0.5), most=2.0)
+        ledger.record_attempt(CALL, "a.jpg", most=2.0)
+        ledger.record_failure(CALL.key, "429", free=2.0)
+        ledger.record_attempt(CALL, "a.jpg", most=2.0)
+        ledger.record_reply(CALL.key, Reply("{}", cost=0.5), most=2.0)
         assert ledger.spent() == (3, 2.5)
 
 
@@ -146,8 +146,8 @@ def test_minutes_left_follow_from_the_run_that_is_asking(noise: Path, server: Lo
     run(noise, out, quick(server, max_calls=31))
     assert mine_status(out).minutes_left is not None
     with open_ledger(ledger_path(out)) as ledger:
-        done = ledger.pace()
-        ledger.live(4e9)  # a run that has done nothing yet
+        done = ledger.references_per_second()
+        ledger.record_live_run(4e9)  # a run that has done nothing yet
     assert done > 0
     assert mine_status(out).minutes_left is None
 
@@ -214,8 +214,8 @@ def test_a_run_that_is_stopped_near_its_last_money_ends():
 def test_a_ledger_forgets_refusals_when_told(tmp_path: Path):
     ledger = Ledger(tmp_path / "ledger")
     ledger.begin({}, ["a.jpg"])
-    ledger.attempt(CALL, "a.jpg")
-    ledger.answer(CALL.key, Reply("", problem="400: no"))
+    ledger.record_attempt(CALL, "a.jpg")
+    ledger.record_reply(CALL.key, Reply("", problem="400: no"))
     ledger.settle("a.jpg", "rejected", "reasoner: the server refused the call: 400: no", [])
     assert ledger.reasons() == {"reasoner: the server refused the call: 400: no": 1}
     ledger.reopen([CALL.key])

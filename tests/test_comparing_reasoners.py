@@ -37,7 +37,7 @@ RIGHT = Triplet(
     target="blue.png",
     modifications=(Modification("shorthand", "in blue"),),
     changes=(Change("colour", "red", "blue"),),
-    group=("blue skirt.png",),
+    negatives=("blue skirt.png",),
     accepted=True,
     reason="",
     confidence=0.5,
@@ -52,13 +52,13 @@ RIGHT = Triplet(
         (RIGHT, (1, 100.0, 100.0, 100.0, 100.0)),
         (replace(RIGHT, changes=(Change("colour", "green", "blue"),)), (1, 100.0, 0.0, 100.0, 0.0)),
         (replace(RIGHT, target="red.png", reference="blue.png"), (1, 0.0, 0.0, 100.0, 0.0)),
-        (replace(RIGHT, group=("other blue.png",)), (1, 100.0, 100.0, 0.0, 0.0)),
+        (replace(RIGHT, negatives=("other blue.png",)), (1, 100.0, 100.0, 0.0, 0.0)),
         (replace(RIGHT, changes=(Change("mood", "sad", "blue"),)), (0, None, None, None, None)),
         (replace(RIGHT, changes=()), (0, None, None, None, None)),
-        (replace(RIGHT, group=("unknown.png",)), (0, None, None, None, None)),
+        (replace(RIGHT, negatives=("unknown.png",)), (0, None, None, None, None)),
     ],
 )
-def test_what_is_true_and_telling(one: Triplet, wanted: tuple):
+def test_shares_of_correct_and_unambiguous_triplets(one: Triplet, wanted: tuple):
     assert astuple(shares([one], TRUTH)) == wanted
 
 
@@ -123,13 +123,13 @@ def test_tags_and_a_chat_model_side_by_side(
     assert 0 < asked["accepted"] < asked["proposed"]
     before, after = asked["truth"]["proposed"], asked["truth"]["accepted"]
     assert (before["checked"], after["checked"]) == (asked["proposed"], asked["accepted"])
-    # Who knows every picture is never wrong about one.
-    assert before["true"] == after["true"] == 100.0
+    # A model that knows every picture makes no mistake.
+    assert before["change_correct"] == after["change_correct"] == 100.0
     assert tags["truth"]["proposed"]["checked"] == tags["proposed"]
-    assert 0 <= tags["truth"]["proposed"]["true"] < 100
+    assert 0 <= tags["truth"]["proposed"]["change_correct"] < 100
     lines = printed.splitlines()
     assert lines[0].split()[:3] == ["file", "reasoner", "references"]
-    assert f"references with proposals in all of them: {result['common_references']}" in lines
+    assert f"references with proposals in all files: {result['common_references']}" in lines
     assert sum("all proposals" in line for line in lines) == 2
     assert "–" in lines[1]
 

@@ -38,7 +38,7 @@ def triplet(reference: int, target: int, text: str = "in red", **other: object) 
         target=f"{target:04d}.png",
         modifications=(Modification("shorthand", text), Modification("sentence", f"i want it {text}")),
         changes=(Change("colour", "blue", "red"),),
-        group=("0020.png", "0021.png"),
+        negatives=("0020.png", "0021.png"),
         accepted=True,
         reason="",
         confidence=0.5,
@@ -56,7 +56,7 @@ def file(tmp_path: Path) -> Path:
         triplet(0, 1),
         triplet(0, 1, "IN RED"),
         triplet(1, 0, "in blue, please"),
-        triplet(2, 3, '<script>alert("x")</script> {{ 7 * 7 }}', changes=two, group=()),
+        triplet(2, 3, '<script>alert("x")</script> {{ 7 * 7 }}', changes=two, negatives=()),
         triplet(4, 5, accepted=False, reason="already true of the reference: red"),
     ]
     write_triplets(path, triplets, {"command": "test"})
@@ -96,7 +96,7 @@ def test_a_sample_is_a_picture(file: Path, catalog: Path, tmp_path: Path) -> Non
     write_triplets(file, [triplet(0, 99)], {})
     with pytest.raises(DataError, match=r"0099\.png"):
         triptych.triplets_sample(file, catalog, tmp_path / "x.png")
-    write_triplets(file, [triplet(0, 1, group=()), replace(triplet(0, 1), target="../../secret.png")], {})
+    write_triplets(file, [triplet(0, 1, negatives=()), replace(triplet(0, 1), target="../../secret.png")], {})
     with pytest.raises(DataError, match="secret"):
         triptych.triplets_sample(file, catalog, tmp_path / "x.png")
     with pytest.raises(DataError, match="no refused triplet"):
@@ -160,8 +160,8 @@ def test_an_export_is_a_dataset_folder_with_its_card(file: Path, catalog: Path, 
     assert list(features) == table.column_names
     assert features["target_image"] == {"_type": "Image"}
     text = {"dtype": "string", "_type": "Value"}
-    assert features["changes"] == [{"group": text, "old": text, "new": text}]
-    assert (features["group"], features["confidence"]) == ([text], {"dtype": "float32", "_type": "Value"})
+    assert features["changes"] == [{"attribute": text, "old": text, "new": text}]
+    assert (features["negatives"], features["confidence"]) == ([text], {"dtype": "float32", "_type": "Value"})
     row = table.to_pylist()[0]
     with Image.open(io.BytesIO(row["target_image"]["bytes"])) as inside:
         assert inside.size == (16, 16)
@@ -216,7 +216,7 @@ def test_other_peoples_triplets_come_in(
         facts = triptych.triplets_import(tmp_path / "source", tmp_path / "t", catalog=catalog)
         triplets, _ = read_triplets(tmp_path / "t")
         assert (facts.triplets, facts.missing_pictures, len(triplets)) == (1, 1, 1)
-        assert (triplets[0].reference, triplets[0].target, triplets[0].group) == ("0001.png", "0002.png", group)
+        assert (triplets[0].reference, triplets[0].target, triplets[0].negatives) == ("0001.png", "0002.png", group)
         assert [wording.text for wording in triplets[0].modifications] == texts
         assert triplets[0].accepted
         assert triplets[0].other_targets == also
@@ -287,7 +287,7 @@ def test_pictures_that_fit_too_are_no_negatives(catalog: Path, tmp_path: Path) -
     record = CIRR | {"img_set": members, "target_soft": {"0002": 1.0, "0003": 0.5, "0004": -1.0}}
     (tmp_path / "cirr.json").write_text(json.dumps([record]))
     triptych.triplets_import(tmp_path / "cirr.json", tmp_path / "t.parquet", catalog=catalog)
-    assert read_triplets(tmp_path / "t.parquet")[0][0].group == ("0004.png", "0005.png")
+    assert read_triplets(tmp_path / "t.parquet")[0][0].negatives == ("0004.png", "0005.png")
 
 
 @pytest.mark.parametrize(

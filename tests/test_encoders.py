@@ -73,7 +73,7 @@ def test_graphs_equal_the_torch_model(encoder, pixels, tiny_encoder, tmp_path):
 
 def test_graphs_alone_do_not_learn(copied):
     (copied / "model.safetensors").unlink()
-    with pytest.raises(DataError, match="holds graphs alone"):
+    with pytest.raises(DataError, match="holds only graphs"):
         load_model(copied)
 
 

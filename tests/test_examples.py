@@ -94,8 +94,8 @@ def test_an_encoder_by_name_makes_a_catalog_that_names_it(
     opened = Catalog(catalog)
     assert opened.encoder_name == name
     assert opened.encoder(name).dim == 8
-    # What stands in a file never makes code run.
-    with pytest.raises(UsageError, match="a file never makes code run; give it as --encoder"):
+    # A name that was read from a file never runs code.
+    with pytest.raises(UsageError, match="files never run code; give it as --encoder"):
         opened.encoder()
     with pytest.raises(MismatchError, match="indexed with encoder custom_encoder:Colours"):
         opened.encoder("wardrobe")
@@ -141,7 +141,7 @@ def test_an_encoder_from_the_folder_to_the_search(
     assert capsys.readouterr().out.count(".png") == 3
     for command in (learn, measure, look):
         assert run(monkeypatch, *command) == 2
-        assert "a file never makes code run; give it as --encoder" in capsys.readouterr().err
+        assert "files never run code; give it as --encoder" in capsys.readouterr().err
 
 
 def test_a_plug_in_bears_the_name_that_it_was_given_by(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:

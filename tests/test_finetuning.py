@@ -397,7 +397,7 @@ def test_a_clip_is_trained_whole(clip, few_garments, tmp_path, capfd):
             target=target,
             modifications=(Modification("shorthand", "in red"), Modification("sentence", "is a blue dress")),
             changes=(Change("colour", "blue", "red"),),
-            group=(),
+            negatives=(),
             accepted=True,
             reason="",
             confidence=1.0,

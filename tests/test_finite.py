@@ -73,7 +73,7 @@ def test_a_row_is_named() -> None:
     vectors = np.ones((4, 3), np.float32)
     require_finite_rows(vectors, str, "it")
     vectors[2, 1], vectors[3, 0] = BAD, np.inf
-    with pytest.raises(FailureError, match=r"^2: it made a vector of it that is not finite, as of 2 of 4 here"):
+    with pytest.raises(FailureError, match=r"^2: it made a vector of it that is not finite, like 2 of 4 here"):
         require_finite_rows(vectors, str, "it")
     require_finite_rows(np.full((2, 4), 3e38, np.float32), str, "it")  # large, and yet a number
     vectors[2] = [np.inf, -np.inf, 0]

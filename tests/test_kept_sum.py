@@ -147,7 +147,7 @@ def test_wrong_triplets_do_no_harm(tiny_triplets, tiny_catalog, tiny_encoder, tm
     names = Catalog(tiny_catalog).names
     random = np.random.default_rng(0)
     wrong = [
-        replace(triplet, target=names[row], other_targets=(), group=())
+        replace(triplet, target=names[row], other_targets=(), negatives=())
         for triplet, row in zip(accepted, random.integers(len(names), size=len(accepted)), strict=True)
         if names[row] != triplet.reference
     ]

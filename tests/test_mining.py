@@ -55,11 +55,11 @@ def test_triplets_are_of_pictures_in_the_catalog(mined, tiny_catalog):
     triplets, _ = mined
     names = set(Catalog(tiny_catalog).names)
     for triplet in triplets:
-        assert {triplet.reference, triplet.target, *triplet.group} <= names
+        assert {triplet.reference, triplet.target, *triplet.negatives} <= names
         assert triplet.reference != triplet.target
-        assert triplet.target not in triplet.group
-        assert triplet.reference not in triplet.group
-        assert len(triplet.group) <= 8
+        assert triplet.target not in triplet.negatives
+        assert triplet.reference not in triplet.negatives
+        assert len(triplet.negatives) <= 8
 
 
 def test_accepted_and_refused_are_kept_apart(mined):
@@ -82,7 +82,7 @@ def test_words_say_what_changes(mined, vocabulary_file):
         assert all(wording.text.strip() for wording in triplet.modifications)
         assert 1 <= len(triplet.changes) <= 2
         for change in triplet.changes:
-            assert {change.old, change.new} - {None} <= set(words[change.group])
+            assert {change.old, change.new} - {None} <= set(words[change.attribute])
             assert change.old != change.new
     assert {wording.style for triplet in triplets for wording in triplet.modifications} == STYLES
 
@@ -99,7 +99,7 @@ def test_what_is_accepted_is_truer_than_what_is_refused(mined, wardrobe_world):
     def share_true(accepted: bool) -> float:
         chosen = [triplet for triplet in mined[0] if triplet.accepted is accepted]
         said = [(t, [change for change in t.changes if change.new is not None]) for t in chosen]
-        true = [all(truth[t.target][change.group] == change.new for change in named) for t, named in said if named]
+        true = [all(truth[t.target][change.attribute] == change.new for change in named) for t, named in said if named]
         return sum(true) / len(true)
 
     assert share_true(True) > share_true(False)
@@ -197,14 +197,14 @@ def test_the_reverse_is_asked_and_judged_like_any_question(few, tiny_catalog, vo
     tags, words = tagged.tags, tagged.vocabulary
     anew = []
     for one in back:
-        swapped = tuple(Change(change.group, change.new, change.old) for change in one.changes)
+        swapped = tuple(Change(change.attribute, change.new, change.old) for change in one.changes)
         way = known[one.target, one.reference, swapped]
-        anew.append((one.group, one.other_targets) != (way.group, way.other_targets))
+        anew.append((one.negatives, one.other_targets) != (way.negatives, way.other_targets))
         assert {wording.style for wording in one.modifications} <= STYLES
-        assert not {one.reference, one.target} & {*one.other_targets, *one.group}
+        assert not {one.reference, one.target} & {*one.other_targets, *one.negatives}
         row = opened.row_of[one.reference]
         # A question starts from what its reference shows.
-        assert {change.group: change.old for change in one.changes}.items() <= best_words(tags, words, row).items()
+        assert {change.attribute: change.old for change in one.changes}.items() <= best_words(tags, words, row).items()
     assert np.mean(anew) > 0.9
 
 
@@ -223,13 +223,15 @@ def test_exclusions_lead_to_whatever_does_not_show_the_word(few, tiny_catalog, v
     still, kinds = [], []
     for one in alone:
         [change] = one.changes
-        values = tags[change.group]
-        old = words.groups[change.group].index(change.old)
+        values = tags[change.attribute]
+        old = words.groups[change.attribute].index(change.old)
         assert values[opened.row_of[one.reference], old] > 0.5
         for target in (one.target, *one.other_targets):
             assert values[opened.row_of[target], old] <= 0.1 + 1e-6
         # What still shows the word is the hardest to tell from the targets.
-        still.append(np.mean([values[opened.row_of[other], old] > 0.5 for other in one.group]) if one.group else 1.0)
+        still.append(
+            np.mean([values[opened.row_of[other], old] > 0.5 for other in one.negatives]) if one.negatives else 1.0
+        )
         kinds.append(len({int(values[opened.row_of[target]].argmax()) for target in one.other_targets}))
     assert np.mean(still) > 0.9
     assert np.mean(kinds) > 1.2  # any other word is right
@@ -406,7 +408,7 @@ EXAMPLE = Triplet(
     target="Ж/b.jpg",
     modifications=(Modification("shorthand", "in red"), Modification("sentence", "i want it, “red”")),
     changes=(Change("colour", "blue", "red"),),
-    group=("c.jpg", "d.jpg"),
+    negatives=("c.jpg", "d.jpg"),
     accepted=True,
     reason="",
     confidence=0.75,
@@ -416,7 +418,7 @@ EXAMPLE = Triplet(
 
 
 def test_triplets_round_trip(tmp_path):
-    triplets = [EXAMPLE, replace(EXAMPLE, accepted=False, reason="too like", group=(), changes=())]
+    triplets = [EXAMPLE, replace(EXAMPLE, accepted=False, reason="too like", negatives=(), changes=())]
     write_triplets(tmp_path / "one", triplets, {"command": "test"})
     assert read_triplets(tmp_path / "one") == (triplets, {"command": "test"})
     write_triplets(tmp_path / "none", [], {})

@@ -91,7 +91,7 @@ def test_the_embedded_critic_refuses_what_tags_cannot_judge(
         mine(reasoner=Nearest(*changes))
     triplets = read_triplets(tmp_path / "t.parquet")[0]
     assert {(triplet.accepted, triplet.reason, triplet.confidence) for triplet in triplets} == {(False, reason, 0.0)}
-    assert all(triplet.group for triplet in triplets)
+    assert all(triplet.negatives for triplet in triplets)
 
 
 def test_a_context_is_given_to_what_asks_for_one(mine) -> None:

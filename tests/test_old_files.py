@@ -6,6 +6,8 @@ import sqlite3
 from dataclasses import asdict, replace
 from pathlib import Path
 
+import pyarrow as pa
+import pyarrow.parquet as pq
 import pytest
 
 import triptych
@@ -16,7 +18,7 @@ from triptych.catalog.catalog import Catalog
 from triptych.chat.ledger import ledger_path
 from triptych.core.environment import Runtime
 from triptych.mining.rounds import PreviousRounds
-from triptych.triplets.file import Change, Triplet, read_triplets, row_of, write_triplets
+from triptych.triplets.file import FORMAT, Change, join_triplets, read_triplets, triplet_of, write_triplets
 
 DATA = Path(__file__).parent / "data" / "today"
 EXPECTED = json.loads((DATA / "expected.json").read_text(encoding="utf-8"))
@@ -38,10 +40,41 @@ def old(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
 def test_triplet_files(name: str, count: int) -> None:
     triplets, note = read_triplets(DATA / name)
     assert (len(triplets), {one.round for one in triplets}) == (count, {1})
-    assert json.loads(json.dumps(row_of(triplets[0]))) == EXPECTED["first_triplets"][name]
-    assert triplets[0].similarity == EXPECTED["first_triplets"][name]["likeness"]
-    assert list(triplets[0].other_targets) == EXPECTED["first_triplets"][name]["also"]
+    first = EXPECTED["first_triplets"][name]
+    assert triplets[0] == triplet_of(first)
+    assert triplets[0].similarity == first["likeness"]
+    assert list(triplets[0].negatives) == first["group"]
+    assert list(triplets[0].other_targets) == first["also"]
+    assert [one.attribute for one in triplets[0].changes] == [one["group"] for one in first["changes"]]
     assert note["program"] == "triptych"
+
+
+@pytest.mark.parametrize("name", ["triplets-2.parquet", "triplets-3.parquet"])
+def test_old_triplets_are_written_with_the_names_of_now(name: str, tmp_path: Path) -> None:
+    join_triplets(tmp_path / "t.parquet", [DATA / name, DATA / name], {"made": "twice"})
+    old = read_triplets(DATA / name)[0]
+    assert read_triplets(tmp_path / "t.parquet") == ([*old, *old], {"made": "twice"})
+    table = pq.read_table(tmp_path / "t.parquet")
+    assert json.loads(table.schema.metadata[b"triptych"])["format"] == FORMAT == "triptych-triplets-5"
+    assert {"negatives", "similarity", "other_targets", "round"} <= set(table.column_names)
+    assert [one.name for one in table.schema.field("changes").type.value_type] == ["attribute", "old", "new"]
+
+
+def test_a_file_of_format_4_is_read(tmp_path: Path) -> None:
+    """Format 4 has the columns of format 3, and changes without a new word."""
+    table = pq.read_table(DATA / "triplets-3.parquet")
+    changes = table.column("changes").to_pylist()
+    changes[0][0]["new"] = None
+    place = table.schema.get_field_index("changes")
+    table = table.set_column(
+        place, table.schema.field("changes"), pa.array(changes, table.schema.field("changes").type)
+    )
+    note = {"format": "triptych-triplets-4", "made_by": {"seed": 1}}
+    pq.write_table(table.replace_schema_metadata({b"triptych": json.dumps(note).encode()}), tmp_path / "t.parquet")
+    triplets, note = read_triplets(tmp_path / "t.parquet")
+    before = read_triplets(DATA / "triplets-3.parquet")[0]
+    assert (triplets[0].changes[0].new, note) == (None, {"seed": 1})
+    assert triplets[1:] == before[1:]
 
 
 def test_what_is_written_now_is_read_again_and_excludes_words(tmp_path: Path) -> None:
@@ -49,14 +82,15 @@ def test_what_is_written_now_is_read_again_and_excludes_words(tmp_path: Path) ->
     excluding = replace(first, changes=(Change("colour", "blue", None), *first.changes))
     write_triplets(tmp_path / "t.parquet", [excluding, first], {})
     assert read_triplets(tmp_path / "t.parquet")[0] == [excluding, first]
-    assert row_of(excluding)["changes"][0] == {"group": "colour", "old": "blue", "new": None}
+    assert asdict(excluding)["changes"][0] == {"attribute": "colour", "old": "blue", "new": None}
+    assert triplet_of(json.loads(json.dumps(asdict(excluding)))) == excluding
 
 
 def test_another_round_after_a_refined_file(old: Path) -> None:
     before = read_triplets(DATA / "triplets-3.parquet")[0]
     previous = PreviousRounds.read(old / "triplets-3.parquet")
     assert (previous.rounds, previous.vocabulary) == (1, Path("vocabulary.json"))
-    assert previous.wanted["kind", "pattern"] == 1.781
+    assert previous.weights["kind", "pattern"] == 1.781
     options = MineOptions(refined=old / "triplets-3.parquet", changes=1)
     triptych.mine("catalog", "second.parquet", options, runtime=Runtime(threads=1))
     after = read_triplets(old / "second.parquet")[0]
@@ -98,10 +132,3 @@ def test_a_ledger_keeps_replies_where_other_triplets_are_asked_for(old: Path, se
     assert "starting over" in capfd.readouterr().err
     assert not {key for key, _ in server.log} & set(EXPECTED["ledger"]["paid"])
     assert len(server.log) == 1
-
-
-def test_a_triplet_is_written_as_it_was() -> None:
-    first = EXPECTED["first_triplets"]["triplets-3.parquet"]
-    names = {"similarity": "likeness", "other_targets": "also"}
-    assert [names.get(name, name) for name in Triplet.__dataclass_fields__] == list(first)
-    assert asdict(read_triplets(DATA / "triplets-3.parquet")[0][0])["similarity"] == first["likeness"]

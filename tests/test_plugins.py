@@ -94,7 +94,7 @@ def test_one_line_where_something_is_lacking(registry: Registry[Any], given: Any
 
 @pytest.mark.usefixtures("module")
 def test_a_file_never_makes_code_run(registry: Registry[Any]) -> None:
-    with pytest.raises(UsageError, match="a file never makes code run; give it as --greeter"):
+    with pytest.raises(UsageError, match="files never run code; give it as --greeter"):
         registry.get("shop_greeters:Warm", from_file=True)
     assert "shop_greeters" not in sys.modules
 

@@ -65,7 +65,7 @@ def test_what_is_refused_says_why_and_nothing_else_changes(refined, corrupted):
     for new in changed:
         assert not new.accepted
         assert new.reason.startswith("implausible: ")
-        assert new.changes[0].said in new.reason
+        assert new.changes[0].wanted in new.reason
     assert {one.round for one in after} == {1}
     note = read_triplets(refined[0])[1]
     assert note["command"] == "refine"
@@ -76,14 +76,14 @@ def test_what_is_refused_says_why_and_nothing_else_changes(refined, corrupted):
 
 
 @pytest.mark.slow
-def test_the_weak_kinds_are_wanted_more(refined):
-    kinds = refined[1].question_types
-    assert sum(kind.triplets for kind in kinds) == refined[1].accepted
-    assert [kind.weight for kind in kinds] == sorted((kind.weight for kind in kinds), reverse=True)
-    assert kinds[0].weight > 1 > kinds[-1].weight
-    assert kinds[0].recall < kinds[-1].recall
-    noted = read_triplets(refined[0])[1]["kinds"]
-    assert [(kind["groups"], kind["wanted"]) for kind in noted] == [([*kind.groups], kind.weight) for kind in kinds]
+def test_the_weak_question_types_get_more_weight(refined):
+    types = refined[1].question_types
+    assert sum(one.triplets for one in types) == refined[1].accepted
+    assert [one.weight for one in types] == sorted((one.weight for one in types), reverse=True)
+    assert types[0].weight > 1 > types[-1].weight
+    assert types[0].recall < types[-1].recall
+    noted = read_triplets(refined[0])[1]["question_types"]
+    assert [(one["attributes"], one["weight"]) for one in noted] == [([*one.attributes], one.weight) for one in types]
 
 
 @pytest.mark.slow
@@ -104,18 +104,18 @@ def test_another_round_of_mining(refined, tiny_catalog, vocabulary_file, tmp_pat
 
 
 @pytest.mark.slow
-def test_what_is_wanted_is_asked_more_often(refined, tiny_catalog, vocabulary_file, tmp_path):
-    """The same round twice, of which the second wants one kind of question alone."""
+def test_a_question_type_of_more_weight_is_asked_more_often(refined, tiny_catalog, vocabulary_file, tmp_path):
+    """The same round twice, with much and with equal weight for one type of question."""
     triplets, note = read_triplets(refined[0])
-    wanted = max(note["kinds"], key=lambda kind: kind["triplets"])["groups"]
+    wanted = max(note["question_types"], key=lambda one: one["triplets"])["attributes"]
 
-    def asked(times: float, name: str) -> float:
-        kinds = [{**kind, "wanted": times if kind["groups"] == wanted else 1.0} for kind in note["kinds"]]
-        write_triplets(tmp_path / f"{name}.in", triplets, {**note, "kinds": kinds})
+    def asked(weight: float, name: str) -> float:
+        types = [{**one, "weight": weight if one["attributes"] == wanted else 1.0} for one in note["question_types"]]
+        write_triplets(tmp_path / f"{name}.in", triplets, {**note, "question_types": types})
         options = MineOptions(refined=tmp_path / f"{name}.in", vocabulary=vocabulary_file, limit=100, changes=1)
         mine(tiny_catalog, tmp_path / name, options, runtime=Runtime(threads=1))
         added = read_triplets(tmp_path / name)[0][len(triplets) :]
-        return sum([change.group for change in one.changes] == wanted for one in added) / len(added)
+        return sum([change.attribute for change in one.changes] == wanted for one in added) / len(added)
 
     assert asked(1000.0, "much") > 0.6 > 0.4 > asked(1.0, "plain")
 

@@ -75,7 +75,7 @@ def content(pictures: Path) -> Report:
         steps=[Step("index", 4.04, "3 pictures"), Step("train", 200, "12 epochs"), Step("mine", 7503, "all")],
         table=ROWS,
         learning_curve=a,
-        accepted=[TripletCard(a, b, ["in green", "show me this one in green"], group=[c])],
+        accepted=[TripletCard(a, b, ["in green", "show me this one in green"], negatives=[c])],
         refused=[TripletCard(b, c, ["in mauve"], reason="not surely true of the target: mauve")],
         good=[QueryCard(a, "but blue", found, 2)],
         bad=[QueryCard(a, "but torn", found[:1], None, wanted=c)],
@@ -168,7 +168,7 @@ def test_pictures_are_small_and_have_alt_texts(content: Report, out: Path) -> No
 
 def test_a_missing_or_corrupt_picture_is_a_placeholder(content: Report, pictures: Path, out: Path) -> None:
     lost, corrupt = pictures / "lost.jpg", pictures / "corrupt.jpg"
-    triplet = TripletCard(lost, corrupt, [], group=[pictures])
+    triplet = TripletCard(lost, corrupt, [], negatives=[pictures])
     query = QueryCard(lost, "x", [ResultCard(corrupt, 0.5, True)], 1)
     write_report(out, replace(content, learning_curve=corrupt, accepted=[triplet], good=[query]))
     page = Page(out)

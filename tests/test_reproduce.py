@@ -41,7 +41,7 @@ def write(tmp_path):
     return recipes
 
 
-def test_theirs_stand_beside_ours_and_nothing_runs_twice(
+def test_published_and_measured_figures_stand_side_by_side_and_nothing_runs_twice(
     write, tiny_encoder, wardrobe_world, tmp_path, monkeypatch: pytest.MonkeyPatch
 ):
     calls = []
@@ -159,7 +159,7 @@ def test_a_composer_takes_its_own_row(write, tiny_composer, wardrobe_world, tmp_
 
 
 def test_rows_of_others_are_shown_and_not_run(write, wardrobe_world, tmp_path):
-    others = recipe("", theirs={"code": "https://example.org/code", "command": "python run.py"})
+    others = recipe("", external={"code": "https://example.org/code", "command": "python run.py"})
     del others["eval"]
     path = write(others)
     result = triptych.reproduce(roots={"wardrobe": wardrobe_world}, out=tmp_path / "out", recipes=path)

@@ -136,19 +136,19 @@ def test_changes_and_words_are_as_the_agent_said_them(tiny_triplets, tiny_catalo
     free = set(range(0, len(stored), 7))
     told = [replace(triplet, changes=()) if row in free else triplet for row, triplet in enumerate(stored)]
     spoken = sorted(
-        {change.new for triplet in told for change in triplet.changes if change.group == "colour" and change.new}
+        {change.new for triplet in told for change in triplet.changes if change.attribute == "colour" and change.new}
     )
     write_triplets(tmp_path / "t.parquet", told, {"phrases": {"colour": {spoken[0]: "as it is asked"}}})
     data = TripletDataset.read(tmp_path / "t.parquet", opened.row_of, encoder, encoder.encode_texts)
     usable = [(row, triplet) for row, triplet in enumerate(told) if triplet.accepted]
-    groups = sorted({change.group for triplet in told for change in triplet.changes})
+    groups = sorted({change.attribute for triplet in told for change in triplet.changes})
     assert "as it is asked" in data.concept_words[groups.index("colour")]
     assert spoken[0] not in data.concept_words[groups.index("colour")]
     for changes, (row, triplet) in zip(data.changes, usable, strict=True):
         if row in free:
             assert (changes == NO_CHANGE).all()
             continue
-        new = {change.group: change.new for change in triplet.changes}
+        new = {change.attribute: change.new for change in triplet.changes}
         for group, number, words in zip(groups, changes.tolist(), data.concept_words, strict=True):
             # An exclusion leads to any other word.
             assert (number != 0, number == NO_CHANGE) == (group in new, group in new and new[group] is None)

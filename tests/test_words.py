@@ -172,7 +172,7 @@ def test_a_vocabulary_of_another_language_is_told(
     known = understood_words(load_vocabulary(tmp_path / "words.json"), wardrobe, "words.json")
     assert known.groups == {"colour": ("rot", "green")}  # of "kind" one word is left
     assert capsys.readouterr().err == (
-        "words.json: wardrobe does not understand 2 of 5 words, and cannot tell them in pictures: blau, Hemd\n"
+        "words.json: wardrobe does not understand 2 of 5 words, and cannot find them in pictures: blau, Hemd\n"
     )
 
 

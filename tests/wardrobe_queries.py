@@ -14,6 +14,6 @@ PLAIN = Garment("t-shirt", "red", "plain", "sleeveless", neckline="", length="sh
 def said_of(changes: Sequence[Change], voice: Voice, draws: int) -> set[str]:
     """The queries that a voice has for the changes, in small letters, as far as so many draws come upon them."""
     before, after = (
-        replace(PLAIN, **{change.group: getattr(change, side) for change in changes}) for side in ("old", "new")
+        replace(PLAIN, **{change.attribute: getattr(change, side) for change in changes}) for side in ("old", "new")
     )
     return {modification(before, after, voice, Random(seed)).casefold() for seed in range(draws)}

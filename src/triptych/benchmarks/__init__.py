@@ -1,1 +1,1 @@
-"""Queries over galleries: tasks, protocols, settings and submission files."""
+"""Benchmarks: tasks, protocols, settings and submission files."""

@@ -1,4 +1,4 @@
-"""What a benchmark is to the program: how its tasks are loaded, and what is known and due besides."""
+"""The description of a benchmark: how its tasks are loaded, and what else is known about it."""
 
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
@@ -15,7 +15,7 @@ Load = Callable[[Path, str, Any], Sequence[Task]]
 
 @dataclass(frozen=True)
 class Benchmark:
-    """A benchmark: one object, as a module in `benchmarks/datasets` or a package of your own makes it."""
+    """A benchmark, as a module of `benchmarks/datasets` or another package defines it."""
 
     name: str
     """What a user calls it, and what its tasks state as their benchmark."""

@@ -1,4 +1,5 @@
-"""`check_benchmark`: is a benchmark's folder whole? Before anything is encoded, since a gap shrinks the gallery."""
+"""`check_benchmark`: check that a benchmark's folder is complete, before anything is
+encoded. A missing picture would shrink the gallery."""
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
@@ -15,7 +16,7 @@ from triptych.core.limits import DEFAULT_LIMITS, Limits
 
 @dataclass(frozen=True)
 class TaskCounts:
-    """What a task asks for, and what of it is not there."""
+    """How many queries and pictures a task has, and how many are missing or lost."""
 
     queries: int
     gallery: int
@@ -28,7 +29,7 @@ class TaskCounts:
 
 @dataclass(frozen=True)
 class CheckResult:
-    """Whether a benchmark's folder is whole. Files are relative to their folder, and sorted."""
+    """Whether a benchmark's folder is complete. File names are relative to their folder, and sorted."""
 
     tasks: Mapping[str, TaskCounts]
     missing: list[str]
@@ -50,18 +51,18 @@ def check_benchmark(
     settings: Sequence[str] = (),
     limits: Limits = DEFAULT_LIMITS,
 ) -> CheckResult:
-    """Decode every picture that a benchmark's split needs, and say which are missing, corrupt or not asked for.
+    """Decode every picture that a benchmark's split needs, and list missing, corrupt and extra files.
 
     Args:
         benchmark: a benchmark, its name, or `module:attribute`; or a .jsonl file of queries over `gallery`.
         root: the folder that the benchmark's authors distribute.
         gallery: the pictures of your own queries.
-        split: the split to be checked.
+        split: the split to check.
         settings: choices within the benchmark's protocol, such as "gallery=union".
-        limits: what a picture may be.
+        limits: what a picture may cost.
 
     Raises:
-        UsageError: a name means nothing.
+        UsageError: a name is unknown.
         DataError: the benchmark's files are missing or wrong.
     """
     tasks = load_benchmark(benchmark, Path(root) if root else None, Path(gallery) if gallery else None, split, settings)
@@ -82,7 +83,8 @@ def check_benchmark(
 
 
 def format_check(result: CheckResult, most: int = 20) -> str:
-    """A line for each file with which something is wrong, the first `most` that are extra, and one for each task."""
+    """Format the result: a line for each missing or corrupt file, for the first
+    `most` extra ones, and for each task."""
     lines = [f"missing  {name}" for name in result.missing]
     lines += [f"corrupt  {name}: {reason}" for name, reason in result.corrupt]
     lines += [f"extra    {name}" for name in result.extra[:most]]
@@ -95,7 +97,7 @@ def format_check(result: CheckResult, most: int = 20) -> str:
 
 
 def _reasons(task: Task, known: dict[Path, str | None], limits: Limits) -> dict[Path, str | None]:
-    """For each file of a task that is not `known` yet why it, or a part of it, cannot be used; None if it can."""
+    """Why each file of a task, unless it is `known` already, cannot be used, wholly or in part; None if it can."""
     names = [name for name in task.names if task.file(name) not in known]
     found: dict[Path, str | None] = {}
     what = f"check {task.name}"
@@ -120,7 +122,7 @@ def _counts(task: Task, bad: dict[Path, str]) -> TaskCounts:
 
 
 def _extra(tasks: Sequence[Task]) -> list[str]:
-    """Pictures in the folders of the needed ones that no task asks for."""
+    """Pictures that no task needs, in the folders of those that are needed."""
     needed = {task.file(name) for task in tasks for name in task.names}
     extra = set()
     for top in {task.root for task in tasks}:

@@ -1,4 +1,4 @@
-"""A task's pictures: which file, which part of it, how padded; and whether they are all there."""
+"""The pictures of a task: which file, which part of it, how padded; and whether they exist."""
 
 import os
 from collections.abc import Callable, Generator, Sequence
@@ -18,7 +18,7 @@ Key = tuple[Path, Box | None, float | None]
 
 
 def picture_key(task: Task, name: str) -> Key:
-    """The file, the part of it and the padding of a picture."""
+    """The file of a picture, the part of it that counts, and its padding."""
     return task.file(name), task.boxes.get(name), task.padding
 
 
@@ -30,7 +30,7 @@ def load_task_pictures(
     what: str,
     limits: Limits = DEFAULT_LIMITS,
 ) -> Generator[tuple[str, Any], None, None]:
-    """Yield each name with its prepared pixels, or the PictureError that says why there are none."""
+    """Yield each name with its prepared pixels, or with the PictureError that says why there are none."""
 
     def opened(name: str) -> Image.Image:
         path, box, padding = picture_key(task, name)
@@ -44,15 +44,20 @@ def load_task_pictures(
 
 
 def require_folder(task: Task) -> None:
-    """Raise DataError, saying where the pictures come from, where there is no folder of them at all."""
+    """Check that the folder of a task's pictures exists.
+
+    Raises:
+        DataError: it does not; the message says where the pictures come from.
+    """
     if task.source and not task.root.is_dir():
         raise DataError(f"{task.root}: there is no such folder of pictures; {task.source}")
 
 
 def crop_square(picture: Image.Image, box: Box) -> Image.Image:
-    """The part within `box`, cut to the picture, in the middle of a black square (GeneCIS, datasets/vaw_dataset.py).
+    """The part of a picture within `box`, centred in a black square (GeneCIS, datasets/vaw_dataset.py).
 
-    Raises PictureError where no pixel is within.
+    Raises:
+        PictureError: the box contains no pixel.
     """
     left, top = max(0, round(box[0])), max(0, round(box[1]))
     right, bottom = min(picture.width, round(box[2])), min(picture.height, round(box[3]))
@@ -66,9 +71,9 @@ def crop_square(picture: Image.Image, box: Box) -> Image.Image:
 
 
 def pad_to_ratio(picture: Image.Image, ratio: float) -> Image.Image:
-    """Pad the shorter side with black, on both ends, until the longer is at most `ratio` times as long.
+    """Pad the shorter side with black on both ends, until the longer side is at most `ratio` times as long.
 
-    What SEARLE calls TargetPad, with its rounding (Baldrati et al., ICCV 2023, src/data_utils.py).
+    This is SEARLE's TargetPad, with its rounding (Baldrati et al., ICCV 2023, src/data_utils.py).
     """
     width, height = picture.size
     if max(width, height) / min(width, height) < ratio:

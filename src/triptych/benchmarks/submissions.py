@@ -1,4 +1,4 @@
-"""Submission files: the rankings that a benchmark's server scores, written, read and checked."""
+"""Submission files: rankings that a benchmark's server scores; written, read and checked."""
 
 import json
 from collections.abc import Iterable, Mapping, Sequence
@@ -14,7 +14,7 @@ from triptych.core.files import atomic
 
 @dataclass(frozen=True)
 class SubmissionFile:
-    """One kind of file: what it ranks, how deep, and what it is called in a folder."""
+    """One kind of submission file: what it ranks, how deep, and its name."""
 
     metric: str
     depth: int
@@ -26,7 +26,7 @@ class SubmissionFile:
 
 @dataclass(frozen=True)
 class SubmissionFormat:
-    """What a benchmark's server takes: objects of query ids and lists of pictures, best first."""
+    """The files that a benchmark's server accepts: objects of query ids and lists of pictures, best first."""
 
     files: tuple[SubmissionFile, ...]
     header: Mapping[str, str] | None = None
@@ -44,9 +44,10 @@ Answers = Mapping[str, Sequence[str]]
 
 
 def submission_paths(form: SubmissionFormat, split: str, path: Path) -> dict[SubmissionFile, Path]:
-    """Where each file goes: into a folder, or, where there is but one, to the .json file that `path` names.
+    """The path of each file: in a folder, or, if there is only one file, the .json file that `path` names.
 
-    Raises UsageError where two files would have to go into one.
+    Raises:
+        UsageError: several files would have the same path.
     """
     if path.suffix == ".json" and not path.is_dir():
         if len(form.files) > 1:
@@ -56,9 +57,10 @@ def submission_paths(form: SubmissionFormat, split: str, path: Path) -> dict[Sub
 
 
 def write_submission(form: SubmissionFormat, file: SubmissionFile, path: Path, answers: Answers) -> None:
-    """Write one file, atomically, as the authors' examples are laid out.
+    """Write one file atomically, in the layout of the authors' examples.
 
-    Raises DataError where it would be too large for the server.
+    Raises:
+        DataError: the file would be too large for the server.
     """
     content: dict[str, Any] = {} if form.header is None else {**form.header, "metric": file.metric}
     for key, names in answers.items():
@@ -71,11 +73,13 @@ def write_submission(form: SubmissionFormat, file: SubmissionFile, path: Path, a
 
 
 def read_submission(form: SubmissionFormat, task: Task, path: Path) -> dict[SubmissionFile, Answers]:
-    """Read and check a file, or a folder with all that the server takes, against the queries of a split.
+    """Read a file, or a folder with all files that the server accepts, and check it against the queries of a split.
 
-    Every query must be there, with a list of different pictures of the gallery (or of its group), as many as the
-    server takes. A task whose gallery is not known, being empty, is checked without it. Raises DataError, one line,
-    for whatever is wrong.
+    Every query must have a list of different pictures of the gallery (or of its group), as many as the server accepts.
+    A task with an empty gallery is checked without it.
+
+    Raises:
+        DataError: anything is wrong; one line names the file and the query.
     """
     if not path.is_dir():
         return dict([_read(form, task, path)])

@@ -1,4 +1,4 @@
-"""Talking to a multimodal model at any OpenAI-compatible endpoint: pictures, prompts, replies, limits, ledger.
+"""Calls to a multimodal model at any OpenAI-compatible endpoint: pictures, prompts, replies, limits, ledger.
 
-Nothing here knows what the talk is about.
+Nothing here depends on what the model is asked about.
 """

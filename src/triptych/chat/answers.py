@@ -1,4 +1,4 @@
-"""What a server's answer holds: a reply, wherever it was put, or a complaint, in whichever of the usual forms."""
+"""Read a server's answer: a reply, wherever the server put it, or an error message in any of the usual forms."""
 
 import html
 import json
@@ -21,7 +21,7 @@ _THINKING = "<think>\n"
 
 @dataclass(frozen=True)
 class ServerMessage:
-    """A server's complaint, on one line, without control characters, and not yet as short as what is kept of it."""
+    """A server's error message on one line, without control characters, before it is shortened to be kept."""
 
     status: int
     """Of HTTP, or the one that the message gives; 0 where there is none."""
@@ -35,7 +35,7 @@ class ServerMessage:
 
 
 def server_message(status: int, body: bytes | str) -> ServerMessage:
-    """The complaint in a body: JSON as OpenAI, FastAPI and others write it, a web page, or plain text."""
+    """Read the error message in a body: JSON as OpenAI, FastAPI and others write it, a web page, or plain text."""
     text = body.decode("utf-8", "replace") if isinstance(body, bytes) else body
     try:
         found = _complaint(json.loads(text))
@@ -46,8 +46,8 @@ def server_message(status: int, body: bytes | str) -> ServerMessage:
     return ServerMessage(status or found.status, found.code, found.text)
 
 
-def complaint_in(body: bytes) -> ServerMessage | None:
-    """The error in an answer that came as a success, as gateways send it; None where there is none."""
+def error_in_answer(body: bytes) -> ServerMessage | None:
+    """The error in an answer that has a status of success, as some gateways send it; None if there is none."""
     for content in _contents(body):
         if not isinstance(content, Mapping):
             continue
@@ -57,8 +57,8 @@ def complaint_in(body: bytes) -> ServerMessage | None:
     return None
 
 
-def kind_of_answer(body: bytes) -> str:
-    """What an answer without a reply is, in words, with what it says."""
+def describe_answer(body: bytes) -> str:
+    """Describe an answer without a reply in words, with what it contains."""
     if not body.strip():
         return "the answer is empty"
     start = body.lstrip()[:200].lower()
@@ -71,10 +71,10 @@ def kind_of_answer(body: bytes) -> str:
 
 
 def completion(raw: bytes | str) -> Reply | None:
-    """The reply in a chat completion, without its cost; None where it is none.
+    """Read the reply of a chat completion, without its cost; None if there is none.
 
     The text is the message's content, as a string, in parts, or as an object; else the arguments of a tool call; else
-    what the server took for the model's thinking. A stream of events is put together, if it has an end.
+    what the server took for the model's thinking. A stream of events is joined if it has an end.
     """
     try:
         return _completion(raw.encode("utf-8", "replace") if isinstance(raw, str) else raw)
@@ -116,12 +116,12 @@ def _reply_text(message: Mapping[str, Any], finish: str) -> str:
 
 
 def _encodable(text: str) -> str:
-    """`text` with half a surrogate pair, which no file takes, replaced."""
+    """A text without half a surrogate pair, which no file can hold."""
     return text.encode("utf-8", "replace").decode("utf-8")
 
 
 def _text_of(content: Any) -> str:
-    """A message's text: a string, parts of several kinds, or the object itself that was asked for."""
+    """A message's text from a string, from parts of several kinds, or from the object that was asked for."""
     if isinstance(content, str):
         return content
     if isinstance(content, Mapping):
@@ -162,7 +162,7 @@ def _finish(reason: Any) -> str:
 
 
 def _tokens(usage: Any, name: str) -> int:
-    """A count that a server tells, and 0 where it tells none that can be."""
+    """A token count of the server, or 0 if it gives none that is possible."""
     count = usage.get(name) if isinstance(usage, Mapping) else None
     return int(count) if isinstance(count, int | float) and 0 <= count < _MOST_TOKENS else 0
 
@@ -176,7 +176,7 @@ def _is_stream(body: bytes) -> bool:
 
 
 def _contents(body: bytes) -> Iterator[Any]:
-    """The JSON of a body, or that of each event of a stream."""
+    """The JSON of a body, or of each event of a stream."""
     parts = [body]
     if _is_stream(body):
         parts = [line[5:] for line in body.splitlines() if line.startswith(b"data:")]
@@ -188,7 +188,7 @@ def _contents(body: bytes) -> Iterator[Any]:
 
 
 def _joined(events: Iterator[Any]) -> dict[str, Any] | None:
-    """The completion that a stream of events makes up; None where it has no end."""
+    """The completion that a stream of events makes up; None if the stream has no end."""
     texts: dict[str, list[str]] = {"content": [], "reasoning_content": [], "reasoning": [], "refusal": []}
     arguments: list[str] = []
     finish, usage = None, None
@@ -211,7 +211,7 @@ def _joined(events: Iterator[Any]) -> dict[str, Any] | None:
 
 
 def _complaint(content: Any, depth: int = 0) -> ServerMessage | None:
-    """The message in JSON: `error`, `errors`, `detail` or `message`, as texts, objects or lists."""
+    """The error message in JSON: `error`, `errors`, `detail` or `message`, as texts, objects or lists."""
     if isinstance(content, str):
         return ServerMessage(0, "", truncate(content, _MOST_SAID)) if content.strip() else None
     if isinstance(content, list):
@@ -234,7 +234,7 @@ def _complaint(content: Any, depth: int = 0) -> ServerMessage | None:
 
 
 def _code(content: Mapping[str, Any]) -> tuple[int, str]:
-    """The status and the name of an error, where they are told."""
+    """The status and name of an error, if they are given."""
     status, names = 0, []
     for name in ("code", "status", "status_code", "type"):
         value = content.get(name)
@@ -248,7 +248,7 @@ def _code(content: Mapping[str, Any]) -> tuple[int, str]:
 
 
 def _readable(text: str) -> str:
-    """What a web page says, its title first; plain text as it is."""
+    """The text of a web page, its title first; plain text unchanged."""
     text = text[:20_000]
     if not re.match(r"\s*<", text):
         return text

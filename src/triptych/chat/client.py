@@ -1,7 +1,7 @@
-"""Runs dialogues: answers what the ledger knows and sends the rest, within limits and budget.
+"""Run dialogues: answer known calls from the ledger, and send the others, within limits and budget.
 
-A dialogue is a generator: it yields calls, is sent their replies in the same order, and returns its outcome. It knows
-nothing of networks, so the same dialogue runs live, from a batch file's results, or again after a crash.
+A dialogue is a generator. It yields calls, is sent their replies in the same order, and returns its outcome. It does
+not depend on the network, so the same dialogue runs live, from a batch file's results, or again after a crash.
 """
 
 import asyncio
@@ -37,11 +37,11 @@ _TAKEN = 32  # references taken up at a time
 
 
 class Postponed(Exception):
-    """A reference is left for the next run; the message says why."""
+    """A reference is left for the next run; the message is the reason."""
 
 
 def replay(dialogue: Dialogue[T], reply_of: Callable[[Call], Reply | None]) -> tuple[T | None, list[Call]]:
-    """Run a dialogue on known replies: its outcome, or the calls that it waits for."""
+    """Run a dialogue on known replies. Returns its outcome, or the calls that it waits for."""
     try:
         calls = next(dialogue)
         while True:
@@ -55,7 +55,7 @@ def replay(dialogue: Dialogue[T], reply_of: Callable[[Call], Reply | None]) -> t
 
 
 class DialogueRunner:
-    """Holds many dialogues at once, over the connection of each step; one ledger and one budget are for all of them."""
+    """Runs many dialogues at once, with one connection for each step, and one ledger and budget for all."""
 
     def __init__(
         self,
@@ -86,7 +86,7 @@ class DialogueRunner:
         self._flying: dict[str, asyncio.Future[Reply]] = {}
 
     def stop(self, why: str) -> None:
-        """Send nothing more; what is in flight comes to its end."""
+        """Send no further call. Calls in flight are finished."""
         if not self._stopped.is_set():
             self.why_stopped = why
             self._stopped.set()
@@ -99,10 +99,18 @@ class DialogueRunner:
         done: Callable[[str, T], None],
         failed: Callable[[str, Exception], None],
     ) -> None:
-        """Carry each (reference, dialogue) to its outcome. Raises FailureError where no call can succeed, or none did.
+        """Run each (reference, dialogue) to its outcome.
 
-        `done` gets outcomes as they come; `failed` what a reference's own pictures raised. References whose calls
-        came to nothing, or that were not begun when this was stopped, are in neither.
+        References whose calls failed, or that were not begun when the run was stopped, are reported to neither
+        callback.
+
+        Args:
+            dialogues: the references with their dialogues.
+            done: called with each outcome as soon as it is known.
+            failed: called with the error of a reference whose own pictures cannot be used.
+
+        Raises:
+            FailureError: no call can succeed, or none did.
         """
         taking = asyncio.Lock()
         taken: deque[tuple[str, Dialogue[T]]] = deque()
@@ -135,10 +143,10 @@ class DialogueRunner:
                 await asyncio.gather(*(work() for _ in range(2 * self._settings.endpoint.concurrency)))
         finally:
             # What a server refuses that takes nothing may be taken once it is mended.
-            doubted = [one for one in dict.fromkeys(self._connections.values()) if one.doubtful]
-            self._ledger.reopen([key for one in doubted for key in one.doubtful])
-        if doubted and not self._failure:
-            self._failure = doubted[0].hopeless()
+            suspects = [one for one in dict.fromkeys(self._connections.values()) if one.suspect_refusals]
+            self._ledger.reopen([key for one in suspects for key in one.suspect_refusals])
+        if suspects and not self._failure:
+            self._failure = suspects[0].refuses_every_call()
         if self.troubles and not self.succeeded and not self._failure and self.why_stopped != INTERRUPTED:
             [(trouble, _)] = self.troubles.most_common(1)
             remedy = advice(trouble) or "the same command goes on later"
@@ -159,7 +167,11 @@ class DialogueRunner:
             return outcome
 
     async def ask(self, call: Call, reference: str) -> Reply:
-        """The reply to a call: the ledger's, that of an equal call in flight, or a new one. Raises Postponed."""
+        """Get the reply to a call: from the ledger, from an equal call in flight, or by sending it.
+
+        Raises:
+            Postponed: the call is left for the next run.
+        """
         if known := self._ledger.reply(call.key):
             return known
         if call.key in self._flying:
@@ -171,7 +183,11 @@ class DialogueRunner:
             del self._flying[call.key]
 
     async def _send(self, call: Call, reference: str) -> Reply:
-        """The reply to a call that is not known. Raises Postponed."""
+        """Send a call whose reply is not known, and return the reply.
+
+        Raises:
+            Postponed: the call is left for the next run.
+        """
         connection = self._connections[call.step]
         most = most_cost(call, self._settings)
         tries, error = 0, TransientError("")
@@ -181,7 +197,7 @@ class DialogueRunner:
             body = await self._body(call, connection)
             async with connection.limiter.slot() as cuts:
                 await self._permit(most)
-                self._ledger.attempt(call, reference, most=most)
+                self._ledger.record_attempt(call, reference, most=most)
                 cost = most
                 try:
                     reply = await connection.endpoint.send(body, call.key)
@@ -191,47 +207,47 @@ class DialogueRunner:
                 except TransientError as failed:
                     error = failed
                     cost = most if error.paid else 0.0
-                    self._ledger.trouble(call.key, str(error), free=most - cost)
+                    self._ledger.record_failure(call.key, str(error), free=most - cost)
                     if error.form and connection.adapted(body, str(error)):
                         continue
                     tries += 1
                     self.troubles[str(error)] += 1
                     self._give_up(connection.failed(error))
                     if error.busy:
-                        connection.limiter.slower(cuts, error.after)
+                        connection.limiter.shrink(cuts, error.after)
                 except RequestRefused as refusal:
                     cost = 0.0
                     if refused := self._refused(call, body, refusal, most):
                         return refused
                 except ServerUnusable as failure:
                     cost = 0.0
-                    self._ledger.trouble(call.key, failure.said, free=most)
+                    self._ledger.record_failure(call.key, failure.said, free=most)
                     self._give_up(failure)
                     raise Postponed(str(failure)) from None
                 finally:
                     self._budget.settle(most, cost)
-        self._give_up(connection.gave_up(error))
+        self._give_up(connection.record_postponed(error))
         raise Postponed(f"no answer in {tries} attempts ({error})")
 
     def _answered(self, call: Call, body: dict[str, Any], reply: Reply, most: float) -> Reply:
-        self._ledger.answer(call.key, reply, most=most)
+        self._ledger.record_reply(call.key, reply, most=most)
         self._connections[call.step].answered(body)
         self.succeeded += 1
         return reply
 
     def _refused(self, call: Call, body: dict[str, Any], refusal: RequestRefused, most: float) -> Reply | None:
-        """The refusal as a reply; None where the call may go again, in another form."""
+        """The refusal as a reply; None if the call may be sent again in another form."""
         connection = self._connections[call.step]
         if connection.adapted(body, str(refusal)):
-            self._ledger.trouble(call.key, str(refusal), free=most)
+            self._ledger.record_failure(call.key, str(refusal), free=most)
             return None
         reply = Reply("", problem=str(refusal))
-        self._ledger.answer(call.key, reply, most=most)
+        self._ledger.record_reply(call.key, reply, most=most)
         self._give_up(connection.refused(call.key, refusal))
         return reply
 
     async def _body(self, call: Call, connection: ServerConnection) -> dict[str, Any]:
-        """The request. Pictures are encoded in a thread; to put known ones together is too little for that."""
+        """Make the request. Pictures are encoded in a thread; known ones are combined here, which takes little time."""
         known = not self._settings.request.one_image and self._urls.remembers(shown.name for shown in call.pictures)
         if known:
             return connection.body(call, self._urls)
@@ -254,14 +270,14 @@ class DialogueRunner:
             raise Postponed(self.why_stopped)
 
     def _give_up(self, failure: FailureError | None) -> None:
-        """Stop, if a connection has failed for good."""
+        """Stop the run if a connection has failed for good."""
         if failure:
             self._failure = failure
             self.stop(str(failure))
 
     @asynccontextmanager
     async def _interruptible(self) -> AsyncIterator[None]:
-        """The first Ctrl-C stops it; a second one ends the program at once."""
+        """Let the first Ctrl-C stop the run, and a second one end the program at once."""
         loop, task = asyncio.get_running_loop(), asyncio.current_task()
 
         def interrupted() -> None:
@@ -282,7 +298,7 @@ class DialogueRunner:
 
 
 def run(work: Callable[[], Awaitable[Any]]) -> Any:
-    """Run `work` on an event loop of its own. A second Ctrl-C shows as KeyboardInterrupt."""
+    """Run `work` on an event loop of its own. A second Ctrl-C raises KeyboardInterrupt."""
 
     async def whole() -> Any:
         return await work()

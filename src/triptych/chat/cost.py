@@ -1,4 +1,4 @@
-"""What calls will take, before the first is made."""
+"""Estimate the tokens and the cost of calls before they are made."""
 
 from math import ceil
 
@@ -10,17 +10,17 @@ _PICTURES_PER_ROW = 4
 
 
 def picture_tokens(width: int, height: int) -> int:
-    """Tokens of one picture, by the dearer of two public rules.
+    """Estimate the tokens of one picture by the dearer of two public rules.
 
-    OpenAI's tiles: 85, and 170 for each 512 x 512 (platform.openai.com, "Images and vision", GPT-4o); and Qwen2-VL's
-    one token for each 28 x 28 pixels (Wang et al. 2024, arXiv 2409.12191, section 2.1).
+    OpenAI's tiles: 85, and 170 for each 512 x 512 (platform.openai.com, "Images and vision", GPT-4o). Qwen2-VL: one
+    token for each 28 x 28 pixels (Wang et al. 2024, arXiv 2409.12191, section 2.1).
     """
     tiles = 85 + 170 * ceil(width / 512) * ceil(height / 512)
     return max(tiles, ceil(width / 28) * ceil(height / 28))
 
 
 def tokens_in(call: Call, settings: ChatSettings) -> int:
-    """Tokens that a model reads for a call, about."""
+    """Estimate the tokens that a model reads for a call."""
     text = len(call.text) + sum(len(turn) for _, turn in call.turns)
     side, count = settings.request.picture_size, len(call.pictures)
     if settings.request.one_image:
@@ -32,5 +32,5 @@ def tokens_in(call: Call, settings: ChatSettings) -> int:
 
 
 def most_cost(call: Call, settings: ChatSettings) -> float:
-    """The most that a call can cost, about: a reply of full length."""
+    """Estimate the highest cost of a call, that of a reply of full length."""
     return settings.cost(call.step, tokens_in(call, settings), settings.request.max_tokens)

@@ -1,4 +1,4 @@
-"""One request to an OpenAI-compatible server, and what came of it: a reply, an error that may pass, or a refusal."""
+"""One request to an OpenAI-compatible server and its result: a reply, a transient error, or a refusal."""
 
 import asyncio
 import json
@@ -14,7 +14,7 @@ from urllib.parse import urljoin, urlsplit
 
 import httpx2
 
-from triptych.chat.answers import ServerMessage, complaint_in, completion, kind_of_answer, server_message
+from triptych.chat.answers import ServerMessage, completion, describe_answer, error_in_answer, server_message
 from triptych.chat.ledger import MOST_TEXT, Reply
 from triptych.chat.limits import retry_after
 from triptych.chat.remedies import advice, is_about_money, is_about_the_key, is_hopeless
@@ -29,15 +29,18 @@ _MOST_COMPLAINT = 64 * 1024  # bytes of an answer that is none
 _MOST_REDIRECTS = 3
 _SECRET = 8  # characters from which on a key is taken out of replies; shorter ones are dummies, and words
 _TOO_MUCH = frozenset({429, 503, 529})
-MAY_PASS = frozenset({408, 409, 425}) | _TOO_MUCH
-MAY_BE_MENDED = frozenset({401, 402, 403, 404})
+TRANSIENT_STATUSES = frozenset({408, 409, 425}) | _TOO_MUCH
+FIXABLE_STATUSES = frozenset({401, 402, 403, 404})
 """Answers about the key, the money, or the address: another request would fare no better."""
 LOCAL = frozenset({"localhost", "127.0.0.1", "::1"})
 
 
 class TransientError(Exception):
-    """The call came to nothing, which may pass. `busy`: the server says that it is too much; `after`: its pause;
-    `paid`: it may cost money all the same; `form`: it may be about how the request was asked."""
+    """A call failed, and may succeed later.
+
+    `busy`: the server is overloaded. `after`: the pause that it asks for, in seconds. `paid`: the call may cost money
+    all the same. `form`: the failure may be due to the form of the request.
+    """
 
     def __init__(
         self, what: str, *, busy: bool = False, after: float | None = None, paid: bool = False, form: bool = False
@@ -50,15 +53,15 @@ class TransientError(Exception):
 
 
 class RequestRefused(Exception):
-    """The server will never take this request."""
+    """The server will never accept this request."""
 
 
 class Forbidden(RequestRefused):
-    """It is not for this key, or not for what it shows: services answer 403 to either."""
+    """The request is forbidden, either for this key or for its content: services answer 403 to both."""
 
 
 class ServerUnusable(FailureError):
-    """No call at all can succeed, until somebody does something. `said`: what the server said, for the ledger."""
+    """No call at all can succeed until a person acts. `said` is the server's message, for the ledger."""
 
     def __init__(self, said: str, whole: str) -> None:
         super().__init__(whole)
@@ -74,10 +77,13 @@ class _Answer:
 
 
 class Endpoint:
-    """A server, spoken to through one pool of connections.
+    """A server, reached through one pool of connections.
 
-    The key comes from the first of the environment variables `keys` that is set, and goes nowhere else: a redirect to
-    another server is not followed. Raises UsageError where it cannot be a key.
+    The key comes from the first of the environment variables `keys` that is set. It goes nowhere else: redirects to
+    other servers are not followed.
+
+    Raises:
+        UsageError: the variable's value cannot be a key.
     """
 
     def __init__(self, url: str, settings: ChatEndpoint, keys: Sequence[str] = KEYS) -> None:
@@ -119,9 +125,14 @@ class Endpoint:
         await self._client.aclose()
 
     async def send(self, body: dict[str, Any], key: str) -> Reply:
-        """Ask once. Raises TransientError, RequestRefused, or ServerUnusable where no call at all can succeed.
+        """Send one request and return the reply.
 
-        `key` goes along as Idempotency-Key, so that a gateway which knows such keys charges a repeated call once.
+        `key` is sent as Idempotency-Key, so that a gateway that supports such keys charges a repeated call once.
+
+        Raises:
+            TransientError: the call failed and may be repeated.
+            RequestRefused: the server will never accept this request.
+            ServerUnusable: no call at all can succeed.
         """
         started = time.monotonic()
         longest = 2 * self._settings.read_timeout
@@ -156,18 +167,18 @@ class Endpoint:
         raise ServerUnusable(said, f"{self.url}: {said}; give the right one as --base-url")
 
     def _redirected(self, address: str, status: int, location: str) -> str:
-        """Where to ask instead, on the same server. Pictures and key go to no other one."""
+        """The address that a redirect names, if it is on the same server. Pictures and key are sent to no other one."""
         try:
             there = urljoin(address, location)
             same = _origin(there) == _origin(address)
         except ValueError:
             there, same = location, False
         if not same or status not in (307, 308):
-            origin = self._hushed(there.partition("?")[0])
+            origin = self._sanitized(there.partition("?")[0])
             said = f"{status}: sends on to {origin or 'nowhere'}"
             raise ServerUnusable(
                 said,
-                f"{self.url}: {said}, which gets neither pictures nor key; if it is the right address, give it as "
+                f"{self.url}: {said}; pictures and key are not sent there; if that address is right, give it as "
                 "--base-url",
             )
         return there
@@ -175,20 +186,21 @@ class Endpoint:
     def _reply(self, answer: _Answer, seconds: float) -> Reply:
         reply = completion(answer.body)
         if reply is None:
-            if complaint := complaint_in(answer.body):
+            if complaint := error_in_answer(answer.body):
                 raise self._judged(complaint, answer.headers, success=True)
-            said = self._hushed(f"{answer.status}: {kind_of_answer(answer.body)}")
+            said = self._sanitized(f"{answer.status}: {describe_answer(answer.body)}")
             raise TransientError(said, paid="web page" not in said)
-        text, refusal = self._without_key(reply.text), self._hushed(reply.refusal)
+        text, refusal = self._without_key(reply.text), self._sanitized(reply.refusal)
         return replace(reply, text=text, refusal=refusal, seconds=seconds)
 
     def _judged(self, message: ServerMessage, headers: Mapping[str, str], *, success: bool = False) -> Exception:
-        """What a server's complaint means; `success`: it came with a status of success, and may have cost money."""
-        code, said = message.status, self._hushed(str(message))
+        """The error that a server's message means. `success`: the message came with a
+        status of success, and may have cost money."""
+        code, said = message.status, self._sanitized(str(message))
         if code == 401 or (code in (0, 400) and is_about_the_key(said)):
             return self.wrong_key(said)
         if code == 402 or is_about_money(said):
-            return ServerUnusable(said, f"{self.url}: wants to be paid ({said}); the same command goes on once it is")
+            return ServerUnusable(said, f"{self.url}: asks for payment ({said}); pay, then run the same command again")
         if code == 403:
             return Forbidden(said)
         if code in (404, 405) and not (advice(said) and is_hopeless(said)):
@@ -196,44 +208,44 @@ class Endpoint:
             return ServerUnusable(
                 said, f"{self.url}: no such address or model ({said}); check the address and the model{hint}"
             )
-        if code in MAY_PASS or code >= 500 or not code:
+        if code in TRANSIENT_STATUSES or code >= 500 or not code:
             after = retry_after(dict(headers))
             return TransientError(said, busy=code in _TOO_MUCH, after=after, paid=success, form=code in (0, 500, 501))
         return RequestRefused(said)
 
     def wrong_key(self, said: str) -> ServerUnusable:
-        """That the server does not take the key."""
+        """The error that the server does not accept the key."""
         return ServerUnusable(said, f"{self.url}: the server wants another key ({said}); set {' or '.join(self._keys)}")
 
     def _broken(self, error: Exception) -> Exception:
-        """What came of a connection that failed."""
+        """The error that a failed connection means."""
         never_sent = isinstance(error, httpx2.ConnectError | httpx2.PoolTimeout)
         if tls := _tls_fault(error):
-            said = self._hushed(f"TLS: {tls.reason or tls}")
+            said = self._sanitized(f"TLS: {tls.reason or tls}")
             if isinstance(tls, ssl.SSLCertVerificationError):
-                said = f"its certificate is not trusted ({self._hushed(tls.verify_message or str(tls))})"
+                said = f"its certificate is not trusted ({self._sanitized(tls.verify_message or str(tls))})"
                 return ServerUnusable(said, f"{self.url}: {said}; SSL_CERT_FILE names a file of certificates to trust")
             if "WRONG_VERSION" in said or "RECORD_LAYER" in said or "UNKNOWN_PROTOCOL" in said:
                 return ServerUnusable(said, f"{self.url}: does not speak TLS there ({said}); http:// may be meant")
             return TransientError(said, paid=not never_sent)
         if isinstance(error, httpx2.DecodingError):
-            return TransientError(self._hushed(f"the answer cannot be unpacked: {error}"), paid=True)
-        return TransientError(self._hushed(f"connection: {error or type(error).__name__}"), paid=not never_sent)
+            return TransientError(self._sanitized(f"the answer cannot be unpacked: {error}"), paid=True)
+        return TransientError(self._sanitized(f"connection: {error or type(error).__name__}"), paid=not never_sent)
 
-    def _hushed(self, text: str) -> str:
-        """What somebody else said, fit to be kept: short, one line, and without the key."""
+    def _sanitized(self, text: str) -> str:
+        """A foreign message, fit to be kept: short, one line, and without the key."""
         if not self._key:
             return truncate(text, 300)
         # Again when it is clean: what was taken out may have stood in the midst of the key.
         return truncate(clean(text.replace(self._key, "***")).replace(self._key, "***"), 300)
 
     def _without_key(self, text: str) -> str:
-        """An answer without the key, should the server have put it there."""
+        """An answer without the key, in case the server repeated it."""
         return text.replace(self._key, "***") if len(self._key) >= _SECRET else text
 
 
 async def _read(response: httpx2.Response) -> _Answer:
-    """As much of an answer as is wanted, unpacked as far."""
+    """Read and decompress an answer, up to the largest size that is wanted."""
     most = _MOST_BYTES if response.status_code < 400 else _MOST_COMPLAINT
     headers = {name.lower(): value for name, value in response.headers.items()}
     unpack = _unpacking(headers.get("content-encoding", ""))
@@ -246,7 +258,11 @@ async def _read(response: httpx2.Response) -> _Answer:
 
 
 def _unpacking(encoding: str) -> Callable[[bytes, int], bytes]:
-    """What makes plain bytes, no more than wanted, of those that come. Raises DecodingError for another encoding."""
+    """A decompressor for a content encoding, which makes no more bytes than wanted.
+
+    Raises:
+        DecodingError: the encoding is unknown.
+    """
     if encoding.strip().lower() in ("", "identity"):
         return lambda chunk, most: chunk[:most]
     if encoding.strip().lower() not in ("gzip", "x-gzip", "deflate"):
@@ -266,19 +282,23 @@ def _key(names: Sequence[str]) -> str:
     for name in names:
         if key := os.environ.get(name, "").strip():
             if not (key.isascii() and key.isprintable()):
-                raise UsageError(f"{name}: holds characters that no key has; set it anew")
+                raise UsageError(f"{name}: contains characters that no key has; set it again")
             return key
     return ""
 
 
 def _origin(url: str) -> tuple[str, str | None, int | None]:
-    """Scheme, host and port. Raises ValueError where there is no such port."""
+    """Scheme, host and port of an address.
+
+    Raises:
+        ValueError: the port is not one.
+    """
     parts = urlsplit(url)
     return parts.scheme, parts.hostname, parts.port or {"http": 80, "https": 443}.get(parts.scheme)
 
 
 def _tls_fault(error: BaseException) -> ssl.SSLError | None:
-    """The fault of TLS that an error of the connection comes from."""
+    """The TLS error that caused an error of the connection; None if there is none."""
     seen: BaseException | None = error
     for _ in range(10):
         if seen is None or isinstance(seen, ssl.SSLError):

@@ -1,4 +1,4 @@
-"""What a model may answer as a judge, and how any answer is held to its schema before a word of it is used."""
+"""The judge's answer, and how any answer is checked against its schema before it is used."""
 
 from collections.abc import Mapping
 from math import isfinite
@@ -13,13 +13,13 @@ M = TypeVar("M", bound=BaseModel)
 
 
 class Answer(BaseModel):
-    """A part of an answer; fields that it does not name are ignored."""
+    """A part of an answer. Unknown fields are ignored."""
 
     model_config = ConfigDict(extra="ignore")
 
 
 class Judgement(Answer):
-    """Which picture each wording leads to, and what else it is true of."""
+    """The judge's answer: which picture each wording leads to, and which other pictures fit."""
 
     picks: list[int]
     already_true: bool
@@ -28,7 +28,11 @@ class Judgement(Answer):
 
 
 def read_judgement(text: str, *, count: int, wordings: int) -> Judgement:
-    """A verdict on so many wordings over `count` pictures. Raises InvalidReply."""
+    """Read a judge's verdict on `wordings` wordings over `count` pictures.
+
+    Raises:
+        InvalidReply: the reply does not fit.
+    """
     judgement = read_answer(Judgement, text)
     if len(judgement.picks) != wordings:
         raise InvalidReply(
@@ -45,7 +49,7 @@ def read_judgement(text: str, *, count: int, wordings: int) -> Judgement:
 
 
 def schema_of(model: type[BaseModel]) -> dict[str, Any]:
-    """The model's JSON schema, as strict servers want it: nothing but the fields, and all of them."""
+    """The JSON schema of a model as strict servers want it: no additional fields, and all fields required."""
     return dict(_strict(model.model_json_schema()))
 
 
@@ -61,7 +65,11 @@ def _strict(part: Any) -> Any:
 
 
 def read_answer(model: type[M], text: str) -> M:
-    """The answer in a reply. Raises InvalidReply, which says which fields are wrong."""
+    """Read the answer in a reply.
+
+    Raises:
+        InvalidReply: a field is wrong; the message names it.
+    """
     try:
         return model.model_validate(find_json(text))
     except ValidationError as error:
@@ -71,6 +79,10 @@ def read_answer(model: type[M], text: str) -> M:
 
 
 def require_numbered(picture: int, count: int, where: str) -> None:
-    """Raise InvalidReply unless `picture` is one of the numbers 1 to `count`."""
+    """Check that `picture` is one of the numbers 1 to `count`.
+
+    Raises:
+        InvalidReply: it is not.
+    """
     if not 1 <= picture <= count:
         raise InvalidReply(f"{where} is {truncate(str(picture), 20)}; the pictures are numbered 1 to {count}")

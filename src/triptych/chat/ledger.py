@@ -46,7 +46,10 @@ CREATE INDEX refs_by_state ON refs (state, place);
 
 @dataclass(frozen=True)
 class Reply:
-    """What a model answered. `problem` says why nothing more will come of the call, as when the server refused it."""
+    """A model's reply to a call.
+
+    `problem` is the reason why the call will get no other reply, such as that the server refused it.
+    """
 
     text: str
     refusal: str = ""
@@ -59,7 +62,11 @@ class Reply:
 
 
 class Ledger:
-    """A ledger, open. Raises DataError where `path` holds something else."""
+    """An open ledger.
+
+    Raises:
+        DataError: the file at `path` is something else.
+    """
 
     def __init__(self, path: Path) -> None:
         path.parent.mkdir(parents=True, exist_ok=True)
@@ -71,22 +78,26 @@ class Ledger:
             if version == 0:
                 self._base.executescript(f"BEGIN;{_TABLES};PRAGMA user_version = {FORMAT};COMMIT;")
         except sqlite3.DatabaseError as error:
-            raise DataError(f"{path}: not a readable ledger ({error}); move it away to begin anew") from None
+            raise DataError(f"{path}: not a readable ledger ({error}); move it away to start over") from None
         if version not in (0, FORMAT):
-            raise DataError(f"{path}: a ledger of another version; move it away to begin anew")
+            raise DataError(f"{path}: a ledger of another version; move it away to start over")
 
     def close(self) -> None:
-        """Give the file back."""
+        """Close the file."""
         self._base.close()
 
     def begin(self, facts: dict[str, Any], references: Sequence[str]) -> bool:
-        """Enter what is to be done. True where an earlier run with other facts was set aside; its replies stay."""
+        """Enter the work to be done.
+
+        Returns:
+            Whether an earlier run with other facts was set aside. Its replies are kept.
+        """
         wanted = json.dumps(facts, sort_keys=True)
         known = self._base.execute("SELECT value FROM facts WHERE name = 'run'").fetchone()
         if known is not None and known[0] == wanted:
             return False
         now = time.time()
-        with self.together():
+        with self.transaction():
             self._base.execute("DELETE FROM refs")
             self._base.executemany(
                 "INSERT INTO refs (reference, place, state, at) VALUES (?, ?, 'pending', ?)",
@@ -96,21 +107,21 @@ class Ledger:
         return known is not None
 
     def facts(self) -> dict[str, Any]:
-        """What the run was asked to do."""
+        """The facts of the run: what decides which triplets it makes."""
         row = self._base.execute("SELECT value FROM facts WHERE name = 'run'").fetchone()
         return dict(json.loads(row[0])) if row else {}
 
-    def worked(self, seconds: float) -> None:
-        """Add what a run took."""
+    def add_seconds(self, seconds: float) -> None:
+        """Add the duration of a run, in seconds."""
         self._base.execute("INSERT OR REPLACE INTO facts VALUES ('seconds', ?)", (repr(self.seconds() + seconds),))
 
     def seconds(self) -> float:
-        """What all runs took together; one that was killed is not counted."""
+        """The duration of all runs together. Runs that were killed are not counted."""
         row = self._base.execute("SELECT value FROM facts WHERE name = 'seconds'").fetchone()
         return float(row[0]) if row else 0.0
 
     def pending(self) -> list[str]:
-        """The references still to be done, in order."""
+        """The references that are still to be done, in order."""
         rows = self._base.execute("SELECT reference FROM refs WHERE state = 'pending' ORDER BY place")
         return [reference for (reference,) in rows]
 
@@ -122,12 +133,12 @@ class Ledger:
         )
 
     def triplets(self) -> Iterator[dict[str, Any]]:
-        """The triplets of every reference that is done, in order of reference."""
+        """The triplets of every finished reference, as mappings, in order of reference."""
         for (text,) in self._base.execute("SELECT triplets FROM refs WHERE state != 'pending' ORDER BY place"):
             yield from json.loads(text)
 
     def reply(self, key: str) -> Reply | None:
-        """The reply to a call, if it was ever answered."""
+        """The reply to a call; None if it was never answered."""
         row = self._base.execute(
             "SELECT raw, refusal, finish, tokens_in, tokens_out, cost, seconds, problem FROM calls "
             "WHERE key = ? AND state IN ('answered', 'refused')",
@@ -135,8 +146,8 @@ class Ledger:
         ).fetchone()
         return Reply(*row) if row else None
 
-    def attempt(self, call: Call, reference: str, *, state: str = "sent", most: float = 0.0) -> None:
-        """Enter that a call goes out now, before it does, with the most that it may cost."""
+    def record_attempt(self, call: Call, reference: str, *, state: str = "sent", most: float = 0.0) -> None:
+        """Enter that a call is about to be sent, with the highest cost that it can have."""
         self._base.execute(
             "INSERT INTO calls (key, reference, step, model, prompt, state, attempts, cost, at) "
             "VALUES (?, ?, ?, ?, ?, ?, 1, ?, ?) "
@@ -145,18 +156,19 @@ class Ledger:
             (call.key, reference, call.step, call.model, call.prompt_version, state, most, time.time()),
         )
 
-    def trouble(self, key: str, problem: str, *, free: float = 0.0) -> None:
-        """Enter why an attempt came to nothing, and how much of what it might have cost it did not."""
+    def record_failure(self, key: str, problem: str, *, free: float = 0.0) -> None:
+        """Enter why an attempt failed, and how much of its highest cost was certainly not spent."""
         self._base.execute(
             "UPDATE calls SET state = 'failed', problem = ?, cost = MAX(0, cost - ?), at = ? "
             "WHERE key = ? AND state NOT IN ('answered', 'refused')",
             (problem, free, time.time(), key),
         )
 
-    def answer(self, key: str, reply: Reply, *, most: float = 0.0) -> bool:
-        """Enter a reply, with its cost in place of the `most` that the attempt was entered with; the first one stays.
+    def record_reply(self, key: str, reply: Reply, *, most: float = 0.0) -> bool:
+        """Enter a reply, with its cost in place of the `most` of its attempt. The first reply to a call is kept.
 
-        False where there was one, or the call is not known.
+        Returns:
+            False if there was a reply already, or if the call is not known.
         """
         changed = self._base.execute(
             "UPDATE calls SET state = ?, raw = ?, refusal = ?, finish = ?, tokens_in = ?, tokens_out = ?, "
@@ -170,8 +182,8 @@ class Ledger:
         return changed.rowcount == 1
 
     def reopen(self, keys: Iterable[str]) -> None:
-        """Forget that these calls were refused: they and their references are to be done again."""
-        with self.together():
+        """Forget that these calls were refused. They and their references are pending again."""
+        with self.transaction():
             for key in keys:
                 self._base.execute("UPDATE calls SET state = 'failed' WHERE key = ? AND state = 'refused'", (key,))
                 self._base.execute(
@@ -186,18 +198,18 @@ class Ledger:
         return int(number)
 
     def state(self, key: str) -> str:
-        """A call's state: sent, batched, failed, answered or refused; empty where it was never entered."""
+        """A call's state: sent, batched, failed, answered or refused; empty if it was never entered."""
         row = self._base.execute("SELECT state FROM calls WHERE key = ?", (key,)).fetchone()
         return str(row[0]) if row else ""
 
     def step(self, key: str) -> str:
-        """The step that a call was entered for; empty where it was never entered."""
+        """The step of a call; empty if it was never entered."""
         row = self._base.execute("SELECT step FROM calls WHERE key = ?", (key,)).fetchone()
         return str(row[0]) if row else ""
 
     @contextmanager
-    def together(self) -> Iterator[None]:
-        """Commit all that the block enters at once: far faster for many rows."""
+    def transaction(self) -> Iterator[None]:
+        """Commit everything that the block enters at once, which is much faster for many rows."""
         self._base.execute("BEGIN IMMEDIATE")
         try:
             yield
@@ -207,27 +219,27 @@ class Ledger:
         self._base.execute("COMMIT")
 
     def spent(self) -> tuple[int, float]:
-        """Attempts made and money spent, over all runs.
+        """The attempts made and the money spent, over all runs.
 
-        What was out when a run was killed, and what broke off, may have been paid for: it counts with the most it could
-        cost.
+        Calls that were in flight when a run was killed, and calls that broke off, may have been charged. They count
+        with the highest cost that they can have.
         """
         row = self._base.execute("SELECT COALESCE(SUM(attempts), 0), COALESCE(SUM(cost), 0) FROM calls").fetchone()
         return int(row[0]), float(row[1])
 
     def states(self) -> Counter[str]:
-        """How many references there are in each state."""
+        """How many references are in each state."""
         return Counter(dict(self._base.execute("SELECT state, COUNT(*) FROM refs GROUP BY state").fetchall()))
 
     def reasons(self) -> Counter[str]:
-        """Why references were rejected, each reason as it was given."""
+        """How many references were rejected for each reason, as it was given."""
         rows = self._base.execute("SELECT reason, COUNT(*) FROM refs WHERE state = 'rejected' GROUP BY reason")
         return Counter(dict(rows.fetchall()))
 
     def pending_because(self) -> Counter[str]:
-        """What calls came to for which references are still to be done, and how many references each holds up.
+        """Why references are still pending, and how many of them each problem holds up.
 
-        Messages that differ in numbers alone count as one.
+        Messages that differ only in numbers count as one.
         """
         rows = self._base.execute(
             "SELECT calls.problem, calls.reference FROM calls JOIN refs ON refs.reference = calls.reference "
@@ -250,12 +262,12 @@ class Ledger:
         )
         return {step: dict(zip(names, values, strict=True)) for step, *values in rows}
 
-    def live(self, since: float) -> None:
-        """Enter when the run began that is asking now; 0 where none is."""
+    def record_live_run(self, since: float) -> None:
+        """Enter when the run began that now asks a server; 0 if none does."""
         self._base.execute("INSERT OR REPLACE INTO facts VALUES ('live', ?)", (repr(since),))
 
-    def pace(self) -> float:
-        """References done a second over the last 200 of the last live run, and 0 where that is not known."""
+    def references_per_second(self) -> float:
+        """References finished per second, over the last 200 of the last live run; 0 if unknown."""
         row = self._base.execute("SELECT value FROM facts WHERE name = 'live'").fetchone()
         if not row or not float(row[0]):
             return 0.0
@@ -267,15 +279,15 @@ class Ledger:
 
 
 def open_ledger(path: Path) -> "closing[Ledger]":
-    """A ledger that is closed at the end of a `with`."""
+    """Open a ledger for a `with` block."""
     return closing(Ledger(path))
 
 
 def ledger_path(out: Path) -> Path:
-    """Where the ledger of an output file lies: beside it."""
+    """The path of an output file's ledger, beside the file."""
     return out.with_name(out.name + ".ledger") / "ledger.sqlite"
 
 
 def total(steps: Iterable[dict[str, float]], name: str) -> float:
-    """One figure over all steps."""
+    """The sum of one figure over all steps."""
     return sum(step[name] for step in steps)

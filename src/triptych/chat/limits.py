@@ -1,4 +1,4 @@
-"""Limits: how many calls at once, how long to wait after a failure, and when the budget is spent."""
+"""Limits of a run: concurrent calls, pauses after failures, and the budget."""
 
 import asyncio
 import random
@@ -13,11 +13,12 @@ _LONGEST_PAUSE = 900.0  # seconds; a server that asks for more is asked again af
 
 
 class ConcurrencyLimiter:
-    """How many calls are in flight: grows while the server keeps up, halves when it says that it is too much.
+    """Limits the calls in flight: the limit grows while the server keeps up, and is halved when the server is
+    overloaded.
 
-    Grows by one with each answer until the server first complains, by one with each full round afterwards, as TCP
-    does (Jacobson 1988, Congestion Avoidance and Control). Calls that were already out when it was halved do not
-    halve it again. A pause that the server asks for holds for all calls.
+    The limit grows by one with each answer until the server first reports overload, and by one with each full round
+    afterwards, as in TCP (Jacobson 1988, Congestion Avoidance and Control). Calls that were already in flight when it
+    was halved do not halve it again. A pause that the server asks for applies to all calls.
     """
 
     def __init__(self, most: int, *, first: int = 8, clock: Callable[[], float] = time.monotonic) -> None:
@@ -32,7 +33,7 @@ class ConcurrencyLimiter:
 
     @asynccontextmanager
     async def slot(self) -> AsyncIterator[int]:
-        """Wait for a place among the calls in flight; gives the number of cuts so far, for `slower`."""
+        """Wait for a place among the calls in flight. Gives the number of halvings so far, to be passed to `shrink`."""
         while self.in_flight >= int(self.limit) or self._clock() < self._resume:
             turn = asyncio.get_running_loop().create_future()
             self._waiting.append(turn)
@@ -49,13 +50,13 @@ class ConcurrencyLimiter:
             self.in_flight -= 1
             self._wake()
 
-    def faster(self) -> None:
-        """The server answered."""
+    def grow(self) -> None:
+        """Note that the server answered."""
         self.limit = min(self.most, self.limit + (1 / self.limit if self._steady else 1))
         self._wake()
 
-    def slower(self, cuts: int, pause: float | None = None) -> None:
-        """The server said that it is too much, to a call that went out after `cuts` cuts; and asked for a pause."""
+    def shrink(self, cuts: int, pause: float | None = None) -> None:
+        """Note that the server reported overload and asked for a pause, for a call sent after `cuts` halvings."""
         if cuts == self._cuts:
             self._cuts += 1
             self._steady = True
@@ -66,7 +67,7 @@ class ConcurrencyLimiter:
             asyncio.get_running_loop().call_later(pause, self._wake)
 
     def release(self) -> None:
-        """End a pause and let everybody go on, as a run that stops must."""
+        """End a pause and let all calls go on, as a run that stops must."""
         self._resume = 0.0
         self.limit = float(self.most)
         for turn in self._waiting:
@@ -85,9 +86,10 @@ class ConcurrencyLimiter:
 
 @dataclass
 class Backoff:
-    """Seconds to wait before another attempt: doubled each time, and up to half of it left to chance.
+    """Seconds to wait before another attempt: doubled each time, with up to half of it random.
 
-    Jitter keeps calls that failed together from returning together (Brooker 2015, Exponential Backoff and Jitter).
+    The random part keeps calls that failed together from returning together (Brooker 2015, Exponential Backoff and
+    Jitter).
     """
 
     first: float
@@ -95,13 +97,13 @@ class Backoff:
     random: random.Random
 
     def before(self, attempt: int, asked: float | None = None) -> float:
-        """Before `attempt` (1 is the second one); never less than what the server asked for."""
+        """Seconds to wait before `attempt` (1 is the second one), and at least as long as the server asked for."""
         wait = min(self.most, self.first * 2.0 ** min(attempt - 1, 30)) * self.random.uniform(0.5, 1.0)
         return max(wait, min(asked or 0.0, _LONGEST_PAUSE))
 
 
 def retry_after(headers: dict[str, str], now: float | None = None) -> float | None:
-    """Seconds that a server asks to wait (RFC 9110, 10.2.3: a number or a date), None where it asks for nothing."""
+    """Seconds that a server asks to wait (RFC 9110, 10.2.3: a number or a date); None if it does not ask."""
     text = headers.get("retry-after-ms", "")
     scale = 1000.0
     if not text:
@@ -117,7 +119,7 @@ def retry_after(headers: dict[str, str], now: float | None = None) -> float | No
 
 
 class Budget:
-    """What may still be asked. What is in flight counts with the most that it can cost."""
+    """What may still be spent. Calls in flight count with the highest cost that they can have."""
 
     def __init__(
         self,
@@ -136,7 +138,7 @@ class Budget:
         self._settled = asyncio.Event()
 
     async def take(self, most: float) -> str:
-        """Reserve a call that costs at most so much; why that cannot be, or nothing."""
+        """Reserve the highest cost of a call. Returns why that is not possible; empty if it is."""
         while self._cost is not None and self._reserved and self._spent + self._reserved + most > self._cost:
             self._settled.clear()
             await self._settled.wait()
@@ -147,7 +149,7 @@ class Budget:
         return ""
 
     def exhausted(self, most: float = 0.0) -> str:
-        """Why no call of this cost may be made any more, or nothing."""
+        """Why no further call of this cost may be made; empty if one may."""
         if self._calls is not None and self._made >= self._calls:
             return f"--max-calls {self._calls} is reached"
         if self._cost is not None and self._spent + self._reserved + most > self._cost:
@@ -157,12 +159,12 @@ class Budget:
         return ""
 
     def give_back(self, most: float) -> None:
-        """The call will not be made."""
+        """Release the reservation of a call that is not made."""
         self._made -= 1
         self.settle(most, 0.0)
 
     def settle(self, most: float, cost: float) -> None:
-        """The call is over; it did cost `cost`."""
+        """Replace the reservation of a finished call by its actual cost."""
         self._reserved -= most
         if self._reserved < 1e-12:
             self._reserved = 0.0

@@ -1,4 +1,4 @@
-"""Replies are data: JSON is found in whatever a model wrote, its texts are cleaned and bounded."""
+"""Parse replies: find the JSON in whatever a model wrote, and clean and limit its texts."""
 
 import json
 import re
@@ -18,7 +18,7 @@ _CLOSED = re.compile(
 
 
 class InvalidReply(Exception):
-    """A reply that cannot be used; the message tells the model why. `cut`: it reached its token limit."""
+    """A reply that cannot be used. The message tells the model why. `cut`: the reply reached its token limit."""
 
     def __init__(self, why: str, *, cut: bool = False) -> None:
         super().__init__(why)
@@ -26,28 +26,32 @@ class InvalidReply(Exception):
 
 
 class CallRefused(Exception):
-    """There is no reply, and another try would bring none: the server or the model refuses; the message says why."""
+    """There is no reply, and another try would bring none, since the server or the model refuses."""
 
 
 class Parse(Protocol):
-    """Makes something of an object that a model wrote."""
+    """Turns an object that a model wrote into a value."""
 
     def __call__(self, content: dict[str, Any]) -> Any:
-        """Raises InvalidReply."""
+        """Parse the object.
+
+        Raises:
+            InvalidReply: it does not fit.
+        """
         ...
 
 
 def read_reply(reply: Reply, read: Callable[[str], T], *, most_tokens: int) -> T:
-    """What `read` makes of a reply's text.
+    """Parse the text of a reply.
 
     Args:
-        reply: what came of the call.
-        read: makes something of the text, or raises InvalidReply.
-        most_tokens: the limit on the reply that was asked for.
+        reply: the result of the call.
+        read: parses the text.
+        most_tokens: the limit on the reply's length that was asked for.
 
     Raises:
         CallRefused: the server or the model refused.
-        InvalidReply: the reply cannot be used; that it was cut by its token limit is said first.
+        InvalidReply: the reply cannot be used. If it was cut by its token limit, the message says so first.
     """
     if reply.problem:
         raise CallRefused(f"the server refused the call: {reply.problem}")
@@ -66,9 +70,9 @@ def read_reply(reply: Reply, read: Callable[[str], T], *, most_tokens: int) -> T
 
 
 def without_thinking(text: str, *, cut: bool = False) -> str:
-    """`text` without what a model wrote before it answered, between tags.
+    """A reply's text without what the model wrote between thinking tags.
 
-    All within the tags is the answer where nothing stands outside them, unless the reply was cut.
+    If nothing stands outside the tags, the text within them is the answer, unless the reply was cut.
     """
     closings = list(_CLOSED.finditer(text))
     if closings:
@@ -82,9 +86,12 @@ def without_thinking(text: str, *, cut: bool = False) -> str:
 
 
 def find_json(text: str) -> dict[str, Any]:
-    """The object in `text`: all of it, or the longest one within prose or a code fence. Raises InvalidReply.
+    """Find the JSON object in a text: the whole text, or the longest object within prose or a code fence.
 
-    Texts in it may hold line breaks as they are. An object that was written as a JSON text is found, too.
+    Strings may contain raw line breaks. An object that was written as a JSON string is found, too.
+
+    Raises:
+        InvalidReply: there is no object.
     """
     text = without_thinking(text)
     decoder = json.JSONDecoder(strict=False)

@@ -1,4 +1,4 @@
-"""Pictures as a model gets them: downscaled, encoded anew, as data URLs; apart, or side by side in one image."""
+"""Prepare pictures for a model: downscaled, encoded anew, as data URLs, separately or side by side in one image."""
 
 from base64 import b64encode
 from collections import OrderedDict
@@ -18,10 +18,12 @@ _REMEMBERED = 64 * 1024 * 1024  # bytes of data URLs
 
 
 class PictureUrls:
-    """Makes data URLs of pictures; a picture stands in many groups, so the last ones are remembered.
+    """Makes data URLs of pictures and remembers the last ones, since a picture is in many groups.
 
-    What is sent is made of pixels alone: a file's own metadata, such as where it was taken, stays here.
-    Raises PictureError for a picture that cannot be read. Safe to call from many threads.
+    Only pixels are sent. A file's own metadata, such as where it was taken, are not. Safe to call from many threads.
+
+    Raises:
+        PictureError: a picture cannot be read.
     """
 
     def __init__(
@@ -46,7 +48,7 @@ class PictureUrls:
         return self._opened(self._path_of(name), self._limits_of())
 
     def url(self, name: str) -> str:
-        """One picture, at most `size` pixels on a side."""
+        """The data URL of one picture, with at most `size` pixels on a side."""
         with self._lock:
             if name in self._urls:
                 self._urls.move_to_end(name)
@@ -63,12 +65,12 @@ class PictureUrls:
         return url
 
     def remembers(self, names: Iterable[str]) -> bool:
-        """Whether `url` would be at once for all of these."""
+        """Whether the URLs of all these pictures are remembered."""
         with self._lock:
             return all(name in self._urls for name in names)
 
     def side_by_side(self, labelled: Sequence[tuple[str, str]]) -> str:
-        """Pictures, each with its label above it, in rows of up to four: (label, name) in order."""
+        """The data URL of several pictures in rows of up to four, given as (label, name), each below its label."""
         across = min(4, len(labelled))
         down = -(-len(labelled) // across)
         width, height = self._size + _GAP, self._size + _LABEL + _GAP

@@ -1,4 +1,4 @@
-"""Prompts: text files with a version, which a user can replace by their own."""
+"""Prompts: text files with a version, which a user can replace."""
 
 import hashlib
 from dataclasses import dataclass
@@ -12,7 +12,7 @@ _MOST_BYTES = 64 * 1024
 
 @dataclass(frozen=True)
 class Prompts:
-    """The three prompts, and a version that changes whenever one of them does."""
+    """The three prompts, and a version that changes with any of them."""
 
     reason: str
     judge: str
@@ -21,10 +21,13 @@ class Prompts:
 
 
 def load_prompts(folder: Path | None = None) -> Prompts:
-    """The package's prompts, or those that `folder` has in their place.
+    """Load the prompts of the package, or those that replace them.
 
-    A folder may replace some of reason.md, judge.md and repair.md; version.txt names its version. Raises DataError
-    where it holds none of them, or one cannot be read.
+    Args:
+        folder: may hold reason.md, judge.md and repair.md, or some of them, and version.txt, which names its version.
+
+    Raises:
+        DataError: the folder holds no prompt, or a file cannot be read.
     """
     names = ("reason", "judge", "repair")
     if folder is not None and not any((folder / f"{name}.md").is_file() for name in names):
@@ -36,7 +39,7 @@ def load_prompts(folder: Path | None = None) -> Prompts:
 
 
 def fill(text: str, **values: object) -> str:
-    """`text` with each {name} replaced; braces of any other kind stay, as a prompt may well show JSON."""
+    """Replace each {name} in a text. Other braces stay, since a prompt may show JSON."""
     for name, value in values.items():
         text = text.replace("{" + name + "}", str(value))
     return text

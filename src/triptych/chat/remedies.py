@@ -1,4 +1,4 @@
-"""What a server's refusal is about: how to ask it in another way, and what a person can do where that is no help."""
+"""What a server's refusal is about: which other form of the request may work, and what a person can do."""
 
 import re
 from collections.abc import Mapping
@@ -11,7 +11,8 @@ _MOST_READ = 2000  # characters of a message that are looked at
 
 @dataclass(frozen=True)
 class RequestForm:
-    """How a server wants to be asked. It starts as OpenAI's first form; refusals change it, for the rest of the run."""
+    """The form in which a server accepts requests. It starts as OpenAI's;
+    refusals change it for the rest of the run."""
 
     schema: bool = True
     """Whether a JSON schema goes along."""
@@ -27,10 +28,10 @@ class RequestForm:
 
 @dataclass(frozen=True)
 class Remedy:
-    """Another form of the request, as changes to a `RequestForm`, and what is different, in words."""
+    """Another form of a request: changes to a `RequestForm`, and a description of them."""
 
     changes: Mapping[str, Any]
-    told: str
+    description: str
 
 
 _CONTEXT = re.compile(
@@ -60,12 +61,12 @@ _SYSTEM = re.compile(
 
 
 def remedy_for(said: str, body: Mapping[str, Any], *, schema_works: bool) -> Remedy | None:
-    """In which other form a request may be taken that was refused so; None where no other form would help.
+    """The other form in which a refused request may be accepted; None if no other form would help.
 
-    Nothing that is shown to the model changes, and no limit is lifted, so that what a call may cost stays as it was.
+    What the model is shown never changes, and no limit is lifted, so that the highest cost of a call stays the same.
 
     Args:
-        said: what the server said.
+        said: the server's message.
         body: the request that it refused.
         schema_works: whether the server has answered a request with a JSON schema before.
     """
@@ -87,7 +88,7 @@ def remedy_for(said: str, body: Mapping[str, Any], *, schema_works: bool) -> Rem
 
 
 def _most_reply(text: str, asked: int) -> int | None:
-    """The longest reply that the message leaves room for, where that is less than what was asked for."""
+    """The longest reply that the message allows, if that is less than what was asked for; else None."""
     for pattern in _ROOM:
         if found := pattern.search(text):
             room = int(found["all"]) - int(found["asked"])
@@ -145,13 +146,13 @@ _ADVICE: tuple[tuple[re.Pattern[str], str, bool], ...] = tuple(
 
 
 def advice(said: str) -> str:
-    """What a person can do about a server's message; empty where that is not known."""
+    """What a person can do about a server's message; empty if nothing is known."""
     text = said.lower()[:_MOST_READ]
     return next((advice for pattern, advice, _ in _ADVICE if pattern.search(text)), "")
 
 
 def is_hopeless(said: str) -> bool:
-    """Whether a server that says so, and has answered nothing yet, will answer nothing."""
+    """Whether a server that sends this message, and has answered nothing yet, will answer nothing."""
     text = said.lower()[:_MOST_READ]
     return next((hopeless for pattern, _, hopeless in _ADVICE if pattern.search(text)), False)
 
@@ -167,10 +168,10 @@ _NO_KEY = re.compile(
 
 
 def is_about_money(said: str) -> bool:
-    """Whether nothing is answered until the server is paid."""
+    """Whether the message says that nothing is answered until the server is paid."""
     return bool(_NO_MONEY.search(said.lower()[:_MOST_READ]))
 
 
 def is_about_the_key(said: str) -> bool:
-    """Whether the server wants another key, whatever the status."""
+    """Whether the message says that the server wants another key, whatever its status."""
     return bool(_NO_KEY.search(said.lower()[:_MOST_READ]))

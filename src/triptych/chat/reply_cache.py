@@ -1,4 +1,4 @@
-"""What the ledger is to a run, for questions that come and go: the last replies, in memory alone."""
+"""A cache of replies in memory, for single questions: it takes the place of a run's ledger."""
 
 from collections import OrderedDict
 from collections.abc import Sequence
@@ -8,27 +8,27 @@ from triptych.chat.request import Call
 
 
 class ReplyCache:
-    """The last `most` replies. What is spent is the budget's to know, for as long as the process lives."""
+    """Keeps the last `most` replies in memory. The budget counts what is spent while the process lives."""
 
     def __init__(self, most: int = 1000) -> None:
         self._most = most
         self._replies: OrderedDict[str, Reply] = OrderedDict()
 
     def reply(self, key: str) -> Reply | None:
-        """The reply to a call, if it is remembered."""
+        """The reply to a call; None if it is not in the cache."""
         return self._replies.get(key)
 
-    def attempt(self, call: Call, reference: str, *, most: float = 0.0) -> None:
-        """Nothing is to be kept of a call that goes out."""
+    def record_attempt(self, call: Call, reference: str, *, most: float = 0.0) -> None:
+        """Does nothing: calls that are sent are not recorded."""
 
-    def trouble(self, key: str, problem: str, *, free: float = 0.0) -> None:
-        """Nor of an attempt that came to nothing."""
+    def record_failure(self, key: str, problem: str, *, free: float = 0.0) -> None:
+        """Does nothing: failed attempts are not recorded."""
 
     def reopen(self, keys: Sequence[str]) -> None:
-        """Nor of a refusal."""
+        """Does nothing: refusals are not recorded."""
 
-    def answer(self, key: str, reply: Reply, *, most: float = 0.0) -> bool:
-        """Remember a reply."""
+    def record_reply(self, key: str, reply: Reply, *, most: float = 0.0) -> bool:
+        """Keep a reply."""
         if reply.problem:
             return False
         self._replies[key] = reply

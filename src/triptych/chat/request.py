@@ -1,4 +1,4 @@
-"""A call: what a model is asked, by which key its reply is kept, and the request that it becomes."""
+"""A call: what a model is asked, the key of its reply, and the request body."""
 
 import hashlib
 import json
@@ -14,7 +14,7 @@ from triptych.chat.settings import ChatRequest
 
 @dataclass(frozen=True)
 class CallPicture:
-    """A picture in a call: the label it goes by, its name in the catalog, and the hash of its content."""
+    """A picture in a call: its label, its name in the catalog, and the hash of its content."""
 
     label: str
     name: str
@@ -37,7 +37,7 @@ class Call:
 
     @cached_property
     def key(self) -> str:
-        """By this its reply is kept: equal keys ask the same model the same about the same pictures."""
+        """The key of the reply: equal keys ask the same model the same question about the same pictures."""
         seen = [
             self.step,
             self.model,
@@ -51,21 +51,22 @@ class Call:
         return hashlib.sha256(json.dumps(seen, sort_keys=True).encode()).hexdigest()
 
     def again(self, reply: str, complaint: str) -> "Call":
-        """The same call, after a reply that could not be used."""
+        """The same call with a reply that could not be used, and the complaint about it."""
         return replace(self, turns=(("assistant", reply), ("user", complaint)))
 
 
 def rendering(settings: ChatRequest) -> str:
-    """What, besides the call itself, decides which reply it gets."""
+    """The settings, besides the call itself, that decide the reply."""
     # A part of call keys: other words here, and every call would be paid for again.
     layout = "sheet" if settings.one_image else "apart"
     return f"{layout} {settings.picture_size} {settings.picture_quality} {settings.max_tokens} {settings.temperature}"
 
 
 def request(call: Call, urls: PictureUrls, settings: ChatRequest, form: RequestForm = RequestForm()) -> dict[str, Any]:
-    """The body of a chat completion, in the form that the server takes.
+    """The body of a chat completion in the form that the server accepts.
 
-    Raises PictureError where a picture cannot be read any more.
+    Raises:
+        PictureError: a picture can no longer be read.
     """
     content: list[dict[str, Any]] = []
     if settings.one_image:

@@ -1,4 +1,5 @@
-"""A connection to one server: how many calls it takes at once, how it wants to be asked, whether it answers at all."""
+"""A connection to one server: how many calls it takes at once, which form of
+requests it accepts, whether it answers."""
 
 from dataclasses import replace
 from typing import Any
@@ -21,7 +22,8 @@ _MISSES = 50  # failures in a row, and four times the concurrency: the server is
 class ServerConnection:
     """What is learnt about a server while it is asked.
 
-    `works`: it has answered such calls in an earlier run; `form`: how an earlier connection learnt to ask it.
+    `works`: it has answered such calls in an earlier run. `form`: the form of requests that an earlier connection
+    learnt.
     """
 
     def __init__(
@@ -41,19 +43,19 @@ class ServerConnection:
         self._schema_works = False
 
     def body(self, call: Call, urls: PictureUrls) -> dict[str, Any]:
-        """The request, as this server wants it."""
+        """The request in the form that this server accepts."""
         return request(call, urls, self._settings.request, self.form)
 
     def answered(self, body: dict[str, Any]) -> None:
-        """The server answered."""
+        """Note that the server answered."""
         self._works = self._answered = True
         self._misses = self._hard = 0
         self._refused.clear()
         self._schema_works |= "response_format" in body
-        self.limiter.faster()
+        self.limiter.grow()
 
     def failed(self, error: TransientError) -> FailureError | None:
-        """An attempt came to nothing. An error once so many did that no call will be answered."""
+        """Note that an attempt failed. Returns an error once so many have failed that no call will be answered."""
         self._misses += 1
         self._hard += not error.busy
         if not self._works and is_hopeless(str(error)):
@@ -61,18 +63,18 @@ class ServerConnection:
         first = not self._answered and self._hard >= _FIRST
         if not first and self._misses < max(_MISSES, 4 * self._settings.endpoint.concurrency):
             return None
-        return self._gone(f"{self._misses} calls in a row came to nothing", error)
+        return self._gone(f"{self._misses} calls in a row failed", error)
 
-    def gave_up(self, error: TransientError) -> FailureError | None:
-        """A call is left for the next run. An error where so many were that none will be answered."""
+    def record_postponed(self, error: TransientError) -> FailureError | None:
+        """Note that a call is left for the next run. Returns an error once so many are that none will be answered."""
         self._given_up += 1
         if self._answered or self._given_up < _FIRST_CALLS:
             return None
         attempts = self._settings.endpoint.attempts
-        return self._gone(f"the first {self._given_up} calls in a row came to nothing, in {attempts} attempts", error)
+        return self._gone(f"the first {self._given_up} calls in a row failed, in {attempts} attempts", error)
 
     def adapted(self, body: dict[str, Any], said: str) -> bool:
-        """Ask in another way from now on, where a refusal is about how it was asked. True: this call may go again."""
+        """Change the form of requests if a refusal is about it. Returns whether this call may be sent again."""
         remedy = remedy_for(said, body, schema_works=self._schema_works)
         if remedy is None:
             return False
@@ -80,27 +82,28 @@ class ServerConnection:
         limits = [most for most in (changed.most_tokens, self.form.most_tokens) if most is not None]
         changed = replace(changed, most_tokens=min(limits, default=None))  # what is left differs from call to call
         if changed != self.form:  # else another call has met this refusal before
-            say(f"{self.endpoint.url}: {remedy.told} ({said[:150]})")
+            say(f"{self.endpoint.url}: {remedy.description} ({said[:150]})")
             self.form = changed
         return True
 
     def refused(self, key: str, refusal: RequestRefused) -> FailureError | None:
-        """The server will not take a call. An error where it takes none at all."""
+        """Note that the server will not accept a call. Returns an error if it accepts none at all."""
         self._refused.append(key)
         if isinstance(refusal, Forbidden) and not self._works:
             return self.endpoint.wrong_key(str(refusal))
         self._refusal = str(refusal)
         most = _HOPELESS if self._works else _FIRST
         hopeless = not self._works and is_hopeless(self._refusal)
-        return self.hopeless() if hopeless or len(self._refused) >= most else None
+        return self.refuses_every_call() if hopeless or len(self._refused) >= most else None
 
     @property
-    def doubtful(self) -> list[str]:
-        """The calls that were refused for no fault of theirs, as it seems: no call was taken, or none any more."""
+    def suspect_refusals(self) -> list[str]:
+        """The calls that were probably refused through no fault of theirs, since no
+        call was accepted, or none any more."""
         return self._refused if not self._works or len(self._refused) >= _HOPELESS else []
 
-    def hopeless(self) -> FailureError:
-        """That the server takes no call."""
+    def refuses_every_call(self) -> FailureError:
+        """The error that the server accepts no call."""
         return FailureError(f"{self.endpoint.url}: refuses every call ({_with_advice(self._refusal)})")
 
     def _gone(self, what: str, error: TransientError) -> FailureError:

@@ -1,4 +1,4 @@
-"""What a user chooses about a chat model. The command line makes its flags from these fields."""
+"""Options about a chat model. The command line makes its flags from these fields."""
 
 from dataclasses import dataclass
 from pathlib import Path
@@ -14,24 +14,24 @@ REASONING, JUDGEMENT = "reasoning", "judgement"
 
 @dataclass(frozen=True)
 class ChatEndpoint:
-    """Where a chat model is served, and how patiently it is asked.
+    """Where a chat model is served, and how often and how long it is asked.
 
-    The key is read from TRIPTYCH_API_KEY or OPENAI_API_KEY and kept nowhere.
+    The key is read from TRIPTYCH_API_KEY or OPENAI_API_KEY and stored nowhere.
 
     Raises:
-        UsageError: a value is out of its range, or the address holds a secret.
+        UsageError: a value is out of its range, or the address contains a secret.
     """
 
     base_url: str = option(
         "", "Where the model is served, such as http://localhost:8000/v1; its key is TRIPTYCH_API_KEY.", metavar="URL"
     )
-    concurrency: int = option(32, "Most calls at once to a server; its answers decide how many there are.", min=1)
+    concurrency: int = option(32, "Most calls at once to a server; fewer are made while it is overloaded.", min=1)
     attempts: int = option(6, "How often a call is tried before its reference is left for the next run.", min=1)
     backoff: float = option(1.0, "Seconds before the second attempt; doubled for each further one.", min=0)
     max_backoff: float = option(60.0, "Longest wait between two attempts, in seconds.", min=0)
     connect_timeout: float = option(10.0, "Seconds to wait for a connection.", above=0)
     read_timeout: float = option(
-        120.0, "Seconds to wait while nothing comes; a whole call may take twice this.", above=0
+        120.0, "Seconds to wait without receiving data; a whole call may take twice this.", above=0
     )
 
     def __post_init__(self) -> None:
@@ -54,9 +54,9 @@ class ChatRequest:
     picture_size: int = option(336, "Pictures are sent with at most this many pixels on a side.", min=1)
     picture_quality: int = option(85, "JPEG quality of the pictures sent.", min=1, max=95)
     one_image: bool = option(
-        False, "Send one image with all pictures side by side, for models that take one picture a message."
+        False, "Send all pictures side by side in one image, for models that take one picture a message."
     )
-    schema: bool = option(True, "Ask the server to hold the model to a JSON schema.")
+    schema: bool = option(True, "Ask the server to restrict replies to a JSON schema.")
     max_tokens: int = option(1500, "Longest reply, in tokens.", min=1)
     temperature: float | None = option(None, "Sampling temperature; the server's own if not given.", min=0)
 
@@ -83,15 +83,15 @@ class ChatBudget:
 
     @property
     def limited(self) -> bool:
-        """Whether there is any limit."""
+        """Whether any limit is set."""
         return (self.max_calls, self.max_cost, self.max_minutes) != (None, None, None)
 
 
 @dataclass(frozen=True)
 class ChatJudge:
-    """The models that judge, where it is not the one that reasons.
+    """The models that judge, if another model than the reasoning one is to judge.
 
-    The key of a judge with an address of its own is read from TRIPTYCH_JUDGE_API_KEY alone and kept nowhere.
+    The key of a judge with an address of its own is read from TRIPTYCH_JUDGE_API_KEY alone and stored nowhere.
 
     Raises:
         UsageError: a value is out of its range, or an option is given without a model.
@@ -99,7 +99,7 @@ class ChatJudge:
 
     models: str | None = option(
         None,
-        "Model that judges, if another than the one that reasons; several, with commas between, vote.",
+        "Model that judges, if not the reasoning one; several, separated by commas, vote.",
         flag="--judge",
         metavar="MODEL",
     )
@@ -110,10 +110,10 @@ class ChatJudge:
         metavar="URL",
     )
     price_in: float | None = option(
-        None, "Price of a million tokens that the judge reads, if another.", flag="--judge-price-in", min=0
+        None, "Price of a million tokens that the judge reads, if different.", flag="--judge-price-in", min=0
     )
     price_out: float | None = option(
-        None, "Price of a million tokens that the judge writes, if another.", flag="--judge-price-out", min=0
+        None, "Price of a million tokens that the judge writes, if different.", flag="--judge-price-out", min=0
     )
 
     def __post_init__(self) -> None:
@@ -127,27 +127,27 @@ class ChatJudge:
 
     @property
     def names(self) -> list[str]:
-        """The models by name; none where no judge is given."""
+        """The names of the models; empty if no judge is given."""
         return _model_names(self.models or "")
 
 
 @dataclass(frozen=True)
 class ChatBatch:
-    """Files for a batch service, in place of a server that answers at once."""
+    """Files for a batch service, instead of a server that answers at once."""
 
     out: Path | None = option(
-        None, "Write what is to be asked as an OpenAI Batch file, and send nothing.", flag="--batch-out", metavar="FILE"
+        None, "Write the requests as an OpenAI Batch file, and send nothing.", flag="--batch-out", metavar="FILE"
     )
     results: Path | None = option(
         None, "Read a Batch file's results, and send nothing.", flag="--batch-in", metavar="FILE"
     )
     resend: bool = option(
-        False, "Ask also what an earlier batch file holds and no result came for.", flag="--batch-resend"
+        False, "Also send requests of an earlier batch file that have no result yet.", flag="--batch-resend"
     )
 
     @property
     def used(self) -> bool:
-        """Whether there are such files."""
+        """Whether a batch file is given."""
         return bool(self.out or self.results)
 
 
@@ -156,7 +156,7 @@ class ChatSettings:
     """How to reach a chat model, what to show it, and what it may cost.
 
     Raises:
-        UsageError: the parts do not go together.
+        UsageError: the parts contradict each other.
     """
 
     endpoint: ChatEndpoint = nested(ChatEndpoint)
@@ -164,26 +164,28 @@ class ChatSettings:
     budget: ChatBudget = nested(ChatBudget)
     judge: ChatJudge = nested(ChatJudge)
     batch: ChatBatch = nested(ChatBatch)
-    dry_run: bool = option(False, "Only say how many calls, tokens and how much money it would take.")
+    dry_run: bool = option(False, "Only estimate calls, tokens and cost.")
 
     def __post_init__(self) -> None:
         if self.judge.base_url and self.batch.used:
-            raise UsageError("--judge-base-url does not go with batch files: all lines of one are for the same server")
+            raise UsageError(
+                "--judge-base-url cannot be used with batch files: all requests of a file go to one server"
+            )
         if self.budget.max_cost is not None and not any(map(sum, (self.prices(REASONING), self.prices(JUDGEMENT)))):
-            raise UsageError("--max-cost needs to know what tokens cost; give --price-in and --price-out")
+            raise UsageError("--max-cost needs the prices of tokens; give --price-in and --price-out")
         if self.batch.used and self.budget.limited:
-            raise UsageError("--max-calls, --max-cost and --max-minutes are not for batch files; use --limit")
+            raise UsageError("--max-calls, --max-cost and --max-minutes cannot be used with batch files; use --limit")
         if self.dry_run and self.batch.used:
-            raise UsageError("--dry-run goes with neither --batch-out nor --batch-in")
+            raise UsageError("--dry-run cannot be used with --batch-out or --batch-in")
         if not (self.dry_run or self.batch.used or self.endpoint.base_url):
             raise UsageError("a chat model needs --base-url, such as http://localhost:8000/v1")
 
     def judges(self, model: str) -> list[str]:
-        """The models that judge what `model` reasons; itself, where no other is named."""
+        """The models that judge what `model` reasons; `model` itself if no other is named."""
         return self.judge.names or _model_names(model)
 
     def prices(self, step: str) -> tuple[float, float]:
-        """What a million tokens cost, read and written, in a step of the dialogue."""
+        """The prices of a million tokens, read and written, in a step of the dialogue."""
         read, written = self.budget.price_in, self.budget.price_out
         if step != JUDGEMENT:
             return read, written
@@ -194,7 +196,7 @@ class ChatSettings:
         )
 
     def cost(self, step: str, tokens_in: int, tokens_out: int) -> float:
-        """What a call with so many tokens costs."""
+        """The cost of a call with these numbers of tokens."""
         read, written = self.prices(step)
         return (tokens_in * read + tokens_out * written) / 1e6
 
@@ -214,9 +216,13 @@ def _check_url(flag: str, url: str, variable: str) -> None:
         raise UsageError(f"{flag}: not an http:// or https:// address")
     if "@" in parts.netloc or parts.query or parts.fragment:
         # It is written into the output's note, which is no place for a secret.
-        raise UsageError(f"{flag} must hold no key and no query; put the key into {variable}")
+        raise UsageError(f"{flag} must not contain a key or a query; put the key into {variable}")
 
 
-def need_chat_libraries() -> None:
-    """Raise UsageError where the extra `chat` is not installed."""
+def require_chat_libraries() -> None:
+    """Check that the extra `chat` is installed.
+
+    Raises:
+        UsageError: it is not.
+    """
     require_extra("chat", "a chat model")

@@ -1,4 +1,4 @@
-"""The command line: a thin face over the public functions."""
+"""The command line: commands that call the public functions."""
 
 import os
 import sys
@@ -18,7 +18,7 @@ _INTERRUPTED = 130  # as shells have it: 128 and the number of the signal
 
 
 def main() -> None:
-    """Run the program; end with 0, 1 (failed), 2 (bad usage) or 130 (interrupted), and never with a traceback."""
+    """Run the program. It ends with 0, 1 (failed), 2 (wrong usage) or 130 (interrupted), and never with a traceback."""
     try:
         code = typer.main.get_command(app).main(prog_name="triptych", standalone_mode=False)
     except typer.exceptions.TyperException as error:

@@ -1,4 +1,4 @@
-"""Commands to look around with: demo, wardrobe, doctor."""
+"""Commands to try the program: demo, wardrobe, doctor."""
 
 from collections.abc import Sequence
 from pathlib import Path
@@ -21,7 +21,7 @@ def demo(
     runtime: Runtime,
     out: OutDir = Path("demo"),
 ) -> None:
-    """Run the whole way on example photos, ending in a table and a report with pictures."""
+    """Run all stages on example photos, with a table of results and a report with pictures."""
     from triptych.evaluation.results.tables import format_table
 
     print(format_table(triptych.demo(out, options, runtime=runtime).rows))
@@ -33,24 +33,28 @@ def wardrobe(
     out: OutDir,
     designs: Annotated[
         list[str] | None,
-        typer.Option(metavar="SPLIT=N", help="How many designs a split gets, of about 4 garments; may be repeated."),
+        typer.Option(metavar="SPLIT=N", help="Designs of a split, each of about 4 garments; may be repeated."),
     ] = None,
     views: Annotated[int, typer.Option(min=1, help="Pictures of each garment.")] = 2,
     seed: Seed = 0,
 ) -> None:
-    """Draw the embedded world: garment pictures, captions and queries."""
+    """Draw the embedded example data: pictures of garments, captions and queries."""
     made = triptych.write_wardrobe(out, seed=seed, lines=_counts(designs) if designs else None, views=views)
     show(vars(made))
 
 
 @app.command(epilog="Example: triptych doctor")
 def doctor() -> None:
-    """Say what this machine can do, and which encoders there are."""
+    """Show what this machine can do, and which encoders there are."""
     show({**triptych.doctor(), **{f"encoder {name}": what for name, what in triptych.KNOWN_ENCODERS.items()}})
 
 
 def _counts(asked: Sequence[str]) -> dict[str, int]:
-    """Names and numbers from "name=3". Raises UsageError for anything else."""
+    """Parse names and numbers such as "name=3".
+
+    Raises:
+        UsageError: a text has another form.
+    """
     counts = {}
     for text in asked:
         name, equals, number = text.partition("=")

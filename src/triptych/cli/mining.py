@@ -1,4 +1,4 @@
-"""Commands that build triplets: mine, mine-chat, mine-status, refine."""
+"""Commands that make triplets: mine, mine-chat, mine-status, refine."""
 
 from pathlib import Path
 from typing import Annotated
@@ -27,14 +27,14 @@ def mine(
     options: MineOptions,
     runtime: Runtime,
     reasoner: Annotated[
-        str, typer.Option(metavar="NAME", help="Who reasons about the pictures: tags, a plug-in, or MODULE:ATTRIBUTE.")
+        str, typer.Option(metavar="NAME", help="What writes modifications: tags, a plug-in, or MODULE:ATTRIBUTE.")
     ] = "tags",
     critic: Annotated[
-        str, typer.Option(metavar="NAME", help="Who judges triplets: encoder, a plug-in, or MODULE:ATTRIBUTE.")
+        str, typer.Option(metavar="NAME", help="What judges triplets: encoder, a plug-in, or MODULE:ATTRIBUTE.")
     ] = "encoder",
     encoder: EncoderName = None,
 ) -> None:
-    """Build <reference, modification, target> triplets from the catalog's pictures."""
+    """Make <reference, modification, target> triplets from the catalog's pictures."""
     result = triptych.mine(catalog, out, options, reasoner=reasoner, critic=critic, encoder=encoder, runtime=runtime)
     show(known_fields(result))
 
@@ -53,7 +53,7 @@ def mine_chat(
     runtime: Runtime,
     encoder: EncoderName = None,
 ) -> None:
-    """Build triplets with a multimodal chat model that reasons about the pictures and judges its own drafts."""
+    """Make triplets with a multimodal chat model, which writes modifications and judges its own drafts."""
     show(known_fields(triptych.mine_chat(catalog, out, model, chat, options, encoder=encoder, runtime=runtime)))
 
 
@@ -61,7 +61,7 @@ def mine_chat(
 def mine_status(
     out: Annotated[Path, typer.Argument(metavar="FILE", help="Triplet file that mine-chat writes.")],
 ) -> None:
-    """Say how far a run of mine-chat is, and what it has cost."""
+    """Show how far a run of mine-chat is, and what it has cost."""
     show(known_fields(triptych.mine_status(out)))
 
 
@@ -81,5 +81,5 @@ def refine(
     """Refuse triplets that look wrong to a composer that did not learn from them, and note what it answers worst."""
     facts = known_fields(triptych.refine(triplets, catalog, out, options, encoder=encoder, runtime=runtime))
     types = facts.pop("question_types")
-    weakest = {"+".join(kind["groups"]) or "in free words": kind["recall"] for kind in types[:5]}
+    weakest = {"+".join(one["attributes"]) or "in free words": one["recall"] for one in types[:5]}
     show({**facts, "weakest": weakest})

@@ -1,4 +1,4 @@
-"""Command-line flags made from the fields of options dataclasses, so that each is written down once."""
+"""Make command-line flags from the fields of options dataclasses, so that each is defined once."""
 
 import inspect
 from collections.abc import Callable
@@ -16,10 +16,10 @@ Command = Callable[..., None]
 
 @dataclass(frozen=True)
 class When:
-    """Marks a parameter whose flags count only where another option is given; otherwise the command gets None.
+    """Marks a parameter whose flags need another option; without that option the command gets None.
 
-    `option` names that other option: a parameter of the command, or one of the flags themselves, with underscores.
-    `only` names the flags that the command offers; all of them where it is empty.
+    `option` names the other option, with underscores: a parameter of the command, or one of the flags themselves.
+    `only` names the flags that the command offers; all of them if it is empty.
     """
 
     option: str
@@ -41,7 +41,11 @@ class _Taken:
         return [item for item in flat_options(self.kind) if not only or item.name in only]
 
     def value(self, given: dict[str, Any], others: dict[str, Any]) -> Any:
-        """What the command gets. Raises UsageError for a flag that counts only beside another, which is missing."""
+        """The value that the command gets.
+
+        Raises:
+            UsageError: a flag needs another option, which is missing.
+        """
         if self.when and not (given | others)[self.when.option]:
             for item in self.offered:
                 if item.name != self.when.option and given[item.name] != _default(item):
@@ -90,7 +94,7 @@ def _default(item: FlatOption) -> Any:
 
 
 def _parameter(item: FlatOption) -> inspect.Parameter:
-    """A Typer option for a field. Ranges are checked by the dataclass, so that Python and command line say the same."""
+    """A Typer option for a field. The dataclass checks the range, so that Python and command line report the same."""
     facts = item.field.metadata
     described = typer.Option(*_declared(item), help=facts["help"], metavar=facts["metavar"])
     kind: Any = str | None if item.type is Any else item.type  # of a plug-in, its name
@@ -102,12 +106,12 @@ def _parameter(item: FlatOption) -> inspect.Parameter:
 
 
 def _declared(item: FlatOption) -> tuple[str, ...]:
-    """The flag; for a boolean that is true by default also the one that switches it off."""
+    """The flag; for a boolean with the default true also the flag that switches it off."""
     if item.type is bool:
         return (f"{item.flag}/--no-{item.flag.removeprefix('--')}" if _default(item) else item.flag,)
     return (item.flag,)
 
 
 def _tuples(values: dict[str, Any]) -> dict[str, Any]:
-    """Typer gives lists where a dataclass has tuples, so that it can be compared and hashed."""
+    """Turn the lists that Typer gives into tuples, which can be compared and hashed."""
     return {name: tuple(value) if isinstance(value, list) else value for name, value in values.items()}

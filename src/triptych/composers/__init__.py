@@ -1,1 +1,1 @@
-"""(reference, modification) to query vector: the protocol, the baselines, and composers that were trained."""
+"""Composers map a reference and a modification to a query vector: the protocol, baselines, and trained composers."""

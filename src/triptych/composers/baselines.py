@@ -1,4 +1,4 @@
-"""What the method must beat, with the same encoder. All of them work before anything is trained."""
+"""The baselines of composed retrieval, with the same encoder. None of them needs training."""
 
 from collections import deque
 from collections.abc import Sequence
@@ -23,12 +23,12 @@ _REMEMBERED = 4  # a benchmark's tasks, and those that weights are chosen on
 
 
 class _SameSpace:
-    """Queries and gallery share the encoder's space."""
+    """A composer whose queries and gallery are in the encoder's space."""
 
     gallery_fingerprint = ""
 
     def gallery(self, vectors: Vectors) -> Vectors:
-        """The vectors as they are."""
+        """The vectors unchanged."""
         return vectors
 
 
@@ -43,14 +43,15 @@ class PictureOnly(_SameSpace):
         modifications: Sequence[str],
         changes: Sequence[ChangedWords | None] | None = None,
     ) -> Vectors:
-        """The references."""
+        """The reference vectors unchanged."""
         return references
 
 
 class TextOnly(_SameSpace):
     """Searches with the words and ignores the reference.
 
-    With `signed`, what the words exclude is subtracted: these vectors are to be added to others, and not of length one.
+    With `signed`, what the words exclude is subtracted. These vectors are to be added to others, and are not of length
+    one.
     """
 
     name = "text"
@@ -77,11 +78,11 @@ class TextOnly(_SameSpace):
 
 
 class CaptionEdit(_SameSpace):
-    """The text intermediary at its strongest: captions the reference by tags, edits the caption, searches with it.
+    """An upper bound of the text intermediary: caption the reference by tags, edit the caption, search with it.
 
-    The edit is perfect, as an ideal language model's would be: it knows what changes to what. Where a query does not
-    say, the modification is appended to the caption. The tags of the last few arrays of references are
-    kept: other wordings, weights and methods ask about the same ones.
+    The edit is that of a perfect language model, since `changes` says what changes to what. If a query has no
+    `changes`, the modification is appended to the caption. The tags of the last few arrays of references are kept,
+    since other wordings, weights and methods ask about the same ones.
     """
 
     name = "caption-edit"
@@ -98,7 +99,7 @@ class CaptionEdit(_SameSpace):
         modifications: Sequence[str],
         changes: Sequence[ChangedWords | None] | None = None,
     ) -> Vectors:
-        """The edited captions' vectors."""
+        """The vectors of the edited captions."""
         tags = self._tags(references)
         captions = []
         for row, modification in enumerate(modifications):
@@ -118,14 +119,14 @@ class CaptionEdit(_SameSpace):
 
 @dataclass(frozen=True)
 class WeightedSum(_SameSpace):
-    """A text's vector and the reference's, added: `weight` to the text, the rest to the picture."""
+    """The weighted sum of text and reference: `weight` times the text's vector, and the rest times the picture's."""
 
     name: str
     text: Composer
     weight: float = DEFAULT_WEIGHT
 
     def attach(self, encoder: Encoder) -> None:
-        """Hand the encoder to what makes the text's vector."""
+        """Pass the encoder on to the part that encodes texts."""
         attach_encoder(self.text, encoder)
 
     def compose(
@@ -134,7 +135,7 @@ class WeightedSum(_SameSpace):
         modifications: Sequence[str],
         changes: Sequence[ChangedWords | None] | None = None,
     ) -> Vectors:
-        """The weighted sums."""
+        """The weighted sums, as unit vectors."""
         return self.blend(references, self.text.compose(references, modifications, changes), self.weight)
 
     @staticmethod
@@ -145,10 +146,10 @@ class WeightedSum(_SameSpace):
 
 @dataclass(frozen=True)
 class Slerp(WeightedSum):
-    """The point at `weight` of the way from the reference to the text, along the arc between them.
+    """Spherical interpolation: the point at `weight` of the arc from the reference to the text.
 
     Jang et al., *Spherical Linear Interpolation and Text-Anchoring for Zero-shot Composed Image Retrieval*, ECCV 2024,
-    section 3.2; without the tuning of the picture tower that they go on to.
+    section 3.2, without their tuning of the picture tower.
     """
 
     @staticmethod
@@ -169,9 +170,17 @@ def baseline(
     *,
     captions: CaptionEdit | None = None,
 ) -> Composer:
-    """The baseline of that name. Those that are given the same `captions` tag references once between them.
+    """Make a baseline by name.
 
-    Raises UsageError for an unknown name.
+    Args:
+        name: one of METHODS.
+        encoder: encodes texts.
+        vocabulary: the words of captions, for the text intermediary.
+        weight: of the text, from 0 to 1, for weighted methods.
+        captions: shared by baselines that caption references, so that each reference is tagged once.
+
+    Raises:
+        UsageError: the name is unknown.
     """
     match name:
         case "picture":

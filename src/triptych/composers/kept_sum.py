@@ -1,4 +1,4 @@
-"""The encoder's own weighted sum, which a trained composer keeps beside what it has learnt."""
+"""The encoder's weighted sum, which a trained composer keeps beside its learnt vectors."""
 
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass
@@ -12,10 +12,11 @@ from triptych.core.vectors import Vectors, unit
 
 @dataclass(frozen=True)
 class KeptSum:
-    """How far a composer's learnt vectors are trusted beside the weighted sum of the encoder's own vectors.
+    """How much a composer's learnt vectors count beside the weighted sum of the encoder's own vectors.
 
-    A query is the sum and the learnt query side by side, a picture its own vector and the learnt one. So one inner
-    product adds up both scores, each divided by its `spread` first.
+    A query is the sum and the learnt query, concatenated; a picture is its own vector and the learnt one. So one inner
+    product adds up both scores, each divided by its `spread` first. `trust`, from 0 to 1, is the weight of the learnt
+    score.
     """
 
     trust: float
@@ -29,15 +30,15 @@ class KeptSum:
 
     @classmethod
     def from_json(cls, stored: Mapping[str, Any]) -> "KeptSum":
-        """As a composer's `config.json` holds it."""
+        """Read it from a composer's `config.json`."""
         return cls(stored["trust"], (stored["spread"][0], stored["spread"][1]), stored["dim"], stored["weight"])
 
     def as_json(self) -> dict[str, Any]:
-        """For a composer's `config.json`."""
+        """As a composer's `config.json` holds it."""
         return asdict(self)
 
     def dim_of(self, learnt: int) -> int:
-        """The length of queries and pictures, where learnt vectors have the length `learnt`."""
+        """The length of queries and pictures if learnt vectors have the length `learnt`."""
         return (self.dim if self.trust < 1 else 0) + (learnt if self.trust > 0 else 0)
 
     def sums(self, references: Vectors, texts: Vectors) -> Vectors:
@@ -45,12 +46,12 @@ class KeptSum:
         return WeightedSum.blend(references, texts, self.weight)
 
     def queries(self, sums: Vectors, learnt: Vectors) -> Vectors:
-        """Unit query vectors of sums `(n, dim)` and learnt queries `(n, e)`; what is not trusted is left out."""
+        """Unit query vectors from sums `(n, dim)` and learnt queries `(n, e)`. A part with weight 0 is left out."""
         shares = (1 - self.trust) / self.spread[0], self.trust / self.spread[1]
         return self._beside(shares[0] * sums, shares[1] * learnt)
 
     def pictures(self, vectors: Vectors, learnt: Vectors) -> Vectors:
-        """Unit gallery vectors of the encoder's vectors `(m, dim)` and learnt ones `(m, e)`."""
+        """Unit gallery vectors from the encoder's vectors `(m, dim)` and learnt ones `(m, e)`."""
         return self._beside(vectors, learnt)
 
     def _beside(self, own: Vectors, learnt: Vectors) -> Vectors:

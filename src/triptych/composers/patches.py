@@ -1,4 +1,4 @@
-"""Composers that look at the reference itself: what they read, and how it is handed to them."""
+"""Composers that read the reference picture itself, beyond its vector."""
 
 from collections.abc import Callable, Generator, Iterator, Sequence
 from contextlib import closing
@@ -19,13 +19,17 @@ BATCH = 256  # a multiple of the blocks that a graph is run in
 def in_batches(
     loaded: Generator[tuple[str, Pixels | PictureError], None, None], path_of: Callable[[str], Path]
 ) -> Iterator[Pixels]:
-    """The pixels `(n, 3, h, w)` of references, some hundred at a time. Raises DataError for one that cannot be read."""
+    """The pixels `(n, 3, h, w)` of references, at most BATCH at a time.
+
+    Raises:
+        DataError: a picture cannot be read.
+    """
     waiting: list[Pixels] = []
     with closing(loaded):
         for name, pixels in loaded:
             if isinstance(pixels, PictureError):
                 raise DataError(
-                    f"{path_of(name)}: {pixels}; the composer looks at the reference itself, so put it back"
+                    f"{path_of(name)}: {pixels}; the composer reads reference pictures, so put the file back"
                 )
             waiting.append(pixels)
             if len(waiting) == BATCH:
@@ -41,13 +45,13 @@ Patches = NDArray[np.float16]
 
 @runtime_checkable
 class ReadsPatches(Protocol):
-    """A composer that may read a reference's pixels, where a catalog knows no more than its vector."""
+    """A composer that can read the pixels of references, where a catalog has only their vectors."""
 
     reads_pixels: bool
     """Whether it does; if not, it is asked like any other."""
 
     def look(self, pixels: Pixels) -> Patches:
-        """What it reads of references, from their prepared pixels `(n, 3, h, w)`."""
+        """What the composer reads of references, from their prepared pixels `(n, 3, h, w)`."""
         ...
 
     def compose(
@@ -62,5 +66,5 @@ class ReadsPatches(Protocol):
 
 
 def reads_pixels(composer: object) -> TypeGuard[ReadsPatches]:
-    """Whether the composer is to be shown the references' pictures."""
+    """Whether a composer must be given the references' pictures."""
     return isinstance(composer, ReadsPatches) and composer.reads_pixels

@@ -1,4 +1,4 @@
-"""The composers by name: baselines that need no more than an encoder, folders that were trained, and plug-ins."""
+"""The composers by name: baselines that need only an encoder, trained folders, and plug-ins."""
 
 from pathlib import Path
 
@@ -7,16 +7,16 @@ from triptych.core.plugins import Registry
 
 
 def load_composer(given: Composer | Path | str, *, threads: int | None = None) -> Composer:
-    """The composer that `given` means. Before it composes it is to be handed its encoder, by `attach_encoder`.
+    """Load a composer by name. It must be given its encoder, by `attach_encoder`, before it composes.
 
     Args:
-        given: a composer; a folder that `train`, `finetune`, `train-inversion` or `export-models` wrote; one of the
-            baselines `picture`, `text`, `sum`, `signed-sum` and `slerp`; the name of an installed plug-in; or
+        given: a composer, or a name: a folder that `train`, `finetune`, `train-inversion` or `export-models` wrote; one
+            of the baselines `picture`, `text`, `sum`, `signed-sum` and `slerp`; the name of an installed plug-in; or
             `module:attribute`.
         threads: processor threads of its graphs.
 
     Raises:
-        UsageError: the name means nothing, or what it means is no composer.
+        UsageError: there is no such composer, or the object is no composer.
         DataError: its folder is damaged.
     """
     return COMPOSERS.get(given, threads=threads)

@@ -32,9 +32,16 @@ INSIDE = "{composer}"
 
 
 class TrainedComposer:
-    """A folder that `train` wrote. It must be attached to the encoder it was trained on before it composes.
+    """A composer folder that `train`, `finetune` or `train-inversion` wrote.
 
-    Raises DataError where `folder` holds no composer.
+    Its encoder must be attached before it composes.
+
+    Args:
+        folder: the folder.
+        threads: processor threads of its graphs.
+
+    Raises:
+        DataError: the folder holds no composer.
     """
 
     def __init__(self, folder: Path, threads: int | None = None) -> None:
@@ -74,7 +81,7 @@ class TrainedComposer:
         return self.kept_sum.trust if self.kept_sum else 1.0
 
     def with_kept_sum(self, kept: KeptSum | None) -> Self:
-        """The same composer with another trust in what it learnt; None for what it learnt alone."""
+        """The same composer with another weight of its learnt vectors; None for the learnt vectors alone."""
         other = copy(self)
         other.__dict__.pop("gallery_fingerprint", None)
         other.kept_sum = kept
@@ -84,7 +91,7 @@ class TrainedComposer:
         return other
 
     def with_prompt(self, prompt: str) -> Self:
-        """The same composer with another of its `prompts`; the first is what it starts with."""
+        """The same composer with another of its `prompts`; by default it uses the first."""
         assert prompt in self._prompts, "a composer knows its prompts"
         other = copy(self)
         other.prompt = prompt
@@ -92,14 +99,18 @@ class TrainedComposer:
 
     @cached_property
     def gallery_fingerprint(self) -> str:
-        """Equal for equal functions `gallery`."""
+        """A fingerprint that is equal for equal functions `gallery`."""
         if self._trust == 0:
             return WeightedSum.gallery_fingerprint
         learnt = hash_file(self.folder / "gallery.onnx")
         return learnt if self._trust == 1 else f"{learnt} beside the encoder's"
 
     def attach(self, encoder: Encoder) -> None:
-        """Take the encoder for texts. Raises MismatchError unless the composer was trained on it."""
+        """Take the encoder for texts.
+
+        Raises:
+            MismatchError: the composer was trained with another encoder.
+        """
         if encoder.fingerprint != self.encoder_fingerprint:
             remedy = "use that encoder, or train again"
             if self._brings_encoder:
@@ -119,7 +130,14 @@ class TrainedComposer:
         changes: Sequence[ChangedWords | None] | None = None,
         patches: Patches | None = None,
     ) -> Vectors:
-        """Query vectors `(n, e)`; `patches` of the references where it `reads_pixels`."""
+        """Query vectors `(n, e)`.
+
+        Args:
+            references: unit vectors `(n, d)` of the reference pictures.
+            modifications: `n` texts.
+            changes: ignored.
+            patches: the output of `look` for the references, if the composer `reads_pixels`.
+        """
         assert self._encoder is not None, "attach an encoder first"
         assert (patches is not None) == self.reads_pixels, "patches are for a composer that reads pixels, and needed"
         if self.kept_sum is None or self._trust == 1:
@@ -133,7 +151,8 @@ class TrainedComposer:
     def _learnt(
         self, references: Vectors, modifications: Sequence[str], patches: Patches | None, texts: Vectors | None
     ) -> Vectors:
-        """The learnt query vectors; `texts` are the encoder's vectors of the modifications, where they are known."""
+        """The learnt query vectors. `texts` are the encoder's vectors of the
+        modifications, if they are known already."""
         assert self._encoder is not None, "attach an encoder first"
         seen = () if patches is None else (patches,)
         if self._reads_tokens:
@@ -148,14 +167,16 @@ class TrainedComposer:
         return self._query(references, known, *seen)
 
     def text_vectors(self, modifications: Sequence[str]) -> Vectors:
-        """What it reads of modifications by the encoder's vectors; composers of older versions read them plainly."""
+        """The encoder's vectors of modifications as this composer reads them. Older
+        composers ignore what a text excludes."""
         assert self._encoder is not None, "attach an encoder first"
         if self.signed_texts:
             return signed_vectors(modifications, self._encoder.encode_texts)
         return self._encoder.encode_texts(modifications)
 
     def readings(self, texts: Sequence[str], *, reserved: int = 0, learnt: Collection[str] = ()) -> list[TextReading]:
-        """`TellsReading.readings`: its own prompt takes room, and its text tower knows the words that it learnt."""
+        """`TellsReading.readings`. The composer's prompt takes room, and its text
+        tower knows the words that it learnt."""
         encoder: object = self._encoder
         if not isinstance(encoder, TellsReading):
             return []
@@ -175,7 +196,7 @@ class TrainedComposer:
 
 
 def _behind(prompt: Sequence[int], ids: Ids, frame: tuple[int, int]) -> Ids:
-    """Texts' ids `(n, l)` with those of the prompt before them, within the frame, cut to the same length."""
+    """Insert the prompt's ids before those of texts `(n, l)`, within the frame, cut to the same length."""
     opening, closing = frame
     head = 1 if opening else 0
     kept = ids.shape[1] - len(prompt)

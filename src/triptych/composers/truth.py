@@ -1,6 +1,6 @@
-"""Queries whose answers are known, and what they say of a composer: whether it is better than what needs no training.
+"""Queries with known answers, and the verdict on a composer: whether it is better than the baselines.
 
-Training measures with them, `evaluation.truth` makes them, and retrieval reads the verdict that a composer keeps.
+Training measures with them, `evaluation.truth` makes them, and retrieval reads the verdict that a composer stores.
 """
 
 from collections.abc import Mapping
@@ -19,7 +19,7 @@ _IN_WORDS = {"sum": "the weighted sum", "picture": "the picture alone", "text": 
 
 @dataclass(frozen=True)
 class TruthQuery:
-    """A query over a catalog with the pictures that answer it, all by name."""
+    """A query over a catalog with known answers. Pictures are named as in the catalog."""
 
     reference: str
     text: str
@@ -32,7 +32,11 @@ class TruthQuery:
 
 @dataclass(frozen=True)
 class TruthQueries:
-    """Queries to judge a composer by. Raises UsageError where they are too few for a verdict."""
+    """Queries with known answers, to judge a composer.
+
+    Raises:
+        UsageError: there are too few queries for a verdict.
+    """
 
     queries: tuple[TruthQuery, ...]
     source: str
@@ -49,7 +53,7 @@ class TruthQueries:
 
 @dataclass(frozen=True)
 class Verdict:
-    """Whether a composer is better than what needs no training, by queries whose answers are known."""
+    """Whether a composer is better than the baselines, by queries with known answers."""
 
     decided: str
     """`better` or `worse` where the interval leaves out 0, else `undecided`."""
@@ -73,7 +77,7 @@ class Verdict:
 
     @classmethod
     def from_json(cls, stored: Mapping[str, Any]) -> "Verdict":
-        """The verdict that a composer's `config.json` holds."""
+        """Read the verdict of a composer's `config.json`."""
         known = {name: stored[name] for name in cls.__dataclass_fields__}
         return cls(**known | {"interval": tuple(stored["interval"])})
 
@@ -90,6 +94,6 @@ class Verdict:
 
 
 def verdict_of(composer: object) -> Verdict | None:
-    """The verdict that a composer keeps; None where it has none."""
+    """The verdict that a composer stores; None if it has none."""
     found = getattr(composer, "verdict", None)
     return found if isinstance(found, Verdict) else None

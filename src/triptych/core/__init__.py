@@ -1,1 +1,2 @@
-"""What every room needs and that knows nothing of retrieval: errors, files, images, text, vectors, graphs."""
+"""What every subpackage needs and that is not about retrieval: errors, files,
+pictures, text, vectors, graphs, options."""

@@ -1,4 +1,4 @@
-"""A contact sheet: the question on the left, the pictures that answer it on the right, best first."""
+"""Draw a query and its results as one picture: the question on the left, the answers on the right, best first."""
 
 from collections.abc import Sequence
 
@@ -31,14 +31,23 @@ def contact_sheet(
     columns: int = 5,
     side: int = 180,
 ) -> Image.Image:
-    """Draw a query and its results, each a picture and a caption such as its score, as one RGB image.
+    """Draw a query and its results as one RGB picture, each result with a caption such as its score.
 
-    Pictures are padded to `side` x `side` pixels, never cropped. Texts may be of any length and script: what
-    does not fit is cut with an ellipsis, and what the embedded font lacks shows as a box. Raises UsageError
-    unless there is a column and `side` is at least 48.
+    Pictures are padded to squares and never cropped. Texts may have any length and script. A text that does not fit is
+    cut and ends in an ellipsis; characters that the embedded font lacks become boxes.
+
+    Args:
+        reference: the query's picture; None if there is none.
+        modification: the query's words.
+        results: pictures with their captions, best first.
+        columns: results in a row, at least 1.
+        side: side of each square, in pixels, at least 48.
+
+    Raises:
+        UsageError: `columns` or `side` is too small.
     """
     if columns < 1 or side < _SMALLEST_SIDE:
-        raise UsageError(f"a contact sheet needs 1 column or more, of {_SMALLEST_SIDE} pixels or more")
+        raise UsageError(f"a contact sheet needs at least 1 column, and squares of at least {_SMALLEST_SIDE} pixels")
     font = ImageFont.load_default(max(11, side // 12))
     question = _question(reference, modification, font, side)
     answers = [_answer(rank, picture, text, font, side) for rank, (picture, text) in enumerate(results, 1)]
@@ -79,7 +88,7 @@ def _card(
     font: _Font,
     picture: Image.Image | None = None,
 ) -> Image.Image:
-    """A card with rounded corners: a picture, if there is one, and lines of text beneath it."""
+    """Draw a card with rounded corners: a picture, if there is one, above lines of text."""
     top = _INSET if picture is None else 2 * _INSET + side
     height = top + len(lines) * _line_height(font) + _INSET
     card = Image.new("RGB", (side + 2 * _INSET, height), WHITE)
@@ -96,7 +105,7 @@ def _card(
 
 
 def _draw_arrow(sheet: Image.Image, x: int, y: int) -> None:
-    """Drawn, not written: the embedded font has no arrow."""
+    """Draw an arrow, since the embedded font has none."""
     pen = ImageDraw.Draw(sheet)
     tip = x + _ARROW
     pen.line((x, y, tip, y), _MUTED, 2)
@@ -108,13 +117,13 @@ def _line_height(font: _Font) -> int:
 
 
 def _plain(text: str) -> str:
-    """One line that any font takes: no control characters, and no half of a surrogate pair."""
+    """Put a text on one line that any font can take: no control characters, no half of a surrogate pair."""
     known = text.encode("utf-8", "replace").decode("utf-8")
     return "".join(char for char in " ".join(known.split()) if char.isprintable())
 
 
 def _wrap(text: str, font: _Font, width: int) -> list[str]:
-    """Lines of at most `width` pixels; a word that is longer, or a script without spaces, breaks anywhere."""
+    """Break a text into lines of at most `width` pixels. Long words, and scripts without spaces, break anywhere."""
     lines = [""]
     for word in text[:_MOST_CHARACTERS].split():
         joined = f"{lines[-1]} {word}".lstrip()
@@ -133,7 +142,7 @@ def _wrap(text: str, font: _Font, width: int) -> list[str]:
 
 
 def _ellipsise(text: str, font: _Font, width: float) -> str:
-    """`text`, or as much of its beginning as fits into `width` pixels with an ellipsis."""
+    """Cut a text to `width` pixels, with an ellipsis at the end if it was cut."""
     if font.getlength(text) <= width:
         return text
     while text and font.getlength(f"{text}…") > width:

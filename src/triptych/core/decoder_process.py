@@ -1,8 +1,8 @@
-"""The process in which pictures are decoded, as `core.decoders` starts it.
+"""The program of the process that decodes pictures for `core.decoders`.
 
-It may use so much memory and processor time for a picture, and then it is ended. What it imports is little, so that it
-starts fast. Messages go through a socket, a picture's file and its pixels through a file in memory: there the processes
-need not wait for each other, piece by piece.
+The process limits its own memory and processor time for each picture, and ends if a picture exceeds them. It imports
+little, so that it starts fast. Messages go through a socket. A picture's file and its pixels go through a file in
+memory, so that neither process waits for the other piece by piece.
 """
 
 import json
@@ -39,7 +39,7 @@ _OPEN_FILES = 64
 
 @dataclass(frozen=True)
 class Wanted:
-    """What is made of a picture where it was decoded; the less comes back, the less that costs."""
+    """What the process returns of a picture. The less it returns, the cheaper the transfer."""
 
     pixels: bool = True
     square: int = 0
@@ -50,7 +50,7 @@ class Wanted:
 
 
 def work(shared: int, niceness: int) -> None:
-    """Answer requests from the socket at standard input until it is closed; `shared` is the file in memory."""
+    """Answer requests from the socket at standard input until it is closed. `shared` is the file in memory."""
     # Whoever tells the whole group to end means the program that this works for, which may have to finish requests.
     signal.signal(signal.SIGINT, signal.SIG_IGN)
     signal.signal(signal.SIGTERM, signal.SIG_IGN)
@@ -70,7 +70,7 @@ def work(shared: int, niceness: int) -> None:
 
 
 def receive(messages: socket.socket, count: int) -> bytes:
-    """So many bytes; none where the other side has gone."""
+    """Read exactly `count` bytes; returns no bytes if the other side has closed the connection."""
     content = b""
     while len(content) < count:
         piece = messages.recv(count - len(content))
@@ -112,7 +112,7 @@ def _jpeg(picture: Image.Image, wanted: Wanted) -> bytes:
 
 
 def write(file: int, data: bytes, place: int) -> None:
-    """Write all of it, from `place` on."""
+    """Write all of `data` to the file, from offset `place` on."""
     view = memoryview(data)
     while view:
         written = os.pwrite(file, view, place)
@@ -126,13 +126,13 @@ def _limit_for_good() -> None:
 
 
 def _allow_memory(beside: int) -> None:
-    """From here on, allow so many bytes for a picture."""
+    """Allow a picture to take this many bytes from now on."""
     if resource is not None:
         _limit(resource.RLIMIT_DATA, _BASE + beside)
 
 
 def _allow_seconds(seconds: float) -> None:
-    """From here on, allow so many seconds of processor time; then the system ends the process with SIGPROF."""
+    """Allow this many seconds of processor time from now on. After that the system ends the process with SIGPROF."""
     if hasattr(signal, "setitimer"):  # finer than a limit on the process's seconds
         signal.setitimer(signal.ITIMER_PROF, seconds)
 
@@ -145,7 +145,7 @@ def _limit(what: int, value: int, *, for_good: bool = False) -> None:
 
 
 def _decode_in_one_thread() -> None:
-    """Let no decoder start threads: there is a process for each picture that is decoded at once."""
+    """Keep decoders from starting threads, since each picture that is decoded at once has a process of its own."""
     with suppress(ImportError):
         from PIL import AvifImagePlugin
 

@@ -1,10 +1,11 @@
-"""Untrusted pictures, decoded in processes of their own: what harms one costs one picture, and nothing else.
+"""Decode untrusted pictures in processes of their own, so that a harmful picture affects no other work.
 
-A decoder may be slow, want gigabytes, or crash. Each process has limits of memory and of processor time for every
-picture, and it is killed where it takes longer than the caller waits. Such a picture is refused, with the reason.
+A decoder may be slow, take gigabytes, or crash. Each process has limits of memory and processor time for every picture,
+and is killed if it takes longer than the caller waits. The picture is then refused with the reason.
 
-Processes of the standard library's pools are started from the caller's main module, which a program that uses this
-package may not have written for that; and they cannot be killed for one task. So these are started as programs.
+The pools of the standard library cannot kill a process for one task. They also start their processes from the caller's
+main module, which a program that uses this package may not have written for that. So these processes are started as
+programs.
 """
 
 import json
@@ -33,7 +34,7 @@ from triptych.core.decoder_process import work
 work(int(sys.argv[2]), int(sys.argv[3]))
 """
 _START = 120.0  # seconds that a process may take to start
-_STUCK = 5.0  # seconds with one picture, after which a process counts as stuck
+_STUCK = 5.0  # seconds with one picture, or of its start, after which a process counts as stuck
 _KEPT = 16 * 1024 * 1024  # bytes of the file in memory that a process keeps between two pictures
 _SQUARE = 4096  # pixels of a side that a small picture may be enlarged to
 _NOT_NOW = "pictures are not decoded now"
@@ -45,43 +46,52 @@ _SECRETS = ("KEY", "TOKEN", "SECRET", "PASSWORD")
 
 
 class OpenPicture(Protocol):
-    """Decodes a picture's file within limits, and may pad it to a square of that side already."""
+    """Decodes a picture file within limits, and can pad it to a square."""
 
     def __call__(self, data: bytes, limits: Limits, *, square: int = 0) -> Image.Image:
-        """The picture. Raises PictureError where it cannot be used."""
+        """Decode a picture.
+
+        Args:
+            data: the file's content.
+            limits: what the picture may cost.
+            square: side of the square to pad to, in pixels; 0 for none.
+
+        Raises:
+            PictureError: the picture cannot be used.
+        """
         ...
 
 
 def open_here(data: bytes, limits: Limits, *, square: int = 0) -> Image.Image:
-    """A picture decoded in this process, for files that are one's own."""
+    """Decode a picture in this process, for files that are trusted."""
     return open_picture(data, limits)
 
 
 @dataclass(frozen=True)
 class Decoded:
-    """What was wanted of a picture: its upright RGB pixels, a JPEG of it, or both."""
+    """The parts of a picture that were asked for: its upright RGB pixels, a JPEG, or both."""
 
     picture: Image.Image | None
     jpeg: bytes
 
 
 class DecoderError(FailureError):
-    """No picture is decoded now, for a reason that no picture is to blame for."""
+    """Pictures cannot be decoded now, for a reason other than the picture."""
 
 
 class DecoderGone(Exception):
-    """A process ended, or was ended, in the middle of a picture."""
+    """A process ended, or was ended, while it decoded a picture."""
 
 
 class Decoders:
-    """At most `most` processes that decode pictures; they are started as they are needed, and kept.
+    """A pool of processes that decode pictures. Processes are started when needed, and kept.
 
-    Safe to call from many threads. To be closed, which ends the processes, also those at work.
+    Safe to call from many threads. Must be closed, which ends all processes, also those at work.
 
     Args:
         most: pictures decoded at once.
-        patience: seconds after which a picture is given up, beside the processor time that its limits allow.
-        niceness: by how much the processes give way to others.
+        patience: seconds after which a picture is given up, in addition to the processor time that its limits allow.
+        niceness: by how much the processes give way to others, as of `nice`.
     """
 
     def __init__(self, most: int, *, patience: float = 300.0, niceness: int = 0) -> None:
@@ -92,6 +102,7 @@ class Decoders:
         self._lock = Lock()
         self._idle: list[DecoderProcess] = []
         self._busy: dict[DecoderProcess, float] = {}
+        self._starting: dict[object, float] = {}
         self._failed = False
         self._closed = False
 
@@ -102,17 +113,17 @@ class Decoders:
         self.close()
 
     def open_picture(self, data: bytes, limits: Limits = DEFAULT_LIMITS, *, square: int = 0) -> Image.Image:
-        """The picture of a file, as `core.images.open_picture` makes it; with `square`, padded to such a square."""
+        """Decode a picture file like `core.images.open_picture`, padded to a square if `square` is not 0."""
         picture = self.decode(data, limits, Wanted(square=square)).picture
         assert picture is not None
         return picture
 
     def decode(self, data: bytes, limits: Limits, wanted: Wanted) -> Decoded:
-        """What is wanted of a picture's file.
+        """Decode a picture file and return the parts that `wanted` names.
 
         Raises:
-            PictureError: it cannot be used, or takes more memory or time than allowed.
-            DecoderError: no process could be started, or all were closed.
+            PictureError: the picture cannot be used, or takes more memory or time than allowed.
+            DecoderError: no process could be started, or the pool was closed.
         """
         with self._slots:
             for again in (True, False):
@@ -128,7 +139,11 @@ class Decoders:
         raise AssertionError("the second attempt ends it")
 
     def start(self) -> None:
-        """Start a first process, so that the first picture does not wait for it. Raises DecoderError as `decode`."""
+        """Start a first process, so that the first picture does not wait for it.
+
+        Raises:
+            DecoderError: it could not be started.
+        """
         if not self._slots.acquire(timeout=_STUCK):
             raise DecoderError(_NOT_NOW)
         try:
@@ -137,17 +152,21 @@ class Decoders:
             self._slots.release()
 
     def check(self) -> None:
-        """Raise DecoderError where a picture would not be decoded now: all are stuck, or none can be started."""
+        """Check that a picture could be decoded now.
+
+        Raises:
+            DecoderError: all processes are stuck, or none can be started.
+        """
         with self._lock:
             now = monotonic()
-            stuck = sum(now - since > _STUCK for since in self._busy.values())
+            stuck = sum(now - since > _STUCK for since in (*self._busy.values(), *self._starting.values()))
         if stuck >= self._most:
             raise DecoderError(_NOT_NOW)
         if self._failed:
             self.start()
 
     def close(self) -> None:
-        """End the processes. Whoever waits for a picture gets DecoderError."""
+        """End all processes. Callers that wait for a picture get DecoderError."""
         with self._lock:
             self._closed = True
             idle, busy = [*self._idle], [*self._busy]
@@ -183,16 +202,26 @@ class Decoders:
         process = self._take_idle()
         if process is not None:
             return process
+        process = self._start_process()
+        with self._lock:
+            self._busy[process] = monotonic()
+            if self._closed:  # meanwhile
+                process.kill()
+        return process
+
+    def _start_process(self) -> "DecoderProcess":
+        start = object()
+        with self._lock:
+            self._starting[start] = monotonic()
         try:
             process = DecoderProcess(self._niceness)
         except OSError as error:
             self._failed = True
             raise DecoderError(f"cannot start a process to decode pictures ({error.strerror or error})") from None
+        finally:
+            with self._lock:
+                del self._starting[start]
         self._failed = False
-        with self._lock:
-            self._busy[process] = monotonic()
-            if self._closed:  # meanwhile
-                process.kill()
         return process
 
     def _take_idle(self) -> "DecoderProcess | None":
@@ -207,7 +236,11 @@ class Decoders:
 
 
 class DecoderProcess:
-    """One process, which decodes one picture at a time. Raises OSError where it does not start."""
+    """One process, which decodes one picture at a time.
+
+    Raises:
+        OSError: it could not be started.
+    """
 
     def __init__(self, niceness: int = 0) -> None:
         self._shared = _file_in_memory()
@@ -228,7 +261,12 @@ class DecoderProcess:
             raise OSError(f"it ended with status {self._process.returncode}")
 
     def decode(self, data: bytes, limits: Limits, wanted: Wanted, patience: float) -> Decoded:
-        """What is wanted of a file. Raises PictureError where it is refused, DecoderGone with the reason of an end."""
+        """Decode a picture file and return the parts that `wanted` names.
+
+        Raises:
+            PictureError: the picture was refused.
+            DecoderGone: the process ended; the message is the reason.
+        """
         about = json.dumps({"limits": asdict(limits), "wanted": asdict(wanted)}).encode()
         try:
             write(self._shared, data, 0)
@@ -257,11 +295,11 @@ class DecoderProcess:
         return self._decoded((width, height), copy, limits)
 
     def kill(self) -> None:
-        """End it, whatever it is at. May be called from any thread, more than once."""
+        """End the process at once. May be called from any thread, more than once."""
         self._process.kill()
 
     def close(self) -> None:
-        """End it, and give back what it holds here; by the thread that uses it."""
+        """End the process and release its resources. Must be called by the thread that uses it."""
         self.kill()
         self._process.wait()
         self._socket.close()
@@ -270,15 +308,15 @@ class DecoderProcess:
     def _decoded(self, size: tuple[int, int], copy: int, limits: Limits) -> Decoded:
         pixels = size[0] * size[1]
         if pixels > max(limits.max_pixels, _SQUARE**2) or copy > limits.max_bytes:
-            raise DecoderGone("its answer makes no sense")
+            raise DecoderGone("its answer is invalid")
         content = bytearray(3 * pixels + copy)
         if not _read(self._shared, content):
-            raise DecoderGone("its answer makes no sense")
+            raise DecoderGone("its answer is invalid")
         picture = Image.frombytes("RGB", size, memoryview(content)[: 3 * pixels]) if pixels else None
         return Decoded(picture, bytes(content[3 * pixels :]))
 
     def _end(self) -> str:
-        """How the process ended that does not answer any more."""
+        """How a process that no longer answers has ended."""
         try:
             status = self._process.wait(_STUCK)
         except subprocess.TimeoutExpired:
@@ -307,7 +345,7 @@ def _file_in_memory() -> int:
 
 
 def _read(file: int, into: bytearray) -> bool:
-    """Whether the file was long enough."""
+    """Fill `into` from the file. Returns whether the file was long enough."""
     view, place = memoryview(into), 0
     while place < len(view):
         got = os.preadv(file, [view[place:]], place)
@@ -318,7 +356,7 @@ def _read(file: int, into: bytearray) -> bool:
 
 
 def _refusal(how: str, limits: Limits) -> str:
-    """Why a picture is refused whose process ended so."""
+    """The reason to refuse a picture whose process ended in this way."""
     if how == "SIGPROF":
         return f"too slow: decoding it takes more than {limits.max_seconds:g} s of processor time"
     if how.endswith(" s"):

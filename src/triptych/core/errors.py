@@ -1,10 +1,10 @@
 """What can go wrong, as one tree.
 
 TriptychError            anything that ends a command with one clear line
-├── UsageError           what was asked for makes no sense            (exit code 2)
-└── FailureError         it made sense, and could not be done         (exit code 1)
-    ├── BusyError        another run is at work in the same folder
-    ├── StoreError       where vectors are searched does not answer
+├── UsageError           wrong arguments or options                   (exit code 2)
+└── FailureError         right arguments, but the work failed         (exit code 1)
+    ├── BusyError        another run works in the same folder
+    ├── StoreError       the store of vectors does not answer
     ├── PictureError     one picture cannot be used
     ├── MismatchError    two artefacts do not belong together
     └── DataError        a file or folder does not hold what it should
@@ -15,31 +15,31 @@ Every message says what, where and what to do.
 
 
 class TriptychError(Exception):
-    """Shown to a user as one line, never as a traceback."""
+    """The base of all errors of this package. Commands show its message as one line, without a traceback."""
 
     exit_code = 1
 
 
 class UsageError(TriptychError):
-    """What was asked for makes no sense."""
+    """Wrong arguments or options. Commands end with exit code 2."""
 
     exit_code = 2
 
 
 class FailureError(TriptychError):
-    """It made sense, and could not be done."""
+    """The arguments were right, but the work could not be done. Commands end with exit code 1."""
 
 
 class BusyError(FailureError):
-    """Another run is at work in the same folder."""
+    """Another run works in the same folder."""
 
 
 class StoreError(FailureError):
-    """Where vectors are searched does not answer."""
+    """The store of vectors, such as a database, does not answer."""
 
 
 class PictureError(FailureError):
-    """One picture cannot be used; the message is the reason, without its path."""
+    """One picture cannot be used. The message is the reason, without the picture's path."""
 
 
 class MismatchError(FailureError):
@@ -51,4 +51,4 @@ class DataError(FailureError):
 
 
 class CatalogError(DataError):
-    """A catalog is gone or damaged."""
+    """A catalog is missing or damaged."""

@@ -1,4 +1,4 @@
-"""Writing that is all or nothing, and the note that says what made an artefact."""
+"""Files written completely or not at all, locks, and the note that says what made an artefact."""
 
 import errno
 import glob
@@ -32,22 +32,31 @@ _DAY = 24 * 3600.0
 
 
 def output_file(path: Path | str, *wanted: str, flag: str = "--out") -> Path:
-    """`path`, of a file to be written. Raises UsageError where its suffix promises something else than `wanted`."""
+    """Check the suffix of a file to be written, and return its path.
+
+    Args:
+        path: the file.
+        wanted: the suffixes that fit what is written, such as `.parquet`.
+        flag: the option that names the file, for the message.
+
+    Raises:
+        UsageError: the suffix is that of another format.
+    """
     path = Path(path)
     suffix = path.suffix.lower()
     if suffix in _SUFFIXES and suffix not in wanted:
         raise UsageError(
-            f"{flag} {path}: what is written is no {suffix}; give a name that ends in {' or '.join(wanted)}"
+            f"{flag} {path}: the file is not written as {suffix}; give a name that ends in {' or '.join(wanted)}"
         )
     return path
 
 
 @contextmanager
 def atomic(path: Path) -> Iterator[Path]:
-    """Give a temporary sibling of `path` to write to; rename it over `path` only if the block succeeds.
+    """Give a temporary file beside `path` to write to, and rename it to `path` only if the block succeeds.
 
-    A reader, or a kill -9, sees the old file or the new one and nothing between. What a killed writer of `path`
-    left behind is removed by the next.
+    A reader sees the old file or the new one, never a part of it, even after a kill -9. A temporary file that a killed
+    writer left is removed by the next writer of `path`.
     """
     path.parent.mkdir(parents=True, exist_ok=True)
     handle, temporary = _temporary(path)
@@ -63,10 +72,10 @@ def atomic(path: Path) -> Iterator[Path]:
 
 
 def _temporary(path: Path) -> tuple[int | None, Path]:
-    """A new sibling of `path`, and the handle that locks it; those that no living writer holds are removed.
+    """Make a new temporary file beside `path`, and return it with the handle that locks it. Abandoned ones are removed.
 
-    Windows renames no file that is open and lets nobody write to one that is locked. There is no handle there, and what
-    was left is removed when it is a day old.
+    Windows cannot rename an open file, and nobody can write to a locked one. So there is no handle on Windows, and
+    temporary files are removed once they are a day old.
     """
     for left in path.parent.glob(f".{glob.escape(path.name)}.*.tmp"):
         with suppress(OSError):
@@ -88,7 +97,11 @@ def _temporary(path: Path) -> tuple[int | None, Path]:
 
 
 def _remove_left(left: Path) -> None:
-    """Remove a temporary file that no living writer holds. Raises OSError where it cannot be known or done."""
+    """Remove a temporary file unless a living writer holds it.
+
+    Raises:
+        OSError: it cannot be locked or removed.
+    """
     if _WINDOWS:
         if time.time() - left.stat().st_mtime > _DAY:
             left.unlink()
@@ -100,9 +113,12 @@ def _remove_left(left: Path) -> None:
 
 @contextmanager
 def locked(folder: Path) -> Iterator[None]:
-    """Hold `folder` against a second writer. Raises BusyError where one is at work.
+    """Lock `folder` against a second writer while the block runs.
 
-    The lock goes with its process, however that ends.
+    The lock ends with its process, however the process ends.
+
+    Raises:
+        BusyError: another run holds the lock.
     """
     folder.mkdir(parents=True, exist_ok=True)
     file = folder / ".lock"
@@ -131,29 +147,43 @@ def locked(folder: Path) -> Iterator[None]:
 
 
 def _lock(handle: int) -> bool:
-    """Lock an open file, without waiting; whether nobody else holds it. Raises OSError where files cannot be locked."""
+    """Lock an open file without waiting. Returns whether nobody else holds the lock.
+
+    Raises:
+        OSError: files cannot be locked here.
+    """
     from filelock import lock_descriptor
 
     return lock_descriptor(handle, blocking=False)
 
 
 def write_bytes(path: Path, content: bytes) -> None:
-    """Write `content`, atomically.
+    """Write bytes to a file atomically.
 
-    Weights are written so too: `save_file` of safetensors writes by a file of its own, which a kill leaves behind.
+    Weights are written in this way, too: `save_file` of safetensors writes through a file of its own, which a kill
+    leaves behind.
     """
     with atomic(path) as temporary:
         temporary.write_bytes(content)
 
 
 def write_json(path: Path, content: Any) -> None:
-    """Write `content` as indented UTF-8 JSON, atomically."""
+    """Write a value as indented UTF-8 JSON, atomically."""
     with atomic(path) as temporary:
         temporary.write_text(json.dumps(content, indent=2, ensure_ascii=False) + "\n", encoding="utf-8")
 
 
 def read_json(path: Path, what: str, remedy: str = "") -> Any:
-    """Read JSON; raise DataError naming `what` it should have been, and where there is nothing, the `remedy`."""
+    """Read a JSON file.
+
+    Args:
+        path: the file.
+        what: what it should be, for the message.
+        remedy: what to do if there is no such file, for the message.
+
+    Raises:
+        DataError: the file is missing or no JSON.
+    """
     try:
         return json.loads(path.read_text(encoding="utf-8"))
     except FileNotFoundError:
@@ -163,9 +193,10 @@ def read_json(path: Path, what: str, remedy: str = "") -> Any:
 
 
 def copy_own(folder: Path, name: str, out: Path) -> None:
-    """Copy the file `name` of `folder` to `out`. Raises DataError where a link leads out of the folder.
+    """Copy the file `name` of `folder` to `out`. The folder may be somebody else's, and the copy may be published.
 
-    A folder may be somebody else's, and what is copied is published.
+    Raises:
+        DataError: a link leads out of the folder.
     """
     if not (folder / name).resolve().is_relative_to(folder.resolve()):
         raise DataError(f"{folder / name}: a link that leads out of its folder; put the file itself there")
@@ -173,13 +204,14 @@ def copy_own(folder: Path, name: str, out: Path) -> None:
 
 
 def hash_file(path: Path) -> str:
-    """SHA-256 of a file's bytes, in hexadecimal."""
+    """The SHA-256 of a file's content, in hexadecimal."""
     with path.open("rb") as content:
         return hashlib.file_digest(content, "sha256").hexdigest()
 
 
 def as_json(settings: Any) -> dict[str, Any]:
-    """A mapping or a dataclass as JSON gives it back: paths are strings, tuples lists, dataclasses objects."""
+    """A mapping or a dataclass as it would be read back from JSON: paths as strings, tuples as lists, dataclasses as
+    objects."""
     items = settings.items() if isinstance(settings, Mapping) else _fields(settings)
     return {key: _json_value(value) for key, value in items}
 
@@ -197,12 +229,15 @@ def _json_value(value: Any) -> Any:
 
 
 def claim_run(folder: Path, settings: Mapping[str, Any], parts: Sequence[str]) -> bool:
-    """Note in `folder` which run its parts belong to; return whether they belong to this one.
+    """Note in `folder` which run its unfinished parts belong to, and remove the parts of any other run.
 
     Args:
-        folder: where an unfinished run keeps its parts.
+        folder: the folder of an unfinished run's parts.
         settings: what tells this run from others.
-        parts: patterns of the parts' file names. What a run with other settings left there is removed.
+        parts: patterns of the parts' file names.
+
+    Returns:
+        Whether the parts that are there belong to this run; also true if the folder is new.
     """
     file, wanted = folder / "run.json", as_json(settings)
     same = not file.exists() or read_json(file, "unfinished run") == wanted
@@ -214,12 +249,12 @@ def claim_run(folder: Path, settings: Mapping[str, Any], parts: Sequence[str]) -
 
 
 def made_by(command: str, settings: Any, **facts: Any) -> dict[str, Any]:
-    """The note that every artefact carries: program, versions, settings, time, and what the caller adds.
+    """The note that every artefact carries: program, versions, command, settings and time.
 
     Args:
-        command: what was run.
+        command: the command that was run.
         settings: its settings, a mapping or a dataclass.
-        facts: what else the note says.
+        facts: further entries of the note.
     """
     return {
         "program": "triptych",

@@ -1,4 +1,4 @@
-"""Pictures found in a folder or a list; whatever else is met there is listed with its kind and the reason."""
+"""Find pictures in a folder or a list, and record everything else that was met, with its kind and the reason."""
 
 import heapq
 import os
@@ -38,7 +38,7 @@ PLURALS: Mapping[str, str] = {
 
 @dataclass(frozen=True)
 class Rejected:
-    """A picture, link or folder that cannot be used, by its printable name, and why."""
+    """A picture, link or folder that cannot be used, by its printable name."""
 
     name: str
     reason: str
@@ -48,7 +48,7 @@ class Rejected:
 
 @dataclass(frozen=True)
 class LeftOut:
-    """A file or folder that is not taken for a picture, by its printable name."""
+    """A file or folder that is not treated as a picture, by its printable name."""
 
     name: str
     kind: str
@@ -58,7 +58,8 @@ class LeftOut:
 
 @dataclass(frozen=True)
 class Found:
-    """Names of pictures, as POSIX paths relative to `root`, and whatever else was met, sorted by code point."""
+    """The names of pictures as POSIX paths relative to `root`, and everything
+    else that was met, sorted by code point."""
 
     root: Path
     names: list[str]
@@ -66,37 +67,41 @@ class Found:
     left_out: list[LeftOut] = field(default_factory=list)
 
     def counts(self) -> dict[str, int]:
-        """How many of each kind were met and are no pictures, the most frequent first."""
+        """How many items of each kind were left out or rejected, most frequent first."""
         kinds = [PLURALS[item.kind] for item in self.rejected] + [item.kind for item in self.left_out]
         return dict(Counter(sorted(kinds)).most_common())
 
     def hides(self, name: str) -> bool:
-        """Whether `name` lies where nothing can be read now, so that nobody can say whether it is there."""
+        """Whether `name` lies in a folder that cannot be read now, so that its existence is unknown."""
         below = {"", *(parent.as_posix() for parent in PurePosixPath(name).parents)}
         return any(item.kind == "unreadable" and (item.name == name or item.name in below) for item in self.rejected)
 
 
 def find_pictures(source: Path, root: Path | None = None, *, exclude: Sequence[str] = ()) -> Found:
-    """List the pictures in a folder and all below it, or those that a .txt list names, one path a line.
+    """List the pictures in a folder and all folders below it, or those that a .txt list names, one path a line.
 
-    In a folder, a suffix tells what is a picture, what starts with a dot and folders of thumbnails are left out, and
-    links are followed, each real folder once and by its own path if it has one here. A list may name files of any
-    suffix, relative to `root` or else to its own folder. Nothing is opened: what is found may yet be unsound.
+    In a folder, the suffix tells what is a picture. Names that start with a dot and folders of thumbnails are left out.
+    Links are followed; each real folder is read once, under its own path if it has one here. A list may name files with
+    any suffix, relative to `root` or else to its own folder. No file is opened, so a listed picture may still be
+    damaged.
 
     Args:
         source: the folder or the list.
-        root: what the names in a list start from.
-        exclude: shell patterns, such as `*.gif` or `private/*`; what they match, by name or by path from the root,
-            is left out.
+        root: the folder that the names of a list start from.
+        exclude: shell patterns, such as `*.gif` or `private/*`. Files whose name, or path from the root, matches one
+            are left out.
+
+    Returns:
+        The pictures and whatever else was met. An unreadable folder, a broken link, or a name that is not UTF-8 is
+        listed as rejected.
 
     Raises:
-        UsageError: `source` is neither a folder nor a list, or `root` makes no sense.
-        DataError: the list cannot be read. An unreadable folder, a broken link, a name that is not UTF-8 is only
-            rejected.
+        UsageError: `source` is neither a folder nor a list, or `root` does not fit it.
+        DataError: the list cannot be read.
     """
     if os.path.isdir(source):
         if root is not None:
-            raise UsageError(f"{source}: a folder is its own root; leave the root out, or give a .txt list")
+            raise UsageError(f"{source}: a folder needs no root; leave the root out, or give a .txt list")
         return _Walk(source, exclude).found()
     if os.path.isfile(source) and source.suffix.lower() == ".txt":
         root = source.parent if root is None else root
@@ -108,7 +113,7 @@ def find_pictures(source: Path, root: Path | None = None, *, exclude: Sequence[s
 
 
 class _Walk:
-    """A folder and all below it, read once."""
+    """Reads a folder and all folders below it, once."""
 
     def __init__(self, root: Path, exclude: Sequence[str]) -> None:
         self.root = root
@@ -170,7 +175,7 @@ class _Walk:
 
 
 def _unwanted(entry: os.DirEntry[str], name: str, exclude: Sequence[str]) -> tuple[str, str] | None:
-    """The kind of what is left out by its name alone, and the reason; None if it is not."""
+    """The kind and the reason of a file that is left out by its name alone; None if it is not left out."""
     if pattern := _excluded(name, exclude):
         return "excluded", f"excluded by {pattern}"
     lowered = entry.name.lower()
@@ -182,7 +187,7 @@ def _unwanted(entry: os.DirEntry[str], name: str, exclude: Sequence[str]) -> tup
 
 
 def _excluded(name: str, exclude: Sequence[str]) -> str:
-    """The first pattern that leaves `name` out; empty where none does."""
+    """The first pattern that excludes `name`; empty if none does."""
     base = name.rpartition("/")[2]
     patterns = ((pattern, pattern.strip("/").removeprefix("./")) for pattern in exclude)
     return next((said for said, bare in patterns if fnmatchcase(base, bare) or fnmatchcase(name, bare)), "")
@@ -225,13 +230,13 @@ def _read_list(source: Path, root: Path, exclude: Sequence[str]) -> Found:
 
 
 def _heads(name: str) -> list[str]:
-    """A path, and every folder on its way."""
+    """A path, and every folder above it."""
     parts = name.split("/")
     return ["/".join(parts[: end + 1]) for end in range(len(parts))]
 
 
 def _objection(root: Path, name: str) -> Rejected | None:
-    """Why a listed `name` is left out; None if it is not."""
+    """Why a listed `name` cannot be used; None if it can."""
     path, shown = PurePosixPath(name), _printable(name)
     if name != shown:
         return Rejected(shown, _NOT_UTF8)
@@ -256,5 +261,5 @@ def _in_order(root: Path, names: set[str], rejected: dict[str, Rejected], left_o
 
 
 def _printable(name: str) -> str:
-    """`name` itself, or with each byte that is not UTF-8 shown as \\xNN."""
+    r"""The name, with each byte that is not UTF-8 written as \xNN."""
     return name.encode("utf-8", "surrogateescape").decode("utf-8", "backslashreplace")

@@ -1,4 +1,4 @@
-"""Pictures: opened, verified, brought to upright RGB, within limits. `finding` lists them."""
+"""Open pictures: verified, within limits, as upright RGB. `finding` lists the files."""
 
 import importlib
 import logging
@@ -55,12 +55,12 @@ logging.getLogger("PIL").addHandler(logging.NullHandler())
 
 @cache
 def heif_is_installed() -> bool:
-    """Whether HEIC can be read: the extra `heif` is installed."""
+    """Whether HEIC can be read, that is, whether the extra `heif` is installed."""
     return find_spec("pillow_heif") is not None
 
 
 def formats() -> tuple[str, ...]:
-    """The decoders that may run here: FORMATS, and HEIF where the extra is installed."""
+    """The decoders that may run here: FORMATS, and HEIF if the extra is installed."""
     if not heif_is_installed():
         return FORMATS
     _register_heif()
@@ -73,7 +73,7 @@ def _register_heif() -> None:
 
 
 def reader_of(limits: Limits) -> dict[str, Any]:
-    """What decides whether a picture is refused: the limits, the library's version and its formats."""
+    """What decides whether a picture is refused: the limits, the version of Pillow, and its formats."""
     from importlib.metadata import version  # here, since a process that only decodes is to start fast
 
     heif = version("pillow-heif") if heif_is_installed() else None
@@ -81,7 +81,7 @@ def reader_of(limits: Limits) -> dict[str, Any]:
 
 
 def why(error: Exception) -> str:
-    """One line without a path or an address: the system's reason, or what a decoder said."""
+    """The reason of an error in one line, without a path or an address."""
     said = error.strerror if isinstance(error, OSError) and error.strerror else str(error)
     return " ".join(said.split()).lower() or type(error).__name__
 
@@ -89,18 +89,23 @@ def why(error: Exception) -> str:
 def open_picture(
     source: Path | bytes, limits: Limits = DEFAULT_LIMITS, *, before_decoding: Callable[[int], None] | None = None
 ) -> Image.Image:
-    """Decode a picture whole: 8-bit RGB, upright by its EXIF, alpha on white, the first frame of several.
+    """Decode a picture as 8-bit RGB: upright by its EXIF, transparency on white, the first frame of several.
 
-    The content decides the format, never the name. 16-bit grey is scaled from the full range of its type,
-    32-bit and floating-point grey from the range of its values. Colour profiles and metadata are dropped.
-    Safe to call from many threads. `before_decoding` is called with the number of pixels once it is known and judged.
+    The content decides the format, never the name. 16-bit grey is scaled from the full range of its type; 32-bit and
+    floating-point grey from the range of its values. Colour profiles and metadata are dropped. The size of a picture,
+    and the work that its headers promise, are checked before it is decoded. Safe to call from many threads.
 
-    Decoders are much code in C. Where the picture is not trusted, `core.decoders` has them run in processes of
-    their own, which a limit or a fault can end without harm.
+    Decoders are large programs in C. `core.decoders` runs them in processes of their own, for pictures that are not
+    trusted.
 
-    Raises PictureError, with a short reason and no path, for whatever cannot be read, is no picture in one of
-    FORMATS, is damaged or truncated, or is beyond `limits`. A picture's size, and the work that its headers
-    promise, are judged before it is decoded.
+    Args:
+        source: a path, or the content of a file.
+        limits: what the picture may cost.
+        before_decoding: called with the number of pixels, after it was checked.
+
+    Raises:
+        PictureError: the file cannot be read, is no picture in one of FORMATS, is damaged or truncated, or is beyond
+            the limits. The message is a short reason without a path.
     """
     _hush_pillow()
     _allow(limits.max_pixels)
@@ -132,8 +137,8 @@ def open_picture(
 def _hush_pillow() -> None:
     """Ignore the warnings of Pillow's own modules, for the whole process.
 
-    warnings.catch_warnings would swap the filters of all threads, each undoing the others'. A lasting filter
-    does not; it is put back where something else, such as a test runner, has restored those of before.
+    `warnings.catch_warnings` would swap the filters of all threads, and one thread would undo those of another. A
+    lasting filter does not. It is restored if something else, such as a test runner, has reset the filters.
     """
     with _HUSHING:
         if not warnings.filters or warnings.filters[0] != _HUSHED:
@@ -141,7 +146,8 @@ def _hush_pillow() -> None:
 
 
 def _allow(pixels: int) -> None:
-    """Raise Pillow's own limit, which is the process's, where `pixels` is beyond it; it refuses twice that limit."""
+    """Raise Pillow's own limit, which holds for the process, if `pixels` is beyond
+    it. Pillow refuses twice that limit."""
     if Image.MAX_IMAGE_PIXELS is not None and pixels > 2 * Image.MAX_IMAGE_PIXELS:
         Image.MAX_IMAGE_PIXELS = pixels
 
@@ -159,9 +165,16 @@ def _read(path: Path, limits: Limits) -> bytes:
 
 
 def read_known(path: Path, content: str, limits: Limits = DEFAULT_LIMITS, *, root: Path | None = None) -> bytes:
-    """A picture's file, if its SHA-256 still is `content`. Raises PictureError where it is not, or cannot be read.
+    """Read a picture's file if its SHA-256 still is `content`.
 
-    `root` is the folder of a catalog, whose absence is named as the reason.
+    Args:
+        path: the file.
+        content: SHA-256 of the file that was indexed, in hexadecimal.
+        limits: the largest file accepted.
+        root: folder of a catalog's pictures. If it is missing, the message says so.
+
+    Raises:
+        PictureError: the file is another one, or cannot be read.
     """
     try:
         data = _read(path, limits)
@@ -176,7 +189,7 @@ def read_known(path: Path, content: str, limits: Limits = DEFAULT_LIMITS, *, roo
 
 @dataclass(frozen=True)
 class FileRead:
-    """A file's bytes, and what tells them from those it may hold later: all from one moment."""
+    """The content and identity of a file, all read at one moment."""
 
     data: bytes
     size: int
@@ -186,9 +199,11 @@ class FileRead:
 
 
 def read_file(path: Path, limits: Limits = DEFAULT_LIMITS) -> FileRead:
-    """Read a picture's file and its identity; of one that is larger than `limits` accept, `data` is empty.
+    """Read a picture's file and its identity. If the file is larger than `limits` allow, `data` is empty.
 
-    Raises OSError where it cannot be read, PictureError where it is no regular file.
+    Raises:
+        OSError: the file cannot be read.
+        PictureError: it is not a regular file.
     """
     status = path.stat()
     if not stat.S_ISREG(status.st_mode):
@@ -222,7 +237,7 @@ def _check_pixels(width: int, height: int, limits: Limits) -> None:
 
 
 def _orientation(picture: Image.Image) -> int:
-    """The EXIF orientation still to apply, after load(): Pillow turns a TIFF by itself."""
+    """The EXIF orientation that is still to be applied after load(). Pillow applies that of a TIFF by itself."""
     try:
         return int(picture.getexif().get(ExifTags.Base.Orientation, 1))
     except Exception:  # metadata that cannot be read says nothing against the pixels
@@ -230,7 +245,7 @@ def _orientation(picture: Image.Image) -> int:
 
 
 def _to_rgb(picture: Image.Image) -> Image.Image:
-    """A new 8-bit RGB image of the loaded `picture`."""
+    """Convert a loaded picture to a new 8-bit RGB image."""
     if picture.mode.startswith("I;16"):
         return _scale(picture.convert("I"), 0, 65535)
     if picture.mode in {"I", "F"}:
@@ -252,7 +267,8 @@ def _scale(grey: Image.Image, low: Any, high: Any) -> Image.Image:
 
 
 def pad_square(picture: Image.Image, side: int, fill: tuple[int, int, int] = WHITE) -> Image.Image:
-    """Resize the whole RGB `picture` (bicubic) into the middle of a `side` x `side` square of `fill`."""
+    """Resize a whole RGB picture (bicubic) and centre it in a square of `side`
+    pixels, with borders of colour `fill`."""
     ratio = side / max(picture.size)
     width, height = (max(1, round(length * ratio)) for length in picture.size)
     resized = picture.resize((width, height), Image.Resampling.BICUBIC)
@@ -286,11 +302,19 @@ def load_pictures(
     opened: Callable[[str], Image.Image] | None = None,
     limits: Limits = DEFAULT_LIMITS,
 ) -> Iterator[tuple[str, Any]]:
-    """Yield each name, in order, with its picture or the PictureError that says why there is none.
+    """Load pictures in several threads, in order.
 
-    `threads` decode at once, at most 2 * `threads` pictures ahead of the reader. `prepare` runs in the same
-    thread, so that only what it returns is kept; what it raises, other than PictureError, ends the loading.
-    `opened` is for pictures that are not simply the file of their name.
+    Args:
+        root: the folder that the names start from.
+        names: the pictures.
+        threads: pictures decoded at once. At most 2 * `threads` pictures are read ahead.
+        prepare: called with each picture in the same thread, so that only its result is kept. Any exception but
+            PictureError ends the loading.
+        opened: opens a picture by its name, for pictures that are not simply the file of their name.
+        limits: what a picture may cost.
+
+    Yields:
+        Each name with its picture, or with the PictureError that says why there is none.
     """
 
     def load(name: str) -> Any:
@@ -305,7 +329,7 @@ def load_pictures(
 
 
 def work_ahead(names: Sequence[str], work: Callable[[str], T], *, threads: int) -> Iterator[tuple[str, T]]:
-    """Yield each name, in order, with what `work` makes of it in one of `threads`, at most 2 * `threads` ahead."""
+    """Call `work` on each name in several threads, and yield the results in order, at most 2 * `threads` ahead."""
     pool = ThreadPoolExecutor(threads, thread_name_prefix="pictures")
     ahead: deque[tuple[str, Future[T]]] = deque()
     try:

@@ -1,4 +1,4 @@
-"""The limits on a picture file, apart from what opens it, so that options can name them without a decoder."""
+"""Limits on picture files, in a module without a decoder, so that options can use them."""
 
 from dataclasses import dataclass
 from typing import Any, Self
@@ -8,10 +8,10 @@ from triptych.core.options import option
 
 @dataclass(frozen=True)
 class Limits:
-    """What is accepted: pixels on the shorter side, pixels in all, bytes in the file, and the work it makes.
+    """The largest picture that is accepted: by its shorter side, pixels, bytes, and the work that decoding takes.
 
-    `max_scans` is of a JPEG; each is a pass over all its pixels, and encoders write about ten. `max_parts` is of
-    segments, chunks, blocks, tiles or strips. `max_seconds` of processor time hold where a picture is decoded in a
+    `max_scans` is about JPEGs: each scan is a pass over all pixels, and encoders write about ten. `max_parts` counts
+    segments, chunks, blocks, tiles or strips. `max_seconds` of processor time apply if a picture is decoded in a
     process of its own (`core.decoders`).
     """
 
@@ -24,7 +24,7 @@ class Limits:
 
     @classmethod
     def of_millions(cls, pixels: float) -> Self:
-        """The usual ones, but for so many millions of pixels in all, and time for them."""
+        """The default limits, but for this many millions of pixels, with the time for them."""
         most = int(pixels * 1e6)
         return cls(max_pixels=most, max_seconds=cls.max_seconds * max(1.0, most / cls.max_pixels))
 
@@ -34,5 +34,5 @@ MAX_PIXELS_HELP = "Largest picture, in millions of pixels."
 
 
 def max_pixels_option() -> Any:
-    """A field `max_pixels` of options: the largest picture, in millions of pixels."""
+    """Make the field `max_pixels` of an options dataclass: the largest picture, in millions of pixels."""
     return option(DEFAULT_LIMITS.max_pixels / 1e6, MAX_PIXELS_HELP, min=0.01, max=10_000)

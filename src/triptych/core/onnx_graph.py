@@ -1,6 +1,6 @@
-"""Torch modules exported to ONNX graphs, rounded to 8 bits on request, and the graphs run without torch.
+"""Export torch modules to ONNX graphs, round graphs to 8 bits, and run graphs without torch.
 
-Importing torch takes longer than a whole search should, so whatever is trained with torch is run without it.
+Importing torch takes longer than a whole search should. So whatever is trained with torch is run without it.
 """
 
 import logging
@@ -26,10 +26,15 @@ _MATRICES = ("MatMul", "Gemm", "Gather")  # whose weights 8 bits do for; the run
 def export_graph(
     module: "nn.Module", inputs: Sequence["Tensor"], path: Path, *, half: bool = False, free: int = 1
 ) -> None:
-    """Write `module` as one self-contained graph, free in the `free` first dimensions of every input, atomically.
+    """Write a torch module as one self-contained ONNX graph, atomically.
 
-    `inputs` are examples of at least two rows each. With `half` the matrices lie in half precision, in half the space;
-    the graph computes in single precision all the same.
+    Args:
+        module: the module.
+        inputs: example inputs, of at least two rows each.
+        path: the file to write.
+        half: whether matrices are stored in half precision, which halves the file. The graph still computes in single
+            precision.
+        free: how many leading dimensions of every input may vary.
     """
     import torch
 
@@ -54,7 +59,7 @@ def export_graph(
 
 
 def tidy_graph(path: Path, *, half: bool = False) -> None:
-    """Take the exporter's notes out of a graph file, which name the source files of whoever exported it."""
+    """Remove the exporter's notes from a graph file, since they name source files of the machine that exported it."""
     import onnx
 
     model = onnx.load(path)
@@ -70,7 +75,7 @@ def tidy_graph(path: Path, *, half: bool = False) -> None:
 
 
 def _halve_matrices(model: "ModelProto") -> None:
-    """Round a graph's matrices to half precision; the runtime widens them once, when it loads the graph."""
+    """Round a graph's matrices to half precision. The runtime widens them once, when it loads the graph."""
     from onnx import TensorProto, helper, numpy_helper
 
     matrices = [
@@ -85,12 +90,14 @@ def _halve_matrices(model: "ModelProto") -> None:
 
 
 def quantize_graph(source: Path, target: Path) -> None:
-    """Write a graph whose matrices are of 8 bits, and whose products are computed in 8 bits, atomically.
+    """Write a graph with 8-bit matrices and 8-bit matrix products, atomically.
 
-    Weights have a scale for each column and use 7 of the 8 bits, which no processor's arithmetic overflows. Inputs of
-    a product are rounded by the range of what a run is given: such a graph is run row by row, so that a row's result
-    does not depend on the others. A graph of convolutions is left as it is, since it would become slower.
-    Raises DataError where `source` is no graph.
+    Weights have a scale for each column and use 7 of the 8 bits, which no processor's arithmetic overflows. Inputs of a
+    product are rounded by their range in one run. So the graph is run row by row, and a row's result does not depend on
+    other rows. A graph of convolutions is copied unchanged, since it would become slower.
+
+    Raises:
+        DataError: `source` is no graph.
     """
     import onnx
     from onnxruntime.quantization import QuantType, quantize_dynamic
@@ -122,13 +129,13 @@ def quantize_graph(source: Path, target: Path) -> None:
 
 
 def _halved(model: "ModelProto") -> "dict[str, NodeProto]":
-    """The nodes that widen a matrix of half precision, by the name of what they make."""
+    """The nodes that widen a matrix of half precision, by the name of their output."""
     names = {tensor.name for tensor in model.graph.initializer}
     return {node.output[0]: node for node in model.graph.node if node.op_type == "Cast" and node.input[0] in names}
 
 
 def _is_mostly_matrices(model: "ModelProto") -> bool:
-    """Whether most weights are factors of matrix products, or rows that are looked up."""
+    """Whether most weights are factors of matrix products, or rows of look-up tables."""
     tensors = {tensor.name: tensor for tensor in model.graph.initializer}
     tensors |= {name: tensors[node.input[0]] for name, node in _halved(model).items()}
     sizes = {name: int(np.prod(tensor.dims)) for name, tensor in tensors.items() if len(tensor.dims) > 1}
@@ -138,7 +145,7 @@ def _is_mostly_matrices(model: "ModelProto") -> bool:
 
 
 def _widen_matrices(model: "ModelProto") -> None:
-    """Undo `_halve_matrices` for the matrices of products, which else could not be rounded further."""
+    """Undo `_halve_matrices` for factors of matrix products, which could not be rounded further otherwise."""
     from onnx import numpy_helper
 
     stored = {tensor.name: tensor for tensor in model.graph.initializer}
@@ -154,7 +161,11 @@ def _widen_matrices(model: "ModelProto") -> None:
 
 
 class Graph:
-    """An exported graph, run on the CPU. Raises DataError when the file is not one."""
+    """An exported graph, run on the CPU.
+
+    Raises:
+        DataError: the file is no graph.
+    """
 
     def __init__(self, path: Path, threads: int | None = None) -> None:
         import onnxruntime
@@ -174,11 +185,11 @@ class Graph:
 
     @property
     def width(self) -> int:
-        """The length of its output's rows."""
+        """The length of the output's rows."""
         return int(self._session.get_outputs()[0].shape[1])
 
     def __call__(self, *inputs: np.ndarray[Any, Any]) -> np.ndarray[Any, np.dtype[np.float32]]:
-        """The graph's output for `inputs`, which have the same number of rows, block by block."""
+        """Run the graph on inputs with the same number of rows, block by block, and return its output."""
         if not len(inputs[0]):
             # An exported graph need not bear zero rows.
             return np.zeros((0, *self._session.get_outputs()[0].shape[1:]), np.float32)

@@ -1,8 +1,8 @@
-"""Weights that lie once: a safetensors file to train on, and graphs that read their matrices in it.
+"""Weights stored once: a safetensors file for training, and ONNX graphs that read their matrices in it.
 
-ONNX keeps a tensor outside of a graph as a file's name, an offset and a length; a safetensors file is a header and raw
-tensors, so a graph can point into it. Matrices lie there in half precision, or in 8 bits with a scale for each row, and
-are widened once, when the runtime loads the graph.
+ONNX stores an external tensor as a file name, an offset and a length. A safetensors file is a header and raw tensors,
+so a graph can point into it. Its matrices are in half precision, or in 8 bits with a scale for each row. The runtime
+widens them once, when it loads the graph.
 """
 
 import json
@@ -27,14 +27,18 @@ Array = NDArray[Any]
 
 
 def round_to_8_bits(name: str, matrix: Array) -> dict[str, Array]:
-    """A matrix as tensors to store: whole numbers from -127 to 127, and for each row what they are multiplied by."""
+    """Round a matrix to 8 bits.
+
+    Returns:
+        Tensors to store by name: whole numbers from -127 to 127, and the factor of each row.
+    """
     scale = np.maximum(np.abs(matrix.reshape(len(matrix), -1)).max(axis=1), 1e-8).astype(np.float32) / np.float32(127)
     rounded = np.rint(matrix / _per_row(scale, matrix.ndim)).astype(np.int8)
     return {name: rounded, name + _SCALE: scale}
 
 
 def read_weights(path: Path) -> dict[str, Array]:
-    """The tensors of a safetensors file by name, in single precision. Raises what safetensors raises."""
+    """Read the tensors of a safetensors file by name, in single precision. Raises what safetensors raises."""
     from safetensors.numpy import load_file
 
     stored = load_file(path)
@@ -53,10 +57,14 @@ def _per_row(scale: Array, dims: int) -> Array:
 
 
 def share_weights(graph: Path, weights: Path) -> None:
-    """Let a graph read in `weights`, a safetensors file beside it, whatever tensors it has in common with it.
+    """Let a graph read the tensors that it shares with a safetensors file beside it from that file.
 
-    A tensor is known by its values in single precision, or those of its transpose: exporters rename and transpose.
-    What the file does not hold stays in the graph.
+    Tensors are matched by their values in single precision, or by those of their transpose, since exporters rename and
+    transpose. Tensors that the file lacks stay in the graph.
+
+    Args:
+        graph: the ONNX file, which is rewritten.
+        weights: the safetensors file in the same folder.
     """
     import onnx
 
@@ -91,7 +99,11 @@ class _Place(NamedTuple):
 
 
 def places_of_tensors(weights: Path) -> dict[str, _Place]:
-    """Where each tensor of a safetensors file lies. Raises DataError where it is none."""
+    """Where each tensor of a safetensors file lies, by name.
+
+    Raises:
+        DataError: the file is no safetensors file.
+    """
     with weights.open("rb") as file:
         try:
             (length,) = struct.unpack("<Q", file.read(8))
@@ -110,7 +122,7 @@ def places_of_tensors(weights: Path) -> dict[str, _Place]:
 def _refer(
     model: "ModelProto", tensor: "TensorProto", name: str, transposed: bool, file: str, places: dict[str, _Place]
 ) -> None:
-    """Put nodes that read and widen a stored tensor in the place of one that the graph holds."""
+    """Replace a tensor of the graph by nodes that read and widen a stored tensor."""
     from onnx import TensorProto, helper
 
     graph = model.graph
@@ -137,7 +149,7 @@ def _refer(
 
 
 def _outside(model: "ModelProto", name: str, file: str, place: _Place) -> str:
-    """Name a stored tensor in the graph, once; return its name there."""
+    """Declare a stored tensor in the graph once, and return its name there."""
     from onnx import TensorProto
 
     inside = f"stored.{name}"

@@ -1,6 +1,6 @@
-"""Options as frozen dataclasses: the default, help text, range and flag of each stand once, beside its name.
+"""Options as frozen dataclasses, whose fields state their default, help text, range and flag.
 
-A function takes such a dataclass, and the command line makes its flags from the same fields. A field of type
+A function takes such a dataclass as an argument. The command line makes its flags from the same fields. A field of type
 Any is a plug-in: an object in Python, its name on the command line.
 
     @dataclass(frozen=True)
@@ -35,14 +35,14 @@ def option(
     above: float | None = None,
     choices: Sequence[str] = (),
 ) -> Any:
-    """A field of an options dataclass.
+    """Make a field of an options dataclass.
 
     Args:
-        default: its value where nothing is given.
+        default: the value if none is given.
         help: one sentence for `--help`.
-        flag: its flag on the command line; by default the field's name with dashes, such as `--batch-size`.
-        metavar: what stands for the value in `--help`.
-        min, max: least and greatest value allowed.
+        flag: the flag on the command line; by default the field's name with dashes, such as `--batch-size`.
+        metavar: the placeholder of the value in `--help`.
+        min, max: the least and the greatest value allowed.
         above: a bound that the value must exceed.
         choices: the words allowed, for a string or a sequence of strings.
     """
@@ -51,7 +51,7 @@ def option(
 
 
 def nested(kind: type[T]) -> T:
-    """A field that is an options dataclass itself, with its own defaults; its flags stand beside the others."""
+    """Make a field that is an options dataclass itself. On the command line its flags stand beside the others."""
     return field(default_factory=kind)
 
 
@@ -66,18 +66,18 @@ class FlatOption:
 
     @property
     def flag(self) -> str:
-        """Its flag, such as `--batch-size`."""
+        """The flag, such as `--batch-size`."""
         return _flag(self.field)
 
     @property
     def name(self) -> str:
-        """Its flag as a name, such as `batch_size`; `from_` where Python has the word for itself."""
+        """The flag as a Python name, such as `batch_size`. A keyword such as `from` becomes `from_`."""
         name = self.flag.lstrip("-").replace("-", "_")
         return f"{name}_" if iskeyword(name) else name
 
 
 def flat_options(kind: type) -> Iterator[FlatOption]:
-    """Every option of an options dataclass, nested ones in their place."""
+    """Every option of an options dataclass, with those of nested dataclasses in their place."""
     types = get_type_hints(kind)
     for item in fields(kind):
         if is_dataclass(types[item.name]):
@@ -88,9 +88,10 @@ def flat_options(kind: type) -> Iterator[FlatOption]:
 
 
 def from_flat(kind: type[T], values: Mapping[str, Any]) -> T:
-    """An options dataclass out of values by the names of `flat_options`; what is not given is as by default.
+    """Make an options dataclass from values by the names of `flat_options`. Values that are not given are the defaults.
 
-    Raises UsageError for a value out of its range, and for a name that is none of its options.
+    Raises:
+        UsageError: a value is out of its range, or a name is not one of the options.
     """
     known = {item.name: item for item in flat_options(kind)}
     if unknown := values.keys() - known.keys():
@@ -124,14 +125,18 @@ def default_of(item: Field[Any]) -> Any:
 
 
 def as_paths(options: Any, *names: str) -> None:
-    """Turn those fields of a frozen dataclass that were given as text into paths."""
+    """Turn fields of a frozen dataclass that were given as text into paths."""
     for name in names:
         if isinstance(given := getattr(options, name), str):
             object.__setattr__(options, name, Path(given))
 
 
 def check_ranges(options: Any) -> None:
-    """Raise UsageError, which names the flag, for the first value of a dataclass that is out of its range."""
+    """Check the values of an options dataclass against the ranges of its fields.
+
+    Raises:
+        UsageError: a value is out of its range; the message names the flag.
+    """
     for item in fields(options):
         value, facts = getattr(options, item.name), item.metadata
         if value is None or "help" not in facts:
@@ -145,7 +150,7 @@ def check_ranges(options: Any) -> None:
 
 
 def _out_of(value: float, facts: Mapping[str, Any]) -> str:
-    """The rule that a number breaks; empty where it breaks none."""
+    """The rule that a number breaks; empty if it breaks none."""
     if not math.isfinite(value):
         return "a finite number"
     if facts["above"] is not None and value <= facts["above"]:

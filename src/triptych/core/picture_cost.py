@@ -1,8 +1,8 @@
-"""What decoding a picture would cost, read from its headers before any decoder sees it.
+"""Estimate what decoding a picture costs from its headers, before any decoder reads it.
 
-A file of some hundred bytes can ask for gigabytes (a TIFF's tile is held whole, however small the picture), and one of
-a quarter of a megabyte for a minute (each scan of a progressive JPEG is a pass over all its pixels). A picture's size
-in pixels tells neither.
+A file of some hundred bytes can ask for gigabytes, since a TIFF's tile is held whole, however small the picture is. A
+file of a quarter of a megabyte can take a minute, since each scan of a progressive JPEG is a pass over all its pixels.
+The number of pixels shows neither.
 """
 
 import re
@@ -29,9 +29,12 @@ _JPEG_IN_TIFF = {6, 7}
 
 
 def check_cost(data: bytes, limits: Limits) -> None:
-    """Raise PictureError where the headers of a picture file promise more work than `limits` allow.
+    """Check that the headers of a picture file promise no more work than `limits` allow.
 
-    Damaged and unknown files pass: their decoder refuses them, and says why.
+    Damaged and unknown files pass: their decoder refuses them with the reason.
+
+    Raises:
+        PictureError: decoding would take too much memory or time.
     """
     if data[:2] == b"\xff\xd8":
         _check_jpeg(data, limits)
@@ -46,7 +49,8 @@ def check_cost(data: bytes, limits: Limits) -> None:
 
 
 def expected_work(data: bytes) -> int:
-    """Pixels times the passes over them that decoding takes, by a file's headers; 0 where they do not tell, or lie."""
+    """Pixels times passes that decoding takes, by a file's headers; 0 if the headers do not say, or contradict
+    themselves."""
     if data[:2] == b"\xff\xd8":
         return _work_of_jpeg(data)
     if data[:8] == b"\x89PNG\r\n\x1a\n" and data[12:16] == b"IHDR":
@@ -79,7 +83,7 @@ def _refuse_parts(what: str, limits: Limits) -> PictureError:
 
 
 def _segments(data: bytes) -> Iterator[tuple[int, int, int]]:
-    """Each marker of a JPEG up to its end, with where its content begins and ends."""
+    """Each marker of a JPEG up to its end, with the start and end of its content."""
     place = 2
     while found := _MARKER.search(data, place):
         marker, start = found.group(1)[0], found.end()
@@ -113,7 +117,7 @@ def _check_png(data: bytes, limits: Limits) -> None:
 
 
 def _check_webp(data: bytes, limits: Limits) -> None:
-    """The canvas, which the library allocates twice when a file is opened; and the chunks, of which frames consist."""
+    """Check a WebP's canvas, which the library allocates twice, and its number of chunks, of which frames consist."""
     _check_area(*_webp_canvas(data), limits)
     place, parts = 12, 0
     while place + 8 <= len(data):
@@ -125,7 +129,7 @@ def _check_webp(data: bytes, limits: Limits) -> None:
 
 
 def _webp_canvas(data: bytes) -> tuple[int, int]:
-    """Width and height; zeros where the first chunk is of no known kind."""
+    """Width and height; zeros if the first chunk is of an unknown kind."""
     kind = data[12:16]
     if kind == b"VP8X":
         return 1 + _little(data, 24, 3), 1 + _little(data, 27, 3)
@@ -147,7 +151,7 @@ def _check_area(width: int, height: int, limits: Limits) -> None:
 
 
 def _check_gif(data: bytes, limits: Limits) -> None:
-    """The extensions before the first frame, which is the only one that is read; and its size."""
+    """Check a GIF's size, and the extensions before its first frame, which is the only frame that is read."""
     place = 13 + (3 << (1 + (data[10] & 7)) if len(data) > 10 and data[10] & 0x80 else 0)
     parts = 0
     while place < len(data):
@@ -173,7 +177,7 @@ def _check_gif(data: bytes, limits: Limits) -> None:
 
 
 class _Directory:
-    """The first directory of a TIFF: where each tag's values lie."""
+    """The first directory of a TIFF: where the values of each tag lie."""
 
     def __init__(self, data: bytes) -> None:
         self._data = data
@@ -195,7 +199,7 @@ class _Directory:
         self.entries = found
 
     def bytes_of_values(self) -> int:
-        """Of all tags together, as a reader would read them."""
+        """Bytes of all tags together, as a reader would read them."""
         return sum(many * _SIZES.get(kind, 1) for kind, many, _ in self.entries.values())
 
     def count(self, tag: int) -> int:
@@ -207,7 +211,7 @@ class _Directory:
         return next(iter(self.numbers(tag, 1)), 0)
 
     def numbers(self, tag: int, most: int) -> list[int]:
-        """A tag's first whole numbers."""
+        """A tag's first whole numbers, at most `most`."""
         kind, many, offset = self.entries.get(tag, (0, 0, 0))
         code = {1: "B", 6: "B", 3: "H", 8: "H", 4: "L", 9: "L", 13: "L", 16: "Q", 17: "Q", 18: "Q"}.get(kind)
         if code is None:
@@ -240,7 +244,7 @@ def _check_tiff(data: bytes, limits: Limits) -> None:
 
 
 def _check_scans_within(data: bytes, tiff: _Directory, parts: int, limits: Limits) -> None:
-    """The scans of each tile or strip that is a JPEG. One that lies within another is looked at once."""
+    """Check the scans of each tile or strip that is a JPEG. One that lies within another is read once."""
     spans = set()
     for places, lengths in ((_TILES, _TILE_BYTES), (_STRIPS, _STRIP_BYTES)):
         spans |= set(zip(tiff.numbers(places, parts), tiff.numbers(lengths, parts), strict=False))

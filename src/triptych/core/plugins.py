@@ -1,11 +1,11 @@
-"""Plug-ins: an encoder, composer, reasoner, critic, benchmark or store that comes from outside the package.
+"""Plug-ins: encoders, composers, reasoners, critics, benchmarks and stores from outside the package.
 
-Each kind has one `Registry`. What it is asked for may be
+Each kind has one `Registry`. A plug-in is given as
 
-- an object that has what the kind's protocol names;
+- an object that has the members of the kind's protocol;
 - a name that was registered here, or that an installed package declares as an entry point of the kind's group;
 - a name with a scheme, such as `hf:openai/clip-vit-base-patch32`;
-- a folder, where the kind can be read from one;
+- a folder, if the kind can be read from one;
 - `module:attribute`, which is imported: an object, or a class or function that makes one.
 
 A factory is called with those of the kind's keyword arguments that it has parameters for.
@@ -27,14 +27,14 @@ Factory = Callable[..., Any]
 
 
 class Registry(Generic[T]):
-    """The known implementations of one kind of plug-in.
+    """The implementations of one kind of plug-in.
 
     Args:
-        kind: what one is called in messages, such as "encoder".
-        protocol: the Protocol class that each must satisfy; members that it names must be there.
+        kind: its name in messages, such as "encoder".
+        protocol: the Protocol class whose members each implementation must have.
         group: the entry-point group of installed packages, such as "triptych.encoders".
         flag: the option that names one on the command line, for messages.
-        folder: makes one out of an existing folder, `folder(path, **context)`; None where that is not possible.
+        folder: makes one from an existing folder, `folder(path, **context)`; None if that is not possible.
     """
 
     def __init__(self, kind: str, protocol: type, group: str, *, flag: str, folder: Factory | None = None) -> None:
@@ -47,13 +47,21 @@ class Registry(Generic[T]):
         self._schemes: dict[str, tuple[Factory, str]] = {}
 
     def register(self, name: str, make: Any) -> None:
-        """Make `name` known: `make` is an object, or a factory of one."""
+        """Register an implementation by name.
+
+        Args:
+            name: its name.
+            make: an object, or a factory of one.
+        """
         self._named[name] = make
 
     def register_scheme(self, scheme: str, make: Factory, rest: str) -> None:
-        """Make names that begin with `scheme` known; `make(name, **context)` gets the whole name.
+        """Register a factory for all names that begin with a scheme.
 
-        `rest` says in messages what follows the scheme, such as `NAME_OR_DIR`.
+        Args:
+            scheme: the beginning, such as `hf:`.
+            make: the factory; `make(name, **context)` gets the whole name.
+            rest: what follows the scheme, for messages, such as `NAME_OR_DIR`.
         """
         self._schemes[scheme] = (make, rest)
 
@@ -62,13 +70,13 @@ class Registry(Generic[T]):
         return [*self._named, *sorted(self._entry_points())]
 
     def get(self, given: Any, *, from_file: bool = False, **context: Any) -> T:
-        """What `given` means.
+        """Find or make the implementation that `given` names.
 
         Args:
-            given: an object, a class of one, or a string as the module's first lines list them.
+            given: an object, a class, or a string as the module's docstring lists them.
             from_file: whether the string was read from a file. Such a string never makes a module be imported, since
-                that would run code that a file of data names.
-            context: what factories may take, by keyword.
+                that would run code that a data file names.
+            context: keyword arguments for factories.
 
         Raises:
             UsageError: nothing is known by that name, it cannot be imported, or it lacks a member of the protocol.
@@ -79,7 +87,8 @@ class Registry(Generic[T]):
         return self.make(found, _name(given), **context)
 
     def find(self, given: Any, *, from_file: bool = False) -> Any:
-        """What `given` means, not made yet: an object, or a factory of one. Arguments and errors are those of `get`."""
+        """Find what `given` names without making it: an object, or a factory of one. Arguments and errors are those of
+        `get`."""
         if not isinstance(given, str | Path):
             return given
         name = str(given)
@@ -96,15 +105,16 @@ class Registry(Generic[T]):
         if colon and attribute.isidentifier() and all(part.isidentifier() for part in module.split(".")):
             if from_file:
                 raise UsageError(
-                    f"{name}: a file names this {self.kind}, and a file never makes code run; give it as {self._flag}"
+                    f"{name}: this {self.kind} is named in a file, and files never run code; give it as {self._flag}"
                 )
             return self._loaded(lambda: _attribute(module, attribute), name)
         raise UsageError(f"{self._flag} {name}: there is no such {self.kind}; there are {', '.join(self._known())}")
 
     def make(self, found: Any, name: str, **context: Any) -> T:
-        """The object that `find` found, or that the factory which it found makes.
+        """Return the object that `find` found, or make it with the factory that `find` found.
 
-        Raises UsageError, which calls it `name`, where it lacks a member of the protocol.
+        Raises:
+            UsageError: the object lacks a member of the protocol; the message calls it `name`.
         """
         if _is_factory(found) or (callable(found) and self._missing(found)):
             found = found(**_taken(found, context))
@@ -133,7 +143,7 @@ class Registry(Generic[T]):
 
 
 def _is_factory(found: Any) -> bool:
-    """Whether this is a class or a function, which makes a plug-in and is none."""
+    """Whether this is a class or a function, which makes a plug-in and is none itself."""
     return inspect.isclass(found) or inspect.isroutine(found) or isinstance(found, partial)
 
 
@@ -142,7 +152,7 @@ def _name(given: Any) -> str:
 
 
 def _members(protocol: type) -> list[str]:
-    """The public names that a Protocol class declares, those of its bases included."""
+    """The public names that a Protocol class and its bases declare."""
     declared: dict[str, None] = {}
     for base in reversed(protocol.__mro__):
         if base.__module__ not in ("typing", "builtins"):
@@ -151,7 +161,7 @@ def _members(protocol: type) -> list[str]:
 
 
 def _taken(make: Factory, context: Mapping[str, Any]) -> dict[str, Any]:
-    """Of the context what a factory has parameters for."""
+    """The part of the context that a factory has parameters for."""
     parameters = inspect.signature(make).parameters
     if any(item.kind is item.VAR_KEYWORD for item in parameters.values()):
         return dict(context)
@@ -159,7 +169,7 @@ def _taken(make: Factory, context: Mapping[str, Any]) -> dict[str, Any]:
 
 
 def _attribute(module: str, name: str) -> Any:
-    """An attribute of a module that is installed, or lies in the working directory."""
+    """An attribute of a module that is installed, or that lies in the working directory."""
     here = str(Path.cwd())
     if here not in sys.path:
         sys.path.append(here)  # at the end, so that nothing there takes the place of an installed module

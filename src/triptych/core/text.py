@@ -1,4 +1,5 @@
-"""Foreign text made safe to show (one line, no control characters, of bounded length), and numbers that hash a text."""
+"""Make text from elsewhere safe to show: one line, no control characters,
+limited length. And hash a text to a number."""
 
 import hashlib
 import json
@@ -10,7 +11,8 @@ _NUMBER = re.compile(r"[+-]?(\d+\.?\d*|\.\d+)([eE][+-]?\d+)?")
 
 
 def clean(text: str) -> str:
-    """One line without control, formatting and private characters, and without half a surrogate pair."""
+    """Put a text on one line without control, formatting and private characters,
+    and without half of a surrogate pair."""
     kept = "".join(
         " " if character.isspace() else character
         for character in text
@@ -20,7 +22,7 @@ def clean(text: str) -> str:
 
 
 def escaped(text: str) -> str:
-    """`text` with each control, formatting and private character as Python writes it, such as `\\x1b`."""
+    r"""A text with each control, formatting and private character as Python writes it, such as `\x1b`."""
     return "".join(
         character.encode("unicode_escape").decode() if unicodedata.category(character)[0] == "C" else character
         for character in text
@@ -41,14 +43,15 @@ def escaped_json(text: str) -> str:
 
 
 def truncate(text: str, most: int) -> str:
-    """`text`, cleaned, and no longer than `most` characters."""
+    """Clean a text, and cut it to at most `most` characters."""
     return clean(text[: 4 * most])[:most]
 
 
 def cell(text: str) -> str:
-    """`text` for a cell of a CSV: an apostrophe stands before = + - @ at its start, lest it be taken for a formula.
+    """A text for a cell of a CSV. An apostrophe before = + - @ at its start keeps spreadsheets from taking it for a
+    formula.
 
-    Numbers stay numbers, and control characters are escaped: a newline in a file's name makes no second row.
+    Numbers stay numbers. Control characters are escaped, so that a newline in a file's name makes no second row.
     """
     shown = escaped(text)
     if shown[:1] in ("=", "+", "-", "@") and not _NUMBER.fullmatch(shown):
@@ -57,5 +60,5 @@ def cell(text: str) -> str:
 
 
 def hash_number(text: str) -> int:
-    """64 bits that depend on the text alone: choices made by them need no order and no random state."""
+    """A number of 64 bits that depends on the text alone, for choices that need no order and no random state."""
     return int.from_bytes(hashlib.sha256(text.encode()).digest()[:8], "big")

@@ -1,7 +1,4 @@
-"""Unit vectors, and exact nearest neighbours among them by inner product.
-
-Neighbours are found in blocks, so that memory does not grow with queries times gallery.
-"""
+"""Unit vectors, and exact nearest neighbours by inner product, found in blocks to limit memory."""
 
 from collections.abc import Callable
 from typing import Any
@@ -18,33 +15,37 @@ _BLOCK_SCORES = 16_000_000  # scores held at once: 64 MB
 
 
 def unit(vectors: NDArray[np.floating]) -> Vectors:
-    """Rows scaled to length one, as float32; a zero row stays zero."""
+    """Scale rows to length one, as float32. A zero row stays zero."""
     lengths = np.linalg.norm(vectors, axis=-1, keepdims=True)
     return np.asarray(vectors / np.maximum(lengths, 1e-12), dtype=np.float32)
 
 
 def without_last(vectors: Vectors, count: int) -> Vectors:
-    """Rows `(n, d - count)` without their last components, scaled to length one again; `vectors` itself for 0."""
+    """Rows `(n, d - count)` without their last `count` components, scaled to
+    length one again; `vectors` itself for 0."""
     return unit(vectors[:, :-count]) if count else vectors
 
 
 def require_finite_rows(
     vectors: NDArray[np.floating], name: Callable[[int], str], maker: str, remedy: str = "check its weights"
 ) -> None:
-    """Raise FailureError, which names the first row, where a number is none: such a row has no neighbours.
+    """Check that all numbers are finite, since a row with others has no nearest neighbours.
 
     Args:
         vectors: shape `(n, d)`.
-        name: what a row is of, such as the picture's name.
-        maker: what made the vectors, such as an encoder.
-        remedy: what to do about it.
+        name: gives the name of row `i` for the message, such as a picture's name.
+        maker: what made the vectors, for the message, such as an encoder's name.
+        remedy: what to do about it, for the message.
+
+    Raises:
+        FailureError: a number is not finite; the message names the first such row.
     """
     # Not a mask of all numbers, which takes a quarter of their memory: a sum is finite only if its parts are.
     with np.errstate(invalid="ignore"):
         wrong = np.flatnonzero(~np.isfinite(vectors.sum(axis=1, dtype=np.float64)))
     if len(wrong):
         raise FailureError(
-            f"{name(int(wrong[0]))}: {maker} made a vector of it that is not finite, as of {len(wrong)} of "
+            f"{name(int(wrong[0]))}: {maker} made a vector of it that is not finite, like {len(wrong)} of "
             f"{len(vectors)} here; {remedy}"
         )
 
@@ -52,11 +53,17 @@ def require_finite_rows(
 def nearest(
     queries: Vectors, gallery: Vectors, k: int, *, allowed: NDArray[np.bool_] | None = None
 ) -> tuple[NDArray[np.int64], NDArray[np.float32]]:
-    """The `k` best gallery rows for each query, best first, and their scores: two arrays `(n, k)`.
+    """Find the `k` rows of a gallery with the highest inner products with each query.
 
-    `allowed`, of shape `(m,)` or `(n, m)`, restricts the gallery before the choice, never after. Fewer than `k` columns
-    come back where the gallery has fewer; where a query of its own is allowed fewer than others, it ends in scores of
-    minus infinity. Equal scores are ordered by row.
+    Args:
+        queries: unit vectors `(n, d)`.
+        gallery: unit vectors `(m, d)`.
+        k: how many rows to find. Fewer columns are returned if the gallery has fewer rows.
+        allowed: booleans `(m,)` or `(n, m)` that restrict the gallery before the choice.
+
+    Returns:
+        The rows and their scores, two arrays `(n, k)`, best first. Equal scores are ordered by row. If a query has
+        fewer allowed rows than others, its last scores are minus infinity.
     """
     rows: NDArray[np.int64] | None = None
     if allowed is not None and allowed.ndim == 1:
@@ -85,13 +92,13 @@ def _top(values: NDArray[np.float32], k: int) -> NDArray[Any]:
     if k == 0:
         return np.empty((len(values), 0), np.int64)
     if k < values.shape[1]:
-        chosen = np.argpartition(-values, k - 1, axis=1)[:, :k]
-        bars = np.take_along_axis(values, chosen, axis=1).min(axis=1)
-        # Of the rows that tie for the last places, a partition takes any; the first ones are due.
-        for row in np.flatnonzero((values >= bars[:, None]).sum(axis=1) > k):
-            better, equal = np.flatnonzero(values[row] > bars[row]), np.flatnonzero(values[row] == bars[row])
-            chosen[row] = np.concatenate([better, equal])[:k]
-        candidates = np.sort(chosen, axis=1)
+        least = np.partition(values, -k, axis=1)[:, -k]
+        chosen = values >= least[:, None]
+        # Of the rows that tie for the last places, the first ones are due.
+        for row in np.flatnonzero(np.count_nonzero(chosen, axis=1) > k):
+            equal = np.flatnonzero(values[row] == least[row])
+            chosen[row, equal[k - np.count_nonzero(chosen[row]) :]] = False
+        candidates = np.nonzero(chosen)[1].reshape(len(values), k)
     else:
         candidates = np.broadcast_to(np.arange(values.shape[1]), values.shape)
     order = np.argsort(-np.take_along_axis(values, candidates, axis=1), axis=1, kind="stable")

@@ -1,1 +1,1 @@
-"""The demonstration: all stages at once, and a report of it as one HTML file."""
+"""The demo: all stages in one run, with a report as one HTML file."""

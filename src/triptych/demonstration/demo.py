@@ -1,4 +1,4 @@
-"""`demo`: the whole way from pictures to a searchable composer, ending in a table and a report."""
+"""`demo`: the whole way from pictures to a trained composer, with a table of results and a report."""
 
 import time
 from collections.abc import Iterator
@@ -34,7 +34,7 @@ _RESULTS = 6  # pictures shown for a query
 
 @dataclass(frozen=True)
 class _Folders:
-    """Where the demonstration's parts lie."""
+    """Where the parts of the demo lie."""
 
     out: Path
 
@@ -54,14 +54,14 @@ class _Folders:
 def demo(
     out: Path | str = "demo", options: DemoOptions = DemoOptions(), *, runtime: Runtime = Runtime()
 ) -> EvaluateResult:
-    """Index pictures, mine, train, evaluate every method, and report.
+    """Index pictures, mine, train, evaluate every method, and write a report.
 
     An interrupted demo goes on where it stopped.
 
     Args:
         out: the folder of everything: `catalog/`, `triplets.parquet`, `composer/`, `results.json`, `report.html`, and
-            for the drawn wardrobe `world/`.
-        options: what it runs on, and the seed.
+            `world/` if the wardrobe is drawn.
+        options: which pictures to use, and the seed.
         runtime: processor threads.
 
     Returns:
@@ -106,7 +106,7 @@ def demo(
 
 
 def _make(world: World, pictures: Pictures, folders: _Folders, steps: list[Step], seed: int, runtime: Runtime) -> None:
-    """Index, mine and train, and note each in `steps`."""
+    """Index, mine and train, and record each stage in `steps`."""
     with _timed(steps, "index") as detail:
         indexed = index(
             pictures.unlabelled, folders.catalog, encoder=world.encoder, root=pictures.images, runtime=runtime
@@ -133,7 +133,7 @@ def _timed(steps: list[Step], name: str) -> Iterator[list[str]]:
 
 
 def _triplet_cards(file: Path, pictures: Path) -> tuple[list[TripletCard], list[TripletCard]]:
-    """Some accepted triplets, and some refused ones with every reason among them."""
+    """Some accepted triplets, and some refused ones that cover every reason."""
     triplets, _ = read_triplets(file)
 
     def card(triplet: Triplet) -> TripletCard:
@@ -142,7 +142,7 @@ def _triplet_cards(file: Path, pictures: Path) -> tuple[list[TripletCard], list[
             target=pictures / triplet.target,
             modifications=[wording.text for wording in triplet.modifications],
             reason=triplet.reason,
-            group=[pictures / name for name in triplet.group],
+            negatives=[pictures / name for name in triplet.negatives],
         )
 
     accepted = [triplet for triplet in triplets if triplet.accepted]
@@ -156,7 +156,7 @@ def _triplet_cards(file: Path, pictures: Path) -> tuple[list[TripletCard], list[
 
 
 def _query_cards(benchmark: str, pictures: Pictures, folder: Path) -> tuple[list[QueryCard], list[QueryCard]]:
-    """Test queries that the composer answers at once, and ones that it answers badly."""
+    """Test queries that the composer answers at rank 1, and queries that it answers badly."""
     composer = TrainedComposer(folder)
     encoder = load_encoder(composer.encoder_name)
     composer.attach(encoder)
@@ -182,7 +182,7 @@ def _query_cards(benchmark: str, pictures: Pictures, folder: Path) -> tuple[list
 
 
 def _spread(items: list[T], count: int) -> list[T]:
-    """`count` of the items, evenly spread, so that the same run shows the same ones."""
+    """`count` of the items, evenly spread, so that repeated runs show the same ones."""
     if len(items) <= count:
         return items
     return [items[round(position * (len(items) - 1) / max(1, count - 1))] for position in range(count)]

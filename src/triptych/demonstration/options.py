@@ -1,4 +1,4 @@
-"""Choices of the demonstration."""
+"""Options of the demo."""
 
 from dataclasses import dataclass
 from pathlib import Path
@@ -10,16 +10,16 @@ WORLD_NAMES = ("closet", "wardrobe")
 
 @dataclass(frozen=True)
 class DemoOptions:
-    """What `demo` starts from.
+    """Which pictures `demo` uses.
 
     Raises:
         UsageError: a value is out of its range.
     """
 
     world: str = option(
-        "closet", "What it runs on: closet (photos) or wardrobe (drawn).", metavar="NAME", choices=WORLD_NAMES
+        "closet", "The pictures to use: closet (photos) or wardrobe (drawn).", metavar="NAME", choices=WORLD_NAMES
     )
-    photos: Path | None = option(None, "Folder of the example photos; by default found in a checkout.", metavar="DIR")
+    photos: Path | None = option(None, "Folder of the example photos; by default that of a checkout.", metavar="DIR")
     seed: int = option(0, "Seed of everything random.", min=0)
 
     def __post_init__(self) -> None:

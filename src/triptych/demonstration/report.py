@@ -1,4 +1,4 @@
-"""A report of a whole run as one HTML file: no script, and nothing that it fetches from anywhere."""
+"""The report of a run as one HTML file, without scripts and without anything to be fetched."""
 
 from base64 import b64encode
 from collections.abc import Sequence
@@ -23,7 +23,7 @@ _CHART = 1600
 
 @dataclass(frozen=True)
 class Step:
-    """Something that was done."""
+    """A stage of the run."""
 
     name: str
     seconds: float
@@ -32,18 +32,19 @@ class Step:
 
 @dataclass(frozen=True)
 class TripletCard:
-    """A triplet that the agent made. `reason`: why its critic refused it; `group`: what else it looked at."""
+    """A triplet that the agent made. `reason`: why its critic refused it.
+    `negatives`: the other pictures considered."""
 
     reference: Path
     target: Path
     modifications: Sequence[str]
     reason: str = ""
-    group: Sequence[Path] = ()
+    negatives: Sequence[Path] = ()
 
 
 @dataclass(frozen=True)
 class ResultCard:
-    """A picture that was found; a `hit` is one that the query asked for."""
+    """A picture that was found. `hit`: whether it is a target of the query."""
 
     picture: Path
     score: float
@@ -52,9 +53,9 @@ class ResultCard:
 
 @dataclass(frozen=True)
 class QueryCard:
-    """A query and the first of its results, best first.
+    """A query and its first results, best first.
 
-    `rank` is that of its first target, if it has one; `wanted` is a target to show beside the results.
+    `rank` is the rank of its best target, if it has one. `wanted` is a target to show beside the results.
     """
 
     reference: Path
@@ -66,7 +67,7 @@ class QueryCard:
 
 @dataclass(frozen=True)
 class Report:
-    """What a report says. An empty part says that it is empty."""
+    """The content of a report. An empty part is shown as empty."""
 
     title: str
     summary: str
@@ -82,9 +83,9 @@ class Report:
 
 
 def write_report(path: Path, content: Report) -> None:
-    """Write `content` as one HTML file, atomically, with every picture inside, of at most 160 pixels a side.
+    """Write `content` as one HTML file, atomically, with all pictures inside, at most 160 pixels a side.
 
-    A picture that cannot be read shows as a placeholder.
+    A picture that cannot be read becomes a placeholder.
     """
     from jinja2 import Environment, StrictUndefined
 
@@ -110,12 +111,12 @@ def write_report(path: Path, content: Report) -> None:
 
 
 def _metrics(block: Block) -> list[str]:
-    """The usual metrics; of a protocol that has none of them, its own."""
+    """The usual metrics; if the protocol has none of them, its own."""
     return [name for name in _METRICS if name in block.metrics] or list(block.metrics)
 
 
 def _data_url(path: Path, side: int, kind: str = "JPEG") -> str | None:
-    """The picture within `side` x `side` pixels, as a data: URL; None where it cannot be read."""
+    """A picture within `side` x `side` pixels as a data URL; None if it cannot be read."""
     try:
         picture = open_picture(path)
     except PictureError:
@@ -127,7 +128,7 @@ def _data_url(path: Path, side: int, kind: str = "JPEG") -> str | None:
 
 
 def _duration(seconds: float) -> str:
-    """As a person would say it: 0.4 s, 38 s, 3 min 20 s, 2 h 05 min."""
+    """A duration in words: 0.4 s, 38 s, 3 min 20 s, 2 h 05 min."""
     if seconds < 9.95:
         return f"{seconds:.1f} s"
     minutes, rest = divmod(round(seconds), 60)

@@ -1,4 +1,4 @@
-"""What the demonstration can run on: photos of clothes, or a drawn wardrobe."""
+"""The data that the demo can use: photos of clothes, or a drawn wardrobe."""
 
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
@@ -20,7 +20,7 @@ LINES = {"unlabelled": 400, "val": 80, "test": 160}
 
 @dataclass(frozen=True)
 class Pictures:
-    """The pictures of a world on disk."""
+    """The pictures of a data set on disk."""
 
     root: Path
     """The folder of its benchmark."""
@@ -34,7 +34,7 @@ class Pictures:
 
 @dataclass(frozen=True)
 class World:
-    """What a demonstration runs on."""
+    """A data set that the demo can use, with its settings."""
 
     benchmark: str
     encoder: str
@@ -46,7 +46,7 @@ class World:
 
 
 def _closet(out: Path, photos: Path | None, seed: int) -> Pictures:
-    """The example photos: those without annotations are listed for mining."""
+    """The example photos. Those without annotations are listed for mining."""
     root = photos or _example()
     names = unlabelled_photos(root)
     listed = out / "unlabelled.txt"
@@ -70,9 +70,9 @@ def _example() -> Path:
 
 
 def _wardrobe(out: Path, photos: Path | None, seed: int) -> Pictures:
-    """A wardrobe, drawn."""
+    """Draw a wardrobe."""
     if photos is not None:
-        raise UsageError("--photos goes with --world closet; a wardrobe is drawn")
+        raise UsageError("--photos can only be used with --world closet; the wardrobe is drawn")
     world = out / "world"
     drawn = write_wardrobe(world, seed=seed, lines=LINES).pictures
     said = f"{sum(drawn.values())} pictures of garments that the encoder never saw"

@@ -1,1 +1,1 @@
-"""A picture or a text becomes a unit vector in one shared space."""
+"""Encoders: pictures and texts become unit vectors of one shared space."""

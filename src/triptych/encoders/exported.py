@@ -1,7 +1,7 @@
-"""A CLIP or SigLIP as two graphs in a folder: what `huggingface` does, without transformers and torch.
+"""A CLIP or SigLIP as two graphs in a folder, run without transformers and torch.
 
-A folder holds `config.json`, `tokenizer.json`, `picture.onnx` (pixels to unit vectors) and `text.onnx` (token ids,
-without padding where the tower does without, to unit vectors).
+A folder holds `config.json`, `tokenizer.json`, `picture.onnx` (pixels to unit vectors) and `text.onnx` (token ids to
+unit vectors, without padding if the model needs none).
 """
 
 import hashlib
@@ -31,10 +31,13 @@ _TEXTS = 64  # encoded at once; padded to the longest of them
 
 
 class ExportedEncoder:
-    """An encoder folder that `export-models` made of a Hugging Face model. Raises DataError where a file is missing.
+    """An encoder folder that `export-models` made of a Hugging Face model.
 
-    In single precision it stands for the encoder that it was made of, and bears its fingerprint; in 8 bits it is an
-    encoder of its own.
+    In single precision it stands for the original encoder and has its fingerprint. In 8 bits it is an encoder of its
+    own.
+
+    Raises:
+        DataError: a file is missing or damaged.
     """
 
     def __init__(self, folder: Path, name: str, threads: int | None = None) -> None:
@@ -59,7 +62,7 @@ class ExportedEncoder:
         return hashlib.sha256("\n".join([FORMAT, settings, *parts]).encode()).hexdigest()
 
     def prepare(self, picture: Image.Image) -> Pixels:
-        """Pixels `(3, h, w)`: resized, the middle cut out where the model wants that, and normalised."""
+        """Pixels `(3, h, w)` of a picture: resized, cropped in the middle if the model wants that, and normalised."""
         settings = self._pictures
         size = _resized(picture.size, settings["size"])
         picture = picture.resize(size, Image.Resampling(settings["resample"]))
@@ -76,7 +79,8 @@ class ExportedEncoder:
         return self._picture_graph(pixels)
 
     def encode_texts(self, texts: Sequence[str]) -> Vectors:
-        """Vectors `(n, d)`; each distinct text is encoded once, and one that is too long in parts."""
+        """Vectors `(n, d)` of texts. Each distinct text is encoded once; a text
+        that is too long is encoded in parts."""
         # By length, so that a batch that is padded to its longest text wastes little.
         distinct = sorted(set(texts), key=lambda text: (len(text), text))
         vectors = self._text_reader.encode_whole(distinct, self._encode)
@@ -84,7 +88,7 @@ class ExportedEncoder:
         return vectors[np.array([row[text] for text in texts], np.intp)]
 
     def _encode(self, texts: Sequence[str]) -> Vectors:
-        """Vectors of texts, cut to the length that the tower reads."""
+        """Vectors of texts that are cut to the length that the text tower reads."""
         starts = range(0, len(texts), _TEXTS)
         blocks = [self._text_graph(self._token_ids(texts[start : start + _TEXTS])) for start in starts]
         return np.concatenate(blocks) if blocks else np.empty((0, self.dim), np.float32)
@@ -119,7 +123,7 @@ class ExportedEncoder:
 
 
 def _resized(size: tuple[int, int], wanted: int | Sequence[int]) -> tuple[int, int]:
-    """Width and height: as wanted, or with the shorter side as wanted."""
+    """Width and height after resizing: as wanted, or with the shorter side as wanted."""
     if not isinstance(wanted, int):
         width, height = wanted
         return width, height

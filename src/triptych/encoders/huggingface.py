@@ -1,7 +1,7 @@
-"""CLIP and SigLIP in the Hugging Face layout, run by transformers, which is the extra `hf`.
+"""CLIP and SigLIP in the Hugging Face layout, run by transformers (extra `hf`).
 
-Pictures go through the processors that need Pillow alone, weights are safetensors, and no remote code runs.
-SigLIP 2 of fixed resolution is a SigLIP to transformers (`model_type` siglip) with another tokenizer.
+Pictures go through the processors that need Pillow alone. Weights are safetensors, and no remote code runs. To
+transformers, a SigLIP 2 of fixed resolution is a SigLIP (`model_type` siglip) with another tokenizer.
 """
 
 import shutil
@@ -39,14 +39,21 @@ TEXT_BATCH = 64
 
 
 class HuggingFaceEncoder:
-    """The encoder `hf:FOLDER`, `hf:HUB_ID` or `hf:HUB_ID@REVISION`, on the GPU where there is one.
+    """The encoder `hf:FOLDER`, `hf:HUB_ID` or `hf:HUB_ID@REVISION`, on the GPU if there is one.
 
-    With precision `auto` it computes in bfloat16 where that is fast, so vectors made on different machines
-    agree only to its rounding; `float32` gives what transformers gives. `threads` sets torch's, for the whole
-    process. Without `download`, nobody else is asked: a hub id is looked for in the local cache alone.
+    Args:
+        name: the name as above.
+        threads: torch's threads, for the whole process.
+        device: what to compute on, such as `cuda:1`.
+        precision: `auto` computes in bfloat16 if that is fast, so vectors of different machines agree only to its
+            rounding. `float32` gives what transformers gives.
+        download: whether a hub id may be fetched. Without it, only the local cache is read.
 
-    Raises UsageError without the extra `hf`, for another kind of model, or where a hub id is not in the cache and may
-    not be fetched; FailureError where it cannot be; DataError where a file is missing or damaged.
+    Raises:
+        UsageError: the extra `hf` is missing, the model is of another kind, or a hub id is not in the cache and may not
+            be fetched.
+        FailureError: a hub id cannot be fetched.
+        DataError: a file is missing or damaged.
     """
 
     def __init__(
@@ -89,7 +96,7 @@ class HuggingFaceEncoder:
         self.model = model.eval().to(self._device)
 
     def prepare(self, picture: Image.Image) -> Pixels:
-        """Pixels `(3, h, w)` as the model's own processor makes them."""
+        """Pixels `(3, h, w)` of a picture, by the model's own processor."""
         return _pixels(self._processor, picture)
 
     def encode_pictures(self, pixels: Pixels) -> Vectors:
@@ -103,7 +110,8 @@ class HuggingFaceEncoder:
         return self._vectors(self.model.get_image_features, batches)
 
     def encode_texts(self, texts: Sequence[str]) -> Vectors:
-        """Vectors `(n, d)`; each distinct text is encoded once, and one that is too long in parts."""
+        """Vectors `(n, d)` of texts. Each distinct text is encoded once; a text
+        that is too long is encoded in parts."""
         # By length, so that a batch that is padded to its longest text wastes little.
         distinct = sorted(set(texts), key=lambda text: (len(text), text))
         vectors = self._text_reader.encode_whole(distinct, self._encode)
@@ -111,7 +119,7 @@ class HuggingFaceEncoder:
         return vectors[np.array([row[text] for text in texts], np.intp)]
 
     def _encode(self, texts: Sequence[str]) -> Vectors:
-        """Vectors of texts, cut to the length that the tower reads."""
+        """Vectors of texts that are cut to the length that the text tower reads."""
         starts = range(0, len(texts), TEXT_BATCH)
         batches = (self.tokens(texts[start : start + TEXT_BATCH]) for start in starts)
         return self._vectors(self.model.get_text_features, batches)
@@ -131,13 +139,13 @@ class HuggingFaceEncoder:
 
     @property
     def text_frame(self) -> tuple[int, int]:
-        """The ids that open and close every text."""
+        """The token ids that open and close every text."""
         self._require_clip()
         opening, closing = self.tokenizer("")["input_ids"]
         return opening, closing
 
     def token_ids(self, texts: Sequence[str]) -> Ids:
-        """What CLIP's text tower reads `(n, length)`, padded with what closes a text."""
+        """Token ids `(n, length)` for CLIP's text tower, padded with the id that closes a text."""
         _, closing = self.text_frame
         ids = np.full((len(texts), self._length), closing, np.int64)
         if texts:
@@ -147,7 +155,11 @@ class HuggingFaceEncoder:
         return ids
 
     def text_tower(self) -> "nn.Module":
-        """CLIP's text tower as a torch module, which takes pseudo-words too. Raises UsageError for a SigLIP."""
+        """CLIP's text tower as a torch module that also takes pseudo-words.
+
+        Raises:
+            UsageError: the model is a SigLIP.
+        """
         self._require_clip()
         from triptych.encoders.networks.clip_text import ClipTextTower
 
@@ -158,10 +170,10 @@ class HuggingFaceEncoder:
             raise UsageError(f"{self.name}: pseudo-words are for our own encoders and for CLIP, not for {self._family}")
 
     def tokens(self, texts: Sequence[str]) -> dict[str, Any]:
-        """What the text tower reads.
+        """The input of the text tower.
 
-        SigLIP was trained on lower case, padded to its full length, without an attention mask; the tokenizer
-        of some SigLIP 2 checkpoints leaves the case alone, so the texts are lowered here.
+        SigLIP was trained on lower case, padded to its full length, without an attention mask. The tokenizers of some
+        SigLIP 2 checkpoints keep the case, so texts are lowered here.
         """
         cut = {"truncation": True, "max_length": self._length, "return_tensors": "pt"}
         if self._family == "siglip":
@@ -171,7 +183,11 @@ class HuggingFaceEncoder:
         return {"input_ids": tokens["input_ids"], "attention_mask": tokens["attention_mask"]}
 
     def preprocessing(self) -> tuple[dict[str, Any], dict[str, Any]]:
-        """How pictures and texts are made ready, for who does it without transformers. Raises UsageError if oddly."""
+        """How pictures and texts are prepared, for a program that does it without transformers.
+
+        Raises:
+            UsageError: the model's processor has settings that cannot be exported.
+        """
         processor = self._processor
         if not (processor.do_resize and processor.do_rescale and processor.do_normalize) or processor.do_pad:
             raise UsageError(f"{self.name}: prepares its pictures in a way that cannot be exported")
@@ -196,7 +212,7 @@ class HuggingFaceEncoder:
         return pictures, texts
 
     def save(self, model: Any, folder: Path) -> None:
-        """Write `model`, this one's trained further, in the same layout, with all that prepares its inputs."""
+        """Write a further trained copy of the model in the same layout, with its processor and tokenizer."""
         with _quiet():
             model.save_pretrained(folder)
         for path in setting_files(self.folder, self.name):
@@ -204,10 +220,10 @@ class HuggingFaceEncoder:
                 shutil.copyfile(path, folder / path.name)
 
     def towers(self) -> "tuple[nn.Module, nn.Module]":
-        """Modules from pixels `(n, 3, h, w)`, and from padded token ids `(n, l)`, to unit vectors `(n, d)`.
+        """Torch modules from pixels `(n, 3, h, w)`, and from padded token ids `(n, l)`, to unit vectors `(n, d)`.
 
-        No mask of the padding is needed: a CLIP text tower looks only backwards, and ends where its text does; a
-        SigLIP was trained without.
+        No mask of the padding is needed. A CLIP text tower looks only backwards and ends where its text does; a SigLIP
+        was trained without a mask.
         """
         from torch import nn
 
@@ -237,7 +253,7 @@ class HuggingFaceEncoder:
 
 
 def _load(folder: Path, name: str, family: str) -> tuple[Any, Any, Any]:
-    """Model, picture processor and tokenizer, checked to be whole and to fit each other."""
+    """Load model, picture processor and tokenizer, and check that they are complete and fit together."""
     import torch
     import transformers
 
@@ -274,7 +290,7 @@ def _pixels(processor: Any, picture: Image.Image) -> Pixels:
 
 @contextmanager
 def _blaming(name: str) -> Iterator[None]:
-    """Turn whatever transformers raises about a damaged file into one line."""
+    """Turn any exception of transformers about a damaged file into a DataError of one line."""
     try:
         yield
     except Exception as error:  # it raises most of the built-in kinds, and safetensors its own
@@ -283,7 +299,7 @@ def _blaming(name: str) -> Iterator[None]:
 
 @contextmanager
 def _quiet() -> Iterator[None]:
-    """Hush transformers' progress bars and warnings, and give both back as they were."""
+    """Silence transformers' progress bars and warnings while the block runs."""
     import transformers
 
     logging: Any = transformers.utils.logging

@@ -1,4 +1,4 @@
-"""The files of a model in the Hugging Face layout: which there must be, where they come from, and their fingerprint."""
+"""The files of a model in the Hugging Face layout: which are required, how they are fetched, and their fingerprint."""
 
 import hashlib
 from collections.abc import Iterable
@@ -26,7 +26,12 @@ SETTINGS = ("config.json", *PREPROCESSORS, *TOKENIZER, "special_tokens_map.json"
 
 
 def family_of(folder: Path, name: str) -> str:
-    """The `model_type`. Raises DataError without a configuration, UsageError for one that is not supported."""
+    """The model's family, `clip` or `siglip`, by its `model_type`.
+
+    Raises:
+        DataError: there is no configuration.
+        UsageError: the family is not supported.
+    """
     if not (folder / "config.json").is_file():
         raise DataError(f"{name}: config.json is missing; name a model in the Hugging Face layout")
     config = read_json(folder / "config.json", "model configuration")
@@ -39,7 +44,7 @@ def family_of(folder: Path, name: str) -> str:
 
 
 def setting_files(folder: Path, name: str) -> list[Path]:
-    """Every file but the weights that decides what a vector is."""
+    """Every file, other than weights, that decides what a vector is."""
     found = [folder / setting for setting in SETTINGS if (folder / setting).is_file()]
     present = {path.name for path in found}
     for needed in TOKENIZER:
@@ -72,15 +77,18 @@ def weight_files(folder: Path, name: str) -> list[Path]:
 
 
 def fingerprint_of(files: Iterable[Path], precision: Precision) -> str:
-    """What tells equal vectors from others: a digest of the files and the precision."""
+    """A digest of the files and the precision, equal for equal vectors."""
     # The precision asked for, not what this machine makes of it: what one indexed, another may search.
     parts = [f"{path.name} {hash_file(path)}" for path in files]
     return hashlib.sha256("\n".join(["huggingface-1", precision, *parts]).encode()).hexdigest()
 
 
 def fetch_model(source: str, *, download: bool) -> Path:
-    """A hub id's files, from the local cache where it has them all. Raises FailureError without them, UsageError where
-    they would have to be fetched and may not be.
+    """The folder of a hub id's files, from the local cache if it has all of them.
+
+    Raises:
+        FailureError: the hub does not have them, or does not answer.
+        UsageError: they would have to be fetched, and `download` is false.
     """
     from huggingface_hub import snapshot_download
 
@@ -97,17 +105,17 @@ def fetch_model(source: str, *, download: bool) -> Path:
             return Path(fetch())
     except Exception as error:  # the hub, its transfers and its HTTP client have no common base
         raise FailureError(
-            f"hf:{source}: neither a folder nor to be had from the Hugging Face hub ({_reason(error)});"
+            f"hf:{source}: not a folder, and not available from the Hugging Face hub ({_reason(error)});"
             " check the name and the network"
         ) from error
     raise UsageError(
-        f"hf:{source}: a file names this encoder, it is not on this machine, and a file never makes anything "
-        f"be fetched; if you trust that name, give it as --encoder hf:{source}"
+        f"hf:{source}: this encoder is named in a file and is not on this machine, and files never cause downloads; "
+        f"if you trust the name, give it as --encoder hf:{source}"
     )
 
 
 def _reason(error: Exception) -> str:
-    """The hub's error in a few words; its own messages are paragraphs."""
+    """The hub's error in a few words, since its own messages are paragraphs."""
     from huggingface_hub import errors
 
     known: list[tuple[type[Exception], str]] = [
@@ -121,5 +129,5 @@ def _reason(error: Exception) -> str:
 
 
 def first_line(error: Exception) -> str:
-    """The first line of what an error says, or its kind."""
+    """The first line of an error's message, or the name of its class."""
     return next(iter(str(error).strip().splitlines()), type(error).__name__)

@@ -1,4 +1,4 @@
-"""Encoders to choose from: those that ship with the package, and some that a model hub has."""
+"""Encoders to choose from: those that ship with the package, and some of a model hub."""
 
 from collections.abc import Mapping
 

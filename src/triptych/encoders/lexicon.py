@@ -1,7 +1,7 @@
-"""The words of captions, and how an encoder reads each from a picture alone.
+"""A lexicon: how likely a caption of a picture contains each of many words, from the picture's vector alone.
 
-A text tower places whole captions; asked about a single word it answers as if every word were as common as any other.
-A lexicon answers with how likely the word is to be said of the picture.
+A text tower encodes whole captions. Asked about a single word, it answers as if every word were equally common. A
+lexicon knows how common each word is.
 """
 
 import re
@@ -30,13 +30,13 @@ def terms_of(text: str) -> set[str]:
 
 
 def common_terms(captions: Iterable[str]) -> list[str]:
-    """The terms that enough captions say to learn them, in a fixed order."""
+    """The terms that enough captions contain to be learnt, in a fixed order."""
     counts = Counter(term for caption in captions for term in terms_of(caption))
     return sorted(term for term, count in counts.items() if count >= _AT_LEAST)
 
 
 def spelled(text: str) -> dict[str, str]:
-    """The words of a text as a lexicon writes them, in order, and how each is spelled there, in lower case."""
+    """The words of a text as a lexicon writes them, in order, and the spelling of each in the text, in lower case."""
     return dict(zip(_words(text), (word.lower() for word in _WORD.findall(text)), strict=True))
 
 
@@ -46,7 +46,7 @@ def _words(text: str) -> list[str]:
 
 
 class Lexicon:
-    """The terms that an encoder can name: a linear map `weight` `(terms, d)`, `bias` `(terms,)` to log-odds."""
+    """The terms that an encoder can name: a linear map, `weight` `(terms, d)` and `bias` `(terms,)`, to log-odds."""
 
     def __init__(self, terms: Sequence[str], weight: NDArray[np.float32], bias: NDArray[np.float32]) -> None:
         self.terms = tuple(terms)
@@ -55,22 +55,22 @@ class Lexicon:
         self._row = {term: row for row, term in enumerate(terms)}
 
     def knows(self, phrase: str) -> bool:
-        """Whether it can name the phrase: a word, or a pair of words, in the singular or the plural."""
+        """Whether the lexicon has a phrase: a word or a pair of words, in the singular or the plural."""
         return self._find(phrase) is not None
 
     def knows_most(self, phrases: Sequence[str]) -> bool:
-        """Whether it can name so many of the phrases that the others may count as rare."""
+        """Whether the lexicon has so many of the phrases that the others can be treated as rare."""
         return sum(map(self.knows, phrases)) >= _MOST * len(phrases)
 
     def log_odds(self, vectors: NDArray[np.float32], phrases: Sequence[str]) -> NDArray[np.float32]:
-        """Of each picture vector `(n, d)`, how likely each phrase is said of it `(n, phrases)`."""
+        """Log-odds `(n, phrases)` that a caption of each picture, by vectors `(n, d)`, contains each phrase."""
         weight, bias = self.linear(phrases)
         return np.asarray(vectors @ weight.T + bias, np.float32)
 
     def linear(self, phrases: Sequence[str]) -> tuple[NDArray[np.float32], NDArray[np.float32]]:
-        """The part of the map that names `phrases`: `(phrases, d)` and `(phrases,)`.
+        """The rows of the map for `phrases`: weights `(phrases, d)` and biases `(phrases,)`.
 
-        A phrase that it does not know is as unlikely as the rarest that it does: pictures of it were as rare.
+        An unknown phrase gets the lowest bias of the known ones, since pictures of it were as rare.
         """
         weight = np.zeros((len(phrases), self.weight.shape[1]), np.float32)
         bias = np.full(len(phrases), self.bias.min(), np.float32)
@@ -88,13 +88,13 @@ class Lexicon:
         return None
 
     def widened(self, dim: int, scale: float) -> "Lexicon":
-        """The same for vectors of length `dim` that begin with this one's vectors times `scale`."""
+        """The same lexicon for vectors of length `dim` that begin with this one's vectors times `scale`."""
         wider = np.zeros((len(self.weight), dim), np.float32)
         wider[:, : self.weight.shape[1]] = self.weight / scale
         return Lexicon(self.terms, wider, self.bias)
 
     def joined(self, other: "Lexicon") -> "Lexicon":
-        """This one with those terms of another that it lacks."""
+        """This lexicon with the terms of another that it lacks."""
         rows = [row for row, term in enumerate(other.terms) if term not in self._row]
         return Lexicon(
             (*self.terms, *(other.terms[row] for row in rows)),
@@ -103,11 +103,12 @@ class Lexicon:
         )
 
     def moved(self, weight: NDArray[np.float32], bias: NDArray[np.float32]) -> "Lexicon":
-        """The same for vectors from which `weight` `(d, e)` and `bias` `(d,)` lead to this one's."""
+        """The same lexicon for other vectors, from which `weight` `(d, e)` and `bias` `(d,)` lead to this one's
+        vectors."""
         return Lexicon(self.terms, self.weight @ weight, self.bias + self.weight @ bias)
 
     def save(self, folder: Path) -> None:
-        """Write it beside the encoder."""
+        """Write the lexicon to an encoder folder."""
         from safetensors.numpy import save
 
         tensors: dict[str, NDArray[Any]] = {
@@ -118,7 +119,11 @@ class Lexicon:
 
     @classmethod
     def load(cls, folder: Path) -> "Lexicon | None":
-        """That of an encoder folder; None where it has none. Raises DataError where it is damaged."""
+        """Read the lexicon of an encoder folder; None if the folder has none.
+
+        Raises:
+            DataError: the file is damaged.
+        """
         from safetensors import SafetensorError, safe_open
 
         path = folder / FILE

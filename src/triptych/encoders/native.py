@@ -1,12 +1,13 @@
-"""Our own encoders on disk, and how they are run: exported graphs on ONNX Runtime, so that a search never loads torch.
+"""Our own encoders: their folders, and their graphs on ONNX Runtime, so that a search never loads torch.
 
-A folder holds `config.json`, `model.safetensors` (to train on), `tokenizer.json`, `picture.onnx` and `text.onnx`
-(to run), and `words.safetensors` (the words it can name). The graphs are made from the weights by `save_encoder`.
+A folder holds `config.json`, `model.safetensors` (weights to train on), `tokenizer.json`, `picture.onnx` and
+`text.onnx` (to run), and `words.safetensors` (the words that it can name). `save_encoder` makes the graphs from the
+weights.
 
-Format 1 is the small dual encoder that `pretrain` makes from nothing; its graphs hold weights of their own, and a copy
-that `export-models` made has no others. Format 2 is the photo encoder; its graphs read their weights in
-`model.safetensors`, where they lie once. How the parts of its vectors are balanced lies in `balance.safetensors`, so
-that they can be balanced anew beside the same weights; folders of an older version have none.
+Format 1 is the small dual encoder that `pretrain` trains from scratch. Its graphs hold weights of their own, and a copy
+by `export-models` has no others. Format 2 is the photo encoder. Its graphs read their weights in `model.safetensors`.
+`balance.safetensors` says how the parts of its vectors are balanced, so that they can be balanced anew with the same
+weights. Folders of an older version have no such file.
 """
 
 import hashlib
@@ -50,9 +51,10 @@ _MATRIX = 4096  # values of a text matrix, at least, that is stored in 8 bits
 
 
 class NativeEncoder:
-    """An encoder folder that ships with the package or that `pretrain` made.
+    """An encoder folder that ships with the package or that `pretrain` or `adapt-encoder` made.
 
-    Raises DataError where a file is missing or of another kind.
+    Raises:
+        DataError: a file is missing or of another kind.
     """
 
     def __init__(self, folder: Path, name: str, threads: int | None = None) -> None:
@@ -92,7 +94,7 @@ class NativeEncoder:
         self.fingerprint = hashlib.sha256("\n".join(content).encode()).hexdigest()
 
     def prepare(self, picture: Image.Image) -> Pixels:
-        """Pixels `(3, size, size)` in [-1, 1]: padded to a square, so that nothing of a picture is cut off."""
+        """Pixels `(3, size, size)` in [-1, 1] of a picture padded to a square, so that nothing is cropped."""
         return normalise(square_pixels(picture, self.size))
 
     def encode_pictures(self, pixels: Pixels) -> Vectors:
@@ -100,7 +102,8 @@ class NativeEncoder:
         return self._picture_graph(pixels)
 
     def encode_texts(self, texts: Sequence[str]) -> Vectors:
-        """Vectors `(n, d)`; each distinct text is encoded once, and one that is too long in parts."""
+        """Vectors `(n, d)` of texts. Each distinct text is encoded once; a text
+        that is too long is encoded in parts."""
         distinct = sorted(set(texts))
         ids = self.token_ids(distinct)
         full = np.flatnonzero(ids[:, -1]).tolist()
@@ -114,7 +117,7 @@ class NativeEncoder:
         return self._by_length(ids) if self.is_photo_encoder else self._text_graph(ids)
 
     def _by_length(self, ids: Ids) -> Vectors:
-        """Vectors of texts that the graph reads without padding, so that a short one costs little."""
+        """Vectors of texts in groups of equal length, without padding, so that short texts cost little."""
         vectors = np.empty((len(ids), self.dim), np.float32)
         lengths = (ids != 0).sum(axis=1)
         for length in np.unique(lengths):
@@ -123,7 +126,7 @@ class NativeEncoder:
         return vectors
 
     def token_ids(self, texts: Sequence[str]) -> Ids:
-        """What the text tower reads `(n, length)`, for a composer that has a text tower of its own."""
+        """Token ids `(n, length)`, for a composer that has a text tower of its own."""
         return token_ids(self.tokenizer, texts, self._length, closing=self.text_frame[1])
 
     def readings(self, texts: Sequence[str], *, reserved: int = 0, learnt: Collection[str] = ()) -> list[TextReading]:
@@ -137,11 +140,11 @@ class NativeEncoder:
 
     @cached_property
     def lexicon(self) -> Lexicon | None:
-        """The words it can name; None for a folder of an older version."""
+        """The words that the encoder can name; None for a folder of an older version."""
         return Lexicon.load(self.folder)
 
     def text_tower(self) -> "nn.Module":
-        """The text tower as a torch module, which takes pseudo-words too."""
+        """The text tower as a torch module that also takes pseudo-words."""
         return load_model(self.folder).text
 
     @cached_property
@@ -154,7 +157,7 @@ class NativeEncoder:
 
     @cached_property
     def tokenizer(self) -> "Tokenizer":
-        """What cuts texts into pieces."""
+        """The tokenizer."""
         return read_tokenizer(self.folder)
 
 
@@ -164,7 +167,7 @@ def square_pixels(picture: Image.Image, size: int) -> np.ndarray[Any, np.dtype[n
 
 
 def normalise(pixels: np.ndarray[Any, Any]) -> Pixels:
-    """Bytes to [-1, 1]."""
+    """Pixels in [-1, 1] from bytes."""
     return pixels.astype(np.float32) / 127.5 - 1.0
 
 
@@ -175,7 +178,7 @@ def save_encoder(
     lexicon: Lexicon | None,
     made_by: dict[str, Any],
 ) -> None:
-    """Write an encoder folder; `config.json` comes last, so a folder that has it is whole."""
+    """Write an encoder folder. `config.json` is written last, so a folder that has it is complete."""
     from triptych.encoders.networks.dual_encoder import DualEncoder
 
     model = model.eval().float().cpu()
@@ -194,7 +197,7 @@ def save_encoder(
 
 
 def _save_small(folder: Path, model: "DualEncoder") -> dict[str, Any]:
-    """Write weights and graphs; return what the configuration says of them."""
+    """Write the weights and graphs of a small dual encoder. Returns its part of the configuration."""
     import torch
     from safetensors.torch import save
 
@@ -215,7 +218,7 @@ def _save_small(folder: Path, model: "DualEncoder") -> dict[str, Any]:
 
 
 def _save_photo_encoder(folder: Path, model: "PhotoEncoder") -> dict[str, Any]:
-    """Write weights and graphs that read them; return what the configuration says of them."""
+    """Write the weights of a photo encoder, and graphs that read them. Returns its part of the configuration."""
     import torch
     from safetensors.numpy import save
 
@@ -246,7 +249,8 @@ def _save_photo_encoder(folder: Path, model: "PhotoEncoder") -> dict[str, Any]:
 
 
 def save_balance(folder: Path, model: "PhotoEncoder") -> None:
-    """Write how the parts of pictures' vectors are balanced, and the graph that follows, beside the model's weights."""
+    """Write how the parts of picture vectors are balanced, and the matching graph, into the folder of the model's
+    weights."""
     import torch
     from safetensors.torch import save
 
@@ -258,7 +262,11 @@ def save_balance(folder: Path, model: "PhotoEncoder") -> None:
 
 
 def load_model(folder: Path) -> "DualEncoder | PhotoEncoder":
-    """The encoder as a torch module, to train further. Raises DataError where its weights are missing or damaged."""
+    """Load an encoder as a torch module, to train it further.
+
+    Raises:
+        DataError: its weights are missing or damaged.
+    """
     import torch
     from safetensors import SafetensorError
 
@@ -274,7 +282,7 @@ def load_model(folder: Path) -> "DualEncoder | PhotoEncoder":
         model = DualEncoder(EncoderShape(**shape | {"depths": tuple(shape["depths"])}))
     weights = folder / _WEIGHTS
     if not weights.is_file():
-        raise DataError(f"{folder}: holds graphs alone, which run but do not learn; use the encoder they were made of")
+        raise DataError(f"{folder}: holds only graphs, which cannot be trained; use the encoder they were made of")
     try:
         stored = read_weights(weights)
         if isinstance(model, PhotoEncoder):

@@ -1,4 +1,4 @@
-"""Which patterns of a tokenizer could run for ever: an engine that backtracks tries every way to split a text."""
+"""Find patterns of a tokenizer that could run forever, since a backtracking engine tries every way to split a text."""
 
 import re
 from dataclasses import dataclass
@@ -23,10 +23,10 @@ class _Group:
 
 
 def may_run_for_ever(pattern: str) -> bool:
-    """Whether a regular expression may take a time that grows exponentially, or fast, with the length of a text.
+    """Whether matching a regular expression may take time that grows exponentially, or fast, with the length of a text.
 
-    It may where something is repeated without an end that itself repeats or has alternatives, where many such
-    repetitions follow each other, and where it refers back. Some harmless patterns are told to be dangerous, too.
+    That is possible if something is repeated without a limit and itself repeats or has alternatives, if many such
+    repetitions follow each other, and if the pattern refers back. Some harmless patterns are reported, too.
     """
     if len(pattern) > _LONGEST or _CALL.search(pattern):
         return True
@@ -64,7 +64,7 @@ def may_run_for_ever(pattern: str) -> bool:
 
 
 def _end(token: re.Pattern[str], pattern: str, place: int) -> int:
-    """Where what begins at `place` ends: the token, or else one character."""
+    """Where the token at `place` ends, or else the next character."""
     found = token.match(pattern, place)
     return found.end() if found else place + 1
 

@@ -1,7 +1,7 @@
-"""How texts are read: which words an encoder does not understand, and in which parts it reads a long text.
+"""How texts are read: which words an encoder does not understand, and how a long text is read in parts.
 
-A word that no picture's caption had falls apart into letters, bytes or an unknown token, whatever the tokenizer. So
-words of other languages and scripts, and typing errors, are told from those that an encoder can have learnt.
+A word that occurs in no picture's caption falls apart into letters, bytes or an unknown token, whatever the tokenizer.
+So words of other languages and scripts, and typing errors, can be distinguished from words that an encoder may know.
 """
 
 import math
@@ -49,13 +49,13 @@ _FUNCTION_WORDS = frozenset(_LISTED.split())
 
 
 class TextReader:
-    """How a tokenizer's texts are read.
+    """Reports how the texts of a tokenizer are read.
 
     Args:
         tokenizer: of the library tokenizers; it neither cuts nor pads.
         limit: tokens of a text that are read at once, without those that open and close it.
-        lower: whether texts are read in lower case, though the tokenizer would tell cases apart.
-        lexicon: the words that the encoder can name, which it knows in any case.
+        lower: whether texts are read in lower case although the tokenizer distinguishes cases.
+        lexicon: the words that the encoder can name. It knows them in any case.
     """
 
     def __init__(
@@ -70,7 +70,8 @@ class TextReader:
 
     @classmethod
     def of(cls, folder: Path, length: int, *, lower: bool) -> Self:
-        """That of a folder with a `tokenizer.json`, where `length` tokens are read at once, its frame among them."""
+        """The reader of a folder with a `tokenizer.json`, where `length` tokens are read at once, with those that open
+        and close a text."""
         tokenizer = whole_tokenizer(folder)
         return cls(tokenizer, length - tokenizer.num_special_tokens_to_add(False), lower=lower)
 
@@ -85,12 +86,12 @@ class TextReader:
         return found
 
     def unknown(self, text: str, learnt: Collection[str] = ()) -> tuple[str, ...]:
-        """The words of a text that are not understood, each once, in order; function words do not count."""
+        """The words of a text that are not understood, each once, in order. Function words are left out."""
         words = dict.fromkeys(words_of(text))
         return tuple(word for word in words if word.lower() not in _FUNCTION_WORDS and not self._reads(word, learnt))
 
     def encode_whole(self, texts: Sequence[str], encode: Callable[[Sequence[str]], Vectors]) -> Vectors:
-        """Vectors of texts by `encode`, which cuts: those that do not fit are averaged over their parts."""
+        """Vectors of texts by `encode`, which cuts. A text that does not fit gets the mean over its parts."""
         # A token has one byte at least; but what is not ASCII may be written out by the tokenizer.
         suspects = [row for row, text in enumerate(texts) if len(text) >= self.limit or not text.isascii()]
         return self.mend(encode(texts), texts, suspects, encode)
@@ -98,7 +99,7 @@ class TextReader:
     def mend(
         self, vectors: Vectors, texts: Sequence[str], rows: Sequence[int], encode: Callable[[Sequence[str]], Vectors]
     ) -> Vectors:
-        """`vectors` of texts, with those of `rows` that are too long to be read at once averaged over their parts."""
+        """Replace the vectors of `rows`, whose texts are too long to be read at once, by the mean over their parts."""
         parts: list[str] = []
         owners: list[int] = []
         for row, reading in zip(rows, self.readings([texts[row] for row in rows]), strict=True):
@@ -141,7 +142,8 @@ class TextReader:
         return known >= _SHARE * len(word)
 
     def _pieces(self, encoding: "Encoding") -> tuple[list[tuple[int, int]], bool]:
-        """The spans of whole characters that are tokens of one known piece, and whether the first begins the word."""
+        """The spans of whole characters that are tokens of one known piece, and
+        whether the first one begins the word."""
         real = [
             (token, span)
             for token, span in zip(encoding.tokens, encoding.offsets, strict=True)
@@ -155,7 +157,7 @@ class TextReader:
         return whole, starts and bool(whole) and whole[0][0] == 0
 
     def _parts(self, text: str, limit: int, learnt: Collection[str]) -> tuple[str, ...]:
-        """What is read of a text that is too long: without the words that are not understood, and part by part."""
+        """The parts in which a text that is too long is read, without the words that are not understood."""
         words = text.split()
         understood = [word for word in words if any(self._reads(said, learnt) for said in words_of(word))]
         words = understood or words or [text]
@@ -181,7 +183,7 @@ class TextReader:
 
 
 def words_of(text: str) -> Iterator[str]:
-    """The words of a text: runs of letters, marks and digits, and each sign such as an emoji."""
+    """The words of a text: runs of letters, marks and digits, and single signs such as emojis."""
     word = ""
     for sign in text:
         kind = unicodedata.category(sign)
@@ -198,7 +200,7 @@ def words_of(text: str) -> Iterator[str]:
 
 
 def laid_out(texts: Sequence[str], readings: Sequence[TextReading]) -> tuple[list[str], NDArray[np.intp]]:
-    """What is read of texts, one part after another, and the row of the text that each is of."""
+    """The parts that are read of texts, one after another, and the row of the text that each part is of."""
     if not readings:
         return list(texts), np.arange(len(texts))
     parts = [reading.parts or (text,) for text, reading in zip(texts, readings, strict=True)]
@@ -207,12 +209,12 @@ def laid_out(texts: Sequence[str], readings: Sequence[TextReading]) -> tuple[lis
 
 
 def averaged(vectors: Vectors, owners: NDArray[np.intp], count: int) -> Vectors:
-    """The vectors `(count, d)` of texts from those of their parts: as they are where a text has one."""
+    """The vectors `(count, d)` of texts from those of their parts. A text with one part keeps its vector."""
     return vectors if len(vectors) == count else _means(vectors, owners, count)
 
 
 def _means(vectors: Vectors, owners: NDArray[Any], count: int) -> Vectors:
-    """The unit vectors along the mean of the vectors of each owner; of one alone, itself."""
+    """The unit vectors along the mean of each owner's vectors. A single vector stays as it is."""
     sums = np.zeros((count, vectors.shape[1]), np.float64)
     np.add.at(sums, owners, vectors)
     means = unit(sums)
@@ -222,7 +224,7 @@ def _means(vectors: Vectors, owners: NDArray[Any], count: int) -> Vectors:
 
 
 def notes_of(reading: TextReading, reader: str) -> list[str]:
-    """What a person is told of a request's text, a line each; `reader` names the encoder."""
+    """Notes for a person on how a request's text was read, a line each. `reader` names the encoder."""
     notes = []
     if reading.unknown:
         notes.append(f"not understood: {_listed(reading.unknown)}; {reader} knows no word like that")
@@ -238,13 +240,13 @@ def notes_of(reading: TextReading, reader: str) -> list[str]:
 
 
 def tell_texts(texts: Sequence[str], reader: object, what: str, name: str, *, cut: bool = False) -> None:
-    """Say once of many texts which words in them are not understood, and how many of them are too long.
+    """Print once for many texts which of their words are not understood, and how many texts are too long.
 
     Args:
-        texts: a file's, or a step's; equal ones count once.
-        reader: the encoder or composer that reads them; of one that cannot tell how, nothing is said.
+        texts: the texts of a file or of a step. Equal ones count once.
+        reader: the encoder or composer that reads them. Nothing is printed for one without `readings`.
         what: what the texts are, such as `queries.jsonl`.
-        name: what the reader is called.
+        name: the reader's name.
         cut: whether texts that are too long are cut, and not read in parts.
     """
     if not isinstance(reader, TellsReading):
@@ -267,7 +269,7 @@ def tell_texts(texts: Sequence[str], reader: object, what: str, name: str, *, cu
 def tell_long(
     texts: Sequence[str], readings: Sequence[TextReading], what: str, name: str, *, cut: bool = False
 ) -> None:
-    """Say of `readings` of some of the `texts` how many of these are too long, and what becomes of them."""
+    """Print how many of the texts are too long, given their `readings`, and what becomes of them."""
     long = [reading for reading in readings if reading.tokens > reading.limit]
     if not long:
         return

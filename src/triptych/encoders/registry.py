@@ -1,4 +1,4 @@
-"""The encoders by name: the embedded one, the Hugging Face layout, folders that were written here, and plug-ins."""
+"""The encoders by name: embedded ones, the Hugging Face layout, folders that this package wrote, and plug-ins."""
 
 from contextlib import suppress
 from pathlib import Path
@@ -20,24 +20,24 @@ DEFAULT = "photos"
 def load_encoder(
     given: Encoder | str, *, threads: int | None = None, device: str | None = None, from_file: bool = False
 ) -> Encoder:
-    """The encoder that `given` means.
+    """Load an encoder by name.
 
     Args:
-        given: an encoder; `photos-1`, the embedded one of real photos, or `photos`, the newest of these, which is the
-            default; `wardrobe`, the embedded one of the drawn world; `hf:NAME_OR_DIR`, a CLIP or SigLIP in the Hugging
-            Face layout; a folder that `pretrain`, `adapt-encoder`, `finetune` or `export-models` wrote; the name of an
-            installed plug-in; or `module:attribute`.
+        given: an encoder, or a name: `photos-1`, the embedded encoder of real photos; `photos`, the newest of these and
+            the default; `wardrobe`, the embedded encoder of drawn garments; `hf:NAME_OR_DIR`, a CLIP or SigLIP in the
+            Hugging Face layout; a folder that `pretrain`, `adapt-encoder`, `finetune` or `export-models` wrote; the
+            name of an installed plug-in; or `module:attribute`.
         threads: processor threads of its graphs.
-        device: what a model in torch computes on, such as `cuda:1`; by default a GPU where there is one. Graphs are run
-            on the processor.
-        from_file: whether `given` was read from a file, such as a catalog; then no `module:attribute` is imported,
-            and no `hf:NAME` is fetched that the local cache does not hold.
+        device: the device of a torch model, such as `cuda:1`; by default a GPU if there is one. Graphs run on the
+            processor.
+        from_file: whether `given` was read from a file, such as a catalog. Then no `module:attribute` is imported, and
+            no `hf:NAME` is fetched that the local cache lacks.
 
     Returns:
-        The encoder. A plug-in that was given by name bears that as its `name`, so that catalogs and composers name it.
+        The encoder. A plug-in that was given by name has that as its `name`, so that catalogs and composers record it.
 
     Raises:
-        UsageError: the name means nothing, or what it means is no encoder.
+        UsageError: there is no such encoder, or the object is no encoder.
         DataError: its folder is damaged.
     """
     encoder = ENCODERS.get(given, from_file=from_file, threads=threads, device=device, download=not from_file)

@@ -1,4 +1,4 @@
-"""A tokenizer read from an encoder folder."""
+"""Tokenizers of encoder folders: reading, checking, and training one."""
 
 from collections.abc import Sequence
 from pathlib import Path
@@ -21,7 +21,11 @@ _MOST_BYTES = 64 * 1024 * 1024
 
 
 def read_tokenizer(folder: Path) -> "Tokenizer":
-    """The tokenizer of an encoder folder. Raises DataError where it cannot be read, or is one to run for ever."""
+    """Read the tokenizer of an encoder folder.
+
+    Raises:
+        DataError: it cannot be read, or has a pattern that could run forever.
+    """
     from tokenizers import Tokenizer
 
     path = folder / "tokenizer.json"
@@ -37,9 +41,10 @@ def read_tokenizer(folder: Path) -> "Tokenizer":
 
 
 def check_tokenizer(path: Path) -> None:
-    """Raise DataError for a tokenizer's file that is very large, or has a pattern that could run for ever.
+    """Check a tokenizer's file, since a folder may be somebody else's. A missing file is left to the reader to report.
 
-    A folder may be somebody else's. One that is not there is for the reader to tell.
+    Raises:
+        DataError: the file is very large, or has a pattern that could run forever.
     """
     try:
         size = path.stat().st_size
@@ -56,14 +61,14 @@ def check_tokenizer(path: Path) -> None:
         if isinstance(value, dict):
             pattern = value.get("Regex")
             if isinstance(pattern, str) and may_run_for_ever(pattern):
-                raise DataError(f"{path}: its pattern {truncate(pattern, 60)!r} could run for ever; do not use it")
+                raise DataError(f"{path}: its pattern {truncate(pattern, 60)!r} could run forever; do not use it")
         if isinstance(value, dict | list):
             inner = value.values() if isinstance(value, dict) else value
             left += [one for one in inner if isinstance(one, dict | list)]
 
 
 def whole_tokenizer(folder: Path) -> "Tokenizer":
-    """The same tokenizer, which neither cuts texts nor pads them, whatever its file says."""
+    """The tokenizer of a folder, set to neither cut nor pad texts."""
     tokenizer = read_tokenizer(folder)
     tokenizer.no_truncation()
     tokenizer.no_padding()
@@ -82,9 +87,10 @@ FIRST_PIECE = 2
 def token_ids(
     tokenizer: "Tokenizer", texts: Sequence[str], length: int, closing: int = 0
 ) -> np.ndarray[Any, np.dtype[np.int64]]:
-    """Ids `(n, length)`, zero where a text has ended; longer texts are cut, and an empty one is an unknown word.
+    """Encode texts to ids `(n, length)`, zero after the end of a text.
 
-    Where the tokenizer ends every text with a `closing` id, one that is cut ends with it too.
+    A longer text is cut. If the tokenizer ends every text with the id `closing`, a cut text ends with it, too. An empty
+    text becomes one unknown token.
     """
     ids = np.zeros((len(texts), length), np.int64)
     # In blocks: what the tokenizer returns for a text takes a hundred times the memory of its ids.
@@ -99,7 +105,7 @@ def token_ids(
 
 
 def train_tokenizer(captions: list[str], vocabulary: int = 4096) -> "Tokenizer":
-    """A lower-casing byte-pair tokenizer; id 0 is padding. Words that it never saw fall apart into known pieces."""
+    """Train a lower-casing byte-pair tokenizer. Id 0 is padding. Unknown words fall apart into known pieces."""
     from tokenizers import Tokenizer, models, normalizers, pre_tokenizers, trainers
 
     tokenizer = Tokenizer(models.BPE(unk_token="[unk]"))

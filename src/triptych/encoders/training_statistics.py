@@ -29,7 +29,7 @@ _FAR = 0.99  # of the pictures trained on, all but so many are nearer
 
 @dataclass(frozen=True)
 class TrainingStatistics:
-    """The distribution of the vectors `(d,)` that an encoder made of pictures like those it was trained on."""
+    """The distribution of an encoder's vectors `(d,)` of pictures like those that it was trained on."""
 
     mean: NDArray[np.float32]
     """`(d,)`."""
@@ -42,9 +42,12 @@ class TrainingStatistics:
 
     @classmethod
     def of(cls, vectors: Vectors, *, seed: int = 0) -> "TrainingStatistics | None":
-        """The statistics of pictures' vectors `(n, d)`; None where these are fewer than 40.
+        """Estimate the statistics from pictures' vectors `(n, d)`.
 
-        Half of them fit the directions, the other half measure the distances.
+        Half of the vectors determine the directions, the other half the distances.
+
+        Returns:
+            The statistics; None if there are fewer than 40 vectors.
         """
         if len(vectors) < LEAST_PICTURES:
             return None
@@ -60,16 +63,16 @@ class TrainingStatistics:
         return replace(found, far=far)
 
     def distances(self, vectors: Vectors) -> NDArray[np.float32]:
-        """The Mahalanobis distance of each vector `(n,)`."""
+        """The Mahalanobis distance of each vector, `(n,)`."""
         found: NDArray[np.float32] = np.linalg.norm((vectors - self.mean) @ self.directions.T, axis=1)
         return found
 
     def unlike(self, vectors: Vectors) -> float:
-        """The share of pictures that are further from what was trained on than 99 % of that is."""
+        """The share of pictures that are further from the training pictures than 99 % of these are."""
         return float((self.distances(vectors) > self.far).mean()) if len(vectors) else 0.0
 
     def save(self, folder: Path) -> None:
-        """Write them beside the encoder."""
+        """Write the statistics to an encoder folder."""
         from safetensors.numpy import save
 
         tensors: dict[str, NDArray[Any]] = {
@@ -81,7 +84,11 @@ class TrainingStatistics:
 
     @classmethod
     def load(cls, folder: Path) -> "TrainingStatistics | None":
-        """Those of an encoder's folder; None where it has none. Raises DataError where they are damaged."""
+        """Read the statistics of an encoder folder; None if the folder has none.
+
+        Raises:
+            DataError: the file is damaged.
+        """
         from safetensors import SafetensorError
         from safetensors.numpy import load_file
 
@@ -97,6 +104,6 @@ class TrainingStatistics:
 
 
 def statistics_of(encoder: Encoder) -> TrainingStatistics | None:
-    """The statistics of an encoder; None where it keeps none."""
+    """The statistics of an encoder; None if it has none."""
     folder: Path | None = getattr(encoder, "folder", None)
     return TrainingStatistics.load(folder) if folder else None

@@ -1,4 +1,5 @@
-"""Reasoners side by side: what each proposed, how much its critic let through, how true that is, and what it took."""
+"""Compare reasoners: how many triplets each proposed, how many its critic
+accepted, how many are correct, at which cost."""
 
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass
@@ -13,76 +14,77 @@ from triptych.core.text import truncate
 from triptych.triplets.file import Change, Triplet, read_triplets
 
 _SPENT = ("calls", "tokens_in", "tokens_out", "cost", "seconds")
-_TRUE = ("checked", "new", "true", "telling", "true_and_telling")
+_SHARES = ("checked", "target_correct", "change_correct", "unambiguous", "correct_and_unambiguous")
 _NONE = "–"
 
 
 @dataclass(frozen=True)
 class TruthShares:
-    """How many triplets are true, in percent of those that can be checked; None where none can."""
+    """The share of correct triplets, in percent of those that can be checked.
+    Shares are None if none can be checked."""
 
     checked: int
     """Triplets that can be checked."""
-    new: float | None
-    """The target has all the new words."""
-    true: float | None
-    """The target has the new words, and the reference the old ones."""
-    telling: float | None
-    """No negative has the new words and is as the reference in all else."""
-    true_and_telling: float | None
-    """Both."""
+    target_correct: float | None
+    """The target shows all the new words."""
+    change_correct: float | None
+    """The target shows the new words, and the reference the old ones."""
+    unambiguous: float | None
+    """No negative shows the new words and equals the reference in all other attributes."""
+    correct_and_unambiguous: float | None
+    """`change_correct` and `unambiguous` both hold."""
 
 
 @dataclass(frozen=True)
 class ReasonerTruth:
-    """How true a reasoner's triplets are, before and after its critic."""
+    """The share of correct triplets of a reasoner, before and after its critic."""
 
     proposed: TruthShares
-    """Of all that it proposed."""
+    """Of all triplets that it proposed."""
     accepted: TruthShares
-    """Of those that its critic accepted."""
+    """Of the triplets that its critic accepted."""
 
 
 @dataclass(frozen=True)
 class ReasonerRow:
-    """One reasoner, by its triplet file."""
+    """The figures of one reasoner, from its triplet file."""
 
     file: str
     """The triplet file."""
     reasoner: str
-    """Who reasoned, and who judged, if it was another."""
+    """Names of the reasoner and, if it is another model, of the judge."""
     references: int | float
-    """References asked about."""
+    """References that were considered."""
     proposed: int
-    """Triplets that it proposed."""
+    """Triplets that the reasoner proposed."""
     accepted: int
     """Triplets that its critic accepted."""
     accepted_percent: float | None
-    """Percent of them; None where there are none."""
+    """Accepted triplets in percent of the proposed ones; None if nothing was proposed."""
     calls: int | float | None
-    """Calls to a chat model; this and what follows is None where the file does not say."""
+    """Calls to a chat model. This and the next four fields are None if the file does not record them."""
     tokens_in: int | float | None
-    """Tokens read."""
+    """Tokens that the model read."""
     tokens_out: int | float | None
-    """Tokens written."""
+    """Tokens that the model wrote."""
     cost: int | float | None
-    """Money spent."""
+    """Money spent, in the currency of the prices given."""
     seconds: int | float | None
-    """How long it took."""
+    """Duration of mining."""
     truth: ReasonerTruth | None = None
-    """How true its triplets are; None where the truth is not known."""
+    """The share of correct triplets; None without `truth`."""
 
 
 @dataclass(frozen=True)
 class ReasonerComparison:
-    """Reasoners side by side."""
+    """The result of `compare_reasoners`."""
 
     reasoners: tuple[ReasonerRow, ...]
-    """A row for each file."""
+    """A row for each file, in the order given."""
     common_references: int
     """References with proposals in all files."""
     made_by: Mapping[str, Any]
-    """What made the comparison."""
+    """Program, version, settings and time of the comparison."""
 
 
 def compare_reasoners(
@@ -95,16 +97,16 @@ def compare_reasoners(
 
     Args:
         files: triplet files, each of another reasoner.
-        truth: a benchmark whose truth is known and its folder, ("wardrobe", DIR) or ("fashion-products", DIR): with
-            it, the share of triplets is counted that are true of the pair and that tell the target from its group.
+        truth: a benchmark with known attributes and its folder, ("wardrobe", DIR) or ("fashion-products", DIR). With
+            it, the result says which share of the triplets is correct.
         output: file to write the comparison to (.json), as documented in docs/reference/formats.md.
 
     Returns:
-        A row for each file. What was spent is what `mine` noted.
+        A row for each file. Calls, tokens, cost and seconds are those that `mine` recorded in the file.
 
     Raises:
-        UsageError: there is no file, or the benchmark's truth is not known.
-        DataError: a file cannot be read.
+        UsageError: no file is given, or the benchmark has no known attributes.
+        DataError: a file cannot be read, or no file holds a triplet.
     """
     output = output_file(output, ".json", flag="--output") if output else None
     if not files:
@@ -140,12 +142,12 @@ def _row(file: str, triplets: Sequence[Triplet], note: dict[str, Any], truth: Tr
 
 
 def _as_written(row: ReasonerRow) -> dict[str, Any]:
-    """A row as JSON has it: without the truth where that is not known."""
+    """A row as JSON has it: without `truth` if that is not known."""
     return {name: value for name, value in asdict(row).items() if name != "truth" or value is not None}
 
 
 def _reasoner(triplets: Sequence[Triplet], note: dict[str, Any]) -> str:
-    """Who reasoned, and who judged, if it was another."""
+    """Names of the reasoner and, if it is another model, of the judge."""
     names = ", ".join(dict.fromkeys(one.reasoner for one in triplets)) or _NONE
     settings = note.get("settings")
     judge = settings.get("judge") if isinstance(settings, dict) else None
@@ -158,7 +160,7 @@ def _number(value: Any) -> float | int | None:
 
 
 def format_reasoners(result: ReasonerComparison) -> str:
-    """A line for each file; where the truth is known a second table, before and after its critic."""
+    """Format a comparison for the terminal: a line for each file and, with `truth`, a table of correct shares."""
     rows = result.reasoners
     names = ("references", "proposed", "accepted", "accepted_percent", *_SPENT)
     parts = [
@@ -166,16 +168,16 @@ def format_reasoners(result: ReasonerComparison) -> str:
             ["file", "reasoner", *(name.replace("_percent", ", %").replace("_", " ") for name in names)],
             [[row.file, row.reasoner, *(_shown(getattr(row, name)) for name in names)] for row in rows],
         ),
-        f"references with proposals in all of them: {result.common_references}",
+        f"references with proposals in all files: {result.common_references}",
     ]
     if rows[0].truth:
         cells = [
-            [row.file, label, *(_shown(getattr(getattr(row.truth, which), name)) for name in _TRUE)]
+            [row.file, label, *(_shown(getattr(getattr(row.truth, which), name)) for name in _SHARES)]
             for row in rows
             if row.truth is not None
             for which, label in (("proposed", "all proposals"), ("accepted", "accepted"))
         ]
-        parts.append(_table(["file", "percent of", *(name.replace("_", " ") for name in _TRUE)], cells))
+        parts.append(_table(["file", "percent of", *(name.replace("_", " ") for name in _SHARES)], cells))
     return "\n\n".join(parts)
 
 
@@ -195,33 +197,33 @@ def _table(head: list[str], cells: list[list[str]]) -> str:
 
 
 def can_be_checked(triplet: Triplet, truth: Truth) -> bool:
-    """Whether all of its pictures are known, and what it says to change is among the known attributes."""
-    pictures = {triplet.reference, triplet.target, *triplet.group}
+    """Whether a triplet's pictures and changed attributes are all in the truth."""
+    pictures = {triplet.reference, triplet.target, *triplet.negatives}
     if not triplet.changes or not pictures <= truth.keys():
         return False
-    return all(change.group in truth[triplet.target] for change in triplet.changes)
+    return all(change.attribute in truth[triplet.target] for change in triplet.changes)
 
 
-def is_new(triplet: Triplet, truth: Truth) -> bool:
-    """Whether the target bears all the new words."""
+def has_correct_target(triplet: Triplet, truth: Truth) -> bool:
+    """Whether the target shows all the new words."""
     return all(_answers(truth[triplet.target], one) for one in triplet.changes)
 
 
 def _answers(shown: Mapping[str, str], change: Change) -> bool:
-    """Whether a picture that shows these words answers a change: with its new word, or any but the excluded one."""
-    word = shown.get(change.group)
+    """Whether a picture with these attributes has the new word, or any word but the excluded one."""
+    word = shown.get(change.attribute)
     return word != change.old if change.new is None else word == change.new
 
 
-def is_true(triplet: Triplet, truth: Truth) -> bool:
-    """Whether the target bears the new words, and the reference the old ones."""
+def has_correct_change(triplet: Triplet, truth: Truth) -> bool:
+    """Whether the target shows the new words, and the reference the old ones."""
     reference = truth[triplet.reference]
-    return is_new(triplet, truth) and all(reference[one.group] == one.old for one in triplet.changes)
+    return has_correct_target(triplet, truth) and all(reference[one.attribute] == one.old for one in triplet.changes)
 
 
 def is_unambiguous(triplet: Triplet, truth: Truth) -> bool:
-    """Whether nothing else in its group answers as well: bears the new words, and is as the reference in all else."""
-    changed = {one.group for one in triplet.changes}
+    """Whether no negative shows the new words and equals the reference in all other attributes."""
+    changed = {one.attribute for one in triplet.changes}
 
     def answers(other: Mapping[str, str]) -> bool:
         as_before = all(
@@ -229,24 +231,21 @@ def is_unambiguous(triplet: Triplet, truth: Truth) -> bool:
         )
         return as_before and all(_answers(other, one) for one in triplet.changes)
 
-    return not any(answers(truth[other]) for other in triplet.group)
+    return not any(answers(truth[other]) for other in triplet.negatives)
 
 
 def shares(triplets: Sequence[Triplet], truth: Truth) -> TruthShares:
-    """Of the triplets that can be `checked`, how many percent are new, true, telling, and true and telling.
-
-    The agent's words must be those of the truth, to the letter. Shares are None where nothing can be checked.
-    """
+    """Compute the shares of correct triplets. The words of a triplet must equal those of the truth to the letter."""
     known = [one for one in triplets if can_be_checked(one, truth)]
 
     def share(found: Sequence[bool]) -> float | None:
         return round(100 * sum(found) / len(found), 1) if found else None
 
-    true, telling = ([test(one, truth) for one in known] for test in (is_true, is_unambiguous))
+    correct, unambiguous = ([test(one, truth) for one in known] for test in (has_correct_change, is_unambiguous))
     return TruthShares(
         checked=len(known),
-        new=share([is_new(one, truth) for one in known]),
-        true=share(true),
-        telling=share(telling),
-        true_and_telling=share([one and other for one, other in zip(true, telling, strict=True)]),
+        target_correct=share([has_correct_target(one, truth) for one in known]),
+        change_correct=share(correct),
+        unambiguous=share(unambiguous),
+        correct_and_unambiguous=share([one and other for one, other in zip(correct, unambiguous, strict=True)]),
     )

@@ -1,1 +1,1 @@
-"""Encoders, composers and vectors in the forms that other programs read."""
+"""Write encoders, composers and vectors for other programs."""

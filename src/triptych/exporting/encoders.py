@@ -1,4 +1,4 @@
-"""An encoder written as graphs that run without torch, in single precision or with 8-bit matrices."""
+"""Write an encoder as graphs that run without torch, in single precision or with 8-bit matrices."""
 
 from collections.abc import Sequence
 from pathlib import Path
@@ -32,22 +32,26 @@ _PROBES = (
 
 
 class Agreement(NamedTuple):
-    """The least cosines of an exported encoder's vectors to the encoder's own, of made-up pictures and of texts."""
+    """The lowest cosine between an exported encoder's vectors and the encoder's
+    own, for made-up pictures and for texts."""
 
     pictures: float
     texts: float
 
 
 def export_encoder(encoder: Encoder, out: Path, *, int8: bool = False) -> Agreement:
-    """Write `encoder` into the folder `out`, which every command takes as `--encoder`.
+    """Write `encoder` into the folder `out`, which every command accepts as `--encoder`.
 
-    Ours are copied without what only training needs. A CLIP or SigLIP is exported, and compared with itself on made-up
-    pictures and texts. In single precision the folder stands for the encoder: catalogs and composers made with it go
-    on. With `int8` the matrices have 8 bits, and the folder is an encoder of its own.
+    Our own encoders are copied without the files that only training needs. A CLIP or SigLIP is exported and compared
+    with the original on made-up pictures and texts. In single precision the folder stands for the encoder: its catalogs
+    and composers remain valid. With `int8` the matrices have 8 bits, and the folder is an encoder of its own.
+
+    Returns:
+        The agreement with the original.
 
     Raises:
-        UsageError: the extra that it needs is not installed, or the encoder cannot be exported.
-        FailureError: the export does not do what the encoder does.
+        UsageError: a required extra is not installed, or the encoder cannot be exported.
+        FailureError: the exported vectors differ from the encoder's own.
     """
     if int8:
         require_extra("train", "--int8")
@@ -65,7 +69,7 @@ def export_encoder(encoder: Encoder, out: Path, *, int8: bool = False) -> Agreem
         config = _export_towers(encoder, out)  # type: ignore[arg-type]
     else:
         raise UsageError(
-            f"{encoder.name}: hf: models and folders of `pretrain` can be exported, once; export what it was made of"
+            f"{encoder.name}: only hf: models and folders of `pretrain` can be exported; export the original encoder"
         )
     if int8:
         for name in ("picture.onnx", "text.onnx"):
@@ -81,7 +85,11 @@ def export_encoder(encoder: Encoder, out: Path, *, int8: bool = False) -> Agreem
 
 
 def _export_towers(encoder: "HuggingFaceEncoder", out: Path) -> dict[str, Any]:
-    """The towers as graphs, the tokenizer, and what `ExportedEncoder` must know. Raises UsageError for odd settings."""
+    """Write the towers as graphs, the tokenizer, and the settings of `ExportedEncoder`.
+
+    Raises:
+        UsageError: the encoder has settings that cannot be exported.
+    """
     require_extra("train", "export-models of a Hugging Face model")
     import torch
 
@@ -115,7 +123,7 @@ def _export(tower: "nn.Module", inputs: "Sequence[Tensor]", path: Path, free: in
 
 
 def _agreement(encoder: Encoder, exported: Encoder) -> Agreement:
-    """The least cosine of two encoders' vectors for the same pictures, and for the same texts."""
+    """The lowest cosine of two encoders' vectors for the same pictures, and for the same texts."""
     noise = np.random.default_rng(0)
     sizes = ((320, 200), (180, 400), (224, 224), (37, 51), (640, 479))
     pictures = [

@@ -1,4 +1,4 @@
-"""`export-models`: an encoder and a composer as graphs, to search and serve with where there is no torch."""
+"""`export-models`: write an encoder and a composer as graphs, for searching and serving without torch."""
 
 from dataclasses import dataclass
 from pathlib import Path
@@ -15,7 +15,7 @@ from triptych.exporting.encoders import export_encoder
 
 @dataclass(frozen=True)
 class ExportModelsResult:
-    """What `export_models` wrote."""
+    """The result of `export_models`."""
 
     picture_cosine: float
     """The least cosine between the exported encoder's vector of a made-up picture and the encoder's own."""
@@ -35,23 +35,23 @@ def export_models(
 ) -> ExportModelsResult:
     """Write an encoder, and a composer if one is given, as ONNX graphs that run without torch.
 
-    `out/encoder` is what every command takes as `--encoder`, `out/composer` as `--composer`. In single precision the
-    folder stands for the encoder, whose catalogs and composers go on with it.
+    Every command accepts `out/encoder` as `--encoder` and `out/composer` as `--composer`. In single precision the
+    folder stands for the encoder, so its catalogs and composers remain valid.
 
     Args:
         out: the folder to write to.
-        encoder: an encoder, or the name of one; by default the composer's.
-        composer: the folder of a trained composer. Its gallery side stays as it is, since it is run once for a catalog,
-            and so does what reads reference pictures, a graph of convolutions.
-        int8: whether matrices have 8 bits. The encoder is then another one, by which pictures are to be indexed anew,
-            and the composer is written as one of that encoder.
+        encoder: an encoder or its name; by default the composer's.
+        composer: the folder of a trained composer. Its gallery side is copied unchanged, since it runs once per
+            catalog; so is the graph of convolutions that reads reference pictures.
+        int8: whether matrices have 8 bits. The result is another encoder, with which pictures must be indexed anew, and
+            the composer is written for that encoder.
         runtime: what the encoder computes with while it is compared with its export.
 
     Raises:
-        UsageError: neither is named, or an extra is missing.
-        MismatchError: composer and encoder do not belong together.
+        UsageError: neither encoder nor composer is given, or an extra is missing.
+        MismatchError: the composer was made for another encoder.
         DataError: a link leads out of the composer's or the encoder's folder.
-        FailureError: the export does not do what the encoder does.
+        FailureError: the exported vectors differ from the encoder's own.
     """
     out = Path(out)
     composer = Path(composer) if composer else None
@@ -64,7 +64,7 @@ def export_models(
         trained.attach(source)
     for made, kept in ((out / "encoder", getattr(source, "folder", None)), (out / "composer", composer)):
         if kept and made.resolve() == Path(kept).resolve():
-            raise UsageError(f"{made}: is what is to be exported; name another folder than {out}")
+            raise UsageError(f"{made}: cannot be exported into itself; give another folder than {out}")
     with locked(out):
         agreement = export_encoder(source, out / "encoder", int8=int8)
         if composer:

@@ -1,4 +1,4 @@
-"""`export-vectors`: a catalog's vectors, for a search engine that runs elsewhere."""
+"""`export-vectors`: write a catalog's vectors for another search engine."""
 
 import json
 from dataclasses import dataclass, replace
@@ -25,7 +25,7 @@ _POINTS = 500  # a file: less than the 32 MB that Qdrant takes in one request
 
 @dataclass(frozen=True)
 class ExportVectorsResult:
-    """What `export_vectors` wrote."""
+    """The result of `export_vectors`."""
 
     vectors: int
     """How many."""
@@ -43,25 +43,25 @@ def export_vectors(
     approximate: bool = False,
     runtime: Runtime = Runtime(),
 ) -> ExportVectorsResult:
-    """Write a catalog's vectors for a search engine that runs elsewhere.
+    """Write a catalog's vectors for another search engine.
 
     Args:
         catalog: its folder.
         out: the folder to write to.
-        to: `faiss`: `index.faiss`, an index by inner product, and `pictures.json`, whose `names` are in the index's
-            order; or `qdrant`: bodies for Qdrant's REST API, `collection.json` for `PUT /collections/NAME` and
-            `points-*.json` for `PUT /collections/NAME/points`, with the metadata as payload.
+        to: `faiss` writes `index.faiss`, an index by inner product, and `pictures.json`, whose `names` are in the
+            index's order. `qdrant` writes bodies for Qdrant's REST API: `collection.json` for `PUT /collections/NAME`,
+            and `points-*.json` for `PUT /collections/NAME/points`, with the metadata as payload.
         composer: moves the vectors to its space.
         encoder: the catalog's encoder, which a composer may need; by default the one that the catalog names.
         approximate: for faiss, an HNSW index, which is not exact.
         runtime: what the encoder and the composer compute with.
 
     Raises:
-        UsageError: there is no such target, or the extra that it needs is not installed.
+        UsageError: `to` is unknown, or a required extra is not installed.
         MismatchError: the composer was made for another encoder.
     """
     if to not in ("faiss", "qdrant"):
-        raise UsageError(f"--to {to}: write faiss or qdrant")
+        raise UsageError(f"--to {to}: choose faiss or qdrant")
     if approximate and to != "faiss":
         raise UsageError("--approximate is for faiss; Qdrant makes its own index")
     catalog, out = Path(catalog), Path(out)
@@ -86,7 +86,7 @@ def export_vectors(
 
 
 def _write_faiss(out: Path, vectors: Vectors, approximate: bool) -> float | None:
-    """Write `index.faiss`; returns the recall of an approximate index."""
+    """Write `index.faiss`. Returns the recall of an approximate index."""
     faiss = import_faiss()
     if approximate:
         index = build_graph(vectors)

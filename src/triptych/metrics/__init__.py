@@ -1,1 +1,1 @@
-"""Ranks, recall, average precision and nDCG, and what can be concluded from them: computed here and nowhere else."""
+"""Ranks, recall, average precision and nDCG, and significance tests. All metrics are computed here and nowhere else."""

@@ -44,11 +44,11 @@ def ranks_of_targets(
     query_block: int = _QUERY_BLOCK,
     gallery_block: int = _GALLERY_BLOCK,
 ) -> list[Rows]:
-    """Rank every query's targets among the gallery rows it may answer with.
+    """Rank the targets of each query among the gallery rows that may answer it.
 
-    Those are all rows, or the query's `candidates`, without its `excluded` ones. Ranks count from 1, and each
-    target has a rank of its own. Ties count against the method: an item whose score equals a target's ranks
-    before it, unless it is itself a target.
+    These are all rows, or the query's `candidates`, without its `excluded` rows. Ranks count from 1, and each target
+    has a rank of its own. Ties count against the method: an item with a target's score ranks before it, unless the item
+    is a target itself.
 
     Args:
         query_vectors: shape (n, d), unit length.
@@ -56,14 +56,14 @@ def ranks_of_targets(
         targets: n arrays of gallery rows.
         excluded: n arrays of gallery rows, none of them a target.
         candidates: n arrays of gallery rows that hold every target, or None for the whole gallery.
+        query_block, gallery_block: rows compared at once. They change memory and time, not the result.
 
     Returns:
-        n ascending arrays of ranks, the same for any block sizes. Memory grows with the blocks, never with
-        n·m.
+        n ascending arrays of ranks. Memory grows with the blocks, never with n·m.
 
     Raises:
         FailureError: a vector is not of unit length.
-        ValueError: a target is excluded or not a candidate, a row is none of the gallery, or the lengths disagree.
+        ValueError: a target is excluded or not a candidate, a row is outside the gallery, or the lengths disagree.
     """
     query_vectors, gallery_vectors = np.asarray(query_vectors, np.float32), np.asarray(gallery_vectors, np.float32)
     _require_unit_length(query_vectors)
@@ -185,7 +185,7 @@ def _count_over_gallery(
 
 
 def _of_queries(pairs: _Pairs, numbers: Rows) -> tuple[Rows, Rows]:
-    """The gallery rows that are paired with the queries `numbers`, ascending, and the place in `numbers` of each."""
+    """The gallery rows that are paired with the queries `numbers`, ascending, and the position in `numbers` of each."""
     firsts, lasts = np.searchsorted(pairs.keys, (numbers * pairs.size, (numbers + 1) * pairs.size))
     keys = np.concatenate([pairs.keys[first:last] for first, last in zip(firsts, lasts, strict=True)])
     rows, at = keys % pairs.size, np.repeat(np.arange(len(numbers)), lasts - firsts)

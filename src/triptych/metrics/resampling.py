@@ -1,4 +1,4 @@
-"""How sure a mean over queries is, and whether two methods differ by more than the choice of queries explains."""
+"""Confidence intervals of means over queries, and a test whether two methods differ by more than chance."""
 
 from collections.abc import Iterator
 
@@ -12,10 +12,19 @@ _CELLS = 4_000_000  # random numbers held at once
 
 
 def bootstrap_intervals(values: Table, *, level: float = 0.95, resamples: int = 10_000, seed: int = 0) -> Table:
-    """Percentile bootstrap intervals of the columns' means, shape (c, 2): queries are drawn anew, with replacement.
+    """Percentile bootstrap intervals of the columns' means, with queries drawn anew with replacement.
 
     All columns share the draws, so that a column of differences is resampled in pairs. Efron and Tibshirani, *An
     Introduction to the Bootstrap* (1993), section 13.3; for retrieval, Sakai (SIGIR 2006).
+
+    Args:
+        values: shape (n, c), a row for each query.
+        level: the level of confidence, between 0 and 1.
+        resamples: how many times queries are drawn.
+        seed: of the draws.
+
+    Returns:
+        The lower and upper ends, shape (c, 2).
     """
     random = np.random.default_rng(seed)
     count = len(values)
@@ -29,11 +38,19 @@ def bootstrap_intervals(values: Table, *, level: float = 0.95, resamples: int = 
 
 
 def sign_flip_test(differences: Table, *, resamples: int = 10_000, seed: int = 0) -> npt.NDArray[np.float64]:
-    """Two-sided p-values of a paired randomisation test, shape (c,), for mean differences over queries.
+    """Two-sided p-values of a paired randomisation test for mean differences over queries.
 
-    Were the methods the same, either could have had either's value on any query: the sign of each difference is a
-    coin's. p is the share of such tosses, with the observed one among them, whose mean difference is at least as far
-    from 0. Smucker, Allan and Carterette (CIKM 2007), who recommend it for retrieval.
+    If the methods were the same, the sign of each difference would be random. p is the share of random signs, with the
+    observed ones among them, whose mean difference is at least as far from 0. Smucker, Allan and Carterette (CIKM 2007)
+    recommend the test for retrieval.
+
+    Args:
+        differences: shape (n, c), a row for each query.
+        resamples: how many times signs are drawn.
+        seed: of the draws.
+
+    Returns:
+        The p-values, shape (c,).
     """
     random = np.random.default_rng(seed)
     count = len(differences)

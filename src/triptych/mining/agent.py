@@ -34,7 +34,7 @@ class Agent:
         wanted: dict[tuple[int, ChangePlan], list[Triplet]] = {}
         for one in triplets:
             if one.accepted:
-                plan = tuple(change.group for change in one.changes)
+                plan = tuple(change.attribute for change in one.changes)
                 wanted.setdefault((self.row_of[one.target], plan), []).append(one)
         drafts = [
             self.reasoner.reverse(proposal, self.row_of[one.reference], one.changes)
@@ -51,17 +51,16 @@ class Agent:
         return [self._triplet(draft, verdict) for draft, verdict in zip(drafts, verdicts, strict=True)]
 
     def _triplet(self, draft: Draft, verdict: Verdict) -> Triplet:
-        row = draft.proposal.candidates.tolist().index(draft.target)
         return Triplet(
             reference=self.names[draft.proposal.reference],
             target=self.names[draft.target],
             modifications=draft.modifications,
             changes=draft.changes,
-            group=tuple(self.names[picture] for picture in verdict.group),
+            negatives=tuple(self.names[picture] for picture in verdict.negatives),
             accepted=verdict.accepted,
             reason=verdict.reason,
             confidence=verdict.confidence,
-            similarity=float(draft.proposal.similarity[row]),
+            similarity=float(draft.proposal.similarity[draft.proposal.place_of(draft.target)]),
             reasoner=self.reasoner.name,
             other_targets=tuple(self.names[picture] for picture in verdict.other_targets),
         )

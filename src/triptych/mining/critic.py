@@ -1,6 +1,6 @@
 """Criticise: a blind judge reads the words, looks at the pictures, and must arrive at the intended target."""
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Protocol
 
@@ -11,8 +11,9 @@ from triptych.core.vectors import Vectors, require_finite_rows
 from triptych.mining.likelihood import Likelihood
 from triptych.mining.options import CriticOptions
 from triptych.mining.reasoner import Draft
-from triptych.tagging.tagger import Tags, best_words
+from triptych.tagging.tagger import Tags
 from triptych.tagging.vocabulary import Vocabulary
+from triptych.triplets.file import Change
 
 
 @dataclass(frozen=True)
@@ -25,7 +26,7 @@ class Verdict:
     confidence: float
     """From 0 to 1; weighs the triplet in training. The embedded critic gives how much more it is true of the target
     than of the reference: one half is as much, 1 is not at all of that."""
-    group: tuple[int, ...]
+    negatives: tuple[int, ...]
     """The other pictures judged, fit to be hard negatives."""
     other_targets: tuple[int, ...] = ()
     """Those of the draft's other targets that show the words too."""
@@ -45,8 +46,8 @@ class EncoderCritic:
     - whose words the tags lack, so that it cannot be judged,
     - that is not true of the target, or nearly as true of the reference,
     - that excludes what the target may show,
-    - whose words do not lead towards the target: the text vectors of the edited and the plain description must differ
-      in the same direction as the pictures,
+    - whose words do not lead towards the target: the text vectors of the new and the old words must differ in the same
+      direction as the pictures,
     - that another picture of the group answers far better.
     """
 
@@ -70,25 +71,30 @@ class EncoderCritic:
 
     def judge(self, drafts: Sequence[Draft]) -> list[Verdict]:
         """A verdict on each draft, in order."""
-        descriptions = [self._describe(draft) for draft in drafts]
-        described = [text for pair in descriptions for text in pair]
-        texts = self._encode_texts(described)
-        require_finite_rows(texts, lambda row: repr(described[row]), "the encoder")
-        return [
-            self._verdict(draft, plain, edited)
-            for draft, plain, edited in zip(drafts, texts[0::2], texts[1::2], strict=True)
-        ]
+        phrases = sorted({phrase for draft in drafts for change in draft.changes for phrase in self._phrases(change)})
+        texts = self._encode_texts(phrases)
+        require_finite_rows(texts, lambda row: repr(phrases[row]), "the encoder")
+        vectors = dict(zip(phrases, texts, strict=True))
+        return [self._verdict(draft, vectors) for draft in drafts]
 
-    def _describe(self, draft: Draft) -> tuple[str, str]:
-        """The reference in words, and the same words with the changes made."""
-        words = best_words(self._tags, self._vocabulary, draft.proposal.reference)
-        edited = words | {change.group: change.new for change in draft.changes if change.new is not None}
+    def _phrases(self, change: Change) -> list[str]:
+        """What the encoder is asked of the words of a change, the old word first; of unknown words, nothing."""
+        known = self._vocabulary.phrases.get(change.attribute, {})
+        return [known.get(word, word) for word in (change.old, change.new) if word is not None]
+
+    def _leads_to_target(self, draft: Draft, texts: Mapping[str, NDArray[np.float32]]) -> bool:
+        """Whether the words' vectors differ in the direction from the reference to the target.
+
+        Whatever is there in place of a word that is only excluded, the text does not say it.
+        """
+        way = np.zeros(self._vectors.shape[1], np.float32)
         for change in draft.changes:
-            if change.new is None:  # whatever is there in place of the old word, the text does not say it
-                edited.pop(change.group, None)
-        return self._vocabulary.title(words), self._vocabulary.title(edited)
+            old, *new = self._phrases(change)
+            way -= texts[old]
+            way += texts[new[0]] if new else 0
+        return bool((self._vectors[draft.target] - self._vectors[draft.proposal.reference]) @ way > 0)
 
-    def _verdict(self, draft: Draft, plain: NDArray[np.float32], edited: NDArray[np.float32]) -> Verdict:
+    def _verdict(self, draft: Draft, texts: Mapping[str, NDArray[np.float32]]) -> Verdict:
         proposal, target = draft.proposal, draft.target
         group = self._others(draft)
         if unknown := self._unknown(draft):
@@ -97,18 +103,17 @@ class EncoderCritic:
         truth = self._truth(draft, pictures)
         already = float(self._truth(draft, np.array([proposal.reference]))[0])
         confidence = float(truth[0] / (truth[0] + already + 1e-9))
-        changed = ", ".join(change.said for change in draft.changes)
+        changed = ", ".join(change.wanted for change in draft.changes)
         if self._excluded(draft, pictures[:1])[0]:
             return Verdict(False, f"the target may show what is excluded: {changed}", confidence, group)
         if truth[0] < self._options.min_probability:
             return Verdict(False, f"not true of the target: {changed}", confidence, group)
         if truth[0] < self._options.min_ratio * already:
             return Verdict(False, f"nearly as true of the reference: {changed}", confidence, group)
-        towards = edited - plain
-        if float((self._vectors[target] - self._vectors[proposal.reference]) @ towards) <= 0:
+        if not self._leads_to_target(draft, texts):
             return Verdict(False, "the words do not lead from the reference to the target", confidence, group)
-        affinity = dict(zip(proposal.candidates.tolist(), proposal.affinity.tolist(), strict=True))
-        fit = np.array([affinity[picture] for picture in pictures]) + np.log(np.maximum(truth, 1e-6))
+        places = [proposal.place_of(target), *self._places(draft)]
+        fit = proposal.affinity[places] + np.log(np.maximum(truth, 1e-6))
         if fit.max() > fit[0] + self._options.max_margin:
             return Verdict(False, "another picture of the group fits far better", confidence, group)
         # A picture that fits the words and is as like the reference is no mistake, so it must not be a negative.
@@ -125,14 +130,18 @@ class EncoderCritic:
         """Why a draft cannot be judged by tags; empty where it can."""
         if not draft.changes:
             return "it names no change that tags could confirm"
-        lacking = [change.said for change in draft.changes if not self._likelihood.is_tagged(change)]
+        lacking = [change.wanted for change in draft.changes if not self._likelihood.is_tagged(change)]
         return f"the tags lack the words: {', '.join(lacking)}" if lacking else ""
 
     def _others(self, draft: Draft) -> tuple[int, ...]:
         """The best candidates, without the targets."""
+        return tuple(draft.proposal.candidates[self._places(draft)].tolist())
+
+    def _places(self, draft: Draft) -> list[int]:
+        """Where among the candidates the best ones are that are no targets."""
         answers = {draft.target, *draft.other_targets}
         near = draft.proposal.candidates[: self._group_size + len(answers)].tolist()
-        return tuple([row for row in near if row not in answers][: self._group_size])
+        return [place for place, row in enumerate(near) if row not in answers][: self._group_size]
 
     def _still_excluded(self, draft: Draft) -> tuple[int, ...]:
         """The candidates most like the reference that surely show what the words exclude.

@@ -23,16 +23,18 @@ class Likelihood:
     def is_tagged(self, change: Change) -> bool:
         """Whether there are tags of the new word of a change, or of the word that it excludes."""
         word = change.old if change.new is None else change.new
-        return change.group in self._tags and word in self._vocabulary.groups[change.group]
+        return change.attribute in self._tags and word in self._vocabulary.groups[change.attribute]
 
     def answers(self, change: Change, pictures: NDArray[np.int64]) -> NDArray[np.float32]:
         """How probable it is of each picture `(n,)` that it shows the new word, or nothing that the change excludes.
 
         "Not blue" excludes navy, too. A picture that shows no word of the group shows nothing that is excluded.
         """
-        values = self._tags[change.group][pictures][:, self._columns(change.group, change.old, change.new)]
-        shown = values.sum(axis=1)
-        return np.asarray(shown if change.new is not None else np.clip(1 - shown, 0, 1), np.float32)
+        columns, tags = self._columns(change.attribute, change.old, change.new), self._tags[change.attribute]
+        if change.new is not None:
+            return np.asarray(tags[pictures, columns[0]], np.float32)
+        shown = tags[pictures[:, None], columns].sum(axis=1)
+        return np.asarray(np.clip(1 - shown, 0, 1), np.float32)
 
     def probability(self, changes: Sequence[Change], pictures: NDArray[np.int64]) -> NDArray[np.float32]:
         """How probable it is of each picture `(n,)` that it answers the changes, in the geometric mean over them."""

@@ -59,12 +59,12 @@ class MineOptions:
 
     vocabulary: Path | None = option(None, _VOCABULARY, metavar="FILE")
     limit: int | None = option(None, _LIMIT, min=1)
-    changes: int = option(12, "Ideas of what could change, for each reference.", min=1)
+    changes: int = option(4, "Ideas of what could change, for each reference.", min=1)
     exclusions: float = option(
         0.12, "Share of the ideas that only exclude what is there, such as 'not blue'.", metavar="P", min=0, max=1
     )
     triplets_per_change: int = option(2, "Triplets for each idea, at most.", min=1)
-    candidates: int = option(4000, "Pictures considered as targets of each idea.", min=1)
+    candidates: int = option(1000, "Pictures considered as targets of each idea.", min=1)
     group_size: int = option(8, _GROUP_SIZE, min=1)
     similarity: SimilarityRange | None = option(
         None, "Least and greatest similarity of a target, such as 0.8 0.96; by default any.", metavar="LOW HIGH"

@@ -159,7 +159,7 @@ def _agent(context: MiningContext, reasoner: object, critic: object, previous: P
         tuple(context.tags),
         width=options.candidates,
         seed=context.seed,
-        wanted=previous.wanted,
+        plan_weights=previous.weights,
         similarity=options.similarity,
     )
     return Agent(catalog.names, catalog.row_of, proposer, reasons, judges)

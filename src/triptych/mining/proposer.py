@@ -19,12 +19,16 @@ from triptych.tagging.tagger import Tags, is_shown
 ChangePlan = tuple[str, ...]
 """The attribute groups that are to change."""
 
+Scores = NDArray[np.float32]
+"""One number for each picture of the catalog, `(n,)`, or for references and pictures, `(references, n)`."""
+
 _SINGLE = 0.4  # share of the plans that change one group alone
 _SAME_WORDS = 2.5  # what one group's agreement counts beside the logarithm that the new word is shown
 _SAME_ITEM = 4.0  # what a cosine counts beside it, where a change leaves the item the same
+_SAMPLE = 4096  # pictures, at most, whose neighbours are looked at for that
 _NEIGHBOURS = 10  # nearest pictures that tell whether a change leaves the item the same
 LEAST = 3e-4  # no tag is less likely than this: a probability of zero would silence every other view
-_SCORES = 16_000_000  # scores held at once: 64 MB
+_SCORES = 48_000_000  # numbers held at once: 192 MB
 
 
 @dataclass(frozen=True)
@@ -40,6 +44,15 @@ class Proposal:
     """How far each candidate is like the reference in all that is to stay."""
     change_log_probability: NDArray[np.float32]
     """Of each candidate: the logarithm of the probability that every group of the plan differs."""
+
+    def place_of(self, picture: int) -> int:
+        """Where among the candidates a picture is. Raises IndexError where it is none of them."""
+        return int(np.flatnonzero(self.candidates == picture)[0])
+
+
+def _with_none(tags: Scores) -> Scores:
+    """The square roots `(n, words + 1)` of tags `(n, words)` and of the probability that none of the words is shown."""
+    return np.asarray(np.sqrt(np.column_stack([tags, np.maximum(0, 1 - tags.sum(axis=1))])), np.float32)
 
 
 def plans_over(groups: Sequence[str]) -> list[ChangePlan]:
@@ -58,7 +71,7 @@ class Proposer:
         *,
         width: int,
         seed: int,
-        wanted: Mapping[ChangePlan, float] | None = None,
+        plan_weights: Mapping[ChangePlan, float] | None = None,
         similarity: SimilarityRange | None = None,
     ) -> None:
         """Make the views.
@@ -69,20 +82,21 @@ class Proposer:
             groups: the attribute groups that may change.
             width: the most candidates of a proposal.
             seed: of the draw of plans.
-            wanted: of plans, how many times as often as others they are drawn; once what it does not name.
+            plan_weights: how many times as often as others a plan is drawn; 1 for plans that are not named.
             similarity: range out of which pictures are no candidates.
         """
-        self._items = items
+        self._centred = items - items.mean(axis=0)
         self._tags = tags
         self._shown = {group: is_shown(tags[group]) for group in groups}
         self._variability = attribute_variability(items, {group: tags[group] for group in groups})
+        self._roots = {group: _with_none(tags[group]) for group in groups}
         self._groups = tuple(groups)
         self._plans = plans_over(groups)
-        self._wanted = wanted or {}
+        self._plan_weights = plan_weights or {}
         self._width = width
         self._range = similarity
         self._seed = seed
-        self._views: dict[ChangePlan, Vectors] = {}
+        self._views: dict[ChangePlan, _View] = {}
 
     def propose(self, references: Sequence[int], plans_each: int) -> Iterator[Proposal]:
         """Proposals for each reference, plan by plan; the same for the same seed, whatever was asked before."""
@@ -92,41 +106,63 @@ class Proposer:
 
     def propose_for(self, asked: Iterable[tuple[int, ChangePlan]]) -> Iterator[Proposal]:
         """Proposals for references with what is to change of each, plan by plan; none where it has no candidate."""
-        chosen = [*asked]
-        block = max(1, _SCORES // len(self._items))
-        for plan in self._plans:
-            rows = [reference for reference, wanted in chosen if wanted == plan]
-            for start in range(0, len(rows), block):
-                yield from self._propose(rows[start : start + block], plan)
+        plans_of: dict[int, list[ChangePlan]] = {}
+        for reference, plan in asked:
+            plans_of.setdefault(reference, []).append(plan)
+        references = [*plans_of]
+        block = max(1, _SCORES // (len(self._centred) * (2 * len(self._groups) + 5)))
+        for start in range(0, len(references), block):
+            yield from self._propose(references[start : start + block], plans_of)
 
-    def _propose(self, references: list[int], plan: ChangePlan) -> Iterator[Proposal]:
-        view = self._view(plan)
-        similarity = view[references] @ view.T
-        # Of a change that makes another item, the item's similarity says little.
-        affinity = similarity * np.float32(_SAME_ITEM * np.prod([self._variability[group] for group in plan]))
-        changing = np.zeros_like(similarity)
-        for group in self._groups:
-            tags = self._tags[group]
-            if group in plan:
-                changing += np.log(1 - tags[references] @ tags.T + LEAST)  # that they show different words
-            else:
-                # Whether both look the same, not whether the word for it is known: two pictures of what the vocabulary
-                # has no word for are tagged with the same doubts (Bhattacharyya's coefficient).
-                roots = np.sqrt(np.column_stack([tags, np.maximum(0, 1 - tags.sum(axis=1))]))
-                affinity += np.float32(_SAME_WORDS) * np.log(roots[references] @ roots.T + LEAST)
+    def _propose(self, references: list[int], plans_of: Mapping[int, list[ChangePlan]]) -> Iterator[Proposal]:
+        """Proposals of a block of references. What all plans need of a group is computed once."""
+        same = {group: self._same_words(references, group) for group in self._groups}
+        all_same = np.sum([*same.values()], axis=0)
+        differing = {group: self._different_words(references, group) for group in self._groups}
+        products = self._centred[references] @ self._centred.T
+        for plan in self._plans:
+            rows = np.array([row for row, one in enumerate(references) if plan in plans_of[one]], np.int64)
+            if len(rows):
+                changing = np.sum([differing[group][rows] for group in plan], axis=0)
+                affinity = all_same[rows] - np.sum([same[group][rows] for group in plan], axis=0)
+                similarity = self._view(plan).cosines(np.array(references)[rows], products[rows])
+                # Of a change that makes another item, the item's similarity says little.
+                weight = _SAME_ITEM * np.prod([self._variability[group] for group in plan])
+                affinity += np.float32(weight) * similarity
+                for row, place in enumerate(rows):
+                    one = self._proposal(references[place], plan, similarity[row], affinity[row], changing[row])
+                    if one is not None:
+                        yield one
+
+    def _proposal(
+        self, reference: int, plan: ChangePlan, similarity: Scores, affinity: Scores, changing: Scores
+    ) -> Proposal | None:
+        """The best candidates of one reference, by what is known of all pictures `(n,)`."""
         rank = affinity + changing
-        rank[np.arange(len(references)), references] = -np.inf
+        rank[reference] = -np.inf
         if self._range:
             rank[(similarity < self._range[0]) | (similarity > self._range[1])] = -np.inf
-        width = min(self._width, len(view) - 1)
-        candidates = np.argpartition(-rank, width - 1, axis=1)[:, :width]
-        order = np.argsort(-np.take_along_axis(rank, candidates, axis=1), axis=1, kind="stable")
-        candidates = np.take_along_axis(candidates, order, axis=1)
-        for row, reference in enumerate(references):
-            found = candidates[row][np.isfinite(rank[row, candidates[row]])]
-            if not len(found):
-                continue
-            yield Proposal(reference, plan, found, similarity[row, found], affinity[row, found], changing[row, found])
+        width = min(self._width, len(rank) - 1)
+        candidates = np.argpartition(-rank, width - 1)[:width]
+        found = candidates[np.argsort(-rank[candidates], kind="stable")]
+        found = found[np.isfinite(rank[found])]
+        if not len(found):
+            return None
+        return Proposal(reference, plan, found, similarity[found], affinity[found], changing[found])
+
+    def _same_words(self, references: list[int], group: str) -> Scores:
+        """How far all pictures look the same as references in a group, `(references, n)`.
+
+        Whether both look the same, not whether the word for it is known: two pictures of what the vocabulary has no
+        word for are tagged with the same doubts (Bhattacharyya's coefficient).
+        """
+        roots = self._roots[group]
+        return np.asarray(np.float32(_SAME_WORDS) * np.log(roots[references] @ roots.T + LEAST), np.float32)
+
+    def _different_words(self, references: list[int], group: str) -> Scores:
+        """The logarithm of the probability that pictures and references show different words, `(references, n)`."""
+        tags = self._tags[group]
+        return np.asarray(np.log(1 - tags[references] @ tags.T + LEAST), np.float32)
 
     def _choose(self, reference: int, count: int) -> list[ChangePlan]:
         random = np.random.default_rng([self._seed, reference])
@@ -138,15 +174,15 @@ class Proposer:
         # Pairs are many: unweighted they would crowd out the single changes that people ask for most.
         weights = np.full(len(plans), (1 - _SINGLE) / max(pairs, 1))
         weights[:singles] = (_SINGLE if pairs else 1) / singles
-        if self._wanted:
-            weights *= [self._wanted.get(plan, 1) for plan in plans]
+        if self._plan_weights:
+            weights *= [self._plan_weights.get(plan, 1) for plan in plans]
             weights /= weights.sum()
         drawn = random.choice(len(plans), size=min(count, len(plans)), replace=False, p=weights)
         return [plans[index] for index in drawn]
 
-    def _view(self, plan: ChangePlan) -> Vectors:
+    def _view(self, plan: ChangePlan) -> "_View":
         if plan not in self._views:
-            self._views[plan] = remove_attributes(plan, self._items, self._tags)
+            self._views[plan] = _View.of(plan, self._centred, self._tags)
         return self._views[plan]
 
 
@@ -156,29 +192,66 @@ def attribute_variability(items: Vectors, tags: Tags) -> dict[str, float]:
     A garment comes in several colours, and is of one kind. It is measured by how often a picture and those nearest to
     it show different words, beside how often any two pictures do.
     """
-    near, _ = nearest(items, items, min(_NEIGHBOURS + 1, len(items)))
+    sample = np.sort(np.random.default_rng(0).permutation(len(items))[:_SAMPLE])
+    near, _ = nearest(items[sample], items, min(_NEIGHBOURS + 1, len(items)))
     found = {}
     for group, values in tags.items():
-        alike = float(np.mean([(values * values[column]).sum(axis=1).mean() for column in near.T[1:]]))
+        alike = float(np.mean([(values[sample] * values[column]).sum(axis=1).mean() for column in near.T[1:]]))
         by_chance, surely = float((values.mean(axis=0) ** 2).sum()), float((values * values).sum(axis=1).mean())
         found[group] = min(1.0, max(0.0, (surely - alike) / max(surely - by_chance, 1e-6)))
     most = max(found.values())
     return {group: value / most if most else 1.0 for group, value in found.items()}
 
 
-def remove_attributes(groups: tuple[str, ...], vectors: Vectors, tags: Tags) -> Vectors:
+def remove_attributes(groups: Sequence[str], vectors: Vectors, tags: Tags) -> Vectors:
     """The vectors without what they say of `groups`: a view in which a red and a blue shirt of one cut are alike.
 
     Removes the directions in which the mean pictures of a group's words differ, and scales back to length one.
+
+    Args:
+        groups: the attribute groups.
+        vectors: of pictures, `(n, d)`.
+        tags: of each group, probabilities `(n, words)` of the pictures.
+
+    Returns:
+        Unit vectors `(n, d)`.
     """
     centred = vectors - vectors.mean(axis=0)
+    directions = _directions(groups, centred, tags)
+    return unit(centred - (centred @ directions.T) @ directions)
+
+
+def _directions(groups: Sequence[str], centred: Vectors, tags: Tags) -> Vectors:
+    """The orthonormal directions `(r, d)` in which centred vectors say something of `groups`."""
+    found = np.empty((0, centred.shape[1]), np.float32)
     for group in groups:
         weights = tags[group] / np.maximum(tags[group].sum(axis=0), 1e-6)
-        means = weights.T @ centred
         # Words that no picture bears have a mean made of noise.
-        means = means[tags[group].sum(axis=0) >= 5]
+        means = (weights.T @ centred)[tags[group].sum(axis=0) >= 5]
+        means = means - (means @ found.T) @ found
         if len(means):
-            directions = np.linalg.svd(means, full_matrices=False)
-            kept = directions.Vh[0.1 * directions.S[0] < directions.S]
-            centred = centred - (centred @ kept.T) @ kept
-    return unit(centred)
+            parts = np.linalg.svd(means, full_matrices=False)
+            found = np.concatenate([found, parts.Vh[0.1 * parts.S[0] < parts.S]])
+    return found
+
+
+@dataclass(frozen=True)
+class _View:
+    """What is left of centred vectors `(n, d)` without the attributes of a plan, in terms of what is taken away."""
+
+    removed: Vectors
+    """What the vectors lose, in the directions of the attributes, `(n, r)`."""
+    lengths: NDArray[np.float32]
+    """What the vectors' lengths are then, `(n,)`."""
+
+    @classmethod
+    def of(cls, plan: ChangePlan, centred: Vectors, tags: Tags) -> "_View":
+        """Without the groups of a plan."""
+        removed = centred @ _directions(plan, centred, tags).T
+        squares = np.square(centred).sum(axis=1) - np.square(removed).sum(axis=1)
+        return cls(removed, np.sqrt(np.maximum(squares, 1e-12)))
+
+    def cosines(self, rows: NDArray[np.int64], products: Scores) -> Scores:
+        """Of the vectors in `rows` with all, `(rows, n)`, from the `products` `(rows, n)` of the whole vectors."""
+        left = products - self.removed[rows] @ self.removed.T
+        return np.asarray(left / self.lengths[rows, None] / self.lengths, np.float32)

@@ -113,7 +113,7 @@ class TagsReasoner:
         """
         if target not in proposal.candidates or not all(self._names(proposal.reference, one) for one in changes):
             return None
-        swapped = tuple(Change(one.group, one.new, one.old) for one in changes if one.new is not None)
+        swapped = tuple(Change(one.attribute, one.new, one.old) for one in changes if one.new is not None)
         if len(swapped) < len(changes) or not self._wordings.can_word(swapped):
             return None
         way = [_number("back"), target, *map(_number, proposal.plan)]
@@ -130,7 +130,7 @@ class TagsReasoner:
             (example,) = _draw((proposal.affinity + proposal.change_log_probability)[:_EXAMPLES] / 2, 1, random)
             changes = [self._change(proposal, example, group, random) for group in proposal.plan]
             if excludes:
-                without = Change(changes[place].group, changes[place].old, None)
+                without = Change(changes[place].attribute, changes[place].old, None)
                 if self._likelihood.answers(without, np.array([proposal.reference]))[0] < 1 - _SURE:
                     changes[place] = without
             if self._wordings.can_word(changes):
@@ -142,7 +142,7 @@ class TagsReasoner:
     ) -> tuple[Modification, ...]:
         """Texts for changes of a reference, which say what it is where that is sure and stays."""
         group = self._wordings.item_group
-        if group is None or group not in self._tags or any(change.group == group for change in changes):
+        if group is None or group not in self._tags or any(change.attribute == group for change in changes):
             return self._wordings.of(changes, random)
         values = self._tags[group][reference]
         sure = values.max() >= _SURE
@@ -150,8 +150,8 @@ class TagsReasoner:
 
     def _names(self, picture: int, change: Change) -> bool:
         """Whether the new word of a change is what a picture would be said to show."""
-        tags = self._tags[change.group][picture]
-        likeliest = self._vocabulary.groups[change.group][int(tags.argmax())]
+        tags = self._tags[change.attribute][picture]
+        likeliest = self._vocabulary.groups[change.attribute][int(tags.argmax())]
         return bool(is_shown(tags[None])[0]) and likeliest == change.new
 
     def _answers(self, proposal: Proposal, changes: Sequence[Change], random: np.random.Generator) -> list[int]:

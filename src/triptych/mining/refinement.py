@@ -32,22 +32,22 @@ _BLOCK = 2048  # triplets judged at once
 _PRIOR = 50  # triplets of mean difficulty that every type of question is taken to have beside its own
 _MOST = 3.0  # times as often as others that a type of question is asked
 
-Kind = tuple[str, ...]
-"""The groups that a question is about."""
+_Attributes = tuple[str, ...]
+"""The attributes that a question asks to change: its type."""
 
 
 @dataclass(frozen=True)
 class QuestionType:
-    """Questions about the same attribute groups, of the triplets that were kept."""
+    """The kept triplets in which the same attributes change."""
 
-    groups: tuple[str, ...]
-    """The attribute groups that change."""
+    attributes: tuple[str, ...]
+    """The attributes that change, such as `("colour",)`."""
     triplets: int
     """How many triplets there are."""
     recall: float
     """Percent of them whose target is among a composer's first answers."""
     weight: float
-    """How many times as often as others the next round is to ask such questions."""
+    """How many times as often as others the next round asks such questions, from 1/3 to 3."""
 
 
 @dataclass(frozen=True)
@@ -123,7 +123,7 @@ def refine(
         rest = (Likelihood(tagged.tags, tagged.vocabulary), opened.row_of, options.top_k)
         judged = [_judged(one, verdicts.get(number), *rest) for number, one in enumerate(stored)]
         result = _result(stored, judged, verdicts)
-        write_triplets(out, judged, made_by("refine", settings, **_facts(result), **phrases, mined=note))
+        write_triplets(out, judged, made_by("refine", settings, **asdict(result), **phrases, mined=note))
         shutil.rmtree(parts)
     return result
 
@@ -143,15 +143,10 @@ def _result(stored: Sequence[Triplet], judged: Sequence[Triplet], verdicts: Mapp
         refused=sum(not one.accepted for one in judged),
         refused_here=len(verdicts) - len(kept),
         recall=_percent([verdict.found for verdict in kept.values()]),
-        question_types=_question_types([(_kind(stored[number]), verdict.found) for number, verdict in kept.items()]),
+        question_types=_question_types(
+            [(_changed_attributes(stored[number]), verdict.found) for number, verdict in kept.items()]
+        ),
     )
-
-
-def _facts(result: RefineResult) -> dict[str, Any]:
-    """A result as notes hold it, with the names that `mine` reads."""
-    facts = asdict(result)
-    types = facts.pop("question_types")
-    return facts | {"kinds": [{"wanted": one.pop("weight"), **one} for one in types]}
 
 
 @dataclass(frozen=True)
@@ -230,28 +225,29 @@ def _judged(
     shown = likelihood.probability(triplet.changes, np.array([row_of[triplet.target], *verdict.answers]))
     if shown[0] >= shown[1:].mean():
         return triplet
-    new = ", ".join(change.said for change in triplet.changes)
+    new = ", ".join(change.wanted for change in triplet.changes)
     why = f"implausible: not among a composer's first {top_k} answers, which show it better: {new}"
     return replace(triplet, accepted=False, reason=why)
 
 
-def _question_types(found: Sequence[tuple[Kind, bool]]) -> tuple[QuestionType, ...]:
-    """Each type of question, the weakest first.
+def _question_types(found: Sequence[tuple[_Attributes, bool]]) -> tuple[QuestionType, ...]:
+    """The types of question and their recall, the weakest first, from each question's type and whether it was found.
 
-    Its weight is in proportion to its share of failures, which is drawn to that of all where there are few.
+    The weight of a type is its share of failures over that of all questions. With few questions the share is drawn
+    towards that of all.
     """
-    counts, hits = Counter(kind for kind, _ in found), Counter(kind for kind, hit in found if hit)
+    counts, hits = Counter(one for one, _ in found), Counter(one for one, hit in found if hit)
     failed = 1 - hits.total() / max(1, counts.total())
-    share = {kind: (count - hits[kind] + _PRIOR * failed) / (count + _PRIOR) for kind, count in counts.items()}
-    weights = {kind: min(_MOST, max(1 / _MOST, share[kind] / failed)) if failed else 1.0 for kind in counts}
+    share = {one: (count - hits[one] + _PRIOR * failed) / (count + _PRIOR) for one, count in counts.items()}
+    weights = {one: min(_MOST, max(1 / _MOST, share[one] / failed)) if failed else 1.0 for one in counts}
     return tuple(
-        QuestionType(kind, counts[kind], round(100 * hits[kind] / counts[kind], 1), round(weights[kind], 3))
-        for kind in sorted(counts, key=lambda kind: (-weights[kind], kind))
+        QuestionType(one, counts[one], round(100 * hits[one] / counts[one], 1), round(weights[one], 3))
+        for one in sorted(counts, key=lambda one: (-weights[one], one))
     )
 
 
-def _kind(triplet: Triplet) -> Kind:
-    return tuple(change.group for change in triplet.changes)
+def _changed_attributes(triplet: Triplet) -> _Attributes:
+    return tuple(change.attribute for change in triplet.changes)
 
 
 def _percent(found: Sequence[bool]) -> float:

@@ -10,7 +10,7 @@ from urllib.parse import urlsplit
 
 from PIL import Image
 
-from triptych.chat.settings import need_chat_libraries
+from triptych.chat.settings import require_chat_libraries
 from triptych.core.errors import TriptychError, UsageError
 from triptych.core.images import open_picture
 from triptych.core.limits import DEFAULT_LIMITS, Limits
@@ -62,7 +62,7 @@ class Reranker:
             raise UsageError(f"--rerank {options.model}: write chat:MODEL, such as chat:qwen2.5-vl-7b-instruct")
         if not chat.endpoint.base_url:
             raise UsageError("--rerank chat:MODEL needs --base-url, such as http://localhost:8000/v1")
-        need_chat_libraries()
+        require_chat_libraries()
         from triptych.chat.limits import Budget
         from triptych.chat.pictures import PictureUrls
         from triptych.chat.prompts import load_prompts

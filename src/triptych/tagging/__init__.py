@@ -1,1 +1,1 @@
-"""Words for pictures without labels: a vocabulary of attributes, and how likely each word is for each picture."""
+"""Tags for pictures without labels: a vocabulary of attributes, and the probability of each word for each picture."""

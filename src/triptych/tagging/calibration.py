@@ -24,9 +24,9 @@ _APART = 0.3  # agreement beyond chance, from which on a narrower word is told f
 
 
 def neighbours_of(vectors: Vectors) -> Labels:
-    """The rows of each picture's nearest others `(n, k)`.
+    """The rows of each picture's nearest neighbours, `(n, k)`.
 
-    They are found in vectors without their mean: an encoder may give all pictures a large part in common.
+    The mean is subtracted from the vectors first, since an encoder may give all pictures a large part in common.
     """
     centred = unit(vectors - vectors.mean(axis=0))
     count = min(NEIGHBOURS, len(vectors) - 1)
@@ -38,16 +38,16 @@ def neighbours_of(vectors: Vectors) -> Labels:
 
 
 def softmax(scores: Scores) -> Scores:
-    """Probabilities `(n, words)` of a softmax over each row."""
+    """The softmax of each row, `(n, words)`."""
     weights = np.exp(scores - scores.max(axis=1, keepdims=True))
     return np.asarray(weights / weights.sum(axis=1, keepdims=True), np.float32)
 
 
 def words_shown(first: Scores, second: Scores) -> NDArray[np.bool_]:
-    """Which words some pictures stand out by, `(words,)`, by the scores of two phrasings.
+    """Which words `(words,)` some pictures show, by the scores of two phrasings.
 
-    A word's mean over the pictures is taken away: of hundreds of words, some are near everything (Dinu et al. 2015 on
-    hubs). A word counts where it is then the likeliest of a few pictures in both phrasings.
+    A word's mean over the pictures is subtracted first: of hundreds of words, some are near everything (Dinu et al.
+    2015 on hubs). A word counts if it is then the likeliest one of a few pictures in both phrasings.
     """
     likeliest = (first - first.mean(axis=0)).argmax(axis=1)
     same = likeliest == (second - second.mean(axis=0)).argmax(axis=1)
@@ -56,19 +56,19 @@ def words_shown(first: Scores, second: Scores) -> NDArray[np.bool_]:
 
 
 def least_pictures(count: int) -> float:
-    """How many of so many pictures must show a word, for it not to be chance."""
+    """How many of `count` pictures must show a word for it not to be chance."""
     return _LEAST_COUNT + _LEAST_SHARE * count
 
 
 def merged(values: Scores, columns: Labels) -> Scores:
-    """Probabilities `(n, columns)`: those of the words `(n, words)` that share a column added up."""
+    """Add up the probabilities `(n, words)` of words that share a column, to `(n, columns)`."""
     sums = np.zeros((len(values), int(columns.max()) + 1), np.float32)
     np.add.at(sums.T, columns, values.T)
     return sums
 
 
 def spread(cosines: Scores) -> float:
-    """How far cosines `(n, words)` differ beyond what a picture's and a word's own mean explain: a root mean square."""
+    """How much cosines `(n, words)` vary beyond the means of each picture and each word: a root mean square."""
     rows, columns = cosines.mean(axis=1, keepdims=True), cosines.mean(axis=0, keepdims=True)
     return float(np.sqrt(np.square(cosines - rows - columns + cosines.mean()).mean()))
 
@@ -79,7 +79,7 @@ def agreement(first: Labels, second: Labels, neighbours: Labels) -> float:
 
 
 def fit_scale(scores: Scores, columns: Labels, sureness: float) -> float:
-    """The factor on scores at which the likeliest column has the probability `sureness` in the mean."""
+    """The factor on scores with which the likeliest column has the probability `sureness` on average."""
     low, high = _RANGE
     for _ in range(16):
         middle = float(np.sqrt(low * high))
@@ -89,12 +89,11 @@ def fit_scale(scores: Scores, columns: Labels, sureness: float) -> float:
 
 
 def information(values: Scores, labels: Labels, neighbours: Labels) -> float:
-    """What probabilities `(n, words)` tell of the neighbours' `labels` `(n,)` beyond how frequent these are, in nats.
+    """How much probabilities `(n, words)` tell of the neighbours' `labels` `(n,)` beyond their frequencies, in nats.
 
-    An estimate from below of the mutual information between picture and word: the mean logarithm of how many times as
-    probable a neighbour's label is by the picture as by its frequency alone. Neighbours do differ, so a share of the
-    frequencies is mixed in, the best there is. It is zero for tags that have nothing to do with the pictures, as for
-    pictures in any other order.
+    A lower estimate of the mutual information between picture and word: the mean logarithm of how many times as
+    probable a neighbour's label is by the picture as by its frequency alone. Since neighbours do differ, the best
+    possible share of the frequencies is mixed in. It is zero for tags that have nothing to do with the pictures.
     """
     prior = np.bincount(labels, minlength=values.shape[1]) / len(labels)
     told = np.take_along_axis(values / values.sum(axis=1, keepdims=True), labels[neighbours], axis=1)
@@ -103,10 +102,10 @@ def information(values: Scores, labels: Labels, neighbours: Labels) -> float:
 
 
 def told_apart(labels: Labels, families: Labels, neighbours: Labels) -> NDArray[np.bool_]:
-    """Which words `(words,)` are told from others of their family, by the pictures' labels `(n,)`.
+    """Which words `(words,)` are distinguished from others of their family, by the pictures' labels `(n,)`.
 
-    A word is where the neighbours of its pictures show it more often than chance would have it, among neighbours of
-    the family; Cohen's kappa. `families` `(words,)` has each word's family.
+    A word is, if the neighbours of its pictures show it more often than by chance, among neighbours of the family
+    (Cohen's kappa). `families` `(words,)` has each word's family.
     """
     apart = np.zeros(len(families), bool)
     nearby = labels[neighbours]

@@ -1,4 +1,4 @@
-"""Zero-shot tags: how likely each word of the vocabulary is for a picture, by the encoder alone."""
+"""Zero-shot tags: the probability of each word of a vocabulary for a picture, by the encoder alone."""
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
@@ -35,7 +35,7 @@ _HEARD = 0.25  # a group's cosines must differ at least this many times as far a
 
 @dataclass(frozen=True)
 class GroupReport:
-    """What became of a group of the vocabulary in a catalog."""
+    """What a catalog's pictures show of a group of the vocabulary."""
 
     group: str
     words: tuple[str, ...]
@@ -77,7 +77,7 @@ class _Question:
         return np.asarray(vectors @ np.mean(self.texts, axis=0).T, np.float32)
 
     def only(self, kept: Sequence[int]) -> "_Question":
-        """The same about these of its words alone."""
+        """The same question with only some of its words."""
         return replace(
             self,
             words=tuple(self.words[place] for place in kept),
@@ -90,13 +90,13 @@ class Tagger:
     """Tags pictures with the words of a vocabulary.
 
     It classifies by the similarity of pictures and texts, as CLIP does without training (Radford et al. 2021, 3.1),
-    in the mean of two phrasings. Where the encoder can name most words of a group, what it names has the larger say (in
-    the geometric mean), and alone decides whether any word is shown. Where the vocabulary says what a group is about,
-    as sleeves are about tops, a picture shows it as probably as it shows such a thing.
+    averaged over two phrasings. If the encoder can name most words of a group, naming counts more than similarity (in
+    the geometric mean), and alone decides whether any word is shown. If the vocabulary says what a group is about, as
+    sleeves are about tops, a picture shows the group as probably as it shows such a thing.
 
-    Given pictures of a catalog, it learns from them, without any label: words that no picture shows fall away; each
-    group's temperature is that at which a tag is as sure as pictures and their neighbours agree; narrower words that
-    are not told apart count as the broader one; and groups that tell nothing of the pictures are left out.
+    Given pictures of a catalog, it learns from them without labels. Words that no picture shows are dropped. Each
+    group's temperature is set so that a tag is as sure as pictures and their neighbours agree. Narrower words that are
+    not distinguished count as the broader one. Groups that tell nothing about the pictures are left out.
     """
 
     vocabulary: Vocabulary
@@ -107,9 +107,9 @@ class Tagger:
     """The groups whose words the encoder can name."""
 
     def __init__(self, encoder: Encoder, vocabulary: Vocabulary, pictures: Vectors | None = None) -> None:
-        """Encode the vocabulary's texts, and learn from the catalog's `pictures` `(n, d)`, if they are twenty at least.
+        """Encode the vocabulary's texts, and learn from the catalog's `pictures` `(n, d)` if there are at least twenty.
 
-        What is left may be no group at all.
+        No group at all may be left.
         """
         self.vocabulary = vocabulary
         self._lexicon: Lexicon | None = encoder.lexicon
@@ -121,12 +121,12 @@ class Tagger:
         self.named = frozenset(group for group in self.vocabulary.groups if self._say(self._questions[group]))
 
     def __call__(self, vectors: Vectors) -> Tags:
-        """Tags of picture vectors `(n, d)`."""
+        """The tags of picture vectors `(n, d)`."""
         tags = {group: self._tags(self._questions[group], vectors) for group in self.vocabulary.groups}
         return {group: values * self._about(group, tags, len(vectors)) for group, values in tags.items()}
 
     def _tags(self, question: _Question, vectors: Vectors) -> Scores:
-        """Probabilities `(n, columns)` of a group, whether the picture is of what it is about or not."""
+        """Probabilities `(n, columns)` of a group's words for pictures of what the group is about."""
         values = softmax(question.sharpness * self._scores(question, question.cosines(vectors), vectors))
         if question.columns is not None:
             values = calibration.merged(values, question.columns)
@@ -136,7 +136,7 @@ class Tagger:
         return np.asarray(values, np.float32)
 
     def _scores(self, question: _Question, cosines: Scores, vectors: Vectors) -> Scores:
-        """Logarithms of probabilities, up to a constant, by likeness and by name."""
+        """Logarithms of probabilities up to a constant, by similarity and by naming."""
         scores = question.scale * (cosines - question.hubs)
         if say := self._say(question):
             alike = np.log(softmax(scores) + _SILENT)
@@ -151,12 +151,12 @@ class Tagger:
         return _NAMED if all(map(self._lexicon.knows, question.phrases)) else _PARTLY_NAMED
 
     def _odds(self, question: _Question, vectors: Vectors) -> Scores:
-        """Log-odds `(n, words)` that a word is said."""
+        """Log-odds `(n, words)` that a caption contains each word."""
         assert self._lexicon is not None
         return self._lexicon.log_odds(vectors, question.phrases)
 
     def _about(self, group: str, tags: Tags, count: int) -> Scores:
-        """The probability `(n, 1)` that a picture is of what the group is about."""
+        """The probability `(n, 1)` that a picture shows what the group is about."""
         probability = np.ones((count, 1), np.float32)
         for other in self.vocabulary.applies.get(group, ()):
             if other in tags:
@@ -188,7 +188,7 @@ class Tagger:
         self.vocabulary = asked.restricted({group: known[group][0] for group in asked.groups if group in known})
 
     def _rows(self, group: str, known: Mapping[str, tuple[Sequence[str], Scores]]) -> NDArray[np.bool_]:
-        """Which pictures `(n,)` are of what a group is about, by the tags of groups that are known."""
+        """Which pictures `(n,)` show what a group is about, by the tags of groups that are known."""
         rows = np.array([True])
         for other in self.vocabulary.applies.get(group, ()):
             if other in known:
@@ -197,7 +197,7 @@ class Tagger:
         return rows
 
     def _learn_group(self, group: str, vectors: Vectors, neighbours: Labels) -> tuple[_Question, GroupReport]:
-        """How to ask about a group in such pictures."""
+        """How to ask about a group in these pictures."""
         question = self._questions[group]
         heard = calibration.spread(question.cosines(vectors)) / calibration.spread(vectors @ self._plain.T)
         if heard < _HEARD and not self._say(question):
@@ -231,7 +231,7 @@ class Tagger:
         return replace(question, sharpness=sharpness, columns=columns), report
 
     def _shown(self, question: _Question, vectors: Vectors) -> NDArray[np.bool_]:
-        """Which words `(words,)` some pictures show, by two phrasings or by name."""
+        """Which words `(words,)` some pictures show, by two phrasings or by naming."""
         first, second = (np.asarray(vectors @ texts.T, np.float32) for texts in question.texts)
         shown = calibration.words_shown(first, second)
         if self._say(question):
@@ -259,13 +259,13 @@ class Tagger:
 
 
 def is_shown(values: NDArray[np.float32]) -> NDArray[np.bool_]:
-    """Of tags `(n, words)` of one group, which pictures show any of its words."""
+    """Which pictures show any word of a group, by its tags `(n, words)`."""
     shown: NDArray[np.bool_] = values.sum(axis=1) > 0.5
     return shown
 
 
 def best_words(tags: Tags, vocabulary: Vocabulary, row: int) -> dict[str, str]:
-    """The likeliest word for one picture of each tagged group that it shows."""
+    """The likeliest word for one picture in each tagged group that it shows."""
     return {
         group: vocabulary.groups[group][int(values[row].argmax())]
         for group, values in tags.items()
@@ -274,7 +274,7 @@ def best_words(tags: Tags, vocabulary: Vocabulary, row: int) -> dict[str, str]:
 
 
 def _question(encoder: Encoder, vocabulary: Vocabulary, group: str) -> _Question:
-    """A group with all of its words, as the encoder was trained."""
+    """The question about all words of a group, with the encoder's own temperature."""
     words = vocabulary.groups[group]
     phrases = [vocabulary.phrases[group][word] for word in words]
     phrasings = _OF_A_KIND if group == ABOUT else _PHRASINGS
@@ -294,11 +294,12 @@ def _fitted_scale(question: _Question, vectors: Vectors, neighbours: Labels) -> 
 
 
 def _left_out(question: _Question, reason: str) -> GroupReport:
+    """The report of a group that is left out."""
     return GroupReport(question.group, (), {}, question.words, reason=reason)
 
 
 def _sample(pictures: Vectors) -> Vectors:
-    """So many pictures as neighbours are quickly found among, the same ones each time."""
+    """A fixed sample of pictures, small enough to find neighbours quickly."""
     if len(pictures) <= _SAMPLE:
         return pictures
     return pictures[np.sort(np.random.default_rng(0).permutation(len(pictures))[:_SAMPLE])]

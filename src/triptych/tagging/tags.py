@@ -1,4 +1,4 @@
-"""Tags of a catalog's pictures: in the words that these show, calibrated, and corrected by a picture's neighbours."""
+"""Tags of a catalog's pictures: restricted to words that they show, calibrated, and smoothed over neighbours."""
 
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -21,7 +21,7 @@ _WORDS = 6  # of a group that are named in a line
 
 @dataclass(frozen=True)
 class TaggedPictures:
-    """What pictures show, as far as the encoder can tell."""
+    """The tags of pictures, and the words that they are in."""
 
     tags: Tags
     """Of each group that is kept, probabilities `(n, words)`."""
@@ -32,14 +32,15 @@ class TaggedPictures:
 
 
 def tag_pictures(vectors: Vectors, encoder: Encoder, words: Vocabulary) -> TaggedPictures:
-    """Tags of pictures by their vectors `(n, d)`, in those of the `words` that the pictures show.
+    """Tag pictures by their vectors `(n, d)`, with those of the `words` that the pictures show.
 
-    Raises FailureError where no group tells anything of the pictures.
+    Raises:
+        FailureError: no group of words tells anything about the pictures.
     """
     tagger = Tagger(encoder, words, vectors)
     if not tagger.vocabulary.groups:
         raise FailureError(
-            "the encoder sees no word of the vocabulary in these pictures; use words of what they show, "
+            "the encoder finds no word of the vocabulary in these pictures; use words for what they show, "
             "or an encoder of such pictures"
         )
     tags = tagger(vectors)
@@ -49,13 +50,13 @@ def tag_pictures(vectors: Vectors, encoder: Encoder, words: Vocabulary) -> Tagge
 
 
 def tell(reports: tuple[GroupReport, ...]) -> None:
-    """Say what became of each group, one line each."""
+    """Print one line about each group."""
     for report in reports:
         say(f"mine: {describe(report)}")
 
 
 def describe(report: GroupReport) -> str:
-    """A group's line: its words, how sure its tags are, what fell away; or why it is left out."""
+    """A group's line: its words, how sure its tags are, and what was dropped; or why it is left out."""
     if report.reason:
         return f"{report.group}: left out, {report.reason}"
     named = ", ".join(report.words[:_WORDS]) + (", …" if len(report.words) > _WORDS else "")
@@ -70,12 +71,12 @@ def describe(report: GroupReport) -> str:
 
 
 def smooth_tags(tags: Tags, vectors: Vectors) -> dict[str, NDArray[np.float32]]:
-    """Each picture's tags, averaged with those of the pictures most like it, by similarity.
+    """Average each picture's tags with those of the most similar pictures, weighted by similarity.
 
-    An encoder's mistakes about single pictures are scattered, and what it sees in a neighbourhood is not. The more
-    often neighbours have the same word of a group, the more say they have in it: colours differ among the nearest
-    pictures, kinds hardly do. An average is flatter than what it is made of, so each group is sharpened until it is as
-    sure, on average, as it was. `vectors` `(n, d)` are those that were tagged.
+    An encoder's mistakes about single pictures are scattered, and what it finds in a neighbourhood is not. The more
+    often neighbours share a word of a group, the more they count: colours differ among the nearest pictures, kinds
+    hardly do. An average is flatter than its parts, so each group is sharpened until it is as sure on average as
+    before. `vectors` `(n, d)` are those that were tagged.
     """
     if not tags or len(vectors) < 2:  # finding neighbours takes a while
         return dict(tags)
@@ -90,7 +91,7 @@ def smooth_tags(tags: Tags, vectors: Vectors) -> dict[str, NDArray[np.float32]]:
 def _smoothed(
     values: NDArray[np.float32], neighbours: NDArray[np.int64], weights: NDArray[np.float32]
 ) -> NDArray[np.float32]:
-    """One group's tags `(n, words)` with the neighbours' say."""
+    """One group's tags `(n, words)`, averaged with those of the neighbours."""
     mean, likeliest, same = np.zeros_like(values), values.argmax(axis=1), 0.0
     for place in range(weights.shape[1]):  # one neighbour at a time: memory stays that of the tags
         mean += weights[:, place, None] * values[neighbours[:, place]]
@@ -101,7 +102,8 @@ def _smoothed(
 
 
 def _sharpened(values: NDArray[np.float32], sureness: float) -> NDArray[np.float32]:
-    """Tags `(n, words)` to the power at which the likeliest word of a row has `sureness` in the mean; sums stay."""
+    """Tags `(n, words)` to the power at which the likeliest word has probability
+    `sureness` on average. Sums stay the same."""
     sums = values.sum(axis=1, keepdims=True)
     logarithms = np.log(np.maximum(values, 1e-9))
     low, high = 1.0, 16.0
@@ -114,7 +116,7 @@ def _sharpened(values: NDArray[np.float32], sureness: float) -> NDArray[np.float
 
 
 def summary(reports: tuple[GroupReport, ...]) -> Mapping[str, Mapping[str, object]]:
-    """The same for a file's note: of each group its words, or why it is left out."""
+    """For a file's note: the words of each group, or why it is left out."""
     return {
         one.group: {"left out": one.reason}
         if one.reason

@@ -1,4 +1,4 @@
-"""The words the embedded reasoner knows: groups of attributes that exclude each other, such as colours."""
+"""Vocabularies: groups of attribute words that exclude each other, such as colours."""
 
 from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass, field
@@ -41,25 +41,26 @@ class Vocabulary:
     A group that is not in it is about everything."""
 
     def title(self, words: Mapping[str, str]) -> str:
-        """What the encoder is asked of a word for each group, as a shop's title: "men red t-shirt no print".
+        """The text that the encoder is asked about, given a word for each group, as a shop's title: "men red t-shirt no
+        print".
 
-        A word that the vocabulary does not have stands as it is.
+        A word that the vocabulary lacks is used as it is.
         """
         said = {group: self.phrases.get(group, {}).get(word, word) for group, word in words.items()}
         ordered = [said[group] for group in _TITLE_ORDER if group in said]
         return " ".join([*ordered, *(phrase for group, phrase in said.items() if group not in _TITLE_ORDER)])
 
     def family(self, group: str, word: str) -> str:
-        """The broader word that a word belongs to, or the word itself."""
+        """The broader word of a word, or the word itself."""
         return self.broader.get(group, {}).get(word, word)
 
     def is_about(self, group: str, other: str, words: Sequence[str]) -> list[bool]:
-        """Whether `group` is about what each of these words of the group `other` names."""
+        """For each of these words of the group `other`, whether `group` is about it."""
         meant = self.applies.get(group, {}).get(other)
         return [meant is None or word in meant or self.family(other, word) in meant for word in words]
 
     def find(self, group: str, text: str) -> str | None:
-        """The word of a group that is called `text` or is said so; None where there is none."""
+        """The word of a group that is called `text`, or has it among its sayings; None if there is none."""
         words = self.groups[group]
         forms = [text, text.removesuffix("s"), f"{text}s", f"with {text}"]
         named = (form for form in forms if form in words)
@@ -68,7 +69,7 @@ class Vocabulary:
         return next(named, None) or next(said, None)
 
     def restricted(self, words: Mapping[str, Collection[str]]) -> "Vocabulary":
-        """The same with these groups alone, and of each only these words."""
+        """The same vocabulary with these groups and words only."""
         kept = {group: tuple(word for word in self.groups[group] if word in words[group]) for group in words}
         return Vocabulary(
             groups=kept,
@@ -89,16 +90,16 @@ class Vocabulary:
 def load_vocabulary(path: Path | None = None) -> Vocabulary:
     """Read a vocabulary: `{"colour": ["red", "blue"], "sleeve": {"sleeveless": ["sleeveless", "with no sleeves"]}}`.
 
-    A group is a list of words, or an object that gives each word one text or several: the first is what the encoder is
-    asked about, the others are sayings. A word with narrower ones is `{"texts": [...], "narrower": {...}}`. A group
-    that is about some words of another alone is `{"of": {"kind": ["shirt"]}, "words": {...}}`.
-    `{"$roles": {"finish": "material"}}` beside the groups says what a group is in a sentence, where its name does not.
+    A group is a list of words, or an object that gives each word one or several texts. The first text is what the
+    encoder is asked about, the others are sayings. A word with narrower ones is `{"texts": [...], "narrower": {...}}`.
+    A group that applies only to some words of another is `{"of": {"kind": ["shirt"]}, "words": {...}}`. `{"$roles":
+    {"finish": "material"}}` beside the groups states a group's role in sentences, if its name does not show it.
 
     Args:
-        path: file; without one, the default vocabulary of the package.
+        path: the file; None for the default vocabulary of the package.
 
     Raises:
-        DataError: it is not that, a group has fewer than two words, or a word stands twice in its group.
+        DataError: the file has another form, a group has fewer than two words, or a word is listed twice in its group.
     """
     path = path or DEFAULT
     content: Any = read_json(path, "vocabulary")
@@ -127,15 +128,15 @@ def load_vocabulary(path: Path | None = None) -> Vocabulary:
 
 
 def understood_words(vocabulary: Vocabulary, encoder: Encoder, what: str) -> Vocabulary:
-    """The words that the encoder understands; what it does not, it cannot tell in pictures, and that is told once.
+    """Keep the words that the encoder understands. The others cannot be found in pictures, and are reported once.
 
     Args:
         vocabulary: the words.
-        encoder: what is asked about them.
-        what: where they come from, such as the name of the file.
+        encoder: encodes them.
+        what: the source of the words for the message, such as the file's name.
 
     Returns:
-        The groups of which two words are left.
+        The groups with at least two words left.
 
     Raises:
         FailureError: no group is left.
@@ -148,7 +149,7 @@ def understood_words(vocabulary: Vocabulary, encoder: Encoder, what: str) -> Voc
     if unread:
         more = f" and {len(unread) - _SHOWN} more" if len(unread) > _SHOWN else ""
         say(
-            f"{what}: {short_name(encoder)} does not understand {len(unread)} of {len(words)} words, and cannot tell "
+            f"{what}: {short_name(encoder)} does not understand {len(unread)} of {len(words)} words, and cannot find "
             f"them in pictures: {', '.join(unread[:_SHOWN])}{more}"
         )
     known = {group: {word for word in each if word not in unread} for group, each in vocabulary.groups.items()}
@@ -194,7 +195,7 @@ def _read_group(path: Path, name: str, written: Any) -> _Group:
 
 
 def _add(path: Path, name: str, group: _Group, word: str, said: Any) -> None:
-    """Take up a word with its texts."""
+    """Add a word with its texts."""
     texts = [said] if isinstance(said, str) else said
     if not word.strip() or not _is_texts(texts):
         raise DataError(f"{path}: {name} {word!r} must have one text or a list of texts")
@@ -204,7 +205,7 @@ def _add(path: Path, name: str, group: _Group, word: str, said: Any) -> None:
 
 
 def _is_texts(given: Any) -> bool:
-    """Whether it is a list of texts with something in each."""
+    """Whether a value is a list of texts, none of them empty."""
     return (
         isinstance(given, Sequence)
         and not isinstance(given, str)

@@ -91,7 +91,7 @@ class TrainOptions:
     )
     """`combiner` reads the vectors of reference and text. `transformer` reads the reference's picture position by
     position, and the text token by token; it is for encoders that `pretrain` made."""
-    epochs: int = option(3, _EPOCHS, min=1)
+    epochs: int = option(9, _EPOCHS, min=1)
     most_steps: int = option(600, "Steps of all epochs together, at most.", metavar="COUNT", min=1)
     batch_size: int = option(256, _BATCH, min=2)
     loss: LossOptions = nested(LossOptions)

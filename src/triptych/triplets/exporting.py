@@ -1,4 +1,4 @@
-"""Export: a folder that Hugging Face's `datasets` loads as it is, with a card that says what made it."""
+"""Export triplets as a folder that Hugging Face's `datasets` loads, with a card that says what made it."""
 
 import json
 from collections.abc import Sequence
@@ -44,13 +44,13 @@ triplets = load_dataset("path/to/this/folder", split="train")
 |---|---|
 | `reference`, `target` | names of the pictures |{image_rows}
 | `modifications` | the change in words, by `style` |
-| `changes` | what differs, as the reasoner says: `group`, `old`, `new` |
-| `group` | hard negatives: pictures like the target that do not answer |
-| `also` | pictures that answer as well |
+| `changes` | what differs, as the reasoner describes it: `attribute`, `old`, `new` |
+| `negatives` | hard negatives: pictures like the target that do not answer |
+| `other_targets` | pictures that answer as well as the target |
 | `accepted`, `reason` | the critic's verdict |
-| `confidence`, `likeness` | how sure the critic is; cosine of the two pictures |
-| `reasoner` | who reasoned |
-| `round` | which round of mining |
+| `confidence`, `similarity` | the critic's confidence (0 to 1); cosine of the two pictures |
+| `reasoner` | what wrote the modification |
+| `round` | the round of mining |
 
 ## What is in it
 
@@ -70,7 +70,7 @@ Licence and rights of the pictures are those of their source; state them here be
 
 @dataclass(frozen=True)
 class ExportResult:
-    """What `triplets_export` wrote."""
+    """The result of `triplets_export`."""
 
     triplets: int
     """How many triplets."""
@@ -95,16 +95,17 @@ def triplets_export(
     Args:
         file: triplet file.
         out: folder to write; it must be empty or absent.
-        catalog: folder of a catalog whose pictures go along, as Image columns.
-        refused: whether the refused triplets are written, too.
-        root: the folder that the catalog's pictures lie in now, where they have moved since `index`.
+        catalog: folder of a catalog whose pictures are included as Image columns.
+        refused: whether refused triplets are written, too.
+        root: the present folder of the catalog's pictures, if they have moved since `index`.
 
     Returns:
-        How much was written, and where.
+        How many triplets and files were written, and where.
 
     Raises:
-        UsageError: `out` holds something, or `root` is no folder.
-        DataError: there is nothing to export, the catalog lacks a picture, or a file is not the one that was indexed.
+        UsageError: `out` is not empty, or `root` is no folder.
+        DataError: there is nothing to export, the catalog lacks a picture, or a picture's file has changed since
+            `index`.
     """
     file, out = Path(file), Path(out)
     if out.exists() and any(out.iterdir()):
@@ -155,7 +156,7 @@ def _table(triplets: Sequence[Triplet], catalog: Catalog | None) -> pa.Table:
 
 
 def _content(catalog: Catalog, name: str) -> bytes:
-    """A picture's file, for others: never another one than was indexed, wherever a strange catalog may point."""
+    """A picture's file for publication: only the file that was indexed, wherever an untrusted catalog points."""
     try:
         return catalog.read(name)
     except PictureError as error:
@@ -163,9 +164,9 @@ def _content(catalog: Catalog, name: str) -> bytes:
 
 
 def _features(table: pa.Table, images: dict[str, Any]) -> dict[str, Any]:
-    """Every column's type, as `datasets` reads it: it wants all of them where it finds any.
+    """The type of every column as `datasets` reads it, which needs all of them or none.
 
-    A list is a list of one type: that all versions understand, where `List` came with the fourth.
+    A list is written as a list of one type, which all versions understand; `List` came with version 4.
     """
 
     def of(kind: pa.DataType) -> Any:

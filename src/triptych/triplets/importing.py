@@ -147,7 +147,7 @@ def _triplet(foreign: _Foreign, pictures: "_Pictures") -> Triplet | _LeftOut:
         target=targets[0],
         modifications=foreign.texts,
         changes=(),
-        group=tuple(other for other in group if other not in (reference, *targets))[:_MOST_NEGATIVES],
+        negatives=tuple(other for other in group if other not in (reference, *targets))[:_MOST_NEGATIVES],
         accepted=True,
         reason="",
         confidence=1.0,

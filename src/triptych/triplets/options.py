@@ -1,4 +1,4 @@
-"""Which triplets are looked at. The command line makes its flags from these fields."""
+"""Which triplets are shown. The command line makes its flags from these fields."""
 
 from dataclasses import dataclass
 from pathlib import Path
@@ -29,7 +29,7 @@ class SampleOptions:
 
 @dataclass(frozen=True)
 class ReviewOptions:
-    """Which triplets stand on the page of `triplets_review`.
+    """Which triplets `triplets_review` shows.
 
     Raises:
         UsageError: a value is out of its range.

@@ -1,4 +1,4 @@
-"""Review: a page on which a person accepts or rejects triplets, and a file with these verdicts applied."""
+"""Review: a page on which a person accepts or rejects triplets, and how the verdicts are applied."""
 
 import secrets
 from base64 import b64encode
@@ -17,13 +17,14 @@ from triptych.triplets.options import ReviewOptions
 from triptych.triplets.selection import choose, open_triplet_picture, triplet_id
 
 FORMAT = "triptych-verdicts-1"
-_SIDE, _THUMBNAIL, _GROUP = 220, 64, 8
+_SIDE, _THUMBNAIL = 220, 64  # pixels
+_NEGATIVES = 8  # shown on a card, small
 _MOST_NOTE = 200
 
 
 @dataclass(frozen=True)
 class ReviewResult:
-    """What `triplets_review` wrote."""
+    """The result of `triplets_review`."""
 
     to_review: int
     """How many triplets stand on the page."""
@@ -33,7 +34,7 @@ class ReviewResult:
 
 @dataclass(frozen=True)
 class ApplyReviewResult:
-    """What the verdicts of a person changed."""
+    """The result of `triplets_apply_review`."""
 
     accepted_by_a_person: int
     """Triplets that a person accepted."""
@@ -52,16 +53,16 @@ def triplets_review(
 ) -> ReviewResult:
     """Write a page on which a person accepts or rejects triplets.
 
-    The page is one file, sends nothing, and saves verdicts as JSON, which `triplets_apply_review` reads.
+    The page is one file and sends nothing. It saves verdicts as JSON, which `triplets_apply_review` reads.
 
     Args:
         file: triplet file.
         catalog: folder of the catalog that has the pictures.
         out: page to write (.html).
-        options: which triplets.
+        options: which triplets are shown.
 
     Returns:
-        How many triplets there are to review, and where.
+        How many triplets are on the page, and where it is.
 
     Raises:
         DataError: there is nothing to review, or the catalog lacks a picture.
@@ -88,7 +89,7 @@ def triplets_review(
             "reference": url(triplet.reference, _SIDE),
             "target": url(triplet.target, _SIDE),
             "texts": list(dict.fromkeys(wording.text for wording in triplet.modifications))[:4],
-            "group": [url(name, _THUMBNAIL) for name in triplet.group[:_GROUP]],
+            "negatives": [url(name, _THUMBNAIL) for name in triplet.negatives[:_NEGATIVES]],
             "reason": triplet.reason,
         }
         for triplet in choose(file, options.count, options.seed, refused=options.refused)
@@ -104,7 +105,8 @@ def triplets_review(
 def triplets_apply_review(file: Path | str, verdicts: Path | str, out: Path | str) -> ApplyReviewResult:
     """Write a triplet file with the verdicts that a person saved on a review page.
 
-    What a person accepted is accepted with full confidence, what they rejected is refused, the rest stays as it was.
+    A triplet that the person accepted gets a confidence of 1, one that they rejected is refused, and others stay
+    unchanged.
 
     Args:
         file: the triplet file that the page was made of.
@@ -112,7 +114,7 @@ def triplets_apply_review(file: Path | str, verdicts: Path | str, out: Path | st
         out: triplet file to write.
 
     Returns:
-        What the verdicts changed.
+        How many verdicts were applied, and how many triplets are accepted and refused.
 
     Raises:
         DataError: `verdicts` holds no verdicts, or `file` no triplets.

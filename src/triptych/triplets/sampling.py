@@ -1,4 +1,4 @@
-"""Some triplets drawn into one picture, to look at."""
+"""Draw some triplets into one picture."""
 
 from dataclasses import dataclass
 from pathlib import Path
@@ -21,7 +21,7 @@ _NEGATIVES = 3
 
 @dataclass(frozen=True)
 class SampleResult:
-    """What `triplets_sample` drew."""
+    """The result of `triplets_sample`."""
 
     shown: int
     """How many triplets."""
@@ -35,13 +35,13 @@ def triplets_sample(
     out: Path | str,
     options: SampleOptions = SampleOptions(),
 ) -> SampleResult:
-    """Draw some triplets into one picture: the reference, the words, the target, some of the negatives.
+    """Draw some triplets into one picture: reference, words, target, and some of the negatives.
 
     Args:
         file: triplet file.
         catalog: folder of the catalog that has the pictures.
         out: picture to write (.png, .jpg).
-        options: which triplets.
+        options: which triplets are drawn.
 
     Returns:
         How many triplets were drawn, and where.
@@ -73,5 +73,5 @@ def _row(triplet: Triplet, catalog: Catalog) -> Image.Image:
     words = triplet.modifications[0].text if triplet.modifications else ""
     text = f"{words} [{triplet.reason}]" if triplet.reason else words
     shown = [(picture(triplet.target), f"{triplet.confidence:.2f}")]
-    shown += [(picture(name), "") for name in triplet.group[:_NEGATIVES]]
+    shown += [(picture(name), "") for name in triplet.negatives[:_NEGATIVES]]
     return contact_sheet(picture(triplet.reference), text, shown, columns=1 + _NEGATIVES, side=_SIDE)

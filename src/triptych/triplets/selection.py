@@ -1,4 +1,4 @@
-"""Which triplets are looked at, and by which id a verdict names one."""
+"""Choose triplets to show, open their pictures, and identify them in verdicts."""
 
 import hashlib
 from pathlib import Path
@@ -12,15 +12,16 @@ from triptych.triplets.file import Triplet, read_triplets
 
 
 def triplet_id(triplet: Triplet) -> str:
-    """The same for the same pictures and words, wherever the triplet stands and whoever accepted it."""
+    """An id that depends on pictures and words alone: the same in every file, accepted or not."""
     parts = [triplet.reference, triplet.target, *(f"{one.style}\0{one.text}" for one in triplet.modifications)]
     return hashlib.sha256("\0".join(parts).encode("utf-8", "surrogatepass")).hexdigest()[:16]
 
 
 def choose(file: Path, count: int, seed: int, *, refused: bool) -> list[Triplet]:
-    """`count` triplets of a seeded order, accepted or refused, in the order of the file.
+    """Choose `count` accepted or refused triplets by a seed, and return them in the order of the file.
 
-    Raises DataError where there are none.
+    Raises:
+        DataError: there are none.
     """
     pool = [triplet for triplet in read_triplets(file)[0] if triplet.accepted is not refused]
     if not pool:
@@ -30,15 +31,23 @@ def choose(file: Path, count: int, seed: int, *, refused: bool) -> list[Triplet]
 
 
 def require_picture(catalog: Catalog, name: str) -> None:
-    """Raise DataError for a triplet's picture that the catalog does not have.
+    """Check that the catalog has a triplet's picture.
 
-    A triplet file may be somebody else's: its names are never used as paths unless the catalog knows them.
+    A triplet file may be somebody else's. Its names are never used as paths unless the catalog has them.
+
+    Raises:
+        DataError: the catalog lacks the picture.
     """
     if name not in catalog.row_of:
         raise DataError(f"{catalog.folder}: has no picture {name!r}; give the catalog that these triplets are of")
 
 
 def open_triplet_picture(catalog: Catalog, name: str) -> Image.Image:
-    """A triplet's picture. Raises DataError for one that the catalog does not have, PictureError as `read` does."""
+    """Open a triplet's picture.
+
+    Raises:
+        DataError: the catalog lacks the picture.
+        PictureError: its file is gone, or is not the one that was indexed.
+    """
     require_picture(catalog, name)
     return catalog.open_picture(name)

@@ -1,4 +1,4 @@
-"""What a triplet file holds: types of change, lengths, duplicates, leakage."""
+"""Statistics of a triplet file: types of change, lengths, duplicates, leakage."""
 
 import json
 from collections import Counter
@@ -17,7 +17,7 @@ _SHOWN = 8  # kinds of change and reasons that are named
 
 @dataclass(frozen=True)
 class TripletStatistics:
-    """What a triplet file holds; all but the first three are of the accepted triplets."""
+    """Statistics of a triplet file. All but the first three are about the accepted triplets."""
 
     accepted: int
     """Accepted triplets."""
@@ -56,10 +56,11 @@ def triplets_stats(file: Path | str, *, against: Path | str | None = None) -> Tr
 
     Args:
         file: triplet file.
-        against: a benchmark's pictures, as a .txt list with one a line, or its queries.jsonl.
+        against: a benchmark's pictures, as a .txt list with one a line, or its queries.jsonl. With it, triplets with
+            such a picture are counted as leaked.
 
     Returns:
-        Counts and shares over the accepted triplets; of the refused ones, the reasons.
+        Counts and shares over the accepted triplets, and the reasons of the refused ones.
 
     Raises:
         DataError: a file cannot be read.
@@ -87,14 +88,14 @@ def triplets_stats(file: Path | str, *, against: Path | str | None = None) -> Tr
         wordings=sum(texts.values()),
         distinct_wordings=len(texts),
         commonest_wording=f"{texts.most_common(1)[0][0]!r} ({texts.most_common(1)[0][1]})" if texts else "none",
-        hard_negatives_each=round(float(np.mean([len(one.group) for one in accepted])), 1) if accepted else 0.0,
+        hard_negatives_each=round(float(np.mean([len(one.negatives) for one in accepted])), 1) if accepted else 0.0,
         reasoners=dict(Counter(truncate(triplet.reasoner, 120) for triplet in accepted).most_common(_SHOWN)),
         leaked=leaked,
     )
 
 
 def _kind(triplet: Triplet) -> str:
-    return truncate("+".join(sorted(change.group for change in triplet.changes)), 80)
+    return truncate("+".join(sorted(change.attribute for change in triplet.changes)), 80)
 
 
 def _words(triplets: Iterable[Triplet]) -> Mapping[str, list[int]]:
@@ -118,7 +119,7 @@ def _most(counted: Counter[str]) -> dict[str, int]:
 
 
 def _pictures_of(path: Path) -> set[str]:
-    """Picture names in a list, or in queries: references, targets and candidates."""
+    """The picture names in a list or a file of queries: references, targets and candidates."""
     try:
         lines = path.read_text(encoding="utf-8").splitlines()
     except (OSError, ValueError) as error:

@@ -1,1 +1,1 @@
-"""One module for each data set: how its queries and galleries are read."""
+"""One module for each data set, which reads its queries and galleries."""

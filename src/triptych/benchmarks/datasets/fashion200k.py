@@ -27,7 +27,11 @@ class Fashion200kSettings(ReferenceSettings):
 
 
 def load_fashion200k(root: Path, split: str, settings: Fashion200kSettings) -> list[Task]:
-    """The task of the split test. Pictures need not be there yet. Raises DataError for wrong or missing files."""
+    """Load the task of the split test. The pictures may still be missing.
+
+    Raises:
+        DataError: annotation files are missing or wrong.
+    """
     described = _descriptions(root / "labels", split)
     alike: dict[str, set[str]] = {}
     for name, text in described.items():
@@ -65,7 +69,7 @@ def load_fashion200k(root: Path, split: str, settings: Fashion200kSettings) -> l
 
 
 def _descriptions(folder: Path, split: str) -> dict[str, str]:
-    """Every labelled picture of a split and its description; of one that is labelled twice the last, as TIRG has it."""
+    """The description of every labelled picture of a split. The last one counts if a picture has two, as in TIRG."""
     files = sorted(folder.glob(f"*{split}*.txt")) if folder.is_dir() else []
     if not files:
         raise DataError(f"{folder}: there are no labels *_{split}_*.txt here; {SOURCE}")
@@ -89,7 +93,7 @@ def _lines(path: Path) -> list[str]:
 
 
 def _odd(words: str, others: str) -> str:
-    """The first word that the others lack; the last one where there is none."""
+    """The first word that the others lack; the last word if there is none."""
     known = set(others.split())
     return next((word for word in words.split() if word not in known), (words.split() or [""])[-1])
 

@@ -35,12 +35,12 @@ _DILATION = 0.7
 
 @dataclass(frozen=True)
 class GeneCISSettings(ProtocolSettings):
-    """No more than every benchmark has: the galleries and the crops are given."""
+    """The settings that every benchmark has; galleries and crops are fixed."""
 
 
 @dataclass
 class _Pictures:
-    """The pictures of a task, as they turn up in its templates."""
+    """The pictures of a task, collected from its templates."""
 
     folders: Sequence[str]
     there: Sequence[frozenset[str]]
@@ -48,7 +48,7 @@ class _Pictures:
     boxes: dict[str, Box] = field(default_factory=dict)
 
     def add(self, record: Record, place: int = 1) -> str:
-        """The name of a template's picture; `place` distinguishes equal ones of the same gallery."""
+        """Add a template's picture and return its name. `place` distinguishes equal pictures of one gallery."""
         if "val_image_id" in record:
             name = f"{record.number('val_image_id'):012d}"
             file, box = f"{name}.jpg", None
@@ -65,7 +65,11 @@ class _Pictures:
 
 
 def load_genecis(root: Path, split: str, settings: GeneCISSettings) -> list[Task]:
-    """The four tasks. Pictures need not be there yet. Raises DataError for wrong or missing files."""
+    """Load the four tasks. The pictures may still be missing.
+
+    Raises:
+        DataError: annotation files are missing or wrong.
+    """
     return [_task(root, split, name, settings) for name in TASKS]
 
 
@@ -116,7 +120,7 @@ def _query(record: Record, number: str, pictures: _Pictures, settings: GeneCISSe
 
 
 def _dilated(record: Record) -> Box:
-    """The object's box (left, top, width, height), grown to the left and upwards as the authors' code does."""
+    """The object's box (left, top, width, height), extended to the left and upwards as in the authors' code."""
     lengths = record.lengths("instance_bbox")
     if len(lengths) != 4 or min(lengths[2:]) <= 0:
         raise record.error('"instance_bbox" must be left, top, width and height')

@@ -1,4 +1,4 @@
-"""The user's own queries: a JSON Lines file beside a gallery."""
+"""A user's own queries: a JSON Lines file beside a gallery."""
 
 import json
 from collections.abc import Collection, Mapping
@@ -11,12 +11,17 @@ from triptych.core.finding import find_pictures
 
 
 def load_queries(path: Path, gallery: Path, root: Path | None = None) -> Task:
-    """Read queries over the pictures of `gallery`, a folder or a .txt list of names relative to `root`.
+    """Load queries over the pictures of a gallery.
 
-    Each line is an object: `reference`, `modification`, `targets`, and where wanted `candidates` (a closed
-    list to rank), `exclude` (names never to rank) and `change` (what changes to what, for the baseline that
-    is given it). Names are relative to the gallery's folder. Other fields are ignored, and so are blank lines.
-    A query's id is its line number, and its reference is never an answer to it.
+    Each line is an object with `reference`, `modification` and `targets`. Optional fields are `candidates` (a closed
+    list to rank), `exclude` (names never to rank) and `change` (what changes to what, for the baseline that is given
+    it). Names are relative to the gallery's folder. Other fields and blank lines are ignored. A query's id is its line
+    number. Its reference never answers it.
+
+    Args:
+        path: the file of queries.
+        gallery: a folder of pictures, or a .txt list of names relative to `root`.
+        root: the folder of the listed pictures.
 
     Raises:
         DataError: the file cannot be used; the message names the line.
@@ -36,9 +41,10 @@ def load_queries(path: Path, gallery: Path, root: Path | None = None) -> Task:
 
 
 def read_queries(path: Path, root: Path, gallery: Collection[str]) -> tuple[Query, ...]:
-    """The queries of a file over a gallery of pictures below `root`; their ids are their line numbers.
+    """Read the queries of a file over a gallery of pictures below `root`. Their ids are their line numbers.
 
-    Raises DataError where the file cannot be used; the message names the line.
+    Raises:
+        DataError: the file cannot be used; the message names the line.
     """
     try:
         lines = path.read_text(encoding="utf-8-sig").split("\n")
@@ -55,7 +61,7 @@ def read_queries(path: Path, root: Path, gallery: Collection[str]) -> tuple[Quer
 
 
 class _Line:
-    """One line of a queries file, which knows where it stands and what pictures there are."""
+    """Reads one line of a queries file, and knows its position and the gallery's pictures."""
 
     def __init__(self, where: str, root: Path, gallery: Collection[str]) -> None:
         self.where = where

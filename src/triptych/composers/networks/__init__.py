@@ -1,1 +1,1 @@
-"""The torch modules of composers; imported by what trains alone."""
+"""Torch modules of composers. Only training imports them."""

@@ -17,7 +17,7 @@ _TELL = 0.3  # the weight of the concepts' own linear map, beside the others'
 
 @dataclass(frozen=True)
 class CombinerShape:
-    """Everything that decides the shape of the weights."""
+    """The sizes that decide the shapes of all weights."""
 
     dim: int
     """Length of the encoder's vectors."""
@@ -32,29 +32,29 @@ class CombinerShape:
 
     @property
     def concept_dim(self) -> int:
-        """Length of the concepts of a picture: two numbers for each word."""
+        """Length of a picture's concepts: two numbers for each word."""
         return 2 * sum(self.words)
 
     @property
     def picture_dim(self) -> int:
-        """Length of what the networks read of a picture: its vector and its concepts."""
+        """Length of a picture's input to the networks: its vector and its concepts."""
         return self.dim + self.concept_dim
 
     @property
     def input_dim(self) -> int:
-        """Length of what the trunk reads: that of the reference, the text's vector, and their product."""
+        """Length of the trunk's input: the reference's, the text's vector, and their product."""
         return self.picture_dim + 2 * self.dim
 
 
 class ConceptHead(nn.Module):
-    """Picture vectors `(n, dim)` to their concepts in words `(n, 2 * sum(words))`; each group is a softmax.
+    """Maps picture vectors `(n, dim)` to concepts `(n, 2 * sum(words))`; the words of each group form a softmax.
 
-    These are the log-probabilities of the words and the roots of the probabilities, scaled to be near one. The agent
-    reckons by them: it adds up the former for words to be shown, and compares what is to stay by the product of the
-    latter (Bhattacharyya's coefficient).
+    Concepts are the log-probabilities of the words and the square roots of the probabilities, scaled to be near one.
+    The agent uses the same numbers: it adds up log-probabilities of words to be shown, and compares what is to stay by
+    products of square roots (Bhattacharyya's coefficient).
 
-    It starts as what the encoder can tell of the words already, and learns along. What a picture shows of an
-    attribute is then at hand as such; a query can ask for "whatever word, but this one".
+    The head starts with what the encoder knows of the words, and learns with the rest. So what a picture shows of an
+    attribute is directly available, and a query can ask for "any word but this one".
     """
 
     def __init__(self, dim: int, words: tuple[int, ...]) -> None:
@@ -64,7 +64,7 @@ class ConceptHead(nn.Module):
         nn.init.zeros_(self.classify.bias)
 
     def start_from(self, weight: Tensor, bias: Tensor) -> None:
-        """Take a map `(sum(words), dim)`, `(sum(words),)` from unit vectors to logits."""
+        """Start with a linear map, `(sum(words), dim)` and `(sum(words),)`, from unit vectors to logits."""
         with torch.no_grad():
             self.classify.weight.copy_(weight)
             self.classify.bias.copy_(bias)
@@ -76,12 +76,12 @@ class ConceptHead(nn.Module):
 
 
 class TargetConcepts(nn.Module):
-    """The concepts that a query expects of its target: the reference's, but for what the modification changes.
+    """Predicts the concepts of a query's target: the reference's, with those of what the modification changes.
 
-    Of each group the query's features tell whether it stays, or which word takes the place of the reference's. That is
-    learnt from what the agent says it changed: the targets it draws say little of what a word means that few pictures
-    surely show. A group that stays asks for the roots of the reference's probabilities, one that changes for the new
-    word, and `ask` learns what each of them counts.
+    For each group, the query's features predict whether it stays, or which word replaces the reference's. That is
+    learnt from the changes that the agent names. Targets alone would teach little about words that few pictures surely
+    show. A group that stays asks for the square roots of the reference's probabilities, one that changes for the new
+    word. `ask` learns how much each of them counts.
     """
 
     def __init__(self, hidden: int, words: tuple[int, ...], out: int) -> None:
@@ -92,11 +92,11 @@ class TargetConcepts(nn.Module):
         nn.init.zeros_(self.ask.weight)
 
     def changes(self, features: Tensor) -> list[Tensor]:
-        """Of each group the logits `(n, 1 + words)`: that it stays, and of each word that it is the new one."""
+        """The logits of each group, `(n, 1 + words)`: that it stays, and of each word that it is the new one."""
         return list(torch.split(self.read(features).float(), [1 + count for count in self.words], dim=-1))
 
     def forward(self, changes: Sequence[Tensor], concepts: Tensor) -> Tensor:
-        """What to add to a query `(n, out)`, of the changes and of the reference's concepts by `ConceptHead`."""
+        """The vector to add to a query, `(n, out)`, from the changes and the reference's concepts by `ConceptHead`."""
         likely = [group.softmax(dim=-1) for group in changes]
         roots = torch.split(concepts[:, sum(self.words) :], self.words, dim=-1)
         new = torch.cat([group[:, 1:] for group in likely], dim=-1)
@@ -106,15 +106,15 @@ class TargetConcepts(nn.Module):
 
 
 class Combiner(nn.Module):
-    """Reference and text vectors `(n, dim)` to query vectors `(n, out)`.
+    """Maps reference and text vectors `(n, dim)` to query vectors `(n, out)`.
 
-    Gated as in CLIP4Cir's Combiner (Baldrati et al., CVPR Workshops 2022, section 3.2): a learned mixture of both
-    inputs plus a correction. What is new is that references and gallery alike go through `adapt`, which starts as the
-    identity and learns what tells one item from another, by the vector and by the concepts read from it. Where there
-    are concepts, a query also says outright which of them it expects of its target.
+    It is gated as CLIP4Cir's Combiner (Baldrati et al., CVPR Workshops 2022, section 3.2): a learned mixture of both
+    inputs plus a correction. In addition, references and gallery both go through `adapt`, which starts as the identity
+    and learns what distinguishes items, from the vector and from the concepts read from it. With concepts, a query also
+    states which of them it expects of its target.
 
-    The `trunk` makes of both inputs `(n, shape.input_dim)` the features `(n, hidden)` that shares and correction follow
-    from: two layers, or a network that reads `more` of reference and text than their vectors.
+    The `trunk` maps both inputs `(n, shape.input_dim)` to features `(n, hidden)`, from which shares and correction
+    follow. It is two layers, or a network that reads `more` of reference and text than their vectors.
     """
 
     def __init__(self, shape: CombinerShape, trunk: nn.Module | None = None) -> None:
@@ -138,12 +138,12 @@ class Combiner(nn.Module):
                     nn.init.zeros_(values)
 
     def picture_features(self, vectors: Tensor) -> Tensor:
-        """What the networks read of a picture: its vector, scaled to components near one, and its concepts."""
+        """The networks' input for a picture: its vector, scaled to components near one, and its concepts."""
         scaled = vectors * self.shape.dim**0.5
         return scaled if self.concepts is None else torch.cat([scaled, self.concepts(vectors)], dim=-1)
 
     def adapt(self, vectors: Tensor) -> Tensor:
-        """Pictures where queries are compared with them, of any length."""
+        """Picture vectors in the space of the queries, of any length."""
         features = self.picture_features(vectors)
         adapted: Tensor = self.keep(vectors) + self.refine(features)
         return adapted if self.tell is None else adapted + _TELL * self.tell(features[:, self.shape.dim :])
@@ -157,7 +157,7 @@ class Combiner(nn.Module):
         return self.read(references, texts, *more)[0]
 
     def read(self, references: Tensor, texts: Tensor, *more: Tensor) -> tuple[Tensor, list[Tensor]]:
-        """Unit query vectors, and the `TargetConcepts.changes` that were read on the way; none without one."""
+        """Unit query vectors, and the logits of `TargetConcepts.changes`, which are empty without such a part."""
         root = self.shape.dim**0.5
         features = self.picture_features(references)
         inner = self.trunk(torch.cat([features, texts * root, references * texts * root**2], dim=-1), *more)
@@ -182,17 +182,17 @@ def _two_layers(shape: CombinerShape) -> nn.Sequential:
 
 
 def _widening(dim: int, out: int) -> nn.Linear:
-    """A linear map that starts as the identity, with zeros for the rest."""
+    """A linear map that starts as the identity, with zeros for additional components."""
     linear = nn.Linear(dim, out, bias=False)
     nn.init.eye_(linear.weight)
     return linear
 
 
 class QuerySide(nn.Module):
-    """References and words to query vectors.
+    """Maps references and words to query vectors.
 
-    Words are token ids `(n, l)` where a text tower is trained along with the combiner, else text vectors `(n, dim)`.
-    With `patches` of the references the combiner's trunk reads these, and the words one by one.
+    Words are token ids `(n, l)` if a text tower is trained with the combiner, else text vectors `(n, dim)`. With
+    `patches` of the references, the combiner's trunk reads these, and the words one by one.
     """
 
     def __init__(self, combiner: Combiner, text: TextTower | PhotoTextTower | None) -> None:
@@ -205,7 +205,7 @@ class QuerySide(nn.Module):
         return self.read(references, words, patches)[0]
 
     def read(self, references: Tensor, words: Tensor, patches: Tensor | None = None) -> tuple[Tensor, list[Tensor]]:
-        """Unit query vectors, and what the combiner read of changes."""
+        """Unit query vectors, and the predicted changes."""
         if patches is None:
             return self.combiner.read(references, words if self.text is None else self.text(words))
         assert isinstance(self.text, TextTower), "a trunk that reads patches is for encoders that pretrain made"
@@ -214,7 +214,7 @@ class QuerySide(nn.Module):
 
 
 class GallerySide(nn.Module):
-    """`Combiner.gallery` as a module of its own, to export."""
+    """`Combiner.gallery` as a module of its own, for export."""
 
     def __init__(self, combiner: Combiner) -> None:
         super().__init__()

@@ -1,4 +1,4 @@
-"""The fusion transformer: the combiner with a trunk that reads picture and text token by token."""
+"""The fusion transformer: the trunk of a combiner that reads picture and text token by token."""
 
 from dataclasses import dataclass
 from typing import Self
@@ -13,7 +13,7 @@ from triptych.encoders.networks.dual_encoder import EncoderShape, PatchTower
 
 @dataclass(frozen=True)
 class FusionShape:
-    """Everything that decides the shape of the trunk's weights."""
+    """The sizes that decide the shapes of the trunk's weights."""
 
     reads: int
     """Length of what is known of both inputs as wholes: the combiner's `CombinerShape.input_dim`."""
@@ -32,10 +32,11 @@ class FusionShape:
 
 
 class FusionTrunk(nn.Module):
-    """Self-attention over a query token, a picture's positions and a text's tokens; the query token is read out.
+    """Self-attention over a query token, a picture's positions and a text's tokens; its output is that of the query
+    token.
 
-    After the fusion in CASE (Levy et al., AAAI 2024) and TransAgg (Liu et al., BMVC 2023), which is over the same two
-    kinds of tokens. Here the query token starts from the vectors of both inputs.
+    It follows the fusion in CASE (Levy et al., AAAI 2024) and TransAgg (Liu et al., BMVC 2023), which is over the same
+    two kinds of tokens. Here the query token starts from the vectors of both inputs.
     """
 
     def __init__(self, shape: FusionShape) -> None:
@@ -57,16 +58,19 @@ class FusionTrunk(nn.Module):
 
     @classmethod
     def between(cls, patches: PatchTower, towers: EncoderShape, combiner: CombinerShape) -> Self:
-        """A new one, that reads what these towers give and gives what such a combiner reads."""
+        """A new trunk for the outputs of these towers and the inputs of such a combiner."""
         with torch.inference_mode():
             positions, channels = patches(torch.zeros(1, 3, towers.size, towers.size)).shape[1:]
         return cls(FusionShape(combiner.input_dim, combiner.hidden, positions, channels, towers.text_width))
 
     def forward(self, both: Tensor, patches: Tensor, states: Tensor, absent: Tensor) -> Tensor:
-        """Features `(n, answers)`.
+        """Compute features `(n, answers)`.
 
-        Reads `both` `(n, reads)`, `patches` `(n, positions, channels)`, the `states` `(n, l, text_width)` of text
-        tokens, and where there is none of these (`absent`, `(n, l)`).
+        Args:
+            both: `(n, reads)`, the combiner's input.
+            patches: `(n, positions, channels)` of the references.
+            states: `(n, l, text_width)` of the text's tokens.
+            absent: `(n, l)`, which of these are padding.
         """
         query = self.ask(both).unsqueeze(1) + self.kinds[0]
         picture = self.see(patches.float()) + self.positions + self.kinds[1]

@@ -1,12 +1,13 @@
-"""The mapping network from a vector to a pseudo-word, and what becomes of it at search time."""
+"""The mapping network from a vector to a pseudo-word, and the query side of a composer that uses it."""
 
 from torch import Tensor, nn
 
 
 class MappingNetwork(nn.Module):
-    """Unit vectors `(n, dim)` of pictures (or, where it learns from texts, of texts) to pseudo-words `(n, width)`.
+    """Maps unit vectors `(n, dim)` of pictures (or of texts, if it learns from texts) to pseudo-words `(n, width)`.
 
-    Three linear layers, as in all of this family (Pic2Word, section 3.1; SEARLE, section 3.2; LinCIR, section 4).
+    Three linear layers, as in all methods of this family (Pic2Word, section 3.1; SEARLE, section 3.2; LinCIR, section
+    4).
     """
 
     def __init__(self, dim: int, width: int, dropout: float = 0.1) -> None:
@@ -29,7 +30,7 @@ class MappingNetwork(nn.Module):
 
 
 class InvertedQuery(nn.Module):
-    """References `(n, dim)` and token ids `(n, l)` of texts with SLOT for the reference, to the texts' vectors."""
+    """Maps references `(n, dim)` and token ids `(n, l)`, with SLOT for the reference, to the texts' vectors."""
 
     def __init__(self, phi: MappingNetwork, tower: nn.Module) -> None:
         super().__init__()

@@ -1,4 +1,4 @@
-"""What stands on top of towers that are trained from pixels: a mixture of picture and words."""
+"""The head of a fine-tuned encoder: a mixture of picture and words."""
 
 import torch
 from torch import Tensor, nn
@@ -6,10 +6,10 @@ from torch.nn import functional as F
 
 
 class Mixture(nn.Module):
-    """Reference and text vectors `(n, dim)` to query vectors `(n, dim)`: a weighted sum, plus a correction.
+    """Maps reference and text vectors `(n, dim)` to query vectors `(n, dim)`: a weighted sum plus a correction.
 
-    The weights are learnt, query by query, as in CLIP4Cir's Combiner (Baldrati et al., CVPR Workshops 2022, section
-    3.2); it starts as the plain sum. The gallery stays in the encoder's space.
+    The weights are learnt for each query, as in CLIP4Cir's Combiner (Baldrati et al., CVPR Workshops 2022, section
+    3.2). It starts as the plain sum. The gallery stays in the encoder's space.
     """
 
     def __init__(self, dim: int, hidden: int = 512, dropout: float = 0.1) -> None:
@@ -32,8 +32,8 @@ class Mixture(nn.Module):
 
 
 class SameSpace(nn.Module):
-    """The gallery's side: the encoder's own space."""
+    """The gallery side of a mixture, which leaves the encoder's vectors unchanged."""
 
     def forward(self, vectors: Tensor) -> Tensor:
-        """The vectors as they are: they have unit length."""
+        """The vectors unchanged, since they have unit length."""
         return F.normalize(vectors, dim=-1)

@@ -1,1 +1,1 @@
-"""The torch modules of encoders; imported by what trains alone."""
+"""Torch modules of encoders. Only training imports them."""

@@ -1,4 +1,4 @@
-"""CLIP's text tower with pseudo-words in it, made of the modules that transformers has loaded."""
+"""CLIP's text tower with pseudo-words, made of the modules that transformers has loaded."""
 
 import copy
 from typing import Any
@@ -11,10 +11,10 @@ from triptych.encoders.protocol import SLOT
 
 
 class ClipTextTower(nn.Module):
-    """Token ids `(n, l)`, framed and padded at the end, to unit vectors `(n, dim)`.
+    """Maps token ids `(n, l)`, framed and padded at the end, to unit vectors `(n, dim)`.
 
-    Where an id is SLOT, the text has no token but the row's own pseudo-word, an embedding of `words` `(n, width)`. CLIP
-    looks back only, and reads a text's vector where it is closed: what stands behind does not matter.
+    Where an id is SLOT, the row's own pseudo-word, an embedding of `words` `(n, width)`, takes the place of a token.
+    CLIP looks only backwards and reads a text's vector at the id that closes it, so padding does not matter.
     """
 
     def __init__(self, model: Any) -> None:

@@ -1,6 +1,6 @@
 """The small dual encoder that `pretrain` trains: a residual network for pictures, a transformer for texts.
 
-Sized for a CPU: 64 pixels a side and about five million parameters, where a CLIP tower has a hundred.
+Sized for a CPU: pictures of 64 pixels a side and about five million parameters, where a CLIP tower has a hundred.
 """
 
 from dataclasses import dataclass
@@ -16,7 +16,7 @@ from triptych.encoders.protocol import SLOT
 
 @dataclass(frozen=True)
 class EncoderShape:
-    """Everything that decides the shape of the weights."""
+    """The sizes that decide the shapes of all weights."""
 
     size: int = 64
     """Side of the square picture, in pixels."""
@@ -37,7 +37,7 @@ class EncoderShape:
 
 
 class Residual(nn.Module):
-    """Two 3x3 convolutions beside a shortcut."""
+    """Two 3x3 convolutions with a shortcut."""
 
     def __init__(self, channels: int) -> None:
         super().__init__()
@@ -59,7 +59,7 @@ def _halve(inputs: int, outputs: int) -> nn.Sequential:
 
 
 class PictureTower(nn.Module):
-    """Pixels `(n, 3, size, size)` in [-1, 1] to unit vectors `(n, dim)`."""
+    """Maps pixels `(n, 3, size, size)` in [-1, 1] to unit vectors `(n, dim)`."""
 
     def __init__(self, shape: EncoderShape, dim: int) -> None:
         super().__init__()
@@ -79,7 +79,8 @@ class PictureTower(nn.Module):
 
 
 class PatchTower(nn.Module):
-    """Pixels to what towers see at each position before they average, `(n, positions, channels)` in half precision."""
+    """Maps pixels to the towers' features at each position before pooling, `(n, positions, channels)` in half
+    precision."""
 
     def __init__(self, *towers: PictureTower) -> None:
         super().__init__()
@@ -91,10 +92,10 @@ class PatchTower(nn.Module):
 
 
 class TextTower(nn.Module):
-    """Token ids `(n, l)`, zero where there is none, to unit vectors `(n, dim + identity)`.
+    """Maps token ids `(n, l)`, zero for padding, to unit vectors `(n, dim + identity)`.
 
-    Words say nothing of an item's identity, so that part is zero. Where an id is SLOT, the text has no token but the
-    row's own pseudo-word, an embedding of `words` `(n, text_width)`.
+    A text does not identify an item, so its last `identity` components are zero. Where an id is SLOT, the row's own
+    pseudo-word, an embedding of `words` `(n, text_width)`, takes the place of a token.
     """
 
     def __init__(self, shape: EncoderShape) -> None:
@@ -115,21 +116,22 @@ class TextTower(nn.Module):
         return self.pool(ids, self.states(ids, words))
 
     def states(self, ids: Tensor, words: Tensor | None = None) -> Tensor:
-        """What is known at each token `(n, l, text_width)`; where there is none, nothing that counts."""
+        """The last layer's states `(n, l, text_width)`. Those of padding mean nothing."""
         hidden = self.tokens(ids) if words is None else _with_words(self.tokens, ids, words)
         hidden = hidden + self.positions[: ids.shape[1]]
         states: Tensor = self.norm(self.layers(hidden, src_key_padding_mask=ids == 0))
         return states
 
     def pool(self, ids: Tensor, states: Tensor) -> Tensor:
-        """Unit vectors of texts whose `states` are known."""
+        """Unit vectors of texts from their `states`."""
         present = (ids != 0).unsqueeze(-1).to(states.dtype)
         mean = (states * present).sum(dim=1) / present.sum(dim=1).clamp(min=1)
         return F.pad(F.normalize(self.project(mean).float(), dim=-1), (0, self.silent))
 
 
 class JointPictureTower(nn.Module):
-    """Pixels to unit vectors `(n, dim + identity)`: what a picture shares with texts, and what tells its item."""
+    """Maps pixels to unit vectors `(n, dim + identity)`: the part shared with texts, and the part that identifies the
+    item."""
 
     def __init__(self, shared: PictureTower, identity: PictureTower) -> None:
         super().__init__()
@@ -150,7 +152,7 @@ def _with_words(tokens: nn.Embedding, ids: Tensor, words: Tensor) -> Tensor:
 
 
 class DualEncoder(nn.Module):
-    """Both towers and the temperature they are trained with."""
+    """Both towers, and the temperature that they are trained with."""
 
     def __init__(self, shape: EncoderShape) -> None:
         super().__init__()
@@ -167,18 +169,20 @@ class DualEncoder(nn.Module):
 
     @property
     def full_picture(self) -> nn.Module:
-        """What turns pixels into the vectors that are stored."""
+        """The module from pixels to the vectors that a catalog stores."""
         return self.picture if self.identity is None else JointPictureTower(self.picture, self.identity)
 
     @property
     def patches(self) -> PatchTower:
-        """What the same towers see at each position."""
+        """The module from pixels to the same towers' features at each position."""
         return PatchTower(self.picture) if self.identity is None else PatchTower(self.picture, self.identity)
 
 
 class WordHead(nn.Module):
-    """Unit vectors of pictures `(n, dim)` to how likely each term is said of them; `share` `(terms,)` is how often
-    captions say it, where learning starts."""
+    """Maps unit vectors `(n, dim)` of pictures to log-odds that a caption contains each term.
+
+    `share` `(terms,)`, the share of captions that contain each term, sets the initial biases.
+    """
 
     def __init__(self, dim: int, share: Tensor) -> None:
         super().__init__()
@@ -189,11 +193,12 @@ class WordHead(nn.Module):
             self.read.bias.copy_(torch.logit(share, eps=1e-4))
 
     def loss(self, vectors: Tensor, said: Tensor) -> Tensor:
-        """What is to pay for the log-odds, given which terms the captions say `(n, terms)`: the sum over the terms."""
+        """The loss given which terms the captions contain `(n, terms)`: the sum
+        over terms of the binary cross-entropy."""
         odds = self.read(vectors.float() * self._scale)
         return F.binary_cross_entropy_with_logits(odds, said.float(), reduction="sum") / len(said)
 
     def linear(self) -> tuple[NDArray[np.float32], NDArray[np.float32]]:
-        """The map as `(weight, bias)`, from unit vectors."""
+        """The map from unit vectors as `(weight, bias)`."""
         weight, bias = self.read.weight.detach().float().cpu(), self.read.bias.detach().float().cpu()
         return (weight * self._scale).numpy(), bias.numpy()

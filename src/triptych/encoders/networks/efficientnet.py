@@ -23,7 +23,8 @@ FEATURES = 1280
 
 
 class Convolution(nn.Module):
-    """A convolution with TensorFlow's "same" padding, where an odd pixel goes to the end, and with or without ReLU6."""
+    """A convolution with TensorFlow's "same" padding, which puts an odd pixel at
+    the end, optionally followed by ReLU6."""
 
     def __init__(
         self, inputs: int, outputs: int, kernel: int, *, stride: int = 1, groups: int = 1, relu: bool = True
@@ -43,7 +44,7 @@ class Convolution(nn.Module):
 
 
 class Block(nn.Module):
-    """An inverted bottleneck: widen, filter each channel, narrow; with a shortcut where the shapes allow it."""
+    """An inverted bottleneck: widen, filter each channel, narrow; with a shortcut if the shapes allow it."""
 
     def __init__(self, inputs: int, outputs: int, kernel: int, stride: int, expansion: int) -> None:
         super().__init__()
@@ -59,7 +60,7 @@ class Block(nn.Module):
 
 
 def stage(number: int) -> nn.Sequential:
-    """One stage, 0 to 6."""
+    """One stage of the network, 0 to 6."""
     kernel, stride, expansion, outputs, repeats = STAGES[number]
     inputs = STAGES[number - 1][3] if number else STEM_CHANNELS
     return nn.Sequential(
@@ -69,7 +70,7 @@ def stage(number: int) -> nn.Sequential:
 
 
 class EfficientNetLite0(nn.Module):
-    """Pixels `(n, 3, h, w)` in [-1, 1] to features `(n, 1280)`, the network without its classifier."""
+    """Maps pixels `(n, 3, h, w)` in [-1, 1] to features `(n, 1280)`: the network without its classifier."""
 
     def __init__(self) -> None:
         super().__init__()
@@ -81,7 +82,7 @@ class EfficientNetLite0(nn.Module):
         return self.features(self.maps(pixels)[-1])
 
     def maps(self, pixels: Tensor) -> list[Tensor]:
-        """What each stage gives, `(n, channels, h, w)`."""
+        """The output of each stage, `(n, channels, h, w)`."""
         x = self.stem(pixels)
         maps = []
         for layers in self.stages:
@@ -90,7 +91,7 @@ class EfficientNetLite0(nn.Module):
         return maps
 
     def features(self, last: Tensor) -> Tensor:
-        """The features `(n, 1280)` of the last stage's map."""
+        """The features `(n, 1280)` from the last stage's map."""
         features: Tensor = self.head(last).mean(dim=(2, 3))
         return features
 
@@ -98,7 +99,7 @@ class EfficientNetLite0(nn.Module):
 def published_weights(published: dict[str, Tensor]) -> dict[str, Tensor]:
     """The weights of `EfficientNetLite0` from a published file in the layout of `efficientnet_lite_pytorch`.
 
-    There each convolution has a batch norm beside it, which is folded into it.
+    In that layout each convolution has a batch norm beside it, which is folded into it.
     """
     weights: dict[str, Tensor] = {}
 

@@ -1,4 +1,4 @@
-"""LoRA: a linear map that stays as it is, and a correction of low rank that learns."""
+"""LoRA: a frozen linear map with a trainable correction of low rank."""
 
 import torch
 from torch import Tensor, nn
@@ -9,7 +9,7 @@ _READS_WITH = ("q_proj", "k_proj", "v_proj", "out_proj")
 
 
 class Lora(nn.Module):
-    """`W x + b + (alpha / rank) B A x`, of which A and B learn (Hu et al. 2021, section 4.1); B starts as zero."""
+    """`W x + b + (alpha / rank) B A x`, of which A and B learn; B starts as zero (Hu et al. 2021, section 4.1)."""
 
     def __init__(self, linear: nn.Linear, rank: int, alpha: float) -> None:
         super().__init__()
@@ -25,13 +25,13 @@ class Lora(nn.Module):
 
     @torch.no_grad()
     def merged(self) -> nn.Linear:
-        """The same map as one matrix."""
+        """The same map as one linear layer."""
         self.linear.weight += self.scale * self.up.weight @ self.down.weight
         return self.linear
 
 
 def add_lora(model: nn.Module, rank: int = RANK, alpha: float = ALPHA) -> None:
-    """Let the four projections of each attention of a CLIP or SigLIP learn by LoRA, and nothing else."""
+    """Replace the four projections of each attention of a CLIP or SigLIP by LoRA, and freeze everything else."""
     model.requires_grad_(False)
     for attention in [module for module in model.modules() if hasattr(module, "q_proj")]:
         for name in _READS_WITH:
@@ -39,7 +39,8 @@ def add_lora(model: nn.Module, rank: int = RANK, alpha: float = ALPHA) -> None:
 
 
 def merge_lora(model: nn.Module) -> None:
-    """Put merged linear maps where `add_lora` put its own; the model computes the same, and is stored as before."""
+    """Replace the layers of `add_lora` by merged linear layers. The model
+    computes the same, and is stored as before."""
     for parent in list(model.modules()):
         for name, child in list(parent.named_children()):
             if isinstance(child, Lora):

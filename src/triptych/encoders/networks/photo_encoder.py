@@ -16,7 +16,7 @@ _LAST_CHANNELS = STAGES[-1][3]
 
 @dataclass(frozen=True)
 class PhotoShape:
-    """Everything that decides the shape of the weights."""
+    """The sizes that decide the shapes of all weights."""
 
     trunk: str = "efficientnet-lite0"
     """The only one there is."""
@@ -40,22 +40,23 @@ class PhotoShape:
 
     @property
     def instance_dim(self) -> int:
-        """How many of a vector's last components are no part of a text's: the item's part and the constant."""
+        """How many of a vector's last components are zero for texts: the item part and the constant."""
         return self.item_dim + 1
 
 
 class PhotoTower(nn.Module):
-    """Pixels `(n, 3, size, size)` in [-1, 1] to unit vectors `(n, dim + item_dim + 1)`.
+    """Maps pixels `(n, 3, size, size)` in [-1, 1] to unit vectors `(n, dim + item_dim + 1)`.
 
-    A vector has three parts, whose lengths `parts` holds: the meaning, the item's part, and a constant. The constant
-    makes two pictures more alike against a text and a picture, so that both count for as much in an even sum.
+    A vector has three parts, whose lengths `parts` holds: the meaning, the item part, and a constant. The constant
+    raises the similarity of any two pictures relative to that of a text and a picture, so that both count as much in an
+    even sum.
 
-    The meaning has two sources. A copy of the trunk's last stages is tuned; what it sees at each place, with the early
-    stages' maps, is pooled by attention, so that the thing counts and its background does not. The trunk's own
-    features reach the meaning by a linear map alone, so that it stays good for things that the copy was not tuned on;
-    a gate says how much the first source counts. The item's part is a fixed projection of the trunk's own features,
-    of which those components count less in which all pictures differ much (a partial whitening, as of descriptors for
-    the retrieval of instances: Jégou and Chum, ECCV 2012).
+    The meaning has two sources. The first is a tuned copy of the trunk's last stages. Its features at each position,
+    with the early stages' maps, are pooled by attention, so that the object counts and the background does not. The
+    second is a linear map of the trunk's own features, so that the meaning stays good for things that the copy was not
+    tuned on. A gate weighs the first source. The item part is a fixed projection of the trunk's own features.
+    Components in which all pictures differ much count less in it (a partial whitening, as of descriptors for instance
+    retrieval: Jégou and Chum, ECCV 2012).
     """
 
     def __init__(self, shape: PhotoShape, heads: int = 4, inner: int = 256) -> None:
@@ -106,7 +107,7 @@ class PhotoTower(nn.Module):
         return early, tuned, features
 
     def untuned_maps(self, pixels: Tensor) -> tuple[Tensor, Tensor, Tensor]:
-        """The same, but for the map that the tuned copy reads `(n, 112, h, w)` in the place of what it makes of it."""
+        """The same with the input of the tuned copy, a map `(n, 112, h, w)`, in place of the copy's last map."""
         maps = self.trunk.maps(pixels)
         fine = [pixels, *(maps[number] for number in _EARLY)]
         early = [F.avg_pool2d(values, side) for values, side in zip(fine[:-1], (16, 8, 4, 2), strict=True)]
@@ -122,7 +123,7 @@ class PhotoTower(nn.Module):
         return read
 
     def attended(self, early: Tensor, tuned: Tensor) -> Tensor:
-        """What attention pools of maps, and the tuned copy's mean `(n, 1344)`: what `read` reads."""
+        """The maps pooled by attention, and the tuned copy's mean `(n, 1344)`: the input of `read`."""
         early = (early - self.early_mean[:, None, None]) / self.early_scale[:, None, None]
         narrow = F.interpolate(self.narrow(tuned), size=early.shape[-2:], mode="nearest")
         places = torch.cat([early, narrow], dim=1)
@@ -135,13 +136,13 @@ class PhotoTower(nn.Module):
         return F.normalize((pooled * torch.sigmoid(self.gate(standard)) + self.plain(standard)).float(), dim=-1)
 
     def item(self, standard: Tensor) -> Tensor:
-        """Unit vectors `(n, item_dim)`."""
+        """The item part: unit vectors `(n, item_dim)`."""
         plain = F.normalize((standard @ self.item_directions.T).float(), dim=-1)
         return F.normalize((plain - self.item_mean) / self.item_scale, dim=-1)
 
 
 class PhotoTextTower(nn.Module):
-    """Token ids `(n, l)` to unit vectors `(n, dim + item_dim + 1)`, zero in what no words say."""
+    """Maps token ids `(n, l)` to unit vectors `(n, dim + item_dim + 1)`. The item part and the constant are zero."""
 
     def __init__(self, shape: PhotoShape) -> None:
         super().__init__()
@@ -158,13 +159,13 @@ class PhotoTextTower(nn.Module):
         return F.pad(self.meaning(self.sentence(ids, words)), (0, self.silent))
 
     def meaning(self, sentence: Tensor) -> Tensor:
-        """Unit vectors `(n, dim)` of what the sentence tower gave `(n, text_width)`."""
+        """Unit vectors `(n, dim)` from the sentence tower's output `(n, text_width)`."""
         unit = F.normalize(sentence.float(), dim=-1) * sentence.shape[-1] ** 0.5
         return F.normalize((self.linear(unit) + self.read(unit)).float(), dim=-1)
 
 
 class PhotoEncoder(nn.Module):
-    """Both towers and the temperature they were trained with."""
+    """Both towers, and the temperature that they were trained with."""
 
     def __init__(self, shape: PhotoShape) -> None:
         super().__init__()
@@ -175,10 +176,11 @@ class PhotoEncoder(nn.Module):
 
     @property
     def scale(self) -> Tensor:
-        """1 / temperature for whole vectors: cosines of a text and a picture are smaller than those of meanings."""
+        """1 / temperature for whole vectors, whose cosines between text and picture
+        are smaller than those of meanings."""
         return self.log_scale.exp() / self.picture.parts[0]
 
     @property
     def full_picture(self) -> nn.Module:
-        """What turns pixels into the vectors that are stored."""
+        """The module from pixels to the vectors that a catalog stores."""
         return self.picture

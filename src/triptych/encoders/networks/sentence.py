@@ -1,7 +1,7 @@
-"""A small sentence transformer in the layout of BERT, which learnt from a larger one.
+"""A small sentence transformer in the layout of BERT, distilled from a larger one.
 
-Layers as in BERT (Devlin et al., NAACL 2019), of the width of MiniLM (Wang et al., NeurIPS 2020); the mean over tokens
-as in Sentence-BERT (Reimers and Gurevych, EMNLP 2019).
+Layers as in BERT (Devlin et al., NAACL 2019), with the width of MiniLM (Wang et al., NeurIPS 2020); the mean over
+tokens as in Sentence-BERT (Reimers and Gurevych, EMNLP 2019).
 """
 
 from collections.abc import Mapping, Sequence
@@ -17,7 +17,7 @@ PADDING, OPENING, CLOSING = 0, 2, 3
 
 
 class Layer(nn.Module):
-    """Self-attention and a feed-forward network, each with a shortcut and a norm after it."""
+    """Self-attention and a feed-forward network, each with a shortcut followed by a layer norm."""
 
     def __init__(self, width: int, heads: int, inner: int) -> None:
         super().__init__()
@@ -41,15 +41,15 @@ class Layer(nn.Module):
 
 
 class SentenceTower(nn.Module):
-    """Token ids `(n, l)` to the mean of the tokens' states `(n, width)`.
+    """Maps token ids `(n, l)` to the mean of the tokens' states `(n, width)`.
 
     Args:
         vocabulary: entries of the tokenizer.
-        length: tokens read of a text, at most.
+        length: most tokens read of a text.
         width: of the layers.
-        rank: length of a token's embedding, which a linear map widens; 0: as long as the layers are wide.
-        layers: how many.
-        heads: of each layer's attention.
+        rank: length of a token's embedding, which a linear map widens; 0 for as long as the layers are wide.
+        layers: number of layers.
+        heads: attention heads of each layer.
     """
 
     def __init__(self, vocabulary: int, length: int, width: int, rank: int, layers: int, heads: int) -> None:
@@ -66,14 +66,14 @@ class SentenceTower(nn.Module):
         return (states * present).sum(dim=1) / present.sum(dim=1).clamp(min=1)
 
     def present(self, ids: Tensor) -> Tensor:
-        """Which tokens are part of the text `(n, l)`: those that are no padding, to the first that closes it."""
+        """Which tokens are part of the text `(n, l)`: no padding, and up to the first id that closes the text."""
         closes = (ids == CLOSING).long()
         return (ids != PADDING) & (closes.cumsum(dim=1) - closes == 0)
 
     def states(self, ids: Tensor, words: Tensor | None = None) -> Tensor:
-        """What is known at each token `(n, l, width)`.
+        """The last layer's states `(n, l, width)`.
 
-        Where an id is SLOT, the text has no token but the row's own pseudo-word of `words` `(n, rank)`.
+        Where an id is SLOT, the row's own pseudo-word of `words` `(n, rank)` takes the place of a token.
         """
         hidden = self.tokens(ids.clamp(min=0))
         if words is not None:
@@ -89,7 +89,7 @@ class SentenceTower(nn.Module):
 
 
 def bert_weights(published: Mapping[str, Tensor], layers: Sequence[int], length: int) -> dict[str, Tensor]:
-    """The weights of a `SentenceTower` with rank 0 from those of a BERT in the Hugging Face layout, of the `layers`."""
+    """The weights of a `SentenceTower` with rank 0 from the given layers of a BERT in the Hugging Face layout."""
     weights = {
         "tokens.weight": published["embeddings.word_embeddings.weight"],
         "positions": published["embeddings.position_embeddings.weight"][:length]

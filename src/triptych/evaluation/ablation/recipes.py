@@ -18,41 +18,43 @@ Options = Mapping[str, Any]
 OPTIONS: Mapping[str, type] = {
     "mine": MineOptions,
     "refine": RefineOptions,
-    "again": MineOptions,
+    "mine_again": MineOptions,
     "train": TrainOptions,
     "finetune": FinetuneOptions,
 }
-"""What a recipe has options for, in the order in which it is run: `again` is the mining of a second round."""
-_NOT_OURS: Mapping[str, frozenset[str]] = {"again": frozenset({"refined"})}  # what follows from the stages before
+"""The options of each stage of a recipe, in the order in which stages run.
+`mine_again` is the mining of a second round."""
+_NOT_OURS: Mapping[str, frozenset[str]] = {"mine_again": frozenset({"refined"})}  # what follows from the stages before
 _KINDS = {bool: (bool,), int: (int,), float: (int, float), str: (str,), Path: (str,), tuple: (list,)}  # in JSON
 
 
 @dataclass(frozen=True)
 class AblationRecipe:
-    """A named way to mine and train; what it does not say is as by default."""
+    """A named way to mine and train. Options that it does not set have their defaults."""
 
     name: str
     mine: Options
     train: Options
     refine: Options | None = None
-    """None where there is no second round."""
-    again: Options = field(default_factory=dict)
-    """Of the second round's mining, what is not as in the first."""
+    """None if there is no second round."""
+    mine_again: Options = field(default_factory=dict)
+    """The options of the second round's mining that differ from the first round's."""
     finetune: Options | None = None
-    """How the encoder is trained in place of a composer; None where it is not."""
+    """How the encoder is trained instead of a composer; None if it is not."""
 
 
 def load_recipes(path: Path) -> list[AblationRecipe]:
     """Read a file of recipes.
 
-    It is `{"mine": {…}, "train": {…}, "recipes": [{"name": "small steps", "train": {"batch_size": 64}}]}`. What stands
-    outside holds for every recipe that does not say otherwise. The first recipe is the one that the others are compared
-    with. One with `refine`, be it empty, has a second round, mined with the options of the first and those of `again`.
-    One with `finetune`, be it empty, trains the encoder in place of a composer.
+    Its form is `{"mine": {…}, "train": {…}, "recipes": [{"name": "small steps", "train": {"batch_size": 64}}]}`.
+    Options outside `recipes` hold for every recipe that does not set them. The other recipes are compared with the
+    first one. A recipe with `refine`, even an empty one, has a second round, which is mined with the options of the
+    first and those of `mine_again`. A recipe with `finetune`, even an empty one, trains the encoder instead of a
+    composer.
 
     Raises:
         DataError: the file cannot be read.
-        UsageError: it is not of this form, names a recipe twice, or has an option that a stage does not have.
+        UsageError: the file has another form, names a recipe twice, or has an option that a stage does not have.
     """
     content = read_json(path, "file of recipes")
     if not isinstance(content, dict) or not isinstance(content.get("recipes"), list) or not content["recipes"]:
@@ -84,8 +86,8 @@ def _recipe(path: Path, number: int, entry: Any, common: Mapping[str, Options]) 
         raise UsageError(f"{where}: unknown field {sorted(unknown)[0]!r}; there are name, {', '.join(OPTIONS)}")
     given = _stages(where, entry)
     named = common.keys() | given.keys()
-    if "again" in given and "refine" not in named:
-        raise UsageError(f"{where}: again is for a second round, which needs refine, too")
+    if "mine_again" in given and "refine" not in named:
+        raise UsageError(f"{where}: mine_again needs refine, since it mines a second round")
     if {"train", "finetune"} <= given.keys():
         raise UsageError(f"{where}: it is either train or finetune")
     merged = {stage: {**common.get(stage, {}), **given.get(stage, {})} for stage in OPTIONS}

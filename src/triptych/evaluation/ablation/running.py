@@ -31,7 +31,7 @@ SPLIT = "val"
 STAGES: Mapping[str, Callable[..., Any]] = {
     "mine": mine,
     "refine": refine,
-    "again": mine,
+    "mine_again": mine,
     "train": train,
     "finetune": finetune,
 }
@@ -167,7 +167,7 @@ def _stages(recipe: AblationRecipe, benchmark: str) -> list[tuple[str, dict[str,
     first = {"vocabulary": usual or DEFAULT, **recipe.mine}
     if recipe.refine is None:
         return [("mine", first)]
-    return [("mine", first), ("refine", dict(recipe.refine)), ("again", {**first, **recipe.again})]
+    return [("mine", first), ("refine", dict(recipe.refine)), ("mine_again", {**first, **recipe.mine_again})]
 
 
 def _finish(run: _Run, cell: Cell) -> None:
@@ -197,7 +197,7 @@ def _triplets(run: _Run, cell: Cell) -> Path:
     for step, file, before in zip(cell.steps, made, [None, *made], strict=False):
         if not file.exists():
             files = (before, catalog, file) if step.stage == "refine" else (catalog, file)
-            given = {**step.options, "refined": before} if step.stage == "again" else step.options
+            given = {**step.options, "refined": before} if step.stage == "mine_again" else step.options
             options = options_of(step.stage, given, cell.seed)
             STAGES[step.stage](*files, options, encoder=run.encoder, runtime=run.runtime)
     return made[-1]

@@ -10,13 +10,15 @@ _NONE = "–"
 
 
 def format_reproduction(result: ReproduceResult) -> str:
-    """Theirs beside ours, a line for each metric, and what became of every step that gave no figure."""
-    table = [["row", "method", "benchmark", "split", "task", "metric", "theirs", "ours", "ours - theirs"]]
+    """Format published and measured figures, a line for each metric, and the status of each step without a figure."""
+    table = [["row", "method", "benchmark", "split", "task", "metric", "published", "measured", "difference"]]
     for figure in result.figures:
-        theirs, ours = figure.published, figure.measured
+        published, measured = figure.published, figure.measured
         names = [getattr(figure, name) or _NONE for name in ("row", "method", "benchmark", "split", "task", "metric")]
-        difference = _NONE if theirs is None or ours is None else f"{ours - theirs:+.2f}"
-        table.append([*names, *(_NONE if value is None else f"{value:.2f}" for value in (theirs, ours)), difference])
+        difference = _NONE if published is None or measured is None else f"{measured - published:+.2f}"
+        table.append(
+            [*names, *(_NONE if value is None else f"{value:.2f}" for value in (published, measured)), difference]
+        )
     widths = [max(map(len, column)) for column in zip(*table, strict=True)]
     lines = [
         "  ".join(

@@ -84,9 +84,9 @@ def _cite(source: Mapping[str, str]) -> str:
 
 def _recipe(entry: Mapping[str, Any], sources: Mapping[str, str]) -> PublishedRecipe:
     runs = tuple(_run(run, sources) for run in entry["on"])
-    if "theirs" in entry:
+    if "external" in entry:
         return PublishedRecipe(
-            entry["row"], entry["name"], runs, code=entry["theirs"]["code"], command=entry["theirs"]["command"]
+            entry["row"], entry["name"], runs, code=entry["external"]["code"], command=entry["external"]["command"]
         )
     made = entry["eval"]
     methods, weight = _texts(made.get("methods", ())), made.get("weight")

@@ -14,7 +14,7 @@ from typing import Any
 
 from triptych.chat.answers import completion, server_message
 from triptych.chat.client import replay
-from triptych.chat.endpoint import MAY_BE_MENDED, MAY_PASS
+from triptych.chat.endpoint import FIXABLE_STATUSES, TRANSIENT_STATUSES
 from triptych.chat.ledger import Ledger, Reply
 from triptych.chat.request import Call, request
 from triptych.chat.settings import ChatSettings
@@ -53,7 +53,7 @@ def read_results(path: Path, ledger: Ledger, settings: ChatSettings) -> Counter[
     """
     counted: Counter[str] = Counter()
     try:
-        with path.open("rb") as lines, ledger.together():
+        with path.open("rb") as lines, ledger.transaction():
             for number, line in enumerate(lines, 1):
                 if line.strip():
                     counted[_enter(line, f"{path}:{number}", ledger, settings)] += 1
@@ -76,14 +76,14 @@ def _enter(line: bytes, where: str, ledger: Ledger, settings: ChatSettings) -> s
         return "known"
     if code == 200 and (reply := completion(json.dumps(body))) is not None:
         cost = settings.cost(ledger.step(key), reply.tokens_in, reply.tokens_out)
-        ledger.answer(key, replace(reply, cost=cost))
+        ledger.record_reply(key, replace(reply, cost=cost))
         return "new"
     message = server_message(code if isinstance(code, int) else 0, json.dumps(result.get("error") or body))
     said = truncate(str(message), 300)
-    if isinstance(code, int) and 400 <= code < 500 and code not in MAY_PASS | MAY_BE_MENDED:
-        ledger.answer(key, Reply("", problem=said))
+    if isinstance(code, int) and 400 <= code < 500 and code not in TRANSIENT_STATUSES | FIXABLE_STATUSES:
+        ledger.record_reply(key, Reply("", problem=said))
         return "new"
-    ledger.trouble(key, f"batch: {said}")
+    ledger.record_failure(key, f"batch: {said}")
     return "failed"
 
 
@@ -131,9 +131,9 @@ def _write_file(session: ChatSession, ledger: Ledger, waiting: list[tuple[str, C
             done += 1
             entered.append((reference, call))
         # Before the file is there: results that nobody knows would be paid for in vain.
-        with ledger.together():
+        with ledger.transaction():
             for reference, call in entered:
-                ledger.attempt(call, reference, state="batched")
+                ledger.record_attempt(call, reference, state="batched")
     return done
 
 

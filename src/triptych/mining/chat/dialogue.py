@@ -176,7 +176,7 @@ class ChatAgent:
             target=group.candidates[draft.place],
             modifications=kept,
             changes=draft.changes,
-            group=others,
+            negatives=others,
             accepted=not reason,
             reason=reason,
             confidence=confidence,

@@ -13,7 +13,7 @@ import numpy as np
 
 from triptych.catalog.catalog import Catalog
 from triptych.chat.ledger import Ledger, ledger_path, open_ledger, total
-from triptych.chat.settings import JUDGEMENT, REASONING, ChatSettings, need_chat_libraries
+from triptych.chat.settings import JUDGEMENT, REASONING, ChatSettings, require_chat_libraries
 from triptych.core.environment import JUDGE_KEYS, Runtime
 from triptych.core.errors import FailureError, UsageError
 from triptych.core.files import locked, made_by, output_file
@@ -64,7 +64,7 @@ def mine_chat(
         UsageError: the extra `chat` is not installed, or a batch file is still out.
         FailureError: the catalog is too small, the server fails for good, or nothing was accepted.
     """
-    need_chat_libraries()
+    require_chat_libraries()
     from triptych.mining.chat.session import ChatSession
 
     opened = Catalog(Path(catalog))
@@ -96,12 +96,12 @@ def _run(session: "ChatSession") -> ChatMineResult | CostEstimate:
             if session.settings.batch.used:
                 from triptych.mining.chat.batch import batch_round
 
-                ledger.live(0.0)
+                ledger.record_live_run(0.0)
                 added = batch_round(session, ledger)
             else:
                 stopped = _live(session, ledger)
         finally:
-            ledger.worked(time.monotonic() - started)
+            ledger.add_seconds(time.monotonic() - started)
             result = _write(session, ledger, added)
             if not session.settings.batch.used:
                 _tell_pending(result)
@@ -138,7 +138,7 @@ def _live(session: "ChatSession", ledger: Ledger) -> str:
             f"{session.out}: a batch file asks {asked} calls already; read its results with --batch-in, or give "
             "--batch-resend to ask them here all the same"
         )
-    ledger.live(time.time())
+    ledger.record_live_run(time.time())
     waiting = ledger.pending()
     done = len(session.references) - len(waiting)
     bar = progress(session.groups(waiting), "mine", total=len(session.references), unit="reference", done=done)

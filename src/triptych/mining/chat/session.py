@@ -1,6 +1,7 @@
 """What a run of `mine_chat` is about: which groups are asked about, which model is asked, into which file."""
 
 from collections.abc import Iterator, Sequence
+from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
@@ -15,7 +16,6 @@ from triptych.core.vectors import Vectors
 from triptych.mining.chat.dialogue import ChatAgent, Outcome
 from triptych.mining.chat.groups import Group, groups
 from triptych.mining.options import ChatMineOptions
-from triptych.triplets.file import row_of
 
 _LEAST = 20  # usable pictures
 
@@ -101,4 +101,4 @@ class ChatSession:
 
     def settle(self, ledger: Ledger, reference: str, outcome: Outcome) -> None:
         """Enter an outcome."""
-        ledger.settle(reference, outcome.state, outcome.reason, [row_of(triplet) for triplet in outcome.triplets])
+        ledger.settle(reference, outcome.state, outcome.reason, [asdict(triplet) for triplet in outcome.triplets])

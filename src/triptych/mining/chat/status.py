@@ -24,7 +24,7 @@ def mine_status(out: Path | str) -> MineStatus:
     if not path.exists():
         raise DataError(f"{out}: no run of mine-chat has begun here")
     with open_ledger(path) as ledger:
-        states, steps, pace = ledger.states(), ledger.steps(), ledger.pace()
+        states, steps, pace = ledger.states(), ledger.steps(), ledger.references_per_second()
         reasons = kinds_of_reasons(ledger.reasons())
         held_up = dict(ledger.pending_because().most_common())
     done = states["accepted"] + states["rejected"]

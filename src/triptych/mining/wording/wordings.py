@@ -142,13 +142,13 @@ _SHARES = (
 
 def _keys(changes: Sequence[Change], item: str) -> list[Key]:
     """The keys whose texts say these changes."""
-    words = tuple(sorted((one.group, f"{_NOT}{one.old}" if one.new is None else one.new) for one in changes))
+    words = tuple(sorted((one.attribute, f"{_NOT}{one.old}" if one.new is None else one.new) for one in changes))
     if len(words) > 1:
         return [("two-not" if any(one.new is None for one in changes) else "two", *words)]
     (one,) = changes
     if one.new is None:
         return [("not", *words)]
-    return [("new", *words), ("swap", one.group, one.old, one.new), *([("item", *words, item)] if item else [])]
+    return [("new", *words), ("swap", one.attribute, one.old, one.new), *([("item", *words, item)] if item else [])]
 
 
 class _Counts:

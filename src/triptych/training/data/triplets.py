@@ -184,7 +184,7 @@ class _Collected:
         self.references.append(row_of[triplet.reference])
         targets = _rows((triplet.target, *triplet.other_targets), row_of)
         self.targets.append(np.resize(np.array(targets, np.int32), _TARGETS))
-        negatives = _rows((triplet.reference, *triplet.group), row_of)
+        negatives = _rows((triplet.reference, *triplet.negatives), row_of)
         self.negatives.append(np.resize(np.array(negatives, np.int32), _KNOWN_NEGATIVES))
         self.wordings.append([self.texts.setdefault(text, len(self.texts)) for text in texts])
         self.confidences.append(triplet.confidence)
@@ -251,7 +251,7 @@ def _sorted_wordings(triplet: Triplet, texts: Sequence[str]) -> list[str]:
 
 def _phrasing(text: str, changes: Iterable[Change]) -> str:
     """How a text says what it says: it, with blanks for the words that change."""
-    words = {word for change in changes for word in (change.old, change.new, change.group) if word}
+    words = {word for change in changes for word in (change.old, change.new, change.attribute) if word}
     for word in sorted(words, key=len, reverse=True):
         text = text.replace(word, "_")
     return text
@@ -277,7 +277,9 @@ def words_by_group(changes: Iterable[Change]) -> dict[str, tuple[str, ...]]:
     """The words of each attribute group that is spoken of, in the order in which a composer numbers them."""
     groups: dict[str, set[str]] = {}
     for change in changes:
-        groups.setdefault(change.group, set()).update((change.old,) if change.new is None else (change.old, change.new))
+        groups.setdefault(change.attribute, set()).update(
+            (change.old,) if change.new is None else (change.old, change.new)
+        )
     return {group: tuple(sorted(groups[group])) for group in sorted(groups)}
 
 
@@ -290,8 +292,8 @@ def _changes(found: _Collected, words: Mapping[str, tuple[str, ...]]) -> Numbers
             distinct[row] = NO_CHANGE
         for change in changes:
             # What an exclusion leads to is any other word: it says nothing of which.
-            new = NO_CHANGE if change.new is None else number[change.group][change.new]
-            distinct[row, column[change.group]] = new
+            new = NO_CHANGE if change.new is None else number[change.attribute][change.new]
+            distinct[row, column[change.attribute]] = new
     return distinct[np.array(found.change_of, np.int64)]
 
 

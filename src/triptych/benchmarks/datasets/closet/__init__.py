@@ -1,1 +1,1 @@
-"""Real clothes as people photograph them at home (CC0), their queries and words."""
+"""Photos of clothes that people took at home (CC0), with queries and words."""

@@ -1,14 +1,14 @@
-"""Closet: clothes as people photograph them at home, annotated by looking, in queries by rule.
+"""Closet: photos of clothes that people took at home, annotated by hand, with queries made by rules.
 
-A protocol of this project's own. The photos are a part of Alexey Grigorev's clothing dataset (CC0).
+A protocol of this project. The photos are a part of Alexey Grigorev's clothing dataset (CC0).
 
 - A photo has a kind, a colour, a pattern and sleeves. Plain cloth, melange, knit, denim and lace count as one pattern.
-- One or two of these change to a combination that another photo has; the targets are all photos of exactly that
-  combination. Where the kind changes and has sleeves that go without saying, or none, sleeves follow it unsaid.
-- Each reference has up to three queries, as evenly from the kinds of change as the photos allow.
-- Photos are divided by sender, since those of one sender share their background.
+- One or two of these change to a combination that another photo has. The targets are all photos of exactly that
+  combination. If the kind changes and has usual sleeves, or none, the sleeves follow it without being mentioned.
+- Each reference has up to three queries, spread over the kinds of change as evenly as the photos allow.
+- Photos are divided into splits by sender, since those of one sender share their background.
 
-Every choice is made by a hash of names: it depends on no order and no random state.
+Every choice depends on a hash of names, and on no order or random state.
 """
 
 import csv
@@ -41,7 +41,7 @@ _SOURCE = "it is in the folder examples/closet of the project's repository"
 
 @dataclass(frozen=True)
 class Photo:
-    """An annotated photo; `values` are in the order of ATTRIBUTES, the pattern as the benchmark counts it."""
+    """An annotated photo. `values` are in the order of ATTRIBUTES, with the pattern as the benchmark counts it."""
 
     image: str
     values: tuple[str, ...]
@@ -50,10 +50,14 @@ class Photo:
 
 
 def load_closet(root: Path, split: str) -> Task:
-    """The queries of a `split` ("val", "test", or "all" annotated photos of the folder) over its annotated photos.
+    """Load the queries of a split over its annotated photos.
+
+    Args:
+        root: the data set's folder.
+        split: "val", "test", or "all" annotated photos of the folder.
 
     Raises:
-        DataError: `root` does not hold the data set, or too little of it for a query.
+        DataError: the folder does not hold the data set, or too little of it for a query.
     """
     photos = load_photos(root)
     gallery = [photo for photo in photos if split in ("all", photo.split)]
@@ -76,10 +80,13 @@ def load_closet(root: Path, split: str) -> Task:
 
 
 def load_photos(root: Path) -> list[Photo]:
-    """The annotated photos of a folder, sorted by name; those of a sender in neither split have the split "".
+    """Load the annotated photos of a folder, sorted by name.
 
-    The split is that of `split.csv` where the folder has one, else of the sender. Raises DataError where a table cannot
-    be read or a photo is missing.
+    Their split is that of `split.csv`, if the folder has one, else that of the sender; it is "" for senders in neither
+    split.
+
+    Raises:
+        DataError: a table cannot be read, or a photo is missing.
     """
     table, splits = root / "annotations.csv", root / "split.csv"
     given = {row["image"]: row["split"] for row in _table(splits, ("image", "split"))} if splits.exists() else {}
@@ -98,7 +105,11 @@ def load_photos(root: Path) -> list[Photo]:
 
 
 def unlabelled_photos(root: Path) -> list[str]:
-    """The photos without annotations that `split.csv` of a folder names, sorted. Raises DataError where it is none."""
+    """The photos without annotations that `split.csv` of a folder names, sorted.
+
+    Raises:
+        DataError: the table cannot be read.
+    """
     names = sorted(
         row["image"] for row in _table(root / "split.csv", ("image", "split")) if row["split"] == _UNLABELLED
     )
@@ -108,7 +119,7 @@ def unlabelled_photos(root: Path) -> list[str]:
 
 
 def closet_truth(root: Path) -> Truth:
-    """What is true of each annotated photo, in words."""
+    """The true attributes of each annotated photo, in words."""
     return {photo.image: _words(dict(zip(ATTRIBUTES, photo.values, strict=True))) for photo in load_photos(root)}
 
 
@@ -137,18 +148,18 @@ def _queries(gallery: Sequence[Photo], split: str) -> list[Query]:
 
 
 def _rest(values: tuple[str, ...], change: Change) -> tuple[str, ...]:
-    """What stays when `change` changes; sleeves may follow the kind."""
+    """The values that stay when `change` changes. Sleeves may follow the kind."""
     free = {*change, "sleeve"} if "kind" in change else {*change}
     return tuple("" if name in free else value for name, value in zip(ATTRIBUTES, values, strict=True))
 
 
 def _differs(values: tuple[str, ...], other: tuple[str, ...], change: Change) -> bool:
-    """Whether all of `change` is another."""
+    """Whether the values of all attributes in `change` differ."""
     return all(other[place] != values[place] for place in map(ATTRIBUTES.index, change))
 
 
 def _is_said(values: tuple[str, ...], other: tuple[str, ...], change: Change) -> bool:
-    """Whether the words of `change` tell all of the difference, and nothing that goes without saying."""
+    """Whether the words of `change` name the whole difference, and nothing that is understood without words."""
     kind, sleeve = other[0], other[3]
     follows = "kind" in change and sleeve in (_NOT_APPLICABLE, USUAL_SLEEVES.get(kind))
     if "sleeve" in change:
@@ -170,7 +181,7 @@ def _query(split: str, photo: Photo, change: Change, values: tuple[str, ...], ta
 
 
 def _words(values: Mapping[str, str]) -> dict[str, str]:
-    """Annotated values as words; sleeves that cannot be are left out."""
+    """Annotated values as words, without sleeves that the kind cannot have."""
     known = {"kind": KINDS, "colour": COLOURS, "pattern": PATTERNS, "sleeve": SLEEVES}
     return {name: known[name].get(value, value) for name, value in values.items() if value != _NOT_APPLICABLE}
 

@@ -1,7 +1,7 @@
-"""How the closet's queries say what should change, apart for val and for test.
+"""The wordings of the closet's queries, different for val and test.
 
-The agent that makes training triplets has phrasings of its own, so that no method is graded on the words it was trained
-with.
+The agent that makes training triplets has other wordings, so that no method is evaluated on the wordings that it was
+trained on.
 """
 
 from collections.abc import Mapping
@@ -133,9 +133,12 @@ TEST: Mapping[frozenset[str], tuple[str, ...]] = {
 
 
 def phrase(split: str, change: Mapping[str, str], query: str) -> str:
-    """Say a `change`, of "kind", "colour", "pattern" and "sleeve" to words, in the way that the query's id chooses.
+    """Word a change. The query's id chooses among the wordings.
 
-    The split "val" has ways of its own; "test" and "all" have the others.
+    Args:
+        split: "val" has wordings of its own; "test" and "all" share the others.
+        change: "kind", "colour", "pattern" and "sleeve" to words.
+        query: the query's id.
     """
     ways = (VAL if split == "val" else TEST)[frozenset(change)]
     way = ways[hash_number(f"phrasing of {query}") % len(ways)]

@@ -51,7 +51,7 @@ USUAL_SLEEVES: Mapping[str, str] = {
 
 
 def with_article(kind: str) -> str:
-    """A kind as one asks for it: "a shirt", "an orange shirt", "trousers"."""
+    """A kind with its article, if it takes one: "a shirt", "an orange shirt", "trousers"."""
     if kind.split()[-1] in PLURALS:
         return kind
     return f"{'an' if kind[0] in 'aeiou' else 'a'} {kind}"

@@ -1,1 +1,1 @@
-"""Real product photos (Kaggle's Fashion Product Images), their queries and words."""
+"""Real product photos (Kaggle's Fashion Product Images), with queries and words."""

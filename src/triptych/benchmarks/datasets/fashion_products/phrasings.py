@@ -1,7 +1,7 @@
-"""How the fashion queries say what should change, apart for each split.
+"""The wordings of the fashion queries, different for each split.
 
-The agent that makes training queries has phrasings of its own, so that no method is graded on the words it
-was trained with.
+The agent that makes training triplets has other wordings, so that no method is evaluated on the wordings that it was
+trained on.
 """
 
 from collections.abc import Mapping
@@ -151,9 +151,12 @@ TEST: Phrasings = {
 
 
 def phrase(split: str, change: Mapping[str, str], query: str) -> str:
-    """Say a `change`, of "colour", "gender" and "kind" to words, in the way that the query's id chooses.
+    """Word a change. The query's id chooses among the wordings.
 
-    The split "val" has ways of its own; "test" and "all" have the others.
+    Args:
+        split: "val" has wordings of its own; "test" and "all" share the others.
+        change: "colour", "gender" and "kind" to words.
+        query: the query's id.
     """
     ways = (VAL if split == "val" else TEST)[frozenset(change)]
     way = ways[hash_number(f"phrasing of {query}") % len(ways)]

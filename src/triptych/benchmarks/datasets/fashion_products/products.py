@@ -1,16 +1,15 @@
 """Kaggle's Fashion Product Images as a benchmark: find a product in another colour, or with other attributes.
 
-A protocol of this project's own, made from the table that comes with the pictures:
+A protocol of this project, made from the table that comes with the pictures:
 
-- A product line is what differs only in colour. Lines, not products, fall into splits, so that no design is
-  in two.
-- Task "colourway": the reference's line in each other colour it comes in; only lines of at most 10 products.
-- Task "attribute": one or two of gender, kind and colour change to a combination that exists in the
-  reference's category and usage; the targets, at most 60, are all products of exactly that combination and
-  usage.
-- Of more than 3000 possible queries, 3000 are taken, as evenly from the kinds of change as these allow.
+- A product line is a set of products that differ only in colour. Lines, not products, are divided into splits, so that
+  no design is in two splits.
+- Task "colourway": the reference's line in each other colour that it comes in, for lines of at most 10 products.
+- Task "attribute": one or two of gender, kind and colour change to a combination that exists in the reference's
+  category and usage. The targets, at most 60, are all products of exactly that combination and usage.
+- At most 3000 of the possible queries are taken, spread over the kinds of change as evenly as possible.
 
-Every choice is made by a hash of names: it depends on no order and no random state.
+Every choice depends on a hash of names, and on no order or random state.
 """
 
 import csv
@@ -51,7 +50,7 @@ _SOURCE = "paramaggarwal/fashion-product-images-small"
 
 @dataclass(frozen=True)
 class Product:
-    """One row of the table, its values as they stand there; `kind` is the articleType."""
+    """One row of the table, with its original values. `kind` is the articleType."""
 
     id: str
     gender: str
@@ -68,16 +67,16 @@ class Product:
 
     @property
     def line(self) -> str:
-        """What products that differ only in colour share: the title without colour words, kind and gender."""
+        """The product line: the title without colour words, the kind and the gender."""
         design = (word for word in _words(self.title) if word not in COLOUR_WORDS)
         return " ".join((*design, *_words(self.kind), *_words(self.gender)))
 
 
 def load_products(root: Path) -> list[Product]:
-    """Read the products of `root` that have a picture, sorted by picture name.
+    """Read the products that have a picture, sorted by picture name.
 
     Raises:
-        DataError: `root` does not hold the dataset.
+        DataError: `root` does not hold the data set.
     """
     return _products(root)[0]
 
@@ -89,12 +88,15 @@ def split_of(line: str) -> str:
 
 
 def load_fashion_products(root: Path, split: str, task: str) -> Task:
-    """Make the `task` ("colourway" or "attribute") of a `split` ("val", "test", or "all" of the folder).
+    """Load a task over the whole gallery of a split.
 
-    The gallery is the whole split.
+    Args:
+        root: the data set's folder.
+        split: "val", "test", or "all" of the folder.
+        task: "colourway" or "attribute".
 
     Raises:
-        DataError: `root` does not hold the dataset, or too little of it to make a query.
+        DataError: `root` does not hold the data set, or too little of it for a query.
     """
     products, missing = _products(root)
     gallery = [product for product in products if split in ("all", split_of(product.line))]
@@ -119,16 +121,20 @@ def load_fashion_products(root: Path, split: str, task: str) -> Task:
 
 
 def prepare_fashion_products(root: Path | str, out: Path | str) -> dict[str, int]:
-    """Write what training may see: pretrain.csv (image, caption), and the pictures of the other splits.
+    """Write what training may use: pretrain.csv (image, caption), and lists of the pictures of the other splits.
 
-    unlabelled.txt, val.txt and test.txt hold names relative to images/ and nothing else, so that no stage
-    meets a title or an attribute of theirs.
+    unlabelled.txt, val.txt and test.txt hold only names relative to images/, so that no stage reads their titles or
+    attributes.
+
+    Args:
+        root: the data set's folder.
+        out: the folder to write to.
 
     Returns:
         How many products each split has, and how many have no picture.
 
     Raises:
-        DataError: `root` does not hold the dataset.
+        DataError: `root` does not hold the data set.
     """
     root, out = Path(root), Path(out)
     products, missing = _products(root)
@@ -175,7 +181,7 @@ class _Look(NamedTuple):
     category: str
 
     def without(self, change: Collection[str]) -> tuple[str, ...]:
-        """What stays when `change` changes."""
+        """The values that stay when `change` changes."""
         return tuple("" if name in change else value for name, value in self._asdict().items())
 
 
@@ -233,7 +239,7 @@ def _changed(query: Query) -> str:
 
 
 def _sample(queries: Iterable[Query]) -> list[Query]:
-    """At most MOST_QUERIES, the kinds of change taking turns while they last."""
+    """At most MOST_QUERIES queries, taken in turn from the kinds of change."""
     taken: Counter[str] = Counter()
     turns = []
     for query in sorted(queries, key=lambda query: hash_number(query.id)):
@@ -244,7 +250,7 @@ def _sample(queries: Iterable[Query]) -> list[Query]:
 
 
 def _products(root: Path) -> tuple[list[Product], int]:
-    """The products with a picture, sorted by its name, and how many have none."""
+    """The products with a picture, sorted by picture name, and how many have none."""
     table = _read_table(root / "styles.csv")
     try:
         pictures = set(os.listdir(root / "images"))
@@ -279,12 +285,16 @@ def _read_table(path: Path) -> list[Product]:
 
 
 def _words(text: str) -> list[str]:
-    """Casefolded words without punctuation: "Men's T-shirt" is mens, t and shirt."""
+    """Casefolded words without punctuation: "Men's T-shirt" becomes mens, t and shirt."""
     return re.findall(r"\w+", re.sub(r"['’]", "", text.casefold()))
 
 
 def read_truth(root: Path) -> Truth:
-    """What each product's picture shows, from the table. Raises DataError where `root` does not hold the dataset."""
+    """The true attributes of each product's picture, from the table.
+
+    Raises:
+        DataError: `root` does not hold the data set.
+    """
 
     def words(product: Product) -> dict[str, str]:
         named = {name: word_for(name, getattr(product, name)) for name in ("gender", "colour", "kind")}

@@ -1,4 +1,4 @@
-"""Natural words for the attribute values of the fashion products, and which words of a title are colours."""
+"""Natural words for attribute values of the fashion products, and the colour words of titles."""
 
 import re
 
@@ -182,16 +182,17 @@ COLOUR_WORDS = frozenset(
 
 
 def word_for(attribute: str, value: str) -> str:
-    """What one would say for a dataset value: "t-shirt" for the kind "Tshirts", "men" for the gender "Men".
+    """The word for a value of the data set: "t-shirt" for the kind "Tshirts", "men" for the gender "Men".
 
-    `attribute` is "gender", "kind" or "colour". A value that no table knows is said as it stands, in lower
-    case.
+    Args:
+        attribute: "gender", "kind" or "colour".
+        value: the value. A value without an entry is used in lower case.
     """
     return _WORDS[attribute].get(value, value.casefold())
 
 
 def with_article(noun: str, before: str = "") -> str:
-    """The noun with a or an, unless it is a plural, and with the adjective `before` it: "an orange shirt"."""
+    """A noun with `before` and an article, unless it is a plural: "an orange shirt"."""
     phrase = f"{before} {noun}".strip()
     if noun in _UNCOUNTED or re.search(r"[^s]s$", noun):
         return phrase

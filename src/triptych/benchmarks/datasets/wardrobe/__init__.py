@@ -1,1 +1,1 @@
-"""The embedded world: drawn garments, and the queries that lead from one to another."""
+"""The embedded data set: drawn garments, and queries that lead from one to another."""

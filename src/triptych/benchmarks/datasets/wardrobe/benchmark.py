@@ -1,4 +1,4 @@
-"""The generated wardrobe world: a gallery whose every edit is known."""
+"""The drawn wardrobe as a benchmark, whose attributes are all known."""
 
 import csv
 from dataclasses import replace
@@ -12,18 +12,26 @@ from triptych.core.errors import DataError
 
 
 def load_wardrobe(root: Path, split: str) -> Task:
-    """Read the `split` ("val" or "test") of a wardrobe that `triptych` generated in `root`.
+    """Load a split of a wardrobe that `write_wardrobe` wrote.
+
+    Args:
+        root: the wardrobe's folder.
+        split: "val" or "test".
 
     Raises:
         DataError: its queries cannot be used.
-        UsageError: there is no wardrobe in `root`.
+        UsageError: `root` holds no wardrobe.
     """
     task = load_queries(root / f"queries.{split}.jsonl", root / f"{split}.txt", root / "images")
     return replace(task, benchmark="wardrobe", name="edits", split=split)
 
 
 def read_truth(world: Path) -> Truth:
-    """What each picture shows, from the table of garments. Raises DataError where there is none."""
+    """The true attributes of each picture, from the table of garments.
+
+    Raises:
+        DataError: there is no table.
+    """
     path = world / "garments.csv"
     try:
         with path.open(encoding="utf-8", newline="") as table:

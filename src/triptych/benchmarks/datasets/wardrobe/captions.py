@@ -1,4 +1,4 @@
-"""Words about garments: captions as a shop writes them, and modifications as a customer says them."""
+"""Texts about garments: captions as of a shop, and modifications as of customers."""
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
@@ -72,7 +72,7 @@ _LOOSE = (
 
 
 def caption(garment: Garment, seed: int) -> str:
-    """One caption for a picture of the garment; it may leave attributes out, never the kind."""
+    """A caption for a picture of the garment. It may leave out attributes, but never the kind."""
     rng = Random(f"caption {seed} of line {garment.line}")
     kind = garment.kind
     says = {
@@ -314,7 +314,13 @@ _FRAGMENTS = {
 
 
 def modification(reference: Garment, target: Garment, voice: Voice, rng: Random) -> str:
-    """What to say to get from one garment to another that differs in one or two attributes."""
+    """A modification from one garment to another that differs in one or two attributes.
+
+    Args:
+        reference, target: the garments.
+        voice: whose wordings are used; those of val and test differ.
+        rng: draws among the wordings.
+    """
     phrases, changed = _VOICES[voice], changes(reference, target)
     if len(changed) == 1:
         (attribute,) = changed
@@ -327,7 +333,7 @@ def modification(reference: Garment, target: Garment, voice: Voice, rng: Random)
 
 
 def relative_captions(reference: Garment, target: Garment, voice: Voice, rng: Random) -> list[str]:
-    """Two captions of the change, as FashionIQ has: each says one change, or both the only one."""
+    """Two captions of the change, as in FashionIQ: each names one change, or both the only one."""
     phrases, changed = _VOICES[voice], list(changes(reference, target))
     if len(changed) == 1:
         said = rng.sample(_phrases(phrases, reference, target, changed[0]), 2)
@@ -339,7 +345,7 @@ def relative_captions(reference: Garment, target: Garment, voice: Voice, rng: Ra
 
 
 def _manner(reference: Garment, target: Garment, attribute: str) -> str:
-    """The kind of change, which decides how it can be said."""
+    """The kind of a change, which decides its possible wordings."""
     if attribute == "print":
         return "remove" if target.print == "none" else "add" if reference.print == "none" else "swap"
     return attribute

@@ -1,4 +1,4 @@
-"""The cut of a line: the details that words do not say and that every garment of the line shares."""
+"""The cut of a line: details that words do not name and that all garments of the line share."""
 
 from dataclasses import dataclass
 from functools import lru_cache
@@ -12,7 +12,7 @@ CORAL, SKY, MINT = (240, 112, 96), (150, 200, 236), (170, 220, 190)
 
 @dataclass(frozen=True, slots=True)
 class Cut:
-    """Proportions between -1 and 1 around the usual ones, then choices."""
+    """Proportions, from -1 to 1 around the usual ones, and choices."""
 
     width: float
     flare: float
@@ -45,7 +45,7 @@ TRIMS = ("neck", "cuffs", "hem", "sleeves", "yoke", "belt", "pleats")
 
 @lru_cache(maxsize=64)
 def cut_of(line: int) -> Cut:
-    """The cut that belongs to the number of a line."""
+    """The cut of a line, by its number."""
     rng = Random(f"cut of line {line}")
 
     def about() -> float:
@@ -82,7 +82,7 @@ def cut_of(line: int) -> Cut:
 
 
 def toned(colour: Rgb, factor: float) -> Rgb:
-    """A colour made deeper (`factor` < 1) or paler (> 1)."""
+    """A colour made deeper (`factor` below 1) or paler (above 1)."""
     if factor <= 1:
         red, green, blue = (round(part * factor) for part in colour)
     else:
@@ -91,25 +91,25 @@ def toned(colour: Rgb, factor: float) -> Rgb:
 
 
 def luminance(colour: Rgb) -> float:
-    """How light a colour looks, 0 to 255."""
+    """The perceived lightness of a colour, from 0 to 255."""
     return 0.3 * colour[0] + 0.59 * colour[1] + 0.11 * colour[2]
 
 
 def seam(colour: Rgb) -> Rgb:
-    """The colour of seams and outlines on cloth: deeper than it, or paler where it is almost black."""
+    """The colour of seams and outlines on cloth: deeper than the cloth, or paler if the cloth is almost black."""
     return toned(colour, 0.66) if luminance(colour) > 66 else toned(colour, 1.36)
 
 
 def cloth(colour: str, cut: Cut) -> Rgb:
-    """The main colour of a garment: the named one, dyed a little differently by each line."""
+    """The main colour of a garment: the named colour, varied a little by the line."""
     red, green, blue = (max(0, min(255, part + shift)) for part, shift in zip(COLOURS[colour], cut.tint, strict=True))
     return red, green, blue
 
 
 def accent(main: Rgb, cut: Cut, *, quiet: bool = False) -> Rgb:
-    """The second colour: the first of the line's favourites that stands out from the main one.
+    """The second colour: the first of the line's favourite colours that contrasts with the main one.
 
-    A `quiet` one is a neutral or a tone of the main one.
+    A `quiet` one is a neutral or a tone of the main colour.
     """
     palette = {
         "cream": CREAM,

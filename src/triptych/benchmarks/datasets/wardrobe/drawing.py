@@ -1,4 +1,4 @@
-"""Taking a picture of a garment: where it lies, on what ground, in what light, with what folds."""
+"""Draw a picture of a garment: its position, background, light and folds."""
 
 from math import cos, pi, radians, sin
 from random import Random
@@ -29,7 +29,13 @@ GROUNDS: tuple[Rgb, ...] = (
 
 
 def draw(garment: Garment, view_seed: int, size: int = 96) -> Image.Image:
-    """A square RGB picture of `size` pixels; each `view_seed` gives another picture of the garment."""
+    """Draw a square RGB picture of a garment.
+
+    Args:
+        garment: the garment.
+        view_seed: each seed gives another picture of it.
+        size: the side, in pixels.
+    """
     rng = Random(f"view {view_seed} of line {garment.line}")
     sheet = sew(garment, 3 * size)
     place = _Place(sheet, rng)
@@ -49,7 +55,7 @@ def draw(garment: Garment, view_seed: int, size: int = 96) -> Image.Image:
 
 
 class _Place:
-    """Where on the picture a sheet lies: turned, scaled, shifted and perhaps mirrored."""
+    """The position of a sheet in the picture: turned, scaled, shifted and perhaps mirrored."""
 
     def __init__(self, sheet: Sheet, rng: Random) -> None:
         left, top, right, foot = sheet.cover.getbbox() or (0, 0, sheet.side, sheet.side)

@@ -1,4 +1,4 @@
-"""What can be said of a garment: its attributes, and which kind of garment has which."""
+"""The attributes of garments, and which kinds of garment have which."""
 
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass
@@ -34,7 +34,7 @@ PRINTS = ("none", "star", "heart", "moon", "flower", "anchor", "lightning bolt",
 
 @dataclass(frozen=True, slots=True)
 class Kind:
-    """The attributes that garments of one kind can have; an empty tuple where the kind has none of them."""
+    """The attributes that garments of one kind can have. A tuple is empty if the kind lacks the attribute."""
 
     sleeves: tuple[str, ...] = ()
     necklines: tuple[str, ...] = ()
@@ -59,9 +59,9 @@ CHANGEABLE = ("colour", "pattern", "sleeve", "print", "length")
 
 @dataclass(frozen=True, slots=True)
 class Garment:
-    """One garment; an attribute that its kind lacks is the empty string.
+    """One garment. An attribute that its kind lacks is the empty string.
 
-    `line` is the design it belongs to: garments of one line share every detail that words do not say.
+    `line` is the design that it belongs to. Garments of one line share every detail that words do not name.
     """
 
     kind: str
@@ -85,7 +85,7 @@ def changes(reference: Garment, target: Garment) -> dict[str, str]:
 
 
 def options(kind: str, attribute: str) -> tuple[str, ...]:
-    """The values a changeable attribute can take for a kind of garment."""
+    """The values that a changeable attribute can have for a kind of garment."""
     having = KINDS[kind]
     return {
         "colour": tuple(COLOURS),
@@ -97,7 +97,7 @@ def options(kind: str, attribute: str) -> tuple[str, ...]:
 
 
 def sample(line: int, rng: Random) -> Garment:
-    """A garment with attributes drawn at random, the first of its line."""
+    """Draw the first garment of a line, with random attributes."""
     kind = rng.choice(tuple(KINDS))
     having = KINDS[kind]
 
@@ -120,7 +120,7 @@ def sample(line: int, rng: Random) -> Garment:
 
 
 def vocabulary() -> dict[str, list[str]]:
-    """Every attribute with the words that captions use for it."""
+    """Every attribute, with the words that captions use for it."""
     return {
         "colour": list(COLOURS),
         "kind": list(KINDS),

@@ -29,7 +29,7 @@ def changeable(kind: str) -> tuple[str, ...]:
 
 
 def design(line: int, rng: Random) -> list[Garment]:
-    """The 3 to 5 different garments of a new line, each one or two changes away from an earlier one."""
+    """The 3 to 5 different garments of a new line. Each is one or two changes away from an earlier one."""
     garments = [sample(line, rng)]
     steps = {step: weight for step, weight in _STEPS.items() if set(step) <= set(changeable(garments[0].kind))}
     wanted = rng.randint(3, 5)
@@ -44,7 +44,7 @@ def design(line: int, rng: Random) -> list[Garment]:
 
 
 def _another(garment: Garment, attribute: str, rng: Random) -> str:
-    """Another value of an attribute; a print is taken off as often as it is swapped."""
+    """Another value of an attribute. A print is removed as often as it is replaced."""
     current = garment.attributes()[attribute]
     if attribute in ("print", "pattern") and current not in ("none", "plain") and rng.random() < 0.4:
         return "none" if attribute == "print" else "plain"

@@ -1,4 +1,4 @@
-"""Writing a world of garments to a folder: pictures, captions, queries, and the truth about them."""
+"""Write a drawn wardrobe to a folder: pictures, captions, queries, and the true attributes."""
 
 import csv
 import io
@@ -36,7 +36,7 @@ _PER_SPLIT = 1_000_000
 
 @dataclass(frozen=True, slots=True)
 class Picture:
-    """One picture to be drawn: `view` 0, 1, … of the garment number `number` of its line."""
+    """One picture to be drawn: the view number `view` of the garment number `number` of its line."""
 
     name: str
     split: str
@@ -46,12 +46,12 @@ class Picture:
 
     @property
     def garment_id(self) -> str:
-        """Unique in the world."""
+        """The id of the garment, unique in the wardrobe."""
         return f"{self.garment.line}-{self.number}"
 
     @property
     def view_seed(self) -> int:
-        """What makes this picture unlike others of the same garment or line."""
+        """The seed that distinguishes this picture from others of the same garment or line."""
         return self.number * 1000 + self.view
 
 
@@ -64,7 +64,7 @@ class Query:
     targets: tuple[Picture, ...]
 
     def record(self) -> dict[str, Any]:
-        """The query as its line of JSON says it."""
+        """The query as a line of JSON."""
         return {
             "reference": self.reference.name,
             "modification": self.modification,
@@ -75,7 +75,7 @@ class Query:
 
 @dataclass(frozen=True)
 class WardrobeResult:
-    """How much of a world was written."""
+    """How much of a wardrobe was written."""
 
     pictures: Mapping[str, int]
     """By split."""
@@ -94,21 +94,25 @@ def write_wardrobe(
     size: int = 96,
     workers: int | None = None,
 ) -> WardrobeResult:
-    """Write a world into a folder; its note is `world.json`.
+    """Draw a wardrobe into a folder, with captions, queries and the true attributes.
 
-    What is written depends neither on `workers` nor on interruptions: finished pictures are kept.
+    The result depends neither on `workers` nor on interruptions: finished pictures are kept. `world.json` records the
+    settings.
 
     Args:
         out: the folder.
         seed: of everything random.
-        lines: how many lines (designs) each split gets: any of pretrain, unlabelled, val and test; no line is in two
+        lines: how many lines (designs) each split gets: any of pretrain, unlabelled, val and test. No line is in two
             splits.
-        views: how many times every garment is photographed.
+        views: pictures of every garment.
         size: the side of a picture, in pixels.
         workers: processes that draw; by default one for every core; 1 starts no process.
 
+    Returns:
+        How many pictures, garments and queries each split has.
+
     Raises:
-        UsageError: an argument makes no sense, or the folder holds another world.
+        UsageError: an argument is out of its range, or the folder holds another wardrobe.
         FailureError: a drawing process died.
     """
     out = Path(out)
@@ -153,7 +157,7 @@ def _check(lines: Mapping[str, int], seed: int, views: int, size: int, workers: 
 
 
 def _claim(out: Path, settings: Mapping[str, Any]) -> None:
-    """Note the settings before the first picture: a world is resumed with the same or not at all."""
+    """Record the settings before the first picture, so that a wardrobe is only resumed with the same settings."""
     path = out / "settings.json"
     if path.exists():
         if read_json(path, "note of a world's settings") != settings:
@@ -180,7 +184,7 @@ def _plan(lines: Mapping[str, int], seed: int, views: int) -> list[Picture]:
 
 
 def _queries(pictures: Iterable[Picture], voice: Voice, seed: int) -> list[Query]:
-    """Queries between garments of one line that are one or two changes apart, in a random order."""
+    """Queries between garments of one line that are one or two changes apart, in random order."""
     rng = Random(f"queries of {voice} {seed}")
     by_line: dict[int, dict[int, list[Picture]]] = {}
     for picture in pictures:
@@ -214,7 +218,7 @@ def _write_table(path: Path, rows: Iterable[Sequence[object]]) -> None:
 
 
 def _write_lists(out: Path, pictures: Sequence[Picture]) -> None:
-    """The pictures of each split, the captions of pretrain, and the truth."""
+    """Write the pictures of each split, the captions of pretrain, and the true attributes."""
     ordered = sorted(pictures, key=lambda picture: picture.name)
     for split in sorted({picture.split for picture in pictures}):
         _write_text(out / f"{split}.txt", "".join(f"{p.name}\n" for p in ordered if p.split == split))
@@ -227,9 +231,9 @@ def _write_lists(out: Path, pictures: Sequence[Picture]) -> None:
 
 
 def _write_fashioniq(out: Path, pictures: Sequence[Picture], queries: Sequence[Query], voice: Voice, seed: int) -> None:
-    """The same queries in FashionIQ's files.
+    """Write the same queries in FashionIQ's files.
 
-    That layout knows one target a query, so its galleries hold the first view of each garment and no other.
+    That layout has one target for each query, so its galleries hold only the first view of each garment.
     """
     first = {p.garment_id: Path(p.name).stem for p in pictures if p.split == voice and p.view == 0}
     for category, kinds in CATEGORIES.items():
@@ -251,7 +255,7 @@ def _write_fashioniq(out: Path, pictures: Sequence[Picture], queries: Sequence[Q
 
 
 def _draw_all(folder: Path, pictures: Sequence[Picture], size: int, workers: int) -> None:
-    """Draw every picture that is not there yet."""
+    """Draw every picture that is missing."""
     folder.mkdir(parents=True, exist_ok=True)
     there = set(os.listdir(folder))
     missing = [picture for picture in pictures if picture.name not in there]

@@ -1,6 +1,6 @@
-"""How the pretend model of seeing.py words a change of garments, and how it reads such words.
+"""How the pretend chat model of pretend_model.py words a change of garments, and how it reads such wordings.
 
-Phrasings are its own: the wardrobe's customers word no query like this (tests/test_bench_reasoners.py).
+No query of the wardrobe is worded like this (tests/test_bench_reasoners.py).
 """
 
 import re
@@ -76,11 +76,11 @@ _THINGS: Mapping[str, str] = {
 }
 
 
-def say(changes: Sequence[Change], random: Random) -> dict[str, Any]:
-    """The changes in each style that a reasoner is asked for."""
+def word_changes(changes: Sequence[Change], random: Random) -> dict[str, Any]:
+    """Word the changes in each style that a reasoner is asked for."""
 
-    def framed(frames: Sequence[str], said: Sequence[Change]) -> str:
-        shuffled = random.sample(said, len(said))
+    def framed(frames: Sequence[str], worded: Sequence[Change]) -> str:
+        shuffled = random.sample(worded, len(worded))
         return random.choice(frames).format(" and ".join(random.choice(_phrasings(one)) for one in shuffled))
 
     half = (len(changes) + 1) // 2
@@ -93,20 +93,20 @@ def say(changes: Sequence[Change], random: Random) -> dict[str, Any]:
 
 
 @cache
-def read(text: str) -> Mapping[str, str]:
-    """What a wording of `say` asks for, by attribute: the new words. Nothing where it is none."""
+def read_wording(text: str) -> Mapping[str, str]:
+    """The new word of each attribute that a wording of `word_changes` asks for; empty for any other text."""
     pattern, meaning = _known()
     return dict(meaning[found] for found in pattern.findall(text))
 
 
 def _phrasings(change: Change) -> list[str]:
-    manner = change.group
-    if manner == "pattern" and change.new == "plain":
-        manner = "unpattern"
-    if manner == "print":
-        manner = "remove" if change.new == "none" else "add" if change.old == "none" else "swap"
+    key = change.attribute
+    if key == "pattern" and change.new == "plain":
+        key = "unpattern"
+    if key == "print":
+        key = "remove" if change.new == "none" else "add" if change.old == "none" else "swap"
     words = {"old": change.old, "new": change.new, "a_old": _thing(change.old), "a_new": _thing(change.new)}
-    phrases = _PHRASES[manner]
+    phrases = _PHRASES[key]
     if words["a_old"].startswith("no "):  # nobody says "with stripes and not no pattern"
         phrases = tuple(phrase for phrase in phrases if "{a_old}" not in phrase)
     return [phrase.format(**words) for phrase in phrases]
@@ -118,7 +118,7 @@ def _thing(word: str) -> str:
 
 @cache
 def _known() -> tuple[re.Pattern[str], Mapping[str, tuple[str, str]]]:
-    """Every phrase, the longest first, as one pattern; and what each asks for."""
+    """One pattern of all phrases, the longest first, and what each phrase asks for."""
     meaning = dict(_meanings())
     longest = sorted(meaning, key=lambda phrase: (-len(phrase), phrase))
     return re.compile(rf"(?<![\w-])(?:{'|'.join(map(re.escape, longest))})(?![\w-])"), meaning

@@ -1,4 +1,4 @@
-"""Composers that learnt from different triplets, side by side: what critic_effect.py and reasoners.py share."""
+"""Train and evaluate composers on paired sets of triplets: what critic_effect.py and reasoners.py share."""
 
 from collections import Counter, defaultdict
 from collections.abc import Sequence
@@ -21,7 +21,7 @@ SPLITS = ("val", "test")
 
 
 def draw(pool: Sequence[Triplet], count: int, seed: int) -> list[Triplet]:
-    """So many of them by the seed, in the order of the file."""
+    """Draw `count` triplets by the seed and keep the order of the file."""
     rows = np.sort(np.random.default_rng(seed).permutation(len(pool))[:count])
     return [pool[row] for row in rows.tolist()]
 
@@ -34,32 +34,32 @@ def train(
     options: TrainOptions,
     threads: int | None = None,
 ) -> None:
-    """A composer from all of these, unless it is there."""
+    """Train a composer on all of these triplets, accepted and refused, unless the folder holds one."""
     if (composer / "config.json").exists():
         return
     file = composer.with_suffix(".parquet")
-    # To `train`, what is refused is not there.
-    taken = [replace(one, accepted=True, reason="") for one in triplets]
-    write_triplets(file, taken, {"command": command, "arm": composer.name})
+    # `train` skips refused triplets.
+    accepted = [replace(one, accepted=True, reason="") for one in triplets]
+    write_triplets(file, accepted, {"command": command, "variant": composer.name})
     triptych.train(file, catalog, composer, options, runtime=Runtime(threads))
 
 
-def measured(
-    name: str, root: Path, out: Path, arm: str, methods: Sequence[str] = (), **options: Any
+def evaluate(
+    name: str, root: Path, out: Path, variant: str, methods: Sequence[str] = (), **options: Any
 ) -> list[ResultRow]:
-    """Evaluate what the options name, unless that was done before; the rows of all splits, under the arm's name."""
+    """Evaluate on each split, unless its result is there. The rows bear the name of the variant as their method."""
     rows: list[ResultRow] = []
     for split in SPLITS:
         result = out.with_suffix(f".{split}.json")
         if not result.exists():
             given = EvaluateOptions(split=split, gap=False, methods=tuple(methods))
             triptych.evaluate(name, given, root=root, output=result, **options)
-        rows += [replace(row, method=arm) for row in read_rows(result)]
+        rows += [replace(row, method=variant) for row in read_rows(result)]
     return rows
 
 
-def retrieval(rows: Sequence[ResultRow], metrics: Sequence[str] = METRICS) -> list[str]:
-    """The lines of a table for each task and split; several runs of an arm as mean ± standard deviation."""
+def retrieval_tables(rows: Sequence[ResultRow], metrics: Sequence[str] = METRICS) -> list[str]:
+    """The lines of a table for each task and split. Several runs of a variant become mean ± standard deviation."""
     parts: list[str] = []
     by_task: dict[tuple[str, str], list[ResultRow]] = defaultdict(list)
     for row in rows:

@@ -1,11 +1,11 @@
-"""How well the agent's own belief answers the queries of a world: `python bench/belief.py NAME ROOT ENCODER`.
+"""The ceiling that the embedded reasoner sets to composers: `python bench/reasoner_ceiling.py NAME ROOT ENCODER`.
 
-Told the change, as the oracles are, it ranks the gallery by what the embedded reasoner draws its answers from: that a
-picture shows the new words, and that all else stayed. Composers learn from such draws and read words instead, so this
-is about as far as they can come. Prints R@1, R@10 and mAP@10 of each task, in percent.
+The reasoner is given the change of each query, as oracles are. It ranks the gallery by the likelihoods from which it
+draws its targets: that a picture shows the new words, and that all else stayed. Composers learn from such draws and
+only read words, so this is about as far as they can come. Prints R@1, R@10 and mAP@10 of each task, in percent.
 
-NAME is `fashion-products` or `wardrobe`. With `--known kind`, or other groups of the vocabulary, the agent is told the
-truth of these, where the vocabulary has a word for it: what is gained is what wrong tags of it cost.
+NAME is `fashion-products` or `wardrobe`. With `--oracle-groups kind`, or other groups of the vocabulary, the tags of
+these groups are the true ones, where the vocabulary has a word for them. The gain is what wrong tags cost.
 """
 
 import argparse
@@ -29,7 +29,7 @@ from triptych.triplets.file import Change
 
 
 def with_truth(tags: NDArray[np.float32], true: Sequence[str], words: Sequence[str]) -> NDArray[np.float32]:
-    """Tags `(n, words)` with certainty in place of what was believed of a picture whose true word there is."""
+    """Tags `(n, words)` with probability 1 for the true word of each picture, where `words` has it."""
     known = {word: column for column, word in enumerate(words)}
     rows = [row for row, word in enumerate(true) if word in known]
     corrected = tags.copy()
@@ -44,12 +44,12 @@ def main() -> None:
     asked.add_argument("root", type=Path)
     asked.add_argument("encoder")
     asked.add_argument("--split", default="val", choices=["val", "test"])
-    asked.add_argument("--known", nargs="*", default=[], metavar="GROUP")
+    asked.add_argument("--oracle-groups", nargs="*", default=[], metavar="GROUP", help="groups with true tags")
     asked.add_argument("--threads", type=int)
     given = asked.parse_args()
     words, encoded = load_vocabulary(find_benchmark(given.name).vocabulary), {}
-    if unknown := set(given.known) - words.groups.keys():
-        asked.error(f"--known {min(unknown)}: there is no such group; there are {', '.join(words.groups)}")
+    if unknown := set(given.oracle_groups) - words.groups.keys():
+        asked.error(f"--oracle-groups {min(unknown)}: there is no such group; there are {', '.join(words.groups)}")
     encoder = load_encoder(given.encoder, threads=given.threads)
     truth = load_truth(given.name, given.root)
     for asked_task in load_tasks(given.name, given.root, given.split):
@@ -57,30 +57,32 @@ def main() -> None:
         pictures = task.gallery
         row_of = {name: row for row, name in enumerate(task.gallery_names)}
         tagged = tag_pictures(pictures, encoder, words)
-        tags, seen = dict(tagged.tags), tagged.vocabulary
-        for group in given.known:
+        tags, vocabulary = dict(tagged.tags), tagged.vocabulary
+        for group in given.oracle_groups:
             true = [truth[name][group] for name in task.gallery_names]
-            tags[group] = with_truth(tags[group], true, seen.groups[group])
+            tags[group] = with_truth(tags[group], true, vocabulary.groups[group])
         items = item_vectors(pictures, encoder)
         proposer = Proposer(items, tags, tuple(tags), width=len(pictures), seed=0)
-        reasoner = TagsReasoner(tags, seen, targets_each=1, seed=0)
-        asked_about = defaultdict(list)
+        reasoner = TagsReasoner(tags, vocabulary, targets_each=1, seed=0)
+        queries_of = defaultdict(list)
         for query in task.queries:
             plan = tuple(group for group in tags if group in (query.change or {}))
-            asked_about[row_of[query.reference], plan].append(query)
+            queries_of[row_of[query.reference], plan].append(query)
         ranks = []
-        for proposal in proposer.propose_for(asked_about):
-            for query in asked_about[proposal.reference, proposal.plan]:
+        for proposal in proposer.propose_for(queries_of):
+            for query in queries_of[proposal.reference, proposal.plan]:
                 change = query.change or {}
-                # Of a word that it does not know, the agent believes nothing.
+                # Words that the vocabulary lacks have no tags, so they count for nothing.
                 known = [
-                    Change(group, "", change[group]) for group in proposal.plan if change[group] in seen.groups[group]
+                    Change(group, "", change[group])
+                    for group in proposal.plan
+                    if change[group] in vocabulary.groups[group]
                 ]
                 likelihood = reasoner.log_likelihood(proposal, known)
                 order = proposal.candidates[np.argsort(-likelihood, kind="stable")].tolist()
                 place = {row: rank for rank, row in enumerate(order, start=1)}
                 ranks.append(np.array(sorted(place[row_of[target]] for target in query.targets)))
-        assert len(ranks) == len(task.queries), "a query's change is no plan of the agent's"
+        assert len(ranks) == len(task.queries), "the change of a query is no plan of the proposer"
         found = summarise(ranks, recall=(1, 10), map_at=(10,))
         print(f"{asked_task.name}: " + ", ".join(f"{name} {value:.1f}" for name, value in found.items()))
 
