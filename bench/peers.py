@@ -32,6 +32,7 @@ import time
 import venv
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from importlib.metadata import version
+from importlib.util import find_spec
 from pathlib import Path
 from statistics import median
 
@@ -126,7 +127,6 @@ def stores(options: argparse.Namespace, folder: Path) -> tuple[np.ndarray, np.nd
 
 def search(options: argparse.Namespace, folder: Path) -> Iterator[str]:
     import faiss
-    import lancedb
 
     from triptych.retrieval.stores.protocol import SearchTerms
 
@@ -137,8 +137,6 @@ def search(options: argparse.Namespace, folder: Path) -> Iterator[str]:
     graph = faiss.IndexHNSWFlat(512, 32, faiss.METRIC_INNER_PRODUCT)
     graph.add(vectors)
     graph.hnsw.efSearch = 96
-    rows = [{"vector": vector, "row": row} for row, vector in enumerate(vectors)]
-    table = lancedb.connect(folder / "lance").create_table("vectors", rows)
     asked = iter(range(10**9))
 
     def question() -> np.ndarray:
@@ -157,10 +155,16 @@ def search(options: argparse.Namespace, folder: Path) -> Iterator[str]:
     peers: dict[str, Timed] = {
         f"FAISS flat {version('faiss-cpu')}": lambda: flat.search(question(), 10),
         "FAISS HNSW, efSearch 96": lambda: graph.search(question(), 10),
-        f"LanceDB flat {version('lancedb')}": lambda: (
-            table.search(question()[0]).distance_type("dot").limit(10).to_list()
-        ),
     }
+    if find_spec("lancedb"):
+        import lancedb
+
+        rows = [{"vector": vector, "row": row} for row, vector in enumerate(vectors)]
+        table = lancedb.connect(folder / "lance").create_table("vectors", rows)
+        label = f"LanceDB flat {version('lancedb')}"
+        peers[label] = lambda: table.search(question()[0]).distance_type("dot").limit(10).to_list()
+    else:
+        yield "LanceDB is not installed, and left out"
     for name in ours:
         yield from turns({f"--store {name}": store(name), **peers}, options.rounds * 20)
 

@@ -30,7 +30,9 @@ if TYPE_CHECKING:
     from triptych.composers.registry import load_composer
     from triptych.composers.trained import TrainedComposer
     from triptych.composers.truth import TruthQueries, TruthQuery, Verdict
+    from triptych.core.cluster import ClusterOptions
     from triptych.core.environment import Runtime, doctor
+    from triptych.core.progress import progress_log
     from triptych.demonstration.demo import demo
     from triptych.demonstration.options import DemoOptions
     from triptych.encoders.known import KNOWN_ENCODERS
@@ -73,6 +75,7 @@ if TYPE_CHECKING:
         AdaptOptions,
         FinetuneOptions,
         InversionOptions,
+        LogOptions,
         LossOptions,
         PretrainOptions,
         TrainOptions,
@@ -105,6 +108,7 @@ __all__ = [
     "ChatRequest",
     "ChatSettings",
     "CheckResult",
+    "ClusterOptions",
     "CompareOptions",
     "CompareResult",
     "Composer",
@@ -130,6 +134,7 @@ __all__ = [
     "LeakageOptions",
     "LeakageResult",
     "Library",
+    "LogOptions",
     "LossOptions",
     "MetricCutoffs",
     "MineOptions",
@@ -191,6 +196,7 @@ __all__ = [
     "open_catalog",
     "prepare_fashion_products",
     "pretrain",
+    "progress_log",
     "reencode",
     "refine",
     "reproduce",
@@ -230,6 +236,7 @@ _HOME = {
     "ChatRequest": "triptych.chat.settings",
     "ChatSettings": "triptych.chat.settings",
     "CheckResult": "triptych.benchmarks.checking",
+    "ClusterOptions": "triptych.core.cluster",
     "CompareOptions": "triptych.evaluation.options",
     "CompareResult": "triptych.evaluation.results.comparison",
     "Composer": "triptych.composers.protocol",
@@ -256,6 +263,7 @@ _HOME = {
     "LeakageOptions": "triptych.evaluation.options",
     "LeakageResult": "triptych.evaluation.leakage",
     "Library": "triptych.retrieval.library",
+    "LogOptions": "triptych.training.options",
     "LossOptions": "triptych.training.options",
     "MetricCutoffs": "triptych.benchmarks.task",
     "MineOptions": "triptych.mining.options",
@@ -315,6 +323,7 @@ _HOME = {
     "open_catalog": "triptych.retrieval.searching",
     "prepare_fashion_products": "triptych.benchmarks.datasets.fashion_products.products",
     "pretrain": "triptych.training.pretraining",
+    "progress_log": "triptych.core.progress",
     "reencode": "triptych.catalog.reencoding",
     "refine": "triptych.mining.refinement",
     "reproduce": "triptych.evaluation.reproduction.running",

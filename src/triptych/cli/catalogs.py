@@ -10,7 +10,7 @@ import typer
 import triptych
 from triptych.catalog.options import IndexOptions, ReencodeOptions
 from triptych.cli.app import CatalogDir, ComposerName, EncoderName, OutDir, app, show
-from triptych.cli.options import When, takes
+from triptych.cli.options import When, logged, takes
 from triptych.core.cluster import ClusterOptions
 from triptych.core.environment import Runtime
 from triptych.core.errors import FailureError
@@ -49,6 +49,7 @@ class _Results:
 
 
 @app.command(epilog="Example: triptych index ~/Pictures --catalog catalog")
+@logged
 @takes
 def index(
     pictures: Annotated[Path, typer.Argument(help="A folder, or a .txt list of pictures below --root.")],
@@ -69,11 +70,21 @@ def index(
     ] = None,
 ) -> None:
     """Encode pictures into a catalog; run it again and only what changed is encoded."""
-    given = {"encoder": encoder, "metadata": metadata, "root": root, "runtime": runtime, "cluster": cluster}
-    show(triptych.index(pictures, catalog, options, **given))
+    result = triptych.index(
+        pictures,
+        catalog,
+        options,
+        encoder=encoder,
+        metadata=metadata,
+        root=root,
+        runtime=runtime,
+        cluster=cluster,
+    )
+    show(result)
 
 
 @app.command(epilog="Example: triptych reencode catalog --encoder photos")
+@logged
 @takes
 def reencode(
     catalog: Annotated[Path, typer.Argument(help="Folder of the catalog.")],

@@ -7,7 +7,7 @@ import typer
 
 import triptych
 from triptych.cli.app import CatalogDir, EncoderName, OutDir, app, show, show_text
-from triptych.cli.options import takes
+from triptych.cli.options import logged, takes
 from triptych.core.environment import Runtime
 from triptych.core.errors import FailureError, UsageError
 from triptych.core.limits import DEFAULT_LIMITS, MAX_PIXELS_HELP, Limits
@@ -39,6 +39,7 @@ ResultFile = Annotated[Path | None, typer.Option(metavar="FILE", help="Result fi
     epilog="Examples: triptych eval wardrobe --root world --method all --composer composer;  "
     "triptych eval queries.jsonl --gallery pictures --method sum",
 )
+@logged
 @takes
 def evaluate(
     benchmark: BenchmarkName,

@@ -136,11 +136,15 @@ def fast_bfloat16(device: "torch.device") -> bool:
     return bool(capabilities.get("avx512_bf16") or capabilities.get("amx_bf16"))
 
 
-def mixed_precision(device: "torch.device") -> AbstractContextManager[Any]:
-    """Autocast to bfloat16 where that pays, else nothing."""
+PRECISIONS = ("auto", "float32", "bfloat16")
+"""In what networks compute while they learn; weights are float32 in any case."""
+
+
+def mixed_precision(device: "torch.device", precision: str = "auto") -> AbstractContextManager[Any]:
+    """Autocast to bfloat16, with `auto` where that is faster; else nothing."""
     import torch
 
-    if not fast_bfloat16(device):
+    if precision == "float32" or (precision == "auto" and not fast_bfloat16(device)):
         return nullcontext()
     return torch.autocast(device.type, torch.bfloat16)
 

@@ -155,7 +155,8 @@ class CatalogSnapshot:
 
 
 def _called(catalog: Catalog, rows: NDArray[np.int64], row: int) -> str:
-    return catalog.names[rows[row]]
+    name: str = catalog.names[rows[row]]
+    return name
 
 
 def _moved(composer: Composer, catalog: Catalog) -> Vectors:

@@ -4,6 +4,7 @@ import re
 from dataclasses import dataclass
 from pathlib import Path
 
+from triptych.core.environment import PRECISIONS
 from triptych.core.errors import UsageError
 from triptych.core.limits import Limits, max_pixels_option
 from triptych.core.options import as_paths, check_ranges, nested, option
@@ -26,6 +27,7 @@ _BATCH = "Triplets a step."
 _TEMPERATURE = "Of the loss, between 0 and 1; the smaller, the more hard negatives count."
 _PATIENCE = "Stop after so many epochs whose recall on held-out triplets is no better."
 _SEED = "Seed of everything random."
+_PRECISION = "auto (bfloat16 where it is fast), float32 or bfloat16."
 
 
 @dataclass(frozen=True)
@@ -103,6 +105,7 @@ class TrainOptions:
     )
     """Small encoders of our own (`pretrain`) let their text tower learn along in any case."""
     patience: int | None = option(None, _PATIENCE, metavar="EPOCHS", min=1)
+    precision: str = option("auto", _PRECISION, choices=PRECISIONS)
     seed: int = option(0, _SEED, min=0)
 
     def __post_init__(self) -> None:
@@ -130,6 +133,7 @@ class FinetuneOptions:
     distill: float = option(5.0, "How much pictures are held to their vectors of before.", min=0)
     """Weighs one minus the cosine of a picture's vector to what it was, beside the contrastive loss."""
     patience: int | None = option(None, _PATIENCE, metavar="EPOCHS", min=1)
+    precision: str = option("auto", _PRECISION, choices=PRECISIONS)
     seed: int = option(0, _SEED, min=0)
 
     def __post_init__(self) -> None:

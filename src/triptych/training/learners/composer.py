@@ -111,7 +111,7 @@ class ComposerLearner(Learner):
         self.data, self.patches = data, patches
         self.pictures = torch.tensor(pictures, device=device)
         self.words = torch.from_numpy(data.words).to(device)
-        self.loss = ContrastiveLoss(options.loss)
+        self.loss, self.precision = ContrastiveLoss(options.loss), options.precision
         self.batch_size, self.seed = min(options.batch_size, len(data.training)), options.seed
         each = max(1, min(len(data.training) // self.batch_size, options.most_steps // options.epochs))
         self.loop = LoopOptions(
@@ -121,7 +121,8 @@ class ComposerLearner(Learner):
     def step(self, step: int) -> list[float]:
         """Each query is to find its targets in the catalog, and to tell what changes."""
         batch, random = self.data.batch(step, self.batch_size, self.seed), np.random.default_rng([self.seed, step])
-        loss = self.replicas(lambda: composer_loss(self.model, self.pictures, self.patches, batch, random, self.loss))
+        given = (self.model, self.pictures, self.patches, batch, random, self.loss, self.precision)
+        loss = self.replicas(lambda: composer_loss(*given))
         loss.backward()  # type: ignore[no-untyped-call]
         return [loss.item()]
 
@@ -159,6 +160,7 @@ def composer_loss(
     batch: Batch,
     random: np.random.Generator,
     loss: ContrastiveLoss,
+    precision: str = "auto",
 ) -> Tensor:
     """The contrastive loss of a batch, and where the model reads what changes, the cross-entropy of that.
 
@@ -178,7 +180,7 @@ def composer_loss(
     words = _trim(torch.from_numpy(batch.words).to(bank.device))
     count, own = len(batch.references), own_part(len(batch.references))
     some = batch.references[own]
-    with mixed_precision(bank.device):
+    with mixed_precision(bank.device, precision):
         references = pictures[torch.from_numpy(some)]
         queries, read = model.read(references, words[own], *patches(some))
         gallery = model.combiner.gallery(bank[own_part(len(bank))])

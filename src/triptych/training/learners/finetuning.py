@@ -129,11 +129,11 @@ class FinetuningLearner(Learner):
         return [(self._encode_pictures, pixels), (self._encode_texts, ids)], loss_of
 
     def _encode_pictures(self, pixels: Tensor) -> Tensor:
-        with mixed_precision(self.device):
+        with mixed_precision(self.device, self.options.precision):
             return self.encoder.pictures(pixels.to(self.device))
 
     def _encode_texts(self, ids: Tensor) -> Tensor:
-        with mixed_precision(self.device):
+        with mixed_precision(self.device, self.options.precision):
             return self.encoder.texts(ids.to(self.device))
 
     def vectors(self) -> Vectors:
