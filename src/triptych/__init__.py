@@ -31,7 +31,9 @@ if TYPE_CHECKING:
     from triptych.composers.registry import load_composer
     from triptych.composers.trained import TrainedComposer
     from triptych.composers.truth import TruthQueries, TruthQuery, Verdict
+    from triptych.core.cluster import ClusterOptions
     from triptych.core.environment import Runtime, doctor
+    from triptych.core.progress import progress_log
     from triptych.demonstration.demo import demo
     from triptych.demonstration.options import DemoOptions
     from triptych.encoders.known import KNOWN_ENCODERS
@@ -76,6 +78,7 @@ if TYPE_CHECKING:
         AdaptOptions,
         FinetuneOptions,
         InversionOptions,
+        LogOptions,
         LossOptions,
         PretrainOptions,
         TrainOptions,
@@ -108,6 +111,7 @@ __all__ = [
     "ChatRequest",
     "ChatSettings",
     "CheckResult",
+    "ClusterOptions",
     "CompareOptions",
     "CompareResult",
     "Composer",
@@ -136,6 +140,7 @@ __all__ = [
     "LeakageOptions",
     "LeakageResult",
     "Library",
+    "LogOptions",
     "LossOptions",
     "MetricCutoffs",
     "MineOptions",
@@ -202,6 +207,7 @@ __all__ = [
     "open_catalog",
     "prepare_fashion_products",
     "pretrain",
+    "progress_log",
     "pull",
     "push",
     "reencode",
@@ -244,6 +250,7 @@ _HOME = {
     "ChatRequest": "triptych.chat.settings",
     "ChatSettings": "triptych.chat.settings",
     "CheckResult": "triptych.benchmarks.checking",
+    "ClusterOptions": "triptych.core.cluster",
     "CompareOptions": "triptych.evaluation.options",
     "CompareResult": "triptych.evaluation.results.comparison",
     "Composer": "triptych.composers.protocol",
@@ -273,6 +280,7 @@ _HOME = {
     "LeakageOptions": "triptych.evaluation.options",
     "LeakageResult": "triptych.evaluation.leakage",
     "Library": "triptych.retrieval.library",
+    "LogOptions": "triptych.training.options",
     "LossOptions": "triptych.training.options",
     "MetricCutoffs": "triptych.benchmarks.task",
     "MineOptions": "triptych.mining.options",
@@ -339,6 +347,7 @@ _HOME = {
     "pretrain": "triptych.training.pretraining",
     "pull": "triptych.exporting.sharing",
     "push": "triptych.exporting.sharing",
+    "progress_log": "triptych.core.progress",
     "reencode": "triptych.catalog.reencoding",
     "refine": "triptych.mining.refinement",
     "reproduce": "triptych.evaluation.reproduction.running",

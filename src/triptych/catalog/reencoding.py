@@ -11,6 +11,7 @@ import numpy as np
 
 from triptych.catalog.catalog import Catalog
 from triptych.catalog.domain import check_domain
+from triptych.catalog.encoding import LocalEngine
 from triptych.catalog.entry import Entry
 from triptych.catalog.indexing import IndexRun
 from triptych.catalog.options import IndexOptions, ReencodeOptions
@@ -132,7 +133,9 @@ def _encode(source: Catalog, target: Catalog, encoder: Encoder, runtime: Runtime
     contents = {entry.name: entry.sha256 for entry in source.entries if entry.status == "ok"}
     usable = list(contents)
     options = IndexOptions(max_pixels=source.limits.max_pixels / 1e6)
-    run = IndexRun(target, encoder, Found(source.root, usable, []), options, runtime.threads, None, contents)
+    run = IndexRun(
+        target, encoder, Found(source.root, usable, []), options, LocalEngine(runtime.threads), None, contents
+    )
     done = {entry.name for entry in target.entries if entry.status == "ok"}
     encoded = run.encode([name for name in usable if name not in done])
     known = {entry.name: entry for entry in target.entries}

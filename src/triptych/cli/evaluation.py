@@ -8,7 +8,7 @@ import typer
 
 import triptych
 from triptych.cli.app import CatalogDir, EncoderName, OutDir, app, show, show_text
-from triptych.cli.options import When, takes
+from triptych.cli.options import When, logged, takes
 from triptych.core.environment import Runtime
 from triptych.core.errors import FailureError, UsageError
 from triptych.core.limits import DEFAULT_LIMITS, MAX_PIXELS_HELP, Limits
@@ -56,6 +56,7 @@ class _Files:
     epilog="Examples: triptych eval wardrobe --root world --method all --composer composer;  "
     "triptych eval queries.jsonl --gallery pictures --method sum",
 )
+@logged
 @takes
 def evaluate(
     benchmark: BenchmarkName,
