@@ -117,8 +117,8 @@ class Library:
         Args:
             image: the reference, a picture file or its bytes, or several; a file's name may end in a weight, as in
                 `jacket.jpg:0.5`.
-            text: what should differ, or several texts; one may end in a weight, as in `red:0.5`. It may be missing, or be
-                all that is given.
+            text: what should differ, or several texts; one may end in a weight, as in `red:0.5`. It may be missing,
+                or be all that is given.
             options: which pictures are wanted, under which conditions, how many and in which order.
             fields: any field of `options` by its name, such as `like`, `where`, `weight` or `k`.
 
@@ -136,7 +136,7 @@ class Library:
     def reference(
         self, *, image: Path | str | bytes | None = None, like: str | None = None, box: Box | None = None
     ) -> Reference:
-        """Make the reference of a search from a picture, or from a `box` of it, for any number of `SearchQuery`s."""
+        """Make the reference of a search from a picture, or from a box of it, for any number of queries."""
         if (image is None) == (like is None):
             raise UsageError("start from an image or from a picture of the catalog, one of the two")
         if like is not None and box is None:
