@@ -1,4 +1,5 @@
-"""`pretrain --from`: an encoder of photos goes on learning from titled pictures, and is compared with what it was."""
+"""`pretrain --from`: a photo encoder is trained further on titled pictures and
+compared with the encoder it started from."""
 
 import hashlib
 import time
@@ -61,7 +62,7 @@ def continue_pretraining(
     runtime: Runtime,
     log: Log,
 ) -> PretrainResult:
-    """Let an encoder go on learning; the arguments are those of `pretrain`."""
+    """Train an encoder further. The arguments are those of `pretrain`."""
     import torch
 
     from triptych.training.loop import fit
@@ -110,7 +111,11 @@ def _given(
     truth: Callable[[Sequence[str]], TruthQueries] | None,
     runtime: Runtime,
 ) -> _Given:
-    """Read everything. Raises UsageError for an encoder that cannot go on, and where there are too few queries."""
+    """Read everything.
+
+    Raises:
+        UsageError: the encoder cannot be trained further, or there are too few queries.
+    """
     known = load_encoder(options.start, threads=runtime.threads, device=runtime.device)
     if not isinstance(known, NativeEncoder) or not known.is_photo_encoder:
         raise UsageError(f"--from {options.start}: takes photos, a folder that such a run wrote, or scratch")
@@ -128,7 +133,7 @@ def _given(
 
 
 def _learner(given: _Given, options: PretrainOptions, device: Any) -> "ContinuingLearner":
-    """Everything that learns, with what stays frozen computed."""
+    """Everything that is trained, with the outputs of frozen parts computed."""
     import torch
 
     from triptych.encoders.networks.photo_encoder import PhotoEncoder
@@ -158,7 +163,7 @@ def _learner(given: _Given, options: PretrainOptions, device: Any) -> "Continuin
 
 
 def _meanings(learner: "ContinuingLearner") -> NDArray[np.float32]:
-    """Unit vectors of the photos' meanings `(n, dim)`."""
+    """Unit vectors `(n, dim)` of the photos' meanings."""
     import torch
 
     with torch.no_grad():
@@ -167,7 +172,8 @@ def _meanings(learner: "ContinuingLearner") -> NDArray[np.float32]:
 
 
 def _lexicon(encoder: NativeEncoder, learner: "ContinuingLearner", start: NDArray[np.float32]) -> Lexicon | None:
-    """The words that it can name: those of the titles, and those of the start as they are seen now."""
+    """The words that the encoder can name: those of the titles, and those of the
+    original encoder, fitted to the new vectors."""
     shape, scale = learner.model.shape, float(learner.model.picture.parts[0])
     mine, old = Lexicon(learner.texts.terms, *learner.words.linear()), encoder.lexicon
     if old is None:
@@ -183,7 +189,7 @@ def _percent(seen: Seen) -> dict[str, float]:
 
 
 def _note(out: Path, result: PretrainResult) -> None:
-    """Keep the verdicts in the encoder's folder, and say them."""
+    """Store the verdicts in the encoder's folder, and print them."""
     config = read_json(out / "config.json", "encoder configuration")
     facts = {name: value for name, value in asdict(result).items() if not name.endswith("verdict")}
     verdicts = {"titles": result.verdict, "queries": result.query_verdict}
