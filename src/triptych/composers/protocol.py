@@ -8,7 +8,7 @@ from numpy.typing import NDArray
 
 from triptych.core.errors import MismatchError, UsageError
 from triptych.core.vectors import Vectors, unit
-from triptych.encoders.protocol import Encoder, Pixels, TellsReading, TextReading
+from triptych.encoders.protocol import Encoder, Pixels, ReportsReading, TextReading
 
 ChangedWords = Mapping[str, str]
 """Attribute group to its new word, such as {"colour": "navy blue"}."""
@@ -161,8 +161,8 @@ def attach_encoder(composer: Composer, encoder: Encoder) -> None:
 def readings_of(texts: Sequence[str], encoder: Encoder, composer: Composer | None = None) -> list[TextReading]:
     """How each text is read, by the composer if it reads texts itself, else by
     the encoder; empty if neither can tell."""
-    reader = composer if isinstance(composer, TellsReading) else encoder
-    return reader.readings(texts) if isinstance(reader, TellsReading) else []
+    reader = composer if isinstance(composer, ReportsReading) else encoder
+    return reader.readings(texts) if isinstance(reader, ReportsReading) else []
 
 
 def gallery_fingerprint_of(composer: Composer) -> str:

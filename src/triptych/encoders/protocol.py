@@ -59,7 +59,7 @@ class Encoder(Protocol):
         ...
 
     def encode_texts(self, texts: Sequence[str]) -> Vectors:
-        """Vectors `(n, d)` of texts. Our own encoders read a text that is too long in parts; see `TellsReading`."""
+        """Vectors `(n, d)` of texts. Our own encoders read a text that is too long in parts; see `ReportsReading`."""
         ...
 
 
@@ -115,7 +115,7 @@ class TextReading:
 
 
 @runtime_checkable
-class TellsReading(Protocol):
+class ReportsReading(Protocol):
     """An encoder, or a composer with a text tower of its own, that reports how it reads a text."""
 
     def readings(self, texts: Sequence[str], *, reserved: int = 0, learnt: Collection[str] = ()) -> list[TextReading]:

@@ -17,8 +17,8 @@ from triptych.core.environment import Runtime
 from triptych.core.errors import DataError, UsageError
 from triptych.core.files import made_by, output_file, write_json
 from triptych.core.progress import say
-from triptych.encoders.protocol import Encoder, TellsReading, short_name
-from triptych.encoders.reading import tell_texts
+from triptych.encoders.protocol import Encoder, ReportsReading, short_name
+from triptych.encoders.reading import report_texts
 from triptych.evaluation.answers import Answers
 from triptych.evaluation.chat_helper import ChatHelper
 from triptych.evaluation.encoded_task import EncodedTask, known_vectors
@@ -154,7 +154,7 @@ def _tell_unread(methods: Methods, tasks: Sequence[Task]) -> None:
     """Print, once for each task and text reader, which words are not understood, and which texts are too long."""
     readers: dict[str, object] = {}
     for method in methods.all:
-        if isinstance(method, TellsReading):
+        if isinstance(method, ReportsReading):
             readers[method.name] = method
         elif not isinstance(method, PictureOnly):
             encoder = methods.encoder_of(method)
@@ -162,7 +162,7 @@ def _tell_unread(methods: Methods, tasks: Sequence[Task]) -> None:
     for task in tasks:
         texts = [text for query in task.queries for text in (query.modification, *query.other_wordings)]
         for name, reader in readers.items():
-            tell_texts(texts, reader, f"{task.benchmark} {task.name}", name)
+            report_texts(texts, reader, f"{task.benchmark} {task.name}", name)
 
 
 def _choosing(methods: Methods, weight: float | None) -> set[str]:

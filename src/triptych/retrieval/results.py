@@ -14,7 +14,7 @@ from triptych.core.images import open_picture
 from triptych.core.limits import DEFAULT_LIMITS, Limits
 from triptych.core.progress import say
 from triptych.encoders.protocol import TextReading
-from triptych.encoders.reading import notes_of
+from triptych.encoders.reading import reading_notes
 
 _SHEETS = (".png", ".jpg", ".jpeg", ".webp")
 
@@ -72,7 +72,7 @@ class Hits(list[Hit]):
         excluded = (
             [f"what the words exclude counts against a picture: {', '.join(self.unwanted)}"] if self.unwanted else []
         )
-        return excluded + (notes_of(self.reading, encoder) if self.reading else [])
+        return excluded + (reading_notes(self.reading, encoder) if self.reading else [])
 
 
 def as_record(hit: Hit) -> dict[str, Any]:

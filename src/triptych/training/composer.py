@@ -30,7 +30,7 @@ from triptych.training.options import Log, TrainOptions
 from triptych.training.results import TrainResult
 from triptych.training.trust import weigh_evidence
 from triptych.training.validation import BEST_BY, summarise_run
-from triptych.training.verdict import Space, judge_saved, tell_unknown
+from triptych.training.verdict import Space, judge_saved, report_missing_verdict
 
 _MOST_VECTORS = 16_000  # of texts, which an encoder makes before training; 4 ms each
 _MOST_TEXTS = 300_000  # where the text tower learns along and no vectors are needed
@@ -84,7 +84,7 @@ def train(
     result = train_composer(
         Path(triplets), Path(catalog), Path(out), options, encoder=encoder, truth=truth, runtime=runtime, log=log
     )
-    tell_unknown("train", result.verdict, truth)
+    report_missing_verdict("train", result.verdict, truth)
     return result
 
 

@@ -31,7 +31,7 @@ from triptych.training.options import FinetuneOptions, Log
 from triptych.training.results import FinetuneResult
 from triptych.training.trainable import TrainableEncoder, trainable_encoder
 from triptych.training.validation import BEST_BY, summarise_run
-from triptych.training.verdict import Space, judge_saved, tell_unknown
+from triptych.training.verdict import Space, judge_saved, report_missing_verdict
 from triptych.triplets.file import read_triplets
 
 if TYPE_CHECKING:
@@ -113,7 +113,7 @@ def finetune(
         verdict = judge_saved("finetune", out, truth, now, before=before, threads=runtime.threads)
         run.clean()
         result = of_first(FinetuneResult(**facts, verdict=verdict, seconds=seconds))
-    tell_unknown("finetune", verdict, truth)
+    report_missing_verdict("finetune", verdict, truth)
     say(f"finetune: to search with it: triptych index PICTURES --catalog NEW --encoder {towers.kind}{out / 'encoder'}")
     return result
 

@@ -16,7 +16,7 @@ from triptych.core.environment import Runtime, require_extra, require_one_proces
 from triptych.core.files import locked, made_by
 from triptych.encoders.lexicon import Lexicon, common_terms
 from triptych.encoders.native import NativeEncoder, save_encoder
-from triptych.encoders.reading import TextReader, tell_long
+from triptych.encoders.reading import TextReader, report_long_texts
 from triptych.encoders.tokenizer import train_tokenizer
 from triptych.training.callbacks import callbacks_of
 from triptych.training.continuing import continue_pretraining
@@ -99,7 +99,7 @@ def _from_scratch(
     learner = build_learner(data, tokenizer, terms, training, options, device)
     full = [data.captions[row] for row in learner.pairs.ids[:, -1].nonzero()[:, 0]]
     reader = TextReader(tokenizer, learner.model.shape.length)
-    tell_long(data.captions, reader.readings(full), f"{pairs}: captions", out.name, cut=True)
+    report_long_texts(data.captions, reader.readings(full), f"{pairs}: captions", out.name, cut=True)
     with locked(out):
         run = fit(learner, learner.loop, out, settings, callbacks_of(log))
         result = PretrainResult(

@@ -17,8 +17,8 @@ from numpy.typing import NDArray
 from triptych.core.errors import DataError
 from triptych.core.progress import say
 from triptych.core.vectors import Vectors
-from triptych.encoders.protocol import Encoder, TellsReading, short_name
-from triptych.encoders.reading import tell_long, tell_texts, words_of
+from triptych.encoders.protocol import Encoder, ReportsReading, short_name
+from triptych.encoders.reading import report_long_texts, report_texts, words_of
 from triptych.triplets.file import Change, Triplet, stream_triplets
 
 TARGETS_PER_STEP = 8
@@ -233,10 +233,10 @@ def _tell_unread(path: Path, texts: list[str], words: NDArray[Any], encoder: Enc
     """Print how many wordings are longer than what is read, and which of their words are not learnt."""
     if words.dtype != np.int64:
         # Plain texts are cut when they are read, step by step.
-        tell_texts(texts, encoder, f"{path}: wordings", short_name(encoder), cut=words.dtype.kind == "U")
-    elif isinstance(encoder, TellsReading):
+        report_texts(texts, encoder, f"{path}: wordings", short_name(encoder), cut=words.dtype.kind == "U")
+    elif isinstance(encoder, ReportsReading):
         full = [texts[row] for row in np.flatnonzero(words[:, -1])]
-        tell_long(texts, encoder.readings(full), f"{path}: wordings", short_name(encoder), cut=True)
+        report_long_texts(texts, encoder.readings(full), f"{path}: wordings", short_name(encoder), cut=True)
 
 
 def _frequent_words(texts: Iterable[str]) -> tuple[str, ...]:

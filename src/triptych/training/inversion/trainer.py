@@ -18,7 +18,7 @@ from triptych.core.files import locked, made_by, write_bytes, write_json
 from triptych.core.onnx_graph import export_graph
 from triptych.core.vectors import Vectors
 from triptych.encoders.protocol import AcceptsPseudoWords, Encoder, short_name
-from triptych.encoders.reading import tell_texts
+from triptych.encoders.reading import report_texts
 from triptych.tagging.tags import tag_pictures
 from triptych.tagging.vocabulary import Vocabulary, load_vocabulary, understood_words
 from triptych.training.callbacks import callbacks_of
@@ -230,7 +230,7 @@ def _lincir(material: _Material, blocks: Path) -> "Method":
     words, options = material.words, material.options
     texts = _texts(words, options.captions, options.seed)
     if options.captions:
-        tell_texts(texts, material.encoder, str(options.captions), short_name(material.encoder), cut=True)
+        report_texts(texts, material.encoder, str(options.captions), short_name(material.encoder), cut=True)
     return LinCIR(material.reader, texts, Keywords(words), material.encoder, options.batch_size, options.seed)
 
 
