@@ -129,7 +129,7 @@ def index(
         if table:
             result = replace(result, metadata=_keep_metadata(opened, table, run.added))
         warning = check_domain(opened, engine)
-    _tell(result, found, opened)
+    _report(result, found, opened)
     if warning:
         say(warning)
     if problem:
@@ -332,7 +332,7 @@ def _unchanged(path: Path, entry: Entry | None, again: bool) -> bool:
     return (facts.st_size, facts.st_mtime_ns) == (entry.bytes, entry.mtime_ns)
 
 
-def _tell(result: IndexResult, found: Found, catalog: Catalog) -> None:
+def _report(result: IndexResult, found: Found, catalog: Catalog) -> None:
     """Print what a person should know besides the counts."""
     if result.kept:
         reasons = [f": {item.name!r}: {item.reason}" for item in found.rejected if item.kind == "unreadable"]

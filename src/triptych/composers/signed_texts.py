@@ -5,7 +5,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from triptych.composers.negation import absence_of, wishes_of
+from triptych.composers.negation import absence_of, signed_phrases
 from triptych.core.vectors import Vectors, unit
 
 UNWANTED = 0.6
@@ -29,13 +29,13 @@ class SignedTexts:
     @property
     def all_unwanted(self) -> tuple[str, ...]:
         """Every phrase that is not wanted: those of the texts, and the others."""
-        return (*(phrase for text, _ in self.texts for phrase in wishes_of(text).unwanted), *self.unwanted)
+        return (*(phrase for text, _ in self.texts for phrase in signed_phrases(text).unwanted), *self.unwanted)
 
     @property
     def wanted(self) -> tuple[tuple[str, float], ...]:
         """What the texts want, phrase by phrase; the texts' weights add up to one."""
         total = sum(weight for _, weight in self.texts)
-        return tuple((phrase, weight / total) for text, weight in self.texts for phrase in wishes_of(text).wanted)
+        return tuple((phrase, weight / total) for text, weight in self.texts for phrase in signed_phrases(text).wanted)
 
     @property
     def absences(self) -> tuple[str, ...]:

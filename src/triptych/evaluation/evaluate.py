@@ -107,7 +107,7 @@ def evaluate(
     tasks = load_benchmark(benchmark, root, gallery, options.split, options.settings)
     if not options.submission and not all(task.public for task in tasks):
         raise UsageError(f"{name}: the targets of {options.split} are not public; give --submission to write its files")
-    _tell_unread(methods, tasks)
+    _report_unread(methods, tasks)
     choosing = _choosing(methods, options.weight) | (helper.choosing(methods.encoders) if helper else set())
     tuning = tuning_tasks(known, root, options) if choosing and known and root else {}
     vectors = _known_vectors(methods, tasks, Path(catalog) if catalog else None)
@@ -150,7 +150,7 @@ def _check_submission(benchmark: Benchmark | str, options: EvaluateOptions, coun
             raise UsageError("a submission is of one method: give one --method or one --composer")
 
 
-def _tell_unread(methods: Methods, tasks: Sequence[Task]) -> None:
+def _report_unread(methods: Methods, tasks: Sequence[Task]) -> None:
     """Print, once for each task and text reader, which words are not understood, and which texts are too long."""
     readers: dict[str, object] = {}
     for method in methods.all:

@@ -8,7 +8,7 @@ from functools import cached_property
 import numpy as np
 
 from triptych.composers.baselines import WeightedSum
-from triptych.composers.negation import wishes_of
+from triptych.composers.negation import signed_phrases
 from triptych.composers.patches import reads_pixels
 from triptych.composers.protocol import Composer
 from triptych.composers.signed_texts import SignedTexts, combined_vectors
@@ -144,11 +144,11 @@ def query_vectors(
             vectors[row] = WeightedSum.blend(_pictures(query, encoder.dim)[None], text_of[row][None], weight)[0]
     for row, query in enumerate(queries):
         maker = composer.name if composer is not None and row in composed else f"encoder {encoder.name}"
-        require_finite_rows(vectors[row][None], lambda _, asked=query: _told(asked), maker)  # type: ignore[misc]
+        require_finite_rows(vectors[row][None], lambda _, asked=query: _described(asked), maker)  # type: ignore[misc]
     return vectors
 
 
-def _told(query: SearchQuery) -> str:
+def _described(query: SearchQuery) -> str:
     """What a query is of, in words."""
     pictures = "the reference" if len(query.references) == 1 and not query.unlike else "the pictures"
     words = repr(query.sentence) if query.has_words else ""
@@ -211,4 +211,4 @@ def unwanted_of(query: SearchQuery, composer: Composer | None) -> tuple[str, ...
     """What the words of a query exclude, where that is subtracted."""
     if composer is None or not query.composed:
         return query.signed_texts.all_unwanted
-    return wishes_of(query.sentence).unwanted if getattr(composer, "signed_texts", False) else ()
+    return signed_phrases(query.sentence).unwanted if getattr(composer, "signed_texts", False) else ()

@@ -106,7 +106,7 @@ class TripletDataset:
         known = words_by_group(change for changes in found.changes for change in changes)
         texts = list(found.texts)
         words = encode(texts)
-        _tell_unread(path, texts, words, encoder)
+        _report_unread(path, texts, words, encoder)
 
         def first_texts(rows: Numbers) -> Vectors:
             return (encode_texts or encoder.encode_texts)([texts[found.wordings[row][0]] for row in rows])
@@ -229,7 +229,7 @@ def _least_hash(path: Path, most: int) -> float | None:
     return None if len(hashes) <= most else float(np.partition(np.fromiter(hashes, float), most - 1)[most - 1])
 
 
-def _tell_unread(path: Path, texts: list[str], words: NDArray[Any], encoder: Encoder) -> None:
+def _report_unread(path: Path, texts: list[str], words: NDArray[Any], encoder: Encoder) -> None:
     """Print how many wordings are longer than what is read, and which of their words are not learnt."""
     if words.dtype != np.int64:
         # Plain texts are cut when they are read, step by step.
