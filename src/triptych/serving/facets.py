@@ -52,8 +52,8 @@ def columns(metadata: pa.Table) -> list[dict[str, Any]]:
                 "values": [_shown(value) for value in offered],
                 "counts": [counts[value] for value in offered],
                 "distinct": len(counts),
-                "least": _end(in_order[0]) if ordered else None,
-                "most": _end(in_order[-1]) if ordered else None,
+                "min": _end(in_order[0]) if ordered else None,
+                "max": _end(in_order[-1]) if ordered else None,
             }
         )
     return described
