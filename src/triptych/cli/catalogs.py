@@ -66,7 +66,8 @@ def index(
     root: Annotated[
         Path | None,
         typer.Option(
-            metavar="DIR", help="What the names in a .txt list start from; or where a catalog's pictures are now."
+            metavar="DIR",
+            help="Folder that the names in a .txt list start from; or present folder of a catalog's pictures.",
         ),
     ] = None,
 ) -> None:
@@ -104,7 +105,7 @@ def reencode(
     options: ReencodeOptions,
     runtime: Runtime,
     out: Annotated[
-        Path | None, typer.Option(metavar="DIR", help="A new catalog; by default it takes the place of the old one.")
+        Path | None, typer.Option(metavar="DIR", help="A new catalog; by default the old one is replaced.")
     ] = None,
 ) -> None:
     """Encode a catalog's pictures with another encoder; its metadata are kept."""

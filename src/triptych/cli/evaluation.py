@@ -47,7 +47,7 @@ ResultFile = Annotated[Path | None, typer.Option(metavar="FILE", help="Result fi
 class _Files:
     """What an evaluation reads and writes beside the benchmark."""
 
-    catalog: Path | None = option(None, "A catalog of the pictures: they need no encoding again.", metavar="DIR")
+    catalog: Path | None = option(None, "Catalog of the pictures, which saves encoding them again.", metavar="DIR")
     output: Path | None = option(None, "Result file to write (.json).", metavar="FILE")
 
 
@@ -134,7 +134,9 @@ def prepare(
 def compare(
     first: Annotated[Path, typer.Argument(metavar="FILE", help="Result file made by eval --per-query.")],
     options: CompareOptions,
-    second: Annotated[Path | None, typer.Argument(metavar="FILE", help="A second; else the first.")] = None,
+    second: Annotated[
+        Path | None, typer.Argument(metavar="FILE", help="Second result file; by default the first.")
+    ] = None,
     output: Annotated[Path | None, typer.Option(metavar="FILE", help="Comparison to write (.json).")] = None,
 ) -> None:
     """Compare methods on the same queries: difference, 95 % bootstrap interval, and a paired significance test."""
@@ -164,7 +166,7 @@ def inspect(
 def table(
     files: Annotated[list[Path], typer.Argument(metavar="FILE", help="Result files made by eval.")],
     format: Annotated[str, typer.Option(help="markdown, latex or csv.")] = "markdown",
-    decimals: Annotated[int, typer.Option(min=0, max=4, help="Of every figure, but in CSV.")] = 2,
+    decimals: Annotated[int, typer.Option(min=0, max=4, help="Decimals of every figure, except in CSV.")] = 2,
 ) -> None:
     """Print result files as one table: a line for each method, columns by
     benchmark, several runs as mean ± deviation."""
@@ -182,7 +184,8 @@ def leakage(
     options: LeakageOptions,
     runtime: Runtime,
     triplets: Annotated[
-        Path | None, typer.Option(metavar="FILE", help="Only the pictures of its accepted triplets, not all.")
+        Path | None,
+        typer.Option(metavar="FILE", help="Triplet file; compare only the pictures of its accepted triplets."),
     ] = None,
     encoder: PluginEncoder = None,
     output: Annotated[Path | None, typer.Option(metavar="FILE", help="All pairs to write (.json).")] = None,

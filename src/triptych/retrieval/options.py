@@ -36,7 +36,7 @@ class SearchOptions:
         metavar="X,Y,W,H",
     )
     weight: float | None = option(
-        None, "Weight of the words in the sum, by default 0.5; a composer does without.", min=0, max=1
+        None, "Weight of the words in the sum, by default 0.5; not with a composer.", min=0, max=1
     )
     """None takes 0.5, or where a composer is not used because it lost, the weight that was measured to be best."""
     where: tuple[str, ...] = option(
@@ -59,7 +59,7 @@ class SearchOptions:
     among: int = option(200, "How many of the nearest --boost and --sort order; there are no results beyond.", min=1)
     unique: bool = option(False, "Show near-duplicates once.")
     k: int = option(10, "How many results.", flag="-k", min=1)
-    offset: int = option(0, "Leave out the first so many.", min=0)
+    offset: int = option(0, "How many of the best results to leave out.", min=0)
     after: str | None = option(
         None,
         "Go on after this result, by name or id, also where pictures were added or removed meanwhile; where it is no "
@@ -99,7 +99,7 @@ class EngineOptions:
         metavar="NAME",
     )
     root: Path | None = option(
-        None, "Folder that the catalog's pictures lie in now, where they have moved since `index`.", metavar="DIR"
+        None, "Present folder of the catalog's pictures, if they have moved since `index`.", metavar="DIR"
     )
     force: bool = option(False, "Use the composer even if its verdict is that it is worse than no training.")
 
@@ -123,10 +123,10 @@ class RerankOptions:
     """
 
     model: str = option(
-        "", "A chat model that looks at the first results; see --base-url.", flag="--rerank", metavar="chat:MODEL"
+        "", "Chat model that re-ranks the first results; see --base-url.", flag="--rerank", metavar="chat:MODEL"
     )
-    top: int = option(10, "How many results it looks at.", flag="--rerank-top", min=2)
-    timeout: float = option(10.0, "Seconds that its judgement is waited for.", flag="--rerank-timeout", above=0)
+    top: int = option(10, "How many results it sees.", flag="--rerank-top", min=2)
+    timeout: float = option(10.0, "Seconds to wait for its answer.", flag="--rerank-timeout", above=0)
     chat: ChatSettings = nested(ChatSettings)
 
     def __post_init__(self) -> None:

@@ -59,16 +59,18 @@ class LossOptions:
 
     temperature: float = option(0.07, _TEMPERATURE, above=0)
     negatives: str = option(
-        "bank", "bank (the catalog), batch (its pictures alone), or bank+group (and the critic's).", choices=NEGATIVES
+        "bank",
+        "bank (the catalog), batch (its pictures only), or bank+group (also the critic's negatives).",
+        choices=NEGATIVES,
     )
     """`bank`: the catalog, or a sample of it with the batch's pictures. `batch`: the batch's references and targets
     alone. `bank+group`: the bank with the pictures of the batch's groups, which the critic knows to be wrong: each is a
     negative of its own query, however like the target it is."""
-    hard_alpha: float = option(1.0, "HN-NCE: the weight of a target below the line.", metavar="A", above=0)
+    hard_alpha: float = option(1.0, "HN-NCE: the weight of a target in the denominator.", metavar="A", above=0)
     """HN-NCE's α: what a target counts beside the negatives."""
     hard_beta: float = option(0.0, "HN-NCE: extra weight of hard negatives; CoVR: 0.5.", metavar="B", min=0)
     """HN-NCE's β: by how much a hard negative counts more than an easy one. CoVR (Ventura et al. 2024): α 1, β 0.5."""
-    symmetric: bool = option(False, "Learn also to find the query from its target.")
+    symmetric: bool = option(False, "Also train in the other direction, from the target to its query.")
     """Also find a target's query among those of the batch, as CLIP finds a picture's text (Radford et al. 2021)."""
     false_negative_margin: float | None = option(
         None, "Leave out negatives that a query likes more than its target by this.", metavar="COSINE", min=0, max=2
@@ -77,7 +79,7 @@ class LossOptions:
     found, and left out: the elimination of false negatives (Huynh et al. 2022), by the composer's own judgement. What
     is known to be wrong stays: the reference, and with `bank+group` the group. None leaves none out."""
     weighting: str = option(
-        "confidence", "What a triplet counts: confidence (the critic's), or none.", choices=WEIGHTINGS
+        "confidence", "Weight of a triplet: confidence (the critic's), or none.", choices=WEIGHTINGS
     )
     """What a triplet counts: the critic's `confidence`, or with `none` as much as any other."""
 
@@ -106,9 +108,7 @@ class TrainOptions:
     without: tuple[str, ...] = option(
         (), f"Leave out {', '.join(PARTS[:-1])} or {PARTS[-1]}; may be repeated.", metavar="PART", choices=PARTS
     )
-    tune_text: bool = option(
-        False, "Of photos-1, let the end of the text tower learn along; takes three times as long."
-    )
+    tune_text: bool = option(False, "Also train the end of photos-1's text tower; takes three times as long.")
     """Small encoders of our own (`pretrain`) let their text tower learn along in any case."""
     patience: int | None = option(None, _PATIENCE, metavar="EPOCHS", min=1)
     precision: str = option("auto", _PRECISION, choices=PRECISIONS)
@@ -130,17 +130,17 @@ class FinetuneOptions:
         UsageError: a value is out of its range.
     """
 
-    tune: str | None = option(None, "What learns: full (own), lora (hf:), last-N or frozen.", metavar="WHAT")
+    tune: str | None = option(None, "What is trained: full (own), lora (hf:), last-N or frozen.", metavar="WHAT")
     """`full` or `frozen` (our own encoders; full by default), or `lora`, `last-N`, `full` or `frozen` (Hugging Face;
     lora by default)."""
     epochs: int = option(3, _EPOCHS, min=1)
     batch_size: int = option(256, _BATCH, min=2)
-    accumulate: int = option(1, "Batches whose gradients make a step, each with negatives of its own.", min=1)
+    accumulate: int = option(1, "Batches whose gradients are added up for a step, each with its own negatives.", min=1)
     chunk_size: int | None = option(
         None, "Pictures or texts in memory at a time; the batch stays whole.", metavar="COUNT", min=1
     )
     temperature: float = option(0.07, _TEMPERATURE, above=0)
-    distill: float = option(5.0, "How much pictures are held to their vectors of before.", min=0)
+    distill: float = option(5.0, "Weight of keeping the pictures' vectors as they were.", min=0)
     """Weighs one minus the cosine of a picture's vector to what it was, beside the contrastive loss."""
     patience: int | None = option(None, _PATIENCE, metavar="EPOCHS", min=1)
     precision: str = option("auto", _PRECISION, choices=PRECISIONS)
@@ -161,13 +161,13 @@ class PretrainOptions:
 
     start: str = option(
         "photos",
-        "Encoder to go on with: photos, a folder that such a run wrote, or scratch.",
+        "Encoder to start from: photos, a folder that such a run wrote, or scratch.",
         flag="--from",
         metavar="NAME",
     )
     """`photos`, an encoder of photos and sentences; a folder that `pretrain` made of one; or `scratch`, for a small
     encoder that begins with nothing, as for drawings."""
-    tune: str | None = option(None, "What learns: frozen (the heads alone), last-N or full.", metavar="WHAT")
+    tune: str | None = option(None, "What is trained: frozen (only the heads), last-N or full.", metavar="WHAT")
     """`frozen`, the default: small heads on what the towers see, which is computed once. `last-N`: the last N stages of
     the pictures' tuned copy and the last N layers of the text tower, too. `full`: all of both, but for the published
     trunk, which tells items apart."""
@@ -226,7 +226,7 @@ class InversionOptions:
     """
 
     prompt: str | None = option(
-        None, 'What stands before the words, such as "a photo of * that"; otherwise eval chooses.', metavar="TEXT"
+        None, 'Text before the words, such as "a photo of * that"; otherwise eval chooses.', metavar="TEXT"
     )
     """With `*` for the pseudo-word. Without one the composer knows several, the paper's and bare pseudo-words, among
     which `eval` chooses on validation queries; elsewhere it takes the paper's for CLIP, and for our own encoders what
