@@ -36,7 +36,7 @@ TORCH = re.compile(
     r"(.*/)?(networks|learners)/.*|training/(loop|checkpoints|losses|grad_cache|processes)\.py|training/inversion/methods\.py"
 )
 OTHERS = {"chat/endpoint.py"} | {
-    f"serving/{name}.py" for name in ("forms", "openapi", "page_files", "problems", "routes")
+    f"serving/{name}.py" for name in ("forms", "openapi", "page_files", "problems", "program_routes", "routes")
 }
 
 
