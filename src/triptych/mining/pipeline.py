@@ -167,7 +167,7 @@ def _agent(context: MiningContext, reasoner: object, critic: object, previous: P
 
 
 def _plan_weights(context: MiningContext, previous: PreviousRounds) -> dict[ChangePlan, float]:
-    """How often each plan is drawn: by what its attributes tell of the pictures, and by what the composer is weak at."""
+    """How often each plan is drawn: by the information of its attributes, and by the weaknesses of the composer."""
     information = {report.group: report.beyond_kind for report in context.reports if report.beyond_kind is not None}
     most = max(information.values(), default=1.0)
     weights = {}

@@ -47,7 +47,7 @@ class AccessMiddleware:
         self._metrics = metrics
         self._buckets: OrderedDict[str, tuple[float, float]] = OrderedDict()
         self._held = 0
-        self._told = False
+        self._warned = False
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """One request."""
@@ -109,8 +109,8 @@ class AccessMiddleware:
         path, settings = scope["path"], self._settings
         client = (scope.get("client") or ("unknown",))[0][:_ADDRESS]
         writes = _writes(scope)
-        if settings.rate_limit and not (settings.proxies or self._told) and "x-forwarded-for" in headers:
-            self._told = True
+        if settings.rate_limit and not (settings.proxies or self._warned) and "x-forwarded-for" in headers:
+            self._warned = True
             say("X-Forwarded-For is not read, so all who come through a proxy are one client; --trusted-proxy names it")
         if writes and not settings.writable:
             raise Problem(403, "pictures can be neither added nor removed here")
