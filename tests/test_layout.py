@@ -33,7 +33,7 @@ ROOMS = {
 HEAVY = {"torch", "transformers", "matplotlib", "jinja2", "openai", "httpx2", "fastapi", "uvicorn", "faiss", "psycopg"}
 # Torch stands at the top of these alone; other heavy libraries where the second list says.
 TORCH = re.compile(
-    r"(.*/)?(networks|learners)/.*|training/(loop|checkpoints|losses|grad_cache)\.py|training/inversion/methods\.py"
+    r"(.*/)?(networks|learners)/.*|training/(loop|checkpoints|losses|grad_cache|processes)\.py|training/inversion/methods\.py"
 )
 _WEB = ("blind_routes", "forms", "openapi", "page_files", "problems", "program_routes", "routes")
 OTHERS = {"chat/endpoint.py"} | {f"serving/{name}.py" for name in _WEB}

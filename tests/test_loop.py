@@ -2,14 +2,17 @@
 
 import json
 from pathlib import Path
+from typing import Any
 
 import pytest
 import torch
 
+from triptych.core import environment
 from triptych.core.errors import UsageError
 from triptych.training import loop
-from triptych.training.callbacks import Callback, EarlyStop, JsonLines, Run, best_epoch
+from triptych.training.callbacks import Callback, EarlyStop, JsonLines, Run, best_epoch, callbacks_of
 from triptych.training.loop import Learner, LoopOptions, fit, warmup_cosine, warmup_linear
+from triptych.training.options import LogOptions
 
 
 class Line(Learner):
@@ -117,16 +120,45 @@ def test_a_log_has_each_step_once(tmp_path):
     with log.open("a", encoding="utf-8") as file:
         file.write('{"step": 8, "lo')  # killed while it was written
     run(tmp_path / "out", Line((2.0, 3.0)), [JsonLines(log)], **options)
-    lines = [json.loads(line) for line in log.read_text("utf-8").splitlines()]
+    lines = lines_of(log)
     assert [line["step"] for line in lines if "epoch" not in line] == list(range(1, 13))
+    every = [json.loads(line) for line in log.read_text("utf-8").splitlines()]
+    assert all(line["rate"] > 0 and line["steps"] == 12 for line in every if "epoch" not in line)
+    assert next(line["eta"] for line in every if line["step"] == 12) == 0
     assert [(line["step"], line["epoch"], line["R@10"]) for line in lines if "epoch" in line] == [
         (4, 1, 1.0), (8, 2, 2.0), (12, 3, 3.0)
     ]  # fmt: skip
     whole = tmp_path / "whole.jsonl"
     run(tmp_path / "whole", Line((1.0, 2.0, 3.0)), [JsonLines(whole)], **options)
-    assert whole.read_text("utf-8") == log.read_text("utf-8")
+    assert lines_of(whole) == lines
     run(tmp_path / "other", Line((1.0, 2.0, 3.0)), [JsonLines(log)], **options)
-    assert whole.read_text("utf-8") == log.read_text("utf-8")  # a new run begins a new file
+    assert lines_of(log) == lines_of(whole)  # a new run begins a new file
+
+
+def lines_of(log: Path) -> list[dict[str, Any]]:
+    """A log without what depends on how fast the machine is."""
+    every = [json.loads(line) for line in log.read_text("utf-8").splitlines()]
+    return [{name: value for name, value in line.items() if name not in ("rate", "eta")} for line in every]
+
+
+def test_tensorboard_shows_losses_and_epochs(tmp_path):
+    pytest.importorskip("tensorboard", reason="the extra `tensorboard` is not installed")
+    from tensorboard.backend.event_processing.event_accumulator import EventAccumulator
+
+    callbacks = callbacks_of(LogOptions(tensorboard=tmp_path / "board"))
+    options = {"epoch_steps": 4, "checkpoint_every": None}
+    _, ended = run(tmp_path / "out", Line((1.0, 2.0, 3.0)), callbacks, **options)
+    board = EventAccumulator(str(tmp_path / "board")).Reload()
+    assert [event.step for event in board.Scalars("loss")] == list(range(1, 13))
+    recalls = board.Scalars("epoch/R@10")
+    assert [(event.step, event.value) for event in recalls] == [(4, 1.0), (8, 2.0), (12, 3.0)]
+    assert len(ended.history) == 3
+
+
+def test_a_log_for_tensorboard_needs_its_extra(monkeypatch, tmp_path):
+    monkeypatch.setattr(environment, "find_spec", lambda module: None)
+    with pytest.raises(UsageError, match=r"--tensorboard needs .*extra tensorboard"):
+        callbacks_of(LogOptions(tensorboard=tmp_path))
 
 
 def test_a_run_that_gets_no_better_stops_early(tmp_path):

@@ -126,9 +126,9 @@ def test_a_catalog_unlike_what_its_encoder_was_trained_on_is_warned_of_once(
     expect(visit.page.locator("#warning")).to_be_hidden()
     catalog = tmp_path / "catalog"
     shutil.copytree(shown_catalog, catalog)
-    noted = json.loads((catalog / "likeness.json").read_text())
+    noted = json.loads((catalog / "domain.json").read_text())
     warning = "40% of these pictures are unlike those that the encoder <b>x</b> was trained on"
-    (catalog / "likeness.json").write_text(json.dumps(noted | {"warning": warning}))
+    (catalog / "domain.json").write_text(json.dumps(noted | {"warning": warning}))
     with Service(catalog) as running:
         other = Visit(browser, running)
         expect(other.page.get_by_text("are unlike those")).to_have_count(1)

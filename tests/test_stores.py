@@ -347,7 +347,7 @@ def test_a_store_of_ones_own_on_the_command_line(shown_catalog: Path, own_store:
     [
         (
             "mysql://x",
-            "--store mysql://x: there is no such store; there are exact, hnsw, postgresql://USER@HOST/DATABASE",
+            "--store mysql://x: there is no such store; there are exact, hnsw, disk, postgresql://USER@HOST/DATABASE",
         ),
         ("no_such_module:Store", "--store no_such_module:Store: cannot be imported"),
         ("shop_stores:Lacking", "shop_stores:Lacking: is no store; it lacks vector, add, remove, check"),

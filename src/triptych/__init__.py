@@ -31,7 +31,9 @@ if TYPE_CHECKING:
     from triptych.composers.registry import load_composer
     from triptych.composers.trained import TrainedComposer
     from triptych.composers.truth import TruthQueries, TruthQuery, Verdict
+    from triptych.core.cluster import ClusterOptions
     from triptych.core.environment import Runtime, doctor
+    from triptych.core.progress import progress_log
     from triptych.demonstration.demo import demo
     from triptych.demonstration.options import DemoOptions
     from triptych.encoders.known import KNOWN_ENCODERS
@@ -41,8 +43,9 @@ if TYPE_CHECKING:
     from triptych.evaluation.ablation.running import ablate
     from triptych.evaluation.ablation.showing import AblationResult
     from triptych.evaluation.evaluate import EvaluateResult, evaluate
+    from triptych.evaluation.inspection import InspectOptions, InspectResult, inspect
     from triptych.evaluation.leakage import LeakageResult, leakage
-    from triptych.evaluation.options import CompareOptions, EvaluateOptions, LeakageOptions
+    from triptych.evaluation.options import CompareOptions, EvaluateChatOptions, EvaluateOptions, LeakageOptions
     from triptych.evaluation.reasoners import ReasonerComparison, compare_reasoners
     from triptych.evaluation.reproduction.running import ReproduceResult, reproduce
     from triptych.evaluation.results.comparison import CompareResult, compare
@@ -51,6 +54,7 @@ if TYPE_CHECKING:
     from triptych.evaluation.scoring import ScoreResult, score
     from triptych.evaluation.truth import truth_of_pairs, truth_queries
     from triptych.exporting.models import ExportModelsResult, export_models
+    from triptych.exporting.sharing import PullResult, PushResult, pull, push
     from triptych.exporting.vectors import ExportVectorsResult, export_vectors
     from triptych.mining.chat.pipeline import mine_chat
     from triptych.mining.chat.results import ChatMineResult, CostEstimate, MineStatus
@@ -74,6 +78,7 @@ if TYPE_CHECKING:
         AdaptOptions,
         FinetuneOptions,
         InversionOptions,
+        LogOptions,
         LossOptions,
         PretrainOptions,
         TrainOptions,
@@ -106,6 +111,7 @@ __all__ = [
     "ChatRequest",
     "ChatSettings",
     "CheckResult",
+    "ClusterOptions",
     "CompareOptions",
     "CompareResult",
     "Composer",
@@ -114,6 +120,7 @@ __all__ = [
     "DemoOptions",
     "Encoder",
     "EngineOptions",
+    "EvaluateChatOptions",
     "EvaluateOptions",
     "EvaluateResult",
     "ExportModelsResult",
@@ -126,11 +133,14 @@ __all__ = [
     "ImportResult",
     "IndexOptions",
     "IndexResult",
+    "InspectOptions",
+    "InspectResult",
     "InversionOptions",
     "InversionResult",
     "LeakageOptions",
     "LeakageResult",
     "Library",
+    "LogOptions",
     "LossOptions",
     "MetricCutoffs",
     "MineOptions",
@@ -139,6 +149,8 @@ __all__ = [
     "Picture",
     "PretrainOptions",
     "PretrainResult",
+    "PullResult",
+    "PushResult",
     "Query",
     "ReasonerComparison",
     "ReencodeOptions",
@@ -183,6 +195,7 @@ __all__ = [
     "export_vectors",
     "finetune",
     "index",
+    "inspect",
     "judge_composer",
     "leakage",
     "load_composer",
@@ -194,6 +207,9 @@ __all__ = [
     "open_catalog",
     "prepare_fashion_products",
     "pretrain",
+    "progress_log",
+    "pull",
+    "push",
     "reencode",
     "refine",
     "reproduce",
@@ -215,7 +231,7 @@ __all__ = [
     "write_wardrobe",
 ]
 
-# No module here may bear the name of a function: importing it would put it in the function's place.
+# No module here may have the name of a public function: importing the module would replace the function.
 # Looked up when first used, so that `triptych --help` does not wait for numerical libraries.
 _HOME = {
     "AblateOptions": "triptych.evaluation.ablation.options",
@@ -234,6 +250,7 @@ _HOME = {
     "ChatRequest": "triptych.chat.settings",
     "ChatSettings": "triptych.chat.settings",
     "CheckResult": "triptych.benchmarks.checking",
+    "ClusterOptions": "triptych.core.cluster",
     "CompareOptions": "triptych.evaluation.options",
     "CompareResult": "triptych.evaluation.results.comparison",
     "Composer": "triptych.composers.protocol",
@@ -242,6 +259,7 @@ _HOME = {
     "DemoOptions": "triptych.demonstration.options",
     "Encoder": "triptych.encoders.protocol",
     "EngineOptions": "triptych.retrieval.options",
+    "EvaluateChatOptions": "triptych.evaluation.options",
     "EvaluateOptions": "triptych.evaluation.options",
     "EvaluateResult": "triptych.evaluation.evaluate",
     "ExportModelsResult": "triptych.exporting.models",
@@ -254,12 +272,15 @@ _HOME = {
     "ImportResult": "triptych.triplets.importing",
     "IndexOptions": "triptych.catalog.options",
     "IndexResult": "triptych.catalog.indexing",
+    "InspectOptions": "triptych.evaluation.inspection",
+    "InspectResult": "triptych.evaluation.inspection",
     "InversionOptions": "triptych.training.options",
     "InversionResult": "triptych.training.results",
     "KNOWN_ENCODERS": "triptych.encoders.known",
     "LeakageOptions": "triptych.evaluation.options",
     "LeakageResult": "triptych.evaluation.leakage",
     "Library": "triptych.retrieval.library",
+    "LogOptions": "triptych.training.options",
     "LossOptions": "triptych.training.options",
     "MetricCutoffs": "triptych.benchmarks.task",
     "MineOptions": "triptych.mining.options",
@@ -268,6 +289,8 @@ _HOME = {
     "Picture": "triptych.retrieval.results",
     "PretrainOptions": "triptych.training.options",
     "PretrainResult": "triptych.training.results",
+    "PullResult": "triptych.exporting.sharing",
+    "PushResult": "triptych.exporting.sharing",
     "Query": "triptych.benchmarks.task",
     "ReasonerComparison": "triptych.evaluation.reasoners",
     "ReencodeOptions": "triptych.catalog.options",
@@ -310,6 +333,7 @@ _HOME = {
     "export_vectors": "triptych.exporting.vectors",
     "finetune": "triptych.training.finetuning",
     "index": "triptych.catalog.indexing",
+    "inspect": "triptych.evaluation.inspection",
     "judge_composer": "triptych.training.verdict",
     "leakage": "triptych.evaluation.leakage",
     "load_composer": "triptych.composers.registry",
@@ -321,6 +345,9 @@ _HOME = {
     "open_catalog": "triptych.retrieval.searching",
     "prepare_fashion_products": "triptych.benchmarks.datasets.fashion_products.products",
     "pretrain": "triptych.training.pretraining",
+    "pull": "triptych.exporting.sharing",
+    "push": "triptych.exporting.sharing",
+    "progress_log": "triptych.core.progress",
     "reencode": "triptych.catalog.reencoding",
     "refine": "triptych.mining.refinement",
     "reproduce": "triptych.evaluation.reproduction.running",

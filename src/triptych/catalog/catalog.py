@@ -12,7 +12,7 @@ import hashlib
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import suppress
 from dataclasses import asdict, replace
-from functools import cached_property
+from functools import cached_property, partial
 from pathlib import Path
 from typing import Any, Self
 from uuid import uuid4
@@ -27,7 +27,7 @@ from PIL import Image
 from triptych.catalog.columns import TYPED, with_types
 from triptych.catalog.entry import Entry
 from triptych.catalog.note import FORMAT, METADATA, NOTE, read_note, stamp_of
-from triptych.catalog.parts import ROW, ROW_GROUP, latest_rows, next_part, part_schema, read_vectors
+from triptych.catalog.parts import ROW, ROW_GROUP, latest_rows, next_part, part_schema, read_vectors, stream_vectors
 from triptych.core.errors import CatalogError, MismatchError, UsageError
 from triptych.core.files import atomic, locked, write_json
 from triptych.core.images import open_picture, read_known
@@ -174,6 +174,23 @@ class Catalog:
         made, remedy = f"encoder {self.encoder_name}", "check its weights, and index again into a new folder"
         require_finite_rows(matrix, lambda row: f"{self.folder}: {self.names[row]}", made, remedy)
         return matrix
+
+    def vector_blocks(self) -> Iterator[tuple[NDArray[np.int64], Vectors]]:
+        """`vectors` piece by piece, for a catalog larger than memory: rows, in any order, and their vectors.
+
+        Raises CatalogError where a part is damaged, FailureError where a vector is not finite.
+        """
+        rows = self._usable.column(ROW).to_numpy()
+        made, remedy = f"encoder {self.encoder_name}", "check its weights, and index again into a new folder"
+        try:
+            for places, matrix in stream_vectors(self._parts, rows, self.dim):
+                require_finite_rows(matrix, partial(self._called, places), made, remedy)
+                yield places, matrix
+        except (OSError, pa.ArrowInvalid) as error:
+            raise self._damaged(error) from None
+
+    def _called(self, places: NDArray[np.int64], row: int) -> str:
+        return f"{self.folder}: {self.names[places[row]]}"
 
     @property
     def compared_vectors(self) -> Vectors:

@@ -1,8 +1,7 @@
 """`index`: a folder of pictures becomes a catalog, picture by picture, and stays one as the folder changes."""
 
-import os
 from collections import Counter
-from collections.abc import Iterator, Mapping
+from collections.abc import Mapping
 from dataclasses import asdict, dataclass, field, replace
 from pathlib import Path
 
@@ -10,26 +9,25 @@ import numpy as np
 import pyarrow as pa
 
 from triptych.catalog.catalog import Catalog
+from triptych.catalog.domain import check_domain
+from triptych.catalog.encoding import ChunkEngine, EncodingTask, LocalEngine
 from triptych.catalog.entry import REMOVED, Entry
 from triptych.catalog.index_report import kind_of, listed, nothing_found, what_stays, write_rejected
-from triptych.catalog.likeness import note_likeness
 from triptych.catalog.metadata import metadata_of
 from triptych.catalog.moving import follow
 from triptych.catalog.options import IndexOptions
-from triptych.catalog.reading import PictureReader
 from triptych.catalog.tables import CsvTable, read_table
-from triptych.core.decoders import Decoders
+from triptych.core.cluster import ClusterOptions
 from triptych.core.environment import Runtime
 from triptych.core.errors import DataError, FailureError, UsageError
 from triptych.core.files import locked, made_by
 from triptych.core.finding import HEIF_SUFFIXES, Found, Rejected, find_pictures
-from triptych.core.images import NEEDS_HEIF, reader_of, work_ahead
+from triptych.core.images import NEEDS_HEIF, reader_of
 from triptych.core.progress import progress, say
-from triptych.encoders.protocol import Encoder, Pixels
+from triptych.encoders.protocol import Encoder
 from triptych.encoders.registry import DEFAULT, load_encoder
 
 _CHUNK = 256  # pictures a commit; a multiple of the encoder's batch, so that a resumed run makes the same batches
-_DECODERS = 16  # processes that decode pictures, each of some 30 MB; encoders are slower than so many
 _MANY = 50  # pictures: a catalog of more is guarded
 _LARGE_LOSS = 0.2  # of its pictures
 
@@ -68,6 +66,7 @@ def index(
     metadata: Path | str | None = None,
     root: Path | str | None = None,
     runtime: Runtime = Runtime(),
+    cluster: ClusterOptions = ClusterOptions(),
 ) -> IndexResult:
     """Encode pictures into a catalog; run again, it encodes only what has changed.
 
@@ -91,10 +90,12 @@ def index(
             its values; `options.column_types` overrules that.
         root: the folder that the names in a list start from; by default the list's own. For a folder, the same folder
             again: it says that the catalog's pictures have moved there.
-        runtime: what the encoder computes with; `threads` also says how many pictures are read at once.
+        runtime: what the encoder computes with; `threads` also says how many pictures are read at once, by each worker.
+        cluster: whether workers of a Ray cluster encode. What they make is the same catalog, committed here, so a run
+            that was killed goes on with or without them.
 
     Raises:
-        UsageError: `pictures` is no folder or list, or the catalog is one of another folder.
+        UsageError: `pictures` is no folder or list, or the catalog is one of another folder; or Ray is missing.
         MismatchError: the catalog was made with another encoder.
         DataError: the list or the CSV cannot be read, or there is no usable picture.
         FailureError: a large part of the catalog is gone, and whatever else there was to do is done; or a vector is not
@@ -116,7 +117,8 @@ def index(
     with locked(catalog):
         opened, engine = _open(catalog, found, encoder, runtime, explicit=root is not None)
         settings = {"pictures": pictures, "encoder": opened.encoder_name, "metadata": metadata, "root": root}
-        run = IndexRun(opened, engine, found, options, runtime.threads, None if pictures.is_dir() else pictures)
+        listing = None if pictures.is_dir() else pictures
+        run = IndexRun(opened, engine, found, options, _engine(opened, encoder, runtime, cluster), listing)
         if not run.names and not options.prune:
             raise DataError(nothing_found(pictures, found) + what_stays(opened))
         result, problem = run.update()
@@ -124,7 +126,7 @@ def index(
         write_rejected(opened, found)
         if table:
             result = replace(result, metadata=_keep_metadata(opened, table, run.added))
-        warning = note_likeness(opened, engine)
+        warning = check_domain(opened, engine)
     _tell(result, found, opened)
     if warning:
         say(warning)
@@ -133,6 +135,14 @@ def index(
     if not result.total and not options.prune:
         raise DataError(f"{pictures}: none of {result.rejected} pictures can be used: {listed(result.rejected_for)}")
     return result
+
+
+def _engine(catalog: Catalog, encoder: Encoder | str | None, runtime: Runtime, cluster: ClusterOptions) -> ChunkEngine:
+    if cluster.engine != "ray":
+        return LocalEngine(runtime.threads)
+    from triptych.catalog.ray_engine import RayEngine
+
+    return RayEngine(cluster, catalog.folder, catalog.encoder_name if encoder is None else encoder, runtime.threads)
 
 
 def _keep_metadata(catalog: Catalog, table: CsvTable, added: set[str]) -> dict[str, int]:
@@ -165,17 +175,17 @@ class IndexRun:
         encoder: Encoder,
         found: Found,
         options: IndexOptions,
-        threads: int | None,
+        engine: ChunkEngine,
         listing: Path | None,
         contents: Mapping[str, str] | None = None,
     ) -> None:
-        self.contents = contents or {}  # the SHA-256 that a name's file must have, where only that one is meant
         self.listing = listing  # the list that says which pictures there are; None where the folder does
-        self.catalog, self.encoder, self.found, self.options = catalog, encoder, found, options
-        self.threads = threads or os.cpu_count() or 1
+        self.catalog, self.found, self.options = catalog, found, options
+        self.engine = engine
         self.reader = reader_of(options.limits)
         self.known = {entry.name: entry for entry in catalog.entries}
         self.added = {entry.name for entry in catalog.entries if entry.added and catalog.path(entry.name).is_file()}
+        self.task = EncodingTask(encoder, found.root, options.limits, contents or {})
         self.names = sorted({*found.names, *self.added})
         self.kept = 0  # usable pictures of which nobody can say whether they are there
 
@@ -270,28 +280,17 @@ class IndexRun:
         """Encode and commit `names`, chunk by chunk; returns how many needed encoding."""
         if not names:
             return 0
-        with Decoders(min(self.threads, _DECODERS)) as decoders:
-            return self._encode(names, decoders)
-
-    def _encode(self, names: list[str], decoders: Decoders) -> int:
         vector_of = self.catalog.known_vectors()
         encoded, done = 0, len(self.names) - len(names)
         ticks = progress(range(len(names)), "index", total=len(self.names), unit="picture", done=done)
-        for start in range(0, len(names), _CHUNK):
-            chunk = names[start : start + _CHUNK]
-            entries: list[Entry] = []
-            fresh: dict[str, tuple[str, Pixels]] = {}  # by content, so that copies of a picture are encoded once
-            for entry, pixels in self._read(chunk, decoders):
-                next(ticks)
-                if entry is None:
-                    continue
-                entries.append(entry)
-                if pixels is not None and entry.sha256 not in vector_of:
-                    fresh.setdefault(entry.sha256, (entry.name, pixels))
+        chunks = [names[start : start + _CHUNK] for start in range(0, len(names), _CHUNK)]
+        for chunk in self.engine(self.task, chunks, vector_of, lambda: next(ticks)):
+            entries = [entry for entry in map(self._entry, chunk.results) if entry]
+            fresh = {content: vector for content, vector in chunk.vectors.items() if content not in vector_of}
             if fresh:
-                vectors = self.encoder.encode_pictures(np.stack([pixels for _, pixels in fresh.values()]))
-                self.catalog.require_finite([name for name, _ in fresh.values()], vectors)
-                vector_of.update(zip(fresh, vectors, strict=True))
+                names_of = {entry.sha256: entry.name for entry in reversed(entries)}
+                self.catalog.require_finite([names_of[content] for content in fresh], np.stack([*fresh.values()]))
+                vector_of.update(fresh)
                 encoded += len(fresh)
             usable = [vector_of[entry.sha256] for entry in entries if entry.status == "ok"]
             if entries:
@@ -299,24 +298,18 @@ class IndexRun:
         next(ticks, None)
         return encoded
 
-    def _read(self, names: list[str], decoders: Decoders) -> Iterator[tuple[Entry | None, Pixels | None]]:
-        """Each picture's entry, and its pixels where it is usable; None for one that stays as it was."""
-        reader = PictureReader(self.encoder, self.options.limits, decoders)
-
-        def read(name: str) -> tuple[Entry, Pixels | None] | str:
-            return reader.read(self.catalog.path(name), name, self.contents.get(name))
-
-        for name, result in work_ahead(names, read, threads=self.threads):
-            entry, pixels = (Entry(name, 0, 0, "", "rejected", result), None) if isinstance(result, str) else result
-            if entry.reason:
-                say(f"skipped {name!r}: {entry.reason}")
-            before = self.known.get(name)
-            if isinstance(result, str) and before is not None and before.status != "rejected":
-                # It may be as good as ever: nothing can be said of it now.
-                self.kept += before.status == "ok"
-                yield None, None
-            else:
-                yield entry, pixels
+    def _entry(self, result: tuple[str, Entry | str]) -> Entry | None:
+        """The entry of a picture that was read; None for one that stays as it was."""
+        name, found = result
+        entry = Entry(name, 0, 0, "", "rejected", found) if isinstance(found, str) else found
+        if entry.reason:
+            say(f"skipped {name!r}: {entry.reason}")
+        before = self.known.get(name)
+        if isinstance(found, str) and before is not None and before.status != "rejected":
+            # It may be as good as ever: nothing can be said of it now.
+            self.kept += before.status == "ok"
+            return None
+        return entry
 
 
 def _refused(rejected: Rejected) -> Entry:

@@ -1,6 +1,6 @@
 """The parts of a catalog, `part-*.parquet`: their columns, which row of a name is the latest, and reading vectors."""
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 
 import numpy as np
@@ -44,7 +44,7 @@ def next_part(parts: Sequence[str]) -> str:
 
 def latest_rows(table: pa.Table, folder: Path) -> pa.Table:
     """The latest row of each name, in order of name, with its ROW. Raises DataError where one leads out of the root."""
-    # Not every name that is listed as refused is a path; those of pictures have been, once.
+    # Names that are listed as refused need not be paths; those of pictures were paths once.
     used = table.column("name").filter(pc.not_equal(table.column("status"), "rejected"))
     outside = used.filter(pc.match_substring_regex(used, _OUTSIDE))
     if len(outside):
@@ -63,6 +63,19 @@ def read_vectors(
     """
     matrix = np.empty((len(rows), dim), np.float32)
     found = np.zeros(len(rows), bool)
+    for places, vectors in stream_vectors(parts, rows, dim):
+        matrix[places] = vectors
+        found[places] = True
+    return matrix, found
+
+
+def stream_vectors(
+    parts: Sequence[pq.ParquetFile], rows: NDArray[np.int64], dim: int
+) -> Iterator[tuple[NDArray[np.int64], Vectors]]:
+    """The vectors of rows piece by piece, each with its places among `rows`. Rows without a vector are left out.
+
+    Raises OSError or ArrowInvalid where a part is damaged.
+    """
     place = np.full(sum(part.metadata.num_rows for part in parts), -1)
     place[rows] = np.arange(len(rows))
     start = 0
@@ -72,7 +85,5 @@ def read_vectors(
             known = np.flatnonzero(column.is_valid().to_numpy(zero_copy_only=False))
             vectors = column.flatten().to_numpy(zero_copy_only=False).reshape(-1, dim)  # without nulls
             places = place[start + known]
-            matrix[places[places >= 0]] = vectors[places >= 0]
-            found[places[places >= 0]] = True
+            yield places[places >= 0], vectors[places >= 0]
             start += len(column)
-    return matrix, found

@@ -6,6 +6,7 @@ from typing import Annotated, Any
 
 import typer
 
+from triptych.core.environment import is_first_process
 from triptych.core.files import as_json
 from triptych.core.text import escaped
 from triptych.core.version import __version__
@@ -60,7 +61,12 @@ def show_text(result: Any) -> None:
 
 
 def show(result: Any) -> None:
-    """Print a result, or a mapping, as two columns; a mapping in it becomes one line, and what is empty is left out."""
+    """Print a result, or a mapping, as two columns; a mapping in it becomes one line, and what is empty is left out.
+
+    Of several processes that train together, the first prints.
+    """
+    if not is_first_process():
+        return
     facts = {name: value for name, value in as_json(result).items() if value is not None and value != {}}
     width = max(len(name) for name in facts)
     for name, value in facts.items():

@@ -10,7 +10,8 @@ import typer
 import triptych
 from triptych.catalog.options import IndexOptions, ReencodeOptions, UpdateOptions
 from triptych.cli.app import CatalogDir, ComposerName, EncoderName, OutDir, app, show
-from triptych.cli.options import When, takes
+from triptych.cli.options import When, logged, takes
+from triptych.core.cluster import ClusterOptions
 from triptych.core.environment import Runtime
 from triptych.core.errors import FailureError
 from triptych.core.options import option
@@ -49,12 +50,14 @@ class _Results:
 
 
 @app.command(epilog="Example: triptych index ~/Pictures --catalog catalog")
+@logged
 @takes
 def index(
     pictures: Annotated[Path, typer.Argument(help="A folder, or a .txt list of pictures below --root.")],
     catalog: CatalogDir,
     options: IndexOptions,
     runtime: Runtime,
+    cluster: ClusterOptions,
     encoder: EncoderName = None,
     metadata: Annotated[
         Path | None,
@@ -68,7 +71,17 @@ def index(
     ] = None,
 ) -> None:
     """Encode pictures into a catalog; run it again and only what changed is encoded."""
-    show(triptych.index(pictures, catalog, options, encoder=encoder, metadata=metadata, root=root, runtime=runtime))
+    result = triptych.index(
+        pictures,
+        catalog,
+        options,
+        encoder=encoder,
+        metadata=metadata,
+        root=root,
+        runtime=runtime,
+        cluster=cluster,
+    )
+    show(result)
 
 
 @app.command(epilog="Example: triptych update stock.csv --catalog catalog")
@@ -83,6 +96,7 @@ def update(
 
 
 @app.command(epilog="Example: triptych reencode catalog --encoder photos")
+@logged
 @takes
 def reencode(
     catalog: Annotated[Path, typer.Argument(help="Folder of the catalog.")],

@@ -8,7 +8,7 @@ import typer
 import triptych
 from triptych.chat.settings import ChatSettings
 from triptych.cli.app import CatalogDir, EncoderName, app, show
-from triptych.cli.options import takes
+from triptych.cli.options import logged, takes
 from triptych.core.environment import Runtime
 from triptych.core.results import known_fields
 from triptych.mining.options import ChatMineOptions, MineOptions, RefineOptions
@@ -20,6 +20,7 @@ TripletsOut = Annotated[Path, typer.Option("--out", metavar="FILE", help="Triple
     epilog="Examples: triptych mine --catalog catalog --out triplets.parquet;  "
     "triptych mine --catalog catalog --out triplets.parquet --reasoner shop.reasoners:Mine"
 )
+@logged
 @takes
 def mine(
     catalog: CatalogDir,
@@ -43,6 +44,7 @@ def mine(
     epilog="Example: triptych mine-chat qwen2.5-vl-7b-instruct --catalog catalog --out triplets.parquet "
     "--base-url http://localhost:8000/v1"
 )
+@logged
 @takes
 def mine_chat(
     model: Annotated[str, typer.Argument(metavar="MODEL", help="The model's name at the endpoint.")],
@@ -69,6 +71,7 @@ def mine_status(
     epilog="Examples: triptych refine triplets.parquet --catalog catalog --out refined.parquet;  "
     "triptych mine --catalog catalog --refined refined.parquet --changes 2 --out second.parquet"
 )
+@logged
 @takes
 def refine(
     triplets: Annotated[Path, typer.Argument(help="Triplet file made by mine.")],

@@ -3,6 +3,7 @@
 import inspect
 from collections.abc import Callable
 from dataclasses import dataclass
+from pathlib import Path
 from types import GenericAlias
 from typing import Annotated, Any, get_args, get_origin, get_type_hints
 
@@ -10,6 +11,7 @@ import typer
 
 from triptych.core.errors import UsageError
 from triptych.core.options import FlatOption, default_of, flat_options, from_flat
+from triptych.core.progress import progress_log
 
 Command = Callable[..., None]
 
@@ -77,6 +79,25 @@ def takes(command: Command) -> Command:
     wrapped.__name__, wrapped.__doc__ = command.__name__, command.__doc__
     wrapped.__signature__ = given.replace(parameters=[*kept, *added])  # type: ignore[attr-defined]
     wrapped.__annotations__ = {item.name: item.annotation for item in (*kept, *added)} | {"return": None}
+    return wrapped
+
+
+def logged(command: Command) -> Command:
+    """Give a command the flag `--log-json`, a file for its progress and its messages."""
+    given = inspect.signature(command)
+    flag = typer.Option(
+        "--log-json", metavar="FILE", help="Also write progress (rate, ETA) and messages, as JSON lines."
+    )
+    kind = Annotated[Path | None, flag]
+    added = inspect.Parameter("log_json", inspect.Parameter.KEYWORD_ONLY, default=None, annotation=kind)
+
+    def wrapped(log_json: Path | None = None, **values: Any) -> None:
+        with progress_log(log_json):
+            command(**values)
+
+    wrapped.__name__, wrapped.__doc__ = command.__name__, command.__doc__
+    wrapped.__signature__ = given.replace(parameters=[*given.parameters.values(), added])  # type: ignore[attr-defined]
+    wrapped.__annotations__ = {**command.__annotations__, "log_json": kind}
     return wrapped
 
 

@@ -12,13 +12,16 @@ from triptych.cli.app import CatalogDir, EncoderName, OutDir, app, show
 from triptych.cli.options import takes
 from triptych.core.environment import Runtime
 from triptych.core.results import known_fields
-from triptych.training.options import AdaptOptions, FinetuneOptions, InversionOptions, PretrainOptions, TrainOptions
+from triptych.training.options import (
+    AdaptOptions,
+    FinetuneOptions,
+    InversionOptions,
+    LogOptions,
+    PretrainOptions,
+    TrainOptions,
+)
 
 TripletFile = Annotated[Path, typer.Argument(help="Triplet file made by mine.")]
-Log = Annotated[
-    Path | None, typer.Option("--log-json", metavar="FILE", help="Also write losses and recall, as JSON lines.")
-]
-
 ValidateBy = Annotated[
     str | None,
     typer.Option(
@@ -39,8 +42,8 @@ def train(
     out: OutDir,
     options: TrainOptions,
     runtime: Runtime,
+    log: LogOptions,
     encoder: EncoderName = None,
-    log: Log = None,
     validate_by: ValidateBy = None,
 ) -> None:
     """Train a composer on triplets; the best epoch on held-out triplets is kept."""
@@ -72,8 +75,8 @@ def finetune(
     out: OutDir,
     options: FinetuneOptions,
     runtime: Runtime,
+    log: LogOptions,
     encoder: EncoderName = None,
-    log: Log = None,
     validate_by: ValidateBy = None,
 ) -> None:
     """Train the encoder itself on triplets, from the catalog's pictures; it is written inside a composer."""
@@ -95,8 +98,8 @@ def train_inversion(
     out: OutDir,
     options: InversionOptions,
     runtime: Runtime,
+    log: LogOptions,
     encoder: EncoderName = None,
-    log: Log = None,
 ) -> None:
     """Train a baseline by textual inversion: it turns the picture into a word, and searches with a text."""
     result = triptych.train_inversion(method, catalog, out, options, encoder=encoder, runtime=runtime, log=log)
@@ -114,7 +117,7 @@ def pretrain(
     out: OutDir,
     options: PretrainOptions,
     runtime: Runtime,
-    log: Log = None,
+    log: LogOptions,
     validate_by: Annotated[
         str | None,
         typer.Option(
@@ -134,9 +137,9 @@ def adapt_encoder(
     out: OutDir,
     options: AdaptOptions,
     runtime: Runtime,
+    log: LogOptions,
     encoder: Annotated[str, typer.Option(metavar="NAME", help="wardrobe, or a folder made by pretrain.")] = "wardrobe",
     root: Annotated[Path | None, typer.Option(metavar="DIR", help="What the names in a .txt list start from.")] = None,
-    log: Log = None,
 ) -> None:
     """Teach an encoder, from your pictures alone, what tells one item from another."""
     result = triptych.adapt_encoder(pictures, out, options, encoder=encoder, root=root, runtime=runtime, log=log)

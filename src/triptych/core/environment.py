@@ -26,6 +26,9 @@ EXTRAS: Mapping[str, tuple[str, ...]] = {
     "postgres": ("psycopg",),
     "faiss": ("faiss",),
     "heif": ("pillow_heif",),
+    "hub": ("huggingface_hub",),
+    "tensorboard": ("torch", "tensorboard"),
+    "ray": ("ray",),
 }
 """Extra to the modules without which it does nothing, as they are imported."""
 
@@ -64,6 +67,22 @@ JUDGE_KEYS = ("TRIPTYCH_JUDGE_API_KEY",)
 """Where the key of a judge with an address of its own is: the other server's key is never sent to it."""
 
 
+def launched_processes() -> int:
+    """How many processes `torchrun` started for this run; 1 where it did not start this one."""
+    return int(os.environ["WORLD_SIZE"]) if {"RANK", "WORLD_SIZE"} <= os.environ.keys() else 1
+
+
+def is_first_process() -> bool:
+    """Whether this process writes files and speaks to people: of several that `torchrun` started, the first does."""
+    return launched_processes() == 1 or os.environ["RANK"] == "0"
+
+
+def require_one_process(what: str) -> None:
+    """Raise UsageError where `torchrun` started several processes of a command that runs in one."""
+    if launched_processes() > 1:
+        raise UsageError(f"{what} runs in one process; of the commands that train, train and finetune take several")
+
+
 @dataclass(frozen=True)
 class Runtime:
     """What a run computes with. It changes how long a run takes, not what it makes, but for rounding."""
@@ -75,13 +94,18 @@ class Runtime:
         check_ranges(self)
 
     def torch_device(self) -> "torch.device":
-        """The device to train on; also tells torch how many threads to use. Raises UsageError where it is absent."""
+        """The device to train on; also tells torch how many threads to use. Raises UsageError where it is absent.
+
+        Of several processes that `torchrun` started on a machine each gets a GPU of its own.
+        """
         import torch
 
         if self.threads:
             torch.set_num_threads(self.threads)
         if self.device is None:
             return best_device()
+        if self.device == "cuda" and launched_processes() > 1:
+            return torch.device("cuda", int(os.environ.get("LOCAL_RANK", 0)))
         try:
             device = torch.device(self.device)
             torch.empty(0, device=device)
@@ -91,10 +115,16 @@ class Runtime:
 
 
 def best_device() -> "torch.device":
-    """A CUDA GPU where there is one, else the CPU."""
+    """A CUDA GPU where there is one, else the CPU; of several processes, each takes the GPU of its own number."""
     import torch
 
-    return torch.device("cuda" if torch.cuda.is_available() else "cpu")
+    if torch.cuda.is_available():
+        return (
+            torch.device("cuda", int(os.environ.get("LOCAL_RANK", 0)))
+            if launched_processes() > 1
+            else torch.device("cuda")
+        )
+    return torch.device("cpu")
 
 
 def fast_bfloat16(device: "torch.device") -> bool:
@@ -107,11 +137,15 @@ def fast_bfloat16(device: "torch.device") -> bool:
     return bool(capabilities.get("avx512_bf16") or capabilities.get("amx_bf16"))
 
 
-def mixed_precision(device: "torch.device") -> AbstractContextManager[Any]:
-    """Autocast to bfloat16 where that pays, else nothing."""
+PRECISIONS = ("auto", "float32", "bfloat16")
+"""In what networks compute while they learn; weights are float32 in any case."""
+
+
+def mixed_precision(device: "torch.device", precision: str = "auto") -> AbstractContextManager[Any]:
+    """Autocast to bfloat16, with `auto` where that is faster; else nothing."""
     import torch
 
-    if not fast_bfloat16(device):
+    if precision == "float32" or (precision == "auto" and not fast_bfloat16(device)):
         return nullcontext()
     return torch.autocast(device.type, torch.bfloat16)
 
@@ -119,11 +153,14 @@ def mixed_precision(device: "torch.device") -> AbstractContextManager[Any]:
 _PURPOSE = {
     "train": "train, finetune, pretrain, adapt-encoder, train-inversion, refine, ablate, demo, export-models --int8",
     "hf": "encoders hf:NAME",
-    "chat": "mine-chat MODEL, search --rerank chat:MODEL",
+    "chat": "mine-chat MODEL, --rerank chat:MODEL, eval --method compile",
     "serve": "serve",
     "postgres": "--store postgresql://…",
-    "faiss": "--store hnsw, export-vectors --to faiss",
+    "faiss": "--store hnsw, --store disk, export-vectors --to faiss",
     "heif": "pictures in HEIC, as phones make them",
+    "hub": "push and pull with hf:NAME",
+    "tensorboard": "--tensorboard",
+    "ray": "--engine ray",
 }
 
 

@@ -1,13 +1,23 @@
-"""Progress with a rate and an ETA, on standard error, so that standard output stays parsable."""
+"""Progress with a rate and an ETA, and messages, on standard error, so that standard output stays parsable.
 
+Messages go through Python's `logging`, as INFO of the logger `triptych`, which has a handler of its own that writes
+them to standard error. A program that wants them elsewhere replaces the handler.
+"""
+
+import json
+import logging
 import sys
-from collections.abc import Generator, Iterable
-from contextlib import suppress
-from typing import TypeVar
+from collections.abc import Generator, Iterable, Iterator
+from contextlib import contextmanager, suppress
+from pathlib import Path
+from time import perf_counter
+from typing import Any, TypeVar
 
+from triptych.core.environment import is_first_process
 from triptych.core.text import clean
 
 T = TypeVar("T")
+_LOGGED = 1.0  # seconds between two lines of a log on the same work
 
 
 def progress(items: Iterable[T], what: str, *, total: int, unit: str, done: int = 0) -> Generator[T, None, None]:
@@ -20,13 +30,103 @@ def progress(items: Iterable[T], what: str, *, total: int, unit: str, done: int 
     # A log file wants a line now and then, a terminal a living bar.
     pace = 0.2 if sys.stderr.isatty() else 15.0
     try:
-        yield from tqdm(items, desc=what, total=total, initial=done, unit=unit, mininterval=pace, dynamic_ncols=True)
+        shown = {"mininterval": pace, "dynamic_ncols": True, "disable": not is_first_process()}
+        shown_items = tqdm(items, desc=what, total=total, initial=done, unit=unit, **shown)
+        yield from _logged(shown_items, what, total=total, unit=unit, done=done) if _LOG.file else shown_items
     finally:
         if isinstance(items, Generator):
             items.close()
 
 
+class _ProgressLog(logging.Handler):
+    """Writes progress and messages to a file, while one is open."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.file: Path | None = None
+
+    def emit(self, record: logging.LogRecord) -> None:
+        self.write({"message": record.getMessage()})
+
+    def write(self, facts: dict[str, Any]) -> None:
+        if self.file:
+            with suppress(OSError), self.file.open("a", encoding="utf-8") as log:
+                log.write(json.dumps(facts, ensure_ascii=False) + "\n")
+
+
+_LOG = _ProgressLog()
+
+
+@contextmanager
+def progress_log(file: Path | str | None) -> Iterator[None]:
+    """Write what is done within the block to a file, too, as one JSON object a line; None writes nothing.
+
+    A line of progress has `work`, `unit`, `done`, `total`, `rate` (units a second) and `eta` (seconds, null where it is
+    not known); there is one a second at most, and one at the end of each piece of work. A message has `message`. Lines
+    are added to what the file holds. One block at a time.
+
+    Raises OSError where the file cannot be written.
+    """
+    if file is None or not is_first_process():
+        yield
+        return
+    Path(file).open("a", encoding="utf-8").close()
+    _LOG.file = Path(file)
+    _LOGGER.addHandler(_LOG)
+    try:
+        yield
+    finally:
+        _LOGGER.removeHandler(_LOG)
+        _LOG.file = None
+
+
+def _logged(items: Iterable[T], what: str, *, total: int, unit: str, done: int) -> Iterator[T]:
+    """The items, with a line of the log now and then."""
+    began = last = perf_counter()
+    count = 0
+
+    def write(now: float) -> None:
+        rate = count / max(1e-9, now - began)
+        eta = round((total - done - count) / rate, 1) if rate else None
+        facts = {"work": what, "unit": unit, "done": done + count, "total": total}
+        _LOG.write(facts | {"rate": round(rate, 3), "eta": eta})
+
+    try:
+        for item in items:
+            yield item
+            count += 1
+            now = perf_counter()
+            if now - last >= _LOGGED:
+                last = now
+                write(now)
+    finally:
+        write(perf_counter())
+
+
 def say(message: str) -> None:
-    """One line to the person at the terminal, or in the log; where that cannot be written, the work goes on."""
-    with suppress(OSError):
-        print(clean(message), file=sys.stderr, flush=True)
+    """Log one line to the person at the terminal; where it cannot be written, the work goes on.
+
+    Of several processes that train together, the first speaks.
+    """
+    if is_first_process():
+        _LOGGER.info(clean(message))
+
+
+class _StandardError(logging.Handler):
+    """Writes messages alone, one a line, to what is standard error when they are written."""
+
+    def emit(self, record: logging.LogRecord) -> None:
+        with suppress(OSError, ValueError):
+            print(self.format(record), file=sys.stderr, flush=True)
+
+
+def _logger() -> logging.Logger:
+    logger = logging.getLogger("triptych")
+    if not logger.handlers:  # a program may have put its own there before
+        logger.addHandler(_StandardError())
+        logger.setLevel(logging.INFO)
+        logger.propagate = False  # or a program that logs, too, would write each message twice
+    return logger
+
+
+_LOGGER = _logger()

@@ -86,7 +86,8 @@ class EngineOptions:
     )
     store: Any = option(
         "exact",
-        "Where vectors are searched: exact, hnsw (approximate), postgresql://… with pgvector, or MODULE:ATTRIBUTE.",
+        "Where vectors are searched: exact, hnsw (approximate), disk (larger than memory), postgresql://… with "
+        "pgvector, or MODULE:ATTRIBUTE.",
         metavar="NAME",
     )
     root: Path | None = option(

@@ -6,7 +6,7 @@ from pathlib import Path
 from typing import Any
 
 from triptych.catalog.catalog import Catalog
-from triptych.catalog.likeness import likeness_warning
+from triptych.catalog.domain import domain_warning
 from triptych.composers.baselines import DEFAULT_WEIGHT
 from triptych.composers.protocol import Composer, attach_encoder
 from triptych.composers.registry import load_composer
@@ -67,7 +67,7 @@ def open_catalog(
     if not opened.root.is_dir():
         say(f"{catalog}: its pictures can be found, but not shown: {ELSEWHERE}")
     engine = opened.encoder(encoder, threads=runtime.threads, device=runtime.device)
-    if warning := likeness_warning(opened):
+    if warning := domain_warning(opened):
         say(warning)
     composing = None if composer is None else load_composer(composer, threads=runtime.threads)
     if composing is None or not _lost(composing, force=force):

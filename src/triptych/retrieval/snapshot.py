@@ -2,10 +2,13 @@
 
 from collections.abc import Iterator
 from contextlib import contextmanager
-from functools import cached_property
+from functools import cached_property, partial
 from hashlib import sha256
 from threading import RLock
 from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
 
 from triptych.catalog.catalog import Catalog
 from triptych.catalog.note import stamp_of
@@ -57,7 +60,9 @@ class CatalogSnapshot:
 
     @cached_property
     def _plain(self) -> Store:
-        return self._make_store(self.gallery, lambda: self._catalog.vectors, self._space, self._catalog.dim)
+        catalog = self._catalog
+        given = (lambda: catalog.vectors, self._space, catalog.dim, catalog.vector_blocks, catalog.folder)
+        return self._make_store(self.gallery, *given)
 
     @cached_property
     def _composed(self) -> Store:
@@ -68,8 +73,15 @@ class CatalogSnapshot:
         def space() -> str:
             return self._space(gallery_fingerprint_of(composer))
 
+        def blocks() -> Iterator[tuple[NDArray[np.int64], Vectors]]:
+            for rows, vectors in catalog.vector_blocks():
+                moved = composer.gallery(vectors)
+                require_finite_rows(moved, partial(_called, catalog, rows), composer.name)
+                yield rows, moved
+
         dim = gallery_dim_of(composer, catalog.dim)
-        store = self._make_store(self.gallery, lambda: _moved(composer, catalog), space, dim)
+        given = (lambda: _moved(composer, catalog), space, dim, blocks, catalog.folder)
+        store = self._make_store(self.gallery, *given)
         catalog.forget_vectors()  # the plain store, if there is one, has them
         return store
 
@@ -140,6 +152,11 @@ class CatalogSnapshot:
 
     def _stores(self) -> list[Store]:
         return list({id(store): store for store in (self.plain, self.composed)}.values())
+
+
+def _called(catalog: Catalog, rows: NDArray[np.int64], row: int) -> str:
+    name: str = catalog.names[rows[row]]
+    return name
 
 
 def _moved(composer: Composer, catalog: Catalog) -> Vectors:

@@ -27,10 +27,10 @@ class ConnectionLimits:
     """What connections may take before a request is read."""
 
     max_connections: int = option(
-        512, "Connections open at once; half of the process's open files where that is less.", min=1
+        512, "Connections open at once; half of the process's open files if that is less.", min=1
     )
     max_header: float = option(32.0, "Largest header of a request, in KB.", min=1)
-    header_timeout: float = option(10.0, "Seconds in which a request's header must have come.", min=0.1)
+    header_timeout: float = option(10.0, "Seconds within which a request's header must arrive.", min=0.1)
     idle_timeout: float = option(5.0, "Seconds that a connection may be idle between two requests.", min=0.1)
 
     def __post_init__(self) -> None:
@@ -57,7 +57,7 @@ class ServeOptions:
         None, 'Words of the comparison, as JSON: {"colour": ["red", "blue"], …}.', metavar="FILE"
     )
     keys: Path | None = option(None, "API keys made by `triptych make-key`.", metavar="FILE")
-    read_only: bool = option(False, "Let nobody add or remove pictures.")
+    read_only: bool = option(False, "Allow nobody to add or remove pictures.")
     allow_hosts: tuple[str, ...] = option(
         (), "Another name to answer to; may be repeated.", flag="--allow-host", metavar="NAME"
     )

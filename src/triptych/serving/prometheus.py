@@ -10,6 +10,7 @@ from pathlib import Path
 from threading import Lock
 
 MEDIA_TYPE = "text/plain; version=0.0.4; charset=utf-8"
+# Seconds, in steps of about 2 and 2.5, as Prometheus' own default buckets.
 _BOUNDS = (0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0, 10.0)
 
 

@@ -12,7 +12,7 @@ from fastapi import Body, FastAPI, Path, Query, Request
 from starlette.responses import Response
 from starlette.types import ASGIApp, Receive, Scope, Send
 
-from triptych.catalog.likeness import likeness_warning
+from triptych.catalog.domain import domain_warning
 from triptych.core.errors import TriptychError
 from triptych.core.version import __version__
 from triptych.encoders.protocol import short_name
@@ -160,7 +160,7 @@ def _searching(app: FastAPI, handlers: RequestHandlers, comparison: TagCompariso
             "encoder": short_name(library.encoder),
             "composer": library.composer.name if library.composer is not None else None,
             "weight": library.weight,
-            "warning": likeness_warning(library.catalog),
+            "warning": domain_warning(library.catalog),
             "writable": handlers.settings.writable,
             "columns": await handlers.in_thread(lambda: columns(library.metadata)),
             "max_bytes": handlers.settings.limits.max_bytes,

@@ -39,7 +39,7 @@ if TYPE_CHECKING:
 
 _DRAIN = 30  # seconds after SIGTERM in which it ends, whatever is under way
 _LAST = 2  # of them, for what is to be put in order when requests were cut off
-_BACKLOG = 2048
+_BACKLOG = 2048  # connections that wait to be accepted; uvicorn's default
 _SOME = 1000  # pictures that words are chosen by
 
 

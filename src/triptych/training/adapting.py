@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from triptych.core.environment import Runtime, require_extra
+from triptych.core.environment import Runtime, require_extra, require_one_process
 from triptych.core.errors import DataError, UsageError
 from triptych.core.files import locked, made_by
 from triptych.core.finding import find_pictures
@@ -24,7 +24,7 @@ from triptych.encoders.registry import load_encoder
 from triptych.training.callbacks import callbacks_of
 from triptych.training.data.pixels import read_bytes
 from triptych.training.encoder_verdict import keep_statistics
-from triptych.training.options import AdaptOptions
+from triptych.training.options import AdaptOptions, Log
 from triptych.training.results import AdaptResult
 
 if TYPE_CHECKING:
@@ -42,7 +42,7 @@ def adapt_encoder(
     root: Path | str | None = None,
     encoder: Encoder | str = "wardrobe",
     runtime: Runtime = Runtime(),
-    log: Path | str | None = None,
+    log: Log = None,
 ) -> AdaptResult:
     """Teach an encoder, from pictures alone, what tells one item from another.
 
@@ -57,7 +57,7 @@ def adapt_encoder(
         root: what the names of a list start from.
         encoder: what to adapt: an encoder that `pretrain` made, or its name.
         runtime: what to compute with.
-        log: a file of JSON lines for the losses.
+        log: a file of JSON lines for the losses, or `LogOptions`.
 
     Raises:
         UsageError: the encoder is none that `pretrain` made, or lies in `out`; or torch is missing.
@@ -65,6 +65,7 @@ def adapt_encoder(
     """
     pictures, out = Path(pictures), Path(out)
     require_extra("train", "adapt-encoder")
+    require_one_process("adapt-encoder")
     import torch
 
     from triptych.encoders.networks.dual_encoder import HALF, DualEncoder

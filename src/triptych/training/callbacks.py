@@ -4,10 +4,16 @@ import json
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any
+from time import perf_counter
+from typing import TYPE_CHECKING, Any
 
+from triptych.core.environment import is_first_process, require_extra
 from triptych.core.errors import DataError
 from triptych.core.files import atomic
+from triptych.training.options import Log, LogOptions
+
+if TYPE_CHECKING:
+    from torch.utils.tensorboard.writer import SummaryWriter
 
 
 @dataclass
@@ -64,16 +70,20 @@ class Callback:
 
 
 class JsonLines(Callback):
-    """Writes one JSON object a line: `step` and `loss` for each step, and what was measured for each `epoch`.
+    """Writes one JSON object a line: for each step, and what was measured for each `epoch`.
 
-    A run that goes on from a checkpoint drops the lines that are later, so that each step is there once.
+    A step has its number, how many there are, its mean loss, the steps per second since this run was begun or went on,
+    and the seconds that the rest will take at that rate. A run that goes on from a checkpoint drops the lines that are
+    later, so that each step is there once.
     """
 
     def __init__(self, path: Path) -> None:
         self._path = path
+        self._began, self._first = perf_counter(), 0
 
     def on_start(self, run: Run) -> None:
         """Begin a new file, or keep the lines up to the checkpoint. Raises DataError where it is no such file."""
+        self._began, self._first = perf_counter(), run.step
         goes_on = run.step > 0 and self._path.exists()
         try:
             lines = self._path.read_text(encoding="utf-8").splitlines(keepends=True) if goes_on else []
@@ -84,8 +94,10 @@ class JsonLines(Callback):
             temporary.write_text("".join(kept), encoding="utf-8")
 
     def on_step(self, run: Run, losses: Sequence[float]) -> None:
-        """Write the step's mean loss."""
-        self._write({"step": run.step, "loss": sum(losses) / len(losses)})
+        """Write the step."""
+        rate = (run.step - self._first) / max(1e-9, perf_counter() - self._began)
+        times = {"rate": round(rate, 4), "eta": round((run.steps - run.step) / rate, 1)}
+        self._write({"step": run.step, "steps": run.steps, "loss": sum(losses) / len(losses), **times})
 
     def on_epoch(self, run: Run, metrics: Mapping[str, float]) -> None:
         """Write what was measured."""
@@ -94,6 +106,42 @@ class JsonLines(Callback):
     def _write(self, facts: Mapping[str, Any]) -> None:
         with self._path.open("a", encoding="utf-8") as log:
             log.write(json.dumps(facts) + "\n")
+
+
+class TensorBoard(Callback):
+    """Writes the loss of each step, and what was measured of each epoch, for TensorBoard.
+
+    A run that goes on from a checkpoint writes on; what came after the checkpoint is not shown any more. Raises
+    UsageError where the extra `tensorboard` is not installed.
+    """
+
+    def __init__(self, folder: Path) -> None:
+        require_extra("tensorboard", "--tensorboard")
+        self._folder = folder
+        self._writer: SummaryWriter | None = None
+
+    def on_start(self, run: Run) -> None:
+        """Open the folder."""
+        from torch.utils.tensorboard.writer import SummaryWriter
+
+        self._writer = SummaryWriter(str(self._folder), purge_step=run.step + 1 if run.step else None)
+
+    def on_step(self, run: Run, losses: Sequence[float]) -> None:
+        """Write the step's mean loss."""
+        self._write("loss", sum(losses) / len(losses), run.step)
+        if self._writer and run.step == run.steps:
+            self._writer.flush()
+
+    def on_epoch(self, run: Run, metrics: Mapping[str, float]) -> None:
+        """Write what was measured."""
+        for name, value in metrics.items():
+            self._write(f"epoch/{name}", value, run.step)
+        if self._writer:
+            self._writer.flush()
+
+    def _write(self, name: str, value: float, step: int) -> None:
+        if self._writer:
+            self._writer.add_scalar(name, value, step)
 
 
 class EarlyStop(Callback):
@@ -115,7 +163,12 @@ class EarlyStop(Callback):
         run.stop = len(values) - 1 - first_best >= self._patience
 
 
-def callbacks_of(log: Path | str | None, patience: int | None = None, metric: str = "R@10") -> list[Callback]:
-    """What the options `--log-json` and `--patience` ask for."""
-    callbacks: list[Callback] = [] if log is None else [JsonLines(Path(log))]
+def callbacks_of(log: Log, patience: int | None = None, metric: str = "R@10") -> list[Callback]:
+    """What the options `--log-json`, `--tensorboard` and `--patience` ask for; the first process alone keeps logs."""
+    wanted = log if isinstance(log, LogOptions) else LogOptions(json_lines=Path(log) if log is not None else None)
+    callbacks: list[Callback] = []
+    if wanted.json_lines and is_first_process():
+        callbacks.append(JsonLines(wanted.json_lines))
+    if wanted.tensorboard and is_first_process():
+        callbacks.append(TensorBoard(wanted.tensorboard))
     return callbacks if patience is None else [*callbacks, EarlyStop(metric, patience)]

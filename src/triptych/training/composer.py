@@ -17,7 +17,7 @@ from triptych.composers.trained import FORMAT, FORMAT_WITH_PATCHES
 from triptych.composers.truth import TruthQueries
 from triptych.core.environment import Runtime, require_extra
 from triptych.core.errors import UsageError
-from triptych.core.files import hash_file, locked, made_by, write_bytes, write_json
+from triptych.core.files import hash_file, made_by, write_bytes, write_json
 from triptych.core.onnx_graph import export_graph
 from triptych.core.progress import say
 from triptych.core.vectors import Vectors
@@ -26,7 +26,7 @@ from triptych.encoders.protocol import Encoder
 from triptych.training.callbacks import callbacks_of
 from triptych.training.data.patches import PatchCache, no_patches
 from triptych.training.data.triplets import TARGETS_PER_STEP, Encode, TripletDataset
-from triptych.training.options import TrainOptions
+from triptych.training.options import Log, TrainOptions
 from triptych.training.results import TrainResult
 from triptych.training.trust import weigh_evidence
 from triptych.training.validation import BEST_BY, summarise_run
@@ -51,13 +51,16 @@ def train(
     encoder: Encoder | str | None = None,
     truth: TruthQueries | None = None,
     runtime: Runtime = Runtime(),
-    log: Path | str | None = None,
+    log: Log = None,
 ) -> TrainResult:
     """Train a composer on the accepted triplets of a file, over the vectors of a catalog.
 
     Validates each epoch on the triplets of held-out references, keeps the best epoch and draws `learning-curve.png`.
     With `truth` it says whether the composer is better than what needs no training, and keeps that verdict; without, it
     says that nobody knows. A run that was killed goes on from its last epoch and ends with the same weights.
+
+    Several processes, as `torchrun` starts them for the GPUs of one or more machines, train together: each computes a
+    part of every batch. The machines share the folders of the catalog and of `out`.
 
     Args:
         triplets: the file.
@@ -67,7 +70,7 @@ def train(
         encoder: what made the catalog's vectors, or its name; by default the one that the catalog names.
         truth: queries whose answers are known, of `truth_queries`; none of them is learnt from.
         runtime: what to compute with.
-        log: a file of JSON lines for losses and recall.
+        log: a file of JSON lines for losses and recall, or `LogOptions`.
 
     Raises:
         DataError: the file cannot be read or holds too little, or a picture that is to be read is gone.
@@ -90,7 +93,7 @@ def train_composer(
     encoder: Encoder | str | None,
     truth: TruthQueries | None = None,
     runtime: Runtime,
-    log: Path | str | None = None,
+    log: Log = None,
 ) -> TrainResult:
     """Do what `train` does, for a run that trains in passing: that nobody knows whether it helps is not said."""
     require_extra("train", "train")
@@ -98,30 +101,36 @@ def train_composer(
 
     from triptych.training.learners.composer import ComposerLearner, build_model
     from triptych.training.loop import fit, require_same_run
+    from triptych.training.processes import first_ahead, is_first, joined, locked_once, of_first
 
     started = time.monotonic()
     device = runtime.torch_device()
     opened = Catalog(catalog)
     known = opened.encoder(encoder, threads=runtime.threads, device=runtime.device)
     own = _weights(known, options)
-    data = _read(triplets, opened, known, options)
-    settings = {"triplets": hash_file(triplets), "encoder": known.fingerprint, "catalog": opened.digest}
-    settings |= asdict(options) | {"without": sorted(options.without)}
-    model = build_model(opened.dim, data, known, own, options)
-    with locked(out):
-        require_same_run(out, settings)
-        cache = _patches(own, data, opened, known, out, runtime) if options.composer == "transformer" else None
-        learner = ComposerLearner(model, data, opened.vectors, cache or no_patches, options, device)
-        run = fit(learner, learner.loop, out, settings, callbacks_of(log, options.patience, BEST_BY))
-        facts = summarise_run(run.history, opened.vectors, data, out)
-        kept = _kept_sum(learner, data, opened.vectors, options)
-        seconds = round(time.monotonic() - started, 1)
-        note = made_by("train", settings, torch=torch.__version__, **facts, seconds=seconds)
-        _save(out, model, cache, data, known, kept, run.history, note)
-        space = Space(known, opened.names, opened.vectors, opened.root, limits=opened.limits)
-        verdict = judge_saved("train", out, truth, space, threads=runtime.threads)
-        run.clean()
-    return TrainResult(**facts, verdict=verdict, seconds=seconds)
+    with joined(device):
+        with first_ahead():
+            data = _read(triplets, opened, known, options)
+        settings = {"triplets": hash_file(triplets), "encoder": known.fingerprint, "catalog": opened.digest}
+        settings |= asdict(options) | {"without": sorted(options.without)}
+        model = build_model(opened.dim, data, known, own, options)
+        with locked_once(out):
+            require_same_run(out, settings)
+            with first_ahead():
+                cache = _patches(own, data, opened, known, out, runtime) if options.composer == "transformer" else None
+            learner = ComposerLearner(model, data, opened.vectors, cache or no_patches, options, device)
+            run = fit(learner, learner.loop, out, settings, callbacks_of(log, options.patience, BEST_BY))
+            if not is_first():
+                return of_first(None)
+            facts = summarise_run(run.history, opened.vectors, data, out)
+            kept = _kept_sum(learner, data, opened.vectors, options)
+            seconds = round(time.monotonic() - started, 1)
+            note = made_by("train", settings, torch=torch.__version__, **facts, seconds=seconds)
+            _save(out, model, cache, data, known, kept, run.history, note)
+            space = Space(known, opened.names, opened.vectors, opened.root, limits=opened.limits)
+            verdict = judge_saved("train", out, truth, space, threads=runtime.threads)
+            run.clean()
+            return of_first(TrainResult(**facts, verdict=verdict, seconds=seconds))
 
 
 def _kept_sum(

@@ -24,7 +24,7 @@ from triptych.training.callbacks import callbacks_of
 from triptych.training.data.pairs import CaptionedPictures, hash_file_or_fail, hold_out_products, load_pairs
 from triptych.training.data.titles import title_texts
 from triptych.training.encoder_verdict import HeldOut, Seen, judge_queries, judge_titles, keep_statistics
-from triptych.training.options import PretrainOptions
+from triptych.training.options import Log, PretrainOptions
 from triptych.training.results import PretrainResult
 from triptych.training.trainable import linear_map
 
@@ -59,7 +59,7 @@ def continue_pretraining(
     *,
     truth: Callable[[Sequence[str]], TruthQueries] | None,
     runtime: Runtime,
-    log: Path | str | None,
+    log: Log,
 ) -> PretrainResult:
     """Let an encoder go on learning; the arguments are those of `pretrain`."""
     import torch

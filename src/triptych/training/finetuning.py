@@ -18,7 +18,7 @@ from triptych.composers.trained import FORMAT, INSIDE
 from triptych.composers.truth import TruthQueries
 from triptych.core.environment import Runtime, require_extra
 from triptych.core.errors import DataError, UsageError
-from triptych.core.files import hash_file, locked, made_by, write_bytes, write_json
+from triptych.core.files import hash_file, made_by, write_bytes, write_json
 from triptych.core.onnx_graph import export_graph
 from triptych.core.progress import say
 from triptych.core.vectors import Vectors
@@ -27,7 +27,7 @@ from triptych.encoders.registry import load_encoder
 from triptych.training.callbacks import callbacks_of
 from triptych.training.data.pixels import Bytes, read_bytes
 from triptych.training.data.triplets import TripletDataset
-from triptych.training.options import FinetuneOptions
+from triptych.training.options import FinetuneOptions, Log
 from triptych.training.results import FinetuneResult
 from triptych.training.trainable import TrainableEncoder, trainable_encoder
 from triptych.training.validation import BEST_BY, summarise_run
@@ -49,12 +49,13 @@ def finetune(
     encoder: Encoder | str | None = None,
     truth: TruthQueries | None = None,
     runtime: Runtime = Runtime(),
-    log: Path | str | None = None,
+    log: Log = None,
 ) -> FinetuneResult:
     """Train the encoder of a catalog on triplets, from its pictures, and write it inside a composer.
 
     Pictures are held in memory as bytes; those that cannot be read are named and left out, with their triplets. With
-    `truth` it says whether the composer is better than no training, with the encoder of before, too.
+    `truth` it says whether the composer is better than no training, with the encoder of before, too. Several processes
+    of `torchrun` train together, as in `train`; each holds all pictures.
 
     Args:
         triplets: the file.
@@ -64,7 +65,7 @@ def finetune(
         encoder: what made the catalog's vectors, or its name; by default the one that the catalog names.
         truth: queries whose answers are known, of `truth_queries`; none of them is learnt from.
         runtime: what to compute with.
-        log: a file of JSON lines for losses and recall.
+        log: a file of JSON lines for losses and recall, or `LogOptions`.
 
     Raises:
         DataError: the file cannot be read or holds too little, or no picture can be read.
@@ -77,6 +78,7 @@ def finetune(
 
     from triptych.training.learners.finetuning import FinetuningLearner
     from triptych.training.loop import fit
+    from triptych.training.processes import is_first, joined, locked_once, of_first
 
     started = time.monotonic()
     device = runtime.torch_device()
@@ -87,9 +89,11 @@ def finetune(
     data = TripletDataset.read(triplets, pictures.row_of, known, np.array)
     settings = {"triplets": hash_file(triplets), "encoder": known.fingerprint, "catalog": opened.digest}
     settings |= {"pictures": hashlib.sha256(pictures.pixels.data).hexdigest(), **asdict(options), "tune": towers.tune}
-    learner = FinetuningLearner(towers, data, pictures.pixels, pictures.vectors, options, device)
-    with locked(out):
+    with joined(device), locked_once(out):
+        learner = FinetuningLearner(towers, data, pictures.pixels, pictures.vectors, options, device)
         run = fit(learner, learner.loop, out, settings, callbacks_of(log, options.patience, BEST_BY))
+        if not is_first():
+            return of_first(None)
         after = learner.vectors()
         facts = summarise_run(run.history, pictures.vectors, data, out) | pictures.facts(after)
         facts |= {"trained_weights": learner.trained_weights}
@@ -105,9 +109,10 @@ def finetune(
         now = replace(before, encoder=made, vectors=after, label="")
         verdict = judge_saved("finetune", out, truth, now, before=before, threads=runtime.threads)
         run.clean()
+        result = of_first(FinetuneResult(**facts, verdict=verdict, seconds=seconds))
     tell_unknown("finetune", verdict, truth)
     say(f"finetune: to search with it: triptych index PICTURES --catalog NEW --encoder {towers.kind}{out / 'encoder'}")
-    return FinetuneResult(**facts, verdict=verdict, seconds=seconds)
+    return result
 
 
 @dataclass(frozen=True)

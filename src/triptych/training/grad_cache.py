@@ -5,12 +5,19 @@ from collections.abc import Callable, Sequence
 import torch
 from torch import Tensor
 
+from triptych.training.processes import Replicas, gathered, own_part, step_seed
+
 Encode = Callable[[Tensor], Tensor]
 """Inputs `(n, …)` to vectors `(n, d)`, row by row: no row's vector depends on the others."""
 
 
 def backward(
-    encoded: Sequence[tuple[Encode, Tensor]], loss_of: Callable[..., Tensor], *, seed: int, chunk: int | None = None
+    encoded: Sequence[tuple[Encode, Tensor]],
+    loss_of: Callable[..., Tensor],
+    *,
+    seed: int,
+    chunk: int | None = None,
+    replicas: Replicas | None = None,
 ) -> float:
     """Add the gradients of `loss_of(vectors, vectors, …)`, whose arguments are the `encoded` inputs; returns the loss.
 
@@ -18,11 +25,14 @@ def backward(
     loss, and its gradients with respect to the vectors; then chunk by chunk, computed again, the gradients of the
     encoders (GradCache, Gao et al. 2021, section 3). Each chunk has a seed of its own for what is random in it, both
     times. Without `chunk` there is one chunk, of all, and nothing is computed twice.
+
+    Of several processes, which `replicas` is for, each encodes some of the inputs, and the loss is of all of them.
     """
+    seed = step_seed(seed)
     chunks = [
         (place, encode, part)
         for place, (encode, inputs) in enumerate(encoded)
-        for part in torch.split(inputs, chunk or max(1, len(inputs)))
+        for part in torch.split(inputs[own_part(len(inputs))], chunk or max(1, len(inputs)))
     ]
 
     def vectors_of(number: int) -> Tensor:
@@ -30,20 +40,31 @@ def backward(
         _, encode, part = chunks[number]
         return encode(part)
 
-    with torch.set_grad_enabled(chunk is None):
+    def loss_over(parts: Sequence[Tensor]) -> Tensor:
+        torch.manual_seed(seed)
+        joined = [
+            torch.cat([part for part, (at, *_) in zip(parts, chunks, strict=True) if at == place])
+            for place in range(len(encoded))
+        ]
+        return loss_of(*(gathered(part, len(inputs)) for part, (_, inputs) in zip(joined, encoded, strict=True)))
+
+    if chunk is None:
+        loss = _backward(lambda: loss_over([vectors_of(number) for number in range(len(chunks))]), replicas)
+        return loss.item()
+    with torch.no_grad():
         parts = [vectors_of(number) for number in range(len(chunks))]
-    if chunk is not None:
-        parts = [part.detach().requires_grad_() for part in parts]
-    torch.manual_seed(seed)
-    places = range(len(encoded))
-    joined = [
-        torch.cat([part for part, (place, *_) in zip(parts, chunks, strict=True) if place == at]) for at in places
-    ]
-    loss = loss_of(*joined)
-    loss.backward()  # type: ignore[no-untyped-call]
-    if chunk is not None:
-        for number, part in enumerate(parts):
-            vectors = vectors_of(number)
-            if vectors.requires_grad:  # a frozen tower has nothing to learn
-                vectors.backward(part.grad)  # type: ignore[no-untyped-call]
+    parts = [part.detach().requires_grad_() for part in parts]
+    loss = _backward(lambda: loss_over(parts), None)
+    for number, part in enumerate(parts):
+        vectors = vectors_of(number)
+        if vectors.requires_grad:  # a frozen tower has nothing to learn
+            vectors.backward(part.grad)  # type: ignore[no-untyped-call]
+    if replicas:
+        replicas.average()
     return loss.item()
+
+
+def _backward(compute: Callable[[], Tensor], replicas: Replicas | None) -> Tensor:
+    loss = replicas(compute) if replicas else compute()
+    loss.backward()  # type: ignore[no-untyped-call]
+    return loss

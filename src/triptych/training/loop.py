@@ -1,7 +1,7 @@
 """The one loop by which everything here learns: rates, clipping, checkpoints, epochs, and how a run goes on."""
 
 import math
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Literal, Protocol
@@ -14,6 +14,7 @@ from triptych.core.errors import FailureError
 from triptych.core.progress import progress, say
 from triptych.training.callbacks import Callback, Run
 from triptych.training.checkpoints import load_checkpoint, read_checkpoint, save_checkpoint
+from triptych.training.processes import is_first, of_first, process_count, process_rank, step_seed, wait_for_all
 
 Schedule = Callable[[int, int], float]
 """A step, from 0, and the number of steps, to the share of the peak rate."""
@@ -92,6 +93,9 @@ def fit(
     A run that was interrupted or killed, and is called again with the same arguments, ends with the same weights, bit
     by bit. The caller holds the lock of `out`, and calls `Run.clean` once it has written what came of the run.
 
+    Several processes that have joined (`training.processes`) go step by step together; the first writes checkpoints
+    and validates. How many there are is no setting: a run goes on with more or fewer of them, but for rounding.
+
     Args:
         learner: what learns; its module ends with the last weights, or with the best ones by `options.best_by`.
         options: how the run goes.
@@ -102,13 +106,14 @@ def fit(
     Raises:
         UsageError: the checkpoint is of a run with other settings.
         DataError: the checkpoint cannot be read.
-        FailureError: a loss, a gradient or a metric is not finite.
+        FailureError: a loss, a gradient or a metric is not finite; or processes do not see the same checkpoint.
     """
     run = Run(learner.name, out, options.steps)
     done = load_checkpoint(run.checkpoint, learner.module, learner.optimizer, settings=settings)
     if done:
         run.step, run.losses, run.history = done["step"], done["losses"], done["history"]
         say(f"{run.name}: going on from step {run.step} of {run.steps}")
+    _require_together(run)
     for callback in callbacks:
         callback.on_start(run)
     try:
@@ -118,14 +123,31 @@ def fit(
                 break
             _advance(run, learner, options, step, callbacks)
             if _end_epoch(run, learner, options, settings, callbacks) or _is_due(run, options):
-                state: Mapping[str, Any] = {"step": run.step, "losses": run.losses, "history": run.history}
-                save_checkpoint(run.checkpoint, learner.module, learner.optimizer, settings=settings, **state)
+                _save(run, run.checkpoint, learner, settings, losses=run.losses, history=run.history)
     except KeyboardInterrupt:
         say(f"{run.name}: stopped at step {run.step} of {run.steps}; the same command goes on from the last checkpoint")
         raise
+    wait_for_all()  # until the first process has written
     if options.best_by:
         load_checkpoint(run.best, learner.module, learner.optimizer, settings=settings)
+    wait_for_all()  # until all have read
     return run
+
+
+def _require_together(run: Run) -> None:
+    """Raise FailureError where processes that train together do not begin at one step."""
+    first = of_first(run.step)
+    if run.step != first:
+        raise FailureError(
+            f"{run.out}: process {process_rank()} of {process_count()} begins at step {run.step}, and the first one at "
+            f"{first}; give a folder that all machines share"
+        )
+
+
+def _save(run: Run, path: Path, learner: Learner, settings: dict[str, Any], **progress: Any) -> None:
+    """Write a checkpoint; of several processes, the first does."""
+    if is_first():
+        save_checkpoint(path, learner.module, learner.optimizer, settings=settings, step=run.step, **progress)
 
 
 def require_same_run(out: Path, settings: dict[str, Any]) -> None:
@@ -141,7 +163,7 @@ def _advance(run: Run, learner: Learner, options: LoopOptions, step: int, callba
     groups = learner.optimizer.param_groups
     for group in groups:
         group["lr"] = group["peak"] * options.schedule(step, options.steps)
-    torch.manual_seed((options.seed * 1_000_003 + step) % 2**63)
+    torch.manual_seed(step_seed((options.seed * 1_000_003 + step) % 2**63))
     learner.optimizer.zero_grad(set_to_none=True)
     learner.train()
     losses = learner.step(step)
@@ -186,13 +208,14 @@ def _end_epoch(
     """Validate where an epoch has ended, and keep its weights where it is the best; says whether one has."""
     if options.epoch_steps is None or run.step % options.epoch_steps:
         return False
-    metrics = {"loss": float(np.mean(run.losses)), **learner.validate()}
+    measured = learner.validate() if is_first() else {}
+    metrics = of_first({"loss": float(np.mean(run.losses)), **measured})
     for name, value in metrics.items():
         _require_finite(run, [value], f"{name} at step {run.step}")
     run.history.append(metrics)
     run.losses.clear()
     if options.best_by and metrics[options.best_by] >= max(epoch[options.best_by] for epoch in run.history):
-        save_checkpoint(run.best, learner.module, learner.optimizer, settings=settings)
+        _save(run, run.best, learner, settings)
     for callback in callbacks:
         callback.on_epoch(run, metrics)
     return True

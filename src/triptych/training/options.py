@@ -4,6 +4,7 @@ import re
 from dataclasses import dataclass
 from pathlib import Path
 
+from triptych.core.environment import PRECISIONS
 from triptych.core.errors import UsageError
 from triptych.core.limits import Limits, max_pixels_option
 from triptych.core.options import as_paths, check_ranges, nested, option
@@ -26,6 +27,24 @@ _BATCH = "Triplets a step."
 _TEMPERATURE = "Of the loss, between 0 and 1; the smaller, the more hard negatives count."
 _PATIENCE = "Stop after so many epochs whose recall on held-out triplets is no better."
 _SEED = "Seed of everything random."
+_PRECISION = "auto (bfloat16 where it is fast), float32 or bfloat16."
+
+
+@dataclass(frozen=True)
+class LogOptions:
+    """Where a run of training tells how it goes, beside the terminal."""
+
+    json_lines: Path | None = option(
+        None, "Also write losses, rate, ETA and recall, as JSON lines.", flag="--log-json", metavar="FILE"
+    )
+    tensorboard: Path | None = option(None, "Also write losses and recall for TensorBoard.", metavar="DIR")
+
+    def __post_init__(self) -> None:
+        as_paths(self, "json_lines", "tensorboard")
+
+
+Log = LogOptions | Path | str | None
+"""Where a run tells how it goes; a path is a file of JSON lines."""
 
 
 @dataclass(frozen=True)
@@ -86,6 +105,7 @@ class TrainOptions:
     )
     """Small encoders of our own (`pretrain`) let their text tower learn along in any case."""
     patience: int | None = option(None, _PATIENCE, metavar="EPOCHS", min=1)
+    precision: str = option("auto", _PRECISION, choices=PRECISIONS)
     seed: int = option(0, _SEED, min=0)
 
     def __post_init__(self) -> None:
@@ -113,6 +133,7 @@ class FinetuneOptions:
     distill: float = option(5.0, "How much pictures are held to their vectors of before.", min=0)
     """Weighs one minus the cosine of a picture's vector to what it was, beside the contrastive loss."""
     patience: int | None = option(None, _PATIENCE, metavar="EPOCHS", min=1)
+    precision: str = option("auto", _PRECISION, choices=PRECISIONS)
     seed: int = option(0, _SEED, min=0)
 
     def __post_init__(self) -> None:

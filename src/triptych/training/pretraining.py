@@ -12,7 +12,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from triptych.composers.truth import TruthQueries
-from triptych.core.environment import Runtime, require_extra
+from triptych.core.environment import Runtime, require_extra, require_one_process
 from triptych.core.files import locked, made_by
 from triptych.encoders.lexicon import Lexicon, common_terms
 from triptych.encoders.native import NativeEncoder, save_encoder
@@ -22,7 +22,7 @@ from triptych.training.callbacks import callbacks_of
 from triptych.training.continuing import continue_pretraining
 from triptych.training.data.pairs import hash_file_or_fail, load_pairs
 from triptych.training.encoder_verdict import keep_statistics
-from triptych.training.options import SCRATCH, PretrainOptions
+from triptych.training.options import SCRATCH, Log, PretrainOptions
 from triptych.training.results import PretrainResult
 
 if TYPE_CHECKING:
@@ -40,7 +40,7 @@ def pretrain(
     *,
     truth: Callable[[Sequence[str]], TruthQueries] | None = None,
     runtime: Runtime = Runtime(),
-    log: Path | str | None = None,
+    log: Log = None,
 ) -> PretrainResult:
     """Train an encoder on pairs of picture and caption.
 
@@ -59,7 +59,7 @@ def pretrain(
         options: what it starts from, its size and how it learns.
         truth: makes queries whose answers are known among some pictures, by their names: `truth_of_pairs`.
         runtime: what to compute with.
-        log: a file of JSON lines for the losses.
+        log: a file of JSON lines for the losses, or `LogOptions`.
 
     Raises:
         UsageError: torch is missing, `options.start` is no encoder of photos, `out` holds an unfinished run with other
@@ -68,13 +68,14 @@ def pretrain(
     """
     pairs, images, out = Path(pairs), Path(images), Path(out)
     require_extra("train", "pretrain")
+    require_one_process("pretrain")
     if options.start == SCRATCH:
         return _from_scratch(pairs, images, out, options, runtime, log)
     return continue_pretraining(pairs, images, out, options, truth=truth, runtime=runtime, log=log)
 
 
 def _from_scratch(
-    pairs: Path, images: Path, out: Path, options: PretrainOptions, runtime: Runtime, log: Path | str | None
+    pairs: Path, images: Path, out: Path, options: PretrainOptions, runtime: Runtime, log: Log
 ) -> PretrainResult:
     import torch
 

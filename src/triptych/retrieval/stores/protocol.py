@@ -3,11 +3,13 @@
 A store of your own is a class with these methods, made as `registry.StoreFactory` says.
 """
 
-from collections.abc import Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from typing import NamedTuple, Protocol
 
+import numpy as np
 import pyarrow as pa
+from numpy.typing import NDArray
 
 from triptych.core.vectors import Vectors
 
@@ -29,6 +31,10 @@ class StoreHit(NamedTuple):
 
     name: str
     score: float
+
+
+Blocks = Callable[[], Iterator[tuple[NDArray[np.int64], Vectors]]]
+"""Gives a gallery's vectors piece by piece: the rows of a piece, and their unit vectors `(n, d)`."""
 
 
 @dataclass(frozen=True)

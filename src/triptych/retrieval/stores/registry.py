@@ -1,6 +1,7 @@
-"""The stores by name: exact, approximate, PostgreSQL by its address, and plug-ins."""
+"""The stores by name: exact, approximate in memory or on disk, PostgreSQL by its address, and plug-ins."""
 
 from collections.abc import Callable
+from pathlib import Path
 from typing import Protocol
 
 from triptych.core.errors import UsageError
@@ -8,13 +9,21 @@ from triptych.core.plugins import Registry
 from triptych.core.vectors import Vectors
 from triptych.retrieval.stores.exact import ExactStore
 from triptych.retrieval.stores.gallery import Gallery
-from triptych.retrieval.stores.protocol import Store
+from triptych.retrieval.stores.protocol import Blocks, Store
 
 
 class StoreFactory(Protocol):
     """Makes a store of one space of a catalog. A class or function of a plug-in may have fewer of the parameters."""
 
-    def __call__(self, gallery: Gallery, vectors: Callable[[], Vectors], space: Callable[[], str], dim: int) -> Store:
+    def __call__(
+        self,
+        gallery: Gallery,
+        vectors: Callable[[], Vectors],
+        space: Callable[[], str],
+        dim: int,
+        blocks: Blocks,
+        folder: Path,
+    ) -> Store:
         """A store that holds the gallery's pictures.
 
         Args:
@@ -22,6 +31,8 @@ class StoreFactory(Protocol):
             vectors: gives unit vectors `(n, dim)` of the gallery's rows; they are read from disk only if it is called.
             space: gives what tells this catalog and this space of vectors from all others; 16 hexadecimal digits.
             dim: the length of a vector.
+            blocks: gives the same vectors piece by piece, where they would not fit in memory.
+            folder: the catalog's.
         """
         ...
 
@@ -30,8 +41,8 @@ def load_store(given: Callable[..., Store] | str) -> StoreFactory:
     """What makes the stores that `given` means: one for the encoder's space, and one for the composer's.
 
     Args:
-        given: a class or a function as `StoreFactory`; `exact`; `hnsw`; `postgresql://USER@HOST/DATABASE`; the name of
-            an installed plug-in; or `module:attribute`.
+        given: a class or a function as `StoreFactory`; `exact`; `hnsw`; `disk`; `postgresql://USER@HOST/DATABASE`; the
+            name of an installed plug-in; or `module:attribute`.
 
     Raises:
         UsageError: the name means nothing, or what it means makes no store.
@@ -41,8 +52,16 @@ def load_store(given: Callable[..., Store] | str) -> StoreFactory:
     if not callable(found):
         raise UsageError(f"--store {name}: holds vectors already; give its class, or a function that makes it")
 
-    def make(gallery: Gallery, vectors: Callable[[], Vectors], space: Callable[[], str], dim: int) -> Store:
-        return STORES.make(found, name, gallery=gallery, vectors=vectors, space=space, dim=dim)
+    def make(
+        gallery: Gallery,
+        vectors: Callable[[], Vectors],
+        space: Callable[[], str],
+        dim: int,
+        blocks: Blocks,
+        folder: Path,
+    ) -> Store:
+        given = {"vectors": vectors, "space": space, "dim": dim, "blocks": blocks, "folder": folder}
+        return STORES.make(found, name, gallery=gallery, **given)
 
     return make
 
@@ -55,6 +74,12 @@ def _hnsw(gallery: Gallery, vectors: Callable[[], Vectors]) -> Store:
     from triptych.retrieval.stores.hnsw import HnswStore
 
     return HnswStore(gallery, vectors())
+
+
+def _disk(gallery: Gallery, space: Callable[[], str], dim: int, blocks: Blocks, folder: Path) -> Store:
+    from triptych.retrieval.stores.disk import DiskStore
+
+    return DiskStore(gallery, blocks, folder / f"disk-{space()}", dim)
 
 
 def _postgres(
@@ -70,5 +95,6 @@ def _postgres(
 STORES: Registry[Store] = Registry("store", Store, "triptych.stores", flag="--store")
 STORES.register("exact", _exact)
 STORES.register("hnsw", _hnsw)
+STORES.register("disk", _disk)
 for _scheme in ("postgresql://", "postgres://"):
     STORES.register_scheme(_scheme, _postgres, "USER@HOST/DATABASE")

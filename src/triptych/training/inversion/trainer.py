@@ -12,7 +12,7 @@ import numpy as np
 
 from triptych.catalog.catalog import Catalog
 from triptych.composers.trained import FORMAT_WITH_PROMPTS
-from triptych.core.environment import Runtime, require_extra
+from triptych.core.environment import Runtime, require_extra, require_one_process
 from triptych.core.errors import FailureError, UsageError
 from triptych.core.files import locked, made_by, write_bytes, write_json
 from triptych.core.onnx_graph import export_graph
@@ -24,7 +24,7 @@ from triptych.tagging.vocabulary import Vocabulary, load_vocabulary, understood_
 from triptych.training.callbacks import callbacks_of
 from triptych.training.data.pairs import hash_file_or_fail, read_pairs
 from triptych.training.inversion.texts import Keywords, PictureConcepts, SlottedIds, draw_titles
-from triptych.training.options import MARK, InversionOptions
+from triptych.training.options import MARK, InversionOptions, Log
 from triptych.training.results import InversionResult
 
 if TYPE_CHECKING:
@@ -58,7 +58,7 @@ def train_inversion(
     *,
     encoder: Encoder | str | None = None,
     runtime: Runtime = Runtime(),
-    log: Path | str | None = None,
+    log: Log = None,
 ) -> InversionResult:
     """Train a baseline of the family of textual inversion on the pictures of a catalog; what it writes is a composer.
 
@@ -72,7 +72,7 @@ def train_inversion(
         options: how it learns.
         encoder: what made the catalog's vectors, or its name; by default the one that the catalog names.
         runtime: what to compute with.
-        log: a file of JSON lines for the losses.
+        log: a file of JSON lines for the losses, or `LogOptions`.
 
     Raises:
         UsageError: an unknown method, or an encoder that takes no pseudo-words; or torch is missing.
@@ -82,6 +82,7 @@ def train_inversion(
     catalog, out = Path(catalog), Path(out)
     _check(method, options)
     require_extra("train", "train-inversion")
+    require_one_process("train-inversion")
     import torch
 
     from triptych.training.loop import fit, require_same_run

@@ -21,6 +21,7 @@ from triptych.training.data.triplets import NO_CHANGE, Batch, Numbers, TripletDa
 from triptych.training.loop import Learner, LoopOptions, warmup_linear
 from triptych.training.losses import ContrastiveLoss
 from triptych.training.options import TrainOptions
+from triptych.training.processes import Replicas, gathered, own_part
 from triptych.training.validation import BEST_BY, held_out_recall
 
 _PEAK_RATE = 1e-3
@@ -101,6 +102,7 @@ class ComposerLearner(Learner):
     ) -> None:
         self.model = model.to(device)
         self.module = self.model
+        self.replicas = Replicas(self.model)
         groups: list[dict[str, Any]] = [{"params": list(model.combiner.parameters()), "peak": _PEAK_RATE}]
         if model.text is not None:
             learns = [weight for weight in model.text.parameters() if weight.requires_grad]
@@ -109,7 +111,7 @@ class ComposerLearner(Learner):
         self.data, self.patches = data, patches
         self.pictures = torch.tensor(pictures, device=device)
         self.words = torch.from_numpy(data.words).to(device)
-        self.loss = ContrastiveLoss(options.loss)
+        self.loss, self.precision = ContrastiveLoss(options.loss), options.precision
         self.batch_size, self.seed = min(options.batch_size, len(data.training)), options.seed
         each = max(1, min(len(data.training) // self.batch_size, options.most_steps // options.epochs))
         self.loop = LoopOptions(
@@ -119,7 +121,8 @@ class ComposerLearner(Learner):
     def step(self, step: int) -> list[float]:
         """Each query is to find its targets in the catalog, and to tell what changes."""
         batch, random = self.data.batch(step, self.batch_size, self.seed), np.random.default_rng([self.seed, step])
-        loss = composer_loss(self.model, self.pictures, self.patches, batch, random, self.loss)
+        given = (self.model, self.pictures, self.patches, batch, random, self.loss, self.precision)
+        loss = self.replicas(lambda: composer_loss(*given))
         loss.backward()  # type: ignore[no-untyped-call]
         return [loss.item()]
 
@@ -157,8 +160,12 @@ def composer_loss(
     batch: Batch,
     random: np.random.Generator,
     loss: ContrastiveLoss,
+    precision: str = "auto",
 ) -> Tensor:
-    """The contrastive loss of a batch, and where the model reads what changes, the cross-entropy of that."""
+    """The contrastive loss of a batch, and where the model reads what changes, the cross-entropy of that.
+
+    Of several processes each computes some of the queries and some of the bank, and the loss is of all of them.
+    """
     negatives = loss.known(batch.known_negatives)
     bank_rows = loss.bank(len(pictures), batch.positives, negatives, random)
     bank = pictures[torch.from_numpy(bank_rows)]
@@ -171,10 +178,14 @@ def composer_loss(
     queries_of, rows = np.nonzero(present)[0], np.searchsorted(bank_rows, batch.targets[present])
     similarity[torch.from_numpy(queries_of), torch.from_numpy(rows)] = 1.0
     words = _trim(torch.from_numpy(batch.words).to(bank.device))
-    with mixed_precision(bank.device):
-        references = pictures[torch.from_numpy(batch.references)]
-        queries, read = model.read(references, words, *patches(batch.references))
-        gallery = model.combiner.gallery(bank)
+    count, own = len(batch.references), own_part(len(batch.references))
+    some = batch.references[own]
+    with mixed_precision(bank.device, precision):
+        references = pictures[torch.from_numpy(some)]
+        queries, read = model.read(references, words[own], *patches(some))
+        gallery = model.combiner.gallery(bank[own_part(len(bank))])
+    queries, gallery = gathered(queries, count), gathered(gallery, len(bank))
+    read = [gathered(group, count) for group in read]
     weights = torch.from_numpy(batch.confidences).to(bank.device)
     contrastive = loss(queries, gallery, positives, known, similarity, weights)
     changes = torch.from_numpy(batch.changes).to(bank.device)

@@ -18,6 +18,7 @@ from triptych.training.grad_cache import Encode, backward
 from triptych.training.loop import Learner, LoopOptions
 from triptych.training.losses import DUPLICATE, contrastive_loss
 from triptych.training.options import FinetuneOptions
+from triptych.training.processes import Replicas
 from triptych.training.trainable import TrainableEncoder
 from triptych.training.validation import BEST_BY, held_out_recall
 
@@ -60,6 +61,7 @@ class FinetuningLearner(Learner):
         ]
         self.optimizer = torch.optim.AdamW(groups, weight_decay=_WEIGHT_DECAY)
         self.module = torch.nn.ParameterList([*self.head.parameters(), *tuned])
+        self.replicas = Replicas(self.module)
         self.data, self.pixels, self.before = data, pixels, torch.from_numpy(before).to(device)
         self.options, self.device = options, device
         self.batch_size = min(options.batch_size, len(data.training))
@@ -90,7 +92,8 @@ class FinetuningLearner(Learner):
             number = epoch * self.batches + position * self.accumulate + part
             encoded, loss_of = self._problem(self.data.batch(number, self.batch_size, self.options.seed), number)
             seed = (self.options.seed * 1_000_003 + number) * 10_000 % 2**63
-            losses.append(backward(encoded, loss_of, seed=seed, chunk=self.options.chunk_size))
+            chunk = self.options.chunk_size
+            losses.append(backward(encoded, loss_of, seed=seed, chunk=chunk, replicas=self.replicas))
         for weight in self.module.parameters():
             if weight.grad is not None:
                 weight.grad /= self.accumulate
@@ -126,11 +129,11 @@ class FinetuningLearner(Learner):
         return [(self._encode_pictures, pixels), (self._encode_texts, ids)], loss_of
 
     def _encode_pictures(self, pixels: Tensor) -> Tensor:
-        with mixed_precision(self.device):
+        with mixed_precision(self.device, self.options.precision):
             return self.encoder.pictures(pixels.to(self.device))
 
     def _encode_texts(self, ids: Tensor) -> Tensor:
-        with mixed_precision(self.device):
+        with mixed_precision(self.device, self.options.precision):
             return self.encoder.texts(ids.to(self.device))
 
     def vectors(self) -> Vectors:

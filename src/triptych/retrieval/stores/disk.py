@@ -1,0 +1,151 @@
+"""A store for catalogs larger than memory: vectors on disk in half precision, and a compressed index of them in memory.
+
+A search asks the index for candidates (IVF-PQ: Jégou et al., *Product Quantization for Nearest Neighbor Search*, 2011,
+as FAISS implements it) and scores those again by their vectors. Both are made once, beside the catalog; `disk_index`
+makes them. Pictures that came later are searched exactly until there are so many that all is made anew.
+"""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+from numpy.typing import NDArray
+
+from triptych.core.errors import StoreError
+from triptych.core.progress import say
+from triptych.core.vectors import Vectors, nearest
+from triptych.retrieval.stores.disk_index import DiskIndex, Numbers, build_index, open_index
+from triptych.retrieval.stores.gallery import Gallery
+from triptych.retrieval.stores.protocol import Blocks, Rows, SearchTerms, StoreHit
+
+_LATER = 0.05  # of the pictures may be newer than the index, and are searched exactly
+_FEW = 0.02  # share of the pictures below which a search with conditions reads all that fulfil them
+
+
+@dataclass(frozen=True)
+class _State:
+    """What a search sees; it never changes."""
+
+    gallery: Gallery
+    row_of: Numbers
+    """Of each vector on disk its row of the gallery; -1 where that picture is gone."""
+    later: Numbers
+    """Rows of the gallery whose vectors are not on disk."""
+    later_vectors: Vectors
+
+
+class DiskStore:
+    """As `ExactStore`, for vectors that need not fit in memory, with the recall that was measured when it was made.
+
+    In memory are about `dim / 8 + 16` bytes a picture. Searching is safe in any thread while another one adds or
+    removes.
+
+    Args:
+        gallery: the pictures.
+        blocks: gives their vectors.
+        folder: where the index is, or is made; it belongs to one space of one catalog.
+        dim: the length of a vector.
+
+    Raises:
+        UsageError: the extra `faiss` is not installed.
+        BusyError: another process is making the index.
+        FailureError: the folder cannot be written.
+    """
+
+    def __init__(self, gallery: Gallery, blocks: Blocks, folder: Path, dim: int) -> None:
+        index = open_index(folder, dim)
+        row_of = _rows_of(index, gallery) if index else np.empty(0, np.int64)
+        later = np.setdiff1d(np.flatnonzero(gallery.alive), row_of)
+        if index is None or len(later) > _LATER * len(gallery):
+            index = build_index(folder, gallery.names, gallery.hashes, blocks(), dim)
+            row_of, later = np.arange(len(gallery.names)), np.empty(0, np.int64)
+            say(f"disk: finds {index.recall:.1%} of the exactly nearest 10, over {len(row_of)} pictures")
+        self._index = index
+        self._state = _State(gallery, row_of, later, _some_vectors(blocks, later, dim))
+
+    @property
+    def recall(self) -> float:
+        """The share of the ten exactly nearest that was found when the index was made."""
+        return self._index.recall
+
+    def search(self, queries: Vectors, terms: Sequence[SearchTerms]) -> list[list[StoreHit]]:
+        """As the protocol says, with `recall` of the nearest; equal scores are ordered by row."""
+        state = self._state
+        return [self._one(state, query, term) for query, term in zip(queries, terms, strict=True)]
+
+    def vector(self, name: str) -> Vectors:
+        """As the protocol says, of what is on disk in half precision."""
+        state = self._state
+        row = state.gallery.row_of[name]
+        place = np.flatnonzero(state.later == row)
+        vector: Vectors
+        if len(place):
+            vector = state.later_vectors[place[-1]]
+        else:
+            vector = self._index.vectors[int(np.flatnonzero(state.row_of == row)[0])].astype(np.float32)
+        return vector
+
+    def add(self, rows: Rows) -> None:
+        """As the protocol says."""
+        state = self._state
+        gallery = state.gallery.extended(rows.names, rows.hashes, rows.metadata)
+        new = np.arange(len(state.gallery.names), len(gallery.names))
+        vectors = np.concatenate([state.later_vectors, rows.vectors])
+        self._state = _State(gallery, state.row_of, np.concatenate([state.later, new]), vectors)
+
+    def remove(self, names: Sequence[str]) -> None:
+        """As the protocol says; the space on disk is given back when the index is made anew."""
+        state = self._state
+        self._state = _State(state.gallery.without(names), state.row_of, state.later, state.later_vectors)
+
+    def check(self) -> None:
+        """As the protocol says."""
+        if not self._index.is_there():
+            raise StoreError(f"{self._index.folder}: the vectors on disk are gone; open the catalog again")
+
+    def _one(self, state: _State, query: Vectors, term: SearchTerms) -> list[StoreHit]:
+        allowed = state.gallery.allowed(term)
+        rows, scores = self._on_disk(state, query, term.k, allowed)
+        if len(state.later):
+            places, later = nearest(query[None], state.later_vectors, term.k, allowed=allowed[state.later])
+            rows = np.concatenate([rows, state.later[places[0]]])
+            scores = np.concatenate([scores, later[0]])
+        order = np.lexsort((rows, -scores))[: term.k]
+        names = state.gallery.names
+        return [StoreHit(names[row], float(score)) for row, score in zip(rows[order], scores[order], strict=True)]
+
+    def _on_disk(self, state: _State, query: Vectors, k: int, allowed: NDArray[np.bool_]) -> tuple[Numbers, Vectors]:
+        """The best rows of the gallery among those on disk, in no order, and their scores."""
+        known = state.row_of >= 0
+        known[known] = allowed[state.row_of[known]]
+        count = int(known.sum())
+        if count > _FEW * len(known):
+            places = self._index.candidates(query, k, None if count == len(known) else known)
+        if count <= _FEW * len(known) or len(places) < min(k, count):  # or the lists looked into hold too few
+            places = np.flatnonzero(known)
+        best, scores = self._index.best(query, places, k)
+        return state.row_of[best], scores
+
+
+def _rows_of(index: DiskIndex, gallery: Gallery) -> Numbers:
+    """Of each vector of an index the row of the gallery that it is of; -1 where that is gone or has changed."""
+    names, hashes = index.pictures()
+    if len(names) == len(gallery.names) and names == gallery.names and (hashes == gallery.hashes).all():
+        return np.where(gallery.alive, np.arange(len(names)), -1)
+    row_of = gallery.row_of
+    rows = np.array([row_of.get(name, -1) for name in names], np.int64)
+    there = np.flatnonzero(rows >= 0)
+    changed = there[gallery.hashes[rows[there]] != hashes[there]]
+    rows[changed] = -1
+    return rows
+
+
+def _some_vectors(blocks: Blocks, rows: Numbers, dim: int) -> Vectors:
+    """The vectors `(n, dim)` of some rows, in their order."""
+    vectors = np.empty((len(rows), dim), np.float32)
+    if len(rows):
+        for places, block in blocks():
+            wanted = np.isin(places, rows)
+            vectors[np.searchsorted(rows, places[wanted])] = block[wanted]
+    return vectors

@@ -1,0 +1,199 @@
+"""The files of a `DiskStore`: how they are made from vectors that need not fit in memory, and read.
+
+DIR/index.json       what they are of; written last, so a folder that has it is whole
+DIR/vectors.f16      the vectors in half precision, a row each
+DIR/pictures.parquet name and SHA-256 of each row
+DIR/index.faiss      product quantizer and inverted lists; not there for few vectors
+"""
+
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from math import ceil
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pyarrow as pa
+import pyarrow.parquet as pq
+from numpy.typing import NDArray
+
+from triptych.core.environment import require_extra
+from triptych.core.errors import DataError
+from triptych.core.files import atomic, locked, read_json, write_json
+from triptych.core.progress import progress
+from triptych.core.vectors import Vectors, nearest
+from triptych.retrieval.stores.hnsw import import_faiss
+
+Numbers = NDArray[np.int64]
+Halves = NDArray[np.float16]
+"""Mapped from a file."""
+
+_FORMAT = "triptych-disk-1"
+_NOTE, _VECTORS, _PICTURES, _GRAPH = "index.json", "vectors.f16", "pictures.parquet", "index.faiss"
+_INDEXED = 20_000  # vectors from which there is an index; fewer are all compared
+_BYTE = 8  # dimensions that one byte of the code stands for
+_LISTS = 2.0  # times the square root of the number of vectors
+_SAMPLES = 40  # vectors for each list, to find its centre by
+_CANDIDATES = 20  # for each result that is wanted, and 200 at least, are scored by their vectors
+_LEAST_CANDIDATES = 200
+_PROBES = 48  # lists that a search looks into, at least
+_PROBED = 0.03  # of the lists
+_ROUNDS = 10  # of k-means
+_BLOCK = 65_536
+_ASKED = 100  # vectors that the recall is measured with
+
+
+@dataclass(frozen=True)
+class DiskIndex:
+    """Vectors on disk, and what finds candidates among them."""
+
+    folder: Path
+    vectors: Halves
+    graph: Any
+    """Of FAISS; None where there are few vectors."""
+    recall: float
+
+    def candidates(self, query: Vectors, k: int, allowed: NDArray[np.bool_] | None = None) -> Numbers:
+        """Places `(n,)` that the `k` nearest are likely among; of those that are allowed, if that is given."""
+        if self.graph is None:
+            return np.arange(len(self.vectors)) if allowed is None else np.flatnonzero(allowed)
+        faiss = import_faiss()
+        lists = self.graph.nlist
+        share = 1.0 if allowed is None else float(allowed.mean())
+        probes = max(_PROBES, _PROBED * lists) / share  # fewer are allowed in each list
+        settings = faiss.SearchParametersIVF(nprobe=int(min(lists, ceil(probes))))
+        if allowed is not None:
+            bits = np.packbits(allowed, bitorder="little")
+            settings.sel = selector = faiss.IDSelectorBitmap(bits)
+            assert selector is not None  # it, and its bits, must outlive the search
+        _, places = self.graph.search(_padded(query[None]), max(_LEAST_CANDIDATES, _CANDIDATES * k), params=settings)
+        found: Numbers = places[0][places[0] >= 0]
+        return found
+
+    def best(self, query: Vectors, places: Numbers, k: int) -> tuple[Numbers, Vectors]:
+        """The `k` best of some places by their vectors, which are read piece by piece, and their scores."""
+        rows, scores = np.empty(0, np.int64), np.empty(0, np.float32)
+        for start in range(0, len(places), _BLOCK):
+            some = places[start : start + _BLOCK]
+            rows = np.concatenate([rows, some])
+            scores = np.concatenate([scores, self.vectors[some].astype(np.float32) @ query])
+            kept = np.argsort(-scores, kind="stable")[:k]
+            rows, scores = rows[kept], scores[kept]
+        return rows, scores
+
+    def pictures(self) -> tuple[list[str], NDArray[np.bytes_]]:
+        """Name and SHA-256 of each vector."""
+        table = pq.read_table(self.folder / _PICTURES)
+        return table.column("name").to_pylist(), np.array(table.column("sha256").to_pylist(), "S64")
+
+    def is_there(self) -> bool:
+        """Whether its files are still there."""
+        return all((self.folder / name).is_file() for name in (_NOTE, _VECTORS))
+
+
+def open_index(folder: Path, dim: int) -> DiskIndex | None:
+    """What is in a folder; None where there is no whole index, or one of another version.
+
+    Raises UsageError where the extra `faiss` is not installed.
+    """
+    require_extra("faiss", "--store disk")
+    try:
+        note = read_json(folder / _NOTE, "index")
+        if note["format"] != _FORMAT or note["dim"] != dim:
+            return None
+        size = (note["count"], dim)
+        vectors = np.memmap(folder / _VECTORS, np.float16, "r", shape=size) if note["count"] else _none(dim)
+        graph = None
+        if note["lists"]:
+            graph = import_faiss().read_index(str(folder / _GRAPH))
+    except (DataError, KeyError, TypeError, ValueError, OSError, RuntimeError):
+        return None  # gone, or damaged: it is made anew
+    return DiskIndex(folder, vectors, graph, float(note["recall"]))
+
+
+def build_index(
+    folder: Path,
+    names: Sequence[str],
+    hashes: NDArray[np.bytes_],
+    blocks: Iterator[tuple[Numbers, Vectors]],
+    dim: int,
+) -> DiskIndex:
+    """Make the files of vectors that come piece by piece, and measure what the index finds.
+
+    Raises BusyError where another process is at it.
+    """
+    with locked(folder):
+        (folder / _NOTE).unlink(missing_ok=True)
+        vectors = _write_vectors(folder / _VECTORS, len(names), blocks, dim)
+        graph = _train(vectors) if len(names) >= _INDEXED else None
+        if graph is not None:
+            with atomic(folder / _GRAPH) as temporary:
+                import_faiss().write_index(graph, str(temporary))
+        table = pa.table({"name": pa.array(names, pa.string()), "sha256": pa.array([h.decode() for h in hashes])})
+        with atomic(folder / _PICTURES) as temporary:
+            pq.write_table(table, temporary, compression="zstd")
+        index = DiskIndex(folder, vectors, graph, 1.0)
+        recall = _measured_recall(index)
+        lists = 0 if graph is None else graph.nlist
+        note = {"format": _FORMAT, "dim": dim, "count": len(names), "lists": lists, "recall": recall}
+        write_json(folder / _NOTE, note)
+    return DiskIndex(folder, vectors, graph, recall)
+
+
+def _write_vectors(path: Path, count: int, blocks: Iterator[tuple[Numbers, Vectors]], dim: int) -> Halves:
+    """Half precision, which keeps a cosine to about 0.0003."""
+    if not count:
+        return _none(dim)
+    with atomic(path) as temporary:
+        whole = np.memmap(temporary, np.float16, "w+", shape=(count, dim))
+        for rows, block in progress(blocks, "disk", total=ceil(count / 4096), unit="block"):
+            whole[rows] = block
+        whole.flush()
+        del whole
+    return np.memmap(path, np.float16, "r", shape=(count, dim))
+
+
+def _none(dim: int) -> Halves:
+    return np.empty((0, dim), np.float16)
+
+
+def _train(vectors: Halves) -> Any:
+    """Lists and codes, learnt from a sample, and then given every vector."""
+    count, dim = len(vectors), _padded(np.zeros((1, vectors.shape[1]), np.float32)).shape[1]
+    faiss, lists = import_faiss(), int(_LISTS * count**0.5)
+    graph = faiss.index_factory(dim, f"IVF{lists},PQ{dim // _BYTE}x8", faiss.METRIC_INNER_PRODUCT)
+    graph.do_polysemous_training = False  # takes most of the time, for a filter that no search here uses
+    graph.cp.niter = graph.pq.cp.niter = _ROUNDS
+    graph.cp.spherical = True
+    graph.pq.cp.max_points_per_centroid = 64
+    places = np.random.default_rng(0).choice(count, min(count, _SAMPLES * lists), replace=False)
+    graph.train(_padded(vectors[np.sort(places)].astype(np.float32)))
+    for start in progress(range(0, count, _BLOCK), "disk index", total=ceil(count / _BLOCK), unit=f"x{_BLOCK}"):
+        graph.add(_padded(vectors[start : start + _BLOCK].astype(np.float32)))
+    return graph
+
+
+def _padded(vectors: Vectors) -> Vectors:
+    """With zeros at the end, so that whole bytes stand for it."""
+    left = -vectors.shape[1] % _BYTE
+    return np.ascontiguousarray(np.pad(vectors, ((0, 0), (0, left))) if left else vectors)
+
+
+def _measured_recall(index: DiskIndex, k: int = 10) -> float:
+    """The share of the exactly nearest that is found, over a sample of the vectors themselves."""
+    if index.graph is None:
+        return 1.0
+    vectors = index.vectors
+    places = np.random.default_rng(1).choice(len(vectors), _ASKED, replace=False)
+    asked = vectors[np.sort(places)].astype(np.float32)
+    rows, scores = np.empty((len(asked), 0), np.int64), np.empty((len(asked), 0), np.float32)
+    for start in range(0, len(vectors), _BLOCK):
+        some, values = nearest(asked, vectors[start : start + _BLOCK].astype(np.float32), k)
+        rows, scores = np.hstack([rows, some + start]), np.hstack([scores, values])
+        kept = np.argsort(-scores, axis=1)[:, :k]
+        rows, scores = np.take_along_axis(rows, kept, axis=1), np.take_along_axis(scores, kept, axis=1)
+    shares = [
+        np.isin(right, index.best(query, index.candidates(query, k), k)[0]).mean()
+        for query, right in zip(asked, rows, strict=True)
+    ]
+    return round(float(np.mean(shares)), 4)
