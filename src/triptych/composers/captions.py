@@ -5,7 +5,7 @@ from collections import deque
 from collections.abc import Sequence
 from functools import lru_cache
 
-from triptych.composers.negation import wishes_of
+from triptych.composers.negation import signed_phrases
 from triptych.composers.protocol import ChangedWords, SameSpace
 from triptych.core.vectors import Vectors
 from triptych.encoders.protocol import Encoder
@@ -109,5 +109,5 @@ class NamedWords:
         return self._found(modification)
 
     def _find(self, modification: str) -> dict[str, str]:
-        wanted = " . ".join(wishes_of(modification).wanted).lower()
+        wanted = " . ".join(signed_phrases(modification).wanted).lower()
         return dict(self._word_of[found[1]] for found in self._pattern.finditer(wanted))

@@ -29,6 +29,7 @@ _HEADERS = (
 )
 _OLD, _NEW = "/api/", "/v1/"
 _OPEN = ("/health", "/ready", "/openapi.json")  # and the page, which holds nothing of the catalog
+_WRITING = ("/v1/pictures", "/v1/blind", "/v1/blind/choices")  # the last ones are the owner's
 _WITH_BASE64 = ("/v1/search", "/v1/searches")  # JSON that may hold a picture
 _BEYOND_THE_PICTURE = 64 * 1024  # bytes of a request beside its picture
 _WITHOUT_A_PICTURE = 256 * 1024  # bytes of a body that can hold none
@@ -261,7 +262,7 @@ def _own(headers: Headers, origin: str | None) -> bool:
 def _writes(scope: Scope) -> bool:
     """Whether a request would change the catalog."""
     method = scope["method"]
-    return bool(method in ("DELETE", "PATCH") or (method == "POST" and scope["path"].rstrip("/") == "/v1/pictures"))
+    return bool(method in ("DELETE", "PATCH") or (method == "POST" and scope["path"].rstrip("/") in _WRITING))
 
 
 def host_name(host: str) -> str:
