@@ -1,7 +1,7 @@
-"""The text intermediary with captions made the other way: `python bench/captions.py ROOT ENCODER`.
+"""The text intermediary with another source of captions: `python bench/captions.py ROOT ENCODER`.
 
-On fashion-products, by an encoder that can name words: captions from the likeness of pictures and titles, as of one
-that cannot. Prints R@10 and mAP@10 on test, with the weights that do best on val.
+On fashion-products, with an encoder that can name words: captions by the similarity of pictures and titles, as an
+encoder without named words would make them. Prints R@10 and mAP@10 on test, with the weights that are best on val.
 """
 
 import sys

@@ -1,11 +1,11 @@
-"""How busy the miner keeps a server of 32 slots that answers after 200 ms, and what a call costs it.
+"""How busy the miner keeps a server of 32 slots that answers after 200 ms, and the processor time of a call.
 
     python bench/chat_throughput.py [CALLS] [SIDE]
 
-The server is a process of its own that reads each request whole, holds one of its slots for 200 ms, and answers
-without looking at what was asked; what comes while all slots are taken waits. Pictures are SIDE pixels a side (default
-64), nine a call. Measured with as many calls at once as there are slots, and with a quarter more, so that a slot that
-falls free finds the next call waiting.
+The server is a process of its own. It reads each request whole, holds one of its slots for 200 ms, and answers without
+looking at the question. Requests wait while all slots are taken. Pictures are SIDE pixels a side (default 64), nine a
+call. Measured with as many calls at once as there are slots, and with a quarter more, so that a free slot finds the
+next call waiting.
 """
 
 import asyncio

@@ -1,13 +1,12 @@
-"""The evaluation of rankings against the plain way, on random vectors of two benchmarks' sizes.
+"""The evaluation of rankings beside the plain way of published code, on random vectors of two benchmarks' sizes.
 
     python bench/evaluate.py [RUNS]
 
-The plain way is what published evaluation code does, with the same libraries: the whole matrix of similarities,
-sorted, turned into an array of names, from which the reference is masked out and in which the targets' names are looked
-for. For CIRR it is step by step the validation of CLIP4Cir and SEARLE; for CIRCO the same over all queries at once, and
-beside it SEARLE's own, which goes through the queries one by one. Each variant runs RUNS times (default 3), each time
-in a process of its own; the best time and the highest peak are shown. Peak memory is what lies above the vectors, which
-are there before the clock starts; libraries are imported by then, too.
+The plain way uses the same libraries: it sorts the whole matrix of similarities and turns it into an array of names,
+masks the reference, and looks for the targets' names. For CIRR it follows the validation of CLIP4Cir and SEARLE step by
+step. For CIRCO it does the same over all queries at once; beside it is SEARLE's own, which goes through the queries one
+by one. Each variant runs RUNS times (default 3), each time in a process of its own. The best time and the highest peak
+are shown. Peak memory is what lies above the vectors, which are in memory before the clock starts, like the libraries.
 """
 
 import json
@@ -62,7 +61,7 @@ def main() -> None:
 
 
 def make_case(size: str) -> Case:
-    """Random vectors, the queries near enough to their targets that every metric lies between its ends."""
+    """Random vectors, with queries near enough to their targets that no metric is 0 or 100."""
     random = np.random.default_rng(0)
     queries, pictures = SIZES[size]
     gallery = unit(random.standard_normal((pictures, DIM), np.float32))

@@ -4,15 +4,14 @@
                            [--seed 0] [--folder DIR]
 
 The kills are spread evenly over the commands. A command is begun in an empty folder, killed at a random moment, begun
-again there, killed again, up to as many times as chance has it, and then let come to its end; what it wrote is compared
-with what an undisturbed run wrote, and the next round begins. `adds` is `triptych serve`, killed while pictures are
-sent to it: what it acknowledged must be in the catalog. `mine-chat` asks a server of its own on this machine; no call
-whose reply was in the ledger may be made again. With --chat-calls, as many calls are made to a server that fails 30 %
-of the time.
+again there, killed again as often as chance decides, and then run to its end. Its output is compared with that of an
+undisturbed run, and the next round begins. `adds` is `triptych serve`, killed while pictures are sent to it: what it
+acknowledged must be in the catalog. `mine-chat` asks a server on this machine; no call whose reply is in the ledger may
+be made again. With --chat-calls, as many calls are made to a server that fails 30 % of the time.
 
 Inputs are tiny and commits frequent, so that a kill costs a second or two. Each run is a process of its own, forked
-from one that has the libraries loaded. One core is used; the commands can be shared out between two such runs. Exits
-with 1 where anything differs, is lost, or is paid for twice.
+from one that has the libraries loaded. One core is used; the commands can be divided between two such runs. Exits with
+1 if anything differs, is lost, or is paid for twice.
 """
 
 import argparse
@@ -30,7 +29,7 @@ from kills.rounds import COMMANDS, HEADER, kill_commands
 
 
 def main() -> int:
-    """Print the table; 1 where something is wrong."""
+    """Print the table; return 1 if something is wrong."""
     parser = argparse.ArgumentParser(description="Kill commands at random moments and compare what comes of them.")
     parser.add_argument("--kills", type=int, default=1000, help="over all commands")
     parser.add_argument("--commands", default=",".join(COMMANDS))

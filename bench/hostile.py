@@ -4,9 +4,9 @@
 
 The default of 560 references makes a little over 2,000 calls. The server answers with 429 (with and without a pause),
 500, 503, a slow drip, a reset connection, an empty body, a truncated body, prose around JSON, prose alone, a refusal,
-wrong indices, unknown fields, 10 MB, instructions to the program, and JSON that breaks off. Then it is counted whether
+wrong indices, unknown fields, 10 MB, instructions to the program, and JSON that breaks off. The script counts whether
 each reference ended in one state, and whether a call whose answer was in the ledger was ever sent again. Exits with 1
-where one was lost or paid for twice.
+if a reference was lost or a call paid for twice.
 """
 
 import asyncio
@@ -37,7 +37,7 @@ EVERY = (1.0, 4.0)  # seconds from the first call of a run to its end by kill -9
 
 @dataclass(frozen=True)
 class Count:
-    """What came of a run, or of several that were killed but for the last."""
+    """The result of a run, or of several runs of which all but the last were killed."""
 
     calls: int
     faults: Counter[str]
@@ -60,7 +60,7 @@ class Count:
         return abs(lost) + self.repeated + self.known + (0 if self.kills else self.answered)
 
     def lines(self) -> list[str]:
-        """All of it, to be read."""
+        """The result as lines of text."""
         share = 100 * self.faults.total() / max(1, self.calls)
         return [
             f"{self.calls} calls, {self.faults.total()} faults ({share:.0f} %), {self.kills} kills, "
@@ -108,7 +108,7 @@ def serve(folder: Path, rate: float = RATE, latency: float = LATENCY) -> None:
 
 
 def measure(folder: Path, references: int, *, killing: bool) -> Count:
-    """Mine so many references, to the end."""
+    """Mine this many references to the end."""
     catalog, out = noise_catalog(folder, references), folder / "triplets.parquet"
     server = subprocess.Popen([sys.executable, __file__, "--serve", str(folder)])
     while not (folder / "url").exists():

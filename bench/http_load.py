@@ -1,4 +1,4 @@
-"""A client that costs little: raw connections in one thread, each of which asks again as soon as it is answered."""
+"""A client that costs little: raw connections in one thread, each of which sends the next request after an answer."""
 
 import re
 import socket
@@ -13,7 +13,8 @@ _PATIENCE = 120  # seconds without any answer
 
 @dataclass(frozen=True)
 class Answer:
-    """One request's milliseconds: all of them, as its client saw it, and what the service says went into its stages."""
+    """The milliseconds of one request: in all, as its client measured them, and in
+    each stage, as the service reports them."""
 
     taken: float
     encoding: float
@@ -22,7 +23,7 @@ class Answer:
 
 @dataclass
 class Connection:
-    """A socket, and what has come of the answer that it waits for."""
+    """A socket, and the part of the answer that has arrived."""
 
     link: socket.socket
     asked: float = 0.0
@@ -34,7 +35,7 @@ class Connection:
         self.link.sendall(message)
 
     def take(self) -> Answer | None:
-        """Read what is there; the answer, when it is whole. Ends the program where the service refuses."""
+        """Read what has arrived; returns the answer once it is complete. Ends the program if the service refuses."""
         piece = self.link.recv(1 << 18)
         self.answer += piece
         head, end, body = self.answer.partition(b"\r\n\r\n")
@@ -50,7 +51,7 @@ class Connection:
 
 
 def load(address: tuple[str, int], messages: Iterator[bytes], clients: int, seconds: float) -> list[Answer]:
-    """The answers that so many clients get in so many seconds; each gets one at least."""
+    """The answers that `clients` clients get in `seconds` seconds; each gets at least one."""
     answers: list[Answer] = []
     with DefaultSelector() as selector:
         started = perf_counter()
@@ -78,7 +79,7 @@ def load(address: tuple[str, int], messages: Iterator[bytes], clients: int, seco
 
 
 def search_request(picture: bytes, words: str) -> bytes:
-    """A search by a picture and words, as it goes over the wire."""
+    """The bytes of a search request with a picture and words."""
     boundary = uuid4().hex
     part = f"--{boundary}\r\nContent-Disposition: form-data; name="
     body = f'{part}"text"\r\n\r\n{words}\r\n{part}"picture"; filename="p"\r\n\r\n'.encode()

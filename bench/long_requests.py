@@ -1,4 +1,5 @@
-"""R@10 of long requests on the wardrobe's val queries: cut, in parts, and in parts without what is not understood.
+"""R@10 of long requests on the wardrobe's val queries: cut, in parts, and in parts without words that are not
+understood.
 
 triptych wardrobe --out world
 python bench/long_requests.py world
@@ -31,19 +32,19 @@ FORMS: dict[str, Callable[[str], str]] = {
 
 
 class Everything(frozenset[str]):
-    """Every word, as if it were understood."""
+    """A reader to which every word is understood."""
 
     def __contains__(self, word: object) -> bool:
         return True
 
 
 def cut(encoder: NativeEncoder, texts: Sequence[str]) -> Vectors:
-    """As a tower reads them that stops where its length ends."""
+    """Encode texts with a tower that stops at its greatest length."""
     return encoder._encode_ids(encoder.token_ids(texts))
 
 
 def in_parts(encoder: NativeEncoder, texts: Sequence[str]) -> Vectors:
-    """With every word, the vectors of the parts averaged."""
+    """Encode texts with every word, and average the vectors of the parts."""
     parts, owners = laid_out(texts, encoder.readings(texts, learnt=Everything()))
     return unit(averaged(cut(encoder, parts), owners, len(texts)))
 

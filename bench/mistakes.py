@@ -1,7 +1,7 @@
-"""What is wrong with the answers on a world: `python bench/mistakes.py NAME ROOT ENCODER --composer DIR`.
+"""The kinds of wrong answers on a data set: `python bench/mistakes.py NAME ROOT ENCODER --composer DIR`.
 
 NAME is `fashion-products` or `wardrobe`. Prints a Markdown table for each task, of the first answer and of the first
-ten. Weights and prompts are chosen on val.
+ten. Weights and prompts are selected on val.
 """
 
 import argparse

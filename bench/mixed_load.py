@@ -1,17 +1,17 @@
-"""What honest clients of a service wait while others mean harm: quiet first, then with hostile requests among theirs.
+"""How long honest clients of a service wait, first in quiet and then with hostile requests among theirs.
 
     python bench/mixed_load.py CATALOG --minutes 60 [--quiet 2] [--clients 2] [--attackers 2] [--option=value …]
 
-Honest clients search by picture and by words, look at results, and add and remove a picture now and then; so many
-requests a second, whatever the answers take. Attackers send everything that they know, one after another: pictures made
-to cost much, headers and bodies without an end, damaged forms, wrong keys. Prints the milliseconds of honest requests,
-and memory and descriptors of the service at the start and the end. What is not an option of its own is one of
-`triptych serve`. Linux only.
+Honest clients search by picture and by words, look at results, and add and remove a picture now and then, at a fixed
+rate whatever the answers take. Attackers send everything that they know, one after another: expensive pictures, endless
+headers and bodies, damaged forms, wrong keys. Prints the milliseconds of honest requests, and memory and descriptors of
+the service at the start and the end. Other options are passed to `triptych serve`. Linux only.
 """
 
 import argparse
 import contextlib
 import multiprocessing
+import os
 import random
 import socket
 import sys
@@ -38,7 +38,7 @@ REPORT = 60.0  # seconds between two lines
 
 
 class Honest:
-    """Clients that mean well, and how long each request of theirs took."""
+    """Honest clients, and how long each of their requests took."""
 
     def __init__(self, service: Service, clients: int, seed: int) -> None:
         self.service = service
@@ -175,7 +175,7 @@ def attacks(service: Service) -> dict[str, Callable[[], str]]:
 
 
 class Attackers:
-    """Clients that send everything they know, over and over; in a process of their own."""
+    """Clients that send everything they know, over and over, in a process of their own."""
 
     def __init__(self, known: Mapping[str, Callable[[], str]], count: int, seed: int) -> None:
         self._over = FORKS.Event()
@@ -193,6 +193,7 @@ class Attackers:
 
 def _attack(known: Mapping[str, Callable[[], str]], count: int, seed: int, over: Any, results: Any) -> None:
     outcomes = Counter[str]()
+    os.nice(10)  # attackers have machines of their own: what they compute here must not take the service's processor
 
     def work(chance: random.Random) -> None:
         while not over.is_set():

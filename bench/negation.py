@@ -1,12 +1,12 @@
-"""What becomes of "not blue": how many of the first ten answers still show what a request excludes.
+""" "Not blue": how many of the first ten answers still show what a request excludes.
 
     python bench/negation.py NAME ROOT ENCODER [--composer DIR …] [--split val] [--group colour] [--queries 500]
 
-NAME is `closet`, `wardrobe` or `fashion-products`. Each query is a reference of the gallery and one of eight phrasings
-that only exclude the word that the reference is labelled with; none of them is among the agent's. Prints for the
-weighted sum, the signed sum and each composer the share of the first ten answers that still show the excluded word,
-and, since answers that have nothing to do with the reference would show it seldom, the share that agree with the
-reference in every other attribute, in percent; beside it both of answers drawn at random.
+NAME is `closet`, `wardrobe` or `fashion-products`. Each query is a reference of the gallery and one of eight wordings
+that only exclude the reference's own word; the agent uses none of them. Prints, for the weighted sum, the signed sum
+and each composer, the share of the first ten answers that still show the excluded word. Answers unrelated to the
+reference would seldom show it. So the share that agree with the reference in every other attribute is printed, too,
+both in percent, and both for answers drawn at random.
 """
 
 import argparse
@@ -39,7 +39,7 @@ PHRASINGS = (
 def questions(
     names: Sequence[str], truth: Mapping[str, Mapping[str, str]], group: str, count: int
 ) -> list[tuple[int, str]]:
-    """Rows of references and what is asked of each: words that at least two pictures show, and some do not."""
+    """Rows of references with the question about each: words that at least two pictures show and some do not."""
     words = [truth[name].get(group, "") for name in names]
     usable = [row for row, word in enumerate(words) if word and 2 <= words.count(word) < len(words)]
     chosen = np.random.default_rng(0).permutation(usable)[:count].tolist()
@@ -49,7 +49,7 @@ def questions(
 def shares(
     answers: NDArray[np.int64], references: Sequence[int], labels: Sequence[Mapping[str, str]], group: str
 ) -> tuple[float, float]:
-    """Of the answers `(n, k)`, in percent: those that show the excluded word, and those that agree in all else."""
+    """The percentages of answers `(n, k)` that show the excluded word, and that agree in all other attributes."""
     still, alike = [], []
     for row, found in zip(references, answers, strict=True):
         reference = labels[row]

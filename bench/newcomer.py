@@ -2,13 +2,13 @@
 
     python bench/newcomer.py [--products DIR] [--photos DIR] [--encoder NAME] [--composer DIR]
 
-An answer is right that has the reference's kind (articleType) and the colour asked for (baseColour). References and
+An answer is right if it has the reference's kind (articleType) and the requested colour (baseColour). References and
 gallery are the larger photos without the pretraining split, on which the shipped encoder was trained; references are
 not in the gallery. A query asks for a colour, other than the reference's, of which the gallery has at least five photos
 of that kind, so all five answers can be right. Both are drawn by a hash.
 
-Printed below is the share over another 300, each of which asks for any colour that another photo of its kind has. Many
-kinds have fewer than five photos of a colour, so the best that any method could reach is printed beside.
+Below that, the share over another 300 is printed, each of which asks for any colour that another photo of its kind has.
+Many kinds have fewer than five photos of a colour, so the best share that is possible is printed beside it.
 """
 
 import argparse

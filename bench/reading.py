@@ -1,8 +1,8 @@
-"""What a composer reads of words: `python bench/reading.py WORLD COMPOSER TRIPLETS`, of a wardrobe.
+"""Which changes a composer reads from words: `python bench/reading.py WORLD COMPOSER TRIPLETS`, of a wardrobe.
 
-Asks the world's queries in their customers' words and in the agent's own, of each style, and prints how often all that
-changes is read rightly, in percent, for one change and for two, and how many of the texts fill what the text tower
-reads: of longer ones the end is lost. TRIPLETS are those that the composer learnt from.
+Asks the wardrobe's queries in their own wordings and in the agent's, of each style. Prints how often all changes are
+predicted correctly, in percent, for one change and for two, and how many of the texts fill the text tower's length: the
+end of longer ones is lost. TRIPLETS are those that the composer learnt from.
 """
 
 import argparse

@@ -1,4 +1,4 @@
-"""Draw the README's picture: what the default encoder finds among the example photos, nothing trained.
+"""Draw the README's picture: what the default encoder finds among the example photos, without training.
 
     python bench/readme_picture.py docs/pictures/search.jpg [REFERENCE TEXT …]
 

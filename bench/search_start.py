@@ -1,12 +1,12 @@
-"""How long `triptych search` and `triptych serve` take from a cold start to their first answer, and how much memory.
+"""The time and memory of `triptych search` and `triptych serve` from a cold start to their first answer.
 
     python bench/search_start.py [RUNS] [--catalog DIR] [--composer DIR]
 
-Without --catalog, one of 10,000 pictures is made, of the generated wardrobe; each of its vectors is a real one of the
-embedded encoder or a blend of two, since drawing 10,000 pictures would take longer than all else here. Prints medians
-of RUNS whole processes after one that does not count, each with its seconds of processor, which other programs do not
-change, and its peak memory; and apart from it the time to import what a search imports, and to import torch, which it
-does not.
+Without --catalog, one of 10,000 pictures is made of the drawn wardrobe. Each of its vectors is a real one of the
+embedded encoder or a blend of two, since drawing 10,000 pictures would take longer than everything else here. Prints
+medians of RUNS whole processes, after one that does not count, with their processor seconds, which other programs do
+not change, and their peak memory. The time to import what a search imports, and the time to import torch, which a
+search does not need, are printed separately.
 """
 
 import argparse

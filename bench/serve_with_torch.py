@@ -1,4 +1,4 @@
-"""`triptych serve`, but an encoder of our own runs on torch, as it does in training: the other runtime, to compare."""
+"""`triptych serve` with one of our own encoders on torch, as in training, for comparison with the graphs."""
 
 from collections.abc import Callable
 from functools import cached_property

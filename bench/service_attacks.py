@@ -1,4 +1,4 @@
-"""What requests meant to harm cost a service: memory, time, and what others wait meanwhile.
+"""What hostile requests cost a service: memory, time, and how long others wait meanwhile.
 
     python bench/service_attacks.py CATALOG [--option=value of `triptych serve` …]
 

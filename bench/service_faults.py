@@ -1,14 +1,14 @@
-"""Rounds of adds and removals over HTTP under kill -9, SIGTERM and a full disk: is what was answered what is true?
+"""Rounds of adds and removals over HTTP under kill -9, SIGTERM and a full disk: does the catalog match the answers?
 
     python bench/service_faults.py [--rounds 200] [--minutes M] [--seed 0] [--disk DIR] [--folder DIR]
 
-In each round a service is started on the same catalog, and clients add and remove pictures, until it is killed, told to
-end, or has met a full disk several times. What was acknowledged must be there, what was refused must not, neither in
-the catalog nor, after some rounds, by `triptych index`. Where no answer came, both are right.
+In each round a service is started on the same catalog, and clients add and remove pictures until it is killed, ended,
+or has met a full disk several times. What was acknowledged must be there, and what was refused must not, in the catalog
+and, after some rounds, also after `triptych index`. Where no answer came, both are right.
 
-Without --disk, a full disk is a limit on the size of the service's files, which changes at random: some of what a
-change writes passes, and the rest does not. With --disk, a folder of a small file system (such as a tmpfs of 32 MB),
-all is kept there, and the file system is filled and freed again. Linux only. Exits with 1 where anything is wrong.
+Without --disk, a full disk is a limit on the size of the service's files, which changes at random: some of a change's
+writes pass, and the rest do not. With --disk, a folder of a small file system (such as a tmpfs of 32 MB), everything is
+kept there, and the file system is filled and freed again. Linux only. Exits with 1 if anything is wrong.
 """
 
 import argparse
@@ -52,12 +52,12 @@ FORKS = multiprocessing.get_context("fork")
 
 
 class Wrong(Exception):
-    """What is in the catalog is not what was answered."""
+    """The catalog does not match the answers."""
 
 
 @dataclass
 class Truth:
-    """By content: whether a picture must be there; None where no answer came."""
+    """By content: whether a picture must be there; None if no answer came."""
 
     there: dict[str, bool | None] = field(default_factory=dict)
     ids: dict[str, str] = field(default_factory=dict)

@@ -1,14 +1,15 @@
-"""How often the likeliest tag is the true one, and how sure it is, where the truth is known: a reliability diagram.
+"""How often the likeliest tag is the true one, and how sure it is, on data with known attributes: a reliability
+diagram.
 
-    python bench/tags.py CATALOG fashion-products ROOT [--vocabulary FILE] [--scale 3] [--by-likeness] [--bins]
+    python bench/tags.py CATALOG fashion-products ROOT [--vocabulary FILE] [--scale 3] [--by-similarity] [--bins]
 
-*own*: words that the pictures show, at the temperature that the encoder was trained with. *calibrated*: the agent's
-tags, by what `tag_pictures` learns of the catalog without labels. `ece` is the expected calibration error, in points:
-over ten bins of equally many pictures, how far the mean probability of the likeliest word is from the share that is
-right (Guo et al. 2017). A true word that the agent merged into a broader one counts as that.
+*own*: words that the pictures show, at the encoder's own temperature. *calibrated*: the agent's tags, by what
+`tag_pictures` learns of the catalog without labels. `ece` is the expected calibration error, in points: over ten bins
+of equally many pictures, how far the mean probability of the likeliest word is from the share that is right (Guo et al.
+2017). A true word that the agent merged into a broader one counts as that.
 
-`--scale` multiplies the encoder's temperature scale, as if it had been trained with another. `--by-likeness` does
-without the words that the encoder can name, as one that places whole texts only.
+`--scale` multiplies the encoder's temperature scale, as if it had been trained with another. `--by-similarity` ignores
+the words that the encoder can name, as if it only encoded whole texts.
 """
 
 import argparse
@@ -36,13 +37,13 @@ def main() -> None:
     asked.add_argument("root", type=Path)
     asked.add_argument("--vocabulary", type=Path)
     asked.add_argument("--scale", type=float, default=1.0)
-    asked.add_argument("--by-likeness", action="store_true")
+    asked.add_argument("--by-similarity", action="store_true")
     asked.add_argument("--bins", action="store_true")
     given = asked.parse_args()
     catalog = Catalog(given.catalog)
     encoder = load_encoder(catalog.encoder_name)
     encoder.logit_scale *= given.scale
-    if given.by_likeness:
+    if given.by_similarity:
         encoder.__dict__["lexicon"] = None
     words = load_vocabulary(given.vocabulary)
     truth = load_truth(given.benchmark, given.root)
@@ -81,10 +82,10 @@ def _print_group(report: GroupReport, known: Vocabulary, true: list[str], ways: 
             f"sure {100 * sure.mean():5.1f} %, ece {100 * error:5.1f}"
         )
         if bins:
-            print("      " + "  ".join(_told(sure[part], right[part]) for part in parts if len(part)))
+            print("      " + "  ".join(_reliability(sure[part], right[part]) for part in parts if len(part)))
 
 
-def _told(sure: NDArray[np.float32], right: NDArray[np.bool_]) -> str:
+def _reliability(sure: NDArray[np.float32], right: NDArray[np.bool_]) -> str:
     return f"{100 * sure.mean():.0f}:{100 * right.mean():.0f}"
 
 

@@ -1,8 +1,8 @@
-"""How far words through this encoder's text tower come: `python bench/titles.py ROOT ENCODER`.
+"""How far words get through an encoder's text tower: `python bench/titles.py ROOT ENCODER`.
 
-On fashion-products, val: searches with the reference's own title, as if a picture had been turned into words without a
-fault, and the modification; beside them with the agent's tags for a title, and with the words alone. Prints R@10 and
-mAP@10 of each, and of its sum with the picture at the weight that does best.
+On fashion-products, val: searches with the reference's own title, as if a picture had been turned into words without
+any error, and the modification; also with the agent's tags as title, and with the words alone. Prints R@10 and mAP@10
+of each, and of its sum with the picture at the best weight.
 """
 
 import sys
@@ -29,7 +29,7 @@ class Titles(TextOnly):
         return super().compose(references, self.texts)
 
 
-class NotTold(CaptionEdit):
+class WithoutChanges(CaptionEdit):
     """A caption with the modification behind it, by one who is not told what changes."""
 
     def compose(self, references, modifications, changes=None):
@@ -49,7 +49,7 @@ def main() -> None:
             "title": Titles(encoder, titles),
             "title and words": Titles(encoder, [f"{title} {said}" for title, said in zip(titles, words, strict=True)]),
             "words and title": Titles(encoder, [f"{said} {title}" for title, said in zip(titles, words, strict=True)]),
-            "tags and words": NotTold(encoder, load_vocabulary()),
+            "tags and words": WithoutChanges(encoder, load_vocabulary()),
         }
         for name, way in ways.items():
             alone = task.row(way, encoder).metrics

@@ -1,12 +1,12 @@
-"""Whether readers can tell the agent's modifications from people's captions.
+"""Whether readers can distinguish the agent's modifications from people's captions.
 
-`python bench/wordings.py draw TRIPLETS ... --data DATA --out SHEET.csv` draws modifications of accepted triplets and
-official captions of FashionIQ and CIRR, as many of each, mixes them by the seed, and writes the sheet (`number` and
-`text`) that readers get, and beside it, as `SHEET-key.csv`, who wrote each. Triplet files take equal shares.
+`python bench/wordings.py draw TRIPLETS ... --data DATA --out SHEET.csv` draws modifications of accepted triplets and as
+many official captions of FashionIQ and CIRR, mixes them by the seed, and writes the sheet for readers (`number` and
+`text`). The authors are in `SHEET-key.csv`. Triplet files have equal shares.
 
 `python bench/wordings.py score SHEET.csv VERDICTS.csv ...` scores readers: files with the columns `number` and
-`verdict` (`person` or `program`). It prints how many texts were told apart, in percent, with a 95 % interval of
-resampled texts, for all, for each source and each reader. Half is chance.
+`verdict` (`person` or `program`). It prints the percentage of right verdicts, with a 95 % interval of resampled texts,
+in all, for each source and each reader. Half is chance.
 """
 
 import argparse

@@ -3,7 +3,7 @@
 python bench/write_results.py docs/results.md SECTION stages.jsonl results.json…
 python bench/write_results.py --print results.json…
 
-The second prints the tables of the results alone.
+The second form only prints the tables of the results.
 """
 
 import json

@@ -83,7 +83,7 @@ class Service:
         return answer.status, json.loads(content), answer
 
     def search(self, *fields: Field) -> Any:
-        status, answer, _ = self.post("/api/search", fields)
+        status, answer, _ = self.post("/v1/search", fields)
         assert status == 200, answer
         return answer
 

@@ -60,8 +60,8 @@ def test_a_recoloured_item_is_found_again(tiny_encoder, wardrobe_world, tmp_path
     plain, changed = after.encode_pictures(pixels), after.encode_pictures(other)
 
     def found(part: slice) -> int:
-        likeness = unit(changed[:, part]) @ unit(plain[:, part]).T
-        return int((likeness.argmax(axis=1) == np.arange(60)).sum())
+        cosines = unit(changed[:, part]) @ unit(plain[:, part]).T
+        return int((cosines.argmax(axis=1) == np.arange(60)).sum())
 
     assert found(slice(-after.instance_dim, None)) > found(slice(0, -after.instance_dim))
 

@@ -515,7 +515,7 @@ def test_a_catalog_has_one_part_after_a_run(add, catalog, pictures):
     assert {path.name for path in catalog.iterdir()} == {
         ".lock",
         "catalog.json",
-        "likeness.json",
+        "domain.json",
         "rejected.csv",
         part.name,
     }

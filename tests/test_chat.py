@@ -176,7 +176,7 @@ def test_texts_are_cleaned_of_what_could_steer_a_terminal() -> None:
     assert clean("größer, 赤い") == "größer, 赤い"
 
 
-def test_a_completion_is_read_and_what_is_none_is_told_apart() -> None:
+def test_a_completion_is_read_and_anything_else_gives_none() -> None:
     whole = {
         "choices": [{"message": {"content": "x" * (2 * MOST_TEXT), "more": 1}, "finish_reason": "stop\x1b"}],
         "usage": {"prompt_tokens": 1000, "completion_tokens": 100, "details": {}},

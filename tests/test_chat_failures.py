@@ -1,4 +1,4 @@
-"""A failure has a voice: what a chat server says is kept and told, a refusal is answered by its own remedy."""
+"""Failures of a chat server: its message is kept and shown, and each kind of refusal has its own remedy."""
 
 import asyncio
 import contextlib
@@ -53,7 +53,7 @@ def said_by(status: int, content: Any) -> str:
 
 
 @pytest.mark.parametrize(
-    ("content", "told"),
+    ("content", "expected"),
     [
         ({"error": {"message": "slow down", "code": "rate_limit"}}, "429 rate_limit: slow down"),
         ({"error": {"message": "slow down", "type": "tokens", "code": None}}, "429 tokens: slow down"),
@@ -77,12 +77,12 @@ def said_by(status: int, content: Any) -> str:
         ({"error": {"message": "x" * 10_000}}, "429: " + "x" * 295),
     ],
 )
-def test_what_a_server_says_in_any_of_the_usual_forms(content: Any, told: str) -> None:
-    assert said_by(429, content) == told
+def test_what_a_server_says_in_any_of_the_usual_forms(content: Any, expected: str) -> None:
+    assert said_by(429, content) == expected
 
 
 @pytest.mark.parametrize(
-    ("body", "told"),
+    ("body", "expected"),
     [
         (b" ", "the answer is empty"),
         (PAGE, "the answer is a web page: Please sign in: Go"),
@@ -90,9 +90,9 @@ def test_what_a_server_says_in_any_of_the_usual_forms(content: Any, told: str) -
         (b'{"choices": []}', "the answer is no chat completion: "),
     ],
 )
-def test_what_an_answer_is_that_holds_no_reply(body: bytes, told: str) -> None:
+def test_what_an_answer_is_that_holds_no_reply(body: bytes, expected: str) -> None:
     assert read_completion(body) is None
-    assert describe_answer(body).startswith(told)
+    assert describe_answer(body).startswith(expected)
 
 
 OBJECT = {"a": {"b": "1"}}
@@ -216,7 +216,7 @@ def test_each_refusal_has_its_own_remedy(said: str, changes: dict[str, Any] | No
 
 
 @pytest.mark.parametrize(
-    ("said", "told"),
+    ("said", "expected"),
     [
         ("400: At most 1 image(s) may be provided in one request.", "--one-image"),
         ("400: Multiple images are not supported", "--one-image"),
@@ -233,10 +233,10 @@ def test_each_refusal_has_its_own_remedy(said: str, changes: dict[str, Any] | No
         ("400: the image format is not supported", ""),
     ],
 )
-def test_what_a_person_can_do_is_told(said: str, told: str) -> None:
-    assert told in advice(said)
-    assert bool(advice(said)) == bool(told)
-    assert is_hopeless(said) == any(word in told for word in ("choose", "name", "https"))
+def test_what_a_person_can_do_is_told(said: str, expected: str) -> None:
+    assert expected in advice(said)
+    assert bool(advice(said)) == bool(expected)
+    assert is_hopeless(said) == any(word in expected for word in ("choose", "name", "https"))
 
 
 def test_money_is_told_from_haste() -> None:
@@ -269,10 +269,10 @@ def test_what_a_server_does_not_take_is_left_out_for_the_rest_of_the_run(
         chat = quick(server, temperature=0.0, attempts=1, concurrency=1)
         assert run(noise, tmp_path / "t", chat, limit=4).accepted == 8
         assert len(server.bodies) <= 4 * 3 + 2 * 5  # some calls were made ready before the answer to another one came
-    told = [line for line in capfd.readouterr().err.splitlines() if line.startswith(server.url)]
-    assert len(told) == 5
+    messages = [line for line in capfd.readouterr().err.splitlines() if line.startswith(server.url)]
+    assert len(messages) == 5
     for word in ("--temperature", "JSON schema", "system message", "max_completion_tokens", "at most 900"):
-        assert sum(word in line for line in told) >= 1
+        assert sum(word in line for line in messages) >= 1
 
 
 CREDIT = {"error": {"message": "no credit left", "code": 402}}
@@ -296,9 +296,9 @@ FAILING: dict[str, tuple[Any, str]] = {
 def test_a_run_in_which_no_call_is_answered_ends_soon_and_says_why(
     noise: Path, tmp_path: Path, kind: str, limit: int
 ) -> None:
-    answer, told = FAILING[kind]
+    answer, expected = FAILING[kind]
     out = tmp_path / "t.parquet"
-    with Loopback(respond=lambda _: answer) as server, pytest.raises(FailureError, match=told) as raised:
+    with Loopback(respond=lambda _: answer) as server, pytest.raises(FailureError, match=expected) as raised:
         run(noise, out, quick(server, attempts=3, concurrency=4), limit=limit)
     assert len(server.log) <= 24
     assert len(str(raised.value)) < 700
@@ -514,7 +514,7 @@ def judge_at(server: Loopback, **options: object) -> Reranker:
 
 
 @pytest.mark.parametrize(
-    ("answer", "told"),
+    ("answer", "expected"),
     [
         ((500, {"error": {"message": "this server has no image input"}}), "no image input; .*choose a model"),
         (
@@ -527,11 +527,11 @@ def judge_at(server: Loopback, **options: object) -> Reranker:
         (completion("{", finish="length"), "no usable reply: it was cut by its token limit of"),
     ],
 )
-def test_re_ranking_says_why_there_was_none(answer: Any, told: str, tmp_path: Path) -> None:
+def test_re_ranking_says_why_there_was_none(answer: Any, expected: str, tmp_path: Path) -> None:
     with Loopback(respond=lambda _: answer) as server:
         found = asyncio.run(judged(judge_at(server), tmp_path))
     assert found.problem == "it failed"
-    assert re.search(told, found.detail), found.detail
+    assert re.search(expected, found.detail), found.detail
     assert [hit.rank for hit in found.hits] == [1, 2]
 
 

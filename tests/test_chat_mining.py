@@ -46,8 +46,8 @@ def test_a_reference_ends_in_triplets_that_the_judge_found_blindly(noise: Path, 
         [shade(part["image_url"]["url"]) for part in body["messages"][1]["content"] if part["type"] == "image_url"]
         for body in server.bodies
     ]
-    told = Counter((order[0], tuple(sorted(order[1:]))) for order in orders)
-    assert set(told.values()) == {3}
+    sets = Counter((order[0], tuple(sorted(order[1:]))) for order in orders)
+    assert set(sets.values()) == {3}
     assert len(set(map(tuple, orders))) > 2 * REFERENCES
 
 
@@ -280,10 +280,10 @@ def test_budgets_are_kept_over_all_runs(noise: Path, server: Loopback, tmp_path:
 def test_a_dry_run_tells_and_sends_nothing(noise: Path, server: Loopback, tmp_path: Path):
     out = tmp_path / "t.parquet"
     prices = {"price_in": 1.0, "price_out": 10.0}
-    told = run(noise, out, settings(dry_run=True, **prices))
-    assert (told.references, told.calls_at_most) == (REFERENCES, 3 * REFERENCES)
-    assert told.tokens_in > 3 * REFERENCES * 5 * 255
-    assert told.cost == pytest.approx((told.tokens_in + 10 * told.tokens_out) / 1e6, abs=1e-4)
+    estimate = run(noise, out, settings(dry_run=True, **prices))
+    assert (estimate.references, estimate.calls_at_most) == (REFERENCES, 3 * REFERENCES)
+    assert estimate.tokens_in > 3 * REFERENCES * 5 * 255
+    assert estimate.cost == pytest.approx((estimate.tokens_in + 10 * estimate.tokens_out) / 1e6, abs=1e-4)
     assert not server.log
     assert not list(tmp_path.iterdir())
     run(noise, out, quick(server, max_calls=66))
@@ -449,9 +449,9 @@ def test_batches_in_any_order_in_part_and_twice(noise: Path, server: Loopback, t
     failed = json.dumps(
         {"custom_id": json.loads(asked[0])["custom_id"], "response": None, "error": {"code": "expired"}}
     )
-    stranger = results[0].replace(json.loads(results[0])["custom_id"], "0" * 64)
+    unknown = results[0].replace(json.loads(results[0])["custom_id"], "0" * 64)
     # The first half, one of them twice; one that failed; one of somebody else's.
-    facts, asked = round_(2, [*results[:12], results[3], failed, stranger])
+    facts, asked = round_(2, [*results[:12], results[3], failed, unknown])
     assert facts.results == {"new": 12, "known": 1, "failed": 1, "unknown": 1}
     assert len(asked) == 2 * 12 + 1  # what is still out is not written again
     facts, more = round_(3, results[12:-1] + answers(asked))

@@ -1,4 +1,4 @@
-"""Columns of tables get the type of their values; what does not fit is counted and told, and nothing is guessed."""
+"""Columns of tables get the type of their values; what does not fit is counted and reported, and nothing is guessed."""
 
 import re
 from collections.abc import Callable

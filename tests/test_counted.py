@@ -188,8 +188,8 @@ def test_terminal_escapes_stay_out_of_the_terminal(p: Path, c: Path, capfd: pyte
         (p / name).write_text("no picture")
     done = index(p, c)
     show(done)
-    told = "".join(capfd.readouterr()).replace("\r", "")
-    assert not any(sign in told for sign in "\x1b\x07\x9b")
+    printed = "".join(capfd.readouterr()).replace("\r", "")
+    assert not any(sign in printed for sign in "\x1b\x07\x9b")
     assert done.left_out == {"other files": 1}
     assert escaped("a\x1b[2J  b.png") == "a\\x1b[2J  b.png"
 

@@ -270,11 +270,11 @@ def test_what_is_left_out_is_counted_by_reason(
         "the reference as its own target": 1,
         "a picture that the catalog lacks": 1,
     }
-    told = capsys.readouterr().err
-    assert "left out 5 of 8 triplets" in told
-    assert "1 with a picture that the catalog lacks, such as " in told
-    assert "captions.json[5] (B000)" in told
-    assert "1 triplets have a text of more than 1000 characters, which was cut there" in told
+    printed = capsys.readouterr().err
+    assert "left out 5 of 8 triplets" in printed
+    assert "1 with a picture that the catalog lacks, such as " in printed
+    assert "captions.json[5] (B000)" in printed
+    assert "1 triplets have a text of more than 1000 characters, which was cut there" in printed
     texts = [[wording.text for wording in one.modifications] for one in read_triplets(tmp_path / "t.parquet")[0]]
     assert texts[1:] == [["is red"], ["x" * 1000]]
     (tmp_path / "captions.json").write_text(json.dumps(records[6:]))

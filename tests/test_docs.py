@@ -266,17 +266,19 @@ def test_files_that_are_named_exist(page: Path) -> None:
 
 
 def test_where_things_are() -> None:
-    """The paths in architecture.md's tables are below the package, and the names beside them are in these files."""
-    page = text_of(DOCS / "architecture.md")
-    tables = page.partition("## Where things are")[2].partition("## How it is built")[0]
-    for cell in [cell for line in re.findall(r"^\|.*", tables, re.MULTILINE) for cell in line.split("|")]:
-        path, *names = _INLINE.findall(cell) or [""]
-        if not re.fullmatch(r"[a-z_]+/[\w/]*(\.py)?", path):
-            continue
-        assert (ROOT / "src" / "triptych" / path).exists(), path
-        for name in names:
-            if re.fullmatch(r"\w+", name) and path.endswith(".py"):
-                assert name in text_of(ROOT / "src" / "triptych" / path), f"{path}: {name}"
+    """Paths are below the package, and a name is in a file that its paragraph, list item or table row names."""
+    page = text_of(DOCS / "where-things-are.md")
+    count = 0
+    for part in re.split(r"\n\n|\n(?=\d\. |\|)", page.partition("## Five first tasks")[2]):
+        found = _INLINE.findall(part)
+        paths = [ROOT / "src" / "triptych" / name for name in found if re.fullmatch(r"[a-z_]+/[\w/]*(\.py)?", name)]
+        assert all(path.exists() for path in paths), paths
+        texts = [text_of(path) for path in paths if path.suffix == ".py"]
+        for name in found:
+            if texts and re.fullmatch(r"[A-Z]\w+(\.\w+)?|[a-z]+_\w+", name):
+                assert any(name.rpartition(".")[2] in text for text in texts), name
+                count += 1
+    assert count >= 10
 
 
 @cache

@@ -136,14 +136,14 @@ def test_nothing_comes_of_nothing_and_is_a_failure(
     monkeypatch.setattr(sys, "argv", ["triptych", *words])
     with pytest.raises(SystemExit) as ended:
         main()
-    told = capsys.readouterr()
-    assert ended.value.code in (1, 2), (told.out, told.err)
-    complaints = [line for line in told.err.splitlines() if line.startswith("triptych: ")]
-    assert len(complaints) == 1, told.err
-    assert told.err.rstrip().endswith(complaints[0])
-    assert "a bug in triptych" not in told.err
-    assert "Traceback" not in told.err
-    assert not told.out.strip() or given.startswith("reproduce")  # which lists what it could not measure
+    printed = capsys.readouterr()
+    assert ended.value.code in (1, 2), (printed.out, printed.err)
+    complaints = [line for line in printed.err.splitlines() if line.startswith("triptych: ")]
+    assert len(complaints) == 1, printed.err
+    assert printed.err.rstrip().endswith(complaints[0])
+    assert "a bug in triptych" not in printed.err
+    assert "Traceback" not in printed.err
+    assert not printed.out.strip() or given.startswith("reproduce")  # which lists what it could not measure
 
 
 @pytest.mark.parametrize(
@@ -170,6 +170,6 @@ def test_a_suffix_that_contradicts_the_content_is_refused(
     monkeypatch.setattr(sys, "argv", ["triptych", *(str(places.get(word, word)) for word in given.split())])
     with pytest.raises(SystemExit) as ended:
         main()
-    told = capsys.readouterr()
-    assert ended.value.code == 2, told.err
-    assert given.split()[-1] in told.err
+    printed = capsys.readouterr()
+    assert ended.value.code == 2, printed.err
+    assert given.split()[-1] in printed.err

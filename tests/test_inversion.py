@@ -132,11 +132,11 @@ def test_phrases_name_what_the_picture_shows(encoder, tiny_catalog, few_words):
     vocabulary = load_vocabulary(few_words)
     concepts = PictureConcepts(Tagger(encoder, vocabulary)(Catalog(tiny_catalog).vectors), vocabulary)
     plain, marked = concepts.phrases(range(40), np.random.default_rng(2))
-    for told, asked in zip(plain, marked, strict=True):
+    for text, asked in zip(plain, marked, strict=True):
         before, after = asked.split(MARK)
-        assert told.startswith(before)
-        assert told.endswith(after)
-        assert len(told) > len(before) + len(after)
+        assert text.startswith(before)
+        assert text.endswith(after)
+        assert len(text) > len(before) + len(after)
 
 
 def test_what_it_wrote_is_a_composer(inverted, encoder, tiny_catalog, wardrobe_world, tiny_encoder):
@@ -237,7 +237,7 @@ def test_each_task_has_its_own_prompt(inverted, wardrobe_world, monkeypatch):
     assert {row.task: (row.prompt, row.prompt_from) for row in rows} == {
         name: (prompt, "val") for name, prompt in chosen.items()
     }
-    # What is told is what is measured.
+    # The printed figure is the measured one.
     monkeypatch.setattr(selection, "best_prompt", lambda composer, task: "*")
     again = evaluate("wardrobe", **settings).rows
     assert again[0] == rows[0]

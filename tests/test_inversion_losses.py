@@ -15,16 +15,16 @@ PICTURES = torch.tensor([[1.0, 0.0], [0.6, 0.8]])
 
 
 class Reader:
-    """Reads a text with a pseudo-word as `told` says, and otherwise as the word alone; remembers the texts."""
+    """The vector of a text by `vectors_of`, or else that of its pseudo-word; remembers the texts."""
 
     device = torch.device("cpu")
 
-    def __init__(self, told=None):
-        self.told, self.read = told or {}, []
+    def __init__(self, vectors_of=None):
+        self.vectors_of, self.read = vectors_of or {}, []
 
     def __call__(self, texts, words):
         self.read += texts
-        return torch.stack([self.told.get(text, word) for text, word in zip(texts, words, strict=True)])
+        return torch.stack([self.vectors_of.get(text, word) for text, word in zip(texts, words, strict=True)])
 
 
 class Encoder:

@@ -35,7 +35,9 @@ HEAVY = {"torch", "transformers", "matplotlib", "jinja2", "openai", "httpx2", "f
 TORCH = re.compile(
     r"(.*/)?(networks|learners)/.*|training/(loop|checkpoints|losses|grad_cache|processes)\.py|training/inversion/methods\.py"
 )
-OTHERS = {"chat/endpoint.py", "serving/openapi.py", "serving/forms.py", "serving/problems.py", "serving/routes.py"}
+OTHERS = {"chat/endpoint.py"} | {
+    f"serving/{name}.py" for name in ("forms", "openapi", "page_files", "problems", "routes")
+}
 
 
 def imports(file: Path, *, top_level: bool) -> set[str]:

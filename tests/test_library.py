@@ -240,7 +240,7 @@ def test_bad_questions(own_catalog: Path) -> None:
         bad = (
             {},
             {"like": "nobody", "text": "red"},
-            {"like": "a", "image": b"b"},
+            {"like": "a", "unlike": "b"},
             {"text": "red", "k": 0},
             {"text": "red", "offset": -1},
         )

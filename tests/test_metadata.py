@@ -1,4 +1,4 @@
-"""Tables as office programs write them: recognised, and whatever of them is not used is counted and told."""
+"""Tables as office programs write them are recognised; whatever is not used is counted and reported."""
 
 from pathlib import Path
 from typing import Any
@@ -92,9 +92,9 @@ def test_rows_of_another_length_are_counted_and_told(csv_file: Any, capfd: pytes
 def test_no_column_is_lost(csv_file: Any, capfd: pytest.CaptureFixture[str]) -> None:
     columns, _ = read(csv_file("id,name,,price\na.jpg,Blue Shirt,x,9\n"))
     assert columns == {"name_2": ["Blue Shirt", None, None], "column_3": ["x", None, None], "price": [9, None, None]}
-    told = capfd.readouterr().err
-    assert "column 'name' is kept as 'name_2'" in told
-    assert "column 3 has no name" in told
+    printed = capfd.readouterr().err
+    assert "column 'name' is kept as 'name_2'" in printed
+    assert "column 3 has no name" in printed
 
 
 def test_the_column_of_names_can_be_chosen(csv_file: Any) -> None:

@@ -249,11 +249,11 @@ def test_agreement_with_ir_measures(seed):
     theirs = {"R": "Success", "mAP": "AP", "nDCG": "nDCG"}
     measures = {ir_measures.parse_measure(f"{theirs[name]}@{k}"): f"{name}@{k}" for name in theirs for k in (5, 10, 50)}
     ours = per_query(found, recall=(5, 10, 50), map_at=(5, 10, 50), ndcg=(5, 10, 50))
-    told = {name: np.full(count, np.nan) for name in ours}
+    measured = {name: np.full(count, np.nan) for name in ours}
     for value in ir_measures.iter_calc(list(measures), judged, run):
-        told[measures[value.measure]][int(value.query_id)] = value.value
+        measured[measures[value.measure]][int(value.query_id)] = value.value
     for name, values in ours.items():
-        assert values == pytest.approx(told[name], abs=1e-12), name
+        assert values == pytest.approx(measured[name], abs=1e-12), name
     means = ir_measures.calc_aggregate(list(measures), judged, run)
     summary = summarise(found, recall=(5, 10, 50), map_at=(5, 10, 50), ndcg=(5, 10, 50))
     assert summary == pytest.approx({measures[measure]: 100 * mean for measure, mean in means.items()})

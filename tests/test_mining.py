@@ -436,12 +436,12 @@ def test_a_triplet_file_says_what_made_it(tiny_triplets, tiny_catalog):
 
 
 def test_a_triplet_file_says_what_the_encoder_was_asked(few, vocabulary_file, tmp_path):
-    told = json.loads(vocabulary_file.read_text())
-    told["colour"] = {word: [f"{word} as can be"] for word in told["colour"]}
-    (tmp_path / "words.json").write_text(json.dumps(told))
+    words = json.loads(vocabulary_file.read_text())
+    words["colour"] = {word: [f"{word} as can be"] for word in words["colour"]}
+    (tmp_path / "words.json").write_text(json.dumps(words))
     note = read_triplets(few("asked", vocabulary=tmp_path / "words.json", limit=20))[1]
-    assert note["phrases"].keys() == set(note["groups"]) <= told.keys()
-    assert note["phrases"]["colour"] == {word: f"{word} as can be" for word in told["colour"]}
+    assert note["phrases"].keys() == set(note["groups"]) <= words.keys()
+    assert note["phrases"]["colour"] == {word: f"{word} as can be" for word in words["colour"]}
 
 
 def test_a_damaged_file_is_one_line(tmp_path):

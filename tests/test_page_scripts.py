@@ -1,5 +1,7 @@
 """The scripts of the search page are JavaScript, also where there is no browser to try them in."""
 
+import json
+import re
 import shutil
 import subprocess
 from pathlib import Path
@@ -29,3 +31,26 @@ def test_a_script_can_be_parsed(script: Path, tmp_path: Path) -> None:
 def test_a_name_that_is_declared_twice_is_noticed(tmp_path: Path) -> None:
     (tmp_path / "twice.js").write_text("const answer = 1;\nconst answer = 2;\n")
     assert "already been declared" in check(tmp_path / "twice.js", tmp_path).stderr
+
+
+PAGE = SCRIPTS[0].parent
+
+
+def test_every_language_has_every_word_that_the_page_uses() -> None:
+    told = {path.name: json.loads(path.read_text("utf-8")) for path in PAGE.glob("words.*.json")}
+    assert set(told) == {"words.en.json", "words.de.json"}
+    english, german = told["words.en.json"], told["words.de.json"]
+    assert list(english) == list(german)
+    for name, sentence in english.items():
+        assert re.findall(r"\{\w+\}", sentence) == re.findall(r"\{\w+\}", german[name]), name
+    html = (PAGE / "page.html").read_text("utf-8")
+    used = set(re.findall(r'data-(?:t|label|hint)="([^"]+)"', html))
+    for script in SCRIPTS:
+        for call in re.findall(r"\bt\(([^()]*)", script.read_text("utf-8")):
+            used |= set(re.findall(r'"([a-z][a-z0-9-]*)"', call.partition("{")[0]))
+    assert used <= set(english), used - set(english)
+
+
+def test_the_page_is_small() -> None:
+    assert sum(path.stat().st_size for path in PAGE.iterdir()) < 150_000
+    assert (PAGE / "embed.js").stat().st_size < 15_000

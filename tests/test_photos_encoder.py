@@ -1,4 +1,4 @@
-"""The embedded encoder of real photos: what it is, what it tells apart, and that its graphs are its weights."""
+"""The encoder of real photos in the package: what it is, what it distinguishes, and that graphs equal weights."""
 
 import csv
 import json

@@ -110,7 +110,7 @@ def pictures(wardrobe_world: Path, tmp_path_factory: pytest.TempPathFactory) -> 
 
 def catalog_content(catalog: Path) -> tuple[list, np.ndarray, str]:
     (part,) = catalog.glob("part-*")
-    assert files_of(catalog) == {"catalog.json", "likeness.json", "rejected.csv", part.name}
+    assert files_of(catalog) == {"catalog.json", "domain.json", "rejected.csv", part.name}
     opened = Catalog(catalog)
     assert pq.read_table(part).column("name").to_pylist() == [entry.name for entry in opened.entries]
     return opened.entries, opened.vectors, (catalog / "rejected.csv").read_text("utf-8")

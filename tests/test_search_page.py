@@ -3,6 +3,7 @@
 import csv
 import json
 import os
+import re
 import shutil
 from collections.abc import Iterator
 from io import BytesIO
@@ -20,7 +21,7 @@ from triptych.catalog.catalog import Catalog
 from triptych.core.environment import Runtime
 from triptych.encoders.registry import load_encoder
 
-CHROMIUM = Path("/usr/bin/chromium")
+CHROMIUM = Path(os.environ.get("TRIPTYCH_CHROMIUM", "/usr/bin/chromium"))
 if not CHROMIUM.exists():
     pytest.skip("no browser: apt-get install chromium", allow_module_level=True)
 playwright = pytest.importorskip("playwright.sync_api", reason="playwright is not installed: pip install playwright")
@@ -99,6 +100,14 @@ def visit(browser, service: Service) -> Iterator[Visit]:  # type: ignore[no-unty
     assert [url for url in visit.asked if not url.startswith((service.url + "/", "blob:"))] == []
 
 
+CHOOSE = "value => [...document.querySelectorAll('#fields input')].find(input => input.value === value).click()"
+
+
+def values_of(page: Any, facet: str) -> Any:
+    """The values that can be chosen in a facet."""
+    return page.get_by_role("group", name=facet, exact=True).get_by_role("checkbox")
+
+
 def photographed(visit: Visit, name: str) -> None:
     folder = os.environ.get("TRIPTYCH_SCREENSHOTS")
     if folder:
@@ -117,9 +126,9 @@ def test_a_catalog_unlike_what_its_encoder_was_trained_on_is_warned_of_once(
     expect(visit.page.locator("#warning")).to_be_hidden()
     catalog = tmp_path / "catalog"
     shutil.copytree(shown_catalog, catalog)
-    noted = json.loads((catalog / "likeness.json").read_text())
+    noted = json.loads((catalog / "domain.json").read_text())
     warning = "40% of these pictures are unlike those that the encoder <b>x</b> was trained on"
-    (catalog / "likeness.json").write_text(json.dumps(noted | {"warning": warning}))
+    (catalog / "domain.json").write_text(json.dumps(noted | {"warning": warning}))
     with Service(catalog) as running:
         other = Visit(browser, running)
         expect(other.page.get_by_text("are unlike those")).to_have_count(1)
@@ -169,7 +178,7 @@ def test_an_address_tells_the_whole_state(visit: Visit, browser, service: Servic
     visit.say("in blue")
     visit.results()
     page.locator("#filter").click()
-    page.get_by_label("kind", exact=True).select_option(index=1)
+    values_of(page, "Kind").first.check()
     expect(page.locator(".chip")).to_have_count(1)
     page.locator("#weight").fill("0.7")
     page.locator("#weight").dispatch_event("change")
@@ -192,18 +201,18 @@ def test_filters_leave_only_what_fits(visit: Visit, service: Service) -> None:
     visit.say("shirt")
     visit.results()
     page.locator("#filter").click()
-    colour = page.get_by_label("colour", exact=True)
-    colour.select_option(index=1)
-    chosen = colour.input_value().partition("=")[2]
-    expect(page.locator(".chip")).to_have_text(f"colour: {chosen}")
+    colour = values_of(page, "Colour").first
+    colour.check()
+    chosen = colour.input_value()
+    expect(page.locator(".chip")).to_have_text(f"Colour: {chosen}")
     page.wait_for_function(
         f"() => [...document.querySelectorAll('.what')].every(what => what.textContent.includes({chosen!r}))"
     )
     ids = visit.results()
-    assert all(service.get(f"/api/pictures/{id}")["metadata"]["colour"] == chosen for id in ids)
+    assert all(service.get(f"/v1/pictures/{id}")["metadata"]["colour"] == chosen for id in ids)
     page.locator(".chip").click()
     expect(page.locator(".chip")).to_have_count(0)
-    expect(colour).to_have_value("")
+    expect(colour).not_to_be_checked()
 
 
 def test_several_values_and_written_conditions(visit: Visit, service: Service, shown_catalog: Path) -> None:
@@ -211,18 +220,21 @@ def test_several_values_and_written_conditions(visit: Visit, service: Service, s
     visit.say("shirt")
     visit.results()
     page.locator("#filter").click()
-    colour = page.get_by_label("colour", exact=True)
-    values = service.get("/api/catalog")["columns"]
+    values = service.get("/v1/catalog")["columns"]
     first, second = next(column for column in values if column["name"] == "colour")["values"][:2]
-    colour.select_option([f"colour={first}", f"colour={second}"])
-    expect(page.locator(".chip")).to_have_text(f"colour: {first}, {second}")
+    for place in (0, 1):
+        values_of(page, "Colour").nth(place).check()
+    expect(page.locator(".chip")).to_have_text(f"Colour: {first}, {second}")
     ids = visit.results()
-    shown = {service.get(f"/api/pictures/{id}")["metadata"]["colour"] for id in ids}
+    shown = {service.get(f"/v1/pictures/{id}")["metadata"]["colour"] for id in ids}
     assert shown == {first, second}
     page.reload()  # the address holds it
     assert visit.results() == ids
     page.locator("#filter").click()
-    assert colour.evaluate("select => [...select.selectedOptions].length") == 2
+    assert [box.is_checked() for box in values_of(page, "Colour").all()[:3]] == [True, True, False]
+    # Within a facet of many values one searches.
+    page.get_by_label("Search in Colour").fill(second.upper())
+    expect(values_of(page, "Colour")).to_have_count(2)  # the one that is found, and the other that is chosen
     page.locator(".chip").click()
     expect(page.locator(".chip")).to_have_count(0)
     # Beside what the fields say.
@@ -230,12 +242,11 @@ def test_several_values_and_written_conditions(visit: Visit, service: Service, s
     page.press("#condition", "Enter")
     expect(page.locator(".chip")).to_have_count(1)
     assert visit.results() == ids
-    kind = page.get_by_label("kind", exact=True)
-    kind.select_option(index=1)
+    values_of(page, "Kind").first.check()
     expect(page.locator(".chip")).to_have_count(2)
     visit.results()
-    page.get_by_label("line from").fill("1000003")
-    page.get_by_label("line from").dispatch_event("change")
+    page.get_by_label("Line from").fill("1000003")
+    page.get_by_label("Line from").dispatch_event("change")
     expect(page.locator(".chip")).to_have_count(3)
 
 
@@ -293,7 +304,7 @@ def test_what_was_found_stays_where_there_are_no_more(browser, service: Service)
     page = visit.page
     visit.say("shirt")
     first = visit.results()
-    page.route("**/api/search", lambda route: route.abort())
+    page.route("**/v1/search", lambda route: route.abort())
     page.locator("#more").click()
     alert = page.get_by_role("alert")
     expect(alert).to_contain_text("The service cannot be reached")
@@ -303,13 +314,13 @@ def test_what_was_found_stays_where_there_are_no_more(browser, service: Service)
         page.evaluate("document.querySelector('#grid').compareDocumentPosition(document.querySelector('#trouble'))")
         == 4
     )
-    page.unroute("**/api/search")
+    page.unroute("**/v1/search")
     alert.get_by_role("button", name="Try again").click()
     expect(page.locator("#grid .card")).to_have_count(2 * len(first))
     expect(alert).to_be_hidden()
     assert visit.results()[: len(first)] == first
     # A search that fails still takes the place of what there was.
-    page.route("**/api/search", lambda route: route.abort())
+    page.route("**/v1/search", lambda route: route.abort())
     visit.say("dress")
     expect(alert).to_be_visible()
     expect(page.locator("#grid .card")).to_have_count(0)
@@ -324,7 +335,7 @@ def test_what_was_found_stays_where_there_are_no_more(browser, service: Service)
 def test_while_it_looks_it_says_so(visit: Visit) -> None:
     page = visit.page
     held: list[Any] = []
-    page.route("**/api/search", lambda route: held.append(route))
+    page.route("**/v1/search", lambda route: held.append(route))
     visit.say("shirt")
     expect(page.locator("#status")).to_have_text("Looking …")
     expect(page.locator("#results")).to_have_attribute("aria-busy", "true")
@@ -363,7 +374,7 @@ def test_an_empty_catalog_says_how_to_fill_it(browser, tmp_path: Path) -> None: 
         page.fill("#words", "shirt")
         page.press("#words", "Enter")
         expect(page.locator("#grid .nothing")).to_contain_text("The catalog holds no other picture")
-        status, told, _ = running.post("/api/pictures", [("picture", picture_file())])
+        status, told, _ = running.post("/v1/pictures", [("picture", picture_file())])
         assert status == 201, told
         page.reload()
         expect(page.locator("#grid .look")).to_have_count(1)
@@ -373,7 +384,6 @@ def test_an_empty_catalog_says_how_to_fill_it(browser, tmp_path: Path) -> None: 
 def test_values_with_spaces_and_signs_can_be_chosen(browser, own_catalog: Path, tmp_path: Path) -> None:  # type: ignore[no-untyped-def]
     names = Catalog(own_catalog).names
     odd = dict(zip(names, (" wide ", "wide", '"wide"', "<b"), strict=False))
-    asked = ('" wide "', "wide", '"""wide"""', "<b")
     with (tmp_path / "table.csv").open("w", encoding="utf-8", newline="") as out:
         csv.writer(out).writerows([("name", "cut (<=40)"), *odd.items()])
     triptych.index(
@@ -389,11 +399,14 @@ def test_values_with_spaces_and_signs_can_be_chosen(browser, own_catalog: Path, 
         visit.say("shirt")
         visit.results()
         page.locator("#filter").click()
-        for name, value in zip(odd, asked, strict=True):
-            page.get_by_label("cut (<=40)", exact=True).select_option(f'"cut (<=40)"={value}')
+        for name, value in odd.items():
+            page.evaluate(CHOOSE, value)
             expect(page.locator("#grid .card")).to_have_count(1)
             (found,) = visit.results()
-            assert running.get(f"/api/pictures/{found}")["name"] == name
+            assert running.get(f"/v1/pictures/{found}")["name"] == name
+            page.evaluate(CHOOSE, value)
+            expect(page.locator(".chip")).to_have_count(0)
+            visit.results()
         assert visit.said == []
         visit.context.close()
 
@@ -482,7 +495,7 @@ def test_markup_in_a_catalog_stays_text(browser, own_catalog: Path) -> None:  # 
     triptych.index(pictures, own_catalog, runtime=Runtime(threads=1), encoder="wardrobe")
     with Service(own_catalog) as running:
         metadata = json.dumps({"colour": nasty, "kind": "</script><b>bold</b>"})
-        status, added, _ = running.post("/api/pictures", [("picture", picture_file()), ("metadata", metadata)])
+        status, added, _ = running.post("/v1/pictures", [("picture", picture_file()), ("metadata", metadata)])
         assert status == 201
         visit = Visit(browser, running)
         page = visit.page
@@ -497,7 +510,7 @@ def test_markup_in_a_catalog_stays_text(browser, own_catalog: Path) -> None:  # 
         expect(page.locator("#words")).to_have_value("<b>red</b>")
         go(step=f"~{nasty}", where=f"colour={nasty}")
         expect(page.locator(".what")).to_have_text(f"</script><b>bold</b> · {nasty}")
-        expect(page.locator(".chip")).to_have_text(f"colour: {nasty}")
+        expect(page.locator(".chip")).to_have_text(f"Colour: {nasty}")
         go(step="~red", where=f"name={nasty}.jpg")
         expect(page.locator(".what")).to_have_text(f"{nasty}.jpg")
         assert page.evaluate("document.querySelectorAll('img[src=x], .what *, .chip *').length") == 0
@@ -519,3 +532,186 @@ def test_a_key_is_asked_for(browser, shown_catalog: Path, tmp_path: Path) -> Non
         expect(page.locator("#grid .look").first).to_be_visible()
         page.wait_for_function("() => document.querySelector('#grid img')?.naturalWidth > 0")
         page.close()
+
+
+def test_find_waits_for_a_picture_that_is_still_being_sent(visit: Visit, few_garments: Path) -> None:
+    page = visit.page
+    held: list[Any] = []
+    page.route("**/v1/uploads", lambda route: held.append(route))
+    visit.upload(few_garments / "images" / "w000005.jpg")
+    expect(page.locator("#reference-picture")).to_have_attribute("src", re.compile("^blob:"))  # at once
+    expect(page.locator("#status")).to_have_text("Your picture is being sent …")
+    visit.say("in red")
+    expect(page.locator("#status")).to_have_text("Your picture is being sent; the search follows.")
+    page.wait_for_function("() => true")
+    (route,) = held
+    route.continue_()
+    visit.results()
+    expect(page.locator("#words")).to_have_value("in red")
+    assert page.evaluate("/step=u[0-9a-f]{24}%7Ein\\+red/.test(location.hash)")
+
+
+def test_an_upload_that_fails_can_be_tried_again_with_its_words(browser, service: Service, few_garments: Path) -> None:  # type: ignore[no-untyped-def]
+    visit = Visit(browser, service)
+    page = visit.page
+    page.route("**/v1/uploads", lambda route: route.abort())
+    page.fill("#words", "in red")
+    visit.upload(few_garments / "images" / "w000005.jpg")
+    alert = page.get_by_role("alert")
+    expect(alert).to_contain_text("The service cannot be reached")
+    expect(page.locator("#words")).to_have_value("")
+    page.unroute("**/v1/uploads")
+    alert.get_by_role("button", name="Try again").click()
+    visit.results()
+    expect(alert).to_be_hidden()
+    assert [line for line in visit.said if "ERR_FAILED" not in line] == []
+    visit.context.close()
+
+
+def test_the_first_screen_has_pictures_and_examples(visit: Visit) -> None:
+    page = visit.page
+    columns = page.evaluate("getComputedStyle(document.querySelector('#grid')).gridTemplateColumns.split(' ').length")
+    assert page.locator("#grid .card").count() % columns == 0  # no row is left with a picture or two
+    example = page.locator("#examples button").first
+    words = example.inner_text().strip()
+    example.click()
+    visit.results()
+    expect(page.locator("#words")).to_have_value(words)
+    expect(page.locator("#examples")).to_be_hidden()
+    assert page.locator("#grid .card").count() % columns == 0
+
+
+def test_more_like_this_and_not_this(visit: Visit) -> None:
+    page = visit.page
+    visit.say("shirt")
+    first = visit.results()
+    page.get_by_role("button", name="Not like this").first.click()
+    visit.results()
+    expect(page.locator("#others li")).to_have_count(1)
+    assert first[0] not in visit.results()
+    page.get_by_role("button", name="More like this").nth(1).click()  # the reference, since there was none
+    visit.results()
+    page.get_by_role("button", name="More like this").nth(2).click()
+    second = visit.results()
+    expect(page.locator("#others li")).to_have_count(2)
+    page.get_by_label("How much this picture counts").fill("0.2")
+    page.get_by_label("How much this picture counts").dispatch_event("change")
+    assert visit.results() != second
+    assert ":0.2" in page.evaluate("decodeURIComponent(location.hash)")
+    page.fill("#avoid", "stripes, long sleeves")
+    page.press("#avoid", "Enter")
+    expect(page.locator("#status")).to_contain_text("stripes, long sleeves")
+    found = visit.results()
+    page.reload()
+    assert visit.results() == found
+    expect(page.locator("#avoid")).to_have_value("stripes, long sleeves")
+
+
+def test_results_are_sorted_and_scores_shown_on_demand(visit: Visit, service: Service) -> None:
+    page = visit.page
+    visit.say("shirt")
+    found = visit.results()
+    number = page.locator("#grid .score b").first
+    expect(number).to_be_hidden()
+    page.get_by_label("Scores as numbers").check()
+    expect(number).to_be_visible()
+    page.locator("#sort").select_option("line:desc")
+    expect(page.locator("#status")).to_contain_text("in the order that you chose")
+    sorted_ids = visit.results()
+    lines = [service.get(f"/v1/pictures/{id}")["metadata"]["line"] for id in sorted_ids]
+    assert lines == sorted(lines, reverse=True)
+    assert sorted_ids != found
+    page.get_by_label("Near-duplicates once").check()
+    expect(page.locator("#unique")).to_be_checked()
+    visit.results()
+    assert "unique=true" in page.url
+
+
+def test_the_basket_is_kept_and_saved(visit: Visit) -> None:
+    page = visit.page
+    visit.say("shirt")
+    ids = visit.results()
+    for place in (0, 2):
+        page.locator("#grid .heart-sign").nth(place).click()
+    expect(page.locator("#basket-open")).to_have_text("Basket (2)")
+    page.reload()
+    visit.results()
+    page.locator("#basket-open").click()
+    with page.expect_download() as saved:
+        page.locator("#basket-csv").click()
+    rows = list(csv.reader(saved.value.path().read_text("utf-8").splitlines()))
+    assert rows[0][:2] == ["id", "name"]
+    assert [row[0] for row in rows[1:]] == [ids[0], ids[2]]
+    page.locator("#basket-clear").click()
+    expect(page.locator("#basket-none")).to_be_visible()
+    page.get_by_role("dialog").get_by_role("button", name="Close").click()
+    expect(page.locator("#grid .heart-sign").first).to_have_attribute("aria-pressed", "false")
+
+
+def test_a_part_of_the_picture_is_chosen(visit: Visit) -> None:
+    page = visit.page
+    page.locator("#grid .look").first.click()
+    whole = visit.results()
+    page.locator("#part").click()
+    page.wait_for_function("() => document.querySelector('#crop-picture').naturalWidth > 0")
+    stage = page.locator("#crop-picture").bounding_box()
+    page.mouse.move(stage["x"] + 0.1 * stage["width"], stage["y"] + 0.1 * stage["height"])
+    page.mouse.down()
+    page.mouse.move(stage["x"] + 0.5 * stage["width"], stage["y"] + 0.4 * stage["height"], steps=3)
+    page.mouse.up()
+    page.locator("#crop-frame").focus()
+    page.keyboard.press("Shift+ArrowRight")
+    page.locator("#crop-use").click()
+    part = visit.results()
+    assert part != whole
+    box = [
+        float(one)
+        for one in re.search(r"box=([\d.,]+)", page.evaluate("decodeURIComponent(location.hash)"))[1].split(",")
+    ]  # type: ignore[index]
+    assert box == pytest.approx([0.1, 0.1, 0.42, 0.3], abs=0.02)
+    expect(page.locator("#trail [aria-current] .boxed")).to_be_visible()
+    page.reload()
+    assert visit.results() == part
+
+
+def test_two_pictures_are_compared_side_by_side(visit: Visit) -> None:
+    page = visit.page
+    page.locator("#grid .look").first.click()
+    visit.results()
+    page.locator("#grid .look").nth(3).click()
+    page.locator("#compare").click()
+    dialog = page.get_by_role("dialog")
+    expect(dialog).to_be_visible()
+    expect(dialog.locator("tbody tr").first).to_be_visible()
+    assert dialog.locator("tbody tr.differs").count() >= 1
+    page.keyboard.press("Escape")
+    expect(dialog).to_be_hidden()
+
+
+def test_the_page_speaks_the_language_of_its_visitor(browser, service: Service) -> None:  # type: ignore[no-untyped-def]
+    visit = Visit(browser, service, locale="de-AT")
+    expect(visit.page.locator("#find")).to_have_text("Suchen")
+    assert visit.page.evaluate("document.documentElement.lang") == "de"
+    visit.say("shirt")
+    visit.results()
+    expect(visit.page.locator("#status")).to_contain_text("Die ähnlichsten")
+    assert visit.said == []
+    visit.context.close()
+
+
+def test_a_shop_embeds_the_search_in_its_own_page(visit: Visit) -> None:
+    page = visit.page
+    page.goto(f"{visit.service.url}/page/embed.html")
+    page.get_by_role("textbox", name="What are you looking for?").fill("shirt")
+    page.get_by_role("button", name="Search").click()
+    similar = page.get_by_role("button", name="Similar")
+    expect(similar).to_have_count(12)
+    chosen: list[str] = []
+    page.expose_function("chosen", lambda id: chosen.append(id))
+    page.evaluate("addEventListener('triptych-choose', event => { event.preventDefault(); chosen(event.detail.id); })")
+    page.locator("triptych-search a").first.click()
+    page.wait_for_function("() => true")
+    assert len(chosen) == 1
+    first = page.locator("triptych-search a").first.get_attribute("href")
+    similar.first.click()
+    expect(page.locator("triptych-search a").first).not_to_have_attribute("href", first)

@@ -62,9 +62,7 @@ def wait_for(condition) -> None:
 def send(service: Service, content: bytes) -> socket.socket:
     """Begin a search by a picture, whose answer nobody waits for."""
     body, kind = form([("picture", content)])
-    head = (
-        f"POST /api/search HTTP/1.1\r\nHost: localhost\r\nContent-Type: {kind}\r\nContent-Length: {len(body)}\r\n\r\n"
-    )
+    head = f"POST /v1/search HTTP/1.1\r\nHost: localhost\r\nContent-Type: {kind}\r\nContent-Length: {len(body)}\r\n\r\n"
     connection = socket.create_connection((service.host, service.port), timeout=60)
     connection.sendall(head.encode() + body)
     return connection
@@ -72,7 +70,7 @@ def send(service: Service, content: bytes) -> socket.socket:
 
 def test_a_slow_picture_is_refused_and_keeps_nobody_waiting(shown_catalog: Path) -> None:
     with Service(shown_catalog, before=HASTY) as service, ThreadPoolExecutor(1) as threads:
-        refused = threads.submit(service.post, "/api/search", [("picture", SLOW)])
+        refused = threads.submit(service.post, "/v1/search", [("picture", SLOW)])
         while not refused.done():
             assert service.search(("picture", picture_file()), ("k", "1"))["hits"]
             assert service.search(("text", "a red shirt"), ("k", "1"))["hits"]
@@ -84,10 +82,10 @@ def test_a_slow_picture_is_refused_and_keeps_nobody_waiting(shown_catalog: Path)
 
 def test_a_slow_picture_is_not_added_and_others_are(own_catalog: Path) -> None:
     with Service(own_catalog, before=HASTY) as service:
-        status, answer, _ = service.post("/api/pictures", [("picture", SLOW)])
+        status, answer, _ = service.post("/v1/pictures", [("picture", SLOW)])
         assert status == 422
         assert "too slow" in answer["detail"]
-        status, _, _ = service.post("/api/pictures", [("picture", picture_file())])
+        status, _, _ = service.post("/v1/pictures", [("picture", picture_file())])
         assert status == 201
 
 
@@ -108,7 +106,7 @@ def test_it_ends_in_time_whatever_a_thread_does(shown_catalog: Path) -> None:
     # The comparison looks at pictures when it starts; here nothing does.
     with Service(shown_catalog, "--request-timeout", "100", before=SHORT_DRAIN + stuck) as service:
         with socket.create_connection((service.host, service.port), timeout=60) as connection:
-            connection.sendall(b"GET /api/pictures HTTP/1.1\r\nHost: localhost\r\n\r\n")
+            connection.sendall(b"GET /v1/pictures HTTP/1.1\r\nHost: localhost\r\n\r\n")
             wait_for(lambda: any("hanging" in line for line in service.log))
             assert service.end() == 1
         assert any("still under way" in line for line in service.log)

@@ -52,15 +52,15 @@ def test_bad_requests_are_problems(service: Service) -> None:
         [("picture", b"")],
         [("picture", b"GIF89a, says it")],
         [("picture", picture_file()[:-30])],
-        [("picture", picture_file()), ("like", "x")],
+        [("picture", picture_file()), ("box", "0,0")],
     ):
         body, kind = form(fields)  # type: ignore[arg-type]
-        answer, content = service.ask("POST", "/api/search", body, {"Content-Type": kind})
+        answer, content = service.ask("POST", "/v1/search", body, {"Content-Type": kind})
         assert problem(answer, content)["status"] == 422, fields
-    for method, path in (("GET", "/nothing"), ("POST", "/health"), ("GET", "/api/pictures/0000"), ("PUT", "/")):
+    for method, path in (("GET", "/nothing"), ("POST", "/health"), ("GET", "/v1/pictures/0000"), ("PUT", "/")):
         answer, content = service.ask(method, path)
         assert problem(answer, content)["status"] in (404, 405)
-    answer, content = service.ask("POST", "/api/search", b"garbage", {"Content-Type": "multipart/form-data"})
+    answer, content = service.ask("POST", "/v1/search", b"garbage", {"Content-Type": "multipart/form-data"})
     assert problem(answer, content)["status"] in (400, 422)
 
 
@@ -70,18 +70,18 @@ FORM = "application/x-www-form-urlencoded"
 @pytest.mark.parametrize(
     ("path", "kind", "body", "status", "named"),
     [
-        ("/api/search", "application/json", '{"text": "in red", "k": 1}', 415, "multipart/form-data"),
-        ("/api/search", "text/plain", "text=red", 415, "text/plain"),
-        ("/api/search", "", "text=red", 415, "Content-Type"),
-        ("/api/search", FORM, "text=red&zoom=3", 422, "zoom: is not read; there are picture, like, text"),
-        ("/api/search", FORM, "text=red&txt=blue", 422, "txt: is not read; did you mean text?"),
-        ("/api/search", FORM, "text=red&text=blue", 422, "text: stands there twice"),
-        ("/api/search", FORM, "text=red&weight=0.3", 422, "weight"),
-        ("/api/search?text=red", FORM, "k=3", 422, "text: is not read in the address"),
-        ("/api/search?k=", FORM, "text=red", 422, "k: is not read in the address"),
-        ("/api/compare", FORM, "reference=a&result=b", 415, "application/json"),
-        ("/api/compare", "application/json", '{"reference": "a", "result": "b", "words": []}', 422, "words"),
-        ("/api/pictures", FORM, "picture=x", 415, "multipart/form-data"),
+        ("/v1/search", "application/json", '{"text": "in red", "k": 1}', 415, "multipart/form-data"),
+        ("/v1/search", "text/plain", "text=red", 415, "text/plain"),
+        ("/v1/search", "", "text=red", 415, "Content-Type"),
+        ("/v1/search", FORM, "text=red&zoom=3", 422, "zoom: is not read; there are picture, like, unlike"),
+        ("/v1/search", FORM, "text=red&txt=blue", 422, "txt: is not read; did you mean text?"),
+        ("/v1/search", FORM, "text=red&k=3&k=4", 422, "k: stands there twice"),
+        ("/v1/search", FORM, "text=red&weight=0.3", 422, "weight"),
+        ("/v1/search?text=red", FORM, "k=3", 422, "text: is not read in the address"),
+        ("/v1/search?k=", FORM, "text=red", 422, "k: is not read in the address"),
+        ("/v1/compare", FORM, "reference=a&result=b", 415, "application/json"),
+        ("/v1/compare", "application/json", '{"reference": "a", "result": "b", "words": []}', 422, "words"),
+        ("/v1/pictures", FORM, "picture=x", 415, "multipart/form-data"),
     ],
 )
 def test_what_would_be_half_understood_is_refused(
@@ -95,37 +95,37 @@ def test_what_would_be_half_understood_is_refused(
 
 def test_fields_of_forms_with_pictures_that_nothing_reads_are_refused(own_catalog: Path) -> None:
     with Service(own_catalog) as running:
-        for path, name in (("/api/search", "txt"), ("/api/pictures", "metdata")):
+        for path, name in (("/v1/search", "txt"), ("/v1/pictures", "metdata")):
             fields = [("picture", picture_file()), (name, "in red")]
             status, told, _ = running.post(path, fields)
             assert (status, told["detail"].startswith(f"{name}: is not read")) == (422, True)
         fields = [("picture", picture_file()), ("picture", picture_file())]
-        status, told, _ = running.post("/api/search", fields)
+        status, told, _ = running.post("/v1/search", fields)
         assert (status, told["detail"]) == (422, "picture: stands there twice; give it once")
         assert len(Catalog(own_catalog).names) == running.get("/ready")["pictures"]
 
 
 def test_parameters_that_nothing_reads_are_refused(service: Service) -> None:
     for path, named in (
-        ("/api/pictures?limit=3", "limit: is not read in the address; there are k, offset, step"),
-        ("/api/pictures?k=3&k=4", "k: stands there twice"),
-        ("/api/catalog?k=3", "k: is not read in the address"),
+        ("/v1/pictures?limit=3", "limit: is not read in the address; there are k, offset, step"),
+        ("/v1/pictures?k=3&k=4", "k: stands there twice"),
+        ("/v1/catalog?k=3", "k: is not read in the address"),
     ):
         answer, content = service.ask("GET", path)
         told = problem(answer, content)
         assert (told["status"], told["detail"].startswith(named)) == (422, True)
-    one = service.get("/api/pictures?k=1")[0]["id"]
-    assert service.ask("GET", f"/api/pictures/{one}/thumbnail?v=2")[0].status == 200
+    one = service.get("/v1/pictures?k=1")[0]["id"]
+    assert service.ask("GET", f"/v1/pictures/{one}/thumbnail?v=2")[0].status == 200
 
 
 def test_head_is_answered_as_get_without_the_body(service: Service) -> None:
-    one = service.get("/api/pictures?k=1")[0]["id"]
-    for path in ("/", "/page/page.js", "/api/catalog", f"/api/pictures/{one}/thumbnail", "/health"):
+    one = service.get("/v1/pictures?k=1")[0]["id"]
+    for path in ("/", "/page/page.js", "/v1/catalog", f"/v1/pictures/{one}/thumbnail", "/health"):
         (got, whole), (head, body) = service.ask("GET", path), service.ask("HEAD", path)
         assert (head.status, body) == (200, b"")
         assert head.getheader("Content-Length") == str(len(whole)) == got.getheader("Content-Length")
         assert head.getheader("Content-Type") == got.getheader("Content-Type")
-    assert service.ask("HEAD", "/api/search")[0].status == 405
+    assert service.ask("HEAD", "/v1/search")[0].status == 405
     assert service.ask("HEAD", "/nothing")[0].status == 404
 
 
@@ -138,11 +138,11 @@ def test_a_page_below_a_path(own_catalog: Path) -> None:
         for prefix in ("/shop/find", ""):  # a proxy may pass the path on, or strip it
             assert b'src="/shop/find/page/page.js"' in running.ask("GET", f"{prefix}/")[1]
             assert running.ask("GET", f"{prefix}/page/service.js")[0].status == 200
-            assert running.get(f"{prefix}/api/catalog")["pictures"] > 0
+            assert running.get(f"{prefix}/v1/catalog")["pictures"] > 0
             assert running.get(f"{prefix}/openapi.json")["servers"] == [{"url": "/shop/find"}]
         assert b"page/page.js" in running.ask("GET", "/shop/find")[1]
-        status, added, answer = running.post("/shop/find/api/pictures", [("picture", picture_file())])
-        assert (status, answer.getheader("Location")) == (201, f"/shop/find/api/pictures/{added['id']}")
+        status, added, answer = running.post("/shop/find/v1/pictures", [("picture", picture_file())])
+        assert (status, answer.getheader("Location")) == (201, f"/shop/find/v1/pictures/{added['id']}")
         assert running.ask("GET", "/shop/findings")[0].status == 404
     done = run("serve", "--catalog", own_catalog, "--root-path", "https://x.example/shop")
     assert (done.returncode, "--root-path" in done.stderr) == (2, True)
@@ -159,7 +159,7 @@ def test_no_path_leads_out_of_the_catalog(service: Service, shown_catalog: Path,
         "%2e%2e/catalog.json",
         "%00",
     ):
-        answer, content = service.ask("GET", f"/api/pictures/{name}/{kind}")
+        answer, content = service.ask("GET", f"/v1/pictures/{name}/{kind}")
         assert problem(answer, content)["status"] == 404
     for path in (
         "/page/../service.py",
@@ -175,11 +175,11 @@ def test_no_path_leads_out_of_the_catalog(service: Service, shown_catalog: Path,
 def test_uploads_that_are_too_large(service: Service) -> None:
     large = picture_file() + b"\0" * 400_000
     body, kind = form([("picture", large)])
-    answer, content = service.ask("POST", "/api/search", body, {"Content-Type": kind})
+    answer, content = service.ask("POST", "/v1/search", body, {"Content-Type": kind})
     assert problem(answer, content)["status"] == 413
     # Without a length that could be looked at first.
     connection = service.connect()
-    connection.request("POST", "/api/search", iter([body[:100_000]] * 5), {"Content-Type": kind}, encode_chunked=True)
+    connection.request("POST", "/v1/search", iter([body[:100_000]] * 5), {"Content-Type": kind}, encode_chunked=True)
     answer = connection.getresponse()
     assert problem(answer, answer.read())["status"] == 413
     connection.close()
@@ -192,7 +192,7 @@ def test_a_bomb_is_not_unpacked(service: Service) -> None:
     header = struct.pack(">IIBBBBB", 30_000, 30_000, 8, 2, 0, 0, 0)
     pixels = zlib.compress(b"\0" * 1_000_000, 9)
     bomb = b"\x89PNG\r\n\x1a\n" + chunk(b"IHDR", header) + chunk(b"IDAT", pixels) + chunk(b"IEND", b"")
-    status, told, _ = service.post("/api/search", [("picture", bomb)])
+    status, told, _ = service.post("/v1/search", [("picture", bomb)])
     assert status == 422
     assert "too many pixels" in told["detail"]
 
@@ -201,7 +201,7 @@ def test_a_slow_upload_is_given_up(shown_catalog: Path) -> None:
     with Service(shown_catalog, "--request-timeout", "0.3") as running:
         body, kind = form([("text", "red")])
         connection = running.connect()
-        connection.putrequest("POST", "/api/search")
+        connection.putrequest("POST", "/v1/search")
         connection.putheader("Content-Type", kind)
         connection.putheader("Content-Length", str(len(body)))
         connection.endheaders()
@@ -219,20 +219,20 @@ def test_too_many_requests(shown_catalog: Path) -> None:
 
 
 def test_other_sites_and_other_names(service: Service, guarded: tuple[Service, dict[str, str]]) -> None:
-    answer, content = service.ask("GET", "/api/catalog", headers={"Host": "evil.example"})
+    answer, content = service.ask("GET", "/v1/catalog", headers={"Host": "evil.example"})
     assert problem(answer, content)["status"] == 421
     body, kind = form([("picture", picture_file())])
     foreign = [{"Origin": origin} for origin in ("https://evil.example", "http://[", "null")]
     for headers in (*foreign, {"Sec-Fetch-Site": "cross-site"}):
-        answer, content = service.ask("POST", "/api/pictures", body, {"Content-Type": kind, **headers})
+        answer, content = service.ask("POST", "/v1/pictures", body, {"Content-Type": kind, **headers})
         assert problem(answer, content)["status"] == 403
-    answer, _ = service.ask("GET", "/api/catalog", headers={"Origin": "https://evil.example"})
+    answer, _ = service.ask("GET", "/v1/catalog", headers={"Origin": "https://evil.example"})
     assert answer.getheader("Access-Control-Allow-Origin") is None
     running, keys = guarded
     friend = {"Origin": "https://shop.example"}
-    answer, _ = running.ask("OPTIONS", "/api/search", headers=friend)
+    answer, _ = running.ask("OPTIONS", "/v1/search", headers=friend)
     assert (answer.status, answer.getheader("Access-Control-Allow-Origin")) == (204, "https://shop.example")
-    status, _, answer = running.post("/api/search", [("text", "red")], friend | {"X-API-Key": keys["reader"]})
+    status, _, answer = running.post("/v1/search", [("text", "red")], friend | {"X-API-Key": keys["reader"]})
     assert (status, answer.getheader("Access-Control-Allow-Origin")) == (200, "https://shop.example")
 
 
@@ -240,14 +240,14 @@ def test_pages_of_a_friend_may_show_pictures(service: Service, guarded: tuple[Se
     """In an `<img>`, with which no browser says where it stands."""
     running, keys = guarded
     key = {"X-API-Key": keys["reader"]}
-    drawing = f"/api/pictures/{running.get('/api/pictures?k=1', key)[0]['id']}/thumbnail"
-    for path, policy in ((drawing, "cross-origin"), ("/api/catalog", "same-origin")):
+    drawing = f"/v1/pictures/{running.get('/v1/pictures?k=1', key)[0]['id']}/thumbnail"
+    for path, policy in ((drawing, "cross-origin"), ("/v1/catalog", "same-origin")):
         answer, _ = running.ask("GET", path, headers=key)
         assert (answer.getheader("Cross-Origin-Resource-Policy"), answer.getheader("Vary")) == (policy, "Origin")
         assert answer.getheader("Access-Control-Allow-Origin") is None
     answer, _ = running.ask("GET", drawing, headers=key | {"Origin": "https://evil.example"})
     assert answer.getheader("Access-Control-Allow-Origin") is None
-    answer, _ = running.ask("GET", "/api/catalog", headers=key | {"Origin": "https://shop.example"})
+    answer, _ = running.ask("GET", "/v1/catalog", headers=key | {"Origin": "https://shop.example"})
     assert (answer.getheader("Cross-Origin-Resource-Policy"), answer.getheader("Vary")) == ("cross-origin", "Origin")
     answer, _ = service.ask("GET", drawing)
     assert answer.getheader("Cross-Origin-Resource-Policy") == "same-origin"
@@ -259,18 +259,18 @@ def test_another_name_is_answered_to_and_needs_a_key_to_write(own_catalog: Path,
     body, kind = form([("picture", picture_file())])
     told = {"Content-Type": kind, "Host": "shop.example"}
     with Service(own_catalog, *named) as running:
-        assert running.ask("GET", "/api/catalog", headers={"Host": "shop.example:1234"})[0].status == 200
-        answer, content = running.ask("GET", "/api/catalog", headers={"Host": "evil.example"})
+        assert running.ask("GET", "/v1/catalog", headers={"Host": "shop.example:1234"})[0].status == 200
+        answer, content = running.ask("GET", "/v1/catalog", headers={"Host": "evil.example"})
         assert problem(answer, content)["status"] == 421
         for headers in (told, told | {"Host": running.host}):
-            answer, content = running.ask("POST", "/api/pictures", body, headers)
+            answer, content = running.ask("POST", "/v1/pictures", body, headers)
             assert problem(answer, content)["status"] == 403
-        assert not running.get("/api/catalog")["writable"]
+        assert not running.get("/v1/catalog")["writable"]
         assert running.end() == 0
         assert any("anybody who reaches this address can search" in line for line in running.log)
     with Service(own_catalog, *named, "--keys", tmp_path / "keys.json") as running:
-        assert running.ask("POST", "/api/pictures", body, told)[0].status == 401
-        assert running.ask("POST", "/api/pictures", body, told | key)[0].status == 201
+        assert running.ask("POST", "/v1/pictures", body, told)[0].status == 401
+        assert running.ask("POST", "/v1/pictures", body, told | key)[0].status == 201
 
 
 def test_uploads_under_way_share_what_they_may_hold() -> None:
@@ -286,7 +286,7 @@ def test_uploads_under_way_share_what_they_may_hold() -> None:
     guard = AccessMiddleware(app, ServiceSettings(max_held_bytes=100), ServiceMetrics())
 
     async def post(*pieces: bytes, until: asyncio.Event | None = None, begun: asyncio.Event | None = None) -> int:
-        scope = {"type": "http", "method": "POST", "path": "/api/search", "headers": [], "client": ("::1", 1)}
+        scope = {"type": "http", "method": "POST", "path": "/v1/search", "headers": [], "client": ("::1", 1)}
         statuses: list[int] = []
         waiting = list(pieces)
 
@@ -342,9 +342,9 @@ def test_failures_are_told_apart_and_logged(
 def test_a_catalog_that_another_run_writes_to(own_catalog: Path) -> None:
     with Service(own_catalog) as running:
         with locked(own_catalog):
-            status, told, _ = running.post("/api/pictures", [("picture", picture_file())])
+            status, told, _ = running.post("/v1/pictures", [("picture", picture_file())])
         assert (status, "another run" in told["detail"]) == (503, True)
-        assert running.post("/api/pictures", [("picture", picture_file())])[0] == 201
+        assert running.post("/v1/pictures", [("picture", picture_file())])[0] == 201
         assert running.end() == 0
         assert any(line.startswith("failed: ") and "another run" in line for line in running.log)
 
@@ -360,7 +360,7 @@ def test_a_second_look_may_not_take_as_long_as_a_request(shown_catalog: Path, se
 
 
 def test_every_answer_is_dressed(service: Service) -> None:
-    for path in ("/", "/page/page.js", "/api/catalog", "/nothing"):
+    for path in ("/", "/page/page.js", "/v1/catalog", "/nothing"):
         answer, _ = service.ask("GET", path)
         policy = answer.getheader("Content-Security-Policy") or ""
         assert "default-src 'none'" in policy
@@ -373,21 +373,21 @@ def test_keys_open_what_they_are_for(guarded: tuple[Service, dict[str, str]], sh
     for told in ({}, {"Authorization": "Bearer wrong"}, {"Authorization": "Bearer"}, {"Authorization": "Basic Og=="},
                  {"X-API-Key": "\xff\xfe"}, {"Authorization": "Bearer " + "x" * 5000}):  # fmt: skip
         for method, path in (
-            ("GET", "/api/catalog"),
+            ("GET", "/v1/catalog"),
             ("GET", "/metrics"),
-            ("POST", "/api/search"),
-            ("DELETE", "/api/pictures/a"),
+            ("POST", "/v1/search"),
+            ("DELETE", "/v1/pictures/a"),
         ):
             answer, content = running.ask(method, path, headers=told)
             assert problem(answer, content)["status"] == 401
     for path in ("/", "/page/page.js", "/health", "/ready"):
         assert running.ask("GET", path)[0].status == 200
     for name in keys:
-        assert running.get("/api/catalog", {"Authorization": f"Bearer {keys[name]}"})["pictures"] > 0
+        assert running.get("/v1/catalog", {"Authorization": f"Bearer {keys[name]}"})["pictures"] > 0
     before = len(Catalog(shown_catalog).names)
     fields = [("picture", b"not one")]
-    assert running.post("/api/pictures", fields, {"X-API-Key": keys["reader"]})[0] == 403  # type: ignore[arg-type]
-    assert running.post("/api/pictures", fields, {"X-API-Key": keys["writer"]})[0] == 422  # type: ignore[arg-type]
+    assert running.post("/v1/pictures", fields, {"X-API-Key": keys["reader"]})[0] == 403  # type: ignore[arg-type]
+    assert running.post("/v1/pictures", fields, {"X-API-Key": keys["writer"]})[0] == 422  # type: ignore[arg-type]
     assert len(Catalog(shown_catalog).names) == before
 
 
@@ -407,8 +407,8 @@ def test_keys_are_stored_hashed(tmp_path: Path) -> None:
 
 def test_read_only(shown_catalog: Path) -> None:
     with Service(shown_catalog, "--read-only") as running:
-        assert running.post("/api/pictures", [("picture", picture_file())])[0] == 403
-        assert not running.get("/api/catalog")["writable"]
+        assert running.post("/v1/pictures", [("picture", picture_file())])[0] == 403
+        assert not running.get("/v1/catalog")["writable"]
 
 
 def test_an_address_that_is_taken(service: Service, shown_catalog: Path) -> None:

@@ -7,7 +7,7 @@ from triptych.encoders.lexicon import FILE, Lexicon, common_terms, terms_of
 from triptych.mining.proposer import Proposer, attribute_variability
 from triptych.tagging.calibration import information, neighbours_of
 from triptych.tagging.tagger import Tagger, best_words, is_shown
-from triptych.tagging.tags import summary, tag_pictures, tell
+from triptych.tagging.tags import report_tags, summary, tag_pictures
 from triptych.tagging.vocabulary import Vocabulary, load_vocabulary
 
 WORDS = ("red", "blue", "sleeveless", "short sleeves")
@@ -77,7 +77,7 @@ def test_what_a_picture_does_not_show_is_not_tagged():
     assert best_words(tags, words, 1) == {"colour": "red"}
 
 
-def test_likeness_settles_what_naming_leaves_open():
+def test_similarity_settles_what_naming_leaves_open():
     class Doubtful(Naming):
         lexicon = Lexicon(WORDS, np.zeros((4, 4), np.float32), np.array([-1, -1, 0, -9], np.float32))
 
@@ -85,7 +85,7 @@ def test_likeness_settles_what_naming_leaves_open():
     tags = Tagger(Doubtful(), words)(np.array([[0, 1, 0, 1]], np.float32))
     assert tags["colour"][0].argmax() == 1
     assert tags["colour"][0].sum() == pytest.approx(2 * np.exp(-1) / (2 * np.exp(-1) + 0.02), rel=1e-4)
-    assert tags["sleeve"][0].argmax() == 0  # where it knows for sure, likeness changes nothing
+    assert tags["sleeve"][0].argmax() == 0  # where it knows for sure, similarity changes nothing
 
 
 @pytest.mark.parametrize("sizes", [(200, 100), (13_000, 3)], ids=["two large groups", "one of too many words"])
@@ -96,7 +96,7 @@ def test_groups_may_be_too_large_to_be_asked_about_together(sizes):
     assert all(np.allclose(values.sum(axis=1), 1, atol=1e-3) for values in tags.values())
 
 
-def test_a_group_of_unknown_words_is_guessed_by_likeness():
+def test_a_group_of_unknown_words_is_guessed_by_similarity():
     words = vocabulary(colour=("red", "blue"), sleeve=("sleeveless", "cap sleeves", "raglan"))
     tagger = Tagger(Naming(), words)
     assert tagger.named == {"colour"}
@@ -206,7 +206,7 @@ COLOURS = {
 }
 
 
-def things(count=400, *, noise=0.08, told=True):
+def things(count=400, *, noise=0.08, distinct=True):
     """Pictures of shirts and shoes in red, blue or navy; shirts have sleeves. Also the truth of each group."""
     random = np.random.default_rng(3)
     colour, kind, sleeve = (random.integers(most, size=count) for most in (3, 2, 2))
@@ -217,7 +217,7 @@ def things(count=400, *, noise=0.08, told=True):
     vectors[rows[shirts], 5 + sleeve[shirts]] += 1
     place = np.where(colour == 2, 1, colour)
     vectors[rows, place] += 1
-    if told:
+    if distinct:
         vectors[rows[colour == 2], 2] += 1
     return unit(vectors), {"colour": colour, "kind": kind, "sleeve": sleeve}
 
@@ -256,16 +256,16 @@ def test_a_tag_is_as_sure_as_it_is_right_whatever_the_encoders_temperature(scale
         assert tags[group].max(axis=1).mean() == pytest.approx(right, abs=0.12)
 
 
-def test_narrower_words_that_are_not_told_apart_count_as_the_broader_one():
-    vectors, truth = things(told=False)
+def test_narrower_words_that_are_not_distinguished_count_as_the_broader_one():
+    vectors, truth = things(distinct=False)
     tagger = Tagger(Placing(), words_of(broader={"colour": {"navy": "blue"}}), vectors)
     assert tagger.vocabulary.groups["colour"] == ("red", "blue")
     tags = tagger(vectors)["colour"]
     assert np.mean(tags.argmax(axis=1) == np.minimum(truth["colour"], 1)) > 0.9
     # With the difference in the pictures, they are two words.
     vectors, _ = things()
-    told = Tagger(Placing(), words_of(broader={"colour": {"navy": "blue"}}), vectors)
-    assert told.vocabulary.groups["colour"] == ("red", "blue", "navy")
+    trained = Tagger(Placing(), words_of(broader={"colour": {"navy": "blue"}}), vectors)
+    assert trained.vocabulary.groups["colour"] == ("red", "blue", "navy")
 
 
 def test_a_group_that_tells_nothing_of_the_pictures_is_left_out(capfd):
@@ -273,10 +273,10 @@ def test_a_group_that_tells_nothing_of_the_pictures_is_left_out(capfd):
     found = tag_pictures(vectors, Placing(), words_of({**COLOURS, "mood": ("merry", "sad", "calm")}))
     assert "mood" not in found.tags
     assert found.tags.keys() == found.vocabulary.groups.keys() == COLOURS.keys()
-    tell(found.reports)
-    told = capfd.readouterr().err
-    assert "mine: mood: left out, the encoder hardly knows its words" in told
-    assert "mine: colour: 3 words (red, blue, navy)" in told
+    report_tags(found.reports)
+    printed = capfd.readouterr().err
+    assert "mine: mood: left out, the encoder hardly knows its words" in printed
+    assert "mine: colour: 3 words (red, blue, navy)" in printed
     assert summary(found.reports)["mood"].keys() == {"left out"}
     assert summary(found.reports)["colour"]["not shown"] == ["mauve"]
     with pytest.raises(FailureError, match="no word"):

@@ -134,14 +134,14 @@ def test_changes_and_words_are_as_the_agent_said_them(tiny_triplets, tiny_catalo
     encoder, opened = load_encoder(str(tiny_encoder), threads=1), Catalog(tiny_catalog)
     stored, _ = read_triplets(tiny_triplets)
     free = set(range(0, len(stored), 7))
-    told = [replace(triplet, changes=()) if row in free else triplet for row, triplet in enumerate(stored)]
+    changed = [replace(triplet, changes=()) if row in free else triplet for row, triplet in enumerate(stored)]
     spoken = sorted(
-        {change.new for triplet in told for change in triplet.changes if change.attribute == "colour" and change.new}
+        {change.new for triplet in changed for change in triplet.changes if change.attribute == "colour" and change.new}
     )
-    write_triplets(tmp_path / "t.parquet", told, {"phrases": {"colour": {spoken[0]: "as it is asked"}}})
+    write_triplets(tmp_path / "t.parquet", changed, {"phrases": {"colour": {spoken[0]: "as it is asked"}}})
     data = TripletDataset.read(tmp_path / "t.parquet", opened.row_of, encoder, encoder.encode_texts)
-    usable = [(row, triplet) for row, triplet in enumerate(told) if triplet.accepted]
-    groups = sorted({change.attribute for triplet in told for change in triplet.changes})
+    usable = [(row, triplet) for row, triplet in enumerate(changed) if triplet.accepted]
+    groups = sorted({change.attribute for triplet in changed for change in triplet.changes})
     assert "as it is asked" in data.concept_words[groups.index("colour")]
     assert spoken[0] not in data.concept_words[groups.index("colour")]
     for changes, (row, triplet) in zip(data.changes, usable, strict=True):
@@ -272,8 +272,8 @@ def test_too_few_triplets(tiny_triplets, tiny_catalog, tmp_path):
 def test_triplets_of_unknown_pictures_are_left_out(tiny_triplets, tiny_catalog, tmp_path, capfd):
     stored, note = read_triplets(tiny_triplets)
     accepted = [triplet for triplet in stored if triplet.accepted]
-    strangers = [replace(accepted[0], target="gone.jpg"), replace(accepted[1], reference="gone too.jpg")]
-    write_triplets(tmp_path / "triplets", [*accepted, *strangers], note)
+    unknown = [replace(accepted[0], target="gone.jpg"), replace(accepted[1], reference="gone too.jpg")]
+    write_triplets(tmp_path / "triplets", [*accepted, *unknown], note)
     result = train(
         tmp_path / "triplets", tiny_catalog, tmp_path / "out", TrainOptions(epochs=1, batch_size=64), runtime=ONE_THREAD
     )

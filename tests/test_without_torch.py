@@ -1,4 +1,4 @@
-"""What runs where torch is not installed, and what is told where a command needs it."""
+"""What runs where torch is not installed, and the message of a command that needs it."""
 
 import os
 import subprocess
@@ -72,11 +72,11 @@ def test_what_needs_it_says_so(
 def test_doctor_tells_what_is_missing() -> None:
     done = run("doctor")
     assert done.returncode == 0, done.stderr
-    told = dict(line.split("  ", 1) for line in done.stdout.splitlines())
-    assert "missing" in told["torch"]
-    assert all(f"extra {extra}" in told for extra in EXTRAS)
-    assert '"torch>=' in told["extra train"]
-    assert "onnxruntime" in told
+    reported = dict(line.split("  ", 1) for line in done.stdout.splitlines())
+    assert "missing" in reported["torch"]
+    assert all(f"extra {extra}" in reported for extra in EXTRAS)
+    assert '"torch>=' in reported["extra train"]
+    assert "onnxruntime" in reported
 
 
 def test_the_extras_are_those_of_the_package() -> None:

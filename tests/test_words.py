@@ -1,4 +1,4 @@
-"""Words: what is not understood is told, what is too long is read in parts, and training says what it cuts."""
+"""Words that are not understood are reported, texts that are too long are read in parts, and training reports cuts."""
 
 import json
 from collections.abc import Sequence
@@ -144,22 +144,22 @@ def test_a_clip_and_its_export_read_alike(tmp_path: Path) -> None:
     np.testing.assert_allclose(model.encode_texts(texts)[1], unit(parts.mean(axis=0, keepdims=True))[0], atol=0.01)
 
 
-class _Told:
+class _Reporting:
     """An encoder that reads eight letters, and knows the word red."""
 
-    name = "told"
+    name = "tiny"
 
     def readings(self, texts: Sequence[str], **_: object) -> list[TextReading]:
         return [TextReading(len(text), 8, tuple(word for word in text.split() if word != "red")) for text in texts]
 
 
 def test_many_texts_are_told_once(capsys: pytest.CaptureFixture[str]) -> None:
-    tell_texts(["red", "rot red", "rot", "rot", "rosso red"], _Told(), "queries.jsonl", "told")
+    tell_texts(["red", "rot red", "rot", "rot", "rosso red"], _Reporting(), "queries.jsonl", "tiny")
     assert capsys.readouterr().err.splitlines() == [
-        "queries.jsonl: 3 of 4 texts have words that told does not understand: rot, rosso",
-        "queries.jsonl: 1 of 4 texts have more tokens than the 8 that told reads at once; their end is cut off",
+        "queries.jsonl: 3 of 4 texts have words that tiny does not understand: rot, rosso",
+        "queries.jsonl: 1 of 4 texts have more tokens than the 8 that tiny reads at once; their end is cut off",
     ]
-    tell_texts(["rot"], object(), "queries.jsonl", "one that cannot tell")
+    tell_texts(["rot"], object(), "queries.jsonl", "another")
     assert not capsys.readouterr().err
 
 
@@ -218,8 +218,8 @@ def test_queries_of_another_language_are_told(
     (tmp_path / "queries.jsonl").write_text("\n".join(map(json.dumps, lines)))
     options = triptych.EvaluateOptions(methods=("sum", "picture"), gallery=tmp_path / "gallery", weight=0.5)
     triptych.evaluate(str(tmp_path / "queries.jsonl"), options, encoder="wardrobe", runtime=Runtime(1))
-    told = [line for line in capsys.readouterr().err.splitlines() if "understand" in line]
-    assert told == ["queries queries: 1 of 2 texts have words that wardrobe does not understand: rot"]
+    messages = [line for line in capsys.readouterr().err.splitlines() if "understand" in line]
+    assert messages == ["queries queries: 1 of 2 texts have words that wardrobe does not understand: rot"]
 
 
 def test_a_query_picture_may_be_as_large_as_is_said(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
@@ -269,7 +269,7 @@ def test_wordings_that_are_cut_at_training_are_counted(
     triptych.triplets_import(tmp_path / "source.jsonl", tmp_path / "t.parquet", catalog=tiny_catalog)
     options = triptych.TrainOptions(epochs=1, batch_size=64)
     triptych.train(tmp_path / "t.parquet", tiny_catalog, tmp_path / "composer", options, runtime=Runtime(1))
-    told = [line for line in capsys.readouterr().err.splitlines() if "tokens" in line]
-    assert len(told) == 1
-    assert "wordings: 1 of 2 texts have more tokens than the 24 that" in told[0]
-    assert told[0].endswith("their end is cut off")
+    messages = [line for line in capsys.readouterr().err.splitlines() if "tokens" in line]
+    assert len(messages) == 1
+    assert "wordings: 1 of 2 texts have more tokens than the 24 that" in messages[0]
+    assert messages[0].endswith("their end is cut off")

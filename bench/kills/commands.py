@@ -1,4 +1,4 @@
-"""The commands that are killed: what each does in a folder, and what must be equal in the end."""
+"""The commands that are killed: what each does in a folder, and which results must be equal in the end."""
 
 import hashlib
 import json
@@ -30,7 +30,7 @@ _LINES = {"pretrain": 12, "unlabelled": 12}  # some 90 pictures each
 
 
 class Command:
-    """A command that goes on where it stopped; `inputs` is the folder of what it reads."""
+    """A command that goes on where it stopped. `inputs` is the folder of its inputs."""
 
     most_kills = 3
     """Of one round: its work is done bit by bit, and more kills than bits would find nothing to do."""
@@ -39,22 +39,26 @@ class Command:
         self.inputs = inputs
 
     def run(self, out: Path) -> None:
-        """Do all of it, or what is left of it; in a process of its own."""
+        """Do everything, or what is left of it, in a process of its own."""
         raise NotImplementedError
 
     def result(self, out: Path) -> Any:
-        """What is compared, JSON-ready."""
+        """The result to compare, as JSON."""
         raise NotImplementedError
 
     def learnt(self, out: Path) -> bool:
-        """Whether all that is left is to export what was learnt, which takes longer than learning it did."""
+        """Whether only the export is left, which takes longer than the training."""
         return False
 
     def before(self, out: Path) -> None:
         """Called before each run."""
 
     def after(self, out: Path) -> None:
-        """Called after each run, killed or not. Raises WrongError."""
+        """Called after each run, killed or not.
+
+        Raises:
+            WrongError: something is wrong.
+        """
 
 
 class Index(Command):

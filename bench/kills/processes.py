@@ -67,7 +67,8 @@ def start(work: Callable[..., None], *arguments: Any, log: Path) -> Any:
 
 
 def compute(work: Callable[..., Any], *arguments: Any, log: Path) -> Any:
-    """What this returns, JSON-ready, in a process of its own: the one that forks is to have no threads."""
+    """The result of a function, as JSON, computed in a process of its own, since the
+    process that forks must have no threads."""
     file = log.with_name(f"{uuid4().hex}.json")
     process = start(lambda: file.write_text(json.dumps(work(*arguments)), encoding="utf-8"), log=log)
     wait(process, log)
@@ -77,7 +78,11 @@ def compute(work: Callable[..., Any], *arguments: Any, log: Path) -> Any:
 
 
 def wait(process: Any, log: Path) -> None:
-    """Wait for a run that nobody kills. Raises WrongError where it fails or is stuck."""
+    """Wait for a run that is not killed.
+
+    Raises:
+        WrongError: it fails or is stuck.
+    """
     process.join(STUCK)
     if process.exitcode is None:
         os.kill(process.pid, signal.SIGUSR1)  # where it stands, into the log

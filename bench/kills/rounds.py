@@ -1,4 +1,4 @@
-"""Rounds of a command: begun, killed a few times, let come to its end, and compared with an undisturbed run."""
+"""Rounds of a command: begun, killed a few times, run to its end, and compared with an undisturbed run."""
 
 import random
 import time
@@ -20,7 +20,7 @@ _MOST_ADDS = 4  # kills of the service before all pictures are sent
 
 @dataclass
 class Count:
-    """What came of killing one command."""
+    """The result of killing one command."""
 
     command: str
     kills: int = 0
@@ -36,7 +36,7 @@ class Count:
 
 
 def kill_commands(folder: Path, commands: Sequence[str], kills: int, seed: int) -> list[Count]:
-    """Kill each command as many times, and say what came of it; what it reads is made first."""
+    """Kill each command this many times and report the results. Their inputs are made first."""
     inputs = folder / "inputs"
     inputs.mkdir(parents=True)
     compute(prepare, inputs, log=folder / "prepare.log")

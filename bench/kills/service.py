@@ -36,10 +36,13 @@ def pictures() -> list[bytes]:
 
 
 def send_all(out: Path, delays: Sequence[float]) -> tuple[int, float]:
-    """Send all pictures to a service in a new folder; it is killed after each delay, and run once more.
+    """Send all pictures to a service in a new folder. It is killed after each delay, and run once more.
 
-    Returns how often it was killed while it had pictures to take, and how many seconds the last part took. Raises
-    WrongError where an acknowledged picture is not in the catalog, or the service does not start.
+    Returns:
+        How often it was killed while there were pictures left, and how many seconds the last part took.
+
+    Raises:
+        WrongError: an acknowledged picture is not in the catalog, or the service does not start.
     """
     out.mkdir(parents=True)
     log, files = out.with_suffix(".log"), pictures()

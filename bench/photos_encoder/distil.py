@@ -97,8 +97,8 @@ def main() -> None:
         optimizer.step()
         step += 1
     student.eval()
-    likeness = (vectors_of(student, ids[held].cpu(), device).float() * targets[held].float()).sum(dim=-1)
-    print(f"{step} steps; cosine to the teacher, of held-out texts: {likeness.mean().item():.4f}")
+    cosines = (vectors_of(student, ids[held].cpu(), device).float() * targets[held].float()).sum(dim=-1)
+    print(f"{step} steps; cosine to the teacher, of held-out texts: {cosines.mean().item():.4f}")
     save_file(
         {key: tensor.half().cpu().contiguous() for key, tensor in student.state_dict().items()},
         data / "student.safetensors",

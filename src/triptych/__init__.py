@@ -23,8 +23,9 @@ if TYPE_CHECKING:
     from triptych.benchmarks.task import MetricCutoffs, Query, Task
     from triptych.catalog.catalog import Catalog
     from triptych.catalog.indexing import IndexResult, index
-    from triptych.catalog.options import IndexOptions, ReencodeOptions
+    from triptych.catalog.options import IndexOptions, ReencodeOptions, UpdateOptions
     from triptych.catalog.reencoding import ReencodeResult, reencode
+    from triptych.catalog.updating import UpdateResult, update
     from triptych.chat.settings import ChatBatch, ChatBudget, ChatEndpoint, ChatJudge, ChatRequest, ChatSettings
     from triptych.composers.protocol import Composer
     from triptych.composers.registry import load_composer
@@ -42,8 +43,9 @@ if TYPE_CHECKING:
     from triptych.evaluation.ablation.running import ablate
     from triptych.evaluation.ablation.showing import AblationResult
     from triptych.evaluation.evaluate import EvaluateResult, evaluate
+    from triptych.evaluation.inspection import InspectOptions, InspectResult, inspect
     from triptych.evaluation.leakage import LeakageResult, leakage
-    from triptych.evaluation.options import CompareOptions, EvaluateOptions, LeakageOptions
+    from triptych.evaluation.options import CompareOptions, EvaluateChatOptions, EvaluateOptions, LeakageOptions
     from triptych.evaluation.reasoners import ReasonerComparison, compare_reasoners
     from triptych.evaluation.reproduction.running import ReproduceResult, reproduce
     from triptych.evaluation.results.comparison import CompareResult, compare
@@ -52,6 +54,7 @@ if TYPE_CHECKING:
     from triptych.evaluation.scoring import ScoreResult, score
     from triptych.evaluation.truth import truth_of_pairs, truth_queries
     from triptych.exporting.models import ExportModelsResult, export_models
+    from triptych.exporting.sharing import PullResult, PushResult, pull, push
     from triptych.exporting.vectors import ExportVectorsResult, export_vectors
     from triptych.mining.chat.pipeline import mine_chat
     from triptych.mining.chat.results import ChatMineResult, CostEstimate, MineStatus
@@ -117,6 +120,7 @@ __all__ = [
     "DemoOptions",
     "Encoder",
     "EngineOptions",
+    "EvaluateChatOptions",
     "EvaluateOptions",
     "EvaluateResult",
     "ExportModelsResult",
@@ -129,6 +133,8 @@ __all__ = [
     "ImportResult",
     "IndexOptions",
     "IndexResult",
+    "InspectOptions",
+    "InspectResult",
     "InversionOptions",
     "InversionResult",
     "LeakageOptions",
@@ -143,6 +149,8 @@ __all__ = [
     "Picture",
     "PretrainOptions",
     "PretrainResult",
+    "PullResult",
+    "PushResult",
     "Query",
     "ReasonerComparison",
     "ReencodeOptions",
@@ -170,6 +178,8 @@ __all__ = [
     "TriptychError",
     "TruthQueries",
     "TruthQuery",
+    "UpdateOptions",
+    "UpdateResult",
     "Verdict",
     "WardrobeResult",
     "__version__",
@@ -185,6 +195,7 @@ __all__ = [
     "export_vectors",
     "finetune",
     "index",
+    "inspect",
     "judge_composer",
     "leakage",
     "load_composer",
@@ -197,6 +208,8 @@ __all__ = [
     "prepare_fashion_products",
     "pretrain",
     "progress_log",
+    "pull",
+    "push",
     "reencode",
     "refine",
     "reproduce",
@@ -214,10 +227,11 @@ __all__ = [
     "triplets_stats",
     "truth_of_pairs",
     "truth_queries",
+    "update",
     "write_wardrobe",
 ]
 
-# No module here may bear the name of a function: importing it would put it in the function's place.
+# No module here may have the name of a public function: importing the module would replace the function.
 # Looked up when first used, so that `triptych --help` does not wait for numerical libraries.
 _HOME = {
     "AblateOptions": "triptych.evaluation.ablation.options",
@@ -245,6 +259,7 @@ _HOME = {
     "DemoOptions": "triptych.demonstration.options",
     "Encoder": "triptych.encoders.protocol",
     "EngineOptions": "triptych.retrieval.options",
+    "EvaluateChatOptions": "triptych.evaluation.options",
     "EvaluateOptions": "triptych.evaluation.options",
     "EvaluateResult": "triptych.evaluation.evaluate",
     "ExportModelsResult": "triptych.exporting.models",
@@ -257,6 +272,8 @@ _HOME = {
     "ImportResult": "triptych.triplets.importing",
     "IndexOptions": "triptych.catalog.options",
     "IndexResult": "triptych.catalog.indexing",
+    "InspectOptions": "triptych.evaluation.inspection",
+    "InspectResult": "triptych.evaluation.inspection",
     "InversionOptions": "triptych.training.options",
     "InversionResult": "triptych.training.results",
     "KNOWN_ENCODERS": "triptych.encoders.known",
@@ -272,6 +289,8 @@ _HOME = {
     "Picture": "triptych.retrieval.results",
     "PretrainOptions": "triptych.training.options",
     "PretrainResult": "triptych.training.results",
+    "PullResult": "triptych.exporting.sharing",
+    "PushResult": "triptych.exporting.sharing",
     "Query": "triptych.benchmarks.task",
     "ReasonerComparison": "triptych.evaluation.reasoners",
     "ReencodeOptions": "triptych.catalog.options",
@@ -298,6 +317,8 @@ _HOME = {
     "TripletStatistics": "triptych.triplets.statistics",
     "TruthQueries": "triptych.composers.truth",
     "TruthQuery": "triptych.composers.truth",
+    "UpdateOptions": "triptych.catalog.options",
+    "UpdateResult": "triptych.catalog.updating",
     "Verdict": "triptych.composers.truth",
     "WardrobeResult": "triptych.benchmarks.datasets.wardrobe.world",
     "ablate": "triptych.evaluation.ablation.running",
@@ -312,6 +333,7 @@ _HOME = {
     "export_vectors": "triptych.exporting.vectors",
     "finetune": "triptych.training.finetuning",
     "index": "triptych.catalog.indexing",
+    "inspect": "triptych.evaluation.inspection",
     "judge_composer": "triptych.training.verdict",
     "leakage": "triptych.evaluation.leakage",
     "load_composer": "triptych.composers.registry",
@@ -323,6 +345,8 @@ _HOME = {
     "open_catalog": "triptych.retrieval.searching",
     "prepare_fashion_products": "triptych.benchmarks.datasets.fashion_products.products",
     "pretrain": "triptych.training.pretraining",
+    "pull": "triptych.exporting.sharing",
+    "push": "triptych.exporting.sharing",
     "progress_log": "triptych.core.progress",
     "reencode": "triptych.catalog.reencoding",
     "refine": "triptych.mining.refinement",
@@ -341,6 +365,7 @@ _HOME = {
     "triplets_stats": "triptych.triplets.statistics",
     "truth_of_pairs": "triptych.evaluation.truth",
     "truth_queries": "triptych.evaluation.truth",
+    "update": "triptych.catalog.updating",
     "write_wardrobe": "triptych.benchmarks.datasets.wardrobe.world",
 }
 

@@ -1,5 +1,6 @@
 """Reading the files that a benchmark's authors distribute, with one clear line for whatever is wrong in them."""
 
+import csv
 import json
 from collections.abc import Iterator, Mapping
 from pathlib import Path, PurePosixPath
@@ -41,6 +42,10 @@ class Record:
 
     def __contains__(self, field: str) -> bool:
         return field in self._content
+
+    def is_none(self, field: str) -> bool:
+        """Whether it is there and says that there is nothing."""
+        return field in self._content and self._content[field] is None
 
     def text(self, field: str) -> str:
         """A text, which may be empty."""
@@ -121,6 +126,41 @@ def read_records(path: Path, source: str) -> Iterator[Record]:
         raise DataError(f"{path}: not a list of entries; get it again: {source}")
     for number, entry in enumerate(content, start=1):
         yield Record(f"{path}: entry {number}", entry)
+
+
+def read_lines(path: Path, source: str) -> Iterator[Record]:
+    """The objects of an official file of JSON Lines. Raises DataError as `read_records` does."""
+    if not path.is_file():
+        raise DataError(f"{path}: missing; {source}")
+    try:
+        lines = path.read_text(encoding="utf-8").split("\n")
+        read = [(number, json.loads(line)) for number, line in enumerate(lines, start=1) if line.strip()]
+    except (ValueError, OSError, RecursionError) as error:
+        raise DataError(f"{path}: not readable as JSON Lines ({error}); get it again: {source}") from None
+    if not read:
+        raise DataError(f"{path}: it is empty; get it again: {source}")
+    for number, entry in read:
+        yield Record(f"{path}:{number}", entry)
+
+
+def read_columns(path: Path, source: str, columns: int) -> Iterator[tuple[str, list[str]]]:
+    """Where each line of an official CSV file without a head stands, and its values.
+
+    Raises DataError for a file that is missing or empty, and for a line of another number of values.
+    """
+    if not path.is_file():
+        raise DataError(f"{path}: missing; {source}")
+    try:
+        with path.open(encoding="utf-8", newline="") as opened:
+            lines = [line for line in csv.reader(opened) if line]
+    except (OSError, ValueError, csv.Error) as error:
+        raise DataError(f"{path}: not readable as CSV ({error}); get it again: {source}") from None
+    if not lines:
+        raise DataError(f"{path}: it is empty; get it again: {source}")
+    for number, values in enumerate(lines, start=1):
+        if len(values) != columns:
+            raise DataError(f"{path}: line {number} has {len(values)} values, and {columns} are due")
+        yield f"{path}: line {number}", [value.strip() for value in values]
 
 
 def inner_path(where: str, value: str) -> str:

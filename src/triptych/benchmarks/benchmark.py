@@ -10,7 +10,7 @@ from triptych.benchmarks.submissions import SubmissionFormat
 from triptych.benchmarks.task import Task, Truth
 
 Load = Callable[[Path, str, Any], Sequence[Task]]
-"""`load(root, split, settings)`: the tasks of a split, from the folder that the benchmark's authors distribute."""
+"""`load(root, split, settings)`: loads the tasks of a split from the folder that the benchmark's authors distribute."""
 
 
 @dataclass(frozen=True)
@@ -18,27 +18,27 @@ class Benchmark:
     """A benchmark, as a module of `benchmarks/datasets` or another package defines it."""
 
     name: str
-    """What a user calls it, and what its tasks state as their benchmark."""
+    """Its name on the command line and in its tasks."""
     load: Load
-    """Makes the tasks of a split. Raises DataError for wrong or missing files; pictures need not be there yet."""
+    """Loads the tasks of a split. Pictures may still be missing. Raises DataError if
+    annotation files are missing or wrong."""
     splits: tuple[str, ...]
     tune_split: Mapping[str, str] = field(default_factory=dict)
-    """For a split the one that weights and prompts are chosen on; for one that is not here they are given, or the
-    default.
-    """
+    """For a split, the split on which weights and prompts are selected. For splits
+    without an entry they are given, or the default."""
     settings: type[ProtocolSettings] | None = None
-    """What can be chosen of its protocol; None where nothing can."""
+    """The choices within its protocol; None if there are none."""
     averaged: bool = False
     """Whether published tables have the mean over its tasks."""
     vocabulary: Path | None = None
-    """Its attributes' words; None for the default vocabulary."""
+    """The words of its attributes; None for the default vocabulary."""
     truth: Callable[[Path], Truth] | None = None
-    """Reads from its folder what each picture shows; None where that is not known."""
+    """Reads the true attributes of each picture from its folder; None if they are not known."""
     attributes: tuple[str, ...] = ()
-    """The attributes that make an answer right or wrong, where the truth is known."""
+    """The attributes that make an answer right or wrong, if the truth is known."""
     submission: SubmissionFormat | None = None
-    """The files that its server scores; None where there is no server."""
+    """The files that its server scores; None if there is no server."""
     load_for_scoring: Load | None = None
-    """As `load`, for `score`, which needs no list of pictures; None where the tasks are loaded by `load`."""
+    """Like `load`, for `score`, which needs no list of pictures; None if `load` is used for that."""
     prepare: Callable[[Path, Path], Mapping[str, int]] | None = None
-    """`prepare(root, out)`: writes its splits for training and returns their sizes; None where there are none."""
+    """`prepare(root, out)`: writes its splits for training and returns their sizes; None if there are none."""

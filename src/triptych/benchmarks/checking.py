@@ -24,7 +24,7 @@ class TaskCounts:
     missing: int
     corrupt: int
     lost_queries: int
-    """Queries that cannot be asked for it."""
+    """Queries that cannot be asked because of that."""
 
 
 @dataclass(frozen=True)
@@ -34,9 +34,9 @@ class CheckResult:
     tasks: Mapping[str, TaskCounts]
     missing: list[str]
     corrupt: list[tuple[str, str]]
-    """Each with the reason."""
+    """Corrupt files, each with the reason."""
     extra: list[str]
-    """Pictures beside the needed ones that this split does not ask for."""
+    """Pictures in the same folders that this split does not need."""
 
     def __str__(self) -> str:
         return format_check(self)

@@ -14,7 +14,7 @@ from triptych.core.limits import DEFAULT_LIMITS, Limits
 from triptych.core.progress import progress
 
 Key = tuple[Path, Box | None, float | None]
-"""What makes a picture's pixels: equal keys need encoding once."""
+"""What decides a picture's pixels. Pictures with equal keys are encoded once."""
 
 
 def picture_key(task: Task, name: str) -> Key:

@@ -4,6 +4,7 @@ from collections.abc import Callable, Sequence
 from pathlib import Path
 
 from triptych.benchmarks.benchmark import Benchmark
+from triptych.benchmarks.datasets.circled import CIRCLED
 from triptych.benchmarks.datasets.circo import CIRCO
 from triptych.benchmarks.datasets.cirr import CIRR
 from triptych.benchmarks.datasets.closet.benchmark import CLOSET
@@ -11,7 +12,9 @@ from triptych.benchmarks.datasets.fashion200k import FASHION200K
 from triptych.benchmarks.datasets.fashion_products.benchmark import FASHION_PRODUCTS
 from triptych.benchmarks.datasets.fashioniq import FASHIONIQ
 from triptych.benchmarks.datasets.genecis import GENECIS
+from triptych.benchmarks.datasets.icir import ICIR
 from triptych.benchmarks.datasets.lasco import LASCO
+from triptych.benchmarks.datasets.pinpoint import PINPOINT
 from triptych.benchmarks.datasets.queries import load_queries
 from triptych.benchmarks.datasets.wardrobe.benchmark import WARDROBE
 from triptych.benchmarks.settings import parse_settings
@@ -20,7 +23,10 @@ from triptych.benchmarks.task import Task, Truth
 from triptych.core.errors import UsageError
 from triptych.core.plugins import Registry
 
-BUILT_IN = (FASHION_PRODUCTS, CLOSET, WARDROBE, FASHIONIQ, CIRR, CIRCO, GENECIS, FASHION200K, LASCO)
+BUILT_IN = (
+    *(FASHION_PRODUCTS, CLOSET, WARDROBE),
+    *(FASHIONIQ, CIRR, CIRCO, GENECIS, FASHION200K, LASCO, ICIR, PINPOINT, CIRCLED),
+)
 """The benchmarks that come with the program."""
 
 BENCHMARKS: Registry[Benchmark] = Registry("benchmark", Benchmark, "triptych.benchmarks", flag="benchmark")

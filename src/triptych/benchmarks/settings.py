@@ -10,6 +10,19 @@ TARGET_RATIO = 1.25
 """What SEARLE pads to (Baldrati et al., ICCV 2023, after CLIP4Cir): the longer side over the shorter one."""
 
 Reference = Literal["kept", "removed"]
+Subset = Literal[
+    "all",
+    "shortcut-free",
+    "composition-required",
+    "unresolved",
+    "shortcut-solvable",
+    "validated",
+    "validated-solved",
+    "validated-unsolved",
+]
+"""All queries, or those to which CIRCUS gives a label (`benchmarks.circus`)."""
+
+_LATER = {"subset": "all", "annotations": "original"}
 
 
 @dataclass(frozen=True)
@@ -38,8 +51,8 @@ class ProtocolSettings:
         return self.prompt.replace("{text}", text)
 
     def protocol(self) -> dict[str, str]:
-        """The settings as a result row states them."""
-        return asdict(self)
+        """The settings as a result row states them; of those that came later only what is not as it was before."""
+        return {name: value for name, value in asdict(self).items() if _LATER.get(name) != value}
 
 
 @dataclass(frozen=True)
@@ -75,7 +88,7 @@ def parse_settings(benchmark: str, kind: type[ProtocolSettings] | None, given: S
             raise UsageError(f"--setting {text}: {name} is given twice")
         if known[name] and value not in known[name]:
             raise UsageError(f"--setting {text}: {name} is one of {', '.join(known[name])}")
-        if not known[name] and "{text}" not in value:
+        if name == "prompt" and "{text}" not in value:
             raise UsageError(f"--setting {text}: {name} needs {{text}} where a query's text goes")
         chosen[name] = value
     return kind(**chosen)
@@ -83,4 +96,4 @@ def parse_settings(benchmark: str, kind: type[ProtocolSettings] | None, given: S
 
 def _show(setting: tuple[str, Sequence[str]]) -> str:
     name, choices = setting
-    return f"{name}={'|'.join(choices) or '…{text}…'}"
+    return f"{name}={'|'.join(choices) or ('…{text}…' if name == 'prompt' else 'FILE')}"

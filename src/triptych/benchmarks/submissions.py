@@ -19,9 +19,9 @@ class SubmissionFile:
     metric: str
     depth: int
     file: str
-    """Its name, with {split} where the split's goes."""
+    """The file's name, with {split} for the split."""
     group: bool = False
-    """Whether it ranks the query's group, not the gallery."""
+    """Whether it ranks the query's group instead of the gallery."""
 
 
 @dataclass(frozen=True)
@@ -30,13 +30,12 @@ class SubmissionFormat:
 
     files: tuple[SubmissionFile, ...]
     header: Mapping[str, str] | None = None
-    """Entries that stand before the queries, with `metric` after them, which says of what kind a file is; None where
-    there are none, and so but one kind of file.
-    """
+    """Entries before the queries, followed by `metric`, which identifies the kind of file;
+    None if there are none, and so one kind of file."""
     digits: int | None = None
-    """Where pictures are whole numbers, how many digits their names have here; None where they are texts."""
+    """How many digits pictures' names have here, if the server takes whole numbers; None if it takes texts."""
     max_bytes: int | None = None
-    """The largest file that the server takes."""
+    """The largest file that the server accepts."""
 
 
 Answers = Mapping[str, Sequence[str]]

@@ -35,6 +35,19 @@ class Query:
     """The small set of look-alikes that R_subset ranks (CIRR)."""
     aspects: tuple[str, ...] = ()
     """What kind of change is asked for (CIRCO's semantic aspects)."""
+    more_references: tuple[str, ...] = ()
+    """Further reference pictures: the reference's vector is the mean over all of them (PinPoint)."""
+    negatives: frozenset[str] = frozenset()
+    """Gallery pictures that somebody judged to be wrong, though they look right (PinPoint)."""
+    listed: tuple[int, int] | None = None
+    """How many entries its authors' lists of targets and of negatives have, where their measures divide by these."""
+    family: str = ""
+    """Queries of one family ask the same in other words (PinPoint), or about the same thing (i-CIR)."""
+
+    @property
+    def references(self) -> tuple[str, ...]:
+        """All of its reference pictures."""
+        return (self.reference, *self.more_references)
 
 
 @dataclass(frozen=True)
@@ -42,7 +55,11 @@ class MetricCutoffs:
     """The cut-offs k of what a task reports.
 
     `recall` is about any target, or about `Query.target` where `single`; `precision` is mAP@k over all targets;
-    `subset` is recall among `Query.group`; `aspects` is mAP@k for each of `Query.aspects`.
+    `subset` is recall among `Query.group`; `aspects` is mAP@k for each of `Query.aspects`. `share` is P@k, the share of
+    the first k that are targets; `found` is the share of the targets that are among the first k. `negatives` is the
+    share of `Query.negatives` among the first k, and mAP@k with them taken out of the ranking. `whole` is average
+    precision over the whole ranking, by the trapezoidal rule, and its mean over families. `spread` is how far P@k
+    differs within a family.
     """
 
     recall: tuple[int, ...] = (1, 5, 10, 50)
@@ -50,6 +67,11 @@ class MetricCutoffs:
     subset: tuple[int, ...] = ()
     aspects: int | None = None
     single: bool = False
+    share: tuple[int, ...] = ()
+    found: tuple[int, ...] = ()
+    negatives: tuple[int, ...] = ()
+    whole: bool = False
+    spread: int | None = None
 
 
 @dataclass(frozen=True)
@@ -100,7 +122,7 @@ class Task:
     @property
     def names(self) -> list[str]:
         """Every picture that is needed, sorted."""
-        return sorted({*self.gallery, *(query.reference for query in self.queries)})
+        return sorted({*self.gallery, *(name for query in self.queries for name in query.references)})
 
     def file(self, name: str) -> Path:
         """The file that holds a picture."""

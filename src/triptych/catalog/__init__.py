@@ -1,1 +1,1 @@
-"""A folder of pictures on disk, with their vectors: add, refresh, filter."""
+"""Catalogs: folders of pictures with their vectors and metadata; adding, refreshing, filtering."""

@@ -1,4 +1,4 @@
-"""The type of a column of metadata: found once, from all its values, and stored as the type of its Parquet column."""
+"""The types of metadata columns, found once from all values and stored as types of Parquet columns."""
 
 from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence
@@ -26,16 +26,16 @@ from triptych.catalog.values import (
 from triptych.core.text import truncate
 
 TYPED = b"triptych-types"
-"""The key in a table's schema that says that its columns have the types of their values."""
+"""The key in a table's schema that marks its columns as typed."""
 
 ColumnType = Literal["number", "date", "boolean", "text"]
 
 _SHOWN = 40  # characters of an example
-_WHOLE = 2**63
+_WHOLE = 2**63  # beyond it a number is no int64
 
 
 def type_of(kind: pa.DataType) -> ColumnType:
-    """How a Parquet column of this type is compared."""
+    """The column type of a Parquet type, which decides how values are compared."""
     if pa.types.is_boolean(kind):
         return "boolean"
     if pa.types.is_integer(kind) or pa.types.is_floating(kind):
@@ -45,26 +45,27 @@ def type_of(kind: pa.DataType) -> ColumnType:
 
 @dataclass(frozen=True)
 class TypedColumn:
-    """A column's values, in its type; null where there is none."""
+    """A column's values in its type; null if there is no value."""
 
     values: pa.Array
     lost: int = 0
-    """How many values are no such number, date or boolean, and are null now."""
+    """How many values do not fit the type, and are null now."""
     notes: list[str] = field(default_factory=list)
-    """What a person should know, without the column's name."""
+    """Notes for a person, without the column's name."""
 
     @property
     def type(self) -> ColumnType:
-        """Of all the values."""
+        """The type of all values."""
         return type_of(self.values.type)
 
 
 class TypeReader:
-    """Finds the types of a table's columns. What one column shows of the decimal sign counts for those that do not.
+    """Finds the types of a table's columns. What one column shows of the decimal sign counts for columns that do not
+    show it.
 
     Args:
         columns: the cells of each column, by its name.
-        separator: between the table's cells; a semicolon says that 1.299 is rather 1299.
+        separator: between the table's cells. A semicolon suggests that 1.299 means 1299.
     """
 
     def __init__(self, columns: Mapping[str, Sequence[str]], separator: str = ",") -> None:
@@ -79,7 +80,7 @@ class TypeReader:
         self._usual: Decimal | None = None if votes["."] == votes[","] else votes.most_common(1)[0][0]
 
     def read(self, name: str, given: GivenType | None = None) -> TypedColumn:
-        """A column, in the type that its values speak for, or in the one `given` by a person."""
+        """Read a column in the type that fits its values, or in the one `given` by a person."""
         notes: list[str] = []
         kind = given or self._chosen(name, notes)
         values = self._columns[name]
@@ -99,14 +100,15 @@ class TypeReader:
         return TypedColumn(_array([meant.get(value) for value in values]), lost.total(), notes)
 
     def _chosen(self, name: str, notes: list[str]) -> GivenType:
-        """The type that a column's values speak for; why it is text, where that may surprise, is added to `notes`."""
+        """The type that fits a column's values. If it is text for a reason that may
+        surprise, the reason is added to `notes`."""
         known, amounts = self._known[name], self._amounts[name]
         if not known:
             return "text"
         if _all_booleans(known):
             return "boolean"
         dates = Counter({text: count for text, count in known.items() if date_orders(text)})
-        # 20240301 is a number too, and a column of such is one of dates only if all are.
+        # 20240301 is a number, too, so a column of such values is one of dates only if all of them are dates.
         if _are_most(dates, known) and dates.total() >= sum(known[text] for text in amounts):
             order = _order(dates)
             if order is None:
@@ -130,7 +132,7 @@ class TypeReader:
         return "text"
 
     def _meanings(self, name: str, kind: GivenType, notes: list[str]) -> Mapping[str, Any]:
-        """What each distinct value means, None or not there where it means nothing."""
+        """The meaning of each distinct value; None, or missing, if it has none."""
         known, amounts = self._known[name], self._amounts[name]
         if kind == "boolean":
             return {text: read_boolean(text) for text in known}
@@ -143,7 +145,7 @@ class TypeReader:
         return {text: amount.value(decimal) for text, amount in amounts.items()}
 
     def _decimal(self, name: str, notes: list[str]) -> Decimal:
-        """The sign before a column's decimals; where that is not certain, `notes` say what was read."""
+        """The decimal sign of a column. If it is uncertain, `notes` say what was assumed."""
         amounts = self._amounts[name]
         votes = _votes(amounts, self._known[name])
         unsure = {text: amount for text, amount in amounts.items() if amount.ambiguous}
@@ -164,7 +166,7 @@ class TypeReader:
 
 
 def with_types(stored: pa.Table) -> pa.Table:
-    """Metadata as stored; of an earlier version, each column of text in the type of its values."""
+    """Stored metadata, with typed columns also if they were written by an earlier version."""
     known = TYPED in (stored.schema.metadata or {})
     columns = {}
     for name, column in zip(stored.column_names, stored.columns, strict=True):
@@ -176,14 +178,18 @@ def with_types(stored: pa.Table) -> pa.Table:
 
 
 def typed_text(column: pa.ChunkedArray) -> pa.Array:
-    """A stored column of text in the type of its values, if every one is of that type; else as it is."""
+    """A stored text column in the type of its values if all of them have it, else unchanged."""
     values = column.combine_chunks()
     found = TypeReader({"": [value or "" for value in values.to_pylist()]}).read("")
     return values if found.lost else found.values
 
 
 def value_as(text: str, kind: pa.DataType) -> Any:
-    """A value for a column of this type; None where it says that nothing is known. Raises ValueError if it is none."""
+    """Convert a value to a column type; None for a value that means nothing.
+
+    Raises:
+        ValueError: the value is not of the type.
+    """
     wanted = type_of(kind)
     if is_no_value(text) if wanted != "text" else not text:
         return None

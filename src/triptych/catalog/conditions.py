@@ -24,11 +24,11 @@ from triptych.core.errors import UsageError
 from triptych.core.text import truncate
 
 LONGEST = 4000
-"""Characters of a condition."""
+"""The most characters of a condition."""
 DEEPEST = 20
-"""Brackets within brackets."""
+"""The most levels of nested brackets."""
 MOST = 500
-"""Comparisons in all conditions of a search."""
+"""The most comparisons in all conditions of a search."""
 
 Sign = Literal["=", "!=", "<", "<=", ">", ">="]
 Value = float | bool | str | None
@@ -51,10 +51,10 @@ _AFTER_COLUMN = rf"(?=\s*(?:{_SIGN}|{_IN}))"
 
 @dataclass(frozen=True)
 class Comparison:
-    """A column compared with values: `=` holds for one that is among them, `!=` for one that is not; else there is one.
+    """A column compared with values. `=` means any of them, `!=` none of them; other signs have one value.
 
-    Numbers and booleans are themselves, words in small letters, and dates are as `iso_of` begins for those meant, so
-    that 2024-03 is any day of that March. None is what a picture has of which nothing is known.
+    Numbers and booleans are themselves, words are in lower case, and dates are the beginning of `iso_of`, so that
+    2024-03 is any day of that March. None is the value of a picture about which nothing is known.
     """
 
     column: str
@@ -72,7 +72,7 @@ class Both:
 
 @dataclass(frozen=True)
 class Either:
-    """One of the parts holds."""
+    """At least one of the parts holds."""
 
     parts: tuple["Condition", ...]
 
@@ -81,10 +81,11 @@ Condition = Comparison | Both | Either
 
 
 def read_conditions(schema: pa.Schema, conditions: Sequence[str]) -> Both:
-    """Conditions over the columns of `schema`, all of which must hold.
+    """Read conditions over the columns of `schema`, all of which must hold.
 
-    Raises UsageError, in one line, for a condition that cannot be read, is too long or too deep, names an unknown
-    column, or compares what cannot be compared.
+    Raises:
+        UsageError: a condition cannot be read, is too long or too deep, names an unknown column, or compares values
+            that cannot be compared.
     """
     types = {field.name: type_of(field.type) for field in schema}
     read = tuple(_Reader(types, condition).read() for condition in conditions)
@@ -100,19 +101,19 @@ def _comparisons(condition: Condition) -> int:
 
 
 class _Reader:
-    """Reads one condition, from its start on."""
+    """Reads one condition from its start."""
 
     def __init__(self, types: dict[str, ColumnType], text: str) -> None:
         self._types = types
         self._text = text
         self._place = 0
-        # Found as they stand, the longest first, whatever words or brackets they hold.
+        # Column names are matched literally, the longest first, whatever words or brackets they contain.
         self._plain = sorted(
             (name for name in types if name and not _NEXT_RELATION.search(name)), key=len, reverse=True
         )
 
     def read(self) -> Condition:
-        """The whole of it."""
+        """Read the whole condition."""
         if len(self._text) > LONGEST:
             raise UsageError(f"--where: a condition of {len(self._text)} characters; at most {LONGEST} are read")
         if "\0" in self._text:
@@ -205,7 +206,7 @@ class _Reader:
         self._place += 1
 
     def _value(self, after: str) -> tuple[str, bool]:
-        """What is written there, and whether between quotes; up to what may come `after` it."""
+        """The next value and whether it is quoted, up to what may come `after` it."""
         self._skip_spaces()
         quoted = self._quoted(after)
         if quoted is not None:
@@ -234,7 +235,7 @@ class _Reader:
         return len(self._text)
 
     def _quoted(self, after: str) -> str | None:
-        """What stands between quotes, if something does, up to what may come `after` it."""
+        """The quoted text, if there is one, up to what may come `after` it."""
         quote = self._text[self._place : self._place + 1]
         if quote not in {'"', "'"}:
             return None
@@ -247,7 +248,11 @@ class _Reader:
         return None
 
     def _typed(self, column: str, sign: Sign, text: str, quoted: bool) -> Value:
-        """A value in the column's type. Raises UsageError where it is none, or has no order with what is there."""
+        """A value in the column's type.
+
+        Raises:
+            UsageError: it is not of the type, or has no order with the column's values.
+        """
         kind, ordered, shown = self._types[column], sign not in {"=", "!="}, truncate(text, 80)
         value: Value = None
         if quoted and not text:

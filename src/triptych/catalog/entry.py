@@ -1,21 +1,21 @@
-"""What a catalog knows of one picture file."""
+"""The entry of one picture file in a catalog."""
 
 from dataclasses import dataclass
 from pathlib import PurePosixPath
 from typing import Literal
 
 UPLOADS = "uploads"
-"""The folder below the catalog's root where pictures lie that were added while the catalog was open."""
+"""The folder below the catalog's root for pictures that were added while the catalog was open."""
 
 REMOVED = "removed on request"
-"""Why a picture is rejected that was taken out of the catalog while it was open."""
+"""The reason of a picture that was removed while the catalog was open."""
 
 Status = Literal["ok", "rejected", "vanished"]
 
 
 @dataclass(frozen=True)
 class Entry:
-    """What is known of one picture file; `reason` says why it was rejected."""
+    """A picture file in a catalog. `reason` says why it was rejected."""
 
     name: str
     """Path relative to the catalog's root, with forward slashes."""
@@ -27,8 +27,7 @@ class Entry:
 
     @property
     def added(self) -> bool:
-        """Whether it was added while the catalog was open: its content names it. A folder of the owner's may be called
-        as that of uploads is.
-        """
+        """Whether the picture was added while the catalog was open, since its content names it. A folder of the owner
+        may have the name of the folder of uploads."""
         path = PurePosixPath(self.name)
         return path.parent.as_posix() == UPLOADS and path.stem == self.sha256

@@ -1,4 +1,4 @@
-"""Which rows of a catalog's metadata fulfil conditions."""
+"""Find the rows of a catalog's metadata that fulfil conditions."""
 
 import operator
 from collections.abc import Callable, Sequence
@@ -20,9 +20,12 @@ _COMPARE: dict[str, Callable[[Any, Any], bool]] = {
 
 
 def matching(metadata: pa.Table, conditions: Sequence[str]) -> NDArray[np.bool_]:
-    """Which rows of `metadata` fulfil every condition: booleans `(n,)`. A missing value fulfils none but `!=`.
+    """Which rows of `metadata` fulfil every condition: booleans `(n,)`.
 
-    Words compare regardless of case. Raises UsageError as `read_conditions` does.
+    A missing value fulfils only `!=`. Words are compared regardless of case.
+
+    Raises:
+        UsageError: a condition cannot be read, as in `read_conditions`.
     """
     return _fulfilling(metadata, read_conditions(metadata.schema, conditions))
 
@@ -43,7 +46,7 @@ def _fulfilling(metadata: pa.Table, condition: Condition) -> NDArray[np.bool_]:
 
 
 def _compared(column: pa.ChunkedArray, comparison: Comparison) -> NDArray[np.bool_]:
-    """Each distinct value is compared once: a column of words has few."""
+    """Compare each distinct value once, since a column of words has few."""
     coded = column.combine_chunks().dictionary_encode()
     fits = [_fits(value, comparison) for value in coded.dictionary.to_pylist()]
     codes: NDArray[np.int64] = coded.indices.fill_null(-1).to_numpy(zero_copy_only=False)
@@ -53,7 +56,7 @@ def _compared(column: pa.ChunkedArray, comparison: Comparison) -> NDArray[np.boo
 
 
 def _fits(value: Any, comparison: Comparison) -> bool:
-    """Whether a value of a column, or None for a missing one, is as wanted."""
+    """Whether a value of a column, or None for a missing one, fulfils a comparison."""
     sign, wanted = comparison.sign, comparison.wanted
     if value is None or value == "" or value != value:
         return (None in wanted) == (sign == "=") if sign in {"=", "!="} else False
@@ -65,7 +68,7 @@ def _fits(value: Any, comparison: Comparison) -> bool:
 
 
 def _fits_date(moment: str, comparison: Comparison) -> bool:
-    """Of a moment only so much is compared as the condition says: 2024-03 is that month."""
+    """Compare a moment only as far as the condition says: 2024-03 is that month."""
     prefixes = [str(prefix) for prefix in comparison.wanted if prefix is not None]
     if comparison.sign in {"=", "!="}:
         return any(moment.startswith(prefix) for prefix in prefixes) == (comparison.sign == "=")

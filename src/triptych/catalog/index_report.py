@@ -1,4 +1,4 @@
-"""What `index` says of pictures that it did not take: in one line, and in `rejected.csv`."""
+"""Report the pictures that `index` did not take: in one line, and in `rejected.csv`."""
 
 import csv
 from collections.abc import Mapping
@@ -13,7 +13,7 @@ from triptych.core.text import cell
 
 
 def kind_of(reason: str) -> str:
-    """A reason without what is particular to one picture."""
+    """The general part of a reason, without the details of one picture."""
     return reason.partition(":")[0].partition(" (")[0].partition(";")[0]
 
 
@@ -23,7 +23,7 @@ def listed(counts: Mapping[str, Any]) -> str:
 
 
 def nothing_found(pictures: Path, found: Found) -> str:
-    """Where pictures were looked for in vain, and what was seen there."""
+    """Where no picture was found, and what was there instead."""
     if not pictures.is_dir() and not found.counts():
         return f"{pictures}: the list names no picture"
     below = "" if pictures.is_dir() else f" (looked for below {found.root})"
@@ -33,7 +33,7 @@ def nothing_found(pictures: Path, found: Found) -> str:
 
 
 def what_stays(catalog: Catalog) -> str:
-    """That a catalog keeps what it has, to go on from `nothing_found`; empty where it has nothing."""
+    """That a catalog keeps its pictures, as the end of `nothing_found`; empty if it has none."""
     return (
         f". {catalog.folder} keeps its {len(catalog.names)} pictures; to give them up, run again with --prune"
         if catalog.names
@@ -42,7 +42,7 @@ def what_stays(catalog: Catalog) -> str:
 
 
 def write_rejected(catalog: Catalog, found: Found) -> None:
-    """Write `rejected.csv`: what was met and is no picture of the catalog, and why."""
+    """Write `rejected.csv`: everything that was met and is no picture of the catalog, with the reason."""
     rows = {entry.name: entry.reason for entry in catalog.entries if entry.status == "rejected"}
     rows |= {item.name: item.reason for item in found.rejected} | {item.name: item.reason for item in found.left_out}
     with (

@@ -9,10 +9,10 @@ import numpy as np
 import pyarrow as pa
 
 from triptych.catalog.catalog import Catalog
+from triptych.catalog.domain import check_domain
 from triptych.catalog.encoding import ChunkEngine, EncodingTask, LocalEngine
 from triptych.catalog.entry import REMOVED, Entry
 from triptych.catalog.index_report import kind_of, listed, nothing_found, what_stays, write_rejected
-from triptych.catalog.likeness import note_likeness
 from triptych.catalog.metadata import metadata_of
 from triptych.catalog.moving import follow
 from triptych.catalog.options import IndexOptions
@@ -126,7 +126,7 @@ def index(
         write_rejected(opened, found)
         if table:
             result = replace(result, metadata=_keep_metadata(opened, table, run.added))
-        warning = note_likeness(opened, engine)
+        warning = check_domain(opened, engine)
     _tell(result, found, opened)
     if warning:
         say(warning)

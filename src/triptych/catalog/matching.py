@@ -1,4 +1,5 @@
-"""Which picture a row of a table means, by its path, its file name, or that without the suffix; never by a guess."""
+"""Find which picture a row of a table means: by path, by file name, or by file
+name without suffix; never by a guess."""
 
 import re
 import unicodedata
@@ -15,18 +16,18 @@ _ABSOLUTE = re.compile(r"/|[A-Za-z]:/")
 
 @dataclass(frozen=True)
 class Match:
-    """The pictures that a key may mean, by their places; several where it is ambiguous."""
+    """The pictures that a key may mean, by their places; several if it is ambiguous."""
 
     level: int
     places: tuple[int, ...]
 
 
 class PictureNames:
-    """The names of a catalog's pictures, to be looked up as a table may call them.
+    """Finds a catalog's pictures by the names that tables use.
 
     Args:
         names: paths relative to `root`, with forward slashes.
-        root: where they lie, for absolute paths; None where that is not known.
+        root: their folder, for absolute paths; None if it is not known.
     """
 
     def __init__(self, names: Sequence[str], root: Path | None = None) -> None:
@@ -42,7 +43,8 @@ class PictureNames:
             self._stem[path.stem].append(place)
 
     def find(self, key: str) -> Match | None:
-        """What `key` means: a path from the root, an absolute one, also of Windows, a file name, one without suffix."""
+        """Find what `key` means: a path from the root, an absolute path (also of
+        Windows), a file name, or one without suffix."""
         key = _normal(key)
         if places := self._path.get(key):
             return Match(BY_PATH, tuple(places))
@@ -57,29 +59,29 @@ class PictureNames:
             return Match(BY_PATH, tuple(places))
         for level, known, suffix in ((BY_FILE, self._file, True), (BY_STEM, self._stem, False)):
             fits = [(self._agreement(place, parts, absolute, suffix), place) for place in known.get(parts[-1], ())]
-            # The longest agreement is meant: of a.jpg and deep/a.jpg, C:\x\deep\a.jpg is the second.
+            # The longest agreement counts: of a.jpg and deep/a.jpg, C:\x\deep\a.jpg means the second.
             best = max((length for length, _ in fits), default=0)
             if best:
                 return Match(level, tuple(place for length, place in fits if length == best))
         return None
 
     def _agreement(self, place: int, key: tuple[str, ...], absolute: bool, suffix: bool) -> int:
-        """How many parts of a picture's path and of a key agree, from the end; 0 where they contradict each other."""
+        """How many parts of a picture's path and of a key agree, from the end; 0 if they contradict each other."""
         parts = self._parts[place]
         own = parts if suffix else (*parts[:-1], PurePosixPath(parts[-1]).stem)
         shared = min(len(own), len(key))
         if own[-shared:] != key[-shared:]:
             return 0
         before = key[: len(key) - shared]
-        # What a relative path has before the picture's must be the end of the root's own.
+        # The part of a relative path before the picture's path must be the end of the root's path.
         if before and not absolute and self._root[-len(before) :] != before:
             return 0
         if absolute and len(own) > shared:
             return 0
-        # A bare file name means all that have it alike.
+        # A bare file name means all pictures with that name.
         return shared if len(key) > 1 else 1
 
 
 def _normal(text: str) -> str:
-    """One spelling of each character: systems differ in how they write ü."""
+    """The same spelling for each character, since systems differ in how they encode ü."""
     return unicodedata.normalize("NFC", text)

@@ -1,4 +1,4 @@
-"""`index --metadata`: the rows of a table that belong to pictures, beside what was known of them before."""
+"""`index --metadata`: the rows of a table that belong to pictures, merged with existing metadata."""
 
 from collections import Counter, defaultdict
 from collections.abc import Sequence
@@ -21,23 +21,24 @@ _SAMPLE = 200  # rows that tell whether a column names pictures
 def metadata_of(
     table: CsvTable, names: list[str], *, root: Path | None = None, before: pa.Table | None = None
 ) -> tuple[pa.Table, dict[str, int]]:
-    """The rows of a table that belong to pictures, and the count of those that do and of those that do not.
+    """Match the rows of a table with pictures.
 
-    What a key means is never guessed: where it names two pictures, neither gets its row, and where rows that differ
-    name one picture as surely, it gets none; both are counted and told with an example.
+    Keys are never guessed. A key that names two pictures matches neither. A picture that is named equally well by
+    different rows gets none of them. Both are counted and reported with an example.
 
     Args:
         table: the table.
         names: the pictures.
-        root: where they lie, for absolute paths in the table.
-        before: what was known before, a table with a column `name`. It stays for pictures without a row, and may have
-            columns that the CSV has not.
+        root: their folder, for absolute paths in the table.
+        before: the existing metadata, with a column `name`. They stay for pictures without a row, and may have columns
+            that the CSV lacks.
 
     Returns:
-        One row a picture, in the order of `names`, which are its first column, `name`; and the counts.
+        A row for each picture, in the order of `names`, with the first column `name`; and the counts of rows that match
+        and that do not.
 
     Raises:
-        DataError: the table matches no picture, or only by bare numbers where another column names them.
+        DataError: the table matches no picture, or only by plain numbers while another column names them.
     """
     pictures = PictureNames(names, root)
     found = [pictures.find(key) for key in table.keys]
@@ -62,7 +63,7 @@ def metadata_of(
 def _row_of_each(
     table: CsvTable, names: Sequence[str], found: Sequence[Match | None], counts: Counter[str]
 ) -> list[int | None]:
-    """The row of each picture, None where there is none; what is left out is added to `counts` and told."""
+    """The row of each picture; None if there is none. Rows that are left out are counted and reported."""
     rows_of: dict[int, dict[int, list[int]]] = defaultdict(lambda: defaultdict(list))
     examples: dict[str, str] = {}
     for row, match in enumerate(found):
@@ -112,7 +113,11 @@ def _no_match(table: CsvTable, pictures: PictureNames) -> str:
 
 
 def _check_numbers(table: CsvTable, pictures: PictureNames, found: Sequence[Match | None]) -> None:
-    """Tell of matches by bare numbers alone. Raises DataError where those may be row numbers."""
+    """Report matches by plain numbers alone.
+
+    Raises:
+        DataError: the numbers may be row numbers.
+    """
     header = table.columns.column_names[table.key]
     if (first := pictures.find(header)) and first.level <= BY_FILE:
         raise DataError(
@@ -134,7 +139,7 @@ def _check_numbers(table: CsvTable, pictures: PictureNames, found: Sequence[Matc
 
 
 def _naming(table: CsvTable, pictures: PictureNames) -> list[str]:
-    """The other columns of which at least half of the values are names of pictures, with their suffix."""
+    """The other columns with at least half of their values being names of pictures, with their suffix."""
     names = []
     for place, column in enumerate(table.columns.columns):
         if place == table.key or not pa.types.is_string(column.type):
@@ -147,7 +152,7 @@ def _naming(table: CsvTable, pictures: PictureNames) -> list[str]:
 
 
 def _beside_names(table: CsvTable, matched: pa.Table, names: list[str]) -> pa.Table:
-    """The columns after `name`, the picture's own; one that is called so as well is renamed, and that is told."""
+    """The columns after `name`. One that is called `name`, too, is renamed, which is reported."""
     others = [place for place in range(matched.num_columns) if place != table.key]
     headers = [matched.column_names[place] for place in others]
     if "name" in headers:
@@ -159,7 +164,7 @@ def _beside_names(table: CsvTable, matched: pa.Table, names: list[str]) -> pa.Ta
 
 
 def _completed(new: pa.Table, before: pa.Table) -> pa.Table:
-    """`new` with what was known `before`, row by row, where it says nothing."""
+    """`new`, completed row by row with the values of `before`."""
     columns = {}
     for name in dict.fromkeys([*new.column_names, *before.column_names]):
         both = [table.column(name) for table in (new, before) if name in table.column_names]
@@ -169,7 +174,7 @@ def _completed(new: pa.Table, before: pa.Table) -> pa.Table:
 
 
 def _of_one_kind(name: str, new: pa.ChunkedArray, before: pa.ChunkedArray) -> tuple[pa.ChunkedArray, pa.ChunkedArray]:
-    """Two columns as they would be if all values stood in one CSV: the wider numbers or moments, or text."""
+    """Two columns in the type that all their values would have in one CSV: the wider number or date type, or text."""
     if type_of(new.type) != "text" and type_of(before.type) == "text":
         before = pa.chunked_array([typed_text(before)])  # of the few values that are kept all may be numbers
     known = [column.type for column in (new, before) if column.null_count < len(column)]

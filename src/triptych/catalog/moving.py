@@ -1,4 +1,4 @@
-"""A library that has moved keeps its catalog: it is known again by its names and sizes, or by its content."""
+"""A library that was moved keeps its catalog. It is recognised by names and sizes, or by content."""
 
 from collections.abc import Sequence
 from pathlib import Path
@@ -19,8 +19,11 @@ _ENOUGH = 0.5  # of them, where nobody says that the library has moved
 def follow(catalog: Catalog, found: Found, *, explicit: bool) -> None:
     """Let a catalog follow its pictures to another folder.
 
-    Where `explicit`, a person said that they are there, and one of them is enough; otherwise the old folder must be
-    gone, or empty, and half of what is looked at must be the catalog's. Raises UsageError where it is not.
+    With `explicit`, a person said that the pictures are there, and one of them is enough. Otherwise the old folder must
+    be gone or empty, and half of a sample must be the catalog's pictures.
+
+    Raises:
+        UsageError: the pictures are not the catalog's.
     """
     if catalog.root == found.root.resolve():
         return
@@ -44,7 +47,7 @@ def _is_gone(root: Path) -> bool:
 
 
 def _share(catalog: Catalog, found: Found) -> float:
-    """How many of the pictures looked at are the catalog's: by name and size, or else by content."""
+    """The share of sampled pictures that are the catalog's: by name and size, or else by content."""
     usable = [entry for entry in catalog.entries if entry.status == "ok"]
     same = [entry for entry in _spread(usable) if _size(found.root / entry.name) == entry.bytes]
     if usable and len(same) >= _ENOUGH * len(_spread(usable)):
@@ -56,7 +59,7 @@ def _share(catalog: Catalog, found: Found) -> float:
 
 
 def _spread(items: Sequence[T]) -> Sequence[T]:
-    """A few, evenly from the whole."""
+    """A few items, evenly spread."""
     return items[:: max(1, len(items) // _SAMPLE)]
 
 

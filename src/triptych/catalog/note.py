@@ -1,4 +1,4 @@
-"""A catalog's note, `catalog.json`: what it must hold, and when it has changed."""
+"""A catalog's note, `catalog.json`: its required content, and whether it has changed."""
 
 import re
 from collections.abc import Mapping
@@ -16,7 +16,11 @@ _PART = re.compile(r"part-\d{6,}\.parquet")
 
 
 def read_note(folder: Path) -> dict[str, Any]:
-    """The note of the catalog in `folder`. Raises CatalogError where there is none, or a damaged one."""
+    """Read the note of the catalog in `folder`.
+
+    Raises:
+        CatalogError: there is none, or it is damaged.
+    """
     try:
         note = read_json(folder / NOTE, "catalog", "make one with `triptych index`")
     except DataError as error:
@@ -29,7 +33,7 @@ def read_note(folder: Path) -> dict[str, Any]:
 
 
 def stamp_of(folder: Path) -> list[tuple[int, int]]:
-    """Changes whenever the note or the metadata of the catalog in `folder` are replaced."""
+    """A value that changes whenever the note or the metadata of the catalog are replaced."""
     stamps = []
     for name in (NOTE, METADATA):
         with suppress(FileNotFoundError, NotADirectoryError):
@@ -39,7 +43,7 @@ def stamp_of(folder: Path) -> list[tuple[int, int]]:
 
 
 def _problem_of(note: Mapping[str, Any]) -> str:
-    """What a catalog's note lacks; empty where it has all that is read."""
+    """What a note lacks; empty if it is complete."""
     encoder, parts = note.get("encoder"), note.get("parts")
     if not isinstance(note.get("root"), str):
         return "root is no text"

@@ -1,4 +1,4 @@
-"""Choices of `index` and `reencode`."""
+"""Options of `index` and `reencode`."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -9,26 +9,28 @@ from triptych.core.limits import Limits, max_pixels_option
 from triptych.core.options import check_ranges, option
 
 GivenType = Literal["number", "date", "dmy", "mdy", "boolean", "text"]
-"""What a person may say that a column holds; `dmy` and `mdy` are dates with the day or the month first."""
+"""The types that a person may give a column; `dmy` and `mdy` are dates with the day or the month first."""
 
 
 @dataclass(frozen=True)
 class IndexOptions:
-    """Which pictures are taken, and what may be given up."""
+    """Which pictures `index` takes, and what it may give up.
+
+    Raises:
+        UsageError: a value is out of its range.
+    """
 
     exclude: tuple[str, ...] = option(
         (), "Leave out files and folders of this name or path below the root; repeatable.", metavar="GLOB"
     )
     max_pixels: float = max_pixels_option()
-    prune: bool = option(
-        False, "Give up the pictures that are not there any more, however many, and their vectors with them."
-    )
+    prune: bool = option(False, "Give up missing pictures, however many, and their vectors.")
     name_column: str | None = option(
         None, "The column of --metadata that names the picture; by default the first.", metavar="COLUMN"
     )
     column_types: tuple[str, ...] = option(
         (),
-        "What a column of --metadata holds, where its values do not tell: number, date, dmy, mdy (day or month first), "
+        "Type of a --metadata column, if its values do not show it: number, date, dmy, mdy (day or month first), "
         "boolean or text. May be repeated.",
         flag="--column-type",
         metavar="COLUMN=TYPE",
@@ -42,12 +44,16 @@ class IndexOptions:
 
     @property
     def limits(self) -> Limits:
-        """What a picture may be."""
+        """What a picture may cost."""
         return Limits.of_millions(self.max_pixels)
 
     @property
     def types(self) -> dict[str, GivenType]:
-        """`column_types` by column. Raises UsageError where one makes no sense."""
+        """The given type of each column.
+
+        Raises:
+            UsageError: an entry of `column_types` is not COLUMN=TYPE, or the type is unknown.
+        """
         return _types(self.column_types)
 
 
@@ -64,7 +70,29 @@ def _types(given: Sequence[str]) -> dict[str, GivenType]:
 
 
 @dataclass(frozen=True)
+class UpdateOptions:
+    """How a table of metadata is read."""
+
+    name_column: str | None = option(None, "The column that names the picture; by default the first.", metavar="COLUMN")
+    column_types: tuple[str, ...] = option(
+        (),
+        "What a column holds, where its values do not tell: number, date, dmy, mdy (day or month first), boolean or "
+        "text. May be repeated.",
+        flag="--column-type",
+        metavar="COLUMN=TYPE",
+    )
+
+    def __post_init__(self) -> None:
+        _ = self.types
+
+    @property
+    def types(self) -> dict[str, GivenType]:
+        """`column_types` by column. Raises UsageError where one makes no sense."""
+        return _types(self.column_types)
+
+
+@dataclass(frozen=True)
 class ReencodeOptions:
     """What `reencode` may give up."""
 
-    prune: bool = option(False, "Go on although more than a fifth of the pictures cannot be encoded any more.")
+    prune: bool = option(False, "Go on even if more than a fifth of the pictures can no longer be encoded.")

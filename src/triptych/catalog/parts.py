@@ -44,7 +44,7 @@ def next_part(parts: Sequence[str]) -> str:
 
 def latest_rows(table: pa.Table, folder: Path) -> pa.Table:
     """The latest row of each name, in order of name, with its ROW. Raises DataError where one leads out of the root."""
-    # Not every name that is listed as refused is a path; those of pictures have been, once.
+    # Names that are listed as refused need not be paths; those of pictures were paths once.
     used = table.column("name").filter(pc.not_equal(table.column("status"), "rejected"))
     outside = used.filter(pc.match_substring_regex(used, _OUTSIDE))
     if len(outside):

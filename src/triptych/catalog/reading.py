@@ -1,4 +1,4 @@
-"""One picture's file, as `index` reads it: what it is, and its pixels or why there are none."""
+"""Read one picture's file for `index`: its identity, and its pixels or why there are none."""
 
 from dataclasses import dataclass
 from pathlib import Path
@@ -6,7 +6,7 @@ from pathlib import Path
 from triptych.catalog.entry import Entry
 from triptych.core.decoders import Decoders
 from triptych.core.errors import PictureError
-from triptych.core.images import NOT_INDEXED, read_file, why
+from triptych.core.images import NOT_INDEXED, read_file, reason_of
 from triptych.core.limits import Limits
 from triptych.encoders.protocol import Encoder, Pixels, square_side
 
@@ -20,14 +20,14 @@ class PictureReader:
     decoders: Decoders
 
     def read(self, path: Path, name: str, content: str | None = None) -> tuple[Entry, Pixels | None] | str:
-        """A picture's entry and pixels, the verdict and the identity from the same bytes; why, where it cannot be read.
+        """Read a picture's entry and pixels, from the same bytes; the entry has the reason if it cannot be used.
 
-        `content` is the SHA-256 that the file must have, where only that one is meant.
+        `content` is the SHA-256 that the file must have, if only that file is meant.
         """
         try:
             file = read_file(path, self.limits)
         except (OSError, ValueError) as error:
-            return why(error)
+            return reason_of(error)
         except PictureError as error:
             return Entry(name, 0, 0, "", "rejected", str(error)), None
         if content is not None and file.sha256 != content:

@@ -1,6 +1,6 @@
-"""`reencode`: a catalog's pictures get the vectors of another encoder; what is known of them stays.
+"""`reencode`: give a catalog's pictures the vectors of another encoder, and keep its metadata.
 
-DIR/reencoding   the new catalog while it grows; a run that was interrupted goes on with it
+DIR/reencoding   the new catalog until it is complete; an interrupted run goes on with it
 """
 
 import shutil
@@ -10,10 +10,10 @@ from pathlib import Path
 import numpy as np
 
 from triptych.catalog.catalog import Catalog
+from triptych.catalog.domain import check_domain
 from triptych.catalog.encoding import LocalEngine
 from triptych.catalog.entry import Entry
 from triptych.catalog.indexing import IndexRun
-from triptych.catalog.likeness import note_likeness
 from triptych.catalog.options import IndexOptions, ReencodeOptions
 from triptych.core.environment import Runtime
 from triptych.core.errors import FailureError, UsageError
@@ -28,7 +28,7 @@ _INSIDE = "reencoding"
 
 @dataclass(frozen=True)
 class ReencodeResult:
-    """What `reencode` did, in pictures."""
+    """The result of `reencode`, in numbers of pictures."""
 
     encoded: int
     """Encoded now; copies of one picture count once."""
@@ -37,10 +37,10 @@ class ReencodeResult:
     total: int
     """In the catalog and usable."""
     lost: int
-    """Usable before, and not now: the file is gone, cannot be read, or is no picture any more. They are told one by
-    one, and a later `index` takes them up again when they are back."""
+    """Pictures that were usable before: the file is gone, cannot be read, or is no longer a picture. Each is reported,
+    and a later `index` adds it again once it is back."""
     columns: int
-    """Of metadata, kept as they were."""
+    """Columns of metadata that were kept."""
     encoder_before: str
     encoder: str
 
@@ -53,23 +53,27 @@ def reencode(
     out: Path | str | None = None,
     runtime: Runtime = Runtime(),
 ) -> ReencodeResult:
-    """Encode a catalog's pictures with another encoder, and keep everything else: names, metadata, what was removed.
+    """Encode a catalog's pictures with another encoder, and keep everything else: names, metadata, and what was
+    removed.
 
-    The catalog stays as it is, and can be searched, until all is encoded; then the new one takes its place at once. A
-    run that was interrupted or killed goes on where it stopped. Composers and triplets that were made with the old
-    encoder do not fit the new one.
+    The catalog stays as it is, and can be searched, until all pictures are encoded. Then the new one replaces it at
+    once. A run that was interrupted or killed goes on where it stopped. Composers and triplets of the old encoder do
+    not fit the new one.
 
     Args:
         catalog: its folder.
-        encoder: the encoder, or the name of one.
+        encoder: the new encoder or its name.
         options: what may be given up.
-        out: a folder for the new catalog; by default it takes the place of the old one.
+        out: a folder for the new catalog; by default it replaces the old one.
         runtime: what the encoder computes with.
 
+    Returns:
+        Counts of encoded, resumed and lost pictures.
+
     Raises:
-        UsageError: the catalog has this encoder, `out` holds another catalog, or the encoder means nothing.
+        UsageError: the catalog has this encoder, `out` holds another catalog, or the encoder is unknown.
         DataError: the catalog cannot be read, or a vector is not finite.
-        FailureError: more than a fifth of the pictures are lost; the catalog is as it was.
+        FailureError: more than a fifth of the pictures are lost. The catalog is unchanged.
     """
     folder = Path(catalog)
     source = Catalog(folder)
@@ -101,14 +105,18 @@ def reencode(
             _replace(source, target)
         else:
             _copy(source.folder, place, "metadata.parquet", "rejected.csv")
-        warning = note_likeness(Catalog(folder if out is None else place), engine)
+        warning = check_domain(Catalog(folder if out is None else place), engine)
     if warning:
         say(warning)
     return result
 
 
 def _target(place: Path, source: Catalog, encoder: Encoder, *, inside: bool) -> Catalog:
-    """The new catalog, begun or gone on with. Raises UsageError where another catalog lies there."""
+    """The new catalog, begun or resumed.
+
+    Raises:
+        UsageError: another catalog lies there.
+    """
     if Catalog.exists(place):
         begun = Catalog(place)
         if begun.fingerprint == encoder.fingerprint and begun.root == source.root:
@@ -120,7 +128,8 @@ def _target(place: Path, source: Catalog, encoder: Encoder, *, inside: bool) -> 
 
 
 def _encode(source: Catalog, target: Catalog, encoder: Encoder, runtime: Runtime) -> tuple[int, int]:
-    """Encode what is usable, carry over what was removed on request or has vanished; how many were encoded and lost."""
+    """Encode the usable pictures, and carry over what was removed on request or has
+    vanished. Returns how many were encoded and lost."""
     contents = {entry.name: entry.sha256 for entry in source.entries if entry.status == "ok"}
     usable = list(contents)
     options = IndexOptions(max_pixels=source.limits.max_pixels / 1e6)
@@ -138,7 +147,7 @@ def _encode(source: Catalog, target: Catalog, encoder: Encoder, runtime: Runtime
 
 
 def _replace(source: Catalog, target: Catalog) -> None:
-    """Let the new catalog's part and encoder take the place of the old ones: one file is replaced, all or nothing."""
+    """Let the new part and encoder replace the old ones, by replacing one file."""
     old, new = (read_json(one.folder / "catalog.json", "catalog") for one in (source, target))
     numbers = [int(part[5:-8]) for part in old["parts"]]
     moved = []

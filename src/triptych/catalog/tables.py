@@ -1,4 +1,4 @@
-"""A table about pictures, read from a CSV: its encoding and separator recognised, its faulty rows counted."""
+"""Read a CSV about pictures: its encoding and separator are recognised, its faulty rows counted."""
 
 import codecs
 import csv
@@ -25,47 +25,48 @@ _MARKS = (  # the longer ones first: that of UTF-32 begins as that of UTF-16 doe
     (codecs.BOM_UTF16_BE, "utf-16"),
 )
 _SEPARATORS = (",", ";", "\t")
-_SAMPLE = 30  # records that tell the separator
+_SAMPLE = 30  # records by which the separator is found
 _LONGEST = 1 << 28  # characters of a field
-# Western words hold no four accented letters in a row: they are those of another alphabet.
+# No western word has four accented letters in a row, so such letters belong to another alphabet.
 _FOREIGN = re.compile("[¡-ÿ]*[À-ÖØ-öø-ÿ]{2}[¡-ÿ]*")
 
 
 @dataclass(frozen=True)
 class CsvTable:
-    """The sound rows of a CSV."""
+    """The valid rows of a CSV."""
 
     path: Path
     columns: pa.Table
-    """Every column, in order; that of the keys is text."""
+    """Every column, in order; the column of keys is text."""
     key: int
     """Which column names the pictures."""
     chosen: bool
-    """Whether the user said which column that is."""
+    """Whether the user named that column."""
     lines: list[int]
     """The line of each row."""
     counts: Counter[str]
-    """Rows that were met, and those that were left out, by kind."""
+    """Rows that were read, and those that were left out, by kind."""
 
     @cached_property
     def keys(self) -> list[str]:
-        """What the rows call their pictures."""
+        """The names by which the rows refer to pictures."""
         return [str(key) for key in self.columns.column(self.key).to_pylist()]
 
 
 def read_table(path: Path, name_column: str | None = None, types: Mapping[str, GivenType] | None = None) -> CsvTable:
     """Read a CSV in UTF-8, UTF-16 or Windows-1252, separated by commas, semicolons or tabs.
 
-    A row with more or fewer fields than the header is left out, counted, and the first of each kind told. Each column
-    gets a type: number, date, boolean or text; what does not fit is null, counted and told.
+    A row with more or fewer fields than the header is left out and counted, and the first of each kind is reported.
+    Each column gets a type: number, date, boolean or text. A value that does not fit becomes null, and is counted and
+    reported.
 
     Args:
         path: the file.
         name_column: the column that names the pictures; by default the first.
-        types: of columns whose values may not speak for themselves.
+        types: the given types of columns.
 
     Raises:
-        UsageError: there is no such column, or a type is given for the one that names the pictures.
+        UsageError: there is no such column, or a type is given for the column that names the pictures.
         DataError: the file is no CSV, cannot be decoded, or two of its columns have one name.
     """
     text, skipped = _without_hint(_decoded(path))
@@ -93,7 +94,11 @@ def read_table(path: Path, name_column: str | None = None, types: Mapping[str, G
 
 
 def _decoded(path: Path) -> str:
-    """The text of a file. Raises DataError, which names the line, where no encoding fits."""
+    """The text of a file.
+
+    Raises:
+        DataError: no encoding fits; the message names the line.
+    """
     try:
         data = path.read_bytes()
     except OSError as error:
@@ -111,7 +116,7 @@ def _decoded(path: Path) -> str:
 
 
 def _unmarked(data: bytes) -> str:
-    """UTF-16 where every other byte is zero, else UTF-8."""
+    """UTF-16 if every other byte is zero, else UTF-8."""
     start = data[:4096]
     even, odd = start[::2].count(0), start[1::2].count(0)
     if max(even, odd) * 4 > len(start) > 1:
@@ -120,7 +125,7 @@ def _unmarked(data: bytes) -> str:
 
 
 def _western(data: bytes) -> str | None:
-    """The text of a file in Windows-1252; None where it is more likely damaged UTF-8, or of another alphabet."""
+    """The text of a file in Windows-1252; None if it is more likely damaged UTF-8, or of another alphabet."""
     lenient = data.decode("utf-8", "surrogateescape")
     broken = sum("\udc80" <= character <= "\udcff" for character in lenient)
     whole = sum(character > "\x7f" for character in lenient) - broken
@@ -133,13 +138,13 @@ def _western(data: bytes) -> str | None:
 
 
 def _without_hint(text: str) -> tuple[str, int]:
-    """The text without Excel's first line `sep=;`, which the content tells as well, and how many lines that was."""
+    """The text without Excel's first line `sep=;`, and how many lines were removed."""
     hint = re.match(r'"?sep=[,;\t]"?\r?\n', text, re.IGNORECASE)
     return (text[hint.end() :], 1) if hint else (text, 0)
 
 
 def _separator(text: str) -> str:
-    """That of commas, semicolons and tabs by which the first records have as many fields as the header, and most."""
+    """The separator by which the first records have as many fields as the header, and the most of them."""
 
     def fitness(separator: str) -> tuple[float, int]:
         reader = csv.reader(io.StringIO(text, newline=""), delimiter=separator)
@@ -158,7 +163,11 @@ def _separator(text: str) -> str:
 
 
 def _records(path: Path, text: str, separator: str, skipped: int) -> Iterator[tuple[int, list[str]]]:
-    """Each record that is not blank, with the line it begins in. Raises DataError for quotes that make no sense."""
+    """Each record that is not blank, with the number of its first line.
+
+    Raises:
+        DataError: quotes are not closed.
+    """
     csv.field_size_limit(max(csv.field_size_limit(), _LONGEST))
     reader = csv.reader(io.StringIO(text, newline=""), delimiter=separator, strict=True)
     line = 1 + skipped
@@ -174,7 +183,7 @@ def _records(path: Path, text: str, separator: str, skipped: int) -> Iterator[tu
 def _sound_rows(
     path: Path, records: Iterator[tuple[int, list[str]]], width: int
 ) -> tuple[list[list[str]], list[int], Counter[str]]:
-    """The rows that have `width` fields, their lines, and how many there were of each kind."""
+    """The rows that have `width` fields, their lines, and how many rows there are of each kind."""
     rows, lines, counts = [], [], Counter[str]()
     first: dict[str, str] = {}
     for line, record in records:
@@ -194,7 +203,11 @@ def _sound_rows(
 
 
 def _named(path: Path, header: list[str]) -> list[str]:
-    """The header, with a name for each column but the first that has none. Raises DataError where one stands twice."""
+    """The header, with names for columns but the first that have none.
+
+    Raises:
+        DataError: a name is there twice.
+    """
     if twice := [name for name, count in Counter(header).items() if name and count > 1]:
         raise DataError(f"{path}: two columns are called {twice[0]!r}; rename one")
     named = [name or (f"column_{place}" if place > 1 else "") for place, name in enumerate(header, start=1)]
@@ -209,9 +222,9 @@ def _named(path: Path, header: list[str]) -> list[str]:
 def _typed(
     path: Path, columns: Mapping[str, Sequence[str]], key: str, types: Mapping[str, GivenType], separator: str
 ) -> tuple[pa.Table, int]:
-    """The columns, each of the type of its values, and how many values were lost to that.
+    """The typed columns, and how many values were lost by that.
 
-    The column of the keys is text, lest 00123 become 123.
+    The column of keys is text, so that 00123 does not become 123.
     """
     reader = TypeReader({name: values for name, values in columns.items() if name != key}, separator)
     typed, lost = {}, 0

@@ -1,4 +1,4 @@
-"""Vectors of texts, encoded once: kept in the catalog's folder for every command that asks the same encoder again."""
+"""Vectors of texts, stored in the catalog's folder for every command that encodes the same texts."""
 
 from collections.abc import Sequence
 from pathlib import Path
@@ -13,25 +13,25 @@ from triptych.core.vectors import Vectors
 from triptych.encoders.protocol import Encoder
 
 MOST = 20_000
-"""Texts that are kept in the file; of more, those that were asked about last."""
+"""Texts kept in the file; of more, the most recently used."""
 _HELD = 50_000  # texts held in memory
 _BLOCK = 256  # texts encoded at once
 _SHOWN = 1024  # texts that take long enough to show progress
 
 
 class TextVectors:
-    """Encodes texts, each distinct one once, and keeps their vectors, once they are saved, in a file of the catalog.
+    """Encodes each distinct text once. The vectors are kept in a file of the catalog once they are saved.
 
-    The file is named by the encoder's fingerprint, `texts-<16 digits>.parquet`, and may be deleted any time. What two
-    commands write at the same time is whole, but what one of them encoded may have to be encoded again.
+    The file is named by the encoder's fingerprint, `texts-<16 digits>.parquet`, and may be deleted at any time. If two
+    commands write it at the same time, it is valid, but texts of one of them may have to be encoded again.
     """
 
     def __init__(self, folder: Path, encoder: Encoder, *, most: int = MOST) -> None:
-        """Open what is kept.
+        """Open the file.
 
         Args:
             folder: the catalog's folder.
-            encoder: what encodes.
+            encoder: encodes texts.
             most: texts kept in the file.
         """
         self._file = folder / f"texts-{encoder.fingerprint[:16]}.parquet"
@@ -43,7 +43,7 @@ class TextVectors:
         """Texts that had to be encoded."""
 
     def __call__(self, texts: Sequence[str]) -> Vectors:
-        """Vectors `(n, d)` of texts; those that are not known are encoded."""
+        """Vectors `(n, d)` of texts. Unknown texts are encoded."""
         wanted = dict.fromkeys(texts)
         new = [text for text in wanted if text not in self._known]
         starts = range(0, len(new), _BLOCK)
@@ -59,7 +59,7 @@ class TextVectors:
         return np.stack([found[text] for text in texts]).astype(np.float32)
 
     def _read(self) -> dict[str, Vectors]:
-        """What the file holds; nothing where there is none, or none that can be read."""
+        """The content of the file; empty if it is missing or cannot be read."""
         try:
             table = pq.read_table(self._file, columns=["text", "vector"])
             vectors = table["vector"].combine_chunks().flatten().to_numpy(zero_copy_only=False)
@@ -72,7 +72,7 @@ class TextVectors:
             return {}
 
     def save(self) -> None:
-        """Write the file, if anything was encoded that it lacks."""
+        """Write the file, if it lacks any encoded text."""
         self._forget(self._most)
         if self._saved.issuperset(self._known):
             return

@@ -1,4 +1,4 @@
-"""What a cell of a table means: a number, a date, a boolean or words, in the spellings that people and programs use."""
+"""The meaning of a table's cell: a number, a date, a boolean or words, in common spellings."""
 
 import math
 import re
@@ -19,7 +19,7 @@ _BLANK = frozenset({"", "-", "--", "–", "—", "n/a", "n.a.", "#n/a"})
 _NO_VALUE = _BLANK | {"na", "nan", "null", "none", "nil", "?", "<na>"}
 _TRUE = frozenset({"true", "yes", "y", "t", "on"})
 _FALSE = frozenset({"false", "no", "n", "f", "off"})
-# Fixed and thin spaces, and the signs of fonts that have each letter as wide as a Chinese one.
+# Fixed and thin spaces, and full-width characters, which are as wide as Chinese ones.
 _ORDINARY = {0xFF01 + place: 0x21 + place for place in range(94)} | {
     **dict.fromkeys((0xA0, 0x2007, 0x2009, 0x202F, 0x3000), " "),
     0x2212: "-",
@@ -62,30 +62,32 @@ _CENTURY_ENDS = 69  # 69 is 1969, 68 is 2068, as POSIX has it
 
 
 def is_blank(text: str) -> bool:
-    """Whether nothing stands there, or a mark for nothing: "-", "n/a"."""
+    """Whether a cell is empty, or a mark for a missing value such as "-" or "n/a"."""
     return text.strip().casefold() in _BLANK
 
 
 def is_no_value(text: str) -> bool:
-    """Whether nothing stands there where a number, date or boolean might; some marks for nothing may be words."""
+    """Whether a cell of a column of numbers, dates or booleans has no value. Some
+    marks of this kind may also be words."""
     return text.strip().casefold() in _NO_VALUE
 
 
 def is_code(text: str) -> bool:
-    """Whether digits are rather a name than a number: zeros before them, or more than a number keeps, would be lost."""
+    """Whether digits are a name rather than a number: leading zeros, or more digits
+    than a number can hold, would be lost."""
     bare = text.strip()
     return bare.isdecimal() and len(bare) > 1 and (bare[0] == "0" or len(bare) >= _TOO_LONG)
 
 
 def read_boolean(text: str) -> bool | None:
-    """What `yes`, `No` or `true` says; None for other words."""
+    """The boolean that `yes`, `No` or `true` means; None for other words."""
     word = text.strip().casefold()
     return True if word in _TRUE else False if word in _FALSE else None
 
 
 @dataclass(frozen=True)
 class Amount:
-    """A number as it is written: its value with either sign before the decimals, None where that makes no sense."""
+    """A number as written: its value with either decimal sign, None if it makes no sense with that sign."""
 
     point: float | None
     comma: float | None
@@ -93,17 +95,17 @@ class Amount:
     """A currency, `%`, or nothing."""
 
     def value(self, decimal: Decimal) -> float | None:
-        """The number, with this sign before the decimals."""
+        """The number with this decimal sign."""
         return self.point if decimal == "." else self.comma
 
     @property
     def ambiguous(self) -> bool:
-        """Whether it may be either of two numbers: 1,299."""
+        """Whether the text may be either of two numbers, such as 1,299."""
         return self.point is not None and self.comma is not None and self.point != self.comma
 
     @property
     def by_point(self) -> bool:
-        """Whether that is since a point stands in it: 1.299."""
+        """Whether it is ambiguous because of a point, such as 1.299."""
         return self.ambiguous and abs(self.point or 0) < abs(self.comma or 0)
 
     @property
@@ -113,9 +115,10 @@ class Amount:
 
 
 def read_amount(text: str) -> Amount | None:
-    """A number with what may stand around it: thousands grouped, a currency, %, brackets instead of a minus.
+    """Read a number with grouped thousands, a currency, %, or brackets for a minus. 20 % is 20.
 
-    20 % is 20. None where it is no number, or none that is finite.
+    Returns:
+        The number; None if the text is no finite number.
     """
     if len(text) > _LONGEST:
         return None
@@ -150,9 +153,10 @@ def _value(digits: str, decimal: Decimal, power: str) -> float | None:
 
 
 def read_number(text: str) -> float | None:
-    """A number that stands alone, with nothing to say which sign is before its decimals: 1,299 is 1299, and 9,5 is 9.5.
+    """Read a single number whose decimal sign is unknown: 1,299 is 1299, and 9,5 is 9.5.
 
-    None where it is no number.
+    Returns:
+        The number; None if the text is none.
     """
     amount = read_amount(text)
     if amount is None:
@@ -161,21 +165,26 @@ def read_number(text: str) -> float | None:
 
 
 def date_orders(text: str) -> frozenset[DateOrder]:
-    """In which orders of day and month it is a date; both where that makes no difference, none where it is no date."""
+    """The orders of day and month in which a text is a date: both if that makes
+    no difference, none if it is no date."""
     return frozenset(order for order in ("dmy", "mdy") if read_date(text, order) is not None)
 
 
 def is_ambiguous_date(text: str) -> bool:
-    """Whether it is one date with the day first, and another with the month first."""
+    """Whether a text is one date with the day first, and another with the month first."""
     dates = [read_date(text, order) for order in ("dmy", "mdy")]
     return None not in dates and dates[0] != dates[1]
 
 
 def read_date(text: str, order: DateOrder | None = None) -> date | datetime | None:
-    """A date, or a moment where a time of day stands beside it.
+    """Read a date, or a moment if a time of day is given. A moment with an offset is converted to UTC.
 
-    `order` counts for 1/2/2024 and 1-2-2024 alone; without it these are none. A moment with an offset is given in UTC.
-    None where it is no date.
+    Args:
+        text: the text.
+        order: of day and month, for forms such as 1/2/2024. Without it these are no dates.
+
+    Returns:
+        The date or moment; None if the text is none.
     """
     bare = text.translate(_ORDINARY).strip()
     if len(bare) > _LONGEST or not any(character.isdecimal() for character in bare):
@@ -210,7 +219,11 @@ def _moment(parts: dict[str, str | None], order: DateOrder | None) -> date | dat
 
 
 def _time(parts: dict[str, str | None]) -> time:
-    """The time of day. Raises ValueError where there is none such."""
+    """The time of day.
+
+    Raises:
+        ValueError: there is no such time.
+    """
     hour = int(parts["hour"] or 0)
     if half := parts["half"]:
         if not 1 <= hour <= 12:
@@ -227,7 +240,7 @@ def _time(parts: dict[str, str | None]) -> time:
 
 
 def iso_of(moment: date) -> str:
-    """A date or moment in a form whose order is that of time: 2024-03-01, 2024-03-01T10:00:00.000000, in UTC."""
+    """A date or moment in a form that sorts by time: 2024-03-01, 2024-03-01T10:00:00.000000, in UTC."""
     if not isinstance(moment, datetime):
         return moment.isoformat()
     plain = moment.astimezone(UTC).replace(tzinfo=None) if moment.tzinfo else moment
@@ -235,9 +248,10 @@ def iso_of(moment: date) -> str:
 
 
 def iso_prefix(text: str) -> str | None:
-    """What `iso_of` begins with for the moments that a person means: 2024, 2024-03, 2024-03-01, 2024-03-01T10:00.
+    """The beginning of `iso_of` for a date that a person writes: 2024, 2024-03, 2024-03-01, 2024-03-01T10:00.
 
-    None where it is no date, or where it could be two.
+    Returns:
+        The prefix; None if the text is no date, or could be two.
     """
     bare = text.strip()
     if part := _PART_OF_DATE.fullmatch(bare):

@@ -12,10 +12,10 @@ from triptych.core.text import truncate
 
 _MOST_TOKENS = 10**9  # of a call, that a server can mean
 _MOST_SAID = 2000  # characters of a server's message that are read; fewer are kept
-_MOST_REFUSAL = 300
+_MOST_REFUSAL = 300  # characters
 _MOST_DEPTH = 4  # of errors within errors
 _CUT = frozenset({"length", "max_tokens", "max_output_tokens", "model_length", "token_limit"})
-"""What servers call it when a reply reached its token limit."""
+"""The names that servers use for a reply that reached its token limit."""
 _THINKING = "<think>\n"
 
 
@@ -24,7 +24,7 @@ class ServerMessage:
     """A server's error message on one line, without control characters, before it is shortened to be kept."""
 
     status: int
-    """Of HTTP, or the one that the message gives; 0 where there is none."""
+    """The HTTP status, or the one in the message; 0 if there is none."""
     code: str
     text: str
 
@@ -111,7 +111,7 @@ def _reply_text(message: Mapping[str, Any], finish: str) -> str:
     if content.strip():
         return _encodable(content)
     thinking = _text_of(message.get("reasoning_content")) or _text_of(message.get("reasoning"))
-    # Cut while it was thinking: what it holds are drafts, and no answer.
+    # The reply was cut while the model was thinking, so it holds drafts and no answer.
     return _encodable((_THINKING if finish == "length" and thinking else "") + thinking)
 
 

@@ -31,7 +31,7 @@ T = TypeVar("T")
 Dialogue = Generator[list[Call], list[Reply], T]
 
 INTERRUPTED = "interrupted"
-"""Why a run stopped that Ctrl-C ended."""
+"""The reason of a run that Ctrl-C stopped."""
 
 _TAKEN = 32  # references taken up at a time
 
@@ -139,10 +139,10 @@ class DialogueRunner:
 
         try:
             async with self._interruptible():
-                # More references than slots, so that none is idle while another's pictures are made ready.
+                # More references than slots, so that no slot is idle while pictures are prepared.
                 await asyncio.gather(*(work() for _ in range(2 * self._settings.endpoint.concurrency)))
         finally:
-            # What a server refuses that takes nothing may be taken once it is mended.
+            # A server that accepts nothing may accept these calls once it is fixed.
             suspects = [one for one in dict.fromkeys(self._connections.values()) if one.suspect_refusals]
             self._ledger.reopen([key for one in suspects for key in one.suspect_refusals])
         if suspects and not self._failure:

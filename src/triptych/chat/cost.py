@@ -5,8 +5,8 @@ from math import ceil
 from triptych.chat.request import Call
 from triptych.chat.settings import ChatSettings
 
-_CHARACTERS = 4  # of English a token, as tokenizers of the day have it
-_PICTURES_PER_ROW = 4
+_CHARACTERS = 4  # characters of English for each token, as in common tokenizers
+_PICTURES_PER_ROW = 4  # with --one-image, as `chat.pictures` arranges them
 
 
 def picture_tokens(width: int, height: int) -> int:

@@ -25,13 +25,13 @@ from triptych.core.text import clean, truncate
 from triptych.core.version import __version__
 
 _MOST_BYTES = 1024 * 1024  # of a whole reply; what is longer is not read to its end
-_MOST_COMPLAINT = 64 * 1024  # bytes of an answer that is none
-_MOST_REDIRECTS = 3
-_SECRET = 8  # characters from which on a key is taken out of replies; shorter ones are dummies, and words
+_MOST_COMPLAINT = 64 * 1024  # bytes of an answer that is an error
+_MOST_REDIRECTS = 3  # of one request
+_SECRET = 8  # characters of a key that is removed from replies; shorter keys are dummies, and may be words
 _TOO_MUCH = frozenset({429, 503, 529})
 TRANSIENT_STATUSES = frozenset({408, 409, 425}) | _TOO_MUCH
 FIXABLE_STATUSES = frozenset({401, 402, 403, 404})
-"""Answers about the key, the money, or the address: another request would fare no better."""
+"""Statuses about the key, payment, or the address. Another request would fail, too."""
 LOCAL = frozenset({"localhost", "127.0.0.1", "::1"})
 
 
@@ -101,7 +101,7 @@ class Endpoint:
         headers = {
             "Content-Type": "application/json",
             "Accept": "application/json",
-            # Packed, a small answer could become a huge one.
+            # A small compressed answer could become a huge one.
             "Accept-Encoding": "identity",
             "User-Agent": f"triptych/{__version__}",
         }
@@ -112,7 +112,7 @@ class Endpoint:
             timeout=timeout,
             limits=httpx2.Limits(max_connections=None, max_keepalive_connections=settings.concurrency),
             follow_redirects=False,
-            # A proxy is of no use on the way to this very machine.
+            # A proxy is useless for connections to this machine.
             trust_env=host not in LOCAL,
         )
 
@@ -236,7 +236,7 @@ class Endpoint:
         """A foreign message, fit to be kept: short, one line, and without the key."""
         if not self._key:
             return truncate(text, 300)
-        # Again when it is clean: what was taken out may have stood in the midst of the key.
+        # Again after cleaning, since a removed character may have split the key.
         return truncate(clean(text.replace(self._key, "***")).replace(self._key, "***"), 300)
 
     def _without_key(self, text: str) -> str:

@@ -22,10 +22,10 @@ from typing import Any, Literal
 from triptych.chat.request import Call
 from triptych.core.errors import DataError
 
-FORMAT = 1
+FORMAT = 1  # of the file; another number is refused
 State = Literal["pending", "accepted", "rejected"]
 MOST_TEXT = 64 * 1024
-"""Characters of a reply that are kept."""
+"""Characters of a reply that are stored."""
 
 _TABLES = """
 CREATE TABLE facts (name TEXT PRIMARY KEY, value TEXT NOT NULL) WITHOUT ROWID;

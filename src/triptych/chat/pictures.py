@@ -13,7 +13,7 @@ from triptych.core.images import WHITE, open_picture, pad_square
 from triptych.core.limits import DEFAULT_LIMITS, Limits
 
 _LABEL = 22  # pixels above each of the pictures side by side
-_GAP = 6
+_GAP = 6  # pixels between pictures side by side
 _REMEMBERED = 64 * 1024 * 1024  # bytes of data URLs
 
 

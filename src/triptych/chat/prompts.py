@@ -7,7 +7,7 @@ from pathlib import Path
 from triptych.core.errors import DataError
 
 _OWN = Path(__file__).parent / "prompts"
-_MOST_BYTES = 64 * 1024
+_MOST_BYTES = 64 * 1024  # of a prompt file; the package's own have less than 2 KB
 
 
 @dataclass(frozen=True)

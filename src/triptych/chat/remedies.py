@@ -15,15 +15,15 @@ class RequestForm:
     refusals change it for the rest of the run."""
 
     schema: bool = True
-    """Whether a JSON schema goes along."""
+    """Whether a JSON schema is sent."""
     temperature: bool = True
-    """Whether a temperature goes along, where one was chosen."""
+    """Whether a temperature is sent, if one was chosen."""
     system_role: bool = True
-    """Whether the instructions have a message of their own; else they begin the user's."""
+    """Whether the instructions have a message of their own; otherwise they begin the user's message."""
     limit_name: str = "max_tokens"
-    """What the server calls the limit on a reply."""
+    """The name of the limit on a reply."""
     most_tokens: int | None = None
-    """The highest limit that it takes, where that is less than what was chosen."""
+    """The highest limit that the server accepts, if that is less than the chosen one."""
 
 
 @dataclass(frozen=True)
@@ -39,7 +39,7 @@ _CONTEXT = re.compile(
     r"prompt is too long|input is too long"
 )
 _ROOM = (
-    # vLLM, and OpenAI: the context and what the question takes of it.
+    # vLLM and OpenAI: the context's length, and how much of it the input takes.
     re.compile(r"context (?:length|size|window) (?:is|of) (?P<all>\d+) tokens.{0,200}?(?P<asked>\d+) input tokens"),
     re.compile(r"context (?:length|size|window) (?:is|of) (?P<all>\d+) tokens.{0,200}?(?P<asked>\d+) in the messages"),
 )

@@ -32,7 +32,7 @@ class Call:
     pictures: tuple[CallPicture, ...]
     schema: Mapping[str, Any] = field(hash=False)
     rendering: str
-    """How pictures are encoded, and all else that decides what the model sees."""
+    """How pictures are encoded, and everything else that decides what the model sees."""
     turns: tuple[tuple[str, str], ...] = ()
 
     @cached_property
@@ -57,7 +57,7 @@ class Call:
 
 def rendering(settings: ChatRequest) -> str:
     """The settings, besides the call itself, that decide the reply."""
-    # A part of call keys: other words here, and every call would be paid for again.
+    # This is a part of call keys. With other words here, every call would be paid for again.
     layout = "sheet" if settings.one_image else "apart"
     return f"{layout} {settings.picture_size} {settings.picture_quality} {settings.max_tokens} {settings.temperature}"
 

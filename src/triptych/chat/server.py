@@ -13,10 +13,10 @@ from triptych.chat.settings import ChatSettings
 from triptych.core.errors import FailureError
 from triptych.core.progress import say
 
-_FIRST = 8  # attempts that come to nothing before the first answer: the server is not what it should be
-_FIRST_CALLS = 4  # calls given up before the first answer, of a server that says that it is too much
-_HOPELESS = 20  # requests refused in a row: it is not the pictures
-_MISSES = 50  # failures in a row, and four times the concurrency: the server is gone
+_FIRST = 8  # failed attempts before the first answer, from which on the server is given up
+_FIRST_CALLS = 4  # calls given up before the first answer, of an overloaded server
+_HOPELESS = 20  # requests refused in a row, from which on the pictures cannot be the reason
+_MISSES = 50  # failures in a row (or four times the concurrency), from which on the server is gone
 
 
 class ServerConnection:

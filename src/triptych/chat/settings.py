@@ -215,7 +215,7 @@ def _check_url(flag: str, url: str, variable: str) -> None:
     if not sound:
         raise UsageError(f"{flag}: not an http:// or https:// address")
     if "@" in parts.netloc or parts.query or parts.fragment:
-        # It is written into the output's note, which is no place for a secret.
+        # The address is written into the output's note, so it must not contain a secret.
         raise UsageError(f"{flag} must not contain a key or a query; put the key into {variable}")
 
 

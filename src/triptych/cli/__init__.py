@@ -7,12 +7,23 @@ import typer
 import typer.exceptions
 
 # Importing a module adds its commands.
-from triptych.cli import catalogs, demonstration, evaluation, mining, serving, training, triplets
+from triptych.cli import catalogs, demonstration, evaluation, mining, serving, sharing, training, triplets
 from triptych.cli.app import app
 from triptych.core.errors import TriptychError
 from triptych.core.text import clean
 
-__all__ = ["app", "catalogs", "demonstration", "evaluation", "main", "mining", "serving", "training", "triplets"]
+__all__ = [
+    "app",
+    "catalogs",
+    "demonstration",
+    "evaluation",
+    "main",
+    "mining",
+    "serving",
+    "sharing",
+    "training",
+    "triplets",
+]
 
 _INTERRUPTED = 130  # as shells have it: 128 and the number of the signal
 
@@ -33,7 +44,7 @@ def main() -> None:
     except (KeyboardInterrupt, typer.Abort):
         code = _INTERRUPTED
     except BrokenPipeError:
-        # The reader has gone, as in `triptych … | head`: nothing is wrong, and there is nobody to tell.
+        # The reader has gone, as in `triptych … | head`. That is no error, and nobody would read a message.
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         code = 1
     except OSError as error:

@@ -1,4 +1,4 @@
-"""Commands over a catalog: index, reencode, search, export-vectors, export-models."""
+"""Commands over a catalog: index, update, reencode, search, export-vectors, export-models."""
 
 import json
 from dataclasses import dataclass
@@ -8,7 +8,7 @@ from typing import Annotated
 import typer
 
 import triptych
-from triptych.catalog.options import IndexOptions, ReencodeOptions
+from triptych.catalog.options import IndexOptions, ReencodeOptions, UpdateOptions
 from triptych.cli.app import CatalogDir, ComposerName, EncoderName, OutDir, app, show
 from triptych.cli.options import When, logged, takes
 from triptych.core.cluster import ClusterOptions
@@ -17,6 +17,7 @@ from triptych.core.errors import FailureError
 from triptych.core.options import option
 from triptych.core.text import escaped, escaped_json
 from triptych.retrieval.options import EngineOptions, RerankOptions, SearchOptions
+from triptych.retrieval.results import as_record
 
 _FOR_ONE_QUERY = (
     "base_url",
@@ -83,6 +84,17 @@ def index(
     show(result)
 
 
+@app.command(epilog="Example: triptych update stock.csv --catalog catalog")
+@takes
+def update(
+    metadata: Annotated[Path, typer.Argument(metavar="CSV", help="A column names the picture; the others are taken.")],
+    catalog: CatalogDir,
+    options: UpdateOptions,
+) -> None:
+    """Bring what is known of a catalog's pictures up to date; nothing is encoded, and other columns stay."""
+    show(triptych.update(catalog, metadata, options))
+
+
 @app.command(epilog="Example: triptych reencode catalog --encoder photos")
 @logged
 @takes
@@ -108,15 +120,30 @@ def search(
     rerank: Rerank,
     runtime: Runtime,
     results: _Results,
-    image: Annotated[Path | None, typer.Option(metavar="FILE", help="The reference picture.")] = None,
-    text: Annotated[str, typer.Option(help="What should differ.")] = "",
+    image: Annotated[
+        list[str] | None,
+        typer.Option(metavar="FILE[:WEIGHT]", help="The reference picture; may be repeated, each with a weight."),
+    ] = None,
+    text: Annotated[
+        list[str] | None,
+        typer.Option(
+            metavar="WORDS[:WEIGHT]", help="What should differ; may be repeated, each with a weight, as in red:0.5."
+        ),
+    ] = None,
 ) -> None:
     """Search a catalog with a picture and a few words."""
     hits = triptych.search(
-        catalog, image, text, options=options, engine=engine, rerank=rerank, output=results.output, runtime=runtime
+        catalog,
+        image,
+        text or "",
+        options=options,
+        engine=engine,
+        rerank=rerank,
+        output=results.output,
+        runtime=runtime,
     )
     if results.as_json:
-        print(escaped_json(json.dumps([vars(hit) for hit in hits], ensure_ascii=False, indent=2)))
+        print(escaped_json(json.dumps([as_record(hit) for hit in hits], ensure_ascii=False, indent=2)))
     else:
         for hit in hits:
             print(f"{hit.rank:>4}  {hit.score:.4f}  {escaped(hit.path)}")

@@ -1,5 +1,6 @@
-"""Commands that measure: prepare, check, eval, score, compare, table, ablate, reproduce, leakage."""
+"""Commands that measure: prepare, check, eval, score, compare, inspect, table, ablate, reproduce, leakage."""
 
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Annotated
 
@@ -7,19 +8,21 @@ import typer
 
 import triptych
 from triptych.cli.app import CatalogDir, EncoderName, OutDir, app, show, show_text
-from triptych.cli.options import logged, takes
+from triptych.cli.options import When, logged, takes
 from triptych.core.environment import Runtime
 from triptych.core.errors import FailureError, UsageError
 from triptych.core.limits import DEFAULT_LIMITS, MAX_PIXELS_HELP, Limits
+from triptych.core.options import option
 from triptych.evaluation.ablation.options import AblateOptions
-from triptych.evaluation.options import CompareOptions, EvaluateOptions, LeakageOptions
+from triptych.evaluation.inspection import InspectOptions
+from triptych.evaluation.options import CompareOptions, EvaluateChatOptions, EvaluateOptions, LeakageOptions
 
 BenchmarkName = Annotated[
     str,
     typer.Argument(
         metavar="BENCHMARK",
-        help="fashioniq, cirr, circo, genecis, fashion200k, lasco, fashion-products, wardrobe, MODULE:ATTRIBUTE, or a "
-        ".jsonl file of queries.",
+        help="fashioniq, cirr, circo, genecis, fashion200k, lasco, icir, pinpoint, circled, fashion-products, closet, "
+        "wardrobe, MODULE:ATTRIBUTE, or a .jsonl file of queries.",
     ),
 ]
 BenchmarkDir = Annotated[Path | None, typer.Option(metavar="DIR", help="The benchmark's folder.")]
@@ -31,7 +34,21 @@ PluginEncoder = Annotated[
         help="photos (the default), wardrobe, hf:NAME_OR_DIR, a folder, the name of a plug-in, or MODULE:ATTRIBUTE.",
     ),
 ]
+_CHAT = (
+    *("compile_model", "rerank", "rerank_top", "rerank_weight", "base_url", "concurrency", "attempts", "read_timeout"),
+    *("picture_size", "picture_quality", "one_image", "schema", "max_tokens", "temperature"),
+    *("max_calls", "max_cost", "max_minutes", "price_in", "price_out"),
+)
+"""The flags of a chat model that count in an evaluation."""
 ResultFile = Annotated[Path | None, typer.Option(metavar="FILE", help="Result file to write (.json).")]
+
+
+@dataclass(frozen=True)
+class _Files:
+    """What an evaluation reads and writes beside the benchmark."""
+
+    catalog: Path | None = option(None, "A catalog of the pictures: they need no encoding again.", metavar="DIR")
+    output: Path | None = option(None, "Result file to write (.json).", metavar="FILE")
 
 
 @app.command(
@@ -53,20 +70,18 @@ def evaluate(
         ),
     ] = None,
     encoder: PluginEncoder = None,
-    catalog: Annotated[
-        Path | None, typer.Option(metavar="DIR", help="A catalog of the pictures: they need no encoding again.")
-    ] = None,
-    output: ResultFile = None,
+    files: _Files = _Files(),
+    chat: Annotated[EvaluateChatOptions | None, When("base_url", only=_CHAT)] = None,
 ) -> None:
     """Measure baselines and composers on a benchmark or on your own queries."""
     result = triptych.evaluate(
         benchmark,
-        options,
+        replace(options, chat=chat),
         root=root,
         composers=composer or (),
         encoder=encoder,
-        catalog=catalog,
-        output=output,
+        catalog=files.catalog,
+        output=files.output,
         runtime=runtime,
     )
     if result.rows:
@@ -124,6 +139,25 @@ def compare(
 ) -> None:
     """Compare methods on the same queries: difference, 95 % bootstrap interval, and a paired significance test."""
     show_text(triptych.compare(first, second, options, output=output))
+
+
+@app.command(
+    epilog="Examples: triptych inspect a.json --show failed --out a.html;  "
+    "triptych inspect a.json b.json --show only-second --out both.html"
+)
+@takes
+def inspect(
+    first: Annotated[Path, typer.Argument(metavar="FILE", help="Result file made by eval --answers 10.")],
+    options: InspectOptions,
+    out: Annotated[Path, typer.Option(metavar="FILE", help="Page to write (.html).")],
+    second: Annotated[Path | None, typer.Argument(metavar="FILE", help="A second, to stand beside it.")] = None,
+    root: Annotated[
+        Path | None, typer.Option(metavar="DIR", help="The benchmark's folder; where it was measured if not given.")
+    ] = None,
+    gallery: Annotated[Path | None, typer.Option(metavar="DIR", help="Pictures of your own queries.")] = None,
+) -> None:
+    """Write a page of a result file's queries with their pictures and answers, one method or two side by side."""
+    show(triptych.inspect(first, second, options, out=out, root=root, gallery=gallery))
 
 
 @app.command(epilog="Example: triptych table result.json other.json --format latex")

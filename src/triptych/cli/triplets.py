@@ -126,6 +126,14 @@ def import_(
     ],
     catalog: CatalogDir,
     out: TripletsOut,
+    field: Annotated[
+        list[str] | None,
+        typer.Option(
+            metavar="WHAT=NAME",
+            help="For another format: the field that holds the reference, text, target or negatives; repeat it.",
+        ),
+    ] = None,
 ) -> None:
     """Read other people's triplets, so that train can learn from them."""
-    show(known_fields(triptych.triplets_import(source, out, catalog=catalog)))
+    names = dict(each.partition("=")[::2] for each in field) if field else None
+    show(known_fields(triptych.triplets_import(source, out, catalog=catalog, names=names)))

@@ -15,11 +15,11 @@ from triptych.tagging.tagger import Tagger, Tags, best_words
 from triptych.tagging.vocabulary import Vocabulary
 
 METHODS = ("picture", "text", "sum", "signed-sum", "slerp", "caption-edit", "caption-edit+picture")
-DEFAULT_WEIGHT = 0.5
+DEFAULT_WEIGHT = 0.5  # of the text: an even sum, as SEARLE and others report it
 WEIGHTS = tuple(round(0.05 * step, 2) for step in range(1, 20))
-"""What a weight is chosen from, on the validation split."""
+"""The weights that are tried on the validation split."""
 
-_REMEMBERED = 4  # a benchmark's tasks, and those that weights are chosen on
+_REMEMBERED = 4  # arrays of references: a benchmark's tasks, and those that weights are chosen on
 
 
 class _SameSpace:
@@ -156,7 +156,7 @@ class Slerp(WeightedSum):
     def blend(references: Vectors, texts: Vectors, weight: float) -> Vectors:
         """Unit vectors at `weight` of the angle from reference to text."""
         angles = np.arccos(np.clip((references * texts).sum(axis=1, keepdims=True), -1, 1))
-        # Where both are one vector there is no arc, and the sum is that vector.
+        # If both vectors are equal there is no arc, and the sum is that vector.
         arcs = np.maximum(np.sin(angles), 1e-6)
         near, far = np.sin((1 - weight) * angles) / arcs, np.sin(weight * angles) / arcs
         return unit(np.where(angles < 1e-3, references, near * references + far * texts))

@@ -20,13 +20,13 @@ class KeptSum:
     """
 
     trust: float
-    """Of what is learnt, from 0 (the weighted sum alone) to 1 (what is learnt alone)."""
+    """The weight of the learnt vectors, from 0 (the weighted sum alone) to 1 (the learnt vectors alone)."""
     spread: tuple[float, float]
-    """The standard deviation of a query's scores over a catalog: of the sum's, and of the learnt ones."""
+    """The standard deviations of a query's scores over a catalog: of the sum's, and of the learnt ones."""
     dim: int
     """The length of the encoder's vectors."""
     weight: float = DEFAULT_WEIGHT
-    """Of the words in the sum."""
+    """The weight of the words in the sum."""
 
     @classmethod
     def from_json(cls, stored: Mapping[str, Any]) -> "KeptSum":

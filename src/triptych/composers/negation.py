@@ -102,8 +102,13 @@ def wishes_of(text: str) -> Wishes:
     if not unwanted:
         return Wishes((text,), ())
     joined = [", ".join(wanted)] if wanted else []
-    absent = [_ABSENT[one.split()[-1]] for one in unwanted if one.split()[-1] in _ABSENT]
+    absent = [absence for one in unwanted if (absence := absence_of(one))]
     return Wishes((*joined, *absent), tuple(unwanted))
+
+
+def absence_of(unwanted: str) -> str:
+    """What that is called which has none of it, such as "sleeveless" for "sleeves"; empty where there is no word."""
+    return _ABSENT.get(unwanted.lower().split()[-1], "") if unwanted.split() else ""
 
 
 def _contrasted(clause: str) -> list[str]:

@@ -40,7 +40,7 @@ def in_batches(
 
 
 Patches = NDArray[np.float16]
-"""What is seen at each position of pictures: `(n, positions, channels)`, in half precision."""
+"""Features at each position of pictures: `(n, positions, channels)`, in half precision."""
 
 
 @runtime_checkable
@@ -48,7 +48,7 @@ class ReadsPatches(Protocol):
     """A composer that can read the pixels of references, where a catalog has only their vectors."""
 
     reads_pixels: bool
-    """Whether it does; if not, it is asked like any other."""
+    """Whether it does; otherwise it is used like any other composer."""
 
     def look(self, pixels: Pixels) -> Patches:
         """What the composer reads of references, from their prepared pixels `(n, 3, h, w)`."""

@@ -1,13 +1,14 @@
 """What every way of answering a composed query does, trained or not, and what it may do besides."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any, Protocol, Self, TypeGuard, runtime_checkable
 
 import numpy as np
+from numpy.typing import NDArray
 
 from triptych.core.errors import MismatchError, UsageError
 from triptych.core.vectors import Vectors, unit
-from triptych.encoders.protocol import Encoder, TellsReading, TextReading
+from triptych.encoders.protocol import Encoder, Pixels, TellsReading, TextReading
 
 ChangedWords = Mapping[str, str]
 """Attribute group to its new word, such as {"colour": "navy blue"}."""
@@ -61,6 +62,31 @@ class TakesEncoder(Protocol):
 
     def attach(self, encoder: Encoder) -> None:
         """Take the encoder. Raises MismatchError for another one than it was made for."""
+        ...
+
+
+Fused = Callable[[Vectors, Vectors], NDArray[np.float64]]
+"""`fused(references, texts)`: the scores `(n, m)` of queries, given by both vectors `(n, d)`, with a gallery."""
+
+
+@runtime_checkable
+class ScoresPictures(Protocol):
+    """A method whose score of a picture is no inner product of two vectors.
+
+    It can be measured, but no store can search by it. Its `compose` gives the vectors of the texts.
+    """
+
+    def scorer(self, gallery: Vectors) -> Fused:
+        """What scores queries over a gallery `(m, d)`, which is given whole."""
+        ...
+
+
+@runtime_checkable
+class ReadsPictures(Protocol):
+    """A method that makes a query of the reference's pixels and the words at once."""
+
+    def compose_pictures(self, pixels: Pixels, modifications: Sequence[str]) -> Vectors:
+        """Unit query vectors `(n, e)` of prepared pixels `(n, 3, h, w)` and `n` texts."""
         ...
 
 

@@ -1,11 +1,12 @@
 """Vectors of modifications in which what they exclude is subtracted from what they want."""
 
 from collections.abc import Callable, Sequence
+from dataclasses import dataclass
 
 import numpy as np
 
-from triptych.composers.negation import wishes_of
-from triptych.core.vectors import Vectors
+from triptych.composers.negation import absence_of, wishes_of
+from triptych.core.vectors import Vectors, unit
 
 UNWANTED = 0.6
 """How much of an unwanted text is subtracted.
@@ -13,6 +14,33 @@ UNWANTED = 0.6
 Chosen on val queries of closet and fashion-products (`bench/negation.py`): with 0.5 an eighth of the first ten answers
 still show an excluded colour, with 1 answers lose the reference.
 """
+
+
+@dataclass(frozen=True)
+class SignedTexts:
+    """Texts that are wanted, each with a weight above 0, and phrases that are not wanted.
+
+    What a text itself excludes ("red, without stripes") counts as if it were among the phrases.
+    """
+
+    texts: tuple[tuple[str, float], ...]
+    unwanted: tuple[str, ...] = ()
+
+    @property
+    def all_unwanted(self) -> tuple[str, ...]:
+        """Every phrase that is not wanted: those of the texts, and the others."""
+        return (*(phrase for text, _ in self.texts for phrase in wishes_of(text).unwanted), *self.unwanted)
+
+    @property
+    def wanted(self) -> tuple[tuple[str, float], ...]:
+        """What the texts want, phrase by phrase; the texts' weights add up to one."""
+        total = sum(weight for _, weight in self.texts)
+        return tuple((phrase, weight / total) for text, weight in self.texts for phrase in wishes_of(text).wanted)
+
+    @property
+    def absences(self) -> tuple[str, ...]:
+        """The words for having none of an unwanted phrase, such as "sleeveless"; those of the texts are wanted."""
+        return tuple(absence for phrase in self.unwanted if (absence := absence_of(phrase)))
 
 
 def signed_vectors(texts: Sequence[str], encode: Callable[[Sequence[str]], Vectors]) -> Vectors:
@@ -24,16 +52,40 @@ def signed_vectors(texts: Sequence[str], encode: Callable[[Sequence[str]], Vecto
         texts: the modifications.
         encode: makes unit vectors `(n, d)` of texts.
     """
-    wishes = [wishes_of(text) for text in texts]
-    if not any(one.unwanted for one in wishes):
-        return encode(texts)
-    pieces = list(dict.fromkeys(piece for one in wishes for piece in (*one.wanted, *one.unwanted)))
+    return combined_vectors([SignedTexts(((text, 1.0),)) for text in texts], encode)
+
+
+def combined_vectors(modifications: Sequence[SignedTexts], encode: Callable[[Sequence[str]], Vectors]) -> Vectors:
+    """Vectors `(n, d)` of modifications of several texts: their weighted mean, less a share of what is not wanted.
+
+    The mean of several texts has length one, so that against a picture they count as one text does.
+
+    Args:
+        modifications: what is wanted and what is not.
+        encode: makes unit vectors `(n, d)` of texts.
+    """
+    plain = [one.texts[0][0] for one in modifications if len(one.texts) == 1 and not one.all_unwanted]
+    if len(plain) == len(modifications):
+        return encode(plain)
+    wanted, absences = [one.wanted for one in modifications], [one.absences for one in modifications]
+    unwanted = [one.all_unwanted for one in modifications]
+    pieces = list(
+        dict.fromkeys(
+            piece
+            for row in range(len(modifications))
+            for piece in (*(phrase for phrase, _ in wanted[row]), *absences[row], *unwanted[row])
+        )
+    )
     vectors = encode(pieces)
     row_of = {piece: row for row, piece in enumerate(pieces)}
-    signed = np.zeros((len(texts), vectors.shape[1]), np.float32)
-    for row, one in enumerate(wishes):
-        for piece in one.wanted:
+    signed = np.zeros((len(modifications), vectors.shape[1]), np.float32)
+    for row, one in enumerate(modifications):
+        for piece, weight in wanted[row]:
+            signed[row] += np.float32(weight) * vectors[row_of[piece]]
+        if len(one.texts) > 1:
+            signed[row] = unit(signed[row])
+        for piece in absences[row]:
             signed[row] += vectors[row_of[piece]]
-        if one.unwanted:
-            signed[row] -= UNWANTED * vectors[[row_of[piece] for piece in one.unwanted]].mean(axis=0)
+        if unwanted[row]:
+            signed[row] -= UNWANTED * vectors[[row_of[piece] for piece in unwanted[row]]].mean(axis=0)
     return signed

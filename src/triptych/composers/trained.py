@@ -23,12 +23,12 @@ from triptych.encoders.reading import averaged, laid_out
 
 FORMAT = "triptych-composer-1"
 FORMAT_WITH_PATCHES = "triptych-composer-2"
-"""Of a composer that reads the references' pixels too, by the graph `patches.onnx`."""
+"""The format of a composer that also reads the references' pixels, by the graph `patches.onnx`."""
 FORMAT_WITH_PROMPTS = "triptych-composer-3"
-"""Of a composer whose texts begin with one of several prompts, in which the reference stands as a word."""
+"""The format of a composer whose texts begin with one of several prompts, in which the reference is a word."""
 _FORMATS = (FORMAT, FORMAT_WITH_PATCHES, FORMAT_WITH_PROMPTS)
 INSIDE = "{composer}"
-"""In an encoder's name, the composer's own folder, which may be moved."""
+"""Stands for the composer's own folder in an encoder's name, so that the folder may be moved."""
 
 
 class TrainedComposer:

@@ -10,9 +10,9 @@ from typing import Any
 from triptych.core.errors import UsageError
 
 LEAST_QUERIES = 20
-"""Of fewer queries no verdict is made."""
+"""Queries needed for a verdict."""
 LEAST_REFERENCES = 10
-"""Nor of queries with fewer different references: half of them choose the weight of the sum."""
+"""Different references needed for a verdict: half of them select the weight of the sum."""
 
 _IN_WORDS = {"sum": "the weighted sum", "picture": "the picture alone", "text": "the words alone"}
 
@@ -25,9 +25,9 @@ class TruthQuery:
     text: str
     targets: frozenset[str]
     exclude: frozenset[str] = frozenset()
-    """Pictures that are never an answer, beside the reference."""
+    """Pictures that are never an answer, besides the reference."""
     candidates: frozenset[str] | None = None
-    """A closed list: only these are ranked. None for the whole catalog."""
+    """A closed list of pictures to rank; None for the whole catalog."""
 
 
 @dataclass(frozen=True)
@@ -40,7 +40,7 @@ class TruthQueries:
 
     queries: tuple[TruthQuery, ...]
     source: str
-    """Where they come from, such as "columns kind, colour" or "file queries.jsonl"."""
+    """The source of the queries, such as "columns kind, colour" or "file queries.jsonl"."""
 
     def __post_init__(self) -> None:
         references = len({query.reference for query in self.queries})
@@ -56,24 +56,24 @@ class Verdict:
     """Whether a composer is better than the baselines, by queries with known answers."""
 
     decided: str
-    """`better` or `worse` where the interval leaves out 0, else `undecided`."""
+    """`better` or `worse` if the interval does not contain 0, else `undecided`."""
     against: str
-    """What it was compared with: the best of `picture`, `text` and `sum` on the half of the queries that chose it; of
-    `finetune` also with the encoder of before."""
+    """The baseline that it was compared with: the best of `picture`, `text` and `sum` on the half of the queries that
+    selects; for `finetune` also those with the original encoder."""
     recall: float
-    """The composer's R@10 in percent; each reference counts once."""
+    """The composer's R@10 in percent. Each reference counts once."""
     baseline_recall: float
-    """That of what it was compared with."""
+    """The baseline's R@10 in percent."""
     difference: float
-    """By how many points of R@10 the composer is ahead."""
+    """The composer's R@10 minus the baseline's, in points."""
     interval: tuple[float, float]
-    """The 95 % interval of the difference: paired bootstrap over references."""
+    """The 95 % interval of the difference, by a paired bootstrap over references."""
     queries: int
-    """How many queries it was measured on; as many others chose the weight."""
+    """How many queries it was measured on. About as many others selected the weight."""
     source: str
-    """Where the queries come from."""
+    """The source of the queries."""
     sum_weight: float
-    """The weight of the words with which the sum does best; for a search that takes the sum in the composer's place."""
+    """The weight of the words with which the sum is best, for a search that uses the sum instead of the composer."""
 
     @classmethod
     def from_json(cls, stored: Mapping[str, Any]) -> "Verdict":

@@ -7,17 +7,17 @@ from PIL import Image, ImageDraw, ImageFont
 from triptych.core.errors import UsageError
 from triptych.core.images import WHITE, pad_square
 
-_CARD = (243, 243, 245)
+_CARD = (243, 243, 245)  # colours; the layout below is in pixels
 _INK = (32, 33, 36)
 _MUTED = (120, 122, 128)
 _ACCENT = (181, 67, 46)
-_MARGIN = 28
-_GAP = 14
-_INSET = 10
-_ARROW = 26
-_MOST_LINES = 8
+_MARGIN = 28  # around the sheet
+_GAP = 14  # between cards
+_INSET = 10  # of a card's content
+_ARROW = 26  # length of the arrow
+_MOST_LINES = 8  # of the modification
 _MOST_CHARACTERS = 1000  # more than fit in _MOST_LINES; keeps a book from being measured
-_SMALLEST_SIDE = 48
+_SMALLEST_SIDE = 48  # of a card; a smaller one has no room for its caption
 
 _Colour = tuple[int, int, int]
 _Font = ImageFont.FreeTypeFont | ImageFont.ImageFont
@@ -92,7 +92,7 @@ def _card(
     top = _INSET if picture is None else 2 * _INSET + side
     height = top + len(lines) * _line_height(font) + _INSET
     card = Image.new("RGB", (side + 2 * _INSET, height), WHITE)
-    # Drawn four times as large and reduced: Pillow's own corners are jagged.
+    # Drawn four times as large and reduced, since Pillow's own corners are jagged.
     mask = Image.new("L", (4 * card.width, 4 * card.height))
     ImageDraw.Draw(mask).rounded_rectangle((0, 0, mask.width - 1, mask.height - 1), 4 * _INSET, 255)
     card.paste(_CARD, mask=mask.reduce(4))

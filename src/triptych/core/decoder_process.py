@@ -27,14 +27,15 @@ except ImportError:  # where there are no such limits, the one on time is all th
     resource = None  # type: ignore[assignment]
 
 REQUEST = struct.Struct(">IQ")
-"""How long the JSON is that follows, a picture's limits and what is wanted; and its file, in the shared one."""
+"""The length of the JSON that follows, with limits and wanted parts, and the length
+of the picture's file in the shared file."""
 REPLY = struct.Struct(">BIII")
-"""What is answered: width and height of the pixels and bytes of the JPEG, which are in the shared file, one after the
-other; or the length of a reason, which follows."""
+"""Width and height of the pixels and bytes of the JPEG, which follow each other in the shared
+file; or the length of a reason, which follows."""
 READY, PICTURE, REFUSED = b"+", 0, 1
 _BASE = 192 * 1024 * 1024  # bytes that a process may have beside a picture: the interpreter, libraries, tables
 _PER_PIXEL = 24  # bytes: that of the dearest honest format (WebP, AVIF or 16 bits) with the copies on the way to RGB
-_OPEN_FILES = 64
+_OPEN_FILES = 64  # that the process may hold: libraries, the socket and the shared file
 
 
 @dataclass(frozen=True)
@@ -43,15 +44,16 @@ class Wanted:
 
     pixels: bool = True
     square: int = 0
-    """The side of the square that its pixels are resized and padded to, as `core.images.pad_square` does; 0 for all."""
+    """The side of the square that the pixels are resized and padded to, as
+    `core.images.pad_square` does; 0 for the whole picture."""
     jpeg: int = 0
-    """The longest side of a JPEG of it; 0 for none."""
+    """The longest side of a JPEG; 0 for none."""
     quality: int = 88
 
 
 def work(shared: int, niceness: int) -> None:
     """Answer requests from the socket at standard input until it is closed. `shared` is the file in memory."""
-    # Whoever tells the whole group to end means the program that this works for, which may have to finish requests.
+    # A signal to the whole group is meant for the main program, which may have to finish requests.
     signal.signal(signal.SIGINT, signal.SIG_IGN)
     signal.signal(signal.SIGTERM, signal.SIG_IGN)
     with suppress(OSError):

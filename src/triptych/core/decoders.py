@@ -132,7 +132,7 @@ class Decoders:
                 except DecoderGone as gone:
                     if self._closed:
                         raise DecoderError(_CLOSED) from None
-                    # A system that is short of memory kills what is large, whatever it is at.
+                    # A system that runs out of memory kills large processes.
                     if again and str(gone) == "SIGKILL":
                         continue
                     raise PictureError(_refusal(str(gone), limits)) from None
@@ -325,7 +325,7 @@ class DecoderProcess:
 
 
 def _start(theirs: socket.socket, shared: int, niceness: int) -> "subprocess.Popen[bytes]":
-    # -I and -S: nothing of the environment or of installed packages runs at the start; the path is ours.
+    # -I and -S: the environment and installed packages cannot run code at the start; the path is our own.
     command = [sys.executable, "-I", "-S", "-c", _PROGRAM, json.dumps(sys.path), str(shared), str(niceness)]
     environment = {
         name: value for name, value in os.environ.items() if not any(secret in name.upper() for secret in _SECRETS)

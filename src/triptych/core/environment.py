@@ -26,6 +26,7 @@ EXTRAS: Mapping[str, tuple[str, ...]] = {
     "postgres": ("psycopg",),
     "faiss": ("faiss",),
     "heif": ("pillow_heif",),
+    "hub": ("huggingface_hub",),
     "tensorboard": ("torch", "tensorboard"),
     "ray": ("ray",),
 }
@@ -152,11 +153,12 @@ def mixed_precision(device: "torch.device", precision: str = "auto") -> Abstract
 _PURPOSE = {
     "train": "train, finetune, pretrain, adapt-encoder, train-inversion, refine, ablate, demo, export-models --int8",
     "hf": "encoders hf:NAME",
-    "chat": "mine-chat MODEL, search --rerank chat:MODEL",
+    "chat": "mine-chat MODEL, --rerank chat:MODEL, eval --method compile",
     "serve": "serve",
     "postgres": "--store postgresql://…",
     "faiss": "--store hnsw, --store disk, export-vectors --to faiss",
     "heif": "pictures in HEIC, as phones make them",
+    "hub": "push and pull with hf:NAME",
     "tensorboard": "--tensorboard",
     "ray": "--engine ray",
 }

@@ -25,10 +25,10 @@ _LISTED = """
 .safetensors .xlsx .yaml .yml .toml
 """
 _SUFFIXES = frozenset(_LISTED.split())
-"""What a file's name can promise."""
+"""Suffixes that promise a file format."""
 
 _WINDOWS = sys.platform == "win32"
-_DAY = 24 * 3600.0
+_DAY = 24 * 3600.0  # seconds
 
 
 def output_file(path: Path | str, *wanted: str, flag: str = "--out") -> Path:

@@ -11,15 +11,15 @@ from pathlib import Path, PurePosixPath
 from typing import Literal
 
 from triptych.core.errors import DataError, UsageError
-from triptych.core.images import NEEDS_HEIF, NOT_REGULAR, heif_is_installed, why
+from triptych.core.images import NEEDS_HEIF, NOT_REGULAR, heif_is_installed, reason_of
 
 SUFFIXES = frozenset(
     {".jpg", ".jpeg", ".jpe", ".jfif", ".mpo", ".png", ".webp", ".gif", ".bmp", ".tif", ".tiff", ".avif"}
 )
 HEIF_SUFFIXES = frozenset({".heic", ".heif", ".hif"})
-"""Read where the extra `heif` is installed."""
+"""Suffixes that are read if the extra `heif` is installed."""
 
-# Folders, in small letters, that cameras, desktops and NAS systems make beside the pictures.
+# Folders, in lower case, that cameras, desktops and NAS systems make beside the pictures.
 _THUMBNAILS = frozenset({"@eadir", ".@__thumb", "@__thumb", ".thumbnails", ".thumbs", ".thumb", ".picasaoriginals"})
 _SYSTEM = frozenset(
     {"#recycle", "@recycle", "@recently-snapshot", "#snapshot", "$recycle.bin", "system volume information"}
@@ -33,7 +33,7 @@ PLURALS: Mapping[str, str] = {
     "unreadable": "unreadable folders and paths",
     "refused": "refused paths",
 }
-"""The kinds of what is rejected, as they are counted."""
+"""The names of kinds of rejected items in counts."""
 
 
 @dataclass(frozen=True)
@@ -43,7 +43,7 @@ class Rejected:
     name: str
     reason: str
     kind: Kind = field(default="refused", compare=False)
-    """missing: it is not there. unreadable: nobody can say what is there now. refused: it is no path to a picture."""
+    """`missing`: it does not exist. `unreadable`: its content is unknown now. `refused`: it is no path to a picture."""
 
 
 @dataclass(frozen=True)
@@ -52,7 +52,7 @@ class LeftOut:
 
     name: str
     kind: str
-    """As it is counted: a suffix, such as `.heic`, or `hidden`, `excluded`, `thumbnail folders`, …"""
+    """Its kind in counts: a suffix, such as `.heic`, or `hidden`, `excluded`, `thumbnail folders`, …"""
     reason: str
 
 
@@ -122,7 +122,7 @@ class _Walk:
         self.names: set[str] = set()
         self.rejected: dict[str, Rejected] = {}
         self.left_out: list[LeftOut] = []
-        # A heap of (is a link, name): real folders come first, so that a link to one of them renames nothing.
+        # A heap of (is a link, name). Real folders come first, so that a link to one of them changes no name.
         self.waiting = [(False, "")]
 
     def found(self) -> Found:
@@ -141,7 +141,7 @@ class _Walk:
                 with os.scandir(self.root / folder) as listing:
                     entries = list(listing)
             except OSError as error:
-                self._reject(folder or ".", why(error), "unreadable")
+                self._reject(folder or ".", reason_of(error), "unreadable")
                 continue
             for entry in entries:
                 self._meet(entry, f"{folder}/{entry.name}" if folder else entry.name)
@@ -156,7 +156,7 @@ class _Walk:
         except OSError as error:
             broken = entry.is_symlink() and isinstance(error, FileNotFoundError)
             if broken or not isinstance(error, FileNotFoundError):  # else it went while the folder was read
-                self._reject(name, "a broken link" if broken else why(error), "unreadable")
+                self._reject(name, "a broken link" if broken else reason_of(error), "unreadable")
             return
         suffix = os.path.splitext(name)[1].lower()
         if not stat.S_ISDIR(mode) and suffix not in self.suffixes:
@@ -201,7 +201,7 @@ def _is_folder(entry: os.DirEntry[str]) -> bool:
 
 
 def _unread(name: str, suffix: str) -> LeftOut:
-    # Bounded and printable, since it is a key that a person reads.
+    # Short and printable, since a person reads this key.
     kind = _printable(suffix) if 1 < len(suffix) <= 12 and suffix.isprintable() else "other files"
     reason = NEEDS_HEIF if suffix in HEIF_SUFFIXES else f"not read: {kind} is no suffix of a picture format known here"
     return LeftOut(_printable(name), kind, reason if kind != "other files" else "not read: no suffix of a picture")
@@ -211,11 +211,11 @@ def _read_list(source: Path, root: Path, exclude: Sequence[str]) -> Found:
     try:
         text = source.read_bytes().decode("utf-8-sig", "surrogateescape")
     except OSError as error:
-        raise DataError(f"{source}: cannot be read ({why(error)})") from None
+        raise DataError(f"{source}: cannot be read ({reason_of(error)})") from None
     names: set[str] = set()
     rejected: dict[str, Rejected] = {}
     left_out: dict[str, LeftOut] = {}
-    # Not splitlines(): a name may hold one of the rarer line separators.
+    # Not splitlines(), since a name may contain one of the rarer line separators.
     for line in (line.removesuffix("\r") for line in text.split("\n")):
         if not line.strip():
             continue
@@ -245,13 +245,13 @@ def _objection(root: Path, name: str) -> Rejected | None:
     try:
         regular = stat.S_ISREG((root / path).stat().st_mode)
     except FileNotFoundError as error:
-        return Rejected(shown, why(error), "missing")
+        return Rejected(shown, reason_of(error), "missing")
     except NotADirectoryError as error:
-        return Rejected(shown, why(error), "missing")
+        return Rejected(shown, reason_of(error), "missing")
     except OSError as error:
-        return Rejected(shown, why(error), "unreadable")
+        return Rejected(shown, reason_of(error), "unreadable")
     except ValueError as error:
-        return Rejected(shown, why(error))
+        return Rejected(shown, reason_of(error))
     return None if regular else Rejected(shown, NOT_REGULAR)
 
 

@@ -28,9 +28,9 @@ from triptych.core.picture_cost import check_cost
 
 T = TypeVar("T")
 
-# The decoders that may run, whatever a file is called; JPEG includes MPO, a phone's JPEG with a second view.
+# The decoders that may run, whatever a file's name. JPEG includes MPO, a phone's JPEG with a second view.
 FORMATS = ("JPEG", "PNG", "WEBP", "GIF", "BMP", "TIFF", "AVIF")
-WHITE = (255, 255, 255)
+WHITE = (255, 255, 255)  # behind transparent pixels
 NOT_REGULAR = "not a regular file"
 ELSEWHERE = "the folder that its pictures were indexed in is not there; --root says where they lie now"
 NOT_INDEXED = "not the file that was indexed; `triptych index` looks again"
@@ -47,8 +47,8 @@ _UPRIGHT = {
     7: Image.Transpose.TRANSVERSE,
     8: Image.Transpose.ROTATE_90,
 }
-_HUSHED = ("ignore", None, Warning, re.compile(r"PIL\."), 0)
-_HUSHING = Lock()
+_SILENCED = ("ignore", None, Warning, re.compile(r"PIL\."), 0)
+_SILENCING = Lock()
 # Without a handler of its own, what Pillow logs about a strange TIFF would be printed on standard error.
 logging.getLogger("PIL").addHandler(logging.NullHandler())
 
@@ -80,10 +80,10 @@ def reader_of(limits: Limits) -> dict[str, Any]:
     return {"pillow": version("pillow"), "heif": heif, "formats": [*FORMATS], **asdict(limits)}
 
 
-def why(error: Exception) -> str:
+def reason_of(error: Exception) -> str:
     """The reason of an error in one line, without a path or an address."""
-    said = error.strerror if isinstance(error, OSError) and error.strerror else str(error)
-    return " ".join(said.split()).lower() or type(error).__name__
+    text = error.strerror if isinstance(error, OSError) and error.strerror else str(error)
+    return " ".join(text.split()).lower() or type(error).__name__
 
 
 def open_picture(
@@ -107,7 +107,7 @@ def open_picture(
         PictureError: the file cannot be read, is no picture in one of FORMATS, is damaged or truncated, or is beyond
             the limits. The message is a short reason without a path.
     """
-    _hush_pillow()
+    _silence_pillow()
     _allow(limits.max_pixels)
     data = source if isinstance(source, bytes) else _read(source, limits)
     _check_bytes(len(data), limits)
@@ -131,17 +131,17 @@ def open_picture(
     except Image.DecompressionBombError:
         raise PictureError(f"too many pixels: at most {limits.max_pixels} are accepted") from None
     except Exception as error:  # a decoder fed with garbage can raise anything
-        raise PictureError(f"damaged or truncated ({why(error)})") from None
+        raise PictureError(f"damaged or truncated ({reason_of(error)})") from None
 
 
-def _hush_pillow() -> None:
+def _silence_pillow() -> None:
     """Ignore the warnings of Pillow's own modules, for the whole process.
 
     `warnings.catch_warnings` would swap the filters of all threads, and one thread would undo those of another. A
     lasting filter does not. It is restored if something else, such as a test runner, has reset the filters.
     """
-    with _HUSHING:
-        if not warnings.filters or warnings.filters[0] != _HUSHED:
+    with _SILENCING:
+        if not warnings.filters or warnings.filters[0] != _SILENCED:
             warnings.filterwarnings("ignore", module=r"PIL\.")
 
 
@@ -155,13 +155,13 @@ def _allow(pixels: int) -> None:
 def _read(path: Path, limits: Limits) -> bytes:
     try:
         status = path.stat()
-        # Asked before it is opened: opening a FIFO would wait for a writer, for ever.
+        # Checked before opening, since opening a FIFO would wait forever for a writer.
         if not stat.S_ISREG(status.st_mode):
             raise PictureError(NOT_REGULAR)
         _check_bytes(status.st_size, limits)
         return path.read_bytes()
     except (OSError, ValueError) as error:
-        raise PictureError(why(error)) from None
+        raise PictureError(reason_of(error)) from None
 
 
 def read_known(path: Path, content: str, limits: Limits = DEFAULT_LIMITS, *, root: Path | None = None) -> bytes:
@@ -194,7 +194,8 @@ class FileRead:
     data: bytes
     size: int
     mtime_ns: int
-    """-1 where it changed while it was read, or so shortly before that a clock tick may hide a further change."""
+    """The time of the last change; -1 if it changed while it was read, or so shortly before
+    that a clock tick may hide a further change."""
     sha256: str
 
 
@@ -322,7 +323,7 @@ def load_pictures(
             picture = open_picture(root / name, limits) if opened is None else opened(name)
             return picture if prepare is None else prepare(picture)
         except PictureError as error:
-            # A new one: the traceback of the old keeps the whole file in memory.
+            # A new exception, since the traceback of the old one keeps the whole file in memory.
             return PictureError(str(error))
 
     yield from work_ahead(names, load, threads=threads)

@@ -40,7 +40,7 @@ def export_graph(
 
     dims = {axis: torch.export.Dim(("rows", "columns")[axis]) for axis in range(free)}
     names = [f"input{index}" for index in range(len(inputs))]
-    # The exporter reports its every step, and each package that it finds missing, to the user's terminal.
+    # The exporter prints its every step, and each missing package, on the user's terminal.
     logging.getLogger("torch.onnx").setLevel(logging.ERROR)
     logging.getLogger("onnxscript").setLevel(logging.ERROR)
     with atomic(path) as temporary, warnings.catch_warnings():
@@ -172,7 +172,7 @@ class Graph:
 
         options = onnxruntime.SessionOptions()
         options.log_severity_level = 3
-        # Idle threads that spin take the cores from whoever else answers a request.
+        # Idle threads that spin would take the cores from other requests.
         options.add_session_config_entry("session.intra_op.allow_spinning", "0")
         if threads:
             options.intra_op_num_threads = threads
@@ -191,7 +191,7 @@ class Graph:
     def __call__(self, *inputs: np.ndarray[Any, Any]) -> np.ndarray[Any, np.dtype[np.float32]]:
         """Run the graph on inputs with the same number of rows, block by block, and return its output."""
         if not len(inputs[0]):
-            # An exported graph need not bear zero rows.
+            # An exported graph may fail with zero rows.
             return np.zeros((0, *self._session.get_outputs()[0].shape[1:]), np.float32)
         names = [field.name for field in self._session.get_inputs()]
         count = len(inputs[0])

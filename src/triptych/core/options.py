@@ -60,7 +60,7 @@ class FlatOption:
     """One option of a dataclass, or of a dataclass nested in it."""
 
     path: tuple[str, ...]
-    """The names of the fields that lead to it."""
+    """The names of the nested fields that lead to it."""
     field: Field[Any]
     type: Any
 
@@ -83,7 +83,7 @@ def flat_options(kind: type) -> Iterator[FlatOption]:
         if is_dataclass(types[item.name]):
             for inner in flat_options(types[item.name]):
                 yield FlatOption((item.name, *inner.path), inner.field, inner.type)
-        else:
+        elif "help" in item.metadata:  # else it is for Python alone
             yield FlatOption((item.name,), item, types[item.name])
 
 

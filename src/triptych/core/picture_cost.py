@@ -19,11 +19,11 @@ _SOS = b"\xff\xda"
 # In a scan's data, 0xFF is followed by zero or by a restart mark; anything else is the next marker.
 _MARKER = re.compile(rb"\xff([^\x00\xff\xd0-\xd7])")
 _ALONE = frozenset(range(0xD0, 0xD9)) | {0x01}  # markers without a length
-_END = 0xD9
+_END = 0xD9  # the marker that ends a JPEG
 _FRAMES = frozenset(range(0xC0, 0xD0)) - {0xC4, 0xC8, 0xCC}  # markers with a picture's size
-_FEW_SEGMENTS = 1000
+_FEW_SEGMENTS = 1000  # of a JPEG; of one with more, no work is estimated
 _SIZES = {1: 1, 2: 1, 3: 2, 4: 4, 5: 8, 6: 1, 7: 1, 8: 2, 9: 4, 10: 8, 11: 4, 12: 8, 13: 4, 16: 8, 17: 8, 18: 8}
-_WIDTH, _HEIGHT, _COMPRESSION = 256, 257, 259
+_WIDTH, _HEIGHT, _COMPRESSION = 256, 257, 259  # numbers of TIFF tags, as are the next
 _STRIPS, _STRIP_BYTES, _TILE_WIDTH, _TILE_HEIGHT, _TILES, _TILE_BYTES = 273, 279, 322, 323, 324, 325
 _JPEG_IN_TIFF = {6, 7}
 

@@ -40,7 +40,7 @@ def require_finite_rows(
     Raises:
         FailureError: a number is not finite; the message names the first such row.
     """
-    # Not a mask of all numbers, which takes a quarter of their memory: a sum is finite only if its parts are.
+    # Sums instead of a mask of all numbers, which would take memory: a sum is finite only if its parts are.
     with np.errstate(invalid="ignore"):
         wrong = np.flatnonzero(~np.isfinite(vectors.sum(axis=1, dtype=np.float64)))
     if len(wrong):
@@ -94,7 +94,7 @@ def _top(values: NDArray[np.float32], k: int) -> NDArray[Any]:
     if k < values.shape[1]:
         least = np.partition(values, -k, axis=1)[:, -k]
         chosen = values >= least[:, None]
-        # Of the rows that tie for the last places, the first ones are due.
+        # Of rows that tie for the last places, the first ones are returned.
         for row in np.flatnonzero(np.count_nonzero(chosen, axis=1) > k):
             equal = np.flatnonzero(values[row] == least[row])
             chosen[row, equal[k - np.count_nonzero(chosen[row]) :]] = False

@@ -16,9 +16,9 @@ from triptych.evaluation.results.row import ResultRow
 from triptych.evaluation.results.tables import Block, blocks
 
 _METRICS = ("R@1", "R@10", "R@50", "mAP@10")
-_SIDE = 160
-_THUMBNAIL = 64
-_CHART = 1600
+_SIDE = 160  # pixels of a picture on a card
+_THUMBNAIL = 64  # pixels of a small picture
+_CHART = 1600  # pixels of the learning curve, which browsers scale down
 
 
 @dataclass(frozen=True)
@@ -73,7 +73,7 @@ class Report:
     summary: str
     steps: Sequence[Step]
     table: Sequence[ResultRow]
-    """The rows of a result file; a method that is no baseline is highlighted as the one to judge."""
+    """The rows of a result file. A method that is no baseline is highlighted."""
     learning_curve: Path | None
     """A PNG file."""
     accepted: Sequence[TripletCard]
@@ -106,7 +106,7 @@ def write_report(path: Path, content: Report) -> None:
         version=__version__,
     )
     with atomic(path) as temporary:
-        # A file name, and so a text, can hold half of a surrogate pair, which UTF-8 has no bytes for.
+        # A file name, and so a text, can hold half of a surrogate pair, which UTF-8 cannot encode.
         temporary.write_text(html, encoding="utf-8", errors="replace")
 
 

@@ -12,10 +12,11 @@ from triptych.mining.options import MineOptions
 from triptych.training.options import TrainOptions
 
 EXAMPLE = Path("examples") / "closet"
-"""Where the example photos lie in the project's repository."""
+"""The folder of the example photos in the project's repository."""
 
 LINES = {"unlabelled": 400, "val": 80, "test": 160}
-"""Designs a split; about eight pictures each. Small enough for the whole demo to take a few minutes on two cores."""
+"""Designs of each split, with about eight pictures each. Few enough for the whole
+demo to take some minutes on two cores."""
 
 
 @dataclass(frozen=True)
@@ -23,13 +24,13 @@ class Pictures:
     """The pictures of a data set on disk."""
 
     root: Path
-    """The folder of its benchmark."""
+    """The folder of the benchmark."""
     images: Path
     """The folder that names of pictures start from."""
     unlabelled: Path
     """The list of the pictures to mine."""
     said: str
-    """What there is, in a few words."""
+    """A short description."""
 
 
 @dataclass(frozen=True)
@@ -40,7 +41,7 @@ class World:
     encoder: str
     title: str
     prepare: Callable[[Path, Path | None, int], Pictures]
-    """Makes or finds its pictures, from the folder of the demonstration, the user's photos if given, and the seed."""
+    """Makes or finds its pictures, from the demo's folder, the user's photos if given, and the seed."""
     mining: MineOptions
     training: TrainOptions
 
@@ -93,9 +94,9 @@ WORLDS: Mapping[str, World] = {
         "wardrobe",
         "The wardrobe, end to end",
         _wardrobe,
-        # A small catalog has few pairs: the agent asks a little more than it does by default.
+        # A small catalog has few pairs, so the agent makes more questions than by default.
         MineOptions(vocabulary=VOCABULARY, changes=14),
-        # Two passes: a third brings nothing on the val queries of a world this small, and time is short.
+        # Two passes: a third one gains nothing on the val queries of so small a data set, and takes time.
         TrainOptions(epochs=2),
     ),
 }

@@ -5,8 +5,8 @@ transformers, a SigLIP 2 of fixed resolution is a SigLIP (`model_type` siglip) w
 """
 
 import shutil
-from collections.abc import Callable, Collection, Iterable, Iterator, Sequence
-from contextlib import contextmanager, nullcontext
+from collections.abc import Callable, Collection, Iterable, Sequence
+from contextlib import nullcontext
 from functools import cached_property
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -18,13 +18,16 @@ from triptych.core.environment import Runtime, mixed_precision, require_extra
 from triptych.core.errors import DataError, UsageError
 from triptych.core.vectors import Vectors, unit
 from triptych.encoders.huggingface_files import (
+    CLIP_LIKE,
     FAMILIES,
+    JOINT,
     PREPROCESSORS,
     Precision,
+    blaming,
     family_of,
     fetch_model,
     fingerprint_of,
-    first_line,
+    quiet,
     setting_files,
     weight_files,
 )
@@ -34,6 +37,8 @@ from triptych.encoders.tokenizer import check_tokenizer
 
 if TYPE_CHECKING:
     from torch import nn
+
+    from triptych.encoders.qwen_vl import QwenVLEncoder
 
 TEXT_BATCH = 64
 
@@ -78,6 +83,8 @@ class HuggingFaceEncoder:
         self.name = f"hf:{source}"
         self.folder = folder
         self._family = family_of(folder, self.name)
+        if self._family == JOINT:
+            raise UsageError(f"{self.name}: a qwen3_vl is opened by load_encoder")
         files = [*setting_files(folder, self.name), *weight_files(folder, self.name)]
         self.fingerprint = fingerprint_of(files, precision)
         if threads is not None:
@@ -85,7 +92,7 @@ class HuggingFaceEncoder:
         check_tokenizer(folder / "tokenizer.json")
         model, self._processor, self.tokenizer = _load(folder, self.name, self._family)
         config = model.config
-        self.dim: int = config.projection_dim if self._family == "clip" else config.vision_config.hidden_size
+        self.dim: int = config.projection_dim if self._family in CLIP_LIKE else config.vision_config.hidden_size
         self.logit_scale = float(model.logit_scale.detach().exp())
         self.lexicon = None
         self.instance_dim = 0
@@ -213,7 +220,7 @@ class HuggingFaceEncoder:
 
     def save(self, model: Any, folder: Path) -> None:
         """Write a further trained copy of the model in the same layout, with its processor and tokenizer."""
-        with _quiet():
+        with quiet():
             model.save_pretrained(folder)
         for path in setting_files(self.folder, self.name):
             if path.name != "config.json":
@@ -258,7 +265,7 @@ def _load(folder: Path, name: str, family: str) -> tuple[Any, Any, Any]:
     import transformers
 
     model_class, processor_class = (getattr(transformers, kind) for kind in FAMILIES[family])
-    with _quiet(), _blaming(name):
+    with quiet(), blaming(name):
         model, report = model_class.from_pretrained(
             folder,
             dtype=torch.float32,
@@ -288,28 +295,45 @@ def _pixels(processor: Any, picture: Image.Image) -> Pixels:
     return np.asarray(processor(picture, return_tensors="np")["pixel_values"][0], np.float32)
 
 
-@contextmanager
-def _blaming(name: str) -> Iterator[None]:
-    """Turn any exception of transformers about a damaged file into a DataError of one line."""
-    try:
-        yield
-    except Exception as error:  # it raises most of the built-in kinds, and safetensors its own
-        raise DataError(f"{name}: cannot be loaded ({first_line(error)}); copy the model again") from error
+class ClipQueryEncoder(HuggingFaceEncoder):
+    """A CLIP, or a model with its interface, with BGE-VL's query of picture and words: the sum of both features.
+
+    The features are added as the towers give them, before either is scaled to length one (Zhou et al., *MegaPairs*, ACL
+    2025, whose BGE-VL-base and -large are CLIPs trained so). With another CLIP it is a baseline.
+    """
+
+    def encode_queries(self, pixels: Pixels, texts: Sequence[str]) -> Vectors:
+        """`EncodesQueries.encode_queries`; texts are cut to the length that the tower reads."""
+        import torch
+
+        rows = range(0, len(texts), self._picture_batch)
+        parts = []
+        for start in rows:
+            part = slice(start, start + self._picture_batch)
+            shown = {"pixel_values": torch.from_numpy(np.array(pixels[part]))}
+            picture = self._features(self.model.get_image_features, shown)
+            parts.append(picture + self._features(self.model.get_text_features, self.tokens(texts[part])))
+        return unit(np.concatenate(parts)) if parts else np.empty((0, self.dim), np.float32)
+
+    def _features(self, features: Callable[..., Any], batch: dict[str, Any]) -> Any:
+        import torch
+
+        with torch.inference_mode():
+            found = features(**{key: tensor.to(self._device) for key, tensor in batch.items()}).pooler_output
+        return found.float().cpu().numpy()
 
 
-@contextmanager
-def _quiet() -> Iterator[None]:
-    """Silence transformers' progress bars and warnings while the block runs."""
-    import transformers
+def load_hugging_face(
+    name: str, threads: int | None = None, *, device: str | None = None, download: bool = True
+) -> "HuggingFaceEncoder | QwenVLEncoder":
+    """The encoder of a folder or hub id, of the kind that its configuration says. Raises what its class does."""
+    require_extra("hf", name)
+    source = name.removeprefix("hf:")
+    folder = Path(source) if Path(source).is_dir() else fetch_model(source, download=download)
+    family = family_of(folder, name)
+    if family == JOINT:
+        from triptych.encoders.qwen_vl import QwenVLEncoder
 
-    logging: Any = transformers.utils.logging
-    verbosity, bars = logging.get_verbosity(), logging.is_progress_bar_enabled()
-    logging.set_verbosity_error()
-    if bars:
-        logging.disable_progress_bar()
-    try:
-        yield
-    finally:
-        logging.set_verbosity(verbosity)
-        if bars:
-            logging.enable_progress_bar()
+        return QwenVLEncoder(name, threads, device=device, download=download)
+    kind = ClipQueryEncoder if family in CLIP_LIKE else HuggingFaceEncoder
+    return kind(name, threads, device=device, download=download)

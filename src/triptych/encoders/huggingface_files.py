@@ -1,11 +1,11 @@
 """The files of a model in the Hugging Face layout: which are required, how they are fetched, and their fingerprint."""
 
 import hashlib
-from collections.abc import Iterable
-from contextlib import suppress
+from collections.abc import Iterable, Iterator
+from contextlib import contextmanager, suppress
 from functools import partial
 from pathlib import Path
-from typing import Literal
+from typing import Any, Literal
 
 from triptych.core.errors import DataError, FailureError, UsageError
 from triptych.core.files import hash_file, read_json
@@ -15,8 +15,15 @@ Precision = Literal["auto", "float32"]
 FAMILIES = {
     "clip": ("CLIPModel", "CLIPImageProcessorPil"),
     "siglip": ("SiglipModel", "SiglipImageProcessorPil"),
+    "metaclip_2": ("MetaClip2Model", "CLIPImageProcessorPil"),
 }
-"""For each supported `model_type`, the classes of transformers for the model and its pictures."""
+"""For each supported `model_type` of two towers, the classes of transformers for the model and its pictures."""
+CLIP_LIKE = ("clip", "metaclip_2")
+"""Those with CLIP's interface: features are projected, and may be added before they are scaled."""
+JOINT = "qwen3_vl"
+"""The `model_type` whose pictures and texts are read by one model (`qwen_vl`)."""
+
+_KINDS = "clip, siglip (1, or 2 of fixed resolution), metaclip_2 or qwen3_vl (an embedding model)"
 
 WEIGHTS = "model.safetensors"
 INDEX = "model.safetensors.index.json"
@@ -26,21 +33,40 @@ SETTINGS = ("config.json", *PREPROCESSORS, *TOKENIZER, "special_tokens_map.json"
 
 
 def family_of(folder: Path, name: str) -> str:
-    """The model's family, `clip` or `siglip`, by its `model_type`.
+    """The model's family, by its `model_type`.
 
     Raises:
         DataError: there is no configuration.
         UsageError: the family is not supported.
     """
+    if (folder / "open_clip_config.json").is_file():
+        raise UsageError(
+            f"{name}: these are weights of open_clip, whose names and layout are others; take the same model in the "
+            "Hugging Face layout, if its authors publish one, or save it so with a conversion script of transformers"
+        )
     if not (folder / "config.json").is_file():
-        raise DataError(f"{name}: config.json is missing; name a model in the Hugging Face layout")
+        raise DataError(f"{name}: config.json is missing; name a model in the Hugging Face layout{_elsewhere(folder)}")
     config = read_json(folder / "config.json", "model configuration")
     family = config.get("model_type") if isinstance(config, dict) else None
     if family == "siglip2":
         raise UsageError(f"{name}: NaFlex is not supported; take a SigLIP 2 of fixed resolution")
-    if family not in FAMILIES:
-        raise UsageError(f"{name}: model_type {family} is not supported; take clip or siglip (1 or 2)")
-    return str(family)
+    if family in (*FAMILIES, JOINT):
+        return str(family)
+    if isinstance(config, dict) and config.get("auto_map"):
+        raise UsageError(
+            f"{name}: model_type {family} needs code that its authors ship beside the weights, which is never run; "
+            f"take one of {_KINDS}, or wrap it as a plug-in of your own (docs/how-to/plug-in.md)"
+        )
+    raise UsageError(f"{name}: model_type {family} is not supported; take {_KINDS}")
+
+
+def _elsewhere(folder: Path) -> str:
+    """A hint at what the folder holds instead."""
+    if (folder / "modules.json").is_file():
+        return "; this one is of sentence-transformers: take the folder of its first module"
+    if (folder / "adapter_config.json").is_file():
+        return "; these are adapter weights alone: merge them into their base model first"
+    return ""
 
 
 def setting_files(folder: Path, name: str) -> list[Path]:
@@ -76,11 +102,11 @@ def weight_files(folder: Path, name: str) -> list[Path]:
     raise DataError(f"{name}: {WEIGHTS} is missing; {remedy}")
 
 
-def fingerprint_of(files: Iterable[Path], precision: Precision) -> str:
-    """A digest of the files and the precision, equal for equal vectors."""
+def fingerprint_of(files: Iterable[Path], precision: Precision, *more: str) -> str:
+    """A digest of the files, the precision and whatever `more` decides, equal for equal vectors."""
     # The precision asked for, not what this machine makes of it: what one indexed, another may search.
     parts = [f"{path.name} {hash_file(path)}" for path in files]
-    return hashlib.sha256("\n".join(["huggingface-1", precision, *parts]).encode()).hexdigest()
+    return hashlib.sha256("\n".join(["huggingface-1", precision, *more, *parts]).encode()).hexdigest()
 
 
 def fetch_model(source: str, *, download: bool) -> Path:
@@ -93,7 +119,7 @@ def fetch_model(source: str, *, download: bool) -> Path:
     from huggingface_hub import snapshot_download
 
     hub_id, _, revision = source.partition("@")
-    wanted = [*SETTINGS, WEIGHTS, INDEX, "model-*-of-*.safetensors"]
+    wanted = [*SETTINGS, "open_clip_config.json", "modules.json", WEIGHTS, INDEX, "model-*-of-*.safetensors"]
     fetch = partial(snapshot_download, hub_id, revision=revision or None, allow_patterns=wanted)
     try:
         with suppress(OSError, DataError):
@@ -131,3 +157,30 @@ def _reason(error: Exception) -> str:
 def first_line(error: Exception) -> str:
     """The first line of an error's message, or the name of its class."""
     return next(iter(str(error).strip().splitlines()), type(error).__name__)
+
+
+@contextmanager
+def blaming(name: str) -> Iterator[None]:
+    """Turn any exception of transformers about a damaged file into a DataError of one line."""
+    try:
+        yield
+    except Exception as error:  # it raises most of the built-in kinds, and safetensors its own
+        raise DataError(f"{name}: cannot be loaded ({first_line(error)}); copy the model again") from error
+
+
+@contextmanager
+def quiet() -> Iterator[None]:
+    """Silence transformers' progress bars and warnings while the block runs."""
+    import transformers
+
+    logging: Any = transformers.utils.logging
+    verbosity, bars = logging.get_verbosity(), logging.is_progress_bar_enabled()
+    logging.set_verbosity_error()
+    if bars:
+        logging.disable_progress_bar()
+    try:
+        yield
+    finally:
+        logging.set_verbosity(verbosity)
+        if bars:
+            logging.enable_progress_bar()

@@ -11,5 +11,5 @@ KNOWN_ENCODERS: Mapping[str, str] = {
     "hf:google/siglip2-base-patch16-224": "general photos, many languages; 375 million weights, 1.5 GB; Apache-2.0",
     "hf:patrickjohncyh/fashion-clip": "clothes as shops show them; 151 million weights, about 600 MB; MIT",
 }
-"""By the name that `--encoder` takes: what each is for, its size and its licence. Those with `hf:` are fetched from the
-Hugging Face Hub when they are first used, and need the extra `hf`."""
+"""What each encoder is for, its size and its licence, by the name that `--encoder` takes. Those with `hf:` are fetched
+from the Hugging Face Hub on first use, and need the extra `hf`."""

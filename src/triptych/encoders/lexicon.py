@@ -19,7 +19,7 @@ from triptych.core.files import write_bytes
 
 FILE = "words.safetensors"
 _MOST = 0.6  # of a group's words
-_AT_LEAST = 8  # captions that say a term, for it to be learnt
+_AT_LEAST = 8  # captions that must contain a term for it to be learnt
 _WORD = re.compile(r"[^\W_]+(?:['-][^\W_]+)*")
 
 

@@ -182,7 +182,7 @@ def save_encoder(
     from triptych.encoders.networks.dual_encoder import DualEncoder
 
     model = model.eval().float().cpu()
-    # Over an older encoder too: a kill must not leave its configuration with half of the new files.
+    # Also for an older encoder in the folder: a kill must not leave its configuration with half of the new files.
     for stale in ("config.json", STATISTICS, _BALANCE):
         (folder / stale).unlink(missing_ok=True)
     folder.mkdir(parents=True, exist_ok=True)
@@ -212,7 +212,7 @@ def _save_small(folder: Path, model: "DualEncoder") -> dict[str, Any]:
     model.load_state_dict(weights)
     export_graph(model.full_picture, [torch.zeros(2, 3, shape.size, shape.size)], folder / "picture.onnx", half=True)
     export_graph(model.text, [torch.ones(2, shape.length, dtype=torch.int64)], folder / "text.onnx", half=True)
-    # Cosines between texts and pictures are smaller where part of a vector is not shared.
+    # Cosines between texts and pictures are smaller if a part of the vectors is not shared.
     scale = model.scale.item() / (HALF if shape.identity else 1)
     return {"format": FORMAT, "architecture": asdict(shape), "logit_scale": scale}
 

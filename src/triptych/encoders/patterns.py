@@ -17,9 +17,9 @@ _CLASS = re.compile(r"\[\^?\]?(?:\\[pP]\{[^}]*\}|\\.|\[:[^]]*:\]|[^\]\\])*\]", r
 class _Group:
     branches: int = 1
     repeats: int = 0
-    """Repetitions of any number in the branch that is being read."""
+    """Unlimited repetitions in the branch that is being read."""
     most: int = 0
-    """Those of the branch that has most."""
+    """Unlimited repetitions in the branch with the most of them."""
 
 
 def may_run_for_ever(pattern: str) -> bool:

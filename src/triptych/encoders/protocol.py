@@ -60,6 +60,17 @@ class Encoder(Protocol):
         ...
 
 
+@runtime_checkable
+class EncodesQueries(Protocol):
+    """An encoder that reads a picture and words at once, and makes one vector of both."""
+
+    name: str
+
+    def encode_queries(self, pixels: Pixels, texts: Sequence[str]) -> Vectors:
+        """Unit vectors `(n, d)` of prepared pixels `(n, 3, h, w)`, each with its text, in the space of pictures."""
+        ...
+
+
 def constant_dim(encoder: Encoder) -> int:
     """How many of a picture's last components are equal for all pictures.
 

@@ -45,7 +45,8 @@ is are was were be been am has have had do does did can could would should will 
 please just only also very like
 """
 _FUNCTION_WORDS = frozenset(_LISTED.split())
-"""Words that name nothing that a picture shows. None of them negates: whether "without" is understood matters."""
+"""Words that name nothing that a picture shows. None of them is a negation, since it
+matters whether "without" is understood."""
 
 
 class TextReader:
@@ -92,7 +93,7 @@ class TextReader:
 
     def encode_whole(self, texts: Sequence[str], encode: Callable[[Sequence[str]], Vectors]) -> Vectors:
         """Vectors of texts by `encode`, which cuts. A text that does not fit gets the mean over its parts."""
-        # A token has one byte at least; but what is not ASCII may be written out by the tokenizer.
+        # A token has at least one byte, but the tokenizer may spell out characters that are not ASCII.
         suspects = [row for row, text in enumerate(texts) if len(text) >= self.limit or not text.isascii()]
         return self.mend(encode(texts), texts, suspects, encode)
 

@@ -8,13 +8,13 @@ from triptych.core.plugins import Registry
 from triptych.encoders.protocol import Encoder
 
 EMBEDDED = Path(__file__).parent / "wardrobe"
-"""The encoder of the drawn wardrobe that ships with the package."""
+"""The encoder of drawn garments that ships with the package."""
 
 PHOTOS = "photos-1"
-"""The newest encoder of real photos that ships with the package, a folder beside this file."""
+"""The newest encoder of real photos that ships with the package; a folder beside this file."""
 
 DEFAULT = "photos"
-"""The encoder that is taken where none is named."""
+"""The encoder that is used if none is named."""
 
 
 def load_encoder(
@@ -24,9 +24,10 @@ def load_encoder(
 
     Args:
         given: an encoder, or a name: `photos-1`, the embedded encoder of real photos; `photos`, the newest of these and
-            the default; `wardrobe`, the embedded encoder of drawn garments; `hf:NAME_OR_DIR`, a CLIP or SigLIP in the
-            Hugging Face layout; a folder that `pretrain`, `adapt-encoder`, `finetune` or `export-models` wrote; the
-            name of an installed plug-in; or `module:attribute`.
+            the default; `wardrobe`, the embedded encoder of drawn garments; `hf:NAME_OR_DIR`, a CLIP,
+            MetaCLIP 2, SigLIP or Qwen3-VL-Embedding in the Hugging Face layout; a folder that `pretrain`,
+            `adapt-encoder`, `finetune` or `export-models` wrote; the name of an installed plug-in; or
+            `module:attribute`.
         threads: processor threads of its graphs.
         device: the device of a torch model, such as `cuda:1`; by default a GPU if there is one. Graphs run on the
             processor.
@@ -60,9 +61,9 @@ def _photos(threads: int | None) -> Encoder:
 
 
 def _hugging_face(name: str, threads: int | None, device: str | None, download: bool) -> Encoder:
-    from triptych.encoders.huggingface import HuggingFaceEncoder
+    from triptych.encoders.huggingface import load_hugging_face
 
-    return HuggingFaceEncoder(name, threads=threads, device=device, download=download)
+    return load_hugging_face(name, threads, device=device, download=download)
 
 
 def _folder(folder: Path, threads: int | None) -> Encoder:

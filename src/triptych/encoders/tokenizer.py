@@ -15,9 +15,9 @@ if TYPE_CHECKING:
     from tokenizers import Tokenizer
 
 MOST_WORDS = 600_000
-"""Of a vocabulary: the largest that are in use have some 260,000."""
+"""Entries of a vocabulary; the largest in use have some 260,000."""
 
-_MOST_BYTES = 64 * 1024 * 1024
+_MOST_BYTES = 64 * 1024 * 1024  # of a tokenizer's file; the largest in use have about 35 MB
 
 
 def read_tokenizer(folder: Path) -> "Tokenizer":
@@ -81,7 +81,7 @@ _TEXTS = 4096  # tokenized at once
 _UNKNOWN = 1  # the id of a piece that the tokenizer never saw
 
 
-FIRST_PIECE = 2
+FIRST_PIECE = 2  # 0 is padding, 1 the unknown token
 
 
 def token_ids(
@@ -93,10 +93,10 @@ def token_ids(
     text becomes one unknown token.
     """
     ids = np.zeros((len(texts), length), np.int64)
-    # In blocks: what the tokenizer returns for a text takes a hundred times the memory of its ids.
+    # In blocks, since the tokenizer's result for a text takes a hundred times the memory of its ids.
     for start in range(0, len(texts), _TEXTS):
         for row, encoding in enumerate(tokenizer.encode_batch(list(texts[start : start + _TEXTS])), start):
-            # A text may spell out the padding; attention over nothing but padding would not be a number.
+            # A text may spell out the padding, and attention over nothing but padding would not be a number.
             kept = [number for number in encoding.ids if number][:length] or [_UNKNOWN]
             ids[row, : len(kept)] = kept
             if closing and len(encoding.ids) > length:

@@ -20,9 +20,9 @@ from triptych.encoders.protocol import Encoder
 
 FILE = "training_statistics.safetensors"
 LEAST_PICTURES = 40
-"""Of fewer pictures no statistics are kept."""
+"""Pictures needed for statistics."""
 
-_DIRECTIONS = 64
+_DIRECTIONS = 64  # principal directions that count; no search for a better number is recorded
 _PICTURES = 5000  # that they are made of, at most
 _FAR = 0.99  # of the pictures trained on, all but so many are nearer
 
@@ -32,13 +32,14 @@ class TrainingStatistics:
     """The distribution of an encoder's vectors `(d,)` of pictures like those that it was trained on."""
 
     mean: NDArray[np.float32]
-    """`(d,)`."""
+    """The mean vector `(d,)`."""
     directions: NDArray[np.float32]
     """The principal directions `(r, d)`, each divided by its standard deviation."""
     far: float
-    """The distance within which 99 % of those pictures lie, by the half that the directions were not fitted on."""
+    """The distance within which 99 % of the training pictures lie, by the half
+    that did not determine the directions."""
     pictures: int
-    """How many pictures they were made of."""
+    """How many pictures the statistics are from."""
 
     @classmethod
     def of(cls, vectors: Vectors, *, seed: int = 0) -> "TrainingStatistics | None":

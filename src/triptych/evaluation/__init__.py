@@ -1,1 +1,1 @@
-"""Methods measured on benchmarks, and what is made of the results."""
+"""Measure methods on benchmarks, and compare and tabulate the results."""

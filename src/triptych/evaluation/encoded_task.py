@@ -10,15 +10,17 @@ from triptych.benchmarks.pictures import Key, load_task_pictures, picture_key, r
 from triptych.benchmarks.task import Query, Task
 from triptych.catalog.catalog import Catalog
 from triptych.composers.patches import Patches, ReadsPatches, in_batches, reads_pixels
-from triptych.composers.protocol import Composer
+from triptych.composers.protocol import Composer, ReadsPictures, ScoresPictures
 from triptych.core.errors import DataError, PictureError, UsageError
 from triptych.core.limits import DEFAULT_LIMITS, Limits
 from triptych.core.progress import say
-from triptych.core.vectors import Vectors, nearest, require_finite_rows, unit
+from triptych.core.vectors import Vectors, require_finite_rows, unit
 from triptych.encoders.protocol import Encoder
+from triptych.evaluation.answers import Answers, ScoreAnswers, VectorAnswers, excluding
+from triptych.evaluation.joint import compose_jointly
 from triptych.evaluation.results.row import ResultRow
-from triptych.evaluation.rows import Ranks, by_aspect, digests, listed, percents, values
-from triptych.metrics.measures import Values
+from triptych.evaluation.rows import Ranks, by_aspect, by_family, digests, listed, percents, values
+from triptych.metrics.measures import Values, per_query
 from triptych.metrics.ranking import Rows, ranks_of_targets
 
 _BATCH = 256
@@ -36,6 +38,8 @@ class TaskRows:
     """What is never ranked, the reference among it unless the protocol has it otherwise."""
     candidates: list[Rows | None]
     """The closed list to rank; None for the whole gallery."""
+    negatives: list[Rows]
+    """What was judged to be wrong."""
 
     @classmethod
     def of(cls, task: Task, queries: Sequence[Query], row_of: Mapping[str, int]) -> "TaskRows":
@@ -45,7 +49,8 @@ class TaskRows:
             single=[_rows({query.target} if query.target else query.targets, row_of) for query in queries],
             groups=[_rows(query.group, row_of) for query in queries],
             excluded=[_rows(_excluded(task, query), row_of) for query in queries],
-            candidates=[None if query.candidates is None else _rows(query.candidates, row_of) for query in queries],
+            candidates=_candidates(queries, row_of),
+            negatives=[_rows(query.negatives - _excluded(task, query), row_of) for query in queries],
         )
 
 
@@ -80,7 +85,7 @@ class EncodedTask:
             lost = len(task.queries) - len(self.queries)
             say(f"{task.name}: {self.unreadable} pictures cannot be read; {lost} queries are lost with them")
         self.gallery = np.stack([vector_of[name] for name in self.gallery_names])
-        self.references = np.stack([vector_of[query.reference] for query in self.queries])
+        self.references = np.stack([_reference(query, vector_of) for query in self.queries])
         self._rows = TaskRows.of(task, self.queries, row_of)
 
     def compose(self, method: Composer) -> Vectors:
@@ -92,7 +97,9 @@ class EncodedTask:
         texts = [(query.modification, *query.other_wordings) for query in self.queries]
         changes = [query.change for query in self.queries]
         wordings = zip(*texts, strict=True)
-        if reads_pixels(method):
+        if isinstance(method, ReadsPictures):
+            several = compose_jointly(self.task, self.queries, method, self._encoder, self._limits)
+        elif reads_pixels(method):
             patches = self._patches(method)
             several = [method.compose(self.references, wording, changes, patches) for wording in wordings]
         else:
@@ -120,39 +127,59 @@ class EncodedTask:
         """Each query's target ranks, by the protocol: a reference is no answer, unless the task says so."""
         return ranks_of_targets(queries, gallery, self._rows.targets, self._rows.excluded, self._rows.candidates)
 
-    def all_ranks(self, queries: Vectors, gallery: Vectors) -> Ranks:
+    def answers(self, method: Composer) -> Answers:
+        """How a method orders the gallery for each query."""
+        queries, gallery = self.compose(method), self.gallery_for(method)
+        if isinstance(method, ScoresPictures):
+            return ScoreAnswers(method.scorer(gallery), self.references, queries)
+        return VectorAnswers(queries, gallery)
+
+    def all_ranks(self, answers: Answers) -> Ranks:
         """All the ranks that the task's measures want."""
-        single = subset = None
-        if self.task.measures.single:
-            single = ranks_of_targets(queries, gallery, self._rows.single, self._rows.excluded, self._rows.candidates)
-        if self.task.measures.subset:
-            subset = ranks_of_targets(queries, gallery, self._rows.targets, self._rows.excluded, self._rows.groups)
-        return Ranks(self.ranks(queries, gallery), single, subset)
+        rows, measures = self._rows, self.task.measures
+        single = subset = negatives = clean = None
+        if measures.single:
+            single = answers.ranks(rows.single, rows.excluded, rows.candidates)
+        if measures.subset:
+            subset = answers.ranks(rows.targets, rows.excluded, list(rows.groups))
+        if measures.negatives:
+            negatives = answers.ranks(rows.negatives, rows.excluded, rows.candidates)
+            left = [np.setdiff1d(targets, out) for targets, out in zip(rows.targets, rows.negatives, strict=True)]
+            clean = answers.ranks(left, excluding(rows.excluded, rows.negatives), rows.candidates)
+        targets = answers.ranks(rows.targets, rows.excluded, rows.candidates)
+        listed = [query.listed for query in self.queries if query.listed]
+        return Ranks(targets, single, subset, negatives, clean, listed if len(listed) == len(self.queries) else None)
+
+    def first(self, answers: Answers, k: int, *, group: bool = False) -> dict[str, list[str]]:
+        """For each query's id the names of the `k` best pictures, of the gallery or of its group."""
+        candidates = list(self._rows.groups) if group else self._rows.candidates
+        found = answers.best(k, self._rows.excluded, candidates)
+        return {
+            query.id: [self.gallery_names[row] for row in rows] for query, rows in zip(self.queries, found, strict=True)
+        }
+
+    def first_rows(self, answers: Answers, k: int) -> list[Rows]:
+        """Each query's `k` best rows of the gallery."""
+        return answers.best(k, self._rows.excluded, self._rows.candidates)
 
     def best(self, queries: Vectors, gallery: Vectors, k: int) -> dict[str, list[str]]:
         """For each query's id the names of the `k` best pictures; equal scores in the gallery's order."""
-        most = max(map(len, self._rows.excluded))
-        found, _ = nearest(queries, gallery, k + most)
-        return {
-            query.id: [self.gallery_names[row] for row in rows if row not in out][:k]
-            for query, rows, out in zip(self.queries, found, self._rows.excluded, strict=True)
-        }
+        return self.first(VectorAnswers(queries, gallery), k)
 
-    def best_of_groups(self, queries: Vectors, gallery: Vectors, k: int) -> dict[str, list[str]]:
-        """For each query's id the names of the `k` best pictures of its group."""
-        answers = {}
-        for query, vector, rows in zip(self.queries, queries, self._rows.groups, strict=True):
-            found, _ = nearest(vector[None], gallery[rows], k)
-            answers[query.id] = [self.gallery_names[rows[place]] for place in found[0]]
-        return answers
+    def values(self, method: Composer, answers: Answers | None = None) -> dict[str, Values]:
+        """Each query's metrics, of a method or of the `answers` that are known of it."""
+        return values(self.task.measures, self.all_ranks(answers or self.answers(method)))
 
-    def values(self, method: Composer) -> dict[str, Values]:
-        """Each query's metrics."""
-        return values(self.task.measures, self.all_ranks(self.compose(method), self.gallery_for(method)))
+    def solved(self, answers: Answers, k: int) -> Values:
+        """For each query 1 where a target is among the first `k`, else 0."""
+        rows = self._rows
+        return per_query(answers.ranks(rows.single, rows.excluded, rows.candidates), (k,), ())[f"R@{k}"]
 
-    def row(self, method: Composer, encoder: Encoder, *, per_query: bool = False) -> ResultRow:
+    def row(
+        self, method: Composer, encoder: Encoder, *, per_query: bool = False, answers: Answers | None = None
+    ) -> ResultRow:
         """One row of a result file."""
-        found = self.values(method)
+        found = self.values(method, answers)
         protocol = self.task.protocol or None
         return ResultRow(
             benchmark=self.task.benchmark,
@@ -160,7 +187,7 @@ class EncodedTask:
             split=self.task.split,
             method=method.name,
             encoder=encoder.name,
-            metrics=percents(found),
+            metrics=percents(found) | by_family(self.task.measures, self.queries, found),
             aspects=by_aspect(self.task.measures, self.queries, found),
             queries=len(self.queries),
             gallery=len(self.gallery_names),
@@ -215,7 +242,28 @@ def encode_pictures(
 
 def _can_be_asked(query: Query, vector_of: Mapping[str, Any], row_of: Mapping[str, int]) -> bool:
     answerable = not query.targets or any(target in row_of for target in query.targets)
-    return query.reference in vector_of and answerable
+    return answerable and all(name in vector_of for name in query.references)
+
+
+def _reference(query: Query, vector_of: Mapping[str, Any]) -> Any:
+    """The vector of its reference, or the mean direction of several."""
+    vectors = [vector_of[name] for name in query.references]
+    return vectors[0] if len(vectors) == 1 else unit(np.mean(vectors, axis=0))
+
+
+def _candidates(queries: Sequence[Query], row_of: Mapping[str, int]) -> list[Rows | None]:
+    """The rows of closed lists; one that several queries share is looked up once."""
+    known: dict[int, Rows] = {}
+    found: list[Rows | None] = []
+    for query in queries:
+        if query.candidates is None:
+            found.append(None)
+            continue
+        key = id(query.candidates)
+        if key not in known:
+            known[key] = _rows(query.candidates, row_of)
+        found.append(known[key])
+    return found
 
 
 def _excluded(task: Task, query: Query) -> set[str]:

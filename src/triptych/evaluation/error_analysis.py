@@ -1,4 +1,4 @@
-"""What is wrong with the answers to queries, where the truth of pictures is known: the colour, the garment, or both."""
+"""What is wrong with the answers to queries, on data with known attributes: the colour, the kind, or both."""
 
 from collections import Counter
 from collections.abc import Mapping, Sequence
@@ -10,10 +10,10 @@ from triptych.evaluation.encoded_task import EncodedTask
 
 
 def kinds_over(attributes: Sequence[str]) -> tuple[str, ...]:
-    """What an answer may be: a target, right in all attributes and yet none, or what is wrong with it.
+    """The kinds of answers: a target; right in all attributes, but no target; or what is wrong.
 
-    An answer of a wrong kind counts as that, or as `colour and kind`, whatever else is wrong, since other attributes
-    hang on the kind. `several` are two or more without the kind.
+    An answer with a wrong kind counts as `kind`, or as `colour and kind`, whatever else is wrong, since other
+    attributes depend on the kind. `several` means two or more wrong attributes without the kind.
     """
     return ("target", "another line", *attributes, "colour and kind", "several")
 
@@ -25,7 +25,7 @@ def count_mistakes(
     attributes: Sequence[str],
     depths: Sequence[int] = (1, 10),
 ) -> list[dict[str, Any]]:
-    """For each method and depth the share of the first answers that are of each kind, in percent."""
+    """For each method and depth the share of each kind among the first answers, in percent."""
     rows = []
     for name, method in methods.items():
         answers = task.best(task.compose(method), task.gallery_for(method), max(depths))
@@ -42,7 +42,7 @@ def count_mistakes(
 
 
 def kind_of_answer(query: Query, answer: str, truth: Truth, attributes: Sequence[str]) -> str:
-    """One of `kinds_over(attributes)`. What the query does not change is to be as the reference has it."""
+    """One of `kinds_over(attributes)`. Attributes that the query does not change must equal the reference's."""
     if answer in query.targets:
         return "target"
     right = truth[query.reference] | {name: truth[min(query.targets)][name] for name in query.change or {}}

@@ -11,7 +11,7 @@ from triptych.benchmarks.registry import find_benchmark, is_queries_file, load_b
 from triptych.benchmarks.submissions import submission_paths, write_submission
 from triptych.benchmarks.task import Task
 from triptych.catalog.catalog import Catalog
-from triptych.composers.baselines import PictureOnly, TextOnly, WeightedSum
+from triptych.composers.baselines import PictureOnly, WeightedSum
 from triptych.composers.protocol import Composer, has_prompts
 from triptych.core.environment import Runtime
 from triptych.core.errors import DataError, UsageError
@@ -19,13 +19,16 @@ from triptych.core.files import made_by, output_file, write_json
 from triptych.core.progress import say
 from triptych.encoders.protocol import Encoder, TellsReading, short_name
 from triptych.encoders.reading import tell_texts
+from triptych.evaluation.answers import Answers
+from triptych.evaluation.chat_helper import ChatHelper
 from triptych.evaluation.encoded_task import EncodedTask, known_vectors
 from triptych.evaluation.methods import Methods, method_names
 from triptych.evaluation.options import EvaluateOptions
 from triptych.evaluation.results.row import ResultRow, without_none
 from triptych.evaluation.results.tables import format_gaps, format_table
-from triptych.evaluation.rows import composition_gap, mean_row
+from triptych.evaluation.rows import mean_row
 from triptych.evaluation.selection import encode_tuning, tuned, tuning_tasks
+from triptych.evaluation.shortcuts import InputsAlone, format_shortcuts
 
 
 @dataclass(frozen=True)
@@ -46,6 +49,7 @@ class EvaluateResult:
     def __str__(self) -> str:
         parts = [format_table(self.rows)] if self.rows else []
         parts += [format_gaps(self.rows)] if any(row.gap for row in self.rows) else []
+        parts += [format_shortcuts(self.rows)] if any(row.shortcuts for row in self.rows) else []
         parts += [f"submission: {file}" for file in self.submission or ()]
         return "\n\n".join(parts)
 
@@ -75,7 +79,10 @@ def evaluate(
             only and words only reach on the same queries, and how far ahead of the better of them the method is. With
             `per_query` it also holds each query's metrics, which `compare` needs to test whether a difference is more
             than chance. `submission` is where to write the files for the server of CIRR (a folder) or CIRCO, which is
-            all that can be had where the targets are not public: then there are no rows. It takes one method.
+            all that can be had where the targets are not public: then there are no rows. It takes one method. With
+            `chat` a chat model turns requests into phrases (method "compile") or verifies each method's first answers;
+            its replies are kept in a ledger beside `output`, which it needs: what was answered is never asked again, a
+            run that stopped goes on, and rows say what it took.
         root: the folder that the benchmark's authors distribute.
         composers: each an object with `name`, `compose` and `gallery`, a folder that was trained, or a name.
         encoder: that of the baselines, and of composers that are made for no certain one; by default the first
@@ -94,13 +101,14 @@ def evaluate(
     known = None if is_queries_file(benchmark) else find_benchmark(benchmark)
     name = benchmark if isinstance(benchmark, str) else benchmark.name
     _check_submission(benchmark, options, count=len({*names}) + len(composers))
-    methods = Methods.of(names, composers, encoder, options, known, runtime)
+    helper = ChatHelper.of(options, names, output)
+    methods = Methods.of(names, composers, encoder, options, known, runtime, helper)
     gallery = Path(options.gallery) if options.gallery else None
     tasks = load_benchmark(benchmark, root, gallery, options.split, options.settings)
     if not options.submission and not all(task.public for task in tasks):
         raise UsageError(f"{name}: the targets of {options.split} are not public; give --submission to write its files")
     _tell_unread(methods, tasks)
-    choosing = _choosing(methods, options.weight)
+    choosing = _choosing(methods, options.weight) | (helper.choosing(methods.encoders) if helper else set())
     tuning = tuning_tasks(known, root, options) if choosing and known and root else {}
     vectors = _known_vectors(methods, tasks, Path(catalog) if catalog else None)
     prepared = {
@@ -116,7 +124,7 @@ def evaluate(
     for task in tasks:
         measured = {key: encoded[task.name] for key, encoded in prepared.items()}
         val = {key: encoded.get(task.name) for key, encoded in tuned_on.items()}
-        rows += _rows(methods, measured, val, benchmark, options)
+        rows += _rows(methods, measured, val, benchmark, options, helper)
     if known and known.averaged:
         count = len(methods.all)
         rows += [mean_row(rows[place::count]) for place in range(count)]
@@ -178,33 +186,38 @@ def _rows(
     tuned_on: Mapping[str, EncodedTask | None],
     benchmark: Benchmark | str,
     options: EvaluateOptions,
+    helper: ChatHelper | None,
 ) -> list[ResultRow]:
     """Each method on a task, which is here once for each encoder; its submission is written on the way."""
     first = tasks[methods.encoder.fingerprint]
-    inputs = (PictureOnly(), TextOnly(methods.encoder)) if options.gap and first.task.public else ()
-    alone = [first.row(method, methods.encoder).metrics for method in inputs]
+    alone = InputsAlone.of(first, methods.encoder) if options.gap and first.task.public else None
     rows = []
     for method in methods.all:
         encoder = methods.encoder_of(method)
-        task = tasks[encoder.fingerprint]
-        best, facts = tuned(method, tuned_on.get(encoder.fingerprint), options.weight)
+        task, val = tasks[encoder.fingerprint], tuned_on.get(encoder.fingerprint)
+        asked = helper.learn(method, task, val) if helper else {}
+        best, facts = tuned(method, val, options.weight)
+        answers = task.answers(best)
+        if helper and helper.verifies:
+            answers, verified = helper.verify(task, answers, val, best)
+            facts |= verified
         if options.submission:
-            _submit(task, best, benchmark, Path(options.submission))
+            _submit(task, answers, benchmark, Path(options.submission))
         if task.task.public:
-            row = replace(task.row(best, encoder, per_query=options.per_query), **facts)
-            rows.append(replace(row, **composition_gap(row.metrics, *alone)) if alone else row)
+            row = replace(task.row(best, encoder, per_query=options.per_query, answers=answers), **facts, **asked)
+            if options.answers:
+                row = replace(row, answers=task.first(answers, options.answers))
+            rows.append(alone.beside(row, task.solved(answers, alone.cutoff)) if alone else row)
     return rows
 
 
-def _submit(task: EncodedTask, method: Composer, benchmark: Benchmark | str, path: Path) -> None:
+def _submit(task: EncodedTask, answers: Answers, benchmark: Benchmark | str, path: Path) -> None:
     """Write the submission of a method. Raises DataError where pictures are missing: a server wants every query."""
     if task.unreadable:
         raise DataError(f"{task.task.root}: {task.unreadable} pictures cannot be read; a submission needs all of them")
-    queries, gallery = task.compose(method), task.gallery_for(method)
     form = submission_of(benchmark)
     for file, place in submission_paths(form, task.task.split, path).items():
-        best = task.best_of_groups if file.group else task.best
-        write_submission(form, file, place, best(queries, gallery, file.depth))
+        write_submission(form, file, place, task.first(answers, file.depth, group=file.group))
         say(f"eval: wrote {place}")
 
 

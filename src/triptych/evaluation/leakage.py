@@ -1,4 +1,4 @@
-"""`leakage`: whether pictures that were trained on stand in a benchmark's gallery, as they are or nearly."""
+"""`leakage`: find pictures that were trained on in a benchmark's gallery, as equal files or near-duplicates."""
 
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass, field
@@ -33,7 +33,7 @@ class Leak:
 
 @dataclass(frozen=True)
 class LeakageResult:
-    """Which pictures of a gallery a catalog holds, too."""
+    """The pictures of a gallery that a catalog holds, too."""
 
     leaks: list[Leak]
     """One for each gallery picture, the likest first."""
@@ -58,18 +58,22 @@ def leakage(
     output: Path | str | None = None,
     runtime: Runtime = Runtime(),
 ) -> LeakageResult:
-    """Find the pictures of `gallery` that `catalog` holds too: the same file, or one whose vector is nearly the same.
+    """Find the pictures of `gallery` that `catalog` holds, too: the same file, or a picture with nearly the same
+    vector.
 
-    What a cosine means depends on the encoder: look at some pairs before trusting a threshold.
+    The meaning of a cosine depends on the encoder, so look at some pairs before trusting a threshold.
 
     Args:
         catalog: the pictures that were trained on.
         gallery: a folder of pictures or a .txt list, or a catalog of them by the same encoder.
         options: what counts as nearly the same.
-        triplets: only the pictures of its accepted triplets are looked for.
-        encoder: the catalog's, where its name alone does not lead to it.
+        triplets: a triplet file; only the pictures of its accepted triplets are compared.
+        encoder: the catalog's encoder, if its name alone does not lead to it.
         output: a file to write the result to (.json), as documented in docs/reference/formats.md.
         runtime: what the encoder computes with.
+
+    Returns:
+        The pairs of pictures, the most similar first.
 
     Raises:
         MismatchError: the gallery's catalog has another encoder.
@@ -142,7 +146,7 @@ def _find(ours: _Pictures, theirs: _Pictures, threshold: float) -> list[Leak]:
 
 
 def format_leakage(result: LeakageResult, most: int = 20) -> str:
-    """What was found in words, and the first `most` pairs."""
+    """Describe the result in words, with the first `most` pairs."""
     leaks = result.leaks
     share = 100 * len(leaks) / result.gallery_pictures
     lines = [

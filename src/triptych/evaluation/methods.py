@@ -7,14 +7,17 @@ from typing import Self
 
 from triptych.benchmarks.benchmark import Benchmark
 from triptych.composers.baselines import DEFAULT_WEIGHT, METHODS, CaptionEdit, baseline
+from triptych.composers.joint import JointQuery
 from triptych.composers.protocol import Composer, attach_encoder, encoder_fingerprint_of, encoder_name_of
 from triptych.composers.registry import load_composer
+from triptych.composers.scored import SCORED, scored_method
 from triptych.core.environment import Runtime
 from triptych.core.errors import UsageError
 from triptych.encoders.protocol import Encoder
 from triptych.encoders.registry import DEFAULT, load_encoder
+from triptych.evaluation.chat_helper import ChatHelper
 from triptych.evaluation.options import EvaluateOptions
-from triptych.tagging.vocabulary import load_vocabulary
+from triptych.tagging.vocabulary import Vocabulary, load_vocabulary
 
 
 def method_names(given: Sequence[str]) -> list[str]:
@@ -42,8 +45,9 @@ class Methods:
         options: EvaluateOptions,
         benchmark: Benchmark | None,
         runtime: Runtime,
+        helper: ChatHelper | None = None,
     ) -> Self:
-        """The baselines of `names`, and `composers`.
+        """The baselines of `names`, and `composers`; `helper` makes the method `compile`.
 
         Raises UsageError for names that mean nothing or none at all, MismatchError where a composer's encoder is no
         longer what it was.
@@ -57,7 +61,12 @@ class Methods:
         words = load_vocabulary(Path(options.vocabulary) if options.vocabulary else own)
         captions = CaptionEdit(first, words)
         weight = DEFAULT_WEIGHT if options.weight is None else options.weight
-        made = [baseline(name, first, words, weight, captions=captions) for name in dict.fromkeys(names)]
+        made = [
+            helper.compiler(first, weight)
+            if helper and name == "compile"
+            else _method(name, first, words, weight, captions)
+            for name in dict.fromkeys(names)
+        ]
         return cls(made, loaded, first, encoders)
 
     @property
@@ -69,6 +78,22 @@ class Methods:
         """The encoder that a method works with."""
         fingerprint = encoder_fingerprint_of(method)
         return self.encoder if fingerprint is None else self.encoders[fingerprint]
+
+
+def _method(name: str, encoder: Encoder, words: Vocabulary, weight: float, captions: CaptionEdit) -> Composer:
+    """The method of that name: a baseline, one that is a score and no vector, or the encoder's own query."""
+    if name in SCORED:
+        return scored_method(name, encoder)
+    if name == "joint":
+        return JointQuery(encoder)
+    if name == "compile":
+        raise UsageError("--method compile needs --compile-model MODEL and --base-url URL")
+    if name not in METHODS:
+        known = ", ".join((*METHODS, *SCORED, "joint", "compile"))
+        raise UsageError(
+            f"--method {name}: there is no such method; there are {known}, and all for those before product"
+        )
+    return baseline(name, encoder, words, weight, captions=captions)
 
 
 def _first_encoder(given: Encoder | str | None, composers: Sequence[Composer], runtime: Runtime) -> Encoder:

@@ -3,8 +3,46 @@
 from dataclasses import dataclass
 from pathlib import Path
 
+from triptych.chat.settings import ChatSettings
+from triptych.core.errors import UsageError
 from triptych.core.limits import Limits, max_pixels_option
-from triptych.core.options import check_ranges, option
+from triptych.core.options import check_ranges, nested, option
+
+
+@dataclass(frozen=True)
+class EvaluateChatOptions:
+    """A chat model that takes part in an evaluation: it turns requests into phrases, or verifies the first answers.
+
+    Raises:
+        UsageError: a value is out of its range, or --rerank is not chat:MODEL.
+    """
+
+    compiler: str | None = option(
+        None, "The chat model that --method compile asks.", flag="--compile-model", metavar="MODEL"
+    )
+    rerank: str | None = option(
+        None, "Let a chat model verify each method's first answers.", flag="--rerank", metavar="chat:MODEL"
+    )
+    top: int = option(50, "How many answers of each query it verifies.", flag="--rerank-top", min=2)
+    weight: float | None = option(
+        None,
+        "Weight of its grades against the order before; chosen on the val split where that is another, else 1.",
+        flag="--rerank-weight",
+        min=0,
+        max=1,
+    )
+    chat: ChatSettings = nested(ChatSettings)
+
+    def __post_init__(self) -> None:
+        check_ranges(self)
+        if self.rerank is not None and not self.verifier:
+            raise UsageError(f"--rerank {self.rerank}: write chat:MODEL, such as chat:qwen2.5-vl-7b-instruct")
+
+    @property
+    def verifier(self) -> str:
+        """The model that verifies; empty where none does."""
+        scheme, _, model = (self.rerank or "").partition(":")
+        return model if scheme == "chat" else ""
 
 
 @dataclass(frozen=True)
@@ -13,7 +51,8 @@ class EvaluateOptions:
 
     methods: tuple[str, ...] = option(
         (),
-        "picture, text, sum, slerp, caption-edit, caption-edit+picture or all; may be repeated.",
+        "picture, text, sum, signed-sum, slerp, caption-edit, caption-edit+picture, or all of these; product, basic, "
+        "joint or compile; may be repeated.",
         flag="--method",
     )
     split: str = option("test", "val, test, test1 (cirr), or all (the whole folder).")
@@ -29,7 +68,10 @@ class EvaluateOptions:
     )
     gap: bool = option(True, "Also measure picture only and words only, and the gap to them.")
     per_query: bool = option(False, "Keep each query's metrics, for compare.")
+    answers: int = option(0, "Keep so many first answers to each query, for inspect.", min=0, max=1000)
     max_pixels: float = max_pixels_option()
+    chat: EvaluateChatOptions | None = None
+    """A chat model that takes part; on the command line its flags stand beside the others."""
 
     def __post_init__(self) -> None:
         check_ranges(self)

@@ -151,7 +151,7 @@ def _reasoner(triplets: Sequence[Triplet], note: dict[str, Any]) -> str:
     names = ", ".join(dict.fromkeys(one.reasoner for one in triplets)) or _NONE
     settings = note.get("settings")
     judge = settings.get("judge") if isinstance(settings, dict) else None
-    # The file may be somebody else's, and what it says goes to a terminal.
+    # The file may be somebody else's, and its content is printed on a terminal.
     return truncate(f"{names}, judged by {judge}" if judge else names, 160)
 
 

@@ -11,11 +11,14 @@ import numpy as np
 
 from triptych.benchmarks.task import MetricCutoffs, Query
 from triptych.evaluation.results.row import ResultRow
-from triptych.metrics.measures import Values, per_query
+from triptych.metrics.measures import Values, per_query, shares_at, trapezoid_precision
 from triptych.metrics.ranking import Rows
 
 Metrics = Mapping[str, float]
 """Metric to mean, in percent."""
+
+_LATER = frozenset({"more_references", "negatives", "listed", "family"})
+_LESS_IS_BETTER = ("NegRecall", "_range", "_std")
 
 
 @dataclass(frozen=True)
@@ -29,6 +32,16 @@ class Ranks:
     targets: Sequence[Rows] | None
     single: Sequence[Rows] | None = None
     subset: Sequence[Rows] | None = None
+    negatives: Sequence[Rows] | None = None
+    """Of the query's negatives."""
+    without_negatives: Sequence[Rows] | None = None
+    """Of its targets, with the negatives taken out of the ranking."""
+    listed: Sequence[tuple[int, int]] | None = None
+    """For each query by how many targets and negatives is divided; None for as many as there are ranks."""
+
+    def due(self, which: int) -> list[int] | None:
+        """By how many targets (0) or negatives (1) is divided; None for as many as there are ranks."""
+        return None if self.listed is None else [counts[which] for counts in self.listed]
 
 
 def values(measures: MetricCutoffs, ranks: Ranks) -> dict[str, Values]:
@@ -40,14 +53,53 @@ def values(measures: MetricCutoffs, ranks: Ranks) -> dict[str, Values]:
     if ranks.targets is not None:
         recalled = ranks.targets if ranks.single is None else ranks.single
         recall = per_query(recalled, measures.recall, ())
-        precision = per_query(ranks.targets, (), measures.precision)
+        precision = per_query(ranks.targets, (), measures.precision, positives=ranks.due(0))
         found |= precision | recall if measures.single else recall | precision
+        over_all = _over_all(measures, ranks.targets, ranks.due(0))
+        found = over_all | found if measures.whole else found | over_all
+    if ranks.negatives is not None and ranks.without_negatives is not None:
+        due = ranks.due(1) or [len(each) for each in ranks.negatives]
+        for k in measures.negatives:
+            found[f"NegRecall@{k}"] = shares_at(ranks.negatives, k, [min(count, k) for count in due])
+        clean = per_query(ranks.without_negatives, (), measures.negatives, positives=ranks.due(0))
+        found |= {f"{name}_noNeg": each for name, each in clean.items()}
     if ranks.subset is not None:
         subset = per_query(ranks.subset, measures.subset, ())
         found |= {name.replace("R@", "R_subset@"): each for name, each in subset.items()}
     if "R@5" in found and "R_subset@1" in found:
         found["Avg"] = (found["R@5"] + found["R_subset@1"]) / 2
     return found
+
+
+def _over_all(measures: MetricCutoffs, targets: Sequence[Rows], due: Sequence[int] | None) -> dict[str, Values]:
+    """What is measured over all targets of a query, besides mAP@k."""
+    counts = due or [len(each) for each in targets]
+    found = {f"P@{k}": shares_at(targets, k) for k in measures.share}
+    found |= {f"PosRecall@{k}": shares_at(targets, k, counts) for k in measures.found}
+    return found | ({"mAP": trapezoid_precision(targets, counts)} if measures.whole else {})
+
+
+def by_family(measures: MetricCutoffs, queries: Sequence[Query], found: Mapping[str, Values]) -> dict[str, float]:
+    """What is measured over families of queries, in percent.
+
+    `P@k_range` and `P@k_std`: the mean over families of how far P@k differs between wordings of one request, as range
+    and as standard deviation (PinPoint's linguistic sensitivity; families of one query do not count). `mmAP`: the mean
+    over families of their mean mAP (i-CIR, whose families are instances).
+    """
+    families: dict[str, list[int]] = {}
+    for row, query in enumerate(queries):
+        if query.family:
+            families.setdefault(query.family, []).append(row)
+    summed: dict[str, float] = {}
+    if measures.spread is not None and families:
+        shares = found[f"P@{measures.spread}"]
+        several = [shares[rows] for rows in families.values() if len(rows) > 1]
+        for name, how in (("range", np.ptp), ("std", np.std)):
+            each = np.array([float(how(values)) for values in several] or [0.0])
+            summed[f"P@{measures.spread}_{name}"] = _percent(each)
+    if measures.whole and families:
+        summed["mmAP"] = _percent(np.array([found["mAP"][rows].mean() for rows in families.values()]))
+    return summed
 
 
 def percents(found: Mapping[str, Values]) -> dict[str, float]:
@@ -100,6 +152,8 @@ def digests(queries: Sequence[Query], gallery: Sequence[str]) -> dict[str, Any]:
 def _digest(items: Iterable[Any]) -> str:
     hashed = hashlib.sha256()
     for item in items:
+        if isinstance(item, Mapping):  # what came later counts where it is used, so that older digests stay
+            item = {name: value for name, value in item.items() if value or name not in _LATER}
         # A set has no order of its own.
         hashed.update(json.dumps(item, default=sorted, sort_keys=True, ensure_ascii=False).encode() + b"\n")
     return hashed.hexdigest()
@@ -120,7 +174,8 @@ def composition_gap(metrics: Metrics, picture: Metrics, text: Metrics) -> dict[s
     Many published queries can be answered from the picture or from the words alone: only what is above both was won
     by composing them.
     """
-    gap = {name: value - max(picture[name], text[name]) for name, value in metrics.items()}
+    more = [name for name in metrics if not any(part in name for part in _LESS_IS_BETTER)]
+    gap = {name: metrics[name] - max(picture[name], text[name]) for name in more}
     return {"picture_only": rounded(picture), "text_only": rounded(text), "gap": rounded(gap)}
 
 

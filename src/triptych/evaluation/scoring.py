@@ -1,4 +1,4 @@
-"""`score`: what a submission file is worth, without any picture or model."""
+"""`score`: the metrics of a submission file, without any picture or model."""
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
@@ -24,7 +24,7 @@ _UNRANKED = 10**9
 
 @dataclass(frozen=True)
 class SubmissionFacts:
-    """What a submission file, or a folder of them, holds."""
+    """The content of a submission file, or of a folder of them."""
 
     files: list[str]
     """The metrics that the files are for."""
@@ -39,7 +39,7 @@ class SubmissionFacts:
 
 @dataclass(frozen=True)
 class ScoreResult:
-    """What a submission is worth."""
+    """The result of `score`."""
 
     rows: list[ResultRow]
     """One, or none where the targets are not public."""
@@ -48,7 +48,7 @@ class ScoreResult:
     """Program, version, settings and time."""
 
     def as_json(self) -> dict[str, Any]:
-        """The result as a result file holds it."""
+        """The result as in a result file."""
         return without_none(self)
 
     def __str__(self) -> str:
@@ -65,8 +65,8 @@ def score(
 ) -> ScoreResult:
     """Score a submission file against a benchmark's annotations.
 
-    Where the targets of the split are public, the row has the metrics of the benchmark, as the authors' evaluators
-    compute them. Where only their server knows them, there is no row: the file is checked as the server would.
+    If the targets of the split are public, the row has the benchmark's metrics, computed like those of the authors'
+    evaluators. If only their server knows them, there is no row, and the file is checked as the server would.
 
     Args:
         benchmark: one with a server, such as cirr or circo.
@@ -75,9 +75,12 @@ def score(
         submission: a file, or a folder with both of CIRR's.
         output: a file to write the result to (.json), as documented in docs/reference/formats.md.
 
+    Returns:
+        The metrics, and facts about the file.
+
     Raises:
-        UsageError: a name means nothing.
-        DataError: something is wrong with the file, in one line.
+        UsageError: a name is unknown.
+        DataError: something is wrong with the file; one line says what.
     """
     root, submission = Path(root), Path(submission)
     output = output_file(output, ".json", flag="--output") if output else None

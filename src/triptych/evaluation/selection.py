@@ -1,4 +1,4 @@
-"""What is chosen on the tuning split before a method is measured: its weight, its prompt."""
+"""Select a method's weight or prompt on the tuning split."""
 
 from collections.abc import Mapping
 from dataclasses import replace
@@ -22,9 +22,9 @@ from triptych.metrics.measures import summarise
 
 
 def tuned(method: Composer, val: EncodedTask | None, weight: float | None = None) -> tuple[Composer, dict[str, Any]]:
-    """The method with the weight or the prompt that does best on `val`, and what a row says of it.
+    """The method with the weight or prompt that is best on `val`, and what a row records of it.
 
-    A `weight` that was given stays, and so does the only prompt of a composer.
+    A given `weight` stays, and so does the only prompt of a composer.
     """
     source = "val" if val else "default"
     if isinstance(method, WeightedSum):
@@ -43,9 +43,9 @@ def tuned(method: Composer, val: EncodedTask | None, weight: float | None = None
 
 
 def tuning_tasks(benchmark: Benchmark, root: Path, options: EvaluateOptions) -> dict[str, Task]:
-    """The split that weights and prompts are chosen on, by task; none where there is no other split.
+    """The tasks of the split that weights and prompts are selected on; empty if there is no other split.
 
-    Raises what loading does where `tune_root` was given; else says that there is none.
+    If `tune_root` was given, loading errors are raised; otherwise they are reported as a missing split.
     """
     split = "val" if options.tune_root else benchmark.tune_split.get(options.split)
     if split is None:
@@ -65,7 +65,11 @@ def tuning_tasks(benchmark: Benchmark, root: Path, options: EvaluateOptions) -> 
 def encode_tuning(
     tasks: Mapping[str, Task], encoder: Encoder, encoded: dict[Key, Any], limits: Limits, *, required: bool
 ) -> dict[str, EncodedTask]:
-    """The tasks that have pictures. Raises DataError where one that is `required` has not."""
+    """The tasks that have pictures.
+
+    Raises:
+        DataError: a `required` task has none.
+    """
     prepared = {}
     for name, task in tasks.items():
         try:
@@ -85,7 +89,7 @@ def _say_defaults(error: TriptychError) -> None:
 
 
 def best_weight(method: WeightedSum, task: EncodedTask) -> float:
-    """The weight with the highest R@10, mAP@10 deciding between equals."""
+    """The weight with the highest R@10, then mAP@10."""
     texts = task.compose_wordings(method.text)
 
     def queries(weight: float) -> Vectors:
@@ -95,7 +99,7 @@ def best_weight(method: WeightedSum, task: EncodedTask) -> float:
 
 
 def best_prompt(composer: HasPrompts, task: EncodedTask) -> str:
-    """The composer's prompt with the highest R@10, mAP@10 deciding between equals, and then the earlier one."""
+    """The composer's prompt with the highest R@10, then mAP@10, then the first one."""
     gallery = task.gallery_for(composer)
     return max(composer.prompts, key=lambda prompt: _merit(task, task.compose(composer.with_prompt(prompt)), gallery))
 

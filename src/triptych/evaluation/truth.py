@@ -1,4 +1,4 @@
-"""Queries with known answers for `--validate-by`: from columns, or the owner's own."""
+"""Make queries with known answers for `--validate-by`, from metadata columns or from the user's own queries."""
 
 import csv
 from collections import defaultdict
@@ -21,20 +21,23 @@ Values = tuple[str, ...]
 
 
 def truth_queries(catalog: Path | str, by: str) -> TruthQueries:
-    """Queries whose answers are known, to judge a composer by.
+    """Make queries with known answers, to judge a composer.
 
-    From columns: for every picture that has a value in each of them, and for each column, one other value is drawn
-    among those that some picture has which agrees in the other columns. The query asks for that value; its targets are
-    all pictures with exactly those values. With `kind,colour`, of a red skirt: all blue skirts ("in blue"), and all red
-    shirts ("but shirt"). At most 2,000 queries are kept, chosen by a hash.
+    From columns: for every picture with a value in each of them, and for each column, another value is drawn among
+    those of pictures that agree in the other columns. The query asks for that value. Its targets are all pictures with
+    exactly those values. With `kind,colour`, a red skirt gives "in blue" with all blue skirts as targets, and "but
+    shirt" with all red shirts. At most 2,000 queries are kept, chosen by a hash.
 
     Args:
         catalog: the folder of a catalog.
-        by: metadata columns, as in `kind,colour`; or a file of queries that ends in `.jsonl`, in the format that
-            `triptych eval` takes, with pictures by their names in the catalog.
+        by: metadata columns, as in `kind,colour`; or a file of queries that ends in `.jsonl`, in the format of
+            `triptych eval`, with pictures by their names in the catalog.
+
+    Returns:
+        The queries.
 
     Raises:
-        UsageError: there is no such column, a column has one value only, or the queries are fewer than 20.
+        UsageError: there is no such column, a column has one value only, or there are fewer than 20 queries.
         DataError: the catalog or the file cannot be used; the message names the line.
     """
     opened = Catalog(Path(catalog))
@@ -44,7 +47,7 @@ def truth_queries(catalog: Path | str, by: str) -> TruthQueries:
 
 
 def truth_of_pairs(pairs: Path | str, by: str) -> Callable[[Sequence[str]], TruthQueries]:
-    """What makes queries whose answers are known among some pictures of a CSV of pairs, to judge an encoder by.
+    """Make a function that makes queries with known answers among some pictures of a CSV of pairs, to judge an encoder.
 
     The queries are those that `truth_queries` makes of columns.
 
@@ -52,8 +55,11 @@ def truth_of_pairs(pairs: Path | str, by: str) -> Callable[[Sequence[str]], Trut
         pairs: a CSV with the column `image`, and others.
         by: some of those, as in `kind,colour`.
 
+    Returns:
+        A function from picture names to queries. It raises UsageError if there are fewer than 20.
+
     Raises:
-        UsageError: there is no such column; and, when it is called, if the queries are fewer than 20.
+        UsageError: there is no such column.
         DataError: the CSV cannot be read.
     """
     path, columns = Path(pairs), _names(by)
@@ -91,7 +97,7 @@ def _from_columns(catalog: Catalog, columns: Sequence[str]) -> TruthQueries:
 
 
 def _asked(pictures: Mapping[str, Values], columns: Sequence[str]) -> TruthQueries:
-    """Queries among pictures that have these values in the columns."""
+    """Queries among pictures with these values in the columns."""
     source = f"column{'s' if len(columns) > 1 else ''} {', '.join(columns)}"
     if len(columns) == 1:
         say(f"--validate-by {columns[0]}: with one column nothing has to stay; add another one, such as the kind")
@@ -120,7 +126,11 @@ def _asked(pictures: Mapping[str, Values], columns: Sequence[str]) -> TruthQueri
 
 
 def _pictures(catalog: Catalog, columns: Sequence[str]) -> dict[str, Values]:
-    """The values of each picture that has one in every column. Raises UsageError for columns that cannot be used."""
+    """The values of each picture that has one in every column.
+
+    Raises:
+        UsageError: a column cannot be used.
+    """
     table = catalog.metadata
     known = [name for name in table.column_names if name != "name"]
     _check_columns(columns, known, "the catalog has no metadata; give index --metadata")
@@ -140,7 +150,11 @@ def _pictures(catalog: Catalog, columns: Sequence[str]) -> dict[str, Values]:
 
 
 def _check_columns(columns: Sequence[str], known: Sequence[str], none: str) -> None:
-    """Raise UsageError unless each column is known, and named once; `none` says that none is."""
+    """Check that each column is known, and named once. `none` is the message if none is given.
+
+    Raises:
+        UsageError: it is not.
+    """
     if not columns or len(set(columns)) < len(columns):
         raise UsageError("--validate-by: name columns of the metadata, each once, or a .jsonl file of queries")
     for column in columns:
@@ -154,5 +168,5 @@ def _without(values: Values, place: int) -> Values:
 
 
 def _draw(name: str, column: str) -> int:
-    """A number that follows from a picture and a column alone."""
+    """A number that depends only on a picture and a column."""
     return int.from_bytes(sha256(f"{column}\n{name}".encode()).digest()[:8], "big")

@@ -18,11 +18,11 @@ class ExportModelsResult:
     """The result of `export_models`."""
 
     picture_cosine: float
-    """The least cosine between the exported encoder's vector of a made-up picture and the encoder's own."""
+    """The lowest cosine between the exported encoder's vectors of made-up pictures and the encoder's own."""
     text_cosine: float
-    """The same of texts."""
+    """The same for texts."""
     bytes: int
-    """Of all files."""
+    """The size of all files."""
 
 
 def export_models(

@@ -28,9 +28,9 @@ class ExportVectorsResult:
     """The result of `export_vectors`."""
 
     vectors: int
-    """How many."""
+    """How many vectors were written."""
     recall_at_10: float | None = None
-    """Of an approximate index: the share of the ten exactly nearest that it finds."""
+    """For an approximate index, the share of the ten exactly nearest vectors that it finds; else None."""
 
 
 def export_vectors(
@@ -99,7 +99,7 @@ def _write_faiss(out: Path, vectors: Vectors, approximate: bool) -> float | None
 
 
 def _write_qdrant(out: Path, gallery: Gallery, vectors: Vectors) -> None:
-    # Unit vectors or not, the product is what triptych ranks by.
+    # Triptych ranks by the inner product, also for vectors that are not of unit length.
     write_json(out / "collection.json", {"vectors": {"size": vectors.shape[1], "distance": "Dot"}})
     for stale in out.glob("points-*.json"):
         stale.unlink()
@@ -109,7 +109,7 @@ def _write_qdrant(out: Path, gallery: Gallery, vectors: Vectors) -> None:
         block = rows[start : start + _POINTS]
         points: list[dict[str, Any]] = [
             {
-                # Qdrant wants a UUID or a number; the same picture always has the same.
+                # Qdrant needs a UUID or a number; the same picture always gets the same UUID.
                 "id": str(uuid5(NAMESPACE_URL, f"triptych:{gallery.names[row]}")),
                 "vector": [float(str(value)) for value in vectors[row]],
                 "payload": known | {"name": gallery.names[row], "id": picture_id(gallery.names[row])},

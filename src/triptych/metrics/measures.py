@@ -61,6 +61,34 @@ def means(values: Mapping[str, Values]) -> dict[str, float]:
     return {name: 100 * float(each.mean()) for name, each in values.items()}
 
 
+def shares_at(ranks_per_query: Sequence[Rows], k: int, of: Sequence[int] | None = None) -> Values:
+    """Of each query's ranks the number within k, divided by k, or by `of` where that is given.
+
+    Divided by k it is the precision P@k; divided by the number of targets the share of them that was found; of
+    unwanted pictures, divided by at most k of them, it is PinPoint's NegRecall@k (Mahadev et al., CVPR 2026). A query
+    with a divisor of 0 has 0.
+    """
+    counts = np.array([(ranks <= k).sum() for ranks in ranks_per_query], np.float64)
+    divisors = np.full(len(counts), float(k)) if of is None else np.asarray(of, np.float64)
+    return np.where(divisors > 0, counts / np.maximum(divisors, 1), 0.0)
+
+
+def trapezoid_precision(ranks_per_query: Sequence[Rows], positives: Sequence[int]) -> Values:
+    """Average precision over whole rankings, by the trapezoidal rule, as i-CIR's evaluation computes it.
+
+    Between two targets it takes the mean of the precision just before the later one and at it; a divisor that is larger
+    by 1e-5 than the number of targets is theirs as well (Psomas et al., *Instance-Level Composed Image Retrieval*,
+    NeurIPS 2025, utils.py). It is a little below what `average_precision_at` gives.
+    """
+    found = []
+    for ranks, count in zip(ranks_per_query, positives, strict=True):
+        places = np.asarray(ranks, np.float64) - 1
+        before = np.arange(len(places), dtype=np.float64)
+        first = np.where(places == 0, 1.0, before / np.maximum(places, 1))
+        found.append(float((first + (before + 1) / (places + 1)).sum()) / (2 * (count + 1e-5)))
+    return np.array(found, np.float64)
+
+
 class _Ranked:
     """Every query's ranks, end to end."""
 

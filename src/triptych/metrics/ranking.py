@@ -25,10 +25,10 @@ Scores = npt.NDArray[np.float64]
 Rows = npt.NDArray[np.int64]
 RowsLike = Sequence[int] | npt.NDArray[np.integer]
 
-_GRID = 2.0**26
+_GRID = 2.0**26  # see the module's first paragraph
 _NO_ROWS = np.zeros(0, np.int64)
 _LONGEST = 1.001  # a vector's length, by what `_require_unit_length` lets through
-_QUERY_BLOCK = 512
+_QUERY_BLOCK = 512  # rows compared at once: with the next, 4 MB of scores
 _GALLERY_BLOCK = 2048  # with the queries a million scores: they stay near the processor
 _PAIRS = 128  # scored exactly at once: they fit a processor's cache
 _MANY = 1 / 64  # of a block in doubt: cheaper to score all of it exactly
@@ -87,7 +87,7 @@ def ranks_of_targets(
         places = bars.starts[rivals.queries[deep]] + depth
         bars.count(places[rival_scores[deep] >= bars.scores[places]])
 
-    # Queries with the most targets first: those with more than so many are then the first of every block.
+    # Queries with the most targets first, so that those with more than a given number begin every block.
     numbers = np.flatnonzero(~closed)
     numbers = numbers[np.argsort(-bars.counts[numbers], kind="stable")]
     for start in range(0, len(numbers), query_block):

@@ -1,1 +1,2 @@
-"""The agent: proposes pairs, reasons about them, writes the modification, criticises it, keeps or drops it."""
+"""The agent: it proposes pairs of pictures, writes modifications, judges its
+own triplets, and keeps or refuses them."""

@@ -1,4 +1,4 @@
-"""Make triplets: proposer, reasoner and critic at work together, on questions and on their reverses."""
+"""The agent: proposer, reasoner and critic together make triplets, and triplets in the reverse direction."""
 
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
@@ -12,7 +12,7 @@ from triptych.triplets.file import Triplet
 
 @dataclass(frozen=True)
 class Agent:
-    """The agent over the pictures of one catalog; picture `names[i]` is row `i` to all that it consists of."""
+    """The agent over the pictures of one catalog. Picture `names[i]` is row `i` for all its parts."""
 
     names: Sequence[str]
     row_of: Mapping[str, int]
@@ -21,14 +21,15 @@ class Agent:
     critic: Critic
 
     def triplets(self, references: Sequence[int], changes: int) -> list[Triplet]:
-        """Triplets of references, with `changes` ideas of what could change for each."""
+        """Make triplets of references, with `changes` change plans for each."""
         proposals = self.proposer.propose(references, changes)
         return self._judged([draft for proposal in proposals for draft in self.reasoner.reason(proposal)])
 
     def reversed_triplets(self, triplets: Iterable[Triplet]) -> list[Triplet]:
-        """The accepted ones the other way round, from target to reference, where that can be asked.
+        """Make the reverse triplets, from target to reference, of the accepted triplets that allow it.
 
-        Proposed for the target, and judged in a group of its own: what was accepted one way may be refused the other.
+        They are proposed for the target and judged in a group of their own. A triplet that was accepted in one
+        direction may be refused in the other.
         """
         assert isinstance(self.reasoner, Reverses)
         wanted: dict[tuple[int, ChangePlan], list[Triplet]] = {}

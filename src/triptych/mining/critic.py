@@ -1,4 +1,4 @@
-"""Criticise: a blind judge reads the words, looks at the pictures, and must arrive at the intended target."""
+"""The critic: it judges blindly whether the words of a triplet lead from its reference to its target."""
 
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
@@ -18,18 +18,19 @@ from triptych.triplets.file import Change
 
 @dataclass(frozen=True)
 class Verdict:
-    """What a critic says of a draft; pictures are catalog rows."""
+    """A critic's verdict on a draft. Pictures are catalog rows."""
 
     accepted: bool
+    """Whether the draft is accepted."""
     reason: str
-    """Why it was refused; empty where it was accepted."""
+    """Why it was refused; empty if it was accepted."""
     confidence: float
-    """From 0 to 1; weighs the triplet in training. The embedded critic gives how much more it is true of the target
-    than of the reference: one half is as much, 1 is not at all of that."""
+    """From 0 to 1; it weights the triplet in training. The embedded critic computes p / (p + q), where p and q are the
+    probabilities that the words are true of the target and of the reference."""
     negatives: tuple[int, ...]
-    """The other pictures judged, fit to be hard negatives."""
+    """The other pictures judged that can be hard negatives."""
     other_targets: tuple[int, ...] = ()
-    """Those of the draft's other targets that show the words too."""
+    """Those of the draft's other targets that show the words, too."""
 
 
 class Critic(Protocol):
@@ -41,14 +42,14 @@ class Critic(Protocol):
 
 
 class EncoderCritic:
-    """The embedded critic. It refuses a draft
+    """The embedded critic. It refuses a draft if
 
-    - whose words the tags lack, so that it cannot be judged,
-    - that is not true of the target, or nearly as true of the reference,
-    - that excludes what the target may show,
-    - whose words do not lead towards the target: the text vectors of the new and the old words must differ in the same
-      direction as the pictures,
-    - that another picture of the group answers far better.
+    - the tags lack its words, so that it cannot be judged;
+    - its words are not true of the target, or almost as true of the reference;
+    - it excludes something that the target may show;
+    - its words do not lead towards the target: the text vectors of the new and old words must differ in the same
+      direction as the pictures;
+    - another picture of the group fits far better.
     """
 
     def __init__(
@@ -127,7 +128,7 @@ class EncoderCritic:
         return Verdict(True, "", confidence, wrong, others)
 
     def _unknown(self, draft: Draft) -> str:
-        """Why a draft cannot be judged by tags; empty where it can."""
+        """Why a draft cannot be judged by tags; empty if it can."""
         if not draft.changes:
             return "it names no change that tags could confirm"
         lacking = [change.wanted for change in draft.changes if not self._likelihood.is_tagged(change)]
@@ -144,9 +145,9 @@ class EncoderCritic:
         return [place for place, row in enumerate(near) if row not in answers][: self._group_size]
 
     def _still_excluded(self, draft: Draft) -> tuple[int, ...]:
-        """The candidates most like the reference that surely show what the words exclude.
+        """The candidates most similar to the reference that surely show what the words exclude.
 
-        Those that are most like it in all else are last among the candidates, which are ordered by what is to change.
+        Candidates are ordered by what is to change, so these are among the last.
         """
         order = draft.proposal.candidates[np.argsort(-draft.proposal.affinity, kind="stable")]
         surely = self._likelihood.may_show_excluded(draft.changes, order, 1 - self._options.min_exclusion)

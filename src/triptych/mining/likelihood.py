@@ -1,4 +1,4 @@
-"""How likely it is, by the tags of pictures, that they show what changes ask for."""
+"""The probability, by tags, that pictures show what changes ask for."""
 
 from collections.abc import Sequence
 from functools import lru_cache
@@ -13,7 +13,7 @@ from triptych.triplets.file import Change
 
 
 class Likelihood:
-    """The tags of a catalog's pictures, asked about changes."""
+    """Answers questions about changes from the tags of a catalog's pictures."""
 
     def __init__(self, tags: Tags, vocabulary: Vocabulary) -> None:
         self._tags = tags
@@ -21,12 +21,12 @@ class Likelihood:
         self._columns = lru_cache(maxsize=None)(self._columns_of)
 
     def is_tagged(self, change: Change) -> bool:
-        """Whether there are tags of the new word of a change, or of the word that it excludes."""
+        """Whether there are tags of a change's new word, or of the word that it excludes."""
         word = change.old if change.new is None else change.new
         return change.attribute in self._tags and word in self._vocabulary.groups[change.attribute]
 
     def answers(self, change: Change, pictures: NDArray[np.int64]) -> NDArray[np.float32]:
-        """How probable it is of each picture `(n,)` that it shows the new word, or nothing that the change excludes.
+        """The probability `(n,)` that each picture shows the new word, or nothing that the change excludes.
 
         "Not blue" excludes navy, too. A picture that shows no word of the group shows nothing that is excluded.
         """
@@ -37,7 +37,7 @@ class Likelihood:
         return np.asarray(np.clip(1 - shown, 0, 1), np.float32)
 
     def probability(self, changes: Sequence[Change], pictures: NDArray[np.int64]) -> NDArray[np.float32]:
-        """How probable it is of each picture `(n,)` that it answers the changes, in the geometric mean over them."""
+        """The probability `(n,)` that each picture answers the changes: the geometric mean over them."""
         product = np.ones(len(pictures), np.float32)
         for change in changes:
             product *= self.answers(change, pictures)
@@ -46,7 +46,8 @@ class Likelihood:
     def may_show_excluded(
         self, changes: Sequence[Change], pictures: NDArray[np.int64], least: float
     ) -> NDArray[np.bool_]:
-        """Which pictures `(n,)` may show what a change excludes: it is not `least` probable that they do not."""
+        """Which pictures `(n,)` may show something that a change excludes, since the
+        probability that they do not is below `least`."""
         found = np.zeros(len(pictures), bool)
         for change in changes:
             if change.new is None:

@@ -1,4 +1,4 @@
-"""What a user chooses about mining. The command line makes its flags from these fields."""
+"""Options of mining. The command line makes its flags from these fields."""
 
 from dataclasses import dataclass
 from pathlib import Path
@@ -10,8 +10,8 @@ SimilarityRange = tuple[float, float]
 """The least and the greatest cosine similarity, both allowed."""
 
 _VOCABULARY = 'Words, as JSON: {"colour": ["red", "blue"], …}; by default the package\'s own.'
-_LIMIT = "Use this many reference pictures, not all."
-_GROUP_SIZE = "Pictures looked at together with a reference."
+_LIMIT = "Use only this many reference pictures."
+_GROUP_SIZE = "Pictures considered together with a reference."
 _SEED = "Seed of everything random."
 
 
@@ -19,28 +19,27 @@ _SEED = "Seed of everything random."
 class CriticOptions:
     """What a draft must reach for the embedded critic to accept it.
 
-    Of a draft that excludes a word, `min_exclusion` is how sure it must be that a target does not show that word.
-
-    `min_probability` is small because rare words are never certain. A further target must reach it, too, and a picture
-    of the group that reaches half of it is no negative. `max_margin` is a difference of logarithms, and 3 is twenty
-    times as probable: many pictures may answer, but the target must be one of them.
+    `min_probability` is small because rare words are never certain. A further target must reach it, too; a picture of
+    the group that reaches half of it is no negative. `max_margin` is a difference of logarithms; 3 means twenty times
+    as probable. Many pictures may answer, but the target must be one of them. `min_exclusion` is the probability that a
+    target does not show an excluded word.
 
     Raises:
-        UsageError: a threshold makes no sense.
+        UsageError: a value is out of its range.
     """
 
     min_probability: float = option(
         0.03, "Critic: least probability that the words are true of the target.", metavar="P", above=0
     )
     min_ratio: float = option(
-        2.0, "Critic: times as probable of the target as of the reference; 0 does not ask.", metavar="N", min=0
+        2.0, "Critic: times as probable of the target as of the reference; 0 for no test.", metavar="N", min=0
     )
     max_margin: float = option(
         3.0, "Critic: how much better another picture may fit, as a difference of logarithms.", metavar="N", min=0
     )
 
     min_exclusion: float = option(
-        0.9, "Critic: least probability that a target does not show what is excluded.", metavar="P", min=0, max=1
+        0.9, "Critic: least probability that a target does not show an excluded word.", metavar="P", min=0, max=1
     )
 
     def __post_init__(self) -> None:
@@ -51,7 +50,7 @@ class CriticOptions:
 
 @dataclass(frozen=True)
 class MineOptions:
-    """How `mine` builds triplets.
+    """How `mine` makes triplets.
 
     Raises:
         UsageError: a value is out of its range.
@@ -59,19 +58,19 @@ class MineOptions:
 
     vocabulary: Path | None = option(None, _VOCABULARY, metavar="FILE")
     limit: int | None = option(None, _LIMIT, min=1)
-    changes: int = option(4, "Ideas of what could change, for each reference.", min=1)
+    changes: int = option(4, "Change plans for each reference: which attributes could change.", min=1)
     exclusions: float = option(
-        0.12, "Share of the ideas that only exclude what is there, such as 'not blue'.", metavar="P", min=0, max=1
+        0.12, "Share of the questions that only exclude a word, such as 'not blue'.", metavar="P", min=0, max=1
     )
-    triplets_per_change: int = option(2, "Triplets for each idea, at most.", min=1)
-    candidates: int = option(1000, "Pictures considered as targets of each idea.", min=1)
+    triplets_per_change: int = option(2, "Triplets for each change plan, at most.", min=1)
+    candidates: int = option(1000, "Pictures considered as targets of each change plan.", min=1)
     group_size: int = option(8, _GROUP_SIZE, min=1)
     similarity: SimilarityRange | None = option(
         None, "Least and greatest similarity of a target, such as 0.8 0.96; by default any.", metavar="LOW HIGH"
     )
     critic: CriticOptions = nested(CriticOptions)
-    reverse: bool = option(False, "Also ask the reverse, from each accepted target to its reference.")
-    refined: Path | None = option(None, "Another round: add to this file, which refine wrote.", metavar="FILE")
+    reverse: bool = option(False, "Also make the reverse triplet, from each accepted target to its reference.")
+    refined: Path | None = option(None, "Mine another round: add to this file, which refine wrote.", metavar="FILE")
     seed: int = option(0, _SEED, min=0)
 
     def __post_init__(self) -> None:
@@ -83,7 +82,7 @@ class MineOptions:
 
 @dataclass(frozen=True)
 class ChatMineOptions:
-    """How `mine_chat` builds triplets; what concerns the model is in `ChatSettings`.
+    """How `mine_chat` makes triplets. Options about the model are in `ChatSettings`.
 
     Raises:
         UsageError: a value is out of its range.
@@ -96,8 +95,8 @@ class ChatMineOptions:
     )
     limit: int | None = option(None, _LIMIT, min=1)
     triplets: int = option(2, "Triplets for each reference, at most.", min=1)
-    # Beyond the nearest 300, a person would not call two pictures alike.
-    candidates: int = option(300, "Nearest pictures that a group is chosen from.", min=1, max=300)
+    # Beyond the nearest 300, two pictures hardly look alike to a person.
+    candidates: int = option(300, "Nearest pictures from which a group is chosen.", min=1, max=300)
     group_size: int = option(8, _GROUP_SIZE, min=1)
     seed: int = option(0, _SEED, min=0)
 
@@ -114,10 +113,10 @@ class RefineOptions:
         UsageError: a value is out of its range.
     """
 
-    vocabulary: Path | None = option(None, "Words, as JSON; by default those that the triplets are in.", metavar="FILE")
-    folds: int = option(2, "Parts, each judged by a composer that learnt from the others.", min=2)
-    epochs: int = option(1, "Passes of such a composer over its triplets.", min=1)
-    top_k: int = option(10, "A target among so many first answers is plausible.", min=1)
+    vocabulary: Path | None = option(None, "Words, as JSON; by default the triplets' own vocabulary.", metavar="FILE")
+    folds: int = option(2, "Parts of the triplets; each is judged by a composer that learnt from the others.", min=2)
+    epochs: int = option(1, "Passes of each composer over its triplets.", min=1)
+    top_k: int = option(10, "A target among this many first answers is plausible.", min=1)
     seed: int = option(0, _SEED, min=0)
 
     def __post_init__(self) -> None:
@@ -126,7 +125,11 @@ class RefineOptions:
 
 
 def _similarity(given: object) -> SimilarityRange:
-    """A range of cosines. Raises UsageError for what is none; one from a file of recipes may be anything."""
+    """Check a range of cosines. In a file of recipes it may be anything.
+
+    Raises:
+        UsageError: it is no range.
+    """
     flag = flag_of(MineOptions, "similarity")
     if isinstance(given, (tuple, list)) and len(given) == 2 and all(isinstance(end, (int, float)) for end in given):
         low, high = given

@@ -1,4 +1,4 @@
-"""`mine`: the agent at work over a catalog, from unlabelled pictures to a file of triplets."""
+"""`mine`: the agent makes a triplet file from the unlabelled pictures of a catalog."""
 
 import shutil
 import time
@@ -24,7 +24,7 @@ from triptych.mining.proposer import Proposer
 from triptych.mining.reasoner import Reasoner, Reverses
 from triptych.mining.registry import CRITICS, REASONERS, MiningContext
 from triptych.mining.rounds import PreviousRounds
-from triptych.tagging.tags import summary, tag_pictures, tell
+from triptych.tagging.tags import report_tags, summary, tag_pictures
 from triptych.tagging.vocabulary import DEFAULT, load_vocabulary, understood_words
 from triptych.triplets.file import join_triplets, kind_of_reason, read_triplets, write_triplets
 
@@ -34,24 +34,24 @@ _LEAST = 20  # usable pictures
 
 @dataclass(frozen=True)
 class MineResult:
-    """What `mine` wrote."""
+    """The result of `mine`."""
 
     accepted: int
     """Accepted triplets in the file."""
     refused: int
     """Refused triplets in the file."""
     reasons: Mapping[str, int]
-    """Why they were refused, the most frequent reason first."""
+    """Why triplets were refused, the most frequent reason first."""
     references: int
     """Reference pictures that were asked about."""
     groups: tuple[str, ...]
-    """Attribute groups that the pictures show, as the encoder sees them."""
+    """Attribute groups that the pictures show, by the encoder."""
     exclusions: int = 0
-    """Accepted triplets that exclude a word and name no other in its place."""
+    """Accepted triplets that only exclude a word."""
     texts: int = 0
     """Distinct texts of all modifications."""
     reversed: int | None = None
-    """Accepted triplets that are the reverse of another; None where they were not asked for."""
+    """Accepted triplets that are the reverse of another; None if none were asked for."""
 
 
 def mine(
@@ -64,30 +64,30 @@ def mine(
     encoder: Encoder | str | None = None,
     runtime: Runtime = Runtime(),
 ) -> MineResult:
-    """Build triplets from the pictures of a catalog, the refused ones with the reason.
+    """Make triplets from the pictures of a catalog, including refused ones with the reason.
 
-    For each reference the agent draws `options.changes` ideas of what could change, proposes candidates for each,
-    drafts triplets and judges each within a group of pictures. A range of similarity leaves out near-duplicates and
-    pictures that have little in common (MegaPairs, Zhou et al. 2024, takes 0.8 to 0.96). With `options.reverse` each
-    accepted triplet is also asked from its target to its reference: worded anew, judged like any other, and after all
-    others in the file. With `options.refined`, a file that `refine` wrote, it is another round: the triplets there come
-    first, and the agent asks most often what the composer answered worst, in that file's words unless a vocabulary is
-    given; what a file holds already is not written again.
+    For each reference the agent draws `options.changes` change plans, proposes candidates for each, drafts triplets,
+    and judges each within a group of pictures. A range of similarity leaves out near-duplicates and pictures that have
+    little in common (MegaPairs, Zhou et al. 2024, takes 0.8 to 0.96). With `options.reverse` each accepted triplet is
+    also made in the reverse direction, from its target to its reference: worded anew, judged like any other, and
+    written after all others. With `options.refined`, a file that `refine` wrote, another round is mined. The triplets
+    of that file come first, and nothing that it holds is written again. The agent asks most often what the composer
+    answered worst, in that file's words unless a vocabulary is given.
 
     A run that was interrupted or killed goes on where it stopped and ends with the same file.
 
     Args:
         catalog: folder of the catalog.
         out: triplet file to write (.parquet).
-        options: how triplets are built.
-        reasoner: chooses targets and words the change: `tags`, the name of a plug-in, `module:attribute`, a reasoner,
+        options: how triplets are made.
+        reasoner: chooses targets and words the changes: `tags`, the name of a plug-in, `module:attribute`, a reasoner,
             or a class of one, which may take a `MiningContext` as `context`.
-        critic: judges: `encoder`, the name of a plug-in, `module:attribute`, a critic, or a class of one.
+        critic: judges drafts: `encoder`, the name of a plug-in, `module:attribute`, a critic, or a class of one.
         encoder: the catalog's encoder, or its name; by default the one that the catalog names.
-        runtime: what it computes with.
+        runtime: what the encoder computes with.
 
     Returns:
-        Counts.
+        How many triplets were accepted and refused, and why.
 
     Raises:
         UsageError: there is no such reasoner, critic or encoder.
@@ -106,7 +106,7 @@ def mine(
     words = load_vocabulary(options.vocabulary)
     words = understood_words(words, known, str(options.vocabulary or "the default vocabulary"))
     tagged = tag_pictures(opened.vectors, known, words)
-    tell(tagged.reports)
+    report_tags(tagged.reports)
     context = MiningContext(opened, known, tagged.vocabulary, tagged.tags, options, seed)
     agent = _agent(context, reasoner, critic, previous)
     settings = _settings(options, catalog=opened.folder, reasoner=reasoner, critic=critic)
@@ -126,7 +126,7 @@ def _mine(
     groups: Mapping[str, Any],
     started: float,
 ) -> MineResult:
-    """Write the parts that are not there yet, and join them."""
+    """Write the parts that are missing, and join all parts."""
     options, names = context.options, context.catalog.names
     parts = out.with_name(out.name + ".partial")
     with locked(parts):
@@ -139,7 +139,7 @@ def _mine(
         result = _count(whole, references=len(references), groups=tuple(context.tags))
         if options.reverse:
             result = replace(result, reversed=_count(reverse).accepted)
-        # Of a run that went on where another stopped, nobody knows how long both took.
+        # The duration of a resumed run is unknown.
         seconds = {} if resumed else {"seconds": round(time.monotonic() - started, 1)}
         join_triplets(out, whole, _note(context, settings, result) | {"tags": groups} | seconds)
         shutil.rmtree(parts)
@@ -166,20 +166,20 @@ def _agent(context: MiningContext, reasoner: object, critic: object, previous: P
 
 
 def _settings(options: MineOptions, *, catalog: Path, reasoner: object, critic: object) -> dict[str, Any]:
-    """What was chosen, as the note says it."""
+    """The settings as the note records them."""
     chosen = {"catalog": catalog, "reasoner": _plugin(reasoner), **asdict(options)}
     return chosen | {"critic": {"name": _plugin(critic), **asdict(options.critic)}}
 
 
 def _plugin(given: object) -> str:
-    """What a note calls a reasoner or critic."""
+    """The name of a reasoner or critic in a note."""
     if isinstance(given, str):
         return given
     return str(getattr(given, "name", None) or getattr(given, "__name__", type(given).__name__))
 
 
 def _inputs(context: MiningContext) -> dict[str, Any]:
-    """What else tells one run from another: the content of all that it reads."""
+    """What else distinguishes one run from another: the content of everything that it reads."""
     refined, vocabulary = context.options.refined, context.options.vocabulary
     return {
         "digest": hash_file(refined) if refined else None,
@@ -190,7 +190,7 @@ def _inputs(context: MiningContext) -> dict[str, Any]:
 
 
 def _note(context: MiningContext, settings: Mapping[str, Any], result: MineResult) -> dict[str, Any]:
-    # The texts that the encoder was asked about: a composer starts from them, too.
+    # The encoder was asked about these texts, and a composer starts from them, too.
     phrases = {group: context.vocabulary.phrases[group] for group in result.groups}
     fingerprint = context.encoder.fingerprint
     return made_by("mine", settings, encoder_fingerprint=fingerprint, phrases=phrases, **known_fields(result))
@@ -204,7 +204,7 @@ def _references(count: int, limit: int | None, seed: int) -> list[int]:
 def _write_parts(
     folder: Path, references: Sequence[int], agent: Agent, changes: int, previous: PreviousRounds
 ) -> tuple[list[Path], bool]:
-    """Write the parts that are not there yet. Returns all of them, and whether some were there."""
+    """Write the parts that are missing. Returns all of them, and whether some existed."""
     starts = range(0, len(references), _CHUNK)
     files = [folder / f"part-{start:09d}.parquet" for start in starts]
     waiting = [(start, file) for start, file in zip(starts, files, strict=True) if not file.exists()]
@@ -215,7 +215,7 @@ def _write_parts(
 
 
 def _write_reversed(files: Sequence[Path], agent: Agent, previous: PreviousRounds) -> list[Path]:
-    """Beside each part, where it is not there yet, write a part with its accepted triplets the other way round."""
+    """Write, for each part that has none, a part with its accepted triplets in the reverse direction."""
     asked = previous.joined_by(files)  # what is asked anyway is known only now, and need not be asked again
     written = [file.with_stem(f"{file.stem}-back") for file in files]
     waiting = [(file, back) for file, back in zip(files, written, strict=True) if not back.exists()]

@@ -1,8 +1,9 @@
-"""Propose: candidate targets for each reference, from several views of similarity.
+"""The proposer: candidate targets for each reference, from several views of similarity.
 
 A *change plan* is the one or two attribute groups that are to change. Its candidates are the pictures that are similar
-to the reference apart from those groups, so that a red shirt's colourways come up though their colour keeps them far
-apart. Two views count: the tags of the groups that are to stay, and what tells one item from another.
+to the reference apart from those groups. So a red shirt's other colours are found although their colour makes their
+vectors differ. Two views count: the tags of the groups that are to stay, and the part of the vectors that identifies an
+item.
 """
 
 from collections.abc import Iterable, Iterator, Mapping, Sequence
@@ -23,17 +24,17 @@ Scores = NDArray[np.float32]
 """One number for each picture of the catalog, `(n,)`, or for references and pictures, `(references, n)`."""
 
 _SINGLE = 0.4  # share of the plans that change one group alone
-_SAME_WORDS = 2.5  # what one group's agreement counts beside the logarithm that the new word is shown
-_SAME_ITEM = 4.0  # what a cosine counts beside it, where a change leaves the item the same
+_SAME_WORDS = 2.5  # weight of one group's agreement, beside the log-probability of the new word
+_SAME_ITEM = 4.0  # weight of a cosine, beside it, if a change leaves the item the same
 _SAMPLE = 4096  # pictures, at most, whose neighbours are looked at for that
 _NEIGHBOURS = 10  # nearest pictures that tell whether a change leaves the item the same
-LEAST = 3e-4  # no tag is less likely than this: a probability of zero would silence every other view
+LEAST = 3e-4  # lower limit of a tag's probability; zero would overrule every other view
 _SCORES = 48_000_000  # numbers held at once: 192 MB
 
 
 @dataclass(frozen=True)
 class Proposal:
-    """A reference, what is to change, and the pictures considered for it, the best first."""
+    """A reference, its change plan, and the candidates, the best first."""
 
     reference: int
     plan: ChangePlan
@@ -56,12 +57,12 @@ def _with_none(tags: Scores) -> Scores:
 
 
 def plans_over(groups: Sequence[str]) -> list[ChangePlan]:
-    """Every single group, and every pair."""
+    """Every single group, and every pair of groups."""
     return [*((group,) for group in groups), *combinations(groups, 2)]
 
 
 class Proposer:
-    """Holds the views of one catalog."""
+    """Proposes candidates in one catalog."""
 
     def __init__(
         self,
@@ -99,13 +100,13 @@ class Proposer:
         self._views: dict[ChangePlan, _View] = {}
 
     def propose(self, references: Sequence[int], plans_each: int) -> Iterator[Proposal]:
-        """Proposals for each reference, plan by plan; the same for the same seed, whatever was asked before."""
+        """Propose candidates for each reference. The result depends on the seed and not on earlier calls."""
         yield from self.propose_for(
             (reference, plan) for reference in references for plan in self._choose(reference, plans_each)
         )
 
     def propose_for(self, asked: Iterable[tuple[int, ChangePlan]]) -> Iterator[Proposal]:
-        """Proposals for references with what is to change of each, plan by plan; none where it has no candidate."""
+        """Propose candidates for references with given plans. References without a candidate are left out."""
         plans_of: dict[int, list[ChangePlan]] = {}
         for reference, plan in asked:
             plans_of.setdefault(reference, []).append(plan)
@@ -126,7 +127,7 @@ class Proposer:
                 changing = np.sum([differing[group][rows] for group in plan], axis=0)
                 affinity = all_same[rows] - np.sum([same[group][rows] for group in plan], axis=0)
                 similarity = self._view(plan).cosines(np.array(references)[rows], products[rows])
-                # Of a change that makes another item, the item's similarity says little.
+                # If a change makes another item, the item's similarity means little.
                 weight = _SAME_ITEM * np.prod([self._variability[group] for group in plan])
                 affinity += np.float32(weight) * similarity
                 for row, place in enumerate(rows):
@@ -171,7 +172,7 @@ class Proposer:
         pairs = len(plans) - singles
         if not plans:
             return []
-        # Pairs are many: unweighted they would crowd out the single changes that people ask for most.
+        # There are many pairs. Unweighted, they would crowd out single changes, which people ask for most.
         weights = np.full(len(plans), (1 - _SINGLE) / max(pairs, 1))
         weights[:singles] = (_SINGLE if pairs else 1) / singles
         if self._plan_weights:
@@ -189,8 +190,8 @@ class Proposer:
 def attribute_variability(items: Vectors, tags: Tags) -> dict[str, float]:
     """How much each group varies among pictures of the same item, from 0 to 1 for the one that varies most.
 
-    A garment comes in several colours, and is of one kind. It is measured by how often a picture and those nearest to
-    it show different words, beside how often any two pictures do.
+    A garment comes in several colours and is of one kind. The measure compares how often a picture and its nearest
+    neighbours show different words with how often any two pictures do.
     """
     sample = np.sort(np.random.default_rng(0).permutation(len(items))[:_SAMPLE])
     near, _ = nearest(items[sample], items, min(_NEIGHBOURS + 1, len(items)))
@@ -204,17 +205,10 @@ def attribute_variability(items: Vectors, tags: Tags) -> dict[str, float]:
 
 
 def remove_attributes(groups: Sequence[str], vectors: Vectors, tags: Tags) -> Vectors:
-    """The vectors without what they say of `groups`: a view in which a red and a blue shirt of one cut are alike.
+    """Remove what vectors say of `groups`: a view in which a red and a blue shirt of one cut are alike.
 
-    Removes the directions in which the mean pictures of a group's words differ, and scales back to length one.
-
-    Args:
-        groups: the attribute groups.
-        vectors: of pictures, `(n, d)`.
-        tags: of each group, probabilities `(n, words)` of the pictures.
-
-    Returns:
-        Unit vectors `(n, d)`.
+    The directions in which the mean pictures of a group's words differ are removed, and vectors are scaled to length
+    one.
     """
     centred = vectors - vectors.mean(axis=0)
     directions = _directions(groups, centred, tags)
@@ -226,7 +220,7 @@ def _directions(groups: Sequence[str], centred: Vectors, tags: Tags) -> Vectors:
     found = np.empty((0, centred.shape[1]), np.float32)
     for group in groups:
         weights = tags[group] / np.maximum(tags[group].sum(axis=0), 1e-6)
-        # Words that no picture bears have a mean made of noise.
+        # The mean of a word that hardly any picture shows is noise.
         means = (weights.T @ centred)[tags[group].sum(axis=0) >= 5]
         means = means - (means @ found.T) @ found
         if len(means):

@@ -1,4 +1,4 @@
-"""Reason: which of the proposed candidates a person could reach by a short instruction, and what the instruction is."""
+"""The reasoner: it chooses targets among the candidates that a short modification can reach, and words it."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -16,15 +16,15 @@ from triptych.triplets.file import Change, Modification
 
 _EXAMPLES = 300  # candidates among which the words are looked for
 _ANSWERS = 24  # pictures drawn for a question
-_SHARPNESS = 3.0  # a power: drawn by plain likelihood, answers would mostly be among the many middling ones
-_REDRAWS = 8  # of the words of a question, where there are no texts for those that were drawn
-_SURE = 0.5  # least probability that a picture shows what a text calls it, or what it is to show no longer
-_EXCLUSION = 8.0  # a power: a picture that is one part in five what is excluded is no answer
+_SHARPNESS = 3.0  # an exponent of the likelihood; without it, most targets would be among the many mediocre ones
+_REDRAWS = 8  # draws of a question's words, if there are no texts for those drawn first
+_SURE = 0.5  # least probability that a picture shows the word that describes it, or the word to be excluded
+_EXCLUSION = 8.0  # an exponent: a picture that shows the excluded word with probability 1/5 is no answer
 
 
 @dataclass(frozen=True)
 class Draft:
-    """A triplet before its judgement; pictures are catalog rows."""
+    """A triplet before it is judged. Pictures are catalog rows."""
 
     proposal: Proposal
     target: int
@@ -35,38 +35,39 @@ class Draft:
 
 
 class Reasoner(Protocol):
-    """Chooses targets among proposed candidates and words the change; it never sees a label.
+    """Chooses targets among proposed candidates and words the changes. It never sees a label.
 
-    It may have a method `reverse(proposal, target, changes)`, which returns a Draft, or None: the reverse question of
-    a triplet that led from `target` to the proposal's reference by `changes`. `mine --reverse` needs it.
+    It may have a method `reverse(proposal, target, changes)`, which returns a Draft or None: the reverse question of a
+    triplet that led from `target` to the proposal's reference by `changes`. `mine --reverse` needs it.
     """
 
     name: str
-    """What the triplet file calls it."""
+    """Its name in triplet files."""
 
     def reason(self, proposal: Proposal) -> Sequence[Draft]:
-        """The targets it chooses among the candidates, with the instruction for each."""
+        """Drafts with targets among the candidates, and the wordings of each."""
         ...
 
 
 @runtime_checkable
 class Reverses(Protocol):
-    """A reasoner that can also ask the reverse question."""
+    """A reasoner that can also make reverse triplets."""
 
     def reverse(self, proposal: Proposal, target: int, changes: Sequence[Change]) -> Draft | None:
-        """The reverse question, to `target`, of a triplet that led from there to the proposal's reference."""
+        """The reverse question, to `target`, of a triplet that led from `target` to the proposal's reference."""
         ...
 
 
 class TagsReasoner:
-    """The embedded reasoner: compares zero-shot tags.
+    """The embedded reasoner, which compares zero-shot tags.
 
-    It draws the words from what a candidate shows, and then targets by the likelihood of every candidate: that it
-    shows the words, and that all else stayed. They are drawn since the nearest is a near-duplicate too often, and from
-    many targets of one question a composer learns what they have in common. The most probable of them is the target.
+    It draws the new words from what a candidate shows. Then it draws targets by the likelihood of every candidate: that
+    it shows the words, and that all else stayed. Targets are drawn, since the nearest candidate is too often a
+    near-duplicate, and since a composer learns from many targets of one question what they have in common. The most
+    probable of them is the target.
 
-    A share of the questions only exclude what the reference shows ("not blue", "without stripes"): whatever does not
-    show that is a target, if all else stayed.
+    A share of the questions only excludes what the reference shows ("not blue", "without stripes"). Every picture that
+    does not show it is a target, if all else stayed.
     """
 
     name = "tags"
@@ -74,14 +75,14 @@ class TagsReasoner:
     def __init__(
         self, tags: Tags, vocabulary: Vocabulary, *, targets_each: int, seed: int, exclusions: float = 0.0
     ) -> None:
-        """Keep what it compares.
+        """Make a reasoner.
 
         Args:
-            tags: of each group, probabilities `(n, words)`.
+            tags: probabilities `(n, words)` of each group.
             vocabulary: the words.
             targets_each: drafts of a proposal.
-            seed: of all that is drawn.
-            exclusions: share of the questions that exclude a word.
+            seed: of all random draws.
+            exclusions: share of the questions that exclude a word, from 0 to 1.
         """
         self._tags = tags
         self._vocabulary = vocabulary
@@ -92,7 +93,7 @@ class TagsReasoner:
         self._exclusions = exclusions
 
     def reason(self, proposal: Proposal) -> list[Draft]:
-        """At most `targets_each` drafts, each of other changes."""
+        """At most `targets_each` drafts, each with other changes."""
         drafts: dict[tuple[Change, ...], Draft] = {}
         for turn in range(self._targets_each):
             random = np.random.default_rng([self._seed, proposal.reference, turn, *map(_number, proposal.plan)])
@@ -104,12 +105,13 @@ class TagsReasoner:
         return list(drafts.values())
 
     def reverse(self, proposal: Proposal, target: int, changes: Sequence[Change]) -> Draft | None:
-        """The reverse question, to `target`, of a triplet that led from there to the proposal's reference by `changes`.
+        """The reverse question, to `target`, of a triplet that led from `target` to the proposal's reference by
+        `changes`.
 
-        They are swapped and worded anew, and further answers are drawn as for any question: what answers the way there
-        does not answer this. None where `target` is no candidate, where a change excludes a word, and where the new
-        words of `changes` are not those that the picture would be said to show: a question starts from what its
-        reference shows.
+        The changes are swapped and worded anew. Further targets are drawn as for any question, since those of the
+        original question do not answer this one. A question starts from what its reference shows. So the result is None
+        if `target` is no candidate, if a change excludes a word, or if the new words of `changes` are not those that
+        the picture would be described by.
         """
         if target not in proposal.candidates or not all(self._names(proposal.reference, one) for one in changes):
             return None
@@ -123,7 +125,7 @@ class TagsReasoner:
         return Draft(proposal, target, swapped, wordings, tuple(others[: _ANSWERS - 1]))
 
     def _changes(self, proposal: Proposal, random: np.random.Generator) -> tuple[Change, ...]:
-        """What is to change, of the groups of the plan; nothing where only words without texts are drawn."""
+        """The changes for the groups of a plan; empty if only words without texts are drawn."""
         excludes = random.random() < self._exclusions
         place = int(random.integers(len(proposal.plan)))
         for _ in range(_REDRAWS):
@@ -140,7 +142,7 @@ class TagsReasoner:
     def _worded(
         self, reference: int, changes: Sequence[Change], random: np.random.Generator
     ) -> tuple[Modification, ...]:
-        """Texts for changes of a reference, which say what it is where that is sure and stays."""
+        """Texts for changes of a reference. They name what it is, if that is sure and stays."""
         group = self._wordings.item_group
         if group is None or group not in self._tags or any(change.attribute == group for change in changes):
             return self._wordings.of(changes, random)
@@ -149,7 +151,7 @@ class TagsReasoner:
         return self._wordings.of(changes, random, self._vocabulary.groups[group][int(values.argmax())] if sure else "")
 
     def _names(self, picture: int, change: Change) -> bool:
-        """Whether the new word of a change is what a picture would be said to show."""
+        """Whether the new word of a change is the word that describes a picture."""
         tags = self._tags[change.attribute][picture]
         likeliest = self._vocabulary.groups[change.attribute][int(tags.argmax())]
         return bool(is_shown(tags[None])[0]) and likeliest == change.new
@@ -163,7 +165,7 @@ class TagsReasoner:
         return answers
 
     def log_likelihood(self, proposal: Proposal, changes: Sequence[Change]) -> NDArray[np.float32]:
-        """How far all else stayed in each candidate and how probably it answers the changes, logarithms added up."""
+        """The log-likelihood `(candidates,)` that all else stayed and that each candidate answers the changes."""
         shown = np.zeros(len(proposal.candidates), np.float32)
         for change in changes:
             found = np.log(self._likelihood.answers(change, proposal.candidates) + LEAST)
@@ -171,7 +173,7 @@ class TagsReasoner:
         return proposal.affinity + shown
 
     def _change(self, proposal: Proposal, example: int, group: str, random: np.random.Generator) -> Change:
-        """From the reference's likeliest word to one that the example may show."""
+        """A change from the reference's likeliest word to one that the example may show."""
         words, tags = self._vocabulary.groups[group], self._tags[group]
         old = int(tags[proposal.reference].argmax())
         likely = tags[proposal.candidates[example]] + 1e-9
@@ -180,7 +182,7 @@ class TagsReasoner:
 
 
 def _draw(logarithms: NDArray[np.floating], count: int, random: np.random.Generator) -> NDArray[np.int64]:
-    """Places, with the probabilities whose logarithms are given up to a constant; one may be drawn twice."""
+    """Draw places with probabilities whose logarithms are given up to a constant, with replacement."""
     weights = np.exp(logarithms.astype(np.float64) - logarithms.max())
     return random.choice(len(weights), size=count, p=weights / weights.sum())
 

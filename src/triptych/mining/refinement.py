@@ -1,4 +1,4 @@
-"""`refine`: composers judge triplets that they did not learn from: which look wrong, and what is hard."""
+"""`refine`: composers judge triplets that they did not learn from, and show which questions are hard."""
 
 import hashlib
 import shutil
@@ -27,10 +27,10 @@ from triptych.training.composer import train_composer
 from triptych.training.options import TrainOptions
 from triptych.triplets.file import Triplet, read_triplets, write_triplets
 
-_WORDINGS = 2  # of a triplet, one for each of so many styles: a composer is asked in both, and the mean answers
+_WORDINGS = 2  # of a triplet, in different styles, whose query vectors are averaged
 _BLOCK = 2048  # triplets judged at once
-_PRIOR = 50  # triplets of mean difficulty that every type of question is taken to have beside its own
-_MOST = 3.0  # times as often as others that a type of question is asked
+_PRIOR = 50  # pseudo-triplets of mean difficulty that are added to each type of question
+_MOST = 3.0  # the highest weight of a type of question
 
 _Attributes = tuple[str, ...]
 """The attributes that a question asks to change: its type."""
@@ -52,18 +52,18 @@ class QuestionType:
 
 @dataclass(frozen=True)
 class RefineResult:
-    """What `refine` wrote."""
+    """The result of `refine`."""
 
     accepted: int
     """Accepted triplets in the file."""
     refused: int
     """Refused triplets in the file."""
     refused_here: int
-    """Triplets that were accepted before."""
+    """Triplets that this run refused."""
     recall: float
     """Percent of the kept triplets whose target is among a composer's first answers."""
     question_types: tuple[QuestionType, ...]
-    """Recall by what changes, the weakest first."""
+    """Recall of each type of question, the weakest first."""
 
 
 def refine(
@@ -75,14 +75,14 @@ def refine(
     encoder: Encoder | str | None = None,
     runtime: Runtime = Runtime(),
 ) -> RefineResult:
-    """Refuse accepted triplets that a composer finds implausible, and note which questions it answers worst.
+    """Refuse accepted triplets that a composer finds implausible, and record which questions it answers worst.
 
-    References are divided into folds, and a triplet is judged by a composer that learnt from the other folds alone, so
-    none judges what it memorised (cross-validated as in confident learning, Northcutt et al. 2021). A triplet is
-    refused where the target is not among the first `options.top_k` answers, and these, in the mean, show the new words
-    better than the target does, by the tags that the agent uses. Words that the vocabulary lacks are never refused.
+    References are divided into folds. Each triplet is judged by a composer that learnt from the other folds only, so
+    that none judges what it memorised (cross-validated as in confident learning, Northcutt et al. 2021). A triplet is
+    refused if its target is not among the first `options.top_k` answers and these, on average, show the new words
+    better than the target does, by the agent's tags. Triplets with words that the vocabulary lacks are never refused.
 
-    The file's note says what `mine` with `refined` reads: for each type of question how often the target of a kept
+    The file's note holds what `mine` with `refined` reads: for each type of question how often the target of a kept
     triplet is among the first answers, and how many times as often it is to be asked. A run that was interrupted or
     killed goes on where it stopped.
 
@@ -92,16 +92,16 @@ def refine(
         out: triplet file to write (.parquet).
         options: how triplets are judged.
         encoder: the catalog's encoder, or its name; by default the one that the catalog names.
-        runtime: what it computes with.
+        runtime: what training computes with.
 
     Returns:
         Counts, and the recall of each type of question.
 
     Raises:
         DataError: a file cannot be read or holds too little.
-        MismatchError: catalog and encoder differ.
+        MismatchError: the encoder is not the catalog's.
         UsageError: the extra `train` is not installed.
-        FailureError: the encoder cannot tell the words of any group apart.
+        FailureError: the encoder distinguishes the words of no group.
     """
     triplets, out = Path(triplets), output_file(out, ".parquet")
     require_extra("train", "refine")
@@ -110,7 +110,7 @@ def refine(
     stored, note = read_triplets(triplets)
     options = replace(options, vocabulary=options.vocabulary or vocabulary_of(note))
     words = load_vocabulary(options.vocabulary)
-    # Now, and not after minutes of learning, should the pictures show none of the words.
+    # Tagged before training, so that pictures without any of the words fail at once.
     tagged = tag_pictures(opened.vectors, known, words)
     settings = {"triplets": triplets, "catalog": opened.folder, **asdict(options)}
     run = settings | {"digest": hash_file(triplets), "encoder": known.fingerprint, "pictures": opened.digest}
@@ -154,7 +154,7 @@ class _Folds:
     """What the composers of the folds learn from."""
 
     folder: Path
-    """Where they lie until the run ends."""
+    """Their folder until the run ends."""
     stored: Sequence[Triplet]
     note: Mapping[str, Any]
     catalog: Catalog
@@ -164,7 +164,7 @@ class _Folds:
 
 
 def _verdicts(folds: _Folds) -> dict[int, _Verdict]:
-    """Of each usable triplet, by its number, how a composer that did not learn from it answers."""
+    """For each usable triplet, by its number, how a composer that did not learn from it answers."""
     stored, count = folds.stored, folds.options.folds
     known = folds.catalog.row_of.keys()
     usable = [number for number, one in enumerate(stored) if one.accepted and _pictures(one) <= known]
@@ -181,12 +181,12 @@ def _verdicts(folds: _Folds) -> dict[int, _Verdict]:
 
 
 def _composer(folds: _Folds, fold: int, others: Sequence[Triplet]) -> TrainedComposer:
-    """One that learnt from the `others`, if it is there yet; else it is trained."""
+    """The composer that learns from the `others`; it is trained unless it exists."""
     file, folder = folds.folder / f"fold-{fold}.parquet", folds.folder / f"composer-{fold}"
     if not file.exists():
         write_triplets(file, others, folds.note)
     if not (folder / "config.json").exists():
-        # What learnt from the other folds is to judge, and not the sum.
+        # Without the sum, so that only what was learnt from the other folds judges.
         options = TrainOptions(epochs=folds.options.epochs, seed=folds.options.seed, without=("kept-sum",))
         train_composer(file, folds.catalog.folder, folder, options, encoder=folds.encoder, runtime=folds.runtime)
     return TrainedComposer(folder, folds.runtime.threads)
@@ -263,5 +263,5 @@ def _rows(names: Sequence[str], row_of: Mapping[str, int]) -> list[int]:
 
 
 def _fold(triplet: Triplet, folds: int) -> int:
-    """By a hash of the reference, another one than that by which `train` holds out."""
+    """The fold of a triplet by a hash of its reference, other than the hash by which `train` holds out."""
     return int(hashlib.sha256(f"fold {triplet.reference}".encode()).hexdigest()[:8], 16) % folds

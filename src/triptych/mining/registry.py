@@ -1,6 +1,7 @@
 """The reasoners and critics of `mine` by name, and plug-ins.
 
-A reasoner or critic is made by a class or function that takes nothing, or a `context`, which is a `MiningContext`.
+A reasoner or critic is made by a class or function without parameters, or with a parameter `context`, a
+`MiningContext`.
 """
 
 from dataclasses import dataclass
@@ -26,17 +27,17 @@ class MiningContext:
     encoder: Encoder
     """The encoder that made the catalog's vectors."""
     vocabulary: Vocabulary
-    """The groups and words that the encoder sees in the pictures."""
+    """The groups and words that the pictures show, by the encoder."""
     tags: Tags
-    """Of each group, probabilities `(n, words)` of the pictures."""
+    """The probabilities `(n, words)` of each group's words for the pictures."""
     options: MineOptions
-    """What the user chose."""
+    """The options of `mine`."""
     seed: int
     """The seed of this round of mining: that of the options in the first round."""
 
     @cached_property
     def texts(self) -> TextVectors:
-        """Encodes texts, those once that were asked about before; `mine` saves them beside the catalog."""
+        """Encodes texts, each once. `mine` stores the vectors in the catalog's folder."""
         return TextVectors(self.catalog.folder, self.encoder)
 
 

@@ -1,1 +1,1 @@
-"""Looking something up: a catalog opened once and searched many times, changed, re-ranked."""
+"""Search: a catalog opened once and searched many times, changed, re-ranked."""

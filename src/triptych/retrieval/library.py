@@ -1,12 +1,10 @@
 """A catalog opened once and searched many times, from any thread."""
 
-import os
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import replace
 from hashlib import sha256
 from pathlib import Path
 from threading import RLock
-from time import perf_counter
 from typing import Any, Self
 
 import numpy as np
@@ -15,32 +13,25 @@ from PIL import Image
 
 from triptych.catalog.catalog import Catalog
 from triptych.composers.baselines import DEFAULT_WEIGHT
-from triptych.composers.negation import wishes_of
 from triptych.composers.patches import reads_pixels
-from triptych.composers.protocol import Composer, attach_encoder, readings_of
+from triptych.composers.protocol import Composer, attach_encoder
+from triptych.core.boxes import Box
 from triptych.core.decoders import OpenPicture, open_here
 from triptych.core.errors import CatalogError, DataError, PictureError, UsageError
 from triptych.core.files import locked
 from triptych.core.images import read_known
 from triptych.core.limits import Limits
 from triptych.core.vectors import require_finite_rows
-from triptych.encoders.protocol import Encoder, Pixels, TextReading, square_side
-from triptych.retrieval.query import Reference, SearchQuery, query_vectors
-from triptych.retrieval.results import Hit, Hits, Picture
+from triptych.encoders.protocol import Encoder, Pixels, square_side
+from triptych.retrieval.answering import Answering, Answers
+from triptych.retrieval.asking import Pictures, Texts, query_of
+from triptych.retrieval.options import SearchOptions
+from triptych.retrieval.query import Reference, SearchQuery
+from triptych.retrieval.results import Hits, Picture
 from triptych.retrieval.snapshot import CatalogSnapshot
 from triptych.retrieval.stores.gallery import Gallery, picture_id
-from triptych.retrieval.stores.protocol import SearchTerms, StoreHit
 from triptych.retrieval.stores.registry import StoreFactory, load_store
-from triptych.retrieval.updates import add_pictures, known_name, remove_pictures, upload_name
-
-
-@dataclass(frozen=True)
-class Answers:
-    """The hits of each query, and the seconds that went into encoding them all and into finding their neighbours."""
-
-    hits: list[Hits]
-    encoding: float
-    finding: float
+from triptych.retrieval.updates import add_pictures, change_metadata, known_name, remove_pictures, upload_name
 
 
 class Library:
@@ -115,28 +106,17 @@ class Library:
         return self._picture(gallery.names[row], snapshot.metadata([row])[0])
 
     def search(
-        self,
-        *,
-        image: Path | str | bytes | None = None,
-        like: str | None = None,
-        text: str = "",
-        weight: float | None = None,
-        where: Sequence[str] | str = (),
-        k: int = 10,
-        offset: int = 0,
+        self, *, image: Pictures = None, text: Texts = "", options: SearchOptions = SearchOptions(), **fields: Any
     ) -> Hits:
         """The pictures that best answer a reference picture, changed as a text says; the reference is never one.
 
         Args:
-            image: the reference, a picture file or its bytes.
-            like: instead of it, a picture of the catalog by its name or id.
-            text: what should differ; it may be all that is given, or missing.
-            weight: of the text in the sum of picture and text, from 0 to 1; only where both are given, and there is
-                no composer.
-            where: a condition over the metadata, such as `price<50 and colour in (red, pink)`, or several, all of which
-                must hold; applied before the choice.
-            k: how many results.
-            offset: how many of the best to leave out.
+            image: the reference, a picture file or its bytes, or several; a file's name may end in a weight, as in
+                `jacket.jpg:0.5`.
+            text: what should differ, or several texts; one may end in a weight, as in `red:0.5`. It may be all that is
+                given, or missing.
+            options: which pictures are wanted, under which conditions, how many and in which order.
+            fields: any field of `options` by its name, such as `like`, `where`, `weight` or `k`.
 
         Returns:
             The results, a list; its `not_understood` has the words of which the encoder knows no piece, and its
@@ -146,33 +126,44 @@ class Library:
             UsageError: there is neither a picture nor a text, a condition cannot be read, or a weight would not count.
             DataError: the image cannot be used.
         """
-        reference = None
-        if image is not None or like is not None:
-            reference = self.reference(image=image, like=like)
-        conditions = (where,) if isinstance(where, str) else tuple(where)
-        return self.answer([SearchQuery(reference, text, weight, conditions, k, offset)]).hits[0]
+        return self.answer([query_of(self, image, text, replace(options, **fields))]).hits[0]
 
-    def reference(self, *, image: Path | str | bytes | None = None, like: str | None = None) -> Reference:
-        """What `search` starts from, to be used in as many a `SearchQuery` as you like."""
+    def reference(
+        self, *, image: Path | str | bytes | None = None, like: str | None = None, box: Box | None = None
+    ) -> Reference:
+        """What `search` starts from, for as many a `SearchQuery` as you like; where there is a `box`, what is in it."""
         if (image is None) == (like is None):
             raise UsageError("start from an image or from a picture of the catalog, one of the two")
-        if like is not None:
+        if like is not None and box is None:
             snapshot = self._snapshot
             row = _row(snapshot.gallery, like)
             name = snapshot.gallery.names[row]
             vector, content = snapshot.plain.vector(name), snapshot.gallery.hashes[row].decode()
             return Reference(vector, content, self.needed_pixels(lambda: self._pixels_of(name)))
-        assert image is not None
-        what = "picture" if isinstance(image, bytes) else str(image)
+        what = like or ("picture" if isinstance(image, bytes) else str(image))
         try:
-            data = image if isinstance(image, bytes) else Path(image).read_bytes()
-            pixels = self.pixels(data)
+            if like is not None:
+                data = self.read(like)
+            else:
+                data = image if isinstance(image, bytes) else Path(str(image)).read_bytes()
+            pixels = self.pixels(data, box=box)
         except PictureError as error:
             raise DataError(f"{what}: {error}") from None
         except OSError as error:
             raise DataError(f"{what}: cannot be read ({error.strerror})") from None
         vector = self.encoder.encode_pictures(pixels[None])[0]
         return Reference(vector, sha256(data).hexdigest(), self.needed_pixels(lambda: pixels))
+
+    def name_of(self, like: str) -> str | None:
+        """The name of the picture of that name or id; None where there is none."""
+        gallery = self._snapshot.gallery
+        row = gallery.row_of.get(like, gallery.row_of_id.get(like))
+        return None if row is None else gallery.names[row]
+
+    @property
+    def schema(self) -> pa.Schema:
+        """The columns that conditions, boosts and orders can be about."""
+        return self._snapshot.gallery.metadata.schema
 
     def needed_pixels(self, pixels: Callable[[], Pixels]) -> Callable[[], Pixels] | None:
         """A reference's `pixels` if the composer reads them; None, so that they are not kept, if it does not."""
@@ -185,13 +176,14 @@ class Library:
         except PictureError as error:
             raise DataError(f"{name}: {error}; the composer looks at the reference itself, so put it back") from None
 
-    def pixels(self, data: bytes, limits: Limits | None = None) -> Pixels:
-        """A picture file as the encoder reads it, within the catalog's limits or others.
+    def pixels(self, data: bytes, limits: Limits | None = None, *, box: Box | None = None) -> Pixels:
+        """A picture file, or what lies in a box of it, as the encoder reads it, within the catalog's limits or others.
 
         Raises PictureError where it is none.
         """
-        picture = self.open_picture(data, limits or self.catalog.limits, square=square_side(self.encoder))
-        return self.encoder.prepare(picture)
+        square = 0 if box else square_side(self.encoder)
+        picture = self.open_picture(data, limits or self.catalog.limits, square=square)
+        return self.encoder.prepare(box.cut(picture) if box else picture)
 
     def read(self, like: str) -> bytes:
         """The file of a picture of the catalog, by name or id.
@@ -213,53 +205,7 @@ class Library:
         Raises UsageError for a condition that cannot be read or a weight that would not count, StoreError where a
         database does not answer.
         """
-        for query in queries:
-            self._check_weight(query)
-        snapshot = self._snapshot
-        started = perf_counter()
-        vectors = query_vectors(queries, self.encoder, self.composer, self.weight)
-        encoded = perf_counter()
-        found: list[list[StoreHit]] = [[] for _ in queries]
-        own_space = [self.composer is not None and query.composed for query in queries]
-        for composed in set(own_space):
-            rows = [row for row, own in enumerate(own_space) if own == composed]
-            store = snapshot.composed if composed else snapshot.plain
-            lists = store.search(np.stack([vectors[row] for row in rows]), [_terms(queries[row]) for row in rows])
-            for row, names in zip(rows, lists, strict=True):
-                found[row] = names
-        finding = perf_counter() - encoded
-        readings = self._readings(queries)
-        hits = [
-            Hits(self._hits(snapshot, names, query.offset), reading, self._unwanted(query))
-            for names, query, reading in zip(found, queries, readings, strict=True)
-        ]
-        return Answers(hits, encoded - started, finding)
-
-    def _unwanted(self, query: SearchQuery) -> tuple[str, ...]:
-        """What the words of a query exclude, where that was subtracted."""
-        if query.composed and self.composer is not None and not getattr(self.composer, "signed_texts", False):
-            return ()
-        return wishes_of(query.text.strip()).unwanted
-
-    def _check_weight(self, query: SearchQuery) -> None:
-        """Raise UsageError for a weight that would not count."""
-        if query.weight is None:
-            return
-        if not query.composed:
-            raise UsageError("weight: is between a picture and words; give both, or no weight")
-        if self.composer is not None:
-            raise UsageError(f"weight: the composer {self.composer.name} does without; give no weight, or no composer")
-
-    def _readings(self, queries: Sequence[SearchQuery]) -> list[TextReading | None]:
-        """How the words of each query were read, by the composer where there is a picture too."""
-        readings: list[TextReading | None] = [None] * len(queries)
-        for composed in (False, True):
-            rows = [row for row, query in enumerate(queries) if query.composed == composed and query.text.strip()]
-            texts = [queries[row].text.strip() for row in rows]
-            composer = self.composer if composed else None
-            for row, reading in zip(rows, readings_of(texts, self.encoder, composer), strict=False):
-                readings[row] = reading
-        return readings
+        return Answering(self.encoder, self.composer, self.weight)(queries, self._snapshot, str(self.catalog.root))
 
     def check_ready(self) -> None:
         """Raise FailureError where a search would not be answered now.
@@ -338,6 +284,32 @@ class Library:
                 snapshot.add(add_pictures(self.catalog, snapshot.gallery, new))
         return [self.picture(name or upload_name(data)) for name, data in zip(known, pictures, strict=True)]
 
+    def update(self, metadata: Mapping[str, Mapping[str, Any]]) -> list[Picture]:
+        """Change what is known of pictures; it is on disk, and conditions see it, when this returns.
+
+        Args:
+            metadata: by the name or id of a picture, mappings from columns to values; None for what is not known any
+                more. Other columns stay as they are.
+
+        Returns:
+            The pictures, in the order given.
+
+        Raises:
+            UsageError: the catalog has no such picture, or metadata does not fit its columns.
+            BusyError: another process is writing to the catalog.
+            CatalogError: the catalog is gone or damaged.
+            StoreError: the store does not answer.
+        """
+        self._require_catalog()
+        with self._writing, locked(self.catalog.folder):
+            self.refresh()
+            gallery = self._snapshot.gallery
+            changes = {gallery.names[_row(gallery, like)]: values for like, values in metadata.items()}
+            if any(changes.values()):
+                change_metadata(self.catalog, gallery, changes)
+            self.refresh()
+        return [self.picture(name) for name in changes]
+
     def remove(self, likes: Sequence[str]) -> None:
         """Remove pictures from the catalog, by name or id; a later `index` leaves out those whose file is unchanged.
 
@@ -371,17 +343,6 @@ class Library:
             self.catalog, self._snapshot = catalog, snapshot
             return True
 
-    def _hits(self, snapshot: CatalogSnapshot, found: Sequence[StoreHit], offset: int) -> list[Hit]:
-        row_of = snapshot.gallery.row_of
-        # A picture that was removed while this search was under way has no row any more.
-        left = [(hit, row_of[hit.name]) for hit in found[offset:] if hit.name in row_of]
-        known = snapshot.metadata([row for _, row in left])
-        root = str(self.catalog.root)
-        return [
-            Hit(rank, name, os.path.join(root, name), round(score, 6), picture_id(name), metadata)
-            for rank, (((name, score), _), metadata) in enumerate(zip(left, known, strict=True), start=offset + 1)
-        ]
-
     def _picture(self, name: str, metadata: Mapping[str, Any]) -> Picture:
         return Picture(picture_id(name), name, str(self.catalog.path(name)), metadata)
 
@@ -393,8 +354,3 @@ def _row(gallery: Gallery, like: str) -> int:
     if row is None:
         raise UsageError(f"{like!r}: the catalog has no picture of this name or id")
     return row
-
-
-def _terms(query: SearchQuery) -> SearchTerms:
-    without = query.reference.sha256 if query.reference else ""
-    return SearchTerms(query.offset + query.k, query.where, without)

@@ -11,9 +11,26 @@ from triptych.core.options import as_paths, check_ranges, nested, option
 
 @dataclass(frozen=True)
 class SearchOptions:
-    """Which of the pictures that are nearest to a query are wanted."""
+    """Which pictures are wanted, and in which order. In Python, one text stands for a sequence of one."""
 
-    like: str | None = option(None, "Instead of an image: a picture of the catalog, by name or id.", metavar="NAME")
+    like: tuple[str, ...] = option(
+        (),
+        "A picture of the catalog to be like, by name or id, perhaps with a weight; may be repeated.",
+        metavar="NAME[:WEIGHT]",
+    )
+    unlike: tuple[str, ...] = option(
+        (),
+        "A picture of the catalog to be unlike, by name or id, perhaps with a weight; may be repeated.",
+        metavar="NAME[:WEIGHT]",
+    )
+    unwanted: tuple[str, ...] = option(
+        (), 'What results should not show, such as "stripes"; may be repeated.', flag="--not", metavar="WORDS"
+    )
+    box: str | None = option(
+        None,
+        "The part of the picture that is meant: left, top, width and height, as shares of the picture or in pixels.",
+        metavar="X,Y,W,H",
+    )
     weight: float | None = option(
         None, "Weight of the words in the sum, by default 0.5; a composer does without.", min=0, max=1
     )
@@ -24,10 +41,33 @@ class SearchOptions:
         "keep a value together. May be repeated: all must hold.",
         metavar="CONDITION",
     )
+    boost: tuple[str, ...] = option(
+        (),
+        "Lift pictures by metadata: COLUMN or CONDITION, and a factor, such as in_stock=1.2 or colour=red=2. 1 changes "
+        "nothing, 2 lifts by one standard deviation of the scores, 0.5 lowers by half of one. May be repeated.",
+        metavar="COLUMN=FACTOR",
+    )
+    sort: tuple[str, ...] = option(
+        (),
+        "Sort the nearest by a column, `price` or `price:desc`; may be repeated: the next one orders equal values.",
+        metavar="COLUMN",
+    )
+    among: int = option(200, "How many of the nearest --boost and --sort order; there are no results beyond.", min=1)
+    unique: bool = option(False, "Show near-duplicates once.")
     k: int = option(10, "How many results.", flag="-k", min=1)
     offset: int = option(0, "Leave out the first so many.", min=0)
+    after: str | None = option(
+        None,
+        "Go on after this result, by name or id, also where pictures were added or removed meanwhile; where it is no "
+        "result any more, --offset counts.",
+        metavar="NAME",
+    )
 
     def __post_init__(self) -> None:
+        for name in ("like", "unlike", "unwanted", "where", "boost", "sort"):
+            given = getattr(self, name)
+            one = given is None or isinstance(given, str)
+            object.__setattr__(self, name, ((given,) if given else ()) if one else tuple(given))
         check_ranges(self)
 
 

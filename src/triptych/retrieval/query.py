@@ -1,17 +1,31 @@
-"""A query: a reference, words, and conditions on the results; and how that becomes one vector."""
+"""A query: references, words, and conditions on the results; and how that becomes one vector."""
 
+import re
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from functools import cached_property
 
 import numpy as np
 
 from triptych.composers.baselines import WeightedSum
+from triptych.composers.negation import wishes_of
 from triptych.composers.patches import reads_pixels
 from triptych.composers.protocol import Composer
-from triptych.composers.signed_texts import signed_vectors
+from triptych.composers.signed_texts import SignedTexts, combined_vectors
 from triptych.core.errors import UsageError
 from triptych.core.vectors import Vectors, require_finite_rows, unit
 from triptych.encoders.protocol import Encoder, Pixels
+from triptych.retrieval.ordering import ResultOrder
+
+UNLIKE = 0.3
+"""How much of pictures that results should be unlike is subtracted (`bench/query_language.py`)."""
+
+_CLAUSES = re.compile(r"[.,;:!?()\n]+")  # which would end what is excluded
+
+MOST_PICTURES = 20
+"""Of a query, wanted and unwanted."""
+MOST_TEXTS = 20
+"""Of a query, wanted and unwanted."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -19,11 +33,13 @@ class Reference:
     """A picture to start from: its vector `(d,)`, and the SHA-256 of its file, which keeps it out of the results.
 
     `pixels` gives the prepared picture itself `(3, h, w)`, for a composer that reads it; None for one that does not.
+    `weight` is its own among several.
     """
 
     vector: Vectors
     sha256: str
     pixels: Callable[[], Pixels] | None = None
+    weight: float = 1.0
 
 
 @dataclass(frozen=True)
@@ -37,17 +53,62 @@ class SearchQuery:
     where: tuple[str, ...] = ()
     k: int = 10
     offset: int = 0
+    more_references: tuple[Reference, ...] = ()
+    """Beside `reference`, each counting by its weight."""
+    more_texts: tuple[tuple[str, float], ...] = ()
+    """Beside `text`, whose weight is 1, each with its weight."""
+    unlike: tuple[Reference, ...] = ()
+    """Pictures that the results should be unlike, each counting by its weight; they are never results."""
+    unwanted: tuple[str, ...] = ()
+    """Phrases that the results should not show, such as "stripes"."""
+    order: ResultOrder = ResultOrder()
 
     def __post_init__(self) -> None:
-        if self.reference is None and not self.text.strip():
+        if not (self.has_pictures or self.has_words):
             raise UsageError("give a picture, words, or both")
         if self.k < 1 or self.offset < 0 or not (self.weight is None or 0 <= self.weight <= 1):
             raise UsageError("k must be at least 1, offset at least 0, and weight between 0 and 1")
+        if len(self.references) + len(self.unlike) > MOST_PICTURES:
+            raise UsageError(f"at most {MOST_PICTURES} pictures make a query")
+        if len(self.texts) + len(self.unwanted) > MOST_TEXTS:
+            raise UsageError(f"at most {MOST_TEXTS} texts make a query")
+
+    @cached_property
+    def references(self) -> tuple[Reference, ...]:
+        """The pictures that results should be like."""
+        return (*((self.reference,) if self.reference is not None else ()), *self.more_references)
+
+    @cached_property
+    def texts(self) -> tuple[tuple[str, float], ...]:
+        """The texts, each with its weight; those that are empty are left out."""
+        given = ((self.text, 1.0), *self.more_texts)
+        return tuple((text.strip(), weight) for text, weight in given if text.strip())
+
+    @property
+    def has_pictures(self) -> bool:
+        """Whether there is a picture that results should be like or unlike."""
+        return bool(self.references or self.unlike)
+
+    @property
+    def has_words(self) -> bool:
+        """Whether there are words that results should show or not show."""
+        return bool(self.texts or self.unwanted)
 
     @property
     def composed(self) -> bool:
-        """Whether there are both a picture and words."""
-        return self.reference is not None and bool(self.text.strip())
+        """Whether there are both a picture to start from and words."""
+        return bool(self.references) and self.has_words
+
+    @property
+    def signed_texts(self) -> SignedTexts:
+        """The words, parted into what is wanted and what is not."""
+        return SignedTexts(self.texts, self.unwanted)
+
+    @property
+    def sentence(self) -> str:
+        """The words as one text, for a composer."""
+        phrases = (f"without {_CLAUSES.sub(' ', phrase)}" for phrase in self.unwanted)
+        return ", ".join((*(text for text, _ in self.texts), *phrases))
 
 
 def query_vectors(
@@ -61,22 +122,21 @@ def query_vectors(
     vectors: list[Vectors] = [np.zeros(0, np.float32)] * len(queries)
     composed = [row for row, query in enumerate(queries) if composer is not None and query.composed]
     if composer is not None and composed:
-        points = _compose(composer, [queries[row] for row in composed])
-        for row, point in zip(composed, points, strict=True):
+        for row, point in zip(composed, _composed(composer, [queries[row] for row in composed]), strict=True):
             vectors[row] = point
     plain = [row for row in range(len(queries)) if row not in set(composed)]
-    worded = [row for row in plain if queries[row].text.strip()]
-    texts = signed_vectors([queries[row].text.strip() for row in worded], encoder.encode_texts) if worded else ()
+    worded = [row for row in plain if queries[row].has_words]
+    texts = combined_vectors([queries[row].signed_texts for row in worded], encoder.encode_texts) if worded else ()
     text_of = dict(zip(worded, texts, strict=True))
     for row in plain:
         query = queries[row]
-        if query.reference is None:
+        if not query.has_pictures:
             vectors[row] = unit(text_of[row])
         elif row not in text_of:
-            vectors[row] = unit(_reference(query))
+            vectors[row] = unit(_pictures(query, encoder.dim))
         else:
             weight = usual_weight if query.weight is None else query.weight
-            vectors[row] = WeightedSum.blend(_reference(query)[None], text_of[row][None], weight)[0]
+            vectors[row] = WeightedSum.blend(_pictures(query, encoder.dim)[None], text_of[row][None], weight)[0]
     for row, query in enumerate(queries):
         maker = composer.name if composer is not None and row in composed else f"encoder {encoder.name}"
         require_finite_rows(vectors[row][None], lambda _, asked=query: _told(asked), maker)  # type: ignore[misc]
@@ -85,25 +145,65 @@ def query_vectors(
 
 def _told(query: SearchQuery) -> str:
     """What a query is of, in words."""
-    words = repr(query.text.strip()) if query.text.strip() else ""
-    return " and ".join(part for part in ("the reference" if query.reference else "", words) if part)
+    pictures = "the reference" if len(query.references) == 1 and not query.unlike else "the pictures"
+    words = repr(query.sentence) if query.has_words else ""
+    return " and ".join(part for part in (pictures if query.has_pictures else "", words) if part)
 
 
-def _compose(composer: Composer, queries: Sequence[SearchQuery]) -> Vectors:
-    references, words = np.stack([_reference(query) for query in queries]), [query.text.strip() for query in queries]
+def _composed(composer: Composer, queries: Sequence[SearchQuery]) -> list[Vectors]:
+    """The composer's query `(e,)` of each query: of several references the mean of their queries, by their weights.
+
+    Pictures that results should be unlike are subtracted in the composer's space.
+    """
+    owners = [row for row, query in enumerate(queries) for _ in query.references]
+    references = [reference for query in queries for reference in query.references]
+    vectors = np.stack([reference.vector for reference in references])
+    words = [queries[row].sentence for row in owners]
     if reads_pixels(composer):
-        return composer.compose(
-            references, words, patches=composer.look(np.stack([_pixels(query) for query in queries]))
-        )
-    return composer.compose(references, words)
+        seen = np.stack([_pixels(reference) for reference in references])
+        points = composer.compose(vectors, words, patches=composer.look(seen))
+    else:
+        points = composer.compose(vectors, words)
+    made = []
+    for row, query in enumerate(queries):
+        own = [place for place, owner in enumerate(owners) if owner == row]
+        point = points[own[0]] if len(own) == 1 else _mean(points[own], query.references)
+        if query.unlike:
+            away = composer.gallery(np.stack([reference.vector for reference in query.unlike]))
+            point = unit(point - np.float32(UNLIKE) * _mean(away, query.unlike, scaled=False))
+        made.append(point)
+    return made
 
 
-def _pixels(query: SearchQuery) -> Pixels:
-    assert query.reference is not None
-    assert query.reference.pixels is not None
-    return query.reference.pixels()
+def _pixels(reference: Reference) -> Pixels:
+    assert reference.pixels is not None
+    return reference.pixels()
 
 
-def _reference(query: SearchQuery) -> Vectors:
-    assert query.reference is not None
-    return query.reference.vector
+def _pictures(query: SearchQuery, dim: int) -> Vectors:
+    """What the pictures of a query say: the mean of those to be like, less a share of those to be unlike."""
+    if len(query.references) == 1:
+        wanted = query.references[0].vector
+    elif query.references:
+        wanted = _mean(np.stack([one.vector for one in query.references]), query.references)
+    else:
+        wanted = np.zeros(dim, np.float32)
+    if not query.unlike:
+        return wanted
+    away = _mean(np.stack([one.vector for one in query.unlike]), query.unlike, scaled=False)
+    signed: Vectors = wanted - np.float32(UNLIKE) * away
+    return signed
+
+
+def _mean(vectors: Vectors, references: Sequence[Reference], *, scaled: bool = True) -> Vectors:
+    """The mean `(d,)` of vectors `(n, d)` by the weights of the references; `scaled` to length one."""
+    weights = np.array([one.weight for one in references], np.float32)
+    mean: Vectors = (weights / weights.sum()) @ vectors
+    return unit(mean) if scaled else mean
+
+
+def unwanted_of(query: SearchQuery, composer: Composer | None) -> tuple[str, ...]:
+    """What the words of a query exclude, where that is subtracted."""
+    if composer is None or not query.composed:
+        return query.signed_texts.all_unwanted
+    return wishes_of(query.sentence).unwanted if getattr(composer, "signed_texts", False) else ()

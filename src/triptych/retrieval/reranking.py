@@ -1,4 +1,4 @@
-"""The first results judged by a chat model that sees them, where there is time and money for it; else as they were."""
+"""Let a chat model re-rank the first results, if time and budget allow; otherwise they stay as they were."""
 
 import asyncio
 from collections.abc import Callable, Coroutine, Sequence
@@ -35,7 +35,7 @@ SLOW, LIMIT, FAILED = "it took too long", "its limit is reached", "it failed"
 
 @dataclass(frozen=True)
 class Reranked:
-    """Results, with those first that the model says answer the question; or as they were, and why."""
+    """Results, with those first that answer the query according to the model; or unchanged, with the reason."""
 
     hits: list[Hit]
     problem: str = ""
@@ -47,9 +47,9 @@ class Reranked:
 class Reranker:
     """Asks the critic's question about the first results: which one answers, and which others do as well.
 
-    The model gets the pictures in another order and nothing of their scores, and no call is waited for longer than
-    `options.timeout`; an answer that comes later is kept for the next time. The budget of `options.chat` is that of
-    this object's whole life. Belongs to one event loop.
+    The model gets the pictures in another order and without their scores. No call is awaited for longer than
+    `options.timeout`; a later answer is kept for the next time. The budget of `options.chat` holds for the life of this
+    object. Belongs to one event loop.
 
     Raises:
         UsageError: the model is not chat:MODEL, it has no address, or the extra `chat` is not installed.
@@ -101,14 +101,14 @@ class Reranker:
 
     @property
     def warning(self) -> str:
-        """That pictures leave this machine, where they do."""
+        """The warning that pictures leave this machine; empty if they do not."""
         from triptych.chat.endpoint import LOCAL
 
         host = urlsplit(self._settings.endpoint.base_url).hostname
         return "" if host in LOCAL else f"pictures leave this machine, for {host}"
 
     async def __call__(self, picture: Path | bytes, text: str, hits: Sequence[Hit]) -> Reranked:
-        """Results anew, of a reference and what should differ. Never raises for what the endpoint does."""
+        """Re-rank the results for a reference and a modification. Never raises for errors of the endpoint."""
         plain = list(hits)
         if len(plain) < 2:
             return Reranked(plain)
@@ -201,7 +201,8 @@ class Reranker:
         return await self._runner.ask(call, reference)
 
     def _look(self, picture: Path | bytes, hits: Sequence[Hit]) -> "tuple[CallPicture, list[int], list[CallPicture]]":
-        """The reference, and the places of the results that can be shown, with them. Encodes what will be sent."""
+        """The reference, and the places of the results that can be shown, with their
+        pictures. Encodes what will be sent."""
         from hashlib import sha256
 
         from triptych.chat.request import CallPicture
@@ -227,7 +228,12 @@ class Reranker:
         return CallPicture("Reference", name, digest), places, shown
 
     def _encoded(self, hit: Hit) -> str:
-        """Encode a result that will be sent, and return the SHA-256 of its file. Raises PictureError or OSError."""
+        """Encode a result that will be sent, and return the SHA-256 of its file.
+
+        Raises:
+            PictureError: it cannot be used.
+            OSError: it cannot be read.
+        """
         from hashlib import sha256
 
         self._names[hit.path] = hit.name
@@ -242,7 +248,7 @@ class Reranker:
 
 
 def rerank_once(reranker: Reranker, picture: Path | bytes, text: str, hits: Sequence[Hit]) -> list[Hit]:
-    """Results anew, on an event loop of its own; says in one line why they are as they were."""
+    """Re-rank results on an event loop of its own. If they stay unchanged, one line says why."""
     if reranker.warning:
         say(f"search: {reranker.warning}")
     if len(clean(text)) > _MOST_WORDS:

@@ -3,6 +3,7 @@
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import asdict, dataclass
 from pathlib import Path
+from types import MappingProxyType
 from typing import Any
 
 from PIL import Image
@@ -42,6 +43,8 @@ class Hit:
     id: str
     """What the picture is called in public, and what `like=` takes."""
     metadata: Mapping[str, Any]
+    folded: tuple[str, ...] = ()
+    """The names of its near-duplicates that would be results too; only where near-duplicates are folded."""
 
 
 class Hits(list[Hit]):
@@ -72,6 +75,14 @@ class Hits(list[Hit]):
         return excluded + (notes_of(self.reading, encoder) if self.reading else [])
 
 
+def as_record(hit: Hit) -> dict[str, Any]:
+    """A result as JSON has it; what is folded into it only where there is something."""
+    record = asdict(hit)
+    if not hit.folded:
+        record.pop("folded")
+    return record
+
+
 def check_output(output: Path) -> None:
     """Raise UsageError unless results can be written in the form that the file's suffix names."""
     if output.suffix.lower() not in (*_SHEETS, ".json"):
@@ -87,16 +98,18 @@ def write_results(
     limits: Limits = DEFAULT_LIMITS,
     *,
     shown_as: str | None = None,
+    options: Mapping[str, Any] = MappingProxyType({}),
 ) -> None:
     """A contact sheet of pictures within `limits`, or the results as JSON.
 
-    `read` gives the file of a result by its name; `shown_as` says in JSON where the reference `image` lies.
+    `read` gives the file of a result by its name; `shown_as` says in JSON where the reference `image` lies, and
+    `options` what else was asked for.
     """
     if output.suffix.lower() == ".json":
-        query: dict[str, Any] = {"image": shown_as, "text": text}
+        query: dict[str, Any] = {"image": shown_as, "text": text, **options}
         if hits.not_understood:
             query["not_understood"] = list(hits.not_understood)
-        results = [asdict(hit) for hit in hits]
+        results = [as_record(hit) for hit in hits]
         write_json(output, {"query": query, "results": results, "made_by": made_by("search", query)})
         return
     from triptych.core.contact_sheet import contact_sheet

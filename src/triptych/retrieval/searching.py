@@ -1,19 +1,23 @@
 """Opening a catalog, to search it many times, and `search`, which opens it, searches it once and judges the results."""
 
 from collections.abc import Callable
+from io import BytesIO
 from pathlib import Path
+from typing import Any
 
 from triptych.catalog.catalog import Catalog
-from triptych.catalog.likeness import likeness_warning
+from triptych.catalog.domain import domain_warning
 from triptych.composers.baselines import DEFAULT_WEIGHT
 from triptych.composers.protocol import Composer, attach_encoder
 from triptych.composers.registry import load_composer
 from triptych.composers.truth import verdict_of
+from triptych.core.boxes import Box
 from triptych.core.environment import Runtime
 from triptych.core.errors import PictureError, UsageError
-from triptych.core.images import ELSEWHERE
+from triptych.core.images import ELSEWHERE, open_picture
 from triptych.core.progress import say
 from triptych.encoders.protocol import Encoder, short_name
+from triptych.retrieval.asking import Asked, Pictures, Texts, parts_of, query_of
 from triptych.retrieval.library import Library
 from triptych.retrieval.options import EngineOptions, RerankOptions, SearchOptions
 from triptych.retrieval.reranking import Reranker, rerank_once
@@ -63,7 +67,7 @@ def open_catalog(
     if not opened.root.is_dir():
         say(f"{catalog}: its pictures can be found, but not shown: {ELSEWHERE}")
     engine = opened.encoder(encoder, threads=runtime.threads, device=runtime.device)
-    if warning := likeness_warning(opened):
+    if warning := domain_warning(opened):
         say(warning)
     composing = None if composer is None else load_composer(composer, threads=runtime.threads)
     if composing is None or not _lost(composing, force=force):
@@ -90,8 +94,8 @@ def _lost(composer: Composer, *, force: bool) -> bool:
 
 def search(
     catalog: Path | str,
-    image: Path | str | None = None,
-    text: str = "",
+    image: Pictures = None,
+    text: Texts = "",
     *,
     options: SearchOptions = SearchOptions(),
     engine: EngineOptions = EngineOptions(),
@@ -107,9 +111,10 @@ def search(
 
     Args:
         catalog: its folder, made by `index`.
-        image: the reference, a picture file; instead of it, `options.like` names a picture of the catalog.
-        text: what should differ.
-        options: how many results, from where on, and under which conditions.
+        image: the reference, a picture file, or several; a file's name may end in a weight, as in `jacket.jpg:0.5`.
+            Instead of it, or beside it, `options.like` names pictures of the catalog.
+        text: what should differ, or several texts; one may end in a weight, as in `red:0.5`.
+        options: how many results, from where on, in which order, and under which conditions.
         engine: encoder, composer and store, which `open_catalog` takes as arguments.
         rerank: a chat model that is shown the first results; those that it says answer the query come first, with the
             scores that they have. Where it fails, is too slow or would cost more than its budget, one line on standard
@@ -125,8 +130,7 @@ def search(
         DataError: the picture or the catalog cannot be used.
         MismatchError: catalog, encoder and composer do not belong together.
     """
-    image, output = Path(image) if image else None, Path(output) if output else None
-    text = text.strip()
+    output = Path(output) if output else None
     _check_query(image, text, options, composing=engine.composer is not None, reranking=rerank is not None)
     reranker = Reranker(rerank) if rerank else None
     if output:
@@ -136,20 +140,52 @@ def search(
             raise UsageError(
                 f"--weight is that of a sum; composer {library.composer.name} does without, so leave it out"
             )
-        hits = library.search(
-            image=image, like=options.like, text=text,
-            weight=options.weight, where=options.where, k=options.k, offset=options.offset,
-        )  # fmt: skip
+        query = query_of(library, image, text, options)
+        hits = library.answer([query]).hits[0]
         for note in hits.notes(short_name(library.encoder)):
             say(note)
-        where = library.picture(options.like).path if options.like else str(image) if image else None
-        reference = _content(library, options.like) if options.like else image
+        asked = parts_of(library, image, text, options)
+        reference, where = _shown_reference(library, asked, options)
         if reranker and reference and not options.offset:
             reranker.limits, reranker.read = library.catalog.limits, library.read
-            hits = Hits(rerank_once(reranker, reference, text, hits), hits.reading, hits.unwanted)
+            hits = Hits(rerank_once(reranker, reference, query.sentence, hits), hits.reading, hits.unwanted)
         if output:
-            write_results(output, reference, text, hits, library.read, library.catalog.limits, shown_as=where)
+            written = options_written(options)
+            write_results(
+                output, reference, query.sentence, hits, library.read, library.catalog.limits,
+                shown_as=where, options=written,
+            )  # fmt: skip
     return hits
+
+
+def options_written(options: SearchOptions) -> dict[str, Any]:
+    """What was asked for beside picture and words, as a file of results names it; what is by default is left out."""
+    usual = SearchOptions()
+    named = ("like", "unlike", "unwanted", "box", "where", "boost", "sort", "unique")
+    given = {name: getattr(options, name) for name in named if getattr(options, name) != getattr(usual, name)}
+    if len(options.like) == 1:
+        given.pop("like")  # it is the reference, which is named by its file
+    return {
+        ("not" if name == "unwanted" else name): list(v) if isinstance(v, tuple) else v for name, v in given.items()
+    }
+
+
+def _shown_reference(library: Library, asked: Asked, options: SearchOptions) -> tuple[Path | bytes | None, str | None]:
+    """The first picture of the question, to be shown, cut to its box; and where it lies."""
+    if asked.images:
+        source = asked.images[0][0]
+        shown: Path | bytes | None = source if isinstance(source, bytes) else Path(source)
+        where = None if isinstance(source, bytes) else str(source)
+    elif asked.likes:
+        like = asked.likes[0][0]
+        shown, where = _content(library, like), library.picture(like).path
+    else:
+        return None, None
+    if shown is None or not options.box:
+        return shown, where
+    cut, out = Box.read(options.box).cut(open_picture(shown, library.catalog.limits)), BytesIO()
+    cut.save(out, "PNG")
+    return out.getvalue(), where
 
 
 def _content(library: Library, like: str) -> bytes | None:
@@ -161,14 +197,18 @@ def _content(library: Library, like: str) -> bytes | None:
         return None
 
 
-def _check_query(image: Path | None, text: str, options: SearchOptions, *, composing: bool, reranking: bool) -> None:
+def _check_query(image: Pictures, text: Texts, options: SearchOptions, *, composing: bool, reranking: bool) -> None:
     """Raise UsageError where something is lacking that the query needs."""
-    picture = image is not None or options.like is not None
-    if not picture and not text:
+    images = () if image is None else (image,) if isinstance(image, (str, bytes, Path)) else tuple(image)
+    texts = [one for one in ((text,) if isinstance(text, str) else text) if one.strip()]
+    pictures, words = len(images) + len(options.like), bool(texts or options.unwanted)
+    if not (pictures or options.unlike or words):
         raise UsageError("give an --image or --like, a --text, or both")
-    if options.weight is not None and not (picture and text):
+    if options.weight is not None and not ((pictures or options.unlike) and words):
         raise UsageError("--weight is that of the words beside a picture: give both, or leave it out")
-    if composing and not (picture and text):
+    if composing and not (pictures and words):
         raise UsageError("a --composer needs both a picture (--image or --like) and a --text")
-    if reranking and not (picture and text):
+    if reranking and not (pictures and texts):
         raise UsageError("--rerank needs both a picture and a --text")
+    if reranking and (pictures > 1 or options.sort):
+        raise UsageError("--rerank judges by one picture, and has its own order: give one --image or --like, no --sort")

@@ -8,6 +8,7 @@ from typing import Any
 
 import numpy as np
 import pyarrow as pa
+import pyarrow.compute as pc
 
 from triptych.catalog.catalog import Catalog
 from triptych.catalog.columns import type_of, value_as
@@ -73,6 +74,31 @@ def add_pictures(catalog: Catalog, gallery: Gallery, pictures: Sequence[NewPictu
         raise
     _merge(catalog)
     return Rows(list(by_name), [entry.sha256 for entry in entries], vectors, table)
+
+
+def change_metadata(catalog: Catalog, gallery: Gallery, changes: Mapping[str, Mapping[str, Any]]) -> None:
+    """Write what is now known of pictures, by their names; None is for what is not known any more.
+
+    Columns that are not named stay as they are. The gallery is to be read again.
+
+    Raises UsageError for metadata that the catalog has no column for, or of another type.
+    """
+    new = _table(gallery.metadata.schema, changes)
+    row_of = {name: row for row, name in enumerate(new.column("name").to_pylist())}
+    known = gallery.metadata.filter(pa.array(gallery.alive))
+    places = [row_of.get(name) for name in known.column("name").to_pylist()]
+    given = new.take(pa.array(places, pa.int64()))
+    for position, column in enumerate(known.column_names):
+        names = {name for name, values in changes.items() if column in values}
+        if names:
+            chosen = pa.array([place is not None and new_name in names for place, new_name in _named(places, new)])
+            known = known.set_column(position, column, pc.if_else(chosen, given.column(column), known.column(column)))
+    catalog.keep_metadata(known)
+
+
+def _named(places: Sequence[int | None], table: pa.Table) -> list[tuple[int | None, str]]:
+    names = table.column("name").to_pylist()
+    return [(place, "" if place is None else names[place]) for place in places]
 
 
 def remove_pictures(catalog: Catalog, gallery: Gallery, names: Sequence[str]) -> None:

@@ -1,1 +1,1 @@
-"""A catalog over HTTP: a service for programs, and a page for people."""
+"""A catalog over HTTP: a service for programs, and a search page for people."""

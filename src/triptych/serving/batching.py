@@ -1,4 +1,4 @@
-"""Requests that come in while others are worked on are worked on together: under load, one product for many queries."""
+"""Work on requests together that arrive while others are worked on: one matrix product for many queries."""
 
 import asyncio
 from collections import deque
@@ -15,9 +15,11 @@ _WAITING = 512  # items beyond which it is kinder to refuse
 
 
 class Batcher(Generic[T, R]):
-    """Runs `work` over the items that wait, at most `most` at once, in a thread of its own; nobody is kept waiting for
-    a batch to fill. An error of one item is its own: the items are then worked on one by one. Where nothing else is
-    being worked on, a thread can do with its item what it came for: `at_once` spares it the way to the other one.
+    """Runs `work` over the waiting items, at most `most` at once, in a thread of its own. It never waits for a batch to
+    fill.
+
+    An error of one item does not affect others: the items are then worked on one by one. If nothing else is worked on,
+    `at_once` works on an item in the caller's thread, which saves the way to the other thread.
     """
 
     def __init__(self, work: Callable[[Sequence[T]], Sequence[R]], most: int) -> None:
@@ -29,7 +31,7 @@ class Batcher(Generic[T, R]):
         self._working = Lock()
 
     def at_once(self, item: T) -> R | None:
-        """The result for one item, in the thread that asks; None where others are waiting or being worked on."""
+        """The result for one item, computed in the calling thread; None if others are waiting or being worked on."""
         if (self._running and not self._running.done()) or not self._working.acquire(blocking=False):
             return None
         try:
@@ -38,7 +40,11 @@ class Batcher(Generic[T, R]):
             self._working.release()
 
     async def __call__(self, item: T) -> R:
-        """The result for one item. Raises what `work` raises, and Problem where too many wait."""
+        """The result for one item.
+
+        Raises:
+            Problem: too many items wait. What `work` raises is raised, too.
+        """
         if len(self._waiting) >= _WAITING:
             raise busy("too many requests are waiting; try again in a moment")
         future: asyncio.Future[R] = asyncio.get_running_loop().create_future()

@@ -1,65 +1,21 @@
-"""What a page needs to know of a catalog to offer choices, and of two pictures to say what differs."""
+"""What a page needs to know of two pictures, to say what differs."""
 
-import math
-from collections import Counter
 from collections.abc import Callable, Sequence
 from contextlib import suppress
-from datetime import date
 from threading import Event, Lock
 from time import perf_counter
 from typing import Any, cast
 
 import numpy as np
-import pyarrow as pa
-import pyarrow.compute as pc
 
-from triptych.catalog.columns import type_of
-from triptych.catalog.values import iso_of
 from triptych.core.vectors import Vectors
 from triptych.encoders.protocol import Encoder
 from triptych.tagging.tagger import Tagger
 from triptych.tagging.vocabulary import Vocabulary
 
-_VALUES = 60  # of a column, that are offered as a choice
 _BLOCK = 256  # texts encoded before others have their turn
 _CONFIDENT = 0.5  # how likely a word must be, in both pictures, to be given
-
-
-def columns(metadata: pa.Table) -> list[dict[str, Any]]:
-    """The columns that a condition can be about, with their type, their ends if they have an order, and their values.
-
-    Values are given as text, if they are few: words commonest first, all else in order.
-    """
-    described = []
-    for name in metadata.column_names:
-        if name == "name":
-            continue
-        column = metadata.column(name)
-        kind = type_of(column.type)
-        counted = pc.value_counts(column.combine_chunks()).to_pylist()
-        counts = Counter({one["values"]: one["counts"] for one in counted if _is_said(one["values"])})
-        in_order = [value for value, _ in counts.most_common()] if kind == "text" else sorted(counts)
-        values = [_shown(value) for value in in_order] if len(in_order) <= _VALUES else []
-        ordered = kind in {"number", "date"} and bool(in_order)
-        least, most = (_end(in_order[0]), _end(in_order[-1])) if ordered else (None, None)
-        described.append({"name": name, "kind": kind, "values": values, "least": least, "most": most})
-    return described
-
-
-def _is_said(value: Any) -> bool:
-    """Whether a value is one that a condition can name: no missing one, and no number without end."""
-    return value not in (None, "") and not (isinstance(value, float) and not math.isfinite(value))
-
-
-def _shown(value: Any) -> str:
-    """A value as a condition can have it."""
-    if isinstance(value, bool):
-        return "true" if value else "false"
-    return iso_of(value) if isinstance(value, date) else str(value)
-
-
-def _end(value: Any) -> float | str:
-    return iso_of(value)[:10] if isinstance(value, date) else cast(float, value)
+_CHANGED = 0.7  # the same where the words differ: a change that is none misleads more than one that is not told
 
 
 class TagComparison:
@@ -111,7 +67,7 @@ class TagComparison:
             words: Sequence[str] = tagger.vocabulary.groups[group]
             before, after = (int(row.argmax()) for row in values)
             confidence = float(min(values[0][before], values[1][after]))
-            if confidence >= _CONFIDENT:
+            if confidence >= (_CONFIDENT if before == after else _CHANGED):
                 tag = {"group": group, "before": words[before], "after": words[after], "sure": round(confidence, 3)}
                 tags_of["kept" if before == after else "changed"].append(tag)
         return {kind: sorted(found, key=lambda tag: -tag["sure"]) for kind, found in tags_of.items()}

@@ -1,6 +1,6 @@
-"""What a connection may cost before anything is known of who asks: bytes and time of a header, idle and open ones.
+"""Limits on connections before a request is known: bytes and time of headers, idle and open connections.
 
-uvicorn limits none of these where httptools parses requests, and only the bytes where h11 does.
+uvicorn limits none of these with httptools, and only the bytes with h11.
 """
 
 import asyncio
@@ -26,7 +26,7 @@ _WAITING, _SENDING, _ANSWERED = range(3)  # for a request, its body, its answer
 
 @dataclass(frozen=True)
 class ConnectionSettings:
-    """What connections may take; times in seconds."""
+    """Limits of connections; times are in seconds."""
 
     most: int
     """Open at once. One more takes the place of that which has waited longest."""
@@ -41,7 +41,7 @@ class ConnectionSettings:
 
 
 def limited_protocol(settings: ConnectionSettings) -> type[asyncio.Protocol]:
-    """A protocol for uvicorn that keeps to `settings`."""
+    """A protocol class for uvicorn that enforces `settings`."""
     return type("LimitedProtocol", (_LimitedProtocol,), {"settings": settings})
 
 

@@ -1,4 +1,4 @@
-"""Where the pictures of requests are decoded: in processes that can be ended, the costly ones apart from the others."""
+"""Decode the pictures of requests in processes that can be ended, expensive ones apart from the others."""
 
 import asyncio
 from collections.abc import Callable
@@ -15,9 +15,9 @@ from triptych.serving.problems import busy
 
 T = TypeVar("T")
 _LIGHT_WORK = 4_000_000  # pixels, times the passes over them
-_LIGHT_BYTES = 2 * 1024 * 1024
+_LIGHT_BYTES = 2 * 1024 * 1024  # of an upload that is light
 _WAITING = 16  # costly pictures, beyond which it is kinder to refuse
-_NICENESS = 10
+_NICENESS = 10  # of the process for expensive uploads
 
 
 @dataclass
@@ -30,10 +30,10 @@ class _Lane:
 
 
 class PictureDecoding:
-    """Decodes pictures in lanes, so that nobody waits for large or strange uploads but those who sent such.
+    """Decodes pictures in separate lanes, so that large or strange uploads only delay those who sent them.
 
-    An upload is light if its headers say that it takes little, which those of an AVIF never do. The others go through
-    one process, which gives way. The catalog's own pictures have a lane of theirs, however large they are.
+    An upload is light if its headers promise little work, which is never assumed of an AVIF. Others go through one
+    process of low priority. The catalog's own pictures have a lane of their own, however large they are.
 
     Args:
         at_once: light pictures, and own ones, that are decoded at once.
@@ -49,9 +49,10 @@ class PictureDecoding:
         self._heavy = _Lane(heavy, ThreadPoolExecutor(1, thread_name_prefix="heavy"))
 
     async def with_upload(self, data: bytes, work: Callable[[Decoders], T]) -> T:
-        """What `work` makes of an upload with the decoders for it, in a thread.
+        """The result of `work` on an upload with its decoders, computed in a thread.
 
-        Raises Problem where too many costly ones wait.
+        Raises:
+            Problem: too many expensive uploads wait.
         """
         loop = asyncio.get_running_loop()
 
@@ -70,7 +71,7 @@ class PictureDecoding:
             self._heavy.waiting -= 1
 
     async def with_own(self, work: Callable[[Decoders], T]) -> T:
-        """What `work` makes of a picture of the catalog, in a thread."""
+        """The result of `work` on a picture of the catalog, computed in a thread."""
         return await asyncio.get_running_loop().run_in_executor(self._own.threads, work, self._own.decoders)
 
     def open_own(self, data: bytes, limits: Limits, *, square: int = 0) -> Image.Image:
@@ -78,18 +79,22 @@ class PictureDecoding:
         return self._own.decoders.open_picture(data, limits, square=square)
 
     def start(self) -> None:
-        """Start a process ahead of the first upload. Where it does not start, `check` tells."""
+        """Start a process before the first upload. If it does not start, `check` reports it."""
         self._light.threads.submit(self._light.decoders.start)
 
     def check(self) -> None:
-        """Raise Problem where no picture would be decoded now. A costly one that takes long is no reason."""
+        """Check that a picture would be decoded now. An expensive one that takes long is no problem.
+
+        Raises:
+            Problem: none would be.
+        """
         try:
             self._light.decoders.check()
         except DecoderError as error:
             raise busy(str(error)) from None
 
     def close(self) -> None:
-        """End the processes, whatever they are at."""
+        """End the processes at once."""
         for lane in (self._light, self._heavy, self._own):
             lane.decoders.close()
             lane.threads.shutdown(wait=False, cancel_futures=True)

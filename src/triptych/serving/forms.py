@@ -1,11 +1,17 @@
-"""Forms with a picture, read by one model at once; FastAPI would read them field by field, in Python."""
+"""What comes in and goes out: forms with a picture, read by one model at once, and JSON."""
 
+import base64
+import binascii
+import json
+from collections.abc import Mapping
 from typing import Any, TypeVar
 
 from fastapi import Request
 from pydantic import BaseModel, ValidationError
 from starlette.datastructures import UploadFile
+from starlette.responses import Response
 
+from triptych.serving import schemas
 from triptych.serving.problems import Problem, as_problem
 from triptych.serving.requests import check_names
 
@@ -25,7 +31,8 @@ async def read_form(request: Request, model: type[Form]) -> tuple[Form, bytes | 
 
     Raises Problem where they do not fit `model`, one is given twice, there are too many, or nothing reads it.
     """
-    many = {name for name, field in model.model_fields.items() if field.default == []}
+    called = {field.alias or name: field for name, field in model.model_fields.items()}
+    many = {name for name, field in called.items() if field.default == []}
     fields: dict[str, Any] = {}
     picture = None
     kind = request.headers.get("content-type", "").partition(";")[0].strip().lower()
@@ -33,7 +40,7 @@ async def read_form(request: Request, model: type[Form]) -> tuple[Form, bytes | 
     if kind != "multipart/form-data" and (await request.body()).count(b"&") >= _FIELDS:
         raise Problem(422, f"too many fields: at most {_FIELDS} are read")
     async with request.form(max_files=_FILES, max_fields=_FIELDS, max_part_size=_PART) as form:
-        check_names((name for name, _ in form.multi_items()), ("picture", *model.model_fields), many)
+        check_names((name for name, _ in form.multi_items()), ("picture", *called), many)
         for name, value in form.multi_items():
             if isinstance(value, UploadFile):
                 if name != "picture":
@@ -51,12 +58,52 @@ async def read_form(request: Request, model: type[Form]) -> tuple[Form, bytes | 
         raise as_problem(error) from None
 
 
-def form_of(model: type[BaseModel], *, needs_picture: bool = False) -> dict[str, Any]:
-    """How OpenAPI describes such a form."""
+async def read_question(request: Request) -> tuple[schemas.Search, bytes | None]:
+    """A question, as a form or as JSON, and the picture that came with it. Raises Problem where it does not fit."""
+    kind = request.headers.get("content-type", "").partition(";")[0].strip().lower()
+    if kind != "application/json":
+        return await read_form(request, schemas.Search)
+    given = await read_json_body(request, schemas.SearchOfJson)
+    return given, picture_of(given.picture)
+
+
+async def read_json_body(request: Request, model: type[Form]) -> Form:
+    """A body of JSON. Raises Problem where it does not fit `model`."""
+    try:
+        return model.model_validate_json(await request.body())
+    except ValidationError as error:
+        raise as_problem(error) from None
+
+
+def picture_of(given: str) -> bytes | None:
+    """A picture out of base64, perhaps as a data URL; None where there is none. Raises Problem where it is none."""
+    if not given:
+        return None
+    text = given.partition(",")[2] if given.startswith("data:") else given
+    try:
+        return base64.b64decode(text, validate=True)
+    except (binascii.Error, ValueError):
+        raise Problem(422, "picture: must be base64") from None
+
+
+def json_response(content: Any, status: int = 200, headers: Mapping[str, str] | None = None) -> Response:
+    """An answer as JSON."""
+    # A name may hold a lone surrogate, which UTF-8 does not know.
+    body = json.dumps(content, ensure_ascii=False, separators=(",", ":")).encode("utf-8", "replace")
+    return Response(body, status, headers, "application/json")
+
+
+def form_of(
+    model: type[BaseModel], *, needs_picture: bool = False, also: type[BaseModel] | None = None
+) -> dict[str, Any]:
+    """How OpenAPI describes such a form; `also` is what the body may be as JSON."""
     schema = model.model_json_schema()
     schema["properties"] = {"picture": _PICTURE, **schema["properties"]}
     kinds = ["multipart/form-data", "application/x-www-form-urlencoded"]
     if needs_picture:  # which the other kind cannot hold
         schema["required"] = ["picture", *schema.get("required", ())]
         kinds = kinds[:1]
-    return {"requestBody": {"content": {kind: {"schema": schema} for kind in kinds}, "required": needs_picture}}
+    content = {kind: {"schema": schema} for kind in kinds}
+    if also:
+        content["application/json"] = {"schema": also.model_json_schema()}
+    return {"requestBody": {"content": content, "required": needs_picture}}

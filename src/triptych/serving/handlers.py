@@ -12,25 +12,31 @@ from typing import Any, TypeVar
 import numpy as np
 from PIL import Image
 
+from triptych.core.boxes import Box
 from triptych.core.decoders import Decoders
 from triptych.core.errors import CatalogError, PictureError, UsageError
 from triptych.core.limits import Limits
 from triptych.core.progress import say
 from triptych.core.vectors import Vectors
 from triptych.encoders.protocol import Pixels, square_side
+from triptych.retrieval.asking import query_of
+from triptych.retrieval.language import split_weight
 from triptych.retrieval.library import Library
+from triptych.retrieval.options import SearchOptions
 from triptych.retrieval.query import Reference, SearchQuery
 from triptych.retrieval.reranking import Reranked, Reranker
 from triptych.retrieval.results import Hit, Hits, Picture
 from triptych.serving.batching import Batcher
 from triptych.serving.decoding import PictureDecoding
+from triptych.serving.known import KnownPictures
 from triptych.serving.problems import Problem, busy
 from triptych.serving.prometheus import ServiceMetrics
 from triptych.serving.settings import ServiceSettings
-from triptych.serving.thumbnails import SIDES, Thumbnail, ThumbnailCache, Uploads, draw, wanted_of_upload
+from triptych.serving.thumbnails import SIDES, Thumbnail, ThumbnailCache, Uploads, draw, drawn, wanted_of_upload
 
 T = TypeVar("T")
 _SEARCHES = 32  # queries answered together, at most
+_FETCHES = 4  # pictures fetched by URL at once
 _ADDITIONS = 64  # pictures written together, at most
 
 
@@ -75,6 +81,7 @@ class RequestHandlers:
         self.searched = asyncio.Event()
         """Set once somebody has searched, who may now compare what was found."""
         self.uploads = Uploads()
+        self.known = KnownPictures(library, self.uploads, settings.limits)
         self.decoding = PictureDecoding(max(2, threads), settings.request_timeout)
         library.open_picture = self.decoding.open_own
         if reranker:
@@ -86,13 +93,14 @@ class RequestHandlers:
         # Of their own: a first comparison takes long, and a check is to answer whatever else is under way.
         self._comparing = ThreadPoolExecutor(1, thread_name_prefix="comparing")
         self._checking = ThreadPoolExecutor(1, thread_name_prefix="checking")
+        self._fetching = ThreadPoolExecutor(_FETCHES, thread_name_prefix="fetching")  # they wait for others
         self._search = Batcher(self._answer, _SEARCHES)
         self._add = Batcher(self._add_all, _ADDITIONS)
 
     def close(self) -> None:
         """End what is under way; no request is answered any more."""
         self.decoding.close()
-        for threads in (self._threads, self._comparing, self._checking):
+        for threads in (self._threads, self._comparing, self._checking, self._fetching):
             threads.shutdown(wait=False, cancel_futures=True)
 
     async def in_thread(self, work: Callable[[], T], threads: ThreadPoolExecutor | None = None) -> T:
@@ -131,31 +139,27 @@ class RequestHandlers:
         else:
             self.is_whole = True
 
-    async def search(self, picture: bytes | None, like: str, **terms: Any) -> tuple[FinishedSearch, str | None]:
-        """Answer a query of these terms; with the id of its reference, if it has one."""
-        if picture is not None and like:
-            raise Problem(422, "send a picture, or the id of one as `like`, not both")
-        if terms["weight"] is not None:
-            if self.library.composer is not None:
-                raise Problem(422, "weight: this service composes picture and words without one; leave it out")
-            if (picture is None and not like) or not terms["text"].strip():
-                raise Problem(422, "weight: is that of words beside a picture; send both, or leave it out")
+    async def search(
+        self, picture: bytes | None, text: Sequence[str], options: SearchOptions
+    ) -> tuple[FinishedSearch, str | None]:
+        """Answer a query; with the id of its reference, if it has one."""
+        box = Box.read(options.box) if options.box else None
         kept = b""
         decoding = 0.0
 
         def begin() -> PendingSearch | FinishedSearch:
-            self.library.check(terms["where"])  # here, since a gallery may be large
-            search = PendingSearch(SearchQuery(self.reference(like) if like else None, **terms))
+            self.library.check(options.where)  # here, since a gallery may be large
+            search = PendingSearch(query_of(self.known, None, text, options))
             return self._search.at_once(search) or search
 
         def begin_with(decoders: Decoders) -> PendingSearch | FinishedSearch:
             nonlocal kept, decoding
             assert picture is not None
-            self.library.check(terms["where"])
-            pixels, kept, decoding = self._read(picture, decoders)
+            self.library.check(options.where)
+            pixels, kept, decoding = self._read(picture, decoders, box)
             needed = self.library.needed_pixels(lambda: pixels)
             unknown = Reference(np.zeros(0, np.float32), sha256(picture).hexdigest(), needed)
-            search = PendingSearch(SearchQuery(unknown, **terms), pixels)
+            search = PendingSearch(query_of(self.known, None, text, options, unknown), pixels)
             return self._search.at_once(search) or search
 
         if picture is None:
@@ -169,9 +173,26 @@ class RequestHandlers:
         self.metrics.time("finding", finished.finding)
         self.searched.set()
         if picture is None:
-            return finished, like or None
+            return finished, self._first(options.like)
         assert finished.query.reference is not None
-        return finished, self.uploads.keep(finished.query.reference, kept)
+        return finished, self.uploads.keep(finished.query.reference, kept, options.box or "")
+
+    async def upload(self, picture: bytes, box: str) -> str:
+        """Keep a picture to start from; its id."""
+        part = Box.read(box) if box else None
+        pixels, kept, _ = await self.decoding.with_upload(picture, lambda decoders: self._read(picture, decoders, part))
+
+        def encode() -> Vectors:
+            vector: Vectors = self.library.encoder.encode_pictures(pixels[None])[0]
+            return vector
+
+        needed = self.library.needed_pixels(lambda: pixels)
+        reference = Reference(await self.in_thread(encode), sha256(picture).hexdigest(), needed)
+        return self.uploads.keep(reference, kept, box)
+
+    def _first(self, likes: Sequence[str]) -> str | None:
+        """The first of the pictures that a query names, without its weight."""
+        return split_weight(likes[0], lambda name: self.known.name_of(name) is not None)[0] if likes else None
 
     async def rerank(self, reference: str, text: str, hits: Sequence[Hit]) -> Reranked:
         """The first results judged by the chat model, for a reference of that id. What goes wrong is logged."""
@@ -195,6 +216,19 @@ class RequestHandlers:
         )
         return await self._add(NewUpload(picture, metadata, self.library.encoder.prepare(opened)))
 
+    async def fetch(self, url: str) -> bytes:
+        """A picture by its URL. Raises Problem where the service fetches none, or not this one."""
+        fetcher = self.settings.fetcher
+        if fetcher is None:
+            raise Problem(403, "url: this service fetches no pictures; --fetch-from lets it")
+        return await self.in_thread(lambda: fetcher(url), self._fetching)
+
+    async def change(self, name: str, metadata: Mapping[str, Any]) -> Picture:
+        """Change what is known of a picture; it is on disk when this returns."""
+        own = self.picture(name).name
+        (changed,) = await self.in_thread(lambda: self.library.update({own: metadata}))
+        return changed
+
     async def remove(self, name: str) -> None:
         """Remove a picture, for good."""
         picture = self.picture(name)
@@ -209,10 +243,7 @@ class RequestHandlers:
 
     def reference(self, like: str) -> Reference:
         """A picture of the catalog, or one uploaded not long ago. Raises Problem where it is neither."""
-        upload = self.uploads.get(like)
-        if upload:
-            return upload.reference
-        return self.library.reference(like=self.picture(like).name)
+        return self.known.reference(like=like)
 
     async def thumbnail(self, name: str, kind: str) -> Thumbnail:
         """A JPEG of a picture, by its id alone. Raises Problem where it is unknown or gone."""
@@ -244,9 +275,13 @@ class RequestHandlers:
                 404, "the picture's file is gone, or is none any more; `triptych index` looks again"
             ) from None
 
-    def _read(self, picture: bytes, decoders: Decoders) -> tuple[Pixels, bytes, float]:
+    def _read(self, picture: bytes, decoders: Decoders, box: Box | None) -> tuple[Pixels, bytes, float]:
+        """An upload as the encoder reads it, what is kept of it, and the seconds that it took."""
         started = perf_counter()
         encoder = self.library.encoder
+        if box:
+            cut = box.cut(decoders.open_picture(picture, self.settings.limits))
+            return encoder.prepare(cut), drawn(cut), perf_counter() - started
         decoded = decoders.decode(picture, self.settings.limits, wanted_of_upload(picture, square_side(encoder)))
         assert decoded.picture is not None
         pixels = encoder.prepare(decoded.picture)

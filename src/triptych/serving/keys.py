@@ -1,4 +1,4 @@
-"""API keys: who may ask, and who may change the catalog. The file holds hashes only; a key is shown once, when made.
+"""API keys: who may search, and who may change the catalog. The file holds only hashes; a key is shown once, when made.
 
 A key is 256 random bits, so one round of SHA-256 hides it as well as a slow hash would hide a password.
 """
@@ -21,16 +21,26 @@ _TICK = 1_000_000_000  # ns
 
 @dataclass(frozen=True)
 class ApiKey:
-    """Whose key it is, and whether it may add and remove pictures."""
+    """The owner of a key, and whether it may add and remove pictures."""
 
     name: str
     write: bool
 
 
 def make_key(keys: Path | str, name: str, *, write: bool = False) -> str:
-    """A new key for `name`, added to the file `keys`, which is made if need be; one of that name is replaced.
+    """Make a key and add it to the file `keys`, which is created if missing. A key of the same name is replaced.
 
-    Raises UsageError for a name that is empty or long, DataError where the file is none of keys.
+    Args:
+        keys: the file of keys.
+        name: the key's owner.
+        write: whether the key may add and remove pictures.
+
+    Returns:
+        The key, which is stored nowhere.
+
+    Raises:
+        UsageError: the name is empty or too long.
+        DataError: the file is no file of keys.
     """
     if not re.fullmatch(r"[\w.@-]{1,64}", name):
         raise UsageError(f"{name!r}: a key's name has up to 64 letters, digits and . _ @ -")
@@ -43,9 +53,10 @@ def make_key(keys: Path | str, name: str, *, write: bool = False) -> str:
 
 
 class KeyFile:
-    """The keys of a file, which is read again once it has changed, so that a revoked key stops at once.
+    """The keys of a file. It is read again when it changes, so that a revoked key stops at once.
 
-    Raises DataError where the file is none of keys.
+    Raises:
+        DataError: the file is no file of keys.
     """
 
     def __init__(self, path: Path) -> None:
@@ -55,9 +66,11 @@ class KeyFile:
         self._follow()
 
     def find(self, given: str) -> ApiKey | None:
-        """Whose key this is. A lookup by its hash: how long it takes says nothing about the keys that there are.
+        """The owner of a key; None if there is none. The lookup is by hash, so its duration reveals nothing about
+        existing keys.
 
-        Raises DataError where the file cannot be read any more; no key is good then.
+        Raises:
+            DataError: the file can no longer be read. No key is accepted then.
         """
         self._follow()
         return self._keys.get(sha256(given.encode("utf-8", "replace")).hexdigest())

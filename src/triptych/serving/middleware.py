@@ -26,7 +26,9 @@ _HEADERS = (
     (b"referrer-policy", b"no-referrer"),
     (b"cross-origin-opener-policy", b"same-origin"),
 )
+_OLD, _NEW = "/api/", "/v1/"
 _OPEN = ("/health", "/ready", "/openapi.json")  # and the page, which holds nothing of the catalog
+_WITH_BASE64 = ("/v1/search", "/v1/searches")  # JSON that may hold a picture
 _BEYOND_THE_PICTURE = 64 * 1024  # bytes of a request beside its picture
 _WITHOUT_A_PICTURE = 256 * 1024  # bytes of a body that can hold none
 _DIGITS = 16  # of a length
@@ -93,7 +95,7 @@ class AccessMiddleware:
             raise Problem(403, "a page of another site may not ask for this")
         if _writes(scope) and not settings.keys and origin in settings.origins and not _own(headers, origin):
             raise Problem(403, "a page of another site needs a key to add or remove, and this service has none")
-        client = self._identify(scope, headers)
+        client = scope["triptych.client"] = self._identify(scope, headers)
         self._pace(client)
         body, size = await self._read(scope, headers, receive)
         try:
@@ -150,8 +152,11 @@ class AccessMiddleware:
         if scope["method"] in ("GET", "HEAD", "OPTIONS"):
             return b"", 0
         most = told = self._settings.limits.max_bytes
-        if headers.get("content-type", "").partition(";")[0].strip().lower() == "multipart/form-data":
+        kind = headers.get("content-type", "").partition(";")[0].strip().lower()
+        if kind == "multipart/form-data":
             most += _BEYOND_THE_PICTURE
+        elif kind == "application/json" and scope["path"].rstrip("/") in _WITH_BASE64:
+            most = told = most * 4 // 3 + _BEYOND_THE_PICTURE
         else:
             most = told = min(most, _WITHOUT_A_PICTURE)
         large = Problem(413, f"too large: at most {told} bytes are accepted")
@@ -185,16 +190,22 @@ class AccessMiddleware:
         origin = Headers(scope=scope).get("origin")
         allowed = [(b"access-control-allow-origin", origin.encode("latin-1"))] if origin and origin in origins else []
         # Of an `<img>` no browser says whose page it is on, so it is either every page's or none's.
-        shown = bool(allowed) or scope["path"].startswith("/api/pictures/")
+        shown = bool(allowed) or scope["path"].startswith("/v1/pictures/")
         policy = b"cross-origin" if shown else b"same-origin"
         return [*allowed, (b"cross-origin-resource-policy", policy), (b"vary", b"Origin")]
 
 
 def _strip(scope: Scope, root_path: str) -> None:
-    """Take the path below which a proxy shows the service off a request's own, where the proxy has passed it on."""
+    """Take the path below which a proxy shows the service off a request's own, where the proxy has passed it on.
+
+    What earlier versions called `/api/` is `/v1/`.
+    """
     path = scope["path"]
     if root_path and (path == root_path or path.startswith(f"{root_path}/")):
-        scope["path"] = path[len(root_path) :] or "/"
+        scope["path"] = path = path[len(root_path) :] or "/"
+        scope["raw_path"] = path.encode()
+    if path.startswith(_OLD):
+        scope["path"] = _NEW + path[len(_OLD) :]
         scope["raw_path"] = scope["path"].encode()
 
 
@@ -249,7 +260,7 @@ def _own(headers: Headers, origin: str | None) -> bool:
 def _writes(scope: Scope) -> bool:
     """Whether a request would change the catalog."""
     method = scope["method"]
-    return bool(method == "DELETE" or (method == "POST" and scope["path"].rstrip("/") == "/api/pictures"))
+    return bool(method in ("DELETE", "PATCH") or (method == "POST" and scope["path"].rstrip("/") == "/v1/pictures"))
 
 
 def host_name(host: str) -> str:
@@ -263,7 +274,7 @@ def _known(method: str) -> str:
 
 async def _preflight(scope: Scope, receive: Receive, send: Send) -> None:
     headers = [
-        (b"access-control-allow-methods", b"GET, POST, DELETE"),
+        (b"access-control-allow-methods", b"GET, POST, PATCH, DELETE"),
         (b"access-control-allow-headers", b"authorization, content-type, x-api-key"),
         (b"access-control-max-age", b"600"),
     ]

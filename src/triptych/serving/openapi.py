@@ -1,4 +1,4 @@
-"""The service's OpenAPI: what FastAPI derives from the routes, and the refusals that each of them shares."""
+"""The service's OpenAPI: what FastAPI derives from the routes, and the errors that all of them share."""
 
 from typing import Any
 
@@ -26,7 +26,7 @@ _ALWAYS = ("/health", "/ready")  # open to anybody
 
 
 def describe(app: FastAPI, root_path: str = "") -> None:
-    """Let `app` describe its refusals as the problems that they are, and where it lies if that is below a path."""
+    """Add the shared errors to the OpenAPI of `app`, and its path if the service lies below one."""
 
     def openapi() -> dict[str, Any]:
         if app.openapi_schema is None:

@@ -6,7 +6,7 @@ from ipaddress import ip_network
 from pathlib import Path
 
 from triptych.core.errors import UsageError
-from triptych.core.options import check_ranges, nested, option
+from triptych.core.options import as_paths, check_ranges, nested, option
 
 _PATH = re.compile(r"(/[\w.~-]+)+/?")
 
@@ -27,10 +27,10 @@ class ConnectionLimits:
     """What connections may take before a request is read."""
 
     max_connections: int = option(
-        512, "Connections open at once; half of the process's open files where that is less.", min=1
+        512, "Connections open at once; half of the process's open files if that is less.", min=1
     )
     max_header: float = option(32.0, "Largest header of a request, in KB.", min=1)
-    header_timeout: float = option(10.0, "Seconds in which a request's header must have come.", min=0.1)
+    header_timeout: float = option(10.0, "Seconds within which a request's header must arrive.", min=0.1)
     idle_timeout: float = option(5.0, "Seconds that a connection may be idle between two requests.", min=0.1)
 
     def __post_init__(self) -> None:
@@ -48,11 +48,16 @@ class ServeOptions:
 
     host: str = option("127.0.0.1", "Address to listen at.")
     port: int = option(8000, "Port to listen at; 0 takes a free one.", min=0, max=65535)
+    catalogs: Path | None = option(
+        None,
+        'More catalogs, each below /c/NAME/ with its own keys, as JSON: {"shoes": {"catalog": "DIR", "keys": "FILE"}}.',
+        metavar="FILE",
+    )
     vocabulary: Path | None = option(
         None, 'Words of the comparison, as JSON: {"colour": ["red", "blue"], …}.', metavar="FILE"
     )
     keys: Path | None = option(None, "API keys made by `triptych make-key`.", metavar="FILE")
-    read_only: bool = option(False, "Let nobody add or remove pictures.")
+    read_only: bool = option(False, "Allow nobody to add or remove pictures.")
     allow_hosts: tuple[str, ...] = option(
         (), "Another name to answer to; may be repeated.", flag="--allow-host", metavar="NAME"
     )
@@ -73,6 +78,14 @@ class ServeOptions:
         flag="--trusted-proxy",
         metavar="ADDRESS",
     )
+    fetch_from: tuple[str, ...] = option(
+        (),
+        "A host that pictures may be fetched from by their URL, such as shop.example, or .shop.example for all names "
+        "below it; may be repeated. Without it none are.",
+        metavar="HOST",
+    )
+    fetch_timeout: float = option(10.0, "Seconds that fetching a picture may take.", min=0.1, max=25)
+    feedback: Path | None = option(None, "Keep what people found of results in this file (JSON Lines).", metavar="FILE")
     limits: UploadLimits = nested(UploadLimits)
     connections: ConnectionLimits = nested(ConnectionLimits)
     request_timeout: float = option(30.0, "Seconds that a request may take, its upload included.", min=0.1)
@@ -80,6 +93,7 @@ class ServeOptions:
 
     def __post_init__(self) -> None:
         check_ranges(self)
+        as_paths(self, "catalogs", "vocabulary", "keys", "feedback")
         if self.root_path and not _PATH.fullmatch(self.root_path):
             raise UsageError(f"--root-path {self.root_path}: must be a path such as /triptych, without a host")
         for proxy in self.trusted_proxies:

@@ -1,8 +1,10 @@
 """Errors as a client reads them: application/problem+json (RFC 9457), always with a sentence that says what to do."""
 
 import json
+import re
 from collections.abc import Mapping
 from http import HTTPStatus
+from typing import Any
 
 from fastapi import FastAPI, Request
 from fastapi.exceptions import RequestValidationError
@@ -24,6 +26,7 @@ from triptych.core.errors import (
 )
 from triptych.core.progress import say
 
+_FLAG = re.compile(r"--(where|boost|sort|box) ")  # which a request calls by its name
 MEDIA_TYPE = "application/problem+json"
 
 
@@ -36,10 +39,15 @@ class Problem(Exception):
         self.detail = detail
         self.headers = headers
 
+    @property
+    def content(self) -> dict[str, Any]:
+        """It as JSON (RFC 9457)."""
+        title = HTTPStatus(self.status).phrase
+        return {"type": "about:blank", "title": title, "status": self.status, "detail": self.detail}
+
     def response(self) -> Response:
         """What the client gets."""
-        body = {"type": "about:blank", "title": HTTPStatus(self.status).phrase, "status": self.status}
-        content = json.dumps(body | {"detail": self.detail}, ensure_ascii=False).encode("utf-8", "replace")
+        content = json.dumps(self.content, ensure_ascii=False).encode("utf-8", "replace")
         return Response(content, self.status, self.headers, MEDIA_TYPE)
 
 
@@ -64,7 +72,7 @@ def as_problem(error: Exception) -> Problem:
             say(f"failed: {error}")
             return busy("the catalog is gone or damaged; whoever runs this finds more in the log")
         case UsageError() | DataError():
-            return Problem(422, str(error).replace("--where ", "where "))
+            return Problem(422, _FLAG.sub(r"\1 ", str(error)))
         case BusyError():
             return busy("the catalog is being written to by another run; try again later")
         case StoreError():

@@ -11,20 +11,28 @@ from triptych.serving.problems import Problem
 
 _FORMS = ("multipart/form-data", "application/x-www-form-urlencoded")
 _BODIES: Mapping[str, tuple[str, ...]] = {
-    "/api/search": _FORMS,
-    "/api/pictures": _FORMS[:1],
-    "/api/compare": ("application/json",),
+    "/v1/search": (*_FORMS, "application/json"),
+    "/v1/searches": ("application/json",),
+    "/v1/feedback": ("application/json",),
+    "/v1/pictures": _FORMS[:1],
+    "/v1/uploads": _FORMS[:1],
+    "/v1/compare": ("application/json",),
 }
-_PARAMETERS: Mapping[tuple[str, str], tuple[str, ...]] = {("GET", "/api/pictures"): ("k", "offset", "step")}
+_PARAMETERS: Mapping[tuple[str, str], tuple[str, ...]] = {
+    ("GET", "/v1/pictures"): ("k", "offset", "step"),
+    ("GET", "/v1/values"): ("column", "contains"),
+}
 _DRAWINGS = ("/thumbnail", "/full")  # pages put ?v=2 behind a picture's address, so that it is fetched anew
 
 
 def check_request(scope: Scope) -> None:
     """Raise Problem for a body of a type that is not read, and for a parameter that nothing reads."""
     method, path = scope["method"], scope["path"].rstrip("/")
+    if method == "PATCH":
+        _check_type(Headers(scope=scope).get("content-type", ""), ("application/json",))
     if method == "POST" and path in _BODIES:
         _check_type(Headers(scope=scope).get("content-type", ""), _BODIES[path])
-    if path.startswith("/api/") and not path.endswith(_DRAWINGS):
+    if path.startswith("/v1/") and not path.endswith(_DRAWINGS):
         known = _PARAMETERS.get((method, path), ())
         names = [name for name, _ in parse_qsl(scope["query_string"].decode("latin-1"), keep_blank_values=True)]
         where = "in the address" if known else "in the address; send it as a field of the body"
@@ -46,6 +54,7 @@ def _check_type(given: str, wanted: tuple[str, ...]) -> None:
     kind = given.partition(";")[0].strip().lower()
     if kind not in wanted:
         what = "a form" if wanted[0] in _FORMS else "JSON"
+        what += " or JSON" if len(wanted) > len(_FORMS) else ""
         raise Problem(415, f"Content-Type: send {what} ({' or '.join(wanted)}), not {_shown(kind) or 'a body without'}")
 
 

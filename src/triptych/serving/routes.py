@@ -2,35 +2,35 @@
 
 import asyncio
 import json
-from collections.abc import AsyncIterator, Awaitable, Callable
-from contextlib import asynccontextmanager, suppress
-from importlib.resources import files
+from collections.abc import AsyncIterator, Awaitable, Callable, Mapping, Sequence
+from contextlib import AsyncExitStack, asynccontextmanager, suppress
 from threading import Thread
+from types import MappingProxyType
 from typing import Annotated, Any, Literal
 
 from fastapi import Body, FastAPI, Path, Query, Request
 from starlette.responses import Response
 from starlette.types import ASGIApp, Receive, Scope, Send
 
-from triptych.catalog.likeness import likeness_warning
+from triptych.catalog.domain import domain_warning
 from triptych.core.errors import TriptychError
 from triptych.core.version import __version__
 from triptych.encoders.protocol import short_name
-from triptych.retrieval.reranking import Reranked
-from triptych.retrieval.results import Hit, Picture
 from triptych.serving import schemas
-from triptych.serving.comparison import TagComparison, columns
-from triptych.serving.forms import form_of, read_form
+from triptych.serving.comparison import TagComparison
+from triptych.serving.facets import columns, values_of
+from triptych.serving.forms import form_of, json_response, read_form, read_question
 from triptych.serving.handlers import RequestHandlers
 from triptych.serving.middleware import AccessMiddleware
 from triptych.serving.openapi import describe
+from triptych.serving.page_files import add_page
 from triptych.serving.problems import Problem, handle_problems
+from triptych.serving.program_routes import add_program_routes
 from triptych.serving.prometheus import MEDIA_TYPE as METRICS_TYPE
 from triptych.serving.requests import check_request
+from triptych.serving.search_answers import answered, public
 
-_PAGE = {"page.html": "text/html", "page.css": "text/css", "icon.svg": "image/svg+xml"}
-_SCRIPT = "text/javascript"
-_SEARCH = "/api/search"
+_SEARCH = "/v1/search"
 _LOOK = 2.0  # seconds between looks whether another process has changed the catalog
 _JPEG: dict[int | str, dict[str, Any]] = {
     200: {"description": "A JPEG.", "content": {"image/jpeg": {}}},
@@ -41,23 +41,69 @@ _Id = Annotated[str, Path(max_length=64, description="A picture's opaque id.", e
 _Endpoint = Callable[[Request], Awaitable[Response]]
 
 
-def create_app(handlers: RequestHandlers, comparison: TagComparison) -> AccessMiddleware:
-    """The service, as an ASGI application."""
+def create_app(
+    handlers: RequestHandlers,
+    comparison: TagComparison,
+    beside: Mapping[str, tuple[RequestHandlers, TagComparison]] = MappingProxyType({}),
+) -> ASGIApp:
+    """The service, as an ASGI application; other catalogs lie `beside` it, below `/c/NAME/`."""
+    every = [(handlers, comparison), *beside.values()]
+    app = _one_catalog(handlers, comparison, lambda _: _looking_after_all(every))
+    if not beside:
+        return app
+    others = {name: _one_catalog(own, comparing, _no_lifespan) for name, (own, comparing) in beside.items()}
+    return _by_path(app, handlers.settings.root_path, others)
+
+
+def _one_catalog(
+    handlers: RequestHandlers, comparison: TagComparison, lifespan: Callable[[FastAPI], Any]
+) -> AccessMiddleware:
     app = FastAPI(
         title="triptych",
         version=__version__,
         description="Find a picture from another picture and a few words.",
         docs_url=None,  # its page would fetch scripts from elsewhere
         redoc_url=None,
-        lifespan=lambda _: _looking_after(handlers, comparison),
+        lifespan=lifespan,
     )
     search = _searching(app, handlers, comparison)
     _pictures(app, handlers)
+    add_program_routes(app, handlers)
     _upkeep(app, handlers)
-    _page(app, handlers.settings.root_path)
+    add_page(app, handlers.settings.root_path)
     describe(app, handlers.settings.root_path)
     handle_problems(app)
     return AccessMiddleware(_straight(app, handlers, search), handlers.settings, handlers.metrics)
+
+
+def _by_path(first: ASGIApp, root_path: str, others: Mapping[str, ASGIApp]) -> ASGIApp:
+    """The application that chooses by `/c/NAME/`; what is of no other catalog is of the first one."""
+
+    async def choose(scope: Scope, receive: Receive, send: Send) -> None:
+        chosen = first
+        if scope["type"] == "http":
+            path = scope["path"].removeprefix(root_path)
+            name, _, rest = path.removeprefix("/c/").partition("/") if path.startswith("/c/") else ("", "", "")
+            if name in others:
+                chosen, path = others[name], f"{root_path}/c/{name}/{rest}"
+                scope = {**scope, "path": path, "raw_path": path.encode("utf-8", "surrogateescape")}
+        await chosen(scope, receive, send)
+
+    return choose
+
+
+@asynccontextmanager
+async def _looking_after_all(every: Sequence[tuple[RequestHandlers, TagComparison]]) -> AsyncIterator[None]:
+    async with AsyncExitStack() as stack:
+        for handlers, comparison in every:
+            await stack.enter_async_context(_looking_after(handlers, comparison))
+        yield
+
+
+@asynccontextmanager
+async def _no_lifespan(_: FastAPI) -> AsyncIterator[None]:
+    """That of a catalog beside the first one, which looks after all."""
+    yield
 
 
 def _straight(app: FastAPI, handlers: RequestHandlers, search: _Endpoint) -> ASGIApp:
@@ -70,7 +116,7 @@ def _straight(app: FastAPI, handlers: RequestHandlers, search: _Endpoint) -> ASG
     async def lead(scope: Scope, receive: Receive, send: Send) -> None:
         if scope["type"] == "http":
             check_request(scope)
-            if scope["path"].startswith("/api/"):
+            if scope["path"].startswith("/v1/"):
                 handlers.require_catalog()
         if scope["type"] != "http" or scope["path"] != _SEARCH or scope["method"] != "POST":
             return await app(scope, receive, send)
@@ -103,7 +149,7 @@ async def _looking_after(handlers: RequestHandlers, comparison: TagComparison) -
 
 
 def _searching(app: FastAPI, handlers: RequestHandlers, comparison: TagComparison) -> _Endpoint:
-    @app.get("/api/catalog", response_model=schemas.Facts, tags=["search"])
+    @app.get("/v1/catalog", response_model=schemas.Facts, tags=["search"])
     async def catalog() -> Response:
         """What is served, and which conditions there can be."""
         library = handlers.library
@@ -112,60 +158,65 @@ def _searching(app: FastAPI, handlers: RequestHandlers, comparison: TagCompariso
             "encoder": short_name(library.encoder),
             "composer": library.composer.name if library.composer is not None else None,
             "weight": library.weight,
-            "warning": likeness_warning(library.catalog),
+            "warning": domain_warning(library.catalog),
             "writable": handlers.settings.writable,
             "columns": await handlers.in_thread(lambda: columns(library.metadata)),
             "max_bytes": handlers.settings.limits.max_bytes,
         }
-        return _json(facts)
+        return json_response(facts)
 
-    @app.post(_SEARCH, response_model=schemas.Answer, tags=["search"], openapi_extra=form_of(schemas.Search))
+    @app.get("/v1/values", response_model=list[schemas.Value], tags=["search"])
+    async def values(
+        column: Annotated[str, Query(max_length=500, description="Of the metadata.", examples=["brand"])],
+        contains: Annotated[str, Query(max_length=200, description="What they contain.", examples=["ac"])] = "",
+    ) -> Response:
+        """The values of a column that contain a text, with their counts; the commonest first, at most 50."""
+        try:
+            found = await handlers.in_thread(lambda: values_of(handlers.library.metadata, column, contains))
+        except KeyError:
+            raise Problem(404, "there is no such column; `GET /v1/catalog` names those that there are") from None
+        return json_response(found)
+
+    question = form_of(schemas.Search, also=schemas.SearchOfJson)
+
+    @app.post(_SEARCH, response_model=schemas.Answer, tags=["search"], openapi_extra=question)
     async def search(request: Request) -> Response:
         """Find pictures by a picture, by words, or by a picture and what should differ.
 
-        curl -F picture=@jacket.jpg -F text="but in red" http://127.0.0.1:8000/api/search
+        curl -F picture=@jacket.jpg -F text="but in red" http://127.0.0.1:8000/v1/search
         """
-        query, picture = await read_form(request, schemas.Search)
-        finished, name = await handlers.search(
-            picture,
-            query.like,
-            text=query.text,
-            weight=query.weight,
-            where=tuple(query.where),
-            k=query.k + 1,  # one more, to know whether there are more
-            offset=query.offset,
-        )
-        stages = f"encoding;dur={finished.encoding * 1000:.2f}, finding;dur={finished.finding * 1000:.2f}"
-        found = finished.hits[: query.k]
-        reranked: Reranked | None = None
-        if handlers.reranker and query.rerank and name and query.text.strip() and not query.offset:
-            reranked = await handlers.rerank(name, query.text, found)
-            found = reranked.hits
-        body = {
-            "reference": name,
-            "hits": [{**_public(hit), "rank": hit.rank, "score": hit.score} for hit in found],
-            "more": len(finished.hits) > query.k,
-            "reranked": reranked is not None and not reranked.problem,
-            "not_understood": list(finished.hits.not_understood),
-            "notes": finished.hits.notes(short_name(handlers.library.encoder)),
-            "degraded": reranked.problem or None if reranked else None,
-        }
-        return _json(body, headers={"Server-Timing": stages})
+        query, picture = await read_question(request)
+        body, timing = await answered(handlers, query, picture)
+        return json_response(body, headers={"Server-Timing": timing})
 
-    @app.post("/api/compare", response_model=schemas.Comparison, tags=["search"])
+    @app.post(
+        "/v1/uploads",
+        response_model=schemas.Upload,
+        status_code=201,
+        tags=["search"],
+        openapi_extra=form_of(schemas.NewUpload, needs_picture=True),
+    )
+    async def upload(request: Request) -> Response:
+        """Send a picture to start from, once for many searches. It is kept in memory, for an hour."""
+        given, picture = await read_form(request, schemas.NewUpload)
+        if picture is None:
+            raise Problem(422, "picture: is missing; send a file")
+        return json_response({"id": await handlers.upload(picture, given.box)}, 201)
+
+    @app.post("/v1/compare", response_model=schemas.Comparison, tags=["search"])
     async def compare(pair: Annotated[schemas.Pair, Body()]) -> Response:
         """What differs between a reference and a result, in attribute tags."""
 
         def compared() -> dict[str, list[dict[str, Any]]]:
             return comparison(handlers.reference(pair.reference).vector, handlers.reference(pair.result).vector)
 
-        return _json(await handlers.compare(compared))
+        return json_response(await handlers.compare(compared))
 
     return search
 
 
 def _pictures(app: FastAPI, handlers: RequestHandlers) -> None:
-    @app.get("/api/pictures", response_model=list[schemas.Picture], tags=["pictures"])
+    @app.get("/v1/pictures", response_model=list[schemas.Picture], tags=["pictures"])
     async def listing(
         k: Annotated[int, Query(ge=1, le=1000, description="How many.")] = 24,
         offset: Annotated[int, Query(ge=0, le=10_000_000, description="Leave out the first so many.")] = 0,
@@ -173,14 +224,14 @@ def _pictures(app: FastAPI, handlers: RequestHandlers) -> None:
     ) -> Response:
         """The catalog's pictures, page by page."""
         pictures = await handlers.in_thread(lambda: handlers.library.pictures(k, offset=offset, step=step))
-        return _json([_public(picture) for picture in pictures])
+        return json_response([public(picture) for picture in pictures])
 
-    @app.get("/api/pictures/{id}", response_model=schemas.Picture, tags=["pictures"])
+    @app.get("/v1/pictures/{id}", response_model=schemas.Picture, tags=["pictures"])
     async def picture(id: _Id) -> Response:
         """What is known of a picture."""
-        return _json(_public(handlers.picture(id)))
+        return json_response(public(handlers.picture(id)))
 
-    @app.get("/api/pictures/{id}/{kind}", response_class=Response, responses=_JPEG, tags=["pictures"])
+    @app.get("/v1/pictures/{id}/{kind}", response_class=Response, responses=_JPEG, tags=["pictures"])
     async def thumbnail(request: Request, id: _Id, kind: Literal["thumbnail", "full"]) -> Response:
         """A picture as a JPEG, without its file's metadata: of at most 256 or 1600 pixels a side."""
         thumbnail = await handlers.thumbnail(id, kind)
@@ -192,17 +243,17 @@ def _pictures(app: FastAPI, handlers: RequestHandlers) -> None:
 
     form = form_of(schemas.NewPicture, needs_picture=True)
 
-    @app.post("/api/pictures", response_model=schemas.Picture, status_code=201, tags=["pictures"], openapi_extra=form)
+    @app.post("/v1/pictures", response_model=schemas.Picture, status_code=201, tags=["pictures"], openapi_extra=form)
     async def add(request: Request) -> Response:
         """Add a picture. It is on disk, and can be found, when this answers; the same file twice is one picture."""
         given, picture = await read_form(request, schemas.NewPicture)
         if picture is None:
             raise Problem(422, "picture: is missing; send a file")
         added = await handlers.add(picture, _columns_of(given.metadata))
-        location = f"{handlers.settings.root_path}/api/pictures/{added.id}"
-        return _json(_public(added), 201, {"Location": location})
+        location = f"{handlers.settings.root_path}/v1/pictures/{added.id}"
+        return json_response(public(added), 201, {"Location": location})
 
-    @app.delete("/api/pictures/{id}", status_code=204, response_class=Response, tags=["pictures"])
+    @app.delete("/v1/pictures/{id}", status_code=204, response_class=Response, tags=["pictures"])
     async def remove(id: _Id) -> Response:
         """Remove a picture from the catalog. Its file is deleted only if it was added here."""
         await handlers.remove(id)
@@ -227,28 +278,6 @@ def _upkeep(app: FastAPI, handlers: RequestHandlers) -> None:
         return Response(handlers.metrics.text(), media_type=METRICS_TYPE)
 
 
-def _page(app: FastAPI, root_path: str) -> None:
-    folder = files("triptych.serving") / "page"
-    kinds = {file.name: _PAGE.get(file.name, _SCRIPT) for file in folder.iterdir() if file.is_file()}
-    contents = {name: (folder / name).read_bytes() for name in kinds}
-    if root_path:  # then the page works without a slash at the end of its address, too
-        contents["page.html"] = contents["page.html"].replace(b'="page/', f'="{root_path}/page/'.encode())
-
-    @app.get("/", include_in_schema=False)
-    async def page() -> Response:
-        return Response(contents["page.html"], media_type="text/html")
-
-    @app.get("/page/{name}", include_in_schema=False)
-    async def part(name: str) -> Response:
-        if name not in contents:
-            raise Problem(404, "there is no such file")
-        return Response(contents[name], media_type=kinds[name], headers={"Cache-Control": "no-cache"})
-
-
-def _public(picture: Hit | Picture) -> dict[str, Any]:
-    return {"id": picture.id, "name": picture.name, "metadata": picture.metadata}
-
-
 def _columns_of(metadata: str) -> dict[str, str]:
     try:
         content = json.loads(metadata)
@@ -259,9 +288,3 @@ def _columns_of(metadata: str) -> dict[str, str]:
     ):
         raise Problem(422, "metadata: must be a JSON object of words, numbers, true and false")
     return {name: str(value) for name, value in content.items() if value is not None}
-
-
-def _json(content: Any, status: int = 200, headers: dict[str, str] | None = None) -> Response:
-    # A name may hold a lone surrogate, which UTF-8 does not know.
-    body = json.dumps(content, ensure_ascii=False, separators=(",", ":")).encode("utf-8", "replace")
-    return Response(body, status, headers, "application/json")

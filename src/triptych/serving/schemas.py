@@ -7,6 +7,8 @@ from pydantic.config import JsonDict
 from pydantic.json_schema import SkipJsonSchema
 
 from triptych.catalog.conditions import LONGEST
+from triptych.retrieval.options import SearchOptions
+from triptych.retrieval.query import MOST_PICTURES, MOST_TEXTS
 
 
 def _without_default(schema: JsonDict) -> None:
@@ -35,6 +37,11 @@ class Hit(Picture):
 
     rank: int = Field(examples=[1])
     score: float = Field(examples=[0.8123])
+    folded: list[str] = Field([], description="Ids of its near-duplicates, where `unique` folds them.")
+
+
+_Name = Annotated[str, Field(max_length=500)]
+_Column = Annotated[str, Field(max_length=500)]
 
 
 class Search(BaseModel):
@@ -42,15 +49,40 @@ class Search(BaseModel):
 
     model_config = ConfigDict(extra="forbid")
 
-    like: str = Field(
-        "", max_length=500, description="Instead of a picture: a reference by its id, or its name in the catalog."
+    like: list[_Name] = Field(
+        [],
+        max_length=MOST_PICTURES,
+        description="Instead of a picture or beside it: references by id, or by name in the catalog; `id:0.5` counts "
+        "half.",
+        examples=[["3f1c0a5be2d94c77a810"]],
     )
-    text: str = Field("", max_length=1000, description="What should differ.", examples=["but in red"])
+    unlike: list[_Name] = Field(
+        [], max_length=MOST_PICTURES, description="Pictures that results should be unlike, as in `like`."
+    )
+    text: list[Annotated[str, Field(max_length=1000)]] = Field(
+        [],
+        max_length=MOST_TEXTS,
+        description="What should differ; several texts may have weights, `red:0.5`.",
+        examples=[["but in red"]],
+    )
+    unwanted: list[Annotated[str, Field(max_length=200)]] = Field(
+        [],
+        alias="not",
+        max_length=MOST_TEXTS,
+        description="What results should not show.",
+        examples=[["stripes"]],
+    )
+    box: str = Field(
+        "",
+        max_length=100,
+        description="The part of the picture that is meant: x,y,width,height as shares of it (0 to 1) or in pixels.",
+        examples=["0.1,0.2,0.5,0.6"],
+    )
     weight: float | SkipJsonSchema[None] = Field(
         None,
         ge=0,
         le=1,
-        description="Of the words, with a picture and without a composer; else that of `GET /api/catalog`.",
+        description="Of the words, with a picture and without a composer; else that of `GET /v1/catalog`.",
         json_schema_extra=_without_default,
     )
     where: list[Annotated[str, Field(max_length=LONGEST)]] = Field(
@@ -60,9 +92,126 @@ class Search(BaseModel):
         "brackets join more in one.",
         examples=[["price<=50", "colour in (red, pink) or brand=Acme"]],
     )
+    boost: list[Annotated[str, Field(max_length=LONGEST)]] = Field(
+        [],
+        max_length=10,
+        description="Lift pictures by metadata: `COLUMN=FACTOR` or `CONDITION=FACTOR`; 1 changes nothing, 2 lifts by "
+        "one standard deviation of the scores.",
+        examples=[["in_stock=1.2"]],
+    )
+    sort: list[Annotated[str, Field(max_length=200)]] = Field(
+        [],
+        max_length=5,
+        description="Sort the nearest by a column: `price` or `price:desc`.",
+        examples=[["price"]],
+    )
+    among: int = Field(
+        200, ge=1, le=2000, description="How many of the nearest `boost` and `sort` order; none come after them."
+    )
+    unique: bool = Field(False, description="Fold near-duplicates into the best of them.")
+    after: str = Field(
+        "",
+        max_length=500,
+        description="Go on after this result, by id, whatever was added or removed since; where it is none any more, "
+        "`offset` counts.",
+    )
+    url: str = Field(
+        "",
+        max_length=2000,
+        description="Instead of a picture: where one lies, on a host that `--fetch-from` names.",
+        examples=["https://shop.example/jacket.jpg"],
+    )
     k: int = Field(24, ge=1, le=200, description="How many results.")
     offset: int = Field(0, ge=0, le=10_000, description="Leave out the first so many.")
     rerank: bool = Field(True, description="Let the chat model judge the first results, where there is one.")
+
+    def options(self, k: int) -> SearchOptions:
+        """What is asked for beside a picture and words, for `k` results."""
+        return SearchOptions(
+            like=tuple(self.like),
+            unlike=tuple(self.unlike),
+            unwanted=tuple(self.unwanted),
+            box=self.box or None,
+            weight=self.weight,
+            where=tuple(self.where),
+            boost=tuple(self.boost),
+            sort=tuple(self.sort),
+            among=self.among,
+            unique=self.unique,
+            k=k,
+            offset=self.offset,
+            after=self.after or None,
+        )
+
+    @property
+    def may_be_reranked(self) -> bool:
+        """Whether a chat model may judge the first results: they are those of one reference, in no other order."""
+        return self.rerank and not (self.offset or self.after or self.sort or len(self.like) > 1)
+
+
+class SearchOfJson(Search):
+    """A question as JSON; lists are lists."""
+
+    picture: str = Field("", description="A picture as base64, perhaps as a data URL.", examples=[""])
+
+
+class Searches(BaseModel):
+    """Several questions, each for itself."""
+
+    model_config = ConfigDict(extra="forbid")
+
+    searches: list[SearchOfJson] = Field(min_length=1, max_length=32)
+
+
+class Answers(BaseModel):
+    """Their answers, in the same order; to one that cannot be answered the problem that it has."""
+
+    answers: "list[Answer | Problem]"
+
+
+class Changes(BaseModel):
+    """What is now known of a picture."""
+
+    model_config = ConfigDict(extra="forbid")
+
+    metadata: dict[_Column, str | int | float | bool | None] = Field(
+        max_length=200,
+        description="By the catalog's columns; null for what is not known any more. Others stay as they are.",
+        examples=[{"price": 49.9, "in_stock": True}],
+    )
+
+
+class Feedback(BaseModel):
+    """What somebody found of results."""
+
+    model_config = ConfigDict(extra="forbid")
+
+    reference: str = Field(max_length=500, description="The picture that was searched with, by id: one of the catalog.")
+    text: str = Field(min_length=1, max_length=1000, description="The words.", examples=["in red"])
+    results: list[_Name] = Field(min_length=1, max_length=50, description="The pictures that are judged, by id.")
+    verdict: Literal["good", "bad", "chosen"] = Field(
+        description="That they answer, that they do not, or that somebody chose them."
+    )
+
+
+class Kept(BaseModel):
+    """That it is on disk."""
+
+    kept: int = Field(description="How many results were judged.", examples=[1])
+
+
+class NewUpload(BaseModel):
+    """What of a picture is meant."""
+
+    model_config = ConfigDict(extra="forbid")
+
+    box: str = Field("", max_length=100, description="As in a search: x,y,width,height.", examples=["0.1,0.2,0.5,0.6"])
+
+
+class Upload(BaseModel):
+    """A picture that was sent."""
+
+    id: str = Field(description="What `like` takes, for an hour.", examples=["u5f2b8c1d0e9f4a3b7c6d5e4f"])
 
 
 class NewPicture(BaseModel):
@@ -92,12 +241,25 @@ class Answer(BaseModel):
     degraded: str | None = Field(description="Why it did not, where it was to.", examples=["it took too long"])
 
 
+class Value(BaseModel):
+    """A value of a column, and how many pictures have it."""
+
+    value: str = Field(examples=["Acme"])
+    count: int = Field(examples=[42])
+
+
 class Column(BaseModel):
     """A column of the metadata."""
 
-    name: str = Field(examples=["colour"])
+    name: str = Field(examples=["articleType"])
+    label: str = Field(description="The name as people read it.", examples=["Article type"])
     kind: Literal["number", "date", "boolean", "text"]
-    values: list[str] = Field(description="All there are, if they are few: text commonest first, else in order.")
+    values: list[str] = Field(
+        description="Of text the commonest first, else in order; at most 60. None of a text that next to every picture "
+        "has a value of its own of, and of numbers and dates only if they are few."
+    )
+    counts: list[int] = Field(description="How many pictures have each of `values`.")
+    distinct: int = Field(description="How many values there are; `GET /v1/values` searches them.")
     least: float | str | None = Field(None, description="Of numbers and dates.")
     most: float | str | None = Field(None, description="Of numbers and dates.")
 

@@ -3,7 +3,9 @@
 import os
 import signal
 import socket
-from contextlib import suppress
+from collections.abc import Mapping
+from contextlib import ExitStack, suppress
+from dataclasses import replace
 from ipaddress import ip_address
 from math import ceil
 from pathlib import Path
@@ -21,19 +23,22 @@ from triptych.retrieval.library import Library
 from triptych.retrieval.options import EngineOptions, RerankOptions
 from triptych.retrieval.reranking import Reranker
 from triptych.retrieval.searching import open_catalog
+from triptych.serving.catalogs import NamedCatalog, read_catalogs
 from triptych.serving.keys import KeyFile
 from triptych.serving.options import ServeOptions
 from triptych.serving.settings import ServiceSettings, picture_limits
 from triptych.tagging.vocabulary import load_vocabulary, understood_words
 
 if TYPE_CHECKING:
+    from starlette.types import ASGIApp
+
+    from triptych.serving.comparison import TagComparison
     from triptych.serving.connections import ConnectionSettings
     from triptych.serving.handlers import RequestHandlers
-    from triptych.serving.middleware import AccessMiddleware
 
 _DRAIN = 30  # seconds after SIGTERM in which it ends, whatever is under way
 _LAST = 2  # of them, for what is to be put in order when requests were cut off
-_BACKLOG = 2048
+_BACKLOG = 2048  # connections that wait to be accepted; uvicorn's default
 _SOME = 1000  # pictures that words are chosen by
 
 
@@ -69,35 +74,70 @@ def serve(
     reranker = Reranker(rerank) if rerank else None
     listening = _listen(options.host, options.port)
     settings = _settings(options)
-    with open_catalog(catalog, **engine.arguments, runtime=runtime) as library:
+    beside = read_catalogs(options.catalogs) if options.catalogs else []
+    with ExitStack() as opened:
         from triptych.serving.handlers import RequestHandlers
 
+        library = opened.enter_context(open_catalog(catalog, **engine.arguments, runtime=runtime))
         library.load()
         if reranker:
             reranker.limits, reranker.read = library.catalog.limits, library.read
         handlers = RequestHandlers(library, settings, runtime.threads or 2, reranker)
-        app = _app(handlers, options.vocabulary)
+        others = {one.name: _beside(opened, one, options, settings, runtime) for one in beside}
+        app = _app(handlers, options.vocabulary, others)
         # uvicorn sends itself the signal again when it has drained; that is then no reason to die of it.
         for number in (signal.SIGTERM, signal.SIGINT):
             signal.signal(number, lambda *_: None)
         name = f"[{options.host}]" if ":" in options.host else options.host
+        for below, (other, _) in others.items():
+            say(f"{len(other.library)} pictures below {settings.root_path}/c/{below}/")
         say(f"{len(library)} pictures at http://{name}:{listening.getsockname()[1]}{settings.root_path}")
         if reranker and reranker.warning:
             say(reranker.warning)
         if not (_is_private(options) or settings.keys):
             say("anybody who reaches this address can search; make keys with `triptych make-key` to choose who")
-        handlers.decoding.start()
+        every = [handlers, *(other for other, _ in others.values())]
+        for one in every:
+            one.decoding.start()
         try:
             _run(app, listening, settings, _connection_settings(options))
         finally:
-            handlers.close()
+            for one in every:
+                one.close()
+
+
+def _beside(
+    opened: ExitStack, one: NamedCatalog, options: ServeOptions, settings: ServiceSettings, runtime: Runtime
+) -> "tuple[RequestHandlers, TagComparison]":
+    """What answers for a catalog beside the first one. Without keys of its own it needs those of the first one."""
+    from triptych.serving.feedback import FeedbackFile
+    from triptych.serving.handlers import RequestHandlers
+
+    library = opened.enter_context(
+        open_catalog(one.catalog, encoder=one.encoder, composer=one.composer, runtime=runtime)
+    )
+    library.load()
+    keys = KeyFile(one.keys) if one.keys else settings.keys
+    told = options.feedback
+    own = replace(
+        settings,
+        keys=keys,
+        writable=not options.read_only and (_is_private(options) or keys is not None),
+        root_path=f"{settings.root_path}/c/{one.name}",
+        feedback=FeedbackFile(told.with_name(f"{told.stem}-{one.name}{told.suffix}")) if told else None,
+    )
+    handlers = RequestHandlers(library, own, runtime.threads or 2)
+    return handlers, _comparison(handlers, one.vocabulary)
 
 
 def _settings(options: ServeOptions) -> ServiceSettings:
     """What the service allows, with the keys read. Raises DataError for a file that holds none."""
+    from triptych.serving.feedback import FeedbackFile
+    from triptych.serving.fetching import PictureFetcher, read_hosts
     from triptych.serving.middleware import host_name
 
     keys = KeyFile(Path(options.keys)) if options.keys else None
+    hosts, limits = read_hosts(options.fetch_from), picture_limits(options.limits)
     local = {"127.0.0.1", "localhost", "[::1]", options.host}
     return ServiceSettings(
         keys=keys,
@@ -105,23 +145,33 @@ def _settings(options: ServeOptions) -> ServiceSettings:
         hosts=frozenset({*local, *map(host_name, options.allow_hosts)}) if _is_local(options.host) else None,
         origins=frozenset(origin.rstrip("/").lower() for origin in options.allow_origins),
         proxies=options.trusted_proxies,
-        limits=picture_limits(options.limits),
+        limits=limits,
+        fetcher=PictureFetcher(hosts, limits.max_bytes, options.fetch_timeout) if hosts else None,
+        feedback=FeedbackFile(options.feedback) if options.feedback else None,
         root_path=options.root_path.rstrip("/"),
         request_timeout=options.request_timeout,
         rate_limit=options.rate_limit,
     )
 
 
-def _app(handlers: "RequestHandlers", vocabulary: Path | None) -> "AccessMiddleware":
-    from triptych.serving.comparison import TagComparison
+def _app(
+    handlers: "RequestHandlers",
+    vocabulary: Path | None,
+    beside: "Mapping[str, tuple[RequestHandlers, TagComparison]]",
+) -> "ASGIApp":
     from triptych.serving.routes import create_app
+
+    return create_app(handlers, _comparison(handlers, vocabulary), beside)
+
+
+def _comparison(handlers: "RequestHandlers", vocabulary: Path | None) -> "TagComparison":
+    from triptych.serving.comparison import TagComparison
 
     library = handlers.library
     words = load_vocabulary(Path(vocabulary) if vocabulary else None)
     if vocabulary:
         words = understood_words(words, library.encoder, str(vocabulary))
-    comparison = TagComparison(library.encoder, words, lambda: _some_vectors(library))
-    return create_app(handlers, comparison)
+    return TagComparison(library.encoder, words, lambda: _some_vectors(library))
 
 
 def _some_vectors(library: Library) -> Vectors:
@@ -163,7 +213,7 @@ def _open_files() -> int | None:
 
 
 def _run(
-    app: "AccessMiddleware", listening: socket.socket, settings: ServiceSettings, connections: "ConnectionSettings"
+    app: "ASGIApp", listening: socket.socket, settings: ServiceSettings, connections: "ConnectionSettings"
 ) -> None:
     import uvicorn
 

@@ -1,10 +1,15 @@
 """What a running service allows, and to whom."""
 
 from dataclasses import dataclass, field
+from typing import TYPE_CHECKING
 
 from triptych.core.limits import Limits
 from triptych.serving.keys import KeyFile
 from triptych.serving.options import UploadLimits
+
+if TYPE_CHECKING:
+    from triptych.serving.feedback import FeedbackFile
+    from triptych.serving.fetching import PictureFetcher
 
 _SECONDS = 10.0  # of processor time that an upload may take to be decoded
 
@@ -30,6 +35,10 @@ class ServiceSettings:
     proxies: tuple[str, ...] = ()
     """Addresses and networks of proxies whose `X-Forwarded-For` says who asks."""
     limits: Limits = field(default_factory=lambda: picture_limits(UploadLimits()))
+    fetcher: "PictureFetcher | None" = None
+    """What fetches pictures by URL; None where none are."""
+    feedback: "FeedbackFile | None" = None
+    """Where people's judgements are kept; None where none are."""
     root_path: str = ""
     """The path below which a proxy shows the service, such as `/triptych`; empty where it lies at the top."""
     request_timeout: float = 30.0

@@ -4,8 +4,11 @@ from collections import OrderedDict
 from collections.abc import Hashable
 from dataclasses import dataclass
 from hashlib import sha256
+from io import BytesIO
 from threading import Lock
 from time import monotonic
+
+from PIL import Image
 
 from triptych.core.decoder_process import Wanted
 from triptych.core.decoders import Decoders
@@ -29,6 +32,14 @@ def draw(data: bytes, side: int, limits: Limits, decoders: Decoders) -> Thumbnai
     """A JPEG of at most `side` pixels. Raises PictureError where there is no picture within `limits`."""
     jpeg = decoders.decode(data, limits, Wanted(pixels=False, jpeg=side)).jpeg
     return Thumbnail(jpeg, f'"{sha256(jpeg).hexdigest()[:20]}"')
+
+
+def drawn(picture: Image.Image) -> bytes:
+    """A picture that is decoded already as a JPEG to be kept, of at most the side of a thumbnail."""
+    small, out = picture.copy(), BytesIO()
+    small.thumbnail((SIDES["thumbnail"],) * 2)
+    small.save(out, "JPEG", quality=95)
+    return out.getvalue()
 
 
 class ThumbnailCache:
@@ -83,9 +94,12 @@ class Uploads:
         self._most = most
         self._kept: OrderedDict[str, Upload] = OrderedDict()
 
-    def keep(self, reference: Reference, picture: bytes) -> str:
-        """Its id, which its content decides: the same picture, uploaded again, makes an old address work again."""
-        name = f"u{reference.sha256[:24]}"
+    def keep(self, reference: Reference, picture: bytes, box: str = "") -> str:
+        """Its id, which its content and its box decide: the same picture, sent again, makes an old address work again.
+
+        `picture` is what is shown: of a picture with a box, what lies within.
+        """
+        name = f"u{sha256(f'{reference.sha256} {box}'.encode()).hexdigest()[:24] if box else reference.sha256[:24]}"
         self._kept[name] = Upload(reference, picture, monotonic())
         self._kept.move_to_end(name)
         while len(self._kept) > self._most:

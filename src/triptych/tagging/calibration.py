@@ -20,7 +20,8 @@ NEIGHBOURS = 5
 _SHARES = (0.02, 0.05, 0.1, 0.2, 0.3, 0.4, 0.5, 0.6, 0.7, 0.8, 0.9, 1.0)  # of the frequencies alone in a prediction
 _RANGE = (0.02, 50.0)  # factors by which a temperature may be off
 _LEAST_COUNT, _LEAST_SHARE = 2.0, 0.002  # pictures that must show a word
-_APART = 0.3  # agreement beyond chance, from which on a narrower word is told from its family
+_PRIOR = 20.0  # pictures as which the frequencies among all count beside those of one kind
+_APART = 0.3  # agreement beyond chance, above which a narrower word counts as distinguished from its family
 
 
 def neighbours_of(vectors: Vectors) -> Labels:
@@ -88,20 +89,37 @@ def fit_scale(scores: Scores, columns: Labels, sureness: float) -> float:
     return middle
 
 
-def information(values: Scores, labels: Labels, neighbours: Labels) -> float:
+def information(values: Scores, labels: Labels, neighbours: Labels, kinds: Labels | None = None) -> float:
     """How much probabilities `(n, words)` tell of the neighbours' `labels` `(n,)` beyond their frequencies, in nats.
 
     A lower estimate of the mutual information between picture and word: the mean logarithm of how many times as
     probable a neighbour's label is by the picture as by its frequency alone. Since neighbours do differ, the best
     possible share of the frequencies is mixed in. It is zero for tags that have nothing to do with the pictures.
+
+    Args:
+        values: probabilities of the words.
+        labels: the likeliest word of each picture in another phrasing.
+        neighbours: rows of each picture's nearest others, `(n, k)`.
+        kinds: what each picture is of, `(n,)`. With it, frequencies are those among pictures of the same kind: what
+            follows from the kind alone, as denim does from jeans, is no information.
     """
-    prior = np.bincount(labels, minlength=values.shape[1]) / len(labels)
-    told = np.take_along_axis(values / values.sum(axis=1, keepdims=True), labels[neighbours], axis=1)
-    times = told / prior[labels[neighbours]]
+    found = labels[neighbours]
+    probability = np.take_along_axis(values / values.sum(axis=1, keepdims=True), found, axis=1)
+    if kinds is None:
+        kinds = np.zeros(len(labels), np.int64)
+    times = probability / _frequencies(labels, kinds, values.shape[1])[kinds[:, None], found]
     return max(float(np.log(share + (1 - share) * times).mean()) for share in _SHARES)
 
 
-def told_apart(labels: Labels, families: Labels, neighbours: Labels) -> NDArray[np.bool_]:
+def _frequencies(labels: Labels, kinds: Labels, words: int) -> NDArray[np.float64]:
+    """How frequent each word is among pictures of each kind `(kinds, words)`; of rare kinds, nearly as among all."""
+    counts = np.zeros((int(kinds.max()) + 1, words))
+    np.add.at(counts, (kinds, labels), 1)
+    overall = counts.sum(axis=0) / len(labels)
+    return np.asarray((counts + _PRIOR * overall) / (counts.sum(axis=1, keepdims=True) + _PRIOR))
+
+
+def distinguished(labels: Labels, families: Labels, neighbours: Labels) -> NDArray[np.bool_]:
     """Which words `(words,)` are distinguished from others of their family, by the pictures' labels `(n,)`.
 
     A word is, if the neighbours of its pictures show it more often than by chance, among neighbours of the family

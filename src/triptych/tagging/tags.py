@@ -24,11 +24,11 @@ class TaggedPictures:
     """The tags of pictures, and the words that they are in."""
 
     tags: Tags
-    """Of each group that is kept, probabilities `(n, words)`."""
+    """The probabilities `(n, words)` of each group that is kept."""
     vocabulary: Vocabulary
     """The groups and words of the tags."""
     reports: tuple[GroupReport, ...]
-    """What became of each group that was asked about; empty for fewer than twenty pictures, of which all is kept."""
+    """A report about each group; empty for fewer than twenty pictures, for which all groups are kept."""
 
 
 def tag_pictures(vectors: Vectors, encoder: Encoder, words: Vocabulary) -> TaggedPictures:
@@ -49,7 +49,7 @@ def tag_pictures(vectors: Vectors, encoder: Encoder, words: Vocabulary) -> Tagge
     return TaggedPictures({group: guessed.get(group, tags[group]) for group in tags}, tagger.vocabulary, tagger.reports)
 
 
-def tell(reports: tuple[GroupReport, ...]) -> None:
+def report_tags(reports: tuple[GroupReport, ...]) -> None:
     """Print one line about each group."""
     for report in reports:
         say(f"mine: {describe(report)}")
@@ -62,11 +62,16 @@ def describe(report: GroupReport) -> str:
     named = ", ".join(report.words[:_WORDS]) + (", …" if len(report.words) > _WORDS else "")
     beside = [
         f"{count} {what}"
-        for count, what in ((len(report.merged), "not told from a broader one"), (len(report.not_shown), "not shown"))
+        for count, what in (
+            (len(report.merged), "not distinguished from a broader one"),
+            (len(report.not_shown), "not shown"),
+        )
         if count
     ]
     rest = f"; of the others {' and '.join(beside)}" if beside else ""
     sure = f"{report.agreement:.0%} of neighbours agree, {report.information:.2f} nats"
+    if report.beyond_kind is not None:
+        sure += f" ({report.beyond_kind:.2f} beyond the kind)"
     return f"{report.group}: {len(report.words)} words ({named}); {sure}{rest}"
 
 
@@ -96,8 +101,8 @@ def _smoothed(
     for place in range(weights.shape[1]):  # one neighbour at a time: memory stays that of the tags
         mean += weights[:, place, None] * values[neighbours[:, place]]
         same += float((weights[:, place] * (likeliest[neighbours[:, place]] == likeliest)).mean())
-    say_of_others = min(_MOST, 0.5 * same / max(1 - same, 1e-6))
-    averaged = (values + say_of_others * mean) / (1 + say_of_others)
+    weight_of_others = min(_MOST, 0.5 * same / max(1 - same, 1e-6))
+    averaged = (values + weight_of_others * mean) / (1 + weight_of_others)
     return _sharpened(averaged.astype(np.float32), sureness=float(values.max(axis=1).mean()))
 
 
@@ -126,6 +131,7 @@ def summary(reports: tuple[GroupReport, ...]) -> Mapping[str, Mapping[str, objec
             "not shown": list(one.not_shown),
             "agreement": one.agreement,
             "information": one.information,
+            "beyond kind": one.beyond_kind,
         }
         for one in reports
     }

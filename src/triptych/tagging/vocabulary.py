@@ -27,18 +27,18 @@ class Vocabulary:
     """Attribute groups and their words."""
 
     groups: Mapping[str, tuple[str, ...]]
-    """Each group's words, the narrower ones after the broader one that they belong to."""
+    """The words of each group; narrower words follow their broader word."""
     phrases: Mapping[str, Mapping[str, str]]
-    """The text that the encoder is asked about for each word: the word itself, unless the vocabulary says otherwise."""
+    """The text that the encoder is asked about for each word: the word itself, unless the vocabulary has another."""
     sayings: Mapping[str, Mapping[str, tuple[str, ...]]]
     """Other ways to ask for a word, such as "with no sleeves" for "sleeveless"."""
     roles: Mapping[str, str] = field(default_factory=dict)
-    """What groups are in a sentence, where the vocabulary says so: one of `mining.wording.roles.Role`."""
+    """The roles of groups in sentences, if the vocabulary states them: `mining.wording.roles.Role`."""
     broader: Mapping[str, Mapping[str, str]] = field(default_factory=dict)
-    """Of each group, the broader word that a narrower one belongs to: navy is a blue. Other words are not in it."""
+    """The broader word of each narrower word in a group: navy is a blue. Other words have no entry."""
     applies: Mapping[str, Mapping[str, tuple[str, ...]]] = field(default_factory=dict)
-    """The words of other groups that a group is about, with all that is narrower: sleeves are about tops, not shoes.
-    A group that is not in it is about everything."""
+    """The words of other groups, including narrower ones, that a group applies to: sleeves are about tops, not shoes. A
+    group without an entry applies to everything."""
 
     def title(self, words: Mapping[str, str]) -> str:
         """The text that the encoder is asked about, given a word for each group, as a shop's title: "men red t-shirt no

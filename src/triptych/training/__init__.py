@@ -1,1 +1,1 @@
-"""All that learns: encoders, composers and inversion baselines."""
+"""Everything that learns: encoders, composers and textual-inversion baselines."""

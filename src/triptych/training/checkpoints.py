@@ -1,4 +1,4 @@
-"""A training run's state in one safetensors file, so that a killed run goes on as if nothing had happened."""
+"""The state of a training run in one safetensors file, so that a killed run goes on exactly where it stopped."""
 
 import json
 from pathlib import Path
@@ -21,7 +21,7 @@ def save_checkpoint(
     settings: dict[str, Any],
     **progress: Any,
 ) -> None:
-    """Write weights, optimizer moments, the settings of the run and how far it has come."""
+    """Write weights, optimizer state, the run's settings and its progress."""
     tensors: dict[str, Tensor] = {f"model.{name}": value for name, value in model.state_dict().items()}
     for index, moments in optimizer.state_dict()["state"].items():
         tensors |= {f"optimizer.{index}.{name}": value for name, value in moments.items()}
@@ -30,9 +30,11 @@ def save_checkpoint(
 
 
 def read_checkpoint(path: Path, settings: dict[str, Any]) -> tuple[dict[str, Tensor], dict[str, Any]] | None:
-    """A checkpoint's tensors and the progress of its run; None where there is no checkpoint yet.
+    """Read a checkpoint's tensors and progress; None if there is no checkpoint.
 
-    Raises UsageError when the checkpoint was made with other settings, DataError when it cannot be read.
+    Raises:
+        UsageError: the checkpoint was made with other settings.
+        DataError: the checkpoint cannot be read.
     """
     if not path.exists():
         return None
@@ -53,9 +55,11 @@ def read_checkpoint(path: Path, settings: dict[str, Any]) -> tuple[dict[str, Ten
 def load_checkpoint(
     path: Path, model: nn.Module, optimizer: torch.optim.Optimizer, *, settings: dict[str, Any]
 ) -> dict[str, Any] | None:
-    """Restore a run in place and return its progress; None where there is no checkpoint yet.
+    """Restore a run in place and return its progress; None if there is no checkpoint.
 
-    Raises what `read_checkpoint` does, and DataError for a checkpoint of another architecture.
+    Raises:
+        UsageError: the checkpoint was made with other settings.
+        DataError: the checkpoint cannot be read, or is of another architecture.
     """
     stored = read_checkpoint(path, settings)
     if stored is None:
@@ -72,7 +76,7 @@ def load_checkpoint(
         if name.startswith("optimizer."):
             _, index, moment = name.split(".")
             weight = weights[int(index)]
-            # In the memory order of its weight: in another order the next step would round otherwise.
+            # In the memory order of its weight, since another order would change the rounding of the next step.
             laid_out = torch.empty_like(weight).copy_(value) if value.shape == weight.shape else value
             state.setdefault(int(index), {})[moment] = laid_out
     optimizer.load_state_dict({"state": state, "param_groups": optimizer.state_dict()["param_groups"]})

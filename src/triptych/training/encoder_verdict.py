@@ -1,4 +1,4 @@
-"""Whether one encoder is better than another on pictures of products that neither was to learn from."""
+"""The verdict on an encoder: whether it is better than another on pictures of products that neither learnt from."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -18,15 +18,15 @@ from triptych.metrics.ranking import ranks_of_targets
 from triptych.metrics.resampling import bootstrap_intervals
 from triptych.training.data.pixels import Bytes
 
-_CUTOFFS = (1, 5, 10)
+_CUTOFFS = (1, 5, 10)  # k of R@k
 _METRIC = "R@10"
-_BLOCK = 64
+_BLOCK = 64  # pictures encoded at once
 _STATISTICS = 2000  # pictures, at most, that statistics are made of
 
 
 @dataclass(frozen=True)
 class HeldOut:
-    """Pairs that were not learnt from, as both encoders read them."""
+    """Held-out pairs as both encoders read them."""
 
     names: Sequence[str]
     pixels: Bytes
@@ -34,13 +34,13 @@ class HeldOut:
 
 
 def picture_vectors(encoder: NativeEncoder, pixels: Bytes) -> Vectors:
-    """Vectors `(n, d)` of bytes `(n, 3, size, size)`, by the graphs that will be run."""
+    """Vectors `(n, d)` of bytes `(n, 3, size, size)`, by the encoder's exported graph."""
     starts = range(0, len(pixels), _BLOCK)
     return np.concatenate([encoder.encode_pictures(normalise(pixels[start : start + _BLOCK])) for start in starts])
 
 
 def keep_statistics(encoder: NativeEncoder, pixels: Bytes, rows: NDArray[np.int64]) -> None:
-    """Write beside an encoder what it was trained on, from those rows of the pictures."""
+    """Write an encoder's training statistics, from some rows of the pictures, to its folder."""
     some = rows[:: max(1, len(rows) // _STATISTICS)][:_STATISTICS]
     statistics = TrainingStatistics.of(picture_vectors(encoder, pixels[np.sort(some)]))
     if statistics:
@@ -49,12 +49,12 @@ def keep_statistics(encoder: NativeEncoder, pixels: Bytes, rows: NDArray[np.int6
 
 @dataclass(frozen=True)
 class Seen:
-    """The held-out pairs by one encoder."""
+    """The held-out pairs, encoded by one encoder."""
 
     encoder: NativeEncoder
     pairs: HeldOut
     vectors: Vectors
-    """Of the pictures `(n, d)`."""
+    """The pictures' vectors `(n, d)`."""
 
     @classmethod
     def of(cls, encoder: NativeEncoder, pairs: HeldOut) -> "Seen":
@@ -63,13 +63,13 @@ class Seen:
 
     @cached_property
     def titles(self) -> dict[str, Values]:
-        """For each pair, whether its title finds a picture of that title among the first k: "R@1", "R@5", "R@10"."""
+        """For each pair, whether its title finds a picture with that title among the first k: "R@1", "R@5", "R@10"."""
         titles = [title.casefold() for title in self.pairs.titles]
         targets = [[row for row, other in enumerate(titles) if other == title] for title in titles]
         return self._measured(self.encoder.encode_texts(self.pairs.titles), targets, [[] for _ in titles])
 
     def queries(self, truth: TruthQueries) -> dict[str, Values]:
-        """For each query, whether picture and words added, as a search does, find an answer among the first k."""
+        """For each query, whether the sum of picture and words finds an answer among the first k."""
         row_of = {name: row for row, name in enumerate(self.pairs.names)}
         targets = [sorted(row_of[name] for name in query.targets) for query in truth.queries]
         references = [row_of[query.reference] for query in truth.queries]
@@ -86,13 +86,13 @@ class Seen:
 
 
 def judge_titles(before: Seen, after: Seen) -> Verdict:
-    """Whether titles find their pictures more often than before; pairs of one title count as one."""
+    """Whether titles find their pictures more often than before. Pairs with one title count as one."""
     groups = np.unique([title.casefold() for title in after.pairs.titles], return_inverse=True)[1]
     return _verdict(before, after, before.titles, after.titles, groups, "titles of products not learnt from")
 
 
 def judge_queries(before: Seen, after: Seen, truth: TruthQueries) -> Verdict:
-    """Whether picture and words added find more than before; queries of one reference count as one."""
+    """Whether the sum of picture and words finds more than before. Queries with one reference count as one."""
     groups = np.unique([query.reference for query in truth.queries], return_inverse=True)[1]
     source = f"{truth.source}, products not learnt from"
     return _verdict(before, after, before.queries(truth), after.queries(truth), groups, source)
@@ -106,7 +106,7 @@ def _verdict(
     groups: NDArray[np.int64],
     source: str,
 ) -> Verdict:
-    """By R@10, with the 95 % interval of a paired bootstrap over groups."""
+    """The verdict by R@10, with the 95 % interval of a paired bootstrap over groups."""
     values = np.stack([new[_METRIC], old[_METRIC], new[_METRIC] - old[_METRIC]], axis=1)
     table = np.zeros((groups.max() + 1, 3))
     np.add.at(table, groups, values)

@@ -1,4 +1,4 @@
-"""What a composer learns by: InfoNCE over a bank of pictures, with a choice of what is in it and what it counts."""
+"""The contrastive loss of composers: InfoNCE over a bank of pictures, with options for the bank and its weights."""
 
 import math
 
@@ -10,31 +10,40 @@ from torch.nn import functional as F
 
 from triptych.training.options import LossOptions
 
+_ROUNDED = 1024  # the size of a step's negatives is a multiple of this
 _BANK = 3_250  # negatives a step: the whole catalog up to this many pictures, a sample of it above
-DUPLICATE = 0.98  # pictures this similar to the target are taken for the same, and are no negatives
-_NEVER = -1e4  # a logarithm of nothing that can still be subtracted from itself
+DUPLICATE = 0.98  # cosine from which on a picture is treated as a duplicate of the target, and is no negative
+_NEVER = -1e4  # a logarithm of zero that is finite, so that differences are defined
 
 Rows = NDArray[np.int64]
 
 
 class ContrastiveLoss:
-    """The loss of `train`, by its options."""
+    """The loss of `train` with its options."""
 
     def __init__(self, options: LossOptions) -> None:
         self.options = options
 
     def known(self, negatives: Rows) -> Rows:
-        """What counts as a known negative, of rows `(n, l)` that are the reference first, and then the group's."""
+        """The known negatives that count, from rows `(n, l)`: the reference first, then the critic's negatives."""
         return negatives if self.options.negatives == "bank+group" else negatives[:, :1]
 
     def bank(self, count: int, positives: Rows, known_negatives: Rows, random: np.random.Generator) -> Rows:
-        """Which of `count` pictures a step compares its queries with, ascending; those given are among them."""
+        """The pictures that a step compares its queries with, as ascending rows of
+        `count`. The given rows are among them."""
         own = np.concatenate([known_negatives.ravel(), positives.ravel()])
         if self.options.negatives == "batch":
             return np.unique(own)
         if count <= _BANK:
             return np.arange(count)
-        return np.unique(np.concatenate([random.choice(count, _BANK, replace=False), own]))
+        chosen = np.zeros(count, bool)
+        chosen[own] = True
+        chosen[random.choice(count, _BANK, replace=False)] = True
+        # Few sizes: libraries keep what they have prepared for each size that they meet, some megabytes every time.
+        surplus = -int(np.count_nonzero(chosen)) % _ROUNDED
+        others = np.flatnonzero(~chosen)
+        chosen[random.choice(others, min(surplus, len(others)), replace=False)] = True
+        return np.flatnonzero(chosen)
 
     def __call__(
         self,
@@ -51,9 +60,9 @@ class ContrastiveLoss:
             queries: unit vectors `(n, d)`.
             bank: unit vectors `(m, d)`.
             positives: rows `(n, k)` of the bank that are targets.
-            known_negatives: rows `(n, l)` of the bank that are known to be none.
-            similarity: cosines `(n, m)`, as encoded, of each query's target and the bank.
-            confidences: what each triplet counts `(n,)`.
+            known_negatives: rows `(n, l)` of the bank that are known negatives.
+            similarity: cosines `(n, m)`, by the encoder, of each query's target and the bank.
+            confidences: the weight of each triplet `(n,)`.
         """
         options = self.options
         ignored = similarity > DUPLICATE
@@ -83,11 +92,18 @@ def contrastive_loss(
     alpha: float = 1.0,
     beta: float = 0.0,
 ) -> Tensor:
-    """InfoNCE of queries `(n, d)` against a bank `(m, d)` that holds the targets, unlabelled pictures as negatives, and
-    the references themselves; HN-NCE with an `alpha` or `beta` of its own.
+    """InfoNCE of queries against a bank; HN-NCE if `alpha` or `beta` is not the default.
 
-    `targets` `(n, k)` are each query's rows of the bank, all equally good: the loss is the mean over them. `ignored`
-    `(n, m)` marks rows that are no negative for a query. `weights` `(n,)` is the critic's confidence.
+    The bank holds the targets, unlabelled pictures as negatives, and the references.
+
+    Args:
+        queries: unit vectors `(n, d)`.
+        bank: unit vectors `(m, d)`.
+        targets: rows `(n, k)` of the bank, all equally right; the loss is the mean over them.
+        weights: the weight of each query `(n,)`, such as the critic's confidence.
+        temperature: of the softmax.
+        ignored: booleans `(n, m)`, which rows are no negatives of a query.
+        alpha, beta: weights of the target and of hard negatives; see `_log_shares`.
     """
     logits = (queries @ bank.T / temperature).masked_fill(ignored, float("-inf"))
     losses = -_log_shares(logits.float(), _mask(logits, targets), alpha, beta).gather(1, targets).mean(dim=1)
@@ -104,9 +120,9 @@ def backward_loss(
     alpha: float = 1.0,
     beta: float = 0.0,
 ) -> Tensor:
-    """The other direction: from each query's own target to the queries of the batch that it answers, all equally good.
+    """The loss in the other direction: from each query's own target to the queries that it answers, all equally right.
 
-    Takes what `contrastive_loss` takes; a query that ignores a picture is no negative of it.
+    Arguments are those of `contrastive_loss`. A query that ignores a picture is no negative of that picture.
     """
     own = targets[:, 0]
     logits = (bank[own] @ queries.T / temperature).masked_fill(ignored[:, own].T, float("-inf")).float()
@@ -117,16 +133,16 @@ def backward_loss(
 
 
 def _mask(like: Tensor, targets: Tensor) -> Tensor:
-    """Where the targets are, as a mask of the shape of `like`."""
+    """A mask with the shape of `like` that marks the targets."""
     return torch.zeros_like(like, dtype=torch.bool).scatter_(1, targets, True)
 
 
 def _log_shares(logits: Tensor, positives: Tensor, alpha: float, beta: float) -> Tensor:
-    """The logarithm of each column's share of its row, a softmax.
+    """The log-softmax of each row, with weights as in HN-NCE if `alpha` is not 1 or `beta` is not 0.
 
-    Other than 1 and 0, `alpha` and `beta` weigh the terms below the fraction line, as in HN-NCE (Radenovic et al. 2023,
-    "Filtering, Distillation, and Hard Negatives", arXiv 2301.02280): a target counts `alpha`, and a negative in
-    proportion to exp(`beta` · cosine / temperature), where the weights of a row's negatives are 1 in the mean.
+    In the denominator, a target then counts `alpha`, and a negative in proportion to exp(`beta` · cosine /
+    temperature), with a mean weight of 1 (Radenovic et al. 2023, "Filtering, Distillation, and Hard Negatives", arXiv
+    2301.02280).
     """
     if (alpha, beta) == (1, 0):
         return F.log_softmax(logits, dim=1)

@@ -1,4 +1,4 @@
-"""What training returns."""
+"""Results of training."""
 
 from dataclasses import dataclass
 
@@ -7,95 +7,96 @@ from triptych.composers.truth import Verdict
 
 @dataclass(frozen=True)
 class TrainResult:
-    """What `train` measured."""
+    """The result of `train`."""
 
     triplets: int
-    """How many it learnt from."""
+    """How many triplets were trained on."""
     held_out: int
-    """How many triplets it was validated on, of references that it did not learn from."""
+    """How many triplets it was validated on. Their references were not trained on."""
     unusable: int
     """How many accepted triplets name pictures that the catalog lacks."""
     best_epoch: int
     """The epoch whose weights are kept, from 1."""
     held_out_recall: dict[str, float]
     """The mean loss of that epoch, and the composer's recall of held-out triplets' targets among the catalog, in
-    percent. The agent that made what it learnt from made these, too: it says how well the composer learnt the agent's
-    triplets, and nothing of what people ask."""
+    percent. The agent made these triplets, too. So the recall shows how well the composer learnt the agent's triplets,
+    not how well it answers people's queries."""
     held_out_sum_recall: dict[str, float]
     """The same of the best weighted sum, which needs no training, in percent."""
     verdict: Verdict | None
-    """Whether the composer is better than what needs no training, by queries with known answers; None without such."""
+    """Whether the composer is better than the baselines, by queries with known answers; None without such queries."""
     seconds: float
-    """How long this call took."""
+    """Duration of this call."""
 
 
 @dataclass(frozen=True)
 class FinetuneResult(TrainResult):
-    """What `finetune` measured."""
+    """The result of `finetune`."""
 
     pictures: int
-    """How many it learnt from."""
+    """How many pictures were trained on."""
     skipped: int
-    """How many could not be read."""
+    """How many pictures could not be read."""
     trained_weights: int
-    """How many numbers were learnt."""
+    """How many numbers were trained."""
     kept: float
-    """The mean cosine of pictures' vectors to what they were before."""
+    """The mean cosine between pictures' new vectors and their previous ones."""
 
 
 @dataclass(frozen=True)
 class PretrainResult:
-    """What `pretrain` measured."""
+    """The result of `pretrain`."""
 
     start: str
-    """The encoder that it went on with, or `scratch`."""
+    """The encoder that it started from, or `scratch`."""
     pairs: int
     """How many pairs of picture and caption could be used."""
     skipped: int
-    """How many pictures could not."""
+    """How many pictures could not be used."""
     parameters: int
     """How many numbers the encoder has."""
     words: int
     """How many words it can name in a picture."""
     held_out: int
-    """How many pairs it did not learn from."""
+    """How many pairs were held out."""
     held_out_recall: dict[str, float]
     """How often a caption's own picture is among the first of these, in percent."""
     seconds: float
-    """How long this call took."""
+    """Duration of this call."""
     start_recall: dict[str, float] | None = None
-    """The same of the encoder that it went on with."""
+    """The same for the encoder that it started from."""
     verdict: Verdict | None = None
     """Whether titles find their pictures more often than with that encoder; None from scratch."""
     query_verdict: Verdict | None = None
-    """Whether picture and words added find more than with it, by queries with known answers; None without such."""
+    """Whether the sum of picture and words finds more than with that encoder, by queries
+    with known answers; None without such queries."""
 
 
 @dataclass(frozen=True)
 class AdaptResult:
-    """What `adapt_encoder` measured."""
+    """The result of `adapt_encoder`."""
 
     pictures: int
-    """How many it learnt from."""
+    """How many pictures were trained on."""
     skipped: int
-    """How many could not be used."""
+    """How many pictures could not be used."""
     loss: float
     """The loss of the last step."""
     seconds: float
-    """How long this call took."""
+    """Duration of this call."""
 
 
 @dataclass(frozen=True)
 class InversionResult:
-    """What `train_inversion` measured."""
+    """The result of `train_inversion`."""
 
     pictures: int
-    """How many pictures of the catalog it took."""
+    """How many pictures of the catalog were used."""
     prompt: str
-    """What stands before the modification unless another prompt is chosen."""
+    """The text before the modification, unless another prompt is chosen."""
     loss: float
     """The mean loss of the last steps."""
     similarity: float
     """The mean cosine between a picture and the vector of the prompt with its pseudo-word."""
     seconds: float
-    """How long this call took."""
+    """Duration of this call."""

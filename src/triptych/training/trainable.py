@@ -1,7 +1,7 @@
-"""An encoder's two towers as one torch module that can be trained further, and written as an encoder again.
+"""An encoder's two towers as one torch module that can be trained further and written as an encoder again.
 
-`tune` says what of them may change: `full`, `frozen` and, for the Hugging Face layout, `lora`
-(`encoders.networks.lora`) or `last-N`, the last N layers of each tower with what projects their outputs.
+`tune` says which weights may change: `full`, `frozen` and, for the Hugging Face layout, `lora`
+(`encoders.networks.lora`) or `last-N`, the last N layers of each tower with the projection of their outputs.
 """
 
 import copy
@@ -30,28 +30,28 @@ _RIDGE = 1e-3  # of the mean variance; holds still what pictures hardly vary in
 
 
 class TrainableEncoder(Protocol):
-    """Both towers. Inputs are where `model` is."""
+    """Both towers of an encoder. Inputs must be on the device of `model`."""
 
     @property
     def model(self) -> "nn.Module":
-        """What is trained; only what may change has `requires_grad`."""
+        """The module to train. Only weights that may change have `requires_grad`."""
         ...
 
     tune: str
-    """What may change."""
+    """Which weights may change."""
 
     kind: str
-    """What comes before a folder in the name of such an encoder."""
+    """The prefix of the folder in the name of such an encoder."""
 
     rate: float
-    """A rate of learning that it bears."""
+    """A suitable peak learning rate."""
 
     def prepare(self, picture: Image.Image) -> Bytes:
         """Bytes `(3, h, w)` of an upright RGB picture."""
         ...
 
     def token_ids(self, texts: Sequence[str]) -> Ids:
-        """What `texts` reads: `(n, l)`, as long as the longest of them needs."""
+        """The input of `texts`: `(n, l)`, as long as the longest text needs."""
         ...
 
     def pictures(self, pixels: "Tensor") -> "Tensor":
@@ -68,9 +68,10 @@ class TrainableEncoder(Protocol):
 
 
 def trainable_encoder(encoder: Encoder, tune: str | None = None) -> TrainableEncoder:
-    """A copy of the towers of `encoder`; `tune` defaults to `full` for our own, and to `lora`.
+    """A trainable copy of an encoder's towers. `tune` defaults to `full` for our own encoders, else to `lora`.
 
-    Raises UsageError where `tune` means nothing for this encoder, and for an encoder without weights to train on.
+    Raises:
+        UsageError: `tune` is not possible for this encoder, or the encoder has no weights to train.
     """
     if isinstance(encoder, NativeEncoder):
         return _Native(encoder, tune or "full")
@@ -133,7 +134,7 @@ class _HuggingFace:
         self._choose()
 
     def _choose(self) -> None:
-        """Let what `tune` names change, and nothing else."""
+        """Set `requires_grad` for the weights that `tune` names, and for no others."""
         model = self.model.requires_grad_(False)
         if self.tune == "lora":
             from triptych.encoders.networks.lora import add_lora
@@ -159,7 +160,7 @@ class _HuggingFace:
             raise UsageError(f"--tune {self.tune}: write frozen, lora, last-N (such as last-2) or full")
 
     def prepare(self, picture: Image.Image) -> Bytes:
-        # Back to the bytes that the processor has resized: a quarter of the memory.
+        # Back to bytes after the processor has resized, which take a quarter of the memory.
         pixels = (self._encoder.prepare(picture) * self._std + self._mean) / self._scale
         return np.asarray(pixels.round().clip(0, 255), np.uint8)
 
@@ -193,10 +194,7 @@ def _unit(features: Any) -> "Tensor":
 
 
 def linear_map(source: Vectors, target: Vectors) -> tuple[Vectors, Vectors]:
-    """The linear map `(d, d)`, and what it adds `(d,)`, that best leads from `source` `(n, d)` to `target` `(n, d)`.
-
-    By least squares, with a ridge.
-    """
+    """The linear map `(d, d)` and offset `(d,)` from `source` `(n, d)` to `target` `(n, d)`, by ridge regression."""
     source_mean, target_mean = source.mean(axis=0), target.mean(axis=0)
     inputs, outputs = (source - source_mean).astype(np.float64), (target - target_mean).astype(np.float64)
     squares = inputs.T @ inputs

@@ -1,4 +1,4 @@
-"""How far a composer's learnt vectors are trusted beside the weighted sum: without labels, and by true answers."""
+"""Decide how much a composer's learnt vectors count beside the weighted sum: without labels, or by known answers."""
 
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
@@ -22,7 +22,7 @@ on val queries of product photos and closet with `photos-1`: 0.2 to 0.35 is best
 for attributes.
 """
 TRUSTS = (0.0, 0.15, 0.3, 0.4, 0.5, 0.6, 0.7, 0.85, 1.0)
-"""What is chosen from where true answers are known."""
+"""The weights that are tried if answers are known."""
 _METRIC = "R@10"
 
 Learnt = Callable[[Numbers, Numbers], Vectors]
@@ -31,14 +31,14 @@ Learnt = Callable[[Numbers, Numbers], Vectors]
 
 @dataclass(frozen=True)
 class Evidence:
-    """What is known, without labels, of a composer on the agent's triplets; R@10 in percent."""
+    """What is known about a composer without labels, from the agent's triplets; R@10 in percent."""
 
     held_out: float
-    """Of learnt queries with references and phrasings that nothing was learnt from."""
+    """Of learnt queries, with references and phrasings that were not trained on."""
     held_out_sum: float
     """Of the weighted sum on the same."""
     training: float
-    """Of learnt queries on triplets that were learnt from."""
+    """Of learnt queries, on training triplets."""
     training_sum: float
     """Of the weighted sum on the same."""
     interval: tuple[float, float]
@@ -46,7 +46,7 @@ class Evidence:
 
     @property
     def kept(self) -> float:
-        """Which share of the gain over the sum is left where nothing was learnt from, from 0 to 1.
+        """The share of the gain over the sum that remains on held-out triplets, from 0 to 1.
 
         A gain is the share that is found of what the sum misses.
         """
@@ -56,7 +56,7 @@ class Evidence:
 
     @property
     def trust(self) -> float:
-        """What follows for the composer."""
+        """The weight of the learnt vectors that follows."""
         witnessed = float(np.clip(self.held_out_sum / 100, LEAST, MOST))
         return 0.0 if self.interval[0] <= 0 else round(witnessed * self.kept, 2)
 
@@ -73,12 +73,12 @@ class Evidence:
 def weigh_evidence(
     data: TripletDataset, pictures: Vectors, queries: Learnt, gallery: Vectors
 ) -> tuple[KeptSum, Evidence]:
-    """Decide without labels how far to trust what a composer learnt, by what it generalises.
+    """Decide without labels how much a composer's learnt vectors count, by how well it generalises.
 
     Args:
         data: the triplets.
         pictures: the catalog's vectors `(n, d)`.
-        queries: the composer's learnt side.
+        queries: the composer's learnt query side.
         gallery: its learnt gallery vectors `(n, e)`.
     """
     parts = []
@@ -98,13 +98,13 @@ def weigh_evidence(
 
 
 def trust_by_truth(values: Mapping[float, NDArray[np.float64]], before: float) -> float:
-    """The trust with which true answers are found best; of those that may be as good, the nearest to what it was.
+    """The weight with the best results on known answers. Of weights that may be as good, the one nearest to `before`.
 
-    May be as good: behind the best by no more than the standard error of the difference.
+    A weight may be as good if it is behind the best by at most the standard error of the difference.
 
     Args:
-        values: for each trust what it is worth on each reference.
-        before: what was decided without labels.
+        values: for each weight, the metric of each reference.
+        before: the weight that was chosen without labels.
     """
     best = max(values, key=lambda trust: (values[trust].mean(), -abs(trust - before)))
     behind = {trust: values[best] - each for trust, each in values.items()}
@@ -119,5 +119,5 @@ def _recall(queries: Vectors, gallery: Vectors, data: TripletDataset, rows: Numb
 
 
 def _spread(queries: Vectors, gallery: Vectors) -> float:
-    """The standard deviation of a query's scores, in the mean over some queries."""
+    """The standard deviation of a query's scores, averaged over some queries."""
     return round(float((queries[:200] @ gallery.T).std(axis=1).mean()), 6)

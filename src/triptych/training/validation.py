@@ -1,4 +1,4 @@
-"""How a composer does on held-out triplets while it learns, beside the weighted sum."""
+"""Validate a composer on held-out triplets during training, and compare it with the weighted sum."""
 
 from collections.abc import Mapping, Sequence
 from pathlib import Path
@@ -21,10 +21,11 @@ BEST_BY = "R@10"
 def summarise_run(
     history: Sequence[Mapping[str, float]], pictures: Vectors, data: TripletDataset, out: Path
 ) -> dict[str, Any]:
-    """What `train` and `finetune` both report, but for the time; also draws `learning-curve.png` into `out`.
+    """The figures that `train` and `finetune` both report, without the time. Also draws `learning-curve.png` into
+    `out`.
 
     Args:
-        history: what was measured of each epoch.
+        history: the metrics of each epoch.
         pictures: the catalog's vectors `(n, d)`, for the weighted sum.
         data: the triplets.
         out: the folder of the composer.
@@ -42,7 +43,7 @@ def summarise_run(
 
 
 def weighted_sum_recall(pictures: Vectors, data: TripletDataset) -> dict[str, float]:
-    """Recall in percent of the best weighted sum, which needs no training."""
+    """Recall of the best weighted sum, which needs no training, in percent."""
     words = data.held_out_texts
     references = pictures[data.references[data.held_out]]
     mixes = [unit(weight * words + (1 - weight) * references) for weight in _MIXES]
@@ -50,7 +51,7 @@ def weighted_sum_recall(pictures: Vectors, data: TripletDataset) -> dict[str, fl
 
 
 def held_out_recall(queries: Vectors, gallery: Vectors, data: TripletDataset) -> dict[str, float]:
-    """Recall in percent of the held-out triplets' targets in a gallery, by their query vectors."""
+    """Recall of the held-out triplets' targets in a gallery, by their query vectors, in percent."""
     held = data.held_out
     ranks = ranks_of_targets(
         queries, gallery, list(data.targets[held]), list(data.references[held][:, None]), [None] * len(held)
@@ -59,7 +60,7 @@ def held_out_recall(queries: Vectors, gallery: Vectors, data: TripletDataset) ->
 
 
 def draw_learning_curve(history: Sequence[Mapping[str, float]], baseline: float, path: Path) -> None:
-    """Loss and held-out recall by epoch, with the weighted sum's recall to compare."""
+    """Draw loss and held-out recall by epoch, with the weighted sum's recall for comparison."""
     from matplotlib.figure import Figure
 
     figure = Figure(figsize=(7, 3.2), dpi=120, layout="constrained")

@@ -1,4 +1,5 @@
-"""The verdict on a composer: is it better than picture, text and weighted sum, by queries whose answers are known?"""
+"""The verdict on a composer: whether it is better than picture, text and
+weighted sum, by queries with known answers."""
 
 import os
 from collections.abc import Sequence
@@ -31,7 +32,7 @@ from triptych.metrics.resampling import bootstrap_intervals
 from triptych.training.trust import TRUSTS, trust_by_truth
 
 METRIC = "R@10"
-"""By which a composer is compared."""
+"""The metric by which composers are compared."""
 NO_TRUTH = "no queries with known answers were given (--validate-by)"
 TOO_FEW = "too few of the queries could be asked"
 """Why a composer has no verdict."""
@@ -39,23 +40,23 @@ TOO_FEW = "too few of the queries could be asked"
 
 @dataclass(frozen=True)
 class Space:
-    """Pictures as one encoder sees them."""
+    """Pictures encoded by one encoder."""
 
     encoder: Encoder
     names: Sequence[str]
     vectors: Vectors
-    """Of these pictures `(n, d)`."""
+    """The vectors `(n, d)` of these pictures."""
     folder: Path
-    """What the names start from, for a composer that reads the pictures themselves."""
+    """The folder that the names start from, for a composer that reads the pictures."""
     label: str = ""
-    """What a baseline's name is followed by, such as " with the encoder of before"."""
+    """The suffix of a baseline's name, such as " with the encoder of before"."""
     limits: Limits = DEFAULT_LIMITS
-    """What a picture may be, to be read again."""
+    """What a picture may cost when it is read again."""
 
 
 @dataclass(frozen=True)
 class _Asked:
-    """Truth queries with the rows of their pictures."""
+    """Queries with known answers and the rows of their pictures."""
 
     queries: list[TruthQuery]
     references: NDArray[np.int64]
@@ -63,11 +64,11 @@ class _Asked:
     excluded: list[Rows]
     candidates: list[Rows | None]
     choosing: NDArray[np.bool_]
-    """Whether a query is of the half that chooses what to compare with; the other half measures."""
+    """Whether a query is in the half that selects the baseline. The other half measures."""
 
     @classmethod
     def of(cls, truth: TruthQueries, names: Sequence[str]) -> "_Asked":
-        """Those whose reference and some target are among `names`."""
+        """The queries whose reference and at least one target are among `names`."""
         row_of = {name: row for row, name in enumerate(names)}
 
         def rows(wanted: frozenset[str]) -> Rows:
@@ -123,17 +124,18 @@ def judge(
     before: Space | None = None,
     threads: int | None = None,
 ) -> Verdict | None:
-    """The verdict on a composer, or None where too few of the queries can be asked.
+    """The verdict on a composer; None if too few of the queries can be asked.
 
-    Half of the references, by a hash of their names, choose the weight of the sum and the best of picture only, text
-    only and that sum; on the other half the composer is compared with it. Each reference counts once, however many
-    queries it has. Efron and Tibshirani, *An Introduction to the Bootstrap* (1993).
+    Half of the references, chosen by a hash of their names, select the weight of the sum and the best baseline: picture
+    only, text only, or that sum. On the other half the composer is compared with that baseline. Each reference counts
+    once, however many queries it has. The interval is by bootstrap (Efron and Tibshirani, *An Introduction to the
+    Bootstrap*, 1993).
 
     Args:
-        composer: it has its encoder.
+        composer: the composer, with its encoder attached.
         truth: the queries.
-        space: the pictures to search, as the composer's encoder sees them.
-        before: the same pictures by another encoder, whose baselines are to be beaten, too.
+        space: the pictures to search, encoded by the composer's encoder.
+        before: the same pictures by another encoder, whose baselines must be beaten, too.
         threads: processor threads that read pictures.
     """
     asked = _Asked.of(truth, space.names)
@@ -170,14 +172,17 @@ def judge_composer(
     encoder: Encoder | str | None = None,
     runtime: Runtime = Runtime(),
 ) -> Verdict:
-    """Judge a composer that exists by queries whose answers are known, and keep the verdict in its folder.
+    """Judge an existing composer by queries with known answers, and store the verdict in its folder.
 
     Args:
         composer: folder of the composer.
         catalog: folder of a catalog by the composer's encoder.
         truth: the queries, as `truth_queries` makes them.
         encoder: the catalog's encoder, or its name; by default the one that the catalog names.
-        runtime: what it computes with.
+        runtime: what the encoder computes with.
+
+    Returns:
+        The verdict.
 
     Raises:
         MismatchError: composer and catalog have different encoders.
@@ -202,12 +207,12 @@ def judge_saved(
     before: Space | None = None,
     threads: int | None = None,
 ) -> Verdict | None:
-    """Judge the composer that was written to `out`, as it will be used, note the verdict there, and say it.
+    """Judge the composer that was written to `out` as it will be used, store the verdict there, and print it.
 
-    Words of the queries that its encoder does not understand are named, too.
+    Words of the queries that its encoder does not understand are reported, too.
 
     Args:
-        command: what says it.
+        command: the command, for messages.
         out: the composer's folder.
         truth: the queries, if there are any.
         space, before, threads: as of `judge`.
@@ -235,14 +240,14 @@ def judge_saved(
 
 
 def tell_unknown(command: str, verdict: Verdict | None, truth: TruthQueries | None) -> None:
-    """Say, where there is no verdict, that nobody knows whether the composer helps, and why."""
+    """Print, if there is no verdict, that nobody knows whether the composer helps, and why."""
     if verdict is None:
         reason = NO_TRUTH if truth is None else TOO_FEW
         say(f"{command}: it is not known whether this composer helps: {reason}")
 
 
 def _kept_by_truth(composer: TrainedComposer, truth: TruthQueries, space: Space, threads: int | None) -> KeptSum | None:
-    """The trust and the weight with which the half of the queries that chooses is answered best."""
+    """The weights with which the selecting half of the queries is answered best."""
     asked, kept = _Asked.of(truth, space.names), composer.kept_sum
     if kept is None or int(asked.choosing.sum()) < LEAST_QUERIES // 4:
         return None
@@ -262,7 +267,7 @@ def _kept_by_truth(composer: TrainedComposer, truth: TruthQueries, space: Space,
 
 
 def _baselines(asked: _Asked, space: Space) -> tuple[float, dict[str, dict[str, Values]]]:
-    """The weight with which the sum does best on the half that chooses, and what each baseline measures."""
+    """The weight with which the sum is best on the selecting half, and the metrics of each baseline."""
     references = space.vectors[asked.references]
     texts = TextOnly(space.encoder, signed=True).compose(references, [query.text for query in asked.queries])
 
@@ -277,7 +282,7 @@ def _baselines(asked: _Asked, space: Space) -> tuple[float, dict[str, dict[str, 
 
 
 def _merit(values: dict[str, Values], rows: NDArray[np.bool_]) -> tuple[float, float]:
-    """By what a weight and a baseline are chosen: R@10, mAP@10 deciding between equals."""
+    """The criterion of selection: R@10, then mAP@10."""
     return float(values[METRIC][rows].mean()), float(values["mAP@10"][rows].mean())
 
 
@@ -290,6 +295,6 @@ def _by_reference(values: NDArray[np.float64], references: NDArray[np.int64]) ->
 
 
 def _halves(references: set[str]) -> set[str]:
-    """Half of the references, by a hash of their names."""
+    """Half of the references, chosen by a hash of their names."""
     ordered = sorted(references, key=lambda name: sha256(name.encode()).hexdigest())
     return set(ordered[::2])

@@ -148,7 +148,7 @@ def _table(triplets: Sequence[Triplet], catalog: Catalog | None) -> pa.Table:
             {"bytes": _content(catalog, getattr(triplet, name)), "path": getattr(triplet, name)} for triplet in triplets
         ]
         table = table.append_column(f"{name}_image", pa.array(values, _IMAGE))
-    # What `datasets` reads its own types from.
+    # `datasets` reads its own types from this.
     features = {f"{name}_image": {"_type": "Image"} for name in ("reference", "target")}
     return table.replace_schema_metadata(
         {b"huggingface": json.dumps({"info": {"features": _features(table, features)}})}

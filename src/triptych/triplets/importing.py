@@ -7,7 +7,8 @@
     MegaPairs  {"q_img": path, "q_text": text or texts, "t_img": path, "hns": [paths]}      (Zhou et al. 2024)
     triptych   {"reference": name, "modification": text, "target" or "targets": name or names}, as in queries.jsonl
 
-Each as JSON Lines, or as one JSON array. The format follows from the fields.
+Each as JSON Lines, or as one JSON array. The format follows from the fields. Of any other format, such as CIRHS' or
+MTCIR's, one says which fields hold reference, text and target.
 """
 
 import json
@@ -19,7 +20,7 @@ from typing import Any
 
 from triptych.catalog.catalog import Catalog
 from triptych.catalog.matching import PictureNames
-from triptych.core.errors import DataError
+from triptych.core.errors import DataError, UsageError
 from triptych.core.files import made_by, output_file
 from triptych.core.progress import say
 from triptych.core.results import known_fields
@@ -27,9 +28,10 @@ from triptych.core.text import truncate
 from triptych.triplets.file import Modification, Triplet, write_triplets
 
 _MOST_TEXT = 1000  # characters of a modification
-_MOST_NEGATIVES = 16
+_MOST_NEGATIVES = 16  # of a triplet
 _CAPTION_ENDS = ".?, "  # of FashionIQ's captions, cut off before they are joined
 _NO_PICTURE, _TWO_PICTURES = "a picture that the catalog lacks", "a name of several pictures"
+_NEEDED, _NEGATIVES = ("reference", "text", "target"), "negatives"
 _SAME, _NO_TEXT, _NO_TARGET = "the reference as its own target", "no text", "no target, as in a split without answers"
 
 
@@ -55,14 +57,16 @@ class ImportResult:
     missing_pictures: int
     """How many were left out, since the catalog lacks one of their pictures."""
     format: str
-    """The formats found: cirr, fashioniq, lasco, megapairs, queries."""
+    """The formats found: cirr, fashioniq, lasco, megapairs, queries; or fields, where a user named them."""
     left_out: Mapping[str, int] = field(default_factory=dict)
     """How many were left out for each reason."""
     cut: int = 0
     """How many have a text of which only the first 1000 characters were kept."""
 
 
-def triplets_import(source: Path | str, out: Path | str, *, catalog: Path | str) -> ImportResult:
+def triplets_import(
+    source: Path | str, out: Path | str, *, catalog: Path | str, names: Mapping[str, str] | None = None
+) -> ImportResult:
     """Read triplets of CIRR, FashionIQ, LaSCo, MegaPairs or a queries.jsonl, and write them as accepted ones.
 
     A picture is found in `catalog` by its path, or by its file name without suffix where only one picture bears it.
@@ -75,13 +79,17 @@ def triplets_import(source: Path | str, out: Path | str, *, catalog: Path | str)
         source: file of triplets, as JSON Lines or one JSON array.
         out: triplet file to write.
         catalog: folder of the catalog that has their pictures.
+        names: for a format that is not known here, which field of a record holds the `reference`, the `text` (one or
+            several) and the `target` (one or several), and maybe the `negatives`.
 
     Returns:
         How many were written and left out.
 
     Raises:
+        UsageError: `names` leaves one of the three out, or names something else.
         DataError: a record, which is named, is no triplet, or nothing is left.
     """
+    _check_names(names)
     source, out = Path(source), output_file(out, ".parquet")
     opened = Catalog(Path(catalog))
     pictures = _Pictures(opened)
@@ -91,7 +99,7 @@ def triplets_import(source: Path | str, out: Path | str, *, catalog: Path | str)
     reasons: Counter[str] = Counter()
     examples: dict[str, str] = {}
     for where, record in _records(source):
-        foreign = _foreign(record, where)
+        foreign = _foreign(record, where, names)
         if isinstance(foreign, _Foreign):
             sources[foreign.source] = None
             cut += foreign.cut
@@ -199,12 +207,41 @@ def _parsed(line: str, where: str) -> Any:
         raise DataError(f"{where}: not a JSON object ({error})") from None
 
 
-def _foreign(record: Any, where: str) -> _Foreign | _LeftOut:
+def _check_names(names: Mapping[str, str] | None) -> None:
+    """Raise UsageError unless all that is needed is named, and nothing else."""
+    if names is None:
+        return
+    if missing := [each for each in _NEEDED if each not in names]:
+        raise UsageError(f"--field: say which field holds the {missing[0]}, such as --field {missing[0]}=NAME")
+    if unknown := [each for each in names if each not in (*_NEEDED, _NEGATIVES)]:
+        raise UsageError(f"--field {unknown[0]}: name the fields of {', '.join(_NEEDED)} or {_NEGATIVES}")
+
+
+def _foreign(record: Any, where: str, names: Mapping[str, str] | None) -> _Foreign | _LeftOut:
     try:
-        foreign = _recognised(record)
+        foreign = _recognised(record) if names is None else _named(record, names)
     except (KeyError, TypeError, IndexError, ValueError, AttributeError):
-        raise DataError(f"{where}: not a triplet of CIRR, FashionIQ, LaSCo, MegaPairs or queries.jsonl") from None
+        if names is not None:
+            said = ", ".join(f"{what} in {field!r}" for what, field in names.items())
+            raise DataError(f"{where}: not a triplet with {said}") from None
+        raise DataError(
+            f"{where}: not a triplet of CIRR, FashionIQ, LaSCo, MegaPairs or queries.jsonl; of another format say "
+            "which fields hold what, with --field reference=NAME --field text=NAME --field target=NAME"
+        ) from None
     return foreign
+
+
+def _named(record: Any, names: Mapping[str, str]) -> _Foreign | _LeftOut:
+    """A record by the fields that a user named."""
+    text, target = record[names["text"]], record[names["target"]]
+    negatives = record.get(names[_NEGATIVES]) if _NEGATIVES in names else None
+    return _made(
+        "fields",
+        record[names["reference"]],
+        target if isinstance(target, list) else [target],
+        {"relative": [text] if isinstance(text, str) else text},
+        _names(negatives or ()),
+    )
 
 
 def _recognised(record: Any) -> _Foreign | _LeftOut:

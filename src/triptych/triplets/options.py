@@ -5,8 +5,8 @@ from pathlib import Path
 
 from triptych.core.options import as_paths, check_ranges, option
 
-_ROOT = "Folder that the catalog's pictures lie in now, where they have moved since `index`."
-_COUNT, _REFUSED, _SEED = "How many triplets.", "The refused ones.", "Seed of everything random."
+_ROOT = "Present folder of the catalog's pictures, if they have moved since `index`."
+_COUNT, _REFUSED, _SEED = "How many triplets.", "Show refused triplets.", "Seed of everything random."
 
 
 @dataclass(frozen=True)

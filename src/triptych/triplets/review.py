@@ -19,7 +19,7 @@ from triptych.triplets.selection import choose, open_triplet_picture, triplet_id
 FORMAT = "triptych-verdicts-1"
 _SIDE, _THUMBNAIL = 220, 64  # pixels
 _NEGATIVES = 8  # shown on a card, small
-_MOST_NOTE = 200
+_MOST_NOTE = 200  # characters
 
 
 @dataclass(frozen=True)
@@ -27,7 +27,7 @@ class ReviewResult:
     """The result of `triplets_review`."""
 
     to_review: int
-    """How many triplets stand on the page."""
+    """How many triplets are on the page."""
     page: str
     """The page's file."""
 

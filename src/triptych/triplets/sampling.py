@@ -15,8 +15,8 @@ from triptych.triplets.options import SampleOptions
 from triptych.triplets.selection import choose, open_triplet_picture
 
 _KINDS = {".png": "PNG", ".jpg": "JPEG", ".jpeg": "JPEG"}
-_SIDE = 120
-_NEGATIVES = 3
+_SIDE = 120  # pixels of a picture
+_NEGATIVES = 3  # shown for each triplet
 
 
 @dataclass(frozen=True)

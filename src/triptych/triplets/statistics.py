@@ -34,21 +34,21 @@ class TripletStatistics:
     words: Mapping[str, str]
     """Words of a wording, by style: the median, and the 5th to the 95th percentile."""
     same_pair_again: int
-    """Triplets whose reference and target another triplet has, too."""
+    """Triplets with the same reference and target as another triplet."""
     pair_both_ways: int
-    """Pairs of pictures that are reference and target in either order."""
+    """Pairs of pictures that are reference and target in both orders."""
     wordings: int
     """Wordings."""
     distinct_wordings: int
     """Different wordings, whatever their case."""
     commonest_wording: str
-    """The most frequent wording, and how often it stands there."""
+    """The most frequent wording, and its count."""
     hard_negatives_each: float
     """Mean number of hard negatives."""
     reasoners: Mapping[str, int]
-    """Triplets by who reasoned."""
+    """Triplets by reasoner."""
     leaked: int | None = None
-    """Triplets with a picture of the benchmark that was asked about; None where none was."""
+    """Triplets with a picture of the given benchmark; None if none was given."""
 
 
 def triplets_stats(file: Path | str, *, against: Path | str | None = None) -> TripletStatistics:
@@ -67,7 +67,7 @@ def triplets_stats(file: Path | str, *, against: Path | str | None = None) -> Tr
     """
     triplets, _ = read_triplets(Path(file))
     accepted = [triplet for triplet in triplets if triplet.accepted]
-    # The file may be somebody else's, and what it says goes to a terminal.
+    # The file may be somebody else's, and its content is printed on a terminal.
     refused = Counter(truncate(kind_of_reason(triplet.reason), 80) for triplet in triplets if not triplet.accepted)
     pairs = Counter((triplet.reference, triplet.target) for triplet in accepted)
     texts = Counter(wording.text.casefold() for triplet in accepted for wording in triplet.modifications)

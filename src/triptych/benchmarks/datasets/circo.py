@@ -13,7 +13,8 @@ from typing import Literal
 
 from triptych.benchmarks.annotations import Record, read_official, read_records
 from triptych.benchmarks.benchmark import Benchmark
-from triptych.benchmarks.settings import ReferenceSettings
+from triptych.benchmarks.circus import QuerySubset
+from triptych.benchmarks.settings import ReferenceSettings, Subset
 from triptych.benchmarks.submissions import SubmissionFile, SubmissionFormat
 from triptych.benchmarks.task import MetricCutoffs, Query, Task
 from triptych.core.errors import DataError
@@ -41,9 +42,11 @@ class CIRCOSettings(ReferenceSettings):
     `reference`: SEARLE, LinCIR, CIReVL, MagicLens and MegaPairs leave it among the answers, CoVR takes it out.
     `shared_concept`: what reference and targets have in common, in words; MagicLens ("find … but …") and MegaPairs
     ("Find a picture that also …, but ….") use it, the others do not. Figures with and without cannot be compared.
+    `subset`: the queries of val to which CIRCUS gives a label.
     """
 
     shared_concept: Literal["unused", "magiclens", "megapairs"] = "unused"
+    subset: Subset = "all"
 
 
 def load_circo(root: Path, split: str, settings: CIRCOSettings) -> list[Task]:
@@ -98,10 +101,13 @@ def read_gallery(root: Path) -> dict[str, str]:
 def read_queries(root: Path, split: str, settings: CIRCOSettings) -> list[Query]:
     """The queries of a split, in the file's order, with consecutive ids from 0. Raises DataError for wrong files."""
     queries = []
+    labelled = QuerySubset.of(root, "circo", settings.subset, split)
     for number, record in enumerate(read_records(_annotations(root, split), SOURCE)):
         if record.number("id") != number:
             raise record.error(f"the id {record.number('id')} is out of order; {number} is due")
-        queries.append(_query(record, settings, public=split != "test"))
+        if labelled.keeps(record, lambda each: str(each.number("id"))):
+            queries.append(_query(record, settings, public=split != "test"))
+    labelled.tell(len(queries))
     return queries
 
 

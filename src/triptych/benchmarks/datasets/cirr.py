@@ -12,7 +12,8 @@ from pathlib import Path
 
 from triptych.benchmarks.annotations import Record, inner_path, read_official, read_records
 from triptych.benchmarks.benchmark import Benchmark
-from triptych.benchmarks.settings import Reference, ReferenceSettings
+from triptych.benchmarks.circus import QuerySubset, text_key
+from triptych.benchmarks.settings import Reference, ReferenceSettings, Subset
 from triptych.benchmarks.submissions import SubmissionFile, SubmissionFormat
 from triptych.benchmarks.task import MetricCutoffs, Query, Task
 from triptych.core.errors import DataError
@@ -35,27 +36,39 @@ of the group.
 
 @dataclass(frozen=True)
 class CIRRSettings(ReferenceSettings):
-    """`reference`: whether it may be an answer; published code removes it, and so R_subset always does."""
+    """`reference`: whether it may be an answer; published code removes it, and so R_subset always does.
+
+    `subset`: the queries of val to which CIRCUS gives a label. `annotations`: another file in `captions/`, laid out as
+    the official one, such as Refined CIRR (Huynh et al., *CoLLM*, CVPR 2025), which words the same queries anew.
+    """
 
     reference: Reference = "removed"
+    subset: Subset = "all"
+    annotations: str = "original"
 
 
 def load_cirr(root: Path, split: str, settings: CIRRSettings) -> list[Task]:
     """The task of a split. Pictures need not be there yet. Raises DataError for wrong or missing files."""
     folder = root / "cirr" if (root / "cirr" / "captions").is_dir() else root
-    files = _files(folder / "image_splits" / f"split.rc2.{split}.json")
+    files = read_split(folder / "image_splits" / f"split.rc2.{split}.json")
+    labelled = QuerySubset.of(root, "cirr", settings.subset, split)
+    named = f"cap.rc2.{split}.json" if settings.annotations == "original" else settings.annotations
+    captions = folder / "captions" / inner_path(f"--setting annotations={named}", named)
     queries: dict[str, Query] = {}
-    for record in read_records(folder / "captions" / f"cap.rc2.{split}.json", SOURCE):
+    for record in read_records(captions, SOURCE):
+        if not labelled.keeps(record, _key):
+            continue
         query = _query(record, files, settings, public=split != "test1")
         if query.id in queries:
             raise record.error(f"the pairid {query.id} stands there twice")
         queries[query.id] = query
+    labelled.tell(len(queries))
     return [
         Task(
             benchmark="cirr",
             name="relative",
             split=split,
-            root=_pictures(root, folder, next(iter(files.values()))),
+            root=pictures_folder(root, folder, next(iter(files.values()))),
             gallery=tuple(sorted(files)),
             queries=tuple(queries.values()),
             files=files,
@@ -66,7 +79,12 @@ def load_cirr(root: Path, split: str, settings: CIRRSettings) -> list[Task]:
     ]
 
 
-def _files(path: Path) -> dict[str, str]:
+def _key(record: Record) -> str:
+    return text_key(record.text("reference"), record.text("caption"))
+
+
+def read_split(path: Path) -> dict[str, str]:
+    """The pictures of a split: name and path. Raises DataError for a wrong or missing file."""
     content = read_official(path, SOURCE)
     if not isinstance(content, dict) or not content:
         raise DataError(f"{path}: not an object of names and paths; get it again: {SOURCE}")
@@ -94,7 +112,7 @@ def _query(record: Record, files: dict[str, str], settings: CIRRSettings, *, pub
     )
 
 
-def _pictures(root: Path, folder: Path, one: str) -> Path:
+def pictures_folder(root: Path, folder: Path, one: str) -> Path:
     """The folder that the splits' paths start from; that of the authors where no pictures are there yet."""
     first = Path(one).parts[0]
     places = (folder / "img_raw", folder, root / "img_raw", root)

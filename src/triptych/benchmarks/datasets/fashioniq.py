@@ -10,9 +10,10 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Literal
 
-from triptych.benchmarks.annotations import Record, read_official, read_records
+from triptych.benchmarks.annotations import Record, inner_path, read_official, read_records
 from triptych.benchmarks.benchmark import Benchmark
-from triptych.benchmarks.settings import ReferenceSettings
+from triptych.benchmarks.circus import QuerySubset, text_key
+from triptych.benchmarks.settings import ReferenceSettings, Subset
 from triptych.benchmarks.task import MetricCutoffs, Query, Task
 from triptych.core.errors import DataError
 
@@ -31,28 +32,47 @@ class FashionIQSettings(ReferenceSettings):
 
     `gallery`: `original` is the image split; `union`, which some call the "val split", the references and targets
     of the captions. `captions`: how the two are joined by "and"; `both-orders` averages the vectors of the two
-    orders, as SEARLE and LinCIR do. `reference`: whether it may be an answer.
+    orders, as SEARLE and LinCIR do. `reference`: whether it may be an answer. `subset`: the queries of val to which
+    CIRCUS gives a label. `annotations`: other files in `captions/`, laid out as the official ones, with {category} in
+    the name, such as Refined FashionIQ (Huynh et al., *CoLLM*, CVPR 2025), which words the same queries anew.
     """
 
     gallery: Literal["original", "union"] = "original"
     captions: Literal["first-and-second", "second-and-first", "both-orders"] = "first-and-second"
+    subset: Subset = "all"
+    annotations: str = "original"
 
 
 def load_fashioniq(root: Path, split: str, settings: FashionIQSettings) -> list[Task]:
     """The three categories of a split. Pictures need not be there yet. Raises DataError for wrong or missing files."""
     there = frozenset(os.listdir(root / "images")) if (root / "images").is_dir() else frozenset()
-    return [_category(root, split, category, settings, there) for category in CATEGORIES]
+    labelled = QuerySubset.of(root, "fashioniq", settings.subset, split)
+    tasks = [_category(root, split, category, settings, there, labelled) for category in CATEGORIES]
+    labelled.tell(sum(len(task.queries) for task in tasks))
+    return [task for task in tasks if task.queries]
 
 
-def _category(root: Path, split: str, category: str, settings: FashionIQSettings, there: frozenset[str]) -> Task:
-    listed = _split(root / "image_splits" / f"split.{category}.{split}.json")
-    captions = root / "captions" / f"cap.{category}.{split}.json"
+def _category(
+    root: Path,
+    split: str,
+    category: str,
+    settings: FashionIQSettings,
+    there: frozenset[str],
+    labelled: QuerySubset,
+) -> Task:
+    listed = read_split(root / "image_splits" / f"split.{category}.{split}.json")
+    named = settings.annotations.replace("{category}", category)
+    if settings.annotations == "original":
+        named = f"cap.{category}.{split}.json"
+    captions = root / "captions" / inner_path(f"--setting annotations={named}", named)
     queries = tuple(
-        _query(record, str(number), listed, settings) for number, record in enumerate(read_records(captions, SOURCE))
+        _query(record, str(number), listed, settings)
+        for number, record in enumerate(read_records(captions, SOURCE))
+        if labelled.keeps(record, _key)
     )
     asked = {query.reference for query in queries}.union(*(query.targets for query in queries))
     gallery = listed if settings.gallery == "original" else asked
-    files = {name: _file(name, there) for name in gallery | asked}
+    files = {name: picture_file(name, there) for name in gallery | asked}
     return Task(
         benchmark="fashioniq",
         name=category,
@@ -67,7 +87,12 @@ def _category(root: Path, split: str, category: str, settings: FashionIQSettings
     )
 
 
-def _split(path: Path) -> set[str]:
+def _key(record: Record) -> str:
+    return text_key(record.text("candidate"), " and ".join(record.texts("captions")))
+
+
+def read_split(path: Path) -> set[str]:
+    """The pictures of a category's split. Raises DataError for a wrong or missing file."""
     names = read_official(path, SOURCE)
     if not isinstance(names, list) or not names or not all(isinstance(name, str) for name in names):
         raise DataError(f"{path}: not a list of picture names; get it again: {SOURCE}")
@@ -95,7 +120,8 @@ def _query(record: Record, number: str, listed: set[str], settings: FashionIQSet
     return Query(number, reference, first, frozenset({target}), other_wordings=tuple(others))
 
 
-def _file(name: str, there: frozenset[str]) -> str:
+def picture_file(name: str, there: frozenset[str]) -> str:
+    """The file of a picture, by the names of the files that are there."""
     png = f"{name}.png"
     return png if png in there and f"{name}.jpg" not in there else f"{name}.jpg"
 

@@ -25,12 +25,12 @@ PICTURES = {
     "attribute": "get Visual Genome 1.2 (images.zip and images2.zip) into Visual_Genome/VG_100K and VG_100K_2",
     "object": "get COCO's val2017.zip from cocodataset.org into coco2017/val2017",
 }
-# Below the root; the first are where published code expects them.
+# Folders below the root; published code expects the first ones.
 _FOLDERS = {
     "attribute": ("Visual_Genome/VG_All", "Visual_Genome/VG_100K", "Visual_Genome/VG_100K_2", "VG_100K", "VG_100K_2"),
     "object": ("coco2017/val2017", "val2017"),
 }
-_DILATION = 0.7
+_DILATION = 0.7  # by which boxes grow, as in the authors' code
 
 
 @dataclass(frozen=True)

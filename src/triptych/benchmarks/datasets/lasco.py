@@ -10,7 +10,8 @@ from pathlib import Path, PurePosixPath
 
 from triptych.benchmarks.annotations import Record, read_records
 from triptych.benchmarks.benchmark import Benchmark
-from triptych.benchmarks.settings import ReferenceSettings
+from triptych.benchmarks.circus import QuerySubset
+from triptych.benchmarks.settings import ReferenceSettings, Subset
 from triptych.benchmarks.task import MetricCutoffs, Query, Task
 
 SOURCE = "LaSCo's files are the folder downloads of github.com/levymsn/LaSCo"
@@ -19,15 +20,23 @@ PICTURES = "get COCO's val2014.zip from cocodataset.org"
 
 @dataclass(frozen=True)
 class LaSCoSettings(ReferenceSettings):
-    """`reference`: whether it may be an answer; it is in the authors' list of gallery pictures."""
+    """`reference`: whether it may be an answer; it is in the authors' list of gallery pictures.
+
+    `subset`: the queries to which CIRCUS gives a label.
+    """
+
+    subset: Subset = "all"
 
 
 def load_lasco(root: Path, split: str, settings: LaSCoSettings) -> list[Task]:
     """The task of the split val. Pictures need not be there yet. Raises DataError for wrong or missing files."""
     listed = read_records(root / f"lasco_{split}_corpus.json", SOURCE)
     gallery = {_name(record.path("path")) for record in listed}
+    labelled = QuerySubset.of(root, "lasco", settings.subset, split)
     queries = []
     for record in read_records(root / f"lasco_{split}.json", SOURCE):
+        if not labelled.keeps(record, lambda each: each.identifier("qid")):
+            continue
         reference, target = _picture(record, "query-image"), _picture(record, "target-image")
         if reference == target:
             raise record.error(f"{reference!r} is its own target")
@@ -36,6 +45,7 @@ def load_lasco(root: Path, split: str, settings: LaSCoSettings) -> list[Task]:
                 raise record.error(f"{name!r} is not in the corpus; is it of another split?")
         text = settings.wrap(record.text("query-text"))
         queries.append(Query(record.identifier("qid"), reference, text, frozenset({target})))
+    labelled.tell(len(queries))
     return [
         Task(
             benchmark="lasco",

@@ -10,9 +10,9 @@ from torch.nn import functional as F
 from triptych.encoders.networks.dual_encoder import TextTower
 from triptych.encoders.networks.photo_encoder import PhotoTextTower
 
-_LEAST = -9.0  # no word's log-probability is less
-_LOGARITHM, _ROOT = 0.3, 3.0  # what scales log-probabilities of words, and roots of probabilities, to be near one
-_TELL = 0.3  # the weight of the concepts' own linear map, beside the others'
+_LEAST = -9.0  # lower limit of a word's log-probability
+_LOGARITHM, _ROOT = 0.3, 3.0  # factors that scale log-probabilities and roots of probabilities to be near one
+_TELL = 0.3  # the weight of the concepts' own linear map
 
 
 @dataclass(frozen=True)
@@ -22,13 +22,13 @@ class CombinerShape:
     dim: int
     """Length of the encoder's vectors."""
     words: tuple[int, ...] = ()
-    """How many words each attribute group has that the agent spoke of; none where it spoke freely."""
+    """How many words each attribute group of the triplets has; empty if the triplets name no attributes."""
     out: int = 384
-    """Length of query and gallery vectors; no less than `dim`."""
+    """Length of query and gallery vectors, at least `dim`."""
     hidden: int = 1024
     dropout: float = 0.1
     expects: bool = False
-    """Whether a query has the concepts that it expects of its target, where there are words."""
+    """Whether a query states the concepts that it expects of its target, if there are words."""
 
     @property
     def concept_dim(self) -> int:

@@ -16,13 +16,13 @@ class FusionShape:
     """The sizes that decide the shapes of the trunk's weights."""
 
     reads: int
-    """Length of what is known of both inputs as wholes: the combiner's `CombinerShape.input_dim`."""
+    """Length of the input about both pictures and texts as wholes: the combiner's `CombinerShape.input_dim`."""
     answers: int
-    """Length of the features it gives: the combiner's `CombinerShape.hidden`."""
+    """Length of the output features: the combiner's `CombinerShape.hidden`."""
     positions: int
-    """Of a picture; one token each."""
+    """Positions of a picture; one token each."""
     channels: int
-    """Of a position."""
+    """Channels of a position."""
     text_width: int
     """Length of a text token's state."""
     width: int = 256

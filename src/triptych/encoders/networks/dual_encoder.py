@@ -33,7 +33,7 @@ class EncoderShape:
     dim: int = 256
     """Length of the vector that pictures and texts share."""
     identity: int = 0
-    """Length of what a picture's vector has beside that, to tell one item from another; none before `adapt-encoder`."""
+    """Length of the part of a picture's vector that identifies the item; 0 before `adapt-encoder`."""
 
 
 class Residual(nn.Module):
@@ -143,7 +143,7 @@ class JointPictureTower(nn.Module):
 
 
 HALF = 0.5**0.5
-"""What both parts of a vector are scaled by, so that the whole has length one."""
+"""The factor that scales both parts of a vector, so that the whole has length one."""
 
 
 def _with_words(tokens: nn.Embedding, ids: Tensor, words: Tensor) -> Tensor:

@@ -8,7 +8,7 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-# Of each stage: kernel, stride, expansion, channels, repeats.
+# For each stage: kernel, stride, expansion, channels, repeats.
 STAGES = (
     (3, 1, 1, 16, 1),
     (3, 2, 6, 24, 2),
@@ -18,8 +18,8 @@ STAGES = (
     (5, 2, 6, 192, 4),
     (3, 1, 6, 320, 1),
 )
-STEM_CHANNELS = 32
-FEATURES = 1280
+STEM_CHANNELS = 32  # of Lite0, as published
+FEATURES = 1280  # of Lite0, as published
 
 
 class Convolution(nn.Module):

@@ -3,8 +3,8 @@
 import torch
 from torch import Tensor, nn
 
-RANK = 8
-ALPHA = 16.0
+RANK = 8  # as in Hu et al. 2021 for RoBERTa
+ALPHA = 16.0  # twice the rank, so the correction counts twice
 _READS_WITH = ("q_proj", "k_proj", "v_proj", "out_proj")
 
 

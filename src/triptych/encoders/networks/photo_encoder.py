@@ -19,15 +19,15 @@ class PhotoShape:
     """The sizes that decide the shapes of all weights."""
 
     trunk: str = "efficientnet-lite0"
-    """The only one there is."""
+    """The name of the trunk; there is only one."""
     tuned_from: int = 5
-    """The first stage of the trunk that has a tuned copy; the trunk itself stays as it was published."""
+    """The first stage of the trunk that has a tuned copy. The trunk itself is as published."""
     size: int = 128
     """Side of the square picture, in pixels."""
     dim: int = 256
     """Length of the meaning: what pictures share with texts."""
     item_dim: int = 384
-    """Length of the item's part of a picture's vector: what tells one item from another."""
+    """Length of the item part of a picture's vector, which identifies the item."""
     vocabulary: int = 9769
     """Entries of the tokenizer."""
     length: int = 64

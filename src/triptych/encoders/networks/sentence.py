@@ -78,7 +78,7 @@ class SentenceTower(nn.Module):
         hidden = self.tokens(ids.clamp(min=0))
         if words is not None:
             hidden = torch.where((ids == SLOT).unsqueeze(-1), words.unsqueeze(1), hidden)
-        # Looked up, not sliced: an exported graph then stays free in the number of columns.
+        # Looked up, not sliced, so that an exported graph accepts any number of columns.
         positions = F.embedding(torch.arange(ids.shape[1], device=ids.device), self.positions)
         hidden = self.embedding_norm(self.widen(hidden) + positions)
         mask = torch.where(self.present(ids), 0.0, -1e4).to(hidden.dtype)[:, None, None, :]

@@ -1,1 +1,1 @@
-"""What each part of the method brings: recipes of options, run over seeds on val queries, as table and picture."""
+"""Ablation: recipes of options, run over seeds on val queries, as a table and a picture."""

@@ -1,4 +1,4 @@
-"""Keys of what an ablation made: hashes of all that decides it, so that what is there is known by its name."""
+"""Keys of what an ablation made: hashes of everything that decides it."""
 
 import hashlib
 import json
@@ -16,7 +16,7 @@ _READ = {".json", ".onnx", ".safetensors"}  # what an encoder's folder holds of 
 
 
 def digest_of(*parts: Any) -> str:
-    """A short hash of what JSON can hold, of sets and of paths."""
+    """A short hash of JSON values, sets and paths."""
     return hashlib.sha256(json.dumps(parts, sort_keys=True, default=_plain).encode()).hexdigest()[:16]
 
 
@@ -25,10 +25,10 @@ def _plain(value: Any) -> Any:
 
 
 def digest_of_encoder(encoder: Encoder) -> str:
-    """Changes with whatever mining and training take from an encoder.
+    """A hash of everything that mining and training take from an encoder.
 
-    Its fingerprint promises equal vectors. The words that it can name, its temperature, and the weights that learn
-    along are files of its folder.
+    A fingerprint only promises equal vectors. The words that the encoder can name, its temperature, and the weights
+    that are trained along are files of its folder.
     """
     folder = getattr(encoder, "folder", None)
     files = sorted(file for file in folder.iterdir() if file.suffix in _READ) if folder else []
@@ -36,12 +36,16 @@ def digest_of_encoder(encoder: Encoder) -> str:
 
 
 def digest_of_queries(benchmark: str, root: Path, split: str) -> str:
-    """Changes with what a split asks, its answers, and the names of its pictures. Raises what loading them does."""
+    """A hash of a split's queries, its answers, and the names of its pictures. Raises what loading them raises."""
     return digest_of([asdict(task) for task in load_tasks(benchmark, root, split)])
 
 
 def with_contents(options: Mapping[str, Any]) -> dict[str, Any]:
-    """Plain options, with what is in a file in place of its name. Raises UsageError where there is no such file."""
+    """Options as plain values, with the content of a file in place of its name.
+
+    Raises:
+        UsageError: there is no such file.
+    """
     content = as_json(options)
     for option in ("vocabulary", "refined"):
         if path := options.get(option):

@@ -72,13 +72,17 @@ def load_recipes(path: Path) -> list[AblationRecipe]:
 
 
 def options_of(stage: str, given: Options, seed: int) -> Any:
-    """The options dataclass of a stage. Raises UsageError for a value out of its range."""
+    """The options dataclass of a stage.
+
+    Raises:
+        UsageError: a value is out of its range.
+    """
     values = {name: tuple(value) if isinstance(value, list) else value for name, value in given.items()}
     return from_flat(OPTIONS[stage], values | {"seed": seed})
 
 
 def _recipe(path: Path, number: int, entry: Any, common: Mapping[str, Options]) -> AblationRecipe:
-    """The recipe of one entry, with what is `common` to all."""
+    """The recipe of one entry, with the `common` options."""
     if not isinstance(entry, dict) or not isinstance(entry.get("name"), str) or not entry["name"].strip():
         raise UsageError(f'{path}: recipe {number} needs a "name"')
     where = f"{path}: recipe {entry['name']!r}"
@@ -98,12 +102,16 @@ def _recipe(path: Path, number: int, entry: Any, common: Mapping[str, Options]) 
 
 
 def _stages(where: str, content: Mapping[str, Any]) -> dict[str, Options]:
-    """The options of those stages that the content names, checked."""
+    """The checked options of the stages that the content names."""
     return {stage: _checked(f"{where}: {stage}", stage, content[stage]) for stage in OPTIONS if stage in content}
 
 
 def _checked(where: str, stage: str, given: Any) -> Options:
-    """The options of a stage. Raises UsageError for one that it does not have, of another kind, or out of its range."""
+    """The options of a stage.
+
+    Raises:
+        UsageError: the stage lacks an option, or a value is of another kind or out of its range.
+    """
     not_ours = _NOT_OURS.get(stage, frozenset()) | {"seed"}
     known = {item.name: item for item in flat_options(OPTIONS[stage]) if item.name not in not_ours}
     if not isinstance(given, dict):

@@ -1,4 +1,5 @@
-"""`ablate`: every recipe on every benchmark with every seed, on validation queries; what is done is not done again."""
+"""`ablate`: run every recipe on every benchmark with every seed, on validation
+queries. Finished work is not repeated."""
 
 import shutil
 from collections.abc import Callable, Iterator, Mapping, Sequence
@@ -27,7 +28,7 @@ from triptych.training.composer import train
 from triptych.training.finetuning import finetune
 
 SPLIT = "val"
-"""The only split that recipes are compared on: test queries are not for choosing."""
+"""The split on which recipes are compared. Test queries are not for selection."""
 STAGES: Mapping[str, Callable[..., Any]] = {
     "mine": mine,
     "refine": refine,
@@ -39,7 +40,7 @@ STAGES: Mapping[str, Callable[..., Any]] = {
 
 @dataclass(frozen=True)
 class Step:
-    """A stage that makes a file of triplets; `key` changes with all that it is made of, the steps before among it."""
+    """A stage that makes a triplet file. `key` is a hash of everything that decides it, including earlier steps."""
 
     stage: str
     options: Options
@@ -48,7 +49,8 @@ class Step:
 
 @dataclass(frozen=True)
 class Cell:
-    """One recipe, benchmark and seed; `key` changes with all of it, but not with this program."""
+    """One recipe, benchmark and seed. `key` is a hash of everything that decides
+    its result, but not of this program."""
 
     recipe: AblationRecipe
     benchmark: str
@@ -69,25 +71,25 @@ def ablate(
 ) -> AblationResult:
     """Mine, train and measure each recipe of a file, on the val split of each benchmark, with each seed.
 
-    Recipes that mine alike share their triplets. A cell, which is one recipe, benchmark and seed, is never run again
-    once it is finished, and one that was killed goes on where it stopped. Files, the encoder's and the queries among
-    them, are known by their content, the benchmark's pictures by their names. With another version of this program, use
-    another `out`.
+    Recipes that mine alike share their triplets. A cell is one recipe, benchmark and seed. A finished cell is never run
+    again, and one that was killed goes on where it stopped. Files, including the encoder's and the queries', are
+    identified by their content, the benchmark's pictures by their names. Use another `out` for another version of this
+    program.
 
     Args:
         recipes: the file of recipes.
-        out: a folder for `ablation.json`, `ablation.md` and `ablation.png`, which are written anew after every cell.
+        out: a folder for `ablation.json`, `ablation.md` and `ablation.png`, which are updated after every cell.
         options: seeds, and which recipes to run.
         roots: the folder of each benchmark.
-        catalogs: of each benchmark the catalog of its unlabelled pictures, indexed by the encoder to use.
-        encoder: what made the catalogs' vectors, or its name; by default the one that each catalog names.
+        catalogs: for each benchmark the catalog of its unlabelled pictures.
+        encoder: the catalogs' encoder, or its name; by default the one that each catalog names.
         runtime: what to compute with.
 
     Returns:
-        What `ablation.json` holds. A cell that fails is in it, and is tried again by the next run.
+        The content of `ablation.json`. A cell that failed is listed, and is run again by the next run.
 
     Raises:
-        UsageError: names that mean nothing, and options that mining or training do not have.
+        UsageError: a name is unknown, or a recipe has an option that its stage does not have.
     """
     require_extra("train", "ablate")  # now, and not after minutes of mining
     recipes, out = Path(recipes), Path(out)
@@ -129,7 +131,11 @@ class _Run:
 
 
 def _chosen(path: Path, options: AblateOptions) -> list[AblationRecipe]:
-    """The recipes to run. Raises UsageError for a name that none has."""
+    """The recipes to run.
+
+    Raises:
+        UsageError: no recipe has a given name.
+    """
     known = load_recipes(path)
     if unknown := set(options.only) - {recipe.name for recipe in known}:
         raise UsageError(f"{path}: there is no recipe {sorted(unknown)[0]!r}")
@@ -161,7 +167,7 @@ def _learning(recipe: AblationRecipe) -> tuple[str, Options]:
 
 
 def _stages(recipe: AblationRecipe, benchmark: str) -> list[tuple[str, dict[str, Any]]]:
-    """What makes a recipe's triplets: one round of mining, or two, and of each stage its options."""
+    """The stages that make a recipe's triplets, one round of mining or two, with their options."""
     refined = recipe.mine.get("refined")
     usual = PreviousRounds.read(Path(refined)).vocabulary if refined else find_benchmark(benchmark).vocabulary
     first = {"vocabulary": usual or DEFAULT, **recipe.mine}
@@ -171,7 +177,7 @@ def _stages(recipe: AblationRecipe, benchmark: str) -> list[tuple[str, dict[str,
 
 
 def _finish(run: _Run, cell: Cell) -> None:
-    """Make triplets, train, and measure; the result is what stays of it."""
+    """Make triplets, train, and measure. Only the result is kept."""
     if _result(run.out, cell).exists():  # another recipe came to the same
         return
     composer = run.out / "composers" / cell.key
@@ -191,7 +197,7 @@ def _finish(run: _Run, cell: Cell) -> None:
 
 
 def _triplets(run: _Run, cell: Cell) -> Path:
-    """The file of triplets that a cell's steps end with; what another recipe made is not made again."""
+    """The triplet file of a cell's last step. Files that exist are used."""
     catalog = run.catalogs[cell.benchmark].folder
     made = [run.out / "triplets" / f"{step.key}.parquet" for step in cell.steps]
     for step, file, before in zip(cell.steps, made, [None, *made], strict=False):
@@ -204,12 +210,12 @@ def _triplets(run: _Run, cell: Cell) -> Path:
 
 
 def _write(out: Path, cells: Sequence[Cell], failed: Sequence[str], asked: Mapping[str, Any]) -> AblationResult:
-    """Report on the cells that are finished."""
+    """Write the report on the finished cells."""
     finished = []
     for cell in cells:
         if _result(out, cell).exists():
             found = read_json(_result(out, cell), "result of a cell")
-            # Recipes of one content share a cell, each under its own name.
+            # Recipes with the same options share a cell, but keep their names.
             finished.append({"recipe": cell.recipe.name, "seed": cell.seed, "rows": found["rows"]})
     rows = summarise_cells(finished)
     report = AblationResult(rows, len(cells), len(finished), tuple(failed), made_by("ablate", asked))

@@ -1,4 +1,4 @@
-"""An ablation as a table and as a picture."""
+"""Show an ablation as a table and as a picture."""
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
@@ -11,7 +11,7 @@ from triptych.core.files import atomic
 
 @dataclass(frozen=True)
 class MetricOverSeeds:
-    """One metric of a recipe."""
+    """One metric of a recipe over seeds."""
 
     values: list[float]
     """One for each seed, in percent."""
@@ -22,7 +22,7 @@ class MetricOverSeeds:
 
 @dataclass(frozen=True)
 class AblationRow:
-    """What a recipe reaches on a task."""
+    """The metrics of a recipe on a task."""
 
     benchmark: str
     task: str
@@ -33,7 +33,7 @@ class AblationRow:
 
 @dataclass(frozen=True)
 class AblationResult:
-    """What `ablate` measured."""
+    """The result of `ablate`."""
 
     rows: list[AblationRow]
     """Of the cells that are finished, by task and recipe."""
@@ -69,7 +69,7 @@ def summarise_cells(cells: Sequence[Mapping[str, Any]]) -> list[AblationRow]:
 
 
 def format_ablation(report: AblationResult) -> str:
-    """A Markdown table for each task; the last column is how far R@10 is from that of the first recipe."""
+    """A Markdown table for each task. The last column is the difference in R@10 from the first recipe."""
     parts = []
     for (benchmark, task), rows in _by_task(report).items():
         shown = [name for name in _SHOWN if name in rows[0].metrics]
@@ -90,7 +90,7 @@ def format_ablation(report: AblationResult) -> str:
 
 
 def draw_ablation(report: AblationResult, path: Path) -> None:
-    """Bars of R@10 by recipe, a panel for each task, with the deviation over seeds and a dot for each."""
+    """Draw R@10 by recipe as bars, a panel for each task, with the deviation over seeds and a dot for each seed."""
     from matplotlib.figure import Figure
 
     tasks = _by_task(report)

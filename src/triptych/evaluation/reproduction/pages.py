@@ -1,4 +1,4 @@
-"""Recipes and what came of them, in words."""
+"""Describe recipes and their results in words."""
 
 from collections.abc import Sequence
 from pathlib import Path
@@ -32,7 +32,7 @@ def format_reproduction(result: ReproduceResult) -> str:
 
 
 def format_recipes(recipes: Sequence[PublishedRecipe], out: Path = Path("reproduced")) -> str:
-    """Every recipe in Markdown: its commands, what was published, and where."""
+    """Every recipe in Markdown: its commands, the published figures, and their sources."""
     return "\n\n".join(_page(recipe, out) for recipe in recipes)
 
 

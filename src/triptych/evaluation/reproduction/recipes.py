@@ -1,4 +1,4 @@
-"""Recipes: for each published row what is run, on which benchmarks, and what its authors published there."""
+"""Recipes of published rows: what is run, on which benchmarks, and which figures were published."""
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
@@ -14,14 +14,14 @@ RECIPES = Path(__file__).parent / "recipes.json"
 
 @dataclass(frozen=True)
 class Published:
-    """What somebody published of a method on a task."""
+    """Published figures of a method on a task."""
 
     method: str
-    """Its name here; empty where a recipe has one method only."""
+    """The method's name here; empty if a recipe has only one."""
     task: str
     metrics: Mapping[str, float]
     source: str
-    """Who published it, and whom the figures were checked against."""
+    """The source of the figures, and how they were checked."""
 
 
 @dataclass(frozen=True)
@@ -31,9 +31,9 @@ class Run:
     benchmark: str
     split: str
     settings: tuple[str, ...]
-    """Choices within the benchmark's protocol, as `eval --setting` takes them."""
+    """Choices within the benchmark's protocol, like `eval --setting`."""
     server: bool
-    """Whether only the benchmark's server knows the targets: what is made is then a submission, not a figure."""
+    """Whether only the benchmark's server knows the targets. Then a submission is made instead of figures."""
     published: tuple[Published, ...]
 
 
@@ -51,18 +51,22 @@ class PublishedRecipe:
     methods: tuple[str, ...] = ()
     weight: float | None = None
     composer: bool = False
-    """Whether it is of a composer that you trained."""
+    """Whether the row is that of a composer trained by the user."""
     code: str = ""
     command: str = ""
 
     @property
     def runnable(self) -> bool:
-        """Whether `eval` makes it."""
+        """Whether `eval` can run it."""
         return not self.code
 
 
 def load_recipes(path: Path | None = None) -> tuple[PublishedRecipe, ...]:
-    """Read recipes (docs/reference/formats.md), by default those that ship. Raises DataError for other files."""
+    """Read recipes (docs/reference/formats.md), by default those of the package.
+
+    Raises:
+        DataError: the file is no file of recipes.
+    """
     path = path or RECIPES
     content = read_json(path, "recipes file")
     try:

@@ -1,4 +1,4 @@
-"""`reproduce`: run published rows on this machine, going on where an earlier run stopped."""
+"""`reproduce`: run published rows on this machine, and go on where an earlier run stopped."""
 
 import shlex
 from collections.abc import Iterator, Mapping, Sequence
@@ -23,7 +23,7 @@ _FLAGS = {item.field.name: item.flag for item in flat_options(EvaluateOptions)}
 
 @dataclass(frozen=True)
 class Step:
-    """One call of `evaluate`: a recipe's run, of a single method where a submission is made."""
+    """One call of `evaluate`: a recipe's run, of a single method if a submission is made."""
 
     recipe: PublishedRecipe
     run: Run
@@ -33,7 +33,7 @@ class Step:
 
     @property
     def command(self) -> str:
-        """The same, as one would write it."""
+        """The command line of the step."""
         parts = ["triptych", "eval", self.run.benchmark]
         for name, value in self.given.items():
             flag = {"composers": "--composer"}.get(name) or _FLAGS.get(name) or f"--{name}"
@@ -50,7 +50,7 @@ class Step:
 
 @dataclass(frozen=True)
 class Folders:
-    """Where things lie: a benchmark, what is made, and where there is one, its catalog and your composer."""
+    """The folders of a benchmark, of results, and, if they exist, of a catalog and a composer."""
 
     root: Path
     out: Path
@@ -59,7 +59,7 @@ class Folders:
 
 
 def steps(recipe: PublishedRecipe, run: Run, folders: Folders) -> Iterator[Step]:
-    """What a recipe's run takes: one evaluation, or for a server one for each method."""
+    """The steps of a recipe's run: one evaluation, or, for a server, one for each method."""
     out = folders.out
     shared: dict[str, Any] = {"root": folders.root, "split": run.split}
     if folders.catalog:
@@ -83,7 +83,7 @@ def steps(recipe: PublishedRecipe, run: Run, folders: Folders) -> Iterator[Step]
 
 @dataclass(frozen=True)
 class ReproducedFigure:
-    """A metric as it was published, and as it was measured here; None where it was not."""
+    """A metric as published and as measured here; None if it was not."""
 
     row: str
     method: str | None
@@ -99,7 +99,7 @@ class ReproducedFigure:
 
 @dataclass(frozen=True)
 class ReproducedStep:
-    """What became of one evaluation."""
+    """The status of one evaluation."""
 
     row: str
     command: str
@@ -115,7 +115,7 @@ class ReproducedStep:
 
 @dataclass(frozen=True)
 class ReproduceResult:
-    """What was published beside what was measured."""
+    """The result of `reproduce`: published and measured figures."""
 
     figures: list[ReproducedFigure]
     steps: list[ReproducedStep]
@@ -135,19 +135,21 @@ def reproduce(
 ) -> ReproduceResult:
     """Measure published rows on the benchmarks whose folders are in `roots`.
 
-    Every evaluation has its result file in `out`, and one that is there is not run again. What fails is said and left
-    out, and the others go on. Where only a benchmark's server knows the targets, the submission is written. The result
-    is also written to `out/reproduction.json`, as documented in docs/reference/formats.md.
+    Every evaluation has a result file in `out`, and is not repeated if that exists. An evaluation that fails is
+    reported and left out. If only a benchmark's server knows the targets, the submission is written. The result is also
+    written to `out/reproduction.json`, as documented in docs/reference/formats.md.
 
     Args:
         rows: their names; by default all that can be measured.
         roots: benchmark to folder.
         out: the folder of the result files.
-        catalogs: benchmark to a catalog of its pictures by the encoder of the rows, which spares encoding a gallery for
-            every step.
+        catalogs: benchmark to a catalog of its pictures by the rows' encoder, which saves encoding them for every step.
         composer: the trained composer of the row "triptych".
-        recipes: a file of your own, instead of the ones that ship.
+        recipes: a file of recipes instead of the package's own.
         runtime: processor threads.
+
+    Returns:
+        Published and measured figures, and the status of each evaluation.
 
     Raises:
         UsageError: no recipe has such a row or benchmark, or there is nothing to run.
@@ -193,7 +195,7 @@ def _choose(
 
 
 def _take(step: Step, runtime: Runtime) -> tuple[str, list[ResultRow]]:
-    """Run a step, unless its result file is there; what became of it, and its rows."""
+    """Run a step, unless its result file exists. Returns its status and its rows."""
     try:
         status = "measured before"
         if step.output.exists():
@@ -209,7 +211,11 @@ def _take(step: Step, runtime: Runtime) -> tuple[str, list[ResultRow]]:
 
 
 def _require_same(step: Step) -> None:
-    """Raise MismatchError where a result file is of another encoder, composer or folder than the step is."""
+    """Check that a result file is of the step's encoder, composer and folder.
+
+    Raises:
+        MismatchError: it is not.
+    """
     note = read_json(step.output, "result file")
     settings = note.get("made_by", {}).get("settings") if isinstance(note, dict) else None
     if not isinstance(settings, dict):

@@ -1,1 +1,1 @@
-"""Result files read again: compared, averaged over seeds, and set as tables."""
+"""Read result files: compare them, average them over seeds, and set them as tables."""

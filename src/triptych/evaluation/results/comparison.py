@@ -134,7 +134,7 @@ def _by_task(rows: Sequence[ResultRow]) -> dict[str, list[MethodRuns]]:
 def _pair(
     ours: list[MethodRuns], theirs: list[MethodRuns], wanted: tuple[str | None, str | None], names: tuple[str, str]
 ) -> list[tuple[MethodRuns, MethodRuns]]:
-    """What of one task is compared with what."""
+    """The lines of one task that are compared with each other."""
     task = ours[0].rows[0].heading
     if wanted[1] is not None:
         return [(_only(ours, wanted[0], names[0]), _only(theirs, wanted[1], names[1]))]
@@ -152,7 +152,11 @@ def _pair(
 
 
 def _only(side: list[MethodRuns], method: str | None, file: str) -> MethodRuns:
-    """The one line of a method. Raises UsageError where there is none, or more than one."""
+    """The one line of a method.
+
+    Raises:
+        UsageError: there is none, or more than one.
+    """
     found = [line for line in side if line.method == method]
     if len(found) != 1:
         how = "has, with several encoders, a method" if found else "has no method"
@@ -190,7 +194,7 @@ def _comparison(one: MethodRuns, other: MethodRuns, options: CompareOptions) -> 
 def _significance(
     one: MethodRuns, other: MethodRuns, metrics: Sequence[str], options: CompareOptions
 ) -> dict[str, dict[str, Any]]:
-    """Intervals and p-values of the metrics of which both sides have each query's value."""
+    """Intervals and p-values of the metrics for which both sides have each query's value."""
     queries = one.rows[0].queries
     paired = {name: (_values(one, name), _values(other, name)) for name in metrics}
     paired = {name: values for name, values in paired.items() if len(values[0]) == len(values[1]) == queries}
@@ -210,9 +214,9 @@ def _significance(
 
 
 def _values(runs: MethodRuns, metric: str) -> Values:
-    """The metric on each query, averaged over runs; empty where a run does not say."""
+    """The metric of each query, averaged over runs; empty if a run does not have it."""
     each = [values for row in runs.rows if (values := (row.per_query or {}).get(metric)) is not None]
-    # Values can be paired only where the digest says that they are of the same queries in the same order.
+    # Values can be paired only if the digests are of the same queries in the same order.
     if len(each) < len(runs.rows) or not all(row.queries_sha256 for row in runs.rows):
         return np.empty(0)
     mean: Values = np.mean([np.asarray(values, np.float64) for values in each], axis=0)
@@ -220,7 +224,7 @@ def _values(runs: MethodRuns, metric: str) -> Values:
 
 
 def format_comparison(result: CompareResult) -> str:
-    """A block of lines for each comparison: both means, their difference with its interval, and p."""
+    """Lines for each comparison: both means, their difference with its interval, and p."""
     return "\n\n".join(_format(comparison) for comparison in result.comparisons)
 
 

@@ -46,7 +46,14 @@ def _fault(row: Any) -> str | None:
     values = row.get("per_query", {})
     if not isinstance(values, dict) or not all(_are_values(each, row["queries"]) for each in values.values()):
         return f'"per_query" must be an object of lists of {row["queries"]} numbers'
+    answers = row.get("answers", {})
+    if not isinstance(answers, dict) or not all(map(_are_texts, answers.values())):
+        return '"answers" must be an object of lists of texts'
     return None
+
+
+def _are_texts(values: Any) -> bool:
+    return isinstance(values, list) and all(isinstance(value, str) for value in values)
 
 
 def _is_number(value: Any) -> bool:

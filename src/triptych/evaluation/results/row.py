@@ -6,6 +6,62 @@ from typing import Any, Self
 
 
 @dataclass(frozen=True, kw_only=True)
+class Shortcuts:
+    """Which share of the queries one input alone solves, in percent, and a method's recall on the others."""
+
+    cutoff: int
+    """A query counts as solved where a target is among so many."""
+    picture_only: float
+    """Solved by the reference picture, and not by the words."""
+    text_only: float
+    """Solved by the words, and not by the reference picture."""
+    either: float
+    """Solved by each of them alone."""
+    neither: float
+    """Solved by neither: these need both."""
+    queries: int
+    """How many neither solves."""
+    recall: float | None = None
+    """The method's recall at the cut-off on these; None where there are none."""
+    interval: list[float] | None = None
+    """Its 95 % bootstrap interval."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class Verification:
+    """How a chat model put a method's first answers in another order, and what its replies took, whenever they came."""
+
+    model: str
+    top: int
+    """How many answers of each query it graded."""
+    weight: float
+    """Of its grades, against the order before."""
+    weight_from: str = "given"
+    """Where the weight comes from: `val`, `given` or `default`."""
+    calls: int
+    tokens_in: int
+    tokens_out: int
+    cost: float
+    unusable: int
+    """Answers that were graded 0, since no usable reply came."""
+    ungraded_queries: int
+    """Queries that were left as they were."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class Compilation:
+    """What it took to turn requests into phrases by a chat model."""
+
+    model: str
+    calls: int
+    tokens_in: int
+    tokens_out: int
+    cost: float
+    plain_queries: int
+    """Queries that were taken as they stand, since no usable reply came."""
+
+
+@dataclass(frozen=True, kw_only=True)
 class ResultRow:
     """What a method reached on a task; its fields are those of a result file (docs/reference/formats.md).
 
@@ -35,6 +91,8 @@ class ResultRow:
     """Equal for galleries of the same names."""
     per_query: Mapping[str, list[float]] | None = field(default=None, repr=False)
     """Each query's metrics, between 0 and 1, in the order of the queries."""
+    answers: Mapping[str, list[str]] | None = field(default=None, repr=False)
+    """The first answers to each query, by its id, best first."""
     lost_queries: int | None = None
     """Queries that cannot be asked, as their pictures cannot be read."""
     protocol: Mapping[str, str] | None = None
@@ -53,6 +111,12 @@ class ResultRow:
     """The metrics of the words alone."""
     gap: Mapping[str, float] | None = None
     """How far the method is ahead of the better of the two, in points."""
+    shortcuts: Shortcuts | None = None
+    """Which queries one input alone solves, and what the method does on the others."""
+    verification: Verification | None = None
+    """How a chat model put the first answers in another order."""
+    compilation: Compilation | None = None
+    """What it took to turn the requests into phrases."""
 
     @property
     def heading(self) -> str:
@@ -71,11 +135,23 @@ class ResultRow:
     @classmethod
     def from_json(cls, row: Mapping[str, Any]) -> Self:
         """A row of a result file; what this version does not know is left out."""
-        return cls(**{item.name: row[item.name] for item in fields(cls) if item.name in row})
+        known = {item.name: row[item.name] for item in fields(cls) if item.name in row}
+        for part, kind in _PARTS.items():
+            if isinstance(found := known.get(part), Mapping):
+                names = {item.name for item in fields(kind)}
+                known[part] = kind(**{name: value for name, value in found.items() if name in names})
+        return cls(**known)
 
     def __str__(self) -> str:
         shown = ", ".join(f"{name} {value:.2f}" for name, value in self.metrics.items())
         return f"{self.heading} · {self.method} ({self.encoder}): {shown}"
+
+
+_PARTS: Mapping[str, type[Any]] = {
+    "shortcuts": Shortcuts,
+    "verification": Verification,
+    "compilation": Compilation,
+}
 
 
 def without_none(result: Any) -> dict[str, Any]:

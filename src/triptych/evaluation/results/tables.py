@@ -1,4 +1,4 @@
-"""`table`: result files as the tables that papers and leaderboards print."""
+"""`table`: set result files as tables like those of papers and leaderboards."""
 
 import csv
 import io
@@ -14,7 +14,7 @@ from triptych.evaluation.results.row import ResultRow
 
 @dataclass(frozen=True)
 class _Grid:
-    """One line a method; columns of metrics, grouped by benchmark, task and split."""
+    """A line for each method; columns of metrics, grouped by benchmark, task and split."""
 
     groups: tuple[tuple[str, tuple[str, ...]], ...]
     """Headings, and the metrics below each."""
@@ -29,7 +29,7 @@ class _Grid:
         return len({encoder for _, encoder in self.labels}) > 1
 
     def names(self, line: int) -> list[str]:
-        """What a line is called: the method, and the encoder where they differ."""
+        """The names in a line: the method, and the encoder if lines differ in it."""
         return list(self.labels[line]) if self.encoders else [self.labels[line][0]]
 
     @property
@@ -37,7 +37,7 @@ class _Grid:
         return ["method", "encoder"] if self.encoders else ["method"]
 
     def cells(self, decimals: int, bold: Callable[[str], str], none: str) -> list[list[str]]:
-        """Every figure's text; the best of a column in bold, unless it stands alone."""
+        """The text of every figure. The best of a column is bold, unless it is the only one."""
         columns = []
         for figures in zip(*self.figures, strict=True):
             shown = [None if figure is None else round(figure.mean, decimals) for figure in figures]
@@ -54,15 +54,23 @@ class _Grid:
 
 
 def table(files: Sequence[Path | str], *, format: str = "markdown", decimals: int = 2) -> str:
-    """Result files as one table in `format` (markdown, latex or csv): one line a method, columns by benchmark and task.
+    """Set result files as one table: a line for each method, columns by benchmark and task.
 
     Several runs of a method, such as training seeds, become mean ± standard deviation. The best of a column is bold.
-    LaTeX needs the package booktabs; CSV has full precision, and the deviation in a column of its own.
+    LaTeX needs the package booktabs. CSV has full precision, and the deviation in a column of its own.
+
+    Args:
+        files: result files.
+        format: markdown, latex or csv.
+        decimals: of every figure, except in CSV.
+
+    Returns:
+        The table as text.
 
     Raises:
         DataError: a file is no result file.
         MismatchError: methods of one column were measured by different protocols, or on different queries.
-        UsageError: there is no such format, or no file.
+        UsageError: the format is unknown, or no file is given.
     """
     if format not in FORMATS:
         raise UsageError(f"there is no format {format!r}; choose one of {', '.join(FORMATS)}")
@@ -97,7 +105,7 @@ def _grid(rows: Sequence[tuple[ResultRow, str]]) -> _Grid:
 
 
 def _require_one_column(rows: Sequence[tuple[ResultRow, str]]) -> None:
-    """Every method of a column must follow one protocol and have been asked the same, in each of its runs."""
+    """Check that all methods and runs of a column follow one protocol and have the same queries."""
     (first, name), *_ = rows
     for row, file in rows:
         require_same_protocol(first, row, (name, file))
@@ -191,23 +199,23 @@ class Block:
 
     @property
     def tuned(self) -> str:
-        """What was chosen for its rows: weight, prompt, or both; empty where they have neither."""
+        """What was selected for its rows: weight, prompt, or both; empty if they have neither."""
         known = {name: [getattr(row, name) for row in self.rows] for name in ("weight", "prompt")}
         return ", ".join(name for name, values in known.items() if any(value is not None for value in values))
 
     def cell(self, row: ResultRow, metric: str) -> str:
-        """A metric with two decimals; a dash where the row lacks it."""
+        """A metric with two decimals; a dash if the row lacks it."""
         value = row.metrics.get(metric)
         return _NONE if value is None else f"{value:.2f}"
 
     def is_best(self, row: ResultRow, metric: str) -> bool:
-        """Whether no other row shows more. Of rows that show the same each is best; a row alone is not."""
+        """Whether no other row has a higher value. Equal rows are all best; a single row is not."""
         shown = [float(cell) for other in self.rows if (cell := self.cell(other, metric)) != _NONE]
         cell = self.cell(row, metric)
         return len(self.rows) > 1 and cell != _NONE and float(cell) == max(shown)
 
     def choice(self, row: ResultRow, quote: str = '"') -> str:
-        """How much the words count against the picture, or what stands before them; a dash where a row has neither."""
+        """The weight or the prompt of a row; a dash if it has neither."""
         weight, prompt = row.weight, row.prompt
         if weight is not None:
             return f"{weight:.2f}"
@@ -215,9 +223,9 @@ class Block:
 
 
 def blocks(rows: Sequence[ResultRow]) -> list[Block]:
-    """Rows by benchmark, task and split, both blocks and rows in the order given.
+    """Group rows by benchmark, task and split, in the order given.
 
-    Rows that differ in the number of queries or of pictures share no block: they measure other things.
+    Rows that differ in the number of queries or of pictures are in different blocks.
     """
     grouped: dict[str, list[ResultRow]] = {}
     for row in rows:
@@ -230,12 +238,12 @@ def blocks(rows: Sequence[ResultRow]) -> list[Block]:
 
 
 def format_table(rows: Sequence[ResultRow]) -> str:
-    """Aligned columns under a heading for each benchmark, task and split; `*` marks the best of a column."""
+    """Aligned columns under a heading for each benchmark, task and split. `*` marks the best of a column."""
     return "\n\n".join(_format_block(block) for block in blocks(rows))
 
 
 def format_gaps(rows: Sequence[ResultRow]) -> str:
-    """The composition gap: a line for each row that has one and is more than one of the two inputs."""
+    """The composition gap: a line for each row that has one and uses more than one input."""
     lines = ["composition gap: points above the better of picture only and words only, on the same queries"]
     for row in rows:
         gap = row.gap
@@ -247,7 +255,7 @@ def format_gaps(rows: Sequence[ResultRow]) -> str:
 
 def _format_block(block: Block) -> str:
     texts, numbers = _columns(block)
-    # The mark has a place of its own, so that the digits stand beneath each other.
+    # The mark has a column of its own, so that digits are aligned.
     table = [[*texts, *(f"{name} " for name in numbers)]]
     for row in block.rows:
         cells = [f"{block.cell(row, name)}{'*' if block.is_best(row, name) else ' '}" for name in block.metrics]
@@ -265,7 +273,7 @@ def _format_block(block: Block) -> str:
 
 
 def markdown_table(rows: Sequence[ResultRow]) -> str:
-    """A Markdown table under a bold heading for each benchmark, task and split, the best of a column bold."""
+    """A Markdown table under a bold heading for each benchmark, task and split, with the best of a column in bold."""
     return "\n\n".join(_markdown_block(block) for block in blocks(rows))
 
 
@@ -283,5 +291,5 @@ def _markdown_block(block: Block) -> str:
 
 
 def _columns(block: Block) -> tuple[list[str], list[str]]:
-    """The names of the columns of text and of those of numbers."""
+    """The names of text columns and of number columns."""
     return ["method", "encoder"], [*([block.tuned] if block.tuned else []), *block.metrics]

@@ -1,1 +1,1 @@
-"""The agent with a chat model as its reasoner."""
+"""The agent with a chat model as its reasoner and critic."""

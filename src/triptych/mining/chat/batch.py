@@ -1,8 +1,8 @@
-"""Batch mode: files of what is to be asked, for a batch service, and the results that it gives.
+"""Batch mode: files of requests for a batch service, and files of its results.
 
-The lines are OpenAI's (platform.openai.com, "Batch API": custom_id, method, url, body), which vLLM's `run-batch` reads
+The lines are OpenAI's (platform.openai.com, "Batch API": custom_id, method, url, body), which vLLM's `run-batch` reads,
 too. A call's key is its custom_id, so results may come in any order, in part, and twice. A reference needs two rounds,
-or three where a reply needs repair: reason, judge, and so on; each round is --batch-in and --batch-out in one command.
+reasoning and judging, or more if a reply needs repair. Each round is --batch-in and --batch-out in one command.
 """
 
 import json
@@ -28,7 +28,11 @@ _MOST_REQUESTS, _MOST_BYTES = 50_000, 190_000_000  # of one file; OpenAI takes 5
 
 
 def batch_round(session: ChatSession, ledger: Ledger) -> dict[str, Any]:
-    """Read results, settle what can be, and write a file of what is to be asked next. Returns counts."""
+    """Read results, settle the references that are complete, and write a file of the next requests.
+
+    Returns:
+        Counts of results, requests and files.
+    """
     files = session.settings.batch
     if files.out:
         _refuse_to_overwrite(files.out)
@@ -47,9 +51,13 @@ def _refuse_to_overwrite(file: Path) -> None:
 
 
 def read_results(path: Path, ledger: Ledger, settings: ChatSettings) -> Counter[str]:
-    """Enter a file's results. Counts them: new, known (there was a reply), failed, unknown (no call of this run).
+    """Enter the results of a file into the ledger.
 
-    Raises DataError, with the line, for what is no result at all.
+    Returns:
+        Counts of results: new, known (there was a reply already), failed, and unknown (no call of this run).
+
+    Raises:
+        DataError: a line is no result; the message names it.
     """
     counted: Counter[str] = Counter()
     try:
@@ -88,7 +96,7 @@ def _enter(line: bytes, where: str, ledger: Ledger, settings: ChatSettings) -> s
 
 
 def _advance(session: ChatSession, ledger: Ledger) -> Iterator[tuple[str, Call]]:
-    """Settle every reference whose replies are all there; yield the calls that the others wait for."""
+    """Settle every reference with all replies; yield the calls that the others wait for."""
     waiting = ledger.pending()
     for group in progress(session.groups(waiting), "mine", total=len(waiting), unit="reference"):
         outcome, missing = replay(session.agent.dialogue(group), lambda call: ledger.reply(call.key))
@@ -113,7 +121,8 @@ def _write(session: ChatSession, ledger: Ledger, calls: list[tuple[str, Call]], 
 
 
 def _write_file(session: ChatSession, ledger: Ledger, waiting: list[tuple[str, Call]], file: Path) -> int:
-    """Write as many calls as one file may hold, and enter them. Returns how many are done, unreadable ones included."""
+    """Write as many requests as one file may hold, and enter them. Returns how many
+    calls were handled, unreadable ones included."""
     done = size = 0
     entered: list[tuple[str, Call]] = []
     with atomic(file) as temporary, temporary.open("w", encoding="utf-8") as lines:
@@ -130,7 +139,7 @@ def _write_file(session: ChatSession, ledger: Ledger, waiting: list[tuple[str, C
             lines.write(line)
             done += 1
             entered.append((reference, call))
-        # Before the file is there: results that nobody knows would be paid for in vain.
+        # Before the file is there, since results of calls that are not entered would be paid for in vain.
         with ledger.transaction():
             for reference, call in entered:
                 ledger.record_attempt(call, reference, state="batched")

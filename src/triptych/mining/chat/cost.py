@@ -1,4 +1,4 @@
-"""What a run with a chat model will take, before the first call."""
+"""Estimate what a run with a chat model takes, before the first call."""
 
 import json
 from typing import Any
@@ -9,16 +9,16 @@ from triptych.chat.settings import JUDGEMENT, REASONING
 from triptych.mining.chat.results import CostEstimate
 from triptych.mining.chat.session import ChatSession
 
-_ENOUGH = 20  # answered calls, from which on their means are better than a guess
+_ENOUGH = 20  # answered calls; with fewer, their means are no better than a guess
 _REASONING = (150, 40, 170)  # tokens of a reply: its frame, each candidate, each target
-_VERDICT = 60
+_VERDICT = 60  # tokens
 
 
 def estimate_cost(session: ChatSession) -> CostEstimate:
-    """Calls, tokens and money for the references that are left, without repairs, which are few.
+    """Estimate calls, tokens and cost for the references that are left, without repairs, which are few.
 
-    A reference takes one call to reason and one to judge each target, so the most there can be is known. Tokens are
-    guessed from the prompts and pictures, or are the means of this run's own calls once there are 20 of a kind.
+    A reference takes one call to reason and one to judge each target, so the highest number of calls is known. Tokens
+    are estimated from prompts and pictures; once there are 20 calls of a kind, from the means of this run.
     """
     settings, targets = session.settings, session.options.triplets
     left, means = [session.catalog.names[row] for row in session.references], {}

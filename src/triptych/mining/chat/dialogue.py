@@ -1,6 +1,6 @@
-"""One reference's dialogue with a chat model: reason over its group, then judge each draft blindly.
+"""The dialogue about one reference with a chat model: reason over its group, then judge each draft blindly.
 
-A dialogue yields calls and is sent replies; it is the same whether these come from a server, a batch or the ledger.
+A dialogue yields calls and is sent replies. It is the same whether these come from a server, a batch or the ledger.
 """
 
 from collections import Counter
@@ -24,7 +24,7 @@ _SHOWN_BACK = 4000  # characters of a bad reply that the model sees again
 
 @dataclass(frozen=True)
 class Outcome:
-    """How a reference ended; `reason` is empty unless it was rejected."""
+    """How a reference ended. `reason` is empty unless it was rejected."""
 
     state: State
     reason: str
@@ -43,7 +43,7 @@ class _Unanswered:
 
 
 class ChatAgent:
-    """Makes the dialogues of a run: reasoner and critic, which may be two models."""
+    """Makes the dialogues of a run, for a reasoner and a critic, which may be different models."""
 
     def __init__(
         self,
@@ -67,7 +67,7 @@ class ChatAgent:
         self._schemas = {REASONING: schema_of(Reasoning), JUDGEMENT: schema_of(Judgement)}
 
     def dialogue(self, group: Group) -> Generator[list[Call], list[Reply], Outcome]:
-        """From a group to triplets."""
+        """The dialogue that makes triplets of a group."""
         if not group.candidates:
             return Outcome("rejected", "no picture is near enough", ())
         [chosen] = yield from self._ask([self.reasoning(group)])
@@ -92,17 +92,17 @@ class ChatAgent:
         return Outcome("accepted" if accepted else "rejected", "" if accepted else triplets[0].reason, triplets)
 
     def reasoning(self, group: Group) -> _Question:
-        """What the reasoner is asked."""
+        """The question to the reasoner."""
         count = len(group.candidates)
         text = fill(self._prompts.reason, count=count, targets=self._targets)
         call = self._call(REASONING, self._model, text, group.reference, group.candidates)
         return _Question(call, lambda reply: read_reasoning(reply, count=count, most=self._targets))
 
     def judging(self, group: Group, draft: Chosen, order: Sequence[int], judge: str) -> _Question:
-        """What a critic is asked: it does not know which picture is meant, nor the order of before."""
+        """The question to a critic, which knows neither the intended picture nor the previous order."""
         wordings = [wording.text for wording in draft.modifications]
         lines = "\n".join(f"{number}. {text}" for number, text in enumerate(wordings, 1))
-        # The wordings last: what a model wrote must not be filled in again.
+        # The wordings are filled in last, since what a model wrote must not be filled in again.
         text = fill(self._prompts.judge, count=len(order), wordings=len(wordings), texts=lines)
         shuffled = [group.candidates[place] for place in order]
         call = self._call(JUDGEMENT, judge, text, group.reference, shuffled)
@@ -129,7 +129,8 @@ class ChatAgent:
         )
 
     def _ask(self, questions: Sequence[_Question]) -> Generator[list[Call], list[Reply], list[Any]]:
-        """Answers in order; what cannot be used is shown to the model once, and is _Unanswered after that."""
+        """Get answers in order. A reply that cannot be used is shown to the model
+        once; if that fails, it is _Unanswered."""
         replies = yield [question.call for question in questions]
         answers = [self._answer(question, reply) for question, reply in zip(questions, replies, strict=True)]
         bad = [place for place, answer in enumerate(answers) if isinstance(answer, InvalidReply)]
@@ -146,7 +147,7 @@ class ChatAgent:
         return answers
 
     def _answer(self, question: _Question, reply: Reply) -> Any:
-        """What the question wants, an _Unanswered, or an InvalidReply that the model may yet repair."""
+        """The parsed answer, an _Unanswered, or an InvalidReply that the model may still repair."""
         try:
             return read_reply(reply, question.read, most_tokens=self._most_tokens)
         except CallRefused as refusal:
@@ -187,7 +188,7 @@ class ChatAgent:
 
 
 def _vote(verdicts: Sequence[Judgement | _Unanswered]) -> Judgement | _Unanswered:
-    """What most of the judges that gave a verdict say; a picture that fits as well for one of them is no negative."""
+    """The majority of the judges that gave a verdict. A picture that fits as well for one of them is no negative."""
     given = [verdict for verdict in verdicts if isinstance(verdict, Judgement)]
     if not given or len(verdicts) == 1:
         return verdicts[0]
@@ -204,7 +205,7 @@ def _vote(verdicts: Sequence[Judgement | _Unanswered]) -> Judgement | _Unanswere
 
 
 def _objection(verdict: Judgement, led: Sequence[bool], fitting: int, others: int) -> str:
-    """Why the critic refuses, or nothing."""
+    """Why the critic refuses; empty if it does not."""
     if verdict.already_true:
         return "already true of the reference"
     if not any(led):
@@ -215,7 +216,8 @@ def _objection(verdict: Judgement, led: Sequence[bool], fitting: int, others: in
 
 
 def _unusable(error: InvalidReply) -> _Unanswered:
-    """That a reply is of no use; one that was cut has a kind of its own, since there is something to do about it."""
+    """The reason for a reply that cannot be used. A reply that was cut has a kind of
+    its own, since a person can act on it."""
     if error.cut:
         return _Unanswered(f"the reply is longer than --max-tokens: {error}")
     return _Unanswered(f"no usable reply: {error}")

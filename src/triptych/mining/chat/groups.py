@@ -1,4 +1,4 @@
-"""Group: the pictures that a chat reasoner looks at together with a reference."""
+"""Groups of pictures that a chat reasoner sees together with a reference."""
 
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
@@ -15,7 +15,7 @@ _BLOCK = 256  # references looked up at once
 
 @dataclass(frozen=True)
 class Group:
-    """A reference and the candidates for it, by name, each with its cosine to the reference."""
+    """A reference and its candidates, by name, each with its cosine to the reference."""
 
     reference: str
     candidates: tuple[str, ...]
@@ -30,10 +30,18 @@ def groups(
     width: int,
     size: int,
 ) -> Iterator[Group]:
-    """A group for each reference: near but no duplicate, and spread out, not `size` of the same.
+    """Make a group for each reference: near pictures, but no duplicates, and not all alike.
 
-    Of the `width` nearest of each view, whose first one is the plain vectors, they are chosen in turn by maximal
-    marginal relevance (Carbonell and Goldstein 1998). A group is smaller where there are not enough pictures.
+    Candidates are chosen in turn from the `width` nearest pictures of each view by maximal marginal relevance
+    (Carbonell and Goldstein 1998). The first view is that of the plain vectors. A group is smaller if there are not
+    enough pictures.
+
+    Args:
+        names: the pictures.
+        views: vectors `(n, d)` of the pictures in each view.
+        references: their rows.
+        width: nearest pictures of each view.
+        size: pictures of a group, without the reference.
     """
     plain = views[0]
     for start in range(0, len(references), _BLOCK):
@@ -64,7 +72,7 @@ def _choose(
             continue
         best = int(near[int((cosines - _SPREAD * crowd).argmax())])
         chosen.append(best)
-        # What is the same as the chosen one leaves; what is similar to it counts less.
+        # Duplicates of the chosen picture are removed, and similar ones count less.
         for index, (near, cosines, crowd) in enumerate(pools):
             like = plain[near] @ plain[best]
             kept = (like < _DUPLICATE) & (near != best)

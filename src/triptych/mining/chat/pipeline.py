@@ -30,7 +30,7 @@ if TYPE_CHECKING:  # they need the extra `chat`
     from triptych.chat.server import ServerConnection
     from triptych.mining.chat.session import ChatSession
 
-_REASONS = 3  # that are told in a line
+_REASONS = 3  # named in a line
 
 
 def mine_chat(
@@ -43,25 +43,26 @@ def mine_chat(
     encoder: Encoder | str | None = None,
     runtime: Runtime = Runtime(),
 ) -> ChatMineResult | CostEstimate:
-    """Build triplets with a multimodal chat model, which reasons about groups of pictures and judges its drafts.
+    """Make triplets with a multimodal chat model, which reasons about groups of pictures and judges its drafts.
 
-    A ledger beside `out` holds every reply, so no answered call is made again. A budget, a server that fails, or
-    Ctrl-C leaves references pending for the next run; `mine_status` says how far it is.
+    A ledger beside `out` keeps every reply, so no answered call is made again. If a budget is spent, a server fails, or
+    the run is interrupted, references stay pending for the next run. `mine_status` reports progress.
 
     Args:
         catalog: folder of the catalog.
         out: triplet file to write (.parquet).
         model: the model's name at the endpoint, such as qwen2.5-vl-7b-instruct.
         chat: how the model is reached, what it is shown, and what it may cost.
-        options: how triplets are built. A vocabulary only adds to the pictures that are proposed.
-        encoder: the catalog's encoder, or its name; by default the one that the catalog names. A vocabulary needs it.
-        runtime: what it computes with.
+        options: how triplets are made. A vocabulary only adds to the pictures that are proposed.
+        encoder: the catalog's encoder, or its name; by default the one that the catalog names. Only a vocabulary needs
+            it.
+        runtime: what the encoder computes with.
 
     Returns:
-        Counts, tokens and cost over all runs; with `chat.dry_run` an estimate of what a run will take.
+        Counts, tokens and cost over all runs; with `chat.dry_run` an estimate of what a run takes.
 
     Raises:
-        UsageError: the extra `chat` is not installed, or a batch file is still out.
+        UsageError: the extra `chat` is not installed, or a batch file has no results yet.
         FailureError: the catalog is too small, the server fails for good, or nothing was accepted.
     """
     require_chat_libraries()
@@ -80,7 +81,7 @@ def mine_chat(
 
 
 def _run(session: "ChatSession") -> ChatMineResult | CostEstimate:
-    """Do what the settings say, and write the triplets there are by then."""
+    """Run what the settings ask for, and write the triplets that exist by then."""
     if session.settings.dry_run:
         from triptych.mining.chat.cost import estimate_cost
 
@@ -128,7 +129,7 @@ def _counted(reasons: Mapping[str, int]) -> str:
 
 
 def _live(session: "ChatSession", ledger: Ledger) -> str:
-    """Ask a server; returns why it stopped before all was asked, or nothing."""
+    """Ask a server. Returns why it stopped before everything was asked; empty if it did not."""
     from triptych.chat.client import INTERRUPTED, DialogueRunner, run
 
     settings = session.settings
@@ -176,7 +177,7 @@ def _warn_of_far_servers(settings: ChatSettings) -> None:
 async def _connections(
     settings: ChatSettings, stack: AsyncExitStack, *, works: bool
 ) -> "Mapping[str, ServerConnection]":
-    """The connection of each step, closed with the `stack`; `works`: the server has answered such calls before."""
+    """The connection of each step, closed with the `stack`. `works`: the server has answered such calls before."""
     from triptych.chat.endpoint import Endpoint
     from triptych.chat.server import ServerConnection
 
@@ -189,9 +190,9 @@ async def _connections(
 
 
 def _write(session: "ChatSession", ledger: Ledger, added: Mapping[str, Any]) -> ChatMineResult:
-    """The triplet file, out of the ledger, and what there is to say of it."""
+    """Write the triplet file from the ledger. Returns the result."""
     states, steps = ledger.states(), ledger.steps()
-    # Twice through the ledger rather than all of it in memory.
+    # The ledger is read twice, so that its triplets are never all in memory.
     reasons = Counter("" if row["accepted"] else kind_of_reason(row["reason"]) for row in ledger.triplets())
     accepted = reasons.pop("", 0)
     result = ChatMineResult(
@@ -224,7 +225,7 @@ def _write(session: "ChatSession", ledger: Ledger, added: Mapping[str, Any]) -> 
 
 
 def _settings(session: "ChatSession") -> dict[str, Any]:
-    """What was chosen, as the note says it."""
+    """The settings as the note records them."""
     return {
         "catalog": session.catalog.folder,
         **asdict(session.options),
@@ -237,7 +238,7 @@ def _settings(session: "ChatSession") -> dict[str, Any]:
 
 
 def _attribute_views(catalog: Catalog, vocabulary: Path, encoder: Encoder) -> list[Vectors]:
-    """One view for each group of words: in it, pictures are alike that differ in that group alone."""
+    """One view for each group of words, in which pictures that differ only in that group are alike."""
     from triptych.mining.proposer import remove_attributes
     from triptych.tagging.tagger import Tagger
     from triptych.tagging.vocabulary import load_vocabulary, understood_words

@@ -10,7 +10,7 @@ from triptych.triplets.file import Change, Modification
 STYLES = ("shorthand", "sentence", "captions", "relative")
 _MOST_TEXT = 240  # characters of a wording
 _MOST_WORD = 60  # characters of a changed word
-_MOST_CHANGES = 3
+_MOST_CHANGES = 3  # of a target; the prompt asks for one to three
 _NUMBERED = re.compile(r"\b(?:picture|image|photo|candidate|option)\s*(?:no\.?|number|#)?\s*\d", re.IGNORECASE)
 
 

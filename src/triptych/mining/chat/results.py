@@ -1,4 +1,4 @@
-"""What mining with a chat model returns."""
+"""Results of mining with a chat model."""
 
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -6,7 +6,7 @@ from dataclasses import dataclass
 
 @dataclass(frozen=True)
 class ChatMineResult:
-    """How far a run with a chat model is, over all runs into one file."""
+    """The progress of `mine_chat`, over all runs into one file."""
 
     accepted: int
     """Accepted triplets."""
@@ -15,7 +15,7 @@ class ChatMineResult:
     reasons: Mapping[str, int]
     """Why triplets were refused, the most frequent reason first."""
     references: int
-    """Reference pictures that are to be asked about."""
+    """Reference pictures to ask about."""
     references_accepted: int
     """References with an accepted triplet."""
     references_rejected: int
@@ -25,7 +25,8 @@ class ChatMineResult:
     pending: int
     """References left for the next run."""
     pending_because: Mapping[str, int]
-    """What their calls came to, as the server said it, and for how many; empty where they were not asked about yet."""
+    """Why references are pending, by the servers' messages, with their numbers;
+    empty if they were not asked about yet."""
     calls: int
     """Calls made, failed attempts included."""
     tokens_in: int
@@ -33,18 +34,18 @@ class ChatMineResult:
     tokens_out: int
     """Tokens written by the models."""
     cost: float
-    """Money spent, by the prices given."""
+    """Money spent, in the currency of the prices given."""
     results: Mapping[str, int] | None = None
-    """Lines of a batch service's results: new, known, failed, unknown; None where none were read."""
+    """Lines of a batch service's results: new, known, failed, unknown; None if none were read."""
     requests: int | None = None
-    """Requests written for a batch service; None where none were to be."""
+    """Requests written for a batch service; None if no file was asked for."""
     files: str | None = None
-    """Their files."""
+    """The files of these requests."""
 
 
 @dataclass(frozen=True)
 class CostEstimate:
-    """What a run with a chat model will take, repairs left out."""
+    """The estimate of a run with a chat model, without repairs."""
 
     references: int
     """References that are left."""
@@ -55,17 +56,17 @@ class CostEstimate:
     tokens_out: int
     """Tokens written."""
     cost: float
-    """Money, by the prices given."""
+    """Money, in the currency of the prices given."""
     by: str
-    """What the tokens are estimated from."""
+    """The source of the estimate of tokens."""
 
 
 @dataclass(frozen=True)
 class MineStatus:
-    """How far a run with a chat model is, by its ledger."""
+    """The progress of `mine_chat`, by its ledger."""
 
     references: int
-    """Reference pictures that are to be asked about."""
+    """Reference pictures to ask about."""
     accepted: int
     """References with an accepted triplet."""
     rejected: int
@@ -73,9 +74,10 @@ class MineStatus:
     pending: int
     """References left."""
     pending_because: Mapping[str, int]
-    """What their calls came to, as the server said it, and for how many; empty where they were not asked about yet."""
+    """Why references are pending, by the servers' messages, with their numbers;
+    empty if they were not asked about yet."""
     acceptance_percent: float | None
-    """Percent of the references done that have an accepted triplet; None where none is done."""
+    """Percent of the finished references that have an accepted triplet; None if none is finished."""
     reasons: Mapping[str, int]
     """Why references were rejected, the most frequent reason first."""
     calls: int
@@ -87,8 +89,8 @@ class MineStatus:
     tokens_out: int
     """Tokens written by the models."""
     cost: float
-    """Money spent, by the prices given."""
+    """Money spent, in the currency of the prices given."""
     seconds_a_call: Mapping[str, float]
     """Mean seconds of a call, by step."""
     minutes_left: float | None
-    """By the pace of the last 200 references; None where that is not known."""
+    """Estimated from the pace of the last 200 references; None if unknown."""

@@ -1,4 +1,4 @@
-"""What a run of `mine_chat` is about: which groups are asked about, which model is asked, into which file."""
+"""A run of `mine_chat`: its groups, its model, and its output file."""
 
 from collections.abc import Iterator, Sequence
 from dataclasses import asdict
@@ -21,7 +21,7 @@ _LEAST = 20  # usable pictures
 
 
 class ChatSession:
-    """A run: which groups are asked about, which model is asked, into which file.
+    """A run of `mine_chat`.
 
     `views` are vectors `(n, d)` of the catalog's pictures, the plain ones first, by which groups are found.
     """
@@ -67,9 +67,9 @@ class ChatSession:
 
     @property
     def facts(self) -> dict[str, Any]:
-        """What decides which triplets come out; a run with other facts begins anew, on the replies there are.
+        """What decides which triplets are made. A run with other facts starts over, with the replies that exist.
 
-        Ledgers hold these names and values: with others, no run would go on where an earlier version stopped.
+        Ledgers hold these names and values. With other names, no run would go on where an earlier version stopped.
         """
         options, request = self.options, self.settings.request
         return {
@@ -100,5 +100,5 @@ class ChatSession:
         return groups(self.catalog.names, self._views, rows, width=width, size=size)
 
     def settle(self, ledger: Ledger, reference: str, outcome: Outcome) -> None:
-        """Enter an outcome."""
+        """Enter the outcome of a reference."""
         ledger.settle(reference, outcome.state, outcome.reason, [asdict(triplet) for triplet in outcome.triplets])

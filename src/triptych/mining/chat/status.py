@@ -1,4 +1,4 @@
-"""`mine_status`: how far a run with a chat model is, out of its ledger; works while the run is going on."""
+"""`mine_status`: the progress of a run with a chat model, from its ledger. It also works during the run."""
 
 from pathlib import Path
 
@@ -9,7 +9,7 @@ from triptych.triplets.file import kinds_of_reasons
 
 
 def mine_status(out: Path | str) -> MineStatus:
-    """How far a run of `mine_chat` is.
+    """Report the progress of a run of `mine_chat`.
 
     Args:
         out: the triplet file that the run writes.
@@ -18,7 +18,7 @@ def mine_status(out: Path | str) -> MineStatus:
         Progress, acceptance rate, reasons for rejection, calls, tokens, cost, and minutes left.
 
     Raises:
-        DataError: no run with a chat model wrote to `out`.
+        DataError: no run of `mine_chat` wrote to `out`.
     """
     path = ledger_path(Path(out))
     if not path.exists():

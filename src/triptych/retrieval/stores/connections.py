@@ -1,4 +1,4 @@
-"""Connections to PostgreSQL, none of which is waited for without an end, and none of which waits for another."""
+"""Connections to PostgreSQL. No wait for one is endless, and none waits for another."""
 
 import os
 import socket
@@ -19,9 +19,10 @@ _IDLE = 4  # connections kept for the next to come
 
 
 class Connections:
-    """As many connections to the database at `address` as there are threads that need one at once.
+    """A pool with as many connections to the database at `address` as threads need at once.
 
-    Raises UsageError where the extra `postgres` is not installed.
+    Raises:
+        UsageError: the extra `postgres` is not installed.
     """
 
     def __init__(self, address: str) -> None:
@@ -34,9 +35,10 @@ class Connections:
         self._idle: list[Any] = []
 
     def do(self, work: Callable[[Any], T]) -> T:
-        """Run `work` on a connection; once more on a new one where the old had been cut.
+        """Run `work` on a connection, and once more on a new one if the old one was cut.
 
-        Raises StoreError where the database does not answer in time, or not as it should.
+        Raises:
+            StoreError: the database does not answer in time, or gives an error.
         """
         connection = self._take()
         if connection is not None:

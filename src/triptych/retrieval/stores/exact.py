@@ -1,4 +1,4 @@
-"""The store that is embedded: a matrix in memory, searched exactly; good for up to about a million pictures."""
+"""The default store: a matrix in memory, searched exactly. Suitable for up to about a million pictures."""
 
 from collections.abc import Sequence
 
@@ -18,11 +18,11 @@ class ExactStore:
 
     @property
     def gallery(self) -> Gallery:
-        """The rows that a search now sees."""
+        """The rows that a search sees now."""
         return self._state[0]
 
     def search(self, queries: Vectors, terms: Sequence[SearchTerms]) -> list[list[StoreHit]]:
-        """As the protocol says; equal scores are ordered by row."""
+        """See `Store.search`. Equal scores are ordered by row."""
         gallery, vectors = self._state
         masks = [gallery.allowed(term) for term in terms]
         allowed = masks[0] if len(masks) == 1 else np.stack(masks)
@@ -37,13 +37,13 @@ class ExactStore:
         ]
 
     def vector(self, name: str) -> Vectors:
-        """As the protocol says."""
+        """See `Store.vector`."""
         gallery, vectors = self._state
         vector: Vectors = vectors[gallery.row_of[name]]
         return vector
 
     def add(self, rows: Rows) -> None:
-        """Append rows; the matrix grows by doubling, so that adding one by one does not copy it each time."""
+        """Append rows. The matrix doubles when it grows, so that adding one by one does not copy it each time."""
         gallery, vectors = self._state
         count = len(vectors) + len(rows.vectors)
         if count > len(self._buffer):
@@ -54,9 +54,9 @@ class ExactStore:
         self._state = (gallery.extended(rows.names, rows.hashes, rows.metadata), self._buffer[:count])
 
     def check(self) -> None:
-        """As the protocol says; memory always answers."""
+        """Does nothing, since memory always answers."""
 
     def remove(self, names: Sequence[str]) -> None:
-        """Hide rows; their space is given back when the catalog is opened again."""
+        """Hide rows. Their space is freed when the catalog is opened again."""
         gallery, vectors = self._state
         self._state = (gallery.without(names), vectors)

@@ -55,7 +55,9 @@ class Gallery:
     def allowed(self, terms: SearchTerms) -> NDArray[np.bool_]:
         """The rows `(n,)` that may answer a query. Raises UsageError for a condition that cannot be read."""
         allowed = self.alive & self.fulfilling(terms.where) if terms.where else self.alive
-        return allowed & (self.hashes != terms.without.encode()) if terms.without else allowed
+        for content in terms.without:  # a few
+            allowed = allowed & (self.hashes != content.encode())
+        return allowed
 
     def fulfilling(self, where: tuple[str, ...]) -> NDArray[np.bool_]:
         """The rows `(n,)` that fulfil every condition."""

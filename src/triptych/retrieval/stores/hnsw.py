@@ -28,10 +28,13 @@ _SAMPLE = 200
 
 
 class HnswStore:
-    """As `ExactStore`, with a graph over the vectors. Conditions are applied while it is walked, not after.
+    """A store with an approximate graph over the vectors. Conditions are applied while the graph is searched, not
+    after.
 
-    `recall` is the share of the ten exactly nearest that it finds, measured when it is built, and printed.
-    Raises UsageError where the extra `faiss` is not installed.
+    `recall` is the share of the ten exactly nearest vectors that it finds, measured and printed when it is built.
+
+    Raises:
+        UsageError: the extra `faiss` is not installed.
     """
 
     def __init__(self, gallery: Gallery, vectors: Vectors) -> None:
@@ -42,24 +45,24 @@ class HnswStore:
         say(f"hnsw: finds {self.recall:.1%} of the exactly nearest 10, over {min(_SAMPLE, len(vectors))} pictures")
 
     def search(self, queries: Vectors, terms: Sequence[SearchTerms]) -> list[list[StoreHit]]:
-        """As the protocol says, with `recall` of the nearest."""
+        """See `Store.search`. Finds `recall` of the nearest."""
         return [self._one(query, term) for query, term in zip(queries, terms, strict=True)]
 
     def vector(self, name: str) -> Vectors:
-        """As the protocol says."""
+        """See `Store.vector`."""
         return self._exact.vector(name)
 
     def add(self, rows: Rows) -> None:
-        """As the protocol says."""
+        """See `Store.add`."""
         with self._lock:
             self._exact.add(rows)
             self._graph.add(np.ascontiguousarray(rows.vectors))
 
     def check(self) -> None:
-        """As the protocol says; memory always answers."""
+        """Does nothing, since memory always answers."""
 
     def remove(self, names: Sequence[str]) -> None:
-        """As the protocol says; the graph keeps their places, and passes them over."""
+        """See `Store.remove`. The graph keeps their places and skips them."""
         self._exact.remove(names)
 
     def _one(self, query: Vectors, term: SearchTerms) -> list[StoreHit]:
@@ -76,7 +79,11 @@ class HnswStore:
 
 
 def build_graph(vectors: Vectors) -> Any:
-    """An HNSW index over vectors `(n, d)` by inner product. Raises UsageError without the extra `faiss`."""
+    """Build an HNSW index over vectors `(n, d)` by inner product.
+
+    Raises:
+        UsageError: the extra `faiss` is not installed.
+    """
     faiss = import_faiss()
     graph = faiss.IndexHNSWFlat(vectors.shape[1], _LINKS, faiss.METRIC_INNER_PRODUCT)
     graph.hnsw.efConstruction = _BUILD_CANDIDATES
@@ -87,7 +94,7 @@ def build_graph(vectors: Vectors) -> Any:
 def search_graph(
     graph: Any, queries: Vectors, k: int, allowed: NDArray[np.bool_] | None = None
 ) -> tuple[NDArray[np.float32], NDArray[np.int64]]:
-    """Scores and rows `(n, k)` by the graph; row -1 where it found fewer."""
+    """Scores and rows `(n, k)` by the graph; row -1 if it found fewer."""
     faiss = import_faiss()
     settings = faiss.SearchParametersHNSW(efSearch=max(_SEARCH_CANDIDATES, 2 * k))
     if allowed is not None:
@@ -102,7 +109,7 @@ def search_graph(
 
 
 def measure_recall(graph: Any, vectors: Vectors, k: int = 10) -> float:
-    """Share of the exactly nearest `k` that the graph finds, over a sample of the vectors themselves."""
+    """The share of the exactly nearest `k` that the graph finds, over a sample of the vectors."""
     if not len(vectors):
         return 1.0
     sample = vectors[np.random.default_rng(0).permutation(len(vectors))[:_SAMPLE]]
@@ -113,7 +120,11 @@ def measure_recall(graph: Any, vectors: Vectors, k: int = 10) -> float:
 
 
 def import_faiss() -> Any:
-    """The library. Raises UsageError where it is not installed."""
+    """Import the library.
+
+    Raises:
+        UsageError: it is not installed.
+    """
     require_extra("faiss", "a FAISS index")
     import faiss
 

@@ -1,4 +1,4 @@
-"""What is known of pictures, kept by row: in a table, which is kept by column, each cell of a hit lies elsewhere."""
+"""Metadata stored by row: in a table, which is stored by column, the cells of a hit are far apart."""
 
 from collections.abc import Sequence
 from typing import Any, Self
@@ -9,9 +9,9 @@ from numpy.typing import NDArray
 
 
 class MetadataTable:
-    """The metadata of `n` pictures, as JSON can hold it: a snapshot that never changes. What is not known is left out.
+    """The metadata of `n` pictures as JSON values, as a snapshot that never changes. Unknown values are left out.
 
-    Each distinct value of a column is kept once, and a picture is a row of codes `(n, columns)`.
+    Each distinct value of a column is stored once, and a picture is a row of codes `(n, columns)`.
     """
 
     def __init__(self, columns: Sequence[str], values: Sequence[list[Any]], codes: NDArray[np.int32]) -> None:
@@ -21,7 +21,7 @@ class MetadataTable:
 
     @classmethod
     def of(cls, metadata: pa.Table) -> Self:
-        """The columns of a table but `name`."""
+        """The columns of a table except `name`."""
         columns = [column for column in metadata.column_names if column != "name"]
         coded = [metadata.column(column).combine_chunks().dictionary_encode("encode") for column in columns]
         codes = np.empty((len(metadata), len(columns)), np.int32)
@@ -30,7 +30,7 @@ class MetadataTable:
         return cls(columns, [[_plain(value) for value in column.dictionary.to_pylist()] for column in coded], codes)
 
     def __call__(self, rows: Sequence[int]) -> list[dict[str, Any]]:
-        """What is known of the pictures of these rows."""
+        """The metadata of these rows."""
         columns, values = self._columns, self._values
         return [
             {
@@ -42,7 +42,7 @@ class MetadataTable:
         ]
 
     def extended(self, metadata: pa.Table) -> Self:
-        """With more rows at the end; of their columns, those that there are."""
+        """With more rows at the end; new columns are ignored."""
         more = MetadataTable.of(metadata.select(self._columns))
         codes = more._codes + np.array([len(known) for known in self._values], np.int32)
         values = [known + new for known, new in zip(self._values, more._values, strict=True)]

@@ -129,7 +129,8 @@ class PostgresStore:
         return [StoreHit(name, -float(distance)) for name, distance in rows]
 
     def _query(self, query: Vectors, term: SearchTerms, *, exactly: bool = False) -> tuple[Any, list[Any]]:
-        parts, values = ["sha256 <> %s"], [_as_text(query), term.without]
+        values: list[Any]
+        parts, values = ["sha256 <> ALL(%s)"], [_as_text(query), list(term.without)]
         for condition in read_conditions(self._schema, term.where).parts:
             part, wanted = _condition(condition)
             parts.append(part)

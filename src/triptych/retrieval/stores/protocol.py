@@ -22,8 +22,8 @@ class SearchTerms:
     """How many, at most."""
     where: tuple[str, ...] = ()
     """Conditions over the metadata that a result fulfils."""
-    without: str = ""
-    """SHA-256 of the reference's file: a picture with this content is no result."""
+    without: tuple[str, ...] = ()
+    """SHA-256s of the files that the query names: a picture with such a content is no result."""
 
 
 class StoreHit(NamedTuple):

@@ -1,6 +1,10 @@
-// Conditions over the metadata: as the service reads them, as they are shown, and the fields in which they are chosen.
+// Conditions over the metadata: as the service reads them, as they are shown, and the facets in which they are chosen.
 
 import { make } from "./view.js";
+import { values as search } from "./service.js";
+import { count, t } from "./words.js";
+
+const SHOWN = 8; // values of a facet that need no search
 
 /** A value or column between quotes, where something would be lost or mistaken without. */
 const quoted = (text, mistaken) => (mistaken.test(text) ? `"${text.replaceAll('"', '""')}"` : text);
@@ -13,26 +17,43 @@ const among = (name, values) => (
   values.length < 2 ? values.map((value) => compared(name, "=", value)) : [`${columnOf(name)} in (${values.map(valueOf).join(", ")})`]
 );
 
-/** The condition as a person reads it, where it is a simple one. */
-export function inWords(condition) {
-  const list = /^([^"()=<>!]+) in \(([^"()]+)\)$/.exec(condition);
-  if (list) return `${list[1]}: ${list[2]}`;
-  if (/^[("']|\s(?:and|or)\s/i.test(condition)) return condition;
-  return condition.replace(/=/, ": ").replace(/([<>!]): /, " $1= ");
+/** The values of a condition that `among` made for that column; null for any other condition. */
+function valuesOf(condition, name) {
+  const one = `${columnOf(name)}=`;
+  const several = `${columnOf(name)} in (`;
+  const list = condition.startsWith(several) ? condition.slice(several.length, -1) : condition.startsWith(one) ? condition.slice(one.length) : null;
+  if (list === null) return null;
+  const items = condition.startsWith(several) ? list.match(/"(?:[^"]|"")*"|[^",]+/g) ?? [] : [list];
+  const values = items.map((item) => item.trim()).filter(Boolean)
+    .map((item) => (/^".*"$/s.test(item) ? item.slice(1, -1).replaceAll('""', '"') : item));
+  return values.length && among(name, values)[0] === condition ? values : null;
 }
 
-/** Fields for the columns that people can choose by; `changed` gets the conditions, those of no field among them. */
+let labels = {};
+
+/** The condition as a person reads it, where it is a simple one. */
+export function inWords(condition) {
+  for (const [name, label] of Object.entries(labels)) {
+    const values = valuesOf(condition, name);
+    if (values) return `${label}: ${values.join(", ")}`;
+  }
+  if (/^[("']|\s(?:and|or)\s/i.test(condition)) return condition;
+  const found = /^([^=<>!]+?)\s*([<>]=?|!?=)\s*(.+)$/s.exec(condition);
+  const label = found && (labels[found[1]] ?? found[1]);
+  return found ? (found[2] === "=" ? `${label}: ${found[3]}` : `${label} ${found[2]} ${found[3]}`) : condition;
+}
+
+/** Facets for the columns that people can choose by; `changed` gets the conditions, those of no facet among them. */
 export function filterFields(columns, changed) {
+  labels = Object.fromEntries(columns.map(({ name, label }) => [name, label]));
   const fields = [];
-  let written = []; // conditions of no field
+  let written = []; // conditions of no facet
   const report = () => changed([...fields.flatMap(({ conditions }) => conditions()), ...written]);
   for (const [index, column] of columns.entries()) {
     const id = `field-${index}`;
-    const field = column.values.length > 1 && ["text", "boolean"].includes(column.kind) ? choice(column, id)
-      : ["number", "date"].includes(column.kind) && column.least !== column.most ? range(column, id) : null;
-    if (!field) continue;
-    field.element.addEventListener("change", report);
-    fields.push(field);
+    const field = column.values.length > 1 && ["text", "boolean"].includes(column.kind) ? choice(column, report)
+      : ["number", "date"].includes(column.kind) && column.least !== column.most ? range(column, id, report) : null;
+    if (field) fields.push(field);
   }
   const set = (where) => {
     written = fields.reduce((left, { take }) => take(left), where);
@@ -40,50 +61,76 @@ export function filterFields(columns, changed) {
   return { fields: fields.map(({ element }) => element), set };
 }
 
-/** One or more of a column's values. */
-function choice({ name, values }, id) {
-  const any = make("option", { value: "" }, "any");
-  const options = values.map((value) => make("option", { value: compared(name, "=", value) }, value));
-  const select = make("select", { id, multiple: true, size: Math.min(5, values.length + 1), title: "Ctrl or ⌘ chooses several" }, any, ...options);
-  const chosen = () => values.filter((_, place) => options[place].selected);
-  // `any` is chosen alone.
-  select.addEventListener("change", () => { if (any.selected) for (const option of options) option.selected = false; });
+/** One or more of a column's values, with a search where they are many. */
+function choice({ name, label, values, counts, distinct }, report) {
+  const usual = values.map((value, place) => ({ value, count: counts[place] }));
+  const list = make("ul", {});
+  let chosen = [];
+  let shown = usual;
+  const draw = () => {
+    const known = new Set(shown.map(({ value }) => value));
+    const rows = [...chosen.filter((value) => !known.has(value)).map((value) => ({ value, count: null })), ...shown];
+    list.replaceChildren(...rows.map(({ value, count: number }) => {
+      const box = make("input", { type: "checkbox", value, checked: chosen.includes(value) });
+      box.addEventListener("change", () => {
+        chosen = box.checked ? [...chosen, value] : chosen.filter((one) => one !== value);
+        report();
+      });
+      return make("li", {}, make("label", {}, box, make("span", {}, value), make("small", {}, number === null ? "" : count(number))));
+    }));
+  };
+  const head = make("h3", {}, label);
+  const element = make("div", { className: "facet" }, head);
+  element.setAttribute("role", "group");
+  element.setAttribute("aria-label", label);
+  if (distinct > SHOWN) element.append(searchBox(label, async (part) => {
+    shown = !part ? usual : distinct <= usual.length ? usual.filter(({ value }) => value.toLowerCase().includes(part.toLowerCase())) : await search(name, part);
+    draw();
+  }));
+  element.append(list);
+  draw();
   return {
-    element: make("div", {}, make("label", { htmlFor: id }, name), select),
-    conditions: () => among(name, chosen()),
+    element,
+    conditions: () => among(name, chosen),
     take(where) {
-      const start = `${columnOf(name)} in (`;
-      const held = where.find((one) => options.some(({ value }) => value === one) || (one.startsWith(start) && listed(one, start, values)));
-      const taken = held === undefined ? [] : listed(held, start, values) ?? [held];
-      for (const [place, option] of options.entries()) option.selected = taken.includes(option.value) || taken.includes(values[place]);
-      any.selected = false;
+      const held = where.find((one) => valuesOf(one, name));
+      chosen = held === undefined ? [] : valuesOf(held, name);
+      draw();
       return where.filter((one) => one !== held);
     },
   };
 }
 
-/** The values of `colour in (red, pink)`; null where it is none that this page made. */
-function listed(condition, start, values) {
-  if (!condition.startsWith(start)) return null;
-  const items = condition.slice(start.length, -1).match(/\s*(?:"(?:[^"]|"")*"|[^",()]+)/g) ?? [];
-  const found = items.map((item) => item.trim()).map((item) => values.find((value) => valueOf(value) === item));
-  const whole = `${start}${found.map((value) => valueOf(value ?? "")).join(", ")})`;
-  return found.every((value) => value !== undefined) && whole === condition ? found : null;
+/** A field that tells of what is typed, once the typing rests; the last answer wins. */
+function searchBox(label, find) {
+  const field = make("input", { type: "search", maxLength: 200, autocomplete: "off" });
+  field.setAttribute("aria-label", t("search-in", { name: label }));
+  let waiting = 0;
+  field.addEventListener("input", () => {
+    clearTimeout(waiting);
+    waiting = setTimeout(() => find(field.value.trim()).catch(() => {}), 150);
+  });
+  field.addEventListener("keydown", (event) => { if (event.key === "Enter") event.preventDefault(); });
+  return field;
 }
 
 /** From one number or date to another. */
-function range({ name, kind, least, most, values }, id) {
-  const ends = [[">=", least, "from"], ["<=", most, "to"]].map(([sign, end, word], place) => {
+function range({ name, label, kind, least, most, values }, id, report) {
+  const ends = [[">=", least, t("from")], ["<=", most, t("to")]].map(([sign, end, word], place) => {
     const type = kind === "date" ? "date" : "number";
     const input = make("input", { type, step: type === "number" ? "any" : "", placeholder: String(end), id: place ? `${id}-to` : id });
     if (type === "date") Object.assign(input, { min: least, max: most });
     else if (values.length) input.setAttribute("list", `${id}-values`);
-    input.setAttribute("aria-label", `${name} ${word}`);
+    input.setAttribute("aria-label", `${label} ${word}`);
+    input.addEventListener("change", report);
     return { input, prefix: columnOf(name) + sign };
   });
   const known = make("datalist", { id: `${id}-values` }, ...(kind === "number" ? values.map((value) => make("option", { value })) : []));
+  const element = make("div", { className: "facet" }, make("h3", {}, label), make("div", { className: "range" }, ...ends.map(({ input }) => input)), known);
+  element.setAttribute("role", "group");
+  element.setAttribute("aria-label", label);
   return {
-    element: make("div", {}, make("label", { htmlFor: id }, name), make("div", { className: "range" }, ...ends.map(({ input }) => input)), known),
+    element,
     conditions: () => ends.filter(({ input }) => input.value).map(({ input, prefix }) => prefix + input.value),
     take: (where) => ends.reduce((left, { input, prefix }) => {
       const held = left.find((one) => one.startsWith(prefix));
@@ -91,4 +138,20 @@ function range({ name, kind, least, most, values }, id) {
       return input.value === "" ? left : left.filter((one) => one !== held);
     }, where),
   };
+}
+
+/** The orders that results can have: by each column of numbers or dates, both ways. */
+export function orders(columns) {
+  const sortable = columns.filter(({ kind, least, most }) => ["number", "date"].includes(kind) && least !== most);
+  return [make("option", { value: "" }, t("nearest")), ...sortable.flatMap(({ name, label }) => [
+    make("option", { value: `${name}:asc` }, t("ascending", { name: label })),
+    make("option", { value: `${name}:desc` }, t("descending", { name: label })),
+  ])];
+}
+
+/** Words that show what can be said to a picture: another value of a column of colours, or common ones. */
+export function exampleWords(columns) {
+  const colours = columns.find(({ name, kind }) => kind === "text" && /colou?r/i.test(name))?.values ?? [];
+  const said = colours.slice(0, 3).map((value) => `in ${value.toLowerCase()}`);
+  return [...said, "in red", "in black", "with stripes"].slice(0, 3);
 }

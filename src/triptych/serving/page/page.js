@@ -1,15 +1,20 @@
 // What happens when. One state, in the address; every act makes a new one and goes there.
 
+import * as basket from "./basket.js";
+import { compareBeside } from "./beside.js";
+import { exampleWords, filterFields, inWords, orders } from "./conditions.js";
+import * as crop from "./crop.js";
 import * as service from "./service.js";
-import { EMPTY, lastStep, readState, writeState } from "./state.js";
-import { filterFields, inWords } from "./conditions.js";
-import { $, blanks, card, differences, fill, make, nothing, tellBy, trail } from "./view.js";
+import { EMPTY, NOTHING, asks, lastStep, readState, writeState } from "./state.js";
+import { $, blanks, boxed, card, differences, fill, make, nothing, preview, small, tellBy, trail } from "./view.js";
+import { count, speak, t } from "./words.js";
 
 let state = EMPTY;
 let catalog = null;
 let hits = [];
 let filters = { fields: [], set() {} };
 let asking = new AbortController();
+let sending = null; // the picture that is being sent: { file, words }
 let refused = null; // what was tried when it failed
 
 // --- going somewhere -------------------------------------------------------------------------------------------------
@@ -21,11 +26,25 @@ function go(next, { replace = false, search = true } = {}) {
   if (search) find();
 }
 
+/** A new step: the last one with these changes. */
+const step = (changes, settings) => go({ steps: [...state.steps, { ...lastStep(state), ...changes }], shown: "" }, settings);
+
 function draw() {
-  const { like, text } = lastStep(state);
-  fill($("reference-picture"), $("invitation"), like, "The picture you start from");
+  const here = lastStep(state);
+  const { like, text, not, box } = here;
+  if (sending) preview($("reference-picture"), $("invitation"), sending.file);
+  else fill($("reference-picture"), $("invitation"), like, t("start-picture"));
+  const frame = $("reference-box");
+  frame.hidden = sending !== null || !like || !box;
+  if (!frame.hidden) Object.assign(frame, { className: "boxed" }).style.cssText = boxed(box).style.cssText;
+  $("part").hidden = !like || here.also.length > 0 || sending !== null;
+  $("part").textContent = t(box ? "crop-again" : "crop");
   $("forget").hidden = !like;
-  if ($("words").value !== text) $("words").value = text;
+  drawOthers(here);
+  if (!sending) { // what is typed meanwhile stays
+    if ($("words").value !== text) $("words").value = text;
+    $("avoid").value = not.join(", ");
+  }
   $("weight").value = state.weight ?? catalog?.weight ?? 0.5;
   $("weighing").hidden = Boolean(catalog?.composer) || !like;
   $("share").hidden = state.steps.length === 0;
@@ -34,20 +53,39 @@ function draw() {
   $("trail").scrollLeft = $("trail").scrollWidth;
   $("chips").replaceChildren(...state.where.map((condition) => {
     const chip = make("button", { className: "chip", type: "button" }, inWords(condition));
-    chip.setAttribute("aria-label", `Remove the filter ${condition}`);
+    chip.setAttribute("aria-label", t("remove-filter", { filter: condition }));
     chip.addEventListener("click", () => go({ where: state.where.filter((one) => one !== condition), shown: "" }));
     return chip;
   }));
   filters.set(state.where);
+  $("sort").value = state.sort;
+  $("unique").checked = state.unique;
+  $("ordering").hidden = !asks(here);
   document.title = text ? `${text} · triptych` : "triptych";
   drawFound();
 }
 
+/** The pictures beside the first one, and those that results should be unlike. */
+function drawOthers({ also, unlike }) {
+  $("others").hidden = !also.length && !unlike.length;
+  $("others").replaceChildren(
+    ...also.map(({ id, weight }) => small(id, {
+      sign: "+", weight,
+      changed: (value) => step({ also: also.map((one) => (one.id === id ? { id, weight: value } : one)) }),
+      remove: () => step({ also: also.filter((one) => one.id !== id) }),
+    })),
+    ...unlike.map((id) => small(id, { sign: "−", remove: () => step({ unlike: unlike.filter((one) => one !== id) }) })),
+  );
+}
+
+const shownHit = () => hits.find(({ id }) => id === state.shown) ?? (state.shown ? null : hits[0] ?? null);
+
 function drawFound() {
   const { like } = lastStep(state);
   const id = state.steps.length ? state.shown || hits[0]?.id || "" : "";
-  fill($("found-picture"), $("promise"), id, "The chosen result", "full");
+  fill($("found-picture"), $("promise"), id, t("chosen-result"), "full");
   $("go-on").hidden = !id;
+  $("compare").hidden = !id || !like || !shownHit();
   for (const item of $("grid").children) {
     item.classList.toggle("chosen", Boolean(id) && item.dataset.id === id);
     item.querySelector(".look")?.setAttribute("aria-pressed", String(item.dataset.id === id));
@@ -72,63 +110,69 @@ async function tell(reference, result) {
 
 // --- finding ---------------------------------------------------------------------------------------------------------
 
-/** The weight of the words; none where there is nothing to weigh, which the service would refuse. */
-const weighing = (reference, text) => (reference && text && !catalog?.composer ? state.weight : null);
+/** How many results fill whole rows, so that the last one is not left with a picture or two. */
+function wholeRows(about) {
+  const columns = getComputedStyle($("grid")).gridTemplateColumns.split(" ").filter((one) => one !== "none").length || 1;
+  return Math.max(1, Math.round(about / columns)) * columns;
+}
 
-async function find(picture = null) {
+/** What the service is asked; a weight only where there is something to weigh, which it would refuse otherwise. */
+function question(more = {}) {
+  const here = lastStep(state);
+  const pictures = here.like || here.also.length || here.unlike.length;
+  const weight = pictures && (here.text || here.not.length) && !catalog?.composer ? state.weight : null;
+  return { step: here, weight, where: state.where, sort: state.sort, unique: state.unique, k: wholeRows(24), ...more };
+}
+
+async function find() {
+  if (sending) return; // it is looked for once it is there
   asking.abort();
   asking = new AbortController();
   const { signal } = asking;
-  const { like, text } = lastStep(state);
   refused = null;
   $("trouble").hidden = true;
   $("more").hidden = true;
   hits = [];
-  if (!picture && !like && !text) return welcome();
-  $("grid").replaceChildren(...blanks(12));
-  $("results").setAttribute("aria-busy", "true");
-  $("status").textContent = "Looking …";
-  drawFound();
+  if (!asks(lastStep(state))) return welcome();
+  $("examples").hidden = true;
+  lookFor();
   try {
-    const answer = await service.search({ picture, like, text, weight: weighing(picture || like, text), where: state.where }, signal);
-    if (picture) {
-      const steps = [...state.steps, { like: answer.reference, text }];
-      state = { ...state, steps, shown: "" };
-      history.pushState(null, "", writeState(state));
-    }
-    take(answer, false);
+    take(await service.search(question(), signal), false);
     draw();
   } catch (error) {
-    if (error.name !== "AbortError") trouble(error, () => find(picture));
+    if (error.name !== "AbortError") trouble(error, find);
   } finally {
     if (signal === asking.signal) $("results").removeAttribute("aria-busy");
   }
 }
 
-/** That of the words in the sum; a composer does without. */
-const weight = () => (catalog?.composer ? null : state.weight);
+function lookFor(said = t("looking")) {
+  $("grid").replaceChildren(...blanks(12));
+  $("results").setAttribute("aria-busy", "true");
+  $("status").textContent = said;
+  drawFound();
+}
 
 function take(answer, further) {
   hits = further ? [...hits, ...answer.hits] : answer.hits;
-  const cards = answer.hits.map((hit) => card(hit, { look, goOn }));
+  const scores = hits.map(({ score }) => score);
+  const range = [Math.min(...scores), Math.max(...scores)];
+  const cards = answer.hits.map((hit) => card(hit, acts, range));
   if (further) $("grid").append(...cards);
-  else $("grid").replaceChildren(...(cards.length ? cards : [
-    nothing("Nothing fits", state.where.length ? "No picture fulfils all filters. Take one away." : "The catalog holds no other picture."),
-  ]));
+  else $("grid").replaceChildren(...(cards.length ? cards : [nothing(t("none-fit"), t(state.where.length ? "none-fit-filters" : "none-other"))]));
   $("more").hidden = !answer.more;
-  const of = catalog ? ` of ${catalog.pictures.toLocaleString("en")}` : "";
-  $("status").textContent = hits.length ? `The nearest ${hits.length}${of}. Choose one to compare, or to start from.` : "No results.";
+  const counts = { count: count(hits.length), all: count(catalog?.pictures ?? 0) };
+  $("status").textContent = hits.length ? t(state.sort ? "status-sorted" : catalog ? "status" : "status-bare", counts) : t("no-results");
   for (const note of answer.notes) $("status").textContent += ` ${note[0].toUpperCase()}${note.slice(1)}.`;
-  if (answer.degraded) $("status").textContent += ` The model that looks at results was not heard: ${answer.degraded}.`;
+  if (answer.degraded) $("status").textContent += ` ${t("degraded", { why: answer.degraded })}`;
 }
 
 async function further() {
-  const { like, text } = lastStep(state);
   $("more").disabled = true;
   $("trouble").hidden = true;
   const { signal } = asking;
   try {
-    const answer = await service.search({ like, text, weight: weighing(like, text), where: state.where, offset: hits.length }, signal);
+    const answer = await service.search(question({ offset: hits.length, after: hits.at(-1)?.id ?? "" }), signal);
     const first = hits.length;
     take(answer, true);
     $("grid").children[first]?.querySelector("button").focus({ preventScroll: true });
@@ -142,38 +186,52 @@ async function welcome() {
   $("status").textContent = "";
   if (!catalog) return;
   if (!catalog.pictures) {
-    $("grid").replaceChildren(nothing("The catalog is empty", "Add pictures with `triptych index`, or through the service."));
+    $("grid").replaceChildren(nothing(t("empty"), t("empty-why")));
     return;
   }
-  $("status").textContent = "Or start from one of these.";
+  $("status").textContent = t("or-start");
   try {
-    const some = await service.some(12, Math.max(1, Math.floor(catalog.pictures / 12)));
-    const { like, text } = lastStep(state);
-    if (!like && !text) $("grid").replaceChildren(...some.map((picture) => card(picture, { look, goOn })));
+    const many = wholeRows(14);
+    const some = await service.some(many, Math.max(1, Math.floor(catalog.pictures / many)));
+    if (asks(lastStep(state)) || sending) return;
+    $("grid").replaceChildren(...some.map((picture) => card(picture, acts)));
+    drawExamples(some);
   } catch (error) { trouble(error, welcome); }
+}
+
+/** A picture of the catalog and words, to be clicked. */
+function drawExamples(some) {
+  const examples = exampleWords(catalog.columns).slice(0, some.length).map((text, place) => {
+    const like = some[Math.floor((place * some.length) / 3)].id;
+    const picture = make("img", { alt: "" });
+    service.show(picture, like);
+    const button = make("button", { type: "button" }, picture, make("i", {}, text));
+    button.addEventListener("click", () => go({ steps: [{ ...NOTHING, like, text }], shown: "" }));
+    return button;
+  });
+  $("examples").replaceChildren(make("span", {}, t("examples")), ...examples);
+  $("examples").hidden = examples.length === 0;
 }
 
 /** Say what went wrong, and offer to try `again`: instead of what there was, or `beneath` it. */
 function trouble(error, again, { beneath = false } = {}) {
   if (error.status === 401) { refused = again; $("door").showModal(); return; }
   const lost = error.status === 404 && /^u/.test(lastStep(state).like);
-  const titles = { 0: "No answer", 404: "That picture is not there", 413: "That file is too large", 429: "A little slower, please" };
   const [title, advice] = $("trouble").children;
-  title.textContent = titles[error.status] ?? (error.status >= 500 ? "The service could not answer" : "That did not work");
+  title.textContent = [0, 404, 413, 429].includes(error.status) ? t(`trouble-${error.status}`) : t(error.status >= 500 ? "trouble-500" : "trouble");
   const said = `${error.message[0].toUpperCase()}${error.message.slice(1)}`;
-  advice.textContent = lost
-    ? "This search began with somebody's own picture, which is kept for an hour only. Drop the same picture again, or another."
-    : /[.!?]$/.test(said) ? said : `${said}.`;
+  advice.textContent = lost ? t("lost-upload") : /[.!?]$/.test(said) ? said : `${said}.`;
   // Trying a bad file again helps nobody; what was there before it can be had again.
   const hopeless = !beneath && [404, 413, 422].includes(error.status);
   // A condition that cannot be read is the last thing that was done.
-  refused = error.status === 422 && /^where /.test(error.message) ? () => history.back() : hopeless ? () => find() : again;
-  $("trouble").lastElementChild.textContent = hopeless ? "Back to where you were" : "Try again";
+  refused = error.status === 422 && /^(where|sort|box) /.test(error.message) ? () => history.back() : hopeless ? () => find() : again;
+  $("trouble").lastElementChild.textContent = t(hopeless ? "back" : "try-again");
   $("trouble").lastElementChild.hidden = lost;
   $("grid")[beneath ? "after" : "before"]($("trouble"));
   $("trouble").hidden = false;
   if (beneath) return;
   $("status").textContent = "";
+  $("results").removeAttribute("aria-busy");
   $("grid").replaceChildren();
 }
 
@@ -182,10 +240,27 @@ function trouble(error, again, { beneath = false } = {}) {
 const look = (hit) => { go({ shown: hit.id }, { replace: true, search: false }); reveal($("found")); };
 
 function goOn(hit) {
-  go({ steps: [...state.steps, { like: hit.id, text: "" }], shown: "" });
+  go({ steps: [...state.steps, { ...NOTHING, like: hit.id }], shown: "" });
   $("words").focus({ preventScroll: true });
   reveal($("triptych"));
 }
+
+const acts = {
+  look,
+  goOn,
+  likeThis: ({ id }) => {
+    const { like, also, unlike } = lastStep(state);
+    const others = unlike.filter((one) => one !== id);
+    if (!like) step({ like: id, unlike: others });
+    else if (like !== id && !also.some((one) => one.id === id)) step({ also: [...also, { id, weight: 1 }].slice(-10), unlike: others });
+  },
+  unlikeThis: ({ id }) => {
+    const { also, unlike } = lastStep(state);
+    if (!unlike.includes(id)) step({ unlike: [...unlike, id].slice(-9), also: also.filter((one) => one.id !== id) });
+  },
+  isKept: basket.isKept,
+  keep: basket.keep,
+};
 
 function reveal(element) {
   if (element.getBoundingClientRect().top >= 0) return;
@@ -193,21 +268,59 @@ function reveal(element) {
   element.scrollIntoView({ behavior: calm ? "auto" : "smooth", block: "start" });
 }
 
-function start(file) {
+/** Send a picture, which shows at once; words that are said meanwhile wait for it. */
+async function start(file) {
   if (!file) return;
   if (catalog && file.size > catalog.max_bytes) {
-    trouble(new service.Refusal(413, `It has ${(file.size / 1e6).toFixed(1)} MB; at most ${(catalog.max_bytes / 1e6).toFixed(0)} MB are taken.`), null);
+    trouble(new service.Refusal(413, t("too-large", { size: (file.size / 1e6).toFixed(1), most: (catalog.max_bytes / 1e6).toFixed(0) })), null);
     return;
   }
-  find(file);
+  asking.abort();
+  asking = new AbortController();
+  const { signal } = asking;
+  const mine = sending = { file, words: null };
+  $("trouble").hidden = true;
+  $("examples").hidden = true;
+  $("more").hidden = true;
+  hits = [];
+  draw();
+  lookFor(t("sending"));
+  try {
+    const like = await service.upload(file, signal);
+    if (sending !== mine) return;
+    sending = null;
+    const typed = [$("words").value, $("avoid").value];
+    const { text, not } = mine.words ?? lastStep(state);
+    go({ steps: [...state.steps, { ...NOTHING, like, text, not }], shown: "" });
+    if (!mine.words) [$("words").value, $("avoid").value] = typed;
+  } catch (error) {
+    if (sending !== mine || error.name === "AbortError") return;
+    const words = mine.words;
+    sending = null;
+    draw();
+    if (words) { $("words").value = words.text; $("avoid").value = words.not.join(", "); }
+    trouble(error, () => start(file).then(() => {}, () => {}));
+    if (words && refused) { // a second attempt is for the same words
+      const again = refused;
+      refused = () => { again(); if (sending) sending.words = words; };
+    }
+  }
 }
 
+const avoided = () => $("avoid").value.split(",").map((one) => one.trim()).filter(Boolean).slice(0, 10);
+
 function say(text) {
-  const { like, text: before } = lastStep(state);
-  if (text === before && state.steps.length) return find();
+  const not = avoided();
+  if (sending) {
+    sending.words = { text, not };
+    $("status").textContent = t("sending-then");
+    return undefined;
+  }
+  const here = lastStep(state);
+  if (text === here.text && not.join() === here.not.join() && state.steps.length) return find();
   // The first words belong to the step that they are said to; later ones are a new step from the same picture.
-  const steps = before || !state.steps.length ? [...state.steps, { like, text }] : [...state.steps.slice(0, -1), { like, text }];
-  return go({ steps, shown: "" });
+  const steps = here.text || here.not.length || !state.steps.length ? state.steps : state.steps.slice(0, -1);
+  return go({ steps: [...steps, { ...here, text, not }], shown: "" });
 }
 
 const imageOf = (transfer) => [...(transfer?.files ?? [])].find((file) => file.type.startsWith("image/")) ?? transfer?.files?.[0];
@@ -228,11 +341,16 @@ document.addEventListener("dragover", (event) => {
 document.addEventListener("dragleave", (event) => { if (!event.relatedTarget) $("drop").hidden = true; });
 document.addEventListener("drop", (event) => { event.preventDefault(); $("drop").hidden = true; start(imageOf(event.dataTransfer)); });
 $("weight").addEventListener("change", () => go({ weight: Number($("weight").value), shown: "" }, { replace: true }));
-$("forget").addEventListener("click", () => go({ steps: [...state.steps, { like: "", text: lastStep(state).text }], shown: "" }));
+$("forget").addEventListener("click", () => go({ steps: [...state.steps, { ...NOTHING, text: lastStep(state).text, not: lastStep(state).not }], shown: "" }));
+$("part").addEventListener("click", () => crop.choosePart(lastStep(state).like, lastStep(state).box, (box) => { if (box !== lastStep(state).box) step({ box }); }));
 $("go-on").addEventListener("click", () => goOn({ id: state.shown || hits[0].id }));
+$("compare").addEventListener("click", () => compareBeside(lastStep(state).like, shownHit(), catalog?.columns ?? []));
 $("more").addEventListener("click", further);
 $("home").addEventListener("click", () => go(EMPTY));
 $("clear").addEventListener("click", () => go({ where: [], shown: "" }));
+$("sort").addEventListener("change", () => go({ sort: $("sort").value, shown: "" }));
+$("unique").addEventListener("change", () => go({ unique: $("unique").checked, shown: "" }));
+$("numbers").addEventListener("change", () => document.body.classList.toggle("numbers", $("numbers").checked));
 $("condition").addEventListener("keydown", (event) => {
   const written = $("condition").value.trim();
   if (event.key !== "Enter" || !written) return;
@@ -245,8 +363,8 @@ $("filter").addEventListener("click", () => {
   $("filter").setAttribute("aria-expanded", String(!$("filters").hidden));
 });
 $("share").addEventListener("click", async () => {
-  try { await navigator.clipboard.writeText(location.href); $("share").textContent = "Copied"; } catch { $("share").textContent = "Copy it from the address bar"; }
-  setTimeout(() => { $("share").textContent = "Copy link"; }, 2000);
+  try { await navigator.clipboard.writeText(location.href); $("share").textContent = t("copied"); } catch { $("share").textContent = t("copy-failed"); }
+  setTimeout(() => { $("share").textContent = t("copy"); }, 2000);
 });
 $("trouble").lastElementChild.addEventListener("click", () => refused?.());
 $("door").addEventListener("close", () => { service.useKey($("key").value); $("key").value = ""; begin(); });
@@ -264,23 +382,27 @@ $("grid").addEventListener("keydown", (event) => {
   event.preventDefault();
   buttons[place + move]?.focus();
 });
-addEventListener("popstate", () => { state = readState(location.hash); draw(); find(); });
+addEventListener("popstate", () => { sending = null; state = readState(location.hash); draw(); find(); });
 
 async function begin() {
   state = readState(location.hash);
   try {
     catalog = await service.facts();
   } catch (error) { draw(); return trouble(error, begin); }
-  const by = catalog.composer ? " · with a trained composer" : " · by a weighted sum";
-  $("facts").replaceChildren(`${catalog.pictures.toLocaleString("en")} pictures`, make("span", { className: "by" }, by));
+  const by = t(catalog.composer ? "by-composer" : "by-sum");
+  $("facts").replaceChildren(t("pictures", { count: count(catalog.pictures) }), make("span", { className: "by" }, by));
   $("warning").textContent = catalog.warning;
   $("warning").hidden = !catalog.warning;
   tellBy(catalog.columns);
   filters = filterFields(catalog.columns, (where) => go({ where, shown: "" }));
   $("fields").replaceChildren(...filters.fields);
+  $("sort").replaceChildren(...orders(catalog.columns));
   $("filter").hidden = catalog.columns.length === 0;
   draw();
   return find();
 }
 
+await speak();
+basket.furnish();
+crop.furnish();
 begin();

@@ -1,10 +1,14 @@
 // The service, as the page asks it. Nothing else is ever asked.
 
-let key = "";
-try { key = sessionStorage.getItem("triptych-key") ?? ""; } catch { /* a browser may forbid it */ }
+import { t } from "./words.js";
 
 // Below whatever path the service is shown: this module lies in its folder page/.
 const BASE = new URL("../", import.meta.url);
+
+// Each catalog of a service has its own.
+const KEY = `triptych-key ${BASE.pathname}`;
+let key = "";
+try { key = sessionStorage.getItem(KEY) ?? ""; } catch { /* a browser may forbid it */ }
 
 export class Refusal extends Error {
   constructor(status, detail) { super(detail); this.status = status; }
@@ -14,7 +18,7 @@ export const hasKey = () => key !== "";
 
 export function useKey(given) {
   key = given.trim();
-  try { sessionStorage.setItem("triptych-key", key); } catch { /* then for this page only */ }
+  try { sessionStorage.setItem(KEY, key); } catch { /* then for this page only */ }
 }
 
 async function ask(path, options = {}) {
@@ -24,36 +28,53 @@ async function ask(path, options = {}) {
     answer = await fetch(new URL(path, BASE), { ...options, headers });
   } catch (error) {
     if (error.name === "AbortError") throw error;
-    throw new Refusal(0, "The service cannot be reached. It may have been stopped.");
+    throw new Refusal(0, t("unreachable"));
   }
   if (answer.ok) return answer;
   const problem = await answer.json().catch(() => ({}));
-  throw new Refusal(answer.status, problem.detail ?? `The service answered ${answer.status}.`);
+  throw new Refusal(answer.status, problem.detail ?? t("answered", { status: answer.status }));
 }
 
-export const facts = async () => (await ask("api/catalog")).json();
+const got = async (path) => (await ask(path)).json();
 
-export const some = async (k, step) => (await ask(`api/pictures?k=${k}&step=${step}`)).json();
+export const facts = () => got("v1/catalog");
 
-export async function search({ picture, like, text, weight, where, offset = 0 }, signal) {
+export const some = (k, step) => got(`v1/pictures?k=${k}&step=${step}`);
+
+export const picture = (id) => got(`v1/pictures/${encodeURIComponent(id)}`);
+
+export const values = (column, contains) => got(`v1/values?${new URLSearchParams({ column, contains })}`);
+
+/** Send a picture to start from; its id, which lasts for an hour. */
+export async function upload(file, signal) {
   const form = new FormData();
-  if (picture) form.append("picture", picture, "picture");
-  else if (like) form.append("like", like);
-  form.append("text", text);
-  if (weight !== null && (picture || like) && text) form.append("weight", weight); // else the catalog's own
-  form.append("offset", offset);
-  for (const condition of where) form.append("where", condition);
-  return (await ask("api/search", { method: "POST", body: form, signal })).json();
+  form.append("picture", file, "picture");
+  return (await (await ask("v1/uploads", { method: "POST", body: form, signal })).json()).id;
+}
+
+/** Search: `step` says for what, the rest how results are chosen; one that is null or empty is left out. */
+export async function search({ step, ...others }, signal) {
+  const form = new FormData();
+  const give = (name, value) => { if (value !== null && value !== "" && value !== false) form.append(name, value); };
+  give("like", step.like);
+  for (const { id, weight } of step.also) give("like", weight === 1 ? id : `${id}:${weight}`);
+  for (const id of step.unlike) give("unlike", id);
+  for (const words of step.not) give("not", words);
+  give("text", step.text);
+  // A box is of the only picture; beside others, the whole of it counts.
+  if (step.like && !step.also.length) give("box", step.box);
+  for (const [name, value] of Object.entries(others)) for (const one of [value].flat()) give(name, one);
+  return (await ask("v1/search", { method: "POST", body: form, signal })).json();
 }
 
 export async function compare(reference, result) {
   const body = JSON.stringify({ reference, result });
-  return (await ask("api/compare", { method: "POST", body, headers: { "Content-Type": "application/json" } })).json();
+  return (await ask("v1/compare", { method: "POST", body, headers: { "Content-Type": "application/json" } })).json();
 }
 
 /** Show a picture by its id. With a key it must be fetched, since an image cannot show one. */
 export async function show(img, id, kind = "thumbnail") {
-  const path = `api/pictures/${encodeURIComponent(id)}/${kind}`;
+  const path = `v1/pictures/${encodeURIComponent(id)}/${kind}`;
   img.dataset.id = id;
   if (!key) { img.src = new URL(path, BASE); return; }
   try {

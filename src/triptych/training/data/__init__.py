@@ -1,1 +1,1 @@
-"""What training reads: pairs, pixels, patches, triplets and augmentation."""
+"""Training data: pairs, pixels, patches, triplets and augmentation."""

@@ -1,4 +1,4 @@
-"""Random views of pictures, to train on."""
+"""Random views of pictures for training."""
 
 from typing import TYPE_CHECKING
 
@@ -16,7 +16,7 @@ if TYPE_CHECKING:
 
 
 def augment(pixels: "Tensor", random: "torch.Generator") -> "Tensor":
-    """A random mirror, crop, stretch and exposure of each picture; hue stays, since words name colours."""
+    """Mirror, crop, stretch and expose each picture at random. The hue stays, since words name colours."""
     import torch
     from torch.nn import functional as F
 
@@ -42,17 +42,17 @@ _RECOLOURED = 0.8  # of the second views
 
 
 def recolour(pixels: "Tensor", random: "torch.Generator") -> "Tensor":
-    """Most of the pictures `(n, 3, h, w)`, in [-1, 1], with what is not white in other colours.
+    """Recolour most of the pictures `(n, 3, h, w)`, in [-1, 1], except what is white.
 
-    Half get a tint in place of their own colours, lit as before or, now and then, as in a negative; of the others the
-    hue is turned and the brightness moved.
+    Half of them get a tint in place of their own colours, with the same shading or, now and then, that of a negative.
+    The others are turned in hue and changed in brightness.
     """
     import torch
 
     def uniform(low: float, high: float, channels: int = 1) -> "Tensor":
         return (torch.rand(len(pixels), channels, 1, 1, generator=random) * (high - low) + low).to(pixels.device)
 
-    # White is taken for background, and stays.
+    # White is treated as background and stays.
     item = ((1 - pixels.amin(dim=1, keepdim=True)) / 0.25).clamp(0, 1)
     luminance = torch.tensor([0.299, 0.587, 0.114], device=pixels.device).view(1, 3, 1, 1)
     grey = (pixels * luminance).sum(dim=1, keepdim=True)

@@ -1,4 +1,4 @@
-"""Picture-caption pairs, out of a CSV."""
+"""Picture-caption pairs from a CSV."""
 
 import csv
 from collections.abc import Iterator
@@ -16,7 +16,7 @@ from triptych.encoders.lexicon import spelled
 from triptych.encoders.native import square_pixels
 from triptych.training.data.pixels import Bytes, read_bytes
 
-LEAST_PAIRS = 50
+LEAST_PAIRS = 50  # of fewer, held-out recall means nothing
 
 
 @dataclass(frozen=True)
@@ -24,18 +24,22 @@ class CaptionedPictures:
     """Pairs of picture and caption, in memory."""
 
     names: list[str]
-    """Of the pictures, as the CSV has them."""
+    """The pictures' names, as in the CSV."""
     pixels: Bytes
     """Bytes `(n, 3, size, size)`."""
     captions: list[str]
     caption_of: NDArray[np.int64]
-    """A number for each pair's caption `(n,)`: equal captions have one."""
+    """The number of each pair's caption `(n,)`; equal captions have the same number."""
     skipped: int
     """How many pictures could not be used."""
 
 
 def hash_file_or_fail(path: Path) -> str:
-    """SHA-256 of a file that the user named; DataError where it cannot be read."""
+    """The SHA-256 of a file that the user named.
+
+    Raises:
+        DataError: the file cannot be read.
+    """
     try:
         return hash_file(path)
     except OSError as error:
@@ -47,9 +51,10 @@ def hash_file_or_fail(path: Path) -> str:
 def load_pairs(
     path: Path, images: Path, size: int, threads: int | None, limits: Limits = DEFAULT_LIMITS
 ) -> CaptionedPictures:
-    """Every usable pair; unusable pictures are counted and named, never silently lost.
+    """Load every usable pair. Unusable pictures are counted and named.
 
-    Raises DataError where the CSV cannot be read, or fewer than 50 pairs are usable.
+    Raises:
+        DataError: the CSV cannot be read, or fewer than 50 pairs are usable.
     """
     rows = list(read_pairs(path))
     names = [image for image, _ in rows]
@@ -65,10 +70,10 @@ def load_pairs(
 
 
 def hold_out_products(data: CaptionedPictures, wanted: int, seed: int) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
-    """Rows to learn from, and about as many rows as `wanted` to measure on, in order.
+    """Divide the pairs into rows to train on and about `wanted` rows to measure on, in order.
 
-    A product is never in both: pairs with one title, but for case and signs, stay together, and so do copies of one
-    picture.
+    A product is never in both: pairs whose titles differ only in case and punctuation stay together, and so do copies
+    of one picture.
     """
     titles = [" ".join(spelled(caption)) or caption for caption in data.captions]
     product: dict[str, str] = {}
@@ -95,7 +100,11 @@ def hold_out_products(data: CaptionedPictures, wanted: int, seed: int) -> tuple[
 
 
 def read_pairs(path: Path) -> Iterator[tuple[str, str]]:
-    """The (image, caption) rows of a CSV. Raises DataError, naming the line, where it is not one."""
+    """Read the (image, caption) rows of a CSV.
+
+    Raises:
+        DataError: a line is not one; the message names it.
+    """
     try:
         with path.open(encoding="utf-8-sig", newline="") as content:
             reader = csv.DictReader(content)

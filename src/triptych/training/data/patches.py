@@ -28,19 +28,22 @@ _FILES = "patches-*"
 Rows = NDArray[np.int64]
 """Row numbers of pictures in a catalog."""
 PatchReader = Callable[[Rows], tuple[Any, ...]]
-"""What a composer reads of references beside their vectors, as tensors."""
+"""Rows of references to what a composer reads of them besides their vectors, as tensors."""
 
 
 def no_patches(rows: Rows) -> "tuple[Tensor, ...]":
-    """For a composer to which the vectors are enough."""
+    """For composers that need only vectors."""
     return ()
 
 
 class PatchCache:
-    """The patches of the pictures at `rows` of a catalog, in half precision in a file in `folder`.
+    """The patches of the pictures at `rows` of a catalog, in half precision, in a file in `folder`.
 
-    They are computed once, by the graph that queries are going to be asked with. A file that an interrupted run left
-    is completed. Raises DataError where a picture cannot be read any more.
+    They are computed once, by the graph that will be used for queries. A file that an interrupted run left is
+    completed.
+
+    Raises:
+        DataError: a picture can no longer be read.
     """
 
     def __init__(
@@ -63,13 +66,13 @@ class PatchCache:
         self._patches = self._read(tower, catalog, names, encoder, threads)
 
     def __call__(self, rows: Rows) -> "tuple[Tensor, ...]":
-        """Patches `(n, positions, channels)` of some of these pictures."""
+        """The patches `(n, positions, channels)` of some of the pictures."""
         import torch
 
         return (torch.from_numpy(self._patches[np.searchsorted(self._rows, rows)]).to(self._device),)
 
     def close(self, graph: Path) -> None:
-        """Leave the graph alone, as `graph`."""
+        """Remove the cache but keep the graph, as `graph`."""
         self._graph.replace(graph)
         for path in self._folder.glob(_FILES):
             path.unlink()
@@ -87,7 +90,7 @@ class PatchCache:
         row = 2 * int(np.prod(shape))
         done = self._path.stat().st_size // row if self._path.exists() else 0
         if done < len(names):
-            # Whole batches alone: patches depend, in their last bits, on what they are computed with.
+            # Only whole batches, since the last bits of patches depend on what they are computed with.
             done -= done % BATCH
             loaded = load_pictures(
                 catalog.root,

@@ -1,4 +1,4 @@
-"""Pictures read once, as bytes, for whatever trains on them."""
+"""Pictures read once, as bytes, for training."""
 
 import os
 from collections.abc import Callable, Sequence
@@ -27,9 +27,18 @@ def read_bytes(
     limits: Limits = DEFAULT_LIMITS,
     opened: Callable[[str], Image.Image] | None = None,
 ) -> tuple[Bytes, list[int]]:
-    """Bytes `(n, 3, h, w)` of the usable pictures of `names` below `root`, as `prepare` makes them, and which they are.
+    """Read pictures as bytes.
 
-    The others are named, one a line, and left out. `opened` is for pictures that are not simply the file of their name.
+    Args:
+        root: the folder that the names start from.
+        names: the pictures.
+        prepare: makes bytes `(3, h, w)` of a picture.
+        threads: pictures decoded at once.
+        limits: what a picture may cost.
+        opened: opens a picture by its name, for pictures that are not simply the file of their name.
+
+    Returns:
+        Bytes `(n, 3, h, w)` of the usable pictures, and their names. The others are named, one a line, and left out.
     """
     pixels: np.ndarray[Any, np.dtype[np.uint8]] | None = None
     kept: list[int] = []

@@ -1,4 +1,4 @@
-"""What can be said of titled photos: their titles, and some of the terms that titles say, as people ask for them."""
+"""Texts about titled photos: their titles, and requests for some of the terms in the titles."""
 
 from collections import Counter
 from collections.abc import Sequence
@@ -10,33 +10,33 @@ from numpy.typing import NDArray
 from triptych.encoders.lexicon import spelled
 
 _FRAMES = ("{}", "in {}", "a {}", "with {}", "this, but {}")
-_AT_LEAST = 5  # titles that say a term, for it to be asked for
-_AT_MOST = 0.6  # of the titles; what nearly all say tells nothing apart
+_AT_LEAST = 5  # titles that must contain a term for it to be asked for
+_AT_MOST = 0.6  # of the titles; a term in almost all of them distinguishes nothing
 _SETS = 3  # of a title's terms
-_MOST_SETS = 5000
+_MOST_SETS = 5000  # of terms, in all
 
 
 @dataclass(frozen=True)
 class TitleTexts:
-    """Distinct texts about photos; each is a title, or asks for one to three terms."""
+    """Distinct texts about photos. Each is a title, or asks for one to three terms."""
 
     texts: list[str]
     title_of: NDArray[np.int64]
     """The row of each photo's title `(n,)`."""
     sets_of: list[NDArray[np.int64]]
-    """For each photo, the rows of texts that ask for some of its terms; may be empty."""
+    """For each photo, the rows of texts that ask for some of its terms. May be empty."""
     single: NDArray[np.int64]
-    """For each term, the rows of texts that ask for it alone `(terms, frames)`."""
+    """For each term, the rows of texts that ask for it alone, `(terms, frames)`."""
     terms: list[str]
-    """The words that enough titles say, and not nearly all."""
+    """The words that enough titles contain, and not almost all."""
     asked: NDArray[np.bool_]
-    """Which terms each text asks for `(texts, terms)`; none for a title."""
+    """Which terms each text asks for, `(texts, terms)`; none for a title."""
     said: NDArray[np.bool_]
-    """Which terms each photo's title says `(n, terms)`."""
+    """Which terms each photo's title contains, `(n, terms)`."""
 
 
 def title_texts(titles: Sequence[str], seed: int) -> TitleTexts:
-    """The texts to learn `titles` by, one for each photo; which sets of terms are asked for follows from the seed."""
+    """Make the texts to learn titles by. The sets of terms that are asked for follow from the seed."""
     words = [spelled(title) for title in titles]
     counts = Counter(word for said in words for word in said)
     most = _AT_MOST * len(titles)

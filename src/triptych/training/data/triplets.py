@@ -1,7 +1,7 @@
-"""What composers learn from: the triplets of a file as rows of pictures and wordings, some held out.
+"""The training data of composers: a file's triplets as rows of pictures and wordings, some of them held out.
 
-Two things are held out: triplets, by their references, and ways to phrase a modification, by its words but for those of
-the vocabulary. So it can be told what a composer has learnt from what it remembers.
+Two things are held out: triplets, by their references, and phrasings, that is, wordings without the vocabulary's words.
+So what a composer has learnt can be distinguished from what it remembers.
 """
 
 import hashlib
@@ -22,54 +22,56 @@ from triptych.encoders.reading import tell_long, tell_texts, words_of
 from triptych.triplets.file import Change, Triplet, stream_triplets
 
 TARGETS_PER_STEP = 8
-"""How many targets of a triplet count in a step, drawn anew for each."""
+"""How many targets of a triplet count in a step. They are drawn anew for each step."""
 NO_CHANGE = -1
-"""In place of the number of a new word, where a triplet names none."""
+"""Takes the place of a new word's number if a triplet names no change."""
 _TARGETS = 24  # of a triplet
-_LEARNT = 3  # wordings that say a word, for it to be known
+_LEARNT = 3  # wordings that must contain a word for it to be known
 _HELD_OUT = 0.05  # of the references
-_HELD_OUT_PHRASINGS = 0.15
+_HELD_OUT_PHRASINGS = 0.15  # of all phrasings
 _MOST_HELD_OUT = 2000  # triplets; more would only slow the validation
 _PROBED = 500  # training triplets that are asked again after training
 _KNOWN_NEGATIVES = 1 + 8  # the reference and pictures of the group that may count as hard negatives
 
 Numbers = NDArray[np.int64]
 Encode = Callable[[list[str]], NDArray[Any]]
-"""Texts to what a composer reads of them, a row each."""
+"""Texts to a composer's input, a row each."""
 
 
 @dataclass(frozen=True)
 class TripletDataset:
-    """Triplets as row numbers: of pictures in the catalog, of wordings in `words`."""
+    """Triplets as row numbers: of pictures in the catalog, and of wordings in `words`."""
 
     references: Numbers
     targets: Numbers
-    """Each triplet's targets `(t, k)`: its own first, then the others that fit as well, round and round."""
+    """The targets of each triplet `(t, k)`: its own first, then its other targets, repeated to fill the row."""
     targets_per_step: int
-    """How many of them count in a step: of one, a triplet's own; of more, some that are drawn."""
+    """How many targets count in a step. If one, it is the triplet's own; if more, they are drawn."""
     known_negatives: Numbers
-    """What each triplet is known not to mean `(t, l)`: its reference first, then its group, round and round."""
+    """The known negatives of each triplet `(t, l)`: its reference first, then its
+    hard negatives, repeated to fill the row."""
     wordings: list[list[int]]
-    """Of a held-out triplet those in held-out phrasings first; of the others those in no such phrasing, if any."""
+    """The wordings of each triplet. For held-out triplets those in held-out phrasings come first; others have none in
+    such phrasings, unless they have no other."""
     confidences: NDArray[np.float32]
     words: NDArray[Any]
-    """What the composer reads of each wording: token ids `(t, l)`, the encoder's vectors `(t, d)`, or the text."""
+    """The composer's input for each wording: token ids `(t, l)`, the encoder's vectors `(t, d)`, or the text."""
     training: Numbers
     held_out: Numbers
     unusable: int
     concept_words: tuple[tuple[str, ...], ...]
-    """The words of each attribute group that any triplet speaks of, as the encoder is asked about them."""
+    """The words of each attribute group in the triplets, as the encoder is asked about them."""
     changes: Numbers
-    """Of each triplet and group `(t, groups)` the new word's number from 1; 0 where it stays, NO_CHANGE where a word is
-    only excluded, and in all groups where the triplet names no change."""
+    """For each triplet and group `(t, groups)`, the number of the new word from 1; 0 if the group stays; NO_CHANGE if a
+    word is only excluded, and in all groups if the triplet names no change."""
     held_out_texts: Vectors
     """The encoder's vectors of the held-out triplets' first wordings, for the weighted sum."""
     probed: Numbers
-    """Some of the training triplets, to compare with the held-out ones."""
+    """Some of the training triplets, for comparison with the held-out ones."""
     probed_texts: Vectors
     """The encoder's vectors of their first wordings."""
     learnt: tuple[str, ...]
-    """The words of the wordings, in lower case, that a text tower which learns along gets to know."""
+    """Words in lower case that a text tower which is trained along learns, since enough wordings contain them."""
 
     @classmethod
     def read(
@@ -83,16 +85,16 @@ class TripletDataset:
         targets_per_step: int = TARGETS_PER_STEP,
         most_texts: int | None = None,
     ) -> "TripletDataset":
-        """Read the accepted triplets of a file, of pictures that have a row.
+        """Read the accepted triplets of a file whose pictures have a row.
 
         Args:
             path: the file.
             row_of: the row of each picture.
-            encoder: what the weighted sum encodes texts with.
-            encode: makes of texts what the composer reads.
-            encode_texts: the encoder's vectors of texts, for the weighted sum; by default its own method.
-            targets_per_step: how many of a triplet's targets are to count in a step.
-            most_texts: how many different texts are learnt from, at most; None for all.
+            encoder: encodes texts for the weighted sum.
+            encode: makes the composer's input of texts.
+            encode_texts: vectors of texts for the weighted sum; by default the encoder's own method.
+            targets_per_step: how many of a triplet's targets count in a step.
+            most_texts: the most different texts to learn from; None for all.
 
         Raises:
             DataError: the file cannot be read or holds too little.
@@ -151,7 +153,7 @@ class TripletDataset:
 
 @dataclass(frozen=True)
 class Batch:
-    """The rows of a step, as the `TripletDataset` has them of all triplets."""
+    """The rows of one step, as in `TripletDataset`."""
 
     references: Numbers
     targets: Numbers
@@ -175,9 +177,9 @@ class _Collected:
     confidences: list[float] = field(default_factory=list)
     held: list[bool] = field(default_factory=list)
     change_of: list[int] = field(default_factory=list)
-    """Of each triplet the number of its changes."""
+    """The number of each triplet's changes."""
     changes: dict[tuple[Change, ...], int] = field(default_factory=dict)
-    """What changes, each once."""
+    """Distinct changes, with their numbers."""
     unusable: int = 0
 
     def add(self, triplet: Triplet, texts: Sequence[str], row_of: Mapping[str, int]) -> None:
@@ -193,7 +195,7 @@ class _Collected:
 
 
 def _collect(path: Path, row_of: Mapping[str, int], most_texts: int | None) -> tuple[_Collected, dict[str, Any]]:
-    """The accepted triplets of known pictures, and the file's note."""
+    """The accepted triplets with known pictures, and the file's note."""
     stream, note = stream_triplets(path)
     found, dropped = _Collected(), 0
     most = _least_hash(path, most_texts) if most_texts else None
@@ -221,14 +223,14 @@ def _collect(path: Path, row_of: Mapping[str, int], most_texts: int | None) -> t
 
 
 def _least_hash(path: Path, most: int) -> float | None:
-    """Up to which hash texts are taken, where there are more than `most` of them."""
+    """The highest hash of texts that are used, if there are more than `most` of them."""
     stream, _ = stream_triplets(path)
     hashes = {_hash(wording.text) for triplet in stream if triplet.accepted for wording in triplet.modifications}
     return None if len(hashes) <= most else float(np.partition(np.fromiter(hashes, float), most - 1)[most - 1])
 
 
 def _tell_unread(path: Path, texts: list[str], words: NDArray[Any], encoder: Encoder) -> None:
-    """Say how many wordings are longer than what is read, and which words of them nobody learns."""
+    """Print how many wordings are longer than what is read, and which of their words are not learnt."""
     if words.dtype != np.int64:
         # Plain texts are cut when they are read, step by step.
         tell_texts(texts, encoder, f"{path}: wordings", short_name(encoder), cut=words.dtype.kind == "U")
@@ -243,14 +245,15 @@ def _frequent_words(texts: Iterable[str]) -> tuple[str, ...]:
 
 
 def _sorted_wordings(triplet: Triplet, texts: Sequence[str]) -> list[str]:
-    """Of a held-out triplet those in held-out phrasings first; of another those in none, or all if there are none."""
+    """Of a held-out triplet, the wordings with held-out phrasings first. Of others,
+    those without, or all if there are none."""
     unseen = [text for text in texts if _hash(_phrasing(text, triplet.changes)) < _HELD_OUT_PHRASINGS]
     seen = [text for text in texts if text not in unseen]
     return [*unseen, *seen] if _is_held_out(triplet) else seen or list(texts)
 
 
 def _phrasing(text: str, changes: Iterable[Change]) -> str:
-    """How a text says what it says: it, with blanks for the words that change."""
+    """A text with blanks for the words that change."""
     words = {word for change in changes for word in (change.old, change.new, change.attribute) if word}
     for word in sorted(words, key=len, reverse=True):
         text = text.replace(word, "_")
@@ -258,7 +261,7 @@ def _phrasing(text: str, changes: Iterable[Change]) -> str:
 
 
 def _hash(text: str) -> float:
-    """A number from 0 to 1."""
+    """A number from 0 to 1 that depends on the text alone."""
     return int(hashlib.sha256(text.encode()).hexdigest()[:8], 16) / 2**32
 
 
@@ -269,12 +272,12 @@ def _rows(names: Iterable[str], row_of: Mapping[str, int]) -> list[int]:
 def _phrases(
     words: Mapping[str, Sequence[str]], phrases: Mapping[str, Mapping[str, str]]
 ) -> tuple[tuple[str, ...], ...]:
-    """The words of each group as the encoder is asked about them."""
+    """The phrases by which the encoder is asked about the words of each group."""
     return tuple(tuple(phrases.get(group, {}).get(word, word) for word in known) for group, known in words.items())
 
 
 def words_by_group(changes: Iterable[Change]) -> dict[str, tuple[str, ...]]:
-    """The words of each attribute group that is spoken of, in the order in which a composer numbers them."""
+    """The words of each attribute group in the changes, in the order in which a composer numbers them."""
     groups: dict[str, set[str]] = {}
     for change in changes:
         groups.setdefault(change.attribute, set()).update(
@@ -291,7 +294,7 @@ def _changes(found: _Collected, words: Mapping[str, tuple[str, ...]]) -> Numbers
         if not changes:
             distinct[row] = NO_CHANGE
         for change in changes:
-            # What an exclusion leads to is any other word: it says nothing of which.
+            # An exclusion allows any other word, and does not say which.
             new = NO_CHANGE if change.new is None else number[change.attribute][change.new]
             distinct[row, column[change.attribute]] = new
     return distinct[np.array(found.change_of, np.int64)]

@@ -1,6 +1,6 @@
-"""What each method of the family learns its mapping network by.
+"""How each textual-inversion method trains its mapping network.
 
-A method is made once, and gives the loss of a step; everything random in it follows from (seed, step).
+A method gives the loss of a step. Everything random in it follows from (seed, step).
 """
 
 from collections.abc import Sequence
@@ -28,20 +28,20 @@ Rows = NDArray[np.int64]
 
 @dataclass(frozen=True)
 class Reader:
-    """A frozen text tower that reads texts with marks in them."""
+    """A frozen text tower that reads texts with marks for pseudo-words."""
 
     ids: SlottedIds
     tower: nn.Module
     device: torch.device
 
     def __call__(self, texts: Sequence[str], words: Tensor) -> Tensor:
-        """Unit vectors `(n, dim)` of as many texts, the pseudo-words `(n, width)` in the place of their marks."""
+        """Unit vectors `(n, dim)` of `n` texts, with pseudo-words `(n, width)` in the place of their marks."""
         vectors: Tensor = self.tower(torch.from_numpy(self.ids(texts)).to(self.device), words)
         return vectors
 
 
 class Method(Protocol):
-    """How a mapping network learns."""
+    """How a mapping network is trained."""
 
     def loss(self, mapping: MappingNetwork, step: int) -> Tensor:
         """The loss of a step."""
@@ -49,13 +49,13 @@ class Method(Protocol):
 
 
 class InversionLearner(Learner):
-    """A mapping network and how it learns.
+    """A mapping network and its method, for the training loop.
 
     Args:
-        mapping: what learns.
+        mapping: the network.
         method: gives the loss of each step.
         name: of the method, for messages.
-        options: how to learn.
+        options: how to train.
     """
 
     def __init__(self, mapping: MappingNetwork, method: Method, name: str, options: InversionOptions) -> None:
@@ -67,14 +67,14 @@ class InversionLearner(Learner):
         self.loop = LoopOptions(options.steps, seed=options.seed, clip="none", checkpoint_every=every, keep_losses=None)
 
     def step(self, step: int) -> list[float]:
-        """The method's loss, rounded, as all of them are kept."""
+        """The loss of a step, rounded as all losses are stored."""
         loss = self.method.loss(self.mapping, step)
         loss.backward()  # type: ignore[no-untyped-call]
         return [round(loss.item(), 5)]
 
 
 class Pic2Word:
-    """The sentence "a photo of *" is to match the picture that its pseudo-word was made of.
+    """Pic2Word: the sentence "a photo of *" is to match the picture that its pseudo-word was made from.
 
     Saito et al., *Pic2Word: Mapping Pictures to Words for Zero-shot Composed Image Retrieval*, CVPR 2023, section 3.1:
     symmetric InfoNCE within the batch at the encoder's own temperature, equation 2. `templates` are the sentences.
@@ -97,12 +97,13 @@ class Pic2Word:
 
 
 class LinCIR:
-    """Language only: a text's vector, with noise, becomes a pseudo-word that is to replace part of that very text.
+    """LinCIR, from texts only: a text's vector, with noise, becomes a pseudo-word that is to replace a part of the
+    text.
 
     Gu et al., *Language-only Efficient Training of Zero-shot Composed Image Retrieval*, CVPR 2024, 4.1 and 4.2:
     self-masking projection with the mean squared error, and noise of Unif(0, 1) x N(0, 1), here per unit of length. As
-    in the paper every run of keywords is masked, but what is a keyword is said by `keywords`, not by a tagger; and of a
-    title, which has nothing else, part is left.
+    in the paper every run of keywords is masked. But `keywords` decides what a keyword is, not a tagger; and of a
+    title, which has nothing but keywords, a part is left.
     """
 
     def __init__(
@@ -124,11 +125,11 @@ class LinCIR:
 
 
 class Searle:
-    """The mapping network is taught the pseudo-words that were found by optimisation, one picture at a time.
+    """SEARLE: the mapping network learns the pseudo-words that were found by optimisation, one picture at a time.
 
     Baldrati et al., *Zero-Shot Composed Image Retrieval with Textual Inversion*, ICCV 2023, section 3.2: a contrastive
     distillation loss at temperature 0.25, and the regularisation by phrases about the picture's concepts, by 0.75. The
-    paper has its phrases from a GPT; these are of the vocabulary's words.
+    paper takes its phrases from a GPT; here they are made of the vocabulary's words.
     """
 
     def __init__(self, phrases: "PhraseLoss", pictures: Tensor, words: Tensor, batch_size: int, seed: int) -> None:
@@ -147,7 +148,7 @@ class Searle:
 
 @dataclass(frozen=True)
 class PhraseLoss:
-    """How far phrases with pseudo-words are from the same phrases with the concepts named: one less their cosine."""
+    """One minus the cosine between phrases with pseudo-words and the same phrases with the concepts named."""
 
     reader: Reader
     encoder: Encoder
@@ -170,12 +171,12 @@ def invert_by_optimisation(
     steps: int,
     seed: int,
 ) -> Tensor:
-    """A pseudo-word for each picture `(n, width)`: optimisation-based textual inversion (SEARLE, section 3.1).
+    """Find a pseudo-word for each picture, `(n, width)`: optimisation-based textual inversion (SEARLE, section 3.1).
 
-    AdamW on the cosine loss between the prompted word and the picture, and half the regularisation by phrases; the
-    words are exponential moving averages. The paper takes 350 steps, and its code a rate of 0.02 and a decay of 0.99
-    from the first step on; fewer steps want a higher rate and a shorter memory. Blocks of pictures that are
-    done lie beside each other as `blocks` with a number, and are not done again.
+    AdamW minimises the cosine loss between the prompted word and the picture, plus half the regularisation by phrases.
+    The words are exponential moving averages. The paper takes 350 steps, and its code a rate of 0.02 and a decay of
+    0.99 from the first step on; fewer steps need a higher rate and a shorter memory. Finished blocks of pictures are
+    stored as `blocks` with a number, and are not computed again.
     """
     starts = range(0, len(pictures), _BLOCK)
     files = [blocks.with_name(f"{blocks.name}-{start:09d}.safetensors") for start in starts]
@@ -205,7 +206,8 @@ def invert_by_optimisation(
 
 
 def _distillation(known: Tensor, found: Tensor, temperature: float = 0.25) -> Tensor:
-    """Each word is to match its own of the other side, and no other of either (SEARLE, equation 4)."""
+    """Contrastive loss: each word is to match its own word of the other side,
+    and no other word (SEARLE, equation 4)."""
     same = torch.eye(len(known), dtype=torch.bool, device=known.device)
     labels = torch.arange(len(known), device=known.device)
     across = known @ found.T / temperature
@@ -225,8 +227,8 @@ def _choices(of: Sequence[str], count: int, random: np.random.Generator) -> list
     return [of[place] for place in random.integers(len(of), size=count)]
 
 
-_PEAK_RATE = 1e-3
-_CHECKPOINT_STEPS = 50
-_WEIGHT_DECAY = 0.01
+_PEAK_RATE = 1e-3  # of AdamW, for the mapping network; no search for a better one is recorded
+_CHECKPOINT_STEPS = 50  # steps between checkpoints
+_WEIGHT_DECAY = 0.01  # AdamW's default
 _BLOCK = 1024  # pictures whose words are looked for at once
-_WORD_RATE = 0.05
+_WORD_RATE = 0.05  # of AdamW, for pseudo-words: more than the paper's 0.02, for fewer steps

@@ -1,4 +1,4 @@
-"""Texts to learn pseudo-words from: titles of a vocabulary's words, parts of them masked, all of it as token ids."""
+"""Texts to learn pseudo-words from: titles made of a vocabulary's words, with parts masked, as token ids."""
 
 import re
 import string
@@ -15,7 +15,8 @@ _NAMED = 0.7  # how likely a title names an attribute
 
 
 class SlottedIds:
-    """Texts with `*` for the pseudo-word, to token ids `(n, longest)`: framed, padded and cut as the encoder's own."""
+    """Turns texts with `*` for the pseudo-word into token ids `(n, longest)`:
+    framed, padded and cut like the encoder's own."""
 
     def __init__(self, encoder: AcceptsPseudoWords) -> None:
         self._encoder = encoder
@@ -32,7 +33,7 @@ class SlottedIds:
         return ids
 
     def contents(self, texts: Sequence[str]) -> list[list[int]]:
-        """Each text's ids without the frame."""
+        """The ids of each text without the frame."""
         pieces = [[piece.strip() for piece in text.split(MARK)] for text in texts]
         self._learn(sorted({piece for each in pieces for piece in each} - self._known.keys()))
         joined = []
@@ -55,7 +56,7 @@ class SlottedIds:
 
 
 def draw_titles(vocabulary: Vocabulary, count: int, random: np.random.Generator) -> list[str]:
-    """Titles such as "men red shirt", of words drawn at random; each names the group with the most words."""
+    """Draw titles of random words, such as "men red shirt". Each has a word of the group with the most words."""
     groups = vocabulary.groups
     main = max(groups, key=lambda group: len(groups[group]))
     titles = []
@@ -67,11 +68,10 @@ def draw_titles(vocabulary: Vocabulary, count: int, random: np.random.Generator)
 
 
 class Keywords:
-    """Which of a text's words are keywords: what a text is about, and a pseudo-word may stand for.
+    """Decides which of a text's words are keywords, which a pseudo-word may replace.
 
-    LinCIR takes adjectives and nouns, by a tagger of parts of speech. Here they are the words that the vocabulary says,
-    in the singular or the plural, which leaves out names that it does not know; and in a text that has none of these,
-    all words but function words, which lets verbs and adverbs in.
+    LinCIR takes adjectives and nouns, by a part-of-speech tagger. Here keywords are the words of the vocabulary, in the
+    singular or the plural. In a text without any of these, all words but function words are keywords.
     """
 
     def __init__(self, vocabulary: Vocabulary) -> None:
@@ -81,7 +81,7 @@ class Keywords:
         self._said = frozenset(said - _FUNCTION_WORDS)
 
     def of(self, words: Sequence[str]) -> list[bool]:
-        """For each word of a text whether it is one; some word is."""
+        """For each word of a text whether it is a keyword. At least one is."""
         stems = [_stem(word) for word in words]
         if any(stem in self._said for stem in stems):
             return [stem in self._said for stem in stems]
@@ -91,10 +91,10 @@ class Keywords:
 
 
 def mask(text: str, keywords: Keywords, random: np.random.Generator) -> str:
-    """The text with the mark in the place of every run of keywords, which may be all of it.
+    """Replace every run of keywords in a text, which may be all of it, by the mark.
 
-    A title has nothing but keywords: then a run of its words is masked, all of them at most, so that the mark is read
-    among words too.
+    A title has nothing but keywords. Then one run of its words is masked, at most all of them, so that the mark is also
+    read among words.
     """
     words = text.split()
     known = keywords.of(words)
@@ -107,7 +107,7 @@ def mask(text: str, keywords: Keywords, random: np.random.Generator) -> str:
 
 
 def _stem(word: str) -> str:
-    """A word in small letters, without punctuation around it, and without what makes a genitive or a plural."""
+    """A word in lower case, without punctuation around it, and without the ending of a genitive or a plural."""
     bare = word.lower().strip(_PUNCTUATION)
     bare = bare.removesuffix("'s").removesuffix("’s")
     return _PLURAL.sub("", bare) if len(bare) > 3 else bare
@@ -127,7 +127,7 @@ _FUNCTION_WORDS = frozenset(map(_stem, _LISTED.split()))
 
 
 class PictureConcepts:
-    """What pictures show, as titles of their likeliest words, within phrases of other words."""
+    """The content of pictures as titles of their likeliest words, within phrases of other words."""
 
     def __init__(self, tags: Tags, vocabulary: Vocabulary) -> None:
         self._vocabulary = vocabulary
@@ -136,7 +136,7 @@ class PictureConcepts:
         self._shown = {group: is_shown(values) for group, values in tags.items()}
 
     def phrases(self, rows: Sequence[int], random: np.random.Generator) -> tuple[list[str], list[str]]:
-        """For each picture a phrase that names what it shows, and the same phrase with the mark in its place."""
+        """For each picture a phrase that names its content, and the same phrase with the mark instead."""
         plain, marked = [], []
         for row in rows:
             before, after = self._context(random), self._context(random)

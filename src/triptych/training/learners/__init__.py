@@ -1,1 +1,1 @@
-"""What learns in the training loop: each learner is a model, its data and its loss."""
+"""Learners for the training loop: each is a model with its data and its loss."""

@@ -11,14 +11,14 @@ from triptych.training.loop import Learner, LoopOptions, batch_rows, weight_grou
 from triptych.training.options import AdaptOptions
 
 LENGTH = 128
-"""Of the part of a vector that tells the item."""
-_PEAK_RATE = 5e-4
-_TEMPERATURE = 0.1
-_CHECKPOINT_STEPS = 50
+"""Length of the part of a vector that identifies the item."""
+_PEAK_RATE = 5e-4  # of AdamW; no search for a better one is recorded
+_TEMPERATURE = 0.1  # as SimCLR found best (Chen et al. 2020, table 5)
+_CHECKPOINT_STEPS = 50  # steps between checkpoints
 
 
 def with_second_tower(base: DualEncoder) -> DualEncoder:
-    """The encoder with a tower for items, which starts from what captions taught the first."""
+    """The encoder with a second tower for items, which starts as a copy of what captions taught the first."""
     model = DualEncoder(EncoderShape(**{**vars(base.shape), "identity": LENGTH}))
     model.load_state_dict(base.state_dict(), strict=False)
     assert model.identity is not None
@@ -27,13 +27,13 @@ def with_second_tower(base: DualEncoder) -> DualEncoder:
 
 
 class AdaptingLearner(Learner):
-    """Two views of one picture are alike, and all other pictures of the batch are not; one of the views is recoloured.
+    """Makes two views of one picture alike and different from all other pictures of the batch. One view is recoloured.
 
     Args:
-        tower: what learns.
+        tower: the tower to train.
         pixels: bytes `(n, 3, size, size)` of the pictures.
-        options: how to learn.
-        device: where the tower is.
+        options: how to train.
+        device: the tower's device.
     """
 
     name = "adapt-encoder"
@@ -49,7 +49,7 @@ class AdaptingLearner(Learner):
         self.device = device
 
     def step(self, step: int) -> list[float]:
-        """Each view is to find the other one of its picture among all views."""
+        """The loss by which each view is to find the other view of its picture among all views."""
         random = torch.Generator().manual_seed(self.seed * 1_000_003 + step)
         pixels = self.pixels[batch_rows(len(self.pixels), self.batch_size, step, self.seed)].to(self.device)
         views = torch.cat([augment(pixels, random), recolour(augment(pixels, random), random)])

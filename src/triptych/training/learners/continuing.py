@@ -1,9 +1,9 @@
-"""An encoder of photos goes on learning from titled photos: what stays frozen is computed once, for a few views.
+"""The learner that trains a photo encoder further on titled photos. Frozen parts are computed once, for a few views.
 
-Three losses. Texts find photos, and photos texts (InfoNCE, as in CLIP): a text is a whole title or some of its terms,
-and every photo of the batch whose title says those terms is right. A photo and one term find the photos that have it
-and are otherwise as much alike by their titles: the composed query that search will be asked. And each photo's terms
-are named one by one. Words that no title says are held where they were.
+Three losses. Texts find photos and photos texts (InfoNCE, as in CLIP). A text is a whole title or some of its terms,
+and every photo of the batch whose title contains those terms is right. A photo and one term find the photos that have
+the term and otherwise have similar titles, which is the composed query that search is asked. And each photo's terms are
+predicted one by one. Words that no title contains are kept where they were.
 """
 
 from dataclasses import dataclass
@@ -23,29 +23,30 @@ from triptych.training.data.augmentation import augment
 from triptych.training.data.titles import TitleTexts
 from triptych.training.loop import Learner, LoopOptions, batch_rows
 
-_HEADS_RATE, _PICTURE_RATE, _TEXT_RATE = 5e-4, 1e-4, 5e-5
-_DECAY = 0.05
-_BETAS = (0.9, 0.98)
-_COMPOSED, _NAMED, _HELD = 0.5, 0.05, 1.0  # what the losses beside the first count
+_HEADS_RATE, _PICTURE_RATE, _TEXT_RATE = 5e-4, 1e-4, 5e-5  # peak rates of AdamW; no search for better ones is recorded
+_DECAY = 0.05  # weight decay
+_BETAS = (0.9, 0.98)  # as for CLIP's vision transformers (Radford et al. 2021)
+_COMPOSED, _NAMED, _HELD = 0.5, 0.05, 1.0  # weights of the losses beside the first
 _TITLES = 0.4  # of the texts; the others ask for some terms
-_DROPPED = 0.1  # of what the heads read, so that they do not learn few photos by heart
+_DROPPED = 0.1  # dropout of the heads' inputs, so that they do not memorise few photos
 _BLOCK = 64  # photos, or texts, that are computed at once
 
 
 @dataclass(frozen=True)
 class Tuned:
-    """What of an encoder learns beside the heads: the last layers of the tuned copy and of the text tower."""
+    """The parts of an encoder that are trained besides the heads: the last layers
+    of the tuned copy and of the text tower."""
 
     stages: int
-    """Of the tuned copy."""
+    """Stages of the tuned copy."""
     layers: int
-    """Of the sentence tower."""
+    """Layers of the sentence tower."""
     embeddings: bool = False
-    """Whether the sentence tower's embeddings learn, too."""
+    """Whether the sentence tower's embeddings are trained, too."""
 
     @classmethod
     def of(cls, model: PhotoEncoder, tune: str) -> "Tuned":
-        """What `frozen`, `last-N` or `full` mean for an encoder."""
+        """The parts that `frozen`, `last-N` or `full` mean for an encoder."""
         stages, layers = len(model.picture.tuned), len(model.text.sentence.layers)
         if tune == "frozen":
             return cls(0, 0)
@@ -55,23 +56,23 @@ class Tuned:
         return cls(min(count, stages), min(count, layers))
 
     def bytes_of_a_view(self, places: int = 64) -> int:
-        """About how much memory a view of a photo takes, where the finest map has so many places."""
+        """Estimate the memory of a view of a photo, if the finest map has this many positions."""
         return 2 * (FEATURES + (307 * places if self.stages else 1344))
 
 
 @dataclass(frozen=True)
 class Views:
-    """What the frozen part sees of photos, in half precision: `(views, n, …)` each; the first view is plain."""
+    """The frozen part's output for photos, in half precision: `(views, n, …)` each. The first view is not augmented."""
 
     places: tuple[Tensor, ...]
-    """What attention pooled; or the early maps, and the map that the first stage that learns reads."""
+    """The output of attention pooling; or the early maps, and the input of the first stage that is trained."""
     standard: Tensor
     """The trunk's own features, standardised."""
 
 
 @torch.no_grad()
 def see(model: PhotoEncoder, pixels: Tensor, tuned: Tuned, views: int, seed: int) -> Views:
-    """Compute what stays frozen, of bytes `(n, 3, size, size)`, for some views of each photo."""
+    """Compute the frozen part's output for some views of each photo, from bytes `(n, 3, size, size)`."""
     tower = model.picture.eval()
     whole: list[Tensor] = []
     for view in range(views):
@@ -95,7 +96,7 @@ def _room(views: int, count: int, part: Tensor) -> Tensor:
 
 
 class Sentences:
-    """What the sentence tower makes of texts; computed once where it stays frozen."""
+    """The sentence tower's output for texts, computed once if the tower is frozen."""
 
     def __init__(self, model: PhotoEncoder, ids: Ids, tuned: Tuned) -> None:
         self._tower = model.text.sentence
@@ -103,7 +104,7 @@ class Sentences:
         self._known = None if tuned.layers else self._all()
 
     def __call__(self, rows: Tensor) -> Tensor:
-        """Of some rows of the texts `(n, text_width)`."""
+        """The output for some rows of the texts, `(n, text_width)`."""
         return self._tower(self._cut(rows)) if self._known is None else self._known[rows]
 
     def _cut(self, rows: Tensor) -> Tensor:
@@ -120,15 +121,15 @@ class Sentences:
 
 
 class ContinuingLearner(Learner):
-    """Goes on with an encoder of photos.
+    """Trains a photo encoder further.
 
     Args:
         model: the encoder.
-        tuned: what of it learns beside its heads.
-        views: what its frozen part sees of the photos.
-        texts: what is said of them.
-        ids: the texts' token ids, and after them those of words to hold where they are.
-        loop: how long, and how.
+        tuned: the parts that are trained besides its heads.
+        views: the frozen part's output for the photos.
+        texts: texts about the photos.
+        ids: the texts' token ids, followed by those of words to keep where they are.
+        loop: options of the training loop.
         batch_size: photos of a step.
     """
 
@@ -160,7 +161,7 @@ class ContinuingLearner(Learner):
         self.optimizer = torch.optim.AdamW(self._groups(), betas=_BETAS)
 
     def _groups(self) -> list[dict[str, object]]:
-        """The weights that learn, with their rates; nothing else keeps `requires_grad`."""
+        """The weights that are trained, with their rates. All others have `requires_grad` off."""
         picture, text = self.model.picture, self.model.text
         self.model.requires_grad_(False)
         heads: list[nn.Module] = [picture.read, picture.plain, picture.gate, text.linear, text.read, self.words]
@@ -184,7 +185,7 @@ class ContinuingLearner(Learner):
         return groups
 
     def meanings(self, view: Tensor | int, rows: Tensor, *, dropped: float = 0.0) -> Tensor:
-        """Unit vectors of photos' meanings `(n, dim)`, from what the frozen part sees in a view of each."""
+        """Unit vectors `(n, dim)` of photos' meanings, from the frozen part's output for one view of each."""
         tower = self.model.picture
         standard = self.views.standard[view, rows].float()
         places = [part[view, rows].float() for part in self.views.places]
@@ -199,7 +200,7 @@ class ContinuingLearner(Learner):
         return tower.meaning(tower.read(attended), plain)
 
     def step(self, step: int) -> list[float]:
-        """Texts find photos, photos with a term find what was meant, and terms are named."""
+        """The loss of a step: texts find photos, photos with a term find their targets, and terms are predicted."""
         random = np.random.default_rng([self.loop.seed, 11, step])
         rows = batch_rows(len(self.texts.title_of), self.batch_size, step, self.loop.seed).to(self.device)
         view = self._drawn(random.integers(len(self.views.standard), size=len(rows)))
@@ -238,7 +239,8 @@ class ContinuingLearner(Learner):
     def _composed(
         self, rows: Tensor, view: Tensor, meaning: Tensor, scale: Tensor, random: np.random.Generator
     ) -> Tensor:
-        """A photo, and a term of another that is like it: right are those with the term that are as much alike."""
+        """A loss for queries of a photo and a term of a similar photo. Right are
+        photos with the term that are as similar."""
         said = self.said[rows]
         shared = said @ said.T
         alike = shared / (said.sum(dim=1)[:, None] + said.sum(dim=1)[None, :] - shared).clamp(min=1)
@@ -252,7 +254,7 @@ class ContinuingLearner(Learner):
         text = self.model.text.meaning(self.sentences(self.single[term, frame]))
         first, second = self.model.picture.parts[0], self.model.picture.parts[1]
         item = self.model.picture.item(self.views.standard[view, rows].float())
-        # As search adds picture and words, but for the constant, which is the same for every photo.
+        # As search adds picture and words, without the constant, which is equal for all photos.
         scores = (text + first * meaning) @ meaning.T + second**2 / first * item @ item.T
         own = torch.eye(len(rows), dtype=torch.bool, device=self.device)
         logits = (scale * scores).masked_fill(own, -1e4)
@@ -260,7 +262,7 @@ class ContinuingLearner(Learner):
 
 
 def soft_loss(logits: Tensor, right: Tensor) -> Tensor:
-    """Cross-entropy where several answers may be right, over the rows that have one."""
+    """Cross-entropy with several right answers, over the rows that have one."""
     counts = right.float()
     answers = counts.sum(dim=1)
     losses = -(counts * logits.log_softmax(dim=1)).sum(dim=1) / answers.clamp(min=1)

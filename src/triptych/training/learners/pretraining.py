@@ -1,4 +1,5 @@
-"""An encoder learns from pairs of picture and caption, and with it a head that names a caption's words."""
+"""The learner of `pretrain --from scratch`: pairs of picture and caption, and
+a head that predicts a caption's words."""
 
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
@@ -22,10 +23,10 @@ from triptych.training.options import PretrainOptions
 if TYPE_CHECKING:
     from tokenizers import Tokenizer
 
-_PEAK_RATE = 1.5e-3
-_BETAS = (0.9, 0.98)
-_CHECKPOINT_STEPS = 100
-_WORDS_SHARE = 0.05  # what naming one word of a picture counts beside finding its whole caption
+_PEAK_RATE = 1.5e-3  # of AdamW; no search for a better one is recorded
+_BETAS = (0.9, 0.98)  # as for CLIP's vision transformers (Radford et al. 2021)
+_CHECKPOINT_STEPS = 100  # steps between checkpoints
+_WORDS_SHARE = 0.05  # weight of predicting one word, beside finding the whole caption
 
 
 @dataclass(frozen=True)
@@ -37,21 +38,21 @@ class PairTensors:
     ids: Tensor
     """Token ids `(n, length)` of each pair's caption."""
     caption_of: Tensor
-    """The number of each pair's caption `(n,)`: equal captions have one."""
+    """The number of each pair's caption `(n,)`; equal captions have the same number."""
     terms: Tensor
-    """Which terms each caption says `(n, terms)`."""
+    """Which terms each caption contains, `(n, terms)`."""
 
 
 class PretrainingLearner(Learner):
-    """Symmetric InfoNCE between pictures and captions, and for each picture the words of its caption.
+    """Symmetric InfoNCE between pictures and captions, and for each picture a prediction of its caption's words.
 
     Args:
         model: the encoder.
-        words: names the terms.
-        pairs: what is learnt from.
-        rows: the rows of the pairs to learn from.
-        options: how to learn.
-        device: where to learn.
+        words: predicts the terms.
+        pairs: the training data.
+        rows: the rows of the pairs to train on.
+        options: how to train.
+        device: where to train.
     """
 
     name = "pretrain"
@@ -69,7 +70,7 @@ class PretrainingLearner(Learner):
         self.module = torch.nn.ModuleDict({"encoder": model, "words": words})
         self.optimizer = torch.optim.AdamW(weight_groups(self.module, _PEAK_RATE), lr=_PEAK_RATE, betas=_BETAS)
         self.pairs, self.rows = pairs, rows
-        # Of few pairs there are at least two batches.
+        # At least two batches, also with few pairs.
         few = len(rows) < 2 * options.batch_size
         self.batch_size, self.seed = max(2, len(rows) // 2) if few else options.batch_size, options.seed
         assert options.epochs
@@ -78,7 +79,7 @@ class PretrainingLearner(Learner):
         self.device = device
 
     def step(self, step: int) -> list[float]:
-        """Each picture is to find its caption, each caption its picture, and the picture's words are to be named."""
+        """The loss by which pictures and captions find each other and each picture's words are predicted."""
         random = torch.Generator().manual_seed(self.seed * 1_000_003 + step)
         rows = self.rows[batch_rows(len(self.rows), self.batch_size, step, self.seed)]
         views = augment(self.pairs.pixels[rows].to(self.device), random)
@@ -99,7 +100,7 @@ def build_learner(
     options: PretrainOptions,
     device: torch.device,
 ) -> PretrainingLearner:
-    """A new encoder, and a head that names the `terms`, to learn from some `rows` of the pairs."""
+    """Make a new encoder, and a head that predicts the `terms`, to train on some `rows` of the pairs."""
     assert options.size
     assert options.width
     shape = EncoderShape(size=options.size, width=options.width, vocabulary=tokenizer.get_vocab_size())
@@ -112,7 +113,7 @@ def build_learner(
 
 
 def _terms_said(captions: list[str], terms: list[str]) -> NDArray[np.bool_]:
-    """Which terms each caption says `(captions, terms)`."""
+    """Which terms each caption contains, `(captions, terms)`."""
     column = {term: number for number, term in enumerate(terms)}
     said = np.zeros((len(captions), len(terms)), np.bool_)
     for row, caption in enumerate(captions):
@@ -121,7 +122,7 @@ def _terms_said(captions: list[str], terms: list[str]) -> NDArray[np.bool_]:
 
 
 def pair_loss(pictures: Tensor, texts: Tensor, scale: Tensor, caption_of: Tensor) -> Tensor:
-    """Symmetric InfoNCE over a batch of matching vectors `(n, d)`; equal captions do not repel each other."""
+    """Symmetric InfoNCE over a batch of matching vectors `(n, d)`. Equal captions are not negatives of each other."""
     logits = scale * pictures @ texts.T
     same = caption_of[:, None] == caption_of[None, :]
     same.fill_diagonal_(False)
@@ -131,7 +132,7 @@ def pair_loss(pictures: Tensor, texts: Tensor, scale: Tensor, caption_of: Tensor
 
 
 def recall_of_pairs(learner: PretrainingLearner, rows: Tensor) -> dict[str, float]:
-    """How often a caption's own picture is among the first k of these rows of the pairs, in percent."""
+    """The share of captions whose own picture is among the first k of these rows, in percent."""
     model, pixels, ids = learner.model.eval(), learner.pairs.pixels[rows], learner.pairs.ids[rows]
     with torch.inference_mode():
         pictures = torch.cat(

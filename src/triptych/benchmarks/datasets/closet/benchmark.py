@@ -27,13 +27,13 @@ from triptych.core.errors import DataError
 from triptych.core.text import hash_number
 
 ATTRIBUTES = ("kind", "colour", "pattern", "sleeve")
-QUERIES_EACH = 3
+QUERIES_EACH = 3  # of a reference, at most; part of the protocol
 _COLUMNS = ("image", *ATTRIBUTES, "sender")
 _NOT_APPLICABLE = "na"  # of the sleeves of what has none, such as trousers
 _UNLABELLED = "unlabelled"
 Change = tuple[str, ...]
 _CHANGES: list[Change] = [*((name,) for name in ATTRIBUTES), *combinations(ATTRIBUTES, 2)]
-# A sender's photos share their background, so a sender is in one split alone. Of a hundred divisions made by hashes of
+# A sender's photos share their background, so all of them are in one split. Of a hundred divisions made by hashes of
 # the senders' numbers, this is the one whose test and val are most alike in kind, colour and pattern.
 _SENDERS = Path(__file__).parent / "senders.json"
 _SOURCE = "it is in the folder examples/closet of the project's repository"

@@ -6,7 +6,7 @@ KINDS: Mapping[str, str] = {
     "long-sleeve-top": "long-sleeved top",
     "tank-top": "tank top",
 }
-"""What one calls a single item of a kind, where the value itself is no such word."""
+"""The word for a single item of a kind, if the value itself is not that word."""
 
 PLURALS = frozenset(
     {"shorts", "trousers", "jeans", "joggers", "leggings", "sandals", "sneakers", "shoes", "boots", "heels", "pyjamas"}
@@ -47,7 +47,7 @@ USUAL_SLEEVES: Mapping[str, str] = {
     "tank-top": "none",
     "vest": "none",
 }
-"""What one expects of a kind without a word: such sleeves follow the kind and are not said."""
+"""The sleeves that a kind usually has. They follow the kind and are not mentioned."""
 
 
 def with_article(kind: str) -> str:

@@ -29,9 +29,9 @@ from triptych.core.errors import DataError
 from triptych.core.files import atomic
 from triptych.core.text import hash_number
 
-MOST_QUERIES = 3000
-LARGEST_LINE = 10
-MOST_TARGETS = 60
+MOST_QUERIES = 3000  # of a task; part of the protocol, like the next two
+LARGEST_LINE = 10  # products of a line for the task "colourway"
+MOST_TARGETS = 60  # of a query of the task "attribute"
 CHANGES = (
     ("gender",),
     ("kind",),
@@ -41,7 +41,7 @@ CHANGES = (
     ("gender", "kind"),
 )
 
-# Each split and where its share of all lines ends.
+# Each split, and where its share of all lines ends, from 0 to 1.
 _SPLITS = (("pretrain", 0.375), ("unlabelled", 0.75), ("val", 0.85), ("test", 1.0))
 _COLUMNS = ("id", "gender", "masterCategory", "articleType", "baseColour", "usage", "productDisplayName")
 _UNKNOWN = frozenset({"", "NA"})
@@ -191,7 +191,7 @@ def _attributes(gallery: Sequence[Product], split: str) -> list[Query]:
         look = _Look(product.gender, product.kind, product.colour, product.usage, product.category)
         if not _UNKNOWN & set(look):
             looks[look].append(product)
-    # Some kinds are in two categories: what looks the same in the other one would answer too, and not count.
+    # Some kinds are in two categories. A product of the other category would answer, too, but would not count.
     shared = Counter(look.without(("category",)) for look in looks)
 
     neighbours: dict[tuple[str, ...], list[_Look]] = defaultdict(list)

@@ -2,7 +2,7 @@
 
 import re
 
-# What one would call a single item of each articleType. A plural here is a plural in speech ("jeans").
+# The word for a single item of each articleType. A plural here is a plural in speech ("jeans").
 _KINDS = {
     "Accessory Gift Set": "accessory gift set",
     "Baby Dolls": "babydoll nightdress",
@@ -149,7 +149,7 @@ _KINDS = {
     "Wristbands": "wristband",
 }
 
-# Where the lower-case name of a value is not the word for it.
+# Values whose lower-case name is not the word for them.
 _WORDS = {
     "gender": {"Unisex": "men and women"},
     "kind": _KINDS,
@@ -164,7 +164,7 @@ _WORDS = {
 
 _UNCOUNTED = {"shapewear"}
 
-# The words of every baseColour, and what else titles call a colour.
+# The words of every baseColour, and other colour words of titles.
 COLOUR_WORDS = frozenset(
     re.findall(
         r"\w+",

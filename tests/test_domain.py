@@ -1,6 +1,7 @@
 """An encoder keeps what it was trained on, and a catalog of other pictures is warned of."""
 
 import json
+import shutil
 from pathlib import Path
 
 import numpy as np
@@ -9,8 +10,8 @@ import pytest
 import triptych
 from toy_encoder import ToyEncoder
 from triptych.catalog.catalog import Catalog
+from triptych.catalog.domain import FILE, check_domain, domain_warning
 from triptych.catalog.indexing import index
-from triptych.catalog.likeness import FILE, likeness_warning
 from triptych.core.environment import Runtime
 from triptych.core.errors import DataError
 from triptych.encoders.registry import load_encoder
@@ -81,7 +82,19 @@ def test_a_drawings_encoder_on_photos_is_warned_of_once(tmp_path, capfd):
 def test_what_it_was_trained_on_is_not_warned_of(shown_catalog):
     noted = json.loads((shown_catalog / FILE).read_text())
     assert noted["unlike"] < 0.3
-    assert likeness_warning(Catalog(shown_catalog)) == ""
+    assert domain_warning(Catalog(shown_catalog)) == ""
+
+
+def test_a_file_of_its_former_name_is_read_and_goes_with_the_next_check(shown_catalog, tmp_path):
+    catalog = tmp_path / "catalog"
+    shutil.copytree(shown_catalog, catalog)
+    noted = json.loads((catalog / FILE).read_text()) | {"warning": "These are others."}
+    (catalog / FILE).unlink()
+    (catalog / "likeness.json").write_text(json.dumps(noted))
+    assert domain_warning(Catalog(catalog)) == "These are others."
+    assert check_domain(Catalog(catalog), load_encoder("wardrobe", threads=1)) == ""
+    assert (catalog / FILE).exists()
+    assert not (catalog / "likeness.json").exists()
 
 
 def test_an_encoder_without_statistics_says_nothing(tmp_path):
@@ -90,4 +103,4 @@ def test_an_encoder_without_statistics_says_nothing(tmp_path):
     listed.write_text(f"{min(path.name for path in PHOTOS.iterdir())}\n", "utf-8")
     index(listed, catalog, root=PHOTOS, encoder=ToyEncoder(2), runtime=ONE)
     assert not (catalog / FILE).exists()
-    assert likeness_warning(Catalog(catalog)) == ""
+    assert domain_warning(Catalog(catalog)) == ""

@@ -1,6 +1,6 @@
-"""Whether a catalog's pictures are like those that its encoder was trained on; `index` looks, and notes it.
+"""Whether a catalog's pictures are like those that its encoder was trained on; `index` checks it and stores the result.
 
-DIR/likeness.json   encoder (its fingerprint), pictures, checked, unlike (a share), warning (a sentence, or "")
+DIR/domain.json   encoder (its fingerprint), pictures, checked, unlike (a share), warning (a sentence, or "")
 """
 
 from pathlib import Path
@@ -13,23 +13,25 @@ from triptych.core.files import read_json, write_json
 from triptych.encoders.protocol import Encoder
 from triptych.encoders.training_statistics import statistics_of
 
-FILE = "likeness.json"
+FILE = "domain.json"
+_OLD_FILE = "likeness.json"  # its name in earlier versions
 UNLIKE = 0.3
-"""A catalog of which a larger share is unlike what its encoder was trained on is warned of."""
+"""The share of pictures unlike the training pictures above which there is a warning."""
 
 _CHECKED = 2000  # pictures, at most
-_FEW = 20  # of fewer pictures a share says nothing
+_FEW = 20  # pictures; of fewer a share means nothing
 
 
-def note_likeness(catalog: Catalog, encoder: Encoder) -> str:
-    """Compare a catalog's pictures with what its encoder was trained on, and note what was found.
+def check_domain(catalog: Catalog, encoder: Encoder) -> str:
+    """Compare a catalog's pictures with those that its encoder was trained on, and store the result.
 
-    At most 2,000 pictures are looked at, evenly from the whole. Nothing is noted of an encoder without statistics, and
-    nothing is said of fewer than 20 pictures.
+    At most 2,000 pictures, evenly spread over the catalog, are compared. Nothing is stored for an encoder without
+    statistics, and there is no warning about fewer than 20 pictures.
 
     Returns:
-        What a person should know, in a sentence; empty where there is nothing to say.
+        The warning, a sentence; empty if there is none.
     """
+    (catalog.folder / _OLD_FILE).unlink(missing_ok=True)
     statistics = statistics_of(encoder)
     if statistics is None or not catalog.names:
         (catalog.folder / FILE).unlink(missing_ok=True)
@@ -52,15 +54,16 @@ def note_likeness(catalog: Catalog, encoder: Encoder) -> str:
     return warning
 
 
-def likeness_warning(catalog: Catalog) -> str:
-    """What `note_likeness` found to be said of a catalog; empty where nothing is, or where it was never looked at."""
+def domain_warning(catalog: Catalog) -> str:
+    """The warning that `check_domain` stored; empty if there is none, or if the catalog was never checked."""
+    file = catalog.folder / FILE
     try:
-        noted = read_json(catalog.folder / FILE, "note")
+        stored = read_json(file if file.exists() else catalog.folder / _OLD_FILE, "note")
     except DataError:
         return ""
-    if not isinstance(noted, dict) or noted.get("encoder") != catalog.fingerprint:
+    if not isinstance(stored, dict) or stored.get("encoder") != catalog.fingerprint:
         return ""
-    return str(noted.get("warning", ""))
+    return str(stored.get("warning", ""))
 
 
 def _warning(name: str, unlike: float) -> str:

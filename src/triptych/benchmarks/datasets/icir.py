@@ -1,0 +1,92 @@
+"""i-CIR: the very same thing as the words say it to be, in a gallery of its own for each thing.
+
+Psomas et al., *Instance-Level Composed Image Retrieval* (NeurIPS 2025). On disk as its authors distribute it:
+`query_files.csv` and `database_files.csv`, lines of picture, text and instance without a head, and the pictures in
+`query/` and `database/`. 202 instances, 1,883 queries, about 750,000 pictures. A picture answers that has the query's
+instance and text; it is ranked among the pictures of its instance (their run_retrieval.py). mAP by the trapezoidal rule
+over all queries, and mmAP, its mean over instances.
+"""
+
+from dataclasses import dataclass
+from pathlib import Path
+
+from triptych.benchmarks.annotations import inner_path, read_columns
+from triptych.benchmarks.benchmark import Benchmark
+from triptych.benchmarks.settings import ProtocolSettings
+from triptych.benchmarks.task import MetricCutoffs, Query, Task
+from triptych.core.errors import DataError
+from triptych.core.progress import say
+
+SOURCE = "get icir_v1.0.0.tar.gz from vrg.fel.cvut.cz/icir"
+MEASURES = MetricCutoffs(recall=(1, 5, 10), precision=(), whole=True)
+
+
+@dataclass(frozen=True)
+class ICIRSettings(ProtocolSettings):
+    """No more than every benchmark has: the galleries are given, and queries are in none of them."""
+
+
+def load_icir(root: Path, split: str, settings: ICIRSettings) -> list[Task]:
+    """The one task. Pictures need not be there yet. Raises DataError for wrong or missing files."""
+    shown = _database(root)
+    galleries = {instance: tuple(sorted(pictures)) for instance, pictures in shown.items()}
+    answers = {
+        (instance, text): frozenset(picture for picture, texts in pictures.items() if text in texts)
+        for instance, pictures in shown.items()
+        for text in {text for texts in pictures.values() for text in texts}
+    }
+    queries, lost = [], 0
+    place = _placed(root, "query", "query_files.csv")
+    for number, (where, (path, text, instance)) in enumerate(read_columns(root / "query_files.csv", SOURCE, 3)):
+        if instance not in galleries:
+            raise DataError(f"{where}: no picture of the database is of the instance {instance!r}")
+        targets = answers.get((instance, text), frozenset())
+        if not targets:
+            lost += 1
+            continue
+        queries.append(
+            Query(
+                str(number),
+                place + inner_path(where, path),
+                settings.wrap(text),
+                targets,
+                candidates=galleries[instance],
+                family=instance,
+            )
+        )
+    if not queries:
+        raise DataError(f"{root}: no query has an answer in the database; are both files of one release?")
+    if lost:
+        say(f"icir: {lost} queries have no answer in the database, and are left out")
+    return [
+        Task(
+            benchmark="icir",
+            name="instances",
+            split=split,
+            root=root,
+            gallery=tuple(sorted({picture for pictures in galleries.values() for picture in pictures})),
+            queries=tuple(queries),
+            settings=settings,
+            measures=MEASURES,
+            notes={"instances": len(galleries)},
+            source=SOURCE,
+        )
+    ]
+
+
+def _database(root: Path) -> dict[str, dict[str, set[str]]]:
+    """For each instance its pictures, each with the texts that are true of it."""
+    place = _placed(root, "database", "database_files.csv")
+    shown: dict[str, dict[str, set[str]]] = {}
+    for where, (path, text, instance) in read_columns(root / "database_files.csv", SOURCE, 3):
+        shown.setdefault(instance, {}).setdefault(place + inner_path(where, path), set()).add(text)
+    return shown
+
+
+def _placed(root: Path, folder: str, file: str) -> str:
+    """What to put before the paths of a file: nothing where they start at the root, else the folder."""
+    _, (path, *_) = next(iter(read_columns(root / file, SOURCE, 3)))
+    return "" if path.startswith(f"{folder}/") or (root / path).is_file() else f"{folder}/"
+
+
+ICIR = Benchmark("icir", load_icir, ("test",), settings=ICIRSettings)

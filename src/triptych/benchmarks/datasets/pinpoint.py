@@ -1,0 +1,153 @@
+"""PinPoint: several right answers, pictures known to be wrong, six wordings of a request, and two references at times.
+
+Mahadev et al., *PinPoint: Evaluation of Composed Image Retrieval with Explicit Negatives, Multi-Image Queries, and
+Paraphrase Testing* (CVPR 2026). On disk as its authors distribute it (github.com/pinterest/pinpoint-dataset):
+`pinpoint_licensed.parquet`, 7,635 queries, and `index_signatures.txt`, the gallery. A picture's name is its signature;
+its file is `images/SIGNATURE.jpg`, or as their image host has it, `736x/da/93/91/da9391….jpg`.
+
+By the authors' evaluate.py: P@k, mAP@k, the share of right answers among the first k (their recall@k), NegRecall@k, the
+share of wrong ones, mAP@k with these taken out, and how far P@10 differs between wordings of one request. A request is
+known by its references alone, as there. Two references are averaged, as in their run_retrieval.py. Lists of the file
+name some pictures twice, and some in both; as in their code each entry counts where a share is divided, a picture in
+both counts as right and as wrong, and one that is not in the gallery is never found.
+"""
+
+from collections import Counter
+from collections.abc import Iterator
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import Any
+
+import pyarrow as pa
+import pyarrow.parquet as pq
+
+from triptych.benchmarks.annotations import Record
+from triptych.benchmarks.benchmark import Benchmark
+from triptych.benchmarks.settings import ReferenceSettings
+from triptych.benchmarks.task import MetricCutoffs, Query, Task
+from triptych.core.errors import DataError
+from triptych.core.progress import say
+
+SOURCE = "PinPoint's files are at github.com/pinterest/pinpoint-dataset"
+PICTURES = (
+    "PinPoint's pictures are at i.pinimg.com/736x/AA/BB/CC/SIGNATURE.jpg, where AA, BB and CC are the first letters of "
+    "a signature; put them into images/ as SIGNATURE.jpg"
+)
+CUTS = (1, 5, 10, 50)
+MEASURES = MetricCutoffs(recall=(), precision=CUTS, share=CUTS, found=CUTS, negatives=CUTS, spread=10)
+_FILES = ("pinpoint_licensed.parquet", "pinpoint_metadata.parquet")
+_LISTS = ("positive_candidates", "negative_candidates")
+_NOTHING = ("", "None", "none", "nan")
+
+
+@dataclass(frozen=True)
+class PinPointSettings(ReferenceSettings):
+    """`reference`: whether it may be an answer; the authors' code leaves it."""
+
+
+def load_pinpoint(root: Path, split: str, settings: PinPointSettings) -> list[Task]:
+    """The one task. Pictures need not be there yet. Raises DataError for wrong or missing files."""
+    told: Counter[str] = Counter()
+    asked = [_query(record, settings, told) for record in _rows(root)]
+    listed = root / "index_signatures.txt"
+    named = {name for query in asked for name in (*query.targets, *query.negatives)}
+    gallery = _signatures(listed) if listed.is_file() else named
+    if not listed.is_file():
+        say(f"pinpoint: {listed.name} is missing; the gallery is what the queries name, {len(named)} pictures")
+    queries = [_within(query, gallery, settings, told) for query in asked]
+    kept = [query for query in queries if query.targets]
+    told["queries without a right answer in the gallery, left out"] += len(queries) - len(kept)
+    for what, count in told.items():
+        if count:
+            say(f"pinpoint: {count} {what}")
+    if not kept:
+        raise DataError(f"{root}: no query has a right answer in {listed.name}; {SOURCE}")
+    folder = root / "images"
+    nested = not folder.is_dir() and (root / "736x").is_dir()
+    names = gallery.union(*(query.references for query in kept))
+    files = {name: f"{name[:2]}/{name[2:4]}/{name[4:6]}/{name}.jpg" if nested else f"{name}.jpg" for name in names}
+    return [
+        Task(
+            benchmark="pinpoint",
+            name="all",
+            split=split,
+            root=root / "736x" if nested else folder,
+            gallery=tuple(sorted(gallery)),
+            queries=tuple(kept),
+            files=files,
+            settings=settings,
+            measures=MEASURES,
+            source=PICTURES,
+        )
+    ]
+
+
+def _rows(root: Path) -> Iterator[Record]:
+    """The queries of the Parquet file."""
+    path = next((root / name for name in _FILES if (root / name).is_file()), root / _FILES[0])
+    if not path.is_file():
+        raise DataError(f"{path}: missing; {SOURCE}")
+    try:
+        rows = pq.read_table(path).to_pylist()
+    except (OSError, pa.ArrowException) as error:
+        raise DataError(
+            f"{path}: not readable as Parquet ({str(error).splitlines()[0]}); get it again: {SOURCE}"
+        ) from None
+    if not rows:
+        raise DataError(f"{path}: it is empty; get it again: {SOURCE}")
+    for number, row in enumerate(rows, start=1):
+        yield Record(f"{path}: row {number}", row)
+
+
+def _query(record: Record, settings: PinPointSettings, told: Counter[str]) -> Query:
+    """A query as the file has it; what it names twice or not at all is counted in `told`."""
+    references = [name for name in (_name(record, "query_image_signature"), _second(record)) if name]
+    if not references:
+        raise record.error('"query_image_signature" names no picture')
+    right, wrong = (_listed(record, field, told) for field in _LISTS)
+    told["pictures that are called both right and wrong"] += len(right & wrong)
+    return Query(
+        id=record.identifier("query_id"),
+        reference=references[0],
+        modification=settings.wrap(record.text("instruction")),
+        targets=right,
+        more_references=tuple(references[1:]),
+        negatives=wrong,
+        listed=(len(record.items(_LISTS[0])), len(record.items(_LISTS[1]))),
+        family=" ".join(references),
+    )
+
+
+def _within(query: Query, gallery: set[str], settings: PinPointSettings, told: Counter[str]) -> Query:
+    """The query with what the gallery has of its pictures, and without its reference where that is no answer."""
+    known = gallery if settings.reference_answers else gallery - {query.reference}
+    told["right answers that are not in the gallery"] += len(query.targets - gallery)
+    told["wrong ones that are not in the gallery"] += len(query.negatives - gallery)
+    return replace(query, targets=query.targets & known, negatives=query.negatives & known)
+
+
+def _listed(record: Record, field: str, told: Counter[str]) -> frozenset[str]:
+    names = [name for name in record.items(field) if isinstance(name, str) and name not in _NOTHING]
+    told["entries of candidates that name nothing"] += len(record.items(field)) - len(names)
+    told["candidates that stand in a list twice"] += len(names) - len(set(names))
+    return frozenset(names)
+
+
+def _name(record: Record, field: str) -> str:
+    value: Any = record.text(field) if field in record else ""
+    return "" if value in _NOTHING else str(value)
+
+
+def _second(record: Record) -> str:
+    field = "query_image_signature2"
+    return "" if field not in record or record.is_none(field) else _name(record, field)
+
+
+def _signatures(path: Path) -> set[str]:
+    try:
+        return {line.strip() for line in path.read_text(encoding="utf-8").split("\n") if line.strip()}
+    except (OSError, ValueError) as error:
+        raise DataError(f"{path}: cannot be read as text ({error}); get it again: {SOURCE}") from None
+
+
+PINPOINT = Benchmark("pinpoint", load_pinpoint, ("test",), settings=PinPointSettings)

@@ -1,0 +1,165 @@
+"""Qwen3-VL-Embedding in the Hugging Face layout: a picture, a text, or both together become one vector.
+
+Li et al., *Qwen3-VL-Embedding and Qwen3-VL-Reranker* (2026; Apache-2.0). The input is one turn of a chat, with an
+instruction as system message; its vector is the last hidden state of the last token, scaled to length one. The model is
+transformers' own Qwen3VLModel: none of the code that its authors ship beside the weights is run.
+
+Here every picture is padded to a square of one size, since all of our pixels have one shape, while the authors' code
+keeps each picture's own shape: vectors are close to theirs, not equal.
+"""
+
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from PIL import Image
+
+from triptych.core.environment import Runtime, require_extra
+from triptych.core.errors import DataError, UsageError
+from triptych.core.images import pad_square
+from triptych.core.vectors import Vectors, unit
+from triptych.encoders.huggingface_files import (
+    blaming,
+    fetch_model,
+    fingerprint_of,
+    quiet,
+    setting_files,
+    weight_files,
+)
+from triptych.encoders.protocol import Pixels
+from triptych.encoders.tokenizer import check_tokenizer
+
+INSTRUCTION = "Represent the user's input."
+"""What the authors' code says where nobody says anything else."""
+QUERY_INSTRUCTION = "Retrieve the picture that is like the given one but for what the text says."
+"""For a picture and a text together; the authors ask for an instruction of one's own for a task."""
+
+_SIDE = 448  # pixels; 196 tokens a picture
+_BATCH = 8
+_MOST_TOKENS = 1024  # of a text
+_OPENING, _CLOSING, _PICTURE = "<|vision_start|>", "<|vision_end|>", "<|image_pad|>"
+
+
+class QwenVLEncoder:
+    """The encoder `hf:FOLDER` or `hf:HUB_ID` of a Qwen3-VL-Embedding.
+
+    Raises UsageError without the extra `hf`, FailureError where a hub id cannot be fetched, DataError where a file is
+    missing or damaged.
+    """
+
+    def __init__(
+        self,
+        name: str,
+        threads: int | None = None,
+        *,
+        device: str | None = None,
+        download: bool = True,
+        side: int = _SIDE,
+    ) -> None:
+        require_extra("hf", name)
+        import torch
+        import transformers
+
+        source = name.removeprefix("hf:")
+        folder = Path(source)
+        if folder.is_dir():
+            folder = folder.resolve()
+            source = str(folder)
+        else:
+            folder = fetch_model(source, download=download)
+        self.name = f"hf:{source}"
+        self.folder = folder
+        files = [*setting_files(folder, self.name), *weight_files(folder, self.name)]
+        self.fingerprint = fingerprint_of(files, "float32", f"qwen3-vl {side} {INSTRUCTION} {QUERY_INSTRUCTION}")
+        if threads is not None:
+            torch.set_num_threads(threads)
+        check_tokenizer(folder / "tokenizer.json")
+        kind: Any = transformers.Qwen3VLModel
+        with quiet(), blaming(self.name):
+            model, report = kind.from_pretrained(
+                folder, dtype=torch.float32, use_safetensors=True, local_files_only=True, output_loading_info=True
+            )
+            self._processor = transformers.Qwen2VLImageProcessorPil.from_pretrained(folder, local_files_only=True)
+            self.tokenizer = transformers.PreTrainedTokenizerFast.from_pretrained(folder, local_files_only=True)
+        if missing := sorted(report["missing_keys"]):
+            raise DataError(f"{self.name}: the weights lack {missing[0]}; copy the model again")
+        if self.tokenizer.convert_tokens_to_ids(_PICTURE) != model.config.image_token_id:
+            raise DataError(f"{self.name}: the tokenizer lacks {_PICTURE}; take all files from the same model")
+        cell = self._processor.patch_size * self._processor.merge_size
+        if side % cell:
+            raise UsageError(f"{self.name}: pictures of {side} pixels do not fall into cells of {cell}")
+        self.square_side = side
+        self._cells = (side // cell) ** 2
+        self.dim: int = model.config.text_config.hidden_size
+        self.instance_dim, self.logit_scale, self.lexicon = 0, 20.0, None
+        self._device = Runtime(device=device).torch_device()
+        self.model = model.eval().to(self._device)
+
+    def prepare(self, picture: Image.Image) -> Pixels:
+        """Pixels `(3, side, side)` of the picture in a square, normalised as the model wants them."""
+        square = pad_square(picture, self.square_side)
+        pixels = np.asarray(square, np.float32).transpose(2, 0, 1) * np.float32(self._processor.rescale_factor)
+        mean, spread = (np.array(each, np.float32)[:, None, None] for each in self._normalising)
+        return np.asarray((pixels - mean) / spread, np.float32)
+
+    def encode_pictures(self, pixels: Pixels) -> Vectors:
+        """Vectors `(n, d)` of pixels `(n, 3, side, side)`."""
+        return self._encode(pixels, [""] * len(pixels), INSTRUCTION)
+
+    def encode_texts(self, texts: Sequence[str]) -> Vectors:
+        """Vectors `(n, d)` of texts, cut after 1024 tokens."""
+        return self._encode(None, texts, INSTRUCTION)
+
+    def encode_queries(self, pixels: Pixels, texts: Sequence[str]) -> Vectors:
+        """`EncodesQueries.encode_queries`: vectors `(n, d)` of pictures and texts, each pair read at once."""
+        return self._encode(pixels, texts, QUERY_INSTRUCTION)
+
+    @property
+    def _normalising(self) -> tuple[Sequence[float], Sequence[float]]:
+        return self._processor.image_mean, self._processor.image_std
+
+    def _encode(self, pixels: Pixels | None, texts: Sequence[str], instruction: str) -> Vectors:
+        import torch
+
+        parts = []
+        for start in range(0, len(texts), _BATCH):
+            shown = None if pixels is None else pixels[start : start + _BATCH]
+            inputs = self._inputs(shown, texts[start : start + _BATCH], instruction)
+            with torch.inference_mode():
+                hidden = self.model(**inputs, use_cache=False).last_hidden_state
+                last = inputs["attention_mask"].sum(dim=1) - 1
+                parts.append(hidden[torch.arange(len(last)), last].float().cpu().numpy())
+        return unit(np.concatenate(parts)) if parts else np.empty((0, self.dim), np.float32)
+
+    def _inputs(self, pixels: Pixels | None, texts: Sequence[str], instruction: str) -> dict[str, Any]:
+        """What the model reads: the chat of each input, padded at its end, and the patches of all pictures."""
+        import torch
+
+        picture = "" if pixels is None else f"{_OPENING}{_PICTURE * self._cells}{_CLOSING}"
+        before = f"<|im_start|>system\n{instruction}<|im_end|>\n<|im_start|>user\n{picture}"
+        after = "<|im_end|>\n<|im_start|>assistant\n"
+        opened, closed = (self._ids(part) for part in (before, after))
+        rows = [[*opened, *self._ids(text, plain=True)[:_MOST_TOKENS], *closed] for text in texts]
+        longest = max(map(len, rows))
+        ids = np.zeros((len(rows), longest), np.int64)
+        mask = np.zeros((len(rows), longest), np.int64)
+        for row, numbers in enumerate(rows):
+            ids[row, : len(numbers)] = numbers
+            mask[row, : len(numbers)] = 1
+        inputs = {"input_ids": torch.from_numpy(ids), "attention_mask": torch.from_numpy(mask)}
+        if pixels is not None:
+            settings = self._processor
+            sizes = settings.patch_size, settings.merge_size, settings.temporal_patch_size
+            cut = [settings.patchify(each, *sizes) for each in pixels]
+            inputs["pixel_values"] = torch.from_numpy(np.concatenate([patches for patches, _, _ in cut]))
+            inputs["image_grid_thw"] = torch.tensor([[1, high, wide] for _, high, wide in cut])
+            kinds = (ids == self.model.config.image_token_id) & (mask == 1)
+            inputs["mm_token_type_ids"] = torch.from_numpy(kinds.astype(np.int32))
+        return {name: tensor.to(self._device) for name, tensor in inputs.items()}
+
+    def _ids(self, text: str, *, plain: bool = False) -> list[int]:
+        """A text's tokens. What a person wrote is `plain`: it holds no marks of the chat, whatever it looks like."""
+        if plain:
+            text = text.replace("<|", "< |")
+        return list(self.tokenizer(text, add_special_tokens=False)["input_ids"])

@@ -1,0 +1,241 @@
+"""`inspect`: a page that shows a result file's queries with their pictures, one method or two side by side."""
+
+import secrets
+from base64 import b64encode
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+from functools import cache
+from importlib.resources import files
+from io import BytesIO
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from triptych.benchmarks.pictures import crop_square
+from triptych.benchmarks.registry import load_benchmark
+from triptych.benchmarks.task import Query, Task
+from triptych.core.errors import DataError, MismatchError, PictureError, UsageError
+from triptych.core.files import atomic, output_file, read_json
+from triptych.core.images import open_picture
+from triptych.core.limits import Limits, max_pixels_option
+from triptych.core.options import check_ranges, option
+from triptych.evaluation.results.reading import read_rows, require_comparable
+from triptych.evaluation.results.row import ResultRow
+from triptych.evaluation.rows import digests
+
+SHOWN: dict[str, Callable[[Sequence[int | None]], bool]] = {
+    "all": lambda places: True,
+    "failed": lambda places: places[0] is None,
+    "solved": lambda places: places[0] is not None,
+    "both-failed": lambda places: all(place is None for place in places),
+    "only-first": lambda places: places[0] is not None and places[-1] is None,
+    "only-second": lambda places: places[0] is None and places[-1] is not None,
+}
+_SIDE = 160
+_NEED_ANSWERS = "measure it with triptych eval --answers 10"
+
+Place = int | None
+"""Where the first target stands among the answers that are kept, from 1; None where none does."""
+
+
+@dataclass(frozen=True)
+class InspectOptions:
+    """Which queries stand on the page, and which methods.
+
+    Raises:
+        UsageError: a value is out of its range, or `show` is none that is known.
+    """
+
+    method: str | None = option(None, "Method of the first file; its only one, or its first, if not given.")
+    against: str | None = option(None, "Method of the second file, or a second one of the first.")
+    show: str = option("all", f"Which queries: {', '.join(SHOWN)}.")
+    cutoff: int = option(10, "A query counts as solved where a target is among so many answers.", min=1)
+    top: int = option(6, "How many answers are shown.", min=1, max=50)
+    count: int = option(100, "At most how many queries, drawn at random.", min=1, max=2000)
+    seed: int = option(0, "Equal seeds draw the same queries.", min=0)
+    max_pixels: float = max_pixels_option()
+
+    def __post_init__(self) -> None:
+        check_ranges(self)
+        if self.show not in SHOWN:
+            raise UsageError(f"--show {self.show}: not one of {', '.join(SHOWN)}")
+
+
+@dataclass(frozen=True)
+class InspectResult:
+    """What `inspect` wrote."""
+
+    queries: int
+    """How many queries stand on the page."""
+    chosen_from: int
+    """How many queries `show` lets through."""
+    page: str
+    """The page's file."""
+
+
+def inspect(
+    first: Path | str,
+    second: Path | str | None = None,
+    options: InspectOptions = InspectOptions(),
+    *,
+    out: Path | str,
+    root: Path | str | None = None,
+    gallery: Path | str | None = None,
+) -> InspectResult:
+    """Write a page on which queries can be looked at one by one: reference, words, targets, and a method's answers.
+
+    The page is one file with small copies of the pictures, and sends nothing. It can be filtered by who solved a query.
+
+    Args:
+        first: a result file that `evaluate` wrote with `answers`.
+        second: another one, of the same queries; its answers stand beside the first's.
+        options: which queries, and which methods.
+        out: page to write (.html).
+        root: the benchmark's folder; by default where the first file was measured.
+        gallery: pictures of your own queries; by default where the first file was measured.
+
+    Raises:
+        DataError: a file is no result file or has no answers, or the benchmark's folder is not there.
+        MismatchError: the files, or a file and the benchmark's folder, are not about the same queries.
+        UsageError: a method is not there.
+    """
+    first, out = Path(first), output_file(out, ".html", ".htm", flag="--out")
+    sides = [_side(first, options.method)]
+    if second is not None or options.against is not None:
+        path = Path(second) if second is not None else first
+        sides.append(_side(path, options.against or options.method))
+        _require_same(sides, (str(first), str(path)))
+    tasks = _tasks(first, root, gallery)
+    cards = [card for rows in zip(*sides, strict=True) for card in _cards(rows, tasks, options)]
+    kept = [card for card in cards if SHOWN[options.show](card.places)]
+    if not kept:
+        raise DataError(f"{first}: none of {len(cards)} queries is shown by --show {options.show}")
+    drawn = np.random.default_rng(options.seed).permutation(len(kept))[: options.count]
+    _write(out, [kept[place] for place in sorted(drawn)], sides, options)
+    return InspectResult(len(drawn), len(kept), str(out))
+
+
+@dataclass(frozen=True)
+class _Card:
+    """A query as it stands on the page."""
+
+    task: Task
+    query: Query
+    answers: Sequence[Sequence[str]]
+    """Each side's, best first."""
+    places: Sequence[Place]
+
+
+def _side(path: Path, method: str | None) -> list[ResultRow]:
+    """One method's rows of a file, a task each. Raises UsageError where it has none, DataError without answers."""
+    rows = [row for row in read_rows(path) if row.task != "mean"]
+    names = list(dict.fromkeys(row.method for row in rows))
+    wanted = method or names[0]
+    if wanted not in names:
+        raise UsageError(f"{path}: has no method {wanted!r}, only {', '.join(names)}")
+    found = list({row.heading: row for row in reversed(rows) if row.method == wanted}.values())[::-1]
+    if any(row.answers is None for row in found):
+        raise DataError(f"{path}: {wanted} has no answers; {_NEED_ANSWERS}")
+    return found
+
+
+def _require_same(sides: Sequence[list[ResultRow]], names: tuple[str, str]) -> None:
+    if [row.heading for row in sides[0]] != [row.heading for row in sides[1]]:
+        raise MismatchError(f"{names[0]} and {names[1]} are not about the same benchmark, tasks and split")
+    for one, other in zip(*sides, strict=True):
+        require_comparable(one, other, names)
+
+
+def _tasks(path: Path, root: Path | str | None, gallery: Path | str | None) -> dict[str, Task]:
+    """The benchmark that a file was measured on, by the names of its tasks."""
+    asked: Mapping[str, Any] = read_json(path, "result file").get("made_by", {}).get("settings", {})
+    if not isinstance(asked.get("benchmark"), str):
+        raise DataError(f"{path}: does not say what it was measured on; {_NEED_ANSWERS}")
+    root, gallery = root or asked.get("root"), gallery or asked.get("gallery")
+    tasks = load_benchmark(
+        asked["benchmark"],
+        Path(root) if root else None,
+        Path(gallery) if gallery else None,
+        asked.get("split", "test"),
+        asked.get("settings", ()),
+    )
+    return {task.name: task for task in tasks}
+
+
+def _cards(rows: Sequence[ResultRow], tasks: Mapping[str, Task], options: InspectOptions) -> list[_Card]:
+    """A task's queries. Raises MismatchError where the folder's are others than the file's."""
+    task = tasks.get(rows[0].task)
+    queries = {query.id: query for query in task.queries} if task else {}
+    answers: list[Mapping[str, Sequence[str]]] = [row.answers or {} for row in rows]
+    asked = [queries[name] for name in answers[0] if name in queries]
+    known = task is not None and len(asked) == len(answers[0])
+    if not known or digests(asked, ())["queries_sha256"] != rows[0].queries_sha256:
+        raise MismatchError(f"{rows[0].heading}: the benchmark's folder has other queries than the result file")
+    assert task is not None
+    cards = []
+    for query in asked:
+        found = [each.get(query.id, ()) for each in answers]
+        cards.append(_Card(task, query, found, [_place(query, names[: options.cutoff]) for names in found]))
+    return cards
+
+
+def _place(query: Query, names: Sequence[str]) -> Place:
+    return next((place for place, name in enumerate(names, start=1) if name in query.targets), None)
+
+
+def _write(out: Path, cards: Sequence[_Card], sides: Sequence[list[ResultRow]], options: InspectOptions) -> None:
+    from jinja2 import Environment, StrictUndefined
+
+    limits = Limits.of_millions(options.max_pixels)
+    environment = Environment(autoescape=True, undefined=StrictUndefined, trim_blocks=True, lstrip_blocks=True)
+    template = environment.from_string(files(__package__).joinpath("inspect.html").read_text(encoding="utf-8"))
+    url = _thumbnails(limits)
+    html = template.render(
+        cards=[_shown(card, url, options.top) for card in cards],
+        methods=[f"{rows[0].method} · {rows[0].encoder}" for rows in sides],
+        name=f"{sides[0][0].benchmark} {sides[0][0].split}",
+        cutoff=options.cutoff,
+        nonce=secrets.token_urlsafe(16),
+    )
+    with atomic(out) as temporary:
+        temporary.write_text(html, encoding="utf-8", errors="replace")
+
+
+def _thumbnails(limits: Limits) -> Callable[[Task, str], str]:
+    """What makes a small copy of a picture, as text; empty where it cannot be read."""
+
+    @cache
+    def encoded(path: Path, box: Any) -> str:
+        try:
+            picture = open_picture(path, limits)
+            picture = picture if box is None else crop_square(picture, box)
+        except (OSError, PictureError):
+            return ""
+        picture.thumbnail((_SIDE, _SIDE))
+        content = BytesIO()
+        picture.convert("RGB").save(content, "JPEG", quality=80)
+        return f"data:image/jpeg;base64,{b64encode(content.getvalue()).decode()}"
+
+    return lambda task, name: encoded(task.file(name), task.boxes.get(name))
+
+
+def _shown(card: _Card, url: Callable[[Task, str], str], top: int) -> dict[str, Any]:
+    task, query = card.task, card.query
+
+    def pictures(names: Sequence[str]) -> list[dict[str, Any]]:
+        return [{"name": name, "url": url(task, name), "right": name in query.targets} for name in names]
+
+    solved = [place is not None for place in card.places]
+    return {
+        "id": query.id,
+        "task": task.name,
+        "texts": (query.modification, *query.other_wordings),
+        "references": pictures(query.references),
+        "targets": pictures(sorted(query.targets)[:top]),
+        "sides": [
+            {"place": place, "answers": pictures(names[:top])}
+            for place, names in zip(card.places, card.answers, strict=True)
+        ],
+        "kind": "".join("y" if each else "n" for each in solved),
+    }

@@ -1,0 +1,108 @@
+"""Which queries need both a picture and words: the share that either alone solves, and what a method does on the rest.
+
+A query that the reference picture alone, or its words alone, leads to says nothing about composing the two. Attimonelli
+et al. (*Do Composed Image Retrieval Benchmarks Require Multimodal Composition?*, arXiv 2605.14787) found this of a
+third to five sixths of the queries of CIRR, FashionIQ, LaSCo and CIRCO, with eleven encoders. Here it is asked of the
+encoder that is measured, so the shares are those of that encoder.
+"""
+
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+from typing import Any
+
+from numpy.typing import NDArray
+
+from triptych.benchmarks.task import MetricCutoffs
+from triptych.composers.baselines import PictureOnly, TextOnly
+from triptych.encoders.protocol import Encoder
+from triptych.evaluation.encoded_task import EncodedTask
+from triptych.evaluation.results.row import ResultRow, Shortcuts
+from triptych.evaluation.rows import Metrics, composition_gap
+from triptych.metrics.measures import Values
+from triptych.metrics.resampling import bootstrap_intervals
+
+_CUTOFF = 10
+_RESAMPLES = 2000
+
+
+@dataclass(frozen=True)
+class InputsAlone:
+    """What the picture alone and the words alone reach on a task: their metrics, and the queries that they solve."""
+
+    picture: Metrics
+    text: Metrics
+    cutoff: int
+    by_picture: Values
+    """For each query 1 where the picture alone puts a target among the first `cutoff`, else 0."""
+    by_text: Values
+    """The same of the words alone."""
+    asked: str | None
+    """The digest of the queries."""
+
+    @classmethod
+    def of(cls, task: EncodedTask, encoder: Encoder) -> "InputsAlone":
+        """Of a task whose targets are known."""
+        cutoff = shortcut_cutoff(task.task.measures)
+        rows, solved = [], []
+        for method in (PictureOnly(), TextOnly(encoder)):
+            answers = task.answers(method)
+            rows.append(task.row(method, encoder, answers=answers))
+            solved.append(task.solved(answers, cutoff))
+        return cls(rows[0].metrics, rows[1].metrics, cutoff, solved[0], solved[1], rows[0].queries_sha256)
+
+    def beside(self, row: ResultRow, solved: Values) -> ResultRow:
+        """A method's row with its gap to both inputs; `solved` says which queries the method solves."""
+        gap = composition_gap(row.metrics, self.picture, self.text)
+        # Another encoder may fail to read other pictures, and then is asked other queries.
+        rated = self.rated(solved) if row.queries_sha256 == self.asked else None
+        return replace(row, **gap, shortcuts=rated)
+
+    def rated(self, solved: Values) -> Shortcuts:
+        """The shares in percent, and a method's on the queries that neither solves, with a 95 % bootstrap interval."""
+        picture, text = self.by_picture > 0, self.by_text > 0
+        hard = ~(picture | text)
+        left = solved[hard]
+        interval = None
+        if len(left):
+            bounds = bootstrap_intervals(left[:, None], resamples=_RESAMPLES)[0]
+            interval = [round(100 * float(bound), 4) for bound in bounds]
+        return Shortcuts(
+            cutoff=self.cutoff,
+            picture_only=_share(picture & ~text),
+            text_only=_share(text & ~picture),
+            either=_share(picture & text),
+            neither=_share(hard),
+            queries=int(hard.sum()),
+            recall=round(100 * float(left.mean()), 4) if len(left) else None,
+            interval=interval,
+        )
+
+
+def shortcut_cutoff(measures: MetricCutoffs) -> int:
+    """At which rank a query counts as solved: 10, or the first cut-off of a task whose galleries are smaller."""
+    return _CUTOFF if not measures.recall or max(measures.recall) >= _CUTOFF else measures.recall[0]
+
+
+def format_shortcuts(rows: Sequence[ResultRow]) -> str:
+    """A line for each task with the shares, and below it one for each method that is more than one of the inputs."""
+    lines = ["shortcuts: the share of queries that one input alone solves, and recall on those that neither solves"]
+    told = ""
+    for row in rows:
+        found = row.shortcuts
+        if found is None:
+            continue
+        if row.heading != told:
+            told = row.heading
+            lines.append(
+                f"  {row.benchmark} · {row.task}: picture only {found.picture_only:.1f} %, words only "
+                f"{found.text_only:.1f} %, either {found.either:.1f} %, neither {found.neither:.1f} % "
+                f"({found.queries} queries)"
+            )
+        if row.method not in ("picture", "text") and found.recall is not None and found.interval:
+            low, high = found.interval
+            lines.append(f"    {row.method}: R@{found.cutoff} {found.recall:.2f} [{low:.2f}, {high:.2f}]")
+    return "\n".join(lines)
+
+
+def _share(chosen: NDArray[Any]) -> float:
+    return round(100 * float(chosen.mean()), 4)

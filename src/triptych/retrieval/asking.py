@@ -1,0 +1,129 @@
+"""From what a person asks for, in words and options, to a query."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Protocol
+
+import pyarrow as pa
+
+from triptych.core.boxes import Box
+from triptych.core.errors import UsageError
+from triptych.retrieval.language import Boost, Order, split_text_weight, split_weight
+from triptych.retrieval.options import SearchOptions
+from triptych.retrieval.ordering import ResultOrder
+from triptych.retrieval.query import MOST_PICTURES, MOST_TEXTS, Reference, SearchQuery
+
+PictureSource = Path | str | bytes
+
+Pictures = PictureSource | Sequence[PictureSource] | None
+Texts = str | Sequence[str]
+
+
+class KnowsPictures(Protocol):
+    """What a query is made with: a catalog that knows its pictures, and encodes others."""
+
+    def reference(
+        self, *, image: Path | str | bytes | None = None, like: str | None = None, box: Box | None = None
+    ) -> Reference:
+        """What a search starts from."""
+        ...
+
+    def name_of(self, like: str) -> str | None:
+        """The name of the picture of that name or id; None where there is none."""
+        ...
+
+    @property
+    def schema(self) -> pa.Schema:
+        """The columns that conditions can be about."""
+        ...
+
+
+@dataclass(frozen=True)
+class Asked:
+    """The parts of a question, with their weights."""
+
+    images: tuple[tuple[PictureSource, float], ...]
+    likes: tuple[tuple[str, float], ...]
+    unlikes: tuple[tuple[str, float], ...]
+    texts: tuple[tuple[str, float], ...]
+    unwanted: tuple[str, ...]
+
+
+def parts_of(library: KnowsPictures, image: Pictures, text: Texts, options: SearchOptions) -> Asked:
+    """What is asked for. Raises UsageError for a weight that is none, or more pictures or texts than are read."""
+
+    def named(given: Sequence[str]) -> tuple[tuple[str, float], ...]:
+        return tuple(split_weight(one, lambda name: library.name_of(name) is not None) for one in given)
+
+    images = () if image is None else (image,) if isinstance(image, (str, bytes, Path)) else tuple(image)
+    texts = (text,) if isinstance(text, str) else tuple(text)
+    if len(images) + len(options.like) + len(options.unlike) > MOST_PICTURES:
+        raise UsageError(f"at most {MOST_PICTURES} pictures make a query")
+    if len(texts) + len(options.unwanted) > MOST_TEXTS:
+        raise UsageError(f"at most {MOST_TEXTS} texts make a query")
+    return Asked(
+        tuple(weighted_file(one) for one in images),
+        named(options.like),
+        named(options.unlike),
+        tuple(split_text_weight(one) for one in texts if one.strip()),
+        tuple(phrase.strip() for phrase in options.unwanted if phrase.strip()),
+    )
+
+
+def weighted_file(given: PictureSource) -> tuple[PictureSource, float]:
+    """A picture file and its weight: `jacket.jpg:0.5` unless there is a file of that name."""
+    if isinstance(given, bytes):
+        return given, 1.0
+    return split_weight(str(given), lambda path: Path(path).exists())
+
+
+def query_of(
+    library: KnowsPictures,
+    image: Pictures,
+    text: Texts,
+    options: SearchOptions,
+    given: Reference | None = None,
+) -> SearchQuery:
+    """The query that is asked for; `given` is a picture that it starts from, beside the others, cut to its box.
+
+    Raises:
+        UsageError: there is nothing to search for, or something of it cannot be read.
+        DataError: an image cannot be used.
+    """
+    asked = parts_of(library, image, text, options)
+    box = Box.read(options.box) if options.box else None
+    if box and len(asked.images) + len(asked.likes) + (given is not None) != 1:
+        raise UsageError("--box is of one picture: give just one beside it, and no other")
+    references = (
+        *(_with_weight(library.reference(image=one, box=box), weight) for one, weight in asked.images),
+        *(_with_weight(library.reference(like=one, box=box), weight) for one, weight in asked.likes),
+    )
+    return SearchQuery(
+        given,
+        weight=options.weight,
+        where=options.where,
+        k=options.k,
+        offset=options.offset,
+        more_references=references,
+        more_texts=asked.texts,
+        unlike=tuple(_with_weight(library.reference(like=one), weight) for one, weight in asked.unlikes),
+        unwanted=asked.unwanted,
+        order=order_of(library, options),
+    )
+
+
+def order_of(library: KnowsPictures, options: SearchOptions) -> ResultOrder:
+    """The order that is asked for. Raises UsageError where it names a column that there is not."""
+    schema = library.schema
+    return ResultOrder(
+        tuple(Boost.read(one, schema) for one in options.boost),
+        tuple(Order.read(one, schema) for one in options.sort),
+        options.unique,
+        options.among,
+        (library.name_of(options.after) or options.after) if options.after else "",
+    )
+
+
+def _with_weight(reference: Reference, weight: float) -> Reference:
+    return Reference(reference.vector, reference.sha256, reference.pixels, weight)

@@ -1,0 +1,118 @@
+"""In which order results come: boosted or sorted by metadata, near-duplicates folded, and where a page begins."""
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+
+import numpy as np
+import pyarrow as pa
+
+from triptych.core.vectors import Vectors
+from triptych.retrieval.language import Boost, Order
+from triptych.retrieval.stores.gallery import Gallery
+from triptych.retrieval.stores.protocol import StoreHit
+
+NEAR_DUPLICATE = 0.97
+"""The cosine of two pictures from which on they are near-duplicates (`bench/query_language.py`)."""
+
+MOST_FOLDED = 2000
+"""Of the nearest, among which near-duplicates are folded: each is compared with those before it."""
+
+
+@dataclass(frozen=True)
+class ResultOrder:
+    """How results are ordered, and where they begin."""
+
+    boosts: tuple[Boost, ...] = ()
+    sort: tuple[Order, ...] = ()
+    unique: bool = False
+    """Whether a near-duplicate of a better result is folded into that one."""
+    among: int = 200
+    """How many of the nearest are boosted or sorted; there are no results beyond them then."""
+    after: str = ""
+    """The name of the picture that results come after; where it is none of them, the offset counts."""
+
+    @property
+    def is_by_score(self) -> bool:
+        """Whether results come as a store gives them."""
+        return not (self.boosts or self.sort or self.unique or self.after)
+
+
+@dataclass(frozen=True)
+class Placed:
+    """A result at its place, with the names of the near-duplicates that are folded into it."""
+
+    hit: StoreHit
+    folded: tuple[str, ...] = ()
+
+
+def arranged(
+    order: ResultOrder,
+    offset: int,
+    k: int,
+    nearest: Callable[[int], Sequence[StoreHit]],
+    gallery: Gallery,
+    vector: Callable[[str], Vectors],
+) -> tuple[int, list[Placed]]:
+    """`k` results in their order, and how many come before them.
+
+    Args:
+        order: what is asked for.
+        offset: how many results are left out, unless `order.after` is among them.
+        k: how many are wanted.
+        nearest: gives so many of the nearest pictures, best first.
+        gallery: what is known of them.
+        vector: gives a picture's vector `(d,)` in the encoder's space.
+    """
+    fixed = bool(order.boosts or order.sort)
+    most = order.among if fixed else MOST_FOLDED if order.unique else max(1, len(gallery))
+    size = most if fixed else min(most, 2 * (offset + k))
+    while True:
+        found = [hit for hit in nearest(size) if hit.name in gallery.row_of]
+        placed = _reordered(order, found, gallery) if fixed else [Placed(hit) for hit in found]
+        if order.unique:
+            placed = _folded(placed, gallery, vector)
+        start = next((place + 1 for place, one in enumerate(placed) if _is(one, order.after)), None)
+        first = offset if start is None else start
+        whole = len(found) < size or size >= most
+        if whole or (len(placed) >= first + k and (start is not None or not order.after)):
+            return first, placed[first : first + k]
+        size = min(most, 4 * size)
+
+
+def _is(placed: Placed, name: str) -> bool:
+    return bool(name) and (placed.hit.name == name or name in placed.folded)
+
+
+def _reordered(order: ResultOrder, found: Sequence[StoreHit], gallery: Gallery) -> list[Placed]:
+    """Boosted, then sorted; what is equal stays as near as it is."""
+    known = gallery.metadata.take(pa.array([gallery.row_of[hit.name] for hit in found], pa.int64()))
+    scores = np.array([hit.score for hit in found], np.float64)
+    spread = float(scores.std()) if len(scores) else 0.0
+    for boost in order.boosts:
+        scores = scores + spread * boost.lifts(known)
+    places = [one.places(known) for one in order.sort]
+    rows = sorted(range(len(found)), key=lambda row: (*(place[row] for place in places), -scores[row], row))
+    return [Placed(StoreHit(found[row].name, float(scores[row]))) for row in rows]
+
+
+def _folded(placed: Sequence[Placed], gallery: Gallery, vector: Callable[[str], Vectors]) -> list[Placed]:
+    """Without those that are a better one's near-duplicates: equal files, or vectors that are nearly equal."""
+    if not placed:
+        return []
+    vectors = np.stack([vector(one.hit.name) for one in placed])
+    kept = np.empty_like(vectors)  # the first `count` rows are those of `rows`
+    rows: list[int] = []
+    place_of: dict[bytes, int] = {}  # by a file's content
+    folded: dict[int, list[str]] = {}
+    for row, one in enumerate(placed):
+        content = bytes(gallery.hashes[gallery.row_of[one.hit.name]])
+        likeness = kept[: len(rows)] @ vectors[row]
+        best = int(likeness.argmax()) if rows else -1
+        same = place_of.get(content, best if rows and likeness[best] >= NEAR_DUPLICATE else -1)
+        if same < 0:
+            place_of[content] = len(rows)
+            kept[len(rows)] = vectors[row]
+            rows.append(row)
+        else:
+            folded.setdefault(same, []).append(one.hit.name)
+    return [Placed(placed[row].hit, tuple(folded.get(place, ()))) for place, row in enumerate(rows)]

@@ -1,0 +1,62 @@
+"""What people found of results, kept as lines that `triptych triplets import` reads: a search engine's own clicks."""
+
+import json
+import os
+from collections.abc import Sequence
+from pathlib import Path
+from threading import Lock
+from time import time
+
+from triptych.serving.problems import Problem, busy
+
+MOST_BYTES = 100 * 1024 * 1024
+"""Of the file; more is refused, so that nobody fills the disk."""
+
+
+class FeedbackFile:
+    """Judgements, one JSON object a line, in a file that only grows. Safe in any thread.
+
+    A line that judges well has `reference`, `modification` and `targets`, as `queries.jsonl` has; one that judges badly
+    has no target, and `unwanted` instead.
+    """
+
+    def __init__(self, path: Path) -> None:
+        self._path = path
+        self._lock = Lock()
+
+    def add(self, reference: str, modification: str, results: Sequence[str], verdict: str, user: str) -> None:
+        """Keep a judgement on pictures of the catalog, by their names; it is on disk when this returns.
+
+        Raises Problem where the file is full.
+        """
+        field = "unwanted" if verdict == "bad" else "targets"
+        record = {
+            "reference": reference,
+            "modification": modification,
+            "targets": [],
+            field: list(results),
+            "verdict": verdict,
+            "user": user,
+            "time": round(time()),
+        }
+        line = json.dumps(record, ensure_ascii=False).encode("utf-8", "replace") + b"\n"
+        with self._lock:
+            size = self._path.stat().st_size if self._path.exists() else 0
+            if size + len(line) > MOST_BYTES:
+                raise busy("no more feedback is kept; whoever runs this should move the file")
+            # One write, so that a process that is killed leaves whole lines or part of the last one.
+            with self._path.open("ab", buffering=0) as out:
+                out.write(line if not size or self._ends_whole() else b"\n" + line)
+                os.fsync(out.fileno())
+
+    def _ends_whole(self) -> bool:
+        with self._path.open("rb") as given:
+            given.seek(-1, os.SEEK_END)
+            return given.read(1) == b"\n"
+
+
+def need(file: FeedbackFile | None) -> FeedbackFile:
+    """The file. Raises Problem where the service keeps none."""
+    if file is None:
+        raise Problem(403, "this service keeps no feedback; --feedback FILE lets it")
+    return file

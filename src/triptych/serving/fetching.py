@@ -1,0 +1,189 @@
+"""Pictures by URL, from hosts that whoever runs the service has named: a service must not be made to ask others.
+
+A name is resolved once, and the connection goes to one of the addresses that were judged, so that a name which means
+another machine a moment later leads nowhere else. Redirects are followed by hand, each judged as the first address was.
+"""
+
+import ipaddress
+import socket
+import ssl
+from collections.abc import Callable, Sequence
+from contextlib import suppress
+from dataclasses import dataclass
+from http.client import HTTPConnection, HTTPException, HTTPResponse
+from threading import Timer
+from time import monotonic
+from urllib.parse import SplitResult, urljoin, urlsplit
+
+from triptych.core.errors import UsageError
+from triptych.serving.problems import Problem
+
+Address = tuple[str, int]
+
+LONGEST = 2000
+"""Characters of an address."""
+_REDIRECTS = 3
+_PIECE = 64 * 1024
+_PORTS = {"http": 80, "https": 443}
+_MOVED = (301, 302, 303, 307, 308)
+
+
+def _resolved(host: str, port: int) -> list[Address]:
+    found = socket.getaddrinfo(host, port, type=socket.SOCK_STREAM)
+    return [(str(address[0]), port) for *_, address in found]
+
+
+def is_public(address: str) -> bool:
+    """Whether an address is one of the open internet: no private, local, reserved or multicast one, nor one within."""
+    try:
+        known = ipaddress.ip_address(address.partition("%")[0])
+    except ValueError:
+        return False
+    if isinstance(known, ipaddress.IPv6Address):
+        inner = known.ipv4_mapped or known.sixtofour or (known.teredo[1] if known.teredo else None)
+        if inner is not None:
+            return known.ipv4_mapped is not None and is_public(str(inner))
+        if known in _TRANSLATED:
+            return False
+    return known.is_global and not known.is_multicast and not known.is_reserved and not known.is_unspecified
+
+
+_TRANSLATED = ipaddress.ip_network("64:ff9b::/96")  # IPv4 within IPv6
+
+
+@dataclass(frozen=True)
+class PictureFetcher:
+    """Fetches pictures from the hosts of an allow-list, within limits. Safe in any thread."""
+
+    hosts: frozenset[str]
+    """`shop.example`, `.shop.example` for the names below it, or with a port, `shop.example:8080`."""
+    max_bytes: int
+    seconds: float
+    """Of a whole fetch, its redirects and its body included."""
+    resolve: Callable[[str, int], Sequence[Address]] = _resolved
+    allows: Callable[[str], bool] = is_public
+    """Whether a connection may go to an address."""
+
+    def __call__(self, url: str) -> bytes:
+        """The content of a picture. Raises Problem, which says nothing of the network beyond the host's own answer."""
+        deadline = monotonic() + self.seconds
+        for _ in range(_REDIRECTS + 1):
+            parts = self._judged(url)
+            answer = self._asked(parts, deadline)
+            if isinstance(answer, bytes):
+                return answer
+            url = urljoin(url, answer)
+        raise Problem(422, f"url: more than {_REDIRECTS} redirects")
+
+    def _judged(self, url: str) -> SplitResult:
+        """The parts of an address that may be asked. Raises Problem for any other."""
+        if len(url) > LONGEST or not url.isascii() or any(sign <= " " or sign == "\x7f" for sign in url):
+            raise Problem(422, f"url: must be an address of at most {LONGEST} plain characters")
+        try:
+            parts = urlsplit(url)
+            port = parts.port
+        except ValueError:
+            raise Problem(422, "url: is no address") from None
+        if parts.scheme not in _PORTS or not parts.hostname or "@" in parts.netloc or "\\" in url:
+            raise Problem(422, "url: must begin with https:// or http://, and hold no user name")
+        host = parts.hostname.rstrip(".")
+        named = f"{host}:{port}" if port not in (None, _PORTS[parts.scheme]) else host
+        if not any(_fits(named, allowed) for allowed in self.hosts):
+            raise Problem(403, f"url: pictures of {named[:100]} are not fetched here; --fetch-from allows a host")
+        return parts
+
+    def _asked(self, parts: SplitResult, deadline: float) -> bytes | str:
+        """What a host answers: the picture, or where it has moved to."""
+        host, port = str(parts.hostname), parts.port or _PORTS[parts.scheme]
+        try:
+            addresses = self.resolve(host, port)
+        except (OSError, UnicodeError):
+            raise Problem(422, f"url: there is no host {host[:100]}") from None
+        if not addresses or not all(self.allows(address) for address, _ in addresses):
+            raise Problem(403, "url: the host is not one of the open internet")
+        connection = HTTPConnection(host, port)
+        guard = None
+        try:
+            connection.sock = _connected(addresses, _left(deadline))
+            # Each read may wait as long as is left; a host that sends drop by drop is cut off as a whole.
+            guard = Timer(_left(deadline), _cut, [connection])
+            guard.daemon = True
+            guard.start()
+            if parts.scheme == "https":
+                secured = ssl.create_default_context().wrap_socket(
+                    connection.sock, server_hostname=host, do_handshake_on_connect=False
+                )
+                connection.sock = secured
+                secured.do_handshake()
+            path = (parts.path or "/") + (f"?{parts.query}" if parts.query else "")
+            connection.request("GET", path, headers={"Accept": "image/*", "User-Agent": "triptych"})
+            return self._taken(connection.getresponse(), deadline)
+        except (OSError, HTTPException, ValueError):
+            late = monotonic() >= deadline
+            why = f"took longer than {self.seconds:g} s" if late else "did not answer as a web server does"
+            raise Problem(422, f"url: the host {why}") from None
+        finally:
+            if guard:
+                guard.cancel()
+            connection.close()
+
+    def _taken(self, answer: HTTPResponse, deadline: float) -> bytes | str:
+        if answer.status in _MOVED and (moved := answer.getheader("Location")):
+            return moved
+        if answer.status != 200:
+            raise Problem(422, f"url: the host answered {answer.status}")
+        kind = answer.getheader("Content-Type", "").partition(";")[0].strip().lower()
+        if not kind.startswith("image/"):
+            raise Problem(422, "url: the host sent something that is no picture")
+        large = Problem(413, f"url: the picture is too large: at most {self.max_bytes} bytes are accepted")
+        if (answer.length or 0) > self.max_bytes:
+            raise large
+        body = bytearray()
+        while piece := answer.read1(_PIECE):
+            body += piece
+            if len(body) > self.max_bytes:
+                raise large
+            _left(deadline)
+        if answer.length:  # it ended early
+            raise OSError
+        return bytes(body)
+
+
+def _fits(host: str, allowed: str) -> bool:
+    return host == allowed or (allowed.startswith(".") and host.endswith(allowed))
+
+
+def _left(deadline: float) -> float:
+    """The seconds that are left. Raises OSError where there are none."""
+    left = deadline - monotonic()
+    if left <= 0:
+        raise TimeoutError
+    return left
+
+
+def _connected(addresses: Sequence[Address], seconds: float) -> socket.socket:
+    """A connection to the first of the addresses that answers; to none but these."""
+    failed: OSError = OSError()
+    for address in addresses[:2]:
+        try:
+            return socket.create_connection(address, timeout=seconds / 2)
+        except OSError as error:
+            failed = error
+    raise failed
+
+
+def _cut(connection: HTTPConnection) -> None:
+    with suppress(OSError, AttributeError):
+        connection.sock.shutdown(socket.SHUT_RDWR)
+
+
+def read_hosts(given: Sequence[str]) -> frozenset[str]:
+    """The allow-list, as `--fetch-from` gives it. Raises UsageError for what is no host."""
+    hosts = set()
+    for one in given:
+        host = one.strip().lower().rstrip(".")
+        name, _, port = host.partition(":")
+        if not name.strip(".") or "/" in host or "*" in host or "@" in host or (port and not port.isdecimal()):
+            raise UsageError(f"--fetch-from {one}: must be a host such as shop.example, or .shop.example for all below")
+        hosts.add(host)
+    return frozenset(hosts)

@@ -1,0 +1,36 @@
+// A reference and a result, large and side by side, with what is known of both.
+
+import * as service from "./service.js";
+import { $, differences, make, titleOf } from "./view.js";
+import { t } from "./words.js";
+
+const known = async (id) => { try { return await service.picture(id); } catch { return null; } }; // an upload has none
+
+/** The columns in which both say something, or one does: first those that differ. */
+export function rows(columns, before, after) {
+  const told = columns.map(({ name, label }) => ({ label, was: before?.[name], is: after?.[name] }))
+    .filter(({ was, is }) => was !== undefined || is !== undefined);
+  const differs = ({ was, is }) => String(was ?? "") !== String(is ?? "");
+  return [...told.filter(differs), ...told.filter((one) => !differs(one))].map((one) => ({ ...one, differs: differs(one) }));
+}
+
+export async function compareBeside(reference, result, columns) {
+  service.show($("beside-reference"), reference, "full");
+  service.show($("beside-result"), result.id, "full");
+  $("beside-reference").alt = t("start-picture");
+  $("beside-result").alt = titleOf(result);
+  $("beside-tags").replaceChildren();
+  $("beside-facts").replaceChildren();
+  $("beside").showModal();
+  const [own, tags] = await Promise.all([known(reference), service.compare(reference, result.id).catch(() => null)]);
+  if ($("beside-result").dataset.id !== result.id) return;
+  const found = tags ? differences(tags) : [];
+  $("beside-tags").replaceChildren(...(found.length ? found : [make("span", { className: "same" }, t("unsure"))]));
+  const told = rows(columns, own?.metadata, result.metadata);
+  if (!told.length) return;
+  const head = make("tr", {}, ...["column", "reference", "result-title"].map((name) => Object.assign(make("th", {}, t(name)), { scope: "col" })));
+  $("beside-facts").append(make("thead", {}, head), make("tbody", {}, ...told.map(({ label, was, is, differs }) => make(
+    "tr", { className: differs ? "differs" : "" },
+    Object.assign(make("th", {}, label), { scope: "row" }), make("td", {}, String(was ?? "–")), make("td", {}, String(is ?? "–")),
+  ))));
+}

@@ -1,0 +1,40 @@
+"""Routes for programs of a shop: many searches at once, changed metadata, feedback."""
+
+from typing import Annotated
+
+from fastapi import Body, FastAPI, Path, Request
+from starlette.responses import Response
+
+from triptych.serving import schemas
+from triptych.serving.feedback import need
+from triptych.serving.forms import json_response, read_json_body
+from triptych.serving.handlers import RequestHandlers
+from triptych.serving.search_answers import answered_all, public
+
+_Id = Annotated[str, Path(max_length=64, description="A picture's opaque id.", examples=["3f1c0a5be2d94c77a810"])]
+
+
+def add_program_routes(app: FastAPI, handlers: RequestHandlers) -> None:
+    """Give `app` these routes."""
+    many = {"requestBody": {"content": {"application/json": {"schema": schemas.Searches.model_json_schema()}}}}
+
+    @app.post("/v1/searches", response_model=schemas.Answers, tags=["search"], openapi_extra=many)
+    async def searches(request: Request) -> Response:
+        """Up to 32 searches at once, which costs less than one after another; each is answered for itself."""
+        given = await read_json_body(request, schemas.Searches)
+        return json_response({"answers": await answered_all(handlers, given.searches)})
+
+    @app.patch("/v1/pictures/{id}", response_model=schemas.Picture, tags=["pictures"])
+    async def change(id: _Id, changes: Annotated[schemas.Changes, Body()]) -> Response:
+        """Change what is known of a picture. It is on disk, and conditions see it, when this answers."""
+        return json_response(public(await handlers.change(id, changes.metadata)))
+
+    @app.post("/v1/feedback", response_model=schemas.Kept, status_code=201, tags=["search"])
+    async def feedback(request: Request, given: Annotated[schemas.Feedback, Body()]) -> Response:
+        """Keep what somebody found of results, as triplets to train from: `triptych triplets import` reads the file."""
+        file = need(handlers.settings.feedback)
+        reference = handlers.picture(given.reference).name
+        results = [handlers.picture(one).name for one in given.results]
+        user = request.scope.get("triptych.client", "")
+        await handlers.in_thread(lambda: file.add(reference, given.text.strip(), results, given.verdict, user))
+        return json_response({"kept": len(results)}, 201)
