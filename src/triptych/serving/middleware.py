@@ -1,11 +1,10 @@
 """What a request meets before anything is done for it: who asks, from where, how often, how much, for how long."""
 
 import asyncio
-import sys
+import logging
 import traceback
 from collections import OrderedDict
 from collections.abc import Awaitable, Callable
-from contextlib import suppress
 from time import monotonic, perf_counter
 
 from starlette.datastructures import Headers
@@ -75,8 +74,8 @@ class AccessMiddleware:
             problem = as_problem(error)
             if problem.status == 500:
                 # Where it happened, without the values that were asked with.
-                with suppress(OSError):
-                    print(*traceback.format_tb(error.__traceback__), type(error).__name__, file=sys.stderr, flush=True)
+                where = " ".join(traceback.format_tb(error.__traceback__))
+                logging.getLogger("triptych").error("%s %s", where, type(error).__name__)
             if not status:
                 await problem.response()(scope, receive, sending)
         seconds = perf_counter() - started
