@@ -22,7 +22,7 @@ EXTRAS: Mapping[str, tuple[str, ...]] = {
     "train": ("torch", "onnx", "onnxscript", "matplotlib"),
     "hf": ("torch", "transformers"),
     "chat": ("httpx2", "pydantic"),
-    "serve": ("fastapi", "uvicorn", "python_multipart"),
+    "serve": ("fastapi", "uvicorn", "python_multipart", "prometheus_client"),
     "postgres": ("psycopg",),
     "faiss": ("faiss",),
     "heif": ("pillow_heif",),

@@ -6,7 +6,8 @@ from pathlib import Path
 from typing import Self
 
 from triptych.benchmarks.benchmark import Benchmark
-from triptych.composers.baselines import DEFAULT_WEIGHT, METHODS, CaptionEdit, baseline
+from triptych.composers.baselines import DEFAULT_WEIGHT, METHODS, baseline
+from triptych.composers.captions import CaptionEdit
 from triptych.composers.joint import JointQuery
 from triptych.composers.protocol import Composer, attach_encoder, encoder_fingerprint_of, encoder_name_of
 from triptych.composers.registry import load_composer

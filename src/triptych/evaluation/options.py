@@ -55,8 +55,8 @@ class EvaluateOptions:
 
     methods: tuple[str, ...] = option(
         (),
-        "picture, text, sum, signed-sum, slerp, caption-edit, caption-edit+picture, or all of these; product, basic, "
-        "joint or compile; may be repeated.",
+        "picture, text, sum, signed-sum, slerp, caption-words, caption-words+picture, caption-edit, "
+        "caption-edit+picture, or all of these; product, basic, joint or compile; may be repeated.",
         flag="--method",
     )
     split: str = option("test", "val, test, test1 (cirr), or all (the whole folder).")

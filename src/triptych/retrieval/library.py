@@ -15,6 +15,7 @@ from triptych.catalog.catalog import Catalog
 from triptych.composers.baselines import DEFAULT_WEIGHT
 from triptych.composers.patches import reads_pixels
 from triptych.composers.protocol import Composer, attach_encoder
+from triptych.composers.truth import verdict_of
 from triptych.core.boxes import Box
 from triptych.core.decoders import OpenPicture, open_here
 from triptych.core.errors import CatalogError, DataError, PictureError, UsageError
@@ -211,14 +212,19 @@ class Library:
         """
         self._snapshot.gallery.fulfilling(tuple(where))
 
-    def answer(self, queries: Sequence[SearchQuery]) -> Answers:
+    def answer(self, queries: Sequence[SearchQuery], *, plain: bool = False) -> Answers:
         """Answer many queries at once, which costs far less than one after another.
+
+        With `plain` the weighted sum answers in the composer's place, with the weight that its verdict found best.
 
         Raises:
             UsageError: a condition cannot be read, or a weight would have no effect.
             StoreError: a database does not answer.
         """
-        return Answering(self.encoder, self.composer, self.weight)(queries, self._snapshot, str(self.catalog.root))
+        verdict = verdict_of(self.composer) if plain else None
+        weight = verdict.sum_weight if verdict else self.weight
+        answering = Answering(self.encoder, None if plain else self.composer, weight)
+        return answering(queries, self._snapshot, str(self.catalog.root))
 
     def check_ready(self) -> None:
         """Check that a search would be answered now.

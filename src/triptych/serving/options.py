@@ -97,6 +97,7 @@ class ServeOptions:
     )
     fetch_timeout: float = option(10.0, "Seconds that fetching a picture may take.", min=0.1, max=25)
     feedback: Path | None = option(None, "Keep what people found of results in this file (JSON Lines).", metavar="FILE")
+    blind: bool = option(False, "Let the owner compare the composer and the weighted sum blindly, at /page/blind.html.")
     limits: UploadLimits = nested(UploadLimits)
     connections: ConnectionLimits = nested(ConnectionLimits)
     request_timeout: float = option(30.0, "Seconds that a request may take, its upload included.", min=0.1)

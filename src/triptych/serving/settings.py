@@ -8,6 +8,7 @@ from triptych.serving.keys import KeyFile
 from triptych.serving.options import UploadLimits
 
 if TYPE_CHECKING:
+    from triptych.serving.blind import BlindComparison
     from triptych.serving.feedback import FeedbackFile
     from triptych.serving.fetching import PictureFetcher
 
@@ -39,6 +40,8 @@ class ServiceSettings:
     """What fetches pictures by URL; None where none are."""
     feedback: "FeedbackFile | None" = None
     """Where people's judgements are kept; None where none are."""
+    blind: "BlindComparison | None" = None
+    """The owner's blind comparison; None where there is none."""
     root_path: str = ""
     """The path below which a proxy shows the service, such as `/triptych`; empty where it lies at the top."""
     request_timeout: float = 30.0

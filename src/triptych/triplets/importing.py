@@ -5,7 +5,8 @@
     FashionIQ  {"candidate": name, "target": name, "captions": [text, text]}  (Wu et al. 2021, cap.dress.train.json)
     LaSCo      {"query-image": [id, path], "query-text": text, "target-image": [id, path]}  (Levy et al. 2024)
     MegaPairs  {"q_img": path, "q_text": text or texts, "t_img": path, "hns": [paths]}      (Zhou et al. 2024)
-    triptych   {"reference": name, "modification": text, "target" or "targets": name or names}, as in queries.jsonl
+    triptych   {"reference": name, "modification": text, "target" or "targets": name or names}, as in queries.jsonl, and
+               as the service keeps feedback, with "verdict"
 
 Each as JSON Lines, or as one JSON array. The format follows from the fields. Of any other format, such as CIRHS' or
 MTCIR's, one says which fields hold reference, text and target.
@@ -31,6 +32,7 @@ _MOST_TEXT = 1000  # characters of a modification
 _MOST_NEGATIVES = 16  # of a triplet
 _CAPTION_ENDS = ".?, "  # of FashionIQ's captions, cut off before they are joined
 _NO_PICTURE, _TWO_PICTURES = "a picture that the catalog lacks", "a name of several pictures"
+_JUDGED_BAD = "feedback that results do not answer"
 _NEEDED, _NEGATIVES = ("reference", "text", "target"), "negatives"
 _SAME, _NO_TEXT, _NO_TARGET = "the reference as its own target", "no text", "no target, as in a split without answers"
 
@@ -269,6 +271,8 @@ def _recognised(record: Any) -> _Foreign | _LeftOut:
         several = record["q_text"]
         texts = {"relative": [several] if isinstance(several, str) else several}
         return _made("megapairs", record["q_img"], [record["t_img"]], texts, _names(record.get("hns") or ()))
+    if "verdict" in record and record.get("targets") == []:
+        return _LeftOut(_JUDGED_BAD)
     targets = record["targets"] if "targets" in record else [record["target"]]
     return _made("queries", record["reference"], targets, {"relative": [record["modification"]]})
 

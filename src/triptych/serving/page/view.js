@@ -16,7 +16,7 @@ export function make(tag, settings = {}, ...children) {
 let captionColumns = []; // columns of few words: whose values are shown under a picture
 
 export function setCaptionColumns(columns) {
-  captionColumns = columns.filter(({ kind, values }) => kind === "text" && values.length > 1).map(({ name }) => name);
+  captionColumns = columns.filter(({ kind, values, distinct }) => kind === "text" && values.length > 1 && values.length === distinct).map(({ name }) => name);
 }
 
 const words = (hit) => captionColumns.map((column) => hit.metadata[column]).filter((value) => value && value !== "none");
