@@ -302,7 +302,7 @@ class IndexRun:
         return encoded
 
     def _entry(self, result: tuple[str, Entry | str]) -> Entry | None:
-        """The entry of a picture that was read; None for one that stays as it was."""
+        """The entry of a picture that was read; None if it is unchanged."""
         name, found = result
         entry = Entry(name, 0, 0, "", "rejected", found) if isinstance(found, str) else found
         if entry.reason:
