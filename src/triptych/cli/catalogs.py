@@ -92,7 +92,7 @@ def update(
     catalog: CatalogDir,
     options: UpdateOptions,
 ) -> None:
-    """Bring what is known of a catalog's pictures up to date; nothing is encoded, and other columns stay."""
+    """Update the metadata of a catalog's pictures from a CSV. Nothing is encoded, and other columns are kept."""
     show(triptych.update(catalog, metadata, options))
 
 

@@ -45,7 +45,7 @@ ResultFile = Annotated[Path | None, typer.Option(metavar="FILE", help="Result fi
 
 @dataclass(frozen=True)
 class _Files:
-    """What an evaluation reads and writes beside the benchmark."""
+    """The files that an evaluation reads and writes besides the benchmark."""
 
     catalog: Path | None = option(None, "Catalog of the pictures, which saves encoding them again.", metavar="DIR")
     output: Path | None = option(None, "Result file to write (.json).", metavar="FILE")
@@ -158,7 +158,7 @@ def inspect(
     ] = None,
     gallery: Annotated[Path | None, typer.Option(metavar="DIR", help="Pictures of your own queries.")] = None,
 ) -> None:
-    """Write a page of a result file's queries with their pictures and answers, one method or two side by side."""
+    """Write a page with a result file's queries, pictures and answers, of one method or of two side by side."""
     show(triptych.inspect(first, second, options, out=out, root=root, gallery=gallery))
 
 
