@@ -1,4 +1,4 @@
-"""The encoder's own query: of a reference's pixels and the words at once, where the encoder reads both together."""
+"""The encoder's own query, from a reference's pixels and the words at once, for encoders that read both together."""
 
 from collections.abc import Sequence
 
@@ -9,9 +9,10 @@ from triptych.encoders.protocol import Encoder, EncodesQueries, Pixels
 
 
 class JointQuery:
-    """Asks the encoder for the query's vector (`EncodesQueries`); gallery vectors are those of its pictures.
+    """Uses the encoder's own query vector (`EncodesQueries`). Gallery vectors are those of its pictures.
 
-    Raises UsageError where the encoder reads pictures and words apart.
+    Raises:
+        UsageError: the encoder does not read pictures and words together.
     """
 
     name = "joint"
@@ -26,7 +27,7 @@ class JointQuery:
         self._encoder = encoder
 
     def gallery(self, vectors: Vectors) -> Vectors:
-        """The vectors as they are."""
+        """The vectors unchanged."""
         return vectors
 
     def compose(
@@ -35,9 +36,13 @@ class JointQuery:
         modifications: Sequence[str],
         changes: Sequence[ChangedWords | None] | None = None,
     ) -> Vectors:
-        """Raises UsageError: it needs the pixels of the references (`compose_pictures`)."""
+        """Not possible without the pixels of the references; see `compose_pictures`.
+
+        Raises:
+            UsageError: always.
+        """
         raise UsageError("joint reads the reference picture itself; its vector is not enough")
 
     def compose_pictures(self, pixels: Pixels, modifications: Sequence[str]) -> Vectors:
-        """`ReadsPictures.compose_pictures`."""
+        """See `ReadsPictures.compose_pictures`."""
         return self._encoder.encode_queries(pixels, modifications)
