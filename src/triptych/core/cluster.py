@@ -1,4 +1,4 @@
-"""What many machines compute: the choice of an engine, and the connection to a Ray cluster."""
+"""Work on many machines: the choice of an engine, and the connection to a Ray cluster."""
 
 import os
 from collections.abc import Iterator
@@ -14,7 +14,7 @@ ENGINES = ("local", "ray")
 
 @dataclass(frozen=True)
 class ClusterOptions:
-    """Where work that can be divided is done."""
+    """Where divisible work is done."""
 
     engine: str = option("local", "Where pictures are encoded: local, or ray (extra `ray`).", choices=ENGINES)
     """`local`: in this process. `ray`: by workers of a Ray cluster; https://docs.ray.io."""
@@ -35,7 +35,7 @@ class ClusterOptions:
 
 @contextmanager
 def connected(options: ClusterOptions, threads: int) -> Iterator[None]:
-    """Connect to the cluster, or start one here; whoever connected before stays connected.
+    """Connect to the cluster, or start one here. An existing connection is kept.
 
     Raises:
         UsageError: the extra `ray` is not installed.
