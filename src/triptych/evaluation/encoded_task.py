@@ -39,7 +39,7 @@ class TaskRows:
     candidates: list[Rows | None]
     """The closed list to rank; None for the whole gallery."""
     negatives: list[Rows]
-    """What was judged to be wrong."""
+    """Rows that were judged to be wrong."""
 
     @classmethod
     def of(cls, task: Task, queries: Sequence[Query], row_of: Mapping[str, int]) -> "TaskRows":
@@ -137,7 +137,7 @@ class EncodedTask:
         return ranks_of_targets(queries, gallery, self._rows.targets, self._rows.excluded, self._rows.candidates)
 
     def answers(self, method: Composer) -> Answers:
-        """How a method orders the gallery for each query."""
+        """A method's order of the gallery for each query."""
         queries, gallery = self.compose(method), self.gallery_for(method)
         if isinstance(method, ScoresPictures):
             return ScoreAnswers(method.scorer(gallery), self.references, queries)
@@ -180,7 +180,7 @@ class EncodedTask:
         return values(self.task.measures, self.all_ranks(answers or self.answers(method)))
 
     def solved(self, answers: Answers, k: int) -> Values:
-        """For each query 1 where a target is among the first `k`, else 0."""
+        """For each query 1 if a target is among the first `k`, else 0."""
         rows = self._rows
         return per_query(answers.ranks(rows.single, rows.excluded, rows.candidates), (k,), ())[f"R@{k}"]
 
@@ -255,13 +255,13 @@ def _can_be_asked(query: Query, vector_of: Mapping[str, Any], row_of: Mapping[st
 
 
 def _reference(query: Query, vector_of: Mapping[str, Any]) -> Any:
-    """The vector of its reference, or the mean direction of several."""
+    """The vector of the query's reference, or the mean direction of several references."""
     vectors = [vector_of[name] for name in query.references]
     return vectors[0] if len(vectors) == 1 else unit(np.mean(vectors, axis=0))
 
 
 def _candidates(queries: Sequence[Query], row_of: Mapping[str, int]) -> list[Rows | None]:
-    """The rows of closed lists; one that several queries share is looked up once."""
+    """The rows of closed lists. A list that several queries share is looked up once."""
     known: dict[int, Rows] = {}
     found: list[Rows | None] = []
     for query in queries:

@@ -1,4 +1,5 @@
-"""Queries made of a reference's pixels and its words at once, streamed: all pixels of a benchmark would not fit."""
+"""Queries from a reference's pixels and its words, read together. They are streamed, since the pixels of a whole
+benchmark would not fit into memory."""
 
 from collections.abc import Sequence
 
@@ -19,10 +20,12 @@ _BATCH = 32  # queries read at once
 def compose_jointly(
     task: Task, queries: Sequence[Query], method: ReadsPictures, encoder: Encoder, limits: Limits
 ) -> list[Vectors]:
-    """Query vectors `(n, e)`, once for each way in which the queries are worded.
+    """Query vectors `(n, e)`, once for each set of wordings.
 
-    Of a query with several references the first is read, and how many there are is told. Raises DataError for a
-    picture that cannot be read.
+    Of several references only the first is read, and such queries are counted and reported.
+
+    Raises:
+        DataError: a picture cannot be read.
     """
     several = sum(bool(query.more_references) for query in queries)
     if several:
