@@ -68,7 +68,10 @@ class Graded:
     """Queries that were not graded, and so are unchanged."""
 
     def order(self, weight: float) -> list[Rows]:
-        """The new order: `weight` times the grade plus (1 - `weight`) times the former place; ties keep their order."""
+        """The new order by `weight` times the grade plus (1 - `weight`) times a value for the former place, from 1 down to 0.
+
+        Ties keep their order.
+        """
         orders = []
         for rows, grades in zip(self.first, self.grades, strict=True):
             places = 1 - np.arange(len(rows)) / max(1, len(rows))
