@@ -68,9 +68,9 @@ class Graded:
     """Queries that were not graded, and so are unchanged."""
 
     def order(self, weight: float) -> list[Rows]:
-        """The new order by `weight` times the grade plus (1 - `weight`) times a value for the former place, from 1 down to 0.
+        """The new order, by `weight` times the grade plus (1 - `weight`) times a value of the former place.
 
-        Ties keep their order.
+        That value falls from 1 towards 0. Ties keep their order.
         """
         orders = []
         for rows, grades in zip(self.first, self.grades, strict=True):
