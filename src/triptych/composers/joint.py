@@ -21,8 +21,8 @@ class JointQuery:
     def __init__(self, encoder: Encoder) -> None:
         if not isinstance(encoder, EncodesQueries):
             raise UsageError(
-                f"--method joint: {encoder.name} has no query of its own of picture and words together; take one "
-                "that has it, such as hf:BAAI/BGE-VL-base or hf:Qwen/Qwen3-VL-Embedding-2B"
+                f"--method joint: {encoder.name} does not read picture and words together; use one "
+                "that does, such as hf:BAAI/BGE-VL-base or hf:Qwen/Qwen3-VL-Embedding-2B"
             )
         self._encoder = encoder
 
@@ -41,7 +41,7 @@ class JointQuery:
         Raises:
             UsageError: always.
         """
-        raise UsageError("joint reads the reference picture itself; its vector is not enough")
+        raise UsageError("joint needs the pixels of the reference picture, not only its vector")
 
     def compose_pictures(self, pixels: Pixels, modifications: Sequence[str]) -> Vectors:
         """See `ReadsPictures.compose_pictures`."""

@@ -42,7 +42,7 @@ class Box:
         if not (box.width and box.height):
             raise UsageError(f"--box {shown!r}: its width and height must be above 0")
         if max(numbers) <= 1 and (box.x + box.width > 1.001 or box.y + box.height > 1.001):
-            raise UsageError(f"--box {shown!r}: it reaches beyond the picture; x + width and y + height are at most 1")
+            raise UsageError(f"--box {shown!r}: the box leaves the picture; x + width and y + height are at most 1")
         return box
 
     def __str__(self) -> str:

@@ -20,11 +20,11 @@ class ClusterOptions:
     """`local`: in this process. `ray`: by workers of a Ray cluster; https://docs.ray.io."""
     address: str | None = option(
         None,
-        "The Ray cluster; by default the one that RAY_ADDRESS names, else one that is started on this machine.",
+        "Address of the Ray cluster; by default that of RAY_ADDRESS, else a cluster started on this machine.",
         metavar="HOST:PORT",
     )
-    workers: int = option(1, "Workers of the cluster, at most; each with an encoder of its own.", min=1)
-    gpus_per_worker: float = option(0.0, "GPUs that a worker takes, such as 1 or 0.25.", min=0)
+    workers: int = option(1, "The most workers of the cluster, each with its own encoder.", min=1)
+    gpus_per_worker: float = option(0.0, "GPUs per worker, such as 1 or 0.25.", min=0)
 
     def __post_init__(self) -> None:
         check_ranges(self)

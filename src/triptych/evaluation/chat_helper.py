@@ -46,7 +46,7 @@ class ChatHelper:
         if COMPILE in names and not options.compiler:
             raise UsageError("--method compile needs --compile-model MODEL")
         if output is None:
-            raise UsageError("a chat model in eval needs --output FILE: its replies are kept beside it")
+            raise UsageError("a chat model in eval needs --output FILE, beside which its replies are kept")
         return cls(options, ledger_path(output), evaluation)
 
     @property

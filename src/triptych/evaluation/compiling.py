@@ -101,7 +101,7 @@ class CompiledText:
                     self._known[vector.tobytes(), text] = phrases
             plain += not any(answers)
         if plain:
-            say(f"eval: {plain} of {len(task.queries)} queries of {task.task.name} are taken as they stand")
+            say(f"eval: {plain} of {len(task.queries)} queries of {task.task.name} are used unchanged")
         return Compilation(
             model=self._asker.model,
             calls=spent.calls,

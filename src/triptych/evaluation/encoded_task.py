@@ -84,7 +84,7 @@ class EncodedTask:
             raise DataError(f"{task.root}: none of the {len(task.queries)} queries of {task.name} can be asked")
         if self.unreadable:
             lost = len(task.queries) - len(self.queries)
-            say(f"{task.name}: {self.unreadable} pictures cannot be read; {lost} queries are lost with them")
+            say(f"{task.name}: {self.unreadable} pictures cannot be read; {lost} queries need them and are left out")
         self.gallery = np.stack([vector_of[name] for name in self.gallery_names])
         self.references = np.stack([_reference(query, vector_of) for query in self.queries])
         self._rows = TaskRows.of(task, self.queries, row_of)
@@ -292,7 +292,7 @@ def known_vectors(catalog: Catalog, tasks: Sequence[Task]) -> dict[Key, Any]:
     known: dict[Key, Any] = {}
     inside = [task for task in tasks if task.root.resolve().is_relative_to(catalog.root)]
     if not inside:
-        raise UsageError(f"{catalog.folder}: a catalog of {catalog.root}, which does not hold {tasks[0].root}")
+        raise UsageError(f"{catalog.folder}: this catalog is of {catalog.root}, which does not hold {tasks[0].root}")
     for task in inside:
         base = task.root.resolve().relative_to(catalog.root)
         for name in task.names:

@@ -47,12 +47,12 @@ class InspectOptions:
         UsageError: a value is out of its range, or `show` is unknown.
     """
 
-    method: str | None = option(None, "Method of the first file; its only one, or its first, if not given.")
-    against: str | None = option(None, "Method of the second file, or a second one of the first.")
+    method: str | None = option(None, "Method of the first file; by default its first.")
+    against: str | None = option(None, "Method of the second file, or a second method of the first.")
     show: str = option("all", f"Which queries: {', '.join(SHOWN)}.")
-    cutoff: int = option(10, "A query counts as solved where a target is among so many answers.", min=1)
+    cutoff: int = option(10, "A query counts as solved if a target is among this many answers.", min=1)
     top: int = option(6, "How many answers are shown.", min=1, max=50)
-    count: int = option(100, "At most how many queries, drawn at random.", min=1, max=2000)
+    count: int = option(100, "The most queries on the page, drawn at random.", min=1, max=2000)
     seed: int = option(0, "Equal seeds draw the same queries.", min=0)
     max_pixels: float = max_pixels_option()
 
@@ -110,7 +110,7 @@ def inspect(
     cards = [card for rows in zip(*sides, strict=True) for card in _cards(rows, tasks, options)]
     kept = [card for card in cards if SHOWN[options.show](card.places)]
     if not kept:
-        raise DataError(f"{first}: none of {len(cards)} queries is shown by --show {options.show}")
+        raise DataError(f"{first}: none of {len(cards)} queries fits --show {options.show}")
     drawn = np.random.default_rng(options.seed).permutation(len(kept))[: options.count]
     _write(out, [kept[place] for place in sorted(drawn)], sides, options)
     return InspectResult(len(drawn), len(kept), str(out))
@@ -156,7 +156,7 @@ def _tasks(path: Path, root: Path | str | None, gallery: Path | str | None) -> d
     """The benchmark on which a file was measured, by the names of its tasks."""
     asked: Mapping[str, Any] = read_json(path, "result file").get("made_by", {}).get("settings", {})
     if not isinstance(asked.get("benchmark"), str):
-        raise DataError(f"{path}: does not say what it was measured on; {_NEED_ANSWERS}")
+        raise DataError(f"{path}: does not name the data that it was measured on; {_NEED_ANSWERS}")
     root, gallery = root or asked.get("root"), gallery or asked.get("gallery")
     tasks = load_benchmark(
         asked["benchmark"],

@@ -29,7 +29,7 @@ def compose_jointly(
     """
     several = sum(bool(query.more_references) for query in queries)
     if several:
-        say(f"{task.name}: {several} queries have more than one reference; read jointly, the first counts")
+        say(f"{task.name}: {several} queries have several references; a joint query reads only the first")
     asked: dict[str, list[tuple[int, int, str]]] = {}
     for row, query in enumerate(queries):
         for wording, text in enumerate((query.modification, *query.other_wordings)):
@@ -47,7 +47,7 @@ def compose_jointly(
     what = f"read {task.name}"
     for name, pixels in load_task_pictures(task, sorted(asked), prepare=encoder.prepare, what=what, limits=limits):
         if isinstance(pixels, PictureError):
-            raise DataError(f"{task.file(name)}: {pixels}; a joint query needs the picture itself, so put it back")
+            raise DataError(f"{task.file(name)}: {pixels}; put it back, since a joint query needs the picture itself")
         for wording, row, text in asked[name]:
             waiting.append((pixels, wording, row, text))
             if len(waiting) == _BATCH:

@@ -272,7 +272,7 @@ def _download(name: str, revision: str | None, staging: Path) -> Path:
         )
     except Exception as error:  # as above
         remedy = "check the name and the network; triplets are at hf:datasets/OWNER/NAME"
-        raise FailureError(f"hf:{name}: not to be had from the hub ({_reason(error)}); {remedy}") from error
+        raise FailureError(f"hf:{name}: the hub does not provide it ({_reason(error)}); {remedy}") from error
 
 
 def _reason(error: Exception) -> str:

@@ -85,14 +85,14 @@ class Answering:
             UsageError: a weight would have no effect.
         """
         if query.weight is not None and not (query.has_pictures and query.has_words):
-            raise UsageError("weight: is between a picture and words; give both, or no weight")
+            raise UsageError("weight: needs both a picture and words; give both, or no weight")
         if self.composer is None or not query.composed:
             return
         name = self.composer.name
         if query.weight is not None:
-            raise UsageError(f"weight: the composer {name} does without; give no weight, or no composer")
+            raise UsageError(f"weight: the composer {name} uses none; give no weight, or no composer")
         if len({weight for _, weight in query.texts}) > 1:
-            raise UsageError(f"text: the composer {name} reads texts as one, without weights")
+            raise UsageError(f"text: the composer {name} joins texts and ignores their weights")
 
     def _readings(self, queries: Sequence[SearchQuery]) -> list[TextReading | None]:
         """How the words of each query are read; by the composer if the query also has a picture."""

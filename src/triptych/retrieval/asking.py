@@ -98,7 +98,7 @@ def query_of(
     asked = parts_of(library, image, text, options)
     box = Box.read(options.box) if options.box else None
     if box and len(asked.images) + len(asked.likes) + (given is not None) != 1:
-        raise UsageError("--box is of one picture: give just one beside it, and no other")
+        raise UsageError("--box applies to one picture; give only one")
     references = (
         *(_with_weight(library.reference(image=one, box=box), weight) for one, weight in asked.images),
         *(_with_weight(library.reference(like=one, box=box), weight) for one, weight in asked.likes),

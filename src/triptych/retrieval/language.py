@@ -91,7 +91,7 @@ class Boost:
                 raise UsageError(f"--boost {shown!r}: {_reason(error)}") from None
         elif type_of(schema.field(what).type) not in {"number", "boolean"}:
             raise UsageError(
-                f"--boost {shown!r}: the column holds neither numbers nor yes and no; "
+                f"--boost {shown!r}: the column has neither numbers nor booleans; "
                 f"write a condition, such as {what}=VALUE={written}"
             )
         return cls(what, factor)

@@ -19,20 +19,20 @@ class SearchOptions:
 
     like: tuple[str, ...] = option(
         (),
-        "A picture of the catalog to be like, by name or id, perhaps with a weight; may be repeated.",
+        "Picture of the catalog to resemble, by name or id, optionally with a weight; may be repeated.",
         metavar="NAME[:WEIGHT]",
     )
     unlike: tuple[str, ...] = option(
         (),
-        "A picture of the catalog to be unlike, by name or id, perhaps with a weight; may be repeated.",
+        "Picture of the catalog to avoid, by name or id, optionally with a weight; may be repeated.",
         metavar="NAME[:WEIGHT]",
     )
     unwanted: tuple[str, ...] = option(
-        (), 'What results should not show, such as "stripes"; may be repeated.', flag="--not", metavar="WORDS"
+        (), 'Words for what results should not show, such as "stripes"; may be repeated.', flag="--not", metavar="WORDS"
     )
     box: str | None = option(
         None,
-        "The part of the picture that is meant: left, top, width and height, as shares of the picture or in pixels.",
+        "Part of the picture to search with: left, top, width and height, as shares of the picture or in pixels.",
         metavar="X,Y,W,H",
     )
     weight: float | None = option(
@@ -47,8 +47,8 @@ class SearchOptions:
     )
     boost: tuple[str, ...] = option(
         (),
-        "Lift pictures by metadata: COLUMN or CONDITION, and a factor, such as in_stock=1.2 or colour=red=2. 1 changes "
-        "nothing, 2 lifts by one standard deviation of the scores, 0.5 lowers by half of one. May be repeated.",
+        "Raise pictures by metadata: COLUMN or CONDITION and a factor, such as in_stock=1.2 or colour=red=2. 1 changes "
+        "nothing, 2 raises by one standard deviation of the scores, 0.5 lowers by half of one. May be repeated.",
         metavar="COLUMN=FACTOR",
     )
     sort: tuple[str, ...] = option(
@@ -56,7 +56,9 @@ class SearchOptions:
         "Sort the nearest by a column, `price` or `price:desc`; may be repeated: the next one orders equal values.",
         metavar="COLUMN",
     )
-    among: int = option(200, "How many of the nearest --boost and --sort order; there are no results beyond.", min=1)
+    among: int = option(
+        200, "How many of the nearest pictures --boost and --sort reorder; no others are results.", min=1
+    )
     unique: bool = option(False, "Show near-duplicates once.")
     k: int = option(10, "How many results.", flag="-k", min=1)
     offset: int = option(0, "How many of the best results to leave out.", min=0)

@@ -73,7 +73,7 @@ class LossOptions:
     symmetric: bool = option(False, "Also train in the other direction, from the target to its query.")
     """Also find a target's query among those of the batch, as CLIP finds a picture's text (Radford et al. 2021)."""
     false_negative_margin: float | None = option(
-        None, "Leave out negatives that a query likes more than its target by this.", metavar="COSINE", min=0, max=2
+        None, "Ignore negatives that score higher than the best target by this cosine.", metavar="COSINE", min=0, max=2
     )
     """A negative that the query likes more than its best target, by this cosine, is taken for a target that nobody
     found, and left out: the elimination of false negatives (Huynh et al. 2022), by the composer's own judgement. What
@@ -102,7 +102,7 @@ class TrainOptions:
     """`combiner` reads the vectors of reference and text. `transformer` reads the reference's picture position by
     position, and the text token by token; it is for encoders that `pretrain` made."""
     epochs: int = option(9, _EPOCHS, min=1)
-    most_steps: int = option(600, "Steps of all epochs together, at most.", metavar="COUNT", min=1)
+    most_steps: int = option(600, "The most steps, over all epochs.", metavar="COUNT", min=1)
     batch_size: int = option(256, _BATCH, min=2)
     loss: LossOptions = nested(LossOptions)
     without: tuple[str, ...] = option(
@@ -118,7 +118,7 @@ class TrainOptions:
         check_ranges(self)
         if self.composer == "transformer" and "text-tower" in self.without:
             raise UsageError(
-                "--without text-tower: a transformer reads the tower's tokens, so it needs one that learns"
+                "--without text-tower: a transformer reads the tower's tokens, so the tower must be trained"
             )
 
 
@@ -137,7 +137,7 @@ class FinetuneOptions:
     batch_size: int = option(256, _BATCH, min=2)
     accumulate: int = option(1, "Batches whose gradients are added up for a step, each with its own negatives.", min=1)
     chunk_size: int | None = option(
-        None, "Pictures or texts in memory at a time; the batch stays whole.", metavar="COUNT", min=1
+        None, "Pictures or texts in memory at a time; the loss is still over the whole batch.", metavar="COUNT", min=1
     )
     temperature: float = option(0.07, _TEMPERATURE, above=0)
     distill: float = option(5.0, "Weight of keeping the pictures' vectors as they were.", min=0)
@@ -171,10 +171,12 @@ class PretrainOptions:
     """`frozen`, the default: small heads on what the towers see, which is computed once. `last-N`: the last N stages of
     the pictures' tuned copy and the last N layers of the text tower, too. `full`: all of both, but for the published
     trunk, which tells items apart."""
-    size: int | None = option(None, "With --from scratch: side of its pictures, in pixels, by 16 (64).", min=32)
-    width: int | None = option(None, "With --from scratch: channels of the first stage (64).", min=2)
-    epochs: int | None = option(None, "Passes over the pairs; 30, or 50 from scratch.", min=1)
-    batch_size: int = option(256, "Pairs a step.", min=2)
+    size: int | None = option(
+        None, "With --from scratch: side of its pictures in pixels, a multiple of 16; by default 64.", min=32
+    )
+    width: int | None = option(None, "With --from scratch: channels of the first stage; by default 64.", min=2)
+    epochs: int | None = option(None, "Passes over the pairs; by default 30, or 50 from scratch.", min=1)
+    batch_size: int = option(256, "Pairs per step.", min=2)
     max_pixels: float = max_pixels_option()
     seed: int = option(0, _SEED, min=0)
 
@@ -183,7 +185,7 @@ class PretrainOptions:
         if self.size is not None and self.size % 16:
             raise UsageError(f"--size {self.size}: must be a multiple of 16")
         if self.start == SCRATCH and self.tune is not None:
-            raise UsageError("--tune: goes with an encoder to go on with; from scratch everything learns")
+            raise UsageError("--tune: needs an encoder to start from; from scratch everything is trained")
         if self.start != SCRATCH and not (self.size is None and self.width is None):
             raise UsageError(f"--size and --width go with --from scratch; --from {self.start} has its own")
         if self.tune is not None and not _TUNED.fullmatch(self.tune):
@@ -204,7 +206,7 @@ class AdaptOptions:
     """
 
     steps: int = option(300, "Steps of training.", min=1)
-    batch_size: int = option(256, "Pictures a step.", min=2)
+    batch_size: int = option(256, "Pictures per step.", min=2)
     max_pixels: float = max_pixels_option()
     seed: int = option(0, _SEED, min=0)
 
@@ -232,12 +234,12 @@ class InversionOptions:
     which `eval` chooses on validation queries; elsewhere it takes the paper's for CLIP, and for our own encoders what
     was best on such."""
     captions: Path | None = option(
-        None, "For lincir: texts to learn from (image,caption), in place of titles.", metavar="CSV"
+        None, "For lincir: CSV of texts (image,caption) to train on, in place of titles.", metavar="CSV"
     )
     vocabulary: Path | None = option(None, 'JSON: {"colour": ["red", "blue"], …}.', metavar="FILE")
-    limit: int | None = option(None, "Learn from this many pictures, not all.", metavar="COUNT", min=2)
+    limit: int | None = option(None, "Train on this many pictures; by default on all.", metavar="COUNT", min=2)
     steps: int = option(400, "Steps of the mapping network.", min=1)
-    batch_size: int = option(256, "Pictures or texts a step.", min=2)
+    batch_size: int = option(256, "Pictures or texts per step.", min=2)
     word_steps: int = option(100, "For searle: steps of optimisation to find a picture's word.", min=1)
     seed: int = option(0, _SEED, min=0)
 
