@@ -1,4 +1,4 @@
-"""`serve`: the service as a process that finishes its requests when a signal ends it."""
+"""`serve`: run the service as a process that finishes its requests when a signal ends it."""
 
 import os
 import signal
@@ -51,20 +51,20 @@ def serve(
     rerank: RerankOptions | None = None,
     runtime: Runtime = Runtime(),
 ) -> None:
-    """Serve a catalog over HTTP, with a page to search it, until SIGTERM or SIGINT; requests under way are finished.
+    """Serve a catalog over HTTP, with a search page, until SIGTERM or SIGINT. Requests in progress are finished.
 
     The address is printed.
 
     Args:
         catalog: its folder.
-        options: where to listen, who may use the service, and how much a request may take.
-        engine: encoder, composer and store, which `open_catalog` takes as arguments.
-        rerank: a chat model that is shown the first results; its calls and costs are counted over the service's life.
+        options: where to listen, who may use the service, and what a request may take.
+        engine: encoder, composer and store, as of `open_catalog`.
+        rerank: a chat model that sees the first results. Its calls and costs are counted over the service's life.
         runtime: what the encoder computes with.
 
     Raises:
-        UsageError: the extra is not installed, or re-ranking may take as long as a request.
-        FailureError: the address is taken.
+        UsageError: the extra `serve` is not installed, or re-ranking may take as long as a request.
+        FailureError: the address is in use.
     """
     require_extra("serve", "serve")
     if rerank and rerank.timeout >= options.request_timeout:

@@ -1,4 +1,4 @@
-"""What a running service allows, and to whom."""
+"""The limits and permissions of a running service."""
 
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
@@ -24,7 +24,7 @@ def picture_limits(given: UploadLimits) -> Limits:
 
 @dataclass(frozen=True)
 class ServiceSettings:
-    """Limits and permissions of a service; the defaults suit one on the machine of its only user."""
+    """Limits and permissions of a service. The defaults suit a service for the only user of a machine."""
 
     keys: KeyFile | None = None
     """With a file of keys, all but the page itself and health needs one."""
