@@ -212,7 +212,8 @@ def test_upkeep(service: Service) -> None:
     lines = body.decode().splitlines()
     counts = dict(line.rsplit(" ", 1) for line in lines if not line.startswith("#"))
     assert float(counts['triptych_requests_total{method="POST",route="/v1/search",status="200"}']) >= 1
-    buckets = [float(value) for name, value in counts.items() if name.startswith('triptych_seconds_bucket{stage="req')]
+    histogram = {name: value for name, value in counts.items() if name.startswith("triptych_seconds_bucket{")}
+    buckets = [float(value) for name, value in histogram.items() if 'stage="request"' in name]
     assert all(less <= more for less, more in pairwise(buckets))
     assert buckets[-1] == float(counts['triptych_seconds_count{stage="request"}'])
     assert float(counts["triptych_pictures"]) > 0

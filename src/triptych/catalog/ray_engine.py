@@ -8,6 +8,7 @@ import logging
 import pickle
 from collections.abc import Callable, Container, Iterable, Iterator, Sequence
 from dataclasses import dataclass
+from itertools import chain
 from pathlib import Path
 from typing import Any
 
@@ -22,6 +23,8 @@ from triptych.core.environment import require_extra
 from triptych.core.errors import FailureError, TriptychError, UsageError
 from triptych.core.limits import Limits
 from triptych.encoders.protocol import Encoder
+
+_WAVE = 4000  # chunks, of a million pictures, that Ray is given at once: it keeps books of each
 
 
 class RayEngine:
@@ -60,7 +63,8 @@ class RayEngine:
             import ray
 
             try:
-                for made in self._encoded(work, chunks):
+                waves = (chunks[start : start + _WAVE] for start in range(0, len(chunks), _WAVE))
+                for made in chain.from_iterable(self._encoded(work, wave) for wave in waves):
                     chunk: EncodedChunk = pickle.loads(made)
                     for _ in chunk.results:
                         tick()
@@ -79,9 +83,11 @@ class RayEngine:
         context = ray.data.DataContext.get_current()
         context.execution_options.preserve_order = True  # so that the parts are those of one machine
         context.enable_progress_bars = False
-        wanted = ray.data.from_items([{"chunk": pickle.dumps(chunk)} for chunk in chunks])
+        # A block for each chunk: what a worker that dies takes with it.
+        given = [{"chunk": pickle.dumps(chunk)} for chunk in chunks]
+        wanted = ray.data.from_items(given, override_num_blocks=len(given))
         workers = min(self._cluster.workers, len(chunks))
-        encoded = wanted.repartition(len(chunks)).map_batches(
+        encoded = wanted.map_batches(
             _Worker,
             fn_constructor_args=(work,),
             compute=ray.data.ActorPoolStrategy(size=workers),
