@@ -15,7 +15,7 @@ from triptych.benchmarks.registry import load_benchmark
 from triptych.composers.baselines import WeightedSum
 from triptych.core.vectors import Vectors, unit
 from triptych.encoders.native import NativeEncoder
-from triptych.encoders.reading import averaged, laid_out
+from triptych.encoders.reading import mean_by_owner, parts_of_texts
 from triptych.encoders.registry import load_encoder
 from triptych.evaluation.encoded_task import EncodedTask
 
@@ -45,8 +45,8 @@ def cut(encoder: NativeEncoder, texts: Sequence[str]) -> Vectors:
 
 def in_parts(encoder: NativeEncoder, texts: Sequence[str]) -> Vectors:
     """Encode texts with every word, and average the vectors of the parts."""
-    parts, owners = laid_out(texts, encoder.readings(texts, learnt=Everything()))
-    return unit(averaged(cut(encoder, parts), owners, len(texts)))
+    parts, owners = parts_of_texts(texts, encoder.readings(texts, learnt=Everything()))
+    return unit(mean_by_owner(cut(encoder, parts), owners, len(texts)))
 
 
 def main() -> None:

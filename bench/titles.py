@@ -10,7 +10,8 @@ from pathlib import Path
 
 from triptych.benchmarks.datasets.fashion_products.products import load_products
 from triptych.benchmarks.registry import load_tasks
-from triptych.composers.baselines import CaptionEdit, TextOnly, WeightedSum
+from triptych.composers.baselines import TextOnly, WeightedSum
+from triptych.composers.captions import CaptionEdit
 from triptych.composers.protocol import Composer
 from triptych.encoders.registry import load_encoder
 from triptych.evaluation.encoded_task import EncodedTask

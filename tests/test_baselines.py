@@ -6,7 +6,8 @@ import pytest
 from PIL import Image
 
 from triptych.benchmarks.task import Query, Task
-from triptych.composers.baselines import METHODS, WEIGHTS, CaptionEdit, PictureOnly, TextOnly, WeightedSum, baseline
+from triptych.composers.baselines import METHODS, WEIGHTS, PictureOnly, TextOnly, WeightedSum, baseline
+from triptych.composers.captions import CaptionEdit, NamedWords
 from triptych.core.errors import UsageError
 from triptych.core.vectors import Vectors, unit
 from triptych.encoders.protocol import Pixels
@@ -105,6 +106,24 @@ def test_where_the_edit_is_not_told_the_words_are_appended(encoder, changes):
     encoder.read.clear()
     method.compose(REFERENCES, ASKED, changes)
     assert encoder.read[-2:] == ["red dress in blue", "blue shirt make it long"]
+
+
+def test_the_words_of_a_modification_replace_those_of_the_caption(encoder):
+    method = baseline("caption-words", encoder, VOCABULARY)
+    encoder.read.clear()
+    method.compose(REFERENCES, ["in blue, please", "as two dresses, not blue"], [{"kind": "shirt"}, None])
+    assert encoder.read[-2:] == ["blue dress", "blue dress"]
+    method.compose(REFERENCES, ASKED)
+    assert encoder.read[-2:] == ["blue dress", "blue shirt make it long"]
+
+
+def test_named_words_are_the_longest_and_those_asked_for():
+    words = {"colour": ("blue", "navy blue"), "sleeve": ("sleeveless", "long-sleeved")}
+    phrases = {group: {word: word for word in each} for group, each in words.items()}
+    named = NamedWords(Vocabulary(words, phrases, {"sleeve": {"sleeveless": ("without sleeves",)}}))
+    assert named("Navy Blue, long-sleeved") == {"colour": "navy blue", "sleeve": "long-sleeved"}
+    assert named("not navy blue") == {}
+    assert named("bluer than that") == {}
 
 
 def test_caption_edit_with_the_picture(encoder):

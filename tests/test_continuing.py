@@ -22,7 +22,7 @@ from triptych.encoders.training_statistics import statistics_of
 from triptych.evaluation.truth import truth_of_pairs
 from triptych.training.data.pairs import CaptionedPictures, hold_out_products
 from triptych.training.data.titles import title_texts
-from triptych.training.learners.continuing import ContinuingLearner, Tuned, see
+from triptych.training.learners.continuing import ContinuingLearner, TunedParts, frozen_features
 from triptych.training.loop import LoopOptions
 from triptych.training.options import PretrainOptions
 from triptych.training.pretraining import pretrain
@@ -225,10 +225,12 @@ def test_what_learns_and_what_stays(start, tune, learns, stays):
     before = {name: weight.clone() for name, weight in model.state_dict().items()}
     pixels = torch.randint(0, 255, (12, 3, SIZE, SIZE), dtype=torch.uint8)
     titles = [f"{'red' if row % 2 else 'blue'} {'bag' if row % 3 else 'hat'}" for row in range(12)]
-    tuned = Tuned.of(model, tune)
+    tuned = TunedParts.of(model, tune)
     texts = title_texts(titles, seed=0)
     ids = NativeEncoder(start, "start", 1).token_ids(texts.texts)
-    learner = ContinuingLearner(model, tuned, see(model, pixels, tuned, 2, 0), texts, ids, LoopOptions(2), 12)
+    learner = ContinuingLearner(
+        model, tuned, frozen_features(model, pixels, tuned, 2, 0), texts, ids, LoopOptions(2), 12
+    )
     for step in range(2):
         learner.optimizer.zero_grad()
         learner.step(step)

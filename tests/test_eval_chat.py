@@ -2,6 +2,7 @@
 
 import json
 import re
+import sys
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -19,6 +20,7 @@ from planted import Planted, Squares
 from triptych.benchmarks.registry import load_tasks
 from triptych.benchmarks.task import Task
 from triptych.chat.pictures import PictureUrls
+from triptych.cli import main
 from triptych.composers.signed_texts import UNWANTED
 from triptych.core.errors import UsageError
 from triptych.core.limits import DEFAULT_LIMITS
@@ -191,3 +193,27 @@ def test_a_model_that_is_no_chat_model_is_refused(cirr):
         EvaluateChatOptions(rerank="hf:x", chat=quick(Loopback()))
     with pytest.raises(UsageError, match="--method compile needs --compile-model MODEL and --base-url"):
         evaluate("cirr", root=cirr[0], split="val", methods=["compile"], encoder=SQUARES)
+
+
+def test_the_command_line_has_the_same_flags(cirr, tmp_path, monkeypatch, capsys):
+    root, task, names = cirr
+
+    def command(*arguments: object) -> int:
+        monkeypatch.setattr(sys, "argv", ["triptych", *map(str, arguments)])
+        with pytest.raises(SystemExit) as ended:
+            main()
+        return int(ended.value.code or 0)
+
+    asked = ("eval", "cirr", "--root", root, "--split", "val", "--encoder", "wardrobe", "--threads", 1, "--no-gap")
+    asked += ("--method", "sum", "--answers", 4, "--output", tmp_path / "r.json")
+    flags = ("--rerank", "chat:m", "--rerank-top", 3, "--rerank-weight", 1)
+    assert command(*asked, *flags) == 2
+    assert "--rerank goes with --base-url" in capsys.readouterr().err
+    with Loopback(respond=knowing(task, names)) as server:
+        assert command(*asked, *flags, "--base-url", server.url) == 0
+    (row,) = read(tmp_path / "r.json")["rows"]
+    assert (row["verification"]["calls"], row["verification"]["top"], row["verification"]["weight"]) == (18, 3, 1.0)
+    assert {len(each) for each in row["answers"].values()} == {4}
+    assert command("inspect", tmp_path / "r.json", "--top", 2, "--out", tmp_path / "page.html") == 0
+    assert "6" in capsys.readouterr().out
+    assert (tmp_path / "page.html").is_file()

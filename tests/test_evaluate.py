@@ -55,7 +55,9 @@ def test_every_method_has_a_row_as_documented(measure, tiny_composer, tiny_encod
         assert row.queries >= 50
         assert row.gallery >= 50
         assert row.unreadable == 0
-        assert (row.weight is not None) == (row.method in {"sum", "signed-sum", "slerp", "caption-edit+picture"})
+        assert (row.weight is not None) == (
+            row.method in {"sum", "signed-sum", "slerp", "caption-words+picture", "caption-edit+picture"}
+        )
     assert result.made_by["program"] == "triptych"
     assert result.made_by["settings"]["split"] == "test"
     assert result.made_by["encoder_fingerprint"] == load_encoder(str(tiny_encoder)).fingerprint

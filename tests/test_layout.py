@@ -35,9 +35,8 @@ HEAVY = {"torch", "transformers", "matplotlib", "jinja2", "openai", "httpx2", "f
 TORCH = re.compile(
     r"(.*/)?(networks|learners)/.*|training/(loop|checkpoints|losses|grad_cache|processes)\.py|training/inversion/methods\.py"
 )
-OTHERS = {"chat/endpoint.py"} | {
-    f"serving/{name}.py" for name in ("forms", "openapi", "page_files", "problems", "routes")
-}
+_WEB = ("blind_routes", "forms", "openapi", "page_files", "problems", "program_routes", "routes")
+OTHERS = {"chat/endpoint.py"} | {f"serving/{name}.py" for name in _WEB}
 
 
 def imports(file: Path, *, top_level: bool) -> set[str]:

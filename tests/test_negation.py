@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 
 import triptych
-from triptych.composers.negation import Wishes, wishes_of
+from triptych.composers.negation import SignedPhrases, signed_phrases
 from triptych.composers.registry import load_composer
 from triptych.composers.signed_texts import UNWANTED, signed_vectors
 from triptych.core.vectors import unit
@@ -61,23 +61,23 @@ PLAIN = (
 
 @pytest.mark.parametrize(("text", "unwanted"), EXCLUDES.items())
 def test_what_only_excludes_wants_nothing(text, unwanted):
-    assert wishes_of(text) == Wishes((), (unwanted,))
+    assert signed_phrases(text) == SignedPhrases((), (unwanted,))
 
 
 @pytest.mark.parametrize(("text", "parts"), BOTH.items())
 def test_what_is_wanted_is_parted_from_what_is_not(text, parts):
     wanted, unwanted = parts
-    assert wishes_of(text) == Wishes((wanted,), (unwanted,))
+    assert signed_phrases(text) == SignedPhrases((wanted,), (unwanted,))
 
 
 def test_what_has_none_of_a_thing_is_called_so():
-    assert wishes_of("a blouse with no sleeves") == Wishes(("blouse", "sleeveless"), ("sleeves",))
-    assert wishes_of("without the floral print") == Wishes(("plain",), ("floral print",))
+    assert signed_phrases("a blouse with no sleeves") == SignedPhrases(("blouse", "sleeveless"), ("sleeves",))
+    assert signed_phrases("without the floral print") == SignedPhrases(("plain",), ("floral print",))
 
 
 @pytest.mark.parametrize("text", PLAIN)
 def test_a_text_that_excludes_nothing_stays_as_it_is(text):
-    assert wishes_of(text) == Wishes((text,), ())
+    assert signed_phrases(text) == SignedPhrases((text,), ())
 
 
 def test_what_is_excluded_is_subtracted_and_other_texts_keep_their_vectors():

@@ -703,7 +703,7 @@ def test_a_shop_embeds_the_search_in_its_own_page(visit: Visit) -> None:
     page = visit.page
     page.goto(f"{visit.service.url}/page/embed.html")
     page.get_by_role("textbox", name="What are you looking for?").fill("shirt")
-    page.get_by_role("button", name="Search").click()
+    page.get_by_role("button", name="Search", exact=True).click()
     similar = page.get_by_role("button", name="Similar")
     expect(similar).to_have_count(12)
     chosen: list[str] = []

@@ -18,8 +18,8 @@ from triptych.core.errors import UsageError
 from triptych.core.vectors import unit
 from triptych.encoders.exported import ExportedEncoder
 from triptych.encoders.native import NativeEncoder
-from triptych.encoders.protocol import TellsReading, TextReading
-from triptych.encoders.reading import averaged, laid_out, notes_of, tell_texts, words_of
+from triptych.encoders.protocol import ReportsReading, TextReading
+from triptych.encoders.reading import mean_by_owner, parts_of_texts, reading_notes, report_texts, words_of
 from triptych.encoders.registry import load_encoder
 from triptych.tagging.vocabulary import load_vocabulary, understood_words
 
@@ -60,7 +60,7 @@ def wardrobe() -> NativeEncoder:
 def test_words_of_another_script_or_language_are_named(
     encoder: NativeEncoder, text: str, unknown: tuple[str, ...]
 ) -> None:
-    assert isinstance(encoder, TellsReading)
+    assert isinstance(encoder, ReportsReading)
     (reading,) = encoder.readings([text])
     assert set(unknown) <= set(reading.unknown)
     assert set(reading.unknown) <= {*unknown, "en", "und"}
@@ -69,7 +69,7 @@ def test_words_of_another_script_or_language_are_named(
 def test_the_small_encoder_tells_what_it_never_learnt(wardrobe: NativeEncoder) -> None:
     (reading,) = wardrobe.readings(["in rot, without stripes, not blau"])
     assert reading.unknown == ("rot", "without", "not", "blau")
-    assert notes_of(reading, "wardrobe") == [
+    assert reading_notes(reading, "wardrobe") == [
         "not understood: rot, without, not, blau; wardrobe knows no word like that"
     ]
     assert wardrobe.readings(["in rot"], learnt=["rot"])[0].unknown == ()
@@ -117,10 +117,10 @@ def test_a_word_without_end_is_read_in_parts(wardrobe: NativeEncoder) -> None:
 
 def test_parts_are_laid_out_and_averaged() -> None:
     readings = [TextReading(2, 9), TextReading(12, 9, (), ("b", "c")), TextReading(2, 9)]
-    parts, owners = laid_out(["a", "bc", "d"], readings)
+    parts, owners = parts_of_texts(["a", "bc", "d"], readings)
     assert (parts, owners.tolist()) == (["a", "b", "c", "d"], [0, 1, 1, 2])
     vectors = unit(np.random.default_rng(0).normal(size=(4, 3)))
-    means = averaged(vectors, owners, 3)
+    means = mean_by_owner(vectors, owners, 3)
     np.testing.assert_array_equal(means[[0, 2]], vectors[[0, 3]])
     np.testing.assert_allclose(means[1], unit((vectors[1] + vectors[2])[None])[0], atol=1e-6)
 
@@ -154,12 +154,12 @@ class _Reporting:
 
 
 def test_many_texts_are_told_once(capsys: pytest.CaptureFixture[str]) -> None:
-    tell_texts(["red", "rot red", "rot", "rot", "rosso red"], _Reporting(), "queries.jsonl", "tiny")
+    report_texts(["red", "rot red", "rot", "rot", "rosso red"], _Reporting(), "queries.jsonl", "tiny")
     assert capsys.readouterr().err.splitlines() == [
         "queries.jsonl: 3 of 4 texts have words that tiny does not understand: rot, rosso",
         "queries.jsonl: 1 of 4 texts have more tokens than the 8 that tiny reads at once; their end is cut off",
     ]
-    tell_texts(["rot"], object(), "queries.jsonl", "another")
+    report_texts(["rot"], object(), "queries.jsonl", "another")
     assert not capsys.readouterr().err
 
 

@@ -59,7 +59,7 @@ class QuerySubset:
             return True
         return False
 
-    def tell(self, kept: int) -> None:
+    def report(self, kept: int) -> None:
         """Say how many labelled queries are not among the benchmark's. Raises DataError where all are."""
         if self._keys is None:
             return

@@ -44,12 +44,12 @@ class Catalog:
     """A catalog, open for reading and for adding parts.
 
     Args:
-        folder: where it is.
-        root: where its pictures lie now, if a person says so; else where they were indexed. It is not noted: `move`
+        folder: its folder.
+        root: the present folder of its pictures; by default the one that they were indexed in. It is not stored; `move`
             does that.
 
     Raises:
-        DataError: `folder` holds none or a damaged one.
+        DataError: `folder` holds no catalog, or a damaged one.
         UsageError: `root` is no folder.
     """
 
@@ -69,7 +69,7 @@ class Catalog:
 
     @classmethod
     def create(cls, folder: Path, root: Path, encoder: Encoder, made_by: Mapping[str, Any]) -> Self:
-        """An empty catalog of pictures below `root`."""
+        """Make an empty catalog of pictures below `root`."""
         write_json(
             folder / NOTE,
             {
@@ -90,16 +90,18 @@ class Catalog:
 
     @classmethod
     def exists(cls, folder: Path) -> bool:
-        """Whether a catalog was begun in `folder`."""
+        """Whether `folder` holds a catalog, complete or not."""
         return (folder / NOTE).is_file()
 
     def encoder(
         self, given: Encoder | str | None = None, *, threads: int | None = None, device: str | None = None
     ) -> Encoder:
-        """The encoder that made its vectors: `given`, or the one that the catalog names.
+        """Load the encoder that made the vectors: `given`, or the one that the catalog names.
 
-        Raises UsageError where that name means nothing, or code (`module:attribute`), which is not run for a file;
-        MismatchError where the encoder is another one, or no longer what it was.
+        Raises:
+            UsageError: the name is unknown, or names code (`module:attribute`), which is never run for a name from a
+                file.
+            MismatchError: the encoder is another one, or has changed.
         """
         name = self.encoder_name if given is None else given
         encoder = load_encoder(name, threads=threads, device=device, from_file=given is None)
@@ -107,7 +109,11 @@ class Catalog:
         return encoder
 
     def require(self, encoder: Encoder) -> None:
-        """Raise MismatchError unless `encoder` made the vectors of this catalog."""
+        """Check that `encoder` made the vectors of this catalog.
+
+        Raises:
+            MismatchError: it did not.
+        """
         if encoder.fingerprint != self.fingerprint:
             raise MismatchError(
                 f"{self.folder}: indexed with encoder {self.encoder_name} ({self.fingerprint[:12]}), not with "
@@ -115,7 +121,11 @@ class Catalog:
             )
 
     def require_same(self, other: "Catalog") -> None:
-        """Raise MismatchError unless one encoder made the vectors of both catalogs."""
+        """Check that one encoder made the vectors of both catalogs.
+
+        Raises:
+            MismatchError: it did not.
+        """
         if other.fingerprint != self.fingerprint:
             raise MismatchError(
                 f"{self.folder} and {other.folder}: indexed with different encoders ({self.encoder_name}, "
@@ -123,10 +133,12 @@ class Catalog:
             )
 
     def identity(self) -> str:
-        """What tells it from every other catalog, whatever is in them and wherever they lie; "" where nobody can say.
+        """The id of this catalog, unlike that of any other one, whatever its content and place; "" if it has none.
 
-        A catalog of an earlier version gets it now, once, or not at all where it cannot be written. Raises BusyError
-        while another run is writing to such a one.
+        A catalog of an earlier version gets an id now, if it can be written.
+
+        Raises:
+            BusyError: such a catalog is being written by another run.
         """
         known = self._note.get("id") or read_note(self.folder).get("id") or self._named_now()
         if known:
@@ -149,27 +161,31 @@ class Catalog:
 
     @property
     def digest(self) -> str:
-        """What tells one state of a catalog from another: its pictures and their vectors."""
+        """A digest of the catalog's state: its pictures and their vectors."""
         return hashlib.sha256("\n".join(self.names).encode() + self.vectors.tobytes()).hexdigest()
 
     @cached_property
     def entries(self) -> list[Entry]:
-        """Every picture ever seen, with its status, in order of name."""
+        """Every picture that was ever indexed, with its status, ordered by name."""
         return [Entry(**row) for row in self._table.drop_columns([ROW]).to_pylist()]
 
     @cached_property
     def names(self) -> list[str]:
-        """The usable pictures, in order; row `i` of `vectors` is `names[i]`."""
+        """The usable pictures in order; row `i` of `vectors` is `names[i]`."""
         return self._usable.column("name").to_pylist()  # type: ignore[no-any-return]
 
     @cached_property
     def hashes(self) -> list[str]:
-        """SHA-256 of the usable pictures' files, in the order of `names`."""
+        """The SHA-256 of the usable pictures' files, in the order of `names`."""
         return self._usable.column("sha256").to_pylist()  # type: ignore[no-any-return]
 
     @cached_property
     def vectors(self) -> Vectors:
-        """Vectors `(n, d)` of the usable pictures. Raises FailureError where one is not finite, as of old."""
+        """The vectors `(n, d)` of the usable pictures.
+
+        Raises:
+            FailureError: a vector is not finite, which earlier versions could store.
+        """
         matrix, _ = self._stored(self._usable.column(ROW).to_numpy())
         made, remedy = f"encoder {self.encoder_name}", "check its weights, and index again into a new folder"
         require_finite_rows(matrix, lambda row: f"{self.folder}: {self.names[row]}", made, remedy)
@@ -194,7 +210,7 @@ class Catalog:
 
     @property
     def compared_vectors(self) -> Vectors:
-        """Unit vectors `(n, d - constant_dim)` to compare pictures with each other."""
+        """Unit vectors `(n, d - constant_dim)`, for comparing pictures with each other."""
         return without_last(self.vectors, self.constant_dim)
 
     @cached_property
@@ -203,23 +219,27 @@ class Catalog:
         return {name: row for row, name in enumerate(self.names)}
 
     def path(self, name: str) -> Path:
-        """Where a picture of this catalog lies; whether it still is that picture, `read` tells."""
+        """The path of a picture's file. `read` checks whether the file is still that picture."""
         return self.root / name
 
     def read(self, name: str) -> bytes:
-        """The file of a usable picture. Raises PictureError where it is gone or is not the one that was indexed.
+        """Read the file of a usable picture.
 
-        A catalog may be somebody else's. Its root, its names and the links below may lead anywhere on this machine, but
-        nobody can name the content of a file that they do not have: nothing else is read, shown or copied.
+        A catalog may be somebody else's, and its root, names and links may lead anywhere on this machine. Only a file
+        with the indexed content is read, shown or copied, and nobody can name the content of a file that they do not
+        have.
+
+        Raises:
+            PictureError: the file is gone, or is not the one that was indexed.
         """
         return read_known(self.path(name), self.hashes[self.row_of[name]], self.limits, root=self.root)
 
     @cached_property
     def metadata(self) -> pa.Table:
-        """The user's columns, one row a usable picture in the order of `names`; nulls where nothing is known.
+        """The user's columns, a row for each usable picture in the order of `names`, with nulls for unknown values.
 
-        A column's type is that of its values. A catalog of an earlier version, whose columns may be text though all
-        values are numbers, dates or booleans, gets the types now; they are stored when its metadata are, next time.
+        A column's type is that of its values. The columns of a catalog of an earlier version get their types now, and
+        are stored with the next change of the metadata.
         """
         file = self.folder / METADATA
         if not file.exists():
@@ -233,31 +253,40 @@ class Catalog:
         return stored.take(rows).set_column(0, "name", pa.array(self.names, pa.string()))
 
     def keep_metadata(self, table: pa.Table) -> None:
-        """Replace the metadata; `table` has a column `name` first, and its columns have the types of their values."""
+        """Replace the metadata. `table` has a column `name` first, and columns have the types of their values."""
         with atomic(self.folder / METADATA) as temporary:
             pq.write_table(table.replace_schema_metadata({TYPED: b"1"}), temporary)
 
     @property
     def parts(self) -> int:
-        """Of how many files the catalog consists; `compact` makes them one."""
+        """The number of part files; `compact` makes them one."""
         return len(self._note["parts"])
 
     def append(self, entries: Sequence[Entry], vectors: Vectors) -> None:
-        """Commit rows; `vectors` holds one row for each usable entry, in order. Later rows replace earlier ones.
+        """Commit rows. Later rows replace earlier ones of the same name.
 
-        Raises FailureError, and stores nothing, where a vector is not finite.
+        Args:
+            entries: the pictures.
+            vectors: a row for each usable entry, in order.
+
+        Raises:
+            FailureError: a vector is not finite. Nothing is stored then.
         """
         self.require_finite([entry.name for entry in entries if entry.status == "ok"], vectors)
         rows: Iterator[Any] = iter(vectors)
         self._append(entries, [next(rows) if entry.status == "ok" else None for entry in entries])
 
     def require_finite(self, names: Sequence[str], vectors: Vectors) -> None:
-        """Raise FailureError where a vector that its encoder has made of one of these pictures is not finite."""
+        """Check the vectors that the catalog's encoder has made of pictures.
+
+        Raises:
+            FailureError: one is not finite.
+        """
         remedy = "nothing of it was stored; check its weights"
         require_finite_rows(vectors, names.__getitem__, f"encoder {self.encoder_name}", remedy)
 
     def mark_vanished(self, names: Sequence[str], *, forget: bool = False) -> None:
-        """Commit that pictures are not there. Their vectors stay for their return, unless `forget`."""
+        """Commit that pictures are gone. Their vectors stay for their return, unless `forget` is true."""
         rows = {name: row for row, name in enumerate(self._table.column("name").to_pylist())}
         places = [rows[name] for name in names]
         matrix, known = self._stored(self._table.column(ROW).to_numpy()[places])
@@ -266,27 +295,33 @@ class Catalog:
         self._append(entries, [vector if there and not forget else None for vector, there in kept])
 
     def move(self, root: Path) -> None:
-        """Note that its pictures now lie below `root`."""
+        """Store that the pictures now lie below `root`."""
         self._write_note({**self._note, "root": str(root.resolve())})
         self.root = Path(self._note["root"])
 
     @property
     def reader(self) -> dict[str, Any]:
-        """Under which limits and library its pictures were refused, as `core.images.reader_of` says; empty of old."""
+        """The limits and library under which pictures were refused, as
+        `core.images.reader_of` gives them; empty in old catalogs."""
         return dict(self._note.get("reader", {}))
 
     def set_reader(self, reader: Mapping[str, Any]) -> None:
-        """Note the `reader` of an empty catalog; it is written with the first commit."""
+        """Set the `reader` of an empty catalog. It is written with the first commit."""
         self._note_reader(reader)
 
     @property
     def limits(self) -> Limits:
-        """Within which its pictures are read again: what the most generous `index` accepted, or is accepted anyway."""
+        """The limits for reading pictures again: the highest that any `index`
+        accepted, and at least the default ones."""
         most = int(self._note.get("max_pixels", 0))
         return replace(DEFAULT_LIMITS, max_pixels=max(DEFAULT_LIMITS.max_pixels, most))
 
     def open_picture(self, name: str) -> Image.Image:
-        """A picture of it, upright RGB. Raises PictureError as `read` does."""
+        """Open a picture as upright RGB.
+
+        Raises:
+            PictureError: as `read`.
+        """
         return open_picture(self.read(name), self.limits)
 
     def _note_reader(self, reader: Mapping[str, Any]) -> None:
@@ -294,12 +329,12 @@ class Catalog:
         self.allow(int(reader.get("max_pixels", 0)))
 
     def allow(self, pixels: int) -> None:
-        """Let pictures of so many pixels be read again, from the next commit on for every run."""
+        """Allow pictures of this many pixels to be read again, from the next commit on."""
         if pixels > self.limits.max_pixels:
             self._note["max_pixels"] = pixels
 
     def compact(self, made_by: Mapping[str, Any], reader: Mapping[str, Any] | None = None) -> None:
-        """Merge all parts into one, in order of name, and note what made it, and the `reader` if that is given."""
+        """Merge all parts into one, ordered by name, and store what made it, and the `reader` if it is given."""
         before = dict(self._note)
         try:
             self._note["made_by"] = dict(made_by)
@@ -312,17 +347,17 @@ class Catalog:
             raise
 
     def forget_vectors(self) -> None:
-        """Give the memory of `vectors` back; they are read again, from the same files, when asked for."""
+        """Free the memory of `vectors`. They are read again when needed."""
         self.__dict__.pop("vectors", None)
 
     def release(self) -> None:
-        """Forget what was read, to give its memory back; it is read again when asked for."""
+        """Free the memory of everything that was read. It is read again when needed."""
         for cached in ("entries", "names", "hashes", "vectors", "row_of", "metadata", "_table", "_usable", "_parts"):
             self.__dict__.pop(cached, None)
         pa.default_memory_pool().release_unused()
 
     def known_vectors(self) -> dict[str, np.ndarray[Any, np.dtype[np.float32]]]:
-        """Content hash to vector, over every picture whose vector is stored, also of those that have vanished."""
+        """Content hash to vector of every picture whose vector is stored, including vanished ones."""
         gone = self._table.filter(pc.equal(self._table.column("status"), "vanished"))
         matrix, known = self._stored(gone.column(ROW).to_numpy())
         before = zip(gone.column("sha256").to_pylist(), matrix, known, strict=True)
@@ -356,9 +391,11 @@ class Catalog:
         return CatalogError(f"{self.folder}: {what} cannot be read ({reason}); index again")
 
     def check(self) -> None:
-        """Raise CatalogError where the catalog on disk is gone, or its note, a part or its metadata cannot be read.
+        """Check that the catalog on disk can be read. A file that was found intact is read again only after it has
+        changed.
 
-        A file that was found whole is looked into again only once it has changed.
+        Raises:
+            CatalogError: the catalog is gone, or its note, a part or its metadata cannot be read.
         """
         note = read_note(self.folder)
         for name in (*note["parts"], METADATA):

@@ -1,4 +1,4 @@
-"""`index`: a folder of pictures becomes a catalog, picture by picture, and stays one as the folder changes."""
+"""`index`: make a catalog of a folder of pictures, and update it as the folder changes."""
 
 from collections import Counter
 from collections.abc import Mapping
@@ -34,7 +34,7 @@ _LARGE_LOSS = 0.2  # of its pictures
 
 @dataclass(frozen=True)
 class IndexResult:
-    """What `index` did, in pictures."""
+    """The result of `index`, in numbers of pictures."""
 
     encoded: int
     """Encoded now; copies of one picture count once."""
@@ -68,38 +68,40 @@ def index(
     runtime: Runtime = Runtime(),
     cluster: ClusterOptions = ClusterOptions(),
 ) -> IndexResult:
-    """Encode pictures into a catalog; run again, it encodes only what has changed.
+    """Encode pictures into a catalog. Run again, it encodes only what has changed.
 
-    A picture whose size and time, or whose content, is unchanged is not encoded again; one that is gone is marked as
-    vanished, and its vector is kept for its return. Bad pictures are skipped and listed in `rejected.csv`, as is
-    whatever else was met. A run that was interrupted or killed loses at most the pictures that it was at. Pictures that
-    were added while the catalog was open stay, in a list or not, and so does what is known of them, unless the CSV has
-    a row for them.
+    A picture with unchanged size and time, or unchanged content, is not encoded again. A missing picture is marked as
+    vanished, and its vector is kept for its return. Bad pictures are skipped and listed in `rejected.csv`, like
+    everything else that was met. A run that was interrupted or killed loses at most the pictures that it was working
+    on. Pictures that were added while the catalog was open stay, whether or not they are in a list, and so do their
+    metadata, unless the CSV has a row for them.
 
-    Absence is not taken for deletion: pictures in a folder that cannot be read stay as they are, and so does everything
-    where no picture is found at all, or where more than a fifth of a catalog of more than 50 is gone, unless
-    `options.prune`. A library that has moved as a whole keeps its catalog.
+    Absence does not mean deletion. Pictures in a folder that cannot be read stay as they are. The whole catalog stays
+    as it is if no picture is found at all, or if more than a fifth of a catalog of more than 50 is missing, unless
+    `options.prune` is set. A library that was moved as a whole keeps its catalog.
 
     Args:
-        pictures: a folder, read to its depths, or a .txt list of pictures.
+        pictures: a folder, with all folders below it, or a .txt list of pictures.
         catalog: the folder to write to.
         options: which pictures are taken, and what may be given up.
-        encoder: an encoder, or the name of one; by default `photos`, or the one that the catalog has.
-        metadata: a CSV with a column that names the picture, by path, by file name, or by that without its suffix; its
-            other columns are what searches can be restricted by. Each gets a type, number, date, boolean or text, from
-            its values; `options.column_types` overrules that.
+        encoder: an encoder or its name; by default that of the catalog, or `photos`.
+        metadata: a CSV with a column that names the picture, by path, by file name, or by file name without suffix.
+            Searches can be restricted by its other columns. Each gets a type, number, date, boolean or text, from its
+            values; `options.column_types` overrules that.
         root: the folder that the names in a list start from; by default the list's own. For a folder, the same folder
             again: it says that the catalog's pictures have moved there.
         runtime: what the encoder computes with; `threads` also says how many pictures are read at once, by each worker.
-        cluster: whether workers of a Ray cluster encode. What they make is the same catalog, committed here, so a run
-            that was killed goes on with or without them.
+        cluster: whether workers of a Ray cluster encode. The catalog is the same and is written here, so a run that
+            was killed goes on with or without them.
+
+    Returns:
+        Counts of encoded, unchanged, rejected, vanished and kept pictures.
 
     Raises:
         UsageError: `pictures` is no folder or list, or the catalog is one of another folder; or Ray is missing.
         MismatchError: the catalog was made with another encoder.
         DataError: the list or the CSV cannot be read, or there is no usable picture.
-        FailureError: a large part of the catalog is gone, and whatever else there was to do is done; or a vector is not
-            finite.
+        FailureError: a large part of the catalog is missing, after everything else was done; or a vector is not finite.
     """
     pictures, catalog = Path(pictures), Path(catalog)
     metadata = Path(metadata) if metadata else None
@@ -127,7 +129,7 @@ def index(
         if table:
             result = replace(result, metadata=_keep_metadata(opened, table, run.added))
         warning = check_domain(opened, engine)
-    _tell(result, found, opened)
+    _report(result, found, opened)
     if warning:
         say(warning)
     if problem:
@@ -167,7 +169,7 @@ def _open(
 
 
 class IndexRun:
-    """One run over what was found, which brings a catalog up to date."""
+    """One run of `index` over the pictures that were found."""
 
     def __init__(
         self,
@@ -190,7 +192,7 @@ class IndexRun:
         self.kept = 0  # usable pictures of which nobody can say whether they are there
 
     def update(self) -> tuple[IndexResult, str]:
-        """What was done; and what a person has to decide, if anything."""
+        """Bring the catalog up to date. Returns counts, and what a person must decide, if anything."""
         none = np.zeros((0, self.catalog.dim), np.float32)
         if not self.catalog.entries:  # so that a run that is killed need not try its refusals again
             self.catalog.set_reader(self.reader)
@@ -218,7 +220,7 @@ class IndexRun:
         return result, problem
 
     def _is_news(self, item: Rejected) -> bool:
-        """Whether a rejected path is to be noted. Of a picture that was usable, only what is sure is."""
+        """Whether a rejected path is to be recorded. For a picture that was usable, only a certain reason is."""
         entry = self.known.get(item.name)
         if entry is None:
             return True
@@ -227,7 +229,7 @@ class IndexRun:
         return (entry.status, entry.reason) != ("rejected", item.reason)
 
     def _mark_gone(self, again: bool) -> str:
-        """Note what has vanished; return a loss that is too large to be noted unasked, in words."""
+        """Record what has vanished. Returns a description of a loss that is too large to record without asking."""
         entries = self.catalog.entries
         present, listed = {*self.names}, {item.name for item in self.found.rejected}
         absent = [entry for entry in entries if entry.name not in present]
@@ -252,7 +254,8 @@ class IndexRun:
         return problem
 
     def _forget_refusals(self, hidden: list[Entry]) -> None:
-        """What was refused under other limits and cannot be read now is read when it can be."""
+        """Forget refusals under other limits of files that cannot be read now, so
+        that they are read once they can be."""
         stale = [
             replace(entry, mtime_ns=-1)
             for entry in hidden
@@ -262,7 +265,7 @@ class IndexRun:
             self.catalog.append(stale, np.zeros((0, self.catalog.dim), np.float32))
 
     def _large_loss(self, lost: list[Entry]) -> str:
-        """What to say of the loss; empty where it is none to ask about."""
+        """The message about a large loss; empty if it is not large."""
         before = sum(entry.status == "ok" for entry in self.known.values())
         if before <= _MANY or len(lost) <= _LARGE_LOSS * before:
             return ""
@@ -277,7 +280,7 @@ class IndexRun:
         )
 
     def encode(self, names: list[str]) -> int:
-        """Encode and commit `names`, chunk by chunk; returns how many needed encoding."""
+        """Encode and commit `names`, chunk by chunk. Returns how many needed encoding."""
         if not names:
             return 0
         vector_of = self.catalog.known_vectors()
@@ -317,7 +320,7 @@ def _refused(rejected: Rejected) -> Entry:
 
 
 def _unchanged(path: Path, entry: Entry | None, again: bool) -> bool:
-    """Whether nothing is to be read; `again`: what was refused is to be read once more, unless a person refused it."""
+    """Whether a file need not be read. `again`: refused files are read once more, unless a person refused them."""
     if entry is None or entry.status == "vanished":
         return False
     if again and entry.status == "rejected" and entry.reason != REMOVED:
@@ -329,8 +332,8 @@ def _unchanged(path: Path, entry: Entry | None, again: bool) -> bool:
     return (facts.st_size, facts.st_mtime_ns) == (entry.bytes, entry.mtime_ns)
 
 
-def _tell(result: IndexResult, found: Found, catalog: Catalog) -> None:
-    """What a person should know beside the counts."""
+def _report(result: IndexResult, found: Found, catalog: Catalog) -> None:
+    """Print what a person should know besides the counts."""
     if result.kept:
         reasons = [f": {item.name!r}: {item.reason}" for item in found.rejected if item.kind == "unreadable"]
         say(f"kept {result.kept} pictures that cannot be looked at now{''.join(reasons[:1])}")

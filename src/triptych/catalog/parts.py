@@ -1,4 +1,4 @@
-"""The parts of a catalog, `part-*.parquet`: their columns, which row of a name is the latest, and reading vectors."""
+"""The parts of a catalog, `part-*.parquet`: their columns, the latest row of each name, and reading vectors."""
 
 from collections.abc import Iterator, Sequence
 from pathlib import Path
@@ -22,7 +22,7 @@ _OUTSIDE = r"^/|(^|/)\.\.(/|$)|\x00"  # what no name of a picture is like
 
 
 def part_schema(dim: int) -> pa.Schema:
-    """The columns of a part; vectors have `dim` numbers."""
+    """The columns of a part, with vectors of `dim` numbers."""
     return pa.schema(
         [
             ("name", pa.string()),
@@ -37,13 +37,17 @@ def part_schema(dim: int) -> pa.Schema:
 
 
 def next_part(parts: Sequence[str]) -> str:
-    """The name of the part that is written after these."""
+    """The name of the part that follows these."""
     numbers = [int(part[5:-8]) for part in parts]
     return f"part-{max(numbers, default=-1) + 1:06d}.parquet"
 
 
 def latest_rows(table: pa.Table, folder: Path) -> pa.Table:
-    """The latest row of each name, in order of name, with its ROW. Raises DataError where one leads out of the root."""
+    """The latest row of each name, ordered by name, with its ROW.
+
+    Raises:
+        DataError: a name leads out of the root.
+    """
     # Names that are listed as refused need not be paths; those of pictures were paths once.
     used = table.column("name").filter(pc.not_equal(table.column("status"), "rejected"))
     outside = used.filter(pc.match_substring_regex(used, _OUTSIDE))
@@ -57,9 +61,13 @@ def latest_rows(table: pa.Table, folder: Path) -> pa.Table:
 def read_vectors(
     parts: Sequence[pq.ParquetFile], rows: NDArray[np.int64], dim: int
 ) -> tuple[Vectors, NDArray[np.bool_]]:
-    """The vectors `(n, dim)` of rows, as they are numbered over all parts, and which rows have one.
+    """Read the vectors `(n, dim)` of rows, which are numbered over all parts, and which rows have one.
 
-    Read piece by piece, so that they lie here once. Raises OSError or ArrowInvalid where a part is damaged.
+    Parts are read piece by piece, so that vectors are in memory once.
+
+    Raises:
+        OSError: a part cannot be read.
+        ArrowInvalid: a part is damaged.
     """
     matrix = np.empty((len(rows), dim), np.float32)
     found = np.zeros(len(rows), bool)

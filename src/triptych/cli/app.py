@@ -1,4 +1,4 @@
-"""The program's face: its Typer application, the options that several commands share, and how facts are shown."""
+"""The Typer application, options that several commands share, and how results are printed."""
 
 from collections.abc import Mapping
 from pathlib import Path
@@ -56,14 +56,14 @@ def program(
 
 
 def show_text(result: Any) -> None:
-    """Print what has several lines; a name in it that would steer the terminal is escaped."""
+    """Print a result of several lines. Characters that would steer the terminal are escaped."""
     print("\n".join(escaped(line) for line in str(result).split("\n")))
 
 
 def show(result: Any) -> None:
-    """Print a result, or a mapping, as two columns; a mapping in it becomes one line, and what is empty is left out.
+    """Print a result or a mapping as two columns. A nested mapping becomes one line; empty values are left out.
 
-    Of several processes that train together, the first prints.
+    Of several processes that train together, only the first prints.
     """
     if not is_first_process():
         return

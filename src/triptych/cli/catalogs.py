@@ -1,4 +1,4 @@
-"""Commands over a catalog: index, update, reencode, search, export-vectors, export-models."""
+"""Commands about catalogs: index, update, reencode, search, export-vectors, export-models."""
 
 import json
 from dataclasses import dataclass
@@ -43,7 +43,7 @@ Rerank = Annotated[
 
 @dataclass(frozen=True)
 class _Results:
-    """Where the results of a search go, beside standard output."""
+    """Where the results of a search are written, beside standard output."""
 
     output: Path | None = option(None, "Contact sheet (.png, .jpg) or results (.json).", metavar="FILE")
     as_json: bool = option(False, "Print the results as JSON.", flag="--json")
@@ -70,7 +70,7 @@ def index(
         ),
     ] = None,
 ) -> None:
-    """Encode pictures into a catalog; run it again and only what changed is encoded."""
+    """Encode pictures into a catalog. Run it again to encode only what has changed."""
     result = triptych.index(
         pictures,
         catalog,
@@ -107,7 +107,7 @@ def reencode(
         Path | None, typer.Option(metavar="DIR", help="A new catalog; by default it takes the place of the old one.")
     ] = None,
 ) -> None:
-    """Give a catalog the vectors of another encoder; its metadata stay."""
+    """Encode a catalog's pictures with another encoder; its metadata are kept."""
     show(triptych.reencode(catalog, encoder, options, out=out, runtime=runtime))
 
 
@@ -165,7 +165,7 @@ def export_vectors(
         bool, typer.Option("--approximate", help="For faiss: an HNSW index, with its recall measured.")
     ] = False,
 ) -> None:
-    """Write a catalog's vectors, in a composer's space if one is given, for a search engine that runs elsewhere."""
+    """Write a catalog's vectors for another search engine, in a composer's space if one is given."""
     show(
         triptych.export_vectors(
             catalog, out, to=to, composer=composer, encoder=encoder, approximate=approximate, runtime=runtime

@@ -100,7 +100,7 @@ def check(
     ] = None,
     max_pixels: Annotated[float, typer.Option(help=MAX_PIXELS_HELP, min=0.01)] = DEFAULT_LIMITS.max_pixels / 1e6,
 ) -> None:
-    """List a benchmark's missing, corrupt and extra pictures; nothing is encoded."""
+    """List missing, corrupt and extra pictures of a benchmark. Nothing is encoded."""
     limits = Limits.of_millions(max_pixels)
     found = triptych.check_benchmark(
         benchmark, root=root, gallery=gallery, split=split, settings=setting or (), limits=limits
@@ -117,7 +117,7 @@ def prepare(
     root: Annotated[Path, typer.Option(metavar="DIR", help="The benchmark's folder.")],
     out: OutDir,
 ) -> None:
-    """Write a benchmark's splits: pairs to pretrain on, and lists of pictures without their labels."""
+    """Write a benchmark's splits: pairs for pretraining, and lists of pictures without their labels."""
     from triptych.benchmarks.registry import find_benchmark, names_where
 
     make = find_benchmark(benchmark).prepare
@@ -166,7 +166,8 @@ def table(
     format: Annotated[str, typer.Option(help="markdown, latex or csv.")] = "markdown",
     decimals: Annotated[int, typer.Option(min=0, max=4, help="Of every figure, but in CSV.")] = 2,
 ) -> None:
-    """Set result files as one table: a line a method, columns by benchmark, several runs as mean ± deviation."""
+    """Print result files as one table: a line for each method, columns by
+    benchmark, several runs as mean ± deviation."""
     show_text(triptych.table(files, format=format, decimals=decimals))
 
 
@@ -186,7 +187,7 @@ def leakage(
     encoder: PluginEncoder = None,
     output: Annotated[Path | None, typer.Option(metavar="FILE", help="All pairs to write (.json).")] = None,
 ) -> None:
-    """Find pictures of a benchmark's gallery that are in the catalog too, byte by byte or nearly."""
+    """Find pictures of a benchmark's gallery that are also in the catalog, as equal files or as near-duplicates."""
     show_text(
         triptych.leakage(catalog, gallery, options, triplets=triplets, encoder=encoder, output=output, runtime=runtime)
     )
@@ -214,7 +215,7 @@ def reproduce(
         bool, typer.Option("--list", help="Run nothing: list rows, commands, published figures.")
     ] = False,
 ) -> None:
-    """Measure rows of published tables again, and print theirs beside ours; what is measured is not run again."""
+    """Measure rows of published tables, and print published and measured figures side by side."""
     from triptych.evaluation.reproduction.pages import format_recipes, format_reproduction
     from triptych.evaluation.reproduction.recipes import load_recipes
 
@@ -249,7 +250,8 @@ def ablate(
     runtime: Runtime,
     encoder: EncoderName = None,
 ) -> None:
-    """Mine, train and measure recipes over seeds on val queries: what each option brings. Finished cells stay."""
+    """Mine, train and measure recipes over seeds on val queries, to see what each
+    option brings. Finished cells are kept."""
     from triptych.evaluation.ablation.showing import format_ablation
 
     roots, catalogs = _folders(root), _folders(catalog)
@@ -262,7 +264,11 @@ def ablate(
 
 
 def _folders(given: list[str] | None) -> dict[str, Path]:
-    """Benchmarks and folders from texts such as "cirr=DIR". Raises UsageError for anything else."""
+    """Parse benchmarks and folders such as "cirr=DIR".
+
+    Raises:
+        UsageError: a text has another form.
+    """
     folders = {}
     for text in given or ():
         name, equals, folder = text.partition("=")
@@ -282,7 +288,7 @@ def score(
     ],
     output: Annotated[Path | None, typer.Option(metavar="FILE", help="Result file to write (.json).")] = None,
 ) -> None:
-    """Score a submission file, or, where only a server knows the targets, check it as the server would."""
+    """Score a submission file, or check it as the server would if only the server knows the targets."""
     result = triptych.score(benchmark, root=root, split=split, submission=submission, output=output)
     facts = result.submission
     if result.rows:

@@ -46,7 +46,7 @@ def train(
     encoder: EncoderName = None,
     validate_by: ValidateBy = None,
 ) -> None:
-    """Train a composer on triplets; the best epoch on held-out triplets is kept."""
+    """Train a composer on triplets. The best epoch on held-out triplets is kept."""
     learn = partial(triptych.train, triplets, catalog, out, options, encoder=encoder, runtime=runtime, log=log)
     _learn_and_judge(learn, catalog, validate_by)
 
@@ -62,7 +62,7 @@ def judge(
     runtime: Runtime,
     encoder: EncoderName = None,
 ) -> None:
-    """Say whether a composer helps, by queries whose answers are known, and keep the verdict in its folder."""
+    """Judge whether a composer helps, by queries with known answers, and store the verdict in its folder."""
     truth = triptych.truth_queries(catalog, validate_by)
     show(triptych.judge_composer(composer, catalog, truth, encoder=encoder, runtime=runtime))
 
@@ -79,13 +79,13 @@ def finetune(
     encoder: EncoderName = None,
     validate_by: ValidateBy = None,
 ) -> None:
-    """Train the encoder itself on triplets, from the catalog's pictures; it is written inside a composer."""
+    """Train the encoder itself on triplets, from the catalog's pictures, and write it inside a composer."""
     learn = partial(triptych.finetune, triplets, catalog, out, options, encoder=encoder, runtime=runtime, log=log)
     _learn_and_judge(learn, catalog, validate_by)
 
 
 def _learn_and_judge(learn: Callable[..., Any], catalog: Path, validate_by: str | None) -> None:
-    """Train with the queries, if any, that say whether it helps, and show the result."""
+    """Train with the queries, if any, that judge the result, and print it."""
     truth = triptych.truth_queries(catalog, validate_by) if validate_by else None
     show(known_fields(learn(truth=truth)))
 
@@ -101,7 +101,7 @@ def train_inversion(
     log: LogOptions,
     encoder: EncoderName = None,
 ) -> None:
-    """Train a baseline by textual inversion: it turns the picture into a word, and searches with a text."""
+    """Train a textual-inversion baseline, which turns the picture into a word and searches with a text."""
     result = triptych.train_inversion(method, catalog, out, options, encoder=encoder, runtime=runtime, log=log)
     show(known_fields(result))
 
@@ -125,7 +125,7 @@ def pretrain(
         ),
     ] = None,
 ) -> None:
-    """Train an encoder of pictures and texts from picture-caption pairs, and say whether it is better."""
+    """Train an encoder on picture-caption pairs, and judge whether it is better than the one it started from."""
     truth = triptych.truth_of_pairs(pairs, validate_by) if validate_by else None
     show(known_fields(triptych.pretrain(pairs, images, out, options, truth=truth, runtime=runtime, log=log)))
 
@@ -141,6 +141,6 @@ def adapt_encoder(
     encoder: Annotated[str, typer.Option(metavar="NAME", help="wardrobe, or a folder made by pretrain.")] = "wardrobe",
     root: Annotated[Path | None, typer.Option(metavar="DIR", help="What the names in a .txt list start from.")] = None,
 ) -> None:
-    """Teach an encoder, from your pictures alone, what tells one item from another."""
+    """Train an encoder, from your pictures alone, to distinguish one item from another."""
     result = triptych.adapt_encoder(pictures, out, options, encoder=encoder, root=root, runtime=runtime, log=log)
     show(known_fields(result))

@@ -1,4 +1,4 @@
-"""Commands about files of triplets: triplets stats, sample, review, apply-review, compare, export, import."""
+"""Commands about triplet files: triplets stats, sample, review, apply-review, compare, export, import."""
 
 from pathlib import Path
 from typing import Annotated
@@ -88,7 +88,7 @@ def compare(
     ] = None,
     output: Annotated[Path | None, typer.Option(metavar="FILE", help="Comparison to write (.json).")] = None,
 ) -> None:
-    """Set reasoners side by side: proposals, accepted, how many are true, calls, tokens, cost, seconds."""
+    """Compare reasoners: proposed, accepted and correct triplets, calls, tokens, cost, seconds."""
     from triptych.evaluation.reasoners import format_reasoners  # after --help, which is to need no numerical library
 
     name, equals, folder = (truth or "").partition("=")
@@ -113,7 +113,7 @@ def export(
         ),
     ] = None,
 ) -> None:
-    """Write a dataset folder for Hugging Face's datasets: Parquet and a card."""
+    """Write a dataset folder for Hugging Face's datasets: Parquet files and a card."""
     show(known_fields(triptych.triplets_export(file, out, catalog=catalog, refused=refused, root=root)))
 
 
@@ -134,6 +134,6 @@ def import_(
         ),
     ] = None,
 ) -> None:
-    """Read other people's triplets, so that train can learn from them."""
+    """Read triplets of other data sets, so that train can learn from them."""
     names = dict(each.partition("=")[::2] for each in field) if field else None
     show(known_fields(triptych.triplets_import(source, out, catalog=catalog, names=names)))

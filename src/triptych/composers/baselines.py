@@ -1,38 +1,35 @@
 """The baselines of composed retrieval, with the same encoder. None of them needs training."""
 
-from collections import deque
 from collections.abc import Sequence
 from dataclasses import dataclass
 
 import numpy as np
 
-from triptych.composers.protocol import ChangedWords, Composer, attach_encoder
+from triptych.composers.captions import CaptionEdit, CaptionWords
+from triptych.composers.protocol import ChangedWords, Composer, SameSpace, attach_encoder
 from triptych.composers.signed_texts import signed_vectors
 from triptych.core.errors import UsageError
 from triptych.core.vectors import Vectors, unit
 from triptych.encoders.protocol import Encoder
-from triptych.tagging.tagger import Tagger, Tags, best_words
 from triptych.tagging.vocabulary import Vocabulary
 
-METHODS = ("picture", "text", "sum", "signed-sum", "slerp", "caption-edit", "caption-edit+picture")
+METHODS = (
+    "picture",
+    "text",
+    "sum",
+    "signed-sum",
+    "slerp",
+    "caption-words",
+    "caption-words+picture",
+    "caption-edit",
+    "caption-edit+picture",
+)
 DEFAULT_WEIGHT = 0.5  # of the text: an even sum, as SEARLE and others report it
 WEIGHTS = tuple(round(0.05 * step, 2) for step in range(1, 20))
 """The weights that are tried on the validation split."""
 
-_REMEMBERED = 4  # arrays of references: a benchmark's tasks, and those that weights are chosen on
 
-
-class _SameSpace:
-    """A composer whose queries and gallery are in the encoder's space."""
-
-    gallery_fingerprint = ""
-
-    def gallery(self, vectors: Vectors) -> Vectors:
-        """The vectors unchanged."""
-        return vectors
-
-
-class PictureOnly(_SameSpace):
+class PictureOnly(SameSpace):
     """Searches with the reference and ignores the words."""
 
     name = "picture"
@@ -47,7 +44,7 @@ class PictureOnly(_SameSpace):
         return references
 
 
-class TextOnly(_SameSpace):
+class TextOnly(SameSpace):
     """Searches with the words and ignores the reference.
 
     With `signed`, what the words exclude is subtracted. These vectors are to be added to others, and are not of length
@@ -77,48 +74,8 @@ class TextOnly(_SameSpace):
         return self._encoder.encode_texts(modifications)
 
 
-class CaptionEdit(_SameSpace):
-    """An upper bound of the text intermediary: caption the reference by tags, edit the caption, search with it.
-
-    The edit is that of a perfect language model, since `changes` says what changes to what. If a query has no
-    `changes`, the modification is appended to the caption. The tags of the last few arrays of references are kept,
-    since other wordings, weights and methods ask about the same ones.
-    """
-
-    name = "caption-edit"
-
-    def __init__(self, encoder: Encoder, vocabulary: Vocabulary) -> None:
-        self._encoder = encoder
-        self._vocabulary = vocabulary
-        self._tagger = Tagger(encoder, vocabulary)
-        self._tagged: deque[tuple[Vectors, Tags]] = deque(maxlen=_REMEMBERED)
-
-    def compose(
-        self,
-        references: Vectors,
-        modifications: Sequence[str],
-        changes: Sequence[ChangedWords | None] | None = None,
-    ) -> Vectors:
-        """The vectors of the edited captions."""
-        tags = self._tags(references)
-        captions = []
-        for row, modification in enumerate(modifications):
-            words = best_words(tags, self._vocabulary, row)
-            change = changes[row] if changes else None
-            title = self._vocabulary.title({**words, **(change or {})})
-            captions.append(title if change else f"{title} {modification}")
-        return self._encoder.encode_texts(captions)
-
-    def _tags(self, references: Vectors) -> Tags:
-        known = next((tags for asked, tags in self._tagged if asked is references), None)
-        if known is None:
-            known = self._tagger(references)
-            self._tagged.append((references, known))
-        return known
-
-
 @dataclass(frozen=True)
-class WeightedSum(_SameSpace):
+class WeightedSum(SameSpace):
     """The weighted sum of text and reference: `weight` times the text's vector, and the rest times the picture's."""
 
     name: str
@@ -193,8 +150,8 @@ def baseline(
             return WeightedSum(name, TextOnly(encoder, signed=True), weight)
         case "slerp":
             return Slerp(name, TextOnly(encoder), weight)
-        case "caption-edit":
-            return captions or CaptionEdit(encoder, vocabulary)
-        case "caption-edit+picture":
-            return WeightedSum(name, captions or CaptionEdit(encoder, vocabulary), weight)
+        case "caption-words" | "caption-words+picture" | "caption-edit" | "caption-edit+picture":
+            edited = captions or CaptionEdit(encoder, vocabulary)
+            caption = CaptionWords(edited) if name.startswith("caption-words") else edited
+            return WeightedSum(name, caption, weight) if name.endswith("+picture") else caption
     raise UsageError(f"--method {name}: there is no such method; there are {', '.join(METHODS)}")

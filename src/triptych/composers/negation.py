@@ -1,8 +1,8 @@
-"""What a modification wants and what it does not want: "red, but without stripes" wants red and does not want stripes.
+"""Split a modification into what it wants and what it excludes: "red, but without stripes" wants red, excludes stripes.
 
-Encoders of texts hardly hear a "not": to them "not blue" is near blue (Yuksekgonul et al., *When and Why
-Vision-Language Models Behave like Bags-of-Words*, ICLR 2023). So a text is parted by words of English that exclude.
-Where there is none, it stays whole. Only common phrasings are known, and English alone.
+Text encoders hardly notice a "not": to them "not blue" is near blue (Yuksekgonul et al., *When and Why Vision-Language
+Models Behave like Bags-of-Words*, ICLR 2023). So a text is split at English words that exclude. A text without such
+words stays whole. Only common phrasings, and only English, are recognised.
 """
 
 import re
@@ -78,36 +78,36 @@ _ABSENT = {
 
 
 @dataclass(frozen=True)
-class Wishes:
-    """A modification, parted."""
+class SignedPhrases:
+    """The phrases that a modification asks for, and those that it excludes."""
 
     wanted: tuple[str, ...]
-    """What it asks for, phrase by phrase; nothing where it only excludes."""
+    """The phrases that it asks for; empty if it only excludes."""
     unwanted: tuple[str, ...]
-    """What it excludes, phrase by phrase; none for most texts, which are then wanted as they are."""
+    """The phrases that it excludes; empty for most texts, which are then wanted unchanged."""
 
 
-def wishes_of(text: str) -> Wishes:
-    """Part a modification into what it wants and what it does not want."""
+def signed_phrases(text: str) -> SignedPhrases:
+    """Split a modification into wanted and unwanted phrases."""
     plain = _HARMLESS.sub(lambda found: " " * len(found[0]), text.lower().replace("’", "'"))
     if not (_CUE.search(plain) or any(around.search(plain) for around in _AROUND)):
-        return Wishes((text,), ())
+        return SignedPhrases((text,), ())
     wanted: list[str] = []
     unwanted: list[str] = []
     for clause in _CLAUSES.split(plain):
         for part in _contrasted(clause):
             kept, excluded = _parted(part)
-            wanted += [kept] if _says(kept) else []
-            unwanted += [excluded] if _says(excluded) else []
+            wanted += [kept] if _has_content(kept) else []
+            unwanted += [excluded] if _has_content(excluded) else []
     if not unwanted:
-        return Wishes((text,), ())
+        return SignedPhrases((text,), ())
     joined = [", ".join(wanted)] if wanted else []
     absent = [absence for one in unwanted if (absence := absence_of(one))]
-    return Wishes((*joined, *absent), tuple(unwanted))
+    return SignedPhrases((*joined, *absent), tuple(unwanted))
 
 
 def absence_of(unwanted: str) -> str:
-    """What that is called which has none of it, such as "sleeveless" for "sleeves"; empty where there is no word."""
+    """The word for something without `unwanted`, such as "sleeveless" for "sleeves"; empty if there is no such word."""
     return _ABSENT.get(unwanted.lower().split()[-1], "") if unwanted.split() else ""
 
 
@@ -131,7 +131,7 @@ def _parted(clause: str) -> tuple[str, str]:
     before, after, later = clause[: cue.start()], clause[cue.end() :], ""
     if found := _POSITIVE.search(after):
         after, later = after[: found.start()], after[found.end() :]
-    if not _says(after) and not later:  # "blue is what I do not want", but not "red instead of this"
+    if not _has_content(after) and not later:  # "blue is what I do not want", but not "red instead of this"
         return ("", _tidy(before)) if _VERBAL.search(cue[0]) else (_tidy(before), "")
     more, excluded = _parted(later) if later else ("", "")
     return _tidy(f"{before} {more}"), _tidy(f"{_CUE.sub(' ', after)} {excluded}")
@@ -147,5 +147,5 @@ def _tidy(phrase: str) -> str:
     return " ".join(words)
 
 
-def _says(phrase: str) -> bool:
+def _has_content(phrase: str) -> bool:
     return any(word.strip("'\"") not in _EMPTY | _COLOUR for word in phrase.split())

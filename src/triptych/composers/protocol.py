@@ -1,4 +1,4 @@
-"""What every way of answering a composed query does, trained or not, and what it may do besides."""
+"""The protocol of composers, trained or not, and their optional members."""
 
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any, Protocol, Self, TypeGuard, runtime_checkable
@@ -8,14 +8,14 @@ from numpy.typing import NDArray
 
 from triptych.core.errors import MismatchError, UsageError
 from triptych.core.vectors import Vectors, unit
-from triptych.encoders.protocol import Encoder, Pixels, TellsReading, TextReading
+from triptych.encoders.protocol import Encoder, Pixels, ReportsReading, TextReading
 
 ChangedWords = Mapping[str, str]
 """Attribute group to its new word, such as {"colour": "navy blue"}."""
 
 
 class Composer(Protocol):
-    """Maps (reference, modification) to where the target should lie.
+    """Maps (reference, modification) to a vector near the target's.
 
     A composer may also have
 
@@ -23,13 +23,13 @@ class Composer(Protocol):
     - `encoder_name` and `encoder_fingerprint`: the encoder that it was made for, which it is then given;
     - `prompts`, `prompt` and `with_prompt(prompt)`: several ways to word a query (`HasPrompts`);
     - `reads_pixels` and `look(pixels)`: it reads the reference picture itself (`patches.ReadsPatches`);
-    - `verdict`: whether it is better than what needs no training (`truth.Verdict`), or None where nobody knows;
-    - `gallery_fingerprint`: equal for equal functions `gallery`; a store that keeps vectors in a database needs it.
+    - `verdict`: whether it is better than the baselines (`truth.Verdict`), or None if that is unknown;
+    - `gallery_fingerprint`: equal for equal functions `gallery`; needed by a store that keeps vectors in a database.
     """
 
     @property
     def name(self) -> str:
-        """What a result calls it."""
+        """Its name in results."""
         ...
 
     def compose(
@@ -43,8 +43,8 @@ class Composer(Protocol):
         Args:
             references: unit vectors `(n, d)` of the reference pictures.
             modifications: `n` texts.
-            changes: for each query what changes to what, where that is known; for a composer that stands for a perfect
-                language model. One that finds out for itself ignores them.
+            changes: for each query what changes to what, if that is known. Only a composer that stands for a perfect
+                language model uses it.
 
         Returns:
             Unit vectors `(n, e)`.
@@ -58,10 +58,14 @@ class Composer(Protocol):
 
 @runtime_checkable
 class TakesEncoder(Protocol):
-    """A composer that needs the encoder, such as for the vectors of texts."""
+    """A composer that needs the encoder, for instance for the vectors of texts."""
 
     def attach(self, encoder: Encoder) -> None:
-        """Take the encoder. Raises MismatchError for another one than it was made for."""
+        """Take the encoder.
+
+        Raises:
+            MismatchError: the composer was made for another encoder.
+        """
         ...
 
 
@@ -123,24 +127,25 @@ class HasPrompts(Protocol):
 
 
 def has_prompts(composer: Any) -> TypeGuard[HasPrompts]:
-    """Whether it knows prompts."""
+    """Whether a composer has prompts."""
     return isinstance(composer, HasPrompts) and bool(composer.prompts)
 
 
 def encoder_name_of(composer: Composer) -> str | None:
-    """The name of the encoder that it was made for; None where it says nothing of it."""
+    """The name of the encoder that a composer was made for; None if it has none."""
     return getattr(composer, "encoder_name", None)
 
 
 def encoder_fingerprint_of(composer: Composer) -> str | None:
-    """The fingerprint of the encoder that it was made for; None for a composer that works with any."""
+    """The fingerprint of the encoder that a composer was made for; None if it works with any."""
     return getattr(composer, "encoder_fingerprint", None)
 
 
 def attach_encoder(composer: Composer, encoder: Encoder) -> None:
-    """Hand a composer the encoder of the vectors that it will get, if it takes one.
+    """Give a composer the encoder of its vectors, if it takes one.
 
-    Raises MismatchError where it was made for another encoder.
+    Raises:
+        MismatchError: the composer was made for another encoder.
     """
     if isinstance(composer, TakesEncoder):
         composer.attach(encoder)
@@ -154,13 +159,18 @@ def attach_encoder(composer: Composer, encoder: Encoder) -> None:
 
 
 def readings_of(texts: Sequence[str], encoder: Encoder, composer: Composer | None = None) -> list[TextReading]:
-    """How each text is read, by the composer if it has a say in that; empty where nobody can tell."""
-    reader = composer if isinstance(composer, TellsReading) else encoder
-    return reader.readings(texts) if isinstance(reader, TellsReading) else []
+    """How each text is read, by the composer if it reads texts itself, else by
+    the encoder; empty if neither can tell."""
+    reader = composer if isinstance(composer, ReportsReading) else encoder
+    return reader.readings(texts) if isinstance(reader, ReportsReading) else []
 
 
 def gallery_fingerprint_of(composer: Composer) -> str:
-    """What tells its gallery vectors from another composer's. Raises UsageError for a composer that does not say it."""
+    """The fingerprint of a composer's gallery side.
+
+    Raises:
+        UsageError: the composer has none.
+    """
     found = getattr(composer, "gallery_fingerprint", None)
     if found is None:
         raise UsageError(
@@ -170,6 +180,16 @@ def gallery_fingerprint_of(composer: Composer) -> str:
 
 
 def gallery_dim_of(composer: Composer, dim: int) -> int:
-    """The length `e` of its gallery vectors, from encoder vectors of length `dim`."""
+    """The length `e` of a composer's gallery vectors, for encoder vectors of length `dim`."""
     known = getattr(composer, "dim", None)
     return composer.gallery(unit(np.ones((1, dim), np.float32))).shape[1] if known is None else int(known)
+
+
+class SameSpace:
+    """A composer whose queries and gallery are in the encoder's space."""
+
+    gallery_fingerprint = ""
+
+    def gallery(self, vectors: Vectors) -> Vectors:
+        """The vectors unchanged."""
+        return vectors

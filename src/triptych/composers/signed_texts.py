@@ -1,11 +1,11 @@
-"""Vectors of modifications in which what they exclude is subtracted from what they want."""
+"""Vectors of modifications, with what they exclude subtracted from what they want."""
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
 import numpy as np
 
-from triptych.composers.negation import absence_of, wishes_of
+from triptych.composers.negation import absence_of, signed_phrases
 from triptych.core.vectors import Vectors, unit
 
 UNWANTED = 0.6
@@ -29,13 +29,13 @@ class SignedTexts:
     @property
     def all_unwanted(self) -> tuple[str, ...]:
         """Every phrase that is not wanted: those of the texts, and the others."""
-        return (*(phrase for text, _ in self.texts for phrase in wishes_of(text).unwanted), *self.unwanted)
+        return (*(phrase for text, _ in self.texts for phrase in signed_phrases(text).unwanted), *self.unwanted)
 
     @property
     def wanted(self) -> tuple[tuple[str, float], ...]:
         """What the texts want, phrase by phrase; the texts' weights add up to one."""
         total = sum(weight for _, weight in self.texts)
-        return tuple((phrase, weight / total) for text, weight in self.texts for phrase in wishes_of(text).wanted)
+        return tuple((phrase, weight / total) for text, weight in self.texts for phrase in signed_phrases(text).wanted)
 
     @property
     def absences(self) -> tuple[str, ...]:
@@ -44,9 +44,9 @@ class SignedTexts:
 
 
 def signed_vectors(texts: Sequence[str], encode: Callable[[Sequence[str]], Vectors]) -> Vectors:
-    """Vectors `(n, d)` of modifications: what each wants, less a share of what it does not want.
+    """Vectors `(n, d)` of modifications: what each wants, minus a share of what it excludes.
 
-    A text that excludes nothing has the vector that `encode` gives it; others are of another length than one.
+    A text that excludes nothing keeps the vector that `encode` gives it. Other vectors are not of length one.
 
     Args:
         texts: the modifications.

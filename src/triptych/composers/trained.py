@@ -18,8 +18,8 @@ from triptych.core.errors import DataError, MismatchError
 from triptych.core.files import hash_file, read_json
 from triptych.core.onnx_graph import Graph
 from triptych.core.vectors import Vectors
-from triptych.encoders.protocol import AcceptsPseudoWords, Encoder, Ids, Pixels, TellsReading, TextReading
-from triptych.encoders.reading import averaged, laid_out
+from triptych.encoders.protocol import AcceptsPseudoWords, Encoder, Ids, Pixels, ReportsReading, TextReading
+from triptych.encoders.reading import mean_by_owner, parts_of_texts
 
 FORMAT = "triptych-composer-1"
 FORMAT_WITH_PATCHES = "triptych-composer-2"
@@ -157,12 +157,12 @@ class TrainedComposer:
         seen = () if patches is None else (patches,)
         if self._reads_tokens:
             assert isinstance(self._encoder, AcceptsPseudoWords), "the fingerprint is of an encoder that gives tokens"
-            parts, owners = laid_out(modifications, self.readings(modifications))
+            parts, owners = parts_of_texts(modifications, self.readings(modifications))
             ids = self._encoder.token_ids(parts)
             if self.prompt is not None:
                 ids = _behind(self._prompts[self.prompt], ids, self._encoder.text_frame)
             queries = self._query(references[owners], ids, *(each[owners] for each in seen))
-            return averaged(queries, owners, len(modifications))
+            return mean_by_owner(queries, owners, len(modifications))
         known = self.text_vectors(modifications) if texts is None else texts
         return self._query(references, known, *seen)
 
@@ -175,10 +175,10 @@ class TrainedComposer:
         return self._encoder.encode_texts(modifications)
 
     def readings(self, texts: Sequence[str], *, reserved: int = 0, learnt: Collection[str] = ()) -> list[TextReading]:
-        """`TellsReading.readings`. The composer's prompt takes room, and its text
+        """`ReportsReading.readings`. The composer's prompt takes room, and its text
         tower knows the words that it learnt."""
         encoder: object = self._encoder
-        if not isinstance(encoder, TellsReading):
+        if not isinstance(encoder, ReportsReading):
             return []
         prompt = len(self._prompts[self.prompt]) if self.prompt is not None else 0
         return encoder.readings(texts, reserved=reserved + prompt, learnt=self._known_words.union(learnt))

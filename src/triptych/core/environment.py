@@ -1,4 +1,4 @@
-"""What this machine can do: installed extras, processor and GPU, the keys in the environment; and `doctor`."""
+"""What this machine offers: installed extras, processor and GPU, keys in the environment; and `doctor`."""
 
 import os
 import platform
@@ -39,15 +39,24 @@ def missing(extra: str) -> list[str]:
 
 
 def require_extra(extra: str, what: str) -> None:
-    """Raise UsageError, which says how to install it, unless the extra that `what` needs is there."""
+    """Check that an extra is installed.
+
+    Args:
+        extra: its name, such as `train`.
+        what: what needs it, for the message.
+
+    Raises:
+        UsageError: a module is missing; the message has the command that installs it.
+    """
     if absent := missing(extra):
         raise UsageError(f"{what} needs {', '.join(absent)} (the extra {extra}): {install_command(extra)}")
 
 
 def install_command(extra: str) -> str:
-    """The command that installs what an extra needs, however the program itself was installed.
+    """The command that installs the packages of an extra, for the way in which this program was installed.
 
-    It names the packages: `pip install 'triptych[…]'` would ask an index for a package that may be another one.
+    The command names the packages. `pip install 'triptych[…]'` would ask an index for this package, and might find
+    another one of the same name.
     """
     try:
         declared = requires("triptych") or []
@@ -85,7 +94,7 @@ def require_one_process(what: str) -> None:
 
 @dataclass(frozen=True)
 class Runtime:
-    """What a run computes with. It changes how long a run takes, not what it makes, but for rounding."""
+    """What a run computes with. It changes how long a run takes, and its results only by rounding."""
 
     threads: int | None = option(None, "Processor threads; fewer can be faster on a busy machine.", min=1)
     device: str | None = option(None, "cpu, cuda or cuda:N; by default a GPU where there is one.", metavar="NAME")
@@ -94,9 +103,12 @@ class Runtime:
         check_ranges(self)
 
     def torch_device(self) -> "torch.device":
-        """The device to train on; also tells torch how many threads to use. Raises UsageError where it is absent.
+        """The torch device to compute on. Also sets torch's number of threads.
 
-        Of several processes that `torchrun` started on a machine each gets a GPU of its own.
+        Each of several processes that `torchrun` started on a machine gets its own GPU.
+
+        Raises:
+            UsageError: the device is not available.
         """
         import torch
 
@@ -115,7 +127,8 @@ class Runtime:
 
 
 def best_device() -> "torch.device":
-    """A CUDA GPU where there is one, else the CPU; of several processes, each takes the GPU of its own number."""
+    """The default device: a CUDA GPU if there is one, else the CPU. Each of
+    several processes gets the GPU of its number."""
     import torch
 
     if torch.cuda.is_available():
@@ -128,7 +141,7 @@ def best_device() -> "torch.device":
 
 
 def fast_bfloat16(device: "torch.device") -> bool:
-    """Whether bfloat16 is faster than float32 there; on a CPU without the instructions it is far slower."""
+    """Whether bfloat16 is faster than float32 on a device. On a CPU without the instructions it is much slower."""
     import torch
 
     if device.type == "cuda":
@@ -142,7 +155,7 @@ PRECISIONS = ("auto", "float32", "bfloat16")
 
 
 def mixed_precision(device: "torch.device", precision: str = "auto") -> AbstractContextManager[Any]:
-    """Autocast to bfloat16, with `auto` where that is faster; else nothing."""
+    """A context that computes in bfloat16, with `auto` only if that is faster on the device; else in float32."""
     import torch
 
     if precision == "float32" or (precision == "auto" and not fast_bfloat16(device)):
@@ -165,7 +178,10 @@ _PURPOSE = {
 
 
 def doctor() -> dict[str, Any]:
-    """What was found: versions, processor, memory, GPU, mixed precision, extras, endpoint. Measures nothing."""
+    """Report what this machine offers: versions, processor, memory, GPU, mixed precision, extras and chat endpoint.
+
+    Nothing is measured, and no server is asked.
+    """
     return {
         "triptych": __version__,
         "python": platform.python_version(),
@@ -188,7 +204,7 @@ def _memory() -> str:
 
 
 def _torch() -> dict[str, str]:
-    """What training can use."""
+    """The devices and precision that training can use."""
     try:
         import torch
     except ImportError:

@@ -1,7 +1,7 @@
-"""Progress with a rate and an ETA, and messages, on standard error, so that standard output stays parsable.
+"""Progress bars with rate and ETA, and messages, on standard error, so that standard output stays parsable.
 
-Messages go through Python's `logging`, as INFO of the logger `triptych`, which has a handler of its own that writes
-them to standard error. A program that wants them elsewhere replaces the handler.
+Messages go through Python's `logging`, at level INFO of the logger `triptych`. Its handler writes them to standard
+error. A program that wants them elsewhere replaces the handler.
 """
 
 import json
@@ -21,9 +21,17 @@ _LOGGED = 1.0  # seconds between two lines of a log on the same work
 
 
 def progress(items: Iterable[T], what: str, *, total: int, unit: str, done: int = 0) -> Generator[T, None, None]:
-    """Yield `items`, showing how many of `total` `unit`s are done; `done` were done by an earlier run.
+    """Yield `items` and show progress on standard error, with rate and ETA.
 
-    Closed, it closes a generator among `items` too: a reader of pictures that nobody asks any more ends its threads.
+    If this generator is closed, it closes a generator among `items`, too. So the threads of a reader of pictures end
+    with it.
+
+    Args:
+        items: what to yield.
+        what: the label of the bar.
+        total: how many items there are.
+        unit: what an item is.
+        done: items that an earlier run has finished.
     """
     from tqdm import tqdm
 
@@ -104,9 +112,9 @@ def _logged(items: Iterable[T], what: str, *, total: int, unit: str, done: int) 
 
 
 def say(message: str) -> None:
-    """Log one line to the person at the terminal; where it cannot be written, the work goes on.
+    """Log one line for the person at the terminal. If it cannot be written, the work goes on.
 
-    Of several processes that train together, the first speaks.
+    Of several processes that train together, only the first logs.
     """
     if is_first_process():
         _LOGGER.info(clean(message))

@@ -94,7 +94,7 @@ class ExportedEncoder:
         return np.concatenate(blocks) if blocks else np.empty((0, self.dim), np.float32)
 
     def readings(self, texts: Sequence[str], *, reserved: int = 0, learnt: Collection[str] = ()) -> list[TextReading]:
-        """`TellsReading.readings`."""
+        """`ReportsReading.readings`."""
         return self._text_reader.readings(texts, reserved=reserved, learnt=learnt)
 
     @cached_property

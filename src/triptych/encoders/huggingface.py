@@ -132,7 +132,7 @@ class HuggingFaceEncoder:
         return self._vectors(self.model.get_text_features, batches)
 
     def readings(self, texts: Sequence[str], *, reserved: int = 0, learnt: Collection[str] = ()) -> list[TextReading]:
-        """`TellsReading.readings`."""
+        """`ReportsReading.readings`."""
         return self._text_reader.readings(texts, reserved=reserved, learnt=learnt)
 
     @cached_property

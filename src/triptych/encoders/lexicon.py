@@ -35,7 +35,7 @@ def common_terms(captions: Iterable[str]) -> list[str]:
     return sorted(term for term, count in counts.items() if count >= _AT_LEAST)
 
 
-def spelled(text: str) -> dict[str, str]:
+def spellings_of(text: str) -> dict[str, str]:
     """The words of a text as a lexicon writes them, in order, and the spelling of each in the text, in lower case."""
     return dict(zip(_words(text), (word.lower() for word in _WORD.findall(text)), strict=True))
 

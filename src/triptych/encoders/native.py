@@ -107,7 +107,7 @@ class NativeEncoder:
         distinct = sorted(set(texts))
         ids = self.token_ids(distinct)
         full = np.flatnonzero(ids[:, -1]).tolist()
-        vectors = self._text_reader.mend(
+        vectors = self._text_reader.replace_long(
             self._encode_ids(ids), distinct, full, lambda parts: self._encode_ids(self.token_ids(parts))
         )
         row = {text: index for index, text in enumerate(distinct)}
@@ -130,7 +130,7 @@ class NativeEncoder:
         return token_ids(self.tokenizer, texts, self._length, closing=self.text_frame[1])
 
     def readings(self, texts: Sequence[str], *, reserved: int = 0, learnt: Collection[str] = ()) -> list[TextReading]:
-        """`TellsReading.readings`."""
+        """`ReportsReading.readings`."""
         return self._text_reader.readings(texts, reserved=reserved, learnt=learnt)
 
     @cached_property

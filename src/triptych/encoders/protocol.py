@@ -1,4 +1,4 @@
-"""What every encoder does, and the vectors it makes."""
+"""The protocol of encoders, and helpers about the vectors that they make."""
 
 from collections.abc import Collection, Sequence
 from dataclasses import dataclass
@@ -21,9 +21,12 @@ Pixels = NDArray[np.float32]
 class Encoder(Protocol):
     """Turns pictures and texts into unit vectors of one shared space.
 
-    One that is read from files may also have `folder`, where they lie. One whose pictures' vectors end in components
-    that are equal for all pictures has `constant_dim`, how many these are. One that first pads a picture to a square,
-    as `core.images.pad_square` does, may have `square_side`, the square's side: it may be given the square then.
+    An encoder may also have
+
+    - `folder`: where its files lie;
+    - `constant_dim`: how many of its picture vectors' last components are equal for all pictures;
+    - `square_side`: the side of the square that it pads pictures to first, as `core.images.pad_square` does. Then it
+      may be given that square in place of the picture.
     """
 
     name: str
@@ -44,11 +47,11 @@ class Encoder(Protocol):
 
     @property
     def lexicon(self) -> Lexicon | None:
-        """The words it can name in a picture; None where it only places whole texts, as CLIP does."""
+        """The words that the encoder can name in a picture; None if it only encodes whole texts, as CLIP does."""
         ...
 
     def prepare(self, picture: Image.Image) -> Pixels:
-        """Pixels `(3, h, w)` of an upright RGB picture; safe to call from several threads."""
+        """Pixels `(3, h, w)` of an upright RGB picture. Safe to call from several threads."""
         ...
 
     def encode_pictures(self, pixels: Pixels) -> Vectors:
@@ -56,7 +59,7 @@ class Encoder(Protocol):
         ...
 
     def encode_texts(self, texts: Sequence[str]) -> Vectors:
-        """Vectors `(n, d)` of texts. Our own read a longer text than fits in parts; see `TellsReading`."""
+        """Vectors `(n, d)` of texts. Our own encoders read a text that is too long in parts; see `ReportsReading`."""
         ...
 
 
@@ -72,20 +75,21 @@ class EncodesQueries(Protocol):
 
 
 def constant_dim(encoder: Encoder) -> int:
-    """How many of a picture's last components are equal for all pictures.
+    """How many of a picture vector's last components are equal for all pictures.
 
-    Such components leave every order by similarity as it is, but they make any two pictures alike.
+    They change no order by similarity, but they raise the similarity of any two pictures.
     """
     return int(getattr(encoder, "constant_dim", 0))
 
 
 def square_side(encoder: Encoder) -> int:
-    """The side of the square that an encoder pads a picture to, whatever else it does; 0 where it does not."""
+    """The side of the square that an encoder pads a picture to first, in pixels; 0 if it does not."""
     return int(getattr(encoder, "square_side", 0))
 
 
 def item_vectors(vectors: Vectors, encoder: Encoder) -> Vectors:
-    """What tells one item from another in picture vectors `(n, d)`, as unit vectors; all of them where no part does."""
+    """The part of picture vectors `(n, d)` that identifies an item, as unit vectors;
+    whole vectors if there is no such part."""
     compared = without_last(vectors, constant_dim(encoder))
     items = encoder.instance_dim - constant_dim(encoder)
     return unit(compared[:, -items:]) if items > 0 else compared
@@ -93,7 +97,7 @@ def item_vectors(vectors: Vectors, encoder: Encoder) -> Vectors:
 
 @dataclass(frozen=True)
 class TextReading:
-    """How a text is read."""
+    """How an encoder reads a text."""
 
     tokens: int
     """Into how many tokens it falls."""
@@ -106,27 +110,27 @@ class TextReading:
 
     @property
     def is_cut(self) -> bool:
-        """Whether its end is lost."""
+        """Whether the end of the text is not read."""
         return self.tokens > self.limit and not self.parts
 
 
 @runtime_checkable
-class TellsReading(Protocol):
-    """An encoder, or a composer with a text tower of its own, that can tell how it reads a text."""
+class ReportsReading(Protocol):
+    """An encoder, or a composer with a text tower of its own, that reports how it reads a text."""
 
     def readings(self, texts: Sequence[str], *, reserved: int = 0, learnt: Collection[str] = ()) -> list[TextReading]:
         """How each text is read.
 
         Args:
             texts: any texts.
-            reserved: how many tokens of what is read at once are taken already, such as by a prompt.
+            reserved: how many tokens of one reading are taken already, such as by a prompt.
             learnt: words in lower case that are understood although the encoder does not know them.
         """
         ...
 
 
 def short_name(encoder: Encoder) -> str:
-    """Its name without the folders before it, to be shown."""
+    """An encoder's name without the folders before it, for messages."""
     return encoder.name.rstrip("/").rsplit("/", 1)[-1]
 
 
@@ -139,7 +143,7 @@ SLOT = -1
 
 @runtime_checkable
 class AcceptsPseudoWords(Protocol):
-    """An encoder whose text tower takes pseudo-words: embeddings that stand in a text where tokens would."""
+    """An encoder whose text tower takes pseudo-words: embeddings in the place of tokens."""
 
     word_width: int
     """The length of a token's embedding, and of a pseudo-word."""
@@ -148,9 +152,11 @@ class AcceptsPseudoWords(Protocol):
     """The ids that open and close every text; (0, 0) where a text has no frame and zero is padding."""
 
     def token_ids(self, texts: Sequence[str]) -> Ids:
-        """Ids `(n, length)` of texts: framed, padded at the end, and cut to the length that the tower reads."""
+        """Token ids `(n, length)` of texts: framed, padded at the end, and cut to
+        the length that the text tower reads."""
         ...
 
     def text_tower(self) -> "nn.Module":
-        """A copy of the text tower for torch: ids `(n, l)` with SLOT, and words `(n, word_width)`, to unit vectors."""
+        """A copy of the text tower as a torch module: ids `(n, l)` with SLOT, and
+        words `(n, word_width)`, to unit vectors."""
         ...

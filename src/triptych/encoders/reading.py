@@ -19,7 +19,7 @@ from numpy.typing import NDArray
 from triptych.core.progress import say
 from triptych.core.text import truncate
 from triptych.core.vectors import Vectors, unit
-from triptych.encoders.protocol import TellsReading, TextReading
+from triptych.encoders.protocol import ReportsReading, TextReading
 from triptych.encoders.tokenizer import whole_tokenizer
 
 if TYPE_CHECKING:
@@ -77,7 +77,7 @@ class TextReader:
         return cls(tokenizer, length - tokenizer.num_special_tokens_to_add(False), lower=lower)
 
     def readings(self, texts: Sequence[str], *, reserved: int = 0, learnt: Collection[str] = ()) -> list[TextReading]:
-        """`TellsReading.readings`."""
+        """`ReportsReading.readings`."""
         limit = max(1, self.limit - reserved)
         counts = [len(encoding.ids) for encoding in self._encode(texts)]
         found = []
@@ -95,9 +95,9 @@ class TextReader:
         """Vectors of texts by `encode`, which cuts. A text that does not fit gets the mean over its parts."""
         # A token has at least one byte, but the tokenizer may spell out characters that are not ASCII.
         suspects = [row for row, text in enumerate(texts) if len(text) >= self.limit or not text.isascii()]
-        return self.mend(encode(texts), texts, suspects, encode)
+        return self.replace_long(encode(texts), texts, suspects, encode)
 
-    def mend(
+    def replace_long(
         self, vectors: Vectors, texts: Sequence[str], rows: Sequence[int], encode: Callable[[Sequence[str]], Vectors]
     ) -> Vectors:
         """Replace the vectors of `rows`, whose texts are too long to be read at once, by the mean over their parts."""
@@ -133,14 +133,14 @@ class TextReader:
             return True
         lengths = [end - start for start, end in spans]
         if any(unicodedata.name(sign, "").startswith(_WORD_SIGNS) for sign in word):
-            known = sum(lengths)
+            read = sum(lengths)
         elif any(unicodedata.name(sign, "").startswith("LATIN") for sign in word):
             stem = lengths[0] if starts and lengths else 0
             least = _SUFFIX if stem >= _SUFFIX else len(word) + 1
-            known = (stem if stem >= _STEM else 0) + sum(length for length in lengths[1:] if length >= least)
+            read = (stem if stem >= _STEM else 0) + sum(length for length in lengths[1:] if length >= least)
         else:
-            known = sum(length for length in lengths if length >= _SYLLABLE)
-        return known >= _SHARE * len(word)
+            read = sum(length for length in lengths if length >= _SYLLABLE)
+        return read >= _SHARE * len(word)
 
     def _pieces(self, encoding: "Encoding") -> tuple[list[tuple[int, int]], bool]:
         """The spans of whole characters that are tokens of one known piece, and
@@ -200,7 +200,7 @@ def words_of(text: str) -> Iterator[str]:
         yield word
 
 
-def laid_out(texts: Sequence[str], readings: Sequence[TextReading]) -> tuple[list[str], NDArray[np.intp]]:
+def parts_of_texts(texts: Sequence[str], readings: Sequence[TextReading]) -> tuple[list[str], NDArray[np.intp]]:
     """The parts that are read of texts, one after another, and the row of the text that each part is of."""
     if not readings:
         return list(texts), np.arange(len(texts))
@@ -209,7 +209,7 @@ def laid_out(texts: Sequence[str], readings: Sequence[TextReading]) -> tuple[lis
     return [part for several in parts for part in several], owners
 
 
-def averaged(vectors: Vectors, owners: NDArray[np.intp], count: int) -> Vectors:
+def mean_by_owner(vectors: Vectors, owners: NDArray[np.intp], count: int) -> Vectors:
     """The vectors `(count, d)` of texts from those of their parts. A text with one part keeps its vector."""
     return vectors if len(vectors) == count else _means(vectors, owners, count)
 
@@ -224,7 +224,7 @@ def _means(vectors: Vectors, owners: NDArray[Any], count: int) -> Vectors:
     return means
 
 
-def notes_of(reading: TextReading, reader: str) -> list[str]:
+def reading_notes(reading: TextReading, reader: str) -> list[str]:
     """Notes for a person on how a request's text was read, a line each. `reader` names the encoder."""
     notes = []
     if reading.unknown:
@@ -240,7 +240,7 @@ def notes_of(reading: TextReading, reader: str) -> list[str]:
     return notes
 
 
-def tell_texts(texts: Sequence[str], reader: object, what: str, name: str, *, cut: bool = False) -> None:
+def report_texts(texts: Sequence[str], reader: object, what: str, name: str, *, cut: bool = False) -> None:
     """Print once for many texts which of their words are not understood, and how many texts are too long.
 
     Args:
@@ -250,7 +250,7 @@ def tell_texts(texts: Sequence[str], reader: object, what: str, name: str, *, cu
         name: the reader's name.
         cut: whether texts that are too long are cut, and not read in parts.
     """
-    if not isinstance(reader, TellsReading):
+    if not isinstance(reader, ReportsReading):
         return
     texts = list(dict.fromkeys(texts))
     counts = Counter(word for text in texts for word in set(text.split()))
@@ -264,10 +264,10 @@ def tell_texts(texts: Sequence[str], reader: object, what: str, name: str, *, cu
     if unknown:
         count = sum(any(said[word] for word in text.split()) for text in texts)
         say(f"{what}: {count} of {len(texts)} texts have words that {name} does not understand: {_listed(unknown)}")
-    tell_long(texts, reader.readings(texts), what, name, cut=cut)
+    report_long_texts(texts, reader.readings(texts), what, name, cut=cut)
 
 
-def tell_long(
+def report_long_texts(
     texts: Sequence[str], readings: Sequence[TextReading], what: str, name: str, *, cut: bool = False
 ) -> None:
     """Print how many of the texts are too long, given their `readings`, and what becomes of them."""

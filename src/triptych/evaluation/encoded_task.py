@@ -1,4 +1,4 @@
-"""A task with the vectors of its pictures: what every method on it is measured with."""
+"""A task with the vectors of its pictures, on which methods are measured."""
 
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
@@ -28,7 +28,7 @@ _BATCH = 256
 
 @dataclass(frozen=True)
 class TaskRows:
-    """For each query the rows of the gallery, ascending, that count for it."""
+    """The gallery rows, ascending, that count for each query."""
 
     targets: list[Rows]
     single: list[Rows]
@@ -43,7 +43,7 @@ class TaskRows:
 
     @classmethod
     def of(cls, task: Task, queries: Sequence[Query], row_of: Mapping[str, int]) -> "TaskRows":
-        """Those of `queries` over a gallery whose names `row_of` numbers; names that are not there are left out."""
+        """The rows of `queries` over a gallery with row numbers `row_of`. Names that are missing are left out."""
         return cls(
             targets=[_rows(query.targets, row_of) for query in queries],
             single=[_rows({query.target} if query.target else query.targets, row_of) for query in queries],
@@ -55,12 +55,13 @@ class TaskRows:
 
 
 class EncodedTask:
-    """A task with the vectors of its pictures, ready to be asked.
+    """A task with the vectors of its pictures.
 
-    Pictures that cannot be read are left out and counted, with the queries that cannot be asked without them.
-    Raises DataError where no query is left.
+    Pictures that cannot be read are left out and counted, with the queries that cannot be asked without them. `encoded`
+    holds vectors by picture and is added to, so that tasks that share it encode a picture once.
 
-    `encoded` holds vectors by picture and is added to: tasks that share it encode a picture once.
+    Raises:
+        DataError: no query is left.
     """
 
     def __init__(
@@ -89,11 +90,11 @@ class EncodedTask:
         self._rows = TaskRows.of(task, self.queries, row_of)
 
     def compose(self, method: Composer) -> Vectors:
-        """The method's query vectors: the mean over wordings where a query has several."""
+        """The method's query vectors: the mean over wordings if a query has several."""
         return mean_vectors(self.compose_wordings(method))
 
     def compose_wordings(self, method: Composer) -> list[Vectors]:
-        """The method's query vectors, once for each way in which the queries are worded."""
+        """The method's query vectors, once for each set of wordings."""
         texts = [(query.modification, *query.other_wordings) for query in self.queries]
         changes = [query.change for query in self.queries]
         wordings = zip(*texts, strict=True)
@@ -109,13 +110,21 @@ class EncodedTask:
         return several
 
     def gallery_for(self, method: Composer) -> Vectors:
-        """The gallery in the method's space. Raises FailureError, with the picture, where a vector is not finite."""
+        """The gallery in the method's space.
+
+        Raises:
+            FailureError: a vector is not finite; the message names the picture.
+        """
         gallery = method.gallery(self.gallery)
         require_finite_rows(gallery, self.gallery_names.__getitem__, method.name)
         return gallery
 
     def _patches(self, method: ReadsPatches) -> Patches:
-        """What the method sees in each query's reference. Raises DataError for a picture that is gone."""
+        """What the method reads of each query's reference picture.
+
+        Raises:
+            DataError: a picture is gone.
+        """
         names = sorted({query.reference for query in self.queries})
         what = f"look at {self.task.name}"
         loaded = load_task_pictures(self.task, names, prepare=self._encoder.prepare, what=what, limits=self._limits)
@@ -124,7 +133,7 @@ class EncodedTask:
         return patches[[row_of[query.reference] for query in self.queries]]
 
     def ranks(self, queries: Vectors, gallery: Vectors) -> list[Rows]:
-        """Each query's target ranks, by the protocol: a reference is no answer, unless the task says so."""
+        """The ranks of each query's targets by the protocol: a reference is no answer, unless the task says so."""
         return ranks_of_targets(queries, gallery, self._rows.targets, self._rows.excluded, self._rows.candidates)
 
     def answers(self, method: Composer) -> Answers:
@@ -135,7 +144,7 @@ class EncodedTask:
         return VectorAnswers(queries, gallery)
 
     def all_ranks(self, answers: Answers) -> Ranks:
-        """All the ranks that the task's measures want."""
+        """All ranks that the task's metrics need."""
         rows, measures = self._rows, self.task.measures
         single = subset = negatives = clean = None
         if measures.single:
@@ -163,11 +172,11 @@ class EncodedTask:
         return answers.best(k, self._rows.excluded, self._rows.candidates)
 
     def best(self, queries: Vectors, gallery: Vectors, k: int) -> dict[str, list[str]]:
-        """For each query's id the names of the `k` best pictures; equal scores in the gallery's order."""
+        """For each query's id the names of the `k` best pictures. Equal scores are in the gallery's order."""
         return self.first(VectorAnswers(queries, gallery), k)
 
     def values(self, method: Composer, answers: Answers | None = None) -> dict[str, Values]:
-        """Each query's metrics, of a method or of the `answers` that are known of it."""
+        """The metrics of each query, for a method, or for its `answers` if they are known."""
         return values(self.task.measures, self.all_ranks(answers or self.answers(method)))
 
     def solved(self, answers: Answers, k: int) -> Values:
@@ -200,7 +209,7 @@ class EncodedTask:
 
 
 def _picture_vectors(task: Task, encoder: Encoder, known: dict[Key, Any], limits: Limits) -> dict[str, Any]:
-    """Picture name to vector, of those that can be read; what was not `known` is encoded and added to it."""
+    """The vectors of readable pictures by name. Those that are not `known` are encoded and added to it."""
     key_of = {name: picture_key(task, name) for name in task.names}
     missing = {key: name for name, key in key_of.items() if key not in known}
     if missing:
@@ -210,14 +219,14 @@ def _picture_vectors(task: Task, encoder: Encoder, known: dict[Key, Any], limits
 
 
 def mean_vectors(several: Sequence[Vectors]) -> Vectors:
-    """The unit vectors along the mean of several for each query; one alone stays as it is."""
+    """The unit vectors along the mean of several vectors for each query. A single one stays as it is."""
     return several[0] if len(several) == 1 else unit(np.mean(several, axis=0))
 
 
 def encode_pictures(
     encoder: Encoder, task: Task, names: Sequence[str], limits: Limits = DEFAULT_LIMITS
 ) -> dict[str, Any]:
-    """Picture name to vector, for every picture that can be read; the others are named on the terminal."""
+    """Encode every readable picture, by name. The others are named on the terminal."""
     vector_of: dict[str, Any] = {}
     waiting: dict[str, Any] = {}
 
@@ -275,9 +284,10 @@ def _rows(names: Iterable[str], row_of: Mapping[str, int]) -> Rows:
 
 
 def known_vectors(catalog: Catalog, tasks: Sequence[Task]) -> dict[Key, Any]:
-    """What a catalog over the folder of the pictures, or one above it, has encoded already.
+    """The vectors that a catalog of the pictures' folder, or of one above it, has already, of whole unpadded pictures.
 
-    Only whole, unpadded pictures. Raises UsageError where it holds none of the tasks' folders.
+    Raises:
+        UsageError: the catalog holds none of the tasks' folders.
     """
     known: dict[Key, Any] = {}
     inside = [task for task in tasks if task.root.resolve().is_relative_to(catalog.root)]

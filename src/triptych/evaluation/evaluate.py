@@ -1,4 +1,4 @@
-"""`evaluate`: one or more methods on one benchmark, and the table and the result file that come of it."""
+"""`evaluate`: measure methods on a benchmark, with a table and a result file."""
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
@@ -17,8 +17,8 @@ from triptych.core.environment import Runtime
 from triptych.core.errors import DataError, UsageError
 from triptych.core.files import made_by, output_file, write_json
 from triptych.core.progress import say
-from triptych.encoders.protocol import Encoder, TellsReading, short_name
-from triptych.encoders.reading import tell_texts
+from triptych.encoders.protocol import Encoder, ReportsReading, short_name
+from triptych.encoders.reading import report_texts
 from triptych.evaluation.answers import Answers
 from triptych.evaluation.chat_helper import ChatHelper
 from triptych.evaluation.encoded_task import EncodedTask, known_vectors
@@ -33,7 +33,7 @@ from triptych.evaluation.shortcuts import InputsAlone, format_shortcuts
 
 @dataclass(frozen=True)
 class EvaluateResult:
-    """What `evaluate` measured."""
+    """The result of `evaluate`."""
 
     rows: list[ResultRow]
     """One for each task and method; none where the targets are not public."""
@@ -43,7 +43,7 @@ class EvaluateResult:
     """The files that were written for the benchmark's server."""
 
     def as_json(self) -> dict[str, Any]:
-        """The result as a result file holds it."""
+        """The result as in a result file."""
         return without_none(self)
 
     def __str__(self) -> str:
@@ -107,7 +107,7 @@ def evaluate(
     tasks = load_benchmark(benchmark, root, gallery, options.split, options.settings)
     if not options.submission and not all(task.public for task in tasks):
         raise UsageError(f"{name}: the targets of {options.split} are not public; give --submission to write its files")
-    _tell_unread(methods, tasks)
+    _report_unread(methods, tasks)
     choosing = _choosing(methods, options.weight) | (helper.choosing(methods.encoders) if helper else set())
     tuning = tuning_tasks(known, root, options) if choosing and known and root else {}
     vectors = _known_vectors(methods, tasks, Path(catalog) if catalog else None)
@@ -139,18 +139,22 @@ def evaluate(
 
 
 def _check_submission(benchmark: Benchmark | str, options: EvaluateOptions, count: int) -> None:
-    """Raise UsageError where a submission is asked for that cannot be written."""
+    """Check that a submission can be written, if one is asked for.
+
+    Raises:
+        UsageError: it cannot.
+    """
     if options.submission:
         submission_paths(submission_of(benchmark), options.split, Path(options.submission))
         if count > 1:
             raise UsageError("a submission is of one method: give one --method or one --composer")
 
 
-def _tell_unread(methods: Methods, tasks: Sequence[Task]) -> None:
-    """Say once for each task and each reader of words which words are not understood, and which texts are too long."""
+def _report_unread(methods: Methods, tasks: Sequence[Task]) -> None:
+    """Print, once for each task and text reader, which words are not understood, and which texts are too long."""
     readers: dict[str, object] = {}
     for method in methods.all:
-        if isinstance(method, TellsReading):
+        if isinstance(method, ReportsReading):
             readers[method.name] = method
         elif not isinstance(method, PictureOnly):
             encoder = methods.encoder_of(method)
@@ -158,11 +162,11 @@ def _tell_unread(methods: Methods, tasks: Sequence[Task]) -> None:
     for task in tasks:
         texts = [text for query in task.queries for text in (query.modification, *query.other_wordings)]
         for name, reader in readers.items():
-            tell_texts(texts, reader, f"{task.benchmark} {task.name}", name)
+            report_texts(texts, reader, f"{task.benchmark} {task.name}", name)
 
 
 def _choosing(methods: Methods, weight: float | None) -> set[str]:
-    """The fingerprints of the encoders with which something is chosen on another split."""
+    """The fingerprints of encoders with which something is selected on another split."""
     return {
         methods.encoder_of(method).fingerprint
         for method in methods.all
@@ -171,7 +175,7 @@ def _choosing(methods: Methods, weight: float | None) -> set[str]:
 
 
 def _known_vectors(methods: Methods, tasks: Sequence[Task], catalog: Path | None) -> dict[str, dict[Key, Any]]:
-    """For each encoder's fingerprint the vectors that need no encoding, to be added to."""
+    """For each encoder's fingerprint the vectors that need no encoding. More are added to it."""
     known: dict[str, dict[Key, Any]] = {key: {} for key in methods.encoders}
     if catalog:
         indexed = Catalog(catalog)
@@ -188,7 +192,7 @@ def _rows(
     options: EvaluateOptions,
     helper: ChatHelper | None,
 ) -> list[ResultRow]:
-    """Each method on a task, which is here once for each encoder; its submission is written on the way."""
+    """The rows of each method on a task, which exists once for each encoder. Submissions are written, too."""
     first = tasks[methods.encoder.fingerprint]
     alone = InputsAlone.of(first, methods.encoder) if options.gap and first.task.public else None
     rows = []
@@ -212,7 +216,11 @@ def _rows(
 
 
 def _submit(task: EncodedTask, answers: Answers, benchmark: Benchmark | str, path: Path) -> None:
-    """Write the submission of a method. Raises DataError where pictures are missing: a server wants every query."""
+    """Write the submission of a method.
+
+    Raises:
+        DataError: pictures are missing, while a server wants every query.
+    """
     if task.unreadable:
         raise DataError(f"{task.task.root}: {task.unreadable} pictures cannot be read; a submission needs all of them")
     form = submission_of(benchmark)
@@ -231,7 +239,7 @@ def _submission_files(benchmark: Benchmark | str, options: EvaluateOptions) -> l
 def _settings(
     name: str, options: EvaluateOptions, root: Path | None, composers: Sequence[Composer | Path | str]
 ) -> dict[str, Any]:
-    """What was asked, for the note."""
+    """The settings as the note records them."""
     asked: dict[str, Any] = {
         "benchmark": name,
         "root": root,

@@ -1,4 +1,4 @@
-"""What `evaluate` measures: baselines and composers, each with the encoder that it works with."""
+"""The methods that `evaluate` measures: baselines and composers, each with its encoder."""
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
@@ -6,7 +6,8 @@ from pathlib import Path
 from typing import Self
 
 from triptych.benchmarks.benchmark import Benchmark
-from triptych.composers.baselines import DEFAULT_WEIGHT, METHODS, CaptionEdit, baseline
+from triptych.composers.baselines import DEFAULT_WEIGHT, METHODS, baseline
+from triptych.composers.captions import CaptionEdit
 from triptych.composers.joint import JointQuery
 from triptych.composers.protocol import Composer, attach_encoder, encoder_fingerprint_of, encoder_name_of
 from triptych.composers.registry import load_composer
@@ -49,8 +50,9 @@ class Methods:
     ) -> Self:
         """The baselines of `names`, and `composers`; `helper` makes the method `compile`.
 
-        Raises UsageError for names that mean nothing or none at all, MismatchError where a composer's encoder is no
-        longer what it was.
+        Raises:
+            UsageError: a name is unknown, or none is given.
+            MismatchError: a composer's encoder has changed.
         """
         if not names and not composers:
             raise UsageError(f"give a --method ({', '.join(METHODS)}, all) or a --composer")
@@ -71,11 +73,11 @@ class Methods:
 
     @property
     def all(self) -> list[Composer]:
-        """The baselines, and then the composers."""
+        """The baselines, followed by the composers."""
         return [*self.baselines, *self.composers]
 
     def encoder_of(self, method: Composer) -> Encoder:
-        """The encoder that a method works with."""
+        """The encoder of a method."""
         fingerprint = encoder_fingerprint_of(method)
         return self.encoder if fingerprint is None else self.encoders[fingerprint]
 
@@ -104,7 +106,7 @@ def _first_encoder(given: Encoder | str | None, composers: Sequence[Composer], r
 
 
 def _attach(composers: Sequence[Composer], first: Encoder, runtime: Runtime) -> dict[str, Encoder]:
-    """Hand each composer its encoder, `first` or its own, and return the encoders by fingerprint."""
+    """Give each composer its encoder, `first` or its own. Returns the encoders by fingerprint."""
     encoders = {first.fingerprint: first}
     for composer in composers:
         wanted, name = encoder_fingerprint_of(composer), encoder_name_of(composer)

@@ -1,4 +1,4 @@
-"""Choices of what measures and compares."""
+"""Options of commands that measure and compare."""
 
 from dataclasses import dataclass
 from pathlib import Path
@@ -47,12 +47,16 @@ class EvaluateChatOptions:
 
 @dataclass(frozen=True)
 class EvaluateOptions:
-    """What `evaluate` measures, and how."""
+    """What `evaluate` measures, and how.
+
+    Raises:
+        UsageError: a value is out of its range.
+    """
 
     methods: tuple[str, ...] = option(
         (),
-        "picture, text, sum, signed-sum, slerp, caption-edit, caption-edit+picture, or all of these; product, basic, "
-        "joint or compile; may be repeated.",
+        "picture, text, sum, signed-sum, slerp, caption-words, caption-words+picture, caption-edit, "
+        "caption-edit+picture, or all of these; product, basic, joint or compile; may be repeated.",
         flag="--method",
     )
     split: str = option("test", "val, test, test1 (cirr), or all (the whole folder).")
@@ -78,13 +82,17 @@ class EvaluateOptions:
 
     @property
     def limits(self) -> Limits:
-        """What a picture may be."""
+        """What a picture may cost."""
         return Limits.of_millions(self.max_pixels)
 
 
 @dataclass(frozen=True)
 class CompareOptions:
-    """What `compare` sets beside each other, and how it tests a difference against chance."""
+    """What `compare` compares, and how it tests a difference.
+
+    Raises:
+        UsageError: a value is out of its range.
+    """
 
     method: str | None = option(None, "Method of the first file; all if not given.")
     against: str | None = option(None, "Method of the second file; the same if not given.")
@@ -97,7 +105,11 @@ class CompareOptions:
 
 @dataclass(frozen=True)
 class LeakageOptions:
-    """What `leakage` takes for the same picture."""
+    """Which pictures `leakage` treats as the same.
+
+    Raises:
+        UsageError: a value is out of its range.
+    """
 
     threshold: float = option(0.95, "Least cosine of pictures that are nearly the same.", above=0, max=1)
     max_pixels: float = max_pixels_option()

@@ -1,4 +1,4 @@
-"""A protocol's metrics from the ranks of its targets, whether a model or a submission file put them there."""
+"""A protocol's metrics from the ranks of its targets, by a model or from a submission file."""
 
 import hashlib
 import json
@@ -23,10 +23,9 @@ _LESS_IS_BETTER = ("NegRecall", "_range", "_std")
 
 @dataclass(frozen=True)
 class Ranks:
-    """For every query, ascending ranks from 1: of its targets, of its single target, of its target in its group.
+    """Ascending ranks from 1 for every query: of its targets, of its single target, and of its target in its group.
 
-    A part is None where it was not asked for, or is not known. A target that was not ranked has a rank beyond any
-    cut-off.
+    A part is None if it is not needed or not known. A target that was not ranked has a rank beyond any cut-off.
     """
 
     targets: Sequence[Rows] | None
@@ -45,9 +44,9 @@ class Ranks:
 
 
 def values(measures: MetricCutoffs, ranks: Ranks) -> dict[str, Values]:
-    """Each query's metrics, the main ones of the protocol first.
+    """Each query's metrics, the protocol's main ones first.
 
-    R_subset@k is CIRR's, and Avg its mean of R@5 and R_subset@1 (Liu et al., ICCV 2021).
+    R_subset@k is CIRR's, and Avg is its mean of R@5 and R_subset@1 (Liu et al., ICCV 2021).
     """
     found: dict[str, Values] = {}
     if ranks.targets is not None:
@@ -110,7 +109,7 @@ def percents(found: Mapping[str, Values]) -> dict[str, float]:
 def by_aspect(
     measures: MetricCutoffs, queries: Sequence[Query], found: Mapping[str, Values]
 ) -> dict[str, float] | None:
-    """CIRCO's mAP@10 over the queries that ask for a kind of change; None where the protocol has no such thing."""
+    """CIRCO's mAP@10 for each kind of change; None if the protocol has no such kinds."""
     precision = found.get(f"mAP@{measures.aspects}")
     if precision is None:
         return None
@@ -120,9 +119,9 @@ def by_aspect(
 
 
 def mean_row(rows: Sequence[ResultRow]) -> ResultRow:
-    """A further row, of the task "mean": the unweighted means over a method's rows, and the sums of what they count.
+    """A further row of the task "mean": the unweighted means over a method's rows, and the sums of its counts.
 
-    What all the rows have in common stays.
+    Values that all rows share are kept.
     """
     shared = {item.name: getattr(rows[0], item.name) for item in fields(ResultRow)}
     shared = {name: value for name, value in shared.items() if all(getattr(row, name) == value for row in rows)}
@@ -145,7 +144,7 @@ def _percent(each: Values) -> float:
 
 
 def digests(queries: Sequence[Query], gallery: Sequence[str]) -> dict[str, Any]:
-    """SHA-256 over the queries in their order, and over the names of the gallery: equal where the same was asked."""
+    """SHA-256 of the queries in their order, and of the gallery's names: equal for the same queries and gallery."""
     return {"queries_sha256": _digest(map(vars, queries)), "gallery_sha256": _digest(gallery)}
 
 
@@ -160,7 +159,7 @@ def _digest(items: Iterable[Any]) -> str:
 
 
 def listed(values: Mapping[str, Values]) -> dict[str, list[float]]:
-    """Each query's metrics, between 0 and 1, as JSON holds them."""
+    """Each query's metrics, between 0 and 1, for JSON."""
     return {name: [_short(float(value)) for value in each] for name, each in values.items()}
 
 
@@ -169,10 +168,10 @@ def _short(value: float) -> float:
 
 
 def composition_gap(metrics: Metrics, picture: Metrics, text: Metrics) -> dict[str, Any]:
-    """How far a method is ahead of the better of its two inputs alone, in points, with what those have.
+    """How many points a method is ahead of the better of its two inputs alone, with the metrics of these.
 
-    Many published queries can be answered from the picture or from the words alone: only what is above both was won
-    by composing them.
+    Many published queries can be answered from the picture or from the words alone. Only the part above both is due to
+    composition.
     """
     more = [name for name in metrics if not any(part in name for part in _LESS_IS_BETTER)]
     gap = {name: metrics[name] - max(picture[name], text[name]) for name in more}
@@ -180,5 +179,5 @@ def composition_gap(metrics: Metrics, picture: Metrics, text: Metrics) -> dict[s
 
 
 def rounded(metrics: Metrics) -> dict[str, float]:
-    """Metrics with four decimals, as result files hold them."""
+    """Metrics with four decimals, as in result files."""
     return {name: round(value, 4) for name, value in metrics.items()}

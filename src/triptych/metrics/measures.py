@@ -1,4 +1,4 @@
-"""What ranks are worth: recall@k, average precision and nDCG, for each query and over all."""
+"""Recall@k, average precision and nDCG from ranks, for each query and over all queries."""
 
 from collections.abc import Mapping, Sequence
 
@@ -12,14 +12,19 @@ Values = npt.NDArray[np.float64]
 
 
 def recall_at(ranks: Rows, k: int) -> float:
-    """1 if any target ranks within k, else 0: the recall@k of composed image retrieval (CIRR, FashionIQ)."""
+    """Recall@k of composed image retrieval (CIRR, FashionIQ): 1 if any target ranks within k, else 0."""
     return float(_Ranked([ranks]).recall(k)[0])
 
 
 def average_precision_at(ranks: Rows, k: int, positives: int) -> float:
     """AP@k as CIRCO defines it (Baldrati et al., ICCV 2023, section 4).
 
-    The sum of the precision at each target within k, divided by min(k, positives); `ranks` are ascending.
+    The sum of the precision at each target within k, divided by min(k, positives).
+
+    Args:
+        ranks: ascending ranks of the query's targets, from 1.
+        k: the cut-off.
+        positives: how many targets the query has; by default as many as `ranks`.
     """
     return float(_Ranked([ranks], [positives]).average_precision(k)[0])
 
@@ -31,12 +36,18 @@ def per_query(
     ndcg: Sequence[int] = (),
     positives: Sequence[int] | None = None,
 ) -> dict[str, Values]:
-    """Each query's recall@k ("R@1"), average precision ("mAP@10") and nDCG ("nDCG@10"), between 0 and 1.
+    """Compute each query's recall ("R@1"), average precision ("mAP@10") and nDCG ("nDCG@10"), between 0 and 1.
 
-    `ranks_per_query` are n ascending arrays. `positives` says how many targets each query has, where ranks are known
-    of some only, as in a list that was cut; by default all are ranked.
+    nDCG@k is that of Järvelin and Kekäläinen (TOIS 2002), with a gain of 1 for a target and the discount log₂(1 +
+    rank).
 
-    nDCG@k is that of Järvelin and Kekäläinen (TOIS 2002) with a gain of 1 for a target and the discount log₂(1 + rank).
+    Args:
+        ranks_per_query: n arrays of ascending ranks, from 1.
+        recall, map_at, ndcg: cut-offs.
+        positives: how many targets each query has, if not all of them are ranked, as in a list that was cut.
+
+    Returns:
+        For each metric an array `(n,)`.
     """
     ranked = _Ranked(ranks_per_query, positives)
     values = {f"R@{k}": ranked.recall(k) for k in recall}
@@ -50,7 +61,7 @@ def summarise(
     map_at: Sequence[int] = (10,),
     ndcg: Sequence[int] = (),
 ) -> dict[str, float]:
-    """Means over queries, in percent, of what `per_query` gives."""
+    """The means over queries, in percent, of the metrics that `per_query` computes."""
     if not len(ranks_per_query):
         raise ValueError("no queries to summarise")
     return means(per_query(ranks_per_query, recall, map_at, ndcg))
@@ -90,7 +101,7 @@ def trapezoid_precision(ranks_per_query: Sequence[Rows], positives: Sequence[int
 
 
 class _Ranked:
-    """Every query's ranks, end to end."""
+    """The ranks of all queries, one after the other."""
 
     def __init__(self, ranks_per_query: Sequence[Rows], positives: Sequence[int] | None = None) -> None:
         counts = np.array([len(ranks) for ranks in ranks_per_query], np.int64)

@@ -1,5 +1,6 @@
 """`mine`: the agent makes a triplet file from the unlabelled pictures of a catalog."""
 
+import math
 import shutil
 import time
 from collections import Counter
@@ -20,7 +21,7 @@ from triptych.encoders.protocol import Encoder, item_vectors
 from triptych.mining.agent import Agent
 from triptych.mining.critic import Critic
 from triptych.mining.options import MineOptions
-from triptych.mining.proposer import Proposer
+from triptych.mining.proposer import ChangePlan, Proposer, plans_over
 from triptych.mining.reasoner import Reasoner, Reverses
 from triptych.mining.registry import CRITICS, REASONERS, MiningContext
 from triptych.mining.rounds import PreviousRounds
@@ -107,7 +108,7 @@ def mine(
     words = understood_words(words, known, str(options.vocabulary or "the default vocabulary"))
     tagged = tag_pictures(opened.vectors, known, words)
     report_tags(tagged.reports)
-    context = MiningContext(opened, known, tagged.vocabulary, tagged.tags, options, seed)
+    context = MiningContext(opened, known, tagged.vocabulary, tagged.tags, options, seed, tagged.reports)
     agent = _agent(context, reasoner, critic, previous)
     settings = _settings(options, catalog=opened.folder, reasoner=reasoner, critic=critic)
     result = _mine(out, context, agent, previous, settings, summary(tagged.reports), started)
@@ -159,10 +160,21 @@ def _agent(context: MiningContext, reasoner: object, critic: object, previous: P
         tuple(context.tags),
         width=options.candidates,
         seed=context.seed,
-        plan_weights=previous.weights,
+        plan_weights=_plan_weights(context, previous),
         similarity=options.similarity,
     )
     return Agent(catalog.names, catalog.row_of, proposer, reasons, judges)
+
+
+def _plan_weights(context: MiningContext, previous: PreviousRounds) -> dict[ChangePlan, float]:
+    """How often each plan is drawn: by the information of its attributes, and by the weaknesses of the composer."""
+    information = {report.group: report.beyond_kind for report in context.reports if report.beyond_kind is not None}
+    most = max(information.values(), default=1.0)
+    weights = {}
+    for plan in plans_over(tuple(context.tags)):
+        own = math.prod(information.get(group, most) / most for group in plan) ** (1 / len(plan))
+        weights[plan] = own * previous.weights.get(plan, 1.0)
+    return weights
 
 
 def _settings(options: MineOptions, *, catalog: Path, reasoner: object, critic: object) -> dict[str, Any]:

@@ -14,7 +14,7 @@ from triptych.encoders.protocol import Encoder
 from triptych.mining.critic import Critic, EncoderCritic
 from triptych.mining.options import MineOptions
 from triptych.mining.reasoner import Reasoner, TagsReasoner
-from triptych.tagging.tagger import Tags
+from triptych.tagging.tagger import GroupReport, Tags
 from triptych.tagging.vocabulary import Vocabulary
 
 
@@ -34,6 +34,9 @@ class MiningContext:
     """The options of `mine`."""
     seed: int
     """The seed of this round of mining: that of the options in the first round."""
+
+    reports: tuple[GroupReport, ...] = ()
+    """What became of each group of the vocabulary, and how much its tags tell of the pictures."""
 
     @cached_property
     def texts(self) -> TextVectors:

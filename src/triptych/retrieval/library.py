@@ -15,6 +15,7 @@ from triptych.catalog.catalog import Catalog
 from triptych.composers.baselines import DEFAULT_WEIGHT
 from triptych.composers.patches import reads_pixels
 from triptych.composers.protocol import Composer, attach_encoder
+from triptych.composers.truth import verdict_of
 from triptych.core.boxes import Box
 from triptych.core.decoders import OpenPicture, open_here
 from triptych.core.errors import CatalogError, DataError, PictureError, UsageError
@@ -35,11 +36,10 @@ from triptych.retrieval.updates import add_pictures, change_metadata, known_name
 
 
 class Library:
-    """A catalog, its encoder, and perhaps a composer, in memory. `triptych.open_catalog` makes one.
+    """A catalog with its encoder, and perhaps a composer, in memory. `triptych.open_catalog` makes one.
 
-    Searching is safe in any thread, also while another one adds or removes.
-
-    `weight` is that of the words in the sum of picture and words, where a search names none.
+    Searching is safe in any thread, also while another one adds or removes pictures. `weight` is the default weight of
+    the words in the sum of picture and words.
 
     Raises:
         MismatchError: catalog, encoder and composer do not belong together.
@@ -94,12 +94,16 @@ class Library:
 
     @property
     def metadata(self) -> pa.Table:
-        """The columns that conditions can be about, one row a picture."""
+        """The columns that conditions can use, a row for each picture."""
         gallery = self._snapshot.gallery
         return gallery.metadata.filter(pa.array(gallery.alive))
 
     def picture(self, like: str) -> Picture:
-        """The picture of that name or id. Raises UsageError where there is none."""
+        """Find a picture by its name or id.
+
+        Raises:
+            UsageError: there is none.
+        """
         snapshot = self._snapshot
         gallery = snapshot.gallery
         row = _row(gallery, like)
@@ -108,22 +112,24 @@ class Library:
     def search(
         self, *, image: Pictures = None, text: Texts = "", options: SearchOptions = SearchOptions(), **fields: Any
     ) -> Hits:
-        """The pictures that best answer a reference picture, changed as a text says; the reference is never one.
+        """Find the pictures that best answer a reference picture changed as a text says. The reference is never a
+        result.
 
         Args:
             image: the reference, a picture file or its bytes, or several; a file's name may end in a weight, as in
                 `jacket.jpg:0.5`.
-            text: what should differ, or several texts; one may end in a weight, as in `red:0.5`. It may be all that is
-                given, or missing.
+            text: what should differ, or several texts; one may end in a weight, as in `red:0.5`. It may be missing,
+                or be all that is given.
             options: which pictures are wanted, under which conditions, how many and in which order.
             fields: any field of `options` by its name, such as `like`, `where`, `weight` or `k`.
 
         Returns:
-            The results, a list; its `not_understood` has the words of which the encoder knows no piece, and its
-            `reading` how a text was read that is longer than the encoder reads at once.
+            The results, a list. `not_understood` has the words of which the encoder knows no piece, and `reading` how a
+            text was read that is too long.
 
         Raises:
-            UsageError: there is neither a picture nor a text, a condition cannot be read, or a weight would not count.
+            UsageError: neither a picture nor a text is given, a condition cannot be read, or a weight would have no
+                effect.
             DataError: the image cannot be used.
         """
         return self.answer([query_of(self, image, text, replace(options, **fields))]).hits[0]
@@ -131,7 +137,7 @@ class Library:
     def reference(
         self, *, image: Path | str | bytes | None = None, like: str | None = None, box: Box | None = None
     ) -> Reference:
-        """What `search` starts from, for as many a `SearchQuery` as you like; where there is a `box`, what is in it."""
+        """Make the reference of a search from a picture, or from a box of it, for any number of queries."""
         if (image is None) == (like is None):
             raise UsageError("start from an image or from a picture of the catalog, one of the two")
         if like is not None and box is None:
@@ -166,7 +172,7 @@ class Library:
         return self._snapshot.gallery.metadata.schema
 
     def needed_pixels(self, pixels: Callable[[], Pixels]) -> Callable[[], Pixels] | None:
-        """A reference's `pixels` if the composer reads them; None, so that they are not kept, if it does not."""
+        """A reference's `pixels` if the composer reads them, else None, so that they are not kept."""
         return pixels if reads_pixels(self.composer) else None
 
     def _pixels_of(self, name: str) -> Pixels:
@@ -177,18 +183,21 @@ class Library:
             raise DataError(f"{name}: {error}; the composer looks at the reference itself, so put it back") from None
 
     def pixels(self, data: bytes, limits: Limits | None = None, *, box: Box | None = None) -> Pixels:
-        """A picture file, or what lies in a box of it, as the encoder reads it, within the catalog's limits or others.
+        """The pixels of a picture file, or of a box of it, for the encoder, within the catalog's limits or others.
 
-        Raises PictureError where it is none.
+        Raises:
+            PictureError: the file is no picture.
         """
         square = 0 if box else square_side(self.encoder)
         picture = self.open_picture(data, limits or self.catalog.limits, square=square)
         return self.encoder.prepare(box.cut(picture) if box else picture)
 
     def read(self, like: str) -> bytes:
-        """The file of a picture of the catalog, by name or id.
+        """Read the file of a picture of the catalog, by name or id.
 
-        Raises UsageError where there is none of that name, PictureError where its file is not the one that was indexed.
+        Raises:
+            UsageError: there is no such picture.
+            PictureError: its file is not the one that was indexed.
         """
         gallery = self._snapshot.gallery
         row = _row(gallery, like)
@@ -196,19 +205,29 @@ class Library:
         return read_known(catalog.path(gallery.names[row]), content, catalog.limits, root=catalog.root)
 
     def check(self, where: Sequence[str]) -> None:
-        """Raise UsageError for a condition that cannot be read."""
+        """Check a condition.
+
+        Raises:
+            UsageError: it cannot be read.
+        """
         self._snapshot.gallery.fulfilling(tuple(where))
 
-    def answer(self, queries: Sequence[SearchQuery]) -> Answers:
+    def answer(self, queries: Sequence[SearchQuery], *, plain: bool = False) -> Answers:
         """Answer many queries at once, which costs far less than one after another.
 
-        Raises UsageError for a condition that cannot be read or a weight that would not count, StoreError where a
-        database does not answer.
+        With `plain` the weighted sum answers in the composer's place, with the weight that its verdict found best.
+
+        Raises:
+            UsageError: a condition cannot be read, or a weight would have no effect.
+            StoreError: a database does not answer.
         """
-        return Answering(self.encoder, self.composer, self.weight)(queries, self._snapshot, str(self.catalog.root))
+        verdict = verdict_of(self.composer) if plain else None
+        weight = verdict.sum_weight if verdict else self.weight
+        answering = Answering(self.encoder, None if plain else self.composer, weight)
+        return answering(queries, self._snapshot, str(self.catalog.root))
 
     def check_ready(self) -> None:
-        """Raise FailureError where a search would not be answered now.
+        """Check that a search would be answered now.
 
         Raises:
             CatalogError: the catalog on disk is gone or damaged.
@@ -218,7 +237,11 @@ class Library:
         self._snapshot.check()
 
     def check_catalog(self) -> None:
-        """Raise CatalogError where the catalog on disk is gone or damaged."""
+        """Check the catalog on disk.
+
+        Raises:
+            CatalogError: it is gone or damaged.
+        """
         self._require_catalog()
         self.catalog.check()
 
@@ -230,7 +253,7 @@ class Library:
             )
 
     def load(self) -> None:
-        """Read and run now whatever a first search would have to wait for."""
+        """Load and run everything that a first search would have to wait for."""
         self._snapshot.load()
         blank = self.encoder.prepare(Image.new("RGB", (64, 64), "white"))
         nothing = Reference(self.encoder.encode_pictures(blank[None])[0], "", self.needed_pixels(lambda: blank))
@@ -245,21 +268,22 @@ class Library:
         limits: Limits | None = None,
         pixels: Sequence[Pixels] | None = None,
     ) -> list[Picture]:
-        """Add picture files to the catalog; they are on disk, and can be found, when this returns.
+        """Add picture files to the catalog. When this returns, they are on disk and can be found.
 
-        They go to the folder `uploads` below the catalog's root. One that the catalog already holds is not added again.
+        They are written to the folder `uploads` below the catalog's root. A picture that the catalog already holds is
+        not added again.
 
         Args:
             pictures: the contents of picture files.
-            metadata: as many mappings from columns of the catalog to values; by default nothing is known.
-            limits: what a picture may be; by default what the catalog's own may be.
-            pixels: the pictures as `pixels` makes them, where that is done already.
+            metadata: for each picture a mapping from columns of the catalog to values; by default empty.
+            limits: what a picture may cost; by default the catalog's own limits.
+            pixels: the output of `pixels` for the pictures, if it is known already.
 
         Returns:
             The pictures, in the order given.
 
         Raises:
-            PictureError: one cannot be used; none is added then, nor in the other cases.
+            PictureError: a picture cannot be used. In this and all other cases none is added.
             UsageError: metadata does not fit the catalog's columns.
             BusyError: another process is writing to the catalog.
             CatalogError: the catalog is gone or damaged.
@@ -311,9 +335,10 @@ class Library:
         return [self.picture(name) for name in changes]
 
     def remove(self, likes: Sequence[str]) -> None:
-        """Remove pictures from the catalog, by name or id; a later `index` leaves out those whose file is unchanged.
+        """Remove pictures from the catalog, by name or id. A later `index` leaves them out while their files are
+        unchanged.
 
-        Files that `add` wrote are deleted, others stay where they are.
+        Files that `add` wrote are deleted, others stay.
 
         Raises:
             UsageError: the catalog has no such picture.
@@ -332,7 +357,7 @@ class Library:
             snapshot.remove(names)
 
     def refresh(self) -> bool:
-        """Read the catalog again if another process has changed it, and say whether it had."""
+        """Read the catalog again if another process has changed it. Returns whether it had."""
         with self._writing:
             if not self._snapshot.is_stale():
                 return False

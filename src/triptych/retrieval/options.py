@@ -1,4 +1,4 @@
-"""Choices of searching: which pictures are wanted, what searches for them, and who looks at the first results again."""
+"""Options of searching: which pictures are wanted, what searches for them, and what re-ranks the first results."""
 
 from dataclasses import dataclass, fields
 from pathlib import Path
@@ -11,7 +11,11 @@ from triptych.core.options import as_paths, check_ranges, nested, option
 
 @dataclass(frozen=True)
 class SearchOptions:
-    """Which pictures are wanted, and in which order. In Python, one text stands for a sequence of one."""
+    """Which pictures are wanted, and in which order. In Python, one text stands for a sequence of one.
+
+    Raises:
+        UsageError: a value is out of its range.
+    """
 
     like: tuple[str, ...] = option(
         (),
@@ -73,7 +77,11 @@ class SearchOptions:
 
 @dataclass(frozen=True)
 class EngineOptions:
-    """What searches a catalog: the arguments of `open_catalog`, for a function that opens one itself."""
+    """What searches a catalog: the arguments of `open_catalog`, for functions that open one themselves.
+
+    Raises:
+        UsageError: options contradict each other.
+    """
 
     encoder: Any = option(
         None,
@@ -102,13 +110,17 @@ class EngineOptions:
 
     @property
     def arguments(self) -> dict[str, Any]:
-        """Them by name, to be given to `open_catalog`."""
+        """The options by name, as arguments of `open_catalog`."""
         return {item.name: getattr(self, item.name) for item in fields(self)}
 
 
 @dataclass(frozen=True)
 class RerankOptions:
-    """A chat model that looks at the first results, and may put others before them."""
+    """A chat model that sees the first results and may reorder them.
+
+    Raises:
+        UsageError: a value is out of its range.
+    """
 
     model: str = option(
         "", "A chat model that looks at the first results; see --base-url.", flag="--rerank", metavar="chat:MODEL"

@@ -8,7 +8,7 @@ from functools import cached_property
 import numpy as np
 
 from triptych.composers.baselines import WeightedSum
-from triptych.composers.negation import wishes_of
+from triptych.composers.negation import signed_phrases
 from triptych.composers.patches import reads_pixels
 from triptych.composers.protocol import Composer
 from triptych.composers.signed_texts import SignedTexts, combined_vectors
@@ -30,10 +30,10 @@ MOST_TEXTS = 20
 
 @dataclass(frozen=True, eq=False)
 class Reference:
-    """A picture to start from: its vector `(d,)`, and the SHA-256 of its file, which keeps it out of the results.
+    """The reference of a search: its vector `(d,)`, and the SHA-256 of its file, which excludes it from the results.
 
-    `pixels` gives the prepared picture itself `(3, h, w)`, for a composer that reads it; None for one that does not.
-    `weight` is its own among several.
+    `pixels` gives the prepared picture `(3, h, w)` for a composer that reads it; None for other composers. `weight` is
+    its weight among several references.
     """
 
     vector: Vectors
@@ -44,7 +44,11 @@ class Reference:
 
 @dataclass(frozen=True)
 class SearchQuery:
-    """What is searched for. Raises UsageError where it makes no sense."""
+    """A search query.
+
+    Raises:
+        UsageError: neither a reference nor a text is given, or a value is out of its range.
+    """
 
     reference: Reference | None = None
     text: str = ""
@@ -96,7 +100,7 @@ class SearchQuery:
 
     @property
     def composed(self) -> bool:
-        """Whether there are both a picture to start from and words."""
+        """Whether the query has both a reference picture and words."""
         return bool(self.references) and self.has_words
 
     @property
@@ -114,10 +118,11 @@ class SearchQuery:
 def query_vectors(
     queries: Sequence[SearchQuery], encoder: Encoder, composer: Composer | None, usual_weight: float
 ) -> list[Vectors]:
-    """The vector `(d,)` of each query; with a composer, those with picture and words lie in its space `(e,)`.
+    """The vector `(d,)` of each query. With a composer, queries with picture and words have vectors `(e,)` in its
+    space.
 
-    A query that names no weight takes the usual one. What its words exclude is subtracted. All texts go through the
-    encoder, and all compositions through the composer, at once.
+    A query without a weight gets the default one. What its words exclude is subtracted. All texts are encoded at once,
+    and all compositions are made at once.
     """
     vectors: list[Vectors] = [np.zeros(0, np.float32)] * len(queries)
     composed = [row for row, query in enumerate(queries) if composer is not None and query.composed]
@@ -139,11 +144,11 @@ def query_vectors(
             vectors[row] = WeightedSum.blend(_pictures(query, encoder.dim)[None], text_of[row][None], weight)[0]
     for row, query in enumerate(queries):
         maker = composer.name if composer is not None and row in composed else f"encoder {encoder.name}"
-        require_finite_rows(vectors[row][None], lambda _, asked=query: _told(asked), maker)  # type: ignore[misc]
+        require_finite_rows(vectors[row][None], lambda _, asked=query: _described(asked), maker)  # type: ignore[misc]
     return vectors
 
 
-def _told(query: SearchQuery) -> str:
+def _described(query: SearchQuery) -> str:
     """What a query is of, in words."""
     pictures = "the reference" if len(query.references) == 1 and not query.unlike else "the pictures"
     words = repr(query.sentence) if query.has_words else ""
@@ -206,4 +211,4 @@ def unwanted_of(query: SearchQuery, composer: Composer | None) -> tuple[str, ...
     """What the words of a query exclude, where that is subtracted."""
     if composer is None or not query.composed:
         return query.signed_texts.all_unwanted
-    return wishes_of(query.sentence).unwanted if getattr(composer, "signed_texts", False) else ()
+    return signed_phrases(query.sentence).unwanted if getattr(composer, "signed_texts", False) else ()

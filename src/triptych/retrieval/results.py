@@ -1,4 +1,4 @@
-"""What a search gives back, and how it is shown to a person."""
+"""The results of a search, and how they are shown."""
 
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import asdict, dataclass
@@ -14,7 +14,7 @@ from triptych.core.images import open_picture
 from triptych.core.limits import DEFAULT_LIMITS, Limits
 from triptych.core.progress import say
 from triptych.encoders.protocol import TextReading
-from triptych.encoders.reading import notes_of
+from triptych.encoders.reading import reading_notes
 
 _SHEETS = (".png", ".jpg", ".jpeg", ".webp")
 
@@ -33,7 +33,7 @@ class Picture:
 
 @dataclass(frozen=True)
 class Hit:
-    """One result. Scores compare within a search only: there is no value above which a hit is right."""
+    """One result. Scores can be compared within one search only; no score means that a result is right."""
 
     rank: int
     name: str
@@ -48,7 +48,7 @@ class Hit:
 
 
 class Hits(list[Hit]):
-    """Results, the best first; and how the words that were searched with were read."""
+    """Results, the best first, and how the query's words were read."""
 
     reading: TextReading | None
     """None where there were no words, or the encoder cannot tell how it reads."""
@@ -64,15 +64,15 @@ class Hits(list[Hit]):
 
     @property
     def not_understood(self) -> tuple[str, ...]:
-        """The words of which the encoder knows no piece, or next to none."""
+        """The words of which the encoder knows no piece, or almost none."""
         return self.reading.unknown if self.reading else ()
 
     def notes(self, encoder: str) -> list[str]:
-        """What a person should know of how the words were read, a sentence each; the encoder is called `encoder`."""
+        """Notes for a person on how the words were read, a sentence each. `encoder` is the encoder's name."""
         excluded = (
             [f"what the words exclude counts against a picture: {', '.join(self.unwanted)}"] if self.unwanted else []
         )
-        return excluded + (notes_of(self.reading, encoder) if self.reading else [])
+        return excluded + (reading_notes(self.reading, encoder) if self.reading else [])
 
 
 def as_record(hit: Hit) -> dict[str, Any]:
@@ -84,7 +84,11 @@ def as_record(hit: Hit) -> dict[str, Any]:
 
 
 def check_output(output: Path) -> None:
-    """Raise UsageError unless results can be written in the form that the file's suffix names."""
+    """Check that results can be written in the format of the file's suffix.
+
+    Raises:
+        UsageError: they cannot.
+    """
     if output.suffix.lower() not in (*_SHEETS, ".json"):
         raise UsageError(f"--output {output}: must end in .json or one of {', '.join(_SHEETS)}")
 
@@ -100,10 +104,11 @@ def write_results(
     shown_as: str | None = None,
     options: Mapping[str, Any] = MappingProxyType({}),
 ) -> None:
-    """A contact sheet of pictures within `limits`, or the results as JSON.
+    """Write a contact sheet of pictures within `limits`, or the results as JSON.
 
-    `read` gives the file of a result by its name; `shown_as` says in JSON where the reference `image` lies, and
-    `options` what else was asked for.
+    `read` gives the file of a result by its name. `shown_as` is the path of the reference `image` in JSON, and
+    `options`
+    are the other choices of the search.
     """
     if output.suffix.lower() == ".json":
         query: dict[str, Any] = {"image": shown_as, "text": text, **options}
@@ -122,7 +127,7 @@ def write_results(
 
 
 def _shown(hit: Hit, read: Callable[[str], bytes], limits: Limits) -> Image.Image:
-    """The result's picture, or a grey square where it has gone since it was indexed."""
+    """The result's picture, or a grey square if it has gone since it was indexed."""
     try:
         return open_picture(read(hit.name), limits)
     except PictureError as error:

@@ -38,27 +38,30 @@ def open_catalog(
 ) -> Library:
     """Open a catalog, to search it many times.
 
-    Where `index` found that the pictures are unlike those that the encoder was trained on, one line says so.
+    If `index` found that the pictures are unlike those that the encoder was trained on, one line says so.
 
-    A composer whose verdict is that it is worse than what needs no training is not used: one line says so, and picture
-    and words are added, with the weight that was found to be best. One line says it, too, where a trained composer has
-    no verdict.
+    If the composer's verdict is that it is worse than the baselines, it is not used: one line says so, and the weighted
+    sum of picture and words is used, with the best weight found. If a trained composer has no verdict, one line says
+    so.
 
     Args:
         catalog: its folder, made by `index`.
-        encoder: the encoder that the catalog was indexed with, where its name is not enough: an object, a folder that
-            `export_models` wrote, or any other name of it.
-        composer: an object, a folder that `train` wrote, or a name; without one, picture and words are added.
+        encoder: the encoder that the catalog was indexed with, if its name is not enough: an object, a folder that
+            `export_models` wrote, or another name of it.
+        composer: an object, a folder that `train` wrote, or a name; without one, the weighted sum is used.
         store: where vectors are searched: `exact` in memory; `hnsw` in memory with an approximate index; a PostgreSQL
             database with pgvector, by its address `postgresql://…`; or a class or function that makes a store. The
-            catalog on disk stays the one that counts.
-        root: the folder that its pictures lie in now, where they have moved since `index`; for a move that lasts, say
-            it to `index`.
+            catalog on disk remains authoritative.
+        root: the present folder of its pictures, if they have moved since `index`; for a lasting move, give it to
+            `index`.
         force: use the composer whatever its verdict.
         runtime: what the encoder computes with.
 
+    Returns:
+        The open catalog.
+
     Raises:
-        UsageError: the encoder, composer or store means nothing, or `root` is no folder.
+        UsageError: the encoder, composer or store is unknown, or `root` is no folder.
         DataError: there is no catalog, or it is damaged.
         MismatchError: catalog, encoder and composer do not belong together.
     """
@@ -78,7 +81,7 @@ def open_catalog(
 
 
 def _lost(composer: Composer, *, force: bool) -> bool:
-    """Whether a composer is not to be used. Says why, and says where nobody knows whether a trained one helps."""
+    """Whether a composer is not to be used. Prints why, or that nobody knows whether a trained one helps."""
     verdict = verdict_of(composer)
     if verdict is None:
         if hasattr(composer, "verdict"):

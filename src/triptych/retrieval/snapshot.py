@@ -1,4 +1,4 @@
-"""A catalog in memory: its pictures, and the stores that its vectors are searched in."""
+"""A catalog in memory: its pictures, and the stores in which its vectors are searched."""
 
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -39,12 +39,12 @@ class CatalogSnapshot:
 
     @property
     def composed(self) -> Store:
-        """Vectors in the composer's space; without a composer, the plain ones."""
+        """The store of vectors in the composer's space; without a composer, the plain one."""
         return self._made("_composed")  # type: ignore[no-any-return]
 
     @property
     def metadata(self) -> MetadataTable:
-        """What is known of the gallery's rows, and perhaps of rows that it is about to have."""
+        """The metadata of the gallery's rows, and perhaps of rows about to be added."""
         return self._made("_metadata")  # type: ignore[no-any-return]
 
     def _made(self, name: str) -> Any:
@@ -100,11 +100,15 @@ class CatalogSnapshot:
             self._catalog.release()
 
     def is_stale(self) -> bool:
-        """Whether the catalog on disk is no longer this one."""
+        """Whether the catalog on disk has changed."""
         return stamp_of(self._catalog.folder) != self._catalog.stamp
 
     def check(self) -> None:
-        """Raise FailureError where a search would not be answered now."""
+        """Check that a search would be answered now.
+
+        Raises:
+            FailureError: it would not.
+        """
         for store in self._stores():
             store.check()
 

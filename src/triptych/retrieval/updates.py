@@ -1,4 +1,4 @@
-"""Pictures taken into a catalog, and out of it, while it is open. The caller holds the catalog's lock."""
+"""Add pictures to a catalog and remove them while it is open. The caller holds the catalog's lock."""
 
 from collections.abc import Mapping, Sequence
 from contextlib import suppress
@@ -31,22 +31,23 @@ NewPicture = tuple[bytes, Vectors, Mapping[str, Any]]
 
 
 def upload_name(data: bytes) -> str:
-    """Where a file is kept: its content alone decides, and nothing that a client said."""
+    """The name of an uploaded file, which depends on its content alone, and not on the client."""
     suffix = next((suffix for sign, suffix in _SIGNS.items() if data.startswith(sign)), ".tif")
     return f"{UPLOADS}/{sha256(data).hexdigest()}{suffix}"
 
 
 def known_name(gallery: Gallery, data: bytes) -> str | None:
-    """The picture of the gallery that has exactly this content."""
+    """The picture of the gallery with exactly this content; None if there is none."""
     same = gallery.hashes == sha256(data).hexdigest().encode()
     rows = np.flatnonzero(same & gallery.alive)
     return gallery.names[int(rows[0])] if len(rows) else None
 
 
 def add_pictures(catalog: Catalog, gallery: Gallery, pictures: Sequence[NewPicture]) -> Rows:
-    """Write files, metadata and, last, the catalog: only what is named there counts, whenever the process ends.
+    """Write files, metadata and, last, the catalog. Only what is named there counts, whenever the process ends.
 
-    Raises UsageError for metadata that the catalog has no column for, or of another type.
+    Raises:
+        UsageError: metadata has an unknown column, or a value of another type.
     """
     by_name = {upload_name(data): (data, vector, metadata) for data, vector, metadata in pictures}
     table = _table(gallery.metadata.schema, {name: metadata for name, (_, _, metadata) in by_name.items()})
@@ -102,7 +103,7 @@ def _named(places: Sequence[int | None], table: pa.Table) -> list[tuple[int | No
 
 
 def remove_pictures(catalog: Catalog, gallery: Gallery, names: Sequence[str]) -> None:
-    """Mark pictures as refused, which a later `index` respects; delete the files of those that were uploaded."""
+    """Mark pictures as refused, which a later `index` respects, and delete the files of uploaded ones."""
     entries = []
     uploaded = []
     for name in names:
@@ -123,7 +124,7 @@ def remove_pictures(catalog: Catalog, gallery: Gallery, names: Sequence[str]) ->
 
 
 def _delete(catalog: Catalog, name: str) -> None:
-    """Delete the file that `add_pictures` wrote: its content is its name. Any other stays, whatever a catalog says."""
+    """Delete a file that `add_pictures` wrote, whose name is its content's hash. Any other file stays."""
     try:
         read_known(catalog.path(name), PurePosixPath(name).stem)
     except PictureError as error:
@@ -137,7 +138,7 @@ def _delete(catalog: Catalog, name: str) -> None:
 
 
 def _merge(catalog: Catalog) -> None:
-    """Merge the parts where they are many. Where that fails they stay: what they hold is committed."""
+    """Merge the parts if they are many. If that fails they stay, since their content is committed."""
     if catalog.parts <= _PARTS:
         return
     try:

@@ -140,7 +140,7 @@ class _LimitedProtocol(Protocol):
         lines = [f"HTTP/1.1 {status} {HTTPStatus(status).phrase}".encode(), b"connection: close"]
         lines += [b"%b: %b" % header for header in answer.raw_headers]
         self.transport.write(b"\r\n".join(lines) + b"\r\n\r\n" + bytes(answer.body))
-        self._tell(why)
+        self._log(why)
         self.transport.close()
         self._idle = True
         self._arm(self.settings.idle_time)
@@ -148,8 +148,8 @@ class _LimitedProtocol(Protocol):
     def _end(self, why: str) -> None:
         self._ended = True
         if why and not self.transport.is_closing():
-            self._tell(why)
+            self._log(why)
         self.transport.abort()
 
-    def _tell(self, why: str) -> None:
+    def _log(self, why: str) -> None:
         say(f"a connection of {self.client[0] if self.client else 'somebody'} was closed: {why}")

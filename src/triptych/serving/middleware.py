@@ -28,6 +28,7 @@ _HEADERS = (
 )
 _OLD, _NEW = "/api/", "/v1/"
 _OPEN = ("/health", "/ready", "/openapi.json")  # and the page, which holds nothing of the catalog
+_WRITING = ("/v1/pictures", "/v1/blind", "/v1/blind/choices")  # the last ones are the owner's
 _WITH_BASE64 = ("/v1/search", "/v1/searches")  # JSON that may hold a picture
 _BEYOND_THE_PICTURE = 64 * 1024  # bytes of a request beside its picture
 _WITHOUT_A_PICTURE = 256 * 1024  # bytes of a body that can hold none
@@ -46,7 +47,7 @@ class AccessMiddleware:
         self._metrics = metrics
         self._buckets: OrderedDict[str, tuple[float, float]] = OrderedDict()
         self._held = 0
-        self._told = False
+        self._warned = False
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """One request."""
@@ -108,8 +109,8 @@ class AccessMiddleware:
         path, settings = scope["path"], self._settings
         client = (scope.get("client") or ("unknown",))[0][:_ADDRESS]
         writes = _writes(scope)
-        if settings.rate_limit and not (settings.proxies or self._told) and "x-forwarded-for" in headers:
-            self._told = True
+        if settings.rate_limit and not (settings.proxies or self._warned) and "x-forwarded-for" in headers:
+            self._warned = True
             say("X-Forwarded-For is not read, so all who come through a proxy are one client; --trusted-proxy names it")
         if writes and not settings.writable:
             raise Problem(403, "pictures can be neither added nor removed here")
@@ -260,7 +261,7 @@ def _own(headers: Headers, origin: str | None) -> bool:
 def _writes(scope: Scope) -> bool:
     """Whether a request would change the catalog."""
     method = scope["method"]
-    return bool(method in ("DELETE", "PATCH") or (method == "POST" and scope["path"].rstrip("/") == "/v1/pictures"))
+    return bool(method in ("DELETE", "PATCH") or (method == "POST" and scope["path"].rstrip("/") in _WRITING))
 
 
 def host_name(host: str) -> str:

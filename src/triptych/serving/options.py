@@ -1,4 +1,4 @@
-"""Choices of a service: where it listens, who may use it, and how much one request may take."""
+"""Options of the service: where it listens, who may use it, and what a request may take."""
 
 import re
 from dataclasses import dataclass
@@ -13,7 +13,11 @@ _PATH = re.compile(r"(/[\w.~-]+)+/?")
 
 @dataclass(frozen=True)
 class UploadLimits:
-    """How large an uploaded picture may be."""
+    """How large an uploaded picture may be.
+
+    Raises:
+        UsageError: a value is out of its range.
+    """
 
     max_upload: float = option(10.0, "Largest upload, in MB.", min=0.01)
     max_pixels: float = option(40.0, "Largest upload, in millions of pixels.", min=0.01)
@@ -24,7 +28,11 @@ class UploadLimits:
 
 @dataclass(frozen=True)
 class ConnectionLimits:
-    """What connections may take before a request is read."""
+    """Limits of connections before a request is read.
+
+    Raises:
+        UsageError: a value is out of its range.
+    """
 
     max_connections: int = option(
         512, "Connections open at once; half of the process's open files if that is less.", min=1
@@ -42,8 +50,11 @@ class ServeOptions:
     """How a catalog is served.
 
     A service that listens on this machine alone answers only to this machine's names and those of `allow_hosts`. Only
-    there can the catalog be changed without keys, and only without `allow_hosts`: another name means that others come,
-    through a proxy.
+    there can the catalog be changed without keys, and only without `allow_hosts`: another name means that others use
+    the service, through a proxy.
+
+    Raises:
+        UsageError: a value is out of its range, or options contradict each other.
     """
 
     host: str = option("127.0.0.1", "Address to listen at.")
@@ -86,6 +97,7 @@ class ServeOptions:
     )
     fetch_timeout: float = option(10.0, "Seconds that fetching a picture may take.", min=0.1, max=25)
     feedback: Path | None = option(None, "Keep what people found of results in this file (JSON Lines).", metavar="FILE")
+    blind: bool = option(False, "Let the owner compare the composer and the weighted sum blindly, at /page/blind.html.")
     limits: UploadLimits = nested(UploadLimits)
     connections: ConnectionLimits = nested(ConnectionLimits)
     request_timeout: float = option(30.0, "Seconds that a request may take, its upload included.", min=0.1)

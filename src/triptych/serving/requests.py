@@ -13,6 +13,8 @@ _FORMS = ("multipart/form-data", "application/x-www-form-urlencoded")
 _BODIES: Mapping[str, tuple[str, ...]] = {
     "/v1/search": (*_FORMS, "application/json"),
     "/v1/searches": ("application/json",),
+    "/v1/blind": ("application/json",),
+    "/v1/blind/choices": ("application/json",),
     "/v1/feedback": ("application/json",),
     "/v1/pictures": _FORMS[:1],
     "/v1/uploads": _FORMS[:1],

@@ -17,6 +17,7 @@ from triptych.core.errors import TriptychError
 from triptych.core.version import __version__
 from triptych.encoders.protocol import short_name
 from triptych.serving import schemas
+from triptych.serving.blind_routes import add_blind_routes
 from triptych.serving.comparison import TagComparison
 from triptych.serving.facets import columns, values_of
 from triptych.serving.forms import form_of, json_response, read_form, read_question
@@ -69,6 +70,7 @@ def _one_catalog(
     search = _searching(app, handlers, comparison)
     _pictures(app, handlers)
     add_program_routes(app, handlers)
+    add_blind_routes(app, handlers)
     _upkeep(app, handlers)
     add_page(app, handlers.settings.root_path)
     describe(app, handlers.settings.root_path)

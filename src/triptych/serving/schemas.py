@@ -200,6 +200,45 @@ class Kept(BaseModel):
     kept: int = Field(description="How many results were judged.", examples=[1])
 
 
+class BlindQuery(BaseModel):
+    """A query of the owner's, with a picture of the catalog and words."""
+
+    model_config = ConfigDict(extra="forbid")
+
+    like: str = Field(min_length=1, max_length=500, description="The picture, by id.")
+    text: str = Field(min_length=1, max_length=1000, description="What should differ.", examples=["in red"])
+
+
+class BlindQuestion(BaseModel):
+    """The results of two methods, unnamed."""
+
+    question: str = Field(description="What a choice names.")
+    left: list[Picture]
+    right: list[Picture]
+
+
+class BlindChoice(BaseModel):
+    """Which side answers better."""
+
+    model_config = ConfigDict(extra="forbid")
+
+    question: str = Field(max_length=100)
+    choice: Literal["left", "right", "tie"]
+
+
+class BlindTally(BaseModel):
+    """How often each method was chosen, and what that tells."""
+
+    composer: int
+    sum: int = Field(description="Of the weighted sum, which needs no training.")
+    ties: int
+    share: float = Field(description="Of the choices for one of them, those for the composer.")
+    interval: list[float] = Field(description="The 95 % interval of the share.")
+    p: float = Field(description="How probable so uneven a tally is where neither is better.")
+    decision: Literal["composer", "sum", "undecided"]
+    enough: int = Field(description="How many choices tell a large difference.")
+
+
 class NewUpload(BaseModel):
     """What of a picture is meant."""
 

@@ -1,4 +1,4 @@
-"""`serve`: the service as a process that finishes its requests when a signal ends it."""
+"""`serve`: run the service as a process that finishes its requests when a signal ends it."""
 
 import os
 import signal
@@ -32,6 +32,7 @@ from triptych.tagging.vocabulary import load_vocabulary, understood_words
 if TYPE_CHECKING:
     from starlette.types import ASGIApp
 
+    from triptych.serving.blind import BlindComparison
     from triptych.serving.comparison import TagComparison
     from triptych.serving.connections import ConnectionSettings
     from triptych.serving.handlers import RequestHandlers
@@ -50,20 +51,20 @@ def serve(
     rerank: RerankOptions | None = None,
     runtime: Runtime = Runtime(),
 ) -> None:
-    """Serve a catalog over HTTP, with a page to search it, until SIGTERM or SIGINT; requests under way are finished.
+    """Serve a catalog over HTTP, with a search page, until SIGTERM or SIGINT. Requests in progress are finished.
 
     The address is printed.
 
     Args:
         catalog: its folder.
-        options: where to listen, who may use the service, and how much a request may take.
-        engine: encoder, composer and store, which `open_catalog` takes as arguments.
-        rerank: a chat model that is shown the first results; its calls and costs are counted over the service's life.
+        options: where to listen, who may use the service, and what a request may take.
+        engine: encoder, composer and store, as of `open_catalog`.
+        rerank: a chat model that sees the first results. Its calls and costs are counted over the service's life.
         runtime: what the encoder computes with.
 
     Raises:
-        UsageError: the extra is not installed, or re-ranking may take as long as a request.
-        FailureError: the address is taken.
+        UsageError: the extra `serve` is not installed, or re-ranking may take as long as a request.
+        FailureError: the address is in use.
     """
     require_extra("serve", "serve")
     if rerank and rerank.timeout >= options.request_timeout:
@@ -82,6 +83,8 @@ def serve(
         library.load()
         if reranker:
             reranker.limits, reranker.read = library.catalog.limits, library.read
+        if options.blind:
+            settings = replace(settings, blind=_blind(library))
         handlers = RequestHandlers(library, settings, runtime.threads or 2, reranker)
         others = {one.name: _beside(opened, one, options, settings, runtime) for one in beside}
         app = _app(handlers, options.vocabulary, others)
@@ -106,6 +109,16 @@ def serve(
                 one.close()
 
 
+def _blind(library: Library) -> "BlindComparison":
+    """The blind comparison of a library's composer. Raises UsageError where that is no trained one."""
+    from triptych.serving.blind import BlindComparison
+
+    folder = getattr(library.composer, "folder", None)
+    if not isinstance(folder, Path):
+        raise UsageError("--blind compares a trained composer with the weighted sum; give its folder as --composer")
+    return BlindComparison(folder)
+
+
 def _beside(
     opened: ExitStack, one: NamedCatalog, options: ServeOptions, settings: ServiceSettings, runtime: Runtime
 ) -> "tuple[RequestHandlers, TagComparison]":
@@ -124,6 +137,7 @@ def _beside(
         keys=keys,
         writable=not options.read_only and (_is_private(options) or keys is not None),
         root_path=f"{settings.root_path}/c/{one.name}",
+        blind=None,
         feedback=FeedbackFile(told.with_name(f"{told.stem}-{one.name}{told.suffix}")) if told else None,
     )
     handlers = RequestHandlers(library, own, runtime.threads or 2)

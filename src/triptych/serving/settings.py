@@ -1,4 +1,4 @@
-"""What a running service allows, and to whom."""
+"""The limits and permissions of a running service."""
 
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
@@ -8,6 +8,7 @@ from triptych.serving.keys import KeyFile
 from triptych.serving.options import UploadLimits
 
 if TYPE_CHECKING:
+    from triptych.serving.blind import BlindComparison
     from triptych.serving.feedback import FeedbackFile
     from triptych.serving.fetching import PictureFetcher
 
@@ -23,7 +24,7 @@ def picture_limits(given: UploadLimits) -> Limits:
 
 @dataclass(frozen=True)
 class ServiceSettings:
-    """Limits and permissions of a service; the defaults suit one on the machine of its only user."""
+    """Limits and permissions of a service. The defaults suit a service for the only user of a machine."""
 
     keys: KeyFile | None = None
     """With a file of keys, all but the page itself and health needs one."""
@@ -39,6 +40,8 @@ class ServiceSettings:
     """What fetches pictures by URL; None where none are."""
     feedback: "FeedbackFile | None" = None
     """Where people's judgements are kept; None where none are."""
+    blind: "BlindComparison | None" = None
+    """The owner's blind comparison; None where there is none."""
     root_path: str = ""
     """The path below which a proxy shows the service, such as `/triptych`; empty where it lies at the top."""
     request_timeout: float = 30.0

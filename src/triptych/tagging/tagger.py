@@ -123,7 +123,9 @@ class Tagger:
         if pictures is not None and len(pictures) >= _FEW:
             self._plain = np.asarray(encoder.encode_texts(_PLAIN), np.float32)
             self._learn(_sample(pictures))
-        self.named = frozenset(group for group in self.vocabulary.groups if self._say(self._questions[group]))
+        self.named = frozenset(
+            group for group in self.vocabulary.groups if self._weight_of_naming(self._questions[group])
+        )
 
     def __call__(self, vectors: Vectors) -> Tags:
         """The tags of picture vectors `(n, d)`."""
@@ -135,7 +137,7 @@ class Tagger:
         values = softmax(question.sharpness * self._scores(question, question.cosines(vectors), vectors))
         if question.columns is not None:
             values = calibration.merged(values, question.columns)
-        if self._say(question):
+        if self._weight_of_naming(question):
             said = np.exp(self._odds(question, vectors)).sum(axis=1, keepdims=True)
             values = values * (said / (said + _UNSAID))
         return np.asarray(values, np.float32)
@@ -143,13 +145,13 @@ class Tagger:
     def _scores(self, question: _Question, cosines: Scores, vectors: Vectors) -> Scores:
         """Logarithms of probabilities up to a constant, by similarity and by naming."""
         scores = question.scale * (cosines - question.hubs)
-        if say := self._say(question):
+        if weight := self._weight_of_naming(question):
             alike = np.log(softmax(scores) + _SILENT)
             named = np.log(softmax(self._odds(question, vectors)) + _SILENT)
-            scores = say * named + (1 - say) * alike
+            scores = weight * named + (1 - weight) * alike
         return np.asarray(scores, np.float32)
 
-    def _say(self, question: _Question) -> float:
+    def _weight_of_naming(self, question: _Question) -> float:
         """How much naming counts beside similarity, from 0 to 1."""
         if not self._lexicon or not self._lexicon.knows_most(question.phrases):
             return 0.0
@@ -208,7 +210,7 @@ class Tagger:
         """How to ask about a group in these pictures."""
         question = self._questions[group]
         heard = calibration.spread(question.cosines(vectors)) / calibration.spread(vectors @ self._plain.T)
-        if heard < _HEARD and not self._say(question):
+        if heard < _HEARD and not self._weight_of_naming(question):
             return question, _left_out(question, "the encoder hardly knows its words")
         kept = np.flatnonzero(self._shown(question, vectors))
         not_shown = tuple(word for place, word in enumerate(question.words) if place not in set(kept.tolist()))
@@ -228,7 +230,7 @@ class Tagger:
         one, other = columns[first.argmax(axis=1)], columns[second.argmax(axis=1)]
         agreement = calibration.agreement(one, other, neighbours)
         sharpness = calibration.fit_scale(scores, columns, agreement)
-        if self._say(question):
+        if self._weight_of_naming(question):
             sharpness = max(1.0, sharpness)  # odds that were learnt are not overstated
         values = calibration.merged(softmax(sharpness * scores), columns)
         gained = calibration.information(values, other, neighbours)
@@ -242,7 +244,7 @@ class Tagger:
         """Which words `(words,)` some pictures show, by two phrasings or by naming."""
         first, second = (np.asarray(vectors @ texts.T, np.float32) for texts in question.texts)
         shown = calibration.words_shown(first, second)
-        if self._say(question):
+        if self._weight_of_naming(question):
             if not self.vocabulary.broader.get(question.group):
                 return np.ones(len(question.words), bool)  # whoever listed words that can be named meant each of them
             likeliest = self._odds(question, vectors).argmax(axis=1)

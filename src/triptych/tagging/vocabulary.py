@@ -8,7 +8,7 @@ from typing import Any
 from triptych.core.errors import DataError, FailureError
 from triptych.core.files import read_json
 from triptych.core.progress import say
-from triptych.encoders.protocol import Encoder, TellsReading, short_name
+from triptych.encoders.protocol import Encoder, ReportsReading, short_name
 
 _TITLE_ORDER = (
     "medium", "gender", "usage", "length", "colour", "pattern", "material", "sleeve", "neckline", "kind", "print",
@@ -141,7 +141,7 @@ def understood_words(vocabulary: Vocabulary, encoder: Encoder, what: str) -> Voc
     Raises:
         FailureError: no group is left.
     """
-    if not isinstance(encoder, TellsReading):
+    if not isinstance(encoder, ReportsReading):
         return vocabulary
     words = [(word, phrase) for phrases in vocabulary.phrases.values() for word, phrase in phrases.items()]
     readings = encoder.readings([phrase for _, phrase in words])

@@ -1,8 +1,9 @@
-"""`adapt-encoder`: an encoder learns from unlabelled pictures alone what tells one item from another.
+"""`adapt-encoder`: an encoder learns from unlabelled pictures alone to distinguish one item from another.
 
-Captions teach a picture tower what pictures have in common. A second tower learns the rest, by instance discrimination
-as in SimCLR (Chen et al. 2020): two views of one picture are alike, all other pictures are not. One of the views is
-recoloured, because people ask for the same item in another colour: what stays is cut, print, texture and shape.
+Captions teach a picture tower what pictures have in common. A second tower learns the rest by instance discrimination
+as in SimCLR (Chen et al. 2020): two views of one picture are to be alike, and different from all other pictures. One of
+the views is recoloured, since people ask for the same item in another colour. What stays is cut, print, texture and
+shape.
 """
 
 import hashlib
@@ -44,24 +45,27 @@ def adapt_encoder(
     runtime: Runtime = Runtime(),
     log: Log = None,
 ) -> AdaptResult:
-    """Teach an encoder, from pictures alone, what tells one item from another.
+    """Train an encoder, from pictures alone, to distinguish one item from another.
 
-    Writes an encoder folder, which every other stage takes as `--encoder`. Its vectors hold the old ones and as much
-    again of its own; texts are placed as before. A run that was interrupted or killed goes on from its last checkpoint
-    and ends with the same weights.
+    Writes an encoder folder, which every command accepts as `--encoder`. Its vectors are the old ones with as many
+    additional components. Texts are placed as before. A run that was interrupted or killed goes on from its last
+    checkpoint and ends with the same weights.
 
     Args:
         pictures: a folder, or a .txt list of pictures below `root`.
         out: the folder to write.
-        options: how to learn.
-        root: what the names of a list start from.
-        encoder: what to adapt: an encoder that `pretrain` made, or its name.
+        options: how to train.
+        root: the folder that the names of a list start from.
+        encoder: an encoder that `pretrain` made, or its name.
         runtime: what to compute with.
         log: a file of JSON lines for the losses, or `LogOptions`.
 
+    Returns:
+        Counts, the loss and the duration.
+
     Raises:
-        UsageError: the encoder is none that `pretrain` made, or lies in `out`; or torch is missing.
-        DataError: the encoder lacks its weights, or there are too few pictures.
+        UsageError: the encoder was not made by `pretrain`, or lies in `out`; or torch is missing.
+        DataError: the encoder's weights are missing, or there are too few pictures.
     """
     pictures, out = Path(pictures), Path(out)
     require_extra("train", "adapt-encoder")
@@ -97,7 +101,11 @@ def adapt_encoder(
 
 
 def _adaptable(encoder: Encoder | str, out: Path, runtime: Runtime) -> NativeEncoder:
-    """The encoder that is meant. Raises UsageError where it cannot be adapted, or lies where it would be written."""
+    """Check that an encoder can be adapted, and does not lie where the result is written.
+
+    Raises:
+        UsageError: it cannot, or does.
+    """
     known = load_encoder(encoder, threads=runtime.threads, device=runtime.device)
     if not isinstance(known, NativeEncoder) or known.is_photo_encoder or known.instance_dim:
         raise UsageError(f"--encoder {known.name}: adapt-encoder takes an encoder that `triptych pretrain` made")
@@ -109,7 +117,7 @@ def _adaptable(encoder: Encoder | str, out: Path, runtime: Runtime) -> NativeEnc
 def _read(
     pictures: Path, root: Path | None, size: int, options: AdaptOptions, threads: int | None
 ) -> "tuple[Tensor, int]":
-    """Bytes `(n, 3, size, size)` of every usable picture; the others are counted and named."""
+    """Bytes `(n, 3, size, size)` of every usable picture. Others are counted and named."""
     import torch
 
     found = find_pictures(pictures, root=root)

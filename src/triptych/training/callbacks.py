@@ -1,4 +1,4 @@
-"""A run of the training loop, and what may watch it: a log of JSON lines, and an early end."""
+"""The state of a training run, and callbacks: a log of JSON lines, and early stopping."""
 
 import json
 from collections.abc import Mapping, Sequence
@@ -18,7 +18,7 @@ if TYPE_CHECKING:
 
 @dataclass
 class Run:
-    """How far a run of the training loop has come."""
+    """The progress of a run of the training loop."""
 
     name: str
     """What messages call it."""
@@ -37,22 +37,22 @@ class Run:
 
     @property
     def checkpoint(self) -> Path:
-        """What a killed run goes on from."""
+        """The file from which a killed run goes on."""
         return self.out / "checkpoint.safetensors"
 
     @property
     def best(self) -> Path:
-        """The weights of the best epoch."""
+        """The file with the weights of the best epoch."""
         return self.out / "best.safetensors"
 
     def clean(self) -> None:
-        """Remove its files; to be called when all that it made is written."""
+        """Remove both files, once everything that the run made is written."""
         self.checkpoint.unlink(missing_ok=True)
         self.best.unlink(missing_ok=True)
 
 
 def best_epoch(history: Sequence[Mapping[str, float]], metric: str) -> int:
-    """The epoch, from 0, with the highest value of a metric; of equals the last, whose weights are kept."""
+    """The epoch, from 0, with the highest value of a metric. Of equal ones the last, whose weights are kept."""
     return max(range(len(history)), key=lambda epoch: (history[epoch][metric], epoch))
 
 
@@ -60,21 +60,22 @@ class Callback:
     """Watches a run. Each method does nothing unless it is overridden."""
 
     def on_start(self, run: Run) -> None:
-        """Before the first step, when a checkpoint has been loaded."""
+        """Called before the first step, after a checkpoint was loaded."""
 
     def on_step(self, run: Run, losses: Sequence[float]) -> None:
-        """After each step, before a checkpoint is written; `losses` are of that step."""
+        """Called after each step, before a checkpoint is written, with the losses of the step."""
 
     def on_epoch(self, run: Run, metrics: Mapping[str, float]) -> None:
-        """After each epoch; `metrics` are the last of `run.history`."""
+        """Called after each epoch, with the metrics that were added to `run.history`."""
 
 
 class JsonLines(Callback):
-    """Writes one JSON object a line: for each step, and what was measured for each `epoch`.
+    """Writes one JSON object a line: for each step, and for each `epoch` its metrics.
 
-    A step has its number, how many there are, its mean loss, the steps per second since this run was begun or went on,
-    and the seconds that the rest will take at that rate. A run that goes on from a checkpoint drops the lines that are
-    later, so that each step is there once.
+    A step has its number, the number of all steps, its mean loss, the steps per second since this run was started or
+    resumed, and the seconds that the rest takes at that rate. A run that goes on from a checkpoint removes later lines,
+    so
+    that each step is logged once.
     """
 
     def __init__(self, path: Path) -> None:
@@ -82,7 +83,11 @@ class JsonLines(Callback):
         self._began, self._first = perf_counter(), 0
 
     def on_start(self, run: Run) -> None:
-        """Begin a new file, or keep the lines up to the checkpoint. Raises DataError where it is no such file."""
+        """Begin a new file, or keep the lines up to the checkpoint.
+
+        Raises:
+            DataError: the file is no such log.
+        """
         self._began, self._first = perf_counter(), run.step
         goes_on = run.step > 0 and self._path.exists()
         try:
@@ -100,7 +105,7 @@ class JsonLines(Callback):
         self._write({"step": run.step, "steps": run.steps, "loss": sum(losses) / len(losses), **times})
 
     def on_epoch(self, run: Run, metrics: Mapping[str, float]) -> None:
-        """Write what was measured."""
+        """Write the epoch's metrics."""
         self._write({"step": run.step, "epoch": len(run.history), **metrics})
 
     def _write(self, facts: Mapping[str, Any]) -> None:
@@ -145,14 +150,14 @@ class TensorBoard(Callback):
 
 
 class EarlyStop(Callback):
-    """Ends a run after so many epochs (`patience`) that were no better, by a metric, than the best one before them."""
+    """Stops a run after `patience` epochs without an improvement of a metric over the best epoch before them."""
 
     def __init__(self, metric: str, patience: int) -> None:
         self._metric = metric
         self._patience = patience
 
     def on_start(self, run: Run) -> None:
-        """End at once where the run had ended before it was killed."""
+        """Stop at once if the run had been stopped before it was killed."""
         if run.history:
             self.on_epoch(run, run.history[-1])
 
@@ -164,7 +169,8 @@ class EarlyStop(Callback):
 
 
 def callbacks_of(log: Log, patience: int | None = None, metric: str = "R@10") -> list[Callback]:
-    """What the options `--log-json`, `--tensorboard` and `--patience` ask for; the first process alone keeps logs."""
+    """The callbacks for the options `--log-json`, `--tensorboard` and
+    `--patience`. Only the first process keeps logs."""
     wanted = log if isinstance(log, LogOptions) else LogOptions(json_lines=Path(log) if log is not None else None)
     callbacks: list[Callback] = []
     if wanted.json_lines and is_first_process():

@@ -77,7 +77,7 @@ def load_checkpoint(
             _, index, moment = name.split(".")
             weight = weights[int(index)]
             # In the memory order of its weight, since another order would change the rounding of the next step.
-            laid_out = torch.empty_like(weight).copy_(value) if value.shape == weight.shape else value
-            state.setdefault(int(index), {})[moment] = laid_out
+            in_memory_order = torch.empty_like(weight).copy_(value) if value.shape == weight.shape else value
+            state.setdefault(int(index), {})[moment] = in_memory_order
     optimizer.load_state_dict({"state": state, "param_groups": optimizer.state_dict()["param_groups"]})
     return progress

@@ -1,4 +1,4 @@
-"""`train`: a composer from triplets, contrastively, with every unlabelled picture of the catalog as a negative."""
+"""`train`: train a composer on triplets by a contrastive loss, with all pictures of the catalog as negatives."""
 
 import time
 from collections.abc import Collection
@@ -30,7 +30,7 @@ from triptych.training.options import Log, TrainOptions
 from triptych.training.results import TrainResult
 from triptych.training.trust import weigh_evidence
 from triptych.training.validation import BEST_BY, summarise_run
-from triptych.training.verdict import Space, judge_saved, tell_unknown
+from triptych.training.verdict import Space, judge_saved, report_missing_verdict
 
 _MOST_VECTORS = 16_000  # of texts, which an encoder makes before training; 4 ms each
 _MOST_TEXTS = 300_000  # where the text tower learns along and no vectors are needed
@@ -55,32 +55,36 @@ def train(
 ) -> TrainResult:
     """Train a composer on the accepted triplets of a file, over the vectors of a catalog.
 
-    Validates each epoch on the triplets of held-out references, keeps the best epoch and draws `learning-curve.png`.
-    With `truth` it says whether the composer is better than what needs no training, and keeps that verdict; without, it
-    says that nobody knows. A run that was killed goes on from its last epoch and ends with the same weights.
+    Each epoch is validated on triplets of held-out references. The best epoch is kept, and `learning-curve.png` is
+    drawn. With `truth` the run prints and stores a verdict: whether the composer is better than the baselines. Without
+    it, the run prints that this is unknown. A run that was killed goes on from its last epoch and ends with the same
+    weights.
 
-    Several processes, as `torchrun` starts them for the GPUs of one or more machines, train together: each computes a
+    Several processes, as `torchrun` starts them for the GPUs of one or more machines, train together. Each computes a
     part of every batch. The machines share the folders of the catalog and of `out`.
 
     Args:
         triplets: the file.
-        catalog: the folder of the pictures that the triplets name.
+        catalog: the folder of the catalog with the triplets' pictures.
         out: the folder to write.
-        options: which composer, and how it learns.
-        encoder: what made the catalog's vectors, or its name; by default the one that the catalog names.
-        truth: queries whose answers are known, of `truth_queries`; none of them is learnt from.
+        options: which composer, and how to train it.
+        encoder: the catalog's encoder, or its name; by default the one that the catalog names.
+        truth: queries with known answers, by `truth_queries`. None of them is learnt from.
         runtime: what to compute with.
         log: a file of JSON lines for losses and recall, or `LogOptions`.
 
+    Returns:
+        Counts, recall on held-out triplets, the verdict, and the duration.
+
     Raises:
-        DataError: the file cannot be read or holds too little, or a picture that is to be read is gone.
-        MismatchError: catalog and encoder differ.
-        UsageError: the composer is not for this encoder, or torch is missing.
+        DataError: the file cannot be read or holds too little, or a picture that must be read is gone.
+        MismatchError: the encoder is not the catalog's.
+        UsageError: the composer cannot be trained with this encoder, or torch is missing.
     """
     result = train_composer(
         Path(triplets), Path(catalog), Path(out), options, encoder=encoder, truth=truth, runtime=runtime, log=log
     )
-    tell_unknown("train", result.verdict, truth)
+    report_missing_verdict("train", result.verdict, truth)
     return result
 
 
@@ -95,7 +99,8 @@ def train_composer(
     runtime: Runtime,
     log: Log = None,
 ) -> TrainResult:
-    """Do what `train` does, for a run that trains in passing: that nobody knows whether it helps is not said."""
+    """Do what `train` does, without printing that nothing is known about the composer's
+    benefit. For training within another run."""
     require_extra("train", "train")
     import torch
 
@@ -136,7 +141,7 @@ def train_composer(
 def _kept_sum(
     learner: "ComposerLearner", data: TripletDataset, pictures: Vectors, options: TrainOptions
 ) -> KeptSum | None:
-    """How far to trust what was learnt, told in one line."""
+    """Decide how much the learnt vectors count, and print it in one line."""
     if "kept-sum" in options.without:
         return None
     kept, evidence = weigh_evidence(data, pictures, learner.queries, learner.gallery())
@@ -145,7 +150,11 @@ def _kept_sum(
 
 
 def _weights(encoder: Encoder, options: TrainOptions) -> "DualEncoder | PhotoEncoder | None":
-    """The weights of an encoder of our own. Raises UsageError for options that another cannot have."""
+    """The weights of one of our own encoders.
+
+    Raises:
+        UsageError: an option needs such weights, and the encoder is another one.
+    """
     from triptych.encoders.networks.dual_encoder import DualEncoder
 
     own = load_model(encoder.folder) if _learns_text(encoder, options, unless=()) else None
@@ -159,7 +168,7 @@ def _weights(encoder: Encoder, options: TrainOptions) -> "DualEncoder | PhotoEnc
 
 
 def _learns_text(encoder: Encoder, options: TrainOptions, *, unless: Collection[str]) -> TypeGuard[NativeEncoder]:
-    """Whether the text tower learns along, unless that part is left out."""
+    """Whether the text tower is trained, too, unless that part is left out."""
     if not isinstance(encoder, NativeEncoder) or "text-tower" in unless:
         return False
     return options.tune_text or not encoder.is_photo_encoder
@@ -182,7 +191,7 @@ def _patches(
 
 
 def _read(triplets: Path, catalog: Catalog, encoder: Encoder, options: TrainOptions) -> TripletDataset:
-    """The triplets, with token ids where a text tower learns along, else with the vectors of texts."""
+    """The triplets, with token ids if a text tower is trained, else with vectors of texts."""
     texts = TextVectors(catalog.folder, encoder)
     signed = partial(signed_vectors, encode=texts)
     encode: Encode = signed
@@ -212,7 +221,7 @@ def _save(
     history: list[dict[str, float]],
     note: dict[str, Any],
 ) -> None:
-    """Write the composer; `config.json` comes last, so a folder that has it is whole."""
+    """Write the composer. `config.json` is written last, so a folder that has it is complete."""
     import torch
     from safetensors.torch import save
 

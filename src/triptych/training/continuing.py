@@ -1,4 +1,5 @@
-"""`pretrain --from`: an encoder of photos goes on learning from titled pictures, and is compared with what it was."""
+"""`pretrain --from`: a photo encoder is trained further on titled pictures and
+compared with the encoder it started from."""
 
 import hashlib
 import time
@@ -18,12 +19,12 @@ from triptych.core.progress import say
 from triptych.encoders.lexicon import Lexicon
 from triptych.encoders.native import NativeEncoder, load_model, save_encoder
 from triptych.encoders.protocol import short_name
-from triptych.encoders.reading import tell_texts
+from triptych.encoders.reading import report_texts
 from triptych.encoders.registry import load_encoder
 from triptych.training.callbacks import callbacks_of
 from triptych.training.data.pairs import CaptionedPictures, hash_file_or_fail, hold_out_products, load_pairs
 from triptych.training.data.titles import title_texts
-from triptych.training.encoder_verdict import HeldOut, Seen, judge_queries, judge_titles, keep_statistics
+from triptych.training.encoder_verdict import EncodedPairs, HeldOut, judge_queries, judge_titles, keep_statistics
 from triptych.training.options import Log, PretrainOptions
 from triptych.training.results import PretrainResult
 from triptych.training.trainable import linear_map
@@ -61,7 +62,7 @@ def continue_pretraining(
     runtime: Runtime,
     log: Log,
 ) -> PretrainResult:
-    """Let an encoder go on learning; the arguments are those of `pretrain`."""
+    """Train an encoder further. The arguments are those of `pretrain`."""
     import torch
 
     from triptych.training.loop import fit
@@ -74,7 +75,7 @@ def continue_pretraining(
     settings |= {"encoder": given.encoder.fingerprint}
     settings |= {"pictures": hashlib.sha256(given.data.pixels.data).hexdigest()}
     with locked(out):
-        before = Seen.of(given.encoder, given.held_out)
+        before = EncodedPairs.of(given.encoder, given.held_out)
         learner = _learner(given, options, device)
         start = _meanings(learner)
         run = fit(learner, learner.loop, out, settings, callbacks_of(log))
@@ -83,7 +84,7 @@ def continue_pretraining(
         save_encoder(out, learner.model, given.encoder.tokenizer, lexicon, note)
         made = NativeEncoder(out, str(out), runtime.threads)
         keep_statistics(made, given.data.pixels, given.learnt)
-        after = Seen.of(made, given.held_out)
+        after = EncodedPairs.of(made, given.held_out)
         result = PretrainResult(
             start=given.encoder.name,
             pairs=len(given.data.captions),
@@ -110,7 +111,11 @@ def _given(
     truth: Callable[[Sequence[str]], TruthQueries] | None,
     runtime: Runtime,
 ) -> _Given:
-    """Read everything. Raises UsageError for an encoder that cannot go on, and where there are too few queries."""
+    """Read everything.
+
+    Raises:
+        UsageError: the encoder cannot be trained further, or there are too few queries.
+    """
     known = load_encoder(options.start, threads=runtime.threads, device=runtime.device)
     if not isinstance(known, NativeEncoder) or not known.is_photo_encoder:
         raise UsageError(f"--from {options.start}: takes photos, a folder that such a run wrote, or scratch")
@@ -123,16 +128,16 @@ def _given(
     asked = truth(list(dict.fromkeys(names))) if truth else None
     if asked:
         texts = [query.text for query in asked.queries]
-        tell_texts(texts, known, f"--validate-by, {asked.source}", short_name(known))
+        report_texts(texts, known, f"--validate-by, {asked.source}", short_name(known))
     return _Given(known, data, learnt, HeldOut(names, data.pixels[held], [data.captions[row] for row in held]), asked)
 
 
 def _learner(given: _Given, options: PretrainOptions, device: Any) -> "ContinuingLearner":
-    """Everything that learns, with what stays frozen computed."""
+    """Everything that is trained, with the outputs of frozen parts computed."""
     import torch
 
     from triptych.encoders.networks.photo_encoder import PhotoEncoder
-    from triptych.training.learners.continuing import ContinuingLearner, Tuned, see
+    from triptych.training.learners.continuing import ContinuingLearner, TunedParts, frozen_features
     from triptych.training.loop import LoopOptions
 
     model = load_model(given.encoder.folder)
@@ -140,11 +145,11 @@ def _learner(given: _Given, options: PretrainOptions, device: Any) -> "Continuin
     assert options.tune
     assert options.epochs
     model.to(device)
-    tuned = Tuned.of(model, options.tune)
+    tuned = TunedParts.of(model, options.tune)
     pixels = torch.from_numpy(given.data.pixels[given.learnt])
     views = max(1, min(_VIEWS, _MEMORY // (len(pixels) * tuned.bytes_of_a_view())))
     say(f"pretrain: looking at {len(pixels)} photos, {views} views of each")
-    seen = see(model, pixels, tuned, views, options.seed)
+    features = frozen_features(model, pixels, tuned, views, options.seed)
     texts = title_texts([given.data.captions[row] for row in given.learnt], options.seed)
     lexicon = given.encoder.lexicon
     known = {*texts.terms}
@@ -154,11 +159,11 @@ def _learner(given: _Given, options: PretrainOptions, device: Any) -> "Continuin
     torch.manual_seed(options.seed)
     steps = options.epochs * (len(pixels) // batch_size)
     loop = LoopOptions(steps, seed=options.seed, checkpoint_every=_CHECKPOINT_STEPS)
-    return ContinuingLearner(model, tuned, seen, texts, ids, loop, batch_size)
+    return ContinuingLearner(model, tuned, features, texts, ids, loop, batch_size)
 
 
 def _meanings(learner: "ContinuingLearner") -> NDArray[np.float32]:
-    """Unit vectors of the photos' meanings `(n, dim)`."""
+    """Unit vectors `(n, dim)` of the photos' meanings."""
     import torch
 
     with torch.no_grad():
@@ -167,7 +172,8 @@ def _meanings(learner: "ContinuingLearner") -> NDArray[np.float32]:
 
 
 def _lexicon(encoder: NativeEncoder, learner: "ContinuingLearner", start: NDArray[np.float32]) -> Lexicon | None:
-    """The words that it can name: those of the titles, and those of the start as they are seen now."""
+    """The words that the encoder can name: those of the titles, and those of the
+    original encoder, fitted to the new vectors."""
     shape, scale = learner.model.shape, float(learner.model.picture.parts[0])
     mine, old = Lexicon(learner.texts.terms, *learner.words.linear()), encoder.lexicon
     if old is None:
@@ -178,12 +184,12 @@ def _lexicon(encoder: NativeEncoder, learner: "ContinuingLearner", start: NDArra
     return mine.joined(short).widened(shape.dim + shape.instance_dim, scale)
 
 
-def _percent(seen: Seen) -> dict[str, float]:
-    return {name: round(100 * float(values.mean()), 2) for name, values in seen.titles.items()}
+def _percent(encoded: EncodedPairs) -> dict[str, float]:
+    return {name: round(100 * float(values.mean()), 2) for name, values in encoded.titles.items()}
 
 
 def _note(out: Path, result: PretrainResult) -> None:
-    """Keep the verdicts in the encoder's folder, and say them."""
+    """Store the verdicts in the encoder's folder, and print them."""
     config = read_json(out / "config.json", "encoder configuration")
     facts = {name: value for name, value in asdict(result).items() if not name.endswith("verdict")}
     verdicts = {"titles": result.verdict, "queries": result.query_verdict}

@@ -48,7 +48,7 @@ def keep_statistics(encoder: NativeEncoder, pixels: Bytes, rows: NDArray[np.int6
 
 
 @dataclass(frozen=True)
-class Seen:
+class EncodedPairs:
     """The held-out pairs, encoded by one encoder."""
 
     encoder: NativeEncoder
@@ -57,7 +57,7 @@ class Seen:
     """The pictures' vectors `(n, d)`."""
 
     @classmethod
-    def of(cls, encoder: NativeEncoder, pairs: HeldOut) -> "Seen":
+    def of(cls, encoder: NativeEncoder, pairs: HeldOut) -> "EncodedPairs":
         """Encode the pictures."""
         return cls(encoder, pairs, picture_vectors(encoder, pairs.pixels))
 
@@ -85,13 +85,13 @@ class Seen:
         return per_query(ranks, _CUTOFFS, ())
 
 
-def judge_titles(before: Seen, after: Seen) -> Verdict:
+def judge_titles(before: EncodedPairs, after: EncodedPairs) -> Verdict:
     """Whether titles find their pictures more often than before. Pairs with one title count as one."""
     groups = np.unique([title.casefold() for title in after.pairs.titles], return_inverse=True)[1]
     return _verdict(before, after, before.titles, after.titles, groups, "titles of products not learnt from")
 
 
-def judge_queries(before: Seen, after: Seen, truth: TruthQueries) -> Verdict:
+def judge_queries(before: EncodedPairs, after: EncodedPairs, truth: TruthQueries) -> Verdict:
     """Whether the sum of picture and words finds more than before. Queries with one reference count as one."""
     groups = np.unique([query.reference for query in truth.queries], return_inverse=True)[1]
     source = f"{truth.source}, products not learnt from"
@@ -99,8 +99,8 @@ def judge_queries(before: Seen, after: Seen, truth: TruthQueries) -> Verdict:
 
 
 def _verdict(
-    before: Seen,
-    after: Seen,
+    before: EncodedPairs,
+    after: EncodedPairs,
     old: dict[str, Values],
     new: dict[str, Values],
     groups: NDArray[np.int64],

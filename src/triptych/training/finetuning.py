@@ -1,7 +1,7 @@
-"""`finetune`: the encoder itself is trained on the triplets, from pixels.
+"""`finetune`: train the encoder itself on triplets, from pixels.
 
-A query is a mixture of the reference's and the words' vectors, targets and negatives come through the same picture
-tower, and both towers learn, as in Tu et al. What is written is a composer with its encoder inside.
+A query is a mixture of the reference's and the words' vectors. Targets and negatives go through the same picture tower,
+and both towers are trained, as in Tu et al. The result is a composer with its encoder inside.
 """
 
 import hashlib
@@ -31,7 +31,7 @@ from triptych.training.options import FinetuneOptions, Log
 from triptych.training.results import FinetuneResult
 from triptych.training.trainable import TrainableEncoder, trainable_encoder
 from triptych.training.validation import BEST_BY, summarise_run
-from triptych.training.verdict import Space, judge_saved, tell_unknown
+from triptych.training.verdict import Space, judge_saved, report_missing_verdict
 from triptych.triplets.file import read_triplets
 
 if TYPE_CHECKING:
@@ -53,24 +53,27 @@ def finetune(
 ) -> FinetuneResult:
     """Train the encoder of a catalog on triplets, from its pictures, and write it inside a composer.
 
-    Pictures are held in memory as bytes; those that cannot be read are named and left out, with their triplets. With
-    `truth` it says whether the composer is better than no training, with the encoder of before, too. Several processes
-    of `torchrun` train together, as in `train`; each holds all pictures.
+    Pictures are held in memory as bytes. Those that cannot be read are named and left out, with their triplets. With
+    `truth` the run prints and stores a verdict: whether the composer is better than the baselines, also those with the
+    original encoder. Several processes of `torchrun` train together, as in `train`; each holds all pictures.
 
     Args:
         triplets: the file.
-        catalog: the folder of the pictures that the triplets name.
-        out: the folder to write; its folder `encoder` is what to index with.
-        options: what learns, and how.
-        encoder: what made the catalog's vectors, or its name; by default the one that the catalog names.
-        truth: queries whose answers are known, of `truth_queries`; none of them is learnt from.
+        catalog: the folder of the catalog with the triplets' pictures.
+        out: the folder to write. Pictures are to be indexed with the encoder in its folder `encoder`.
+        options: what is trained, and how.
+        encoder: the catalog's encoder, or its name; by default the one that the catalog names.
+        truth: queries with known answers, by `truth_queries`. None of them is learnt from.
         runtime: what to compute with.
         log: a file of JSON lines for losses and recall, or `LogOptions`.
 
+    Returns:
+        Counts, recall on held-out triplets, the verdict, and the duration.
+
     Raises:
         DataError: the file cannot be read or holds too little, or no picture can be read.
-        MismatchError: catalog and encoder differ.
-        UsageError: the encoder cannot be trained so, or lies in `out`; or torch is missing.
+        MismatchError: the encoder is not the catalog's.
+        UsageError: the encoder cannot be fine-tuned, or lies in `out`; or torch is missing.
     """
     triplets, catalog, out = Path(triplets), Path(catalog), Path(out)
     require_extra("train", "finetune")
@@ -110,7 +113,7 @@ def finetune(
         verdict = judge_saved("finetune", out, truth, now, before=before, threads=runtime.threads)
         run.clean()
         result = of_first(FinetuneResult(**facts, verdict=verdict, seconds=seconds))
-    tell_unknown("finetune", verdict, truth)
+    report_missing_verdict("finetune", verdict, truth)
     say(f"finetune: to search with it: triptych index PICTURES --catalog NEW --encoder {towers.kind}{out / 'encoder'}")
     return result
 
@@ -129,13 +132,17 @@ class _Pictures:
         return {name: row for row, name in enumerate(self.names)}
 
     def facts(self, after: Vectors) -> dict[str, Any]:
-        """What is reported of them, with their vectors `(n, d)` of now."""
+        """The figures to report about them, given their new vectors `(n, d)`."""
         kept = round(float((self.vectors * after).sum(axis=1).mean()), 4)
         return {"pictures": len(self.names), "skipped": self.skipped, "kept": kept}
 
 
 def _read(triplets: Path, catalog: Catalog, towers: TrainableEncoder, seed: int, threads: int | None) -> _Pictures:
-    """The pictures to learn from. Raises DataError where none can be read."""
+    """Read the pictures to train on.
+
+    Raises:
+        DataError: none can be read.
+    """
     names = _wanted(triplets, catalog, towers, seed)
     pixels, kept = read_bytes(catalog.root, names, towers.prepare, threads=threads, opened=catalog.open_picture)
     if not kept:
@@ -148,7 +155,11 @@ def _read(triplets: Path, catalog: Catalog, towers: TrainableEncoder, seed: int,
 
 
 def _towers(encoder: Encoder, out: Path, options: FinetuneOptions) -> TrainableEncoder:
-    """A copy of the encoder to train. Raises UsageError where it lies where the new one is to be written."""
+    """A copy of the encoder to train.
+
+    Raises:
+        UsageError: the encoder lies where the new one is written.
+    """
     import torch
 
     folder: Path | None = getattr(encoder, "folder", None)
@@ -159,7 +170,7 @@ def _towers(encoder: Encoder, out: Path, options: FinetuneOptions) -> TrainableE
 
 
 def _wanted(triplets: Path, catalog: Catalog, towers: TrainableEncoder, seed: int) -> Sequence[str]:
-    """The pictures to read: all, or, where they would not fit in memory, those of triplets and a sample of others."""
+    """The pictures to read: all, or, if they would not fit in memory, those of triplets and a sample of others."""
     from PIL import Image
 
     names = catalog.names
@@ -177,7 +188,7 @@ def _wanted(triplets: Path, catalog: Catalog, towers: TrainableEncoder, seed: in
 def _save(
     out: Path, kind: str, encoder: Encoder, head: "Mixture", history: list[dict[str, float]], note: dict[str, Any]
 ) -> None:
-    """Write the composer beside its encoder; `config.json` comes last, so a folder that has it is whole."""
+    """Write the composer beside its encoder. `config.json` is written last, so a folder that has it is complete."""
     import torch
     from safetensors.torch import save
 

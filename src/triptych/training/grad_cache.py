@@ -1,4 +1,4 @@
-"""Gradients of a loss over a whole batch, with the memory that a part of it takes."""
+"""Gradients of a loss over a whole batch, in the memory of a part of it."""
 
 from collections.abc import Callable, Sequence
 
@@ -19,14 +19,23 @@ def backward(
     chunk: int | None = None,
     replicas: Replicas | None = None,
 ) -> float:
-    """Add the gradients of `loss_of(vectors, vectors, …)`, whose arguments are the `encoded` inputs; returns the loss.
+    """Add the gradients of a loss over vectors to the parameters of their encoders.
 
-    With `chunk` the activations of that many inputs are held at a time: vectors first, without gradients; then the
-    loss, and its gradients with respect to the vectors; then chunk by chunk, computed again, the gradients of the
-    encoders (GradCache, Gao et al. 2021, section 3). Each chunk has a seed of its own for what is random in it, both
-    times. Without `chunk` there is one chunk, of all, and nothing is computed twice.
+    With `chunk`, the activations of that many inputs are held at a time (GradCache, Gao et al. 2021, section 3). First
+    all vectors are computed without gradients. Then the loss and its gradients with respect to the vectors are
+    computed. Last, the encoders' gradients are computed chunk by chunk, from vectors that are computed again. Each
+    chunk has a seed for its random parts, the same both times. Each of several processes encodes some of the inputs,
+    and the loss is over all of them.
 
-    Of several processes, which `replicas` is for, each encodes some of the inputs, and the loss is of all of them.
+    Args:
+        encoded: the encoders with their inputs.
+        loss_of: the loss of their vectors, `loss_of(vectors, vectors, …)`.
+        seed: of dropout.
+        chunk: inputs held at a time; None for all at once, without computing anything twice.
+        replicas: the weights of several processes, whose gradients are averaged; None for one process.
+
+    Returns:
+        The loss.
     """
     seed = step_seed(seed)
     chunks = [

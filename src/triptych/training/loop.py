@@ -1,4 +1,4 @@
-"""The one loop by which everything here learns: rates, clipping, checkpoints, epochs, and how a run goes on."""
+"""The one training loop: learning rates, clipping, checkpoints, epochs, and how a run is resumed."""
 
 import math
 from collections.abc import Callable, Iterable, Sequence
@@ -31,13 +31,13 @@ def warmup_cosine(step: int, steps: int) -> float:
 
 
 def warmup_linear(step: int, steps: int) -> float:
-    """The share of the peak rate at a step: a linear warm-up over 5 %, and a line down to zero over all steps."""
+    """The share of the peak rate at a step: a linear warm-up over 5 %, times a line down to zero over all steps."""
     return min(1.0, 20 * (step + 1) / steps) * (1 - step / steps)
 
 
 @dataclass(frozen=True)
 class LoopOptions:
-    """How a run goes, beside what its learner does."""
+    """Options of the training loop."""
 
     steps: int
     epoch_steps: int | None = None
@@ -55,7 +55,7 @@ class LoopOptions:
 
 
 class Learner(Protocol):
-    """What learns: a model with its data and its loss."""
+    """A model with its data and its loss."""
 
     name: str
     """What messages call the run."""
@@ -71,13 +71,13 @@ class Learner(Protocol):
     def step(self, step: int) -> list[float]:
         """Add the gradients of a step's loss, and return the losses of its batches.
 
-        Its data follow from the seed and the number of the step alone, so that a resumed run repeats them; torch is
+        The data follow from the seed and the number of the step alone, so that a resumed run repeats them. Torch is
         seeded anew before each step.
         """
         ...
 
     def validate(self) -> dict[str, float]:
-        """What to measure at the end of an epoch."""
+        """The metrics to compute at the end of an epoch."""
         return {}
 
 
@@ -88,25 +88,28 @@ def fit(
     settings: dict[str, Any],
     callbacks: Sequence[Callback] = (),
 ) -> Run:
-    """Let a learner learn, from the last checkpoint in `out` if there is one.
+    """Train a learner, from the last checkpoint in `out` if there is one.
 
     A run that was interrupted or killed, and is called again with the same arguments, ends with the same weights, bit
-    by bit. The caller holds the lock of `out`, and calls `Run.clean` once it has written what came of the run.
+    by bit. The caller holds the lock of `out`, and calls `Run.clean` once it has written the results.
 
-    Several processes that have joined (`training.processes`) go step by step together; the first writes checkpoints
-    and validates. How many there are is no setting: a run goes on with more or fewer of them, but for rounding.
+    Several processes (`training.processes`) do each step together. The first one validates and writes checkpoints.
+    Their number is no setting: a run may go on with more or fewer of them, equal but for rounding.
 
     Args:
-        learner: what learns; its module ends with the last weights, or with the best ones by `options.best_by`.
+        learner: the learner. Its module ends with the last weights, or with the best ones by `options.best_by`.
         options: how the run goes.
         out: the folder of checkpoints.
-        settings: what decides the result, as JSON can hold it; a checkpoint of other settings is refused.
-        callbacks: what watches the run.
+        settings: what decides the result, as JSON can hold it. A checkpoint with other settings is refused.
+        callbacks: watch the run.
+
+    Returns:
+        The finished run.
 
     Raises:
-        UsageError: the checkpoint is of a run with other settings.
+        UsageError: the checkpoint has other settings.
         DataError: the checkpoint cannot be read.
-        FailureError: a loss, a gradient or a metric is not finite; or processes do not see the same checkpoint.
+        FailureError: a loss, a gradient or a metric is not finite; or processes read different checkpoints.
     """
     run = Run(learner.name, out, options.steps)
     done = load_checkpoint(run.checkpoint, learner.module, learner.optimizer, settings=settings)
@@ -151,9 +154,10 @@ def _save(run: Run, path: Path, learner: Learner, settings: dict[str, Any], **pr
 
 
 def require_same_run(out: Path, settings: dict[str, Any]) -> None:
-    """What `fit` checks first, for whoever has long work to do before it.
+    """The check of settings that `fit` makes first, for callers with long work before it.
 
-    Raises UsageError where `out` holds an unfinished run with other settings.
+    Raises:
+        UsageError: `out` holds an unfinished run with other settings.
     """
     read_checkpoint(Run("", out, 0).checkpoint, settings)
 
@@ -180,7 +184,7 @@ def _advance(run: Run, learner: Learner, options: LoopOptions, step: int, callba
 
 
 def _clipped(learner: Learner, options: LoopOptions) -> list[float]:
-    """Cut the gradients as the options say; returns the norms that they had."""
+    """Clip the gradients as the options say. Returns their norms before that."""
     weights: list[Iterable[Tensor]] = [learner.module.parameters()]
     if options.clip == "group":
         weights = [group["params"] for group in learner.optimizer.param_groups]
@@ -191,7 +195,11 @@ def _clipped(learner: Learner, options: LoopOptions) -> list[float]:
 
 
 def _require_finite(run: Run, values: Iterable[float], what: str) -> None:
-    """Raise FailureError where a number is none, before anything of it is kept."""
+    """Check that numbers are finite, before anything made of them is kept.
+
+    Raises:
+        FailureError: one is not.
+    """
     wrong = [value for value in values if not math.isfinite(value)]
     if not wrong:
         return
@@ -205,7 +213,7 @@ def _require_finite(run: Run, values: Iterable[float], what: str) -> None:
 def _end_epoch(
     run: Run, learner: Learner, options: LoopOptions, settings: dict[str, Any], callbacks: Sequence[Callback]
 ) -> bool:
-    """Validate where an epoch has ended, and keep its weights where it is the best; says whether one has."""
+    """Validate if an epoch has ended, and keep its weights if it is the best. Returns whether one has ended."""
     if options.epoch_steps is None or run.step % options.epoch_steps:
         return False
     measured = learner.validate() if is_first() else {}
@@ -226,7 +234,7 @@ def _is_due(run: Run, options: LoopOptions) -> bool:
 
 
 def weight_groups(module: nn.Module, peak: float) -> list[dict[str, Any]]:
-    """All weights at one peak rate: matrices decay; biases, norms and the temperature do not."""
+    """All weights at one peak rate. Matrices decay; biases, norms and the temperature do not."""
     weights = list(module.parameters())
     return [
         {"params": [weight for weight in weights if weight.ndim > 1], "weight_decay": _WEIGHT_DECAY, "peak": peak},
@@ -235,7 +243,7 @@ def weight_groups(module: nn.Module, peak: float) -> list[dict[str, Any]]:
 
 
 def batch_rows(count: int, batch_size: int, step: int, seed: int) -> Tensor:
-    """The rows of one step: each epoch shuffles anew and drops the incomplete last batch."""
+    """The rows of one step. Each epoch shuffles anew and drops the incomplete last batch."""
     epoch, position = divmod(step, count // batch_size)
     order = torch.randperm(count, generator=torch.Generator().manual_seed(seed * 7919 + epoch))
     return order[position * batch_size : (position + 1) * batch_size]

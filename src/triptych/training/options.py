@@ -49,10 +49,12 @@ Log = LogOptions | Path | str | None
 
 @dataclass(frozen=True)
 class LossOptions:
-    """The loss of `train`; the defaults are InfoNCE (van den Oord et al. 2018) over the whole catalog.
+    """The loss of `train`. The defaults are InfoNCE (van den Oord et al. 2018) over the whole catalog.
 
-    Whatever is chosen, a target is no negative of its query, be it drawn to count in the step or not.
-    Raises UsageError for what makes no sense.
+    A target is never a negative of its query, whether or not it was drawn to count in the step.
+
+    Raises:
+        UsageError: a value is out of its range.
     """
 
     temperature: float = option(0.07, _TEMPERATURE, above=0)
@@ -86,7 +88,11 @@ class LossOptions:
 
 @dataclass(frozen=True)
 class TrainOptions:
-    """How `train` makes a composer of triplets. Raises UsageError for what makes no sense."""
+    """How `train` makes a composer from triplets.
+
+    Raises:
+        UsageError: a value is out of its range, or options contradict each other.
+    """
 
     composer: str = option(
         "combiner", "combiner, or transformer, which reads the reference's picture.", metavar="NAME", choices=COMPOSERS
@@ -118,7 +124,11 @@ class TrainOptions:
 
 @dataclass(frozen=True)
 class FinetuneOptions:
-    """How `finetune` trains an encoder on triplets. Raises UsageError for what makes no sense."""
+    """How `finetune` trains an encoder on triplets.
+
+    Raises:
+        UsageError: a value is out of its range.
+    """
 
     tune: str | None = option(None, "What learns: full (own), lora (hf:), last-N or frozen.", metavar="WHAT")
     """`full` or `frozen` (our own encoders; full by default), or `lora`, `last-N`, `full` or `frozen` (Hugging Face;
@@ -143,7 +153,11 @@ class FinetuneOptions:
 
 @dataclass(frozen=True)
 class PretrainOptions:
-    """How `pretrain` makes an encoder of picture-caption pairs. Raises UsageError for what makes no sense."""
+    """How `pretrain` trains an encoder on picture-caption pairs.
+
+    Raises:
+        UsageError: a value is out of its range, or options contradict each other.
+    """
 
     start: str = option(
         "photos",
@@ -183,7 +197,11 @@ class PretrainOptions:
 
 @dataclass(frozen=True)
 class AdaptOptions:
-    """How `adapt-encoder` teaches an encoder to tell items apart. Raises UsageError for what makes no sense."""
+    """How `adapt-encoder` trains an encoder to distinguish items.
+
+    Raises:
+        UsageError: a value is out of its range.
+    """
 
     steps: int = option(300, "Steps of training.", min=1)
     batch_size: int = option(256, "Pictures a step.", min=2)
@@ -201,7 +219,11 @@ class AdaptOptions:
 
 @dataclass(frozen=True)
 class InversionOptions:
-    """How `train-inversion` makes a composer by textual inversion. Raises UsageError for what makes no sense."""
+    """How `train-inversion` makes a composer by textual inversion.
+
+    Raises:
+        UsageError: a value is out of its range.
+    """
 
     prompt: str | None = option(
         None, 'What stands before the words, such as "a photo of * that"; otherwise eval chooses.', metavar="TEXT"

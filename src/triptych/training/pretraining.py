@@ -1,7 +1,7 @@
-"""`pretrain`: an encoder from pairs of picture and title; from an encoder of photos that goes on learning, or anew.
+"""`pretrain`: train an encoder on pairs of picture and title, from scratch or from a photo encoder.
 
-Anew: symmetric InfoNCE as in CLIP (Radford et al. 2021, figure 3), with two changes: pictures that share a caption are
-not each other's negatives, and the picture tower also learns to name the words of its caption one by one.
+From scratch: symmetric InfoNCE as in CLIP (Radford et al. 2021, figure 3), with two changes. Pictures that share a
+caption are not each other's negatives. And the picture tower also learns to predict the words of its caption.
 """
 
 import hashlib
@@ -16,7 +16,7 @@ from triptych.core.environment import Runtime, require_extra, require_one_proces
 from triptych.core.files import locked, made_by
 from triptych.encoders.lexicon import Lexicon, common_terms
 from triptych.encoders.native import NativeEncoder, save_encoder
-from triptych.encoders.reading import TextReader, tell_long
+from triptych.encoders.reading import TextReader, report_long_texts
 from triptych.encoders.tokenizer import train_tokenizer
 from triptych.training.callbacks import callbacks_of
 from triptych.training.continuing import continue_pretraining
@@ -44,25 +44,28 @@ def pretrain(
 ) -> PretrainResult:
     """Train an encoder on pairs of picture and caption.
 
-    Writes an encoder folder, which every other stage takes as `--encoder`. A run that was interrupted or killed goes on
-    from its last checkpoint and ends with the same weights. Pictures are held in memory as bytes: `3 * size * size` for
+    Writes an encoder folder, which every command accepts as `--encoder`. A run that was interrupted or killed goes on
+    from its last checkpoint and ends with the same weights. Pictures are held in memory as bytes, `3 * size * size`
     each.
 
-    One that goes on from an encoder is compared with it on pairs of products that it did not learn from: whether a
-    title finds its picture, and, with `truth`, whether picture and words added find what was asked for. One line says
-    whether it is better, and the folder keeps the verdict.
+    An encoder that starts from another one is compared with it on pairs of products that it did not learn from: whether
+    a title finds its picture and, with `truth`, whether picture and words together find the right answers. One line
+    reports the verdict, and the folder stores it.
 
     Args:
         pairs: a CSV with the columns `image` (relative to `images`) and `caption`.
         images: the folder that image names start from.
         out: the folder to write.
-        options: what it starts from, its size and how it learns.
-        truth: makes queries whose answers are known among some pictures, by their names: `truth_of_pairs`.
+        options: the starting point, the size, and how to train.
+        truth: makes queries with known answers among some pictures, by their names; see `truth_of_pairs`.
         runtime: what to compute with.
         log: a file of JSON lines for the losses, or `LogOptions`.
 
+    Returns:
+        Counts, recall on held-out pairs, the verdicts, and the duration.
+
     Raises:
-        UsageError: torch is missing, `options.start` is no encoder of photos, `out` holds an unfinished run with other
+        UsageError: torch is missing, `options.start` is no photo encoder, `out` holds an unfinished run with other
             settings, or there are too few queries.
         DataError: the pairs cannot be read, or too few are usable.
     """
@@ -96,7 +99,7 @@ def _from_scratch(
     learner = build_learner(data, tokenizer, terms, training, options, device)
     full = [data.captions[row] for row in learner.pairs.ids[:, -1].nonzero()[:, 0]]
     reader = TextReader(tokenizer, learner.model.shape.length)
-    tell_long(data.captions, reader.readings(full), f"{pairs}: captions", out.name, cut=True)
+    report_long_texts(data.captions, reader.readings(full), f"{pairs}: captions", out.name, cut=True)
     with locked(out):
         run = fit(learner, learner.loop, out, settings, callbacks_of(log))
         result = PretrainResult(
@@ -118,7 +121,7 @@ def _from_scratch(
 
 
 def _hold_out(count: int, seed: int) -> "tuple[Tensor, Tensor]":
-    """Rows to learn from, and rows to measure on."""
+    """Rows to train on, and rows to measure on."""
     import torch
 
     order = torch.randperm(count, generator=torch.Generator().manual_seed(seed))

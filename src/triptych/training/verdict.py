@@ -25,7 +25,7 @@ from triptych.core.limits import DEFAULT_LIMITS, Limits
 from triptych.core.progress import say
 from triptych.core.vectors import Vectors, require_finite_rows, unit
 from triptych.encoders.protocol import Encoder, short_name
-from triptych.encoders.reading import tell_texts
+from triptych.encoders.reading import report_texts
 from triptych.metrics.measures import Values, per_query
 from triptych.metrics.ranking import Rows, ranks_of_targets
 from triptych.metrics.resampling import bootstrap_intervals
@@ -220,7 +220,7 @@ def judge_saved(
     verdict, reason = None, NO_TRUTH
     if truth is not None:
         texts = [query.text for query in truth.queries]
-        tell_texts(texts, space.encoder, f"--validate-by, {truth.source}", short_name(space.encoder))
+        report_texts(texts, space.encoder, f"--validate-by, {truth.source}", short_name(space.encoder))
         composer = TrainedComposer(out, threads)
         composer.attach(space.encoder)
         if kept := _kept_by_truth(composer, truth, space, threads):
@@ -239,7 +239,7 @@ def judge_saved(
     return verdict
 
 
-def tell_unknown(command: str, verdict: Verdict | None, truth: TruthQueries | None) -> None:
+def report_missing_verdict(command: str, verdict: Verdict | None, truth: TruthQueries | None) -> None:
     """Print, if there is no verdict, that nobody knows whether the composer helps, and why."""
     if verdict is None:
         reason = NO_TRUTH if truth is None else TOO_FEW

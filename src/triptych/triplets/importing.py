@@ -5,7 +5,8 @@
     FashionIQ  {"candidate": name, "target": name, "captions": [text, text]}  (Wu et al. 2021, cap.dress.train.json)
     LaSCo      {"query-image": [id, path], "query-text": text, "target-image": [id, path]}  (Levy et al. 2024)
     MegaPairs  {"q_img": path, "q_text": text or texts, "t_img": path, "hns": [paths]}      (Zhou et al. 2024)
-    triptych   {"reference": name, "modification": text, "target" or "targets": name or names}, as in queries.jsonl
+    triptych   {"reference": name, "modification": text, "target" or "targets": name or names}, as in queries.jsonl, and
+               as the service keeps feedback, with "verdict"
 
 Each as JSON Lines, or as one JSON array. The format follows from the fields. Of any other format, such as CIRHS' or
 MTCIR's, one says which fields hold reference, text and target.
@@ -31,13 +32,14 @@ _MOST_TEXT = 1000  # characters of a modification
 _MOST_NEGATIVES = 16  # of a triplet
 _CAPTION_ENDS = ".?, "  # of FashionIQ's captions, cut off before they are joined
 _NO_PICTURE, _TWO_PICTURES = "a picture that the catalog lacks", "a name of several pictures"
+_JUDGED_BAD = "feedback that results do not answer"
 _NEEDED, _NEGATIVES = ("reference", "text", "target"), "negatives"
 _SAME, _NO_TEXT, _NO_TARGET = "the reference as its own target", "no text", "no target, as in a split without answers"
 
 
 @dataclass(frozen=True)
 class _Foreign:
-    """A triplet as somebody else wrote it down."""
+    """A triplet as another data set has it."""
 
     source: str
     reference: str
@@ -50,7 +52,7 @@ class _Foreign:
 
 @dataclass(frozen=True)
 class ImportResult:
-    """What `triplets_import` did."""
+    """The result of `triplets_import`."""
 
     triplets: int
     """How many triplets were written."""
@@ -67,27 +69,27 @@ class ImportResult:
 def triplets_import(
     source: Path | str, out: Path | str, *, catalog: Path | str, names: Mapping[str, str] | None = None
 ) -> ImportResult:
-    """Read triplets of CIRR, FashionIQ, LaSCo, MegaPairs or a queries.jsonl, and write them as accepted ones.
+    """Read triplets of CIRR, FashionIQ, LaSCo, MegaPairs or a queries.jsonl, and write them as accepted triplets.
 
-    A picture is found in `catalog` by its path, or by its file name without suffix where only one picture bears it.
-    What cannot be used is left out, counted by reason, and told with an example. The two captions of a FashionIQ pair
-    become four wordings: both joined by "and" in either order, and each by itself, as Baldrati et al. train
+    A picture is found in `catalog` by its path, or by its file name without suffix if only one picture has it. Records
+    that cannot be used are left out, counted by reason, and reported with an example. The two captions of a FashionIQ
+    pair become four wordings: both joined by "and" in either order, and each by itself, as Baldrati et al. train
     (*Conditioned and composed image retrieval combining and partially fine-tuning CLIP-based features*, CVPRW 2022).
-    Of a CIRR pair the group becomes hard negatives, without what its authors say fits, too.
+    The group of a CIRR pair becomes hard negatives, without the pictures that its authors mark as fitting, too.
 
     Args:
         source: file of triplets, as JSON Lines or one JSON array.
         out: triplet file to write.
         catalog: folder of the catalog that has their pictures.
-        names: for a format that is not known here, which field of a record holds the `reference`, the `text` (one or
-            several) and the `target` (one or several), and maybe the `negatives`.
+        names: for any other format, which field of a record holds the `reference`, the `text` (one or several), the
+            `target` (one or several), and optionally the `negatives`.
 
     Returns:
-        How many were written and left out.
+        How many triplets were written and how many left out.
 
     Raises:
-        UsageError: `names` leaves one of the three out, or names something else.
-        DataError: a record, which is named, is no triplet, or nothing is left.
+        UsageError: `names` lacks one of the three required fields, or has an unknown one.
+        DataError: a record is no triplet, or none is left; the message names the record.
     """
     _check_names(names)
     source, out = Path(source), output_file(out, ".parquet")
@@ -128,7 +130,7 @@ def triplets_import(
 
 @dataclass(frozen=True)
 class _LeftOut:
-    """Why a record is no triplet here, and an example as it ends a message."""
+    """Why a record is left out, and an example for the message."""
 
     reason: str
     example: str = ""
@@ -141,7 +143,7 @@ def _listed(reasons: Mapping[str, int], examples: Mapping[str, str]) -> str:
 
 
 def _triplet(foreign: _Foreign, pictures: "_Pictures") -> Triplet | _LeftOut:
-    """The triplet with the catalog's names of its pictures, or why there is none."""
+    """The triplet with the catalog's names of its pictures, or why it is left out."""
     reference = pictures.find(foreign.reference)
     if isinstance(reference, _LeftOut):
         return reference
@@ -166,14 +168,14 @@ def _triplet(foreign: _Foreign, pictures: "_Pictures") -> Triplet | _LeftOut:
 
 
 class _Pictures:
-    """The catalog's pictures, by the names that others give them."""
+    """Finds the catalog's pictures by the names of other data sets."""
 
     def __init__(self, catalog: Catalog) -> None:
         self._names = catalog.names
         self._found = PictureNames(catalog.names)
 
     def find(self, name: str) -> str | _LeftOut:
-        """The one picture that is meant: by its path, or by its file name, in other folders and formats, too."""
+        """Find the one picture with a path or file name, also in other folders and formats."""
         bare = name.replace("\\", "/").rstrip("/").rsplit("/", 1)[-1]
         for key in (name, bare, bare.rsplit(".", 1)[0]):
             match = self._found.find(key) if key else None
@@ -185,7 +187,7 @@ class _Pictures:
 
 
 def _records(path: Path) -> Iterator[tuple[str, Any]]:
-    """Each record and where it stands: an array's items, or lines."""
+    """Each record and its position: an array's items, or lines."""
     try:
         with path.open(encoding="utf-8-sig") as opened:
             if opened.read(4096).lstrip().startswith("["):
@@ -245,7 +247,7 @@ def _named(record: Any, names: Mapping[str, str]) -> _Foreign | _LeftOut:
 
 
 def _recognised(record: Any) -> _Foreign | _LeftOut:
-    """A record by its fields. Raises one of the built-in errors where it is no triplet of any format."""
+    """Read a record by its fields. Raises a built-in error if it is no triplet of a known format."""
     if "target_hard" in record or "img_set" in record:
         if "target_hard" not in record:
             return _LeftOut(_NO_TARGET)
@@ -269,6 +271,8 @@ def _recognised(record: Any) -> _Foreign | _LeftOut:
         several = record["q_text"]
         texts = {"relative": [several] if isinstance(several, str) else several}
         return _made("megapairs", record["q_img"], [record["t_img"]], texts, _names(record.get("hns") or ()))
+    if "verdict" in record and record.get("targets") == []:
+        return _LeftOut(_JUDGED_BAD)
     targets = record["targets"] if "targets" in record else [record["target"]]
     return _made("queries", record["reference"], targets, {"relative": [record["modification"]]})
 
@@ -276,7 +280,7 @@ def _recognised(record: Any) -> _Foreign | _LeftOut:
 def _made(
     source: str, reference: Any, targets: Sequence[Any], texts: Mapping[str, Sequence[Any]], negatives: Any = ()
 ) -> _Foreign | _LeftOut:
-    """A triplet of wordings by style; without a text it is left out."""
+    """Make a triplet with wordings by style. A record without a text is left out."""
     kept: dict[str, Modification] = {}
     cut = False
     for style, wordings in texts.items():
@@ -294,7 +298,7 @@ def _made(
 
 
 def _joined(captions: Any) -> dict[str, list[str]]:
-    """FashionIQ's captions joined, as its benchmark asks them, and one by one."""
+    """FashionIQ's captions, joined as its benchmark asks them, and one by one."""
     said = [bare for caption in _names(captions, empty=True) if (bare := caption.strip(_CAPTION_ENDS))]
     if len(said) < 2 or said[0] == said[1]:
         return {"relative": said}
@@ -302,12 +306,12 @@ def _joined(captions: Any) -> dict[str, list[str]]:
 
 
 def _path(value: Any) -> str:
-    """LaSCo names a picture by its number and path."""
+    """A picture's path. LaSCo gives a number and a path."""
     return _names([value[1] if isinstance(value, list) else value])[0]
 
 
 def _names(values: Iterable[Any], *, empty: bool = False) -> tuple[str, ...]:
-    """Texts, and nothing else; `empty` ones only where they may be."""
+    """Check that values are texts. Empty ones are allowed only if `empty` is true."""
     names = tuple(values)
     if isinstance(values, str) or not all(isinstance(name, str) and (name or empty) for name in names):
         raise ValueError

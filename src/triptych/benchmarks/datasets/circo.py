@@ -107,7 +107,7 @@ def read_queries(root: Path, split: str, settings: CIRCOSettings) -> list[Query]
             raise record.error(f"the id {record.number('id')} is out of order; {number} is due")
         if labelled.keeps(record, lambda each: str(each.number("id"))):
             queries.append(_query(record, settings, public=split != "test"))
-    labelled.tell(len(queries))
+    labelled.report(len(queries))
     return queries
 
 

@@ -62,7 +62,7 @@ def load_cirr(root: Path, split: str, settings: CIRRSettings) -> list[Task]:
         if query.id in queries:
             raise record.error(f"the pairid {query.id} stands there twice")
         queries[query.id] = query
-    labelled.tell(len(queries))
+    labelled.report(len(queries))
     return [
         Task(
             benchmark="cirr",

@@ -48,7 +48,7 @@ def load_fashioniq(root: Path, split: str, settings: FashionIQSettings) -> list[
     there = frozenset(os.listdir(root / "images")) if (root / "images").is_dir() else frozenset()
     labelled = QuerySubset.of(root, "fashioniq", settings.subset, split)
     tasks = [_category(root, split, category, settings, there, labelled) for category in CATEGORIES]
-    labelled.tell(sum(len(task.queries) for task in tasks))
+    labelled.report(sum(len(task.queries) for task in tasks))
     return [task for task in tasks if task.queries]
 
 

@@ -45,7 +45,7 @@ def load_lasco(root: Path, split: str, settings: LaSCoSettings) -> list[Task]:
                 raise record.error(f"{name!r} is not in the corpus; is it of another split?")
         text = settings.wrap(record.text("query-text"))
         queries.append(Query(record.identifier("qid"), reference, text, frozenset({target})))
-    labelled.tell(len(queries))
+    labelled.report(len(queries))
     return [
         Task(
             benchmark="lasco",

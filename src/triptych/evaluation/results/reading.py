@@ -1,4 +1,4 @@
-"""Rows of result files, and whether two of them may stand beside each other."""
+"""Read rows of result files, and check whether two of them can be compared."""
 
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
@@ -17,7 +17,11 @@ _ABSENT = "not stated"
 
 
 def read_rows(path: Path) -> list[ResultRow]:
-    """The rows of a result file. Raises DataError, naming the row, where it is none."""
+    """Read the rows of a result file.
+
+    Raises:
+        DataError: the file is no result file; the message names the row.
+    """
     content = read_json(path, "result file")
     rows = content.get("rows") if isinstance(content, dict) else None
     if not isinstance(rows, list) or not rows:
@@ -65,9 +69,11 @@ def _are_values(values: Any, count: int) -> bool:
 
 
 def require_same_protocol(first: ResultRow, second: ResultRow, names: tuple[str, str]) -> None:
-    """Raise MismatchError, naming the first setting that differs, unless both follow one protocol.
+    """Check that two rows follow one protocol. A row without a protocol, such as one of a submission file, only gives a
+    warning.
 
-    A row may not know its protocol, such as one of a submission file: that is said, and not held against it.
+    Raises:
+        MismatchError: they do not; the message names the first setting that differs.
     """
     unknown = [name for row, name in zip((first, second), names, strict=True) if row.protocol is None]
     if len(unknown) == 1:
@@ -81,9 +87,12 @@ def require_same_protocol(first: ResultRow, second: ResultRow, names: tuple[str,
 
 
 def require_comparable(first: ResultRow, second: ResultRow, names: tuple[str, str]) -> None:
-    """Raise MismatchError, naming what differs, unless both rows were asked the same over the same by one protocol.
+    """Check that both rows are about the same queries and gallery, by one protocol.
 
-    `names` say where the rows come from. Digests count where both rows have them.
+    `names` say where the rows come from. Digests are compared if both rows have them.
+
+    Raises:
+        MismatchError: they are not; the message names what differs.
     """
     require_same_protocol(first, second, names)
     for field, what in (("queries", "the number of queries"), ("gallery", "the number of pictures")):
@@ -103,7 +112,7 @@ def _not_comparable(row: ResultRow, what: str, values: list[Any], names: tuple[s
 
 @dataclass(frozen=True)
 class MeanSpread:
-    """A mean, and the standard deviation over runs where there are several."""
+    """A mean, and the standard deviation over runs if there are several."""
 
     mean: float
     spread: float | None = None
@@ -111,30 +120,30 @@ class MeanSpread:
 
     @classmethod
     def of(cls, values: Sequence[float]) -> "MeanSpread":
-        """That of one or more runs; the deviation is that of a sample (n - 1)."""
+        """The mean and the sample standard deviation (n - 1) of one or more runs."""
         return cls(mean(values), stdev(values) if len(values) > 1 else None, len(values))
 
     def text(self, decimals: int = 1) -> str:
-        """Such as "40.9 ± 0.2"."""
+        """As text, such as "40.9 ± 0.2"."""
         return f"{self.mean:.{decimals}f}" + ("" if self.spread is None else f" ± {self.spread:.{decimals}f}")
 
 
 @dataclass(frozen=True)
 class MethodRuns:
-    """What one method did with one encoder: its rows, one a run."""
+    """The rows of one method with one encoder, one for each run."""
 
     method: str
     encoder: str
     rows: tuple[ResultRow, ...]
 
     def figure(self, metric: str) -> MeanSpread | None:
-        """The metric over the runs; None where a run lacks it."""
+        """The metric over the runs; None if a run lacks it."""
         values = [row.metrics[metric] for row in self.rows if metric in row.metrics]
         return MeanSpread.of(values) if values and len(values) == len(self.rows) else None
 
 
 def group_runs(rows: Iterable[ResultRow]) -> list[MethodRuns]:
-    """Rows by method and encoder, in order of first appearance."""
+    """Group rows by method and encoder, in order of first appearance."""
     grouped: dict[tuple[str, str], list[ResultRow]] = {}
     for row in rows:
         grouped.setdefault((row.method, row.encoder), []).append(row)

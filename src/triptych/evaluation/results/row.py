@@ -63,9 +63,9 @@ class Compilation:
 
 @dataclass(frozen=True, kw_only=True)
 class ResultRow:
-    """What a method reached on a task; its fields are those of a result file (docs/reference/formats.md).
+    """The metrics of a method on a task, in percent; its fields are those of a result file (docs/reference/formats.md).
 
-    What was not measured, or does not apply, is None and left out of JSON. Metrics are in percent.
+    Fields that were not measured, or do not apply, are None and left out of JSON.
     """
 
     benchmark: str
@@ -120,21 +120,21 @@ class ResultRow:
 
     @property
     def heading(self) -> str:
-        """What it was measured on: benchmark, task and split."""
+        """Benchmark, task and split."""
         return f"{self.benchmark} · {self.task} · {self.split}"
 
     @property
     def query_set(self) -> tuple[Any, ...]:
-        """The queries and the gallery: equal for rows that were asked the same."""
+        """The queries and the gallery; equal for rows of the same ones."""
         return self.queries, self.gallery, self.queries_sha256, self.gallery_sha256
 
     def as_json(self) -> dict[str, Any]:
-        """The row as a result file holds it."""
+        """The row as in a result file."""
         return without_none(self)
 
     @classmethod
     def from_json(cls, row: Mapping[str, Any]) -> Self:
-        """A row of a result file; what this version does not know is left out."""
+        """A row of a result file. Unknown fields are ignored."""
         known = {item.name: row[item.name] for item in fields(cls) if item.name in row}
         for part, kind in _PARTS.items():
             if isinstance(found := known.get(part), Mapping):
@@ -155,5 +155,5 @@ _PARTS: Mapping[str, type[Any]] = {
 
 
 def without_none(result: Any) -> dict[str, Any]:
-    """A dataclass, and those in it, as JSON: fields that are None are left out."""
+    """A dataclass, and those in it, as JSON without fields that are None."""
     return asdict(result, dict_factory=lambda items: {name: value for name, value in items if value is not None})

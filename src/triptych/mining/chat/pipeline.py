@@ -105,7 +105,7 @@ def _run(session: "ChatSession") -> ChatMineResult | CostEstimate:
             ledger.add_seconds(time.monotonic() - started)
             result = _write(session, ledger, added)
             if not session.settings.batch.used:
-                _tell_pending(result)
+                _report_pending(result)
         reasons = ledger.reasons()
     if not result.accepted and not result.pending:
         raise FailureError(f"{session.out}: no triplet was accepted: {_counted(reasons)}")
@@ -114,7 +114,7 @@ def _run(session: "ChatSession") -> ChatMineResult | CostEstimate:
     return result
 
 
-def _tell_pending(result: ChatMineResult) -> None:
+def _report_pending(result: ChatMineResult) -> None:
     """How many references are left, however the run ended, and why."""
     if result.pending:
         because = _counted(result.pending_because)

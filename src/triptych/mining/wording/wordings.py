@@ -9,7 +9,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from triptych.core.errors import DataError
-from triptych.core.progress import say as tell
+from triptych.core.progress import say as report
 from triptych.core.text import hash_number
 from triptych.mining.wording.contrasts import negated, swapped
 from triptych.mining.wording.forms import Forms, forms_of, role_in
@@ -61,7 +61,9 @@ class Wordings:
             self._texts_of |= {key: int(count) for key, count in zip(keys, allotted, strict=True) if count}
             left -= int(allotted.sum())
             if kind == "two" and (without := int((allotted == 0).sum())):
-                tell(f"mine: {without} of {len(keys)} pairs of words are beyond {most} texts; they are not asked about")
+                report(
+                    f"mine: {without} of {len(keys)} pairs of words are beyond {most} texts; they are not asked about"
+                )
         self.texts = lru_cache(maxsize=None)(self._made)
 
     @property

@@ -13,7 +13,7 @@ from triptych.retrieval.stores.protocol import Blocks, Store
 
 
 class StoreFactory(Protocol):
-    """Makes a store of one space of a catalog. A class or function of a plug-in may have fewer of the parameters."""
+    """Makes a store for one space of a catalog. A class or function of a plug-in may have fewer of the parameters."""
 
     def __call__(
         self,
@@ -38,14 +38,15 @@ class StoreFactory(Protocol):
 
 
 def load_store(given: Callable[..., Store] | str) -> StoreFactory:
-    """What makes the stores that `given` means: one for the encoder's space, and one for the composer's.
+    """Load the factory that `given` names. It makes one store for the encoder's space, and one for the composer's.
 
     Args:
-        given: a class or a function as `StoreFactory`; `exact`; `hnsw`; `disk`; `postgresql://USER@HOST/DATABASE`; the
+        given: a class or a function like `StoreFactory`; `exact`; `hnsw`; `disk`; `postgresql://USER@HOST/DATABASE`;
+            the
             name of an installed plug-in; or `module:attribute`.
 
     Raises:
-        UsageError: the name means nothing, or what it means makes no store.
+        UsageError: there is no such store, or it makes no store.
     """
     found = STORES.find(given)
     name = given if isinstance(given, str) else getattr(given, "__name__", type(given).__name__)

@@ -16,7 +16,7 @@ export function make(tag, settings = {}, ...children) {
 let telling = []; // columns of few words: what they say of a picture fits under it
 
 export function tellBy(columns) {
-  telling = columns.filter(({ kind, values }) => kind === "text" && values.length > 1).map(({ name }) => name);
+  telling = columns.filter(({ kind, values, distinct }) => kind === "text" && values.length > 1 && values.length === distinct).map(({ name }) => name);
 }
 
 const words = (hit) => telling.map((column) => hit.metadata[column]).filter((value) => value && value !== "none");

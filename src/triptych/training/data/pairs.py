@@ -12,7 +12,7 @@ from numpy.typing import NDArray
 from triptych.core.errors import DataError
 from triptych.core.files import hash_file
 from triptych.core.limits import DEFAULT_LIMITS, Limits
-from triptych.encoders.lexicon import spelled
+from triptych.encoders.lexicon import spellings_of
 from triptych.encoders.native import square_pixels
 from triptych.training.data.pixels import Bytes, read_bytes
 
@@ -75,7 +75,7 @@ def hold_out_products(data: CaptionedPictures, wanted: int, seed: int) -> tuple[
     A product is never in both: pairs whose titles differ only in case and punctuation stay together, and so do copies
     of one picture.
     """
-    titles = [" ".join(spelled(caption)) or caption for caption in data.captions]
+    titles = [" ".join(spellings_of(caption)) or caption for caption in data.captions]
     product: dict[str, str] = {}
     of_picture: dict[bytes, str] = {}
 

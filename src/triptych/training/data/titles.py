@@ -7,7 +7,7 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
-from triptych.encoders.lexicon import spelled
+from triptych.encoders.lexicon import spellings_of
 
 _FRAMES = ("{}", "in {}", "a {}", "with {}", "this, but {}")
 _AT_LEAST = 5  # titles that must contain a term for it to be asked for
@@ -37,7 +37,7 @@ class TitleTexts:
 
 def title_texts(titles: Sequence[str], seed: int) -> TitleTexts:
     """Make the texts to learn titles by. The sets of terms that are asked for follow from the seed."""
-    words = [spelled(title) for title in titles]
+    words = [spellings_of(title) for title in titles]
     counts = Counter(word for said in words for word in said)
     most = _AT_MOST * len(titles)
     terms = sorted(word for word, count in counts.items() if _AT_LEAST <= count <= most)

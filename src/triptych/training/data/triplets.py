@@ -17,8 +17,8 @@ from numpy.typing import NDArray
 from triptych.core.errors import DataError
 from triptych.core.progress import say
 from triptych.core.vectors import Vectors
-from triptych.encoders.protocol import Encoder, TellsReading, short_name
-from triptych.encoders.reading import tell_long, tell_texts, words_of
+from triptych.encoders.protocol import Encoder, ReportsReading, short_name
+from triptych.encoders.reading import report_long_texts, report_texts, words_of
 from triptych.triplets.file import Change, Triplet, stream_triplets
 
 TARGETS_PER_STEP = 8
@@ -106,7 +106,7 @@ class TripletDataset:
         known = words_by_group(change for changes in found.changes for change in changes)
         texts = list(found.texts)
         words = encode(texts)
-        _tell_unread(path, texts, words, encoder)
+        _report_unread(path, texts, words, encoder)
 
         def first_texts(rows: Numbers) -> Vectors:
             return (encode_texts or encoder.encode_texts)([texts[found.wordings[row][0]] for row in rows])
@@ -229,14 +229,14 @@ def _least_hash(path: Path, most: int) -> float | None:
     return None if len(hashes) <= most else float(np.partition(np.fromiter(hashes, float), most - 1)[most - 1])
 
 
-def _tell_unread(path: Path, texts: list[str], words: NDArray[Any], encoder: Encoder) -> None:
+def _report_unread(path: Path, texts: list[str], words: NDArray[Any], encoder: Encoder) -> None:
     """Print how many wordings are longer than what is read, and which of their words are not learnt."""
     if words.dtype != np.int64:
         # Plain texts are cut when they are read, step by step.
-        tell_texts(texts, encoder, f"{path}: wordings", short_name(encoder), cut=words.dtype.kind == "U")
-    elif isinstance(encoder, TellsReading):
+        report_texts(texts, encoder, f"{path}: wordings", short_name(encoder), cut=words.dtype.kind == "U")
+    elif isinstance(encoder, ReportsReading):
         full = [texts[row] for row in np.flatnonzero(words[:, -1])]
-        tell_long(texts, encoder.readings(full), f"{path}: wordings", short_name(encoder), cut=True)
+        report_long_texts(texts, encoder.readings(full), f"{path}: wordings", short_name(encoder), cut=True)
 
 
 def _frequent_words(texts: Iterable[str]) -> tuple[str, ...]:

@@ -1,4 +1,4 @@
-"""`train-inversion`: a composer that turns the reference into a pseudo-word, learnt from pictures or from texts."""
+"""`train-inversion`: train a composer that turns the reference into a pseudo-word, from pictures or from texts."""
 
 import hashlib
 import json
@@ -18,7 +18,7 @@ from triptych.core.files import locked, made_by, write_bytes, write_json
 from triptych.core.onnx_graph import export_graph
 from triptych.core.vectors import Vectors
 from triptych.encoders.protocol import AcceptsPseudoWords, Encoder, short_name
-from triptych.encoders.reading import tell_texts
+from triptych.encoders.reading import report_texts
 from triptych.tagging.tags import tag_pictures
 from triptych.tagging.vocabulary import Vocabulary, load_vocabulary, understood_words
 from triptych.training.callbacks import callbacks_of
@@ -60,22 +60,25 @@ def train_inversion(
     runtime: Runtime = Runtime(),
     log: Log = None,
 ) -> InversionResult:
-    """Train a baseline of the family of textual inversion on the pictures of a catalog; what it writes is a composer.
+    """Train a textual-inversion baseline on the pictures of a catalog. The result is a composer.
 
-    LinCIR reads texts only: titles made of the vocabulary, or captions, in which the vocabulary's words are the
-    keywords that it masks. SEARLE first looks for each picture's word by optimisation. A killed run can be resumed.
+    LinCIR reads only texts: titles made of the vocabulary, or captions, in which it masks the vocabulary's words.
+    SEARLE first finds each picture's word by optimisation. A run that was killed can be resumed.
 
     Args:
         method: pic2word, searle or lincir.
-        catalog: the folder of the pictures.
+        catalog: the folder of the pictures' catalog.
         out: the folder to write.
-        options: how it learns.
-        encoder: what made the catalog's vectors, or its name; by default the one that the catalog names.
+        options: how to train.
+        encoder: the catalog's encoder, or its name; by default the one that the catalog names.
         runtime: what to compute with.
         log: a file of JSON lines for the losses, or `LogOptions`.
 
+    Returns:
+        Counts, the loss, the similarity of pseudo-words to their pictures, and the duration.
+
     Raises:
-        UsageError: an unknown method, or an encoder that takes no pseudo-words; or torch is missing.
+        UsageError: the method is unknown, the encoder takes no pseudo-words, or torch is missing.
         FailureError: there are too few pictures.
         DataError: the captions or the vocabulary cannot be read.
     """
@@ -119,7 +122,11 @@ def _remove(files: Iterable[Path]) -> None:
 
 
 def _check(method: str, options: InversionOptions) -> None:
-    """Raise UsageError for an unknown method, or captions for one that reads none."""
+    """Check the method, and that captions are given only to a method that reads them.
+
+    Raises:
+        UsageError: they are not.
+    """
     if method not in METHODS:
         raise UsageError(f"{method}: there is no such method of inversion; there are {', '.join(METHODS)}")
     if options.captions and method != "lincir":
@@ -168,7 +175,8 @@ def _prepare(catalog: Catalog, encoder: Encoder, options: InversionOptions, devi
 
 
 def _settings(method: str, options: InversionOptions, catalog: Catalog, words: Vocabulary) -> dict[str, Any]:
-    """What decides the weights; paths are replaced by what they lead to, and prompts change nothing."""
+    """What decides the weights. Paths are replaced by their content's hash; prompts
+    are left out, since they change nothing."""
     captions = hash_file_or_fail(options.captions) if options.captions else None
     settings = asdict(options) | {"method": method, "captions": captions}
     settings |= {"word_steps": options.word_steps if method == "searle" else None}
@@ -179,7 +187,7 @@ def _settings(method: str, options: InversionOptions, catalog: Catalog, words: V
 
 
 def _learner(method: str, material: _Material, blocks: Path) -> "InversionLearner":
-    """A new mapping network, and what its method needs to be known before it learns."""
+    """A new mapping network, with what its method must know before it learns."""
     import torch
 
     from triptych.composers.networks.inversion import MappingNetwork
@@ -222,7 +230,7 @@ def _lincir(material: _Material, blocks: Path) -> "Method":
     words, options = material.words, material.options
     texts = _texts(words, options.captions, options.seed)
     if options.captions:
-        tell_texts(texts, material.encoder, str(options.captions), short_name(material.encoder), cut=True)
+        report_texts(texts, material.encoder, str(options.captions), short_name(material.encoder), cut=True)
     return LinCIR(material.reader, texts, Keywords(words), material.encoder, options.batch_size, options.seed)
 
 
@@ -235,7 +243,11 @@ METHODS: Mapping[str, "Callable[[_Material, Path], Method]"] = {
 
 
 def _prompts(method: str, prompt: str | None, material: _Material) -> tuple[str, ...]:
-    """What `eval` may choose from, the one to take otherwise first. Raises UsageError where a prompt is too long."""
+    """The prompts that `eval` may choose from, the default first.
+
+    Raises:
+        UsageError: a prompt is too long.
+    """
     if prompt is not None:
         _require_room(prompt, material.reader.ids, material.accepts, material.encoder.name)
         return (prompt,)
@@ -244,7 +256,11 @@ def _prompts(method: str, prompt: str | None, material: _Material) -> tuple[str,
 
 
 def _require_room(prompt: str, ids: SlottedIds, encoder: AcceptsPseudoWords, name: str) -> None:
-    """Raise UsageError where a prompt leaves no room for words."""
+    """Check that a prompt leaves room for words.
+
+    Raises:
+        UsageError: it does not.
+    """
     (content,) = ids.contents([prompt])
     room = encoder.token_ids([MARK]).shape[1] - (2 if encoder.text_frame[0] else 0)
     if len(content) >= room:
@@ -264,7 +280,7 @@ def _digest(content: Any) -> str:
 
 
 def _texts(vocabulary: Vocabulary, captions: Path | None, seed: int) -> list[str]:
-    """What LinCIR reads: captions, or titles of the vocabulary's words."""
+    """The texts that LinCIR learns from: captions, or titles of the vocabulary's words."""
     if captions is None:
         return draw_titles(vocabulary, _TITLES, np.random.default_rng(seed))
     texts = [caption.replace(MARK, " ") for _, caption in read_pairs(captions)]
@@ -290,7 +306,7 @@ def _save(
     losses: list[float],
     note: dict[str, Any],
 ) -> None:
-    """Write the folder of a composer; `config.json` comes last, so a folder that has it is whole."""
+    """Write the folder of a composer. `config.json` is written last, so a folder that has it is complete."""
     import torch
     from safetensors.torch import save
 

@@ -1,4 +1,4 @@
-"""A composer learns from triplets, with every unlabelled picture of the catalog as a negative."""
+"""The learner of composers: triplets, with all pictures of the catalog as negatives."""
 
 from collections.abc import Sequence
 from typing import Any
@@ -35,14 +35,14 @@ _LONG = 256  # from vectors longer than this a smaller network learns, in a thir
 def build_model(
     dim: int, data: TripletDataset, encoder: Encoder, own: DualEncoder | PhotoEncoder | None, options: TrainOptions
 ) -> QuerySide:
-    """A new composer for vectors of length `dim`.
+    """Make a new composer for vectors of length `dim`.
 
     Args:
         dim: the length of the encoder's vectors.
-        data: the triplets, whose words it reads in pictures.
-        encoder: what it starts to read them by.
-        own: the encoder's weights where it is one of our own: its text tower learns along.
-        options: what the composer is made of.
+        data: the triplets, whose words are its concepts.
+        encoder: initialises the concepts.
+        own: the weights of an encoder of our own, whose text tower is trained along.
+        options: the composer's parts.
     """
     torch.manual_seed(options.seed)
     words = () if "concepts" in options.without else data.concept_words
@@ -67,7 +67,8 @@ def build_model(
 
 
 def _word_maps(encoder: Encoder, words: Sequence[Sequence[str]]) -> tuple[NDArray[np.float32], NDArray[np.float32]]:
-    """How the encoder knows each word: a map from unit vectors to logits, by name, or by similarity to its text."""
+    """The encoder's knowledge of each word: a map from unit vectors to logits,
+    by naming or by similarity to the text."""
     parts = []
     for group in words:
         if encoder.lexicon and encoder.lexicon.knows_most(group):
@@ -78,15 +79,15 @@ def _word_maps(encoder: Encoder, words: Sequence[Sequence[str]]) -> tuple[NDArra
 
 
 class ComposerLearner(Learner):
-    """A combiner or transformer, with the text tower where it learns along.
+    """A combiner or transformer, with the text tower if it is trained along.
 
     Args:
-        model: what learns.
+        model: the model to train.
         data: the triplets.
         pictures: the catalog's vectors `(n, d)`.
         patches: reads the references' patches.
-        options: how to learn.
-        device: where to learn.
+        options: how to train.
+        device: where to train.
     """
 
     name = "train"
@@ -119,7 +120,7 @@ class ComposerLearner(Learner):
         )
 
     def step(self, step: int) -> list[float]:
-        """Each query is to find its targets in the catalog, and to tell what changes."""
+        """The loss by which each query is to find its targets in the catalog and to predict what changes."""
         batch, random = self.data.batch(step, self.batch_size, self.seed), np.random.default_rng([self.seed, step])
         given = (self.model, self.pictures, self.patches, batch, random, self.loss, self.precision)
         loss = self.replicas(lambda: composer_loss(*given))
@@ -132,7 +133,7 @@ class ComposerLearner(Learner):
         return held_out_recall(self.queries(self.data.held_out, first), self.gallery(), self.data)
 
     def queries(self, rows: Numbers, wordings: Numbers) -> Vectors:
-        """Learnt query vectors `(n, e)` of triplets, each in a wording of its own."""
+        """Learnt query vectors `(n, e)` of triplets, each in one wording."""
         self.model.eval()
         queries = []
         with torch.inference_mode():
@@ -162,9 +163,9 @@ def composer_loss(
     loss: ContrastiveLoss,
     precision: str = "auto",
 ) -> Tensor:
-    """The contrastive loss of a batch, and where the model reads what changes, the cross-entropy of that.
+    """The contrastive loss of a batch, plus the cross-entropy of predicted changes if the model predicts them.
 
-    Of several processes each computes some of the queries and some of the bank, and the loss is of all of them.
+    Each of several processes computes some of the queries and some of the bank; the loss is over all of them.
     """
     negatives = loss.known(batch.known_negatives)
     bank_rows = loss.bank(len(pictures), batch.positives, negatives, random)
@@ -201,5 +202,5 @@ def composer_loss(
 
 
 def _trim(words: Tensor) -> Tensor:
-    """Token ids without the columns that none of the texts reaches into; vectors as they are."""
+    """Token ids without columns that are padding in all texts; vectors unchanged."""
     return words if words.is_floating_point() else words[:, : int((words != 0).sum(dim=1).max())]

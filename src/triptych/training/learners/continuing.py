@@ -33,7 +33,7 @@ _BLOCK = 64  # photos, or texts, that are computed at once
 
 
 @dataclass(frozen=True)
-class Tuned:
+class TunedParts:
     """The parts of an encoder that are trained besides the heads: the last layers
     of the tuned copy and of the text tower."""
 
@@ -45,7 +45,7 @@ class Tuned:
     """Whether the sentence tower's embeddings are trained, too."""
 
     @classmethod
-    def of(cls, model: PhotoEncoder, tune: str) -> "Tuned":
+    def of(cls, model: PhotoEncoder, tune: str) -> "TunedParts":
         """The parts that `frozen`, `last-N` or `full` mean for an encoder."""
         stages, layers = len(model.picture.tuned), len(model.text.sentence.layers)
         if tune == "frozen":
@@ -61,7 +61,7 @@ class Tuned:
 
 
 @dataclass(frozen=True)
-class Views:
+class FrozenFeatures:
     """The frozen part's output for photos, in half precision: `(views, n, …)` each. The first view is not augmented."""
 
     places: tuple[Tensor, ...]
@@ -71,7 +71,7 @@ class Views:
 
 
 @torch.no_grad()
-def see(model: PhotoEncoder, pixels: Tensor, tuned: Tuned, views: int, seed: int) -> Views:
+def frozen_features(model: PhotoEncoder, pixels: Tensor, tuned: TunedParts, views: int, seed: int) -> FrozenFeatures:
     """Compute the frozen part's output for some views of each photo, from bytes `(n, 3, size, size)`."""
     tower = model.picture.eval()
     whole: list[Tensor] = []
@@ -88,7 +88,7 @@ def see(model: PhotoEncoder, pixels: Tensor, tuned: Tuned, views: int, seed: int
             whole = whole or [_room(views, len(pixels), part) for part in parts]
             for kept, part in zip(whole, parts, strict=True):
                 kept[view, start : start + len(block)] = part
-    return Views(tuple(whole[:-1]), whole[-1])
+    return FrozenFeatures(tuple(whole[:-1]), whole[-1])
 
 
 def _room(views: int, count: int, part: Tensor) -> Tensor:
@@ -98,7 +98,7 @@ def _room(views: int, count: int, part: Tensor) -> Tensor:
 class Sentences:
     """The sentence tower's output for texts, computed once if the tower is frozen."""
 
-    def __init__(self, model: PhotoEncoder, ids: Ids, tuned: Tuned) -> None:
+    def __init__(self, model: PhotoEncoder, ids: Ids, tuned: TunedParts) -> None:
         self._tower = model.text.sentence
         self._ids = torch.from_numpy(ids).to(self._tower.positions.device)
         self._known = None if tuned.layers else self._all()
@@ -138,8 +138,8 @@ class ContinuingLearner(Learner):
     def __init__(
         self,
         model: PhotoEncoder,
-        tuned: Tuned,
-        views: Views,
+        tuned: TunedParts,
+        views: FrozenFeatures,
         texts: TitleTexts,
         ids: Ids,
         loop: LoopOptions,

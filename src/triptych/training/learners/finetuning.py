@@ -1,4 +1,4 @@
-"""An encoder learns from triplets end to end, with a mixture on top that makes the query."""
+"""The learner of `finetune`: an encoder is trained from triplets end to end, with a mixture that makes the query."""
 
 from collections.abc import Callable
 from typing import Any
@@ -36,9 +36,9 @@ class FinetuningLearner(Learner):
         encoder: the towers.
         data: the triplets, as rows of the pictures.
         pixels: bytes `(n, 3, h, w)` of the pictures.
-        before: their vectors `(n, d)` by the encoder as it was.
-        options: how to learn.
-        device: where to learn.
+        before: their vectors `(n, d)` by the original encoder.
+        options: how to train.
+        device: where to train.
     """
 
     name = "finetune"
@@ -74,11 +74,11 @@ class FinetuningLearner(Learner):
 
     @property
     def trained_weights(self) -> int:
-        """How many numbers are learnt."""
+        """How many numbers are trained."""
         return sum(weight.numel() for weight in self.module.parameters())
 
     def train(self) -> None:
-        """Dropout on; statistics of a batch norm as they are, so that no picture's vector depends on the others."""
+        """Training mode, but with fixed batch-norm statistics, so that no picture's vector depends on others."""
         self.head.train()
         for module in self.encoder.model.train().modules():
             if isinstance(module, _BatchNorm):
@@ -100,10 +100,10 @@ class FinetuningLearner(Learner):
         return losses
 
     def _problem(self, batch: Batch, number: int) -> tuple[list[tuple[Encode, Tensor]], Callable[..., Tensor]]:
-        """What a batch encodes, and the loss of what comes of it, for `grad_cache.backward`.
+        """The inputs of a batch and the loss of their vectors, for `grad_cache.backward`.
 
-        Each triplet has one of its targets, drawn; the others, and near-duplicates of the target, are no negatives. All
-        other pictures of the batch are, the references among them, and so are some further pictures.
+        Each triplet has one of its targets, drawn at random. Its other targets, and near-duplicates of the target, are
+        no negatives. All other pictures of the batch are, including references, and so are some further pictures.
         """
         random = np.random.default_rng([self.options.seed, number, 3])
         drawn = random.integers(batch.targets.shape[1], size=len(batch.targets))

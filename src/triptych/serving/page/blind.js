@@ -1,0 +1,71 @@
+// The owner's blind comparison: a picture, words, two sides without names, and a choice.
+
+import * as service from "./service.js";
+import { $, make, titleOf } from "./view.js";
+import { speak, t } from "./words.js";
+
+let like = "";
+let question = "";
+
+function tell({ composer, sum, ties, interval, decision }) {
+  const [low, high] = interval.map((share) => Math.round(100 * share));
+  const said = t(`blind-${decision}`, { low, high });
+  $("tally").textContent = t("blind-tally", { left: composer, right: sum, ties, decision: said });
+}
+
+function trouble(error) {
+  $("problem").textContent = error.message;
+  $("problem").hidden = false;
+}
+
+function picture(one) {
+  const img = make("img", { alt: titleOf(one) });
+  service.show(img, one.id);
+  return make("span", { className: "frame" }, img);
+}
+
+function open(asked) {
+  question = asked ? asked.question : "";
+  for (const side of ["left", "right"]) $(side).replaceChildren(...(asked?.[side] ?? []).map((one) => make("li", { className: "card" }, picture(one))));
+  $("sides").hidden = $("choose-tie").hidden = !asked;
+}
+
+async function choices() {
+  const { pictures } = await service.facts();
+  const some = await service.some(14, Math.max(1, Math.floor(pictures / 14)));
+  $("pictures").replaceChildren(...some.map((one) => {
+    const button = make("button", { className: "look", type: "button" }, picture(one));
+    button.setAttribute("aria-pressed", "false");
+    const card = make("li", { className: "card" }, button);
+    button.addEventListener("click", () => {
+      like = one.id;
+      for (const other of $("pictures").children) {
+        other.classList.toggle("chosen", other === card);
+        other.firstElementChild.setAttribute("aria-pressed", String(other === card));
+      }
+      $("text").focus();
+    });
+    return card;
+  }));
+}
+
+$("question").addEventListener("submit", async (event) => {
+  event.preventDefault();
+  $("problem").hidden = true;
+  if (!like || !$("text").value.trim()) return;
+  try { open(await service.blindQuestion(like, $("text").value.trim())); } catch (error) { trouble(error); }
+});
+for (const choice of ["left", "right", "tie"]) {
+  $(`choose-${choice}`).addEventListener("click", async () => {
+    const asked = question;
+    open(null);
+    $("text").value = "";
+    try { tell(await service.blindChoice(asked, choice)); } catch (error) { trouble(error); }
+  });
+}
+
+await speak();
+try {
+  tell(await service.blindTally());
+  await choices();
+} catch (error) { trouble(error); }
