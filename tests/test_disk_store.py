@@ -12,7 +12,7 @@ import triptych
 from serving_helpers import picture_file
 from triptych.catalog.catalog import Catalog
 from triptych.core.environment import Runtime
-from triptych.core.errors import StoreError
+from triptych.core.errors import FailureError, StoreError
 from triptych.core.vectors import Vectors, nearest, nearest_in_pieces, unit
 from triptych.retrieval.library import Library
 from triptych.retrieval.stores import disk, disk_index
@@ -134,6 +134,12 @@ def test_many_new_pictures_or_damaged_files_make_it_anew(gallery, vectors, tmp_p
     (folder / "index.json").unlink()
     with pytest.raises(StoreError, match="gone; open the catalog again"):
         store.check()
+
+
+def test_where_it_cannot_be_written(gallery, vectors, tmp_path):
+    (tmp_path / "file").touch()
+    with pytest.raises(FailureError, match="open the catalog once with --store disk where it can be written"):
+        opened(gallery, vectors, tmp_path / "file" / "disk")
 
 
 def test_an_empty_catalog(tmp_path):
