@@ -9,6 +9,7 @@ from PIL import Image
 
 from triptych.benchmarks.datasets.closet.benchmark import ATTRIBUTES, closet_truth, load_closet, load_photos
 from triptych.benchmarks.datasets.closet.phrasings import TEST, VAL
+from triptych.benchmarks.datasets.queries import load_queries
 from triptych.core.errors import DataError
 
 EXAMPLE = Path(__file__).parent.parent / "examples" / "closet"
@@ -107,3 +108,13 @@ def test_the_example_holds_no_place_and_no_camera() -> None:
         with Image.open(path) as picture:
             assert not picture.getexif()
             assert max(picture.size) <= 256
+
+
+def test_the_requests_written_by_hand_are_a_queries_file(tmp_path: Path) -> None:
+    listed = (EXAMPLE / "requests-gallery.txt").read_text("utf-8").split()
+    for name in listed:
+        (tmp_path / name).touch()
+    task = load_queries(EXAMPLE / "requests.jsonl", EXAMPLE / "requests-gallery.txt", tmp_path)
+    assert (len(task.queries), len(task.gallery)) == (300, 800)
+    assert all(query.reference not in query.targets for query in task.queries)
+    assert len({query.modification for query in task.queries}) == 300
