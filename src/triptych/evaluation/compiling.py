@@ -8,7 +8,7 @@ ledger.
 """
 
 import hashlib
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -93,13 +93,7 @@ class CompiledText:
         spent = Spent()
         asking = ((query.id, self._dialogue(task, query, spent)) for query in task.queries)
         found = self._asker.run(task.task, STEP, asking, len(task.queries))
-        plain = 0
-        for query, vector in zip(task.queries, task.references, strict=True):
-            answers = found.get(query.id, [])
-            for text, phrases in zip(_wordings(query), answers, strict=False):
-                if phrases is not None:
-                    self._known[vector.tobytes(), text] = phrases
-            plain += not any(answers)
+        plain = self.take(task, found)
         if plain:
             say(f"eval: {plain} of {len(task.queries)} queries of {task.task.name} are used unchanged")
         return Compilation(
@@ -110,6 +104,17 @@ class CompiledText:
             cost=round(spent.cost, 6),
             plain_queries=plain,
         )
+
+    def take(self, task: EncodedTask, found: Mapping[str, Sequence[Phrases | None]]) -> int:
+        """Take what is known of queries, by their ids and in the order of their wordings; how many know nothing."""
+        plain = 0
+        for query, vector in zip(task.queries, task.references, strict=True):
+            phrases = found.get(query.id, ())
+            for text, one in zip(_wordings(query), phrases, strict=False):
+                if one is not None:
+                    self._known[vector.tobytes(), text] = one
+            plain += not any(phrases)
+        return plain
 
     def compose(
         self,

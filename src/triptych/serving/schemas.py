@@ -78,10 +78,8 @@ class Search(BaseModel):
         description="The part of the picture that is meant: x,y,width,height as shares of it (0 to 1) or in pixels.",
         examples=["0.1,0.2,0.5,0.6"],
     )
-    weight: float | SkipJsonSchema[None] = Field(
+    weight: Annotated[float, Field(ge=0, le=1)] | SkipJsonSchema[None] = Field(
         None,
-        ge=0,
-        le=1,
         description="Of the words, with a picture and without a composer; else that of `GET /v1/catalog`.",
         json_schema_extra=_without_default,
     )

@@ -13,7 +13,7 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import NDArray
 
-from triptych.core.errors import StoreError
+from triptych.core.errors import FailureError, StoreError
 from triptych.core.progress import say
 from triptych.core.vectors import Vectors, nearest
 from triptych.retrieval.stores.disk_index import DiskIndex, Numbers, build_index, open_index
@@ -60,7 +60,13 @@ class DiskStore:
         row_of = _rows_of(index, gallery) if index else np.empty(0, np.int64)
         later = np.setdiff1d(np.flatnonzero(gallery.alive), row_of)
         if index is None or len(later) > _LATER * len(gallery):
-            index = build_index(folder, gallery.names, gallery.hashes, blocks(), dim)
+            try:
+                index = build_index(folder, gallery.names, gallery.hashes, blocks(), dim)
+            except OSError as error:
+                raise FailureError(
+                    f"{folder}: the vectors cannot be written there ({error.strerror or error}); open the catalog once "
+                    "with --store disk where it can be written"
+                ) from None
             row_of, later = np.arange(len(gallery.names)), np.empty(0, np.int64)
             say(f"disk: finds {index.recall:.1%} of the exactly nearest 10, over {len(row_of)} pictures")
         self._index = index

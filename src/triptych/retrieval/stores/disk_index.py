@@ -21,7 +21,7 @@ from triptych.core.environment import require_extra
 from triptych.core.errors import DataError
 from triptych.core.files import atomic, locked, read_json, write_json
 from triptych.core.progress import progress
-from triptych.core.vectors import Vectors, nearest
+from triptych.core.vectors import Vectors, nearest_in_pieces
 from triptych.retrieval.stores.hnsw import import_faiss
 
 Numbers = NDArray[np.int64]
@@ -188,12 +188,9 @@ def _measured_recall(index: DiskIndex, k: int = 10) -> float:
     vectors = index.vectors
     places = np.random.default_rng(1).choice(len(vectors), _ASKED, replace=False)
     asked = vectors[np.sort(places)].astype(np.float32)
-    rows, scores = np.empty((len(asked), 0), np.int64), np.empty((len(asked), 0), np.float32)
-    for start in range(0, len(vectors), _BLOCK):
-        some, values = nearest(asked, vectors[start : start + _BLOCK].astype(np.float32), k)
-        rows, scores = np.hstack([rows, some + start]), np.hstack([scores, values])
-        kept = np.argsort(-scores, axis=1)[:, :k]
-        rows, scores = np.take_along_axis(rows, kept, axis=1), np.take_along_axis(scores, kept, axis=1)
+    starts = range(0, len(vectors), _BLOCK)
+    blocks = ((start, vectors[start : start + _BLOCK].astype(np.float32)) for start in starts)
+    rows, _ = nearest_in_pieces(asked, ((np.arange(start, start + len(one)), one) for start, one in blocks), k)
     shares = [
         np.isin(right, index.best(query, index.candidates(query, k), k)[0]).mean()
         for query, right in zip(asked, rows, strict=True)
