@@ -86,6 +86,33 @@ class EvaluateOptions:
         return Limits.of_millions(self.max_pixels)
 
 
+SHOWN_QUERIES = ("all", "failed", "solved", "both-failed", "only-first", "only-second")
+"""What `inspect` can be asked to show."""
+
+
+@dataclass(frozen=True)
+class InspectOptions:
+    """Which queries stand on the page, and which methods.
+
+    Raises:
+        UsageError: a value is out of its range, or `show` is none that is known.
+    """
+
+    method: str | None = option(None, "Method of the first file; its only one, or its first, if not given.")
+    against: str | None = option(None, "Method of the second file, or a second one of the first.")
+    show: str = option("all", f"Which queries: {', '.join(SHOWN_QUERIES)}.")
+    cutoff: int = option(10, "A query counts as solved where a target is among so many answers.", min=1)
+    top: int = option(6, "How many answers are shown.", min=1, max=50)
+    count: int = option(100, "At most how many queries, drawn at random.", min=1, max=2000)
+    seed: int = option(0, "Equal seeds draw the same queries.", min=0)
+    max_pixels: float = max_pixels_option()
+
+    def __post_init__(self) -> None:
+        check_ranges(self)
+        if self.show not in SHOWN_QUERIES:
+            raise UsageError(f"--show {self.show}: not one of {', '.join(SHOWN_QUERIES)}")
+
+
 @dataclass(frozen=True)
 class CompareOptions:
     """What `compare` compares, and how it tests a difference.
