@@ -11,7 +11,7 @@ import triptych
 from made_benchmarks import evaluate, read, write_cirr
 from planted import Squares
 from triptych.core.errors import DataError, MismatchError, UsageError
-from triptych.evaluation.inspection import InspectOptions
+from triptych.evaluation.options import InspectOptions
 
 SQUARES: Any = Squares()
 

@@ -17,7 +17,6 @@ from triptych.core.errors import FailureError
 from triptych.core.options import option
 from triptych.core.text import escaped, escaped_json
 from triptych.retrieval.options import EngineOptions, RerankOptions, SearchOptions
-from triptych.retrieval.results import as_record
 
 _FOR_ONE_QUERY = (
     "base_url",
@@ -144,6 +143,8 @@ def search(
         runtime=runtime,
     )
     if results.as_json:
+        from triptych.retrieval.results import as_record  # with numpy, which --help does without
+
         print(escaped_json(json.dumps([as_record(hit) for hit in hits], ensure_ascii=False, indent=2)))
     else:
         for hit in hits:

@@ -14,8 +14,13 @@ from triptych.core.errors import FailureError, UsageError
 from triptych.core.limits import DEFAULT_LIMITS, MAX_PIXELS_HELP, Limits
 from triptych.core.options import option
 from triptych.evaluation.ablation.options import AblateOptions
-from triptych.evaluation.inspection import InspectOptions
-from triptych.evaluation.options import CompareOptions, EvaluateChatOptions, EvaluateOptions, LeakageOptions
+from triptych.evaluation.options import (
+    CompareOptions,
+    EvaluateChatOptions,
+    EvaluateOptions,
+    InspectOptions,
+    LeakageOptions,
+)
 
 BenchmarkName = Annotated[
     str,

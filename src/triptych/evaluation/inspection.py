@@ -18,13 +18,13 @@ from triptych.benchmarks.task import Query, Task
 from triptych.core.errors import DataError, MismatchError, PictureError, UsageError
 from triptych.core.files import atomic, output_file, read_json
 from triptych.core.images import open_picture
-from triptych.core.limits import Limits, max_pixels_option
-from triptych.core.options import check_ranges, option
+from triptych.core.limits import Limits
+from triptych.evaluation.options import InspectOptions
 from triptych.evaluation.results.reading import read_rows, require_comparable
 from triptych.evaluation.results.row import ResultRow
 from triptych.evaluation.rows import digests
 
-SHOWN: dict[str, Callable[[Sequence[int | None]], bool]] = {
+_LETS_THROUGH: dict[str, Callable[[Sequence[int | None]], bool]] = {
     "all": lambda places: True,
     "failed": lambda places: places[0] is None,
     "solved": lambda places: places[0] is not None,
@@ -32,34 +32,12 @@ SHOWN: dict[str, Callable[[Sequence[int | None]], bool]] = {
     "only-first": lambda places: places[0] is not None and places[-1] is None,
     "only-second": lambda places: places[0] is None and places[-1] is not None,
 }
+"""What `show` means, by where each side's first target stands."""
 _SIDE = 160
 _NEED_ANSWERS = "measure it with triptych eval --answers 10"
 
 Place = int | None
 """The place of the first target among the stored answers, from 1; None if there is none."""
-
-
-@dataclass(frozen=True)
-class InspectOptions:
-    """Which queries and which methods are on the page.
-
-    Raises:
-        UsageError: a value is out of its range, or `show` is unknown.
-    """
-
-    method: str | None = option(None, "Method of the first file; by default its first.")
-    against: str | None = option(None, "Method of the second file, or a second method of the first.")
-    show: str = option("all", f"Which queries: {', '.join(SHOWN)}.")
-    cutoff: int = option(10, "A query counts as solved if a target is among this many answers.", min=1)
-    top: int = option(6, "How many answers are shown.", min=1, max=50)
-    count: int = option(100, "The most queries on the page, drawn at random.", min=1, max=2000)
-    seed: int = option(0, "Equal seeds draw the same queries.", min=0)
-    max_pixels: float = max_pixels_option()
-
-    def __post_init__(self) -> None:
-        check_ranges(self)
-        if self.show not in SHOWN:
-            raise UsageError(f"--show {self.show}: not one of {', '.join(SHOWN)}")
 
 
 @dataclass(frozen=True)
@@ -108,7 +86,7 @@ def inspect(
         _require_same(sides, (str(first), str(path)))
     tasks = _tasks(first, root, gallery)
     cards = [card for rows in zip(*sides, strict=True) for card in _cards(rows, tasks, options)]
-    kept = [card for card in cards if SHOWN[options.show](card.places)]
+    kept = [card for card in cards if _LETS_THROUGH[options.show](card.places)]
     if not kept:
         raise DataError(f"{first}: none of {len(cards)} queries fits --show {options.show}")
     drawn = np.random.default_rng(options.seed).permutation(len(kept))[: options.count]

@@ -84,6 +84,33 @@ class EvaluateOptions:
         return Limits.of_millions(self.max_pixels)
 
 
+SHOWN_QUERIES = ("all", "failed", "solved", "both-failed", "only-first", "only-second")
+"""What `inspect` can be asked to show."""
+
+
+@dataclass(frozen=True)
+class InspectOptions:
+    """Which queries and which methods are on the page.
+
+    Raises:
+        UsageError: a value is out of its range, or `show` is unknown.
+    """
+
+    method: str | None = option(None, "Method of the first file; by default its first.")
+    against: str | None = option(None, "Method of the second file, or a second method of the first.")
+    show: str = option("all", f"Which queries: {', '.join(SHOWN_QUERIES)}.")
+    cutoff: int = option(10, "A query counts as solved if a target is among this many answers.", min=1)
+    top: int = option(6, "How many answers are shown.", min=1, max=50)
+    count: int = option(100, "The most queries on the page, drawn at random.", min=1, max=2000)
+    seed: int = option(0, "Equal seeds draw the same queries.", min=0)
+    max_pixels: float = max_pixels_option()
+
+    def __post_init__(self) -> None:
+        check_ranges(self)
+        if self.show not in SHOWN_QUERIES:
+            raise UsageError(f"--show {self.show}: not one of {', '.join(SHOWN_QUERIES)}")
+
+
 @dataclass(frozen=True)
 class CompareOptions:
     """What `compare` compares, and how it tests a difference.
