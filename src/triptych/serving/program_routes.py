@@ -24,7 +24,7 @@ def add_program_routes(app: FastAPI, handlers: RequestHandlers) -> None:
 
     @app.patch("/v1/pictures/{id}", response_model=schemas.Picture, tags=["pictures"])
     async def change(id: _Id, changes: Annotated[schemas.Changes, Body()]) -> Response:
-        """Change the metadata of a picture. When this answers, they are on disk, and conditions use them."""
+        """Change the metadata of a picture. When this answers, the change is on disk, and conditions use it."""
         return json_response(public(await handlers.change(id, changes.metadata)))
 
     @app.post("/v1/feedback", response_model=schemas.Kept, status_code=201, tags=["search"])
