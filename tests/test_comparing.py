@@ -151,7 +151,7 @@ def test_methods_are_paired_by_name_or_as_told(write):
         triptych.compare(both, write(row("combiner")))
     with pytest.raises(UsageError, match="no method 'magic'"):
         triptych.compare(both, both, CompareOptions(method="magic"))
-    with pytest.raises(UsageError, match="one result file alone"):
+    with pytest.raises(UsageError, match="one result file: choose"):
         triptych.compare(both)
     with pytest.raises(UsageError, match="in common"):
         triptych.compare(both, write(row(split="test")))

@@ -201,7 +201,7 @@ def test_what_are_no_recipes_is_one_line(tmp_path, content):
 
 
 def test_a_row_stands_once(write):
-    with pytest.raises(DataError, match="twice"):
+    with pytest.raises(DataError, match="same row"):
         load_recipes(write(recipe("wardrobe"), recipe("wardrobe")))
 
 

@@ -324,7 +324,7 @@ def test_a_log_of_another_kind_is_told(line: str, tmp_path: Path) -> None:
     log = tmp_path / "log.jsonl"
     log.write_text(line + "\n", encoding="utf-8")
     run = SimpleNamespace(step=3)
-    with pytest.raises(DataError, match="is not the log of this run"):
+    with pytest.raises(DataError, match="is the log of another run"):
         JsonLines(log).on_start(run)  # type: ignore[arg-type]
     assert log.read_text(encoding="utf-8") == line + "\n"
 
