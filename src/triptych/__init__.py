@@ -43,9 +43,15 @@ if TYPE_CHECKING:
     from triptych.evaluation.ablation.running import ablate
     from triptych.evaluation.ablation.showing import AblationResult
     from triptych.evaluation.evaluate import EvaluateResult, evaluate
-    from triptych.evaluation.inspection import InspectOptions, InspectResult, inspect
+    from triptych.evaluation.inspection import InspectResult, inspect
     from triptych.evaluation.leakage import LeakageResult, leakage
-    from triptych.evaluation.options import CompareOptions, EvaluateChatOptions, EvaluateOptions, LeakageOptions
+    from triptych.evaluation.options import (
+        CompareOptions,
+        EvaluateChatOptions,
+        EvaluateOptions,
+        InspectOptions,
+        LeakageOptions,
+    )
     from triptych.evaluation.reasoners import ReasonerComparison, compare_reasoners
     from triptych.evaluation.reproduction.running import ReproduceResult, reproduce
     from triptych.evaluation.results.comparison import CompareResult, compare
@@ -272,7 +278,7 @@ _HOME = {
     "ImportResult": "triptych.triplets.importing",
     "IndexOptions": "triptych.catalog.options",
     "IndexResult": "triptych.catalog.indexing",
-    "InspectOptions": "triptych.evaluation.inspection",
+    "InspectOptions": "triptych.evaluation.options",
     "InspectResult": "triptych.evaluation.inspection",
     "InversionOptions": "triptych.training.options",
     "InversionResult": "triptych.training.results",
