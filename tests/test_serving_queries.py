@@ -81,7 +81,7 @@ def test_pages_join_whichever_way_they_are_asked_for(service: Service) -> None:
         ([("text", "red"), ("boost", "nothing=2")], "boost"),
         ([("text", "red"), ("sort", "nothing")], "sort 'nothing': there is no such column"),
         ([("text", "red"), ("among", "5000")], "among"),
-        ([("text", "red"), ("box", "0,0,1,1")], "box is of one picture"),
+        ([("text", "red"), ("box", "0,0,1,1")], "box applies to one picture"),
         ([("picture", picture_file()), ("box", "a,b,c,d")], "box 'a,b,c,d'"),
         ([("picture", picture_file()), ("box", "0,0,1e999,1")], "box"),
         ([("text", "red"), ("unlike", "nobody")], "no such picture"),
