@@ -2,6 +2,7 @@
 
 import base64
 import json
+import shutil
 from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any
@@ -34,7 +35,11 @@ class Shop:
 @pytest.fixture(scope="module")
 def shop(few_garments: Path, shown_catalog: Path, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Shop]:
     folder = tmp_path_factory.mktemp("shop")
-    triptych.index(few_garments / "images", folder / "own", metadata=few_garments / "garments.csv", encoder="wardrobe")
+    shutil.copytree(few_garments / "images", folder / "pictures")
+    shutil.copytree(shown_catalog, folder / "own")
+    note = json.loads((folder / "own" / "catalog.json").read_text("utf-8"))
+    note["root"] = str((folder / "pictures").resolve())
+    (folder / "own" / "catalog.json").write_text(json.dumps(note), "utf-8")
     keys = {
         "first": triptych.make_key(folder / "first.json", "first", write=True),
         "reader": triptych.make_key(folder / "first.json", "reader"),
