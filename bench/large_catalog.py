@@ -21,7 +21,7 @@ from time import perf_counter
 import numpy as np
 import pyarrow as pa
 
-from triptych.core.vectors import Vectors, nearest, unit
+from triptych.core.vectors import Vectors, nearest_in_pieces, unit
 from triptych.retrieval.stores.disk import DiskStore
 from triptych.retrieval.stores.gallery import Gallery
 from triptych.retrieval.stores.protocol import SearchTerms
@@ -115,12 +115,7 @@ def memory() -> tuple[float, float]:
 def exact(run: Path, count: int, dim: int, seed: int, queries: int) -> np.ndarray:
     """The exactly nearest ten of each query, by full precision."""
     questions = queries_of(count, dim, seed, queries)
-    rows, scores = np.empty((queries, 0), np.int64), np.empty((queries, 0), np.float32)
-    for places, vectors in pieces(count, dim, seed):
-        some, values = nearest(questions, vectors, 10)
-        rows, scores = np.hstack([rows, places[some]]), np.hstack([scores, values])
-        kept = np.argsort(-scores, axis=1)[:, :10]
-        rows, scores = np.take_along_axis(rows, kept, axis=1), np.take_along_axis(scores, kept, axis=1)
+    rows, _ = nearest_in_pieces(questions, pieces(count, dim, seed), 10)
     return rows
 
 

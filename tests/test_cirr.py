@@ -137,7 +137,7 @@ def test_a_weight_for_test1_is_chosen_on_val(root, tmp_path, capfd):
     assert "so a weight is one half" in capfd.readouterr().err
     (root / "captions" / "cap.rc2.val.json").unlink()
     evaluate("cirr", submission=tmp_path, **options)
-    assert "no validation split to choose a weight or a prompt on, so a weight is one half" in capfd.readouterr().err
+    assert "without a validation split, a weight is one half" in capfd.readouterr().err
 
 
 def test_annotations_may_lie_in_a_folder_of_their_own(root):

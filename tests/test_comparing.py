@@ -147,7 +147,7 @@ def test_methods_are_paired_by_name_or_as_told(write):
     assert (within.first.method, within.second.method) == ("picture", "sum")
     (lone,) = triptych.compare(write(row("sum")), write(row("combiner"))).comparisons
     assert (lone.first.method, lone.second.method) == ("sum", "combiner")
-    with pytest.raises(UsageError, match="not clear what to compare"):
+    with pytest.raises(UsageError, match="several methods could be compared"):
         triptych.compare(both, write(row("combiner")))
     with pytest.raises(UsageError, match="no method 'magic'"):
         triptych.compare(both, both, CompareOptions(method="magic"))

@@ -169,4 +169,4 @@ def test_truth_needs_a_folder(monkeypatch, capsys):
     with pytest.raises(SystemExit) as ended:
         main()
     assert ended.value.code == 2
-    assert "--truth wardrobe: not a world and its folder" in capsys.readouterr().err
+    assert "--truth wardrobe: not a data set and its folder" in capsys.readouterr().err

@@ -317,7 +317,7 @@ def test_an_unreadable_folder_keeps_its_pictures(
         done = index(p, c)
     assert (done.total, done.kept, done.vanished) == (6, 1, 0)
     assert done.left_out == {"unreadable folders and paths": 1}
-    assert "kept 1 pictures that cannot be looked at now: 'album': permission denied" in capfd.readouterr().err
+    assert "kept 1 pictures that cannot be read now: 'album': permission denied" in capfd.readouterr().err
     assert rejected(c) == {"album": "permission denied"}
     done = index(p, c)
     assert (done.kept, done.rejected, done.total) == (0, 0, 6)

@@ -12,8 +12,8 @@ import triptych
 from serving_helpers import picture_file
 from triptych.catalog.catalog import Catalog
 from triptych.core.environment import Runtime
-from triptych.core.errors import StoreError
-from triptych.core.vectors import Vectors, unit
+from triptych.core.errors import FailureError, StoreError
+from triptych.core.vectors import Vectors, nearest, nearest_in_pieces, unit
 from triptych.retrieval.library import Library
 from triptych.retrieval.stores import disk, disk_index
 from triptych.retrieval.stores.disk import DiskStore
@@ -136,6 +136,12 @@ def test_many_new_pictures_or_damaged_files_make_it_anew(gallery, vectors, tmp_p
         store.check()
 
 
+def test_where_it_cannot_be_written(gallery, vectors, tmp_path):
+    (tmp_path / "file").touch()
+    with pytest.raises(FailureError, match="open the catalog once with --store disk where it can be written"):
+        opened(gallery, vectors, tmp_path / "file" / "disk")
+
+
 def test_an_empty_catalog(tmp_path):
     none = Gallery([], np.empty(0, "S64"), pa.table({"name": pa.array([], pa.string())}), np.ones(0, bool))
     for _ in range(2):
@@ -180,3 +186,16 @@ def test_a_composers_space_is_made_of_pieces(tiny_catalog, tiny_composer, tmp_pa
         with triptych.open_catalog(catalog, composer=tiny_composer, store=store, force=True, runtime=ONE_THREAD) as one:
             found[store] = [hit.name for hit in one.search(like=name, text="in red", k=12)]
     assert found["disk"] == found["exact"]
+
+
+def test_pieces_in_any_order_have_the_neighbours_of_the_whole():
+    random = np.random.default_rng(3)
+    gallery = random.integers(-4, 5, size=(400, 6)).astype(np.float32)  # whole numbers: many ties, and no rounding
+    asked = gallery[:40]
+    right, scores = nearest(asked, gallery, 12)
+    pieces = ((rows, gallery[rows]) for rows in np.array_split(random.permutation(400), 7))
+    found, values = nearest_in_pieces(asked, pieces, 12)
+    np.testing.assert_array_equal(found, right)
+    np.testing.assert_array_equal(values, scores)
+    few, _ = nearest_in_pieces(asked, [(np.arange(3), gallery[:3])], 12)
+    assert few.shape == (40, 3)

@@ -36,9 +36,9 @@ _LINK = re.compile(r"!?\[[^\]]*\]\(([^)\s]+)\)|<img src=\"([^\"]+)\"")
 _INLINE = re.compile(r"`([^`\n]+)`")
 _OTHER_PROGRAMS = {
     "vllm", "ollama", "uvicorn", "nginx", "psql", "createdb", "curl", "pip", "git", "python", "python3", "llama.cpp",
-    "transformers",
+    "transformers", "docker", "torchrun",
 }  # fmt: skip
-_FOREIGN_OPTIONS = {"--mmproj", "--without-guard"}
+_FOREIGN_OPTIONS = {"--mmproj", "--without-guard", "--nproc-per-node", "--user", "--no-healthcheck"}
 """Options of other programs, and of bench/, that a sentence names by themselves."""
 
 

@@ -115,7 +115,7 @@ def test_withdrawn_pictures_are_counted(root, capfd):
     shirt, mean = rows[1], rows[3]
     assert (shirt.unreadable, shirt.lost_queries, shirt.queries, shirt.gallery) == (2, 1, 5, 12)
     assert (mean.unreadable, mean.lost_queries) == (2, 1)
-    assert "shirt: 2 pictures cannot be read; 1 queries are lost with them" in capfd.readouterr().err
+    assert "shirt: 2 pictures cannot be read; 1 queries need them and are left out" in capfd.readouterr().err
 
 
 @pytest.mark.parametrize(

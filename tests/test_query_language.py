@@ -131,7 +131,7 @@ def test_boosts_are_read_and_lift() -> None:
         ("in_stock=often", "COLUMN=FACTOR"),
         ("in_stock=0", "above 0"),
         ("in_stock=nan", "above 0"),
-        ("colour=2", "neither numbers nor yes and no"),
+        ("colour=2", "neither numbers nor booleans"),
         ("size=large=2", "there is no column"),
     ):
         with pytest.raises(UsageError, match=why):

@@ -1,6 +1,7 @@
 """`--engine ray` against one process, on a cluster of two workers of this machine; how engines and catalog agree."""
 
 import os
+import pickle
 import shutil
 import signal
 import sys
@@ -8,19 +9,22 @@ import threading
 import time
 from collections.abc import Callable, Container, Iterator, Sequence
 from pathlib import Path
+from types import ModuleType, SimpleNamespace
+from typing import Any
 
 import numpy as np
 import pytest
 from PIL import Image
 
-from triptych.catalog import indexing
+from triptych.catalog import indexing, ray_engine
 from triptych.catalog.catalog import Catalog
 from triptych.catalog.encoding import EncodedChunk, EncodingTask, LocalEngine
 from triptych.catalog.indexing import IndexResult, index
+from triptych.catalog.ray_engine import RayEngine
 from triptych.core import environment
 from triptych.core.cluster import ClusterOptions
 from triptych.core.environment import Runtime
-from triptych.core.errors import UsageError
+from triptych.core.errors import DataError, FailureError, UsageError
 from triptych.encoders.registry import load_encoder
 
 ONE_THREAD = Runtime(threads=1)
@@ -72,6 +76,75 @@ def test_a_copy_that_two_workers_encode_counts_once(pictures, tmp_path, monkeypa
     assert there == here
     assert here.encoded == 38
     assert_same(catalog, other)
+
+
+class StandIn:
+    """What is used of Ray, in this process: what goes to workers and back is pickled, as there."""
+
+    def __init__(self, rows: list[dict[str, bytes]]) -> None:
+        self.rows = rows
+        self.settings: dict[str, Any] = {}
+
+    def map_batches(self, worker: type, fn_constructor_args: tuple[object, ...], **settings: Any) -> "StandIn":
+        made = worker(*pickle.loads(pickle.dumps(fn_constructor_args)))
+        mapped = StandIn([made({"chunk": np.array([row["chunk"]], object)}) for row in self.rows])
+        mapped.settings = settings
+        return mapped
+
+    def iter_batches(self, batch_size: int, prefetch_batches: int) -> Iterator[dict[str, Any]]:
+        yield from self.rows
+
+
+@pytest.fixture
+def stand_in(monkeypatch: pytest.MonkeyPatch) -> list[int]:
+    """In place of Ray; the list has how many blocks each data set had."""
+    blocks: list[int] = []
+
+    def from_items(rows: list[dict[str, bytes]], override_num_blocks: int) -> StandIn:
+        blocks.append(override_num_blocks)
+        return StandIn(rows)
+
+    class RayError(Exception):
+        cause: Exception | None = None
+
+    context = SimpleNamespace(execution_options=SimpleNamespace(), enable_progress_bars=True)
+    data = ModuleType("ray.data")
+    data.__dict__.update(
+        from_items=from_items,
+        ActorPoolStrategy=lambda size: size,
+        DataContext=SimpleNamespace(get_current=lambda: context),
+    )
+    ray = ModuleType("ray")
+    ray.__dict__.update(data=data, exceptions=SimpleNamespace(RayError=RayError), is_initialized=lambda: True)
+    monkeypatch.setitem(sys.modules, "ray", ray)
+    monkeypatch.setitem(sys.modules, "ray.data", data)
+    monkeypatch.setitem(environment.EXTRAS, "ray", ())  # type: ignore[arg-type]
+    return blocks
+
+
+def test_what_workers_are_sent_makes_the_same_catalog(pictures, tmp_path, monkeypatch, stand_in, capfd):
+    here, catalog = made(pictures, tmp_path / "here")
+    monkeypatch.setattr(ray_engine, "_WAVE", 2)
+    there, other = made(pictures, tmp_path / "there", cluster=CLUSTER)
+    assert there == here
+    assert_same(catalog, other)
+    assert stand_in == [2, 2, 1]  # 40 pictures, 8 a chunk, 2 chunks at once
+    assert capfd.readouterr().err.count("skipped '05b.png'") == 2
+
+
+def test_what_goes_wrong_in_a_worker_is_one_line(pictures, tmp_path, monkeypatch, stand_in):
+    ray = sys.modules["ray"]
+    for cause, message in ((None, "--engine ray: the node is gone"), (DataError("no such encoder"), "no such encoder")):
+
+        def fail(*_: object, cause: Exception | None = cause) -> Iterator[bytes]:
+            error = ray.exceptions.RayError("a trace\nthe node is gone")
+            error.cause = cause
+            raise error
+            yield b""
+
+        monkeypatch.setattr(RayEngine, "_encoded", fail)
+        with pytest.raises(FailureError, match=message):
+            made(pictures, tmp_path / "catalog", cluster=CLUSTER)
 
 
 def test_options_of_a_cluster_go_with_ray():

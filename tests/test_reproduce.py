@@ -173,7 +173,7 @@ def test_rows_of_others_are_shown_and_not_run(write, wardrobe_world, tmp_path):
     ("asked", "message"),
     [
         ({"rows": ["magic"], "roots": {"cirr": "."}}, "no row 'magic'"),
-        ({"roots": {"imagenet": "."}}, "no row is of 'imagenet'"),
+        ({"roots": {"imagenet": "."}}, "no row for 'imagenet'"),
         ({"roots": {}}, "nothing to run"),
     ],
 )

@@ -138,5 +138,5 @@ def test_an_unknown_method_names_those_there_are(measured):
     root, _ = measured
     with pytest.raises(UsageError, match=r"there are picture, text.*product, basic, joint"):
         evaluate("cirr", root=root, split="val", methods=["magic"], encoder=Squares())
-    with pytest.raises(UsageError, match="squares has no query of its own of picture and words together"):
+    with pytest.raises(UsageError, match="squares does not read picture and words together"):
         evaluate("cirr", root=root, split="val", methods=["joint"], encoder=Squares())

@@ -715,3 +715,14 @@ def test_a_shop_embeds_the_search_in_its_own_page(visit: Visit) -> None:
     first = page.locator("triptych-search a").first.get_attribute("href")
     similar.first.click()
     expect(page.locator("triptych-search a").first).not_to_have_attribute("href", first)
+
+
+def test_the_api_is_described_without_asking_anybody_else(visit: Visit) -> None:
+    page = visit.page
+    page.goto(f"{visit.service.url}/page/api.html")
+    search = page.locator("details", has=page.locator("summary", has_text="/v1/search")).first
+    search.locator("summary").click()
+    expect(search.locator("tbody th", has_text="unlike")).to_be_visible()
+    expect(search.locator("pre")).to_contain_text("curl")
+    described = visit.service.get("/openapi.json")["paths"]
+    expect(page.locator("details")).to_have_count(sum(map(len, described.values())))

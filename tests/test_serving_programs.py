@@ -61,6 +61,9 @@ def test_a_search_as_json_is_the_search_as_a_form(shop: Shop) -> None:
     picture = base64.b64encode(picture_file()).decode()
     for given in (picture, f"data:image/png;base64,{picture}"):
         assert shop.ask("POST", "/v1/search", {"picture": given, "text": ["in red"], "k": 5}) == (200, expected)
+    empty = {"picture": picture, "text": [], "like": [], "weight": None, "box": "", "url": "", "after": "", "where": []}
+    assert shop.ask("POST", "/v1/search", empty)[0] == 200
+    assert shop.ask("POST", "/v1/search", {**empty, "picture": ""})[0] == 422
     for wrong in ("%%%", "abc", base64.b64encode(b"no picture").decode()):
         status, told = shop.ask("POST", "/v1/search", {"picture": wrong})
         assert (status, "picture" in told["detail"]) == (422, True)

@@ -77,7 +77,7 @@ def test_pages_join_whichever_way_they_are_asked_for(service: Service) -> None:
     [
         ([("like", "x")] * 21, "like"),
         ([("text", "red"), ("not", "x" * 201)], "not.0"),
-        ([("text", "red"), ("boost", "colour=2")], "boost 'colour=2': the column holds neither"),
+        ([("text", "red"), ("boost", "colour=2")], "boost 'colour=2': the column has neither"),
         ([("text", "red"), ("boost", "nothing=2")], "boost"),
         ([("text", "red"), ("sort", "nothing")], "sort 'nothing': there is no such column"),
         ([("text", "red"), ("among", "5000")], "among"),

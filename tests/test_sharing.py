@@ -114,7 +114,7 @@ def test_a_composer_goes_to_the_hub_and_comes_back(composer, tmp_path, hub):
     assert came.kind == "composer"
     assert (tmp_path / "back" / "README.md").read_text("utf-8") == "# My own card\n"
     assert not (tmp_path / "back" / "run.py").exists()
-    with pytest.raises(FailureError, match=r"not to be had from the hub \(404: no such repository\)"):
+    with pytest.raises(FailureError, match=r"the hub does not provide it \(404: no such repository\)"):
         triptych.pull("hf:me/none", tmp_path / "none")
 
 

@@ -127,7 +127,7 @@ def test_nothing_outside_is_deleted(catalog: Catalog, secret: Path, capsys: pyte
     strange = rooted(forged(catalog, "uploads/secret.png", "secret"), secret.parent.parent)
     Library(strange, ENCODER).remove(["uploads/secret.png"])
     assert secret.exists()
-    assert "left where it is" in capsys.readouterr().err
+    assert "not deleted, " in capsys.readouterr().err
 
 
 def test_what_was_added_is_deleted(catalog: Catalog, tmp_path: Path) -> None:

@@ -81,9 +81,9 @@ def test_over_http(shop: Path) -> None:
             assert "".join(sorted(hit["name"][0] for hit in hits)) == wanted, condition
         columns = {column.pop("name"): column for column in running.get("/api/catalog")["columns"]}
         assert columns["price"] == {
-            "kind": "number", "values": ["80.0", "450.5", "999.0", "1299.0", "2100.0"], "least": 80, "most": 2100
+            "kind": "number", "values": ["80.0", "450.5", "999.0", "1299.0", "2100.0"], "min": 80, "max": 2100
         }  # fmt: skip
-        assert (columns["when"]["kind"], columns["when"]["least"]) == ("date", "2024-01-15")
+        assert (columns["when"]["kind"], columns["when"]["min"]) == ("date", "2024-01-15")
         assert columns["when"]["values"] == sorted(columns["when"]["values"])
         assert (columns["colour"]["kind"], columns["colour"]["values"][0]) == ("text", "red")
         for fields in (
@@ -115,9 +115,9 @@ def test_what_makes_no_sense_together_is_refused(shop: Path) -> None:
 
     search(like="a.png", text="in red")
     for alone in ({"text": "in red"}, {"like": "a.png"}):
-        with pytest.raises(UsageError, match="--weight is that of the words beside a picture"):
+        with pytest.raises(UsageError, match="--weight needs both a picture and words"):
             search(**alone)
-    with pytest.raises(UsageError, match="--weight is that of a sum; composer slerp does without"):
+    with pytest.raises(UsageError, match="--weight is for a sum; leave it out, since composer slerp uses none"):
         search(like="a.png", text="in red", composer="slerp")
     with pytest.raises(UsageError, match="--column-type goes with --metadata"):
         triptych.index(shop.parent / "pictures", shop, triptych.IndexOptions(column_types=("price=text",)))

@@ -44,7 +44,7 @@ class Record:
         return field in self._content
 
     def is_none(self, field: str) -> bool:
-        """Whether it is there and says that there is nothing."""
+        """Whether the field is there and is null."""
         return field in self._content and self._content[field] is None
 
     def text(self, field: str) -> str:
@@ -129,7 +129,7 @@ def read_records(path: Path, source: str) -> Iterator[Record]:
 
 
 def read_lines(path: Path, source: str) -> Iterator[Record]:
-    """The objects of an official file of JSON Lines. Raises DataError as `read_records` does."""
+    """Read the objects of an official JSON Lines file. Raises what `read_records` raises."""
     if not path.is_file():
         raise DataError(f"{path}: missing; {source}")
     try:
@@ -144,9 +144,10 @@ def read_lines(path: Path, source: str) -> Iterator[Record]:
 
 
 def read_columns(path: Path, source: str, columns: int) -> Iterator[tuple[str, list[str]]]:
-    """Where each line of an official CSV file without a head stands, and its values.
+    """Read an official CSV file without a header: the place of each line, and its values.
 
-    Raises DataError for a file that is missing or empty, and for a line of another number of values.
+    Raises:
+        DataError: the file is missing or empty, or a line has another number of values.
     """
     if not path.is_file():
         raise DataError(f"{path}: missing; {source}")

@@ -1,14 +1,14 @@
-"""CIRCUS: labels of the queries of CIRR, FashionIQ, LaSCo and CIRCO, by what it takes to solve them.
+"""CIRCUS: labels for queries of CIRR, FashionIQ, LaSCo and CIRCO that say which inputs are needed to solve them.
 
-Attimonelli et al., *Do Composed Image Retrieval Benchmarks Require Multimodal Composition?* (arXiv 2605.14787), with
-eleven encoders: a query is `shortcut-solvable` where the picture alone or the words alone put its target among the
-first ten of one of them, `composition-required` where only both together do, `unresolved` where nothing does;
-`shortcut-free` are the last two together. `validated` are those of them, of a sample, that people found well formed.
+Attimonelli et al., *Do Composed Image Retrieval Benchmarks Require Multimodal Composition?* (arXiv 2605.14787). With
+eleven encoders, a query is `shortcut-solvable` if only the picture or only the words put its target among the first
+ten, `composition-required` if only both together do, and `unresolved` if nothing does. `shortcut-free` means one of the
+last two. `validated` queries are those of a sample of these that people found well formed.
 
-On disk as its authors distribute it, github.com/matteoattimonelli/CIRCUS in the benchmark's folder as `CIRCUS/`:
-`shortcut_free_subsets/cirr/shortcut_free/*.jsonl` and `final_dataset/query_jsonl/cirr/validated_solved/*.jsonl`, in
-M-BEIR's fields. There CIRR and FashionIQ are named by picture and text alone, and texts are capitalised and end with a
-full stop; LaSCo and CIRCO keep their own numbers. The queries are filtered; gallery and metrics stay the benchmark's
+The layout is that of the authors, github.com/matteoattimonelli/CIRCUS in the benchmark's folder as `CIRCUS/`:
+`shortcut_free_subsets/cirr/shortcut_free/*.jsonl` and `final_dataset/query_jsonl/cirr/validated_solved/*.jsonl`, with
+M-BEIR's fields. CIRR and FashionIQ queries are identified by picture and text, and texts are capitalised and end with a
+full stop; LaSCo and CIRCO queries keep their numbers. Queries are filtered. Gallery and metrics stay the benchmark's
 own, while the authors rank over M-BEIR's pools.
 """
 
@@ -27,7 +27,7 @@ _NUMBERED = ("circo", "lasco")  # whose queries are known by their own ids
 
 
 class QuerySubset:
-    """The queries of a benchmark that have a label; all of them where none is asked for."""
+    """The queries of a benchmark with a label; all queries if no label is chosen."""
 
     def __init__(self, name: str, keys: frozenset[str] | None) -> None:
         self._name = name
@@ -36,9 +36,11 @@ class QuerySubset:
 
     @classmethod
     def of(cls, root: Path, benchmark: str, subset: Subset, split: str) -> "QuerySubset":
-        """The queries with a label, from the folder `CIRCUS` in the benchmark's.
+        """The queries with a label, from the folder `CIRCUS` in the benchmark's folder.
 
-        Raises UsageError for another split than val, DataError where the files are missing or wrong.
+        Raises:
+            UsageError: the split is not val.
+            DataError: the files are missing or wrong.
         """
         if subset == "all":
             return cls("", None)
@@ -50,7 +52,7 @@ class QuerySubset:
         return cls(f"{benchmark} {subset}", keys)
 
     def keeps(self, record: Record, key_of: Callable[[Record], str]) -> bool:
-        """Whether a query of the official annotations belongs to it; `key_of` names the query."""
+        """Whether a query of the official annotations is in the subset. `key_of` gives the query's key."""
         if self._keys is None:
             return True
         name = key_of(record)
@@ -60,7 +62,11 @@ class QuerySubset:
         return False
 
     def report(self, kept: int) -> None:
-        """Say how many labelled queries are not among the benchmark's. Raises DataError where all are."""
+        """Print how many labelled queries the benchmark's files lack.
+
+        Raises:
+            DataError: they lack all of them.
+        """
         if self._keys is None:
             return
         if not kept:
@@ -72,12 +78,16 @@ class QuerySubset:
 
 
 def text_key(reference: str, text: str) -> str:
-    """By this a query is found that has no number of its own: its reference and the letters of its text."""
+    """The key of a query without a number: its reference and the letters of its text."""
     return f"{reference} {' '.join(re.findall(r'[a-z0-9]+', text.lower()))}"
 
 
 def _files(folder: Path, benchmark: str, label: str) -> list[Path]:
-    """The files of a label; those of both halves for `validated`. Raises DataError where there are none."""
+    """The files of a label; for `validated`, those of both halves.
+
+    Raises:
+        DataError: there are none.
+    """
     if label.startswith("validated"):
         labels = _VALIDATED if label == "validated" else (label,)
         places = [folder / "final_dataset" / "query_jsonl" / benchmark / each for each in labels]

@@ -20,7 +20,7 @@ Subset = Literal[
     "validated-solved",
     "validated-unsolved",
 ]
-"""All queries, or those to which CIRCUS gives a label (`benchmarks.circus`)."""
+"""All queries, or those with a CIRCUS label (`benchmarks.circus`)."""
 
 _LATER = {"subset": "all", "annotations": "original"}
 
@@ -51,7 +51,8 @@ class ProtocolSettings:
         return self.prompt.replace("{text}", text)
 
     def protocol(self) -> dict[str, str]:
-        """The settings as a result row states them; of those that came later only what is not as it was before."""
+        """The settings for a result row. Settings that were added later are
+        included only if they are not the default."""
         return {name: value for name, value in asdict(self).items() if _LATER.get(name) != value}
 
 

@@ -36,30 +36,32 @@ class Query:
     aspects: tuple[str, ...] = ()
     """What kind of change is asked for (CIRCO's semantic aspects)."""
     more_references: tuple[str, ...] = ()
-    """Further reference pictures: the reference's vector is the mean over all of them (PinPoint)."""
+    """Further reference pictures. The reference vector is the mean over all of them (PinPoint)."""
     negatives: frozenset[str] = frozenset()
-    """Gallery pictures that somebody judged to be wrong, though they look right (PinPoint)."""
+    """Gallery pictures that were judged to be wrong, though they look right (PinPoint)."""
     listed: tuple[int, int] | None = None
-    """How many entries its authors' lists of targets and of negatives have, where their measures divide by these."""
+    """The lengths of the authors' lists of targets and of negatives, if their metrics divide by these."""
     family: str = ""
-    """Queries of one family ask the same in other words (PinPoint), or about the same thing (i-CIR)."""
+    """The group of queries that ask the same in other words (PinPoint), or about the same object (i-CIR)."""
 
     @property
     def references(self) -> tuple[str, ...]:
-        """All of its reference pictures."""
+        """All reference pictures."""
         return (self.reference, *self.more_references)
 
 
 @dataclass(frozen=True)
 class MetricCutoffs:
-    """The cut-offs k of what a task reports.
+    """The cut-offs k of the metrics that a task reports.
 
-    `recall` is about any target, or about `Query.target` where `single`; `precision` is mAP@k over all targets;
-    `subset` is recall among `Query.group`; `aspects` is mAP@k for each of `Query.aspects`. `share` is P@k, the share of
-    the first k that are targets; `found` is the share of the targets that are among the first k. `negatives` is the
-    share of `Query.negatives` among the first k, and mAP@k with them taken out of the ranking. `whole` is average
-    precision over the whole ranking, by the trapezoidal rule, and its mean over families. `spread` is how far P@k
-    differs within a family.
+    `recall` is of any target, or of `Query.target` if `single`. `precision` is mAP@k over all targets. `subset` is
+    recall
+    among `Query.group`. `aspects` is mAP@k for each of `Query.aspects`. `share` is P@k, the share of targets among the
+    first k. `found` is the share of the targets that are among the first k. `negatives` is the share of
+    `Query.negatives`
+    among the first k, and mAP@k without them. `whole` is average precision over the whole ranking by the trapezoidal
+    rule,
+    and its mean over families. `spread` is the difference of P@k within a family.
     """
 
     recall: tuple[int, ...] = (1, 5, 10, 50)

@@ -194,7 +194,9 @@ class Catalog:
     def vector_blocks(self) -> Iterator[tuple[NDArray[np.int64], Vectors]]:
         """`vectors` piece by piece, for a catalog larger than memory: rows, in any order, and their vectors.
 
-        Raises CatalogError where a part is damaged, FailureError where a vector is not finite.
+        Raises:
+            CatalogError: a part is damaged.
+            FailureError: a vector is not finite.
         """
         rows = self._usable.column(ROW).to_numpy()
         made, remedy = f"encoder {self.encoder_name}", "check its weights, and index again into a new folder"

@@ -1,4 +1,4 @@
-"""Reading and encoding pictures chunk by chunk: in this process, or by an engine of many machines."""
+"""Read and encode pictures chunk by chunk: in this process, or by an engine of many machines."""
 
 import os
 from collections.abc import Callable, Container, Iterator, Mapping, Sequence
@@ -21,44 +21,44 @@ _DECODERS = 16  # processes that decode pictures, each of some 30 MB; encoders a
 
 @dataclass(frozen=True)
 class EncodingTask:
-    """Which pictures are read, and what encodes them."""
+    """Which pictures are read, and with which encoder."""
 
     encoder: Encoder
     root: Path
     limits: Limits
     contents: Mapping[str, str] = field(default_factory=dict)
-    """The SHA-256 that a name's file must have, where only that one is meant."""
+    """The SHA-256 that a name's file must have, if only that file is meant."""
 
 
 @dataclass(frozen=True)
 class EncodedChunk:
-    """What became of some pictures."""
+    """The results for a chunk of pictures."""
 
     results: Sequence[tuple[str, Entry | str]]
-    """Of each name its entry, or why it cannot be read now."""
+    """For each name its entry, or the reason why it cannot be read now."""
     vectors: Mapping[str, Vectors]
     """By content, the vectors `(d,)` of pictures that had none."""
 
 
 class ChunkEngine(Protocol):
-    """What reads and encodes the pictures of an `index`."""
+    """Reads and encodes the pictures of an `index`."""
 
     def __call__(
         self, task: EncodingTask, chunks: Sequence[list[str]], known: Container[str], tick: Callable[[], object]
     ) -> Iterator[EncodedChunk]:
-        """Each chunk, in order.
+        """Yield the results of each chunk, in order.
 
         Args:
-            task: what is done with them.
+            task: what is done with the pictures.
             chunks: the names of pictures.
-            known: contents whose vectors are known; it may grow between two chunks.
+            known: contents with known vectors. It may grow between two chunks.
             tick: called once for each picture.
         """
         ...
 
 
 class LocalEngine:
-    """This process, with `threads` that read ahead; None takes one for each core."""
+    """Encodes in this process, with `threads` that read ahead; by default one for each core."""
 
     def __init__(self, threads: int | None) -> None:
         self._threads = threads or os.cpu_count() or 1
@@ -66,7 +66,7 @@ class LocalEngine:
     def __call__(
         self, task: EncodingTask, chunks: Sequence[list[str]], known: Container[str], tick: Callable[[], object]
     ) -> Iterator[EncodedChunk]:
-        """As the protocol says."""
+        """See `ChunkEngine.__call__`."""
         with Decoders(min(self._threads, _DECODERS)) as decoders:
             reader = PictureReader(task.encoder, task.limits, decoders)
             for names in chunks:
@@ -82,7 +82,7 @@ def encode_chunk(
     threads: int,
     tick: Callable[[], object] = lambda: None,
 ) -> EncodedChunk:
-    """Read and encode pictures; copies of one, and those whose vector is known, are not encoded again."""
+    """Read and encode pictures. Copies of a picture, and pictures with known vectors, are not encoded again."""
 
     def read(name: str) -> tuple[Entry, Pixels | None] | str:
         return reader.read(task.root / name, name, task.contents.get(name))

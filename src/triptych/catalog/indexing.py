@@ -302,7 +302,7 @@ class IndexRun:
         return encoded
 
     def _entry(self, result: tuple[str, Entry | str]) -> Entry | None:
-        """The entry of a picture that was read; None for one that stays as it was."""
+        """The entry of a picture that was read; None if it is unchanged."""
         name, found = result
         entry = Entry(name, 0, 0, "", "rejected", found) if isinstance(found, str) else found
         if entry.reason:
@@ -336,9 +336,9 @@ def _report(result: IndexResult, found: Found, catalog: Catalog) -> None:
     """Print what a person should know besides the counts."""
     if result.kept:
         reasons = [f": {item.name!r}: {item.reason}" for item in found.rejected if item.kind == "unreadable"]
-        say(f"kept {result.kept} pictures that cannot be looked at now{''.join(reasons[:1])}")
+        say(f"kept {result.kept} pictures that cannot be read now{''.join(reasons[:1])}")
     heif = sum(item.kind in HEIF_SUFFIXES for item in found.left_out)
     if heif:
         say(f"left out {heif} pictures: {NEEDS_HEIF}")
     if result.left_out or result.rejected:
-        say(f"what was left out, and why: {catalog.folder / 'rejected.csv'}")
+        say(f"everything that was left out, with reasons: {catalog.folder / 'rejected.csv'}")

@@ -87,7 +87,11 @@ class UpdateOptions:
 
     @property
     def types(self) -> dict[str, GivenType]:
-        """`column_types` by column. Raises UsageError where one makes no sense."""
+        """`column_types` by column.
+
+        Raises:
+            UsageError: a type is unknown.
+        """
         return _types(self.column_types)
 
 

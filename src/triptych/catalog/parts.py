@@ -82,7 +82,9 @@ def stream_vectors(
 ) -> Iterator[tuple[NDArray[np.int64], Vectors]]:
     """The vectors of rows piece by piece, each with its places among `rows`. Rows without a vector are left out.
 
-    Raises OSError or ArrowInvalid where a part is damaged.
+    Raises:
+        OSError: a part cannot be read.
+        ArrowInvalid: a part is damaged.
     """
     place = np.full(sum(part.metadata.num_rows for part in parts), -1)
     place[rows] = np.arange(len(rows))

@@ -1,7 +1,7 @@
 """`index --engine ray`: workers of a Ray cluster read and encode pictures, and this process commits them.
 
-Ray Data hands chunks to a pool of actors, no faster than this process takes the results, and gives the chunk of an
-actor or a machine that died to another. The catalog is the one that a single machine makes.
+Ray Data gives chunks to a pool of actors, no faster than this process takes the results. If an actor or a machine dies,
+another one gets its chunk. The catalog equals that of a single machine.
 """
 
 import logging
@@ -28,18 +28,18 @@ _WAVE = 4000  # chunks, of a million pictures, that Ray is given at once: it kee
 
 
 class RayEngine:
-    """Workers of a Ray cluster, each with an encoder of its own.
+    """Encodes with the workers of a Ray cluster, each with its own encoder.
 
     Every machine must see the pictures and the catalog at the same paths, and have the program and the encoder.
 
     Args:
         cluster: how many workers, and where.
-        catalog: the folder whose encoder is meant.
+        catalog: the folder of the encoder's catalog.
         encoder: its name, by which workers load it.
         threads: of each worker; by default one.
 
     Raises:
-        UsageError: the extra `ray` is not installed, or the encoder is an object, which has no name.
+        UsageError: the extra `ray` is not installed, or the encoder is an object without a name.
     """
 
     def __init__(self, cluster: ClusterOptions, catalog: Path, encoder: Encoder | str, threads: int | None) -> None:
@@ -52,9 +52,10 @@ class RayEngine:
     def __call__(
         self, task: EncodingTask, chunks: Sequence[list[str]], known: Container[str], tick: Callable[[], object]
     ) -> Iterator[EncodedChunk]:
-        """As the protocol says. Copies of a picture in two chunks are encoded twice, and equal.
+        """See `ChunkEngine.__call__`. Copies of a picture in two chunks are encoded twice, with equal results.
 
-        Raises FailureError where no cluster answers or a worker cannot work.
+        Raises:
+            FailureError: no cluster answers, or a worker fails.
         """
         before = frozenset(known) if isinstance(known, Iterable) else frozenset()
         root, contents = task.root.resolve(), dict(task.contents)
@@ -76,7 +77,7 @@ class RayEngine:
                 raise FailureError(f"--engine ray: {str(cause or error).strip().splitlines()[-1]}") from None
 
     def _encoded(self, work: "_Work", chunks: Sequence[list[str]]) -> Iterator[bytes]:
-        """Each chunk as it comes back from a worker, in order."""
+        """The results of the workers, in the order of the chunks."""
         import ray.data
 
         logging.getLogger("ray.data").setLevel(logging.WARNING)
@@ -100,14 +101,14 @@ class RayEngine:
 
 
 def _anywhere(encoder: str) -> str:
-    """The name of an encoder as it is understood in any working directory."""
+    """The name of an encoder, made independent of the working directory."""
     scheme, place = ("hf:", encoder[3:]) if encoder.startswith("hf:") else ("", encoder)
     return f"{scheme}{Path(place).resolve()}" if Path(place).is_dir() else encoder
 
 
 @dataclass(frozen=True)
 class _Work:
-    """What a worker needs to know, as it is sent there."""
+    """What is sent to a worker."""
 
     encoder: str
     catalog: Path
@@ -119,7 +120,7 @@ class _Work:
 
 
 class _Worker:
-    """An actor: an encoder, and processes that decode for it."""
+    """An actor with an encoder, and processes that decode for it."""
 
     def __init__(self, work: _Work) -> None:
         self._work = work

@@ -1,4 +1,4 @@
-"""`update`: what is known of a catalog's pictures, brought up to date from a CSV, while their vectors stay."""
+"""`update`: refresh the metadata of a catalog's pictures from a CSV; vectors are unchanged."""
 
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -13,28 +13,33 @@ from triptych.core.files import locked
 
 @dataclass(frozen=True)
 class UpdateResult:
-    """What became of a table."""
+    """The result of `update`."""
 
     total: int
     """Pictures in the catalog."""
     updated: tuple[str, ...]
-    """The columns that the CSV has."""
+    """The columns of the CSV."""
     kept: tuple[str, ...]
-    """The other columns, which stay as they are."""
+    """The other columns, which are unchanged."""
     metadata: Mapping[str, int]
-    """How many pictures have a row and how many have none, and which rows were left out."""
+    """How many pictures have a row, how many have none, and which rows were left out."""
 
 
 def update(catalog: Path | str, metadata: Path | str, options: UpdateOptions = UpdateOptions()) -> UpdateResult:
-    """Bring the metadata of a catalog up to date from a CSV, such as prices and what is in stock; nothing is encoded.
+    """Update the metadata of a catalog from a CSV, such as prices and stock. Nothing is encoded.
 
-    A picture with a row gets the values of that row, also where a cell is empty. Columns that the CSV does not have
-    stay, and so does everything of pictures without a row. A service that is running follows within seconds.
+    A picture with a row gets all values of that row, including empty ones. Columns that the CSV lacks are kept, and so
+    are
+    all metadata of pictures without a row. A running service uses the new values within seconds.
 
     Args:
         catalog: its folder, made by `index`.
-        metadata: a CSV as for `index`: a column names the picture, by path, by file name, or by that without suffix.
-        options: which column names the picture, and what the others hold.
+        metadata: a CSV as for `index`: a column names the picture, by path, by file name, or by file name without
+            suffix.
+        options: which column names the picture, and the types of the others.
+
+    Returns:
+        Counts of pictures and columns.
 
     Raises:
         DataError: there is no catalog, the CSV cannot be read, or none of its rows names a picture.

@@ -50,9 +50,9 @@ ResultFile = Annotated[Path | None, typer.Option(metavar="FILE", help="Result fi
 
 @dataclass(frozen=True)
 class _Files:
-    """What an evaluation reads and writes beside the benchmark."""
+    """The files that an evaluation reads and writes besides the benchmark."""
 
-    catalog: Path | None = option(None, "A catalog of the pictures: they need no encoding again.", metavar="DIR")
+    catalog: Path | None = option(None, "Catalog of the pictures, which saves encoding them again.", metavar="DIR")
     output: Path | None = option(None, "Result file to write (.json).", metavar="FILE")
 
 
@@ -139,7 +139,9 @@ def prepare(
 def compare(
     first: Annotated[Path, typer.Argument(metavar="FILE", help="Result file made by eval --per-query.")],
     options: CompareOptions,
-    second: Annotated[Path | None, typer.Argument(metavar="FILE", help="A second; else the first.")] = None,
+    second: Annotated[
+        Path | None, typer.Argument(metavar="FILE", help="Second result file; by default the first.")
+    ] = None,
     output: Annotated[Path | None, typer.Option(metavar="FILE", help="Comparison to write (.json).")] = None,
 ) -> None:
     """Compare methods on the same queries: difference, 95 % bootstrap interval, and a paired significance test."""
@@ -161,7 +163,7 @@ def inspect(
     ] = None,
     gallery: Annotated[Path | None, typer.Option(metavar="DIR", help="Pictures of your own queries.")] = None,
 ) -> None:
-    """Write a page of a result file's queries with their pictures and answers, one method or two side by side."""
+    """Write a page with a result file's queries, pictures and answers, of one method or of two side by side."""
     show(triptych.inspect(first, second, options, out=out, root=root, gallery=gallery))
 
 
@@ -169,7 +171,7 @@ def inspect(
 def table(
     files: Annotated[list[Path], typer.Argument(metavar="FILE", help="Result files made by eval.")],
     format: Annotated[str, typer.Option(help="markdown, latex or csv.")] = "markdown",
-    decimals: Annotated[int, typer.Option(min=0, max=4, help="Of every figure, but in CSV.")] = 2,
+    decimals: Annotated[int, typer.Option(min=0, max=4, help="Decimals of every figure, except in CSV.")] = 2,
 ) -> None:
     """Print result files as one table: a line for each method, columns by
     benchmark, several runs as mean ± deviation."""
@@ -187,7 +189,8 @@ def leakage(
     options: LeakageOptions,
     runtime: Runtime,
     triplets: Annotated[
-        Path | None, typer.Option(metavar="FILE", help="Only the pictures of its accepted triplets, not all.")
+        Path | None,
+        typer.Option(metavar="FILE", help="Triplet file; compare only the pictures of its accepted triplets."),
     ] = None,
     encoder: PluginEncoder = None,
     output: Annotated[Path | None, typer.Option(metavar="FILE", help="All pairs to write (.json).")] = None,

@@ -83,7 +83,7 @@ def takes(command: Command) -> Command:
 
 
 def logged(command: Command) -> Command:
-    """Give a command the flag `--log-json`, a file for its progress and its messages."""
+    """Add the flag `--log-json` to a command: a file for its progress and messages."""
     given = inspect.signature(command)
     flag = typer.Option(
         "--log-json", metavar="FILE", help="Also write progress (rate, ETA) and messages, as JSON lines."

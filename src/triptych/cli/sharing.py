@@ -1,4 +1,4 @@
-"""Commands that share: push, pull."""
+"""Commands for sharing: push, pull."""
 
 from pathlib import Path
 from typing import Annotated
@@ -28,5 +28,5 @@ def pull(
     out: Annotated[Path, typer.Argument(metavar="DIR", help="New folder.")],
     revision: Annotated[str | None, typer.Option(help="A branch, a tag or a commit of the hub's.")] = None,
 ) -> None:
-    """Fetch a composer, an encoder or triplets; nothing that is fetched is run."""
+    """Fetch a composer, an encoder or triplets. No fetched code is run."""
     show(triptych.pull(source, out, revision=revision))

@@ -26,7 +26,7 @@ ValidateBy = Annotated[
     str | None,
     typer.Option(
         metavar="TRUTH",
-        help="Says whether the composer helps: COLUMN,COLUMN of the metadata, or a .jsonl file of queries.",
+        help="Judge whether the composer helps, by COLUMN,COLUMN of the metadata, or a .jsonl file of queries.",
     ),
 ]
 
@@ -113,7 +113,7 @@ def train_inversion(
 @takes
 def pretrain(
     pairs: Annotated[Path, typer.Argument(help="CSV with the columns image,caption.")],
-    images: Annotated[Path, typer.Option(metavar="DIR", help="What the image names start from.")],
+    images: Annotated[Path, typer.Option(metavar="DIR", help="Folder that the image names start from.")],
     out: OutDir,
     options: PretrainOptions,
     runtime: Runtime,
@@ -139,7 +139,9 @@ def adapt_encoder(
     runtime: Runtime,
     log: LogOptions,
     encoder: Annotated[str, typer.Option(metavar="NAME", help="wardrobe, or a folder made by pretrain.")] = "wardrobe",
-    root: Annotated[Path | None, typer.Option(metavar="DIR", help="What the names in a .txt list start from.")] = None,
+    root: Annotated[
+        Path | None, typer.Option(metavar="DIR", help="Folder that the names in a .txt list start from.")
+    ] = None,
 ) -> None:
     """Train an encoder, from your pictures alone, to distinguish one item from another."""
     result = triptych.adapt_encoder(pictures, out, options, encoder=encoder, root=root, runtime=runtime, log=log)

@@ -84,7 +84,7 @@ def compare(
     files: Annotated[list[Path], typer.Argument(metavar="FILE", help="Triplet files, each of another reasoner.")],
     truth: Annotated[
         str | None,
-        typer.Option(metavar="NAME=DIR", help="Where the truth is known: wardrobe=DIR or fashion-products=DIR."),
+        typer.Option(metavar="NAME=DIR", help="Data with known attributes: wardrobe=DIR or fashion-products=DIR."),
     ] = None,
     output: Annotated[Path | None, typer.Option(metavar="FILE", help="Comparison to write (.json).")] = None,
 ) -> None:
@@ -93,7 +93,7 @@ def compare(
 
     name, equals, folder = (truth or "").partition("=")
     if truth and not (name and equals and folder):
-        raise UsageError(f"--truth {truth}: not a world and its folder, such as wardrobe=DIR")
+        raise UsageError(f"--truth {truth}: not a data set and its folder, such as wardrobe=DIR")
     result = triptych.compare_reasoners(files, truth=(name, Path(folder)) if truth else None, output=output)
     show_text(format_reasoners(result))
 
@@ -103,14 +103,12 @@ def export(
     file: TripletFile,
     out: OutDir,
     catalog: Annotated[
-        Path | None, typer.Option("--catalog", metavar="DIR", help="Put the pictures of this catalog inside.")
+        Path | None, typer.Option("--catalog", metavar="DIR", help="Include the pictures of this catalog.")
     ] = None,
-    refused: Annotated[bool, typer.Option("--refused", help="Also the refused ones.")] = False,
+    refused: Annotated[bool, typer.Option("--refused", help="Also export refused triplets.")] = False,
     root: Annotated[
         Path | None,
-        typer.Option(
-            metavar="DIR", help="Folder that the catalog's pictures lie in now, where they have moved since `index`."
-        ),
+        typer.Option(metavar="DIR", help="Present folder of the catalog's pictures, if they have moved since `index`."),
     ] = None,
 ) -> None:
     """Write a dataset folder for Hugging Face's datasets: Parquet files and a card."""

@@ -1,4 +1,5 @@
-"""Words for BASIC: names of things, in whose differences a reference is compared, and of styles, which do not count."""
+"""Words for BASIC: names of things, whose differences matter in a reference,
+and names of styles, which do not matter."""
 
 _SUBJECTS = """
 dog cat horse cow sheep pig goat bird eagle owl duck swan chicken parrot fish shark dolphin whale turtle frog snake

@@ -1,4 +1,4 @@
-"""The encoder's own query: of a reference's pixels and the words at once, where the encoder reads both together."""
+"""The encoder's own query, from a reference's pixels and the words at once, for encoders that read both together."""
 
 from collections.abc import Sequence
 
@@ -9,9 +9,10 @@ from triptych.encoders.protocol import Encoder, EncodesQueries, Pixels
 
 
 class JointQuery:
-    """Asks the encoder for the query's vector (`EncodesQueries`); gallery vectors are those of its pictures.
+    """Uses the encoder's own query vector (`EncodesQueries`). Gallery vectors are those of its pictures.
 
-    Raises UsageError where the encoder reads pictures and words apart.
+    Raises:
+        UsageError: the encoder does not read pictures and words together.
     """
 
     name = "joint"
@@ -20,13 +21,13 @@ class JointQuery:
     def __init__(self, encoder: Encoder) -> None:
         if not isinstance(encoder, EncodesQueries):
             raise UsageError(
-                f"--method joint: {encoder.name} has no query of its own of picture and words together; take one "
-                "that has it, such as hf:BAAI/BGE-VL-base or hf:Qwen/Qwen3-VL-Embedding-2B"
+                f"--method joint: {encoder.name} does not read picture and words together; use one "
+                "that does, such as hf:BAAI/BGE-VL-base or hf:Qwen/Qwen3-VL-Embedding-2B"
             )
         self._encoder = encoder
 
     def gallery(self, vectors: Vectors) -> Vectors:
-        """The vectors as they are."""
+        """The vectors unchanged."""
         return vectors
 
     def compose(
@@ -35,9 +36,13 @@ class JointQuery:
         modifications: Sequence[str],
         changes: Sequence[ChangedWords | None] | None = None,
     ) -> Vectors:
-        """Raises UsageError: it needs the pixels of the references (`compose_pictures`)."""
-        raise UsageError("joint reads the reference picture itself; its vector is not enough")
+        """Not possible without the pixels of the references; see `compose_pictures`.
+
+        Raises:
+            UsageError: always.
+        """
+        raise UsageError("joint needs the pixels of the reference picture, not only its vector")
 
     def compose_pictures(self, pixels: Pixels, modifications: Sequence[str]) -> Vectors:
-        """`ReadsPictures.compose_pictures`."""
+        """See `ReadsPictures.compose_pictures`."""
         return self._encoder.encode_queries(pixels, modifications)

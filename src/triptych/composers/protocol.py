@@ -70,24 +70,25 @@ class TakesEncoder(Protocol):
 
 
 Fused = Callable[[Vectors, Vectors], NDArray[np.float64]]
-"""`fused(references, texts)`: the scores `(n, m)` of queries, given by both vectors `(n, d)`, with a gallery."""
+"""`fused(references, texts)`: the scores `(n, m)` of queries over a gallery, from both vectors `(n, d)` of each query.
+"""
 
 
 @runtime_checkable
 class ScoresPictures(Protocol):
-    """A method whose score of a picture is no inner product of two vectors.
+    """A method with scores that are no inner product of two vectors.
 
-    It can be measured, but no store can search by it. Its `compose` gives the vectors of the texts.
+    It can be measured, but no store can search with it. Its `compose` gives the vectors of the texts.
     """
 
     def scorer(self, gallery: Vectors) -> Fused:
-        """What scores queries over a gallery `(m, d)`, which is given whole."""
+        """The function that scores queries over a whole gallery `(m, d)`."""
         ...
 
 
 @runtime_checkable
 class ReadsPictures(Protocol):
-    """A method that makes a query of the reference's pixels and the words at once."""
+    """A method that makes a query from the reference's pixels and the words at once."""
 
     def compose_pictures(self, pixels: Pixels, modifications: Sequence[str]) -> Vectors:
         """Unit query vectors `(n, e)` of prepared pixels `(n, 3, h, w)` and `n` texts."""

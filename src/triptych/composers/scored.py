@@ -1,4 +1,5 @@
-"""Baselines that score a picture by its likeness to the reference and to the words apart: the product, and BASIC."""
+"""Baselines that score a picture by its similarity to the reference and its
+similarity to the words: Product and BASIC."""
 
 from collections.abc import Sequence
 from typing import Any
@@ -19,7 +20,7 @@ _Reals = NDArray[np.float64]
 
 
 class _Scored:
-    """Queries are two vectors, the reference's and the words'."""
+    """A query is two vectors: the reference's and the words'."""
 
     gallery_fingerprint = ""
 
@@ -27,7 +28,7 @@ class _Scored:
         self._encoder = encoder
 
     def gallery(self, vectors: Vectors) -> Vectors:
-        """The vectors as they are."""
+        """The vectors unchanged."""
         return vectors
 
     def compose(
@@ -36,7 +37,7 @@ class _Scored:
         modifications: Sequence[str],
         changes: Sequence[ChangedWords | None] | None = None,
     ) -> Vectors:
-        """The vectors of the words alone; what is made of both is a score, not a vector."""
+        """The vectors of the words. The scorer combines them with the reference, as a score and not as a vector."""
         return self._encoder.encode_texts(modifications)
 
 
@@ -50,7 +51,7 @@ class Product(_Scored):
     name = "product"
 
     def scorer(self, gallery: Vectors) -> Fused:
-        """`ScoresPictures.scorer`."""
+        """See `ScoresPictures.scorer`."""
 
         def fused(references: Vectors, texts: Vectors) -> _Reals:
             return _positive(references @ gallery.T) * _positive(texts @ gallery.T)
@@ -59,17 +60,23 @@ class Product(_Scored):
 
 
 class Basic(_Scored):
-    """BASIC: both similarities of centred vectors, the reference's within the space of things, multiplied.
+    """BASIC: the product of both similarities of centred vectors, with the reference projected to differences of
+    things.
 
     Psomas et al., *Instance-Level Composed Image Retrieval*, NeurIPS 2025, in the variant without query expansion,
-    which they mark with a dagger. Pictures are centred by their mean, texts by that of the names of things. The
-    reference is projected on the directions in which names of things differ (weight 1 - `contrast`) and names of styles
-    do not (`contrast`); both similarities are put on one scale, negative ones count as 0, and a Harris term (`harris`)
-    favours pictures that are like both.
+    which
+    they mark with a dagger. Pictures are centred by their mean, texts by the mean over names of things. The reference
+    is
+    projected on the directions in which names of things differ (weight 1 - `contrast`) and names of styles do not
+    (`contrast`). Both similarities are brought to one scale, negative ones count as 0, and a Harris term (`harris`)
+    favours
+    pictures that are similar to both.
 
-    What differs from the authors' code: the words are lists of this project (`basic_words`), the mean of pictures is
-    that of the gallery where they take one over LAION, the scale comes from the gallery where they take generated
-    pictures, and words are not put into contexts.
+    It differs from the authors' code in four ways. The words are lists of this project (`basic_words`). The pictures'
+    mean
+    is that of the gallery, not of LAION. The scale is from the gallery, not from generated pictures. Words are not put
+    into
+    contexts.
     """
 
     name = "basic"
@@ -88,7 +95,7 @@ class Basic(_Scored):
         self._things = things
 
     def scorer(self, gallery: Vectors) -> Fused:
-        """`ScoresPictures.scorer`."""
+        """See `ScoresPictures.scorer`."""
         mean = gallery.mean(axis=0, dtype=np.float64)
         pictures = gallery.astype(np.float64) - mean
         sample = pictures[:: max(1, len(pictures) // _SAMPLE)]
@@ -106,7 +113,7 @@ class Basic(_Scored):
 
 
 def scored_method(name: str, encoder: Encoder) -> Product | Basic:
-    """The method of that name, one of `SCORED`."""
+    """The method with a name of `SCORED`."""
     return Product(encoder) if name == "product" else Basic(encoder)
 
 

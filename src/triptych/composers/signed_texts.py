@@ -18,9 +18,9 @@ still show an excluded colour, with 1 answers lose the reference.
 
 @dataclass(frozen=True)
 class SignedTexts:
-    """Texts that are wanted, each with a weight above 0, and phrases that are not wanted.
+    """Wanted texts, each with a weight above 0, and unwanted phrases.
 
-    What a text itself excludes ("red, without stripes") counts as if it were among the phrases.
+    Phrases that a text itself excludes ("red, without stripes") count as unwanted phrases, too.
     """
 
     texts: tuple[tuple[str, float], ...]
@@ -28,18 +28,18 @@ class SignedTexts:
 
     @property
     def all_unwanted(self) -> tuple[str, ...]:
-        """Every phrase that is not wanted: those of the texts, and the others."""
+        """Every unwanted phrase: those in the texts, and the others."""
         return (*(phrase for text, _ in self.texts for phrase in signed_phrases(text).unwanted), *self.unwanted)
 
     @property
     def wanted(self) -> tuple[tuple[str, float], ...]:
-        """What the texts want, phrase by phrase; the texts' weights add up to one."""
+        """The wanted phrases of the texts, with weights that add up to one."""
         total = sum(weight for _, weight in self.texts)
         return tuple((phrase, weight / total) for text, weight in self.texts for phrase in signed_phrases(text).wanted)
 
     @property
     def absences(self) -> tuple[str, ...]:
-        """The words for having none of an unwanted phrase, such as "sleeveless"; those of the texts are wanted."""
+        """The words for the absence of unwanted phrases, such as "sleeveless"; those of the texts are wanted."""
         return tuple(absence for phrase in self.unwanted if (absence := absence_of(phrase)))
 
 
@@ -56,12 +56,12 @@ def signed_vectors(texts: Sequence[str], encode: Callable[[Sequence[str]], Vecto
 
 
 def combined_vectors(modifications: Sequence[SignedTexts], encode: Callable[[Sequence[str]], Vectors]) -> Vectors:
-    """Vectors `(n, d)` of modifications of several texts: their weighted mean, less a share of what is not wanted.
+    """Vectors `(n, d)` of modifications of several texts: their weighted mean, minus a share of what is unwanted.
 
-    The mean of several texts has length one, so that against a picture they count as one text does.
+    The mean of several texts has length one, so that it counts as much as one text against a picture.
 
     Args:
-        modifications: what is wanted and what is not.
+        modifications: wanted texts and unwanted phrases.
         encode: makes unit vectors `(n, d)` of texts.
     """
     plain = [one.texts[0][0] for one in modifications if len(one.texts) == 1 and not one.all_unwanted]

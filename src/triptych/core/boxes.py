@@ -1,4 +1,4 @@
-"""A box within a picture: the thing that is meant in a photo of several."""
+"""A box within a picture, for a photo with several things."""
 
 import math
 from dataclasses import dataclass
@@ -9,14 +9,14 @@ from triptych.core.errors import UsageError
 from triptych.core.text import truncate
 
 _LEAST = 8
-"""Pixels a side of what is cut out."""
+"""Pixels, the shortest side of a part."""
 
 
 @dataclass(frozen=True)
 class Box:
     """The left and upper edge of a box, its width and its height.
 
-    They are shares of the picture's sides, from 0 to 1, or where one of them is above 1, pixels.
+    They are shares of the picture's sides, from 0 to 1, or pixels if one of them is above 1.
     """
 
     x: float
@@ -26,7 +26,11 @@ class Box:
 
     @classmethod
     def read(cls, given: str) -> "Box":
-        """`0.1,0.2,0.5,0.6`, or in pixels `40,80,300,420`. Raises UsageError where it is none."""
+        """Parse `0.1,0.2,0.5,0.6`, or in pixels `40,80,300,420`.
+
+        Raises:
+            UsageError: the text is no box.
+        """
         shown = truncate(given, 80)
         try:
             numbers = [float(part) for part in given.split(",")]
@@ -38,14 +42,18 @@ class Box:
         if not (box.width and box.height):
             raise UsageError(f"--box {shown!r}: its width and height must be above 0")
         if max(numbers) <= 1 and (box.x + box.width > 1.001 or box.y + box.height > 1.001):
-            raise UsageError(f"--box {shown!r}: it reaches beyond the picture; x + width and y + height are at most 1")
+            raise UsageError(f"--box {shown!r}: the box leaves the picture; x + width and y + height are at most 1")
         return box
 
     def __str__(self) -> str:
         return ",".join(f"{number:g}" for number in (self.x, self.y, self.width, self.height))
 
     def cut(self, picture: Image.Image) -> Image.Image:
-        """What lies within the box. Raises UsageError where that is outside the picture, or hardly a pixel."""
+        """The part of a picture within the box.
+
+        Raises:
+            UsageError: the box is outside the picture, or smaller than some pixels.
+        """
         across, down = picture.size
         if max(self.x, self.y, self.width, self.height) <= 1:
             edges = (self.x * across, self.y * down, (self.x + self.width) * across, (self.y + self.height) * down)

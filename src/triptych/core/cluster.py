@@ -1,4 +1,4 @@
-"""What many machines compute: the choice of an engine, and the connection to a Ray cluster."""
+"""Work on many machines: the choice of an engine, and the connection to a Ray cluster."""
 
 import os
 from collections.abc import Iterator
@@ -14,17 +14,17 @@ ENGINES = ("local", "ray")
 
 @dataclass(frozen=True)
 class ClusterOptions:
-    """Where work that can be divided is done."""
+    """Where divisible work is done."""
 
     engine: str = option("local", "Where pictures are encoded: local, or ray (extra `ray`).", choices=ENGINES)
     """`local`: in this process. `ray`: by workers of a Ray cluster; https://docs.ray.io."""
     address: str | None = option(
         None,
-        "The Ray cluster; by default the one that RAY_ADDRESS names, else one that is started on this machine.",
+        "Address of the Ray cluster; by default that of RAY_ADDRESS, else a cluster started on this machine.",
         metavar="HOST:PORT",
     )
-    workers: int = option(1, "Workers of the cluster, at most; each with an encoder of its own.", min=1)
-    gpus_per_worker: float = option(0.0, "GPUs that a worker takes, such as 1 or 0.25.", min=0)
+    workers: int = option(1, "The most workers of the cluster, each with its own encoder.", min=1)
+    gpus_per_worker: float = option(0.0, "GPUs per worker, such as 1 or 0.25.", min=0)
 
     def __post_init__(self) -> None:
         check_ranges(self)
@@ -35,7 +35,7 @@ class ClusterOptions:
 
 @contextmanager
 def connected(options: ClusterOptions, threads: int) -> Iterator[None]:
-    """Connect to the cluster, or start one here; whoever connected before stays connected.
+    """Connect to the cluster, or start one here. An existing connection is kept.
 
     Raises:
         UsageError: the extra `ray` is not installed.

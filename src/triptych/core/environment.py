@@ -77,17 +77,21 @@ JUDGE_KEYS = ("TRIPTYCH_JUDGE_API_KEY",)
 
 
 def launched_processes() -> int:
-    """How many processes `torchrun` started for this run; 1 where it did not start this one."""
+    """How many processes `torchrun` started for this run; 1 without `torchrun`."""
     return int(os.environ["WORLD_SIZE"]) if {"RANK", "WORLD_SIZE"} <= os.environ.keys() else 1
 
 
 def is_first_process() -> bool:
-    """Whether this process writes files and speaks to people: of several that `torchrun` started, the first does."""
+    """Whether this process writes files and messages. Of several that `torchrun` started, only the first does."""
     return launched_processes() == 1 or os.environ["RANK"] == "0"
 
 
 def require_one_process(what: str) -> None:
-    """Raise UsageError where `torchrun` started several processes of a command that runs in one."""
+    """Check that a command that runs in one process was not started several times by `torchrun`.
+
+    Raises:
+        UsageError: it was.
+    """
     if launched_processes() > 1:
         raise UsageError(f"{what} runs in one process; of the commands that train, train and finetune take several")
 
@@ -151,7 +155,7 @@ def fast_bfloat16(device: "torch.device") -> bool:
 
 
 PRECISIONS = ("auto", "float32", "bfloat16")
-"""In what networks compute while they learn; weights are float32 in any case."""
+"""The precision of computation in training. Weights are always float32."""
 
 
 def mixed_precision(device: "torch.device", precision: str = "auto") -> AbstractContextManager[Any]:

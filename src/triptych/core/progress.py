@@ -47,7 +47,7 @@ def progress(items: Iterable[T], what: str, *, total: int, unit: str, done: int 
 
 
 class _ProgressLog(logging.Handler):
-    """Writes progress and messages to a file, while one is open."""
+    """Writes progress and messages to a file while one is open."""
 
     def __init__(self) -> None:
         super().__init__()
@@ -67,13 +67,14 @@ _LOG = _ProgressLog()
 
 @contextmanager
 def progress_log(file: Path | str | None) -> Iterator[None]:
-    """Write what is done within the block to a file, too, as one JSON object a line; None writes nothing.
+    """Write the progress and messages of the block also to a file, one JSON object a line. None writes nothing.
 
-    A line of progress has `work`, `unit`, `done`, `total`, `rate` (units a second) and `eta` (seconds, null where it is
-    not known); there is one a second at most, and one at the end of each piece of work. A message has `message`. Lines
-    are added to what the file holds. One block at a time.
+    A progress line has `work`, `unit`, `done`, `total`, `rate` (units per second) and `eta` (seconds; null if unknown).
+    There is at most one a second, and one at the end of each piece of work. A message line has `message`. Lines are
+    appended to the file. Blocks cannot be nested.
 
-    Raises OSError where the file cannot be written.
+    Raises:
+        OSError: the file cannot be written.
     """
     if file is None or not is_first_process():
         yield
@@ -89,7 +90,7 @@ def progress_log(file: Path | str | None) -> Iterator[None]:
 
 
 def _logged(items: Iterable[T], what: str, *, total: int, unit: str, done: int) -> Iterator[T]:
-    """The items, with a line of the log now and then."""
+    """The items, with log lines in between."""
     began = last = perf_counter()
     count = 0
 
@@ -121,7 +122,7 @@ def say(message: str) -> None:
 
 
 class _StandardError(logging.Handler):
-    """Writes messages alone, one a line, to what is standard error when they are written."""
+    """Writes only messages, one a line, to the current standard error."""
 
     def emit(self, record: logging.LogRecord) -> None:
         with suppress(OSError, ValueError):

@@ -1,6 +1,6 @@
 """Unit vectors, and exact nearest neighbours by inner product, found in blocks to limit memory."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from typing import Any
 
 import numpy as np
@@ -85,6 +85,23 @@ def nearest(
         chosen = _top(values, k)
         best[start : start + block] = chosen if rows is None else rows[chosen]
         scores[start : start + block] = np.take_along_axis(values, chosen, axis=1)
+    return best, scores
+
+
+def nearest_in_pieces(
+    queries: Vectors, pieces: Iterable[tuple[NDArray[np.int64], Vectors]], k: int
+) -> tuple[NDArray[np.int64], NDArray[np.float32]]:
+    """As `nearest`, exactly, over a gallery that comes in pieces: of each piece its rows, and their vectors.
+
+    Pieces may come from anywhere, in any order: from files, or from other machines. One is held at a time.
+    """
+    best, scores = np.empty((len(queries), 0), np.int64), np.empty((len(queries), 0), np.float32)
+    for rows, vectors in pieces:
+        ascending = np.argsort(rows)
+        places, values = nearest(queries, vectors[ascending], k)
+        best, scores = np.hstack([best, rows[ascending][places]]), np.hstack([scores, values])
+        order = np.lexsort((best, -scores), axis=1)[:, :k]
+        best, scores = np.take_along_axis(best, order, axis=1), np.take_along_axis(scores, order, axis=1)
     return best, scores
 
 

@@ -298,12 +298,13 @@ def _pixels(processor: Any, picture: Image.Image) -> Pixels:
 class ClipQueryEncoder(HuggingFaceEncoder):
     """A CLIP, or a model with its interface, with BGE-VL's query of picture and words: the sum of both features.
 
-    The features are added as the towers give them, before either is scaled to length one (Zhou et al., *MegaPairs*, ACL
-    2025, whose BGE-VL-base and -large are CLIPs trained so). With another CLIP it is a baseline.
+    The features are added before either is scaled to length one (Zhou et al., *MegaPairs*, ACL 2025; BGE-VL-base and
+    -large
+    are CLIPs trained in this way). With another CLIP it is a baseline.
     """
 
     def encode_queries(self, pixels: Pixels, texts: Sequence[str]) -> Vectors:
-        """`EncodesQueries.encode_queries`; texts are cut to the length that the tower reads."""
+        """See `EncodesQueries.encode_queries`. Texts are cut to the length that the tower reads."""
         import torch
 
         rows = range(0, len(texts), self._picture_batch)
@@ -326,7 +327,8 @@ class ClipQueryEncoder(HuggingFaceEncoder):
 def load_hugging_face(
     name: str, threads: int | None = None, *, device: str | None = None, download: bool = True
 ) -> "HuggingFaceEncoder | QwenVLEncoder":
-    """The encoder of a folder or hub id, of the kind that its configuration says. Raises what its class does."""
+    """Load the encoder of a folder or hub id, of the class that its
+    configuration needs. Raises what the class raises."""
     require_extra("hf", name)
     source = name.removeprefix("hf:")
     folder = Path(source) if Path(source).is_dir() else fetch_model(source, download=download)

@@ -19,9 +19,9 @@ FAMILIES = {
 }
 """For each supported `model_type` of two towers, the classes of transformers for the model and its pictures."""
 CLIP_LIKE = ("clip", "metaclip_2")
-"""Those with CLIP's interface: features are projected, and may be added before they are scaled."""
+"""Families with CLIP's interface: features are projected, and may be added before they are scaled."""
 JOINT = "qwen3_vl"
-"""The `model_type` whose pictures and texts are read by one model (`qwen_vl`)."""
+"""The `model_type` of models that read pictures and texts together (`qwen_vl`)."""
 
 _KINDS = "clip, siglip (1, or 2 of fixed resolution), metaclip_2 or qwen3_vl (an embedding model)"
 
@@ -61,7 +61,7 @@ def family_of(folder: Path, name: str) -> str:
 
 
 def _elsewhere(folder: Path) -> str:
-    """A hint at what the folder holds instead."""
+    """A hint about the content of the folder."""
     if (folder / "modules.json").is_file():
         return "; this one is of sentence-transformers: take the folder of its first module"
     if (folder / "adapter_config.json").is_file():
@@ -103,7 +103,7 @@ def weight_files(folder: Path, name: str) -> list[Path]:
 
 
 def fingerprint_of(files: Iterable[Path], precision: Precision, *more: str) -> str:
-    """A digest of the files, the precision and whatever `more` decides, equal for equal vectors."""
+    """A digest of the files, the precision and the values `more`; equal for equal vectors."""
     # The precision asked for, not what this machine makes of it: what one indexed, another may search.
     parts = [f"{path.name} {hash_file(path)}" for path in files]
     return hashlib.sha256("\n".join(["huggingface-1", precision, *more, *parts]).encode()).hexdigest()

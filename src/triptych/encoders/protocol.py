@@ -65,7 +65,7 @@ class Encoder(Protocol):
 
 @runtime_checkable
 class EncodesQueries(Protocol):
-    """An encoder that reads a picture and words at once, and makes one vector of both."""
+    """An encoder that makes one vector from a picture and words, read together."""
 
     name: str
 

@@ -1,11 +1,12 @@
 """Qwen3-VL-Embedding in the Hugging Face layout: a picture, a text, or both together become one vector.
 
 Li et al., *Qwen3-VL-Embedding and Qwen3-VL-Reranker* (2026; Apache-2.0). The input is one turn of a chat, with an
-instruction as system message; its vector is the last hidden state of the last token, scaled to length one. The model is
-transformers' own Qwen3VLModel: none of the code that its authors ship beside the weights is run.
+instruction as system message. Its vector is the last hidden state of the last token, scaled to length one. The model is
+transformers' Qwen3VLModel. No code from the weights' repository is run.
 
-Here every picture is padded to a square of one size, since all of our pixels have one shape, while the authors' code
-keeps each picture's own shape: vectors are close to theirs, not equal.
+Every picture is padded to a square of one size, since all pixels have one shape here, while the authors' code keeps
+each
+picture's shape. So vectors are close to theirs, but not equal.
 """
 
 from collections.abc import Sequence
@@ -31,9 +32,9 @@ from triptych.encoders.protocol import Pixels
 from triptych.encoders.tokenizer import check_tokenizer
 
 INSTRUCTION = "Represent the user's input."
-"""What the authors' code says where nobody says anything else."""
+"""The default instruction of the authors' code."""
 QUERY_INSTRUCTION = "Retrieve the picture that is like the given one but for what the text says."
-"""For a picture and a text together; the authors ask for an instruction of one's own for a task."""
+"""The instruction for a picture and a text together. The authors recommend one for each task."""
 
 _SIDE = 448  # pixels; 196 tokens a picture
 _BATCH = 8
@@ -44,8 +45,10 @@ _OPENING, _CLOSING, _PICTURE = "<|vision_start|>", "<|vision_end|>", "<|image_pa
 class QwenVLEncoder:
     """The encoder `hf:FOLDER` or `hf:HUB_ID` of a Qwen3-VL-Embedding.
 
-    Raises UsageError without the extra `hf`, FailureError where a hub id cannot be fetched, DataError where a file is
-    missing or damaged.
+    Raises:
+        UsageError: the extra `hf` is not installed.
+        FailureError: a hub id cannot be fetched.
+        DataError: a file is missing or damaged.
     """
 
     def __init__(
@@ -97,7 +100,7 @@ class QwenVLEncoder:
         self.model = model.eval().to(self._device)
 
     def prepare(self, picture: Image.Image) -> Pixels:
-        """Pixels `(3, side, side)` of the picture in a square, normalised as the model wants them."""
+        """Pixels `(3, side, side)` of the picture, padded to a square and normalised for the model."""
         square = pad_square(picture, self.square_side)
         pixels = np.asarray(square, np.float32).transpose(2, 0, 1) * np.float32(self._processor.rescale_factor)
         mean, spread = (np.array(each, np.float32)[:, None, None] for each in self._normalising)
@@ -112,7 +115,7 @@ class QwenVLEncoder:
         return self._encode(None, texts, INSTRUCTION)
 
     def encode_queries(self, pixels: Pixels, texts: Sequence[str]) -> Vectors:
-        """`EncodesQueries.encode_queries`: vectors `(n, d)` of pictures and texts, each pair read at once."""
+        """See `EncodesQueries.encode_queries`: vectors `(n, d)` of pictures and texts, each pair read together."""
         return self._encode(pixels, texts, QUERY_INSTRUCTION)
 
     @property
@@ -133,7 +136,7 @@ class QwenVLEncoder:
         return unit(np.concatenate(parts)) if parts else np.empty((0, self.dim), np.float32)
 
     def _inputs(self, pixels: Pixels | None, texts: Sequence[str], instruction: str) -> dict[str, Any]:
-        """What the model reads: the chat of each input, padded at its end, and the patches of all pictures."""
+        """The model's input: the chat of each item, padded at the end, and the patches of all pictures."""
         import torch
 
         picture = "" if pixels is None else f"{_OPENING}{_PICTURE * self._cells}{_CLOSING}"
@@ -159,7 +162,7 @@ class QwenVLEncoder:
         return {name: tensor.to(self._device) for name, tensor in inputs.items()}
 
     def _ids(self, text: str, *, plain: bool = False) -> list[int]:
-        """A text's tokens. What a person wrote is `plain`: it holds no marks of the chat, whatever it looks like."""
+        """The tokens of a text. Text from a person is `plain`: nothing in it is read as a mark of the chat."""
         if plain:
             text = text.replace("<|", "< |")
         return list(self.tokenizer(text, add_special_tokens=False)["input_ids"])

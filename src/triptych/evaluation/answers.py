@@ -1,4 +1,4 @@
-"""How a method orders the gallery for each query: by vectors, by scores, or by either with the first ones verified."""
+"""The order of the gallery for each query: by vectors, by scores, or by either with the first answers verified."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -19,10 +19,10 @@ Closed = Sequence[Rows | None]
 
 
 class Answers(Protocol):
-    """The order in which a method puts the gallery for each query of a task."""
+    """A method's order of the gallery for each query of a task."""
 
     def ranks(self, targets: Lists, excluded: Lists, candidates: Closed) -> list[Rows]:
-        """Each query's ascending ranks of its targets, as `metrics.ranking.ranks_of_targets` counts them."""
+        """The ascending ranks of each query's targets, counted like `metrics.ranking.ranks_of_targets`."""
         ...
 
     def best(self, k: int, excluded: Lists, candidates: Closed) -> list[Rows]:
@@ -32,17 +32,17 @@ class Answers(Protocol):
 
 @dataclass(frozen=True)
 class VectorAnswers:
-    """By inner products of query vectors `(n, e)` and gallery vectors `(m, e)`."""
+    """Orders by inner products of query vectors `(n, e)` and gallery vectors `(m, e)`."""
 
     queries: Vectors
     gallery: Vectors
 
     def ranks(self, targets: Lists, excluded: Lists, candidates: Closed) -> list[Rows]:
-        """`Answers.ranks`."""
+        """See `Answers.ranks`."""
         return ranks_of_targets(self.queries, self.gallery, targets, excluded, candidates)
 
     def best(self, k: int, excluded: Lists, candidates: Closed) -> list[Rows]:
-        """`Answers.best`."""
+        """See `Answers.best`."""
         most = max(map(len, excluded), default=0)
         found: list[Rows] = list(nearest(self.queries, self.gallery, k + most)[0])
         for number, rows in enumerate(candidates):
@@ -53,7 +53,8 @@ class VectorAnswers:
 
 
 class ScoreAnswers:
-    """By scores that a method gives queries, each of a reference's vector and a text's `(n, d)`, over a gallery."""
+    """Orders by a method's scores of queries over a gallery. A query is a reference
+    vector and a text vector, `(n, d)` each."""
 
     def __init__(self, fused: Fused, references: Vectors, texts: Vectors) -> None:
         self._fused = fused
@@ -65,11 +66,11 @@ class ScoreAnswers:
         return self._fused(self._references[start:stop], self._texts[start:stop])
 
     def ranks(self, targets: Lists, excluded: Lists, candidates: Closed) -> list[Rows]:
-        """`Answers.ranks`."""
+        """See `Answers.ranks`."""
         return ranks_by_scores(self.scores, targets, excluded, candidates)
 
     def best(self, k: int, excluded: Lists, candidates: Closed) -> list[Rows]:
-        """`Answers.best`."""
+        """See `Answers.best`."""
         return [
             best_by_scores(self.scores(number, number + 1)[0], k, out, allowed)
             for number, (out, allowed) in enumerate(zip(excluded, candidates, strict=True))
@@ -78,19 +79,19 @@ class ScoreAnswers:
 
 @dataclass(frozen=True)
 class Reordered:
-    """Another order, with each query's first pictures put anew."""
+    """Another order, with each query's first pictures reordered."""
 
     before: Answers
     first: Lists
     """For each query the rows that came first before, in their new order."""
 
     def ranks(self, targets: Lists, excluded: Lists, candidates: Closed) -> list[Rows]:
-        """`Answers.ranks`."""
+        """See `Answers.ranks`."""
         ranks = self.before.ranks(targets, excluded, candidates)
         return ranks_after(self.first, ranks, targets, excluded, candidates)
 
     def best(self, k: int, excluded: Lists, candidates: Closed) -> list[Rows]:
-        """`Answers.best`."""
+        """See `Answers.best`."""
         found = []
         lists = zip(self.first, self.before.best(k, excluded, candidates), excluded, candidates, strict=True)
         for order, rows, out, allowed in lists:
@@ -102,5 +103,5 @@ class Reordered:
 
 
 def excluding(excluded: Lists, more: Sequence[RowsLike]) -> list[Rows]:
-    """Each query's excluded rows with more of them, ascending."""
+    """Each query's excluded rows with further ones added, ascending."""
     return [np.union1d(out, np.asarray(rows, np.int64)) for out, rows in zip(excluded, more, strict=True)]

@@ -1,4 +1,4 @@
-"""Asking a chat model about a benchmark's pictures: replies are kept in a ledger, so that none is paid for twice."""
+"""Ask a chat model about a benchmark's pictures. Replies are kept in a ledger, so that none is paid for twice."""
 
 from collections.abc import Callable, Generator, Iterable, Sequence
 from contextlib import AsyncExitStack
@@ -31,14 +31,14 @@ _REPAIR = "That reply cannot be used: {problem}. Answer again, with the one JSON
 
 @dataclass
 class Spent:
-    """What replies took, whether they came now or in an earlier run."""
+    """Calls, tokens and cost of replies, from this run or an earlier one."""
 
     calls: int = 0
     tokens_in: int = 0
     tokens_out: int = 0
     cost: float = 0.0
     unusable: int = 0
-    """Questions that were refused, or answered in no usable way."""
+    """Questions that were refused, or whose answers could not be used."""
 
     def add(self, reply: Reply) -> None:
         """Count a reply."""
@@ -50,7 +50,7 @@ class Spent:
 
 @dataclass(frozen=True)
 class Asker:
-    """A model, how it is reached, and the ledger that keeps its replies."""
+    """A chat model with its connection and the ledger of its replies."""
 
     model: str
     chat: ChatSettings
@@ -59,11 +59,15 @@ class Asker:
     _digests: dict[tuple[Path, Any], str] = field(default_factory=dict)
 
     def call(self, step: str, version: str, text: str, pictures: Sequence[CallPicture], schema: dict[str, Any]) -> Call:
-        """One question about pictures."""
+        """A question about pictures."""
         return Call(step, self.model, version, text, tuple(pictures), schema, rendering(self.chat.request))
 
     def picture(self, task: Task, label: str, name: str) -> CallPicture:
-        """A picture of a task with its label and the digest of its content. Raises OSError where it is gone."""
+        """A picture of a task with its label and the digest of its content.
+
+        Raises:
+            OSError: the picture is gone.
+        """
         key = task.file(name), task.boxes.get(name)
         if key not in self._digests:
             digest = hash_file(key[0])
@@ -71,7 +75,7 @@ class Asker:
         return CallPicture(label, name, self._digests[key])
 
     def ask(self, calls: Sequence[Call], read: Callable[[str], T], spent: Spent) -> Asking[list[T | None]]:
-        """What `read` makes of each reply, after one request to repair it; None where nothing usable came."""
+        """The parsed reply, after at most one request to repair it; None if there is no usable reply."""
         replies = yield list(calls)
         found: list[T | None] = []
         again: dict[int, Call] = {}
@@ -95,9 +99,11 @@ class Asker:
         return found
 
     def run(self, task: Task, step: str, asking: Iterable[tuple[str, Asking[T]]], count: int) -> dict[str, T]:
-        """The outcome of each question by its query's id; those that a limit or a fault left out are missing.
+        """The outcome of each question by its query's id. Questions that a limit or a fault left out are missing.
 
-        Raises FailureError where the server answers nothing, KeyboardInterrupt after Ctrl-C.
+        Raises:
+            FailureError: the server answers nothing.
+            KeyboardInterrupt: after Ctrl-C.
         """
         from triptych.chat.client import INTERRUPTED, DialogueRunner, run
         from triptych.chat.endpoint import LOCAL, Endpoint
@@ -136,7 +142,7 @@ class Asker:
 
 
 def _source(task: Task, name: str, limits: Limits) -> Path | bytes:
-    """A picture's file, or the part of it that it is."""
+    """The file of a picture, or the part of it that is the picture."""
     box = task.boxes.get(name)
     if box is None:
         return task.file(name)

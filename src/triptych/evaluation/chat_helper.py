@@ -1,4 +1,5 @@
-"""What a chat model does in an evaluation, behind one object; nothing of it is imported where none takes part."""
+"""Everything that a chat model does in an evaluation, behind one object.
+Without a chat model, none of it is imported."""
 
 from collections.abc import Iterable, Sequence
 from dataclasses import replace
@@ -22,7 +23,7 @@ COMPILE = "compile"
 
 
 class ChatHelper:
-    """Makes the method `compile`, and verifies first answers; its replies are in the ledger beside the result file."""
+    """Makes the method `compile`, and verifies first answers. Its replies are in the ledger beside the result file."""
 
     def __init__(self, options: EvaluateChatOptions, ledger: Path, evaluation: EvaluateOptions) -> None:
         require_chat_libraries()
@@ -32,9 +33,10 @@ class ChatHelper:
 
     @classmethod
     def of(cls, evaluation: EvaluateOptions, names: Sequence[str], output: Path | None) -> Self | None:
-        """What the options ask for; None where no chat model takes part.
+        """The helper for the options; None if they use no chat model.
 
-        Raises UsageError for a model without use, for a method without its model, and where there is no result file.
+        Raises:
+            UsageError: a model is given without a use, or a method without its model, or there is no result file.
         """
         options = evaluation.chat
         if options is None or not (options.verifier or options.compiler):
@@ -44,7 +46,7 @@ class ChatHelper:
         if COMPILE in names and not options.compiler:
             raise UsageError("--method compile needs --compile-model MODEL")
         if output is None:
-            raise UsageError("a chat model in eval needs --output FILE: its replies are kept beside it")
+            raise UsageError("a chat model in eval needs --output FILE, beside which its replies are kept")
         return cls(options, ledger_path(output), evaluation)
 
     @property
@@ -53,7 +55,7 @@ class ChatHelper:
         return bool(self._options.verifier)
 
     def choosing(self, encoders: Iterable[str]) -> set[str]:
-        """The encoders with which a weight of grades is chosen on another split."""
+        """The encoders with which a weight of grades is selected on another split."""
         return set(encoders) if self.verifies and self._options.weight is None else set()
 
     def compiler(self, encoder: Encoder, weight: float) -> WeightedSum:
@@ -63,7 +65,7 @@ class ChatHelper:
         return compile_method(encoder, self._asker(self._options.compiler or ""), weight)
 
     def learn(self, method: Composer, task: EncodedTask, val: EncodedTask | None) -> dict[str, Any]:
-        """Ask what a task's queries mean, where the method wants to know, and what a row says of it."""
+        """Ask what a task's queries mean, if the method needs it. Returns the facts for a result row."""
         from triptych.evaluation.compiling import CompiledText
 
         if not (isinstance(method, WeightedSum) and isinstance(method.text, CompiledText)):
@@ -75,9 +77,9 @@ class ChatHelper:
     def verify(
         self, task: EncodedTask, answers: Answers, val: EncodedTask | None, method: Composer
     ) -> tuple[Answers, dict[str, Any]]:
-        """Answers with the first of them verified, and what a row says of it.
+        """Answers with the first of them verified, and the facts for a result row.
 
-        The weight of the grades is the one that was given, the one that does best on `val`, or 1.
+        The weight of the grades is the given one, or the one that is best on `val`, or 1.
         """
         from triptych.evaluation.verification import Verifier, best_fusion
 

@@ -1,8 +1,10 @@
-"""`compile`: a chat model turns picture and words once into what is asked for; the search itself is one inner product.
+"""`compile`: a chat model turns picture and words once into wanted, kept and excluded phrases; a search is still one
+inner product.
 
-After the idea of training-free methods that let a language model write what is wanted, kept and excluded, and search
-with a linear combination of their vectors (MulVec, CIReVL); prompt and weights are this project's own. It is the text
-intermediary with a real model in place of an oracle. The gallery stays as it is, and replies are kept in a ledger.
+It follows the idea of training-free methods in which a language model writes what is wanted, kept and excluded, and
+whose search uses a linear combination of the vectors (MulVec, CIReVL). Prompt and weights are this project's own. It is
+the text intermediary with a real model in place of an oracle. The gallery is unchanged, and replies are kept in a
+ledger.
 """
 
 import hashlib
@@ -28,7 +30,7 @@ from triptych.evaluation.results.row import Compilation
 
 STEP = "compile"
 KEPT = 0.5
-"""How much of what must stay is added to what is asked for; not tuned."""
+"""The weight of what must stay, relative to what is asked for; not tuned."""
 
 _PROMPT = """You turn a request to a picture search into phrases. Somebody holds the picture that you see, and says:
 
@@ -48,7 +50,7 @@ _MOST_PHRASES, _MOST_TEXT, _MOST_WORDS = 4, 300, 1000
 
 
 class Compiled(Answer):
-    """What a request asks for."""
+    """The parts of a request."""
 
     target: str
     keep: list[str]
@@ -57,7 +59,7 @@ class Compiled(Answer):
 
 @dataclass(frozen=True)
 class Phrases:
-    """A request in plain phrases."""
+    """A request as plain phrases."""
 
     target: str
     keep: tuple[str, ...] = ()
@@ -65,9 +67,9 @@ class Phrases:
 
 
 class CompiledText:
-    """Vectors of what a chat model made of requests: the target, some of what stays, less of what must not be seen.
+    """Vectors from a chat model's phrases: the target, plus a share of what stays, minus a share of what is excluded.
 
-    `learn` asks the model about a task; a request that nothing is known of is taken as it stands.
+    `learn` asks the model about a task. A request without phrases is used unchanged.
     """
 
     name = "compile-text"
@@ -79,17 +81,21 @@ class CompiledText:
         self._known: dict[tuple[bytes, str], Phrases] = {}
 
     def gallery(self, vectors: Vectors) -> Vectors:
-        """The vectors as they are."""
+        """The vectors unchanged."""
         return vectors
 
     def learn(self, task: EncodedTask) -> Compilation:
-        """Ask about every query of a task, and say what it took. Raises FailureError where nothing is answered."""
+        """Ask about every query of a task, and print the cost.
+
+        Raises:
+            FailureError: the server answers nothing.
+        """
         spent = Spent()
         asking = ((query.id, self._dialogue(task, query, spent)) for query in task.queries)
         found = self._asker.run(task.task, STEP, asking, len(task.queries))
         plain = self.take(task, found)
         if plain:
-            say(f"eval: {plain} of {len(task.queries)} queries of {task.task.name} are taken as they stand")
+            say(f"eval: {plain} of {len(task.queries)} queries of {task.task.name} are used unchanged")
         return Compilation(
             model=self._asker.model,
             calls=spent.calls,
@@ -143,7 +149,7 @@ class CompiledText:
 
 
 def compile_method(encoder: Encoder, asker: Asker, weight: float = DEFAULT_WEIGHT) -> WeightedSum:
-    """The weighted sum of the reference and of what a model made of the request."""
+    """The weighted sum of the reference and of the compiled request."""
     return WeightedSum(STEP, CompiledText(encoder, asker), weight)
 
 

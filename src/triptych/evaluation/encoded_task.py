@@ -39,7 +39,7 @@ class TaskRows:
     candidates: list[Rows | None]
     """The closed list to rank; None for the whole gallery."""
     negatives: list[Rows]
-    """What was judged to be wrong."""
+    """Rows that were judged to be wrong."""
 
     @classmethod
     def of(cls, task: Task, queries: Sequence[Query], row_of: Mapping[str, int]) -> "TaskRows":
@@ -84,7 +84,7 @@ class EncodedTask:
             raise DataError(f"{task.root}: none of the {len(task.queries)} queries of {task.name} can be asked")
         if self.unreadable:
             lost = len(task.queries) - len(self.queries)
-            say(f"{task.name}: {self.unreadable} pictures cannot be read; {lost} queries are lost with them")
+            say(f"{task.name}: {self.unreadable} pictures cannot be read; {lost} queries need them and are left out")
         self.gallery = np.stack([vector_of[name] for name in self.gallery_names])
         self.references = np.stack([_reference(query, vector_of) for query in self.queries])
         self._rows = TaskRows.of(task, self.queries, row_of)
@@ -137,7 +137,7 @@ class EncodedTask:
         return ranks_of_targets(queries, gallery, self._rows.targets, self._rows.excluded, self._rows.candidates)
 
     def answers(self, method: Composer) -> Answers:
-        """How a method orders the gallery for each query."""
+        """A method's order of the gallery for each query."""
         queries, gallery = self.compose(method), self.gallery_for(method)
         if isinstance(method, ScoresPictures):
             return ScoreAnswers(method.scorer(gallery), self.references, queries)
@@ -180,7 +180,7 @@ class EncodedTask:
         return values(self.task.measures, self.all_ranks(answers or self.answers(method)))
 
     def solved(self, answers: Answers, k: int) -> Values:
-        """For each query 1 where a target is among the first `k`, else 0."""
+        """For each query 1 if a target is among the first `k`, else 0."""
         rows = self._rows
         return per_query(answers.ranks(rows.single, rows.excluded, rows.candidates), (k,), ())[f"R@{k}"]
 
@@ -255,13 +255,13 @@ def _can_be_asked(query: Query, vector_of: Mapping[str, Any], row_of: Mapping[st
 
 
 def _reference(query: Query, vector_of: Mapping[str, Any]) -> Any:
-    """The vector of its reference, or the mean direction of several."""
+    """The vector of the query's reference, or the mean direction of several references."""
     vectors = [vector_of[name] for name in query.references]
     return vectors[0] if len(vectors) == 1 else unit(np.mean(vectors, axis=0))
 
 
 def _candidates(queries: Sequence[Query], row_of: Mapping[str, int]) -> list[Rows | None]:
-    """The rows of closed lists; one that several queries share is looked up once."""
+    """The rows of closed lists. A list that several queries share is looked up once."""
     known: dict[int, Rows] = {}
     found: list[Rows | None] = []
     for query in queries:
@@ -292,7 +292,7 @@ def known_vectors(catalog: Catalog, tasks: Sequence[Task]) -> dict[Key, Any]:
     known: dict[Key, Any] = {}
     inside = [task for task in tasks if task.root.resolve().is_relative_to(catalog.root)]
     if not inside:
-        raise UsageError(f"{catalog.folder}: a catalog of {catalog.root}, which does not hold {tasks[0].root}")
+        raise UsageError(f"{catalog.folder}: this catalog is of {catalog.root}, which does not hold {tasks[0].root}")
     for task in inside:
         base = task.root.resolve().relative_to(catalog.root)
         for name in task.names:

@@ -147,7 +147,7 @@ def _check_submission(benchmark: Benchmark | str, options: EvaluateOptions, coun
     if options.submission:
         submission_paths(submission_of(benchmark), options.split, Path(options.submission))
         if count > 1:
-            raise UsageError("a submission is of one method: give one --method or one --composer")
+            raise UsageError("a submission has one method; give one --method or one --composer")
 
 
 def _report_unread(methods: Methods, tasks: Sequence[Task]) -> None:

@@ -1,4 +1,4 @@
-"""`inspect`: a page that shows a result file's queries with their pictures, one method or two side by side."""
+"""`inspect`: a page with a result file's queries, pictures and answers, of one method or of two side by side."""
 
 import secrets
 from base64 import b64encode
@@ -37,17 +37,17 @@ _SIDE = 160
 _NEED_ANSWERS = "measure it with triptych eval --answers 10"
 
 Place = int | None
-"""Where the first target stands among the answers that are kept, from 1; None where none does."""
+"""The place of the first target among the stored answers, from 1; None if there is none."""
 
 
 @dataclass(frozen=True)
 class InspectResult:
-    """What `inspect` wrote."""
+    """The result of `inspect`."""
 
     queries: int
-    """How many queries stand on the page."""
+    """How many queries are on the page."""
     chosen_from: int
-    """How many queries `show` lets through."""
+    """How many queries `show` selects."""
     page: str
     """The page's file."""
 
@@ -61,22 +61,22 @@ def inspect(
     root: Path | str | None = None,
     gallery: Path | str | None = None,
 ) -> InspectResult:
-    """Write a page on which queries can be looked at one by one: reference, words, targets, and a method's answers.
+    """Write a page for looking at queries one by one: reference, words, targets, and a method's answers.
 
     The page is one file with small copies of the pictures, and sends nothing. It can be filtered by who solved a query.
 
     Args:
         first: a result file that `evaluate` wrote with `answers`.
-        second: another one, of the same queries; its answers stand beside the first's.
+        second: another one of the same queries; its answers are shown beside the first's.
         options: which queries, and which methods.
         out: page to write (.html).
-        root: the benchmark's folder; by default where the first file was measured.
-        gallery: pictures of your own queries; by default where the first file was measured.
+        root: the benchmark's folder; by default the one on which the first file was measured.
+        gallery: pictures of your own queries; by default those on which the first file was measured.
 
     Raises:
-        DataError: a file is no result file or has no answers, or the benchmark's folder is not there.
-        MismatchError: the files, or a file and the benchmark's folder, are not about the same queries.
-        UsageError: a method is not there.
+        DataError: a file is no result file or has no answers, or the benchmark's folder is missing.
+        MismatchError: the files, or a file and the benchmark's folder, are about different queries.
+        UsageError: a file lacks the method.
     """
     first, out = Path(first), output_file(out, ".html", ".htm", flag="--out")
     sides = [_side(first, options.method)]
@@ -88,7 +88,7 @@ def inspect(
     cards = [card for rows in zip(*sides, strict=True) for card in _cards(rows, tasks, options)]
     kept = [card for card in cards if _LETS_THROUGH[options.show](card.places)]
     if not kept:
-        raise DataError(f"{first}: none of {len(cards)} queries is shown by --show {options.show}")
+        raise DataError(f"{first}: none of {len(cards)} queries fits --show {options.show}")
     drawn = np.random.default_rng(options.seed).permutation(len(kept))[: options.count]
     _write(out, [kept[place] for place in sorted(drawn)], sides, options)
     return InspectResult(len(drawn), len(kept), str(out))
@@ -96,17 +96,22 @@ def inspect(
 
 @dataclass(frozen=True)
 class _Card:
-    """A query as it stands on the page."""
+    """A query on the page."""
 
     task: Task
     query: Query
     answers: Sequence[Sequence[str]]
-    """Each side's, best first."""
+    """The answers of each method, best first."""
     places: Sequence[Place]
 
 
 def _side(path: Path, method: str | None) -> list[ResultRow]:
-    """One method's rows of a file, a task each. Raises UsageError where it has none, DataError without answers."""
+    """One method's rows of a file, one for each task.
+
+    Raises:
+        UsageError: the file lacks the method.
+        DataError: it has no answers.
+    """
     rows = [row for row in read_rows(path) if row.task != "mean"]
     names = list(dict.fromkeys(row.method for row in rows))
     wanted = method or names[0]
@@ -126,10 +131,10 @@ def _require_same(sides: Sequence[list[ResultRow]], names: tuple[str, str]) -> N
 
 
 def _tasks(path: Path, root: Path | str | None, gallery: Path | str | None) -> dict[str, Task]:
-    """The benchmark that a file was measured on, by the names of its tasks."""
+    """The benchmark on which a file was measured, by the names of its tasks."""
     asked: Mapping[str, Any] = read_json(path, "result file").get("made_by", {}).get("settings", {})
     if not isinstance(asked.get("benchmark"), str):
-        raise DataError(f"{path}: does not say what it was measured on; {_NEED_ANSWERS}")
+        raise DataError(f"{path}: does not name the data that it was measured on; {_NEED_ANSWERS}")
     root, gallery = root or asked.get("root"), gallery or asked.get("gallery")
     tasks = load_benchmark(
         asked["benchmark"],
@@ -142,7 +147,11 @@ def _tasks(path: Path, root: Path | str | None, gallery: Path | str | None) -> d
 
 
 def _cards(rows: Sequence[ResultRow], tasks: Mapping[str, Task], options: InspectOptions) -> list[_Card]:
-    """A task's queries. Raises MismatchError where the folder's are others than the file's."""
+    """A task's queries.
+
+    Raises:
+        MismatchError: the folder's queries differ from the file's.
+    """
     task = tasks.get(rows[0].task)
     queries = {query.id: query for query in task.queries} if task else {}
     answers: list[Mapping[str, Sequence[str]]] = [row.answers or {} for row in rows]
@@ -181,7 +190,7 @@ def _write(out: Path, cards: Sequence[_Card], sides: Sequence[list[ResultRow]], 
 
 
 def _thumbnails(limits: Limits) -> Callable[[Task, str], str]:
-    """What makes a small copy of a picture, as text; empty where it cannot be read."""
+    """The function that makes a small copy of a picture as text; empty for a picture that cannot be read."""
 
     @cache
     def encoded(path: Path, box: Any) -> str:

@@ -1,4 +1,5 @@
-"""Queries made of a reference's pixels and its words at once, streamed: all pixels of a benchmark would not fit."""
+"""Queries from a reference's pixels and its words, read together. They are streamed, since the pixels of a whole
+benchmark would not fit into memory."""
 
 from collections.abc import Sequence
 
@@ -19,14 +20,16 @@ _BATCH = 32  # queries read at once
 def compose_jointly(
     task: Task, queries: Sequence[Query], method: ReadsPictures, encoder: Encoder, limits: Limits
 ) -> list[Vectors]:
-    """Query vectors `(n, e)`, once for each way in which the queries are worded.
+    """Query vectors `(n, e)`, once for each set of wordings.
 
-    Of a query with several references the first is read, and how many there are is told. Raises DataError for a
-    picture that cannot be read.
+    Of several references only the first is read, and such queries are counted and reported.
+
+    Raises:
+        DataError: a picture cannot be read.
     """
     several = sum(bool(query.more_references) for query in queries)
     if several:
-        say(f"{task.name}: {several} queries have more than one reference; read jointly, the first counts")
+        say(f"{task.name}: {several} queries have several references; a joint query reads only the first")
     asked: dict[str, list[tuple[int, int, str]]] = {}
     for row, query in enumerate(queries):
         for wording, text in enumerate((query.modification, *query.other_wordings)):
@@ -44,7 +47,7 @@ def compose_jointly(
     what = f"read {task.name}"
     for name, pixels in load_task_pictures(task, sorted(asked), prepare=encoder.prepare, what=what, limits=limits):
         if isinstance(pixels, PictureError):
-            raise DataError(f"{task.file(name)}: {pixels}; a joint query needs the picture itself, so put it back")
+            raise DataError(f"{task.file(name)}: {pixels}; put it back, since a joint query needs the picture itself")
         for wording, row, text in asked[name]:
             waiting.append((pixels, wording, row, text))
             if len(waiting) == _BATCH:

@@ -87,7 +87,7 @@ def leakage(
         ours = ours.only({name for triplet in accepted for name in (triplet.reference, triplet.target)})
     theirs = _read_gallery(Path(gallery), opened, encoder, options, runtime)
     if not ours.names or not theirs.names:
-        raise FailureError(f"{catalog} and {gallery}: no usable pictures to compare in one of them")
+        raise FailureError(f"{catalog} and {gallery}: one of them has no usable pictures")
     leaks = _find(ours, theirs, options.threshold)
     settings = {"catalog": catalog, "gallery": gallery, "triplets": triplets, "threshold": options.threshold}
     result = LeakageResult(

@@ -17,16 +17,14 @@ class EvaluateChatOptions:
         UsageError: a value is out of its range, or --rerank is not chat:MODEL.
     """
 
-    compiler: str | None = option(
-        None, "The chat model that --method compile asks.", flag="--compile-model", metavar="MODEL"
-    )
+    compiler: str | None = option(None, "Chat model for --method compile.", flag="--compile-model", metavar="MODEL")
     rerank: str | None = option(
-        None, "Let a chat model verify each method's first answers.", flag="--rerank", metavar="chat:MODEL"
+        None, "Chat model that verifies each method's first answers.", flag="--rerank", metavar="chat:MODEL"
     )
     top: int = option(50, "How many answers of each query it verifies.", flag="--rerank-top", min=2)
     weight: float | None = option(
         None,
-        "Weight of its grades against the order before; chosen on the val split where that is another, else 1.",
+        "Weight of its grades against the former order; by default selected on the val split, or 1 on that split.",
         flag="--rerank-weight",
         min=0,
         max=1,
@@ -61,18 +59,18 @@ class EvaluateOptions:
     )
     split: str = option("test", "val, test, test1 (cirr), or all (the whole folder).")
     gallery: Path | None = option(None, "Pictures of your own queries.", metavar="DIR")
-    weight: float | None = option(None, "Weight of the words; chosen on the val split if not given.", min=0, max=1)
-    tune_root: Path | None = option(None, "Folder whose val split weights are chosen on.", metavar="DIR")
+    weight: float | None = option(None, "Weight of the words; by default selected on the val split.", min=0, max=1)
+    tune_root: Path | None = option(None, "Folder with the val split on which weights are selected.", metavar="DIR")
     vocabulary: Path | None = option(None, 'JSON: {"colour": ["red", "blue"], …}.', metavar="FILE")
     settings: tuple[str, ...] = option(
-        (), "A choice within the protocol (gallery=union); may be repeated.", flag="--setting", metavar="NAME=VALUE"
+        (), "Setting of the protocol, such as gallery=union; may be repeated.", flag="--setting", metavar="NAME=VALUE"
     )
     submission: Path | None = option(
         None, "Write what the server of cirr (a folder) or circo scores.", metavar="FILE|DIR"
     )
     gap: bool = option(True, "Also measure picture only and words only, and the gap to them.")
     per_query: bool = option(False, "Keep each query's metrics, for compare.")
-    answers: int = option(0, "Keep so many first answers to each query, for inspect.", min=0, max=1000)
+    answers: int = option(0, "Keep this many first answers of each query, for inspect.", min=0, max=1000)
     max_pixels: float = max_pixels_option()
     chat: EvaluateChatOptions | None = None
     """A chat model that takes part; on the command line its flags stand beside the others."""
@@ -92,18 +90,18 @@ SHOWN_QUERIES = ("all", "failed", "solved", "both-failed", "only-first", "only-s
 
 @dataclass(frozen=True)
 class InspectOptions:
-    """Which queries stand on the page, and which methods.
+    """Which queries and which methods are on the page.
 
     Raises:
-        UsageError: a value is out of its range, or `show` is none that is known.
+        UsageError: a value is out of its range, or `show` is unknown.
     """
 
-    method: str | None = option(None, "Method of the first file; its only one, or its first, if not given.")
-    against: str | None = option(None, "Method of the second file, or a second one of the first.")
+    method: str | None = option(None, "Method of the first file; by default its first.")
+    against: str | None = option(None, "Method of the second file, or a second method of the first.")
     show: str = option("all", f"Which queries: {', '.join(SHOWN_QUERIES)}.")
-    cutoff: int = option(10, "A query counts as solved where a target is among so many answers.", min=1)
+    cutoff: int = option(10, "A query counts as solved if a target is among this many answers.", min=1)
     top: int = option(6, "How many answers are shown.", min=1, max=50)
-    count: int = option(100, "At most how many queries, drawn at random.", min=1, max=2000)
+    count: int = option(100, "The most queries on the page, drawn at random.", min=1, max=2000)
     seed: int = option(0, "Equal seeds draw the same queries.", min=0)
     max_pixels: float = max_pixels_option()
 
@@ -138,7 +136,7 @@ class LeakageOptions:
         UsageError: a value is out of its range.
     """
 
-    threshold: float = option(0.95, "Least cosine of pictures that are nearly the same.", above=0, max=1)
+    threshold: float = option(0.95, "Least cosine of near-duplicates.", above=0, max=1)
     max_pixels: float = max_pixels_option()
 
     def __post_init__(self) -> None:

@@ -82,10 +82,7 @@ def encode_tuning(
 
 
 def _say_defaults(error: TriptychError) -> None:
-    say(
-        "eval: no validation split to choose a weight or a prompt on, so a weight is one half, and a prompt the "
-        f"composer's first ({error})"
-    )
+    say(f"eval: without a validation split, a weight is one half, and a prompt the composer's first ({error})")
 
 
 def best_weight(method: WeightedSum, task: EncodedTask) -> float:

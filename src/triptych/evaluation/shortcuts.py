@@ -1,9 +1,10 @@
-"""Which queries need both a picture and words: the share that either alone solves, and what a method does on the rest.
+"""Which queries need both a picture and words: the share that one input alone solves, and a method's result on the
+rest.
 
-A query that the reference picture alone, or its words alone, leads to says nothing about composing the two. Attimonelli
-et al. (*Do Composed Image Retrieval Benchmarks Require Multimodal Composition?*, arXiv 2605.14787) found this of a
-third to five sixths of the queries of CIRR, FashionIQ, LaSCo and CIRCO, with eleven encoders. Here it is asked of the
-encoder that is measured, so the shares are those of that encoder.
+A query that the reference picture alone, or its words alone, solves says nothing about composition. Attimonelli et al.
+(*Do Composed Image Retrieval Benchmarks Require Multimodal Composition?*, arXiv 2605.14787) found that with eleven
+encoders this holds for a third to five sixths of the queries of CIRR, FashionIQ, LaSCo and CIRCO. Here only the
+measured encoder counts, so the shares are those of that encoder.
 """
 
 from collections.abc import Sequence
@@ -27,21 +28,21 @@ _RESAMPLES = 2000
 
 @dataclass(frozen=True)
 class InputsAlone:
-    """What the picture alone and the words alone reach on a task: their metrics, and the queries that they solve."""
+    """The metrics of the picture alone and of the words alone on a task, and the queries that they solve."""
 
     picture: Metrics
     text: Metrics
     cutoff: int
     by_picture: Values
-    """For each query 1 where the picture alone puts a target among the first `cutoff`, else 0."""
+    """For each query 1 if the picture alone puts a target among the first `cutoff`, else 0."""
     by_text: Values
-    """The same of the words alone."""
+    """The same for the words alone."""
     asked: str | None
     """The digest of the queries."""
 
     @classmethod
     def of(cls, task: EncodedTask, encoder: Encoder) -> "InputsAlone":
-        """Of a task whose targets are known."""
+        """Measure both inputs on a task with known targets."""
         cutoff = shortcut_cutoff(task.task.measures)
         rows, solved = [], []
         for method in (PictureOnly(), TextOnly(encoder)):
@@ -51,14 +52,15 @@ class InputsAlone:
         return cls(rows[0].metrics, rows[1].metrics, cutoff, solved[0], solved[1], rows[0].queries_sha256)
 
     def beside(self, row: ResultRow, solved: Values) -> ResultRow:
-        """A method's row with its gap to both inputs; `solved` says which queries the method solves."""
+        """A method's row with its gap to both inputs. `solved` are the queries that the method solves."""
         gap = composition_gap(row.metrics, self.picture, self.text)
         # Another encoder may fail to read other pictures, and then is asked other queries.
         rated = self.rated(solved) if row.queries_sha256 == self.asked else None
         return replace(row, **gap, shortcuts=rated)
 
     def rated(self, solved: Values) -> Shortcuts:
-        """The shares in percent, and a method's on the queries that neither solves, with a 95 % bootstrap interval."""
+        """The shares in percent, and a method's share on the queries that neither input
+        solves, with a 95 % bootstrap interval."""
         picture, text = self.by_picture > 0, self.by_text > 0
         hard = ~(picture | text)
         left = solved[hard]
@@ -79,12 +81,12 @@ class InputsAlone:
 
 
 def shortcut_cutoff(measures: MetricCutoffs) -> int:
-    """At which rank a query counts as solved: 10, or the first cut-off of a task whose galleries are smaller."""
+    """The rank up to which a query counts as solved: 10, or the first cut-off of a task with smaller galleries."""
     return _CUTOFF if not measures.recall or max(measures.recall) >= _CUTOFF else measures.recall[0]
 
 
 def format_shortcuts(rows: Sequence[ResultRow]) -> str:
-    """A line for each task with the shares, and below it one for each method that is more than one of the inputs."""
+    """A line for each task with the shares, followed by one for each method that uses both inputs."""
     lines = ["shortcuts: the share of queries that one input alone solves, and recall on those that neither solves"]
     told = ""
     for row in rows:

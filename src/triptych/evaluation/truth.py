@@ -100,7 +100,7 @@ def _asked(pictures: Mapping[str, Values], columns: Sequence[str]) -> TruthQueri
     """Queries among pictures with these values in the columns."""
     source = f"column{'s' if len(columns) > 1 else ''} {', '.join(columns)}"
     if len(columns) == 1:
-        say(f"--validate-by {columns[0]}: with one column nothing has to stay; add another one, such as the kind")
+        say(f"--validate-by {columns[0]}: one column cannot say what must stay; add another one, such as the kind")
     having: defaultdict[Values, set[str]] = defaultdict(set)
     for name, values in pictures.items():
         having[values].add(name)

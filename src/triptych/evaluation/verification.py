@@ -1,8 +1,8 @@
-"""The first answers of a method verified by a chat model, one picture at a time, and put in another order by that.
+"""Verify the first answers of a method with a chat model, one picture at a time, and reorder them.
 
-As rerankers of composed retrieval do (PinPoint's rerank.py, WISER's verifier): the model sees reference, wish and one
-candidate, and grades how well it answers. Replies are in the ledger beside the result file, so a run that stopped goes
-on, and another method's answers that were graded before cost nothing.
+As in other rerankers of composed retrieval (PinPoint's rerank.py, WISER's verifier), the model sees the reference, the
+request and one candidate, and grades how well it answers. Replies are in the ledger beside the result file. So a run
+that stopped goes on, and answers of another method that were graded before cost nothing.
 """
 
 import hashlib
@@ -27,7 +27,7 @@ Grades = NDArray[np.float64]
 
 STEP = "verification"
 WEIGHTS = (0.25, 0.5, 0.75, 1.0)
-"""What the weight of the grades is chosen from, where it is chosen on val."""
+"""The weights of the grades that are tried on val."""
 
 PROMPT = """You check an answer of a picture search. Somebody holds the reference picture and asks for another one:
 
@@ -57,18 +57,21 @@ class Grade(Answer):
 
 @dataclass(frozen=True)
 class Graded:
-    """What the first answers of each query were graded, from 0 to 1, and what it took."""
+    """The grades of each query's first answers, from 0 to 1, and their cost."""
 
     first: list[Rows]
-    """For each query its first rows, best first, before the grades."""
+    """For each query its first rows, best first, before grading."""
     grades: list[Grades]
-    """A grade for each of them; all 0 where a query was not graded."""
+    """A grade for each of them; all 0 if a query was not graded."""
     spent: Spent
     ungraded: int
-    """Queries that were left as they were."""
+    """Queries that were not graded, and so are unchanged."""
 
     def order(self, weight: float) -> list[Rows]:
-        """The rows anew, by `weight` times the grade and the rest of one for the place before; ties stay in order."""
+        """The new order, by `weight` times the grade plus (1 - `weight`) times a value of the former place.
+
+        That value falls from 1 towards 0. Ties keep their order.
+        """
         orders = []
         for rows, grades in zip(self.first, self.grades, strict=True):
             places = 1 - np.arange(len(rows)) / max(1, len(rows))
@@ -78,14 +81,18 @@ class Graded:
 
 
 class Verifier:
-    """Has the first `top` answers of methods graded by a model."""
+    """Lets a model grade the first `top` answers of methods."""
 
     def __init__(self, asker: Asker, top: int) -> None:
         self._asker = asker
         self._top = top
 
     def grade(self, task: EncodedTask, answers: Answers) -> Graded:
-        """Grades of the first answers. Raises FailureError where the server answers nothing."""
+        """The grades of the first answers.
+
+        Raises:
+            FailureError: the server answers nothing.
+        """
         first = task.first_rows(answers, self._top)
         spent = Spent()
         asking = (
@@ -100,7 +107,7 @@ class Verifier:
         return Graded(first, grades, spent, ungraded)
 
     def verified(self, answers: Answers, graded: Graded, weight: float) -> tuple[Answers, Verification]:
-        """The new order, and what a row says of it."""
+        """The new order, and the facts for a result row."""
         spent = graded.spent
         said = Verification(
             model=self._asker.model,
@@ -127,7 +134,7 @@ class Verifier:
 
 
 def best_fusion(task: EncodedTask, answers: Answers, graded: Graded) -> float:
-    """The weight of the grades with the highest R@1 and R@10 together on a split whose answers are known."""
+    """The weight of the grades with the highest sum of R@1 and R@10, on a split with known answers."""
 
     def merit(weight: float) -> float:
         order = Reordered(answers, graded.order(weight))

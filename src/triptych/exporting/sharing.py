@@ -1,4 +1,4 @@
-"""`push` and `pull`: composers, encoders and sets of triplets as folders, on the Hugging Face hub or elsewhere."""
+"""`push` and `pull`: share composers, encoders and triplet sets as folders, on the Hugging Face hub or elsewhere."""
 
 import json
 from collections.abc import Iterable, Mapping
@@ -47,47 +47,51 @@ Licence, training data and the rights in it: state them here before you show thi
 
 @dataclass(frozen=True)
 class PushResult:
-    """What `push` copied or sent, or with `dry_run` would have."""
+    """The result of `push`, or with `dry_run` its plan."""
 
     kind: str
-    """What the folder is: composer, encoder or triplets."""
+    """The kind of folder: composer, encoder or triplets."""
     files: int
     bytes: int
     to: str
-    """Where it is now."""
+    """The destination."""
     sent: bool
     """False after a dry run."""
 
 
 @dataclass(frozen=True)
 class PullResult:
-    """What `pull` fetched."""
+    """The result of `pull`."""
 
     kind: str
-    """What it is: composer, encoder or triplets."""
+    """The kind of folder: composer, encoder or triplets."""
     files: int
     folder: str
-    """Where it is now."""
+    """The folder that was written."""
     encoder: str | None = None
-    """Of a composer: the encoder it was trained on."""
+    """The encoder that a composer was trained on; None for other kinds."""
 
 
 def push(folder: Path | str, to: str, *, public: bool = False, dry_run: bool = False) -> PushResult:
     """Copy a composer, an encoder or exported triplets, with a card, to the Hugging Face hub or to another folder.
 
-    Only files that the program reads itself go along; links that lead out of the folder are refused. The names of
-    folders on this machine are taken out of a composer's note of what made it. A card that is there stays as it is.
+    Only files that the program itself reads are copied. Links that lead out of the folder are refused. The names of
+    this
+    machine's folders are removed from a composer's note of its origin. An existing card is kept.
 
     Args:
-        folder: what `train`, `finetune`, `pretrain`, `adapt-encoder`, `export-models` or `triplets export` wrote, or an
-            encoder in the Hugging Face layout.
+        folder: the output of `train`, `finetune`, `pretrain`, `adapt-encoder`, `export-models` or `triplets export`, or
+            an encoder in the Hugging Face layout.
         to: `hf:OWNER/NAME`, or a folder, which must be empty or absent.
-        public: whether a repository that is made by this is public; one that is there stays what it is.
-        dry_run: say what would go, and send nothing.
+        public: whether a new repository is public. An existing one keeps its visibility.
+        dry_run: only report what would be copied.
+
+    Returns:
+        What was copied, and where.
 
     Raises:
         DataError: the folder is none of these, or a link leads out of it.
-        UsageError: the destination holds something, or huggingface_hub is not installed.
+        UsageError: the destination is not empty, or huggingface_hub is not installed.
         FailureError: the hub refused.
     """
     folder = Path(folder)
@@ -110,19 +114,22 @@ def push(folder: Path | str, to: str, *, public: bool = False, dry_run: bool = F
 
 
 def pull(source: str, out: Path | str, *, revision: str | None = None) -> PullResult:
-    """Fetch what `push` sent, and check what it is.
+    """Fetch what `push` sent, and check its kind.
 
-    Nothing that is fetched is run: only files of known kinds are taken, none of them pickled.
+    No fetched code is run: only files of known kinds are taken, and none of them is pickled.
 
     Args:
         source: `hf:OWNER/NAME`, `hf:datasets/OWNER/NAME` for triplets, or a folder.
         out: folder to write, which must be empty or absent.
-        revision: of the hub's repository: a branch, a tag or a commit.
+        revision: a branch, a tag or a commit of the hub's repository.
+
+    Returns:
+        The kind of folder, and where it is.
 
     Raises:
-        DataError: what came is neither composer, encoder nor triplets.
-        UsageError: `out` holds something, or huggingface_hub is not installed.
-        FailureError: the hub has no such thing, or cannot be reached.
+        DataError: the source is neither composer, encoder nor triplets.
+        UsageError: `out` is not empty, or huggingface_hub is not installed.
+        FailureError: the hub has no such repository, or cannot be reached.
     """
     out = _empty(Path(out))
     if source.startswith(HUB):
@@ -135,7 +142,11 @@ def pull(source: str, out: Path | str, *, revision: str | None = None) -> PullRe
 
 
 def kind_of(folder: Path) -> str:
-    """What a folder is. Raises DataError where it is nothing that can be shared, with what would make it so."""
+    """The kind of a folder.
+
+    Raises:
+        DataError: it cannot be shared; the message says which command makes a folder that can.
+    """
     if folder.is_file() and folder.suffix == ".parquet":
         raise DataError(f"{folder}: a file; make a folder of it with triptych triplets export, and push that")
     if not folder.is_dir():
@@ -158,7 +169,11 @@ def _empty(out: Path) -> Path:
 
 
 def _files(folder: Path, kind: str) -> Iterable[str]:
-    """What of a folder goes along. Raises DataError for too many files."""
+    """The files of a folder that are copied.
+
+    Raises:
+        DataError: there are too many.
+    """
     suffixes = (*_SUFFIXES, ".parquet") if kind == TRIPLETS else _SUFFIXES
     found = []
     for path in sorted(folder.rglob("*")):
@@ -184,7 +199,7 @@ def _copy(folder: Path, names: Iterable[str], out: Path, kind: str, source: str)
 
 
 def _without_folders(value: Any) -> Any:
-    """The same, with the names of absolute paths in place of the paths."""
+    """The same content, with names in place of absolute paths."""
     if isinstance(value, Mapping):
         return {key: _without_folders(each) for key, each in value.items()}
     if isinstance(value, list):
@@ -213,7 +228,7 @@ def _card(folder: Path, out: Path, kind: str, source: str) -> str:
 
 
 def _take(source: Path, out: Path) -> PullResult:
-    """Copy a folder of somebody else's, once it is known what it is."""
+    """Copy a foreign folder once its kind is known."""
     kind = kind_of(source)
     names = list(_files(source, kind))
     with locked(out):
@@ -257,7 +272,7 @@ def _download(name: str, revision: str | None, staging: Path) -> Path:
         )
     except Exception as error:  # as above
         remedy = "check the name and the network; triplets are at hf:datasets/OWNER/NAME"
-        raise FailureError(f"hf:{name}: not to be had from the hub ({_reason(error)}); {remedy}") from error
+        raise FailureError(f"hf:{name}: the hub does not provide it ({_reason(error)}); {remedy}") from error
 
 
 def _reason(error: Exception) -> str:

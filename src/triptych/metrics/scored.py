@@ -1,4 +1,4 @@
-"""Ranks of targets by scores that are no inner product, and by an order in which the first pictures were put anew."""
+"""Ranks of targets by scores that are no inner product, and by an order with the first pictures rearranged."""
 
 from collections.abc import Callable, Sequence
 
@@ -9,7 +9,8 @@ from triptych.core.errors import FailureError
 from triptych.metrics.ranking import Rows, RowsLike, Scores
 
 ScoresOf = Callable[[int, int], npt.NDArray[np.floating]]
-"""`scores_of(start, stop)`: the scores `(stop - start, m)` of those queries with every gallery row, higher better."""
+"""`scores_of(start, stop)`: the scores `(stop - start, m)` of those queries with every gallery row; higher is better.
+"""
 
 _BLOCK = 64  # queries at once
 
@@ -22,9 +23,11 @@ def ranks_by_scores(
     *,
     block: int = _BLOCK,
 ) -> list[Rows]:
-    """As `ranking.ranks_of_targets`, of scores in place of vectors: ranks count from 1, ties count against the method.
+    """Like `ranking.ranks_of_targets`, for scores instead of vectors. Ranks count from 1, and ties count against the
+    method.
 
-    Raises FailureError where a score is not finite.
+    Raises:
+        FailureError: a score is not finite.
     """
     ranks: list[Rows] = []
     for start in range(0, len(targets), block):
@@ -54,12 +57,15 @@ def ranks_after(
     excluded: Sequence[RowsLike],
     candidates: Sequence[RowsLike | None],
 ) -> list[Rows]:
-    """Ranks once the first pictures of every query stand in another order.
+    """The ranks after the first pictures of every query were rearranged.
 
     Args:
-        first: for each query the rows that come first now, best first: those that came first before, in any order.
+        first: for each query the rows that now come first, best first; the same rows came first before, in any order.
         ranks: for each query the ascending ranks of its targets before.
-        targets, excluded, candidates: as `ranking.ranks_of_targets` takes them.
+        targets, excluded, candidates: as in `ranking.ranks_of_targets`.
+
+    Returns:
+        For each query the ascending ranks of its targets, from 1.
     """
     found = []
     for order, before, wanted, out, allowed in zip(first, ranks, targets, excluded, candidates, strict=True):

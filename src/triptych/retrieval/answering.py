@@ -1,4 +1,4 @@
-"""Queries answered: their vectors, their neighbours in the stores, and the results in the order that is asked for."""
+"""Answer queries: compute their vectors, find neighbours in the stores, and order the results."""
 
 import os
 from collections.abc import Callable, Sequence
@@ -21,7 +21,7 @@ from triptych.retrieval.stores.protocol import SearchTerms, Store, StoreHit
 
 @dataclass(frozen=True)
 class Answers:
-    """The hits of each query, and the seconds that went into encoding them all and into finding their neighbours."""
+    """The hits of each query, and the seconds for encoding them all and for finding neighbours."""
 
     hits: list[Hits]
     encoding: float
@@ -30,7 +30,7 @@ class Answers:
 
 @dataclass(frozen=True)
 class Answering:
-    """What answers queries: an encoder and perhaps a composer, and the usual weight of words in their sum."""
+    """Answers queries with an encoder, perhaps a composer, and the default weight of words in their sum."""
 
     encoder: Encoder
     composer: Composer | None
@@ -54,7 +54,8 @@ class Answering:
     def _places(
         self, queries: Sequence[SearchQuery], vectors: Sequence[Vectors], snapshot: CatalogSnapshot
     ) -> list[tuple[int, list[Placed]]]:
-        """The results of each query, and how many come before them; those in a store's own order are found at once."""
+        """The results of each query, and how many come before them. Queries in a
+        store's own order are answered at once."""
         found: list[tuple[int, list[Placed]]] = [(0, [])] * len(queries)
         for composed in (False, True):
             rows = [
@@ -78,19 +79,23 @@ class Answering:
         return found
 
     def _check(self, query: SearchQuery) -> None:
-        """Raise UsageError for a weight that would not count."""
+        """Check the weights.
+
+        Raises:
+            UsageError: a weight would have no effect.
+        """
         if query.weight is not None and not (query.has_pictures and query.has_words):
-            raise UsageError("weight: is between a picture and words; give both, or no weight")
+            raise UsageError("weight: needs both a picture and words; give both, or no weight")
         if self.composer is None or not query.composed:
             return
         name = self.composer.name
         if query.weight is not None:
-            raise UsageError(f"weight: the composer {name} does without; give no weight, or no composer")
+            raise UsageError(f"weight: the composer {name} uses none; give no weight, or no composer")
         if len({weight for _, weight in query.texts}) > 1:
-            raise UsageError(f"text: the composer {name} reads texts as one, without weights")
+            raise UsageError(f"text: the composer {name} joins texts and ignores their weights")
 
     def _readings(self, queries: Sequence[SearchQuery]) -> list[TextReading | None]:
-        """How the words of each query were read, by the composer where there is a picture too."""
+        """How the words of each query are read; by the composer if the query also has a picture."""
         readings: list[TextReading | None] = [None] * len(queries)
         for composed in (False, True):
             rows = [row for row, query in enumerate(queries) if query.composed == composed and query.has_words]
@@ -120,7 +125,7 @@ def _read_texts(query: SearchQuery, *, as_one: bool) -> list[str]:
 
 
 def _joined(readings: Sequence[TextReading]) -> TextReading:
-    """Of several texts: what none of them could say, and the parts of the longest."""
+    """One reading of several texts: all words that are not understood, and the parts of the longest text."""
     longest = max(readings, key=lambda one: one.tokens)
     unknown = tuple(dict.fromkeys(word for one in readings for word in one.unknown))
     return TextReading(longest.tokens, longest.limit, unknown, longest.parts)

@@ -1,4 +1,4 @@
-"""From what a person asks for, in words and options, to a query."""
+"""Make a query from words and options."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -21,21 +21,21 @@ Texts = str | Sequence[str]
 
 
 class KnowsPictures(Protocol):
-    """What a query is made with: a catalog that knows its pictures, and encodes others."""
+    """What making a query needs: a catalog with its pictures, which also encodes others."""
 
     def reference(
         self, *, image: Path | str | bytes | None = None, like: str | None = None, box: Box | None = None
     ) -> Reference:
-        """What a search starts from."""
+        """The reference of a search."""
         ...
 
     def name_of(self, like: str) -> str | None:
-        """The name of the picture of that name or id; None where there is none."""
+        """The name of the picture with that name or id; None if there is none."""
         ...
 
     @property
     def schema(self) -> pa.Schema:
-        """The columns that conditions can be about."""
+        """The columns that conditions can use."""
         ...
 
 
@@ -51,7 +51,11 @@ class Asked:
 
 
 def parts_of(library: KnowsPictures, image: Pictures, text: Texts, options: SearchOptions) -> Asked:
-    """What is asked for. Raises UsageError for a weight that is none, or more pictures or texts than are read."""
+    """The parts of a question.
+
+    Raises:
+        UsageError: a weight is out of range, or there are too many pictures or texts.
+    """
 
     def named(given: Sequence[str]) -> tuple[tuple[str, float], ...]:
         return tuple(split_weight(one, lambda name: library.name_of(name) is not None) for one in given)
@@ -72,7 +76,7 @@ def parts_of(library: KnowsPictures, image: Pictures, text: Texts, options: Sear
 
 
 def weighted_file(given: PictureSource) -> tuple[PictureSource, float]:
-    """A picture file and its weight: `jacket.jpg:0.5` unless there is a file of that name."""
+    """A picture file and its weight: `jacket.jpg:0.5`, unless there is a file of that name."""
     if isinstance(given, bytes):
         return given, 1.0
     return split_weight(str(given), lambda path: Path(path).exists())
@@ -85,16 +89,16 @@ def query_of(
     options: SearchOptions,
     given: Reference | None = None,
 ) -> SearchQuery:
-    """The query that is asked for; `given` is a picture that it starts from, beside the others, cut to its box.
+    """The query of a question. `given` is a reference picture besides the named ones, cropped to its box.
 
     Raises:
-        UsageError: there is nothing to search for, or something of it cannot be read.
+        UsageError: there is nothing to search for, or a part cannot be read.
         DataError: an image cannot be used.
     """
     asked = parts_of(library, image, text, options)
     box = Box.read(options.box) if options.box else None
     if box and len(asked.images) + len(asked.likes) + (given is not None) != 1:
-        raise UsageError("--box is of one picture: give just one beside it, and no other")
+        raise UsageError("--box applies to one picture; give only one")
     references = (
         *(_with_weight(library.reference(image=one, box=box), weight) for one, weight in asked.images),
         *(_with_weight(library.reference(like=one, box=box), weight) for one, weight in asked.likes),
@@ -114,7 +118,11 @@ def query_of(
 
 
 def order_of(library: KnowsPictures, options: SearchOptions) -> ResultOrder:
-    """The order that is asked for. Raises UsageError where it names a column that there is not."""
+    """The order of the results.
+
+    Raises:
+        UsageError: a column does not exist.
+    """
     schema = library.schema
     return ResultOrder(
         tuple(Boost.read(one, schema) for one in options.boost),

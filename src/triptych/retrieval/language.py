@@ -1,4 +1,5 @@
-"""What stands in a search beside words: weights (`A:0.5`), boosts (`in_stock=1.2`) and orders (`price:desc`)."""
+"""The small languages of a search besides words: weights (`A:0.5`), boosts
+(`in_stock=1.2`) and orders (`price:desc`)."""
 
 import math
 import re
@@ -16,7 +17,7 @@ from triptych.core.errors import UsageError
 from triptych.core.text import truncate
 
 GREATEST = 100.0
-"""Of a weight, and of a boost's factor."""
+"""The highest weight, and the highest factor of a boost."""
 
 _WEIGHT = re.compile(r"(?P<what>.+):(?P<weight>\d{0,4}(?:\.\d{1,6})?)", re.DOTALL)
 _TEXT_WEIGHT = re.compile(r"(?P<what>.*\S)\s*:(?P<weight>\d{0,4}\.\d{1,6})\s*", re.DOTALL)
@@ -24,18 +25,22 @@ _ORDER = re.compile(r"(?P<column>.+):(?P<way>asc|desc)", re.DOTALL | re.IGNORECA
 
 
 def split_weight(given: str, is_known: Callable[[str], bool]) -> tuple[str, float]:
-    """A picture's name and its weight: `A:0.5` is `A` with the weight 0.5, unless there is a picture called `A:0.5`.
+    """Split a picture's name and its weight: `A:0.5` is `A` with the weight 0.5, unless there is a picture called
+    `A:0.5`.
 
-    Raises UsageError for a weight that is 0 or above `GREATEST`.
+    Raises:
+        UsageError: the weight is 0 or above `GREATEST`.
     """
     found = None if is_known(given) else _WEIGHT.fullmatch(given)
     return (found["what"], _weight(given, found["weight"])) if found and found["weight"] else (given, 1.0)
 
 
 def split_text_weight(given: str) -> tuple[str, float]:
-    """A text and its weight: `red:0.5` is "red" with the weight 0.5. Without a point (`16:9`) it is all text.
+    """Split a text and its weight: `red:0.5` is "red" with the weight 0.5. Without a decimal point (`16:9`) it is all
+    text.
 
-    Raises UsageError for a weight that is 0 or above `GREATEST`.
+    Raises:
+        UsageError: the weight is 0 or above `GREATEST`.
     """
     found = _TEXT_WEIGHT.fullmatch(given)
     return (found["what"], _weight(given, found["weight"])) if found else (given.strip(), 1.0)
@@ -50,22 +55,24 @@ def _weight(given: str, written: str) -> float:
 
 @dataclass(frozen=True)
 class Boost:
-    """Pictures that are lifted: those that fulfil a condition, or more of a number.
+    """Raises the scores of pictures that fulfil a condition, or that have a higher number in a column.
 
-    A picture is lifted by `factor - 1` standard deviations of the scores, so that 1 changes nothing, 2 lifts by one
-    deviation, and 0.5 lowers by half of one. Of a column of numbers the greatest value is lifted whole, the least not
-    at all, and others in between in proportion; a picture of which nothing is known is not lifted.
+    A picture's score is raised by `factor - 1` standard deviations of the scores. So 1 changes nothing, 2 raises by one
+    deviation, and 0.5 lowers by half of one. In a column of numbers, the highest value gets all of that, the lowest
+    nothing,
+    and others a proportional share. A picture without a value is not changed.
     """
 
     what: str
-    """A condition, or the name of a column of numbers or of yes and no."""
+    """A condition, or the name of a column of numbers or booleans."""
     factor: float
 
     @classmethod
     def read(cls, given: str, schema: pa.Schema) -> "Boost":
-        """`in_stock=1.2`, `rating=1.5`, `colour=red=2` or `price<50=1.2`.
+        """Parse `in_stock=1.2`, `rating=1.5`, `colour=red=2` or `price<50=1.2`.
 
-        Raises UsageError where it cannot be read, or there is no such column.
+        Raises:
+            UsageError: the text cannot be read, or there is no such column.
         """
         what, sign, written = given.rpartition("=")
         what, shown = what.strip(), truncate(given, 80)
@@ -84,13 +91,13 @@ class Boost:
                 raise UsageError(f"--boost {shown!r}: {_reason(error)}") from None
         elif type_of(schema.field(what).type) not in {"number", "boolean"}:
             raise UsageError(
-                f"--boost {shown!r}: the column holds neither numbers nor yes and no; "
+                f"--boost {shown!r}: the column has neither numbers nor booleans; "
                 f"write a condition, such as {what}=VALUE={written}"
             )
         return cls(what, factor)
 
     def lifts(self, metadata: pa.Table) -> NDArray[np.float64]:
-        """By how many standard deviations each row of `metadata` is lifted: shape `(n,)`."""
+        """By how many standard deviations each row of `metadata` is raised: shape `(n,)`."""
         share: NDArray[np.float64]
         if self.what not in metadata.column_names:
             share = matching(metadata, (self.what,)).astype(np.float64)
@@ -103,14 +110,18 @@ class Boost:
 
 @dataclass(frozen=True)
 class Order:
-    """A column that results are sorted by; a picture of which it is not known comes last, in either direction."""
+    """A column by which results are sorted. Pictures without a value come last, in either direction."""
 
     column: str
     descending: bool = False
 
     @classmethod
     def read(cls, given: str, schema: pa.Schema) -> "Order":
-        """`price`, `price:asc` or `price:desc`. Raises UsageError where there is no such column."""
+        """Parse `price`, `price:asc` or `price:desc`.
+
+        Raises:
+            UsageError: there is no such column.
+        """
         found = None if given in schema.names else _ORDER.fullmatch(given.strip())
         column = found["column"].strip() if found else given.strip()
         if column not in schema.names:
@@ -120,7 +131,7 @@ class Order:
         return cls(column, bool(found) and found["way"].lower() == "desc")  # type: ignore[index]
 
     def places(self, metadata: pa.Table) -> list[int]:
-        """The place of each row of `metadata` in this order: rows of equal values have equal places."""
+        """The place of each row of `metadata` in this order. Rows with equal values have equal places."""
         values = metadata.column(self.column).to_pylist()
         if type_of(metadata.schema.field(self.column).type) == "text":
             values = [value if value is None else str(value).casefold() for value in values]
@@ -134,7 +145,7 @@ def _is_known(value: object) -> bool:
 
 
 def _between(values: list[float | None]) -> NDArray[np.float64]:
-    """Each value's place between the least (0) and the greatest (1) of them; 0 where it is not known or all are one."""
+    """Each value's position between the lowest (0) and the highest (1); 0 for missing values, or if all are equal."""
     numbers = np.array([np.nan if value is None else value for value in values], np.float64)
     known = np.isfinite(numbers)
     if not known.any() or (spread := float(np.ptp(numbers[known]))) == 0:
@@ -143,5 +154,5 @@ def _between(values: list[float | None]) -> NDArray[np.float64]:
 
 
 def _reason(error: UsageError) -> str:
-    """What is wrong with a condition, without the condition itself."""
+    """The problem with a condition, without the condition itself."""
     return str(error).rpartition(": ")[2]

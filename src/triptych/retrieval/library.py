@@ -139,7 +139,7 @@ class Library:
     ) -> Reference:
         """Make the reference of a search from a picture, or from a box of it, for any number of queries."""
         if (image is None) == (like is None):
-            raise UsageError("start from an image or from a picture of the catalog, one of the two")
+            raise UsageError("start from either an image or a picture of the catalog")
         if like is not None and box is None:
             snapshot = self._snapshot
             row = _row(snapshot.gallery, like)
@@ -180,7 +180,7 @@ class Library:
         try:
             return self.pixels(self.read(name))
         except PictureError as error:
-            raise DataError(f"{name}: {error}; the composer looks at the reference itself, so put it back") from None
+            raise DataError(f"{name}: {error}; put it back, since the composer reads the reference itself") from None
 
     def pixels(self, data: bytes, limits: Limits | None = None, *, box: Box | None = None) -> Pixels:
         """The pixels of a picture file, or of a box of it, for the encoder, within the catalog's limits or others.
@@ -248,9 +248,7 @@ class Library:
     def _require_catalog(self) -> None:
         """Raise CatalogError where there is none any more; a lock would make its folder anew."""
         if not Catalog.exists(self.catalog.folder):
-            raise CatalogError(
-                f"{self.catalog.folder}: the catalog is gone; put it back, or start anew with another one"
-            )
+            raise CatalogError(f"{self.catalog.folder}: the catalog is gone; put it back, or restart with another one")
 
     def load(self) -> None:
         """Load and run everything that a first search would have to wait for."""

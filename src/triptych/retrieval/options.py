@@ -19,24 +19,24 @@ class SearchOptions:
 
     like: tuple[str, ...] = option(
         (),
-        "A picture of the catalog to be like, by name or id, perhaps with a weight; may be repeated.",
+        "Picture of the catalog to resemble, by name or id, optionally with a weight; may be repeated.",
         metavar="NAME[:WEIGHT]",
     )
     unlike: tuple[str, ...] = option(
         (),
-        "A picture of the catalog to be unlike, by name or id, perhaps with a weight; may be repeated.",
+        "Picture of the catalog to avoid, by name or id, optionally with a weight; may be repeated.",
         metavar="NAME[:WEIGHT]",
     )
     unwanted: tuple[str, ...] = option(
-        (), 'What results should not show, such as "stripes"; may be repeated.', flag="--not", metavar="WORDS"
+        (), 'Words for what results should not show, such as "stripes"; may be repeated.', flag="--not", metavar="WORDS"
     )
     box: str | None = option(
         None,
-        "The part of the picture that is meant: left, top, width and height, as shares of the picture or in pixels.",
+        "Part of the picture to search with: left, top, width and height, as shares of the picture or in pixels.",
         metavar="X,Y,W,H",
     )
     weight: float | None = option(
-        None, "Weight of the words in the sum, by default 0.5; a composer does without.", min=0, max=1
+        None, "Weight of the words in the sum, by default 0.5; not with a composer.", min=0, max=1
     )
     """None takes 0.5, or where a composer is not used because it lost, the weight that was measured to be best."""
     where: tuple[str, ...] = option(
@@ -47,8 +47,8 @@ class SearchOptions:
     )
     boost: tuple[str, ...] = option(
         (),
-        "Lift pictures by metadata: COLUMN or CONDITION, and a factor, such as in_stock=1.2 or colour=red=2. 1 changes "
-        "nothing, 2 lifts by one standard deviation of the scores, 0.5 lowers by half of one. May be repeated.",
+        "Raise pictures by metadata: COLUMN or CONDITION and a factor, such as in_stock=1.2 or colour=red=2. 1 changes "
+        "nothing, 2 raises by one standard deviation of the scores, 0.5 lowers by half of one. May be repeated.",
         metavar="COLUMN=FACTOR",
     )
     sort: tuple[str, ...] = option(
@@ -56,10 +56,12 @@ class SearchOptions:
         "Sort the nearest by a column, `price` or `price:desc`; may be repeated: the next one orders equal values.",
         metavar="COLUMN",
     )
-    among: int = option(200, "How many of the nearest --boost and --sort order; there are no results beyond.", min=1)
+    among: int = option(
+        200, "How many of the nearest pictures --boost and --sort reorder; no others are results.", min=1
+    )
     unique: bool = option(False, "Show near-duplicates once.")
     k: int = option(10, "How many results.", flag="-k", min=1)
-    offset: int = option(0, "Leave out the first so many.", min=0)
+    offset: int = option(0, "How many of the best results to leave out.", min=0)
     after: str | None = option(
         None,
         "Go on after this result, by name or id, also where pictures were added or removed meanwhile; where it is no "
@@ -99,7 +101,7 @@ class EngineOptions:
         metavar="NAME",
     )
     root: Path | None = option(
-        None, "Folder that the catalog's pictures lie in now, where they have moved since `index`.", metavar="DIR"
+        None, "Present folder of the catalog's pictures, if they have moved since `index`.", metavar="DIR"
     )
     force: bool = option(False, "Use the composer even if its verdict is that it is worse than no training.")
 
@@ -123,10 +125,10 @@ class RerankOptions:
     """
 
     model: str = option(
-        "", "A chat model that looks at the first results; see --base-url.", flag="--rerank", metavar="chat:MODEL"
+        "", "Chat model that re-ranks the first results; see --base-url.", flag="--rerank", metavar="chat:MODEL"
     )
-    top: int = option(10, "How many results it looks at.", flag="--rerank-top", min=2)
-    timeout: float = option(10.0, "Seconds that its judgement is waited for.", flag="--rerank-timeout", above=0)
+    top: int = option(10, "How many results it sees.", flag="--rerank-top", min=2)
+    timeout: float = option(10.0, "Seconds to wait for its answer.", flag="--rerank-timeout", above=0)
     chat: ChatSettings = nested(ChatSettings)
 
     def __post_init__(self) -> None:

@@ -1,4 +1,4 @@
-"""In which order results come: boosted or sorted by metadata, near-duplicates folded, and where a page begins."""
+"""The order of results: boosted or sorted by metadata, near-duplicates folded, and where a page begins."""
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
@@ -19,7 +19,7 @@ halved or trimmed 19 in 20 are as near, and of other photos less than one in a h
 """
 
 MOST_FOLDED = 2000
-"""Of the nearest, among which near-duplicates are folded: each is compared with those before it."""
+"""The number of nearest pictures among which near-duplicates are folded. Each is compared with those before it."""
 
 
 @dataclass(frozen=True)
@@ -31,13 +31,13 @@ class ResultOrder:
     unique: bool = False
     """Whether a near-duplicate of a better result is folded into that one."""
     among: int = 200
-    """How many of the nearest are boosted or sorted; there are no results beyond them then."""
+    """How many of the nearest are boosted or sorted. There are no results beyond them then."""
     after: str = ""
-    """The name of the picture that results come after; where it is none of them, the offset counts."""
+    """The name of the picture after which results begin; if it is not among them, the offset counts."""
 
     @property
     def is_by_score(self) -> bool:
-        """Whether results come as a store gives them."""
+        """Whether results keep a store's order."""
         return not (self.boosts or self.sort or self.unique or self.after)
 
 
@@ -60,11 +60,11 @@ def arranged(
     """`k` results in their order, and how many come before them.
 
     Args:
-        order: what is asked for.
-        offset: how many results are left out, unless `order.after` is among them.
-        k: how many are wanted.
-        nearest: gives so many of the nearest pictures, best first.
-        gallery: what is known of them.
+        order: how results are ordered.
+        offset: how many results are skipped, unless `order.after` is among them.
+        k: how many results to return.
+        nearest: gives that many of the nearest pictures, best first.
+        gallery: the pictures with their metadata.
         vector: gives a picture's vector `(d,)` in the encoder's space.
     """
     fixed = bool(order.boosts or order.sort)
@@ -88,7 +88,7 @@ def _is(placed: Placed, name: str) -> bool:
 
 
 def _reordered(order: ResultOrder, found: Sequence[StoreHit], gallery: Gallery) -> list[Placed]:
-    """Boosted, then sorted; what is equal stays as near as it is."""
+    """Results, boosted and then sorted. Equal ones keep the order of similarity."""
     known = gallery.metadata.take(pa.array([gallery.row_of[hit.name] for hit in found], pa.int64()))
     scores = np.array([hit.score for hit in found], np.float64)
     spread = float(scores.std()) if len(scores) else 0.0
@@ -100,7 +100,7 @@ def _reordered(order: ResultOrder, found: Sequence[StoreHit], gallery: Gallery) 
 
 
 def _folded(placed: Sequence[Placed], gallery: Gallery, vector: Callable[[str], Vectors]) -> list[Placed]:
-    """Without those that are a better one's near-duplicates: equal files, or vectors that are nearly equal."""
+    """Results without the near-duplicates of better ones: equal files, or nearly equal vectors."""
     if not placed:
         return []
     vectors = np.stack([vector(one.hit.name) for one in placed])

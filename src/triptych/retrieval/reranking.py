@@ -252,7 +252,7 @@ def rerank_once(reranker: Reranker, picture: Path | bytes, text: str, hits: Sequ
     if reranker.warning:
         say(f"search: {reranker.warning}")
     if len(clean(text)) > _MOST_WORDS:
-        say(f"search: the chat model is shown the first {_MOST_WORDS} characters of the text")
+        say(f"search: the chat model sees only the first {_MOST_WORDS} characters of the text")
     reranked = asyncio.run(_call(reranker, picture, text, hits))
     if reranked.problem:
         say(f"search: not re-ranked, {reranked.problem} ({reranked.detail})")

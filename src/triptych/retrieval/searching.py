@@ -140,9 +140,7 @@ def search(
         check_output(output)
     with open_catalog(catalog, **engine.arguments, runtime=runtime) as library:
         if options.weight is not None and library.composer is not None:
-            raise UsageError(
-                f"--weight is that of a sum; composer {library.composer.name} does without, so leave it out"
-            )
+            raise UsageError(f"--weight is for a sum; leave it out, since composer {library.composer.name} uses none")
         query = query_of(library, image, text, options)
         hits = library.answer([query]).hits[0]
         for note in hits.notes(short_name(library.encoder)):
@@ -208,10 +206,12 @@ def _check_query(image: Pictures, text: Texts, options: SearchOptions, *, compos
     if not (pictures or options.unlike or words):
         raise UsageError("give an --image or --like, a --text, or both")
     if options.weight is not None and not ((pictures or options.unlike) and words):
-        raise UsageError("--weight is that of the words beside a picture: give both, or leave it out")
+        raise UsageError("--weight needs both a picture and words; give both, or leave it out")
     if composing and not (pictures and words):
         raise UsageError("a --composer needs both a picture (--image or --like) and a --text")
     if reranking and not (pictures and texts):
         raise UsageError("--rerank needs both a picture and a --text")
     if reranking and (pictures > 1 or options.sort):
-        raise UsageError("--rerank judges by one picture, and has its own order: give one --image or --like, no --sort")
+        raise UsageError(
+            "--rerank needs one picture and makes its own order; give one --image or --like, and no --sort"
+        )

@@ -150,7 +150,7 @@ class CatalogSnapshot:
         try:
             yield
         except StoreError as error:
-            say(f"in the catalog, and not yet in the store: {error}")
+            say(f"in the catalog, but not yet in the store: {error}")
         else:
             self._catalog.stamp = stamp
 

@@ -129,7 +129,7 @@ def _delete(catalog: Catalog, name: str) -> None:
         read_known(catalog.path(name), PurePosixPath(name).stem)
     except PictureError as error:
         if catalog.path(name).exists():
-            say(f"{name}: left where it is, {error}")
+            say(f"{name}: not deleted, {error}")
         return
     try:
         catalog.path(name).unlink(missing_ok=True)

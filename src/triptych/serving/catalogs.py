@@ -1,4 +1,4 @@
-"""Several catalogs in one process, each below a path of its own, with its own keys: the file that names them."""
+"""Several catalogs in one process, each below its own path and with its own keys, from a file that names them."""
 
 import re
 from collections.abc import Mapping
@@ -16,7 +16,7 @@ _MOST = 50
 
 @dataclass(frozen=True)
 class NamedCatalog:
-    """A catalog that is served beside the first one, below `/c/NAME/`."""
+    """A catalog that is served below `/c/NAME/`, besides the first one."""
 
     name: str
     catalog: Path
@@ -27,9 +27,11 @@ class NamedCatalog:
 
 
 def read_catalogs(path: Path) -> list[NamedCatalog]:
-    """The catalogs of a file: `{"shoes": {"catalog": DIR, "composer": DIR, "keys": FILE}}`; paths are from its folder.
+    """Read the catalogs of a file: `{"shoes": {"catalog": DIR, "composer": DIR, "keys": FILE}}`, with paths relative to
+    it.
 
-    Raises DataError for a file that holds anything else.
+    Raises:
+        DataError: the file has other content.
     """
     content = read_json(path, "file of catalogs", 'write {"shoes": {"catalog": "DIR"}}')
     if not isinstance(content, dict) or len(content) > _MOST:

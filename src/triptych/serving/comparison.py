@@ -14,8 +14,8 @@ from triptych.tagging.tagger import Tagger
 from triptych.tagging.vocabulary import Vocabulary
 
 _BLOCK = 256  # texts encoded before others have their turn
-_CONFIDENT = 0.5  # how likely a word must be, in both pictures, to be given
-_CHANGED = 0.7  # the same where the words differ: a change that is none misleads more than one that is not told
+_CONFIDENT = 0.5  # least probability, in both pictures, of an unchanged word
+_CHANGED = 0.7  # the same for words that differ, since a wrong change misleads more than a missing one
 
 
 class TagComparison:
@@ -57,7 +57,13 @@ class TagComparison:
             raise _Ended
 
     def __call__(self, reference: Vectors, result: Vectors) -> dict[str, list[dict[str, Any]]]:
-        """`changed` and `kept` tags of two vectors `(d,)`, the surest first; what is unsure in either is left out."""
+        """Compare two pictures by their vectors `(d,)`.
+
+        Returns:
+            The `changed` and the `kept` tags, in descending order of confidence. A changed attribute is left out if a
+            word has
+            a probability below 0.7 in its picture, an unchanged one if it has one below 0.5.
+        """
         self._wanted.set()
         with self._one_by_one:
             tagger = self._made()
@@ -68,9 +74,14 @@ class TagComparison:
             before, after = (int(row.argmax()) for row in values)
             confidence = float(min(values[0][before], values[1][after]))
             if confidence >= (_CONFIDENT if before == after else _CHANGED):
-                tag = {"group": group, "before": words[before], "after": words[after], "sure": round(confidence, 3)}
+                tag = {
+                    "attribute": group,
+                    "before": words[before],
+                    "after": words[after],
+                    "confidence": round(confidence, 3),
+                }
                 tags_of["kept" if before == after else "changed"].append(tag)
-        return {kind: sorted(found, key=lambda tag: -tag["sure"]) for kind, found in tags_of.items()}
+        return {kind: sorted(found, key=lambda tag: -tag["confidence"]) for kind, found in tags_of.items()}
 
 
 class _Ended(Exception):

@@ -1,4 +1,4 @@
-"""What people can choose by: the columns of a catalog's metadata, by names that they read, with values and counts."""
+"""Facets for filtering: the columns of a catalog's metadata with readable names, values and counts."""
 
 import math
 import re
@@ -20,7 +20,7 @@ _WORDS = re.compile(r"[A-Z]{2,}(?=[A-Z][a-z]|\b|\d|_|$)|[A-Z]?[^\W\dA-Z_]+|[A-Z]
 
 
 def label_of(name: str) -> str:
-    """A column's name as people read it: "Article type" for `articleType` or `article_type`."""
+    """A readable name of a column: "Article type" for `articleType` or `article_type`."""
     if re.search(r"[^\w-]", name):  # it is written for people already
         return name[:1].upper() + name[1:]
     words = [word if len(word) > 1 and word.isupper() else word.lower() for word in _WORDS.findall(name)]
@@ -29,11 +29,12 @@ def label_of(name: str) -> str:
 
 
 def columns(metadata: pa.Table) -> list[dict[str, Any]]:
-    """The columns that a condition can be about: label, type, ends if they have an order, values and counts.
+    """The columns that a condition can use: label, type, lowest and highest value if they have an order, values and
+    counts.
 
-    Values are given as text: of words the commonest first, all else in order. There are at most 60. There are none of
-    a column of words in which next to every picture has a value of its own, and of numbers and dates only if they are
-    few.
+    Values are given as text: words by frequency, everything else in order, at most 60. None are given for a column of
+    words
+    with a different value for nearly every picture, and for many numbers and dates.
     """
     described = []
     for name in metadata.column_names:
@@ -52,17 +53,18 @@ def columns(metadata: pa.Table) -> list[dict[str, Any]]:
                 "values": [_shown(value) for value in offered],
                 "counts": [counts[value] for value in offered],
                 "distinct": len(counts),
-                "least": _end(in_order[0]) if ordered else None,
-                "most": _end(in_order[-1]) if ordered else None,
+                "min": _end(in_order[0]) if ordered else None,
+                "max": _end(in_order[-1]) if ordered else None,
             }
         )
     return described
 
 
 def values_of(metadata: pa.Table, name: str, part: str) -> list[dict[str, Any]]:
-    """The values of a column that contain `part`, regardless of case, and their counts; the commonest first.
+    """The values of a column that contain `part`, regardless of case, with their counts, by frequency; at most 50.
 
-    At most 50. Raises KeyError where there is no such column.
+    Raises:
+        KeyError: there is no such column.
     """
     if name == "name" or name not in metadata.column_names:
         raise KeyError(name)
@@ -81,12 +83,12 @@ def _counted(metadata: pa.Table, name: str) -> Counter[Any]:
 
 
 def _is_said(value: Any) -> bool:
-    """Whether a value is one that a condition can name: no missing one, and no number without end."""
+    """Whether a condition can name a value: it is neither missing nor an infinite number."""
     return value not in (None, "") and not (isinstance(value, float) and not math.isfinite(value))
 
 
 def _shown(value: Any) -> str:
-    """A value as a condition can have it."""
+    """A value as text that a condition can contain."""
     if isinstance(value, bool):
         return "true" if value else "false"
     return iso_of(value) if isinstance(value, date) else str(value)

@@ -1,4 +1,4 @@
-"""What people found of results, kept as lines that `triptych triplets import` reads: a search engine's own clicks."""
+"""Feedback on results, such as a search engine's clicks, in lines that `triptych triplets import` reads."""
 
 import json
 import os
@@ -10,14 +10,15 @@ from time import time
 from triptych.serving.problems import Problem, busy
 
 MOST_BYTES = 100 * 1024 * 1024
-"""Of the file; more is refused, so that nobody fills the disk."""
+"""The largest size of the file. More is refused, so that nobody fills the disk."""
 
 
 class FeedbackFile:
     """Judgements, one JSON object a line, in a file that only grows. Safe in any thread.
 
-    A line that judges well has `reference`, `modification` and `targets`, as `queries.jsonl` has; one that judges badly
-    has no target, and `unwanted` instead.
+    A positive judgement has `reference`, `modification` and `targets`, like `queries.jsonl`. A negative one has
+    `unwanted`
+    in place of targets.
     """
 
     def __init__(self, path: Path) -> None:
@@ -25,9 +26,10 @@ class FeedbackFile:
         self._lock = Lock()
 
     def add(self, reference: str, modification: str, results: Sequence[str], verdict: str, user: str) -> None:
-        """Keep a judgement on pictures of the catalog, by their names; it is on disk when this returns.
+        """Store a judgement on pictures of the catalog, by their names. When this returns, it is on disk.
 
-        Raises Problem where the file is full.
+        Raises:
+            Problem: the file is full.
         """
         field = "unwanted" if verdict == "bad" else "targets"
         record = {
@@ -56,7 +58,11 @@ class FeedbackFile:
 
 
 def need(file: FeedbackFile | None) -> FeedbackFile:
-    """The file. Raises Problem where the service keeps none."""
+    """The file of feedback.
+
+    Raises:
+        Problem: the service stores no feedback.
+    """
     if file is None:
         raise Problem(403, "this service keeps no feedback; --feedback FILE lets it")
     return file

@@ -1,7 +1,7 @@
-"""Pictures by URL, from hosts that whoever runs the service has named: a service must not be made to ask others.
+"""Fetch pictures by URL, only from hosts that the operator has allowed, so that nobody can send the service elsewhere.
 
-A name is resolved once, and the connection goes to one of the addresses that were judged, so that a name which means
-another machine a moment later leads nowhere else. Redirects are followed by hand, each judged as the first address was.
+A name is resolved once, and the connection goes to one of the addresses that were checked. So a name that resolves to
+another machine a moment later has no effect. Redirects are followed one by one, each checked like the first address.
 """
 
 import ipaddress
@@ -21,7 +21,7 @@ from triptych.serving.problems import Problem
 Address = tuple[str, int]
 
 LONGEST = 2000
-"""Characters of an address."""
+"""The most characters of an address."""
 _REDIRECTS = 3
 _PIECE = 64 * 1024
 _PORTS = {"http": 80, "https": 443}
@@ -34,7 +34,8 @@ def _resolved(host: str, port: int) -> list[Address]:
 
 
 def is_public(address: str) -> bool:
-    """Whether an address is one of the open internet: no private, local, reserved or multicast one, nor one within."""
+    """Whether an address belongs to the public internet: it is not private, local,
+    reserved or multicast, and contains none."""
     try:
         known = ipaddress.ip_address(address.partition("%")[0])
     except ValueError:
@@ -56,16 +57,20 @@ class PictureFetcher:
     """Fetches pictures from the hosts of an allow-list, within limits. Safe in any thread."""
 
     hosts: frozenset[str]
-    """`shop.example`, `.shop.example` for the names below it, or with a port, `shop.example:8080`."""
+    """Allowed hosts: `shop.example`, `.shop.example` for the names below it, or with a port, `shop.example:8080`."""
     max_bytes: int
     seconds: float
-    """Of a whole fetch, its redirects and its body included."""
+    """The longest duration of a fetch, including redirects and the body."""
     resolve: Callable[[str, int], Sequence[Address]] = _resolved
     allows: Callable[[str], bool] = is_public
     """Whether a connection may go to an address."""
 
     def __call__(self, url: str) -> bytes:
-        """The content of a picture. Raises Problem, which says nothing of the network beyond the host's own answer."""
+        """The content of a picture.
+
+        Raises:
+            Problem: it cannot be fetched. The problem shows nothing of the network but the host's own answer.
+        """
         deadline = monotonic() + self.seconds
         for _ in range(_REDIRECTS + 1):
             parts = self._judged(url)
@@ -76,7 +81,11 @@ class PictureFetcher:
         raise Problem(422, f"url: more than {_REDIRECTS} redirects")
 
     def _judged(self, url: str) -> SplitResult:
-        """The parts of an address that may be asked. Raises Problem for any other."""
+        """The parts of an allowed address.
+
+        Raises:
+            Problem: the address is not allowed.
+        """
         if len(url) > LONGEST or not url.isascii() or any(sign <= " " or sign == "\x7f" for sign in url):
             raise Problem(422, f"url: must be an address of at most {LONGEST} plain characters")
         try:
@@ -93,7 +102,7 @@ class PictureFetcher:
         return parts
 
     def _asked(self, parts: SplitResult, deadline: float) -> bytes | str:
-        """What a host answers: the picture, or where it has moved to."""
+        """The answer of a host: the picture, or its new address."""
         host, port = str(parts.hostname), parts.port or _PORTS[parts.scheme]
         try:
             addresses = self.resolve(host, port)
@@ -154,7 +163,11 @@ def _fits(host: str, allowed: str) -> bool:
 
 
 def _left(deadline: float) -> float:
-    """The seconds that are left. Raises OSError where there are none."""
+    """The remaining seconds.
+
+    Raises:
+        OSError: none are left.
+    """
     left = deadline - monotonic()
     if left <= 0:
         raise TimeoutError
@@ -162,7 +175,7 @@ def _left(deadline: float) -> float:
 
 
 def _connected(addresses: Sequence[Address], seconds: float) -> socket.socket:
-    """A connection to the first of the addresses that answers; to none but these."""
+    """A connection to the first of the addresses that answers, and to no other address."""
     failed: OSError = OSError()
     for address in addresses[:2]:
         try:
@@ -178,7 +191,11 @@ def _cut(connection: HTTPConnection) -> None:
 
 
 def read_hosts(given: Sequence[str]) -> frozenset[str]:
-    """The allow-list, as `--fetch-from` gives it. Raises UsageError for what is no host."""
+    """Read the allow-list of `--fetch-from`.
+
+    Raises:
+        UsageError: an entry is no host.
+    """
     hosts = set()
     for one in given:
         host = one.strip().lower().rstrip(".")

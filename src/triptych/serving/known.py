@@ -1,4 +1,4 @@
-"""The pictures that a request may name: those of the catalog, and those that were uploaded not long ago."""
+"""The pictures that a request may name: those of the catalog, and recent uploads."""
 
 from pathlib import Path
 
@@ -15,7 +15,7 @@ from triptych.serving.thumbnails import Uploads
 
 
 class KnownPictures:
-    """What a query is made with: `asking.KnowsPictures` over a catalog and the uploads. Safe in any thread."""
+    """`asking.KnowsPictures` for a catalog and its recent uploads. Safe in any thread."""
 
     def __init__(self, library: Library, uploads: Uploads, limits: Limits) -> None:
         self._library = library
@@ -24,17 +24,21 @@ class KnownPictures:
 
     @property
     def schema(self) -> pa.Schema:
-        """The columns that conditions can be about."""
+        """The columns that conditions can use."""
         return self._library.schema
 
     def name_of(self, like: str) -> str | None:
-        """The name of the picture of that name or id, or the id of an upload; None where it is neither."""
+        """The name of the picture with that name or id, or the id of an upload; None if there is neither."""
         return like if self._uploads.get(like) else self._library.name_of(like)
 
     def reference(
         self, *, image: Path | str | bytes | None = None, like: str | None = None, box: Box | None = None
     ) -> Reference:
-        """A picture of the catalog, or one uploaded not long ago. Raises Problem where it is neither."""
+        """The reference for a picture of the catalog, or for a recent upload.
+
+        Raises:
+            Problem: there is no such picture.
+        """
         if like is None:
             raise UsageError("name a picture")  # a file of this machine is none that a request may name
         upload = self._uploads.get(like)

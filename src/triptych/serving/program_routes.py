@@ -7,7 +7,7 @@ from starlette.responses import Response
 
 from triptych.serving import schemas
 from triptych.serving.feedback import need
-from triptych.serving.forms import json_response, read_json_body
+from triptych.serving.forms import json_response
 from triptych.serving.handlers import RequestHandlers
 from triptych.serving.search_answers import answered_all, public
 
@@ -16,12 +16,10 @@ _Id = Annotated[str, Path(max_length=64, description="A picture's opaque id.", e
 
 def add_program_routes(app: FastAPI, handlers: RequestHandlers) -> None:
     """Give `app` these routes."""
-    many = {"requestBody": {"content": {"application/json": {"schema": schemas.Searches.model_json_schema()}}}}
 
-    @app.post("/v1/searches", response_model=schemas.Answers, tags=["search"], openapi_extra=many)
-    async def searches(request: Request) -> Response:
+    @app.post("/v1/searches", response_model=schemas.Answers, tags=["search"])
+    async def searches(given: Annotated[schemas.Searches, Body()]) -> Response:
         """Up to 32 searches at once, which costs less than one after another; each is answered for itself."""
-        given = await read_json_body(request, schemas.Searches)
         return json_response({"answers": await answered_all(handlers, given.searches)})
 
     @app.patch("/v1/pictures/{id}", response_model=schemas.Picture, tags=["pictures"])

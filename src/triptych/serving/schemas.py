@@ -78,10 +78,8 @@ class Search(BaseModel):
         description="The part of the picture that is meant: x,y,width,height as shares of it (0 to 1) or in pixels.",
         examples=["0.1,0.2,0.5,0.6"],
     )
-    weight: float | SkipJsonSchema[None] = Field(
+    weight: Annotated[float, Field(ge=0, le=1)] | SkipJsonSchema[None] = Field(
         None,
-        ge=0,
-        le=1,
         description="Of the words, with a picture and without a composer; else that of `GET /v1/catalog`.",
         json_schema_extra=_without_default,
     )
@@ -299,8 +297,8 @@ class Column(BaseModel):
     )
     counts: list[int] = Field(description="How many pictures have each of `values`.")
     distinct: int = Field(description="How many values there are; `GET /v1/values` searches them.")
-    least: float | str | None = Field(None, description="Of numbers and dates.")
-    most: float | str | None = Field(None, description="Of numbers and dates.")
+    min: float | str | None = Field(None, description="The lowest value of a column of numbers or dates.")
+    max: float | str | None = Field(None, description="The highest value of a column of numbers or dates.")
 
 
 class Facts(BaseModel):
@@ -326,16 +324,16 @@ class Pair(BaseModel):
 
 
 class Tag(BaseModel):
-    """What an attribute seems to be in two pictures, and how sure that is (0 to 1)."""
+    """An attribute and its word in each of two pictures."""
 
-    group: str = Field(examples=["colour"])
-    before: str = Field(examples=["blue"])
-    after: str = Field(examples=["red"])
-    sure: float = Field(examples=[0.93])
+    attribute: str = Field(examples=["colour"])
+    before: str = Field(description="The word for the reference.", examples=["blue"])
+    after: str = Field(description="The word for the result.", examples=["red"])
+    confidence: float = Field(description="The lower of the two words' probabilities.", examples=[0.93])
 
 
 class Comparison(BaseModel):
-    """What differs between two pictures, and what does not, in tags; the surest first."""
+    """Which attributes differ between two pictures and which do not, in descending order of confidence."""
 
     changed: list[Tag]
     kept: list[Tag]

@@ -1,4 +1,4 @@
-"""A search as HTTP answers it: one question, or several in one request."""
+"""Answer searches over HTTP: one question, or several in one request."""
 
 import asyncio
 from typing import Any
@@ -27,7 +27,7 @@ def public_hit(hit: Hit) -> dict[str, Any]:
 async def answered(
     handlers: RequestHandlers, query: schemas.Search, picture: bytes | None
 ) -> tuple[dict[str, Any], str]:
-    """The answer to a question, and the times that it took, as `Server-Timing` has them. Raises what handlers raise."""
+    """The answer to a question, and its durations for `Server-Timing`. Raises what handlers raise."""
     if query.url:
         if picture is not None:
             raise Problem(422, "send a picture or its url, not both")
@@ -51,7 +51,7 @@ async def answered(
 
 
 async def answered_all(handlers: RequestHandlers, queries: list[schemas.SearchOfJson]) -> list[dict[str, Any]]:
-    """The answer to each question; to one that cannot be answered the problem that it alone has."""
+    """The answer to each question, or its own problem if it cannot be answered."""
 
     async def one(query: schemas.SearchOfJson) -> dict[str, Any]:
         try:
@@ -67,5 +67,5 @@ async def answered_all(handlers: RequestHandlers, queries: list[schemas.SearchOf
 
 
 def _is_simple(query: SearchQuery) -> bool:
-    """Whether a query is one that a chat model can judge by: of one picture and words."""
+    """Whether a chat model can judge a query: it has one picture and words."""
     return len(query.references) == 1 and bool(query.texts)

@@ -125,7 +125,7 @@ def _read(
     if left_out := found.counts():
         say(f"{pictures}: left out " + ", ".join(f"{kind} {count}" for kind, count in left_out.items()))
     if len(names) > _PICTURES:
-        say(f"{pictures}: of {len(names)} pictures, {_PICTURES} drawn at random are learnt from")
+        say(f"{pictures}: of {len(names)} pictures, {_PICTURES} are used, drawn at random")
         chosen = np.random.default_rng(0).choice(len(names), _PICTURES, replace=False)
         names = [names[row] for row in np.sort(chosen)]
     pixels, kept = read_bytes(

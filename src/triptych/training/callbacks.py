@@ -94,7 +94,7 @@ class JsonLines(Callback):
             lines = self._path.read_text(encoding="utf-8").splitlines(keepends=True) if goes_on else []
             kept = [line for line in lines if line.endswith("\n") and json.loads(line)["step"] <= run.step]
         except (OSError, ValueError, KeyError, TypeError, RecursionError):
-            raise DataError(f"{self._path}: is not the log of this run; name another file with --log-json") from None
+            raise DataError(f"{self._path}: is the log of another run; give another file with --log-json") from None
         with atomic(self._path) as temporary:
             temporary.write_text("".join(kept), encoding="utf-8")
 

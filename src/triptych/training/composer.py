@@ -159,11 +159,11 @@ def _weights(encoder: Encoder, options: TrainOptions) -> "DualEncoder | PhotoEnc
 
     own = load_model(encoder.folder) if _learns_text(encoder, options, unless=()) else None
     if options.composer == "transformer" and not isinstance(own, DualEncoder):
-        raise UsageError(f"{encoder.name}: --composer transformer is for encoders that `triptych pretrain` made")
+        raise UsageError(f"{encoder.name}: --composer transformer needs an encoder that `triptych pretrain` made")
     if options.tune_text and not isinstance(encoder, NativeEncoder):
-        raise UsageError(f"--tune-text: the text tower of {encoder.name} does not learn")
+        raise UsageError(f"--tune-text: the text tower of {encoder.name} cannot be trained")
     if own is None and "text-tower" in options.without:
-        raise UsageError(f"--without text-tower: the text tower of {encoder.name} does not learn in any case")
+        raise UsageError(f"--without text-tower: the text tower of {encoder.name} is never trained")
     return own
 
 

@@ -120,7 +120,7 @@ def _given(
     if not isinstance(known, NativeEncoder) or not known.is_photo_encoder:
         raise UsageError(f"--from {options.start}: takes photos, a folder that such a run wrote, or scratch")
     if out.resolve() == known.folder.resolve():
-        raise UsageError(f"--out {out}: holds the encoder to go on with; choose another")
+        raise UsageError(f"--out {out}: is the folder of the encoder to start from; choose another")
     data = load_pairs(pairs, images, known.size, runtime.threads, options.limits)
     wanted = min(_MOST_HELD_OUT, max(10, int(len(data.captions) * _HELD_OUT)))
     learnt, held = hold_out_products(data, wanted, options.seed)
@@ -148,7 +148,7 @@ def _learner(given: _Given, options: PretrainOptions, device: Any) -> "Continuin
     tuned = TunedParts.of(model, options.tune)
     pixels = torch.from_numpy(given.data.pixels[given.learnt])
     views = max(1, min(_VIEWS, _MEMORY // (len(pixels) * tuned.bytes_of_a_view())))
-    say(f"pretrain: looking at {len(pixels)} photos, {views} views of each")
+    say(f"pretrain: computing frozen features of {len(pixels)} photos, {views} views of each")
     features = frozen_features(model, pixels, tuned, views, options.seed)
     texts = title_texts([given.data.captions[row] for row in given.learnt], options.seed)
     lexicon = given.encoder.lexicon

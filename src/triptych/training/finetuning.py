@@ -147,7 +147,7 @@ def _read(triplets: Path, catalog: Catalog, towers: TrainableEncoder, seed: int,
     pixels, kept = read_bytes(catalog.root, names, towers.prepare, threads=threads, opened=catalog.open_picture)
     if not kept:
         raise DataError(
-            f"{catalog.root}: none of the pictures of {catalog.folder} can be read there; index them where they are"
+            f"{catalog.root}: none of the pictures of {catalog.folder} can be read there; index them where they are now"
         )
     usable = [names[row] for row in kept]
     vectors = catalog.vectors[[catalog.row_of[name] for name in usable]]

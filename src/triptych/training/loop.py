@@ -206,7 +206,7 @@ def _require_finite(run: Run, values: Iterable[float], what: str) -> None:
     kept = f"; {run.checkpoint} holds an earlier step" if run.checkpoint.exists() else ""
     raise FailureError(
         f"{run.name}: {what} of {run.steps} is not finite ({wrong[0]}), and nothing of it was stored{kept}; "
-        "a lower rate of learning, another seed or a look at the data may help"
+        "try a lower learning rate or another seed, and check the data"
     )
 
 

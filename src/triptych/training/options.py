@@ -59,25 +59,27 @@ class LossOptions:
 
     temperature: float = option(0.07, _TEMPERATURE, above=0)
     negatives: str = option(
-        "bank", "bank (the catalog), batch (its pictures alone), or bank+group (and the critic's).", choices=NEGATIVES
+        "bank",
+        "bank (the catalog), batch (its pictures only), or bank+group (also the critic's negatives).",
+        choices=NEGATIVES,
     )
     """`bank`: the catalog, or a sample of it with the batch's pictures. `batch`: the batch's references and targets
     alone. `bank+group`: the bank with the pictures of the batch's groups, which the critic knows to be wrong: each is a
     negative of its own query, however like the target it is."""
-    hard_alpha: float = option(1.0, "HN-NCE: the weight of a target below the line.", metavar="A", above=0)
+    hard_alpha: float = option(1.0, "HN-NCE: the weight of a target in the denominator.", metavar="A", above=0)
     """HN-NCE's α: what a target counts beside the negatives."""
     hard_beta: float = option(0.0, "HN-NCE: extra weight of hard negatives; CoVR: 0.5.", metavar="B", min=0)
     """HN-NCE's β: by how much a hard negative counts more than an easy one. CoVR (Ventura et al. 2024): α 1, β 0.5."""
-    symmetric: bool = option(False, "Learn also to find the query from its target.")
+    symmetric: bool = option(False, "Also train in the other direction, from the target to its query.")
     """Also find a target's query among those of the batch, as CLIP finds a picture's text (Radford et al. 2021)."""
     false_negative_margin: float | None = option(
-        None, "Leave out negatives that a query likes more than its target by this.", metavar="COSINE", min=0, max=2
+        None, "Ignore negatives that score higher than the best target by this cosine.", metavar="COSINE", min=0, max=2
     )
     """A negative that the query likes more than its best target, by this cosine, is taken for a target that nobody
     found, and left out: the elimination of false negatives (Huynh et al. 2022), by the composer's own judgement. What
     is known to be wrong stays: the reference, and with `bank+group` the group. None leaves none out."""
     weighting: str = option(
-        "confidence", "What a triplet counts: confidence (the critic's), or none.", choices=WEIGHTINGS
+        "confidence", "Weight of a triplet: confidence (the critic's), or none.", choices=WEIGHTINGS
     )
     """What a triplet counts: the critic's `confidence`, or with `none` as much as any other."""
 
@@ -100,15 +102,13 @@ class TrainOptions:
     """`combiner` reads the vectors of reference and text. `transformer` reads the reference's picture position by
     position, and the text token by token; it is for encoders that `pretrain` made."""
     epochs: int = option(9, _EPOCHS, min=1)
-    most_steps: int = option(600, "Steps of all epochs together, at most.", metavar="COUNT", min=1)
+    most_steps: int = option(600, "The most steps, over all epochs.", metavar="COUNT", min=1)
     batch_size: int = option(256, _BATCH, min=2)
     loss: LossOptions = nested(LossOptions)
     without: tuple[str, ...] = option(
         (), f"Leave out {', '.join(PARTS[:-1])} or {PARTS[-1]}; may be repeated.", metavar="PART", choices=PARTS
     )
-    tune_text: bool = option(
-        False, "Of photos-1, let the end of the text tower learn along; takes three times as long."
-    )
+    tune_text: bool = option(False, "Also train the end of photos-1's text tower; takes three times as long.")
     """Small encoders of our own (`pretrain`) let their text tower learn along in any case."""
     patience: int | None = option(None, _PATIENCE, metavar="EPOCHS", min=1)
     precision: str = option("auto", _PRECISION, choices=PRECISIONS)
@@ -118,7 +118,7 @@ class TrainOptions:
         check_ranges(self)
         if self.composer == "transformer" and "text-tower" in self.without:
             raise UsageError(
-                "--without text-tower: a transformer reads the tower's tokens, so it needs one that learns"
+                "--without text-tower: a transformer reads the tower's tokens, so the tower must be trained"
             )
 
 
@@ -130,17 +130,17 @@ class FinetuneOptions:
         UsageError: a value is out of its range.
     """
 
-    tune: str | None = option(None, "What learns: full (own), lora (hf:), last-N or frozen.", metavar="WHAT")
+    tune: str | None = option(None, "What is trained: full (own), lora (hf:), last-N or frozen.", metavar="WHAT")
     """`full` or `frozen` (our own encoders; full by default), or `lora`, `last-N`, `full` or `frozen` (Hugging Face;
     lora by default)."""
     epochs: int = option(3, _EPOCHS, min=1)
     batch_size: int = option(256, _BATCH, min=2)
-    accumulate: int = option(1, "Batches whose gradients make a step, each with negatives of its own.", min=1)
+    accumulate: int = option(1, "Batches whose gradients are added up for a step, each with its own negatives.", min=1)
     chunk_size: int | None = option(
-        None, "Pictures or texts in memory at a time; the batch stays whole.", metavar="COUNT", min=1
+        None, "Pictures or texts in memory at a time; the loss is still over the whole batch.", metavar="COUNT", min=1
     )
     temperature: float = option(0.07, _TEMPERATURE, above=0)
-    distill: float = option(5.0, "How much pictures are held to their vectors of before.", min=0)
+    distill: float = option(5.0, "Weight of keeping the pictures' vectors as they were.", min=0)
     """Weighs one minus the cosine of a picture's vector to what it was, beside the contrastive loss."""
     patience: int | None = option(None, _PATIENCE, metavar="EPOCHS", min=1)
     precision: str = option("auto", _PRECISION, choices=PRECISIONS)
@@ -161,20 +161,22 @@ class PretrainOptions:
 
     start: str = option(
         "photos",
-        "Encoder to go on with: photos, a folder that such a run wrote, or scratch.",
+        "Encoder to start from: photos, a folder that such a run wrote, or scratch.",
         flag="--from",
         metavar="NAME",
     )
     """`photos`, an encoder of photos and sentences; a folder that `pretrain` made of one; or `scratch`, for a small
     encoder that begins with nothing, as for drawings."""
-    tune: str | None = option(None, "What learns: frozen (the heads alone), last-N or full.", metavar="WHAT")
+    tune: str | None = option(None, "What is trained: frozen (only the heads), last-N or full.", metavar="WHAT")
     """`frozen`, the default: small heads on what the towers see, which is computed once. `last-N`: the last N stages of
     the pictures' tuned copy and the last N layers of the text tower, too. `full`: all of both, but for the published
     trunk, which tells items apart."""
-    size: int | None = option(None, "With --from scratch: side of its pictures, in pixels, by 16 (64).", min=32)
-    width: int | None = option(None, "With --from scratch: channels of the first stage (64).", min=2)
-    epochs: int | None = option(None, "Passes over the pairs; 30, or 50 from scratch.", min=1)
-    batch_size: int = option(256, "Pairs a step.", min=2)
+    size: int | None = option(
+        None, "With --from scratch: side of its pictures in pixels, a multiple of 16; by default 64.", min=32
+    )
+    width: int | None = option(None, "With --from scratch: channels of the first stage; by default 64.", min=2)
+    epochs: int | None = option(None, "Passes over the pairs; by default 30, or 50 from scratch.", min=1)
+    batch_size: int = option(256, "Pairs per step.", min=2)
     max_pixels: float = max_pixels_option()
     seed: int = option(0, _SEED, min=0)
 
@@ -183,7 +185,7 @@ class PretrainOptions:
         if self.size is not None and self.size % 16:
             raise UsageError(f"--size {self.size}: must be a multiple of 16")
         if self.start == SCRATCH and self.tune is not None:
-            raise UsageError("--tune: goes with an encoder to go on with; from scratch everything learns")
+            raise UsageError("--tune: needs an encoder to start from; from scratch everything is trained")
         if self.start != SCRATCH and not (self.size is None and self.width is None):
             raise UsageError(f"--size and --width go with --from scratch; --from {self.start} has its own")
         if self.tune is not None and not _TUNED.fullmatch(self.tune):
@@ -204,7 +206,7 @@ class AdaptOptions:
     """
 
     steps: int = option(300, "Steps of training.", min=1)
-    batch_size: int = option(256, "Pictures a step.", min=2)
+    batch_size: int = option(256, "Pictures per step.", min=2)
     max_pixels: float = max_pixels_option()
     seed: int = option(0, _SEED, min=0)
 
@@ -226,18 +228,18 @@ class InversionOptions:
     """
 
     prompt: str | None = option(
-        None, 'What stands before the words, such as "a photo of * that"; otherwise eval chooses.', metavar="TEXT"
+        None, 'Text before the words, such as "a photo of * that"; otherwise eval chooses.', metavar="TEXT"
     )
     """With `*` for the pseudo-word. Without one the composer knows several, the paper's and bare pseudo-words, among
     which `eval` chooses on validation queries; elsewhere it takes the paper's for CLIP, and for our own encoders what
     was best on such."""
     captions: Path | None = option(
-        None, "For lincir: texts to learn from (image,caption), in place of titles.", metavar="CSV"
+        None, "For lincir: CSV of texts (image,caption) to train on, in place of titles.", metavar="CSV"
     )
     vocabulary: Path | None = option(None, 'JSON: {"colour": ["red", "blue"], …}.', metavar="FILE")
-    limit: int | None = option(None, "Learn from this many pictures, not all.", metavar="COUNT", min=2)
+    limit: int | None = option(None, "Train on this many pictures; by default on all.", metavar="COUNT", min=2)
     steps: int = option(400, "Steps of the mapping network.", min=1)
-    batch_size: int = option(256, "Pictures or texts a step.", min=2)
+    batch_size: int = option(256, "Pictures or texts per step.", min=2)
     word_steps: int = option(100, "For searle: steps of optimisation to find a picture's word.", min=1)
     seed: int = option(0, _SEED, min=0)
 

@@ -1,8 +1,9 @@
-"""Training by several processes, as `torchrun` starts them: each computes a part of a batch, and the loss is of all.
+"""Training in several processes that `torchrun` started. Each computes a part of a batch; the loss is over all of it.
 
-What every process has is gathered from all of them before the loss, so a loss over n processes is the loss of one. Each
-then computes the same loss, and `DistributedDataParallel` adds the gradients of the parts up. The first process alone
-writes files. Alone, nothing of this does anything.
+Vectors are gathered from all processes before the loss, so n processes have the loss of one. Each then computes the
+same
+loss, and `DistributedDataParallel` adds up the gradients of the parts. Only the first process writes files. In a single
+process, nothing here has any effect.
 """
 
 import os
@@ -28,7 +29,7 @@ _PATIENCE = timedelta(hours=2)  # the first process exports and judges alone; a 
 
 @contextmanager
 def joined(device: torch.device) -> Iterator[None]:
-    """Join the processes that `torchrun` started, over NCCL on GPUs and over Gloo on CPUs; alone, do nothing."""
+    """Join the processes that `torchrun` started, over NCCL on GPUs and over Gloo on CPUs. Without it, do nothing."""
     if launched_processes() == 1:
         yield
         return
@@ -47,7 +48,7 @@ def process_count() -> int:
 
 
 def process_rank() -> int:
-    """The number of this one, from 0."""
+    """The number of this process, from 0."""
     return dist.get_rank() if _is_joined() else 0
 
 
@@ -56,13 +57,17 @@ def _is_joined() -> bool:
 
 
 def is_first() -> bool:
-    """Whether this process writes what all have computed."""
+    """Whether this process writes the results."""
     return process_rank() == 0
 
 
 @contextmanager
 def locked_once(folder: Path) -> Iterator[None]:
-    """Hold `folder` against other runs; the first process does it for all. Raises BusyError where one is at work."""
+    """Lock `folder` against other runs; the first process does it for all.
+
+    Raises:
+        BusyError: another run uses it.
+    """
     if is_first():
         with locked(folder):
             yield
@@ -72,7 +77,7 @@ def locked_once(folder: Path) -> Iterator[None]:
 
 @contextmanager
 def first_ahead() -> Iterator[None]:
-    """Let the first process do the block before the others, which find what it has written."""
+    """Let the first process run the block before the others, which find its output."""
     if not is_first():
         wait_for_all()
     yield
@@ -87,7 +92,7 @@ def wait_for_all() -> None:
 
 
 def of_first(value: T | None) -> T:
-    """The first process's value, in every process; what the others give is not looked at."""
+    """The first process's value, in every process. The values of the others are ignored."""
     held: list[Any] = [value]
     if process_count() > 1:
         dist.broadcast_object_list(held)
@@ -96,7 +101,8 @@ def of_first(value: T | None) -> T:
 
 
 def own_part(count: int) -> slice | NDArray[np.int64]:
-    """Which of `count` rows this process computes. The parts are equally long: the last row fills the last part up."""
+    """The part of `count` rows that this process computes. All parts have one
+    length: the last row is repeated as needed."""
     processes = process_count()
     if processes == 1:
         return slice(0, count)
@@ -106,7 +112,7 @@ def own_part(count: int) -> slice | NDArray[np.int64]:
 
 
 def gathered(part: Tensor, count: int) -> Tensor:
-    """The `count` rows of which each process has computed its `own_part`; gradients lead back to where they are due."""
+    """All `count` rows, each process having computed its `own_part`. Gradients flow back to the process of each row."""
     if process_count() == 1:
         return part
     whole: Tensor = _Gather.apply(part)  # type: ignore[no-untyped-call]
@@ -114,7 +120,7 @@ def gathered(part: Tensor, count: int) -> Tensor:
 
 
 class _Gather(torch.autograd.Function):
-    """All processes' rows, one after the other."""
+    """Concatenates the rows of all processes."""
 
     @staticmethod
     def forward(ctx: Any, part: Tensor) -> Tensor:
@@ -130,10 +136,10 @@ class _Gather(torch.autograd.Function):
 
 
 class Replicas:
-    """A module of which every process has a copy; their gradients are averaged.
+    """A module with a copy in every process. Gradients are averaged over the copies.
 
     Args:
-        module: what learns, the same in every process once this is made.
+        module: the module, equal in every process after this.
     """
 
     def __init__(self, module: nn.Module) -> None:
@@ -144,7 +150,7 @@ class Replicas:
             self._parallel = DistributedDataParallel(_Computing(module), find_unused_parameters=True)
 
     def __call__(self, compute: Callable[[], Tensor]) -> Tensor:
-        """The loss that `compute` makes with the module; its `backward` averages the gradients."""
+        """The loss that `compute` makes with the module. Its `backward` averages the gradients."""
         if self._parallel is None:
             return compute()
         loss: Tensor = self._parallel(compute)
@@ -164,7 +170,7 @@ class Replicas:
 
 
 class _Computing(nn.Module):
-    """Runs what it is given; the module is there for its weights."""
+    """Runs a function, and holds the module for its weights."""
 
     def __init__(self, module: nn.Module) -> None:
         super().__init__()
@@ -175,5 +181,5 @@ class _Computing(nn.Module):
 
 
 def step_seed(seed: int) -> int:
-    """A seed for what is random in this process: each drops out differently."""
+    """A seed for this process, so that each has its own dropout."""
     return (seed + int(os.environ.get("RANK", 0)) * 1_000_000_007) % 2**63 if process_count() > 1 else seed

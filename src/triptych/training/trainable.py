@@ -76,7 +76,9 @@ def trainable_encoder(encoder: Encoder, tune: str | None = None) -> TrainableEnc
     if isinstance(encoder, NativeEncoder):
         return _Native(encoder, tune or "full")
     if not encoder.name.startswith("hf:"):
-        raise UsageError(f"{encoder.name}: was exported and cannot be trained; use the encoder that it was made of")
+        raise UsageError(
+            f"{encoder.name}: was exported and cannot be trained; use the encoder that it was exported from"
+        )
     return _HuggingFace(encoder, tune or "lora")  # type: ignore[arg-type]
 
 

@@ -194,7 +194,7 @@ def judge_composer(
     space = Space(known, opened.names, opened.vectors, opened.root, limits=opened.limits)
     verdict = judge_saved("judge", folder, truth, space, threads=runtime.threads)
     if verdict is None:
-        raise FailureError(f"{truth.source}: {TOO_FEW} in {catalog}; give queries whose pictures it holds")
+        raise FailureError(f"{truth.source}: {TOO_FEW} in {catalog}; give queries about its pictures")
     return verdict
 
 

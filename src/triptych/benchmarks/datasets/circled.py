@@ -1,13 +1,13 @@
 """CIRCLED: sessions of two to six turns, over the pictures of FashionIQ, CIRR and CIRCO.
 
-Takeda et al., *CIRCLED: A Multi-turn CIR Dataset with Consistent Dialogues across Domains* (arXiv 2605.26734). On disk
-as its authors distribute it (huggingface.co/datasets/tk1441/CIRCLED): `cirr_val.json`, `fashioniq_dress_val.json` and
-so on, lists of sessions; beside them the folders of the datasets whose pictures they are about, `fashion-iq`, `cirr`
-and `CIRCO`, each as its own authors distribute it. What is not there is not measured.
+Takeda et al., *CIRCLED: A Multi-turn CIR Dataset with Consistent Dialogues across Domains* (arXiv 2605.26734). The
+layout is that of the authors (huggingface.co/datasets/tk1441/CIRCLED): `cirr_val.json`, `fashioniq_dress_val.json` and
+so on, lists of sessions. The folders of the data sets with the pictures lie beside them as `fashion-iq`, `cirr` and
+`CIRCO`, each in its authors' layout. Subsets that are missing are not measured.
 
-A task for each subset and turn, and one for the last turns: R@1/5/10/50 of any ground truth over the dataset's official
-gallery. The authors' evaluation code is not published with the data; how a query is built of a dialogue and whether a
-reference may be an answer are settings.
+There is a task for each subset and turn, and one for the last turns: R@1/5/10/50 of any ground truth over the data
+set's official gallery. The authors' evaluation code is not published with the data. So the settings decide how a query
+is made from a dialogue, and whether a reference may be an answer.
 """
 
 import os
@@ -39,7 +39,7 @@ _FOLDERS = {
 
 @dataclass(frozen=True)
 class CIRCLEDSettings(ReferenceSettings):
-    """`history`: the query's text is all captions so far, `joined` by full stops, or the `last` one alone.
+    """`history`: the query's text has all captions so far, `joined` by full stops, or only the `last` one.
 
     In either case the reference is that of the turn. `reference`: whether it may be an answer.
     """
@@ -49,7 +49,7 @@ class CIRCLEDSettings(ReferenceSettings):
 
 @dataclass(frozen=True)
 class _Gallery:
-    """The pictures that a subset ranks, and where they lie."""
+    """The pictures that a subset ranks, and their folder."""
 
     root: Path
     files: dict[str, str]
@@ -57,7 +57,11 @@ class _Gallery:
 
 
 def load_circled(root: Path, split: str, settings: CIRCLEDSettings) -> list[Task]:
-    """A task for each turn of each subset whose files are there. Raises DataError for wrong files, or where none is."""
+    """Load a task for each turn of each subset with files.
+
+    Raises:
+        DataError: a file is wrong, or there is none.
+    """
     tasks: list[Task] = []
     missing = []
     for subset in SUBSETS[split]:
@@ -105,7 +109,7 @@ def _tasks(path: Path, subset: str, split: str, gallery: _Gallery, settings: CIR
 
 
 def _session(record: Record, subset: str, gallery: _Gallery, settings: CIRCLEDSettings) -> list[Query | None]:
-    """The queries of a session, one for each turn; None for one whose reference is its only answer."""
+    """The queries of a session, one for each turn; None for a query with its reference as the only answer."""
     name = record.text("session_id")
     turns = record.records("turns")
     if not turns or len(turns) != record.number("num_turns"):
@@ -126,7 +130,11 @@ def _session(record: Record, subset: str, gallery: _Gallery, settings: CIRCLEDSe
 
 
 def _picture(record: Record, given: object, subset: str, gallery: _Gallery) -> str:
-    """A picture's name in its dataset. Raises DataError where the dataset's gallery lacks it."""
+    """A picture's name in its data set.
+
+    Raises:
+        DataError: the data set's gallery lacks it.
+    """
     name = str(given)
     if subset.startswith("circo") and name.isdigit():
         name = circo.picture_name(int(name))
@@ -136,7 +144,7 @@ def _picture(record: Record, given: object, subset: str, gallery: _Gallery) -> s
 
 
 def _gallery(root: Path, subset: str) -> _Gallery | None:
-    """The official gallery of a subset; None where the dataset's folder is not there."""
+    """The official gallery of a subset; None if the data set's folder is missing."""
     dataset, _, rest = subset.partition("_")
     folder = next((root / name for name in _FOLDERS[dataset] if (root / name).is_dir()), None)
     if folder is None:

@@ -37,12 +37,12 @@ _SENTENCES = {
 
 @dataclass(frozen=True)
 class CIRCOSettings(ReferenceSettings):
-    """What published code does differently.
+    """Choices in which published code differs.
 
-    `reference`: SEARLE, LinCIR, CIReVL, MagicLens and MegaPairs leave it among the answers, CoVR takes it out.
-    `shared_concept`: what reference and targets have in common, in words; MagicLens ("find … but …") and MegaPairs
+    `reference`: SEARLE, LinCIR, CIReVL, MagicLens and MegaPairs keep it among the answers, CoVR removes it.
+    `shared_concept`: what reference and targets have in common, in words. MagicLens ("find … but …") and MegaPairs
     ("Find a picture that also …, but ….") use it, the others do not. Figures with and without cannot be compared.
-    `subset`: the queries of val to which CIRCUS gives a label.
+    `subset`: the queries of val with a CIRCUS label.
     """
 
     shared_concept: Literal["unused", "magiclens", "megapairs"] = "unused"

@@ -36,10 +36,11 @@ of the group.
 
 @dataclass(frozen=True)
 class CIRRSettings(ReferenceSettings):
-    """`reference`: whether it may be an answer; published code removes it, and so R_subset always does.
+    """`reference`: whether it may be an answer. Published code removes it, and R_subset always does.
 
-    `subset`: the queries of val to which CIRCUS gives a label. `annotations`: another file in `captions/`, laid out as
-    the official one, such as Refined CIRR (Huynh et al., *CoLLM*, CVPR 2025), which words the same queries anew.
+    `subset`: the queries of val with a CIRCUS label. `annotations`: another file in `captions/` with the official
+    layout,
+    such as Refined CIRR (Huynh et al., *CoLLM*, CVPR 2025), which has new texts for the same queries.
     """
 
     reference: Reference = "removed"
@@ -84,7 +85,11 @@ def _key(record: Record) -> str:
 
 
 def read_split(path: Path) -> dict[str, str]:
-    """The pictures of a split: name and path. Raises DataError for a wrong or missing file."""
+    """The pictures of a split: name and path.
+
+    Raises:
+        DataError: the file is wrong or missing.
+    """
     content = read_official(path, SOURCE)
     if not isinstance(content, dict) or not content:
         raise DataError(f"{path}: not an object of names and paths; get it again: {SOURCE}")
@@ -113,7 +118,7 @@ def _query(record: Record, files: dict[str, str], settings: CIRRSettings, *, pub
 
 
 def pictures_folder(root: Path, folder: Path, one: str) -> Path:
-    """The folder that the splits' paths start from; that of the authors where no pictures are there yet."""
+    """The folder that the splits' paths start from; that of the authors if there are no pictures yet."""
     first = Path(one).parts[0]
     places = (folder / "img_raw", folder, root / "img_raw", root)
     return next((place for place in places if (place / first).exists()), folder / "img_raw")

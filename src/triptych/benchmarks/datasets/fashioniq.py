@@ -28,13 +28,14 @@ _ENDS = ".?, "
 
 @dataclass(frozen=True)
 class FashionIQSettings(ReferenceSettings):
-    """What published code does differently.
+    """Choices in which published code differs.
 
-    `gallery`: `original` is the image split; `union`, which some call the "val split", the references and targets
-    of the captions. `captions`: how the two are joined by "and"; `both-orders` averages the vectors of the two
-    orders, as SEARLE and LinCIR do. `reference`: whether it may be an answer. `subset`: the queries of val to which
-    CIRCUS gives a label. `annotations`: other files in `captions/`, laid out as the official ones, with {category} in
-    the name, such as Refined FashionIQ (Huynh et al., *CoLLM*, CVPR 2025), which words the same queries anew.
+    `gallery`: `original` is the image split; `union`, which some call the "val split", is the references and targets of
+    the captions. `captions`: how the two are joined by "and"; `both-orders` averages the vectors of the two orders, as
+    SEARLE and LinCIR do. `reference`: whether it may be an answer. `subset`: the queries of val with a CIRCUS label.
+    `annotations`: other files in `captions/` with the official layout and {category} in the name, such as Refined
+    FashionIQ
+    (Huynh et al., *CoLLM*, CVPR 2025), which has new texts for the same queries.
     """
 
     gallery: Literal["original", "union"] = "original"
@@ -92,7 +93,11 @@ def _key(record: Record) -> str:
 
 
 def read_split(path: Path) -> set[str]:
-    """The pictures of a category's split. Raises DataError for a wrong or missing file."""
+    """The pictures of a category's split.
+
+    Raises:
+        DataError: the file is wrong or missing.
+    """
     names = read_official(path, SOURCE)
     if not isinstance(names, list) or not names or not all(isinstance(name, str) for name in names):
         raise DataError(f"{path}: not a list of picture names; get it again: {SOURCE}")
@@ -121,7 +126,7 @@ def _query(record: Record, number: str, listed: set[str], settings: FashionIQSet
 
 
 def picture_file(name: str, there: frozenset[str]) -> str:
-    """The file of a picture, by the names of the files that are there."""
+    """The path of a picture, among the names of existing files."""
     png = f"{name}.png"
     return png if png in there and f"{name}.jpg" not in there else f"{name}.jpg"
 

@@ -1,10 +1,10 @@
-"""i-CIR: the very same thing as the words say it to be, in a gallery of its own for each thing.
+"""i-CIR: find the very same object in the state that the words describe, in a gallery for each object.
 
-Psomas et al., *Instance-Level Composed Image Retrieval* (NeurIPS 2025). On disk as its authors distribute it:
-`query_files.csv` and `database_files.csv`, lines of picture, text and instance without a head, and the pictures in
-`query/` and `database/`. 202 instances, 1,883 queries, about 750,000 pictures. A picture answers that has the query's
-instance and text; it is ranked among the pictures of its instance (their run_retrieval.py). mAP by the trapezoidal rule
-over all queries, and mmAP, its mean over instances.
+Psomas et al., *Instance-Level Composed Image Retrieval* (NeurIPS 2025). The layout is that of the authors:
+`query_files.csv` and `database_files.csv`, lines of picture, text and instance without a header, and the pictures in
+`query/` and `database/`. It has 202 instances, 1,883 queries, and about 750,000 pictures. Answers are pictures with the
+query's instance and text, ranked among the pictures of the instance (their run_retrieval.py). The metrics are mAP by
+the trapezoidal rule over all queries, and mmAP, its mean over instances.
 """
 
 from dataclasses import dataclass
@@ -23,11 +23,15 @@ MEASURES = MetricCutoffs(recall=(1, 5, 10), precision=(), whole=True)
 
 @dataclass(frozen=True)
 class ICIRSettings(ProtocolSettings):
-    """No more than every benchmark has: the galleries are given, and queries are in none of them."""
+    """The settings of every benchmark. The galleries are fixed, and none contains a query."""
 
 
 def load_icir(root: Path, split: str, settings: ICIRSettings) -> list[Task]:
-    """The one task. Pictures need not be there yet. Raises DataError for wrong or missing files."""
+    """Load the task. The pictures may still be missing.
+
+    Raises:
+        DataError: a file is missing or wrong.
+    """
     shown = _database(root)
     galleries = {instance: tuple(sorted(pictures)) for instance, pictures in shown.items()}
     answers = {
@@ -84,7 +88,7 @@ def _database(root: Path) -> dict[str, dict[str, set[str]]]:
 
 
 def _placed(root: Path, folder: str, file: str) -> str:
-    """What to put before the paths of a file: nothing where they start at the root, else the folder."""
+    """The prefix for the paths of a file: empty if they start at the root, else the folder."""
     _, (path, *_) = next(iter(read_columns(root / file, SOURCE, 3)))
     return "" if path.startswith(f"{folder}/") or (root / path).is_file() else f"{folder}/"
 

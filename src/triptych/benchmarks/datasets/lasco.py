@@ -22,7 +22,7 @@ PICTURES = "get COCO's val2014.zip from cocodataset.org"
 class LaSCoSettings(ReferenceSettings):
     """`reference`: whether it may be an answer; it is in the authors' list of gallery pictures.
 
-    `subset`: the queries to which CIRCUS gives a label.
+    `subset`: the queries with a CIRCUS label.
     """
 
     subset: Subset = "all"

@@ -1,15 +1,16 @@
-"""PinPoint: several right answers, pictures known to be wrong, six wordings of a request, and two references at times.
+"""PinPoint: several right answers, explicit negatives, six wordings of each request, and sometimes two references.
 
 Mahadev et al., *PinPoint: Evaluation of Composed Image Retrieval with Explicit Negatives, Multi-Image Queries, and
-Paraphrase Testing* (CVPR 2026). On disk as its authors distribute it (github.com/pinterest/pinpoint-dataset):
+Paraphrase Testing* (CVPR 2026). The layout is that of the authors (github.com/pinterest/pinpoint-dataset):
 `pinpoint_licensed.parquet`, 7,635 queries, and `index_signatures.txt`, the gallery. A picture's name is its signature;
-its file is `images/SIGNATURE.jpg`, or as their image host has it, `736x/da/93/91/da9391….jpg`.
+its file is `images/SIGNATURE.jpg`, or as on their image host, `736x/da/93/91/da9391….jpg`.
 
-By the authors' evaluate.py: P@k, mAP@k, the share of right answers among the first k (their recall@k), NegRecall@k, the
-share of wrong ones, mAP@k with these taken out, and how far P@10 differs between wordings of one request. A request is
-known by its references alone, as there. Two references are averaged, as in their run_retrieval.py. Lists of the file
-name some pictures twice, and some in both; as in their code each entry counts where a share is divided, a picture in
-both counts as right and as wrong, and one that is not in the gallery is never found.
+The metrics are those of the authors' evaluate.py: P@k, mAP@k, the share of right answers among the first k (their
+recall@k), NegRecall@k, the share of negatives, mAP@k without the negatives, and the spread of P@10 between wordings of
+a request. Requests are grouped by their references alone, as in their code. Two references are averaged, as in their
+run_retrieval.py. The file lists some pictures twice, and some both as right and as wrong. As in their code, each entry
+counts in the divisor of a share, a picture in both lists counts in both, and a picture outside the gallery is never
+found.
 """
 
 from collections import Counter
@@ -42,11 +43,15 @@ _NOTHING = ("", "None", "none", "nan")
 
 @dataclass(frozen=True)
 class PinPointSettings(ReferenceSettings):
-    """`reference`: whether it may be an answer; the authors' code leaves it."""
+    """`reference`: whether it may be an answer; the authors' code allows it."""
 
 
 def load_pinpoint(root: Path, split: str, settings: PinPointSettings) -> list[Task]:
-    """The one task. Pictures need not be there yet. Raises DataError for wrong or missing files."""
+    """Load the task. The pictures may still be missing.
+
+    Raises:
+        DataError: a file is missing or wrong.
+    """
     told: Counter[str] = Counter()
     asked = [_query(record, settings, told) for record in _rows(root)]
     listed = root / "index_signatures.txt"
@@ -100,7 +105,7 @@ def _rows(root: Path) -> Iterator[Record]:
 
 
 def _query(record: Record, settings: PinPointSettings, told: Counter[str]) -> Query:
-    """A query as the file has it; what it names twice or not at all is counted in `told`."""
+    """A query as in the file. Names that are given twice, or not at all, are counted in `told`."""
     references = [name for name in (_name(record, "query_image_signature"), _second(record)) if name]
     if not references:
         raise record.error('"query_image_signature" names no picture')
@@ -119,7 +124,7 @@ def _query(record: Record, settings: PinPointSettings, told: Counter[str]) -> Qu
 
 
 def _within(query: Query, gallery: set[str], settings: PinPointSettings, told: Counter[str]) -> Query:
-    """The query with what the gallery has of its pictures, and without its reference where that is no answer."""
+    """The query with only pictures of the gallery, and without its reference if that may not be an answer."""
     known = gallery if settings.reference_answers else gallery - {query.reference}
     told["right answers that are not in the gallery"] += len(query.targets - gallery)
     told["wrong ones that are not in the gallery"] += len(query.negatives - gallery)

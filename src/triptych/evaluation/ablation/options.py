@@ -11,9 +11,9 @@ class AblateOptions:
     """Which recipes `ablate` runs, and how often. Raises UsageError for what makes no sense."""
 
     seeds: tuple[int, ...] = option(
-        (0, 1, 2), "A seed of mining and of training; may be repeated.", flag="--seed", metavar="SEED"
+        (0, 1, 2), "Seed of mining and training; may be repeated.", flag="--seed", metavar="SEED"
     )
-    only: tuple[str, ...] = option((), "Run this recipe only; may be repeated.", metavar="NAME")
+    only: tuple[str, ...] = option((), "Run only this recipe; may be repeated.", metavar="NAME")
 
     def __post_init__(self) -> None:
         check_ranges(self)

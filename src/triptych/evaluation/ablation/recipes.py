@@ -93,7 +93,7 @@ def _recipe(path: Path, number: int, entry: Any, common: Mapping[str, Options]) 
     if "mine_again" in given and "refine" not in named:
         raise UsageError(f"{where}: mine_again needs refine, since it mines a second round")
     if {"train", "finetune"} <= given.keys():
-        raise UsageError(f"{where}: it is either train or finetune")
+        raise UsageError(f"{where}: give either train or finetune")
     merged = {stage: {**common.get(stage, {}), **given.get(stage, {})} for stage in OPTIONS}
     for stage in ("refine", "finetune"):
         if stage not in named:
@@ -120,7 +120,7 @@ def _checked(where: str, stage: str, given: Any) -> Options:
         if name not in known:
             raise UsageError(f"{where} has no option {name!r}; it has {', '.join(known)}")
         if not _is_of(known[name], value):
-            raise UsageError(f"{where} {name}: {value!r} is not of the kind of {default_of(known[name].field)!r}")
+            raise UsageError(f"{where} {name}: {value!r} is not of the same kind as {default_of(known[name].field)!r}")
     try:
         options_of(stage, given, 0)
     except UsageError as error:

@@ -78,7 +78,7 @@ def load_recipes(path: Path | None = None) -> tuple[PublishedRecipe, ...]:
         ) from None
     rows = [recipe.row for recipe in recipes]
     if len(set(rows)) < len(rows):
-        raise DataError(f"{path}: a row stands there twice; give each recipe its own")
+        raise DataError(f"{path}: two recipes have the same row; give each its own")
     return recipes
 
 

@@ -185,7 +185,7 @@ def _choose(
     benchmarks = {run.benchmark: None for recipe in known for run in recipe.runs}
     for benchmark in roots:
         if benchmark not in benchmarks:
-            raise UsageError(f"no row is of {benchmark!r}; give --root for {', '.join(benchmarks)}")
+            raise UsageError(f"there is no row for {benchmark!r}; give --root for {', '.join(benchmarks)}")
     chosen = [recipe for recipe in known if recipe.row in rows or (not rows and (composer or not recipe.composer))]
     if not any(run.benchmark in roots for recipe in chosen for run in recipe.runs):
         raise UsageError("nothing to run: give the folder of a benchmark, as in --root cirr=DIR")

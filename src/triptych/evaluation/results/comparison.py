@@ -106,7 +106,7 @@ def compare(
         UsageError: the files have nothing in common, or it is not clear what to pair.
     """
     if second is None and (options.method is None or options.against is None):
-        raise UsageError("one result file alone: say what to compare in it, with --method and --against")
+        raise UsageError("one result file: choose the methods to compare with --method and --against")
     output = output_file(output, ".json", flag="--output") if output else None
     paths = Path(first), Path(second or first)
     names = str(paths[0]), str(paths[1])
@@ -147,7 +147,7 @@ def _pair(
             f"{', '.join(line.method for line in side)} in {file}"
             for side, file in zip((ours, theirs), names, strict=True)
         )
-        raise UsageError(f"{task}: not clear what to compare ({listed}); choose with --method and --against")
+        raise UsageError(f"{task}: several methods could be compared ({listed}); choose with --method and --against")
     return shared
 
 

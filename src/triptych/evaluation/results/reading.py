@@ -77,7 +77,7 @@ def require_same_protocol(first: ResultRow, second: ResultRow, names: tuple[str,
     """
     unknown = [name for row, name in zip((first, second), names, strict=True) if row.protocol is None]
     if len(unknown) == 1:
-        say(f"{first.heading}: {unknown[0]} does not state its protocol; see to it that it is the same")
+        say(f"{first.heading}: {unknown[0]} does not state its protocol; make sure that it is the same")
         return
     settings = [dict(row.protocol or {}) for row in (first, second)]
     for setting in sorted({*settings[0], *settings[1]}):
@@ -107,7 +107,7 @@ def require_comparable(first: ResultRow, second: ResultRow, names: tuple[str, st
 
 def _not_comparable(row: ResultRow, what: str, values: list[Any], names: tuple[str, str]) -> MismatchError:
     shown = " and ".join(f"{value} in {name}" for value, name in zip(values, names, strict=True))
-    return MismatchError(f"{row.heading}: {what} differs ({shown}); such figures do not compare")
+    return MismatchError(f"{row.heading}: {what} differs ({shown}); such figures cannot be compared")
 
 
 @dataclass(frozen=True)

@@ -114,7 +114,7 @@ def _require_one_column(rows: Sequence[tuple[ResultRow, str]]) -> None:
         if query_sets != asked[0][1]:
             raise MismatchError(
                 f"{first.heading}: {line.method} and {asked[0][0].method} were not measured on the same queries and "
-                "pictures; such figures do not share a column"
+                "pictures; such figures cannot be in one column"
             )
 
 

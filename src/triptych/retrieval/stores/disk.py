@@ -1,8 +1,9 @@
 """A store for catalogs larger than memory: vectors on disk in half precision, and a compressed index of them in memory.
 
-A search asks the index for candidates (IVF-PQ: Jégou et al., *Product Quantization for Nearest Neighbor Search*, 2011,
-as FAISS implements it) and scores those again by their vectors. Both are made once, beside the catalog; `disk_index`
-makes them. Pictures that came later are searched exactly until there are so many that all is made anew.
+A search gets candidates from the index (IVF-PQ: Jégou et al., *Product Quantization for Nearest Neighbor Search*, 2011,
+in FAISS's implementation) and scores them again by their vectors. Vectors and index are made once, beside the catalog,
+by `disk_index`. Pictures that were added later are searched exactly, until there are so many that everything is made
+anew.
 """
 
 from collections.abc import Sequence
@@ -12,7 +13,7 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import NDArray
 
-from triptych.core.errors import StoreError
+from triptych.core.errors import FailureError, StoreError
 from triptych.core.progress import say
 from triptych.core.vectors import Vectors, nearest
 from triptych.retrieval.stores.disk_index import DiskIndex, Numbers, build_index, open_index
@@ -25,26 +26,27 @@ _FEW = 0.02  # share of the pictures below which a search with conditions reads 
 
 @dataclass(frozen=True)
 class _State:
-    """What a search sees; it never changes."""
+    """What a search uses; it never changes."""
 
     gallery: Gallery
     row_of: Numbers
-    """Of each vector on disk its row of the gallery; -1 where that picture is gone."""
+    """The gallery row of each vector on disk; -1 if that picture is gone."""
     later: Numbers
-    """Rows of the gallery whose vectors are not on disk."""
+    """Gallery rows whose vectors are not on disk."""
     later_vectors: Vectors
 
 
 class DiskStore:
-    """As `ExactStore`, for vectors that need not fit in memory, with the recall that was measured when it was made.
+    """Like `ExactStore`, for vectors that need not fit in memory. Its recall was measured when the index was made.
 
-    In memory are about `dim / 8 + 16` bytes a picture. Searching is safe in any thread while another one adds or
-    removes.
+    It needs about `dim / 8 + 16` bytes of memory for each picture. Searching is safe in any thread while another one
+    adds
+    or removes pictures.
 
     Args:
         gallery: the pictures.
         blocks: gives their vectors.
-        folder: where the index is, or is made; it belongs to one space of one catalog.
+        folder: the folder of the index, which is made there if needed. It belongs to one space of one catalog.
         dim: the length of a vector.
 
     Raises:
@@ -58,7 +60,13 @@ class DiskStore:
         row_of = _rows_of(index, gallery) if index else np.empty(0, np.int64)
         later = np.setdiff1d(np.flatnonzero(gallery.alive), row_of)
         if index is None or len(later) > _LATER * len(gallery):
-            index = build_index(folder, gallery.names, gallery.hashes, blocks(), dim)
+            try:
+                index = build_index(folder, gallery.names, gallery.hashes, blocks(), dim)
+            except OSError as error:
+                raise FailureError(
+                    f"{folder}: the vectors cannot be written there ({error.strerror or error}); open the catalog once "
+                    "with --store disk where it can be written"
+                ) from None
             row_of, later = np.arange(len(gallery.names)), np.empty(0, np.int64)
             say(f"disk: finds {index.recall:.1%} of the exactly nearest 10, over {len(row_of)} pictures")
         self._index = index
@@ -66,16 +74,16 @@ class DiskStore:
 
     @property
     def recall(self) -> float:
-        """The share of the ten exactly nearest that was found when the index was made."""
+        """The share of the ten exactly nearest pictures that was found when the index was made."""
         return self._index.recall
 
     def search(self, queries: Vectors, terms: Sequence[SearchTerms]) -> list[list[StoreHit]]:
-        """As the protocol says, with `recall` of the nearest; equal scores are ordered by row."""
+        """See `Store.search`. Finds the share `recall` of the nearest. Equal scores are ordered by row."""
         state = self._state
         return [self._one(state, query, term) for query, term in zip(queries, terms, strict=True)]
 
     def vector(self, name: str) -> Vectors:
-        """As the protocol says, of what is on disk in half precision."""
+        """See `Store.vector`. Vectors on disk have half precision."""
         state = self._state
         row = state.gallery.row_of[name]
         place = np.flatnonzero(state.later == row)
@@ -87,7 +95,7 @@ class DiskStore:
         return vector
 
     def add(self, rows: Rows) -> None:
-        """As the protocol says."""
+        """See `Store.add`."""
         state = self._state
         gallery = state.gallery.extended(rows.names, rows.hashes, rows.metadata)
         new = np.arange(len(state.gallery.names), len(gallery.names))
@@ -95,12 +103,12 @@ class DiskStore:
         self._state = _State(gallery, state.row_of, np.concatenate([state.later, new]), vectors)
 
     def remove(self, names: Sequence[str]) -> None:
-        """As the protocol says; the space on disk is given back when the index is made anew."""
+        """See `Store.remove`. The space on disk is freed when the index is made anew."""
         state = self._state
         self._state = _State(state.gallery.without(names), state.row_of, state.later, state.later_vectors)
 
     def check(self) -> None:
-        """As the protocol says."""
+        """See `Store.check`."""
         if not self._index.is_there():
             raise StoreError(f"{self._index.folder}: the vectors on disk are gone; open the catalog again")
 
@@ -116,7 +124,7 @@ class DiskStore:
         return [StoreHit(names[row], float(score)) for row, score in zip(rows[order], scores[order], strict=True)]
 
     def _on_disk(self, state: _State, query: Vectors, k: int, allowed: NDArray[np.bool_]) -> tuple[Numbers, Vectors]:
-        """The best rows of the gallery among those on disk, in no order, and their scores."""
+        """The best gallery rows among those on disk, in no order, and their scores."""
         known = state.row_of >= 0
         known[known] = allowed[state.row_of[known]]
         count = int(known.sum())
@@ -129,7 +137,7 @@ class DiskStore:
 
 
 def _rows_of(index: DiskIndex, gallery: Gallery) -> Numbers:
-    """Of each vector of an index the row of the gallery that it is of; -1 where that is gone or has changed."""
+    """The gallery row of each vector of an index; -1 if its picture is gone or has changed."""
     names, hashes = index.pictures()
     if len(names) == len(gallery.names) and names == gallery.names and (hashes == gallery.hashes).all():
         return np.where(gallery.alive, np.arange(len(names)), -1)

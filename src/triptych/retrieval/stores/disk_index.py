@@ -1,9 +1,9 @@
-"""The files of a `DiskStore`: how they are made from vectors that need not fit in memory, and read.
+"""The files of a `DiskStore`: making them from vectors that need not fit in memory, and reading them.
 
-DIR/index.json       what they are of; written last, so a folder that has it is whole
+DIR/index.json       what the files belong to; written last, so a folder with it is complete
 DIR/vectors.f16      the vectors in half precision, a row each
 DIR/pictures.parquet name and SHA-256 of each row
-DIR/index.faiss      product quantizer and inverted lists; not there for few vectors
+DIR/index.faiss      product quantizer and inverted lists; missing for few vectors
 """
 
 from collections.abc import Iterator, Sequence
@@ -21,12 +21,12 @@ from triptych.core.environment import require_extra
 from triptych.core.errors import DataError
 from triptych.core.files import atomic, locked, read_json, write_json
 from triptych.core.progress import progress
-from triptych.core.vectors import Vectors, nearest
+from triptych.core.vectors import Vectors, nearest_in_pieces
 from triptych.retrieval.stores.hnsw import import_faiss
 
 Numbers = NDArray[np.int64]
 Halves = NDArray[np.float16]
-"""Mapped from a file."""
+"""Vectors in half precision, memory-mapped from a file."""
 
 _FORMAT = "triptych-disk-1"
 _NOTE, _VECTORS, _PICTURES, _GRAPH = "index.json", "vectors.f16", "pictures.parquet", "index.faiss"
@@ -45,16 +45,16 @@ _ASKED = 100  # vectors that the recall is measured with
 
 @dataclass(frozen=True)
 class DiskIndex:
-    """Vectors on disk, and what finds candidates among them."""
+    """Vectors on disk, and the index that finds candidates among them."""
 
     folder: Path
     vectors: Halves
     graph: Any
-    """Of FAISS; None where there are few vectors."""
+    """The FAISS index; None for few vectors."""
     recall: float
 
     def candidates(self, query: Vectors, k: int, allowed: NDArray[np.bool_] | None = None) -> Numbers:
-        """Places `(n,)` that the `k` nearest are likely among; of those that are allowed, if that is given."""
+        """Places `(n,)` that probably contain the `k` nearest, only among the allowed ones if these are given."""
         if self.graph is None:
             return np.arange(len(self.vectors)) if allowed is None else np.flatnonzero(allowed)
         faiss = import_faiss()
@@ -82,19 +82,20 @@ class DiskIndex:
         return rows, scores
 
     def pictures(self) -> tuple[list[str], NDArray[np.bytes_]]:
-        """Name and SHA-256 of each vector."""
+        """Name and SHA-256 of each vector's picture."""
         table = pq.read_table(self.folder / _PICTURES)
         return table.column("name").to_pylist(), np.array(table.column("sha256").to_pylist(), "S64")
 
     def is_there(self) -> bool:
-        """Whether its files are still there."""
+        """Whether its files still exist."""
         return all((self.folder / name).is_file() for name in (_NOTE, _VECTORS))
 
 
 def open_index(folder: Path, dim: int) -> DiskIndex | None:
-    """What is in a folder; None where there is no whole index, or one of another version.
+    """Open the index in a folder; None if there is none, or it is incomplete or of another version.
 
-    Raises UsageError where the extra `faiss` is not installed.
+    Raises:
+        UsageError: the extra `faiss` is not installed.
     """
     require_extra("faiss", "--store disk")
     try:
@@ -118,9 +119,10 @@ def build_index(
     blocks: Iterator[tuple[Numbers, Vectors]],
     dim: int,
 ) -> DiskIndex:
-    """Make the files of vectors that come piece by piece, and measure what the index finds.
+    """Make the files from vectors that come piece by piece, and measure the recall of the index.
 
-    Raises BusyError where another process is at it.
+    Raises:
+        BusyError: another process is making it.
     """
     with locked(folder):
         (folder / _NOTE).unlink(missing_ok=True)
@@ -141,7 +143,7 @@ def build_index(
 
 
 def _write_vectors(path: Path, count: int, blocks: Iterator[tuple[Numbers, Vectors]], dim: int) -> Halves:
-    """Half precision, which keeps a cosine to about 0.0003."""
+    """Write vectors in half precision, which keeps a cosine to about 0.0003."""
     if not count:
         return _none(dim)
     with atomic(path) as temporary:
@@ -158,7 +160,7 @@ def _none(dim: int) -> Halves:
 
 
 def _train(vectors: Halves) -> Any:
-    """Lists and codes, learnt from a sample, and then given every vector."""
+    """Train lists and codes on a sample, and add every vector."""
     count, dim = len(vectors), _padded(np.zeros((1, vectors.shape[1]), np.float32)).shape[1]
     faiss, lists = import_faiss(), int(_LISTS * count**0.5)
     graph = faiss.index_factory(dim, f"IVF{lists},PQ{dim // _BYTE}x8", faiss.METRIC_INNER_PRODUCT)
@@ -174,24 +176,21 @@ def _train(vectors: Halves) -> Any:
 
 
 def _padded(vectors: Vectors) -> Vectors:
-    """With zeros at the end, so that whole bytes stand for it."""
+    """Vectors with zeros at the end, so that their codes fill whole bytes."""
     left = -vectors.shape[1] % _BYTE
     return np.ascontiguousarray(np.pad(vectors, ((0, 0), (0, left))) if left else vectors)
 
 
 def _measured_recall(index: DiskIndex, k: int = 10) -> float:
-    """The share of the exactly nearest that is found, over a sample of the vectors themselves."""
+    """The share of the exactly nearest that is found, over a sample of the vectors."""
     if index.graph is None:
         return 1.0
     vectors = index.vectors
     places = np.random.default_rng(1).choice(len(vectors), _ASKED, replace=False)
     asked = vectors[np.sort(places)].astype(np.float32)
-    rows, scores = np.empty((len(asked), 0), np.int64), np.empty((len(asked), 0), np.float32)
-    for start in range(0, len(vectors), _BLOCK):
-        some, values = nearest(asked, vectors[start : start + _BLOCK].astype(np.float32), k)
-        rows, scores = np.hstack([rows, some + start]), np.hstack([scores, values])
-        kept = np.argsort(-scores, axis=1)[:, :k]
-        rows, scores = np.take_along_axis(rows, kept, axis=1), np.take_along_axis(scores, kept, axis=1)
+    starts = range(0, len(vectors), _BLOCK)
+    blocks = ((start, vectors[start : start + _BLOCK].astype(np.float32)) for start in starts)
+    rows, _ = nearest_in_pieces(asked, ((np.arange(start, start + len(one)), one) for start, one in blocks), k)
     shares = [
         np.isin(right, index.best(query, index.candidates(query, k), k)[0]).mean()
         for query, right in zip(asked, rows, strict=True)

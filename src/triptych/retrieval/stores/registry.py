@@ -51,7 +51,7 @@ def load_store(given: Callable[..., Store] | str) -> StoreFactory:
     found = STORES.find(given)
     name = given if isinstance(given, str) else getattr(given, "__name__", type(given).__name__)
     if not callable(found):
-        raise UsageError(f"--store {name}: holds vectors already; give its class, or a function that makes it")
+        raise UsageError(f"--store {name}: already holds vectors; give its class, or a function that makes it")
 
     def make(
         gallery: Gallery,

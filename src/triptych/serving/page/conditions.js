@@ -52,7 +52,7 @@ export function filterFields(columns, changed) {
   for (const [index, column] of columns.entries()) {
     const id = `field-${index}`;
     const field = column.values.length > 1 && ["text", "boolean"].includes(column.kind) ? choice(column, report)
-      : ["number", "date"].includes(column.kind) && column.least !== column.most ? range(column, id, report) : null;
+      : ["number", "date"].includes(column.kind) && column.min !== column.max ? range(column, id, report) : null;
     if (field) fields.push(field);
   }
   const set = (where) => {
@@ -115,11 +115,11 @@ function searchBox(label, find) {
 }
 
 /** From one number or date to another. */
-function range({ name, label, kind, least, most, values }, id, report) {
-  const ends = [[">=", least, t("from")], ["<=", most, t("to")]].map(([sign, end, word], place) => {
+function range({ name, label, kind, min, max, values }, id, report) {
+  const ends = [[">=", min, t("from")], ["<=", max, t("to")]].map(([sign, end, word], place) => {
     const type = kind === "date" ? "date" : "number";
     const input = make("input", { type, step: type === "number" ? "any" : "", placeholder: String(end), id: place ? `${id}-to` : id });
-    if (type === "date") Object.assign(input, { min: least, max: most });
+    if (type === "date") Object.assign(input, { min, max });
     else if (values.length) input.setAttribute("list", `${id}-values`);
     input.setAttribute("aria-label", `${label} ${word}`);
     input.addEventListener("change", report);
@@ -142,7 +142,7 @@ function range({ name, label, kind, least, most, values }, id, report) {
 
 /** The orders that results can have: by each column of numbers or dates, both ways. */
 export function orders(columns) {
-  const sortable = columns.filter(({ kind, least, most }) => ["number", "date"].includes(kind) && least !== most);
+  const sortable = columns.filter(({ kind, min, max }) => ["number", "date"].includes(kind) && min !== max);
   return [make("option", { value: "" }, t("nearest")), ...sortable.flatMap(({ name, label }) => [
     make("option", { value: `${name}:asc` }, t("ascending", { name: label })),
     make("option", { value: `${name}:desc` }, t("descending", { name: label })),

@@ -6,7 +6,7 @@ import { exampleWords, filterFields, inWords, orders } from "./conditions.js";
 import * as crop from "./crop.js";
 import * as service from "./service.js";
 import { EMPTY, NOTHING, asks, lastStep, readState, writeState } from "./state.js";
-import { $, blanks, boxed, card, differences, fill, make, nothing, preview, small, tellBy, trail } from "./view.js";
+import { $, blanks, boxed, card, differences, fill, make, nothing, preview, small, setCaptionColumns, trail } from "./view.js";
 import { count, speak, t } from "./words.js";
 
 let state = EMPTY;
@@ -393,7 +393,7 @@ async function begin() {
   $("facts").replaceChildren(t("pictures", { count: count(catalog.pictures) }), make("span", { className: "by" }, by));
   $("warning").textContent = catalog.warning;
   $("warning").hidden = !catalog.warning;
-  tellBy(catalog.columns);
+  setCaptionColumns(catalog.columns);
   filters = filterFields(catalog.columns, (where) => go({ where, shown: "" }));
   $("fields").replaceChildren(...filters.fields);
   $("sort").replaceChildren(...orders(catalog.columns));

@@ -13,13 +13,13 @@ export function make(tag, settings = {}, ...children) {
   return element;
 }
 
-let telling = []; // columns of few words: what they say of a picture fits under it
+let captionColumns = []; // columns of few words: whose values are shown under a picture
 
-export function tellBy(columns) {
-  telling = columns.filter(({ kind, values, distinct }) => kind === "text" && values.length > 1 && values.length === distinct).map(({ name }) => name);
+export function setCaptionColumns(columns) {
+  captionColumns = columns.filter(({ kind, values, distinct }) => kind === "text" && values.length > 1 && values.length === distinct).map(({ name }) => name);
 }
 
-const words = (hit) => telling.map((column) => hit.metadata[column]).filter((value) => value && value !== "none");
+const words = (hit) => captionColumns.map((column) => hit.metadata[column]).filter((value) => value && value !== "none");
 const summary = (hit) => words(hit).join(", ") || hit.name;
 
 export const titleOf = (hit) => String(
@@ -106,11 +106,11 @@ export function preview(img, placeholder, file) {
 }
 
 export function differences({ changed, kept }) {
-  const tags = changed.slice(0, 6).map(({ group, before, after, sure }) => make(
-    "span", { title: t("sure", { percent: Math.round(sure * 100) }) },
-    make("span", { className: "label" }, group), make("s", {}, before), make("b", {}, after),
+  const tags = changed.slice(0, 6).map(({ attribute, before, after, confidence }) => make(
+    "span", { title: t("confident", { percent: Math.round(confidence * 100) }) },
+    make("span", { className: "label" }, attribute), make("s", {}, before), make("b", {}, after),
   ));
-  const same = kept.map(({ group }) => group).join(", ");
+  const same = kept.map(({ attribute }) => attribute).join(", ");
   if (same) tags.push(make("span", { className: "same", title: kept.map(({ after }) => after).join(", ") }, t("same", { groups: same })));
   return tags;
 }

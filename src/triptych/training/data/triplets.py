@@ -213,9 +213,7 @@ def _collect(path: Path, row_of: Mapping[str, int], most_texts: int | None) -> t
     if found.unusable:
         say(f"{path}: {found.unusable} triplets name pictures that the catalog lacks; left out")
     if most is not None:
-        say(
-            f"{path}: {len(found.texts)} of its wordings are learnt from, drawn by a hash; {dropped} triplets have none"
-        )
+        say(f"{path}: {len(found.texts)} of its wordings are used, drawn by a hash; {dropped} triplets have none")
     held = sum(found.held)
     if len(found.held) - held < 20 or held < 5:
         raise DataError(f"{path}: only {len(found.held)} usable triplets; mine more pictures")
