@@ -15,21 +15,21 @@ _Id = Annotated[str, Path(max_length=64, description="A picture's opaque id.", e
 
 
 def add_program_routes(app: FastAPI, handlers: RequestHandlers) -> None:
-    """Give `app` these routes."""
+    """Add these routes to `app`."""
 
     @app.post("/v1/searches", response_model=schemas.Answers, tags=["search"])
     async def searches(given: Annotated[schemas.Searches, Body()]) -> Response:
-        """Up to 32 searches at once, which costs less than one after another; each is answered for itself."""
+        """Answer up to 32 searches at once, which is cheaper than one after another. Each has its own answer."""
         return json_response({"answers": await answered_all(handlers, given.searches)})
 
     @app.patch("/v1/pictures/{id}", response_model=schemas.Picture, tags=["pictures"])
     async def change(id: _Id, changes: Annotated[schemas.Changes, Body()]) -> Response:
-        """Change what is known of a picture. It is on disk, and conditions see it, when this answers."""
+        """Change the metadata of a picture. When this answers, the change is on disk, and conditions use it."""
         return json_response(public(await handlers.change(id, changes.metadata)))
 
     @app.post("/v1/feedback", response_model=schemas.Kept, status_code=201, tags=["search"])
     async def feedback(request: Request, given: Annotated[schemas.Feedback, Body()]) -> Response:
-        """Keep what somebody found of results, as triplets to train from: `triptych triplets import` reads the file."""
+        """Store feedback on results as triplets for training. `triptych triplets import` reads the file."""
         file = need(handlers.settings.feedback)
         reference = handlers.picture(given.reference).name
         results = [handlers.picture(one).name for one in given.results]

@@ -22,7 +22,7 @@ class ServiceMetrics:
     """Counters of requests and histograms of seconds. Safe in any thread."""
 
     def __init__(self) -> None:
-        disable_created_metrics()
+        disable_created_metrics()  # type: ignore[no-untyped-call]
         self._registry = CollectorRegistry()
         labels = ("method", "route", "status")
         self._requests = Counter("triptych_requests", "Requests answered.", labels, registry=self._registry)
