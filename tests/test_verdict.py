@@ -24,7 +24,7 @@ from triptych.evaluation.truth import truth_queries
 from triptych.retrieval.options import EngineOptions, SearchOptions
 from triptych.training.composer import train_composer
 from triptych.training.options import FinetuneOptions, TrainOptions
-from triptych.training.verdict import Space, judge
+from triptych.training.verdict import METRIC, OCTAVES, Space, _Asked, _Baselines, _compare, judge
 
 ONE_THREAD = Runtime(threads=1)
 
@@ -174,30 +174,21 @@ def test_a_reference_counts_once(truth: TruthQueries, space: Space) -> None:
     assert thrice == replace(once, queries=3 * once.queries)
 
 
-class OnePlaceUp(WeightedSum):
-    """Finds what the sum finds, a little earlier: all targets come nearer."""
-
-    def __init__(self, text: TextOnly, truth: TruthQueries, space: Space) -> None:
-        super().__init__("up", text)
-        row_of = {name: row for row, name in enumerate(space.names)}
-        answers = {query.text: sorted(row_of[name] for name in query.targets) for query in truth.queries}
-        object.__setattr__(self, "answers", answers)
-        object.__setattr__(self, "vectors", space.vectors)
-
-    def compose(self, references, modifications, changes=None):
-        near = np.stack([self.vectors[self.answers[text]].mean(axis=0) for text in modifications])
-        found = super().compose(references, modifications, changes) + 0.02 * near
-        return found / np.linalg.norm(found, axis=1, keepdims=True)
-
-
-def test_a_hundred_queries_tell_by_ranks_what_recall_cannot(truth: TruthQueries, space: Space) -> None:
-    some = replace(truth, queries=truth.queries[:100])
-    found = judge(OnePlaceUp(TextOnly(space.encoder), some, space), some, space)
-    assert found is not None
-    assert found.interval[0] <= 0
-    assert found.decided == "better"
-    assert found.earlier_interval is not None
-    assert found.earlier_interval[0] > 1
+@pytest.mark.parametrize(
+    ("points", "octaves", "decided"),
+    [(0.0, 0.3, "better"), (0.0, -0.3, "worse"), (0.1, -0.3, "undecided"), (0.1, 0.0, "better")],
+)
+def test_recall_and_ranks_decide_together(
+    points: float, octaves: float, decided: str, truth: TruthQueries, space: Space
+) -> None:
+    """What answers each query so much better than what it is compared with, one as the other."""
+    asked = _Asked.of(replace(truth, queries=truth.queries[:100]), space.names)
+    baselines = _Baselines.of(asked, space, None)
+    other = asked.crossed(lambda half: baselines.best(half)[1])
+    found = _compare(asked, {METRIC: other[METRIC] + points, OCTAVES: other[OCTAVES] + octaves}, baselines, "own")
+    assert found.decided == decided
+    assert found.difference == pytest.approx(100 * points, abs=0.01)
+    assert found.earlier == pytest.approx(2**octaves, abs=0.001)
 
 
 def test_an_older_verdict_knows_no_ranks() -> None:
