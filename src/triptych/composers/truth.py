@@ -56,10 +56,11 @@ class Verdict:
     """Whether a composer is better than the baselines, by queries with known answers."""
 
     decided: str
-    """`better` or `worse` if the interval does not contain 0, else `undecided`."""
+    """`better` or `worse` if the interval of R@10 or that of the rank does not contain "no difference", and the other
+    is not on the opposite side; else `undecided`."""
     against: str
-    """The baseline that it was compared with: the best of `picture`, `text` and `sum` on the half of the queries that
-    selects; for `finetune` also those with the original encoder."""
+    """The best baseline of `picture`, `text` and `sum`; for `finetune` also those with the original encoder. Each half
+    of the queries is compared with the one that is best on the other half."""
     recall: float
     """The composer's R@10 in percent. Each reference counts once."""
     baseline_recall: float
@@ -69,17 +70,23 @@ class Verdict:
     interval: tuple[float, float]
     """The 95 % interval of the difference, by a paired bootstrap over references."""
     queries: int
-    """How many queries it was measured on. About as many others selected the weight."""
+    """How many queries it was measured on."""
     source: str
     """The source of the queries."""
     sum_weight: float
     """The weight of the words with which the sum is best, for a search that uses the sum instead of the composer."""
+    earlier: float | None = None
+    """How many times as early the first right answer comes as with the baseline: the ratio of its ranks, as a geometric
+    mean over references. None if it was not measured."""
+    earlier_interval: tuple[float, float] | None = None
+    """The 95 % interval of `earlier`, by the same bootstrap."""
 
     @classmethod
     def from_json(cls, stored: Mapping[str, Any]) -> "Verdict":
         """Read the verdict of a composer's `config.json`."""
-        known = {name: stored[name] for name in cls.__dataclass_fields__}
-        return cls(**known | {"interval": tuple(stored["interval"])})
+        known = {name: stored[name] for name in cls.__dataclass_fields__ if name in stored}
+        ends = {name: tuple(known[name]) for name in ("interval", "earlier_interval") if known.get(name)}
+        return cls(**known | ends)
 
     def __str__(self) -> str:
         low, high = self.interval
@@ -89,8 +96,14 @@ class Verdict:
         return (
             f"{ahead[self.decided]} {named} by {self.queries} queries ({self.source}): R@10 {self.recall:.1f} "
             f"against {self.baseline_recall:.1f}, difference {self.difference:+.1f} (95 % interval {low:+.1f} to "
-            f"{high:+.1f})"
+            f"{high:+.1f}){self._places()}"
         )
+
+    def _places(self) -> str:
+        if self.earlier is None or self.earlier_interval is None:
+            return ""
+        low, high = self.earlier_interval
+        return f"; the first right answer comes {self.earlier:.2f} times as early ({low:.2f} to {high:.2f})"
 
 
 def verdict_of(composer: object) -> Verdict | None:

@@ -2,8 +2,9 @@
 weighted sum, by queries with known answers."""
 
 import os
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import asdict, dataclass, replace
+from functools import cache
 from hashlib import sha256
 from pathlib import Path
 
@@ -32,7 +33,11 @@ from triptych.metrics.resampling import bootstrap_intervals
 from triptych.training.trust import TRUSTS, trust_by_truth
 
 METRIC = "R@10"
-"""The metric by which composers are compared."""
+"""The metric by which methods are chosen and composers are compared."""
+OCTAVES = "octaves"
+"""Minus the binary logarithm of the rank of the first right answer: one more is half the rank."""
+Half = NDArray[np.bool_]
+"""Marks some of the queries."""
 NO_TRUTH = "no queries with known answers were given (--validate-by)"
 TOO_FEW = "too few of the queries could be asked"
 """Why a composer has no verdict."""
@@ -63,8 +68,8 @@ class _Asked:
     targets: list[Rows]
     excluded: list[Rows]
     candidates: list[Rows | None]
-    choosing: NDArray[np.bool_]
-    """Whether a query is in the half that selects the baseline. The other half measures."""
+    choosing: Half
+    """Whether a query is in the first half."""
 
     @classmethod
     def of(cls, truth: TruthQueries, names: Sequence[str]) -> "_Asked":
@@ -113,7 +118,23 @@ class _Asked:
 
     def measured(self, queries: Vectors, gallery: Vectors) -> dict[str, Values]:
         """Each query's metrics, by its vector and those of the pictures."""
-        return per_query(ranks_of_targets(queries, gallery, self.targets, self.excluded, self.candidates), (10,), (10,))
+        ranks = ranks_of_targets(queries, gallery, self.targets, self.excluded, self.candidates)
+        first = np.array([min(int(rank[0]), len(gallery) + 1) for rank in ranks])
+        return per_query(ranks, (10,), (10,)) | {OCTAVES: -np.log2(first)}
+
+    @property
+    def too_few(self) -> bool:
+        """Whether a half has too few queries for a verdict."""
+        return min(int(self.choosing.sum()), int((~self.choosing).sum())) < LEAST_QUERIES // 4
+
+    def crossed(self, chosen_by: Callable[[Half], dict[str, Values]]) -> dict[str, Values]:
+        """Each query's metrics by a method that is chosen on the half of the queries that it is not in.
+
+        Args:
+            chosen_by: chooses a method on the marked queries and returns its metrics on all.
+        """
+        found = [chosen_by(self.choosing), chosen_by(~self.choosing)]
+        return {name: np.where(self.choosing, found[1][name], found[0][name]) for name in (METRIC, OCTAVES)}
 
 
 def judge(
@@ -126,10 +147,14 @@ def judge(
 ) -> Verdict | None:
     """The verdict on a composer; None if too few of the queries can be asked.
 
-    Half of the references, chosen by a hash of their names, select the weight of the sum and the best baseline: picture
-    only, text only, or that sum. On the other half the composer is compared with that baseline. Each reference counts
-    once, however many queries it has. The interval is by bootstrap (Efron and Tibshirani, *An Introduction to the
+    Each half of the references, divided by a hash of their names, selects the weight of the sum and the best baseline
+    (picture only, text only, or that sum) with which the composer is compared on the other half. Each reference counts
+    once, however many queries it has. The intervals are by bootstrap (Efron and Tibshirani, *An Introduction to the
     Bootstrap*, 1993).
+
+    R@10 says of a query no more than whether it was answered, so a hundred of them seldom tell two methods apart. The
+    rank of the first right answer says more; its logarithm, since the step from 1 to 2 is as large as from 100 to 200.
+    So the verdict is decided if the interval of either leaves out 0 and the other's is not on the opposite side.
 
     Args:
         composer: the composer, with its encoder attached.
@@ -139,28 +164,34 @@ def judge(
         threads: processor threads that read pictures.
     """
     asked = _Asked.of(truth, space.names)
-    if min(int(asked.choosing.sum()), int((~asked.choosing).sum())) < LEAST_QUERIES // 4:
+    if asked.too_few:
         return None
-    weight, baselines = _baselines(asked, space)
-    if before is not None:
-        baselines |= _baselines(asked, before)[1]
-    against = max(baselines, key=lambda name: _merit(baselines[name], asked.choosing))
-    own = asked.values(composer, space, threads)[METRIC]
-    other = baselines[against][METRIC]
-    measured = np.flatnonzero(~asked.choosing)
-    table = _by_reference(np.stack([own, other, own - other], axis=1)[measured], asked.references[measured])
-    recall, baseline, difference = (100 * table.mean(axis=0)).tolist()
-    low, high = (100 * bootstrap_intervals(table[:, 2:])[0]).tolist()
+    baselines = _Baselines.of(asked, space, before)
+    return _compare(asked, asked.values(composer, space, threads), baselines, truth.source)
+
+
+def _compare(asked: _Asked, own: dict[str, Values], baselines: "_Baselines", source: str) -> Verdict:
+    """The verdict on what answers the queries so well."""
+    other = asked.crossed(lambda half: baselines.best(half)[1])
+    columns = (own[METRIC], other[METRIC], own[METRIC] - other[METRIC], own[OCTAVES] - other[OCTAVES])
+    table = _by_reference(np.stack(columns, axis=1), asked.references)
+    recall, baseline, difference, octaves = table.mean(axis=0).tolist()
+    points, places = bootstrap_intervals(table[:, 2:]).tolist()
+    ends = (*points, *places)
+    up, down = points[0] > 0 or places[0] > 0, points[1] < 0 or places[1] < 0
+    every = np.ones(len(asked.queries), np.bool_)
     return Verdict(
-        decided="better" if low > 0 else "worse" if high < 0 else "undecided",
-        against=against,
-        recall=round(recall, 2),
-        baseline_recall=round(baseline, 2),
-        difference=round(difference, 2),
-        interval=(round(low, 2), round(high, 2)),
-        queries=len(measured),
-        source=truth.source,
-        sum_weight=weight,
+        decided="undecided" if up == down else "better" if up else "worse",
+        against=baselines.best(every)[0],
+        recall=round(100 * recall, 2),
+        baseline_recall=round(100 * baseline, 2),
+        difference=round(100 * difference, 2),
+        interval=(round(100 * ends[0], 2), round(100 * ends[1], 2)),
+        queries=len(asked.queries),
+        source=source,
+        sum_weight=baselines.weight(every),
+        earlier=round(2**octaves, 3),
+        earlier_interval=(round(2 ** ends[2], 3), round(2 ** ends[3], 3)),
     )
 
 
@@ -223,13 +254,18 @@ def judge_saved(
         report_texts(texts, space.encoder, f"--validate-by, {truth.source}", short_name(space.encoder))
         composer = TrainedComposer(out, threads)
         composer.attach(space.encoder)
-        if kept := _kept_by_truth(composer, truth, space, threads):
-            shares = f"what is learnt counts {kept.trust:.2f} and the weighted sum {1 - kept.trust:.2f}"
-            say(f"{command}: by the true answers of half of the references, {shares}")
-            write_json(out / "config.json", read_json(out / "config.json", "composer") | {"kept_sum": kept.as_json()})
-            composer = composer.with_kept_sum(kept)
-        verdict = judge(composer, truth, space, before=before, threads=threads)
-        reason = TOO_FEW
+        asked, reason = _Asked.of(truth, space.names), TOO_FEW
+        if not asked.too_few:
+            baselines = _Baselines.of(asked, space, before)
+            if composer.kept_sum is None:
+                own = asked.values(composer, space, threads)
+            else:
+                kept, own = _kept_by_truth(composer, composer.kept_sum, asked, baselines, threads)
+                shares = f"what is learnt counts {kept.trust:.2f} and the weighted sum {1 - kept.trust:.2f}"
+                say(f"{command}: by the true answers, {shares}")
+                stored = read_json(out / "config.json", "composer")
+                write_json(out / "config.json", stored | {"kept_sum": kept.as_json()})
+            verdict = _compare(asked, own, baselines, truth.source)
     config = read_json(out / "config.json", "composer")
     config.pop("no_verdict", None)
     why = {} if verdict else {"no_verdict": reason}
@@ -246,39 +282,79 @@ def report_missing_verdict(command: str, verdict: Verdict | None, truth: TruthQu
         say(f"{command}: it is not known whether this composer helps: {reason}")
 
 
-def _kept_by_truth(composer: TrainedComposer, truth: TruthQueries, space: Space, threads: int | None) -> KeptSum | None:
-    """The weights with which the selecting half of the queries is answered best."""
-    asked, kept = _Asked.of(truth, space.names), composer.kept_sum
-    if kept is None or int(asked.choosing.sum()) < LEAST_QUERIES // 4:
-        return None
-    chosen = replace(kept, weight=_baselines(asked, space)[0])
+def _kept_by_truth(
+    composer: TrainedComposer, kept: KeptSum, asked: _Asked, baselines: "_Baselines", threads: int | None
+) -> tuple[KeptSum, dict[str, Values]]:
+    """The weights with which the queries are answered best.
+
+    Returns:
+        The weights that all queries select, and each query's metrics with those that the half without it selects.
+    """
+    space = baselines.space
     alone = composer.with_kept_sum(None)
     learnt, gallery = asked.composed(alone, space, threads), alone.gallery(space.vectors)
     references = space.vectors[asked.references]
     texts = alone.text_vectors([query.text for query in asked.queries])
-    values = {}
-    for trust in TRUSTS:
-        mixed = replace(chosen, trust=trust)
-        found = asked.measured(
-            mixed.queries(mixed.sums(references, texts), learnt), mixed.pictures(space.vectors, gallery)
-        )
-        values[trust] = _by_reference(found[METRIC][asked.choosing, None], asked.references[asked.choosing])[:, 0]
-    return replace(chosen, trust=trust_by_truth(values, kept.trust))
+
+    @cache
+    def measured(mixed: KeptSum) -> dict[str, Values]:
+        queries = mixed.queries(mixed.sums(references, texts), learnt)
+        return asked.measured(queries, mixed.pictures(space.vectors, gallery))
+
+    def select(half: Half) -> KeptSum:
+        weighted = replace(kept, weight=baselines.weight(half))
+        values = {
+            trust: _by_reference(measured(replace(weighted, trust=trust))[METRIC][half, None], asked.references[half])[
+                :, 0
+            ]
+            for trust in TRUSTS
+        }
+        return replace(weighted, trust=trust_by_truth(values, kept.trust))
+
+    every = np.ones(len(asked.queries), np.bool_)
+    return select(every), asked.crossed(lambda half: measured(select(half)))
 
 
-def _baselines(asked: _Asked, space: Space) -> tuple[float, dict[str, dict[str, Values]]]:
-    """The weight with which the sum is best on the selecting half, and the metrics of each baseline."""
-    references = space.vectors[asked.references]
-    texts = TextOnly(space.encoder, signed=True).compose(references, [query.text for query in asked.queries])
+@dataclass(frozen=True)
+class _Baselines:
+    """The metrics of what needs no training on the queries."""
 
-    def of_sum(weight: float) -> dict[str, Values]:
-        return asked.measured(WeightedSum.blend(references, texts, weight), space.vectors)
+    space: Space
+    alone: dict[str, dict[str, Values]]
+    """Those of picture and text alone, by name."""
+    sums: dict[str, dict[float, dict[str, Values]]]
+    """Those of the sum by its weight, by name."""
 
-    measured = {weight: of_sum(weight) for weight in WEIGHTS}
-    weight = max(WEIGHTS, key=lambda one: _merit(measured[one], asked.choosing))
-    picture = asked.measured(PictureOnly().compose(references, []), space.vectors)
-    found = {"sum": measured[weight], "picture": picture, "text": asked.measured(unit(texts), space.vectors)}
-    return weight, {name + space.label: values for name, values in found.items()}
+    @classmethod
+    def of(cls, asked: _Asked, space: Space, before: Space | None) -> "_Baselines":
+        """Measure those of an encoder, and of another one if there is one."""
+        alone, sums = {}, {}
+        for each in (space, before):
+            if each is None:
+                continue
+            references = each.vectors[asked.references]
+            texts = TextOnly(each.encoder, signed=True).compose(references, [query.text for query in asked.queries])
+            sums["sum" + each.label] = {
+                weight: asked.measured(WeightedSum.blend(references, texts, weight), each.vectors) for weight in WEIGHTS
+            }
+            alone["picture" + each.label] = asked.measured(PictureOnly().compose(references, []), each.vectors)
+            alone["text" + each.label] = asked.measured(unit(texts), each.vectors)
+        return cls(space, alone, sums)
+
+    def weight(self, half: Half) -> float:
+        """The weight with which the encoder's sum is best on some of the queries."""
+        return _best_weight(self.sums["sum" + self.space.label], half)
+
+    def best(self, half: Half) -> tuple[str, dict[str, Values]]:
+        """The baseline that is best on some of the queries, and its metrics on all."""
+        sums = {name: each[_best_weight(each, half)] for name, each in self.sums.items()}
+        found = sums | self.alone
+        name = max(found, key=lambda one: _merit(found[one], half))
+        return name, found[name]
+
+
+def _best_weight(measured: dict[float, dict[str, Values]], half: Half) -> float:
+    return max(WEIGHTS, key=lambda one: _merit(measured[one], half))
 
 
 def _merit(values: dict[str, Values], rows: NDArray[np.bool_]) -> tuple[float, float]:
