@@ -303,7 +303,8 @@ def test_the_tests_that_pages_name_exist() -> None:
 
 
 def test_addresses_of_the_service_exist() -> None:
-    routes = set(re.findall(r"\"(/[\w/{}.]*)\"", text_of(ROOT / "src/triptych/serving/routes.py")))
+    sources = "".join(map(text_of, sorted((ROOT / "src/triptych/serving").glob("*routes.py"))))
+    routes = set(re.findall(r"\"(/[\w/{}.]*)\"", sources))
     known = [re.compile(re.sub(r"\{\w+\}", "[^/]+", route) or "/") for route in routes]
     for page in WRITTEN:
         for path in re.findall(

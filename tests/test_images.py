@@ -479,7 +479,7 @@ def test_a_list_is_relative_to_its_own_folder_by_default(tmp_path: Path) -> None
         ("gone", None, "does not exist"),
         ("p.jpg", None, "neither a folder"),
         ("list.txt", "gone", "not a folder"),
-        (".", ".", "its own root"),
+        (".", ".", "needs no root"),
     ],
 )
 def test_sources_that_make_no_sense(source: str, root: str | None, message: str, tmp_path: Path) -> None:

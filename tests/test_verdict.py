@@ -24,7 +24,7 @@ from triptych.evaluation.truth import truth_queries
 from triptych.retrieval.options import EngineOptions, SearchOptions
 from triptych.training.composer import train_composer
 from triptych.training.options import FinetuneOptions, TrainOptions
-from triptych.training.verdict import METRIC, OCTAVES, Space, _Asked, _Baselines, _compare, judge
+from triptych.training.verdict import LOG_RANK, METRIC, Space, _Asked, _Baselines, _compare, judge
 
 ONE_THREAD = Runtime(threads=1)
 
@@ -153,11 +153,11 @@ def test_the_verdict_is_right_where_the_truth_is_known(truth: TruthQueries, spac
     assert best.baseline_recall == worst.baseline_recall > 0
     assert 0 < best.sum_weight == worst.sum_weight < 1
     assert best.queries == len(truth.queries)
-    assert best.earlier is not None
-    assert worst.earlier is not None
-    assert worst.earlier < 1 < best.earlier
+    assert best.rank_ratio is not None
+    assert worst.rank_ratio is not None
+    assert worst.rank_ratio < 1 < best.rank_ratio
     assert "is better than the" in str(best)
-    assert f"the first right answer comes {best.earlier:.2f} times as early (" in str(best)
+    assert f"the first right answer comes {best.rank_ratio:.2f} times as early (" in str(best)
     same = {"sum": WeightedSum("sum", texts, best.sum_weight), "picture": PictureOnly(), "text": texts}[best.against]
     drawn = judge(same, truth, space)
     assert drawn is not None
@@ -175,25 +175,25 @@ def test_a_reference_counts_once(truth: TruthQueries, space: Space) -> None:
 
 
 @pytest.mark.parametrize(
-    ("points", "octaves", "decided"),
+    ("points", "ranks", "decided"),
     [(0.0, 0.3, "better"), (0.0, -0.3, "worse"), (0.1, -0.3, "undecided"), (0.1, 0.0, "better")],
 )
 def test_recall_and_ranks_decide_together(
-    points: float, octaves: float, decided: str, truth: TruthQueries, space: Space
+    points: float, ranks: float, decided: str, truth: TruthQueries, space: Space
 ) -> None:
     """What answers each query so much better than what it is compared with, one as the other."""
     asked = _Asked.of(replace(truth, queries=truth.queries[:100]), space.names)
     baselines = _Baselines.of(asked, space, None)
     other = asked.crossed(lambda half: baselines.best(half)[1])
-    found = _compare(asked, {METRIC: other[METRIC] + points, OCTAVES: other[OCTAVES] + octaves}, baselines, "own")
+    found = _compare(asked, {METRIC: other[METRIC] + points, LOG_RANK: other[LOG_RANK] + ranks}, baselines, "own")
     assert found.decided == decided
     assert found.difference == pytest.approx(100 * points, abs=0.01)
-    assert found.earlier == pytest.approx(2**octaves, abs=0.001)
+    assert found.rank_ratio == pytest.approx(2**ranks, abs=0.001)
 
 
 def test_an_older_verdict_knows_no_ranks() -> None:
     old = Verdict("better", "sum", 50.0, 40.0, 10.0, (5.0, 15.0), 50, "columns kind", 0.5)
-    stored = {name: value for name, value in asdict(old).items() if not name.startswith("earlier")}
+    stored = {name: value for name, value in asdict(old).items() if not name.startswith("rank_ratio")}
     read = Verdict.from_json(json.loads(json.dumps(stored)))
     assert read == old
     assert "times as early" not in str(read)

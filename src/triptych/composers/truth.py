@@ -75,17 +75,17 @@ class Verdict:
     """The source of the queries."""
     sum_weight: float
     """The weight of the words with which the sum is best, for a search that uses the sum instead of the composer."""
-    earlier: float | None = None
+    rank_ratio: float | None = None
     """How many times as early the first right answer comes as with the baseline: the ratio of its ranks, as a geometric
     mean over references. None if it was not measured."""
-    earlier_interval: tuple[float, float] | None = None
-    """The 95 % interval of `earlier`, by the same bootstrap."""
+    rank_ratio_interval: tuple[float, float] | None = None
+    """The 95 % interval of `rank_ratio`, by the same bootstrap."""
 
     @classmethod
     def from_json(cls, stored: Mapping[str, Any]) -> "Verdict":
         """Read the verdict of a composer's `config.json`."""
         known = {name: stored[name] for name in cls.__dataclass_fields__ if name in stored}
-        ends = {name: tuple(known[name]) for name in ("interval", "earlier_interval") if known.get(name)}
+        ends = {name: tuple(known[name]) for name in ("interval", "rank_ratio_interval") if known.get(name)}
         return cls(**known | ends)
 
     def __str__(self) -> str:
@@ -100,10 +100,10 @@ class Verdict:
         )
 
     def _places(self) -> str:
-        if self.earlier is None or self.earlier_interval is None:
+        if self.rank_ratio is None or self.rank_ratio_interval is None:
             return ""
-        low, high = self.earlier_interval
-        return f"; the first right answer comes {self.earlier:.2f} times as early ({low:.2f} to {high:.2f})"
+        low, high = self.rank_ratio_interval
+        return f"; the first right answer comes {self.rank_ratio:.2f} times as early ({low:.2f} to {high:.2f})"
 
 
 def verdict_of(composer: object) -> Verdict | None:
