@@ -252,9 +252,9 @@ def test_queries_that_changed_make_another_cell(run, wardrobe_world, tmp_path):
         ({"recipes": [{"train": {}}]}, 'recipe 1 needs a "name"'),
         ({"recipes": [{"name": "a", "tarin": {}}]}, "unknown field 'tarin'"),
         ({"recipes": [{"name": "a", "train": []}]}, "must be an object"),
-        ({"recipes": [{"name": "a", "train": {"epochs": "3"}}]}, "train epochs: '3' is not of the same kind as 3"),
+        ({"recipes": [{"name": "a", "train": {"epochs": "3"}}]}, "train epochs: '3' is not of the same kind as 9"),
         ({"recipes": [{"name": "a", "train": {"without": "concepts"}}]}, "'concepts' is not of the same kind as"),
-        ({"recipes": [{"name": "a", "train": {"epochs": True}}]}, "True is not of the same kind as 3"),
+        ({"recipes": [{"name": "a", "train": {"epochs": True}}]}, "True is not of the same kind as 9"),
         ({"recipes": [{"name": "a", "mine": {"vocabulary": 2}}]}, "2 is not of the same kind as None"),
         (
             {"recipes": [{"name": "a", "mine": {"low": 2}}]},

@@ -70,7 +70,7 @@ FORM = "application/x-www-form-urlencoded"
 @pytest.mark.parametrize(
     ("path", "kind", "body", "status", "named"),
     [
-        ("/v1/search", "application/json", '{"text": "in red", "k": 1}', 422, "text: input should be a valid list"),
+        ("/v1/search", "application/json", '{"text": "in red", "k": 1}', 422, "text: input should be a valid"),
         ("/v1/search", "text/plain", "text=red", 415, "text/plain"),
         ("/v1/search", "", "text=red", 415, "Content-Type"),
         ("/v1/search", FORM, "text=red&zoom=3", 422, "zoom: is not read; there are picture, like, unlike"),
