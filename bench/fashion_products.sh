@@ -1,5 +1,5 @@
 #!/usr/bin/env bash
-# The whole flow on Kaggle's Fashion Product Images (Small), and its table into docs/results.md.
+# The whole flow on Kaggle's Fashion Product Images (Small), and its table into docs/history/results-2026-11.md.
 #
 #   bench/fashion_products.sh [DATA] [RUN]
 #
@@ -37,4 +37,4 @@ done
 stage eval "$run/results.json" \
     $triptych eval fashion-products --root "$data" --encoder "$run/encoder" --method all "${composers[@]}" \
     --output "$run/results.json"
-.venv/bin/python bench/write_results.py docs/results.md fashion-products "$run/stages.jsonl" "$run/results.json"
+.venv/bin/python bench/write_results.py docs/history/results-2026-11.md fashion-products-scratch "$run/stages.jsonl" "$run/results.json"

@@ -72,7 +72,7 @@ def tiny_catalog(wardrobe_world: Path, tiny_encoder: Path, tmp_path_factory: pyt
 @pytest.fixture(scope="session")
 def tiny_triplets(tiny_catalog: Path, vocabulary_file: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
     out = tmp_path_factory.mktemp("tiny") / "triplets.parquet"
-    mine(tiny_catalog, out, MineOptions(vocabulary=vocabulary_file, changes=4), runtime=Runtime(threads=1))
+    mine(tiny_catalog, out, MineOptions(vocabulary=vocabulary_file, changes=8), runtime=Runtime(threads=1))
     return out
 
 

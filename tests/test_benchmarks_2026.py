@@ -355,7 +355,7 @@ def test_triplets_of_any_format_are_imported_by_the_names_of_their_fields(tmp_pa
     found = triptych.triplets_import(tmp_path / "source.jsonl", tmp_path / "t.parquet", catalog=noise, names=named)
     assert (found.triplets, found.missing_pictures, found.format) == (2, 1, "fields")
     first, second = read_triplets(tmp_path / "t.parquet")[0]
-    assert (first.reference, first.target, first.group) == ("0001.png", "0002.png", ("0003.png",))
+    assert (first.reference, first.target, first.negatives) == ("0001.png", "0002.png", ("0003.png",))
     assert [wording.text for wording in first.modifications] == ["in red", "make it red"]
     assert second.other_targets == ("0006.png",)
     with pytest.raises(UsageError, match="say which field holds the target"):

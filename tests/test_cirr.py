@@ -134,7 +134,7 @@ def test_a_weight_for_test1_is_chosen_on_val(root, tmp_path, capfd):
     assert "one half" not in capfd.readouterr().err
     (root / "img_raw" / "dev").rename(root / "elsewhere")
     evaluate("cirr", submission=tmp_path, **options)
-    assert "so a weight is one half" in capfd.readouterr().err
+    assert "a weight is one half" in capfd.readouterr().err
     (root / "captions" / "cap.rc2.val.json").unlink()
     evaluate("cirr", submission=tmp_path, **options)
     assert "without a validation split, a weight is one half" in capfd.readouterr().err

@@ -176,7 +176,7 @@ def test_a_missing_or_corrupt_picture_is_a_placeholder(content: Report, pictures
     assert labels == [
         "reference: lost.jpg cannot be read",
         "target: corrupt.jpg cannot be read",
-        "also looked at: secret-folder cannot be read",
+        "also considered: secret-folder cannot be read",
         "reference: lost.jpg cannot be read",
         "a hit, rank 1: corrupt.jpg cannot be read",
     ]

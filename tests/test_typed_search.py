@@ -81,7 +81,8 @@ def test_over_http(shop: Path) -> None:
             assert "".join(sorted(hit["name"][0] for hit in hits)) == wanted, condition
         columns = {column.pop("name"): column for column in running.get("/api/catalog")["columns"]}
         assert columns["price"] == {
-            "kind": "number", "values": ["80.0", "450.5", "999.0", "1299.0", "2100.0"], "min": 80, "max": 2100
+            "kind": "number", "label": "Price", "distinct": 5, "counts": [1] * 5,
+            "values": ["80.0", "450.5", "999.0", "1299.0", "2100.0"], "min": 80, "max": 2100
         }  # fmt: skip
         assert (columns["when"]["kind"], columns["when"]["min"]) == ("date", "2024-01-15")
         assert columns["when"]["values"] == sorted(columns["when"]["values"])
