@@ -107,6 +107,7 @@ def test_siglip_in_eight_bits(tmp_path: Path) -> None:
         triptych.export_models(tmp_path / "again", encoder=str(tmp_path / "eight" / "encoder"))
 
 
+@pytest.mark.slow
 def test_clips_tokens_and_pictures(clip: Path, tmp_path: Path) -> None:  # noqa: F811
     import transformers
 

@@ -234,10 +234,10 @@ def test_a_reference_that_is_gone_is_one_line(folder, fused, attached, few_tripl
     encoded = EncodedTask(task, encoder, known_vectors(opened, [task]))
     assert encoded.compose(attached).shape == (1, attached.dim)
     (pictures / names[0]).unlink()
-    with pytest.raises(DataError, match=f"{names[0]}: no such file.*put it back") as raised:
+    with pytest.raises(DataError, match=f"{names[0]}: no such file.*put the file back") as raised:
         encoded.compose(attached)
     assert "\n" not in str(raised.value)
-    with pytest.raises(DataError, match=f"^{names[0]}: no such file.*put it back"):
+    with pytest.raises(DataError, match=f"^{names[0]}: no such file.*put the file back"):
         triptych.search(
             catalog,
             text=TEXT,

@@ -141,6 +141,7 @@ def test_a_phrasing_is_held_out_for_all_words(tiny_triplets, tiny_catalog, tiny_
     assert all(data.words[data.wordings[row][0]].split()[2] not in learnt for row in data.held_out)
 
 
+@pytest.mark.slow
 def test_wrong_triplets_do_no_harm(tiny_triplets, tiny_catalog, tiny_encoder, tmp_path, capfd):
     stored, note = read_triplets(tiny_triplets)
     accepted = [triplet for triplet in stored if triplet.accepted]
@@ -170,6 +171,7 @@ def test_the_sum_can_be_left_out(tiny_triplets, tiny_catalog, tmp_path):
     assert TrainedComposer(tmp_path / "out", threads=1).kept_sum is None
 
 
+@pytest.mark.slow
 def test_steps_have_an_end(tiny_triplets, tiny_catalog, tmp_path):
     options = TrainOptions(epochs=2, batch_size=64, most_steps=6, without=("text-tower",))
     log = tmp_path / "log.jsonl"

@@ -1,12 +1,10 @@
 """A second round: what a composer finds implausible, what it is weak at, and mining after it."""
 
-import json
 import shutil
 from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
-import pyarrow.parquet as pq
 import pytest
 
 from triptych.catalog.catalog import Catalog
@@ -17,7 +15,7 @@ from triptych.mining.options import MineOptions, RefineOptions
 from triptych.mining.pipeline import mine
 from triptych.mining.refinement import RefineResult, refine
 from triptych.mining.rounds import PreviousRounds
-from triptych.triplets.file import Triplet, read_triplets, write_triplets
+from triptych.triplets.file import read_triplets, write_triplets
 
 WRONG = 0.2  # share of the accepted triplets that get another target
 
@@ -172,13 +170,3 @@ def test_rounds_need_a_refined_file(tiny_triplets, tiny_catalog, vocabulary_file
         with pytest.raises(UsageError):
             RefineOptions(**setting)
     assert not list(tmp_path.iterdir())
-
-
-def test_a_file_from_before_there_were_rounds(tiny_triplets, tmp_path):
-    table = pq.read_table(tiny_triplets)
-    note = json.loads(table.schema.metadata[b"triptych"]) | {"format": "triptych-triplets-2"}
-    table = table.drop_columns("round").replace_schema_metadata({b"triptych": json.dumps(note).encode()})
-    pq.write_table(table, tmp_path / "old")
-    triplets = read_triplets(tmp_path / "old")[0]
-    assert triplets == read_triplets(tiny_triplets)[0]
-    assert all(isinstance(one, Triplet) and one.round == 1 for one in triplets)

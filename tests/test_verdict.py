@@ -231,6 +231,7 @@ def test_a_composer_that_looks_at_pictures_is_judged(truth: TruthQueries, space:
     assert own == judge(PictureOnly(), truth, space)
 
 
+@pytest.mark.slow
 def test_finetune_is_judged_with_the_encoder_that_it_made(
     described: Path, tiny_triplets: Path, truth: TruthQueries, tmp_path: Path, capfd: pytest.CaptureFixture[str]
 ) -> None:
@@ -258,6 +259,7 @@ def test_train_keeps_the_verdict(judged: tuple[Path, triptych.TrainResult], trut
     assert "no_verdict" not in stored
 
 
+@pytest.mark.slow
 def test_without_truth_nobody_knows(
     tiny_catalog: Path, tiny_triplets: Path, tmp_path: Path, capfd: pytest.CaptureFixture[str]
 ) -> None:

@@ -285,6 +285,7 @@ def every_text(wordings: Wordings) -> set[str]:
     return {text for key in wordings.keys for _, text in wordings.texts(key)}
 
 
+@pytest.mark.slow
 def test_no_vocabulary_has_more_texts_than_the_budget(capfd: pytest.CaptureFixture[str]) -> None:
     assert 4000 < len(every_text(Wordings(DEFAULT))) <= MOST_TEXTS
     capfd.readouterr()
