@@ -237,7 +237,7 @@ def test_a_reference_that_is_gone_is_one_line(folder, fused, attached, few_tripl
     with pytest.raises(DataError, match=f"{names[0]}: no such file.*put the file back") as raised:
         encoded.compose(attached)
     assert "\n" not in str(raised.value)
-    with pytest.raises(DataError, match=f"^{names[0]}: no such file.*put the file back"):
+    with pytest.raises(DataError, match=f"^{names[0]}: no such file.*put it back"):
         triptych.search(
             catalog,
             text=TEXT,

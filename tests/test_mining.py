@@ -433,7 +433,7 @@ def test_triplets_round_trip(tmp_path):
 def test_a_triplet_file_says_what_made_it(tiny_triplets, tiny_catalog):
     note = json.loads(pq.read_schema(tiny_triplets).metadata[b"triptych"])["made_by"]
     assert note["program"] == "triptych"
-    assert note["settings"]["changes"] == 4
+    assert note["settings"]["changes"] == 8
     assert note["encoder_fingerprint"] == Catalog(tiny_catalog).fingerprint
     assert note["encoder_fingerprint"] == load_encoder(Catalog(tiny_catalog).encoder_name).fingerprint
 
