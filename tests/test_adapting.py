@@ -49,6 +49,7 @@ def test_what_captions_taught_is_kept(adapted, tiny_encoder, wardrobe_world):
     np.testing.assert_allclose(after.lexicon.log_odds(new, words), before.lexicon.log_odds(old, words), atol=2e-2)
 
 
+@pytest.mark.slow
 def test_a_recoloured_item_is_found_again(tiny_encoder, wardrobe_world, tmp_path):
     options = AdaptOptions(steps=60, batch_size=32)
     images = wardrobe_world / "images"

@@ -97,6 +97,7 @@ def test_siglip_without_transformers(tmp_path: Path) -> None:
     check(tmp_path / "out" / "encoder", source, 0.999)
 
 
+@pytest.mark.slow
 def test_siglip_in_eight_bits(tmp_path: Path) -> None:
     source = load_encoder(f"hf:{build_siglip(tmp_path / 'model')}")
     triptych.export_models(tmp_path / "eight", encoder=source.name, int8=True)

@@ -251,7 +251,7 @@ def test_a_reference_that_is_gone_is_one_line(folder, fused, attached, few_tripl
     moved = shutil.copytree(tiny_catalog, tmp_path / "moved")
     note = json.loads((moved / "catalog.json").read_text())
     (moved / "catalog.json").write_text(json.dumps(note | {"root": str(pictures)}))
-    with pytest.raises(DataError, match=r"no such file.*put it back"):
+    with pytest.raises(DataError, match=r"no such file.*put the file back"):
         train(few_triplets, moved, tmp_path / "out", FUSED, runtime=ONE_THREAD)
 
 

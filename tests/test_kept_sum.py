@@ -164,6 +164,7 @@ def test_wrong_triplets_do_no_harm(tiny_triplets, tiny_catalog, tiny_encoder, tm
     np.testing.assert_allclose(composer.compose(vectors, TEXTS), sums, atol=1e-6)
 
 
+@pytest.mark.slow
 def test_the_sum_can_be_left_out(tiny_triplets, tiny_catalog, tmp_path):
     options = TrainOptions(epochs=1, batch_size=64, without=("kept-sum", "text-tower"))
     train(tiny_triplets, tiny_catalog, tmp_path / "out", options, runtime=ONE_THREAD)

@@ -156,6 +156,7 @@ def test_changes_and_words_are_as_the_agent_said_them(tiny_triplets, tiny_catalo
                 assert words[number - 1] == new[group].replace(spoken[0], "as it is asked")
 
 
+@pytest.mark.slow
 def test_parts_can_be_left_out(tiny_triplets, tiny_catalog, tiny_encoder, tmp_path):
     out, parts = tmp_path / "bare", ("text-tower", "concepts", "other-targets")
     options = TrainOptions(without=parts, epochs=1, batch_size=64)
