@@ -55,13 +55,10 @@ class MetricCutoffs:
     """The cut-offs k of the metrics that a task reports.
 
     `recall` is of any target, or of `Query.target` if `single`. `precision` is mAP@k over all targets. `subset` is
-    recall
-    among `Query.group`. `aspects` is mAP@k for each of `Query.aspects`. `share` is P@k, the share of targets among the
-    first k. `found` is the share of the targets that are among the first k. `negatives` is the share of
-    `Query.negatives`
-    among the first k, and mAP@k without them. `whole` is average precision over the whole ranking by the trapezoidal
-    rule,
-    and its mean over families. `spread` is the difference of P@k within a family.
+    recall among `Query.group`. `aspects` is mAP@k for each of `Query.aspects`. `share` is P@k, the share of targets
+    among the first k. `found` is the share of the targets that are among the first k. `negatives` is the share of
+    `Query.negatives` among the first k, and mAP@k without them. `whole` is average precision over the whole ranking by
+    the trapezoidal rule, and its mean over families. `spread` is the difference of P@k within a family.
     """
 
     recall: tuple[int, ...] = (1, 5, 10, 50)

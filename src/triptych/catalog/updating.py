@@ -29,8 +29,7 @@ def update(catalog: Path | str, metadata: Path | str, options: UpdateOptions = U
     """Update the metadata of a catalog from a CSV, such as prices and stock. Nothing is encoded.
 
     A picture with a row gets all values of that row, including empty ones. Columns that the CSV lacks are kept, and so
-    are
-    all metadata of pictures without a row. A running service uses the new values within seconds.
+    are all metadata of pictures without a row. A running service uses the new values within seconds.
 
     Args:
         catalog: its folder, made by `index`.

@@ -64,19 +64,14 @@ class Basic(_Scored):
     things.
 
     Psomas et al., *Instance-Level Composed Image Retrieval*, NeurIPS 2025, in the variant without query expansion,
-    which
-    they mark with a dagger. Pictures are centred by their mean, texts by the mean over names of things. The reference
-    is
-    projected on the directions in which names of things differ (weight 1 - `contrast`) and names of styles do not
-    (`contrast`). Both similarities are brought to one scale, negative ones count as 0, and a Harris term (`harris`)
-    favours
-    pictures that are similar to both.
+    which they mark with a dagger. Pictures are centred by their mean, texts by the mean over names of things. The
+    reference is projected on the directions in which names of things differ (weight 1 - `contrast`) and names of styles
+    do not (`contrast`). Both similarities are brought to one scale, negative ones count as 0, and a Harris term
+    (`harris`) favours pictures that are similar to both.
 
     It differs from the authors' code in four ways. The words are lists of this project (`basic_words`). The pictures'
-    mean
-    is that of the gallery, not of LAION. The scale is from the gallery, not from generated pictures. Words are not put
-    into
-    contexts.
+    mean is that of the gallery, not of LAION. The scale is from the gallery, not from generated pictures. Words are not
+    put into contexts.
     """
 
     name = "basic"

@@ -299,8 +299,7 @@ class ClipQueryEncoder(HuggingFaceEncoder):
     """A CLIP, or a model with its interface, with BGE-VL's query of picture and words: the sum of both features.
 
     The features are added before either is scaled to length one (Zhou et al., *MegaPairs*, ACL 2025; BGE-VL-base and
-    -large
-    are CLIPs trained in this way). With another CLIP it is a baseline.
+    -large are CLIPs trained in this way). With another CLIP it is a baseline.
     """
 
     def encode_queries(self, pixels: Pixels, texts: Sequence[str]) -> Vectors:

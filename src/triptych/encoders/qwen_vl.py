@@ -5,8 +5,7 @@ instruction as system message. Its vector is the last hidden state of the last t
 transformers' Qwen3VLModel. No code from the weights' repository is run.
 
 Every picture is padded to a square of one size, since all pixels have one shape here, while the authors' code keeps
-each
-picture's shape. So vectors are close to theirs, but not equal.
+each picture's shape. So vectors are close to theirs, but not equal.
 """
 
 from collections.abc import Sequence

@@ -76,8 +76,7 @@ def push(folder: Path | str, to: str, *, public: bool = False, dry_run: bool = F
     """Copy a composer, an encoder or exported triplets, with a card, to the Hugging Face hub or to another folder.
 
     Only files that the program itself reads are copied. Links that lead out of the folder are refused. The names of
-    this
-    machine's folders are removed from a composer's note of its origin. An existing card is kept.
+    this machine's folders are removed from a composer's note of its origin. An existing card is kept.
 
     Args:
         folder: the output of `train`, `finetune`, `pretrain`, `adapt-encoder`, `export-models` or `triplets export`, or

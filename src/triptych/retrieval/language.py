@@ -59,8 +59,7 @@ class Boost:
 
     A picture's score is raised by `factor - 1` standard deviations of the scores. So 1 changes nothing, 2 raises by one
     deviation, and 0.5 lowers by half of one. In a column of numbers, the highest value gets all of that, the lowest
-    nothing,
-    and others a proportional share. A picture without a value is not changed.
+    nothing, and others a proportional share. A picture without a value is not changed.
     """
 
     what: str

@@ -61,8 +61,7 @@ class TagComparison:
 
         Returns:
             The `changed` and the `kept` tags, in descending order of confidence. A changed attribute is left out if a
-            word has
-            a probability below 0.7 in its picture, an unchanged one if it has one below 0.5.
+            word has a probability below 0.7 in its picture, an unchanged one if it has one below 0.5.
         """
         self._wanted.set()
         with self._one_by_one:

@@ -33,8 +33,7 @@ def columns(metadata: pa.Table) -> list[dict[str, Any]]:
     counts.
 
     Values are given as text: words by frequency, everything else in order, at most 60. None are given for a column of
-    words
-    with a different value for nearly every picture, and for many numbers and dates.
+    words with a different value for nearly every picture, and for many numbers and dates.
     """
     described = []
     for name in metadata.column_names:

@@ -74,8 +74,7 @@ class JsonLines(Callback):
 
     A step has its number, the number of all steps, its mean loss, the steps per second since this run was started or
     resumed, and the seconds that the rest takes at that rate. A run that goes on from a checkpoint removes later lines,
-    so
-    that each step is logged once.
+    so that each step is logged once.
     """
 
     def __init__(self, path: Path) -> None:

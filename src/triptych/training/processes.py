@@ -1,9 +1,8 @@
 """Training in several processes that `torchrun` started. Each computes a part of a batch; the loss is over all of it.
 
 Vectors are gathered from all processes before the loss, so n processes have the loss of one. Each then computes the
-same
-loss, and `DistributedDataParallel` adds up the gradients of the parts. Only the first process writes files. In a single
-process, nothing here has any effect.
+same loss, and `DistributedDataParallel` adds up the gradients of the parts. Only the first process writes files. In a
+single process, nothing here has any effect.
 """
 
 import os

@@ -39,8 +39,7 @@ class CIRRSettings(ReferenceSettings):
     """`reference`: whether it may be an answer. Published code removes it, and R_subset always does.
 
     `subset`: the queries of val with a CIRCUS label. `annotations`: another file in `captions/` with the official
-    layout,
-    such as Refined CIRR (Huynh et al., *CoLLM*, CVPR 2025), which has new texts for the same queries.
+    layout, such as Refined CIRR (Huynh et al., *CoLLM*, CVPR 2025), which has new texts for the same queries.
     """
 
     reference: Reference = "removed"

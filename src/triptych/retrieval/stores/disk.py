@@ -40,8 +40,7 @@ class DiskStore:
     """Like `ExactStore`, for vectors that need not fit in memory. Its recall was measured when the index was made.
 
     It needs about `dim / 8 + 16` bytes of memory for each picture. Searching is safe in any thread while another one
-    adds
-    or removes pictures.
+    adds or removes pictures.
 
     Args:
         gallery: the pictures.

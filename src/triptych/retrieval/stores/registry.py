@@ -42,8 +42,7 @@ def load_store(given: Callable[..., Store] | str) -> StoreFactory:
 
     Args:
         given: a class or a function like `StoreFactory`; `exact`; `hnsw`; `disk`; `postgresql://USER@HOST/DATABASE`;
-            the
-            name of an installed plug-in; or `module:attribute`.
+            the name of an installed plug-in; or `module:attribute`.
 
     Raises:
         UsageError: there is no such store, or it makes no store.
