@@ -1,6 +1,6 @@
-"""What a query compiler of stated eyesight brings (`triptych eval --method compile`); no real model is here.
+"""What a query compiler of stated accuracy brings (`triptych eval --method compile`); no real model is here.
 
-    python bench/compiling.py wardrobe=DIR closet=DIR [--queries 500] [--sight 1 0.9 0.7]
+    python bench/compiling.py wardrobe=DIR closet=DIR [--queries 500] [--accuracy 1 0.9 0.7]
 
 A pretend model sees each attribute of a query's reference rightly with probability s, and else another value that the
 gallery has; it understands the words. From what it saw it writes the target as a caption of its attributes, what stays,
@@ -37,7 +37,7 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=(__doc__ or "").splitlines()[0])
     parser.add_argument("roots", nargs="+", metavar="NAME=DIR")
     parser.add_argument("--queries", type=int, default=500, help="of each split, the first ones")
-    parser.add_argument("--sight", type=float, nargs="+", default=[1.0, 0.9, 0.7])
+    parser.add_argument("--accuracy", type=float, nargs="+", default=[1.0, 0.9, 0.7])
     parser.add_argument("--threads", type=int, default=1)
     asked = parser.parse_args()
     print(f"| benchmark | method | weight | {' | '.join(METRICS)} |")
@@ -53,11 +53,11 @@ def main() -> None:
             (task,) = load_tasks(name, Path(root), split)
             sides.append(EncodedTask(replace(task, queries=task.queries[: asked.queries]), encoder))
         methods = {"sum": WeightedSum("sum", TextOnly(encoder))}
-        for sight in asked.sight:
+        for accuracy in asked.accuracy:
             text = CompiledText(encoder, Asker("m", chat, Path("ledger"), DEFAULT_LIMITS))
             for side in sides:
-                text.take(side, {query.id: [compiled(query, truth, values, sight)] for query in side.queries})
-            methods[f"compile, sight {sight:g}"] = WeightedSum("compile", text)
+                text.take(side, {query.id: [compiled(query, truth, values, accuracy)] for query in side.queries})
+            methods[f"compile, accuracy {accuracy:g}"] = WeightedSum("compile", text)
         for label, method in methods.items():
             best, facts = tuned(method, sides[1], None)
             found = sides[0].values(best)
@@ -65,10 +65,10 @@ def main() -> None:
             print(f"| {name} | {label} | {facts.get('weight')} | {' | '.join(figures)} |")
 
 
-def compiled(query: Query, truth: Truth, values: Mapping[str, Sequence[str]], sight: float) -> Phrases:
+def compiled(query: Query, truth: Truth, values: Mapping[str, Sequence[str]], accuracy: float) -> Phrases:
     """What the pretend model writes for a query."""
     target = truth[min(query.targets)]
-    seen = {name: _seen(query.reference, name, truth, each, sight) for name, each in values.items()}
+    seen = {name: _seen(query.reference, name, truth, each, accuracy) for name, each in values.items()}
     changed = {name for name in SAID if target.get(name, "") != truth[query.reference].get(name, "")}
     wanted = {**seen, **{name: target.get(name, "") for name in changed}}
     return Phrases(
@@ -84,10 +84,10 @@ def caption(values: Mapping[str, str]) -> str:
     return ", ".join(filter(None, [f"a {first}", values.get("sleeve", "")]))
 
 
-def _seen(picture: str, name: str, truth: Truth, values: Sequence[str], sight: float) -> str:
+def _seen(picture: str, name: str, truth: Truth, values: Sequence[str], accuracy: float) -> str:
     """What the model takes an attribute for; the same whenever it looks."""
     drawn = sha256(f"{picture} {name}".encode()).digest()
-    right = int.from_bytes(drawn[:4], "big") / 2**32 < sight
+    right = int.from_bytes(drawn[:4], "big") / 2**32 < accuracy
     true = truth[picture].get(name, "")
     others = [value for value in values if value != true]
     return true if right or not others else others[drawn[4] % len(others)]

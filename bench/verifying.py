@@ -1,9 +1,10 @@
-"""What a verifier of stated eyesight brings at the top of a ranking, and what it costs; no real model is here.
+"""What a verifier of stated accuracy brings at the top of a ranking, and what it costs; no real model is here.
 
-    python bench/verifying.py wardrobe=DIR closet=DIR [--queries 500] [--sight 1 0.9 0.7] [--top 10 50 100]
+    python bench/verifying.py wardrobe=DIR closet=DIR [--queries 500] [--accuracy 1 0.9 0.7] [--top 10 50 100]
 
-A pretend verifier says of each of a method's first answers whether it is right; with sight s it knows with probability
-s, and else says yes or no by the toss of a coin, the same whenever it is asked about the same pair. Grades are 10 or 0.
+A pretend verifier says of each of a method's first answers whether it is right. With accuracy s it knows with
+probability s, and else says yes or no by the toss of a coin, the same whenever it is asked about the same pair. Grades
+are 10 or 0.
 The order is then that of `triptych eval --rerank`, with its own weight for every line, chosen on val. The method is the
 sum of picture and words. Calls and tokens are as `mine-chat --dry-run` counts them.
 """
@@ -39,7 +40,7 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=(__doc__ or "").splitlines()[0])
     parser.add_argument("roots", nargs="+", metavar="NAME=DIR")
     parser.add_argument("--queries", type=int, default=500, help="of each split, the first ones")
-    parser.add_argument("--sight", type=float, nargs="+", default=[1.0, 0.9, 0.7])
+    parser.add_argument("--accuracy", type=float, nargs="+", default=[1.0, 0.9, 0.7])
     parser.add_argument("--top", type=int, nargs="+", default=[10, 50, 100])
     parser.add_argument("--encoder", action="append", default=[], metavar="NAME=ENCODER")
     parser.add_argument("--threads", type=int, default=1)
@@ -60,28 +61,28 @@ def main() -> None:
         for top in asked.top:
             tokens = _tokens(sides[0].queries[0].modification)
             calls = len(sides[0].queries) * top
-            for sight in asked.sight:
-                graded = [grade(side, each, top, sight) for side, each in zip(sides, answers, strict=True)]
+            for accuracy in asked.accuracy:
+                graded = [grade(side, each, top, accuracy) for side, each in zip(sides, answers, strict=True)]
                 weight = best_fusion(sides[1], answers[1], graded[1])
                 order = Reordered(answers[0], graded[0].order(weight))
                 figures = _figures(sides[0], method, order)
-                print(_line(name, f"sight {sight:g}", top, weight, figures, f"{calls:,}", f"{calls * tokens:,}"))
+                print(_line(name, f"accuracy {accuracy:g}", top, weight, figures, f"{calls:,}", f"{calls * tokens:,}"))
 
 
-def grade(side: EncodedTask, answers: Answers, top: int, sight: float) -> Graded:
-    """What a verifier of this sight says of a method's first answers."""
+def grade(side: EncodedTask, answers: Answers, top: int, accuracy: float) -> Graded:
+    """What a verifier of this accuracy says of a method's first answers."""
     first = side.first_rows(answers, top)
     grades = [
-        np.array([_verdict(query.id, side.gallery_names[row], query.targets, sight) for row in rows])
+        np.array([_verdict(query.id, side.gallery_names[row], query.targets, accuracy) for row in rows])
         for query, rows in zip(side.queries, first, strict=True)
     ]
     return Graded(first, grades, Spent(), 0)
 
 
-def _verdict(query: str, picture: str, targets: frozenset[str], sight: float) -> float:
+def _verdict(query: str, picture: str, targets: frozenset[str], accuracy: float) -> float:
     drawn = sha256(f"{query} {picture}".encode()).digest()
     sees, coin = int.from_bytes(drawn[:4], "big") / 2**32, drawn[4] % 2
-    return float(picture in targets) if sees < sight else float(coin)
+    return float(picture in targets) if sees < accuracy else float(coin)
 
 
 def _figures(side: EncodedTask, method: Composer, answers: Answers) -> Sequence[float]:

@@ -228,7 +228,7 @@ def _complaint(content: Any, depth: int = 0) -> ServerMessage | None:
         if found_here:
             text = found_here.text
             if isinstance(metadata := content.get("metadata"), Mapping) and isinstance(metadata.get("raw"), str):
-                text = f"{text} ({metadata['raw']})"  # what a gateway was told by the server behind it
+                text = f"{text} ({metadata['raw']})"  # what the server behind a gateway answered
             return ServerMessage(found_here.status or status, found_here.code or code, truncate(text, _MOST_SAID))
     return None
 

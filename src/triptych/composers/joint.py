@@ -2,13 +2,13 @@
 
 from collections.abc import Sequence
 
-from triptych.composers.protocol import ChangedWords
+from triptych.composers.protocol import ChangedWords, SameSpace
 from triptych.core.errors import UsageError
 from triptych.core.vectors import Vectors
 from triptych.encoders.protocol import Encoder, EncodesQueries, Pixels
 
 
-class JointQuery:
+class JointQuery(SameSpace):
     """Uses the encoder's own query vector (`EncodesQueries`). Gallery vectors are those of its pictures.
 
     Raises:
@@ -16,7 +16,6 @@ class JointQuery:
     """
 
     name = "joint"
-    gallery_fingerprint = ""
 
     def __init__(self, encoder: Encoder) -> None:
         if not isinstance(encoder, EncodesQueries):
@@ -25,10 +24,6 @@ class JointQuery:
                 "that does, such as hf:BAAI/BGE-VL-base or hf:Qwen/Qwen3-VL-Embedding-2B"
             )
         self._encoder = encoder
-
-    def gallery(self, vectors: Vectors) -> Vectors:
-        """The vectors unchanged."""
-        return vectors
 
     def compose(
         self,

@@ -8,7 +8,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from triptych.composers.basic_words import STYLES, SUBJECTS
-from triptych.composers.protocol import ChangedWords, Fused
+from triptych.composers.protocol import ChangedWords, Fused, SameSpace
 from triptych.core.vectors import Vectors
 from triptych.encoders.protocol import Encoder
 
@@ -19,17 +19,11 @@ _SAMPLE = 2000  # pictures of a gallery by which similarities are put on one sca
 _Reals = NDArray[np.float64]
 
 
-class _Scored:
+class _Scored(SameSpace):
     """A query is two vectors: the reference's and the words'."""
-
-    gallery_fingerprint = ""
 
     def __init__(self, encoder: Encoder) -> None:
         self._encoder = encoder
-
-    def gallery(self, vectors: Vectors) -> Vectors:
-        """The vectors unchanged."""
-        return vectors
 
     def compose(
         self,

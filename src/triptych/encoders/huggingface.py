@@ -25,8 +25,8 @@ from triptych.encoders.huggingface_files import (
     Precision,
     blaming,
     family_of,
-    fetch_model,
     fingerprint_of,
+    locate_model,
     quiet,
     setting_files,
     weight_files,
@@ -73,15 +73,8 @@ class HuggingFaceEncoder:
         require_extra("hf", name)
         import torch
 
-        source = name.removeprefix("hf:")
-        folder = Path(source)
-        if folder.is_dir():
-            folder = folder.resolve()
-            source = str(folder)
-        else:
-            folder = fetch_model(source, download=download)
-        self.name = f"hf:{source}"
-        self.folder = folder
+        self.name, self.folder = locate_model(name, download=download)
+        folder = self.folder
         self._family = family_of(folder, self.name)
         if self._family == JOINT:
             raise UsageError(f"{self.name}: a qwen3_vl is opened by load_encoder")
@@ -329,8 +322,7 @@ def load_hugging_face(
     """Load the encoder of a folder or hub id, of the class that its
     configuration needs. Raises what the class raises."""
     require_extra("hf", name)
-    source = name.removeprefix("hf:")
-    folder = Path(source) if Path(source).is_dir() else fetch_model(source, download=download)
+    _, folder = locate_model(name, download=download)
     family = family_of(folder, name)
     if family == JOINT:
         from triptych.encoders.qwen_vl import QwenVLEncoder

@@ -109,6 +109,25 @@ def fingerprint_of(files: Iterable[Path], precision: Precision, *more: str) -> s
     return hashlib.sha256("\n".join(["huggingface-1", precision, *more, *parts]).encode()).hexdigest()
 
 
+def locate_model(name: str, *, download: bool) -> tuple[str, Path]:
+    """The full name `hf:FOLDER` or `hf:HUB_ID` of a model, and the folder of its files.
+
+    Args:
+        name: a folder or a hub id, with or without `hf:`.
+        download: whether a hub id may be fetched.
+
+    Raises:
+        FailureError: the hub does not have the files, or does not answer.
+        UsageError: they would have to be fetched, and `download` is false.
+    """
+    source = name.removeprefix("hf:")
+    folder = Path(source)
+    if folder.is_dir():
+        folder = folder.resolve()
+        return f"hf:{folder}", folder
+    return f"hf:{source}", fetch_model(source, download=download)
+
+
 def fetch_model(source: str, *, download: bool) -> Path:
     """The folder of a hub id's files, from the local cache if it has all of them.
 

@@ -9,7 +9,6 @@ each picture's shape. So vectors are close to theirs, but not equal.
 """
 
 from collections.abc import Sequence
-from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -21,8 +20,8 @@ from triptych.core.images import pad_square
 from triptych.core.vectors import Vectors, unit
 from triptych.encoders.huggingface_files import (
     blaming,
-    fetch_model,
     fingerprint_of,
+    locate_model,
     quiet,
     setting_files,
     weight_files,
@@ -63,15 +62,8 @@ class QwenVLEncoder:
         import torch
         import transformers
 
-        source = name.removeprefix("hf:")
-        folder = Path(source)
-        if folder.is_dir():
-            folder = folder.resolve()
-            source = str(folder)
-        else:
-            folder = fetch_model(source, download=download)
-        self.name = f"hf:{source}"
-        self.folder = folder
+        self.name, self.folder = locate_model(name, download=download)
+        folder = self.folder
         files = [*setting_files(folder, self.name), *weight_files(folder, self.name)]
         self.fingerprint = fingerprint_of(files, "float32", f"qwen3-vl {side} {INSTRUCTION} {QUERY_INSTRUCTION}")
         if threads is not None:

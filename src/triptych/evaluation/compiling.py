@@ -18,7 +18,7 @@ from triptych.chat.judging import Answer, read_answer, schema_of
 from triptych.chat.parsing import InvalidReply
 from triptych.chat.prompts import fill
 from triptych.composers.baselines import DEFAULT_WEIGHT, WeightedSum
-from triptych.composers.protocol import ChangedWords
+from triptych.composers.protocol import ChangedWords, SameSpace
 from triptych.composers.signed_texts import UNWANTED
 from triptych.core.progress import say
 from triptych.core.text import clean, truncate
@@ -66,23 +66,18 @@ class Phrases:
     avoid: tuple[str, ...] = ()
 
 
-class CompiledText:
+class CompiledText(SameSpace):
     """Vectors from a chat model's phrases: the target, plus a share of what stays, minus a share of what is excluded.
 
     `learn` asks the model about a task. A request without phrases is used unchanged.
     """
 
     name = "compile-text"
-    gallery_fingerprint = ""
 
     def __init__(self, encoder: Encoder, asker: Asker) -> None:
         self._encoder = encoder
         self._asker = asker
         self._known: dict[tuple[bytes, str], Phrases] = {}
-
-    def gallery(self, vectors: Vectors) -> Vectors:
-        """The vectors unchanged."""
-        return vectors
 
     def learn(self, task: EncodedTask) -> Compilation:
         """Ask about every query of a task, and print the cost.

@@ -88,13 +88,13 @@ def shortcut_cutoff(measures: MetricCutoffs) -> int:
 def format_shortcuts(rows: Sequence[ResultRow]) -> str:
     """A line for each task with the shares, followed by one for each method that uses both inputs."""
     lines = ["shortcuts: the share of queries that one input alone solves, and recall on those that neither solves"]
-    told = ""
+    heading = ""
     for row in rows:
         found = row.shortcuts
         if found is None:
             continue
-        if row.heading != told:
-            told = row.heading
+        if row.heading != heading:
+            heading = row.heading
             lines.append(
                 f"  {row.benchmark} · {row.task}: picture only {found.picture_only:.1f} %, words only "
                 f"{found.text_only:.1f} %, either {found.either:.1f} %, neither {found.neither:.1f} % "

@@ -6,7 +6,7 @@ rounding. A score, and with it a tie, therefore depends neither on the order of 
 or the BLAS in use, and equal vectors score exactly alike.
 
 Most comparisons do not need that much. A float32 product differs from the exact score by at most `_slack`, so an item
-that lies further from a target's score than that is told apart at once, and only the few in between are scored exactly.
+that lies further from a target's score is distinguished at once, and only the few in between are scored exactly.
 """
 
 import math

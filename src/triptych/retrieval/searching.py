@@ -190,7 +190,7 @@ def _shown_reference(library: Library, asked: Asked, options: SearchOptions) -> 
 
 
 def _content(library: Library, like: str) -> bytes | None:
-    """The file of the reference, to be shown; None, which is told, where it is not the one that was indexed."""
+    """The file of the reference, to be shown; None, with a message, if it is not the one that was indexed."""
     try:
         return library.read(like)
     except PictureError as error:

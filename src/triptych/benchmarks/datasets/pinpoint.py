@@ -52,17 +52,17 @@ def load_pinpoint(root: Path, split: str, settings: PinPointSettings) -> list[Ta
     Raises:
         DataError: a file is missing or wrong.
     """
-    told: Counter[str] = Counter()
-    asked = [_query(record, settings, told) for record in _rows(root)]
+    counts: Counter[str] = Counter()
+    asked = [_query(record, settings, counts) for record in _rows(root)]
     listed = root / "index_signatures.txt"
     named = {name for query in asked for name in (*query.targets, *query.negatives)}
     gallery = _signatures(listed) if listed.is_file() else named
     if not listed.is_file():
         say(f"pinpoint: {listed.name} is missing; the gallery is what the queries name, {len(named)} pictures")
-    queries = [_within(query, gallery, settings, told) for query in asked]
+    queries = [_within(query, gallery, settings, counts) for query in asked]
     kept = [query for query in queries if query.targets]
-    told["queries without a right answer in the gallery, left out"] += len(queries) - len(kept)
-    for what, count in told.items():
+    counts["queries without a right answer in the gallery, left out"] += len(queries) - len(kept)
+    for what, count in counts.items():
         if count:
             say(f"pinpoint: {count} {what}")
     if not kept:
@@ -104,13 +104,13 @@ def _rows(root: Path) -> Iterator[Record]:
         yield Record(f"{path}: row {number}", row)
 
 
-def _query(record: Record, settings: PinPointSettings, told: Counter[str]) -> Query:
-    """A query as in the file. Names that are given twice, or not at all, are counted in `told`."""
+def _query(record: Record, settings: PinPointSettings, counts: Counter[str]) -> Query:
+    """A query as in the file. Names that are given twice, or not at all, are added to `counts`."""
     references = [name for name in (_name(record, "query_image_signature"), _second(record)) if name]
     if not references:
         raise record.error('"query_image_signature" names no picture')
-    right, wrong = (_listed(record, field, told) for field in _LISTS)
-    told["pictures that are called both right and wrong"] += len(right & wrong)
+    right, wrong = (_listed(record, field, counts) for field in _LISTS)
+    counts["pictures that are called both right and wrong"] += len(right & wrong)
     return Query(
         id=record.identifier("query_id"),
         reference=references[0],
@@ -123,18 +123,18 @@ def _query(record: Record, settings: PinPointSettings, told: Counter[str]) -> Qu
     )
 
 
-def _within(query: Query, gallery: set[str], settings: PinPointSettings, told: Counter[str]) -> Query:
+def _within(query: Query, gallery: set[str], settings: PinPointSettings, counts: Counter[str]) -> Query:
     """The query with only pictures of the gallery, and without its reference if that may not be an answer."""
     known = gallery if settings.reference_answers else gallery - {query.reference}
-    told["right answers that are not in the gallery"] += len(query.targets - gallery)
-    told["wrong ones that are not in the gallery"] += len(query.negatives - gallery)
+    counts["right answers that are not in the gallery"] += len(query.targets - gallery)
+    counts["wrong ones that are not in the gallery"] += len(query.negatives - gallery)
     return replace(query, targets=query.targets & known, negatives=query.negatives & known)
 
 
-def _listed(record: Record, field: str, told: Counter[str]) -> frozenset[str]:
+def _listed(record: Record, field: str, counts: Counter[str]) -> frozenset[str]:
     names = [name for name in record.items(field) if isinstance(name, str) and name not in _NOTHING]
-    told["entries of candidates that name nothing"] += len(record.items(field)) - len(names)
-    told["candidates that stand in a list twice"] += len(names) - len(set(names))
+    counts["entries of candidates that name nothing"] += len(record.items(field)) - len(names)
+    counts["candidates that stand in a list twice"] += len(names) - len(set(names))
     return frozenset(names)
 
 

@@ -28,9 +28,9 @@ const shown = (value) => (value === undefined || value === "" ? "" : typeof valu
 function curl(method, path, parameters, kind, schema) {
   const address = new URL(`.${path.replace(/\{(\w+)\}/g, (_, name) => exampleOf(parameters.find((one) => one.name === name)?.schema) ?? parameters.find((one) => one.name === name)?.example ?? name.toUpperCase())}`, BASE);
   const given = Object.entries(resolved(schema).properties ?? {}).map(([name, field]) => [name, field.contentMediaType ? "@picture.jpg" : exampleOf(field)]);
-  const told = given.filter(([name, value]) => shown(value) !== "" && !/^(k|offset|among|unique|rerank)$/.test(name) && shown(value) !== "[]" && shown(value) !== "{}").slice(0, 3);
-  if (kind === "application/json") return `curl -X ${method} ${address} -H 'Content-Type: application/json' -d '${JSON.stringify(Object.fromEntries(told))}'`;
-  const fields = told.map(([name, value]) => ` -F ${name}=${Array.isArray(value) ? JSON.stringify(value[0]) : /\s/.test(shown(value)) ? JSON.stringify(value) : shown(value)}`);
+  const example = given.filter(([name, value]) => shown(value) !== "" && !/^(k|offset|among|unique|rerank)$/.test(name) && shown(value) !== "[]" && shown(value) !== "{}").slice(0, 3);
+  if (kind === "application/json") return `curl -X ${method} ${address} -H 'Content-Type: application/json' -d '${JSON.stringify(Object.fromEntries(example))}'`;
+  const fields = example.map(([name, value]) => ` -F ${name}=${Array.isArray(value) ? JSON.stringify(value[0]) : /\s/.test(shown(value)) ? JSON.stringify(value) : shown(value)}`);
   return `curl${method === "GET" ? "" : ` -X ${method}`}${fields.join("")} ${address}`;
 }
 

@@ -8,10 +8,10 @@ const known = async (id) => { try { return await service.picture(id); } catch { 
 
 /** The columns in which both say something, or one does: first those that differ. */
 export function rows(columns, before, after) {
-  const told = columns.map(({ name, label }) => ({ label, was: before?.[name], is: after?.[name] }))
+  const facts = columns.map(({ name, label }) => ({ label, was: before?.[name], is: after?.[name] }))
     .filter(({ was, is }) => was !== undefined || is !== undefined);
   const differs = ({ was, is }) => String(was ?? "") !== String(is ?? "");
-  return [...told.filter(differs), ...told.filter((one) => !differs(one))].map((one) => ({ ...one, differs: differs(one) }));
+  return [...facts.filter(differs), ...facts.filter((one) => !differs(one))].map((one) => ({ ...one, differs: differs(one) }));
 }
 
 export async function compareBeside(reference, result, columns) {
@@ -26,10 +26,10 @@ export async function compareBeside(reference, result, columns) {
   if ($("beside-result").dataset.id !== result.id) return;
   const found = tags ? differences(tags) : [];
   $("beside-tags").replaceChildren(...(found.length ? found : [make("span", { className: "same" }, t("unsure"))]));
-  const told = rows(columns, own?.metadata, result.metadata);
-  if (!told.length) return;
+  const facts = rows(columns, own?.metadata, result.metadata);
+  if (!facts.length) return;
   const head = make("tr", {}, ...["column", "reference", "result-title"].map((name) => Object.assign(make("th", {}, t(name)), { scope: "col" })));
-  $("beside-facts").append(make("thead", {}, head), make("tbody", {}, ...told.map(({ label, was, is, differs }) => make(
+  $("beside-facts").append(make("thead", {}, head), make("tbody", {}, ...facts.map(({ label, was, is, differs }) => make(
     "tr", { className: differs ? "differs" : "" },
     Object.assign(make("th", {}, label), { scope: "row" }), make("td", {}, String(was ?? "–")), make("td", {}, String(is ?? "–")),
   ))));

@@ -133,8 +133,8 @@ class TriptychSearch extends HTMLElement {
       this.#show(img, hit.id);
       const link = make("a", { href: this.#link(hit) }, img, make("span", {}, title));
       link.addEventListener("click", (event) => {
-        const told = new CustomEvent("triptych-choose", { detail: hit, bubbles: true, cancelable: true });
-        if (!this.dispatchEvent(told)) event.preventDefault();
+        const chosen = new CustomEvent("triptych-choose", { detail: hit, bubbles: true, cancelable: true });
+        if (!this.dispatchEvent(chosen)) event.preventDefault();
       });
       const more = make("button", { type: "button" }, "Similar");
       more.addEventListener("click", () => this.start(hit.id));

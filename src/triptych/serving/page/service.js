@@ -67,16 +67,16 @@ export async function search({ step, ...others }, signal) {
   return (await ask("v1/search", { method: "POST", body: form, signal })).json();
 }
 
-const told = async (path, content) => (
+const postJson = async (path, content) => (
   await ask(path, { method: "POST", body: JSON.stringify(content), headers: { "Content-Type": "application/json" } })
 ).json();
 
-export const compare = (reference, result) => told("v1/compare", { reference, result });
+export const compare = (reference, result) => postJson("v1/compare", { reference, result });
 
 // Of the owner's blind comparison.
 export const blindTally = () => got("v1/blind");
-export const blindQuestion = (like, text) => told("v1/blind", { like, text });
-export const blindChoice = (question, choice) => told("v1/blind/choices", { question, choice });
+export const blindQuestion = (like, text) => postJson("v1/blind", { like, text });
+export const blindChoice = (question, choice) => postJson("v1/blind/choices", { question, choice });
 
 /** Show a picture by its id. With a key it must be fetched, since an image cannot show one. */
 export async function show(img, id, kind = "thumbnail") {
