@@ -2,11 +2,12 @@
 
 import csv
 import json
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path, PurePosixPath
 from typing import Any
 
 from triptych.core.errors import DataError
+from triptych.core.progress import say
 
 
 def read_official(path: Path, source: str) -> Any:
@@ -57,6 +58,13 @@ class Record:
     def number(self, field: str) -> int:
         """A whole number."""
         return self._number(field, self._value(field))
+
+    def flag(self, field: str) -> bool:
+        """Yes or no."""
+        value = self._value(field)
+        if not isinstance(value, bool):
+            raise self.error(f'"{field}" must be true or false')
+        return value
 
     def texts(self, field: str) -> tuple[str, ...]:
         """A list of texts."""
@@ -126,6 +134,16 @@ def read_records(path: Path, source: str) -> Iterator[Record]:
         raise DataError(f"{path}: not a list of entries; get it again: {source}")
     for number, entry in enumerate(content, start=1):
         yield Record(f"{path}: entry {number}", entry)
+
+
+def report_refined(where: str, records: Sequence[Record]) -> None:
+    """Print how many entries were worded anew, if they say so (`is_refined`, as Refined CIRR and FashionIQ do).
+
+    All of them are asked, whether worded anew or not.
+    """
+    said = [record.flag("is_refined") for record in records if "is_refined" in record]
+    if said:
+        say(f"{where}: {sum(said)} of {len(records)} queries are refined; all are asked")
 
 
 def read_lines(path: Path, source: str) -> Iterator[Record]:

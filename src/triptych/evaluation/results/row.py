@@ -29,21 +29,25 @@ class Shortcuts:
 
 @dataclass(frozen=True, kw_only=True)
 class Verification:
-    """How a chat model put a method's first answers in another order, and what its replies took, whenever they came."""
+    """How a verifier put a method's first answers in another order, and what its scores took, whenever they came."""
 
     model: str
     top: int
-    """How many answers of each query it graded."""
+    """How many answers of each query it scored."""
+    scores: str = "grades"
+    """What they are: `grades`, which it wrote, or `yes-no`, how likely yes was against no."""
     weight: float
-    """Of its grades, against the order before."""
+    """Of its scores, against the order before."""
     weight_from: str = "given"
     """Where the weight comes from: `val`, `given` or `default`."""
     calls: int
     tokens_in: int
     tokens_out: int
     cost: float
+    seconds: float = 0.0
+    """How long its scores took, each counted for itself."""
     unusable: int
-    """Answers that were graded 0, since no usable reply came."""
+    """Answers that were scored 0, since no usable reply came."""
     ungraded_queries: int
     """Queries that were left as they were."""
 
@@ -114,7 +118,7 @@ class ResultRow:
     shortcuts: Shortcuts | None = None
     """Which queries one input alone solves, and what the method does on the others."""
     verification: Verification | None = None
-    """How a chat model put the first answers in another order."""
+    """How a verifier put the first answers in another order."""
     compilation: Compilation | None = None
     """What it took to turn the requests into phrases."""
 

@@ -19,6 +19,7 @@ from triptych.core.progress import say
 from triptych.core.vectors import Vectors
 from triptych.encoders.protocol import Encoder, ReportsReading, short_name
 from triptych.encoders.reading import report_long_texts, report_texts, words_of
+from triptych.training.data.soft_labels import SoftLabels
 from triptych.triplets.file import Change, Triplet, stream_triplets
 
 TARGETS_PER_STEP = 8
@@ -72,6 +73,8 @@ class TripletDataset:
     """The encoder's vectors of their first wordings."""
     learnt: tuple[str, ...]
     """Words in lower case that a text tower which is trained along learns, since enough wordings contain them."""
+    soft: SoftLabels | None = None
+    """A verifier's scores, if they are learnt from, too."""
 
     @classmethod
     def read(
