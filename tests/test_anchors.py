@@ -22,6 +22,7 @@ from made_benchmarks import read, write, write_picture
 from test_joint import build_bge, build_qwen
 from tiny_clip import build_clip
 from triptych.cli import main
+from triptych.encoders import qwen_vl
 
 DATA = Path(os.environ.get("TRIPTYCH_DATA", "../shared/data"))
 PAGE = Path(__file__).parents[1] / "docs" / "reference" / "published-rows.md"
@@ -85,7 +86,7 @@ def place(tmp_path_factory: pytest.TempPathFactory) -> Path:
 @pytest.mark.slow
 def test_the_commands_run(place: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.chdir(place)
-    monkeypatch.setenv("HF_HUB_OFFLINE", "1")
+    monkeypatch.setattr(qwen_vl, "_SIDE", 64)
     models = {
         "hf:openai/clip-vit-large-patch14": f"hf:{place / 'clip'}",
         "hf:Qwen/Qwen3-VL-Reranker-2B": f"hf:{place / 'reranker'}",
