@@ -19,8 +19,8 @@ def build_tokenizer(folder: Path) -> None:
     (folder / "tokenizer_config.json").write_text(json.dumps(named | {"tokenizer_class": "CLIPTokenizer"}))
 
 
-def build_clip(folder: Path) -> Path:
-    """Where a text is closed, its vector is read."""
+def build_clip(folder: Path, **vision: int) -> Path:
+    """Where a text is closed, its vector is read. `vision`: what differs in the picture tower."""
     import torch
     import transformers
 
@@ -29,7 +29,7 @@ def build_clip(folder: Path) -> Path:
     ends = {"bos_token_id": 1, "eos_token_id": len(WORDS) - 1, "pad_token_id": 0}
     config = transformers.CLIPConfig(
         text_config=tower | ends | {"vocab_size": len(WORDS), "max_position_embeddings": 12},
-        vision_config=tower | {"image_size": 32, "patch_size": 8},
+        vision_config=tower | {"image_size": 32, "patch_size": 8} | vision,
         projection_dim=24,
     )
     transformers.CLIPModel(config).save_pretrained(folder)
