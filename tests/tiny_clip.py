@@ -37,3 +37,22 @@ def build_clip(folder: Path, **vision: int) -> Path:
     processor = {"size": {"shortest_edge": 32}, "crop_size": {"height": 32, "width": 32}}
     transformers.CLIPImageProcessorPil(**processor).save_pretrained(folder)
     return folder
+
+
+def build_small_clip(folder: Path, tokenizer: Path) -> Path:
+    """CLIP's own tokenizer and preprocessing (from the folder `tokenizer`), and one narrow layer in each tower."""
+    import torch
+    import transformers
+
+    for path in tokenizer.iterdir():
+        (folder / path.name).write_bytes(path.read_bytes())
+    config = transformers.CLIPConfig.from_pretrained(tokenizer)
+    for tower in (config.vision_config, config.text_config):
+        tower.hidden_size, tower.intermediate_size, tower.num_attention_heads, tower.num_hidden_layers = 32, 32, 2, 1
+    config.vision_config.image_size, config.vision_config.patch_size, config.projection_dim = 32, 16, 16
+    torch.manual_seed(0)
+    transformers.CLIPModel(config).save_pretrained(folder)
+    preprocessing = json.loads((tokenizer / "preprocessor_config.json").read_text("utf-8"))
+    preprocessing |= {"size": {"shortest_edge": 32}, "crop_size": {"height": 32, "width": 32}}
+    (folder / "preprocessor_config.json").write_text(json.dumps(preprocessing))
+    return folder
