@@ -160,6 +160,7 @@ def _agent(context: MiningContext, reasoner: object, critic: object, previous: P
         tuple(context.tags),
         width=options.candidates,
         seed=context.seed,
+        applies=context.vocabulary.applies,
         plan_weights=_plan_weights(context, previous),
         similarity=options.similarity,
     )
