@@ -323,8 +323,8 @@ def test_another_encoder_is_refused(inverted, tiny_encoder, tmp_path):
     ("method", "options", "message"),
     [
         ("magic", {}, "there are pic2word, searle, lincir"),
-        ("lincir", {"prompt": "a photo of"}, r"must hold a \*"),
-        ("lincir", {"prompt": "* " * 90}, "leaves none for words; shorten it"),
+        ("lincir", {"prompt": "a photo of"}, r"must contain \*"),
+        ("lincir", {"prompt": "* " * 90}, "leaves no room for words"),
         ("pic2word", {"captions": "pairs.csv"}, "learns from pictures"),
         ("pic2word", {"steps": 0}, "at least 1"),
     ],

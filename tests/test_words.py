@@ -199,7 +199,7 @@ def test_a_weight_that_would_not_count_is_refused(shown_catalog: Path) -> None:
     with triptych.open_catalog(shown_catalog, runtime=Runtime(1)) as library:
         assert library.search(like=name, text="in red", weight=0.3)
         for asked in ({"text": "in red"}, {"like": name}):
-            with pytest.raises(UsageError, match="weight: needs both a picture and words"):
+            with pytest.raises(UsageError, match="weight: needs a picture and words"):
                 library.search(weight=0.3, **asked)
     with triptych.open_catalog(shown_catalog, composer="slerp", runtime=Runtime(1)) as library:
         with pytest.raises(UsageError, match="weight: the composer slerp uses none"):

@@ -111,7 +111,7 @@ class Asker:
 
         host = urlsplit(self.chat.endpoint.base_url).hostname
         if host not in LOCAL:
-            say(f"eval: pictures leave this machine, for {host}")
+            say(f"eval: pictures are sent to {host}")
         urls = PictureUrls(
             lambda name: _source(task, name, self.limits),
             size=self.chat.request.picture_size,
