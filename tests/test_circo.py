@@ -165,7 +165,7 @@ def test_a_single_target_that_cannot_be_read_is_not_found(root, capfd):
         ({"gt_img_ids": [40, "43"]}, "\"gt_img_ids\" holds '43'"),
         ({"gt_img_ids": [40, 10]}, "10 is its own target"),
         ({"reference_img_id": 8}, "COCO's list has no picture 8"),
-        ({"relative_caption": 1}, '"relative_caption" must be a text'),
+        ({"relative_caption": 1}, '"relative_caption" must be a string'),
         ({"semantic_aspects": "addition"}, '"semantic_aspects" must be a list'),
     ],
 )

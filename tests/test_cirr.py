@@ -131,13 +131,13 @@ def test_a_hidden_split_needs_a_submission_of_one_method_with_all_pictures(root,
 def test_a_weight_for_test1_is_chosen_on_val(root, tmp_path, capfd):
     options = {"root": root, "split": "test1", "methods": ["sum"], "threads": 1}
     evaluate("cirr", submission=tmp_path, **options)
-    assert "one half" not in capfd.readouterr().err
+    assert "the weight is 0.5" not in capfd.readouterr().err
     (root / "img_raw" / "dev").rename(root / "elsewhere")
     evaluate("cirr", submission=tmp_path, **options)
-    assert "a weight is one half" in capfd.readouterr().err
+    assert "the weight is 0.5" in capfd.readouterr().err
     (root / "captions" / "cap.rc2.val.json").unlink()
     evaluate("cirr", submission=tmp_path, **options)
-    assert "without a validation split, a weight is one half" in capfd.readouterr().err
+    assert "there is no validation split, so the weight is 0.5" in capfd.readouterr().err
 
 
 def test_annotations_may_lie_in_a_folder_of_their_own(root):
@@ -161,8 +161,8 @@ def test_annotations_may_lie_in_a_folder_of_their_own(root):
         ({"pairid": "1"}, "\"pairid\" holds '1', which is not a whole number"),
         ({"pairid": 0}, "the pairid 0 stands there twice"),
         ({"img_set": []}, "img_set: not an object"),
-        ({"img_set": {"members": ["dev-0-1-img0", 4]}}, '"members" must be a list of texts'),
-        ({"caption": None}, '"caption" must be a text'),
+        ({"img_set": {"members": ["dev-0-1-img0", 4]}}, '"members" must be a list of strings'),
+        ({"caption": None}, '"caption" must be a string'),
     ],
 )
 def test_a_wrong_entry_is_named(root, change, message):

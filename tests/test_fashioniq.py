@@ -124,9 +124,9 @@ def test_withdrawn_pictures_are_counted(root, capfd):
         ({"target": "BSHIRT01"}, "'BSHIRT01' is not in the image split"),
         ({"candidate": "unknown"}, "'unknown' is not in the image split"),
         ({"target": "BDRESS01"}, "'BDRESS01' is its own target"),
-        ({"target": 3}, '"target" must be a text'),
+        ({"target": 3}, '"target" must be a string'),
         ({"captions": ["one"]}, '"captions" must hold two'),
-        ({"captions": ["one", 2]}, '"captions" must be a list of texts'),
+        ({"captions": ["one", 2]}, '"captions" must be a list of strings'),
         ({"captions": "one"}, '"captions" must be a list'),
     ],
 )

@@ -113,7 +113,7 @@ def test_lasco_ranks_over_its_corpus(lasco):
         ({"query-image": "val2014/other.jpg"}, '"query-image" must be a list'),
         ({"query-image": [9]}, '"query-image" must be an id and a path'),
         ({"target-image": [1, "val2014/COCO_val2014_000000000001.jpg"]}, "is its own target"),
-        ({"query-text": None}, '"query-text" must be a text'),
+        ({"query-text": None}, '"query-text" must be a string'),
     ],
 )
 def test_a_wrong_lasco_entry_is_named(lasco, change, message):

@@ -51,7 +51,7 @@ class Record:
         """A text, which may be empty."""
         value = self._value(field)
         if not isinstance(value, str):
-            raise self.error(f'"{field}" must be a text')
+            raise self.error(f'"{field}" must be a string')
         return value
 
     def number(self, field: str) -> int:
@@ -62,7 +62,7 @@ class Record:
         """A list of texts."""
         values = self.items(field)
         if not all(isinstance(value, str) for value in values):
-            raise self.error(f'"{field}" must be a list of texts')
+            raise self.error(f'"{field}" must be a list of strings')
         return tuple(values)
 
     def numbers(self, field: str) -> tuple[int, ...]:

@@ -115,7 +115,7 @@ class _Line:
     def _text(self, content: Mapping[str, Any], field: str) -> str:
         value = self._required(content, field)
         if not isinstance(value, str) or not value.strip():
-            raise self._error(f'"{field}" must be a text that is not empty')
+            raise self._error(f'"{field}" must be a string that is not empty')
         return value
 
     def _names(self, content: Mapping[str, Any], field: str) -> tuple[str, ...]:
