@@ -160,7 +160,7 @@ def test_a_single_target_that_cannot_be_read_is_not_found(root, capfd):
     ("change", "message"),
     [
         ({"id": 7}, "the id 7 is out of order; 1 is due"),
-        ({"gt_img_ids": [10]}, '"gt_img_ids" must hold "target_img_id"'),
+        ({"gt_img_ids": [10]}, '"gt_img_ids" must contain "target_img_id"'),
         ({"gt_img_ids": [40, 40]}, "no picture twice"),
         ({"gt_img_ids": [40, "43"]}, "\"gt_img_ids\" holds '43'"),
         ({"gt_img_ids": [40, 10]}, "10 is its own target"),

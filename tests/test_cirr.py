@@ -120,7 +120,7 @@ def test_a_hidden_split_needs_a_submission_of_one_method_with_all_pictures(root,
         evaluate("cirr", methods=["text", "picture"], submission=tmp_path, **options)
     with pytest.raises(UsageError, match="there are 2 files to write; give a folder"):
         evaluate("cirr", methods=["text"], submission=tmp_path / "one.json", **options)
-    with pytest.raises(UsageError, match="fashioniq has no server"):
+    with pytest.raises(UsageError, match="fashioniq has no submission server"):
         evaluate("fashioniq", root=root, split="val", methods=["text"], submission=tmp_path, threads=1)
     (root / "img_raw" / "test1" / "test1-1-5-img0.png").unlink()
     with pytest.raises(DataError, match="1 pictures cannot be read; a submission needs all"):
@@ -159,7 +159,7 @@ def test_annotations_may_lie_in_a_folder_of_their_own(root):
         ({"target_hard": "dev-0-1-img0"}, "'dev-0-1-img0' is its own target"),
         ({"target_hard": "dev-1-1-img0"}, "not in its own group"),
         ({"pairid": "1"}, "\"pairid\" holds '1', which is not a whole number"),
-        ({"pairid": 0}, "the pairid 0 stands there twice"),
+        ({"pairid": 0}, "the pairid 0 appears twice"),
         ({"img_set": []}, "img_set: not an object"),
         ({"img_set": {"members": ["dev-0-1-img0", 4]}}, '"members" must be a list of strings'),
         ({"caption": None}, '"caption" must be a string'),

@@ -125,7 +125,7 @@ def test_withdrawn_pictures_are_counted(root, capfd):
         ({"candidate": "unknown"}, "'unknown' is not in the image split"),
         ({"target": "BDRESS01"}, "'BDRESS01' is its own target"),
         ({"target": 3}, '"target" must be a string'),
-        ({"captions": ["one"]}, '"captions" must hold two'),
+        ({"captions": ["one"]}, '"captions" must have two'),
         ({"captions": ["one", 2]}, '"captions" must be a list of strings'),
         ({"captions": "one"}, '"captions" must be a list'),
     ],
@@ -156,7 +156,7 @@ def test_what_is_missing_is_named_with_its_source(root):
         load_tasks("fashioniq", root, "val")
     (root / "elsewhere.json").rename(root / "image_splits" / "split.shirt.val.json")
     (root / "images").rename(root / "photos")
-    with pytest.raises(DataError, match=r"no such folder of pictures; .*hongwang600/fashion-iq-metadata"):
+    with pytest.raises(DataError, match=r"no such folder; .*hongwang600/fashion-iq-metadata"):
         evaluate("fashioniq", root=root, split="val", methods=["picture"], threads=1)
 
 

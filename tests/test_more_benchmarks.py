@@ -86,7 +86,7 @@ def test_missing_fashion200k_files_are_named_with_their_source(fashion200k):
     with pytest.raises(DataError, match=r"test_queries\.txt: missing; .*google/tirg"):
         load_tasks("fashion200k", fashion200k, "test")
     (fashion200k / "labels").rename(fashion200k / "label")
-    with pytest.raises(DataError, match=r"there are no labels .*xthan/fashion-200k"):
+    with pytest.raises(DataError, match=r"has no labels .*xthan/fashion-200k"):
         load_tasks("fashion200k", fashion200k, "test")
 
 

@@ -75,7 +75,7 @@ FORM = "application/x-www-form-urlencoded"
         ("/v1/search", "", "text=red", 415, "Content-Type"),
         ("/v1/search", FORM, "text=red&zoom=3", 422, "zoom: is unknown; there are picture, like, unlike"),
         ("/v1/search", FORM, "text=red&txt=blue", 422, "txt: is unknown; did you mean text?"),
-        ("/v1/search", FORM, "text=red&k=3&k=4", 422, "k: stands there twice"),
+        ("/v1/search", FORM, "text=red&k=3&k=4", 422, "k: is given twice"),
         ("/v1/search", FORM, "text=red&weight=0.3", 422, "weight"),
         ("/v1/search?text=red", FORM, "k=3", 422, "text: is unknown in the URL"),
         ("/v1/search?k=", FORM, "text=red", 422, "k: is unknown in the URL"),
@@ -108,7 +108,7 @@ def test_fields_of_forms_with_pictures_that_nothing_reads_are_refused(own_catalo
 def test_parameters_that_nothing_reads_are_refused(service: Service) -> None:
     for path, named in (
         ("/v1/pictures?limit=3", "limit: is unknown in the URL; there are k, offset, step"),
-        ("/v1/pictures?k=3&k=4", "k: stands there twice"),
+        ("/v1/pictures?k=3&k=4", "k: is given twice"),
         ("/v1/catalog?k=3", "k: is unknown in the URL"),
     ):
         answer, content = service.ask("GET", path)
