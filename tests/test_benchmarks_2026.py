@@ -147,7 +147,7 @@ def test_icir_ranks_within_an_instance_by_the_trapezoidal_rule(icir):
 @pytest.mark.parametrize(
     ("file", "content", "message"),
     [
-        ("query_files.csv", "query/q1.jpg,at night\n", "line 1 has 2 values, and 3 are due"),
+        ("query_files.csv", "query/q1.jpg,at night\n", "line 1 has 2 values instead of 3"),
         ("query_files.csv", "query/q1.jpg,at night,palace\n", "no picture of the database is of the instance 'palace'"),
         ("query_files.csv", "query/q1.jpg,never,temple\n", "no query has an answer in the database"),
         ("database_files.csv", "", "it is empty"),

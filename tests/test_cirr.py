@@ -158,7 +158,7 @@ def test_annotations_may_lie_in_a_folder_of_their_own(root):
         ({"reference": "dev-9-9-img9"}, "'dev-9-9-img9' is not in the image split"),
         ({"target_hard": "dev-0-1-img0"}, "'dev-0-1-img0' is its own target"),
         ({"target_hard": "dev-1-1-img0"}, "not in its own group"),
-        ({"pairid": "1"}, "\"pairid\" holds '1', which is not a whole number"),
+        ({"pairid": "1"}, "\"pairid\" is '1', which is not a whole number"),
         ({"pairid": 0}, "the pairid 0 appears twice"),
         ({"img_set": []}, "img_set: not an object"),
         ({"img_set": {"members": ["dev-0-1-img0", 4]}}, '"members" must be a list of strings'),

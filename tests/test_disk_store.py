@@ -75,7 +75,7 @@ TERMS = (
 def test_it_finds_what_exact_search_finds(gallery, vectors, tmp_path, capfd):
     store, exact = opened(gallery, vectors, tmp_path / "disk"), ExactStore(gallery, vectors)
     assert store.recall > 0.95
-    assert f"disk: finds {store.recall:.1%} of the 10 nearest among 1500 pictures" in capfd.readouterr().err
+    assert f"disk: the index finds {store.recall:.1%} of the 10 nearest among 1500 pictures" in capfd.readouterr().err
     for term in TERMS:
         queries = vectors[5:1000:50]
         shares = []

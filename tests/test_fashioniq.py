@@ -167,7 +167,7 @@ def test_what_is_missing_is_named_with_its_source(root):
         (["galery=union"], r"fashioniq has the settings prompt=.*gallery=original\|union"),
         (["gallery"], "fashioniq has the settings"),
         (["gallery=union", "gallery=union"], "given twice"),
-        (["prompt=a photo"], r"prompt needs \{text\}"),
+        (["prompt=a photo"], r"prompt must contain \{text\}"),
     ],
 )
 def test_settings_that_make_no_sense(root, settings, message):

@@ -363,7 +363,7 @@ def test_a_store_that_is_none(shown_catalog: Path, own_store: Any, store: str, m
 def test_vectors_of_one_space_are_no_store_of_a_catalog(shown_catalog: Path, own_store: Any) -> None:
     gallery = Gallery.of(Catalog(shown_catalog))
     made = own_store.Sorted(gallery, lambda: Catalog(shown_catalog).vectors)
-    with pytest.raises(UsageError, match="Sorted: already holds vectors; give its class"):
+    with pytest.raises(UsageError, match="Sorted: is a store that already holds vectors; give its class"):
         triptych.open_catalog(shown_catalog, store=made)
 
 

@@ -202,7 +202,7 @@ def test_a_weight_that_would_not_count_is_refused(shown_catalog: Path) -> None:
             with pytest.raises(UsageError, match="weight: needs a picture and words"):
                 library.search(weight=0.3, **asked)
     with triptych.open_catalog(shown_catalog, composer="slerp", runtime=Runtime(1)) as library:
-        with pytest.raises(UsageError, match="weight: the composer slerp uses none"):
+        with pytest.raises(UsageError, match="weight: the composer slerp has no weight of its words"):
             library.search(like=name, text="in red", weight=0.3)
         assert library.search(like=name, text="in rot").not_understood == ("rot",)
 

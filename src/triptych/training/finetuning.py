@@ -203,7 +203,7 @@ def _save(
         out / "config.json",
         {
             "format": FORMAT,
-            "composer": "towers",
+            "composer": "finetuned",
             "architecture": {"dim": head.dim, "hidden": head.hidden},
             "text_tower": False,
             "encoder": {"name": f"{kind}{INSIDE}/encoder", "fingerprint": encoder.fingerprint},
