@@ -267,7 +267,7 @@ def test_a_written_condition_that_makes_no_sense(browser, service: Service) -> N
 
 def test_words_that_are_not_understood_are_shown(visit: Visit) -> None:
     visit.say("in rot")
-    expect(visit.page.locator("#status")).to_contain_text("Not understood: rot; wardrobe knows no word like that.")
+    expect(visit.page.locator("#status")).to_contain_text("Not understood: rot; wardrobe does not know such words.")
     visit.say("in red")
     expect(visit.page.locator("#status")).not_to_contain_text("Not understood")
 

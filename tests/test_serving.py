@@ -55,7 +55,7 @@ def test_words_that_are_not_understood_are_told(service: Service, shown_catalog:
     like = ("like", Catalog(shown_catalog).names[3])
     told = service.search(like, ("text", "in rot"))
     assert told["not_understood"] == ["rot"]
-    assert told["notes"] == ["not understood: rot; wardrobe knows no word like that"]
+    assert told["notes"] == ["not understood: rot; wardrobe does not know such words"]
     assert told["hits"]
     plain = service.search(like, ("text", "in red"))
     assert (plain["not_understood"], plain["notes"]) == ([], [])
