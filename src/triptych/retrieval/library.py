@@ -144,7 +144,10 @@ class Library:
             snapshot = self._snapshot
             row = _row(snapshot.gallery, like)
             name = snapshot.gallery.names[row]
-            vector, content = snapshot.plain.vector(name), snapshot.gallery.hashes[row].decode()
+            try:
+                vector, content = snapshot.plain.vector(name), snapshot.gallery.hashes[row].decode()
+            except KeyError:  # it was removed just now
+                raise _missing(like) from None
             return Reference(vector, content, self.needed_pixels(lambda: self._pixels_of(name)))
         what = like or ("picture" if isinstance(image, bytes) else str(image))
         try:
@@ -375,5 +378,9 @@ def _row(gallery: Gallery, like: str) -> int:
     if row is None:
         row = gallery.row_of_id.get(like)
     if row is None:
-        raise UsageError(f"{like!r}: the catalog has no picture of this name or id")
+        raise _missing(like)
     return row
+
+
+def _missing(like: str) -> UsageError:
+    return UsageError(f"{like!r}: the catalog has no picture of this name or id")
