@@ -78,16 +78,20 @@ class Library:
     def __iter__(self) -> Iterator[Picture]:
         yield from self.pictures(max(1, len(self)))
 
-    def pictures(self, k: int, *, offset: int = 0, step: int = 1) -> list[Picture]:
-        """`k` pictures, every `step`-th from the `offset`-th on; for all of them, iterate.
+    def pictures(self, k: int, *, offset: int = 0, step: int = 1, where: Sequence[str] = ()) -> list[Picture]:
+        """`k` pictures that fulfil the conditions, every `step`-th from the `offset`-th on; for all of them, iterate.
 
-        Raises UsageError for a number that makes no sense.
+        Raises UsageError for a number that makes no sense, or a condition that cannot be read.
         """
         if k < 1 or offset < 0 or step < 1:
             raise UsageError("k and step must be at least 1, and offset at least 0")
         snapshot = self._snapshot
         gallery = snapshot.gallery
-        rows = list(gallery.row_of.values())[offset::step][:k]
+        rows = list(gallery.row_of.values())
+        if where:
+            fits = gallery.fulfilling(tuple(where))
+            rows = [row for row in rows if fits[row]]
+        rows = rows[offset::step][:k]
         return [
             self._picture(gallery.names[row], known) for row, known in zip(rows, snapshot.metadata(rows), strict=True)
         ]
