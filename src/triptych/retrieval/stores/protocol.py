@@ -5,7 +5,7 @@ A store of your own is a class with these methods, made as `registry.StoreFactor
 
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
-from typing import NamedTuple, Protocol
+from typing import NamedTuple, Protocol, runtime_checkable
 
 import numpy as np
 import pyarrow as pa
@@ -71,4 +71,13 @@ class Store(Protocol):
 
     def check(self) -> None:
         """Raise StoreError where a search would not be answered now."""
+        ...
+
+
+@runtime_checkable
+class Prepares(Protocol):
+    """A store that can be made ready for many searches, which takes longer than one search does."""
+
+    def prepare(self) -> None:
+        """Do what makes searches faster. They find the same."""
         ...
