@@ -180,6 +180,7 @@ def test_answers_are_drawn_more_sharply_than_by_likelihood():
     assert np.mean(found) == pytest.approx(1 + middling * (1 - (1 - 1 / middling) ** others), abs=0.5)
 
 
+@pytest.mark.slow
 def test_the_reverse_is_asked_and_judged_like_any_question(few, tiny_catalog, vocabulary_file):
     there = read_triplets(few("there", limit=None))[0]
     both, note = read_triplets(few("both", limit=None, reverse=True))
@@ -252,6 +253,7 @@ def test_no_reverse_from_what_is_not_shown(few, monkeypatch):
     assert read_triplets(few(reverse=True))[1]["reversed"] == 0
 
 
+@pytest.mark.slow
 def test_reverses_survive_an_interruption(few, tmp_path, monkeypatch, capfd):
     monkeypatch.setattr(mining, "_CHUNK", 20)
     real = mining.write_triplets

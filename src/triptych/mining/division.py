@@ -45,6 +45,7 @@ def make_agent(
         tuple(context.tags),
         width=options.candidates,
         seed=context.seed,
+        applies=context.vocabulary.applies,
         plan_weights=_plan_weights(context, difficulty),
         similarity=options.similarity,
     )
