@@ -83,7 +83,6 @@ def make(folder: Path, pictures: int, triplets: int) -> None:
         target, *negatives = random.choice(near[near != reference], 5, replace=False)
         old, new = random.choice(words, 2, replace=False)
         text = f"the {random.choice(kinds)} in {new} and not in {old}"
-        change = Change("colour", str(old), str(new))
         made.append(
             Triplet(
                 reference=entries[reference].name,
