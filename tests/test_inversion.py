@@ -61,7 +61,14 @@ def encoder(tiny_encoder):
     return load_encoder(str(tiny_encoder), threads=1)
 
 
-@pytest.fixture(scope="module", params=["pic2word", "searle", "lincir"])
+@pytest.fixture(
+    scope="module",
+    params=[
+        pytest.param("pic2word", marks=pytest.mark.slow),
+        pytest.param("searle", marks=pytest.mark.slow),
+        "lincir",
+    ],
+)
 def inverted(request, tiny_catalog, few_words, tmp_path_factory) -> tuple[str, Path, InversionResult]:
     """A method, the composer that it made, and what `train_inversion` returned."""
     out = tmp_path_factory.mktemp("inverted") / request.param

@@ -182,6 +182,7 @@ def test_benchmarks_without_submissions(tmp_path):
         score("fashioniq", root=write_fashioniq(tmp_path), split="val", submission=tmp_path)
 
 
+@pytest.mark.slow
 def test_an_evaluation_from_the_command_line(circo, tmp_path, capsys):
     root, _ = circo
     options = ("--root", root, "--split", "val", "--method", "picture", "--threads", 1)

@@ -333,6 +333,7 @@ def test_words_of_truth_queries_that_are_not_understood_are_told(
     assert "does not understand: \u8d64" in said
 
 
+@pytest.mark.slow
 def test_a_training_in_passing_does_not_say_that_nobody_knows(
     tiny_catalog: Path, tiny_triplets: Path, tmp_path: Path, capfd: pytest.CaptureFixture[str]
 ) -> None:

@@ -125,6 +125,7 @@ def test_parts_are_laid_out_and_averaged() -> None:
     np.testing.assert_allclose(means[1], unit((vectors[1] + vectors[2])[None])[0], atol=1e-6)
 
 
+@pytest.mark.slow
 def test_a_clip_and_its_export_read_alike(tmp_path: Path) -> None:
     pytest.importorskip("transformers", reason="the extra `hf` is not installed")
     from triptych.encoders.huggingface import HuggingFaceEncoder
@@ -256,6 +257,7 @@ def test_a_composer_knows_the_words_that_it_learnt(tiny_composer: Path, tiny_enc
     np.testing.assert_allclose(queries[1], composer.compose(references[1:], ["in red"])[0], atol=1e-5)
 
 
+@pytest.mark.slow
 def test_wordings_that_are_cut_at_training_are_counted(
     tiny_catalog: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:

@@ -15,6 +15,7 @@ from triptych.catalog.catalog import Catalog
 from triptych.core.environment import Runtime
 from triptych.core.errors import FailureError, UsageError
 from triptych.core.files import claim_run, hash_file, locked, made_by, output_file
+from triptych.core.options import flag_of
 from triptych.core.progress import progress, say
 from triptych.core.results import known_fields
 from triptych.encoders.protocol import Encoder, item_vectors
@@ -25,6 +26,7 @@ from triptych.mining.proposer import ChangePlan, Proposer, plans_over
 from triptych.mining.reasoner import Reasoner, Reverses
 from triptych.mining.registry import CRITICS, REASONERS, MiningContext
 from triptych.mining.rounds import PreviousRounds
+from triptych.tagging.tagger import ABOUT, GroupReport
 from triptych.tagging.tags import report_tags, summary, tag_pictures
 from triptych.tagging.vocabulary import DEFAULT, load_vocabulary, understood_words
 from triptych.triplets.file import join_triplets, kind_of_reason, read_triplets, write_triplets
@@ -93,7 +95,7 @@ def mine(
     Raises:
         UsageError: there is no such reasoner, critic or encoder.
         DataError: `options.refined` was not written by `refine`.
-        FailureError: the catalog is too small, or nothing was accepted.
+        FailureError: the catalog is too small, the encoder does not recognise its pictures, or nothing was accepted.
     """
     started = time.monotonic()
     out = output_file(out, ".parquet")
@@ -108,6 +110,7 @@ def mine(
     words = understood_words(words, known, str(options.vocabulary or "the default vocabulary"))
     tagged = tag_pictures(opened.vectors, known, words)
     report_tags(tagged.reports)
+    _require_recognition(tagged.reports, options, opened.folder)
     context = MiningContext(opened, known, tagged.vocabulary, tagged.tags, options, seed, tagged.reports)
     agent = _agent(context, reasoner, critic, previous)
     settings = _settings(options, catalog=opened.folder, reasoner=reasoner, critic=critic)
@@ -116,6 +119,17 @@ def mine(
         remedy = f"{'widen --similarity, ' if options.similarity else ''}use more pictures, or words that fit them"
         raise FailureError(f"{out}: none of {result.refused} drafts was accepted; {remedy}")
     return result
+
+
+def _require_recognition(reports: Sequence[GroupReport], options: MineOptions, catalog: Path) -> None:
+    """Raise FailureError if the encoder recognises too few pictures for triplets to be right."""
+    kind = next((report for report in reports if report.group == ABOUT and report.words), None)
+    if kind and kind.agreement < options.min_agreement:
+        raise FailureError(
+            f"{catalog}: the encoder hardly recognises these pictures: {kind.agreement:.0%} of neighbours agree about "
+            f"the {ABOUT}, so most triplets would be wrong; use another encoder (`triptych doctor` lists some) or "
+            f"--vocabulary with words that fit, or mine all the same with {flag_of(MineOptions, 'min_agreement')} 0"
+        )
 
 
 def _mine(
@@ -160,6 +174,7 @@ def _agent(context: MiningContext, reasoner: object, critic: object, previous: P
         tuple(context.tags),
         width=options.candidates,
         seed=context.seed,
+        applies=context.vocabulary.applies,
         plan_weights=_plan_weights(context, previous),
         similarity=options.similarity,
     )

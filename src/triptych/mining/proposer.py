@@ -6,7 +6,7 @@ vectors differ. Two views count: the tags of the groups that are to stay, and th
 item.
 """
 
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from itertools import combinations
 
@@ -26,6 +26,7 @@ Scores = NDArray[np.float32]
 _SINGLE = 0.4  # share of the plans that change one group alone
 _SAME_WORDS = 2.5  # weight of one group's agreement, beside the log-probability of the new word
 _SAME_ITEM = 4.0  # weight of a cosine, beside it, if a change leaves the item the same
+_NEARLY_ALL = 0.9  # share of the pictures that show a group, above which it is compared whatever the plan changes
 _SAMPLE = 4096  # pictures, at most, whose neighbours are looked at for that
 _NEIGHBOURS = 10  # nearest pictures that tell whether a change leaves the item the same
 LEAST = 3e-4  # lower limit of a tag's probability; zero would overrule every other view
@@ -72,6 +73,7 @@ class Proposer:
         *,
         width: int,
         seed: int,
+        applies: Mapping[str, Collection[str]] | None = None,
         plan_weights: Mapping[ChangePlan, float] | None = None,
         similarity: SimilarityRange | None = None,
     ) -> None:
@@ -83,6 +85,8 @@ class Proposer:
             groups: the attribute groups that may change.
             width: the most candidates of a proposal.
             seed: of the draw of plans.
+            applies: the groups that a group depends on, as sleeves depend on the kind. Where a plan changes one of
+                these, the group is not compared, unless nearly all pictures show it: shoes have no sleeves to keep.
             plan_weights: how many times as often as others a plan is drawn; 1 for plans that are not named.
             similarity: range out of which pictures are no candidates.
         """
@@ -92,6 +96,11 @@ class Proposer:
         self._variability = attribute_variability(items, {group: tags[group] for group in groups})
         self._roots = {group: _with_none(tags[group]) for group in groups}
         self._groups = tuple(groups)
+        self._depends_on = {
+            group: frozenset((applies or {}).get(group, ()))
+            for group in groups
+            if tags[group].sum(axis=1).mean() < _NEARLY_ALL
+        }
         self._plans = plans_over(groups)
         self._plan_weights = plan_weights or {}
         self._width = width
@@ -125,7 +134,7 @@ class Proposer:
             rows = np.array([row for row, one in enumerate(references) if plan in plans_of[one]], np.int64)
             if len(rows):
                 changing = np.sum([differing[group][rows] for group in plan], axis=0)
-                affinity = all_same[rows] - np.sum([same[group][rows] for group in plan], axis=0)
+                affinity = all_same[rows] - np.sum([same[group][rows] for group in self._not_compared(plan)], axis=0)
                 similarity = self._view(plan).cosines(np.array(references)[rows], products[rows])
                 # If a change makes another item, the item's similarity means little.
                 weight = _SAME_ITEM * np.prod([self._variability[group] for group in plan])
@@ -134,6 +143,10 @@ class Proposer:
                     one = self._proposal(references[place], plan, similarity[row], affinity[row], changing[row])
                     if one is not None:
                         yield one
+
+    def _not_compared(self, plan: ChangePlan) -> list[str]:
+        """The groups that change with a plan: its own, and those that depend on one of them."""
+        return [group for group in self._groups if group in plan or self._depends_on.get(group, frozenset()) & {*plan}]
 
     def _proposal(
         self, reference: int, plan: ChangePlan, similarity: Scores, affinity: Scores, changing: Scores

@@ -78,17 +78,21 @@ class Library:
     def __iter__(self) -> Iterator[Picture]:
         yield from self.pictures(max(1, len(self)))
 
-    def pictures(self, k: int, *, offset: int = 0, step: int = 1) -> list[Picture]:
-        """Return `k` pictures: every `step`-th from `offset` on. To get all pictures, iterate.
+    def pictures(self, k: int, *, offset: int = 0, step: int = 1, where: Sequence[str] = ()) -> list[Picture]:
+        """Return `k` pictures that fulfil the conditions: every `step`-th from `offset` on. To get all, iterate.
 
         Raises:
-            UsageError: a number is out of its range.
+            UsageError: a number is out of its range, or a condition cannot be read.
         """
         if k < 1 or offset < 0 or step < 1:
             raise UsageError("k and step must be at least 1, and offset at least 0")
         snapshot = self._snapshot
         gallery = snapshot.gallery
-        rows = list(gallery.row_of.values())[offset::step][:k]
+        rows = list(gallery.row_of.values())
+        if where:
+            fits = gallery.fulfilling(tuple(where))
+            rows = [row for row in rows if fits[row]]
+        rows = rows[offset::step][:k]
         return [
             self._picture(gallery.names[row], known) for row, known in zip(rows, snapshot.metadata(rows), strict=True)
         ]
@@ -144,7 +148,10 @@ class Library:
             snapshot = self._snapshot
             row = _row(snapshot.gallery, like)
             name = snapshot.gallery.names[row]
-            vector, content = snapshot.plain.vector(name), snapshot.gallery.hashes[row].decode()
+            try:
+                vector, content = snapshot.plain.vector(name), snapshot.gallery.hashes[row].decode()
+            except KeyError:  # it was removed just now
+                raise _missing(like) from None
             return Reference(vector, content, self.needed_pixels(lambda: self._pixels_of(name)))
         what = like or ("picture" if isinstance(image, bytes) else str(image))
         try:
@@ -375,5 +382,9 @@ def _row(gallery: Gallery, like: str) -> int:
     if row is None:
         row = gallery.row_of_id.get(like)
     if row is None:
-        raise UsageError(f"{like!r}: the catalog has no picture with this name or id")
+        raise _missing(like)
     return row
+
+
+def _missing(like: str) -> UsageError:
+    return UsageError(f"{like!r}: the catalog has no picture with this name or id")

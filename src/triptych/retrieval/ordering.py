@@ -1,6 +1,7 @@
 """The order of results: boosts and sorting by metadata, folding of near-duplicates, and paging."""
 
 from collections.abc import Callable, Sequence
+from contextlib import suppress
 from dataclasses import dataclass
 
 import numpy as np
@@ -101,9 +102,13 @@ def _reordered(order: ResultOrder, found: Sequence[StoreHit], gallery: Gallery) 
 
 def _folded(placed: Sequence[Placed], gallery: Gallery, vector: Callable[[str], Vectors]) -> list[Placed]:
     """Remove the near-duplicates of better results: equal files, or nearly equal vectors."""
-    if not placed:
+    there: list[tuple[Placed, Vectors]] = []
+    for one in placed:
+        with suppress(KeyError):  # it was removed while this search was under way
+            there.append((one, vector(one.hit.name)))
+    if not there:
         return []
-    vectors = np.stack([vector(one.hit.name) for one in placed])
+    placed, vectors = [one for one, _ in there], np.stack([own for _, own in there])
     kept = np.empty_like(vectors)  # the first `count` rows are those of `rows`
     rows: list[int] = []
     place_of: dict[bytes, int] = {}  # the key is the SHA-256 of a picture's file

@@ -43,10 +43,10 @@ class KnownPictures:
             raise UsageError("name a picture")  # a request must not name files of this machine
         upload = self._uploads.get(like)
         if upload is None:
-            name = self._library.name_of(like)
-            if name is None:
-                raise Problem(404, "the catalog has no such picture")
-            return self._library.reference(like=name, box=box)
+            try:
+                return self._library.reference(like=like, box=box)
+            except UsageError:
+                raise Problem(404, "the catalog has no such picture") from None
         if box is None:
             return upload.reference
         try:

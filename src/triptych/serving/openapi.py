@@ -19,6 +19,7 @@ _REFUSALS = {
     421: "The service does not answer to this name.",
     422: "The picture or a field cannot be used; `detail` says why.",
     429: "Too many requests.",
+    431: "The address or another header is longer than this service reads.",
     500: "The service could not do it; its log says why.",
     503: "Too busy or too slow, or the database does not answer; try again.",
 }

@@ -21,7 +21,7 @@ _BODIES: Mapping[str, tuple[str, ...]] = {
     "/v1/compare": ("application/json",),
 }
 _PARAMETERS: Mapping[tuple[str, str], tuple[str, ...]] = {
-    ("GET", "/v1/pictures"): ("k", "offset", "step"),
+    ("GET", "/v1/pictures"): ("k", "offset", "step", "where"),
     ("GET", "/v1/values"): ("column", "contains"),
 }
 _DRAWINGS = ("/thumbnail", "/full")  # pages append ?v=2 to the URL of a picture to bypass their cache
@@ -38,7 +38,7 @@ def check_request(scope: Scope) -> None:
         known = _PARAMETERS.get((method, path), ())
         names = [name for name, _ in parse_qsl(scope["query_string"].decode("latin-1"), keep_blank_values=True)]
         where = "in the URL" if known else "in the URL; send it as a field of the body"
-        check_names(names, known, repeatable=(), where=where)
+        check_names(names, known, repeatable=("where",), where=where)
 
 
 def check_names(names: Iterable[str], known: Collection[str], repeatable: Collection[str], where: str = "") -> None:

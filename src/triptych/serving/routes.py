@@ -4,14 +4,17 @@ import asyncio
 import json
 from collections.abc import AsyncIterator, Awaitable, Callable, Mapping, Sequence
 from contextlib import AsyncExitStack, asynccontextmanager, suppress
+from functools import partial
 from threading import Thread
 from types import MappingProxyType
 from typing import Annotated, Any, Literal
 
 from fastapi import Body, FastAPI, Path, Query, Request
+from pydantic import Field
 from starlette.responses import Response
 from starlette.types import ASGIApp, Receive, Scope, Send
 
+from triptych.catalog.conditions import LONGEST
 from triptych.catalog.domain import domain_warning
 from triptych.core.errors import TriptychError
 from triptych.core.version import __version__
@@ -38,6 +41,11 @@ _JPEG: dict[int | str, dict[str, Any]] = {
     304: {"description": "The picture is the one that `If-None-Match` names."},
 }
 _Id = Annotated[str, Path(max_length=64, description="A picture's opaque id.", examples=["3f1c0a5be2d94c77a810"])]
+
+_Where = Annotated[
+    list[Annotated[str, Field(max_length=LONGEST)]],
+    Query(max_length=20, description="Conditions that they fulfil, all of them.", examples=[["colour=red"]]),
+]
 
 _Endpoint = Callable[[Request], Awaitable[Response]]
 
@@ -223,9 +231,11 @@ def _pictures(app: FastAPI, handlers: RequestHandlers) -> None:
         k: Annotated[int, Query(ge=1, le=1000, description="How many.")] = 24,
         offset: Annotated[int, Query(ge=0, le=10_000_000, description="Skip this many pictures.")] = 0,
         step: Annotated[int, Query(ge=1, le=10_000_000, description="Return every n-th picture.")] = 1,
+        where: _Where = [],  # noqa: B006 - it is not changed
     ) -> Response:
-        """The catalog's pictures, page by page."""
-        pictures = await handlers.in_thread(lambda: handlers.library.pictures(k, offset=offset, step=step))
+        """The catalog's pictures, page by page, or those of them that fulfil conditions."""
+        listed = partial(handlers.library.pictures, k, offset=offset, step=step, where=where)
+        pictures = await handlers.in_thread(listed)
         return json_response([public(picture) for picture in pictures])
 
     @app.get("/v1/pictures/{id}", response_model=schemas.Picture, tags=["pictures"])
