@@ -18,7 +18,7 @@ from triptych.composers.baselines import TextOnly
 from triptych.core.errors import FailureError
 from triptych.core.vectors import Vectors, require_finite_rows
 from triptych.evaluation.encoded_task import EncodedTask
-from triptych.retrieval.library import Library
+from triptych.retrieval.open_catalog import OpenCatalog
 from triptych.retrieval.query import Reference, SearchQuery, query_vectors
 from triptych.tagging.tagger import Tagger
 from triptych.tagging.vocabulary import Vocabulary
@@ -128,10 +128,10 @@ def test_a_search_names_the_words_or_the_reference() -> None:
 def test_adding_stores_nothing_of_it(tmp_path: Path) -> None:
     folder = noise_catalog(tmp_path, 5)
     before = sorted(path for path in tmp_path.rglob("*") if path.is_file() and path.name != ".lock")
-    library = Library(Catalog(folder), Texts("pictures"))
+    opened = OpenCatalog(Catalog(folder), Texts("pictures"))
     picture = (tmp_path / "pictures" / "0000.png").read_bytes()
     with pytest.raises(FailureError, match="picture 1: encoder texts made a vector"):
-        library.add([picture + b" "])
+        opened.add([picture + b" "])
     assert sorted(path for path in tmp_path.rglob("*") if path.is_file() and path.name != ".lock") == before
 
 

@@ -312,35 +312,35 @@ def test_a_store_that_fails_after_the_commit_follows(own_catalog: Path, monkeypa
     def fail(*_: object) -> None:
         raise StoreError("no answer")
 
-    with triptych.open_catalog(own_catalog, runtime=Runtime(threads=1)) as library:
+    with triptych.open_catalog(own_catalog, runtime=Runtime(threads=1)) as opened:
         with monkeypatch.context() as failing:
             failing.setattr(ExactStore, "add", fail)
-            (added,) = library.add([picture_file()])
-        assert library.picture(added.id) == added
-        assert library.refresh()
-        assert added.id in {hit.id for hit in library.search(text="red", k=1000)}
+            (added,) = opened.add([picture_file()])
+        assert opened.picture(added.id) == added
+        assert opened.refresh()
+        assert added.id in {hit.id for hit in opened.search(text="red", k=1000)}
         with monkeypatch.context() as failing:
             failing.setattr(ExactStore, "remove", fail)
-            library.remove([added.id])
-        assert added.id not in {hit.id for hit in library.search(text="red", k=1000)}
-        assert library.refresh()
+            opened.remove([added.id])
+        assert added.id not in {hit.id for hit in opened.search(text="red", k=1000)}
+        assert opened.refresh()
         assert added.name not in Catalog(own_catalog).names
         with monkeypatch.context() as failing:
             failing.setattr(ExactStore, "check", fail)
             with pytest.raises(StoreError):
-                library.add([picture_file()])
-        assert not library.refresh()
+                opened.add([picture_file()])
+        assert not opened.refresh()
         assert added.name not in Catalog(own_catalog).names
 
 
 def test_a_library_whose_catalog_is_gone_makes_no_folder(own_catalog: Path) -> None:
-    with triptych.open_catalog(own_catalog, runtime=Runtime(threads=1)) as library:
-        one = next(iter(library)).id
+    with triptych.open_catalog(own_catalog, runtime=Runtime(threads=1)) as opened:
+        one = next(iter(opened)).id
         shutil.rmtree(own_catalog)
         with pytest.raises(CatalogError):
-            library.add([picture_file()])
+            opened.add([picture_file()])
         with pytest.raises(CatalogError):
-            library.remove([one])
+            opened.remove([one])
         assert not own_catalog.exists()
 
 

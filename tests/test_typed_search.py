@@ -45,19 +45,19 @@ def shop(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 def test_in_python(shop: Path) -> None:
-    with triptych.open_catalog(shop, runtime=ONE_THREAD) as library:
+    with triptych.open_catalog(shop, runtime=ONE_THREAD) as opened:
         for condition, wanted in ASKED.items():
             for where in (condition, [condition]):
-                hits = library.search(text="shirt", where=where)
+                hits = opened.search(text="shirt", where=where)
                 assert "".join(sorted(hit.name[0] for hit in hits)) == wanted, condition
-        assert library.picture("c.png").metadata == {
+        assert opened.picture("c.png").metadata == {
             "price": 450.5, "when": "2024-03-15", "sold": "nein", "colour": "red"
         }  # fmt: skip
         with pytest.raises(UsageError, match="no column 'not_sold'"):
-            library.search(text="shirt", where="colour in (red, pink) and not_sold=no")
+            opened.search(text="shirt", where="colour in (red, pink) and not_sold=no")
         for numbers in ({"k": 0}, {"k": 3, "offset": -1}, {"k": 3, "step": 0}):
             with pytest.raises(UsageError, match="at least 1"):
-                library.pictures(**numbers)
+                opened.pictures(**numbers)
 
 
 def test_on_the_command_line(shop: Path) -> None:
