@@ -8,8 +8,8 @@ from numpy.typing import NDArray
 
 from triptych.core.vectors import Vectors, nearest
 
-_DUPLICATE = 0.98  # cosine from which two pictures are taken for the same
-_SPREAD = 0.5  # how much similarity to a chosen picture counts against the next
+_DUPLICATE = 0.98  # cosine from which two pictures count as the same
+_SPREAD = 0.5  # weight of the similarity to pictures already chosen, which is subtracted from a candidate's score
 _BLOCK = 256  # references looked up at once
 
 
