@@ -52,8 +52,8 @@ def test_training_stops_at_the_step_and_keeps_what_was_before(
     tmp_path: Path, what: str, clip: str, value: float
 ) -> None:
     log = tmp_path / "log.jsonl"
-    told = "R@10 at step 8 of 12" if what == "R@10" else f"the {what} of step 8 of 12"
-    with pytest.raises(FailureError, match=f"line: {told} is not finite .*checkpoint"):
+    where = "R@10 at step 8 of 12" if what == "R@10" else f"the {what} of step 8 of 12"
+    with pytest.raises(FailureError, match=f"line: {where} is not finite .*checkpoint"):
         run(
             tmp_path / "out",
             Spoilt(what, value),
@@ -116,12 +116,12 @@ def test_a_search_names_the_words_or_the_reference() -> None:
     whole = Reference(np.full(16, 0.25, np.float32), "")
     broken = Reference(np.full(16, BAD, np.float32), "")
     assert len(query_vectors([SearchQuery(whole, "in blue"), SearchQuery(None, "blue")], Texts(), None, 0.5)) == 2
-    for queries, told in (
+    for queries, message in (
         ([SearchQuery(whole, "in blue"), SearchQuery(None, "in red")], "'in red': encoder texts"),
         ([SearchQuery(whole, "in red")], "the reference and 'in red': encoder texts"),
         ([SearchQuery(broken)], "the reference: encoder texts"),
     ):
-        with pytest.raises(FailureError, match=told):
+        with pytest.raises(FailureError, match=message):
             query_vectors(queries, Texts(), None, 0.5)
 
 

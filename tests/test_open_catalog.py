@@ -96,8 +96,8 @@ def test_what_was_added_outlives_a_list_and_a_table(own_catalog: Path, few_garme
     first, second = Catalog(own_catalog).names[:2]
     root = Catalog(own_catalog).root
     with triptych.open_catalog(own_catalog, runtime=Runtime(threads=1)) as opened:
-        told = {"colour": "scarlet", "line": "7"}
-        added, other = opened.add([picture_file(), picture_file((0, 9, 0))], [told, {}])
+        metadata = {"colour": "scarlet", "line": "7"}
+        added, other = opened.add([picture_file(), picture_file((0, 9, 0))], [metadata, {}])
     (tmp_path / "list.txt").write_text(f"{first}\n{second}\n", encoding="utf-8")
 
     def index(table: str) -> triptych.IndexResult:
@@ -117,7 +117,7 @@ def test_what_was_added_outlives_a_list_and_a_table(own_catalog: Path, few_garme
     with triptych.open_catalog(own_catalog, runtime=Runtime(threads=1)) as opened:
         assert opened.picture(added.id) == added
         assert opened.picture(first).metadata["colour"]
-    # A column that is no longer told, one of other values, and one of words where there were numbers.
+    # A column that was removed, one of other values, and one of words where there were numbers.
     index(f"name,line,note\n{first},12th,\n{other.name},3,new\n")
     with triptych.open_catalog(own_catalog, runtime=Runtime(threads=1)) as opened:
         assert opened.picture(added.id).metadata == {"colour": "scarlet", "line": "7"}

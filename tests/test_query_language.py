@@ -57,11 +57,11 @@ def test_weights_are_read_from_names_and_texts() -> None:
 
 
 def test_texts_are_added_by_weight_and_what_is_unwanted_is_subtracted() -> None:
-    told = {"red": [1, 0, 0, 0], "stripes": [0, 1, 0, 0], "long": [0, 0, 1, 0], "sleeves": [0, 0, 0, 1]}
-    told |= {"sleeveless": [0.6, 0.8, 0, 0]}
+    vectors = {"red": [1, 0, 0, 0], "stripes": [0, 1, 0, 0], "long": [0, 0, 1, 0], "sleeves": [0, 0, 0, 1]}
+    vectors |= {"sleeveless": [0.6, 0.8, 0, 0]}
 
     def encode(texts):  # type: ignore[no-untyped-def]
-        return np.array([told[text] for text in texts], np.float32)
+        return np.array([vectors[text] for text in texts], np.float32)
 
     def of(texts: tuple[tuple[str, float], ...], *unwanted: str) -> list[float]:
         return combined_vectors([SignedTexts(texts, unwanted)], encode)[0].round(4).tolist()

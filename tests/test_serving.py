@@ -54,10 +54,10 @@ def test_it_answers_as_the_library_does(service: Service, shown_catalog: Path) -
 
 def test_words_that_are_not_understood_are_told(service: Service, shown_catalog: Path) -> None:
     like = ("like", Catalog(shown_catalog).names[3])
-    told = service.search(like, ("text", "in rot"))
-    assert told["not_understood"] == ["rot"]
-    assert told["notes"] == ["not understood: rot; wardrobe does not know such words"]
-    assert told["hits"]
+    answer = service.search(like, ("text", "in rot"))
+    assert answer["not_understood"] == ["rot"]
+    assert answer["notes"] == ["not understood: rot; wardrobe does not know such words"]
+    assert answer["hits"]
     plain = service.search(like, ("text", "in red"))
     assert (plain["not_understood"], plain["notes"]) == ([], [])
     (note,) = service.search(("text", "red dress " * 40))["notes"]
@@ -140,12 +140,12 @@ def test_comparing_keeps_no_search_waiting(shown_catalog: Path, tmp_path: Path) 
     before = f"""
 import sys
 from triptych.serving.comparison import TagComparison
-def told(self, reference, result):
+def compared(self, reference, result):
     print("comparing", file=sys.stderr, flush=True)
     with open({str(tmp_path / "gate")!r}) as gate:
         gate.read()
     return {{"changed": [], "kept": []}}
-TagComparison.__call__ = told
+TagComparison.__call__ = compared
 """
     with Service(shown_catalog, "--request-timeout", "20", before=before) as running, ThreadPoolExecutor(4) as pool:
         first, second = (picture["id"] for picture in running.get("/v1/pictures?k=2"))
@@ -168,17 +168,17 @@ def test_comparing_tells_words_of_the_vocabulary(service: Service) -> None:
     for reference, result in pairwise(pictures):
         body = json.dumps({"reference": reference["id"], "result": result["id"]}).encode()
         answer, content = service.ask("POST", "/v1/compare", body, {"Content-Type": "application/json"})
-        told = json.loads(content)
+        comparison = json.loads(content)
         assert answer.status == 200
-        assert all(tag["before"] != tag["after"] for tag in told["changed"])
-        assert all(tag["before"] == tag["after"] for tag in told["kept"])
-        every += told["changed"] + told["kept"]
+        assert all(tag["before"] != tag["after"] for tag in comparison["changed"])
+        assert all(tag["before"] == tag["after"] for tag in comparison["kept"])
+        every += comparison["changed"] + comparison["kept"]
     assert every
 
 
 def test_comparing_is_prepared_ahead(shown_catalog: Path, tmp_path: Path) -> None:
-    told = {"colour": ["red", "blue"], "kind": [f"kind {number}" for number in range(400)]}
-    (tmp_path / "words.json").write_text(json.dumps(told), encoding="utf-8")
+    vocabulary = {"colour": ["red", "blue"], "kind": [f"kind {number}" for number in range(400)]}
+    (tmp_path / "words.json").write_text(json.dumps(vocabulary), encoding="utf-8")
     words = load_vocabulary(tmp_path / "words.json")
     with triptych.open_catalog(shown_catalog, runtime=Runtime(threads=1)) as opened:
         encoder = CountingEncoder(opened.encoder)

@@ -48,9 +48,9 @@ def test_a_question_of_many_parts_is_answered_as_in_python(service: Service, ope
 
 
 def test_what_was_uploaded_once_can_be_searched_with_often(service: Service, opened: OpenCatalog) -> None:
-    status, told, _ = service.post("/v1/uploads", [("picture", picture_file((200, 30, 30)))])
+    status, answer, _ = service.post("/v1/uploads", [("picture", picture_file((200, 30, 30)))])
     assert status == 201
-    upload = told["id"]
+    upload = answer["id"]
     by_file = ids(service.search(("picture", picture_file((200, 30, 30))), ("text", "shirt")))
     assert ids(service.search(("like", upload), ("text", "shirt"))) == by_file
     assert ids(service.search(("like", upload), ("like", opened.search(text="dress", k=1)[0].id))) != by_file
@@ -92,10 +92,10 @@ def test_pages_join_whichever_way_they_are_asked_for(service: Service) -> None:
 def test_what_cannot_be_read_is_one_sentence(service: Service, fields: list[tuple[str, Any]], why: str) -> None:
     body, kind = form(fields)
     answer, content = service.ask("POST", "/v1/search", body, {"Content-Type": kind})
-    told = problem(answer, content)
+    refusal = problem(answer, content)
     assert 400 <= answer.status < 500
-    assert why in told["detail"]
-    assert "--" not in told["detail"]
+    assert why in refusal["detail"]
+    assert "--" not in refusal["detail"]
 
 
 def test_earlier_addresses_still_answer(service: Service) -> None:

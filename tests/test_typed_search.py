@@ -100,8 +100,8 @@ def test_over_http(shop: Path) -> None:
             answer, content = running.ask("POST", "/api/search", body, {"Content-Type": kind})
             assert problem(answer, content)["status"] == 422, fields
             assert len(content) < 1000
-        told = json.dumps({"price": "1.300,50", "when": "2025-01-02", "colour": None})
-        status, added, _ = running.post("/api/pictures", [("picture", picture_file((1, 2, 3))), ("metadata", told)])
+        metadata = json.dumps({"price": "1.300,50", "when": "2025-01-02", "colour": None})
+        status, added, _ = running.post("/api/pictures", [("picture", picture_file((1, 2, 3))), ("metadata", metadata)])
         assert (status, added["metadata"]) == (201, {"price": 1300.5, "when": "2025-01-02"})
         for wrong in ('{"price": "cheap"}', '{"when": "1/2/2025"}', '{"when": true}', '{"price": [1]}'):
             status, _, _ = running.post("/api/pictures", [("picture", picture_file((9, 2, 3))), ("metadata", wrong)])

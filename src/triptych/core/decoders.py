@@ -171,7 +171,7 @@ class Decoders:
             self._closed = True
             idle, busy = [*self._idle], [*self._busy]
             self._idle.clear()
-        for process in busy:  # whoever waits for it does the rest
+        for process in busy:  # the thread that waits for it does the rest
             process.kill()
         for process in idle:
             process.close()

@@ -34,7 +34,7 @@ _LEAST_INFORMATION = 0.15  # nats of information about the pictures that a group
 # 0.05 to 0.06.
 _LEAST_BEYOND_KIND = 0.1
 _PLAIN = ("red", "blue", "black", "white", "green", "shirt", "shoe", "chair", "car", "dog", "house", "flower")
-_HEARD = 0.25  # if a group's cosines spread less than this share of the spread of common words, it is left out
+_LEAST_SPREAD = 0.25  # if a group's cosines spread less than this share of the spread of common words, it is left out
 
 
 @dataclass(frozen=True)
@@ -210,8 +210,8 @@ class Tagger:
     ) -> tuple[_Question, GroupReport]:
         """How to ask about a group in these pictures."""
         question = self._questions[group]
-        heard = calibration.spread(question.cosines(vectors)) / calibration.spread(vectors @ self._plain.T)
-        if heard < _HEARD and not self._weight_of_naming(question):
+        spread = calibration.spread(question.cosines(vectors)) / calibration.spread(vectors @ self._plain.T)
+        if spread < _LEAST_SPREAD and not self._weight_of_naming(question):
             return question, _left_out(question, "the encoder hardly knows its words")
         kept = np.flatnonzero(self._shown(question, vectors))
         not_shown = tuple(word for place, word in enumerate(question.words) if place not in set(kept.tolist()))
@@ -247,7 +247,9 @@ class Tagger:
         shown = calibration.words_shown(first, second)
         if self._weight_of_naming(question):
             if not self.vocabulary.broader.get(question.group):
-                return np.ones(len(question.words), bool)  # whoever listed words that can be named meant each of them
+                return np.ones(
+                    len(question.words), bool
+                )  # a vocabulary whose words can be named lists only words that are meant
             likeliest = self._odds(question, vectors).argmax(axis=1)
             counts = np.bincount(likeliest, minlength=len(question.words))
             shown |= counts >= calibration.least_pictures(len(vectors))
