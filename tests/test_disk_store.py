@@ -14,7 +14,7 @@ from triptych.catalog.catalog import Catalog
 from triptych.core.environment import Runtime
 from triptych.core.errors import FailureError, StoreError
 from triptych.core.vectors import Vectors, nearest, nearest_in_pieces, unit
-from triptych.retrieval.library import Library
+from triptych.retrieval.open_catalog import OpenCatalog
 from triptych.retrieval.stores import disk, disk_index
 from triptych.retrieval.stores.disk import DiskStore
 from triptych.retrieval.stores.exact import ExactStore
@@ -150,15 +150,15 @@ def test_an_empty_catalog(tmp_path):
 
 
 def test_a_catalog_is_searched_on_disk(own_catalog, tmp_path):
-    """Through the whole library: texts, pictures, conditions, additions, another process's changes."""
+    """Through an open catalog: texts, pictures, conditions, additions, another process's changes."""
     shutil.copytree(own_catalog, tmp_path / "copy")
     with (
-        triptych.open_catalog(own_catalog, store="disk", runtime=ONE_THREAD) as library,
+        triptych.open_catalog(own_catalog, store="disk", runtime=ONE_THREAD) as opened,
         triptych.open_catalog(tmp_path / "copy", runtime=ONE_THREAD) as exact,
     ):
 
         def same(**asked) -> None:
-            found, right = (one.search(**asked, k=10) for one in (library, exact))
+            found, right = (one.search(**asked, k=10) for one in (opened, exact))
             assert [hit.name for hit in found] == [hit.name for hit in right]
             assert [hit.score for hit in found] == pytest.approx([hit.score for hit in right], abs=1e-3)
 
@@ -166,15 +166,15 @@ def test_a_catalog_is_searched_on_disk(own_catalog, tmp_path):
         for asked in ({"text": "red shirt"}, {"like": first}, {"like": first, "text": "in blue"}):
             same(**asked)
             same(**asked, where=["colour=red"])
-        (added,) = library.add([picture_file()])
-        assert added.name in names_of(library, picture_file((201, 31, 31)))
-        library.remove([added.id])
-        assert added.name not in names_of(library, picture_file((201, 31, 31)))
+        (added,) = opened.add([picture_file()])
+        assert added.name in names_of(opened, picture_file((201, 31, 31)))
+        opened.remove([added.id])
+        assert added.name not in names_of(opened, picture_file((201, 31, 31)))
     assert len(list(own_catalog.glob("disk-*"))) == 1
 
 
-def names_of(library: Library, picture: bytes) -> list[str]:
-    return [hit.name for hit in library.search(image=picture, k=5)]
+def names_of(opened: OpenCatalog, picture: bytes) -> list[str]:
+    return [hit.name for hit in opened.search(image=picture, k=5)]
 
 
 def test_a_composers_space_is_made_of_pieces(tiny_catalog, tiny_composer, tmp_path):

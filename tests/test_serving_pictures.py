@@ -100,7 +100,7 @@ def test_it_ends_in_time_whatever_a_picture_takes(shown_catalog: Path) -> None:
 
 def test_it_ends_in_time_whatever_a_thread_does(shown_catalog: Path) -> None:
     """Here one that asks for the pictures' list and never comes back."""
-    stuck = "import threading, triptych.retrieval.library as l\nl.Library.pictures = lambda *_, **__: hang()\n"
+    stuck = "import threading, triptych.retrieval.open_catalog as l\nl.OpenCatalog.pictures = lambda *_, **__: hang()\n"
     stuck += "def hang():\n    print(' hanging', file=__import__('sys').stderr, flush=True)\n"
     stuck += "    threading.Event().wait()\n"
     # The comparison looks at pictures when it starts; here nothing does.

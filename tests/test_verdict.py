@@ -309,10 +309,10 @@ def test_a_composer_that_lost_is_not_used_unless_forced(
     forced = names(EngineOptions(composer=out, force=True))
     assert capfd.readouterr().err == ""
     assert forced == names(EngineOptions(composer=TrainedComposer(out), force=True)) != names(EngineOptions(), 0.3)
-    with triptych.open_catalog(described, composer=out, runtime=ONE_THREAD) as library:
-        assert (library.composer, library.weight) == (None, 0.3)
-    with triptych.open_catalog(described, composer=out, force=True, runtime=ONE_THREAD) as library:
-        assert (library.composer is not None, library.weight) == (True, 0.5)
+    with triptych.open_catalog(described, composer=out, runtime=ONE_THREAD) as opened:
+        assert (opened.composer, opened.weight) == (None, 0.3)
+    with triptych.open_catalog(described, composer=out, force=True, runtime=ONE_THREAD) as opened:
+        assert (opened.composer is not None, opened.weight) == (True, 0.5)
     with pytest.raises(UsageError, match="--force needs --composer"):
         EngineOptions(force=True)
 

@@ -197,15 +197,15 @@ def test_a_search_names_what_it_did_not_understand(
 
 def test_a_weight_that_would_not_count_is_refused(shown_catalog: Path) -> None:
     name = Catalog(shown_catalog).names[0]
-    with triptych.open_catalog(shown_catalog, runtime=Runtime(1)) as library:
-        assert library.search(like=name, text="in red", weight=0.3)
+    with triptych.open_catalog(shown_catalog, runtime=Runtime(1)) as opened:
+        assert opened.search(like=name, text="in red", weight=0.3)
         for asked in ({"text": "in red"}, {"like": name}):
             with pytest.raises(UsageError, match="weight: needs a picture and words"):
-                library.search(weight=0.3, **asked)
-    with triptych.open_catalog(shown_catalog, composer="slerp", runtime=Runtime(1)) as library:
+                opened.search(weight=0.3, **asked)
+    with triptych.open_catalog(shown_catalog, composer="slerp", runtime=Runtime(1)) as opened:
         with pytest.raises(UsageError, match="weight: the composer slerp has no weight of its words"):
-            library.search(like=name, text="in red", weight=0.3)
-        assert library.search(like=name, text="in rot").not_understood == ("rot",)
+            opened.search(like=name, text="in red", weight=0.3)
+        assert opened.search(like=name, text="in rot").not_understood == ("rot",)
 
 
 def test_queries_of_another_language_are_told(

@@ -28,9 +28,11 @@ from triptych.core.remote import Place, place_of
 from triptych.encoders.protocol import Encoder
 from triptych.encoders.registry import DEFAULT, load_encoder
 
-_CHUNK = 256  # pictures a commit; a multiple of the encoder's batch, so that a resumed run makes the same batches
-_MANY = 50  # pictures: a catalog of more is guarded
-_LARGE_LOSS = 0.2  # of its pictures
+_CHUNK = (
+    256  # pictures for each commit; a multiple of the encoder's batch, so that a resumed run makes the same batches
+)
+_MANY = 50  # pictures; losses are not checked in a catalog of so many or fewer
+_LARGE_LOSS = 0.2  # share of a catalog's pictures; if more are missing, the command stops
 
 
 @dataclass(frozen=True)

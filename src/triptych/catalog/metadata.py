@@ -15,7 +15,7 @@ from triptych.core.progress import say
 from triptych.core.remote import Place
 from triptych.core.text import truncate
 
-_SAMPLE = 200  # rows that tell whether a column names pictures
+_SAMPLE = 200  # rows that are read to decide whether a column names pictures
 
 
 def metadata_of(

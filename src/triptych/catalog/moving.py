@@ -12,8 +12,8 @@ from triptych.core.remote import Place, RemotePath
 
 T = TypeVar("T")
 
-_SAMPLE = 50  # pictures that are looked at
-_ENOUGH = 0.5  # of them, where nobody says that the library has moved
+_SAMPLE = 50  # pictures whose size or content is compared
+_ENOUGH = 0.5  # share of them that must be equal, unless --root says that the library has moved
 
 
 def follow(catalog: Catalog, found: Found, *, explicit: bool) -> None:

@@ -1,6 +1,6 @@
 """Export torch modules to ONNX graphs, round graphs to 8 bits, and run graphs without torch.
 
-Importing torch takes longer than a whole search should. So whatever is trained with torch is run without it.
+Importing torch takes longer than a whole search should. So models that were trained with torch run without it.
 """
 
 import logging

@@ -104,7 +104,7 @@ class ChatMineOptions:
     )
     limit: int | None = option(None, _LIMIT, min=1)
     triplets: int = option(2, "Triplets for each reference, at most.", min=1)
-    # Beyond the nearest 300, two pictures hardly look alike to a person.
+    # Beyond the nearest 300, two pictures hardly look similar to a person.
     candidates: int = option(300, "Nearest pictures from which a group is chosen.", min=1, max=300)
     group_size: int = option(8, _GROUP_SIZE, min=1)
     seed: int = option(0, _SEED, min=0)

@@ -31,7 +31,7 @@ from triptych.tagging.vocabulary import DEFAULT, load_vocabulary, understood_wor
 from triptych.triplets.file import join_triplets, kind_of_reason, write_triplets
 
 _CHUNK = 256  # references a commit
-_LEAST = 20  # usable pictures
+_LEAST = 20  # usable pictures that a catalog must have
 
 
 @dataclass(frozen=True)

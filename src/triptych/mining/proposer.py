@@ -23,11 +23,11 @@ ChangePlan = tuple[str, ...]
 Scores = NDArray[np.float32]
 """One number for each picture of the catalog, `(n,)`, or for references and pictures, `(references, n)`."""
 
-_SINGLE = 0.4  # share of the plans that change one group alone
-_SAME_WORDS = 2.5  # weight of one group's agreement, beside the log-probability of the new word
-_SAME_ITEM = 4.0  # weight of a cosine, beside it, if a change leaves the item the same
-_NEARLY_ALL = 0.9  # share of the pictures that show a group, above which it is compared whatever the plan changes
-_SAMPLE = 4096  # pictures, at most, whose neighbours are looked at for that
+_SINGLE = 0.4  # share of the plans that change only one group
+_SAME_WORDS = 2.5  # weight of the agreement of one group; the log-probability of the new word has weight 1
+_SAME_ITEM = 4.0  # weight of the cosine, likewise, if a change leaves the item the same
+_NEARLY_ALL = 0.9  # share of the pictures that show a group from which the group is compared in every plan
+_SAMPLE = 4096  # pictures at most whose neighbours are compared to estimate this
 _NEIGHBOURS = 10  # nearest pictures that tell whether a change leaves the item the same
 LEAST = 3e-4  # lower limit of a tag's probability; zero would overrule every other view
 _SCORES = 48_000_000  # numbers held at once: 192 MB

@@ -37,7 +37,7 @@ class Answering:
     weight: float
 
     def __call__(self, queries: Sequence[SearchQuery], snapshot: CatalogSnapshot, root: str) -> Answers:
-        """Answer each query among a snapshot's pictures, which lie below `root`. See `Library.answer`."""
+        """Answer each query among a snapshot's pictures, which lie below `root`. See `OpenCatalog.answer`."""
         for query in queries:
             self._check(query)
         started = perf_counter()

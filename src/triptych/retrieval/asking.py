@@ -50,7 +50,7 @@ class Asked:
     unwanted: tuple[str, ...]
 
 
-def parts_of(library: KnowsPictures, image: Pictures, text: Texts, options: SearchOptions) -> Asked:
+def parts_of(catalog: KnowsPictures, image: Pictures, text: Texts, options: SearchOptions) -> Asked:
     """Split what was asked into pictures and texts with their weights.
 
     Raises:
@@ -58,7 +58,7 @@ def parts_of(library: KnowsPictures, image: Pictures, text: Texts, options: Sear
     """
 
     def named(given: Sequence[str]) -> tuple[tuple[str, float], ...]:
-        return tuple(split_weight(one, lambda name: library.name_of(name) is not None) for one in given)
+        return tuple(split_weight(one, lambda name: catalog.name_of(name) is not None) for one in given)
 
     images = () if image is None else (image,) if isinstance(image, (str, bytes, Path)) else tuple(image)
     texts = (text,) if isinstance(text, str) else tuple(text)
@@ -83,7 +83,7 @@ def weighted_file(given: PictureSource) -> tuple[PictureSource, float]:
 
 
 def query_of(
-    library: KnowsPictures,
+    catalog: KnowsPictures,
     image: Pictures,
     text: Texts,
     options: SearchOptions,
@@ -95,13 +95,13 @@ def query_of(
         UsageError: there is nothing to search for, or a part cannot be read.
         DataError: an image cannot be used.
     """
-    asked = parts_of(library, image, text, options)
+    asked = parts_of(catalog, image, text, options)
     box = Box.read(options.box) if options.box else None
     if box and len(asked.images) + len(asked.likes) + (given is not None) != 1:
         raise UsageError("--box applies to one picture; give only one")
     references = (
-        *(_with_weight(library.reference(image=one, box=box), weight) for one, weight in asked.images),
-        *(_with_weight(library.reference(like=one, box=box), weight) for one, weight in asked.likes),
+        *(_with_weight(catalog.reference(image=one, box=box), weight) for one, weight in asked.images),
+        *(_with_weight(catalog.reference(like=one, box=box), weight) for one, weight in asked.likes),
     )
     return SearchQuery(
         given,
@@ -111,25 +111,25 @@ def query_of(
         offset=options.offset,
         more_references=references,
         more_texts=asked.texts,
-        unlike=tuple(_with_weight(library.reference(like=one), weight) for one, weight in asked.unlikes),
+        unlike=tuple(_with_weight(catalog.reference(like=one), weight) for one, weight in asked.unlikes),
         unwanted=asked.unwanted,
-        order=order_of(library, options),
+        order=order_of(catalog, options),
     )
 
 
-def order_of(library: KnowsPictures, options: SearchOptions) -> ResultOrder:
+def order_of(catalog: KnowsPictures, options: SearchOptions) -> ResultOrder:
     """The order of the results.
 
     Raises:
         UsageError: a column does not exist.
     """
-    schema = library.schema
+    schema = catalog.schema
     return ResultOrder(
         tuple(Boost.read(one, schema) for one in options.boost),
         tuple(Order.read(one, schema) for one in options.sort),
         options.unique,
         options.among,
-        (library.name_of(options.after) or options.after) if options.after else "",
+        (catalog.name_of(options.after) or options.after) if options.after else "",
     )
 
 

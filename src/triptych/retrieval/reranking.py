@@ -83,8 +83,8 @@ class Reranker:
         self.limits = DEFAULT_LIMITS
         """Limits for pictures; set to the catalog's when it is opened."""
         self.read: Callable[[str], bytes] | None = None
-        """Reads the file of a result by its name; set to `Library.read`, which checks the content, when a catalog is
-        opened."""
+        """Reads the file of a result by its name. When a catalog is opened, this is set to `OpenCatalog.read`, which
+        checks the content."""
         self.open_picture: Callable[[Path | bytes, Limits], Image.Image] = open_picture
         """Decodes a picture's file."""
         self._urls = PictureUrls(

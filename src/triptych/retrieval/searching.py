@@ -18,7 +18,7 @@ from triptych.core.images import ELSEWHERE, open_picture
 from triptych.core.progress import say
 from triptych.encoders.protocol import Encoder, short_name
 from triptych.retrieval.asking import Asked, Pictures, Texts, parts_of, query_of
-from triptych.retrieval.library import Library
+from triptych.retrieval.open_catalog import OpenCatalog
 from triptych.retrieval.options import EngineOptions, RerankOptions, SearchOptions
 from triptych.retrieval.reranking import Reranker, rerank_once
 from triptych.retrieval.results import Hits, check_output, write_results
@@ -35,7 +35,7 @@ def open_catalog(
     root: Path | str | None = None,
     force: bool = False,
     runtime: Runtime = Runtime(),
-) -> Library:
+) -> OpenCatalog:
     """Open a catalog to search it many times.
 
     If `index` found that the pictures differ from those that the encoder was trained on, a warning is printed.
@@ -66,18 +66,18 @@ def open_catalog(
         MismatchError: catalog, encoder and composer do not belong together.
     """
     make_store = load_store(store)
-    opened = Catalog(Path(catalog), Path(root) if root else None)
-    if not opened.root.is_dir():
+    stored = Catalog(Path(catalog), Path(root) if root else None)
+    if not stored.root.is_dir():
         say(f"{catalog}: pictures can be found but not shown: {ELSEWHERE}")
-    engine = opened.encoder(encoder, threads=runtime.threads, device=runtime.device)
-    if warning := domain_warning(opened):
+    engine = stored.encoder(encoder, threads=runtime.threads, device=runtime.device)
+    if warning := domain_warning(stored):
         say(warning)
     composing = None if composer is None else load_composer(composer, threads=runtime.threads)
     if composing is None or not _lost(composing, force=force):
-        return Library(opened, engine, composing, make_store)
+        return OpenCatalog(stored, engine, composing, make_store)
     attach_encoder(composing, engine)  # checks the encoder first: a verdict with another encoder does not apply
     verdict = verdict_of(composing)
-    return Library(opened, engine, None, make_store, verdict.sum_weight if verdict else DEFAULT_WEIGHT)
+    return OpenCatalog(stored, engine, None, make_store, verdict.sum_weight if verdict else DEFAULT_WEIGHT)
 
 
 def _lost(composer: Composer, *, force: bool) -> bool:
@@ -136,22 +136,22 @@ def search(
     reranker = Reranker(rerank) if rerank else None
     if output:
         check_output(output)
-    with open_catalog(catalog, **engine.arguments, runtime=runtime) as library:
-        if options.weight is not None and library.composer is not None:
-            raise UsageError(f"--weight: the composer {library.composer.name} has no weight; leave --weight out")
-        query = query_of(library, image, text, options)
-        hits = library.answer([query]).hits[0]
-        for note in hits.notes(short_name(library.encoder)):
+    with open_catalog(catalog, **engine.arguments, runtime=runtime) as opened:
+        if options.weight is not None and opened.composer is not None:
+            raise UsageError(f"--weight: the composer {opened.composer.name} has no weight; leave --weight out")
+        query = query_of(opened, image, text, options)
+        hits = opened.answer([query]).hits[0]
+        for note in hits.notes(short_name(opened.encoder)):
             say(note)
-        asked = parts_of(library, image, text, options)
-        reference, where = _shown_reference(library, asked, options)
+        asked = parts_of(opened, image, text, options)
+        reference, where = _shown_reference(opened, asked, options)
         if reranker and reference and not options.offset:
-            reranker.limits, reranker.read = library.catalog.limits, library.read
+            reranker.limits, reranker.read = opened.catalog.limits, opened.read
             hits = Hits(rerank_once(reranker, reference, query.sentence, hits), hits.reading, hits.unwanted)
         if output:
             written = options_written(options)
             write_results(
-                output, reference, query.sentence, hits, library.read, library.catalog.limits,
+                output, reference, query.sentence, hits, opened.read, opened.catalog.limits,
                 shown_as=where, options=written,
             )  # fmt: skip
     return hits
@@ -169,7 +169,9 @@ def options_written(options: SearchOptions) -> dict[str, Any]:
     }
 
 
-def _shown_reference(library: Library, asked: Asked, options: SearchOptions) -> tuple[Path | bytes | None, str | None]:
+def _shown_reference(
+    opened: OpenCatalog, asked: Asked, options: SearchOptions
+) -> tuple[Path | bytes | None, str | None]:
     """The first picture of the query, cropped to its box, and its path, for the contact sheet."""
     if asked.images:
         source = asked.images[0][0]
@@ -177,20 +179,20 @@ def _shown_reference(library: Library, asked: Asked, options: SearchOptions) -> 
         where = None if isinstance(source, bytes) else str(source)
     elif asked.likes:
         like = asked.likes[0][0]
-        shown, where = _content(library, like), library.picture(like).path
+        shown, where = _content(opened, like), opened.picture(like).path
     else:
         return None, None
     if shown is None or not options.box:
         return shown, where
-    cut, out = Box.read(options.box).cut(open_picture(shown, library.catalog.limits)), BytesIO()
+    cut, out = Box.read(options.box).cut(open_picture(shown, opened.catalog.limits)), BytesIO()
     cut.save(out, "PNG")
     return out.getvalue(), where
 
 
-def _content(library: Library, like: str) -> bytes | None:
+def _content(opened: OpenCatalog, like: str) -> bytes | None:
     """Read the file of the reference to show it. If it is not the file that was indexed, print that and return None."""
     try:
-        return library.read(like)
+        return opened.read(like)
     except PictureError as error:
         say(f"{like}: {error}")
         return None

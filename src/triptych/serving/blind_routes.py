@@ -39,7 +39,7 @@ def add_blind_routes(app: FastAPI, handlers: RequestHandlers) -> None:
         def both() -> list[Hits]:
             options = SearchOptions(like=(given.like,), k=_SHOWN)
             query = query_of(handlers.known, None, given.text, options)
-            return [handlers.library.answer([query], plain=plain).hits[0] for plain in (False, True)]
+            return [handlers.catalog.answer([query], plain=plain).hits[0] for plain in (False, True)]
 
         found = await handlers.in_thread(both)
         token, composer_left = comparison.ask()

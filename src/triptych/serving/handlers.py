@@ -21,7 +21,7 @@ from triptych.core.vectors import Vectors
 from triptych.encoders.protocol import Pixels, square_side
 from triptych.retrieval.asking import query_of
 from triptych.retrieval.language import split_weight
-from triptych.retrieval.library import Library
+from triptych.retrieval.open_catalog import OpenCatalog
 from triptych.retrieval.options import SearchOptions
 from triptych.retrieval.query import Reference, SearchQuery
 from triptych.retrieval.reranking import Reranked, Reranker
@@ -71,9 +71,9 @@ class RequestHandlers:
     """The operations behind the routes. Slow work runs in a few threads."""
 
     def __init__(
-        self, library: Library, settings: ServiceSettings, threads: int, reranker: Reranker | None = None
+        self, catalog: OpenCatalog, settings: ServiceSettings, threads: int, reranker: Reranker | None = None
     ) -> None:
-        self.library = library
+        self.catalog = catalog
         self.settings = settings
         self.reranker = reranker
         self.is_whole = True
@@ -81,13 +81,13 @@ class RequestHandlers:
         self.searched = asyncio.Event()
         """Set by the first search; after it, comparisons are likely."""
         self.uploads = Uploads()
-        self.known = KnownPictures(library, self.uploads, settings.limits)
+        self.known = KnownPictures(catalog, self.uploads, settings.limits)
         self.decoding = PictureDecoding(max(2, threads), settings.request_timeout)
-        library.open_picture = self.decoding.open_own
+        catalog.open_picture = self.decoding.open_own
         if reranker:
             reranker.open_picture = self._open
         self.metrics = ServiceMetrics()
-        self.metrics.gauge("triptych_pictures", "Pictures in the catalog.", lambda: len(library))
+        self.metrics.gauge("triptych_pictures", "Pictures in the catalog.", lambda: len(catalog))
         self._thumbnails = ThumbnailCache()
         self._threads = ThreadPoolExecutor(max(2, threads), thread_name_prefix="requests")
         # Separate threads: the first comparison is slow, and health checks must answer whatever else runs.
@@ -115,7 +115,7 @@ class RequestHandlers:
         """Raise Problem or StoreError if searches cannot be answered. It does not wait for other searches."""
         try:
             await self.in_thread(self.decoding.check, self._checking)
-            await self.in_thread(self.library.check_ready, self._checking)
+            await self.in_thread(self.catalog.check_ready, self._checking)
         except CatalogError as error:
             say(f"not ready: {error}")
             self.is_whole = False
@@ -130,8 +130,8 @@ class RequestHandlers:
     async def follow(self) -> None:
         """Check whether the catalog is whole, and read it again if another process has changed it."""
         try:
-            await self.in_thread(self.library.refresh)
-            await self.in_thread(self.library.check_catalog, self._checking)
+            await self.in_thread(self.catalog.refresh)
+            await self.in_thread(self.catalog.check_catalog, self._checking)
         except CatalogError as error:
             if self.is_whole:
                 say(f"searches are not answered: {error}")
@@ -148,16 +148,16 @@ class RequestHandlers:
         decoding = 0.0
 
         def begin() -> PendingSearch | FinishedSearch:
-            self.library.check(options.where)  # in a thread, since checking reads a possibly large gallery
+            self.catalog.check(options.where)  # in a thread, since checking reads a possibly large gallery
             search = PendingSearch(query_of(self.known, None, text, options))
             return self._search.at_once(search) or search
 
         def begin_with(decoders: Decoders) -> PendingSearch | FinishedSearch:
             nonlocal kept, decoding
             assert picture is not None
-            self.library.check(options.where)
+            self.catalog.check(options.where)
             pixels, kept, decoding = self._read(picture, decoders, box)
-            needed = self.library.needed_pixels(lambda: pixels)
+            needed = self.catalog.needed_pixels(lambda: pixels)
             unknown = Reference(np.zeros(0, np.float32), sha256(picture).hexdigest(), needed)
             search = PendingSearch(query_of(self.known, None, text, options, unknown), pixels)
             return self._search.at_once(search) or search
@@ -183,10 +183,10 @@ class RequestHandlers:
         pixels, kept, _ = await self.decoding.with_upload(picture, lambda decoders: self._read(picture, decoders, part))
 
         def encode() -> Vectors:
-            vector: Vectors = self.library.encoder.encode_pictures(pixels[None])[0]
+            vector: Vectors = self.catalog.encoder.encode_pictures(pixels[None])[0]
             return vector
 
-        needed = self.library.needed_pixels(lambda: pixels)
+        needed = self.catalog.needed_pixels(lambda: pixels)
         reference = Reference(await self.in_thread(encode), sha256(picture).hexdigest(), needed)
         return self.uploads.keep(reference, kept, box)
 
@@ -199,7 +199,7 @@ class RequestHandlers:
         assert self.reranker is not None
         upload = self.uploads.get(reference)
         try:
-            source = upload.picture if upload else await self.in_thread(lambda: self.library.read(reference))
+            source = upload.picture if upload else await self.in_thread(lambda: self.catalog.read(reference))
         except PictureError as error:
             say(f"not re-ranked: the reference cannot be read: {error}")
             return Reranked(list(hits), "the reference's file is gone")
@@ -210,11 +210,11 @@ class RequestHandlers:
 
     async def add(self, picture: bytes, metadata: Mapping[str, str]) -> Picture:
         """Add a picture. When this returns, it is written to disk."""
-        square, limits = square_side(self.library.encoder), self.settings.limits
+        square, limits = square_side(self.catalog.encoder), self.settings.limits
         opened = await self.decoding.with_upload(
             picture, lambda decoders: decoders.open_picture(picture, limits, square=square)
         )
-        return await self._add(NewUpload(picture, metadata, self.library.encoder.prepare(opened)))
+        return await self._add(NewUpload(picture, metadata, self.catalog.encoder.prepare(opened)))
 
     async def fetch(self, url: str) -> bytes:
         """Fetch a picture by its URL. Raises Problem if fetching is off, or this URL is not allowed."""
@@ -226,18 +226,18 @@ class RequestHandlers:
     async def change(self, name: str, metadata: Mapping[str, Any]) -> Picture:
         """Change the metadata of a picture. When this returns, they are written to disk."""
         own = self.picture(name).name
-        (changed,) = await self.in_thread(lambda: self.library.update({own: metadata}))
+        (changed,) = await self.in_thread(lambda: self.catalog.update({own: metadata}))
         return changed
 
     async def remove(self, name: str) -> None:
         """Remove a picture permanently."""
         picture = self.picture(name)
-        await self.in_thread(lambda: self.library.remove([picture.name]))
+        await self.in_thread(lambda: self.catalog.remove([picture.name]))
 
     def picture(self, name: str) -> Picture:
         """The picture with this id or name. Raises Problem if there is none."""
         try:
-            return self.library.picture(name)
+            return self.catalog.picture(name)
         except UsageError:
             raise Problem(404, "the catalog has no such picture") from None
 
@@ -262,12 +262,12 @@ class RequestHandlers:
 
     def _thumbnail(self, picture: Picture, side: int, decoders: Decoders) -> Thumbnail:
         """Draw a picture of the catalog, if its file is the one that was indexed, within the limits of `index`."""
-        library = self.library
+        catalog = self.catalog
         try:
             facts = Path(picture.path).stat()
             key = (picture.id, side, facts.st_size, facts.st_mtime_ns)
             drawing = self._thumbnails.get(key) or draw(
-                library.read(picture.name), side, library.catalog.limits, decoders
+                catalog.read(picture.name), side, catalog.catalog.limits, decoders
             )
             return self._thumbnails.keep(key, drawing)
         except (OSError, PictureError):
@@ -278,7 +278,7 @@ class RequestHandlers:
     def _read(self, picture: bytes, decoders: Decoders, box: Box | None) -> tuple[Pixels, bytes, float]:
         """Decode an upload: the encoder's input, the JPEG to keep, and the seconds that decoding took."""
         started = perf_counter()
-        encoder = self.library.encoder
+        encoder = self.catalog.encoder
         if box:
             cut = box.cut(decoders.open_picture(picture, self.settings.limits))
             return encoder.prepare(cut), drawn(cut), perf_counter() - started
@@ -294,10 +294,10 @@ class RequestHandlers:
     def _answer(self, searches: Sequence[PendingSearch]) -> list[FinishedSearch]:
         started = perf_counter()
         pixels = [one.pixels for one in searches if one.pixels is not None]
-        vectors = iter(self.library.encoder.encode_pictures(np.stack(pixels)) if pixels else ())
+        vectors = iter(self.catalog.encoder.encode_pictures(np.stack(pixels)) if pixels else ())
         queries = [one.query if one.pixels is None else _with_vector(one.query, next(vectors)) for one in searches]
         looking = perf_counter() - started
-        answers = self.library.answer(queries)
+        answers = self.catalog.answer(queries)
         return [
             FinishedSearch(query, hits, looking + answers.encoding, answers.finding)
             for query, hits in zip(queries, answers.hits, strict=True)
@@ -306,7 +306,7 @@ class RequestHandlers:
     def _add_all(self, new: Sequence[NewUpload]) -> list[Picture]:
         pictures, metadata = [upload.picture for upload in new], [upload.metadata for upload in new]
         pixels = [upload.pixels for upload in new]
-        return self.library.add(pictures, metadata, limits=self.settings.limits, pixels=pixels)
+        return self.catalog.add(pictures, metadata, limits=self.settings.limits, pixels=pixels)
 
 
 def _with_vector(query: SearchQuery, vector: Vectors) -> SearchQuery:

@@ -162,15 +162,15 @@ def _searching(app: FastAPI, handlers: RequestHandlers, comparison: TagCompariso
     @app.get("/v1/catalog", response_model=schemas.Facts, tags=["search"])
     async def catalog() -> Response:
         """The catalog: its encoder and composer, and the columns for conditions."""
-        library = handlers.library
+        opened = handlers.catalog
         facts = {
-            "pictures": len(library),
-            "encoder": short_name(library.encoder),
-            "composer": library.composer.name if library.composer is not None else None,
-            "weight": library.weight,
-            "warning": domain_warning(library.catalog),
+            "pictures": len(opened),
+            "encoder": short_name(opened.encoder),
+            "composer": opened.composer.name if opened.composer is not None else None,
+            "weight": opened.weight,
+            "warning": domain_warning(opened.catalog),
             "writable": handlers.settings.writable,
-            "columns": await handlers.in_thread(lambda: columns(library.metadata)),
+            "columns": await handlers.in_thread(lambda: columns(opened.metadata)),
             "max_bytes": handlers.settings.limits.max_bytes,
         }
         return json_response(facts)
@@ -182,7 +182,7 @@ def _searching(app: FastAPI, handlers: RequestHandlers, comparison: TagCompariso
     ) -> Response:
         """The values of a column that contain a text, with their counts: the most frequent first, at most 50."""
         try:
-            found = await handlers.in_thread(lambda: values_of(handlers.library.metadata, column, contains))
+            found = await handlers.in_thread(lambda: values_of(handlers.catalog.metadata, column, contains))
         except KeyError:
             raise Problem(404, "there is no such column; `GET /v1/catalog` lists the columns") from None
         return json_response(found)
@@ -234,7 +234,7 @@ def _pictures(app: FastAPI, handlers: RequestHandlers) -> None:
         where: _Where = [],  # noqa: B006 - it is not changed
     ) -> Response:
         """The catalog's pictures, page by page, or those of them that fulfil conditions."""
-        listed = partial(handlers.library.pictures, k, offset=offset, step=step, where=where)
+        listed = partial(handlers.catalog.pictures, k, offset=offset, step=step, where=where)
         pictures = await handlers.in_thread(listed)
         return json_response([public(picture) for picture in pictures])
 
@@ -282,7 +282,7 @@ def _upkeep(app: FastAPI, handlers: RequestHandlers) -> None:
     async def ready() -> dict[str, Any]:
         """Report whether searches can be answered: the catalog is open, and the store answers."""
         await handlers.check()
-        return {"status": "ok", "pictures": len(handlers.library)}
+        return {"status": "ok", "pictures": len(handlers.catalog)}
 
     @app.get("/metrics", response_class=Response, tags=["upkeep"])
     async def metrics() -> Response:

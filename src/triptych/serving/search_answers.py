@@ -45,7 +45,7 @@ async def answered(
         "more": len(finished.hits) > query.k,
         "reranked": reranked is not None and not reranked.problem,
         "not_understood": list(finished.hits.not_understood),
-        "notes": finished.hits.notes(short_name(handlers.library.encoder)),
+        "notes": finished.hits.notes(short_name(handlers.catalog.encoder)),
         "degraded": reranked.problem or None if reranked else None,
     }
     return body, f"encoding;dur={finished.encoding * 1000:.2f}, finding;dur={finished.finding * 1000:.2f}"

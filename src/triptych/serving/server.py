@@ -19,7 +19,7 @@ from triptych.core.environment import Runtime, require_extra
 from triptych.core.errors import FailureError, TriptychError, UsageError
 from triptych.core.progress import say
 from triptych.core.vectors import Vectors
-from triptych.retrieval.library import Library
+from triptych.retrieval.open_catalog import OpenCatalog
 from triptych.retrieval.options import EngineOptions, RerankOptions
 from triptych.retrieval.reranking import Reranker
 from triptych.retrieval.searching import open_catalog
@@ -76,25 +76,25 @@ def serve(
     listening = _listen(options.host, options.port)
     settings = _settings(options)
     beside = read_catalogs(options.catalogs) if options.catalogs else []
-    with ExitStack() as opened:
+    with ExitStack() as resources:
         from triptych.serving.handlers import RequestHandlers
 
-        library = opened.enter_context(open_catalog(catalog, **engine.arguments, runtime=runtime))
-        library.load()
+        opened = resources.enter_context(open_catalog(catalog, **engine.arguments, runtime=runtime))
+        opened.load()
         if reranker:
-            reranker.limits, reranker.read = library.catalog.limits, library.read
+            reranker.limits, reranker.read = opened.catalog.limits, opened.read
         if options.blind:
-            settings = replace(settings, blind=_blind(library))
-        handlers = RequestHandlers(library, settings, runtime.threads or 2, reranker)
-        others = {one.name: _beside(opened, one, options, settings, runtime) for one in beside}
+            settings = replace(settings, blind=_blind(opened))
+        handlers = RequestHandlers(opened, settings, runtime.threads or 2, reranker)
+        others = {one.name: _beside(resources, one, options, settings, runtime) for one in beside}
         app = _app(handlers, options.vocabulary, others)
         # uvicorn sends the signal to itself again after draining; it must not kill the process then.
         for number in (signal.SIGTERM, signal.SIGINT):
             signal.signal(number, lambda *_: None)
         name = f"[{options.host}]" if ":" in options.host else options.host
         for below, (other, _) in others.items():
-            say(f"{len(other.library)} pictures below {settings.root_path}/c/{below}/")
-        say(f"{len(library)} pictures at http://{name}:{listening.getsockname()[1]}{settings.root_path}")
+            say(f"{len(other.catalog)} pictures below {settings.root_path}/c/{below}/")
+        say(f"{len(opened)} pictures at http://{name}:{listening.getsockname()[1]}{settings.root_path}")
         if reranker and reranker.warning:
             say(reranker.warning)
         if not (_is_private(options) or settings.keys):
@@ -109,27 +109,27 @@ def serve(
                 one.close()
 
 
-def _blind(library: Library) -> "BlindComparison":
+def _blind(opened: OpenCatalog) -> "BlindComparison":
     """Make the blind comparison for the catalog's composer. Raises UsageError if it is not a trained one."""
     from triptych.serving.blind import BlindComparison
 
-    folder = getattr(library.composer, "folder", None)
+    folder = getattr(opened.composer, "folder", None)
     if not isinstance(folder, Path):
         raise UsageError("--blind compares a trained composer with the weighted sum; give its folder as --composer")
     return BlindComparison(folder)
 
 
 def _beside(
-    opened: ExitStack, one: NamedCatalog, options: ServeOptions, settings: ServiceSettings, runtime: Runtime
+    resources: ExitStack, one: NamedCatalog, options: ServeOptions, settings: ServiceSettings, runtime: Runtime
 ) -> "tuple[RequestHandlers, TagComparison]":
     """Make the handlers of a further catalog. Without keys of its own it uses those of the first catalog."""
     from triptych.serving.feedback import FeedbackFile
     from triptych.serving.handlers import RequestHandlers
 
-    library = opened.enter_context(
+    opened = resources.enter_context(
         open_catalog(one.catalog, encoder=one.encoder, composer=one.composer, runtime=runtime)
     )
-    library.load()
+    opened.load()
     keys = KeyFile(one.keys) if one.keys else settings.keys
     feedback = options.feedback
     own = replace(
@@ -140,7 +140,7 @@ def _beside(
         blind=None,
         feedback=FeedbackFile(feedback.with_name(f"{feedback.stem}-{one.name}{feedback.suffix}")) if feedback else None,
     )
-    handlers = RequestHandlers(library, own, runtime.threads or 2)
+    handlers = RequestHandlers(opened, own, runtime.threads or 2)
     return handlers, _comparison(handlers, one.vocabulary)
 
 
@@ -181,21 +181,21 @@ def _app(
 def _comparison(handlers: "RequestHandlers", vocabulary: Path | None) -> "TagComparison":
     from triptych.serving.comparison import TagComparison
 
-    library = handlers.library
+    opened = handlers.catalog
     words = load_vocabulary(Path(vocabulary) if vocabulary else None)
     if vocabulary:
-        words = understood_words(words, library.encoder, str(vocabulary))
-    return TagComparison(library.encoder, words, lambda: _some_vectors(library))
+        words = understood_words(words, opened.encoder, str(vocabulary))
+    return TagComparison(opened.encoder, words, lambda: _some_vectors(opened))
 
 
-def _some_vectors(library: Library) -> Vectors:
+def _some_vectors(opened: OpenCatalog) -> Vectors:
     """Vectors of pictures spread over the catalog, by which the comparison's words are selected."""
-    pictures = library.pictures(_SOME, step=max(1, len(library) // _SOME))
+    pictures = opened.pictures(_SOME, step=max(1, len(opened) // _SOME))
     vectors = []
     for picture in pictures:
         with suppress(TriptychError):  # the picture was removed meanwhile
-            vectors.append(library.reference(like=picture.name).vector)
-    return np.stack(vectors) if vectors else np.zeros((0, library.encoder.dim), np.float32)
+            vectors.append(opened.reference(like=picture.name).vector)
+    return np.stack(vectors) if vectors else np.zeros((0, opened.encoder.dim), np.float32)
 
 
 def _connection_settings(options: ServeOptions) -> "ConnectionSettings":

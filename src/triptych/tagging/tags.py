@@ -16,9 +16,9 @@ from triptych.tagging.tagger import GroupReport, Tagger, Tags
 from triptych.tagging.vocabulary import Vocabulary
 
 _NEIGHBOURS = 10
-_SHARPNESS = 10.0  # a neighbour that is 0.1 less alike than the nearest counts 1/e of it
-_MOST = 3.0  # the neighbours' say in all, at most, beside the picture's own
-_WORDS = 6  # of a group that are named in a line
+_SHARPNESS = 10.0  # a neighbour whose cosine is 0.1 below the nearest one's has 1/e of its weight
+_MOST = 3.0  # largest total weight of the neighbours; the picture itself has weight 1
+_WORDS = 6  # words of a group named in one line of output
 
 
 @dataclass(frozen=True)

@@ -30,7 +30,7 @@ from triptych.triplets.file import Modification, Triplet, write_triplets
 
 _MOST_TEXT = 1000  # characters of a modification
 _MOST_NEGATIVES = 16  # of a triplet
-_CAPTION_ENDS = ".?, "  # of FashionIQ's captions, cut off before they are joined
+_CAPTION_ENDS = ".?, "  # cut off the ends of FashionIQ's captions before they are joined
 _NO_PICTURE, _TWO_PICTURES = "a picture that the catalog lacks", "a name of several pictures"
 _JUDGED_BAD = "feedback that results do not answer"
 _NEEDED, _NEGATIVES = ("reference", "text", "target"), "negatives"

@@ -33,9 +33,9 @@ def load_fashion200k(root: Path, split: str, settings: Fashion200kSettings) -> l
         DataError: annotation files are missing or wrong.
     """
     described = _descriptions(root / "labels", split)
-    alike: dict[str, set[str]] = {}
+    by_text: dict[str, set[str]] = {}
     for name, text in described.items():
-        alike.setdefault(text, set()).add(name)
+        by_text.setdefault(text, set()).add(name)
     path = root / "test_queries.txt"
     queries = []
     for number, line in enumerate(_lines(path), start=1):
@@ -50,7 +50,7 @@ def load_fashion200k(root: Path, split: str, settings: Fashion200kSettings) -> l
         if described[source] == described[target]:
             raise DataError(f"{where}: source and target have the same description")
         text = f"replace {_odd(described[source], described[target])} with {_odd(described[target], described[source])}"
-        queries.append(Query(str(number), source, settings.wrap(text), frozenset(alike[described[target]])))
+        queries.append(Query(str(number), source, settings.wrap(text), frozenset(by_text[described[target]])))
     if not queries:
         raise DataError(f"{path}: no queries; {SOURCE}")
     return [

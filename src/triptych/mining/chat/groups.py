@@ -10,8 +10,8 @@ from triptych.core.cluster import HERE, Workers
 from triptych.core.neighbours import shards
 from triptych.core.vectors import Vectors, nearest_in_pieces
 
-_DUPLICATE = 0.98  # cosine from which two pictures are taken for the same
-_SPREAD = 0.5  # how much similarity to a chosen picture counts against the next
+_DUPLICATE = 0.98  # cosine from which two pictures count as the same
+_SPREAD = 0.5  # weight of the similarity to pictures already chosen, which is subtracted from a candidate's score
 _BLOCK = 256  # references looked up at once
 
 

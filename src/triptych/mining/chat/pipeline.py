@@ -31,7 +31,7 @@ if TYPE_CHECKING:  # they need the extra `chat`
     from triptych.chat.server import ServerConnection
     from triptych.mining.chat.session import ChatSession
 
-_REASONS = 3  # named in a line
+_REASONS = 3  # reasons named in one line of output
 
 
 def mine_chat(

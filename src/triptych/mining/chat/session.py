@@ -18,7 +18,7 @@ from triptych.mining.chat.dialogue import ChatAgent, Outcome
 from triptych.mining.chat.groups import Group, groups
 from triptych.mining.options import ChatMineOptions
 
-_LEAST = 20  # usable pictures
+_LEAST = 20  # usable pictures that a catalog must have
 
 
 class ChatSession:

@@ -124,11 +124,11 @@ def closet_truth(root: Path) -> Truth:
 
 
 def _queries(gallery: Sequence[Photo], split: str) -> list[Query]:
-    alike: dict[tuple[str, ...], list[Photo]] = defaultdict(list)
+    by_values: dict[tuple[str, ...], list[Photo]] = defaultdict(list)
     for photo in gallery:
-        alike[photo.values].append(photo)
+        by_values[photo.values].append(photo)
     by_rest: dict[tuple[Change, tuple[str, ...]], list[tuple[str, ...]]] = defaultdict(list)
-    for values in sorted(alike):
+    for values in sorted(by_values):
         for change in _CHANGES:
             by_rest[change, _rest(values, change)].append(values)
     queries = []
@@ -142,7 +142,7 @@ def _queries(gallery: Sequence[Photo], split: str) -> list[Query]:
             ]
             if others:
                 values = others[hash_number(f"{photo.image}/{'+'.join(change)}") % len(others)]
-                possible.append(_query(split, photo, change, values, alike[values]))
+                possible.append(_query(split, photo, change, values, by_values[values]))
         queries += possible[:QUERIES_EACH]
     return sorted(queries, key=lambda query: query.id)
 

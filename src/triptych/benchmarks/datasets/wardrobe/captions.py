@@ -112,10 +112,10 @@ def caption(garment: Garment, seed: int) -> str:
         details.insert(0, _SLEEVE_NOUNS[garment.sleeve])
     if says["pattern"]:
         details.insert(0, _PATTERN_NOUNS[garment.pattern])
-    told = f"{garment.length} {kind}" if says["length"] else kind
+    noun = f"{garment.length} {kind}" if says["length"] else kind
     return rng.choice(_LOOSE).format(
-        kind=told,
-        some_kind=_some(told, kind),
+        kind=noun,
+        some_kind=_some(noun, kind),
         colour=garment.colour,
         details=f" with {_listed(details)}" if details else "",
     )

@@ -35,7 +35,7 @@ from triptych.retrieval.stores.registry import StoreFactory, load_store
 from triptych.retrieval.updates import add_pictures, change_metadata, known_name, remove_pictures, upload_name
 
 
-class Library:
+class OpenCatalog:
     """An open catalog: its vectors in memory, its encoder, and an optional composer. `triptych.open_catalog` makes one.
 
     Any thread may search, even while another one adds or removes pictures. `weight` is the default weight of the words
