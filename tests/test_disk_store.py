@@ -75,7 +75,7 @@ TERMS = (
 def test_it_finds_what_exact_search_finds(gallery, vectors, tmp_path, capfd):
     store, exact = opened(gallery, vectors, tmp_path / "disk"), ExactStore(gallery, vectors)
     assert store.recall > 0.95
-    assert f"disk: finds {store.recall:.1%} of the exactly nearest 10, over 1500 pictures" in capfd.readouterr().err
+    assert f"disk: the index finds {store.recall:.1%} of the 10 nearest among 1500 pictures" in capfd.readouterr().err
     for term in TERMS:
         queries = vectors[5:1000:50]
         shares = []
@@ -138,7 +138,7 @@ def test_many_new_pictures_or_damaged_files_make_it_anew(gallery, vectors, tmp_p
 
 def test_where_it_cannot_be_written(gallery, vectors, tmp_path):
     (tmp_path / "file").touch()
-    with pytest.raises(FailureError, match="open the catalog once with --store disk where it can be written"):
+    with pytest.raises(FailureError, match="open the catalog once with --store disk on a machine that can write there"):
         opened(gallery, vectors, tmp_path / "file" / "disk")
 
 

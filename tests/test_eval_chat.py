@@ -100,7 +100,7 @@ def test_a_verification_that_its_budget_ends_goes_on_later(cirr, tmp_path, capsy
     with Loopback(respond=knowing(task, names)) as server:
         first = verified(root, tmp_path, server, max_calls=12, concurrency=1).verification
         assert first.ungraded_queries >= 4
-        assert "queries of relative are not verified yet" in capsys.readouterr().err
+        assert "queries of relative are not yet verified" in capsys.readouterr().err
         second = verified(root, tmp_path, server).verification
         assert (second.calls, second.ungraded_queries) == (30, 0)
         assert server.answered.total() == 30
@@ -175,7 +175,7 @@ def test_a_compiled_query_adds_what_stays_and_takes_away_what_must_not_be_seen(t
     ("given", "asked", "message"),
     [
         ({"rerank": "chat:m"}, {"methods": ["sum"], "output": None}, "needs --output FILE"),
-        ({"compiler": "m"}, {"methods": ["sum"]}, "--compile-model goes with --method compile"),
+        ({"compiler": "m"}, {"methods": ["sum"]}, "--compile-model needs --method compile"),
         ({"rerank": "chat:m"}, {"methods": ["compile"]}, "--method compile needs --compile-model MODEL"),
     ],
 )

@@ -180,7 +180,7 @@ def test_a_moved_composer_is_measured_and_searched_with(tuned, tiny_catalog, war
     result = evaluate(
         "wardrobe", root=wardrobe_world, composers=[moved], vocabulary=vocabulary_file, gap=False, threads=1
     )
-    assert result.rows[0].method == "towers"
+    assert result.rows[0].method == "finetuned"
     assert result.rows[0].encoder == str(moved.resolve() / "encoder")
     with pytest.raises(MismatchError) as raised:
         search(

@@ -336,7 +336,7 @@ def test_a_tokenizer_that_cannot_pad_is_reported(changeable: Path) -> None:
     one_line(raised.value, "pad_token")
 
 
-@pytest.mark.parametrize(("kind", "told"), [("bert", "take clip, siglip"), ("siglip2", "NaFlex")])
+@pytest.mark.parametrize(("kind", "told"), [("bert", "use clip, siglip"), ("siglip2", "NaFlex")])
 def test_other_models_are_refused(changeable: Path, kind: str, told: str) -> None:
     edit(changeable / "config.json", model_type=kind)
     with pytest.raises(UsageError) as raised:

@@ -257,7 +257,7 @@ def test_without_val_the_first_prompt_is_taken(inverted, wardrobe_world, tmp_pat
     settings = {"root": tmp_path, "composers": [inverted[1]], "threads": 1, "gap": False}
     (row,) = evaluate("wardrobe", **settings).rows
     assert (row.prompt, row.prompt_from) == ("* * *", "default")
-    assert "without a validation split, a weight is one half" in capfd.readouterr().err
+    assert "there is no validation split, so the weight is 0.5" in capfd.readouterr().err
     (tuned,) = evaluate("wardrobe", tune_root=wardrobe_world, **settings).rows
     assert tuned.prompt_from == "val"
 
@@ -330,8 +330,8 @@ def test_another_encoder_is_refused(inverted, tiny_encoder, tmp_path):
     ("method", "options", "message"),
     [
         ("magic", {}, "there are pic2word, searle, lincir"),
-        ("lincir", {"prompt": "a photo of"}, r"must hold a \*"),
-        ("lincir", {"prompt": "* " * 90}, "leaves none for words; shorten it"),
+        ("lincir", {"prompt": "a photo of"}, r"must contain \*"),
+        ("lincir", {"prompt": "* " * 90}, "leaves no room for words"),
         ("pic2word", {"captions": "pairs.csv"}, "learns from pictures"),
         ("pic2word", {"steps": 0}, "at least 1"),
     ],

@@ -298,6 +298,12 @@ def test_a_range_of_similarity_leaves_out_duplicates_and_what_has_little_in_comm
     assert len(within) > 0.6 * len(free)
 
 
+def test_pictures_that_the_encoder_does_not_recognise_are_refused(few, tmp_path):
+    with pytest.raises(FailureError, match=r"hardly recognises .* \d\d% of neighbours agree .* --min-agreement 0"):
+        few(min_agreement=0.99)
+    assert not (tmp_path / "triplets.parquet").exists()
+
+
 def test_a_range_that_holds_nothing(few):
     with pytest.raises(FailureError, match="widen --similarity"):
         few(similarity=(-1, -0.9999))

@@ -241,7 +241,7 @@ def test_the_command_says_the_same(shown_catalog: Path, library: Library, tmp_pa
     [
         ({"like": ["w"] * 21}, "at most 20 pictures"),
         ({"text": ["red"] * 21}, "at most 20 texts"),
-        ({"text": "red", "like": ["nobody:0.5"]}, "no picture of this name"),
+        ({"text": "red", "like": ["nobody:0.5"]}, "no picture with this name"),
         ({"text": "red", "sort": "nothing"}, "no such column"),
         ({"text": "red", "boost": "nothing=2"}, "--boost"),
         ({"text": "red", "among": 0}, "--among 0"),
@@ -255,5 +255,5 @@ def test_what_makes_no_sense_is_refused(library: Library, asked: dict[str, objec
 def test_a_chat_model_judges_neither_several_pictures_nor_an_order(shown_catalog: Path) -> None:
     rerank = triptych.RerankOptions("chat:m", chat=settings(base_url="http://127.0.0.1:9/v1"))
     for options in (SearchOptions(like=("a", "b")), SearchOptions(like=("a",), sort=("kind",))):
-        with pytest.raises(UsageError, match="--rerank needs one picture"):
+        with pytest.raises(UsageError, match="--rerank needs exactly one picture"):
             triptych.search(shown_catalog, text="red", options=options, rerank=rerank)

@@ -113,7 +113,7 @@ def test_whatever_fails_the_ranking_is_the_plain_one(
     with Loopback(rate=1.0, faults=(fault,)) as server:
         assert ask(shown_catalog, server, timeout=0.5 if fault == "drip" else 20) == plain
     (line,) = capsys.readouterr().err.splitlines()
-    assert line.startswith("search: not re-ranked, ")
+    assert line.startswith("search: not re-ranked: ")
 
 
 @pytest.mark.parametrize("why", ["nobody listens", "wrong key", "calls", "cost"])

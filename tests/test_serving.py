@@ -2,6 +2,7 @@
 
 import json
 import os
+import shutil
 import signal
 import subprocess
 import sys
@@ -55,7 +56,7 @@ def test_words_that_are_not_understood_are_told(service: Service, shown_catalog:
     like = ("like", Catalog(shown_catalog).names[3])
     told = service.search(like, ("text", "in rot"))
     assert told["not_understood"] == ["rot"]
-    assert told["notes"] == ["not understood: rot; wardrobe knows no word like that"]
+    assert told["notes"] == ["not understood: rot; wardrobe does not know such words"]
     assert told["hits"]
     plain = service.search(like, ("text", "in red"))
     assert (plain["not_understood"], plain["notes"]) == ([], [])
@@ -85,6 +86,17 @@ def test_pages_and_filters(service: Service, shown_catalog: Path) -> None:
     columns = {column["name"]: column for column in service.get("/v1/catalog")["columns"]}
     assert set(columns["colour"]["values"]) == set(colours)
     assert columns["line"]["kind"] == "number"
+
+
+def test_pictures_that_fulfil_conditions_are_listed(service: Service) -> None:
+    every = service.get("/v1/pictures?k=1000")
+    wanted = [one["id"] for one in every if one["metadata"]["colour"] == "red" and one["metadata"]["kind"] != "dress"]
+    assert wanted
+    asked = "where=colour%3Dred&where=kind!%3Ddress"
+    assert [one["id"] for one in service.get(f"/v1/pictures?k=1000&{asked}")] == wanted
+    assert [one["id"] for one in service.get(f"/v1/pictures?k=2&offset=1&{asked}")] == wanted[1:3]
+    answer, content = service.ask("GET", "/v1/pictures?where=colour")
+    assert problem(answer, content)["status"] == 422
 
 
 def test_pictures_are_drawn_anew(service: Service, shown_catalog: Path) -> None:
@@ -337,18 +349,36 @@ def test_a_request_under_way_is_finished(shown_catalog: Path) -> None:
         assert running.process.wait(60) == 0
 
 
-def test_no_request_by_its_own_description_breaks_it(own_catalog: Path) -> None:
+def check_by_its_own_description(running: Service, folder: Path, examples: int) -> None:
     """schemathesis makes requests from the OpenAPI, valid and not, and checks each answer against it."""
     pytest.importorskip("schemathesis", reason="schemathesis is not installed")
+    checks = "not_a_server_error,response_schema_conformance,content_type_conformance,status_code_conformance"
+    command = [sys.executable, "-m", "schemathesis.cli", "run", f"{running.url}/openapi.json"]
+    options = ["--max-examples", str(examples), "--seed", "1", "--checks", checks, "--continue-on-failure"]
+    options += ["--phases", "examples,coverage,fuzzing", "--no-color"]
+    done = subprocess.run([*command, *options], capture_output=True, text=True, check=False, cwd=folder)
+    assert done.returncode == 0, done.stdout[-4000:] + done.stderr[-1000:]
+    assert running.get("/health") == {"status": "ok"}
+    assert not any("Traceback" in line or " 500 " in line for line in running.log)
+
+
+def test_no_request_by_its_own_description_breaks_it(own_catalog: Path) -> None:
     with Service(own_catalog) as running:
-        checks = "not_a_server_error,response_schema_conformance,content_type_conformance,status_code_conformance"
-        command = [sys.executable, "-m", "schemathesis.cli", "run", f"{running.url}/openapi.json"]
-        options = ["--max-examples", "5", "--seed", "1", "--checks", checks, "--continue-on-failure", "--no-color"]
-        options += ["--phases", "examples,coverage,fuzzing"]
-        done = subprocess.run([*command, *options], capture_output=True, text=True, check=False, cwd=own_catalog)
-        assert done.returncode == 0, done.stdout[-4000:] + done.stderr[-1000:]
-        assert running.get("/health") == {"status": "ok"}
-        assert not any("Traceback" in line or " 500 " in line for line in running.log)
+        check_by_its_own_description(running, own_catalog, 5)
+
+
+@pytest.mark.slow
+def test_no_request_breaks_it_with_everything_allowed(
+    tiny_catalog: Path, tiny_composer: Path, wardrobe_world: Path, tmp_path: Path
+) -> None:
+    """With a composer, feedback, a blind comparison and pictures by URL."""
+    for old, name in ((wardrobe_world / "images", "images"), (tiny_catalog, "catalog"), (tiny_composer, "composer")):
+        shutil.copytree(old, tmp_path / name)
+    catalog, note = tmp_path / "catalog", json.loads((tiny_catalog / "catalog.json").read_text("utf-8"))
+    (catalog / "catalog.json").write_text(json.dumps(note | {"root": str(tmp_path / "images")}), "utf-8")
+    options = ("--composer", tmp_path / "composer", "--blind", "--feedback", tmp_path / "feedback.jsonl")
+    with Service(catalog, *options, "--fetch-from", "shop.example", "--fetch-timeout", "1") as running:
+        check_by_its_own_description(running, tmp_path, 30)
 
 
 def test_torch_is_never_loaded(shown_catalog: Path) -> None:

@@ -166,7 +166,7 @@ def test_fields_of_an_addition_are_limited(shown_catalog: Path) -> None:
             ([picture, ("metadata", "x" * 21_000)], 422, "metadata: string should have at most 20000"),
             ([picture, *[("metadata", "{}")] * 60], 400, "fields"),
             ([picture] * 6, 400, "files"),
-            ([picture, ("colour", "red")], 422, "colour: is not read"),
+            ([picture, ("colour", "red")], 422, "colour: is unknown"),
             ([picture, ("metadata", "[" * 15_000)], 422, "metadata: must be a JSON object"),
             ([picture, ("metadata", '{"line": ' + "9" * 15_000 + "}")], 422, "metadata: must be a JSON object"),
             ([("metadata", "{}")], 422, "picture: is missing"),

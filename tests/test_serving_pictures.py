@@ -109,7 +109,7 @@ def test_it_ends_in_time_whatever_a_thread_does(shown_catalog: Path) -> None:
             connection.sendall(b"GET /v1/pictures HTTP/1.1\r\nHost: localhost\r\n\r\n")
             wait_for(lambda: any("hanging" in line for line in service.log))
             assert service.end() == 1
-        assert any("still under way" in line for line in service.log)
+        assert any("still in progress" in line for line in service.log)
 
 
 def test_ready_says_so_where_pictures_are_stuck(shown_catalog: Path) -> None:

@@ -73,12 +73,12 @@ FORM = "application/x-www-form-urlencoded"
         ("/v1/search", "application/json", '{"text": "in red", "k": 1}', 422, "text: input should be a valid"),
         ("/v1/search", "text/plain", "text=red", 415, "text/plain"),
         ("/v1/search", "", "text=red", 415, "Content-Type"),
-        ("/v1/search", FORM, "text=red&zoom=3", 422, "zoom: is not read; there are picture, like, unlike"),
-        ("/v1/search", FORM, "text=red&txt=blue", 422, "txt: is not read; did you mean text?"),
-        ("/v1/search", FORM, "text=red&k=3&k=4", 422, "k: stands there twice"),
+        ("/v1/search", FORM, "text=red&zoom=3", 422, "zoom: is unknown; there are picture, like, unlike"),
+        ("/v1/search", FORM, "text=red&txt=blue", 422, "txt: is unknown; did you mean text?"),
+        ("/v1/search", FORM, "text=red&k=3&k=4", 422, "k: is given twice"),
         ("/v1/search", FORM, "text=red&weight=0.3", 422, "weight"),
-        ("/v1/search?text=red", FORM, "k=3", 422, "text: is not read in the address"),
-        ("/v1/search?k=", FORM, "text=red", 422, "k: is not read in the address"),
+        ("/v1/search?text=red", FORM, "k=3", 422, "text: is unknown in the URL"),
+        ("/v1/search?k=", FORM, "text=red", 422, "k: is unknown in the URL"),
         ("/v1/compare", FORM, "reference=a&result=b", 415, "application/json"),
         ("/v1/compare", "application/json", '{"reference": "a", "result": "b", "words": []}', 422, "words"),
         ("/v1/pictures", FORM, "picture=x", 415, "multipart/form-data"),
@@ -98,18 +98,18 @@ def test_fields_of_forms_with_pictures_that_nothing_reads_are_refused(own_catalo
         for path, name in (("/v1/search", "txt"), ("/v1/pictures", "metdata")):
             fields = [("picture", picture_file()), (name, "in red")]
             status, told, _ = running.post(path, fields)
-            assert (status, told["detail"].startswith(f"{name}: is not read")) == (422, True)
+            assert (status, told["detail"].startswith(f"{name}: is unknown")) == (422, True)
         fields = [("picture", picture_file()), ("picture", picture_file())]
         status, told, _ = running.post("/v1/search", fields)
-        assert (status, told["detail"]) == (422, "picture: stands there twice; give it once")
+        assert (status, told["detail"]) == (422, "picture: is given twice; give it once")
         assert len(Catalog(own_catalog).names) == running.get("/ready")["pictures"]
 
 
 def test_parameters_that_nothing_reads_are_refused(service: Service) -> None:
     for path, named in (
-        ("/v1/pictures?limit=3", "limit: is not read in the address; there are k, offset, step"),
-        ("/v1/pictures?k=3&k=4", "k: stands there twice"),
-        ("/v1/catalog?k=3", "k: is not read in the address"),
+        ("/v1/pictures?limit=3", "limit: is unknown in the URL; there are k, offset, step"),
+        ("/v1/pictures?k=3&k=4", "k: is given twice"),
+        ("/v1/catalog?k=3", "k: is unknown in the URL"),
     ):
         answer, content = service.ask("GET", path)
         told = problem(answer, content)
@@ -267,7 +267,7 @@ def test_another_name_is_answered_to_and_needs_a_key_to_write(own_catalog: Path,
             assert problem(answer, content)["status"] == 403
         assert not running.get("/v1/catalog")["writable"]
         assert running.end() == 0
-        assert any("anybody who reaches this address can search" in line for line in running.log)
+        assert any("anyone who can reach this address can search" in line for line in running.log)
     with Service(own_catalog, *named, "--keys", tmp_path / "keys.json") as running:
         assert running.ask("POST", "/v1/pictures", body, told)[0].status == 401
         assert running.ask("POST", "/v1/pictures", body, told | key)[0].status == 201
@@ -322,8 +322,8 @@ def test_uploads_under_way_share_what_they_may_hold() -> None:
     ("error", "status", "says"),
     [
         (BusyError("/secret: another run is writing here"), 503, "being written to by another run"),
-        (StoreError("PostgreSQL: /secret"), 503, "the database that is searched does not answer"),
-        (MismatchError("/secret: indexed with another encoder"), 503, "must be started again"),
+        (StoreError("PostgreSQL: /secret"), 503, "the database does not answer"),
+        (MismatchError("/secret: indexed with another encoder"), 503, "must be restarted"),
         (FailureError("/secret: the disk is full"), 500, "its log says why"),
     ],
 )

@@ -242,7 +242,7 @@ def test_an_approximate_index_states_its_recall(own_catalog: Path, capfd: pytest
         triptych.open_catalog(own_catalog, runtime=Runtime(threads=1)) as exact,
     ):
         hits = library.search(text="red shirt", k=10)
-        assert "of the exactly nearest 10" in capfd.readouterr().err
+        assert "of the 10 nearest" in capfd.readouterr().err
         found = set(ranking(hits)) & set(ranking(exact.search(text="red shirt", k=10)))
         assert len(found) >= 8
         for where in WHERE:
@@ -363,7 +363,7 @@ def test_a_store_that_is_none(shown_catalog: Path, own_store: Any, store: str, m
 def test_vectors_of_one_space_are_no_store_of_a_catalog(shown_catalog: Path, own_store: Any) -> None:
     gallery = Gallery.of(Catalog(shown_catalog))
     made = own_store.Sorted(gallery, lambda: Catalog(shown_catalog).vectors)
-    with pytest.raises(UsageError, match="Sorted: already holds vectors; give its class"):
+    with pytest.raises(UsageError, match="Sorted: is a store that already holds vectors; give its class"):
         triptych.open_catalog(shown_catalog, store=made)
 
 

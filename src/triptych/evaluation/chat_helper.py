@@ -1,5 +1,4 @@
-"""Everything that a chat model does in an evaluation, behind one object.
-Without a chat model, none of it is imported."""
+"""The uses of a chat model in an evaluation. Without a chat model, none of its modules is imported."""
 
 from collections.abc import Iterable, Sequence
 from dataclasses import replace
@@ -16,14 +15,14 @@ from triptych.evaluation.answers import Answers
 from triptych.evaluation.encoded_task import EncodedTask
 from triptych.evaluation.options import EvaluateChatOptions, EvaluateOptions
 
-if TYPE_CHECKING:  # they need the extra `chat`
+if TYPE_CHECKING:  # these need the extra `chat`
     from triptych.evaluation.asking import Asker
 
 COMPILE = "compile"
 
 
 class ChatHelper:
-    """Makes the method `compile`, and verifies first answers. Its replies are in the ledger beside the result file."""
+    """Makes the method `compile` and verifies first answers. Replies are in the ledger beside the result file."""
 
     def __init__(self, options: EvaluateChatOptions, ledger: Path, evaluation: EvaluateOptions) -> None:
         require_chat_libraries()
@@ -33,20 +32,20 @@ class ChatHelper:
 
     @classmethod
     def of(cls, evaluation: EvaluateOptions, names: Sequence[str], output: Path | None) -> Self | None:
-        """The helper for the options; None if they use no chat model.
+        """Make the helper for the options; None if they use no chat model.
 
         Raises:
-            UsageError: a model is given without a use, or a method without its model, or there is no result file.
+            UsageError: a model is given but not used, or needed but not given, or there is no result file.
         """
         options = evaluation.chat
         if options is None or not (options.verifier or options.compiler):
             return None
         if options.compiler and COMPILE not in names:
-            raise UsageError("--compile-model goes with --method compile")
+            raise UsageError("--compile-model needs --method compile")
         if COMPILE in names and not options.compiler:
             raise UsageError("--method compile needs --compile-model MODEL")
         if output is None:
-            raise UsageError("a chat model in eval needs --output FILE, beside which its replies are kept")
+            raise UsageError("eval with a chat model needs --output FILE; its replies are stored beside this file")
         return cls(options, ledger_path(output), evaluation)
 
     @property
@@ -55,17 +54,17 @@ class ChatHelper:
         return bool(self._options.verifier)
 
     def choosing(self, encoders: Iterable[str]) -> set[str]:
-        """The encoders with which a weight of grades is selected on another split."""
+        """The encoders for which the weight of the grades is selected on another split."""
         return set(encoders) if self.verifies and self._options.weight is None else set()
 
     def compiler(self, encoder: Encoder, weight: float) -> WeightedSum:
-        """The method `compile`."""
+        """Make the method `compile`."""
         from triptych.evaluation.compiling import compile_method
 
         return compile_method(encoder, self._asker(self._options.compiler or ""), weight)
 
     def learn(self, method: Composer, task: EncodedTask, val: EncodedTask | None) -> dict[str, Any]:
-        """Ask what a task's queries mean, if the method needs it. Returns the facts for a result row."""
+        """Compile a task's queries, if the method needs that. Returns the facts for a result row."""
         from triptych.evaluation.compiling import CompiledText
 
         if not (isinstance(method, WeightedSum) and isinstance(method.text, CompiledText)):
@@ -77,9 +76,9 @@ class ChatHelper:
     def verify(
         self, task: EncodedTask, answers: Answers, val: EncodedTask | None, method: Composer
     ) -> tuple[Answers, dict[str, Any]]:
-        """Answers with the first of them verified, and the facts for a result row.
+        """Verify the first answers. Returns the new answers and the facts for a result row.
 
-        The weight of the grades is the given one, or the one that is best on `val`, or 1.
+        The weight of the grades is the given one, else the best one on `val`, else 1.
         """
         from triptych.evaluation.verification import Verifier, best_fusion
 

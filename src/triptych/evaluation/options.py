@@ -1,4 +1,4 @@
-"""Options of commands that measure and compare."""
+"""Options of evaluation commands."""
 
 from dataclasses import dataclass
 from pathlib import Path
@@ -12,7 +12,7 @@ from triptych.core.options import check_ranges, nested, option
 
 @dataclass(frozen=True)
 class EvaluateChatOptions:
-    """A chat model that takes part in an evaluation: it turns requests into phrases, or verifies the first answers.
+    """A chat model in an evaluation: it turns requests into phrases, or verifies first answers.
 
     Raises:
         UsageError: a value is out of its range, or --rerank is not chat:MODEL.
@@ -22,10 +22,10 @@ class EvaluateChatOptions:
     rerank: str | None = option(
         None, "Chat model that verifies each method's first answers.", flag="--rerank", metavar="chat:MODEL"
     )
-    top: int = option(50, "How many answers of each query it verifies.", flag="--rerank-top", min=2)
+    top: int = option(50, "How many answers of each query the model verifies.", flag="--rerank-top", min=2)
     weight: float | None = option(
         None,
-        "Weight of its grades against the former order; by default selected on the val split, or 1 on that split.",
+        "Weight of the model's grades against the original order; by default selected on the val split, or 1 on val.",
         flag="--rerank-weight",
         min=0,
         max=1,
@@ -39,14 +39,14 @@ class EvaluateChatOptions:
 
     @property
     def verifier(self) -> str:
-        """The model that verifies; empty where none does."""
+        """The model that verifies; empty if none does."""
         scheme, _, model = (self.rerank or "").partition(":")
         return model if scheme == "chat" else ""
 
 
 @dataclass(frozen=True)
 class EvaluateOptions:
-    """What `evaluate` measures, and how.
+    """Which methods `evaluate` measures, on which queries, and the content of the result.
 
     Raises:
         UsageError: a value is out of its range.
@@ -67,28 +67,28 @@ class EvaluateOptions:
         (), "Setting of the protocol, such as gallery=union; may be repeated.", flag="--setting", metavar="NAME=VALUE"
     )
     submission: Path | None = option(
-        None, "Write what the server of cirr (a folder) or circo scores.", metavar="FILE|DIR"
+        None, "Write the submission for the server of cirr (a folder) or circo (a file).", metavar="FILE|DIR"
     )
-    gap: bool = option(True, "Also measure picture only and words only, and the gap to them.")
-    per_query: bool = option(False, "Keep each query's metrics, for compare.")
-    answers: int = option(0, "Keep this many first answers of each query, for inspect.", min=0, max=1000)
+    gap: bool = option(True, "Also measure picture only and words only, and the lead over them.")
+    per_query: bool = option(False, "Store each query's metrics, for compare.")
+    answers: int = option(0, "Store this many first answers of each query, for inspect.", min=0, max=1000)
     max_pixels: float = max_pixels_option()
     cluster: ClusterOptions = nested(ClusterOptions)
     """Whether workers of a Ray cluster encode the pictures. They see these at the same paths."""
     chat: EvaluateChatOptions | None = None
-    """A chat model that takes part; on the command line its flags stand beside the others."""
+    """A chat model to use, if any. On the command line its flags are among the others."""
 
     def __post_init__(self) -> None:
         check_ranges(self)
 
     @property
     def limits(self) -> Limits:
-        """What a picture may cost."""
+        """The largest picture that is accepted."""
         return Limits.of_millions(self.max_pixels)
 
 
 SHOWN_QUERIES = ("all", "failed", "solved", "both-failed", "only-first", "only-second")
-"""What `inspect` can be asked to show."""
+"""The values of `--show`."""
 
 
 @dataclass(frozen=True)
@@ -104,8 +104,8 @@ class InspectOptions:
     show: str = option("all", f"Which queries: {', '.join(SHOWN_QUERIES)}.")
     cutoff: int = option(10, "A query counts as solved if a target is among this many answers.", min=1)
     top: int = option(6, "How many answers are shown.", min=1, max=50)
-    count: int = option(100, "The most queries on the page, drawn at random.", min=1, max=2000)
-    seed: int = option(0, "Equal seeds draw the same queries.", min=0)
+    count: int = option(100, "The most queries on the page, sampled at random.", min=1, max=2000)
+    seed: int = option(0, "Equal seeds sample the same queries.", min=0)
     max_pixels: float = max_pixels_option()
 
     def __post_init__(self) -> None:
@@ -116,7 +116,7 @@ class InspectOptions:
 
 @dataclass(frozen=True)
 class CompareOptions:
-    """What `compare` compares, and how it tests a difference.
+    """Which methods `compare` compares, and how it tests a difference.
 
     Raises:
         UsageError: a value is out of its range.
@@ -133,7 +133,7 @@ class CompareOptions:
 
 @dataclass(frozen=True)
 class LeakageOptions:
-    """Which pictures `leakage` treats as the same.
+    """Which pictures `leakage` counts as near-duplicates.
 
     Raises:
         UsageError: a value is out of its range.

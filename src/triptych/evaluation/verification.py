@@ -1,8 +1,8 @@
 """Verify the first answers of a method with a chat model, one picture at a time, and reorder them.
 
 As in other rerankers of composed retrieval (PinPoint's rerank.py, WISER's verifier), the model sees the reference, the
-request and one candidate, and grades how well it answers. Replies are in the ledger beside the result file. So a run
-that stopped goes on, and answers of another method that were graded before cost nothing.
+request and one candidate, and grades how well it answers. Replies are stored in the ledger beside the result file. So
+an interrupted run is resumed, and an answer that was graded for another method is not graded again.
 """
 
 import hashlib
@@ -43,12 +43,12 @@ Answer with one JSON object:
 3. `grade`: how well the candidate answers, from 0 (not at all) to 10 (exactly what was asked for).
 """
 _VERSION = f"verify-{hashlib.sha256(PROMPT.encode()).hexdigest()[:12]}"
-_MOST_WORDS = 1000  # characters of a wish
+_MAX_TEXT = 1000  # characters of a request that are sent
 _MOST_GRADE = 10.0
 
 
 class Grade(Answer):
-    """How well a candidate answers."""
+    """The model's reply: how well a candidate answers."""
 
     changed: bool
     kept: bool
@@ -57,20 +57,20 @@ class Grade(Answer):
 
 @dataclass(frozen=True)
 class Graded:
-    """The grades of each query's first answers, from 0 to 1, and their cost."""
+    """The grades of each query's first answers, from 0 to 1, and the cost."""
 
     first: list[Rows]
-    """For each query its first rows, best first, before grading."""
+    """The first rows of each query before grading, best first."""
     grades: list[Grades]
-    """A grade for each of them; all 0 if a query was not graded."""
+    """A grade for each row; all 0 if a query was not graded."""
     spent: Spent
     ungraded: int
-    """Queries that were not graded, and so are unchanged."""
+    """The number of queries that were not graded, and so are unchanged."""
 
     def order(self, weight: float) -> list[Rows]:
-        """The new order, by `weight` times the grade plus (1 - `weight`) times a value of the former place.
+        """Reorder by `weight` times the grade plus (1 - `weight`) times a value of the original place.
 
-        That value falls from 1 towards 0. Ties keep their order.
+        That value falls from 1 towards 0. Ties keep the original order.
         """
         orders = []
         for rows, grades in zip(self.first, self.grades, strict=True):
@@ -81,17 +81,17 @@ class Graded:
 
 
 class Verifier:
-    """Lets a model grade the first `top` answers of methods."""
+    """Grades the first `top` answers of methods by a chat model."""
 
     def __init__(self, asker: Asker, top: int) -> None:
         self._asker = asker
         self._top = top
 
     def grade(self, task: EncodedTask, answers: Answers) -> Graded:
-        """The grades of the first answers.
+        """Grade the first answers.
 
         Raises:
-            FailureError: the server answers nothing.
+            FailureError: the server does not answer.
         """
         first = task.first_rows(answers, self._top)
         spent = Spent()
@@ -103,11 +103,11 @@ class Verifier:
         grades = [found.get(query.id, np.zeros(len(rows))) for query, rows in zip(task.queries, first, strict=True)]
         ungraded = len(task.queries) - len(found)
         if ungraded:
-            say(f"eval: {ungraded} of {len(task.queries)} queries of {task.task.name} are not verified yet")
+            say(f"eval: {ungraded} of {len(task.queries)} queries of {task.task.name} are not yet verified")
         return Graded(first, grades, spent, ungraded)
 
     def verified(self, answers: Answers, graded: Graded, weight: float) -> tuple[Answers, Verification]:
-        """The new order, and the facts for a result row."""
+        """Reorder the answers. Also returns the facts for a result row."""
         spent = graded.spent
         said = Verification(
             model=self._asker.model,
@@ -124,7 +124,7 @@ class Verifier:
 
     def _dialogue(self, task: EncodedTask, query: Query, rows: Rows, spent: Spent) -> Asking[Grades]:
         calls = []
-        wish = fill(PROMPT, wish=truncate(query.modification, _MOST_WORDS))
+        wish = fill(PROMPT, wish=truncate(query.modification, _MAX_TEXT))
         reference = self._asker.picture(task.task, "Reference", query.reference)
         for row in rows:
             candidate = self._asker.picture(task.task, "Candidate", task.gallery_names[row])
@@ -134,7 +134,7 @@ class Verifier:
 
 
 def best_fusion(task: EncodedTask, answers: Answers, graded: Graded) -> float:
-    """The weight of the grades with the highest sum of R@1 and R@10, on a split with known answers."""
+    """Select the weight of the grades with the highest sum of R@1 and R@10, on a split with known answers."""
 
     def merit(weight: float) -> float:
         order = Reordered(answers, graded.order(weight))

@@ -69,6 +69,15 @@ class MineOptions:
         None, "Least and greatest similarity of a target, such as 0.8 0.96; by default any.", metavar="LOW HIGH"
     )
     critic: CriticOptions = nested(CriticOptions)
+    # Composers of catalogs with 0.51 to 0.87 did no harm; one with 0.36 lost 6 points of R@10 (bench/do_no_harm.py).
+    min_agreement: float = option(
+        0.45,
+        "Least share of neighbours that must agree about the kind, or nothing is mined; 0 for no test.",
+        metavar="P",
+        min=0,
+        max=1,
+    )
+    """Below it, the encoder does not recognise what most pictures are of, so most triplets would be wrong."""
     reverse: bool = option(False, "Also make the reverse triplet, from each accepted target to its reference.")
     refined: Path | None = option(None, "Mine another round: add to this file, which refine wrote.", metavar="FILE")
     seed: int = option(0, _SEED, min=0)

@@ -15,6 +15,7 @@ from triptych.core.cluster import ClusterOptions, workers_of
 from triptych.core.environment import Runtime
 from triptych.core.errors import FailureError
 from triptych.core.files import claim_run, hash_file, locked, made_by, output_file
+from triptych.core.options import flag_of
 from triptych.core.progress import progress, say
 from triptych.core.results import known_fields
 from triptych.encoders.protocol import Encoder
@@ -24,6 +25,7 @@ from triptych.mining.options import MineOptions
 from triptych.mining.reasoner import Reasoner
 from triptych.mining.registry import MiningContext
 from triptych.mining.rounds import PreviousRounds
+from triptych.tagging.tagger import ABOUT, GroupReport
 from triptych.tagging.tags import report_tags, summary, tag_pictures
 from triptych.tagging.vocabulary import DEFAULT, load_vocabulary, understood_words
 from triptych.triplets.file import join_triplets, kind_of_reason, write_triplets
@@ -96,7 +98,7 @@ def mine(
         UsageError: there is no such reasoner, critic or encoder; or, with a cluster, one of them is an object without
             a name, or Ray is missing.
         DataError: `options.refined` was not written by `refine`.
-        FailureError: the catalog is too small, or nothing was accepted.
+        FailureError: the catalog is too small, the encoder does not recognise its pictures, or nothing was accepted.
     """
     started = time.monotonic()
     out = output_file(out, ".parquet")
@@ -113,6 +115,7 @@ def mine(
     with workers_of(cluster, runtime.threads) as workers:
         tagged = tag_pictures(opened.vectors, known, words, workers)
         report_tags(tagged.reports)
+        _require_recognition(tagged.reports, options, opened.folder)
         context = MiningContext(opened, known, tagged.vocabulary, tagged.tags, options, seed, tagged.reports)
         name = opened.encoder_name if encoder is None else encoder
         chosen = (reasoner, critic, previous.weights)
@@ -122,6 +125,17 @@ def mine(
         remedy = f"{'widen --similarity, ' if options.similarity else ''}use more pictures, or words that fit them"
         raise FailureError(f"{out}: none of {result.refused} drafts was accepted; {remedy}")
     return result
+
+
+def _require_recognition(reports: Sequence[GroupReport], options: MineOptions, catalog: Path) -> None:
+    """Raise FailureError if the encoder recognises too few pictures for triplets to be right."""
+    kind = next((report for report in reports if report.group == ABOUT and report.words), None)
+    if kind and kind.agreement < options.min_agreement:
+        raise FailureError(
+            f"{catalog}: the encoder hardly recognises these pictures: {kind.agreement:.0%} of neighbours agree about "
+            f"the {ABOUT}, so most triplets would be wrong; use another encoder (`triptych doctor` lists some) or "
+            f"--vocabulary with words that fit, or mine all the same with {flag_of(MineOptions, 'min_agreement')} 0"
+        )
 
 
 def _mine(

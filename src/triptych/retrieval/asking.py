@@ -21,16 +21,16 @@ Texts = str | Sequence[str]
 
 
 class KnowsPictures(Protocol):
-    """What making a query needs: a catalog with its pictures, which also encodes others."""
+    """What making a query needs of an open catalog."""
 
     def reference(
         self, *, image: Path | str | bytes | None = None, like: str | None = None, box: Box | None = None
     ) -> Reference:
-        """The reference of a search."""
+        """Make the reference of a search."""
         ...
 
     def name_of(self, like: str) -> str | None:
-        """The name of the picture with that name or id; None if there is none."""
+        """The name of the picture with this name or id; None if there is none."""
         ...
 
     @property
@@ -41,7 +41,7 @@ class KnowsPictures(Protocol):
 
 @dataclass(frozen=True)
 class Asked:
-    """The parts of a question, with their weights."""
+    """The pictures and texts of a query, with their weights."""
 
     images: tuple[tuple[PictureSource, float], ...]
     likes: tuple[tuple[str, float], ...]
@@ -51,7 +51,7 @@ class Asked:
 
 
 def parts_of(library: KnowsPictures, image: Pictures, text: Texts, options: SearchOptions) -> Asked:
-    """The parts of a question.
+    """Split what was asked into pictures and texts with their weights.
 
     Raises:
         UsageError: a weight is out of range, or there are too many pictures or texts.
@@ -89,7 +89,7 @@ def query_of(
     options: SearchOptions,
     given: Reference | None = None,
 ) -> SearchQuery:
-    """The query of a question. `given` is a reference picture besides the named ones, cropped to its box.
+    """Make the query. `given` is a further reference picture, already cropped to its box.
 
     Raises:
         UsageError: there is nothing to search for, or a part cannot be read.

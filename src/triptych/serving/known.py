@@ -15,7 +15,7 @@ from triptych.serving.thumbnails import Uploads
 
 
 class KnownPictures:
-    """`asking.KnowsPictures` for a catalog and its recent uploads. Safe in any thread."""
+    """`asking.KnowsPictures` for a catalog and its recent uploads. Thread-safe."""
 
     def __init__(self, library: Library, uploads: Uploads, limits: Limits) -> None:
         self._library = library
@@ -28,7 +28,7 @@ class KnownPictures:
         return self._library.schema
 
     def name_of(self, like: str) -> str | None:
-        """The name of the picture with that name or id, or the id of an upload; None if there is neither."""
+        """The name of the picture with this name or id, or the id of an upload; None if there is neither."""
         return like if self._uploads.get(like) else self._library.name_of(like)
 
     def reference(
@@ -40,13 +40,13 @@ class KnownPictures:
             Problem: there is no such picture.
         """
         if like is None:
-            raise UsageError("name a picture")  # a file of this machine is none that a request may name
+            raise UsageError("name a picture")  # a request must not name files of this machine
         upload = self._uploads.get(like)
         if upload is None:
-            name = self._library.name_of(like)
-            if name is None:
-                raise Problem(404, "the catalog has no such picture")
-            return self._library.reference(like=name, box=box)
+            try:
+                return self._library.reference(like=like, box=box)
+            except UsageError:
+                raise Problem(404, "the catalog has no such picture") from None
         if box is None:
             return upload.reference
         try:

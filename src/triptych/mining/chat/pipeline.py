@@ -177,7 +177,7 @@ def _warn_of_far_servers(settings: ChatSettings) -> None:
     urls = (settings.endpoint.base_url, settings.judge.base_url)
     hosts = dict.fromkeys(urlsplit(url).hostname for url in urls if url)
     if far := [str(host) for host in hosts if host not in LOCAL]:
-        say(f"mine: pictures leave this machine, for {' and '.join(far)}")
+        say(f"mine: pictures are sent to {' and '.join(far)}")
 
 
 async def _connections(

@@ -18,7 +18,7 @@ _State = tuple[Gallery, Vectors, Shortlist | None]
 
 
 class ExactStore:
-    """Vectors `(n, d)` of a gallery's rows. Searching is safe in any thread while another one adds or removes."""
+    """Vectors `(n, d)` of a gallery's rows. Any thread may search while another one adds or removes pictures."""
 
     def __init__(self, gallery: Gallery, vectors: Vectors) -> None:
         self._buffer = vectors
@@ -26,7 +26,7 @@ class ExactStore:
 
     @property
     def gallery(self) -> Gallery:
-        """The rows that a search sees now."""
+        """The rows that a search now uses."""
         return self._state[0]
 
     def prepare(self) -> None:
@@ -52,13 +52,13 @@ class ExactStore:
         return vector
 
     def add(self, rows: Rows) -> None:
-        """Append rows. The matrix doubles when it grows, so that adding one by one does not copy it each time."""
+        """Append rows. The matrix doubles when it is full, so that not every addition copies it."""
         gallery, vectors, shortlist = self._state
         count = len(vectors) + len(rows.vectors)
         if count > len(self._buffer):
             self._buffer = np.empty((max(2 * len(vectors), count), rows.vectors.shape[1]), np.float32)
             self._buffer[: len(vectors)] = vectors
-        # Beyond the end of what a search under way can see.
+        # The new rows are beyond the end of what a search in progress reads.
         self._buffer[len(vectors) : count] = rows.vectors
         self._state = (gallery.extended(rows.names, rows.hashes, rows.metadata), self._buffer[:count], shortlist)
 

@@ -69,6 +69,7 @@ function choice({ name, label, values, counts, distinct }, report) {
   let shown = usual;
   const draw = () => {
     const known = new Set(shown.map(({ value }) => value));
+    const held = list.contains(document.activeElement) ? document.activeElement.value : null;
     const rows = [...chosen.filter((value) => !known.has(value)).map((value) => ({ value, count: null })), ...shown];
     list.replaceChildren(...rows.map(({ value, count: number }) => {
       const box = make("input", { type: "checkbox", value, checked: chosen.includes(value) });
@@ -78,6 +79,7 @@ function choice({ name, label, values, counts, distinct }, report) {
       });
       return make("li", {}, make("label", {}, box, make("span", {}, value), make("small", {}, number === null ? "" : count(number))));
     }));
+    if (held !== null) [...list.querySelectorAll("input")].find(({ value }) => value === held)?.focus({ preventScroll: true });
   };
   const head = make("h3", {}, label);
   const element = make("div", { className: "facet" }, head);

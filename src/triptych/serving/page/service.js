@@ -39,7 +39,10 @@ const got = async (path) => (await ask(path)).json();
 
 export const facts = () => got("v1/catalog");
 
-export const some = (k, step) => got(`v1/pictures?k=${k}&step=${step}`);
+/** Pictures to start from: of those that fulfil the conditions every `step`-th. */
+export const some = (k, step, where = [], offset = 0) => got(
+  `v1/pictures?${new URLSearchParams([["k", k], ["step", step], ["offset", offset], ...where.map((one) => ["where", one])])}`,
+);
 
 export const picture = (id) => got(`v1/pictures/${encodeURIComponent(id)}`);
 

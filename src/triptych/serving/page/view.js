@@ -69,7 +69,7 @@ export function card(hit, acts, range = [0, 0]) {
       sign("sign", "−", t("unlike-this"), () => acts.unlikeThis(hit)),
     );
   }
-  under.append(sign("sign heart-sign", "♥", acts.isKept(hit) ? t("kept") : t("keep"), (own) => {
+  under.append(sign("sign heart-sign", "", acts.isKept(hit) ? t("kept") : t("keep"), (own) => {
     const kept = acts.keep(hit);
     own.setAttribute("aria-pressed", String(kept));
     own.title = t(kept ? "kept" : "keep");

@@ -35,10 +35,10 @@ def read_bytes(
         prepare: makes bytes `(3, h, w)` of a picture.
         threads: pictures decoded at once.
         limits: what a picture may cost.
-        opened: opens a picture by its name, for pictures that are not simply the file of their name.
+        opened: opens a picture by its name; by default its file below `root`.
 
     Returns:
-        Bytes `(n, 3, h, w)` of the usable pictures, and their names. The others are named, one a line, and left out.
+        Bytes `(n, 3, h, w)` of the usable pictures, and their names. The others are left out, with one line for each.
     """
     pixels: np.ndarray[Any, np.dtype[np.uint8]] | None = None
     kept: list[int] = []

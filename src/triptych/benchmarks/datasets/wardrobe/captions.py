@@ -1,4 +1,4 @@
-"""Texts about garments: captions as of a shop, and modifications as of customers."""
+"""Texts about garments: captions in the style of a shop, and modifications in the style of customers."""
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
@@ -142,7 +142,7 @@ class _Phrases:
     joined: tuple[str, ...]
 
 
-# The two voices share no phrase, so that a method tuned on one is measured on words it has not seen.
+# The two voices share no phrase, so that a method tuned on one is measured on unfamiliar words.
 _VOICES: Mapping[Voice, _Phrases] = {
     "val": _Phrases(
         colour=(
