@@ -16,8 +16,8 @@ PEERS is a folder for the environment, which extends the present one by the peer
 A line has the medians of wall and processor time, and for both the ratio of this program to the peer: median, lowest
 and highest over the rounds. On a machine with other work, use processor time. `bench/evaluate.py` compares metrics of
 CIRR and CIRCO size with the usual method of published code, `bench/peer_training.py` an epoch with CLIP4Cir's loop,
-`bench/peer_database.py` a query with pgvector; `bench/growth.py` shows how each stage grows. Photos are those of TRIPTYCH_DATA/fashion-products, or of
---photos.
+`bench/peer_database.py` a query with pgvector; `bench/growth.py` shows how each stage grows. Photos are those of
+TRIPTYCH_DATA/fashion-products, or of --photos.
 """
 
 import argparse
