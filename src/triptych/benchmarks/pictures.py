@@ -22,6 +22,19 @@ def picture_key(task: Task, name: str) -> Key:
     return task.file(name), task.boxes.get(name), task.padding
 
 
+def open_task_picture(task: Task, name: str, limits: Limits = DEFAULT_LIMITS) -> Image.Image:
+    """Open a picture of a task, cropped and padded as the task requires.
+
+    Raises:
+        PictureError: the picture cannot be read.
+    """
+    path, box, padding = picture_key(task, name)
+    picture = open_picture(path, limits)
+    if box is not None:
+        picture = crop_square(picture, box)
+    return picture if padding is None else pad_to_ratio(picture, padding)
+
+
 def load_task_pictures(
     task: Task,
     names: Sequence[str],
@@ -33,11 +46,7 @@ def load_task_pictures(
     """Yield each name with its prepared pixels, or with the PictureError of its file."""
 
     def opened(name: str) -> Image.Image:
-        path, box, padding = picture_key(task, name)
-        picture = open_picture(path, limits)
-        if box is not None:
-            picture = crop_square(picture, box)
-        return picture if padding is None else pad_to_ratio(picture, padding)
+        return open_task_picture(task, name, limits)
 
     loaded = load_pictures(task.root, names, threads=os.cpu_count() or 1, prepare=prepare, opened=opened)
     return progress(loaded, what, total=len(names), unit="picture")
