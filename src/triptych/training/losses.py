@@ -140,6 +140,20 @@ def backward_loss(
     return (losses * weights).sum() / weights.sum()
 
 
+def soft_label_loss(cosines: Tensor, scores: Tensor, temperature: float, score_temperature: float) -> Tensor:
+    """Compute the mean Kullback-Leibler divergence of the softmax of cosines from that of scores.
+
+    Args:
+        cosines: cosines of each query and its candidates `(n, k)`.
+        scores: a verifier's scores `(n, k)`; minus infinity for padding.
+        temperature: temperature of the cosines' softmax.
+        score_temperature: temperature of the scores' softmax.
+    """
+    wanted = F.softmax(scores / score_temperature, dim=1)
+    found = (cosines.float() / temperature).masked_fill(~scores.isfinite(), _NEVER)
+    return F.kl_div(F.log_softmax(found, dim=1), wanted, reduction="batchmean")
+
+
 def _mask(like: Tensor, targets: Tensor) -> Tensor:
     """A mask with the shape of `like` that marks the targets."""
     return torch.zeros_like(like, dtype=torch.bool).scatter_(1, targets, True)
