@@ -1,7 +1,7 @@
 """Compare this program with tools for the same task, on one machine and in turns (A B A B), with the spread of ratios.
 
     python bench/peers.py --setup PEERS             # once: a scratch environment with the peers
-    PEERS/bin/python bench/peers.py ROW … [--rounds 5] [--threads 1] [--vectors 100000] [--pictures 500] [--page FILE]
+    PEERS/bin/python bench/peers.py ROW … [--rounds 5] [--threads 1] [--vectors 100000] [--pictures 500]
 
 PEERS is a folder for the environment, which extends the present one by the peers. Rows:
 
@@ -11,14 +11,13 @@ PEERS is a folder for the environment, which extends the present one by the peer
     search       one query over --vectors vectors of 512: exact, and by `--store disk`; FAISS flat and HNSW, LanceDB
     search-64    64 queries in one call, as the service answers them; FAISS from 64 threads, and FAISS in one call
     neighbours   the 50 nearest of 2,000 pictures among --vectors: `core.vectors.nearest`, and FAISS flat
-    train        one epoch over triplets of --pictures references: seconds and peak memory of a separate process
     start        `triptych search` from a cold start, and `python -c pass`
-    growth       index, mine, train and search at n, 4n and 16n, with the exponent; draws --page's `growth.png`
 
 A line has the medians of wall and processor time, and for both the ratio of this program to the peer: median, lowest
 and highest over the rounds. On a machine with other work, use processor time. `bench/evaluate.py` compares metrics of
-CIRR and CIRCO size with the usual method of published code. Photos are those of TRIPTYCH_DATA/fashion-products, or of
---photos.
+CIRR and CIRCO size with the usual method of published code, `bench/peer_training.py` an epoch with CLIP4Cir's loop,
+`bench/peer_database.py` a query with pgvector; `bench/growth.py` shows how each stage grows. Photos are those of
+TRIPTYCH_DATA/fashion-products, or of --photos.
 """
 
 import argparse
@@ -43,7 +42,6 @@ def main() -> None:
     parser.add_argument("--vectors", type=int, default=100_000)
     parser.add_argument("--pictures", type=int, default=500)
     parser.add_argument("--photos", type=Path, default=pictures.PHOTOS)
-    parser.add_argument("--page", type=Path, help="a folder for growth.png")
     options = parser.parse_args()
     if options.setup:
         setup(options.setup)
@@ -75,9 +73,7 @@ ROWS: dict[str, Callable[[argparse.Namespace, Path], Iterator[str]]] = {
     "search": searching.search,
     "search-64": searching.search_64,
     "neighbours": searching.neighbours,
-    "train": pictures.train,
     "start": pictures.start,
-    "growth": pictures.growth,
 }
 
 if __name__ == "__main__":

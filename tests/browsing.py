@@ -94,7 +94,7 @@ class Visit:
     def close(self) -> None:
         """A visit ends calm: no complaint on the console, and nothing asked of any other machine."""
         self.context.close()
-        assert self.said == []
+        assert self.said == [], self.said
         assert [url for url in self.asked if not url.startswith((self.service.url, "blob:"))] == []
 
     def close_after(self, *expected: str) -> None:

@@ -9,6 +9,7 @@ from collections.abc import Iterator
 from io import BytesIO
 from pathlib import Path
 from typing import Any
+from urllib.parse import urlencode
 
 import pytest
 from PIL import Image
@@ -22,7 +23,8 @@ from serving_helpers import Service, picture_file
 from triptych.core.environment import Runtime
 
 CLOSET = Path(__file__).parents[1] / "examples" / "closet"
-DRESS = "b6fed6f7-dcb2-4263-9c85-e45f85b06c76.jpg"
+SHIRT = "520086b3-e4a7-42d4-8590-a4a505bf6a49.jpg"  # a plain black T-shirt
+WORDS = "but in red"
 SIZE = {"viewport": {"width": 1180, "height": 860}}
 MOST = 250_000  # bytes of a picture
 
@@ -39,8 +41,9 @@ def service(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Service]:
         written.writerow(["image", "title", "kind", "colour", "pattern", "sleeve"])
         for row in csv.DictReader(table):
             pattern = "" if row["pattern"] == "plain" else row["pattern"]
-            kind = row["kind"].replace("-", " ")
-            title = " ".join(filter(None, (row["colour"], pattern, kind))).capitalize()
+            kind = "T-shirt" if row["kind"] == "t-shirt" else row["kind"].replace("-", " ")
+            title = " ".join(filter(None, (row["colour"], pattern, kind)))
+            title = title[:1].upper() + title[1:]
             sleeve = "" if row["sleeve"] == "na" else row["sleeve"]
             written.writerow([row["image"], title, kind, row["colour"], row["pattern"], sleeve])
     runtime = Runtime(threads=1)
@@ -69,21 +72,34 @@ def photographed(visit: Visit, name: str) -> None:
         assert out.stat().st_size < MOST
 
 
-def test_a_search_as_a_person_makes_it(browser: Any, service: Service) -> None:
-    visit = Visit(browser, service, **SIZE)
-    page = visit.page
-    photographed(visit, "search-page-start")
-    visit.upload(CLOSET / "photos" / DRESS)
-    visit.say("as shorts")
+def opened(browser: Any, service: Service, *place: Any, **settings: Any) -> Visit:
+    """A visit to the answers to that question."""
+    visit = Visit(browser, service, *place, **settings)
+    (shirt,) = service.get(f"/v1/pictures?where=name%3D{SHIRT}")
+    steps = {"step": [f"{shirt['id']}~", f"{shirt['id']}~{WORDS}"]}
+    visit.page.goto(f"{service.url}/#{urlencode(steps, doseq=True)}")
+    visit.page.reload()
     visit.results()
-    expect(page.locator("#differences")).to_be_visible(timeout=60_000)
+    return visit
+
+
+def test_the_first_screen(browser: Any, service: Service) -> None:
+    visit = Visit(browser, service, **SIZE)
+    photographed(visit, "search-page-start")
+    visit.close()
+
+
+def test_a_search_as_a_person_makes_it(browser: Any, service: Service) -> None:
+    visit = opened(browser, service, **SIZE)
+    page = visit.page
+    expect(page.locator("#differences")).to_be_visible(timeout=300_000)
     photographed(visit, "search-page")
     page.locator("#compare").click()
-    expect(page.locator("#beside-tags")).not_to_be_empty(timeout=60_000)
+    expect(page.locator("#beside-tags")).to_contain_text("red", timeout=300_000)
     photographed(visit, "search-page-compare")
     page.keyboard.press("Escape")
     page.locator("#filter").click()
-    values_of(page, "Colour").nth(1).check()
+    values_of(page, "Pattern").first.check()
     visit.results()
     photographed(visit, "search-page-filters")
     visit.upload(picture_file()[:-40])
@@ -94,10 +110,7 @@ def test_a_search_as_a_person_makes_it(browser: Any, service: Service) -> None:
 
 
 def test_on_a_phone_in_the_dark(browser: Any, service: Service) -> None:
-    visit = Visit(browser, service, "phone", color_scheme="dark")
-    visit.upload(CLOSET / "photos" / DRESS)
-    visit.say("as shorts")
-    visit.results()
-    expect(visit.page.locator("#differences")).to_be_visible(timeout=60_000)
+    visit = opened(browser, service, "phone", color_scheme="dark")
+    expect(visit.page.locator("#differences")).to_be_visible(timeout=300_000)
     photographed(visit, "search-page-phone")
     visit.close()

@@ -1,13 +1,11 @@
-"""Rows about pictures and commands: indexing, training, a cold start, and growth with the number of pictures."""
+"""Rows about pictures and commands: indexing, and a cold start."""
 
 import argparse
-import json
 import os
 import shutil
 import subprocess
 import sys
-import time
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterator
 from importlib.metadata import version
 from pathlib import Path
 
@@ -95,34 +93,6 @@ def index_own(options: argparse.Namespace, folder: Path) -> Iterator[str]:
     )
 
 
-def train(options: argparse.Namespace, folder: Path) -> Iterator[str]:
-    """Train in a separate process, to measure its peak memory."""
-    photos = some_photos(options, folder)
-    catalog, triplets = folder / "catalog", folder / "triplets.parquet"
-    threads = ("--threads", str(options.threads))
-    subprocess.run([*PROGRAM, "index", photos, "--catalog", catalog, *threads], check=True, capture_output=True)
-    subprocess.run(
-        [*PROGRAM, "mine", "--catalog", catalog, "--out", triplets, *threads], check=True, capture_output=True
-    )
-    log = folder / "stages.jsonl"
-    command = [
-        *PROGRAM,
-        "train",
-        triplets,
-        "--catalog",
-        catalog,
-        "--out",
-        folder / "composer",
-        "--epochs",
-        "1",
-        *threads,
-    ]
-    measure = Path(__file__).parents[1] / "measure.py"
-    subprocess.run([sys.executable, measure, log, "train", *map(str, command)], check=True, capture_output=True)
-    facts = json.loads(log.read_text("utf-8"))
-    yield f"train, one epoch, {options.pictures} pictures: {facts['wall_s']} s, peak {facts['peak_mib']} MiB"
-
-
 def start(options: argparse.Namespace, folder: Path) -> Iterator[str]:
     photos, catalog = some_photos(options, folder), folder / "catalog"
     subprocess.run([*PROGRAM, "index", photos, "--catalog", catalog], check=True, capture_output=True)
@@ -134,44 +104,3 @@ def start(options: argparse.Namespace, folder: Path) -> Iterator[str]:
         },
         options.rounds,
     )
-
-
-def growth(options: argparse.Namespace, folder: Path) -> Iterator[str]:
-    """Seconds of each stage at n, 4n and 16n pictures, where n is --pictures / 16; the slope of their logarithms."""
-    counts = [options.pictures // 16, options.pictures // 4, options.pictures]
-    seconds: dict[str, list[float]] = {}
-    for count in counts:
-        place = folder / str(count)
-        place.mkdir()
-        photos = some_photos(argparse.Namespace(photos=options.photos, pictures=count), place)
-        catalog, triplets = place / "catalog", place / "triplets.parquet"
-        asked = ["search", "--catalog", catalog, "--image", next(photos.iterdir()), "--text", "but in red"]
-        for name, words in {
-            "index": ["index", photos, "--catalog", catalog],
-            "mine": ["mine", "--catalog", catalog, "--out", triplets],
-            "train": ["train", triplets, "--catalog", catalog, "--out", place / "composer", "--epochs", 2],
-            "search": asked,
-        }.items():
-            began = time.perf_counter()
-            done = subprocess.run([*PROGRAM, *map(str, words)], check=False, capture_output=True, text=True)
-            if done.returncode:
-                yield f"{name} of {count}: {done.stderr.strip().splitlines()[-1]}"
-                continue
-            seconds.setdefault(name, []).append(time.perf_counter() - began)
-    for name, times in seconds.items():
-        slope = np.polyfit(np.log(counts[-len(times) :]), np.log(times), 1)[0] if len(times) > 1 else float("nan")
-        yield f"| {name} | {' | '.join(f'{value:.1f} s' for value in times)} | n^{slope:.2f} |"
-    if options.page:
-        draw(options.page / "growth.png", counts, seconds)
-
-
-def draw(path: Path, counts: Sequence[int], seconds: Mapping[str, Sequence[float]]) -> None:
-    from matplotlib.figure import Figure
-
-    figure = Figure(figsize=(5, 3.6), dpi=120, layout="constrained")
-    axes = figure.subplots()
-    for name, times in seconds.items():
-        axes.loglog(counts[-len(times) :], times, marker="o", label=name)
-    axes.set(xlabel="pictures", ylabel="seconds, whole process")
-    axes.legend(frameon=False)
-    figure.savefig(path)

@@ -34,8 +34,10 @@ def stores(options: argparse.Namespace, folder: Path) -> tuple[np.ndarray, np.nd
     names = [f"{row:09}.jpg" for row in range(len(vectors))]
     gallery = Gallery(names, np.zeros(len(names), "S64"), pa.table({"name": names}), np.ones(len(names), bool))
     whole = [(np.arange(len(vectors)), vectors)]
+    exact = ExactStore(gallery, vectors)
+    exact.prepare()  # as the service does when it starts
     made = {
-        "exact": ExactStore(gallery, vectors),
+        "exact": exact,
         "disk": DiskStore(gallery, lambda: iter(whole), folder / "disk", 512),
     }
     return vectors, queries, made

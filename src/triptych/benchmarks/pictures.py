@@ -1,7 +1,7 @@
 """The pictures of a task: file, crop and padding, and whether they exist."""
 
 import os
-from collections.abc import Callable, Generator, Sequence
+from collections.abc import Callable, Generator, Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -31,6 +31,14 @@ def load_task_pictures(
     limits: Limits = DEFAULT_LIMITS,
 ) -> Generator[tuple[str, Any], None, None]:
     """Yield each name with its prepared pixels, or with the PictureError of its file."""
+    loaded = read_task_pictures(task, names, prepare=prepare, limits=limits, threads=os.cpu_count() or 1)
+    return progress(loaded, what, total=len(names), unit="picture")
+
+
+def read_task_pictures(
+    task: Task, names: Sequence[str], *, prepare: Callable[[Image.Image], Any], limits: Limits, threads: int
+) -> Iterator[tuple[str, Any]]:
+    """Do the same as `load_task_pictures`, without showing progress."""
 
     def opened(name: str) -> Image.Image:
         path, box, padding = picture_key(task, name)
@@ -39,8 +47,7 @@ def load_task_pictures(
             picture = crop_square(picture, box)
         return picture if padding is None else pad_to_ratio(picture, padding)
 
-    loaded = load_pictures(task.root, names, threads=os.cpu_count() or 1, prepare=prepare, opened=opened)
-    return progress(loaded, what, total=len(names), unit="picture")
+    return load_pictures(task.root, names, threads=threads, prepare=prepare, opened=opened)
 
 
 def require_folder(task: Task) -> None:

@@ -52,7 +52,9 @@ class _Results:
 @logged
 @takes
 def index(
-    pictures: Annotated[Path, typer.Argument(help="A folder, or a .txt list of pictures below --root.")],
+    pictures: Annotated[
+        str, typer.Argument(help="A folder, also as s3:// or gs://; or a .txt list of pictures below --root.")
+    ],
     catalog: CatalogDir,
     options: IndexOptions,
     runtime: Runtime,

@@ -2,7 +2,6 @@
 
 from collections.abc import Callable, Generator, Iterator, Sequence
 from contextlib import closing
-from pathlib import Path
 from typing import Protocol, TypeGuard, runtime_checkable
 
 import numpy as np
@@ -10,6 +9,7 @@ from numpy.typing import NDArray
 
 from triptych.composers.protocol import ChangedWords
 from triptych.core.errors import DataError, PictureError
+from triptych.core.remote import Place
 from triptych.core.vectors import Vectors
 from triptych.encoders.protocol import Pixels
 
@@ -17,7 +17,7 @@ BATCH = 256  # references at once, a multiple of the batch size of graphs
 
 
 def in_batches(
-    loaded: Generator[tuple[str, Pixels | PictureError], None, None], path_of: Callable[[str], Path]
+    loaded: Generator[tuple[str, Pixels | PictureError], None, None], path_of: Callable[[str], Place]
 ) -> Iterator[Pixels]:
     """Yield the pixels `(n, 3, h, w)` of references, at most BATCH at a time.
 

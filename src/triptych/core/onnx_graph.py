@@ -4,6 +4,7 @@ Importing torch takes longer than a whole search should. So models that were tra
 """
 
 import logging
+import os
 import warnings
 from collections.abc import Sequence
 from pathlib import Path
@@ -168,6 +169,8 @@ class Graph:
     """
 
     def __init__(self, path: Path, threads: int | None = None) -> None:
+        # Read at the import. Without it, onnxruntime stores an id of the machine and sends events to its makers.
+        os.environ.setdefault("ORT_DISABLE_TELEMETRY", "1")
         import onnxruntime
 
         options = onnxruntime.SessionOptions()

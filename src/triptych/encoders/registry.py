@@ -3,6 +3,7 @@
 from contextlib import suppress
 from pathlib import Path
 
+from triptych.core.errors import UsageError
 from triptych.core.files import read_json
 from triptych.core.plugins import Registry
 from triptych.encoders.protocol import Encoder
@@ -46,6 +47,18 @@ def load_encoder(
         with suppress(AttributeError):  # the plug-in may have a fixed name
             encoder.name = given
     return encoder
+
+
+def name_elsewhere(encoder: Encoder | str) -> str:
+    """The name by which another process or machine loads an encoder: that of a folder, without the working directory.
+
+    Raises:
+        UsageError: the encoder is an object, which cannot be sent.
+    """
+    if not isinstance(encoder, str):
+        raise UsageError("--engine ray: workers load the encoder by its name; give a name, not an object")
+    scheme, place = ("hf:", encoder[3:]) if encoder.startswith("hf:") else ("", encoder)
+    return f"{scheme}{Path(place).resolve()}" if Path(place).is_dir() else encoder
 
 
 def _wardrobe(threads: int | None) -> Encoder:

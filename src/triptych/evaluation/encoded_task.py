@@ -2,6 +2,7 @@
 
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -11,12 +12,15 @@ from triptych.benchmarks.task import Query, Task
 from triptych.catalog.catalog import Catalog
 from triptych.composers.patches import Patches, ReadsPatches, in_batches, reads_pixels
 from triptych.composers.protocol import Composer, ReadsPictures, ScoresPictures
+from triptych.core.cluster import HERE, Workers
 from triptych.core.errors import DataError, PictureError, UsageError
 from triptych.core.limits import DEFAULT_LIMITS, Limits
 from triptych.core.progress import say
+from triptych.core.remote import RemotePath
 from triptych.core.vectors import Vectors, require_finite_rows, unit
 from triptych.encoders.protocol import Encoder
 from triptych.evaluation.answers import Answers, ScoreAnswers, VectorAnswers, excluding
+from triptych.evaluation.encoding_elsewhere import encode_by_workers
 from triptych.evaluation.joint import compose_jointly
 from triptych.evaluation.results.row import ResultRow
 from triptych.evaluation.rows import Ranks, by_aspect, by_family, digests, listed, percents, values
@@ -58,7 +62,7 @@ class EncodedTask:
     """A task with the vectors of its pictures.
 
     Pictures that cannot be read are left out and counted, and so are queries that need them. `encoded` holds vectors by
-    picture. New vectors are added to it, so that tasks that share it encode each picture once.
+    picture. New vectors are added to it, so that tasks that share it encode each picture once. `workers` encode.
 
     Raises:
         DataError: no query is left.
@@ -70,12 +74,13 @@ class EncodedTask:
         encoder: Encoder,
         encoded: dict[Key, Any] | None = None,
         limits: Limits = DEFAULT_LIMITS,
+        workers: Workers = HERE,
     ) -> None:
         require_folder(task)
         self.task = task
         self._encoder = encoder
         self._limits = limits
-        vector_of = _picture_vectors(task, encoder, {} if encoded is None else encoded, limits)
+        vector_of = _picture_vectors(task, encoder, {} if encoded is None else encoded, limits, workers)
         self.gallery_names = [name for name in task.gallery if name in vector_of]
         row_of = {name: row for row, name in enumerate(self.gallery_names)}
         self.queries = [query for query in task.queries if _can_be_asked(query, vector_of, row_of)]
@@ -210,12 +215,18 @@ class EncodedTask:
         )
 
 
-def _picture_vectors(task: Task, encoder: Encoder, known: dict[Key, Any], limits: Limits) -> dict[str, Any]:
+def _picture_vectors(
+    task: Task, encoder: Encoder, known: dict[Key, Any], limits: Limits, workers: Workers
+) -> dict[str, Any]:
     """The vectors of readable pictures by name. Missing ones are encoded and added to `known`."""
     key_of = {name: picture_key(task, name) for name in task.names}
     missing = {key: name for name, key in key_of.items() if key not in known}
     if missing:
-        fresh = encode_pictures(encoder, task, sorted(missing.values()), limits)
+        names = sorted(missing.values())
+        if workers is HERE:
+            fresh = encode_pictures(encoder, task, names, limits)
+        else:
+            fresh = encode_by_workers(workers, encoder, task, names, limits)
         known.update((key_of[name], vector) for name, vector in fresh.items())
     return {name: known[key] for name, key in key_of.items() if key in known}
 
@@ -294,11 +305,12 @@ def known_vectors(catalog: Catalog, tasks: Sequence[Task]) -> dict[Key, Any]:
         UsageError: the catalog contains none of the tasks' folders.
     """
     known: dict[Key, Any] = {}
-    inside = [task for task in tasks if task.root.resolve().is_relative_to(catalog.root)]
-    if not inside:
+    root = catalog.root
+    inside = [task for task in tasks if isinstance(root, Path) and task.root.resolve().is_relative_to(root)]
+    if not inside or isinstance(root, RemotePath):
         raise UsageError(f"{catalog.folder}: is a catalog of {catalog.root}, which does not contain {tasks[0].root}")
     for task in inside:
-        base = task.root.resolve().relative_to(catalog.root)
+        base = task.root.resolve().relative_to(root)
         for name in task.names:
             key = picture_key(task, name)
             row = catalog.row_of.get((base / task.files.get(name, name)).as_posix())

@@ -13,6 +13,7 @@ from triptych.benchmarks.task import Task
 from triptych.catalog.catalog import Catalog
 from triptych.composers.baselines import PictureOnly, WeightedSum
 from triptych.composers.protocol import Composer, has_prompts
+from triptych.core.cluster import workers_of
 from triptych.core.environment import Runtime
 from triptych.core.errors import DataError, UsageError
 from triptych.core.files import made_by, output_file, write_json
@@ -110,15 +111,13 @@ def evaluate(
     choosing = _choosing(methods, options.weight) | (helper.choosing(methods.encoders) if helper else set())
     tuning = tuning_tasks(known, root, options) if choosing and known and root else {}
     vectors = _known_vectors(methods, tasks, Path(catalog) if catalog else None)
-    prepared = {
-        key: {task.name: EncodedTask(task, each, vectors[key], options.limits) for task in tasks}
-        for key, each in methods.encoders.items()
-    }
-    tuned_on = {
-        key: encode_tuning(tuning, each, vectors[key], options.limits, required=options.tune_root is not None)
-        for key, each in methods.encoders.items()
-        if key in choosing
-    }
+    prepared, tuned_on = {}, {}
+    with workers_of(options.cluster, runtime.threads) as workers:
+        for key, each in methods.encoders.items():
+            how = (each, vectors[key], options.limits, workers)
+            prepared[key] = {task.name: EncodedTask(task, *how) for task in tasks}
+            if key in choosing:
+                tuned_on[key] = encode_tuning(tuning, *how, required=options.tune_root is not None)
     rows: list[ResultRow] = []
     for task in tasks:
         measured = {key: encoded[task.name] for key, encoded in prepared.items()}

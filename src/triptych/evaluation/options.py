@@ -4,6 +4,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from triptych.chat.settings import ChatSettings
+from triptych.core.cluster import ClusterOptions
 from triptych.core.errors import UsageError
 from triptych.core.limits import Limits, max_pixels_option
 from triptych.core.options import check_ranges, nested, option
@@ -72,6 +73,8 @@ class EvaluateOptions:
     per_query: bool = option(False, "Store each query's metrics, for compare.")
     answers: int = option(0, "Store this many first answers of each query, for inspect.", min=0, max=1000)
     max_pixels: float = max_pixels_option()
+    cluster: ClusterOptions = nested(ClusterOptions)
+    """Whether workers of a Ray cluster encode the pictures. They see these at the same paths."""
     chat: EvaluateChatOptions | None = None
     """A chat model to use, if any. On the command line its flags are among the others."""
 

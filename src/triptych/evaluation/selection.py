@@ -11,6 +11,7 @@ from triptych.benchmarks.registry import load_tasks
 from triptych.benchmarks.task import Task
 from triptych.composers.baselines import WEIGHTS, WeightedSum
 from triptych.composers.protocol import Composer, HasPrompts, has_prompts
+from triptych.core.cluster import Workers
 from triptych.core.errors import DataError, TriptychError
 from triptych.core.limits import Limits
 from triptych.core.progress import say
@@ -63,9 +64,15 @@ def tuning_tasks(benchmark: Benchmark, root: Path, options: EvaluateOptions) -> 
 
 
 def encode_tuning(
-    tasks: Mapping[str, Task], encoder: Encoder, encoded: dict[Key, Any], limits: Limits, *, required: bool
+    tasks: Mapping[str, Task],
+    encoder: Encoder,
+    encoded: dict[Key, Any],
+    limits: Limits,
+    workers: Workers,
+    *,
+    required: bool,
 ) -> dict[str, EncodedTask]:
-    """Encode the tasks that have pictures.
+    """Encode the tasks that have pictures. `workers` encode them.
 
     Raises:
         DataError: a `required` task has none.
@@ -73,7 +80,7 @@ def encode_tuning(
     prepared = {}
     for name, task in tasks.items():
         try:
-            prepared[name] = EncodedTask(task, encoder, encoded, limits)
+            prepared[name] = EncodedTask(task, encoder, encoded, limits, workers)
         except DataError as error:
             if required:
                 raise

@@ -18,7 +18,7 @@ from triptych.core.progress import say
 from triptych.core.vectors import Vectors, require_finite_rows
 from triptych.retrieval.stores.gallery import Gallery
 from triptych.retrieval.stores.metadata import MetadataTable
-from triptych.retrieval.stores.protocol import Rows, Store
+from triptych.retrieval.stores.protocol import Prepares, Rows, Store
 from triptych.retrieval.stores.registry import StoreFactory
 
 
@@ -100,6 +100,9 @@ class CatalogSnapshot:
         with self._lock:
             _ = self._plain, self._composed, self._metadata, self.gallery.row_of, self.gallery.row_of_id
             self._catalog.release()
+            for store in self._stores():
+                if isinstance(store, Prepares):
+                    store.prepare()
 
     def is_stale(self) -> bool:
         """Whether the catalog on disk has changed."""

@@ -17,6 +17,7 @@ from triptych.core.errors import PictureError, UsageError
 from triptych.core.files import made_by, write_bytes
 from triptych.core.images import read_known
 from triptych.core.progress import say
+from triptych.core.remote import RemotePath
 from triptych.core.text import truncate
 from triptych.core.vectors import Vectors
 from triptych.retrieval.stores.gallery import Gallery
@@ -51,14 +52,17 @@ def add_pictures(catalog: Catalog, gallery: Gallery, pictures: Sequence[NewPictu
     """
     by_name = {upload_name(data): (data, vector, metadata) for data, vector, metadata in pictures}
     table = _table(gallery.metadata.schema, {name: metadata for name, (_, _, metadata) in by_name.items()})
-    if (catalog.root / UPLOADS).is_symlink():
+    root = catalog.root
+    if isinstance(root, RemotePath):
+        raise UsageError(f"{root}: is an object store, which is only read; put the pictures there, and index")
+    if (root / UPLOADS).is_symlink():
         raise UsageError(f"{UPLOADS}: is a link; replace it by a folder, in which added pictures are stored")
     entries = []
     vectors = np.stack([vector for _, vector, _ in by_name.values()])
     written: list[Path] = []
     try:
         for name, (data, _, _) in by_name.items():
-            path = catalog.path(name)
+            path = root / name
             if not path.exists():
                 written.append(path)
             write_bytes(path, data)
@@ -126,14 +130,17 @@ def remove_pictures(catalog: Catalog, gallery: Gallery, names: Sequence[str]) ->
 
 def _delete(catalog: Catalog, name: str) -> None:
     """Delete a file that `add_pictures` wrote, that is, one named after the hash of its content. Others stay."""
+    path = catalog.path(name)
+    if isinstance(path, RemotePath):  # nothing was ever written there
+        return
     try:
-        read_known(catalog.path(name), PurePosixPath(name).stem)
+        read_known(path, PurePosixPath(name).stem)
     except PictureError as error:
-        if catalog.path(name).exists():
+        if path.exists():
             say(f"{name}: not deleted, {error}")
         return
     try:
-        catalog.path(name).unlink(missing_ok=True)
+        path.unlink(missing_ok=True)
     except OSError as error:
         say(f"{name}: removed from the catalog, but its file could not be deleted ({error.strerror})")
 

@@ -24,6 +24,7 @@ from triptych.core.files import read_json, write_json
 from triptych.core.images import load_pictures
 from triptych.core.limits import DEFAULT_LIMITS, Limits
 from triptych.core.progress import say
+from triptych.core.remote import Place
 from triptych.core.vectors import Vectors, require_finite_rows, unit
 from triptych.encoders.protocol import Encoder, short_name
 from triptych.encoders.reading import report_texts
@@ -51,7 +52,7 @@ class Space:
     names: Sequence[str]
     vectors: Vectors
     """The vectors `(n, d)` of these pictures."""
-    folder: Path
+    folder: Place
     """The folder that the names start from, for a composer that reads the pictures."""
     label: str = ""
     """The suffix of the baselines' names, such as " with the encoder of before"."""

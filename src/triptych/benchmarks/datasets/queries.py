@@ -8,6 +8,7 @@ from typing import Any
 from triptych.benchmarks.task import Query, Task
 from triptych.core.errors import DataError
 from triptych.core.finding import find_pictures
+from triptych.core.remote import Place
 
 
 def load_queries(path: Path, gallery: Path, root: Path | None = None) -> Task:
@@ -28,6 +29,7 @@ def load_queries(path: Path, gallery: Path, root: Path | None = None) -> Task:
         UsageError: there is no such gallery.
     """
     found = find_pictures(gallery, root)
+    assert isinstance(found.root, Path)  # as the gallery, of this machine
     names = frozenset(found.names)
     return Task(
         benchmark="queries",
@@ -40,7 +42,7 @@ def load_queries(path: Path, gallery: Path, root: Path | None = None) -> Task:
     )
 
 
-def read_queries(path: Path, root: Path, gallery: Collection[str]) -> tuple[Query, ...]:
+def read_queries(path: Path, root: Place, gallery: Collection[str]) -> tuple[Query, ...]:
     """Read the queries of a file over a gallery of pictures below `root`. Their ids are their line numbers.
 
     Raises:
@@ -63,7 +65,7 @@ def read_queries(path: Path, root: Path, gallery: Collection[str]) -> tuple[Quer
 class _Line:
     """Reads one line of a queries file, and knows its position and the gallery's pictures."""
 
-    def __init__(self, where: str, root: Path, gallery: Collection[str]) -> None:
+    def __init__(self, where: str, root: Place, gallery: Collection[str]) -> None:
         self.where = where
         self.root = root
         self.gallery = gallery

@@ -5,7 +5,7 @@ A custom store is a class with these methods, made by a `registry.StoreFactory`.
 
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
-from typing import NamedTuple, Protocol
+from typing import NamedTuple, Protocol, runtime_checkable
 
 import numpy as np
 import pyarrow as pa
@@ -73,4 +73,13 @@ class Store(Protocol):
 
     def check(self) -> None:
         """Raise StoreError if searches cannot be answered."""
+        ...
+
+
+@runtime_checkable
+class Prepares(Protocol):
+    """A store that can be made ready for many searches, which takes longer than one search does."""
+
+    def prepare(self) -> None:
+        """Do what makes searches faster. They find the same."""
         ...

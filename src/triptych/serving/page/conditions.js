@@ -106,7 +106,8 @@ function choice({ name, label, values, counts, distinct }, report) {
 /** A field that tells of what is typed, once the typing rests; the last answer wins. */
 function searchBox(label, find) {
   const field = make("input", { type: "search", maxLength: 200, autocomplete: "off" });
-  field.setAttribute("aria-label", t("search-in", { name: label }));
+  field.placeholder = t("search-in", { name: label });
+  field.setAttribute("aria-label", field.placeholder);
   let waiting = 0;
   field.addEventListener("input", () => {
     clearTimeout(waiting);

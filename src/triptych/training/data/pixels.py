@@ -2,7 +2,6 @@
 
 import os
 from collections.abc import Callable, Sequence
-from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -13,13 +12,14 @@ from triptych.core.errors import PictureError
 from triptych.core.images import load_pictures
 from triptych.core.limits import DEFAULT_LIMITS, Limits
 from triptych.core.progress import progress, say
+from triptych.core.remote import Place
 
 Bytes = NDArray[np.uint8]
 """Shape `(3, height, width)`, or `(n, 3, height, width)`: colours from 0 to 255."""
 
 
 def read_bytes(
-    root: Path,
+    root: Place,
     names: Sequence[str],
     prepare: Callable[[Image.Image], Bytes],
     *,
