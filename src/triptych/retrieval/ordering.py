@@ -115,9 +115,9 @@ def _folded(placed: Sequence[Placed], gallery: Gallery, vector: Callable[[str], 
     folded: dict[int, list[str]] = {}
     for row, one in enumerate(placed):
         content = bytes(gallery.hashes[gallery.row_of[one.hit.name]])
-        likeness = kept[: len(rows)] @ vectors[row]
-        best = int(likeness.argmax()) if rows else -1
-        same = place_of.get(content, best if rows and likeness[best] >= NEAR_DUPLICATE else -1)
+        similarity = kept[: len(rows)] @ vectors[row]
+        best = int(similarity.argmax()) if rows else -1
+        same = place_of.get(content, best if rows and similarity[best] >= NEAR_DUPLICATE else -1)
         if same < 0:
             place_of[content] = len(rows)
             kept[len(rows)] = vectors[row]
