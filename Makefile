@@ -23,8 +23,8 @@ check: $(ENV) ## linter and type checker
 	$(BIN)/ruff format --check .
 	$(BIN)/mypy
 
-screenshots: $(ENV) ## make the pictures of the search page in docs/pictures (needs chromium)
-	TRIPTYCH_SCREENSHOTS=docs/pictures $(BIN)/python -m pytest tests/test_search_page.py
+screenshots: demo ## make the pictures of the search page in docs/pictures, with the demo's composer (needs chromium)
+	TRIPTYCH_SCREENSHOTS=docs/pictures TRIPTYCH_DEMO=demo $(BIN)/python -m pytest tests/test_screenshots.py
 
 test: check ## linter, type checker, and the tests, within 12 minutes
 	$(BIN)/python -m pytest -n auto --maxprocesses 4 --dist loadfile

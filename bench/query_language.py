@@ -1,10 +1,12 @@
 """What several pictures, weights, `--not`, `--unlike` and `--unique` do, beside the plain sum of one picture and words.
 
     python bench/query_language.py examples/closet [--split test] [--encoder photos] [--queries 200] [--seed 0]
+    python bench/query_language.py WARDROBE --encoder wardrobe     # a folder that `triptych wardrobe` wrote
 
-The gallery is the annotated photos of one split. Queries are made of their annotations, and answers are judged by them:
-the share of the first ten that has a word, in percent. The share subtracted of pictures to be unlike, and the cosine of
-near-duplicates, were chosen on val. Takes two to four minutes of one core.
+The gallery is the annotated pictures of one split; of a wardrobe one view of each garment, since another one would be
+an answer too easy. Queries are made of their annotations, and answers are judged by them: the share of the first ten
+that has a word, in percent. The share subtracted of pictures to be unlike, and the cosine of near-duplicates, were
+chosen on val of the photos. Takes two to four minutes of one core.
 """
 
 import argparse
@@ -28,15 +30,28 @@ FIRST = 10
 Labels = dict[str, str]
 
 
+def photos_of(root: Path, split: str) -> tuple[list[Labels], Path]:
+    """The annotations of a split of the closet, and the folder of its photos."""
+    with (root / "split.csv").open(encoding="utf-8") as table:
+        names = {row["image"] for row in csv.DictReader(table) if row["split"] == split}
+    with (root / "annotations.csv").open(encoding="utf-8") as table:
+        return [row for row in csv.DictReader(table) if row["image"] in names], root / "photos"
+
+
+def garments_of(root: Path, split: str) -> tuple[list[Labels], Path]:
+    """The annotations of a split of a wardrobe, one view of each garment, and the folder of its pictures."""
+    with (root / "garments.csv").open(encoding="utf-8") as table:
+        rows = sorted((row for row in csv.DictReader(table) if row["split"] == split), key=lambda row: row["image"])
+    return [*{row["garment"]: row for row in rows}.values()], root / "images"
+
+
 class Closet:
-    """The photos of a split, their annotations and their vectors."""
+    """The pictures of a split, their annotations and their vectors."""
 
     def __init__(self, root: Path, split: str, encoder: Encoder) -> None:
-        with (root / "split.csv").open(encoding="utf-8") as table:
-            names = {row["image"] for row in csv.DictReader(table) if row["split"] == split}
-        with (root / "annotations.csv").open(encoding="utf-8") as table:
-            self.labels: list[Labels] = [row for row in csv.DictReader(table) if row["image"] in names]
-        self.files = [root / "photos" / row["image"] for row in self.labels]
+        read = garments_of if (root / "garments.csv").exists() else photos_of
+        self.labels, folder = read(root, split)
+        self.files = [folder / row["image"] for row in self.labels]
         self.encoder = encoder
         self.vectors = encoded(encoder, [open_picture(file) for file in self.files])
 
@@ -206,7 +221,8 @@ def main() -> None:
     given = parser.parse_args()
     closet = Closet(given.root, given.split, load_encoder(given.encoder))
     print(
-        f"closet, {given.split}: {len(closet.labels)} photos, {given.queries} queries, {UNWANTED:g} of words excluded"
+        f"{given.root.name}, {given.split}: {len(closet.labels)} pictures, {given.queries} queries, encoder "
+        f"{given.encoder}, {UNWANTED:g} of words excluded"
     )
     for measure in (several, weights, excluding, unlike, near_duplicates):
         measure(closet, np.random.default_rng(given.seed), given.queries)

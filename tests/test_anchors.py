@@ -27,7 +27,7 @@ from triptych.tagging import tagger
 
 DATA = Path(os.environ.get("TRIPTYCH_DATA", "../shared/data"))
 PAGE = Path(__file__).parents[1] / "docs" / "reference" / "published-rows.md"
-HEADING = "### What of these runs here"
+HEADING = "### Commands for these rows"
 pytestmark = pytest.mark.skipif(not (DATA / "circo").is_dir(), reason=f"no annotations of CIRCO in {DATA}")
 
 

@@ -306,6 +306,7 @@ def test_what_is_no_triplet_is_named(content: str, catalog: Path, tmp_path: Path
     assert not (tmp_path / "t").exists()
 
 
+@pytest.mark.slow
 def test_what_came_in_can_be_trained_on(tiny_catalog: Path, tmp_path: Path) -> None:
     names = Catalog(tiny_catalog).names
     lines = [

@@ -140,7 +140,7 @@ def test_a_server_without_log_probabilities_is_asked_for_grades(cirr, tmp_path, 
     with Loopback(respond=respond) as server:
         row = verified(root, tmp_path, server, scores="auto")
         assert (row.verification.scores, row.verification.calls) == ("grades", 31)
-        assert "gives no log-probabilities of yes and no; it is asked for grades" in capsys.readouterr().err
+        assert "gives no log-probabilities of yes and no; the model writes grades instead" in capsys.readouterr().err
         answered = server.answered.total()
         verified(root, tmp_path, server, scores="auto")
         assert server.answered.total() == answered == 31
@@ -198,7 +198,7 @@ def test_a_verification_that_its_budget_ends_goes_on_later(cirr, tmp_path, capsy
     with Loopback(respond=knowing(task, names)) as server:
         first = verified(root, tmp_path, server, max_calls=12, concurrency=1).verification
         assert first.ungraded_queries >= 4
-        assert "queries of relative are not verified yet" in capsys.readouterr().err
+        assert "queries of relative are not yet verified" in capsys.readouterr().err
         second = verified(root, tmp_path, server).verification
         assert (second.calls, second.ungraded_queries) == (30, 0)
         assert server.answered.total() == 30
@@ -274,7 +274,7 @@ def test_a_compiled_query_adds_what_stays_and_takes_away_what_must_not_be_seen(t
     [
         ({}, {"methods": ["sum"], "rerank": "chat:m", "output": None}, "--rerank needs --output FILE"),
         ({"compiler": "m"}, {"methods": ["compile"], "output": None}, "needs --output FILE"),
-        ({"compiler": "m"}, {"methods": ["sum"]}, "--compile-model goes with --method compile"),
+        ({"compiler": "m"}, {"methods": ["sum"]}, "--compile-model needs --method compile"),
         ({}, {"methods": ["compile"]}, "--method compile needs --compile-model MODEL"),
     ],
 )
@@ -290,9 +290,9 @@ def test_what_makes_no_sense_with_a_chat_model(cirr, tmp_path, given, asked, mes
 def test_a_model_that_is_no_chat_model_is_refused(cirr, tmp_path):
     with pytest.raises(UsageError, match="--rerank x: write chat:MODEL"):
         EvaluateOptions(rerank="x")
-    with pytest.raises(UsageError, match="--rerank-out goes with --rerank"):
+    with pytest.raises(UsageError, match="--rerank-out needs --rerank"):
         EvaluateOptions(rerank_out=Path("x.jsonl"))
-    with pytest.raises(UsageError, match="--rerank chat:m goes with --base-url URL"):
+    with pytest.raises(UsageError, match="--rerank chat:m needs --base-url URL"):
         evaluate("cirr", root=cirr[0], split="val", methods=["sum"], rerank="chat:m", output=tmp_path / "r.json")
     with pytest.raises(UsageError, match="--method compile needs --compile-model MODEL and --base-url"):
         evaluate("cirr", root=cirr[0], split="val", methods=["compile"], encoder=SQUARES)
@@ -311,7 +311,7 @@ def test_the_command_line_has_the_same_flags(cirr, tmp_path, monkeypatch, capsys
     asked += ("--method", "sum", "--answers", 4, "--output", tmp_path / "r.json")
     flags = ("--rerank", "chat:m", "--rerank-top", 3, "--rerank-weight", 1, "--rerank-scores", "grades")
     assert command(*asked, *flags) == 2
-    assert "--rerank chat:m goes with --base-url" in capsys.readouterr().err
+    assert "--rerank chat:m needs --base-url" in capsys.readouterr().err
     with Loopback(respond=knowing(task, names)) as server:
         assert command(*asked, *flags, "--base-url", server.url) == 0
     (row,) = read(tmp_path / "r.json")["rows"]

@@ -203,11 +203,11 @@ def test_a_siglip_has_no_query_of_its_own(tmp_path):
 @pytest.mark.parametrize(
     ("files", "message"),
     [
-        ({"open_clip_config.json": {}}, "a checkpoint of open_clip; rewrite it once by `triptych convert-encoder"),
-        ({"modules.json": []}, "of sentence-transformers: take the folder of its first module"),
+        ({"open_clip_config.json": {}}, "an open_clip checkpoint; convert it once with `triptych convert-encoder"),
+        ({"modules.json": []}, "of sentence-transformers: use the folder of its first module"),
         ({"adapter_config.json": {}}, "merge them into their base model first"),
-        ({"config.json": {"model_type": "jina_clip", "auto_map": {"AutoModel": "x"}}}, "code that its authors ship"),
-        ({"config.json": {"model_type": "bert"}}, "model_type bert is not supported; take clip, siglip"),
+        ({"config.json": {"model_type": "jina_clip", "auto_map": {"AutoModel": "x"}}}, "needs its authors' code"),
+        ({"config.json": {"model_type": "bert"}}, "model_type bert is not supported; use clip, siglip"),
     ],
 )
 def test_a_wrong_layout_names_its_remedy(tmp_path, files, message):
@@ -226,5 +226,5 @@ def test_a_qwen_without_its_marks_is_refused(qwen, tmp_path):
     edit(folder / "config.json", image_token_id=3)
     with pytest.raises(DataError, match=r"the tokenizer lacks <\|image_pad\|>"):
         QwenVLEncoder(f"hf:{folder}", 1, side=64)
-    with pytest.raises(UsageError, match="pictures of 70 pixels do not fall into cells of 32"):
+    with pytest.raises(UsageError, match="70 pixels a side is not a multiple of the model's 32"):
         QwenVLEncoder(f"hf:{qwen.folder}", 1, side=70)

@@ -242,7 +242,7 @@ def edited(folder: Path, to: Path, place: str, **changes: Any) -> Path:
         (
             "vision_cfg",
             {"timm_model_name": "convnext_base"},
-            "the picture tower convnext_base of timm is not converted",
+            "the picture tower convnext_base of timm is not supported",
         ),
         ("vision_cfg", {"timm_pool": "avg"}, "vision_cfg says timm_pool: avg"),
         ("text_cfg", {"hf_model_name": "roberta-base"}, "text_cfg says hf_model_name: roberta-base"),

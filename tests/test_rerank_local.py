@@ -111,11 +111,11 @@ def test_a_local_model_verifies_and_goes_on_where_it_stopped(
 
 def test_what_is_no_reranker_is_refused(folder: Path, tmp_path: Path) -> None:
     clip = build_clip(tmp_path)
-    with pytest.raises(UsageError, match="a clip is no reranker; as a reranker take a Qwen3-VL-Reranker"):
+    with pytest.raises(UsageError, match="a clip is no reranker; use a Qwen3-VL-Reranker"):
         QwenVLReranker(f"hf:{clip}")
     jina = tmp_path / "jina"
     jina.mkdir()
     config = {"model_type": "qwen2_vl", "auto_map": {"AutoModel": "modeling.JinaVLForRanking"}}
     (jina / "config.json").write_text(json.dumps(config))
-    with pytest.raises(UsageError, match=r"code that its authors ship.* or serve the model and name it as chat:MODEL"):
+    with pytest.raises(UsageError, match=r"needs its authors' code.* or serve the model and name it as chat:MODEL"):
         QwenVLReranker(f"hf:{jina}")

@@ -1,51 +1,28 @@
-"""The page in a real browser, as a person uses it. TRIPTYCH_SCREENSHOTS=FOLDER writes the documentation's pictures."""
+"""The page in a real browser, as a person uses it."""
 
 import csv
 import json
-import os
-import re
 import shutil
 from collections.abc import Iterator
-from io import BytesIO
 from pathlib import Path
 from typing import Any
 from urllib.parse import urlencode
 
 import pytest
-from PIL import Image
 
 import triptych
+from browsing import Visit, expect, started_browser, values_of
 from serving_helpers import Service, picture_file
 from triptych.benchmarks.datasets.wardrobe.garments import VOCABULARY
 from triptych.catalog.catalog import Catalog
 from triptych.core.environment import Runtime
 from triptych.encoders.registry import load_encoder
 
-CHROMIUM = Path(os.environ.get("TRIPTYCH_CHROMIUM", "/usr/bin/chromium"))
-if not CHROMIUM.exists():
-    pytest.skip("no browser: apt-get install chromium", allow_module_level=True)
-playwright = pytest.importorskip("playwright.sync_api", reason="playwright is not installed: pip install playwright")
-pytest.importorskip("fastapi", reason="the extra `serve` is not installed")
-expect = playwright.expect
-
-FLAGS = [
-    "--headless",
-    "--no-sandbox",
-    "--disable-gpu",
-    "--disable-quic",
-    "--no-first-run",
-    "--disable-background-networking",
-    "--disable-component-update",
-    "--disable-sync",
-]
-
 
 @pytest.fixture(scope="module")
-def browser() -> Iterator[object]:
-    with playwright.sync_playwright() as running:
-        browser = running.chromium.launch(executable_path=str(CHROMIUM), args=FLAGS)
-        yield browser
-        browser.close()
+def browser() -> Iterator[Any]:
+    with started_browser() as running:
+        yield running
 
 
 @pytest.fixture(scope="module")
@@ -54,74 +31,18 @@ def service(shown_catalog: Path) -> Iterator[Service]:
         yield running
 
 
-class Visit:
-    """A page, with what its console said and what it asked for."""
-
-    def __init__(self, browser, service: Service, **settings: object) -> None:  # type: ignore[no-untyped-def]
-        self.context = browser.new_context(viewport={"width": 1280, "height": 900}, **settings)
-        self.page = self.context.new_page()
-        self.service = service
-        self.said: list[str] = []
-        self.asked: list[str] = []
-        self.page.on("console", lambda message: self.said.append(f"{message.type}: {message.text}"))
-        self.page.on("pageerror", lambda error: self.said.append(f"error: {error}"))
-        self.page.on("request", lambda request: self.asked.append(request.url))
-        self.page.goto(service.url)
-        expect(self.page.locator("#grid .look").first).to_be_visible()
-
-    def upload(self, file: Path | bytes) -> None:
-        data = file if isinstance(file, bytes) else file.read_bytes()
-        self.page.set_input_files("#file", {"name": "mine.jpg", "mimeType": "image/jpeg", "buffer": data})
-
-    def say(self, words: str) -> None:
-        self.page.fill("#words", words)
-        self.page.press("#words", "Enter")
-
-    def results(self) -> list[str]:
-        expect(self.page.locator("#results")).not_to_have_attribute("aria-busy", "true")
-        expect(self.page.locator("#grid .score").first).to_be_visible()
-        return [card.get_attribute("data-id") for card in self.page.locator("#grid .card").all()]
-
-    def shown(self) -> None:
-        """Wait until every picture in sight is there."""
-        self.page.wait_for_function(
-            "() => [...document.images].filter(i => i.getBoundingClientRect().top < innerHeight && !i.hidden && i.src)"
-            ".every(i => i.complete && i.naturalWidth)"
-        )
-
-
 @pytest.fixture
-def visit(browser, service: Service) -> Iterator[Visit]:  # type: ignore[no-untyped-def]
-    """A visit that must have been calm: no complaint on the console, and nothing asked of any other machine."""
+def visit(browser: Any, service: Service) -> Iterator[Visit]:
     visit = Visit(browser, service)
     yield visit
-    visit.context.close()
-    assert visit.said == []
-    assert [url for url in visit.asked if not url.startswith((service.url + "/", "blob:"))] == []
+    visit.close()
 
 
 CHOOSE = "value => [...document.querySelectorAll('#fields input')].find(input => input.value === value).click()"
 
 
-def values_of(page: Any, facet: str) -> Any:
-    """The values that can be chosen in a facet."""
-    return page.get_by_role("group", name=facet, exact=True).get_by_role("checkbox")
-
-
-def photographed(visit: Visit, name: str) -> None:
-    folder = os.environ.get("TRIPTYCH_SCREENSHOTS")
-    if folder:
-        visit.shown()
-        visit.page.mouse.move(0, 0)
-        shot = visit.page.screenshot(animations="disabled")
-        with Image.open(BytesIO(shot)) as picture:  # in 256 colours, which halves the file
-            picture.convert("RGB").quantize(256, dither=Image.Dither.FLOYDSTEINBERG).save(
-                Path(folder) / f"{name}.png", optimize=True
-            )
-
-
 def test_a_catalog_unlike_what_its_encoder_was_trained_on_is_warned_of_once(
-    browser, visit: Visit, shown_catalog: Path, tmp_path: Path
+    browser: Any, visit: Visit, shown_catalog: Path, tmp_path: Path
 ) -> None:
     expect(visit.page.locator("#warning")).to_be_hidden()
     catalog = tmp_path / "catalog"
@@ -139,7 +60,6 @@ def test_a_catalog_unlike_what_its_encoder_was_trained_on_is_warned_of_once(
 
 def test_upload_refine_twice_and_go_back(visit: Visit, few_garments: Path) -> None:
     page = visit.page
-    photographed(visit, "search-page-start")
     visit.upload(few_garments / "images" / "w000005.jpg")
     alike = visit.results()
     visit.say("but in red")
@@ -156,7 +76,6 @@ def test_upload_refine_twice_and_go_back(visit: Visit, few_garments: Path) -> No
     page.locator("#grid .look").nth(1).click()
     expect(page.locator(".card.chosen")).to_have_attribute("data-id", striped[1])
     expect(page.locator("#differences")).to_contain_text("striped", timeout=60_000)
-    photographed(visit, "search-page")
     page.locator("#go-on").click()  # the second
     expect(page.locator("#trail li")).to_have_count(3)
     visit.results()
@@ -171,7 +90,7 @@ def test_upload_refine_twice_and_go_back(visit: Visit, few_garments: Path) -> No
     assert visit.results() == striped
 
 
-def test_an_address_tells_the_whole_state(visit: Visit, browser, service: Service) -> None:  # type: ignore[no-untyped-def]
+def test_an_address_tells_the_whole_state(visit: Visit, browser: Any, service: Service) -> None:
     page = visit.page
     page.locator("#grid .look").nth(2).click()
     visit.results()
@@ -215,42 +134,7 @@ def test_filters_leave_only_what_fits(visit: Visit, service: Service) -> None:
     expect(colour).not_to_be_checked()
 
 
-def test_several_values_and_written_conditions(visit: Visit, service: Service, shown_catalog: Path) -> None:
-    page = visit.page
-    visit.say("shirt")
-    visit.results()
-    page.locator("#filter").click()
-    values = service.get("/v1/catalog")["columns"]
-    first, second = next(column for column in values if column["name"] == "colour")["values"][:2]
-    for place in (0, 1):
-        values_of(page, "Colour").nth(place).check()
-    expect(page.locator(".chip")).to_have_text(f"Colour: {first}, {second}")
-    ids = visit.results()
-    shown = {service.get(f"/v1/pictures/{id}")["metadata"]["colour"] for id in ids}
-    assert shown == {first, second}
-    page.reload()  # the address holds it
-    assert visit.results() == ids
-    page.locator("#filter").click()
-    assert [box.is_checked() for box in values_of(page, "Colour").all()[:3]] == [True, True, False]
-    # Within a facet of many values one searches.
-    page.get_by_label("Search in Colour").fill(second.upper())
-    expect(values_of(page, "Colour")).to_have_count(2)  # the one that is found, and the other that is chosen
-    page.locator(".chip").click()
-    expect(page.locator(".chip")).to_have_count(0)
-    # Beside what the fields say.
-    page.fill("#condition", f"colour={first} or colour={second}")
-    page.press("#condition", "Enter")
-    expect(page.locator(".chip")).to_have_count(1)
-    assert visit.results() == ids
-    values_of(page, "Kind").first.check()
-    expect(page.locator(".chip")).to_have_count(2)
-    visit.results()
-    page.get_by_label("Line from").fill("1000003")
-    page.get_by_label("Line from").dispatch_event("change")
-    expect(page.locator(".chip")).to_have_count(3)
-
-
-def test_a_written_condition_that_makes_no_sense(browser, service: Service) -> None:  # type: ignore[no-untyped-def]
+def test_a_written_condition_that_makes_no_sense(browser: Any, service: Service) -> None:
     visit = Visit(browser, service)
     page = visit.page
     visit.say("shirt")
@@ -267,7 +151,7 @@ def test_a_written_condition_that_makes_no_sense(browser, service: Service) -> N
 
 def test_words_that_are_not_understood_are_shown(visit: Visit) -> None:
     visit.say("in rot")
-    expect(visit.page.locator("#status")).to_contain_text("Not understood: rot; wardrobe knows no word like that.")
+    expect(visit.page.locator("#status")).to_contain_text("Not understood: rot; wardrobe does not know such words.")
     visit.say("in red")
     expect(visit.page.locator("#status")).not_to_contain_text("Not understood")
 
@@ -279,7 +163,7 @@ class _Below:
         self.url = f"{service.url}/shop"
 
 
-def test_the_page_below_a_path(browser, shown_catalog: Path) -> None:  # type: ignore[no-untyped-def]
+def test_the_page_below_a_path(browser: Any, shown_catalog: Path) -> None:
     with Service(shown_catalog, "--root-path", "/shop") as running:
         visit = Visit(browser, _Below(running))  # type: ignore[arg-type]
         visit.say("in red")
@@ -299,7 +183,7 @@ def test_more_of_them(visit: Visit) -> None:
     assert [int(alt.split(":")[0].split()[1]) for alt in ranks] == list(range(1, 2 * len(first) + 1))
 
 
-def test_what_was_found_stays_where_there_are_no_more(browser, service: Service) -> None:  # type: ignore[no-untyped-def]
+def test_what_was_found_stays_where_there_are_no_more(browser: Any, service: Service) -> None:
     visit = Visit(browser, service)
     page = visit.page
     visit.say("shirt")
@@ -362,7 +246,7 @@ def test_where_nothing_fits_it_says_so(visit: Visit) -> None:
     visit.results()
 
 
-def test_an_empty_catalog_says_how_to_fill_it(browser, tmp_path: Path) -> None:  # type: ignore[no-untyped-def]
+def test_an_empty_catalog_says_how_to_fill_it(browser: Any, tmp_path: Path) -> None:
     (tmp_path / "pictures").mkdir()
     Catalog.create(tmp_path / "catalog", tmp_path / "pictures", load_encoder("wardrobe", threads=1), {})
     with Service(tmp_path / "catalog") as running:
@@ -374,14 +258,14 @@ def test_an_empty_catalog_says_how_to_fill_it(browser, tmp_path: Path) -> None: 
         page.fill("#words", "shirt")
         page.press("#words", "Enter")
         expect(page.locator("#grid .nothing")).to_contain_text("The catalog holds no other picture")
-        status, told, _ = running.post("/v1/pictures", [("picture", picture_file())])
-        assert status == 201, told
+        status, answer, _ = running.post("/v1/pictures", [("picture", picture_file())])
+        assert status == 201, answer
         page.reload()
         expect(page.locator("#grid .look")).to_have_count(1)
         page.close()
 
 
-def test_values_with_spaces_and_signs_can_be_chosen(browser, own_catalog: Path, tmp_path: Path) -> None:  # type: ignore[no-untyped-def]
+def test_values_with_spaces_and_signs_can_be_chosen(browser: Any, own_catalog: Path, tmp_path: Path) -> None:
     names = Catalog(own_catalog).names
     odd = dict(zip(names, (" wide ", "wide", '"wide"', "<b"), strict=False))
     with (tmp_path / "table.csv").open("w", encoding="utf-8", newline="") as out:
@@ -411,14 +295,13 @@ def test_values_with_spaces_and_signs_can_be_chosen(browser, own_catalog: Path, 
         visit.context.close()
 
 
-def test_a_corrupt_picture_is_said_to_be_one(browser, service: Service) -> None:  # type: ignore[no-untyped-def]
+def test_a_corrupt_picture_is_said_to_be_one(browser: Any, service: Service) -> None:
     visit = Visit(browser, service)
     page = visit.page
     visit.say("shirt")
     before = visit.results()
     visit.upload(picture_file()[:-40])
     expect(page.get_by_role("alert")).to_contain_text("The picture cannot be used")
-    photographed(visit, "search-page-error")
     page.get_by_role("alert").get_by_role("button").click()
     assert visit.results() == before
     expect(page.get_by_role("alert")).to_be_hidden()
@@ -470,7 +353,7 @@ def test_paste_and_drop(visit: Visit) -> None:
         visit.results()
 
 
-def test_phone_and_dark(browser, service: Service, few_garments: Path) -> None:  # type: ignore[no-untyped-def]
+def test_phone_and_dark(browser: Any, service: Service, few_garments: Path) -> None:
     visit = Visit(browser, service, color_scheme="dark")
     visit.page.set_viewport_size({"width": 390, "height": 844})
     visit.upload(few_garments / "images" / "w000005.jpg")
@@ -483,12 +366,11 @@ def test_phone_and_dark(browser, service: Service, few_garments: Path) -> None: 
     )[:3]
     assert max(red, green, blue) < 60
     expect(visit.page.locator("#differences")).to_be_visible(timeout=60_000)
-    photographed(visit, "search-page-phone")
     assert visit.said == []
     visit.context.close()
 
 
-def test_markup_in_a_catalog_stays_text(browser, own_catalog: Path) -> None:  # type: ignore[no-untyped-def]
+def test_markup_in_a_catalog_stays_text(browser: Any, own_catalog: Path) -> None:
     nasty = "<img src=x onerror=alert(1)>"
     pictures = Catalog(own_catalog).root
     (pictures / f"{nasty}.jpg").write_bytes(picture_file((0, 0, 255), "JPEG"))
@@ -501,8 +383,8 @@ def test_markup_in_a_catalog_stays_text(browser, own_catalog: Path) -> None:  # 
         page = visit.page
         page.on("dialog", lambda dialog: visit.said.append("alert"))
 
-        def go(**told: str) -> None:
-            page.goto(f"{running.url}/#{urlencode(told)}")
+        def go(**state: str) -> None:
+            page.goto(f"{running.url}/#{urlencode(state)}")
             page.reload()
             visit.results()
 
@@ -518,7 +400,7 @@ def test_markup_in_a_catalog_stays_text(browser, own_catalog: Path) -> None:  # 
         visit.context.close()
 
 
-def test_a_key_is_asked_for(browser, shown_catalog: Path, tmp_path: Path) -> None:  # type: ignore[no-untyped-def]
+def test_a_key_is_asked_for(browser: Any, shown_catalog: Path, tmp_path: Path) -> None:
     key = triptych.make_key(tmp_path / "keys.json", "me")
     with Service(shown_catalog, "--keys", tmp_path / "keys.json") as running:
         page = browser.new_page()
@@ -534,161 +416,7 @@ def test_a_key_is_asked_for(browser, shown_catalog: Path, tmp_path: Path) -> Non
         page.close()
 
 
-def test_find_waits_for_a_picture_that_is_still_being_sent(visit: Visit, few_garments: Path) -> None:
-    page = visit.page
-    held: list[Any] = []
-    page.route("**/v1/uploads", lambda route: held.append(route))
-    visit.upload(few_garments / "images" / "w000005.jpg")
-    expect(page.locator("#reference-picture")).to_have_attribute("src", re.compile("^blob:"))  # at once
-    expect(page.locator("#status")).to_have_text("Your picture is being sent …")
-    visit.say("in red")
-    expect(page.locator("#status")).to_have_text("Your picture is being sent; the search follows.")
-    page.wait_for_function("() => true")
-    (route,) = held
-    route.continue_()
-    visit.results()
-    expect(page.locator("#words")).to_have_value("in red")
-    assert page.evaluate("/step=u[0-9a-f]{24}%7Ein\\+red/.test(location.hash)")
-
-
-def test_an_upload_that_fails_can_be_tried_again_with_its_words(browser, service: Service, few_garments: Path) -> None:  # type: ignore[no-untyped-def]
-    visit = Visit(browser, service)
-    page = visit.page
-    page.route("**/v1/uploads", lambda route: route.abort())
-    page.fill("#words", "in red")
-    visit.upload(few_garments / "images" / "w000005.jpg")
-    alert = page.get_by_role("alert")
-    expect(alert).to_contain_text("The service cannot be reached")
-    expect(page.locator("#words")).to_have_value("")
-    page.unroute("**/v1/uploads")
-    alert.get_by_role("button", name="Try again").click()
-    visit.results()
-    expect(alert).to_be_hidden()
-    assert [line for line in visit.said if "ERR_FAILED" not in line] == []
-    visit.context.close()
-
-
-def test_the_first_screen_has_pictures_and_examples(visit: Visit) -> None:
-    page = visit.page
-    columns = page.evaluate("getComputedStyle(document.querySelector('#grid')).gridTemplateColumns.split(' ').length")
-    assert page.locator("#grid .card").count() % columns == 0  # no row is left with a picture or two
-    example = page.locator("#examples button").first
-    words = example.inner_text().strip()
-    example.click()
-    visit.results()
-    expect(page.locator("#words")).to_have_value(words)
-    expect(page.locator("#examples")).to_be_hidden()
-    assert page.locator("#grid .card").count() % columns == 0
-
-
-def test_more_like_this_and_not_this(visit: Visit) -> None:
-    page = visit.page
-    visit.say("shirt")
-    first = visit.results()
-    page.get_by_role("button", name="Not like this").first.click()
-    visit.results()
-    expect(page.locator("#others li")).to_have_count(1)
-    assert first[0] not in visit.results()
-    page.get_by_role("button", name="More like this").nth(1).click()  # the reference, since there was none
-    visit.results()
-    page.get_by_role("button", name="More like this").nth(2).click()
-    second = visit.results()
-    expect(page.locator("#others li")).to_have_count(2)
-    page.get_by_label("How much this picture counts").fill("0.2")
-    page.get_by_label("How much this picture counts").dispatch_event("change")
-    assert visit.results() != second
-    assert ":0.2" in page.evaluate("decodeURIComponent(location.hash)")
-    page.fill("#avoid", "stripes, long sleeves")
-    page.press("#avoid", "Enter")
-    expect(page.locator("#status")).to_contain_text("stripes, long sleeves")
-    found = visit.results()
-    page.reload()
-    assert visit.results() == found
-    expect(page.locator("#avoid")).to_have_value("stripes, long sleeves")
-
-
-def test_results_are_sorted_and_scores_shown_on_demand(visit: Visit, service: Service) -> None:
-    page = visit.page
-    visit.say("shirt")
-    found = visit.results()
-    number = page.locator("#grid .score b").first
-    expect(number).to_be_hidden()
-    page.get_by_label("Scores as numbers").check()
-    expect(number).to_be_visible()
-    page.locator("#sort").select_option("line:desc")
-    expect(page.locator("#status")).to_contain_text("in the order that you chose")
-    sorted_ids = visit.results()
-    lines = [service.get(f"/v1/pictures/{id}")["metadata"]["line"] for id in sorted_ids]
-    assert lines == sorted(lines, reverse=True)
-    assert sorted_ids != found
-    page.get_by_label("Near-duplicates once").check()
-    expect(page.locator("#unique")).to_be_checked()
-    visit.results()
-    assert "unique=true" in page.url
-
-
-def test_the_basket_is_kept_and_saved(visit: Visit) -> None:
-    page = visit.page
-    visit.say("shirt")
-    ids = visit.results()
-    for place in (0, 2):
-        page.locator("#grid .heart-sign").nth(place).click()
-    expect(page.locator("#basket-open")).to_have_text("Basket (2)")
-    page.reload()
-    visit.results()
-    page.locator("#basket-open").click()
-    with page.expect_download() as saved:
-        page.locator("#basket-csv").click()
-    rows = list(csv.reader(saved.value.path().read_text("utf-8").splitlines()))
-    assert rows[0][:2] == ["id", "name"]
-    assert [row[0] for row in rows[1:]] == [ids[0], ids[2]]
-    page.locator("#basket-clear").click()
-    expect(page.locator("#basket-none")).to_be_visible()
-    page.get_by_role("dialog").get_by_role("button", name="Close").click()
-    expect(page.locator("#grid .heart-sign").first).to_have_attribute("aria-pressed", "false")
-
-
-def test_a_part_of_the_picture_is_chosen(visit: Visit) -> None:
-    page = visit.page
-    page.locator("#grid .look").first.click()
-    whole = visit.results()
-    page.locator("#part").click()
-    page.wait_for_function("() => document.querySelector('#crop-picture').naturalWidth > 0")
-    stage = page.locator("#crop-picture").bounding_box()
-    page.mouse.move(stage["x"] + 0.1 * stage["width"], stage["y"] + 0.1 * stage["height"])
-    page.mouse.down()
-    page.mouse.move(stage["x"] + 0.5 * stage["width"], stage["y"] + 0.4 * stage["height"], steps=3)
-    page.mouse.up()
-    page.locator("#crop-frame").focus()
-    page.keyboard.press("Shift+ArrowRight")
-    page.locator("#crop-use").click()
-    part = visit.results()
-    assert part != whole
-    box = [
-        float(one)
-        for one in re.search(r"box=([\d.,]+)", page.evaluate("decodeURIComponent(location.hash)"))[1].split(",")
-    ]  # type: ignore[index]
-    assert box == pytest.approx([0.1, 0.1, 0.42, 0.3], abs=0.02)
-    expect(page.locator("#trail [aria-current] .boxed")).to_be_visible()
-    page.reload()
-    assert visit.results() == part
-
-
-def test_two_pictures_are_compared_side_by_side(visit: Visit) -> None:
-    page = visit.page
-    page.locator("#grid .look").first.click()
-    visit.results()
-    page.locator("#grid .look").nth(3).click()
-    page.locator("#compare").click()
-    dialog = page.get_by_role("dialog")
-    expect(dialog).to_be_visible()
-    expect(dialog.locator("tbody tr").first).to_be_visible()
-    assert dialog.locator("tbody tr.differs").count() >= 1
-    page.keyboard.press("Escape")
-    expect(dialog).to_be_hidden()
-
-
-def test_the_page_speaks_the_language_of_its_visitor(browser, service: Service) -> None:  # type: ignore[no-untyped-def]
+def test_the_page_speaks_the_language_of_its_visitor(browser: Any, service: Service) -> None:
     visit = Visit(browser, service, locale="de-AT")
     expect(visit.page.locator("#find")).to_have_text("Suchen")
     assert visit.page.evaluate("document.documentElement.lang") == "de"
@@ -697,24 +425,6 @@ def test_the_page_speaks_the_language_of_its_visitor(browser, service: Service) 
     expect(visit.page.locator("#status")).to_contain_text("Die ähnlichsten")
     assert visit.said == []
     visit.context.close()
-
-
-def test_a_shop_embeds_the_search_in_its_own_page(visit: Visit) -> None:
-    page = visit.page
-    page.goto(f"{visit.service.url}/page/embed.html")
-    page.get_by_role("textbox", name="What are you looking for?").fill("shirt")
-    page.get_by_role("button", name="Search", exact=True).click()
-    similar = page.get_by_role("button", name="Similar")
-    expect(similar).to_have_count(12)
-    chosen: list[str] = []
-    page.expose_function("chosen", lambda id: chosen.append(id))
-    page.evaluate("addEventListener('triptych-choose', event => { event.preventDefault(); chosen(event.detail.id); })")
-    page.locator("triptych-search a").first.click()
-    page.wait_for_function("() => true")
-    assert len(chosen) == 1
-    first = page.locator("triptych-search a").first.get_attribute("href")
-    similar.first.click()
-    expect(page.locator("triptych-search a").first).not_to_have_attribute("href", first)
 
 
 def test_the_api_is_described_without_asking_anybody_else(visit: Visit) -> None:

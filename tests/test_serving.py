@@ -2,6 +2,7 @@
 
 import json
 import os
+import shutil
 import signal
 import subprocess
 import sys
@@ -38,25 +39,25 @@ def a_picture(catalog: Path) -> bytes:
 
 
 def test_it_answers_as_the_library_does(service: Service, shown_catalog: Path) -> None:
-    with triptych.open_catalog(shown_catalog, runtime=Runtime(threads=1)) as library:
+    with triptych.open_catalog(shown_catalog, runtime=Runtime(threads=1)) as opened:
         data, name = a_picture(shown_catalog), Catalog(shown_catalog).names[3]
-        expected = [hit.id for hit in library.search(image=data, text="in red", k=7)]
+        expected = [hit.id for hit in opened.search(image=data, text="in red", k=7)]
         uploaded = service.search(("picture", data), ("text", "in red"), ("k", "7"))
         assert [hit["id"] for hit in uploaded["hits"]] == expected
-        for like in (uploaded["reference"], name, library.picture(name).id):
+        for like in (uploaded["reference"], name, opened.picture(name).id):
             again = service.search(("like", like), ("text", "in red"), ("k", "7"))
             assert [hit["id"] for hit in again["hits"]] == expected
         words = service.search(("text", "red shirt"))["hits"]
-        assert [hit["id"] for hit in words] == [hit.id for hit in library.search(text="red shirt", k=24)]
-        assert words[0]["metadata"] == dict(library.picture(words[0]["id"]).metadata)
+        assert [hit["id"] for hit in words] == [hit.id for hit in opened.search(text="red shirt", k=24)]
+        assert words[0]["metadata"] == dict(opened.picture(words[0]["id"]).metadata)
 
 
 def test_words_that_are_not_understood_are_told(service: Service, shown_catalog: Path) -> None:
     like = ("like", Catalog(shown_catalog).names[3])
-    told = service.search(like, ("text", "in rot"))
-    assert told["not_understood"] == ["rot"]
-    assert told["notes"] == ["not understood: rot; wardrobe knows no word like that"]
-    assert told["hits"]
+    answer = service.search(like, ("text", "in rot"))
+    assert answer["not_understood"] == ["rot"]
+    assert answer["notes"] == ["not understood: rot; wardrobe does not know such words"]
+    assert answer["hits"]
     plain = service.search(like, ("text", "in red"))
     assert (plain["not_understood"], plain["notes"]) == ([], [])
     (note,) = service.search(("text", "red dress " * 40))["notes"]
@@ -85,6 +86,17 @@ def test_pages_and_filters(service: Service, shown_catalog: Path) -> None:
     columns = {column["name"]: column for column in service.get("/v1/catalog")["columns"]}
     assert set(columns["colour"]["values"]) == set(colours)
     assert columns["line"]["kind"] == "number"
+
+
+def test_pictures_that_fulfil_conditions_are_listed(service: Service) -> None:
+    every = service.get("/v1/pictures?k=1000")
+    wanted = [one["id"] for one in every if one["metadata"]["colour"] == "red" and one["metadata"]["kind"] != "dress"]
+    assert wanted
+    asked = "where=colour%3Dred&where=kind!%3Ddress"
+    assert [one["id"] for one in service.get(f"/v1/pictures?k=1000&{asked}")] == wanted
+    assert [one["id"] for one in service.get(f"/v1/pictures?k=2&offset=1&{asked}")] == wanted[1:3]
+    answer, content = service.ask("GET", "/v1/pictures?where=colour")
+    assert problem(answer, content)["status"] == 422
 
 
 def test_pictures_are_drawn_anew(service: Service, shown_catalog: Path) -> None:
@@ -128,12 +140,12 @@ def test_comparing_keeps_no_search_waiting(shown_catalog: Path, tmp_path: Path) 
     before = f"""
 import sys
 from triptych.serving.comparison import TagComparison
-def told(self, reference, result):
+def compared(self, reference, result):
     print("comparing", file=sys.stderr, flush=True)
     with open({str(tmp_path / "gate")!r}) as gate:
         gate.read()
     return {{"changed": [], "kept": []}}
-TagComparison.__call__ = told
+TagComparison.__call__ = compared
 """
     with Service(shown_catalog, "--request-timeout", "20", before=before) as running, ThreadPoolExecutor(4) as pool:
         first, second = (picture["id"] for picture in running.get("/v1/pictures?k=2"))
@@ -156,26 +168,26 @@ def test_comparing_tells_words_of_the_vocabulary(service: Service) -> None:
     for reference, result in pairwise(pictures):
         body = json.dumps({"reference": reference["id"], "result": result["id"]}).encode()
         answer, content = service.ask("POST", "/v1/compare", body, {"Content-Type": "application/json"})
-        told = json.loads(content)
+        comparison = json.loads(content)
         assert answer.status == 200
-        assert all(tag["before"] != tag["after"] for tag in told["changed"])
-        assert all(tag["before"] == tag["after"] for tag in told["kept"])
-        every += told["changed"] + told["kept"]
+        assert all(tag["before"] != tag["after"] for tag in comparison["changed"])
+        assert all(tag["before"] == tag["after"] for tag in comparison["kept"])
+        every += comparison["changed"] + comparison["kept"]
     assert every
 
 
 def test_comparing_is_prepared_ahead(shown_catalog: Path, tmp_path: Path) -> None:
-    told = {"colour": ["red", "blue"], "kind": [f"kind {number}" for number in range(400)]}
-    (tmp_path / "words.json").write_text(json.dumps(told), encoding="utf-8")
+    vocabulary = {"colour": ["red", "blue"], "kind": [f"kind {number}" for number in range(400)]}
+    (tmp_path / "words.json").write_text(json.dumps(vocabulary), encoding="utf-8")
     words = load_vocabulary(tmp_path / "words.json")
-    with triptych.open_catalog(shown_catalog, runtime=Runtime(threads=1)) as library:
-        encoder = CountingEncoder(library.encoder)
-        first, second = (library.reference(like=picture.id).vector for picture in library.pictures(2))
+    with triptych.open_catalog(shown_catalog, runtime=Runtime(threads=1)) as opened:
+        encoder = CountingEncoder(opened.encoder)
+        first, second = (opened.reference(like=picture.id).vector for picture in opened.pictures(2))
 
         def some() -> Vectors:
-            return library.catalog.vectors[:100]
+            return opened.catalog.vectors[:100]
 
-        expected = TagComparison(CountingEncoder(library.encoder), words, some)(first, second)  # type: ignore[arg-type]
+        expected = TagComparison(CountingEncoder(opened.encoder), words, some)(first, second)  # type: ignore[arg-type]
         ended = TagComparison(encoder, words, some)  # type: ignore[arg-type]
         ended.end()
         ended.prepare()
@@ -313,8 +325,8 @@ def test_what_was_acknowledged_is_kept(own_catalog: Path, how: signal.Signals) -
     opened = Catalog(own_catalog)
     assert set(names) <= set(opened.names)
     assert all(opened.path(name).stat().st_size > 0 for name in names)
-    with triptych.open_catalog(own_catalog, runtime=Runtime(threads=1)) as library:
-        assert {hit.name for hit in library.search(text="red", k=1000)} >= set(names)
+    with triptych.open_catalog(own_catalog, runtime=Runtime(threads=1)) as searchable:
+        assert {hit.name for hit in searchable.search(text="red", k=1000)} >= set(names)
 
 
 def test_a_request_under_way_is_finished(shown_catalog: Path) -> None:
@@ -337,18 +349,36 @@ def test_a_request_under_way_is_finished(shown_catalog: Path) -> None:
         assert running.process.wait(60) == 0
 
 
-def test_no_request_by_its_own_description_breaks_it(own_catalog: Path) -> None:
+def check_by_its_own_description(running: Service, folder: Path, examples: int) -> None:
     """schemathesis makes requests from the OpenAPI, valid and not, and checks each answer against it."""
     pytest.importorskip("schemathesis", reason="schemathesis is not installed")
+    checks = "not_a_server_error,response_schema_conformance,content_type_conformance,status_code_conformance"
+    command = [sys.executable, "-m", "schemathesis.cli", "run", f"{running.url}/openapi.json"]
+    options = ["--max-examples", str(examples), "--seed", "1", "--checks", checks, "--continue-on-failure"]
+    options += ["--phases", "examples,coverage,fuzzing", "--no-color"]
+    done = subprocess.run([*command, *options], capture_output=True, text=True, check=False, cwd=folder)
+    assert done.returncode == 0, done.stdout[-4000:] + done.stderr[-1000:]
+    assert running.get("/health") == {"status": "ok"}
+    assert not any("Traceback" in line or " 500 " in line for line in running.log)
+
+
+def test_no_request_by_its_own_description_breaks_it(own_catalog: Path) -> None:
     with Service(own_catalog) as running:
-        checks = "not_a_server_error,response_schema_conformance,content_type_conformance,status_code_conformance"
-        command = [sys.executable, "-m", "schemathesis.cli", "run", f"{running.url}/openapi.json"]
-        options = ["--max-examples", "5", "--seed", "1", "--checks", checks, "--continue-on-failure", "--no-color"]
-        options += ["--phases", "examples,coverage,fuzzing"]
-        done = subprocess.run([*command, *options], capture_output=True, text=True, check=False, cwd=own_catalog)
-        assert done.returncode == 0, done.stdout[-4000:] + done.stderr[-1000:]
-        assert running.get("/health") == {"status": "ok"}
-        assert not any("Traceback" in line or " 500 " in line for line in running.log)
+        check_by_its_own_description(running, own_catalog, 5)
+
+
+@pytest.mark.slow
+def test_no_request_breaks_it_with_everything_allowed(
+    tiny_catalog: Path, tiny_composer: Path, wardrobe_world: Path, tmp_path: Path
+) -> None:
+    """With a composer, feedback, a blind comparison and pictures by URL."""
+    for old, name in ((wardrobe_world / "images", "images"), (tiny_catalog, "catalog"), (tiny_composer, "composer")):
+        shutil.copytree(old, tmp_path / name)
+    catalog, note = tmp_path / "catalog", json.loads((tiny_catalog / "catalog.json").read_text("utf-8"))
+    (catalog / "catalog.json").write_text(json.dumps(note | {"root": str(tmp_path / "images")}), "utf-8")
+    options = ("--composer", tmp_path / "composer", "--blind", "--feedback", tmp_path / "feedback.jsonl")
+    with Service(catalog, *options, "--fetch-from", "shop.example", "--fetch-timeout", "1") as running:
+        check_by_its_own_description(running, tmp_path, 30)
 
 
 def test_torch_is_never_loaded(shown_catalog: Path) -> None:
@@ -361,13 +391,13 @@ from triptych.serving.routes import create_app
 from triptych.serving.settings import ServiceSettings
 from triptych.serving.comparison import TagComparison
 from triptych.tagging.vocabulary import load_vocabulary
-library = triptych.open_catalog({str(shown_catalog)!r}, runtime=triptych.Runtime(threads=1))
-library.load()
-comparing = TagComparison(library.encoder, load_vocabulary(), lambda: library.catalog.vectors[:100])
-create_app(RequestHandlers(library, ServiceSettings(), 1), comparing)
-first, second = library.pictures(2)
-comparing(library.reference(like=first.id).vector, library.reference(image=Path(second.path)).vector)
-library.search(like=first.id, text="in red")
+opened = triptych.open_catalog({str(shown_catalog)!r}, runtime=triptych.Runtime(threads=1))
+opened.load()
+comparing = TagComparison(opened.encoder, load_vocabulary(), lambda: opened.catalog.vectors[:100])
+create_app(RequestHandlers(opened, ServiceSettings(), 1), comparing)
+first, second = opened.pictures(2)
+comparing(opened.reference(like=first.id).vector, opened.reference(image=Path(second.path)).vector)
+opened.search(like=first.id, text="in red")
 assert not {{"torch", "onnx", "matplotlib", "transformers"}} & set(sys.modules)
 """
     subprocess.run([sys.executable, "-c", program], check=True)

@@ -115,7 +115,7 @@ def test_labels_become_rows_and_what_the_catalog_lacks_is_told(tmp_path, capsys)
     assert found.words.tolist() == [[6], [7]]
     assert found.candidates.tolist() == [[1, 2, 2], [0, 2, 3]]
     np.testing.assert_allclose(found.scores, [[0.5, 0.25, -np.inf], [0.1, 0.2, 0.3]])
-    assert "lacks the pictures of 1 candidates; of 1 queries, with these, too little is left" in capsys.readouterr().err
+    assert "lacks 1 candidates, which are left out; 1 queries are left out" in capsys.readouterr().err
 
 
 @pytest.mark.parametrize(
@@ -131,7 +131,7 @@ def test_labels_become_rows_and_what_the_catalog_lacks_is_told(tmp_path, capsys)
 def test_a_line_that_is_no_label_is_named(tmp_path, line):
     path = tmp_path / "soft.jsonl"
     path.write_text(line + "\n")
-    with pytest.raises(DataError, match=r"soft.jsonl:1: no soft label"):
+    with pytest.raises(DataError, match=r"soft.jsonl:1: not a soft label"):
         SoftLabels.read(path, ["a", "b"], encode)
 
 

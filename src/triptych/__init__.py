@@ -69,7 +69,7 @@ if TYPE_CHECKING:
     from triptych.mining.options import ChatMineOptions, CriticOptions, MineOptions, RefineOptions
     from triptych.mining.pipeline import MineResult, mine
     from triptych.mining.refinement import RefineResult, refine
-    from triptych.retrieval.library import Library
+    from triptych.retrieval.open_catalog import OpenCatalog
     from triptych.retrieval.options import EngineOptions, RerankOptions, SearchOptions
     from triptych.retrieval.query import SearchQuery
     from triptych.retrieval.results import Hit, Hits, Picture
@@ -148,13 +148,13 @@ __all__ = [
     "InversionResult",
     "LeakageOptions",
     "LeakageResult",
-    "Library",
     "LogOptions",
     "LossOptions",
     "MetricCutoffs",
     "MineOptions",
     "MineResult",
     "MineStatus",
+    "OpenCatalog",
     "Picture",
     "PretrainOptions",
     "PretrainResult",
@@ -291,7 +291,7 @@ _HOME = {
     "KNOWN_ENCODERS": "triptych.encoders.known",
     "LeakageOptions": "triptych.evaluation.options",
     "LeakageResult": "triptych.evaluation.leakage",
-    "Library": "triptych.retrieval.library",
+    "OpenCatalog": "triptych.retrieval.open_catalog",
     "LogOptions": "triptych.training.options",
     "LossOptions": "triptych.training.options",
     "MetricCutoffs": "triptych.benchmarks.task",

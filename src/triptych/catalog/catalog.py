@@ -32,6 +32,7 @@ from triptych.core.errors import CatalogError, MismatchError, UsageError
 from triptych.core.files import atomic, locked, write_json
 from triptych.core.images import open_picture, read_known
 from triptych.core.limits import DEFAULT_LIMITS, Limits
+from triptych.core.remote import Place, place_of
 from triptych.core.vectors import Vectors, require_finite_rows, without_last
 from triptych.encoders.protocol import Encoder, constant_dim
 from triptych.encoders.registry import load_encoder
@@ -60,7 +61,7 @@ class Catalog:
         self.given_root = None if root is None else root.resolve()
         self.stamp = stamp_of(folder)  # before the note, lest a change in between go unnoticed
         self._note = read_note(self.folder)
-        self.root = self.given_root or Path(self._note["root"])
+        self.root: Place = self.given_root or place_of(self._note["root"])
         self.encoder_name: str = self._note["encoder"]["name"]
         self.fingerprint: str = self._note["encoder"]["fingerprint"]
         self.dim: int = self._note["encoder"]["dim"]
@@ -68,7 +69,7 @@ class Catalog:
         self._whole: set[tuple[str, int, int, int]] = set()
 
     @classmethod
-    def create(cls, folder: Path, root: Path, encoder: Encoder, made_by: Mapping[str, Any]) -> Self:
+    def create(cls, folder: Path, root: Place, encoder: Encoder, made_by: Mapping[str, Any]) -> Self:
         """Make an empty catalog of pictures below `root`."""
         write_json(
             folder / NOTE,
@@ -220,8 +221,8 @@ class Catalog:
         """Picture name to row."""
         return {name: row for row, name in enumerate(self.names)}
 
-    def path(self, name: str) -> Path:
-        """The path of a picture's file. `read` checks whether the file is still that picture."""
+    def path(self, name: str) -> Place:
+        """The path or address of a picture's file. `read` checks whether the file is still that picture."""
         return self.root / name
 
     def read(self, name: str) -> bytes:
@@ -296,10 +297,10 @@ class Catalog:
         kept = zip(matrix, known, strict=True)
         self._append(entries, [vector if there and not forget else None for vector, there in kept])
 
-    def move(self, root: Path) -> None:
+    def move(self, root: Place) -> None:
         """Store that the pictures now lie below `root`."""
         self._write_note({**self._note, "root": str(root.resolve())})
-        self.root = Path(self._note["root"])
+        self.root = place_of(self._note["root"])
 
     @property
     def reader(self) -> dict[str, Any]:

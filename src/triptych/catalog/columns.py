@@ -31,7 +31,7 @@ TYPED = b"triptych-types"
 ColumnType = Literal["number", "date", "boolean", "text"]
 
 _SHOWN = 40  # characters of an example
-_WHOLE = 2**63  # beyond it a number is no int64
+_WHOLE = 2**63  # numbers from here on do not fit int64
 
 
 def type_of(kind: pa.DataType) -> ColumnType:

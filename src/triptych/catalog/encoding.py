@@ -3,7 +3,6 @@
 import os
 from collections.abc import Callable, Container, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
-from pathlib import Path
 from typing import Protocol
 
 import numpy as np
@@ -13,6 +12,7 @@ from triptych.catalog.reading import PictureReader
 from triptych.core.decoders import Decoders
 from triptych.core.images import work_ahead
 from triptych.core.limits import Limits
+from triptych.core.remote import Place
 from triptych.core.vectors import Vectors
 from triptych.encoders.protocol import Encoder, Pixels
 
@@ -24,7 +24,7 @@ class EncodingTask:
     """Which pictures are read, and with which encoder."""
 
     encoder: Encoder
-    root: Path
+    root: Place
     limits: Limits
     contents: Mapping[str, str] = field(default_factory=dict)
     """The SHA-256 that a name's file must have, if only that file is meant."""

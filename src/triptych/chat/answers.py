@@ -14,7 +14,7 @@ from triptych.core.text import truncate
 _MOST_TOKENS = 10**9  # of a call, that a server can mean
 _MOST_SAID = 2000  # characters of a server's message that are read; fewer are kept
 _MOST_REFUSAL = 300  # characters
-_MOST_TOKEN, _MOST_PLACES = 40, 8  # characters of a token, and tokens, whose log-probabilities are kept
+_MOST_TOKEN, _MOST_PLACES = 40, 8  # stored characters of a token, and stored positions
 _MOST_DEPTH = 4  # of errors within errors
 _CUT = frozenset({"length", "max_tokens", "max_output_tokens", "model_length", "token_limit"})
 """The names that servers use for a reply that reached its token limit."""
@@ -78,8 +78,8 @@ def completion(raw: bytes | str, *, likelihoods: bool = False) -> Reply | None:
     The text is the message's content, as a string, in parts, or as an object; else the arguments of a tool call; else
     what the server took for the model's thinking. A stream of events is joined if it has an end.
 
-    With `likelihoods` the text is a JSON object if the server gave log-probabilities: `first` has for each of the first
-    tokens those of the tokens that might have stood there.
+    With `likelihoods` the text is a JSON object if the server gave log-probabilities: `first` has, for each of
+    the first positions, the log-probabilities of the likeliest tokens.
     """
     try:
         return _completion(raw.encode("utf-8", "replace") if isinstance(raw, str) else raw, likelihoods)
@@ -112,7 +112,7 @@ def _completion(body: bytes, likelihoods: bool) -> Reply | None:
 
 
 def _first_likelihoods(choice: Mapping[str, Any]) -> list[dict[str, float]]:
-    """For each of the first tokens the log-probabilities of what might have stood there; empty if none are given."""
+    """The log-probabilities of the likeliest tokens at each of the first positions; empty if none are given."""
     given = choice.get("logprobs")
     found = []
     for place in _mappings(given.get("content") if isinstance(given, Mapping) else None):

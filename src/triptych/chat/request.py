@@ -12,7 +12,7 @@ from triptych.chat.remedies import RequestForm
 from triptych.chat.settings import ChatRequest
 
 LIKELY_TOKENS = 4
-"""Tokens of a reply of which only the log-probabilities count; the answer may not be the first of them."""
+"""The length of a reply of which only log-probabilities are used. The answer may not be its first token."""
 
 
 @dataclass(frozen=True)
@@ -38,7 +38,7 @@ class Call:
     """How pictures are encoded, and everything else that decides what the model sees."""
     turns: tuple[tuple[str, str], ...] = ()
     likelihoods: bool = False
-    """Whether the log-probabilities of the first tokens are asked for, in place of an answer by the schema."""
+    """Whether the log-probabilities of the first tokens are requested, instead of an answer in the schema."""
 
     @cached_property
     def key(self) -> str:

@@ -25,7 +25,7 @@ __all__ = [
     "triplets",
 ]
 
-_INTERRUPTED = 130  # as shells have it: 128 and the number of the signal
+_INTERRUPTED = 130  # the exit status that shells use: 128 plus the number of the signal
 
 
 def main() -> None:

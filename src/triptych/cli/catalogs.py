@@ -52,7 +52,9 @@ class _Results:
 @logged
 @takes
 def index(
-    pictures: Annotated[Path, typer.Argument(help="A folder, or a .txt list of pictures below --root.")],
+    pictures: Annotated[
+        str, typer.Argument(help="A folder, also as s3:// or gs://; or a .txt list of pictures below --root.")
+    ],
     catalog: CatalogDir,
     options: IndexOptions,
     runtime: Runtime,
@@ -193,5 +195,5 @@ def convert_encoder(
     source: Annotated[str, typer.Argument(metavar="NAME", help="hf:HUB_ID or the folder of an open_clip checkpoint.")],
     out: OutDir,
 ) -> None:
-    """Rewrite an open_clip checkpoint in the Hugging Face layout; then name it as --encoder hf:DIR."""
+    """Convert an open_clip checkpoint to the Hugging Face layout, for --encoder hf:DIR."""
     show(triptych.convert_encoder(source, out))

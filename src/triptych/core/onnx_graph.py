@@ -1,9 +1,10 @@
 """Export torch modules to ONNX graphs, round graphs to 8 bits, and run graphs without torch.
 
-Importing torch takes longer than a whole search should. So whatever is trained with torch is run without it.
+Importing torch takes longer than a whole search should. So models that were trained with torch run without it.
 """
 
 import logging
+import os
 import warnings
 from collections.abc import Sequence
 from pathlib import Path
@@ -168,6 +169,8 @@ class Graph:
     """
 
     def __init__(self, path: Path, threads: int | None = None) -> None:
+        # Read at the import. Without it, onnxruntime stores an id of the machine and sends events to its makers.
+        os.environ.setdefault("ORT_DISABLE_TELEMETRY", "1")
         import onnxruntime
 
         options = onnxruntime.SessionOptions()

@@ -130,7 +130,7 @@ class Registry(Generic[T]):
     def _loaded(self, load: Callable[[], Any], name: str) -> Any:
         try:
             return load()
-        except Exception as error:  # whatever a module of somebody else raises while it is imported
+        except Exception as error:  # a plug-in's module may raise anything while it is imported
             raise UsageError(f"{self._flag} {name}: cannot be imported ({error})") from error
 
     def _missing(self, found: Any) -> list[str]:

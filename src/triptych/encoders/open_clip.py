@@ -1,9 +1,9 @@
-"""`convert_encoder`: rewrite an open_clip checkpoint in the Hugging Face layout, which every command reads.
+"""`convert_encoder`: convert an open_clip checkpoint to the Hugging Face layout, which every command reads.
 
-A checkpoint is what open_clip writes for a model hub: open_clip_config.json, open_clip_model.safetensors and a
-tokenizer. Two families are converted: SigLIP with timm's picture tower (Marqo-FashionSigLIP, Marqo-ecommerce), and CLIP
-with open_clip's own towers (Marqo-FashionCLIP, LAION's, DataComp's). A setting that is not known here is refused, since
-the vectors would be others. Neither open_clip nor timm nor torchvision is needed, and no code of a repository is run.
+A checkpoint has the files that open_clip writes for a model hub: open_clip_config.json, open_clip_model.safetensors and
+a tokenizer. Two families are supported: SigLIP with timm's picture tower (Marqo-FashionSigLIP, Marqo-ecommerce), and
+CLIP with open_clip's own towers (Marqo-FashionCLIP, LAION's, DataComp's). An unknown setting is refused, since the
+vectors would differ. Neither open_clip nor timm nor torchvision is needed, and no code of a repository is run.
 """
 
 import re
@@ -33,7 +33,7 @@ if TYPE_CHECKING:
 _PUNCTUATION = r"[!\"#$%&'()*+,\-./:;<=>?@\[\\\]^`{|}~]"
 _RESAMPLING = {"bicubic": 3, "bilinear": 2}
 _CLIP_MEAN, _CLIP_STD = (0.48145466, 0.4578275, 0.40821073), (0.26862954, 0.26130258, 0.27577711)
-_HEADS = {"so400m": 16, "giantopt": 16}  # of timm's towers; others have one for 64 channels
+_HEADS = {"so400m": 16, "giantopt": 16}  # heads of timm's towers; others have one head for 64 channels
 _EXACT_GELU = re.compile(r"vit_(base_patch16|large_patch16_siglip_(256|384)|so400m_patch14)\w*")
 """timm's names of the SigLIP towers whose GELU is exact; in the others it is approximated by tanh."""
 
@@ -56,7 +56,7 @@ _KNOWN: dict[str, tuple[dict[str, Any], dict[str, Any], dict[str, Any]]] = {
         _SIZES | _TOKENS | {"pool_type": "argmax"},
     ),
 }
-"""For each family what its configuration, its picture tower's and its text tower's may say: any value, or one."""
+"""For each family the allowed settings of model, picture tower and text tower, each with any value or with one."""
 
 _BLOCK = re.compile(
     r"(visual\.trunk\.blocks|visual\.transformer\.resblocks|transformer\.resblocks)\.(\d+)\.(.+)\.(weight|bias)"
@@ -73,7 +73,7 @@ _PARTS = {
     "mlp.c_fc": "mlp.fc1",
     "mlp.c_proj": "mlp.fc2",
 }
-"""The parts of a block, by timm and by open_clip."""
+"""The names of a block's parts in timm and open_clip, and in transformers."""
 _NAMES = {
     "logit_scale": "logit_scale",
     "logit_bias": "logit_bias",
@@ -81,7 +81,7 @@ _NAMES = {
     "positional_embedding": "text_model.embeddings.position_embedding.weight",
     "ln_final.": "text_model.final_layer_norm.",
     "text_projection.": "text_model.head.",  # SigLIP's, with a bias
-    "text_projection": "text_projection.weight",  # CLIP's, the other way round
+    "text_projection": "text_projection.weight",  # CLIP's, transposed
     "visual.trunk.patch_embed.proj.": "vision_model.embeddings.patch_embedding.",
     "visual.trunk.pos_embed": "vision_model.embeddings.position_embedding.weight",
     "visual.trunk.norm.": "vision_model.post_layernorm.",
@@ -96,7 +96,7 @@ _NAMES = {
     "visual.ln_post.": "vision_model.post_layernorm.",
     "visual.proj": "visual_projection.weight",
 }
-"""Names of open_clip, without `text.`, and of transformers; one that ends with a dot begins several."""
+"""Names of weights in open_clip, without `text.`, and in transformers. A name with a dot at the end is a prefix."""
 
 
 @dataclass(frozen=True)
@@ -104,24 +104,24 @@ class ConvertEncoderResult:
     """The result of `convert_encoder`."""
 
     encoder: str
-    """The name by which every command takes it."""
+    """The name for `--encoder` of every command."""
     family: str
     """`siglip` or `clip`."""
     dim: int
-    """The length of its vectors."""
+    """The dimension of its vectors."""
     bytes: int
     """The size of all files."""
 
 
 def convert_encoder(source: Path | str, out: Path | str) -> ConvertEncoderResult:
-    """Rewrite an open_clip checkpoint as a model in the Hugging Face layout.
+    """Convert an open_clip checkpoint to a model in the Hugging Face layout.
 
     Args:
         source: its folder, or `hf:HUB_ID`, with or without `@REVISION`.
-        out: the folder to write. Every command takes it as `--encoder hf:OUT`.
+        out: the folder to write. Use it with `--encoder hf:OUT`.
 
     Raises:
-        UsageError: the model is of a kind that is not converted, or the extra `hf` is missing.
+        UsageError: the model is not supported, or the extra `hf` is missing.
         FailureError: a hub id cannot be fetched.
         DataError: a file is missing, damaged, or does not fit the configuration.
     """
@@ -138,7 +138,7 @@ def convert_encoder(source: Path | str, out: Path | str) -> ConvertEncoderResult
     family = _family(model_config, name)
     with locked(out), TemporaryDirectory(dir=out, prefix=".converting-") as place, quiet(), blaming(name):
         made = Path(place)
-        (out / "config.json").unlink(missing_ok=True)  # comes last: a folder that has it is whole
+        (out / "config.json").unlink(missing_ok=True)  # written last: it marks a complete folder
         _write_model(folder, made, family, model_config, name)
         _write_processor(made, family, model_config["vision_cfg"], prepared, name)
         _write_tokenizer(folder, made, model_config["text_cfg"], name)
@@ -154,7 +154,7 @@ def convert_encoder(source: Path | str, out: Path | str) -> ConvertEncoderResult
 def _require_files(folder: Path, name: str) -> None:
     if not (folder / OPEN_CLIP).is_file():
         hint = "; in the Hugging Face layout it needs no conversion" if (folder / "config.json").is_file() else ""
-        raise UsageError(f"{name}: has no {OPEN_CLIP}, so it is no checkpoint of open_clip{hint}")
+        raise UsageError(f"{name}: has no {OPEN_CLIP}, so it is not an open_clip checkpoint{hint}")
     if not (folder / OPEN_CLIP_WEIGHTS).is_file():
         pickled = folder / "open_clip_pytorch_model.bin"
         why = f"{pickled.name} is pickled and not read; " if pickled.is_file() else ""
@@ -175,23 +175,23 @@ def _sections(content: Any, name: str) -> tuple[dict[str, Any], dict[str, Any]]:
 
 
 def _family(config: Mapping[str, Any], name: str) -> str:
-    """The family, if all settings are known.
+    """The family, after a check of all settings.
 
     Raises:
-        UsageError: a setting is not known, or has another value.
+        UsageError: a setting is unknown, or its value is not supported.
     """
     vision, text = config["vision_cfg"], config["text_cfg"]
     tower = vision.get("timm_model_name")
     family = "siglip" if tower else "clip"
     if tower and "_siglip_" not in str(tower):
-        raise UsageError(f"{name}: the picture tower {tower} of timm is not converted; SigLIP's and CLIP's own are")
+        raise UsageError(f"{name}: the picture tower {tower} of timm is not supported, only SigLIP's and CLIP's")
     places = ("model_cfg", "vision_cfg", "text_cfg")
     for place, settings, known in zip(places, (config, vision, text), _KNOWN[family], strict=True):
         for key, value in settings.items():
             if value and known.get(key, value is None) not in (_ANY, value):
-                raise UsageError(f"{name}: {place} says {key}: {value}, which is not converted for a {family}")
+                raise UsageError(f"{name}: {place} says {key}: {value}, which is not supported for a {family}")
     if family == "siglip" and not (text.get("no_causal_mask") and text.get("pool_type") == "last"):
-        raise UsageError(f"{name}: the text tower is not SigLIP's, which is not converted")
+        raise UsageError(f"{name}: the text tower is not SigLIP's, which is not supported")
     return family
 
 
@@ -217,12 +217,12 @@ def _write_model(folder: Path, made: Path, family: str, config: Mapping[str, Any
 
 
 def _converted(state: "Mapping[str, Tensor]", name: str) -> "Iterator[tuple[str, Tensor]]":
-    """Weights by the names of transformers."""
+    """Convert weights to the names and shapes of transformers."""
     import torch
 
     pooled: dict[str, dict[str, Tensor]] = {}
     for given, tensor in state.items():
-        # Of open_clip's attention the names have no dot before the last word.
+        # Names of open_clip's attention have no dot before the last word.
         plain = given.removeprefix("text.").replace("in_proj_", "in_proj.")
         if plain.endswith("attn_mask"):
             continue
@@ -238,14 +238,14 @@ def _converted(state: "Mapping[str, Tensor]", name: str) -> "Iterator[tuple[str,
 
 
 def _block(stem: str, part: str, kind: str, tensor: "Tensor", name: str) -> "Iterator[tuple[str, Tensor]]":
-    """The weights of one part of a block; queries, keys and values lie together in open_clip and in timm."""
+    """Convert one part of a block. open_clip and timm store queries, keys and values in one weight."""
     if part in ("attn.qkv", "attn.in_proj"):
         for which, share in zip("qkv", tensor.chunk(3), strict=True):
             yield f"{stem}.self_attn.{which}_proj.{kind}", share.contiguous()
     elif part in _PARTS:
         yield f"{stem}.{_PARTS[part]}.{kind}", tensor
     else:
-        raise UsageError(f"{name}: has weights {part}.{kind} in a block, which is not converted")
+        raise UsageError(f"{name}: has weights {part}.{kind} in a block, which is not supported")
 
 
 def _stem(tower: str) -> str:
@@ -253,11 +253,11 @@ def _stem(tower: str) -> str:
 
 
 def _single(plain: str, tensor: "Tensor", name: str) -> "tuple[str, Tensor]":
-    """A weight outside of blocks."""
+    """Convert a weight outside of blocks."""
     fits = (each for each in _NAMES if plain == each or (each.endswith(".") and plain.startswith(each)))
     known = next(fits, None)
     if known is None:
-        raise UsageError(f"{name}: has a weight {plain}, which is not converted")
+        raise UsageError(f"{name}: has a weight {plain}, which is not supported")
     new = _NAMES[known]
     if plain == "visual.trunk.pos_embed":
         tensor = tensor[0]
@@ -276,14 +276,14 @@ def _text_settings(config: Mapping[str, Any], state: "Mapping[str, Tensor]") -> 
         "num_hidden_layers": text["layers"],
         "num_attention_heads": text["heads"],
         "max_position_embeddings": text["context_length"],
-        # CLIP's last two; a text's vector is read where the last of them stands.
+        # The last two tokens of the vocabulary; a text's vector is that of the end token.
         "bos_token_id": vocabulary - 2,
         "eos_token_id": vocabulary - 1,
     }
 
 
 def _siglip_settings(config: Mapping[str, Any], state: "dict[str, Tensor]") -> dict[str, Any]:
-    """The configuration of a SiglipModel. timm's names say what the weights do not: heads, and which GELU."""
+    """The configuration of a SiglipModel. The number of heads and the GELU follow from timm's name."""
     tower = config["vision_cfg"]["timm_model_name"]
     approximate = config["text_cfg"].get("act_kwargs", {}).get("approximate") == "tanh"
     width = state["vision_model.embeddings.position_embedding.weight"].shape[1]
@@ -336,21 +336,21 @@ def _clip_settings(config: Mapping[str, Any], state: "dict[str, Tensor]") -> dic
 def _write_processor(
     made: Path, family: str, vision: Mapping[str, Any], prepared: Mapping[str, Any], name: str
 ) -> None:
-    """Write how pictures are prepared.
+    """Write the configuration of the picture preprocessing.
 
     Raises:
-        UsageError: in a way that is not converted.
+        UsageError: the preprocessing is not supported.
     """
     import transformers
 
     side, mode = vision.get("image_size", 224), prepared.get("resize_mode", "shortest")
     method = prepared.get("interpolation", "bicubic")
     if mode not in ("shortest", "squash") or method not in _RESAMPLING:
-        raise UsageError(f"{name}: pictures are resized by {mode} and {method}, which is not converted")
+        raise UsageError(f"{name}: pictures are resized by {mode} and {method}, which is not supported")
     high, wide = side if isinstance(side, list) else (side, side)
     square = {"height": high, "width": wide}
     if mode == "shortest" and high != wide:
-        raise UsageError(f"{name}: pictures of {high} x {wide} are cut out, which is not converted")
+        raise UsageError(f"{name}: pictures of {high} x {wide} are cut out, which is not supported")
     sizes: dict[str, Any] = {"size": square, "do_center_crop": False}
     if mode == "shortest":
         sizes = {"size": {"shortest_edge": high}, "do_center_crop": True, "crop_size": square}
@@ -364,10 +364,10 @@ def _write_processor(
 
 
 def _write_tokenizer(folder: Path, made: Path, text: Mapping[str, Any], name: str) -> None:
-    """Write the tokenizer, with what open_clip does to a text before it in front of its own normalizer.
+    """Write the tokenizer, with open_clip's cleaning of texts before its own normalizer.
 
     Raises:
-        UsageError: it does what is not known here.
+        UsageError: the cleaning is not supported.
     """
     from tokenizers import Regex, normalizers
 
@@ -376,7 +376,7 @@ def _write_tokenizer(folder: Path, made: Path, text: Mapping[str, Any], name: st
             shutil.copyfile(path, made / path.name)
     clean = text.get("tokenizer_kwargs", {}).get("clean", "whitespace")
     if clean not in ("canonicalize", "lower", "whitespace"):
-        raise UsageError(f"{name}: texts are cleaned by {clean}, which is not converted")
+        raise UsageError(f"{name}: texts are cleaned by {clean}, which is not supported")
     tokenizer = read_tokenizer(folder)
     steps: list[Any] = []
     if clean == "canonicalize":

@@ -1,9 +1,9 @@
-"""Qwen3-VL-Reranker in the Hugging Face layout: how likely is "yes" that a candidate answers a picture and a wish?
+"""Qwen3-VL-Reranker in the Hugging Face layout: it scores how well a candidate answers a picture and a request.
 
-Li et al., *Qwen3-VL-Embedding and Qwen3-VL-Reranker* (2026; Apache-2.0). Query and candidate stand in one turn of a
-chat, in the authors' wording, and the score is the probability of "yes" against "no" as the next token. A Qwen3-VL that
-was trained for conversation has the same layout and is read in the same way. As in `qwen_vl`, every picture is padded
-to a square of one size, so scores are close to those of the authors' code, but not equal.
+Li et al., *Qwen3-VL-Embedding and Qwen3-VL-Reranker* (2026; Apache-2.0). The input is one turn of a
+chat with query and candidate, in the authors' wording. The score is the probability of "yes" against "no" as the next
+token. A Qwen3-VL that was trained for conversation has the same layout, and is used in the same way. As in `qwen_vl`,
+every picture is padded to a square of one size, so scores are close to those of the authors' code, but not equal.
 """
 
 from typing import Any
@@ -17,21 +17,21 @@ from triptych.encoders.protocol import Pixels
 from triptych.encoders.qwen_vl import QwenVL, plain_text
 
 RERANK_INSTRUCTION = "Find the picture that is like the given one but for what the text says."
-"""The instruction. The authors recommend one for each task."""
+"""The instruction. The authors recommend an instruction for each task."""
 
 _TASK = (
     "Judge whether the Document meets the requirements based on the Query and the Instruct provided. "
     'Note that the answer can only be "yes" or "no".'
 )
 _BATCH = 4  # candidates at once; each has two pictures
-_OTHERWISE = "as a reranker take a Qwen3-VL-Reranker or another Qwen3-VL, or serve the model and name it as chat:MODEL"
+_OTHERWISE = "use a Qwen3-VL-Reranker or another Qwen3-VL, or serve the model and name it as chat:MODEL"
 
 
 class QwenVLReranker(QwenVL):
     """The reranker `hf:FOLDER` or `hf:HUB_ID`. Arguments and errors are those of `QwenVL`.
 
     Raises:
-        UsageError: also if the model is of another kind.
+        UsageError: also if the model is not a Qwen3-VL.
     """
 
     kind = "Qwen3VLForConditionalGeneration"
@@ -52,8 +52,16 @@ class QwenVLReranker(QwenVL):
         self._words = words
 
     def scores(self, reference: Pixels, wish: str, candidates: Pixels) -> tuple[Vectors, int]:
-        """The probability of "yes" `(n,)` for each of the candidates' pixels `(n, 3, side, side)`, and the tokens read
-        for one of them."""
+        """Score candidates.
+
+        Args:
+            reference: the reference's pixels `(3, side, side)`.
+            wish: the text of the request.
+            candidates: their pixels `(n, 3, side, side)`.
+
+        Returns:
+            The probability of "yes" for each candidate `(n,)`, and the input tokens of one candidate.
+        """
         import torch
 
         wanted = plain_text(wish)
@@ -68,6 +76,6 @@ class QwenVLReranker(QwenVL):
             pictures = [pixels for candidate in some for pixels in (reference, candidate)]
             with torch.inference_mode():
                 hidden = self.model.model(**self.batch([row] * len(some), pictures), use_cache=False).last_hidden_state
-                # Only these two of the many logits are needed.
+                # Only these two logits are needed.
                 found.append(torch.sigmoid(hidden[:, -1].float() @ (yes - no)).cpu().numpy())
         return np.concatenate(found), len(row)

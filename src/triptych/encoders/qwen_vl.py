@@ -1,11 +1,11 @@
-"""Qwen3-VL-Embedding in the Hugging Face layout: a picture, a text, or both together become one vector.
+"""Qwen3-VL-Embedding in the Hugging Face layout: it maps a picture, a text, or both together to one vector.
 
 Li et al., *Qwen3-VL-Embedding and Qwen3-VL-Reranker* (2026; Apache-2.0). The input is one turn of a chat, with an
-instruction as system message. Its vector is the last hidden state of the last token, scaled to length one. The model is
+instruction as system message. The vector is the normalised last hidden state of the last token. The model is
 transformers' Qwen3VLModel. No code from the weights' repository is run.
 
-Every picture is padded to a square of one size, since all pixels have one shape here, while the authors' code keeps
-each picture's shape. So vectors are close to theirs, but not equal.
+Every picture is padded to a square of one size, since all pixels have the same shape here. The authors' code keeps each
+picture's shape, so vectors are close to theirs, but not equal.
 """
 
 from collections.abc import Iterable, Sequence
@@ -32,21 +32,21 @@ from triptych.encoders.tokenizer import check_tokenizer
 INSTRUCTION = "Represent the user's input."
 """The default instruction of the authors' code."""
 QUERY_INSTRUCTION = "Retrieve the picture that is like the given one but for what the text says."
-"""The instruction for a picture and a text together. The authors recommend one for each task."""
+"""The instruction for a picture and a text together. The authors recommend an instruction for each task."""
 
-_SIDE = 448  # pixels; 196 tokens a picture
+_SIDE = 448  # pixels a side, which makes 196 tokens; not tuned
 _BATCH = 8
-_MOST_TOKENS = 1024  # of a text
+_MOST_TOKENS = 1024  # tokens of a text; bounds the memory of a batch
 _OPENING, _CLOSING, _PICTURE = "<|vision_start|>", "<|vision_end|>", "<|image_pad|>"
 
 
 def plain_text(text: str) -> str:
-    """A person's text in which nothing is read as a mark of the chat."""
+    """A user's text, changed so that nothing in it is parsed as a special token."""
     return text.replace("<|", "< |")
 
 
 class QwenVL:
-    """A Qwen3-VL in the Hugging Face layout, with its tokenizer, and pictures padded to one square.
+    """A Qwen3-VL in the Hugging Face layout, with its tokenizer. Pictures are padded to squares of one size.
 
     Raises:
         UsageError: the extra `hf` is not installed.
@@ -57,7 +57,7 @@ class QwenVL:
     kind = "Qwen3VLModel"
     """The class of transformers."""
     told = ""
-    """What else decides the results, as a part of the fingerprint."""
+    """The instructions that affect the results, as a part of the fingerprint."""
 
     def __init__(
         self,
@@ -93,7 +93,7 @@ class QwenVL:
             raise DataError(f"{self.name}: the tokenizer lacks {_PICTURE}; take all files from the same model")
         cell = self._processor.patch_size * self._processor.merge_size
         if side % cell:
-            raise UsageError(f"{self.name}: pictures of {side} pixels do not fall into cells of {cell}")
+            raise UsageError(f"{self.name}: {side} pixels a side is not a multiple of the model's {cell}")
         self.square_side = side
         self._cells = (side // cell) ** 2
         self._device = Runtime(device=device).torch_device()
@@ -108,7 +108,7 @@ class QwenVL:
 
     @property
     def picture_marks(self) -> str:
-        """What stands for a picture in a text."""
+        """The special tokens that stand for a picture in a text."""
         return f"{_OPENING}{_PICTURE * self._cells}{_CLOSING}"
 
     @property
@@ -116,7 +116,7 @@ class QwenVL:
         return self._processor.image_mean, self._processor.image_std
 
     def batch(self, rows: Sequence[Sequence[int]], pixels: Iterable[Pixels] = ()) -> dict[str, Any]:
-        """The model's input: token ids, padded at the end, and the patches of all pictures, in their order."""
+        """Make the model's input: token ids, padded at the end, and the patches of all pictures, in order."""
         import torch
 
         longest = max(map(len, rows))
@@ -137,7 +137,7 @@ class QwenVL:
         return {name: tensor.to(self._device) for name, tensor in inputs.items()}
 
     def ids(self, text: str, *, plain: bool = False) -> list[int]:
-        """The tokens of a text. Text from a person is `plain`: nothing in it is read as a mark of the chat."""
+        """The tokens of a text. In `plain` text, such as a user's, nothing is parsed as a special token."""
         return list(self.tokenizer(plain_text(text) if plain else text, add_special_tokens=False)["input_ids"])
 
 
@@ -156,7 +156,7 @@ class QwenVLEncoder(QwenVL):
         return self._encode(pixels, [""] * len(pixels), INSTRUCTION)
 
     def encode_texts(self, texts: Sequence[str]) -> Vectors:
-        """Vectors `(n, d)` of texts, cut after 1024 tokens."""
+        """Vectors `(n, d)` of texts, truncated to 1024 tokens."""
         return self._encode(None, texts, INSTRUCTION)
 
     def encode_queries(self, pixels: Pixels, texts: Sequence[str]) -> Vectors:
@@ -177,7 +177,7 @@ class QwenVLEncoder(QwenVL):
         return unit(np.concatenate(parts)) if parts else np.empty((0, self.dim), np.float32)
 
     def _inputs(self, pixels: Pixels | None, texts: Sequence[str], instruction: str) -> dict[str, Any]:
-        """The model's input: the chat of each item, and its picture if there are pictures."""
+        """Make the model's input: the chat of each item, with its picture if there are pictures."""
         picture = "" if pixels is None else self.picture_marks
         opened = self.ids(f"<|im_start|>system\n{instruction}<|im_end|>\n<|im_start|>user\n{picture}")
         closed = self.ids("<|im_end|>\n<|im_start|>assistant\n")

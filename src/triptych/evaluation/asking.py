@@ -1,4 +1,4 @@
-"""Ask a chat model about a benchmark's pictures. Replies are kept in a ledger, so that none is paid for twice."""
+"""Ask a chat model about a benchmark's pictures. Replies are stored in a ledger, so that none is paid for twice."""
 
 from collections.abc import Callable, Generator, Iterable, Sequence
 from contextlib import AsyncExitStack
@@ -25,22 +25,22 @@ from triptych.core.progress import progress, say
 T = TypeVar("T")
 Asking = Generator[list[Call], list[Reply], T]
 
-_SHOWN_BACK = 4000  # characters of a bad reply that the model sees again
+_SHOWN_BACK = 4000  # characters of a bad reply that are sent back with the request to repair it
 _REPAIR = "That reply cannot be used: {problem}. Answer again, with the one JSON object alone."
 
 
 @dataclass
 class Spent:
-    """Calls, tokens and cost of replies, from this run or an earlier one."""
+    """Calls, tokens and cost of replies, including those of earlier runs."""
 
     calls: int = 0
     tokens_in: int = 0
     tokens_out: int = 0
     cost: float = 0.0
     seconds: float = 0.0
-    """How long the replies took, each counted for itself."""
+    """The sum of the replies' durations."""
     unusable: int = 0
-    """Questions that were refused, or whose answers could not be used."""
+    """Questions that were refused, or whose replies could not be used."""
 
     def add(self, reply: Reply) -> None:
         """Count a reply."""
@@ -52,13 +52,13 @@ class Spent:
 
 
 class PictureDigests:
-    """The digests of a task's pictures, each computed once."""
+    """Computes the digest of each picture of a task once."""
 
     def __init__(self) -> None:
         self._known: dict[tuple[Path, Any], str] = {}
 
     def picture(self, task: Task, label: str, name: str) -> CallPicture:
-        """A picture with its label and the digest of its content.
+        """Make a labelled picture of a task, with the digest of its content.
 
         Raises:
             OSError: the picture is gone.
@@ -90,12 +90,15 @@ class Asker:
         *,
         likelihoods: bool = False,
     ) -> Call:
-        """A question about pictures. With `likelihoods` log-probabilities are asked for, and the schema is not sent."""
+        """Make the call for a question about pictures.
+
+        With `likelihoods` the call requests log-probabilities, and the schema is not sent.
+        """
         shown = rendering(self.chat.request)
         return Call(step, self.model, version, text, tuple(pictures), schema, shown, likelihoods=likelihoods)
 
     def picture(self, task: Task, label: str, name: str) -> CallPicture:
-        """A picture of a task with its label and the digest of its content.
+        """Make a labelled picture of a task, with the digest of its content.
 
         Raises:
             OSError: the picture is gone.
@@ -103,7 +106,7 @@ class Asker:
         return self._digests.picture(task, label, name)
 
     def ask_once(self, calls: Sequence[Call], read: Callable[[str], T], spent: Spent) -> Asking[list[T | None]]:
-        """The parsed reply to each call, without a request to repair it; None if there is no usable reply."""
+        """Ask, and parse each reply, without a request to repair it; None if there is no usable reply."""
         found: list[T | None] = []
         for reply in (yield list(calls)):
             spent.add(reply)
@@ -115,7 +118,7 @@ class Asker:
         return found
 
     def ask(self, calls: Sequence[Call], read: Callable[[str], T], spent: Spent) -> Asking[list[T | None]]:
-        """The parsed reply, after at most one request to repair it; None if there is no usable reply."""
+        """Ask, and parse each reply, after at most one request to repair it; None if there is no usable reply."""
         replies = yield list(calls)
         found: list[T | None] = []
         again: dict[int, Call] = {}
@@ -139,10 +142,10 @@ class Asker:
         return found
 
     def run(self, task: Task, step: str, asking: Iterable[tuple[str, Asking[T]]], count: int) -> dict[str, T]:
-        """The outcome of each question by its query's id. Questions that a limit or a fault left out are missing.
+        """Run questions and return their outcomes by the queries' ids, without those stopped by a limit or an error.
 
         Raises:
-            FailureError: the server answers nothing.
+            FailureError: the server does not answer.
             KeyboardInterrupt: after Ctrl-C.
         """
         from triptych.chat.client import INTERRUPTED, DialogueRunner, run
@@ -151,7 +154,7 @@ class Asker:
 
         host = urlsplit(self.chat.endpoint.base_url).hostname
         if host not in LOCAL:
-            say(f"eval: pictures leave this machine, for {host}")
+            say(f"eval: pictures are sent to {host}")
         urls = PictureUrls(
             lambda name: _source(task, name, self.limits),
             size=self.chat.request.picture_size,
@@ -182,7 +185,7 @@ class Asker:
 
 
 def _source(task: Task, name: str, limits: Limits) -> Path | bytes:
-    """The file of a picture, or the part of it that is the picture."""
+    """The file of a picture, or the picture cut out of it."""
     box = task.boxes.get(name)
     if box is None:
         return task.file(name)

@@ -1,4 +1,4 @@
-"""The chat model of an evaluation, behind one object. Without a chat model, none of it is imported."""
+"""The chat model of an evaluation. Without a chat model, none of its modules is imported."""
 
 from collections.abc import Sequence
 from pathlib import Path
@@ -13,14 +13,14 @@ from triptych.encoders.protocol import Encoder
 from triptych.evaluation.encoded_task import EncodedTask
 from triptych.evaluation.options import EvaluateOptions
 
-if TYPE_CHECKING:  # they need the extra `chat`
+if TYPE_CHECKING:  # these need the extra `chat`
     from triptych.evaluation.asking import Asker
 
 COMPILE = "compile"
 
 
 class ChatHelper:
-    """Makes the method `compile`. Its replies are in the ledger beside the result file."""
+    """Makes the method `compile`. Replies are in the ledger beside the result file."""
 
     def __init__(self, evaluation: EvaluateOptions, ledger: Path) -> None:
         self._evaluation = evaluation
@@ -28,24 +28,24 @@ class ChatHelper:
 
     @classmethod
     def of(cls, evaluation: EvaluateOptions, names: Sequence[str], output: Path | None) -> Self | None:
-        """The helper for the options; None if no method needs it.
+        """Make the helper for the options; None if no method needs it.
 
         Raises:
-            UsageError: a model is given without a use, or a method without its model, or there is no result file.
+            UsageError: a model is given but not used, or needed but not given, or there is no result file.
         """
         options = evaluation.chat
         if options is None or not (options.compiler or COMPILE in names):
             return None
         if COMPILE not in names:
-            raise UsageError("--compile-model goes with --method compile")
+            raise UsageError("--compile-model needs --method compile")
         if not options.compiler:
             raise UsageError("--method compile needs --compile-model MODEL")
         if output is None:
-            raise UsageError("a chat model in eval needs --output FILE, beside which its replies are kept")
+            raise UsageError("eval with a chat model needs --output FILE; its replies are stored beside this file")
         return cls(evaluation, ledger_path(output))
 
     def compiler(self, encoder: Encoder, weight: float) -> WeightedSum:
-        """The method `compile`."""
+        """Make the method `compile`."""
         from triptych.evaluation.compiling import compile_method
 
         assert self._evaluation.chat is not None, "`of` made sure"
@@ -53,7 +53,7 @@ class ChatHelper:
         return compile_method(encoder, asker(self._evaluation, model, self._ledger), weight)
 
     def learn(self, method: Composer, task: EncodedTask, val: EncodedTask | None) -> dict[str, Any]:
-        """Ask what a task's queries mean, if the method needs it. Returns the facts for a result row."""
+        """Compile a task's queries, if the method needs that. Returns the facts for a result row."""
         from triptych.evaluation.compiling import CompiledText
 
         if not (isinstance(method, WeightedSum) and isinstance(method.text, CompiledText)):
@@ -64,7 +64,7 @@ class ChatHelper:
 
 
 def asker(evaluation: EvaluateOptions, model: str, ledger: Path) -> "Asker":
-    """A chat model at the server of the options.
+    """Connect to a chat model at the server of the options.
 
     Raises:
         UsageError: the extra `chat` is missing.

@@ -1,8 +1,9 @@
-"""A chat model as a verifier. Replies are in the ledger beside the result file, so a run that stopped goes on, and what
-another method asked before costs nothing.
+"""A chat model as a verifier.
 
-Scores are the probability of "yes" against "no" where the server gives log-probabilities, as of local rerankers
-(Qwen3-VL-Reranker and others); else a grade from 0 to 10 that the model writes.
+A score is the probability of "yes" against "no" if the server gives log-probabilities, as with local rerankers
+(Qwen3-VL-Reranker and others). Otherwise it is a grade from 0 to 10 that the model writes. Replies are stored in the
+ledger beside the result file. So an interrupted run is resumed, and an answer that was scored for another method is not
+scored again.
 """
 
 import hashlib
@@ -43,12 +44,12 @@ _QUESTION = """Does the candidate show what the wish asks for, with all else tha
 with one word, yes or no.
 """
 YES_NO_PROMPT = _SHOWN + _QUESTION
-MOST_WORDS = 1000  # characters of a wish
+_MAX_TEXT = 1000  # characters of a request that are sent
 _MOST_GRADE = 10.0
 
 
 class Grade(Answer):
-    """How well a candidate answers."""
+    """The model's reply: how well a candidate answers."""
 
     changed: bool
     kept: bool
@@ -56,11 +57,11 @@ class Grade(Answer):
 
 
 class ChatVerifier:
-    """Lets a chat model score answers.
+    """Scores answers by a chat model.
 
     Args:
         asker: the model.
-        scores: `yes-no`, `grades`, or `auto` for the first of them that the server can give.
+        scores: `yes-no`, `grades`, or `auto`: yes-no if the server gives log-probabilities, else grades.
     """
 
     def __init__(self, asker: Asker, scores: str) -> None:
@@ -76,7 +77,7 @@ class ChatVerifier:
                 raise FailureError(
                     f"{self.model}: the server gives no log-probabilities of yes and no; use --rerank-scores grades"
                 )
-            say(f"eval: {self.model} gives no log-probabilities of yes and no; it is asked for grades")
+            say(f"eval: {self.model} gives no log-probabilities of yes and no; the model writes grades instead")
             self._scores = "grades"
         asking = (
             (query.id, self._dialogue(task, query, rows, spent))
@@ -98,7 +99,7 @@ class ChatVerifier:
         if scores is None:  # a limit or a fault came first, which says nothing of the server
             return True
         gives = any(score is not None for score in scores)
-        if not gives:  # else the same question is counted with the others
+        if not gives:  # otherwise the same question is counted with the others
             for name in ("calls", "tokens_in", "tokens_out", "cost", "seconds"):
                 setattr(spent, name, getattr(spent, name) + getattr(probe, name))
         return gives
@@ -114,7 +115,7 @@ class ChatVerifier:
     def _calls(self, task: EncodedTask, query: Query, rows: Rows, *, likelihoods: bool) -> list[Call]:
         prompt = YES_NO_PROMPT if likelihoods else PROMPT
         version = f"verify-{hashlib.sha256(prompt.encode()).hexdigest()[:12]}"
-        wish = fill(prompt, wish=truncate(query.modification, MOST_WORDS))
+        wish = fill(prompt, wish=truncate(query.modification, _MAX_TEXT))
         reference = self._asker.picture(task.task, "Reference", query.reference)
         shown = [self._asker.picture(task.task, "Candidate", task.gallery_names[row]) for row in rows]
         schema = {} if likelihoods else schema_of(Grade)
@@ -125,10 +126,10 @@ class ChatVerifier:
 
 
 def read_grade(text: str) -> float:
-    """A written grade as a score from 0 to 1.
+    """Convert a written grade to a score from 0 to 1.
 
     Raises:
-        InvalidReply: there is none.
+        InvalidReply: the reply has no grade.
     """
     grade = read_answer(Grade, text).grade
     if not 0 <= grade <= _MOST_GRADE:
@@ -137,10 +138,10 @@ def read_grade(text: str) -> float:
 
 
 def read_yes(text: str) -> float:
-    """The probability of yes against no, from the log-probabilities of a reply's first tokens (`chat.answers`).
+    """Compute the probability of yes against no from the log-probabilities of a reply's first tokens (`chat.answers`).
 
-    The first place where one of the two may stand counts. Spellings of a word are added up. A word that is not listed
-    there is taken to be as likely as the least likely token that is.
+    The first position that lists one of the two words is used. The probabilities of a word's spellings are added up. A
+    word that is not listed gets the probability of the least likely token that is listed.
 
     Raises:
         InvalidReply: there are no such log-probabilities.

@@ -1,6 +1,6 @@
-"""A local model as a verifier: Qwen3-VL-Reranker, or another Qwen3-VL, which says how likely "yes" is against "no".
+"""A local model as a verifier: Qwen3-VL-Reranker or another Qwen3-VL. A score is the probability of "yes" against "no".
 
-Every score is entered in the ledger beside the result file as soon as it is known, so a run that stopped goes on.
+Every score is stored in the ledger beside the result file as soon as it is known, so an interrupted run is resumed.
 """
 
 import time
@@ -26,18 +26,18 @@ from triptych.evaluation.encoded_task import EncodedTask
 from triptych.evaluation.verification import STEP, Graded, Grades, reported
 from triptych.metrics.ranking import Rows
 
-_MOST_WORDS = 1000  # characters of a wish
-_AT_ONCE = 8  # candidates scored between two entries into the ledger
+_MAX_TEXT = 1000  # characters of a request that are used
+_AT_ONCE = 8  # candidates scored between two writes to the ledger
 
 
 class LocalVerifier:
-    """Lets a local reranker score answers.
+    """Scores answers by a local reranker.
 
     Args:
         name: `hf:FOLDER` or `hf:HUB_ID`.
-        ledger: the file of its scores.
-        limits: what a picture may cost.
-        runtime: what to compute with.
+        ledger: the file of the scores.
+        limits: the largest picture that is accepted.
+        runtime: threads and device.
 
     Raises:
         UsageError: the model is of another kind, or the extra `hf` is missing.
@@ -71,7 +71,7 @@ class LocalVerifier:
         return reported(found, task, first, spent, "yes-no")
 
     def _scores(self, ledger: Ledger, task: EncodedTask, query: Query, rows: Rows, spent: Spent) -> Grades:
-        wish = truncate(query.modification, _MOST_WORDS)
+        wish = truncate(query.modification, _MAX_TEXT)
         names = [task.gallery_names[row] for row in rows]
         reference = self._digests.picture(task.task, "Reference", query.reference)
         calls = [
@@ -103,7 +103,7 @@ class LocalVerifier:
     def _score(
         self, ledger: Ledger, task: EncodedTask, asked: tuple[Query, Pixels], some: Sequence[tuple[Call, str]]
     ) -> None:
-        """Score candidates, and enter the scores."""
+        """Score candidates, and store the scores."""
         query, shown = asked
         started = time.monotonic()
         candidates = np.stack([self._pixels(task, name) for _, name in some])

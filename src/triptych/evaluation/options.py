@@ -1,9 +1,10 @@
-"""Options of commands that measure and compare."""
+"""Options of evaluation commands."""
 
 from dataclasses import dataclass
 from pathlib import Path
 
 from triptych.chat.settings import ChatSettings
+from triptych.core.cluster import ClusterOptions
 from triptych.core.errors import UsageError
 from triptych.core.limits import Limits, max_pixels_option
 from triptych.core.options import as_paths, check_ranges, nested, option
@@ -11,19 +12,19 @@ from triptych.core.options import as_paths, check_ranges, nested, option
 
 @dataclass(frozen=True)
 class EvaluateChatOptions:
-    """A chat model that takes part in an evaluation: how to reach it, and which one turns requests into phrases."""
+    """A chat model in an evaluation: its server, and the model that turns requests into phrases."""
 
     compiler: str | None = option(None, "Chat model for --method compile.", flag="--compile-model", metavar="MODEL")
     chat: ChatSettings = nested(ChatSettings)
 
 
 SCORES = ("auto", "yes-no", "grades")
-"""What a chat model scores answers by."""
+"""The kinds of scores that a chat model gives answers."""
 
 
 @dataclass(frozen=True)
 class EvaluateOptions:
-    """What `evaluate` measures, and how.
+    """Which methods `evaluate` measures, on which queries, and the content of the result.
 
     Raises:
         UsageError: a value is out of its range.
@@ -44,31 +45,33 @@ class EvaluateOptions:
         (), "Setting of the protocol, such as gallery=union; may be repeated.", flag="--setting", metavar="NAME=VALUE"
     )
     submission: Path | None = option(
-        None, "Write what the server of cirr (a folder) or circo scores.", metavar="FILE|DIR"
+        None, "Write the submission for the server of cirr (a folder) or circo (a file).", metavar="FILE|DIR"
     )
-    gap: bool = option(True, "Also measure picture only and words only, and the gap to them.")
-    per_query: bool = option(False, "Keep each query's metrics, for compare.")
-    answers: int = option(0, "Keep this many first answers of each query, for inspect.", min=0, max=1000)
+    gap: bool = option(True, "Also measure picture only and words only, and the lead over them.")
+    per_query: bool = option(False, "Store each query's metrics, for compare.")
+    answers: int = option(0, "Store this many first answers of each query, for inspect.", min=0, max=1000)
     rerank: str | None = option(
         None, "Model that verifies each method's first answers.", metavar="chat:MODEL|hf:NAME_OR_DIR"
     )
-    """`chat:MODEL`, a chat model at `chat`'s server; or `hf:`, a local Qwen3-VL-Reranker or other Qwen3-VL."""
-    rerank_top: int = option(50, "How many answers of each query it verifies.", min=2)
+    """`chat:MODEL`, a chat model at `chat`'s server, or `hf:`, a local Qwen3-VL-Reranker or other Qwen3-VL."""
+    rerank_top: int = option(50, "How many answers of each query the model verifies.", min=2)
     rerank_weight: float | None = option(
         None,
-        "Weight of its scores against the former order; by default selected on the val split, or 1 on that split.",
+        "Weight of the model's scores against the original order; by default selected on the val split, or 1 on val.",
         min=0,
         max=1,
     )
     rerank_scores: str = option(
         "auto",
-        "Of a chat model: yes-no (their log-probabilities), grades (written), or auto, the first that it gives.",
+        "Scores of a chat model: yes-no (log-probabilities), grades (written), or auto: yes-no if the server can.",
         choices=SCORES,
     )
     rerank_out: Path | None = option(None, "Write the scores, for train --soft-labels (.jsonl).", metavar="FILE")
     max_pixels: float = max_pixels_option()
+    cluster: ClusterOptions = nested(ClusterOptions)
+    """Whether workers of a Ray cluster encode the pictures. They see these at the same paths."""
     chat: EvaluateChatOptions | None = None
-    """How to reach a chat model that takes part; on the command line its flags stand beside the others."""
+    """The server of a chat model, if any. On the command line its flags are among the others."""
 
     def __post_init__(self) -> None:
         check_ranges(self)
@@ -80,16 +83,16 @@ class EvaluateOptions:
                 "such as hf:Qwen/Qwen3-VL-Reranker-2B"
             )
         if self.rerank is None and self.rerank_out is not None:
-            raise UsageError("--rerank-out goes with --rerank")
+            raise UsageError("--rerank-out needs --rerank")
 
     @property
     def limits(self) -> Limits:
-        """What a picture may cost."""
+        """The largest picture that is accepted."""
         return Limits.of_millions(self.max_pixels)
 
 
 SHOWN_QUERIES = ("all", "failed", "solved", "both-failed", "only-first", "only-second")
-"""What `inspect` can be asked to show."""
+"""The values of `--show`."""
 
 
 @dataclass(frozen=True)
@@ -105,8 +108,8 @@ class InspectOptions:
     show: str = option("all", f"Which queries: {', '.join(SHOWN_QUERIES)}.")
     cutoff: int = option(10, "A query counts as solved if a target is among this many answers.", min=1)
     top: int = option(6, "How many answers are shown.", min=1, max=50)
-    count: int = option(100, "The most queries on the page, drawn at random.", min=1, max=2000)
-    seed: int = option(0, "Equal seeds draw the same queries.", min=0)
+    count: int = option(100, "The most queries on the page, sampled at random.", min=1, max=2000)
+    seed: int = option(0, "Equal seeds sample the same queries.", min=0)
     max_pixels: float = max_pixels_option()
 
     def __post_init__(self) -> None:
@@ -117,7 +120,7 @@ class InspectOptions:
 
 @dataclass(frozen=True)
 class CompareOptions:
-    """What `compare` compares, and how it tests a difference.
+    """Which methods `compare` compares, and how it tests a difference.
 
     Raises:
         UsageError: a value is out of its range.
@@ -134,7 +137,7 @@ class CompareOptions:
 
 @dataclass(frozen=True)
 class LeakageOptions:
-    """Which pictures `leakage` treats as the same.
+    """Which pictures `leakage` counts as near-duplicates.
 
     Raises:
         UsageError: a value is out of its range.

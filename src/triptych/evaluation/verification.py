@@ -1,7 +1,7 @@
-"""The first answers of a method, scored by a verifier that looks at pictures, and put in order anew.
+"""Reorder the first answers of a method by the scores of a verifier that looks at the pictures.
 
-As in other rerankers of composed retrieval (PinPoint's rerank.py, WISER's verifier), a verifier sees the reference, the
-request and one candidate. A chat model is one (`chat_verifier`), a local model another (`local_verifier`).
+As in other rerankers of composed retrieval (PinPoint's rerank.py, WISER's verifier), the verifier sees the reference,
+the request and one candidate. The verifiers are a chat model (`chat_verifier`) and a local model (`local_verifier`).
 """
 
 from collections.abc import Mapping
@@ -27,22 +27,22 @@ WEIGHTS = (0.25, 0.5, 0.75, 1.0)
 
 @dataclass(frozen=True)
 class Graded:
-    """The scores of each query's first answers, from 0 to 1, and their cost."""
+    """The scores of each query's first answers, from 0 to 1, and the cost."""
 
     first: list[Rows]
-    """For each query its first rows, best first, before scoring."""
+    """The first rows of each query before scoring, best first."""
     grades: list[Grades]
-    """A score for each of them; all 0 if a query was not scored."""
+    """A score for each row; all 0 if a query was not scored."""
     spent: Spent
     ungraded: int
-    """Queries that were not scored, and so are unchanged."""
+    """The number of queries that were not scored, and so are unchanged."""
     scores: str = "grades"
-    """What the scores are: `grades`, or `yes-no`, the probability of yes against no."""
+    """The kind of scores: `grades`, or `yes-no`, the probability of yes against no."""
 
     def order(self, weight: float) -> list[Rows]:
-        """The new order, by `weight` times the score plus (1 - `weight`) times a value of the former place.
+        """Reorder by `weight` times the score plus (1 - `weight`) times a value of the original place.
 
-        That value falls from 1 towards 0. Ties keep their order.
+        That value falls from 1 towards 0. Ties keep the original order.
         """
         orders = []
         for rows, grades in zip(self.first, self.grades, strict=True):
@@ -59,27 +59,27 @@ class Verifier(Protocol):
     """Its name, for result rows."""
 
     def grade(self, task: EncodedTask, first: list[Rows]) -> Graded:
-        """The scores of each query's first rows.
+        """Score each query's first rows.
 
         Raises:
-            FailureError: no scores can be had.
+            FailureError: the model gives no scores.
         """
         ...
 
 
 def reported(found: Mapping[str, Grades], task: EncodedTask, first: list[Rows], spent: Spent, scores: str) -> Graded:
-    """The scores by query id as `Graded`, and a message about queries that have none."""
+    """Make `Graded` of the scores by query id, and report queries without scores."""
     grades = [found.get(query.id, np.zeros(len(rows))) for query, rows in zip(task.queries, first, strict=True)]
     ungraded = len(task.queries) - len(found)
     if ungraded:
-        say(f"eval: {ungraded} of {len(task.queries)} queries of {task.task.name} are not verified yet")
+        say(f"eval: {ungraded} of {len(task.queries)} queries of {task.task.name} are not yet verified")
     return Graded(first, grades, spent, ungraded, scores)
 
 
 def verified(
     answers: Answers, graded: Graded, *, model: str, top: int, weight: float, weight_from: str
 ) -> tuple[Answers, Verification]:
-    """The new order, and the facts for a result row."""
+    """Reorder the answers. Also returns the facts for a result row."""
     spent = graded.spent
     said = Verification(
         model=model,
@@ -99,7 +99,7 @@ def verified(
 
 
 def best_fusion(task: EncodedTask, answers: Answers, graded: Graded) -> float:
-    """The weight of the scores with the highest sum of R@1 and R@10, on a split with known answers."""
+    """Select the weight of the scores with the highest sum of R@1 and R@10, on a split with known answers."""
 
     def merit(weight: float) -> float:
         order = Reordered(answers, graded.order(weight))

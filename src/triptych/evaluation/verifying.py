@@ -18,11 +18,11 @@ from triptych.training.data.soft_labels import SoftLabel, write_soft_labels
 
 
 class Rerank:
-    """Verifies the first answers of methods, and keeps the scores.
+    """Verifies the first answers of methods, and collects the scores.
 
     Args:
         verifier: scores the answers.
-        options: how many answers, and with which weight.
+        options: the number of answers, and the weight of their scores.
     """
 
     def __init__(self, verifier: Verifier, options: EvaluateOptions) -> None:
@@ -32,41 +32,41 @@ class Rerank:
 
     @classmethod
     def of(cls, options: EvaluateOptions, output: Path | None, runtime: Runtime) -> Self | None:
-        """The step for the options; None if nothing is verified.
+        """Make the step for the options; None if nothing is verified.
 
         Raises:
-            UsageError: there is no result file or no server, or the model is of a kind that is not read.
+            UsageError: there is no result file or no server, or the model is not supported.
         """
         if options.rerank is None:
             return None
         if output is None:
-            raise UsageError("--rerank needs --output FILE, beside which what the model says is kept")
+            raise UsageError("--rerank needs --output FILE; the scores are stored beside this file")
         if options.rerank_out is not None:
             output_file(options.rerank_out, ".jsonl", flag="--rerank-out")
         scheme, _, model = options.rerank.partition(":")
         if scheme == "hf":
             if options.rerank_scores == "grades":
-                raise UsageError("--rerank-scores grades: a local model says how likely yes is; leave the option out")
+                raise UsageError("--rerank-scores grades: a local model only gives yes-no scores; leave out the option")
             from triptych.evaluation.local_verifier import LocalVerifier
 
             return cls(LocalVerifier(options.rerank, ledger_path(output), options.limits, runtime), options)
         if options.chat is None:
-            raise UsageError(f"--rerank {options.rerank} goes with --base-url URL")
+            raise UsageError(f"--rerank {options.rerank} needs --base-url URL")
         connected = asker(options, model, ledger_path(output))
         from triptych.evaluation.chat_verifier import ChatVerifier
 
         return cls(ChatVerifier(connected, options.rerank_scores), options)
 
     def choosing(self, encoders: Iterable[str]) -> set[str]:
-        """The encoders with which the weight of scores is selected on another split."""
+        """The encoders for which the weight of the scores is selected on another split."""
         return set(encoders) if self._options.rerank_weight is None else set()
 
     def verify(
         self, task: EncodedTask, answers: Answers, val: EncodedTask | None, method: Composer
     ) -> tuple[Answers, dict[str, Any]]:
-        """Answers with the first of them verified, and the facts for a result row.
+        """Verify the first answers. Returns the new answers and the facts for a result row.
 
-        The weight of the scores is the given one, or the one that is best on `val`, or 1.
+        The weight of the scores is the given one, else the best one on `val`, else 1.
         """
         weight, source = self._options.rerank_weight, "given"
         if weight is None and val is not None:
@@ -88,11 +88,11 @@ class Rerank:
         if self._options.rerank_out is None:
             return
         for query, rows, scores in zip(task.queries, graded.first, graded.grades, strict=True):
-            if scores.any():  # else nothing is known of it
+            if scores.any():  # otherwise the query was not scored
                 names = tuple(task.gallery_names[row] for row in rows)
                 self._labels.append(SoftLabel(query.reference, query.modification, names, tuple(map(float, scores))))
 
     def write(self) -> None:
-        """Write the scores, if they are wanted."""
+        """Write the scores if `rerank_out` is given."""
         if self._options.rerank_out is not None:
             write_soft_labels(self._options.rerank_out, self._labels)

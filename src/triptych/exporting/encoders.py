@@ -22,7 +22,7 @@ if TYPE_CHECKING:
 
     from triptych.encoders.huggingface import HuggingFaceEncoder
 
-_FAITHFUL = 0.999  # least cosine to the encoder itself, which may compute in bfloat16
+_FAITHFUL = 0.999  # lowest cosine to the vectors of the original encoder, which may compute in bfloat16
 _PROBES = (
     "a red shirt",
     "the same, but with long sleeves and in BLUE",

@@ -8,7 +8,7 @@ import numpy.typing as npt
 Table = npt.NDArray[np.float64]
 """Shape (n, c): a value for each query, in each of c columns."""
 
-_CELLS = 4_000_000  # random numbers held at once
+_CELLS = 4_000_000  # random numbers held at once: 32 MB
 
 
 def bootstrap_intervals(values: Table, *, level: float = 0.95, resamples: int = 10_000, seed: int = 0) -> Table:

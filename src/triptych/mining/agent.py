@@ -4,7 +4,7 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 
 from triptych.core.errors import UsageError
-from triptych.mining.critic import Critic, Verdict
+from triptych.mining.critic import Critic, DraftVerdict
 from triptych.mining.proposer import ChangePlan, Proposer
 from triptych.mining.reasoner import Draft, Reasoner, Reverses
 from triptych.triplets.file import Triplet
@@ -51,7 +51,7 @@ class Agent:
         verdicts = self.critic.judge(drafts)
         return [self._triplet(draft, verdict) for draft, verdict in zip(drafts, verdicts, strict=True)]
 
-    def _triplet(self, draft: Draft, verdict: Verdict) -> Triplet:
+    def _triplet(self, draft: Draft, verdict: DraftVerdict) -> Triplet:
         return Triplet(
             reference=self.names[draft.proposal.reference],
             target=self.names[draft.target],

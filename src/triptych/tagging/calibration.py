@@ -18,10 +18,10 @@ Labels = NDArray[np.int64]
 
 NEIGHBOURS = 5
 _SHARES = (0.02, 0.05, 0.1, 0.2, 0.3, 0.4, 0.5, 0.6, 0.7, 0.8, 0.9, 1.0)  # of the frequencies alone in a prediction
-_RANGE = (0.02, 50.0)  # factors by which a temperature may be off
+_RANGE = (0.02, 50.0)  # range of the factor that corrects a temperature
 _LEAST_COUNT, _LEAST_SHARE = 2.0, 0.002  # pictures that must show a word
-_PRIOR = 20.0  # pictures as which the frequencies among all count beside those of one kind
-_APART = 0.3  # agreement beyond chance, above which a narrower word counts as distinguished from its family
+_PRIOR = 20.0  # pseudo-counts: the frequencies among all pictures count as so many pictures of a kind
+_APART = 0.3  # agreement beyond chance from which a narrower word counts as distinguished from its family
 
 
 def neighbours_of(vectors: Vectors) -> Labels:

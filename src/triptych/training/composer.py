@@ -34,8 +34,10 @@ from triptych.training.trust import weigh_evidence
 from triptych.training.validation import BEST_BY, summarise_run
 from triptych.training.verdict import Space, judge_saved, report_missing_verdict
 
-_MOST_VECTORS = 16_000  # of texts, which an encoder makes before training; 4 ms each
-_MOST_TEXTS = 300_000  # where the text tower learns along and no vectors are needed
+# The most distinct texts to learn from. An encoder computes their vectors before training, at 4 ms a text, so this is
+# about a minute. A text tower that is trained along needs no vectors and reads more.
+_MAX_ENCODED_TEXTS = 16_000
+_MAX_TOKENIZED_TEXTS = 300_000
 
 if TYPE_CHECKING:
     from triptych.composers.networks.combiner import QuerySide
@@ -101,8 +103,7 @@ def train_composer(
     runtime: Runtime,
     log: Log = None,
 ) -> TrainResult:
-    """Do what `train` does, without printing that nothing is known about the composer's
-    benefit. For training within another run."""
+    """Do what `train` does as a part of another run, without the line that the composer's benefit is unknown."""
     require_extra("train", "train")
     import torch
 
@@ -148,7 +149,7 @@ def train_composer(
 def _kept_sum(
     learner: "ComposerLearner", data: TripletDataset, pictures: Vectors, options: TrainOptions
 ) -> KeptSum | None:
-    """Decide how much the learnt vectors count, and print it in one line."""
+    """Decide the weight of the learnt vectors beside the weighted sum, and print it in one line."""
     if "kept-sum" in options.without:
         return None
     kept, evidence = weigh_evidence(data, pictures, learner.queries, learner.gallery())
@@ -166,7 +167,9 @@ def _weights(encoder: Encoder, options: TrainOptions) -> "DualEncoder | PhotoEnc
 
     own = load_model(encoder.folder) if _learns_text(encoder, options, unless=()) else None
     if options.composer == "transformer" and not isinstance(own, DualEncoder):
-        raise UsageError(f"{encoder.name}: --composer transformer needs an encoder that `triptych pretrain` made")
+        raise UsageError(
+            f"{encoder.name}: --composer transformer needs an encoder of `triptych pretrain --from scratch`"
+        )
     if options.tune_text and not isinstance(encoder, NativeEncoder):
         raise UsageError(f"--tune-text: the text tower of {encoder.name} cannot be trained")
     if own is None and "text-tower" in options.without:
@@ -200,13 +203,13 @@ def _patches(
 
 
 def _read(triplets: Path, catalog: Catalog, encoder: Encoder, options: TrainOptions) -> TripletDataset:
-    """The triplets, with token ids if a text tower is trained, else with vectors of texts."""
+    """Read the triplets: with token ids if a text tower is trained, else with vectors of their texts."""
     texts = TextVectors(catalog.folder, encoder)
     signed = partial(signed_vectors, encode=texts)
     encode: Encode = signed
-    most = _MOST_VECTORS
+    most = _MAX_ENCODED_TEXTS
     if _learns_text(encoder, options, unless=options.without):
-        encode, most = encoder.token_ids, _MOST_TEXTS
+        encode, most = encoder.token_ids, _MAX_TOKENIZED_TEXTS
     data = TripletDataset.read(
         triplets,
         catalog.row_of,
@@ -240,13 +243,14 @@ def _save(
     from triptych.composers.networks.fusion import FusionTrunk
 
     model = model.cpu().eval()
-    # Over an older composer too: a kill must not leave its configuration with half of the new files.
+    # If `out` holds an older composer, its config.json goes first: a killed process must not leave the old
+    # configuration beside new files.
     for name in ("config.json", "patches.onnx"):
         (out / name).unlink(missing_ok=True)
     write_bytes(out / "model.safetensors", save(model.state_dict()))
     combiner = model.combiner
     example = torch.nn.functional.normalize(torch.ones(2, combiner.shape.dim), dim=-1)
-    # Another tensor for the words: the exporter would take one tensor given twice for one input.
+    # The words get a tensor of their own: the exporter treats one tensor passed twice as one input.
     words = example.clone() if model.text is None else torch.ones(2, data.words.shape[1], dtype=torch.int64)
     inputs, shape = [example, words], asdict(combiner.shape)
     if cache:

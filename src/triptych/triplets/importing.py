@@ -9,8 +9,8 @@
     triptych   {"reference": name, "modification": text, "target" or "targets": name or names}, as in queries.jsonl, and
                as the service keeps feedback, with "verdict"
 
-Each as JSON Lines, or as one JSON array. The format follows from the fields. Of any other format, such as CIRHS', whose
-layout was not found, one says which fields hold reference, text and target.
+Each as JSON Lines, or as one JSON array. The format follows from the fields. For any other format, the user
+names the fields of reference, text and target. CIRHS is such a format, since its layout was not found.
 """
 
 import json
@@ -31,7 +31,7 @@ from triptych.triplets.file import Modification, Triplet, write_triplets
 
 _MOST_TEXT = 1000  # characters of a modification
 _MOST_NEGATIVES = 16  # of a triplet
-_CAPTION_ENDS = ".?, "  # of FashionIQ's captions, cut off before they are joined
+_CAPTION_ENDS = ".?, "  # cut off the ends of FashionIQ's captions before they are joined
 _NO_PICTURE, _TWO_PICTURES = "a picture that the catalog lacks", "a name of several pictures"
 _JUDGED_BAD = "feedback that results do not answer"
 _NEEDED, _NEGATIVES = ("reference", "text", "target"), "negatives"

@@ -12,7 +12,7 @@ from triptych.core.errors import DataError
 from triptych.core.text import truncate
 from triptych.triplets.file import Triplet, kind_of_reason, read_triplets
 
-_SHOWN = 8  # kinds of change and reasons that are named
+_SHOWN = 8  # kinds of change, and reasons, that are listed
 
 
 @dataclass(frozen=True)

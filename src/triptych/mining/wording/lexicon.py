@@ -72,7 +72,7 @@ _LIGHTNESS = {
     "yellow": 8, "light blue": 8, "light grey": 8, "light green": 8, "lavender": 8, "peach": 8.5, "beige": 8.5,
     "cream": 9.3, "off-white": 9.6, "off white": 9.6, "ivory": 9.5, "white": 10,
 }  # fmt: skip
-_DECISIVE = 2.5  # of lightness
+_DECISIVE = 2.5  # difference of lightness from which one colour is called lighter or darker
 
 _FAMILIES = {
     "blue": ("navy", "turquoise", "teal", "denim", "indigo"),

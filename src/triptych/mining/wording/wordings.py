@@ -23,8 +23,8 @@ from triptych.triplets.file import Change, Modification
 MOST_TEXTS = 8000
 """Distinct texts of one vocabulary over one catalog."""
 _EACH = 2  # texts of each style that a triplet has
-_TRIES = 12  # draws for one text, lest a word with few forms be drawn for ever
-_NOT = "\0"  # before a word that is not to be
+_TRIES = 12  # draws for one text, so that the search ends if a word has few forms
+_NOT = "\0"  # before an excluded word
 Key = tuple[Any, ...]
 
 

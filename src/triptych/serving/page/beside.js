@@ -1,4 +1,4 @@
-// A reference and a result, large and side by side, with what is known of both.
+// A reference and a result, large and side by side, with the metadata of both.
 
 import * as service from "./service.js";
 import { $, differences, make, titleOf } from "./view.js";
@@ -6,11 +6,12 @@ import { t } from "./words.js";
 
 const known = async (id) => { try { return await service.picture(id); } catch { return null; } }; // an upload has none
 
-/** The columns in which both say something, or one does: first those that differ. */
+/** The columns in which both say something, or one does: first those that differ. What is not known differs from nothing. */
 export function rows(columns, before, after) {
   const facts = columns.map(({ name, label }) => ({ label, was: before?.[name], is: after?.[name] }))
     .filter(({ was, is }) => was !== undefined || is !== undefined);
-  const differs = ({ was, is }) => String(was ?? "") !== String(is ?? "");
+  const known = (value) => (value ?? "") !== "";
+  const differs = ({ was, is }) => known(was) && known(is) && String(was) !== String(is);
   return [...facts.filter(differs), ...facts.filter((one) => !differs(one))].map((one) => ({ ...one, differs: differs(one) }));
 }
 
@@ -19,7 +20,7 @@ export async function compareBeside(reference, result, columns) {
   service.show($("beside-result"), result.id, "full");
   $("beside-reference").alt = t("start-picture");
   $("beside-result").alt = titleOf(result);
-  $("beside-tags").replaceChildren();
+  $("beside-tags").replaceChildren(make("span", { className: "same" }, t("looking")));
   $("beside-facts").replaceChildren();
   $("beside").showModal();
   const [own, tags] = await Promise.all([known(reference), service.compare(reference, result.id).catch(() => null)]);

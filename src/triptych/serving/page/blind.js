@@ -1,4 +1,4 @@
-// The owner's blind comparison: a picture, words, two sides without names, and a choice.
+// The blind comparison by the owner: a picture, words, two unnamed sides, and a choice.
 
 import * as service from "./service.js";
 import { $, make, titleOf } from "./view.js";
@@ -7,13 +7,19 @@ import { speak, t } from "./words.js";
 let like = "";
 let question = "";
 
-function tell({ composer, sum, ties, interval, decision }) {
+/** The tally. How many choices there are, and what they tell only once they are enough: known earlier, it would sway. */
+function tell({ composer, sum, ties, interval, decision, enough }) {
+  if (composer + sum < enough) {
+    $("tally").textContent = t("blind-progress", { count: composer + sum, enough });
+    return;
+  }
   const [low, high] = interval.map((share) => Math.round(100 * share));
   const said = t(`blind-${decision}`, { low, high });
   $("tally").textContent = t("blind-tally", { left: composer, right: sum, ties, decision: said });
 }
 
 function trouble(error) {
+  if (error.status === 401) { $("door").showModal(); return; }
   $("problem").textContent = error.message;
   $("problem").hidden = false;
 }
@@ -32,6 +38,7 @@ function open(asked) {
 
 async function choices() {
   const { pictures } = await service.facts();
+  document.title = `triptych: ${t("blind")}`;
   const some = await service.some(14, Math.max(1, Math.floor(pictures / 14)));
   $("pictures").replaceChildren(...some.map((one) => {
     const button = make("button", { className: "look", type: "button" }, picture(one));
@@ -52,20 +59,34 @@ async function choices() {
 $("question").addEventListener("submit", async (event) => {
   event.preventDefault();
   $("problem").hidden = true;
-  if (!like || !$("text").value.trim()) return;
-  try { open(await service.blindQuestion(like, $("text").value.trim())); } catch (error) { trouble(error); }
+  const text = $("text").value.trim();
+  if (!text) return;
+  if (!like) { trouble(new Error(t("blind-choose"))); return; }
+  open(null);
+  $("ask").disabled = true;
+  try {
+    open(await service.blindQuestion(like, text));
+    $("choose-left").focus({ preventScroll: true });
+  } catch (error) { trouble(error); } finally { $("ask").disabled = false; }
 });
 for (const choice of ["left", "right", "tie"]) {
   $(`choose-${choice}`).addEventListener("click", async () => {
     const asked = question;
     open(null);
     $("text").value = "";
+    $("text").focus({ preventScroll: true });
     try { tell(await service.blindChoice(asked, choice)); } catch (error) { trouble(error); }
   });
 }
 
+async function begin() {
+  try {
+    tell(await service.blindTally());
+    await choices();
+  } catch (error) { trouble(error); }
+}
+
+$("door").addEventListener("close", () => { service.useKey($("key").value); $("key").value = ""; begin(); });
+$("door").addEventListener("cancel", (event) => event.preventDefault());
 await speak();
-try {
-  tell(await service.blindTally());
-  await choices();
-} catch (error) { trouble(error); }
+begin();

@@ -1,10 +1,10 @@
-// Conditions over the metadata: as the service reads them, as they are shown, and the facets in which they are chosen.
+// Conditions over the metadata: in the syntax of the service, as labels, and the facets that make them.
 
 import { make } from "./view.js";
 import { values as search } from "./service.js";
 import { count, t } from "./words.js";
 
-const SHOWN = 8; // values of a facet that need no search
+const SHOWN = 8; // values of a facet that are shown without a search field
 
 /** A value or column between quotes, where something would be lost or mistaken without. */
 const quoted = (text, mistaken) => (mistaken.test(text) ? `"${text.replaceAll('"', '""')}"` : text);
@@ -47,7 +47,7 @@ export function inWords(condition) {
 export function filterFields(columns, changed) {
   labels = Object.fromEntries(columns.map(({ name, label }) => [name, label]));
   const fields = [];
-  let written = []; // conditions of no facet
+  let written = []; // conditions that belong to no facet
   const report = () => changed([...fields.flatMap(({ conditions }) => conditions()), ...written]);
   for (const [index, column] of columns.entries()) {
     const id = `field-${index}`;
@@ -69,6 +69,7 @@ function choice({ name, label, values, counts, distinct }, report) {
   let shown = usual;
   const draw = () => {
     const known = new Set(shown.map(({ value }) => value));
+    const held = list.contains(document.activeElement) ? document.activeElement.value : null;
     const rows = [...chosen.filter((value) => !known.has(value)).map((value) => ({ value, count: null })), ...shown];
     list.replaceChildren(...rows.map(({ value, count: number }) => {
       const box = make("input", { type: "checkbox", value, checked: chosen.includes(value) });
@@ -78,6 +79,7 @@ function choice({ name, label, values, counts, distinct }, report) {
       });
       return make("li", {}, make("label", {}, box, make("span", {}, value), make("small", {}, number === null ? "" : count(number))));
     }));
+    if (held !== null) [...list.querySelectorAll("input")].find(({ value }) => value === held)?.focus({ preventScroll: true });
   };
   const head = make("h3", {}, label);
   const element = make("div", { className: "facet" }, head);
@@ -104,7 +106,8 @@ function choice({ name, label, values, counts, distinct }, report) {
 /** A field that tells of what is typed, once the typing rests; the last answer wins. */
 function searchBox(label, find) {
   const field = make("input", { type: "search", maxLength: 200, autocomplete: "off" });
-  field.setAttribute("aria-label", t("search-in", { name: label }));
+  field.placeholder = t("search-in", { name: label });
+  field.setAttribute("aria-label", field.placeholder);
   let waiting = 0;
   field.addEventListener("input", () => {
     clearTimeout(waiting);

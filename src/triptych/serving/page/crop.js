@@ -1,4 +1,4 @@
-// A box around the thing that is meant, drawn with the pointer or the arrow keys.
+// A box around the part to search for, drawn with the pointer or the arrow keys.
 
 import { show } from "./service.js";
 import { $ } from "./view.js";
@@ -43,7 +43,7 @@ export function furnish() {
     box = [within(Math.min(x, start[0]), 0, 1 - width), within(Math.min(y, start[1]), 0, 1 - height), width, height];
     draw();
   });
-  stage.addEventListener("pointerup", () => { start = null; });
+  for (const end of ["pointerup", "pointercancel"]) stage.addEventListener(end, () => { start = null; });
   $("crop-frame").addEventListener("keydown", (event) => {
     const move = { ArrowLeft: [-1, 0], ArrowRight: [1, 0], ArrowUp: [0, -1], ArrowDown: [0, 1] }[event.key];
     if (!move) return;
@@ -54,5 +54,6 @@ export function furnish() {
     draw();
   });
   $("crop-use").addEventListener("click", () => { $("crop").close(); done(box.map((one) => Number(one.toFixed(4))).join(",")); });
+  $("crop-cancel").addEventListener("click", () => $("crop").close());
   $("crop-whole").addEventListener("click", () => { $("crop").close(); done(""); });
 }

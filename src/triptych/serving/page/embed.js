@@ -3,12 +3,27 @@
 //   <script type="module" src="https://search.example/page/embed.js"></script>
 //   <triptych-search service="https://search.example/" link="/product/{name}"></triptych-search>
 //
-// Attributes: service (else where this file lies), link (of a result: {id}, {name} and {COLUMN} are filled in), where (a
-// condition), key (one that may search; whoever sees the page can read it), count, words (what the field says), label.
-// It tells the page of a chosen result by the event `triptych-choose`, whose `detail` is the result; a page that
-// prevents its default stays where it is. The service must allow the page's site: `triptych serve --allow-origin`.
+// Attributes: service (default: the origin of this file), link (of a result; {id}, {name} and {COLUMN} are replaced), where
+// (a condition), key (a search-only key; everyone who sees the page can read it), count, words (placeholder of the field),
+// label, lang (en or de).
+// A chosen result fires the event `triptych-choose`, whose `detail` is the result. If a listener prevents the default, the
+// link is not followed. The service must allow the page's site: `triptych serve --allow-origin`.
 
 const HERE = new URL("../", import.meta.url).href;
+
+// In the language of the element, or else of its page, or else of the browser.
+const WORDS = {
+  en: {
+    ask: "What are you looking for?", picture: "Search with a picture", forget: "Without a picture", search: "Search",
+    looking: "Looking …", none: "Nothing was found.", similar: "Similar", more: "Similar to: ", answered: "The service answered ",
+    unreachable: "The search cannot be reached.",
+  },
+  de: {
+    ask: "Was suchen Sie?", picture: "Mit einem Bild suchen", forget: "Ohne Bild", search: "Suchen",
+    looking: "Suche läuft …", none: "Nichts gefunden.", similar: "Ähnliche", more: "Ähnlich wie: ", answered: "Der Dienst antwortete mit ",
+    unreachable: "Die Suche ist nicht zu erreichen.",
+  },
+};
 
 const STYLE = `
 :host { display: block; font: inherit; color: inherit; }
@@ -38,28 +53,31 @@ class TriptychSearch extends HTMLElement {
   #asking = new AbortController();
   #like = "";
   #sending = null;
+  #said = WORDS.en;
 
   connectedCallback() {
     if (this.shadowRoot) return;
     const sheet = new CSSStyleSheet();
     sheet.replaceSync(STYLE);
     this.attachShadow({ mode: "open" }).adoptedStyleSheets = [sheet];
-    const words = this.getAttribute("words") ?? "What are you looking for?";
+    const language = this.closest("[lang]")?.lang || navigator.language;
+    this.#said = WORDS[language.slice(0, 2).toLowerCase()] ?? WORDS.en;
+    const words = this.getAttribute("words") ?? this.#said.ask;
     this.text = make("input", { type: "text", maxLength: 1000, placeholder: words });
     this.text.setAttribute("aria-label", words);
     this.file = make("input", { type: "file", accept: "image/*" });
-    this.file.setAttribute("aria-label", this.getAttribute("label") ?? "Search with a picture");
+    this.file.setAttribute("aria-label", this.getAttribute("label") ?? this.#said.picture);
     this.picture = make("img", { alt: "" });
     const forget = make("button", { type: "button" }, "×");
-    forget.setAttribute("aria-label", "Without a picture");
+    forget.setAttribute("aria-label", this.#said.forget);
     this.from = make("span", { className: "from", hidden: true }, this.picture, forget);
     this.status = make("p");
     this.status.setAttribute("role", "status");
     this.list = make("ol");
-    const form = make("form", {}, this.from, this.text, make("label", {}, "📷", this.file), make("button", { type: "submit" }, "Search"));
+    const form = make("form", {}, this.from, this.text, make("label", {}, "📷", this.file), make("button", { type: "submit" }, this.#said.search));
     this.shadowRoot.append(form, this.status, this.list);
     form.addEventListener("submit", (event) => { event.preventDefault(); this.search(); });
-    this.file.addEventListener("change", () => this.start(this.file.files[0]));
+    this.file.addEventListener("change", () => { this.start(this.file.files[0]); this.file.value = ""; });
     forget.addEventListener("click", () => { this.#like = ""; this.#sending = null; this.from.hidden = true; });
   }
 
@@ -67,10 +85,13 @@ class TriptychSearch extends HTMLElement {
   async #ask(path, body) {
     const key = this.getAttribute("key");
     const headers = key ? { Authorization: `Bearer ${key}` } : {};
-    const answer = await fetch(this.#address(path), { method: body ? "POST" : "GET", body, headers, signal: this.#asking.signal });
+    const { signal } = this.#asking;
+    const answer = await fetch(this.#address(path), { method: body ? "POST" : "GET", body, headers, signal }).catch((error) => {
+      throw error.name === "AbortError" ? error : new Error(this.#said.unreachable);
+    });
     if (answer.ok) return answer;
     const problem = await answer.json().catch(() => ({}));
-    throw new Error(problem.detail ?? `The service answered ${answer.status}.`);
+    throw new Error(problem.detail ?? `${this.#said.answered}${answer.status}.`);
   }
 
   #address(path) {
@@ -102,7 +123,7 @@ class TriptychSearch extends HTMLElement {
   /** Search with the picture and the words that there are. */
   async search() {
     const sending = this.#sending;
-    this.status.textContent = "…";
+    this.status.textContent = this.#said.looking;
     try {
       await sending;
       if (sending !== this.#sending) return;
@@ -118,7 +139,7 @@ class TriptychSearch extends HTMLElement {
       if (this.getAttribute("where")) form.append("where", this.getAttribute("where"));
       const answer = await (await this.#ask("v1/search", form)).json();
       this.#draw(answer.hits);
-      this.status.textContent = answer.hits.length ? "" : "Nothing was found.";
+      this.status.textContent = answer.hits.length ? "" : this.#said.none;
     } catch (error) {
       if (error.name === "AbortError") return;
       this.#sending = null;
@@ -129,14 +150,15 @@ class TriptychSearch extends HTMLElement {
   #draw(hits) {
     this.list.replaceChildren(...hits.map((hit) => {
       const title = String(hit.metadata.title ?? hit.metadata.productDisplayName ?? hit.name.split("/").at(-1));
-      const img = make("img", { alt: title, loading: "lazy" });
+      const img = make("img", { alt: "", loading: "lazy" });
       this.#show(img, hit.id);
       const link = make("a", { href: this.#link(hit) }, img, make("span", {}, title));
       link.addEventListener("click", (event) => {
         const chosen = new CustomEvent("triptych-choose", { detail: hit, bubbles: true, cancelable: true });
         if (!this.dispatchEvent(chosen)) event.preventDefault();
       });
-      const more = make("button", { type: "button" }, "Similar");
+      const more = make("button", { type: "button" }, this.#said.similar);
+      more.setAttribute("aria-label", `${this.#said.more}${title}`);
       more.addEventListener("click", () => this.start(hit.id));
       return make("li", {}, link, more);
     }));

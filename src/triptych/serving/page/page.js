@@ -1,4 +1,4 @@
-// What happens when. One state, in the address; every act makes a new one and goes there.
+// The page's actions. There is one state, stored in the address; each action makes a new state and goes there.
 
 import * as basket from "./basket.js";
 import { compareBeside } from "./beside.js";
@@ -14,10 +14,12 @@ let catalog = null;
 let hits = [];
 let filters = { fields: [], set() {} };
 let asking = new AbortController();
-let sending = null; // the picture that is being sent: { file, words }
-let refused = null; // what was tried when it failed
+let sending = null; // the picture that is being uploaded: { file, words }
+let refused = null; // the action that failed
 
-// --- going somewhere -------------------------------------------------------------------------------------------------
+const touched = matchMedia("(pointer: coarse)").matches; // focus on a field would then open a keyboard over the results
+
+// --- navigation ------------------------------------------------------------------------------------------------------
 
 function go(next, { replace = false, search = true } = {}) {
   state = { ...state, ...next };
@@ -30,6 +32,7 @@ function go(next, { replace = false, search = true } = {}) {
 const step = (changes, settings) => go({ steps: [...state.steps, { ...lastStep(state), ...changes }], shown: "" }, settings);
 
 function draw() {
+  const held = document.activeElement, place = held?.closest("#chips, #trail, #others");
   const here = lastStep(state);
   const { like, text, not, box } = here;
   if (sending) preview($("reference-picture"), $("invitation"), sending.file);
@@ -39,17 +42,16 @@ function draw() {
   if (!frame.hidden) Object.assign(frame, { className: "boxed" }).style.cssText = boxed(box).style.cssText;
   $("part").hidden = !like || here.also.length > 0 || sending !== null;
   $("part").textContent = t(box ? "crop-again" : "crop");
-  $("forget").hidden = !like;
+  $("forget").hidden = !like && sending === null;
+  $("forget").textContent = t(sending ? "stop-sending" : "forget");
   drawOthers(here);
-  if (!sending) { // what is typed meanwhile stays
-    if ($("words").value !== text) $("words").value = text;
-    $("avoid").value = not.join(", ");
-  }
+  write($("words"), text);
+  write($("avoid"), not.join(", "));
   $("weight").value = state.weight ?? catalog?.weight ?? 0.5;
   $("weighing").hidden = Boolean(catalog?.composer) || !like;
   $("share").hidden = state.steps.length === 0;
   $("trail").hidden = state.steps.length < 2;
-  $("trail").firstElementChild.replaceChildren(...trail(state.steps, (index) => go({ steps: state.steps.slice(0, index + 1), shown: "" })));
+  $("trail").firstElementChild.replaceChildren(...trail(state.steps, (index) => { sending = null; go({ steps: state.steps.slice(0, index + 1), shown: "" }); }));
   $("trail").scrollLeft = $("trail").scrollWidth;
   $("chips").replaceChildren(...state.where.map((condition) => {
     const chip = make("button", { className: "chip", type: "button" }, inWords(condition));
@@ -63,6 +65,21 @@ function draw() {
   $("ordering").hidden = !asks(here);
   document.title = text ? `${text} · triptych` : "triptych";
   drawFound();
+  recover(held, place);
+}
+
+/** What a field says. What was typed there and not yet searched for stays. */
+function write(field, said) {
+  if (field.dataset.said !== said) field.value = said;
+  field.dataset.said = said;
+}
+
+/** Where what had the keyboard's focus is gone, what lies nearest gets it, so that nobody begins at the top again. */
+function recover(held, place) {
+  const inSight = (one) => Boolean(one?.getClientRects().length);
+  if (!held || inSight(held) || ![held, document.body].includes(document.activeElement)) return;
+  const next = [place?.querySelector("[aria-current]"), place?.querySelector("button"), $("find")];
+  next.find(inSight)?.focus({ preventScroll: true });
 }
 
 /** The pictures beside the first one, and those that results should be unlike. */
@@ -108,7 +125,7 @@ async function tell(reference, result) {
   } catch { /* the pictures say it themselves */ }
 }
 
-// --- finding ---------------------------------------------------------------------------------------------------------
+// --- searching -------------------------------------------------------------------------------------------------------
 
 /** How many results fill whole rows, so that the last one is not left with a picture or two. */
 function wholeRows(about) {
@@ -125,7 +142,7 @@ function question(more = {}) {
 }
 
 async function find() {
-  if (sending) return; // it is looked for once it is there
+  if (sending) return; // the search follows the upload
   asking.abort();
   asking = new AbortController();
   const { signal } = asking;
@@ -135,10 +152,12 @@ async function find() {
   hits = [];
   if (!asks(lastStep(state))) return welcome();
   $("examples").hidden = true;
+  const within = $("grid").contains(document.activeElement);
   lookFor();
   try {
     take(await service.search(question(), signal), false);
     draw();
+    if (within && document.activeElement === document.body) $("grid").querySelector("button")?.focus({ preventScroll: true });
   } catch (error) {
     if (error.name !== "AbortError") trouble(error, find);
   } finally {
@@ -171,10 +190,10 @@ async function further() {
   $("more").disabled = true;
   $("trouble").hidden = true;
   const { signal } = asking;
+  const first = $("grid").children.length;
   try {
-    const answer = await service.search(question({ offset: hits.length, after: hits.at(-1)?.id ?? "" }), signal);
-    const first = hits.length;
-    take(answer, true);
+    if (asks(lastStep(state))) take(await service.search(question({ offset: hits.length, after: hits.at(-1)?.id ?? "" }), signal), true);
+    else browse(await service.some(wholeRows(24), 1, state.where, first), wholeRows(24));
     $("grid").children[first]?.querySelector("button").focus({ preventScroll: true });
   } catch (error) {
     if (error.name !== "AbortError" && !signal.aborted) trouble(error, further, { beneath: true });
@@ -189,14 +208,24 @@ async function welcome() {
     $("grid").replaceChildren(nothing(t("empty"), t("empty-why")));
     return;
   }
-  $("status").textContent = t("or-start");
+  const { where } = state;
+  $("status").textContent = t(where.length ? "with-filters" : "or-start");
   try {
-    const many = wholeRows(14);
-    const some = await service.some(many, Math.max(1, Math.floor(catalog.pictures / many)));
-    if (asks(lastStep(state)) || sending) return;
-    $("grid").replaceChildren(...some.map((picture) => card(picture, acts)));
-    drawExamples(some);
+    const many = wholeRows(where.length ? 24 : 14);
+    const some = await service.some(many, where.length ? 1 : Math.max(1, Math.floor(catalog.pictures / many)), where);
+    if (asks(lastStep(state)) || sending || where !== state.where) return;
+    $("grid").replaceChildren();
+    if (!some.length) $("grid").append(nothing(t("none-fit"), t("none-fit-filters")));
+    browse(some, where.length ? many : Infinity);
+    if (where.length) $("examples").hidden = true;
+    else drawExamples(some);
   } catch (error) { trouble(error, welcome); }
+}
+
+/** Pictures to start from; there may be more where there are as `many` as were asked for. */
+function browse(some, many) {
+  $("grid").append(...some.map((picture) => card(picture, acts)));
+  $("more").hidden = some.length < many;
 }
 
 /** A picture of the catalog and words, to be clicked. */
@@ -221,9 +250,9 @@ function trouble(error, again, { beneath = false } = {}) {
   title.textContent = [0, 404, 413, 429].includes(error.status) ? t(`trouble-${error.status}`) : t(error.status >= 500 ? "trouble-500" : "trouble");
   const said = `${error.message[0].toUpperCase()}${error.message.slice(1)}`;
   advice.textContent = lost ? t("lost-upload") : /[.!?]$/.test(said) ? said : `${said}.`;
-  // Trying a bad file again helps nobody; what was there before it can be had again.
+  // A bad file would fail again, so the button goes back to the state before it.
   const hopeless = !beneath && [404, 413, 422].includes(error.status);
-  // A condition that cannot be read is the last thing that was done.
+  // A condition that cannot be parsed is the last one that was added.
   refused = error.status === 422 && /^(where|sort|box) /.test(error.message) ? () => history.back() : hopeless ? () => find() : again;
   $("trouble").lastElementChild.textContent = t(hopeless ? "back" : "try-again");
   $("trouble").lastElementChild.hidden = lost;
@@ -235,13 +264,13 @@ function trouble(error, again, { beneath = false } = {}) {
   $("grid").replaceChildren();
 }
 
-// --- what a person does ----------------------------------------------------------------------------------------------
+// --- input of the person ---------------------------------------------------------------------------------------------
 
 const look = (hit) => { go({ shown: hit.id }, { replace: true, search: false }); reveal($("found")); };
 
 function goOn(hit) {
   go({ steps: [...state.steps, { ...NOTHING, like: hit.id }], shown: "" });
-  $("words").focus({ preventScroll: true });
+  if (!touched) $("words").focus({ preventScroll: true });
   reveal($("triptych"));
 }
 
@@ -289,18 +318,15 @@ async function start(file) {
     const like = await service.upload(file, signal);
     if (sending !== mine) return;
     sending = null;
-    const typed = [$("words").value, $("avoid").value];
     const { text, not } = mine.words ?? lastStep(state);
     go({ steps: [...state.steps, { ...NOTHING, like, text, not }], shown: "" });
-    if (!mine.words) [$("words").value, $("avoid").value] = typed;
   } catch (error) {
     if (sending !== mine || error.name === "AbortError") return;
     const words = mine.words;
     sending = null;
     draw();
-    if (words) { $("words").value = words.text; $("avoid").value = words.not.join(", "); }
     trouble(error, () => start(file).then(() => {}, () => {}));
-    if (words && refused) { // a second attempt is for the same words
+    if (words && refused) { // a second attempt uses the same words
       const again = refused;
       refused = () => { again(); if (sending) sending.words = words; };
     }
@@ -318,14 +344,14 @@ function say(text) {
   }
   const here = lastStep(state);
   if (text === here.text && not.join() === here.not.join() && state.steps.length) return find();
-  // The first words belong to the step that they are said to; later ones are a new step from the same picture.
+  // The first words belong to the present step; later ones make a new step from the same picture.
   const steps = here.text || here.not.length || !state.steps.length ? state.steps : state.steps.slice(0, -1);
   return go({ steps: [...steps, { ...here, text, not }], shown: "" });
 }
 
 const imageOf = (transfer) => [...(transfer?.files ?? [])].find((file) => file.type.startsWith("image/")) ?? transfer?.files?.[0];
 
-$("triptych").addEventListener("submit", (event) => { event.preventDefault(); say($("words").value.trim()); });
+$("triptych").addEventListener("submit", (event) => { event.preventDefault(); if (touched) $("words").blur(); say($("words").value.trim()); });
 $("words").addEventListener("keydown", (event) => {
   if (event.key === "Enter" && !event.shiftKey && !event.isComposing) { event.preventDefault(); $("triptych").requestSubmit(); }
 });
@@ -341,12 +367,21 @@ document.addEventListener("dragover", (event) => {
 document.addEventListener("dragleave", (event) => { if (!event.relatedTarget) $("drop").hidden = true; });
 document.addEventListener("drop", (event) => { event.preventDefault(); $("drop").hidden = true; start(imageOf(event.dataTransfer)); });
 $("weight").addEventListener("change", () => go({ weight: Number($("weight").value), shown: "" }, { replace: true }));
-$("forget").addEventListener("click", () => go({ steps: [...state.steps, { ...NOTHING, text: lastStep(state).text, not: lastStep(state).not }], shown: "" }));
+$("forget").addEventListener("click", () => {
+  if (!sending) return go({ steps: [...state.steps, { ...NOTHING, text: lastStep(state).text, not: lastStep(state).not }], shown: "" });
+  sending = null;
+  draw();
+  return find();
+});
 $("part").addEventListener("click", () => crop.choosePart(lastStep(state).like, lastStep(state).box, (box) => { if (box !== lastStep(state).box) step({ box }); }));
 $("go-on").addEventListener("click", () => goOn({ id: state.shown || hits[0].id }));
 $("compare").addEventListener("click", () => compareBeside(lastStep(state).like, shownHit(), catalog?.columns ?? []));
 $("more").addEventListener("click", further);
-$("home").addEventListener("click", () => go(EMPTY));
+$("home").addEventListener("click", () => {
+  sending = null;
+  $("words").value = $("avoid").value = "";
+  go(EMPTY);
+});
 $("clear").addEventListener("click", () => go({ where: [], shown: "" }));
 $("sort").addEventListener("change", () => go({ sort: $("sort").value, shown: "" }));
 $("unique").addEventListener("change", () => go({ unique: $("unique").checked, shown: "" }));
@@ -372,7 +407,7 @@ $("door").addEventListener("cancel", (event) => event.preventDefault());
 document.addEventListener("keydown", (event) => {
   if (event.key === "/" && !/^(INPUT|TEXTAREA|SELECT)$/.test(event.target.tagName)) { event.preventDefault(); $("words").focus(); }
 });
-// Arrows walk over the results.
+// Arrow keys move over the results.
 $("grid").addEventListener("keydown", (event) => {
   const buttons = [...$("grid").querySelectorAll(".look")];
   const place = buttons.indexOf(event.target);

@@ -1,4 +1,4 @@
-// What is drawn. Everything that comes from the catalog is set as text, never as markup.
+// Rendering. Everything from the catalog is set as text, never as markup.
 
 import { show } from "./service.js";
 import { t } from "./words.js";
@@ -13,7 +13,7 @@ export function make(tag, settings = {}, ...children) {
   return element;
 }
 
-let captionColumns = []; // columns of few words: whose values are shown under a picture
+let captionColumns = []; // columns with short values, which are shown below a picture
 
 export function setCaptionColumns(columns) {
   captionColumns = columns.filter(({ kind, values, distinct }) => kind === "text" && values.length > 1 && values.length === distinct).map(({ name }) => name);
@@ -69,7 +69,7 @@ export function card(hit, acts, range = [0, 0]) {
       sign("sign", "−", t("unlike-this"), () => acts.unlikeThis(hit)),
     );
   }
-  under.append(sign("sign heart-sign", "♥", acts.isKept(hit) ? t("kept") : t("keep"), (own) => {
+  under.append(sign("sign heart-sign", "", acts.isKept(hit) ? t("kept") : t("keep"), (own) => {
     const kept = acts.keep(hit);
     own.setAttribute("aria-pressed", String(kept));
     own.title = t(kept ? "kept" : "keep");

@@ -1,7 +1,7 @@
-"""Soft labels: how well candidates answer a reference and a text, as a verifier scored them.
+"""Soft labels: a verifier's scores of how well candidates answer a reference and a text.
 
-`eval --rerank-out` writes them and `train --soft-labels` learns from them, so that a composer takes over some of what a
-model knows that is too slow to search with. One JSON object a line:
+`eval --rerank-out` writes them, and `train --soft-labels` trains on them. So a composer learns from a model that is too
+slow to search with. The file has one JSON object per line:
 
     {"reference": name, "modification": text, "candidates": [names], "scores": [from 0 to 1]}
 """
@@ -48,27 +48,27 @@ class SoftLabels:
     references: Rows
     """The row of each label's reference `(n,)`."""
     words: NDArray[Any]
-    """The composer's input for its text, a row each."""
+    """The composer's input for each label's text, one row each."""
     candidates: Rows
-    """The rows of its candidates `(n, k)`; the last repeated where there are fewer."""
+    """The rows of each label's candidates `(n, k)`, padded with the last candidate."""
     scores: NDArray[np.float32]
-    """Their scores `(n, k)`; minus infinity for repeated ones."""
+    """The scores of the candidates `(n, k)`; minus infinity for padding."""
 
     def some(self, which: Rows) -> "SoftLabels":
-        """The labels at some places."""
+        """Select labels by their positions."""
         return SoftLabels(self.references[which], self.words[which], self.candidates[which], self.scores[which])
 
     @classmethod
     def read(cls, path: Path, names: Sequence[str], encode: Callable[[list[str]], NDArray[Any]]) -> Self:
-        """Read the labels whose pictures a catalog has. What is left out is counted and told.
+        """Read the labels whose pictures a catalog has. What is left out is counted and reported.
 
         Args:
             path: the file.
-            names: the catalog's pictures. A label may name one by its path or by its file name without suffix.
+            names: the catalog's pictures. A label names a picture by its path or by its file name without suffix.
             encode: makes the composer's input of texts.
 
         Raises:
-            DataError: the file cannot be read, or holds no label with two candidates of the catalog.
+            DataError: the file cannot be read, or has no label with two candidates of the catalog.
         """
         known = PictureNames(names)
 
@@ -92,11 +92,11 @@ class SoftLabels:
             kept.append((reference, label.modification, [at for at, _ in found], [score for _, score in found]))
         if left_out or strangers:
             say(
-                f"{path}: the catalog lacks the pictures of {strangers} candidates; of {left_out} queries, with these, "
-                "too little is left, and they are left out"
+                f"{path}: the catalog lacks {strangers} candidates, which are left out; {left_out} queries are left "
+                "out, since their reference or all but one of their candidates are missing"
             )
         if not kept:
-            raise DataError(f"{path}: no query has two candidates in the catalog; take scores over the same pictures")
+            raise DataError(f"{path}: no query has two candidates in the catalog; use scores over the same pictures")
         most = max(len(rows) for _, _, rows, _ in kept)
         return cls(
             np.array([reference for reference, *_ in kept], np.int64),
@@ -110,7 +110,7 @@ def _labels(path: Path) -> Iterable[SoftLabel]:
     """The labels of a file.
 
     Raises:
-        DataError: a line is none; the message names it.
+        DataError: a line is not a soft label; the message names it.
     """
     try:
         lines = path.read_text(encoding="utf-8").splitlines()
@@ -129,5 +129,5 @@ def _labels(path: Path) -> Iterable[SoftLabel]:
             if not all(0 <= score <= 1 for score in scores):
                 raise ValueError
         except (ValueError, KeyError, TypeError, RecursionError):
-            raise DataError(f"{path}:{number}: no soft label; such lines are written by eval --rerank-out") from None
+            raise DataError(f"{path}:{number}: not a soft label; eval --rerank-out writes such lines") from None
         yield label
