@@ -48,15 +48,23 @@ def build_metaclip(folder: Path) -> Path:
     return folder
 
 
-def build_bge(folder: Path) -> Path:
+def build_bge(folder: Path, **vision: int) -> Path:
     """As BAAI/BGE-VL-base is laid out: a CLIP that names code of its authors beside the weights."""
-    build_clip(folder)
+    build_clip(folder, **vision)
     edit(folder / "config.json", auto_map={"AutoModel": "modeling_MMRet_CLIP.CLIPModel"}, architectures=["CLIPModel"])
     (folder / "modeling_MMRet_CLIP.py").write_text("raise SystemExit('remote code was run')\n")
     return folder
 
 
-@pytest.mark.parametrize(("build", "kind"), [(build_bge, "CLIPModel"), (build_metaclip, "MetaClip2Model")])
+def build_bge_large(folder: Path) -> Path:
+    """BAAI/BGE-VL-large, whose towers have different widths, as those of CLIP ViT-L/14."""
+    return build_bge(folder, hidden_size=48, num_attention_heads=3, num_hidden_layers=3)
+
+
+@pytest.mark.parametrize(
+    ("build", "kind"),
+    [(build_bge, "CLIPModel"), (build_bge_large, "CLIPModel"), (build_metaclip, "MetaClip2Model")],
+)
 def test_a_query_of_a_clip_is_the_sum_of_its_unscaled_features(build, kind, tmp_path):
     encoder: Any = load_encoder(f"hf:{build(tmp_path)}", threads=1)
     pixels = np.stack([encoder.prepare(picture) for picture in pictures()])

@@ -282,3 +282,25 @@ def test_a_model_that_lies_there_in_both_layouts_is_read_in_the_second(converted
     both = Path(shutil.copytree(folder / "made", tmp_path / "both"))
     shutil.copyfile(folder / "published" / "open_clip_config.json", both / "open_clip_config.json")
     assert load_encoder(f"hf:{both}", threads=1).dim == result.dim
+
+
+def test_of_a_hub_id_no_weights_are_fetched_that_cannot_be_read(
+    converted: Any, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    _, _, result, folder = converted
+    asked: list[list[str]] = []
+
+    def snapshot_download(hub_id: str, *, allow_patterns: list[str], local_files_only: bool = False, **_: Any) -> str:
+        if local_files_only:
+            raise OSError("not cached")
+        asked.append(allow_patterns)
+        return str(folder / "published")
+
+    monkeypatch.setattr("huggingface_hub.snapshot_download", snapshot_download)
+    with pytest.raises(UsageError, match="rewrite it once by `triptych convert-encoder hf:some/clothes --out DIR`"):
+        load_encoder("hf:some/clothes")
+    assert not any(name.endswith(".safetensors") for name in asked[0])
+    assert len(asked) == 1
+    done = triptych.convert_encoder("hf:some/clothes@main", tmp_path / "out")
+    assert (done.family, done.dim) == (result.family, result.dim)
+    assert [name for name in asked[-1] if name.endswith(".safetensors")] == ["open_clip_model.safetensors"]

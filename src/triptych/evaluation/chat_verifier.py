@@ -95,7 +95,10 @@ class ChatVerifier:
         probe = Spent()
         asking = self._asker.ask_once(self._calls(task, query, rows[:1], likelihoods=True), read_yes, probe)
         found = self._asker.run(task.task, STEP, [(query.id, asking)], 1)
-        gives = any(score is not None for score in found.get(query.id, ()))
+        scores = found.get(query.id)
+        if scores is None:  # a limit or a fault came first, which says nothing about the server
+            return True
+        gives = any(score is not None for score in scores)
         if not gives:  # otherwise the same question is counted with the others
             for name in ("calls", "tokens_in", "tokens_out", "cost", "seconds"):
                 setattr(spent, name, getattr(spent, name) + getattr(probe, name))

@@ -104,12 +104,12 @@ def evaluate(
     name = benchmark if isinstance(benchmark, str) else benchmark.name
     _check_submission(benchmark, options, count=len({*names}) + len(composers))
     helper = ChatHelper.of(options, names, output)
-    rerank = Rerank.of(options, output, runtime)
     methods = Methods.of(names, composers, encoder, options, known, runtime, helper)
     gallery = Path(options.gallery) if options.gallery else None
     tasks = load_benchmark(benchmark, root, gallery, options.split, options.settings)
     if not options.submission and not all(task.public for task in tasks):
         raise UsageError(f"{name}: the targets of {options.split} are not public; give --submission to write its files")
+    rerank = Rerank.of(options, output, runtime)
     _report_unread(methods, tasks)
     choosing = _choosing(methods, options.weight) | (rerank.choosing(methods.encoders) if rerank else set())
     tuning = tuning_tasks(known, root, options) if choosing and known and root else {}
