@@ -167,7 +167,9 @@ def _weights(encoder: Encoder, options: TrainOptions) -> "DualEncoder | PhotoEnc
 
     own = load_model(encoder.folder) if _learns_text(encoder, options, unless=()) else None
     if options.composer == "transformer" and not isinstance(own, DualEncoder):
-        raise UsageError(f"{encoder.name}: --composer transformer needs an encoder of `triptych pretrain --from scratch`")
+        raise UsageError(
+            f"{encoder.name}: --composer transformer needs an encoder of `triptych pretrain --from scratch`"
+        )
     if options.tune_text and not isinstance(encoder, NativeEncoder):
         raise UsageError(f"--tune-text: the text tower of {encoder.name} cannot be trained")
     if own is None and "text-tower" in options.without:
