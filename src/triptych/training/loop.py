@@ -31,7 +31,7 @@ def warmup_cosine(step: int, steps: int) -> float:
 
 
 def warmup_linear(step: int, steps: int) -> float:
-    """The factor of the peak learning rate at a step: a linear warm-up over 5 %, times a linear decay over all steps."""
+    """The factor of the peak learning rate at a step: a linear warm-up over 5 %, times a linear decay to zero."""
     return min(1.0, 20 * (step + 1) / steps) * (1 - step / steps)
 
 
