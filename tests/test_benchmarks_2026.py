@@ -110,6 +110,36 @@ def test_other_annotations_word_the_same_queries_anew(tmp_path):
     ] == [2] * 3
 
 
+def test_refined_annotations_say_how_many_queries_are_worded_anew(tmp_path, capsys):
+    """As chuonghm/Refined-CIRR and chuonghm/Refined-FashionIQ at huggingface.co: `is_refined`, one file for all."""
+    root = write_cirr(tmp_path)
+    content = json.loads((root / "captions" / "cap.rc2.val.json").read_text())
+    refined = [entry | {"is_refined": number < 2} for number, entry in enumerate(content)]
+    write(root / "captions" / "refined_cirr.val.json", refined)
+    (task,) = load_tasks("cirr", root, "val", ["annotations=refined_cirr.val.json"])
+    assert len(task.queries) == len(content)
+    assert f"2 of {len(content)} queries are refined; all are measured" in capsys.readouterr().err
+    shop = write_fashioniq(tmp_path / "fashion-iq")
+    names = ("dress", "shirt", "toptee")
+    official = {
+        name: json.loads((shop / "captions" / f"cap.{name}.val.json").read_text())[: 1 + place]
+        for place, name in enumerate(names)
+    }
+    whole = [
+        entry | {"captions": ["is longer and blue"], "is_refined": True} for each in official.values() for entry in each
+    ]
+    write(shop / "captions" / "refined.json", whole)
+    tasks = load_tasks("fashioniq", shop, "val", ["annotations=refined.json", "captions=both-orders"])
+    assert [len(task.queries) for task in tasks] == [1, 2, 3]
+    assert {(query.modification, query.other_wordings) for task in tasks for query in task.queries} == {
+        ("is longer and blue", ())
+    }
+    assert [next(iter(task.queries)).reference for task in tasks] == [official[name][0]["candidate"] for name in names]
+    write(shop / "captions" / "refined.json", whole[:1])
+    with pytest.raises(DataError, match="no entry has its pictures in the image split of shirt"):
+        load_tasks("fashioniq", shop, "val", ["annotations=refined.json"])
+
+
 @pytest.fixture
 def icir(tmp_path):
     shown = [("a/1.jpg", "at night"), ("a/2.jpg", "at night"), ("a/3.jpg", "in snow"), ("a/4.jpg", "no")]

@@ -37,6 +37,7 @@ if TYPE_CHECKING:
     from triptych.demonstration.demo import demo
     from triptych.demonstration.options import DemoOptions
     from triptych.encoders.known import KNOWN_ENCODERS
+    from triptych.encoders.open_clip import ConvertEncoderResult, convert_encoder
     from triptych.encoders.protocol import Encoder, TextReading
     from triptych.encoders.registry import load_encoder
     from triptych.evaluation.ablation.options import AblateOptions
@@ -87,6 +88,7 @@ if TYPE_CHECKING:
         LogOptions,
         LossOptions,
         PretrainOptions,
+        SoftLabelOptions,
         TrainOptions,
     )
     from triptych.training.pretraining import pretrain
@@ -121,6 +123,7 @@ __all__ = [
     "CompareOptions",
     "CompareResult",
     "Composer",
+    "ConvertEncoderResult",
     "CostEstimate",
     "CriticOptions",
     "DemoOptions",
@@ -175,6 +178,7 @@ __all__ = [
     "SearchOptions",
     "SearchQuery",
     "ServeOptions",
+    "SoftLabelOptions",
     "Task",
     "TextReading",
     "TrainOptions",
@@ -194,6 +198,7 @@ __all__ = [
     "check_benchmark",
     "compare",
     "compare_reasoners",
+    "convert_encoder",
     "demo",
     "doctor",
     "evaluate",
@@ -260,6 +265,7 @@ _HOME = {
     "CompareOptions": "triptych.evaluation.options",
     "CompareResult": "triptych.evaluation.results.comparison",
     "Composer": "triptych.composers.protocol",
+    "ConvertEncoderResult": "triptych.encoders.open_clip",
     "CostEstimate": "triptych.mining.chat.results",
     "CriticOptions": "triptych.mining.options",
     "DemoOptions": "triptych.demonstration.options",
@@ -315,6 +321,7 @@ _HOME = {
     "SearchOptions": "triptych.retrieval.options",
     "SearchQuery": "triptych.retrieval.query",
     "ServeOptions": "triptych.serving.options",
+    "SoftLabelOptions": "triptych.training.options",
     "Task": "triptych.benchmarks.task",
     "TextReading": "triptych.encoders.protocol",
     "TrainOptions": "triptych.training.options",
@@ -332,6 +339,7 @@ _HOME = {
     "check_benchmark": "triptych.benchmarks.checking",
     "compare": "triptych.evaluation.results.comparison",
     "compare_reasoners": "triptych.evaluation.reasoners",
+    "convert_encoder": "triptych.encoders.open_clip",
     "demo": "triptych.demonstration.demo",
     "doctor": "triptych.core.environment",
     "evaluate": "triptych.evaluation.evaluate",

@@ -2,11 +2,12 @@
 
 import csv
 import json
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path, PurePosixPath
 from typing import Any
 
 from triptych.core.errors import DataError
+from triptych.core.progress import say
 
 
 def read_official(path: Path, source: str) -> Any:
@@ -59,6 +60,13 @@ class Record:
     def number(self, field: str) -> int:
         """A whole number."""
         return self._number(field, self._value(field))
+
+    def flag(self, field: str) -> bool:
+        """A boolean field."""
+        value = self._value(field)
+        if not isinstance(value, bool):
+            raise self.error(f'"{field}" must be true or false')
+        return value
 
     def texts(self, field: str) -> tuple[str, ...]:
         """A list of strings."""
@@ -128,6 +136,16 @@ def read_records(path: Path, source: str) -> Iterator[Record]:
         raise DataError(f"{path}: not a list of entries; get it again: {source}")
     for number, entry in enumerate(content, start=1):
         yield Record(f"{path}: entry {number}", entry)
+
+
+def report_refined(where: str, records: Sequence[Record]) -> None:
+    """Report the number of refined entries, if they have `is_refined` (Refined CIRR and Refined FashionIQ).
+
+    All entries are measured, refined or not.
+    """
+    said = [record.flag("is_refined") for record in records if "is_refined" in record]
+    if said:
+        say(f"{where}: {sum(said)} of {len(records)} queries are refined; all are measured")
 
 
 def read_lines(path: Path, source: str) -> Iterator[Record]:

@@ -22,6 +22,19 @@ def picture_key(task: Task, name: str) -> Key:
     return task.file(name), task.boxes.get(name), task.padding
 
 
+def open_task_picture(task: Task, name: str, limits: Limits = DEFAULT_LIMITS) -> Image.Image:
+    """Open a picture of a task, cropped and padded as the task requires.
+
+    Raises:
+        PictureError: the picture cannot be read.
+    """
+    path, box, padding = picture_key(task, name)
+    picture = open_picture(path, limits)
+    if box is not None:
+        picture = crop_square(picture, box)
+    return picture if padding is None else pad_to_ratio(picture, padding)
+
+
 def load_task_pictures(
     task: Task,
     names: Sequence[str],
@@ -41,11 +54,7 @@ def read_task_pictures(
     """Do the same as `load_task_pictures`, without showing progress."""
 
     def opened(name: str) -> Image.Image:
-        path, box, padding = picture_key(task, name)
-        picture = open_picture(path, limits)
-        if box is not None:
-            picture = crop_square(picture, box)
-        return picture if padding is None else pad_to_ratio(picture, padding)
+        return open_task_picture(task, name, limits)
 
     return load_pictures(task.root, names, threads=threads, prepare=prepare, opened=opened)
 

@@ -188,3 +188,12 @@ def export_models(
 ) -> None:
     """Write an encoder, and a composer if one is given, as graphs that run without torch."""
     show(triptych.export_models(out, encoder=encoder, composer=composer, int8=int8, runtime=runtime))
+
+
+@app.command(epilog="Example: triptych convert-encoder hf:Marqo/marqo-fashionSigLIP --out fashion-siglip")
+def convert_encoder(
+    source: Annotated[str, typer.Argument(metavar="NAME", help="hf:HUB_ID or the folder of an open_clip checkpoint.")],
+    out: OutDir,
+) -> None:
+    """Convert an open_clip checkpoint to the Hugging Face layout, for --encoder hf:DIR."""
+    show(triptych.convert_encoder(source, out))

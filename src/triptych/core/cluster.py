@@ -9,8 +9,6 @@ from dataclasses import dataclass
 from itertools import chain
 from typing import Any, Protocol, TypeVar
 
-import numpy as np
-
 from triptych.core.environment import require_extra
 from triptych.core.errors import FailureError, TriptychError, UsageError
 from triptych.core.options import check_ranges, option
@@ -155,6 +153,8 @@ class _Actor:
             self._work = error
 
     def __call__(self, batch: dict[str, Any]) -> dict[str, Any]:
+        import numpy as np  # here, since the options are read for every `--help`
+
         return {"result": np.array([pickle.dumps(self._result(pickle.loads(item))) for item in batch["item"]], object)}
 
     def _result(self, item: Any) -> Any:

@@ -7,7 +7,7 @@ from functools import partial
 from pathlib import Path
 from typing import Any, Literal
 
-from triptych.core.errors import DataError, FailureError, UsageError
+from triptych.core.errors import DataError, FailureError, TriptychError, UsageError
 from triptych.core.files import hash_file, read_json
 
 Precision = Literal["auto", "float32"]
@@ -30,6 +30,8 @@ INDEX = "model.safetensors.index.json"
 PREPROCESSORS = ("preprocessor_config.json", "processor_config.json")
 TOKENIZER = ("tokenizer.json", "tokenizer_config.json")
 SETTINGS = ("config.json", *PREPROCESSORS, *TOKENIZER, "special_tokens_map.json")
+OPEN_CLIP = "open_clip_config.json"
+OPEN_CLIP_WEIGHTS = "open_clip_model.safetensors"
 
 
 def family_of(folder: Path, name: str) -> str:
@@ -39,15 +41,15 @@ def family_of(folder: Path, name: str) -> str:
         DataError: there is no configuration.
         UsageError: the family is not supported.
     """
-    if (folder / "open_clip_config.json").is_file():
-        raise UsageError(
-            f"{name}: weights of open_clip have another layout; use the same model in the Hugging Face layout, if its "
-            "authors publish one, or convert it with a script of transformers"
-        )
     if not (folder / "config.json").is_file():
+        if (folder / OPEN_CLIP).is_file():
+            raise UsageError(_convert(name))
         raise DataError(f"{name}: config.json is missing; give a model in the Hugging Face layout{_elsewhere(folder)}")
     config = read_json(folder / "config.json", "model configuration")
     family = config.get("model_type") if isinstance(config, dict) else None
+    # An open_clip model may name code beside its weights. Other models are published in both layouts.
+    if (folder / OPEN_CLIP).is_file() and (family not in FAMILIES or config.get("auto_map")):
+        raise UsageError(_convert(name))
     if family == "siglip2":
         raise UsageError(f"{name}: NaFlex is not supported; use a SigLIP 2 of fixed resolution")
     if family in (*FAMILIES, JOINT):
@@ -58,6 +60,13 @@ def family_of(folder: Path, name: str) -> str:
             "as a plug-in (docs/how-to/plug-in.md)"
         )
     raise UsageError(f"{name}: model_type {family} is not supported; use {_KINDS}")
+
+
+def _convert(name: str) -> str:
+    return (
+        f"{name}: an open_clip checkpoint; convert it once with `triptych convert-encoder {name} --out DIR`, "
+        "then use hf:DIR"
+    )
 
 
 def _elsewhere(folder: Path) -> str:
@@ -128,26 +137,41 @@ def locate_model(name: str, *, download: bool) -> tuple[str, Path]:
     return f"hf:{source}", fetch_model(source, download=download)
 
 
-def fetch_model(source: str, *, download: bool) -> Path:
+def fetch_model(source: str, *, download: bool, open_clip: bool = False) -> Path:
     """The folder of a hub id's files, from the local cache if it has all of them.
+
+    Args:
+        source: the hub id, with or without `@REVISION`.
+        download: whether a download is allowed.
+        open_clip: whether to fetch the files of open_clip.
 
     Raises:
         FailureError: the hub does not have them, or does not answer.
-        UsageError: they would have to be fetched, and `download` is false.
+        UsageError: they would have to be fetched, and `download` is false; or the model is not supported.
     """
     from huggingface_hub import snapshot_download
 
     hub_id, _, revision = source.partition("@")
-    wanted = [*SETTINGS, "open_clip_config.json", "modules.json", WEIGHTS, INDEX, "model-*-of-*.safetensors"]
-    fetch = partial(snapshot_download, hub_id, revision=revision or None, allow_patterns=wanted)
+    settings = [*SETTINGS, OPEN_CLIP, "modules.json"]
+    weights = [OPEN_CLIP_WEIGHTS] if open_clip else [WEIGHTS, INDEX, "model-*-of-*.safetensors"]
+    fetch = partial(snapshot_download, hub_id, revision=revision or None)
+    whole = partial(fetch, allow_patterns=[*settings, *weights])
     try:
         with suppress(OSError, DataError):
-            cached = Path(fetch(local_files_only=True))
+            cached = Path(whole(local_files_only=True))
+            if open_clip:
+                (cached / OPEN_CLIP_WEIGHTS).stat()
+                return cached
             setting_files(cached, source)
             weight_files(cached, source)
             return cached
         if download:
-            return Path(fetch())
+            folder = Path(fetch(allow_patterns=settings))
+            if not open_clip:
+                family_of(folder, f"hf:{source}")  # before the large weights are fetched
+            return Path(whole())
+    except TriptychError:
+        raise
     except Exception as error:  # the hub, its transfers and its HTTP client have no common base
         raise FailureError(
             f"hf:{source}: not a folder, and not available from the Hugging Face hub ({_reason(error)});"
@@ -183,6 +207,8 @@ def blaming(name: str) -> Iterator[None]:
     """Turn any exception of transformers about a damaged file into a DataError of one line."""
     try:
         yield
+    except TriptychError:
+        raise
     except Exception as error:  # transformers raises many built-in types, and safetensors its own
         raise DataError(f"{name}: cannot be loaded ({first_line(error)}); copy the model again") from error
 

@@ -37,6 +37,8 @@ class Spent:
     tokens_in: int = 0
     tokens_out: int = 0
     cost: float = 0.0
+    seconds: float = 0.0
+    """The sum of the replies' durations."""
     unusable: int = 0
     """Questions that were refused, or whose replies could not be used."""
 
@@ -46,6 +48,26 @@ class Spent:
         self.tokens_in += reply.tokens_in
         self.tokens_out += reply.tokens_out
         self.cost += reply.cost
+        self.seconds += reply.seconds
+
+
+class PictureDigests:
+    """Computes the digest of each picture of a task once."""
+
+    def __init__(self) -> None:
+        self._known: dict[tuple[Path, Any], str] = {}
+
+    def picture(self, task: Task, label: str, name: str) -> CallPicture:
+        """Make a labelled picture of a task, with the digest of its content.
+
+        Raises:
+            OSError: the picture is gone.
+        """
+        key = task.file(name), task.boxes.get(name)
+        if key not in self._known:
+            digest = hash_file(key[0])
+            self._known[key] = digest if key[1] is None else sha256(f"{digest} {key[1]}".encode()).hexdigest()
+        return CallPicture(label, name, self._known[key])
 
 
 @dataclass(frozen=True)
@@ -56,11 +78,24 @@ class Asker:
     chat: ChatSettings
     ledger: Path
     limits: Limits
-    _digests: dict[tuple[Path, Any], str] = field(default_factory=dict)
+    _digests: PictureDigests = field(default_factory=PictureDigests)
 
-    def call(self, step: str, version: str, text: str, pictures: Sequence[CallPicture], schema: dict[str, Any]) -> Call:
-        """Make the call for a question about pictures."""
-        return Call(step, self.model, version, text, tuple(pictures), schema, rendering(self.chat.request))
+    def call(
+        self,
+        step: str,
+        version: str,
+        text: str,
+        pictures: Sequence[CallPicture],
+        schema: dict[str, Any],
+        *,
+        likelihoods: bool = False,
+    ) -> Call:
+        """Make the call for a question about pictures.
+
+        With `likelihoods` the call requests log-probabilities, and the schema is not sent.
+        """
+        shown = rendering(self.chat.request)
+        return Call(step, self.model, version, text, tuple(pictures), schema, shown, likelihoods=likelihoods)
 
     def picture(self, task: Task, label: str, name: str) -> CallPicture:
         """Make a labelled picture of a task, with the digest of its content.
@@ -68,11 +103,19 @@ class Asker:
         Raises:
             OSError: the picture is gone.
         """
-        key = task.file(name), task.boxes.get(name)
-        if key not in self._digests:
-            digest = hash_file(key[0])
-            self._digests[key] = digest if key[1] is None else sha256(f"{digest} {key[1]}".encode()).hexdigest()
-        return CallPicture(label, name, self._digests[key])
+        return self._digests.picture(task, label, name)
+
+    def ask_once(self, calls: Sequence[Call], read: Callable[[str], T], spent: Spent) -> Asking[list[T | None]]:
+        """Ask, and parse each reply, without a request to repair it; None if there is no usable reply."""
+        found: list[T | None] = []
+        for reply in (yield list(calls)):
+            spent.add(reply)
+            try:
+                found.append(read_reply(reply, read, most_tokens=self.chat.request.max_tokens))
+            except (CallRefused, InvalidReply):
+                found.append(None)
+                spent.unusable += 1
+        return found
 
     def ask(self, calls: Sequence[Call], read: Callable[[str], T], spent: Spent) -> Asking[list[T | None]]:
         """Ask, and parse each reply, after at most one request to repair it; None if there is no usable reply."""

@@ -30,6 +30,7 @@ from triptych.evaluation.results.tables import format_gaps, format_table
 from triptych.evaluation.rows import mean_row
 from triptych.evaluation.selection import encode_tuning, tuned, tuning_tasks
 from triptych.evaluation.shortcuts import InputsAlone, format_shortcuts
+from triptych.evaluation.verifying import Rerank
 
 
 @dataclass(frozen=True)
@@ -81,8 +82,9 @@ def evaluate(
             needs for significance tests.
             `submission` is the folder (CIRR) or file (CIRCO) to write for the benchmark's server, by one method. If the
             targets are not public, there are no rows.
-            With `chat` a chat model turns requests into phrases (method "compile") or verifies each method's first
-            answers. Its replies are stored in a ledger beside `output`, so that a later run does not repeat them.
+            With `rerank` a chat model or a local model verifies each method's first answers. With `chat` a chat model
+            turns requests into phrases (method "compile"). Replies and scores are stored in a ledger beside `output`,
+            so that a later run does not repeat them.
         root: the folder that the benchmark's authors distribute.
         composers: composers: objects, folders that `train` wrote, or names.
         encoder: the encoder of the baselines, and of composers without an encoder of their own; by default the first
@@ -107,8 +109,9 @@ def evaluate(
     tasks = load_benchmark(benchmark, root, gallery, options.split, options.settings)
     if not options.submission and not all(task.public for task in tasks):
         raise UsageError(f"{name}: the targets of {options.split} are not public; give --submission to write its files")
+    rerank = Rerank.of(options, output, runtime)
     _report_unread(methods, tasks)
-    choosing = _choosing(methods, options.weight) | (helper.choosing(methods.encoders) if helper else set())
+    choosing = _choosing(methods, options.weight) | (rerank.choosing(methods.encoders) if rerank else set())
     tuning = tuning_tasks(known, root, options) if choosing and known and root else {}
     vectors = _known_vectors(methods, tasks, Path(catalog) if catalog else None)
     prepared, tuned_on = {}, {}
@@ -122,7 +125,9 @@ def evaluate(
     for task in tasks:
         measured = {key: encoded[task.name] for key, encoded in prepared.items()}
         val = {key: encoded.get(task.name) for key, encoded in tuned_on.items()}
-        rows += _rows(methods, measured, val, benchmark, options, helper)
+        rows += _rows(methods, measured, val, benchmark, options, helper, rerank)
+    if rerank:
+        rerank.write()
     if known and known.averaged:
         count = len(methods.all)
         rows += [mean_row(rows[place::count]) for place in range(count)]
@@ -189,6 +194,7 @@ def _rows(
     benchmark: Benchmark | str,
     options: EvaluateOptions,
     helper: ChatHelper | None,
+    rerank: Rerank | None,
 ) -> list[ResultRow]:
     """Measure each method on a task, which is given once for each encoder, and write submissions."""
     first = tasks[methods.encoder.fingerprint]
@@ -200,8 +206,8 @@ def _rows(
         asked = helper.learn(method, task, val) if helper else {}
         best, facts = tuned(method, val, options.weight)
         answers = task.answers(best)
-        if helper and helper.verifies:
-            answers, verified = helper.verify(task, answers, val, best)
+        if rerank:
+            answers, verified = rerank.verify(task, answers, val, best)
             facts |= verified
         if options.submission:
             _submit(task, answers, benchmark, Path(options.submission))

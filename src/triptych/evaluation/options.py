@@ -7,41 +7,19 @@ from triptych.chat.settings import ChatSettings
 from triptych.core.cluster import ClusterOptions
 from triptych.core.errors import UsageError
 from triptych.core.limits import Limits, max_pixels_option
-from triptych.core.options import check_ranges, nested, option
+from triptych.core.options import as_paths, check_ranges, nested, option
 
 
 @dataclass(frozen=True)
 class EvaluateChatOptions:
-    """A chat model in an evaluation: it turns requests into phrases, or verifies first answers.
-
-    Raises:
-        UsageError: a value is out of its range, or --rerank is not chat:MODEL.
-    """
+    """A chat model in an evaluation: its server, and the model that turns requests into phrases."""
 
     compiler: str | None = option(None, "Chat model for --method compile.", flag="--compile-model", metavar="MODEL")
-    rerank: str | None = option(
-        None, "Chat model that verifies each method's first answers.", flag="--rerank", metavar="chat:MODEL"
-    )
-    top: int = option(50, "How many answers of each query the model verifies.", flag="--rerank-top", min=2)
-    weight: float | None = option(
-        None,
-        "Weight of the model's grades against the original order; by default selected on the val split, or 1 on val.",
-        flag="--rerank-weight",
-        min=0,
-        max=1,
-    )
     chat: ChatSettings = nested(ChatSettings)
 
-    def __post_init__(self) -> None:
-        check_ranges(self)
-        if self.rerank is not None and not self.verifier:
-            raise UsageError(f"--rerank {self.rerank}: write chat:MODEL, such as chat:qwen2.5-vl-7b-instruct")
 
-    @property
-    def verifier(self) -> str:
-        """The model that verifies; empty if none does."""
-        scheme, _, model = (self.rerank or "").partition(":")
-        return model if scheme == "chat" else ""
+SCORES = ("auto", "yes-no", "grades")
+"""The kinds of scores that a chat model gives answers."""
 
 
 @dataclass(frozen=True)
@@ -72,14 +50,40 @@ class EvaluateOptions:
     gap: bool = option(True, "Also measure picture only and words only, and the lead over them.")
     per_query: bool = option(False, "Store each query's metrics, for compare.")
     answers: int = option(0, "Store this many first answers of each query, for inspect.", min=0, max=1000)
+    rerank: str | None = option(
+        None, "Model that verifies each method's first answers.", metavar="chat:MODEL|hf:NAME_OR_DIR"
+    )
+    """`chat:MODEL`, a chat model at `chat`'s server, or `hf:`, a local Qwen3-VL-Reranker or other Qwen3-VL."""
+    rerank_top: int = option(50, "How many answers of each query the model verifies.", min=2)
+    rerank_weight: float | None = option(
+        None,
+        "Weight of the model's scores against the original order; by default selected on the val split, or 1 on val.",
+        min=0,
+        max=1,
+    )
+    rerank_scores: str = option(
+        "auto",
+        "Scores of a chat model: yes-no (log-probabilities), grades (written), or auto: yes-no if the server can.",
+        choices=SCORES,
+    )
+    rerank_out: Path | None = option(None, "Write the scores, for train --soft-labels (.jsonl).", metavar="FILE")
     max_pixels: float = max_pixels_option()
     cluster: ClusterOptions = nested(ClusterOptions)
     """Whether workers of a Ray cluster encode the pictures. They see these at the same paths."""
     chat: EvaluateChatOptions | None = None
-    """A chat model to use, if any. On the command line its flags are among the others."""
+    """The server of a chat model, if any. On the command line its flags are among the others."""
 
     def __post_init__(self) -> None:
         check_ranges(self)
+        as_paths(self, "rerank_out")
+        scheme, _, model = (self.rerank or "").partition(":")
+        if self.rerank is not None and (scheme not in ("chat", "hf") or not model):
+            raise UsageError(
+                f"--rerank {self.rerank}: write chat:MODEL, such as chat:qwen2.5-vl-7b-instruct, or hf:NAME_OR_DIR, "
+                "such as hf:Qwen/Qwen3-VL-Reranker-2B"
+            )
+        if self.rerank is None and self.rerank_out is not None:
+            raise UsageError("--rerank-out needs --rerank")
 
     @property
     def limits(self) -> Limits:

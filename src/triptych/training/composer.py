@@ -2,7 +2,7 @@
 
 import time
 from collections.abc import Collection
-from dataclasses import asdict
+from dataclasses import asdict, replace
 from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, TypeGuard
@@ -24,7 +24,9 @@ from triptych.core.vectors import Vectors
 from triptych.encoders.native import NativeEncoder, load_model
 from triptych.encoders.protocol import Encoder
 from triptych.training.callbacks import callbacks_of
+from triptych.training.data.pairs import hash_file_or_fail
 from triptych.training.data.patches import PatchCache, no_patches
+from triptych.training.data.soft_labels import SoftLabels
 from triptych.training.data.triplets import TARGETS_PER_STEP, Encode, TripletDataset
 from triptych.training.options import Log, TrainOptions
 from triptych.training.results import TrainResult
@@ -118,7 +120,12 @@ def train_composer(
         with first_ahead():
             data = _read(triplets, opened, known, options)
         settings = {"triplets": hash_file(triplets), "encoder": known.fingerprint, "catalog": opened.digest}
-        settings |= asdict(options) | {"without": sorted(options.without)}
+        chosen: dict[str, Any] = asdict(options) | {"without": sorted(options.without)}
+        if options.soft.labels is None:
+            del chosen["soft"]
+        else:
+            chosen["soft"]["labels"] = hash_file_or_fail(options.soft.labels)
+        settings |= chosen
         model = build_model(opened.dim, data, known, own, options)
         with locked_once(out):
             require_same_run(out, settings)
@@ -160,7 +167,9 @@ def _weights(encoder: Encoder, options: TrainOptions) -> "DualEncoder | PhotoEnc
 
     own = load_model(encoder.folder) if _learns_text(encoder, options, unless=()) else None
     if options.composer == "transformer" and not isinstance(own, DualEncoder):
-        raise UsageError(f"{encoder.name}: --composer transformer needs one of `triptych pretrain --from scratch`")
+        raise UsageError(
+            f"{encoder.name}: --composer transformer needs an encoder of `triptych pretrain --from scratch`"
+        )
     if options.tune_text and not isinstance(encoder, NativeEncoder):
         raise UsageError(f"--tune-text: the text tower of {encoder.name} cannot be trained")
     if own is None and "text-tower" in options.without:
@@ -188,6 +197,8 @@ def _patches(
 
     assert isinstance(own, DualEncoder), "a transformer is for encoders that pretrain made"
     reads = data.references[np.concatenate([data.training, data.held_out])]
+    if data.soft is not None:
+        reads = np.concatenate([reads, data.soft.references])
     return PatchCache(own.patches, catalog, encoder, reads, out, runtime.torch_device(), runtime.threads)
 
 
@@ -208,6 +219,8 @@ def _read(triplets: Path, catalog: Catalog, encoder: Encoder, options: TrainOpti
         targets_per_step=1 if "other-targets" in options.without else TARGETS_PER_STEP,
         most_texts=most,
     )
+    if options.soft.labels is not None:
+        data = replace(data, soft=SoftLabels.read(options.soft.labels, catalog.names, encode))
     texts.save()
     return data
 

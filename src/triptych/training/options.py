@@ -51,7 +51,7 @@ Log = LogOptions | Path | str | None
 class LossOptions:
     """The loss of `train`. The defaults are InfoNCE (van den Oord et al. 2018) over the whole catalog.
 
-    No target of a triplet is a negative of its query, even if it was not drawn for the step.
+    Targets of a triplet that are not sampled in a step are left out of it; the others share the denominator.
 
     Raises:
         UsageError: a value is out of its range.
@@ -89,6 +89,38 @@ class LossOptions:
 
 
 @dataclass(frozen=True)
+class SoftLabelOptions:
+    """Training on the scores of a verifier, beside the triplets.
+
+    The loss is the Kullback-Leibler divergence of the composer's softmax over each query's candidates from that of the
+    scores (Hinton et al. 2015, *Distilling the Knowledge in a Neural Network*, arXiv 1503.02531).
+
+    Raises:
+        UsageError: a value is out of its range.
+    """
+
+    labels: Path | None = option(
+        None,
+        "Also train on a verifier's scores: a file that eval --rerank-out wrote.",
+        flag="--soft-labels",
+        metavar="FILE",
+    )
+    weight: float = option(
+        1.0, "Weight of the loss on soft labels beside the loss on triplets.", flag="--soft-weight", above=0
+    )
+    temperature: float = option(
+        0.1,
+        "Temperature of the scores' softmax; a lower one gives the best candidates more weight.",
+        flag="--soft-temperature",
+        above=0,
+    )
+
+    def __post_init__(self) -> None:
+        as_paths(self, "labels")
+        check_ranges(self)
+
+
+@dataclass(frozen=True)
 class TrainOptions:
     """How `train` makes a composer from triplets.
 
@@ -105,6 +137,7 @@ class TrainOptions:
     most_steps: int = option(600, "The most steps, over all epochs.", metavar="COUNT", min=1)
     batch_size: int = option(256, _BATCH, min=2)
     loss: LossOptions = nested(LossOptions)
+    soft: SoftLabelOptions = nested(SoftLabelOptions)
     without: tuple[str, ...] = option(
         (), f"Leave out {', '.join(PARTS[:-1])} or {PARTS[-1]}; may be repeated.", metavar="PART", choices=PARTS
     )

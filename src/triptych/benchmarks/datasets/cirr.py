@@ -10,7 +10,7 @@ knows the targets of test1.
 from dataclasses import dataclass
 from pathlib import Path
 
-from triptych.benchmarks.annotations import Record, inner_path, read_official, read_records
+from triptych.benchmarks.annotations import Record, inner_path, read_official, read_records, report_refined
 from triptych.benchmarks.benchmark import Benchmark
 from triptych.benchmarks.circus import QuerySubset, text_key
 from triptych.benchmarks.settings import Reference, ReferenceSettings, Subset
@@ -20,7 +20,7 @@ from triptych.core.errors import DataError
 
 SOURCE = "CIRR's annotations are the branch cirr_dataset of github.com/Cuberick-Orion/CIRR"
 PICTURES = "CIRR's pictures come from the authors of NLVR2, on a form: github.com/lil-lab/nlvr, nlvr2, direct download"
-MEASURES = MetricCutoffs(recall=(1, 5, 10, 50), precision=(), subset=(1, 2, 3))
+MEASURES = MetricCutoffs(recall=(1, 5, 10, 50), map_at=(), subset=(1, 2, 3))
 SUBMISSION = SubmissionFormat(
     files=(
         SubmissionFile("recall", 50, "{split}_pred_ranks_recall.json"),
@@ -39,7 +39,8 @@ class CIRRSettings(ReferenceSettings):
     """`reference`: whether it may be an answer. Published code removes it, and R_subset always does.
 
     `subset`: the queries of val with a CIRCUS label. `annotations`: another file in `captions/` in the official layout,
-    such as Refined CIRR (Huynh et al., *CoLLM*, CVPR 2025), which has new texts for the same queries.
+    such as Refined CIRR (Huynh et al., *CoLLM*, CVPR 2025: refined_cirr.val.json of chuonghm/Refined-CIRR at
+    huggingface.co), which has new texts for the same queries.
     """
 
     reference: Reference = "removed"
@@ -55,7 +56,10 @@ def load_cirr(root: Path, split: str, settings: CIRRSettings) -> list[Task]:
     named = f"cap.rc2.{split}.json" if settings.annotations == "original" else settings.annotations
     captions = folder / "captions" / inner_path(f"--setting annotations={named}", named)
     queries: dict[str, Query] = {}
-    for record in read_records(captions, SOURCE):
+    records = list(read_records(captions, SOURCE))
+    if settings.annotations != "original":
+        report_refined(str(captions), records)
+    for record in records:
         if not labelled.keeps(record, _key):
             continue
         query = _query(record, files, settings, public=split != "test1")

@@ -11,7 +11,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Literal
 
-from triptych.benchmarks.annotations import Record, inner_path, read_official, read_records
+from triptych.benchmarks.annotations import Record, inner_path, read_official, read_records, report_refined
 from triptych.benchmarks.benchmark import Benchmark
 from triptych.benchmarks.circus import QuerySubset, text_key
 from triptych.benchmarks.settings import ReferenceSettings, Subset
@@ -34,8 +34,10 @@ class FashionIQSettings(ReferenceSettings):
     `gallery`: `original` is the image split; `union`, sometimes called the "val split", is the union of the references
     and targets of the captions. `captions`: how the two are joined by "and"; `both-orders` averages the vectors of both
     orders, as SEARLE and LinCIR do. `reference`: whether it may be an answer. `subset`: the queries of val with a
-    CIRCUS label. `annotations`: other files in `captions/` in the official layout with {category} in the name, such as
-    Refined FashionIQ (Huynh et al., *CoLLM*, CVPR 2025), which has new texts for the same queries.
+    CIRCUS label. `annotations`: other files in `captions/` in the official layout, such as Refined FashionIQ (Huynh et
+    al., *CoLLM*, CVPR 2025), which has new texts for the same queries. A name with {category} is read for each
+    category. A file without it is shared: each category uses the entries whose pictures are in its split. Such files
+    may have one caption per entry.
     """
 
     gallery: Literal["original", "union"] = "original"
@@ -66,11 +68,20 @@ def _category(
     if settings.annotations == "original":
         named = f"cap.{category}.{split}.json"
     captions = root / "captions" / inner_path(f"--setting annotations={named}", named)
+    shared = settings.annotations != "original" and "{category}" not in settings.annotations
+    records = list(enumerate(read_records(captions, SOURCE)))
+    mine = [
+        (number, record)
+        for number, record in records
+        if not shared or {record.text("candidate"), record.text("target")} <= listed
+    ]
+    if not mine:
+        raise DataError(f"{captions}: no entry has its pictures in the image split of {category}")
     queries = tuple(
-        _query(record, str(number), listed, settings)
-        for number, record in enumerate(read_records(captions, SOURCE))
-        if labelled.keeps(record, _key)
+        _query(record, str(number), listed, settings) for number, record in mine if labelled.keeps(record, _key)
     )
+    if settings.annotations != "original":
+        report_refined(f"{captions}: {category}", [record for _, record in mine])
     asked = {query.reference for query in queries}.union(*(query.targets for query in queries))
     gallery = listed if settings.gallery == "original" else asked
     files = {name: picture_file(name, there) for name in gallery | asked}
@@ -83,7 +94,7 @@ def _category(
         queries=queries,
         files=files,
         settings=settings,
-        measures=MetricCutoffs(recall=(10, 50), precision=()),
+        measures=MetricCutoffs(recall=(10, 50), map_at=()),
         source=PICTURES,
     )
 
@@ -114,6 +125,8 @@ def _query(record: Record, number: str, listed: set[str], settings: FashionIQSet
     if reference == target:
         raise record.error(f"{reference!r} is its own target")
     captions = [caption.strip(_ENDS) for caption in record.texts("captions")]
+    if len(captions) == 1 and settings.annotations != "original":
+        return Query(number, reference, settings.wrap(captions[0]), frozenset({target}))
     if len(captions) != 2:
         raise record.error(f'"captions" must have two entries, not {len(captions)}')
     orders = [" and ".join(captions), " and ".join(reversed(captions))]

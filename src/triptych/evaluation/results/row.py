@@ -29,21 +29,25 @@ class Shortcuts:
 
 @dataclass(frozen=True, kw_only=True)
 class Verification:
-    """How a chat model reordered a method's first answers, and the cost of all its replies, also of earlier runs."""
+    """How a verifier reordered a method's first answers, and the cost of all its scores, also of earlier runs."""
 
     model: str
     top: int
-    """How many answers of each query the model graded."""
+    """How many answers of each query the verifier scored."""
+    scores: str = "grades"
+    """The kind of scores: `grades` (written by the model), or `yes-no` (the probability of yes against no)."""
     weight: float
-    """The weight of the grades against the original order."""
+    """The weight of the scores against the original order."""
     weight_from: str = "given"
     """Where the weight comes from: `val`, `given` or `default`."""
     calls: int
     tokens_in: int
     tokens_out: int
     cost: float
+    seconds: float = 0.0
+    """How long its scores took, each counted for itself."""
     unusable: int
-    """Answers that were graded 0, since there was no usable reply."""
+    """Answers that were scored 0, since there was no usable reply."""
     ungraded_queries: int
     """Queries whose answers are unchanged."""
 
@@ -114,7 +118,7 @@ class ResultRow:
     shortcuts: Shortcuts | None = None
     """The shares of queries that one input alone solves, and the method's recall on the others."""
     verification: Verification | None = None
-    """How a chat model reordered the first answers."""
+    """How a verifier reordered the first answers."""
     compilation: Compilation | None = None
     """The cost of turning the requests into phrases."""
 

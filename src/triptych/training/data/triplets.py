@@ -19,6 +19,7 @@ from triptych.core.progress import say
 from triptych.core.vectors import Vectors
 from triptych.encoders.protocol import Encoder, ReportsReading, short_name
 from triptych.encoders.reading import report_long_texts, report_texts, words_of
+from triptych.training.data.soft_labels import SoftLabels
 from triptych.triplets.file import Change, Triplet, stream_triplets
 
 TARGETS_PER_STEP = 8
@@ -72,6 +73,8 @@ class TripletDataset:
     """The encoder's vectors of these triplets' first wordings."""
     learnt: tuple[str, ...]
     """The words, in lower case, that enough wordings contain for a trained text tower to learn them."""
+    soft: SoftLabels | None = None
+    """A verifier's scores for the loss on soft labels, if given."""
 
     @classmethod
     def read(

@@ -17,9 +17,10 @@ from triptych.encoders.networks.dual_encoder import DualEncoder
 from triptych.encoders.networks.photo_encoder import PhotoEncoder
 from triptych.encoders.protocol import Encoder
 from triptych.training.data.patches import PatchReader
+from triptych.training.data.soft_labels import SoftLabels
 from triptych.training.data.triplets import NO_CHANGE, Batch, Numbers, TripletDataset
 from triptych.training.loop import Learner, LoopOptions, warmup_linear
-from triptych.training.losses import ContrastiveLoss
+from triptych.training.losses import ContrastiveLoss, soft_label_loss
 from triptych.training.options import TrainOptions
 from triptych.training.processes import Replicas, gathered, own_part
 from triptych.training.validation import BEST_BY, held_out_recall
@@ -29,6 +30,7 @@ _TEXT_SHARE = 0.3  # the text tower's share of the rate, since it is already tra
 _WEIGHT_DECAY = 0.05  # of AdamW; not tuned
 _BLOCK = 256  # held-out triplets composed at once
 _GALLERY_BLOCK = 2048  # pictures mapped to gallery vectors at once
+_SOFT_LABELS = 64  # queries with a verifier's scores per step
 _LONG = 256  # for longer vectors the network is smaller, which trains in a third of the time
 
 
@@ -113,7 +115,7 @@ class ComposerLearner(Learner):
         self.data, self.patches = data, patches
         self.pictures = torch.tensor(pictures, device=device)
         self.words = torch.from_numpy(data.words).to(device)
-        self.loss, self.precision = ContrastiveLoss(options.loss), options.precision
+        self.loss, self.soft, self.precision = ContrastiveLoss(options.loss), options.soft, options.precision
         self.batch_size, self.seed = min(options.batch_size, len(data.training)), options.seed
         each = max(1, min(len(data.training) // self.batch_size, options.most_steps // options.epochs))
         self.loop = LoopOptions(
@@ -124,9 +126,22 @@ class ComposerLearner(Learner):
         """Compute the loss by which each query finds its targets in the catalog and predicts what changes."""
         batch, random = self.data.batch(step, self.batch_size, self.seed), np.random.default_rng([self.seed, step])
         given = (self.model, self.pictures, self.patches, batch, random, self.loss, self.precision)
-        loss = self.replicas(lambda: composer_loss(*given))
+
+        def compute() -> Tensor:
+            loss = composer_loss(*given)
+            return loss if self.data.soft is None else loss + self.soft.weight * self._soft_loss(self.data.soft, step)
+
+        loss = self.replicas(compute)
         loss.backward()  # type: ignore[no-untyped-call]
         return [loss.item()]
+
+    def _soft_loss(self, labels: SoftLabels, step: int) -> Tensor:
+        """Compute the loss on the soft labels of some queries."""
+        random = np.random.default_rng([self.seed, step, 3])
+        some = labels.some(random.permutation(len(labels.references))[:_SOFT_LABELS])
+        given = (self.model, self.pictures, self.patches, some, self.precision)
+        cosines, scores = candidate_cosines(*given)
+        return soft_label_loss(cosines, scores, self.loss.options.temperature, self.soft.temperature)
 
     def validate(self) -> dict[str, float]:
         """Recall of held-out targets among the whole catalog, in percent."""
@@ -200,6 +215,26 @@ def composer_loss(
         if bool((new != NO_CHANGE).any())
     ]
     return contrastive + torch.stack(misread).sum()
+
+
+def candidate_cosines(
+    model: QuerySide, pictures: Tensor, patches: PatchReader, labels: SoftLabels, precision: str = "auto"
+) -> tuple[Tensor, Tensor]:
+    """Compute the cosines `(n, k)` of queries and their candidates; also returns the candidates' scores `(n, k)`.
+
+    Each of several processes computes some of the queries and some of the candidates.
+    """
+    bank_rows, places = np.unique(labels.candidates, return_inverse=True)
+    bank = pictures[torch.from_numpy(bank_rows)]
+    words = _trim(torch.from_numpy(labels.words).to(bank.device))
+    count, own = len(labels.references), own_part(len(labels.references))
+    some = labels.references[own]
+    with mixed_precision(bank.device, precision):
+        queries = model(pictures[torch.from_numpy(some)], words[own], *patches(some))
+        gallery = model.combiner.gallery(bank[own_part(len(bank))])
+    queries, gallery = gathered(queries, count), gathered(gallery, len(bank))
+    candidates = gallery[torch.from_numpy(places.reshape(labels.candidates.shape)).to(bank.device)]
+    return torch.einsum("nd,nkd->nk", queries, candidates), torch.from_numpy(labels.scores).to(bank.device)
 
 
 def _trim(words: Tensor) -> Tensor:
