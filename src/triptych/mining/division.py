@@ -32,7 +32,7 @@ def make_agent(
         difficulty: a factor for each type of question: how much more often than others it is drawn.
 
     Raises:
-        UsageError: there is no such reasoner or critic, or the reasoner makes no reverse triplets that are asked for.
+        UsageError: there is no such reasoner or critic, or reverse triplets are requested and the reasoner makes none.
     """
     options, catalog = context.options, context.catalog
     reasons = REASONERS.get(reasoner, context=context)
