@@ -119,7 +119,7 @@ class Browser:
         context = self.browser.new_context(viewport={"width": 1280, "height": 900})
         page = context.new_page()
         responses: list[Any] = []
-        page.on("response", responses.append)
+        page.on("response", lambda response: responses.append(response))
         started = perf_counter()
         page.goto(f"{self.service.url}/{fragment}", wait_until="commit")
         page.wait_for_function(ready, polling="raf")

@@ -282,7 +282,7 @@ def test_recipes_that_make_no_sense(content, message, tmp_path):
     ("options", "message"),
     [
         ({"only": ("gone",)}, "no recipe 'gone'"),
-        ({"catalogs": {}}, "wardrobe: give the catalog"),
+        ({"catalogs": {}}, "wardrobe: also give the catalog"),
         ({"roots": {}}, "at least one benchmark"),
         ({"roots": {"genecis": "x"}}, "no split 'val'"),
     ],

@@ -50,5 +50,5 @@ def test_a_picture_may_go_while_a_search_is_under_way(own_catalog: Path, monkeyp
         monkeypatch.setattr(ExactStore, "search", then_gone)
         assert opened.search(text="shirt", k=2, unique=True)[0].name == second
         monkeypatch.setattr(ExactStore, "vector", gone_before)
-        with pytest.raises(UsageError, match="no picture of this name"):
+        with pytest.raises(UsageError, match="no picture with this name"):
             opened.search(like=second)

@@ -258,7 +258,7 @@ def test_a_large_picture_stays_readable_wherever_its_catalog_is_opened(
 ) -> None:
     """The pictures have 256 pixels, and 100 are what is accepted by default."""
     small = Limits(max_pixels=100)
-    monkeypatch.setattr("triptych.catalog.catalog.DEFAULT_LIMITS", small)
+    monkeypatch.setattr("triptych.catalog.reader.DEFAULT_LIMITS", small)
     index(p, c, max_pixels=0.02)
     index(p, c, max_pixels=0.01)  # what was taken once stays
     opened = Catalog(c)

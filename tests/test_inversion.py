@@ -329,7 +329,7 @@ def test_another_encoder_is_refused(inverted, tiny_encoder, tmp_path):
 @pytest.mark.parametrize(
     ("method", "options", "message"),
     [
-        ("magic", {}, "there are pic2word, searle, lincir"),
+        ("magic", {}, "use one of pic2word, searle, lincir"),
         ("lincir", {"prompt": "a photo of"}, r"must contain \*"),
         ("lincir", {"prompt": "* " * 90}, "leaves no room for words"),
         ("pic2word", {"captions": "pairs.csv"}, "learns from pictures"),

@@ -146,7 +146,7 @@ def test_a_target_must_be_a_candidate(mine) -> None:
         def reason(self, proposal: Proposal) -> Sequence[Draft]:
             return [Draft(proposal, proposal.reference, (), ())]
 
-    with pytest.raises(UsageError, match="is none of its candidates"):
+    with pytest.raises(UsageError, match="is not one of its candidates"):
         mine(reasoner=Wild(), critic=Lenient())
 
 

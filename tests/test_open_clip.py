@@ -297,7 +297,7 @@ def test_of_a_hub_id_no_weights_are_fetched_that_cannot_be_read(
         return str(folder / "published")
 
     monkeypatch.setattr("huggingface_hub.snapshot_download", snapshot_download)
-    with pytest.raises(UsageError, match="rewrite it once by `triptych convert-encoder hf:some/clothes --out DIR`"):
+    with pytest.raises(UsageError, match="convert it once with `triptych convert-encoder hf:some/clothes --out DIR`"):
         load_encoder("hf:some/clothes")
     assert not any(name.endswith(".safetensors") for name in asked[0])
     assert len(asked) == 1

@@ -296,9 +296,10 @@ def test_an_encoder_without_a_name_cannot_go_to_other_machines(pictures, tmp_pat
 
 @pytest.fixture(scope="module")
 def real_cluster() -> Iterator[None]:
-    """A cluster of this machine with room for two workers."""
+    """The cluster of RAY_ADDRESS, or one of this machine with room for two workers."""
     ray = pytest.importorskip("ray", reason="the extra `ray` is not installed")
-    ray.init(num_cpus=2, include_dashboard=False, logging_level="warning")
+    own = {} if "RAY_ADDRESS" in os.environ else {"num_cpus": 2, "include_dashboard": False}
+    ray.init(logging_level="warning", **own)
     yield
     ray.shutdown()
 

@@ -54,20 +54,20 @@ class Query:
 class MetricCutoffs:
     """The cut-offs k of the metrics that a task reports.
 
-    `recall` is R@k of any target, or of `Query.target` if `single`. `precision` is mAP@k over all targets. `subset` is
-    R@k within `Query.group`. `aspects` is mAP@k for each of `Query.aspects`. `share` is P@k, the share of targets among
-    the first k. `found` is the share of all targets that are among the first k. `negatives` is the share of
-    `Query.negatives` among the first k, and mAP@k without them. `whole` is average precision over the whole ranking by
-    the trapezoidal rule, and its mean over families. `spread` is the difference of P@k within a family.
+    `recall` is R@k of any target, or of `Query.target` if `single`. `map_at` is mAP@k over all targets. `subset` is R@k
+    within `Query.group`. `aspects` is mAP@k for each of `Query.aspects`. `precision_at` is P@k, the share of targets
+    among the first k. `target_recall_at` is the share of all targets that are among the first k. `negatives` is the
+    share of `Query.negatives` among the first k, and mAP@k without them. `whole` is average precision over the whole
+    ranking by the trapezoidal rule, and its mean over families. `spread` is the difference of P@k within a family.
     """
 
     recall: tuple[int, ...] = (1, 5, 10, 50)
-    precision: tuple[int, ...] = (10,)
+    map_at: tuple[int, ...] = (10,)
     subset: tuple[int, ...] = ()
     aspects: int | None = None
     single: bool = False
-    share: tuple[int, ...] = ()
-    found: tuple[int, ...] = ()
+    precision_at: tuple[int, ...] = ()
+    target_recall_at: tuple[int, ...] = ()
     negatives: tuple[int, ...] = ()
     whole: bool = False
     spread: int | None = None

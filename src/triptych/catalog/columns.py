@@ -266,7 +266,7 @@ def _all_booleans(known: Counter[str]) -> bool:
 
 
 def _order(texts: Counter[str]) -> DateOrder | None:
-    """Whether the day or the month comes first; None where nothing tells, and it makes a difference."""
+    """Whether the day or the month comes first; None if it is unknown and makes a difference."""
     votes = Counter[DateOrder]()
     for text, count in texts.items():
         orders = date_orders(text)

@@ -16,7 +16,7 @@ from triptych.core.remote import Place
 from triptych.core.vectors import Vectors
 from triptych.encoders.protocol import Encoder, Pixels
 
-_DECODERS = 16  # processes that decode pictures, each of some 30 MB; encoders are slower than so many
+_DECODERS = 16  # processes at most that decode pictures, about 30 MB each; encoders are slower than so many decoders
 
 
 @dataclass(frozen=True)

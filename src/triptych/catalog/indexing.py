@@ -193,7 +193,7 @@ class IndexRun:
         self.added = {entry.name for entry in catalog.entries if entry.added and catalog.path(entry.name).is_file()}
         self.task = EncodingTask(encoder, found.root, options.limits, contents or {})
         self.names = sorted({*found.names, *self.added})
-        self.kept = 0  # usable pictures of which nobody can say whether they are there
+        self.kept = 0  # usable pictures that may or may not still exist
 
     def update(self) -> tuple[IndexResult, str]:
         """Bring the catalog up to date. Returns counts, and what a person must decide, if anything."""
@@ -224,7 +224,7 @@ class IndexRun:
         return result, problem
 
     def _is_news(self, item: Rejected) -> bool:
-        """Whether a rejected path is to be recorded. For a picture that was usable, only a certain reason is."""
+        """Whether to record a rejected path. For a picture that was usable, only certain reasons are recorded."""
         entry = self.known.get(item.name)
         if entry is None:
             return True

@@ -41,7 +41,7 @@ def follow(catalog: Catalog, found: Found, *, explicit: bool) -> None:
 
 def _is_gone(root: Place) -> bool:
     if isinstance(root, RemotePath):
-        return False  # nobody loses a store by accident; --root says so where pictures have moved
+        return False  # an object store does not vanish by accident; if pictures have moved, --root says so
     try:
         return not any(root.iterdir())
     except OSError:

@@ -184,7 +184,7 @@ def export_models(
     runtime: Runtime,
     encoder: EncoderName = None,
     composer: Annotated[Path | None, typer.Option(metavar="DIR", help="A trained composer to write as well.")] = None,
-    int8: Annotated[bool, typer.Option("--int8", help="8-bit matrices; the result is an encoder of its own.")] = False,
+    int8: Annotated[bool, typer.Option("--int8", help="8-bit matrices; the result is a different encoder.")] = False,
 ) -> None:
     """Write an encoder, and a composer if one is given, as graphs that run without torch."""
     show(triptych.export_models(out, encoder=encoder, composer=composer, int8=int8, runtime=runtime))

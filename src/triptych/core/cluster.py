@@ -1,4 +1,4 @@
-"""Divisible work: done in this process, or by workers of a Ray cluster (https://docs.ray.io)."""
+"""Work that can be divided: it is done in this process, or by workers of a Ray cluster (https://docs.ray.io)."""
 
 import logging
 import os
@@ -9,8 +9,6 @@ from dataclasses import dataclass
 from itertools import chain
 from typing import Any, Protocol, TypeVar
 
-import numpy as np
-
 from triptych.core.environment import require_extra
 from triptych.core.errors import FailureError, TriptychError, UsageError
 from triptych.core.options import check_ranges, option
@@ -19,7 +17,7 @@ T = TypeVar("T")
 R = TypeVar("R")
 
 ENGINES = ("local", "ray")
-_WAVE = 4000  # items, such as chunks of 256 pictures, that Ray is given at once: it keeps books of each
+_WAVE = 4000  # items, such as chunks of 256 pictures, given to Ray at once, which keeps records of each
 
 
 @dataclass(frozen=True)
@@ -46,7 +44,7 @@ class ClusterOptions:
 
 
 class Workers(Protocol):
-    """The processes that do divisible work."""
+    """The processes that do work which can be divided."""
 
     def map(
         self, make: Callable[..., Callable[[T], R]], shared: tuple[Any, ...], items: Sequence[T], *, gpus: bool = False
@@ -67,7 +65,7 @@ class Workers(Protocol):
 
 
 class ThisProcess:
-    """Does the work here, item by item, as results are asked for."""
+    """Does the work here, item by item, when a result is requested."""
 
     def map(
         self, make: Callable[..., Callable[[T], R]], shared: tuple[Any, ...], items: Sequence[T], *, gpus: bool = False
@@ -90,8 +88,8 @@ class RayWorkers:
     dies, another one gets its item.
 
     Args:
-        options: how many workers there are at most, and how much of a GPU each gets.
-        threads: processor threads of each.
+        options: the largest number of workers, and the share of a GPU for each.
+        threads: processor threads of each worker.
     """
 
     def __init__(self, options: ClusterOptions, threads: int) -> None:
@@ -128,7 +126,7 @@ class RayWorkers:
         context = ray.data.DataContext.get_current()
         context.execution_options.preserve_order = True
         context.enable_progress_bars = False
-        # A block for each item: what a worker that dies takes with it.
+        # One block for each item: if a worker dies, only this block is done again.
         given = [{"item": pickle.dumps(item)} for item in items]
         wanted = ray.data.from_items(given, override_num_blocks=len(given))
         done = wanted.map_batches(
@@ -151,10 +149,12 @@ class _Actor:
 
         try:
             self._work: Callable[[Any], Any] | TriptychError = make(*ray.get(held))
-        except TriptychError as error:  # told with the first item; Ray would try to make the actor again and again
+        except TriptychError as error:  # raised with the first item; otherwise Ray would restart the actor repeatedly
             self._work = error
 
     def __call__(self, batch: dict[str, Any]) -> dict[str, Any]:
+        import numpy as np  # here, since the options are read for every `--help`
+
         return {"result": np.array([pickle.dumps(self._result(pickle.loads(item))) for item in batch["item"]], object)}
 
     def _result(self, item: Any) -> Any:
@@ -168,7 +168,7 @@ class _Actor:
 
 @contextmanager
 def workers_of(options: ClusterOptions, threads: int | None = None) -> Iterator[Workers]:
-    """The workers that the options ask for, each with so many threads; by default one.
+    """Yield the workers that the options name, each with `threads` threads (default: one).
 
     Raises:
         UsageError: the extra `ray` is not installed.

@@ -236,7 +236,7 @@ def claim_run(folder: Path, settings: Mapping[str, Any], parts: Sequence[str]) -
 
     Args:
         folder: the folder of an unfinished run's parts.
-        settings: what tells this run from others.
+        settings: the settings that identify this run.
         parts: patterns of the parts' file names.
 
     Returns:

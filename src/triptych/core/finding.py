@@ -81,9 +81,9 @@ class Found:
 def find_pictures(source: Place, root: Path | None = None, *, exclude: Sequence[str] = ()) -> Found:
     """List the pictures in a folder and all folders below it, or those that a .txt list names, one path a line.
 
-    In a folder, the suffix tells what is a picture. Names that start with a dot and folders of thumbnails are left out.
-    Links are followed; each real folder is read once, under its own path if it has one here. A list may name files with
-    any suffix, relative to `root` or else to its own folder. No file is opened, so a listed picture may still be
+    In a folder, pictures are recognized by their suffix. Names that start with a dot and folders of thumbnails are left
+    out. Links are followed; each real folder is read once, under its own path if it has one here. A list may name files
+    with any suffix, relative to `root` or else to its own folder. No file is opened, so a listed picture may still be
     damaged. A folder of an object store is listed at once, with sizes and times, so that no object is asked for alone.
 
     Args:

@@ -8,9 +8,9 @@ from numpy.typing import NDArray
 from triptych.core.cluster import HERE, Workers
 from triptych.core.vectors import Vectors, nearest_in_pieces
 
-_QUERIES = 1024  # rows that a worker looks up at once
+_QUERIES = 1024  # query rows in one item of work
 SHARD = 65_536
-"""Rows of a matrix that are compared at once. Their results are merged exactly."""
+"""Rows of the matrix in one shard. The results of shards are merged exactly."""
 
 Found = tuple[NDArray[np.int64], NDArray[np.float32]]
 
@@ -25,12 +25,12 @@ def shards(vectors: Vectors) -> Iterator[tuple[NDArray[np.int64], Vectors]]:
 def nearest_of_each(vectors: Vectors, k: int, workers: Workers = HERE) -> Found:
     """Find the `k` rows that are nearest to each row, itself among them, as `nearest(vectors, vectors, k)` does.
 
-    Blocks and shards are the same whoever does the work, so the results are, too, down to rounding.
+    Blocks and shards do not depend on the workers, so the results are bit-identical on equal processors.
 
     Args:
         vectors: unit vectors `(n, d)`.
         k: how many rows to find, at most `n`.
-        workers: who does the work; each worker's machine holds all vectors.
+        workers: the processes that do the work. Each worker's machine holds all vectors.
 
     Returns:
         The rows and their scores, two arrays `(n, k)`, best first. Equal scores are ordered by row.
@@ -43,7 +43,7 @@ def nearest_of_each(vectors: Vectors, k: int, workers: Workers = HERE) -> Found:
 
 
 class _Search:
-    """Looks up a block of rows, by the number of its first."""
+    """Finds the neighbours of a block of rows, which is given by the number of its first row."""
 
     def __init__(self, vectors: Vectors, k: int) -> None:
         self._vectors, self._k = vectors, k

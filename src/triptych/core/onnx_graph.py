@@ -20,7 +20,7 @@ if TYPE_CHECKING:
     from torch import Tensor, nn
 
 _BATCH = 64  # rows a run; more leave the processor's caches and gain nothing
-_ROWS = "rows"  # a note in a graph: how many rows a run it is to be given, at most
+_ROWS = "rows"  # a metadata key of a graph: the largest number of rows in one run
 _MATRICES = ("MatMul", "Gemm", "Gather")  # whose weights 8 bits do for; the runtime's 8-bit convolutions are slow
 
 

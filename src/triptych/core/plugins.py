@@ -143,7 +143,7 @@ class Registry(Generic[T]):
 
 
 def _is_factory(found: Any) -> bool:
-    """Whether this is a class or a function, which makes a plug-in and is none itself."""
+    """Whether this is a class or a function that makes a plug-in, and not a plug-in itself."""
     return inspect.isclass(found) or inspect.isroutine(found) or isinstance(found, partial)
 
 

@@ -1,6 +1,6 @@
 """Pictures in an object store: folders and files by their addresses, such as `s3://bucket/pictures`, through pyarrow.
 
-Keys come from where the store's own tools have them: the environment, a file of the user's, or the machine's role.
+Keys are read where the store's own tools read them: from the environment, a file of the user, or the machine's role.
 """
 
 import errno
@@ -17,25 +17,25 @@ from urllib.parse import urlsplit
 from triptych.core.errors import UsageError
 
 SCHEMES = ("s3", "gs", "abfs", "memory")
-"""The stores that are read. `memory` is fsspec's, for tests, within one process."""
+"""The supported stores. `memory` is fsspec's store within one process, for tests."""
 
 
 @dataclass(frozen=True)
 class ObjectFacts:
-    """What a store tells of an object, as `os.stat_result` tells of a file."""
+    """Facts about an object, as `os.stat_result` has them about a file."""
 
     st_mode: int
     st_size: int
     st_mtime_ns: int
-    """The time of the last change; 0 if the store does not tell it."""
+    """The time of the last change; 0 if the store does not know it."""
 
 
 class RemotePath:
-    """A folder of an object store, or an object in it. It has what is needed of `Path` for reading pictures.
+    """A folder of an object store, or an object in it. It has the methods of `Path` that are needed to read pictures.
 
     Args:
-        address: the folder, such as `s3://bucket/pictures?region=eu-west-1`; what follows the question mark is as
-            pyarrow's `FileSystem.from_uri` takes it.
+        address: the folder, such as `s3://bucket/pictures?region=eu-west-1`. The options after the question mark are
+            those of pyarrow's `FileSystem.from_uri`.
         name: a path below it; empty for the folder itself.
 
     Raises:
@@ -72,7 +72,7 @@ class RemotePath:
         return hash((self._address, self._name))
 
     def __reduce__(self) -> tuple[type["RemotePath"], tuple[str, str]]:
-        return RemotePath, (self._address, self._name)  # what was listed stays here
+        return RemotePath, (self._address, self._name)  # without the listing
 
     @property
     def name(self) -> str:
@@ -104,7 +104,7 @@ class RemotePath:
         return self.is_dir() or self.is_file()
 
     def stat(self) -> ObjectFacts:
-        """What the store tells of the object; of a folder that was listed, without asking again.
+        """The facts of the object. No request is made if its folder was listed.
 
         Raises:
             OSError: there is none, or the store does not answer.
@@ -156,7 +156,7 @@ Place = Path | RemotePath
 
 
 def place_of(given: Path | str) -> Place:
-    """The folder or file that an argument names: `file://…` and everything without a scheme is of this machine.
+    """The folder or file that an argument names. `file://…`, and a path without a scheme, is on this machine.
 
     Raises:
         UsageError: the scheme is unknown, or the address holds a key.
@@ -204,7 +204,7 @@ def _facts(info: Any) -> ObjectFacts:
 
 @contextmanager
 def _plain_errors() -> Iterator[None]:
-    """Raise what a store answers as plain errors of the system, without its addresses and identifiers of requests."""
+    """Raise the errors of a store as `OSError`, without its addresses and request ids."""
     try:
         yield
     except FileNotFoundError:

@@ -97,7 +97,7 @@ def nearest_in_pieces(
     """
     best, scores = np.empty((len(queries), 0), np.int64), np.empty((len(queries), 0), np.float32)
     for rows, vectors in pieces:
-        if np.any(rows[1:] < rows[:-1]):  # lest whole pieces be copied that are in order
+        if np.any(rows[1:] < rows[:-1]):  # pieces that are in order need no copy
             ascending = np.argsort(rows)
             rows, vectors = rows[ascending], vectors[ascending]
         places, values = nearest(queries, vectors, k)

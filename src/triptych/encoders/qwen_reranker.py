@@ -35,7 +35,7 @@ class QwenVLReranker(QwenVL):
     """
 
     kind = "Qwen3VLForConditionalGeneration"
-    told = RERANK_INSTRUCTION
+    instructions = RERANK_INSTRUCTION
 
     def __init__(self, name: str, threads: int | None = None, **how: Any) -> None:
         try:

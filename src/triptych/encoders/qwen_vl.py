@@ -56,7 +56,7 @@ class QwenVL:
 
     kind = "Qwen3VLModel"
     """The class of transformers."""
-    told = ""
+    instructions = ""
     """The instructions that affect the results, as a part of the fingerprint."""
 
     def __init__(
@@ -76,7 +76,7 @@ class QwenVL:
         self.name, self.folder = locate_model(name, download=download)
         folder = self.folder
         files = [*setting_files(folder, self.name), *weight_files(folder, self.name)]
-        self.fingerprint = fingerprint_of(files, "float32", f"qwen3-vl {side} {self.told}")
+        self.fingerprint = fingerprint_of(files, "float32", f"qwen3-vl {side} {self.instructions}")
         if threads is not None:
             torch.set_num_threads(threads)
         check_tokenizer(folder / "tokenizer.json")
@@ -144,7 +144,7 @@ class QwenVL:
 class QwenVLEncoder(QwenVL):
     """The encoder `hf:FOLDER` or `hf:HUB_ID` of a Qwen3-VL-Embedding. Arguments and errors are those of `QwenVL`."""
 
-    told = f"{INSTRUCTION} {QUERY_INSTRUCTION}"
+    instructions = f"{INSTRUCTION} {QUERY_INSTRUCTION}"
 
     def __init__(self, name: str, threads: int | None = None, **how: Any) -> None:
         super().__init__(name, threads, **how)

@@ -96,7 +96,7 @@ class ChatVerifier:
         asking = self._asker.ask_once(self._calls(task, query, rows[:1], likelihoods=True), read_yes, probe)
         found = self._asker.run(task.task, STEP, [(query.id, asking)], 1)
         scores = found.get(query.id)
-        if scores is None:  # a limit or a fault came first, which says nothing of the server
+        if scores is None:  # a limit or a fault came first, which says nothing about the server
             return True
         gives = any(score is not None for score in scores)
         if not gives:  # otherwise the same question is counted with the others

@@ -16,13 +16,13 @@ from triptych.core.vectors import require_finite_rows
 from triptych.encoders.protocol import Encoder
 from triptych.encoders.registry import load_encoder, name_elsewhere
 
-_BLOCK = 256  # pictures that a worker is given at once; a multiple of the encoders' batches
+_BLOCK = 256  # pictures sent to a worker at once; a multiple of the encoders' batches
 
 
 def encode_by_workers(
     workers: Workers, encoder: Encoder, task: Task, names: Sequence[str], limits: Limits
 ) -> dict[str, Any]:
-    """The vectors of every readable picture, by name, as `encode_pictures` gives them. The others are told.
+    """Compute the vectors of all readable pictures, by name, as `encode_pictures` does. The others are reported.
 
     Every machine must see the pictures at the same paths, and have the encoder.
 
@@ -32,7 +32,7 @@ def encode_by_workers(
     blocks = [names[start : start + _BLOCK] for start in range(0, len(names), _BLOCK)]
     files = {name: task.files[name] for name in names if name in task.files}
     boxes = {name: task.boxes[name] for name in names if name in task.boxes}
-    # Without what a worker need not know; the gallery and the queries can be large.
+    # Without parts that workers do not need; the gallery and the queries can be large.
     slim = replace(task, root=task.root.resolve(), gallery=(), queries=(), notes={}, files=files, boxes=boxes)
     shared = (name_elsewhere(encoder.name), encoder.fingerprint, slim, limits)
     vector_of: dict[str, Any] = {}
@@ -61,7 +61,7 @@ class _Encoding:
         self._task, self._limits = task, limits
 
     def __call__(self, names: Sequence[str]) -> list[tuple[str, Any]]:
-        """Each name with its vector, or with the reason why there is none."""
+        """Return each name with its vector, or with the reason why there is none."""
         prepare = self._encoder.prepare
         loaded = list(read_task_pictures(self._task, names, prepare=prepare, limits=self._limits, threads=1))
         good = [pixels for _, pixels in loaded if not isinstance(pixels, PictureError)]

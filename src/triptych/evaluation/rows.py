@@ -52,7 +52,7 @@ def values(measures: MetricCutoffs, ranks: Ranks) -> dict[str, Values]:
     if ranks.targets is not None:
         recalled = ranks.targets if ranks.single is None else ranks.single
         recall = per_query(recalled, measures.recall, ())
-        precision = per_query(ranks.targets, (), measures.precision, positives=ranks.due(0))
+        precision = per_query(ranks.targets, (), measures.map_at, positives=ranks.due(0))
         found |= precision | recall if measures.single else recall | precision
         over_all = _over_all(measures, ranks.targets, ranks.due(0))
         found = over_all | found if measures.whole else found | over_all
@@ -73,8 +73,8 @@ def values(measures: MetricCutoffs, ranks: Ranks) -> dict[str, Values]:
 def _over_all(measures: MetricCutoffs, targets: Sequence[Rows], due: Sequence[int] | None) -> dict[str, Values]:
     """Compute the metrics over all targets of a query, except mAP@k."""
     counts = due or [len(each) for each in targets]
-    found = {f"P@{k}": shares_at(targets, k) for k in measures.share}
-    found |= {f"PosRecall@{k}": shares_at(targets, k, counts) for k in measures.found}
+    found = {f"P@{k}": shares_at(targets, k) for k in measures.precision_at}
+    found |= {f"PosRecall@{k}": shares_at(targets, k, counts) for k in measures.target_recall_at}
     return found | ({"mAP": trapezoid_precision(targets, counts)} if measures.whole else {})
 
 

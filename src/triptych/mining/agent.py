@@ -47,7 +47,7 @@ class Agent:
     def _judged(self, drafts: Sequence[Draft]) -> list[Triplet]:
         for draft in drafts:
             if draft.target not in draft.proposal.candidates:
-                raise UsageError(f"reasoner {self.reasoner.name}: the target {draft.target} is none of its candidates")
+                raise UsageError(f"reasoner {self.reasoner.name}: target {draft.target} is not one of its candidates")
         verdicts = self.critic.judge(drafts)
         return [self._triplet(draft, verdict) for draft, verdict in zip(drafts, verdicts, strict=True)]
 

@@ -1,4 +1,4 @@
-"""The critic: it judges blindly whether the words of a triplet lead from its reference to its target."""
+"""The critic: it judges whether the words of a triplet lead from its reference to its target."""
 
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass

@@ -29,10 +29,10 @@ def make_agent(
         context: the catalog and its tags.
         reasoner: a reasoner, its class or its name.
         critic: a critic, its class or its name.
-        difficulty: how many times as often as others a type of question is to be asked.
+        difficulty: a factor for each type of question: how much more often than others it is drawn.
 
     Raises:
-        UsageError: there is no such reasoner or critic, or the reasoner makes no reverse triplets that are asked for.
+        UsageError: there is no such reasoner or critic, or reverse triplets are requested and the reasoner makes none.
     """
     options, catalog = context.options, context.catalog
     reasons = REASONERS.get(reasoner, context=context)
@@ -53,7 +53,7 @@ def make_agent(
 
 
 def _plan_weights(context: MiningContext, difficulty: Mapping[ChangePlan, float]) -> dict[ChangePlan, float]:
-    """How often each plan is drawn: by the information of its attributes, and by the weaknesses of the composer."""
+    """The frequency of each plan, by the information of its attributes and the weaknesses of the composer."""
     information = {report.group: report.beyond_kind for report in context.reports if report.beyond_kind is not None}
     most = max(information.values(), default=1.0)
     weights = {}
@@ -65,7 +65,7 @@ def _plan_weights(context: MiningContext, difficulty: Mapping[ChangePlan, float]
 
 @dataclass(frozen=True)
 class AgentElsewhere:
-    """What another process or machine makes the agent of a run from. It must see the catalog at the same path."""
+    """Makes the agent of a run in another process or on another machine. It must see the catalog at the same path."""
 
     catalog: Path
     pictures: str
@@ -97,7 +97,7 @@ class AgentElsewhere:
 
 @dataclass(frozen=True)
 class DividedAgent:
-    """The agents of the workers. What they make of a part of the references does not depend on who makes it."""
+    """The agents of the workers. The triplets of a part of the references do not depend on the worker."""
 
     workers: Workers
     source: Callable[[], Agent]
@@ -108,7 +108,7 @@ class DividedAgent:
         return self.workers.map(_Asking, (self.source, changes), parts)
 
     def reversed_triplets(self, files: Sequence[Path]) -> Iterator[list[Triplet]]:
-        """Make the reverse triplets of each file's; see `Agent.reversed_triplets`. Workers read the files."""
+        """Make the reverse triplets for each file; see `Agent.reversed_triplets`. Workers read the files."""
         return self.workers.map(_Reversing, (self.source,), [file.resolve() for file in files])
 
 
@@ -125,7 +125,7 @@ def divided_agent(
     """The agents of `workers`, made as `make_agent` says.
 
     Raises:
-        UsageError: workers of a cluster are to make a reasoner, critic or encoder that is an object without a name.
+        UsageError: a reasoner, critic or encoder is an object without a name, so that workers cannot make it.
     """
     if workers is HERE:
         return DividedAgent(workers, _Made(make_agent(context, reasoner, critic, difficulty)))

@@ -72,7 +72,7 @@ def mine(
     For each reference the agent draws `options.changes` change plans, proposes candidates for each, drafts triplets,
     and judges each within a group of pictures. A range of similarity leaves out near-duplicates and pictures that have
     little in common (MegaPairs, Zhou et al. 2024, takes 0.8 to 0.96). With `options.reverse` each accepted triplet is
-    also made in the reverse direction, from its target to its reference: worded anew, judged like any other, and
+    also made in the reverse direction, from its target to its reference: with new wordings, judged like any other, and
     written after all others. With `options.refined`, a file that `refine` wrote, another round is mined. The triplets
     of that file come first, and nothing that it holds is written again. The agent asks most often what the composer
     answered worst, in that file's words unless a vocabulary is given.
@@ -221,7 +221,7 @@ def _write_parts(
 
 def _write_reversed(files: Sequence[Path], agent: DividedAgent, previous: PreviousRounds) -> list[Path]:
     """Write, for each part that has none, a part with its accepted triplets in the reverse direction."""
-    asked = previous.joined_by(files)  # what is asked anyway is known only now, and need not be asked again
+    asked = previous.joined_by(files)  # questions that are drawn anyway are known only now, and are not drawn twice
     written = [file.with_stem(f"{file.stem}-back") for file in files]
     waiting = [(file, back) for file, back in zip(files, written, strict=True) if not back.exists()]
     done = len(files) - len(waiting)

@@ -49,7 +49,7 @@ class Proposal:
     """Of each candidate: the logarithm of the probability that every group of the plan differs."""
 
     def place_of(self, picture: int) -> int:
-        """Where among the candidates a picture is. Raises IndexError where it is none of them."""
+        """The position of a picture among the candidates. Raises IndexError if it is not one of them."""
         return int(np.flatnonzero(self.candidates == picture)[0])
 
 

@@ -11,7 +11,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from triptych.catalog.catalog import Catalog
-from triptych.catalog.note import stamp_of
+from triptych.catalog.manifest import stamp_of
 from triptych.composers.protocol import Composer, gallery_dim_of, gallery_fingerprint_of
 from triptych.core.errors import StoreError
 from triptych.core.progress import say

@@ -1,6 +1,6 @@
 """What a catalog's pictures tell of a group of words without any label: which words they show, and how sure a tag is.
 
-Two opinions are asked for. The first is another phrasing of the same words; the second is a picture's nearest
+There are two opinions. The first is another phrasing of the same words; the second is a picture's nearest
 neighbours, which mostly show what the picture shows. Where a picture's tag in one phrasing and its neighbours' tags in
 the other agree, the tag is right about as often (measured in docs/concepts/tags.md). Agreement between two classifiers
 as an estimate of their accuracy is from Jiang et al., Assessing Generalization of SGD via Disagreement, ICLR 2022.
@@ -57,7 +57,7 @@ def words_shown(first: Scores, second: Scores) -> NDArray[np.bool_]:
 
 
 def least_pictures(count: int) -> float:
-    """How many of `count` pictures must show a word for it not to be chance."""
+    """How many of `count` pictures must show a word to be above chance."""
     return _LEAST_COUNT + _LEAST_SHARE * count
 
 

@@ -307,7 +307,7 @@ def _fitted_scale(question: _Question, vectors: Vectors, neighbours: Labels) -> 
 
 
 def _too_little(report: GroupReport) -> str:
-    """Why a group tells too little of the pictures; empty where it tells enough."""
+    """Why a group has too little information about the pictures; empty if it has enough."""
     if len(report.words) < 2 or report.information < _LEAST_INFORMATION:
         return f"its words hardly distinguish the pictures ({report.information:.2f} nats beyond chance)"
     if report.beyond_kind is not None and report.beyond_kind < _LEAST_BEYOND_KIND:

@@ -39,7 +39,7 @@ def tag_pictures(vectors: Vectors, encoder: Encoder, words: Vocabulary, workers:
     `workers` find the neighbours of every picture.
 
     Raises:
-        FailureError: no group of words tells anything about the pictures.
+        FailureError: no group of words has information about the pictures.
     """
     tagger = Tagger(encoder, words, vectors)
     if not tagger.vocabulary.groups:

@@ -60,7 +60,7 @@ def finetune(
     Args:
         triplets: the file.
         catalog: the folder of the catalog with the triplets' pictures.
-        out: the folder to write. Pictures are to be indexed with the encoder in its folder `encoder`.
+        out: the folder to write. Index pictures with the encoder in its folder `encoder`.
         options: what is trained, and how.
         encoder: the catalog's encoder, or its name; by default the one that the catalog names.
         truth: queries with known answers, by `truth_queries`. None of them is learnt from.

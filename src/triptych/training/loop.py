@@ -17,13 +17,13 @@ from triptych.training.checkpoints import load_checkpoint, read_checkpoint, save
 from triptych.training.processes import is_first, of_first, process_count, process_rank, step_seed, wait_for_all
 
 Schedule = Callable[[int, int], float]
-"""Maps a step, from 0, and the number of steps to the share of the peak rate."""
+"""Maps a step, from 0, and the number of steps to the factor of the peak learning rate."""
 
 _WEIGHT_DECAY = 0.05  # of AdamW, for matrices; not tuned
 
 
 def warmup_cosine(step: int, steps: int) -> float:
-    """The share of the peak rate at a step: a linear warm-up over 5 %, then half a cosine down to zero."""
+    """The factor of the peak learning rate at a step: a linear warm-up over 5 %, then half a cosine down to zero."""
     warm_up = max(1, steps // 20)
     if step < warm_up:
         return (step + 1) / warm_up
@@ -31,7 +31,7 @@ def warmup_cosine(step: int, steps: int) -> float:
 
 
 def warmup_linear(step: int, steps: int) -> float:
-    """The share of the peak rate at a step: a linear warm-up over 5 %, times a line down to zero over all steps."""
+    """The factor of the peak learning rate at a step: a linear warm-up over 5 %, times a linear decay to zero."""
     return min(1.0, 20 * (step + 1) / steps) * (1 - step / steps)
 
 
@@ -206,7 +206,7 @@ def _require_finite(run: Run, values: Iterable[float], what: str) -> None:
     kept = f"; {run.checkpoint} holds an earlier step" if run.checkpoint.exists() else ""
     raise FailureError(
         f"{run.name}: {what} of {run.steps} is not finite ({wrong[0]}), and nothing of it was stored{kept}; "
-        "try a lower learning rate or another seed, and check the data"
+        "try another seed or a higher temperature, and check the data"
     )
 
 

@@ -1,4 +1,13 @@
-"""The contrastive loss of composers: InfoNCE over a bank of pictures, with options for the bank and its weights."""
+"""The contrastive loss of composers: InfoNCE over a bank of pictures, with options for the bank and its weights.
+
+For query q with targets T, temperature τ and a bank of pictures with gallery vectors g:
+
+    loss(q) = mean over t in T of -log( exp(q·g_t / τ) / Σ_j exp(q·g_j / τ) )
+
+The sum runs over the bank without near-duplicates of the target. The other targets of q are in it, as in SupCon's L_out
+(Khosla et al. 2020). The loss of a batch is the mean over its queries, weighted by the critic's confidence. The bank is
+the whole catalog or a sample of it; its gallery vectors are computed in each step, with gradients.
+"""
 
 import math
 
@@ -111,10 +120,10 @@ def contrastive_loss(
         weights: the weight of each query `(n,)`, such as the critic's confidence.
         temperature: temperature of the softmax.
         ignored: booleans `(n, m)`: rows of the bank that are no negatives of a query.
-        alpha, beta: weights of the target and of hard negatives; see `_log_shares`.
+        alpha, beta: weights of the target and of hard negatives; see `_log_softmax`.
     """
     logits = (queries @ bank.T / temperature).masked_fill(ignored, float("-inf"))
-    losses = -_log_shares(logits.float(), _mask(logits, targets), alpha, beta).gather(1, targets).mean(dim=1)
+    losses = -_log_softmax(logits.float(), _mask(logits, targets), alpha, beta).gather(1, targets).mean(dim=1)
     return (losses * weights).sum() / weights.sum()
 
 
@@ -135,7 +144,7 @@ def backward_loss(
     own = targets[:, 0]
     logits = (bank[own] @ queries.T / temperature).masked_fill(ignored[:, own].T, float("-inf")).float()
     positives = _mask(ignored, targets)[:, own].T
-    losses = -_log_shares(logits, positives, alpha, beta).masked_fill(~positives, 0).sum(dim=1)
+    losses = -_log_softmax(logits, positives, alpha, beta).masked_fill(~positives, 0).sum(dim=1)
     losses = losses / positives.sum(dim=1)
     return (losses * weights).sum() / weights.sum()
 
@@ -159,7 +168,7 @@ def _mask(like: Tensor, targets: Tensor) -> Tensor:
     return torch.zeros_like(like, dtype=torch.bool).scatter_(1, targets, True)
 
 
-def _log_shares(logits: Tensor, positives: Tensor, alpha: float, beta: float) -> Tensor:
+def _log_softmax(logits: Tensor, positives: Tensor, alpha: float, beta: float) -> Tensor:
     """The log-softmax of each row, with weights as in HN-NCE if `alpha` is not 1 or `beta` is not 0.
 
     In the denominator, a target then counts `alpha`, and a negative in proportion to exp(`beta` · cosine /

@@ -51,7 +51,7 @@ Log = LogOptions | Path | str | None
 class LossOptions:
     """The loss of `train`. The defaults are InfoNCE (van den Oord et al. 2018) over the whole catalog.
 
-    No target of a triplet is a negative of its query, even if it was not drawn for the step.
+    Targets of a triplet that are not sampled in a step are left out of it; the others share the denominator.
 
     Raises:
         UsageError: a value is out of its range.

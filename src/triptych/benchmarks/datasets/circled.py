@@ -29,7 +29,7 @@ SUBSETS = {
     "val": ("fashioniq_dress_val", "fashioniq_shirt_val", "fashioniq_toptee_val", "cirr_val", "circo_val"),
     "train": ("fashioniq_dress_train", "fashioniq_shirt_train", "fashioniq_toptee_train", "cirr_train"),
 }
-MEASURES = MetricCutoffs(recall=(1, 5, 10, 50), precision=())
+MEASURES = MetricCutoffs(recall=(1, 5, 10, 50), map_at=())
 _FOLDERS = {
     "fashioniq": ("fashion-iq", "fashioniq", "FashionIQ"),
     "cirr": ("cirr", "CIRR"),

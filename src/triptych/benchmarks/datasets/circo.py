@@ -26,7 +26,7 @@ GALLERY_SIZE = 123_403
 DIGITS = 12
 SUBMISSION = SubmissionFormat(files=(SubmissionFile("mAP", 50, "submission_{split}.json"),), digits=DIGITS)
 """What the server expects (its README and src/evaluation.py): the ids of the 50 best pictures for every query id."""
-MEASURES = MetricCutoffs(recall=CUTS, precision=CUTS, aspects=10, single=True)
+MEASURES = MetricCutoffs(recall=CUTS, map_at=CUTS, aspects=10, single=True)
 
 _SENTENCES = {
     "unused": "{caption}",

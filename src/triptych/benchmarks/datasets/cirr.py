@@ -20,7 +20,7 @@ from triptych.core.errors import DataError
 
 SOURCE = "CIRR's annotations are the branch cirr_dataset of github.com/Cuberick-Orion/CIRR"
 PICTURES = "CIRR's pictures come from the authors of NLVR2, on a form: github.com/lil-lab/nlvr, nlvr2, direct download"
-MEASURES = MetricCutoffs(recall=(1, 5, 10, 50), precision=(), subset=(1, 2, 3))
+MEASURES = MetricCutoffs(recall=(1, 5, 10, 50), map_at=(), subset=(1, 2, 3))
 SUBMISSION = SubmissionFormat(
     files=(
         SubmissionFile("recall", 50, "{split}_pred_ranks_recall.json"),

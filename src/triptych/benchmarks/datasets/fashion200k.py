@@ -62,7 +62,7 @@ def load_fashion200k(root: Path, split: str, settings: Fashion200kSettings) -> l
             gallery=tuple(sorted(described)),
             queries=tuple(queries),
             settings=settings,
-            measures=MetricCutoffs(recall=(1, 10, 50), precision=()),
+            measures=MetricCutoffs(recall=(1, 10, 50), map_at=()),
             source=SOURCE,
         )
     ]

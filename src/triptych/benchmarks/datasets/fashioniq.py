@@ -94,7 +94,7 @@ def _category(
         queries=queries,
         files=files,
         settings=settings,
-        measures=MetricCutoffs(recall=(10, 50), precision=()),
+        measures=MetricCutoffs(recall=(10, 50), map_at=()),
         source=PICTURES,
     )
 

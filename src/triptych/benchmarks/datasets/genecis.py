@@ -93,7 +93,7 @@ def _task(root: Path, split: str, name: str, settings: GeneCISSettings) -> Task:
         files=pictures.files,
         boxes=pictures.boxes,
         settings=settings,
-        measures=MetricCutoffs(recall=(1, 2, 3), precision=()),
+        measures=MetricCutoffs(recall=(1, 2, 3), map_at=()),
         source=PICTURES[kind],
     )
 

@@ -18,7 +18,7 @@ from triptych.core.errors import DataError
 from triptych.core.progress import say
 
 SOURCE = "get icir_v1.0.0.tar.gz from vrg.fel.cvut.cz/icir"
-MEASURES = MetricCutoffs(recall=(1, 5, 10), precision=(), whole=True)
+MEASURES = MetricCutoffs(recall=(1, 5, 10), map_at=(), whole=True)
 
 
 @dataclass(frozen=True)

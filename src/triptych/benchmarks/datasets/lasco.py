@@ -55,7 +55,7 @@ def load_lasco(root: Path, split: str, settings: LaSCoSettings) -> list[Task]:
             gallery=tuple(sorted(gallery)),
             queries=tuple(queries),
             settings=settings,
-            measures=MetricCutoffs(recall=(1, 5, 10, 50, 100, 500, 1000), precision=()),
+            measures=MetricCutoffs(recall=(1, 5, 10, 50, 100, 500, 1000), map_at=()),
             source=PICTURES,
         )
     ]

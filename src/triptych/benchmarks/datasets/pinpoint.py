@@ -35,7 +35,7 @@ PICTURES = (
     "a signature; put them into images/ as SIGNATURE.jpg"
 )
 CUTS = (1, 5, 10, 50)
-MEASURES = MetricCutoffs(recall=(), precision=CUTS, share=CUTS, found=CUTS, negatives=CUTS, spread=10)
+MEASURES = MetricCutoffs(recall=(), map_at=CUTS, precision_at=CUTS, target_recall_at=CUTS, negatives=CUTS, spread=10)
 _FILES = ("pinpoint_licensed.parquet", "pinpoint_metadata.parquet")
 _LISTS = ("positive_candidates", "negative_candidates")
 _NOTHING = ("", "None", "none", "nan")

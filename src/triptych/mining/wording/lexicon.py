@@ -187,7 +187,7 @@ def excluded_by(word: str, words: Sequence[str], texts: Mapping[str, Sequence[st
     """The words that "not `word`" excludes: itself, and those that name a kind of it, as navy is a blue.
 
     Args:
-        word: what is not to be.
+        word: the excluded word.
         words: all words of its group.
         texts: other ways to say each of them; a way that holds the word makes its word a kind of it.
     """

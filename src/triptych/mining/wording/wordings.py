@@ -96,7 +96,7 @@ class Wordings:
         return tuple(texts[turn] for turn in range(_EACH) for texts in drawn if turn < len(texts))
 
     def _made(self, key: Key) -> tuple[tuple[str, str], ...]:
-        """The texts of a key, with their styles: as many as it was allotted, or fewer where it has no more."""
+        """The texts of a key, with their styles: the allotted number, or fewer if it has no more."""
         count = self._texts_of.get(key, 0)
         random = np.random.default_rng(hash_number(repr(key)))
         turn = int(random.integers(len(STYLES)))

@@ -11,8 +11,8 @@ from triptych.retrieval.stores.protocol import Rows, SearchTerms, StoreHit
 from triptych.retrieval.stores.shortlist import Shortlist
 
 _WORTH = 10_000  # vectors from which on a shortlist is faster
-_FEW = 0.25  # share of allowed rows below which these alone are scored
-_LONG = 0.25  # share of the rows that a shortlist may have
+_FEW = 0.25  # if the share of allowed rows is below this, only these are scored, without a shortlist
+_LONG = 0.25  # if a shortlist has a larger share of the rows, all rows are scored
 
 _State = tuple[Gallery, Vectors, Shortlist | None]
 
@@ -30,7 +30,7 @@ class ExactStore:
         return self._state[0]
 
     def prepare(self) -> None:
-        """Make many searches faster, at a quarter more memory. They find the same."""
+        """Prepare for many searches: they become faster with the same results, and take a quarter more memory."""
         gallery, vectors, shortlist = self._state
         if shortlist is None and len(vectors) >= _WORTH:
             self._state = (gallery, vectors, Shortlist(vectors))
@@ -79,7 +79,7 @@ def _by_shortlist(
     vectors: Vectors,
     shortlist: Shortlist,
 ) -> list[list[StoreHit]]:
-    """As `nearest` finds them, by scoring a few rows in full precision: of the shortlist, and those added since."""
+    """Find the same rows as `nearest`, by scoring only the shortlist, and rows added since, in full precision."""
     known, later = len(shortlist), np.arange(len(shortlist), len(vectors))
     shares = [np.count_nonzero(mask) / len(mask) for mask in masks]
     short = [place for place, share in enumerate(shares) if share >= _FEW]

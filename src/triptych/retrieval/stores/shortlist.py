@@ -1,8 +1,8 @@
-"""Exact search through vectors in 8 bits: a quarter of the bytes is read, and the best are scored anew.
+"""Exact search with 8-bit vectors: a quarter of the bytes is read, and the best rows are scored again exactly.
 
-The scores of the 8-bit vectors are certain to within bounds that are known for each vector. Whatever could be among the
-best k by these bounds is on the shortlist, so that nothing is lost: a filter and refinement as in the VA-file (Weber,
-Schek and Blott, VLDB 1998).
+The error of an 8-bit score has a known bound for each vector. The shortlist contains every row that could be among the
+best k by these bounds, so the results are exact. This is filter and refinement as in the VA-file (Weber, Schek and
+Blott, VLDB 1998).
 """
 
 import os
@@ -13,14 +13,12 @@ from numpy.typing import NDArray
 
 from triptych.core.vectors import Vectors
 
-_SHARD = 131_072  # vectors of one product of matrices
+_SHARD = 131_072  # vectors in one product of matrices
 _MOST = 127  # the largest 8-bit value of a vector's component
-_DIGIT = (
-    64  # a query's component is two digits of this base, of 7 bits each: sums of products of 8 and 7 bits are exact
-)
-_LARGEST = (_DIGIT - 1) * _DIGIT + _DIGIT // 2 - 1  # that two digits hold
-_COLUMNS = 64  # rows of a table of scores, of whose columns only the best is looked at
-_ROUNDING = 4e-6  # what single precision may add to an error, for unit vectors
+_DIGIT = 64  # base of the two 7-bit digits of a query's component; sums of products of 8 and 7 bits are exact
+_LARGEST = (_DIGIT - 1) * _DIGIT + _DIGIT // 2 - 1  # the largest value of two digits
+_COLUMNS = 64  # rows of a table of scores; only the best score of each column is used
+_ROUNDING = 4e-6  # upper bound of the rounding error of single precision, for unit vectors
 
 Codes = NDArray[np.int8]
 
@@ -29,7 +27,7 @@ class Shortlist:
     """The vectors `(n, d)` in 8 bits, ready for products with queries.
 
     Args:
-        vectors: unit vectors `(n, d)`, not empty. They are read, and not kept.
+        vectors: unit vectors `(n, d)`, not empty. They are read but not kept.
     """
 
     def __init__(self, vectors: Vectors) -> None:
@@ -52,12 +50,12 @@ class Shortlist:
     def candidates(
         self, queries: Vectors, allowed: Sequence[NDArray[np.bool_] | None], counts: Sequence[int]
     ) -> Iterator[NDArray[np.int64]]:
-        """For each query the rows, ascending, that hold its best; a few more than asked for.
+        """Find rows for each query, ascending, that contain its best rows and some more.
 
         Args:
             queries: unit vectors `(m, d)`.
-            allowed: for each query the rows `(n,)` that may answer; None for all.
-            counts: how many of the best each query wants.
+            allowed: for each query a mask `(n,)` of the allowed rows; None for all.
+            counts: the number of best rows for each query.
         """
         scaled = (queries * self._scale).astype(np.float64)
         steps = np.maximum(np.abs(scaled).max(axis=1), 1e-30) / _LARGEST
@@ -82,7 +80,7 @@ class Shortlist:
             yield np.flatnonzero(scores >= least if least > -np.inf else scores > -np.inf)
 
     def _rounded(self, vectors: Vectors, at: int) -> Codes:
-        """The codes of a shard, whose errors are noted."""
+        """Compute the codes of a shard, and store their errors."""
         centred = vectors[at : at + _SHARD] - self._mean
         codes: Codes = np.rint(centred / self._scale).astype(np.int8)
         self._errors[at : at + _SHARD] = np.linalg.norm(centred - codes * self._scale, axis=1)
@@ -90,15 +88,15 @@ class Shortlist:
 
 
 def _least_of(scores: NDArray[np.float32], count: int) -> float:
-    """A value that at least `count` scores reach; for many scores, close to the highest such value."""
-    if len(scores) > _COLUMNS * 8 * count:  # the best of each column, of which hardly two are among the best of all
+    """A value that at least `count` scores reach. For many scores it is close to the highest such value."""
+    if len(scores) > _COLUMNS * 8 * count:  # use the best of each column; few of the best rows share a column
         scores = scores[: len(scores) // _COLUMNS * _COLUMNS].reshape(_COLUMNS, -1).max(axis=0)
     count = min(count, len(scores))
     return float(np.partition(scores, -count)[-count]) if count else np.inf
 
 
 class _Product:
-    """Sums of products of a shard's codes `(n, d)` with digits, by the runtime's product of 8-bit matrices."""
+    """The product of a shard's codes `(n, d)` with digits, by onnxruntime's product of 8-bit matrices."""
 
     def __init__(self, codes: Codes) -> None:
         import onnxruntime
@@ -107,12 +105,12 @@ class _Product:
         options.log_severity_level = 3
         options.add_session_config_entry("session.intra_op.allow_spinning", "0")
         asked = os.environ.get("OMP_NUM_THREADS", "")
-        options.intra_op_num_threads = int(asked) if asked.isdecimal() else 0  # as NumPy's products
+        options.intra_op_num_threads = int(asked) if asked.isdecimal() else 0  # as for NumPy's products
         graph = _graph(np.ascontiguousarray(codes.T))
         self._session = onnxruntime.InferenceSession(graph, options, providers=["CPUExecutionProvider"])
 
     def __call__(self, digits: NDArray[np.uint8]) -> NDArray[np.int32]:
-        """The sums `(m, n)` for digits `(m, d)`, of which the base is taken off."""
+        """Compute the sums `(m, n)` for digits `(m, d)`, from which the graph subtracts the base."""
         sums: NDArray[np.int32] = self._session.run(None, {"digits": digits})[0]
         return sums
 
@@ -120,7 +118,7 @@ class _Product:
 def _graph(matrix: Codes) -> bytes:
     """The ONNX graph of a product with a matrix `(d, n)`, in protobuf's wire format (onnx.proto3).
 
-    It is written by hand since the package `onnx` is needed for training only.
+    It is written by hand, since the package `onnx` is needed only for training.
     """
     uint8, int8, int32 = 2, 3, 6
     node = _field(1, b"digits") + _field(1, b"matrix") + _field(1, b"zero") + _field(2, b"sums")

@@ -4,8 +4,10 @@ import * as service from "./service.js";
 import { $, make, titleOf } from "./view.js";
 import { speak, t } from "./words.js";
 
+const SHOWN = 14;
 let like = "";
 let question = "";
+let looked = 0; // how often pictures were chosen from
 
 /** The tally. How many choices there are, and what they tell only once they are enough: known earlier, it would sway. */
 function tell({ composer, sum, ties, interval, decision, enough }) {
@@ -39,7 +41,10 @@ function open(asked) {
 async function choices() {
   const { pictures } = await service.facts();
   document.title = `triptych: ${t("blind")}`;
-  const some = await service.some(14, Math.max(1, Math.floor(pictures / 14)));
+  const apart = Math.max(1, Math.floor(pictures / SHOWN));
+  const some = await service.some(SHOWN, apart, [], looked % apart);
+  looked += 1;
+  like = "";
   $("pictures").replaceChildren(...some.map((one) => {
     const button = make("button", { className: "look", type: "button" }, picture(one));
     button.setAttribute("aria-pressed", "false");
@@ -86,6 +91,7 @@ async function begin() {
   } catch (error) { trouble(error); }
 }
 
+$("others").addEventListener("click", () => choices().catch(trouble));
 $("door").addEventListener("close", () => { service.useKey($("key").value); $("key").value = ""; begin(); });
 $("door").addEventListener("cancel", (event) => event.preventDefault());
 await speak();
