@@ -98,9 +98,8 @@ class Library:
 
     @property
     def metadata(self) -> pa.Table:
-        """The columns that conditions can use, a row for each picture."""
-        gallery = self._snapshot.gallery
-        return gallery.metadata.filter(pa.array(gallery.alive))
+        """The columns that conditions can use, a row for each picture; the same object until the catalog changes."""
+        return self._snapshot.gallery.living
 
     def picture(self, like: str) -> Picture:
         """Find a picture by its name or id.

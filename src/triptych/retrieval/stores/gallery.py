@@ -52,6 +52,11 @@ class Gallery:
         """Opaque id to row, of the pictures that are alive."""
         return {picture_id(name): row for name, row in self.row_of.items()}
 
+    @cached_property
+    def living(self) -> pa.Table:
+        """The metadata of the pictures that are alive."""
+        return self.metadata if self.alive.all() else self.metadata.filter(pa.array(self.alive))
+
     def allowed(self, terms: SearchTerms) -> NDArray[np.bool_]:
         """The rows `(n,)` that may answer a query. Raises UsageError for a condition that cannot be read."""
         allowed = self.alive & self.fulfilling(terms.where) if terms.where else self.alive
