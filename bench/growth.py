@@ -49,7 +49,8 @@ def main() -> None:
     for name, times in seconds.items():
         beyond = [max(time - start, 1e-3) for time in times]
         ends = f"{slope(counts, times):.2f} | {slope(counts, beyond):.2f}" if name != "search" else "– | –"
-        print(f"| {name} | {' | '.join(f'{time:.1f} s' for time in times)} | {ends} |")
+        shown = [f"{time:.1f} s" if np.isfinite(time) else "–" for time in times]
+        print(f"| {name} | {' | '.join(shown)} | {ends} |")
     if options.page:
         options.page.mkdir(parents=True, exist_ok=True)
         draw(options.page / "growth.png", counts, seconds)
