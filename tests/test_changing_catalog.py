@@ -19,6 +19,7 @@ pytest.importorskip("fastapi", reason="the extra `serve` is not installed")
 sys.path.insert(0, str(Path(__file__).parents[1] / "bench"))
 
 from changing_catalog import ChangingCatalog
+from triptych.serving.facets import Facets
 
 
 @pytest.mark.parametrize(("clients", "rounds"), [(16, 12), pytest.param(64, 12, marks=pytest.mark.slow)])
@@ -29,6 +30,23 @@ def test_no_answer_contradicts_what_was_acknowledged(own_catalog: Path, clients:
         assert {"by a condition", "without what was removed"} <= set(outcome.checked)
         assert min(map(len, (outcome.taken[kind] for kind in ("add", "change", "remove")))) >= 1
         assert service.end(signal.SIGTERM) == 0
+
+
+def test_facets_are_counted_again_after_a_change(own_catalog: Path) -> None:
+    with triptych.open_catalog(own_catalog, runtime=Runtime(threads=1)) as library:
+        facets, first = Facets(), library.pictures(1)[0]
+        described = facets(library.metadata)
+        assert facets(library.metadata) is described  # nothing has changed
+
+        def counted() -> int:
+            (column,) = [one for one in facets(library.metadata) if one["name"] == "colour"]
+            return dict(zip(column["values"], column["counts"], strict=True)).get("puce", 0)
+
+        library.update({first.id: {"colour": "puce"}})
+        assert counted() == 1
+        library.remove([first.id])
+        assert counted() == 0
+        assert len(library.metadata) == len(library)
 
 
 def test_a_picture_may_go_while_a_search_is_under_way(own_catalog: Path, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -99,9 +99,8 @@ class OpenCatalog:
 
     @property
     def metadata(self) -> pa.Table:
-        """The columns that conditions can use, with one row for each picture."""
-        gallery = self._snapshot.gallery
-        return gallery.metadata.filter(pa.array(gallery.alive))
+        """The columns for conditions, with one row for each picture; the same object until the catalog changes."""
+        return self._snapshot.gallery.living
 
     def picture(self, like: str) -> Picture:
         """Find a picture by its name or id.

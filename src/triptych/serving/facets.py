@@ -59,6 +59,20 @@ def columns(metadata: pa.Table) -> list[dict[str, Any]]:
     return described
 
 
+class Facets:
+    """The columns of a catalog, as `columns` describes them, counted again only where it has changed."""
+
+    def __init__(self) -> None:
+        self._known: tuple[pa.Table, list[dict[str, Any]]] | None = None
+
+    def __call__(self, metadata: pa.Table) -> list[dict[str, Any]]:
+        """Describe the columns of `metadata`, which is the same object as long as nothing changes."""
+        known = self._known
+        if known is None or known[0] is not metadata:
+            known = self._known = (metadata, columns(metadata))
+        return known[1]
+
+
 def values_of(metadata: pa.Table, name: str, part: str) -> list[dict[str, Any]]:
     """The values of a column that contain `part`, regardless of case, with their counts, by frequency; at most 50.
 

@@ -22,7 +22,7 @@ from triptych.encoders.protocol import short_name
 from triptych.serving import schemas
 from triptych.serving.blind_routes import add_blind_routes
 from triptych.serving.comparison import TagComparison
-from triptych.serving.facets import columns, values_of
+from triptych.serving.facets import Facets, values_of
 from triptych.serving.forms import form_of, json_response, read_form, read_question
 from triptych.serving.handlers import RequestHandlers
 from triptych.serving.middleware import AccessMiddleware
@@ -159,6 +159,8 @@ async def _looking_after(handlers: RequestHandlers, comparison: TagComparison) -
 
 
 def _searching(app: FastAPI, handlers: RequestHandlers, comparison: TagComparison) -> _Endpoint:
+    facets = Facets()
+
     @app.get("/v1/catalog", response_model=schemas.Facts, tags=["search"])
     async def catalog() -> Response:
         """The catalog: its encoder and composer, and the columns for conditions."""
@@ -170,7 +172,7 @@ def _searching(app: FastAPI, handlers: RequestHandlers, comparison: TagCompariso
             "weight": opened.weight,
             "warning": domain_warning(opened.catalog),
             "writable": handlers.settings.writable,
-            "columns": await handlers.in_thread(lambda: columns(opened.metadata)),
+            "columns": await handlers.in_thread(lambda: facets(opened.metadata)),
             "max_bytes": handlers.settings.limits.max_bytes,
         }
         return json_response(facts)

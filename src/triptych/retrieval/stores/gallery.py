@@ -53,6 +53,11 @@ class Gallery:
         """Maps the public ids of the pictures that are alive to rows."""
         return {picture_id(name): row for name, row in self.row_of.items()}
 
+    @cached_property
+    def living(self) -> pa.Table:
+        """The metadata of the pictures that are alive."""
+        return self.metadata if self.alive.all() else self.metadata.filter(pa.array(self.alive))
+
     def allowed(self, terms: SearchTerms) -> NDArray[np.bool_]:
         """A mask `(n,)` of the rows that may answer a query. Raises UsageError for a condition that cannot be read."""
         allowed = self.alive & self.fulfilling(terms.where) if terms.where else self.alive
