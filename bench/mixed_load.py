@@ -42,7 +42,7 @@ class Honest:
 
     def __init__(self, service: Service, clients: int, seed: int) -> None:
         self.service = service
-        self.taken: list[float] = []
+        self.taken: list[tuple[str, float]] = []
         self.failures: Counter[str] = Counter()
         self._lock = Lock()
         self._over = Event()
@@ -67,40 +67,44 @@ class Honest:
         kind = chance.random()
         if kind < 0.45:
             fields = [("picture", photo(chance)), ("text", chance.choice(WORDS)), ("k", "10")]
-            self._timed("POST", "/api/search", *form(fields))
+            self._timed("pictures", "POST", "/api/search", *form(fields))
         elif kind < 0.85:
-            self._timed("POST", "/api/search", *form([("text", chance.choice(WORDS)), ("k", "10")]))
+            self._timed("words", "POST", "/api/search", *form([("text", chance.choice(WORDS)), ("k", "10")]))
         elif kind < 0.95:
-            self._timed("GET", f"/api/pictures?k=24&offset={chance.randrange(100)}")
+            self._timed("pages", "GET", f"/api/pictures?k=24&offset={chance.randrange(100)}")
         elif added:
-            self._timed("DELETE", f"/api/pictures/{added.pop()}")
+            self._timed("removals", "DELETE", f"/api/pictures/{added.pop()}")
         else:
-            answer = self._timed("POST", "/api/pictures", *form([("picture", photo(chance))]))
+            answer = self._timed("additions", "POST", "/api/pictures", *form([("picture", photo(chance))]))
             if answer and b'"id":"' in answer:
                 added.append(answer.split(b'"id":"')[1].split(b'"')[0].decode())
 
-    def _timed(self, method: str, path: str, body: bytes | None = None, kind: str = "") -> bytes | None:
+    def _timed(self, what: str, method: str, path: str, body: bytes | None = None, kind: str = "") -> bytes | None:
         began = time.perf_counter()
         try:
             answer, content = self.service.ask(method, path, body, {"Content-Type": kind} if kind else {})
             good = answer.status < 400
-            what = "" if good else f"{answer.status} {content[:200]!r}"
+            failure = "" if good else f"{answer.status} {content[:200]!r}"
         except (OSError, HTTPException) as error:
-            good, content, what = False, b"", type(error).__name__
+            good, content, failure = False, b"", type(error).__name__
         with self._lock:
-            self.taken.append(time.perf_counter() - began)
+            self.taken.append((what, time.perf_counter() - began))
             if not good:
-                self.failures[f"{method} {path.partition('?')[0][:14]} {what}"] += 1
+                self.failures[f"{what}: {failure}"] += 1
         return content if good else None
 
     def line(self) -> str:
-        """Count, middle, 99th percentile and longest, in milliseconds."""
-        taken = sorted(self.taken)
-        middle, late = taken[len(taken) // 2], taken[int(len(taken) * 0.99)]
+        """Count, middle, 99th percentile and longest in milliseconds, of all requests and of each sort."""
+        sorts = ["", *sorted({what for what, _ in self.taken})]
         failed = f"; failed: {dict(self.failures)}" if self.failures else ""
+        return "; ".join(self._times(what) for what in sorts) + failed
+
+    def _times(self, what: str) -> str:
+        taken = sorted(seconds for sort, seconds in self.taken if what in ("", sort))
+        middle, late = taken[len(taken) // 2], taken[int(len(taken) * 0.99)]
         return (
-            f"{len(taken)} requests, p50 {middle * 1000:.0f} ms, p99 {late * 1000:.0f} ms, "
-            f"longest {taken[-1] * 1000:.0f} ms{failed}"
+            f"{len(taken)} {what or 'requests'}, p50 {middle * 1000:.0f} ms, p99 {late * 1000:.0f} ms, "
+            f"longest {taken[-1] * 1000:.0f} ms"
         )
 
 

@@ -62,7 +62,7 @@ def main() -> None:
             true = [truth[name][group] for name in task.gallery_names]
             tags[group] = with_truth(tags[group], true, vocabulary.groups[group])
         items = item_vectors(pictures, encoder)
-        proposer = Proposer(items, tags, tuple(tags), width=len(pictures), seed=0)
+        proposer = Proposer(items, tags, tuple(tags), width=len(pictures), seed=0, applies=vocabulary.applies)
         reasoner = TagsReasoner(tags, vocabulary, targets_each=1, seed=0)
         queries_of = defaultdict(list)
         for query in task.queries:

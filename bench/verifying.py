@@ -27,7 +27,7 @@ from triptych.composers.baselines import TextOnly, WeightedSum
 from triptych.composers.protocol import Composer
 from triptych.core.limits import DEFAULT_LIMITS
 from triptych.encoders.registry import load_encoder
-from triptych.evaluation import verification
+from triptych.evaluation import chat_verifier
 from triptych.evaluation.answers import Answers, Reordered
 from triptych.evaluation.asking import Asker, Spent
 from triptych.evaluation.encoded_task import EncodedTask
@@ -95,8 +95,8 @@ def _tokens(wish: str) -> int:
     chat = ChatSettings(endpoint=ChatEndpoint(base_url="http://localhost"))
     asker = Asker("m", chat, Path("ledger"), DEFAULT_LIMITS)
     pictures = tuple(CallPicture(label, label, "0") for label in ("Reference", "Candidate"))
-    text = verification.PROMPT.replace("{wish}", wish)
-    return tokens_in(asker.call("verification", "1", text, pictures, schema_of(verification.Grade)), chat)
+    text = chat_verifier.PROMPT.replace("{wish}", wish)
+    return tokens_in(asker.call("verification", "1", text, pictures, schema_of(chat_verifier.Grade)), chat)
 
 
 def _line(*cells: object) -> str:

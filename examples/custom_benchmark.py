@@ -29,7 +29,7 @@ def load(root: Path, split: str, settings: object) -> list[Task]:
                 Query(str(number), row["reference"], row["text"], targets=frozenset({row["target"]}))
                 for number, row in enumerate(rows, start=1)
             ),
-            measures=MetricCutoffs(recall=(1, 5), precision=()),
+            measures=MetricCutoffs(recall=(1, 5), map_at=()),
         )
     ]
 

@@ -2,12 +2,15 @@
 
 import json
 import os
+import pickle
 import shutil
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from tempfile import TemporaryDirectory
+from typing import Any
 
 import pytest
+from filelock import FileLock
 
 # Networks this small gain nothing from threads; on a busy machine, threads that wait for each other lose.
 os.environ.setdefault("OMP_NUM_THREADS", "1")
@@ -26,33 +29,44 @@ from triptych.training.results import PretrainResult, TrainResult
 
 
 @pytest.fixture(scope="session")
-def wardrobe_world(tmp_path_factory: pytest.TempPathFactory) -> Path:
+def made_once(tmp_path_factory: pytest.TempPathFactory) -> Callable[[str, Callable[[Path], Any]], tuple[Path, Any]]:
+    """A function that makes something at a path, once for all processes that run tests side by side.
+
+    It returns the path and what `make` returned. Tests must not change what lies there.
+    """
+    base = tmp_path_factory.getbasetemp()
+    shared = (base.parent if "PYTEST_XDIST_WORKER" in os.environ else base) / "made-once"
+    shared.mkdir(exist_ok=True)
+
+    def make_once(name: str, make: Callable[[Path], Any]) -> tuple[Path, Any]:
+        done = shared / f"{name}.result"
+        with FileLock(shared / f"{name}.lock"):
+            if not done.exists():
+                done.write_bytes(pickle.dumps(make(shared / name)))
+        return shared / name, pickle.loads(done.read_bytes())
+
+    return make_once
+
+
+@pytest.fixture(scope="session")
+def wardrobe_world(made_once) -> Path:
     """About 460 captioned and 460 unlabelled pictures, 40 of val and 70 of test."""
-    out = tmp_path_factory.mktemp("tiny") / "world"
-    write_wardrobe(out, lines={"pretrain": 60, "unlabelled": 60, "val": 6, "test": 8}, workers=1, size=64)
-    return out
+    lines = {"pretrain": 60, "unlabelled": 60, "val": 6, "test": 8}
+    return made_once("world", lambda out: write_wardrobe(out, lines=lines, workers=1, size=64))[0]
 
 
 @pytest.fixture(scope="session")
-def vocabulary_file(tmp_path_factory: pytest.TempPathFactory) -> Path:
+def vocabulary_file(made_once) -> Path:
     """The wardrobe's own words."""
-    path = tmp_path_factory.mktemp("tiny") / "vocabulary.json"
-    path.write_text(json.dumps(vocabulary()), encoding="utf-8")
-    return path
+    return made_once("vocabulary.json", lambda out: out.write_text(json.dumps(vocabulary()), encoding="utf-8"))[0]
 
 
 @pytest.fixture(scope="session")
-def tiny_pretraining(wardrobe_world: Path, tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, PretrainResult]:
+def tiny_pretraining(wardrobe_world: Path, made_once) -> tuple[Path, PretrainResult]:
     """An encoder that knows a little, and what `pretrain` returned."""
-    out = tmp_path_factory.mktemp("tiny") / "encoder"
     pairs, images = wardrobe_world / "pretrain.csv", wardrobe_world / "images"
-    return out, pretrain(
-        pairs,
-        images,
-        out,
-        PretrainOptions(start="scratch", size=32, width=16, epochs=25, batch_size=64),
-        runtime=Runtime(1),
-    )
+    options = PretrainOptions(start="scratch", size=32, width=16, epochs=25, batch_size=64)
+    return made_once("encoder", lambda out: pretrain(pairs, images, out, options, runtime=Runtime(1)))
 
 
 @pytest.fixture(scope="session")
@@ -61,28 +75,24 @@ def tiny_encoder(tiny_pretraining: tuple[Path, PretrainResult]) -> Path:
 
 
 @pytest.fixture(scope="session")
-def tiny_catalog(wardrobe_world: Path, tiny_encoder: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
+def tiny_catalog(wardrobe_world: Path, tiny_encoder: Path, made_once) -> Path:
     """The unlabelled pictures, without metadata."""
-    out = tmp_path_factory.mktemp("tiny") / "catalog"
     names, root = wardrobe_world / "unlabelled.txt", wardrobe_world / "images"
-    index(names, out, encoder=str(tiny_encoder), root=root, runtime=Runtime(threads=1))
-    return out
+    encoder = str(tiny_encoder)
+    return made_once("catalog", lambda out: index(names, out, encoder=encoder, root=root, runtime=Runtime(1)))[0]
 
 
 @pytest.fixture(scope="session")
-def tiny_triplets(tiny_catalog: Path, vocabulary_file: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
-    out = tmp_path_factory.mktemp("tiny") / "triplets.parquet"
-    mine(tiny_catalog, out, MineOptions(vocabulary=vocabulary_file, changes=8), runtime=Runtime(threads=1))
-    return out
+def tiny_triplets(tiny_catalog: Path, vocabulary_file: Path, made_once) -> Path:
+    options = MineOptions(vocabulary=vocabulary_file, changes=8)
+    return made_once("triplets.parquet", lambda out: mine(tiny_catalog, out, options, runtime=Runtime(1)))[0]
 
 
 @pytest.fixture(scope="session")
-def tiny_training(
-    tiny_triplets: Path, tiny_catalog: Path, tmp_path_factory: pytest.TempPathFactory
-) -> tuple[Path, TrainResult]:
+def tiny_training(tiny_triplets: Path, tiny_catalog: Path, made_once) -> tuple[Path, TrainResult]:
     """A composer, and what `train` returned."""
-    out = tmp_path_factory.mktemp("tiny") / "composer"
-    return out, train(tiny_triplets, tiny_catalog, out, TrainOptions(epochs=3, batch_size=64), runtime=Runtime(1))
+    options = TrainOptions(epochs=3, batch_size=64)
+    return made_once("composer", lambda out: train(tiny_triplets, tiny_catalog, out, options, runtime=Runtime(1)))
 
 
 @pytest.fixture(scope="session")
@@ -91,25 +101,21 @@ def tiny_composer(tiny_training: tuple[Path, TrainResult]) -> Path:
 
 
 @pytest.fixture(scope="session")
-def few_garments(tmp_path_factory: pytest.TempPathFactory) -> Path:
+def few_garments(made_once) -> Path:
     """A world of about 190 pictures."""
-    out = tmp_path_factory.mktemp("few") / "world"
-    write_wardrobe(out, lines={"unlabelled": 24}, workers=1, size=160)
-    return out
+    return made_once("few", lambda out: write_wardrobe(out, lines={"unlabelled": 24}, workers=1, size=160))[0]
 
 
 @pytest.fixture(scope="session")
-def shown_catalog(few_garments: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
+def shown_catalog(few_garments: Path, made_once, tmp_path_factory: pytest.TempPathFactory) -> Path:
     """Those pictures with metadata, by the embedded encoder; not to be changed."""
-    out = tmp_path_factory.mktemp("few") / "catalog"
-    index(
-        few_garments / "images",
-        out,
-        metadata=few_garments / "garments.csv",
-        runtime=Runtime(threads=1),
-        encoder="wardrobe",
+    images, metadata = few_garments / "images", few_garments / "garments.csv"
+    shared, _ = made_once(
+        "shown",
+        lambda out: index(images, out, metadata=metadata, runtime=Runtime(threads=1), encoder="wardrobe"),
     )
-    return out
+    # A service may write to its catalog, so each process has its own.
+    return Path(shutil.copytree(shared, tmp_path_factory.mktemp("few") / "catalog"))
 
 
 @pytest.fixture

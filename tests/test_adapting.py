@@ -81,6 +81,7 @@ def test_recolouring_leaves_the_background_and_the_shape():
     assert 0.6 < moved.float().mean() < 0.95
 
 
+@pytest.mark.slow
 def test_a_stopped_run_ends_with_the_same_weights(adapted, tiny_encoder, wardrobe_world, tmp_path, monkeypatch):
     monkeypatch.setattr(learning, "_CHECKPOINT_STEPS", 2)
     done = 0
@@ -104,6 +105,7 @@ def test_a_stopped_run_ends_with_the_same_weights(adapted, tiny_encoder, wardrob
     assert not (tmp_path / "out" / "checkpoint.safetensors").exists()
 
 
+@pytest.mark.slow
 def test_spoilt_pictures_are_skipped_and_counted(tiny_encoder, wardrobe_world, tmp_path, capfd):
     pictures = tmp_path / "pictures"
     pictures.mkdir()

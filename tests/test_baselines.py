@@ -154,7 +154,7 @@ def test_all_methods_are_known_and_share_the_encoders_space(encoder):
         method = baseline(name, encoder, VOCABULARY)
         assert method.name == name
         np.testing.assert_array_equal(method.gallery(REFERENCES), REFERENCES)
-    with pytest.raises(UsageError, match="there are picture, text"):
+    with pytest.raises(UsageError, match="use one of picture, text"):
         baseline("magic", encoder, VOCABULARY)
 
 

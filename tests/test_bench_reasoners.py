@@ -48,6 +48,7 @@ def test_the_pretend_model_reads_what_it_writes(changes: list[list[Change]]) -> 
                 assert len(text) <= 240
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("voice", ["val", "test"])
 def test_the_pretend_model_never_words_a_query_as_the_wardrobe_does(voice: Voice) -> None:
     edits = [edit for edit in EDITS if edit.attribute in CHANGEABLE]

@@ -110,6 +110,36 @@ def test_other_annotations_word_the_same_queries_anew(tmp_path):
     ] == [2] * 3
 
 
+def test_refined_annotations_say_how_many_queries_are_worded_anew(tmp_path, capsys):
+    """As chuonghm/Refined-CIRR and chuonghm/Refined-FashionIQ at huggingface.co: `is_refined`, one file for all."""
+    root = write_cirr(tmp_path)
+    content = json.loads((root / "captions" / "cap.rc2.val.json").read_text())
+    refined = [entry | {"is_refined": number < 2} for number, entry in enumerate(content)]
+    write(root / "captions" / "refined_cirr.val.json", refined)
+    (task,) = load_tasks("cirr", root, "val", ["annotations=refined_cirr.val.json"])
+    assert len(task.queries) == len(content)
+    assert f"2 of {len(content)} queries are refined; all are measured" in capsys.readouterr().err
+    shop = write_fashioniq(tmp_path / "fashion-iq")
+    names = ("dress", "shirt", "toptee")
+    official = {
+        name: json.loads((shop / "captions" / f"cap.{name}.val.json").read_text())[: 1 + place]
+        for place, name in enumerate(names)
+    }
+    whole = [
+        entry | {"captions": ["is longer and blue"], "is_refined": True} for each in official.values() for entry in each
+    ]
+    write(shop / "captions" / "refined.json", whole)
+    tasks = load_tasks("fashioniq", shop, "val", ["annotations=refined.json", "captions=both-orders"])
+    assert [len(task.queries) for task in tasks] == [1, 2, 3]
+    assert {(query.modification, query.other_wordings) for task in tasks for query in task.queries} == {
+        ("is longer and blue", ())
+    }
+    assert [next(iter(task.queries)).reference for task in tasks] == [official[name][0]["candidate"] for name in names]
+    write(shop / "captions" / "refined.json", whole[:1])
+    with pytest.raises(DataError, match="no entry has its pictures in the image split of shirt"):
+        load_tasks("fashioniq", shop, "val", ["annotations=refined.json"])
+
+
 @pytest.fixture
 def icir(tmp_path):
     shown = [("a/1.jpg", "at night"), ("a/2.jpg", "at night"), ("a/3.jpg", "in snow"), ("a/4.jpg", "no")]
@@ -147,7 +177,7 @@ def test_icir_ranks_within_an_instance_by_the_trapezoidal_rule(icir):
 @pytest.mark.parametrize(
     ("file", "content", "message"),
     [
-        ("query_files.csv", "query/q1.jpg,at night\n", "line 1 has 2 values, and 3 are due"),
+        ("query_files.csv", "query/q1.jpg,at night\n", "line 1 has 2 values instead of 3"),
         ("query_files.csv", "query/q1.jpg,at night,palace\n", "no picture of the database is of the instance 'palace'"),
         ("query_files.csv", "query/q1.jpg,never,temple\n", "no query has an answer in the database"),
         ("database_files.csv", "", "it is empty"),
@@ -214,7 +244,7 @@ def test_pinpoint_is_measured_as_its_authors_do(pinpoint, capsys):
     (task,) = load_tasks("pinpoint", pinpoint, "test")
     assert len(task.gallery) == 8
     assert task.queries[2].more_references == (signature(9),)
-    assert "2 entries of candidates that name nothing" in capsys.readouterr().err
+    assert "2 empty entries of candidates" in capsys.readouterr().err
     order = [signature(n) for n in (4, 1, 7, 5, 2, 3, 6, 8)]
     other = [signature(n) for n in (1, 2, 3, 4, 5, 6, 7, 8)]
     found = measured(task, {"query_00001": order, "query_00002": other, "query_00003": other})
@@ -270,7 +300,8 @@ def test_pinpoint_without_its_gallery_takes_what_the_queries_name(pinpoint, caps
     (task,) = load_tasks("pinpoint", pinpoint, "test")
     assert len(task.gallery) == 6
     assert (
-        "index_signatures.txt is missing; the gallery is what the queries name, 6 pictures" in capsys.readouterr().err
+        "index_signatures.txt is missing; the gallery is the 6 pictures that the queries name"
+        in capsys.readouterr().err
     )
     (pinpoint / "pinpoint_licensed.parquet").write_bytes(b"spoilt")
     with pytest.raises(DataError, match="not readable as Parquet"):
@@ -315,7 +346,7 @@ def test_circled_has_a_task_for_each_turn_and_one_for_the_last(circled, capsys):
     # One of two answers is the reference of the second turn: the other stays.
     (query,) = tasks["circo_val turn 2"].queries
     assert query.targets == {f"{13:012d}"}
-    assert "not measured, as sessions or dataset are not there: fashioniq_dress_val" in capsys.readouterr().err
+    assert "not measured, since sessions or dataset are missing: fashioniq_dress_val" in capsys.readouterr().err
     alone = {task.name: task for task in load_tasks("circled", circled, "val", ["history=last"])}
     assert alone["cirr_val turn 3"].queries[0].modification == "darker"
 
@@ -324,7 +355,7 @@ def test_wrong_circled_files(circled):
     path = circled / "cirr_val.json"
     sessions = json.loads(path.read_text())
     for change, message in [
-        ({"num_turns": 5}, '"num_turns" says 5, and there are 3'),
+        ({"num_turns": 5}, '"num_turns" is 5, but there are 3'),
         ({"ground_truth_ids": ["dev-9-9-img0"]}, "'dev-9-9-img0' is not in the gallery of cirr_val"),
     ]:
         write(path, [sessions[0] | change])

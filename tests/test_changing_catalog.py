@@ -50,23 +50,23 @@ def test_facets_are_counted_again_after_a_change(own_catalog: Path) -> None:
 
 
 def test_a_picture_may_go_while_a_search_is_under_way(own_catalog: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    with triptych.open_catalog(own_catalog, runtime=Runtime(threads=1)) as library:
+    with triptych.open_catalog(own_catalog, runtime=Runtime(threads=1)) as opened:
         search, vector = ExactStore.search, ExactStore.vector
-        first, second = (hit.name for hit in library.search(text="shirt", k=2))
+        first, second = (hit.name for hit in opened.search(text="shirt", k=2))
 
         def then_gone(store: ExactStore, queries: Vectors, terms: Sequence[SearchTerms]) -> list[list[StoreHit]]:
             found = search(store, queries, terms)
             if first in store.gallery.row_of:
-                library.remove([first])
+                opened.remove([first])
             return found
 
         def gone_before(store: ExactStore, name: str) -> Vectors:
             if name == second and name in store.gallery.row_of:
-                library.remove([second])
+                opened.remove([second])
             return vector(store, name)
 
         monkeypatch.setattr(ExactStore, "search", then_gone)
-        assert library.search(text="shirt", k=2, unique=True)[0].name == second
+        assert opened.search(text="shirt", k=2, unique=True)[0].name == second
         monkeypatch.setattr(ExactStore, "vector", gone_before)
-        with pytest.raises(UsageError, match="no picture of this name"):
-            library.search(like=second)
+        with pytest.raises(UsageError, match="no picture with this name"):
+            opened.search(like=second)

@@ -85,6 +85,7 @@ def test_nothing_is_asked_twice(noise: Path, server: Loopback, tmp_path: Path):
     assert len(server.log) == 3 * (2 * REFERENCES + 2)
 
 
+@pytest.mark.slow
 def test_whatever_the_server_does_each_reference_ends_once(noise: Path, tmp_path: Path):
     out = tmp_path / "triplets.parquet"
     with Loopback(rate=0.5, seed=3) as server:

@@ -159,13 +159,13 @@ def test_a_single_target_that_cannot_be_read_is_not_found(root, capfd):
 @pytest.mark.parametrize(
     ("change", "message"),
     [
-        ({"id": 7}, "the id 7 is out of order; 1 is due"),
-        ({"gt_img_ids": [10]}, '"gt_img_ids" must hold "target_img_id"'),
+        ({"id": 7}, "the id 7 is out of order; expected 1"),
+        ({"gt_img_ids": [10]}, '"gt_img_ids" must contain "target_img_id"'),
         ({"gt_img_ids": [40, 40]}, "no picture twice"),
-        ({"gt_img_ids": [40, "43"]}, "\"gt_img_ids\" holds '43'"),
+        ({"gt_img_ids": [40, "43"]}, "\"gt_img_ids\" is '43'"),
         ({"gt_img_ids": [40, 10]}, "10 is its own target"),
         ({"reference_img_id": 8}, "COCO's list has no picture 8"),
-        ({"relative_caption": 1}, '"relative_caption" must be a text'),
+        ({"relative_caption": 1}, '"relative_caption" must be a string'),
         ({"semantic_aspects": "addition"}, '"semantic_aspects" must be a list'),
     ],
 )
@@ -210,5 +210,5 @@ def test_a_catalog_of_the_pictures_saves_encoding_them(root, tmp_path, capfd):
     assert evaluate("circo", catalog=tmp_path / "above", **options).rows == expected
     assert "encode" not in capfd.readouterr().err
     other = write_circo(tmp_path / "other")
-    with pytest.raises(UsageError, match="which does not hold"):
+    with pytest.raises(UsageError, match="which does not contain"):
         evaluate("circo", catalog=tmp_path / "catalog", **options | {"root": other})

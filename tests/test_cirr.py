@@ -120,7 +120,7 @@ def test_a_hidden_split_needs_a_submission_of_one_method_with_all_pictures(root,
         evaluate("cirr", methods=["text", "picture"], submission=tmp_path, **options)
     with pytest.raises(UsageError, match="there are 2 files to write; give a folder"):
         evaluate("cirr", methods=["text"], submission=tmp_path / "one.json", **options)
-    with pytest.raises(UsageError, match="fashioniq has no server"):
+    with pytest.raises(UsageError, match="fashioniq has no submission server"):
         evaluate("fashioniq", root=root, split="val", methods=["text"], submission=tmp_path, threads=1)
     (root / "img_raw" / "test1" / "test1-1-5-img0.png").unlink()
     with pytest.raises(DataError, match="1 pictures cannot be read; a submission needs all"):
@@ -131,13 +131,13 @@ def test_a_hidden_split_needs_a_submission_of_one_method_with_all_pictures(root,
 def test_a_weight_for_test1_is_chosen_on_val(root, tmp_path, capfd):
     options = {"root": root, "split": "test1", "methods": ["sum"], "threads": 1}
     evaluate("cirr", submission=tmp_path, **options)
-    assert "one half" not in capfd.readouterr().err
+    assert "the weight is 0.5" not in capfd.readouterr().err
     (root / "img_raw" / "dev").rename(root / "elsewhere")
     evaluate("cirr", submission=tmp_path, **options)
-    assert "a weight is one half" in capfd.readouterr().err
+    assert "the weight is 0.5" in capfd.readouterr().err
     (root / "captions" / "cap.rc2.val.json").unlink()
     evaluate("cirr", submission=tmp_path, **options)
-    assert "without a validation split, a weight is one half" in capfd.readouterr().err
+    assert "there is no validation split, so the weight is 0.5" in capfd.readouterr().err
 
 
 def test_annotations_may_lie_in_a_folder_of_their_own(root):
@@ -158,11 +158,11 @@ def test_annotations_may_lie_in_a_folder_of_their_own(root):
         ({"reference": "dev-9-9-img9"}, "'dev-9-9-img9' is not in the image split"),
         ({"target_hard": "dev-0-1-img0"}, "'dev-0-1-img0' is its own target"),
         ({"target_hard": "dev-1-1-img0"}, "not in its own group"),
-        ({"pairid": "1"}, "\"pairid\" holds '1', which is not a whole number"),
-        ({"pairid": 0}, "the pairid 0 stands there twice"),
+        ({"pairid": "1"}, "\"pairid\" is '1', which is not a whole number"),
+        ({"pairid": 0}, "the pairid 0 appears twice"),
         ({"img_set": []}, "img_set: not an object"),
-        ({"img_set": {"members": ["dev-0-1-img0", 4]}}, '"members" must be a list of texts'),
-        ({"caption": None}, '"caption" must be a text'),
+        ({"img_set": {"members": ["dev-0-1-img0", 4]}}, '"members" must be a list of strings'),
+        ({"caption": None}, '"caption" must be a string'),
     ],
 )
 def test_a_wrong_entry_is_named(root, change, message):

@@ -128,7 +128,10 @@ def test_errors_are_one_line_and_an_exit_code(
         (("search", "--catalog", "nowhere", "--text", "red"), "no catalog here; make one with `triptych index`"),
         (("search", "--catalog", "c", "--rerank-timeout", "5"), "--rerank-timeout goes with --rerank"),
         (("search", "--catalog", "c", "--text", "x", "--rerank", "chat:m"), "needs --base-url"),
-        (("score", "lasco", "--submission", "s.json", "--root", ".", "--split", "val"), "lasco has no server"),
+        (
+            ("score", "lasco", "--submission", "s.json", "--root", ".", "--split", "val"),
+            "lasco has no submission server",
+        ),
     ],
 )
 def test_errors_say_what_to_do(arguments: tuple[str, ...], said: str, tmp_path: Path, monkeypatch) -> None:

@@ -153,7 +153,7 @@ def test_methods_are_paired_by_name_or_as_told(write):
         triptych.compare(both, both, CompareOptions(method="magic"))
     with pytest.raises(UsageError, match="one result file: choose"):
         triptych.compare(both)
-    with pytest.raises(UsageError, match="in common"):
+    with pytest.raises(UsageError, match="no benchmark, task and split is in both"):
         triptych.compare(both, write(row(split="test")))
 
 
@@ -174,7 +174,7 @@ def test_runs_of_a_method_are_averaged(write):
         ("[]", 'it has no "rows"'),
         ('{"rows": []}', 'it has no "rows"'),
         ('{"rows": [7]}', "row 1: not an object"),
-        (json.dumps({"rows": [row(), row(method=None)]}), 'row 2: "method" must be a text'),
+        (json.dumps({"rows": [row(), row(method=None)]}), 'row 2: "method" must be a string'),
         (json.dumps({"rows": [row(queries="many")]}), '"queries" must be a number'),
         (json.dumps({"rows": [row(metrics={"R@10": "high"})]}), '"metrics" must be an object of numbers'),
         (json.dumps({"rows": [row(per_query={"R@10": [1]})]}), '"per_query" must be an object of lists of 200'),

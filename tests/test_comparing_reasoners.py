@@ -149,7 +149,11 @@ def test_what_a_strange_file_says_stays_harmless(tmp_path: Path):
     ("truth", "error", "message"),
     [
         (("moon", "x"), UsageError, "benchmark moon: there is no such benchmark"),
-        (("cirr", "x"), UsageError, "truth of 'cirr' is not known; it is of fashion-products, closet, wardrobe"),
+        (
+            ("cirr", "x"),
+            UsageError,
+            "'cirr' has no known attributes; these benchmarks have: fashion-products, closet, wardrobe",
+        ),
         (("wardrobe", "nowhere"), DataError, "garments.csv: cannot be read"),
         (("fashion-products", "nowhere"), DataError, "nowhere"),
     ],

@@ -26,7 +26,7 @@ from triptych.core.limits import Limits
 from triptych.core.text import escaped
 from triptych.encoders.protocol import Encoder as EncoderProtocol
 from triptych.encoders.protocol import Pixels
-from triptych.retrieval.library import Library
+from triptych.retrieval.open_catalog import OpenCatalog
 from triptych.training.data.pixels import read_bytes
 
 
@@ -258,7 +258,7 @@ def test_a_large_picture_stays_readable_wherever_its_catalog_is_opened(
 ) -> None:
     """The pictures have 256 pixels, and 100 are what is accepted by default."""
     small = Limits(max_pixels=100)
-    monkeypatch.setattr("triptych.catalog.catalog.DEFAULT_LIMITS", small)
+    monkeypatch.setattr("triptych.catalog.reader.DEFAULT_LIMITS", small)
     index(p, c, max_pixels=0.02)
     index(p, c, max_pixels=0.01)  # what was taken once stays
     opened = Catalog(c)
@@ -266,9 +266,9 @@ def test_a_large_picture_stays_readable_wherever_its_catalog_is_opened(
     assert opened.open_picture(opened.names[0]).size == (16, 16)
     for limits, count in ((small, 0), (opened.limits, 6)):
         assert len(read_bytes(p, opened.names, Means().prepare, threads=1, limits=limits)[1]) == count
-    library = Library(opened, Means())
-    assert library.reference(image=encoded((9, 9, 9))).vector.shape == (12,)
-    library.add([encoded((1, 2, 3))], limits=Limits(max_pixels=30_000))
+    searchable = OpenCatalog(opened, Means())
+    assert searchable.reference(image=encoded((9, 9, 9))).vector.shape == (12,)
+    searchable.add([encoded((1, 2, 3))], limits=Limits(max_pixels=30_000))
     assert Catalog(c).limits.max_pixels == 30_000
 
 

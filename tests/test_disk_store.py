@@ -14,7 +14,7 @@ from triptych.catalog.catalog import Catalog
 from triptych.core.environment import Runtime
 from triptych.core.errors import FailureError, StoreError
 from triptych.core.vectors import Vectors, nearest, nearest_in_pieces, unit
-from triptych.retrieval.library import Library
+from triptych.retrieval.open_catalog import OpenCatalog
 from triptych.retrieval.stores import disk, disk_index
 from triptych.retrieval.stores.disk import DiskStore
 from triptych.retrieval.stores.exact import ExactStore
@@ -75,7 +75,7 @@ TERMS = (
 def test_it_finds_what_exact_search_finds(gallery, vectors, tmp_path, capfd):
     store, exact = opened(gallery, vectors, tmp_path / "disk"), ExactStore(gallery, vectors)
     assert store.recall > 0.95
-    assert f"disk: finds {store.recall:.1%} of the exactly nearest 10, over 1500 pictures" in capfd.readouterr().err
+    assert f"disk: the index finds {store.recall:.1%} of the 10 nearest among 1500 pictures" in capfd.readouterr().err
     for term in TERMS:
         queries = vectors[5:1000:50]
         shares = []
@@ -138,7 +138,7 @@ def test_many_new_pictures_or_damaged_files_make_it_anew(gallery, vectors, tmp_p
 
 def test_where_it_cannot_be_written(gallery, vectors, tmp_path):
     (tmp_path / "file").touch()
-    with pytest.raises(FailureError, match="open the catalog once with --store disk where it can be written"):
+    with pytest.raises(FailureError, match="open the catalog once with --store disk on a machine that can write there"):
         opened(gallery, vectors, tmp_path / "file" / "disk")
 
 
@@ -150,15 +150,15 @@ def test_an_empty_catalog(tmp_path):
 
 
 def test_a_catalog_is_searched_on_disk(own_catalog, tmp_path):
-    """Through the whole library: texts, pictures, conditions, additions, another process's changes."""
+    """Through an open catalog: texts, pictures, conditions, additions, another process's changes."""
     shutil.copytree(own_catalog, tmp_path / "copy")
     with (
-        triptych.open_catalog(own_catalog, store="disk", runtime=ONE_THREAD) as library,
+        triptych.open_catalog(own_catalog, store="disk", runtime=ONE_THREAD) as opened,
         triptych.open_catalog(tmp_path / "copy", runtime=ONE_THREAD) as exact,
     ):
 
         def same(**asked) -> None:
-            found, right = (one.search(**asked, k=10) for one in (library, exact))
+            found, right = (one.search(**asked, k=10) for one in (opened, exact))
             assert [hit.name for hit in found] == [hit.name for hit in right]
             assert [hit.score for hit in found] == pytest.approx([hit.score for hit in right], abs=1e-3)
 
@@ -166,15 +166,15 @@ def test_a_catalog_is_searched_on_disk(own_catalog, tmp_path):
         for asked in ({"text": "red shirt"}, {"like": first}, {"like": first, "text": "in blue"}):
             same(**asked)
             same(**asked, where=["colour=red"])
-        (added,) = library.add([picture_file()])
-        assert added.name in names_of(library, picture_file((201, 31, 31)))
-        library.remove([added.id])
-        assert added.name not in names_of(library, picture_file((201, 31, 31)))
+        (added,) = opened.add([picture_file()])
+        assert added.name in names_of(opened, picture_file((201, 31, 31)))
+        opened.remove([added.id])
+        assert added.name not in names_of(opened, picture_file((201, 31, 31)))
     assert len(list(own_catalog.glob("disk-*"))) == 1
 
 
-def names_of(library: Library, picture: bytes) -> list[str]:
-    return [hit.name for hit in library.search(image=picture, k=5)]
+def names_of(opened: OpenCatalog, picture: bytes) -> list[str]:
+    return [hit.name for hit in opened.search(image=picture, k=5)]
 
 
 def test_a_composers_space_is_made_of_pieces(tiny_catalog, tiny_composer, tmp_path):

@@ -73,14 +73,14 @@ def test_graphs_equal_the_torch_model(encoder, pixels, tiny_encoder, tmp_path):
 
 def test_graphs_alone_do_not_learn(copied):
     (copied / "model.safetensors").unlink()
-    with pytest.raises(DataError, match="holds only graphs"):
+    with pytest.raises(DataError, match="has only graphs"):
         load_model(copied)
 
 
 @pytest.mark.parametrize("content", [b"", b"not weights", b"\x08\0\0\0\0\0\0\0{}      "])
 def test_damaged_weights_are_named_in_one_line(copied, content):
     (copied / "model.safetensors").write_bytes(content)
-    with pytest.raises(DataError, match=r"model\.safetensors: does not hold the weights") as caught:
+    with pytest.raises(DataError, match=r"model\.safetensors: does not fit this encoder") as caught:
         load_model(copied)
     assert "\n" not in str(caught.value)
 

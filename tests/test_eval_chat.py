@@ -19,16 +19,18 @@ from made_benchmarks import evaluate, read, write_cirr
 from planted import Planted, Squares
 from triptych.benchmarks.registry import load_tasks
 from triptych.benchmarks.task import Task
+from triptych.chat.parsing import InvalidReply
 from triptych.chat.pictures import PictureUrls
 from triptych.cli import main
 from triptych.composers.signed_texts import UNWANTED
-from triptych.core.errors import UsageError
+from triptych.core.errors import FailureError, UsageError
 from triptych.core.limits import DEFAULT_LIMITS
 from triptych.core.vectors import unit
 from triptych.evaluation.asking import Asker, Spent
+from triptych.evaluation.chat_verifier import read_yes
 from triptych.evaluation.compiling import KEPT, CompiledText, Phrases
 from triptych.evaluation.encoded_task import EncodedTask
-from triptych.evaluation.options import EvaluateChatOptions
+from triptych.evaluation.options import EvaluateChatOptions, EvaluateOptions
 from triptych.evaluation.verification import Graded, best_fusion
 
 SQUARES: Any = Squares()
@@ -62,11 +64,107 @@ def knowing(task: Task, names: dict[str, str]) -> Callable[[dict[str, Any]], Any
     return respond
 
 
-def verified(root: Path, out: Path, server: Loopback, *, top: int = 5, weight: float | None = 1.0, **chat: Any) -> Any:
-    options = EvaluateChatOptions(rerank="chat:m", top=top, weight=weight, chat=quick(server, **chat))
-    return evaluate(
-        "cirr", root=root, split="val", methods=["sum"], encoder=SQUARES, chat=options, output=out / "r.json", gap=False
-    ).rows[0]
+def verified(
+    root: Path,
+    out: Path,
+    server: Loopback,
+    *,
+    top: int = 5,
+    scores: str = "grades",
+    file: Path | None = None,
+    **chat: Any,
+) -> Any:
+    asked = {"rerank": "chat:m", "rerank_top": top, "rerank_weight": 1.0, "rerank_scores": scores, "rerank_out": file}
+    options = EvaluateChatOptions(chat=quick(server, **chat))
+    asked |= {"methods": ["sum"], "encoder": SQUARES, "chat": options, "output": out / "r.json", "gap": False}
+    return evaluate("cirr", root=root, split="val", **asked).rows[0]
+
+
+def likely(*places: dict[str, float], text: str = "Yes") -> dict[str, Any]:
+    """A completion with log-probabilities, as OpenAI's and vLLM's servers write them."""
+    body = completion(text)
+    listed = [[{"token": token, "logprob": value, "bytes": None} for token, value in each.items()] for each in places]
+    content = [{"token": each[0]["token"], "logprob": each[0]["logprob"], "top_logprobs": each} for each in listed]
+    body["choices"][0]["logprobs"] = {"content": content, "refusal": None}
+    return body
+
+
+def saying_yes(task: Task, names: dict[str, str]) -> Callable[[dict[str, Any]], Any]:
+    """A verifier that says how likely yes is: always right, and less sure of each further picture."""
+    targets = {query.modification: query.targets for query in task.queries}
+
+    def respond(body: dict[str, Any]) -> Any:
+        assert body["logprobs"] is True
+        assert "response_format" not in body
+        [wish] = re.findall(r"show \d dogs in group \d", body["messages"][0]["content"])
+        _, candidate = shown(body, names)
+        yes = -0.1 if candidate in targets[wish] else -3.0 - task.gallery.index(candidate) / 100
+        return likely({"\n": -0.01, "A": -5.0}, {"Yes": yes, " no": -0.5, "The": -9.0})
+
+    return respond
+
+
+def test_the_probability_of_yes_is_the_score_where_the_server_gives_it(cirr, tmp_path):
+    root, task, names = cirr
+    plain = evaluate("cirr", root=root, split="val", methods=["sum"], encoder=SQUARES, gap=False).rows[0]
+    out = tmp_path / "soft.jsonl"
+    with Loopback(respond=saying_yes(task, names)) as server:
+        row = verified(root, tmp_path, server, scores="auto", file=out)
+        assert row.metrics["R@1"] == plain.metrics["R@5"]
+        said = row.verification
+        assert (said.scores, said.calls, said.unusable) == ("yes-no", 30, 0)
+        assert said.seconds > 0
+        assert {body["max_tokens"] for body in server.bodies} == {4}
+        assert server.answered.total() == 30  # the first question tells what the server gives, and is one of them
+    lines = [json.loads(line) for line in out.read_text().splitlines()]
+    assert [line["modification"] for line in lines] == [query.modification for query in task.queries]
+    for line, query in zip(lines, task.queries, strict=True):
+        assert line["reference"] == query.reference
+        assert len(line["candidates"]) == len(line["scores"]) == 5
+        best = max(line["scores"])
+        assert (best > 0.5) == bool({*line["candidates"]} & {*query.targets})
+        if best > 0.5:  # by hand: yes at -0.1 against no at -0.5
+            assert best == pytest.approx(1 / (1 + np.exp(-0.5 + 0.1)), abs=1e-6)
+
+
+@pytest.mark.parametrize("refuses", [False, True])
+def test_a_server_without_log_probabilities_is_asked_for_grades(cirr, tmp_path, capsys, refuses):
+    root, task, names = cirr
+    graded = knowing(task, names)
+
+    def respond(body: dict[str, Any]) -> Any:
+        if "logprobs" in body and refuses:
+            return 400, {"error": {"message": "logprobs is not supported by this model"}}
+        return graded(body) if "grade" in body["messages"][0]["content"] else completion("Yes")
+
+    with Loopback(respond=respond) as server:
+        row = verified(root, tmp_path, server, scores="auto")
+        assert (row.verification.scores, row.verification.calls) == ("grades", 31)
+        assert "gives no log-probabilities of yes and no; the model writes grades instead" in capsys.readouterr().err
+        answered = server.answered.total()
+        verified(root, tmp_path, server, scores="auto")
+        assert server.answered.total() == answered == 31
+        with pytest.raises(FailureError, match="use --rerank-scores grades"):
+            verified(root, tmp_path, server, scores="yes-no")
+
+
+@pytest.mark.parametrize(
+    ("places", "score"),
+    [
+        ([{"Yes": -0.1, "yes": -3.0, "No": -2.0}], 0.8758),  # spellings are added up
+        ([{"Yes": -0.5, "Maybe": -4.0}], 0.971),  # what is not listed is as likely as the least likely that is
+        ([{" no": -0.01, "the": -6.0}], 0.0025),
+        ([{"<think>": -0.1}, {"yes": -1.0, "no": -1.0}], 0.5),
+    ],
+)
+def test_the_score_by_hand(places, score):
+    assert read_yes(json.dumps({"first": places})) == pytest.approx(score, abs=1e-3)
+
+
+@pytest.mark.parametrize("text", ["yes", '{"first": [{"The": -1.0}]}', '{"first": []}', "[]", '{"grade": 3}'])
+def test_a_reply_without_log_probabilities_of_yes_or_no_is_no_score(text):
+    with pytest.raises(InvalidReply):
+        read_yes(text)
 
 
 def test_a_verifier_that_is_right_puts_what_is_among_the_first_at_the_top(cirr, tmp_path):
@@ -100,7 +198,7 @@ def test_a_verification_that_its_budget_ends_goes_on_later(cirr, tmp_path, capsy
     with Loopback(respond=knowing(task, names)) as server:
         first = verified(root, tmp_path, server, max_calls=12, concurrency=1).verification
         assert first.ungraded_queries >= 4
-        assert "queries of relative are not verified yet" in capsys.readouterr().err
+        assert "queries of relative are not yet verified" in capsys.readouterr().err
         second = verified(root, tmp_path, server).verification
         assert (second.calls, second.ungraded_queries) == (30, 0)
         assert server.answered.total() == 30
@@ -174,9 +272,10 @@ def test_a_compiled_query_adds_what_stays_and_takes_away_what_must_not_be_seen(t
 @pytest.mark.parametrize(
     ("given", "asked", "message"),
     [
-        ({"rerank": "chat:m"}, {"methods": ["sum"], "output": None}, "needs --output FILE"),
-        ({"compiler": "m"}, {"methods": ["sum"]}, "--compile-model goes with --method compile"),
-        ({"rerank": "chat:m"}, {"methods": ["compile"]}, "--method compile needs --compile-model MODEL"),
+        ({}, {"methods": ["sum"], "rerank": "chat:m", "output": None}, "--rerank needs --output FILE"),
+        ({"compiler": "m"}, {"methods": ["compile"], "output": None}, "needs --output FILE"),
+        ({"compiler": "m"}, {"methods": ["sum"]}, "--compile-model needs --method compile"),
+        ({}, {"methods": ["compile"]}, "--method compile needs --compile-model MODEL"),
     ],
 )
 def test_what_makes_no_sense_with_a_chat_model(cirr, tmp_path, given, asked, message):
@@ -188,9 +287,13 @@ def test_what_makes_no_sense_with_a_chat_model(cirr, tmp_path, given, asked, mes
         )
 
 
-def test_a_model_that_is_no_chat_model_is_refused(cirr):
-    with pytest.raises(UsageError, match="--rerank hf:x: write chat:MODEL"):
-        EvaluateChatOptions(rerank="hf:x", chat=quick(Loopback()))
+def test_a_model_that_is_no_chat_model_is_refused(cirr, tmp_path):
+    with pytest.raises(UsageError, match="--rerank x: write chat:MODEL"):
+        EvaluateOptions(rerank="x")
+    with pytest.raises(UsageError, match="--rerank-out needs --rerank"):
+        EvaluateOptions(rerank_out=Path("x.jsonl"))
+    with pytest.raises(UsageError, match="--rerank chat:m needs --base-url URL"):
+        evaluate("cirr", root=cirr[0], split="val", methods=["sum"], rerank="chat:m", output=tmp_path / "r.json")
     with pytest.raises(UsageError, match="--method compile needs --compile-model MODEL and --base-url"):
         evaluate("cirr", root=cirr[0], split="val", methods=["compile"], encoder=SQUARES)
 
@@ -206,9 +309,9 @@ def test_the_command_line_has_the_same_flags(cirr, tmp_path, monkeypatch, capsys
 
     asked = ("eval", "cirr", "--root", root, "--split", "val", "--encoder", "wardrobe", "--threads", 1, "--no-gap")
     asked += ("--method", "sum", "--answers", 4, "--output", tmp_path / "r.json")
-    flags = ("--rerank", "chat:m", "--rerank-top", 3, "--rerank-weight", 1)
+    flags = ("--rerank", "chat:m", "--rerank-top", 3, "--rerank-weight", 1, "--rerank-scores", "grades")
     assert command(*asked, *flags) == 2
-    assert "--rerank goes with --base-url" in capsys.readouterr().err
+    assert "--rerank chat:m needs --base-url" in capsys.readouterr().err
     with Loopback(respond=knowing(task, names)) as server:
         assert command(*asked, *flags, "--base-url", server.url) == 0
     (row,) = read(tmp_path / "r.json")["rows"]

@@ -107,6 +107,7 @@ def test_an_encoder_by_name_makes_a_catalog_that_names_it(
     assert "encode" not in said.err
 
 
+@pytest.mark.slow
 def test_an_encoder_from_the_folder_to_the_search(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:

@@ -59,6 +59,7 @@ GIVEN: dict[str, list[str]] = {
         "search --catalog CATALOG",
         "search --catalog CATALOG --text red -k 0",
     ],
+    "convert-encoder": ["convert-encoder EMPTY --out OUT"],
     "export-vectors": ["export-vectors --catalog CATALOG --to qdrant --out OUT"],
     "export-models": ["export-models --encoder wardrobe --composer EMPTY --out OUT"],
     "mine": ["mine --catalog CATALOG --out OUT"],

@@ -90,6 +90,7 @@ def test_convolutions_stay_as_they_are(tiny_encoder: Path, rounded: Path, tmp_pa
         quantize_graph(tmp_path / "no.onnx", tmp_path / "out.onnx")
 
 
+@pytest.mark.slow
 def test_siglip_without_transformers(tmp_path: Path) -> None:
     source = load_encoder(f"hf:{build_siglip(tmp_path / 'model', version=2)}")
     result = triptych.export_models(tmp_path / "out", encoder=source.name)

@@ -201,7 +201,7 @@ def test_a_folder_that_is_not_the_dataset(tmp_path, made):
         load_products(tmp_path)
     row = "1,Men,Apparel,Topwear,Tshirts,Red,Summer,2012,Casual,Tee\n"
     (tmp_path / "styles.csv").write_text(f"{COLUMNS}\n{row}{row}")
-    with pytest.raises(DataError, match=r"styles\.csv:3: the id 1 again"):
+    with pytest.raises(DataError, match=r"styles\.csv:3: the id 1 appears twice"):
         load_products(tmp_path)
 
 

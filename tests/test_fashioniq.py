@@ -124,9 +124,9 @@ def test_withdrawn_pictures_are_counted(root, capfd):
         ({"target": "BSHIRT01"}, "'BSHIRT01' is not in the image split"),
         ({"candidate": "unknown"}, "'unknown' is not in the image split"),
         ({"target": "BDRESS01"}, "'BDRESS01' is its own target"),
-        ({"target": 3}, '"target" must be a text'),
-        ({"captions": ["one"]}, '"captions" must hold two'),
-        ({"captions": ["one", 2]}, '"captions" must be a list of texts'),
+        ({"target": 3}, '"target" must be a string'),
+        ({"captions": ["one"]}, '"captions" must have two'),
+        ({"captions": ["one", 2]}, '"captions" must be a list of strings'),
         ({"captions": "one"}, '"captions" must be a list'),
     ],
 )
@@ -156,7 +156,7 @@ def test_what_is_missing_is_named_with_its_source(root):
         load_tasks("fashioniq", root, "val")
     (root / "elsewhere.json").rename(root / "image_splits" / "split.shirt.val.json")
     (root / "images").rename(root / "photos")
-    with pytest.raises(DataError, match=r"no such folder of pictures; .*hongwang600/fashion-iq-metadata"):
+    with pytest.raises(DataError, match=r"no such folder; .*hongwang600/fashion-iq-metadata"):
         evaluate("fashioniq", root=root, split="val", methods=["picture"], threads=1)
 
 
@@ -167,7 +167,7 @@ def test_what_is_missing_is_named_with_its_source(root):
         (["galery=union"], r"fashioniq has the settings prompt=.*gallery=original\|union"),
         (["gallery"], "fashioniq has the settings"),
         (["gallery=union", "gallery=union"], "given twice"),
-        (["prompt=a photo"], r"prompt needs \{text\}"),
+        (["prompt=a photo"], r"prompt must contain \{text\}"),
     ],
 )
 def test_settings_that_make_no_sense(root, settings, message):

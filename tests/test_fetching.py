@@ -43,7 +43,7 @@ class _Handler(BaseHTTPRequestHandler):
             return
         self.send_response(404 if kind == "lost" else 200)
         self.send_header("Content-Type", "text/html" if kind == "page" else "image/png")
-        if kind == "told-large":
+        if kind == "declared-large":
             self.send_header("Content-Length", "99999999")
         elif kind == "cut":
             self.send_header("Content-Length", str(len(PICTURE) + 9))
@@ -163,7 +163,7 @@ def test_redirects_are_judged_as_the_first_address_is(site: Site) -> None:
 
 @pytest.mark.parametrize(
     ("path", "status", "why"),
-    [("large", 413, "too large"), ("told-large", 413, "too large"), ("slow", 422, "took longer than 1 s"),
+    [("large", 413, "too large"), ("declared-large", 413, "too large"), ("slow", 422, "took longer than 1 s"),
      ("page", 422, "no picture"), ("lost", 422, "answered 404"), ("cut", 422, "did not answer")],
 )  # fmt: skip
 def test_bodies_have_limits(site: Site, path: str, status: int, why: str) -> None:

@@ -18,7 +18,7 @@ from triptych.composers.baselines import TextOnly
 from triptych.core.errors import FailureError
 from triptych.core.vectors import Vectors, require_finite_rows
 from triptych.evaluation.encoded_task import EncodedTask
-from triptych.retrieval.library import Library
+from triptych.retrieval.open_catalog import OpenCatalog
 from triptych.retrieval.query import Reference, SearchQuery, query_vectors
 from triptych.tagging.tagger import Tagger
 from triptych.tagging.vocabulary import Vocabulary
@@ -52,8 +52,8 @@ def test_training_stops_at_the_step_and_keeps_what_was_before(
     tmp_path: Path, what: str, clip: str, value: float
 ) -> None:
     log = tmp_path / "log.jsonl"
-    told = "R@10 at step 8 of 12" if what == "R@10" else f"the {what} of step 8 of 12"
-    with pytest.raises(FailureError, match=f"line: {told} is not finite .*checkpoint"):
+    where = "R@10 at step 8 of 12" if what == "R@10" else f"the {what} of step 8 of 12"
+    with pytest.raises(FailureError, match=f"line: {where} is not finite .*checkpoint"):
         run(
             tmp_path / "out",
             Spoilt(what, value),
@@ -116,22 +116,22 @@ def test_a_search_names_the_words_or_the_reference() -> None:
     whole = Reference(np.full(16, 0.25, np.float32), "")
     broken = Reference(np.full(16, BAD, np.float32), "")
     assert len(query_vectors([SearchQuery(whole, "in blue"), SearchQuery(None, "blue")], Texts(), None, 0.5)) == 2
-    for queries, told in (
+    for queries, message in (
         ([SearchQuery(whole, "in blue"), SearchQuery(None, "in red")], "'in red': encoder texts"),
         ([SearchQuery(whole, "in red")], "the reference and 'in red': encoder texts"),
         ([SearchQuery(broken)], "the reference: encoder texts"),
     ):
-        with pytest.raises(FailureError, match=told):
+        with pytest.raises(FailureError, match=message):
             query_vectors(queries, Texts(), None, 0.5)
 
 
 def test_adding_stores_nothing_of_it(tmp_path: Path) -> None:
     folder = noise_catalog(tmp_path, 5)
     before = sorted(path for path in tmp_path.rglob("*") if path.is_file() and path.name != ".lock")
-    library = Library(Catalog(folder), Texts("pictures"))
+    opened = OpenCatalog(Catalog(folder), Texts("pictures"))
     picture = (tmp_path / "pictures" / "0000.png").read_bytes()
     with pytest.raises(FailureError, match="picture 1: encoder texts made a vector"):
-        library.add([picture + b" "])
+        opened.add([picture + b" "])
     assert sorted(path for path in tmp_path.rglob("*") if path.is_file() and path.name != ".lock") == before
 
 

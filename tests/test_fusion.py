@@ -173,11 +173,11 @@ def test_an_interrupted_run_ends_with_the_same_weights(few_triplets, tiny_catalo
 def test_search_looks_at_files_uploads_and_pictures_of_the_catalog(tiny_catalog, fused, tiny_composer):
     opened = Catalog(tiny_catalog)
     name = opened.names[3]
-    with triptych.open_catalog(tiny_catalog, composer=fused, runtime=Runtime(threads=1)) as library:
-        found = library.search(like=name, text=TEXT, k=5)
-        assert found == library.search(image=opened.path(name), text=TEXT, k=5)
-        assert found == library.search(image=opened.path(name).read_bytes(), text=TEXT, k=5)
-        assert len(library.search(text=TEXT, k=5)) == len(library.search(like=name, k=5)) == 5
+    with triptych.open_catalog(tiny_catalog, composer=fused, runtime=Runtime(threads=1)) as searchable:
+        found = searchable.search(like=name, text=TEXT, k=5)
+        assert found == searchable.search(image=opened.path(name), text=TEXT, k=5)
+        assert found == searchable.search(image=opened.path(name).read_bytes(), text=TEXT, k=5)
+        assert len(searchable.search(text=TEXT, k=5)) == len(searchable.search(like=name, k=5)) == 5
     other = triptych.search(
         tiny_catalog,
         text=TEXT,
@@ -245,8 +245,8 @@ def test_a_reference_that_is_gone_is_one_line(folder, fused, attached, few_tripl
             engine=EngineOptions(composer=fused),
             runtime=Runtime(threads=1),
         )
-    with triptych.open_catalog(catalog, composer=fused, runtime=Runtime(threads=1)) as library:
-        assert len(library.search(like=names[0])) == 4
+    with triptych.open_catalog(catalog, composer=fused, runtime=Runtime(threads=1)) as searchable:
+        assert len(searchable.search(like=names[0])) == 4
 
     moved = shutil.copytree(tiny_catalog, tmp_path / "moved")
     note = json.loads((moved / "catalog.json").read_text())

@@ -107,9 +107,9 @@ def test_a_distractor_that_stands_there_twice_takes_two_places(root, engine):
         ({"target": {"image_id": "50", "instance_bbox": [1, 2, 3]}}, "must be left, top, width and height"),
         ({"target": {"image_id": "50", "instance_bbox": [1, 2, 0, 3]}}, "must be left, top, width and height"),
         ({"target": {"image_id": "../50", "instance_bbox": [1, 2, 3, 4]}}, "leads outside"),
-        ({"gallery": [{"image_id": None}]}, 'gallery 1: "image_id" must be a number or a text'),
-        ({"gallery": []}, '"gallery" holds nothing but the target'),
-        ({"condition": 5}, '"condition" must be a text'),
+        ({"gallery": [{"image_id": None}]}, 'gallery 1: "image_id" must be a number or a string'),
+        ({"gallery": []}, '"gallery" contains only the target'),
+        ({"condition": 5}, '"condition" must be a string'),
     ],
 )
 def test_a_wrong_entry_is_named(root, change, message):

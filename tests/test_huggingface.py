@@ -336,12 +336,12 @@ def test_a_tokenizer_that_cannot_pad_is_reported(changeable: Path) -> None:
     one_line(raised.value, "pad_token")
 
 
-@pytest.mark.parametrize(("kind", "told"), [("bert", "take clip, siglip"), ("siglip2", "NaFlex")])
-def test_other_models_are_refused(changeable: Path, kind: str, told: str) -> None:
+@pytest.mark.parametrize(("kind", "message"), [("bert", "use clip, siglip"), ("siglip2", "NaFlex")])
+def test_other_models_are_refused(changeable: Path, kind: str, message: str) -> None:
     edit(changeable / "config.json", model_type=kind)
     with pytest.raises(UsageError) as raised:
         load_encoder(f"hf:{changeable}")
-    one_line(raised.value, told)
+    one_line(raised.value, message)
 
 
 def test_a_name_that_cannot_be_a_hub_id_is_a_failure(tmp_path: Path) -> None:

@@ -74,7 +74,7 @@ def test_two_methods_stand_side_by_side_filtered_by_who_failed(results, tmp_path
             assert triptych.inspect(file, file, asked, out=tmp_path / f"{show}.html").queries == wanted
             assert kinds(tmp_path / f"{show}.html") == [kind] * wanted
         else:
-            with pytest.raises(DataError, match=f"none of {len(every)} queries fits --show {show}"):
+            with pytest.raises(DataError, match=f"--show {show} selects none of the {len(every)} queries"):
                 triptych.inspect(file, file, asked, out=tmp_path / f"{show}.html")
     few = triptych.inspect(file, None, InspectOptions(**options, count=2), out=tmp_path / "few.html")
     assert (few.queries, few.chosen_from) == (2, len(every))

@@ -61,7 +61,14 @@ def encoder(tiny_encoder):
     return load_encoder(str(tiny_encoder), threads=1)
 
 
-@pytest.fixture(scope="module", params=["pic2word", "searle", "lincir"])
+@pytest.fixture(
+    scope="module",
+    params=[
+        pytest.param("pic2word", marks=pytest.mark.slow),
+        pytest.param("searle", marks=pytest.mark.slow),
+        "lincir",
+    ],
+)
 def inverted(request, tiny_catalog, few_words, tmp_path_factory) -> tuple[str, Path, InversionResult]:
     """A method, the composer that it made, and what `train_inversion` returned."""
     out = tmp_path_factory.mktemp("inverted") / request.param
@@ -250,7 +257,7 @@ def test_without_val_the_first_prompt_is_taken(inverted, wardrobe_world, tmp_pat
     settings = {"root": tmp_path, "composers": [inverted[1]], "threads": 1, "gap": False}
     (row,) = evaluate("wardrobe", **settings).rows
     assert (row.prompt, row.prompt_from) == ("* * *", "default")
-    assert "without a validation split, a weight is one half" in capfd.readouterr().err
+    assert "there is no validation split, so the weight is 0.5" in capfd.readouterr().err
     (tuned,) = evaluate("wardrobe", tune_root=wardrobe_world, **settings).rows
     assert tuned.prompt_from == "val"
 
@@ -322,9 +329,9 @@ def test_another_encoder_is_refused(inverted, tiny_encoder, tmp_path):
 @pytest.mark.parametrize(
     ("method", "options", "message"),
     [
-        ("magic", {}, "there are pic2word, searle, lincir"),
-        ("lincir", {"prompt": "a photo of"}, r"must hold a \*"),
-        ("lincir", {"prompt": "* " * 90}, "leaves none for words; shorten it"),
+        ("magic", {}, "use one of pic2word, searle, lincir"),
+        ("lincir", {"prompt": "a photo of"}, r"must contain \*"),
+        ("lincir", {"prompt": "* " * 90}, "leaves no room for words"),
         ("pic2word", {"captions": "pairs.csv"}, "learns from pictures"),
         ("pic2word", {"steps": 0}, "at least 1"),
     ],

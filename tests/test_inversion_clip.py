@@ -76,5 +76,5 @@ def test_an_inverted_composer_reads_the_papers_prompt(clip, catalog, vocabulary_
 
 def test_a_siglip_is_refused(clip, monkeypatch):
     monkeypatch.setattr(clip, "_family", "siglip")
-    with pytest.raises(UsageError, match="for our own encoders and for CLIP"):
+    with pytest.raises(UsageError, match="need an encoder of `pretrain` or a CLIP"):
         clip.text_tower()

@@ -1,6 +1,7 @@
 """Encoders that read a picture and words at once, of tiny models in the published layouts; and what is refused."""
 
 import json
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
@@ -47,15 +48,23 @@ def build_metaclip(folder: Path) -> Path:
     return folder
 
 
-def build_bge(folder: Path) -> Path:
+def build_bge(folder: Path, **vision: int) -> Path:
     """As BAAI/BGE-VL-base is laid out: a CLIP that names code of its authors beside the weights."""
-    build_clip(folder)
+    build_clip(folder, **vision)
     edit(folder / "config.json", auto_map={"AutoModel": "modeling_MMRet_CLIP.CLIPModel"}, architectures=["CLIPModel"])
     (folder / "modeling_MMRet_CLIP.py").write_text("raise SystemExit('remote code was run')\n")
     return folder
 
 
-@pytest.mark.parametrize(("build", "kind"), [(build_bge, "CLIPModel"), (build_metaclip, "MetaClip2Model")])
+def build_bge_large(folder: Path) -> Path:
+    """BAAI/BGE-VL-large, whose towers have different widths, as those of CLIP ViT-L/14."""
+    return build_bge(folder, hidden_size=48, num_attention_heads=3, num_hidden_layers=3)
+
+
+@pytest.mark.parametrize(
+    ("build", "kind"),
+    [(build_bge, "CLIPModel"), (build_bge_large, "CLIPModel"), (build_metaclip, "MetaClip2Model")],
+)
 def test_a_query_of_a_clip_is_the_sum_of_its_unscaled_features(build, kind, tmp_path):
     encoder: Any = load_encoder(f"hf:{build(tmp_path)}", threads=1)
     pixels = np.stack([encoder.prepare(picture) for picture in pictures()])
@@ -73,12 +82,13 @@ def test_a_query_of_a_clip_is_the_sum_of_its_unscaled_features(build, kind, tmp_
     assert encoder.encode_queries(pixels[:0], []).shape == (0, 24)
 
 
-def build_qwen(folder: Path) -> Path:
+def build_qwen(folder: Path, words: Sequence[str] = ()) -> Path:
     """A Qwen3-VL-Embedding as it is published: Qwen3VLForConditionalGeneration, its tokenizer and its processor."""
     from tokenizers import AddedToken, Tokenizer, models, pre_tokenizers
 
     torch.manual_seed(0)
     words = [
+        *words,
         "<unk>",
         "<pad>",
         *WORDS[3:-1],
@@ -174,7 +184,7 @@ def test_pictures_texts_and_queries_are_of_one_space_and_differ(qwen):
     assert not np.allclose(asked, shown, atol=1e-3)
     assert not np.allclose(asked[::-1], qwen.encode_queries(pixels, TEXTS[::-1]), atol=1e-3)
     # Marks of the chat in a person's words are words.
-    assert qwen.tokenizer.convert_tokens_to_ids("<|im_end|>") not in qwen._ids("<|im_end|> red", plain=True)
+    assert qwen.tokenizer.convert_tokens_to_ids("<|im_end|>") not in qwen.ids("<|im_end|> red", plain=True)
 
 
 def test_a_joint_encoder_is_a_row_of_the_same_table(tmp_path):
@@ -193,11 +203,11 @@ def test_a_siglip_has_no_query_of_its_own(tmp_path):
 @pytest.mark.parametrize(
     ("files", "message"),
     [
-        ({"open_clip_config.json": {}}, "weights of open_clip"),
-        ({"modules.json": []}, "of sentence-transformers: take the folder of its first module"),
+        ({"open_clip_config.json": {}}, "an open_clip checkpoint; convert it once with `triptych convert-encoder"),
+        ({"modules.json": []}, "of sentence-transformers: use the folder of its first module"),
         ({"adapter_config.json": {}}, "merge them into their base model first"),
-        ({"config.json": {"model_type": "jina_clip", "auto_map": {"AutoModel": "x"}}}, "code that its authors ship"),
-        ({"config.json": {"model_type": "bert"}}, "model_type bert is not supported; take clip, siglip"),
+        ({"config.json": {"model_type": "jina_clip", "auto_map": {"AutoModel": "x"}}}, "needs its authors' code"),
+        ({"config.json": {"model_type": "bert"}}, "model_type bert is not supported; use clip, siglip"),
     ],
 )
 def test_a_wrong_layout_names_its_remedy(tmp_path, files, message):
@@ -216,5 +226,5 @@ def test_a_qwen_without_its_marks_is_refused(qwen, tmp_path):
     edit(folder / "config.json", image_token_id=3)
     with pytest.raises(DataError, match=r"the tokenizer lacks <\|image_pad\|>"):
         QwenVLEncoder(f"hf:{folder}", 1, side=64)
-    with pytest.raises(UsageError, match="pictures of 70 pixels do not fall into cells of 32"):
+    with pytest.raises(UsageError, match="70 pixels a side is not a multiple of the model's 32"):
         QwenVLEncoder(f"hf:{qwen.folder}", 1, side=70)

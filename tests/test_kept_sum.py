@@ -155,7 +155,7 @@ def test_wrong_triplets_do_no_harm(tiny_triplets, tiny_catalog, tiny_encoder, tm
     write_triplets(tmp_path / "wrong.parquet", wrong, note)
     options = TrainOptions(epochs=1, batch_size=64, without=("text-tower",))
     train(tmp_path / "wrong.parquet", tiny_catalog, tmp_path / "out", options, runtime=ONE_THREAD)
-    assert "so this composer is the weighted sum" in capfd.readouterr().err
+    assert "so the composer uses the weighted sum only" in capfd.readouterr().err
     composer = TrainedComposer(tmp_path / "out", threads=1)
     encoder = load_encoder(str(tiny_encoder), threads=1)
     composer.attach(encoder)

@@ -99,4 +99,4 @@ def test_what_was_found_is_told_in_words(tiny_catalog, gallery):
     assert lines[0].startswith("5 of 5 gallery pictures (100.00 %)")
     assert "same file" in lines[1]
     assert "copy.jpg" in lines[1]
-    assert lines[3] == "  … and 3 more; --output writes them all"
+    assert lines[3] == "  … and 3 more; --output writes all"

@@ -11,7 +11,7 @@ from triptych.core.environment import Runtime
 from triptych.core.errors import UsageError
 from triptych.training import losses
 from triptych.training.composer import train
-from triptych.training.losses import ContrastiveLoss, backward_loss, contrastive_loss
+from triptych.training.losses import ContrastiveLoss, backward_loss, contrastive_loss, soft_label_loss
 from triptych.training.options import LossOptions, TrainOptions
 
 NONE = torch.zeros(2, 3, dtype=torch.bool)
@@ -36,6 +36,20 @@ def test_the_loss_by_hand():
     first = -math.log(math.exp(2) / (math.exp(2) + 1))
     second = -math.log(math.exp(1.6) / (1 + math.exp(2) + math.exp(1.6)))
     assert loss.item() == pytest.approx((first + 0.25 * second) / 1.25, rel=1e-5)
+
+
+def test_the_loss_of_soft_labels_by_hand():
+    scores = torch.tensor([[0.9, 0.1, 0.5], [1.0, 0.0, -math.inf]])
+    cosines = torch.tensor([[0.2, 0.4, 0.0], [0.3, 0.3, 0.9]])
+    wanted = [[math.exp(x / 0.5) for x in row] for row in ([0.9, 0.1, 0.5], [1.0, 0.0])]
+    found = [[math.exp(x / 0.1) for x in row] for row in ([0.2, 0.4, 0.0], [0.3, 0.3])]
+    by_hand = [
+        sum(p / sum(ps) * math.log(p / sum(ps) / (q / sum(qs))) for p, q in zip(ps, qs, strict=True))
+        for ps, qs in zip(wanted, found, strict=True)
+    ]
+    loss = soft_label_loss(cosines, scores, 0.1, 0.5)
+    assert loss.item() == pytest.approx(sum(by_hand) / 2, rel=1e-5)
+    assert soft_label_loss(scores[:1] / 5, scores[:1], 0.1, 0.5).item() == pytest.approx(0, abs=1e-6)
 
 
 def test_an_ignored_picture_does_not_matter():

@@ -180,6 +180,7 @@ def test_answers_are_drawn_more_sharply_than_by_likelihood():
     assert np.mean(found) == pytest.approx(1 + middling * (1 - (1 - 1 / middling) ** others), abs=0.5)
 
 
+@pytest.mark.slow
 def test_the_reverse_is_asked_and_judged_like_any_question(few, tiny_catalog, vocabulary_file):
     there = read_triplets(few("there", limit=None))[0]
     both, note = read_triplets(few("both", limit=None, reverse=True))
@@ -252,6 +253,7 @@ def test_no_reverse_from_what_is_not_shown(few, monkeypatch):
     assert read_triplets(few(reverse=True))[1]["reversed"] == 0
 
 
+@pytest.mark.slow
 def test_reverses_survive_an_interruption(few, tmp_path, monkeypatch, capfd):
     monkeypatch.setattr(mining, "_CHUNK", 20)
     real = mining.write_triplets
@@ -294,6 +296,12 @@ def test_a_range_of_similarity_leaves_out_duplicates_and_what_has_little_in_comm
     assert min(free) < low <= min(within) <= max(within) <= high < max(free)
     # Those within were not merely kept of what was drawn without a range.
     assert len(within) > 0.6 * len(free)
+
+
+def test_pictures_that_the_encoder_does_not_recognise_are_refused(few, tmp_path):
+    with pytest.raises(FailureError, match=r"hardly recognises .* \d\d% of neighbours agree .* --min-agreement 0"):
+        few(min_agreement=0.99)
+    assert not (tmp_path / "triplets.parquet").exists()
 
 
 def test_a_range_that_holds_nothing(few):

@@ -12,7 +12,7 @@ from triptych import MineOptions
 from triptych.catalog.catalog import Catalog
 from triptych.core.environment import Runtime
 from triptych.core.errors import UsageError
-from triptych.mining.critic import Verdict
+from triptych.mining.critic import DraftVerdict
 from triptych.mining.proposer import Proposal
 from triptych.mining.reasoner import Draft
 from triptych.mining.registry import MiningContext
@@ -38,11 +38,11 @@ class Nearest:
 class Lenient:
     """Accepts drafts of even targets."""
 
-    def judge(self, drafts: Sequence[Draft]) -> list[Verdict]:
+    def judge(self, drafts: Sequence[Draft]) -> list[DraftVerdict]:
         return [
-            Verdict(True, "", 0.5, (), (one.proposal.reference,))
+            DraftVerdict(True, "", 0.5, (), (one.proposal.reference,))
             if one.target % 2 == 0
-            else Verdict(False, "odd", 0, ())
+            else DraftVerdict(False, "odd", 0, ())
             for one in drafts
         ]
 
@@ -146,7 +146,7 @@ def test_a_target_must_be_a_candidate(mine) -> None:
         def reason(self, proposal: Proposal) -> Sequence[Draft]:
             return [Draft(proposal, proposal.reference, (), ())]
 
-    with pytest.raises(UsageError, match="is none of its candidates"):
+    with pytest.raises(UsageError, match="is not one of its candidates"):
         mine(reasoner=Wild(), critic=Lenient())
 
 

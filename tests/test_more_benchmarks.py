@@ -86,7 +86,7 @@ def test_missing_fashion200k_files_are_named_with_their_source(fashion200k):
     with pytest.raises(DataError, match=r"test_queries\.txt: missing; .*google/tirg"):
         load_tasks("fashion200k", fashion200k, "test")
     (fashion200k / "labels").rename(fashion200k / "label")
-    with pytest.raises(DataError, match=r"there are no labels .*xthan/fashion-200k"):
+    with pytest.raises(DataError, match=r"has no labels .*xthan/fashion-200k"):
         load_tasks("fashion200k", fashion200k, "test")
 
 
@@ -113,7 +113,7 @@ def test_lasco_ranks_over_its_corpus(lasco):
         ({"query-image": "val2014/other.jpg"}, '"query-image" must be a list'),
         ({"query-image": [9]}, '"query-image" must be an id and a path'),
         ({"target-image": [1, "val2014/COCO_val2014_000000000001.jpg"]}, "is its own target"),
-        ({"query-text": None}, '"query-text" must be a text'),
+        ({"query-text": None}, '"query-text" must be a string'),
     ],
 )
 def test_a_wrong_lasco_entry_is_named(lasco, change, message):

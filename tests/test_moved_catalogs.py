@@ -36,13 +36,13 @@ def test_searching_needs_no_pictures_and_shows_them_where_they_are(
     catalog, root = moved
     names = [hit.name for hit in triptych.search(catalog, text="a red shirt")]
     assert names
-    assert f"{catalog}: its pictures can be found, but not shown: {ELSEWHERE}" in capsys.readouterr().err
-    with triptych.open_catalog(catalog, root=root) as library:
-        assert library.read(names[0]) == (root / names[0]).read_bytes()
-        assert library.picture(names[0]).path == str(root / names[0])
+    assert f"{catalog}: pictures can be found but not shown: {ELSEWHERE}" in capsys.readouterr().err
+    with triptych.open_catalog(catalog, root=root) as opened:
+        assert opened.read(names[0]) == (root / names[0]).read_bytes()
+        assert opened.picture(names[0]).path == str(root / names[0])
     assert ELSEWHERE not in capsys.readouterr().err
-    with triptych.open_catalog(catalog) as library, pytest.raises(PictureError, match="--root says"):
-        library.read(names[0])
+    with triptych.open_catalog(catalog) as opened, pytest.raises(PictureError, match="--root says"):
+        opened.read(names[0])
     options = ["search", "--catalog", catalog, "--text", "a red shirt", "--root", root, "--output", tmp_path / "r.json"]
     assert run(*options).returncode == 0
     assert str(root) in (tmp_path / "r.json").read_text(encoding="utf-8")
@@ -51,21 +51,21 @@ def test_searching_needs_no_pictures_and_shows_them_where_they_are(
 def test_the_word_is_for_one_run_alone(moved: tuple[Path, Path]) -> None:
     catalog, root = moved
     before = (catalog / "catalog.json").read_bytes()
-    with triptych.open_catalog(catalog, root=root) as library:
-        assert len(library)
+    with triptych.open_catalog(catalog, root=root) as opened:
+        assert len(opened)
     assert (catalog / "catalog.json").read_bytes() == before
     triptych.index(root, catalog, root=root)
-    with triptych.open_catalog(catalog) as library:
-        assert library.read(next(iter(library)).name)
+    with triptych.open_catalog(catalog) as opened:
+        assert opened.read(next(iter(opened)).name)
 
 
 def test_a_library_that_is_read_again_keeps_to_it(moved: tuple[Path, Path]) -> None:
     catalog, root = moved
-    with triptych.open_catalog(catalog, root=root) as library:
+    with triptych.open_catalog(catalog, root=root) as opened:
         other = triptych.open_catalog(catalog, root=root)
         other.remove([next(iter(other)).name])
-        assert library.refresh()
-        assert library.read(next(iter(library)).name)
+        assert opened.refresh()
+        assert opened.read(next(iter(opened)).name)
 
 
 def test_a_root_that_is_no_folder_is_told(moved: tuple[Path, Path]) -> None:
@@ -76,11 +76,11 @@ def test_a_root_that_is_no_folder_is_told(moved: tuple[Path, Path]) -> None:
 def test_a_root_does_not_show_what_was_not_indexed(moved: tuple[Path, Path]) -> None:
     """Also of the user's own word, content decides."""
     catalog, root = moved
-    with triptych.open_catalog(catalog, root=root) as library:
-        name = next(iter(library)).name
+    with triptych.open_catalog(catalog, root=root) as opened:
+        name = next(iter(opened)).name
         (root / name).write_bytes((root / Catalog(catalog).names[-1]).read_bytes())
         with pytest.raises(PictureError, match="not the file that was indexed"):
-            library.read(name)
+            opened.read(name)
 
 
 def test_serving_shows_them(moved: tuple[Path, Path]) -> None:

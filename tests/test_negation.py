@@ -128,7 +128,7 @@ def test_a_search_says_what_its_words_exclude_and_puts_that_last(tmp_path, capsy
 
     without = search("not blue")
     assert without.unwanted == ("blue",)
-    assert "what the words exclude counts against a picture: blue" in capsys.readouterr().err
+    assert "excluded by the words, and lowers scores: blue" in capsys.readouterr().err
     asked = search("in blue")
     assert asked.unwanted == ()
     assert blue(without) <= 1 < blue(asked)

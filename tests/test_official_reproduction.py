@@ -9,12 +9,13 @@ import pytest
 
 import triptych
 from made_benchmarks import read, write, write_picture
+from tiny_clip import build_small_clip
 from triptych.core.environment import Runtime
 
 DATA = Path(os.environ.get("TRIPTYCH_DATA", "../shared/data"))
 CLIP = DATA / "clip-vit-base-patch32-tokenizer"
 
-transformers = pytest.importorskip("transformers", reason="needs the extra hf")
+pytest.importorskip("transformers", reason="needs the extra hf")
 pytestmark = pytest.mark.skipif(
     not ((DATA / "cirr").is_dir() and CLIP.is_dir()),
     reason=f"no CIRR annotations or no tokenizer of CLIP in {DATA}; set TRIPTYCH_DATA",
@@ -23,22 +24,7 @@ pytestmark = pytest.mark.skipif(
 
 @pytest.fixture(scope="module")
 def small_clip(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """CLIP's own tokenizer and preprocessing, and one narrow layer in each tower."""
-    import torch
-
-    folder = tmp_path_factory.mktemp("clip")
-    for path in CLIP.iterdir():
-        (folder / path.name).write_bytes(path.read_bytes())
-    config = transformers.CLIPConfig.from_pretrained(CLIP)
-    for tower in (config.vision_config, config.text_config):
-        tower.hidden_size, tower.intermediate_size, tower.num_attention_heads, tower.num_hidden_layers = 32, 32, 2, 1
-    config.vision_config.image_size, config.vision_config.patch_size, config.projection_dim = 32, 16, 16
-    torch.manual_seed(0)
-    transformers.CLIPModel(config).save_pretrained(folder)
-    preprocessing = read(CLIP / "preprocessor_config.json")
-    preprocessing |= {"size": {"shortest_edge": 32}, "crop_size": {"height": 32, "width": 32}}
-    write(folder / "preprocessor_config.json", preprocessing)
-    return folder
+    return build_small_clip(tmp_path_factory.mktemp("clip"), CLIP)
 
 
 @pytest.fixture(scope="module")

@@ -167,9 +167,9 @@ def test_the_owner_compares_two_methods_blindly(visit: Visit, judged: Path) -> N
         if first and choice != "Right":
             expect(tally).to_contain_text(f"{ENOUGH - (1 if choice == 'Left' else 2)} of {ENOUGH} choices")
     expect(tally).to_contain_text("The composer is better (share ")
-    told = json.loads((judged / "config.json").read_text("utf-8"))[FIELD]
-    assert told["composer"] + told["sum"] == kept["composer"] + kept["sum"] + 2
-    assert told["ties"] == kept["ties"] + 1
+    verdict = json.loads((judged / "config.json").read_text("utf-8"))[FIELD]
+    assert verdict["composer"] + verdict["sum"] == kept["composer"] + kept["sum"] + 2
+    assert verdict["ties"] == kept["ties"] + 1
 
 
 def test_the_blind_comparison_is_for_those_with_a_key(

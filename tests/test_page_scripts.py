@@ -37,9 +37,9 @@ PAGE = SCRIPTS[0].parent
 
 
 def test_every_language_has_every_word_that_the_page_uses() -> None:
-    told = {path.name: json.loads(path.read_text("utf-8")) for path in PAGE.glob("words.*.json")}
-    assert set(told) == {"words.en.json", "words.de.json"}
-    english, german = told["words.en.json"], told["words.de.json"]
+    files = {path.name: json.loads(path.read_text("utf-8")) for path in PAGE.glob("words.*.json")}
+    assert set(files) == {"words.en.json", "words.de.json"}
+    english, german = files["words.en.json"], files["words.de.json"]
     assert list(english) == list(german)
     for name, sentence in english.items():
         assert re.findall(r"\{\w+\}", sentence) == re.findall(r"\{\w+\}", german[name]), name

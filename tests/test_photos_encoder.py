@@ -171,6 +171,7 @@ def test_a_pseudo_word_stands_in_a_text(encoder, model):
     assert embedding.shape[1] == encoder.word_width
 
 
+@pytest.mark.slow
 def test_what_is_saved_is_what_was_trained(encoder, tmp_path):
     torch.manual_seed(0)
     small = PhotoEncoder(PhotoShape(size=64, item_dim=16, dim=32, text_layers=1))

@@ -167,6 +167,7 @@ def test_the_limits_can_be_chosen() -> None:
         open_picture(png(200), Limits(max_parts=100))
 
 
+@pytest.mark.slow
 def test_looking_for_scans_takes_one_pass() -> None:
     """A run of fill bytes is no reason to begin anew at each of them; that would take hours here."""
     whole = encode(picture(), "JPEG")

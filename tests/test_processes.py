@@ -160,7 +160,7 @@ def test_processes_that_share_no_folder_are_told(tmp_path):
     _, second = in_two_processes(work)
     assert second == 0
     said = (tmp_path / "said.txt").read_text("utf-8")
-    assert "process 1 of 2 begins at step 0, and the first one at 3; give a folder that all machines share" in said
+    assert "process 1 of 2 begins at step 0, but the first one at 3; give a folder that all machines share" in said
 
 
 @pytest.mark.skipif(sys.platform == "win32", reason="no fork")

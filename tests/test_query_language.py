@@ -19,7 +19,7 @@ from triptych.core.environment import Runtime
 from triptych.core.errors import UsageError
 from triptych.core.vectors import unit
 from triptych.retrieval.language import Boost, Order, split_text_weight, split_weight
-from triptych.retrieval.library import Library
+from triptych.retrieval.open_catalog import OpenCatalog
 from triptych.retrieval.options import SearchOptions
 from triptych.retrieval.query import UNLIKE, query_vectors
 from triptych.retrieval.results import Hits
@@ -35,9 +35,9 @@ TABLE = pa.table(
 
 
 @pytest.fixture(scope="module")
-def library(shown_catalog: Path) -> Iterator[Library]:
-    with triptych.open_catalog(shown_catalog, runtime=Runtime(threads=1)) as opened:
-        yield opened
+def opened(shown_catalog: Path) -> Iterator[OpenCatalog]:
+    with triptych.open_catalog(shown_catalog, runtime=Runtime(threads=1)) as made:
+        yield made
 
 
 def names(hits: Hits) -> list[str]:
@@ -57,11 +57,11 @@ def test_weights_are_read_from_names_and_texts() -> None:
 
 
 def test_texts_are_added_by_weight_and_what_is_unwanted_is_subtracted() -> None:
-    told = {"red": [1, 0, 0, 0], "stripes": [0, 1, 0, 0], "long": [0, 0, 1, 0], "sleeves": [0, 0, 0, 1]}
-    told |= {"sleeveless": [0.6, 0.8, 0, 0]}
+    vectors = {"red": [1, 0, 0, 0], "stripes": [0, 1, 0, 0], "long": [0, 0, 1, 0], "sleeves": [0, 0, 0, 1]}
+    vectors |= {"sleeveless": [0.6, 0.8, 0, 0]}
 
     def encode(texts):  # type: ignore[no-untyped-def]
-        return np.array([told[text] for text in texts], np.float32)
+        return np.array([vectors[text] for text in texts], np.float32)
 
     def of(texts: tuple[tuple[str, float], ...], *unwanted: str) -> list[float]:
         return combined_vectors([SignedTexts(texts, unwanted)], encode)[0].round(4).tolist()
@@ -74,37 +74,37 @@ def test_texts_are_added_by_weight_and_what_is_unwanted_is_subtracted() -> None:
     assert of((), "sleeves") == np.float32([0.6, 0.8, 0, -UNWANTED]).round(4).tolist()
 
 
-def test_a_query_of_one_part_is_what_it_was(library: Library) -> None:
-    name = names(library.search(text="shirt"))[0]
-    plain = library.search(like=name, text="in red", k=20)
-    assert library.search(like=f"{name}:0.25", text=["in red:0.5"], k=20) == plain
-    assert library.search(options=SearchOptions(like=(name,), k=20), text="in red") == plain
-    assert library.search(like=library.picture(name).id, text="without stripes", k=20) == library.search(
+def test_a_query_of_one_part_is_what_it_was(opened: OpenCatalog) -> None:
+    name = names(opened.search(text="shirt"))[0]
+    plain = opened.search(like=name, text="in red", k=20)
+    assert opened.search(like=f"{name}:0.25", text=["in red:0.5"], k=20) == plain
+    assert opened.search(options=SearchOptions(like=(name,), k=20), text="in red") == plain
+    assert opened.search(like=opened.picture(name).id, text="without stripes", k=20) == opened.search(
         like=name, unwanted="stripes", k=20
     )
 
 
-def test_several_pictures_count_by_their_weights(library: Library) -> None:
-    first, second = names(library.search(text="red shirt", k=1)), names(library.search(text="blue trousers", k=1))
+def test_several_pictures_count_by_their_weights(opened: OpenCatalog) -> None:
+    first, second = names(opened.search(text="red shirt", k=1)), names(opened.search(text="blue trousers", k=1))
     (one,), (other,) = first, second
-    both = library.search(like=[one, other], k=200)
+    both = opened.search(like=[one, other], k=200)
     assert not {one, other} & set(names(both))
-    assert names(both) == names(library.search(like=[other, one], k=200))
-    near, far = names(library.search(like=[one, f"{other}:0.05"], k=30)), names(library.search(like=other, k=30))
-    assert len(set(near) & set(names(library.search(like=one, k=30)))) > len(set(near) & set(far))
-    data = Path(library.picture(one).path).read_bytes()
-    assert names(library.search(image=[data], like=[other], k=200)) == names(both)
+    assert names(both) == names(opened.search(like=[other, one], k=200))
+    near, far = names(opened.search(like=[one, f"{other}:0.05"], k=30)), names(opened.search(like=other, k=30))
+    assert len(set(near) & set(names(opened.search(like=one, k=30)))) > len(set(near) & set(far))
+    data = Path(opened.picture(one).path).read_bytes()
+    assert names(opened.search(image=[data], like=[other], k=200)) == names(both)
 
 
-def test_unlike_pictures_are_subtracted_and_no_results(library: Library) -> None:
-    disliked = names(library.search(text="shirt"))[0]
-    hits = library.search(text="shirt", unlike=disliked, k=1000)
-    assert len(hits) == len(library) - 1
+def test_unlike_pictures_are_subtracted_and_no_results(opened: OpenCatalog) -> None:
+    disliked = names(opened.search(text="shirt"))[0]
+    hits = opened.search(text="shirt", unlike=disliked, k=1000)
+    assert len(hits) == len(opened) - 1
     assert disliked not in names(hits)
-    words, picture = library.encoder.encode_texts(["shirt"]), library.reference(like=disliked).vector
+    words, picture = opened.encoder.encode_texts(["shirt"]), opened.reference(like=disliked).vector
     expected = unit(0.5 * words - 0.5 * UNLIKE * picture)[0]
-    query = triptych.SearchQuery(text="shirt", unlike=(library.reference(like=disliked),))
-    (made,) = query_vectors([query], library.encoder, None, 0.5)
+    query = triptych.SearchQuery(text="shirt", unlike=(opened.reference(like=disliked),))
+    (made,) = query_vectors([query], opened.encoder, None, 0.5)
     np.testing.assert_allclose(made, expected, atol=1e-6)
 
 
@@ -146,22 +146,22 @@ def test_orders_are_read_and_place_what_is_unknown_last() -> None:
         Order.read("prize", TABLE.schema)
 
 
-def test_results_are_boosted_and_sorted_among_the_nearest(library: Library) -> None:
-    plain = library.search(text="shirt", k=60)
+def test_results_are_boosted_and_sorted_among_the_nearest(opened: OpenCatalog) -> None:
+    plain = opened.search(text="shirt", k=60)
     colour = plain[-1].metadata["colour"]
-    lifted = library.search(text="shirt", k=60, boost=f"colour={colour}=100", among=60)
+    lifted = opened.search(text="shirt", k=60, boost=f"colour={colour}=100", among=60)
     of_it = [hit for hit in plain if hit.metadata["colour"] == colour]
     assert names(lifted)[: len(of_it)] == [hit.name for hit in of_it]
     assert set(names(lifted)) == set(names(plain))
     assert [hit.rank for hit in lifted] == list(range(1, 61))
-    lines = library.search(text="shirt", k=1000, sort=["kind", "line:desc"], among=60)
+    lines = opened.search(text="shirt", k=1000, sort=["kind", "line:desc"], among=60)
     keys = [(hit.metadata["kind"], -hit.metadata["line"]) for hit in lines]
     assert keys == sorted(keys)
     assert len(lines) == 60  # there are none beyond
     pages = [
-        hit for start in (0, 20, 40) for hit in library.search(text="shirt", sort="kind", among=60, k=20, offset=start)
+        hit for start in (0, 20, 40) for hit in opened.search(text="shirt", sort="kind", among=60, k=20, offset=start)
     ]
-    assert pages == library.search(text="shirt", sort="kind", among=60, k=60)
+    assert pages == opened.search(text="shirt", sort="kind", among=60, k=60)
 
 
 def test_near_duplicates_are_folded(own_catalog: Path) -> None:
@@ -198,31 +198,31 @@ def test_a_page_goes_on_where_the_last_one_ended_whatever_was_added(own_catalog:
         )
 
 
-def test_a_box_is_cut_out(library: Library, tmp_path: Path) -> None:
+def test_a_box_is_cut_out(opened: OpenCatalog, tmp_path: Path) -> None:
     assert Box.read("0.5,0,0.5,1").cut(Image.new("RGB", (100, 40))).size == (50, 40)
     assert Box.read("10,20,30,16").cut(Image.new("RGB", (100, 40))).size == (30, 16)
     picture = Image.new("RGB", (200, 100), "white")
     picture.paste((200, 30, 30), (100, 0, 200, 100))
     picture.save(tmp_path / "two.png")
     Image.new("RGB", (100, 100), (200, 30, 30)).save(tmp_path / "one.png")
-    cut = library.search(image=tmp_path / "two.png", box="0.5,0,0.5,1", k=20)
-    assert names(cut) == names(library.search(image=tmp_path / "one.png", k=20))
+    cut = opened.search(image=tmp_path / "two.png", box="0.5,0,0.5,1", k=20)
+    assert names(cut) == names(opened.search(image=tmp_path / "one.png", k=20))
     name = names(cut)[0]
-    assert names(library.search(like=name, box="0,0,1,0.5")) != names(library.search(like=name))
+    assert names(opened.search(like=name, box="0,0,1,0.5")) != names(opened.search(like=name))
     for wrong in ("1,2,3", "a,b,c,d", "0.5,0.5,0.9,0.1", "0,0,0,1", "nan,0,1,1", "5000,0,10,10", "0.5,0.5,0.001,0.2"):
         with pytest.raises(UsageError, match="--box"):
-            library.search(image=tmp_path / "two.png", box=wrong)
+            opened.search(image=tmp_path / "two.png", box=wrong)
     with pytest.raises(UsageError, match="applies to one picture"):
-        library.search(text="red", box="0,0,1,1")
+        opened.search(text="red", box="0,0,1,1")
 
 
-def test_the_command_says_the_same(shown_catalog: Path, library: Library, tmp_path: Path) -> None:
+def test_the_command_says_the_same(shown_catalog: Path, opened: OpenCatalog, tmp_path: Path) -> None:
     from typer.testing import CliRunner
 
     from triptych.cli.app import app
 
-    one, other = names(library.search(text="red shirt", k=2))
-    expected = library.search(like=[one, f"{other}:0.5"], unwanted="stripes", text=["long:0.5", "plain:0.7"],
+    one, other = names(opened.search(text="red shirt", k=2))
+    expected = opened.search(like=[one, f"{other}:0.5"], unwanted="stripes", text=["long:0.5", "plain:0.7"],
                               boost="line=1.5", sort="kind", unique=True, k=5)  # fmt: skip
     given = ["search", "--catalog", str(shown_catalog), "--threads", "1", "--like", one, "--like", f"{other}:0.5"]
     given += ["--text", "long:0.5", "--text", "plain:0.7", "--not", "stripes", "--boost", "line=1.5", "--sort", "kind"]
@@ -241,19 +241,19 @@ def test_the_command_says_the_same(shown_catalog: Path, library: Library, tmp_pa
     [
         ({"like": ["w"] * 21}, "at most 20 pictures"),
         ({"text": ["red"] * 21}, "at most 20 texts"),
-        ({"text": "red", "like": ["nobody:0.5"]}, "no picture of this name"),
+        ({"text": "red", "like": ["nobody:0.5"]}, "no picture with this name"),
         ({"text": "red", "sort": "nothing"}, "no such column"),
         ({"text": "red", "boost": "nothing=2"}, "--boost"),
         ({"text": "red", "among": 0}, "--among 0"),
     ],
 )
-def test_what_makes_no_sense_is_refused(library: Library, asked: dict[str, object], why: str) -> None:
+def test_what_makes_no_sense_is_refused(opened: OpenCatalog, asked: dict[str, object], why: str) -> None:
     with pytest.raises(UsageError, match=why):
-        library.search(**asked)  # type: ignore[arg-type]
+        opened.search(**asked)  # type: ignore[arg-type]
 
 
 def test_a_chat_model_judges_neither_several_pictures_nor_an_order(shown_catalog: Path) -> None:
     rerank = triptych.RerankOptions("chat:m", chat=settings(base_url="http://127.0.0.1:9/v1"))
     for options in (SearchOptions(like=("a", "b")), SearchOptions(like=("a",), sort=("kind",))):
-        with pytest.raises(UsageError, match="--rerank needs one picture"):
+        with pytest.raises(UsageError, match="--rerank needs exactly one picture"):
             triptych.search(shown_catalog, text="red", options=options, rerank=rerank)

@@ -91,11 +91,11 @@ def test_every_part_of_a_report_is_in_its_section(content: Report, out: Path) ->
     write_report(out, content)
     page = Page(out)
     assert "A small run" in page.sections["header"]
-    assert "finds a picture from another picture and a few words" in page.sections["header"]
+    assert "finds a picture by another picture and a few words" in page.sections["header"]
     expected = {
         "steps": ["3 min 20 s", "12 epochs", "4.0 s", "2 h 05 min"],
         "results": ["wardrobe · edits · test (1500 queries, 2518 pictures)", "52.00", "0.35", "mAP@10"],
-        "learning": ["held back from training"],
+        "learning": ["held-out triplet"],
         "made": ["in green", "show me this one in green", "reference", "target"],
         "refused": ["in mauve", "not surely true of the target: mauve"],
         "good": ["but blue", "target at rank 2", "0.875"],

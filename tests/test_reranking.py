@@ -37,8 +37,8 @@ def choosing(best: str, also: str = "") -> Respond:
         others = shown(body)[1:]
         fitting = [others.index(painter.url(also)) + 1] if also else []
         pick = others.index(painter.url(best)) + 1
-        told = {"picks": [pick], "already_true": False, "also_fit": fitting, "certainty": 0.8}
-        return completion(json.dumps(told))
+        judgement = {"picks": [pick], "already_true": False, "also_fit": fitting, "certainty": 0.8}
+        return completion(json.dumps(judgement))
 
     return respond
 
@@ -113,7 +113,7 @@ def test_whatever_fails_the_ranking_is_the_plain_one(
     with Loopback(rate=1.0, faults=(fault,)) as server:
         assert ask(shown_catalog, server, timeout=0.5 if fault == "drip" else 20) == plain
     (line,) = capsys.readouterr().err.splitlines()
-    assert line.startswith("search: not re-ranked, ")
+    assert line.startswith("search: not re-ranked: ")
 
 
 @pytest.mark.parametrize("why", ["nobody listens", "wrong key", "calls", "cost"])
@@ -166,8 +166,8 @@ def judge() -> Iterator[Loopback]:
     """Picks whatever it is shown last."""
 
     def respond(body: dict[str, Any]) -> Any:
-        told = {"picks": [len(shown(body)) - 1], "already_true": False, "also_fit": [], "certainty": 0.8}
-        return completion(json.dumps(told))
+        judgement = {"picks": [len(shown(body)) - 1], "already_true": False, "also_fit": [], "certainty": 0.8}
+        return completion(json.dumps(judgement))
 
     with Loopback(respond=respond) as server:
         yield server
@@ -208,9 +208,9 @@ def test_the_service_tells_its_clients_nothing_of_the_endpoint(shown_catalog: Pa
     with Service(shown_catalog, "--rerank", "chat:m", "--base-url", judge.url) as running:
         answer = running.search(("picture", picture_file()), ("text", "in blue"))
         assert (answer["reranked"], answer["degraded"]) == (False, "it failed")
-        told = json.dumps(answer)
-        assert f":{judge.port}" not in told  # with the colon: a score or an id may hold the same digits
-        assert "127.0.0.1" not in told
-        assert "localhost" not in told
+        text = json.dumps(answer)
+        assert f":{judge.port}" not in text  # with the colon: a score or an id may hold the same digits
+        assert "127.0.0.1" not in text
+        assert "localhost" not in text
         judge.rate = 0.0  # it is asked again when it is back
         assert running.search(("picture", picture_file()), ("text", "in red"))["reranked"]

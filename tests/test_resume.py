@@ -250,11 +250,8 @@ def test_pretrain(pairs, wardrobe_world, undisturbed_encoder, tmp_path, monkeypa
 @pytest.mark.parametrize(
     ("at", "call", "when"),
     [
-        (
-            "triptych.training.loop:save_checkpoint",
-            2,
-            "before",
-        ),  # between an epoch's best weights and its checkpoint
+        # Between an epoch's best weights and its checkpoint.
+        pytest.param("triptych.training.loop:save_checkpoint", 2, "before", marks=pytest.mark.slow),
         pytest.param("triptych.training.loop:save_checkpoint", 2, "after", marks=pytest.mark.slow),
         pytest.param(WITHIN, 3, "before", marks=pytest.mark.slow),
         pytest.param("triptych.training.composer:write_json", 1, "before", marks=pytest.mark.slow),

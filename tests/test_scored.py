@@ -136,7 +136,7 @@ def test_a_submission_of_a_scored_method(measured, tmp_path):
 
 def test_an_unknown_method_names_those_there_are(measured):
     root, _ = measured
-    with pytest.raises(UsageError, match=r"there are picture, text.*product, basic, joint"):
+    with pytest.raises(UsageError, match=r"use picture, text.*product, basic, joint"):
         evaluate("cirr", root=root, split="val", methods=["magic"], encoder=Squares())
     with pytest.raises(UsageError, match="squares does not read picture and words together"):
         evaluate("cirr", root=root, split="val", methods=["joint"], encoder=Squares())

@@ -151,7 +151,7 @@ def test_a_written_condition_that_makes_no_sense(browser: Any, service: Service)
 
 def test_words_that_are_not_understood_are_shown(visit: Visit) -> None:
     visit.say("in rot")
-    expect(visit.page.locator("#status")).to_contain_text("Not understood: rot; wardrobe knows no word like that.")
+    expect(visit.page.locator("#status")).to_contain_text("Not understood: rot; wardrobe does not know such words.")
     visit.say("in red")
     expect(visit.page.locator("#status")).not_to_contain_text("Not understood")
 
@@ -258,8 +258,8 @@ def test_an_empty_catalog_says_how_to_fill_it(browser: Any, tmp_path: Path) -> N
         page.fill("#words", "shirt")
         page.press("#words", "Enter")
         expect(page.locator("#grid .nothing")).to_contain_text("The catalog holds no other picture")
-        status, told, _ = running.post("/v1/pictures", [("picture", picture_file())])
-        assert status == 201, told
+        status, answer, _ = running.post("/v1/pictures", [("picture", picture_file())])
+        assert status == 201, answer
         page.reload()
         expect(page.locator("#grid .look")).to_have_count(1)
         page.close()
@@ -383,8 +383,8 @@ def test_markup_in_a_catalog_stays_text(browser: Any, own_catalog: Path) -> None
         page = visit.page
         page.on("dialog", lambda dialog: visit.said.append("alert"))
 
-        def go(**told: str) -> None:
-            page.goto(f"{running.url}/#{urlencode(told)}")
+        def go(**state: str) -> None:
+            page.goto(f"{running.url}/#{urlencode(state)}")
             page.reload()
             visit.results()
 

@@ -39,25 +39,25 @@ def a_picture(catalog: Path) -> bytes:
 
 
 def test_it_answers_as_the_library_does(service: Service, shown_catalog: Path) -> None:
-    with triptych.open_catalog(shown_catalog, runtime=Runtime(threads=1)) as library:
+    with triptych.open_catalog(shown_catalog, runtime=Runtime(threads=1)) as opened:
         data, name = a_picture(shown_catalog), Catalog(shown_catalog).names[3]
-        expected = [hit.id for hit in library.search(image=data, text="in red", k=7)]
+        expected = [hit.id for hit in opened.search(image=data, text="in red", k=7)]
         uploaded = service.search(("picture", data), ("text", "in red"), ("k", "7"))
         assert [hit["id"] for hit in uploaded["hits"]] == expected
-        for like in (uploaded["reference"], name, library.picture(name).id):
+        for like in (uploaded["reference"], name, opened.picture(name).id):
             again = service.search(("like", like), ("text", "in red"), ("k", "7"))
             assert [hit["id"] for hit in again["hits"]] == expected
         words = service.search(("text", "red shirt"))["hits"]
-        assert [hit["id"] for hit in words] == [hit.id for hit in library.search(text="red shirt", k=24)]
-        assert words[0]["metadata"] == dict(library.picture(words[0]["id"]).metadata)
+        assert [hit["id"] for hit in words] == [hit.id for hit in opened.search(text="red shirt", k=24)]
+        assert words[0]["metadata"] == dict(opened.picture(words[0]["id"]).metadata)
 
 
 def test_words_that_are_not_understood_are_told(service: Service, shown_catalog: Path) -> None:
     like = ("like", Catalog(shown_catalog).names[3])
-    told = service.search(like, ("text", "in rot"))
-    assert told["not_understood"] == ["rot"]
-    assert told["notes"] == ["not understood: rot; wardrobe knows no word like that"]
-    assert told["hits"]
+    answer = service.search(like, ("text", "in rot"))
+    assert answer["not_understood"] == ["rot"]
+    assert answer["notes"] == ["not understood: rot; wardrobe does not know such words"]
+    assert answer["hits"]
     plain = service.search(like, ("text", "in red"))
     assert (plain["not_understood"], plain["notes"]) == ([], [])
     (note,) = service.search(("text", "red dress " * 40))["notes"]
@@ -140,12 +140,12 @@ def test_comparing_keeps_no_search_waiting(shown_catalog: Path, tmp_path: Path) 
     before = f"""
 import sys
 from triptych.serving.comparison import TagComparison
-def told(self, reference, result):
+def compared(self, reference, result):
     print("comparing", file=sys.stderr, flush=True)
     with open({str(tmp_path / "gate")!r}) as gate:
         gate.read()
     return {{"changed": [], "kept": []}}
-TagComparison.__call__ = told
+TagComparison.__call__ = compared
 """
     with Service(shown_catalog, "--request-timeout", "20", before=before) as running, ThreadPoolExecutor(4) as pool:
         first, second = (picture["id"] for picture in running.get("/v1/pictures?k=2"))
@@ -168,26 +168,26 @@ def test_comparing_tells_words_of_the_vocabulary(service: Service) -> None:
     for reference, result in pairwise(pictures):
         body = json.dumps({"reference": reference["id"], "result": result["id"]}).encode()
         answer, content = service.ask("POST", "/v1/compare", body, {"Content-Type": "application/json"})
-        told = json.loads(content)
+        comparison = json.loads(content)
         assert answer.status == 200
-        assert all(tag["before"] != tag["after"] for tag in told["changed"])
-        assert all(tag["before"] == tag["after"] for tag in told["kept"])
-        every += told["changed"] + told["kept"]
+        assert all(tag["before"] != tag["after"] for tag in comparison["changed"])
+        assert all(tag["before"] == tag["after"] for tag in comparison["kept"])
+        every += comparison["changed"] + comparison["kept"]
     assert every
 
 
 def test_comparing_is_prepared_ahead(shown_catalog: Path, tmp_path: Path) -> None:
-    told = {"colour": ["red", "blue"], "kind": [f"kind {number}" for number in range(400)]}
-    (tmp_path / "words.json").write_text(json.dumps(told), encoding="utf-8")
+    vocabulary = {"colour": ["red", "blue"], "kind": [f"kind {number}" for number in range(400)]}
+    (tmp_path / "words.json").write_text(json.dumps(vocabulary), encoding="utf-8")
     words = load_vocabulary(tmp_path / "words.json")
-    with triptych.open_catalog(shown_catalog, runtime=Runtime(threads=1)) as library:
-        encoder = CountingEncoder(library.encoder)
-        first, second = (library.reference(like=picture.id).vector for picture in library.pictures(2))
+    with triptych.open_catalog(shown_catalog, runtime=Runtime(threads=1)) as opened:
+        encoder = CountingEncoder(opened.encoder)
+        first, second = (opened.reference(like=picture.id).vector for picture in opened.pictures(2))
 
         def some() -> Vectors:
-            return library.catalog.vectors[:100]
+            return opened.catalog.vectors[:100]
 
-        expected = TagComparison(CountingEncoder(library.encoder), words, some)(first, second)  # type: ignore[arg-type]
+        expected = TagComparison(CountingEncoder(opened.encoder), words, some)(first, second)  # type: ignore[arg-type]
         ended = TagComparison(encoder, words, some)  # type: ignore[arg-type]
         ended.end()
         ended.prepare()
@@ -325,8 +325,8 @@ def test_what_was_acknowledged_is_kept(own_catalog: Path, how: signal.Signals) -
     opened = Catalog(own_catalog)
     assert set(names) <= set(opened.names)
     assert all(opened.path(name).stat().st_size > 0 for name in names)
-    with triptych.open_catalog(own_catalog, runtime=Runtime(threads=1)) as library:
-        assert {hit.name for hit in library.search(text="red", k=1000)} >= set(names)
+    with triptych.open_catalog(own_catalog, runtime=Runtime(threads=1)) as searchable:
+        assert {hit.name for hit in searchable.search(text="red", k=1000)} >= set(names)
 
 
 def test_a_request_under_way_is_finished(shown_catalog: Path) -> None:
@@ -391,13 +391,13 @@ from triptych.serving.routes import create_app
 from triptych.serving.settings import ServiceSettings
 from triptych.serving.comparison import TagComparison
 from triptych.tagging.vocabulary import load_vocabulary
-library = triptych.open_catalog({str(shown_catalog)!r}, runtime=triptych.Runtime(threads=1))
-library.load()
-comparing = TagComparison(library.encoder, load_vocabulary(), lambda: library.catalog.vectors[:100])
-create_app(RequestHandlers(library, ServiceSettings(), 1), comparing)
-first, second = library.pictures(2)
-comparing(library.reference(like=first.id).vector, library.reference(image=Path(second.path)).vector)
-library.search(like=first.id, text="in red")
+opened = triptych.open_catalog({str(shown_catalog)!r}, runtime=triptych.Runtime(threads=1))
+opened.load()
+comparing = TagComparison(opened.encoder, load_vocabulary(), lambda: opened.catalog.vectors[:100])
+create_app(RequestHandlers(opened, ServiceSettings(), 1), comparing)
+first, second = opened.pictures(2)
+comparing(opened.reference(like=first.id).vector, opened.reference(image=Path(second.path)).vector)
+opened.search(like=first.id, text="in red")
 assert not {{"torch", "onnx", "matplotlib", "transformers"}} & set(sys.modules)
 """
     subprocess.run([sys.executable, "-c", program], check=True)

@@ -154,31 +154,31 @@ def test_open_connections_leave_room_for_others(shown_catalog: Path, beginning: 
 )
 def test_forms_are_limited_before_they_are_read(impatient: Service, body: bytes, status: int, says: str) -> None:
     answer, content = impatient.ask("POST", "/v1/search", body, {"Content-Type": FORM})
-    told = problem(answer, content)
-    assert (told["status"], says in told["detail"]) == (status, True), told
+    refusal = problem(answer, content)
+    assert (refusal["status"], says in refusal["detail"]) == (status, True), refusal
 
 
 def test_fields_of_an_addition_are_limited(shown_catalog: Path) -> None:
     picture = ("picture", picture_file())
     with Service(shown_catalog) as service:
-        for fields, status, told in (
+        for fields, status, why in (
             ([picture, ("metadata", "x" * 70_000)], 400, "size"),
             ([picture, ("metadata", "x" * 21_000)], 422, "metadata: string should have at most 20000"),
             ([picture, *[("metadata", "{}")] * 60], 400, "fields"),
             ([picture] * 6, 400, "files"),
-            ([picture, ("colour", "red")], 422, "colour: is not read"),
+            ([picture, ("colour", "red")], 422, "colour: is unknown"),
             ([picture, ("metadata", "[" * 15_000)], 422, "metadata: must be a JSON object"),
             ([picture, ("metadata", '{"line": ' + "9" * 15_000 + "}")], 422, "metadata: must be a JSON object"),
             ([("metadata", "{}")], 422, "picture: is missing"),
             ([("picture", "no file")], 422, "picture: must be a file"),
         ):
             answered, answer, _ = service.post("/v1/pictures", fields)
-            assert (answered, told in answer["detail"]) == (status, True), answer
+            assert (answered, why in answer["detail"]) == (status, True), answer
 
 
 def test_fields_of_multipart_forms_are_limited(impatient: Service) -> None:
-    status, told, _ = impatient.post("/v1/search", [("text", "red"), ("where", "x" * 70_000)])
-    assert (status, "64KB" in str(told["detail"]).upper()) == (400, True), told
+    status, answer, _ = impatient.post("/v1/search", [("text", "red"), ("where", "x" * 70_000)])
+    assert (status, "64KB" in str(answer["detail"]).upper()) == (400, True), answer
 
 
 def test_a_large_body_is_parsed_in_turns() -> None:
@@ -257,8 +257,8 @@ def test_what_a_full_disk_refused_never_comes_true(own_catalog: Path) -> None:
         assert status == 201
         parts = sorted(path.name for path in own_catalog.glob("part-*"))
         full.touch()
-        status, told, _ = running.post("/v1/pictures", [("picture", picture_file((1, 2, 3)))])
-        assert (status, str(own_catalog) in told["detail"]) == (500, False)
+        status, answer, _ = running.post("/v1/pictures", [("picture", picture_file((1, 2, 3)))])
+        assert (status, str(own_catalog) in answer["detail"]) == (500, False)
         for one in (kept, mine):
             assert running.ask("DELETE", f"/v1/pictures/{one['id']}")[0].status == 500
             assert running.get(f"/v1/pictures/{one['id']}") == one
@@ -288,14 +288,14 @@ def test_a_catalog_that_is_gone_or_damaged(own_catalog: Path, what: str) -> None
                 file.write_bytes(file.read_bytes()[: file.stat().st_size // 2])
         body, kind = form([("text", "red")])
         picture, kind_of_picture = form([("picture", picture_file())])
-        for method, path, content, told in (
+        for method, path, content, headers in (
             ("GET", "/ready", None, {}),
             ("POST", "/v1/search", body, {"Content-Type": kind}),
             ("POST", "/v1/pictures", picture, {"Content-Type": kind_of_picture}),
             ("DELETE", f"/v1/pictures/{one}", None, {}),
             ("GET", "/v1/catalog", None, {}),
         ):
-            answer, said = running.ask(method, path, content, told)
+            answer, said = running.ask(method, path, content, headers)
             detail = problem(answer, said)["detail"]
             assert (answer.status, str(own_catalog.parent) in detail) == (503, False), (method, path, detail)
         assert running.get("/health") == {"status": "ok"}
@@ -312,35 +312,35 @@ def test_a_store_that_fails_after_the_commit_follows(own_catalog: Path, monkeypa
     def fail(*_: object) -> None:
         raise StoreError("no answer")
 
-    with triptych.open_catalog(own_catalog, runtime=Runtime(threads=1)) as library:
+    with triptych.open_catalog(own_catalog, runtime=Runtime(threads=1)) as opened:
         with monkeypatch.context() as failing:
             failing.setattr(ExactStore, "add", fail)
-            (added,) = library.add([picture_file()])
-        assert library.picture(added.id) == added
-        assert library.refresh()
-        assert added.id in {hit.id for hit in library.search(text="red", k=1000)}
+            (added,) = opened.add([picture_file()])
+        assert opened.picture(added.id) == added
+        assert opened.refresh()
+        assert added.id in {hit.id for hit in opened.search(text="red", k=1000)}
         with monkeypatch.context() as failing:
             failing.setattr(ExactStore, "remove", fail)
-            library.remove([added.id])
-        assert added.id not in {hit.id for hit in library.search(text="red", k=1000)}
-        assert library.refresh()
+            opened.remove([added.id])
+        assert added.id not in {hit.id for hit in opened.search(text="red", k=1000)}
+        assert opened.refresh()
         assert added.name not in Catalog(own_catalog).names
         with monkeypatch.context() as failing:
             failing.setattr(ExactStore, "check", fail)
             with pytest.raises(StoreError):
-                library.add([picture_file()])
-        assert not library.refresh()
+                opened.add([picture_file()])
+        assert not opened.refresh()
         assert added.name not in Catalog(own_catalog).names
 
 
 def test_a_library_whose_catalog_is_gone_makes_no_folder(own_catalog: Path) -> None:
-    with triptych.open_catalog(own_catalog, runtime=Runtime(threads=1)) as library:
-        one = next(iter(library)).id
+    with triptych.open_catalog(own_catalog, runtime=Runtime(threads=1)) as opened:
+        one = next(iter(opened)).id
         shutil.rmtree(own_catalog)
         with pytest.raises(CatalogError):
-            library.add([picture_file()])
+            opened.add([picture_file()])
         with pytest.raises(CatalogError):
-            library.remove([one])
+            opened.remove([one])
         assert not own_catalog.exists()
 
 
@@ -371,12 +371,12 @@ def test_a_revoked_key_stops_at_once(shown_catalog: Path, tmp_path: Path) -> Non
 def test_only_a_proxy_that_is_named_says_who_asks(shown_catalog: Path) -> None:
     clients = [{"X-Forwarded-For": f"192.0.2.{number}"} for number in range(3)]
     with Service(shown_catalog, "--rate-limit", "0.001") as running:
-        assert [running.ask("GET", "/health", headers=told)[0].status for told in clients] == [200, 429, 429]
+        assert [running.ask("GET", "/health", headers=sent)[0].status for sent in clients] == [200, 429, 429]
         assert running.end() == 0
         assert sum("--trusted-proxy" in line for line in running.log) == 1
     with Service(shown_catalog, "--rate-limit", "0.001", "--trusted-proxy", "127.0.0.0/8") as running:
-        told = [*clients, {"X-Forwarded-For": "203.0.113.9, 192.0.2.0"}]  # what a client claims stands before
-        assert [running.ask("GET", "/health", headers=one)[0].status for one in told] == [200, 200, 200, 429]
+        sent = [*clients, {"X-Forwarded-For": "203.0.113.9, 192.0.2.0"}]  # what a client claims stands before
+        assert [running.ask("GET", "/health", headers=one)[0].status for one in sent] == [200, 200, 200, 429]
     done = run("serve", "--catalog", shown_catalog, "--trusted-proxy", "*")
     assert (done.returncode, "--trusted-proxy *" in done.stderr) == (2, True)
 

@@ -100,7 +100,7 @@ def test_it_ends_in_time_whatever_a_picture_takes(shown_catalog: Path) -> None:
 
 def test_it_ends_in_time_whatever_a_thread_does(shown_catalog: Path) -> None:
     """Here one that asks for the pictures' list and never comes back."""
-    stuck = "import threading, triptych.retrieval.library as l\nl.Library.pictures = lambda *_, **__: hang()\n"
+    stuck = "import threading, triptych.retrieval.open_catalog as l\nl.OpenCatalog.pictures = lambda *_, **__: hang()\n"
     stuck += "def hang():\n    print(' hanging', file=__import__('sys').stderr, flush=True)\n"
     stuck += "    threading.Event().wait()\n"
     # The comparison looks at pictures when it starts; here nothing does.
@@ -109,7 +109,7 @@ def test_it_ends_in_time_whatever_a_thread_does(shown_catalog: Path) -> None:
             connection.sendall(b"GET /v1/pictures HTTP/1.1\r\nHost: localhost\r\n\r\n")
             wait_for(lambda: any("hanging" in line for line in service.log))
             assert service.end() == 1
-        assert any("still under way" in line for line in service.log)
+        assert any("still in progress" in line for line in service.log)
 
 
 def test_ready_says_so_where_pictures_are_stuck(shown_catalog: Path) -> None:

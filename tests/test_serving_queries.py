@@ -10,7 +10,7 @@ import pytest
 import triptych
 from serving_helpers import Service, form, picture_file, problem
 from triptych.core.environment import Runtime
-from triptych.retrieval.library import Library
+from triptych.retrieval.open_catalog import OpenCatalog
 
 pytest.importorskip("fastapi", reason="the extra `serve` is not installed")
 from triptych.serving.facets import columns, label_of, values_of
@@ -23,7 +23,7 @@ def service(shown_catalog: Path) -> Iterator[Service]:
 
 
 @pytest.fixture(scope="module")
-def library(shown_catalog: Path) -> Library:
+def opened(shown_catalog: Path) -> OpenCatalog:
     return triptych.open_catalog(shown_catalog, runtime=Runtime(threads=1))
 
 
@@ -31,9 +31,9 @@ def ids(answer: Any) -> list[str]:
     return [hit["id"] for hit in answer["hits"]]
 
 
-def test_a_question_of_many_parts_is_answered_as_in_python(service: Service, library: Library) -> None:
-    one, other, disliked = (hit.id for hit in library.search(text="red shirt", k=3))
-    expected = library.search(
+def test_a_question_of_many_parts_is_answered_as_in_python(service: Service, opened: OpenCatalog) -> None:
+    one, other, disliked = (hit.id for hit in opened.search(text="red shirt", k=3))
+    expected = opened.search(
         like=[one, f"{other}:0.5"], unlike=disliked, text=["long:0.5", "in blue:0.7"], unwanted="stripes",
         boost="line=1.5", sort="kind", unique=True, among=50, k=7,
     )  # fmt: skip
@@ -47,13 +47,13 @@ def test_a_question_of_many_parts_is_answered_as_in_python(service: Service, lib
     assert all(isinstance(hit["folded"], list) for hit in answer["hits"])
 
 
-def test_what_was_uploaded_once_can_be_searched_with_often(service: Service, library: Library) -> None:
-    status, told, _ = service.post("/v1/uploads", [("picture", picture_file((200, 30, 30)))])
+def test_what_was_uploaded_once_can_be_searched_with_often(service: Service, opened: OpenCatalog) -> None:
+    status, answer, _ = service.post("/v1/uploads", [("picture", picture_file((200, 30, 30)))])
     assert status == 201
-    upload = told["id"]
+    upload = answer["id"]
     by_file = ids(service.search(("picture", picture_file((200, 30, 30))), ("text", "shirt")))
     assert ids(service.search(("like", upload), ("text", "shirt"))) == by_file
-    assert ids(service.search(("like", upload), ("like", library.search(text="dress", k=1)[0].id))) != by_file
+    assert ids(service.search(("like", upload), ("like", opened.search(text="dress", k=1)[0].id))) != by_file
     # A part of it is a picture of its own.
     status, part, _ = service.post("/v1/uploads", [("picture", picture_file()), ("box", "0,0,0.5,0.5")])
     assert status == 201
@@ -92,10 +92,10 @@ def test_pages_join_whichever_way_they_are_asked_for(service: Service) -> None:
 def test_what_cannot_be_read_is_one_sentence(service: Service, fields: list[tuple[str, Any]], why: str) -> None:
     body, kind = form(fields)
     answer, content = service.ask("POST", "/v1/search", body, {"Content-Type": kind})
-    told = problem(answer, content)
+    refusal = problem(answer, content)
     assert 400 <= answer.status < 500
-    assert why in told["detail"]
-    assert "--" not in told["detail"]
+    assert why in refusal["detail"]
+    assert "--" not in refusal["detail"]
 
 
 def test_earlier_addresses_still_answer(service: Service) -> None:

@@ -33,10 +33,10 @@ def service(shown_catalog: Path):
 def guarded(shown_catalog: Path, tmp_path_factory: pytest.TempPathFactory):
     """A service with keys, one that may write and one that may not; and the keys."""
     keys = tmp_path_factory.mktemp("keys") / "keys.json"
-    told = {"reader": triptych.make_key(keys, "reader"), "writer": triptych.make_key(keys, "writer", write=True)}
+    made = {"reader": triptych.make_key(keys, "reader"), "writer": triptych.make_key(keys, "writer", write=True)}
     options = ["--keys", keys, "--allow-origin", "https://Shop.example/"]
     with Service(shown_catalog, *options) as running:
-        yield running, told
+        yield running, made
 
 
 def test_bad_requests_are_problems(service: Service) -> None:
@@ -73,12 +73,12 @@ FORM = "application/x-www-form-urlencoded"
         ("/v1/search", "application/json", '{"text": "in red", "k": 1}', 422, "text: input should be a valid"),
         ("/v1/search", "text/plain", "text=red", 415, "text/plain"),
         ("/v1/search", "", "text=red", 415, "Content-Type"),
-        ("/v1/search", FORM, "text=red&zoom=3", 422, "zoom: is not read; there are picture, like, unlike"),
-        ("/v1/search", FORM, "text=red&txt=blue", 422, "txt: is not read; did you mean text?"),
-        ("/v1/search", FORM, "text=red&k=3&k=4", 422, "k: stands there twice"),
+        ("/v1/search", FORM, "text=red&zoom=3", 422, "zoom: is unknown; there are picture, like, unlike"),
+        ("/v1/search", FORM, "text=red&txt=blue", 422, "txt: is unknown; did you mean text?"),
+        ("/v1/search", FORM, "text=red&k=3&k=4", 422, "k: is given twice"),
         ("/v1/search", FORM, "text=red&weight=0.3", 422, "weight"),
-        ("/v1/search?text=red", FORM, "k=3", 422, "text: is not read in the address"),
-        ("/v1/search?k=", FORM, "text=red", 422, "k: is not read in the address"),
+        ("/v1/search?text=red", FORM, "k=3", 422, "text: is unknown in the URL"),
+        ("/v1/search?k=", FORM, "text=red", 422, "k: is unknown in the URL"),
         ("/v1/compare", FORM, "reference=a&result=b", 415, "application/json"),
         ("/v1/compare", "application/json", '{"reference": "a", "result": "b", "words": []}', 422, "words"),
         ("/v1/pictures", FORM, "picture=x", 415, "multipart/form-data"),
@@ -89,31 +89,31 @@ def test_what_would_be_half_understood_is_refused(
 ) -> None:
     headers = {"Content-Type": kind} if kind else {}
     answer, content = service.ask("POST", path, body.encode(), headers)
-    told = problem(answer, content)
-    assert (told["status"], named in told["detail"]) == (status, True), told
+    refusal = problem(answer, content)
+    assert (refusal["status"], named in refusal["detail"]) == (status, True), refusal
 
 
 def test_fields_of_forms_with_pictures_that_nothing_reads_are_refused(own_catalog: Path) -> None:
     with Service(own_catalog) as running:
         for path, name in (("/v1/search", "txt"), ("/v1/pictures", "metdata")):
             fields = [("picture", picture_file()), (name, "in red")]
-            status, told, _ = running.post(path, fields)
-            assert (status, told["detail"].startswith(f"{name}: is not read")) == (422, True)
+            status, answer, _ = running.post(path, fields)
+            assert (status, answer["detail"].startswith(f"{name}: is unknown")) == (422, True)
         fields = [("picture", picture_file()), ("picture", picture_file())]
-        status, told, _ = running.post("/v1/search", fields)
-        assert (status, told["detail"]) == (422, "picture: stands there twice; give it once")
+        status, answer, _ = running.post("/v1/search", fields)
+        assert (status, answer["detail"]) == (422, "picture: is given twice; give it once")
         assert len(Catalog(own_catalog).names) == running.get("/ready")["pictures"]
 
 
 def test_parameters_that_nothing_reads_are_refused(service: Service) -> None:
     for path, named in (
-        ("/v1/pictures?limit=3", "limit: is not read in the address; there are k, offset, step"),
-        ("/v1/pictures?k=3&k=4", "k: stands there twice"),
-        ("/v1/catalog?k=3", "k: is not read in the address"),
+        ("/v1/pictures?limit=3", "limit: is unknown in the URL; there are k, offset, step"),
+        ("/v1/pictures?k=3&k=4", "k: is given twice"),
+        ("/v1/catalog?k=3", "k: is unknown in the URL"),
     ):
         answer, content = service.ask("GET", path)
-        told = problem(answer, content)
-        assert (told["status"], told["detail"].startswith(named)) == (422, True)
+        refusal = problem(answer, content)
+        assert (refusal["status"], refusal["detail"].startswith(named)) == (422, True)
     one = service.get("/v1/pictures?k=1")[0]["id"]
     assert service.ask("GET", f"/v1/pictures/{one}/thumbnail?v=2")[0].status == 200
 
@@ -192,9 +192,9 @@ def test_a_bomb_is_not_unpacked(service: Service) -> None:
     header = struct.pack(">IIBBBBB", 30_000, 30_000, 8, 2, 0, 0, 0)
     pixels = zlib.compress(b"\0" * 1_000_000, 9)
     bomb = b"\x89PNG\r\n\x1a\n" + chunk(b"IHDR", header) + chunk(b"IDAT", pixels) + chunk(b"IEND", b"")
-    status, told, _ = service.post("/v1/search", [("picture", bomb)])
+    status, answer, _ = service.post("/v1/search", [("picture", bomb)])
     assert status == 422
-    assert "too many pixels" in told["detail"]
+    assert "too many pixels" in answer["detail"]
 
 
 def test_a_slow_upload_is_given_up(shown_catalog: Path) -> None:
@@ -257,20 +257,20 @@ def test_another_name_is_answered_to_and_needs_a_key_to_write(own_catalog: Path,
     key = {"X-API-Key": triptych.make_key(tmp_path / "keys.json", "writer", write=True)}
     named = ["--allow-host", "Shop.example:8443"]
     body, kind = form([("picture", picture_file())])
-    told = {"Content-Type": kind, "Host": "shop.example"}
+    headers_sent = {"Content-Type": kind, "Host": "shop.example"}
     with Service(own_catalog, *named) as running:
         assert running.ask("GET", "/v1/catalog", headers={"Host": "shop.example:1234"})[0].status == 200
         answer, content = running.ask("GET", "/v1/catalog", headers={"Host": "evil.example"})
         assert problem(answer, content)["status"] == 421
-        for headers in (told, told | {"Host": running.host}):
+        for headers in (headers_sent, headers_sent | {"Host": running.host}):
             answer, content = running.ask("POST", "/v1/pictures", body, headers)
             assert problem(answer, content)["status"] == 403
         assert not running.get("/v1/catalog")["writable"]
         assert running.end() == 0
-        assert any("anybody who reaches this address can search" in line for line in running.log)
+        assert any("anyone who can reach this address can search" in line for line in running.log)
     with Service(own_catalog, *named, "--keys", tmp_path / "keys.json") as running:
-        assert running.ask("POST", "/v1/pictures", body, told)[0].status == 401
-        assert running.ask("POST", "/v1/pictures", body, told | key)[0].status == 201
+        assert running.ask("POST", "/v1/pictures", body, headers_sent)[0].status == 401
+        assert running.ask("POST", "/v1/pictures", body, headers_sent | key)[0].status == 201
 
 
 def test_uploads_under_way_share_what_they_may_hold() -> None:
@@ -322,8 +322,8 @@ def test_uploads_under_way_share_what_they_may_hold() -> None:
     ("error", "status", "says"),
     [
         (BusyError("/secret: another run is writing here"), 503, "being written to by another run"),
-        (StoreError("PostgreSQL: /secret"), 503, "the database that is searched does not answer"),
-        (MismatchError("/secret: indexed with another encoder"), 503, "must be started again"),
+        (StoreError("PostgreSQL: /secret"), 503, "the database does not answer"),
+        (MismatchError("/secret: indexed with another encoder"), 503, "must be restarted"),
         (FailureError("/secret: the disk is full"), 500, "its log says why"),
     ],
 )
@@ -332,18 +332,18 @@ def test_failures_are_told_apart_and_logged(
 ) -> None:
     from triptych.serving.problems import as_problem
 
-    told = as_problem(error)
-    assert told.status == status
-    assert says in told.detail
-    assert "/secret" not in told.detail
+    refusal = as_problem(error)
+    assert refusal.status == status
+    assert says in refusal.detail
+    assert "/secret" not in refusal.detail
     assert str(error) in capsys.readouterr().err
 
 
 def test_a_catalog_that_another_run_writes_to(own_catalog: Path) -> None:
     with Service(own_catalog) as running:
         with locked(own_catalog):
-            status, told, _ = running.post("/v1/pictures", [("picture", picture_file())])
-        assert (status, "another run" in told["detail"]) == (503, True)
+            status, answer, _ = running.post("/v1/pictures", [("picture", picture_file())])
+        assert (status, "another run" in answer["detail"]) == (503, True)
         assert running.post("/v1/pictures", [("picture", picture_file())])[0] == 201
         assert running.end() == 0
         assert any(line.startswith("failed: ") and "another run" in line for line in running.log)
@@ -370,7 +370,7 @@ def test_every_answer_is_dressed(service: Service) -> None:
 
 def test_keys_open_what_they_are_for(guarded: tuple[Service, dict[str, str]], shown_catalog: Path) -> None:
     running, keys = guarded
-    for told in ({}, {"Authorization": "Bearer wrong"}, {"Authorization": "Bearer"}, {"Authorization": "Basic Og=="},
+    for wrong in ({}, {"Authorization": "Bearer wrong"}, {"Authorization": "Bearer"}, {"Authorization": "Basic Og=="},
                  {"X-API-Key": "\xff\xfe"}, {"Authorization": "Bearer " + "x" * 5000}):  # fmt: skip
         for method, path in (
             ("GET", "/v1/catalog"),
@@ -378,7 +378,7 @@ def test_keys_open_what_they_are_for(guarded: tuple[Service, dict[str, str]], sh
             ("POST", "/v1/search"),
             ("DELETE", "/v1/pictures/a"),
         ):
-            answer, content = running.ask(method, path, headers=told)
+            answer, content = running.ask(method, path, headers=wrong)
             assert problem(answer, content)["status"] == 401
     for path in ("/", "/page/page.js", "/health", "/ready"):
         assert running.ask("GET", path)[0].status == 200

@@ -23,7 +23,7 @@ from triptych.core.environment import Runtime
 from triptych.core.errors import FailureError, StoreError, UsageError
 from triptych.core.vectors import unit
 from triptych.encoders.protocol import Encoder
-from triptych.retrieval.library import Library
+from triptych.retrieval.open_catalog import OpenCatalog
 from triptych.retrieval.options import EngineOptions, SearchOptions
 from triptych.retrieval.results import Hit
 from triptych.retrieval.stores.gallery import Gallery
@@ -46,12 +46,12 @@ def ranking(hits: list[Hit]) -> list[str]:
     return [hit.name for hit in hits]
 
 
-def assert_same(library: Library, exact: Library) -> None:
+def assert_same(opened: OpenCatalog, exact: OpenCatalog) -> None:
     name = next(iter(exact)).name
     for where in WHERE:
         for asked in ({"text": "red shirt"}, {"like": name}, {"like": name, "text": "in blue"}):
             expected = exact.search(**asked, where=where, k=15)  # type: ignore[arg-type]
-            found = library.search(**asked, where=where, k=15)  # type: ignore[arg-type]
+            found = opened.search(**asked, where=where, k=15)  # type: ignore[arg-type]
             assert ranking(found) == ranking(expected), (where, asked)
             np.testing.assert_allclose([hit.score for hit in found], [hit.score for hit in expected], atol=3e-6)
             assert [hit.metadata for hit in found] == [hit.metadata for hit in expected]
@@ -60,8 +60,8 @@ def assert_same(library: Library, exact: Library) -> None:
 def test_postgres_answers_as_memory_does(shown_catalog: Path, database: str) -> None:
     with triptych.open_catalog(shown_catalog, runtime=Runtime(threads=1)) as exact:
         for _ in range(2):  # filled, and found filled
-            with triptych.open_catalog(shown_catalog, store=database, runtime=Runtime(threads=1)) as library:
-                assert_same(library, exact)
+            with triptych.open_catalog(shown_catalog, store=database, runtime=Runtime(threads=1)) as opened:
+                assert_same(opened, exact)
 
 
 def test_postgres_holds_a_composers_space_too(tiny_catalog: Path, tiny_composer: Path, database: str) -> None:
@@ -76,68 +76,68 @@ def test_postgres_holds_a_composers_space_too(tiny_catalog: Path, tiny_composer:
 
 
 def test_postgres_follows_the_catalog(own_catalog: Path, database: str) -> None:
-    with triptych.open_catalog(own_catalog, store=database, runtime=Runtime(threads=1)) as library:
-        (added,) = library.add([picture_file()], [{"colour": "vermilion"}])
-        assert ranking(library.search(text="red", where=["colour=vermilion"])) == [added.name]
-        library.remove([added.id])
-        assert library.search(text="red", where=["colour=vermilion"]) == []
+    with triptych.open_catalog(own_catalog, store=database, runtime=Runtime(threads=1)) as opened:
+        (added,) = opened.add([picture_file()], [{"colour": "vermilion"}])
+        assert ranking(opened.search(text="red", where=["colour=vermilion"])) == [added.name]
+        opened.remove([added.id])
+        assert opened.search(text="red", where=["colour=vermilion"]) == []
         # One that knows nothing of the database.
         with triptych.open_catalog(own_catalog, runtime=Runtime(threads=1)) as other:
             (second,) = other.add([picture_file((0, 9, 0))], [{"colour": "vermilion"}])
-            other.remove([library.search(text="red", k=1)[0].id])
-        assert library.refresh()
-        assert ranking(library.search(text="red", where=["colour=vermilion"])) == [second.name]
+            other.remove([opened.search(text="red", k=1)[0].id])
+        assert opened.refresh()
+        assert ranking(opened.search(text="red", where=["colour=vermilion"])) == [second.name]
         with triptych.open_catalog(own_catalog, runtime=Runtime(threads=1)) as exact:
-            assert_same(library, exact)
+            assert_same(opened, exact)
 
 
 def test_postgres_is_asked_again_where_the_connection_was_cut(shown_catalog: Path, database: str) -> None:
     import psycopg
 
-    with triptych.open_catalog(shown_catalog, store=database, runtime=Runtime(threads=1)) as library:
-        expected = library.search(text="red")
+    with triptych.open_catalog(shown_catalog, store=database, runtime=Runtime(threads=1)) as opened:
+        expected = opened.search(text="red")
         with psycopg.connect(database, autocommit=True) as other:
             other.execute("SELECT pg_terminate_backend(pid) FROM pg_stat_activity WHERE pid <> pg_backend_pid()")
-        assert library.search(text="red") == expected
+        assert opened.search(text="red") == expected
 
 
 def test_an_index_of_pgvector_keeps_conditions_first(shown_catalog: Path, database: str) -> None:
     import psycopg
 
-    with triptych.open_catalog(shown_catalog, store=database, runtime=Runtime(threads=1)) as library:
-        colours = library.metadata.column("colour").to_pylist()
+    with triptych.open_catalog(shown_catalog, store=database, runtime=Runtime(threads=1)) as opened:
+        colours = opened.metadata.column("colour").to_pylist()
         rarest = min(set(colours), key=colours.count)
         with psycopg.connect(database, autocommit=True) as other:
             tables = other.execute("SELECT tablename FROM pg_tables WHERE tablename LIKE 'triptych%'").fetchall()
             for (table,) in tables:
                 other.execute(f"CREATE INDEX ON {table} USING hnsw (vector vector_ip_ops)")  # type: ignore[arg-type]
-        found = library.search(text="red shirt", where=[f"colour={rarest}"], k=1000)
+        found = opened.search(text="red shirt", where=[f"colour={rarest}"], k=1000)
         assert len(found) == colours.count(rarest)
 
 
 def test_postgres_follows_what_is_known_of_a_picture(own_catalog: Path, database: str) -> None:
     """Though its file stays as it is."""
-    with triptych.open_catalog(own_catalog, store=database, runtime=Runtime(threads=1)) as library:
-        name = next(iter(library)).name
-        assert library.search(text="red", where=["colour=octarine"]) == []
+    with triptych.open_catalog(own_catalog, store=database, runtime=Runtime(threads=1)) as searchable:
+        name = next(iter(searchable)).name
+        assert searchable.search(text="red", where=["colour=octarine"]) == []
         opened = Catalog(own_catalog)
         colours = ["Octarine" if one == name else "red" for one in opened.names]
         opened.keep_metadata(pa.table({"name": opened.names, "colour": colours}))
-        assert library.refresh()
-        assert ranking(library.search(text="red", where=["colour=octarine"])) == [name]
+        assert searchable.refresh()
+        assert ranking(searchable.search(text="red", where=["colour=octarine"])) == [name]
 
 
 def test_a_table_belongs_to_one_catalog(own_catalog: Path, tmp_path: Path, database: str) -> None:
     """Not to another one at the same path in another container, nor to a copy."""
     copy = shutil.copytree(own_catalog, tmp_path / "copy")
-    with triptych.open_catalog(own_catalog, store=database, runtime=Runtime(threads=1)) as library:
-        names = ranking(library.search(text="red", k=1000))
+    with triptych.open_catalog(own_catalog, store=database, runtime=Runtime(threads=1)) as opened:
+        names = ranking(opened.search(text="red", k=1000))
         note = json.loads((own_catalog / "catalog.json").read_text(encoding="utf-8"))
         (own_catalog / "catalog.json").write_text(json.dumps(note | {"id": "another"}), encoding="utf-8")
         for folder, name in ((own_catalog, names[0]), (copy, names[1])):
             with triptych.open_catalog(folder, store=database, runtime=Runtime(threads=1)) as other:
                 other.remove([name])
-        assert ranking(library.search(text="red", k=1000)) == names
+        assert ranking(opened.search(text="red", k=1000)) == names
 
 
 def test_an_index_of_ivfflat_keeps_conditions_first(own_catalog: Path, database: str) -> None:
@@ -156,9 +156,9 @@ def test_an_index_of_ivfflat_keeps_conditions_first(own_catalog: Path, database:
         for setting in settings:  # the index, and less of it than there must be
             other.execute(f"ALTER ROLE CURRENT_USER SET {setting}")  # type: ignore[arg-type]
         try:
-            with triptych.open_catalog(own_catalog, store=database, runtime=Runtime(threads=1)) as library:
-                assert ranking(library.search(**asked)) == ranking(expected)
-                nearest = library.search(like=name, k=5)
+            with triptych.open_catalog(own_catalog, store=database, runtime=Runtime(threads=1)) as opened:
+                assert ranking(opened.search(**asked)) == ranking(expected)
+                nearest = opened.search(like=name, k=5)
                 assert [hit.score for hit in nearest] == sorted((hit.score for hit in nearest), reverse=True)
         finally:
             other.execute("ALTER ROLE CURRENT_USER RESET ALL")
@@ -169,26 +169,26 @@ def test_a_search_waits_for_no_addition(own_catalog: Path, database: str) -> Non
     import psycopg
 
     with (
-        triptych.open_catalog(own_catalog, store=database, runtime=Runtime(threads=1)) as library,
+        triptych.open_catalog(own_catalog, store=database, runtime=Runtime(threads=1)) as opened,
         psycopg.connect(database) as other,
         ThreadPoolExecutor(2) as pool,
     ):
-        library.load()
-        expected = library.search(text="red")
+        opened.load()
+        expected = opened.search(text="red")
         (table,) = other.execute("SELECT relname FROM pg_class WHERE relkind = 'r' ORDER BY oid DESC").fetchone() or ()
         other.execute(f"LOCK TABLE {table} IN SHARE MODE")  # type: ignore[arg-type]
-        adding = pool.submit(library.add, [picture_file()])
+        adding = pool.submit(opened.add, [picture_file()])
         try:
             while not other.execute("SELECT 1 FROM pg_locks WHERE NOT granted").fetchone():
                 assert not adding.done(), adding.exception()
-            asked = pool.submit(lambda: (library.search(text="red"), library.picture(expected[0].id)))
+            asked = pool.submit(lambda: (opened.search(text="red"), opened.picture(expected[0].id)))
             found, picture = asked.result(10)
             assert (found, picture.name) == (expected, expected[0].name)
             assert not adding.done()
         finally:
             other.rollback()
         (added,) = adding.result(60)
-        assert added.name in ranking(library.search(text="red", k=1000))
+        assert added.name in ranking(opened.search(text="red", k=1000))
 
 
 @pytest.mark.parametrize("how", ["a lock", "a stopped server"])
@@ -199,10 +199,10 @@ def test_a_database_that_hangs_is_given_up(
 
     monkeypatch.setattr("triptych.retrieval.stores.connections._STATEMENT", 0.3)
     with (
-        triptych.open_catalog(own_catalog, store=database, runtime=Runtime(threads=1)) as library,
+        triptych.open_catalog(own_catalog, store=database, runtime=Runtime(threads=1)) as opened,
         psycopg.connect(database) as other,
     ):
-        expected = library.search(text="red")
+        expected = opened.search(text="red")
         backends = "SELECT pid FROM pg_stat_activity WHERE backend_type = 'client backend' AND pid <> pg_backend_pid()"
         pids = [pid for (pid,) in other.execute(backends).fetchall()]
         (table,) = other.execute("SELECT relname FROM pg_class WHERE relkind = 'r' ORDER BY oid DESC").fetchone() or ()
@@ -214,23 +214,23 @@ def test_a_database_that_hangs_is_given_up(
                 os.kill(pid, signal.SIGSTOP)
         try:
             with pytest.raises(StoreError, match="timeout" if how == "a lock" else "no answer") as raised:
-                library.search(text="red")
+                opened.search(text="red")
             assert "\n" not in str(raised.value)
         finally:
             other.rollback()
             for pid in pids:
                 os.kill(pid, signal.SIGCONT)
         monkeypatch.setattr("triptych.retrieval.stores.connections._SILENCE", 60)
-        assert library.search(text="red") == expected
+        assert opened.search(text="red") == expected
 
 
 def test_no_database_is_one_line(shown_catalog: Path) -> None:
     pytest.importorskip("psycopg", reason="the extra `postgres` is not installed")
     with (
         pytest.raises(FailureError) as raised,
-        triptych.open_catalog(shown_catalog, store="postgresql://somebody:secret@127.0.0.1:1/none") as library,
+        triptych.open_catalog(shown_catalog, store="postgresql://somebody:secret@127.0.0.1:1/none") as opened,
     ):
-        library.search(text="red")
+        opened.search(text="red")
     assert "\n" not in str(raised.value)
     assert "secret" not in str(raised.value)
 
@@ -238,20 +238,20 @@ def test_no_database_is_one_line(shown_catalog: Path) -> None:
 def test_an_approximate_index_states_its_recall(own_catalog: Path, capfd: pytest.CaptureFixture[str]) -> None:
     pytest.importorskip("faiss", reason="the extra `faiss` is not installed")
     with (
-        triptych.open_catalog(own_catalog, store="hnsw", runtime=Runtime(threads=1)) as library,
+        triptych.open_catalog(own_catalog, store="hnsw", runtime=Runtime(threads=1)) as opened,
         triptych.open_catalog(own_catalog, runtime=Runtime(threads=1)) as exact,
     ):
-        hits = library.search(text="red shirt", k=10)
-        assert "of the exactly nearest 10" in capfd.readouterr().err
+        hits = opened.search(text="red shirt", k=10)
+        assert "of the 10 nearest" in capfd.readouterr().err
         found = set(ranking(hits)) & set(ranking(exact.search(text="red shirt", k=10)))
         assert len(found) >= 8
         for where in WHERE:
             asked = {"text": "red shirt", "where": where, "k": 40}
-            assert len(library.search(**asked)) == len(exact.search(**asked))  # type: ignore[arg-type]
-        (added,) = library.add([picture_file()])
-        assert added.name in ranking(library.search(image=picture_file((201, 31, 31)), k=5))
-        library.remove([hits[0].id])
-        assert hits[0].name not in ranking(library.search(text="red shirt", k=10))
+            assert len(opened.search(**asked)) == len(exact.search(**asked))  # type: ignore[arg-type]
+        (added,) = opened.add([picture_file()])
+        assert added.name in ranking(opened.search(image=picture_file((201, 31, 31)), k=5))
+        opened.remove([hits[0].id])
+        assert hits[0].name not in ranking(opened.search(text="red shirt", k=10))
 
 
 OWN_STORE = """
@@ -312,14 +312,14 @@ def own_store(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Any:
 
 def test_a_store_of_ones_own(own_catalog: Path, own_store: Any) -> None:
     with (
-        triptych.open_catalog(own_catalog, store=own_store.Sorted, runtime=Runtime(threads=1)) as library,
+        triptych.open_catalog(own_catalog, store=own_store.Sorted, runtime=Runtime(threads=1)) as opened,
         triptych.open_catalog(own_catalog, runtime=Runtime(threads=1)) as exact,
     ):
-        assert_same(library, exact)
-        (added,) = library.add([picture_file()])
-        assert added.name in ranking(library.search(text="red", k=1000))
-        library.remove([added.id])
-        assert added.name not in ranking(library.search(text="red", k=1000))
+        assert_same(opened, exact)
+        (added,) = opened.add([picture_file()])
+        assert added.name in ranking(opened.search(text="red", k=1000))
+        opened.remove([added.id])
+        assert added.name not in ranking(opened.search(text="red", k=1000))
     assert own_store.Sorted.made
 
 
@@ -363,7 +363,7 @@ def test_a_store_that_is_none(shown_catalog: Path, own_store: Any, store: str, m
 def test_vectors_of_one_space_are_no_store_of_a_catalog(shown_catalog: Path, own_store: Any) -> None:
     gallery = Gallery.of(Catalog(shown_catalog))
     made = own_store.Sorted(gallery, lambda: Catalog(shown_catalog).vectors)
-    with pytest.raises(UsageError, match="Sorted: already holds vectors; give its class"):
+    with pytest.raises(UsageError, match="Sorted: is a store that already holds vectors; give its class"):
         triptych.open_catalog(shown_catalog, store=made)
 
 
@@ -385,21 +385,21 @@ class Towards:
 def test_a_composer_of_ones_own(own_catalog: Path) -> None:
     name = Catalog(own_catalog).names[3]
     with (
-        triptych.open_catalog(own_catalog, composer=Towards(), runtime=Runtime(threads=1)) as library,
+        triptych.open_catalog(own_catalog, composer=Towards(), runtime=Runtime(threads=1)) as opened,
         triptych.open_catalog(own_catalog, runtime=Runtime(threads=1)) as plain,
     ):
         expected = ranking(plain.search(like=name, text="in red", k=20))
-        assert ranking(library.search(like=name, text="in red", k=20)) == expected
-        (added,) = library.add([picture_file()])
-        assert added.name in ranking(library.search(like=name, text="in red", k=1000))
-        assert added.name in ranking(library.search(text="red", k=1000))
+        assert ranking(opened.search(like=name, text="in red", k=20)) == expected
+        (added,) = opened.add([picture_file()])
+        assert added.name in ranking(opened.search(like=name, text="in red", k=1000))
+        assert added.name in ranking(opened.search(text="red", k=1000))
 
 
 def test_a_database_needs_to_know_a_composers_space(own_catalog: Path, database: str) -> None:
-    with triptych.open_catalog(own_catalog, composer=Towards(), store=database, runtime=Runtime(threads=1)) as library:
+    with triptych.open_catalog(own_catalog, composer=Towards(), store=database, runtime=Runtime(threads=1)) as opened:
         with pytest.raises(UsageError, match="gallery_fingerprint"):
-            library.search(like=Catalog(own_catalog).names[0], text="in red")
-        assert library.search(text="red", k=3)
+            opened.search(like=Catalog(own_catalog).names[0], text="in red")
+        assert opened.search(text="red", k=3)
 
 
 def test_exported_to_faiss(shown_catalog: Path, tmp_path: Path) -> None:

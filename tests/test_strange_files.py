@@ -26,7 +26,7 @@ from triptych.core.text import cell, escaped_json
 from triptych.encoders.patterns import may_run_for_ever
 from triptych.encoders.tokenizer import read_tokenizer
 from triptych.exporting.models import _export_composer
-from triptych.retrieval.library import Library
+from triptych.retrieval.open_catalog import OpenCatalog
 from triptych.retrieval.results import write_results
 from triptych.training.callbacks import JsonLines
 from triptych.triplets.exporting import triplets_export
@@ -94,7 +94,7 @@ def test_a_link_out_of_the_root_is_not_read(catalog: Catalog, secret: Path) -> N
 
 def test_a_root_elsewhere_shows_nothing_of_it(catalog: Catalog, secret: Path) -> None:
     strange = rooted(forged(catalog, "uploads/secret.png"), secret.parent.parent)
-    for read in (strange.read, strange.open_picture, Library(strange, ENCODER).read):
+    for read in (strange.read, strange.open_picture, OpenCatalog(strange, ENCODER).read):
         with pytest.raises(PictureError, match="not the file that was indexed"):
             read("uploads/secret.png")
 
@@ -117,7 +117,7 @@ def test_nothing_outside_is_exported(catalog: Catalog, secret: Path, tmp_path: P
 def test_nothing_outside_is_on_a_contact_sheet(
     catalog: Catalog, secret: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    strange = Library(rooted(forged(catalog, "uploads/secret.png"), secret.parent.parent), ENCODER)
+    strange = OpenCatalog(rooted(forged(catalog, "uploads/secret.png"), secret.parent.parent), ENCODER)
     hits = strange.search(text="red")
     write_results(tmp_path / "sheet.png", None, "red", hits, strange.read)
     assert "not the file that was indexed" in capsys.readouterr().err
@@ -125,23 +125,23 @@ def test_nothing_outside_is_on_a_contact_sheet(
 
 def test_nothing_outside_is_deleted(catalog: Catalog, secret: Path, capsys: pytest.CaptureFixture[str]) -> None:
     strange = rooted(forged(catalog, "uploads/secret.png", "secret"), secret.parent.parent)
-    Library(strange, ENCODER).remove(["uploads/secret.png"])
+    OpenCatalog(strange, ENCODER).remove(["uploads/secret.png"])
     assert secret.exists()
     assert "not deleted, " in capsys.readouterr().err
 
 
 def test_what_was_added_is_deleted(catalog: Catalog, tmp_path: Path) -> None:
-    library = Library(catalog, ENCODER)
-    (added,) = library.add([picture(tmp_path / "new.png", 201)])
+    opened = OpenCatalog(catalog, ENCODER)
+    (added,) = opened.add([picture(tmp_path / "new.png", 201)])
     assert Path(added.path).exists()
-    library.remove([added.name])
+    opened.remove([added.name])
     assert not Path(added.path).exists()
 
 
 def test_nothing_is_added_through_a_link(catalog: Catalog, secret: Path, tmp_path: Path) -> None:
     (catalog.root / "uploads").symlink_to(secret.parent)
     with pytest.raises(UsageError, match="is a link"):
-        Library(catalog, ENCODER).add([picture(tmp_path / "new.png", 201)])
+        OpenCatalog(catalog, ENCODER).add([picture(tmp_path / "new.png", 201)])
     assert os.listdir(secret.parent) == ["secret.png"]
 
 
@@ -251,11 +251,11 @@ def test_a_tokenizer_of_somebody_else_has_limits(tmp_path: Path, monkeypatch: py
     with pytest.raises(DataError, match="could run forever"):
         read_tokenizer(tmp_path / "slow")
     many = {"type": "WordLevel", "vocab": {str(word): word for word in range(700_000)}, "unk_token": "1"}
-    with pytest.raises(DataError, match="a vocabulary of 700000 words"):
+    with pytest.raises(DataError, match="the vocabulary has 700000 words"):
         read_tokenizer(tokenizer(tmp_path / "large", model=many))
     with (tmp_path / "large" / "tokenizer.json").open("ab") as huge:
         huge.truncate(65 * 1024 * 1024)
-    with pytest.raises(DataError, match="a tokenizer of 68157440 bytes"):
+    with pytest.raises(DataError, match="has 68157440 bytes"):
         read_tokenizer(tmp_path / "large")
 
 

@@ -1,5 +1,6 @@
 import numpy as np
 import pytest
+from numpy.typing import NDArray
 
 from triptych.core.errors import DataError, FailureError
 from triptych.core.vectors import unit
@@ -128,6 +129,31 @@ def test_nothing_is_asked_of_what_a_picture_does_not_show():
         plans[proposal.reference].add(proposal.plan)
     assert all(plans[skirt] == {("colour",)} for skirt in range(0, 40, 2))
     assert all(("sleeve",) in plans[shirt] for shirt in range(1, 40, 2))
+
+
+def test_what_another_kind_lacks_is_not_compared_where_the_kind_changes():
+    """From a shirt to a shoe: that shoes have no sleeves is no difference; another colour is one."""
+    random = np.random.default_rng(0)
+    kind, colour, sleeve = random.integers(2, size=(3, 80))
+    two = np.eye(2, dtype=np.float32)
+    tags = {"kind": two[kind], "colour": two[colour], "sleeve": two[sleeve] * (kind == 0)[:, None]}
+    items = unit(random.normal(size=(80, 8)))
+    shirt = int(np.flatnonzero(kind == 0)[0])
+
+    def gap(plan: str, applies, same: NDArray[np.bool_], other: NDArray[np.bool_]) -> float:
+        """By how much the best candidate of `same` is more like the shirt than the best of `other`."""
+        proposer = Proposer(items, tags, tuple(tags), width=79, seed=0, applies=applies)
+        (found,) = proposer.propose_for([(shirt, (plan,))])
+        return found.affinity[same[found.candidates]].max() - found.affinity[other[found.candidates]].max()
+
+    depends = {"sleeve": ("kind",), "colour": ("kind",)}
+    shirts, its_colour = kind == kind[shirt], colour == colour[shirt]
+    assert gap("kind", None, shirts, ~shirts) > 5
+    assert gap("kind", depends, shirts, ~shirts) < 5
+    # Every picture shows a colour, so it is compared all the same.
+    assert gap("kind", depends, ~shirts & its_colour, ~shirts & ~its_colour) > 5
+    its_sleeve = sleeve == sleeve[shirt]
+    assert gap("colour", depends, shirts & its_sleeve, shirts & ~its_sleeve) > 5
 
 
 def test_the_default_vocabulary_is_whole():

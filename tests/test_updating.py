@@ -29,12 +29,12 @@ def test_a_table_changes_its_columns_alone(own_catalog: Path, tmp_path: Path) ->
 
 
 def test_an_open_library_follows(own_catalog: Path, tmp_path: Path) -> None:
-    with triptych.open_catalog(own_catalog, runtime=Runtime(threads=1)) as library:
-        name = library.search(text="shirt", k=1)[0].name
+    with triptych.open_catalog(own_catalog, runtime=Runtime(threads=1)) as opened:
+        name = opened.search(text="shirt", k=1)[0].name
         (tmp_path / "stock.csv").write_text(f"name;in_stock\n{name};yes\n", "utf-8")
         triptych.update(own_catalog, tmp_path / "stock.csv", triptych.UpdateOptions(column_types=("in_stock=boolean",)))
-        assert library.refresh()
-        assert [hit.name for hit in library.search(text="shirt", where="in_stock=yes")] == [name]
+        assert opened.refresh()
+        assert [hit.name for hit in opened.search(text="shirt", where="in_stock=yes")] == [name]
 
 
 def test_a_table_that_fits_no_picture_changes_nothing(own_catalog: Path, tmp_path: Path) -> None:
@@ -48,13 +48,13 @@ def test_a_table_that_fits_no_picture_changes_nothing(own_catalog: Path, tmp_pat
 
 
 def test_single_pictures_are_changed_column_by_column(own_catalog: Path) -> None:
-    with triptych.open_catalog(own_catalog, runtime=Runtime(threads=1)) as library:
-        one, other = library.pictures(2)
-        changed, emptied = library.update({one.id: {"colour": "scarlet"}, other.name: {"colour": None, "line": "7"}})
+    with triptych.open_catalog(own_catalog, runtime=Runtime(threads=1)) as opened:
+        one, other = opened.pictures(2)
+        changed, emptied = opened.update({one.id: {"colour": "scarlet"}, other.name: {"colour": None, "line": "7"}})
         assert changed.metadata == {**one.metadata, "colour": "scarlet"}
         assert emptied.metadata == {k: v for k, v in other.metadata.items() if k != "colour"} | {"line": 7}
-        assert [hit.id for hit in library.search(text="red", where="colour=scarlet")] == [one.id]
+        assert [hit.id for hit in opened.search(text="red", where="colour=scarlet")] == [one.id]
         for wrong in ({"nobody": {}}, {one.id: {"nothing": 1}}, {one.id: {"line": "many"}}):
             with pytest.raises(UsageError):
-                library.update(wrong)
+                opened.update(wrong)
     assert [one.metadata for one in triptych.open_catalog(own_catalog).pictures(1)] == [changed.metadata]

@@ -268,7 +268,7 @@ def test_without_truth_nobody_knows(
     result = triptych.train(tiny_triplets, tiny_catalog, out, options, runtime=ONE_THREAD)
     said = capfd.readouterr().err
     assert result.verdict is None
-    assert said.count("it is not known whether this composer helps") == 1
+    assert said.count("it is unknown whether this composer helps") == 1
     assert "better than" not in said
     stored = read_json(out / "config.json", "composer")
     assert stored["verdict"] is None
@@ -276,7 +276,7 @@ def test_without_truth_nobody_knows(
     name = Catalog(tiny_catalog).names[0]
     options = SearchOptions(like=name)
     triptych.search(tiny_catalog, text="red", options=options, engine=EngineOptions(composer=out), runtime=ONE_THREAD)
-    assert capfd.readouterr().err.count("it is not known whether this composer helps") == 1
+    assert capfd.readouterr().err.count("it is unknown whether this composer helps") == 1
     del stored["verdict"], stored["no_verdict"]  # as an earlier version wrote it
     write_json(out / "config.json", stored)
     assert TrainedComposer(out).verdict is None
@@ -309,11 +309,11 @@ def test_a_composer_that_lost_is_not_used_unless_forced(
     forced = names(EngineOptions(composer=out, force=True))
     assert capfd.readouterr().err == ""
     assert forced == names(EngineOptions(composer=TrainedComposer(out), force=True)) != names(EngineOptions(), 0.3)
-    with triptych.open_catalog(described, composer=out, runtime=ONE_THREAD) as library:
-        assert (library.composer, library.weight) == (None, 0.3)
-    with triptych.open_catalog(described, composer=out, force=True, runtime=ONE_THREAD) as library:
-        assert (library.composer is not None, library.weight) == (True, 0.5)
-    with pytest.raises(UsageError, match="--force goes with --composer"):
+    with triptych.open_catalog(described, composer=out, runtime=ONE_THREAD) as opened:
+        assert (opened.composer, opened.weight) == (None, 0.3)
+    with triptych.open_catalog(described, composer=out, force=True, runtime=ONE_THREAD) as opened:
+        assert (opened.composer is not None, opened.weight) == (True, 0.5)
+    with pytest.raises(UsageError, match="--force needs --composer"):
         EngineOptions(force=True)
 
 
@@ -333,6 +333,7 @@ def test_words_of_truth_queries_that_are_not_understood_are_told(
     assert "does not understand: \u8d64" in said
 
 
+@pytest.mark.slow
 def test_a_training_in_passing_does_not_say_that_nobody_knows(
     tiny_catalog: Path, tiny_triplets: Path, tmp_path: Path, capfd: pytest.CaptureFixture[str]
 ) -> None:
@@ -385,7 +386,7 @@ def test_a_spoiled_composer_is_found_out_by_the_command(
     composer = TrainedComposer(out)
     assert composer.verdict is not None
     if keeps_sum:
-        assert "what is learnt counts 0.00 and the weighted sum 1.00" in said.err
+        assert "the learnt vectors have weight 0.00 and the weighted sum 1.00" in said.err
         assert composer.kept_sum is not None
         assert (composer.kept_sum.trust, composer.kept_sum.weight) == (0, composer.verdict.sum_weight)
         assert composer.verdict.decided != "worse"

@@ -70,7 +70,7 @@ def test_the_small_encoder_tells_what_it_never_learnt(wardrobe: NativeEncoder) -
     (reading,) = wardrobe.readings(["in rot, without stripes, not blau"])
     assert reading.unknown == ("rot", "without", "not", "blau")
     assert reading_notes(reading, "wardrobe") == [
-        "not understood: rot, without, not, blau; wardrobe knows no word like that"
+        "not understood: rot, without, not, blau; wardrobe does not know such words"
     ]
     assert wardrobe.readings(["in rot"], learnt=["rot"])[0].unknown == ()
 
@@ -125,6 +125,7 @@ def test_parts_are_laid_out_and_averaged() -> None:
     np.testing.assert_allclose(means[1], unit((vectors[1] + vectors[2])[None])[0], atol=1e-6)
 
 
+@pytest.mark.slow
 def test_a_clip_and_its_export_read_alike(tmp_path: Path) -> None:
     pytest.importorskip("transformers", reason="the extra `hf` is not installed")
     from triptych.encoders.huggingface import HuggingFaceEncoder
@@ -157,7 +158,7 @@ def test_many_texts_are_told_once(capsys: pytest.CaptureFixture[str]) -> None:
     report_texts(["red", "rot red", "rot", "rot", "rosso red"], _Reporting(), "queries.jsonl", "tiny")
     assert capsys.readouterr().err.splitlines() == [
         "queries.jsonl: 3 of 4 texts have words that tiny does not understand: rot, rosso",
-        "queries.jsonl: 1 of 4 texts have more tokens than the 8 that tiny reads at once; their end is cut off",
+        "queries.jsonl: 1 of 4 texts have more tokens than the 8 that tiny reads at once; the rest is ignored",
     ]
     report_texts(["rot"], object(), "queries.jsonl", "another")
     assert not capsys.readouterr().err
@@ -185,7 +186,7 @@ def test_a_search_names_what_it_did_not_understand(
     hits = triptych.search(shown_catalog, text="in rot", options=options, output=out, runtime=Runtime(1))
     assert hits.not_understood == ("rot",)
     assert len(hits) == 3
-    assert "not understood: rot; wardrobe knows no word like that\n" in capsys.readouterr().err
+    assert "not understood: rot; wardrobe does not know such words\n" in capsys.readouterr().err
     assert json.loads(out.read_text(encoding="utf-8"))["query"]["not_understood"] == ["rot"]
     assert triptych.search(shown_catalog, text="in red", options=options).not_understood == ()
     assert not capsys.readouterr().err
@@ -196,15 +197,15 @@ def test_a_search_names_what_it_did_not_understand(
 
 def test_a_weight_that_would_not_count_is_refused(shown_catalog: Path) -> None:
     name = Catalog(shown_catalog).names[0]
-    with triptych.open_catalog(shown_catalog, runtime=Runtime(1)) as library:
-        assert library.search(like=name, text="in red", weight=0.3)
+    with triptych.open_catalog(shown_catalog, runtime=Runtime(1)) as opened:
+        assert opened.search(like=name, text="in red", weight=0.3)
         for asked in ({"text": "in red"}, {"like": name}):
-            with pytest.raises(UsageError, match="weight: needs both a picture and words"):
-                library.search(weight=0.3, **asked)
-    with triptych.open_catalog(shown_catalog, composer="slerp", runtime=Runtime(1)) as library:
-        with pytest.raises(UsageError, match="weight: the composer slerp uses none"):
-            library.search(like=name, text="in red", weight=0.3)
-        assert library.search(like=name, text="in rot").not_understood == ("rot",)
+            with pytest.raises(UsageError, match="weight: needs a picture and words"):
+                opened.search(weight=0.3, **asked)
+    with triptych.open_catalog(shown_catalog, composer="slerp", runtime=Runtime(1)) as opened:
+        with pytest.raises(UsageError, match="weight: the composer slerp has no weight of its words"):
+            opened.search(like=name, text="in red", weight=0.3)
+        assert opened.search(like=name, text="in rot").not_understood == ("rot",)
 
 
 def test_queries_of_another_language_are_told(
@@ -256,6 +257,7 @@ def test_a_composer_knows_the_words_that_it_learnt(tiny_composer: Path, tiny_enc
     np.testing.assert_allclose(queries[1], composer.compose(references[1:], ["in red"])[0], atol=1e-5)
 
 
+@pytest.mark.slow
 def test_wordings_that_are_cut_at_training_are_counted(
     tiny_catalog: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
@@ -272,4 +274,4 @@ def test_wordings_that_are_cut_at_training_are_counted(
     messages = [line for line in capsys.readouterr().err.splitlines() if "tokens" in line]
     assert len(messages) == 1
     assert "wordings: 1 of 2 texts have more tokens than the 24 that" in messages[0]
-    assert messages[0].endswith("their end is cut off")
+    assert messages[0].endswith("the rest is ignored")

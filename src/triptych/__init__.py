@@ -37,6 +37,7 @@ if TYPE_CHECKING:
     from triptych.demonstration.demo import demo
     from triptych.demonstration.options import DemoOptions
     from triptych.encoders.known import KNOWN_ENCODERS
+    from triptych.encoders.open_clip import ConvertEncoderResult, convert_encoder
     from triptych.encoders.protocol import Encoder, TextReading
     from triptych.encoders.registry import load_encoder
     from triptych.evaluation.ablation.options import AblateOptions
@@ -68,7 +69,7 @@ if TYPE_CHECKING:
     from triptych.mining.options import ChatMineOptions, CriticOptions, MineOptions, RefineOptions
     from triptych.mining.pipeline import MineResult, mine
     from triptych.mining.refinement import RefineResult, refine
-    from triptych.retrieval.library import Library
+    from triptych.retrieval.open_catalog import OpenCatalog
     from triptych.retrieval.options import EngineOptions, RerankOptions, SearchOptions
     from triptych.retrieval.query import SearchQuery
     from triptych.retrieval.results import Hit, Hits, Picture
@@ -87,6 +88,7 @@ if TYPE_CHECKING:
         LogOptions,
         LossOptions,
         PretrainOptions,
+        SoftLabelOptions,
         TrainOptions,
     )
     from triptych.training.pretraining import pretrain
@@ -121,6 +123,7 @@ __all__ = [
     "CompareOptions",
     "CompareResult",
     "Composer",
+    "ConvertEncoderResult",
     "CostEstimate",
     "CriticOptions",
     "DemoOptions",
@@ -145,13 +148,13 @@ __all__ = [
     "InversionResult",
     "LeakageOptions",
     "LeakageResult",
-    "Library",
     "LogOptions",
     "LossOptions",
     "MetricCutoffs",
     "MineOptions",
     "MineResult",
     "MineStatus",
+    "OpenCatalog",
     "Picture",
     "PretrainOptions",
     "PretrainResult",
@@ -175,6 +178,7 @@ __all__ = [
     "SearchOptions",
     "SearchQuery",
     "ServeOptions",
+    "SoftLabelOptions",
     "Task",
     "TextReading",
     "TrainOptions",
@@ -194,6 +198,7 @@ __all__ = [
     "check_benchmark",
     "compare",
     "compare_reasoners",
+    "convert_encoder",
     "demo",
     "doctor",
     "evaluate",
@@ -260,6 +265,7 @@ _HOME = {
     "CompareOptions": "triptych.evaluation.options",
     "CompareResult": "triptych.evaluation.results.comparison",
     "Composer": "triptych.composers.protocol",
+    "ConvertEncoderResult": "triptych.encoders.open_clip",
     "CostEstimate": "triptych.mining.chat.results",
     "CriticOptions": "triptych.mining.options",
     "DemoOptions": "triptych.demonstration.options",
@@ -285,7 +291,7 @@ _HOME = {
     "KNOWN_ENCODERS": "triptych.encoders.known",
     "LeakageOptions": "triptych.evaluation.options",
     "LeakageResult": "triptych.evaluation.leakage",
-    "Library": "triptych.retrieval.library",
+    "OpenCatalog": "triptych.retrieval.open_catalog",
     "LogOptions": "triptych.training.options",
     "LossOptions": "triptych.training.options",
     "MetricCutoffs": "triptych.benchmarks.task",
@@ -315,6 +321,7 @@ _HOME = {
     "SearchOptions": "triptych.retrieval.options",
     "SearchQuery": "triptych.retrieval.query",
     "ServeOptions": "triptych.serving.options",
+    "SoftLabelOptions": "triptych.training.options",
     "Task": "triptych.benchmarks.task",
     "TextReading": "triptych.encoders.protocol",
     "TrainOptions": "triptych.training.options",
@@ -332,6 +339,7 @@ _HOME = {
     "check_benchmark": "triptych.benchmarks.checking",
     "compare": "triptych.evaluation.results.comparison",
     "compare_reasoners": "triptych.evaluation.reasoners",
+    "convert_encoder": "triptych.encoders.open_clip",
     "demo": "triptych.demonstration.demo",
     "doctor": "triptych.core.environment",
     "evaluate": "triptych.evaluation.evaluate",

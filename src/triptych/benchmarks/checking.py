@@ -1,5 +1,4 @@
-"""`check_benchmark`: check that a benchmark's folder is complete, before anything is
-encoded. A missing picture would shrink the gallery."""
+"""`check_benchmark`: check that a benchmark's folder is complete, since a missing picture would shrink the gallery."""
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
@@ -16,7 +15,7 @@ from triptych.core.limits import DEFAULT_LIMITS, Limits
 
 @dataclass(frozen=True)
 class TaskCounts:
-    """How many queries and pictures a task has, and how many are missing or lost."""
+    """The numbers of queries and pictures of a task, and of those that are missing or lost."""
 
     queries: int
     gallery: int
@@ -24,7 +23,7 @@ class TaskCounts:
     missing: int
     corrupt: int
     lost_queries: int
-    """Queries that cannot be asked because of that."""
+    """The number of queries that cannot be measured because of missing or corrupt pictures."""
 
 
 @dataclass(frozen=True)
@@ -34,7 +33,7 @@ class CheckResult:
     tasks: Mapping[str, TaskCounts]
     missing: list[str]
     corrupt: list[tuple[str, str]]
-    """Corrupt files, each with the reason."""
+    """Corrupt files, each with its error."""
     extra: list[str]
     """Pictures in the same folders that this split does not need."""
 
@@ -58,8 +57,8 @@ def check_benchmark(
         root: the folder that the benchmark's authors distribute.
         gallery: the pictures of your own queries.
         split: the split to check.
-        settings: choices within the benchmark's protocol, such as "gallery=union".
-        limits: what a picture may cost.
+        settings: settings of the benchmark's protocol, such as "gallery=union".
+        limits: limits of picture files.
 
     Raises:
         UsageError: a name is unknown.
@@ -83,13 +82,13 @@ def check_benchmark(
 
 
 def format_check(result: CheckResult, most: int = 20) -> str:
-    """Format the result: a line for each missing or corrupt file, for the first
-    `most` extra ones, and for each task."""
+    """Format the result: a line for each missing or corrupt file, for the first `most` extra files, and for each
+    task."""
     lines = [f"missing  {name}" for name in result.missing]
     lines += [f"corrupt  {name}: {reason}" for name, reason in result.corrupt]
     lines += [f"extra    {name}" for name in result.extra[:most]]
     if len(result.extra) > most:
-        lines.append(f"extra    … and {len(result.extra) - most} more that this split does not ask for")
+        lines.append(f"extra    … and {len(result.extra) - most} more files that this split does not need")
     for name, counts in result.tasks.items():
         said = ", ".join(f"{count} {what}" for what, count in vars(counts).items()).replace("_", " ")
         lines.append(f"{name}: {said}")
@@ -97,7 +96,7 @@ def format_check(result: CheckResult, most: int = 20) -> str:
 
 
 def _reasons(task: Task, known: dict[Path, str | None], limits: Limits) -> dict[Path, str | None]:
-    """Why each file of a task, unless it is `known` already, cannot be used, wholly or in part; None if it can."""
+    """Check each file of a task that is not `known` yet. Returns the reason why it cannot be used; None if it can."""
     names = [name for name in task.names if task.file(name) not in known]
     found: dict[Path, str | None] = {}
     what = f"check {task.name}"
@@ -122,7 +121,7 @@ def _counts(task: Task, bad: dict[Path, str]) -> TaskCounts:
 
 
 def _extra(tasks: Sequence[Task]) -> list[str]:
-    """Pictures that no task needs, in the folders of those that are needed."""
+    """Find pictures that no task needs, in the folders of the needed ones."""
     needed = {task.file(name) for task in tasks for name in task.names}
     extra = set()
     for top in {task.root for task in tasks}:

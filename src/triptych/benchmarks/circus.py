@@ -1,9 +1,9 @@
-"""CIRCUS: labels for queries of CIRR, FashionIQ, LaSCo and CIRCO that say which inputs are needed to solve them.
+"""CIRCUS: labels for queries of CIRR, FashionIQ, LaSCo and CIRCO that state which inputs are needed to solve them.
 
 Attimonelli et al., *Do Composed Image Retrieval Benchmarks Require Multimodal Composition?* (arXiv 2605.14787). With
-eleven encoders, a query is `shortcut-solvable` if only the picture or only the words put its target among the first
-ten, `composition-required` if only both together do, and `unresolved` if nothing does. `shortcut-free` means one of the
-last two. `validated` queries are those of a sample of these that people found well formed.
+eleven encoders, a query is `shortcut-solvable` if the picture alone or the words alone find its target among the first
+ten, `composition-required` if only both together do, and `unresolved` if neither does. `shortcut-free` means one of the
+last two. `validated` queries are those of a sample of these that annotators found well-formed.
 
 The layout is that of the authors, github.com/matteoattimonelli/CIRCUS in the benchmark's folder as `CIRCUS/`:
 `shortcut_free_subsets/cirr/shortcut_free/*.jsonl` and `final_dataset/query_jsonl/cirr/validated_solved/*.jsonl`, with
@@ -23,7 +23,7 @@ from triptych.core.progress import say
 
 SOURCE = "clone github.com/matteoattimonelli/CIRCUS into the benchmark's folder"
 _VALIDATED = ("validated_solved", "validated_unsolved")
-_NUMBERED = ("circo", "lasco")  # whose queries are known by their own ids
+_NUMBERED = ("circo", "lasco")  # benchmarks whose queries have ids
 
 
 class QuerySubset:
@@ -36,7 +36,7 @@ class QuerySubset:
 
     @classmethod
     def of(cls, root: Path, benchmark: str, subset: Subset, split: str) -> "QuerySubset":
-        """The queries with a label, from the folder `CIRCUS` in the benchmark's folder.
+        """Read the queries with a label from the folder `CIRCUS` in the benchmark's folder.
 
         Raises:
             UsageError: the split is not val.
@@ -52,7 +52,7 @@ class QuerySubset:
         return cls(f"{benchmark} {subset}", keys)
 
     def keeps(self, record: Record, key_of: Callable[[Record], str]) -> bool:
-        """Whether a query of the official annotations is in the subset. `key_of` gives the query's key."""
+        """Whether a query of the official annotations is in the subset. `key_of` computes the query's key."""
         if self._keys is None:
             return True
         name = key_of(record)
@@ -62,10 +62,10 @@ class QuerySubset:
         return False
 
     def report(self, kept: int) -> None:
-        """Print how many labelled queries the benchmark's files lack.
+        """Print how many labelled queries are missing in the benchmark's files.
 
         Raises:
-            DataError: they lack all of them.
+            DataError: all of them are missing.
         """
         if self._keys is None:
             return
@@ -83,10 +83,10 @@ def text_key(reference: str, text: str) -> str:
 
 
 def _files(folder: Path, benchmark: str, label: str) -> list[Path]:
-    """The files of a label; for `validated`, those of both halves.
+    """Find the files of a label; for `validated`, those of both halves.
 
     Raises:
-        DataError: there are none.
+        DataError: there are no such files.
     """
     if label.startswith("validated"):
         labels = _VALIDATED if label == "validated" else (label,)

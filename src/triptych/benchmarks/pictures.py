@@ -1,7 +1,7 @@
-"""The pictures of a task: which file, which part of it, how padded; and whether they exist."""
+"""The pictures of a task: file, crop and padding, and whether they exist."""
 
 import os
-from collections.abc import Callable, Generator, Sequence
+from collections.abc import Callable, Generator, Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -14,12 +14,25 @@ from triptych.core.limits import DEFAULT_LIMITS, Limits
 from triptych.core.progress import progress
 
 Key = tuple[Path, Box | None, float | None]
-"""What decides a picture's pixels. Pictures with equal keys are encoded once."""
+"""Everything that decides a picture's pixels. Pictures with equal keys are encoded once."""
 
 
 def picture_key(task: Task, name: str) -> Key:
-    """The file of a picture, the part of it that counts, and its padding."""
+    """The file of a picture, its crop, and its padding."""
     return task.file(name), task.boxes.get(name), task.padding
+
+
+def open_task_picture(task: Task, name: str, limits: Limits = DEFAULT_LIMITS) -> Image.Image:
+    """Open a picture of a task, cropped and padded as the task requires.
+
+    Raises:
+        PictureError: the picture cannot be read.
+    """
+    path, box, padding = picture_key(task, name)
+    picture = open_picture(path, limits)
+    if box is not None:
+        picture = crop_square(picture, box)
+    return picture if padding is None else pad_to_ratio(picture, padding)
 
 
 def load_task_pictures(
@@ -30,27 +43,30 @@ def load_task_pictures(
     what: str,
     limits: Limits = DEFAULT_LIMITS,
 ) -> Generator[tuple[str, Any], None, None]:
-    """Yield each name with its prepared pixels, or with the PictureError that says why there are none."""
+    """Yield each name with its prepared pixels, or with the PictureError of its file."""
+    loaded = read_task_pictures(task, names, prepare=prepare, limits=limits, threads=os.cpu_count() or 1)
+    return progress(loaded, what, total=len(names), unit="picture")
+
+
+def read_task_pictures(
+    task: Task, names: Sequence[str], *, prepare: Callable[[Image.Image], Any], limits: Limits, threads: int
+) -> Iterator[tuple[str, Any]]:
+    """Do the same as `load_task_pictures`, without showing progress."""
 
     def opened(name: str) -> Image.Image:
-        path, box, padding = picture_key(task, name)
-        picture = open_picture(path, limits)
-        if box is not None:
-            picture = crop_square(picture, box)
-        return picture if padding is None else pad_to_ratio(picture, padding)
+        return open_task_picture(task, name, limits)
 
-    loaded = load_pictures(task.root, names, threads=os.cpu_count() or 1, prepare=prepare, opened=opened)
-    return progress(loaded, what, total=len(names), unit="picture")
+    return load_pictures(task.root, names, threads=threads, prepare=prepare, opened=opened)
 
 
 def require_folder(task: Task) -> None:
     """Check that the folder of a task's pictures exists.
 
     Raises:
-        DataError: it does not; the message says where the pictures come from.
+        DataError: there is no such folder; the message says where to get the pictures.
     """
     if task.source and not task.root.is_dir():
-        raise DataError(f"{task.root}: there is no such folder of pictures; {task.source}")
+        raise DataError(f"{task.root}: there is no such folder; {task.source}")
 
 
 def crop_square(picture: Image.Image, box: Box) -> Image.Image:

@@ -1,4 +1,4 @@
-"""The benchmarks by name: what `triptych eval` can be pointed at."""
+"""Benchmarks by name: those of the program, plug-ins, and the user's own queries."""
 
 from collections.abc import Callable, Sequence
 from pathlib import Path
@@ -35,16 +35,16 @@ for _benchmark in BUILT_IN:
 
 
 def names_where(has: Callable[[Benchmark], object]) -> list[str]:
-    """The names of the program's own benchmarks of which something is true, for messages and choices."""
+    """The names of the program's own benchmarks that fulfil a condition, for messages and choices."""
     return [benchmark.name for benchmark in BUILT_IN if has(benchmark)]
 
 
 def find_benchmark(given: Benchmark | str, split: str | None = None) -> Benchmark:
-    """The benchmark that `given` means.
+    """Find a benchmark.
 
     Args:
-        given: a benchmark; its name, be it of an installed plug-in; or `module:attribute`.
-        split: one of its splits, to be checked.
+        given: a benchmark, its name, the name of an installed plug-in, or `module:attribute`.
+        split: a split to check.
 
     Raises:
         UsageError: there is no such benchmark, or it has no such split.
@@ -56,16 +56,18 @@ def find_benchmark(given: Benchmark | str, split: str | None = None) -> Benchmar
 
 
 def is_queries_file(given: Benchmark | str) -> bool:
-    """Whether it is a file of the user's own queries, and no benchmark."""
+    """Whether it is a file of the user's own queries instead of a benchmark."""
     return isinstance(given, str) and given.endswith(".jsonl")
 
 
 def load_benchmark(
     given: Benchmark | str, root: Path | None, gallery: Path | None, split: str, settings: Sequence[str] = ()
 ) -> list[Task]:
-    """The tasks of a benchmark's split in `root`, or of a .jsonl file of queries over a `gallery`.
+    """Load the tasks of a benchmark's split in `root`, or of a .jsonl file of queries over a `gallery`.
 
-    Raises UsageError for what makes no sense together, and DataError where the files do not hold what they should.
+    Raises:
+        UsageError: arguments contradict each other, or one is missing.
+        DataError: files are missing or wrong.
     """
     if isinstance(given, str) and is_queries_file(given):
         if gallery is None:
@@ -83,29 +85,31 @@ def load_tasks(given: Benchmark | str, root: Path, split: str, settings: Sequenc
 
     Raises:
         UsageError: there is no such benchmark, split or setting.
-        DataError: the folder does not hold the benchmark.
+        DataError: the folder does not contain the benchmark.
     """
     benchmark = find_benchmark(given, split)
     return list(benchmark.load(root, split, parse_settings(benchmark.name, benchmark.settings, settings)))
 
 
 def submission_of(given: Benchmark | str) -> SubmissionFormat:
-    """The files that a benchmark's server takes. Raises UsageError where it has none."""
+    """The submission files of a benchmark's server. Raises UsageError if it has no server."""
     found = None if is_queries_file(given) else find_benchmark(given).submission
     if found is None:
         name = given if isinstance(given, str) else given.name
         those = ", ".join(names_where(lambda benchmark: benchmark.submission))
-        raise UsageError(f"{name} has no server and no submission file; {those} have")
+        raise UsageError(f"{name} has no submission server; these benchmarks have: {those}")
     return found
 
 
 def load_truth(given: Benchmark | str, root: Path) -> Truth:
-    """What each picture of a benchmark shows, such as of `wardrobe` or `fashion-products`, from its folder.
+    """Load the true attributes of each picture of a benchmark such as `wardrobe` or `fashion-products`.
 
-    Raises UsageError where that is not known, DataError where the folder does not hold it.
+    Raises:
+        UsageError: the benchmark has no known attributes.
+        DataError: the folder does not contain them.
     """
     benchmark = find_benchmark(given)
     if benchmark.truth is None:
         those = ", ".join(names_where(lambda known: known.truth))
-        raise UsageError(f"the truth of {benchmark.name!r} is not known; it is of {those}")
+        raise UsageError(f"{benchmark.name!r} has no known attributes; these benchmarks have: {those}")
     return benchmark.truth(root)

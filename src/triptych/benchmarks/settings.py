@@ -1,4 +1,4 @@
-"""A protocol as data: what published code does differently, as named settings with the common value as default."""
+"""Protocol settings: where published evaluation code differs, a named setting with the common value as default."""
 
 from collections.abc import Sequence
 from dataclasses import asdict, dataclass, fields
@@ -7,7 +7,7 @@ from typing import Any, Literal, get_args, get_type_hints
 from triptych.core.errors import UsageError
 
 TARGET_RATIO = 1.25
-"""What SEARLE pads to (Baldrati et al., ICCV 2023, after CLIP4Cir): the longer side over the shorter one."""
+"""The ratio of the longer to the shorter side to which SEARLE pads (Baldrati et al., ICCV 2023, after CLIP4Cir)."""
 
 Reference = Literal["kept", "removed"]
 Subset = Literal[
@@ -27,10 +27,10 @@ _LATER = {"subset": "all", "annotations": "original"}
 
 @dataclass(frozen=True)
 class ProtocolSettings:
-    """What every official benchmark lets one choose.
+    """The settings of every official benchmark.
 
-    `prompt` wraps the text of a query. `picture` is `encoder` for what the encoder itself does with a picture
-    (CLIP resizes and crops the middle) or `padded` for SEARLE's padding to a ratio of 1.25 before that.
+    `prompt` wraps the text of a query. `picture` is `encoder` for the encoder's own preprocessing (CLIP resizes and
+    center-crops), or `padded` for SEARLE's padding to a ratio of 1.25 before it.
     """
 
     prompt: str = "{text}"
@@ -38,41 +38,41 @@ class ProtocolSettings:
 
     @property
     def reference_answers(self) -> bool:
-        """Whether a query's own reference is ranked, and may take a place."""
+        """Whether a query's own reference is ranked and may be an answer."""
         return True
 
     @property
     def padding(self) -> float | None:
-        """The ratio to pad to."""
+        """The ratio of sides to which pictures are padded; None for no padding."""
         return TARGET_RATIO if self.picture == "padded" else None
 
     def wrap(self, text: str) -> str:
-        """The text within the prompt."""
+        """Insert the text into the prompt."""
         return self.prompt.replace("{text}", text)
 
     def protocol(self) -> dict[str, str]:
-        """The settings for a result row. Settings that were added later are
-        included only if they are not the default."""
+        """The settings for a result row. Newer settings are included only if they differ from the default, so that rows
+        of older versions stay comparable."""
         return {name: value for name, value in asdict(self).items() if _LATER.get(name) != value}
 
 
 @dataclass(frozen=True)
 class ReferenceSettings(ProtocolSettings):
-    """Settings of a benchmark on which published code disagrees, or could, about the `reference` as an answer."""
+    """Settings of a benchmark for which the `reference` may or may not count as an answer."""
 
     reference: Reference = "kept"
 
     @property
     def reference_answers(self) -> bool:
-        """Whether a query's own reference is ranked, and may take a place."""
+        """Whether a query's own reference is ranked and may be an answer."""
         return self.reference == "kept"
 
 
 def parse_settings(benchmark: str, kind: type[ProtocolSettings] | None, given: Sequence[str]) -> ProtocolSettings:
-    """Settings of a benchmark from texts such as "gallery=union".
+    """Parse settings of a benchmark such as "gallery=union".
 
-    Raises UsageError for an unknown name or value, listing the choices, for a name given twice, and for a prompt
-    without the place for the text.
+    Raises:
+        UsageError: a name or value is unknown, a name is given twice, or a prompt has no placeholder for the text.
     """
     if kind is None:
         if given:
@@ -90,7 +90,7 @@ def parse_settings(benchmark: str, kind: type[ProtocolSettings] | None, given: S
         if known[name] and value not in known[name]:
             raise UsageError(f"--setting {text}: {name} is one of {', '.join(known[name])}")
         if name == "prompt" and "{text}" not in value:
-            raise UsageError(f"--setting {text}: {name} needs {{text}} where a query's text goes")
+            raise UsageError(f"--setting {text}: {name} must contain {{text}}, which stands for a query's text")
         chosen[name] = value
     return kind(**chosen)
 

@@ -1,4 +1,4 @@
-"""Submission files: rankings that a benchmark's server scores; written, read and checked."""
+"""Write, read and check submission files, the rankings that a benchmark's server scores."""
 
 import json
 from collections.abc import Iterable, Mapping, Sequence
@@ -14,12 +14,12 @@ from triptych.core.files import atomic
 
 @dataclass(frozen=True)
 class SubmissionFile:
-    """One kind of submission file: what it ranks, how deep, and its name."""
+    """A kind of submission file: what it ranks, how many pictures, and its name."""
 
     metric: str
     depth: int
     file: str
-    """The file's name, with {split} for the split."""
+    """The name of the file, with {split} for the split."""
     group: bool = False
     """Whether it ranks the query's group instead of the gallery."""
 
@@ -30,33 +30,33 @@ class SubmissionFormat:
 
     files: tuple[SubmissionFile, ...]
     header: Mapping[str, str] | None = None
-    """Entries before the queries, followed by `metric`, which identifies the kind of file;
-    None if there are none, and so one kind of file."""
+    """Entries before the queries, followed by `metric`, which identifies the kind of file; None if there is only one
+    kind of file, without such entries."""
     digits: int | None = None
-    """How many digits pictures' names have here, if the server takes whole numbers; None if it takes texts."""
+    """The digits of names here, if the server expects pictures as whole numbers; None if it expects names."""
     max_bytes: int | None = None
     """The largest file that the server accepts."""
 
 
 Answers = Mapping[str, Sequence[str]]
-"""Query id to picture names, best first."""
+"""Maps a query id to picture names, best first."""
 
 
 def submission_paths(form: SubmissionFormat, split: str, path: Path) -> dict[SubmissionFile, Path]:
-    """The path of each file: in a folder, or, if there is only one file, the .json file that `path` names.
+    """The path of each file: in the folder `path`, or `path` itself if it is a .json file and there is one file.
 
     Raises:
         UsageError: several files would have the same path.
     """
     if path.suffix == ".json" and not path.is_dir():
         if len(form.files) > 1:
-            raise UsageError(f"--submission {path}: there are {len(form.files)} files to write; give a folder for them")
+            raise UsageError(f"--submission {path}: there are {len(form.files)} files to write; give a folder")
         return {form.files[0]: path}
     return {file: path / file.file.format(split=split) for file in form.files}
 
 
 def write_submission(form: SubmissionFormat, file: SubmissionFile, path: Path, answers: Answers) -> None:
-    """Write one file atomically, in the layout of the authors' examples.
+    """Write a file atomically, in the layout of the authors' examples.
 
     Raises:
         DataError: the file would be too large for the server.
@@ -66,7 +66,7 @@ def write_submission(form: SubmissionFormat, file: SubmissionFile, path: Path, a
         content[key] = list(names) if form.digits is None else [int(name) for name in names]
     text = json.dumps(content)
     if form.max_bytes is not None and len(text) > form.max_bytes:
-        raise DataError(f"{path}: {len(text)} bytes, and the server takes at most {form.max_bytes}")
+        raise DataError(f"{path}: has {len(text)} bytes; the server accepts at most {form.max_bytes}")
     with atomic(path) as temporary:
         temporary.write_text(text, encoding="utf-8")
 
@@ -74,11 +74,11 @@ def write_submission(form: SubmissionFormat, file: SubmissionFile, path: Path, a
 def read_submission(form: SubmissionFormat, task: Task, path: Path) -> dict[SubmissionFile, Answers]:
     """Read a file, or a folder with all files that the server accepts, and check it against the queries of a split.
 
-    Every query must have a list of different pictures of the gallery (or of its group), as many as the server accepts.
-    A task with an empty gallery is checked without it.
+    Every query must have a list of distinct pictures of the gallery (or of its group), as many as the server expects.
+    If the task's gallery is empty, names are not checked.
 
     Raises:
-        DataError: anything is wrong; one line names the file and the query.
+        DataError: a file is invalid; the message names the file and the query.
     """
     if not path.is_dir():
         return dict([_read(form, task, path)])
@@ -88,7 +88,7 @@ def read_submission(form: SubmissionFormat, task: Task, path: Path) -> dict[Subm
         raise DataError(f"{path}: there is no {' or '.join(names)} in this folder")
     read = dict(_read(form, task, place) for place in found)
     if len(read) < len(found):
-        raise DataError(f"{path}: both files there are for the same metric")
+        raise DataError(f"{path}: both files are for the same metric")
     return read
 
 
@@ -97,16 +97,16 @@ def _read(form: SubmissionFormat, task: Task, path: Path) -> tuple[SubmissionFil
     if not isinstance(content, dict):
         raise DataError(f"{path}: not an object of query ids and lists")
     if form.max_bytes is not None and path.stat().st_size > form.max_bytes:
-        raise DataError(f"{path}: {path.stat().st_size} bytes, and the server takes at most {form.max_bytes}")
+        raise DataError(f"{path}: has {path.stat().st_size} bytes; the server accepts at most {form.max_bytes}")
     if form.header is None:
         return form.files[0], _checked(path, task, form, form.files[0], content)
     for name, value in form.header.items():
         if content.get(name) != value:
-            raise DataError(f'{path}: "{name}" must be "{value}", and is {content.get(name)!r}')
+            raise DataError(f'{path}: "{name}" must be "{value}", not {content.get(name)!r}')
     file = next((file for file in form.files if file.metric == content.get("metric")), None)
     if file is None:
         metrics = " or ".join(f'"{file.metric}"' for file in form.files)
-        raise DataError(f'{path}: "metric" must be {metrics}, and is {content.get("metric")!r}')
+        raise DataError(f'{path}: "metric" must be {metrics}, not {content.get("metric")!r}')
     answers = {key: value for key, value in content.items() if key not in (*form.header, "metric")}
     return file, _checked(path, task, form, file, answers)
 
@@ -117,7 +117,7 @@ def _checked(
     due = {query.id: query for query in task.queries}
     unknown = next((key for key in content if key not in due), None)
     missing = [key for key in due if key not in content]
-    hint = f"is the file for another split than {task.split}?"
+    hint = f"is the file for a split other than {task.split}?"
     if unknown is not None:
         raise DataError(f"{path}: {task.benchmark} {task.split} has no query {unknown!r}; {hint}")
     if missing:
@@ -138,22 +138,22 @@ def _names(where: str, digits: int | None, value: Any) -> list[str]:
         raise DataError(f"{where}: not a list of {wanted}")
     for item in value:
         if isinstance(item, bool) or not isinstance(item, kind) or (isinstance(item, int) and item < 0):
-            raise DataError(f"{where}: {item!r} is none of the {wanted}")
+            raise DataError(f"{where}: {item!r} is not one of the {wanted}")
     return list(value) if digits is None else [f"{item:0{digits}d}" for item in value]
 
 
 def _check_pictures(where: str, names: list[str], file: SubmissionFile, query: Query, known: frozenset[str]) -> None:
     twice = _first_twice(names)
     if twice is not None:
-        raise DataError(f"{where}: the picture {twice!r} stands there twice")
+        raise DataError(f"{where}: the picture {twice!r} appears twice")
     allowed = frozenset(query.group) if file.group else known
     other = next((name for name in names if allowed and name not in allowed), None)
     if other is not None:
         raise DataError(f"{where}: there is no picture {other!r} {'in its group' if file.group else 'in the gallery'}")
-    # A gallery of fewer pictures than the server takes can only be ranked whole, with or without the reference.
+    # If the gallery has fewer pictures than the server expects, all are ranked, with or without the reference.
     depths = {min(file.depth, len(pool)) for pool in (allowed, allowed - {query.reference}) if allowed} or {file.depth}
     if len(names) not in depths:
-        raise DataError(f"{where}: {len(names)} pictures, where the server takes {max(depths)}")
+        raise DataError(f"{where}: {len(names)} pictures; the server expects {max(depths)}")
 
 
 def _first_twice(names: Iterable[str]) -> str | None:

@@ -1,4 +1,4 @@
-"""What a benchmark is: pictures, queries, which pictures answer them, and what is measured."""
+"""The parts of a benchmark: queries with their targets, the gallery, and the metrics."""
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
@@ -8,16 +8,16 @@ from typing import Any
 from triptych.benchmarks.settings import ProtocolSettings
 
 Box = tuple[float, float, float, float]
-"""Left, top, right and bottom, in pixels; a crop is cut to the picture and padded to a black square."""
+"""Left, top, right and bottom, in pixels. A crop is limited to the picture and padded to a black square."""
 
 
 @dataclass(frozen=True)
 class Query:
-    """A reference picture and a modification text, and the gallery pictures that answer them.
+    """A reference picture, a modification text, and the gallery pictures that answer them.
 
-    Pictures are named as the task names them. The ranking is over the gallery, or over `candidates` where there
-    is such a closed list, without the pictures in `exclude`. `change` says what changes to what, as words
-    ("colour" -> "navy blue"): only for the text-intermediary baseline, which is given it.
+    Pictures have the task's names. The ranking is over `candidates` if they are given, else over the gallery, without
+    the pictures in `exclude`. `change` maps attributes to new words, such as "colour" to "navy blue"; only the oracle
+    baseline of the text intermediary uses it.
     """
 
     id: str
@@ -28,21 +28,21 @@ class Query:
     exclude: frozenset[str] = frozenset()
     change: Mapping[str, str] | None = None
     other_wordings: tuple[str, ...] = ()
-    """Further texts that say the same: the query's vector is the mean over all of its wordings."""
+    """Further wordings of the text. The query's vector is the mean over all wordings."""
     target: str | None = None
-    """Of several targets the one that the text was written for."""
+    """The one of several targets for which the text was written."""
     group: tuple[str, ...] = ()
-    """The small set of look-alikes that R_subset ranks (CIRR)."""
+    """The small set of similar pictures that R_subset ranks (CIRR)."""
     aspects: tuple[str, ...] = ()
-    """What kind of change is asked for (CIRCO's semantic aspects)."""
+    """The semantic aspects of the change (CIRCO)."""
     more_references: tuple[str, ...] = ()
     """Further reference pictures. The reference vector is the mean over all of them (PinPoint)."""
     negatives: frozenset[str] = frozenset()
-    """Gallery pictures that were judged to be wrong, though they look right (PinPoint)."""
+    """Gallery pictures that are labelled as wrong, although they look right (PinPoint)."""
     listed: tuple[int, int] | None = None
-    """The lengths of the authors' lists of targets and of negatives, if their metrics divide by these."""
+    """The lengths of the authors' lists of targets and negatives, if the metrics divide by them."""
     family: str = ""
-    """The group of queries that ask the same in other words (PinPoint), or about the same object (i-CIR)."""
+    """The group of queries that are wordings of one request (PinPoint), or about the same object (i-CIR)."""
 
     @property
     def references(self) -> tuple[str, ...]:
@@ -54,20 +54,20 @@ class Query:
 class MetricCutoffs:
     """The cut-offs k of the metrics that a task reports.
 
-    `recall` is of any target, or of `Query.target` if `single`. `precision` is mAP@k over all targets. `subset` is
-    recall among `Query.group`. `aspects` is mAP@k for each of `Query.aspects`. `share` is P@k, the share of targets
-    among the first k. `found` is the share of the targets that are among the first k. `negatives` is the share of
-    `Query.negatives` among the first k, and mAP@k without them. `whole` is average precision over the whole ranking by
-    the trapezoidal rule, and its mean over families. `spread` is the difference of P@k within a family.
+    `recall` is R@k of any target, or of `Query.target` if `single`. `map_at` is mAP@k over all targets. `subset` is R@k
+    within `Query.group`. `aspects` is mAP@k for each of `Query.aspects`. `precision_at` is P@k, the share of targets
+    among the first k. `target_recall_at` is the share of all targets that are among the first k. `negatives` is the
+    share of `Query.negatives` among the first k, and mAP@k without them. `whole` is average precision over the whole
+    ranking by the trapezoidal rule, and its mean over families. `spread` is the difference of P@k within a family.
     """
 
     recall: tuple[int, ...] = (1, 5, 10, 50)
-    precision: tuple[int, ...] = (10,)
+    map_at: tuple[int, ...] = (10,)
     subset: tuple[int, ...] = ()
     aspects: int | None = None
     single: bool = False
-    share: tuple[int, ...] = ()
-    found: tuple[int, ...] = ()
+    precision_at: tuple[int, ...] = ()
+    target_recall_at: tuple[int, ...] = ()
     negatives: tuple[int, ...] = ()
     whole: bool = False
     spread: int | None = None
@@ -77,10 +77,10 @@ class MetricCutoffs:
 class Task:
     """Queries over one gallery.
 
-    `gallery` is sorted; every target, candidate and group member is in it, while a reference or an excluded
-    picture need not be. A picture's name is its path relative to `root`, unless `files` gives another; `boxes`
-    names those that are a part of their file. `notes` are JSON-ready facts about how the task was made, for the
-    report. Queries without targets are of a split whose answers only the authors' server knows.
+    `gallery` is sorted. Every target, candidate and group member is in it; references and excluded pictures need not
+    be. A picture's name is its path relative to `root`, unless `files` gives another path. `boxes` has the crops of
+    pictures that are parts of files. `notes` are facts about the task as JSON values, for the report. Queries have no
+    targets if only the authors' server knows them.
     """
 
     benchmark: str
@@ -93,24 +93,24 @@ class Task:
     files: Mapping[str, str] = field(default_factory=dict)
     boxes: Mapping[str, Box] = field(default_factory=dict)
     settings: ProtocolSettings | None = None
-    """What was chosen of an official benchmark's protocol; None where there is nothing to choose."""
+    """The settings of an official benchmark's protocol; None if there are none."""
     measures: MetricCutoffs = MetricCutoffs()
     source: str = ""
-    """Where the pictures come from, as a message ends with it."""
+    """Where the pictures come from, for the end of a message."""
 
     @property
     def reference_answers(self) -> bool:
-        """Whether a query's own reference is ranked, and may take a place."""
+        """Whether a query's own reference is ranked and may be an answer."""
         return self.settings is not None and self.settings.reference_answers
 
     @property
     def padding(self) -> float | None:
-        """The ratio of sides that longer pictures are padded to before the encoder sees them; None for none."""
+        """The ratio of sides to which longer pictures are padded before encoding; None for no padding."""
         return None if self.settings is None else self.settings.padding
 
     @property
     def protocol(self) -> dict[str, str]:
-        """The named settings, as every result row states them; empty where there are none."""
+        """The settings for a result row; empty if there are none."""
         return {} if self.settings is None else self.settings.protocol()
 
     @property
@@ -120,13 +120,13 @@ class Task:
 
     @property
     def names(self) -> list[str]:
-        """Every picture that is needed, sorted."""
+        """All needed pictures, sorted."""
         return sorted({*self.gallery, *(name for query in self.queries for name in query.references)})
 
     def file(self, name: str) -> Path:
-        """The file that holds a picture."""
+        """The file of a picture."""
         return self.root / self.files.get(name, name)
 
 
 Truth = Mapping[str, dict[str, str]]
-"""Picture to attribute to word, as the agent's vocabulary has it."""
+"""Maps a picture to its attributes, and these to words of the vocabulary."""

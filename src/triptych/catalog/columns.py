@@ -31,7 +31,7 @@ TYPED = b"triptych-types"
 ColumnType = Literal["number", "date", "boolean", "text"]
 
 _SHOWN = 40  # characters of an example
-_WHOLE = 2**63  # beyond it a number is no int64
+_WHOLE = 2**63  # numbers from here on do not fit int64
 
 
 def type_of(kind: pa.DataType) -> ColumnType:
@@ -266,7 +266,7 @@ def _all_booleans(known: Counter[str]) -> bool:
 
 
 def _order(texts: Counter[str]) -> DateOrder | None:
-    """Whether the day or the month comes first; None where nothing tells, and it makes a difference."""
+    """Whether the day or the month comes first; None if it is unknown and makes a difference."""
     votes = Counter[DateOrder]()
     for text, count in texts.items():
         orders = date_orders(text)

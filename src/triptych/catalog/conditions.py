@@ -107,7 +107,7 @@ class _Reader:
         self._types = types
         self._text = text
         self._place = 0
-        # Column names are matched literally, the longest first, whatever words or brackets they contain.
+        # Column names are matched literally, the longest first, even if they contain words of the language or brackets.
         self._plain = sorted(
             (name for name in types if name and not _NEXT_RELATION.search(name)), key=len, reverse=True
         )

@@ -16,10 +16,10 @@ from triptych.encoders.training_statistics import statistics_of
 FILE = "domain.json"
 _OLD_FILE = "likeness.json"  # its name in earlier versions
 UNLIKE = 0.3
-"""The share of pictures unlike the training pictures above which there is a warning."""
+"""If a larger share of pictures is unlike the training pictures, there is a warning."""
 
-_CHECKED = 2000  # pictures, at most
-_FEW = 20  # pictures; of fewer a share means nothing
+_CHECKED = 2000  # pictures at most
+_FEW = 20  # pictures; a share of fewer is too uncertain
 
 
 def check_domain(catalog: Catalog, encoder: Encoder) -> str:

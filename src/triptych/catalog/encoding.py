@@ -3,7 +3,6 @@
 import os
 from collections.abc import Callable, Container, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
-from pathlib import Path
 from typing import Protocol
 
 import numpy as np
@@ -13,10 +12,11 @@ from triptych.catalog.reading import PictureReader
 from triptych.core.decoders import Decoders
 from triptych.core.images import work_ahead
 from triptych.core.limits import Limits
+from triptych.core.remote import Place
 from triptych.core.vectors import Vectors
 from triptych.encoders.protocol import Encoder, Pixels
 
-_DECODERS = 16  # processes that decode pictures, each of some 30 MB; encoders are slower than so many
+_DECODERS = 16  # processes at most that decode pictures, about 30 MB each; encoders are slower than so many decoders
 
 
 @dataclass(frozen=True)
@@ -24,7 +24,7 @@ class EncodingTask:
     """Which pictures are read, and with which encoder."""
 
     encoder: Encoder
-    root: Path
+    root: Place
     limits: Limits
     contents: Mapping[str, str] = field(default_factory=dict)
     """The SHA-256 that a name's file must have, if only that file is meant."""

@@ -2,13 +2,13 @@
 
 import csv
 from collections.abc import Mapping
-from pathlib import Path
 from typing import Any
 
 from triptych.catalog.catalog import Catalog
 from triptych.core.files import atomic
 from triptych.core.finding import HEIF_SUFFIXES, Found
 from triptych.core.images import NEEDS_HEIF
+from triptych.core.remote import Place
 from triptych.core.text import cell
 
 
@@ -22,7 +22,7 @@ def listed(counts: Mapping[str, Any]) -> str:
     return ", ".join(f"{kind} {count}" for kind, count in counts.items())
 
 
-def nothing_found(pictures: Path, found: Found) -> str:
+def nothing_found(pictures: Place, found: Found) -> str:
     """Where no picture was found, and what was there instead."""
     if not pictures.is_dir() and not found.counts():
         return f"{pictures}: the list names no picture"

@@ -24,12 +24,15 @@ from triptych.core.files import locked, made_by
 from triptych.core.finding import HEIF_SUFFIXES, Found, Rejected, find_pictures
 from triptych.core.images import NEEDS_HEIF, reader_of
 from triptych.core.progress import progress, say
+from triptych.core.remote import Place, place_of
 from triptych.encoders.protocol import Encoder
 from triptych.encoders.registry import DEFAULT, load_encoder
 
-_CHUNK = 256  # pictures a commit; a multiple of the encoder's batch, so that a resumed run makes the same batches
-_MANY = 50  # pictures: a catalog of more is guarded
-_LARGE_LOSS = 0.2  # of its pictures
+_CHUNK = (
+    256  # pictures for each commit; a multiple of the encoder's batch, so that a resumed run makes the same batches
+)
+_MANY = 50  # pictures; losses are not checked in a catalog of so many or fewer
+_LARGE_LOSS = 0.2  # share of a catalog's pictures; if more are missing, the command stops
 
 
 @dataclass(frozen=True)
@@ -81,7 +84,8 @@ def index(
     `options.prune` is set. A library that was moved as a whole keeps its catalog.
 
     Args:
-        pictures: a folder, with all folders below it, or a .txt list of pictures.
+        pictures: a folder, with all folders below it, or a .txt list of pictures; or a folder of an object store, such
+            as `s3://bucket/pictures` or `gs://bucket/pictures`, whose keys come from the environment.
         catalog: the folder to write to.
         options: which pictures are taken, and what may be given up.
         encoder: an encoder or its name; by default that of the catalog, or `photos`.
@@ -103,7 +107,7 @@ def index(
         DataError: the list or the CSV cannot be read, or there is no usable picture.
         FailureError: a large part of the catalog is missing, after everything else was done; or a vector is not finite.
     """
-    pictures, catalog = Path(pictures), Path(catalog)
+    source, catalog = place_of(pictures), Path(catalog)
     metadata = Path(metadata) if metadata else None
     root = Path(root) if root else None
     if options.name_column is not None and not metadata:
@@ -111,18 +115,18 @@ def index(
     if options.column_types and not metadata:
         raise UsageError("--column-type goes with --metadata")
     table = read_table(metadata, options.name_column, options.types) if metadata else None
-    own_root = root is not None and pictures.is_dir() and root.resolve() == pictures.resolve()
-    found = find_pictures(pictures, root=None if own_root else root, exclude=options.exclude)
+    own_root = root is not None and source.is_dir() and root.resolve() == source.resolve()
+    found = find_pictures(source, root=None if own_root else root, exclude=options.exclude)
     if not found.names and not Catalog.exists(catalog):
         load_encoder(DEFAULT if encoder is None else encoder, threads=runtime.threads, device=runtime.device)
-        raise DataError(nothing_found(pictures, found))
+        raise DataError(nothing_found(source, found))
     with locked(catalog):
         opened, engine = _open(catalog, found, encoder, runtime, explicit=root is not None)
-        settings = {"pictures": pictures, "encoder": opened.encoder_name, "metadata": metadata, "root": root}
-        listing = None if pictures.is_dir() else pictures
+        settings = {"pictures": str(source), "encoder": opened.encoder_name, "metadata": metadata, "root": root}
+        listing = None if source.is_dir() else Path(pictures)
         run = IndexRun(opened, engine, found, options, _engine(opened, encoder, runtime, cluster), listing)
         if not run.names and not options.prune:
-            raise DataError(nothing_found(pictures, found) + what_stays(opened))
+            raise DataError(nothing_found(source, found) + what_stays(opened))
         result, problem = run.update()
         opened.compact(made_by("index", settings | asdict(options), **asdict(result)), run.reader)
         write_rejected(opened, found)
@@ -189,7 +193,7 @@ class IndexRun:
         self.added = {entry.name for entry in catalog.entries if entry.added and catalog.path(entry.name).is_file()}
         self.task = EncodingTask(encoder, found.root, options.limits, contents or {})
         self.names = sorted({*found.names, *self.added})
-        self.kept = 0  # usable pictures of which nobody can say whether they are there
+        self.kept = 0  # usable pictures that may or may not still exist
 
     def update(self) -> tuple[IndexResult, str]:
         """Bring the catalog up to date. Returns counts, and what a person must decide, if anything."""
@@ -220,7 +224,7 @@ class IndexRun:
         return result, problem
 
     def _is_news(self, item: Rejected) -> bool:
-        """Whether a rejected path is to be recorded. For a picture that was usable, only a certain reason is."""
+        """Whether to record a rejected path. For a picture that was usable, only certain reasons are recorded."""
         entry = self.known.get(item.name)
         if entry is None:
             return True
@@ -319,7 +323,7 @@ def _refused(rejected: Rejected) -> Entry:
     return Entry(rejected.name, 0, 0, "", "rejected", rejected.reason)
 
 
-def _unchanged(path: Path, entry: Entry | None, again: bool) -> bool:
+def _unchanged(path: Place, entry: Entry | None, again: bool) -> bool:
     """Whether a file need not be read. `again`: refused files are read once more, unless a person refused them."""
     if entry is None or entry.status == "vanished":
         return False

@@ -6,7 +6,9 @@ import unicodedata
 from collections import defaultdict
 from collections.abc import Sequence
 from dataclasses import dataclass
-from pathlib import Path, PurePosixPath
+from pathlib import PurePosixPath
+
+from triptych.core.remote import Place
 
 BY_PATH, BY_FILE, BY_STEM = 0, 1, 2
 """How surely a key means a picture: by its whole path, by its file name, by that without the suffix."""
@@ -30,7 +32,7 @@ class PictureNames:
         root: their folder, for absolute paths; None if it is not known.
     """
 
-    def __init__(self, names: Sequence[str], root: Path | None = None) -> None:
+    def __init__(self, names: Sequence[str], root: Place | None = None) -> None:
         self._parts = [PurePosixPath(_normal(name)).parts for name in names]
         self._root = PurePosixPath(_normal(str(root.resolve()))).parts if root else ()
         self._path: dict[str, list[int]] = defaultdict(list)

@@ -2,7 +2,6 @@
 
 from collections import Counter, defaultdict
 from collections.abc import Sequence
-from pathlib import Path
 from typing import Any
 
 import pyarrow as pa
@@ -13,13 +12,14 @@ from triptych.catalog.matching import BY_FILE, BY_STEM, Match, PictureNames
 from triptych.catalog.tables import CsvTable
 from triptych.core.errors import DataError
 from triptych.core.progress import say
+from triptych.core.remote import Place
 from triptych.core.text import truncate
 
-_SAMPLE = 200  # rows that tell whether a column names pictures
+_SAMPLE = 200  # rows that are read to decide whether a column names pictures
 
 
 def metadata_of(
-    table: CsvTable, names: list[str], *, root: Path | None = None, before: pa.Table | None = None
+    table: CsvTable, names: list[str], *, root: Place | None = None, before: pa.Table | None = None
 ) -> tuple[pa.Table, dict[str, int]]:
     """Match the rows of a table with pictures.
 

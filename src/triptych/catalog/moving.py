@@ -1,7 +1,6 @@
 """A library that was moved keeps its catalog. It is recognised by names and sizes, or by content."""
 
 from collections.abc import Sequence
-from pathlib import Path
 from typing import TypeVar
 
 from triptych.catalog.catalog import Catalog
@@ -9,11 +8,12 @@ from triptych.core.errors import UsageError
 from triptych.core.files import hash_file
 from triptych.core.finding import Found
 from triptych.core.progress import say
+from triptych.core.remote import Place, RemotePath
 
 T = TypeVar("T")
 
-_SAMPLE = 50  # pictures that are looked at
-_ENOUGH = 0.5  # of them, where nobody says that the library has moved
+_SAMPLE = 50  # pictures whose size or content is compared
+_ENOUGH = 0.5  # share of them that must be equal, unless --root says that the library has moved
 
 
 def follow(catalog: Catalog, found: Found, *, explicit: bool) -> None:
@@ -39,7 +39,9 @@ def follow(catalog: Catalog, found: Found, *, explicit: bool) -> None:
     )
 
 
-def _is_gone(root: Path) -> bool:
+def _is_gone(root: Place) -> bool:
+    if isinstance(root, RemotePath):
+        return False  # an object store does not vanish by accident; if pictures have moved, --root says so
     try:
         return not any(root.iterdir())
     except OSError:
@@ -63,7 +65,7 @@ def _spread(items: Sequence[T]) -> Sequence[T]:
     return items[:: max(1, len(items) // _SAMPLE)]
 
 
-def _size(path: Path) -> int:
+def _size(path: Place) -> int:
     try:
         return path.stat().st_size
     except OSError:

@@ -1,13 +1,13 @@
 """Read one picture's file for `index`: its identity, and its pixels or why there are none."""
 
 from dataclasses import dataclass
-from pathlib import Path
 
 from triptych.catalog.entry import Entry
 from triptych.core.decoders import Decoders
 from triptych.core.errors import PictureError
 from triptych.core.images import NOT_INDEXED, read_file, reason_of
 from triptych.core.limits import Limits
+from triptych.core.remote import Place
 from triptych.encoders.protocol import Encoder, Pixels, square_side
 
 
@@ -19,7 +19,7 @@ class PictureReader:
     limits: Limits
     decoders: Decoders
 
-    def read(self, path: Path, name: str, content: str | None = None) -> tuple[Entry, Pixels | None] | str:
+    def read(self, path: Place, name: str, content: str | None = None) -> tuple[Entry, Pixels | None] | str:
         """Read a picture's entry and pixels, from the same bytes; the entry has the reason if it cannot be used.
 
         `content` is the SHA-256 that the file must have, if only that file is meant.

@@ -25,7 +25,7 @@ _MARKS = (  # the longer ones first: that of UTF-32 begins as that of UTF-16 doe
     (codecs.BOM_UTF16_BE, "utf-16"),
 )
 _SEPARATORS = (",", ";", "\t")
-_SAMPLE = 30  # records by which the separator is found
+_SAMPLE = 30  # records that are read to find the separator
 _LONGEST = 1 << 28  # characters of a field
 # No western word has four accented letters in a row, so such letters belong to another alphabet.
 _FOREIGN = re.compile("[¡-ÿ]*[À-ÖØ-öø-ÿ]{2}[¡-ÿ]*")

@@ -13,10 +13,10 @@ from triptych.core.vectors import Vectors
 from triptych.encoders.protocol import Encoder
 
 MOST = 20_000
-"""Texts kept in the file; of more, the most recently used."""
+"""The most texts in the file, about 40 MB. The most recently used are kept."""
 _HELD = 50_000  # texts held in memory
 _BLOCK = 256  # texts encoded at once
-_SHOWN = 1024  # texts that take long enough to show progress
+_SHOWN = 1024  # texts; encoding more takes long enough to show progress
 
 
 class TextVectors:

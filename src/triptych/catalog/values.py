@@ -14,7 +14,7 @@ DateOrder = Literal["dmy", "mdy"]
 """Whether 1/2/2024 is the first of February or the second of January."""
 
 _LONGEST = 80  # characters of a number or date
-_TOO_LONG = 19  # digits that no whole number of 64 bits has for sure
+_TOO_LONG = 19  # digits; a number of so many may not fit 64 bits
 _BLANK = frozenset({"", "-", "--", "–", "—", "n/a", "n.a.", "#n/a"})
 _NO_VALUE = _BLANK | {"na", "nan", "null", "none", "nil", "?", "<na>"}
 _TRUE = frozenset({"true", "yes", "y", "t", "on"})

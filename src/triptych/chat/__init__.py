@@ -1,4 +1,4 @@
 """Calls to a multimodal model at any OpenAI-compatible endpoint: pictures, prompts, replies, limits, ledger.
 
-Nothing here depends on what the model is asked about.
+Nothing here depends on the content of the questions.
 """

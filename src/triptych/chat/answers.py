@@ -5,6 +5,7 @@ import json
 import re
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
+from math import isfinite
 from typing import Any
 
 from triptych.chat.ledger import MOST_TEXT, Reply
@@ -13,6 +14,7 @@ from triptych.core.text import truncate
 _MOST_TOKENS = 10**9  # of a call, that a server can mean
 _MOST_SAID = 2000  # characters of a server's message that are read; fewer are kept
 _MOST_REFUSAL = 300  # characters
+_MOST_TOKEN, _MOST_PLACES = 40, 8  # stored characters of a token, and stored positions
 _MOST_DEPTH = 4  # of errors within errors
 _CUT = frozenset({"length", "max_tokens", "max_output_tokens", "model_length", "token_limit"})
 """The names that servers use for a reply that reached its token limit."""
@@ -70,19 +72,22 @@ def describe_answer(body: bytes) -> str:
     return f"the answer is no chat completion: {said}"
 
 
-def completion(raw: bytes | str) -> Reply | None:
+def completion(raw: bytes | str, *, likelihoods: bool = False) -> Reply | None:
     """Read the reply of a chat completion, without its cost; None if there is none.
 
     The text is the message's content, as a string, in parts, or as an object; else the arguments of a tool call; else
     what the server took for the model's thinking. A stream of events is joined if it has an end.
+
+    With `likelihoods` the text is a JSON object if the server gave log-probabilities: `first` has, for each of
+    the first positions, the log-probabilities of the likeliest tokens.
     """
     try:
-        return _completion(raw.encode("utf-8", "replace") if isinstance(raw, str) else raw)
+        return _completion(raw.encode("utf-8", "replace") if isinstance(raw, str) else raw, likelihoods)
     except RecursionError:  # parts within parts
         return None
 
 
-def _completion(body: bytes) -> Reply | None:
+def _completion(body: bytes, likelihoods: bool) -> Reply | None:
     whole = _joined(_contents(body)) if _is_stream(body) else next(_contents(body), None)
     choices = whole.get("choices") if isinstance(whole, Mapping) else None
     for choice in _mappings(choices):
@@ -93,14 +98,33 @@ def _completion(body: bytes) -> Reply | None:
             continue
         assert isinstance(whole, Mapping)
         finish = _finish(choice.get("finish_reason"))
+        text = _reply_text(message, finish)
+        if likelihoods and (first := _first_likelihoods(choice)):
+            text = json.dumps({"first": first})
         return Reply(
-            text=_reply_text(message, finish)[:MOST_TEXT],
+            text=text[:MOST_TEXT],
             refusal=truncate(_refusal(message), _MOST_REFUSAL),
             finish=finish,
             tokens_in=_tokens(whole.get("usage"), "prompt_tokens"),
             tokens_out=_tokens(whole.get("usage"), "completion_tokens"),
         )
     return None
+
+
+def _first_likelihoods(choice: Mapping[str, Any]) -> list[dict[str, float]]:
+    """The log-probabilities of the likeliest tokens at each of the first positions; empty if none are given."""
+    given = choice.get("logprobs")
+    found = []
+    for place in _mappings(given.get("content") if isinstance(given, Mapping) else None):
+        likely = {
+            truncate(each["token"], _MOST_TOKEN): float(each["logprob"])
+            for each in _mappings(place.get("top_logprobs"))
+            if isinstance(each.get("token"), str)
+            and isinstance(each.get("logprob"), int | float)
+            and isfinite(each["logprob"])
+        }
+        found.append(likely)
+    return found[:_MOST_PLACES] if any(found) else []
 
 
 def _reply_text(message: Mapping[str, Any], finish: str) -> str:

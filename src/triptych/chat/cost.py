@@ -2,7 +2,7 @@
 
 from math import ceil
 
-from triptych.chat.request import Call
+from triptych.chat.request import LIKELY_TOKENS, Call
 from triptych.chat.settings import ChatSettings
 
 _CHARACTERS = 4  # characters of English for each token, as in common tokenizers
@@ -33,4 +33,5 @@ def tokens_in(call: Call, settings: ChatSettings) -> int:
 
 def most_cost(call: Call, settings: ChatSettings) -> float:
     """Estimate the highest cost of a call, that of a reply of full length."""
-    return settings.cost(call.step, tokens_in(call, settings), settings.request.max_tokens)
+    most = settings.request.max_tokens
+    return settings.cost(call.step, tokens_in(call, settings), min(most, LIKELY_TOKENS) if call.likelihoods else most)

@@ -152,7 +152,7 @@ class Endpoint:
         if not answer.whole:
             text = self._without_key(answer.body[: 2 * MOST_TEXT].decode("utf-8", "replace"))
             return Reply(text[:MOST_TEXT], finish="too long", seconds=seconds)
-        return self._reply(answer, seconds)
+        return self._reply(answer, seconds, likelihoods="logprobs" in body)
 
     async def _ask(self, content: bytes, key: str) -> _Answer:
         address = self.url.rstrip("/") + "/chat/completions"
@@ -183,8 +183,8 @@ class Endpoint:
             )
         return there
 
-    def _reply(self, answer: _Answer, seconds: float) -> Reply:
-        reply = completion(answer.body)
+    def _reply(self, answer: _Answer, seconds: float, *, likelihoods: bool) -> Reply:
+        reply = completion(answer.body, likelihoods=likelihoods)
         if reply is None:
             if complaint := error_in_answer(answer.body):
                 raise self._judged(complaint, answer.headers, success=True)

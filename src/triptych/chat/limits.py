@@ -9,7 +9,7 @@ from contextlib import asynccontextmanager
 from dataclasses import dataclass
 from email.utils import parsedate_to_datetime
 
-_LONGEST_PAUSE = 900.0  # seconds; a server that asks for more is asked again after this
+_LONGEST_PAUSE = 900.0  # seconds; a longer pause that a server requests is shortened to this
 
 
 class ConcurrencyLimiter:

@@ -1,4 +1,4 @@
-"""Parse replies: find the JSON in whatever a model wrote, and clean and limit its texts."""
+"""Parse replies: find the JSON in a model's reply, and clean and limit its texts."""
 
 import json
 import re

@@ -1,4 +1,4 @@
-"""Prepare pictures for a model: downscaled, encoded anew, as data URLs, separately or side by side in one image."""
+"""Prepare pictures for a model: downscaled and encoded as data URLs, separately or side by side in one image."""
 
 from base64 import b64encode
 from collections import OrderedDict

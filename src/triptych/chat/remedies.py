@@ -24,6 +24,8 @@ class RequestForm:
     """The name of the limit on a reply."""
     most_tokens: int | None = None
     """The highest limit that the server accepts, if that is less than the chosen one."""
+    likely: int = 20
+    """The number of log-probabilities to request per position; 0 if the server gives none."""
 
 
 @dataclass(frozen=True)
@@ -53,6 +55,8 @@ _UNKNOWN_LIMIT = re.compile(
     r"(unsupported|unrecogni[sz]ed|unknown|not supported|not permitted|unexpected|extra|invalid)\b.{0,80}\bmax_tokens|"
     r"\bmax_tokens\b.{0,80}(unsupported|unrecogni[sz]ed|unknown|not supported|not permitted|unexpected|extra)"
 )
+_LIKELIHOODS = re.compile(r"log[ _-]?prob")
+_FEW_LIKELY = 5  # the limit of services with older models
 _SCHEMAS = ("response_format", "json_schema", "schema", "grammar", "structured", "guided")
 _SYSTEM = re.compile(
     r"system.{0,12}(role|message|prompt|instruction)|role.{0,40}\bsystem\b|\bgot\W{0,3}system|developer instruction|"
@@ -71,6 +75,10 @@ def remedy_for(said: str, body: Mapping[str, Any], *, schema_works: bool) -> Rem
         schema_works: whether the server has answered a request with a JSON schema before.
     """
     text = said.lower()[:_MOST_READ]
+    if "logprobs" in body and _LIKELIHOODS.search(text):
+        if body["top_logprobs"] > _FEW_LIKELY:
+            return Remedy({"likely": _FEW_LIKELY}, f"gives fewer log-probabilities; requesting {_FEW_LIKELY}")
+        return Remedy({"likely": 0}, "gives no log-probabilities; none are requested")
     name = "max_completion_tokens" if "max_completion_tokens" in body else "max_tokens"
     if (most := _most_reply(text, int(body.get(name, 0)))) is not None:
         return Remedy({"most_tokens": most}, f"takes replies of at most {most} tokens; asking for no more")

@@ -11,6 +11,9 @@ from triptych.chat.pictures import PictureUrls
 from triptych.chat.remedies import RequestForm
 from triptych.chat.settings import ChatRequest
 
+LIKELY_TOKENS = 4
+"""The length of a reply of which only log-probabilities are used. The answer may not be its first token."""
+
 
 @dataclass(frozen=True)
 class CallPicture:
@@ -34,6 +37,8 @@ class Call:
     rendering: str
     """How pictures are encoded, and everything else that decides what the model sees."""
     turns: tuple[tuple[str, str], ...] = ()
+    likelihoods: bool = False
+    """Whether the log-probabilities of the first tokens are requested, instead of an answer in the schema."""
 
     @cached_property
     def key(self) -> str:
@@ -47,6 +52,7 @@ class Call:
             self.schema,
             self.rendering,
             self.turns,
+            *(["likelihoods"] if self.likelihoods else []),
         ]
         return hashlib.sha256(json.dumps(seen, sort_keys=True).encode()).hexdigest()
 
@@ -82,10 +88,15 @@ def request(call: Call, urls: PictureUrls, settings: ChatRequest, form: RequestF
     messages.append({"role": "user", "content": content})
     messages += [{"role": role, "content": text} for role, text in call.turns]
     most = settings.max_tokens if form.most_tokens is None else min(settings.max_tokens, form.most_tokens)
+    if call.likelihoods:
+        most = min(most, LIKELY_TOKENS)
     body: dict[str, Any] = {"model": call.model, "messages": messages, form.limit_name: most}
     if form.temperature and settings.temperature is not None:
         body["temperature"] = settings.temperature
-    if form.schema and settings.schema:
+    if call.likelihoods:
+        if form.likely:
+            body |= {"logprobs": True, "top_logprobs": form.likely}
+    elif form.schema and settings.schema:
         described = {"name": call.step, "strict": True, "schema": dict(call.schema)}
         body["response_format"] = {"type": "json_schema", "json_schema": described}
     return body

@@ -55,7 +55,7 @@ class ServerConnection:
         self.limiter.grow()
 
     def failed(self, error: TransientError) -> FailureError | None:
-        """Note that an attempt failed. Returns an error once so many have failed that no call will be answered."""
+        """Record a failed attempt. Returns an error when so many have failed that further calls are pointless."""
         self._misses += 1
         self._hard += not error.busy
         if not self._works and is_hopeless(str(error)):
@@ -66,7 +66,7 @@ class ServerConnection:
         return self._gone(f"{self._misses} calls in a row failed", error)
 
     def record_postponed(self, error: TransientError) -> FailureError | None:
-        """Note that a call is left for the next run. Returns an error once so many are that none will be answered."""
+        """Record a call that is left for the next run. Returns an error when there are too many of them."""
         self._given_up += 1
         if self._answered or self._given_up < _FIRST_CALLS:
             return None

@@ -14,7 +14,7 @@ REASONING, JUDGEMENT = "reasoning", "judgement"
 
 @dataclass(frozen=True)
 class ChatEndpoint:
-    """Where a chat model is served, and how often and how long it is asked.
+    """The endpoint of a chat model, and the limits of requests to it.
 
     The key is read from TRIPTYCH_API_KEY or OPENAI_API_KEY and stored nowhere.
 

@@ -25,7 +25,7 @@ __all__ = [
     "triplets",
 ]
 
-_INTERRUPTED = 130  # as shells have it: 128 and the number of the signal
+_INTERRUPTED = 130  # the exit status that shells use: 128 plus the number of the signal
 
 
 def main() -> None:
@@ -44,7 +44,7 @@ def main() -> None:
     except (KeyboardInterrupt, typer.Abort):
         code = _INTERRUPTED
     except BrokenPipeError:
-        # The reader has gone, as in `triptych … | head`. That is no error, and nobody would read a message.
+        # The reader has gone, as in `triptych … | head`. This is not an error, and a message would have no reader.
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         code = 1
     except OSError as error:

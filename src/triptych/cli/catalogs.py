@@ -52,7 +52,9 @@ class _Results:
 @logged
 @takes
 def index(
-    pictures: Annotated[Path, typer.Argument(help="A folder, or a .txt list of pictures below --root.")],
+    pictures: Annotated[
+        str, typer.Argument(help="A folder, also as s3:// or gs://; or a .txt list of pictures below --root.")
+    ],
     catalog: CatalogDir,
     options: IndexOptions,
     runtime: Runtime,
@@ -182,7 +184,16 @@ def export_models(
     runtime: Runtime,
     encoder: EncoderName = None,
     composer: Annotated[Path | None, typer.Option(metavar="DIR", help="A trained composer to write as well.")] = None,
-    int8: Annotated[bool, typer.Option("--int8", help="8-bit matrices; the result is an encoder of its own.")] = False,
+    int8: Annotated[bool, typer.Option("--int8", help="8-bit matrices; the result is a different encoder.")] = False,
 ) -> None:
     """Write an encoder, and a composer if one is given, as graphs that run without torch."""
     show(triptych.export_models(out, encoder=encoder, composer=composer, int8=int8, runtime=runtime))
+
+
+@app.command(epilog="Example: triptych convert-encoder hf:Marqo/marqo-fashionSigLIP --out fashion-siglip")
+def convert_encoder(
+    source: Annotated[str, typer.Argument(metavar="NAME", help="hf:HUB_ID or the folder of an open_clip checkpoint.")],
+    out: OutDir,
+) -> None:
+    """Convert an open_clip checkpoint to the Hugging Face layout, for --encoder hf:DIR."""
+    show(triptych.convert_encoder(source, out))

@@ -40,7 +40,7 @@ PluginEncoder = Annotated[
     ),
 ]
 _CHAT = (
-    *("compile_model", "rerank", "rerank_top", "rerank_weight", "base_url", "concurrency", "attempts", "read_timeout"),
+    *("compile_model", "base_url", "concurrency", "attempts", "read_timeout"),
     *("picture_size", "picture_quality", "one_image", "schema", "max_tokens", "temperature"),
     *("max_calls", "max_cost", "max_minutes", "price_in", "price_out"),
 )

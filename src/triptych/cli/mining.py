@@ -9,6 +9,7 @@ import triptych
 from triptych.chat.settings import ChatSettings
 from triptych.cli.app import CatalogDir, EncoderName, app, show
 from triptych.cli.options import logged, takes
+from triptych.core.cluster import ClusterOptions
 from triptych.core.environment import Runtime
 from triptych.core.results import known_fields
 from triptych.mining.options import ChatMineOptions, MineOptions, RefineOptions
@@ -27,6 +28,7 @@ def mine(
     out: TripletsOut,
     options: MineOptions,
     runtime: Runtime,
+    cluster: ClusterOptions,
     reasoner: Annotated[
         str, typer.Option(metavar="NAME", help="What writes modifications: tags, a plug-in, or MODULE:ATTRIBUTE.")
     ] = "tags",
@@ -36,7 +38,9 @@ def mine(
     encoder: EncoderName = None,
 ) -> None:
     """Make <reference, modification, target> triplets from the catalog's pictures."""
-    result = triptych.mine(catalog, out, options, reasoner=reasoner, critic=critic, encoder=encoder, runtime=runtime)
+    result = triptych.mine(
+        catalog, out, options, reasoner=reasoner, critic=critic, encoder=encoder, runtime=runtime, cluster=cluster
+    )
     show(known_fields(result))
 
 
@@ -53,10 +57,12 @@ def mine_chat(
     options: ChatMineOptions,
     chat: ChatSettings,
     runtime: Runtime,
+    cluster: ClusterOptions,
     encoder: EncoderName = None,
 ) -> None:
     """Make triplets with a multimodal chat model, which writes modifications and judges its own drafts."""
-    show(known_fields(triptych.mine_chat(catalog, out, model, chat, options, encoder=encoder, runtime=runtime)))
+    result = triptych.mine_chat(catalog, out, model, chat, options, encoder=encoder, runtime=runtime, cluster=cluster)
+    show(known_fields(result))
 
 
 @app.command(epilog="Example: triptych mine-status triplets.parquet")

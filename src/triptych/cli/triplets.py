@@ -120,7 +120,8 @@ def export(
 )
 def import_(
     source: Annotated[
-        Path, typer.Argument(metavar="FILE", help="CIRR, FashionIQ, LaSCo, MegaPairs or queries (.json, .jsonl).")
+        Path,
+        typer.Argument(metavar="FILE", help="CIRR, FashionIQ, LaSCo, MegaPairs, MTCIR or queries (.json, .jsonl)."),
     ],
     catalog: CatalogDir,
     out: TripletsOut,

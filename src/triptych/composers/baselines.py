@@ -1,4 +1,4 @@
-"""The baselines of composed retrieval, with the same encoder. None of them needs training."""
+"""The baselines of composed retrieval, which need no training."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -24,7 +24,7 @@ METHODS = (
     "caption-edit",
     "caption-edit+picture",
 )
-DEFAULT_WEIGHT = 0.5  # of the text: an even sum, as SEARLE and others report it
+DEFAULT_WEIGHT = 0.5  # the text's weight in a sum: an even sum, as SEARLE and others report it
 WEIGHTS = tuple(round(0.05 * step, 2) for step in range(1, 20))
 """The weights that are tried on the validation split."""
 
@@ -40,15 +40,14 @@ class PictureOnly(SameSpace):
         modifications: Sequence[str],
         changes: Sequence[ChangedWords | None] | None = None,
     ) -> Vectors:
-        """The reference vectors unchanged."""
+        """Return the reference vectors unchanged."""
         return references
 
 
 class TextOnly(SameSpace):
     """Searches with the words and ignores the reference.
 
-    With `signed`, what the words exclude is subtracted. These vectors are to be added to others, and are not of length
-    one.
+    With `signed`, what the words exclude is subtracted. Such vectors do not have length one; they are meant for sums.
     """
 
     name = "text"
@@ -58,7 +57,7 @@ class TextOnly(SameSpace):
         self._signed = signed
 
     def attach(self, encoder: Encoder) -> None:
-        """Take the encoder for texts."""
+        """Set the encoder for texts."""
         self._encoder = encoder
 
     def compose(
@@ -67,7 +66,7 @@ class TextOnly(SameSpace):
         modifications: Sequence[str],
         changes: Sequence[ChangedWords | None] | None = None,
     ) -> Vectors:
-        """The texts' vectors."""
+        """Compute the texts' vectors."""
         assert self._encoder is not None, "attach an encoder first"
         if self._signed:
             return signed_vectors(modifications, self._encoder.encode_texts)
@@ -76,14 +75,14 @@ class TextOnly(SameSpace):
 
 @dataclass(frozen=True)
 class WeightedSum(SameSpace):
-    """The weighted sum of text and reference: `weight` times the text's vector, and the rest times the picture's."""
+    """The weighted sum: `weight` times the text's vector plus (1 - `weight`) times the reference's."""
 
     name: str
     text: Composer
     weight: float = DEFAULT_WEIGHT
 
     def attach(self, encoder: Encoder) -> None:
-        """Pass the encoder on to the part that encodes texts."""
+        """Set the encoder for texts."""
         attach_encoder(self.text, encoder)
 
     def compose(
@@ -92,7 +91,7 @@ class WeightedSum(SameSpace):
         modifications: Sequence[str],
         changes: Sequence[ChangedWords | None] | None = None,
     ) -> Vectors:
-        """The weighted sums, as unit vectors."""
+        """Compute the weighted sums, as unit vectors."""
         return self.blend(references, self.text.compose(references, modifications, changes), self.weight)
 
     @staticmethod
@@ -133,8 +132,8 @@ def baseline(
         name: one of METHODS.
         encoder: encodes texts.
         vocabulary: the words of captions, for the text intermediary.
-        weight: of the text, from 0 to 1, for weighted methods.
-        captions: shared by baselines that caption references, so that each reference is tagged once.
+        weight: the text's weight, from 0 to 1, for weighted methods.
+        captions: shared by the baselines that caption references, so that each reference is tagged once.
 
     Raises:
         UsageError: the name is unknown.
@@ -154,4 +153,4 @@ def baseline(
             edited = captions or CaptionEdit(encoder, vocabulary)
             caption = CaptionWords(edited) if name.startswith("caption-words") else edited
             return WeightedSum(name, caption, weight) if name.endswith("+picture") else caption
-    raise UsageError(f"--method {name}: there is no such method; there are {', '.join(METHODS)}")
+    raise UsageError(f"--method {name}: there is no such method; use one of {', '.join(METHODS)}")

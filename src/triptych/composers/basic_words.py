@@ -1,5 +1,5 @@
-"""Words for BASIC: names of things, whose differences matter in a reference,
-and names of styles, which do not matter."""
+"""Word lists for BASIC: names of things, whose differences matter in a reference, and names of styles, which do not
+matter."""
 
 _SUBJECTS = """
 dog cat horse cow sheep pig goat bird eagle owl duck swan chicken parrot fish shark dolphin whale turtle frog snake
@@ -38,4 +38,4 @@ SUBJECTS: tuple[str, ...] = tuple(_SUBJECTS.split())
 """Names of things of all kinds, one word each."""
 
 STYLES: tuple[str, ...] = tuple(" ".join(style.split()) for style in _STYLES.split(";"))
-"""How things may be shown: techniques, views, times, places, colours and states."""
+"""Ways to show things: techniques, views, times, places, colours and states."""

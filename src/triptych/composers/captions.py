@@ -12,16 +12,16 @@ from triptych.encoders.protocol import Encoder
 from triptych.tagging.tagger import Tagger, Tags, best_words
 from triptych.tagging.vocabulary import Vocabulary
 
-_REMEMBERED = 4  # arrays of references: a benchmark's tasks, and those that weights are chosen on
-_TEXTS = 20_000  # modifications whose words are remembered
+_REMEMBERED = 4  # arrays of references with cached tags: enough for a task and its val split
+_TEXTS = 20_000  # modifications with cached words
 
 
 class CaptionEdit(SameSpace):
     """An upper bound of the text intermediary: caption the reference by tags, edit the caption, search with it.
 
-    The edit is that of a perfect language model, since `changes` says what changes to what. If a query has no
-    `changes`, the modification is appended to the caption. The tags of the last few arrays of references are kept,
-    since other wordings, weights and methods ask about the same ones.
+    The edit is that of a perfect language model, since `changes` gives the new words. If a query has no `changes`, the
+    modification is appended to the caption. Tags of the latest arrays of references are cached, since other wordings,
+    weights and methods use the same references.
     """
 
     name = "caption-edit"
@@ -38,7 +38,7 @@ class CaptionEdit(SameSpace):
         modifications: Sequence[str],
         changes: Sequence[ChangedWords | None] | None = None,
     ) -> Vectors:
-        """The vectors of the edited captions."""
+        """Encode the edited captions."""
         tags = self._tags(references)
         captions = []
         for row, modification in enumerate(modifications):
@@ -59,9 +59,9 @@ class CaptionEdit(SameSpace):
 class CaptionWords(SameSpace):
     """The text intermediary without an oracle: the words that the modification names replace those of the caption.
 
-    As in CIReVL (Karthik et al., *Vision-by-Language for Training-Free Compositional Image Retrieval*, ICLR 2024), text
-    stands between picture and answer. There a language model edits the caption, here a look-up of words does. A
-    modification that names none of the vocabulary is appended to the caption.
+    As in CIReVL (Karthik et al., *Vision-by-Language for Training-Free Compositional Image Retrieval*, ICLR 2024), the
+    query is a text. There a language model edits the caption; here words of the vocabulary are replaced. A modification
+    without such words is appended to the caption.
     """
 
     name = "caption-words"
@@ -94,7 +94,7 @@ class NamedWords:
     """Finds the words of a vocabulary that a modification asks for."""
 
     def __init__(self, vocabulary: Vocabulary) -> None:
-        """Collect each word's forms; of two that overlap in a text the longer one counts."""
+        """Collect the forms of each word. If two overlap in a text, the longer one counts."""
         self._word_of: dict[str, tuple[str, str]] = {}
         for group, words in vocabulary.groups.items():
             for word in words:
@@ -105,7 +105,7 @@ class NamedWords:
         self._found = lru_cache(_TEXTS)(self._find)
 
     def __call__(self, modification: str) -> dict[str, str]:
-        """Return the last word that is asked for of each group; what is excluded is not asked for."""
+        """Return for each group the last word that the modification asks for. Excluded words are ignored."""
         return self._found(modification)
 
     def _find(self, modification: str) -> dict[str, str]:

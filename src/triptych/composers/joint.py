@@ -1,4 +1,4 @@
-"""The encoder's own query, from a reference's pixels and the words at once, for encoders that read both together."""
+"""The encoder's own joint query of a reference's pixels and the words, for encoders that read both together."""
 
 from collections.abc import Sequence
 
@@ -31,7 +31,7 @@ class JointQuery(SameSpace):
         modifications: Sequence[str],
         changes: Sequence[ChangedWords | None] | None = None,
     ) -> Vectors:
-        """Not possible without the pixels of the references; see `compose_pictures`.
+        """Raise an error, since this method needs the pixels of the references; see `compose_pictures`.
 
         Raises:
             UsageError: always.

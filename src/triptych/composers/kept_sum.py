@@ -12,17 +12,17 @@ from triptych.core.vectors import Vectors, unit
 
 @dataclass(frozen=True)
 class KeptSum:
-    """How much a composer's learnt vectors count beside the weighted sum of the encoder's own vectors.
+    """The weights of a composer's learnt vectors and of the encoder's weighted sum.
 
-    A query is the sum and the learnt query, concatenated; a picture is its own vector and the learnt one. So one inner
-    product adds up both scores, each divided by its `spread` first. `trust`, from 0 to 1, is the weight of the learnt
-    score.
+    A query vector concatenates the sum and the learnt query, and a gallery vector the picture's own vector and the
+    learnt one. So one inner product adds both scores, each divided by its `spread`. `trust`, from 0 to 1, is the weight
+    of the learnt score.
     """
 
     trust: float
-    """The weight of the learnt vectors, from 0 (the weighted sum alone) to 1 (the learnt vectors alone)."""
+    """The weight of the learnt vectors, from 0 (only the weighted sum) to 1 (only the learnt vectors)."""
     spread: tuple[float, float]
-    """The standard deviations of a query's scores over a catalog: of the sum's, and of the learnt ones."""
+    """The standard deviations of a query's scores over a catalog: by the sum, and by the learnt vectors."""
     dim: int
     """The length of the encoder's vectors."""
     weight: float = DEFAULT_WEIGHT
@@ -30,28 +30,28 @@ class KeptSum:
 
     @classmethod
     def from_json(cls, stored: Mapping[str, Any]) -> "KeptSum":
-        """Read it from a composer's `config.json`."""
+        """Parse the field of a composer's `config.json`."""
         return cls(stored["trust"], (stored["spread"][0], stored["spread"][1]), stored["dim"], stored["weight"])
 
     def as_json(self) -> dict[str, Any]:
-        """As a composer's `config.json` holds it."""
+        """The field of a composer's `config.json`."""
         return asdict(self)
 
     def dim_of(self, learnt: int) -> int:
-        """The length of queries and pictures if learnt vectors have the length `learnt`."""
+        """The length of query and gallery vectors, if learnt vectors have the length `learnt`."""
         return (self.dim if self.trust < 1 else 0) + (learnt if self.trust > 0 else 0)
 
     def sums(self, references: Vectors, texts: Vectors) -> Vectors:
-        """The weighted sums `(n, dim)` of the encoder's vectors."""
+        """Compute the weighted sums `(n, dim)` of the encoder's vectors."""
         return WeightedSum.blend(references, texts, self.weight)
 
     def queries(self, sums: Vectors, learnt: Vectors) -> Vectors:
-        """Unit query vectors from sums `(n, dim)` and learnt queries `(n, e)`. A part with weight 0 is left out."""
+        """Combine sums `(n, dim)` and learnt queries `(n, e)` to unit vectors. A part with weight 0 is left out."""
         shares = (1 - self.trust) / self.spread[0], self.trust / self.spread[1]
         return self._beside(shares[0] * sums, shares[1] * learnt)
 
     def pictures(self, vectors: Vectors, learnt: Vectors) -> Vectors:
-        """Unit gallery vectors from the encoder's vectors `(m, dim)` and learnt ones `(m, e)`."""
+        """Combine the encoder's vectors `(m, dim)` and learnt ones `(m, e)` to unit vectors."""
         return self._beside(vectors, learnt)
 
     def _beside(self, own: Vectors, learnt: Vectors) -> Vectors:

@@ -1,8 +1,8 @@
-"""Split a modification into what it wants and what it excludes: "red, but without stripes" wants red, excludes stripes.
+"""Split a modification into wanted and excluded phrases: "red, but without stripes" wants red and excludes stripes.
 
-Text encoders hardly notice a "not": to them "not blue" is near blue (Yuksekgonul et al., *When and Why Vision-Language
-Models Behave like Bags-of-Words*, ICLR 2023). So a text is split at English words that exclude. A text without such
-words stays whole. Only common phrasings, and only English, are recognised.
+Text encoders largely ignore negation: they place "not blue" near blue (Yuksekgonul et al., *When and Why
+Vision-Language Models Behave like Bags-of-Words*, ICLR 2023). So a text is split at English words of negation. A text
+without such words is not split. Only common English phrasings are recognised.
 """
 
 import re
@@ -16,7 +16,7 @@ _HARMLESS = re.compile(
     r"|\b(?:without|not|never|don't|do not) (?:otherwise )?(?:chang|alter|modify|touch)\w*"
     r"|\bdrop(?:ped)?[- ](?:shoulder|waist|sleeve|crotch|neck|earring)\w*"
 )
-"""Phrases with a word that excludes elsewhere."""
+"""Phrases that contain a word of negation but exclude nothing."""
 
 _CUE = re.compile(
     r"\b(?:anything|everything|all|every \w+|whatever|any(?: \w+){0,2}) (?:but|except|apart from)\b(?: for\b| in\b)?"
@@ -63,10 +63,10 @@ previous next time thanks more least rather instead such up out off away go goes
 change rest nice love great perfect good buy prefer chance getting
 """
 _EMPTY = frozenset(_EMPTY_WORDS.split())
-"""Words by which alone nothing is wanted or excluded."""
+"""Words without content: a phrase of only these neither wants nor excludes anything."""
 
 _COLOUR = frozenset({"color", "colour", "colors", "colours", "colored", "coloured"})
-"""The same; but in "colour blocks" they count."""
+"""Also without content, except in phrases such as "colour blocks"."""
 
 _ABSENT = {
     **dict.fromkeys(("sleeve", "sleeves"), "sleeveless"),
@@ -74,7 +74,7 @@ _ABSENT = {
     **dict.fromkeys(("collar", "collars"), "collarless"),
     **dict.fromkeys(("pattern", "patterns", "print", "prints"), "plain"),
 }
-"""What that is called which has none of it: pictures show it."""
+"""Words for the absence of something, which captions use."""
 
 
 @dataclass(frozen=True)
@@ -82,9 +82,9 @@ class SignedPhrases:
     """The phrases that a modification asks for, and those that it excludes."""
 
     wanted: tuple[str, ...]
-    """The phrases that it asks for; empty if it only excludes."""
+    """The wanted phrases; empty if the text only excludes."""
     unwanted: tuple[str, ...]
-    """The phrases that it excludes; empty for most texts, which are then wanted unchanged."""
+    """The excluded phrases. They are empty for most texts; then the text itself is the only wanted phrase."""
 
 
 def signed_phrases(text: str) -> SignedPhrases:
@@ -112,7 +112,7 @@ def absence_of(unwanted: str) -> str:
 
 
 def _contrasted(clause: str) -> list[str]:
-    """A clause cut before "but" and the like, unless these belong to "anything but"."""
+    """Split a clause before "but" and similar words, unless they belong to a phrase such as "anything but"."""
     inside = [found.span() for found in _CUE.finditer(clause)]
     cuts = [0]
     for found in _CONTRAST.finditer(clause):
@@ -122,7 +122,7 @@ def _contrasted(clause: str) -> list[str]:
 
 
 def _parted(clause: str) -> tuple[str, str]:
-    """What a clause wants, and what it excludes."""
+    """Split a clause into what it wants and what it excludes."""
     for around in _AROUND:
         if found := around.search(clause):
             return _tidy(clause[: found.start()] + " " + clause[found.end() :]), _tidy(found[1])
@@ -138,7 +138,7 @@ def _parted(clause: str) -> tuple[str, str]:
 
 
 def _tidy(phrase: str) -> str:
-    """A phrase without empty words at its ends."""
+    """Strip words without content from the ends of a phrase."""
     words = phrase.replace(" - ", " ").split()
     while words and words[0].strip("'\"") in _EMPTY:
         words = words[1:]

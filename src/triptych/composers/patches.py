@@ -2,7 +2,6 @@
 
 from collections.abc import Callable, Generator, Iterator, Sequence
 from contextlib import closing
-from pathlib import Path
 from typing import Protocol, TypeGuard, runtime_checkable
 
 import numpy as np
@@ -10,16 +9,17 @@ from numpy.typing import NDArray
 
 from triptych.composers.protocol import ChangedWords
 from triptych.core.errors import DataError, PictureError
+from triptych.core.remote import Place
 from triptych.core.vectors import Vectors
 from triptych.encoders.protocol import Pixels
 
-BATCH = 256  # a multiple of the blocks that a graph is run in
+BATCH = 256  # references at once, a multiple of the batch size of graphs
 
 
 def in_batches(
-    loaded: Generator[tuple[str, Pixels | PictureError], None, None], path_of: Callable[[str], Path]
+    loaded: Generator[tuple[str, Pixels | PictureError], None, None], path_of: Callable[[str], Place]
 ) -> Iterator[Pixels]:
-    """The pixels `(n, 3, h, w)` of references, at most BATCH at a time.
+    """Yield the pixels `(n, 3, h, w)` of references, at most BATCH at a time.
 
     Raises:
         DataError: a picture cannot be read.
@@ -45,13 +45,13 @@ Patches = NDArray[np.float16]
 
 @runtime_checkable
 class ReadsPatches(Protocol):
-    """A composer that can read the pixels of references, where a catalog has only their vectors."""
+    """A composer that can read the pixels of references, in addition to their vectors."""
 
     reads_pixels: bool
-    """Whether it does; otherwise it is used like any other composer."""
+    """Whether it reads pixels; if not, it is used like any other composer."""
 
     def look(self, pixels: Pixels) -> Patches:
-        """What the composer reads of references, from their prepared pixels `(n, 3, h, w)`."""
+        """Compute what the composer reads of references, from their prepared pixels `(n, 3, h, w)`."""
         ...
 
     def compose(
@@ -61,10 +61,10 @@ class ReadsPatches(Protocol):
         changes: Sequence[ChangedWords | None] | None = None,
         patches: Patches | None = None,
     ) -> Vectors:
-        """`Composer.compose` with what `look` found in the references' pictures."""
+        """`Composer.compose` with the output of `look` for the references."""
         ...
 
 
 def reads_pixels(composer: object) -> TypeGuard[ReadsPatches]:
-    """Whether a composer must be given the references' pictures."""
+    """Whether a composer needs the references' pixels."""
     return isinstance(composer, ReadsPatches) and composer.reads_pixels

@@ -11,25 +11,25 @@ from triptych.core.vectors import Vectors, unit
 from triptych.encoders.protocol import Encoder, Pixels, ReportsReading, TextReading
 
 ChangedWords = Mapping[str, str]
-"""Attribute group to its new word, such as {"colour": "navy blue"}."""
+"""Maps an attribute group to its new word, such as {"colour": "navy blue"}."""
 
 
 class Composer(Protocol):
-    """Maps (reference, modification) to a vector near the target's.
+    """Maps a reference and a modification to a vector near the target's.
 
     A composer may also have
 
-    - `attach(encoder)`: takes the encoder of the reference vectors, for texts (`TakesEncoder`);
-    - `encoder_name` and `encoder_fingerprint`: the encoder that it was made for, which it is then given;
-    - `prompts`, `prompt` and `with_prompt(prompt)`: several ways to word a query (`HasPrompts`);
-    - `reads_pixels` and `look(pixels)`: it reads the reference picture itself (`patches.ReadsPatches`);
+    - `attach(encoder)`: sets the encoder of the reference vectors, to encode texts (`TakesEncoder`);
+    - `encoder_name` and `encoder_fingerprint`: the encoder that the composer was made for;
+    - `prompts`, `prompt` and `with_prompt(prompt)`: several prompts before the words (`HasPrompts`);
+    - `reads_pixels` and `look(pixels)`: the composer reads the reference's pixels (`patches.ReadsPatches`);
     - `verdict`: whether it is better than the baselines (`truth.Verdict`), or None if that is unknown;
-    - `gallery_fingerprint`: equal for equal functions `gallery`; needed by a store that keeps vectors in a database.
+    - `gallery_fingerprint`: equal for equal functions `gallery`; needed by stores in databases.
     """
 
     @property
     def name(self) -> str:
-        """Its name in results."""
+        """The composer's name in results."""
         ...
 
     def compose(
@@ -38,13 +38,13 @@ class Composer(Protocol):
         modifications: Sequence[str],
         changes: Sequence[ChangedWords | None] | None = None,
     ) -> Vectors:
-        """Query vectors of references and texts.
+        """Compute query vectors from references and texts.
 
         Args:
             references: unit vectors `(n, d)` of the reference pictures.
             modifications: `n` texts.
-            changes: for each query what changes to what, if that is known. Only a composer that stands for a perfect
-                language model uses it.
+            changes: the new words of each query, if they are known. Only oracles use them, that is, composers that
+                stand for a perfect language model.
 
         Returns:
             Unit vectors `(n, e)`.
@@ -52,7 +52,7 @@ class Composer(Protocol):
         ...
 
     def gallery(self, vectors: Vectors) -> Vectors:
-        """Gallery vectors `(m, d)` in the space of the queries: unit vectors `(m, e)`."""
+        """Map picture vectors `(m, d)` to unit vectors `(m, e)` in the space of the queries."""
         ...
 
 
@@ -61,7 +61,7 @@ class TakesEncoder(Protocol):
     """A composer that needs the encoder, for instance for the vectors of texts."""
 
     def attach(self, encoder: Encoder) -> None:
-        """Take the encoder.
+        """Set the encoder.
 
         Raises:
             MismatchError: the composer was made for another encoder.
@@ -70,28 +70,27 @@ class TakesEncoder(Protocol):
 
 
 Fused = Callable[[Vectors, Vectors], NDArray[np.float64]]
-"""`fused(references, texts)`: the scores `(n, m)` of queries over a gallery, from both vectors `(n, d)` of each query.
-"""
+"""`fused(references, texts)` computes the scores `(n, m)` of queries over a gallery, from two vectors `(n, d)` each."""
 
 
 @runtime_checkable
 class ScoresPictures(Protocol):
-    """A method with scores that are no inner product of two vectors.
+    """A method whose scores are not inner products of two vectors.
 
-    It can be measured, but no store can search with it. Its `compose` gives the vectors of the texts.
+    It can be measured, but stores cannot search with it. Its `compose` returns the vectors of the texts.
     """
 
     def scorer(self, gallery: Vectors) -> Fused:
-        """The function that scores queries over a whole gallery `(m, d)`."""
+        """Make the function that scores queries over a whole gallery `(m, d)`."""
         ...
 
 
 @runtime_checkable
 class ReadsPictures(Protocol):
-    """A method that makes a query from the reference's pixels and the words at once."""
+    """A method that makes a query from the reference's pixels and the words together."""
 
     def compose_pictures(self, pixels: Pixels, modifications: Sequence[str]) -> Vectors:
-        """Unit query vectors `(n, e)` of prepared pixels `(n, 3, h, w)` and `n` texts."""
+        """Compute unit query vectors `(n, e)` from prepared pixels `(n, 3, h, w)` and `n` texts."""
         ...
 
 
@@ -100,9 +99,9 @@ class HasPrompts(Protocol):
     """A composer whose texts can begin with one of several prompts."""
 
     prompts: tuple[str, ...]
-    """What it knows; the first is what it starts with."""
+    """The available prompts; the first is the default."""
     prompt: str | None
-    """The one that it uses."""
+    """The current prompt."""
 
     def with_prompt(self, prompt: str) -> Self:
         """The same composer with another of its prompts."""
@@ -154,14 +153,13 @@ def attach_encoder(composer: Composer, encoder: Encoder) -> None:
     wanted = encoder_fingerprint_of(composer)
     if wanted is not None and wanted != encoder.fingerprint:
         raise MismatchError(
-            f"{composer.name}: made for encoder {encoder_name_of(composer) or 'another one'} ({wanted[:12]}), not for "
+            f"{composer.name}: was made for encoder {encoder_name_of(composer) or 'unknown'} ({wanted[:12]}), not for "
             f"{encoder.name} ({encoder.fingerprint[:12]}); use that encoder"
         )
 
 
 def readings_of(texts: Sequence[str], encoder: Encoder, composer: Composer | None = None) -> list[TextReading]:
-    """How each text is read, by the composer if it reads texts itself, else by
-    the encoder; empty if neither can tell."""
+    """How each text is read, by the composer if it has a text tower, else by the encoder; empty if not reported."""
     reader = composer if isinstance(composer, ReportsReading) else encoder
     return reader.readings(texts) if isinstance(reader, ReportsReading) else []
 
@@ -170,7 +168,7 @@ def gallery_fingerprint_of(composer: Composer) -> str:
     """The fingerprint of a composer's gallery side.
 
     Raises:
-        UsageError: the composer has none.
+        UsageError: the composer has no such fingerprint.
     """
     found = getattr(composer, "gallery_fingerprint", None)
     if found is None:
@@ -192,5 +190,5 @@ class SameSpace:
     gallery_fingerprint = ""
 
     def gallery(self, vectors: Vectors) -> Vectors:
-        """The vectors unchanged."""
+        """Return the vectors unchanged."""
         return vectors

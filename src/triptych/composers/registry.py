@@ -1,4 +1,4 @@
-"""The composers by name: baselines that need only an encoder, trained folders, and plug-ins."""
+"""Composers by name: baselines that need only an encoder, trained folders, and plug-ins."""
 
 from pathlib import Path
 
@@ -7,7 +7,7 @@ from triptych.core.plugins import Registry
 
 
 def load_composer(given: Composer | Path | str, *, threads: int | None = None) -> Composer:
-    """Load a composer by name. It must be given its encoder, by `attach_encoder`, before it composes.
+    """Load a composer by name. Before it composes, `attach_encoder` must set its encoder.
 
     Args:
         given: a composer, or a name: a folder that `train`, `finetune`, `train-inversion` or `export-models` wrote; one

@@ -1,5 +1,4 @@
-"""Baselines that score a picture by its similarity to the reference and its
-similarity to the words: Product and BASIC."""
+"""Product and BASIC: baselines that score a picture by its similarities to the reference and to the words."""
 
 from collections.abc import Sequence
 from typing import Any
@@ -15,12 +14,12 @@ from triptych.encoders.protocol import Encoder
 SCORED = ("product", "basic")
 """The names of these methods."""
 
-_SAMPLE = 2000  # pictures of a gallery by which similarities are put on one scale
+_SAMPLE = 2000  # sampled pictures of a gallery that determine the scale of similarities
 _Reals = NDArray[np.float64]
 
 
 class _Scored(SameSpace):
-    """A query is two vectors: the reference's and the words'."""
+    """The base of both methods. A query has two vectors: the reference's and the words'."""
 
     def __init__(self, encoder: Encoder) -> None:
         self._encoder = encoder
@@ -31,7 +30,7 @@ class _Scored(SameSpace):
         modifications: Sequence[str],
         changes: Sequence[ChangedWords | None] | None = None,
     ) -> Vectors:
-        """The vectors of the words. The scorer combines them with the reference, as a score and not as a vector."""
+        """Encode the words. The scorer combines their scores with those of the reference."""
         return self._encoder.encode_texts(modifications)
 
 
@@ -54,13 +53,13 @@ class Product(_Scored):
 
 
 class Basic(_Scored):
-    """BASIC: the product of both similarities of centred vectors, with the reference projected to differences of
+    """BASIC: the product of both similarities of centred vectors, with the reference projected on differences of
     things.
 
     Psomas et al., *Instance-Level Composed Image Retrieval*, NeurIPS 2025, in the variant without query expansion,
     which they mark with a dagger. Pictures are centred by their mean, texts by the mean over names of things. The
     reference is projected on the directions in which names of things differ (weight 1 - `contrast`) and names of styles
-    do not (`contrast`). Both similarities are brought to one scale, negative ones count as 0, and a Harris term
+    do not (`contrast`). Both similarities are scaled to the same range, negative ones count as 0, and a Harris term
     (`harris`) favours pictures that are similar to both.
 
     It differs from the authors' code in four ways. The words are lists of this project (`basic_words`). The pictures'
@@ -88,7 +87,7 @@ class Basic(_Scored):
         mean = gallery.mean(axis=0, dtype=np.float64)
         pictures = gallery.astype(np.float64) - mean
         sample = pictures[:: max(1, len(pictures) // _SAMPLE)]
-        # One divisor for both, as in the authors' code: the least similarity of two pictures.
+        # Both are divided by the least similarity of two pictures, as in the authors' code.
         least = float((sample @ sample.T).min()), float((self._things @ sample.T).min())
         scale = max(abs(least[0]), 1e-6)
 
@@ -102,7 +101,7 @@ class Basic(_Scored):
 
 
 def scored_method(name: str, encoder: Encoder) -> Product | Basic:
-    """The method with a name of `SCORED`."""
+    """Make the method with a name of `SCORED`."""
     return Product(encoder) if name == "product" else Basic(encoder)
 
 

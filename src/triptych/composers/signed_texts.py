@@ -1,4 +1,4 @@
-"""Vectors of modifications, with what they exclude subtracted from what they want."""
+"""Vectors of modifications: what they want, minus a share of what they exclude."""
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
@@ -9,10 +9,10 @@ from triptych.composers.negation import absence_of, signed_phrases
 from triptych.core.vectors import Vectors, unit
 
 UNWANTED = 0.6
-"""How much of an unwanted text is subtracted.
+"""The share of an unwanted text's vector that is subtracted.
 
-Chosen on val queries of closet and fashion-products (`bench/negation.py`): with 0.5 an eighth of the first ten answers
-still show an excluded colour, with 1 answers lose the reference.
+Chosen on val queries of closet and fashion-products (`bench/negation.py`): with 0.5, an eighth of the first ten answers
+still show an excluded colour; with 1, answers are no longer similar to the reference.
 """
 
 
@@ -20,7 +20,7 @@ still show an excluded colour, with 1 answers lose the reference.
 class SignedTexts:
     """Wanted texts, each with a weight above 0, and unwanted phrases.
 
-    Phrases that a text itself excludes ("red, without stripes") count as unwanted phrases, too.
+    Phrases that a text itself excludes ("red, without stripes") also count as unwanted phrases.
     """
 
     texts: tuple[tuple[str, float], ...]
@@ -28,7 +28,7 @@ class SignedTexts:
 
     @property
     def all_unwanted(self) -> tuple[str, ...]:
-        """Every unwanted phrase: those in the texts, and the others."""
+        """All unwanted phrases, including those in the texts."""
         return (*(phrase for text, _ in self.texts for phrase in signed_phrases(text).unwanted), *self.unwanted)
 
     @property
@@ -39,14 +39,14 @@ class SignedTexts:
 
     @property
     def absences(self) -> tuple[str, ...]:
-        """The words for the absence of unwanted phrases, such as "sleeveless"; those of the texts are wanted."""
+        """Words for the absence of the given unwanted phrases, such as "sleeveless"."""
         return tuple(absence for phrase in self.unwanted if (absence := absence_of(phrase)))
 
 
 def signed_vectors(texts: Sequence[str], encode: Callable[[Sequence[str]], Vectors]) -> Vectors:
-    """Vectors `(n, d)` of modifications: what each wants, minus a share of what it excludes.
+    """Compute vectors `(n, d)` of modifications: what each wants, minus a share of what it excludes.
 
-    A text that excludes nothing keeps the vector that `encode` gives it. Other vectors are not of length one.
+    A text that excludes nothing has the vector that `encode` returns. Other vectors do not have length one.
 
     Args:
         texts: the modifications.
@@ -56,9 +56,9 @@ def signed_vectors(texts: Sequence[str], encode: Callable[[Sequence[str]], Vecto
 
 
 def combined_vectors(modifications: Sequence[SignedTexts], encode: Callable[[Sequence[str]], Vectors]) -> Vectors:
-    """Vectors `(n, d)` of modifications of several texts: their weighted mean, minus a share of what is unwanted.
+    """Compute vectors `(n, d)` of modifications of several texts: their weighted mean, minus a share of the unwanted.
 
-    The mean of several texts has length one, so that it counts as much as one text against a picture.
+    The mean of several texts is normalised, so that it has the same weight against a picture as one text.
 
     Args:
         modifications: wanted texts and unwanted phrases.

@@ -1,4 +1,4 @@
-"""A trained composer on disk, run without torch."""
+"""A trained composer in a folder, which runs without torch."""
 
 from collections.abc import Collection, Mapping, Sequence
 from copy import copy
@@ -28,7 +28,7 @@ FORMAT_WITH_PROMPTS = "triptych-composer-3"
 """The format of a composer whose texts begin with one of several prompts, in which the reference is a word."""
 _FORMATS = (FORMAT, FORMAT_WITH_PATCHES, FORMAT_WITH_PROMPTS)
 INSIDE = "{composer}"
-"""Stands for the composer's own folder in an encoder's name, so that the folder may be moved."""
+"""Stands for the composer's own folder in an encoder's name, so that the folder can be moved."""
 
 
 class TrainedComposer:
@@ -59,14 +59,14 @@ class TrainedComposer:
         self.encoder_fingerprint: str = config["encoder"]["fingerprint"]
         self._reads_tokens: bool = config["text_tower"]
         self.signed_texts: bool = config.get("signed_texts", False)
-        """Whether what a modification excludes is subtracted; not in composers of older versions."""
+        """Whether what a modification excludes is subtracted; False for composers of older versions."""
         self._known_words = frozenset(config.get("words", ()))
         self._prompts: Mapping[str, Sequence[int]] = config.get("prompts", {})
         self.prompts: tuple[str, ...] = tuple(self._prompts)
         self.prompt: str | None = self.prompts[0] if self.prompts else None
         kept = config.get("kept_sum")
         self.kept_sum: KeptSum | None = KeptSum.from_json(kept) if kept else None
-        """How it mixes the encoder's own sum with what it learnt; None for one that has what it learnt alone."""
+        """The weights of the encoder's sum and of the learnt vectors; None if only the learnt vectors are used."""
         has_patches = config["format"] == FORMAT_WITH_PATCHES
         self._patches = Graph(folder / "patches.onnx", threads) if has_patches else None
         self.reads_pixels: bool = has_patches and self._trust > 0
@@ -81,7 +81,7 @@ class TrainedComposer:
         return self.kept_sum.trust if self.kept_sum else 1.0
 
     def with_kept_sum(self, kept: KeptSum | None) -> Self:
-        """The same composer with another weight of its learnt vectors; None for the learnt vectors alone."""
+        """The same composer with another weight of its learnt vectors; None for only the learnt vectors."""
         other = copy(self)
         other.__dict__.pop("gallery_fingerprint", None)
         other.kept_sum = kept
@@ -92,7 +92,7 @@ class TrainedComposer:
 
     def with_prompt(self, prompt: str) -> Self:
         """The same composer with another of its `prompts`; by default it uses the first."""
-        assert prompt in self._prompts, "a composer knows its prompts"
+        assert prompt in self._prompts, "the prompt must be one of the composer's prompts"
         other = copy(self)
         other.prompt = prompt
         return other
@@ -106,7 +106,7 @@ class TrainedComposer:
         return learnt if self._trust == 1 else f"{learnt} beside the encoder's"
 
     def attach(self, encoder: Encoder) -> None:
-        """Take the encoder for texts.
+        """Set the encoder for texts.
 
         Raises:
             MismatchError: the composer was trained with another encoder.
@@ -118,7 +118,7 @@ class TrainedComposer:
                     f"run triptych index PICTURES --catalog NEW --encoder {self.encoder_name}, and use that catalog"
                 )
             raise MismatchError(
-                f"{self.folder}: trained on encoder {self.encoder_name} ({self.encoder_fingerprint[:12]}), not on "
+                f"{self.folder}: was trained on encoder {self.encoder_name} ({self.encoder_fingerprint[:12]}), not on "
                 f"{encoder.name} ({encoder.fingerprint[:12]}); {remedy}"
             )
         self._encoder = encoder
@@ -130,7 +130,7 @@ class TrainedComposer:
         changes: Sequence[ChangedWords | None] | None = None,
         patches: Patches | None = None,
     ) -> Vectors:
-        """Query vectors `(n, e)`.
+        """Compute query vectors `(n, e)`.
 
         Args:
             references: unit vectors `(n, d)` of the reference pictures.
@@ -139,7 +139,7 @@ class TrainedComposer:
             patches: the output of `look` for the references, if the composer `reads_pixels`.
         """
         assert self._encoder is not None, "attach an encoder first"
-        assert (patches is not None) == self.reads_pixels, "patches are for a composer that reads pixels, and needed"
+        assert (patches is not None) == self.reads_pixels, "give patches if and only if the composer reads pixels"
         if self.kept_sum is None or self._trust == 1:
             return self._learnt(references, modifications, patches, None)
         texts = self.text_vectors(modifications)
@@ -151,32 +151,30 @@ class TrainedComposer:
     def _learnt(
         self, references: Vectors, modifications: Sequence[str], patches: Patches | None, texts: Vectors | None
     ) -> Vectors:
-        """The learnt query vectors. `texts` are the encoder's vectors of the
-        modifications, if they are known already."""
+        """Compute the learnt query vectors. `texts` are the encoder's vectors of the modifications, if known."""
         assert self._encoder is not None, "attach an encoder first"
-        seen = () if patches is None else (patches,)
+        more = () if patches is None else (patches,)
         if self._reads_tokens:
-            assert isinstance(self._encoder, AcceptsPseudoWords), "the fingerprint is of an encoder that gives tokens"
+            assert isinstance(self._encoder, AcceptsPseudoWords), "its encoder has token ids, by the fingerprint"
             parts, owners = parts_of_texts(modifications, self.readings(modifications))
             ids = self._encoder.token_ids(parts)
             if self.prompt is not None:
                 ids = _behind(self._prompts[self.prompt], ids, self._encoder.text_frame)
-            queries = self._query(references[owners], ids, *(each[owners] for each in seen))
+            queries = self._query(references[owners], ids, *(each[owners] for each in more))
             return mean_by_owner(queries, owners, len(modifications))
         known = self.text_vectors(modifications) if texts is None else texts
-        return self._query(references, known, *seen)
+        return self._query(references, known, *more)
 
     def text_vectors(self, modifications: Sequence[str]) -> Vectors:
-        """The encoder's vectors of modifications as this composer reads them. Older
-        composers ignore what a text excludes."""
+        """The encoder's vectors of modifications as this composer uses them: with exclusions subtracted, except in
+        older composers."""
         assert self._encoder is not None, "attach an encoder first"
         if self.signed_texts:
             return signed_vectors(modifications, self._encoder.encode_texts)
         return self._encoder.encode_texts(modifications)
 
     def readings(self, texts: Sequence[str], *, reserved: int = 0, learnt: Collection[str] = ()) -> list[TextReading]:
-        """`ReportsReading.readings`. The composer's prompt takes room, and its text
-        tower knows the words that it learnt."""
+        """See `ReportsReading.readings`. The composer's prompt takes room, and its text tower has learnt more words."""
         encoder: object = self._encoder
         if not isinstance(encoder, ReportsReading):
             return []
@@ -184,24 +182,24 @@ class TrainedComposer:
         return encoder.readings(texts, reserved=reserved + prompt, learnt=self._known_words.union(learnt))
 
     def look(self, pixels: Pixels) -> Patches:
-        """What `compose` reads of references, from their pixels `(n, 3, h, w)` as the encoder prepares them."""
+        """Compute what `compose` reads of references, from their prepared pixels `(n, 3, h, w)`."""
         assert self._patches is not None, "this composer reads no pixels"
         return self._patches(pixels).astype(np.float16, copy=False)
 
     def gallery(self, vectors: Vectors) -> Vectors:
-        """Gallery vectors `(m, e)` in the space of the queries."""
+        """Compute gallery vectors `(m, e)` in the space of the queries."""
         if self.kept_sum is None or self._trust == 1:
             return self._gallery(vectors)
         return vectors if self._trust == 0 else self.kept_sum.pictures(vectors, self._gallery(vectors))
 
 
 def _behind(prompt: Sequence[int], ids: Ids, frame: tuple[int, int]) -> Ids:
-    """Insert the prompt's ids before those of texts `(n, l)`, within the frame, cut to the same length."""
+    """Insert the prompt's ids before those of texts `(n, l)`, after the start token, truncated to the same length."""
     opening, closing = frame
     head = 1 if opening else 0
     kept = ids.shape[1] - len(prompt)
     prefix = np.tile(np.asarray(prompt, ids.dtype), (len(ids), 1))
     joined = np.concatenate([ids[:, :head], prefix, ids[:, head:kept]], axis=1)
-    if opening:  # a long text may have lost what closes it; what stands behind the first does not matter
+    if opening:  # truncation may have removed the end token; ids after the first end token do not matter
         joined[:, -1] = closing
     return joined

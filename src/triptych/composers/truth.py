@@ -1,6 +1,6 @@
 """Queries with known answers, and the verdict on a composer: whether it is better than the baselines.
 
-Training measures with them, `evaluation.truth` makes them, and retrieval reads the verdict that a composer stores.
+`evaluation.truth` makes the queries, training measures with them, and retrieval reads a composer's stored verdict.
 """
 
 from collections.abc import Mapping
@@ -10,16 +10,16 @@ from typing import Any
 from triptych.core.errors import UsageError
 
 LEAST_QUERIES = 20
-"""Queries needed for a verdict."""
+"""The fewest queries for a verdict; with fewer, an interval decides nothing."""
 LEAST_REFERENCES = 10
-"""Different references needed for a verdict: half of them select the weight of the sum."""
+"""The fewest different references for a verdict, since half of them select the weight of the sum."""
 
 _IN_WORDS = {"sum": "the weighted sum", "picture": "the picture alone", "text": "the words alone"}
 
 
 @dataclass(frozen=True)
 class TruthQuery:
-    """A query over a catalog with known answers. Pictures are named as in the catalog."""
+    """A query over a catalog with known answers. Pictures are given by their names in the catalog."""
 
     reference: str
     text: str
@@ -27,7 +27,7 @@ class TruthQuery:
     exclude: frozenset[str] = frozenset()
     """Pictures that are never an answer, besides the reference."""
     candidates: frozenset[str] | None = None
-    """A closed list of pictures to rank; None for the whole catalog."""
+    """The candidates to rank; None for the whole catalog."""
 
 
 @dataclass(frozen=True)
@@ -56,13 +56,13 @@ class Verdict:
     """Whether a composer is better than the baselines, by queries with known answers."""
 
     decided: str
-    """`better` or `worse` if the interval of R@10 or that of the rank does not contain "no difference", and the other
-    is not on the opposite side; else `undecided`."""
+    """`better` or `worse` if the interval of R@10 or of the rank excludes "no difference", and the other is not on the
+    opposite side; else `undecided`."""
     against: str
-    """The best baseline of `picture`, `text` and `sum`; for `finetune` also those with the original encoder. Each half
-    of the queries is compared with the one that is best on the other half."""
+    """The best of the baselines `picture`, `text` and `sum`, for `finetune` also with the original encoder. Each half
+    of the queries is compared with the baseline that is best on the other half."""
     recall: float
-    """The composer's R@10 in percent. Each reference counts once."""
+    """The composer's R@10 in percent, in which each reference counts once."""
     baseline_recall: float
     """The baseline's R@10 in percent."""
     difference: float
@@ -70,20 +70,20 @@ class Verdict:
     interval: tuple[float, float]
     """The 95 % interval of the difference, by a paired bootstrap over references."""
     queries: int
-    """How many queries it was measured on."""
+    """The number of queries."""
     source: str
     """The source of the queries."""
     sum_weight: float
-    """The weight of the words with which the sum is best, for a search that uses the sum instead of the composer."""
+    """The best weight of the words in the sum, for searches that use the sum instead of the composer."""
     rank_ratio: float | None = None
-    """How many times as early the first right answer comes as with the baseline: the ratio of its ranks, as a geometric
-    mean over references. None if it was not measured."""
+    """The baseline's rank of the first right answer divided by the composer's, as a geometric mean over references: 2
+    means that it comes twice as early. None if it was not measured."""
     rank_ratio_interval: tuple[float, float] | None = None
     """The 95 % interval of `rank_ratio`, by the same bootstrap."""
 
     @classmethod
     def from_json(cls, stored: Mapping[str, Any]) -> "Verdict":
-        """Read the verdict of a composer's `config.json`."""
+        """Parse the verdict in a composer's `config.json`."""
         known = {name: stored[name] for name in cls.__dataclass_fields__ if name in stored}
         ends = {name: tuple(known[name]) for name in ("interval", "rank_ratio_interval") if known.get(name)}
         return cls(**known | ends)

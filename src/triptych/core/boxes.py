@@ -9,7 +9,7 @@ from triptych.core.errors import UsageError
 from triptych.core.text import truncate
 
 _LEAST = 8
-"""Pixels, the shortest side of a part."""
+"""The shortest side of a part, in pixels."""
 
 
 @dataclass(frozen=True)

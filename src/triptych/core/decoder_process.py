@@ -33,9 +33,9 @@ REPLY = struct.Struct(">BIII")
 """Width and height of the pixels and bytes of the JPEG, which follow each other in the shared
 file; or the length of a reason, which follows."""
 READY, PICTURE, REFUSED = b"+", 0, 1
-_BASE = 192 * 1024 * 1024  # bytes that a process may have beside a picture: the interpreter, libraries, tables
-_PER_PIXEL = 24  # bytes: that of the dearest honest format (WebP, AVIF or 16 bits) with the copies on the way to RGB
-_OPEN_FILES = 64  # that the process may hold: libraries, the socket and the shared file
+_BASE = 192 * 1024 * 1024  # bytes that a process may use besides the picture: interpreter, libraries, tables
+_PER_PIXEL = 24  # bytes; enough for the most expensive formats (WebP, AVIF, 16 bits) and their copies as RGB
+_OPEN_FILES = 64  # that a process may have open: libraries, the socket and the shared file
 
 
 @dataclass(frozen=True)

@@ -34,7 +34,7 @@ from triptych.core.decoder_process import work
 work(int(sys.argv[2]), int(sys.argv[3]))
 """
 _START = 120.0  # seconds that a process may take to start
-_STUCK = 5.0  # seconds with one picture, or of its start, after which a process counts as stuck
+_STUCK = 5.0  # seconds with one picture, or of a start, after which a process counts as stuck
 _KEPT = 16 * 1024 * 1024  # bytes of the file in memory that a process keeps between two pictures
 _SQUARE = 4096  # pixels of a side that a small picture may be enlarged to
 _NOT_NOW = "pictures are not decoded now"
@@ -171,7 +171,7 @@ class Decoders:
             self._closed = True
             idle, busy = [*self._idle], [*self._busy]
             self._idle.clear()
-        for process in busy:  # whoever waits for it does the rest
+        for process in busy:  # the thread that waits for it does the rest
             process.kill()
         for process in idle:
             process.close()

@@ -73,7 +73,7 @@ KEYS = ("TRIPTYCH_API_KEY", "OPENAI_API_KEY")
 """Where the key of a chat model is: the first of these in the environment."""
 
 JUDGE_KEYS = ("TRIPTYCH_JUDGE_API_KEY",)
-"""Where the key of a judge with an address of its own is: the other server's key is never sent to it."""
+"""The variable with the key of a judge at another address. The key of the first server is never sent to it."""
 
 
 def launched_processes() -> int:
@@ -184,7 +184,7 @@ _PURPOSE = {
 def doctor() -> dict[str, Any]:
     """Report what this machine offers: versions, processor, memory, GPU, mixed precision, extras and chat endpoint.
 
-    Nothing is measured, and no server is asked.
+    Nothing is measured, and no request is sent.
     """
     return {
         "triptych": __version__,

@@ -18,6 +18,7 @@ from pathlib import Path
 from typing import Any
 
 from triptych.core.errors import BusyError, DataError, FailureError, UsageError
+from triptych.core.remote import Place, RemotePath
 from triptych.core.version import __version__
 
 _LISTED = """
@@ -203,8 +204,10 @@ def copy_own(folder: Path, name: str, out: Path) -> None:
     shutil.copyfile(folder / name, out)
 
 
-def hash_file(path: Path) -> str:
+def hash_file(path: Place) -> str:
     """The SHA-256 of a file's content, in hexadecimal."""
+    if isinstance(path, RemotePath):
+        return hashlib.sha256(path.read_bytes()).hexdigest()
     with path.open("rb") as content:
         return hashlib.file_digest(content, "sha256").hexdigest()
 
@@ -233,7 +236,7 @@ def claim_run(folder: Path, settings: Mapping[str, Any], parts: Sequence[str]) -
 
     Args:
         folder: the folder of an unfinished run's parts.
-        settings: what tells this run from others.
+        settings: the settings that identify this run.
         parts: patterns of the parts' file names.
 
     Returns:

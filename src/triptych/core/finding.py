@@ -12,6 +12,7 @@ from typing import Literal
 
 from triptych.core.errors import DataError, UsageError
 from triptych.core.images import NEEDS_HEIF, NOT_REGULAR, heif_is_installed, reason_of
+from triptych.core.remote import Place, RemotePath
 
 SUFFIXES = frozenset(
     {".jpg", ".jpeg", ".jpe", ".jfif", ".mpo", ".png", ".webp", ".gif", ".bmp", ".tif", ".tiff", ".avif"}
@@ -61,7 +62,7 @@ class Found:
     """The names of pictures as POSIX paths relative to `root`, and everything
     else that was met, sorted by code point."""
 
-    root: Path
+    root: Place
     names: list[str]
     rejected: list[Rejected]
     left_out: list[LeftOut] = field(default_factory=list)
@@ -77,16 +78,16 @@ class Found:
         return any(item.kind == "unreadable" and (item.name == name or item.name in below) for item in self.rejected)
 
 
-def find_pictures(source: Path, root: Path | None = None, *, exclude: Sequence[str] = ()) -> Found:
+def find_pictures(source: Place, root: Path | None = None, *, exclude: Sequence[str] = ()) -> Found:
     """List the pictures in a folder and all folders below it, or those that a .txt list names, one path a line.
 
-    In a folder, the suffix tells what is a picture. Names that start with a dot and folders of thumbnails are left out.
-    Links are followed; each real folder is read once, under its own path if it has one here. A list may name files with
-    any suffix, relative to `root` or else to its own folder. No file is opened, so a listed picture may still be
-    damaged.
+    In a folder, pictures are recognized by their suffix. Names that start with a dot and folders of thumbnails are left
+    out. Links are followed; each real folder is read once, under its own path if it has one here. A list may name files
+    with any suffix, relative to `root` or else to its own folder. No file is opened, so a listed picture may still be
+    damaged. A folder of an object store is listed at once, with sizes and times, so that no object is asked for alone.
 
     Args:
-        source: the folder or the list.
+        source: the folder, also of an object store, or the list.
         root: the folder that the names of a list start from.
         exclude: shell patterns, such as `*.gif` or `private/*`. Files whose name, or path from the root, matches one
             are left out.
@@ -97,8 +98,12 @@ def find_pictures(source: Path, root: Path | None = None, *, exclude: Sequence[s
 
     Raises:
         UsageError: `source` is neither a folder nor a list, or `root` does not fit it.
-        DataError: the list cannot be read.
+        DataError: the list or the object store cannot be read.
     """
+    if isinstance(source, RemotePath):
+        if root is not None:
+            raise UsageError(f"{source}: a folder needs no root; leave the root out")
+        return _find_objects(source, exclude)
     if os.path.isdir(source):
         if root is not None:
             raise UsageError(f"{source}: a folder needs no root; leave the root out, or give a .txt list")
@@ -110,6 +115,30 @@ def find_pictures(source: Path, root: Path | None = None, *, exclude: Sequence[s
         return _read_list(source, root, exclude)
     problem = "is neither" if os.path.lexists(source) else "does not exist; give"
     raise UsageError(f"{source}: {problem} a folder of pictures or a .txt list of them")
+
+
+def _find_objects(root: RemotePath, exclude: Sequence[str]) -> Found:
+    """The pictures of an object store, by the same rules as those of a folder."""
+    suffixes = SUFFIXES | HEIF_SUFFIXES if heif_is_installed() else SUFFIXES
+    try:
+        listed = root.listed()
+    except FileNotFoundError:
+        raise UsageError(f"{root}: there is no such folder in the store") from None
+    except OSError as error:
+        raise DataError(f"{root}: cannot be listed: {reason_of(error)}") from None
+    names: set[str] = set()
+    left_out: dict[str, LeftOut] = {}
+    for name in listed:
+        suffix = os.path.splitext(name)[1].lower()
+        heads = _heads(name)
+        unwanted = ((head, _unwanted_name(head, exclude, folder=head != name)) for head in heads)
+        if found := next(((head, kind) for head, kind in unwanted if kind), None):
+            left_out[found[0]] = LeftOut(_printable(found[0]), *found[1])
+        elif suffix not in suffixes:
+            left_out[name] = _unread(name, suffix)
+        else:
+            names.add(name)
+    return _in_order(root, names, {}, [*left_out.values()])
 
 
 class _Walk:
@@ -176,12 +205,18 @@ class _Walk:
 
 def _unwanted(entry: os.DirEntry[str], name: str, exclude: Sequence[str]) -> tuple[str, str] | None:
     """The kind and the reason of a file that is left out by its name alone; None if it is not left out."""
+    special = entry.name.lower() in _THUMBNAILS | _SYSTEM
+    return _unwanted_name(name, exclude, folder=special and _is_folder(entry))
+
+
+def _unwanted_name(name: str, exclude: Sequence[str], *, folder: bool) -> tuple[str, str] | None:
+    """As `_unwanted`, by a path from the root; `folder` is asked only of names that folders of a system have."""
     if pattern := _excluded(name, exclude):
         return "excluded", f"excluded by {pattern}"
-    lowered = entry.name.lower()
-    if lowered in _THUMBNAILS and _is_folder(entry):
+    lowered = name.rpartition("/")[2].lower()
+    if folder and lowered in _THUMBNAILS:
         return "thumbnail folders", "a folder of thumbnails"
-    if lowered in _SYSTEM and _is_folder(entry):
+    if folder and lowered in _SYSTEM:
         return "system folders", "a folder of the system, such as a wastebasket"
     return ("hidden", "hidden: its name starts with a dot") if lowered.startswith(".") else None
 
@@ -255,7 +290,7 @@ def _objection(root: Path, name: str) -> Rejected | None:
     return None if regular else Rejected(shown, NOT_REGULAR)
 
 
-def _in_order(root: Path, names: set[str], rejected: dict[str, Rejected], left_out: list[LeftOut]) -> Found:
+def _in_order(root: Place, names: set[str], rejected: dict[str, Rejected], left_out: list[LeftOut]) -> Found:
     in_order = sorted(left_out, key=lambda item: item.name)
     return Found(root, sorted(names), [rejected[name] for name in sorted(rejected)], in_order)
 

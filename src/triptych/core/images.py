@@ -16,7 +16,6 @@ from hashlib import file_digest, sha256
 from importlib.util import find_spec
 from io import BytesIO
 from math import isfinite
-from pathlib import Path
 from threading import Lock
 from typing import Any, TypeVar, overload
 
@@ -25,6 +24,7 @@ from PIL import ExifTags, Image, UnidentifiedImageError
 from triptych.core.errors import PictureError
 from triptych.core.limits import DEFAULT_LIMITS, Limits
 from triptych.core.picture_cost import check_cost
+from triptych.core.remote import Place, RemotePath
 
 T = TypeVar("T")
 
@@ -87,7 +87,7 @@ def reason_of(error: Exception) -> str:
 
 
 def open_picture(
-    source: Path | bytes, limits: Limits = DEFAULT_LIMITS, *, before_decoding: Callable[[int], None] | None = None
+    source: Place | bytes, limits: Limits = DEFAULT_LIMITS, *, before_decoding: Callable[[int], None] | None = None
 ) -> Image.Image:
     """Decode a picture as 8-bit RGB: upright by its EXIF, transparency on white, the first frame of several.
 
@@ -152,7 +152,7 @@ def _allow(pixels: int) -> None:
         Image.MAX_IMAGE_PIXELS = pixels
 
 
-def _read(path: Path, limits: Limits) -> bytes:
+def _read(path: Place, limits: Limits) -> bytes:
     try:
         status = path.stat()
         # Checked before opening, since opening a FIFO would wait forever for a writer.
@@ -164,7 +164,7 @@ def _read(path: Path, limits: Limits) -> bytes:
         raise PictureError(reason_of(error)) from None
 
 
-def read_known(path: Path, content: str, limits: Limits = DEFAULT_LIMITS, *, root: Path | None = None) -> bytes:
+def read_known(path: Place, content: str, limits: Limits = DEFAULT_LIMITS, *, root: Place | None = None) -> bytes:
     """Read a picture's file if its SHA-256 still is `content`.
 
     Args:
@@ -199,13 +199,17 @@ class FileRead:
     sha256: str
 
 
-def read_file(path: Path, limits: Limits = DEFAULT_LIMITS) -> FileRead:
+def read_file(path: Place, limits: Limits = DEFAULT_LIMITS) -> FileRead:
     """Read a picture's file and its identity. If the file is larger than `limits` allow, `data` is empty.
+
+    An object of a store is never changed, only replaced as a whole.
 
     Raises:
         OSError: the file cannot be read.
         PictureError: it is not a regular file.
     """
+    if isinstance(path, RemotePath):
+        return _read_object(path, limits)
     status = path.stat()
     if not stat.S_ISREG(status.st_mode):
         raise PictureError(NOT_REGULAR)
@@ -221,6 +225,16 @@ def read_file(path: Path, limits: Limits = DEFAULT_LIMITS) -> FileRead:
     changed = (before.st_mtime_ns, before.st_size) != (after.st_mtime_ns, after.st_size) or len(data) != after.st_size
     fresh = abs(started - before.st_mtime_ns) < _TICK
     return FileRead(data, len(data), -1 if changed or fresh else before.st_mtime_ns, sha256(data).hexdigest())
+
+
+def _read_object(path: RemotePath, limits: Limits) -> FileRead:
+    facts = path.stat()
+    if facts.st_size > limits.max_bytes:
+        raise PictureError(f"too large: {facts.st_size} bytes; at most {limits.max_bytes} are accepted")
+    data = path.read_bytes(limits.max_bytes + 1)
+    # It may have been replaced since it was listed.
+    time_of = facts.st_mtime_ns if len(data) == facts.st_size else -1
+    return FileRead(data, len(data), time_of, sha256(data).hexdigest())
 
 
 def _check_bytes(count: int, limits: Limits) -> None:
@@ -282,11 +296,11 @@ def pad_square(picture: Image.Image, side: int, fill: tuple[int, int, int] = WHI
 
 @overload
 def load_pictures(
-    root: Path, names: Sequence[str], *, threads: int, limits: Limits = DEFAULT_LIMITS
+    root: Place, names: Sequence[str], *, threads: int, limits: Limits = DEFAULT_LIMITS
 ) -> Iterator[tuple[str, Image.Image | PictureError]]: ...
 @overload
 def load_pictures(
-    root: Path,
+    root: Place,
     names: Sequence[str],
     *,
     threads: int,
@@ -295,7 +309,7 @@ def load_pictures(
     limits: Limits = DEFAULT_LIMITS,
 ) -> Iterator[tuple[str, T | PictureError]]: ...
 def load_pictures(
-    root: Path,
+    root: Place,
     names: Sequence[str],
     *,
     threads: int,

@@ -1,9 +1,10 @@
 """Export torch modules to ONNX graphs, round graphs to 8 bits, and run graphs without torch.
 
-Importing torch takes longer than a whole search should. So whatever is trained with torch is run without it.
+Importing torch takes longer than a whole search should. So models that were trained with torch run without it.
 """
 
 import logging
+import os
 import warnings
 from collections.abc import Sequence
 from pathlib import Path
@@ -19,7 +20,7 @@ if TYPE_CHECKING:
     from torch import Tensor, nn
 
 _BATCH = 64  # rows a run; more leave the processor's caches and gain nothing
-_ROWS = "rows"  # a note in a graph: how many rows a run it is to be given, at most
+_ROWS = "rows"  # a metadata key of a graph: the largest number of rows in one run
 _MATRICES = ("MatMul", "Gemm", "Gather")  # whose weights 8 bits do for; the runtime's 8-bit convolutions are slow
 
 
@@ -168,6 +169,8 @@ class Graph:
     """
 
     def __init__(self, path: Path, threads: int | None = None) -> None:
+        # Read at the import. Without it, onnxruntime stores an id of the machine and sends events to its makers.
+        os.environ.setdefault("ORT_DISABLE_TELEMETRY", "1")
         import onnxruntime
 
         options = onnxruntime.SessionOptions()

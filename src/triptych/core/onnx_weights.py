@@ -19,9 +19,9 @@ from triptych.core.files import atomic
 if TYPE_CHECKING:
     from onnx import ModelProto, NodeProto, TensorProto
 
-_SCALE = ".scale_of_rows"  # what comes behind the name of a matrix of 8 bits
-_HEADER = 100_000_000  # bytes of a safetensors header, as the library limits it
-_LEAST = 1024  # values of a tensor for which it is worth it
+_SCALE = ".scale_of_rows"  # suffix of the name of an 8-bit matrix
+_HEADER = 100_000_000  # bytes of a safetensors header at most; the library has the same limit
+_LEAST = 1024  # values; smaller tensors stay in the graph's file
 
 Array = NDArray[Any]
 

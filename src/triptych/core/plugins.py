@@ -130,7 +130,7 @@ class Registry(Generic[T]):
     def _loaded(self, load: Callable[[], Any], name: str) -> Any:
         try:
             return load()
-        except Exception as error:  # whatever a module of somebody else raises while it is imported
+        except Exception as error:  # a plug-in's module may raise anything while it is imported
             raise UsageError(f"{self._flag} {name}: cannot be imported ({error})") from error
 
     def _missing(self, found: Any) -> list[str]:
@@ -143,7 +143,7 @@ class Registry(Generic[T]):
 
 
 def _is_factory(found: Any) -> bool:
-    """Whether this is a class or a function, which makes a plug-in and is none itself."""
+    """Whether this is a class or a function that makes a plug-in, and not a plug-in itself."""
     return inspect.isclass(found) or inspect.isroutine(found) or isinstance(found, partial)
 
 

@@ -97,9 +97,11 @@ def nearest_in_pieces(
     """
     best, scores = np.empty((len(queries), 0), np.int64), np.empty((len(queries), 0), np.float32)
     for rows, vectors in pieces:
-        ascending = np.argsort(rows)
-        places, values = nearest(queries, vectors[ascending], k)
-        best, scores = np.hstack([best, rows[ascending][places]]), np.hstack([scores, values])
+        if np.any(rows[1:] < rows[:-1]):  # pieces that are in order need no copy
+            ascending = np.argsort(rows)
+            rows, vectors = rows[ascending], vectors[ascending]
+        places, values = nearest(queries, vectors, k)
+        best, scores = np.hstack([best, rows[places]]), np.hstack([scores, values])
         order = np.lexsort((best, -scores), axis=1)[:, :k]
         best, scores = np.take_along_axis(best, order, axis=1), np.take_along_axis(scores, order, axis=1)
     return best, scores

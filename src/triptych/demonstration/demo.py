@@ -91,8 +91,8 @@ def demo(
     good, bad = _query_cards(world.benchmark, pictures, folders.composer)
     report = Report(
         title=world.title,
-        summary="Nobody labelled these pictures. An agent paired them up, put the difference into words, and refused "
-        "its own mistakes; a composer learnt from the pairs that were left.",
+        summary="These pictures have no labels. An agent paired them, described the difference in words, and refused "
+        "its own mistakes. A composer learned from the accepted triplets.",
         steps=steps,
         table=results.rows,
         learning_curve=folders.composer / "learning-curve.png",

@@ -1,4 +1,4 @@
-"""The report of a run as one HTML file, without scripts and without anything to be fetched."""
+"""The report of a run as one HTML file, without scripts and external files."""
 
 from base64 import b64encode
 from collections.abc import Sequence
@@ -32,7 +32,7 @@ class Step:
 
 @dataclass(frozen=True)
 class TripletCard:
-    """A triplet that the agent made. `reason`: why its critic refused it.
+    """A triplet that the agent made. `reason`: why the critic refused it.
     `negatives`: the other pictures considered."""
 
     reference: Path
@@ -106,12 +106,12 @@ def write_report(path: Path, content: Report) -> None:
         version=__version__,
     )
     with atomic(path) as temporary:
-        # A file name, and so a text, can hold half of a surrogate pair, which UTF-8 cannot encode.
+        # A file name, and therefore the text, can contain a lone surrogate, which UTF-8 cannot encode.
         temporary.write_text(html, encoding="utf-8", errors="replace")
 
 
 def _metrics(block: Block) -> list[str]:
-    """The usual metrics; if the protocol has none of them, its own."""
+    """The usual metrics, or the protocol's own if it has none of them."""
     return [name for name in _METRICS if name in block.metrics] or list(block.metrics)
 
 

@@ -27,14 +27,13 @@ if TYPE_CHECKING:
 
 FORMAT = "triptych-exported-encoder-1"
 FILES = ("tokenizer.json", "picture.onnx", "text.onnx")
-_TEXTS = 64  # encoded at once; padded to the longest of them
+_TEXTS = 64  # texts encoded at once, padded to the longest
 
 
 class ExportedEncoder:
     """An encoder folder that `export-models` made of a Hugging Face model.
 
-    In single precision it stands for the original encoder and has its fingerprint. In 8 bits it is an encoder of its
-    own.
+    In single precision it has the fingerprint of the original encoder. In 8 bits it has a fingerprint of its own.
 
     Raises:
         DataError: a file is missing or damaged.
@@ -62,7 +61,7 @@ class ExportedEncoder:
         return hashlib.sha256("\n".join([FORMAT, settings, *parts]).encode()).hexdigest()
 
     def prepare(self, picture: Image.Image) -> Pixels:
-        """Pixels `(3, h, w)` of a picture: resized, cropped in the middle if the model wants that, and normalised."""
+        """Pixels `(3, h, w)` of a picture: resized, center-cropped if the model requires it, and normalised."""
         settings = self._pictures
         size = _resized(picture.size, settings["size"])
         picture = picture.resize(size, Image.Resampling(settings["resample"]))
@@ -79,16 +78,15 @@ class ExportedEncoder:
         return self._picture_graph(pixels)
 
     def encode_texts(self, texts: Sequence[str]) -> Vectors:
-        """Vectors `(n, d)` of texts. Each distinct text is encoded once; a text
-        that is too long is encoded in parts."""
-        # By length, so that a batch that is padded to its longest text wastes little.
+        """Vectors `(n, d)` of texts. Each distinct text is encoded once. A too long text is encoded in parts."""
+        # Sorted by length, so that little of a batch is padding.
         distinct = sorted(set(texts), key=lambda text: (len(text), text))
         vectors = self._text_reader.encode_whole(distinct, self._encode)
         row = {text: index for index, text in enumerate(distinct)}
         return vectors[np.array([row[text] for text in texts], np.intp)]
 
     def _encode(self, texts: Sequence[str]) -> Vectors:
-        """Vectors of texts that are cut to the length that the text tower reads."""
+        """Vectors of texts, truncated to the length that the text tower reads."""
         starts = range(0, len(texts), _TEXTS)
         blocks = [self._text_graph(self._token_ids(texts[start : start + _TEXTS])) for start in starts]
         return np.concatenate(blocks) if blocks else np.empty((0, self.dim), np.float32)
@@ -123,7 +121,7 @@ class ExportedEncoder:
 
 
 def _resized(size: tuple[int, int], wanted: int | Sequence[int]) -> tuple[int, int]:
-    """Width and height after resizing: as wanted, or with the shorter side as wanted."""
+    """Width and height after resizing to `wanted`, which is a size or the length of the shorter side."""
     if not isinstance(wanted, int):
         width, height = wanted
         return width, height

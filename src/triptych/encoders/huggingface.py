@@ -1,6 +1,6 @@
 """CLIP and SigLIP in the Hugging Face layout, run by transformers (extra `hf`).
 
-Pictures go through the processors that need Pillow alone. Weights are safetensors, and no remote code runs. To
+Pictures go through the processors that need only Pillow. Weights are safetensors, and no remote code runs. In
 transformers, a SigLIP 2 of fixed resolution is a SigLIP (`model_type` siglip) with another tokenizer.
 """
 
@@ -50,14 +50,14 @@ class HuggingFaceEncoder:
         name: the name as above.
         threads: torch's threads, for the whole process.
         device: what to compute on, such as `cuda:1`.
-        precision: `auto` computes in bfloat16 if that is fast, so vectors of different machines agree only to its
-            rounding. `float32` gives what transformers gives.
-        download: whether a hub id may be fetched. Without it, only the local cache is read.
+        precision: `auto` computes in bfloat16 if the hardware is fast at it, so vectors of different machines differ by
+            its rounding. `float32` gives the vectors of transformers.
+        download: whether a hub id may be downloaded; otherwise only the local cache is read.
 
     Raises:
-        UsageError: the extra `hf` is missing, the model is of another kind, or a hub id is not in the cache and may not
-            be fetched.
-        FailureError: a hub id cannot be fetched.
+        UsageError: the extra `hf` is missing, the model is not supported, or a hub id is not in the cache and may not
+            be downloaded.
+        FailureError: a hub id cannot be downloaded.
         DataError: a file is missing or damaged.
     """
 
@@ -77,7 +77,7 @@ class HuggingFaceEncoder:
         folder = self.folder
         self._family = family_of(folder, self.name)
         if self._family == JOINT:
-            raise UsageError(f"{self.name}: a qwen3_vl is opened by load_encoder")
+            raise UsageError(f"{self.name}: use load_encoder to open a qwen3_vl")
         files = [*setting_files(folder, self.name), *weight_files(folder, self.name)]
         self.fingerprint = fingerprint_of(files, precision)
         if threads is not None:
@@ -110,16 +110,15 @@ class HuggingFaceEncoder:
         return self._vectors(self.model.get_image_features, batches)
 
     def encode_texts(self, texts: Sequence[str]) -> Vectors:
-        """Vectors `(n, d)` of texts. Each distinct text is encoded once; a text
-        that is too long is encoded in parts."""
-        # By length, so that a batch that is padded to its longest text wastes little.
+        """Vectors `(n, d)` of texts. Each distinct text is encoded once. A too long text is encoded in parts."""
+        # Sorted by length, so that little of a batch is padding.
         distinct = sorted(set(texts), key=lambda text: (len(text), text))
         vectors = self._text_reader.encode_whole(distinct, self._encode)
         row = {text: index for index, text in enumerate(distinct)}
         return vectors[np.array([row[text] for text in texts], np.intp)]
 
     def _encode(self, texts: Sequence[str]) -> Vectors:
-        """Vectors of texts that are cut to the length that the text tower reads."""
+        """Vectors of texts, truncated to the length that the text tower reads."""
         starts = range(0, len(texts), TEXT_BATCH)
         batches = (self.tokens(texts[start : start + TEXT_BATCH]) for start in starts)
         return self._vectors(self.model.get_text_features, batches)
@@ -139,13 +138,13 @@ class HuggingFaceEncoder:
 
     @property
     def text_frame(self) -> tuple[int, int]:
-        """The token ids that open and close every text."""
+        """The start and end token ids of every text."""
         self._require_clip()
         opening, closing = self.tokenizer("")["input_ids"]
         return opening, closing
 
     def token_ids(self, texts: Sequence[str]) -> Ids:
-        """Token ids `(n, length)` for CLIP's text tower, padded with the id that closes a text."""
+        """Token ids `(n, length)` for CLIP's text tower, padded with the end token."""
         _, closing = self.text_frame
         ids = np.full((len(texts), self._length), closing, np.int64)
         if texts:
@@ -155,7 +154,7 @@ class HuggingFaceEncoder:
         return ids
 
     def text_tower(self) -> "nn.Module":
-        """CLIP's text tower as a torch module that also takes pseudo-words.
+        """CLIP's text tower as a torch module that also accepts pseudo-words.
 
         Raises:
             UsageError: the model is a SigLIP.
@@ -167,13 +166,13 @@ class HuggingFaceEncoder:
 
     def _require_clip(self) -> None:
         if self._family != "clip":
-            raise UsageError(f"{self.name}: pseudo-words are for our own encoders and for CLIP, not for {self._family}")
+            raise UsageError(f"{self.name}: pseudo-words need an encoder of `pretrain` or a CLIP, not {self._family}")
 
     def tokens(self, texts: Sequence[str]) -> dict[str, Any]:
         """The input of the text tower.
 
-        SigLIP was trained on lower case, padded to its full length, without an attention mask. The tokenizers of some
-        SigLIP 2 checkpoints keep the case, so texts are lowered here.
+        SigLIP was trained on lower-case texts, padded to full length, without an attention mask. Tokenizers of some
+        SigLIP 2 checkpoints keep the case, so texts are lower-cased here.
         """
         cut = {"truncation": True, "max_length": self._length, "return_tensors": "pt"}
         if self._family == "siglip":
@@ -183,17 +182,17 @@ class HuggingFaceEncoder:
         return {"input_ids": tokens["input_ids"], "attention_mask": tokens["attention_mask"]}
 
     def preprocessing(self) -> tuple[dict[str, Any], dict[str, Any]]:
-        """How pictures and texts are prepared, for a program that does it without transformers.
+        """The settings for preparing pictures and texts without transformers, for export.
 
         Raises:
             UsageError: the model's processor has settings that cannot be exported.
         """
         processor = self._processor
         if not (processor.do_resize and processor.do_rescale and processor.do_normalize) or processor.do_pad:
-            raise UsageError(f"{self.name}: prepares its pictures in a way that cannot be exported")
+            raise UsageError(f"{self.name}: the settings of its image processor cannot be exported")
         size = processor.size.shortest_edge or [processor.size.width, processor.size.height]
         if size == [None, None] or processor.size.longest_edge:
-            raise UsageError(f"{self.name}: resizes its pictures in a way that cannot be exported")
+            raise UsageError(f"{self.name}: the way in which its image processor resizes cannot be exported")
         pictures = {
             "size": size,
             "resample": int(processor.resample),
@@ -212,7 +211,7 @@ class HuggingFaceEncoder:
         return pictures, texts
 
     def save(self, model: Any, folder: Path) -> None:
-        """Write a further trained copy of the model in the same layout, with its processor and tokenizer."""
+        """Write a fine-tuned copy of the model in the same layout, with its processor and tokenizer."""
         with quiet():
             model.save_pretrained(folder)
         for path in setting_files(self.folder, self.name):
@@ -222,8 +221,8 @@ class HuggingFaceEncoder:
     def towers(self) -> "tuple[nn.Module, nn.Module]":
         """Torch modules from pixels `(n, 3, h, w)`, and from padded token ids `(n, l)`, to unit vectors `(n, d)`.
 
-        No mask of the padding is needed. A CLIP text tower looks only backwards and ends where its text does; a SigLIP
-        was trained without a mask.
+        No padding mask is needed. A CLIP text tower is causal and is read at the end token; a SigLIP was trained
+        without a mask.
         """
         from torch import nn
 
@@ -267,16 +266,16 @@ def _load(folder: Path, name: str, family: str) -> tuple[Any, Any, Any]:
             output_loading_info=True,
         )
         processor = processor_class.from_pretrained(folder, local_files_only=True)
-        # The class that reads tokenizer.json as it stands; the families' own rebuild it from its parts.
+        # This class reads tokenizer.json unchanged, while the classes of the families rebuild it from its parts.
         tokenizer = transformers.PreTrainedTokenizerFast.from_pretrained(folder, local_files_only=True)
         made = _pixels(processor, Image.new("RGB", (48, 32))).shape[1:]
         read = tuple(np.broadcast_to(model.config.vision_config.image_size, 2).tolist())
-    # transformers gives a missing weight random numbers, and only warns.
+    # transformers initialises missing weights at random, with only a warning.
     if missing := sorted(report["missing_keys"]):
         raise DataError(f"{name}: the weights lack {missing[0]}; copy the model again")
     if made != read:
         raise DataError(
-            f"{name}: pictures are prepared as {made} and the model reads {read};"
+            f"{name}: the image processor makes pictures of {made}, but the model reads {read};"
             f" take config.json and {PREPROCESSORS[0]} from the same model"
         )
     if tokenizer.pad_token_id is None:
@@ -289,14 +288,14 @@ def _pixels(processor: Any, picture: Image.Image) -> Pixels:
 
 
 class ClipQueryEncoder(HuggingFaceEncoder):
-    """A CLIP, or a model with its interface, with BGE-VL's query of picture and words: the sum of both features.
+    """A CLIP, or a model with its interface, with the joint query of BGE-VL: the sum of picture and text features.
 
-    The features are added before either is scaled to length one (Zhou et al., *MegaPairs*, ACL 2025; BGE-VL-base and
-    -large are CLIPs trained in this way). With another CLIP it is a baseline.
+    The features are added before normalisation (Zhou et al., *MegaPairs*, ACL 2025; BGE-VL-base and -large are CLIPs
+    trained in this way). With another CLIP it is a baseline.
     """
 
     def encode_queries(self, pixels: Pixels, texts: Sequence[str]) -> Vectors:
-        """See `EncodesQueries.encode_queries`. Texts are cut to the length that the tower reads."""
+        """See `EncodesQueries.encode_queries`. Texts are truncated to the length that the tower reads."""
         import torch
 
         rows = range(0, len(texts), self._picture_batch)
@@ -319,8 +318,7 @@ class ClipQueryEncoder(HuggingFaceEncoder):
 def load_hugging_face(
     name: str, threads: int | None = None, *, device: str | None = None, download: bool = True
 ) -> "HuggingFaceEncoder | QwenVLEncoder":
-    """Load the encoder of a folder or hub id, of the class that its
-    configuration needs. Raises what the class raises."""
+    """Load the encoder of a folder or hub id, in the class for its configuration. Raises the errors of the class."""
     require_extra("hf", name)
     _, folder = locate_model(name, download=download)
     family = family_of(folder, name)

@@ -1,7 +1,7 @@
 """A lexicon: how likely a caption of a picture contains each of many words, from the picture's vector alone.
 
-A text tower encodes whole captions. Asked about a single word, it answers as if every word were equally common. A
-lexicon knows how common each word is.
+A text tower encodes whole captions. For a single word its similarity ignores how common the word is. A lexicon also
+learns how common each word is.
 """
 
 import re
@@ -18,8 +18,8 @@ from triptych.core.errors import DataError
 from triptych.core.files import write_bytes
 
 FILE = "words.safetensors"
-_MOST = 0.6  # of a group's words
-_AT_LEAST = 8  # captions that must contain a term for it to be learnt
+_MOST = 0.6  # the share of a group's words that a lexicon must have to be used for the group; not tuned
+_AT_LEAST = 8  # a term is learnt if this many captions contain it; not tuned
 _WORD = re.compile(r"[^\W_]+(?:['-][^\W_]+)*")
 
 
@@ -36,12 +36,12 @@ def common_terms(captions: Iterable[str]) -> list[str]:
 
 
 def spellings_of(text: str) -> dict[str, str]:
-    """The words of a text as a lexicon writes them, in order, and the spelling of each in the text, in lower case."""
+    """The words of a text, in order, as a lexicon writes them, each with its spelling in the text in lower case."""
     return dict(zip(_words(text), (word.lower() for word in _WORD.findall(text)), strict=True))
 
 
 def _words(text: str) -> list[str]:
-    # Without hyphens: "t-shirt" is also written "tshirt".
+    # Hyphens are removed, since "t-shirt" is also written "tshirt".
     return [word.lower().replace("-", "") for word in _WORD.findall(text)]
 
 
@@ -59,7 +59,7 @@ class Lexicon:
         return self._find(phrase) is not None
 
     def knows_most(self, phrases: Sequence[str]) -> bool:
-        """Whether the lexicon has so many of the phrases that the others can be treated as rare."""
+        """Whether the lexicon has enough of the phrases to treat the others as rare."""
         return sum(map(self.knows, phrases)) >= _MOST * len(phrases)
 
     def log_odds(self, vectors: NDArray[np.float32], phrases: Sequence[str]) -> NDArray[np.float32]:
@@ -70,7 +70,7 @@ class Lexicon:
     def linear(self, phrases: Sequence[str]) -> tuple[NDArray[np.float32], NDArray[np.float32]]:
         """The rows of the map for `phrases`: weights `(phrases, d)` and biases `(phrases,)`.
 
-        An unknown phrase gets the lowest bias of the known ones, since pictures of it were as rare.
+        An unknown phrase gets the lowest bias of the known ones, since it was at least as rare.
         """
         weight = np.zeros((len(phrases), self.weight.shape[1]), np.float32)
         bias = np.full(len(phrases), self.bias.min(), np.float32)
@@ -88,13 +88,14 @@ class Lexicon:
         return None
 
     def widened(self, dim: int, scale: float) -> "Lexicon":
-        """The same lexicon for vectors of length `dim` that begin with this one's vectors times `scale`."""
+        """The same lexicon for vectors of length `dim` whose first components are this lexicon's vectors times
+        `scale`."""
         wider = np.zeros((len(self.weight), dim), np.float32)
         wider[:, : self.weight.shape[1]] = self.weight / scale
         return Lexicon(self.terms, wider, self.bias)
 
     def joined(self, other: "Lexicon") -> "Lexicon":
-        """This lexicon with the terms of another that it lacks."""
+        """Add the missing terms of another lexicon."""
         rows = [row for row, term in enumerate(other.terms) if term not in self._row]
         return Lexicon(
             (*self.terms, *(other.terms[row] for row in rows)),
@@ -103,8 +104,7 @@ class Lexicon:
         )
 
     def moved(self, weight: NDArray[np.float32], bias: NDArray[np.float32]) -> "Lexicon":
-        """The same lexicon for other vectors, from which `weight` `(d, e)` and `bias` `(d,)` lead to this one's
-        vectors."""
+        """The same lexicon for other vectors `(e,)`, which `weight` `(d, e)` and `bias` `(d,)` map to this one's."""
         return Lexicon(self.terms, self.weight @ weight, self.bias + self.weight @ bias)
 
     def save(self, folder: Path) -> None:

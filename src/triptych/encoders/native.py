@@ -1,13 +1,12 @@
-"""Our own encoders: their folders, and their graphs on ONNX Runtime, so that a search never loads torch.
+"""Encoders of this package: their folders, and their graphs on ONNX Runtime, so that searches do not load torch.
 
-A folder holds `config.json`, `model.safetensors` (weights to train on), `tokenizer.json`, `picture.onnx` and
-`text.onnx` (to run), and `words.safetensors` (the words that it can name). `save_encoder` makes the graphs from the
-weights.
+A folder holds `config.json`, `model.safetensors` (weights for training), `tokenizer.json`, `picture.onnx` and
+`text.onnx` (graphs to run), and `words.safetensors` (the lexicon). `save_encoder` makes the graphs from the weights.
 
-Format 1 is the small dual encoder that `pretrain` trains from scratch. Its graphs hold weights of their own, and a copy
-by `export-models` has no others. Format 2 is the photo encoder. Its graphs read their weights in `model.safetensors`.
-`balance.safetensors` says how the parts of its vectors are balanced, so that they can be balanced anew with the same
-weights. Folders of an older version have no such file.
+Format 1 is the small dual encoder that `pretrain` trains from scratch. Its graphs include their weights, and a copy by
+`export-models` has no others. Format 2 is the photo encoder. Its graphs read their weights from `model.safetensors`.
+`balance.safetensors` has the scales of the parts of its vectors, which can be changed without changing the weights.
+Folders of older versions lack this file.
 """
 
 import hashlib
@@ -47,14 +46,14 @@ _WEIGHTS = "model.safetensors"
 _BALANCE = "balance.safetensors"
 _BALANCED = ("picture.parts", "picture.item_mean", "picture.item_scale")
 _GRAPHS = ("picture.onnx", "text.onnx", "tokenizer.json")
-_MATRIX = 4096  # values of a text matrix, at least, that is stored in 8 bits
+_MATRIX = 4096  # values of a text matrix from which it is stored in 8 bits; smaller ones save nothing
 
 
 class NativeEncoder:
     """An encoder folder that ships with the package or that `pretrain` or `adapt-encoder` made.
 
     Raises:
-        DataError: a file is missing or of another kind.
+        DataError: a file is missing or has another format.
     """
 
     def __init__(self, folder: Path, name: str, threads: int | None = None) -> None:
@@ -94,7 +93,7 @@ class NativeEncoder:
         self.fingerprint = hashlib.sha256("\n".join(content).encode()).hexdigest()
 
     def prepare(self, picture: Image.Image) -> Pixels:
-        """Pixels `(3, size, size)` in [-1, 1] of a picture padded to a square, so that nothing is cropped."""
+        """Pixels `(3, size, size)` in [-1, 1] of a picture, padded to a square instead of cropped."""
         return normalise(square_pixels(picture, self.size))
 
     def encode_pictures(self, pixels: Pixels) -> Vectors:
@@ -102,8 +101,7 @@ class NativeEncoder:
         return self._picture_graph(pixels)
 
     def encode_texts(self, texts: Sequence[str]) -> Vectors:
-        """Vectors `(n, d)` of texts. Each distinct text is encoded once; a text
-        that is too long is encoded in parts."""
+        """Vectors `(n, d)` of texts. Each distinct text is encoded once. A too long text is encoded in parts."""
         distinct = sorted(set(texts))
         ids = self.token_ids(distinct)
         full = np.flatnonzero(ids[:, -1]).tolist()
@@ -117,7 +115,7 @@ class NativeEncoder:
         return self._by_length(ids) if self.is_photo_encoder else self._text_graph(ids)
 
     def _by_length(self, ids: Ids) -> Vectors:
-        """Vectors of texts in groups of equal length, without padding, so that short texts cost little."""
+        """Vectors of texts, in groups of equal length without padding, so that short texts are cheap."""
         vectors = np.empty((len(ids), self.dim), np.float32)
         lengths = (ids != 0).sum(axis=1)
         for length in np.unique(lengths):
@@ -126,7 +124,7 @@ class NativeEncoder:
         return vectors
 
     def token_ids(self, texts: Sequence[str]) -> Ids:
-        """Token ids `(n, length)`, for a composer that has a text tower of its own."""
+        """Token ids `(n, length)`, for composers with a text tower of their own."""
         return token_ids(self.tokenizer, texts, self._length, closing=self.text_frame[1])
 
     def readings(self, texts: Sequence[str], *, reserved: int = 0, learnt: Collection[str] = ()) -> list[TextReading]:
@@ -140,11 +138,11 @@ class NativeEncoder:
 
     @cached_property
     def lexicon(self) -> Lexicon | None:
-        """The words that the encoder can name; None for a folder of an older version."""
+        """The words that the encoder can name; None for folders of older versions."""
         return Lexicon.load(self.folder)
 
     def text_tower(self) -> "nn.Module":
-        """The text tower as a torch module that also takes pseudo-words."""
+        """The text tower as a torch module that also accepts pseudo-words."""
         return load_model(self.folder).text
 
     @cached_property
@@ -182,7 +180,8 @@ def save_encoder(
     from triptych.encoders.networks.dual_encoder import DualEncoder
 
     model = model.eval().float().cpu()
-    # Also for an older encoder in the folder: a kill must not leave its configuration with half of the new files.
+    # If the folder holds an older encoder, its config.json goes first: a killed process must not leave the old
+    # configuration beside new files.
     for stale in ("config.json", STATISTICS, _BALANCE):
         (folder / stale).unlink(missing_ok=True)
     folder.mkdir(parents=True, exist_ok=True)
@@ -212,7 +211,7 @@ def _save_small(folder: Path, model: "DualEncoder") -> dict[str, Any]:
     model.load_state_dict(weights)
     export_graph(model.full_picture, [torch.zeros(2, 3, shape.size, shape.size)], folder / "picture.onnx", half=True)
     export_graph(model.text, [torch.ones(2, shape.length, dtype=torch.int64)], folder / "text.onnx", half=True)
-    # Cosines between texts and pictures are smaller if a part of the vectors is not shared.
+    # Cosines between texts and pictures are smaller if texts have no item part.
     scale = model.scale.item() / (HALF if shape.identity else 1)
     return {"format": FORMAT, "architecture": asdict(shape), "logit_scale": scale}
 
@@ -249,8 +248,7 @@ def _save_photo_encoder(folder: Path, model: "PhotoEncoder") -> dict[str, Any]:
 
 
 def save_balance(folder: Path, model: "PhotoEncoder") -> None:
-    """Write how the parts of picture vectors are balanced, and the matching graph, into the folder of the model's
-    weights."""
+    """Write the scales of the parts of picture vectors, and the matching graph, into the encoder's folder."""
     import torch
     from safetensors.torch import save
 
@@ -282,7 +280,7 @@ def load_model(folder: Path) -> "DualEncoder | PhotoEncoder":
         model = DualEncoder(EncoderShape(**shape | {"depths": tuple(shape["depths"])}))
     weights = folder / _WEIGHTS
     if not weights.is_file():
-        raise DataError(f"{folder}: holds only graphs, which cannot be trained; use the encoder they were made of")
+        raise DataError(f"{folder}: has only graphs, which cannot be trained; use the encoder that was exported")
     try:
         stored = read_weights(weights)
         if isinstance(model, PhotoEncoder):
@@ -291,5 +289,5 @@ def load_model(folder: Path) -> "DualEncoder | PhotoEncoder":
             stored = plain | stored | balance
         model.load_state_dict({name: torch.from_numpy(values) for name, values in stored.items()})
     except (SafetensorError, RuntimeError, ValueError, KeyError):
-        raise DataError(f"{weights}: does not hold the weights of this encoder; copy its folder again") from None
+        raise DataError(f"{weights}: does not fit this encoder; copy its folder again") from None
     return model.eval()

@@ -1,11 +1,11 @@
-"""Find patterns of a tokenizer that could run forever, since a backtracking engine tries every way to split a text."""
+"""Detect regular expressions of a tokenizer that could run forever by catastrophic backtracking."""
 
 import re
 from dataclasses import dataclass
 
-_LONGEST = 2000  # characters of a pattern; those of well-known tokenizers have up to some 300
-_REPEATS = 4  # of any number, one after the other in a branch; well-known patterns have two
-_BOUNDED = 16  # a count up to which a repetition is no danger
+_LONGEST = 2000  # characters of a pattern; those of well-known tokenizers have about 300 at most
+_REPEATS = 4  # unlimited repetitions in sequence in a branch; well-known patterns have two
+_BOUNDED = 16  # up to this count a limited repetition is harmless
 _QUANTIFIER = re.compile(r"(?:[*+?]|\{(\d*)(,?)(\d*)\})[+?]?")
 _ESCAPE = re.compile(r"\\[pP]\{[^}]*\}|\\.", re.DOTALL)
 _CALL = re.compile(r"\\[1-9kg]|\(\?\(|\(\?[R0-9&]|\(\?<?[~*]")  # back to what was matched, or to a part of the pattern
@@ -17,16 +17,16 @@ _CLASS = re.compile(r"\[\^?\]?(?:\\[pP]\{[^}]*\}|\\.|\[:[^]]*:\]|[^\]\\])*\]", r
 class _Group:
     branches: int = 1
     repeats: int = 0
-    """Unlimited repetitions in the branch that is being read."""
+    """The number of unlimited repetitions in the branch that is being read."""
     most: int = 0
-    """Unlimited repetitions in the branch with the most of them."""
+    """The number of unlimited repetitions in the branch with the most."""
 
 
 def may_run_for_ever(pattern: str) -> bool:
-    """Whether matching a regular expression may take time that grows exponentially, or fast, with the length of a text.
+    """Whether matching a regular expression may take time that grows exponentially, or very fast, with a text's length.
 
-    That is possible if something is repeated without a limit and itself repeats or has alternatives, if many such
-    repetitions follow each other, and if the pattern refers back. Some harmless patterns are reported, too.
+    That is possible if a group is repeated without a limit and itself has repetitions or alternatives, if many
+    unlimited repetitions follow each other, or if there are back references. Some harmless patterns are reported, too.
     """
     if len(pattern) > _LONGEST or _CALL.search(pattern):
         return True
@@ -64,7 +64,7 @@ def may_run_for_ever(pattern: str) -> bool:
 
 
 def _end(token: re.Pattern[str], pattern: str, place: int) -> int:
-    """Where the token at `place` ends, or else the next character."""
+    """The end of the token at `place`, or the next character if there is no such token."""
     found = token.match(pattern, place)
     return found.end() if found else place + 1
 

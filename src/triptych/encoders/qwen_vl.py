@@ -1,14 +1,14 @@
-"""Qwen3-VL-Embedding in the Hugging Face layout: a picture, a text, or both together become one vector.
+"""Qwen3-VL-Embedding in the Hugging Face layout: it maps a picture, a text, or both together to one vector.
 
 Li et al., *Qwen3-VL-Embedding and Qwen3-VL-Reranker* (2026; Apache-2.0). The input is one turn of a chat, with an
-instruction as system message. Its vector is the last hidden state of the last token, scaled to length one. The model is
+instruction as system message. The vector is the normalised last hidden state of the last token. The model is
 transformers' Qwen3VLModel. No code from the weights' repository is run.
 
-Every picture is padded to a square of one size, since all pixels have one shape here, while the authors' code keeps
-each picture's shape. So vectors are close to theirs, but not equal.
+Every picture is padded to a square of one size, since all pixels have the same shape here. The authors' code keeps each
+picture's shape, so vectors are close to theirs, but not equal.
 """
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from typing import Any
 
 import numpy as np
@@ -32,22 +32,32 @@ from triptych.encoders.tokenizer import check_tokenizer
 INSTRUCTION = "Represent the user's input."
 """The default instruction of the authors' code."""
 QUERY_INSTRUCTION = "Retrieve the picture that is like the given one but for what the text says."
-"""The instruction for a picture and a text together. The authors recommend one for each task."""
+"""The instruction for a picture and a text together. The authors recommend an instruction for each task."""
 
-_SIDE = 448  # pixels; 196 tokens a picture
+_SIDE = 448  # pixels a side, which makes 196 tokens; not tuned
 _BATCH = 8
-_MOST_TOKENS = 1024  # of a text
+_MOST_TOKENS = 1024  # tokens of a text; bounds the memory of a batch
 _OPENING, _CLOSING, _PICTURE = "<|vision_start|>", "<|vision_end|>", "<|image_pad|>"
 
 
-class QwenVLEncoder:
-    """The encoder `hf:FOLDER` or `hf:HUB_ID` of a Qwen3-VL-Embedding.
+def plain_text(text: str) -> str:
+    """A user's text, changed so that nothing in it is parsed as a special token."""
+    return text.replace("<|", "< |")
+
+
+class QwenVL:
+    """A Qwen3-VL in the Hugging Face layout, with its tokenizer. Pictures are padded to squares of one size.
 
     Raises:
         UsageError: the extra `hf` is not installed.
         FailureError: a hub id cannot be fetched.
         DataError: a file is missing or damaged.
     """
+
+    kind = "Qwen3VLModel"
+    """The class of transformers."""
+    instructions = ""
+    """The instructions that affect the results, as a part of the fingerprint."""
 
     def __init__(
         self,
@@ -56,20 +66,21 @@ class QwenVLEncoder:
         *,
         device: str | None = None,
         download: bool = True,
-        side: int = _SIDE,
+        side: int | None = None,
     ) -> None:
         require_extra("hf", name)
         import torch
         import transformers
 
+        side = side or _SIDE
         self.name, self.folder = locate_model(name, download=download)
         folder = self.folder
         files = [*setting_files(folder, self.name), *weight_files(folder, self.name)]
-        self.fingerprint = fingerprint_of(files, "float32", f"qwen3-vl {side} {INSTRUCTION} {QUERY_INSTRUCTION}")
+        self.fingerprint = fingerprint_of(files, "float32", f"qwen3-vl {side} {self.instructions}")
         if threads is not None:
             torch.set_num_threads(threads)
         check_tokenizer(folder / "tokenizer.json")
-        kind: Any = transformers.Qwen3VLModel
+        kind: Any = getattr(transformers, self.kind)
         with quiet(), blaming(self.name):
             model, report = kind.from_pretrained(
                 folder, dtype=torch.float32, use_safetensors=True, local_files_only=True, output_loading_info=True
@@ -82,11 +93,9 @@ class QwenVLEncoder:
             raise DataError(f"{self.name}: the tokenizer lacks {_PICTURE}; take all files from the same model")
         cell = self._processor.patch_size * self._processor.merge_size
         if side % cell:
-            raise UsageError(f"{self.name}: pictures of {side} pixels do not fall into cells of {cell}")
+            raise UsageError(f"{self.name}: {side} pixels a side is not a multiple of the model's {cell}")
         self.square_side = side
         self._cells = (side // cell) ** 2
-        self.dim: int = model.config.text_config.hidden_size
-        self.instance_dim, self.logit_scale, self.lexicon = 0, 20.0, None
         self._device = Runtime(device=device).torch_device()
         self.model = model.eval().to(self._device)
 
@@ -97,21 +106,62 @@ class QwenVLEncoder:
         mean, spread = (np.array(each, np.float32)[:, None, None] for each in self._normalising)
         return np.asarray((pixels - mean) / spread, np.float32)
 
+    @property
+    def picture_marks(self) -> str:
+        """The special tokens that stand for a picture in a text."""
+        return f"{_OPENING}{_PICTURE * self._cells}{_CLOSING}"
+
+    @property
+    def _normalising(self) -> tuple[Sequence[float], Sequence[float]]:
+        return self._processor.image_mean, self._processor.image_std
+
+    def batch(self, rows: Sequence[Sequence[int]], pixels: Iterable[Pixels] = ()) -> dict[str, Any]:
+        """Make the model's input: token ids, padded at the end, and the patches of all pictures, in order."""
+        import torch
+
+        longest = max(map(len, rows))
+        ids = np.zeros((len(rows), longest), np.int64)
+        mask = np.zeros((len(rows), longest), np.int64)
+        for row, numbers in enumerate(rows):
+            ids[row, : len(numbers)] = numbers
+            mask[row, : len(numbers)] = 1
+        inputs = {"input_ids": torch.from_numpy(ids), "attention_mask": torch.from_numpy(mask)}
+        settings = self._processor
+        sizes = settings.patch_size, settings.merge_size, settings.temporal_patch_size
+        cut = [settings.patchify(each, *sizes) for each in pixels]
+        if cut:
+            inputs["pixel_values"] = torch.from_numpy(np.concatenate([patches for patches, _, _ in cut]))
+            inputs["image_grid_thw"] = torch.tensor([[1, high, wide] for _, high, wide in cut])
+            kinds = (ids == self.model.config.image_token_id) & (mask == 1)
+            inputs["mm_token_type_ids"] = torch.from_numpy(kinds.astype(np.int32))
+        return {name: tensor.to(self._device) for name, tensor in inputs.items()}
+
+    def ids(self, text: str, *, plain: bool = False) -> list[int]:
+        """The tokens of a text. In `plain` text, such as a user's, nothing is parsed as a special token."""
+        return list(self.tokenizer(plain_text(text) if plain else text, add_special_tokens=False)["input_ids"])
+
+
+class QwenVLEncoder(QwenVL):
+    """The encoder `hf:FOLDER` or `hf:HUB_ID` of a Qwen3-VL-Embedding. Arguments and errors are those of `QwenVL`."""
+
+    instructions = f"{INSTRUCTION} {QUERY_INSTRUCTION}"
+
+    def __init__(self, name: str, threads: int | None = None, **how: Any) -> None:
+        super().__init__(name, threads, **how)
+        self.dim: int = self.model.config.text_config.hidden_size
+        self.instance_dim, self.logit_scale, self.lexicon = 0, 20.0, None
+
     def encode_pictures(self, pixels: Pixels) -> Vectors:
         """Vectors `(n, d)` of pixels `(n, 3, side, side)`."""
         return self._encode(pixels, [""] * len(pixels), INSTRUCTION)
 
     def encode_texts(self, texts: Sequence[str]) -> Vectors:
-        """Vectors `(n, d)` of texts, cut after 1024 tokens."""
+        """Vectors `(n, d)` of texts, truncated to 1024 tokens."""
         return self._encode(None, texts, INSTRUCTION)
 
     def encode_queries(self, pixels: Pixels, texts: Sequence[str]) -> Vectors:
         """See `EncodesQueries.encode_queries`: vectors `(n, d)` of pictures and texts, each pair read together."""
         return self._encode(pixels, texts, QUERY_INSTRUCTION)
-
-    @property
-    def _normalising(self) -> tuple[Sequence[float], Sequence[float]]:
-        return self._processor.image_mean, self._processor.image_std
 
     def _encode(self, pixels: Pixels | None, texts: Sequence[str], instruction: str) -> Vectors:
         import torch
@@ -127,33 +177,9 @@ class QwenVLEncoder:
         return unit(np.concatenate(parts)) if parts else np.empty((0, self.dim), np.float32)
 
     def _inputs(self, pixels: Pixels | None, texts: Sequence[str], instruction: str) -> dict[str, Any]:
-        """The model's input: the chat of each item, padded at the end, and the patches of all pictures."""
-        import torch
-
-        picture = "" if pixels is None else f"{_OPENING}{_PICTURE * self._cells}{_CLOSING}"
-        before = f"<|im_start|>system\n{instruction}<|im_end|>\n<|im_start|>user\n{picture}"
-        after = "<|im_end|>\n<|im_start|>assistant\n"
-        opened, closed = (self._ids(part) for part in (before, after))
-        rows = [[*opened, *self._ids(text, plain=True)[:_MOST_TOKENS], *closed] for text in texts]
-        longest = max(map(len, rows))
-        ids = np.zeros((len(rows), longest), np.int64)
-        mask = np.zeros((len(rows), longest), np.int64)
-        for row, numbers in enumerate(rows):
-            ids[row, : len(numbers)] = numbers
-            mask[row, : len(numbers)] = 1
-        inputs = {"input_ids": torch.from_numpy(ids), "attention_mask": torch.from_numpy(mask)}
-        if pixels is not None:
-            settings = self._processor
-            sizes = settings.patch_size, settings.merge_size, settings.temporal_patch_size
-            cut = [settings.patchify(each, *sizes) for each in pixels]
-            inputs["pixel_values"] = torch.from_numpy(np.concatenate([patches for patches, _, _ in cut]))
-            inputs["image_grid_thw"] = torch.tensor([[1, high, wide] for _, high, wide in cut])
-            kinds = (ids == self.model.config.image_token_id) & (mask == 1)
-            inputs["mm_token_type_ids"] = torch.from_numpy(kinds.astype(np.int32))
-        return {name: tensor.to(self._device) for name, tensor in inputs.items()}
-
-    def _ids(self, text: str, *, plain: bool = False) -> list[int]:
-        """The tokens of a text. Text from a person is `plain`: nothing in it is read as a mark of the chat."""
-        if plain:
-            text = text.replace("<|", "< |")
-        return list(self.tokenizer(text, add_special_tokens=False)["input_ids"])
+        """Make the model's input: the chat of each item, with its picture if there are pictures."""
+        picture = "" if pixels is None else self.picture_marks
+        opened = self.ids(f"<|im_start|>system\n{instruction}<|im_end|>\n<|im_start|>user\n{picture}")
+        closed = self.ids("<|im_end|>\n<|im_start|>assistant\n")
+        rows = [[*opened, *self.ids(text, plain=True)[:_MOST_TOKENS], *closed] for text in texts]
+        return self.batch(rows, () if pixels is None else pixels)

@@ -1,7 +1,7 @@
-"""How texts are read: which words an encoder does not understand, and how a long text is read in parts.
+"""How texts are read: which words an encoder does not know, and how a long text is read in parts.
 
-A word that occurs in no picture's caption falls apart into letters, bytes or an unknown token, whatever the tokenizer.
-So words of other languages and scripts, and typing errors, can be distinguished from words that an encoder may know.
+Every tokenizer splits a word that was in no caption into letters, bytes or an unknown token. So words of other
+languages and scripts, and typing errors, can be distinguished from words that an encoder may know.
 """
 
 import math
@@ -27,15 +27,16 @@ if TYPE_CHECKING:
 
     from triptych.encoders.lexicon import Lexicon
 
-_SHARE = 2 / 3  # of a word's letters that known pieces must cover
-_STEM = 3  # letters of a piece at a word's start that count
-_SUFFIX = 4  # letters of a piece within a word that count, after a start that is as long
-_SYLLABLE = 2  # letters of a piece that count in other alphabets
-_SHOWN = 8  # words in a message
-_LONGEST = 40  # letters of one
+# A word counts as known if known pieces of these lengths cover this share of its letters.
+_SHARE = 2 / 3
+_STEM = 3  # letters of a piece at the start of a word, at least
+_SUFFIX = 4  # letters of a later piece, at least, after a first piece of at least this length
+_SYLLABLE = 2  # letters of a piece in alphabets other than Latin, at least
+_SHOWN = 8  # words in a message, at most
+_LONGEST = 40  # letters of a word in a message, at most
 _BYTE = re.compile("<0x[0-9A-Fa-f]{2}>")
-_MARKERS = "Ġ▁"  # what stands for the space before a word, as a piece by itself
-_WORD_SIGNS = ("CJK", "HIRAGANA", "KATAKANA", "HANGUL")  # scripts of which one sign can be a word
+_MARKERS = "Ġ▁"  # signs of tokenizers for the space before a word
+_WORD_SIGNS = ("CJK", "HIRAGANA", "KATAKANA", "HANGUL")  # scripts in which a single sign can be a word
 _EMOJI_STYLES = ("\ufe0e", "\ufe0f")
 
 _LISTED = """
@@ -45,18 +46,18 @@ is are was were be been am has have had do does did can could would should will 
 please just only also very like
 """
 _FUNCTION_WORDS = frozenset(_LISTED.split())
-"""Words that name nothing that a picture shows. None of them is a negation, since it
-matters whether "without" is understood."""
+"""Function words, which name nothing that a picture shows. Negations are not among them, since it matters whether
+"without" is known."""
 
 
 class TextReader:
     """Reports how the texts of a tokenizer are read.
 
     Args:
-        tokenizer: of the library tokenizers; it neither cuts nor pads.
-        limit: tokens of a text that are read at once, without those that open and close it.
-        lower: whether texts are read in lower case although the tokenizer distinguishes cases.
-        lexicon: the words that the encoder can name. It knows them in any case.
+        tokenizer: a tokenizer of the package `tokenizers`, without truncation and padding.
+        limit: the most tokens of a text that are read at once, without start and end tokens.
+        lower: whether texts are lower-cased before a tokenizer that distinguishes cases.
+        lexicon: the words that the encoder can name, which always count as known.
     """
 
     def __init__(
@@ -71,8 +72,8 @@ class TextReader:
 
     @classmethod
     def of(cls, folder: Path, length: int, *, lower: bool) -> Self:
-        """The reader of a folder with a `tokenizer.json`, where `length` tokens are read at once, with those that open
-        and close a text."""
+        """Make the reader for a folder with a `tokenizer.json`. `length` is the limit including start and end
+        tokens."""
         tokenizer = whole_tokenizer(folder)
         return cls(tokenizer, length - tokenizer.num_special_tokens_to_add(False), lower=lower)
 
@@ -87,20 +88,20 @@ class TextReader:
         return found
 
     def unknown(self, text: str, learnt: Collection[str] = ()) -> tuple[str, ...]:
-        """The words of a text that are not understood, each once, in order. Function words are left out."""
+        """The distinct unknown words of a text, in order, without function words."""
         words = dict.fromkeys(words_of(text))
         return tuple(word for word in words if word.lower() not in _FUNCTION_WORDS and not self._reads(word, learnt))
 
     def encode_whole(self, texts: Sequence[str], encode: Callable[[Sequence[str]], Vectors]) -> Vectors:
-        """Vectors of texts by `encode`, which cuts. A text that does not fit gets the mean over its parts."""
-        # A token has at least one byte, but the tokenizer may spell out characters that are not ASCII.
+        """Vectors of texts by `encode`, which truncates. A too long text gets the mean over its parts."""
+        # A token has at least one byte, but a tokenizer may normalise non-ASCII characters to longer strings.
         suspects = [row for row, text in enumerate(texts) if len(text) >= self.limit or not text.isascii()]
         return self.replace_long(encode(texts), texts, suspects, encode)
 
     def replace_long(
         self, vectors: Vectors, texts: Sequence[str], rows: Sequence[int], encode: Callable[[Sequence[str]], Vectors]
     ) -> Vectors:
-        """Replace the vectors of `rows`, whose texts are too long to be read at once, by the mean over their parts."""
+        """Replace the vectors of `rows`, whose texts are too long, by the mean over their parts."""
         parts: list[str] = []
         owners: list[int] = []
         for row, reading in zip(rows, self.readings([texts[row] for row in rows]), strict=True):
@@ -122,9 +123,9 @@ class TextReader:
         return plain in learnt or self._knows(plain)
 
     def _judge(self, word: str) -> bool:
-        """Whether enough of a word's letters lie in pieces that an encoder can have learnt."""
+        """Whether enough of a word's letters are in pieces that an encoder may have learnt."""
         if (word.isascii() and len(word) == 1) or word.isnumeric():
-            return True  # the s of women's, the v of v-neck; numbers are read digit by digit
+            return True  # such as the s of women's and the v of v-neck; numbers are read digit by digit
         if self._lexicon is not None and self._lexicon.knows(word):
             return True
         encoding = self._encode([word])[0]
@@ -143,8 +144,7 @@ class TextReader:
         return read >= _SHARE * len(word)
 
     def _pieces(self, encoding: "Encoding") -> tuple[list[tuple[int, int]], bool]:
-        """The spans of whole characters that are tokens of one known piece, and
-        whether the first one begins the word."""
+        """The spans of known pieces of whole characters, and whether the first one begins the word."""
         real = [
             (token, span)
             for token, span in zip(encoding.tokens, encoding.offsets, strict=True)
@@ -152,13 +152,13 @@ class TextReader:
         ]
         starts = bool(real) and real[0][0] not in _MARKERS and real[0][1][0] == 0
         spans = [span for token, span in real if token not in _MARKERS]
-        # Several tokens with one span are the bytes of one character.
+        # Several tokens with the same span are bytes of one character.
         bytes_of = Counter(spans)
         whole = [span for span in spans if bytes_of[span] == 1 and span[1] > span[0]]
         return whole, starts and bool(whole) and whole[0][0] == 0
 
     def _parts(self, text: str, limit: int, learnt: Collection[str]) -> tuple[str, ...]:
-        """The parts in which a text that is too long is read, without the words that are not understood."""
+        """Split a too long text into parts, without unknown words."""
         words = text.split()
         understood = [word for word in words if any(self._reads(said, learnt) for said in words_of(word))]
         words = understood or words or [text]
@@ -176,7 +176,7 @@ class TextReader:
         return tuple(" ".join(part) for part in parts)
 
     def _fitting(self, word: str, limit: int) -> list[str]:
-        """A word, halved until its pieces fit."""
+        """Halve a word until its parts fit."""
         if len(word) < 2 or len(self._encode([word])[0].ids) <= limit:
             return [word]
         middle = len(word) // 2
@@ -184,7 +184,7 @@ class TextReader:
 
 
 def words_of(text: str) -> Iterator[str]:
-    """The words of a text: runs of letters, marks and digits, and single signs such as emojis."""
+    """The words of a text: runs of letters, marks and digits, and single symbols such as emojis."""
     word = ""
     for sign in text:
         kind = unicodedata.category(sign)
@@ -201,7 +201,7 @@ def words_of(text: str) -> Iterator[str]:
 
 
 def parts_of_texts(texts: Sequence[str], readings: Sequence[TextReading]) -> tuple[list[str], NDArray[np.intp]]:
-    """The parts that are read of texts, one after another, and the row of the text that each part is of."""
+    """The parts of all texts, and for each part the row of its text."""
     if not readings:
         return list(texts), np.arange(len(texts))
     parts = [reading.parts or (text,) for text, reading in zip(texts, readings, strict=True)]
@@ -210,12 +210,12 @@ def parts_of_texts(texts: Sequence[str], readings: Sequence[TextReading]) -> tup
 
 
 def mean_by_owner(vectors: Vectors, owners: NDArray[np.intp], count: int) -> Vectors:
-    """The vectors `(count, d)` of texts from those of their parts. A text with one part keeps its vector."""
+    """The vectors `(count, d)` of texts from those of their parts. A text with one part has the part's vector."""
     return vectors if len(vectors) == count else _means(vectors, owners, count)
 
 
 def _means(vectors: Vectors, owners: NDArray[Any], count: int) -> Vectors:
-    """The unit vectors along the mean of each owner's vectors. A single vector stays as it is."""
+    """The normalised mean of each owner's vectors. A single vector is unchanged."""
     sums = np.zeros((count, vectors.shape[1]), np.float64)
     np.add.at(sums, owners, vectors)
     means = unit(sums)
@@ -225,39 +225,39 @@ def _means(vectors: Vectors, owners: NDArray[Any], count: int) -> Vectors:
 
 
 def reading_notes(reading: TextReading, reader: str) -> list[str]:
-    """Notes for a person on how a request's text was read, a line each. `reader` names the encoder."""
+    """Notes for users on how a text was read, one line each. `reader` is the encoder's name."""
     notes = []
     if reading.unknown:
-        notes.append(f"not understood: {_listed(reading.unknown)}; {reader} knows no word like that")
+        notes.append(f"not understood: {_listed(reading.unknown)}; {reader} does not know such words")
     if reading.tokens > reading.limit:
         what = f"the text has {reading.tokens} tokens, and {reader} reads {reading.limit} at once"
         if reading.is_cut:
-            notes.append(f"{what}: the rest was cut off")
+            notes.append(f"{what}: the rest was ignored")
         elif len(reading.parts) > 1:
-            notes.append(f"{what}: it was read in {len(reading.parts)} parts, whose vectors are averaged")
+            notes.append(f"{what}: it was read in {len(reading.parts)} parts, and their vectors were averaged")
         else:
             notes.append(f"{what}: the words that are not understood were left out")
     return notes
 
 
 def report_texts(texts: Sequence[str], reader: object, what: str, name: str, *, cut: bool = False) -> None:
-    """Print once for many texts which of their words are not understood, and how many texts are too long.
+    """Print which words of many texts are unknown, and how many texts are too long, in one line each.
 
     Args:
         texts: the texts of a file or of a step. Equal ones count once.
         reader: the encoder or composer that reads them. Nothing is printed for one without `readings`.
-        what: what the texts are, such as `queries.jsonl`.
+        what: the source of the texts, such as `queries.jsonl`.
         name: the reader's name.
-        cut: whether texts that are too long are cut, and not read in parts.
+        cut: whether too long texts are truncated instead of read in parts.
     """
     if not isinstance(reader, ReportsReading):
         return
     texts = list(dict.fromkeys(texts))
     counts = Counter(word for text in texts for word in set(text.split()))
     words = sorted(counts, key=lambda word: (-counts[word], word))
-    # Word by word, since the same ones come again and again.
+    # Word by word, since most words occur in many texts.
     readings = reader.readings(words)
-    if not readings:  # a composer over an encoder that cannot tell
+    if not readings:  # a composer whose encoder does not report readings
         return
     said = {word: reading.unknown for word, reading in zip(words, readings, strict=True)}
     unknown = list(dict.fromkeys(part.lower() for word in words for part in said[word]))
@@ -270,12 +270,12 @@ def report_texts(texts: Sequence[str], reader: object, what: str, name: str, *, 
 def report_long_texts(
     texts: Sequence[str], readings: Sequence[TextReading], what: str, name: str, *, cut: bool = False
 ) -> None:
-    """Print how many of the texts are too long, given their `readings`, and what becomes of them."""
+    """Print how many of the texts are too long, given their `readings`, and how they are read."""
     long = [reading for reading in readings if reading.tokens > reading.limit]
     if not long:
         return
     lost = cut or any(reading.is_cut for reading in long)
-    end = "their end is cut off" if lost else "they are read in parts, whose vectors are averaged"
+    end = "the rest is ignored" if lost else "they are read in parts, and the vectors are averaged"
     say(
         f"{what}: {len(long)} of {len(texts)} texts have more tokens than the {long[0].limit} that {name} reads at "
         f"once; {end}"

@@ -1,8 +1,9 @@
-"""The encoders by name: embedded ones, the Hugging Face layout, folders that this package wrote, and plug-ins."""
+"""Encoders by name: embedded ones, the Hugging Face layout, folders that this package wrote, and plug-ins."""
 
 from contextlib import suppress
 from pathlib import Path
 
+from triptych.core.errors import UsageError
 from triptych.core.files import read_json
 from triptych.core.plugins import Registry
 from triptych.encoders.protocol import Encoder
@@ -32,20 +33,32 @@ def load_encoder(
         device: the device of a torch model, such as `cuda:1`; by default a GPU if there is one. Graphs run on the
             processor.
         from_file: whether `given` was read from a file, such as a catalog. Then no `module:attribute` is imported, and
-            no `hf:NAME` is fetched that the local cache lacks.
+            no `hf:NAME` is downloaded.
 
     Returns:
-        The encoder. A plug-in that was given by name has that as its `name`, so that catalogs and composers record it.
+        The encoder. The `name` of a plug-in is the given name, which catalogs and composers record.
 
     Raises:
-        UsageError: there is no such encoder, or the object is no encoder.
+        UsageError: there is no such encoder, or the object is not an encoder.
         DataError: its folder is damaged.
     """
     encoder = ENCODERS.get(given, from_file=from_file, threads=threads, device=device, download=not from_file)
     if isinstance(given, str) and type(encoder).__module__.partition(".")[0] != __name__.partition(".")[0]:
-        with suppress(AttributeError):  # a name that cannot be set is the author's own choice
+        with suppress(AttributeError):  # the plug-in may have a fixed name
             encoder.name = given
     return encoder
+
+
+def name_elsewhere(encoder: Encoder | str) -> str:
+    """The name by which another process or machine loads an encoder: that of a folder, without the working directory.
+
+    Raises:
+        UsageError: the encoder is an object, which cannot be sent.
+    """
+    if not isinstance(encoder, str):
+        raise UsageError("--engine ray: workers load the encoder by its name; give a name, not an object")
+    scheme, place = ("hf:", encoder[3:]) if encoder.startswith("hf:") else ("", encoder)
+    return f"{scheme}{Path(place).resolve()}" if Path(place).is_dir() else encoder
 
 
 def _wardrobe(threads: int | None) -> Encoder:

@@ -1,9 +1,9 @@
-"""What an encoder was trained on, as statistics of its pictures' vectors, and how many other pictures are unlike that.
+"""Statistics of an encoder's training pictures, and how many other pictures differ from them.
 
-How far a picture is from what was trained on is its Mahalanobis distance (Lee et al., NeurIPS 2018, who tell unknown
-pictures from known ones by it), in the directions in which the vectors of training pictures vary most. The other
-directions do not count: in them photos of animals differ from the clothes that `photos-1` was trained on as much as
-anything does, and it finds them all the same.
+A picture's distance from the training pictures is its Mahalanobis distance (Lee et al., NeurIPS 2018, who detect
+out-of-distribution pictures by it), in the directions in which the vectors of training pictures vary most. Other
+directions are ignored: in them, photos of animals are far from the clothes that `photos-1` was trained on, but
+`photos-1` finds animals well.
 """
 
 from dataclasses import dataclass, replace
@@ -20,26 +20,26 @@ from triptych.encoders.protocol import Encoder
 
 FILE = "training_statistics.safetensors"
 LEAST_PICTURES = 40
-"""Pictures needed for statistics."""
+"""The fewest pictures for statistics."""
 
-_DIRECTIONS = 64  # principal directions that count; no search for a better number is recorded
-_PICTURES = 5000  # that they are made of, at most
-_FAR = 0.99  # of the pictures trained on, all but so many are nearer
+_DIRECTIONS = 64  # principal directions that are used; no search for a better number is recorded
+_PICTURES = 5000  # pictures that the statistics are computed from, at most
+_FAR = 0.99  # the quantile of the training pictures' distances from which a picture counts as far
 
 
 @dataclass(frozen=True)
 class TrainingStatistics:
-    """The distribution of an encoder's vectors `(d,)` of pictures like those that it was trained on."""
+    """A normal distribution over the vectors `(d,)` of an encoder's training pictures."""
 
     mean: NDArray[np.float32]
     """The mean vector `(d,)`."""
     directions: NDArray[np.float32]
     """The principal directions `(r, d)`, each divided by its standard deviation."""
     far: float
-    """The distance within which 99 % of the training pictures lie, by the half
-    that did not determine the directions."""
+    """The distance within which 99 % of the training pictures are, by the half that did not determine the
+    directions."""
     pictures: int
-    """How many pictures the statistics are from."""
+    """The number of pictures that the statistics are computed from."""
 
     @classmethod
     def of(cls, vectors: Vectors, *, seed: int = 0) -> "TrainingStatistics | None":
@@ -58,7 +58,7 @@ class TrainingStatistics:
         _, deviations, directions = np.linalg.svd(fitted - mean, full_matrices=False)
         kept = min(_DIRECTIONS, len(fitted) // 4)
         spread = np.maximum(deviations[:kept] / (len(fitted) - 1) ** 0.5, 1e-4)
-        rounded = (directions[:kept] / spread[:, None]).astype(np.float16).astype(np.float32)  # as they are stored
+        rounded = (directions[:kept] / spread[:, None]).astype(np.float16).astype(np.float32)  # as stored
         found = cls(mean.astype(np.float32), rounded, 0.0, len(order))
         far = float(np.quantile(found.distances(measured), _FAR))
         return replace(found, far=far)
@@ -69,7 +69,7 @@ class TrainingStatistics:
         return found
 
     def unlike(self, vectors: Vectors) -> float:
-        """The share of pictures that are further from the training pictures than 99 % of these are."""
+        """The share of pictures that are farther than 99 % of the training pictures."""
         return float((self.distances(vectors) > self.far).mean()) if len(vectors) else 0.0
 
     def save(self, folder: Path) -> None:

@@ -1,4 +1,4 @@
-"""The order of the gallery for each query: by vectors, by scores, or by either with the first answers verified."""
+"""A method's ranking of the gallery for each query: by vectors, by scores, or with the first answers reordered."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -13,26 +13,26 @@ from triptych.metrics.ranking import Rows, RowsLike, ranks_of_targets
 from triptych.metrics.scored import best_by_scores, ranks_after, ranks_by_scores
 
 Lists = Sequence[Rows]
-"""For each query rows of the gallery, ascending."""
+"""Rows of the gallery for each query, ascending."""
 Closed = Sequence[Rows | None]
-"""For each query the rows that are ranked; None for all."""
+"""The rows that are ranked for each query; None for all."""
 
 
 class Answers(Protocol):
-    """A method's order of the gallery for each query of a task."""
+    """A method's ranking of the gallery for each query of a task."""
 
     def ranks(self, targets: Lists, excluded: Lists, candidates: Closed) -> list[Rows]:
-        """The ascending ranks of each query's targets, counted like `metrics.ranking.ranks_of_targets`."""
+        """The ascending ranks of each query's targets, as in `metrics.ranking.ranks_of_targets`."""
         ...
 
     def best(self, k: int, excluded: Lists, candidates: Closed) -> list[Rows]:
-        """Each query's `k` best rows, best first; equal ones in the gallery's order."""
+        """The `k` best rows for each query, best first. Equal scores are in the gallery's order."""
         ...
 
 
 @dataclass(frozen=True)
 class VectorAnswers:
-    """Orders by inner products of query vectors `(n, e)` and gallery vectors `(m, e)`."""
+    """Ranks by inner products of query vectors `(n, e)` and gallery vectors `(m, e)`."""
 
     queries: Vectors
     gallery: Vectors
@@ -53,8 +53,8 @@ class VectorAnswers:
 
 
 class ScoreAnswers:
-    """Orders by a method's scores of queries over a gallery. A query is a reference
-    vector and a text vector, `(n, d)` each."""
+    """Ranks by a method's scores of queries over a gallery. A query is a reference vector and a text vector, `(n, d)`
+    each."""
 
     def __init__(self, fused: Fused, references: Vectors, texts: Vectors) -> None:
         self._fused = fused
@@ -62,7 +62,7 @@ class ScoreAnswers:
         self._texts = texts
 
     def scores(self, start: int, stop: int) -> NDArray[np.float64]:
-        """The scores `(stop - start, m)` of some queries."""
+        """Compute the scores `(stop - start, m)` of some queries."""
         return self._fused(self._references[start:stop], self._texts[start:stop])
 
     def ranks(self, targets: Lists, excluded: Lists, candidates: Closed) -> list[Rows]:
@@ -79,11 +79,11 @@ class ScoreAnswers:
 
 @dataclass(frozen=True)
 class Reordered:
-    """Another order, with each query's first pictures reordered."""
+    """Another ranking, with each query's first answers reordered."""
 
     before: Answers
     first: Lists
-    """For each query the rows that came first before, in their new order."""
+    """For each query the first rows of the other ranking, in their new order."""
 
     def ranks(self, targets: Lists, excluded: Lists, candidates: Closed) -> list[Rows]:
         """See `Answers.ranks`."""
@@ -103,5 +103,5 @@ class Reordered:
 
 
 def excluding(excluded: Lists, more: Sequence[RowsLike]) -> list[Rows]:
-    """Each query's excluded rows with further ones added, ascending."""
+    """Add rows to each query's excluded rows. Returns them ascending."""
     return [np.union1d(out, np.asarray(rows, np.int64)) for out, rows in zip(excluded, more, strict=True)]

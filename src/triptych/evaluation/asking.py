@@ -1,4 +1,4 @@
-"""Ask a chat model about a benchmark's pictures. Replies are kept in a ledger, so that none is paid for twice."""
+"""Ask a chat model about a benchmark's pictures. Replies are stored in a ledger, so that none is paid for twice."""
 
 from collections.abc import Callable, Generator, Iterable, Sequence
 from contextlib import AsyncExitStack
@@ -25,20 +25,22 @@ from triptych.core.progress import progress, say
 T = TypeVar("T")
 Asking = Generator[list[Call], list[Reply], T]
 
-_SHOWN_BACK = 4000  # characters of a bad reply that the model sees again
+_SHOWN_BACK = 4000  # characters of a bad reply that are sent back with the request to repair it
 _REPAIR = "That reply cannot be used: {problem}. Answer again, with the one JSON object alone."
 
 
 @dataclass
 class Spent:
-    """Calls, tokens and cost of replies, from this run or an earlier one."""
+    """Calls, tokens and cost of replies, including those of earlier runs."""
 
     calls: int = 0
     tokens_in: int = 0
     tokens_out: int = 0
     cost: float = 0.0
+    seconds: float = 0.0
+    """The sum of the replies' durations."""
     unusable: int = 0
-    """Questions that were refused, or whose answers could not be used."""
+    """Questions that were refused, or whose replies could not be used."""
 
     def add(self, reply: Reply) -> None:
         """Count a reply."""
@@ -46,6 +48,26 @@ class Spent:
         self.tokens_in += reply.tokens_in
         self.tokens_out += reply.tokens_out
         self.cost += reply.cost
+        self.seconds += reply.seconds
+
+
+class PictureDigests:
+    """Computes the digest of each picture of a task once."""
+
+    def __init__(self) -> None:
+        self._known: dict[tuple[Path, Any], str] = {}
+
+    def picture(self, task: Task, label: str, name: str) -> CallPicture:
+        """Make a labelled picture of a task, with the digest of its content.
+
+        Raises:
+            OSError: the picture is gone.
+        """
+        key = task.file(name), task.boxes.get(name)
+        if key not in self._known:
+            digest = hash_file(key[0])
+            self._known[key] = digest if key[1] is None else sha256(f"{digest} {key[1]}".encode()).hexdigest()
+        return CallPicture(label, name, self._known[key])
 
 
 @dataclass(frozen=True)
@@ -56,26 +78,47 @@ class Asker:
     chat: ChatSettings
     ledger: Path
     limits: Limits
-    _digests: dict[tuple[Path, Any], str] = field(default_factory=dict)
+    _digests: PictureDigests = field(default_factory=PictureDigests)
 
-    def call(self, step: str, version: str, text: str, pictures: Sequence[CallPicture], schema: dict[str, Any]) -> Call:
-        """A question about pictures."""
-        return Call(step, self.model, version, text, tuple(pictures), schema, rendering(self.chat.request))
+    def call(
+        self,
+        step: str,
+        version: str,
+        text: str,
+        pictures: Sequence[CallPicture],
+        schema: dict[str, Any],
+        *,
+        likelihoods: bool = False,
+    ) -> Call:
+        """Make the call for a question about pictures.
+
+        With `likelihoods` the call requests log-probabilities, and the schema is not sent.
+        """
+        shown = rendering(self.chat.request)
+        return Call(step, self.model, version, text, tuple(pictures), schema, shown, likelihoods=likelihoods)
 
     def picture(self, task: Task, label: str, name: str) -> CallPicture:
-        """A picture of a task with its label and the digest of its content.
+        """Make a labelled picture of a task, with the digest of its content.
 
         Raises:
             OSError: the picture is gone.
         """
-        key = task.file(name), task.boxes.get(name)
-        if key not in self._digests:
-            digest = hash_file(key[0])
-            self._digests[key] = digest if key[1] is None else sha256(f"{digest} {key[1]}".encode()).hexdigest()
-        return CallPicture(label, name, self._digests[key])
+        return self._digests.picture(task, label, name)
+
+    def ask_once(self, calls: Sequence[Call], read: Callable[[str], T], spent: Spent) -> Asking[list[T | None]]:
+        """Ask, and parse each reply, without a request to repair it; None if there is no usable reply."""
+        found: list[T | None] = []
+        for reply in (yield list(calls)):
+            spent.add(reply)
+            try:
+                found.append(read_reply(reply, read, most_tokens=self.chat.request.max_tokens))
+            except (CallRefused, InvalidReply):
+                found.append(None)
+                spent.unusable += 1
+        return found
 
     def ask(self, calls: Sequence[Call], read: Callable[[str], T], spent: Spent) -> Asking[list[T | None]]:
-        """The parsed reply, after at most one request to repair it; None if there is no usable reply."""
+        """Ask, and parse each reply, after at most one request to repair it; None if there is no usable reply."""
         replies = yield list(calls)
         found: list[T | None] = []
         again: dict[int, Call] = {}
@@ -99,10 +142,10 @@ class Asker:
         return found
 
     def run(self, task: Task, step: str, asking: Iterable[tuple[str, Asking[T]]], count: int) -> dict[str, T]:
-        """The outcome of each question by its query's id. Questions that a limit or a fault left out are missing.
+        """Run questions and return their outcomes by the queries' ids, without those stopped by a limit or an error.
 
         Raises:
-            FailureError: the server answers nothing.
+            FailureError: the server does not answer.
             KeyboardInterrupt: after Ctrl-C.
         """
         from triptych.chat.client import INTERRUPTED, DialogueRunner, run
@@ -111,7 +154,7 @@ class Asker:
 
         host = urlsplit(self.chat.endpoint.base_url).hostname
         if host not in LOCAL:
-            say(f"eval: pictures leave this machine, for {host}")
+            say(f"eval: pictures are sent to {host}")
         urls = PictureUrls(
             lambda name: _source(task, name, self.limits),
             size=self.chat.request.picture_size,
@@ -142,7 +185,7 @@ class Asker:
 
 
 def _source(task: Task, name: str, limits: Limits) -> Path | bytes:
-    """The file of a picture, or the part of it that is the picture."""
+    """The file of a picture, or the picture cut out of it."""
     box = task.boxes.get(name)
     if box is None:
         return task.file(name)

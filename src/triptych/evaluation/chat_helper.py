@@ -1,8 +1,6 @@
-"""Everything that a chat model does in an evaluation, behind one object.
-Without a chat model, none of it is imported."""
+"""The chat model of an evaluation. Without a chat model, none of its modules is imported."""
 
-from collections.abc import Iterable, Sequence
-from dataclasses import replace
+from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Self
 
@@ -12,60 +10,50 @@ from triptych.composers.baselines import WeightedSum
 from triptych.composers.protocol import Composer
 from triptych.core.errors import UsageError
 from triptych.encoders.protocol import Encoder
-from triptych.evaluation.answers import Answers
 from triptych.evaluation.encoded_task import EncodedTask
-from triptych.evaluation.options import EvaluateChatOptions, EvaluateOptions
+from triptych.evaluation.options import EvaluateOptions
 
-if TYPE_CHECKING:  # they need the extra `chat`
+if TYPE_CHECKING:  # these need the extra `chat`
     from triptych.evaluation.asking import Asker
 
 COMPILE = "compile"
 
 
 class ChatHelper:
-    """Makes the method `compile`, and verifies first answers. Its replies are in the ledger beside the result file."""
+    """Makes the method `compile`. Replies are in the ledger beside the result file."""
 
-    def __init__(self, options: EvaluateChatOptions, ledger: Path, evaluation: EvaluateOptions) -> None:
-        require_chat_libraries()
-        self._options = options
+    def __init__(self, evaluation: EvaluateOptions, ledger: Path) -> None:
+        self._evaluation = evaluation
         self._ledger = ledger
-        self._limits = evaluation.limits
 
     @classmethod
     def of(cls, evaluation: EvaluateOptions, names: Sequence[str], output: Path | None) -> Self | None:
-        """The helper for the options; None if they use no chat model.
+        """Make the helper for the options; None if no method needs it.
 
         Raises:
-            UsageError: a model is given without a use, or a method without its model, or there is no result file.
+            UsageError: a model is given but not used, or needed but not given, or there is no result file.
         """
         options = evaluation.chat
-        if options is None or not (options.verifier or options.compiler):
+        if options is None or not (options.compiler or COMPILE in names):
             return None
-        if options.compiler and COMPILE not in names:
-            raise UsageError("--compile-model goes with --method compile")
-        if COMPILE in names and not options.compiler:
+        if COMPILE not in names:
+            raise UsageError("--compile-model needs --method compile")
+        if not options.compiler:
             raise UsageError("--method compile needs --compile-model MODEL")
         if output is None:
-            raise UsageError("a chat model in eval needs --output FILE, beside which its replies are kept")
-        return cls(options, ledger_path(output), evaluation)
-
-    @property
-    def verifies(self) -> bool:
-        """Whether first answers are verified."""
-        return bool(self._options.verifier)
-
-    def choosing(self, encoders: Iterable[str]) -> set[str]:
-        """The encoders with which a weight of grades is selected on another split."""
-        return set(encoders) if self.verifies and self._options.weight is None else set()
+            raise UsageError("eval with a chat model needs --output FILE; its replies are stored beside this file")
+        return cls(evaluation, ledger_path(output))
 
     def compiler(self, encoder: Encoder, weight: float) -> WeightedSum:
-        """The method `compile`."""
+        """Make the method `compile`."""
         from triptych.evaluation.compiling import compile_method
 
-        return compile_method(encoder, self._asker(self._options.compiler or ""), weight)
+        assert self._evaluation.chat is not None, "`of` made sure"
+        model = self._evaluation.chat.compiler or ""
+        return compile_method(encoder, asker(self._evaluation, model, self._ledger), weight)
 
     def learn(self, method: Composer, task: EncodedTask, val: EncodedTask | None) -> dict[str, Any]:
-        """Ask what a task's queries mean, if the method needs it. Returns the facts for a result row."""
+        """Compile a task's queries, if the method needs that. Returns the facts for a result row."""
         from triptych.evaluation.compiling import CompiledText
 
         if not (isinstance(method, WeightedSum) and isinstance(method.text, CompiledText)):
@@ -74,26 +62,15 @@ class ChatHelper:
             method.text.learn(val)
         return {"compilation": method.text.learn(task)}
 
-    def verify(
-        self, task: EncodedTask, answers: Answers, val: EncodedTask | None, method: Composer
-    ) -> tuple[Answers, dict[str, Any]]:
-        """Answers with the first of them verified, and the facts for a result row.
 
-        The weight of the grades is the given one, or the one that is best on `val`, or 1.
-        """
-        from triptych.evaluation.verification import Verifier, best_fusion
+def asker(evaluation: EvaluateOptions, model: str, ledger: Path) -> "Asker":
+    """Connect to a chat model at the server of the options.
 
-        verifier = Verifier(self._asker(self._options.verifier), self._options.top)
-        weight, source = self._options.weight, "given"
-        if weight is None and val is not None:
-            known = val.answers(method)
-            weight, source = best_fusion(val, known, verifier.grade(val, known)), "val"
-        elif weight is None:
-            weight, source = 1.0, "default"
-        found, said = verifier.verified(answers, verifier.grade(task, answers), weight)
-        return found, {"verification": replace(said, weight_from=source)}
+    Raises:
+        UsageError: the extra `chat` is missing.
+    """
+    require_chat_libraries()
+    from triptych.evaluation.asking import Asker
 
-    def _asker(self, model: str) -> "Asker":
-        from triptych.evaluation.asking import Asker
-
-        return Asker(model, self._options.chat, self._ledger, self._limits)
+    assert evaluation.chat is not None, "the callers have checked"
+    return Asker(model, evaluation.chat.chat, ledger, evaluation.limits)

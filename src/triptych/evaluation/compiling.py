@@ -1,10 +1,8 @@
-"""`compile`: a chat model turns picture and words once into wanted, kept and excluded phrases; a search is still one
-inner product.
+"""`compile`: a chat model turns picture and words into phrases for what is wanted, kept and excluded, once per query.
 
-It follows the idea of training-free methods in which a language model writes what is wanted, kept and excluded, and
-whose search uses a linear combination of the vectors (MulVec, CIReVL). Prompt and weights are this project's own. It is
-the text intermediary with a real model in place of an oracle. The gallery is unchanged, and replies are kept in a
-ledger.
+It follows training-free methods in which a language model writes such phrases, and search uses a linear combination of
+their vectors (MulVec, CIReVL). Prompt and weights are this project's own. It is the text intermediary with a real model
+in place of an oracle. The gallery is unchanged, and replies are stored in a ledger.
 """
 
 import hashlib
@@ -30,7 +28,7 @@ from triptych.evaluation.results.row import Compilation
 
 STEP = "compile"
 KEPT = 0.5
-"""The weight of what must stay, relative to what is asked for; not tuned."""
+"""The weight of what must stay, relative to what is wanted; not tuned."""
 
 _PROMPT = """You turn a request to a picture search into phrases. Somebody holds the picture that you see, and says:
 
@@ -50,7 +48,7 @@ _MOST_PHRASES, _MOST_TEXT, _MOST_WORDS = 4, 300, 1000
 
 
 class Compiled(Answer):
-    """The parts of a request."""
+    """The model's reply: the parts of a request."""
 
     target: str
     keep: list[str]
@@ -67,7 +65,7 @@ class Phrases:
 
 
 class CompiledText(SameSpace):
-    """Vectors from a chat model's phrases: the target, plus a share of what stays, minus a share of what is excluded.
+    """Text vectors from a chat model's phrases: the target, plus a share of what stays, minus a share of exclusions.
 
     `learn` asks the model about a task. A request without phrases is used unchanged.
     """
@@ -83,7 +81,7 @@ class CompiledText(SameSpace):
         """Ask about every query of a task, and print the cost.
 
         Raises:
-            FailureError: the server answers nothing.
+            FailureError: the server does not answer.
         """
         spent = Spent()
         asking = ((query.id, self._dialogue(task, query, spent)) for query in task.queries)
@@ -101,7 +99,7 @@ class CompiledText(SameSpace):
         )
 
     def take(self, task: EncodedTask, found: Mapping[str, Sequence[Phrases | None]]) -> int:
-        """Take what is known of queries, by their ids and in the order of their wordings; how many know nothing."""
+        """Store the phrases of queries, by id and in the order of wordings. Returns how many have none."""
         plain = 0
         for query, vector in zip(task.queries, task.references, strict=True):
             phrases = found.get(query.id, ())
@@ -117,7 +115,7 @@ class CompiledText(SameSpace):
         modifications: Sequence[str],
         changes: Sequence[ChangedWords | None] | None = None,
     ) -> Vectors:
-        """Unit vectors of the requests' phrases."""
+        """Compute unit vectors from the requests' phrases."""
         asked = [
             self._known.get((vector.tobytes(), text), Phrases(text))
             for vector, text in zip(references, modifications, strict=True)

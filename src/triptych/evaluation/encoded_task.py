@@ -2,6 +2,7 @@
 
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -11,12 +12,15 @@ from triptych.benchmarks.task import Query, Task
 from triptych.catalog.catalog import Catalog
 from triptych.composers.patches import Patches, ReadsPatches, in_batches, reads_pixels
 from triptych.composers.protocol import Composer, ReadsPictures, ScoresPictures
+from triptych.core.cluster import HERE, Workers
 from triptych.core.errors import DataError, PictureError, UsageError
 from triptych.core.limits import DEFAULT_LIMITS, Limits
 from triptych.core.progress import say
+from triptych.core.remote import RemotePath
 from triptych.core.vectors import Vectors, require_finite_rows, unit
 from triptych.encoders.protocol import Encoder
 from triptych.evaluation.answers import Answers, ScoreAnswers, VectorAnswers, excluding
+from triptych.evaluation.encoding_elsewhere import encode_by_workers
 from triptych.evaluation.joint import compose_jointly
 from triptych.evaluation.results.row import ResultRow
 from triptych.evaluation.rows import Ranks, by_aspect, by_family, digests, listed, percents, values
@@ -28,22 +32,22 @@ _BATCH = 256
 
 @dataclass(frozen=True)
 class TaskRows:
-    """The gallery rows, ascending, that count for each query."""
+    """Rows of the gallery for each query, ascending."""
 
     targets: list[Rows]
     single: list[Rows]
-    """The one target that the text was written for; all where there is none."""
+    """The single target for which the text was written; all targets if there is none."""
     groups: list[Rows]
     excluded: list[Rows]
-    """What is never ranked, the reference among it unless the protocol has it otherwise."""
+    """The rows that are not ranked, including the reference unless the protocol ranks it."""
     candidates: list[Rows | None]
-    """The closed list to rank; None for the whole gallery."""
+    """The candidates to rank; None for the whole gallery."""
     negatives: list[Rows]
-    """Rows that were judged to be wrong."""
+    """Rows that are labelled as wrong."""
 
     @classmethod
     def of(cls, task: Task, queries: Sequence[Query], row_of: Mapping[str, int]) -> "TaskRows":
-        """The rows of `queries` over a gallery with row numbers `row_of`. Names that are missing are left out."""
+        """Look up the rows of `queries` in a gallery with row numbers `row_of`. Missing names are left out."""
         return cls(
             targets=[_rows(query.targets, row_of) for query in queries],
             single=[_rows({query.target} if query.target else query.targets, row_of) for query in queries],
@@ -57,8 +61,8 @@ class TaskRows:
 class EncodedTask:
     """A task with the vectors of its pictures.
 
-    Pictures that cannot be read are left out and counted, with the queries that cannot be asked without them. `encoded`
-    holds vectors by picture and is added to, so that tasks that share it encode a picture once.
+    Pictures that cannot be read are left out and counted, and so are queries that need them. `encoded` holds vectors by
+    picture. New vectors are added to it, so that tasks that share it encode each picture once. `workers` encode.
 
     Raises:
         DataError: no query is left.
@@ -70,18 +74,21 @@ class EncodedTask:
         encoder: Encoder,
         encoded: dict[Key, Any] | None = None,
         limits: Limits = DEFAULT_LIMITS,
+        workers: Workers = HERE,
     ) -> None:
         require_folder(task)
         self.task = task
         self._encoder = encoder
         self._limits = limits
-        vector_of = _picture_vectors(task, encoder, {} if encoded is None else encoded, limits)
+        vector_of = _picture_vectors(task, encoder, {} if encoded is None else encoded, limits, workers)
         self.gallery_names = [name for name in task.gallery if name in vector_of]
         row_of = {name: row for row, name in enumerate(self.gallery_names)}
         self.queries = [query for query in task.queries if _can_be_asked(query, vector_of, row_of)]
         self.unreadable = len(task.names) - len(vector_of)
         if not self.queries:
-            raise DataError(f"{task.root}: none of the {len(task.queries)} queries of {task.name} can be asked")
+            raise DataError(
+                f"{task.root}: none of the {len(task.queries)} queries of {task.name} has readable pictures"
+            )
         if self.unreadable:
             lost = len(task.queries) - len(self.queries)
             say(f"{task.name}: {self.unreadable} pictures cannot be read; {lost} queries need them and are left out")
@@ -90,11 +97,11 @@ class EncodedTask:
         self._rows = TaskRows.of(task, self.queries, row_of)
 
     def compose(self, method: Composer) -> Vectors:
-        """The method's query vectors: the mean over wordings if a query has several."""
+        """Compute the method's query vectors. If a query has several wordings, it is their mean."""
         return mean_vectors(self.compose_wordings(method))
 
     def compose_wordings(self, method: Composer) -> list[Vectors]:
-        """The method's query vectors, once for each set of wordings."""
+        """Compute the method's query vectors for each set of wordings."""
         texts = [(query.modification, *query.other_wordings) for query in self.queries]
         changes = [query.change for query in self.queries]
         wordings = zip(*texts, strict=True)
@@ -110,7 +117,7 @@ class EncodedTask:
         return several
 
     def gallery_for(self, method: Composer) -> Vectors:
-        """The gallery in the method's space.
+        """Compute the gallery in the method's space.
 
         Raises:
             FailureError: a vector is not finite; the message names the picture.
@@ -120,31 +127,31 @@ class EncodedTask:
         return gallery
 
     def _patches(self, method: ReadsPatches) -> Patches:
-        """What the method reads of each query's reference picture.
+        """Compute the patches of each query's reference picture.
 
         Raises:
             DataError: a picture is gone.
         """
         names = sorted({query.reference for query in self.queries})
-        what = f"look at {self.task.name}"
+        what = f"patches of {self.task.name}"
         loaded = load_task_pictures(self.task, names, prepare=self._encoder.prepare, what=what, limits=self._limits)
         patches = np.concatenate([method.look(pixels) for pixels in in_batches(loaded, self.task.file)])
         row_of = {name: row for row, name in enumerate(names)}
         return patches[[row_of[query.reference] for query in self.queries]]
 
     def ranks(self, queries: Vectors, gallery: Vectors) -> list[Rows]:
-        """The ranks of each query's targets by the protocol: a reference is no answer, unless the task says so."""
+        """The ranks of each query's targets by the protocol. A reference is not ranked unless the task says so."""
         return ranks_of_targets(queries, gallery, self._rows.targets, self._rows.excluded, self._rows.candidates)
 
     def answers(self, method: Composer) -> Answers:
-        """A method's order of the gallery for each query."""
+        """A method's ranking of the gallery for each query."""
         queries, gallery = self.compose(method), self.gallery_for(method)
         if isinstance(method, ScoresPictures):
             return ScoreAnswers(method.scorer(gallery), self.references, queries)
         return VectorAnswers(queries, gallery)
 
     def all_ranks(self, answers: Answers) -> Ranks:
-        """All ranks that the task's metrics need."""
+        """Compute all ranks that the task's metrics need."""
         rows, measures = self._rows, self.task.measures
         single = subset = negatives = clean = None
         if measures.single:
@@ -160,7 +167,7 @@ class EncodedTask:
         return Ranks(targets, single, subset, negatives, clean, listed if len(listed) == len(self.queries) else None)
 
     def first(self, answers: Answers, k: int, *, group: bool = False) -> dict[str, list[str]]:
-        """For each query's id the names of the `k` best pictures, of the gallery or of its group."""
+        """The names of the `k` best pictures by query id, from the gallery or from the query's group."""
         candidates = list(self._rows.groups) if group else self._rows.candidates
         found = answers.best(k, self._rows.excluded, candidates)
         return {
@@ -168,26 +175,26 @@ class EncodedTask:
         }
 
     def first_rows(self, answers: Answers, k: int) -> list[Rows]:
-        """Each query's `k` best rows of the gallery."""
+        """The `k` best rows of the gallery for each query."""
         return answers.best(k, self._rows.excluded, self._rows.candidates)
 
     def best(self, queries: Vectors, gallery: Vectors, k: int) -> dict[str, list[str]]:
-        """For each query's id the names of the `k` best pictures. Equal scores are in the gallery's order."""
+        """The names of the `k` best pictures by query id. Equal scores are in the gallery's order."""
         return self.first(VectorAnswers(queries, gallery), k)
 
     def values(self, method: Composer, answers: Answers | None = None) -> dict[str, Values]:
-        """The metrics of each query, for a method, or for its `answers` if they are known."""
+        """The metrics of each query for a method, or for its `answers` if they are given."""
         return values(self.task.measures, self.all_ranks(answers or self.answers(method)))
 
     def solved(self, answers: Answers, k: int) -> Values:
-        """For each query 1 if a target is among the first `k`, else 0."""
+        """1 for each query with a target among the first `k`, else 0."""
         rows = self._rows
         return per_query(answers.ranks(rows.single, rows.excluded, rows.candidates), (k,), ())[f"R@{k}"]
 
     def row(
         self, method: Composer, encoder: Encoder, *, per_query: bool = False, answers: Answers | None = None
     ) -> ResultRow:
-        """One row of a result file."""
+        """Make a row of a result file."""
         found = self.values(method, answers)
         protocol = self.task.protocol or None
         return ResultRow(
@@ -208,25 +215,31 @@ class EncodedTask:
         )
 
 
-def _picture_vectors(task: Task, encoder: Encoder, known: dict[Key, Any], limits: Limits) -> dict[str, Any]:
-    """The vectors of readable pictures by name. Those that are not `known` are encoded and added to it."""
+def _picture_vectors(
+    task: Task, encoder: Encoder, known: dict[Key, Any], limits: Limits, workers: Workers
+) -> dict[str, Any]:
+    """The vectors of readable pictures by name. Missing ones are encoded and added to `known`."""
     key_of = {name: picture_key(task, name) for name in task.names}
     missing = {key: name for name, key in key_of.items() if key not in known}
     if missing:
-        fresh = encode_pictures(encoder, task, sorted(missing.values()), limits)
+        names = sorted(missing.values())
+        if workers is HERE:
+            fresh = encode_pictures(encoder, task, names, limits)
+        else:
+            fresh = encode_by_workers(workers, encoder, task, names, limits)
         known.update((key_of[name], vector) for name, vector in fresh.items())
     return {name: known[key] for name, key in key_of.items() if key in known}
 
 
 def mean_vectors(several: Sequence[Vectors]) -> Vectors:
-    """The unit vectors along the mean of several vectors for each query. A single one stays as it is."""
+    """The normalised mean of several vectors for each query. A single vector is unchanged."""
     return several[0] if len(several) == 1 else unit(np.mean(several, axis=0))
 
 
 def encode_pictures(
     encoder: Encoder, task: Task, names: Sequence[str], limits: Limits = DEFAULT_LIMITS
 ) -> dict[str, Any]:
-    """Encode every readable picture, by name. The others are named on the terminal."""
+    """Encode every readable picture, by name. A line is printed for each of the others."""
     vector_of: dict[str, Any] = {}
     waiting: dict[str, Any] = {}
 
@@ -255,13 +268,13 @@ def _can_be_asked(query: Query, vector_of: Mapping[str, Any], row_of: Mapping[st
 
 
 def _reference(query: Query, vector_of: Mapping[str, Any]) -> Any:
-    """The vector of the query's reference, or the mean direction of several references."""
+    """The vector of the query's reference, or the normalised mean of several references."""
     vectors = [vector_of[name] for name in query.references]
     return vectors[0] if len(vectors) == 1 else unit(np.mean(vectors, axis=0))
 
 
 def _candidates(queries: Sequence[Query], row_of: Mapping[str, int]) -> list[Rows | None]:
-    """The rows of closed lists. A list that several queries share is looked up once."""
+    """The rows of the queries' candidates. A list that several queries share is looked up once."""
     known: dict[int, Rows] = {}
     found: list[Rows | None] = []
     for query in queries:
@@ -284,17 +297,20 @@ def _rows(names: Iterable[str], row_of: Mapping[str, int]) -> Rows:
 
 
 def known_vectors(catalog: Catalog, tasks: Sequence[Task]) -> dict[Key, Any]:
-    """The vectors that a catalog of the pictures' folder, or of one above it, has already, of whole unpadded pictures.
+    """Take the vectors of the tasks' pictures from a catalog of their folder or of a folder above it.
+
+    Vectors of cropped or padded pictures are not taken.
 
     Raises:
-        UsageError: the catalog holds none of the tasks' folders.
+        UsageError: the catalog contains none of the tasks' folders.
     """
     known: dict[Key, Any] = {}
-    inside = [task for task in tasks if task.root.resolve().is_relative_to(catalog.root)]
-    if not inside:
-        raise UsageError(f"{catalog.folder}: this catalog is of {catalog.root}, which does not hold {tasks[0].root}")
+    root = catalog.root
+    inside = [task for task in tasks if isinstance(root, Path) and task.root.resolve().is_relative_to(root)]
+    if not inside or isinstance(root, RemotePath):
+        raise UsageError(f"{catalog.folder}: is a catalog of {catalog.root}, which does not contain {tasks[0].root}")
     for task in inside:
-        base = task.root.resolve().relative_to(catalog.root)
+        base = task.root.resolve().relative_to(root)
         for name in task.names:
             key = picture_key(task, name)
             row = catalog.row_of.get((base / task.files.get(name, name)).as_posix())

@@ -1,4 +1,4 @@
-"""What is wrong with the answers to queries, on data with known attributes: the colour, the kind, or both."""
+"""Count the kinds of wrong answers on data with known attributes: wrong colour, wrong kind, or both."""
 
 from collections import Counter
 from collections.abc import Mapping, Sequence
@@ -10,10 +10,10 @@ from triptych.evaluation.encoded_task import EncodedTask
 
 
 def kinds_over(attributes: Sequence[str]) -> tuple[str, ...]:
-    """The kinds of answers: a target; right in all attributes, but no target; or what is wrong.
+    """The classes of answers: a target; right in all attributes, but no target; or the wrong attributes.
 
-    An answer with a wrong kind counts as `kind`, or as `colour and kind`, whatever else is wrong, since other
-    attributes depend on the kind. `several` means two or more wrong attributes without the kind.
+    An answer of a wrong kind counts as `kind` or `colour and kind`, whatever else is wrong, since other attributes
+    depend on the kind. `several` means two or more wrong attributes, but the right kind.
     """
     return ("target", "another line", *attributes, "colour and kind", "several")
 
@@ -25,7 +25,7 @@ def count_mistakes(
     attributes: Sequence[str],
     depths: Sequence[int] = (1, 10),
 ) -> list[dict[str, Any]]:
-    """For each method and depth the share of each kind among the first answers, in percent."""
+    """The share of each class among the first answers, in percent, for each method and depth."""
     rows = []
     for name, method in methods.items():
         answers = task.best(task.compose(method), task.gallery_for(method), max(depths))
@@ -42,7 +42,7 @@ def count_mistakes(
 
 
 def kind_of_answer(query: Query, answer: str, truth: Truth, attributes: Sequence[str]) -> str:
-    """One of `kinds_over(attributes)`. Attributes that the query does not change must equal the reference's."""
+    """Classify an answer as one of `kinds_over(attributes)`. Unchanged attributes must equal the reference's."""
     if answer in query.targets:
         return "target"
     right = truth[query.reference] | {name: truth[min(query.targets)][name] for name in query.change or {}}
@@ -55,7 +55,7 @@ def kind_of_answer(query: Query, answer: str, truth: Truth, attributes: Sequence
 
 
 def format_mistakes(rows: Sequence[Mapping[str, Any]]) -> str:
-    """A Markdown table for each task and depth."""
+    """Format a Markdown table for each task and depth."""
     parts = []
     for task, depth in dict.fromkeys((row["task"], row["depth"]) for row in rows):
         shown = [row for row in rows if (row["task"], row["depth"]) == (task, depth)]

@@ -13,6 +13,7 @@ from triptych.benchmarks.task import Task
 from triptych.catalog.catalog import Catalog
 from triptych.composers.baselines import PictureOnly, WeightedSum
 from triptych.composers.protocol import Composer, has_prompts
+from triptych.core.cluster import workers_of
 from triptych.core.environment import Runtime
 from triptych.core.errors import DataError, UsageError
 from triptych.core.files import made_by, output_file, write_json
@@ -29,6 +30,7 @@ from triptych.evaluation.results.tables import format_gaps, format_table
 from triptych.evaluation.rows import mean_row
 from triptych.evaluation.selection import encode_tuning, tuned, tuning_tasks
 from triptych.evaluation.shortcuts import InputsAlone, format_shortcuts
+from triptych.evaluation.verifying import Rerank
 
 
 @dataclass(frozen=True)
@@ -36,11 +38,11 @@ class EvaluateResult:
     """The result of `evaluate`."""
 
     rows: list[ResultRow]
-    """One for each task and method; none where the targets are not public."""
+    """A row for each task and method; empty if the targets are not public."""
     made_by: Mapping[str, Any] = field(repr=False)
     """Program, version, settings and time."""
     submission: list[str] | None = None
-    """The files that were written for the benchmark's server."""
+    """The submission files that were written."""
 
     def as_json(self) -> dict[str, Any]:
         """The result as in a result file."""
@@ -67,34 +69,34 @@ def evaluate(
 ) -> EvaluateResult:
     """Measure baselines and `composers` on a benchmark or on your own queries.
 
-    A weighted method takes `options.weight`, or else the weight that does best (R@10) on the val split of
-    `options.tune_root`, or of `root`; where there is none, or val itself is what an official benchmark measures, one
-    half. A composer that knows several prompts takes the one that does best on the same split; where there is none, its
-    first.
+    A weighted method uses `options.weight`. By default it uses the best weight by R@10 on the val split of
+    `options.tune_root`, or of `root`. It uses 0.5 if there is no such split, or if val is the measured split of an
+    official benchmark. A composer with several prompts uses the best one on the same split, or its first one.
 
     Args:
         benchmark: a benchmark, its name, or `module:attribute`; or a .jsonl file of queries over `options.gallery`.
-        options: split, baselines (`methods`, of which "all" are all), settings within the protocol ("gallery=union";
-            docs/reference/benchmarks.md), and what is to be in the result. With `gap` every row also says what picture
-            only and words only reach on the same queries, and how far ahead of the better of them the method is. With
-            `per_query` it also holds each query's metrics, which `compare` needs to test whether a difference is more
-            than chance. `submission` is where to write the files for the server of CIRR (a folder) or CIRCO, which is
-            all that can be had where the targets are not public: then there are no rows. It takes one method. With
-            `chat` a chat model turns requests into phrases (method "compile") or verifies each method's first answers;
-            its replies are kept in a ledger beside `output`, which it needs: what was answered is never asked again, a
-            run that stopped goes on, and rows say what it took.
+        options: the split, baselines (`methods`, or "all"), settings of the protocol such as "gallery=union"
+            (docs/reference/benchmarks.md), and the content of the result.
+            With `gap` every row also has the metrics of picture only and words only on the same queries, and the
+            method's lead over the better of them. With `per_query` it also has each query's metrics, which `compare`
+            needs for significance tests.
+            `submission` is the folder (CIRR) or file (CIRCO) to write for the benchmark's server, by one method. If the
+            targets are not public, there are no rows.
+            With `rerank` a chat model or a local model verifies each method's first answers. With `chat` a chat model
+            turns requests into phrases (method "compile"). Replies and scores are stored in a ledger beside `output`,
+            so that a later run does not repeat them.
         root: the folder that the benchmark's authors distribute.
-        composers: each an object with `name`, `compose` and `gallery`, a folder that was trained, or a name.
-        encoder: that of the baselines, and of composers that are made for no certain one; by default the first
-            composer's. A composer that was made for another one brings its own.
-        catalog: a catalog of the pictures by one of the encoders, which saves encoding them again with that one.
+        composers: composers: objects, folders that `train` wrote, or names.
+        encoder: the encoder of the baselines, and of composers without an encoder of their own; by default the first
+            composer's encoder.
+        catalog: a catalog of the pictures by one of the encoders, which saves encoding them again.
         output: a file to write the result to (.json), as documented in docs/reference/formats.md.
         runtime: what the encoders compute with.
 
     Raises:
-        UsageError: a name means nothing.
+        UsageError: a name is unknown.
         DataError: the benchmark's files are missing or wrong.
-        MismatchError: a composer's encoder is no longer what it was, or the catalog is of another one.
+        MismatchError: a composer's encoder has changed, or the catalog is of another encoder.
     """
     root, names = Path(root) if root else None, method_names(options.methods)
     output = output_file(output, ".json", flag="--output") if output else None
@@ -107,24 +109,25 @@ def evaluate(
     tasks = load_benchmark(benchmark, root, gallery, options.split, options.settings)
     if not options.submission and not all(task.public for task in tasks):
         raise UsageError(f"{name}: the targets of {options.split} are not public; give --submission to write its files")
+    rerank = Rerank.of(options, output, runtime)
     _report_unread(methods, tasks)
-    choosing = _choosing(methods, options.weight) | (helper.choosing(methods.encoders) if helper else set())
+    choosing = _choosing(methods, options.weight) | (rerank.choosing(methods.encoders) if rerank else set())
     tuning = tuning_tasks(known, root, options) if choosing and known and root else {}
     vectors = _known_vectors(methods, tasks, Path(catalog) if catalog else None)
-    prepared = {
-        key: {task.name: EncodedTask(task, each, vectors[key], options.limits) for task in tasks}
-        for key, each in methods.encoders.items()
-    }
-    tuned_on = {
-        key: encode_tuning(tuning, each, vectors[key], options.limits, required=options.tune_root is not None)
-        for key, each in methods.encoders.items()
-        if key in choosing
-    }
+    prepared, tuned_on = {}, {}
+    with workers_of(options.cluster, runtime.threads) as workers:
+        for key, each in methods.encoders.items():
+            how = (each, vectors[key], options.limits, workers)
+            prepared[key] = {task.name: EncodedTask(task, *how) for task in tasks}
+            if key in choosing:
+                tuned_on[key] = encode_tuning(tuning, *how, required=options.tune_root is not None)
     rows: list[ResultRow] = []
     for task in tasks:
         measured = {key: encoded[task.name] for key, encoded in prepared.items()}
         val = {key: encoded.get(task.name) for key, encoded in tuned_on.items()}
-        rows += _rows(methods, measured, val, benchmark, options, helper)
+        rows += _rows(methods, measured, val, benchmark, options, helper, rerank)
+    if rerank:
+        rerank.write()
     if known and known.averaged:
         count = len(methods.all)
         rows += [mean_row(rows[place::count]) for place in range(count)]
@@ -139,10 +142,10 @@ def evaluate(
 
 
 def _check_submission(benchmark: Benchmark | str, options: EvaluateOptions, count: int) -> None:
-    """Check that a submission can be written, if one is asked for.
+    """Check that a submission can be written, if the options ask for one.
 
     Raises:
-        UsageError: it cannot.
+        UsageError: the benchmark has none, or there are several methods.
     """
     if options.submission:
         submission_paths(submission_of(benchmark), options.split, Path(options.submission))
@@ -151,7 +154,7 @@ def _check_submission(benchmark: Benchmark | str, options: EvaluateOptions, coun
 
 
 def _report_unread(methods: Methods, tasks: Sequence[Task]) -> None:
-    """Print, once for each task and text reader, which words are not understood, and which texts are too long."""
+    """Print, once for each task and text reader, which words are unknown and which texts are too long."""
     readers: dict[str, object] = {}
     for method in methods.all:
         if isinstance(method, ReportsReading):
@@ -166,7 +169,7 @@ def _report_unread(methods: Methods, tasks: Sequence[Task]) -> None:
 
 
 def _choosing(methods: Methods, weight: float | None) -> set[str]:
-    """The fingerprints of encoders with which something is selected on another split."""
+    """The fingerprints of encoders for which a weight or prompt is selected on another split."""
     return {
         methods.encoder_of(method).fingerprint
         for method in methods.all
@@ -175,7 +178,7 @@ def _choosing(methods: Methods, weight: float | None) -> set[str]:
 
 
 def _known_vectors(methods: Methods, tasks: Sequence[Task], catalog: Path | None) -> dict[str, dict[Key, Any]]:
-    """For each encoder's fingerprint the vectors that need no encoding. More are added to it."""
+    """The known vectors for each encoder's fingerprint. Later vectors are added."""
     known: dict[str, dict[Key, Any]] = {key: {} for key in methods.encoders}
     if catalog:
         indexed = Catalog(catalog)
@@ -191,8 +194,9 @@ def _rows(
     benchmark: Benchmark | str,
     options: EvaluateOptions,
     helper: ChatHelper | None,
+    rerank: Rerank | None,
 ) -> list[ResultRow]:
-    """The rows of each method on a task, which exists once for each encoder. Submissions are written, too."""
+    """Measure each method on a task, which is given once for each encoder, and write submissions."""
     first = tasks[methods.encoder.fingerprint]
     alone = InputsAlone.of(first, methods.encoder) if options.gap and first.task.public else None
     rows = []
@@ -202,8 +206,8 @@ def _rows(
         asked = helper.learn(method, task, val) if helper else {}
         best, facts = tuned(method, val, options.weight)
         answers = task.answers(best)
-        if helper and helper.verifies:
-            answers, verified = helper.verify(task, answers, val, best)
+        if rerank:
+            answers, verified = rerank.verify(task, answers, val, best)
             facts |= verified
         if options.submission:
             _submit(task, answers, benchmark, Path(options.submission))
@@ -219,7 +223,7 @@ def _submit(task: EncodedTask, answers: Answers, benchmark: Benchmark | str, pat
     """Write the submission of a method.
 
     Raises:
-        DataError: pictures are missing, while a server wants every query.
+        DataError: pictures are missing, but a server expects every query.
     """
     if task.unreadable:
         raise DataError(f"{task.task.root}: {task.unreadable} pictures cannot be read; a submission needs all of them")
@@ -239,7 +243,7 @@ def _submission_files(benchmark: Benchmark | str, options: EvaluateOptions) -> l
 def _settings(
     name: str, options: EvaluateOptions, root: Path | None, composers: Sequence[Composer | Path | str]
 ) -> dict[str, Any]:
-    """The settings as the note records them."""
+    """The settings for the note of the result file."""
     asked: dict[str, Any] = {
         "benchmark": name,
         "root": root,

@@ -1,4 +1,4 @@
-"""`inspect`: a page with a result file's queries, pictures and answers, of one method or of two side by side."""
+"""`inspect`: a page with the queries, pictures and answers of a result file, for one method or two side by side."""
 
 import secrets
 from base64 import b64encode
@@ -32,7 +32,7 @@ _LETS_THROUGH: dict[str, Callable[[Sequence[int | None]], bool]] = {
     "only-first": lambda places: places[0] is not None and places[-1] is None,
     "only-second": lambda places: places[0] is None and places[-1] is not None,
 }
-"""What `show` means, by where each side's first target stands."""
+"""Decides for each value of `show`, by the place of each side's first target, whether a query is shown."""
 _SIDE = 160
 _NEED_ANSWERS = "measure it with triptych eval --answers 10"
 
@@ -47,9 +47,9 @@ class InspectResult:
     queries: int
     """How many queries are on the page."""
     chosen_from: int
-    """How many queries `show` selects."""
+    """How many queries `show` selects, before sampling."""
     page: str
-    """The page's file."""
+    """The file of the page."""
 
 
 def inspect(
@@ -61,21 +61,22 @@ def inspect(
     root: Path | str | None = None,
     gallery: Path | str | None = None,
 ) -> InspectResult:
-    """Write a page for looking at queries one by one: reference, words, targets, and a method's answers.
+    """Write a page that shows queries one by one: reference, words, targets, and a method's answers.
 
-    The page is one file with small copies of the pictures, and sends nothing. It can be filtered by who solved a query.
+    The page is a single file with small copies of the pictures, without network requests. It can be filtered by which
+    method solved a query.
 
     Args:
         first: a result file that `evaluate` wrote with `answers`.
-        second: another one of the same queries; its answers are shown beside the first's.
-        options: which queries, and which methods.
-        out: page to write (.html).
-        root: the benchmark's folder; by default the one on which the first file was measured.
-        gallery: pictures of your own queries; by default those on which the first file was measured.
+        second: a result file with the same queries, whose answers are shown beside the first's.
+        options: which queries and methods are shown.
+        out: the page to write (.html).
+        root: the benchmark's folder; by default the one that the first file names.
+        gallery: pictures of your own queries; by default those that the first file names.
 
     Raises:
         DataError: a file is no result file or has no answers, or the benchmark's folder is missing.
-        MismatchError: the files, or a file and the benchmark's folder, are about different queries.
+        MismatchError: the files, or a file and the benchmark's folder, have different queries.
         UsageError: a file lacks the method.
     """
     first, out = Path(first), output_file(out, ".html", ".htm", flag="--out")
@@ -88,7 +89,7 @@ def inspect(
     cards = [card for rows in zip(*sides, strict=True) for card in _cards(rows, tasks, options)]
     kept = [card for card in cards if _LETS_THROUGH[options.show](card.places)]
     if not kept:
-        raise DataError(f"{first}: none of {len(cards)} queries fits --show {options.show}")
+        raise DataError(f"{first}: --show {options.show} selects none of the {len(cards)} queries")
     drawn = np.random.default_rng(options.seed).permutation(len(kept))[: options.count]
     _write(out, [kept[place] for place in sorted(drawn)], sides, options)
     return InspectResult(len(drawn), len(kept), str(out))
@@ -106,11 +107,11 @@ class _Card:
 
 
 def _side(path: Path, method: str | None) -> list[ResultRow]:
-    """One method's rows of a file, one for each task.
+    """The rows of a method in a file, one for each task.
 
     Raises:
         UsageError: the file lacks the method.
-        DataError: it has no answers.
+        DataError: the file has no answers.
     """
     rows = [row for row in read_rows(path) if row.task != "mean"]
     names = list(dict.fromkeys(row.method for row in rows))
@@ -131,10 +132,10 @@ def _require_same(sides: Sequence[list[ResultRow]], names: tuple[str, str]) -> N
 
 
 def _tasks(path: Path, root: Path | str | None, gallery: Path | str | None) -> dict[str, Task]:
-    """The benchmark on which a file was measured, by the names of its tasks."""
+    """Load the benchmark of a result file. Returns its tasks by name."""
     asked: Mapping[str, Any] = read_json(path, "result file").get("made_by", {}).get("settings", {})
     if not isinstance(asked.get("benchmark"), str):
-        raise DataError(f"{path}: does not name the data that it was measured on; {_NEED_ANSWERS}")
+        raise DataError(f"{path}: does not name its benchmark; {_NEED_ANSWERS}")
     root, gallery = root or asked.get("root"), gallery or asked.get("gallery")
     tasks = load_benchmark(
         asked["benchmark"],
@@ -147,7 +148,7 @@ def _tasks(path: Path, root: Path | str | None, gallery: Path | str | None) -> d
 
 
 def _cards(rows: Sequence[ResultRow], tasks: Mapping[str, Task], options: InspectOptions) -> list[_Card]:
-    """A task's queries.
+    """Make the cards of a task's queries.
 
     Raises:
         MismatchError: the folder's queries differ from the file's.
@@ -190,7 +191,7 @@ def _write(out: Path, cards: Sequence[_Card], sides: Sequence[list[ResultRow]], 
 
 
 def _thumbnails(limits: Limits) -> Callable[[Task, str], str]:
-    """The function that makes a small copy of a picture as text; empty for a picture that cannot be read."""
+    """Make a function that encodes a small copy of a picture as text; empty for a picture that cannot be read."""
 
     @cache
     def encoded(path: Path, box: Any) -> str:

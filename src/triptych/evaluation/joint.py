@@ -1,5 +1,7 @@
-"""Queries from a reference's pixels and its words, read together. They are streamed, since the pixels of a whole
-benchmark would not fit into memory."""
+"""Query vectors of encoders that read a reference's pixels and the words together.
+
+Pictures are streamed, since the pixels of a whole benchmark would not fit in memory.
+"""
 
 from collections.abc import Sequence
 
@@ -14,15 +16,15 @@ from triptych.core.progress import say
 from triptych.core.vectors import Vectors
 from triptych.encoders.protocol import Encoder, Pixels
 
-_BATCH = 32  # queries read at once
+_BATCH = 32  # queries encoded at once; bounds the memory for pixels
 
 
 def compose_jointly(
     task: Task, queries: Sequence[Query], method: ReadsPictures, encoder: Encoder, limits: Limits
 ) -> list[Vectors]:
-    """Query vectors `(n, e)`, once for each set of wordings.
+    """Compute query vectors `(n, e)` for each set of wordings.
 
-    Of several references only the first is read, and such queries are counted and reported.
+    If a query has several references, only the first is read. Such queries are counted and reported.
 
     Raises:
         DataError: a picture cannot be read.

@@ -1,4 +1,4 @@
-"""`leakage`: find pictures that were trained on in a benchmark's gallery, as equal files or near-duplicates."""
+"""`leakage`: find training pictures in a benchmark's gallery, as equal files or near-duplicates."""
 
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass, field
@@ -22,23 +22,23 @@ from triptych.triplets.file import read_triplets
 
 @dataclass(frozen=True)
 class Leak:
-    """A gallery picture, and the catalog's picture that is nearest to it."""
+    """A gallery picture and its nearest picture in the catalog."""
 
     gallery: str
     catalog: str
     cosine: float
     identical: bool
-    """Whether the two files are the same, byte by byte."""
+    """Whether the two files are identical."""
 
 
 @dataclass(frozen=True)
 class LeakageResult:
-    """The pictures of a gallery that a catalog holds, too."""
+    """The pictures of a gallery that are also in a catalog."""
 
     leaks: list[Leak]
-    """One for each gallery picture, the likest first."""
+    """One pair for each such gallery picture, the most similar first."""
     identical: int
-    """How many of them are the same file."""
+    """How many pairs are identical files."""
     catalog_pictures: int
     gallery_pictures: int
     made_by: Mapping[str, Any] = field(repr=False)
@@ -58,17 +58,16 @@ def leakage(
     output: Path | str | None = None,
     runtime: Runtime = Runtime(),
 ) -> LeakageResult:
-    """Find the pictures of `gallery` that `catalog` holds, too: the same file, or a picture with nearly the same
-    vector.
+    """Find the pictures of `gallery` that are also in `catalog`, as identical files or with nearly equal vectors.
 
-    The meaning of a cosine depends on the encoder, so look at some pairs before trusting a threshold.
+    The meaning of a cosine depends on the encoder, so check some pairs before you rely on a threshold.
 
     Args:
-        catalog: the pictures that were trained on.
-        gallery: a folder of pictures or a .txt list, or a catalog of them by the same encoder.
-        options: what counts as nearly the same.
+        catalog: the training pictures.
+        gallery: a folder of pictures, a .txt list, or a catalog by the same encoder.
+        options: the threshold for near-duplicates.
         triplets: a triplet file; only the pictures of its accepted triplets are compared.
-        encoder: the catalog's encoder, if its name alone does not lead to it.
+        encoder: the catalog's encoder, if its name is not enough.
         output: a file to write the result to (.json), as documented in docs/reference/formats.md.
         runtime: what the encoder computes with.
 
@@ -77,7 +76,7 @@ def leakage(
 
     Raises:
         MismatchError: the gallery's catalog has another encoder.
-        FailureError: there is nothing to compare.
+        FailureError: the catalog or the gallery has no usable pictures.
     """
     output = output_file(output, ".json", flag="--output") if output else None
     opened = Catalog(Path(catalog))
@@ -146,13 +145,13 @@ def _find(ours: _Pictures, theirs: _Pictures, threshold: float) -> list[Leak]:
 
 
 def format_leakage(result: LeakageResult, most: int = 20) -> str:
-    """Describe the result in words, with the first `most` pairs."""
+    """Format the result as text, with the first `most` pairs."""
     leaks = result.leaks
     share = 100 * len(leaks) / result.gallery_pictures
     lines = [
-        f"{len(leaks)} of {result.gallery_pictures} gallery pictures ({share:.2f} %) are among the "
-        f"{result.catalog_pictures} of the catalog: {result.identical} the same file, "
-        f"{len(leaks) - result.identical} nearly the same"
+        f"{len(leaks)} of {result.gallery_pictures} gallery pictures ({share:.2f} %) are also among the "
+        f"{result.catalog_pictures} pictures of the catalog: {result.identical} identical files, "
+        f"{len(leaks) - result.identical} near-duplicates"
     ]
     if leaks:
         width = max(len(leak.gallery) for leak in leaks[:most])
@@ -160,5 +159,5 @@ def format_leakage(result: LeakageResult, most: int = 20) -> str:
             how = "same file" if leak.identical else f"{leak.cosine:.4f}"
             lines.append(f"  {how:<9}  {leak.gallery:<{width}}  {leak.catalog}")
     if len(leaks) > most:
-        lines.append(f"  … and {len(leaks) - most} more; --output writes them all")
+        lines.append(f"  … and {len(leaks) - most} more; --output writes all")
     return "\n".join(lines)

@@ -22,7 +22,7 @@ from triptych.tagging.vocabulary import Vocabulary, load_vocabulary
 
 
 def method_names(given: Sequence[str]) -> list[str]:
-    """The names of baselines, with all of them in place of "all"."""
+    """Replace "all" by the names of all baselines."""
     return [name for each in given for name in (METHODS if each == "all" else (each,))]
 
 
@@ -33,9 +33,9 @@ class Methods:
     baselines: Sequence[Composer]
     composers: Sequence[Composer]
     encoder: Encoder
-    """That of the baselines, and of composers that are made for no certain one."""
+    """The encoder of the baselines, and of composers without an encoder of their own."""
     encoders: Mapping[str, Encoder]
-    """By their fingerprints; `encoder` is the first."""
+    """All encoders by fingerprint; `encoder` is the first."""
 
     @classmethod
     def of(
@@ -48,7 +48,7 @@ class Methods:
         runtime: Runtime,
         helper: ChatHelper | None = None,
     ) -> Self:
-        """The baselines of `names`, and `composers`; `helper` makes the method `compile`.
+        """Load the baselines of `names` and the `composers`. `helper` makes the method `compile`.
 
         Raises:
             UsageError: a name is unknown, or none is given.
@@ -77,13 +77,13 @@ class Methods:
         return [*self.baselines, *self.composers]
 
     def encoder_of(self, method: Composer) -> Encoder:
-        """The encoder of a method."""
+        """The encoder that a method is attached to."""
         fingerprint = encoder_fingerprint_of(method)
         return self.encoder if fingerprint is None else self.encoders[fingerprint]
 
 
 def _method(name: str, encoder: Encoder, words: Vocabulary, weight: float, captions: CaptionEdit) -> Composer:
-    """The method of that name: a baseline, one that is a score and no vector, or the encoder's own query."""
+    """Make a method by its name: a baseline, a method of scores without vectors, or the encoder's own joint query."""
     if name in SCORED:
         return scored_method(name, encoder)
     if name == "joint":
@@ -92,9 +92,7 @@ def _method(name: str, encoder: Encoder, words: Vocabulary, weight: float, capti
         raise UsageError("--method compile needs --compile-model MODEL and --base-url URL")
     if name not in METHODS:
         known = ", ".join((*METHODS, *SCORED, "joint", "compile"))
-        raise UsageError(
-            f"--method {name}: there is no such method; there are {known}, and all for those before product"
-        )
+        raise UsageError(f"--method {name}: there is no such method; use {known}, or all for those before product")
     return baseline(name, encoder, words, weight, captions=captions)
 
 
@@ -106,7 +104,7 @@ def _first_encoder(given: Encoder | str | None, composers: Sequence[Composer], r
 
 
 def _attach(composers: Sequence[Composer], first: Encoder, runtime: Runtime) -> dict[str, Encoder]:
-    """Give each composer its encoder, `first` or its own. Returns the encoders by fingerprint."""
+    """Attach each composer to its encoder, its own or `first`. Returns the encoders by fingerprint."""
     encoders = {first.fingerprint: first}
     for composer in composers:
         wanted, name = encoder_fingerprint_of(composer), encoder_name_of(composer)

@@ -1,51 +1,30 @@
-"""Options of commands that measure and compare."""
+"""Options of evaluation commands."""
 
 from dataclasses import dataclass
 from pathlib import Path
 
 from triptych.chat.settings import ChatSettings
+from triptych.core.cluster import ClusterOptions
 from triptych.core.errors import UsageError
 from triptych.core.limits import Limits, max_pixels_option
-from triptych.core.options import check_ranges, nested, option
+from triptych.core.options import as_paths, check_ranges, nested, option
 
 
 @dataclass(frozen=True)
 class EvaluateChatOptions:
-    """A chat model that takes part in an evaluation: it turns requests into phrases, or verifies the first answers.
-
-    Raises:
-        UsageError: a value is out of its range, or --rerank is not chat:MODEL.
-    """
+    """A chat model in an evaluation: its server, and the model that turns requests into phrases."""
 
     compiler: str | None = option(None, "Chat model for --method compile.", flag="--compile-model", metavar="MODEL")
-    rerank: str | None = option(
-        None, "Chat model that verifies each method's first answers.", flag="--rerank", metavar="chat:MODEL"
-    )
-    top: int = option(50, "How many answers of each query it verifies.", flag="--rerank-top", min=2)
-    weight: float | None = option(
-        None,
-        "Weight of its grades against the former order; by default selected on the val split, or 1 on that split.",
-        flag="--rerank-weight",
-        min=0,
-        max=1,
-    )
     chat: ChatSettings = nested(ChatSettings)
 
-    def __post_init__(self) -> None:
-        check_ranges(self)
-        if self.rerank is not None and not self.verifier:
-            raise UsageError(f"--rerank {self.rerank}: write chat:MODEL, such as chat:qwen2.5-vl-7b-instruct")
 
-    @property
-    def verifier(self) -> str:
-        """The model that verifies; empty where none does."""
-        scheme, _, model = (self.rerank or "").partition(":")
-        return model if scheme == "chat" else ""
+SCORES = ("auto", "yes-no", "grades")
+"""The kinds of scores that a chat model gives answers."""
 
 
 @dataclass(frozen=True)
 class EvaluateOptions:
-    """What `evaluate` measures, and how.
+    """Which methods `evaluate` measures, on which queries, and the content of the result.
 
     Raises:
         UsageError: a value is out of its range.
@@ -66,26 +45,54 @@ class EvaluateOptions:
         (), "Setting of the protocol, such as gallery=union; may be repeated.", flag="--setting", metavar="NAME=VALUE"
     )
     submission: Path | None = option(
-        None, "Write what the server of cirr (a folder) or circo scores.", metavar="FILE|DIR"
+        None, "Write the submission for the server of cirr (a folder) or circo (a file).", metavar="FILE|DIR"
     )
-    gap: bool = option(True, "Also measure picture only and words only, and the gap to them.")
-    per_query: bool = option(False, "Keep each query's metrics, for compare.")
-    answers: int = option(0, "Keep this many first answers of each query, for inspect.", min=0, max=1000)
+    gap: bool = option(True, "Also measure picture only and words only, and the lead over them.")
+    per_query: bool = option(False, "Store each query's metrics, for compare.")
+    answers: int = option(0, "Store this many first answers of each query, for inspect.", min=0, max=1000)
+    rerank: str | None = option(
+        None, "Model that verifies each method's first answers.", metavar="chat:MODEL|hf:NAME_OR_DIR"
+    )
+    """`chat:MODEL`, a chat model at `chat`'s server, or `hf:`, a local Qwen3-VL-Reranker or other Qwen3-VL."""
+    rerank_top: int = option(50, "How many answers of each query the model verifies.", min=2)
+    rerank_weight: float | None = option(
+        None,
+        "Weight of the model's scores against the original order; by default selected on the val split, or 1 on val.",
+        min=0,
+        max=1,
+    )
+    rerank_scores: str = option(
+        "auto",
+        "Scores of a chat model: yes-no (log-probabilities), grades (written), or auto: yes-no if the server can.",
+        choices=SCORES,
+    )
+    rerank_out: Path | None = option(None, "Write the scores, for train --soft-labels (.jsonl).", metavar="FILE")
     max_pixels: float = max_pixels_option()
+    cluster: ClusterOptions = nested(ClusterOptions)
+    """Whether workers of a Ray cluster encode the pictures. They see these at the same paths."""
     chat: EvaluateChatOptions | None = None
-    """A chat model that takes part; on the command line its flags stand beside the others."""
+    """The server of a chat model, if any. On the command line its flags are among the others."""
 
     def __post_init__(self) -> None:
         check_ranges(self)
+        as_paths(self, "rerank_out")
+        scheme, _, model = (self.rerank or "").partition(":")
+        if self.rerank is not None and (scheme not in ("chat", "hf") or not model):
+            raise UsageError(
+                f"--rerank {self.rerank}: write chat:MODEL, such as chat:qwen2.5-vl-7b-instruct, or hf:NAME_OR_DIR, "
+                "such as hf:Qwen/Qwen3-VL-Reranker-2B"
+            )
+        if self.rerank is None and self.rerank_out is not None:
+            raise UsageError("--rerank-out needs --rerank")
 
     @property
     def limits(self) -> Limits:
-        """What a picture may cost."""
+        """The largest picture that is accepted."""
         return Limits.of_millions(self.max_pixels)
 
 
 SHOWN_QUERIES = ("all", "failed", "solved", "both-failed", "only-first", "only-second")
-"""What `inspect` can be asked to show."""
+"""The values of `--show`."""
 
 
 @dataclass(frozen=True)
@@ -101,8 +108,8 @@ class InspectOptions:
     show: str = option("all", f"Which queries: {', '.join(SHOWN_QUERIES)}.")
     cutoff: int = option(10, "A query counts as solved if a target is among this many answers.", min=1)
     top: int = option(6, "How many answers are shown.", min=1, max=50)
-    count: int = option(100, "The most queries on the page, drawn at random.", min=1, max=2000)
-    seed: int = option(0, "Equal seeds draw the same queries.", min=0)
+    count: int = option(100, "The most queries on the page, sampled at random.", min=1, max=2000)
+    seed: int = option(0, "Equal seeds sample the same queries.", min=0)
     max_pixels: float = max_pixels_option()
 
     def __post_init__(self) -> None:
@@ -113,7 +120,7 @@ class InspectOptions:
 
 @dataclass(frozen=True)
 class CompareOptions:
-    """What `compare` compares, and how it tests a difference.
+    """Which methods `compare` compares, and how it tests a difference.
 
     Raises:
         UsageError: a value is out of its range.
@@ -130,7 +137,7 @@ class CompareOptions:
 
 @dataclass(frozen=True)
 class LeakageOptions:
-    """Which pictures `leakage` treats as the same.
+    """Which pictures `leakage` counts as near-duplicates.
 
     Raises:
         UsageError: a value is out of its range.

@@ -1,5 +1,5 @@
-"""Compare reasoners: how many triplets each proposed, how many its critic
-accepted, how many are correct, at which cost."""
+"""Compare reasoners: how many triplets each proposed, how many its critic accepted, how many are correct, and the
+cost."""
 
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass
@@ -20,19 +20,18 @@ _NONE = "–"
 
 @dataclass(frozen=True)
 class TruthShares:
-    """The share of correct triplets, in percent of those that can be checked.
-    Shares are None if none can be checked."""
+    """Shares of correct triplets, in percent of those that can be checked; None if none can be checked."""
 
     checked: int
-    """Triplets that can be checked."""
+    """The number of triplets that can be checked."""
     target_correct: float | None
-    """The target shows all the new words."""
+    """The share whose target shows all new words."""
     change_correct: float | None
-    """The target shows the new words, and the reference the old ones."""
+    """The share whose target shows the new words, and whose reference shows the old ones."""
     unambiguous: float | None
-    """No negative shows the new words and equals the reference in all other attributes."""
+    """The share without a negative that shows the new words and equals the reference in all other attributes."""
     correct_and_unambiguous: float | None
-    """`change_correct` and `unambiguous` both hold."""
+    """The share for which both `change_correct` and `unambiguous` hold."""
 
 
 @dataclass(frozen=True)
@@ -40,9 +39,9 @@ class ReasonerTruth:
     """The share of correct triplets of a reasoner, before and after its critic."""
 
     proposed: TruthShares
-    """Of all triplets that it proposed."""
+    """Shares of all triplets that the reasoner proposed."""
     accepted: TruthShares
-    """Of the triplets that its critic accepted."""
+    """Shares of the triplets that its critic accepted."""
 
 
 @dataclass(frozen=True)
@@ -52,7 +51,7 @@ class ReasonerRow:
     file: str
     """The triplet file."""
     reasoner: str
-    """Names of the reasoner and, if it is another model, of the judge."""
+    """The names of the reasoner and of the judge, if that is another model."""
     references: int | float
     """References that were considered."""
     proposed: int
@@ -96,9 +95,9 @@ def compare_reasoners(
     """Compare the reasoners that wrote triplet files.
 
     Args:
-        files: triplet files, each of another reasoner.
+        files: triplet files, each by another reasoner.
         truth: a benchmark with known attributes and its folder, ("wardrobe", DIR) or ("fashion-products", DIR). With
-            it, the result says which share of the triplets is correct.
+            it, the result has the shares of correct triplets.
         output: file to write the comparison to (.json), as documented in docs/reference/formats.md.
 
     Returns:
@@ -119,7 +118,7 @@ def compare_reasoners(
         references.append({one.reference for one in triplets})
         rows.append(_row(str(file), triplets, note, known))
     if not any(references):
-        raise DataError(f"{', '.join(map(str, files))}: no triplet in any of them")
+        raise DataError(f"{', '.join(map(str, files))}: the files hold no triplets")
     asked = {"files": [str(file) for file in files], "truth": f"{truth[0]}={truth[1]}" if truth else None}
     result = ReasonerComparison(tuple(rows), len(set.intersection(*references)), made_by("triplets compare", asked))
     if output:
@@ -142,16 +141,16 @@ def _row(file: str, triplets: Sequence[Triplet], note: dict[str, Any], truth: Tr
 
 
 def _as_written(row: ReasonerRow) -> dict[str, Any]:
-    """A row as JSON has it: without `truth` if that is not known."""
+    """A row as JSON, without `truth` if it is None."""
     return {name: value for name, value in asdict(row).items() if name != "truth" or value is not None}
 
 
 def _reasoner(triplets: Sequence[Triplet], note: dict[str, Any]) -> str:
-    """Names of the reasoner and, if it is another model, of the judge."""
+    """The names of the reasoner and of the judge, if that is another model."""
     names = ", ".join(dict.fromkeys(one.reasoner for one in triplets)) or _NONE
     settings = note.get("settings")
     judge = settings.get("judge") if isinstance(settings, dict) else None
-    # The file may be somebody else's, and its content is printed on a terminal.
+    # The file may be foreign, and its content is printed on a terminal.
     return truncate(f"{names}, judged by {judge}" if judge else names, 160)
 
 
@@ -160,7 +159,7 @@ def _number(value: Any) -> float | int | None:
 
 
 def format_reasoners(result: ReasonerComparison) -> str:
-    """Format a comparison for the terminal: a line for each file and, with `truth`, a table of correct shares."""
+    """Format a comparison for the terminal: a line for each file and, with `truth`, a table of shares."""
     rows = result.reasoners
     names = ("references", "proposed", "accepted", "accepted_percent", *_SPENT)
     parts = [

@@ -1,4 +1,4 @@
-"""A protocol's metrics from the ranks of its targets, by a model or from a submission file."""
+"""Compute a protocol's metrics from the ranks of targets, by a method or from a submission file."""
 
 import hashlib
 import json
@@ -15,7 +15,7 @@ from triptych.metrics.measures import Values, per_query, shares_at, trapezoid_pr
 from triptych.metrics.ranking import Rows
 
 Metrics = Mapping[str, float]
-"""Metric to mean, in percent."""
+"""Maps a metric's name to its mean, in percent."""
 
 _LATER = frozenset({"more_references", "negatives", "listed", "family"})
 _LESS_IS_BETTER = ("NegRecall", "_range", "_std")
@@ -25,26 +25,26 @@ _LESS_IS_BETTER = ("NegRecall", "_range", "_std")
 class Ranks:
     """Ascending ranks from 1 for every query: of its targets, of its single target, and of its target in its group.
 
-    A part is None if it is not needed or not known. A target that was not ranked has a rank beyond any cut-off.
+    A part is None if it is not needed or unknown. A target that was not ranked has a rank beyond any cut-off.
     """
 
     targets: Sequence[Rows] | None
     single: Sequence[Rows] | None = None
     subset: Sequence[Rows] | None = None
     negatives: Sequence[Rows] | None = None
-    """Of the query's negatives."""
+    """The ranks of the query's negatives."""
     without_negatives: Sequence[Rows] | None = None
-    """Of its targets, with the negatives taken out of the ranking."""
+    """The ranks of its targets, if the negatives are removed from the ranking."""
     listed: Sequence[tuple[int, int]] | None = None
-    """For each query by how many targets and negatives is divided; None for as many as there are ranks."""
+    """The numbers of targets and negatives of each query, as divisors; None for the numbers of ranks."""
 
     def due(self, which: int) -> list[int] | None:
-        """By how many targets (0) or negatives (1) is divided; None for as many as there are ranks."""
+        """The number of targets (0) or negatives (1) of each query, as a divisor; None for the number of ranks."""
         return None if self.listed is None else [counts[which] for counts in self.listed]
 
 
 def values(measures: MetricCutoffs, ranks: Ranks) -> dict[str, Values]:
-    """Each query's metrics, the protocol's main ones first.
+    """Compute each query's metrics, the protocol's main ones first.
 
     R_subset@k is CIRR's, and Avg is its mean of R@5 and R_subset@1 (Liu et al., ICCV 2021).
     """
@@ -52,7 +52,7 @@ def values(measures: MetricCutoffs, ranks: Ranks) -> dict[str, Values]:
     if ranks.targets is not None:
         recalled = ranks.targets if ranks.single is None else ranks.single
         recall = per_query(recalled, measures.recall, ())
-        precision = per_query(ranks.targets, (), measures.precision, positives=ranks.due(0))
+        precision = per_query(ranks.targets, (), measures.map_at, positives=ranks.due(0))
         found |= precision | recall if measures.single else recall | precision
         over_all = _over_all(measures, ranks.targets, ranks.due(0))
         found = over_all | found if measures.whole else found | over_all
@@ -71,19 +71,19 @@ def values(measures: MetricCutoffs, ranks: Ranks) -> dict[str, Values]:
 
 
 def _over_all(measures: MetricCutoffs, targets: Sequence[Rows], due: Sequence[int] | None) -> dict[str, Values]:
-    """What is measured over all targets of a query, besides mAP@k."""
+    """Compute the metrics over all targets of a query, except mAP@k."""
     counts = due or [len(each) for each in targets]
-    found = {f"P@{k}": shares_at(targets, k) for k in measures.share}
-    found |= {f"PosRecall@{k}": shares_at(targets, k, counts) for k in measures.found}
+    found = {f"P@{k}": shares_at(targets, k) for k in measures.precision_at}
+    found |= {f"PosRecall@{k}": shares_at(targets, k, counts) for k in measures.target_recall_at}
     return found | ({"mAP": trapezoid_precision(targets, counts)} if measures.whole else {})
 
 
 def by_family(measures: MetricCutoffs, queries: Sequence[Query], found: Mapping[str, Values]) -> dict[str, float]:
-    """What is measured over families of queries, in percent.
+    """Compute the metrics over families of queries, in percent.
 
-    `P@k_range` and `P@k_std`: the mean over families of how far P@k differs between wordings of one request, as range
-    and as standard deviation (PinPoint's linguistic sensitivity; families of one query do not count). `mmAP`: the mean
-    over families of their mean mAP (i-CIR, whose families are instances).
+    `P@k_range` and `P@k_std`: the range and the standard deviation of P@k over the wordings of a request, as a mean
+    over families (PinPoint's linguistic sensitivity; families of one query do not count). `mmAP`: the mean over
+    families of their mean mAP (i-CIR, whose families are instances).
     """
     families: dict[str, list[int]] = {}
     for row, query in enumerate(queries):
@@ -119,9 +119,9 @@ def by_aspect(
 
 
 def mean_row(rows: Sequence[ResultRow]) -> ResultRow:
-    """A further row of the task "mean": the unweighted means over a method's rows, and the sums of its counts.
+    """Make a row of the task "mean": the unweighted means over a method's rows, and the sums of their counts.
 
-    Values that all rows share are kept.
+    Other values are kept if they are equal in all rows.
     """
     shared = {item.name: getattr(rows[0], item.name) for item in fields(ResultRow)}
     shared = {name: value for name, value in shared.items() if all(getattr(row, name) == value for row in rows)}
@@ -139,7 +139,7 @@ def _means(rows: Sequence[Metrics]) -> dict[str, float]:
 
 
 def _percent(each: Values) -> float:
-    """The mean in percent, as a result file holds it, with four decimals."""
+    """The mean in percent with four decimals, as in a result file."""
     return round(100 * float(np.mean(each)), 4)
 
 
@@ -151,15 +151,15 @@ def digests(queries: Sequence[Query], gallery: Sequence[str]) -> dict[str, Any]:
 def _digest(items: Iterable[Any]) -> str:
     hashed = hashlib.sha256()
     for item in items:
-        if isinstance(item, Mapping):  # what came later counts where it is used, so that older digests stay
+        if isinstance(item, Mapping):  # newer fields count only if they are set, so that older digests stay valid
             item = {name: value for name, value in item.items() if value or name not in _LATER}
-        # A set has no order of its own.
+        # Sets are sorted, since they have no order.
         hashed.update(json.dumps(item, default=sorted, sort_keys=True, ensure_ascii=False).encode() + b"\n")
     return hashed.hexdigest()
 
 
 def listed(values: Mapping[str, Values]) -> dict[str, list[float]]:
-    """Each query's metrics, between 0 and 1, for JSON."""
+    """Each query's metrics, from 0 to 1, as lists for JSON."""
     return {name: [_short(float(value)) for value in each] for name, each in values.items()}
 
 
@@ -168,9 +168,9 @@ def _short(value: float) -> float:
 
 
 def composition_gap(metrics: Metrics, picture: Metrics, text: Metrics) -> dict[str, Any]:
-    """How many points a method is ahead of the better of its two inputs alone, with the metrics of these.
+    """A method's lead in points over the better of its two inputs alone, with the metrics of these.
 
-    Many published queries can be answered from the picture or from the words alone. Only the part above both is due to
+    Many published queries can be answered from the picture alone or the words alone. Only the lead over both is due to
     composition.
     """
     more = [name for name in metrics if not any(part in name for part in _LESS_IS_BETTER)]

@@ -1,4 +1,4 @@
-"""`score`: the metrics of a submission file, without any picture or model."""
+"""`score`: compute the metrics of a submission file, without pictures or a model."""
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
@@ -19,22 +19,22 @@ from triptych.evaluation.rows import Ranks, by_aspect, percents, values
 from triptych.metrics.ranking import Rows
 
 _UNRANKED = 10**9
-"""The rank of a target that the file does not name: beyond every cut-off."""
+"""The rank of a target that is not in the file: beyond every cut-off."""
 
 
 @dataclass(frozen=True)
 class SubmissionFacts:
-    """The content of a submission file, or of a folder of them."""
+    """Facts about a submission file, or a folder of submission files."""
 
     files: list[str]
     """The metrics that the files are for."""
     queries: int
     depth: Mapping[str, int]
-    """For each metric how many pictures the server takes."""
+    """How many pictures of a list the server reads, by metric."""
     references_among_answers: int
-    """In how many lists the query's own reference stands."""
+    """How many lists contain the query's own reference."""
     names_checked: bool
-    """Whether the names of pictures were checked; not where the list of the gallery's pictures is not there."""
+    """Whether the names of pictures were checked. They are not if the list of the gallery's pictures is missing."""
 
 
 @dataclass(frozen=True)
@@ -42,7 +42,7 @@ class ScoreResult:
     """The result of `score`."""
 
     rows: list[ResultRow]
-    """One, or none where the targets are not public."""
+    """One row, or none if the targets are not public."""
     submission: SubmissionFacts
     made_by: Mapping[str, Any] = field(repr=False)
     """Program, version, settings and time."""
@@ -65,14 +65,14 @@ def score(
 ) -> ScoreResult:
     """Score a submission file against a benchmark's annotations.
 
-    If the targets of the split are public, the row has the benchmark's metrics, computed like those of the authors'
-    evaluators. If only their server knows them, there is no row, and the file is checked as the server would.
+    If the targets of the split are public, the row has the benchmark's metrics, computed as in the authors' evaluators.
+    If only their server knows the targets, there is no row, and the file is checked by the server's rules.
 
     Args:
-        benchmark: one with a server, such as cirr or circo.
-        root: its folder; no pictures are needed.
-        split: of the submission.
-        submission: a file, or a folder with both of CIRR's.
+        benchmark: a benchmark with a server, such as cirr or circo.
+        root: the benchmark's folder; no pictures are needed.
+        split: the split of the submission.
+        submission: a file, or a folder with both files of CIRR.
         output: a file to write the result to (.json), as documented in docs/reference/formats.md.
 
     Returns:
@@ -80,7 +80,7 @@ def score(
 
     Raises:
         UsageError: a name is unknown.
-        DataError: something is wrong with the file; one line says what.
+        DataError: the file is invalid; the message says why.
     """
     root, submission = Path(root), Path(submission)
     output = output_file(output, ".json", flag="--output") if output else None

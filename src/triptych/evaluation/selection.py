@@ -11,6 +11,7 @@ from triptych.benchmarks.registry import load_tasks
 from triptych.benchmarks.task import Task
 from triptych.composers.baselines import WEIGHTS, WeightedSum
 from triptych.composers.protocol import Composer, HasPrompts, has_prompts
+from triptych.core.cluster import Workers
 from triptych.core.errors import DataError, TriptychError
 from triptych.core.limits import Limits
 from triptych.core.progress import say
@@ -22,9 +23,9 @@ from triptych.metrics.measures import summarise
 
 
 def tuned(method: Composer, val: EncodedTask | None, weight: float | None = None) -> tuple[Composer, dict[str, Any]]:
-    """The method with the weight or prompt that is best on `val`, and what a row records of it.
+    """Select the weight or prompt that is best on `val`. Also returns the facts for a result row.
 
-    A given `weight` stays, and so does the only prompt of a composer.
+    A given `weight`, or the only prompt of a composer, is kept.
     """
     source = "val" if val else "default"
     if isinstance(method, WeightedSum):
@@ -43,9 +44,9 @@ def tuned(method: Composer, val: EncodedTask | None, weight: float | None = None
 
 
 def tuning_tasks(benchmark: Benchmark, root: Path, options: EvaluateOptions) -> dict[str, Task]:
-    """The tasks of the split that weights and prompts are selected on; empty if there is no other split.
+    """Load the tasks of the split on which weights and prompts are selected; empty if there is no other split.
 
-    If `tune_root` was given, loading errors are raised; otherwise they are reported as a missing split.
+    If `tune_root` is given, loading errors are raised; otherwise they are reported as a missing split.
     """
     split = "val" if options.tune_root else benchmark.tune_split.get(options.split)
     if split is None:
@@ -63,9 +64,15 @@ def tuning_tasks(benchmark: Benchmark, root: Path, options: EvaluateOptions) -> 
 
 
 def encode_tuning(
-    tasks: Mapping[str, Task], encoder: Encoder, encoded: dict[Key, Any], limits: Limits, *, required: bool
+    tasks: Mapping[str, Task],
+    encoder: Encoder,
+    encoded: dict[Key, Any],
+    limits: Limits,
+    workers: Workers,
+    *,
+    required: bool,
 ) -> dict[str, EncodedTask]:
-    """The tasks that have pictures.
+    """Encode the tasks that have pictures. `workers` encode them.
 
     Raises:
         DataError: a `required` task has none.
@@ -73,7 +80,7 @@ def encode_tuning(
     prepared = {}
     for name, task in tasks.items():
         try:
-            prepared[name] = EncodedTask(task, encoder, encoded, limits)
+            prepared[name] = EncodedTask(task, encoder, encoded, limits, workers)
         except DataError as error:
             if required:
                 raise
@@ -82,7 +89,7 @@ def encode_tuning(
 
 
 def _say_defaults(error: TriptychError) -> None:
-    say(f"eval: without a validation split, a weight is one half, and a prompt the composer's first ({error})")
+    say(f"eval: there is no validation split, so the weight is 0.5 and the prompt is the composer's first ({error})")
 
 
 def best_weight(method: WeightedSum, task: EncodedTask) -> float:

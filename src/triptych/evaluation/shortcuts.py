@@ -1,10 +1,9 @@
-"""Which queries need both a picture and words: the share that one input alone solves, and a method's result on the
-rest.
+"""Shortcuts: the share of queries that one input alone solves, and a method's recall on the other queries.
 
-A query that the reference picture alone, or its words alone, solves says nothing about composition. Attimonelli et al.
-(*Do Composed Image Retrieval Benchmarks Require Multimodal Composition?*, arXiv 2605.14787) found that with eleven
-encoders this holds for a third to five sixths of the queries of CIRR, FashionIQ, LaSCo and CIRCO. Here only the
-measured encoder counts, so the shares are those of that encoder.
+A query that the reference picture alone or the words alone solve says nothing about composition. Attimonelli et al.
+(*Do Composed Image Retrieval Benchmarks Require Multimodal Composition?*, arXiv 2605.14787) found with eleven encoders
+that this holds for a third to five sixths of the queries of CIRR, FashionIQ, LaSCo and CIRCO. The shares here are those
+of the measured encoder.
 """
 
 from collections.abc import Sequence
@@ -28,15 +27,15 @@ _RESAMPLES = 2000
 
 @dataclass(frozen=True)
 class InputsAlone:
-    """The metrics of the picture alone and of the words alone on a task, and the queries that they solve."""
+    """The metrics of picture only and words only on a task, and the queries that they solve."""
 
     picture: Metrics
     text: Metrics
     cutoff: int
     by_picture: Values
-    """For each query 1 if the picture alone puts a target among the first `cutoff`, else 0."""
+    """1 for each query for which picture only finds a target among the first `cutoff`, else 0."""
     by_text: Values
-    """The same for the words alone."""
+    """The same for words only."""
     asked: str | None
     """The digest of the queries."""
 
@@ -52,15 +51,15 @@ class InputsAlone:
         return cls(rows[0].metrics, rows[1].metrics, cutoff, solved[0], solved[1], rows[0].queries_sha256)
 
     def beside(self, row: ResultRow, solved: Values) -> ResultRow:
-        """A method's row with its gap to both inputs. `solved` are the queries that the method solves."""
+        """Add the gap to both inputs to a method's row. `solved` marks the queries that the method solves."""
         gap = composition_gap(row.metrics, self.picture, self.text)
-        # Another encoder may fail to read other pictures, and then is asked other queries.
+        # With another encoder other pictures may be unreadable, so the queries may differ.
         rated = self.rated(solved) if row.queries_sha256 == self.asked else None
         return replace(row, **gap, shortcuts=rated)
 
     def rated(self, solved: Values) -> Shortcuts:
-        """The shares in percent, and a method's share on the queries that neither input
-        solves, with a 95 % bootstrap interval."""
+        """Compute the shares in percent, and the method's recall on the queries that neither input solves, with a 95 %
+        bootstrap interval."""
         picture, text = self.by_picture > 0, self.by_text > 0
         hard = ~(picture | text)
         left = solved[hard]
@@ -81,12 +80,12 @@ class InputsAlone:
 
 
 def shortcut_cutoff(measures: MetricCutoffs) -> int:
-    """The rank up to which a query counts as solved: 10, or the first cut-off of a task with smaller galleries."""
+    """The cut-off up to which a query counts as solved: 10, or the first cut-off of a task with small galleries."""
     return _CUTOFF if not measures.recall or max(measures.recall) >= _CUTOFF else measures.recall[0]
 
 
 def format_shortcuts(rows: Sequence[ResultRow]) -> str:
-    """A line for each task with the shares, followed by one for each method that uses both inputs."""
+    """Format a line with the shares for each task, followed by a line for each method that uses both inputs."""
     lines = ["shortcuts: the share of queries that one input alone solves, and recall on those that neither solves"]
     heading = ""
     for row in rows:

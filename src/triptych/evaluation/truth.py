@@ -13,20 +13,20 @@ from triptych.core.errors import DataError, UsageError
 from triptych.core.progress import say
 
 PHRASINGS = ("{}", "in {}", "but {}", "make it {}", "the same but {}", "{} instead")
-"""How a query asks for a value; which one a query takes follows from a hash."""
-_MOST = 2000  # queries; more would only take longer
+"""Phrasings by which a query asks for a value. A hash decides which one a query gets."""
+_MAX_QUERIES = 2000  # queries; with more, an interval is hardly narrower
 
 Values = tuple[str, ...]
-"""What a picture has in each of the columns."""
+"""A picture's value in each of the columns."""
 
 
 def truth_queries(catalog: Path | str, by: str) -> TruthQueries:
     """Make queries with known answers, to judge a composer.
 
-    From columns: for every picture with a value in each of them, and for each column, another value is drawn among
-    those of pictures that agree in the other columns. The query asks for that value. Its targets are all pictures with
-    exactly those values. With `kind,colour`, a red skirt gives "in blue" with all blue skirts as targets, and "but
-    shirt" with all red shirts. At most 2,000 queries are kept, chosen by a hash.
+    From columns: each picture with a value in all columns is a reference. For each column, another value is drawn from
+    the pictures that agree in the other columns, and the query asks for it. Its targets are all pictures with exactly
+    these values. With `kind,colour`, a red skirt gives "in blue" with all blue skirts as targets, and "but shirt" with
+    all red shirts. At most 2,000 queries are kept, selected by a hash.
 
     Args:
         catalog: the folder of a catalog.
@@ -37,7 +37,7 @@ def truth_queries(catalog: Path | str, by: str) -> TruthQueries:
         The queries.
 
     Raises:
-        UsageError: there is no such column, a column has one value only, or there are fewer than 20 queries.
+        UsageError: there is no such column, a column has only one value, or there are fewer than 20 queries.
         DataError: the catalog or the file cannot be used; the message names the line.
     """
     opened = Catalog(Path(catalog))
@@ -47,16 +47,16 @@ def truth_queries(catalog: Path | str, by: str) -> TruthQueries:
 
 
 def truth_of_pairs(pairs: Path | str, by: str) -> Callable[[Sequence[str]], TruthQueries]:
-    """Make a function that makes queries with known answers among some pictures of a CSV of pairs, to judge an encoder.
+    """Prepare queries with known answers from the columns of a CSV of pairs, to judge an encoder.
 
-    The queries are those that `truth_queries` makes of columns.
+    The queries are made as by `truth_queries` from columns.
 
     Args:
-        pairs: a CSV with the column `image`, and others.
-        by: some of those, as in `kind,colour`.
+        pairs: a CSV with the column `image` and others.
+        by: some of the other columns, as in `kind,colour`.
 
     Returns:
-        A function from picture names to queries. It raises UsageError if there are fewer than 20.
+        A function that makes the queries among given picture names. It raises UsageError if there are fewer than 20.
 
     Raises:
         UsageError: there is no such column.
@@ -97,14 +97,14 @@ def _from_columns(catalog: Catalog, columns: Sequence[str]) -> TruthQueries:
 
 
 def _asked(pictures: Mapping[str, Values], columns: Sequence[str]) -> TruthQueries:
-    """Queries among pictures with these values in the columns."""
+    """Make the queries among pictures with these values in the columns."""
     source = f"column{'s' if len(columns) > 1 else ''} {', '.join(columns)}"
     if len(columns) == 1:
-        say(f"--validate-by {columns[0]}: one column cannot say what must stay; add another one, such as the kind")
+        say(f"--validate-by {columns[0]}: with one column nothing must stay the same; add another, such as the kind")
     having: defaultdict[Values, set[str]] = defaultdict(set)
     for name, values in pictures.items():
         having[values].add(name)
-    # With one column left open, which values of it there are.
+    # The values of each column, for each combination of the other columns' values.
     open_to: list[defaultdict[Values, list[str]]] = [defaultdict(list) for _ in columns]
     for values in sorted(having):
         for place, value in enumerate(values):
@@ -121,12 +121,12 @@ def _asked(pictures: Mapping[str, Values], columns: Sequence[str]) -> TruthQueri
             targets = frozenset(having[(*values[:place], wanted, *values[place + 1 :])])
             text = phrasing.format(wanted.replace("_", " ").lower())
             asked.append((draw, TruthQuery(name, text, targets)))
-    kept = sorted(asked, key=lambda item: (item[0], item[1].reference))[:_MOST]
+    kept = sorted(asked, key=lambda item: (item[0], item[1].reference))[:_MAX_QUERIES]
     return TruthQueries(tuple(query for _, query in kept), source)
 
 
 def _pictures(catalog: Catalog, columns: Sequence[str]) -> dict[str, Values]:
-    """The values of each picture that has one in every column.
+    """The values of each picture that has a value in every column.
 
     Raises:
         UsageError: a column cannot be used.
@@ -143,17 +143,17 @@ def _pictures(catalog: Catalog, columns: Sequence[str]) -> dict[str, Values]:
     for place, column in enumerate(columns):
         if len({values[place] for values in found.values()}) < 2:
             raise UsageError(
-                f"--validate-by: column {column!r} has fewer than two values among pictures that have all the columns; "
-                "name another one"
+                f"--validate-by: column {column!r} has fewer than two values among pictures with a value in all "
+                "columns; name another column"
             )
     return found
 
 
 def _check_columns(columns: Sequence[str], known: Sequence[str], none: str) -> None:
-    """Check that each column is known, and named once. `none` is the message if none is given.
+    """Check that each column exists and is named once. `none` is the message if there are no columns.
 
     Raises:
-        UsageError: it is not.
+        UsageError: a column is missing or named twice.
     """
     if not columns or len(set(columns)) < len(columns):
         raise UsageError("--validate-by: name columns of the metadata, each once, or a .jsonl file of queries")

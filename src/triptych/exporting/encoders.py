@@ -22,7 +22,7 @@ if TYPE_CHECKING:
 
     from triptych.encoders.huggingface import HuggingFaceEncoder
 
-_FAITHFUL = 0.999  # least cosine to the encoder itself, which may compute in bfloat16
+_FAITHFUL = 0.999  # lowest cosine to the vectors of the original encoder, which may compute in bfloat16
 _PROBES = (
     "a red shirt",
     "the same, but with long sleeves and in BLUE",
@@ -44,7 +44,7 @@ def export_encoder(encoder: Encoder, out: Path, *, int8: bool = False) -> Agreem
 
     Our own encoders are copied without the files that only training needs. A CLIP or SigLIP is exported and compared
     with the original on made-up pictures and texts. In single precision the folder stands for the encoder: its catalogs
-    and composers remain valid. With `int8` the matrices have 8 bits, and the folder is an encoder of its own.
+    and composers remain valid. With `int8` the matrices have 8 bits, and the folder is a different encoder.
 
     Returns:
         The agreement with the original.

@@ -43,8 +43,8 @@ def export_models(
         encoder: an encoder or its name; by default the composer's.
         composer: the folder of a trained composer. Its gallery side is copied unchanged, since it runs once per
             catalog; so is the graph of convolutions that reads reference pictures.
-        int8: whether matrices have 8 bits. The result is another encoder, with which pictures must be indexed anew, and
-            the composer is written for that encoder.
+        int8: whether matrices have 8 bits. The result is another encoder, with which pictures must be indexed again,
+            and the composer is written for that encoder.
         runtime: what the encoder computes with while it is compared with its export.
 
     Raises:

@@ -17,7 +17,7 @@ CARD = "README.md"
 HUB = "hf:"
 _DATASETS = "datasets/"
 _SUFFIXES = (".json", ".safetensors", ".onnx", ".txt", ".md", ".model")
-_MOST_FILES = 100_000
+_MOST_FILES = 100_000  # in a folder that is pushed; more suggest that it is the wrong folder
 
 _TEMPLATE = """---
 library_name: triptych

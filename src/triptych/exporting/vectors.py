@@ -20,7 +20,7 @@ from triptych.retrieval.stores.gallery import Gallery, picture_id
 from triptych.retrieval.stores.hnsw import build_graph, import_faiss, measure_recall
 from triptych.retrieval.stores.metadata import MetadataTable
 
-_POINTS = 500  # a file: less than the 32 MB that Qdrant takes in one request
+_POINTS = 500  # in one file; this stays below 32 MB, the largest request that Qdrant accepts
 
 
 @dataclass(frozen=True)

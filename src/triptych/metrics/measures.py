@@ -24,7 +24,7 @@ def average_precision_at(ranks: Rows, k: int, positives: int) -> float:
     Args:
         ranks: ascending ranks of the query's targets, from 1.
         k: the cut-off.
-        positives: how many targets the query has; by default as many as `ranks`.
+        positives: the number of targets that the query has.
     """
     return float(_Ranked([ranks], [positives]).average_precision(k)[0])
 

@@ -8,11 +8,11 @@ import numpy.typing as npt
 Table = npt.NDArray[np.float64]
 """Shape (n, c): a value for each query, in each of c columns."""
 
-_CELLS = 4_000_000  # random numbers held at once
+_CELLS = 4_000_000  # random numbers held at once: 32 MB
 
 
 def bootstrap_intervals(values: Table, *, level: float = 0.95, resamples: int = 10_000, seed: int = 0) -> Table:
-    """Percentile bootstrap intervals of the columns' means, with queries drawn anew with replacement.
+    """Percentile bootstrap intervals of the columns' means, with queries drawn with replacement.
 
     All columns share the draws, so that a column of differences is resampled in pairs. Efron and Tibshirani, *An
     Introduction to the Bootstrap* (1993), section 13.3; for retrieval, Sakai (SIGIR 2006).

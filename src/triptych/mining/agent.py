@@ -4,7 +4,7 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 
 from triptych.core.errors import UsageError
-from triptych.mining.critic import Critic, Verdict
+from triptych.mining.critic import Critic, DraftVerdict
 from triptych.mining.proposer import ChangePlan, Proposer
 from triptych.mining.reasoner import Draft, Reasoner, Reverses
 from triptych.triplets.file import Triplet
@@ -47,11 +47,11 @@ class Agent:
     def _judged(self, drafts: Sequence[Draft]) -> list[Triplet]:
         for draft in drafts:
             if draft.target not in draft.proposal.candidates:
-                raise UsageError(f"reasoner {self.reasoner.name}: the target {draft.target} is none of its candidates")
+                raise UsageError(f"reasoner {self.reasoner.name}: target {draft.target} is not one of its candidates")
         verdicts = self.critic.judge(drafts)
         return [self._triplet(draft, verdict) for draft, verdict in zip(drafts, verdicts, strict=True)]
 
-    def _triplet(self, draft: Draft, verdict: Verdict) -> Triplet:
+    def _triplet(self, draft: Draft, verdict: DraftVerdict) -> Triplet:
         return Triplet(
             reference=self.names[draft.proposal.reference],
             target=self.names[draft.target],

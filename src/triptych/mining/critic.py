@@ -1,4 +1,4 @@
-"""The critic: it judges blindly whether the words of a triplet lead from its reference to its target."""
+"""The critic: it judges whether the words of a triplet lead from its reference to its target."""
 
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
@@ -17,7 +17,7 @@ from triptych.triplets.file import Change
 
 
 @dataclass(frozen=True)
-class Verdict:
+class DraftVerdict:
     """A critic's verdict on a draft. Pictures are catalog rows."""
 
     accepted: bool
@@ -36,7 +36,7 @@ class Verdict:
 class Critic(Protocol):
     """Judges drafts."""
 
-    def judge(self, drafts: Sequence[Draft]) -> list[Verdict]:
+    def judge(self, drafts: Sequence[Draft]) -> list[DraftVerdict]:
         """A verdict on each draft, in order."""
         ...
 
@@ -70,7 +70,7 @@ class EncoderCritic:
         self._options = options
         self._group_size = group_size
 
-    def judge(self, drafts: Sequence[Draft]) -> list[Verdict]:
+    def judge(self, drafts: Sequence[Draft]) -> list[DraftVerdict]:
         """A verdict on each draft, in order."""
         phrases = sorted({phrase for draft in drafts for change in draft.changes for phrase in self._phrases(change)})
         texts = self._encode_texts(phrases)
@@ -95,28 +95,28 @@ class EncoderCritic:
             way += texts[new[0]] if new else 0
         return bool((self._vectors[draft.target] - self._vectors[draft.proposal.reference]) @ way > 0)
 
-    def _verdict(self, draft: Draft, texts: Mapping[str, NDArray[np.float32]]) -> Verdict:
+    def _verdict(self, draft: Draft, texts: Mapping[str, NDArray[np.float32]]) -> DraftVerdict:
         proposal, target = draft.proposal, draft.target
         group = self._others(draft)
         if unknown := self._unknown(draft):
-            return Verdict(False, unknown, 0.0, group)
+            return DraftVerdict(False, unknown, 0.0, group)
         pictures = np.array([target, *group])
         truth = self._truth(draft, pictures)
         already = float(self._truth(draft, np.array([proposal.reference]))[0])
         confidence = float(truth[0] / (truth[0] + already + 1e-9))
         changed = ", ".join(change.wanted for change in draft.changes)
         if self._excluded(draft, pictures[:1])[0]:
-            return Verdict(False, f"the target may show what is excluded: {changed}", confidence, group)
+            return DraftVerdict(False, f"the target may show what is excluded: {changed}", confidence, group)
         if truth[0] < self._options.min_probability:
-            return Verdict(False, f"not true of the target: {changed}", confidence, group)
+            return DraftVerdict(False, f"not true of the target: {changed}", confidence, group)
         if truth[0] < self._options.min_ratio * already:
-            return Verdict(False, f"nearly as true of the reference: {changed}", confidence, group)
+            return DraftVerdict(False, f"nearly as true of the reference: {changed}", confidence, group)
         if not self._leads_to_target(draft, texts):
-            return Verdict(False, "the words do not lead from the reference to the target", confidence, group)
+            return DraftVerdict(False, "the words do not lead from the reference to the target", confidence, group)
         places = [proposal.place_of(target), *self._places(draft)]
         fit = proposal.affinity[places] + np.log(np.maximum(truth, 1e-6))
         if fit.max() > fit[0] + self._options.max_margin:
-            return Verdict(False, "another picture of the group fits far better", confidence, group)
+            return DraftVerdict(False, "another picture of the group fits far better", confidence, group)
         # A picture that fits the words and is as like the reference is no mistake, so it must not be a negative.
         least = self._options.min_probability
         wrong = tuple(picture for picture, true in zip(group, truth[1:], strict=True) if true < least / 2)
@@ -125,7 +125,7 @@ class EncoderCritic:
         further = np.array(draft.other_targets, np.int64)
         shown = (self._truth(draft, further) >= least) & ~self._excluded(draft, further)
         others = tuple(picture for picture, true in zip(draft.other_targets, shown, strict=True) if true)
-        return Verdict(True, "", confidence, wrong, others)
+        return DraftVerdict(True, "", confidence, wrong, others)
 
     def _unknown(self, draft: Draft) -> str:
         """Why a draft cannot be judged by tags; empty if it can."""

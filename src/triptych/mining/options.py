@@ -69,6 +69,15 @@ class MineOptions:
         None, "Least and greatest similarity of a target, such as 0.8 0.96; by default any.", metavar="LOW HIGH"
     )
     critic: CriticOptions = nested(CriticOptions)
+    # Composers of catalogs with 0.51 to 0.87 did no harm; one with 0.36 lost 6 points of R@10 (bench/do_no_harm.py).
+    min_agreement: float = option(
+        0.45,
+        "Least share of neighbours that must agree about the kind, or nothing is mined; 0 for no test.",
+        metavar="P",
+        min=0,
+        max=1,
+    )
+    """Below it, the encoder does not recognise what most pictures are of, so most triplets would be wrong."""
     reverse: bool = option(False, "Also make the reverse triplet, from each accepted target to its reference.")
     refined: Path | None = option(None, "Mine another round: add to this file, which refine wrote.", metavar="FILE")
     seed: int = option(0, _SEED, min=0)
@@ -95,7 +104,7 @@ class ChatMineOptions:
     )
     limit: int | None = option(None, _LIMIT, min=1)
     triplets: int = option(2, "Triplets for each reference, at most.", min=1)
-    # Beyond the nearest 300, two pictures hardly look alike to a person.
+    # Beyond the nearest 300, two pictures hardly look similar to a person.
     candidates: int = option(300, "Nearest pictures from which a group is chosen.", min=1, max=300)
     group_size: int = option(8, _GROUP_SIZE, min=1)
     seed: int = option(0, _SEED, min=0)

@@ -1,6 +1,5 @@
 """`mine`: the agent makes a triplet file from the unlabelled pictures of a catalog."""
 
-import math
 import shutil
 import time
 from collections import Counter
@@ -12,25 +11,27 @@ from typing import Any
 import numpy as np
 
 from triptych.catalog.catalog import Catalog
+from triptych.core.cluster import ClusterOptions, workers_of
 from triptych.core.environment import Runtime
-from triptych.core.errors import FailureError, UsageError
+from triptych.core.errors import FailureError
 from triptych.core.files import claim_run, hash_file, locked, made_by, output_file
+from triptych.core.options import flag_of
 from triptych.core.progress import progress, say
 from triptych.core.results import known_fields
-from triptych.encoders.protocol import Encoder, item_vectors
-from triptych.mining.agent import Agent
+from triptych.encoders.protocol import Encoder
 from triptych.mining.critic import Critic
+from triptych.mining.division import DividedAgent, divided_agent
 from triptych.mining.options import MineOptions
-from triptych.mining.proposer import ChangePlan, Proposer, plans_over
-from triptych.mining.reasoner import Reasoner, Reverses
-from triptych.mining.registry import CRITICS, REASONERS, MiningContext
+from triptych.mining.reasoner import Reasoner
+from triptych.mining.registry import MiningContext
 from triptych.mining.rounds import PreviousRounds
+from triptych.tagging.tagger import ABOUT, GroupReport
 from triptych.tagging.tags import report_tags, summary, tag_pictures
 from triptych.tagging.vocabulary import DEFAULT, load_vocabulary, understood_words
-from triptych.triplets.file import join_triplets, kind_of_reason, read_triplets, write_triplets
+from triptych.triplets.file import join_triplets, kind_of_reason, write_triplets
 
 _CHUNK = 256  # references a commit
-_LEAST = 20  # usable pictures
+_LEAST = 20  # usable pictures that a catalog must have
 
 
 @dataclass(frozen=True)
@@ -64,13 +65,14 @@ def mine(
     critic: Critic | type[Critic] | str = "encoder",
     encoder: Encoder | str | None = None,
     runtime: Runtime = Runtime(),
+    cluster: ClusterOptions = ClusterOptions(),
 ) -> MineResult:
     """Make triplets from the pictures of a catalog, including refused ones with the reason.
 
     For each reference the agent draws `options.changes` change plans, proposes candidates for each, drafts triplets,
     and judges each within a group of pictures. A range of similarity leaves out near-duplicates and pictures that have
     little in common (MegaPairs, Zhou et al. 2024, takes 0.8 to 0.96). With `options.reverse` each accepted triplet is
-    also made in the reverse direction, from its target to its reference: worded anew, judged like any other, and
+    also made in the reverse direction, from its target to its reference: with new wordings, judged like any other, and
     written after all others. With `options.refined`, a file that `refine` wrote, another round is mined. The triplets
     of that file come first, and nothing that it holds is written again. The agent asks most often what the composer
     answered worst, in that file's words unless a vocabulary is given.
@@ -85,15 +87,18 @@ def mine(
             or a class of one, which may take a `MiningContext` as `context`.
         critic: judges drafts: `encoder`, the name of a plug-in, `module:attribute`, a critic, or a class of one.
         encoder: the catalog's encoder, or its name; by default the one that the catalog names.
-        runtime: what the encoder computes with.
+        runtime: what the encoder computes with; `threads` also says how many each worker has.
+        cluster: whether workers of a Ray cluster find neighbours and make triplets. They see the catalog and, with
+            `options.reverse`, the folder of `out` at the same paths. The triplets are the same and are written here.
 
     Returns:
         How many triplets were accepted and refused, and why.
 
     Raises:
-        UsageError: there is no such reasoner, critic or encoder.
+        UsageError: there is no such reasoner, critic or encoder; or, with a cluster, one of them is an object without
+            a name, or Ray is missing.
         DataError: `options.refined` was not written by `refine`.
-        FailureError: the catalog is too small, or nothing was accepted.
+        FailureError: the catalog is too small, the encoder does not recognise its pictures, or nothing was accepted.
     """
     started = time.monotonic()
     out = output_file(out, ".parquet")
@@ -106,22 +111,37 @@ def mine(
     seed = options.seed + (previous.rounds << 32)  # another round draws other questions
     words = load_vocabulary(options.vocabulary)
     words = understood_words(words, known, str(options.vocabulary or "the default vocabulary"))
-    tagged = tag_pictures(opened.vectors, known, words)
-    report_tags(tagged.reports)
-    context = MiningContext(opened, known, tagged.vocabulary, tagged.tags, options, seed, tagged.reports)
-    agent = _agent(context, reasoner, critic, previous)
     settings = _settings(options, catalog=opened.folder, reasoner=reasoner, critic=critic)
-    result = _mine(out, context, agent, previous, settings, summary(tagged.reports), started)
+    with workers_of(cluster, runtime.threads) as workers:
+        tagged = tag_pictures(opened.vectors, known, words, workers)
+        report_tags(tagged.reports)
+        _require_recognition(tagged.reports, options, opened.folder)
+        context = MiningContext(opened, known, tagged.vocabulary, tagged.tags, options, seed, tagged.reports)
+        name = opened.encoder_name if encoder is None else encoder
+        chosen = (reasoner, critic, previous.weights)
+        agent = divided_agent(context, *chosen, workers=workers, encoder=name, threads=runtime.threads)
+        result = _mine(out, context, agent, previous, settings, summary(tagged.reports), started)
     if not result.accepted:
         remedy = f"{'widen --similarity, ' if options.similarity else ''}use more pictures, or words that fit them"
         raise FailureError(f"{out}: none of {result.refused} drafts was accepted; {remedy}")
     return result
 
 
+def _require_recognition(reports: Sequence[GroupReport], options: MineOptions, catalog: Path) -> None:
+    """Raise FailureError if the encoder recognises too few pictures for triplets to be right."""
+    kind = next((report for report in reports if report.group == ABOUT and report.words), None)
+    if kind and kind.agreement < options.min_agreement:
+        raise FailureError(
+            f"{catalog}: the encoder hardly recognises these pictures: {kind.agreement:.0%} of neighbours agree about "
+            f"the {ABOUT}, so most triplets would be wrong; use another encoder (`triptych doctor` lists some) or "
+            f"--vocabulary with words that fit, or mine all the same with {flag_of(MineOptions, 'min_agreement')} 0"
+        )
+
+
 def _mine(
     out: Path,
     context: MiningContext,
-    agent: Agent,
+    agent: DividedAgent,
     previous: PreviousRounds,
     settings: Mapping[str, Any],
     groups: Mapping[str, Any],
@@ -146,35 +166,6 @@ def _mine(
         shutil.rmtree(parts)
         context.texts.save()
     return result
-
-
-def _agent(context: MiningContext, reasoner: object, critic: object, previous: PreviousRounds) -> Agent:
-    options, catalog = context.options, context.catalog
-    reasons = REASONERS.get(reasoner, context=context)
-    judges = CRITICS.get(critic, context=context)
-    if options.reverse and not isinstance(reasons, Reverses):
-        raise UsageError(f"--reverse: the reasoner {reasons.name} has no method reverse")
-    proposer = Proposer(
-        item_vectors(catalog.vectors, context.encoder),
-        context.tags,
-        tuple(context.tags),
-        width=options.candidates,
-        seed=context.seed,
-        plan_weights=_plan_weights(context, previous),
-        similarity=options.similarity,
-    )
-    return Agent(catalog.names, catalog.row_of, proposer, reasons, judges)
-
-
-def _plan_weights(context: MiningContext, previous: PreviousRounds) -> dict[ChangePlan, float]:
-    """How often each plan is drawn: by the information of its attributes, and by the weaknesses of the composer."""
-    information = {report.group: report.beyond_kind for report in context.reports if report.beyond_kind is not None}
-    most = max(information.values(), default=1.0)
-    weights = {}
-    for plan in plans_over(tuple(context.tags)):
-        own = math.prod(information.get(group, most) / most for group in plan) ** (1 / len(plan))
-        weights[plan] = own * previous.weights.get(plan, 1.0)
-    return weights
 
 
 def _settings(options: MineOptions, *, catalog: Path, reasoner: object, critic: object) -> dict[str, Any]:
@@ -214,26 +205,30 @@ def _references(count: int, limit: int | None, seed: int) -> list[int]:
 
 
 def _write_parts(
-    folder: Path, references: Sequence[int], agent: Agent, changes: int, previous: PreviousRounds
+    folder: Path, references: Sequence[int], agent: DividedAgent, changes: int, previous: PreviousRounds
 ) -> tuple[list[Path], bool]:
     """Write the parts that are missing. Returns all of them, and whether some existed."""
     starts = range(0, len(references), _CHUNK)
     files = [folder / f"part-{start:09d}.parquet" for start in starts]
     waiting = [(start, file) for start, file in zip(starts, files, strict=True) if not file.exists()]
     done = len(files) - len(waiting)
-    for start, file in progress(waiting, "mine", total=len(files), unit=f"x{_CHUNK} references", done=done):
-        write_triplets(file, previous.added(agent.triplets(references[start : start + _CHUNK], changes)), {})
+    made = agent.triplets([references[start : start + _CHUNK] for start, _ in waiting], changes)
+    shown = progress(made, "mine", total=len(files), unit=f"x{_CHUNK} references", done=done)
+    for (_, file), triplets in zip(waiting, shown, strict=True):
+        write_triplets(file, previous.added(triplets), {})
     return files, done > 0
 
 
-def _write_reversed(files: Sequence[Path], agent: Agent, previous: PreviousRounds) -> list[Path]:
+def _write_reversed(files: Sequence[Path], agent: DividedAgent, previous: PreviousRounds) -> list[Path]:
     """Write, for each part that has none, a part with its accepted triplets in the reverse direction."""
-    asked = previous.joined_by(files)  # what is asked anyway is known only now, and need not be asked again
+    asked = previous.joined_by(files)  # questions that are drawn anyway are known only now, and are not drawn twice
     written = [file.with_stem(f"{file.stem}-back") for file in files]
     waiting = [(file, back) for file, back in zip(files, written, strict=True) if not back.exists()]
     done = len(files) - len(waiting)
-    for file, back in progress(waiting, "mine reverse", total=len(files), unit=f"x{_CHUNK} references", done=done):
-        write_triplets(back, asked.added(agent.reversed_triplets(read_triplets(file)[0])), {})
+    made = agent.reversed_triplets([file for file, _ in waiting])
+    shown = progress(made, "mine reverse", total=len(files), unit=f"x{_CHUNK} references", done=done)
+    for (_, back), triplets in zip(waiting, shown, strict=True):
+        write_triplets(back, asked.added(triplets), {})
     return written
 
 

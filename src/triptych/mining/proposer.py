@@ -6,8 +6,8 @@ vectors differ. Two views count: the tags of the groups that are to stay, and th
 item.
 """
 
-from collections.abc import Iterable, Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, fields
 from itertools import combinations
 
 import numpy as np
@@ -23,13 +23,15 @@ ChangePlan = tuple[str, ...]
 Scores = NDArray[np.float32]
 """One number for each picture of the catalog, `(n,)`, or for references and pictures, `(references, n)`."""
 
-_SINGLE = 0.4  # share of the plans that change one group alone
-_SAME_WORDS = 2.5  # weight of one group's agreement, beside the log-probability of the new word
-_SAME_ITEM = 4.0  # weight of a cosine, beside it, if a change leaves the item the same
-_SAMPLE = 4096  # pictures, at most, whose neighbours are looked at for that
+_SINGLE = 0.4  # share of the plans that change only one group
+_SAME_WORDS = 2.5  # weight of the agreement of one group; the log-probability of the new word has weight 1
+_SAME_ITEM = 4.0  # weight of the cosine, likewise, if a change leaves the item the same
+_NEARLY_ALL = 0.9  # share of the pictures that show a group from which the group is compared in every plan
+_SAMPLE = 4096  # pictures at most whose neighbours are compared to estimate this
 _NEIGHBOURS = 10  # nearest pictures that tell whether a change leaves the item the same
 LEAST = 3e-4  # lower limit of a tag's probability; zero would overrule every other view
 _SCORES = 48_000_000  # numbers held at once: 192 MB
+_SHARD = 32_768  # pictures compared at once; the best of each shard are merged exactly
 
 
 @dataclass(frozen=True)
@@ -47,7 +49,7 @@ class Proposal:
     """Of each candidate: the logarithm of the probability that every group of the plan differs."""
 
     def place_of(self, picture: int) -> int:
-        """Where among the candidates a picture is. Raises IndexError where it is none of them."""
+        """The position of a picture among the candidates. Raises IndexError if it is not one of them."""
         return int(np.flatnonzero(self.candidates == picture)[0])
 
 
@@ -72,6 +74,7 @@ class Proposer:
         *,
         width: int,
         seed: int,
+        applies: Mapping[str, Collection[str]] | None = None,
         plan_weights: Mapping[ChangePlan, float] | None = None,
         similarity: SimilarityRange | None = None,
     ) -> None:
@@ -83,6 +86,8 @@ class Proposer:
             groups: the attribute groups that may change.
             width: the most candidates of a proposal.
             seed: of the draw of plans.
+            applies: the groups that a group depends on, as sleeves depend on the kind. Where a plan changes one of
+                these, the group is not compared, unless nearly all pictures show it: shoes have no sleeves to keep.
             plan_weights: how many times as often as others a plan is drawn; 1 for plans that are not named.
             similarity: range out of which pictures are no candidates.
         """
@@ -92,6 +97,11 @@ class Proposer:
         self._variability = attribute_variability(items, {group: tags[group] for group in groups})
         self._roots = {group: _with_none(tags[group]) for group in groups}
         self._groups = tuple(groups)
+        self._depends_on = {
+            group: frozenset((applies or {}).get(group, ()))
+            for group in groups
+            if tags[group].sum(axis=1).mean() < _NEARLY_ALL
+        }
         self._plans = plans_over(groups)
         self._plan_weights = plan_weights or {}
         self._width = width
@@ -111,59 +121,76 @@ class Proposer:
         for reference, plan in asked:
             plans_of.setdefault(reference, []).append(plan)
         references = [*plans_of]
-        block = max(1, _SCORES // (len(self._centred) * (2 * len(self._groups) + 5)))
+        block = max(1, _SCORES // (min(len(self._centred), _SHARD) * (2 * len(self._groups) + 5)))
         for start in range(0, len(references), block):
             yield from self._propose(references[start : start + block], plans_of)
 
     def _propose(self, references: list[int], plans_of: Mapping[int, list[ChangePlan]]) -> Iterator[Proposal]:
-        """Proposals of a block of references. What all plans need of a group is computed once."""
-        same = {group: self._same_words(references, group) for group in self._groups}
-        all_same = np.sum([*same.values()], axis=0)
-        differing = {group: self._different_words(references, group) for group in self._groups}
-        products = self._centred[references] @ self._centred.T
+        """Proposals of a block of references, plan by plan."""
+        asked: dict[ChangePlan, NDArray[np.int64]] = {}
         for plan in self._plans:
-            rows = np.array([row for row, one in enumerate(references) if plan in plans_of[one]], np.int64)
-            if len(rows):
-                changing = np.sum([differing[group][rows] for group in plan], axis=0)
-                affinity = all_same[rows] - np.sum([same[group][rows] for group in plan], axis=0)
-                similarity = self._view(plan).cosines(np.array(references)[rows], products[rows])
-                # If a change makes another item, the item's similarity means little.
-                weight = _SAME_ITEM * np.prod([self._variability[group] for group in plan])
-                affinity += np.float32(weight) * similarity
-                for row, place in enumerate(rows):
-                    one = self._proposal(references[place], plan, similarity[row], affinity[row], changing[row])
-                    if one is not None:
-                        yield one
+            places = [place for place, one in enumerate(references) if plan in plans_of[one]]
+            if places:
+                asked[plan] = np.array(places, np.int64)
+        best: dict[tuple[ChangePlan, int], _Candidates] = {}
+        for start in range(0, len(self._centred), _SHARD):
+            self._add_shard(slice(start, min(start + _SHARD, len(self._centred))), np.array(references), asked, best)
+        for (plan, place), found in best.items():
+            if len(found.rows):
+                yield Proposal(references[place], plan, found.rows, found.similarity, found.affinity, found.changing)
 
-    def _proposal(
-        self, reference: int, plan: ChangePlan, similarity: Scores, affinity: Scores, changing: Scores
-    ) -> Proposal | None:
-        """The best candidates of one reference, by what is known of all pictures `(n,)`."""
-        rank = affinity + changing
-        rank[reference] = -np.inf
-        if self._range:
-            rank[(similarity < self._range[0]) | (similarity > self._range[1])] = -np.inf
-        width = min(self._width, len(rank) - 1)
-        candidates = np.argpartition(-rank, width - 1)[:width]
-        found = candidates[np.argsort(-rank[candidates], kind="stable")]
-        found = found[np.isfinite(rank[found])]
-        if not len(found):
-            return None
-        return Proposal(reference, plan, found, similarity[found], affinity[found], changing[found])
+    def _add_shard(
+        self,
+        shard: slice,
+        references: NDArray[np.int64],
+        asked: Mapping[ChangePlan, NDArray[np.int64]],
+        best: "dict[tuple[ChangePlan, int], _Candidates]",
+    ) -> None:
+        """Add the pictures of a shard to the `best` candidates of each plan and place among the references.
 
-    def _same_words(self, references: list[int], group: str) -> Scores:
-        """How far all pictures look the same as references in a group, `(references, n)`.
+        What all plans need of a group is computed once.
+        """
+        same = {group: self._same_words(references, shard, group) for group in self._groups}
+        all_same = np.sum([*same.values()], axis=0)
+        differing = {group: self._different_words(references, shard, group) for group in self._groups}
+        products = self._centred[references] @ self._centred[shard].T
+        for plan, places in asked.items():
+            changing = np.sum([differing[group][places] for group in plan], axis=0)
+            affinity = all_same[places] - np.sum([same[group][places] for group in self._not_compared(plan)], axis=0)
+            similarity = self._view(plan).cosines(references[places], shard, products[places])
+            # If a change makes another item, the item's similarity means little.
+            weight = _SAME_ITEM * np.prod([self._variability[group] for group in plan])
+            affinity += np.float32(weight) * similarity
+            rank = affinity + changing
+            if self._range:
+                rank[(similarity < self._range[0]) | (similarity > self._range[1])] = -np.inf
+            for row, place in enumerate(places.tolist()):
+                if shard.start <= references[place] < shard.stop:
+                    rank[row, references[place] - shard.start] = -np.inf
+                known = best.get((plan, place))
+                columns = _first(rank[row], self._width, known.least(self._width) if known else -np.inf)
+                found = (columns + shard.start, rank[row], similarity[row], affinity[row], changing[row])
+                more = _Candidates(found[0], *(values[columns] for values in found[1:]))
+                best[plan, place] = known.merged(more, self._width) if known else more
+
+    def _not_compared(self, plan: ChangePlan) -> list[str]:
+        """The groups that change with a plan: its own, and those that depend on one of them."""
+        return [group for group in self._groups if group in plan or self._depends_on.get(group, frozenset()) & {*plan}]
+
+    def _same_words(self, references: NDArray[np.int64], shard: slice, group: str) -> Scores:
+        """How far the pictures of a shard look the same as references in a group, `(references, pictures)`.
 
         Whether both look the same, not whether the word for it is known: two pictures of what the vocabulary has no
         word for are tagged with the same doubts (Bhattacharyya's coefficient).
         """
         roots = self._roots[group]
-        return np.asarray(np.float32(_SAME_WORDS) * np.log(roots[references] @ roots.T + LEAST), np.float32)
+        alike = roots[references] @ roots[shard].T
+        return np.asarray(np.float32(_SAME_WORDS) * np.log(alike + LEAST), np.float32)
 
-    def _different_words(self, references: list[int], group: str) -> Scores:
-        """The logarithm of the probability that pictures and references show different words, `(references, n)`."""
+    def _different_words(self, references: NDArray[np.int64], shard: slice, group: str) -> Scores:
+        """The logarithm of the probability that pictures of a shard and references show different words."""
         tags = self._tags[group]
-        return np.asarray(np.log(1 - tags[references] @ tags.T + LEAST), np.float32)
+        return np.asarray(np.log(1 - tags[references] @ tags[shard].T + LEAST), np.float32)
 
     def _choose(self, reference: int, count: int) -> list[ChangePlan]:
         random = np.random.default_rng([self._seed, reference])
@@ -245,7 +272,37 @@ class _View:
         squares = np.square(centred).sum(axis=1) - np.square(removed).sum(axis=1)
         return cls(removed, np.sqrt(np.maximum(squares, 1e-12)))
 
-    def cosines(self, rows: NDArray[np.int64], products: Scores) -> Scores:
-        """Of the vectors in `rows` with all, `(rows, n)`, from the `products` `(rows, n)` of the whole vectors."""
-        left = products - self.removed[rows] @ self.removed.T
-        return np.asarray(left / self.lengths[rows, None] / self.lengths, np.float32)
+    def cosines(self, rows: NDArray[np.int64], shard: slice, products: Scores) -> Scores:
+        """Of the vectors in `rows` with those of a shard, `(rows, m)`, from the `products` of the whole vectors."""
+        left = products - self.removed[rows] @ self.removed[shard].T
+        return np.asarray(left / self.lengths[rows, None] / self.lengths[shard], np.float32)
+
+
+@dataclass(frozen=True)
+class _Candidates:
+    """The best candidates of a reference so far, by rank, and pictures of equal rank by row."""
+
+    rows: NDArray[np.int64]
+    rank: Scores
+    similarity: Scores
+    affinity: Scores
+    changing: Scores
+
+    def least(self, width: int) -> float:
+        """The rank above which a later picture is among the first `width`."""
+        return float(self.rank[width - 1]) if len(self.rank) >= width else -np.inf
+
+    def merged(self, later: "_Candidates", width: int) -> "_Candidates":
+        """The first `width` of both; the rows of `later` are all greater."""
+        both = [np.concatenate([getattr(one, item.name) for one in (self, later)]) for item in fields(self)]
+        order = np.argsort(-both[1], kind="stable")[:width]
+        return _Candidates(*(values[order] for values in both))
+
+
+def _first(rank: Scores, width: int, above: float) -> NDArray[np.int64]:
+    """The columns of the first `width` finite ranks above a limit, best first; of equal ranks, in order."""
+    fit = np.flatnonzero(rank > above)
+    if len(fit) > width:
+        least = -np.partition(-rank[fit], width - 1)[width - 1]
+        fit = fit[rank[fit] >= least]
+    return fit[np.argsort(-rank[fit], kind="stable")[:width]]

@@ -108,7 +108,7 @@ class TagsReasoner:
         """The reverse question, to `target`, of a triplet that led from `target` to the proposal's reference by
         `changes`.
 
-        The changes are swapped and worded anew. Further targets are drawn as for any question, since those of the
+        The changes are swapped and get new wordings. Further targets are drawn as for any question, since those of the
         original question do not answer this one. A question starts from what its reference shows. So the result is None
         if `target` is no candidate, if a change excludes a word, or if the new words of `changes` are not those that
         the picture would be described by.

@@ -83,7 +83,7 @@ def refine(
     better than the target does, by the agent's tags. Triplets with words that the vocabulary lacks are never refused.
 
     The file's note holds what `mine` with `refined` reads: for each type of question how often the target of a kept
-    triplet is among the first answers, and how many times as often it is to be asked. A run that was interrupted or
+    triplet is among the first answers, and how much more often it will be drawn. A run that was interrupted or
     killed goes on where it stopped.
 
     Args:

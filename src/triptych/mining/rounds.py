@@ -21,7 +21,7 @@ class PreviousRounds:
     vocabulary: Path | None = None
     """The vocabulary that was used; None for the default one."""
     weights: Mapping[ChangePlan, float] = field(default_factory=dict)
-    """How many times as often as others each type of question is to be asked."""
+    """For each type of question, how much more often than others it is drawn."""
     questions: frozenset[_Question] = frozenset()
     """The questions that were asked already."""
 

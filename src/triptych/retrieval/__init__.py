@@ -1,1 +1,1 @@
-"""Search: a catalog opened once and searched many times, changed, re-ranked."""
+"""Search: open a catalog once, then search it many times, change it, or re-rank its results."""

@@ -21,7 +21,7 @@ from triptych.retrieval.stores.protocol import SearchTerms, Store, StoreHit
 
 @dataclass(frozen=True)
 class Answers:
-    """The hits of each query, and the seconds for encoding them all and for finding neighbours."""
+    """The hits of each query, and the seconds that encoding and searching took for all."""
 
     hits: list[Hits]
     encoding: float
@@ -30,14 +30,14 @@ class Answers:
 
 @dataclass(frozen=True)
 class Answering:
-    """Answers queries with an encoder, perhaps a composer, and the default weight of words in their sum."""
+    """Answers queries with an encoder, an optional composer, and the default weight of the words in a sum."""
 
     encoder: Encoder
     composer: Composer | None
     weight: float
 
     def __call__(self, queries: Sequence[SearchQuery], snapshot: CatalogSnapshot, root: str) -> Answers:
-        """The results of each query among a snapshot's pictures, which lie below `root`. See `Library.answer`."""
+        """Answer each query among a snapshot's pictures, which lie below `root`. See `OpenCatalog.answer`."""
         for query in queries:
             self._check(query)
         started = perf_counter()
@@ -54,8 +54,8 @@ class Answering:
     def _places(
         self, queries: Sequence[SearchQuery], vectors: Sequence[Vectors], snapshot: CatalogSnapshot
     ) -> list[tuple[int, list[Placed]]]:
-        """The results of each query, and how many come before them. Queries in a
-        store's own order are answered at once."""
+        """The results of each query, and how many results precede them. Queries in the store's own order are answered
+        in one call."""
         found: list[tuple[int, list[Placed]]] = [(0, [])] * len(queries)
         for composed in (False, True):
             rows = [
@@ -85,17 +85,17 @@ class Answering:
             UsageError: a weight would have no effect.
         """
         if query.weight is not None and not (query.has_pictures and query.has_words):
-            raise UsageError("weight: needs both a picture and words; give both, or no weight")
+            raise UsageError("weight: needs a picture and words; give both, or no weight")
         if self.composer is None or not query.composed:
             return
         name = self.composer.name
         if query.weight is not None:
-            raise UsageError(f"weight: the composer {name} uses none; give no weight, or no composer")
+            raise UsageError(f"weight: the composer {name} has no weight of its words; give no weight, or no composer")
         if len({weight for _, weight in query.texts}) > 1:
             raise UsageError(f"text: the composer {name} joins texts and ignores their weights")
 
     def _readings(self, queries: Sequence[SearchQuery]) -> list[TextReading | None]:
-        """How the words of each query are read; by the composer if the query also has a picture."""
+        """How the encoder reads the words of each query, or the composer if the query also has a picture."""
         readings: list[TextReading | None] = [None] * len(queries)
         for composed in (False, True):
             rows = [row for row, query in enumerate(queries) if query.composed == composed and query.has_words]
@@ -125,7 +125,7 @@ def _read_texts(query: SearchQuery, *, as_one: bool) -> list[str]:
 
 
 def _joined(readings: Sequence[TextReading]) -> TextReading:
-    """One reading of several texts: all words that are not understood, and the parts of the longest text."""
+    """Join the readings of several texts: all unknown words, and the parts of the longest text."""
     longest = max(readings, key=lambda one: one.tokens)
     unknown = tuple(dict.fromkeys(word for one in readings for word in one.unknown))
     return TextReading(longest.tokens, longest.limit, unknown, longest.parts)
@@ -133,7 +133,7 @@ def _joined(readings: Sequence[TextReading]) -> TextReading:
 
 def _hits(snapshot: CatalogSnapshot, placed: Sequence[Placed], first: int, root: str) -> list[Hit]:
     row_of = snapshot.gallery.row_of
-    # A picture that was removed while this search was under way has no row any more.
+    # A picture that was removed during this search has no row any more.
     left = [(one, row_of[one.hit.name]) for one in placed if one.hit.name in row_of]
     known = snapshot.metadata([row for _, row in left])
     return [

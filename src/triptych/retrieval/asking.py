@@ -21,16 +21,16 @@ Texts = str | Sequence[str]
 
 
 class KnowsPictures(Protocol):
-    """What making a query needs: a catalog with its pictures, which also encodes others."""
+    """What making a query needs of an open catalog."""
 
     def reference(
         self, *, image: Path | str | bytes | None = None, like: str | None = None, box: Box | None = None
     ) -> Reference:
-        """The reference of a search."""
+        """Make the reference of a search."""
         ...
 
     def name_of(self, like: str) -> str | None:
-        """The name of the picture with that name or id; None if there is none."""
+        """The name of the picture with this name or id; None if there is none."""
         ...
 
     @property
@@ -41,7 +41,7 @@ class KnowsPictures(Protocol):
 
 @dataclass(frozen=True)
 class Asked:
-    """The parts of a question, with their weights."""
+    """The pictures and texts of a query, with their weights."""
 
     images: tuple[tuple[PictureSource, float], ...]
     likes: tuple[tuple[str, float], ...]
@@ -50,15 +50,15 @@ class Asked:
     unwanted: tuple[str, ...]
 
 
-def parts_of(library: KnowsPictures, image: Pictures, text: Texts, options: SearchOptions) -> Asked:
-    """The parts of a question.
+def parts_of(catalog: KnowsPictures, image: Pictures, text: Texts, options: SearchOptions) -> Asked:
+    """Split what was asked into pictures and texts with their weights.
 
     Raises:
         UsageError: a weight is out of range, or there are too many pictures or texts.
     """
 
     def named(given: Sequence[str]) -> tuple[tuple[str, float], ...]:
-        return tuple(split_weight(one, lambda name: library.name_of(name) is not None) for one in given)
+        return tuple(split_weight(one, lambda name: catalog.name_of(name) is not None) for one in given)
 
     images = () if image is None else (image,) if isinstance(image, (str, bytes, Path)) else tuple(image)
     texts = (text,) if isinstance(text, str) else tuple(text)
@@ -83,25 +83,25 @@ def weighted_file(given: PictureSource) -> tuple[PictureSource, float]:
 
 
 def query_of(
-    library: KnowsPictures,
+    catalog: KnowsPictures,
     image: Pictures,
     text: Texts,
     options: SearchOptions,
     given: Reference | None = None,
 ) -> SearchQuery:
-    """The query of a question. `given` is a reference picture besides the named ones, cropped to its box.
+    """Make the query. `given` is a further reference picture, already cropped to its box.
 
     Raises:
         UsageError: there is nothing to search for, or a part cannot be read.
         DataError: an image cannot be used.
     """
-    asked = parts_of(library, image, text, options)
+    asked = parts_of(catalog, image, text, options)
     box = Box.read(options.box) if options.box else None
     if box and len(asked.images) + len(asked.likes) + (given is not None) != 1:
         raise UsageError("--box applies to one picture; give only one")
     references = (
-        *(_with_weight(library.reference(image=one, box=box), weight) for one, weight in asked.images),
-        *(_with_weight(library.reference(like=one, box=box), weight) for one, weight in asked.likes),
+        *(_with_weight(catalog.reference(image=one, box=box), weight) for one, weight in asked.images),
+        *(_with_weight(catalog.reference(like=one, box=box), weight) for one, weight in asked.likes),
     )
     return SearchQuery(
         given,
@@ -111,25 +111,25 @@ def query_of(
         offset=options.offset,
         more_references=references,
         more_texts=asked.texts,
-        unlike=tuple(_with_weight(library.reference(like=one), weight) for one, weight in asked.unlikes),
+        unlike=tuple(_with_weight(catalog.reference(like=one), weight) for one, weight in asked.unlikes),
         unwanted=asked.unwanted,
-        order=order_of(library, options),
+        order=order_of(catalog, options),
     )
 
 
-def order_of(library: KnowsPictures, options: SearchOptions) -> ResultOrder:
+def order_of(catalog: KnowsPictures, options: SearchOptions) -> ResultOrder:
     """The order of the results.
 
     Raises:
         UsageError: a column does not exist.
     """
-    schema = library.schema
+    schema = catalog.schema
     return ResultOrder(
         tuple(Boost.read(one, schema) for one in options.boost),
         tuple(Order.read(one, schema) for one in options.sort),
         options.unique,
         options.among,
-        (library.name_of(options.after) or options.after) if options.after else "",
+        (catalog.name_of(options.after) or options.after) if options.after else "",
     )
 
 

@@ -1,5 +1,4 @@
-"""The small languages of a search besides words: weights (`A:0.5`), boosts
-(`in_stock=1.2`) and orders (`price:desc`)."""
+"""The notations of a search: weights (`A:0.5`), boosts (`in_stock=1.2`) and orders (`price:desc`)."""
 
 import math
 import re
@@ -17,7 +16,7 @@ from triptych.core.errors import UsageError
 from triptych.core.text import truncate
 
 GREATEST = 100.0
-"""The highest weight, and the highest factor of a boost."""
+"""The highest weight, and the highest factor of a boost. A limit against slips such as a missing decimal point."""
 
 _WEIGHT = re.compile(r"(?P<what>.+):(?P<weight>\d{0,4}(?:\.\d{1,6})?)", re.DOTALL)
 _TEXT_WEIGHT = re.compile(r"(?P<what>.*\S)\s*:(?P<weight>\d{0,4}\.\d{1,6})\s*", re.DOTALL)
@@ -25,8 +24,7 @@ _ORDER = re.compile(r"(?P<column>.+):(?P<way>asc|desc)", re.DOTALL | re.IGNORECA
 
 
 def split_weight(given: str, is_known: Callable[[str], bool]) -> tuple[str, float]:
-    """Split a picture's name and its weight: `A:0.5` is `A` with the weight 0.5, unless there is a picture called
-    `A:0.5`.
+    """Split a picture's name and its weight: `A:0.5` is `A` with weight 0.5, unless a picture is called `A:0.5`.
 
     Raises:
         UsageError: the weight is 0 or above `GREATEST`.
@@ -36,8 +34,8 @@ def split_weight(given: str, is_known: Callable[[str], bool]) -> tuple[str, floa
 
 
 def split_text_weight(given: str) -> tuple[str, float]:
-    """Split a text and its weight: `red:0.5` is "red" with the weight 0.5. Without a decimal point (`16:9`) it is all
-    text.
+    """Split a text and its weight: `red:0.5` is "red" with weight 0.5. A number without a decimal point, as in `16:9`,
+    belongs to the text.
 
     Raises:
         UsageError: the weight is 0 or above `GREATEST`.
@@ -58,8 +56,8 @@ class Boost:
     """Raises the scores of pictures that fulfil a condition, or that have a higher number in a column.
 
     A picture's score is raised by `factor - 1` standard deviations of the scores. So 1 changes nothing, 2 raises by one
-    deviation, and 0.5 lowers by half of one. In a column of numbers, the highest value gets all of that, the lowest
-    nothing, and others a proportional share. A picture without a value is not changed.
+    standard deviation, and 0.5 lowers by half of one. In a column of numbers, the highest value gets the full raise,
+    the lowest none, and the others a proportional part. A picture without a value is not changed.
     """
 
     what: str
@@ -130,7 +128,7 @@ class Order:
         return cls(column, bool(found) and found["way"].lower() == "desc")  # type: ignore[index]
 
     def places(self, metadata: pa.Table) -> list[int]:
-        """The place of each row of `metadata` in this order. Rows with equal values have equal places."""
+        """The position of each row of `metadata` in this order. Rows with equal values have equal positions."""
         values = metadata.column(self.column).to_pylist()
         if type_of(metadata.schema.field(self.column).type) == "text":
             values = [value if value is None else str(value).casefold() for value in values]
@@ -153,5 +151,5 @@ def _between(values: list[float | None]) -> NDArray[np.float64]:
 
 
 def _reason(error: UsageError) -> str:
-    """The problem with a condition, without the condition itself."""
+    """The reason of an error message about a condition, without the condition."""
     return str(error).rpartition(": ")[2]

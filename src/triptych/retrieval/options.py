@@ -1,4 +1,4 @@
-"""Options of searching: which pictures are wanted, what searches for them, and what re-ranks the first results."""
+"""Options of search: the query and its conditions, encoder and store, and re-ranking."""
 
 from dataclasses import dataclass, fields
 from pathlib import Path
@@ -11,7 +11,7 @@ from triptych.core.options import as_paths, check_ranges, nested, option
 
 @dataclass(frozen=True)
 class SearchOptions:
-    """Which pictures are wanted, and in which order. In Python, one text stands for a sequence of one.
+    """Which results are wanted, and in which order. In Python, a single text stands for a sequence of one.
 
     Raises:
         UsageError: a value is out of its range.
@@ -32,13 +32,13 @@ class SearchOptions:
     )
     box: str | None = option(
         None,
-        "Part of the picture to search with: left, top, width and height, as shares of the picture or in pixels.",
+        "Part of the picture to search with: left, top, width and height, as fractions of the picture or in pixels.",
         metavar="X,Y,W,H",
     )
     weight: float | None = option(
         None, "Weight of the words in the sum, by default 0.5; not with a composer.", min=0, max=1
     )
-    """None takes 0.5, or where a composer is not used because it lost, the weight that was measured to be best."""
+    """None means 0.5, or the best measured weight if a composer is not used because of its verdict."""
     where: tuple[str, ...] = option(
         (),
         "Condition such as price<=50 or colour in (red, pink), or more, joined by `and`, `or` and brackets; quotes "
@@ -53,19 +53,19 @@ class SearchOptions:
     )
     sort: tuple[str, ...] = option(
         (),
-        "Sort the nearest by a column, `price` or `price:desc`; may be repeated: the next one orders equal values.",
+        "Sort the nearest by a column, `price` or `price:desc`. May be repeated: the next column orders equal values.",
         metavar="COLUMN",
     )
     among: int = option(
-        200, "How many of the nearest pictures --boost and --sort reorder; no others are results.", min=1
+        200, "How many of the nearest pictures --boost and --sort reorder; only these can be results.", min=1
     )
     unique: bool = option(False, "Show near-duplicates once.")
     k: int = option(10, "How many results.", flag="-k", min=1)
-    offset: int = option(0, "How many of the best results to leave out.", min=0)
+    offset: int = option(0, "How many of the best results to skip.", min=0)
     after: str | None = option(
         None,
-        "Go on after this result, by name or id, also where pictures were added or removed meanwhile; where it is no "
-        "result any more, --offset counts.",
+        "Continue after this result, by name or id, even if pictures were added or removed meanwhile. If it is no "
+        "longer a result, --offset counts.",
         metavar="NAME",
     )
 
@@ -87,28 +87,28 @@ class EngineOptions:
 
     encoder: Any = option(
         None,
-        "The encoder that the catalog was indexed with, where its name is not enough: a folder that `export-models` "
+        "The encoder that the catalog was indexed with, if its name is not enough: a folder that `export-models` "
         "wrote, or MODULE:ATTRIBUTE.",
         metavar="NAME",
     )
     composer: Any = option(
-        None, "What composes picture and words: a folder that `train` wrote, or a plug-in. Else a sum.", metavar="NAME"
+        None, "Composer: a folder that `train` wrote, or a plug-in; by default a weighted sum.", metavar="NAME"
     )
     store: Any = option(
         "exact",
-        "Where vectors are searched: exact, hnsw (approximate), disk (larger than memory), postgresql://… with "
+        "Store of the vectors: exact, hnsw (approximate), disk (larger than memory), postgresql://… with "
         "pgvector, or MODULE:ATTRIBUTE.",
         metavar="NAME",
     )
     root: Path | None = option(
-        None, "Present folder of the catalog's pictures, if they have moved since `index`.", metavar="DIR"
+        None, "Current folder of the catalog's pictures, if they were moved since `index`.", metavar="DIR"
     )
-    force: bool = option(False, "Use the composer even if its verdict is that it is worse than no training.")
+    force: bool = option(False, "Use the composer even if its verdict says that it is worse than the baselines.")
 
     def __post_init__(self) -> None:
         as_paths(self, "root")
         if self.force and self.composer is None:
-            raise UsageError("--force goes with --composer")
+            raise UsageError("--force needs --composer")
 
     @property
     def arguments(self) -> dict[str, Any]:
@@ -118,7 +118,7 @@ class EngineOptions:
 
 @dataclass(frozen=True)
 class RerankOptions:
-    """A chat model that sees the first results and may reorder them.
+    """A chat model that reads the first results and may reorder them.
 
     Raises:
         UsageError: a value is out of its range.
@@ -127,8 +127,8 @@ class RerankOptions:
     model: str = option(
         "", "Chat model that re-ranks the first results; see --base-url.", flag="--rerank", metavar="chat:MODEL"
     )
-    top: int = option(10, "How many results it sees.", flag="--rerank-top", min=2)
-    timeout: float = option(10.0, "Seconds to wait for its answer.", flag="--rerank-timeout", above=0)
+    top: int = option(10, "How many results the model reads.", flag="--rerank-top", min=2)
+    timeout: float = option(10.0, "Seconds to wait for the model's answer.", flag="--rerank-timeout", above=0)
     chat: ChatSettings = nested(ChatSettings)
 
     def __post_init__(self) -> None:

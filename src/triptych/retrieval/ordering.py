@@ -1,4 +1,4 @@
-"""The order of results: boosted or sorted by metadata, near-duplicates folded, and where a page begins."""
+"""The order of results: boosts and sorting by metadata, folding of near-duplicates, and paging."""
 
 from collections.abc import Callable, Sequence
 from contextlib import suppress
@@ -13,38 +13,38 @@ from triptych.retrieval.stores.gallery import Gallery
 from triptych.retrieval.stores.protocol import StoreHit
 
 NEAR_DUPLICATE = 0.955
-"""The cosine of two pictures from which on they are near-duplicates.
+"""The least cosine between two pictures that count as near-duplicates.
 
-Chosen on val photos of closet with the encoder `photos` (`bench/query_language.py`): of photos that were saved again,
-halved or trimmed 19 in 20 are as near, and of other photos less than one in a hundred.
+Chosen on val photos of closet with the encoder `photos` (`bench/query_language.py`): 95 % of the photos that were
+saved again, halved or trimmed reach it, and less than 1 % of other photos do.
 """
 
 MOST_FOLDED = 2000
-"""The number of nearest pictures among which near-duplicates are folded. Each is compared with those before it."""
+"""How many of the nearest pictures are searched for near-duplicates. Each is compared with those before it."""
 
 
 @dataclass(frozen=True)
 class ResultOrder:
-    """How results are ordered, and where they begin."""
+    """How results are ordered, and where a page begins."""
 
     boosts: tuple[Boost, ...] = ()
     sort: tuple[Order, ...] = ()
     unique: bool = False
-    """Whether a near-duplicate of a better result is folded into that one."""
+    """Whether a near-duplicate of a better result is folded into that result."""
     among: int = 200
-    """How many of the nearest are boosted or sorted. There are no results beyond them then."""
+    """How many of the nearest are boosted or sorted. Only these can be results then."""
     after: str = ""
-    """The name of the picture after which results begin; if it is not among them, the offset counts."""
+    """The name of the picture after which results begin. If it is not a result, the offset counts."""
 
     @property
     def is_by_score(self) -> bool:
-        """Whether results keep a store's order."""
+        """Whether results keep the store's order."""
         return not (self.boosts or self.sort or self.unique or self.after)
 
 
 @dataclass(frozen=True)
 class Placed:
-    """A result at its place, with the names of the near-duplicates that are folded into it."""
+    """A result, with the names of the near-duplicates that are folded into it."""
 
     hit: StoreHit
     folded: tuple[str, ...] = ()
@@ -58,15 +58,15 @@ def arranged(
     gallery: Gallery,
     vector: Callable[[str], Vectors],
 ) -> tuple[int, list[Placed]]:
-    """`k` results in their order, and how many come before them.
+    """Return `k` results in their order, and how many precede them.
 
     Args:
         order: how results are ordered.
         offset: how many results are skipped, unless `order.after` is among them.
         k: how many results to return.
-        nearest: gives that many of the nearest pictures, best first.
+        nearest: returns the given number of nearest pictures, best first.
         gallery: the pictures with their metadata.
-        vector: gives a picture's vector `(d,)` in the encoder's space.
+        vector: returns a picture's vector `(d,)` in the encoder's space.
     """
     fixed = bool(order.boosts or order.sort)
     most = order.among if fixed else MOST_FOLDED if order.unique else max(1, len(gallery))
@@ -89,7 +89,7 @@ def _is(placed: Placed, name: str) -> bool:
 
 
 def _reordered(order: ResultOrder, found: Sequence[StoreHit], gallery: Gallery) -> list[Placed]:
-    """Results, boosted and then sorted. Equal ones keep the order of similarity."""
+    """Boost results and then sort them. Equal ones keep the order of similarity."""
     known = gallery.metadata.take(pa.array([gallery.row_of[hit.name] for hit in found], pa.int64()))
     scores = np.array([hit.score for hit in found], np.float64)
     spread = float(scores.std()) if len(scores) else 0.0
@@ -101,7 +101,7 @@ def _reordered(order: ResultOrder, found: Sequence[StoreHit], gallery: Gallery) 
 
 
 def _folded(placed: Sequence[Placed], gallery: Gallery, vector: Callable[[str], Vectors]) -> list[Placed]:
-    """Results without the near-duplicates of better ones: equal files, or nearly equal vectors."""
+    """Remove the near-duplicates of better results: equal files, or nearly equal vectors."""
     there: list[tuple[Placed, Vectors]] = []
     for one in placed:
         with suppress(KeyError):  # it was removed while this search was under way
@@ -111,13 +111,13 @@ def _folded(placed: Sequence[Placed], gallery: Gallery, vector: Callable[[str], 
     placed, vectors = [one for one, _ in there], np.stack([own for _, own in there])
     kept = np.empty_like(vectors)  # the first `count` rows are those of `rows`
     rows: list[int] = []
-    place_of: dict[bytes, int] = {}  # by a file's content
+    place_of: dict[bytes, int] = {}  # the key is the SHA-256 of a picture's file
     folded: dict[int, list[str]] = {}
     for row, one in enumerate(placed):
         content = bytes(gallery.hashes[gallery.row_of[one.hit.name]])
-        likeness = kept[: len(rows)] @ vectors[row]
-        best = int(likeness.argmax()) if rows else -1
-        same = place_of.get(content, best if rows and likeness[best] >= NEAR_DUPLICATE else -1)
+        similarity = kept[: len(rows)] @ vectors[row]
+        best = int(similarity.argmax()) if rows else -1
+        same = place_of.get(content, best if rows and similarity[best] >= NEAR_DUPLICATE else -1)
         if same < 0:
             place_of[content] = len(rows)
             kept[len(rows)] = vectors[row]

@@ -1,4 +1,4 @@
-"""A query: references, words, and conditions on the results; and how that becomes one vector."""
+"""A query: references, words, and conditions on the results; and its vector."""
 
 import re
 from collections.abc import Callable, Sequence
@@ -18,22 +18,22 @@ from triptych.encoders.protocol import Encoder, Pixels
 from triptych.retrieval.ordering import ResultOrder
 
 UNLIKE = 0.3
-"""How much of pictures that results should be unlike is subtracted (`bench/query_language.py`)."""
+"""The share of the mean of unlike pictures that is subtracted; chosen with `bench/query_language.py`."""
 
-_CLAUSES = re.compile(r"[.,;:!?()\n]+")  # which would end what is excluded
+_CLAUSES = re.compile(r"[.,;:!?()\n]+")  # punctuation that would end an exclusion
 
 MOST_PICTURES = 20
-"""Of a query, wanted and unwanted."""
+"""The most pictures of a query, wanted and unwanted; each costs an encoding."""
 MOST_TEXTS = 20
-"""Of a query, wanted and unwanted."""
+"""The most texts of a query, wanted and unwanted."""
 
 
 @dataclass(frozen=True, eq=False)
 class Reference:
     """The reference of a search: its vector `(d,)`, and the SHA-256 of its file, which excludes it from the results.
 
-    `pixels` gives the prepared picture `(3, h, w)` for a composer that reads it; None for other composers. `weight` is
-    its weight among several references.
+    `pixels` returns the prepared picture `(3, h, w)` for a composer that reads it, and is None otherwise. `weight` is
+    the weight among several references.
     """
 
     vector: Vectors
@@ -53,16 +53,16 @@ class SearchQuery:
     reference: Reference | None = None
     text: str = ""
     weight: float | None = None
-    """Of the words, in the sum of picture and words; a composer does without. None takes the library's."""
+    """The weight of the words in the weighted sum; not used with a composer. None means the catalog's default."""
     where: tuple[str, ...] = ()
     k: int = 10
     offset: int = 0
     more_references: tuple[Reference, ...] = ()
-    """Beside `reference`, each counting by its weight."""
+    """Further references, each with its weight."""
     more_texts: tuple[tuple[str, float], ...] = ()
-    """Beside `text`, whose weight is 1, each with its weight."""
+    """Further texts, each with its weight; the weight of `text` is 1."""
     unlike: tuple[Reference, ...] = ()
-    """Pictures that the results should be unlike, each counting by its weight; they are never results."""
+    """Pictures that the results should not resemble, each with its weight. They are never results."""
     unwanted: tuple[str, ...] = ()
     """Phrases that the results should not show, such as "stripes"."""
     order: ResultOrder = ResultOrder()
@@ -79,23 +79,23 @@ class SearchQuery:
 
     @cached_property
     def references(self) -> tuple[Reference, ...]:
-        """The pictures that results should be like."""
+        """The pictures that results should resemble."""
         return (*((self.reference,) if self.reference is not None else ()), *self.more_references)
 
     @cached_property
     def texts(self) -> tuple[tuple[str, float], ...]:
-        """The texts, each with its weight; those that are empty are left out."""
+        """The texts that are not empty, each with its weight."""
         given = ((self.text, 1.0), *self.more_texts)
         return tuple((text.strip(), weight) for text, weight in given if text.strip())
 
     @property
     def has_pictures(self) -> bool:
-        """Whether there is a picture that results should be like or unlike."""
+        """Whether there is a picture that results should or should not resemble."""
         return bool(self.references or self.unlike)
 
     @property
     def has_words(self) -> bool:
-        """Whether there are words that results should show or not show."""
+        """Whether there are words for what results should or should not show."""
         return bool(self.texts or self.unwanted)
 
     @property
@@ -105,7 +105,7 @@ class SearchQuery:
 
     @property
     def signed_texts(self) -> SignedTexts:
-        """The words, parted into what is wanted and what is not."""
+        """The words, split into what is wanted and what is not."""
         return SignedTexts(self.texts, self.unwanted)
 
     @property
@@ -118,11 +118,11 @@ class SearchQuery:
 def query_vectors(
     queries: Sequence[SearchQuery], encoder: Encoder, composer: Composer | None, usual_weight: float
 ) -> list[Vectors]:
-    """The vector `(d,)` of each query. With a composer, queries with picture and words have vectors `(e,)` in its
-    space.
+    """Compute the vector `(d,)` of each query. With a composer, queries of picture and words have vectors `(e,)` in the
+    composer's space.
 
-    A query without a weight gets the default one. What its words exclude is subtracted. All texts are encoded at once,
-    and all compositions are made at once.
+    A query without a weight gets the default weight. What the words exclude is subtracted. All texts are encoded in one
+    call, and all compositions are made in one call.
     """
     vectors: list[Vectors] = [np.zeros(0, np.float32)] * len(queries)
     composed = [row for row, query in enumerate(queries) if composer is not None and query.composed]
@@ -149,24 +149,24 @@ def query_vectors(
 
 
 def _described(query: SearchQuery) -> str:
-    """What a query is of, in words."""
+    """Describe a query in words, for error messages."""
     pictures = "the reference" if len(query.references) == 1 and not query.unlike else "the pictures"
     words = repr(query.sentence) if query.has_words else ""
     return " and ".join(part for part in (pictures if query.has_pictures else "", words) if part)
 
 
 def _composed(composer: Composer, queries: Sequence[SearchQuery]) -> list[Vectors]:
-    """The composer's query `(e,)` of each query: of several references the mean of their queries, by their weights.
+    """Compose the vector `(e,)` of each query. With several references it is the weighted mean of their compositions.
 
-    Pictures that results should be unlike are subtracted in the composer's space.
+    Pictures that results should not resemble are subtracted in the composer's space.
     """
     owners = [row for row, query in enumerate(queries) for _ in query.references]
     references = [reference for query in queries for reference in query.references]
     vectors = np.stack([reference.vector for reference in references])
     words = [queries[row].sentence for row in owners]
     if reads_pixels(composer):
-        seen = np.stack([_pixels(reference) for reference in references])
-        points = composer.compose(vectors, words, patches=composer.look(seen))
+        pixels = np.stack([_pixels(reference) for reference in references])
+        points = composer.compose(vectors, words, patches=composer.look(pixels))
     else:
         points = composer.compose(vectors, words)
     made = []
@@ -186,7 +186,7 @@ def _pixels(reference: Reference) -> Pixels:
 
 
 def _pictures(query: SearchQuery, dim: int) -> Vectors:
-    """What the pictures of a query say: the mean of those to be like, less a share of those to be unlike."""
+    """The mean of the wanted pictures, minus a share of the mean of the unwanted ones."""
     if len(query.references) == 1:
         wanted = query.references[0].vector
     elif query.references:
@@ -201,14 +201,14 @@ def _pictures(query: SearchQuery, dim: int) -> Vectors:
 
 
 def _mean(vectors: Vectors, references: Sequence[Reference], *, scaled: bool = True) -> Vectors:
-    """The mean `(d,)` of vectors `(n, d)` by the weights of the references; `scaled` to length one."""
+    """The mean `(d,)` of vectors `(n, d)`, weighted as the references; if `scaled`, with length one."""
     weights = np.array([one.weight for one in references], np.float32)
     mean: Vectors = (weights / weights.sum()) @ vectors
     return unit(mean) if scaled else mean
 
 
 def unwanted_of(query: SearchQuery, composer: Composer | None) -> tuple[str, ...]:
-    """What the words of a query exclude, where that is subtracted."""
+    """What the words of a query exclude, if it is subtracted from the query's vector."""
     if composer is None or not query.composed:
         return query.signed_texts.all_unwanted
     return signed_phrases(query.sentence).unwanted if getattr(composer, "signed_texts", False) else ()

@@ -1,4 +1,4 @@
-"""Let a chat model re-rank the first results, if time and budget allow; otherwise they stay as they were."""
+"""Re-rank the first results with a chat model. If time or budget is exceeded, the results are unchanged."""
 
 import asyncio
 from collections.abc import Callable, Coroutine, Sequence
@@ -25,31 +25,31 @@ if TYPE_CHECKING:
     from triptych.chat.request import Call, CallPicture
     from triptych.chat.server import ServerConnection
 
-_WAITING = 64  # judgements under way; beyond them the endpoint does not keep up
-_ATTEMPTS = 2
-_MOST_WORDS = 1000  # characters of the text of a query
-_REPLY_SHOWN = 4000  # characters of a bad reply that the model sees again
+_MAX_PENDING = 64  # judgements in flight; with more, the endpoint is too slow, and searches are not re-ranked
+_ATTEMPTS = 2  # attempts per request: someone waits for the result, so a second failure is final
+_MAX_TEXT = 1000  # characters of a query's text that are sent; bounds the cost of a call
+_REPLY_SHOWN = 4000  # characters of a bad reply that are sent back with the request to repair it
 
 SLOW, LIMIT, FAILED = "it took too long", "its limit is reached", "it failed"
 
 
 @dataclass(frozen=True)
 class Reranked:
-    """Results, with those first that answer the query according to the model; or unchanged, with the reason."""
+    """Results, with the ones first that the model picked; or unchanged results and the reason."""
 
     hits: list[Hit]
     problem: str = ""
-    """`SLOW`, `LIMIT` or `FAILED` where the ranking is the plain one."""
+    """`SLOW`, `LIMIT` or `FAILED` if the results are unchanged, else empty."""
     detail: str = ""
-    """More of it, for whoever runs this; it may name the endpoint."""
+    """Details for the operator; they may name the endpoint."""
 
 
 class Reranker:
-    """Asks the critic's question about the first results: which one answers, and which others do as well.
+    """Asks the critic's question about the first results: which one answers the query, and which others also do.
 
-    The model gets the pictures in another order and without their scores. No call is awaited for longer than
-    `options.timeout`; a later answer is kept for the next time. The budget of `options.chat` holds for the life of this
-    object. Belongs to one event loop.
+    The model gets the pictures in random order and without scores. After `options.timeout` a search no longer waits,
+    but the answer is kept for the next equal search. The budget of `options.chat` is shared by all calls of this
+    object, which belongs to one event loop.
 
     Raises:
         UsageError: the model is not chat:MODEL, it has no address, or the extra `chat` is not installed.
@@ -78,12 +78,13 @@ class Reranker:
         self._top = options.top
         self._timeout = options.timeout
         self._prompts = load_prompts(chat.request.prompts)
-        self._sent: dict[str, bytes] = {}  # references of questions under way that are no files
-        self._names: dict[str, str] = {}  # of results, by their path
+        self._sent: dict[str, bytes] = {}  # uploaded references of calls in flight
+        self._names: dict[str, str] = {}  # the names of results by their paths
         self.limits = DEFAULT_LIMITS
-        """What a picture may be; whoever opens the catalog sets those of the catalog."""
+        """Limits for pictures; set to the catalog's when it is opened."""
         self.read: Callable[[str], bytes] | None = None
-        """Gives the file of a result by its name; whoever opens the catalog sets it to what checks the content."""
+        """Reads the file of a result by its name. When a catalog is opened, this is set to `OpenCatalog.read`, which
+        checks the content."""
         self.open_picture: Callable[[Path | bytes, Limits], Image.Image] = open_picture
         """Decodes a picture's file."""
         self._urls = PictureUrls(
@@ -105,19 +106,19 @@ class Reranker:
         from triptych.chat.endpoint import LOCAL
 
         host = urlsplit(self._settings.endpoint.base_url).hostname
-        return "" if host in LOCAL else f"pictures leave this machine, for {host}"
+        return "" if host in LOCAL else f"pictures are sent to {host}"
 
     async def __call__(self, picture: Path | bytes, text: str, hits: Sequence[Hit]) -> Reranked:
-        """Re-rank the results for a reference and a modification. Never raises for errors of the endpoint."""
+        """Re-rank the results for a reference and a modification. Errors of the endpoint are reported, not raised."""
         plain = list(hits)
         if len(plain) < 2:
             return Reranked(plain)
-        if len(self._under_way) >= _WAITING:
-            return Reranked(plain, SLOW, "too many judgements are under way")
+        if len(self._under_way) >= _MAX_PENDING:
+            return Reranked(plain, SLOW, "too many judgements are in progress")
         judging = asyncio.create_task(self._outcome(self._order(picture, text, plain[: self._top])))
         self._under_way.add(judging)
         judging.add_done_callback(self._under_way.discard)
-        # Not cancelled when the time is over: it is paid for, and the same question may come again.
+        # A late call is not cancelled: it is already paid for, and its answer is kept for the next equal search.
         await asyncio.wait({judging}, timeout=self._timeout)
         if not judging.done():
             return Reranked(plain, SLOW, f"no judgement within {self._timeout:g} s")
@@ -135,13 +136,13 @@ class Reranker:
         except Postponed as postponed:
             stopped = self._runner.why_stopped if self._runner else ""
             if stopped:
-                self._runner = None  # the next question tries again, on what is left of the budget
+                self._runner = None  # the next search tries again, with the rest of the budget
             return [], LIMIT if self._budget.exhausted() or stopped.startswith("--max-") else FAILED, str(postponed)
         except (TriptychError, OSError) as error:
             return [], FAILED, str(error)
 
     async def _order(self, picture: Path | bytes, text: str, hits: Sequence[Hit]) -> list[int]:
-        """Places in `hits`, best first."""
+        """Ask the model for the order of the results, as positions in `hits`, best first."""
         from triptych.chat.judging import Judgement, read_judgement, schema_of
         from triptych.chat.parsing import CallRefused, InvalidReply, read_reply
         from triptych.chat.prompts import fill
@@ -150,11 +151,11 @@ class Reranker:
 
         most_tokens = self._settings.request.max_tokens
         reference, places, shown = await asyncio.to_thread(self._look, picture, hits)
-        words = truncate(text, _MOST_WORDS)
+        words = truncate(text, _MAX_TEXT)
         order = list(range(len(places)))
         Random(f"{reference.sha256} {words}").shuffle(order)
         others = [replace(shown[row], label=f"Picture {number}") for number, row in enumerate(order, 1)]
-        # The words last: what a person wrote must not be filled in again.
+        # The user's words are filled in last, so that placeholders in them are not replaced.
         prompt = fill(self._prompts.judge, count=len(others), wordings=1, texts=f"1. {words}")
         schema = schema_of(Judgement)
         pictures = (reference, *others)
@@ -201,8 +202,7 @@ class Reranker:
         return await self._runner.ask(call, reference)
 
     def _look(self, picture: Path | bytes, hits: Sequence[Hit]) -> "tuple[CallPicture, list[int], list[CallPicture]]":
-        """The reference, and the places of the results that can be shown, with their
-        pictures. Encodes what will be sent."""
+        """Encode the pictures to send: the reference, and the results that can be opened, with their positions."""
         from hashlib import sha256
 
         from triptych.chat.request import CallPicture
@@ -221,18 +221,18 @@ class Reranker:
             try:
                 shown.append(CallPicture("", hit.path, self._encoded(hit)))
                 places.append(place)
-            except (PictureError, OSError):  # gone since it was indexed: it stays where it is
+            except (PictureError, OSError):  # gone since it was indexed: its position is unchanged
                 continue
         if not places:
             raise PictureError("none of the results can be opened")
         return CallPicture("Reference", name, digest), places, shown
 
     def _encoded(self, hit: Hit) -> str:
-        """Encode a result that will be sent, and return the SHA-256 of its file.
+        """Encode a result to send, and return the SHA-256 of its file.
 
         Raises:
-            PictureError: it cannot be used.
-            OSError: it cannot be read.
+            PictureError: the picture cannot be used.
+            OSError: the file cannot be read.
         """
         from hashlib import sha256
 
@@ -248,14 +248,14 @@ class Reranker:
 
 
 def rerank_once(reranker: Reranker, picture: Path | bytes, text: str, hits: Sequence[Hit]) -> list[Hit]:
-    """Re-rank results on an event loop of its own. If they stay unchanged, one line says why."""
+    """Re-rank results in a new event loop. If re-ranking fails, print why."""
     if reranker.warning:
         say(f"search: {reranker.warning}")
-    if len(clean(text)) > _MOST_WORDS:
-        say(f"search: the chat model sees only the first {_MOST_WORDS} characters of the text")
+    if len(clean(text)) > _MAX_TEXT:
+        say(f"search: the chat model reads only the first {_MAX_TEXT} characters of the text")
     reranked = asyncio.run(_call(reranker, picture, text, hits))
     if reranked.problem:
-        say(f"search: not re-ranked, {reranked.problem} ({reranked.detail})")
+        say(f"search: not re-ranked: {reranked.problem} ({reranked.detail})")
     return reranked.hits
 
 

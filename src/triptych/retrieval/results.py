@@ -1,4 +1,4 @@
-"""The results of a search, and how they are shown."""
+"""The results of a search, and their output as a contact sheet or JSON."""
 
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import asdict, dataclass
@@ -24,36 +24,36 @@ class Picture:
     """A picture of a catalog."""
 
     id: str
-    """What it is called in public: opaque, and the same as long as its name is."""
+    """The public id: opaque, and unchanged as long as the name is."""
     name: str
-    """Relative to the catalog's root."""
+    """The path relative to the catalog's root."""
     path: str
     metadata: Mapping[str, Any]
 
 
 @dataclass(frozen=True)
 class Hit:
-    """One result. Scores can be compared within one search only; no score means that a result is right."""
+    """One result. Scores can be compared only within one search, and no score guarantees that a result is right."""
 
     rank: int
     name: str
-    """Relative to the catalog's root."""
+    """The path relative to the catalog's root."""
     path: str
     score: float
     id: str
-    """What the picture is called in public, and what `like=` takes."""
+    """The picture's public id, which `like=` also accepts."""
     metadata: Mapping[str, Any]
     folded: tuple[str, ...] = ()
-    """The names of its near-duplicates that would be results too; only where near-duplicates are folded."""
+    """The names of near-duplicates that are folded into this result; empty unless near-duplicates are folded."""
 
 
 class Hits(list[Hit]):
-    """Results, the best first, and how the query's words were read."""
+    """Results, best first, and how the query's words were read."""
 
     reading: TextReading | None
-    """None where there were no words, or the encoder cannot tell how it reads."""
+    """None if there were no words, or the encoder does not report how it reads them."""
     unwanted: tuple[str, ...]
-    """What the words exclude, phrase by phrase."""
+    """The phrases that the words exclude."""
 
     def __init__(
         self, hits: Iterable[Hit] = (), reading: TextReading | None = None, unwanted: tuple[str, ...] = ()
@@ -64,19 +64,17 @@ class Hits(list[Hit]):
 
     @property
     def not_understood(self) -> tuple[str, ...]:
-        """The words of which the encoder knows no piece, or almost none."""
+        """The words that the encoder does not know: too few of their letters are in known pieces."""
         return self.reading.unknown if self.reading else ()
 
     def notes(self, encoder: str) -> list[str]:
-        """Notes for a person on how the words were read, a sentence each. `encoder` is the encoder's name."""
-        excluded = (
-            [f"what the words exclude counts against a picture: {', '.join(self.unwanted)}"] if self.unwanted else []
-        )
+        """Notes for users on how the words were read, one sentence each. `encoder` is the encoder's name."""
+        excluded = [f"excluded by the words, and lowers scores: {', '.join(self.unwanted)}"] if self.unwanted else []
         return excluded + (reading_notes(self.reading, encoder) if self.reading else [])
 
 
 def as_record(hit: Hit) -> dict[str, Any]:
-    """A result as JSON has it; what is folded into it only where there is something."""
+    """A result as in JSON; the folded near-duplicates are left out if there are none."""
     record = asdict(hit)
     if not hit.folded:
         record.pop("folded")
@@ -87,7 +85,7 @@ def check_output(output: Path) -> None:
     """Check that results can be written in the format of the file's suffix.
 
     Raises:
-        UsageError: they cannot.
+        UsageError: the suffix is unknown.
     """
     if output.suffix.lower() not in (*_SHEETS, ".json"):
         raise UsageError(f"--output {output}: must end in .json or one of {', '.join(_SHEETS)}")
@@ -106,9 +104,8 @@ def write_results(
 ) -> None:
     """Write a contact sheet of pictures within `limits`, or the results as JSON.
 
-    `read` gives the file of a result by its name. `shown_as` is the path of the reference `image` in JSON, and
-    `options`
-    are the other choices of the search.
+    `read` returns the file of a result by its name. In JSON, `shown_as` is the path of the reference `image`, and
+    `options` are the other options of the search.
     """
     if output.suffix.lower() == ".json":
         query: dict[str, Any] = {"image": shown_as, "text": text, **options}
@@ -127,7 +124,7 @@ def write_results(
 
 
 def _shown(hit: Hit, read: Callable[[str], bytes], limits: Limits) -> Image.Image:
-    """The result's picture, or a grey square if it has gone since it was indexed."""
+    """The result's picture, or a grey square if the file is gone since it was indexed."""
     try:
         return open_picture(read(hit.name), limits)
     except PictureError as error:

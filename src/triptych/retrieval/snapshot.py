@@ -1,4 +1,4 @@
-"""A catalog in memory: its pictures, and the stores in which its vectors are searched."""
+"""A catalog in memory: its pictures and the stores of its vectors."""
 
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -11,19 +11,19 @@ import numpy as np
 from numpy.typing import NDArray
 
 from triptych.catalog.catalog import Catalog
-from triptych.catalog.note import stamp_of
+from triptych.catalog.manifest import stamp_of
 from triptych.composers.protocol import Composer, gallery_dim_of, gallery_fingerprint_of
 from triptych.core.errors import StoreError
 from triptych.core.progress import say
 from triptych.core.vectors import Vectors, require_finite_rows
 from triptych.retrieval.stores.gallery import Gallery
 from triptych.retrieval.stores.metadata import MetadataTable
-from triptych.retrieval.stores.protocol import Rows, Store
+from triptych.retrieval.stores.protocol import Prepares, Rows, Store
 from triptych.retrieval.stores.registry import StoreFactory
 
 
 class CatalogSnapshot:
-    """One state of a catalog on disk. What a search does not need is not read."""
+    """One state of a catalog on disk. Each part is read when it is first needed."""
 
     def __init__(self, catalog: Catalog, composer: Composer | None, make_store: StoreFactory) -> None:
         self._catalog = catalog
@@ -34,21 +34,21 @@ class CatalogSnapshot:
 
     @property
     def plain(self) -> Store:
-        """Vectors in the encoder's space."""
+        """The store of vectors in the encoder's space."""
         return self._made("_plain")  # type: ignore[no-any-return]
 
     @property
     def composed(self) -> Store:
-        """The store of vectors in the composer's space; without a composer, the plain one."""
+        """The store of vectors in the composer's space; without a composer, the plain store."""
         return self._made("_composed")  # type: ignore[no-any-return]
 
     @property
     def metadata(self) -> MetadataTable:
-        """The metadata of the gallery's rows, and perhaps of rows about to be added."""
+        """The metadata of the gallery's rows, and possibly of rows that are being added."""
         return self._made("_metadata")  # type: ignore[no-any-return]
 
     def _made(self, name: str) -> Any:
-        """One of those below. The lock is for making it; what is there is never waited for."""
+        """One of the parts below. The lock is taken only to make a part, not to read an existing one."""
         if name in self.__dict__:
             return self.__dict__[name]
         with self._lock:
@@ -82,61 +82,68 @@ class CatalogSnapshot:
         dim = gallery_dim_of(composer, catalog.dim)
         given = (lambda: _moved(composer, catalog), space, dim, blocks, catalog.folder)
         store = self._make_store(self.gallery, *given)
-        catalog.forget_vectors()  # the plain store, if there is one, has them
+        catalog.forget_vectors()  # the plain store, if it is loaded, has its own reference
         return store
 
     def _space(self, moved: str = "") -> str:
-        """Equal for equal vectors of the same catalog only: another one may lie at this path in another container, and
-        a copy, which has this one's id, at another path.
+        """A key of this catalog and this space of vectors, for databases that several catalogs share.
+
+        It includes id and path: another container may have another catalog at the same path, and a copy of this
+        catalog has its id at another path.
         """
         catalog = self._catalog
         facts = [str(catalog.folder.resolve()), catalog.identity(), catalog.fingerprint, moved]
         return sha256("\n".join(facts).encode()).hexdigest()[:16]
 
     def load(self) -> None:
-        """Have everything in memory, and nothing twice."""
+        """Load everything into memory, each part once."""
         with self._lock:
             _ = self._plain, self._composed, self._metadata, self.gallery.row_of, self.gallery.row_of_id
             self._catalog.release()
+            for store in self._stores():
+                if isinstance(store, Prepares):
+                    store.prepare()
 
     def is_stale(self) -> bool:
         """Whether the catalog on disk has changed."""
         return stamp_of(self._catalog.folder) != self._catalog.stamp
 
     def check(self) -> None:
-        """Check that a search would be answered now.
+        """Check that searches can be answered.
 
         Raises:
-            FailureError: it would not.
+            FailureError: they cannot.
         """
         for store in self._stores():
             store.check()
 
     def check_addition(self, vectors: Vectors) -> None:
-        """Raise FailureError where `add` could not follow the catalog: asked before anything is written to it."""
+        """Raise FailureError if the new pictures could not be composed; called before anything is written."""
         self.check()
         if self._composer:
             name = self._composer.name
             require_finite_rows(self._composer.gallery(vectors), lambda row: f"picture {row + 1}", name)
 
     def add(self, rows: Rows) -> None:
-        """Add what this process has just written to the catalog, after `load`. One thread at a time.
+        """Add pictures that this process has just written to the catalog. Call it after `load`, one thread at a time.
 
-        It is in the catalog, so a store that does not answer is no failure: it follows when the catalog is read again.
+        A store that does not answer is no failure, since the pictures are in the catalog: the store is updated when the
+        catalog is read again.
         """
         moved = self._composer.gallery(rows.vectors) if self._composer else rows.vectors
         with self._followed():
             self.plain.add(rows)
             if self._composer:
                 self.composed.add(Rows(rows.names, rows.hashes, moved, rows.metadata))
-        # The metadata first: a search that has the new gallery reads the metadata of its rows.
+        # Metadata are added first, since a search with the new gallery reads the metadata of its rows.
         self._metadata = self.metadata.extended(rows.metadata)
         self.gallery = self.gallery.extended(rows.names, rows.hashes, rows.metadata)
 
     def remove(self, names: list[str]) -> None:
-        """Leave out what this process has just removed from the catalog, after `load`. One thread at a time.
+        """Remove pictures that this process has just removed from the catalog. Call it after `load`, in one thread at a
+        time.
 
-        Of a store that does not answer the same holds as in `add`.
+        A store that does not answer is no failure, as in `add`.
         """
         self.gallery = self.gallery.without(names)
         with self._followed():
@@ -145,12 +152,12 @@ class CatalogSnapshot:
 
     @contextmanager
     def _followed(self) -> Iterator[None]:
-        """A change to the stores, which follow the catalog; where one does not answer, the snapshot stays stale."""
+        """Run a change of the stores. If a store does not answer, the snapshot is marked as stale."""
         stamp = stamp_of(self._catalog.folder)
         try:
             yield
         except StoreError as error:
-            say(f"in the catalog, but not yet in the store: {error}")
+            say(f"stored in the catalog, but not yet in the store: {error}")
         else:
             self._catalog.stamp = stamp
 
@@ -164,7 +171,7 @@ def _called(catalog: Catalog, rows: NDArray[np.int64], row: int) -> str:
 
 
 def _moved(composer: Composer, catalog: Catalog) -> Vectors:
-    """The catalog's vectors in the composer's space. Raises FailureError where one is not finite."""
+    """The catalog's vectors in the composer's space. Raises FailureError if one is not finite."""
     vectors = composer.gallery(catalog.vectors)
     require_finite_rows(vectors, catalog.names.__getitem__, composer.name)
     return vectors

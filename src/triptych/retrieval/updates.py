@@ -1,4 +1,4 @@
-"""Add pictures to a catalog and remove them while it is open. The caller holds the catalog's lock."""
+"""Add pictures to an open catalog, change their metadata, and remove them. The caller holds the catalog's lock."""
 
 from collections.abc import Mapping, Sequence
 from contextlib import suppress
@@ -17,12 +17,13 @@ from triptych.core.errors import PictureError, UsageError
 from triptych.core.files import made_by, write_bytes
 from triptych.core.images import read_known
 from triptych.core.progress import say
+from triptych.core.remote import RemotePath
 from triptych.core.text import truncate
 from triptych.core.vectors import Vectors
 from triptych.retrieval.stores.gallery import Gallery
 from triptych.retrieval.stores.protocol import Rows
 
-_PARTS = 256  # files of a catalog; more are merged
+_PARTS = 256  # part files of a catalog; more are merged, since each costs time when the catalog is opened
 _HOLDS = {"number": "numbers", "date": "dates, such as 2024-03-01", "boolean": "true or false", "text": "words"}
 _SIGNS = {b"\xff\xd8": ".jpg", b"\x89PNG": ".png", b"RIFF": ".webp", b"GIF8": ".gif", b"BM": ".bmp"}
 
@@ -31,34 +32,37 @@ NewPicture = tuple[bytes, Vectors, Mapping[str, Any]]
 
 
 def upload_name(data: bytes) -> str:
-    """The name of an uploaded file, which depends on its content alone, and not on the client."""
+    """The name of an uploaded file. It depends only on the content, never on a name that the client sent."""
     suffix = next((suffix for sign, suffix in _SIGNS.items() if data.startswith(sign)), ".tif")
     return f"{UPLOADS}/{sha256(data).hexdigest()}{suffix}"
 
 
 def known_name(gallery: Gallery, data: bytes) -> str | None:
-    """The picture of the gallery with exactly this content; None if there is none."""
+    """The name of the gallery's picture with exactly this content; None if there is none."""
     same = gallery.hashes == sha256(data).hexdigest().encode()
     rows = np.flatnonzero(same & gallery.alive)
     return gallery.names[int(rows[0])] if len(rows) else None
 
 
 def add_pictures(catalog: Catalog, gallery: Gallery, pictures: Sequence[NewPicture]) -> Rows:
-    """Write files, metadata and, last, the catalog. Only what is named there counts, whenever the process ends.
+    """Write the files, then the metadata, and last the catalog. If the process ends early, nothing counts as added.
 
     Raises:
         UsageError: metadata has an unknown column, or a value of another type.
     """
     by_name = {upload_name(data): (data, vector, metadata) for data, vector, metadata in pictures}
     table = _table(gallery.metadata.schema, {name: metadata for name, (_, _, metadata) in by_name.items()})
-    if (catalog.root / UPLOADS).is_symlink():
-        raise UsageError(f"{UPLOADS}: is a link; put a folder in its place, where added pictures can be kept")
+    root = catalog.root
+    if isinstance(root, RemotePath):
+        raise UsageError(f"{root}: is an object store, which is only read; put the pictures there, and index")
+    if (root / UPLOADS).is_symlink():
+        raise UsageError(f"{UPLOADS}: is a link; replace it by a folder, in which added pictures are stored")
     entries = []
     vectors = np.stack([vector for _, vector, _ in by_name.values()])
     written: list[Path] = []
     try:
         for name, (data, _, _) in by_name.items():
-            path = catalog.path(name)
+            path = root / name
             if not path.exists():
                 written.append(path)
             write_bytes(path, data)
@@ -68,7 +72,7 @@ def add_pictures(catalog: Catalog, gallery: Gallery, pictures: Sequence[NewPictu
             catalog.keep_metadata(pa.concat_tables([gallery.metadata.filter(pa.array(gallery.alive)), table]))
         catalog.append(entries, vectors)
     except BaseException:
-        # A later `index` would take a file that is left for a new picture.
+        # A later `index` would take a leftover file for a new picture.
         for path in written:
             with suppress(OSError):
                 path.unlink(missing_ok=True)
@@ -78,11 +82,12 @@ def add_pictures(catalog: Catalog, gallery: Gallery, pictures: Sequence[NewPictu
 
 
 def change_metadata(catalog: Catalog, gallery: Gallery, changes: Mapping[str, Mapping[str, Any]]) -> None:
-    """Write what is now known of pictures, by their names; None is for what is not known any more.
+    """Write new metadata of pictures, by their names; None removes a value.
 
-    Columns that are not named stay as they are. The gallery is to be read again.
+    Columns that are not named are unchanged. The caller reads the gallery again afterwards.
 
-    Raises UsageError for metadata that the catalog has no column for, or of another type.
+    Raises:
+        UsageError: metadata has an unknown column, or a value of another type.
     """
     new = _table(gallery.metadata.schema, changes)
     row_of = {name: row for row, name in enumerate(new.column("name").to_pylist())}
@@ -103,7 +108,7 @@ def _named(places: Sequence[int | None], table: pa.Table) -> list[tuple[int | No
 
 
 def remove_pictures(catalog: Catalog, gallery: Gallery, names: Sequence[str]) -> None:
-    """Mark pictures as refused, which a later `index` respects, and delete the files of uploaded ones."""
+    """Mark pictures as removed, which a later `index` respects, and delete the files of uploaded pictures."""
     entries = []
     uploaded = []
     for name in names:
@@ -117,39 +122,42 @@ def remove_pictures(catalog: Catalog, gallery: Gallery, names: Sequence[str]) ->
         if entries[-1].added:
             uploaded.append(name)
     catalog.append(entries, np.zeros((0, catalog.dim), np.float32))
-    # They are removed from here on, whatever else fails.
+    # From here on the pictures are removed, even if deleting a file fails.
     for name in uploaded:
         _delete(catalog, name)
     _merge(catalog)
 
 
 def _delete(catalog: Catalog, name: str) -> None:
-    """Delete a file that `add_pictures` wrote, whose name is its content's hash. Any other file stays."""
+    """Delete a file that `add_pictures` wrote, that is, one named after the hash of its content. Others stay."""
+    path = catalog.path(name)
+    if isinstance(path, RemotePath):  # nothing was ever written there
+        return
     try:
-        read_known(catalog.path(name), PurePosixPath(name).stem)
+        read_known(path, PurePosixPath(name).stem)
     except PictureError as error:
-        if catalog.path(name).exists():
+        if path.exists():
             say(f"{name}: not deleted, {error}")
         return
     try:
-        catalog.path(name).unlink(missing_ok=True)
+        path.unlink(missing_ok=True)
     except OSError as error:
         say(f"{name}: removed from the catalog, but its file could not be deleted ({error.strerror})")
 
 
 def _merge(catalog: Catalog) -> None:
-    """Merge the parts if they are many. If that fails they stay, since their content is committed."""
+    """Merge the part files if there are too many. If merging fails they stay, since their content is committed."""
     if catalog.parts <= _PARTS:
         return
     try:
         catalog.compact(made_by("serve", {}))
     except OSError as error:
-        say(f"the catalog's {catalog.parts} parts could not be merged ({error.strerror}); a later change tries again")
+        say(f"could not merge the {catalog.parts} parts of the catalog ({error.strerror}); a later change tries again")
     catalog.release()
 
 
 def _valid_text(value: Any) -> str:
-    """A value as text. Raises ValueError for what no database takes: half a character, or a zero byte."""
+    """A value as text. Raises ValueError for lone surrogates and zero bytes, which databases refuse."""
     text = str(value)
     text.encode("utf-8")
     if "\0" in text:
@@ -169,7 +177,7 @@ def _table(schema: pa.Schema, rows: Mapping[str, Mapping[str, Any]]) -> pa.Table
         for name, metadata in rows.items():
             given = name if field.name == "name" else metadata.get(field.name)
             try:
-                # Given as text, such as "12" or "2024-05-01", and read as a cell of a CSV is.
+                # Text such as "12" or "2024-05-01" is parsed like a cell of a CSV.
                 values.append(None if given is None else value_as(_valid_text(given), field.type))
             except ValueError:
                 holds = "whole numbers" if pa.types.is_integer(field.type) else _HOLDS[type_of(field.type)]

@@ -1,4 +1,4 @@
-"""Work on requests together that arrive while others are worked on: one matrix product for many queries."""
+"""Process requests in batches: those that arrive during one batch form the next, with one matrix product for all."""
 
 import asyncio
 from collections import deque
@@ -11,15 +11,14 @@ from triptych.serving.problems import busy
 
 T = TypeVar("T")
 R = TypeVar("R")
-_WAITING = 512  # items beyond which it is kinder to refuse
+_MAX_WAITING = 512  # waiting items; more are refused at once, since they would wait for seconds. Not tuned
 
 
 class Batcher(Generic[T, R]):
-    """Runs `work` over the waiting items, at most `most` at once, in a thread of its own. It never waits for a batch to
-    fill.
+    """Runs `work` on the waiting items in its own thread, at most `most` at once, without waiting for a full batch.
 
-    An error of one item does not affect others: the items are then worked on one by one. If nothing else is worked on,
-    `at_once` works on an item in the caller's thread, which saves the way to the other thread.
+    If a batch fails, its items are processed one by one, so that an error does not affect other items. If nothing else
+    is being processed, `at_once` processes an item in the caller's thread, which is faster.
     """
 
     def __init__(self, work: Callable[[Sequence[T]], Sequence[R]], most: int) -> None:
@@ -31,7 +30,7 @@ class Batcher(Generic[T, R]):
         self._working = Lock()
 
     def at_once(self, item: T) -> R | None:
-        """The result for one item, computed in the calling thread; None if others are waiting or being worked on."""
+        """The result for one item, computed in the calling thread; None if other items wait or are being processed."""
         if (self._running and not self._running.done()) or not self._working.acquire(blocking=False):
             return None
         try:
@@ -43,9 +42,9 @@ class Batcher(Generic[T, R]):
         """The result for one item.
 
         Raises:
-            Problem: too many items wait. What `work` raises is raised, too.
+            Problem: too many items wait. Errors of `work` are passed on.
         """
-        if len(self._waiting) >= _WAITING:
+        if len(self._waiting) >= _MAX_WAITING:
             raise busy("too many requests are waiting; try again in a moment")
         future: asyncio.Future[R] = asyncio.get_running_loop().create_future()
         self._waiting.append((item, future))
@@ -57,7 +56,7 @@ class Batcher(Generic[T, R]):
         loop = asyncio.get_running_loop()
         while self._waiting:
             batch = [self._waiting.popleft() for _ in range(min(self._most, len(self._waiting)))]
-            batch = [(item, future) for item, future in batch if not future.done()]  # its client may have gone
+            batch = [(item, future) for item, future in batch if not future.done()]  # done if its client has gone
             results = await loop.run_in_executor(self._thread, self._results, [item for item, _ in batch])
             for (_, future), result in zip(batch, results, strict=True):
                 if future.done():

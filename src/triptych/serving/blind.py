@@ -1,7 +1,7 @@
-"""A blind comparison by the catalog's owner: two methods side by side, unnamed, and which of them answers better.
+"""A blind comparison by the catalog's owner: two unnamed methods side by side, of which the owner picks the better.
 
-The methods are the composer and the weighted sum that needs no training. Sides are drawn anew for each question. The
-share of choices for the composer is told with its 95 % interval (Wilson 1927) and an exact sign test; ties say nothing.
+The methods are the composer and the weighted sum, which needs no training. Sides are random for each question. The
+share of choices for the composer is reported with its 95 % interval (Wilson 1927) and an exact sign test, without ties.
 """
 
 import secrets
@@ -19,12 +19,12 @@ from triptych.serving.problems import Problem
 
 Choice = Literal["left", "right", "tie"]
 ENOUGH = 20
-"""Questions that tell a large difference: of twenty choices, fifteen for one method are no chance (p = 0.04)."""
+"""Choices that show a large difference: 15 of 20 choices for one method are significant (p = 0.04)."""
 _SIGNIFICANT = 0.05
 _Z = 1.96
-_OPEN = 200  # questions that are not decided yet
+_MAX_OPEN = 200  # open questions, at most; older ones expire
 FIELD = "blind_comparison"
-"""Of a composer's `config.json`."""
+"""The field of a composer's `config.json`."""
 
 
 @dataclass(frozen=True)
@@ -37,12 +37,12 @@ class Tally:
 
     @property
     def decided(self) -> int:
-        """Choices for one of the methods."""
+        """The number of choices without ties."""
         return self.composer + self.sum
 
     @property
     def share(self) -> float:
-        """Of these the share for the composer; a half where there are none."""
+        """The composer's share of the choices without ties; 0.5 if there are none."""
         return self.composer / self.decided if self.decided else 0.5
 
     @property
@@ -57,19 +57,19 @@ class Tally:
 
     @property
     def p(self) -> float:
-        """How probable so uneven a tally is where neither is better: the two-sided sign test."""
+        """The p-value of the two-sided sign test."""
         n, most = self.decided, max(self.composer, self.sum)
         return min(1.0, 2 * sum(comb(n, k) for k in range(most, n + 1)) / 2**n) if n else 1.0
 
     @property
     def decision(self) -> str:
-        """`composer` or `sum` where the choices tell which is better, else `undecided`."""
+        """`composer` or `sum` if it is significantly better, else `undecided`."""
         if self.p >= _SIGNIFICANT:
             return "undecided"
         return "composer" if self.composer > self.sum else "sum"
 
     def as_json(self) -> dict[str, Any]:
-        """For clients, and for the composer's `config.json`."""
+        """The tally as JSON for clients and for the composer's `config.json`."""
         low, high = self.interval
         return {
             "composer": self.composer,
@@ -84,7 +84,7 @@ class Tally:
 
 
 class BlindComparison:
-    """Keeps the open questions and the tally, which goes into the composer's folder. Safe in any thread."""
+    """Holds the open questions, and the tally, which is stored in the composer's folder. Thread-safe."""
 
     def __init__(self, folder: Path) -> None:
         self._config = folder / "config.json"
@@ -95,24 +95,24 @@ class BlindComparison:
 
     @property
     def tally(self) -> Tally:
-        """The choices so far, those of earlier runs included."""
+        """The choices so far, including those of earlier runs."""
         return self._tally
 
     def ask(self) -> tuple[str, bool]:
-        """A new question: its token, and whether the composer's results are the left ones."""
+        """Open a question. Returns its token, and whether the composer's results are on the left."""
         token, left = secrets.token_urlsafe(16), SystemRandom().random() < 0.5
         with self._lock:
             self._open[token] = left
-            while len(self._open) > _OPEN:
+            while len(self._open) > _MAX_OPEN:
                 self._open.popitem(last=False)
         return token, left
 
     def choose(self, token: str, choice: Choice) -> Tally:
-        """Count a choice, once; it is on disk when this returns. Raises Problem for a question that is not open."""
+        """Count a choice. When this returns, it is stored. Raises Problem if the question is not open."""
         with self._lock:
             left = self._open.pop(token, None)
             if left is None:
-                raise Problem(404, "this question is not open any more; ask another one")
+                raise Problem(404, "this question has expired or was answered; ask another one")
             old = self._tally
             if choice == "tie":
                 new = Tally(old.composer, old.sum, old.ties + 1)

@@ -15,31 +15,31 @@ from triptych.serving.handlers import RequestHandlers
 from triptych.serving.problems import Problem
 from triptych.serving.search_answers import public
 
-_SHOWN = 8  # results of each side
+_SHOWN = 8  # results on each side, as many as fit on a screen
 
 
 def add_blind_routes(app: FastAPI, handlers: RequestHandlers) -> None:
-    """Give `app` these routes."""
+    """Add the routes to `app`."""
 
     def need() -> BlindComparison:
         if handlers.settings.blind is None:
-            raise Problem(403, "this service compares nothing; --blind lets it")
+            raise Problem(403, "the blind comparison is off; start the service with --blind")
         return handlers.settings.blind
 
     @app.get("/v1/blind", response_model=schemas.BlindTally, tags=["blind"])
     async def tally() -> Response:
-        """How often each method was chosen, and what that tells."""
+        """How often each method was chosen, and whether the difference is significant."""
         return json_response(need().tally.as_json())
 
     @app.post("/v1/blind", response_model=schemas.BlindQuestion, status_code=201, tags=["blind"])
     async def ask(given: Annotated[schemas.BlindQuery, Body()]) -> Response:
-        """The results of two methods side by side; which is which, nobody is told."""
+        """The results of two methods side by side. The answer does not say which is which."""
         comparison = need()
 
         def both() -> list[Hits]:
             options = SearchOptions(like=(given.like,), k=_SHOWN)
             query = query_of(handlers.known, None, given.text, options)
-            return [handlers.library.answer([query], plain=plain).hits[0] for plain in (False, True)]
+            return [handlers.catalog.answer([query], plain=plain).hits[0] for plain in (False, True)]
 
         found = await handlers.in_thread(both)
         token, composer_left = comparison.ask()
@@ -48,7 +48,7 @@ def add_blind_routes(app: FastAPI, handlers: RequestHandlers) -> None:
 
     @app.post("/v1/blind/choices", response_model=schemas.BlindTally, tags=["blind"])
     async def choose(given: Annotated[schemas.BlindChoice, Body()]) -> Response:
-        """Which side answers better. It counts once, and is kept in the composer's folder."""
+        """Choose the side that answers better. A choice counts once, and is stored in the composer's folder."""
         comparison = need()
-        told = await handlers.in_thread(lambda: comparison.choose(given.question, given.choice))
-        return json_response(told.as_json())
+        tally = await handlers.in_thread(lambda: comparison.choose(given.question, given.choice))
+        return json_response(tally.as_json())

@@ -16,7 +16,7 @@ _MOST = 50
 
 @dataclass(frozen=True)
 class NamedCatalog:
-    """A catalog that is served below `/c/NAME/`, besides the first one."""
+    """A further catalog, served below `/c/NAME/`."""
 
     name: str
     catalog: Path
@@ -27,8 +27,7 @@ class NamedCatalog:
 
 
 def read_catalogs(path: Path) -> list[NamedCatalog]:
-    """Read the catalogs of a file: `{"shoes": {"catalog": DIR, "composer": DIR, "keys": FILE}}`, with paths relative to
-    it.
+    """Read a file of catalogs: `{"shoes": {"catalog": DIR, "composer": DIR, "keys": FILE}}`. Paths are relative to it.
 
     Raises:
         DataError: the file has other content.
@@ -41,13 +40,13 @@ def read_catalogs(path: Path) -> list[NamedCatalog]:
 
 def _named(path: Path, name: str, given: Any) -> NamedCatalog:
     if not _NAME.fullmatch(name):
-        raise DataError(f"{path}: {name[:80]!r}: a catalog's name has up to 64 small letters, digits and - _")
+        raise DataError(f"{path}: {name[:80]!r}: a catalog's name has up to 64 lower-case letters, digits, - and _")
     if not isinstance(given, Mapping) or not given.get("catalog"):
         raise DataError(f"{path}: {name}: must be an object with the field `catalog`")
     if unknown := sorted(set(given) - set(_FIELDS)):
-        raise DataError(f"{path}: {name}: {unknown[0]!r} is no field; there are {', '.join(_FIELDS)}")
+        raise DataError(f"{path}: {name}: unknown field {unknown[0]!r}; there are {', '.join(_FIELDS)}")
     if not all(value is None or isinstance(value, str) for value in given.values()):
-        raise DataError(f"{path}: {name}: every field must be text")
+        raise DataError(f"{path}: {name}: every field must be a string")
 
     def found(field: str) -> Path | None:
         return path.parent / given[field] if given.get(field) else None

@@ -1,4 +1,4 @@
-"""What a page needs to know of two pictures, to say what differs."""
+"""Describe the difference of two pictures by attribute tags, for the search page."""
 
 from collections.abc import Callable, Sequence
 from contextlib import suppress
@@ -13,20 +13,20 @@ from triptych.encoders.protocol import Encoder
 from triptych.tagging.tagger import Tagger
 from triptych.tagging.vocabulary import Vocabulary
 
-_BLOCK = 256  # texts encoded before others have their turn
-_CONFIDENT = 0.5  # least probability, in both pictures, of an unchanged word
-_CHANGED = 0.7  # the same for words that differ, since a wrong change misleads more than a missing one
+_BLOCK = 256  # texts encoded at once; between blocks other requests can run
+_CONFIDENT = 0.5  # the least probability of an unchanged word, in both pictures; not tuned
+_CHANGED = 0.7  # the same for changed words: higher, since a wrong change misleads more than a missing one. Not tuned
 
 
 class TagComparison:
-    """Says in attribute tags what differs between two pictures, as the encoder sees them. Safe in any thread.
+    """Compares two pictures by the attribute tags that the encoder assigns to them. Thread-safe.
 
-    The first time takes seconds, in which the vocabulary's texts are encoded and the words are chosen that the
-    catalog's pictures show; `prepare` does that ahead.
+    The first comparison takes seconds: it encodes the vocabulary's texts and selects the words that the catalog's
+    pictures show. `prepare` does this in advance.
     """
 
     def __init__(self, encoder: Encoder, vocabulary: Vocabulary, some_vectors: Callable[[], Vectors]) -> None:
-        """`some_vectors` gives vectors `(n, d)` of pictures of the catalog; it is asked once, in the first time."""
+        """`some_vectors` returns vectors `(n, d)` of pictures of the catalog. It is called once, when first needed."""
         self._encoder = encoder
         self._vocabulary = vocabulary
         self._some_vectors = some_vectors
@@ -36,7 +36,7 @@ class TagComparison:
         self._ended = Event()
 
     def prepare(self) -> None:
-        """Encode the texts, half of the time and leaving the other half to others, until somebody waits for them."""
+        """Encode the texts in advance. It pauses half of the time for other requests, unless a comparison waits."""
         with suppress(_Ended), self._one_by_one:
             self._made()
 
@@ -47,7 +47,7 @@ class TagComparison:
         return self._tagger
 
     def end(self) -> None:
-        """Let `prepare` stop soon, wherever it is."""
+        """Make `prepare` stop soon."""
         self._ended.set()
 
     def _give_way(self, seconds: float) -> None:
@@ -60,8 +60,8 @@ class TagComparison:
         """Compare two pictures by their vectors `(d,)`.
 
         Returns:
-            The `changed` and the `kept` tags, in descending order of confidence. A changed attribute is left out if a
-            word has a probability below 0.7 in its picture, an unchanged one if it has one below 0.5.
+            The `changed` and the `kept` tags, in descending order of confidence. A changed attribute is left out if one
+            of its words has a probability below 0.7 in its picture, and an unchanged one below 0.5.
         """
         self._wanted.set()
         with self._one_by_one:
@@ -84,11 +84,11 @@ class TagComparison:
 
 
 class _Ended(Exception):
-    """The service ends, and nobody will need the texts."""
+    """The service is ending, so the texts are not needed."""
 
 
 class _InBlocks:
-    """An encoder whose texts are encoded a few at a time; after each block `pause` gets the seconds that it took."""
+    """An encoder that encodes texts in small blocks. After each block, `pause` is called with its seconds."""
 
     def __init__(self, encoder: Encoder, pause: Callable[[float], None]) -> None:
         self._encoder = encoder

@@ -1,6 +1,6 @@
-"""Limits on connections before a request is known: bytes and time of headers, idle and open connections.
+"""Limits on connections before a request is complete: size and time of headers, idle and open connections.
 
-uvicorn limits none of these with httptools, and only the bytes with h11.
+With httptools, uvicorn limits none of these; with h11, only the size.
 """
 
 import asyncio
@@ -16,12 +16,12 @@ if TYPE_CHECKING:
 else:
     try:
         from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol as Protocol
-    except ImportError:  # then h11, which uvicorn always brings
+    except ImportError:  # h11 is always there, since uvicorn depends on it
         from uvicorn.protocols.http.h11_impl import H11Protocol as Protocol
 
-_PIECE = 8192  # bytes that are parsed before they are counted
-_CHUNKS = 8  # times what a header may have: beside a body in chunks
-_WAITING, _SENDING, _ANSWERED = range(3)  # for a request, its body, its answer
+_PIECE = 8192  # bytes parsed at once; the size of a header is checked after each piece
+_CHUNKS = 8  # the framing of a chunked body may take this many times the size of a header
+_WAITING, _SENDING, _ANSWERED = range(3)  # a connection waits for a request, the request's body, or its answer
 
 
 @dataclass(frozen=True)
@@ -29,19 +29,19 @@ class ConnectionSettings:
     """Limits of connections; times are in seconds."""
 
     most: int
-    """Open at once. One more takes the place of that which has waited longest."""
+    """The most open connections. One more replaces the connection that has waited longest."""
     header_bytes: int
-    """Of a request beside its body."""
+    """The most bytes of a request's header."""
     header_time: float
     idle_time: float
-    """Between two requests. Whoever has not read an answer then, or not sent the rest of what was refused, has
+    """Seconds between two requests. A client that is still reading an answer, or sending a refused body, has
     `header_time` more.
     """
     request_time: float
 
 
 def limited_protocol(settings: ConnectionSettings) -> type[asyncio.Protocol]:
-    """A protocol class for uvicorn that enforces `settings`."""
+    """Make a protocol class for uvicorn that enforces `settings`."""
     return type("LimitedProtocol", (_LimitedProtocol,), {"settings": settings})
 
 
@@ -49,8 +49,8 @@ class _LimitedProtocol(Protocol):
     settings: ConnectionSettings
     _timer: asyncio.TimerHandle | None = None
     _since = 0.0
-    _idle = True  # the next byte begins a request
-    _beside = 0  # bytes of a request that are not its body
+    _idle = True  # whether the next byte begins a request
+    _beside = 0  # bytes of the request outside its body
     _body = 0
     _ended = False
 
@@ -66,7 +66,7 @@ class _LimitedProtocol(Protocol):
     def data_received(self, data: bytes) -> None:
         if self._idle:
             self._idle, self._beside, self._body = False, 0, 0
-            if self.cycle is not None:  # a new connection has its time already
+            if self.cycle is not None:  # for a new connection the timer already runs
                 self._arm(self.settings.header_time)
         for start in range(0, len(data), _PIECE):
             if self.transport.is_closing():
@@ -77,7 +77,7 @@ class _LimitedProtocol(Protocol):
             if self.cycle is not known:
                 self._beside = self._body = 0
                 self._arm(self.settings.request_time + self.settings.idle_time)
-            # A body in chunks has bytes beside it, too.
+            # A chunked body has bytes outside it, too.
             elif self._beside > self.settings.header_bytes + min(self._body, _CHUNKS * self.settings.header_bytes):
                 return self._refuse(431, f"the header is too long: at most {self.settings.header_bytes} bytes are read")
 
@@ -90,15 +90,15 @@ class _LimitedProtocol(Protocol):
     def on_response_complete(self) -> None:
         super().on_response_complete()
         if self.cycle.response_complete:
-            # The rest of a refused body is still read, for so long, lest the client misses the answer.
+            # The rest of a refused body is read until then. Otherwise the client would not get the answer.
             self._idle = not self.cycle.more_body
             self._arm(self.settings.idle_time + self.settings.header_time)
-        else:  # the next one has come in meanwhile
+        else:  # the next request has already arrived
             self._arm(self.settings.request_time + self.settings.idle_time)
 
     @property
     def stage(self) -> int:
-        """What is waited for."""
+        """What the connection waits for."""
         if self.cycle is None or self.cycle.response_complete or self.transport.is_closing():
             return _WAITING
         return _SENDING if self.cycle.more_body else _ANSWERED
@@ -117,7 +117,7 @@ class _LimitedProtocol(Protocol):
         if began and (self.cycle is None or not self.cycle.more_body):
             self._refuse(408, f"the header took longer than {self.settings.header_time:g} s")
         elif self.cycle is None or self.stage != _WAITING:
-            self._end("it sent nothing" if self.cycle is None else "it took too long")
+            self._end("the client sent nothing" if self.cycle is None else "the client took too long")
         else:
             self._end("")
 
@@ -131,10 +131,10 @@ class _LimitedProtocol(Protocol):
         if longest.stage == _ANSWERED:
             self._refuse(503, "too many connections; try again in a moment")
         else:
-            longest._end(f"{self.settings.most} are open, and it waited longest")
+            longest._end(f"{self.settings.most} connections are open, and this one has waited longest")
 
     def _refuse(self, status: int, why: str) -> None:
-        if self.stage != _WAITING:  # an earlier request's answer may be under way
+        if self.stage != _WAITING:  # the answer to an earlier request may still be being sent
             return self._end(why)
         answer = Problem(status, why).response()
         lines = [f"HTTP/1.1 {status} {HTTPStatus(status).phrase}".encode(), b"connection: close"]
@@ -152,4 +152,4 @@ class _LimitedProtocol(Protocol):
         self.transport.abort()
 
     def _log(self, why: str) -> None:
-        say(f"a connection of {self.client[0] if self.client else 'somebody'} was closed: {why}")
+        say(f"closed a connection of {self.client[0] if self.client else 'an unknown client'}: {why}")

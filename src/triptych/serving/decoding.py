@@ -1,4 +1,4 @@
-"""Decode the pictures of requests in processes that can be ended, expensive ones apart from the others."""
+"""Decode the pictures of requests in separate processes that can be killed; expensive ones do not delay the others."""
 
 import asyncio
 from collections.abc import Callable
@@ -14,15 +14,16 @@ from triptych.core.picture_cost import expected_work
 from triptych.serving.problems import busy
 
 T = TypeVar("T")
-_LIGHT_WORK = 4_000_000  # pixels, times the passes over them
-_LIGHT_BYTES = 2 * 1024 * 1024  # of an upload that is light
-_WAITING = 16  # costly pictures, beyond which it is kinder to refuse
-_NICENESS = 10  # of the process for expensive uploads
+# An upload is light up to these limits: a common photo of a phone or a shop. Estimates.
+_LIGHT_WORK = 4_000_000  # pixels, multiplied by the passes over them
+_LIGHT_BYTES = 2 * 1024 * 1024
+_MAX_WAITING = 16  # expensive uploads that wait; more are refused at once
+_NICENESS = 10  # niceness of the process for expensive uploads
 
 
 @dataclass
 class _Lane:
-    """Processes, and as many threads that wait for them."""
+    """Decoder processes, and one thread for each that waits for it."""
 
     decoders: Decoders
     threads: ThreadPoolExecutor
@@ -30,14 +31,14 @@ class _Lane:
 
 
 class PictureDecoding:
-    """Decodes pictures in separate lanes, so that large or strange uploads only delay those who sent them.
+    """Decodes pictures in separate lanes, so that large or malicious uploads delay only other such uploads.
 
-    An upload is light if its headers promise little work, which is never assumed of an AVIF. Others go through one
-    process of low priority. The catalog's own pictures have a lane of their own, however large they are.
+    An upload is light if its headers announce little work; an AVIF never is. Other uploads share one process of low
+    priority. The catalog's own pictures have a lane of their own, however large they are.
 
     Args:
-        at_once: light pictures, and own ones, that are decoded at once.
-        patience: seconds after which a picture is given up.
+        at_once: processes in the lane of light uploads, and in that of the catalog's pictures.
+        patience: seconds after which decoding a picture is aborted.
     """
 
     def __init__(self, at_once: int, patience: float) -> None:
@@ -49,7 +50,7 @@ class PictureDecoding:
         self._heavy = _Lane(heavy, ThreadPoolExecutor(1, thread_name_prefix="heavy"))
 
     async def with_upload(self, data: bytes, work: Callable[[Decoders], T]) -> T:
-        """The result of `work` on an upload with its decoders, computed in a thread.
+        """Run `work` on an upload, with the decoders of its lane, in a thread.
 
         Raises:
             Problem: too many expensive uploads wait.
@@ -62,7 +63,7 @@ class PictureDecoding:
         done, result = await loop.run_in_executor(self._light.threads, begin)
         if done:
             return result  # type: ignore[return-value]
-        if self._heavy.waiting >= _WAITING:
+        if self._heavy.waiting >= _MAX_WAITING:
             raise busy("too many large pictures are waiting; try again in a moment, or send a smaller one")
         self._heavy.waiting += 1
         try:
@@ -71,11 +72,11 @@ class PictureDecoding:
             self._heavy.waiting -= 1
 
     async def with_own(self, work: Callable[[Decoders], T]) -> T:
-        """The result of `work` on a picture of the catalog, computed in a thread."""
+        """Run `work` on a picture of the catalog in a thread."""
         return await asyncio.get_running_loop().run_in_executor(self._own.threads, work, self._own.decoders)
 
     def open_own(self, data: bytes, limits: Limits, *, square: int = 0) -> Image.Image:
-        """A picture of the catalog, for a thread that waits itself. Raises what `Decoders.open_picture` does."""
+        """Open a picture of the catalog in the calling thread. Raises the errors of `Decoders.open_picture`."""
         return self._own.decoders.open_picture(data, limits, square=square)
 
     def start(self) -> None:
@@ -83,10 +84,10 @@ class PictureDecoding:
         self._light.threads.submit(self._light.decoders.start)
 
     def check(self) -> None:
-        """Check that a picture would be decoded now. An expensive one that takes long is no problem.
+        """Check that pictures can be decoded. A slow expensive upload is no problem.
 
         Raises:
-            Problem: none would be.
+            Problem: they cannot.
         """
         try:
             self._light.decoders.check()

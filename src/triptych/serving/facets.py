@@ -12,16 +12,17 @@ import pyarrow.compute as pc
 from triptych.catalog.columns import type_of
 from triptych.catalog.values import iso_of
 
-_VALUES = 60  # of a column, that are offered at once
-_FOUND = 50  # values that a search within a column gives
-_REPEATED = 2.0  # pictures of a value, on average, from which on a column of many values is one to choose by
+# Sizes that suit a list on a screen.
+_VALUES = 60  # values of a column that are listed
+_FOUND = 50  # values that a search within a column returns
+_REPEATED = 2.0  # a text column with more values lists the commonest if a value has this many pictures on average
 
 _WORDS = re.compile(r"[A-Z]{2,}(?=[A-Z][a-z]|\b|\d|_|$)|[A-Z]?[^\W\dA-Z_]+|[A-Z]|\d+|[^\W\d_]+")
 
 
 def label_of(name: str) -> str:
     """A readable name of a column: "Article type" for `articleType` or `article_type`."""
-    if re.search(r"[^\w-]", name):  # it is written for people already
+    if re.search(r"[^\w-]", name):  # the name is already readable
         return name[:1].upper() + name[1:]
     words = [word if len(word) > 1 and word.isupper() else word.lower() for word in _WORDS.findall(name)]
     joined = " ".join(words)
@@ -29,11 +30,10 @@ def label_of(name: str) -> str:
 
 
 def columns(metadata: pa.Table) -> list[dict[str, Any]]:
-    """The columns that a condition can use: label, type, lowest and highest value if they have an order, values and
-    counts.
+    """The columns that conditions can use, with label, type, values, counts, and the range of numbers and dates.
 
-    Values are given as text: words by frequency, everything else in order, at most 60. None are given for a column of
-    words with a different value for nearly every picture, and for many numbers and dates.
+    Values are given as text: words by frequency, all others in ascending order, at most 60. No values are given for a
+    column of words with a different value for nearly every picture, or for more than 60 numbers or dates.
     """
     described = []
     for name in metadata.column_names:
@@ -96,7 +96,7 @@ def _counted(metadata: pa.Table, name: str) -> Counter[Any]:
 
 
 def _is_said(value: Any) -> bool:
-    """Whether a condition can name a value: it is neither missing nor an infinite number."""
+    """Whether a condition can contain the value: it is neither missing nor an infinite number."""
     return value not in (None, "") and not (isinstance(value, float) and not math.isfinite(value))
 
 

@@ -1,4 +1,4 @@
-"""Feedback on results, such as a search engine's clicks, in lines that `triptych triplets import` reads."""
+"""Store feedback on results, such as clicks, as lines that `triptych triplets import` reads."""
 
 import json
 import os
@@ -10,15 +10,14 @@ from time import time
 from triptych.serving.problems import Problem, busy
 
 MOST_BYTES = 100 * 1024 * 1024
-"""The largest size of the file. More is refused, so that nobody fills the disk."""
+"""The largest size of the file. Further feedback is refused, so that clients cannot fill the disk."""
 
 
 class FeedbackFile:
-    """Judgements, one JSON object a line, in a file that only grows. Safe in any thread.
+    """A file of judgements, one JSON object a line, that is only appended to. Thread-safe.
 
     A positive judgement has `reference`, `modification` and `targets`, like `queries.jsonl`. A negative one has
-    `unwanted`
-    in place of targets.
+    `unwanted` in place of targets.
     """
 
     def __init__(self, path: Path) -> None:
@@ -26,7 +25,7 @@ class FeedbackFile:
         self._lock = Lock()
 
     def add(self, reference: str, modification: str, results: Sequence[str], verdict: str, user: str) -> None:
-        """Store a judgement on pictures of the catalog, by their names. When this returns, it is on disk.
+        """Store a judgement on pictures of the catalog, by their names. When this returns, it is written to disk.
 
         Raises:
             Problem: the file is full.
@@ -45,8 +44,8 @@ class FeedbackFile:
         with self._lock:
             size = self._path.stat().st_size if self._path.exists() else 0
             if size + len(line) > MOST_BYTES:
-                raise busy("no more feedback is kept; whoever runs this should move the file")
-            # One write, so that a process that is killed leaves whole lines or part of the last one.
+                raise busy("the feedback file is full; the operator should move it")
+            # One write, so that a killed process leaves whole lines, or at most a part of the last one.
             with self._path.open("ab", buffering=0) as out:
                 out.write(line if not size or self._ends_whole() else b"\n" + line)
                 os.fsync(out.fileno())
@@ -58,11 +57,11 @@ class FeedbackFile:
 
 
 def need(file: FeedbackFile | None) -> FeedbackFile:
-    """The file of feedback.
+    """Return the feedback file.
 
     Raises:
         Problem: the service stores no feedback.
     """
     if file is None:
-        raise Problem(403, "this service keeps no feedback; --feedback FILE lets it")
+        raise Problem(403, "this service stores no feedback; start it with --feedback FILE")
     return file

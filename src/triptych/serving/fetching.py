@@ -1,7 +1,7 @@
-"""Fetch pictures by URL, only from hosts that the operator has allowed, so that nobody can send the service elsewhere.
+"""Fetch pictures by URL, only from hosts that the operator has allowed, against server-side request forgery.
 
-A name is resolved once, and the connection goes to one of the addresses that were checked. So a name that resolves to
-another machine a moment later has no effect. Redirects are followed one by one, each checked like the first address.
+A host name is resolved once, and the connection goes to one of the checked addresses. So DNS rebinding, a name that
+resolves to another machine a moment later, has no effect. Each redirect is checked like the first URL.
 """
 
 import ipaddress
@@ -21,7 +21,7 @@ from triptych.serving.problems import Problem
 Address = tuple[str, int]
 
 LONGEST = 2000
-"""The most characters of an address."""
+"""The most characters of a URL."""
 _REDIRECTS = 3
 _PIECE = 64 * 1024
 _PORTS = {"http": 80, "https": 443}
@@ -34,8 +34,7 @@ def _resolved(host: str, port: int) -> list[Address]:
 
 
 def is_public(address: str) -> bool:
-    """Whether an address belongs to the public internet: it is not private, local,
-    reserved or multicast, and contains none."""
+    """Whether an IP address is public: not private, local, reserved or multicast, nor an embedding of such one."""
     try:
         known = ipaddress.ip_address(address.partition("%")[0])
     except ValueError:
@@ -49,27 +48,27 @@ def is_public(address: str) -> bool:
     return known.is_global and not known.is_multicast and not known.is_reserved and not known.is_unspecified
 
 
-_TRANSLATED = ipaddress.ip_network("64:ff9b::/96")  # IPv4 within IPv6
+_TRANSLATED = ipaddress.ip_network("64:ff9b::/96")  # IPv4 addresses within IPv6 (RFC 6052)
 
 
 @dataclass(frozen=True)
 class PictureFetcher:
-    """Fetches pictures from the hosts of an allow-list, within limits. Safe in any thread."""
+    """Fetches pictures from the hosts of an allow-list, within limits. Thread-safe."""
 
     hosts: frozenset[str]
-    """Allowed hosts: `shop.example`, `.shop.example` for the names below it, or with a port, `shop.example:8080`."""
+    """Allowed hosts: `shop.example`, `.shop.example` for its subdomains, or with a port, `shop.example:8080`."""
     max_bytes: int
     seconds: float
     """The longest duration of a fetch, including redirects and the body."""
     resolve: Callable[[str, int], Sequence[Address]] = _resolved
     allows: Callable[[str], bool] = is_public
-    """Whether a connection may go to an address."""
+    """Whether connections to an IP address are allowed."""
 
     def __call__(self, url: str) -> bytes:
-        """The content of a picture.
+        """Fetch the content of a picture.
 
         Raises:
-            Problem: it cannot be fetched. The problem shows nothing of the network but the host's own answer.
+            Problem: it cannot be fetched. The message reveals nothing about the network except the host's answer.
         """
         deadline = monotonic() + self.seconds
         for _ in range(_REDIRECTS + 1):
@@ -81,40 +80,40 @@ class PictureFetcher:
         raise Problem(422, f"url: more than {_REDIRECTS} redirects")
 
     def _judged(self, url: str) -> SplitResult:
-        """The parts of an allowed address.
+        """Split an allowed URL into its parts.
 
         Raises:
-            Problem: the address is not allowed.
+            Problem: the URL is not allowed.
         """
         if len(url) > LONGEST or not url.isascii() or any(sign <= " " or sign == "\x7f" for sign in url):
-            raise Problem(422, f"url: must be an address of at most {LONGEST} plain characters")
+            raise Problem(422, f"url: must be a URL of at most {LONGEST} ASCII characters")
         try:
             parts = urlsplit(url)
             port = parts.port
         except ValueError:
-            raise Problem(422, "url: is no address") from None
+            raise Problem(422, "url: is no URL") from None
         if parts.scheme not in _PORTS or not parts.hostname or "@" in parts.netloc or "\\" in url:
-            raise Problem(422, "url: must begin with https:// or http://, and hold no user name")
+            raise Problem(422, "url: must begin with https:// or http://, and contain no user name")
         host = parts.hostname.rstrip(".")
         named = f"{host}:{port}" if port not in (None, _PORTS[parts.scheme]) else host
         if not any(_fits(named, allowed) for allowed in self.hosts):
-            raise Problem(403, f"url: pictures of {named[:100]} are not fetched here; --fetch-from allows a host")
+            raise Problem(403, f"url: {named[:100]} is not allowed here; --fetch-from allows a host")
         return parts
 
     def _asked(self, parts: SplitResult, deadline: float) -> bytes | str:
-        """The answer of a host: the picture, or its new address."""
+        """Send the request. Returns the picture, or the URL of a redirect."""
         host, port = str(parts.hostname), parts.port or _PORTS[parts.scheme]
         try:
             addresses = self.resolve(host, port)
         except (OSError, UnicodeError):
             raise Problem(422, f"url: there is no host {host[:100]}") from None
         if not addresses or not all(self.allows(address) for address, _ in addresses):
-            raise Problem(403, "url: the host is not one of the open internet")
+            raise Problem(403, "url: the host has no public address")
         connection = HTTPConnection(host, port)
         guard = None
         try:
             connection.sock = _connected(addresses, _left(deadline))
-            # Each read may wait as long as is left; a host that sends drop by drop is cut off as a whole.
+            # Each read may take all of the remaining time, so a host that sends slowly cannot exceed the limit.
             guard = Timer(_left(deadline), _cut, [connection])
             guard.daemon = True
             guard.start()
@@ -129,7 +128,7 @@ class PictureFetcher:
             return self._taken(connection.getresponse(), deadline)
         except (OSError, HTTPException, ValueError):
             late = monotonic() >= deadline
-            why = f"took longer than {self.seconds:g} s" if late else "did not answer as a web server does"
+            why = f"took longer than {self.seconds:g} s" if late else "did not answer with valid HTTP"
             raise Problem(422, f"url: the host {why}") from None
         finally:
             if guard:
@@ -143,7 +142,7 @@ class PictureFetcher:
             raise Problem(422, f"url: the host answered {answer.status}")
         kind = answer.getheader("Content-Type", "").partition(";")[0].strip().lower()
         if not kind.startswith("image/"):
-            raise Problem(422, "url: the host sent something that is no picture")
+            raise Problem(422, "url: the host sent no picture")
         large = Problem(413, f"url: the picture is too large: at most {self.max_bytes} bytes are accepted")
         if (answer.length or 0) > self.max_bytes:
             raise large
@@ -153,7 +152,7 @@ class PictureFetcher:
             if len(body) > self.max_bytes:
                 raise large
             _left(deadline)
-        if answer.length:  # it ended early
+        if answer.length:  # the answer ended early
             raise OSError
         return bytes(body)
 
@@ -166,7 +165,7 @@ def _left(deadline: float) -> float:
     """The remaining seconds.
 
     Raises:
-        OSError: none are left.
+        OSError: the time is over.
     """
     left = deadline - monotonic()
     if left <= 0:
@@ -175,7 +174,7 @@ def _left(deadline: float) -> float:
 
 
 def _connected(addresses: Sequence[Address], seconds: float) -> socket.socket:
-    """A connection to the first of the addresses that answers, and to no other address."""
+    """Connect to the first of the addresses that answers."""
     failed: OSError = OSError()
     for address in addresses[:2]:
         try:
@@ -201,6 +200,8 @@ def read_hosts(given: Sequence[str]) -> frozenset[str]:
         host = one.strip().lower().rstrip(".")
         name, _, port = host.partition(":")
         if not name.strip(".") or "/" in host or "*" in host or "@" in host or (port and not port.isdecimal()):
-            raise UsageError(f"--fetch-from {one}: must be a host such as shop.example, or .shop.example for all below")
+            raise UsageError(
+                f"--fetch-from {one}: must be a host such as shop.example, or .shop.example for subdomains"
+            )
         hosts.add(host)
     return frozenset(hosts)

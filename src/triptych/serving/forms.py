@@ -1,4 +1,4 @@
-"""What comes in and goes out: forms with a picture, read by one model at once, and JSON."""
+"""Parse request bodies, forms with a picture or JSON, and write JSON answers."""
 
 import base64
 import binascii
@@ -16,9 +16,10 @@ from triptych.serving.problems import Problem, as_problem
 from triptych.serving.requests import check_names
 
 Form = TypeVar("Form", bound=BaseModel)
+# Limits of a form, far above what a search needs.
 _FIELDS = 50
 _PART = 64 * 1024  # bytes of a field
-_FILES = 4  # of which one is read; the others are told
+_FILES = 4  # files; only `picture` is read, and others are refused by name
 _PICTURE = {
     "type": "string",
     "contentMediaType": "application/octet-stream",
@@ -27,16 +28,17 @@ _PICTURE = {
 
 
 async def read_form(request: Request, model: type[Form]) -> tuple[Form, bytes | None]:
-    """The fields of a form, and the file `picture` if there is one.
+    """Parse the fields of a form, and its file `picture` if there is one.
 
-    Raises Problem where they do not fit `model`, one is given twice, there are too many, or nothing reads it.
+    Raises:
+        Problem: a field does not fit `model`, is unknown, or is given twice, or there are too many fields.
     """
     called = {field.alias or name: field for name, field in model.model_fields.items()}
     many = {name for name, field in called.items() if field.default == []}
     fields: dict[str, Any] = {}
     picture = None
     kind = request.headers.get("content-type", "").partition(";")[0].strip().lower()
-    # Counted first: the parser spends time on each, also where nothing stands between two of them.
+    # Fields are counted before they are parsed, since the parser spends time on each, even on empty ones.
     if kind != "multipart/form-data" and (await request.body()).count(b"&") >= _FIELDS:
         raise Problem(422, f"too many fields: at most {_FIELDS} are read")
     async with request.form(max_files=_FILES, max_fields=_FIELDS, max_part_size=_PART) as form:
@@ -44,7 +46,7 @@ async def read_form(request: Request, model: type[Form]) -> tuple[Form, bytes | 
         for name, value in form.multi_items():
             if isinstance(value, UploadFile):
                 if name != "picture":
-                    raise Problem(422, f"{name}: must be a text; the only file that is read is `picture`")
+                    raise Problem(422, f"{name}: must be a string; the only file that is read is `picture`")
                 picture = await value.read()
             elif name == "picture":
                 raise Problem(422, "picture: must be a file")
@@ -59,7 +61,7 @@ async def read_form(request: Request, model: type[Form]) -> tuple[Form, bytes | 
 
 
 async def read_question(request: Request) -> tuple[schemas.Search, bytes | None]:
-    """A question, as a form or as JSON, and the picture that came with it. Raises Problem where it does not fit."""
+    """Parse a search, as a form or JSON, and the picture sent with it. Raises Problem if it is not valid."""
     kind = request.headers.get("content-type", "").partition(";")[0].strip().lower()
     if kind != "application/json":
         return await read_form(request, schemas.Search)
@@ -68,7 +70,7 @@ async def read_question(request: Request) -> tuple[schemas.Search, bytes | None]
 
 
 async def read_json_body(request: Request, model: type[Form]) -> Form:
-    """A body of JSON. Raises Problem where it does not fit `model`."""
+    """Parse a JSON body. Raises Problem if it does not fit `model`."""
     try:
         return model.model_validate_json(await request.body())
     except ValidationError as error:
@@ -76,7 +78,7 @@ async def read_json_body(request: Request, model: type[Form]) -> Form:
 
 
 def picture_of(given: str) -> bytes | None:
-    """A picture out of base64, perhaps as a data URL; None where there is none. Raises Problem where it is none."""
+    """Decode a picture from base64 or a data URL; None if empty. Raises Problem if it is not base64."""
     if not given:
         return None
     text = given.partition(",")[2] if given.startswith("data:") else given
@@ -87,8 +89,8 @@ def picture_of(given: str) -> bytes | None:
 
 
 def json_response(content: Any, status: int = 200, headers: Mapping[str, str] | None = None) -> Response:
-    """An answer as JSON."""
-    # A name may hold a lone surrogate, which UTF-8 does not know.
+    """Make an answer of JSON."""
+    # A file name may contain a lone surrogate, which UTF-8 cannot encode.
     body = json.dumps(content, ensure_ascii=False, separators=(",", ":")).encode("utf-8", "replace")
     return Response(body, status, headers, "application/json")
 
@@ -96,11 +98,11 @@ def json_response(content: Any, status: int = 200, headers: Mapping[str, str] | 
 def form_of(
     model: type[BaseModel], *, needs_picture: bool = False, also: type[BaseModel] | None = None
 ) -> dict[str, Any]:
-    """How OpenAPI describes such a form; `also` is what the body may be as JSON."""
+    """Describe such a form for OpenAPI. `also` is the model of the body as JSON."""
     schema = model.model_json_schema()
     schema["properties"] = {"picture": _PICTURE, **schema["properties"]}
     kinds = ["multipart/form-data", "application/x-www-form-urlencoded"]
-    if needs_picture:  # which the other kind cannot hold
+    if needs_picture:  # a url-encoded form cannot contain a file
         schema["required"] = ["picture", *schema.get("required", ())]
         kinds = kinds[:1]
     content = {kind: {"schema": schema} for kind in kinds}

@@ -1,4 +1,4 @@
-"""What the service's routes do: searches in batches, additions, uploads and thumbnails."""
+"""The handlers behind the routes: batched searches, additions, uploads and thumbnails."""
 
 import asyncio
 from collections.abc import Callable, Mapping, Sequence
@@ -21,7 +21,7 @@ from triptych.core.vectors import Vectors
 from triptych.encoders.protocol import Pixels, square_side
 from triptych.retrieval.asking import query_of
 from triptych.retrieval.language import split_weight
-from triptych.retrieval.library import Library
+from triptych.retrieval.open_catalog import OpenCatalog
 from triptych.retrieval.options import SearchOptions
 from triptych.retrieval.query import Reference, SearchQuery
 from triptych.retrieval.reranking import Reranked, Reranker
@@ -35,14 +35,14 @@ from triptych.serving.settings import ServiceSettings
 from triptych.serving.thumbnails import SIDES, Thumbnail, ThumbnailCache, Uploads, draw, drawn, wanted_of_upload
 
 T = TypeVar("T")
-_SEARCHES = 32  # queries answered together, at most
+_SEARCHES = 32  # queries of a batch, at most: bounds the wait for a batch
 _FETCHES = 4  # pictures fetched by URL at once
-_ADDITIONS = 64  # pictures written together, at most
+_ADDITIONS = 64  # pictures written in one commit, at most
 
 
 @dataclass(frozen=True)
 class PendingSearch:
-    """A query, whose reference has no vector yet where there are pixels of it."""
+    """A query. If `pixels` are given, its reference has no vector yet."""
 
     query: SearchQuery
     pixels: Pixels | None = None
@@ -50,7 +50,7 @@ class PendingSearch:
 
 @dataclass(frozen=True)
 class NewUpload:
-    """A picture to be added, as it came and as the encoder reads it."""
+    """A picture to add: its file, and the encoder's input."""
 
     picture: bytes
     metadata: Mapping[str, str]
@@ -59,7 +59,7 @@ class NewUpload:
 
 @dataclass(frozen=True)
 class FinishedSearch:
-    """The hits of a query, and the seconds that went into encoding its batch and into finding neighbours."""
+    """The hits of a query, and the seconds for encoding its batch and for finding neighbours."""
 
     query: SearchQuery
     hits: Hits
@@ -68,54 +68,54 @@ class FinishedSearch:
 
 
 class RequestHandlers:
-    """What the routes call. What takes long runs in threads, a few at a time."""
+    """The operations behind the routes. Slow work runs in a few threads."""
 
     def __init__(
-        self, library: Library, settings: ServiceSettings, threads: int, reranker: Reranker | None = None
+        self, catalog: OpenCatalog, settings: ServiceSettings, threads: int, reranker: Reranker | None = None
     ) -> None:
-        self.library = library
+        self.catalog = catalog
         self.settings = settings
         self.reranker = reranker
         self.is_whole = True
-        """Whether the catalog on disk was whole when it was last looked at."""
+        """Whether the catalog on disk was whole at the last check."""
         self.searched = asyncio.Event()
-        """Set once somebody has searched, who may now compare what was found."""
+        """Set by the first search; after it, comparisons are likely."""
         self.uploads = Uploads()
-        self.known = KnownPictures(library, self.uploads, settings.limits)
+        self.known = KnownPictures(catalog, self.uploads, settings.limits)
         self.decoding = PictureDecoding(max(2, threads), settings.request_timeout)
-        library.open_picture = self.decoding.open_own
+        catalog.open_picture = self.decoding.open_own
         if reranker:
             reranker.open_picture = self._open
         self.metrics = ServiceMetrics()
-        self.metrics.gauge("triptych_pictures", "Pictures in the catalog.", lambda: len(library))
+        self.metrics.gauge("triptych_pictures", "Pictures in the catalog.", lambda: len(catalog))
         self._thumbnails = ThumbnailCache()
         self._threads = ThreadPoolExecutor(max(2, threads), thread_name_prefix="requests")
-        # Of their own: a first comparison takes long, and a check is to answer whatever else is under way.
+        # Separate threads: the first comparison is slow, and health checks must answer whatever else runs.
         self._comparing = ThreadPoolExecutor(1, thread_name_prefix="comparing")
         self._checking = ThreadPoolExecutor(1, thread_name_prefix="checking")
-        self._fetching = ThreadPoolExecutor(_FETCHES, thread_name_prefix="fetching")  # they wait for others
+        self._fetching = ThreadPoolExecutor(_FETCHES, thread_name_prefix="fetching")  # these wait for other hosts
         self._search = Batcher(self._answer, _SEARCHES)
         self._add = Batcher(self._add_all, _ADDITIONS)
 
     def close(self) -> None:
-        """End what is under way; no request is answered any more."""
+        """Stop all threads and processes; no request is answered afterwards."""
         self.decoding.close()
         for threads in (self._threads, self._comparing, self._checking, self._fetching):
             threads.shutdown(wait=False, cancel_futures=True)
 
     async def in_thread(self, work: Callable[[], T], threads: ThreadPoolExecutor | None = None) -> T:
-        """Run `work` without keeping other requests waiting."""
+        """Run `work` in a thread, so that other requests go on."""
         return await asyncio.get_running_loop().run_in_executor(threads or self._threads, work)
 
     async def compare(self, work: Callable[[], T]) -> T:
-        """Run `work`, which may take long the first time, so that no search waits for it."""
+        """Run `work`, which may be slow the first time, in a thread that no search needs."""
         return await self.in_thread(work, self._comparing)
 
     async def check(self) -> None:
-        """Raise Problem or StoreError where a search would not be answered now; it waits for no other search."""
+        """Raise Problem or StoreError if searches cannot be answered. It does not wait for other searches."""
         try:
             await self.in_thread(self.decoding.check, self._checking)
-            await self.in_thread(self.library.check_ready, self._checking)
+            await self.in_thread(self.catalog.check_ready, self._checking)
         except CatalogError as error:
             say(f"not ready: {error}")
             self.is_whole = False
@@ -123,15 +123,15 @@ class RequestHandlers:
         self.is_whole = True
 
     def require_catalog(self) -> None:
-        """Raise Problem where the catalog was found gone or damaged, until it is whole again."""
+        """Raise Problem if the catalog was gone or damaged at the last check."""
         if not self.is_whole:
-            raise busy("the catalog is gone or damaged; whoever runs this finds more in the log")
+            raise busy("the catalog is gone or damaged; the operator finds details in the log")
 
     async def follow(self) -> None:
-        """Read the catalog again where another process has changed it, and notice where it is gone or damaged."""
+        """Check whether the catalog is whole, and read it again if another process has changed it."""
         try:
-            await self.in_thread(self.library.refresh)
-            await self.in_thread(self.library.check_catalog, self._checking)
+            await self.in_thread(self.catalog.refresh)
+            await self.in_thread(self.catalog.check_catalog, self._checking)
         except CatalogError as error:
             if self.is_whole:
                 say(f"searches are not answered: {error}")
@@ -142,22 +142,22 @@ class RequestHandlers:
     async def search(
         self, picture: bytes | None, text: Sequence[str], options: SearchOptions
     ) -> tuple[FinishedSearch, str | None]:
-        """Answer a query; with the id of its reference, if it has one."""
+        """Answer a query. Also returns the id of its reference, if it has one."""
         box = Box.read(options.box) if options.box else None
         kept = b""
         decoding = 0.0
 
         def begin() -> PendingSearch | FinishedSearch:
-            self.library.check(options.where)  # here, since a gallery may be large
+            self.catalog.check(options.where)  # in a thread, since checking reads a possibly large gallery
             search = PendingSearch(query_of(self.known, None, text, options))
             return self._search.at_once(search) or search
 
         def begin_with(decoders: Decoders) -> PendingSearch | FinishedSearch:
             nonlocal kept, decoding
             assert picture is not None
-            self.library.check(options.where)
+            self.catalog.check(options.where)
             pixels, kept, decoding = self._read(picture, decoders, box)
-            needed = self.library.needed_pixels(lambda: pixels)
+            needed = self.catalog.needed_pixels(lambda: pixels)
             unknown = Reference(np.zeros(0, np.float32), sha256(picture).hexdigest(), needed)
             search = PendingSearch(query_of(self.known, None, text, options, unknown), pixels)
             return self._search.at_once(search) or search
@@ -178,75 +178,75 @@ class RequestHandlers:
         return finished, self.uploads.keep(finished.query.reference, kept, options.box or "")
 
     async def upload(self, picture: bytes, box: str) -> str:
-        """Keep a picture to start from; its id."""
+        """Store an upload as a reference for searches. Returns its id."""
         part = Box.read(box) if box else None
         pixels, kept, _ = await self.decoding.with_upload(picture, lambda decoders: self._read(picture, decoders, part))
 
         def encode() -> Vectors:
-            vector: Vectors = self.library.encoder.encode_pictures(pixels[None])[0]
+            vector: Vectors = self.catalog.encoder.encode_pictures(pixels[None])[0]
             return vector
 
-        needed = self.library.needed_pixels(lambda: pixels)
+        needed = self.catalog.needed_pixels(lambda: pixels)
         reference = Reference(await self.in_thread(encode), sha256(picture).hexdigest(), needed)
         return self.uploads.keep(reference, kept, box)
 
     def _first(self, likes: Sequence[str]) -> str | None:
-        """The first of the pictures that a query names, without its weight."""
+        """The first picture that a query names, without its weight."""
         return split_weight(likes[0], lambda name: self.known.name_of(name) is not None)[0] if likes else None
 
     async def rerank(self, reference: str, text: str, hits: Sequence[Hit]) -> Reranked:
-        """The first results judged by the chat model, for a reference of that id. What goes wrong is logged."""
+        """Re-rank the first results by the chat model, for the reference with this id. Failures are logged."""
         assert self.reranker is not None
         upload = self.uploads.get(reference)
         try:
-            source = upload.picture if upload else await self.in_thread(lambda: self.library.read(reference))
+            source = upload.picture if upload else await self.in_thread(lambda: self.catalog.read(reference))
         except PictureError as error:
-            say(f"not re-ranked: the reference is {error}")
+            say(f"not re-ranked: the reference cannot be read: {error}")
             return Reranked(list(hits), "the reference's file is gone")
         reranked = await self.reranker(source, text, hits)
         if reranked.problem:
-            say(f"not re-ranked, {reranked.problem}: {reranked.detail}")
+            say(f"not re-ranked: {reranked.problem}: {reranked.detail}")
         return reranked
 
     async def add(self, picture: bytes, metadata: Mapping[str, str]) -> Picture:
-        """Add a picture; it is on disk when this returns."""
-        square, limits = square_side(self.library.encoder), self.settings.limits
+        """Add a picture. When this returns, it is written to disk."""
+        square, limits = square_side(self.catalog.encoder), self.settings.limits
         opened = await self.decoding.with_upload(
             picture, lambda decoders: decoders.open_picture(picture, limits, square=square)
         )
-        return await self._add(NewUpload(picture, metadata, self.library.encoder.prepare(opened)))
+        return await self._add(NewUpload(picture, metadata, self.catalog.encoder.prepare(opened)))
 
     async def fetch(self, url: str) -> bytes:
-        """A picture by its URL. Raises Problem where the service fetches none, or not this one."""
+        """Fetch a picture by its URL. Raises Problem if fetching is off, or this URL is not allowed."""
         fetcher = self.settings.fetcher
         if fetcher is None:
-            raise Problem(403, "url: this service fetches no pictures; --fetch-from lets it")
+            raise Problem(403, "url: this service fetches no pictures; start it with --fetch-from HOST")
         return await self.in_thread(lambda: fetcher(url), self._fetching)
 
     async def change(self, name: str, metadata: Mapping[str, Any]) -> Picture:
-        """Change what is known of a picture; it is on disk when this returns."""
+        """Change the metadata of a picture. When this returns, they are written to disk."""
         own = self.picture(name).name
-        (changed,) = await self.in_thread(lambda: self.library.update({own: metadata}))
+        (changed,) = await self.in_thread(lambda: self.catalog.update({own: metadata}))
         return changed
 
     async def remove(self, name: str) -> None:
-        """Remove a picture, for good."""
+        """Remove a picture permanently."""
         picture = self.picture(name)
-        await self.in_thread(lambda: self.library.remove([picture.name]))
+        await self.in_thread(lambda: self.catalog.remove([picture.name]))
 
     def picture(self, name: str) -> Picture:
-        """The picture of that id (or name). Raises Problem where there is none."""
+        """The picture with this id or name. Raises Problem if there is none."""
         try:
-            return self.library.picture(name)
+            return self.catalog.picture(name)
         except UsageError:
             raise Problem(404, "the catalog has no such picture") from None
 
     def reference(self, like: str) -> Reference:
-        """A picture of the catalog, or one uploaded not long ago. Raises Problem where it is neither."""
+        """The reference for a picture of the catalog or a recent upload. Raises Problem if it is neither."""
         return self.known.reference(like=like)
 
     async def thumbnail(self, name: str, kind: str) -> Thumbnail:
-        """A JPEG of a picture, by its id alone. Raises Problem where it is unknown or gone."""
+        """A JPEG of a picture, by its id only. Raises Problem if it is unknown or gone."""
         upload = self.uploads.get(name)
         side = SIDES[kind]
         if upload:
@@ -261,24 +261,24 @@ class RequestHandlers:
         return await self.decoding.with_own(lambda decoders: self._thumbnail(picture, side, decoders))
 
     def _thumbnail(self, picture: Picture, side: int, decoders: Decoders) -> Thumbnail:
-        """A picture of the catalog, if its file is the one that was indexed: the limits are those of `index`."""
-        library = self.library
+        """Draw a picture of the catalog, if its file is the one that was indexed, within the limits of `index`."""
+        catalog = self.catalog
         try:
             facts = Path(picture.path).stat()
             key = (picture.id, side, facts.st_size, facts.st_mtime_ns)
             drawing = self._thumbnails.get(key) or draw(
-                library.read(picture.name), side, library.catalog.limits, decoders
+                catalog.read(picture.name), side, catalog.catalog.limits, decoders
             )
             return self._thumbnails.keep(key, drawing)
         except (OSError, PictureError):
             raise Problem(
-                404, "the picture's file is gone, or is none any more; `triptych index` looks again"
+                404, "the picture's file is gone or no longer a picture; run `triptych index` again"
             ) from None
 
     def _read(self, picture: bytes, decoders: Decoders, box: Box | None) -> tuple[Pixels, bytes, float]:
-        """An upload as the encoder reads it, what is kept of it, and the seconds that it took."""
+        """Decode an upload: the encoder's input, the JPEG to keep, and the seconds that decoding took."""
         started = perf_counter()
-        encoder = self.library.encoder
+        encoder = self.catalog.encoder
         if box:
             cut = box.cut(decoders.open_picture(picture, self.settings.limits))
             return encoder.prepare(cut), drawn(cut), perf_counter() - started
@@ -288,16 +288,16 @@ class RequestHandlers:
         return pixels, decoded.jpeg or picture, perf_counter() - started
 
     def _open(self, source: Path | bytes, limits: Limits) -> Image.Image:
-        """A picture for the chat model, in a thread of its own."""
+        """Open a picture for the chat model. It runs in the chat model's own thread."""
         return self.decoding.open_own(source if isinstance(source, bytes) else source.read_bytes(), limits)
 
     def _answer(self, searches: Sequence[PendingSearch]) -> list[FinishedSearch]:
         started = perf_counter()
         pixels = [one.pixels for one in searches if one.pixels is not None]
-        vectors = iter(self.library.encoder.encode_pictures(np.stack(pixels)) if pixels else ())
+        vectors = iter(self.catalog.encoder.encode_pictures(np.stack(pixels)) if pixels else ())
         queries = [one.query if one.pixels is None else _with_vector(one.query, next(vectors)) for one in searches]
         looking = perf_counter() - started
-        answers = self.library.answer(queries)
+        answers = self.catalog.answer(queries)
         return [
             FinishedSearch(query, hits, looking + answers.encoding, answers.finding)
             for query, hits in zip(queries, answers.hits, strict=True)
@@ -306,7 +306,7 @@ class RequestHandlers:
     def _add_all(self, new: Sequence[NewUpload]) -> list[Picture]:
         pictures, metadata = [upload.picture for upload in new], [upload.metadata for upload in new]
         pixels = [upload.pixels for upload in new]
-        return self.library.add(pictures, metadata, limits=self.settings.limits, pixels=pixels)
+        return self.catalog.add(pictures, metadata, limits=self.settings.limits, pixels=pixels)
 
 
 def _with_vector(query: SearchQuery, vector: Vectors) -> SearchQuery:

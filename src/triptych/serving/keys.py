@@ -1,4 +1,4 @@
-"""API keys: who may search, and who may change the catalog. The file holds only hashes; a key is shown once, when made.
+"""API keys: who may search, and who may change the catalog. The file has only hashes; a key is printed once, when made.
 
 A key is 256 random bits, so one round of SHA-256 hides it as well as a slow hash would hide a password.
 """
@@ -16,7 +16,7 @@ from triptych.core.errors import DataError, UsageError
 from triptych.core.files import read_json, write_json
 
 FORMAT = "triptych-keys-1"
-_TICK = 1_000_000_000  # ns
+_TICK = 1_000_000_000  # ns: the coarsest resolution of file times
 
 
 @dataclass(frozen=True)
@@ -36,7 +36,7 @@ def make_key(keys: Path | str, name: str, *, write: bool = False) -> str:
         write: whether the key may add and remove pictures.
 
     Returns:
-        The key, which is stored nowhere.
+        The key, which is not stored anywhere.
 
     Raises:
         UsageError: the name is empty or too long.
@@ -84,7 +84,7 @@ class KeyFile:
         if stamp == self._stamp:
             return
         self._keys = {entry["sha256"]: ApiKey(entry["name"], entry["write"]) for entry in _read(self._path)}
-        # A file that was written just now may be written again within one tick of the clock of file times.
+        # A file that was just written may change again without a new modification time.
         self._stamp = stamp if time_ns() - facts.st_mtime_ns > _TICK else None
 
 

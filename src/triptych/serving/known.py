@@ -8,28 +8,28 @@ import pyarrow as pa
 from triptych.core.boxes import Box
 from triptych.core.errors import PictureError, UsageError
 from triptych.core.limits import Limits
-from triptych.retrieval.library import Library
+from triptych.retrieval.open_catalog import OpenCatalog
 from triptych.retrieval.query import Reference
 from triptych.serving.problems import Problem
 from triptych.serving.thumbnails import Uploads
 
 
 class KnownPictures:
-    """`asking.KnowsPictures` for a catalog and its recent uploads. Safe in any thread."""
+    """`asking.KnowsPictures` for a catalog and its recent uploads. Thread-safe."""
 
-    def __init__(self, library: Library, uploads: Uploads, limits: Limits) -> None:
-        self._library = library
+    def __init__(self, catalog: OpenCatalog, uploads: Uploads, limits: Limits) -> None:
+        self._catalog = catalog
         self._uploads = uploads
         self._limits = limits
 
     @property
     def schema(self) -> pa.Schema:
         """The columns that conditions can use."""
-        return self._library.schema
+        return self._catalog.schema
 
     def name_of(self, like: str) -> str | None:
-        """The name of the picture with that name or id, or the id of an upload; None if there is neither."""
-        return like if self._uploads.get(like) else self._library.name_of(like)
+        """The name of the picture with this name or id, or the id of an upload; None if there is neither."""
+        return like if self._uploads.get(like) else self._catalog.name_of(like)
 
     def reference(
         self, *, image: Path | str | bytes | None = None, like: str | None = None, box: Box | None = None
@@ -40,18 +40,18 @@ class KnownPictures:
             Problem: there is no such picture.
         """
         if like is None:
-            raise UsageError("name a picture")  # a file of this machine is none that a request may name
+            raise UsageError("name a picture")  # a request must not name files of this machine
         upload = self._uploads.get(like)
         if upload is None:
             try:
-                return self._library.reference(like=like, box=box)
+                return self._catalog.reference(like=like, box=box)
             except UsageError:
                 raise Problem(404, "the catalog has no such picture") from None
         if box is None:
             return upload.reference
         try:
-            pixels = self._library.pixels(upload.picture, self._limits, box=box)
+            pixels = self._catalog.pixels(upload.picture, self._limits, box=box)
         except PictureError as error:
             raise Problem(422, f"the picture cannot be used: {error}") from None
-        vector = self._library.encoder.encode_pictures(np.stack([pixels]))[0]
-        return Reference(vector, upload.reference.sha256, self._library.needed_pixels(lambda: pixels))
+        vector = self._catalog.encoder.encode_pictures(np.stack([pixels]))[0]
+        return Reference(vector, upload.reference.sha256, self._catalog.needed_pixels(lambda: pixels))

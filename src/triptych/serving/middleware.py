@@ -1,4 +1,4 @@
-"""What a request meets before anything is done for it: who asks, from where, how often, how much, for how long."""
+"""Access control in front of the application: host names, origins, keys, rates, and limits of size and time."""
 
 import asyncio
 import logging
@@ -27,19 +27,19 @@ _HEADERS = (
     (b"cross-origin-opener-policy", b"same-origin"),
 )
 _OLD, _NEW = "/api/", "/v1/"
-_OPEN = ("/health", "/ready", "/openapi.json")  # and the page, which holds nothing of the catalog
-_WRITING = ("/v1/pictures", "/v1/blind", "/v1/blind/choices")  # the last ones are the owner's
-_WITH_BASE64 = ("/v1/search", "/v1/searches")  # JSON that may hold a picture
-_BEYOND_THE_PICTURE = 64 * 1024  # bytes of a request beside its picture
-_WITHOUT_A_PICTURE = 256 * 1024  # bytes of a body that can hold none
-_DIGITS = 16  # of a length
-_PIECE = 64 * 1024  # bytes of a body that are parsed before others have their turn
-_CLIENTS = 10_000  # whose rate is remembered
-_ADDRESS = 64  # characters of a client's address
+_OPEN = ("/health", "/ready", "/openapi.json")  # need no key; nor does the page, which has no data of the catalog
+_WRITING = ("/v1/pictures", "/v1/blind", "/v1/blind/choices")  # the last two are for the owner, too
+_WITH_BASE64 = ("/v1/search", "/v1/searches")  # accept JSON that may contain a picture
+_BEYOND_THE_PICTURE = 64 * 1024  # bytes of a request besides its picture
+_WITHOUT_A_PICTURE = 256 * 1024  # bytes of a body that contains no picture
+_DIGITS = 16  # digits of a Content-Length
+_PIECE = 64 * 1024  # bytes of a body that are parsed at once; between pieces other requests can run
+_CLIENTS = 10_000  # clients whose rate is tracked
+_ADDRESS = 64  # characters of a client's address that are kept
 
 
 class AccessMiddleware:
-    """Wraps the application; refuses what the settings do not allow, counts and times the rest."""
+    """Wraps the application: refuses requests that the settings do not allow, and counts and times the others."""
 
     def __init__(self, app: ASGIApp, settings: ServiceSettings, metrics: ServiceMetrics) -> None:
         self._app = app
@@ -73,7 +73,7 @@ class AccessMiddleware:
         except Exception as error:
             problem = as_problem(error)
             if problem.status == 500:
-                # Where it happened, without the values that were asked with.
+                # The log gets the place of the error, but no values of the request.
                 where = " ".join(traceback.format_tb(error.__traceback__))
                 logging.getLogger("triptych").error("%s %s", where, type(error).__name__)
             if not status:
@@ -88,14 +88,14 @@ class AccessMiddleware:
         headers = Headers(scope=scope)
         settings = self._settings
         if settings.hosts is not None and host_name(headers.get("host", "")) not in settings.hosts:
-            raise Problem(421, "this service does not answer to that name; --allow-host adds one")
+            raise Problem(421, "this service does not answer to this host name; --allow-host adds one")
         origin = headers.get("origin")
         if scope["method"] == "OPTIONS" and origin in settings.origins:
             return await _preflight(scope, receive, send)
         if scope["method"] not in ("GET", "HEAD") and not _same_site(headers, origin, settings):
-            raise Problem(403, "a page of another site may not ask for this")
+            raise Problem(403, "pages of other sites may not send this request; --allow-origin allows a site")
         if _writes(scope) and not settings.keys and origin in settings.origins and not _own(headers, origin):
-            raise Problem(403, "a page of another site needs a key to add or remove, and this service has none")
+            raise Problem(403, "pages of other sites need a key to add or remove pictures, and this service has none")
         client = scope["triptych.client"] = self._identify(scope, headers)
         self._pace(client)
         body, size = await self._read(scope, headers, receive)
@@ -105,15 +105,15 @@ class AccessMiddleware:
             self._held -= size
 
     def _identify(self, scope: Scope, headers: Headers) -> str:
-        """Who is asking. Raises Problem where they may not."""
+        """Identify the client. Raises Problem if it is not allowed to send the request."""
         path, settings = scope["path"], self._settings
         client = (scope.get("client") or ("unknown",))[0][:_ADDRESS]
         writes = _writes(scope)
         if settings.rate_limit and not (settings.proxies or self._warned) and "x-forwarded-for" in headers:
             self._warned = True
-            say("X-Forwarded-For is not read, so all who come through a proxy are one client; --trusted-proxy names it")
+            say("X-Forwarded-For is ignored, so all clients behind a proxy count as one; give --trusted-proxy")
         if writes and not settings.writable:
-            raise Problem(403, "pictures can be neither added nor removed here")
+            raise Problem(403, "this service does not allow adding or removing pictures")
         if not settings.keys or path in _OPEN or path == "/" or path.startswith("/page/"):
             return f"at {client}"
         kind, _, given = headers.get("authorization", "").partition(" ")
@@ -121,17 +121,17 @@ class AccessMiddleware:
         try:
             key = settings.keys.find(given) if given else None
         except DataError as error:
-            say(f"no key is good: {error}")
-            raise busy("the keys cannot be read now; whoever runs this finds more in the log") from None
+            say(f"all keys are refused: {error}")
+            raise busy("the keys cannot be read; the operator finds details in the log") from None
         if key is None:
-            self._pace(f"at {client}")  # guessing has its price
+            self._pace(f"at {client}")  # slows down guessing
             raise Problem(401, "a key is needed, as `Authorization: Bearer KEY`", {"WWW-Authenticate": "Bearer"})
         if writes and not key.write:
-            raise Problem(403, "this key may search, but neither add nor remove")
+            raise Problem(403, "this key may search, but not add or remove pictures")
         return f"key {key.name}"
 
     def _pace(self, client: str) -> None:
-        """A bucket that fills with `rate` tokens a second, up to ten seconds' worth."""
+        """Enforce the rate limit: a token bucket that fills with `rate` tokens a second, up to those of ten seconds."""
         rate = self._settings.rate_limit
         if not rate:
             return
@@ -149,18 +149,18 @@ class AccessMiddleware:
             raise Problem(429, "too many requests; wait a little", {"Retry-After": str(int(wait) + 1)})
 
     async def _read(self, scope: Scope, headers: Headers, receive: Receive) -> tuple[bytes, int]:
-        """The body, whole, and how much of the space for bodies it holds."""
+        """Read the whole body. Also returns the bytes by which it counts against the limit for all uploads."""
         if scope["method"] in ("GET", "HEAD", "OPTIONS"):
             return b"", 0
-        most = told = self._settings.limits.max_bytes
+        most = shown = self._settings.limits.max_bytes
         kind = headers.get("content-type", "").partition(";")[0].strip().lower()
         if kind == "multipart/form-data":
             most += _BEYOND_THE_PICTURE
         elif kind == "application/json" and scope["path"].rstrip("/") in _WITH_BASE64:
-            most = told = most * 4 // 3 + _BEYOND_THE_PICTURE
+            most = shown = most * 4 // 3 + _BEYOND_THE_PICTURE
         else:
-            most = told = min(most, _WITHOUT_A_PICTURE)
-        large = Problem(413, f"too large: at most {told} bytes are accepted")
+            most = shown = min(most, _WITHOUT_A_PICTURE)
+        large = Problem(413, f"too large: at most {shown} bytes are accepted")
         length = headers.get("content-length", "0")
         if not (length.isdecimal() and len(length) < _DIGITS) or int(length) > most:
             raise large
@@ -169,7 +169,7 @@ class AccessMiddleware:
             while True:
                 message = await receive()
                 if message["type"] == "http.disconnect":
-                    raise Problem(400, "the client has gone")
+                    raise Problem(400, "the client closed the connection")
                 piece = message.get("body", b"")
                 self._held += len(piece)
                 body += piece
@@ -184,22 +184,22 @@ class AccessMiddleware:
             raise
 
     def _shared(self, scope: Scope) -> list[tuple[bytes, bytes]]:
-        """Headers that say whose pages may read the answer, and whose may show a picture."""
+        """Headers that allow other sites' pages to read the answer, or to show a picture."""
         origins = self._settings.origins
         if not origins:
             return [(b"cross-origin-resource-policy", b"same-origin")]
         origin = Headers(scope=scope).get("origin")
         allowed = [(b"access-control-allow-origin", origin.encode("latin-1"))] if origin and origin in origins else []
-        # Of an `<img>` no browser says whose page it is on, so it is either every page's or none's.
+        # Browsers send no origin for an `<img>`, so pictures are open either to every site or to none.
         shown = bool(allowed) or scope["path"].startswith("/v1/pictures/")
         policy = b"cross-origin" if shown else b"same-origin"
         return [*allowed, (b"cross-origin-resource-policy", policy), (b"vary", b"Origin")]
 
 
 def _strip(scope: Scope, root_path: str) -> None:
-    """Take the path below which a proxy shows the service off a request's own, where the proxy has passed it on.
+    """Remove `root_path` from the path of a request, if the proxy has passed it on.
 
-    What earlier versions called `/api/` is `/v1/`.
+    The paths below `/api/` of earlier versions are mapped to `/v1/`.
     """
     path = scope["path"]
     if root_path and (path == root_path or path.startswith(f"{root_path}/")):
@@ -211,7 +211,7 @@ def _strip(scope: Scope, root_path: str) -> None:
 
 
 async def _answer(app: ASGIApp, scope: Scope, receive: Receive, send: Send) -> None:
-    """Let `app` answer; to HEAD as to GET, without the body."""
+    """Let `app` answer. A HEAD request is answered like a GET, without the body."""
     if scope["method"] != "HEAD":
         return await app(scope, receive, send)
     asked = {**scope, "method": "GET"}
@@ -227,7 +227,7 @@ async def _answer(app: ASGIApp, scope: Scope, receive: Receive, send: Send) -> N
 
 
 def _replay(body: bytes, receive: Receive) -> Callable[[], Awaitable[Message]]:
-    """The body once more, in pieces, between which others have their turn: what parses it runs on the event loop."""
+    """Pass on the body in pieces. It is parsed on the event loop, and other requests can run between pieces."""
     place: int | None = 0
 
     async def replay() -> Message:
@@ -247,25 +247,25 @@ def _replay(body: bytes, receive: Receive) -> Callable[[], Awaitable[Message]]:
 
 
 def _same_site(headers: Headers, origin: str | None, settings: ServiceSettings) -> bool:
-    """A browser says where a page that writes comes from; other programs say nothing, and need not."""
+    """Whether a request comes from a page of an allowed site, or from a program, which sends no origin."""
     if origin is None or origin in settings.origins:
         return origin is not None or headers.get("sec-fetch-site", "none") in ("same-origin", "none")
     return _own(headers, origin)
 
 
 def _own(headers: Headers, origin: str | None) -> bool:
-    """Whether a page that asks was shown by the service itself."""
+    """Whether the request comes from a page of this service."""
     return origin is not None and origin.partition("://")[2] == headers.get("host", "")
 
 
 def _writes(scope: Scope) -> bool:
-    """Whether a request would change the catalog."""
+    """Whether the request may change the catalog."""
     method = scope["method"]
     return bool(method in ("DELETE", "PATCH") or (method == "POST" and scope["path"].rstrip("/") in _WRITING))
 
 
 def host_name(host: str) -> str:
-    """A host without its port, in small letters."""
+    """The host without its port, in lower case."""
     return host.rsplit(":", 1)[0].lower() if not host.endswith("]") else host.lower()
 
 

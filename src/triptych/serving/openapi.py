@@ -1,4 +1,4 @@
-"""The service's OpenAPI: what FastAPI derives from the routes, and the errors that all of them share."""
+"""The OpenAPI of the service: FastAPI's description of the routes, and the errors that they share."""
 
 from typing import Any
 
@@ -11,11 +11,11 @@ from triptych.serving.schemas import Problem
 _REFUSALS = {
     400: "The request cannot be read.",
     401: "A key is needed.",
-    403: "This key, or a page of another site, may not ask for this.",
+    403: "The key, or a page of another site, is not allowed to do this.",
     404: "There is no such picture.",
     408: "The request took too long to arrive.",
     413: "The upload is too large.",
-    415: "The body is of a type that is not read here.",
+    415: "The body has a type that is not accepted.",
     421: "The service does not answer to this name.",
     422: "The picture or a field cannot be used; `detail` says why.",
     429: "Too many requests.",

@@ -1,4 +1,4 @@
-"""Options of the service: where it listens, who may use it, and what a request may take."""
+"""Options of the service: address, access, and limits of requests."""
 
 import re
 from dataclasses import dataclass
@@ -13,7 +13,7 @@ _PATH = re.compile(r"(/[\w.~-]+)+/?")
 
 @dataclass(frozen=True)
 class UploadLimits:
-    """How large an uploaded picture may be.
+    """The largest uploaded picture.
 
     Raises:
         UsageError: a value is out of its range.
@@ -49,9 +49,9 @@ class ConnectionLimits:
 class ServeOptions:
     """How a catalog is served.
 
-    A service that listens on this machine alone answers only to this machine's names and those of `allow_hosts`. Only
-    there can the catalog be changed without keys, and only without `allow_hosts`: another name means that others use
-    the service, through a proxy.
+    A service that listens only on this machine answers only to this machine's names and those of `allow_hosts`. Only
+    such a service can be changed without keys, and only without `allow_hosts`, since another name means that others use
+    the service through a proxy.
 
     Raises:
         UsageError: a value is out of its range, or options contradict each other.
@@ -61,47 +61,47 @@ class ServeOptions:
     port: int = option(8000, "Port to listen at; 0 takes a free one.", min=0, max=65535)
     catalogs: Path | None = option(
         None,
-        'More catalogs, each below /c/NAME/ with its own keys, as JSON: {"shoes": {"catalog": "DIR", "keys": "FILE"}}.',
+        'JSON with more catalogs, each served below /c/NAME/: {"shoes": {"catalog": "DIR", "keys": "FILE"}}.',
         metavar="FILE",
     )
     vocabulary: Path | None = option(
         None, 'Words of the comparison, as JSON: {"colour": ["red", "blue"], …}.', metavar="FILE"
     )
     keys: Path | None = option(None, "API keys made by `triptych make-key`.", metavar="FILE")
-    read_only: bool = option(False, "Allow nobody to add or remove pictures.")
+    read_only: bool = option(False, "Refuse all requests to add or remove pictures.")
     allow_hosts: tuple[str, ...] = option(
-        (), "Another name to answer to; may be repeated.", flag="--allow-host", metavar="NAME"
+        (), "A further host name that the service answers to; may be repeated.", flag="--allow-host", metavar="NAME"
     )
     allow_origins: tuple[str, ...] = option(
         (),
-        "A site whose pages may ask, such as https://shop.example; may be repeated.",
+        "A site whose pages may use the service, such as https://shop.example; may be repeated.",
         flag="--allow-origin",
         metavar="URL",
     )
     root_path: str = option(
         "",
-        "Path below which a proxy shows the service, such as /triptych; it may pass the path on or strip it.",
+        "Path below which a proxy serves it, such as /triptych; the proxy may pass the path on or strip it.",
         metavar="PATH",
     )
     trusted_proxies: tuple[str, ...] = option(
         (),
-        "Address or network of a proxy whose `X-Forwarded-For` says who asks, such as 10.0.0.0/8; may be repeated.",
+        "Address or network of a proxy whose `X-Forwarded-For` names the client, such as 10.0.0.0/8; may be repeated.",
         flag="--trusted-proxy",
         metavar="ADDRESS",
     )
     fetch_from: tuple[str, ...] = option(
         (),
-        "A host that pictures may be fetched from by their URL, such as shop.example, or .shop.example for all names "
-        "below it; may be repeated. Without it none are.",
+        "A host from which pictures may be fetched by URL, such as shop.example, or .shop.example for all subdomains; "
+        "may be repeated. By default no pictures are fetched.",
         metavar="HOST",
     )
     fetch_timeout: float = option(10.0, "Seconds that fetching a picture may take.", min=0.1, max=25)
-    feedback: Path | None = option(None, "Keep what people found of results in this file (JSON Lines).", metavar="FILE")
+    feedback: Path | None = option(None, "Store users' feedback on results in this file (JSON Lines).", metavar="FILE")
     blind: bool = option(False, "Let the owner compare the composer and the weighted sum blindly, at /page/blind.html.")
     limits: UploadLimits = nested(UploadLimits)
     connections: ConnectionLimits = nested(ConnectionLimits)
-    request_timeout: float = option(30.0, "Seconds that a request may take, its upload included.", min=0.1)
-    rate_limit: float = option(0.0, "Requests a second from one client; 0 for any.", min=0)
+    request_timeout: float = option(30.0, "Seconds that a request may take, including its upload.", min=0.1)
+    rate_limit: float = option(0.0, "Requests per second from one client; 0 for no limit.", min=0)
 
     def __post_init__(self) -> None:
         check_ranges(self)

@@ -1,4 +1,4 @@
-"""The files of the page for a browser, with tags, so that unchanged files are not sent again."""
+"""The files of the search page, with ETags, so that unchanged files are not sent again."""
 
 from dataclasses import dataclass
 from hashlib import sha256
@@ -26,7 +26,7 @@ class _PageFile:
     tag: str
 
     def answer(self, request: Request) -> Response:
-        """The file, or the status that the browser's copy is current."""
+        """Answer with the file, or with status 304 if the browser's copy is current."""
         headers = {"Cache-Control": "no-cache", "ETag": self.tag}
         if self.tag in request.headers.get("if-none-match", ""):
             return Response(status_code=304, headers=headers)
@@ -36,7 +36,7 @@ class _PageFile:
 def add_page(app: FastAPI, root_path: str) -> None:
     """Add the page and its files to `app`."""
     found = {file.name: file.read_bytes() for file in (files("triptych.serving") / "page").iterdir() if file.is_file()}
-    if root_path:  # then the page works without a slash at the end of its address, too
+    if root_path:  # the page also works without a slash at the end of its URL
         found["page.html"] = found["page.html"].replace(b'="page/', f'="{root_path}/page/'.encode())
     kept = {name: _PageFile(content, _type_of(name), _tag_of(content)) for name, content in found.items()}
 

@@ -1,4 +1,4 @@
-"""Errors as a client reads them: application/problem+json (RFC 9457), always with a sentence that says what to do."""
+"""Errors for clients: application/problem+json (RFC 9457), with a sentence that says what to do."""
 
 import json
 import re
@@ -26,12 +26,12 @@ from triptych.core.errors import (
 )
 from triptych.core.progress import say
 
-_FLAG = re.compile(r"--(where|boost|sort|box) ")  # which a request calls by its name
+_FLAG = re.compile(r"--(where|boost|sort|box) ")  # flags in messages; a request has fields of these names
 MEDIA_TYPE = "application/problem+json"
 
 
 class Problem(Exception):
-    """Ends a request with a status and a sentence."""
+    """An error that ends a request with a status and a sentence."""
 
     def __init__(self, status: int, detail: str, headers: Mapping[str, str] | None = None) -> None:
         super().__init__(detail)
@@ -41,25 +41,25 @@ class Problem(Exception):
 
     @property
     def content(self) -> dict[str, Any]:
-        """It as JSON (RFC 9457)."""
+        """The error as JSON (RFC 9457)."""
         title = HTTPStatus(self.status).phrase
         return {"type": "about:blank", "title": title, "status": self.status, "detail": self.detail}
 
     def response(self) -> Response:
-        """What the client gets."""
+        """The answer for the client."""
         content = json.dumps(self.content, ensure_ascii=False).encode("utf-8", "replace")
         return Response(content, self.status, self.headers, MEDIA_TYPE)
 
 
 def busy(detail: str) -> Problem:
-    """Could not be done now; the client may ask again in a second."""
+    """Make the error of a request that may be repeated in a second."""
     return Problem(503, detail, {"Retry-After": "1"})
 
 
 def as_problem(error: Exception) -> Problem:
-    """The problem that an error of a request's handling is.
+    """Turn an error into a problem for the client.
 
-    What went wrong here, and not with the request, is logged: it may name paths and addresses, which no client gets.
+    Errors of the service itself are logged. Their details, such as paths and addresses, are not sent to the client.
     """
     if isinstance(error, FailureError) and not isinstance(error, (DataError, PictureError)):
         say(f"failed: {error}")
@@ -70,22 +70,22 @@ def as_problem(error: Exception) -> Problem:
             return Problem(422, f"the picture cannot be used: {error}")
         case CatalogError():
             say(f"failed: {error}")
-            return busy("the catalog is gone or damaged; whoever runs this finds more in the log")
+            return busy("the catalog is gone or damaged; the operator finds details in the log")
         case UsageError() | DataError():
             return Problem(422, _FLAG.sub(r"\1 ", str(error)))
         case BusyError():
             return busy("the catalog is being written to by another run; try again later")
         case StoreError():
-            return busy("the database that is searched does not answer; try again later")
+            return busy("the database does not answer; try again later")
         case DecoderError():
             return busy("pictures cannot be decoded now; try again later")
         case MismatchError():
-            return Problem(503, "the catalog was made anew with another encoder; the service must be started again")
+            return Problem(503, "the catalog was replaced by one of another encoder; the service must be restarted")
         case FailureError():
-            return Problem(500, "the service could not do that; its log says why")
+            return Problem(500, "the service failed; its log says why")
         case OSError():
             say(f"failed: {type(error).__name__}: {error.strerror}")
-            return Problem(500, "the service could not use its disk, and changed nothing; its log says why")
+            return Problem(500, "the service could not use its disk and changed nothing; its log says why")
         case RequestValidationError() | ValidationError():
             said = error.errors()[0]
             place = said["loc"] if isinstance(error, ValidationError) else said["loc"][1:]
@@ -94,11 +94,11 @@ def as_problem(error: Exception) -> Problem:
         case HTTPException():
             return Problem(error.status_code, str(error.detail).lower(), error.headers)
         case _:
-            return Problem(500, "a fault of the service; its log says more")
+            return Problem(500, "an internal error of the service; its log has details")
 
 
 def handle_problems(app: FastAPI) -> None:
-    """Let every error of a handler end as a problem."""
+    """Register handlers that turn every error into a problem."""
 
     async def handler(request: Request, error: Exception) -> Response:
         return as_problem(error).response()

@@ -1,4 +1,4 @@
-"""Routes for programs of a shop: many searches at once, changed metadata, feedback."""
+"""Routes for other programs: several searches at once, changes of metadata, feedback."""
 
 from typing import Annotated
 
@@ -15,7 +15,7 @@ _Id = Annotated[str, Path(max_length=64, description="A picture's opaque id.", e
 
 
 def add_program_routes(app: FastAPI, handlers: RequestHandlers) -> None:
-    """Add these routes to `app`."""
+    """Add the routes to `app`."""
 
     @app.post("/v1/searches", response_model=schemas.Answers, tags=["search"])
     async def searches(given: Annotated[schemas.Searches, Body()]) -> Response:
@@ -24,7 +24,7 @@ def add_program_routes(app: FastAPI, handlers: RequestHandlers) -> None:
 
     @app.patch("/v1/pictures/{id}", response_model=schemas.Picture, tags=["pictures"])
     async def change(id: _Id, changes: Annotated[schemas.Changes, Body()]) -> Response:
-        """Change the metadata of a picture. When this answers, the change is on disk, and conditions use it."""
+        """Change the metadata of a picture. When this answers, the change is stored, and conditions use it."""
         return json_response(public(await handlers.change(id, changes.metadata)))
 
     @app.post("/v1/feedback", response_model=schemas.Kept, status_code=201, tags=["search"])

@@ -1,4 +1,4 @@
-"""What a service tells of itself: counts and durations for Prometheus, and nothing of what was asked."""
+"""Metrics of the service for Prometheus: counts and durations, and no content of requests."""
 
 from collections.abc import Callable
 from pathlib import Path
@@ -14,12 +14,12 @@ from prometheus_client import (
 from prometheus_client.exposition import CONTENT_TYPE_PLAIN_0_0_4
 
 MEDIA_TYPE = CONTENT_TYPE_PLAIN_0_0_4
-# Seconds, in steps of about 2 and 2.5, as Prometheus' own default buckets.
+# Upper bounds of the histogram in seconds, in factors of 2 and 2.5 like Prometheus' default buckets.
 _BOUNDS = (0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0, 10.0)
 
 
 class ServiceMetrics:
-    """Counters of requests and histograms of seconds. Safe in any thread."""
+    """Counters of requests and histograms of seconds. Thread-safe."""
 
     def __init__(self) -> None:
         disable_created_metrics()  # type: ignore[no-untyped-call]
@@ -27,25 +27,25 @@ class ServiceMetrics:
         labels = ("method", "route", "status")
         self._requests = Counter("triptych_requests", "Requests answered.", labels, registry=self._registry)
         self._seconds = Histogram(
-            "triptych_seconds", "How long stages took.", ("stage",), buckets=_BOUNDS, registry=self._registry
+            "triptych_seconds", "Duration of stages.", ("stage",), buckets=_BOUNDS, registry=self._registry
         )
         self.gauge("triptych_resident_bytes", "Memory of this process.", _resident)
 
     def count(self, method: str, route: str, status: int, seconds: float) -> None:
-        """A request that has ended. `route` is its pattern, so that there are few."""
+        """Count a finished request. `route` is the route's pattern, to keep the number of labels small."""
         self._requests.labels(method, route, str(status)).inc()
         self.time("request", seconds)
 
     def time(self, stage: str, seconds: float) -> None:
-        """How long one stage took: `request`, `encoding`, `finding`."""
+        """Record the duration of a stage: `request`, `encoding` or `finding`."""
         self._seconds.labels(stage).observe(seconds)
 
     def gauge(self, name: str, what: str, read: Callable[[], float]) -> None:
-        """A value that is read when somebody asks."""
+        """Add a value that is read when metrics are requested."""
         Gauge(name, what, registry=self._registry).set_function(read)
 
     def text(self) -> str:
-        """All of it."""
+        """All metrics in Prometheus' text format."""
         text: str = generate_latest(self._registry).decode()
         return text
 

@@ -1,4 +1,4 @@
-"""What a request may hold: one that says more, or says it otherwise, than is read would be half understood."""
+"""Check the names and types in a request. Unknown parameters are refused, since ignoring them would mislead clients."""
 
 from collections.abc import Collection, Iterable, Mapping
 from difflib import get_close_matches
@@ -24,11 +24,11 @@ _PARAMETERS: Mapping[tuple[str, str], tuple[str, ...]] = {
     ("GET", "/v1/pictures"): ("k", "offset", "step", "where"),
     ("GET", "/v1/values"): ("column", "contains"),
 }
-_DRAWINGS = ("/thumbnail", "/full")  # pages put ?v=2 behind a picture's address, so that it is fetched anew
+_DRAWINGS = ("/thumbnail", "/full")  # pages append ?v=2 to the URL of a picture to bypass their cache
 
 
 def check_request(scope: Scope) -> None:
-    """Raise Problem for a body of a type that is not read, and for a parameter that nothing reads."""
+    """Raise Problem for a body of another type, or an unknown parameter."""
     method, path = scope["method"], scope["path"].rstrip("/")
     if method == "PATCH":
         _check_type(Headers(scope=scope).get("content-type", ""), ("application/json",))
@@ -37,19 +37,19 @@ def check_request(scope: Scope) -> None:
     if path.startswith("/v1/") and not path.endswith(_DRAWINGS):
         known = _PARAMETERS.get((method, path), ())
         names = [name for name, _ in parse_qsl(scope["query_string"].decode("latin-1"), keep_blank_values=True)]
-        where = "in the address" if known else "in the address; send it as a field of the body"
+        where = "in the URL" if known else "in the URL; send it as a field of the body"
         check_names(names, known, repeatable=("where",), where=where)
 
 
 def check_names(names: Iterable[str], known: Collection[str], repeatable: Collection[str], where: str = "") -> None:
-    """Raise Problem for the first name that nothing reads, or that stands there twice where one value is read."""
-    seen: set[str] = set()
+    """Raise Problem for the first name that is unknown, or is given twice but not `repeatable`."""
+    earlier: set[str] = set()
     for name in names:
         if name not in known:
-            raise Problem(422, f"{_shown(name)}: is not read {where}".rstrip() + _instead(name, known))
-        if name in seen and name not in repeatable:
-            raise Problem(422, f"{name}: stands there twice; give it once")
-        seen.add(name)
+            raise Problem(422, f"{_shown(name)}: is unknown {where}".rstrip() + _instead(name, known))
+        if name in earlier and name not in repeatable:
+            raise Problem(422, f"{name}: is given twice; give it once")
+        earlier.add(name)
 
 
 def _check_type(given: str, wanted: tuple[str, ...]) -> None:
@@ -68,5 +68,5 @@ def _instead(name: str, known: Collection[str]) -> str:
 
 
 def _shown(name: str) -> str:
-    """A name from outside, short enough for a sentence."""
+    """A client's name, truncated for a message."""
     return name if len(name) <= 60 else f"{name[:60]}…"

@@ -1,4 +1,4 @@
-"""The HTTP service: its routes, and what its OpenAPI says of them."""
+"""The routes of the HTTP service, with their descriptions for OpenAPI."""
 
 import asyncio
 import json
@@ -35,10 +35,10 @@ from triptych.serving.requests import check_request
 from triptych.serving.search_answers import answered, public
 
 _SEARCH = "/v1/search"
-_LOOK = 2.0  # seconds between looks whether another process has changed the catalog
+_LOOK = 2.0  # seconds between checks whether another process has changed the catalog
 _JPEG: dict[int | str, dict[str, Any]] = {
     200: {"description": "A JPEG.", "content": {"image/jpeg": {}}},
-    304: {"description": "It is the one that `If-None-Match` names."},
+    304: {"description": "The picture is the one that `If-None-Match` names."},
 }
 _Id = Annotated[str, Path(max_length=64, description="A picture's opaque id.", examples=["3f1c0a5be2d94c77a810"])]
 
@@ -55,7 +55,7 @@ def create_app(
     comparison: TagComparison,
     beside: Mapping[str, tuple[RequestHandlers, TagComparison]] = MappingProxyType({}),
 ) -> ASGIApp:
-    """The service, as an ASGI application; other catalogs lie `beside` it, below `/c/NAME/`."""
+    """Make the service as an ASGI application. Further catalogs (`beside`) are served below `/c/NAME/`."""
     every = [(handlers, comparison), *beside.values()]
     app = _one_catalog(handlers, comparison, lambda _: _looking_after_all(every))
     if not beside:
@@ -71,7 +71,7 @@ def _one_catalog(
         title="triptych",
         version=__version__,
         description="Find a picture from another picture and a few words.",
-        docs_url=None,  # its page would fetch scripts from elsewhere
+        docs_url=None,  # FastAPI's page would load scripts from other sites
         redoc_url=None,
         lifespan=lifespan,
     )
@@ -87,7 +87,7 @@ def _one_catalog(
 
 
 def _by_path(first: ASGIApp, root_path: str, others: Mapping[str, ASGIApp]) -> ASGIApp:
-    """The application that chooses by `/c/NAME/`; what is of no other catalog is of the first one."""
+    """Make an application that chooses the catalog by `/c/NAME/`; all other paths belong to the first catalog."""
 
     async def choose(scope: Scope, receive: Receive, send: Send) -> None:
         chosen = first
@@ -112,14 +112,14 @@ async def _looking_after_all(every: Sequence[tuple[RequestHandlers, TagCompariso
 
 @asynccontextmanager
 async def _no_lifespan(_: FastAPI) -> AsyncIterator[None]:
-    """That of a catalog beside the first one, which looks after all."""
+    """The lifespan of a further catalog; the first catalog's lifespan maintains all."""
     yield
 
 
 def _straight(app: FastAPI, handlers: RequestHandlers, search: _Endpoint) -> ASGIApp:
-    """`app`, with a way of its own for a search, past the layers that would only hand a request on.
+    """Wrap `app` with a shortcut for searches that skips layers without effect, to save time.
 
-    What goes wrong on that way, the guard tells as they would.
+    Errors of the shortcut are handled by the access middleware in the same way.
     """
     route = next(route for route in app.routes if getattr(route, "path", "") == _SEARCH)
 
@@ -139,7 +139,7 @@ def _straight(app: FastAPI, handlers: RequestHandlers, search: _Endpoint) -> ASG
 
 @asynccontextmanager
 async def _looking_after(handlers: RequestHandlers, comparison: TagComparison) -> AsyncIterator[None]:
-    """Follow what `triptych index` does to the catalog meanwhile; after the first search, get ready to compare."""
+    """Watch the catalog for changes by `triptych index`, and prepare comparisons after the first search."""
 
     async def look() -> None:
         while True:
@@ -163,37 +163,37 @@ def _searching(app: FastAPI, handlers: RequestHandlers, comparison: TagCompariso
 
     @app.get("/v1/catalog", response_model=schemas.Facts, tags=["search"])
     async def catalog() -> Response:
-        """What is served, and which conditions there can be."""
-        library = handlers.library
+        """The catalog: its encoder and composer, and the columns for conditions."""
+        opened = handlers.catalog
         facts = {
-            "pictures": len(library),
-            "encoder": short_name(library.encoder),
-            "composer": library.composer.name if library.composer is not None else None,
-            "weight": library.weight,
-            "warning": domain_warning(library.catalog),
+            "pictures": len(opened),
+            "encoder": short_name(opened.encoder),
+            "composer": opened.composer.name if opened.composer is not None else None,
+            "weight": opened.weight,
+            "warning": domain_warning(opened.catalog),
             "writable": handlers.settings.writable,
-            "columns": await handlers.in_thread(lambda: facets(library.metadata)),
+            "columns": await handlers.in_thread(lambda: facets(opened.metadata)),
             "max_bytes": handlers.settings.limits.max_bytes,
         }
         return json_response(facts)
 
     @app.get("/v1/values", response_model=list[schemas.Value], tags=["search"])
     async def values(
-        column: Annotated[str, Query(max_length=500, description="Of the metadata.", examples=["brand"])],
-        contains: Annotated[str, Query(max_length=200, description="What they contain.", examples=["ac"])] = "",
+        column: Annotated[str, Query(max_length=500, description="A column of the metadata.", examples=["brand"])],
+        contains: Annotated[str, Query(max_length=200, description="Text in the values.", examples=["ac"])] = "",
     ) -> Response:
-        """The values of a column that contain a text, with their counts; the commonest first, at most 50."""
+        """The values of a column that contain a text, with their counts: the most frequent first, at most 50."""
         try:
-            found = await handlers.in_thread(lambda: values_of(handlers.library.metadata, column, contains))
+            found = await handlers.in_thread(lambda: values_of(handlers.catalog.metadata, column, contains))
         except KeyError:
-            raise Problem(404, "there is no such column; `GET /v1/catalog` names those that there are") from None
+            raise Problem(404, "there is no such column; `GET /v1/catalog` lists the columns") from None
         return json_response(found)
 
     question = form_of(schemas.Search, also=schemas.SearchOfJson)
 
     @app.post(_SEARCH, response_model=schemas.Answer, tags=["search"], openapi_extra=question)
     async def search(request: Request) -> Response:
-        """Find pictures by a picture, by words, or by a picture and what should differ.
+        """Find pictures by a picture, by words, or by a picture and words for what should differ.
 
         curl -F picture=@jacket.jpg -F text="but in red" http://127.0.0.1:8000/v1/search
         """
@@ -209,7 +209,7 @@ def _searching(app: FastAPI, handlers: RequestHandlers, comparison: TagCompariso
         openapi_extra=form_of(schemas.NewUpload, needs_picture=True),
     )
     async def upload(request: Request) -> Response:
-        """Send a picture to start from, once for many searches. It is kept in memory, for an hour."""
+        """Upload a reference once for several searches. It is kept in memory for an hour."""
         given, picture = await read_form(request, schemas.NewUpload)
         if picture is None:
             raise Problem(422, "picture: is missing; send a file")
@@ -217,7 +217,7 @@ def _searching(app: FastAPI, handlers: RequestHandlers, comparison: TagCompariso
 
     @app.post("/v1/compare", response_model=schemas.Comparison, tags=["search"])
     async def compare(pair: Annotated[schemas.Pair, Body()]) -> Response:
-        """What differs between a reference and a result, in attribute tags."""
+        """Compare a reference and a result by attribute tags."""
 
         def compared() -> dict[str, list[dict[str, Any]]]:
             return comparison(handlers.reference(pair.reference).vector, handlers.reference(pair.result).vector)
@@ -231,25 +231,25 @@ def _pictures(app: FastAPI, handlers: RequestHandlers) -> None:
     @app.get("/v1/pictures", response_model=list[schemas.Picture], tags=["pictures"])
     async def listing(
         k: Annotated[int, Query(ge=1, le=1000, description="How many.")] = 24,
-        offset: Annotated[int, Query(ge=0, le=10_000_000, description="Leave out the first so many.")] = 0,
-        step: Annotated[int, Query(ge=1, le=10_000_000, description="Of the rest, every so-manieth.")] = 1,
+        offset: Annotated[int, Query(ge=0, le=10_000_000, description="Skip this many pictures.")] = 0,
+        step: Annotated[int, Query(ge=1, le=10_000_000, description="Return every n-th picture.")] = 1,
         where: _Where = [],  # noqa: B006 - it is not changed
     ) -> Response:
         """The catalog's pictures, page by page, or those of them that fulfil conditions."""
-        listed = partial(handlers.library.pictures, k, offset=offset, step=step, where=where)
+        listed = partial(handlers.catalog.pictures, k, offset=offset, step=step, where=where)
         pictures = await handlers.in_thread(listed)
         return json_response([public(picture) for picture in pictures])
 
     @app.get("/v1/pictures/{id}", response_model=schemas.Picture, tags=["pictures"])
     async def picture(id: _Id) -> Response:
-        """What is known of a picture."""
+        """A picture with its metadata."""
         return json_response(public(handlers.picture(id)))
 
     @app.get("/v1/pictures/{id}/{kind}", response_class=Response, responses=_JPEG, tags=["pictures"])
     async def thumbnail(request: Request, id: _Id, kind: Literal["thumbnail", "full"]) -> Response:
-        """A picture as a JPEG, without its file's metadata: of at most 256 or 1600 pixels a side."""
+        """A picture as a JPEG without the metadata of its file, at most 256 or 1600 pixels a side."""
         thumbnail = await handlers.thumbnail(id, kind)
-        # A picture may be replaced under its id, so whoever has kept one asks whether it is still the same.
+        # A picture may be replaced under the same id, so clients must revalidate their copies.
         headers = {"Cache-Control": "private, no-cache", "ETag": thumbnail.tag}
         if thumbnail.tag in request.headers.get("if-none-match", ""):
             return Response(status_code=304, headers=headers)
@@ -259,7 +259,7 @@ def _pictures(app: FastAPI, handlers: RequestHandlers) -> None:
 
     @app.post("/v1/pictures", response_model=schemas.Picture, status_code=201, tags=["pictures"], openapi_extra=form)
     async def add(request: Request) -> Response:
-        """Add a picture. It is on disk, and can be found, when this answers; the same file twice is one picture."""
+        """Add a picture. When this answers, it is stored and can be found. Adding the same file again has no effect."""
         given, picture = await read_form(request, schemas.NewPicture)
         if picture is None:
             raise Problem(422, "picture: is missing; send a file")
@@ -269,7 +269,7 @@ def _pictures(app: FastAPI, handlers: RequestHandlers) -> None:
 
     @app.delete("/v1/pictures/{id}", status_code=204, response_class=Response, tags=["pictures"])
     async def remove(id: _Id) -> Response:
-        """Remove a picture from the catalog. Its file is deleted only if it was added here."""
+        """Remove a picture from the catalog. Its file is deleted only if it was added through this service."""
         await handlers.remove(id)
         return Response(status_code=204)
 
@@ -277,18 +277,18 @@ def _pictures(app: FastAPI, handlers: RequestHandlers) -> None:
 def _upkeep(app: FastAPI, handlers: RequestHandlers) -> None:
     @app.get("/health", tags=["upkeep"])
     async def health() -> dict[str, str]:
-        """Whether the process answers."""
+        """Report that the process runs."""
         return {"status": "ok"}
 
     @app.get("/ready", tags=["upkeep"])
     async def ready() -> dict[str, Any]:
-        """Whether searches are answered: the catalog is open, and the store of its vectors answers."""
+        """Report whether searches can be answered: the catalog is open, and the store answers."""
         await handlers.check()
-        return {"status": "ok", "pictures": len(handlers.library)}
+        return {"status": "ok", "pictures": len(handlers.catalog)}
 
     @app.get("/metrics", response_class=Response, tags=["upkeep"])
     async def metrics() -> Response:
-        """Counts and durations, in Prometheus' text format."""
+        """Counts and durations in Prometheus' text format."""
         return Response(handlers.metrics.text(), media_type=METRICS_TYPE)
 
 

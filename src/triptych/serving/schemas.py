@@ -1,4 +1,4 @@
-"""What the service says, as its OpenAPI describes it."""
+"""The schemas of requests and answers, for validation and OpenAPI."""
 
 from typing import Annotated, Any, Literal
 
@@ -33,11 +33,11 @@ class Picture(BaseModel):
 
 
 class Hit(Picture):
-    """A result; scores compare within one search only."""
+    """A result. Scores can be compared only within one search."""
 
     rank: int = Field(examples=[1])
     score: float = Field(examples=[0.8123])
-    folded: list[str] = Field([], description="Ids of its near-duplicates, where `unique` folds them.")
+    folded: list[str] = Field([], description="Ids of near-duplicates that `unique` folded into this result.")
 
 
 _Name = Annotated[str, Field(max_length=500)]
@@ -45,19 +45,19 @@ _Column = Annotated[str, Field(max_length=500)]
 
 
 class Search(BaseModel):
-    """A question, beside the picture that may come with it."""
+    """A search, without the picture that may be sent with it."""
 
     model_config = ConfigDict(extra="forbid")
 
     like: list[_Name] = Field(
         [],
         max_length=MOST_PICTURES,
-        description="Instead of a picture or beside it: references by id, or by name in the catalog; `id:0.5` counts "
-        "half.",
+        description="References by id or by name in the catalog, instead of a picture or in addition; `id:0.5` has "
+        "half the weight.",
         examples=[["3f1c0a5be2d94c77a810"]],
     )
     unlike: list[_Name] = Field(
-        [], max_length=MOST_PICTURES, description="Pictures that results should be unlike, as in `like`."
+        [], max_length=MOST_PICTURES, description="Pictures that results should not resemble, as in `like`."
     )
     text: list[Annotated[str, Field(max_length=1000)]] = Field(
         [],
@@ -75,26 +75,26 @@ class Search(BaseModel):
     box: str = Field(
         "",
         max_length=100,
-        description="The part of the picture that is meant: x,y,width,height as shares of it (0 to 1) or in pixels.",
+        description="The part of the picture to use: x,y,width,height as fractions (0 to 1) or in pixels.",
         examples=["0.1,0.2,0.5,0.6"],
     )
     weight: Annotated[float, Field(ge=0, le=1)] | SkipJsonSchema[None] = Field(
         None,
-        description="Of the words, with a picture and without a composer; else that of `GET /v1/catalog`.",
+        description="Weight of the words beside a picture, without a composer; by default that of `GET /v1/catalog`.",
         json_schema_extra=_without_default,
     )
     where: list[Annotated[str, Field(max_length=LONGEST)]] = Field(
         [],
         max_length=20,
-        description="Conditions over metadata, all of which must hold; `and`, `or`, `in (…)`, `not in (…)` and "
-        "brackets join more in one.",
+        description="Conditions on metadata, all of which must hold. A condition may use `and`, `or`, `in (…)`, "
+        "`not in (…)` and brackets.",
         examples=[["price<=50", "colour in (red, pink) or brand=Acme"]],
     )
     boost: list[Annotated[str, Field(max_length=LONGEST)]] = Field(
         [],
         max_length=10,
-        description="Lift pictures by metadata: `COLUMN=FACTOR` or `CONDITION=FACTOR`; 1 changes nothing, 2 lifts by "
-        "one standard deviation of the scores.",
+        description="Raise pictures by metadata: `COLUMN=FACTOR` or `CONDITION=FACTOR`; 1 changes nothing, 2 raises "
+        "by one standard deviation of the scores.",
         examples=[["in_stock=1.2"]],
     )
     sort: list[Annotated[str, Field(max_length=200)]] = Field(
@@ -104,27 +104,27 @@ class Search(BaseModel):
         examples=[["price"]],
     )
     among: int = Field(
-        200, ge=1, le=2000, description="How many of the nearest `boost` and `sort` order; none come after them."
+        200, ge=1, le=2000, description="How many of the nearest `boost` and `sort` reorder; only these are results."
     )
-    unique: bool = Field(False, description="Fold near-duplicates into the best of them.")
+    unique: bool = Field(False, description="Fold near-duplicates into the best one.")
     after: str = Field(
         "",
         max_length=500,
-        description="Go on after this result, by id, whatever was added or removed since; where it is none any more, "
-        "`offset` counts.",
+        description="Continue after this result, by id, even if pictures were added or removed since. If it is no "
+        "longer a result, `offset` counts.",
     )
     url: str = Field(
         "",
         max_length=2000,
-        description="Instead of a picture: where one lies, on a host that `--fetch-from` names.",
+        description="URL of the picture, instead of an upload, on a host that `--fetch-from` allows.",
         examples=["https://shop.example/jacket.jpg"],
     )
     k: int = Field(24, ge=1, le=200, description="How many results.")
-    offset: int = Field(0, ge=0, le=10_000, description="Leave out the first so many.")
-    rerank: bool = Field(True, description="Let the chat model judge the first results, where there is one.")
+    offset: int = Field(0, ge=0, le=10_000, description="How many of the best results to skip.")
+    rerank: bool = Field(True, description="Let the chat model re-rank the first results, if there is one.")
 
     def options(self, k: int) -> SearchOptions:
-        """What is asked for beside a picture and words, for `k` results."""
+        """The options of the search, for `k` results."""
         return SearchOptions(
             like=tuple(self.like),
             unlike=tuple(self.unlike),
@@ -143,18 +143,18 @@ class Search(BaseModel):
 
     @property
     def may_be_reranked(self) -> bool:
-        """Whether a chat model may judge the first results: they are those of one reference, in no other order."""
+        """Whether a chat model may re-rank the first results: there is one reference, and no other order."""
         return self.rerank and not (self.offset or self.after or self.sort or len(self.like) > 1)
 
 
 class SearchOfJson(Search):
-    """A question as JSON; lists are lists."""
+    """A search as JSON."""
 
-    picture: str = Field("", description="A picture as base64, perhaps as a data URL.", examples=[""])
+    picture: str = Field("", description="A picture as base64 or as a data URL.", examples=[""])
 
 
 class Searches(BaseModel):
-    """Several questions, each for itself."""
+    """Several independent searches."""
 
     model_config = ConfigDict(extra="forbid")
 
@@ -162,61 +162,61 @@ class Searches(BaseModel):
 
 
 class Answers(BaseModel):
-    """Their answers, in the same order; to one that cannot be answered the problem that it has."""
+    """The answers in the order of the searches; a search that failed has a problem instead."""
 
     answers: "list[Answer | Problem]"
 
 
 class Changes(BaseModel):
-    """What is now known of a picture."""
+    """New metadata of a picture."""
 
     model_config = ConfigDict(extra="forbid")
 
     metadata: dict[_Column, str | int | float | bool | None] = Field(
         max_length=200,
-        description="By the catalog's columns; null for what is not known any more. Others stay as they are.",
+        description="New values by column; null removes a value. Other columns are unchanged.",
         examples=[{"price": 49.9, "in_stock": True}],
     )
 
 
 class Feedback(BaseModel):
-    """What somebody found of results."""
+    """A user's feedback on results."""
 
     model_config = ConfigDict(extra="forbid")
 
-    reference: str = Field(max_length=500, description="The picture that was searched with, by id: one of the catalog.")
+    reference: str = Field(max_length=500, description="The reference of the search, by its id in the catalog.")
     text: str = Field(min_length=1, max_length=1000, description="The words.", examples=["in red"])
     results: list[_Name] = Field(min_length=1, max_length=50, description="The pictures that are judged, by id.")
     verdict: Literal["good", "bad", "chosen"] = Field(
-        description="That they answer, that they do not, or that somebody chose them."
+        description="Whether the results are right, wrong, or were chosen by a user."
     )
 
 
 class Kept(BaseModel):
-    """That it is on disk."""
+    """The feedback is stored."""
 
     kept: int = Field(description="How many results were judged.", examples=[1])
 
 
 class BlindQuery(BaseModel):
-    """A query of the owner's, with a picture of the catalog and words."""
+    """A query of the catalog's owner: a picture of the catalog, and words."""
 
     model_config = ConfigDict(extra="forbid")
 
-    like: str = Field(min_length=1, max_length=500, description="The picture, by id.")
+    like: str = Field(min_length=1, max_length=500, description="The id of the picture.")
     text: str = Field(min_length=1, max_length=1000, description="What should differ.", examples=["in red"])
 
 
 class BlindQuestion(BaseModel):
     """The results of two methods, unnamed."""
 
-    question: str = Field(description="What a choice names.")
+    question: str = Field(description="The token of the question, for the choice.")
     left: list[Picture]
     right: list[Picture]
 
 
 class BlindChoice(BaseModel):
-    """Which side answers better."""
+    """The side that answers better."""
 
     model_config = ConfigDict(extra="forbid")
 
@@ -225,20 +225,20 @@ class BlindChoice(BaseModel):
 
 
 class BlindTally(BaseModel):
-    """How often each method was chosen, and what that tells."""
+    """How often each method was chosen, and whether the difference is significant."""
 
     composer: int
-    sum: int = Field(description="Of the weighted sum, which needs no training.")
+    sum: int = Field(description="Choices for the weighted sum, which needs no training.")
     ties: int
-    share: float = Field(description="Of the choices for one of them, those for the composer.")
+    share: float = Field(description="The composer's share of the choices without ties.")
     interval: list[float] = Field(description="The 95 % interval of the share.")
-    p: float = Field(description="How probable so uneven a tally is where neither is better.")
+    p: float = Field(description="The p-value of a two-sided sign test.")
     decision: Literal["composer", "sum", "undecided"]
-    enough: int = Field(description="How many choices tell a large difference.")
+    enough: int = Field(description="How many choices show a large difference.")
 
 
 class NewUpload(BaseModel):
-    """What of a picture is meant."""
+    """The part of an uploaded picture to use."""
 
     model_config = ConfigDict(extra="forbid")
 
@@ -246,36 +246,34 @@ class NewUpload(BaseModel):
 
 
 class Upload(BaseModel):
-    """A picture that was sent."""
+    """An uploaded picture."""
 
-    id: str = Field(description="What `like` takes, for an hour.", examples=["u5f2b8c1d0e9f4a3b7c6d5e4f"])
+    id: str = Field(description="An id for `like`, valid for an hour.", examples=["u5f2b8c1d0e9f4a3b7c6d5e4f"])
 
 
 class NewPicture(BaseModel):
-    """What is known of a picture that is added."""
+    """The metadata of a picture to add."""
 
     model_config = ConfigDict(extra="forbid")
 
     metadata: str = Field(
-        "{}", max_length=20_000, description="A JSON object of the catalog's columns.", examples=["{}"]
+        "{}", max_length=20_000, description="A JSON object from columns of the catalog to values.", examples=["{}"]
     )
 
 
 class Answer(BaseModel):
     """The results of a search."""
 
-    reference: str | None = Field(examples=["u5f2b…"], description="Id of the reference, to go on with as `like`.")
+    reference: str | None = Field(examples=["u5f2b…"], description="The reference's id, for `like` in later searches.")
     hits: list[Hit]
     more: bool = Field(description="Whether there are results after these.")
-    reranked: bool = Field(description="Whether a chat model judged the first of them; scores are as they were.")
-    not_understood: list[str] = Field(
-        description="Words of `text` of which the encoder knows no piece, or next to none.", examples=[["rot"]]
-    )
+    reranked: bool = Field(description="Whether a chat model has re-ranked the first results; scores are unchanged.")
+    not_understood: list[str] = Field(description="Words of `text` that the encoder does not know.", examples=[["rot"]])
     notes: list[str] = Field(
-        description="What a person should know of how `text` was read: what it excludes, words that are not "
-        "understood, and whether it was longer than the encoder reads at once."
+        description="Notes for users on how `text` was read: what it excludes, words that the encoder does not know, "
+        "and whether the text is longer than the encoder reads at once."
     )
-    degraded: str | None = Field(description="Why it did not, where it was to.", examples=["it took too long"])
+    degraded: str | None = Field(description="Why re-ranking failed, if it did.", examples=["it took too long"])
 
 
 class Value(BaseModel):
@@ -289,11 +287,11 @@ class Column(BaseModel):
     """A column of the metadata."""
 
     name: str = Field(examples=["articleType"])
-    label: str = Field(description="The name as people read it.", examples=["Article type"])
+    label: str = Field(description="A readable name.", examples=["Article type"])
     kind: Literal["number", "date", "boolean", "text"]
     values: list[str] = Field(
-        description="Of text the commonest first, else in order; at most 60. None of a text that next to every picture "
-        "has a value of its own of, and of numbers and dates only if they are few."
+        description="At most 60 values: of text the most frequent first, else in ascending order. Empty for text that "
+        "differs for nearly every picture, and for more than 60 numbers or dates."
     )
     counts: list[int] = Field(description="How many pictures have each of `values`.")
     distinct: int = Field(description="How many values there are; `GET /v1/values` searches them.")
@@ -302,13 +300,13 @@ class Column(BaseModel):
 
 
 class Facts(BaseModel):
-    """What is served."""
+    """Facts about the catalog."""
 
     pictures: int
     encoder: str
     composer: str | None
-    weight: float = Field(description="Of the words in the sum of picture and words, where a search names none.")
-    warning: str = Field(description="What to know of the results; empty where there is nothing to say.")
+    weight: float = Field(description="The default weight of the words in the sum of picture and words.")
+    warning: str = Field(description="A warning about the results; empty if there is none.")
     writable: bool
     columns: list[Column]
     max_bytes: int

@@ -1,4 +1,4 @@
-"""Answer searches over HTTP: one question, or several in one request."""
+"""Answer searches over HTTP, one or several in a request."""
 
 import asyncio
 from typing import Any
@@ -15,24 +15,25 @@ from triptych.serving.problems import Problem, as_problem
 
 
 def public(picture: Hit | Picture) -> dict[str, Any]:
-    """A picture as clients see it."""
+    """A picture as JSON for clients."""
     return {"id": picture.id, "name": picture.name, "metadata": picture.metadata}
 
 
 def public_hit(hit: Hit) -> dict[str, Any]:
-    """A result as clients see it."""
+    """A result as JSON for clients."""
     return {**public(hit), "rank": hit.rank, "score": hit.score, "folded": [picture_id(name) for name in hit.folded]}
 
 
 async def answered(
     handlers: RequestHandlers, query: schemas.Search, picture: bytes | None
 ) -> tuple[dict[str, Any], str]:
-    """The answer to a question, and its durations for `Server-Timing`. Raises what handlers raise."""
+    """Answer a search. Also returns its durations for `Server-Timing`. Errors of the handlers are passed on."""
     if query.url:
         if picture is not None:
             raise Problem(422, "send a picture or its url, not both")
         picture = await handlers.fetch(query.url)
-    finished, name = await handlers.search(picture, query.text, query.options(query.k + 1))  # one more: are there more?
+    # One result more than asked for shows whether there are further ones.
+    finished, name = await handlers.search(picture, query.text, query.options(query.k + 1))
     found = finished.hits[: query.k]
     reranked: Reranked | None = None
     if handlers.reranker and name and query.may_be_reranked and _is_simple(finished.query):
@@ -44,14 +45,14 @@ async def answered(
         "more": len(finished.hits) > query.k,
         "reranked": reranked is not None and not reranked.problem,
         "not_understood": list(finished.hits.not_understood),
-        "notes": finished.hits.notes(short_name(handlers.library.encoder)),
+        "notes": finished.hits.notes(short_name(handlers.catalog.encoder)),
         "degraded": reranked.problem or None if reranked else None,
     }
     return body, f"encoding;dur={finished.encoding * 1000:.2f}, finding;dur={finished.finding * 1000:.2f}"
 
 
 async def answered_all(handlers: RequestHandlers, queries: list[schemas.SearchOfJson]) -> list[dict[str, Any]]:
-    """The answer to each question, or its own problem if it cannot be answered."""
+    """Answer each search, or return its problem if it fails."""
 
     async def one(query: schemas.SearchOfJson) -> dict[str, Any]:
         try:
@@ -67,5 +68,5 @@ async def answered_all(handlers: RequestHandlers, queries: list[schemas.SearchOf
 
 
 def _is_simple(query: SearchQuery) -> bool:
-    """Whether a chat model can judge a query: it has one picture and words."""
+    """Whether a chat model can re-rank a query's results: it has one picture and words."""
     return len(query.references) == 1 and bool(query.texts)

@@ -1,4 +1,4 @@
-"""`serve`: run the service as a process that finishes its requests when a signal ends it."""
+"""`serve`: run the service as a process that finishes requests in progress when a signal stops it."""
 
 import os
 import signal
@@ -19,7 +19,7 @@ from triptych.core.environment import Runtime, require_extra
 from triptych.core.errors import FailureError, TriptychError, UsageError
 from triptych.core.progress import say
 from triptych.core.vectors import Vectors
-from triptych.retrieval.library import Library
+from triptych.retrieval.open_catalog import OpenCatalog
 from triptych.retrieval.options import EngineOptions, RerankOptions
 from triptych.retrieval.reranking import Reranker
 from triptych.retrieval.searching import open_catalog
@@ -37,10 +37,10 @@ if TYPE_CHECKING:
     from triptych.serving.connections import ConnectionSettings
     from triptych.serving.handlers import RequestHandlers
 
-_DRAIN = 30  # seconds after SIGTERM in which it ends, whatever is under way
-_LAST = 2  # of them, for what is to be put in order when requests were cut off
+_DRAIN = 30  # seconds from SIGTERM to the end of the process; Kubernetes' default grace period
+_LAST = 2  # the last seconds of these, for cleaning up after requests that were cut off
 _BACKLOG = 2048  # connections that wait to be accepted; uvicorn's default
-_SOME = 1000  # pictures that words are chosen by
+_SOME = 1000  # sampled pictures by which the comparison's words are selected; not tuned
 
 
 def serve(
@@ -58,8 +58,8 @@ def serve(
     Args:
         catalog: its folder.
         options: where to listen, who may use the service, and what a request may take.
-        engine: encoder, composer and store, as of `open_catalog`.
-        rerank: a chat model that sees the first results. Its calls and costs are counted over the service's life.
+        engine: encoder, composer and store, as in `open_catalog`.
+        rerank: a chat model that reads the first results. Its budget is for the whole run of the service.
         runtime: what the encoder computes with.
 
     Raises:
@@ -69,36 +69,36 @@ def serve(
     require_extra("serve", "serve")
     if rerank and rerank.timeout >= options.request_timeout:
         raise UsageError(
-            f"--rerank-timeout {rerank.timeout:g}: a request may take {options.request_timeout:g} s in all; "
-            "give less, or more --request-timeout"
+            f"--rerank-timeout {rerank.timeout:g}: must be below --request-timeout {options.request_timeout:g}; "
+            "lower the first or raise the second"
         )
     reranker = Reranker(rerank) if rerank else None
     listening = _listen(options.host, options.port)
     settings = _settings(options)
     beside = read_catalogs(options.catalogs) if options.catalogs else []
-    with ExitStack() as opened:
+    with ExitStack() as resources:
         from triptych.serving.handlers import RequestHandlers
 
-        library = opened.enter_context(open_catalog(catalog, **engine.arguments, runtime=runtime))
-        library.load()
+        opened = resources.enter_context(open_catalog(catalog, **engine.arguments, runtime=runtime))
+        opened.load()
         if reranker:
-            reranker.limits, reranker.read = library.catalog.limits, library.read
+            reranker.limits, reranker.read = opened.catalog.limits, opened.read
         if options.blind:
-            settings = replace(settings, blind=_blind(library))
-        handlers = RequestHandlers(library, settings, runtime.threads or 2, reranker)
-        others = {one.name: _beside(opened, one, options, settings, runtime) for one in beside}
+            settings = replace(settings, blind=_blind(opened))
+        handlers = RequestHandlers(opened, settings, runtime.threads or 2, reranker)
+        others = {one.name: _beside(resources, one, options, settings, runtime) for one in beside}
         app = _app(handlers, options.vocabulary, others)
-        # uvicorn sends itself the signal again when it has drained; that is then no reason to die of it.
+        # uvicorn sends the signal to itself again after draining; it must not kill the process then.
         for number in (signal.SIGTERM, signal.SIGINT):
             signal.signal(number, lambda *_: None)
         name = f"[{options.host}]" if ":" in options.host else options.host
         for below, (other, _) in others.items():
-            say(f"{len(other.library)} pictures below {settings.root_path}/c/{below}/")
-        say(f"{len(library)} pictures at http://{name}:{listening.getsockname()[1]}{settings.root_path}")
+            say(f"{len(other.catalog)} pictures below {settings.root_path}/c/{below}/")
+        say(f"{len(opened)} pictures at http://{name}:{listening.getsockname()[1]}{settings.root_path}")
         if reranker and reranker.warning:
             say(reranker.warning)
         if not (_is_private(options) or settings.keys):
-            say("anybody who reaches this address can search; make keys with `triptych make-key` to choose who")
+            say("anyone who can reach this address can search; make keys with `triptych make-key` to restrict access")
         every = [handlers, *(other for other, _ in others.values())]
         for one in every:
             one.decoding.start()
@@ -109,43 +109,43 @@ def serve(
                 one.close()
 
 
-def _blind(library: Library) -> "BlindComparison":
-    """The blind comparison of a library's composer. Raises UsageError where that is no trained one."""
+def _blind(opened: OpenCatalog) -> "BlindComparison":
+    """Make the blind comparison for the catalog's composer. Raises UsageError if it is not a trained one."""
     from triptych.serving.blind import BlindComparison
 
-    folder = getattr(library.composer, "folder", None)
+    folder = getattr(opened.composer, "folder", None)
     if not isinstance(folder, Path):
         raise UsageError("--blind compares a trained composer with the weighted sum; give its folder as --composer")
     return BlindComparison(folder)
 
 
 def _beside(
-    opened: ExitStack, one: NamedCatalog, options: ServeOptions, settings: ServiceSettings, runtime: Runtime
+    resources: ExitStack, one: NamedCatalog, options: ServeOptions, settings: ServiceSettings, runtime: Runtime
 ) -> "tuple[RequestHandlers, TagComparison]":
-    """What answers for a catalog beside the first one. Without keys of its own it needs those of the first one."""
+    """Make the handlers of a further catalog. Without keys of its own it uses those of the first catalog."""
     from triptych.serving.feedback import FeedbackFile
     from triptych.serving.handlers import RequestHandlers
 
-    library = opened.enter_context(
+    opened = resources.enter_context(
         open_catalog(one.catalog, encoder=one.encoder, composer=one.composer, runtime=runtime)
     )
-    library.load()
+    opened.load()
     keys = KeyFile(one.keys) if one.keys else settings.keys
-    told = options.feedback
+    feedback = options.feedback
     own = replace(
         settings,
         keys=keys,
         writable=not options.read_only and (_is_private(options) or keys is not None),
         root_path=f"{settings.root_path}/c/{one.name}",
         blind=None,
-        feedback=FeedbackFile(told.with_name(f"{told.stem}-{one.name}{told.suffix}")) if told else None,
+        feedback=FeedbackFile(feedback.with_name(f"{feedback.stem}-{one.name}{feedback.suffix}")) if feedback else None,
     )
-    handlers = RequestHandlers(library, own, runtime.threads or 2)
+    handlers = RequestHandlers(opened, own, runtime.threads or 2)
     return handlers, _comparison(handlers, one.vocabulary)
 
 
 def _settings(options: ServeOptions) -> ServiceSettings:
-    """What the service allows, with the keys read. Raises DataError for a file that holds none."""
+    """Make the settings of the service and read its keys. Raises DataError if the file of keys cannot be used."""
     from triptych.serving.feedback import FeedbackFile
     from triptych.serving.fetching import PictureFetcher, read_hosts
     from triptych.serving.middleware import host_name
@@ -181,31 +181,31 @@ def _app(
 def _comparison(handlers: "RequestHandlers", vocabulary: Path | None) -> "TagComparison":
     from triptych.serving.comparison import TagComparison
 
-    library = handlers.library
+    opened = handlers.catalog
     words = load_vocabulary(Path(vocabulary) if vocabulary else None)
     if vocabulary:
-        words = understood_words(words, library.encoder, str(vocabulary))
-    return TagComparison(library.encoder, words, lambda: _some_vectors(library))
+        words = understood_words(words, opened.encoder, str(vocabulary))
+    return TagComparison(opened.encoder, words, lambda: _some_vectors(opened))
 
 
-def _some_vectors(library: Library) -> Vectors:
-    """Vectors of pictures all over the catalog, from which the words for it are chosen."""
-    pictures = library.pictures(_SOME, step=max(1, len(library) // _SOME))
+def _some_vectors(opened: OpenCatalog) -> Vectors:
+    """Vectors of pictures spread over the catalog, by which the comparison's words are selected."""
+    pictures = opened.pictures(_SOME, step=max(1, len(opened) // _SOME))
     vectors = []
     for picture in pictures:
-        with suppress(TriptychError):  # it was removed meanwhile
-            vectors.append(library.reference(like=picture.name).vector)
-    return np.stack(vectors) if vectors else np.zeros((0, library.encoder.dim), np.float32)
+        with suppress(TriptychError):  # the picture was removed meanwhile
+            vectors.append(opened.reference(like=picture.name).vector)
+    return np.stack(vectors) if vectors else np.zeros((0, opened.encoder.dim), np.float32)
 
 
 def _connection_settings(options: ServeOptions) -> "ConnectionSettings":
-    """What connections may take; of the process's descriptors, half are for pictures and everything else."""
+    """Limits of connections. They may use half of the process's file descriptors."""
     from triptych.serving.connections import ConnectionSettings
 
     limits, most = options.connections, options.connections.max_connections
     files = _open_files()
     if files is not None and most > files // 2:
-        say(f"at most {files // 2} connections are open at once, since the process may open {files} files")
+        say(f"at most {files // 2} connections at once, since the process may open {files} files")
         most = files // 2
     return ConnectionSettings(
         most=most,
@@ -217,7 +217,7 @@ def _connection_settings(options: ServeOptions) -> "ConnectionSettings":
 
 
 def _open_files() -> int | None:
-    """How many files the process may open; None where there is no limit, and on Windows, which does not say."""
+    """How many files the process may open; None if there is no limit, and on Windows."""
     try:
         import resource
     except ImportError:
@@ -249,7 +249,7 @@ def _run(
     )
 
     class Server(uvicorn.Server):
-        """One that ends in time also where a thread does not."""
+        """A server that ends in time even if a thread hangs."""
 
         def handle_exit(self, sig: int, frame: FrameType | None) -> None:
             """Called by a signal."""
@@ -263,7 +263,7 @@ def _run(
 
 
 def _give_up() -> None:
-    say(f"ended with something still under way, {_DRAIN} s after the signal to end")
+    say(f"ended {_DRAIN} s after the signal, with requests still in progress")
     os._exit(1)
 
 
@@ -273,7 +273,7 @@ def _listen(host: str, port: int) -> socket.socket:
         listening = socket.socket(family, kind, protocol)
         listening.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
         listening.bind(address)
-        listening.listen(_BACKLOG)  # now, so that the address that is printed answers
+        listening.listen(_BACKLOG)  # before the address is printed, so that it answers
     except OSError as error:
         raise FailureError(f"{host}:{port}: cannot listen there ({error.strerror or error})") from None
     return listening
@@ -287,5 +287,5 @@ def _is_local(host: str) -> bool:
 
 
 def _is_private(options: ServeOptions) -> bool:
-    """Whether nobody but this machine's users can reach the service."""
+    """Whether only users of this machine can reach the service."""
     return _is_local(options.host) and not options.allow_hosts

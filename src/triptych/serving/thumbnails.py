@@ -1,4 +1,4 @@
-"""Pictures as a browser gets them: always drawn anew, so that no metadata and nothing active leaves a file."""
+"""Pictures for browsers. They are encoded again, so that no metadata and no active content of a file is sent."""
 
 from collections import OrderedDict
 from collections.abc import Hashable
@@ -17,25 +17,25 @@ from triptych.retrieval.query import Reference
 
 SIDES = {"thumbnail": 256, "full": 1600}
 _MINUTES = 60
-_SMALL = 32 * 1024  # bytes of an upload
+_SMALL = 32 * 1024  # bytes; a smaller upload is kept as it is
 
 
 @dataclass(frozen=True)
 class Thumbnail:
-    """A JPEG, and what tells it from other drawings, as HTTP's ETag."""
+    """A JPEG and its ETag."""
 
     jpeg: bytes
     tag: str
 
 
 def draw(data: bytes, side: int, limits: Limits, decoders: Decoders) -> Thumbnail:
-    """A JPEG of at most `side` pixels. Raises PictureError where there is no picture within `limits`."""
+    """Make a JPEG of at most `side` pixels a side. Raises PictureError if there is no picture within `limits`."""
     jpeg = decoders.decode(data, limits, Wanted(pixels=False, jpeg=side)).jpeg
     return Thumbnail(jpeg, f'"{sha256(jpeg).hexdigest()[:20]}"')
 
 
 def drawn(picture: Image.Image) -> bytes:
-    """A picture that is decoded already as a JPEG to be kept, of at most the side of a thumbnail."""
+    """Make the JPEG to keep of a decoded picture, no larger than a thumbnail."""
     small, out = picture.copy(), BytesIO()
     small.thumbnail((SIDES["thumbnail"],) * 2)
     small.save(out, "JPEG", quality=95)
@@ -43,7 +43,7 @@ def drawn(picture: Image.Image) -> bytes:
 
 
 class ThumbnailCache:
-    """JPEGs drawn not long ago, up to so many bytes of them."""
+    """A least-recently-used cache of JPEGs, bounded in bytes."""
 
     def __init__(self, most: int = 64 * 1024 * 1024) -> None:
         self._most = most
@@ -52,14 +52,14 @@ class ThumbnailCache:
         self._lock = Lock()
 
     def get(self, key: Hashable) -> Thumbnail | None:
-        """The drawing of that key, if it is there. The key says which content is drawn."""
+        """The JPEG of a key, or None. The key includes the content of the file."""
         with self._lock:
             if key in self._kept:
                 self._kept.move_to_end(key)
             return self._kept.get(key)
 
     def keep(self, key: Hashable, drawing: Thumbnail) -> Thumbnail:
-        """Keep a drawing for the next one who asks, and return it."""
+        """Store a JPEG and return it."""
         with self._lock:
             if key not in self._kept:
                 self._kept[key] = drawing
@@ -70,17 +70,17 @@ class ThumbnailCache:
 
 
 def wanted_of_upload(data: bytes, square: int) -> Wanted:
-    """What is made of an upload for a search: the encoder's pixels, and a JPEG to be kept.
+    """What decoding an upload should produce: the encoder's pixels, and a JPEG to keep.
 
-    A small file is kept as it is, which costs no time.
+    A small file is kept as it is, which saves time.
     """
     side = SIDES["thumbnail"] if len(data) > _SMALL else 0
-    return Wanted(square=square, jpeg=side, quality=95)  # it is drawn anew when it is asked for
+    return Wanted(square=square, jpeg=side, quality=95)  # it is encoded once more when it is shown
 
 
 @dataclass(frozen=True, eq=False)
 class Upload:
-    """A picture that a search began with: what of it is kept, in memory alone."""
+    """An uploaded reference, kept only in memory."""
 
     reference: Reference
     picture: bytes
@@ -88,16 +88,17 @@ class Upload:
 
 
 class Uploads:
-    """The last uploaded references, for an hour, so that a search can be refined and its address shared."""
+    """The latest uploaded references, kept for an hour, so that a search can be refined and its URL shared."""
 
     def __init__(self, most: int = 1000) -> None:
         self._most = most
         self._kept: OrderedDict[str, Upload] = OrderedDict()
 
     def keep(self, reference: Reference, picture: bytes, box: str = "") -> str:
-        """Its id, which its content and its box decide: the same picture, sent again, makes an old address work again.
+        """Store an upload and return its id.
 
-        `picture` is what is shown: of a picture with a box, what lies within.
+        The id depends only on content and box, so uploading the same picture again makes an old URL work again.
+        `picture` is the JPEG to show, cropped to the box.
         """
         name = f"u{sha256(f'{reference.sha256} {box}'.encode()).hexdigest()[:24] if box else reference.sha256[:24]}"
         self._kept[name] = Upload(reference, picture, monotonic())
@@ -107,11 +108,11 @@ class Uploads:
         return name
 
     def get(self, name: str) -> Upload | None:
-        """What was kept under that id, if it still is."""
+        """The upload with this id; None if it has expired."""
         upload = self._kept.get(name)
         if upload and monotonic() - upload.since > 60 * _MINUTES:
             self._kept.pop(name, None)
             return None
-        if upload:  # what is in use goes last
+        if upload:  # mark it as recently used
             self._kept.move_to_end(name)
         return upload

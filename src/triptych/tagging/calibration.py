@@ -1,6 +1,6 @@
 """What a catalog's pictures tell of a group of words without any label: which words they show, and how sure a tag is.
 
-Two opinions are asked for. The first is another phrasing of the same words; the second is a picture's nearest
+There are two opinions. The first is another phrasing of the same words; the second is a picture's nearest
 neighbours, which mostly show what the picture shows. Where a picture's tag in one phrasing and its neighbours' tags in
 the other agree, the tag is right about as often (measured in docs/concepts/tags.md). Agreement between two classifiers
 as an estimate of their accuracy is from Jiang et al., Assessing Generalization of SGD via Disagreement, ICLR 2022.
@@ -18,10 +18,10 @@ Labels = NDArray[np.int64]
 
 NEIGHBOURS = 5
 _SHARES = (0.02, 0.05, 0.1, 0.2, 0.3, 0.4, 0.5, 0.6, 0.7, 0.8, 0.9, 1.0)  # of the frequencies alone in a prediction
-_RANGE = (0.02, 50.0)  # factors by which a temperature may be off
+_RANGE = (0.02, 50.0)  # range of the factor that corrects a temperature
 _LEAST_COUNT, _LEAST_SHARE = 2.0, 0.002  # pictures that must show a word
-_PRIOR = 20.0  # pictures as which the frequencies among all count beside those of one kind
-_APART = 0.3  # agreement beyond chance, above which a narrower word counts as distinguished from its family
+_PRIOR = 20.0  # pseudo-counts: the frequencies among all pictures count as so many pictures of a kind
+_APART = 0.3  # agreement beyond chance from which a narrower word counts as distinguished from its family
 
 
 def neighbours_of(vectors: Vectors) -> Labels:
@@ -57,7 +57,7 @@ def words_shown(first: Scores, second: Scores) -> NDArray[np.bool_]:
 
 
 def least_pictures(count: int) -> float:
-    """How many of `count` pictures must show a word for it not to be chance."""
+    """How many of `count` pictures must show a word to be above chance."""
     return _LEAST_COUNT + _LEAST_SHARE * count
 
 

@@ -22,18 +22,19 @@ ABOUT = "kind"
 
 _PHRASINGS = ("{}", "a photo of something {}")
 _OF_A_KIND = ("{}", "a photo of a {}")
-_FEW = 20  # pictures, at least, that anything is learnt from
-_SAMPLE = 4096  # pictures that a group is learnt from, at most
+_FEW = 20  # pictures; nothing is learnt from fewer
+_SAMPLE = 4096  # pictures at most from which a group is learnt
 _HUBS = 0.25  # share of a word's mean score that is subtracted if most words of a group are not shown
 _UNSAID = 0.02  # a word that a picture's captions contain less often than this is not shown
 _NAMED, _PARTLY_NAMED = 0.8, 0.5  # weight of naming beside similarity, if the encoder knows all words or most of them
 _SILENT = 1e-4  # lower limit of an opinion's probability, so that it does not overrule the other one
 _LEAST_INFORMATION = 0.15  # nats of information about the pictures that a group must have
-# Nats that it must have beyond the kind. Of product photos and closet with photos-1, groups that the annotations have
-# tell 0.12 to 0.55; materials, necklines and lengths of closet, which are mostly wrong, 0.05 to 0.06.
+# Nats of information that a group must have beyond the kind. With photos-1 on the product photos and on closet, groups
+# that are annotated have 0.12 to 0.55 nats; materials, necklines and lengths on closet, which are mostly wrong, have
+# 0.05 to 0.06.
 _LEAST_BEYOND_KIND = 0.1
 _PLAIN = ("red", "blue", "black", "white", "green", "shirt", "shoe", "chair", "car", "dog", "house", "flower")
-_HEARD = 0.25  # a group's cosines must differ at least this many times as far as those of plain words
+_LEAST_SPREAD = 0.25  # if a group's cosines spread less than this share of the spread of common words, it is left out
 
 
 @dataclass(frozen=True)
@@ -209,8 +210,8 @@ class Tagger:
     ) -> tuple[_Question, GroupReport]:
         """How to ask about a group in these pictures."""
         question = self._questions[group]
-        heard = calibration.spread(question.cosines(vectors)) / calibration.spread(vectors @ self._plain.T)
-        if heard < _HEARD and not self._weight_of_naming(question):
+        spread = calibration.spread(question.cosines(vectors)) / calibration.spread(vectors @ self._plain.T)
+        if spread < _LEAST_SPREAD and not self._weight_of_naming(question):
             return question, _left_out(question, "the encoder hardly knows its words")
         kept = np.flatnonzero(self._shown(question, vectors))
         not_shown = tuple(word for place, word in enumerate(question.words) if place not in set(kept.tolist()))
@@ -246,7 +247,9 @@ class Tagger:
         shown = calibration.words_shown(first, second)
         if self._weight_of_naming(question):
             if not self.vocabulary.broader.get(question.group):
-                return np.ones(len(question.words), bool)  # whoever listed words that can be named meant each of them
+                return np.ones(
+                    len(question.words), bool
+                )  # a vocabulary whose words can be named lists only words that are meant
             likeliest = self._odds(question, vectors).argmax(axis=1)
             counts = np.bincount(likeliest, minlength=len(question.words))
             shown |= counts >= calibration.least_pictures(len(vectors))
@@ -304,7 +307,7 @@ def _fitted_scale(question: _Question, vectors: Vectors, neighbours: Labels) -> 
 
 
 def _too_little(report: GroupReport) -> str:
-    """Why a group tells too little of the pictures; empty where it tells enough."""
+    """Why a group has too little information about the pictures; empty if it has enough."""
     if len(report.words) < 2 or report.information < _LEAST_INFORMATION:
         return f"its words hardly distinguish the pictures ({report.information:.2f} nats beyond chance)"
     if report.beyond_kind is not None and report.beyond_kind < _LEAST_BEYOND_KIND:

@@ -6,17 +6,19 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
+from triptych.core.cluster import HERE, Workers
 from triptych.core.errors import FailureError
+from triptych.core.neighbours import nearest_of_each
 from triptych.core.progress import say
-from triptych.core.vectors import Vectors, nearest, unit
+from triptych.core.vectors import Vectors, unit
 from triptych.encoders.protocol import Encoder
 from triptych.tagging.tagger import GroupReport, Tagger, Tags
 from triptych.tagging.vocabulary import Vocabulary
 
 _NEIGHBOURS = 10
-_SHARPNESS = 10.0  # a neighbour that is 0.1 less alike than the nearest counts 1/e of it
-_MOST = 3.0  # the neighbours' say in all, at most, beside the picture's own
-_WORDS = 6  # of a group that are named in a line
+_SHARPNESS = 10.0  # a neighbour whose cosine is 0.1 below the nearest one's has 1/e of its weight
+_MOST = 3.0  # largest total weight of the neighbours; the picture itself has weight 1
+_WORDS = 6  # words of a group named in one line of output
 
 
 @dataclass(frozen=True)
@@ -31,11 +33,13 @@ class TaggedPictures:
     """A report about each group; empty for fewer than twenty pictures, for which all groups are kept."""
 
 
-def tag_pictures(vectors: Vectors, encoder: Encoder, words: Vocabulary) -> TaggedPictures:
+def tag_pictures(vectors: Vectors, encoder: Encoder, words: Vocabulary, workers: Workers = HERE) -> TaggedPictures:
     """Tag pictures by their vectors `(n, d)`, with those of the `words` that the pictures show.
 
+    `workers` find the neighbours of every picture.
+
     Raises:
-        FailureError: no group of words tells anything about the pictures.
+        FailureError: no group of words has information about the pictures.
     """
     tagger = Tagger(encoder, words, vectors)
     if not tagger.vocabulary.groups:
@@ -45,7 +49,8 @@ def tag_pictures(vectors: Vectors, encoder: Encoder, words: Vocabulary) -> Tagge
         )
     tags = tagger(vectors)
     # What the encoder can name it knows better than a picture's neighbours do.
-    guessed = smooth_tags({group: values for group, values in tags.items() if group not in tagger.named}, vectors)
+    guesses = {group: values for group, values in tags.items() if group not in tagger.named}
+    guessed = smooth_tags(guesses, vectors, workers)
     return TaggedPictures({group: guessed.get(group, tags[group]) for group in tags}, tagger.vocabulary, tagger.reports)
 
 
@@ -75,7 +80,7 @@ def describe(report: GroupReport) -> str:
     return f"{report.group}: {len(report.words)} words ({named}); {sure}{rest}"
 
 
-def smooth_tags(tags: Tags, vectors: Vectors) -> dict[str, NDArray[np.float32]]:
+def smooth_tags(tags: Tags, vectors: Vectors, workers: Workers = HERE) -> dict[str, NDArray[np.float32]]:
     """Average each picture's tags with those of the most similar pictures, weighted by similarity.
 
     An encoder's mistakes about single pictures are scattered, and what it finds in a neighbourhood is not. The more
@@ -86,7 +91,7 @@ def smooth_tags(tags: Tags, vectors: Vectors) -> dict[str, NDArray[np.float32]]:
     if not tags or len(vectors) < 2:  # finding neighbours takes a while
         return dict(tags)
     centred = unit(vectors - vectors.mean(axis=0))  # an encoder may give all pictures a large part in common
-    neighbours, similarity = nearest(centred, centred, min(_NEIGHBOURS + 1, len(vectors)))
+    neighbours, similarity = nearest_of_each(centred, min(_NEIGHBOURS + 1, len(vectors)), workers)
     weights = np.minimum(1, np.exp(_SHARPNESS * (similarity - similarity[:, 1:2]))).astype(np.float32)
     weights[neighbours == np.arange(len(neighbours))[:, None]] = 0
     weights /= weights.sum(axis=1, keepdims=True)

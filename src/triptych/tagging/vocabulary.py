@@ -29,7 +29,7 @@ class Vocabulary:
     groups: Mapping[str, tuple[str, ...]]
     """The words of each group; narrower words follow their broader word."""
     phrases: Mapping[str, Mapping[str, str]]
-    """The text that the encoder is asked about for each word: the word itself, unless the vocabulary has another."""
+    """The text that is encoded for each word: the word itself, unless the vocabulary has another text."""
     sayings: Mapping[str, Mapping[str, tuple[str, ...]]]
     """Other ways to ask for a word, such as "with no sleeves" for "sleeveless"."""
     roles: Mapping[str, str] = field(default_factory=dict)

@@ -1,9 +1,9 @@
 """`adapt-encoder`: an encoder learns from unlabelled pictures alone to distinguish one item from another.
 
 Captions teach a picture tower what pictures have in common. A second tower learns the rest by instance discrimination
-as in SimCLR (Chen et al. 2020): two views of one picture are to be alike, and different from all other pictures. One of
-the views is recoloured, since people ask for the same item in another colour. What stays is cut, print, texture and
-shape.
+as in SimCLR (Chen et al. 2020): two views of one picture get similar vectors, unlike those of all other pictures. One
+of the views is recoloured, since people ask for the same item in another colour. So the tower must rely on cut, print,
+texture and shape.
 """
 
 import hashlib
@@ -31,8 +31,8 @@ from triptych.training.results import AdaptResult
 if TYPE_CHECKING:
     from torch import Tensor
 
-_PICTURES = 100_000  # more would teach little and take memory
-_LEAST = 20  # pictures
+_MAX_PICTURES = 100_000  # bounds memory: 1.2 GB at 64 pixels; larger catalogs are sampled
+_MIN_PICTURES = 20  # fewer make no useful batch of negatives; an estimate
 
 
 def adapt_encoder(
@@ -117,20 +117,20 @@ def _adaptable(encoder: Encoder | str, out: Path, runtime: Runtime) -> NativeEnc
 def _read(
     pictures: Path, root: Path | None, size: int, options: AdaptOptions, threads: int | None
 ) -> "tuple[Tensor, int]":
-    """Bytes `(n, 3, size, size)` of every usable picture. Others are counted and named."""
+    """Read every usable picture as bytes `(n, 3, size, size)`. The others are counted and named."""
     import torch
 
     found = find_pictures(pictures, root=root)
     names = found.names
     if left_out := found.counts():
         say(f"{pictures}: left out " + ", ".join(f"{kind} {count}" for kind, count in left_out.items()))
-    if len(names) > _PICTURES:
-        say(f"{pictures}: of {len(names)} pictures, {_PICTURES} are used, drawn at random")
-        chosen = np.random.default_rng(0).choice(len(names), _PICTURES, replace=False)
+    if len(names) > _MAX_PICTURES:
+        say(f"{pictures}: of {len(names)} pictures, {_MAX_PICTURES} are used, drawn at random")
+        chosen = np.random.default_rng(0).choice(len(names), _MAX_PICTURES, replace=False)
         names = [names[row] for row in np.sort(chosen)]
     pixels, kept = read_bytes(
         found.root, names, lambda picture: square_pixels(picture, size), threads=threads, limits=options.limits
     )
-    if len(kept) < _LEAST:
-        raise DataError(f"{pictures}: holds {len(kept)} usable pictures; adapting needs at least {_LEAST}")
+    if len(kept) < _MIN_PICTURES:
+        raise DataError(f"{pictures}: holds {len(kept)} usable pictures; adapting needs at least {_MIN_PICTURES}")
     return torch.from_numpy(pixels), len(names) - len(kept)

@@ -21,19 +21,19 @@ class Run:
     """The progress of a run of the training loop."""
 
     name: str
-    """What messages call it."""
+    """The name that messages give the run."""
     out: Path
-    """The folder of its checkpoint."""
+    """The folder of the run's checkpoint."""
     steps: int
-    """How many steps it is to take."""
+    """The number of steps in all."""
     step: int = 0
-    """How many are done."""
+    """The number of steps done."""
     losses: list[float] = field(default_factory=list)
-    """Of this epoch's steps; without epochs, of as many of the last steps as are kept."""
+    """The losses of this epoch's steps, or, without epochs, of the last steps (`LoopOptions.keep_losses`)."""
     history: list[dict[str, float]] = field(default_factory=list)
-    """Of each epoch the mean loss, and what the validation measured."""
+    """The mean loss and the validation metrics of each epoch."""
     stop: bool = False
-    """Set by a callback: no further step is taken."""
+    """True if a callback has ended the run: no further step is taken."""
 
     @property
     def checkpoint(self) -> Path:
@@ -52,7 +52,7 @@ class Run:
 
 
 def best_epoch(history: Sequence[Mapping[str, float]], metric: str) -> int:
-    """The epoch, from 0, with the highest value of a metric. Of equal ones the last, whose weights are kept."""
+    """The epoch, from 0, with the highest value of a metric. Of equal epochs it is the last, whose weights are kept."""
     return max(range(len(history)), key=lambda epoch: (history[epoch][metric], epoch))
 
 
@@ -70,11 +70,11 @@ class Callback:
 
 
 class JsonLines(Callback):
-    """Writes one JSON object a line: for each step, and for each `epoch` its metrics.
+    """Writes one JSON object a line: one for each step, and one with the metrics of each epoch.
 
-    A step has its number, the number of all steps, its mean loss, the steps per second since this run was started or
-    resumed, and the seconds that the rest takes at that rate. A run that goes on from a checkpoint removes later lines,
-    so that each step is logged once.
+    A step's line has its number, the number of all steps, its mean loss, the steps per second since this run was
+    started or resumed, and the seconds that remain at that rate. A run that goes on from a checkpoint removes later
+    lines, so each step is logged once.
     """
 
     def __init__(self, path: Path) -> None:
@@ -113,10 +113,12 @@ class JsonLines(Callback):
 
 
 class TensorBoard(Callback):
-    """Writes the loss of each step, and what was measured of each epoch, for TensorBoard.
+    """Writes the loss of each step and the metrics of each epoch for TensorBoard.
 
-    A run that goes on from a checkpoint writes on; what came after the checkpoint is not shown any more. Raises
-    UsageError where the extra `tensorboard` is not installed.
+    A run that goes on from a checkpoint continues its curves. TensorBoard hides earlier values of repeated steps.
+
+    Raises:
+        UsageError: the extra `tensorboard` is not installed.
     """
 
     def __init__(self, folder: Path) -> None:
@@ -137,7 +139,7 @@ class TensorBoard(Callback):
             self._writer.flush()
 
     def on_epoch(self, run: Run, metrics: Mapping[str, float]) -> None:
-        """Write what was measured."""
+        """Write the epoch's metrics."""
         for name, value in metrics.items():
             self._write(f"epoch/{name}", value, run.step)
         if self._writer:

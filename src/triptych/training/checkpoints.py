@@ -76,7 +76,7 @@ def load_checkpoint(
         if name.startswith("optimizer."):
             _, index, moment = name.split(".")
             weight = weights[int(index)]
-            # In the memory order of its weight, since another order would change the rounding of the next step.
+            # The state gets the memory layout of its weight: another layout would change the rounding of the next step.
             in_memory_order = torch.empty_like(weight).copy_(value) if value.shape == weight.shape else value
             state.setdefault(int(index), {})[moment] = in_memory_order
     optimizer.load_state_dict({"state": state, "param_groups": optimizer.state_dict()["param_groups"]})

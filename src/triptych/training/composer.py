@@ -2,7 +2,7 @@
 
 import time
 from collections.abc import Collection
-from dataclasses import asdict
+from dataclasses import asdict, replace
 from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, TypeGuard
@@ -24,7 +24,9 @@ from triptych.core.vectors import Vectors
 from triptych.encoders.native import NativeEncoder, load_model
 from triptych.encoders.protocol import Encoder
 from triptych.training.callbacks import callbacks_of
+from triptych.training.data.pairs import hash_file_or_fail
 from triptych.training.data.patches import PatchCache, no_patches
+from triptych.training.data.soft_labels import SoftLabels
 from triptych.training.data.triplets import TARGETS_PER_STEP, Encode, TripletDataset
 from triptych.training.options import Log, TrainOptions
 from triptych.training.results import TrainResult
@@ -32,8 +34,10 @@ from triptych.training.trust import weigh_evidence
 from triptych.training.validation import BEST_BY, summarise_run
 from triptych.training.verdict import Space, judge_saved, report_missing_verdict
 
-_MOST_VECTORS = 16_000  # of texts, which an encoder makes before training; 4 ms each
-_MOST_TEXTS = 300_000  # where the text tower learns along and no vectors are needed
+# The most distinct texts to learn from. An encoder computes their vectors before training, at 4 ms a text, so this is
+# about a minute. A text tower that is trained along needs no vectors and reads more.
+_MAX_ENCODED_TEXTS = 16_000
+_MAX_TOKENIZED_TEXTS = 300_000
 
 if TYPE_CHECKING:
     from triptych.composers.networks.combiner import QuerySide
@@ -99,8 +103,7 @@ def train_composer(
     runtime: Runtime,
     log: Log = None,
 ) -> TrainResult:
-    """Do what `train` does, without printing that nothing is known about the composer's
-    benefit. For training within another run."""
+    """Do what `train` does as a part of another run, without the line that the composer's benefit is unknown."""
     require_extra("train", "train")
     import torch
 
@@ -117,7 +120,12 @@ def train_composer(
         with first_ahead():
             data = _read(triplets, opened, known, options)
         settings = {"triplets": hash_file(triplets), "encoder": known.fingerprint, "catalog": opened.digest}
-        settings |= asdict(options) | {"without": sorted(options.without)}
+        chosen: dict[str, Any] = asdict(options) | {"without": sorted(options.without)}
+        if options.soft.labels is None:
+            del chosen["soft"]
+        else:
+            chosen["soft"]["labels"] = hash_file_or_fail(options.soft.labels)
+        settings |= chosen
         model = build_model(opened.dim, data, known, own, options)
         with locked_once(out):
             require_same_run(out, settings)
@@ -141,7 +149,7 @@ def train_composer(
 def _kept_sum(
     learner: "ComposerLearner", data: TripletDataset, pictures: Vectors, options: TrainOptions
 ) -> KeptSum | None:
-    """Decide how much the learnt vectors count, and print it in one line."""
+    """Decide the weight of the learnt vectors beside the weighted sum, and print it in one line."""
     if "kept-sum" in options.without:
         return None
     kept, evidence = weigh_evidence(data, pictures, learner.queries, learner.gallery())
@@ -159,7 +167,9 @@ def _weights(encoder: Encoder, options: TrainOptions) -> "DualEncoder | PhotoEnc
 
     own = load_model(encoder.folder) if _learns_text(encoder, options, unless=()) else None
     if options.composer == "transformer" and not isinstance(own, DualEncoder):
-        raise UsageError(f"{encoder.name}: --composer transformer needs an encoder that `triptych pretrain` made")
+        raise UsageError(
+            f"{encoder.name}: --composer transformer needs an encoder of `triptych pretrain --from scratch`"
+        )
     if options.tune_text and not isinstance(encoder, NativeEncoder):
         raise UsageError(f"--tune-text: the text tower of {encoder.name} cannot be trained")
     if own is None and "text-tower" in options.without:
@@ -187,17 +197,19 @@ def _patches(
 
     assert isinstance(own, DualEncoder), "a transformer is for encoders that pretrain made"
     reads = data.references[np.concatenate([data.training, data.held_out])]
+    if data.soft is not None:
+        reads = np.concatenate([reads, data.soft.references])
     return PatchCache(own.patches, catalog, encoder, reads, out, runtime.torch_device(), runtime.threads)
 
 
 def _read(triplets: Path, catalog: Catalog, encoder: Encoder, options: TrainOptions) -> TripletDataset:
-    """The triplets, with token ids if a text tower is trained, else with vectors of texts."""
+    """Read the triplets: with token ids if a text tower is trained, else with vectors of their texts."""
     texts = TextVectors(catalog.folder, encoder)
     signed = partial(signed_vectors, encode=texts)
     encode: Encode = signed
-    most = _MOST_VECTORS
+    most = _MAX_ENCODED_TEXTS
     if _learns_text(encoder, options, unless=options.without):
-        encode, most = encoder.token_ids, _MOST_TEXTS
+        encode, most = encoder.token_ids, _MAX_TOKENIZED_TEXTS
     data = TripletDataset.read(
         triplets,
         catalog.row_of,
@@ -207,6 +219,8 @@ def _read(triplets: Path, catalog: Catalog, encoder: Encoder, options: TrainOpti
         targets_per_step=1 if "other-targets" in options.without else TARGETS_PER_STEP,
         most_texts=most,
     )
+    if options.soft.labels is not None:
+        data = replace(data, soft=SoftLabels.read(options.soft.labels, catalog.names, encode))
     texts.save()
     return data
 
@@ -229,13 +243,14 @@ def _save(
     from triptych.composers.networks.fusion import FusionTrunk
 
     model = model.cpu().eval()
-    # Over an older composer too: a kill must not leave its configuration with half of the new files.
+    # If `out` holds an older composer, its config.json goes first: a killed process must not leave the old
+    # configuration beside new files.
     for name in ("config.json", "patches.onnx"):
         (out / name).unlink(missing_ok=True)
     write_bytes(out / "model.safetensors", save(model.state_dict()))
     combiner = model.combiner
     example = torch.nn.functional.normalize(torch.ones(2, combiner.shape.dim), dim=-1)
-    # Another tensor for the words: the exporter would take one tensor given twice for one input.
+    # The words get a tensor of their own: the exporter treats one tensor passed twice as one input.
     words = example.clone() if model.text is None else torch.ones(2, data.words.shape[1], dtype=torch.int64)
     inputs, shape = [example, words], asdict(combiner.shape)
     if cache:

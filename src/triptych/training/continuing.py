@@ -32,11 +32,11 @@ from triptych.training.trainable import linear_map
 if TYPE_CHECKING:
     from triptych.training.learners.continuing import ContinuingLearner
 
-_EPOCHS = 30
-_HELD_OUT, _MOST_HELD_OUT = 0.1, 500  # of the pairs: a share, and so many at most
-_MEMORY = 1 << 30  # bytes of what the frozen part sees
-_CHECKPOINT_STEPS = 100
-_VIEWS = 2  # of each photo, where memory allows it
+_EPOCHS = 30  # default of --epochs with a pretrained encoder
+_HELD_OUT, _MAX_HELD_OUT = 0.1, 500  # share of the pairs that is held out, and the most pairs held out
+_MEMORY = 1 << 30  # bytes that the outputs of the frozen parts may take
+_CHECKPOINT_STEPS = 100  # steps between checkpoints
+_VIEWS = 2  # augmented views of each photo, if they fit in memory
 _HELD_FRAMES = ("{}", "in {}")
 
 
@@ -122,7 +122,7 @@ def _given(
     if out.resolve() == known.folder.resolve():
         raise UsageError(f"--out {out}: is the folder of the encoder to start from; choose another")
     data = load_pairs(pairs, images, known.size, runtime.threads, options.limits)
-    wanted = min(_MOST_HELD_OUT, max(10, int(len(data.captions) * _HELD_OUT)))
+    wanted = min(_MAX_HELD_OUT, max(10, int(len(data.captions) * _HELD_OUT)))
     learnt, held = hold_out_products(data, wanted, options.seed)
     names = [data.names[row] for row in held]
     asked = truth(list(dict.fromkeys(names))) if truth else None
@@ -133,7 +133,7 @@ def _given(
 
 
 def _learner(given: _Given, options: PretrainOptions, device: Any) -> "ContinuingLearner":
-    """Everything that is trained, with the outputs of frozen parts computed."""
+    """Make the learner: the trained parts, and the outputs of the frozen parts, computed once."""
     import torch
 
     from triptych.encoders.networks.photo_encoder import PhotoEncoder
@@ -172,8 +172,8 @@ def _meanings(learner: "ContinuingLearner") -> NDArray[np.float32]:
 
 
 def _lexicon(encoder: NativeEncoder, learner: "ContinuingLearner", start: NDArray[np.float32]) -> Lexicon | None:
-    """The words that the encoder can name: those of the titles, and those of the
-    original encoder, fitted to the new vectors."""
+    """The words that the new encoder can name: those of the titles, and those of the original encoder, fitted to the
+    new vectors."""
     shape, scale = learner.model.shape, float(learner.model.picture.parts[0])
     mine, old = Lexicon(learner.texts.terms, *learner.words.linear()), encoder.lexicon
     if old is None:
@@ -189,7 +189,7 @@ def _percent(encoded: EncodedPairs) -> dict[str, float]:
 
 
 def _note(out: Path, result: PretrainResult) -> None:
-    """Store the verdicts in the encoder's folder, and print them."""
+    """Store the verdicts in the encoder's folder and print them."""
     config = read_json(out / "config.json", "encoder configuration")
     facts = {name: value for name, value in asdict(result).items() if not name.endswith("verdict")}
     verdicts = {"titles": result.verdict, "queries": result.query_verdict}

@@ -1,4 +1,4 @@
-"""The verdict on an encoder: whether it is better than another on pictures of products that neither learnt from."""
+"""The verdict on an encoder: whether it is better than another on products that it was not trained on."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -21,12 +21,12 @@ from triptych.training.data.pixels import Bytes
 _CUTOFFS = (1, 5, 10)  # k of R@k
 _METRIC = "R@10"
 _BLOCK = 64  # pictures encoded at once
-_STATISTICS = 2000  # pictures, at most, that statistics are made of
+_STATISTICS = 2000  # the most pictures for training statistics, which need far fewer for their 64 directions
 
 
 @dataclass(frozen=True)
 class HeldOut:
-    """Held-out pairs as both encoders read them."""
+    """Held-out pairs, prepared for both encoders."""
 
     names: Sequence[str]
     pixels: Bytes
@@ -40,7 +40,7 @@ def picture_vectors(encoder: NativeEncoder, pixels: Bytes) -> Vectors:
 
 
 def keep_statistics(encoder: NativeEncoder, pixels: Bytes, rows: NDArray[np.int64]) -> None:
-    """Write an encoder's training statistics, from some rows of the pictures, to its folder."""
+    """Compute an encoder's training statistics from some rows of the pictures, and write them to its folder."""
     some = rows[:: max(1, len(rows) // _STATISTICS)][:_STATISTICS]
     statistics = TrainingStatistics.of(picture_vectors(encoder, pixels[np.sort(some)]))
     if statistics:
@@ -63,13 +63,13 @@ class EncodedPairs:
 
     @cached_property
     def titles(self) -> dict[str, Values]:
-        """For each pair, whether its title finds a picture with that title among the first k: "R@1", "R@5", "R@10"."""
+        """R@1, R@5 and R@10 of each pair: 1 if a picture with the pair's title is among the first k, else 0."""
         titles = [title.casefold() for title in self.pairs.titles]
         targets = [[row for row, other in enumerate(titles) if other == title] for title in titles]
         return self._measured(self.encoder.encode_texts(self.pairs.titles), targets, [[] for _ in titles])
 
     def queries(self, truth: TruthQueries) -> dict[str, Values]:
-        """For each query, whether the sum of picture and words finds an answer among the first k."""
+        """R@1, R@5 and R@10 of each query by the sum of picture and words: 1 if an answer is among the first k."""
         row_of = {name: row for row, name in enumerate(self.pairs.names)}
         targets = [sorted(row_of[name] for name in query.targets) for query in truth.queries]
         references = [row_of[query.reference] for query in truth.queries]
@@ -86,13 +86,13 @@ class EncodedPairs:
 
 
 def judge_titles(before: EncodedPairs, after: EncodedPairs) -> Verdict:
-    """Whether titles find their pictures more often than before. Pairs with one title count as one."""
+    """Decide whether titles find their pictures more often than before. Pairs with equal titles count as one."""
     groups = np.unique([title.casefold() for title in after.pairs.titles], return_inverse=True)[1]
     return _verdict(before, after, before.titles, after.titles, groups, "titles of products not learnt from")
 
 
 def judge_queries(before: EncodedPairs, after: EncodedPairs, truth: TruthQueries) -> Verdict:
-    """Whether the sum of picture and words finds more than before. Queries with one reference count as one."""
+    """Decide whether the sum of picture and words finds more than before. Queries with one reference count as one."""
     groups = np.unique([query.reference for query in truth.queries], return_inverse=True)[1]
     source = f"{truth.source}, products not learnt from"
     return _verdict(before, after, before.queries(truth), after.queries(truth), groups, source)
@@ -106,7 +106,7 @@ def _verdict(
     groups: NDArray[np.int64],
     source: str,
 ) -> Verdict:
-    """The verdict by R@10, with the 95 % interval of a paired bootstrap over groups."""
+    """Make the verdict from R@10, with the 95 % interval of a paired bootstrap over groups."""
     values = np.stack([new[_METRIC], old[_METRIC], new[_METRIC] - old[_METRIC]], axis=1)
     table = np.zeros((groups.max() + 1, 3))
     np.add.at(table, groups, values)

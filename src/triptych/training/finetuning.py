@@ -1,7 +1,7 @@
 """`finetune`: train the encoder itself on triplets, from pixels.
 
-A query is a mixture of the reference's and the words' vectors. Targets and negatives go through the same picture tower,
-and both towers are trained, as in Tu et al. The result is a composer with its encoder inside.
+A query is a mixture of the reference's and the words' vectors. The same picture tower encodes targets and negatives,
+and both towers are trained, as in Tu et al. The result is a composer that contains its encoder.
 """
 
 import hashlib
@@ -37,7 +37,7 @@ from triptych.triplets.file import read_triplets
 if TYPE_CHECKING:
     from triptych.composers.networks.mixture import Mixture
 
-_MEMORY = 2 << 30  # bytes of pixels; where pictures are more, those of no triplet are sampled
+_MEMORY = 2 << 30  # bytes of pixels held in memory; if all do not fit, pictures of no triplet are sampled
 
 
 def finetune(
@@ -60,7 +60,7 @@ def finetune(
     Args:
         triplets: the file.
         catalog: the folder of the catalog with the triplets' pictures.
-        out: the folder to write. Pictures are to be indexed with the encoder in its folder `encoder`.
+        out: the folder to write. Index pictures with the encoder in its folder `encoder`.
         options: what is trained, and how.
         encoder: the catalog's encoder, or its name; by default the one that the catalog names.
         truth: queries with known answers, by `truth_queries`. None of them is learnt from.
@@ -123,7 +123,7 @@ class _Pictures:
     names: list[str]
     pixels: Bytes
     vectors: Vectors
-    """As the encoder made them for the catalog."""
+    """The catalog's vectors `(n, d)`, by the original encoder."""
     skipped: int
 
     @property
@@ -132,7 +132,7 @@ class _Pictures:
         return {name: row for row, name in enumerate(self.names)}
 
     def facts(self, after: Vectors) -> dict[str, Any]:
-        """The figures to report about them, given their new vectors `(n, d)`."""
+        """The figures to report about the pictures, given their new vectors `(n, d)`."""
         kept = round(float((self.vectors * after).sum(axis=1).mean()), 4)
         return {"pictures": len(self.names), "skipped": self.skipped, "kept": kept}
 
@@ -141,13 +141,13 @@ def _read(triplets: Path, catalog: Catalog, towers: TrainableEncoder, seed: int,
     """Read the pictures to train on.
 
     Raises:
-        DataError: none can be read.
+        DataError: no picture can be read.
     """
     names = _wanted(triplets, catalog, towers, seed)
     pixels, kept = read_bytes(catalog.root, names, towers.prepare, threads=threads, opened=catalog.open_picture)
     if not kept:
         raise DataError(
-            f"{catalog.root}: none of the pictures of {catalog.folder} can be read there; index them where they are now"
+            f"{catalog.root}: no picture of {catalog.folder} can be read there; index the folder where they are now"
         )
     usable = [names[row] for row in kept]
     vectors = catalog.vectors[[catalog.row_of[name] for name in usable]]
@@ -170,7 +170,7 @@ def _towers(encoder: Encoder, out: Path, options: FinetuneOptions) -> TrainableE
 
 
 def _wanted(triplets: Path, catalog: Catalog, towers: TrainableEncoder, seed: int) -> Sequence[str]:
-    """The pictures to read: all, or, if they would not fit in memory, those of triplets and a sample of others."""
+    """Choose the pictures to read: all, or, if these do not fit in memory, those of triplets and a sample of others."""
     from PIL import Image
 
     names = catalog.names
@@ -203,7 +203,7 @@ def _save(
         out / "config.json",
         {
             "format": FORMAT,
-            "composer": "towers",
+            "composer": "finetuned",
             "architecture": {"dim": head.dim, "hidden": head.hidden},
             "text_tower": False,
             "encoder": {"name": f"{kind}{INSIDE}/encoder", "fingerprint": encoder.fingerprint},

@@ -1,4 +1,4 @@
-"""Gradients of a loss over a whole batch, in the memory of a part of it."""
+"""Gradients of a loss over a whole batch, with the memory of a part of the batch."""
 
 from collections.abc import Callable, Sequence
 
@@ -8,7 +8,7 @@ from torch import Tensor
 from triptych.training.processes import Replicas, gathered, own_part, step_seed
 
 Encode = Callable[[Tensor], Tensor]
-"""Inputs `(n, …)` to vectors `(n, d)`, row by row: no row's vector depends on the others."""
+"""Maps inputs `(n, …)` to vectors `(n, d)`, row by row: no row's vector depends on the others."""
 
 
 def backward(
@@ -30,7 +30,7 @@ def backward(
     Args:
         encoded: the encoders with their inputs.
         loss_of: the loss of their vectors, `loss_of(vectors, vectors, …)`.
-        seed: of dropout.
+        seed: the seed of dropout.
         chunk: inputs held at a time; None for all at once, without computing anything twice.
         replicas: the weights of several processes, whose gradients are averaged; None for one process.
 
@@ -66,7 +66,7 @@ def backward(
     loss = _backward(lambda: loss_over(parts), None)
     for number, part in enumerate(parts):
         vectors = vectors_of(number)
-        if vectors.requires_grad:  # a frozen tower has nothing to learn
+        if vectors.requires_grad:  # False for a frozen tower
             vectors.backward(part.grad)  # type: ignore[no-untyped-call]
     if replicas:
         replicas.average()

@@ -17,13 +17,13 @@ from triptych.training.checkpoints import load_checkpoint, read_checkpoint, save
 from triptych.training.processes import is_first, of_first, process_count, process_rank, step_seed, wait_for_all
 
 Schedule = Callable[[int, int], float]
-"""A step, from 0, and the number of steps, to the share of the peak rate."""
+"""Maps a step, from 0, and the number of steps to the factor of the peak learning rate."""
 
-_WEIGHT_DECAY = 0.05
+_WEIGHT_DECAY = 0.05  # of AdamW, for matrices; not tuned
 
 
 def warmup_cosine(step: int, steps: int) -> float:
-    """The share of the peak rate at a step: a linear warm-up over 5 %, then half a cosine down to zero."""
+    """The factor of the peak learning rate at a step: a linear warm-up over 5 %, then half a cosine down to zero."""
     warm_up = max(1, steps // 20)
     if step < warm_up:
         return (step + 1) / warm_up
@@ -31,7 +31,7 @@ def warmup_cosine(step: int, steps: int) -> float:
 
 
 def warmup_linear(step: int, steps: int) -> float:
-    """The share of the peak rate at a step: a linear warm-up over 5 %, times a line down to zero over all steps."""
+    """The factor of the peak learning rate at a step: a linear warm-up over 5 %, times a linear decay to zero."""
     return min(1.0, 20 * (step + 1) / steps) * (1 - step / steps)
 
 
@@ -41,43 +41,43 @@ class LoopOptions:
 
     steps: int
     epoch_steps: int | None = None
-    """Steps of an epoch, at the end of which the learner is validated; None where there are no epochs."""
+    """Steps of an epoch, at the end of which the learner is validated; None if there are no epochs."""
     seed: int = 0
     schedule: Schedule = warmup_cosine
     clip: Literal["all", "group", "none"] = "all"
-    """Whether gradients are cut to a norm of 1: all together, each group of weights for itself, or not at all."""
+    """Whether gradients are clipped to a norm of 1: all together, each group of weights by itself, or not at all."""
     checkpoint_every: int | None = 100
-    """Steps between checkpoints; None writes them at the ends of epochs alone, where they are written anyway."""
+    """Steps between checkpoints; None writes them only at the ends of epochs, where they are always written."""
     keep_losses: int | None = 1
     """How many of the last steps' losses a run without epochs keeps; None keeps all."""
     best_by: str | None = None
-    """The metric by which the best epoch's weights are kept, and loaded in the end."""
+    """The metric that selects the best epoch, whose weights are loaded in the end; None for the last weights."""
 
 
 class Learner(Protocol):
     """A model with its data and its loss."""
 
     name: str
-    """What messages call the run."""
+    """The name that messages give the run."""
     module: nn.Module
-    """What a checkpoint holds."""
+    """The module whose weights are trained and stored in checkpoints."""
     optimizer: torch.optim.Optimizer
-    """Each of its groups has the key `peak`, the rate of learning that the schedule scales."""
+    """The optimizer. Each of its parameter groups has the key `peak`, the learning rate that the schedule scales."""
 
     def train(self) -> None:
-        """Put the model into training mode."""
+        """Switch the model to training mode."""
         self.module.train()
 
     def step(self, step: int) -> list[float]:
         """Add the gradients of a step's loss, and return the losses of its batches.
 
-        The data follow from the seed and the number of the step alone, so that a resumed run repeats them. Torch is
-        seeded anew before each step.
+        The data depend only on the seed and the number of the step, so a resumed run repeats them. Torch is seeded
+        before each step.
         """
         ...
 
     def validate(self) -> dict[str, float]:
-        """The metrics to compute at the end of an epoch."""
+        """Compute the metrics at the end of an epoch."""
         return {}
 
 
@@ -93,15 +93,15 @@ def fit(
     A run that was interrupted or killed, and is called again with the same arguments, ends with the same weights, bit
     by bit. The caller holds the lock of `out`, and calls `Run.clean` once it has written the results.
 
-    Several processes (`training.processes`) do each step together. The first one validates and writes checkpoints.
-    Their number is no setting: a run may go on with more or fewer of them, equal but for rounding.
+    Several processes (`training.processes`) do each step together. The first one validates and writes checkpoints. A
+    run may be resumed with more or fewer of them; only rounding differs.
 
     Args:
-        learner: the learner. Its module ends with the last weights, or with the best ones by `options.best_by`.
-        options: how the run goes.
+        learner: the learner. Afterwards its module has the last weights, or the best ones by `options.best_by`.
+        options: epochs, clipping, checkpoints and the schedule.
         out: the folder of checkpoints.
-        settings: what decides the result, as JSON can hold it. A checkpoint with other settings is refused.
-        callbacks: watch the run.
+        settings: everything that decides the result, as JSON values. A checkpoint with other settings is refused.
+        callbacks: objects that are called during the run.
 
     Returns:
         The finished run.
@@ -109,7 +109,7 @@ def fit(
     Raises:
         UsageError: the checkpoint has other settings.
         DataError: the checkpoint cannot be read.
-        FailureError: a loss, a gradient or a metric is not finite; or processes read different checkpoints.
+        FailureError: a loss, gradient or metric is not finite, or processes have read different checkpoints.
     """
     run = Run(learner.name, out, options.steps)
     done = load_checkpoint(run.checkpoint, learner.module, learner.optimizer, settings=settings)
@@ -133,7 +133,7 @@ def fit(
     wait_for_all()  # until the first process has written
     if options.best_by:
         load_checkpoint(run.best, learner.module, learner.optimizer, settings=settings)
-    wait_for_all()  # until all have read
+    wait_for_all()  # until all have read the checkpoint
     return run
 
 
@@ -142,19 +142,19 @@ def _require_together(run: Run) -> None:
     first = of_first(run.step)
     if run.step != first:
         raise FailureError(
-            f"{run.out}: process {process_rank()} of {process_count()} begins at step {run.step}, and the first one at "
-            f"{first}; give a folder that all machines share"
+            f"{run.out}: process {process_rank()} of {process_count()} begins at step {run.step}, but the first one "
+            f"at {first}; give a folder that all machines share"
         )
 
 
 def _save(run: Run, path: Path, learner: Learner, settings: dict[str, Any], **progress: Any) -> None:
-    """Write a checkpoint; of several processes, the first does."""
+    """Write a checkpoint. Of several processes, only the first one writes."""
     if is_first():
         save_checkpoint(path, learner.module, learner.optimizer, settings=settings, step=run.step, **progress)
 
 
 def require_same_run(out: Path, settings: dict[str, Any]) -> None:
-    """The check of settings that `fit` makes first, for callers with long work before it.
+    """Check the settings as `fit` does, for callers with long work before it.
 
     Raises:
         UsageError: `out` holds an unfinished run with other settings.
@@ -184,7 +184,7 @@ def _advance(run: Run, learner: Learner, options: LoopOptions, step: int, callba
 
 
 def _clipped(learner: Learner, options: LoopOptions) -> list[float]:
-    """Clip the gradients as the options say. Returns their norms before that."""
+    """Clip the gradients as the options say. Returns the norms before clipping."""
     weights: list[Iterable[Tensor]] = [learner.module.parameters()]
     if options.clip == "group":
         weights = [group["params"] for group in learner.optimizer.param_groups]
@@ -198,7 +198,7 @@ def _require_finite(run: Run, values: Iterable[float], what: str) -> None:
     """Check that numbers are finite, before anything made of them is kept.
 
     Raises:
-        FailureError: one is not.
+        FailureError: a number is not finite.
     """
     wrong = [value for value in values if not math.isfinite(value)]
     if not wrong:
@@ -206,14 +206,14 @@ def _require_finite(run: Run, values: Iterable[float], what: str) -> None:
     kept = f"; {run.checkpoint} holds an earlier step" if run.checkpoint.exists() else ""
     raise FailureError(
         f"{run.name}: {what} of {run.steps} is not finite ({wrong[0]}), and nothing of it was stored{kept}; "
-        "try a lower learning rate or another seed, and check the data"
+        "try another seed or a higher temperature, and check the data"
     )
 
 
 def _end_epoch(
     run: Run, learner: Learner, options: LoopOptions, settings: dict[str, Any], callbacks: Sequence[Callback]
 ) -> bool:
-    """Validate if an epoch has ended, and keep its weights if it is the best. Returns whether one has ended."""
+    """If an epoch has ended, validate it, and store its weights if it is the best. Returns whether one has ended."""
     if options.epoch_steps is None or run.step % options.epoch_steps:
         return False
     measured = learner.validate() if is_first() else {}
@@ -234,7 +234,7 @@ def _is_due(run: Run, options: LoopOptions) -> bool:
 
 
 def weight_groups(module: nn.Module, peak: float) -> list[dict[str, Any]]:
-    """All weights at one peak rate. Matrices decay; biases, norms and the temperature do not."""
+    """Parameter groups for all weights at one peak rate. Matrices decay; biases, norms and the temperature do not."""
     weights = list(module.parameters())
     return [
         {"params": [weight for weight in weights if weight.ndim > 1], "weight_decay": _WEIGHT_DECAY, "peak": peak},
@@ -243,7 +243,7 @@ def weight_groups(module: nn.Module, peak: float) -> list[dict[str, Any]]:
 
 
 def batch_rows(count: int, batch_size: int, step: int, seed: int) -> Tensor:
-    """The rows of one step. Each epoch shuffles anew and drops the incomplete last batch."""
+    """The rows of one step. Each epoch is shuffled differently, and its incomplete last batch is dropped."""
     epoch, position = divmod(step, count // batch_size)
     order = torch.randperm(count, generator=torch.Generator().manual_seed(seed * 7919 + epoch))
     return order[position * batch_size : (position + 1) * batch_size]

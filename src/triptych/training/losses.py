@@ -1,4 +1,13 @@
-"""The contrastive loss of composers: InfoNCE over a bank of pictures, with options for the bank and its weights."""
+"""The contrastive loss of composers: InfoNCE over a bank of pictures, with options for the bank and its weights.
+
+For query q with targets T, temperature τ and a bank of pictures with gallery vectors g:
+
+    loss(q) = mean over t in T of -log( exp(q·g_t / τ) / Σ_j exp(q·g_j / τ) )
+
+The sum runs over the bank without near-duplicates of the target. The other targets of q are in it, as in SupCon's L_out
+(Khosla et al. 2020). The loss of a batch is the mean over its queries, weighted by the critic's confidence. The bank is
+the whole catalog or a sample of it; its gallery vectors are computed in each step, with gradients.
+"""
 
 import math
 
@@ -10,10 +19,10 @@ from torch.nn import functional as F
 
 from triptych.training.options import LossOptions
 
-_ROUNDED = 1024  # the size of a step's negatives is a multiple of this
-_BANK = 3_250  # negatives a step: the whole catalog up to this many pictures, a sample of it above
-DUPLICATE = 0.98  # cosine from which on a picture is treated as a duplicate of the target, and is no negative
-_NEVER = -1e4  # a logarithm of zero that is finite, so that differences are defined
+_ROUNDED = 1024  # the size of a bank is a multiple of this; see ContrastiveLoss.bank
+_BANK = 3_250  # pictures that a step compares queries with; a larger catalog is sampled
+DUPLICATE = 0.98  # cosine to the target from which a picture counts as its duplicate and is no negative; not tuned
+_NEVER = -1e4  # stands for the logarithm of zero: finite, so that differences are defined
 
 Rows = NDArray[np.int64]
 
@@ -25,12 +34,20 @@ class ContrastiveLoss:
         self.options = options
 
     def known(self, negatives: Rows) -> Rows:
-        """The known negatives that count, from rows `(n, l)`: the reference first, then the critic's negatives."""
+        """Choose the known negatives that count, from rows `(n, l)`: the reference, then the critic's negatives."""
         return negatives if self.options.negatives == "bank+group" else negatives[:, :1]
 
     def bank(self, count: int, positives: Rows, known_negatives: Rows, random: np.random.Generator) -> Rows:
-        """The pictures that a step compares its queries with, as ascending rows of
-        `count`. The given rows are among them."""
+        """Choose the pictures that a step compares its queries with.
+
+        Args:
+            count: pictures of the catalog.
+            positives, known_negatives: rows that must be among them.
+            random: chooses the others.
+
+        Returns:
+            Ascending rows of the catalog.
+        """
         own = np.concatenate([known_negatives.ravel(), positives.ravel()])
         if self.options.negatives == "batch":
             return np.unique(own)
@@ -39,7 +56,7 @@ class ContrastiveLoss:
         chosen = np.zeros(count, bool)
         chosen[own] = True
         chosen[random.choice(count, _BANK, replace=False)] = True
-        # Few sizes: libraries keep what they have prepared for each size that they meet, some megabytes every time.
+        # Sizes are rounded: torch keeps some megabytes of prepared kernels for each size that it meets.
         surplus = -int(np.count_nonzero(chosen)) % _ROUNDED
         others = np.flatnonzero(~chosen)
         chosen[random.choice(others, min(surplus, len(others)), replace=False)] = True
@@ -54,7 +71,7 @@ class ContrastiveLoss:
         similarity: Tensor,
         confidences: Tensor,
     ) -> Tensor:
-        """The loss of queries against the gallery vectors of a bank.
+        """Compute the loss of queries against the gallery vectors of a bank.
 
         Args:
             queries: unit vectors `(n, d)`.
@@ -99,14 +116,14 @@ def contrastive_loss(
     Args:
         queries: unit vectors `(n, d)`.
         bank: unit vectors `(m, d)`.
-        targets: rows `(n, k)` of the bank, all equally right; the loss is the mean over them.
+        targets: rows `(n, k)` of the bank, all positives; the loss is the mean over them.
         weights: the weight of each query `(n,)`, such as the critic's confidence.
-        temperature: of the softmax.
-        ignored: booleans `(n, m)`, which rows are no negatives of a query.
-        alpha, beta: weights of the target and of hard negatives; see `_log_shares`.
+        temperature: temperature of the softmax.
+        ignored: booleans `(n, m)`: rows of the bank that are no negatives of a query.
+        alpha, beta: weights of the target and of hard negatives; see `_log_softmax`.
     """
     logits = (queries @ bank.T / temperature).masked_fill(ignored, float("-inf"))
-    losses = -_log_shares(logits.float(), _mask(logits, targets), alpha, beta).gather(1, targets).mean(dim=1)
+    losses = -_log_softmax(logits.float(), _mask(logits, targets), alpha, beta).gather(1, targets).mean(dim=1)
     return (losses * weights).sum() / weights.sum()
 
 
@@ -120,16 +137,30 @@ def backward_loss(
     alpha: float = 1.0,
     beta: float = 0.0,
 ) -> Tensor:
-    """The loss in the other direction: from each query's own target to the queries that it answers, all equally right.
+    """The loss in the other direction: each query's own target finds the queries that it answers, all positives.
 
-    Arguments are those of `contrastive_loss`. A query that ignores a picture is no negative of that picture.
+    The arguments are those of `contrastive_loss`. A query that ignores a picture is no negative of that picture.
     """
     own = targets[:, 0]
     logits = (bank[own] @ queries.T / temperature).masked_fill(ignored[:, own].T, float("-inf")).float()
     positives = _mask(ignored, targets)[:, own].T
-    losses = -_log_shares(logits, positives, alpha, beta).masked_fill(~positives, 0).sum(dim=1)
+    losses = -_log_softmax(logits, positives, alpha, beta).masked_fill(~positives, 0).sum(dim=1)
     losses = losses / positives.sum(dim=1)
     return (losses * weights).sum() / weights.sum()
+
+
+def soft_label_loss(cosines: Tensor, scores: Tensor, temperature: float, score_temperature: float) -> Tensor:
+    """Compute the mean Kullback-Leibler divergence of the softmax of cosines from that of scores.
+
+    Args:
+        cosines: cosines of each query and its candidates `(n, k)`.
+        scores: a verifier's scores `(n, k)`; minus infinity for padding.
+        temperature: temperature of the cosines' softmax.
+        score_temperature: temperature of the scores' softmax.
+    """
+    wanted = F.softmax(scores / score_temperature, dim=1)
+    found = (cosines.float() / temperature).masked_fill(~scores.isfinite(), _NEVER)
+    return F.kl_div(F.log_softmax(found, dim=1), wanted, reduction="batchmean")
 
 
 def _mask(like: Tensor, targets: Tensor) -> Tensor:
@@ -137,7 +168,7 @@ def _mask(like: Tensor, targets: Tensor) -> Tensor:
     return torch.zeros_like(like, dtype=torch.bool).scatter_(1, targets, True)
 
 
-def _log_shares(logits: Tensor, positives: Tensor, alpha: float, beta: float) -> Tensor:
+def _log_softmax(logits: Tensor, positives: Tensor, alpha: float, beta: float) -> Tensor:
     """The log-softmax of each row, with weights as in HN-NCE if `alpha` is not 1 or `beta` is not 0.
 
     In the denominator, a target then counts `alpha`, and a negative in proportion to exp(`beta` · cosine /

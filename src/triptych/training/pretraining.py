@@ -1,7 +1,7 @@
 """`pretrain`: train an encoder on pairs of picture and title, from scratch or from a photo encoder.
 
-From scratch: symmetric InfoNCE as in CLIP (Radford et al. 2021, figure 3), with two changes. Pictures that share a
-caption are not each other's negatives. And the picture tower also learns to predict the words of its caption.
+From scratch: symmetric InfoNCE as in CLIP (Radford et al. 2021, figure 3), with two changes. Pictures with equal
+captions are not negatives of each other. The picture tower also learns to predict the words of its caption.
 """
 
 import hashlib
@@ -28,7 +28,7 @@ from triptych.training.results import PretrainResult
 if TYPE_CHECKING:
     from torch import Tensor
 
-_HELD_OUT = 0.02  # of the pairs, to tell how well captions find pictures never trained on
+_HELD_OUT = 0.02  # share of the pairs that is held out, to measure recall on pictures not trained on
 _SIZE, _WIDTH, _EPOCHS = 64, 64, 50
 
 
@@ -121,7 +121,7 @@ def _from_scratch(
 
 
 def _hold_out(count: int, seed: int) -> "tuple[Tensor, Tensor]":
-    """Rows to train on, and rows to measure on."""
+    """Split the rows into training rows and held-out rows."""
     import torch
 
     order = torch.randperm(count, generator=torch.Generator().manual_seed(seed))

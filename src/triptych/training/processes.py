@@ -1,7 +1,7 @@
-"""Training in several processes that `torchrun` started. Each computes a part of a batch; the loss is over all of it.
+"""Training in several processes that `torchrun` started. Each computes a part of a batch; the loss is over the batch.
 
-Vectors are gathered from all processes before the loss, so n processes have the loss of one. Each then computes the
-same loss, and `DistributedDataParallel` adds up the gradients of the parts. Only the first process writes files. In a
+Vectors are gathered from all processes before the loss, so the loss does not depend on their number. Each process
+computes the same loss, and `DistributedDataParallel` averages the gradients. Only the first process writes files. In a
 single process, nothing here has any effect.
 """
 
@@ -28,7 +28,7 @@ _PATIENCE = timedelta(hours=2)  # the first process exports and judges alone; a 
 
 @contextmanager
 def joined(device: torch.device) -> Iterator[None]:
-    """Join the processes that `torchrun` started, over NCCL on GPUs and over Gloo on CPUs. Without it, do nothing."""
+    """Join the processes that `torchrun` started, by NCCL on GPUs and Gloo on CPUs. Without `torchrun`, do nothing."""
     if launched_processes() == 1:
         yield
         return
@@ -62,7 +62,7 @@ def is_first() -> bool:
 
 @contextmanager
 def locked_once(folder: Path) -> Iterator[None]:
-    """Lock `folder` against other runs; the first process does it for all.
+    """Lock `folder` against other runs. The first process locks it for all.
 
     Raises:
         BusyError: another run uses it.
@@ -76,7 +76,7 @@ def locked_once(folder: Path) -> Iterator[None]:
 
 @contextmanager
 def first_ahead() -> Iterator[None]:
-    """Let the first process run the block before the others, which find its output."""
+    """Let the first process run the block before the others, so that they find its output."""
     if not is_first():
         wait_for_all()
     yield
@@ -85,13 +85,13 @@ def first_ahead() -> Iterator[None]:
 
 
 def wait_for_all() -> None:
-    """Wait until every process is here."""
+    """Wait until every process has called this."""
     if process_count() > 1:
         dist.barrier()
 
 
 def of_first(value: T | None) -> T:
-    """The first process's value, in every process. The values of the others are ignored."""
+    """Return the first process's value in every process. The values of the others are ignored."""
     held: list[Any] = [value]
     if process_count() > 1:
         dist.broadcast_object_list(held)
@@ -100,8 +100,8 @@ def of_first(value: T | None) -> T:
 
 
 def own_part(count: int) -> slice | NDArray[np.int64]:
-    """The part of `count` rows that this process computes. All parts have one
-    length: the last row is repeated as needed."""
+    """The part of `count` rows that this process computes. All parts have equal length: the last row is repeated as
+    needed."""
     processes = process_count()
     if processes == 1:
         return slice(0, count)
@@ -111,7 +111,7 @@ def own_part(count: int) -> slice | NDArray[np.int64]:
 
 
 def gathered(part: Tensor, count: int) -> Tensor:
-    """All `count` rows, each process having computed its `own_part`. Gradients flow back to the process of each row."""
+    """All `count` rows, of which each process has computed its `own_part`. Gradients go back to each row's process."""
     if process_count() == 1:
         return part
     whole: Tensor = _Gather.apply(part)  # type: ignore[no-untyped-call]
@@ -145,18 +145,18 @@ class Replicas:
         self._module = module
         self._parallel: DistributedDataParallel | None = None
         if process_count() > 1:
-            # Some weights have no part in some steps: a batch in which nothing of a group changes.
+            # Some weights are unused in some steps, such as those of an attribute group that no triplet changes.
             self._parallel = DistributedDataParallel(_Computing(module), find_unused_parameters=True)
 
     def __call__(self, compute: Callable[[], Tensor]) -> Tensor:
-        """The loss that `compute` makes with the module. Its `backward` averages the gradients."""
+        """Compute the loss with the module. Its `backward` averages the gradients over the processes."""
         if self._parallel is None:
             return compute()
         loss: Tensor = self._parallel(compute)
         return loss
 
     def average(self) -> None:
-        """Average gradients that were computed without a call, such as chunk by chunk."""
+        """Average gradients that were computed without calling this object, such as chunk by chunk."""
         if self._parallel is None:
             return
         weights = [weight for weight in self._module.parameters() if weight.requires_grad]
@@ -169,7 +169,7 @@ class Replicas:
 
 
 class _Computing(nn.Module):
-    """Runs a function, and holds the module for its weights."""
+    """Runs a function, and holds the module so that DDP finds its weights."""
 
     def __init__(self, module: nn.Module) -> None:
         super().__init__()

@@ -12,9 +12,9 @@ class TrainResult:
     triplets: int
     """How many triplets were trained on."""
     held_out: int
-    """How many triplets it was validated on. Their references were not trained on."""
+    """How many triplets are held out for validation. Their references were not trained on."""
     unusable: int
-    """How many accepted triplets name pictures that the catalog lacks."""
+    """How many accepted triplets name pictures that are not in the catalog."""
     best_epoch: int
     """The epoch whose weights are kept, from 1."""
     held_out_recall: dict[str, float]
@@ -22,7 +22,7 @@ class TrainResult:
     percent. The agent made these triplets, too. So the recall shows how well the composer learnt the agent's triplets,
     not how well it answers people's queries."""
     held_out_sum_recall: dict[str, float]
-    """The same of the best weighted sum, which needs no training, in percent."""
+    """The same recall of the best weighted sum, which needs no training, in percent."""
     verdict: Verdict | None
     """Whether the composer is better than the baselines, by queries with known answers; None without such queries."""
     seconds: float
@@ -38,7 +38,7 @@ class FinetuneResult(TrainResult):
     skipped: int
     """How many pictures could not be read."""
     trained_weights: int
-    """How many numbers were trained."""
+    """How many parameters were trained."""
     kept: float
     """The mean cosine between pictures' new vectors and their previous ones."""
 
@@ -48,28 +48,28 @@ class PretrainResult:
     """The result of `pretrain`."""
 
     start: str
-    """The encoder that it started from, or `scratch`."""
+    """The encoder that training started from, or `scratch`."""
     pairs: int
     """How many pairs of picture and caption could be used."""
     skipped: int
     """How many pictures could not be used."""
     parameters: int
-    """How many numbers the encoder has."""
+    """How many parameters the encoder has."""
     words: int
-    """How many words it can name in a picture."""
+    """How many words the encoder can name in a picture."""
     held_out: int
     """How many pairs were held out."""
     held_out_recall: dict[str, float]
-    """How often a caption's own picture is among the first of these, in percent."""
+    """R@1, R@5 and R@10 of captions that search their own picture among the held-out ones, in percent."""
     seconds: float
     """Duration of this call."""
     start_recall: dict[str, float] | None = None
-    """The same for the encoder that it started from."""
+    """The same recall of the encoder that training started from."""
     verdict: Verdict | None = None
-    """Whether titles find their pictures more often than with that encoder; None from scratch."""
+    """Whether titles find their pictures more often than with that encoder; None if trained from scratch."""
     query_verdict: Verdict | None = None
-    """Whether the sum of picture and words finds more than with that encoder, by queries
-    with known answers; None without such queries."""
+    """Whether the sum of picture and words finds more than with that encoder, by queries with known answers; None
+    without such queries."""
 
 
 @dataclass(frozen=True)
@@ -93,10 +93,10 @@ class InversionResult:
     pictures: int
     """How many pictures of the catalog were used."""
     prompt: str
-    """The text before the modification, unless another prompt is chosen."""
+    """The default text before the modification."""
     loss: float
     """The mean loss of the last steps."""
     similarity: float
-    """The mean cosine between a picture and the vector of the prompt with its pseudo-word."""
+    """The mean cosine between a picture's vector and that of the prompt with the picture's pseudo-word."""
     seconds: float
     """Duration of this call."""

@@ -1,4 +1,4 @@
-"""An encoder's two towers as one torch module that can be trained further and written as an encoder again.
+"""An encoder's two towers as one torch module that can be trained further and saved as an encoder again.
 
 `tune` says which weights may change: `full`, `frozen` and, for the Hugging Face layout, `lora`
 (`encoders.networks.lora`) or `last-N`, the last N layers of each tower with the projection of their outputs.
@@ -26,7 +26,7 @@ if TYPE_CHECKING:
     from triptych.encoders.huggingface import HuggingFaceEncoder
 
 _LAST = re.compile(r"last-([1-9][0-9]{0,2})")
-_RIDGE = 1e-3  # of the mean variance; holds still what pictures hardly vary in
+_RIDGE = 1e-3  # regularisation as a share of the mean variance, for directions in which pictures hardly vary; not tuned
 
 
 class TrainableEncoder(Protocol):
@@ -51,7 +51,7 @@ class TrainableEncoder(Protocol):
         ...
 
     def token_ids(self, texts: Sequence[str]) -> Ids:
-        """The input of `texts`: `(n, l)`, as long as the longest text needs."""
+        """The token ids of texts `(n, l)`, padded to the longest text."""
         ...
 
     def pictures(self, pixels: "Tensor") -> "Tensor":
@@ -77,7 +77,7 @@ def trainable_encoder(encoder: Encoder, tune: str | None = None) -> TrainableEnc
         return _Native(encoder, tune or "full")
     if not encoder.name.startswith("hf:"):
         raise UsageError(
-            f"{encoder.name}: was exported and cannot be trained; use the encoder that it was exported from"
+            f"{encoder.name}: an exported encoder cannot be trained; use the encoder that it was exported from"
         )
     return _HuggingFace(encoder, tune or "lora")  # type: ignore[arg-type]
 
@@ -90,7 +90,7 @@ class _Native:
 
     def __init__(self, encoder: NativeEncoder, tune: str) -> None:
         if tune not in ("full", "frozen"):
-            raise UsageError(f"--tune {tune}: our own encoders take full or frozen")
+            raise UsageError(f"--tune {tune}: for encoders of `triptych pretrain`, give full or frozen")
         if not (encoder.folder / "model.safetensors").is_file():
             raise UsageError(f"{encoder.name}: has no weights to train on; use the encoder that it was exported from")
         self.tune = tune
@@ -121,7 +121,7 @@ class _Native:
 
 
 class _HuggingFace:
-    """A CLIP or SigLIP."""
+    """A CLIP or SigLIP in the Hugging Face layout."""
 
     kind = "hf:"
 
@@ -144,7 +144,7 @@ class _HuggingFace:
             add_lora(model)
         elif self.tune == "full":
             model.requires_grad_(True)
-            for name in ("logit_scale", "logit_bias"):  # what retrieval does not use
+            for name in ("logit_scale", "logit_bias"):  # not used in retrieval
                 if hasattr(model, name):
                     getattr(model, name).requires_grad_(False)
         elif last := _LAST.fullmatch(self.tune):
@@ -153,16 +153,16 @@ class _HuggingFace:
                 if int(last[1]) > len(layers):
                     raise UsageError(f"--tune {self.tune}: a tower of {self._encoder.name} has {len(layers)} layers")
                 layers[-int(last[1]) :].requires_grad_(True)
-                if hasattr(tower, "head"):  # a SigLIP's projections
+                if hasattr(tower, "head"):  # the projections of a SigLIP
                     tower.head.requires_grad_(True)
-            for name in ("visual_projection", "text_projection"):  # a CLIP's
+            for name in ("visual_projection", "text_projection"):  # the projections of a CLIP
                 if hasattr(model, name):
                     getattr(model, name).requires_grad_(True)
         elif self.tune != "frozen":
             raise UsageError(f"--tune {self.tune}: write frozen, lora, last-N (such as last-2) or full")
 
     def prepare(self, picture: Image.Image) -> Bytes:
-        # Back to bytes after the processor has resized, which take a quarter of the memory.
+        # The processor's output is turned back into bytes, which take a quarter of the memory of floats.
         pixels = (self._encoder.prepare(picture) * self._std + self._mean) / self._scale
         return np.asarray(pixels.round().clip(0, 255), np.uint8)
 
@@ -178,14 +178,14 @@ class _HuggingFace:
         return _unit(self.model.get_image_features(pixel_values=normalised))
 
     def texts(self, ids: "Tensor") -> "Tensor":
-        # No mask, as in HuggingFaceEncoder.towers.
+        # There is no attention mask, as in HuggingFaceEncoder.towers.
         return _unit(self.model.get_text_features(input_ids=ids))
 
     def save(self, folder: Path, before: Vectors, after: Vectors, note: dict[str, Any]) -> None:
         from triptych.encoders.networks.lora import merge_lora
 
         merge_lora(self.model)
-        shutil.rmtree(folder, ignore_errors=True)  # shards of an earlier run, too
+        shutil.rmtree(folder, ignore_errors=True)  # also removes shards of an earlier run
         self._encoder.save(self.model.eval().cpu(), folder)
 
 

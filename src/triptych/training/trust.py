@@ -1,4 +1,4 @@
-"""Decide how much a composer's learnt vectors count beside the weighted sum: without labels, or by known answers."""
+"""Decide the weight of a composer's learnt vectors beside the weighted sum."""
 
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
@@ -15,32 +15,32 @@ from triptych.metrics.resampling import bootstrap_intervals
 from triptych.training.data.triplets import Numbers, TripletDataset
 
 LEAST, MOST = 0.3, 0.4
-"""Between these lies the trust in what generalises, where no true answers are known; the sum keeps a say, for identity.
+"""The range of that weight if no known answers are given and the composer generalises.
 
-In between it is the share of the agent's own targets that the sum finds, too: a witness that has read no tags. Chosen
-on val queries of product photos and closet with `photos-1`: 0.2 to 0.35 is best for colourways, 0.4 to 0.7
-for attributes.
+Within it the weight is the share of the agent's own targets that the weighted sum finds, since the sum does not
+depend on the agent's tags. The range was chosen on val queries of product photos and closet with `photos-1`: 0.2 to
+0.35 is best for colourways, 0.4 to 0.7 for attributes.
 """
 TRUSTS = (0.0, 0.15, 0.3, 0.4, 0.5, 0.6, 0.7, 0.85, 1.0)
-"""The weights that are tried if answers are known."""
+"""The weights that are tried if known answers are given."""
 _METRIC = "R@10"
 
 Learnt = Callable[[Numbers, Numbers], Vectors]
-"""Rows of triplets and of their wordings to learnt query vectors."""
+"""Maps rows of triplets and of their wordings to learnt query vectors."""
 
 
 @dataclass(frozen=True)
 class Evidence:
-    """What is known about a composer without labels, from the agent's triplets; R@10 in percent."""
+    """What the agent's triplets show about a composer, without labels; R@10 in percent."""
 
     held_out: float
-    """Of learnt queries, with references and phrasings that were not trained on."""
+    """R@10 of learnt queries on references and phrasings that were not trained on."""
     held_out_sum: float
-    """Of the weighted sum on the same."""
+    """R@10 of the weighted sum on the same."""
     training: float
-    """Of learnt queries, on training triplets."""
+    """R@10 of learnt queries on training triplets."""
     training_sum: float
-    """Of the weighted sum on the same."""
+    """R@10 of the weighted sum on the same."""
     interval: tuple[float, float]
     """The 95 % interval of the held-out gain, by a bootstrap over references."""
 
@@ -48,7 +48,7 @@ class Evidence:
     def kept(self) -> float:
         """The share of the gain over the sum that remains on held-out triplets, from 0 to 1.
 
-        A gain is the share that is found of what the sum misses.
+        A gain is the share of the answers that the sum misses and the composer finds.
         """
         here = (self.held_out - self.held_out_sum) / max(100 - self.held_out_sum, 1)
         there = (self.training - self.training_sum) / max(100 - self.training_sum, 1)
@@ -56,24 +56,24 @@ class Evidence:
 
     @property
     def trust(self) -> float:
-        """The weight of the learnt vectors that follows."""
-        witnessed = float(np.clip(self.held_out_sum / 100, LEAST, MOST))
-        return 0.0 if self.interval[0] <= 0 else round(witnessed * self.kept, 2)
+        """The weight of the learnt vectors that follows from this evidence, from 0 to 1."""
+        agreement = float(np.clip(self.held_out_sum / 100, LEAST, MOST))
+        return 0.0 if self.interval[0] <= 0 else round(agreement * self.kept, 2)
 
     def __str__(self) -> str:
         compared = (
-            f"with pictures and phrasings that are new to it, what was learnt has R@10 {self.held_out:.1f} and the "
-            f"weighted sum {self.held_out_sum:.1f}, with the others {self.training:.1f} and {self.training_sum:.1f}"
+            f"R@10 of the learnt vectors is {self.held_out:.1f} on held-out pictures and phrasings (weighted sum "
+            f"{self.held_out_sum:.1f}) and {self.training:.1f} on trained ones (weighted sum {self.training_sum:.1f})"
         )
         if self.trust == 0:
-            return f"{compared}; that is too little to trust, so this composer is the weighted sum"
-        return f"{compared}; so the first counts {self.trust:.2f} and the sum {1 - self.trust:.2f}"
+            return f"{compared}; this gain is too small or uncertain, so the composer uses the weighted sum only"
+        return f"{compared}; so the learnt vectors have weight {self.trust:.2f} and the sum {1 - self.trust:.2f}"
 
 
 def weigh_evidence(
     data: TripletDataset, pictures: Vectors, queries: Learnt, gallery: Vectors
 ) -> tuple[KeptSum, Evidence]:
-    """Decide without labels how much a composer's learnt vectors count, by how well it generalises.
+    """Decide the weight of a composer's learnt vectors without labels, by how well it generalises.
 
     Args:
         data: the triplets.
@@ -98,9 +98,9 @@ def weigh_evidence(
 
 
 def trust_by_truth(values: Mapping[float, NDArray[np.float64]], before: float) -> float:
-    """The weight with the best results on known answers. Of weights that may be as good, the one nearest to `before`.
+    """Choose the weight with the best results on known answers, or one that is as good and nearest to `before`.
 
-    A weight may be as good if it is behind the best by at most the standard error of the difference.
+    A weight is as good if it is behind the best by at most the standard error of the difference.
 
     Args:
         values: for each weight, the metric of each reference.
@@ -119,5 +119,5 @@ def _recall(queries: Vectors, gallery: Vectors, data: TripletDataset, rows: Numb
 
 
 def _spread(queries: Vectors, gallery: Vectors) -> float:
-    """The standard deviation of a query's scores, averaged over some queries."""
+    """The standard deviation of a query's scores, as a mean over some queries."""
     return round(float((queries[:200] @ gallery.T).std(axis=1).mean()), 6)

@@ -15,14 +15,13 @@ _MIXES = tuple(round(0.1 * step, 1) for step in range(1, 10))
 
 
 BEST_BY = "R@10"
-"""The metric by which epochs are compared, and composers with the weighted sum."""
+"""The metric that compares epochs, and composers with the weighted sum."""
 
 
 def summarise_run(
     history: Sequence[Mapping[str, float]], pictures: Vectors, data: TripletDataset, out: Path
 ) -> dict[str, Any]:
-    """The figures that `train` and `finetune` both report, without the time. Also draws `learning-curve.png` into
-    `out`.
+    """Compute the figures that both `train` and `finetune` report, and draw `learning-curve.png` into `out`.
 
     Args:
         history: the metrics of each epoch.

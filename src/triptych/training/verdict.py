@@ -1,5 +1,5 @@
-"""The verdict on a composer: whether it is better than picture, text and
-weighted sum, by queries with known answers."""
+"""The verdict on a composer: whether it is better than picture, text and weighted sum, by queries with known
+answers."""
 
 import os
 from collections.abc import Callable, Sequence
@@ -24,6 +24,7 @@ from triptych.core.files import read_json, write_json
 from triptych.core.images import load_pictures
 from triptych.core.limits import DEFAULT_LIMITS, Limits
 from triptych.core.progress import say
+from triptych.core.remote import Place
 from triptych.core.vectors import Vectors, require_finite_rows, unit
 from triptych.encoders.protocol import Encoder, short_name
 from triptych.encoders.reading import report_texts
@@ -33,11 +34,11 @@ from triptych.metrics.resampling import bootstrap_intervals
 from triptych.training.trust import TRUSTS, trust_by_truth
 
 METRIC = "R@10"
-"""The metric by which methods are chosen and composers are compared."""
+"""The metric that selects methods and compares composers."""
 LOG_RANK = "log rank"
-"""Minus the binary logarithm of the rank of the first right answer: one more is half the rank."""
+"""Minus the binary logarithm of the rank of the first right answer: plus one means half the rank."""
 Half = NDArray[np.bool_]
-"""Marks some of the queries."""
+"""A mask of some of the queries."""
 NO_TRUTH = "no queries with known answers were given (--validate-by)"
 TOO_FEW = "too few of the queries could be asked"
 """Why a composer has no verdict."""
@@ -51,12 +52,12 @@ class Space:
     names: Sequence[str]
     vectors: Vectors
     """The vectors `(n, d)` of these pictures."""
-    folder: Path
+    folder: Place
     """The folder that the names start from, for a composer that reads the pictures."""
     label: str = ""
-    """The suffix of a baseline's name, such as " with the encoder of before"."""
+    """The suffix of the baselines' names, such as " with the encoder of before"."""
     limits: Limits = DEFAULT_LIMITS
-    """What a picture may cost when it is read again."""
+    """The limits for pictures that are read again."""
 
 
 @dataclass(frozen=True)
@@ -69,11 +70,11 @@ class _Asked:
     excluded: list[Rows]
     candidates: list[Rows | None]
     choosing: Half
-    """Whether a query is in the first half."""
+    """Whether each query is in the first half."""
 
     @classmethod
     def of(cls, truth: TruthQueries, names: Sequence[str]) -> "_Asked":
-        """The queries whose reference and at least one target are among `names`."""
+        """Take the queries whose reference and at least one target are among `names`."""
         row_of = {name: row for row, name in enumerate(names)}
 
         def rows(wanted: frozenset[str]) -> Rows:
@@ -91,11 +92,11 @@ class _Asked:
         )
 
     def values(self, composer: Composer, space: Space, threads: int | None) -> dict[str, Values]:
-        """Each query's metrics."""
+        """Compute each query's metrics."""
         return self.measured(self.composed(composer, space, threads), composer.gallery(space.vectors))
 
     def composed(self, composer: Composer, space: Space, threads: int | None) -> Vectors:
-        """Each query's vector."""
+        """Compute each query's vector."""
         references, texts = space.vectors[self.references], [query.text for query in self.queries]
         if reads_pixels(composer):
             names = sorted({query.reference for query in self.queries})
@@ -117,21 +118,21 @@ class _Asked:
         return queries
 
     def measured(self, queries: Vectors, gallery: Vectors) -> dict[str, Values]:
-        """Each query's metrics, by its vector and those of the pictures."""
+        """Compute each query's metrics from its vector and the vectors of the pictures."""
         ranks = ranks_of_targets(queries, gallery, self.targets, self.excluded, self.candidates)
         first = np.array([min(int(rank[0]), len(gallery) + 1) for rank in ranks])
         return per_query(ranks, (10,), (10,)) | {LOG_RANK: -np.log2(first)}
 
     @property
     def too_few(self) -> bool:
-        """Whether a half has too few queries for a verdict."""
+        """Whether one of the halves has too few queries for a verdict."""
         return min(int(self.choosing.sum()), int((~self.choosing).sum())) < LEAST_QUERIES // 4
 
     def crossed(self, chosen_by: Callable[[Half], dict[str, Values]]) -> dict[str, Values]:
-        """Each query's metrics by a method that is chosen on the half of the queries that it is not in.
+        """Compute each query's metrics by the method that is best on the other half of the queries.
 
         Args:
-            chosen_by: chooses a method on the marked queries and returns its metrics on all.
+            chosen_by: selects a method by the masked queries and returns its metrics on all.
         """
         found = [chosen_by(self.choosing), chosen_by(~self.choosing)]
         return {name: np.where(self.choosing, found[1][name], found[0][name]) for name in (METRIC, LOG_RANK)}
@@ -152,16 +153,17 @@ def judge(
     once, however many queries it has. The intervals are by bootstrap (Efron and Tibshirani, *An Introduction to the
     Bootstrap*, 1993).
 
-    R@10 says of a query no more than whether it was answered, so a hundred of them seldom tell two methods apart. The
-    rank of the first right answer says more; its logarithm, since the step from 1 to 2 is as large as from 100 to 200.
-    So the verdict is decided if the interval of either leaves out 0 and the other's is not on the opposite side.
+    R@10 is 0 or 1 for a query, so a hundred queries rarely distinguish two methods. The rank of the first right answer
+    holds more information. Its logarithm is used, so that the step from 1 to 2 is as large as from 100 to 200. The
+    verdict is decided if the interval of one of the two metrics excludes 0 and that of the other is not on the opposite
+    side.
 
     Args:
         composer: the composer, with its encoder attached.
         truth: the queries.
         space: the pictures to search, encoded by the composer's encoder.
-        before: the same pictures by another encoder, whose baselines must be beaten, too.
-        threads: processor threads that read pictures.
+        before: the same pictures, encoded by another encoder, whose baselines must be beaten, too.
+        threads: the number of threads that read pictures.
     """
     asked = _Asked.of(truth, space.names)
     if asked.too_few:
@@ -171,7 +173,7 @@ def judge(
 
 
 def _compare(asked: _Asked, own: dict[str, Values], baselines: "_Baselines", source: str) -> Verdict:
-    """The verdict on what answers the queries so well."""
+    """Compare metrics of the composer with those of the baselines."""
     other = asked.crossed(lambda half: baselines.best(half)[1])
     columns = (own[METRIC], other[METRIC], own[METRIC] - other[METRIC], own[LOG_RANK] - other[LOG_RANK])
     table = _by_reference(np.stack(columns, axis=1), asked.references)
@@ -238,15 +240,15 @@ def judge_saved(
     before: Space | None = None,
     threads: int | None = None,
 ) -> Verdict | None:
-    """Judge the composer that was written to `out` as it will be used, store the verdict there, and print it.
+    """Judge the composer in `out`, store the verdict there, and print it.
 
-    Words of the queries that its encoder does not understand are reported, too.
+    Words of the queries that the composer's encoder does not know are reported, too.
 
     Args:
         command: the command, for messages.
         out: the composer's folder.
-        truth: the queries, if there are any.
-        space, before, threads: as of `judge`.
+        truth: the queries, or None.
+        space, before, threads: as for `judge`.
     """
     verdict, reason = None, NO_TRUTH
     if truth is not None:
@@ -261,8 +263,8 @@ def judge_saved(
                 own = asked.values(composer, space, threads)
             else:
                 kept, own = _kept_by_truth(composer, composer.kept_sum, asked, baselines, threads)
-                shares = f"what is learnt counts {kept.trust:.2f} and the weighted sum {1 - kept.trust:.2f}"
-                say(f"{command}: by the true answers, {shares}")
+                shares = f"the learnt vectors have weight {kept.trust:.2f} and the weighted sum {1 - kept.trust:.2f}"
+                say(f"{command}: by the known answers, {shares}")
                 stored = read_json(out / "config.json", "composer")
                 write_json(out / "config.json", stored | {"kept_sum": kept.as_json()})
             verdict = _compare(asked, own, baselines, truth.source)
@@ -276,19 +278,19 @@ def judge_saved(
 
 
 def report_missing_verdict(command: str, verdict: Verdict | None, truth: TruthQueries | None) -> None:
-    """Print, if there is no verdict, that nobody knows whether the composer helps, and why."""
+    """If there is no verdict, print that it is unknown whether the composer helps, and why."""
     if verdict is None:
         reason = NO_TRUTH if truth is None else TOO_FEW
-        say(f"{command}: it is not known whether this composer helps: {reason}")
+        say(f"{command}: it is unknown whether this composer helps: {reason}")
 
 
 def _kept_by_truth(
     composer: TrainedComposer, kept: KeptSum, asked: _Asked, baselines: "_Baselines", threads: int | None
 ) -> tuple[KeptSum, dict[str, Values]]:
-    """The weights with which the queries are answered best.
+    """Select the weights that answer the queries best.
 
     Returns:
-        The weights that all queries select, and each query's metrics with those that the half without it selects.
+        The weights selected by all queries, and each query's metrics with the weights selected by the other half.
     """
     space = baselines.space
     alone = composer.with_kept_sum(None)
@@ -317,17 +319,17 @@ def _kept_by_truth(
 
 @dataclass(frozen=True)
 class _Baselines:
-    """The metrics of what needs no training on the queries."""
+    """The metrics of the methods that need no training."""
 
     space: Space
     alone: dict[str, dict[str, Values]]
-    """Those of picture and text alone, by name."""
+    """The metrics of picture only and text only, by name."""
     sums: dict[str, dict[float, dict[str, Values]]]
-    """Those of the sum by its weight, by name."""
+    """The metrics of the sum with each weight, by name."""
 
     @classmethod
     def of(cls, asked: _Asked, space: Space, before: Space | None) -> "_Baselines":
-        """Measure those of an encoder, and of another one if there is one."""
+        """Measure the baselines of an encoder and, if there is one, of another encoder."""
         alone, sums = {}, {}
         for each in (space, before):
             if each is None:
@@ -342,11 +344,11 @@ class _Baselines:
         return cls(space, alone, sums)
 
     def weight(self, half: Half) -> float:
-        """The weight with which the encoder's sum is best on some of the queries."""
+        """The best weight of the encoder's sum on the masked queries."""
         return _best_weight(self.sums["sum" + self.space.label], half)
 
     def best(self, half: Half) -> tuple[str, dict[str, Values]]:
-        """The baseline that is best on some of the queries, and its metrics on all."""
+        """The best baseline on the masked queries, and its metrics on all."""
         sums = {name: each[_best_weight(each, half)] for name, each in self.sums.items()}
         found = sums | self.alone
         name = max(found, key=lambda one: _merit(found[one], half))
@@ -354,10 +356,10 @@ class _Baselines:
 
 
 def _best_weight(measured: dict[float, dict[str, Values]], half: Half) -> float:
-    """The weight with which a sum is best on some of the queries.
+    """The best weight of a sum on the masked queries.
 
-    It stays the default one unless the best is ahead by more than a standard error: of 19 weights on fifty queries, one
-    is ahead by chance.
+    The default weight is kept unless another one is better by more than a standard error, since among 19 weights on
+    fifty queries one is better by chance.
     """
     best = max(WEIGHTS, key=lambda one: _merit(measured[one], half))
     gain = measured[best][METRIC][half] - measured[DEFAULT_WEIGHT][METRIC][half]
@@ -370,7 +372,7 @@ def _merit(values: dict[str, Values], rows: NDArray[np.bool_]) -> tuple[float, f
 
 
 def _by_reference(values: NDArray[np.float64], references: NDArray[np.int64]) -> NDArray[np.float64]:
-    """The mean row of each reference's queries."""
+    """The mean over each reference's queries, one row for each reference."""
     _, place, counts = np.unique(references, return_inverse=True, return_counts=True)
     total = np.zeros((len(counts), values.shape[1]))
     np.add.at(total, place, values)

@@ -5,11 +5,12 @@
     FashionIQ  {"candidate": name, "target": name, "captions": [text, text]}  (Wu et al. 2021, cap.dress.train.json)
     LaSCo      {"query-image": [id, path], "query-text": text, "target-image": [id, path]}  (Levy et al. 2024)
     MegaPairs  {"q_img": path, "q_text": text or texts, "t_img": path, "hns": [paths]}      (Zhou et al. 2024)
+    MTCIR      {"image": path, "target_image": path, "modifications": [texts]}  (Huynh et al. 2025, mtcir.jsonl)
     triptych   {"reference": name, "modification": text, "target" or "targets": name or names}, as in queries.jsonl, and
                as the service keeps feedback, with "verdict"
 
-Each as JSON Lines, or as one JSON array. The format follows from the fields. Of any other format, such as CIRHS' or
-MTCIR's, one says which fields hold reference, text and target.
+Each as JSON Lines, or as one JSON array. The format follows from the fields. For any other format, the user
+names the fields of reference, text and target. CIRHS is such a format, since its layout was not found.
 """
 
 import json
@@ -30,7 +31,7 @@ from triptych.triplets.file import Modification, Triplet, write_triplets
 
 _MOST_TEXT = 1000  # characters of a modification
 _MOST_NEGATIVES = 16  # of a triplet
-_CAPTION_ENDS = ".?, "  # of FashionIQ's captions, cut off before they are joined
+_CAPTION_ENDS = ".?, "  # cut off the ends of FashionIQ's captions before they are joined
 _NO_PICTURE, _TWO_PICTURES = "a picture that the catalog lacks", "a name of several pictures"
 _JUDGED_BAD = "feedback that results do not answer"
 _NEEDED, _NEGATIVES = ("reference", "text", "target"), "negatives"
@@ -59,7 +60,7 @@ class ImportResult:
     missing_pictures: int
     """How many were left out, since the catalog lacks one of their pictures."""
     format: str
-    """The formats found: cirr, fashioniq, lasco, megapairs, queries; or fields, where a user named them."""
+    """The formats found: cirr, fashioniq, lasco, megapairs, mtcir, queries; or fields, where a user named them."""
     left_out: Mapping[str, int] = field(default_factory=dict)
     """How many were left out for each reason."""
     cut: int = 0
@@ -69,7 +70,7 @@ class ImportResult:
 def triplets_import(
     source: Path | str, out: Path | str, *, catalog: Path | str, names: Mapping[str, str] | None = None
 ) -> ImportResult:
-    """Read triplets of CIRR, FashionIQ, LaSCo, MegaPairs or a queries.jsonl, and write them as accepted triplets.
+    """Read triplets of CIRR, FashionIQ, LaSCo, MegaPairs, MTCIR or a queries.jsonl, and write them as accepted.
 
     A picture is found in `catalog` by its path, or by its file name without suffix if only one picture has it. Records
     that cannot be used are left out, counted by reason, and reported with an example. The two captions of a FashionIQ
@@ -227,8 +228,8 @@ def _foreign(record: Any, where: str, names: Mapping[str, str] | None) -> _Forei
             said = ", ".join(f"{what} in {field!r}" for what, field in names.items())
             raise DataError(f"{where}: not a triplet with {said}") from None
         raise DataError(
-            f"{where}: not a triplet of CIRR, FashionIQ, LaSCo, MegaPairs or queries.jsonl; of another format say "
-            "which fields hold what, with --field reference=NAME --field text=NAME --field target=NAME"
+            f"{where}: not a triplet of CIRR, FashionIQ, LaSCo, MegaPairs, MTCIR or queries.jsonl; of another format "
+            "say which fields hold what, with --field reference=NAME --field text=NAME --field target=NAME"
         ) from None
     return foreign
 
@@ -271,6 +272,9 @@ def _recognised(record: Any) -> _Foreign | _LeftOut:
         several = record["q_text"]
         texts = {"relative": [several] if isinstance(several, str) else several}
         return _made("megapairs", record["q_img"], [record["t_img"]], texts, _names(record.get("hns") or ()))
+    if "modifications" in record and "target_image" in record:
+        texts = {"relative": record["modifications"]}
+        return _made("mtcir", record["image"], [record["target_image"]], texts)
     if "verdict" in record and record.get("targets") == []:
         return _LeftOut(_JUDGED_BAD)
     targets = record["targets"] if "targets" in record else [record["target"]]

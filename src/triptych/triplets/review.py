@@ -19,7 +19,7 @@ from triptych.triplets.selection import choose, open_triplet_picture, triplet_id
 FORMAT = "triptych-verdicts-1"
 _SIDE, _THUMBNAIL = 220, 64  # pixels
 _NEGATIVES = 8  # shown on a card, small
-_MOST_NOTE = 200  # characters
+_MOST_NOTE = 200  # characters of a reviewer's note
 
 
 @dataclass(frozen=True)

@@ -12,7 +12,7 @@ from triptych.core.errors import DataError
 from triptych.core.text import truncate
 from triptych.triplets.file import Triplet, kind_of_reason, read_triplets
 
-_SHOWN = 8  # kinds of change and reasons that are named
+_SHOWN = 8  # kinds of change, and reasons, that are listed
 
 
 @dataclass(frozen=True)
@@ -67,7 +67,7 @@ def triplets_stats(file: Path | str, *, against: Path | str | None = None) -> Tr
     """
     triplets, _ = read_triplets(Path(file))
     accepted = [triplet for triplet in triplets if triplet.accepted]
-    # The file may be somebody else's, and its content is printed on a terminal.
+    # The file may be untrusted, and its content is printed on a terminal.
     refused = Counter(truncate(kind_of_reason(triplet.reason), 80) for triplet in triplets if not triplet.accepted)
     pairs = Counter((triplet.reference, triplet.target) for triplet in accepted)
     texts = Counter(wording.text.casefold() for triplet in accepted for wording in triplet.modifications)

@@ -2,12 +2,12 @@
 
 Takeda et al., *CIRCLED: A Multi-turn CIR Dataset with Consistent Dialogues across Domains* (arXiv 2605.26734). The
 layout is that of the authors (huggingface.co/datasets/tk1441/CIRCLED): `cirr_val.json`, `fashioniq_dress_val.json` and
-so on, lists of sessions. The folders of the data sets with the pictures lie beside them as `fashion-iq`, `cirr` and
-`CIRCO`, each in its authors' layout. Subsets that are missing are not measured.
+so on, lists of sessions. The folders of the data sets with the pictures are beside them, as `fashion-iq`, `cirr` and
+`CIRCO`, each in its authors' layout. Missing subsets are not measured.
 
 There is a task for each subset and turn, and one for the last turns: R@1/5/10/50 of any ground truth over the data
-set's official gallery. The authors' evaluation code is not published with the data. So the settings decide how a query
-is made from a dialogue, and whether a reference may be an answer.
+set's official gallery. The authors' evaluation code is not published with the data. So settings decide how a query is
+made from a dialogue, and whether a reference may be an answer.
 """
 
 import os
@@ -29,7 +29,7 @@ SUBSETS = {
     "val": ("fashioniq_dress_val", "fashioniq_shirt_val", "fashioniq_toptee_val", "cirr_val", "circo_val"),
     "train": ("fashioniq_dress_train", "fashioniq_shirt_train", "fashioniq_toptee_train", "cirr_train"),
 }
-MEASURES = MetricCutoffs(recall=(1, 5, 10, 50), precision=())
+MEASURES = MetricCutoffs(recall=(1, 5, 10, 50), map_at=())
 _FOLDERS = {
     "fashioniq": ("fashion-iq", "fashioniq", "FashionIQ"),
     "cirr": ("cirr", "CIRR"),
@@ -39,9 +39,9 @@ _FOLDERS = {
 
 @dataclass(frozen=True)
 class CIRCLEDSettings(ReferenceSettings):
-    """`history`: the query's text has all captions so far, `joined` by full stops, or only the `last` one.
+    """`history`: the query's text consists of all captions so far, `joined` by full stops, or only of the `last` one.
 
-    In either case the reference is that of the turn. `reference`: whether it may be an answer.
+    In both cases the reference is that of the turn. `reference`: whether it may be an answer.
     """
 
     history: Literal["joined", "last"] = "joined"
@@ -49,7 +49,7 @@ class CIRCLEDSettings(ReferenceSettings):
 
 @dataclass(frozen=True)
 class _Gallery:
-    """The pictures that a subset ranks, and their folder."""
+    """The pictures of a subset's gallery, and their folder."""
 
     root: Path
     files: dict[str, str]
@@ -76,7 +76,7 @@ def load_circled(root: Path, split: str, settings: CIRCLEDSettings) -> list[Task
     if not tasks:
         raise DataError(f"{root}: there is no subset of {split} with its dataset's folder beside it; {SOURCE}")
     if missing:
-        say(f"circled: not measured, as sessions or dataset are not there: {', '.join(missing)}")
+        say(f"circled: not measured, since sessions or dataset are missing: {', '.join(missing)}")
     return tasks
 
 
@@ -92,7 +92,7 @@ def _tasks(path: Path, subset: str, split: str, gallery: _Gallery, settings: CIR
         if queries and queries[-1] is not None:
             turns.setdefault("last turn", []).append(queries[-1])
     if own:
-        say(f"circled {subset}: {own} turns whose reference is the only answer are left out")
+        say(f"circled {subset}: left out {own} turns whose reference is the only answer")
     for name in sorted(turns, key=lambda turn: (turn == "last turn", turn)):
         yield Task(
             benchmark="circled",
@@ -109,17 +109,17 @@ def _tasks(path: Path, subset: str, split: str, gallery: _Gallery, settings: CIR
 
 
 def _session(record: Record, subset: str, gallery: _Gallery, settings: CIRCLEDSettings) -> list[Query | None]:
-    """The queries of a session, one for each turn; None for a query with its reference as the only answer."""
+    """Make the queries of a session, one for each turn; None for a query whose reference is the only answer."""
     name = record.text("session_id")
     turns = record.records("turns")
     if not turns or len(turns) != record.number("num_turns"):
-        raise record.error(f'"num_turns" says {record.number("num_turns")}, and there are {len(turns)}')
+        raise record.error(f'"num_turns" is {record.number("num_turns")}, but there are {len(turns)} turns')
     truths = frozenset(_picture(record, truth, subset, gallery) for truth in record.items("ground_truth_ids"))
     said: list[str] = []
     queries: list[Query | None] = []
     for number, turn in enumerate(turns, start=1):
         if turn.number("turn") != number:
-            raise turn.error(f"turn {turn.number('turn')} is out of order; {number} is due")
+            raise turn.error(f"turn {turn.number('turn')} is out of order; expected {number}")
         reference = _picture(turn, turn.identifier("reference_image_id"), subset, gallery)
         said.append(turn.text("relative_caption").strip())
         text = said[-1] if settings.history == "last" else ". ".join(each.rstrip(" .") for each in said)

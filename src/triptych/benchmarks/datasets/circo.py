@@ -1,10 +1,10 @@
-"""CIRCO: COCO's unlabelled pictures of 2017, with several targets a query.
+"""CIRCO: COCO's unlabelled pictures of 2017, with several targets for each query.
 
-Baldrati et al., *Zero-Shot Composed Image Retrieval with Textual Inversion* (ICCV 2023). On disk as its authors
-distribute it: `annotations/val.json`, and COCO's `COCO2017_unlabeled/annotations/image_info_unlabeled2017.json` and
-`COCO2017_unlabeled/unlabeled2017/`, 123,403 pictures. mAP@5/10/25/50 over all targets, R@k on the target that the
-text was written for, mAP@10 by semantic aspect (their src/evaluation.py). The targets of test are known to the
-authors' server alone. A picture's name is its id, in twelve digits.
+Baldrati et al., *Zero-Shot Composed Image Retrieval with Textual Inversion* (ICCV 2023). The layout is that of the
+authors: `annotations/val.json`, and COCO's `COCO2017_unlabeled/annotations/image_info_unlabeled2017.json` and
+`COCO2017_unlabeled/unlabeled2017/`, 123,403 pictures. The metrics are mAP@5/10/25/50 over all targets, R@k of the
+target for which the text was written, and mAP@10 by semantic aspect (their src/evaluation.py). Only the authors' server
+knows the targets of test. A picture's name is its id in twelve digits.
 """
 
 from dataclasses import dataclass
@@ -25,8 +25,8 @@ CUTS = (5, 10, 25, 50)
 GALLERY_SIZE = 123_403
 DIGITS = 12
 SUBMISSION = SubmissionFormat(files=(SubmissionFile("mAP", 50, "submission_{split}.json"),), digits=DIGITS)
-"""What its server takes (its README and src/evaluation.py): for every query id the ids of the 50 best pictures."""
-MEASURES = MetricCutoffs(recall=CUTS, precision=CUTS, aspects=10, single=True)
+"""What the server expects (its README and src/evaluation.py): the ids of the 50 best pictures for every query id."""
+MEASURES = MetricCutoffs(recall=CUTS, map_at=CUTS, aspects=10, single=True)
 
 _SENTENCES = {
     "unused": "{caption}",
@@ -37,11 +37,11 @@ _SENTENCES = {
 
 @dataclass(frozen=True)
 class CIRCOSettings(ReferenceSettings):
-    """Choices in which published code differs.
+    """Settings in which published code differs.
 
     `reference`: SEARLE, LinCIR, CIReVL, MagicLens and MegaPairs keep it among the answers, CoVR removes it.
-    `shared_concept`: what reference and targets have in common, in words. MagicLens ("find … but …") and MegaPairs
-    ("Find a picture that also …, but ….") use it, the others do not. Figures with and without cannot be compared.
+    `shared_concept`: words for what reference and targets have in common. MagicLens ("find … but …") and MegaPairs
+    ("Find a picture that also …, but ….") use them, the others do not. Figures with and without cannot be compared.
     `subset`: the queries of val with a CIRCUS label.
     """
 
@@ -50,7 +50,8 @@ class CIRCOSettings(ReferenceSettings):
 
 
 def load_circo(root: Path, split: str, settings: CIRCOSettings) -> list[Task]:
-    """The task of a split. Only COCO's list of the pictures must be there. Raises DataError for wrong files."""
+    """Load the task of a split. It needs COCO's list of the pictures, but no pictures. Raises DataError for wrong
+    files."""
     files = read_gallery(root)
     queries = read_queries(root, split, settings)
     for query in queries:
@@ -61,7 +62,7 @@ def load_circo(root: Path, split: str, settings: CIRCOSettings) -> list[Task]:
 
 
 def load_circo_for_scoring(root: Path, split: str, settings: CIRCOSettings) -> list[Task]:
-    """The same, without its gallery where COCO's list of the pictures is not there: a submission file needs none."""
+    """Load the task for scoring a submission. If COCO's list of the pictures is missing, the gallery is empty."""
     if gallery_file(root).is_file():
         return load_circo(root, split, settings)
     return [_task(root, split, settings, {}, read_queries(root, split, settings))]
@@ -84,27 +85,27 @@ def _task(root: Path, split: str, settings: CIRCOSettings, files: dict[str, str]
 
 
 def gallery_file(root: Path) -> Path:
-    """COCO's list of the pictures."""
+    """The path of COCO's list of the pictures."""
     return root / "COCO2017_unlabeled" / "annotations" / "image_info_unlabeled2017.json"
 
 
 def read_gallery(root: Path) -> dict[str, str]:
-    """Each picture's name and file. Raises DataError where COCO's list is missing or wrong."""
+    """Read each picture's name and file. Raises DataError if COCO's list is missing or wrong."""
     path = gallery_file(root)
     listed = Record(str(path), read_official(path, PICTURES)).records("images")
     files = {picture_name(record.number("id")): record.path("file_name") for record in listed}
     if not files or len(files) < len(listed):
-        raise DataError(f"{path}: it lists {'no picture' if not files else 'a picture twice'}; {PICTURES}")
+        raise DataError(f"{path}: lists {'no picture' if not files else 'a picture twice'}; {PICTURES}")
     return files
 
 
 def read_queries(root: Path, split: str, settings: CIRCOSettings) -> list[Query]:
-    """The queries of a split, in the file's order, with consecutive ids from 0. Raises DataError for wrong files."""
+    """Read the queries of a split, whose ids must be consecutive from 0. Raises DataError for wrong files."""
     queries = []
     labelled = QuerySubset.of(root, "circo", settings.subset, split)
     for number, record in enumerate(read_records(_annotations(root, split), SOURCE)):
         if record.number("id") != number:
-            raise record.error(f"the id {record.number('id')} is out of order; {number} is due")
+            raise record.error(f"the id {record.number('id')} is out of order; expected {number}")
         if labelled.keeps(record, lambda each: str(each.number("id"))):
             queries.append(_query(record, settings, public=split != "test"))
     labelled.report(len(queries))
@@ -112,7 +113,7 @@ def read_queries(root: Path, split: str, settings: CIRCOSettings) -> list[Query]
 
 
 def picture_name(number: int) -> str:
-    """The name of the picture with that id."""
+    """The name of the picture with this id."""
     return f"{number:0{DIGITS}d}"
 
 
@@ -125,7 +126,7 @@ def _query(record: Record, settings: CIRCOSettings, *, public: bool) -> Query:
     targets = record.numbers("gt_img_ids") if public else ()
     target = record.number("target_img_id") if public else None
     if public and (target not in targets or len(set(targets)) < len(targets)):
-        raise record.error('"gt_img_ids" must hold "target_img_id", and no picture twice')
+        raise record.error('"gt_img_ids" must contain "target_img_id", and no picture twice')
     if reference in targets:
         raise record.error(f"{reference} is its own target")
     sentence = _SENTENCES[settings.shared_concept]

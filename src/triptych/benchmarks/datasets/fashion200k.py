@@ -1,10 +1,10 @@
-"""Fashion200k by its one-word-apart protocol: "replace red with blue", over products whose descriptions differ so.
+"""Fashion200k: queries such as "replace red with blue" between products whose descriptions differ in one word.
 
-Pictures of Han et al., *Automatic Spatially-aware Fashion Concept Discovery* (ICCV 2017); queries and protocol of Vo
-et al., *Composing Text and Image for Image Retrieval* (TIRG, CVPR 2019; its datasets.py and test_retrieval.py). On
-disk: `labels/*_test_*.txt`, lines of path, score and description; the pictures where those paths lead; TIRG's
-`test_queries.txt`, lines of a source and a target picture. Every test picture with the target's description answers;
-the source is taken out of the ranking. R@1/10/50.
+The pictures are of Han et al., *Automatic Spatially-aware Fashion Concept Discovery* (ICCV 2017), queries and protocol
+of Vo et al., *Composing Text and Image for Image Retrieval* (TIRG, CVPR 2019; its datasets.py and test_retrieval.py).
+The layout: `labels/*_test_*.txt`, lines of path, score and description; the pictures at these paths; TIRG's
+`test_queries.txt`, lines of a source and a target picture. Every test picture with the target's description is a
+target, and the source is not ranked. The metrics are R@1/10/50.
 """
 
 from dataclasses import dataclass
@@ -33,9 +33,9 @@ def load_fashion200k(root: Path, split: str, settings: Fashion200kSettings) -> l
         DataError: annotation files are missing or wrong.
     """
     described = _descriptions(root / "labels", split)
-    alike: dict[str, set[str]] = {}
+    by_text: dict[str, set[str]] = {}
     for name, text in described.items():
-        alike.setdefault(text, set()).add(name)
+        by_text.setdefault(text, set()).add(name)
     path = root / "test_queries.txt"
     queries = []
     for number, line in enumerate(_lines(path), start=1):
@@ -50,7 +50,7 @@ def load_fashion200k(root: Path, split: str, settings: Fashion200kSettings) -> l
         if described[source] == described[target]:
             raise DataError(f"{where}: source and target have the same description")
         text = f"replace {_odd(described[source], described[target])} with {_odd(described[target], described[source])}"
-        queries.append(Query(str(number), source, settings.wrap(text), frozenset(alike[described[target]])))
+        queries.append(Query(str(number), source, settings.wrap(text), frozenset(by_text[described[target]])))
     if not queries:
         raise DataError(f"{path}: no queries; {SOURCE}")
     return [
@@ -62,23 +62,23 @@ def load_fashion200k(root: Path, split: str, settings: Fashion200kSettings) -> l
             gallery=tuple(sorted(described)),
             queries=tuple(queries),
             settings=settings,
-            measures=MetricCutoffs(recall=(1, 10, 50), precision=()),
+            measures=MetricCutoffs(recall=(1, 10, 50), map_at=()),
             source=SOURCE,
         )
     ]
 
 
 def _descriptions(folder: Path, split: str) -> dict[str, str]:
-    """The description of every labelled picture of a split. The last one counts if a picture has two, as in TIRG."""
+    """Read the description of every labelled picture of a split. If a picture has two, the last counts, as in TIRG."""
     files = sorted(folder.glob(f"*{split}*.txt")) if folder.is_dir() else []
     if not files:
-        raise DataError(f"{folder}: there are no labels *_{split}_*.txt here; {SOURCE}")
+        raise DataError(f"{folder}: has no labels *_{split}_*.txt; {SOURCE}")
     described = {}
     for path in files:
         for number, line in enumerate(_lines(path), start=1):
             parts = line.split("\t")
             if len(parts) < 3:
-                raise DataError(f"{path}:{number}: not a path, a score and a description between tabs")
+                raise DataError(f"{path}:{number}: not a path, a score and a description, separated by tabs")
             described[inner_path(f"{path}:{number}", parts[0])] = parts[2].strip()
     return described
 
@@ -93,7 +93,7 @@ def _lines(path: Path) -> list[str]:
 
 
 def _odd(words: str, others: str) -> str:
-    """The first word that the others lack; the last word if there is none."""
+    """The first word that is not among the others; the last word if all are."""
     known = set(others.split())
     return next((word for word in words.split() if word not in known), (words.split() or [""])[-1])
 

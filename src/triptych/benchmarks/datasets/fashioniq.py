@@ -1,8 +1,9 @@
-"""FashionIQ: a garment and two captions of how another one differs, within dresses, shirts or tops and tees.
+"""FashionIQ: a garment and two captions of how the target differs, for dresses, shirts, and tops and tees.
 
-Wu et al., *Fashion IQ* (CVPR 2021). On disk as its authors distribute it: `captions/cap.dress.val.json`,
-`image_splits/split.dress.val.json`, and the pictures in `images/`, as .jpg or .png. Targets are public for val alone.
-R@10 and R@50 for each category, and their mean. The gallery holds the reference, as in the common protocol.
+Wu et al., *Fashion IQ* (CVPR 2021). The layout is that of the authors: `captions/cap.dress.val.json`,
+`image_splits/split.dress.val.json`, and the pictures in `images/`, as .jpg or .png. Only the targets of val are public.
+The metrics are R@10 and R@50 for each category, and their mean. The gallery includes the reference, as in the common
+protocol.
 """
 
 import os
@@ -10,7 +11,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Literal
 
-from triptych.benchmarks.annotations import Record, inner_path, read_official, read_records
+from triptych.benchmarks.annotations import Record, inner_path, read_official, read_records, report_refined
 from triptych.benchmarks.benchmark import Benchmark
 from triptych.benchmarks.circus import QuerySubset, text_key
 from triptych.benchmarks.settings import ReferenceSettings, Subset
@@ -20,22 +21,23 @@ from triptych.core.errors import DataError
 CATEGORIES = ("dress", "shirt", "toptee")
 SOURCE = "the captions and image splits are at github.com/XiaoxiaoGuo/fashion-iq"
 PICTURES = (
-    "FashionIQ's pictures are not distributed with its captions: github.com/hongwang600/fashion-iq-metadata lists "
-    "their addresses, and issue 18 of github.com/XiaoxiaoGuo/fashion-iq an archive"
+    "FashionIQ's pictures are not distributed with its captions: github.com/hongwang600/fashion-iq-metadata has "
+    "their URLs, and issue 18 of github.com/XiaoxiaoGuo/fashion-iq a link to an archive"
 )
 _ENDS = ".?, "
 
 
 @dataclass(frozen=True)
 class FashionIQSettings(ReferenceSettings):
-    """Choices in which published code differs.
+    """Settings in which published code differs.
 
-    `gallery`: `original` is the image split; `union`, which some call the "val split", is the references and targets of
-    the captions. `captions`: how the two are joined by "and"; `both-orders` averages the vectors of the two orders, as
-    SEARLE and LinCIR do. `reference`: whether it may be an answer. `subset`: the queries of val with a CIRCUS label.
-    `annotations`: other files in `captions/` with the official layout and {category} in the name, such as Refined
-    FashionIQ
-    (Huynh et al., *CoLLM*, CVPR 2025), which has new texts for the same queries.
+    `gallery`: `original` is the image split; `union`, sometimes called the "val split", is the union of the references
+    and targets of the captions. `captions`: how the two are joined by "and"; `both-orders` averages the vectors of both
+    orders, as SEARLE and LinCIR do. `reference`: whether it may be an answer. `subset`: the queries of val with a
+    CIRCUS label. `annotations`: other files in `captions/` in the official layout, such as Refined FashionIQ (Huynh et
+    al., *CoLLM*, CVPR 2025), which has new texts for the same queries. A name with {category} is read for each
+    category. A file without it is shared: each category uses the entries whose pictures are in its split. Such files
+    may have one caption per entry.
     """
 
     gallery: Literal["original", "union"] = "original"
@@ -45,7 +47,7 @@ class FashionIQSettings(ReferenceSettings):
 
 
 def load_fashioniq(root: Path, split: str, settings: FashionIQSettings) -> list[Task]:
-    """The three categories of a split. Pictures need not be there yet. Raises DataError for wrong or missing files."""
+    """Load the three categories of a split. Pictures may be missing. Raises DataError for wrong or missing files."""
     there = frozenset(os.listdir(root / "images")) if (root / "images").is_dir() else frozenset()
     labelled = QuerySubset.of(root, "fashioniq", settings.subset, split)
     tasks = [_category(root, split, category, settings, there, labelled) for category in CATEGORIES]
@@ -66,11 +68,20 @@ def _category(
     if settings.annotations == "original":
         named = f"cap.{category}.{split}.json"
     captions = root / "captions" / inner_path(f"--setting annotations={named}", named)
+    shared = settings.annotations != "original" and "{category}" not in settings.annotations
+    records = list(enumerate(read_records(captions, SOURCE)))
+    mine = [
+        (number, record)
+        for number, record in records
+        if not shared or {record.text("candidate"), record.text("target")} <= listed
+    ]
+    if not mine:
+        raise DataError(f"{captions}: no entry has its pictures in the image split of {category}")
     queries = tuple(
-        _query(record, str(number), listed, settings)
-        for number, record in enumerate(read_records(captions, SOURCE))
-        if labelled.keeps(record, _key)
+        _query(record, str(number), listed, settings) for number, record in mine if labelled.keeps(record, _key)
     )
+    if settings.annotations != "original":
+        report_refined(f"{captions}: {category}", [record for _, record in mine])
     asked = {query.reference for query in queries}.union(*(query.targets for query in queries))
     gallery = listed if settings.gallery == "original" else asked
     files = {name: picture_file(name, there) for name in gallery | asked}
@@ -83,7 +94,7 @@ def _category(
         queries=queries,
         files=files,
         settings=settings,
-        measures=MetricCutoffs(recall=(10, 50), precision=()),
+        measures=MetricCutoffs(recall=(10, 50), map_at=()),
         source=PICTURES,
     )
 
@@ -93,7 +104,7 @@ def _key(record: Record) -> str:
 
 
 def read_split(path: Path) -> set[str]:
-    """The pictures of a category's split.
+    """Read the pictures of a category's split.
 
     Raises:
         DataError: the file is wrong or missing.
@@ -102,7 +113,7 @@ def read_split(path: Path) -> set[str]:
     if not isinstance(names, list) or not names or not all(isinstance(name, str) for name in names):
         raise DataError(f"{path}: not a list of picture names; get it again: {SOURCE}")
     if len(set(names)) < len(names):
-        raise DataError(f"{path}: it names a picture twice; get it again: {SOURCE}")
+        raise DataError(f"{path}: names a picture twice; get it again: {SOURCE}")
     return set(names)
 
 
@@ -114,8 +125,10 @@ def _query(record: Record, number: str, listed: set[str], settings: FashionIQSet
     if reference == target:
         raise record.error(f"{reference!r} is its own target")
     captions = [caption.strip(_ENDS) for caption in record.texts("captions")]
+    if len(captions) == 1 and settings.annotations != "original":
+        return Query(number, reference, settings.wrap(captions[0]), frozenset({target}))
     if len(captions) != 2:
-        raise record.error(f'"captions" must hold two, and holds {len(captions)}')
+        raise record.error(f'"captions" must have two entries, not {len(captions)}')
     orders = [" and ".join(captions), " and ".join(reversed(captions))]
     if settings.captions == "first-and-second":
         orders = orders[:1]
@@ -126,7 +139,7 @@ def _query(record: Record, number: str, listed: set[str], settings: FashionIQSet
 
 
 def picture_file(name: str, there: frozenset[str]) -> str:
-    """The path of a picture, among the names of existing files."""
+    """The path of a picture, by the names of existing files."""
     png = f"{name}.png"
     return png if png in there and f"{name}.jpg" not in there else f"{name}.jpg"
 

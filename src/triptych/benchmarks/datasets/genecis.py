@@ -1,13 +1,13 @@
-"""GeneCIS: which of a few pictures is alike in what the word says; a gallery of its own for every query.
+"""GeneCIS: find the picture that is similar in what the word says, in a small gallery for each query.
 
-Vaze et al., *GeneCIS: A Benchmark for General Conditional Image Similarity* (CVPR 2023). On disk: the authors'
-templates `genecis/focus_attribute.json` and its three siblings; Visual Genome 1.2 for the attributes, whose objects
-are cut out as in their datasets/vaw_dataset.py; COCO's val2017 for the objects. R@1/2/3 for each of the four tasks,
-and their mean.
+Vaze et al., *GeneCIS: A Benchmark for General Conditional Image Similarity* (CVPR 2023). The layout: the authors'
+templates `genecis/focus_attribute.json` and three others; Visual Genome 1.2 for the attributes, whose objects are
+cropped as in their datasets/vaw_dataset.py; COCO's val2017 for the objects. The metrics are R@1/2/3 for each of the
+four tasks, and their mean.
 
-The authors put the target first in every gallery, where a constant feature would find it; here a tie counts against
-the method. A distractor that is the very same part of the same picture as the target is left out: nothing could
-distinguish the two. One that stands there twice takes two places, as in the authors' code.
+The authors put the target first in every gallery, where a constant feature would find it; here ties count against the
+method. A distractor that is the same crop of the same picture as the target is left out, since no method can
+distinguish the two. A distractor that is listed twice takes two places, as in the authors' code.
 """
 
 from collections.abc import Sequence
@@ -25,22 +25,22 @@ PICTURES = {
     "attribute": "get Visual Genome 1.2 (images.zip and images2.zip) into Visual_Genome/VG_100K and VG_100K_2",
     "object": "get COCO's val2017.zip from cocodataset.org into coco2017/val2017",
 }
-# Folders below the root; published code expects the first ones.
+# Folders below the root. Published code expects the first one of each.
 _FOLDERS = {
     "attribute": ("Visual_Genome/VG_All", "Visual_Genome/VG_100K", "Visual_Genome/VG_100K_2", "VG_100K", "VG_100K_2"),
     "object": ("coco2017/val2017", "val2017"),
 }
-_DILATION = 0.7  # by which boxes grow, as in the authors' code
+_DILATION = 0.7  # the extension of boxes as a share of their size, as in the authors' code
 
 
 @dataclass(frozen=True)
 class GeneCISSettings(ProtocolSettings):
-    """The settings that every benchmark has; galleries and crops are fixed."""
+    """The settings of every benchmark. Galleries and crops are fixed."""
 
 
 @dataclass
 class _Pictures:
-    """The pictures of a task, collected from its templates."""
+    """Collects the pictures of a task from its templates."""
 
     folders: Sequence[str]
     there: Sequence[frozenset[str]]
@@ -93,7 +93,7 @@ def _task(root: Path, split: str, name: str, settings: GeneCISSettings) -> Task:
         files=pictures.files,
         boxes=pictures.boxes,
         settings=settings,
-        measures=MetricCutoffs(recall=(1, 2, 3), precision=()),
+        measures=MetricCutoffs(recall=(1, 2, 3), map_at=()),
         source=PICTURES[kind],
     )
 
@@ -109,7 +109,7 @@ def _query(record: Record, number: str, pictures: _Pictures, settings: GeneCISSe
         seen[name] = seen.get(name, 0) + 1
         candidates.append(pictures.add(other, seen[name]))
     if len(candidates) == 1:
-        raise record.error('"gallery" holds nothing but the target')
+        raise record.error('"gallery" contains only the target')
     return Query(
         id=number,
         reference=pictures.add(record.record("reference")),

@@ -1,10 +1,10 @@
-"""i-CIR: find the very same object in the state that the words describe, in a gallery for each object.
+"""i-CIR: find the same object in the state that the words describe, in a gallery for each object.
 
 Psomas et al., *Instance-Level Composed Image Retrieval* (NeurIPS 2025). The layout is that of the authors:
 `query_files.csv` and `database_files.csv`, lines of picture, text and instance without a header, and the pictures in
-`query/` and `database/`. It has 202 instances, 1,883 queries, and about 750,000 pictures. Answers are pictures with the
-query's instance and text, ranked among the pictures of the instance (their run_retrieval.py). The metrics are mAP by
-the trapezoidal rule over all queries, and mmAP, its mean over instances.
+`query/` and `database/`. There are 202 instances, 1,883 queries, and about 750,000 pictures. Targets are the pictures
+with the query's instance and text, ranked among the pictures of the instance (their run_retrieval.py). The metrics are
+mAP by the trapezoidal rule over all queries, and mmAP, its mean over instances.
 """
 
 from dataclasses import dataclass
@@ -18,7 +18,7 @@ from triptych.core.errors import DataError
 from triptych.core.progress import say
 
 SOURCE = "get icir_v1.0.0.tar.gz from vrg.fel.cvut.cz/icir"
-MEASURES = MetricCutoffs(recall=(1, 5, 10), precision=(), whole=True)
+MEASURES = MetricCutoffs(recall=(1, 5, 10), map_at=(), whole=True)
 
 
 @dataclass(frozen=True)
@@ -61,7 +61,7 @@ def load_icir(root: Path, split: str, settings: ICIRSettings) -> list[Task]:
     if not queries:
         raise DataError(f"{root}: no query has an answer in the database; are both files of one release?")
     if lost:
-        say(f"icir: {lost} queries have no answer in the database, and are left out")
+        say(f"icir: left out {lost} queries without an answer in the database")
     return [
         Task(
             benchmark="icir",
@@ -79,7 +79,7 @@ def load_icir(root: Path, split: str, settings: ICIRSettings) -> list[Task]:
 
 
 def _database(root: Path) -> dict[str, dict[str, set[str]]]:
-    """For each instance its pictures, each with the texts that are true of it."""
+    """Read the pictures of each instance, each with the texts that are true of it."""
     place = _placed(root, "database", "database_files.csv")
     shown: dict[str, dict[str, set[str]]] = {}
     for where, (path, text, instance) in read_columns(root / "database_files.csv", SOURCE, 3):

@@ -1,8 +1,8 @@
-"""LaSCo: COCO's pictures of 2014, queries made from questions that two pictures answer differently.
+"""LaSCo: COCO's pictures of 2014, with queries made from questions that have different answers for two pictures.
 
-Levy et al., *Data Roaming and Quality Assessment for Composed Image Retrieval* (AAAI 2024). On disk as its authors
-distribute it: `lasco_val.json`, `lasco_val_corpus.json` (39,826 pictures), and COCO's `val2014/`. Its authors report
-R@1/5/10/50/100/500/1000; they publish no evaluation code, so that what becomes of the reference is a setting.
+Levy et al., *Data Roaming and Quality Assessment for Composed Image Retrieval* (AAAI 2024). The layout is that of the
+authors: `lasco_val.json`, `lasco_val_corpus.json` (39,826 pictures), and COCO's `val2014/`. The authors report
+R@1/5/10/50/100/500/1000. They publish no evaluation code, so a setting decides whether the reference is ranked.
 """
 
 from dataclasses import dataclass
@@ -29,7 +29,7 @@ class LaSCoSettings(ReferenceSettings):
 
 
 def load_lasco(root: Path, split: str, settings: LaSCoSettings) -> list[Task]:
-    """The task of the split val. Pictures need not be there yet. Raises DataError for wrong or missing files."""
+    """Load the task of the split val. Pictures may be missing. Raises DataError for wrong or missing files."""
     listed = read_records(root / f"lasco_{split}_corpus.json", SOURCE)
     gallery = {_name(record.path("path")) for record in listed}
     labelled = QuerySubset.of(root, "lasco", settings.subset, split)
@@ -55,7 +55,7 @@ def load_lasco(root: Path, split: str, settings: LaSCoSettings) -> list[Task]:
             gallery=tuple(sorted(gallery)),
             queries=tuple(queries),
             settings=settings,
-            measures=MetricCutoffs(recall=(1, 5, 10, 50, 100, 500, 1000), precision=()),
+            measures=MetricCutoffs(recall=(1, 5, 10, 50, 100, 500, 1000), map_at=()),
             source=PICTURES,
         )
     ]
@@ -69,7 +69,7 @@ def _picture(record: Record, field: str) -> str:
 
 
 def _name(path: str) -> str:
-    """The file alone: the two official files disagree on the folder above it."""
+    """The file name without folders, since the two official files disagree on the folder."""
     return PurePosixPath(path).name
 
 

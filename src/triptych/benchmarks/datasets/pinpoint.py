@@ -8,7 +8,7 @@ its file is `images/SIGNATURE.jpg`, or as on their image host, `736x/da/93/91/da
 The metrics are those of the authors' evaluate.py: P@k, mAP@k, the share of right answers among the first k (their
 recall@k), NegRecall@k, the share of negatives, mAP@k without the negatives, and the spread of P@10 between wordings of
 a request. Requests are grouped by their references alone, as in their code. Two references are averaged, as in their
-run_retrieval.py. The file lists some pictures twice, and some both as right and as wrong. As in their code, each entry
+run_retrieval.py. The file lists some pictures twice, and some as both right and wrong. As in their code, each entry
 counts in the divisor of a share, a picture in both lists counts in both, and a picture outside the gallery is never
 found.
 """
@@ -35,7 +35,7 @@ PICTURES = (
     "a signature; put them into images/ as SIGNATURE.jpg"
 )
 CUTS = (1, 5, 10, 50)
-MEASURES = MetricCutoffs(recall=(), precision=CUTS, share=CUTS, found=CUTS, negatives=CUTS, spread=10)
+MEASURES = MetricCutoffs(recall=(), map_at=CUTS, precision_at=CUTS, target_recall_at=CUTS, negatives=CUTS, spread=10)
 _FILES = ("pinpoint_licensed.parquet", "pinpoint_metadata.parquet")
 _LISTS = ("positive_candidates", "negative_candidates")
 _NOTHING = ("", "None", "none", "nan")
@@ -58,7 +58,7 @@ def load_pinpoint(root: Path, split: str, settings: PinPointSettings) -> list[Ta
     named = {name for query in asked for name in (*query.targets, *query.negatives)}
     gallery = _signatures(listed) if listed.is_file() else named
     if not listed.is_file():
-        say(f"pinpoint: {listed.name} is missing; the gallery is what the queries name, {len(named)} pictures")
+        say(f"pinpoint: {listed.name} is missing; the gallery is the {len(named)} pictures that the queries name")
     queries = [_within(query, gallery, settings, counts) for query in asked]
     kept = [query for query in queries if query.targets]
     counts["queries without a right answer in the gallery, left out"] += len(queries) - len(kept)
@@ -105,12 +105,12 @@ def _rows(root: Path) -> Iterator[Record]:
 
 
 def _query(record: Record, settings: PinPointSettings, counts: Counter[str]) -> Query:
-    """A query as in the file. Names that are given twice, or not at all, are added to `counts`."""
+    """Parse a query of the file. Duplicate and missing names are added to `counts`."""
     references = [name for name in (_name(record, "query_image_signature"), _second(record)) if name]
     if not references:
         raise record.error('"query_image_signature" names no picture')
     right, wrong = (_listed(record, field, counts) for field in _LISTS)
-    counts["pictures that are called both right and wrong"] += len(right & wrong)
+    counts["pictures listed as both right and wrong"] += len(right & wrong)
     return Query(
         id=record.identifier("query_id"),
         reference=references[0],
@@ -124,17 +124,17 @@ def _query(record: Record, settings: PinPointSettings, counts: Counter[str]) -> 
 
 
 def _within(query: Query, gallery: set[str], settings: PinPointSettings, counts: Counter[str]) -> Query:
-    """The query with only pictures of the gallery, and without its reference if that may not be an answer."""
+    """Remove pictures outside the gallery, and the reference if it may not be an answer."""
     known = gallery if settings.reference_answers else gallery - {query.reference}
     counts["right answers that are not in the gallery"] += len(query.targets - gallery)
-    counts["wrong ones that are not in the gallery"] += len(query.negatives - gallery)
+    counts["wrong answers that are not in the gallery"] += len(query.negatives - gallery)
     return replace(query, targets=query.targets & known, negatives=query.negatives & known)
 
 
 def _listed(record: Record, field: str, counts: Counter[str]) -> frozenset[str]:
     names = [name for name in record.items(field) if isinstance(name, str) and name not in _NOTHING]
-    counts["entries of candidates that name nothing"] += len(record.items(field)) - len(names)
-    counts["candidates that stand in a list twice"] += len(names) - len(set(names))
+    counts["empty entries of candidates"] += len(record.items(field)) - len(names)
+    counts["candidates that are listed twice"] += len(names) - len(set(names))
     return frozenset(names)
 
 

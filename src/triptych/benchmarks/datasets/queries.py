@@ -8,15 +8,16 @@ from typing import Any
 from triptych.benchmarks.task import Query, Task
 from triptych.core.errors import DataError
 from triptych.core.finding import find_pictures
+from triptych.core.remote import Place
 
 
 def load_queries(path: Path, gallery: Path, root: Path | None = None) -> Task:
     """Load queries over the pictures of a gallery.
 
-    Each line is an object with `reference`, `modification` and `targets`. Optional fields are `candidates` (a closed
-    list to rank), `exclude` (names never to rank) and `change` (what changes to what, for the baseline that is given
-    it). Names are relative to the gallery's folder. Other fields and blank lines are ignored. A query's id is its line
-    number. Its reference never answers it.
+    Each line is an object with `reference`, `modification` and `targets`. Optional fields are `candidates` (the only
+    names to rank), `exclude` (names that are not ranked) and `change` (the new words, for the oracle baseline). Names
+    are relative to the gallery's folder. Other fields and blank lines are ignored. A query's id is its line number. The
+    reference is never an answer.
 
     Args:
         path: the file of queries.
@@ -28,6 +29,7 @@ def load_queries(path: Path, gallery: Path, root: Path | None = None) -> Task:
         UsageError: there is no such gallery.
     """
     found = find_pictures(gallery, root)
+    assert isinstance(found.root, Path)  # as the gallery, of this machine
     names = frozenset(found.names)
     return Task(
         benchmark="queries",
@@ -40,7 +42,7 @@ def load_queries(path: Path, gallery: Path, root: Path | None = None) -> Task:
     )
 
 
-def read_queries(path: Path, root: Path, gallery: Collection[str]) -> tuple[Query, ...]:
+def read_queries(path: Path, root: Place, gallery: Collection[str]) -> tuple[Query, ...]:
     """Read the queries of a file over a gallery of pictures below `root`. Their ids are their line numbers.
 
     Raises:
@@ -63,7 +65,7 @@ def read_queries(path: Path, root: Path, gallery: Collection[str]) -> tuple[Quer
 class _Line:
     """Reads one line of a queries file, and knows its position and the gallery's pictures."""
 
-    def __init__(self, where: str, root: Path, gallery: Collection[str]) -> None:
+    def __init__(self, where: str, root: Place, gallery: Collection[str]) -> None:
         self.where = where
         self.root = root
         self.gallery = gallery
@@ -77,7 +79,7 @@ class _Line:
         exclude = self._names(content, "exclude") if content.get("exclude") is not None else ()
 
         for picture in (reference, *exclude):
-            # These are never answers, so they need not be in the gallery; a misspelled one must not pass.
+            # These are never answers, so they need not be in the gallery. They are checked against misspelling.
             if picture not in self.gallery and not (self.root / picture).is_file():
                 raise self._error(f"there is no picture {picture!r} under {self.root}; correct the name")
         for field, pictures in (("target", targets), ("candidate", candidates or ())):
@@ -115,7 +117,7 @@ class _Line:
     def _text(self, content: Mapping[str, Any], field: str) -> str:
         value = self._required(content, field)
         if not isinstance(value, str) or not value.strip():
-            raise self._error(f'"{field}" must be a text that is not empty')
+            raise self._error(f'"{field}" must be a string and not empty')
         return value
 
     def _names(self, content: Mapping[str, Any], field: str) -> tuple[str, ...]:
@@ -129,7 +131,7 @@ class _Line:
         if value is None:
             return None
         if not isinstance(value, dict) or not all(isinstance(word, str) for word in value.values()):
-            raise self._error('"change" must be an object of texts, such as {"colour": "red"}')
+            raise self._error('"change" must be an object of strings, such as {"colour": "red"}')
         return value
 
     def _required(self, content: Mapping[str, Any], field: str) -> Any:

@@ -10,9 +10,9 @@ from torch.nn import functional as F
 from triptych.encoders.networks.dual_encoder import TextTower
 from triptych.encoders.networks.photo_encoder import PhotoTextTower
 
-_LEAST = -9.0  # lower limit of a word's log-probability
-_LOGARITHM, _ROOT = 0.3, 3.0  # factors that scale log-probabilities and roots of probabilities to be near one
-_TELL = 0.3  # the weight of the concepts' own linear map
+_LEAST = -9.0  # lower limit of a word's log-probability, against infinities
+_LOGARITHM, _ROOT = 0.3, 3.0  # factors that scale log-probabilities and square roots of probabilities to about one
+_TELL = 0.3  # the weight of the concepts' linear map in adapted picture vectors; not tuned
 
 
 @dataclass(frozen=True)
@@ -28,7 +28,7 @@ class CombinerShape:
     hidden: int = 1024
     dropout: float = 0.1
     expects: bool = False
-    """Whether a query states the concepts that it expects of its target, if there are words."""
+    """Whether a query predicts the concepts of its target. It needs `words`."""
 
     @property
     def concept_dim(self) -> int:
@@ -42,7 +42,7 @@ class CombinerShape:
 
     @property
     def input_dim(self) -> int:
-        """Length of the trunk's input: the reference's, the text's vector, and their product."""
+        """Length of the trunk's input: the reference's input, the text's vector, and the product of both vectors."""
         return self.picture_dim + 2 * self.dim
 
 
@@ -50,11 +50,11 @@ class ConceptHead(nn.Module):
     """Maps picture vectors `(n, dim)` to concepts `(n, 2 * sum(words))`; the words of each group form a softmax.
 
     Concepts are the log-probabilities of the words and the square roots of the probabilities, scaled to be near one.
-    The agent uses the same numbers: it adds up log-probabilities of words to be shown, and compares what is to stay by
-    products of square roots (Bhattacharyya's coefficient).
+    The agent uses the same numbers: it adds log-probabilities of wanted words, and compares attributes that must not
+    change by products of square roots (the Bhattacharyya coefficient).
 
-    The head starts with what the encoder knows of the words, and learns with the rest. So what a picture shows of an
-    attribute is directly available, and a query can ask for "any word but this one".
+    The head is initialised from the encoder's knowledge of the words, and trained with the rest. So the attributes of a
+    picture are directly available, and a query can ask for any word except one.
     """
 
     def __init__(self, dim: int, words: tuple[int, ...]) -> None:
@@ -64,7 +64,7 @@ class ConceptHead(nn.Module):
         nn.init.zeros_(self.classify.bias)
 
     def start_from(self, weight: Tensor, bias: Tensor) -> None:
-        """Start with a linear map, `(sum(words), dim)` and `(sum(words),)`, from unit vectors to logits."""
+        """Initialise with a linear map, `(sum(words), dim)` and `(sum(words),)`, from unit vectors to logits."""
         with torch.no_grad():
             self.classify.weight.copy_(weight)
             self.classify.bias.copy_(bias)
@@ -76,12 +76,12 @@ class ConceptHead(nn.Module):
 
 
 class TargetConcepts(nn.Module):
-    """Predicts the concepts of a query's target: the reference's, with those of what the modification changes.
+    """Predicts the concepts of a query's target: those of the reference, except for what the modification changes.
 
-    For each group, the query's features predict whether it stays, or which word replaces the reference's. That is
-    learnt from the changes that the agent names. Targets alone would teach little about words that few pictures surely
-    show. A group that stays asks for the square roots of the reference's probabilities, one that changes for the new
-    word. `ask` learns how much each of them counts.
+    For each group, the query's features predict whether the attribute is unchanged, or which word replaces it. This is
+    learnt from the changes that the agent names, since targets alone teach little about rare words. An unchanged group
+    adds the square roots of the reference's probabilities to the query, and a changed one the new word. `ask` learns
+    their weights.
     """
 
     def __init__(self, hidden: int, words: tuple[int, ...], out: int) -> None:
@@ -92,11 +92,11 @@ class TargetConcepts(nn.Module):
         nn.init.zeros_(self.ask.weight)
 
     def changes(self, features: Tensor) -> list[Tensor]:
-        """The logits of each group, `(n, 1 + words)`: that it stays, and of each word that it is the new one."""
+        """The logits of each group `(n, 1 + words)`: that it is unchanged, and that each word is the new one."""
         return list(torch.split(self.read(features).float(), [1 + count for count in self.words], dim=-1))
 
     def forward(self, changes: Sequence[Tensor], concepts: Tensor) -> Tensor:
-        """The vector to add to a query, `(n, out)`, from the changes and the reference's concepts by `ConceptHead`."""
+        """Compute the vector `(n, out)` to add to a query from the changes and the reference's concepts."""
         likely = [group.softmax(dim=-1) for group in changes]
         roots = torch.split(concepts[:, sum(self.words) :], self.words, dim=-1)
         new = torch.cat([group[:, 1:] for group in likely], dim=-1)
@@ -108,13 +108,13 @@ class TargetConcepts(nn.Module):
 class Combiner(nn.Module):
     """Maps reference and text vectors `(n, dim)` to query vectors `(n, out)`.
 
-    It is gated as CLIP4Cir's Combiner (Baldrati et al., CVPR Workshops 2022, section 3.2): a learned mixture of both
-    inputs plus a correction. In addition, references and gallery both go through `adapt`, which starts as the identity
-    and learns what distinguishes items, from the vector and from the concepts read from it. With concepts, a query also
-    states which of them it expects of its target.
+    It is gated like CLIP4Cir's Combiner (Baldrati et al., CVPR Workshops 2022, section 3.2): a learnt mixture of both
+    inputs plus a correction. In addition, references and gallery go through `adapt`, which starts as the identity and
+    learns what distinguishes items, from the vector and its concepts. With concepts, a query also predicts the concepts
+    of its target.
 
-    The `trunk` maps both inputs `(n, shape.input_dim)` to features `(n, hidden)`, from which shares and correction
-    follow. It is two layers, or a network that reads `more` of reference and text than their vectors.
+    The `trunk` maps both inputs `(n, shape.input_dim)` to features `(n, hidden)`, which determine mixture and
+    correction. It has two layers, or is a network that reads `more` of reference and text than their vectors.
     """
 
     def __init__(self, shape: CombinerShape, trunk: nn.Module | None = None) -> None:
@@ -138,12 +138,12 @@ class Combiner(nn.Module):
                     nn.init.zeros_(values)
 
     def picture_features(self, vectors: Tensor) -> Tensor:
-        """The networks' input for a picture: its vector, scaled to components near one, and its concepts."""
+        """The networks' input for a picture: its vector, scaled to components of about one, and its concepts."""
         scaled = vectors * self.shape.dim**0.5
         return scaled if self.concepts is None else torch.cat([scaled, self.concepts(vectors)], dim=-1)
 
     def adapt(self, vectors: Tensor) -> Tensor:
-        """Picture vectors in the space of the queries, of any length."""
+        """Map picture vectors to the space of the queries, without normalisation."""
         features = self.picture_features(vectors)
         adapted: Tensor = self.keep(vectors) + self.refine(features)
         return adapted if self.tell is None else adapted + _TELL * self.tell(features[:, self.shape.dim :])
@@ -157,7 +157,7 @@ class Combiner(nn.Module):
         return self.read(references, texts, *more)[0]
 
     def read(self, references: Tensor, texts: Tensor, *more: Tensor) -> tuple[Tensor, list[Tensor]]:
-        """Unit query vectors, and the logits of `TargetConcepts.changes`, which are empty without such a part."""
+        """Unit query vectors, and the logits of `TargetConcepts.changes`, which are empty without that part."""
         root = self.shape.dim**0.5
         features = self.picture_features(references)
         inner = self.trunk(torch.cat([features, texts * root, references * texts * root**2], dim=-1), *more)
@@ -182,7 +182,7 @@ def _two_layers(shape: CombinerShape) -> nn.Sequential:
 
 
 def _widening(dim: int, out: int) -> nn.Linear:
-    """A linear map that starts as the identity, with zeros for additional components."""
+    """A linear map that is initialised as the identity, with zeros for additional components."""
     linear = nn.Linear(dim, out, bias=False)
     nn.init.eye_(linear.weight)
     return linear
@@ -191,8 +191,8 @@ def _widening(dim: int, out: int) -> nn.Linear:
 class QuerySide(nn.Module):
     """Maps references and words to query vectors.
 
-    Words are token ids `(n, l)` if a text tower is trained with the combiner, else text vectors `(n, dim)`. With
-    `patches` of the references, the combiner's trunk reads these, and the words one by one.
+    Words are token ids `(n, l)` if a text tower is trained with the combiner, else text vectors `(n, dim)`. If
+    `patches` of the references are given, the combiner's trunk reads them and the single tokens.
     """
 
     def __init__(self, combiner: Combiner, text: TextTower | PhotoTextTower | None) -> None:
@@ -208,13 +208,13 @@ class QuerySide(nn.Module):
         """Unit query vectors, and the predicted changes."""
         if patches is None:
             return self.combiner.read(references, words if self.text is None else self.text(words))
-        assert isinstance(self.text, TextTower), "a trunk that reads patches is for encoders that pretrain made"
+        assert isinstance(self.text, TextTower), "a trunk that reads patches needs an encoder that pretrain made"
         states = self.text.states(words)
         return self.combiner.read(references, self.text.pool(words, states), patches, states, words == 0)
 
 
 class GallerySide(nn.Module):
-    """`Combiner.gallery` as a module of its own, for export."""
+    """`Combiner.gallery` as a module, for export."""
 
     def __init__(self, combiner: Combiner) -> None:
         super().__init__()

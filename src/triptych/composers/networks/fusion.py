@@ -16,7 +16,7 @@ class FusionShape:
     """The sizes that decide the shapes of the trunk's weights."""
 
     reads: int
-    """Length of the input about both pictures and texts as wholes: the combiner's `CombinerShape.input_dim`."""
+    """Length of the pooled input, the combiner's `CombinerShape.input_dim`."""
     answers: int
     """Length of the output features: the combiner's `CombinerShape.hidden`."""
     positions: int
@@ -32,11 +32,10 @@ class FusionShape:
 
 
 class FusionTrunk(nn.Module):
-    """Self-attention over a query token, a picture's positions and a text's tokens; its output is that of the query
-    token.
+    """Self-attention over a query token, a picture's positions and a text's tokens. The output is the query token's.
 
-    It follows the fusion in CASE (Levy et al., AAAI 2024) and TransAgg (Liu et al., BMVC 2023), which is over the same
-    two kinds of tokens. Here the query token starts from the vectors of both inputs.
+    It follows the fusion in CASE (Levy et al., AAAI 2024) and TransAgg (Liu et al., BMVC 2023), which also attend over
+    positions and tokens. Here the query token is initialised from the vectors of both inputs.
     """
 
     def __init__(self, shape: FusionShape) -> None:
@@ -58,7 +57,7 @@ class FusionTrunk(nn.Module):
 
     @classmethod
     def between(cls, patches: PatchTower, towers: EncoderShape, combiner: CombinerShape) -> Self:
-        """A new trunk for the outputs of these towers and the inputs of such a combiner."""
+        """Make a trunk for the outputs of these towers and a combiner of this shape."""
         with torch.inference_mode():
             positions, channels = patches(torch.zeros(1, 3, towers.size, towers.size)).shape[1:]
         return cls(FusionShape(combiner.input_dim, combiner.hidden, positions, channels, towers.text_width))
@@ -67,10 +66,10 @@ class FusionTrunk(nn.Module):
         """Compute features `(n, answers)`.
 
         Args:
-            both: `(n, reads)`, the combiner's input.
+            both: the combiner's input `(n, reads)`.
             patches: `(n, positions, channels)` of the references.
             states: `(n, l, text_width)` of the text's tokens.
-            absent: `(n, l)`, which of these are padding.
+            absent: a mask `(n, l)` of the tokens that are padding.
         """
         query = self.ask(both).unsqueeze(1) + self.kinds[0]
         picture = self.see(patches.float()) + self.positions + self.kinds[1]

@@ -25,7 +25,7 @@ class MappingNetwork(nn.Module):
         )
 
     def forward(self, vectors: Tensor) -> Tensor:
-        words: Tensor = self.layers(vectors * self.dim**0.5)  # components near one
+        words: Tensor = self.layers(vectors * self.dim**0.5)  # scaled to components of about one
         return words
 
 

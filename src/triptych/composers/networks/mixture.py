@@ -9,7 +9,7 @@ class Mixture(nn.Module):
     """Maps reference and text vectors `(n, dim)` to query vectors `(n, dim)`: a weighted sum plus a correction.
 
     The weights are learnt for each query, as in CLIP4Cir's Combiner (Baldrati et al., CVPR Workshops 2022, section
-    3.2). It starts as the plain sum. The gallery stays in the encoder's space.
+    3.2). It starts as the even sum. The gallery stays in the encoder's space.
     """
 
     def __init__(self, dim: int, hidden: int = 512, dropout: float = 0.1) -> None:
@@ -24,7 +24,7 @@ class Mixture(nn.Module):
 
     def forward(self, references: Tensor, texts: Tensor) -> Tensor:
         """Unit query vectors."""
-        root = self.dim**0.5  # to components near one
+        root = self.dim**0.5  # scales to components of about one
         inner = self.trunk(torch.cat([references * root, texts * root, references * texts * root**2], dim=-1))
         shares = torch.sigmoid(self.gate(inner)) * 2
         mixed = shares[:, :1] * references + shares[:, 1:] * texts + self.correct(inner)

@@ -1,4 +1,4 @@
-"""CLIP's text tower with pseudo-words, made of the modules that transformers has loaded."""
+"""CLIP's text tower with pseudo-words, made from the modules of transformers."""
 
 import copy
 from typing import Any
@@ -11,15 +11,15 @@ from triptych.encoders.protocol import SLOT
 
 
 class ClipTextTower(nn.Module):
-    """Maps token ids `(n, l)`, framed and padded at the end, to unit vectors `(n, dim)`.
+    """Maps token ids `(n, l)`, with start and end tokens and padded at the end, to unit vectors `(n, dim)`.
 
-    Where an id is SLOT, the row's own pseudo-word, an embedding of `words` `(n, width)`, takes the place of a token.
-    CLIP looks only backwards and reads a text's vector at the id that closes it, so padding does not matter.
+    At the id SLOT, the row's pseudo-word, an embedding of `words` `(n, width)`, replaces the token's embedding. CLIP is
+    causal and reads a text's vector at the end token, so padding has no effect.
     """
 
     def __init__(self, model: Any) -> None:
         super().__init__()
-        # A copy: the hook below must not stay on the encoder's own.
+        # A copy, since the hook below must not remain on the encoder's own module.
         self.model = copy.deepcopy(model.text_model).float().cpu().eval()
         self.project = copy.deepcopy(model.text_projection).float().cpu()
         self._words: tuple[Tensor, Tensor] | None = None

@@ -1,6 +1,7 @@
-"""The small dual encoder that `pretrain` trains: a residual network for pictures, a transformer for texts.
+"""The small dual encoder that `pretrain` trains from scratch: a residual network for pictures, a transformer for texts.
 
-Sized for a CPU: pictures of 64 pixels a side and about five million parameters, where a CLIP tower has a hundred.
+It is sized for CPUs: pictures of 64 pixels a side and about five million parameters. A CLIP tower has a hundred
+million.
 """
 
 from dataclasses import dataclass
@@ -27,13 +28,13 @@ class EncoderShape:
     vocabulary: int = 4096
     """Entries of the tokenizer."""
     length: int = 24
-    """Tokens read of a text."""
+    """The most tokens of a text that are read."""
     text_width: int = 192
     text_layers: int = 2
     dim: int = 256
     """Length of the vector that pictures and texts share."""
     identity: int = 0
-    """Length of the part of a picture's vector that identifies the item; 0 before `adapt-encoder`."""
+    """Length of the item part of a picture's vector; 0 before `adapt-encoder`."""
 
 
 class Residual(nn.Module):
@@ -45,7 +46,7 @@ class Residual(nn.Module):
         self.first_norm = nn.BatchNorm2d(channels)
         self.second = nn.Conv2d(channels, channels, 3, padding=1, bias=False)
         self.second_norm = nn.BatchNorm2d(channels)
-        nn.init.zeros_(self.second_norm.weight)  # each block starts as the identity
+        nn.init.zeros_(self.second_norm.weight)  # so each block starts as the identity
 
     def forward(self, x: Tensor) -> Tensor:
         inner = F.relu(self.first_norm(self.first(x)))
@@ -79,8 +80,7 @@ class PictureTower(nn.Module):
 
 
 class PatchTower(nn.Module):
-    """Maps pixels to the towers' features at each position before pooling, `(n, positions, channels)` in half
-    precision."""
+    """Maps pixels to the towers' features before pooling, `(n, positions, channels)`, in half precision."""
 
     def __init__(self, *towers: PictureTower) -> None:
         super().__init__()
@@ -94,8 +94,8 @@ class PatchTower(nn.Module):
 class TextTower(nn.Module):
     """Maps token ids `(n, l)`, zero for padding, to unit vectors `(n, dim + identity)`.
 
-    A text does not identify an item, so its last `identity` components are zero. Where an id is SLOT, the row's own
-    pseudo-word, an embedding of `words` `(n, text_width)`, takes the place of a token.
+    A text does not identify an item, so its last `identity` components are zero. At the id SLOT, the row's pseudo-word,
+    an embedding of `words` `(n, text_width)`, replaces the token's embedding.
     """
 
     def __init__(self, shape: EncoderShape) -> None:
@@ -116,7 +116,7 @@ class TextTower(nn.Module):
         return self.pool(ids, self.states(ids, words))
 
     def states(self, ids: Tensor, words: Tensor | None = None) -> Tensor:
-        """The last layer's states `(n, l, text_width)`. Those of padding mean nothing."""
+        """The last layer's states `(n, l, text_width)`. The states of padding are undefined."""
         hidden = self.tokens(ids) if words is None else _with_words(self.tokens, ids, words)
         hidden = hidden + self.positions[: ids.shape[1]]
         states: Tensor = self.norm(self.layers(hidden, src_key_padding_mask=ids == 0))
@@ -143,7 +143,7 @@ class JointPictureTower(nn.Module):
 
 
 HALF = 0.5**0.5
-"""The factor that scales both parts of a vector, so that the whole has length one."""
+"""The scale of both parts of a vector, so that the whole vector has length one."""
 
 
 def _with_words(tokens: nn.Embedding, ids: Tensor, words: Tensor) -> Tensor:
@@ -152,7 +152,7 @@ def _with_words(tokens: nn.Embedding, ids: Tensor, words: Tensor) -> Tensor:
 
 
 class DualEncoder(nn.Module):
-    """Both towers, and the temperature that they are trained with."""
+    """Both towers, and their trained temperature."""
 
     def __init__(self, shape: EncoderShape) -> None:
         super().__init__()
@@ -160,7 +160,7 @@ class DualEncoder(nn.Module):
         self.picture = PictureTower(shape, shape.dim)
         self.identity = PictureTower(shape, shape.identity) if shape.identity else None
         self.text = TextTower(shape)
-        # CLIP's starting temperature of 0.07 and its cap of 100 (Radford et al. 2021, section 2.5).
+        # CLIP's initial temperature of 0.07 and upper limit of 100 (Radford et al. 2021, section 2.5).
         self.log_scale = nn.Parameter(torch.tensor(2.659))
 
     @property
@@ -169,36 +169,35 @@ class DualEncoder(nn.Module):
 
     @property
     def full_picture(self) -> nn.Module:
-        """The module from pixels to the vectors that a catalog stores."""
+        """The module that maps pixels to the vectors that a catalog stores."""
         return self.picture if self.identity is None else JointPictureTower(self.picture, self.identity)
 
     @property
     def patches(self) -> PatchTower:
-        """The module from pixels to the same towers' features at each position."""
+        """The module that maps pixels to the same towers' features at each position."""
         return PatchTower(self.picture) if self.identity is None else PatchTower(self.picture, self.identity)
 
 
 class WordHead(nn.Module):
     """Maps unit vectors `(n, dim)` of pictures to log-odds that a caption contains each term.
 
-    `share` `(terms,)`, the share of captions that contain each term, sets the initial biases.
+    `share` `(terms,)` is the share of captions that contain each term. It determines the initial biases.
     """
 
     def __init__(self, dim: int, share: Tensor) -> None:
         super().__init__()
-        self._scale = dim**0.5  # to components near one
+        self._scale = dim**0.5  # scales to components of about one
         self.read = nn.Linear(dim, len(share))
         nn.init.zeros_(self.read.weight)
         with torch.no_grad():
             self.read.bias.copy_(torch.logit(share, eps=1e-4))
 
     def loss(self, vectors: Tensor, said: Tensor) -> Tensor:
-        """The loss given which terms the captions contain `(n, terms)`: the sum
-        over terms of the binary cross-entropy."""
+        """The binary cross-entropy, summed over terms, given a mask of the captions' terms `(n, terms)`."""
         odds = self.read(vectors.float() * self._scale)
         return F.binary_cross_entropy_with_logits(odds, said.float(), reduction="sum") / len(said)
 
     def linear(self) -> tuple[NDArray[np.float32], NDArray[np.float32]]:
-        """The map from unit vectors as `(weight, bias)`."""
+        """The linear map from unit vectors to log-odds, as `(weight, bias)`."""
         weight, bias = self.read.weight.detach().float().cpu(), self.read.bias.detach().float().cpu()
         return (weight * self._scale).numpy(), bias.numpy()

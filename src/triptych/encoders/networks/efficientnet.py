@@ -8,7 +8,7 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-# For each stage: kernel, stride, expansion, channels, repeats.
+# Kernel, stride, expansion, channels and repeats of each stage.
 STAGES = (
     (3, 1, 1, 16, 1),
     (3, 2, 6, 24, 2),
@@ -23,8 +23,7 @@ FEATURES = 1280  # of Lite0, as published
 
 
 class Convolution(nn.Module):
-    """A convolution with TensorFlow's "same" padding, which puts an odd pixel at
-    the end, optionally followed by ReLU6."""
+    """A convolution with TensorFlow's "same" padding, which adds an odd pixel at the end, and optionally ReLU6."""
 
     def __init__(
         self, inputs: int, outputs: int, kernel: int, *, stride: int = 1, groups: int = 1, relu: bool = True
@@ -44,7 +43,7 @@ class Convolution(nn.Module):
 
 
 class Block(nn.Module):
-    """An inverted bottleneck: widen, filter each channel, narrow; with a shortcut if the shapes allow it."""
+    """An inverted bottleneck: expansion, depthwise convolution and projection, with a shortcut if the shapes fit."""
 
     def __init__(self, inputs: int, outputs: int, kernel: int, stride: int, expansion: int) -> None:
         super().__init__()
@@ -97,9 +96,9 @@ class EfficientNetLite0(nn.Module):
 
 
 def published_weights(published: dict[str, Tensor]) -> dict[str, Tensor]:
-    """The weights of `EfficientNetLite0` from a published file in the layout of `efficientnet_lite_pytorch`.
+    """Convert the weights of a published file in the layout of `efficientnet_lite_pytorch` to `EfficientNetLite0`.
 
-    In that layout each convolution has a batch norm beside it, which is folded into it.
+    In that layout each convolution is followed by a batch norm, which is folded into it.
     """
     weights: dict[str, Tensor] = {}
 

@@ -4,12 +4,13 @@ import torch
 from torch import Tensor, nn
 
 RANK = 8  # as in Hu et al. 2021 for RoBERTa
-ALPHA = 16.0  # twice the rank, so the correction counts twice
+ALPHA = 16.0  # the correction is scaled by alpha / rank = 2; not tuned
 _READS_WITH = ("q_proj", "k_proj", "v_proj", "out_proj")
 
 
 class Lora(nn.Module):
-    """`W x + b + (alpha / rank) B A x`, of which A and B learn; B starts as zero (Hu et al. 2021, section 4.1)."""
+    """`W x + b + (alpha / rank) B A x`. Only A and B are trained, and B starts as zero (Hu et al. 2021, section
+    4.1)."""
 
     def __init__(self, linear: nn.Linear, rank: int, alpha: float) -> None:
         super().__init__()
@@ -39,8 +40,7 @@ def add_lora(model: nn.Module, rank: int = RANK, alpha: float = ALPHA) -> None:
 
 
 def merge_lora(model: nn.Module) -> None:
-    """Replace the layers of `add_lora` by merged linear layers. The model
-    computes the same, and is stored as before."""
+    """Replace the layers of `add_lora` by merged linear layers, which compute the same and have the original layout."""
     for parent in list(model.modules()):
         for name, child in list(parent.named_children()):
             if isinstance(child, Lora):

@@ -1,4 +1,4 @@
-"""The encoder of real photos: a pretrained trunk with a tuned second ending, and a sentence tower."""
+"""The encoder of real photos: a pretrained trunk, a tuned copy of its last stages, and a sentence tower."""
 
 from dataclasses import dataclass
 
@@ -9,7 +9,7 @@ from torch.nn import functional as F
 from triptych.encoders.networks.efficientnet import FEATURES, STAGES, EfficientNetLite0, stage
 from triptych.encoders.networks.sentence import SentenceTower
 
-_EARLY = (0, 1, 2, 4)  # stages whose maps are read beside the pixels
+_EARLY = (0, 1, 2, 4)  # early stages whose feature maps are used, besides the pixels
 _EARLY_CHANNELS = 3 + sum(STAGES[number][3] for number in _EARLY)
 _LAST_CHANNELS = STAGES[-1][3]
 
@@ -21,17 +21,17 @@ class PhotoShape:
     trunk: str = "efficientnet-lite0"
     """The name of the trunk; there is only one."""
     tuned_from: int = 5
-    """The first stage of the trunk that has a tuned copy. The trunk itself is as published."""
+    """The first stage of the trunk that has a tuned copy. The trunk itself has the published weights."""
     size: int = 128
     """Side of the square picture, in pixels."""
     dim: int = 256
-    """Length of the meaning: what pictures share with texts."""
+    """Length of the meaning, the part of a vector that pictures share with texts."""
     item_dim: int = 384
-    """Length of the item part of a picture's vector, which identifies the item."""
+    """Length of the item part, the part of a picture's vector that identifies the item."""
     vocabulary: int = 9769
     """Entries of the tokenizer."""
     length: int = 64
-    """Tokens read of a text."""
+    """The most tokens of a text that are read."""
     text_width: int = 384
     rank: int = 160
     """Length of a token's embedding."""
@@ -40,23 +40,23 @@ class PhotoShape:
 
     @property
     def instance_dim(self) -> int:
-        """How many of a vector's last components are zero for texts: the item part and the constant."""
+        """The number of last components that are zero for texts: the item part and the constant."""
         return self.item_dim + 1
 
 
 class PhotoTower(nn.Module):
     """Maps pixels `(n, 3, size, size)` in [-1, 1] to unit vectors `(n, dim + item_dim + 1)`.
 
-    A vector has three parts, whose lengths `parts` holds: the meaning, the item part, and a constant. The constant
-    raises the similarity of any two pictures relative to that of a text and a picture, so that both count as much in an
-    even sum.
+    A vector has three parts, whose scales are in `parts`: the meaning, the item part, and a constant. The constant
+    raises the similarity of any two pictures relative to that of a text and a picture, so that picture and text have
+    equal influence in an even sum.
 
-    The meaning has two sources. The first is a tuned copy of the trunk's last stages. Its features at each position,
-    with the early stages' maps, are pooled by attention, so that the object counts and the background does not. The
-    second is a linear map of the trunk's own features, so that the meaning stays good for things that the copy was not
-    tuned on. A gate weighs the first source. The item part is a fixed projection of the trunk's own features.
-    Components in which all pictures differ much count less in it (a partial whitening, as of descriptors for instance
-    retrieval: Jégou and Chum, ECCV 2012).
+    The meaning has two sources. The first is a tuned copy of the trunk's last stages. Its features and the early
+    stages' feature maps are pooled by attention, which favours the object over the background. The second is a linear
+    map of the trunk's own features, which keeps the meaning useful for things that the copy was not tuned on. A gate
+    weighs the first source. The item part is a fixed projection of the trunk's own features. Components with a large
+    variance have less weight in it (a partial whitening, as of descriptors for instance retrieval: Jégou and Chum, ECCV
+    2012).
     """
 
     def __init__(self, shape: PhotoShape, heads: int = 4, inner: int = 256) -> None:
@@ -86,7 +86,7 @@ class PhotoTower(nn.Module):
         self.register_buffer("item_mean", torch.zeros(shape.item_dim))
         self.register_buffer("item_scale", torch.ones(shape.item_dim))
         self.register_buffer("parts", torch.tensor([0.5, 0.5, 0.0]).sqrt())
-        with torch.no_grad():  # at first every place counts alike
+        with torch.no_grad():  # attention starts as a mean over all positions
             for parameter in (*self.attention.parameters(), self.gate.weight):
                 parameter.zero_()
         nn.init.constant_(self.gate.bias, 1.0)
@@ -100,30 +100,30 @@ class PhotoTower(nn.Module):
 
     def maps(self, pixels: Tensor) -> tuple[Tensor, Tensor, Tensor]:
         """The early maps `(n, 195, h, w)`, the tuned copy's last map `(n, 320, h / 2, w / 2)`, and the trunk's own
-        features `(n, 1280)`; h and w are a sixteenth of the picture's."""
+        features `(n, 1280)`. Height h and width w are a sixteenth of the picture's."""
         early, tuned, features = self.untuned_maps(pixels)
         for layers in self.tuned:
             tuned = layers(tuned)
         return early, tuned, features
 
     def untuned_maps(self, pixels: Tensor) -> tuple[Tensor, Tensor, Tensor]:
-        """The same with the input of the tuned copy, a map `(n, 112, h, w)`, in place of the copy's last map."""
+        """Like `maps`, but with the input of the tuned copy, a map `(n, 112, h, w)`, instead of its last map."""
         maps = self.trunk.maps(pixels)
         fine = [pixels, *(maps[number] for number in _EARLY)]
         early = [F.avg_pool2d(values, side) for values, side in zip(fine[:-1], (16, 8, 4, 2), strict=True)]
         return torch.cat([*early, fine[-1]], dim=1), maps[self.tuned_from - 1], self.trunk.features(maps[-1])
 
     def standardise(self, features: Tensor) -> Tensor:
-        """The trunk's features, each with mean zero and deviation one over the training pictures."""
+        """The trunk's features, standardised by mean and standard deviation over the training pictures."""
         return (features - self.mean) / self.scale
 
     def pooled(self, early: Tensor, tuned: Tensor) -> Tensor:
-        """The first source of the meaning `(n, dim)`, from maps."""
+        """The first source of the meaning `(n, dim)`, from feature maps."""
         read: Tensor = self.read(self.attended(early, tuned))
         return read
 
     def attended(self, early: Tensor, tuned: Tensor) -> Tensor:
-        """The maps pooled by attention, and the tuned copy's mean `(n, 1344)`: the input of `read`."""
+        """The maps pooled by attention, and the mean of the tuned copy's map, `(n, 1344)`: the input of `read`."""
         early = (early - self.early_mean[:, None, None]) / self.early_scale[:, None, None]
         narrow = F.interpolate(self.narrow(tuned), size=early.shape[-2:], mode="nearest")
         places = torch.cat([early, narrow], dim=1)
@@ -165,7 +165,7 @@ class PhotoTextTower(nn.Module):
 
 
 class PhotoEncoder(nn.Module):
-    """Both towers, and the temperature that they were trained with."""
+    """Both towers, and their trained temperature."""
 
     def __init__(self, shape: PhotoShape) -> None:
         super().__init__()
@@ -176,11 +176,10 @@ class PhotoEncoder(nn.Module):
 
     @property
     def scale(self) -> Tensor:
-        """1 / temperature for whole vectors, whose cosines between text and picture
-        are smaller than those of meanings."""
+        """1 / temperature for whole vectors, whose cosines of text and picture are smaller than those of meanings."""
         return self.log_scale.exp() / self.picture.parts[0]
 
     @property
     def full_picture(self) -> nn.Module:
-        """The module from pixels to the vectors that a catalog stores."""
+        """The module that maps pixels to the vectors that a catalog stores."""
         return self.picture

@@ -13,7 +13,7 @@ from torch.nn import functional as F
 from triptych.encoders.protocol import SLOT
 
 PADDING, OPENING, CLOSING = 0, 2, 3
-"""Ids of the tokenizer: of no token, and of the tokens that open and close every text."""
+"""Token ids: padding, and the start and end tokens of every text."""
 
 
 class Layer(nn.Module):
@@ -45,9 +45,9 @@ class SentenceTower(nn.Module):
 
     Args:
         vocabulary: entries of the tokenizer.
-        length: most tokens read of a text.
-        width: of the layers.
-        rank: length of a token's embedding, which a linear map widens; 0 for as long as the layers are wide.
+        length: the most tokens of a text that are read.
+        width: width of the layers.
+        rank: length of a token's embedding, which a linear map extends to `width`; 0 for embeddings of length `width`.
         layers: number of layers.
         heads: attention heads of each layer.
     """
@@ -66,19 +66,19 @@ class SentenceTower(nn.Module):
         return (states * present).sum(dim=1) / present.sum(dim=1).clamp(min=1)
 
     def present(self, ids: Tensor) -> Tensor:
-        """Which tokens are part of the text `(n, l)`: no padding, and up to the first id that closes the text."""
+        """A mask `(n, l)` of the tokens that belong to the text: no padding, and up to the first end token."""
         closes = (ids == CLOSING).long()
         return (ids != PADDING) & (closes.cumsum(dim=1) - closes == 0)
 
     def states(self, ids: Tensor, words: Tensor | None = None) -> Tensor:
         """The last layer's states `(n, l, width)`.
 
-        Where an id is SLOT, the row's own pseudo-word of `words` `(n, rank)` takes the place of a token.
+        At the id SLOT, the row's pseudo-word of `words` `(n, rank)` replaces the token's embedding.
         """
         hidden = self.tokens(ids.clamp(min=0))
         if words is not None:
             hidden = torch.where((ids == SLOT).unsqueeze(-1), words.unsqueeze(1), hidden)
-        # Looked up, not sliced, so that an exported graph accepts any number of columns.
+        # Positions are looked up instead of sliced, so that an exported graph accepts any number of columns.
         positions = F.embedding(torch.arange(ids.shape[1], device=ids.device), self.positions)
         hidden = self.embedding_norm(self.widen(hidden) + positions)
         mask = torch.where(self.present(ids), 0.0, -1e4).to(hidden.dtype)[:, None, None, :]
@@ -89,7 +89,7 @@ class SentenceTower(nn.Module):
 
 
 def bert_weights(published: Mapping[str, Tensor], layers: Sequence[int], length: int) -> dict[str, Tensor]:
-    """The weights of a `SentenceTower` with rank 0 from the given layers of a BERT in the Hugging Face layout."""
+    """Convert the given layers of a BERT in the Hugging Face layout to weights of a `SentenceTower` with rank 0."""
     weights = {
         "tokens.weight": published["embeddings.word_embeddings.weight"],
         "positions": published["embeddings.position_embeddings.weight"][:length]

@@ -1,4 +1,4 @@
-"""Keys of what an ablation made: hashes of everything that decides it."""
+"""Keys of the results of an ablation: hashes of everything that decides them."""
 
 import hashlib
 import json
@@ -12,7 +12,7 @@ from triptych.core.errors import UsageError
 from triptych.core.files import as_json, hash_file
 from triptych.encoders.protocol import Encoder
 
-_READ = {".json", ".onnx", ".safetensors"}  # what an encoder's folder holds of it, besides pictures for people
+_READ = {".json", ".onnx", ".safetensors"}  # the files of an encoder's folder that decide its results
 
 
 def digest_of(*parts: Any) -> str:
@@ -25,10 +25,10 @@ def _plain(value: Any) -> Any:
 
 
 def digest_of_encoder(encoder: Encoder) -> str:
-    """A hash of everything that mining and training take from an encoder.
+    """A hash of everything in an encoder that mining and training depend on.
 
-    A fingerprint only promises equal vectors. The words that the encoder can name, its temperature, and the weights
-    that are trained along are files of its folder.
+    Equal fingerprints only guarantee equal vectors. The words that the encoder can name, its temperature and trainable
+    weights are in other files of its folder.
     """
     folder = getattr(encoder, "folder", None)
     files = sorted(file for file in folder.iterdir() if file.suffix in _READ) if folder else []
@@ -36,12 +36,12 @@ def digest_of_encoder(encoder: Encoder) -> str:
 
 
 def digest_of_queries(benchmark: str, root: Path, split: str) -> str:
-    """A hash of a split's queries, its answers, and the names of its pictures. Raises what loading them raises."""
+    """A hash of a split's queries and answers and of its pictures' names. Errors of loading the split are passed on."""
     return digest_of([asdict(task) for task in load_tasks(benchmark, root, split)])
 
 
 def with_contents(options: Mapping[str, Any]) -> dict[str, Any]:
-    """Options as plain values, with the content of a file in place of its name.
+    """Options as plain values. Paths are replaced by a hash of the file's content.
 
     Raises:
         UsageError: there is no such file.

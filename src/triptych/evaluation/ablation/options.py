@@ -1,4 +1,4 @@
-"""What an ablation runs."""
+"""Options of an ablation."""
 
 from dataclasses import dataclass
 
@@ -8,7 +8,7 @@ from triptych.core.options import check_ranges, option
 
 @dataclass(frozen=True)
 class AblateOptions:
-    """Which recipes `ablate` runs, and how often. Raises UsageError for what makes no sense."""
+    """Which recipes `ablate` runs, and with which seeds. Raises UsageError for values out of range."""
 
     seeds: tuple[int, ...] = option(
         (0, 1, 2), "Seed of mining and training; may be repeated.", flag="--seed", metavar="SEED"

@@ -1,5 +1,4 @@
-"""`ablate`: run every recipe on every benchmark with every seed, on validation
-queries. Finished work is not repeated."""
+"""`ablate`: run every recipe on every benchmark with every seed, on val queries. Finished work is not repeated."""
 
 import shutil
 from collections.abc import Callable, Iterator, Mapping, Sequence
@@ -28,7 +27,7 @@ from triptych.training.composer import train
 from triptych.training.finetuning import finetune
 
 SPLIT = "val"
-"""The split on which recipes are compared. Test queries are not for selection."""
+"""The split on which recipes are compared. Nothing is selected on test queries."""
 STAGES: Mapping[str, Callable[..., Any]] = {
     "mine": mine,
     "refine": refine,
@@ -40,7 +39,7 @@ STAGES: Mapping[str, Callable[..., Any]] = {
 
 @dataclass(frozen=True)
 class Step:
-    """A stage that makes a triplet file. `key` is a hash of everything that decides it, including earlier steps."""
+    """A stage that makes a triplet file. `key` is a hash of all that decides the file, including earlier steps."""
 
     stage: str
     options: Options
@@ -49,8 +48,7 @@ class Step:
 
 @dataclass(frozen=True)
 class Cell:
-    """One recipe, benchmark and seed. `key` is a hash of everything that decides
-    its result, but not of this program."""
+    """One recipe, benchmark and seed. `key` is a hash of everything that decides the result, except this program."""
 
     recipe: AblationRecipe
     benchmark: str
@@ -71,10 +69,9 @@ def ablate(
 ) -> AblationResult:
     """Mine, train and measure each recipe of a file, on the val split of each benchmark, with each seed.
 
-    Recipes that mine alike share their triplets. A cell is one recipe, benchmark and seed. A finished cell is never run
-    again, and one that was killed goes on where it stopped. Files, including the encoder's and the queries', are
-    identified by their content, the benchmark's pictures by their names. Use another `out` for another version of this
-    program.
+    Recipes with equal options of mining share their triplets. A cell is one recipe, benchmark and seed. A finished cell
+    is never run again, and a killed one is resumed. Files, including those of the encoder and the queries, are
+    identified by their content, and pictures by their names. Use another `out` for another version of this program.
 
     Args:
         recipes: the file of recipes.
@@ -91,7 +88,7 @@ def ablate(
     Raises:
         UsageError: a name is unknown, or a recipe has an option that its stage does not have.
     """
-    require_extra("train", "ablate")  # now, and not after minutes of mining
+    require_extra("train", "ablate")  # checked before minutes of mining
     recipes, out = Path(recipes), Path(out)
     chosen = _chosen(recipes, options)
     if not roots:
@@ -99,7 +96,7 @@ def ablate(
     for name in roots:
         find_benchmark(name, SPLIT)
         if name not in catalogs:
-            raise UsageError(f"{name}: give the catalog of its unlabelled pictures, too")
+            raise UsageError(f"{name}: also give the catalog of its unlabelled pictures")
     opened = {name: Catalog(Path(catalogs[name])) for name in roots}
     run = _Run(out, {name: Path(root) for name, root in roots.items()}, opened, encoder, runtime)
     cells = [*_cells(run, chosen, options.seeds)]
@@ -121,7 +118,7 @@ def ablate(
 
 @dataclass(frozen=True)
 class _Run:
-    """What all cells share."""
+    """The inputs that all cells share."""
 
     out: Path
     roots: Mapping[str, Path]
@@ -131,7 +128,7 @@ class _Run:
 
 
 def _chosen(path: Path, options: AblateOptions) -> list[AblationRecipe]:
-    """The recipes to run.
+    """Select the recipes to run.
 
     Raises:
         UsageError: no recipe has a given name.
@@ -150,7 +147,7 @@ def _cells(run: _Run, recipes: Sequence[AblationRecipe], seeds: Sequence[int]) -
     folders = {name: root.resolve() for name, root in run.roots.items()}
     queries = {name: [name, str(root), digest_of_queries(name, root, SPLIT)] for name, root in folders.items()}
     stages = {(name, recipe.name): _stages(recipe, name) for name in run.catalogs for recipe in recipes}
-    for seed in seeds:  # seed by seed, so that a first table is there early
+    for seed in seeds:  # all cells of one seed first, so that a first table is ready early
         for name in run.catalogs:
             for recipe in recipes:
                 steps, key = [], digest_of(learnt_from[name], seed)
@@ -162,12 +159,12 @@ def _cells(run: _Run, recipes: Sequence[AblationRecipe], seeds: Sequence[int]) -
 
 
 def _learning(recipe: AblationRecipe) -> tuple[str, Options]:
-    """The stage that makes a recipe's composer, and its options."""
+    """The stage that trains, `train` or `finetune`, and its options."""
     return ("train", recipe.train) if recipe.finetune is None else ("finetune", recipe.finetune)
 
 
 def _stages(recipe: AblationRecipe, benchmark: str) -> list[tuple[str, dict[str, Any]]]:
-    """The stages that make a recipe's triplets, one round of mining or two, with their options."""
+    """The stages that make a recipe's triplets, in one or two rounds of mining, with their options."""
     refined = recipe.mine.get("refined")
     usual = PreviousRounds.read(Path(refined)).vocabulary if refined else find_benchmark(benchmark).vocabulary
     first = {"vocabulary": usual or DEFAULT, **recipe.mine}
@@ -177,8 +174,8 @@ def _stages(recipe: AblationRecipe, benchmark: str) -> list[tuple[str, dict[str,
 
 
 def _finish(run: _Run, cell: Cell) -> None:
-    """Make triplets, train, and measure. Only the result is kept."""
-    if _result(run.out, cell).exists():  # another recipe came to the same
+    """Mine, train and measure. Only the result is kept."""
+    if _result(run.out, cell).exists():  # another recipe has the same key
         return
     composer = run.out / "composers" / cell.key
     triplets, catalog = _triplets(run, cell), run.catalogs[cell.benchmark].folder
@@ -197,7 +194,7 @@ def _finish(run: _Run, cell: Cell) -> None:
 
 
 def _triplets(run: _Run, cell: Cell) -> Path:
-    """The triplet file of a cell's last step. Files that exist are used."""
+    """Make the triplet file of a cell's last step. Existing files are used."""
     catalog = run.catalogs[cell.benchmark].folder
     made = [run.out / "triplets" / f"{step.key}.parquet" for step in cell.steps]
     for step, file, before in zip(cell.steps, made, [None, *made], strict=False):

@@ -1,4 +1,4 @@
-"""Show an ablation as a table and as a picture."""
+"""Show an ablation as a table and as a plot."""
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
@@ -11,10 +11,10 @@ from triptych.core.files import atomic
 
 @dataclass(frozen=True)
 class MetricOverSeeds:
-    """One metric of a recipe over seeds."""
+    """One metric of a recipe over several seeds."""
 
     values: list[float]
-    """One for each seed, in percent."""
+    """The value for each seed, in percent."""
     mean: float
     deviation: float | None
     """The standard deviation; None for one seed."""
@@ -36,13 +36,13 @@ class AblationResult:
     """The result of `ablate`."""
 
     rows: list[AblationRow]
-    """Of the cells that are finished, by task and recipe."""
+    """The rows of finished cells, by task and recipe."""
     cells: int
-    """How many there are: one for each recipe, benchmark and seed."""
+    """The number of cells: one for each recipe, benchmark and seed."""
     finished: int
-    """How many are finished."""
+    """The number of finished cells."""
     failed: tuple[str, ...]
-    """Which cells failed, and why."""
+    """The failed cells, each with its error."""
     made_by: dict[str, Any]
     """Program, version, settings and time."""
 
@@ -52,7 +52,7 @@ _DRAWN = "R@10"
 
 
 def summarise_cells(cells: Sequence[Mapping[str, Any]]) -> list[AblationRow]:
-    """A row for each task and recipe, in their order: each metric's values over seeds, their mean and deviation."""
+    """Make a row for each task and recipe, in order: each metric's values over seeds, mean and standard deviation."""
     found: dict[tuple[str, str, str], dict[int, Mapping[str, float]]] = {}
     for cell in cells:
         for row in cell["rows"]:
@@ -69,7 +69,7 @@ def summarise_cells(cells: Sequence[Mapping[str, Any]]) -> list[AblationRow]:
 
 
 def format_ablation(report: AblationResult) -> str:
-    """A Markdown table for each task. The last column is the difference in R@10 from the first recipe."""
+    """Format a Markdown table for each task. The last column is the difference in R@10 from the first recipe."""
     parts = []
     for (benchmark, task), rows in _by_task(report).items():
         shown = [name for name in _SHOWN if name in rows[0].metrics]
@@ -90,7 +90,7 @@ def format_ablation(report: AblationResult) -> str:
 
 
 def draw_ablation(report: AblationResult, path: Path) -> None:
-    """Draw R@10 by recipe as bars, a panel for each task, with the deviation over seeds and a dot for each seed."""
+    """Draw R@10 of each recipe as bars with standard deviations and a dot for each seed, one panel for each task."""
     from matplotlib.figure import Figure
 
     tasks = _by_task(report)

@@ -1,1 +1,1 @@
-"""Published rows as recipes: run, and set beside what was published."""
+"""Published rows as recipes, which are run and compared with the published figures."""

@@ -1,4 +1,4 @@
-"""Describe recipes and their results in words."""
+"""Format recipes and their results as text."""
 
 from collections.abc import Sequence
 from pathlib import Path
@@ -10,7 +10,7 @@ _NONE = "–"
 
 
 def format_reproduction(result: ReproduceResult) -> str:
-    """Format published and measured figures, a line for each metric, and the status of each step without a figure."""
+    """Format published and measured figures, one line for each metric, and the status of each step without figures."""
     table = [["row", "method", "benchmark", "split", "task", "metric", "published", "measured", "difference"]]
     for figure in result.figures:
         published, measured = figure.published, figure.measured
@@ -32,7 +32,7 @@ def format_reproduction(result: ReproduceResult) -> str:
 
 
 def format_recipes(recipes: Sequence[PublishedRecipe], out: Path = Path("reproduced")) -> str:
-    """Every recipe in Markdown: its commands, the published figures, and their sources."""
+    """Format every recipe as Markdown: its commands, the published figures, and their sources."""
     return "\n\n".join(_page(recipe, out) for recipe in recipes)
 
 

@@ -1,4 +1,4 @@
-"""Recipes of published rows: what is run, on which benchmarks, and which figures were published."""
+"""Recipes of published rows: what to run, on which benchmarks, and the published figures."""
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
@@ -17,7 +17,7 @@ class Published:
     """Published figures of a method on a task."""
 
     method: str
-    """The method's name here; empty if a recipe has only one."""
+    """The name of the method in this program; empty if a recipe has only one."""
     task: str
     metrics: Mapping[str, float]
     source: str
@@ -33,15 +33,15 @@ class Run:
     settings: tuple[str, ...]
     """Choices within the benchmark's protocol, like `eval --setting`."""
     server: bool
-    """Whether only the benchmark's server knows the targets. Then a submission is made instead of figures."""
+    """Whether only the benchmark's server knows the targets. Then a submission is written instead of figures."""
     published: tuple[Published, ...]
 
 
 @dataclass(frozen=True)
 class PublishedRecipe:
-    """One row of published tables, or one for each of its methods.
+    """A row of published tables, or a row for each of its methods.
 
-    Rows of other people's models have their `code` and a `command` of it, and cannot be run here.
+    Rows of models that this program does not include have their authors' `code` and `command`, and are not run here.
     """
 
     row: str
@@ -51,7 +51,7 @@ class PublishedRecipe:
     methods: tuple[str, ...] = ()
     weight: float | None = None
     composer: bool = False
-    """Whether the row is that of a composer trained by the user."""
+    """Whether the row is of a composer that the user has trained."""
     code: str = ""
     command: str = ""
 

@@ -1,4 +1,4 @@
-"""`reproduce`: run published rows on this machine, and go on where an earlier run stopped."""
+"""`reproduce`: measure published rows on this machine. An interrupted run is resumed."""
 
 import shlex
 from collections.abc import Iterator, Mapping, Sequence
@@ -18,17 +18,17 @@ from triptych.evaluation.results.reading import read_rows
 from triptych.evaluation.results.row import ResultRow
 
 _FLAGS = {item.field.name: item.flag for item in flat_options(EvaluateOptions)}
-"""The options of `evaluate`, as the command line has them."""
+"""The options of `evaluate`, as flags of the command line."""
 
 
 @dataclass(frozen=True)
 class Step:
-    """One call of `evaluate`: a recipe's run, of a single method if a submission is made."""
+    """One call of `evaluate`: a recipe's run, or one method of it if a submission is written."""
 
     recipe: PublishedRecipe
     run: Run
     given: Mapping[str, Any]
-    """What `evaluate` is given by name, its options among it."""
+    """The keyword arguments of `evaluate`, including its options."""
     output: Path
 
     @property
@@ -50,7 +50,7 @@ class Step:
 
 @dataclass(frozen=True)
 class Folders:
-    """The folders of a benchmark, of results, and, if they exist, of a catalog and a composer."""
+    """The folders of a benchmark and of results, and those of a catalog and a composer if they are given."""
 
     root: Path
     out: Path
@@ -59,7 +59,7 @@ class Folders:
 
 
 def steps(recipe: PublishedRecipe, run: Run, folders: Folders) -> Iterator[Step]:
-    """The steps of a recipe's run: one evaluation, or, for a server, one for each method."""
+    """The steps of a recipe's run: one evaluation, or one for each method if submissions are written."""
     out = folders.out
     shared: dict[str, Any] = {"root": folders.root, "split": run.split}
     if folders.catalog:
@@ -83,7 +83,7 @@ def steps(recipe: PublishedRecipe, run: Run, folders: Folders) -> Iterator[Step]
 
 @dataclass(frozen=True)
 class ReproducedFigure:
-    """A metric as published and as measured here; None if it was not."""
+    """A metric as published and as measured here; None if it was not published or not measured."""
 
     row: str
     method: str | None
@@ -94,7 +94,7 @@ class ReproducedFigure:
     published: float | None
     measured: float | None
     source: str | None
-    """Who published it."""
+    """The source of the published figure."""
 
 
 @dataclass(frozen=True)
@@ -109,7 +109,7 @@ class ReproducedStep:
 
     @property
     def failed(self) -> bool:
-        """Whether there is no result."""
+        """Whether the step has no result."""
         return self.status.startswith("failed")
 
 
@@ -135,15 +135,15 @@ def reproduce(
 ) -> ReproduceResult:
     """Measure published rows on the benchmarks whose folders are in `roots`.
 
-    Every evaluation has a result file in `out`, and is not repeated if that exists. An evaluation that fails is
-    reported and left out. If only a benchmark's server knows the targets, the submission is written. The result is also
-    written to `out/reproduction.json`, as documented in docs/reference/formats.md.
+    Every evaluation has a result file in `out`. If the file exists, the evaluation is not repeated. An evaluation that
+    fails is reported and left out. If only a benchmark's server knows the targets, a submission is written. The result
+    is also written to `out/reproduction.json`, as documented in docs/reference/formats.md.
 
     Args:
-        rows: their names; by default all that can be measured.
-        roots: benchmark to folder.
+        rows: the names of rows; by default all that can be measured.
+        roots: the folder of each benchmark.
         out: the folder of the result files.
-        catalogs: benchmark to a catalog of its pictures by the rows' encoder, which saves encoding them for every step.
+        catalogs: a catalog of each benchmark's pictures by the rows' encoder, which saves encoding them in every step.
         composer: the trained composer of the row "triptych".
         recipes: a file of recipes instead of the package's own.
         runtime: processor threads.
@@ -190,7 +190,7 @@ def _choose(
     if not any(run.benchmark in roots for recipe in chosen for run in recipe.runs):
         raise UsageError("nothing to run: give the folder of a benchmark, as in --root cirr=DIR")
     if composer is None and any(recipe.composer for recipe in chosen):
-        raise UsageError("the row of triptych's composer needs --composer, a folder that train made")
+        raise UsageError("the row triptych needs --composer, a folder that `triptych train` wrote")
     return chosen
 
 
@@ -211,10 +211,10 @@ def _take(step: Step, runtime: Runtime) -> tuple[str, list[ResultRow]]:
 
 
 def _require_same(step: Step) -> None:
-    """Check that a result file is of the step's encoder, composer and folder.
+    """Check that a result file was measured with the step's encoder, composer and folder.
 
     Raises:
-        MismatchError: it is not.
+        MismatchError: it was not.
     """
     note = read_json(step.output, "result file")
     settings = note.get("made_by", {}).get("settings") if isinstance(note, dict) else None
@@ -228,7 +228,7 @@ def _require_same(step: Step) -> None:
 
 
 def _figures(recipe: PublishedRecipe, run: Run, measured: Sequence[ResultRow]) -> list[ReproducedFigure]:
-    """Every metric that was published or measured."""
+    """Collect every metric that was published or measured."""
     found: dict[tuple[str, str], dict[str, dict[str, float]]] = {}
     sources: dict[tuple[str, str], str] = {}
     for published in run.published:

@@ -1,1 +1,1 @@
-"""Read result files: compare them, average them over seeds, and set them as tables."""
+"""Read result files, compare them, average them over seeds, and format them as tables."""

@@ -1,4 +1,4 @@
-"""`compare`: two methods on the same queries, and whether their difference is more than chance."""
+"""`compare`: compare two methods on the same queries, with significance tests."""
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
@@ -28,17 +28,17 @@ class ComparedMethod:
     method: str
     encoder: str
     runs: int
-    """How many were averaged, query by query."""
+    """How many runs were averaged, query by query."""
 
 
 @dataclass(frozen=True)
 class ComparedMetric:
-    """A metric of both sides, in percent; intervals are of 95 %, and None without values of each query."""
+    """A metric of both sides, in percent. Intervals are 95 % intervals, or None if there are no per-query values."""
 
     first: float
     second: float
     difference: float
-    """The second's less the first's."""
+    """The second side's value minus the first's."""
     first_interval: list[float] | None = None
     second_interval: list[float] | None = None
     difference_interval: list[float] | None = None
@@ -61,13 +61,13 @@ class Comparison:
 
     @property
     def heading(self) -> str:
-        """What both were measured on: benchmark, task and split."""
+        """The benchmark, task and split of both."""
         return f"{self.benchmark} · {self.task} · {self.split}"
 
 
 @dataclass(frozen=True)
 class CompareResult:
-    """What `compare` found."""
+    """The result of `compare`."""
 
     comparisons: list[Comparison]
     made_by: Mapping[str, Any]
@@ -83,27 +83,26 @@ def compare(
     *,
     output: Path | str | None = None,
 ) -> CompareResult:
-    """Set the methods of two result files beside each other, on every benchmark, task and split that both have.
+    """Compare the methods of two result files on every benchmark, task and split that both have.
 
-    Methods are paired by name, or `method` of the first file with `against` (by default the same) of the second, or of
-    the first again if there is no second. Where a file holds one method each, these are paired whatever their names.
-    Several runs of a method are averaged, query by query.
+    Methods are paired by name. If options are given, `method` of the first file is compared with `against` (by default
+    the same name) of the second file, or of the first if there is no second. If each file has one method, these are
+    paired whatever their names. Several runs of a method are averaged, query by query.
 
-    Where both files have values for each query (`triptych eval --per-query`), every metric gets 95 % bootstrap
-    intervals of both means and of their difference, and the p-value of a paired randomisation test; see
-    `triptych.metrics`. Otherwise the means alone are compared. What differs from seed to seed in training, or from
-    gallery to gallery, is in none of these figures.
+    If both files have values for each query (`triptych eval --per-query`), every metric gets 95 % bootstrap intervals
+    of both means and of their difference, and the p-value of a paired randomisation test; see `triptych.metrics`.
+    Otherwise only the means are compared. The figures do not include the variation over training seeds or galleries.
 
     Args:
         first: a result file that `evaluate` wrote.
-        second: another one; without it the methods of the first are compared with each other.
-        options: which methods, and how many random draws.
+        second: another result file; without it the methods of the first are compared with each other.
+        options: the methods to compare, and the number of random draws.
         output: a file to write the result to, as documented in docs/reference/formats.md.
 
     Raises:
         DataError: a file is no result file.
         MismatchError: protocol, queries or gallery differ; the message names the setting.
-        UsageError: the files have nothing in common, or it is not clear what to pair.
+        UsageError: the files have nothing in common, or the pairing is ambiguous.
     """
     if second is None and (options.method is None or options.against is None):
         raise UsageError("one result file: choose the methods to compare with --method and --against")
@@ -113,7 +112,7 @@ def compare(
     sides = [_by_task(read_rows(path)) for path in paths]
     tasks = [task for task in sides[0] if task in sides[1]]
     if not tasks:
-        raise UsageError(f"{names[0]} and {names[1]} have no benchmark, task and split in common")
+        raise UsageError(f"{names[0]} and {names[1]}: no benchmark, task and split is in both")
     wanted = options.method or options.against, options.against or options.method
     pairs = [pair for task in tasks for pair in _pair(sides[0][task], sides[1][task], wanted, names)]
     for one, other in pairs:
@@ -134,7 +133,7 @@ def _by_task(rows: Sequence[ResultRow]) -> dict[str, list[MethodRuns]]:
 def _pair(
     ours: list[MethodRuns], theirs: list[MethodRuns], wanted: tuple[str | None, str | None], names: tuple[str, str]
 ) -> list[tuple[MethodRuns, MethodRuns]]:
-    """The lines of one task that are compared with each other."""
+    """Choose the methods of one task that are compared with each other."""
     task = ours[0].rows[0].heading
     if wanted[1] is not None:
         return [(_only(ours, wanted[0], names[0]), _only(theirs, wanted[1], names[1]))]
@@ -152,15 +151,15 @@ def _pair(
 
 
 def _only(side: list[MethodRuns], method: str | None, file: str) -> MethodRuns:
-    """The one line of a method.
+    """The runs of a method.
 
     Raises:
-        UsageError: there is none, or more than one.
+        UsageError: there is no such method, or it has several encoders.
     """
     found = [line for line in side if line.method == method]
     if len(found) != 1:
-        how = "has, with several encoders, a method" if found else "has no method"
-        raise UsageError(f"{file}: {side[0].rows[0].heading} {how} {method!r}; choose among the methods of one encoder")
+        how = "has results of several encoders for the method" if found else "has no method"
+        raise UsageError(f"{file}: {side[0].rows[0].heading} {how} {method!r}; give a file with one encoder")
     return found[0]
 
 
@@ -194,7 +193,7 @@ def _comparison(one: MethodRuns, other: MethodRuns, options: CompareOptions) -> 
 def _significance(
     one: MethodRuns, other: MethodRuns, metrics: Sequence[str], options: CompareOptions
 ) -> dict[str, dict[str, Any]]:
-    """Intervals and p-values of the metrics for which both sides have each query's value."""
+    """Intervals and p-values of the metrics for which both sides have per-query values."""
     queries = one.rows[0].queries
     paired = {name: (_values(one, name), _values(other, name)) for name in metrics}
     paired = {name: values for name, values in paired.items() if len(values[0]) == len(values[1]) == queries}
@@ -214,9 +213,9 @@ def _significance(
 
 
 def _values(runs: MethodRuns, metric: str) -> Values:
-    """The metric of each query, averaged over runs; empty if a run does not have it."""
+    """The metric of each query, averaged over runs; empty if a run lacks it."""
     each = [values for row in runs.rows if (values := (row.per_query or {}).get(metric)) is not None]
-    # Values can be paired only if the digests are of the same queries in the same order.
+    # Values are paired only if the digests show the same queries in the same order.
     if len(each) < len(runs.rows) or not all(row.queries_sha256 for row in runs.rows):
         return np.empty(0)
     mean: Values = np.mean([np.asarray(values, np.float64) for values in each], axis=0)
@@ -224,7 +223,7 @@ def _values(runs: MethodRuns, metric: str) -> Values:
 
 
 def format_comparison(result: CompareResult) -> str:
-    """Lines for each comparison: both means, their difference with its interval, and p."""
+    """Format each comparison as lines: both means, their difference with its interval, and p."""
     return "\n\n".join(_format(comparison) for comparison in result.comparisons)
 
 
@@ -250,5 +249,5 @@ def _format(comparison: Comparison) -> str:
         )
         lines.append(f"  {text}".rstrip())
     if any(found.p is None for found in comparison.metrics.values()):
-        lines.append("  no values of each query: significance cannot be tested; run both with eval --per-query")
+        lines.append("  no per-query values, so significance is not tested; run both with eval --per-query")
     return "\n".join(lines)

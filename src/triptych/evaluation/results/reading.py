@@ -20,7 +20,7 @@ def read_rows(path: Path) -> list[ResultRow]:
     """Read the rows of a result file.
 
     Raises:
-        DataError: the file is no result file; the message names the row.
+        DataError: the file is no result file; the message names the invalid row.
     """
     content = read_json(path, "result file")
     rows = content.get("rows") if isinstance(content, dict) else None
@@ -38,7 +38,7 @@ def _fault(row: Any) -> str | None:
         return "not an object"
     for field in _TEXTS:
         if not isinstance(row.get(field), str):
-            return f'"{field}" must be a text'
+            return f'"{field}" must be a string'
     for field in _COUNTS:
         if not isinstance(row.get(field), int):
             return f'"{field}" must be a number'
@@ -52,7 +52,7 @@ def _fault(row: Any) -> str | None:
         return f'"per_query" must be an object of lists of {row["queries"]} numbers'
     answers = row.get("answers", {})
     if not isinstance(answers, dict) or not all(map(_are_texts, answers.values())):
-        return '"answers" must be an object of lists of texts'
+        return '"answers" must be an object of lists of strings'
     return None
 
 
@@ -69,15 +69,16 @@ def _are_values(values: Any, count: int) -> bool:
 
 
 def require_same_protocol(first: ResultRow, second: ResultRow, names: tuple[str, str]) -> None:
-    """Check that two rows follow one protocol. A row without a protocol, such as one of a submission file, only gives a
-    warning.
+    """Check that two rows follow the same protocol.
+
+    A row without a protocol, such as the row of a submission file, only causes a warning.
 
     Raises:
         MismatchError: they do not; the message names the first setting that differs.
     """
     unknown = [name for row, name in zip((first, second), names, strict=True) if row.protocol is None]
     if len(unknown) == 1:
-        say(f"{first.heading}: {unknown[0]} does not state its protocol; make sure that it is the same")
+        say(f"{first.heading}: {unknown[0]} does not state its protocol; check that it is the same")
         return
     settings = [dict(row.protocol or {}) for row in (first, second)]
     for setting in sorted({*settings[0], *settings[1]}):
@@ -87,9 +88,9 @@ def require_same_protocol(first: ResultRow, second: ResultRow, names: tuple[str,
 
 
 def require_comparable(first: ResultRow, second: ResultRow, names: tuple[str, str]) -> None:
-    """Check that both rows are about the same queries and gallery, by one protocol.
+    """Check that both rows have the same queries, gallery and protocol.
 
-    `names` say where the rows come from. Digests are compared if both rows have them.
+    `names` are the sources of the rows, for messages. Digests are compared if both rows have them.
 
     Raises:
         MismatchError: they are not; the message names what differs.
@@ -112,7 +113,7 @@ def _not_comparable(row: ResultRow, what: str, values: list[Any], names: tuple[s
 
 @dataclass(frozen=True)
 class MeanSpread:
-    """A mean, and the standard deviation over runs if there are several."""
+    """The mean over runs, and the standard deviation if there are several."""
 
     mean: float
     spread: float | None = None
@@ -120,11 +121,11 @@ class MeanSpread:
 
     @classmethod
     def of(cls, values: Sequence[float]) -> "MeanSpread":
-        """The mean and the sample standard deviation (n - 1) of one or more runs."""
+        """Compute the mean and the sample standard deviation (n - 1) of one or more runs."""
         return cls(mean(values), stdev(values) if len(values) > 1 else None, len(values))
 
     def text(self, decimals: int = 1) -> str:
-        """As text, such as "40.9 ± 0.2"."""
+        """Format as in "40.9 ± 0.2"."""
         return f"{self.mean:.{decimals}f}" + ("" if self.spread is None else f" ± {self.spread:.{decimals}f}")
 
 

@@ -7,50 +7,54 @@ from typing import Any, Self
 
 @dataclass(frozen=True, kw_only=True)
 class Shortcuts:
-    """Which share of the queries one input alone solves, in percent, and a method's recall on the others."""
+    """The shares of queries that one input alone solves, in percent, and a method's recall on the others."""
 
     cutoff: int
-    """A query counts as solved where a target is among so many."""
+    """A query counts as solved if a target is among this many first answers."""
     picture_only: float
-    """Solved by the reference picture, and not by the words."""
+    """The share solved by the reference picture, but not by the words."""
     text_only: float
-    """Solved by the words, and not by the reference picture."""
+    """The share solved by the words, but not by the reference picture."""
     either: float
-    """Solved by each of them alone."""
+    """The share that each of them alone solves."""
     neither: float
-    """Solved by neither: these need both."""
+    """The share that neither solves alone: these queries need both inputs."""
     queries: int
-    """How many neither solves."""
+    """How many queries neither solves."""
     recall: float | None = None
-    """The method's recall at the cut-off on these; None where there are none."""
+    """The method's recall at the cut-off on these; None if there are none."""
     interval: list[float] | None = None
-    """Its 95 % bootstrap interval."""
+    """The 95 % bootstrap interval of this recall."""
 
 
 @dataclass(frozen=True, kw_only=True)
 class Verification:
-    """How a chat model put a method's first answers in another order, and what its replies took, whenever they came."""
+    """How a verifier reordered a method's first answers, and the cost of all its scores, also of earlier runs."""
 
     model: str
     top: int
-    """How many answers of each query it graded."""
+    """How many answers of each query the verifier scored."""
+    scores: str = "grades"
+    """The kind of scores: `grades` (written by the model), or `yes-no` (the probability of yes against no)."""
     weight: float
-    """Of its grades, against the order before."""
+    """The weight of the scores against the original order."""
     weight_from: str = "given"
     """Where the weight comes from: `val`, `given` or `default`."""
     calls: int
     tokens_in: int
     tokens_out: int
     cost: float
+    seconds: float = 0.0
+    """How long its scores took, each counted for itself."""
     unusable: int
-    """Answers that were graded 0, since no usable reply came."""
+    """Answers that were scored 0, since there was no usable reply."""
     ungraded_queries: int
-    """Queries that were left as they were."""
+    """Queries whose answers are unchanged."""
 
 
 @dataclass(frozen=True, kw_only=True)
 class Compilation:
-    """What it took to turn requests into phrases by a chat model."""
+    """The cost of turning requests into phrases by a chat model."""
 
     model: str
     calls: int
@@ -58,65 +62,65 @@ class Compilation:
     tokens_out: int
     cost: float
     plain_queries: int
-    """Queries that were taken as they stand, since no usable reply came."""
+    """Queries that are used unchanged, since there was no usable reply."""
 
 
 @dataclass(frozen=True, kw_only=True)
 class ResultRow:
-    """The metrics of a method on a task, in percent; its fields are those of a result file (docs/reference/formats.md).
+    """The metrics of a method on a task, in percent, as in a result file (docs/reference/formats.md).
 
-    Fields that were not measured, or do not apply, are None and left out of JSON.
+    Fields that were not measured or do not apply are None, and are left out of JSON.
     """
 
     benchmark: str
     task: str
-    """A part of the benchmark, or `mean`: the unweighted mean over its parts."""
+    """A task of the benchmark, or `mean`: the unweighted mean over its tasks."""
     split: str
     method: str
     encoder: str
-    """The name of the encoder, or `submission` where a file was scored."""
+    """The name of the encoder, or `submission` for a scored submission file."""
     metrics: Mapping[str, float]
-    """Such as {"R@10": 41.5}, the main ones of the protocol first."""
+    """The metrics, such as {"R@10": 41.5}, the protocol's main ones first."""
     aspects: Mapping[str, float] | None = None
-    """CIRCO's mAP@10 over the queries that ask for a kind of change."""
+    """CIRCO's mAP@10 over the queries with each semantic aspect."""
     queries: int
-    """How many were asked."""
+    """The number of queries measured."""
     gallery: int
-    """How many pictures were ranked."""
+    """The number of pictures in the gallery."""
     unreadable: int = 0
-    """Pictures that cannot be read."""
+    """The number of pictures that cannot be read."""
     queries_sha256: str | None = None
-    """Equal where the same was asked."""
+    """A digest of the queries: equal for equal queries in the same order."""
     gallery_sha256: str | None = None
-    """Equal for galleries of the same names."""
+    """A digest of the gallery: equal for galleries with the same names."""
     per_query: Mapping[str, list[float]] | None = field(default=None, repr=False)
-    """Each query's metrics, between 0 and 1, in the order of the queries."""
+    """Each query's metrics, from 0 to 1, in the order of the queries."""
     answers: Mapping[str, list[str]] | None = field(default=None, repr=False)
-    """The first answers to each query, by its id, best first."""
+    """The first answers to each query, by query id, best first."""
     lost_queries: int | None = None
-    """Queries that cannot be asked, as their pictures cannot be read."""
+    """The number of queries that are left out, since their pictures cannot be read."""
     protocol: Mapping[str, str] | None = None
-    """What was chosen of an official benchmark's protocol."""
+    """The settings of an official benchmark's protocol."""
     weight: float | None = None
-    """Of the words, for a method that weighs them against the picture."""
+    """The weight of the words, for a weighted method."""
     weight_from: str | None = None
     """Where the weight comes from: `val`, `given` or `default`."""
     prompt: str | None = None
-    """What stands before the words, for a composer that knows prompts."""
+    """The prompt before the words, for a composer with prompts."""
     prompt_from: str | None = None
     """Where the prompt comes from: `val`, `given` or `default`."""
     picture_only: Mapping[str, float] | None = None
-    """The metrics of the reference picture alone."""
+    """The metrics of picture only."""
     text_only: Mapping[str, float] | None = None
-    """The metrics of the words alone."""
+    """The metrics of words only."""
     gap: Mapping[str, float] | None = None
-    """How far the method is ahead of the better of the two, in points."""
+    """The method's lead over the better of the two, in points."""
     shortcuts: Shortcuts | None = None
-    """Which queries one input alone solves, and what the method does on the others."""
+    """The shares of queries that one input alone solves, and the method's recall on the others."""
     verification: Verification | None = None
-    """How a chat model put the first answers in another order."""
+    """How a verifier reordered the first answers."""
     compilation: Compilation | None = None
-    """What it took to turn the requests into phrases."""
+    """The cost of turning the requests into phrases."""
 
     @property
     def heading(self) -> str:
@@ -125,7 +129,7 @@ class ResultRow:
 
     @property
     def query_set(self) -> tuple[Any, ...]:
-        """The queries and the gallery; equal for rows of the same ones."""
+        """A key of the queries and the gallery, equal for comparable rows."""
         return self.queries, self.gallery, self.queries_sha256, self.gallery_sha256
 
     def as_json(self) -> dict[str, Any]:
@@ -134,7 +138,7 @@ class ResultRow:
 
     @classmethod
     def from_json(cls, row: Mapping[str, Any]) -> Self:
-        """A row of a result file. Unknown fields are ignored."""
+        """Parse a row of a result file. Unknown fields are ignored."""
         known = {item.name: row[item.name] for item in fields(cls) if item.name in row}
         for part, kind in _PARTS.items():
             if isinstance(found := known.get(part), Mapping):
@@ -155,5 +159,5 @@ _PARTS: Mapping[str, type[Any]] = {
 
 
 def without_none(result: Any) -> dict[str, Any]:
-    """A dataclass, and those in it, as JSON without fields that are None."""
+    """A dataclass, with nested ones, as JSON without the fields that are None."""
     return asdict(result, dict_factory=lambda items: {name: value for name, value in items if value is not None})

@@ -1,4 +1,4 @@
-"""`table`: set result files as tables like those of papers and leaderboards."""
+"""`table`: format result files as tables like those of papers and leaderboards."""
 
 import csv
 import io
@@ -14,22 +14,22 @@ from triptych.evaluation.results.row import ResultRow
 
 @dataclass(frozen=True)
 class _Grid:
-    """A line for each method; columns of metrics, grouped by benchmark, task and split."""
+    """A line for each method, with columns of metrics grouped by benchmark, task and split."""
 
     groups: tuple[tuple[str, tuple[str, ...]], ...]
-    """Headings, and the metrics below each."""
+    """The headings of groups, and the metrics below each."""
     labels: tuple[tuple[str, str], ...]
-    """Each line's method and encoder."""
+    """The method and encoder of each line."""
     figures: tuple[tuple[MeanSpread | None, ...], ...]
-    """Each line's figures, group after group; None where nothing was measured."""
+    """The figures of each line, in the order of the columns; None if a metric was not measured."""
 
     @property
     def encoders(self) -> bool:
-        """Whether lines differ in their encoder."""
+        """Whether the lines have different encoders."""
         return len({encoder for _, encoder in self.labels}) > 1
 
     def names(self, line: int) -> list[str]:
-        """The names in a line: the method, and the encoder if lines differ in it."""
+        """The names in a line: the method, and the encoder if lines have different ones."""
         return list(self.labels[line]) if self.encoders else [self.labels[line][0]]
 
     @property
@@ -37,7 +37,7 @@ class _Grid:
         return ["method", "encoder"] if self.encoders else ["method"]
 
     def cells(self, decimals: int, bold: Callable[[str], str], none: str) -> list[list[str]]:
-        """The text of every figure. The best of a column is bold, unless it is the only one."""
+        """Format every figure. The best of a column is bold, unless it is the only one."""
         columns = []
         for figures in zip(*self.figures, strict=True):
             shown = [None if figure is None else round(figure.mean, decimals) for figure in figures]
@@ -54,26 +54,26 @@ class _Grid:
 
 
 def table(files: Sequence[Path | str], *, format: str = "markdown", decimals: int = 2) -> str:
-    """Set result files as one table: a line for each method, columns by benchmark and task.
+    """Format result files as one table: a line for each method, and columns by benchmark and task.
 
     Several runs of a method, such as training seeds, become mean ± standard deviation. The best of a column is bold.
-    LaTeX needs the package booktabs. CSV has full precision, and the deviation in a column of its own.
+    LaTeX needs the package booktabs. CSV has full precision, and the standard deviation in a column of its own.
 
     Args:
         files: result files.
         format: markdown, latex or csv.
-        decimals: of every figure, except in CSV.
+        decimals: decimals of every figure, except in CSV.
 
     Returns:
         The table as text.
 
     Raises:
         DataError: a file is no result file.
-        MismatchError: methods of one column were measured by different protocols, or on different queries.
+        MismatchError: methods of one column have different protocols or queries.
         UsageError: the format is unknown, or no file is given.
     """
     if format not in FORMATS:
-        raise UsageError(f"there is no format {format!r}; choose one of {', '.join(FORMATS)}")
+        raise UsageError(f"there is no format {format!r}; use one of {', '.join(FORMATS)}")
     if not files:
         raise UsageError("give at least one result file")
     rows = [(row, str(path)) for path in files for row in read_rows(Path(path))]
@@ -105,7 +105,7 @@ def _grid(rows: Sequence[tuple[ResultRow, str]]) -> _Grid:
 
 
 def _require_one_column(rows: Sequence[tuple[ResultRow, str]]) -> None:
-    """Check that all methods and runs of a column follow one protocol and have the same queries."""
+    """Check that all methods and runs of a column have the same protocol and queries."""
     (first, name), *_ = rows
     for row, file in rows:
         require_same_protocol(first, row, (name, file))
@@ -160,7 +160,7 @@ def _escape(text: str) -> str:
 
 
 def _csv(grid: _Grid, decimals: int) -> str:
-    del decimals  # a table for programs keeps what was measured
+    del decimals  # CSV is for programs and keeps full precision
     out = io.StringIO()
     writer = csv.writer(out, lineterminator="\n")
     columns = [f"{task}: {name}" for task, names in grid.groups for name in names]
@@ -190,21 +190,21 @@ _NONE = "–"
 
 @dataclass(frozen=True)
 class Block:
-    """The rows that may be compared: those of the same queries over the same gallery."""
+    """Comparable rows: those with the same queries and gallery."""
 
     heading: str
     rows: tuple[ResultRow, ...]
     metrics: tuple[str, ...]
-    """Every metric that a row has, in the order of their first appearance."""
+    """All metrics of the rows, in the order of their first appearance."""
 
     @property
     def tuned(self) -> str:
-        """What was selected for its rows: weight, prompt, or both; empty if they have neither."""
+        """What was selected for the rows: weight, prompt, or both; empty if neither."""
         known = {name: [getattr(row, name) for row in self.rows] for name in ("weight", "prompt")}
         return ", ".join(name for name, values in known.items() if any(value is not None for value in values))
 
     def cell(self, row: ResultRow, metric: str) -> str:
-        """A metric with two decimals; a dash if the row lacks it."""
+        """Format a metric with two decimals, or as a dash if the row lacks it."""
         value = row.metrics.get(metric)
         return _NONE if value is None else f"{value:.2f}"
 
@@ -215,7 +215,7 @@ class Block:
         return len(self.rows) > 1 and cell != _NONE and float(cell) == max(shown)
 
     def choice(self, row: ResultRow, quote: str = '"') -> str:
-        """The weight or the prompt of a row; a dash if it has neither."""
+        """Format the weight or the prompt of a row, or a dash if it has neither."""
         weight, prompt = row.weight, row.prompt
         if weight is not None:
             return f"{weight:.2f}"
@@ -238,13 +238,13 @@ def blocks(rows: Sequence[ResultRow]) -> list[Block]:
 
 
 def format_table(rows: Sequence[ResultRow]) -> str:
-    """Aligned columns under a heading for each benchmark, task and split. `*` marks the best of a column."""
+    """Format aligned columns under a heading for each benchmark, task and split. `*` marks the best of a column."""
     return "\n\n".join(_format_block(block) for block in blocks(rows))
 
 
 def format_gaps(rows: Sequence[ResultRow]) -> str:
-    """The composition gap: a line for each row that has one and uses more than one input."""
-    lines = ["composition gap: points above the better of picture only and words only, on the same queries"]
+    """Format the composition gap: a line for each row that has one and uses both inputs."""
+    lines = ["composition gap: lead in points over the better of picture only and words only, on the same queries"]
     for row in rows:
         gap = row.gap
         if gap and row.method not in ("picture", "text"):
@@ -273,7 +273,7 @@ def _format_block(block: Block) -> str:
 
 
 def markdown_table(rows: Sequence[ResultRow]) -> str:
-    """A Markdown table under a bold heading for each benchmark, task and split, with the best of a column in bold."""
+    """Format a Markdown table under a bold heading for each benchmark, task and split. The best of a column is bold."""
     return "\n\n".join(_markdown_block(block) for block in blocks(rows))
 
 

@@ -9,7 +9,7 @@ from triptych.chat.settings import JUDGEMENT, REASONING
 from triptych.mining.chat.results import CostEstimate
 from triptych.mining.chat.session import ChatSession
 
-_ENOUGH = 20  # answered calls; with fewer, their means are no better than a guess
+_ENOUGH = 20  # answered calls; the means of fewer are not used
 _REASONING = (150, 40, 170)  # tokens of a reply: its frame, each candidate, each target
 _VERDICT = 60  # tokens
 

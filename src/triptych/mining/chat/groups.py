@@ -6,10 +6,12 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
-from triptych.core.vectors import Vectors, nearest
+from triptych.core.cluster import HERE, Workers
+from triptych.core.neighbours import shards
+from triptych.core.vectors import Vectors, nearest_in_pieces
 
-_DUPLICATE = 0.98  # cosine from which two pictures are taken for the same
-_SPREAD = 0.5  # how much similarity to a chosen picture counts against the next
+_DUPLICATE = 0.98  # cosine from which two pictures count as the same
+_SPREAD = 0.5  # weight of the similarity to pictures already chosen, which is subtracted from a candidate's score
 _BLOCK = 256  # references looked up at once
 
 
@@ -29,6 +31,7 @@ def groups(
     *,
     width: int,
     size: int,
+    workers: Workers = HERE,
 ) -> Iterator[Group]:
     """Make a group for each reference: near pictures, but no duplicates, and not all alike.
 
@@ -42,15 +45,32 @@ def groups(
         references: their rows.
         width: nearest pictures of each view.
         size: pictures of a group, without the reference.
+        workers: who finds them; each worker's machine holds all views.
     """
-    plain = views[0]
-    for start in range(0, len(references), _BLOCK):
-        rows = np.asarray(references[start : start + _BLOCK])
-        found = [nearest(view[rows], view, width + 1) for view in views]
+    blocks = [references[start : start + _BLOCK] for start in range(0, len(references), _BLOCK)]
+    for block in workers.map(_Grouping, (tuple(views), width, size), blocks):
+        for row, chosen, similarity in block:
+            yield Group(names[row], tuple(names[other] for other in chosen), similarity)
+
+
+_Rows = tuple[int, list[int], tuple[float, ...]]
+"""A group by rows: the reference, the candidates, and the cosine of each."""
+
+
+class _Grouping:
+    """Makes the groups of a block of references."""
+
+    def __init__(self, views: Sequence[Vectors], width: int, size: int) -> None:
+        self._views, self._width, self._size = views, width, size
+
+    def __call__(self, references: Sequence[int]) -> list[_Rows]:
+        rows, plain = np.asarray(references), self._views[0]
+        found = [nearest_in_pieces(view[rows], shards(view), self._width + 1) for view in self._views]
+        made: list[_Rows] = []
         for place, row in enumerate(rows.tolist()):
-            chosen = _choose(row, plain, [(near[place], cosines[place]) for near, cosines in found], size)
-            similarity = plain[chosen] @ plain[row]
-            yield Group(names[row], tuple(names[other] for other in chosen), tuple(similarity.tolist()))
+            chosen = _choose(row, plain, [(near[place], cosines[place]) for near, cosines in found], self._size)
+            made.append((row, chosen, tuple((plain[chosen] @ plain[row]).tolist())))
+        return made
 
 
 def _choose(

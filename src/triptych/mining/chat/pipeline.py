@@ -14,6 +14,7 @@ import numpy as np
 from triptych.catalog.catalog import Catalog
 from triptych.chat.ledger import Ledger, ledger_path, open_ledger, total
 from triptych.chat.settings import JUDGEMENT, REASONING, ChatSettings, require_chat_libraries
+from triptych.core.cluster import ClusterOptions, workers_of
 from triptych.core.environment import JUDGE_KEYS, Runtime
 from triptych.core.errors import FailureError, UsageError
 from triptych.core.files import locked, made_by, output_file
@@ -30,7 +31,7 @@ if TYPE_CHECKING:  # they need the extra `chat`
     from triptych.chat.server import ServerConnection
     from triptych.mining.chat.session import ChatSession
 
-_REASONS = 3  # named in a line
+_REASONS = 3  # reasons named in one line of output
 
 
 def mine_chat(
@@ -42,6 +43,7 @@ def mine_chat(
     *,
     encoder: Encoder | str | None = None,
     runtime: Runtime = Runtime(),
+    cluster: ClusterOptions = ClusterOptions(),
 ) -> ChatMineResult | CostEstimate:
     """Make triplets with a multimodal chat model, which reasons about groups of pictures and judges its drafts.
 
@@ -57,6 +59,8 @@ def mine_chat(
         encoder: the catalog's encoder, or its name; by default the one that the catalog names. Only a vocabulary needs
             it.
         runtime: what the encoder computes with.
+        cluster: whether workers of a Ray cluster find the groups of pictures. All calls are made from here, so there
+            is one ledger, and one budget for all.
 
     Returns:
         Counts, tokens and cost over all runs; with `chat.dry_run` an estimate of what a run takes.
@@ -75,9 +79,11 @@ def mine_chat(
         known = opened.encoder(encoder, threads=runtime.threads, device=runtime.device)
         views += _attribute_views(opened, options.vocabulary, known)
     references = order[: options.limit]
-    return _run(
-        ChatSession(opened, output_file(out, ".parquet"), model, chat, options, references=references, views=views)
-    )
+    out = output_file(out, ".parquet")
+    # An estimate looks at a single group.
+    with workers_of(ClusterOptions() if chat.dry_run else cluster, runtime.threads) as workers:
+        settings = (model, chat, options)
+        return _run(ChatSession(opened, out, *settings, references=references, views=views, workers=workers))
 
 
 def _run(session: "ChatSession") -> ChatMineResult | CostEstimate:
@@ -171,7 +177,7 @@ def _warn_of_far_servers(settings: ChatSettings) -> None:
     urls = (settings.endpoint.base_url, settings.judge.base_url)
     hosts = dict.fromkeys(urlsplit(url).hostname for url in urls if url)
     if far := [str(host) for host in hosts if host not in LOCAL]:
-        say(f"mine: pictures leave this machine, for {' and '.join(far)}")
+        say(f"mine: pictures are sent to {' and '.join(far)}")
 
 
 async def _connections(

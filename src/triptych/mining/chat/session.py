@@ -10,6 +10,7 @@ from triptych.chat.ledger import Ledger
 from triptych.chat.pictures import PictureUrls
 from triptych.chat.prompts import load_prompts
 from triptych.chat.settings import ChatSettings
+from triptych.core.cluster import HERE, Workers
 from triptych.core.errors import FailureError, UsageError
 from triptych.core.files import hash_file
 from triptych.core.vectors import Vectors
@@ -17,13 +18,13 @@ from triptych.mining.chat.dialogue import ChatAgent, Outcome
 from triptych.mining.chat.groups import Group, groups
 from triptych.mining.options import ChatMineOptions
 
-_LEAST = 20  # usable pictures
+_LEAST = 20  # usable pictures that a catalog must have
 
 
 class ChatSession:
     """A run of `mine_chat`.
 
-    `views` are vectors `(n, d)` of the catalog's pictures, the plain ones first, by which groups are found.
+    `views` are vectors `(n, d)` of the catalog's pictures, the plain ones first, by which `workers` find groups.
     """
 
     def __init__(
@@ -36,6 +37,7 @@ class ChatSession:
         *,
         references: Sequence[int],
         views: Sequence[Vectors],
+        workers: Workers = HERE,
     ) -> None:
         if not model:
             raise UsageError("mine-chat needs the name of a model, such as qwen2.5-vl-7b-instruct")
@@ -47,6 +49,7 @@ class ChatSession:
         self.options = options
         self.references = references
         self._views = views
+        self._workers = workers
         self.model = model
         self.prompts = load_prompts(settings.request.prompts)
         digests = {entry.name: entry.sha256 for entry in catalog.entries}
@@ -97,7 +100,7 @@ class ChatSession:
         """The groups of these references, in order."""
         rows = [self.catalog.row_of[name] for name in names]
         width, size = self.options.candidates, self.options.group_size
-        return groups(self.catalog.names, self._views, rows, width=width, size=size)
+        return groups(self.catalog.names, self._views, rows, width=width, size=size, workers=self._workers)
 
     def settle(self, ledger: Ledger, reference: str, outcome: Outcome) -> None:
         """Enter the outcome of a reference."""

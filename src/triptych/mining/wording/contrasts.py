@@ -92,7 +92,7 @@ def _says_nothing(word: str, forms: Forms) -> bool:
 
 
 def _with_some(forms: Forms, name: str) -> Forms:
-    """Of "no print", that there is to be one."""
+    """The wording of a change from "no print" to a print."""
     part = next((one[3:] for one in forms.has if one.startswith("no ") and " on it" not in one), name)
     some = with_article(part)
     said = tuple(f"not {one}" for one in forms.predicate)

@@ -263,7 +263,7 @@ def _with_saying(forms: Forms, saying: str) -> Forms:
     if re.match(r"an?\s", saying) and saying.endswith("'s"):  # a woman's
         return replace(forms, before=forms.before)
     if forms.role == "wearer":
-        return forms  # "menswear" is none of the wearer's own forms
+        return forms  # without "menswear", which is not a form of the wearer's name
     if forms.role in ("sleeves", "feature", "print") and (is_plural(saying) or not is_adjective(saying)):
         return replace(forms, has=_added(forms.has, saying if is_plural(saying) else with_article(saying)))
     if is_plural(saying) and not is_mass(saying):

@@ -15,7 +15,7 @@ _ORDER = (
 """Of adjectives before a noun: length and size, pattern, colour, material; the wearer stands next to the noun."""
 _PREPOSITIONS = ("in", "of", "made", "to", "down", "off", "with", "showing", "without", "for")
 _ONE = "one"
-_PAIR = 0.4  # share of trousers and the like that are said as a pair
+_PAIR = 0.4  # share of plural nouns such as trousers that are worded as a pair
 
 
 @dataclass(frozen=True)

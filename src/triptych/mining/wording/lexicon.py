@@ -72,7 +72,7 @@ _LIGHTNESS = {
     "yellow": 8, "light blue": 8, "light grey": 8, "light green": 8, "lavender": 8, "peach": 8.5, "beige": 8.5,
     "cream": 9.3, "off-white": 9.6, "off white": 9.6, "ivory": 9.5, "white": 10,
 }  # fmt: skip
-_DECISIVE = 2.5  # of lightness
+_DECISIVE = 2.5  # difference of lightness from which one colour is called lighter or darker
 
 _FAMILIES = {
     "blue": ("navy", "turquoise", "teal", "denim", "indigo"),
@@ -187,7 +187,7 @@ def excluded_by(word: str, words: Sequence[str], texts: Mapping[str, Sequence[st
     """The words that "not `word`" excludes: itself, and those that name a kind of it, as navy is a blue.
 
     Args:
-        word: what is not to be.
+        word: the excluded word.
         words: all words of its group.
         texts: other ways to say each of them; a way that holds the word makes its word a kind of it.
     """

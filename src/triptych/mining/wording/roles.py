@@ -50,7 +50,7 @@ _COLOURS = words_of("black white grey gray red blue green yellow brown pink oran
 _PATTERNS = words_of("plain striped checked floral dotted printed plaid")
 _MATERIALS = words_of("cotton leather wool silk denim linen wood metal steel glass plastic polyester velvet")
 _WEARERS = words_of("men women boys girls unisex kids children")
-_ENOUGH = 0.4  # share of a group's words that tell what it is
+_ENOUGH = 0.4  # share of a group's words with a telling word, from which the group gets the role of that word
 _PREPOSITION = re.compile(r"(?:with|without|in|for|of|on|having|showing)\s")
 
 

@@ -23,8 +23,8 @@ from triptych.triplets.file import Change, Modification
 MOST_TEXTS = 8000
 """Distinct texts of one vocabulary over one catalog."""
 _EACH = 2  # texts of each style that a triplet has
-_TRIES = 12  # draws for one text, lest a word with few forms be drawn for ever
-_NOT = "\0"  # before a word that is not to be
+_TRIES = 12  # draws for one text, so that the search ends if a word has few forms
+_NOT = "\0"  # before an excluded word
 Key = tuple[Any, ...]
 
 
@@ -96,7 +96,7 @@ class Wordings:
         return tuple(texts[turn] for turn in range(_EACH) for texts in drawn if turn < len(texts))
 
     def _made(self, key: Key) -> tuple[tuple[str, str], ...]:
-        """The texts of a key, with their styles: as many as it was allotted, or fewer where it has no more."""
+        """The texts of a key, with their styles: the allotted number, or fewer if it has no more."""
         count = self._texts_of.get(key, 0)
         random = np.random.default_rng(hash_number(repr(key)))
         turn = int(random.integers(len(STYLES)))

@@ -1,1 +1,1 @@
-"""Where vectors are searched: in memory, or in a database that a shop already runs."""
+"""Stores of vectors: in memory, on disk, or in a database."""

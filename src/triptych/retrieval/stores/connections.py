@@ -1,4 +1,4 @@
-"""Connections to PostgreSQL. No wait for one is endless, and none waits for another."""
+"""A pool of connections to PostgreSQL, with timeouts."""
 
 import os
 import socket
@@ -11,15 +11,15 @@ from triptych.core.environment import require_extra
 from triptych.core.errors import StoreError
 
 T = TypeVar("T")
-_CONNECT = 10  # seconds to a connection
-_STATEMENT = 15  # seconds after which the server gives a statement up
-_SILENCE = 20  # seconds after which a server that does not even do that is left alone
-_KEEPALIVE = 30  # seconds without a word after which a connection that nobody uses is probed
-_IDLE = 4  # connections kept for the next to come
+_CONNECT = 10  # seconds to open a connection
+_STATEMENT = 15  # seconds after which the server cancels a statement; below the 20 s of the next line
+_SILENCE = 20  # seconds after which a connection is closed if the server has not answered at all
+_KEEPALIVE = 30  # idle seconds after which TCP probes a connection
+_IDLE = 4  # idle connections that are kept open
 
 
 class Connections:
-    """A pool with as many connections to the database at `address` as threads need at once.
+    """A pool of connections to the database at `address`. Each thread gets its own, so threads do not wait for others.
 
     Raises:
         UsageError: the extra `postgres` is not installed.
@@ -31,21 +31,21 @@ class Connections:
 
         self.psycopg = psycopg
         self._address = address
-        self._lock = Lock()  # held for the list alone, never while the database is asked
+        self._lock = Lock()  # guards the list only; not held during queries
         self._idle: list[Any] = []
 
     def do(self, work: Callable[[Any], T]) -> T:
-        """Run `work` on a connection, and once more on a new one if the old one was cut.
+        """Run `work` on a connection. If the connection was lost, run it once more on a new one.
 
         Raises:
-            StoreError: the database does not answer in time, or gives an error.
+            StoreError: the database does not answer in time, or returns an error.
         """
         connection = self._take()
         if connection is not None:
             try:
                 return self._run(connection, work)
             except _Lost:
-                self._forget()  # whatever cut this one has cut those, too
+                self._forget()  # the same cause has probably closed the idle ones, too
         try:
             return self._run(self._connect(), work)
         except _Lost as lost:
@@ -94,8 +94,8 @@ class Connections:
         try:
             with _watched(connection):
                 connection.execute(f"SET statement_timeout = '{1000 * _STATEMENT:.0f}ms'")
-                # With an index, conditions are applied while it is walked, until there are enough. A setting that an
-                # older pgvector does not know is kept, and means nothing.
+                # pgvector's iterative scans: an index is scanned further until enough rows fulfil the conditions. Older
+                # versions of pgvector ignore these settings.
                 connection.execute("SET hnsw.iterative_scan = strict_order")
                 connection.execute("SET ivfflat.iterative_scan = relaxed_order")
         except self.psycopg.Error as error:
@@ -105,7 +105,7 @@ class Connections:
 
 
 class _Lost(Exception):
-    """The connection is gone, and perhaps another one is not."""
+    """The connection was lost; a new one may work."""
 
     def __init__(self, failure: StoreError) -> None:
         self.failure = failure
@@ -113,7 +113,7 @@ class _Lost(Exception):
 
 @contextmanager
 def _watched(connection: Any) -> Iterator[Event]:
-    """Cut the connection where the block takes too long: a server that hangs keeps no promise of its own."""
+    """Close the connection if the block takes too long: a server that hangs does not apply its own timeout."""
     silent = Event()
 
     def cut() -> None:
@@ -131,5 +131,5 @@ def _watched(connection: Any) -> Iterator[Event]:
 
 
 def _failure(error: Exception) -> StoreError:
-    # Without the address, which may hold a password.
+    # The message leaves out the address, which may contain a password.
     return StoreError(f"PostgreSQL: {' '.join(str(error).split())[:200]}")

@@ -1,9 +1,8 @@
 """A store for catalogs larger than memory: vectors on disk in half precision, and a compressed index of them in memory.
 
 A search gets candidates from the index (IVF-PQ: Jégou et al., *Product Quantization for Nearest Neighbor Search*, 2011,
-in FAISS's implementation) and scores them again by their vectors. Vectors and index are made once, beside the catalog,
-by `disk_index`. Pictures that were added later are searched exactly, until there are so many that everything is made
-anew.
+in FAISS's implementation) and scores them again by their vectors. `disk_index` writes vectors and index once, into the
+catalog's folder. Pictures that are added later are searched exactly. When they exceed 5 %, the files are written again.
 """
 
 from collections.abc import Sequence
@@ -20,13 +19,13 @@ from triptych.retrieval.stores.disk_index import DiskIndex, Numbers, build_index
 from triptych.retrieval.stores.gallery import Gallery
 from triptych.retrieval.stores.protocol import Blocks, Rows, SearchTerms, StoreHit
 
-_LATER = 0.05  # of the pictures may be newer than the index, and are searched exactly
-_FEW = 0.02  # share of the pictures below which a search with conditions reads all that fulfil them
+_LATER = 0.05  # the share of pictures that may be newer than the index; they are searched exactly. Not tuned
+_FEW = 0.02  # if conditions leave a smaller share of the pictures, all of these are scored exactly. Not tuned
 
 
 @dataclass(frozen=True)
 class _State:
-    """What a search uses; it never changes."""
+    """Everything that a search uses, as an immutable snapshot."""
 
     gallery: Gallery
     row_of: Numbers
@@ -37,15 +36,15 @@ class _State:
 
 
 class DiskStore:
-    """Like `ExactStore`, for vectors that need not fit in memory. Its recall was measured when the index was made.
+    """Searches vectors that need not fit in memory. Its recall is measured when the index is made.
 
-    It needs about `dim / 8 + 16` bytes of memory for each picture. Searching is safe in any thread while another one
-    adds or removes pictures.
+    It needs about `dim / 8 + 16` bytes of memory for each picture. Any thread may search while another one adds or
+    removes pictures.
 
     Args:
         gallery: the pictures.
-        blocks: gives their vectors.
-        folder: the folder of the index, which is made there if needed. It belongs to one space of one catalog.
+        blocks: yields their vectors.
+        folder: the folder of the index, which is created if needed. It belongs to one space of one catalog.
         dim: the length of a vector.
 
     Raises:
@@ -63,21 +62,21 @@ class DiskStore:
                 index = build_index(folder, gallery.names, gallery.hashes, blocks(), dim)
             except OSError as error:
                 raise FailureError(
-                    f"{folder}: the vectors cannot be written there ({error.strerror or error}); open the catalog once "
-                    "with --store disk where it can be written"
+                    f"{folder}: the vectors cannot be written ({error.strerror or error}); open the catalog once with "
+                    "--store disk on a machine that can write there"
                 ) from None
             row_of, later = np.arange(len(gallery.names)), np.empty(0, np.int64)
-            say(f"disk: finds {index.recall:.1%} of the exactly nearest 10, over {len(row_of)} pictures")
+            say(f"disk: the index finds {index.recall:.1%} of the 10 nearest among {len(row_of)} pictures")
         self._index = index
         self._state = _State(gallery, row_of, later, _some_vectors(blocks, later, dim))
 
     @property
     def recall(self) -> float:
-        """The share of the ten exactly nearest pictures that was found when the index was made."""
+        """The share of the ten nearest pictures that the index found when it was made."""
         return self._index.recall
 
     def search(self, queries: Vectors, terms: Sequence[SearchTerms]) -> list[list[StoreHit]]:
-        """See `Store.search`. Finds the share `recall` of the nearest. Equal scores are ordered by row."""
+        """See `Store.search`. It is approximate and finds the share `recall`. Equal scores are ordered by row."""
         state = self._state
         return [self._one(state, query, term) for query, term in zip(queries, terms, strict=True)]
 
@@ -102,7 +101,7 @@ class DiskStore:
         self._state = _State(gallery, state.row_of, np.concatenate([state.later, new]), vectors)
 
     def remove(self, names: Sequence[str]) -> None:
-        """See `Store.remove`. The space on disk is freed when the index is made anew."""
+        """See `Store.remove`. The space on disk is freed when the index is made again."""
         state = self._state
         self._state = _State(state.gallery.without(names), state.row_of, state.later, state.later_vectors)
 
@@ -123,13 +122,13 @@ class DiskStore:
         return [StoreHit(names[row], float(score)) for row, score in zip(rows[order], scores[order], strict=True)]
 
     def _on_disk(self, state: _State, query: Vectors, k: int, allowed: NDArray[np.bool_]) -> tuple[Numbers, Vectors]:
-        """The best gallery rows among those on disk, in no order, and their scores."""
+        """The best gallery rows among those on disk, unordered, and their scores."""
         known = state.row_of >= 0
         known[known] = allowed[state.row_of[known]]
         count = int(known.sum())
         if count > _FEW * len(known):
             places = self._index.candidates(query, k, None if count == len(known) else known)
-        if count <= _FEW * len(known) or len(places) < min(k, count):  # or the lists looked into hold too few
+        if count <= _FEW * len(known) or len(places) < min(k, count):  # or the searched lists hold too few
             places = np.flatnonzero(known)
         best, scores = self._index.best(query, places, k)
         return state.row_of[best], scores

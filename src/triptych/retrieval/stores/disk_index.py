@@ -1,7 +1,7 @@
-"""The files of a `DiskStore`: making them from vectors that need not fit in memory, and reading them.
+"""The files of a `DiskStore`: writing them from vectors that need not fit in memory, and reading them.
 
-DIR/index.json       what the files belong to; written last, so a folder with it is complete
-DIR/vectors.f16      the vectors in half precision, a row each
+DIR/index.json       which vectors the files hold; written last, so a folder with it is complete
+DIR/vectors.f16      the vectors in half precision, one row each
 DIR/pictures.parquet name and SHA-256 of each row
 DIR/index.faiss      product quantizer and inverted lists; missing for few vectors
 """
@@ -30,22 +30,22 @@ Halves = NDArray[np.float16]
 
 _FORMAT = "triptych-disk-1"
 _NOTE, _VECTORS, _PICTURES, _GRAPH = "index.json", "vectors.f16", "pictures.parquet", "index.faiss"
-_INDEXED = 20_000  # vectors from which there is an index; fewer are all compared
-_BYTE = 8  # dimensions that one byte of the code stands for
-_LISTS = 2.0  # times the square root of the number of vectors
-_SAMPLES = 40  # vectors for each list, to find its centre by
-_CANDIDATES = 20  # for each result that is wanted, and 200 at least, are scored by their vectors
-_LEAST_CANDIDATES = 200
-_PROBES = 48  # lists that a search looks into, at least
-_PROBED = 0.03  # of the lists
-_ROUNDS = 10  # of k-means
-_BLOCK = 65_536
-_ASKED = 100  # vectors that the recall is measured with
+_INDEXED = 20_000  # fewer vectors get no index: scoring all of them is fast enough
+_BYTE = 8  # dimensions that one byte of the code encodes
+_LISTS = 2.0  # inverted lists, as a multiple of the square root of the number of vectors
+_SAMPLES = 40  # training vectors for each list; FAISS warns below 39
+_CANDIDATES = 20  # candidates for each wanted result that are scored by their vectors
+_LEAST_CANDIDATES = 200  # candidates, at least
+_PROBES = 48  # lists that a search reads, at least
+_PROBED = 0.03  # the share of the lists that a search reads
+_ROUNDS = 10  # iterations of k-means
+_BLOCK = 65_536  # vectors written, added or scored at once
+_ASKED = 100  # vectors with which the recall is measured
 
 
 @dataclass(frozen=True)
 class DiskIndex:
-    """Vectors on disk, and the index that finds candidates among them."""
+    """Vectors on disk, and the index that finds candidates."""
 
     folder: Path
     vectors: Halves
@@ -54,24 +54,24 @@ class DiskIndex:
     recall: float
 
     def candidates(self, query: Vectors, k: int, allowed: NDArray[np.bool_] | None = None) -> Numbers:
-        """Places `(n,)` that probably contain the `k` nearest, only among the allowed ones if these are given."""
+        """Positions `(n,)` that probably include the `k` nearest, only of allowed vectors if `allowed` is given."""
         if self.graph is None:
             return np.arange(len(self.vectors)) if allowed is None else np.flatnonzero(allowed)
         faiss = import_faiss()
         lists = self.graph.nlist
         share = 1.0 if allowed is None else float(allowed.mean())
-        probes = max(_PROBES, _PROBED * lists) / share  # fewer are allowed in each list
+        probes = max(_PROBES, _PROBED * lists) / share  # more lists, since each holds fewer allowed vectors
         settings = faiss.SearchParametersIVF(nprobe=int(min(lists, ceil(probes))))
         if allowed is not None:
             bits = np.packbits(allowed, bitorder="little")
             settings.sel = selector = faiss.IDSelectorBitmap(bits)
-            assert selector is not None  # it, and its bits, must outlive the search
+            assert selector is not None  # keeps the selector and its bits alive during the search
         _, places = self.graph.search(_padded(query[None]), max(_LEAST_CANDIDATES, _CANDIDATES * k), params=settings)
         found: Numbers = places[0][places[0] >= 0]
         return found
 
     def best(self, query: Vectors, places: Numbers, k: int) -> tuple[Numbers, Vectors]:
-        """The `k` best of some places by their vectors, which are read piece by piece, and their scores."""
+        """The `k` best of some positions by their vectors, which are read in blocks, and their scores."""
         rows, scores = np.empty(0, np.int64), np.empty(0, np.float32)
         for start in range(0, len(places), _BLOCK):
             some = places[start : start + _BLOCK]
@@ -108,7 +108,7 @@ def open_index(folder: Path, dim: int) -> DiskIndex | None:
         if note["lists"]:
             graph = import_faiss().read_index(str(folder / _GRAPH))
     except (DataError, KeyError, TypeError, ValueError, OSError, RuntimeError):
-        return None  # gone, or damaged: it is made anew
+        return None  # missing or damaged: it is made again
     return DiskIndex(folder, vectors, graph, float(note["recall"]))
 
 
@@ -119,10 +119,10 @@ def build_index(
     blocks: Iterator[tuple[Numbers, Vectors]],
     dim: int,
 ) -> DiskIndex:
-    """Make the files from vectors that come piece by piece, and measure the recall of the index.
+    """Write the files from blocks of vectors, and measure the recall of the index.
 
     Raises:
-        BusyError: another process is making it.
+        BusyError: another process is making the index.
     """
     with locked(folder):
         (folder / _NOTE).unlink(missing_ok=True)
@@ -143,7 +143,7 @@ def build_index(
 
 
 def _write_vectors(path: Path, count: int, blocks: Iterator[tuple[Numbers, Vectors]], dim: int) -> Halves:
-    """Write vectors in half precision, which keeps a cosine to about 0.0003."""
+    """Write vectors in half precision, which changes a cosine by about 0.0003."""
     if not count:
         return _none(dim)
     with atomic(path) as temporary:
@@ -160,11 +160,11 @@ def _none(dim: int) -> Halves:
 
 
 def _train(vectors: Halves) -> Any:
-    """Train lists and codes on a sample, and add every vector."""
+    """Train lists and codes on a sample of the vectors, and add all vectors."""
     count, dim = len(vectors), _padded(np.zeros((1, vectors.shape[1]), np.float32)).shape[1]
     faiss, lists = import_faiss(), int(_LISTS * count**0.5)
     graph = faiss.index_factory(dim, f"IVF{lists},PQ{dim // _BYTE}x8", faiss.METRIC_INNER_PRODUCT)
-    graph.do_polysemous_training = False  # takes most of the time, for a filter that no search here uses
+    graph.do_polysemous_training = False  # slow, and serves a filter that is not used here
     graph.cp.niter = graph.pq.cp.niter = _ROUNDS
     graph.cp.spherical = True
     graph.pq.cp.max_points_per_centroid = 64
@@ -176,13 +176,13 @@ def _train(vectors: Halves) -> Any:
 
 
 def _padded(vectors: Vectors) -> Vectors:
-    """Vectors with zeros at the end, so that their codes fill whole bytes."""
+    """Pad vectors with zeros, so that their codes fill whole bytes."""
     left = -vectors.shape[1] % _BYTE
     return np.ascontiguousarray(np.pad(vectors, ((0, 0), (0, left))) if left else vectors)
 
 
 def _measured_recall(index: DiskIndex, k: int = 10) -> float:
-    """The share of the exactly nearest that is found, over a sample of the vectors."""
+    """Measure the share of the exact `k` nearest that the index finds, over a sample of the vectors."""
     if index.graph is None:
         return 1.0
     vectors = index.vectors

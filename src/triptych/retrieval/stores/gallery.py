@@ -1,4 +1,4 @@
-"""What a search must know of pictures beside their vectors, as a snapshot that never changes."""
+"""The pictures of a store, without their vectors, as an immutable snapshot."""
 
 from collections import OrderedDict
 from collections.abc import Sequence
@@ -16,15 +16,16 @@ from triptych.catalog.catalog import Catalog
 from triptych.catalog.filters import matching
 from triptych.retrieval.stores.protocol import SearchTerms
 
-_REMEMBERED = 64  # sets of conditions whose rows are kept, those that were last asked for
-_SHORT = 10_000  # characters of such a set
-_BYTES = 32 * 1024 * 1024  # of their rows
-_CHUNKS = 64  # pieces of a table that grew; more make it slow to read
+# Cache of the rows that fulfil the latest conditions. The numbers bound its memory and are not tuned.
+_REMEMBERED = 64  # sets of conditions, at most
+_SHORT = 10_000  # characters of a set; longer ones are not cached
+_BYTES = 32 * 1024 * 1024  # bytes of all rows
+_CHUNKS = 64  # chunks of a growing table, at most; more are slow to read, so they are joined
 
 
 @dataclass(frozen=True)
 class Gallery:
-    """`n` pictures; row `i` is everywhere the same one. A picture that was removed keeps its row, and is not alive."""
+    """`n` pictures. Row `i` is the same picture in all arrays. A removed picture keeps its row, but is not alive."""
 
     names: list[str]
     hashes: NDArray[np.bytes_]
@@ -35,7 +36,7 @@ class Gallery:
 
     @classmethod
     def of(cls, catalog: Catalog) -> Self:
-        """The usable pictures of a catalog, in its order."""
+        """Take the usable pictures of a catalog, in its order."""
         hashes = np.array(catalog.hashes, "S64")
         return cls(catalog.names, hashes, catalog.metadata, np.ones(len(catalog.names), bool))
 
@@ -44,12 +45,12 @@ class Gallery:
 
     @cached_property
     def row_of(self) -> dict[str, int]:
-        """Name to row, of the pictures that are alive."""
+        """Maps the names of the pictures that are alive to rows."""
         return {name: row for row, name in enumerate(self.names) if self.alive[row]}
 
     @cached_property
     def row_of_id(self) -> dict[str, int]:
-        """Opaque id to row, of the pictures that are alive."""
+        """Maps the public ids of the pictures that are alive to rows."""
         return {picture_id(name): row for name, row in self.row_of.items()}
 
     @cached_property
@@ -58,14 +59,14 @@ class Gallery:
         return self.metadata if self.alive.all() else self.metadata.filter(pa.array(self.alive))
 
     def allowed(self, terms: SearchTerms) -> NDArray[np.bool_]:
-        """The rows `(n,)` that may answer a query. Raises UsageError for a condition that cannot be read."""
+        """A mask `(n,)` of the rows that may answer a query. Raises UsageError for a condition that cannot be read."""
         allowed = self.alive & self.fulfilling(terms.where) if terms.where else self.alive
         for content in terms.without:  # a few
             allowed = allowed & (self.hashes != content.encode())
         return allowed
 
     def fulfilling(self, where: tuple[str, ...]) -> NDArray[np.bool_]:
-        """The rows `(n,)` that fulfil every condition."""
+        """A mask `(n,)` of the rows that fulfil every condition."""
         with self._lock:
             known = self._masks.get(where)
             if known is not None:
@@ -80,7 +81,7 @@ class Gallery:
         return mask
 
     def extended(self, names: Sequence[str], hashes: Sequence[str], metadata: pa.Table) -> Self:
-        """With more rows at the end; a name that was there before is alive at its new place only."""
+        """Add rows at the end. A name that was there before is alive only in its new row."""
         alive = self.without(names).alive
         table = pa.concat_tables([self.metadata, metadata.select(self.metadata.column_names)])
         return replace(
@@ -94,12 +95,12 @@ class Gallery:
         )
 
     def without(self, names: Sequence[str]) -> Self:
-        """With those pictures dead."""
+        """Mark pictures as not alive."""
         alive = self.alive.copy()
         alive[[self.row_of[name] for name in names if name in self.row_of]] = False
         return replace(self, alive=alive)
 
 
 def picture_id(name: str) -> str:
-    """What a picture is called in public: it tells nothing of where it lies, and stays the same as long as its name."""
+    """The public id of a picture, a hash of its name: it hides the path and is stable as long as the name is."""
     return sha256(name.encode()).hexdigest()[:20]

@@ -1,4 +1,4 @@
-"""An approximate index in memory, on request: faster than an exact search from about a million pictures on.
+"""An approximate index in memory, faster than an exact search from about a million pictures on.
 
 Malkov and Yashunin, *Efficient and robust approximate nearest neighbor search using Hierarchical Navigable Small World
 graphs* (arXiv 1603.09320), as FAISS implements it.
@@ -18,20 +18,18 @@ from triptych.retrieval.stores.exact import ExactStore
 from triptych.retrieval.stores.gallery import Gallery
 from triptych.retrieval.stores.protocol import Rows, SearchTerms, StoreHit
 
-_LINKS = 32
-_BUILD_CANDIDATES = 80  # candidates while building
-_SEARCH_CANDIDATES = 96  # candidates while searching, at least
-_FEW = (
-    0.1  # share of the gallery below which a filtered search is exact: it is faster, and the graph would lose its way
-)
-_SAMPLE = 200
+_LINKS = 32  # links of a node (M); FAISS's default
+_BUILD_CANDIDATES = 80  # candidates while building (efConstruction); not tuned
+_SEARCH_CANDIDATES = 96  # candidates while searching, at least (efSearch); not tuned
+_FEW = 0.1  # if conditions leave a smaller share of the gallery, the search is exact: faster, and the graph finds few
+_SAMPLE = 200  # vectors with which the recall is measured
 
 
 class HnswStore:
-    """A store with an approximate graph over the vectors. Conditions are applied while the graph is searched, not
-    after.
+    """A store with an approximate graph over the vectors. Conditions are applied during the search of the graph.
 
-    `recall` is the share of the ten exactly nearest vectors that it finds, measured and printed when it is built.
+    `recall` is the share of the ten nearest vectors that the graph finds. It is measured and printed when the graph is
+    built.
 
     Raises:
         UsageError: the extra `faiss` is not installed.
@@ -40,12 +38,12 @@ class HnswStore:
     def __init__(self, gallery: Gallery, vectors: Vectors) -> None:
         self._exact = ExactStore(gallery, vectors)
         self._graph = build_graph(vectors)
-        self._lock = Lock()  # a graph may not be searched while it grows
+        self._lock = Lock()  # a graph must not be searched while it grows
         self.recall = measure_recall(self._graph, vectors)
-        say(f"hnsw: finds {self.recall:.1%} of the exactly nearest 10, over {min(_SAMPLE, len(vectors))} pictures")
+        say(f"hnsw: the graph finds {self.recall:.1%} of the 10 nearest, by {min(_SAMPLE, len(vectors))} pictures")
 
     def search(self, queries: Vectors, terms: Sequence[SearchTerms]) -> list[list[StoreHit]]:
-        """See `Store.search`. Finds `recall` of the nearest."""
+        """See `Store.search`. It is approximate and finds the share `recall` of the nearest."""
         return [self._one(query, term) for query, term in zip(queries, terms, strict=True)]
 
     def vector(self, name: str) -> Vectors:
@@ -62,7 +60,7 @@ class HnswStore:
         """Does nothing, since memory always answers."""
 
     def remove(self, names: Sequence[str]) -> None:
-        """See `Store.remove`. The graph keeps their places and skips them."""
+        """See `Store.remove`. The graph keeps removed vectors and skips them."""
         self._exact.remove(names)
 
     def _one(self, query: Vectors, term: SearchTerms) -> list[StoreHit]:
@@ -72,7 +70,7 @@ class HnswStore:
             return self._exact.search(query[None], [term])[0]
         with self._lock:
             scores, rows = search_graph(self._graph, query[None], term.k, allowed)
-        if (rows < 0).any():  # the walk ended too early
+        if (rows < 0).any():  # the graph found fewer than wanted
             return self._exact.search(query[None], [term])[0]
         found = zip(rows[0].tolist(), scores[0].tolist(), strict=True)
         return [StoreHit(gallery.names[row], score) for row, score in found]
@@ -94,22 +92,22 @@ def build_graph(vectors: Vectors) -> Any:
 def search_graph(
     graph: Any, queries: Vectors, k: int, allowed: NDArray[np.bool_] | None = None
 ) -> tuple[NDArray[np.float32], NDArray[np.int64]]:
-    """Scores and rows `(n, k)` by the graph; row -1 if it found fewer."""
+    """Search the graph. Returns scores and rows `(n, k)`; row -1 stands for a missing result."""
     faiss = import_faiss()
     settings = faiss.SearchParametersHNSW(efSearch=max(_SEARCH_CANDIDATES, 2 * k))
     if allowed is not None:
-        # The graph may just have grown beyond the snapshot that was asked.
+        # The graph may have grown since the searched snapshot was taken.
         known = np.zeros(graph.ntotal, bool)
         known[: len(allowed)] = allowed
         bits = np.packbits(known, bitorder="little")
         settings.sel = selector = faiss.IDSelectorBitmap(bits)
-        assert selector is not None  # it, and its bits, must outlive the search
+        assert selector is not None  # keeps the selector and its bits alive during the search
     scores, rows = graph.search(np.ascontiguousarray(queries), k, params=settings)
     return scores, rows
 
 
 def measure_recall(graph: Any, vectors: Vectors, k: int = 10) -> float:
-    """The share of the exactly nearest `k` that the graph finds, over a sample of the vectors."""
+    """Measure the share of the exact `k` nearest that the graph finds, over a sample of the vectors."""
     if not len(vectors):
         return 1.0
     sample = vectors[np.random.default_rng(0).permutation(len(vectors))[:_SAMPLE]]
@@ -120,10 +118,10 @@ def measure_recall(graph: Any, vectors: Vectors, k: int = 10) -> float:
 
 
 def import_faiss() -> Any:
-    """Import the library.
+    """Import FAISS.
 
     Raises:
-        UsageError: it is not installed.
+        UsageError: the extra `faiss` is not installed.
     """
     require_extra("faiss", "a FAISS index")
     import faiss

@@ -1,4 +1,4 @@
-"""Metadata stored by row: in a table, which is stored by column, the cells of a hit are far apart."""
+"""Metadata stored by row, since reading single rows of a column-wise table is slow."""
 
 from collections.abc import Sequence
 from typing import Any, Self
@@ -9,7 +9,7 @@ from numpy.typing import NDArray
 
 
 class MetadataTable:
-    """The metadata of `n` pictures as JSON values, as a snapshot that never changes. Unknown values are left out.
+    """The metadata of `n` pictures as JSON values, as an immutable snapshot. Unknown values are left out.
 
     Each distinct value of a column is stored once, and a picture is a row of codes `(n, columns)`.
     """
@@ -42,7 +42,7 @@ class MetadataTable:
         ]
 
     def extended(self, metadata: pa.Table) -> Self:
-        """With more rows at the end; new columns are ignored."""
+        """Add rows at the end. New columns are ignored."""
         more = MetadataTable.of(metadata.select(self._columns))
         codes = more._codes + np.array([len(known) for known in self._values], np.int32)
         values = [known + new for known, new in zip(self._values, more._values, strict=True)]
@@ -50,7 +50,7 @@ class MetadataTable:
 
 
 def _plain(value: Any) -> bool | int | float | str | None:
-    """Numbers as they are, all else as text; so is infinity, which JSON does not know. None for what is not known."""
+    """Keep numbers and booleans, and turn all else into text, also infinity, which JSON lacks. None means unknown."""
     if value in (None, "") or value != value:
         return None
     return value if isinstance(value, (bool, int, float)) and abs(value) < float("inf") else str(value)

@@ -1,6 +1,7 @@
-"""PostgreSQL with pgvector, for a shop that runs Postgres already (https://github.com/pgvector/pgvector).
+"""A store in PostgreSQL with pgvector (https://github.com/pgvector/pgvector).
 
-A table holds one space of one catalog, and follows it: what is missing or gone is added or removed when it is opened.
+A table holds one space of one catalog. When the catalog is opened, missing pictures are added to the table, and
+pictures that are gone are removed.
 """
 
 import json
@@ -31,12 +32,15 @@ _INDEXED = (
 class PostgresStore:
     """Vectors `(n, d)` in the table `table` of the database at `address`.
 
-    Conditions compare metadata as the embedded store does: numbers as numbers, words in small letters and by code
-    point, dates in the order of time. Searches are exact. Where somebody made an index over the column `vector`, hnsw
-    or ivfflat, pgvector may use it: approximately, and walking on until enough fulfil the conditions. It gives up after
-    so many rows, and an older one walks only once; so where that was not enough, the same is asked past the index.
+    Conditions compare metadata as in the other stores: numbers as numbers, words in lower case and by code point, dates
+    in the order of time. Searches are exact, unless somebody has created an index (hnsw or ivfflat) on the column
+    `vector`. With an index a search is approximate, and pgvector scans on until enough rows fulfil the conditions. It
+    stops after a number of rows, and older versions scan only once. If too few rows were found, the query is repeated
+    without the index.
 
-    Raises UsageError where the extra `postgres` is not installed, StoreError where the database does not answer.
+    Raises:
+        UsageError: the extra `postgres` is not installed.
+        StoreError: the database does not answer.
     """
 
     def __init__(self, address: str, table: str, dim: int, schema: pa.Schema) -> None:
@@ -47,7 +51,7 @@ class PostgresStore:
         self._do(lambda connection: self._prepare(connection, dim))
 
     def follow(self, gallery: Gallery, vectors: Callable[[], Vectors]) -> None:
-        """Make the table hold the pictures of `gallery`, whose vectors are asked for only if some are missing."""
+        """Make the table hold the pictures of `gallery`. Vectors are computed only if some are missing."""
         row_of = gallery.row_of
         held: dict[str, str] = {}
         changed: list[tuple[str, str]] = []
@@ -70,7 +74,7 @@ class PostgresStore:
         self.remove([name for name in held if name not in row_of])
 
     def search(self, queries: Vectors, terms: Sequence[SearchTerms]) -> list[list[StoreHit]]:
-        """As the protocol says; equal scores are ordered by name."""
+        """See `Store.search`. Equal scores are ordered by name."""
         return [self._one(query, term) for query, term in zip(queries, terms, strict=True)]
 
     def check(self) -> None:
@@ -86,7 +90,7 @@ class PostgresStore:
         return np.array(json.loads(row[0]), np.float32)
 
     def add(self, rows: Rows) -> None:
-        """As the protocol says; all or none of a thousand."""
+        """See `Store.add`. Rows are written in batches of 1,000, each in one transaction."""
         facts = [_facts(row) for row in rows.metadata.to_pylist()]
         values = [
             (name, sha256, _as_text(vector), json.dumps(fact))
@@ -124,7 +128,7 @@ class PostgresStore:
                 rows = _fetched(*self._query(query, term, exactly=True), connection)
             return rows
 
-        # An index of ivfflat that is walked on tells what is nearer late.
+        # An iterative scan of ivfflat may return nearer rows later.
         rows = sorted(self._do(ask), key=lambda row: (row[1], row[0]))
         return [StoreHit(name, -float(distance)) for name, distance in rows]
 
@@ -135,13 +139,13 @@ class PostgresStore:
             part, wanted = _condition(condition)
             parts.append(part)
             values += wanted
-        # <#> is the inner product, negated, so that less is nearer. No index holds the sum.
+        # <#> is the negated inner product, so smaller is nearer. Adding 0 keeps PostgreSQL from using an index.
         distance = f"(vector <#> %s::vector){' + 0' * exactly}"
         text = f"SELECT name, {distance} AS d FROM {{}} WHERE {' AND '.join(parts)} ORDER BY d, name LIMIT %s"
         return self._sql(text), [*values, term.k]
 
     def _pages(self) -> Iterator[list[tuple[str, str, dict[str, Any]]]]:
-        """Name, SHA-256 and facts of the table's rows, by name."""
+        """Name, SHA-256 and metadata of the table's rows, in the order of names."""
         query = self._sql("SELECT name, sha256, facts FROM {} WHERE name > %s ORDER BY name LIMIT %s")
         last = ""
         while True:
@@ -166,7 +170,7 @@ def _changed(query: Any, values: Sequence[Any], connection: Any) -> None:
 
 
 def _condition(condition: Condition) -> tuple[str, list[Any]]:
-    """A condition in SQL, and its parameters. Where nothing is known it is NULL, which counts as false."""
+    """A condition in SQL, and its parameters. If a value is unknown it is NULL, which counts as false."""
     if isinstance(condition, Comparison):
         return _comparison(condition)
     parts, values = [], []
@@ -195,7 +199,7 @@ def _comparison(comparison: Comparison) -> tuple[str, list[Any]]:
 
 
 def _compared(comparison: Comparison, sign: str, value: Value) -> tuple[str, list[Any]]:
-    """One value compared: as a number, as exactly as it is stored, or as text by code point, of dates the beginning."""
+    """Compare with one value: numbers exactly as stored, text by code point, and dates by their beginning."""
     if comparison.type == "number":
         kind = "numeric" if isinstance(value, int) else "float8"
         return f"(facts->>%s)::{kind} {sign} %s::{kind}", [comparison.column, value]
@@ -206,21 +210,21 @@ def _compared(comparison: Comparison, sign: str, value: Value) -> tuple[str, lis
 
 
 def _facts(row: dict[str, Any]) -> dict[str, Any]:
-    # The name is among them: it, too, can be asked about.
+    # The name is included, since conditions can use it, too.
     return {column: _fact(value) for column, value in row.items() if value not in (None, "") and value == value}
 
 
 def _fact(value: Any) -> Any:
-    """A value as JSON of a database can hold it, which knows neither infinity nor a zero byte."""
+    """A value as JSON for the database, which has neither infinity nor zero bytes."""
     if isinstance(value, date):
         return iso_of(value)
     if isinstance(value, float) and not isfinite(value):
-        return str(value)  # cast to a number, it is infinite again
+        return str(value)  # "inf", which PostgreSQL casts back to infinity
     if isinstance(value, str):
-        return value.casefold().replace("\0", "\1")  # which no condition asks for; the order stays
+        return value.casefold().replace("\0", "\1")  # no condition contains these bytes, and the order is unchanged
     return value if isinstance(value, (int, float)) and not isinstance(value, bool) else str(value).casefold()
 
 
 def _as_text(vector: Vectors) -> str:
-    """As pgvector reads it; the shortest digits that give the same float32 back."""
+    """A vector as pgvector's text: the shortest digits that parse to the same float32."""
     return "[" + ",".join(map(str, vector)) + "]"

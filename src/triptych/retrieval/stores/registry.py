@@ -1,4 +1,4 @@
-"""The stores by name: exact, approximate in memory or on disk, PostgreSQL by its address, and plug-ins."""
+"""Stores by name: exact, hnsw, disk, PostgreSQL by its address, and plug-ins."""
 
 from collections.abc import Callable
 from pathlib import Path
@@ -13,7 +13,7 @@ from triptych.retrieval.stores.protocol import Blocks, Store
 
 
 class StoreFactory(Protocol):
-    """Makes a store for one space of a catalog. A class or function of a plug-in may have fewer of the parameters."""
+    """Makes a store for one space of a catalog. A plug-in's class or function may take fewer of the parameters."""
 
     def __call__(
         self,
@@ -24,33 +24,33 @@ class StoreFactory(Protocol):
         blocks: Blocks,
         folder: Path,
     ) -> Store:
-        """A store that holds the gallery's pictures.
+        """Make a store that holds the gallery's pictures.
 
         Args:
-            gallery: the pictures, a row each, with their metadata.
-            vectors: gives unit vectors `(n, dim)` of the gallery's rows; they are read from disk only if it is called.
-            space: gives what tells this catalog and this space of vectors from all others; 16 hexadecimal digits.
+            gallery: the pictures with their metadata, one row each.
+            vectors: returns unit vectors `(n, dim)` of the gallery's rows; they are read from disk when it is called.
+            space: returns a key of this catalog and this space of vectors, 16 hexadecimal digits.
             dim: the length of a vector.
-            blocks: gives the same vectors piece by piece, where they would not fit in memory.
-            folder: the catalog's.
+            blocks: yields the same vectors in blocks, for stores that need not hold them in memory.
+            folder: the catalog's folder.
         """
         ...
 
 
 def load_store(given: Callable[..., Store] | str) -> StoreFactory:
-    """Load the factory that `given` names. It makes one store for the encoder's space, and one for the composer's.
+    """Load a store factory. It makes one store for the encoder's space, and one for the composer's.
 
     Args:
         given: a class or a function like `StoreFactory`; `exact`; `hnsw`; `disk`; `postgresql://USER@HOST/DATABASE`;
             the name of an installed plug-in; or `module:attribute`.
 
     Raises:
-        UsageError: there is no such store, or it makes no store.
+        UsageError: there is no such store, or the plug-in makes no store.
     """
     found = STORES.find(given)
     name = given if isinstance(given, str) else getattr(given, "__name__", type(given).__name__)
     if not callable(found):
-        raise UsageError(f"--store {name}: already holds vectors; give its class, or a function that makes it")
+        raise UsageError(f"--store {name}: is a store that already holds vectors; give its class or a factory function")
 
     def make(
         gallery: Gallery,

@@ -1,4 +1,4 @@
-// The service's OpenAPI as a person reads it: each route with its fields, an example and its answers.
+// The OpenAPI of the service for people: each route with its fields, an example and its answers.
 
 import { $, make } from "./view.js";
 

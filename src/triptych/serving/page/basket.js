@@ -1,4 +1,4 @@
-// The pictures that a person keeps, in this browser alone; they can be saved as a file.
+// The pictures that a person keeps. They stay in this browser and can be saved as a file.
 
 import { show } from "./service.js";
 import { $, make, titleOf } from "./view.js";

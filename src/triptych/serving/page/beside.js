@@ -1,4 +1,4 @@
-// A reference and a result, large and side by side, with what is known of both.
+// A reference and a result, large and side by side, with the metadata of both.
 
 import * as service from "./service.js";
 import { $, differences, make, titleOf } from "./view.js";

@@ -1,4 +1,4 @@
-// The owner's blind comparison: a picture, words, two sides without names, and a choice.
+// The blind comparison by the owner: a picture, words, two unnamed sides, and a choice.
 
 import * as service from "./service.js";
 import { $, make, titleOf } from "./view.js";

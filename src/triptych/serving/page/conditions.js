@@ -1,10 +1,10 @@
-// Conditions over the metadata: as the service reads them, as they are shown, and the facets in which they are chosen.
+// Conditions over the metadata: in the syntax of the service, as labels, and the facets that make them.
 
 import { make } from "./view.js";
 import { values as search } from "./service.js";
 import { count, t } from "./words.js";
 
-const SHOWN = 8; // values of a facet that need no search
+const SHOWN = 8; // values of a facet that are shown without a search field
 
 /** A value or column between quotes, where something would be lost or mistaken without. */
 const quoted = (text, mistaken) => (mistaken.test(text) ? `"${text.replaceAll('"', '""')}"` : text);
@@ -47,7 +47,7 @@ export function inWords(condition) {
 export function filterFields(columns, changed) {
   labels = Object.fromEntries(columns.map(({ name, label }) => [name, label]));
   const fields = [];
-  let written = []; // conditions of no facet
+  let written = []; // conditions that belong to no facet
   const report = () => changed([...fields.flatMap(({ conditions }) => conditions()), ...written]);
   for (const [index, column] of columns.entries()) {
     const id = `field-${index}`;

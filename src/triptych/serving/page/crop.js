@@ -1,4 +1,4 @@
-// A box around the thing that is meant, drawn with the pointer or the arrow keys.
+// A box around the part to search for, drawn with the pointer or the arrow keys.
 
 import { show } from "./service.js";
 import { $ } from "./view.js";

@@ -3,15 +3,15 @@
 //   <script type="module" src="https://search.example/page/embed.js"></script>
 //   <triptych-search service="https://search.example/" link="/product/{name}"></triptych-search>
 //
-// Attributes: service (else where this file lies), link (of a result: {id}, {name} and {COLUMN} are filled in), where (a
-// condition), key (one that may search; whoever sees the page can read it), count, words (what the field says), label,
-// lang (en or de).
-// It tells the page of a chosen result by the event `triptych-choose`, whose `detail` is the result; a page that
-// prevents its default stays where it is. The service must allow the page's site: `triptych serve --allow-origin`.
+// Attributes: service (default: the origin of this file), link (of a result; {id}, {name} and {COLUMN} are replaced), where
+// (a condition), key (a search-only key; everyone who sees the page can read it), count, words (placeholder of the field),
+// label, lang (en or de).
+// A chosen result fires the event `triptych-choose`, whose `detail` is the result. If a listener prevents the default, the
+// link is not followed. The service must allow the page's site: `triptych serve --allow-origin`.
 
 const HERE = new URL("../", import.meta.url).href;
 
-// By the language of the element, else of its page, else of the browser.
+// In the language of the element, or else of its page, or else of the browser.
 const WORDS = {
   en: {
     ask: "What are you looking for?", picture: "Search with a picture", forget: "Without a picture", search: "Search",

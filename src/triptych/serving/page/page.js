@@ -1,4 +1,4 @@
-// What happens when. One state, in the address; every act makes a new one and goes there.
+// The page's actions. There is one state, stored in the address; each action makes a new state and goes there.
 
 import * as basket from "./basket.js";
 import { compareBeside } from "./beside.js";
@@ -14,12 +14,12 @@ let catalog = null;
 let hits = [];
 let filters = { fields: [], set() {} };
 let asking = new AbortController();
-let sending = null; // the picture that is being sent: { file, words }
-let refused = null; // what was tried when it failed
+let sending = null; // the picture that is being uploaded: { file, words }
+let refused = null; // the action that failed
 
-const touched = matchMedia("(pointer: coarse)").matches; // then focus on a field would open a keyboard over the results
+const touched = matchMedia("(pointer: coarse)").matches; // focus on a field would then open a keyboard over the results
 
-// --- going somewhere -------------------------------------------------------------------------------------------------
+// --- navigation ------------------------------------------------------------------------------------------------------
 
 function go(next, { replace = false, search = true } = {}) {
   state = { ...state, ...next };
@@ -125,7 +125,7 @@ async function tell(reference, result) {
   } catch { /* the pictures say it themselves */ }
 }
 
-// --- finding ---------------------------------------------------------------------------------------------------------
+// --- searching -------------------------------------------------------------------------------------------------------
 
 /** How many results fill whole rows, so that the last one is not left with a picture or two. */
 function wholeRows(about) {
@@ -142,7 +142,7 @@ function question(more = {}) {
 }
 
 async function find() {
-  if (sending) return; // it is looked for once it is there
+  if (sending) return; // the search follows the upload
   asking.abort();
   asking = new AbortController();
   const { signal } = asking;
@@ -250,9 +250,9 @@ function trouble(error, again, { beneath = false } = {}) {
   title.textContent = [0, 404, 413, 429].includes(error.status) ? t(`trouble-${error.status}`) : t(error.status >= 500 ? "trouble-500" : "trouble");
   const said = `${error.message[0].toUpperCase()}${error.message.slice(1)}`;
   advice.textContent = lost ? t("lost-upload") : /[.!?]$/.test(said) ? said : `${said}.`;
-  // Trying a bad file again helps nobody; what was there before it can be had again.
+  // A bad file would fail again, so the button goes back to the state before it.
   const hopeless = !beneath && [404, 413, 422].includes(error.status);
-  // A condition that cannot be read is the last thing that was done.
+  // A condition that cannot be parsed is the last one that was added.
   refused = error.status === 422 && /^(where|sort|box) /.test(error.message) ? () => history.back() : hopeless ? () => find() : again;
   $("trouble").lastElementChild.textContent = t(hopeless ? "back" : "try-again");
   $("trouble").lastElementChild.hidden = lost;
@@ -264,7 +264,7 @@ function trouble(error, again, { beneath = false } = {}) {
   $("grid").replaceChildren();
 }
 
-// --- what a person does ----------------------------------------------------------------------------------------------
+// --- input of the person ---------------------------------------------------------------------------------------------
 
 const look = (hit) => { go({ shown: hit.id }, { replace: true, search: false }); reveal($("found")); };
 
@@ -326,7 +326,7 @@ async function start(file) {
     sending = null;
     draw();
     trouble(error, () => start(file).then(() => {}, () => {}));
-    if (words && refused) { // a second attempt is for the same words
+    if (words && refused) { // a second attempt uses the same words
       const again = refused;
       refused = () => { again(); if (sending) sending.words = words; };
     }
@@ -344,7 +344,7 @@ function say(text) {
   }
   const here = lastStep(state);
   if (text === here.text && not.join() === here.not.join() && state.steps.length) return find();
-  // The first words belong to the step that they are said to; later ones are a new step from the same picture.
+  // The first words belong to the present step; later ones make a new step from the same picture.
   const steps = here.text || here.not.length || !state.steps.length ? state.steps : state.steps.slice(0, -1);
   return go({ steps: [...steps, { ...here, text, not }], shown: "" });
 }
@@ -407,7 +407,7 @@ $("door").addEventListener("cancel", (event) => event.preventDefault());
 document.addEventListener("keydown", (event) => {
   if (event.key === "/" && !/^(INPUT|TEXTAREA|SELECT)$/.test(event.target.tagName)) { event.preventDefault(); $("words").focus(); }
 });
-// Arrows walk over the results.
+// Arrow keys move over the results.
 $("grid").addEventListener("keydown", (event) => {
   const buttons = [...$("grid").querySelectorAll(".look")];
   const place = buttons.indexOf(event.target);

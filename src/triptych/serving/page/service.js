@@ -1,11 +1,11 @@
-// The service, as the page asks it. Nothing else is ever asked.
+// Requests to the service. The page sends no other requests.
 
 import { t } from "./words.js";
 
-// Below whatever path the service is shown: this module lies in its folder page/.
+// Works below any path of the service, because this module is in its folder page/.
 const BASE = new URL("../", import.meta.url);
 
-// Each catalog of a service has its own.
+// Each catalog of a service has its own path.
 const KEY = `triptych-key ${BASE.pathname}`;
 let key = "";
 try { key = sessionStorage.getItem(KEY) ?? ""; } catch { /* a browser may forbid it */ }
@@ -64,7 +64,7 @@ export async function search({ step, ...others }, signal) {
   for (const id of step.unlike) give("unlike", id);
   for (const words of step.not) give("not", words);
   give("text", step.text);
-  // A box is of the only picture; beside others, the whole of it counts.
+  // A box applies only to a single picture; among several, the whole picture is used.
   if (step.like && !step.also.length) give("box", step.box);
   for (const [name, value] of Object.entries(others)) for (const one of [value].flat()) give(name, one);
   return (await ask("v1/search", { method: "POST", body: form, signal })).json();
@@ -76,7 +76,7 @@ const postJson = async (path, content) => (
 
 export const compare = (reference, result) => postJson("v1/compare", { reference, result });
 
-// Of the owner's blind comparison.
+// For the owner's blind comparison.
 export const blindTally = () => got("v1/blind");
 export const blindQuestion = (like, text) => postJson("v1/blind", { like, text });
 export const blindChoice = (question, choice) => postJson("v1/blind/choices", { question, choice });

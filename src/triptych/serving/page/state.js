@@ -1,10 +1,10 @@
-// Where the person is: the steps that led here, and how results are chosen. It lives in the address's fragment, which a
-// browser sends to nobody.
+// The page's state: the steps so far, and how results are selected. It is stored in the fragment of the address, which a
+// browser does not send to the server.
 
-// weight: of the words; null for the catalog's own.
+// weight: of the words; null for the catalog's default.
 export const EMPTY = Object.freeze({ steps: [], weight: null, where: [], sort: "", unique: false, shown: "" });
 
-// like: a picture's id, "" for none. also: [{id, weight}] beside it. unlike: ids. not: words. box: "x,y,w,h" of `like`.
+// like: the id of a picture, "" for none. also: further pictures as [{id, weight}]. unlike: ids. not: words. box: "x,y,w,h" of `like`.
 export const NOTHING = Object.freeze({ like: "", text: "", also: [], unlike: [], not: [], box: "" });
 
 const MOST = 20;

@@ -1,4 +1,4 @@
-// What is drawn. Everything that comes from the catalog is set as text, never as markup.
+// Rendering. Everything from the catalog is set as text, never as markup.
 
 import { show } from "./service.js";
 import { t } from "./words.js";
@@ -13,7 +13,7 @@ export function make(tag, settings = {}, ...children) {
   return element;
 }
 
-let captionColumns = []; // columns of few words: whose values are shown under a picture
+let captionColumns = []; // columns with short values, which are shown below a picture
 
 export function setCaptionColumns(columns) {
   captionColumns = columns.filter(({ kind, values, distinct }) => kind === "text" && values.length > 1 && values.length === distinct).map(({ name }) => name);

@@ -1,4 +1,4 @@
-// The page's words, from a plain file for each language; the browser says which one.
+// The page's texts, from one file for each language. The language is that of the browser.
 
 const LANGUAGES = ["en", "de"];
 let words = {};
@@ -16,7 +16,7 @@ export async function speak() {
   language = wanted.find((one) => LANGUAGES.includes(one)) ?? "en";
   try {
     words = await (await fetch(new URL(`words.${language}.json`, import.meta.url))).json();
-  } catch { return; } // then the names of the sentences are shown, and the page's own words
+  } catch { return; } // the texts of the HTML file then remain, and keys are shown for other texts
   document.documentElement.lang = language;
   for (const element of document.querySelectorAll("[data-t]")) element.textContent = t(element.dataset.t);
   for (const element of document.querySelectorAll("[data-label]")) element.setAttribute("aria-label", t(element.dataset.label));

@@ -16,7 +16,7 @@ if TYPE_CHECKING:
 
 
 def augment(pixels: "Tensor", random: "torch.Generator") -> "Tensor":
-    """Mirror, crop, stretch and expose each picture at random. The hue stays, since words name colours."""
+    """Mirror, crop, stretch and re-expose each picture at random. Hues are unchanged, since captions name colours."""
     import torch
     from torch.nn import functional as F
 
@@ -32,27 +32,27 @@ def augment(pixels: "Tensor", random: "torch.Generator") -> "Tensor":
     transform[:, 1, 1] = scale[:, 1]
     transform[:, :, 2] = uniform(-1, 1, 2) * (1.1 - scale)
     grid = F.affine_grid(transform, list(pixels.shape), align_corners=False)
-    # "border" repeats the outermost pixels, which are background.
+    # padding_mode="border" repeats the outermost pixels, which are background.
     views = F.grid_sample(pixels.float() / 127.5 - 1.0, grid, padding_mode="border", align_corners=False)
     views = views * uniform(0.85, 1.15, 1, 1, 1) + uniform(-0.1, 0.1, 1, 1, 1)
     return views.clamp(-1, 1).contiguous(memory_format=torch.channels_last)
 
 
-_RECOLOURED = 0.8  # of the second views
+_RECOLOURED = 0.8  # share of second views that are recoloured; SimCLR's probability of colour jitter
 
 
 def recolour(pixels: "Tensor", random: "torch.Generator") -> "Tensor":
-    """Recolour most of the pictures `(n, 3, h, w)`, in [-1, 1], except what is white.
+    """Recolour most of the pictures `(n, 3, h, w)`, in [-1, 1], except for white areas.
 
-    Half of them get a tint in place of their own colours, with the same shading or, now and then, that of a negative.
-    The others are turned in hue and changed in brightness.
+    Half of them get one tint in place of their own colours, with the same shading or sometimes with inverted shading.
+    The others get another hue and brightness.
     """
     import torch
 
     def uniform(low: float, high: float, channels: int = 1) -> "Tensor":
         return (torch.rand(len(pixels), channels, 1, 1, generator=random) * (high - low) + low).to(pixels.device)
 
-    # White is treated as background and stays.
+    # White counts as background and is not changed.
     item = ((1 - pixels.amin(dim=1, keepdim=True)) / 0.25).clamp(0, 1)
     luminance = torch.tensor([0.299, 0.587, 0.114], device=pixels.device).view(1, 3, 1, 1)
     grey = (pixels * luminance).sum(dim=1, keepdim=True)

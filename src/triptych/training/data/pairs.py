@@ -16,7 +16,7 @@ from triptych.encoders.lexicon import spellings_of
 from triptych.encoders.native import square_pixels
 from triptych.training.data.pixels import Bytes, read_bytes
 
-LEAST_PAIRS = 50  # of fewer, held-out recall means nothing
+LEAST_PAIRS = 50  # with fewer pairs, held-out recall says nothing
 
 
 @dataclass(frozen=True)
@@ -70,7 +70,7 @@ def load_pairs(
 
 
 def hold_out_products(data: CaptionedPictures, wanted: int, seed: int) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
-    """Divide the pairs into rows to train on and about `wanted` rows to measure on, in order.
+    """Split the pairs into training rows and about `wanted` held-out rows, each in ascending order.
 
     A product is never in both: pairs whose titles differ only in case and punctuation stay together, and so do copies
     of one picture.

@@ -28,18 +28,18 @@ _FILES = "patches-*"
 Rows = NDArray[np.int64]
 """Row numbers of pictures in a catalog."""
 PatchReader = Callable[[Rows], tuple[Any, ...]]
-"""Rows of references to what a composer reads of them besides their vectors, as tensors."""
+"""Maps rows of references to what a composer reads besides their vectors, as tensors."""
 
 
 def no_patches(rows: Rows) -> "tuple[Tensor, ...]":
-    """For composers that need only vectors."""
+    """Return nothing, for composers that need only vectors."""
     return ()
 
 
 class PatchCache:
     """The patches of the pictures at `rows` of a catalog, in half precision, in a file in `folder`.
 
-    They are computed once, by the graph that will be used for queries. A file that an interrupted run left is
+    They are computed once, by the ONNX graph that will also be used for queries. The file of an interrupted run is
     completed.
 
     Raises:
@@ -66,7 +66,7 @@ class PatchCache:
         self._patches = self._read(tower, catalog, names, encoder, threads)
 
     def __call__(self, rows: Rows) -> "tuple[Tensor, ...]":
-        """The patches `(n, positions, channels)` of some of the pictures."""
+        """The patches `(n, positions, channels)` of pictures, by their rows in the catalog."""
         import torch
 
         return (torch.from_numpy(self._patches[np.searchsorted(self._rows, rows)]).to(self._device),)
@@ -90,14 +90,14 @@ class PatchCache:
         row = 2 * int(np.prod(shape))
         done = self._path.stat().st_size // row if self._path.exists() else 0
         if done < len(names):
-            # Only whole batches, since the last bits of patches depend on what they are computed with.
+            # Only whole batches: the last bits of a picture's patches depend on the size of its batch.
             done -= done % BATCH
             loaded = load_pictures(
                 catalog.root,
                 names[done:],
                 threads=threads or os.cpu_count() or 1,
                 prepare=encoder.prepare,
-                opened=catalog.open_picture,  # none but the file that was indexed
+                opened=catalog.open_picture,  # checks that the file is the one that was indexed
             )
             shown = progress(loaded, "patches", total=len(names), unit="picture", done=done)
             with self._path.open("ab") as out:

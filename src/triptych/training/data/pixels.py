@@ -2,7 +2,6 @@
 
 import os
 from collections.abc import Callable, Sequence
-from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -13,13 +12,14 @@ from triptych.core.errors import PictureError
 from triptych.core.images import load_pictures
 from triptych.core.limits import DEFAULT_LIMITS, Limits
 from triptych.core.progress import progress, say
+from triptych.core.remote import Place
 
 Bytes = NDArray[np.uint8]
 """Shape `(3, height, width)`, or `(n, 3, height, width)`: colours from 0 to 255."""
 
 
 def read_bytes(
-    root: Path,
+    root: Place,
     names: Sequence[str],
     prepare: Callable[[Image.Image], Bytes],
     *,
@@ -35,10 +35,10 @@ def read_bytes(
         prepare: makes bytes `(3, h, w)` of a picture.
         threads: pictures decoded at once.
         limits: what a picture may cost.
-        opened: opens a picture by its name, for pictures that are not simply the file of their name.
+        opened: opens a picture by its name; by default its file below `root`.
 
     Returns:
-        Bytes `(n, 3, h, w)` of the usable pictures, and their names. The others are named, one a line, and left out.
+        Bytes `(n, 3, h, w)` of the usable pictures, and their names. The others are left out, with one line for each.
     """
     pixels: np.ndarray[Any, np.dtype[np.uint8]] | None = None
     kept: list[int] = []

@@ -10,10 +10,10 @@ from numpy.typing import NDArray
 from triptych.encoders.lexicon import spellings_of
 
 _FRAMES = ("{}", "in {}", "a {}", "with {}", "this, but {}")
-_AT_LEAST = 5  # titles that must contain a term for it to be asked for
-_AT_MOST = 0.6  # of the titles; a term in almost all of them distinguishes nothing
-_SETS = 3  # of a title's terms
-_MOST_SETS = 5000  # of terms, in all
+_MIN_TITLES = 5  # a term must be in this many titles; rarer ones have too few examples. Not tuned
+_MAX_SHARE = 0.6  # a term in a larger share of the titles distinguishes nothing. Not tuned
+_SETS_PER_TITLE = 3  # sets of terms drawn from each title. Not tuned
+_MAX_SETS = 5000  # distinct sets of terms in all: each becomes a text to encode
 
 
 @dataclass(frozen=True)
@@ -24,23 +24,23 @@ class TitleTexts:
     title_of: NDArray[np.int64]
     """The row of each photo's title `(n,)`."""
     sets_of: list[NDArray[np.int64]]
-    """For each photo, the rows of texts that ask for some of its terms. May be empty."""
+    """For each photo, the rows of texts that ask for some of its terms; an array may be empty."""
     single: NDArray[np.int64]
     """For each term, the rows of texts that ask for it alone, `(terms, frames)`."""
     terms: list[str]
-    """The words that enough titles contain, and not almost all."""
+    """The terms: words in at least 5 titles and in at most 60 % of them."""
     asked: NDArray[np.bool_]
-    """Which terms each text asks for, `(texts, terms)`; none for a title."""
+    """Whether each text asks for each term, `(texts, terms)`; a title asks for none."""
     said: NDArray[np.bool_]
-    """Which terms each photo's title contains, `(n, terms)`."""
+    """Whether each photo's title contains each term, `(n, terms)`."""
 
 
 def title_texts(titles: Sequence[str], seed: int) -> TitleTexts:
-    """Make the texts to learn titles by. The sets of terms that are asked for follow from the seed."""
+    """Make training texts from titles: the titles themselves, and requests for random sets of their terms."""
     words = [spellings_of(title) for title in titles]
     counts = Counter(word for said in words for word in said)
-    most = _AT_MOST * len(titles)
-    terms = sorted(word for word, count in counts.items() if _AT_LEAST <= count <= most)
+    most = _MAX_SHARE * len(titles)
+    terms = sorted(word for word, count in counts.items() if _MIN_TITLES <= count <= most)
     column = {term: place for place, term in enumerate(terms)}
     spelling = {term: spelled_as for said in words for term, spelled_as in said.items() if term in column}
     rows: dict[str, int] = {}
@@ -61,11 +61,11 @@ def title_texts(titles: Sequence[str], seed: int) -> TitleTexts:
         usable = [term for term in known if term in column]
         said[place, [column[term] for term in usable]] = True
         mine = [int(random.choice(single[column[term]])) for term in usable]
-        for _ in range(_SETS if len(rows) < _MOST_SETS and len(usable) > 1 else 0):
+        for _ in range(_SETS_PER_TITLE if len(rows) < _MAX_SETS and len(usable) > 1 else 0):
             size = min(len(usable), int(random.integers(2, 4)))
             chosen = [usable[index] for index in np.sort(random.choice(len(usable), size, replace=False))]
             text = _FRAMES[random.integers(len(_FRAMES))].format(" ".join(known[term] for term in chosen))
-            if text not in rows or asked[rows[text]]:  # a title may be spelled so, too
+            if text not in rows or asked[rows[text]]:  # unless it is also a title
                 mine.append(row(text, *(column[term] for term in chosen)))
         sets_of.append(mine)
     table = np.zeros((len(rows), len(terms)), np.bool_)

@@ -1,6 +1,6 @@
 """How each textual-inversion method trains its mapping network.
 
-A method gives the loss of a step. Everything random in it follows from (seed, step).
+A method computes the loss of a step. All its random choices follow from the seed and the step.
 """
 
 from collections.abc import Sequence
@@ -67,14 +67,14 @@ class InversionLearner(Learner):
         self.loop = LoopOptions(options.steps, seed=options.seed, clip="none", checkpoint_every=every, keep_losses=None)
 
     def step(self, step: int) -> list[float]:
-        """The loss of a step, rounded as all losses are stored."""
+        """Compute the loss of a step, rounded to five decimals, as all losses are stored."""
         loss = self.method.loss(self.mapping, step)
         loss.backward()  # type: ignore[no-untyped-call]
         return [round(loss.item(), 5)]
 
 
 class Pic2Word:
-    """Pic2Word: the sentence "a photo of *" is to match the picture that its pseudo-word was made from.
+    """Pic2Word: the sentence "a photo of *" learns to match the picture from which its pseudo-word was made.
 
     Saito et al., *Pic2Word: Mapping Pictures to Words for Zero-shot Composed Image Retrieval*, CVPR 2023, section 3.1:
     symmetric InfoNCE within the batch at the encoder's own temperature, equation 2. `templates` are the sentences.
@@ -97,13 +97,12 @@ class Pic2Word:
 
 
 class LinCIR:
-    """LinCIR, from texts only: a text's vector, with noise, becomes a pseudo-word that is to replace a part of the
-    text.
+    """LinCIR, from texts only: a text's vector, with noise, becomes a pseudo-word that replaces a part of the text.
 
     Gu et al., *Language-only Efficient Training of Zero-shot Composed Image Retrieval*, CVPR 2024, 4.1 and 4.2:
     self-masking projection with the mean squared error, and noise of Unif(0, 1) x N(0, 1), here per unit of length. As
-    in the paper every run of keywords is masked. But `keywords` decides what a keyword is, not a tagger; and of a
-    title, which has nothing but keywords, a part is left.
+    in the paper, every run of keywords is masked. Unlike in the paper, `keywords` decides what a keyword is, not a
+    tagger, and a title, which consists of keywords, is masked only in part.
     """
 
     def __init__(
@@ -125,11 +124,11 @@ class LinCIR:
 
 
 class Searle:
-    """SEARLE: the mapping network learns the pseudo-words that were found by optimisation, one picture at a time.
+    """SEARLE: the mapping network learns pseudo-words that were found by optimisation for each picture.
 
     Baldrati et al., *Zero-Shot Composed Image Retrieval with Textual Inversion*, ICCV 2023, section 3.2: a contrastive
-    distillation loss at temperature 0.25, and the regularisation by phrases about the picture's concepts, by 0.75. The
-    paper takes its phrases from a GPT; here they are made of the vocabulary's words.
+    distillation loss at temperature 0.25, and a regularisation by phrases about the picture's concepts with weight
+    0.75. The paper takes its phrases from a GPT; here they are made of the vocabulary's words.
     """
 
     def __init__(self, phrases: "PhraseLoss", pictures: Tensor, words: Tensor, batch_size: int, seed: int) -> None:
@@ -155,7 +154,7 @@ class PhraseLoss:
     concepts: PictureConcepts
 
     def __call__(self, rows: Rows, words: Tensor, random: np.random.Generator) -> Tensor:
-        """The mean over some pictures' phrases, with their pseudo-words `(n, width)`."""
+        """Compute the mean over the phrases of some pictures, with their pseudo-words `(n, width)`."""
         plain, marked = self.concepts.phrases(rows.tolist(), random)
         named = torch.from_numpy(self.encoder.encode_texts(plain)).to(words.device)
         return 1 - (self.reader(marked, words) * named).sum(dim=-1).mean()
@@ -175,8 +174,8 @@ def invert_by_optimisation(
 
     AdamW minimises the cosine loss between the prompted word and the picture, plus half the regularisation by phrases.
     The words are exponential moving averages. The paper takes 350 steps, and its code a rate of 0.02 and a decay of
-    0.99 from the first step on; fewer steps need a higher rate and a shorter memory. Finished blocks of pictures are
-    stored as `blocks` with a number, and are not computed again.
+    0.99 from the first step on. Fewer steps need a higher rate and a lower decay. Finished blocks of pictures are
+    stored in files `blocks` with a number, and are not computed again.
     """
     starts = range(0, len(pictures), _BLOCK)
     files = [blocks.with_name(f"{blocks.name}-{start:09d}.safetensors") for start in starts]
@@ -206,8 +205,7 @@ def invert_by_optimisation(
 
 
 def _distillation(known: Tensor, found: Tensor, temperature: float = 0.25) -> Tensor:
-    """Contrastive loss: each word is to match its own word of the other side,
-    and no other word (SEARLE, equation 4)."""
+    """Contrastive loss by which each word matches its own word on the other side and no other (SEARLE, equation 4)."""
     same = torch.eye(len(known), dtype=torch.bool, device=known.device)
     labels = torch.arange(len(known), device=known.device)
     across = known @ found.T / temperature
@@ -230,5 +228,5 @@ def _choices(of: Sequence[str], count: int, random: np.random.Generator) -> list
 _PEAK_RATE = 1e-3  # of AdamW, for the mapping network; no search for a better one is recorded
 _CHECKPOINT_STEPS = 50  # steps between checkpoints
 _WEIGHT_DECAY = 0.01  # AdamW's default
-_BLOCK = 1024  # pictures whose words are looked for at once
-_WORD_RATE = 0.05  # of AdamW, for pseudo-words: more than the paper's 0.02, for fewer steps
+_BLOCK = 1024  # pictures whose words are optimised at once
+_WORD_RATE = 0.05  # of AdamW, for pseudo-words: higher than the paper's 0.02, since there are fewer steps

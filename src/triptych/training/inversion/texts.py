@@ -1,4 +1,4 @@
-"""Texts to learn pseudo-words from: titles made of a vocabulary's words, with parts masked, as token ids."""
+"""Texts for training pseudo-words: titles made of a vocabulary's words, with masked parts, as token ids."""
 
 import re
 import string
@@ -11,12 +11,14 @@ from triptych.tagging.tagger import Tags, is_shown
 from triptych.tagging.vocabulary import Vocabulary
 from triptych.training.options import MARK
 
-_NAMED = 0.7  # how likely a title names an attribute
+_NAMED = 0.7  # probability that a title names an attribute; not tuned
 
 
 class SlottedIds:
-    """Turns texts with `*` for the pseudo-word into token ids `(n, longest)`:
-    framed, padded and cut like the encoder's own."""
+    """Turns texts with `*` for the pseudo-word into token ids `(n, longest)`.
+
+    The ids get the encoder's start and end tokens, and are padded and truncated as the encoder does it.
+    """
 
     def __init__(self, encoder: AcceptsPseudoWords) -> None:
         self._encoder = encoder
@@ -68,7 +70,7 @@ def draw_titles(vocabulary: Vocabulary, count: int, random: np.random.Generator)
 
 
 class Keywords:
-    """Decides which of a text's words are keywords, which a pseudo-word may replace.
+    """Decides which words of a text are keywords, that is, words that a pseudo-word may replace.
 
     LinCIR takes adjectives and nouns, by a part-of-speech tagger. Here keywords are the words of the vocabulary, in the
     singular or the plural. In a text without any of these, all words but function words are keywords.
@@ -81,7 +83,7 @@ class Keywords:
         self._said = frozenset(said - _FUNCTION_WORDS)
 
     def of(self, words: Sequence[str]) -> list[bool]:
-        """For each word of a text whether it is a keyword. At least one is."""
+        """Whether each word of a text is a keyword. At least one is."""
         stems = [_stem(word) for word in words]
         if any(stem in self._said for stem in stems):
             return [stem in self._said for stem in stems]
@@ -91,10 +93,10 @@ class Keywords:
 
 
 def mask(text: str, keywords: Keywords, random: np.random.Generator) -> str:
-    """Replace every run of keywords in a text, which may be all of it, by the mark.
+    """Replace every run of keywords in a text by the mark. A run may be the whole text.
 
-    A title has nothing but keywords. Then one run of its words is masked, at most all of them, so that the mark is also
-    read among words.
+    A title consists of keywords. Then one random run of its words is masked, so that the tower also learns to read the
+    mark among words.
     """
     words = text.split()
     known = keywords.of(words)
@@ -107,7 +109,7 @@ def mask(text: str, keywords: Keywords, random: np.random.Generator) -> str:
 
 
 def _stem(word: str) -> str:
-    """A word in lower case, without punctuation around it, and without the ending of a genitive or a plural."""
+    """The word in lower case, without surrounding punctuation, and without the ending of a genitive or a plural."""
     bare = word.lower().strip(_PUNCTUATION)
     bare = bare.removesuffix("'s").removesuffix("’s")
     return _PLURAL.sub("", bare) if len(bare) > 3 else bare
@@ -127,7 +129,7 @@ _FUNCTION_WORDS = frozenset(map(_stem, _LISTED.split()))
 
 
 class PictureConcepts:
-    """The content of pictures as titles of their likeliest words, within phrases of other words."""
+    """Describes pictures by titles of their likeliest words, within phrases of other words."""
 
     def __init__(self, tags: Tags, vocabulary: Vocabulary) -> None:
         self._vocabulary = vocabulary
@@ -136,7 +138,7 @@ class PictureConcepts:
         self._shown = {group: is_shown(values) for group, values in tags.items()}
 
     def phrases(self, rows: Sequence[int], random: np.random.Generator) -> tuple[list[str], list[str]]:
-        """For each picture a phrase that names its content, and the same phrase with the mark instead."""
+        """Make for each picture a phrase that names its content, and the same phrase with the mark instead."""
         plain, marked = [], []
         for row in rows:
             before, after = self._context(random), self._context(random)

@@ -35,19 +35,19 @@ if TYPE_CHECKING:
     from triptych.training.inversion.methods import InversionLearner, Method, Reader
 
 PROMPTS = {"pic2word": "a photo of * ,", "searle": "a photo of * that", "lincir": "a photo of * that"}
-"""What the papers put before the modification; encoders with a frame (CLIP) were trained on such sentences."""
+"""What the papers put before the modification, for encoders such as CLIP, which were trained on such sentences."""
 TITLE_PROMPT = "* * *"
-"""The same for our own encoders, which were trained on titles: the best of those tried on validation queries."""
+"""The same for encoders of `pretrain`, which were trained on titles: the best of several on validation queries."""
 BARE_PROMPTS = ("*", "* *", "* * *", "* * * *")
-"""What else `eval` tries: a tower that averages over tokens gives the picture more weight for every mark."""
+"""What `eval` tries besides. In a text tower that averages over tokens, each mark adds to the picture's weight."""
 
-_TITLES = 20_000  # texts drawn for LinCIR
-_LEAST = 20  # pictures
-_PHOTO = ("a photo of *",)  # what encoders with a frame match to pictures
+_TITLES = 20_000  # titles drawn for LinCIR; not tuned
+_MIN_PICTURES = 20  # the fewest pictures to train on; an estimate
+_PHOTO = ("a photo of *",)  # the training sentence for encoders such as CLIP
 _TEMPLATES = (*_PHOTO, "a photo of a *", "this photo contains a *", "we see a * in this picture", "a * photo", "*")
-"""The same for SEARLE, which draws from many (section 3.1), lest a picture's word suit one sentence alone."""
-_TRAINED_WITH = ("*", "* *", "* * *", "a photo of *")  # sentences that own encoders match to pictures
-_SHOWN = 1000  # pictures whose words are looked at in the end
+"""The same for SEARLE, which draws from several (section 3.1), so that a word does not fit one sentence only."""
+_TRAINED_WITH = ("*", "* *", "* * *", "a photo of *")  # training sentences for encoders of `pretrain`
+_CHECKED = 1000  # pictures over which the similarity of words and pictures is reported
 
 
 def train_inversion(
@@ -128,41 +128,46 @@ def _check(method: str, options: InversionOptions) -> None:
         UsageError: they are not.
     """
     if method not in METHODS:
-        raise UsageError(f"{method}: there is no such method of inversion; there are {', '.join(METHODS)}")
+        raise UsageError(f"{method}: there is no such inversion method; use one of {', '.join(METHODS)}")
     if options.captions and method != "lincir":
-        raise UsageError(f"--captions: {method} learns from pictures; lincir reads texts")
+        raise UsageError(f"--captions: only lincir learns from texts; {method} learns from pictures")
 
 
 @dataclass(frozen=True)
 class _Material:
-    """What a method learns from."""
+    """The inputs of a method: encoder, pictures and texts."""
 
     reader: "Reader"
     encoder: Encoder
     accepts: AcceptsPseudoWords
-    """The same encoder."""
+    """The encoder, as one that accepts pseudo-words."""
     vectors: Vectors
-    """Of the pictures `(n, d)`."""
+    """The pictures' vectors `(n, d)`."""
     pictures: "Tensor"
-    """The same vectors, where the reader is."""
+    """The same vectors on the reader's device."""
     words: Vocabulary
     options: InversionOptions
 
     @property
     def framed(self) -> bool:
-        """Whether the encoder's texts have tokens that open and close them, as CLIP's do."""
+        """Whether the encoder's texts have start and end tokens, as CLIP's do."""
         return self.accepts.text_frame != (0, 0)
 
 
 def _prepare(catalog: Catalog, encoder: Encoder, options: InversionOptions, device: "torch.device") -> _Material:
-    """Raises UsageError for an encoder that takes no pseudo-words, FailureError where there are too few pictures."""
+    """Collect what a method learns from.
+
+    Raises:
+        UsageError: the encoder accepts no pseudo-words.
+        FailureError: there are too few pictures.
+    """
     import torch
 
     from triptych.training.inversion.methods import Reader
 
     count = len(catalog.names)
-    if count < _LEAST:
-        raise FailureError(f"{catalog.folder}: holds {count} usable pictures; inversion needs at least {_LEAST}")
+    if count < _MIN_PICTURES:
+        raise FailureError(f"{catalog.folder}: holds {count} usable pictures; inversion needs at least {_MIN_PICTURES}")
     accepts = _accepts_words(encoder)
     reader = Reader(SlottedIds(accepts), accepts.text_tower().requires_grad_(False).eval().to(device), device)
     chosen = np.random.default_rng(options.seed).permutation(count)[: options.limit]
@@ -175,8 +180,8 @@ def _prepare(catalog: Catalog, encoder: Encoder, options: InversionOptions, devi
 
 
 def _settings(method: str, options: InversionOptions, catalog: Catalog, words: Vocabulary) -> dict[str, Any]:
-    """What decides the weights. Paths are replaced by their content's hash; prompts
-    are left out, since they change nothing."""
+    """The settings that decide the weights, for the checkpoint. Files are given by a hash of their content. Prompts are
+    left out, since they do not change the weights."""
     captions = hash_file_or_fail(options.captions) if options.captions else None
     settings = asdict(options) | {"method": method, "captions": captions}
     settings |= {"word_steps": options.word_steps if method == "searle" else None}
@@ -187,7 +192,7 @@ def _settings(method: str, options: InversionOptions, catalog: Catalog, words: V
 
 
 def _learner(method: str, material: _Material, blocks: Path) -> "InversionLearner":
-    """A new mapping network, with what its method must know before it learns."""
+    """Make a new mapping network with its method."""
     import torch
 
     from triptych.composers.networks.inversion import MappingNetwork
@@ -239,7 +244,7 @@ METHODS: Mapping[str, "Callable[[_Material, Path], Method]"] = {
     "searle": _searle,
     "lincir": _lincir,
 }
-"""Name to what makes the method; SEARLE keeps the pseudo-words that it has found in files that begin as the path."""
+"""The methods by name. SEARLE stores the pseudo-words that it has found in files whose names begin with the path."""
 
 
 def _prompts(method: str, prompt: str | None, material: _Material) -> tuple[str, ...]:
@@ -256,7 +261,7 @@ def _prompts(method: str, prompt: str | None, material: _Material) -> tuple[str,
 
 
 def _require_room(prompt: str, ids: SlottedIds, encoder: AcceptsPseudoWords, name: str) -> None:
-    """Check that a prompt leaves room for words.
+    """Check that a prompt leaves room for the modification.
 
     Raises:
         UsageError: it does not.
@@ -264,13 +269,13 @@ def _require_room(prompt: str, ids: SlottedIds, encoder: AcceptsPseudoWords, nam
     (content,) = ids.contents([prompt])
     room = encoder.token_ids([MARK]).shape[1] - (2 if encoder.text_frame[0] else 0)
     if len(content) >= room:
-        raise UsageError(f"--prompt {prompt!r}: {name} reads {room} tokens, and this leaves none for words; shorten it")
+        raise UsageError(f"--prompt {prompt!r}: leaves no room for words; {name} reads {room} tokens; shorten it")
 
 
 def _accepts_words(encoder: Encoder) -> AcceptsPseudoWords:
     if not isinstance(encoder, AcceptsPseudoWords):
         raise UsageError(
-            f"{encoder.name}: its text tower takes no pseudo-words; use one of our own encoders, or a CLIP"
+            f"{encoder.name}: its text tower accepts no pseudo-words; use an encoder of `triptych pretrain`, or a CLIP"
         )
     return encoder
 
@@ -291,7 +296,7 @@ def _similarity(mapping: "MappingNetwork", reader: "Reader", catalog: Catalog, p
     """The mean cosine between a picture and the vector of the prompt with its pseudo-word, over some pictures."""
     import torch
 
-    pictures = torch.tensor(catalog.vectors[:_SHOWN], device=reader.device)
+    pictures = torch.tensor(catalog.vectors[:_CHECKED], device=reader.device)
     with torch.inference_mode():
         found = reader([prompt] * len(pictures), mapping.eval()(pictures))
     return round((found * pictures).sum(dim=-1).mean().item(), 4)

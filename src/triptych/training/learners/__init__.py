@@ -1,1 +1,1 @@
-"""Learners for the training loop: each is a model with its data and its loss."""
+"""Learners for the training loop: each holds a model, its data and its loss."""

@@ -1,4 +1,4 @@
-"""A second picture tower learns by instance discrimination, as in SimCLR (Chen et al. 2020)."""
+"""The learner of `adapt-encoder`: a second picture tower, by instance discrimination (SimCLR, Chen et al. 2020)."""
 
 import torch
 from torch import Tensor
@@ -11,14 +11,14 @@ from triptych.training.loop import Learner, LoopOptions, batch_rows, weight_grou
 from triptych.training.options import AdaptOptions
 
 LENGTH = 128
-"""Length of the part of a vector that identifies the item."""
+"""Length of the part of a vector that identifies the item; not tuned."""
 _PEAK_RATE = 5e-4  # of AdamW; no search for a better one is recorded
-_TEMPERATURE = 0.1  # as SimCLR found best (Chen et al. 2020, table 5)
+_TEMPERATURE = 0.1  # the best one in SimCLR (Chen et al. 2020, table 5)
 _CHECKPOINT_STEPS = 50  # steps between checkpoints
 
 
 def with_second_tower(base: DualEncoder) -> DualEncoder:
-    """The encoder with a second tower for items, which starts as a copy of what captions taught the first."""
+    """The encoder with a second tower for items, which starts as a copy of the first, trained with captions."""
     model = DualEncoder(EncoderShape(**{**vars(base.shape), "identity": LENGTH}))
     model.load_state_dict(base.state_dict(), strict=False)
     assert model.identity is not None
@@ -49,7 +49,7 @@ class AdaptingLearner(Learner):
         self.device = device
 
     def step(self, step: int) -> list[float]:
-        """The loss by which each view is to find the other view of its picture among all views."""
+        """Compute the loss by which each view finds the other view of its picture among all views."""
         random = torch.Generator().manual_seed(self.seed * 1_000_003 + step)
         pixels = self.pixels[batch_rows(len(self.pixels), self.batch_size, step, self.seed)].to(self.device)
         views = torch.cat([augment(pixels, random), recolour(augment(pixels, random), random)])

@@ -17,25 +17,27 @@ from triptych.encoders.networks.dual_encoder import DualEncoder
 from triptych.encoders.networks.photo_encoder import PhotoEncoder
 from triptych.encoders.protocol import Encoder
 from triptych.training.data.patches import PatchReader
+from triptych.training.data.soft_labels import SoftLabels
 from triptych.training.data.triplets import NO_CHANGE, Batch, Numbers, TripletDataset
 from triptych.training.loop import Learner, LoopOptions, warmup_linear
-from triptych.training.losses import ContrastiveLoss
+from triptych.training.losses import ContrastiveLoss, soft_label_loss
 from triptych.training.options import TrainOptions
 from triptych.training.processes import Replicas, gathered, own_part
 from triptych.training.validation import BEST_BY, held_out_recall
 
-_PEAK_RATE = 1e-3
-_TEXT_SHARE = 0.3  # of the rate, for the text tower, which knows its words already
-_WEIGHT_DECAY = 0.05
+_PEAK_RATE = 1e-3  # of AdamW; no search for a better one is recorded
+_TEXT_SHARE = 0.3  # the text tower's share of the rate, since it is already trained; not tuned
+_WEIGHT_DECAY = 0.05  # of AdamW; not tuned
 _BLOCK = 256  # held-out triplets composed at once
-_GALLERY_BLOCK = 2048
-_LONG = 256  # from vectors longer than this a smaller network learns, in a third of the time
+_GALLERY_BLOCK = 2048  # pictures mapped to gallery vectors at once
+_SOFT_LABELS = 64  # queries with a verifier's scores per step
+_LONG = 256  # for longer vectors the network is smaller, which trains in a third of the time
 
 
 def build_model(
     dim: int, data: TripletDataset, encoder: Encoder, own: DualEncoder | PhotoEncoder | None, options: TrainOptions
 ) -> QuerySide:
-    """Make a new composer for vectors of length `dim`.
+    """Make a new, untrained composer for vectors of length `dim`.
 
     Args:
         dim: the length of the encoder's vectors.
@@ -59,7 +61,8 @@ def build_model(
     if own is None or "text-tower" in options.without:
         return QuerySide(combiner, None)
     if isinstance(own, PhotoEncoder):
-        # It read far more sentences than triplets have: all but its end stays, which also costs less.
+        # It was trained on far more sentences than triplets have. So only its last layer is trained, which is also
+        # cheaper.
         own.text.requires_grad_(False)
         for part in (own.text.sentence.layers[-1], own.text.linear, own.text.read):
             part.requires_grad_(True)
@@ -67,8 +70,8 @@ def build_model(
 
 
 def _word_maps(encoder: Encoder, words: Sequence[Sequence[str]]) -> tuple[NDArray[np.float32], NDArray[np.float32]]:
-    """The encoder's knowledge of each word: a map from unit vectors to logits,
-    by naming or by similarity to the text."""
+    """A linear map from unit vectors to logits of each word, from the encoder: by its lexicon if it has one, else by
+    similarity to the word's text."""
     parts = []
     for group in words:
         if encoder.lexicon and encoder.lexicon.knows_most(group):
@@ -112,7 +115,7 @@ class ComposerLearner(Learner):
         self.data, self.patches = data, patches
         self.pictures = torch.tensor(pictures, device=device)
         self.words = torch.from_numpy(data.words).to(device)
-        self.loss, self.precision = ContrastiveLoss(options.loss), options.precision
+        self.loss, self.soft, self.precision = ContrastiveLoss(options.loss), options.soft, options.precision
         self.batch_size, self.seed = min(options.batch_size, len(data.training)), options.seed
         each = max(1, min(len(data.training) // self.batch_size, options.most_steps // options.epochs))
         self.loop = LoopOptions(
@@ -120,12 +123,25 @@ class ComposerLearner(Learner):
         )
 
     def step(self, step: int) -> list[float]:
-        """The loss by which each query is to find its targets in the catalog and to predict what changes."""
+        """Compute the loss by which each query finds its targets in the catalog and predicts what changes."""
         batch, random = self.data.batch(step, self.batch_size, self.seed), np.random.default_rng([self.seed, step])
         given = (self.model, self.pictures, self.patches, batch, random, self.loss, self.precision)
-        loss = self.replicas(lambda: composer_loss(*given))
+
+        def compute() -> Tensor:
+            loss = composer_loss(*given)
+            return loss if self.data.soft is None else loss + self.soft.weight * self._soft_loss(self.data.soft, step)
+
+        loss = self.replicas(compute)
         loss.backward()  # type: ignore[no-untyped-call]
         return [loss.item()]
+
+    def _soft_loss(self, labels: SoftLabels, step: int) -> Tensor:
+        """Compute the loss on the soft labels of some queries."""
+        random = np.random.default_rng([self.seed, step, 3])
+        some = labels.some(random.permutation(len(labels.references))[:_SOFT_LABELS])
+        given = (self.model, self.pictures, self.patches, some, self.precision)
+        cosines, scores = candidate_cosines(*given)
+        return soft_label_loss(cosines, scores, self.loss.options.temperature, self.soft.temperature)
 
     def validate(self) -> dict[str, float]:
         """Recall of held-out targets among the whole catalog, in percent."""
@@ -149,7 +165,7 @@ class ComposerLearner(Learner):
         """Learnt gallery vectors `(n, e)` of the whole catalog."""
         self.model.eval()
         with torch.inference_mode():
-            blocks = torch.split(self.pictures, _GALLERY_BLOCK)  # all at once would take hundreds of megabytes
+            blocks = torch.split(self.pictures, _GALLERY_BLOCK)  # all at once would need hundreds of megabytes
             vectors: Vectors = torch.cat([self.model.combiner.gallery(some).cpu() for some in blocks]).numpy()
         return vectors
 
@@ -174,7 +190,7 @@ def composer_loss(
         torch.from_numpy(np.searchsorted(bank_rows, rows)).to(bank.device) for rows in (batch.positives, negatives)
     )
     similarity = pictures[torch.from_numpy(batch.positives[:, 0])] @ bank.T
-    # Targets that do not count in this step are no negatives either: as good as the target's duplicates.
+    # Targets that were not drawn for this step are not negatives either, like duplicates of a target.
     present = np.isin(batch.targets, bank_rows)
     queries_of, rows = np.nonzero(present)[0], np.searchsorted(bank_rows, batch.targets[present])
     similarity[torch.from_numpy(queries_of), torch.from_numpy(rows)] = 1.0
@@ -190,7 +206,7 @@ def composer_loss(
     weights = torch.from_numpy(batch.confidences).to(bank.device)
     contrastive = loss(queries, gallery, positives, known, similarity, weights)
     changes = torch.from_numpy(batch.changes).to(bank.device)
-    # Triplets that name no change at all would make a mean over nothing.
+    # If the batch's triplets name no change, the mean below would be over nothing.
     if not read or bool((changes == NO_CHANGE).all()):
         return contrastive
     misread = [
@@ -201,6 +217,26 @@ def composer_loss(
     return contrastive + torch.stack(misread).sum()
 
 
+def candidate_cosines(
+    model: QuerySide, pictures: Tensor, patches: PatchReader, labels: SoftLabels, precision: str = "auto"
+) -> tuple[Tensor, Tensor]:
+    """Compute the cosines `(n, k)` of queries and their candidates; also returns the candidates' scores `(n, k)`.
+
+    Each of several processes computes some of the queries and some of the candidates.
+    """
+    bank_rows, places = np.unique(labels.candidates, return_inverse=True)
+    bank = pictures[torch.from_numpy(bank_rows)]
+    words = _trim(torch.from_numpy(labels.words).to(bank.device))
+    count, own = len(labels.references), own_part(len(labels.references))
+    some = labels.references[own]
+    with mixed_precision(bank.device, precision):
+        queries = model(pictures[torch.from_numpy(some)], words[own], *patches(some))
+        gallery = model.combiner.gallery(bank[own_part(len(bank))])
+    queries, gallery = gathered(queries, count), gathered(gallery, len(bank))
+    candidates = gallery[torch.from_numpy(places.reshape(labels.candidates.shape)).to(bank.device)]
+    return torch.einsum("nd,nkd->nk", queries, candidates), torch.from_numpy(labels.scores).to(bank.device)
+
+
 def _trim(words: Tensor) -> Tensor:
-    """Token ids without columns that are padding in all texts; vectors unchanged."""
+    """Remove the columns of token ids that are padding in all texts. Vectors are returned unchanged."""
     return words if words.is_floating_point() else words[:, : int((words != 0).sum(dim=1).max())]

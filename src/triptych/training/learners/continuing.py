@@ -1,9 +1,12 @@
-"""The learner that trains a photo encoder further on titled photos. Frozen parts are computed once, for a few views.
+"""The learner of `pretrain --from`: a photo encoder is trained further on titled photos.
 
-Three losses. Texts find photos and photos texts (InfoNCE, as in CLIP). A text is a whole title or some of its terms,
-and every photo of the batch whose title contains those terms is right. A photo and one term find the photos that have
-the term and otherwise have similar titles, which is the composed query that search is asked. And each photo's terms are
-predicted one by one. Words that no title contains are kept where they were.
+The outputs of frozen parts are computed once, for a few views of each photo. The loss has four parts:
+
+1. Texts find photos and photos find texts (InfoNCE, as in CLIP). A text is a title or some of its terms, and every
+   photo of the batch whose title contains these terms is a positive.
+2. A photo and a term find the photos that have the term and otherwise similar titles, as in a composed query.
+3. Each photo's terms are predicted one by one.
+4. The vectors of words that no title contains stay where they were.
 """
 
 from dataclasses import dataclass
@@ -24,23 +27,22 @@ from triptych.training.data.titles import TitleTexts
 from triptych.training.loop import Learner, LoopOptions, batch_rows
 
 _HEADS_RATE, _PICTURE_RATE, _TEXT_RATE = 5e-4, 1e-4, 5e-5  # peak rates of AdamW; no search for better ones is recorded
-_DECAY = 0.05  # weight decay
+_DECAY = 0.05  # weight decay of AdamW; not tuned
 _BETAS = (0.9, 0.98)  # as for CLIP's vision transformers (Radford et al. 2021)
-_COMPOSED, _NAMED, _HELD = 0.5, 0.05, 1.0  # weights of the losses beside the first
-_TITLES = 0.4  # of the texts; the others ask for some terms
-_DROPPED = 0.1  # dropout of the heads' inputs, so that they do not memorise few photos
-_BLOCK = 64  # photos, or texts, that are computed at once
+_COMPOSED, _NAMED, _HELD = 0.5, 0.05, 1.0  # weights of the second, third and fourth part of the loss; not tuned
+_TITLES = 0.4  # share of texts that are whole titles; the others ask for some terms. Not tuned
+_DROPPED = 0.1  # dropout of the heads' inputs, against memorising few photos; not tuned
+_BLOCK = 64  # photos or texts computed at once
 
 
 @dataclass(frozen=True)
 class TunedParts:
-    """The parts of an encoder that are trained besides the heads: the last layers
-    of the tuned copy and of the text tower."""
+    """The parts that are trained besides the heads: the last layers of the tuned copy and of the text tower."""
 
     stages: int
-    """Stages of the tuned copy."""
+    """How many of the last stages of the tuned copy are trained."""
     layers: int
-    """Layers of the sentence tower."""
+    """How many of the last layers of the sentence tower are trained."""
     embeddings: bool = False
     """Whether the sentence tower's embeddings are trained, too."""
 
@@ -56,31 +58,31 @@ class TunedParts:
         return cls(min(count, stages), min(count, layers))
 
     def bytes_of_a_view(self, places: int = 64) -> int:
-        """Estimate the memory of a view of a photo, if the finest map has this many positions."""
+        """Estimate the bytes of a photo's view, if the finest feature map has this many positions."""
         return 2 * (FEATURES + (307 * places if self.stages else 1344))
 
 
 @dataclass(frozen=True)
 class FrozenFeatures:
-    """The frozen part's output for photos, in half precision: `(views, n, …)` each. The first view is not augmented."""
+    """The frozen parts' outputs for photos `(views, n, …)`, in half precision. The first view is not augmented."""
 
     places: tuple[Tensor, ...]
-    """The output of attention pooling; or the early maps, and the input of the first stage that is trained."""
+    """The output of attention pooling; or the early feature maps, and the input of the first trained stage."""
     standard: Tensor
     """The trunk's own features, standardised."""
 
 
 @torch.no_grad()
 def frozen_features(model: PhotoEncoder, pixels: Tensor, tuned: TunedParts, views: int, seed: int) -> FrozenFeatures:
-    """Compute the frozen part's output for some views of each photo, from bytes `(n, 3, size, size)`."""
+    """Compute the outputs of the frozen parts for some views of each photo, from bytes `(n, 3, size, size)`."""
     tower = model.picture.eval()
     whole: list[Tensor] = []
     for view in range(views):
         for start in range(0, len(pixels), _BLOCK):
             block = pixels[start : start + _BLOCK].to(tower.mean.device)
             random = torch.Generator().manual_seed((seed * 1009 + view) * 1_000_003 + start)
-            seen = augment(block, random) if view else block.float() / 127.5 - 1.0
-            early, before, features = tower.untuned_maps(seen)
+            pictures = augment(block, random) if view else block.float() / 127.5 - 1.0
+            early, before, features = tower.untuned_maps(pictures)
             for stage in tower.tuned[: len(tower.tuned) - tuned.stages]:
                 before = stage(before)
             places = (early, before) if tuned.stages else (tower.attended(early, before),)
@@ -126,9 +128,9 @@ class ContinuingLearner(Learner):
     Args:
         model: the encoder.
         tuned: the parts that are trained besides its heads.
-        views: the frozen part's output for the photos.
+        views: the outputs of the frozen parts for the photos.
         texts: texts about the photos.
-        ids: the texts' token ids, followed by those of words to keep where they are.
+        ids: the texts' token ids, followed by those of words whose vectors must stay.
         loop: options of the training loop.
         batch_size: photos of a step.
     """
@@ -161,7 +163,7 @@ class ContinuingLearner(Learner):
         self.optimizer = torch.optim.AdamW(self._groups(), betas=_BETAS)
 
     def _groups(self) -> list[dict[str, object]]:
-        """The weights that are trained, with their rates. All others have `requires_grad` off."""
+        """The trained weights with their rates. All others get `requires_grad` off."""
         picture, text = self.model.picture, self.model.text
         self.model.requires_grad_(False)
         heads: list[nn.Module] = [picture.read, picture.plain, picture.gate, text.linear, text.read, self.words]
@@ -185,22 +187,22 @@ class ContinuingLearner(Learner):
         return groups
 
     def meanings(self, view: Tensor | int, rows: Tensor, *, dropped: float = 0.0) -> Tensor:
-        """Unit vectors `(n, dim)` of photos' meanings, from the frozen part's output for one view of each."""
+        """Unit vectors `(n, dim)` of photos' meanings, from the frozen outputs for one view of each."""
         tower = self.model.picture
         standard = self.views.standard[view, rows].float()
         places = [part[view, rows].float() for part in self.views.places]
         if self.tuned.stages:
-            early, seen = places
+            early, late = places
             for stage in tower.tuned[len(tower.tuned) - self.tuned.stages :]:
-                seen = stage(seen)
-            attended = tower.attended(early, seen)
+                late = stage(late)
+            attended = tower.attended(early, late)
         else:
             (attended,) = places
         attended, plain = (F.dropout(part, dropped) if dropped else part for part in (attended, standard))
         return tower.meaning(tower.read(attended), plain)
 
     def step(self, step: int) -> list[float]:
-        """The loss of a step: texts find photos, photos with a term find their targets, and terms are predicted."""
+        """Compute the loss of a step, the sum of the four parts."""
         random = np.random.default_rng([self.loop.seed, 11, step])
         rows = batch_rows(len(self.texts.title_of), self.batch_size, step, self.loop.seed).to(self.device)
         view = self._drawn(random.integers(len(self.views.standard), size=len(rows)))
@@ -239,12 +241,14 @@ class ContinuingLearner(Learner):
     def _composed(
         self, rows: Tensor, view: Tensor, meaning: Tensor, scale: Tensor, random: np.random.Generator
     ) -> Tensor:
-        """A loss for queries of a photo and a term of a similar photo. Right are
-        photos with the term that are as similar."""
+        """Compute the loss of queries, each a photo and a term of a similar photo.
+
+        Positives are the photos that have the term and are at least as similar.
+        """
         said = self.said[rows]
         shared = said @ said.T
         alike = shared / (said.sum(dim=1)[:, None] + said.sum(dim=1)[None, :] - shared).clamp(min=1)
-        alike = alike.masked_fill((said @ (1 - said).T).T == 0, -1.0)  # nothing is said of it that is not said here
+        alike = alike.masked_fill((said @ (1 - said).T).T == 0, -1.0)  # it has no term that this photo lacks
         best, other = (alike + 0.05 * self._drawn(random.random(alike.shape)).float()).max(dim=1)
         asks = self._drawn(random.random(said.shape)).float() * said[other] * (1 - said)
         term = asks.argmax(dim=1)
@@ -254,7 +258,7 @@ class ContinuingLearner(Learner):
         text = self.model.text.meaning(self.sentences(self.single[term, frame]))
         first, second = self.model.picture.parts[0], self.model.picture.parts[1]
         item = self.model.picture.item(self.views.standard[view, rows].float())
-        # As search adds picture and words, without the constant, which is equal for all photos.
+        # Scores as in search, which adds picture and words, without the term that is equal for all photos.
         scores = (text + first * meaning) @ meaning.T + second**2 / first * item @ item.T
         own = torch.eye(len(rows), dtype=torch.bool, device=self.device)
         logits = (scale * scores).masked_fill(own, -1e4)
@@ -262,7 +266,7 @@ class ContinuingLearner(Learner):
 
 
 def soft_loss(logits: Tensor, right: Tensor) -> Tensor:
-    """Cross-entropy with several right answers, over the rows that have one."""
+    """Cross-entropy with several right answers, averaged over the rows that have one."""
     counts = right.float()
     answers = counts.sum(dim=1)
     losses = -(counts * logits.log_softmax(dim=1)).sum(dim=1) / answers.clamp(min=1)

@@ -1,4 +1,4 @@
-"""The learner of `finetune`: an encoder is trained from triplets end to end, with a mixture that makes the query."""
+"""The learner of `finetune`: an encoder, trained end to end on triplets, with a mixture that makes the query."""
 
 from collections.abc import Callable
 from typing import Any
@@ -22,10 +22,10 @@ from triptych.training.processes import Replicas
 from triptych.training.trainable import TrainableEncoder
 from triptych.training.validation import BEST_BY, held_out_recall
 
-_HEAD_RATE = 1e-3
-_WEIGHT_DECAY = 0.05
-_CHECKPOINT_STEPS = 100
-_FURTHER = 256  # unlabelled pictures of a batch that are negatives only
+_HEAD_RATE = 1e-3  # peak rate of the mixture; the towers' rate is TrainableEncoder.rate. Not tuned
+_WEIGHT_DECAY = 0.05  # of AdamW; not tuned
+_CHECKPOINT_STEPS = 100  # steps between checkpoints
+_FURTHER = 256  # random pictures of the catalog that each batch gets as further negatives; not tuned
 _BLOCK = 256  # pictures or texts encoded at once, without gradients
 
 
@@ -74,18 +74,18 @@ class FinetuningLearner(Learner):
 
     @property
     def trained_weights(self) -> int:
-        """How many numbers are trained."""
+        """How many parameters are trained."""
         return sum(weight.numel() for weight in self.module.parameters())
 
     def train(self) -> None:
-        """Training mode, but with fixed batch-norm statistics, so that no picture's vector depends on others."""
+        """Switch to training mode, with fixed batch-norm statistics: no picture's vector may depend on others."""
         self.head.train()
         for module in self.encoder.model.train().modules():
             if isinstance(module, _BatchNorm):
                 module.eval()
 
     def step(self, step: int) -> list[float]:
-        """The mean of the gradients of some batches."""
+        """Add the mean gradient of `accumulate` batches."""
         epoch, position = divmod(step, self.epoch_steps)
         losses = []
         for part in range(self.accumulate):
@@ -102,8 +102,8 @@ class FinetuningLearner(Learner):
     def _problem(self, batch: Batch, number: int) -> tuple[list[tuple[Encode, Tensor]], Callable[..., Tensor]]:
         """The inputs of a batch and the loss of their vectors, for `grad_cache.backward`.
 
-        Each triplet has one of its targets, drawn at random. Its other targets, and near-duplicates of the target, are
-        no negatives. All other pictures of the batch are, including references, and so are some further pictures.
+        Each triplet has one of its targets, drawn at random. Negatives are all other pictures of the batch, including
+        references, and some further pictures, but not the triplet's other targets and near-duplicates of the target.
         """
         random = np.random.default_rng([self.options.seed, number, 3])
         drawn = random.integers(batch.targets.shape[1], size=len(batch.targets))

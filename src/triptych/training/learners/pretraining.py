@@ -1,5 +1,4 @@
-"""The learner of `pretrain --from scratch`: pairs of picture and caption, and
-a head that predicts a caption's words."""
+"""The learner of `pretrain --from scratch`: a contrastive loss over pairs, and a head that predicts caption words."""
 
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
@@ -26,12 +25,12 @@ if TYPE_CHECKING:
 _PEAK_RATE = 1.5e-3  # of AdamW; no search for a better one is recorded
 _BETAS = (0.9, 0.98)  # as for CLIP's vision transformers (Radford et al. 2021)
 _CHECKPOINT_STEPS = 100  # steps between checkpoints
-_WORDS_SHARE = 0.05  # weight of predicting one word, beside finding the whole caption
+_WORDS_SHARE = 0.05  # weight of the word prediction beside the contrastive loss; not tuned
 
 
 @dataclass(frozen=True)
 class PairTensors:
-    """Pairs as the encoder reads them."""
+    """Pairs of picture and caption as tensors."""
 
     pixels: Tensor
     """Bytes `(n, 3, size, size)`."""
@@ -40,7 +39,7 @@ class PairTensors:
     caption_of: Tensor
     """The number of each pair's caption `(n,)`; equal captions have the same number."""
     terms: Tensor
-    """Which terms each caption contains, `(n, terms)`."""
+    """Whether each caption contains each term, `(n, terms)`."""
 
 
 class PretrainingLearner(Learner):
@@ -70,7 +69,7 @@ class PretrainingLearner(Learner):
         self.module = torch.nn.ModuleDict({"encoder": model, "words": words})
         self.optimizer = torch.optim.AdamW(weight_groups(self.module, _PEAK_RATE), lr=_PEAK_RATE, betas=_BETAS)
         self.pairs, self.rows = pairs, rows
-        # At least two batches, also with few pairs.
+        # An epoch has at least two batches, even with few pairs.
         few = len(rows) < 2 * options.batch_size
         self.batch_size, self.seed = max(2, len(rows) // 2) if few else options.batch_size, options.seed
         assert options.epochs
@@ -79,7 +78,7 @@ class PretrainingLearner(Learner):
         self.device = device
 
     def step(self, step: int) -> list[float]:
-        """The loss by which pictures and captions find each other and each picture's words are predicted."""
+        """Compute the loss: pictures and captions find each other, and each picture's words are predicted."""
         random = torch.Generator().manual_seed(self.seed * 1_000_003 + step)
         rows = self.rows[batch_rows(len(self.rows), self.batch_size, step, self.seed)]
         views = augment(self.pairs.pixels[rows].to(self.device), random)
@@ -100,7 +99,7 @@ def build_learner(
     options: PretrainOptions,
     device: torch.device,
 ) -> PretrainingLearner:
-    """Make a new encoder, and a head that predicts the `terms`, to train on some `rows` of the pairs."""
+    """Make a new encoder with a head that predicts the `terms`, to train on some `rows` of the pairs."""
     assert options.size
     assert options.width
     shape = EncoderShape(size=options.size, width=options.width, vocabulary=tokenizer.get_vocab_size())
@@ -113,7 +112,7 @@ def build_learner(
 
 
 def _terms_said(captions: list[str], terms: list[str]) -> NDArray[np.bool_]:
-    """Which terms each caption contains, `(captions, terms)`."""
+    """Whether each caption contains each term, `(captions, terms)`."""
     column = {term: number for number, term in enumerate(terms)}
     said = np.zeros((len(captions), len(terms)), np.bool_)
     for row, caption in enumerate(captions):

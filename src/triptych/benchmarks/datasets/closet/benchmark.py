@@ -3,12 +3,12 @@
 A protocol of this project. The photos are a part of Alexey Grigorev's clothing dataset (CC0).
 
 - A photo has a kind, a colour, a pattern and sleeves. Plain cloth, melange, knit, denim and lace count as one pattern.
-- One or two of these change to a combination that another photo has. The targets are all photos of exactly that
-  combination. If the kind changes and has usual sleeves, or none, the sleeves follow it without being mentioned.
-- Each reference has up to three queries, spread over the kinds of change as evenly as the photos allow.
-- Photos are divided into splits by sender, since those of one sender share their background.
+- One or two of these change to a combination that another photo has. The targets are all photos with exactly that
+  combination. If the new kind has usual sleeves or none, the sleeves follow the kind without being mentioned.
+- Each reference has up to three queries, spread over the kinds of change as evenly as possible.
+- Photos are divided into splits by sender, since photos of one sender share their background.
 
-Every choice depends on a hash of names, and on no order or random state.
+Every choice depends only on a hash of names, not on an order or a random state.
 """
 
 import csv
@@ -27,21 +27,21 @@ from triptych.core.errors import DataError
 from triptych.core.text import hash_number
 
 ATTRIBUTES = ("kind", "colour", "pattern", "sleeve")
-QUERIES_EACH = 3  # of a reference, at most; part of the protocol
+QUERIES_EACH = 3  # queries of a reference, at most; part of the protocol
 _COLUMNS = ("image", *ATTRIBUTES, "sender")
-_NOT_APPLICABLE = "na"  # of the sleeves of what has none, such as trousers
+_NOT_APPLICABLE = "na"  # the sleeves of kinds without sleeves, such as trousers
 _UNLABELLED = "unlabelled"
 Change = tuple[str, ...]
 _CHANGES: list[Change] = [*((name,) for name in ATTRIBUTES), *combinations(ATTRIBUTES, 2)]
-# A sender's photos share their background, so all of them are in one split. Of a hundred divisions made by hashes of
-# the senders' numbers, this is the one whose test and val are most alike in kind, colour and pattern.
+# All photos of a sender are in one split. Of a hundred divisions by hashes of the senders' numbers, this is the one
+# whose test and val splits have the most similar distributions of kind, colour and pattern.
 _SENDERS = Path(__file__).parent / "senders.json"
-_SOURCE = "it is in the folder examples/closet of the project's repository"
+_SOURCE = "the data set is in the folder examples/closet of the project's repository"
 
 
 @dataclass(frozen=True)
 class Photo:
-    """An annotated photo. `values` are in the order of ATTRIBUTES, with the pattern as the benchmark counts it."""
+    """An annotated photo. `values` are in the order of ATTRIBUTES, with the benchmark's grouping of patterns."""
 
     image: str
     values: tuple[str, ...]
@@ -82,7 +82,7 @@ def load_closet(root: Path, split: str) -> Task:
 def load_photos(root: Path) -> list[Photo]:
     """Load the annotated photos of a folder, sorted by name.
 
-    Their split is that of `split.csv`, if the folder has one, else that of the sender; it is "" for senders in neither
+    The split is that of `split.csv`, if the folder has this file, else that of the sender. It is "" for senders in no
     split.
 
     Raises:
@@ -97,7 +97,7 @@ def load_photos(root: Path) -> list[Photo]:
         if not (root / "photos" / image).is_file():
             raise DataError(f"{table}:{number}: names {image}, which is not in {root / 'photos'}; {_SOURCE}")
         if pattern not in PATTERNS or row["sleeve"] not in (*SLEEVES, _NOT_APPLICABLE):
-            raise DataError(f"{table}:{number}: {row['pattern']} or {row['sleeve']} is no pattern or sleeve; {_SOURCE}")
+            raise DataError(f"{table}:{number}: unknown pattern {row['pattern']} or sleeve {row['sleeve']}; {_SOURCE}")
         values = (row["kind"], row["colour"], pattern, row["sleeve"])
         split = given.get(image) or by_sender.get(row["sender"], "")
         photos.append(Photo(image, values, row["sender"], split))
@@ -124,11 +124,11 @@ def closet_truth(root: Path) -> Truth:
 
 
 def _queries(gallery: Sequence[Photo], split: str) -> list[Query]:
-    alike: dict[tuple[str, ...], list[Photo]] = defaultdict(list)
+    by_values: dict[tuple[str, ...], list[Photo]] = defaultdict(list)
     for photo in gallery:
-        alike[photo.values].append(photo)
+        by_values[photo.values].append(photo)
     by_rest: dict[tuple[Change, tuple[str, ...]], list[tuple[str, ...]]] = defaultdict(list)
-    for values in sorted(alike):
+    for values in sorted(by_values):
         for change in _CHANGES:
             by_rest[change, _rest(values, change)].append(values)
     queries = []
@@ -142,13 +142,13 @@ def _queries(gallery: Sequence[Photo], split: str) -> list[Query]:
             ]
             if others:
                 values = others[hash_number(f"{photo.image}/{'+'.join(change)}") % len(others)]
-                possible.append(_query(split, photo, change, values, alike[values]))
+                possible.append(_query(split, photo, change, values, by_values[values]))
         queries += possible[:QUERIES_EACH]
     return sorted(queries, key=lambda query: query.id)
 
 
 def _rest(values: tuple[str, ...], change: Change) -> tuple[str, ...]:
-    """The values that stay when `change` changes. Sleeves may follow the kind."""
+    """The values that are unchanged when `change` changes. Sleeves may follow the kind."""
     free = {*change, "sleeve"} if "kind" in change else {*change}
     return tuple("" if name in free else value for name, value in zip(ATTRIBUTES, values, strict=True))
 
@@ -159,7 +159,7 @@ def _differs(values: tuple[str, ...], other: tuple[str, ...], change: Change) ->
 
 
 def _is_said(values: tuple[str, ...], other: tuple[str, ...], change: Change) -> bool:
-    """Whether the words of `change` name the whole difference, and nothing that is understood without words."""
+    """Whether the words of `change` name the whole difference, and nothing that follows from the kind."""
     kind, sleeve = other[0], other[3]
     follows = "kind" in change and sleeve in (_NOT_APPLICABLE, USUAL_SLEEVES.get(kind))
     if "sleeve" in change:

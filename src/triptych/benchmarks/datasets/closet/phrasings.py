@@ -1,6 +1,6 @@
 """The wordings of the closet's queries, different for val and test.
 
-The agent that makes training triplets has other wordings, so that no method is evaluated on the wordings that it was
+The agent that makes training triplets uses other wordings, so that methods are not evaluated on wordings that they were
 trained on.
 """
 
@@ -133,7 +133,7 @@ TEST: Mapping[frozenset[str], tuple[str, ...]] = {
 
 
 def phrase(split: str, change: Mapping[str, str], query: str) -> str:
-    """Word a change. The query's id chooses among the wordings.
+    """Word a change. The wording is selected by a hash of the query's id.
 
     Args:
         split: "val" has wordings of its own; "test" and "all" share the others.

@@ -14,7 +14,7 @@ PLURALS = frozenset(
 
 COLOURS: Mapping[str, str] = {"light-blue": "light blue", "multicolour": "multicoloured"}
 
-# Weaves and yarns without a drawn pattern count as plain: annotators of the same photos agree on them in 4 of 5 cases.
+# Weaves and yarns without a printed pattern count as plain, since annotators agree on them in only 4 of 5 cases.
 PLAIN = frozenset({"plain", "melange", "knit", "denim", "lace"})
 PATTERNS: Mapping[str, str] = {
     "plain": "plain",

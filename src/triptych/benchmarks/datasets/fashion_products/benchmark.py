@@ -14,7 +14,7 @@ FASHION_PRODUCTS = Benchmark(
     lambda root, split, _: [load_fashion_products(root, split, task) for task in ("colourway", "attribute")],
     ("val", "test", "all"),
     {"val": "val", "test": "val"},
-    # The table's own words, so that the text intermediary, a baseline, is at its best.
+    # The table's own words, with which the text intermediary, a baseline, works best.
     vocabulary=Path(__file__).parent / "vocabulary.json",
     truth=read_truth,
     attributes=("gender", "colour", "kind"),

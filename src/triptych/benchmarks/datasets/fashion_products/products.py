@@ -4,12 +4,12 @@ A protocol of this project, made from the table that comes with the pictures:
 
 - A product line is a set of products that differ only in colour. Lines, not products, are divided into splits, so that
   no design is in two splits.
-- Task "colourway": the reference's line in each other colour that it comes in, for lines of at most 10 products.
+- Task "colourway": the reference's line in each of its other colours, for lines of at most 10 products.
 - Task "attribute": one or two of gender, kind and colour change to a combination that exists in the reference's
-  category and usage. The targets, at most 60, are all products of exactly that combination and usage.
+  category and usage. The targets, at most 60, are all products with exactly that combination and usage.
 - At most 3000 of the possible queries are taken, spread over the kinds of change as evenly as possible.
 
-Every choice depends on a hash of names, and on no order or random state.
+Every choice depends only on a hash of names, not on an order or a random state.
 """
 
 import csv
@@ -29,9 +29,10 @@ from triptych.core.errors import DataError
 from triptych.core.files import atomic
 from triptych.core.text import hash_number
 
-MOST_QUERIES = 3000  # of a task; part of the protocol, like the next two
-LARGEST_LINE = 10  # products of a line for the task "colourway"
-MOST_TARGETS = 60  # of a query of the task "attribute"
+# Limits that are part of the protocol.
+MOST_QUERIES = 3000  # queries of a task
+LARGEST_LINE = 10  # products of a line, for the task "colourway"
+MOST_TARGETS = 60  # targets of a query, for the task "attribute"
 CHANGES = (
     ("gender",),
     ("kind",),
@@ -41,7 +42,7 @@ CHANGES = (
     ("gender", "kind"),
 )
 
-# Each split, and where its share of all lines ends, from 0 to 1.
+# The splits, each with the end of its range of hash values, from 0 to 1.
 _SPLITS = (("pretrain", 0.375), ("unlabelled", 0.75), ("val", 0.85), ("test", 1.0))
 _COLUMNS = ("id", "gender", "masterCategory", "articleType", "baseColour", "usage", "productDisplayName")
 _UNKNOWN = frozenset({"", "NA"})
@@ -50,7 +51,7 @@ _SOURCE = "paramaggarwal/fashion-product-images-small"
 
 @dataclass(frozen=True)
 class Product:
-    """One row of the table, with its original values. `kind` is the articleType."""
+    """A row of the table with its original values. `kind` is the articleType."""
 
     id: str
     gender: str
@@ -123,7 +124,7 @@ def load_fashion_products(root: Path, split: str, task: str) -> Task:
 def prepare_fashion_products(root: Path | str, out: Path | str) -> dict[str, int]:
     """Write what training may use: pretrain.csv (image, caption), and lists of the pictures of the other splits.
 
-    unlabelled.txt, val.txt and test.txt hold only names relative to images/, so that no stage reads their titles or
+    unlabelled.txt, val.txt and test.txt have only names relative to images/, so that no stage can read titles or
     attributes.
 
     Args:
@@ -181,7 +182,7 @@ class _Look(NamedTuple):
     category: str
 
     def without(self, change: Collection[str]) -> tuple[str, ...]:
-        """The values that stay when `change` changes."""
+        """The values that are unchanged when `change` changes."""
         return tuple("" if name in change else value for name, value in self._asdict().items())
 
 
@@ -191,7 +192,7 @@ def _attributes(gallery: Sequence[Product], split: str) -> list[Query]:
         look = _Look(product.gender, product.kind, product.colour, product.usage, product.category)
         if not _UNKNOWN & set(look):
             looks[look].append(product)
-    # Some kinds are in two categories. A product of the other category would answer, too, but would not count.
+    # Kinds in two categories are left out: products of the other category would be right, but not be counted.
     shared = Counter(look.without(("category",)) for look in looks)
 
     neighbours: dict[tuple[str, ...], list[_Look]] = defaultdict(list)
@@ -239,7 +240,7 @@ def _changed(query: Query) -> str:
 
 
 def _sample(queries: Iterable[Query]) -> list[Query]:
-    """At most MOST_QUERIES queries, taken in turn from the kinds of change."""
+    """Select at most MOST_QUERIES queries, in turn from the kinds of change."""
     taken: Counter[str] = Counter()
     turns = []
     for query in sorted(queries, key=lambda query: hash_number(query.id)):
@@ -250,7 +251,7 @@ def _sample(queries: Iterable[Query]) -> list[Query]:
 
 
 def _products(root: Path) -> tuple[list[Product], int]:
-    """The products with a picture, sorted by picture name, and how many have none."""
+    """Read the products with a picture, sorted by picture name. Also returns how many have none."""
     table = _read_table(root / "styles.csv")
     try:
         pictures = set(os.listdir(root / "images"))
@@ -272,11 +273,11 @@ def _read_table(path: Path) -> list[Product]:
             for row in filter(None, reader):
                 if len(row) < len(header):
                     raise DataError(f"{path}:{reader.line_num}: {len(row)} fields, not {len(header)}; correct the row")
-                # The original has a few titles with commas and no quotes: the title is the last column.
+                # In the original, a few titles have commas without quotes. The title is the last column.
                 row[len(header) - 1 :] = [",".join(row[len(header) - 1 :])]
                 product = Product(*(row[place].strip() for place in places))
                 if products.setdefault(product.id, product) is not product:
-                    raise DataError(f"{path}:{reader.line_num}: the id {product.id} again; remove one of its rows")
+                    raise DataError(f"{path}:{reader.line_num}: the id {product.id} appears twice; remove one row")
     except FileNotFoundError:
         raise DataError(f"{path}: no such file; it comes with Kaggle's {_SOURCE}") from None
     except (OSError, ValueError, csv.Error) as error:

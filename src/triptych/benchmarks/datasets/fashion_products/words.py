@@ -2,7 +2,7 @@
 
 import re
 
-# The word for a single item of each articleType. A plural here is a plural in speech ("jeans").
+# The word for a single item of each articleType. Some are plurals in English ("jeans").
 _KINDS = {
     "Accessory Gift Set": "accessory gift set",
     "Baby Dolls": "babydoll nightdress",

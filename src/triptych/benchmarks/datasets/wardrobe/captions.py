@@ -1,4 +1,4 @@
-"""Texts about garments: captions as of a shop, and modifications as of customers."""
+"""Texts about garments: captions in the style of a shop, and modifications in the style of customers."""
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
@@ -112,10 +112,10 @@ def caption(garment: Garment, seed: int) -> str:
         details.insert(0, _SLEEVE_NOUNS[garment.sleeve])
     if says["pattern"]:
         details.insert(0, _PATTERN_NOUNS[garment.pattern])
-    told = f"{garment.length} {kind}" if says["length"] else kind
+    noun = f"{garment.length} {kind}" if says["length"] else kind
     return rng.choice(_LOOSE).format(
-        kind=told,
-        some_kind=_some(told, kind),
+        kind=noun,
+        some_kind=_some(noun, kind),
         colour=garment.colour,
         details=f" with {_listed(details)}" if details else "",
     )
@@ -142,7 +142,7 @@ class _Phrases:
     joined: tuple[str, ...]
 
 
-# The two voices share no phrase, so that a method tuned on one is measured on words it has not seen.
+# The two voices share no phrase, so that a method tuned on one is measured on unfamiliar words.
 _VOICES: Mapping[Voice, _Phrases] = {
     "val": _Phrases(
         colour=(

@@ -1,4 +1,4 @@
-"""The cut of a line: details that words do not name and that all garments of the line share."""
+"""The cut of a line: details that no text names, and that all garments of the line share."""
 
 from dataclasses import dataclass
 from functools import lru_cache

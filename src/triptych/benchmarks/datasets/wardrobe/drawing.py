@@ -42,7 +42,7 @@ def draw(garment: Garment, view_seed: int, size: int = 96) -> Image.Image:
     sun = rng.uniform(0, 2 * pi)
     light = (cos(sun), -0.5 - 0.5 * abs(sin(sun)))
 
-    # Edges are drawn twice as fine as the picture; light is soft and needs no more than its pixels.
+    # The garment is drawn at twice the resolution for smooth edges. Light is soft and needs only the final resolution.
     picture = _ground(2 * size, rng)
     cover = place.bring(sheet.cover, sheet.unit, 2 * size)
     picture.paste(place.bring(sheet.colours, sheet.unit, 2 * size), mask=cover)
@@ -94,7 +94,7 @@ def _shade(sheet: Sheet, light: tuple[float, float], rng: Random) -> Image.Image
     """How much light the cloth throws back (mode L, 128 is neutral), from its height and fresh folds."""
     side = sheet.side // 3
     height = np.asarray(sheet.heights, dtype=np.float32) / 255
-    # Cloth falls: its folds are long and upright, with a few that run across.
+    # Most folds are long and vertical, and a few are horizontal.
     folds = 0.5 * _noise(rng, 11, 3, side) + 0.3 * _noise(rng, 4, 7, side) + 0.3 * _noise(rng, 6, 6, side)
     strength = rng.uniform(0.6, 1.6)
     surface = (height + 0.22 * strength * folds) * np.float32(side / 96)

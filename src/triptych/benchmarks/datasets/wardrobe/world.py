@@ -23,7 +23,7 @@ from triptych.core.errors import FailureError, UsageError
 from triptych.core.files import atomic, made_by, read_json, write_json
 from triptych.core.progress import progress
 
-# A line gives four garments on average; with two views each these are 8000, 4000, 1200 and 2500 pictures.
+# A line has four garments on average. With two views each, this makes 8000, 4000, 1200 and 2500 pictures.
 DEFAULT_LINES: Mapping[str, int] = {"pretrain": 1000, "unlabelled": 500, "val": 150, "test": 312}
 QUERIES: Mapping[Voice, int] = {"val": 600, "test": 1500}
 CATEGORIES: Mapping[str, tuple[str, ...]] = {
@@ -101,7 +101,7 @@ def write_wardrobe(
 
     Args:
         out: the folder.
-        seed: of everything random.
+        seed: seed of everything random.
         lines: how many lines (designs) each split gets: any of pretrain, unlabelled, val and test. No line is in two
             splits.
         views: pictures of every garment.
@@ -151,9 +151,9 @@ def _check(lines: Mapping[str, int], seed: int, views: int, size: int, workers: 
     if seed < 0 or workers < 1:
         raise UsageError("a seed is 0 or more, and it takes 1 worker or more to draw")
     if not 1 <= views <= 1000:
-        raise UsageError(f"{views} views of a garment make no sense; ask for 1 to 1000")
+        raise UsageError(f"{views} views of a garment are not possible; give 1 to 1000")
     if not 16 <= size <= 1024:
-        raise UsageError(f"pictures of {size} pixels cannot be drawn; ask for 16 to 1024")
+        raise UsageError(f"pictures of {size} pixels cannot be drawn; give 16 to 1024")
 
 
 def _claim(out: Path, settings: Mapping[str, Any]) -> None:
@@ -161,7 +161,7 @@ def _claim(out: Path, settings: Mapping[str, Any]) -> None:
     path = out / "settings.json"
     if path.exists():
         if read_json(path, "note of a world's settings") != settings:
-            raise UsageError(f"{out}: holds a world of other settings; choose another folder or delete this one")
+            raise UsageError(f"{out}: holds a wardrobe with other settings; choose another folder or delete this one")
     else:
         write_json(path, settings)
 
@@ -171,13 +171,13 @@ def _plan(lines: Mapping[str, int], seed: int, views: int) -> list[Picture]:
     places = []
     for index, split in enumerate(DEFAULT_LINES):
         for line in range(lines.get(split, 0)):
-            # The number is the design's identity: unlike in every split and for every seed.
+            # The number identifies the design: it differs for every split and seed.
             identity = (seed * len(DEFAULT_LINES) + index) * _PER_SPLIT + line
             garments = design(identity, Random(f"line {identity}"))
             places += [
                 (split, number, view, garment) for number, garment in enumerate(garments) for view in range(views)
             ]
-    # A name must not tell which pictures belong together.
+    # Names must not reveal which pictures belong together.
     names = [f"w{number:06}.jpg" for number in range(len(places))]
     Random(f"names {seed}").shuffle(names)
     return [Picture(name, *place) for name, place in zip(names, places, strict=True)]
@@ -259,7 +259,7 @@ def _draw_all(folder: Path, pictures: Sequence[Picture], size: int, workers: int
     folder.mkdir(parents=True, exist_ok=True)
     there = set(os.listdir(folder))
     missing = [picture for picture in pictures if picture.name not in there]
-    # Views of a garment stand side by side in `missing`: a chunk sews it once.
+    # Views of a garment are adjacent in `missing`, so that a chunk draws its pieces only once.
     with _mapper(min(workers, 1 + len(missing) // 64)) as run:
         drawn = run(partial(_draw_one, folder, size), missing)
         for _ in progress(drawn, "drawing", total=len(pictures), unit="picture", done=len(pictures) - len(missing)):
@@ -275,14 +275,14 @@ def _mapper(workers: int) -> Iterator[Mapper]:
     if workers == 1:
         yield map
         return
-    # Spawned processes are alike on every system and inherit no threads.
+    # Spawned processes work alike on every system and inherit no threads.
     try:
         with ProcessPoolExecutor(workers, mp_context=multiprocessing.get_context("spawn")) as pool:
             yield partial(pool.map, chunksize=32)
     except BrokenProcessPool:
         raise FailureError(
-            'a drawing process died: in a script of your own, call this below `if __name__ == "__main__":`, '
-            "or with workers=1; else look at the memory"
+            'a drawing process died: in a script, call this below `if __name__ == "__main__":` or with workers=1; '
+            "otherwise check whether there is enough memory"
         ) from None
 
 

@@ -1,4 +1,4 @@
-"""A catalog opened once and searched many times, from any thread."""
+"""A catalog that is opened once and searched many times, from any thread."""
 
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import replace
@@ -35,11 +35,11 @@ from triptych.retrieval.stores.registry import StoreFactory, load_store
 from triptych.retrieval.updates import add_pictures, change_metadata, known_name, remove_pictures, upload_name
 
 
-class Library:
-    """A catalog with its encoder, and perhaps a composer, in memory. `triptych.open_catalog` makes one.
+class OpenCatalog:
+    """An open catalog: its vectors in memory, its encoder, and an optional composer. `triptych.open_catalog` makes one.
 
-    Searching is safe in any thread, also while another one adds or removes pictures. `weight` is the default weight of
-    the words in the sum of picture and words.
+    Any thread may search, even while another one adds or removes pictures. `weight` is the default weight of the words
+    in the sum of picture and words.
 
     Raises:
         MismatchError: catalog, encoder and composer do not belong together.
@@ -61,7 +61,7 @@ class Library:
         self.weight = weight
         self.catalog = catalog
         self.open_picture: OpenPicture = open_here
-        """Decodes a picture's file within limits; a service sets it to what does so in other processes."""
+        """Decodes a picture's file within limits. A service replaces it, to decode in other processes."""
         self._writing = RLock()
         self._make_store = make_store or load_store("exact")
         self._snapshot = CatalogSnapshot(catalog, composer, self._make_store)
@@ -70,7 +70,7 @@ class Library:
         return self
 
     def __exit__(self, *_: object) -> None:
-        """Nothing is held that the end of the process would not give back."""
+        """Does nothing: everything is freed with the object."""
 
     def __len__(self) -> int:
         return len(self._snapshot.gallery)
@@ -79,9 +79,10 @@ class Library:
         yield from self.pictures(max(1, len(self)))
 
     def pictures(self, k: int, *, offset: int = 0, step: int = 1, where: Sequence[str] = ()) -> list[Picture]:
-        """`k` pictures that fulfil the conditions, every `step`-th from the `offset`-th on; for all of them, iterate.
+        """Return `k` pictures that fulfil the conditions: every `step`-th from `offset` on. To get all, iterate.
 
-        Raises UsageError for a number that makes no sense, or a condition that cannot be read.
+        Raises:
+            UsageError: a number is out of its range, or a condition cannot be read.
         """
         if k < 1 or offset < 0 or step < 1:
             raise UsageError("k and step must be at least 1, and offset at least 0")
@@ -98,7 +99,7 @@ class Library:
 
     @property
     def metadata(self) -> pa.Table:
-        """The columns that conditions can use, a row for each picture; the same object until the catalog changes."""
+        """The columns for conditions, with one row for each picture; the same object until the catalog changes."""
         return self._snapshot.gallery.living
 
     def picture(self, like: str) -> Picture:
@@ -115,20 +116,19 @@ class Library:
     def search(
         self, *, image: Pictures = None, text: Texts = "", options: SearchOptions = SearchOptions(), **fields: Any
     ) -> Hits:
-        """Find the pictures that best answer a reference picture changed as a text says. The reference is never a
-        result.
+        """Find the pictures that best match a reference picture modified by a text. The reference is never a result.
 
         Args:
-            image: the reference, a picture file or its bytes, or several; a file's name may end in a weight, as in
+            image: the reference: a picture file or its bytes, or several. A file's name may end in a weight, as in
                 `jacket.jpg:0.5`.
-            text: what should differ, or several texts; one may end in a weight, as in `red:0.5`. It may be missing,
-                or be all that is given.
-            options: which pictures are wanted, under which conditions, how many and in which order.
-            fields: any field of `options` by its name, such as `like`, `where`, `weight` or `k`.
+            text: what should differ, or several texts. A text may end in a weight, as in `red:0.5`. Either `image` or
+                `text` may be missing.
+            options: conditions, the number of results, and their order.
+            fields: fields of `options` by name, such as `like`, `where`, `weight` or `k`.
 
         Returns:
-            The results, a list. `not_understood` has the words of which the encoder knows no piece, and `reading` how a
-            text was read that is too long.
+            The results, as a list. Its `not_understood` has the words that the encoder does not know, and its
+            `reading` says how a too long text was read.
 
         Raises:
             UsageError: neither a picture nor a text is given, a condition cannot be read, or a weight would have no
@@ -167,29 +167,29 @@ class Library:
         return Reference(vector, sha256(data).hexdigest(), self.needed_pixels(lambda: pixels))
 
     def name_of(self, like: str) -> str | None:
-        """The name of the picture of that name or id; None where there is none."""
+        """The name of the picture with this name or id; None if there is none."""
         gallery = self._snapshot.gallery
         row = gallery.row_of.get(like, gallery.row_of_id.get(like))
         return None if row is None else gallery.names[row]
 
     @property
     def schema(self) -> pa.Schema:
-        """The columns that conditions, boosts and orders can be about."""
+        """The columns that conditions, boosts and orders can use."""
         return self._snapshot.gallery.metadata.schema
 
     def needed_pixels(self, pixels: Callable[[], Pixels]) -> Callable[[], Pixels] | None:
-        """A reference's `pixels` if the composer reads them, else None, so that they are not kept."""
+        """Return `pixels` if the composer reads a reference's pixels, else None, so that they are not kept."""
         return pixels if reads_pixels(self.composer) else None
 
     def _pixels_of(self, name: str) -> Pixels:
-        """A picture of the catalog, read from its file. Raises DataError, which names no path, if it is gone."""
+        """Read a picture of the catalog from its file. Raises DataError, without the path, if it is gone."""
         try:
             return self.pixels(self.read(name))
         except PictureError as error:
             raise DataError(f"{name}: {error}; put it back, since the composer reads the reference itself") from None
 
     def pixels(self, data: bytes, limits: Limits | None = None, *, box: Box | None = None) -> Pixels:
-        """The pixels of a picture file, or of a box of it, for the encoder, within the catalog's limits or others.
+        """Decode a picture file, or a box of it, for the encoder. `limits` defaults to the catalog's limits.
 
         Raises:
             PictureError: the file is no picture.
@@ -219,9 +219,9 @@ class Library:
         self._snapshot.gallery.fulfilling(tuple(where))
 
     def answer(self, queries: Sequence[SearchQuery], *, plain: bool = False) -> Answers:
-        """Answer many queries at once, which costs far less than one after another.
+        """Answer many queries at once, which is much faster than one after another.
 
-        With `plain` the weighted sum answers in the composer's place, with the weight that its verdict found best.
+        With `plain` the weighted sum answers instead of the composer, with the best weight by the composer's verdict.
 
         Raises:
             UsageError: a condition cannot be read, or a weight would have no effect.
@@ -233,7 +233,7 @@ class Library:
         return answering(queries, self._snapshot, str(self.catalog.root))
 
     def check_ready(self) -> None:
-        """Check that a search would be answered now.
+        """Check that searches can be answered.
 
         Raises:
             CatalogError: the catalog on disk is gone or damaged.
@@ -252,12 +252,12 @@ class Library:
         self.catalog.check()
 
     def _require_catalog(self) -> None:
-        """Raise CatalogError where there is none any more; a lock would make its folder anew."""
+        """Raise CatalogError if the catalog's folder is gone, before a lock would create it again."""
         if not Catalog.exists(self.catalog.folder):
             raise CatalogError(f"{self.catalog.folder}: the catalog is gone; put it back, or restart with another one")
 
     def load(self) -> None:
-        """Load and run everything that a first search would have to wait for."""
+        """Load and run everything that the first search would otherwise wait for."""
         self._snapshot.load()
         blank = self.encoder.prepare(Image.new("RGB", (64, 64), "white"))
         nothing = Reference(self.encoder.encode_pictures(blank[None])[0], "", self.needed_pixels(lambda: blank))
@@ -272,7 +272,7 @@ class Library:
         limits: Limits | None = None,
         pixels: Sequence[Pixels] | None = None,
     ) -> list[Picture]:
-        """Add picture files to the catalog. When this returns, they are on disk and can be found.
+        """Add picture files to the catalog. When this returns, they are stored and can be found.
 
         They are written to the folder `uploads` below the catalog's root. A picture that the catalog already holds is
         not added again.
@@ -280,14 +280,14 @@ class Library:
         Args:
             pictures: the contents of picture files.
             metadata: for each picture a mapping from columns of the catalog to values; by default empty.
-            limits: what a picture may cost; by default the catalog's own limits.
-            pixels: the output of `pixels` for the pictures, if it is known already.
+            limits: limits of the picture files; by default the catalog's own.
+            pixels: the results of the method `pixels` for the pictures, if they are already computed.
 
         Returns:
             The pictures, in the order given.
 
         Raises:
-            PictureError: a picture cannot be used. In this and all other cases none is added.
+            PictureError: a picture cannot be used. After any error, no picture is added.
             UsageError: metadata does not fit the catalog's columns.
             BusyError: another process is writing to the catalog.
             CatalogError: the catalog is gone or damaged.
@@ -313,11 +313,11 @@ class Library:
         return [self.picture(name or upload_name(data)) for name, data in zip(known, pictures, strict=True)]
 
     def update(self, metadata: Mapping[str, Mapping[str, Any]]) -> list[Picture]:
-        """Change what is known of pictures; it is on disk, and conditions see it, when this returns.
+        """Change the metadata of pictures. When this returns, they are stored, and conditions use them.
 
         Args:
-            metadata: by the name or id of a picture, mappings from columns to values; None for what is not known any
-                more. Other columns stay as they are.
+            metadata: maps the name or id of a picture to its new values by column; None removes a value. Other columns
+                are unchanged.
 
         Returns:
             The pictures, in the order given.
@@ -339,10 +339,10 @@ class Library:
         return [self.picture(name) for name in changes]
 
     def remove(self, likes: Sequence[str]) -> None:
-        """Remove pictures from the catalog, by name or id. A later `index` leaves them out while their files are
-        unchanged.
+        """Remove pictures from the catalog, by name or id.
 
-        Files that `add` wrote are deleted, others stay.
+        Files that `add` wrote are deleted. Other files stay, and a later `index` leaves them out as long as they are
+        unchanged.
 
         Raises:
             UsageError: the catalog has no such picture.
@@ -361,7 +361,7 @@ class Library:
             snapshot.remove(names)
 
     def refresh(self) -> bool:
-        """Read the catalog again if another process has changed it. Returns whether it had."""
+        """Read the catalog again if another process has changed it. Returns whether it was changed."""
         with self._writing:
             if not self._snapshot.is_stale():
                 return False
@@ -386,4 +386,4 @@ def _row(gallery: Gallery, like: str) -> int:
 
 
 def _missing(like: str) -> UsageError:
-    return UsageError(f"{like!r}: the catalog has no picture of this name or id")
+    return UsageError(f"{like!r}: the catalog has no picture with this name or id")

@@ -1,4 +1,4 @@
-"""A catalog's note, `catalog.json`: its required content, and whether it has changed."""
+"""A catalog's manifest, `catalog.json`: its required content, and whether it has changed."""
 
 import re
 from collections.abc import Mapping
@@ -9,43 +9,43 @@ from typing import Any
 from triptych.core.errors import CatalogError, DataError
 from triptych.core.files import read_json
 
-NOTE = "catalog.json"
+MANIFEST = "catalog.json"
 METADATA = "metadata.parquet"
 FORMAT = "triptych-catalog-1"
 _PART = re.compile(r"part-\d{6,}\.parquet")
 
 
-def read_note(folder: Path) -> dict[str, Any]:
-    """Read the note of the catalog in `folder`.
+def read_manifest(folder: Path) -> dict[str, Any]:
+    """Read the manifest of the catalog in `folder`.
 
     Raises:
         CatalogError: there is none, or it is damaged.
     """
     try:
-        note = read_json(folder / NOTE, "catalog", "make one with `triptych index`")
+        manifest = read_json(folder / MANIFEST, "catalog", "make one with `triptych index`")
     except DataError as error:
         raise CatalogError(str(error)) from None
-    if not isinstance(note, dict) or note.get("format") != FORMAT:
+    if not isinstance(manifest, dict) or manifest.get("format") != FORMAT:
         raise CatalogError(f"{folder}: not a catalog of this version ({FORMAT}); index again into a new folder")
-    if problem := _problem_of(note):
+    if problem := _problem_of(manifest):
         raise CatalogError(f"{folder}: catalog.json is damaged ({problem}); index again into a new folder")
-    return note
+    return manifest
 
 
 def stamp_of(folder: Path) -> list[tuple[int, int]]:
-    """A value that changes whenever the note or the metadata of the catalog are replaced."""
+    """A value that changes whenever the manifest or the metadata of the catalog are replaced."""
     stamps = []
-    for name in (NOTE, METADATA):
+    for name in (MANIFEST, METADATA):
         with suppress(FileNotFoundError, NotADirectoryError):
             facts = (folder / name).stat()
             stamps.append((facts.st_mtime_ns, facts.st_ino))
     return stamps
 
 
-def _problem_of(note: Mapping[str, Any]) -> str:
-    """What a note lacks; empty if it is complete."""
-    encoder, parts = note.get("encoder"), note.get("parts")
-    if not isinstance(note.get("root"), str):
+def _problem_of(manifest: Mapping[str, Any]) -> str:
+    """What a manifest lacks; empty if it is complete."""
+    encoder, parts = manifest.get("encoder"), manifest.get("parts")
+    if not isinstance(manifest.get("root"), str):
         return "root is no text"
     if not isinstance(encoder, dict) or not all(isinstance(encoder.get(key), str) for key in ("name", "fingerprint")):
         return "encoder has no name or fingerprint"
