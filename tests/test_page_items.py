@@ -152,7 +152,7 @@ def test_without_words_a_facet_alone_shows_what_it_names(visit: Visit, service: 
     page.locator("#filter").click()
     values_of(page, "Colour").first.check()
     colour = values_of(page, "Colour").first.input_value()
-    expect(page.locator("#status")).to_contain_text("Pictures with what you chose")
+    expect(page.locator("#status")).to_contain_text("These pictures match your filters")
     wanted = {one["id"] for one in service.get("/v1/pictures?k=1000") if one["metadata"]["colour"] == colour}
     while page.locator("#more").is_visible():
         count = page.locator("#grid .card").count()
@@ -253,7 +253,7 @@ def test_results_are_sorted_and_scores_shown_on_demand(visit: Visit, service: Se
     page.get_by_label("Scores as numbers").check()
     expect(number).to_be_visible()
     page.locator("#sort").select_option("line:desc")
-    expect(page.locator("#status")).to_contain_text("in the order that you chose")
+    expect(page.locator("#status")).to_contain_text("in the chosen order")
     sorted_ids = visit.results()
     lines = [service.get(f"/v1/pictures/{id}")["metadata"]["line"] for id in sorted_ids]
     assert lines == sorted(lines, reverse=True)

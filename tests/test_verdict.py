@@ -386,10 +386,10 @@ def test_a_spoiled_composer_is_found_out_by_the_command(
     composer = TrainedComposer(out)
     assert composer.verdict is not None
     if keeps_sum:
-        assert "the learnt vectors have weight 0.00 and the weighted sum 1.00" in said.err
         assert composer.kept_sum is not None
-        assert (composer.kept_sum.trust, composer.kept_sum.weight) == (0, composer.verdict.sum_weight)
-        assert composer.verdict.decided != "worse"
+        assert "may be no better than the weighted sum" in said.err
+        assert composer.verdict.decided == "undecided"
+        assert composer.verdict.interval[0] <= 0 <= composer.verdict.interval[1]
     else:
         assert "train: this composer is worse than" in said.err
         assert "decided worse" in said.out
