@@ -239,7 +239,7 @@ def test_where_nothing_fits_it_says_so(visit: Visit) -> None:
     visit.say("shirt")
     visit.results()
     page.goto(f"{visit.service.url}/#{urlencode({'step': '~shirt', 'where': 'colour=octarine'})}")
-    expect(page.locator("#grid .nothing")).to_contain_text("No picture fulfils all filters")
+    expect(page.locator("#grid .nothing")).to_contain_text("No picture matches all filters")
     expect(page.locator("#status")).to_have_text("No results.")
     expect(page.locator("#go-on")).to_be_hidden()
     page.locator(".chip").click()
@@ -257,7 +257,7 @@ def test_an_empty_catalog_says_how_to_fill_it(browser: Any, tmp_path: Path) -> N
         expect(page.locator("#filter")).to_be_hidden()
         page.fill("#words", "shirt")
         page.press("#words", "Enter")
-        expect(page.locator("#grid .nothing")).to_contain_text("The catalog holds no other picture")
+        expect(page.locator("#grid .nothing")).to_contain_text("The catalog has no other picture")
         status, answer, _ = running.post("/v1/pictures", [("picture", picture_file())])
         assert status == 201, answer
         page.reload()
