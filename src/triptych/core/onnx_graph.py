@@ -17,6 +17,7 @@ from triptych.core.files import atomic
 
 if TYPE_CHECKING:
     from onnx import ModelProto, NodeProto
+    from onnxruntime import InferenceSession
     from torch import Tensor, nn
 
 _BATCH = 64  # rows a run; more leave the processor's caches and gain nothing
@@ -161,6 +162,26 @@ def _widen_matrices(model: "ModelProto") -> None:
             model.graph.node.remove(cast)
 
 
+def open_session(graph: str | bytes, threads: int | None = None) -> "InferenceSession":
+    """Open a graph on the CPU, silently and without telemetry. All sessions are opened here.
+
+    Args:
+        graph: the path of a file, or the graph itself.
+        threads: processor threads; by default the runtime chooses.
+    """
+    # Read at the import. Without it, onnxruntime stores an id of the machine and sends events to its makers.
+    os.environ.setdefault("ORT_DISABLE_TELEMETRY", "1")
+    import onnxruntime
+
+    options = onnxruntime.SessionOptions()
+    options.log_severity_level = 3
+    # Idle threads that spin would take the cores from other requests.
+    options.add_session_config_entry("session.intra_op.allow_spinning", "0")
+    if threads:
+        options.intra_op_num_threads = threads
+    return onnxruntime.InferenceSession(graph, options, providers=["CPUExecutionProvider"])
+
+
 class Graph:
     """An exported graph, run on the CPU.
 
@@ -169,18 +190,8 @@ class Graph:
     """
 
     def __init__(self, path: Path, threads: int | None = None) -> None:
-        # Read at the import. Without it, onnxruntime stores an id of the machine and sends events to its makers.
-        os.environ.setdefault("ORT_DISABLE_TELEMETRY", "1")
-        import onnxruntime
-
-        options = onnxruntime.SessionOptions()
-        options.log_severity_level = 3
-        # Idle threads that spin would take the cores from other requests.
-        options.add_session_config_entry("session.intra_op.allow_spinning", "0")
-        if threads:
-            options.intra_op_num_threads = threads
         try:
-            self._session = onnxruntime.InferenceSession(str(path), options, providers=["CPUExecutionProvider"])
+            self._session = open_session(str(path), threads)
         except Exception as error:  # onnxruntime raises classes of its own, without a common parent
             reason = str(error).splitlines()[0]
             raise DataError(f"{path}: not a graph that can be run ({reason}); make it again") from None

@@ -11,6 +11,7 @@ from collections.abc import Iterator, Sequence
 import numpy as np
 from numpy.typing import NDArray
 
+from triptych.core.onnx_graph import open_session
 from triptych.core.vectors import Vectors
 
 _SHARD = 131_072  # vectors in one product of matrices
@@ -99,15 +100,9 @@ class _Product:
     """The product of a shard's codes `(n, d)` with digits, by onnxruntime's product of 8-bit matrices."""
 
     def __init__(self, codes: Codes) -> None:
-        import onnxruntime
-
-        options = onnxruntime.SessionOptions()
-        options.log_severity_level = 3
-        options.add_session_config_entry("session.intra_op.allow_spinning", "0")
         asked = os.environ.get("OMP_NUM_THREADS", "")
-        options.intra_op_num_threads = int(asked) if asked.isdecimal() else 0  # as for NumPy's products
-        graph = _graph(np.ascontiguousarray(codes.T))
-        self._session = onnxruntime.InferenceSession(graph, options, providers=["CPUExecutionProvider"])
+        threads = int(asked) if asked.isdecimal() else None  # as for NumPy's products
+        self._session = open_session(_graph(np.ascontiguousarray(codes.T)), threads)
 
     def __call__(self, digits: NDArray[np.uint8]) -> NDArray[np.int32]:
         """Compute the sums `(m, n)` for digits `(m, d)`, from which the graph subtracts the base."""
