@@ -114,12 +114,12 @@ class Client:
         with self._lock:
             self._outcome.errors.append(what)
 
-    def check(self, what: str, right: bool, told: str) -> None:
+    def check(self, what: str, right: bool, found: str) -> None:
         """One more answer that could have been stale."""
         with self._lock:
             self._outcome.checked[what] += 1
             if not right:
-                self._outcome.stale.append(f"{what}: {told}")
+                self._outcome.stale.append(f"{what}: {found}")
 
     def close(self) -> None:
         """End the connection."""
@@ -232,8 +232,8 @@ class ChangingCatalog:
             return
         status, answer = client.ask("picture", "GET", f"/v1/pictures/{before.id}")
         if status and shelf.state is before:
-            told = answer["metadata"].get(self.column) if status == 200 else status
-            client.check("of one picture", told == before.word, f"{told} for {before.word}")
+            found = answer["metadata"].get(self.column) if status == 200 else status
+            client.check("of one picture", found == before.word, f"{found} for {before.word}")
 
 
 def noise(chance: random.Random) -> bytes:

@@ -57,7 +57,7 @@ def main() -> None:
 
 
 def measured(folder: Path, photos: Sequence[Path], threads: int) -> dict[str, dict[str, float]]:
-    """Run every stage on copies of some photos. Returns what `measure.py` wrote of each; a failed one is told."""
+    """Run every stage on copies of some photos. Returns what `measure.py` wrote of each; a failed one is reported."""
     (folder / "photos").mkdir(parents=True)
     for photo in photos:
         shutil.copyfile(photo, folder / "photos" / photo.name)

@@ -6,7 +6,7 @@ RUN is a folder for the catalog, which is made once. Its pictures are those of e
 names of its own (hard links), with vectors around theirs, and with the metadata of a shop drawn from the seed: title,
 article type, brand (400), colour, season, price, stock, date. Bytes and times are those of a real browser on this
 machine (TRIPTYCH_CHROMIUM), without its cache and at a desktop's size: from the start of the navigation until results
-are there, and until their pictures in sight are there too. The service has been searched once before.
+are there, and until their pictures in view are there too. The service has been searched once before.
 """
 
 import argparse
@@ -137,7 +137,7 @@ class Browser:
         return size, len(responses), 1000 * (found - started), 1000 * (seen - started)
 
 
-def told(name: str, taken: Sequence[float]) -> str:
+def timing(name: str, taken: Sequence[float]) -> str:
     """Median and extremes, in milliseconds."""
     return f"{name}: {median(taken):.0f} ms (median of {len(taken)}; {min(taken):.0f} to {max(taken):.0f})"
 
@@ -151,7 +151,7 @@ def asked(service: Service, path: str, rounds: int) -> tuple[str, int]:
         taken.append(1000 * (perf_counter() - started))
         assert answer.status == 200
         size = len(content)
-    return told(f"GET {path}", taken), size
+    return timing(f"GET {path}", taken), size
 
 
 def main() -> None:
@@ -175,7 +175,7 @@ def main() -> None:
             started = perf_counter()
             service.search(("text", QUERIES[place % len(QUERIES)]), ("k", "24"))
             taken.append(1000 * (perf_counter() - started))
-        print(told("POST /v1/search, words", taken))
+        print(timing("POST /v1/search, words", taken))
         in_browser(service, given.rounds)
 
 
@@ -189,14 +189,14 @@ def in_browser(service: Service, rounds: int) -> None:
         first = [browser.visit("", "() => document.querySelector('#grid .look') !== null") for _ in range(rounds)]
         size, requests = first[-1][:2]
         print(f"first screen: {requests} requests; {', '.join(f'{k} {v / 1000:.1f} kB' for k, v in size.items())}")
-        print(told("first screen, pictures to start from", [one[2] for one in first]))
-        print(told("first screen, all in sight are drawn", [one[3] for one in first]))
+        print(timing("first screen, pictures to start from", [one[2] for one in first]))
+        print(timing("first screen, all in view are drawn", [one[3] for one in first]))
         found = []
         for place in range(rounds):
             fragment = f"#{urlencode({'step': '~' + QUERIES[place % len(QUERIES)], 'weight': 0.5})}"
             found.append(browser.visit(fragment, READY))
-        print(told("an address with a search, until results", [one[2] for one in found]))
-        print(told("an address with a search, all in sight are drawn", [one[3] for one in found]))
+        print(timing("an address with a search, until results", [one[2] for one in found]))
+        print(timing("an address with a search, all in view are drawn", [one[3] for one in found]))
         browser.browser.close()
 
 

@@ -76,11 +76,11 @@ class Visit:
 
     def fragment(self) -> str:
         """What the address says of the state."""
-        told: str = self.page.evaluate("decodeURIComponent(location.hash)")
-        return told
+        state: str = self.page.evaluate("decodeURIComponent(location.hash)")
+        return state
 
     def shown(self) -> None:
-        """Wait until every picture in sight is there."""
+        """Wait until every picture in view is loaded."""
         self.page.wait_for_function(
             "() => [...document.images].filter(i => i.getBoundingClientRect().top < innerHeight && !i.hidden && i.src)"
             ".every(i => i.complete && i.naturalWidth)"

@@ -68,7 +68,7 @@ def test_an_upload_that_fails_leaves_what_was_typed(visit: Visit, garment: bytes
     alert = page.get_by_role("alert")
     page.fill("#words", "in red")
     refusal = json.dumps({"title": "x", "status": 500, "detail": "the disk is full"})
-    for fail, told in (
+    for fail, message in (
         (lambda route: route.abort(), "The service cannot be reached"),
         (
             lambda route: route.fulfill(status=500, content_type="application/problem+json", body=refusal),
@@ -77,7 +77,7 @@ def test_an_upload_that_fails_leaves_what_was_typed(visit: Visit, garment: bytes
     ):
         page.route("**/v1/uploads", fail)
         visit.upload(garment)
-        expect(alert).to_contain_text(told)
+        expect(alert).to_contain_text(message)
         expect(page.locator("#words")).to_have_value("in red")
         expect(page.locator("#reference-picture")).to_be_hidden()
         page.unroute("**/v1/uploads")
@@ -352,8 +352,8 @@ def test_two_pictures_are_compared_side_by_side(visit: Visit, service: Service) 
     known = [service.get(f"/v1/pictures/{id}")["metadata"] for id in (reference, result)]
     for row in dialog.locator("tbody tr").all():
         column, before, after = row.locator("th, td").all_inner_texts()
-        told = [str(one.get(column.lower()) or "–") for one in known]
-        assert [before, after] == told
+        shown = [str(one.get(column.lower()) or "–") for one in known]
+        assert [before, after] == shown
         assert ("differs" in (row.get_attribute("class") or "")) == (before != after and "–" not in (before, after))
     pictures = [page.locator(f"#beside-{side}").bounding_box() for side in ("reference", "result")]
     assert pictures[0]["x"] + pictures[0]["width"] <= pictures[1]["x"]  # beside each other, also on a phone

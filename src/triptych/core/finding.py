@@ -117,9 +117,14 @@ def find_pictures(source: Place, root: Path | None = None, *, exclude: Sequence[
     raise UsageError(f"{source}: {problem} a folder of pictures or a .txt list of them")
 
 
+def _read_suffixes() -> frozenset[str]:
+    """The suffixes of pictures that are read with the extras that are installed."""
+    return SUFFIXES | HEIF_SUFFIXES if heif_is_installed() else SUFFIXES
+
+
 def _find_objects(root: RemotePath, exclude: Sequence[str]) -> Found:
     """The pictures of an object store, by the same rules as those of a folder."""
-    suffixes = SUFFIXES | HEIF_SUFFIXES if heif_is_installed() else SUFFIXES
+    suffixes = _read_suffixes()
     try:
         listed = root.listed()
     except FileNotFoundError:
@@ -147,7 +152,7 @@ class _Walk:
     def __init__(self, root: Path, exclude: Sequence[str]) -> None:
         self.root = root
         self.exclude = exclude
-        self.suffixes = SUFFIXES | HEIF_SUFFIXES if heif_is_installed() else SUFFIXES
+        self.suffixes = _read_suffixes()
         self.names: set[str] = set()
         self.rejected: dict[str, Rejected] = {}
         self.left_out: list[LeftOut] = []

@@ -86,7 +86,7 @@ def evaluate(
             turns requests into phrases (method "compile"). Replies and scores are stored in a ledger beside `output`,
             so that a later run does not repeat them.
         root: the folder that the benchmark's authors distribute.
-        composers: composers: objects, folders that `train` wrote, or names.
+        composers: objects, folders that `train` wrote, or names.
         encoder: the encoder of the baselines, and of composers without an encoder of their own; by default the first
             composer's encoder.
         catalog: a catalog of the pictures by one of the encoders, which saves encoding them again.

@@ -128,7 +128,8 @@ def divided_agent(
         UsageError: a reasoner, critic or encoder is an object without a name, so that workers cannot make it.
     """
     if workers is HERE:
-        return DividedAgent(workers, _Made(make_agent(context, reasoner, critic, difficulty)))
+        agent = make_agent(context, reasoner, critic, difficulty)
+        return DividedAgent(workers, lambda: agent)
     for what, given in (("reasoner", reasoner), ("critic", critic)):
         if not isinstance(given, str | type):
             raise UsageError(f"--engine ray: workers make the {what} by its name; give a name or a class")
@@ -147,14 +148,6 @@ def divided_agent(
         dict(difficulty),
     )
     return DividedAgent(workers, source)
-
-
-@dataclass(frozen=True)
-class _Made:
-    agent: Agent
-
-    def __call__(self) -> Agent:
-        return self.agent
 
 
 class _Asking:

@@ -169,8 +169,8 @@ class Proposer:
                     rank[row, references[place] - shard.start] = -np.inf
                 known = best.get((plan, place))
                 columns = _first(rank[row], self._width, known.least(self._width) if known else -np.inf)
-                found = (columns + shard.start, rank[row], similarity[row], affinity[row], changing[row])
-                more = _Candidates(found[0], *(values[columns] for values in found[1:]))
+                values = (rank[row], similarity[row], affinity[row], changing[row])
+                more = _Candidates(columns + shard.start, *(each[columns] for each in values))
                 best[plan, place] = known.merged(more, self._width) if known else more
 
     def _not_compared(self, plan: ChangePlan) -> list[str]:

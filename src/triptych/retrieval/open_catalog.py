@@ -1,6 +1,7 @@
 """A catalog that is opened once and searched many times, from any thread."""
 
 from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from dataclasses import replace
 from hashlib import sha256
 from pathlib import Path
@@ -297,10 +298,7 @@ class OpenCatalog:
         prepared = [self.pixels(data, limits) for data in pictures] if pixels is None else pixels
         vectors = self.encoder.encode_pictures(np.stack(prepared))
         require_finite_rows(vectors, lambda row: f"picture {row + 1}", f"encoder {self.encoder.name}")
-        self._require_catalog()
-        with self._writing, locked(self.catalog.folder):
-            self.refresh()
-            snapshot = self._snapshot
+        with self._changing() as snapshot:
             snapshot.load()
             known = [known_name(snapshot.gallery, data) for data in pictures]
             new = [
@@ -328,10 +326,8 @@ class OpenCatalog:
             CatalogError: the catalog is gone or damaged.
             StoreError: the store does not answer.
         """
-        self._require_catalog()
-        with self._writing, locked(self.catalog.folder):
-            self.refresh()
-            gallery = self._snapshot.gallery
+        with self._changing() as snapshot:
+            gallery = snapshot.gallery
             changes = {gallery.names[_row(gallery, like)]: values for like, values in metadata.items()}
             if any(changes.values()):
                 change_metadata(self.catalog, gallery, changes)
@@ -350,15 +346,25 @@ class OpenCatalog:
             CatalogError: the catalog is gone or damaged.
             StoreError: the store does not answer.
         """
-        self._require_catalog()
-        with self._writing, locked(self.catalog.folder):
-            self.refresh()
-            snapshot = self._snapshot
+        with self._changing() as snapshot:
             snapshot.load()
             names = [snapshot.gallery.names[_row(snapshot.gallery, like)] for like in likes]
             snapshot.check()
             remove_pictures(self.catalog, snapshot.gallery, names)
             snapshot.remove(names)
+
+    @contextmanager
+    def _changing(self) -> Iterator[CatalogSnapshot]:
+        """Hold the catalog for a change, and yield its present state.
+
+        Raises:
+            BusyError: another process is writing to the catalog.
+            CatalogError: the catalog is gone or damaged.
+        """
+        self._require_catalog()
+        with self._writing, locked(self.catalog.folder):
+            self.refresh()
+            yield self._snapshot
 
     def refresh(self) -> bool:
         """Read the catalog again if another process has changed it. Returns whether it was changed."""

@@ -77,7 +77,7 @@ class SoftLabels:
             return match.places[0] if match and len(match.places) == 1 else None
 
         kept: list[tuple[int, str, list[int], list[float]]] = []
-        strangers = left_out = 0
+        unknown = left_out = 0
         for label in _labels(path):
             reference = row(label.reference)
             found = [
@@ -85,14 +85,14 @@ class SoftLabels:
                 for name, score in zip(label.candidates, label.scores, strict=True)
                 if (at := row(name)) is not None
             ]
-            strangers += len(label.candidates) - len(found)
+            unknown += len(label.candidates) - len(found)
             if reference is None or len(found) < 2:
                 left_out += 1
                 continue
             kept.append((reference, label.modification, [at for at, _ in found], [score for _, score in found]))
-        if left_out or strangers:
+        if left_out or unknown:
             say(
-                f"{path}: the catalog lacks {strangers} candidates, which are left out; {left_out} queries are left "
+                f"{path}: the catalog lacks {unknown} candidates, which are left out; {left_out} queries are left "
                 "out, since their reference or all but one of their candidates are missing"
             )
         if not kept:
