@@ -15,15 +15,18 @@ import json
 import subprocess
 import sys
 from collections.abc import Iterator
+from functools import cache
 from pathlib import Path
 from time import perf_counter
 
 import numpy as np
 import pyarrow as pa
+import pyarrow.compute as pc
 
 from triptych.core.vectors import Vectors, nearest_in_pieces, unit
 from triptych.retrieval.stores.disk import DiskStore
 from triptych.retrieval.stores.gallery import Gallery
+from triptych.retrieval.stores.names import Names
 from triptych.retrieval.stores.protocol import SearchTerms
 
 PIECE = 50_000
@@ -67,6 +70,7 @@ def pieces(count: int, dim: int, seed: int) -> Iterator[tuple[np.ndarray, Vector
         yield rows, drawn(centres_of(count, dim, seed), np.random.default_rng([seed, start]), len(rows))
 
 
+@cache
 def centres_of(count: int, dim: int, seed: int) -> Vectors:
     return unit(np.random.default_rng([seed, 1 << 40]).standard_normal((max(1, count // PER_CENTRE), dim), np.float32))
 
@@ -81,9 +85,9 @@ def queries_of(count: int, dim: int, seed: int, queries: int) -> Vectors:
 
 
 def gallery_of(count: int) -> Gallery:
-    names = [f"{row:09}.jpg" for row in range(count)]
-    hashes = np.zeros(count, "S64")
-    return Gallery(names, hashes, pa.table({"name": pa.array(names)}), np.ones(count, bool))
+    numbers = pc.utf8_lpad(pa.array(np.arange(count)).cast(pa.string()), 9, "0")
+    names = pa.chunked_array([pc.binary_join_element_wise(numbers, ".jpg", "")])
+    return Gallery(Names(names), np.zeros(count, "S64"), pa.table({"name": names}), np.ones(count, bool))
 
 
 def asked(run: Path, count: int, dim: int, seed: int, queries: int) -> dict[str, object]:
@@ -113,10 +117,14 @@ def memory() -> tuple[float, float]:
 
 
 def exact(run: Path, count: int, dim: int, seed: int, queries: int) -> np.ndarray:
-    """The exactly nearest ten of each query, by full precision."""
-    questions = queries_of(count, dim, seed, queries)
-    rows, _ = nearest_in_pieces(questions, pieces(count, dim, seed), 10)
-    return rows
+    """The exactly nearest ten of each query, by full precision. They are kept in RUN for the next time."""
+    file = run / f"exact-{count}-{dim}-{seed}-{queries}.npy"
+    if not file.exists():
+        questions = queries_of(count, dim, seed, queries)
+        rows, _ = nearest_in_pieces(questions, pieces(count, dim, seed), 10)
+        np.save(file, rows)
+    found: np.ndarray = np.load(file)
+    return found
 
 
 if __name__ == "__main__":
