@@ -20,18 +20,19 @@ stage() { # stage FILE NAME OUTPUT COMMAND…: run and measure, unless OUTPUT is
 demos=() larger=()
 for seed in ${SEEDS:-0 1 2}; do
     out=$run/seed-$seed
-    stage demo.jsonl "demo, seed $seed" "$out/report.html" $triptych demo --out "$out" --seed "$seed"
+    stage demo.jsonl "demo, seed $seed" "$out/report.html" $triptych demo --world wardrobe --out "$out" --seed "$seed"
     demos+=("$out/results.json")
-
+done
+for seed in ${SEEDS:-0 1 2}; do
     out=$run/larger-$seed
     [ -e "$out/world/world.json" ] ||
         $triptych wardrobe --out "$out/world" --seed "$seed" \
             --designs "unlabelled=${DESIGNS:-1000}" --designs val=80 --designs test=160
     stage larger.jsonl "index, seed $seed" "$out/catalog/rejected.csv" \
-        $triptych index "$out/world/unlabelled.txt" --root "$out/world/images" --catalog "$out/catalog"
+        $triptych index "$out/world/unlabelled.txt" --root "$out/world/images" --catalog "$out/catalog" --encoder wardrobe
     stage larger.jsonl "mine, seed $seed" "$out/triplets.parquet" \
         $triptych mine --catalog "$out/catalog" --out "$out/triplets.parquet" \
-        --vocabulary src/triptych/wardrobe/vocabulary.json --seed "$seed"
+        --vocabulary src/triptych/benchmarks/datasets/wardrobe/vocabulary.json --seed "$seed"
     stage larger.jsonl "train, seed $seed" "$out/composer/config.json" \
         $triptych train "$out/triplets.parquet" --catalog "$out/catalog" --out "$out/composer" --seed "$seed"
     stage larger.jsonl "eval, seed $seed" "$out/results.json" \

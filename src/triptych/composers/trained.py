@@ -18,7 +18,7 @@ from triptych.core.errors import DataError, MismatchError
 from triptych.core.files import hash_file, read_json
 from triptych.core.onnx_graph import Graph
 from triptych.core.vectors import Vectors
-from triptych.encoders.protocol import AcceptsPseudoWords, Encoder, Ids, Pixels, ReportsReading, TextReading
+from triptych.encoders.protocol import Encoder, HasTokenIds, Ids, Pixels, ReportsReading, TextReading
 from triptych.encoders.reading import mean_by_owner, parts_of_texts
 
 FORMAT = "triptych-composer-1"
@@ -155,7 +155,7 @@ class TrainedComposer:
         assert self._encoder is not None, "attach an encoder first"
         more = () if patches is None else (patches,)
         if self._reads_tokens:
-            assert isinstance(self._encoder, AcceptsPseudoWords), "its encoder has token ids, by the fingerprint"
+            assert isinstance(self._encoder, HasTokenIds), "its encoder has token ids, by the fingerprint"
             parts, owners = parts_of_texts(modifications, self.readings(modifications))
             ids = self._encoder.token_ids(parts)
             if self.prompt is not None:

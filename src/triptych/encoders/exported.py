@@ -18,7 +18,7 @@ from triptych.core.errors import DataError
 from triptych.core.files import hash_file, read_json
 from triptych.core.onnx_graph import Graph
 from triptych.core.vectors import Vectors
-from triptych.encoders.protocol import Pixels, TextReading
+from triptych.encoders.protocol import Ids, Pixels, TextReading
 from triptych.encoders.reading import TextReader
 from triptych.encoders.tokenizer import read_tokenizer
 
@@ -99,7 +99,21 @@ class ExportedEncoder:
     def _text_reader(self) -> TextReader:
         return TextReader.of(self.folder, self._texts["length"], lower=self._texts["lower"])
 
-    def _token_ids(self, texts: Sequence[str]) -> np.ndarray[Any, np.dtype[np.int64]]:
+    @property
+    def text_frame(self) -> tuple[int, int]:
+        """The start and end token ids of a CLIP's texts."""
+        opening, closing = self._tokenizer.encode("").ids
+        return opening, closing
+
+    def token_ids(self, texts: Sequence[str]) -> Ids:
+        """Token ids `(n, length)` for a composer's copy of CLIP's text tower, padded with the end token."""
+        ids = np.full((len(texts), self._texts["length"]), self.text_frame[1], np.int64)
+        for row, encoding in enumerate(self._tokenizer.encode_batch(list(texts))):
+            kept = sum(encoding.attention_mask)
+            ids[row, :kept] = encoding.ids[:kept]
+        return ids
+
+    def _token_ids(self, texts: Sequence[str]) -> Ids:
         lowered = [text.lower() for text in texts] if self._texts["lower"] else list(texts)
         return np.array([encoding.ids for encoding in self._tokenizer.encode_batch(lowered)], np.int64)
 

@@ -164,8 +164,13 @@ class HuggingFaceEncoder:
 
         return ClipTextTower(self.model)
 
+    @property
+    def has_clip_text_tower(self) -> bool:
+        """Whether `text_tower` is possible."""
+        return self._family == "clip"
+
     def _require_clip(self) -> None:
-        if self._family != "clip":
+        if not self.has_clip_text_tower:
             raise UsageError(f"{self.name}: pseudo-words need an encoder of `pretrain` or a CLIP, not {self._family}")
 
     def tokens(self, texts: Sequence[str]) -> dict[str, Any]:

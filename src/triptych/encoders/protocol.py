@@ -140,11 +140,8 @@ SLOT = -1
 
 
 @runtime_checkable
-class AcceptsPseudoWords(Protocol):
-    """An encoder whose text tower accepts pseudo-words: embeddings in place of those of tokens."""
-
-    word_width: int
-    """The length of a token's embedding, and of a pseudo-word."""
+class HasTokenIds(Protocol):
+    """An encoder that returns token ids of texts, for composers with a text tower of their own."""
 
     text_frame: tuple[int, int]
     """The start and end token ids; (0, 0) if there are none, and 0 is padding."""
@@ -152,6 +149,14 @@ class AcceptsPseudoWords(Protocol):
     def token_ids(self, texts: Sequence[str]) -> Ids:
         """Token ids `(n, length)` of texts, with start and end tokens, padded at the end, and truncated."""
         ...
+
+
+@runtime_checkable
+class AcceptsPseudoWords(HasTokenIds, Protocol):
+    """An encoder whose text tower accepts pseudo-words: embeddings in place of those of tokens."""
+
+    word_width: int
+    """The length of a token's embedding, and of a pseudo-word."""
 
     def text_tower(self) -> "nn.Module":
         """A copy of the text tower as a torch module, from ids `(n, l)` with SLOT and words `(n, word_width)` to unit

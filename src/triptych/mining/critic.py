@@ -97,12 +97,13 @@ class EncoderCritic:
 
     def _verdict(self, draft: Draft, texts: Mapping[str, NDArray[np.float32]]) -> DraftVerdict:
         proposal, target = draft.proposal, draft.target
-        group = self._others(draft)
+        best = self._places(draft)
+        group: tuple[int, ...] = tuple(proposal.candidates[best].tolist())
         if unknown := self._unknown(draft):
             return DraftVerdict(False, unknown, 0.0, group)
-        pictures = np.array([target, *group])
-        truth = self._truth(draft, pictures)
-        already = float(self._truth(draft, np.array([proposal.reference]))[0])
+        pictures = np.array([target, *group, proposal.reference])
+        *truths, already = self._truth(draft, pictures).tolist()
+        truth = np.array(truths, np.float32)
         confidence = float(truth[0] / (truth[0] + already + 1e-9))
         changed = ", ".join(change.wanted for change in draft.changes)
         if self._excluded(draft, pictures[:1])[0]:
@@ -113,7 +114,7 @@ class EncoderCritic:
             return DraftVerdict(False, f"nearly as true of the reference: {changed}", confidence, group)
         if not self._leads_to_target(draft, texts):
             return DraftVerdict(False, "the words do not lead from the reference to the target", confidence, group)
-        places = [proposal.place_of(target), *self._places(draft)]
+        places = [proposal.place_of(target), *best]
         fit = proposal.affinity[places] + np.log(np.maximum(truth, 1e-6))
         if fit.max() > fit[0] + self._options.max_margin:
             return DraftVerdict(False, "another picture of the group fits far better", confidence, group)
@@ -133,10 +134,6 @@ class EncoderCritic:
             return "it names no change that tags could confirm"
         lacking = [change.wanted for change in draft.changes if not self._likelihood.is_tagged(change)]
         return f"the tags lack the words: {', '.join(lacking)}" if lacking else ""
-
-    def _others(self, draft: Draft) -> tuple[int, ...]:
-        """The best candidates, without the targets."""
-        return tuple(draft.proposal.candidates[self._places(draft)].tolist())
 
     def _places(self, draft: Draft) -> list[int]:
         """Where among the candidates the best ones are that are no targets."""

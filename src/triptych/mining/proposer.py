@@ -31,6 +31,7 @@ _SAMPLE = 4096  # pictures at most whose neighbours are compared to estimate thi
 _NEIGHBOURS = 10  # nearest pictures that tell whether a change leaves the item the same
 LEAST = 3e-4  # lower limit of a tag's probability; zero would overrule every other view
 _SCORES = 48_000_000  # numbers held at once: 192 MB
+_STEP = 16  # one rank in so many is looked at to guess which are among the first
 _SHARD = 32_768  # pictures compared at once; the best of each shard are merged exactly
 
 
@@ -155,8 +156,9 @@ class Proposer:
         differing = {group: self._different_words(references, shard, group) for group in self._groups}
         products = self._centred[references] @ self._centred[shard].T
         for plan, places in asked.items():
-            changing = np.sum([differing[group][places] for group in plan], axis=0)
-            affinity = all_same[places] - np.sum([same[group][places] for group in self._not_compared(plan)], axis=0)
+            changing = _total(differing[group][places] for group in plan)
+            affinity = all_same[places]
+            affinity -= _total(same[group][places] for group in self._not_compared(plan))
             similarity = self._view(plan).cosines(references[places], shard, products[places])
             # If a change makes another item, the item's similarity means little.
             weight = _SAME_ITEM * np.prod([self._variability[group] for group in plan])
@@ -299,9 +301,32 @@ class _Candidates:
         return _Candidates(*(values[order] for values in both))
 
 
+def _total(parts: Iterable[Scores]) -> Scores:
+    """The sum of arrays, which is written into the first."""
+    total, *others = parts
+    for other in others:
+        total += other
+    return total
+
+
+def _likely_first(rank: Scores, width: int, above: float) -> NDArray[np.int64] | None:
+    """Columns that include the first `width`, found without sorting all ranks; None if they were not found so.
+
+    A sample tells a rank that some more columns than `width` reach.
+    """
+    sample, place = rank[::_STEP], 2 * width // _STEP
+    if len(sample) <= 2 * place:
+        return None
+    reached = -np.partition(-sample, place)[place]
+    fit = np.flatnonzero(rank >= reached)
+    return fit if reached > above and len(fit) >= width else None
+
+
 def _first(rank: Scores, width: int, above: float) -> NDArray[np.int64]:
     """The columns of the first `width` finite ranks above a limit, best first; of equal ranks, in order."""
-    fit = np.flatnonzero(rank > above)
+    fit = _likely_first(rank, width, above)
+    if fit is None:
+        fit = np.flatnonzero(rank > above)
     if len(fit) > width:
         least = -np.partition(-rank[fit], width - 1)[width - 1]
         fit = fit[rank[fit] >= least]

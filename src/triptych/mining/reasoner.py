@@ -95,9 +95,12 @@ class TagsReasoner:
     def reason(self, proposal: Proposal) -> list[Draft]:
         """At most `targets_each` drafts, each with other changes."""
         drafts: dict[tuple[Change, ...], Draft] = {}
+        plan = [*map(_number, proposal.plan)]
+        affinity, changing = proposal.affinity[:_EXAMPLES], proposal.change_log_probability[:_EXAMPLES]
+        examples = _cumulative(_weights((affinity + changing) / 2))
         for turn in range(self._targets_each):
-            random = np.random.default_rng([self._seed, proposal.reference, turn, *map(_number, proposal.plan)])
-            changes = self._changes(proposal, random)
+            random = np.random.default_rng([self._seed, proposal.reference, turn, *plan])
+            changes = self._changes(proposal, examples, random)
             if changes and changes not in drafts:
                 target, *others = self._answers(proposal, changes, random)
                 wordings = self._worded(proposal.reference, changes, random)
@@ -124,12 +127,17 @@ class TagsReasoner:
         wordings = self._worded(proposal.reference, swapped, random)
         return Draft(proposal, target, swapped, wordings, tuple(others[: _ANSWERS - 1]))
 
-    def _changes(self, proposal: Proposal, random: np.random.Generator) -> tuple[Change, ...]:
-        """The changes for the groups of a plan; empty if only words without texts are drawn."""
+    def _changes(
+        self, proposal: Proposal, examples: NDArray[np.float64], random: np.random.Generator
+    ) -> tuple[Change, ...]:
+        """The changes for the groups of a plan; empty if only words without texts are drawn.
+
+        `examples` are the cumulative probabilities of the candidates from which the words are taken.
+        """
         excludes = random.random() < self._exclusions
         place = int(random.integers(len(proposal.plan)))
         for _ in range(_REDRAWS):
-            (example,) = _draw((proposal.affinity + proposal.change_log_probability)[:_EXAMPLES] / 2, 1, random)
+            example = int(_draw(examples, 1, random)[0])
             changes = [self._change(proposal, example, group, random) for group in proposal.plan]
             if excludes:
                 without = Change(changes[place].attribute, changes[place].old, None)
@@ -159,7 +167,7 @@ class TagsReasoner:
     def _answers(self, proposal: Proposal, changes: Sequence[Change], random: np.random.Generator) -> list[int]:
         """Pictures drawn by the likelihood of every candidate, without repetition, the most probable first."""
         likelihood = self.log_likelihood(proposal, changes)
-        drawn = _draw(_SHARPNESS * likelihood, _ANSWERS, random)
+        drawn = _draw(_cumulative(_weights(_SHARPNESS * likelihood)), _ANSWERS, random)
         places = sorted(set(drawn.tolist()), key=lambda place: -likelihood[place])
         answers: list[int] = proposal.candidates[places].tolist()
         return answers
@@ -178,13 +186,23 @@ class TagsReasoner:
         old = int(tags[proposal.reference].argmax())
         likely = tags[proposal.candidates[example]] + 1e-9
         likely[old] = 0
-        return Change(group, words[old], words[int(random.choice(len(words), p=likely / likely.sum()))])
+        return Change(group, words[old], words[int(_draw(_cumulative(likely), 1, random)[0])])
 
 
-def _draw(logarithms: NDArray[np.floating], count: int, random: np.random.Generator) -> NDArray[np.int64]:
-    """Draw places with probabilities whose logarithms are given up to a constant, with replacement."""
-    weights = np.exp(logarithms.astype(np.float64) - logarithms.max())
-    return random.choice(len(weights), size=count, p=weights / weights.sum())
+def _weights(logarithms: NDArray[np.floating]) -> NDArray[np.float64]:
+    """The weights whose logarithms are given up to a constant; the largest is 1."""
+    return np.asarray(np.exp(logarithms.astype(np.float64) - logarithms.max()), np.float64)
+
+
+def _cumulative(weights: NDArray[np.floating]) -> NDArray[np.float64]:
+    """The cumulative probabilities of places with such weights."""
+    found = (weights / weights.sum()).astype(np.float64).cumsum()
+    return np.asarray(found / found[-1], np.float64)
+
+
+def _draw(cumulative: NDArray[np.float64], count: int, random: np.random.Generator) -> NDArray[np.int64]:
+    """Draw places, with replacement. It draws what `Generator.choice` draws, without its checks of each call."""
+    return cumulative.searchsorted(random.random(count), side="right")
 
 
 def _number(text: str) -> int:

@@ -1,11 +1,11 @@
 """`train`: train a composer on triplets by a contrastive loss, with all pictures of the catalog as negatives."""
 
 import time
-from collections.abc import Collection
+from collections.abc import Sequence
 from dataclasses import asdict, replace
 from functools import partial
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, TypeGuard
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
@@ -22,7 +22,7 @@ from triptych.core.onnx_graph import export_graph
 from triptych.core.progress import say
 from triptych.core.vectors import Vectors
 from triptych.encoders.native import NativeEncoder, load_model
-from triptych.encoders.protocol import Encoder
+from triptych.encoders.protocol import AcceptsPseudoWords, Encoder, HasTokenIds, Ids, short_name
 from triptych.training.callbacks import callbacks_of
 from triptych.training.data.pairs import hash_file_or_fail
 from triptych.training.data.patches import PatchCache, no_patches
@@ -40,7 +40,10 @@ _MAX_ENCODED_TEXTS = 16_000
 _MAX_TOKENIZED_TEXTS = 300_000
 
 if TYPE_CHECKING:
+    import torch
+
     from triptych.composers.networks.combiner import QuerySide
+    from triptych.encoders.networks.clip_text import ClipTextTower
     from triptych.encoders.networks.dual_encoder import DualEncoder
     from triptych.encoders.networks.photo_encoder import PhotoEncoder
     from triptych.training.learners.composer import ComposerLearner
@@ -115,10 +118,10 @@ def train_composer(
     device = runtime.torch_device()
     opened = Catalog(catalog)
     known = opened.encoder(encoder, threads=runtime.threads, device=runtime.device)
-    own = _weights(known, options)
+    own = _weights(known, options, device)
     with joined(device):
         with first_ahead():
-            data = _read(triplets, opened, known, options)
+            data = _read(triplets, opened, known, options, reads_tokens=own is not None)
         settings = {"triplets": hash_file(triplets), "encoder": known.fingerprint, "catalog": opened.digest}
         chosen: dict[str, Any] = asdict(options) | {"without": sorted(options.without)}
         if options.soft.labels is None:
@@ -157,35 +160,55 @@ def _kept_sum(
     return kept
 
 
-def _weights(encoder: Encoder, options: TrainOptions) -> "DualEncoder | PhotoEncoder | None":
-    """The weights of one of our own encoders.
+def _weights(
+    encoder: Encoder, options: TrainOptions, device: "torch.device"
+) -> "DualEncoder | PhotoEncoder | ClipTextTower | None":
+    """The weights to train a text tower from: of one of our own encoders, or a CLIP's text tower; None if the text
+    tower stays as it is.
 
     Raises:
         UsageError: an option needs such weights, and the encoder is another one.
     """
     from triptych.encoders.networks.dual_encoder import DualEncoder
 
-    own = load_model(encoder.folder) if _learns_text(encoder, options, unless=()) else None
+    own: DualEncoder | PhotoEncoder | ClipTextTower | None = None
+    if isinstance(encoder, NativeEncoder):
+        if options.tune_text or not encoder.is_photo_encoder:
+            own = load_model(encoder.folder)
+    elif getattr(encoder, "has_clip_text_tower", False):
+        own = _clip_text_tower(encoder, options, device)
+    elif options.tune_text:
+        raise UsageError(f"--tune-text: the text tower of {encoder.name} cannot be trained")
     if options.composer == "transformer" and not isinstance(own, DualEncoder):
         raise UsageError(
             f"{encoder.name}: --composer transformer needs an encoder of `triptych pretrain --from scratch`"
         )
-    if options.tune_text and not isinstance(encoder, NativeEncoder):
-        raise UsageError(f"--tune-text: the text tower of {encoder.name} cannot be trained")
-    if own is None and "text-tower" in options.without:
-        raise UsageError(f"--without text-tower: the text tower of {encoder.name} is never trained")
+    if "text-tower" in options.without:
+        if own is None and not getattr(encoder, "has_clip_text_tower", False):
+            raise UsageError(f"--without text-tower: the text tower of {encoder.name} is not trained")
+        return None
     return own
 
 
-def _learns_text(encoder: Encoder, options: TrainOptions, *, unless: Collection[str]) -> TypeGuard[NativeEncoder]:
-    """Whether the text tower is trained, too, unless that part is left out."""
-    if not isinstance(encoder, NativeEncoder) or "text-tower" in unless:
-        return False
-    return options.tune_text or not encoder.is_photo_encoder
+def _clip_text_tower(encoder: Encoder, options: TrainOptions, device: "torch.device") -> "ClipTextTower | None":
+    """A copy of a CLIP's text tower if it is trained along; prints in one line whether it is."""
+    from triptych.encoders.networks.clip_text import ClipTextTower
+
+    name = short_name(encoder)
+    if "text-tower" in options.without:
+        return None
+    if device.type != "cuda" and not options.tune_text:
+        say(f"train: the text tower of {name} is not trained on a CPU; --tune-text trains it by LoRA")
+        return None
+    assert isinstance(encoder, AcceptsPseudoWords)
+    tower = encoder.text_tower()
+    assert isinstance(tower, ClipTextTower)
+    say(f"train: the text tower of {name} is trained along by LoRA")
+    return tower
 
 
 def _patches(
-    own: "DualEncoder | PhotoEncoder | None",
+    own: "DualEncoder | PhotoEncoder | ClipTextTower | None",
     data: TripletDataset,
     catalog: Catalog,
     encoder: Encoder,
@@ -202,14 +225,17 @@ def _patches(
     return PatchCache(own.patches, catalog, encoder, reads, out, runtime.torch_device(), runtime.threads)
 
 
-def _read(triplets: Path, catalog: Catalog, encoder: Encoder, options: TrainOptions) -> TripletDataset:
+def _read(
+    triplets: Path, catalog: Catalog, encoder: Encoder, options: TrainOptions, *, reads_tokens: bool
+) -> TripletDataset:
     """Read the triplets: with token ids if a text tower is trained, else with vectors of their texts."""
     texts = TextVectors(catalog.folder, encoder)
     signed = partial(signed_vectors, encode=texts)
     encode: Encode = signed
     most = _MAX_ENCODED_TEXTS
-    if _learns_text(encoder, options, unless=options.without):
-        encode, most = encoder.token_ids, _MAX_TOKENIZED_TEXTS
+    if reads_tokens:
+        assert isinstance(encoder, HasTokenIds)
+        encode, most = partial(_token_ids, encoder), _MAX_TOKENIZED_TEXTS
     data = TripletDataset.read(
         triplets,
         catalog.row_of,
@@ -223,6 +249,16 @@ def _read(triplets: Path, catalog: Catalog, encoder: Encoder, options: TrainOpti
         data = replace(data, soft=SoftLabels.read(options.soft.labels, catalog.names, encode))
     texts.save()
     return data
+
+
+def _token_ids(encoder: HasTokenIds, texts: Sequence[str]) -> Ids:
+    """Token ids of texts, without columns that only pad them with the end token."""
+    ids = encoder.token_ids(texts)
+    closing = encoder.text_frame[1]
+    if closing == 0 or not len(ids):
+        return ids
+    lengths = (ids == closing).argmax(axis=1) + 1
+    return ids[:, : int(lengths.max())]
 
 
 def _save(
@@ -241,8 +277,10 @@ def _save(
 
     from triptych.composers.networks.combiner import GallerySide
     from triptych.composers.networks.fusion import FusionTrunk
+    from triptych.encoders.networks.lora import merge_lora
 
     model = model.cpu().eval()
+    merge_lora(model)
     # If `out` holds an older composer, its config.json goes first: a killed process must not leave the old
     # configuration beside new files.
     for name in ("config.json", "patches.onnx"):
@@ -251,7 +289,10 @@ def _save(
     combiner = model.combiner
     example = torch.nn.functional.normalize(torch.ones(2, combiner.shape.dim), dim=-1)
     # The words get a tensor of their own: the exporter treats one tensor passed twice as one input.
-    words = example.clone() if model.text is None else torch.ones(2, data.words.shape[1], dtype=torch.int64)
+    words = example.clone()
+    if model.text is not None:
+        assert isinstance(encoder, HasTokenIds)
+        words = torch.from_numpy(encoder.token_ids(["", ""]))
     inputs, shape = [example, words], asdict(combiner.shape)
     if cache:
         assert isinstance(combiner.trunk, FusionTrunk)

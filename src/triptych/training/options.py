@@ -141,8 +141,10 @@ class TrainOptions:
     without: tuple[str, ...] = option(
         (), f"Leave out {', '.join(PARTS[:-1])} or {PARTS[-1]}; may be repeated.", metavar="PART", choices=PARTS
     )
-    tune_text: bool = option(False, "Also train the end of photos-1's text tower; takes three times as long.")
-    """The text towers of small encoders that `pretrain` made are trained in any case."""
+    tune_text: bool = option(
+        False, "Also train the end of photos-1's text tower, or a CLIP's by LoRA on a CPU; takes several times as long."
+    )
+    """The text towers of small encoders that `pretrain` made, and on a GPU those of CLIPs, are trained in any case."""
     patience: int | None = option(None, _PATIENCE, metavar="EPOCHS", min=1)
     precision: str = option("auto", _PRECISION, choices=PRECISIONS)
     seed: int = option(0, _SEED, min=0)

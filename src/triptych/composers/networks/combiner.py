@@ -7,6 +7,7 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
+from triptych.encoders.networks.clip_text import ClipTextTower
 from triptych.encoders.networks.dual_encoder import TextTower
 from triptych.encoders.networks.photo_encoder import PhotoTextTower
 
@@ -195,7 +196,7 @@ class QuerySide(nn.Module):
     `patches` of the references are given, the combiner's trunk reads them and the single tokens.
     """
 
-    def __init__(self, combiner: Combiner, text: TextTower | PhotoTextTower | None) -> None:
+    def __init__(self, combiner: Combiner, text: TextTower | PhotoTextTower | ClipTextTower | None) -> None:
         super().__init__()
         self.combiner = combiner
         self.text = text

@@ -65,6 +65,7 @@ class Wordings:
                     f"mine: {without} of {len(keys)} pairs of words are beyond {most} texts; they are not asked about"
                 )
         self.texts = lru_cache(maxsize=None)(self._made)
+        self._by_style = lru_cache(maxsize=None)(self._styles_of)
 
     @property
     def keys(self) -> Collection[Key]:
@@ -83,17 +84,20 @@ class Wordings:
             random: draws among the texts that there are.
             item: what the thing is and stays, a word of the group that names kinds; empty where that is not known.
         """
-        found: dict[str, list[str]] = {style: [] for style in STYLES}
-        for key in _keys(changes, item):
-            for style, text in self.texts(key):
-                found[style].append(text)
         drawn = []
-        for style, texts in found.items():
-            distinct = list(dict.fromkeys(texts))
-            places = random.permutation(len(distinct))[:_EACH]
-            drawn.append([Modification(style, distinct[place]) for place in places])
+        for distinct in self._by_style(tuple(_keys(changes, item))):
+            places = random.permutation(len(distinct))[:_EACH].tolist()
+            drawn.append([distinct[place] for place in places])
         # One of each style comes first: some readers take only the first ones.
         return tuple(texts[turn] for turn in range(_EACH) for texts in drawn if turn < len(texts))
+
+    def _styles_of(self, keys: tuple[Key, ...]) -> tuple[tuple[Modification, ...], ...]:
+        """The distinct texts of some keys, by style."""
+        found: dict[str, dict[str, None]] = {style: {} for style in STYLES}
+        for key in keys:
+            for style, text in self.texts(key):
+                found[style][text] = None
+        return tuple(tuple(Modification(style, text) for text in texts) for style, texts in found.items())
 
     def _made(self, key: Key) -> tuple[tuple[str, str], ...]:
         """The texts of a key, with their styles: the allotted number, or fewer if it has no more."""

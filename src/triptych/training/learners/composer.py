@@ -13,7 +13,9 @@ from triptych.composers.networks.combiner import Combiner, CombinerShape, QueryS
 from triptych.composers.networks.fusion import FusionTrunk
 from triptych.core.environment import mixed_precision
 from triptych.core.vectors import Vectors
+from triptych.encoders.networks.clip_text import ClipTextTower
 from triptych.encoders.networks.dual_encoder import DualEncoder
+from triptych.encoders.networks.lora import add_lora
 from triptych.encoders.networks.photo_encoder import PhotoEncoder
 from triptych.encoders.protocol import Encoder
 from triptych.training.data.patches import PatchReader
@@ -35,7 +37,11 @@ _LONG = 256  # for longer vectors the network is smaller, which trains in a thir
 
 
 def build_model(
-    dim: int, data: TripletDataset, encoder: Encoder, own: DualEncoder | PhotoEncoder | None, options: TrainOptions
+    dim: int,
+    data: TripletDataset,
+    encoder: Encoder,
+    own: DualEncoder | PhotoEncoder | ClipTextTower | None,
+    options: TrainOptions,
 ) -> QuerySide:
     """Make a new, untrained composer for vectors of length `dim`.
 
@@ -43,7 +49,7 @@ def build_model(
         dim: the length of the encoder's vectors.
         data: the triplets, whose words are its concepts.
         encoder: initialises the concepts.
-        own: the weights of an encoder of our own, whose text tower is trained along.
+        own: the weights of which the text tower is trained along: of an encoder of our own, or a CLIP's tower.
         options: the composer's parts.
     """
     torch.manual_seed(options.seed)
@@ -58,8 +64,11 @@ def build_model(
     combiner = Combiner(shape, trunk)
     if combiner.concepts is not None:
         combiner.concepts.start_from(*map(torch.from_numpy, _word_maps(encoder, words)))
-    if own is None or "text-tower" in options.without:
+    if own is None:
         return QuerySide(combiner, None)
+    if isinstance(own, ClipTextTower):
+        add_lora(own)
+        return QuerySide(combiner, own)
     if isinstance(own, PhotoEncoder):
         # It was trained on far more sentences than triplets have. So only its last layer is trained, which is also
         # cheaper.
@@ -238,5 +247,8 @@ def candidate_cosines(
 
 
 def _trim(words: Tensor) -> Tensor:
-    """Remove the columns of token ids that are padding in all texts. Vectors are returned unchanged."""
-    return words if words.is_floating_point() else words[:, : int((words != 0).sum(dim=1).max())]
+    """Remove the last columns of token ids if they are 0 in all texts. Vectors are returned unchanged."""
+    if words.is_floating_point():
+        return words
+    used = (words != 0).any(dim=0).nonzero()
+    return words[:, : int(used.max()) + 1]
