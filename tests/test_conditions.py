@@ -12,6 +12,7 @@ from triptych.core.errors import UsageError
 from triptych.retrieval.stores.exact import ExactStore
 from triptych.retrieval.stores.gallery import Gallery
 from triptych.retrieval.stores.hnsw import HnswStore
+from triptych.retrieval.stores.names import Names
 from triptych.retrieval.stores.postgres import PostgresStore
 from triptych.retrieval.stores.protocol import SearchTerms, Store
 
@@ -201,7 +202,7 @@ def test_every_store_answers_alike(kind: str, request: pytest.FixtureRequest) ->
     rows = rows.append_column("cut", pa.array(["%s", "'; DROP TABLE x; --", "{}", "\\"]))
     names = rows.column("name").to_pylist()
     vectors = np.eye(4, dtype=np.float32)
-    gallery = Gallery(names, np.array([name * 64 for name in names], "S64"), rows, np.ones(4, bool))
+    gallery = Gallery(Names(names), np.array([name * 64 for name in names], "S64"), rows, np.ones(4, bool))
     if kind == "hnsw":
         pytest.importorskip("faiss", reason="the extra `faiss` is not installed")
     store: Store

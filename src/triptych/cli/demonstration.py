@@ -8,13 +8,14 @@ import typer
 
 import triptych
 from triptych.cli.app import OutDir, Seed, app, show
-from triptych.cli.options import takes
+from triptych.cli.options import logged, takes
 from triptych.core.environment import Runtime
 from triptych.core.errors import UsageError
 from triptych.demonstration.options import DemoOptions
 
 
 @app.command(epilog="Example: triptych demo --out demo")
+@logged
 @takes
 def demo(
     options: DemoOptions,
