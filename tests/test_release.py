@@ -1,5 +1,6 @@
 """What a release needs: one version, metadata, a changelog with dates, archives that work where nothing else is."""
 
+import ast
 import os
 import re
 import subprocess
@@ -72,6 +73,35 @@ def test_the_forms_of_the_code_host_are_whole() -> None:
             assert not word.endswith(".py") or (ROOT / word).is_file(), word
     hooks = yaml.safe_load((ROOT / ".pre-commit-config.yaml").read_text("utf-8"))["repos"][0]["hooks"]
     assert {hook["entry"].split()[0] for hook in hooks} == {".venv/bin/ruff", ".venv/bin/mypy"}
+
+
+POSIX = re.compile(
+    r"\b(?:os\.(?:fork\w*|killpg|setsid|get(?:uid|gid|euid|egid|pgid|loadavg)|nice|sysconf|p(?:read|write)v?|mkfifo|l?chown"
+    r"|memfd_create|sched_\w+)|signal\.(?:SIG(?:KILL|HUP|USR[12]|ALRM|PROF)|setitimer|alarm)|pass_fds=\[)"
+    r"|import (?:fcntl|resource|pwd|grp|termios)\b"
+)
+"""What Windows lacks."""
+
+
+def unguarded(source: str) -> list[str]:
+    """Lines with calls that Windows lacks and that no `try`, `suppress`, `hasattr` or check of the system guards."""
+    guarded: set[int] = set()
+    for node in ast.walk(ast.parse(source)):
+        tests = [node.test] if isinstance(node, ast.If) else []
+        tests += [item.context_expr for item in node.items] if isinstance(node, ast.With) else []
+        said = " ".join(map(ast.unparse, tests))
+        if isinstance(node, ast.Try) or re.search(r"hasattr|suppress|platform|_INHERITS", said):
+            guarded |= set(range(node.lineno, (node.end_lineno or node.lineno) + 1))
+    lines = enumerate(source.splitlines(), 1)
+    return [line.strip() for number, line in lines if POSIX.search(line) and number not in guarded]
+
+
+def test_what_windows_lacks_is_guarded() -> None:
+    assert unguarded("import os\nif hasattr(os, 'nice'):\n    os.nice(1)\nos.nice(2)\n") == ["os.nice(2)"]
+    for path in (ROOT / "src" / "triptych").rglob("*.py"):
+        source = path.read_text("utf-8")
+        if POSIX.search(source):
+            assert unguarded(source) == [], path
 
 
 def clean() -> dict[str, str]:

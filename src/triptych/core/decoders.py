@@ -336,12 +336,11 @@ def _start(shared: int | str, niceness: int) -> "tuple[socket.socket, subprocess
     Raises:
         OSError: it could not be started.
     """
-    if not _INHERITS:
-        return _start_by_port(shared, niceness)
-    assert isinstance(shared, int)
-    ours, theirs = socket.socketpair()
-    with theirs:
-        return ours, _program((shared, niceness), stdin=theirs.fileno(), pass_fds=[shared])
+    if _INHERITS and isinstance(shared, int):
+        ours, theirs = socket.socketpair()
+        with theirs:
+            return ours, _program((shared, niceness), stdin=theirs.fileno(), pass_fds=[shared])
+    return _start_by_port(shared, niceness)
 
 
 def _start_by_port(shared: int | str, niceness: int) -> "tuple[socket.socket, subprocess.Popen[bytes]]":

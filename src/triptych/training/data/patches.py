@@ -73,6 +73,7 @@ class PatchCache:
 
     def close(self, graph: Path) -> None:
         """Remove the cache but keep the graph, as `graph`."""
+        del self._patches  # Windows removes no file that is mapped
         self._graph.replace(graph)
         for path in self._folder.glob(_FILES):
             path.unlink()
