@@ -23,7 +23,7 @@ from triptych.chat.settings import ChatSettings
 from triptych.composers.baselines import TextOnly, WeightedSum
 from triptych.core.limits import DEFAULT_LIMITS
 from triptych.encoders.registry import load_encoder
-from triptych.evaluation.asking import Asker
+from triptych.evaluation.chat_calls import ChatCaller
 from triptych.evaluation.compiling import CompiledText, Phrases
 from triptych.evaluation.encoded_task import EncodedTask
 from triptych.evaluation.selection import tuned
@@ -54,7 +54,7 @@ def main() -> None:
             sides.append(EncodedTask(replace(task, queries=task.queries[: asked.queries]), encoder))
         methods = {"sum": WeightedSum("sum", TextOnly(encoder))}
         for accuracy in asked.accuracy:
-            text = CompiledText(encoder, Asker("m", chat, Path("ledger"), DEFAULT_LIMITS))
+            text = CompiledText(encoder, ChatCaller("m", chat, Path("ledger"), DEFAULT_LIMITS))
             for side in sides:
                 text.take(side, {query.id: [compiled(query, truth, values, accuracy)] for query in side.queries})
             methods[f"compile, accuracy {accuracy:g}"] = WeightedSum("compile", text)

@@ -29,7 +29,7 @@ from triptych.core.limits import DEFAULT_LIMITS
 from triptych.encoders.registry import load_encoder
 from triptych.evaluation import chat_verifier
 from triptych.evaluation.answers import Answers, Reordered
-from triptych.evaluation.asking import Asker, Spent
+from triptych.evaluation.chat_calls import ChatCaller, Spent
 from triptych.evaluation.encoded_task import EncodedTask
 from triptych.evaluation.verification import Graded, best_fusion
 
@@ -94,10 +94,10 @@ def _figures(side: EncodedTask, method: Composer, answers: Answers) -> Sequence[
 def _tokens(wish: str) -> int:
     """Of one question."""
     chat = ChatSettings(endpoint=ChatEndpoint(base_url="http://localhost"))
-    asker = Asker("m", chat, Path("ledger"), DEFAULT_LIMITS)
+    caller = ChatCaller("m", chat, Path("ledger"), DEFAULT_LIMITS)
     pictures = tuple(CallPicture(label, label, "0") for label in ("Reference", "Candidate"))
     text = chat_verifier.PROMPT.replace("{wish}", wish)
-    return tokens_in(asker.call("verification", "1", text, pictures, schema_of(chat_verifier.Grade)), chat)
+    return tokens_in(caller.call("verification", "1", text, pictures, schema_of(chat_verifier.Grade)), chat)
 
 
 def _line(*cells: object) -> str:

@@ -26,7 +26,7 @@ from triptych.composers.signed_texts import UNWANTED
 from triptych.core.errors import FailureError, UsageError
 from triptych.core.limits import DEFAULT_LIMITS
 from triptych.core.vectors import unit
-from triptych.evaluation.asking import Asker, Spent
+from triptych.evaluation.chat_calls import ChatCaller, Spent
 from triptych.evaluation.chat_verifier import read_yes
 from triptych.evaluation.compiling import KEPT, CompiledText, Phrases
 from triptych.evaluation.encoded_task import EncodedTask
@@ -260,7 +260,7 @@ def test_requests_are_compiled_once_and_searched_by_one_vector(cirr, tmp_path, m
 
 
 def test_a_compiled_query_adds_what_stays_and_takes_away_what_must_not_be_seen(tmp_path):
-    text = CompiledText(SQUARES, Asker("m", quick(Loopback()), tmp_path / "l", DEFAULT_LIMITS))
+    text = CompiledText(SQUARES, ChatCaller("m", quick(Loopback()), tmp_path / "l", DEFAULT_LIMITS))
     references = unit(np.random.default_rng(0).normal(size=(2, 26)))
     text._known[references[0].tobytes(), "wish"] = Phrases("a red cap", ("a dog", "grass"), ("snow",))
     found = text.compose(references, ["wish", "wish"])

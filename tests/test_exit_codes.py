@@ -1,5 +1,6 @@
 """Every command of the program on an input that yields nothing: it fails, with one line that says what is lacking."""
 
+import io
 import json
 import sys
 from collections.abc import Iterator
@@ -178,3 +179,14 @@ def test_a_suffix_that_contradicts_the_content_is_refused(
     printed = capsys.readouterr()
     assert ended.value.code == 2, printed.err
     assert given.split()[-1] in printed.err
+
+
+def test_messages_are_utf8_where_the_systems_encoding_lacks_characters(monkeypatch, tmp_path: Path) -> None:
+    """As on Windows, if output goes to a file or program."""
+    said = io.BytesIO()
+    monkeypatch.setattr(sys, "stderr", io.TextIOWrapper(said, "cp1252"))
+    monkeypatch.setattr(sys, "argv", ["triptych", "search", "--catalog", str(tmp_path / "→"), "--text", "x"])
+    with pytest.raises(SystemExit, match="1"):
+        main()
+    sys.stderr.flush()
+    assert "→" in said.getvalue().decode("utf-8")

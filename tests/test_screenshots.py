@@ -51,7 +51,7 @@ def service(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Service]:
         folder / "test.txt", folder / "catalog", root=CLOSET / "photos", metadata=folder / "table.csv", runtime=runtime
     )
     composer = Path(os.environ["TRIPTYCH_DEMO"]) / "composer"
-    with Service(folder / "catalog", "--composer", composer) as running:
+    with Service(folder / "catalog", "--composer", composer, "--request-timeout", "300") as running:
         yield running
 
 

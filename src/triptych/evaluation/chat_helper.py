@@ -14,7 +14,7 @@ from triptych.evaluation.encoded_task import EncodedTask
 from triptych.evaluation.options import EvaluateOptions
 
 if TYPE_CHECKING:  # these need the extra `chat`
-    from triptych.evaluation.asking import Asker
+    from triptych.evaluation.chat_calls import ChatCaller
 
 COMPILE = "compile"
 
@@ -50,7 +50,7 @@ class ChatHelper:
 
         assert self._evaluation.chat is not None, "`of` made sure"
         model = self._evaluation.chat.compiler or ""
-        return compile_method(encoder, asker(self._evaluation, model, self._ledger), weight)
+        return compile_method(encoder, chat_caller(self._evaluation, model, self._ledger), weight)
 
     def learn(self, method: Composer, task: EncodedTask, val: EncodedTask | None) -> dict[str, Any]:
         """Compile a task's queries, if the method needs that. Returns the facts for a result row."""
@@ -63,14 +63,14 @@ class ChatHelper:
         return {"compilation": method.text.learn(task)}
 
 
-def asker(evaluation: EvaluateOptions, model: str, ledger: Path) -> "Asker":
+def chat_caller(evaluation: EvaluateOptions, model: str, ledger: Path) -> "ChatCaller":
     """Connect to a chat model at the server of the options.
 
     Raises:
         UsageError: the extra `chat` is missing.
     """
     require_chat_libraries()
-    from triptych.evaluation.asking import Asker
+    from triptych.evaluation.chat_calls import ChatCaller
 
     assert evaluation.chat is not None, "the callers have checked"
-    return Asker(model, evaluation.chat.chat, ledger, evaluation.limits)
+    return ChatCaller(model, evaluation.chat.chat, ledger, evaluation.limits)

@@ -21,7 +21,7 @@ from triptych.chat.request import Call
 from triptych.core.errors import FailureError
 from triptych.core.progress import say
 from triptych.core.text import truncate
-from triptych.evaluation.asking import Asker, Asking, Spent
+from triptych.evaluation.chat_calls import Asking, ChatCaller, Spent
 from triptych.evaluation.encoded_task import EncodedTask
 from triptych.evaluation.verification import STEP, Graded, Grades, reported
 from triptych.metrics.ranking import Rows
@@ -60,13 +60,13 @@ class ChatVerifier:
     """Scores answers by a chat model.
 
     Args:
-        asker: the model.
+        caller: the model.
         scores: `yes-no`, `grades`, or `auto`: yes-no if the server gives log-probabilities, else grades.
     """
 
-    def __init__(self, asker: Asker, scores: str) -> None:
-        self.model = asker.model
-        self._asker = asker
+    def __init__(self, caller: ChatCaller, scores: str) -> None:
+        self.model = caller.model
+        self._caller = caller
         self._scores = scores
 
     def grade(self, task: EncodedTask, first: list[Rows]) -> Graded:
@@ -83,7 +83,7 @@ class ChatVerifier:
             (query.id, self._dialogue(task, query, rows, spent))
             for query, rows in zip(task.queries, first, strict=True)
         )
-        found = self._asker.run(task.task, STEP, asking, len(task.queries))
+        found = self._caller.run(task.task, STEP, asking, len(task.queries))
         return reported(found, task, first, spent, "grades" if self._scores == "grades" else "yes-no")
 
     def _gives_likelihoods(self, task: EncodedTask, first: list[Rows], spent: Spent) -> bool:
@@ -93,8 +93,8 @@ class ChatVerifier:
             return True
         query, rows = some
         probe = Spent()
-        asking = self._asker.ask_once(self._calls(task, query, rows[:1], likelihoods=True), read_yes, probe)
-        found = self._asker.run(task.task, STEP, [(query.id, asking)], 1)
+        asking = self._caller.ask_once(self._calls(task, query, rows[:1], likelihoods=True), read_yes, probe)
+        found = self._caller.run(task.task, STEP, [(query.id, asking)], 1)
         scores = found.get(query.id)
         if scores is None:  # a limit or a fault came first, which says nothing about the server
             return True
@@ -106,21 +106,21 @@ class ChatVerifier:
 
     def _dialogue(self, task: EncodedTask, query: Query, rows: Rows, spent: Spent) -> Asking[Grades]:
         if self._scores == "grades":
-            grades = yield from self._asker.ask(self._calls(task, query, rows, likelihoods=False), read_grade, spent)
+            grades = yield from self._caller.ask(self._calls(task, query, rows, likelihoods=False), read_grade, spent)
         else:
             calls = self._calls(task, query, rows, likelihoods=True)
-            grades = yield from self._asker.ask_once(calls, read_yes, spent)
+            grades = yield from self._caller.ask_once(calls, read_yes, spent)
         return np.array([0.0 if grade is None else grade for grade in grades])
 
     def _calls(self, task: EncodedTask, query: Query, rows: Rows, *, likelihoods: bool) -> list[Call]:
         prompt = YES_NO_PROMPT if likelihoods else PROMPT
         version = f"verify-{hashlib.sha256(prompt.encode()).hexdigest()[:12]}"
         wish = fill(prompt, wish=truncate(query.modification, _MAX_TEXT))
-        reference = self._asker.picture(task.task, "Reference", query.reference)
-        shown = [self._asker.picture(task.task, "Candidate", task.gallery_names[row]) for row in rows]
+        reference = self._caller.picture(task.task, "Reference", query.reference)
+        shown = [self._caller.picture(task.task, "Candidate", task.gallery_names[row]) for row in rows]
         schema = {} if likelihoods else schema_of(Grade)
         return [
-            self._asker.call(STEP, version, wish, (reference, candidate), schema, likelihoods=likelihoods)
+            self._caller.call(STEP, version, wish, (reference, candidate), schema, likelihoods=likelihoods)
             for candidate in shown
         ]
 

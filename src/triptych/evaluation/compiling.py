@@ -22,7 +22,7 @@ from triptych.core.progress import say
 from triptych.core.text import clean, truncate
 from triptych.core.vectors import Vectors, unit
 from triptych.encoders.protocol import Encoder
-from triptych.evaluation.asking import Asker, Asking, Spent
+from triptych.evaluation.chat_calls import Asking, ChatCaller, Spent
 from triptych.evaluation.encoded_task import EncodedTask
 from triptych.evaluation.results.row import Compilation
 
@@ -72,9 +72,9 @@ class CompiledText(SameSpace):
 
     name = "compile-text"
 
-    def __init__(self, encoder: Encoder, asker: Asker) -> None:
+    def __init__(self, encoder: Encoder, caller: ChatCaller) -> None:
         self._encoder = encoder
-        self._asker = asker
+        self._caller = caller
         self._known: dict[tuple[bytes, str], Phrases] = {}
 
     def learn(self, task: EncodedTask) -> Compilation:
@@ -85,12 +85,12 @@ class CompiledText(SameSpace):
         """
         spent = Spent()
         asking = ((query.id, self._dialogue(task, query, spent)) for query in task.queries)
-        found = self._asker.run(task.task, STEP, asking, len(task.queries))
+        found = self._caller.run(task.task, STEP, asking, len(task.queries))
         plain = self.take(task, found)
         if plain:
             say(f"eval: {plain} of {len(task.queries)} queries of {task.task.name} are used unchanged")
         return Compilation(
-            model=self._asker.model,
+            model=self._caller.model,
             calls=spent.calls,
             tokens_in=spent.tokens_in,
             tokens_out=spent.tokens_out,
@@ -131,19 +131,19 @@ class CompiledText(SameSpace):
         return unit(queries)
 
     def _dialogue(self, task: EncodedTask, query: Query, spent: Spent) -> Asking[list[Phrases | None]]:
-        reference = self._asker.picture(task.task, "Picture", query.reference)
+        reference = self._caller.picture(task.task, "Picture", query.reference)
         calls = [
-            self._asker.call(
+            self._caller.call(
                 STEP, _VERSION, fill(_PROMPT, wish=truncate(text, _MOST_WORDS)), (reference,), schema_of(Compiled)
             )
             for text in _wordings(query)
         ]
-        return (yield from self._asker.ask(calls, _read, spent))
+        return (yield from self._caller.ask(calls, _read, spent))
 
 
-def compile_method(encoder: Encoder, asker: Asker, weight: float = DEFAULT_WEIGHT) -> WeightedSum:
+def compile_method(encoder: Encoder, caller: ChatCaller, weight: float = DEFAULT_WEIGHT) -> WeightedSum:
     """The weighted sum of the reference and of the compiled request."""
-    return WeightedSum(STEP, CompiledText(encoder, asker), weight)
+    return WeightedSum(STEP, CompiledText(encoder, caller), weight)
 
 
 def _wordings(query: Query) -> tuple[str, ...]:

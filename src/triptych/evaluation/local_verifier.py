@@ -21,7 +21,7 @@ from triptych.core.progress import progress
 from triptych.core.text import truncate
 from triptych.encoders.protocol import Pixels
 from triptych.encoders.qwen_reranker import RERANK_INSTRUCTION, QwenVLReranker
-from triptych.evaluation.asking import PictureDigests, Spent
+from triptych.evaluation.chat_calls import PictureDigests, Spent
 from triptych.evaluation.encoded_task import EncodedTask
 from triptych.evaluation.verification import STEP, Graded, Grades, reported
 from triptych.metrics.ranking import Rows

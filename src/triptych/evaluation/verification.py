@@ -13,7 +13,7 @@ from numpy.typing import NDArray
 
 from triptych.core.progress import say
 from triptych.evaluation.answers import Answers, Reordered
-from triptych.evaluation.asking import Spent
+from triptych.evaluation.chat_calls import Spent
 from triptych.evaluation.encoded_task import EncodedTask
 from triptych.evaluation.results.row import Verification
 from triptych.metrics.ranking import Rows

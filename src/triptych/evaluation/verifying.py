@@ -10,7 +10,7 @@ from triptych.core.environment import Runtime
 from triptych.core.errors import UsageError
 from triptych.core.files import output_file
 from triptych.evaluation.answers import Answers
-from triptych.evaluation.chat_helper import asker
+from triptych.evaluation.chat_helper import chat_caller
 from triptych.evaluation.encoded_task import EncodedTask
 from triptych.evaluation.options import EvaluateOptions
 from triptych.evaluation.verification import Graded, Verifier, best_fusion, verified
@@ -52,7 +52,7 @@ class Rerank:
             return cls(LocalVerifier(options.rerank, ledger_path(output), options.limits, runtime), options)
         if options.chat is None:
             raise UsageError(f"--rerank {options.rerank} needs --base-url URL")
-        connected = asker(options, model, ledger_path(output))
+        connected = chat_caller(options, model, ledger_path(output))
         from triptych.evaluation.chat_verifier import ChatVerifier
 
         return cls(ChatVerifier(connected, options.rerank_scores), options)

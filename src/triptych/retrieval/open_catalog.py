@@ -26,9 +26,9 @@ from triptych.core.limits import Limits
 from triptych.core.vectors import require_finite_rows
 from triptych.encoders.protocol import Encoder, Pixels, square_side
 from triptych.retrieval.answering import Answering, Answers
-from triptych.retrieval.asking import Pictures, Texts, query_of
 from triptych.retrieval.options import SearchOptions
 from triptych.retrieval.query import Reference, SearchQuery
+from triptych.retrieval.query_building import Pictures, Texts, query_of
 from triptych.retrieval.results import Hits, Picture
 from triptych.retrieval.snapshot import CatalogSnapshot
 from triptych.retrieval.stores.gallery import Gallery, picture_id

@@ -17,9 +17,9 @@ from triptych.core.errors import PictureError, UsageError
 from triptych.core.images import ELSEWHERE, open_picture
 from triptych.core.progress import say
 from triptych.encoders.protocol import Encoder, short_name
-from triptych.retrieval.asking import Asked, Pictures, Texts, parts_of, query_of
 from triptych.retrieval.open_catalog import OpenCatalog
 from triptych.retrieval.options import EngineOptions, RerankOptions, SearchOptions
+from triptych.retrieval.query_building import Pictures, QueryParts, Texts, parts_of, query_of
 from triptych.retrieval.reranking import Reranker, rerank_once
 from triptych.retrieval.results import Hits, check_output, write_results
 from triptych.retrieval.stores.protocol import Store
@@ -170,7 +170,7 @@ def options_written(options: SearchOptions) -> dict[str, Any]:
 
 
 def _shown_reference(
-    opened: OpenCatalog, asked: Asked, options: SearchOptions
+    opened: OpenCatalog, asked: QueryParts, options: SearchOptions
 ) -> tuple[Path | bytes | None, str | None]:
     """The first picture of the query, cropped to its box, and its path, for the contact sheet."""
     if asked.images:

@@ -5,8 +5,8 @@ from typing import Annotated
 from fastapi import Body, FastAPI
 from starlette.responses import Response
 
-from triptych.retrieval.asking import query_of
 from triptych.retrieval.options import SearchOptions
+from triptych.retrieval.query_building import query_of
 from triptych.retrieval.results import Hits
 from triptych.serving import schemas
 from triptych.serving.blind import BlindComparison

@@ -19,11 +19,11 @@ from triptych.core.limits import Limits
 from triptych.core.progress import say
 from triptych.core.vectors import Vectors
 from triptych.encoders.protocol import Pixels, square_side
-from triptych.retrieval.asking import query_of
 from triptych.retrieval.language import split_weight
 from triptych.retrieval.open_catalog import OpenCatalog
 from triptych.retrieval.options import SearchOptions
 from triptych.retrieval.query import Reference, SearchQuery
+from triptych.retrieval.query_building import query_of
 from triptych.retrieval.reranking import Reranked, Reranker
 from triptych.retrieval.results import Hit, Hits, Picture
 from triptych.serving.batching import Batcher

@@ -15,7 +15,7 @@ from triptych.serving.thumbnails import Uploads
 
 
 class KnownPictures:
-    """`asking.KnowsPictures` for a catalog and its recent uploads. Thread-safe."""
+    """`query_building.PictureLookup` for a catalog and its recent uploads. Thread-safe."""
 
     def __init__(self, catalog: OpenCatalog, uploads: Uploads, limits: Limits) -> None:
         self._catalog = catalog

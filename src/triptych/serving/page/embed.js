@@ -19,9 +19,9 @@ const WORDS = {
     unreachable: "The search cannot be reached.",
   },
   de: {
-    ask: "Was suchen Sie?", picture: "Mit einem Bild suchen", forget: "Ohne Bild", search: "Suchen",
-    looking: "Suche läuft …", none: "Nichts gefunden.", similar: "Ähnliche", more: "Ähnlich wie: ", answered: "Der Dienst antwortete mit ",
-    unreachable: "Die Suche ist nicht zu erreichen.",
+    ask: "Was suchen Sie?", picture: "Mit einem Bild suchen", forget: "Bild entfernen", search: "Suchen",
+    looking: "Suche läuft …", none: "Keine Treffer.", similar: "Ähnliche", more: "Ähnlich wie: ", answered: "Der Dienst antwortete mit ",
+    unreachable: "Die Suche ist nicht erreichbar.",
   },
 };
 

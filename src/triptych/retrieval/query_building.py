@@ -20,8 +20,8 @@ Pictures = PictureSource | Sequence[PictureSource] | None
 Texts = str | Sequence[str]
 
 
-class KnowsPictures(Protocol):
-    """What making a query needs of an open catalog."""
+class PictureLookup(Protocol):
+    """The part of an open catalog that a query is made with."""
 
     def reference(
         self, *, image: Path | str | bytes | None = None, like: str | None = None, box: Box | None = None
@@ -40,7 +40,7 @@ class KnowsPictures(Protocol):
 
 
 @dataclass(frozen=True)
-class Asked:
+class QueryParts:
     """The pictures and texts of a query, with their weights."""
 
     images: tuple[tuple[PictureSource, float], ...]
@@ -50,7 +50,7 @@ class Asked:
     unwanted: tuple[str, ...]
 
 
-def parts_of(catalog: KnowsPictures, image: Pictures, text: Texts, options: SearchOptions) -> Asked:
+def parts_of(catalog: PictureLookup, image: Pictures, text: Texts, options: SearchOptions) -> QueryParts:
     """Split what was asked into pictures and texts with their weights.
 
     Raises:
@@ -66,7 +66,7 @@ def parts_of(catalog: KnowsPictures, image: Pictures, text: Texts, options: Sear
         raise UsageError(f"at most {MOST_PICTURES} pictures make a query")
     if len(texts) + len(options.unwanted) > MOST_TEXTS:
         raise UsageError(f"at most {MOST_TEXTS} texts make a query")
-    return Asked(
+    return QueryParts(
         tuple(weighted_file(one) for one in images),
         named(options.like),
         named(options.unlike),
@@ -83,7 +83,7 @@ def weighted_file(given: PictureSource) -> tuple[PictureSource, float]:
 
 
 def query_of(
-    catalog: KnowsPictures,
+    catalog: PictureLookup,
     image: Pictures,
     text: Texts,
     options: SearchOptions,
@@ -117,7 +117,7 @@ def query_of(
     )
 
 
-def order_of(catalog: KnowsPictures, options: SearchOptions) -> ResultOrder:
+def order_of(catalog: PictureLookup, options: SearchOptions) -> ResultOrder:
     """The order of the results.
 
     Raises:

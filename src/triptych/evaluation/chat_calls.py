@@ -71,7 +71,7 @@ class PictureDigests:
 
 
 @dataclass(frozen=True)
-class Asker:
+class ChatCaller:
     """A chat model with its connection and the ledger of its replies."""
 
     model: str
