@@ -167,11 +167,7 @@ def measure_task(
     task: Task, where: Path, encoder: Encoder, methods: dict[str, Composer], runtime: Runtime
 ) -> dict[str, Any]:
     """R@10 of each method, and how far the composers are ahead; `where` is a catalog of the task's pictures."""
-    if not Catalog.exists(where):
-        names = where.with_suffix(".txt")
-        names.parent.mkdir(parents=True, exist_ok=True)
-        names.write_text("".join(f"{name}\n" for name in task.names), encoding="utf-8")
-        triptych.index(names, where, encoder=encoder, root=task.root, runtime=runtime)
+    index_task(task, where, encoder, runtime)
     encoded = EncodedTask(task, encoder, known_vectors(Catalog(where), [task]))
     values = {name: encoded.values(method)[METRIC] for name, method in methods.items()}
     references = [query.reference for query in encoded.queries]
@@ -188,6 +184,15 @@ def measure_task(
         "best": best,
         "ahead": ahead(values, pairs, references) if pairs else {},
     }
+
+
+def index_task(task: Task, where: Path, encoder: Encoder, runtime: Runtime) -> None:
+    """Make a catalog of a task's pictures, unless it is there."""
+    if not Catalog.exists(where):
+        names = where.with_suffix(".txt")
+        names.parent.mkdir(parents=True, exist_ok=True)
+        names.write_text("".join(f"{name}\n" for name in task.names), encoding="utf-8")
+        triptych.index(names, where, encoder=encoder, root=task.root, runtime=runtime)
 
 
 def ahead(

@@ -73,13 +73,14 @@ def grade(side: EncodedTask, answers: Answers, top: int, accuracy: float) -> Gra
     """What a verifier of this accuracy says of a method's first answers."""
     first = side.first_rows(answers, top)
     grades = [
-        np.array([_verdict(query.id, side.gallery_names[row], query.targets, accuracy) for row in rows])
+        np.array([verdict(query.id, side.gallery_names[row], query.targets, accuracy) for row in rows])
         for query, rows in zip(side.queries, first, strict=True)
     ]
     return Graded(first, grades, Spent(), 0)
 
 
-def _verdict(query: str, picture: str, targets: frozenset[str], accuracy: float) -> float:
+def verdict(query: str, picture: str, targets: frozenset[str], accuracy: float) -> float:
+    """1 if the verifier says that a picture answers a query, else 0; the same whenever it is asked."""
     drawn = sha256(f"{query} {picture}".encode()).digest()
     sees, coin = int.from_bytes(drawn[:4], "big") / 2**32, drawn[4] % 2
     return float(picture in targets) if sees < accuracy else float(coin)

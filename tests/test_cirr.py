@@ -55,6 +55,30 @@ def test_the_example_submissions_are_valid_and_round_trip(tmp_path):
         assert (tmp_path / name).read_bytes() == (REAL / "demo_files" / name).read_bytes().rstrip()
 
 
+@needs_real
+def test_planted_rankings_of_the_official_val_queries_have_the_official_numbers(tmp_path):
+    """The target at a place that follows from the query's number; recall as the server counts it."""
+    entries = read(REAL / "captions" / "cap.rc2.val.json")
+    names = sorted(read(REAL / "image_splits" / "split.rc2.val.json"))
+    places = {str(entry["pairid"]): (entry["pairid"] * entry["pairid"] % 67, entry["pairid"] % 5) for entry in entries}
+    for metric, kept in (("recall", 50), ("recall_subset", 3)):
+        content = {"version": "rc2", "metric": metric}
+        for entry in entries:
+            query, target = str(entry["pairid"]), entry["target_hard"]
+            pool = names[:70] if metric == "recall" else entry["img_set"]["members"]
+            order = [name for name in pool if name not in (target, entry["reference"])]
+            order.insert(places[query][metric == "recall_subset"], target)
+            content[query] = order[:kept]
+        write(tmp_path / f"val_pred_ranks_{metric}.json", content)
+    (row,) = score("cirr", root=REAL, split="val", submission=tmp_path).rows
+    expected = {f"R@{k}": np.mean([place < k for place, _ in places.values()]) for k in (1, 5, 10, 50)}
+    expected |= {f"R_subset@{k}": np.mean([place < k for _, place in places.values()]) for k in (1, 2, 3)}
+    expected["Avg"] = (expected["R@5"] + expected["R_subset@1"]) / 2
+    assert row.metrics == pytest.approx({name: 100 * value for name, value in expected.items()}, abs=1e-3)
+    shown = [round(row.metrics[name], 2) for name in ("R@1", "R@5", "R@10", "R@50", "R_subset@1")]
+    assert shown == [1.58, 7.7, 13.75, 75.58, 19.49]  # the figures of docs/reference/benchmarks.md
+
+
 def test_ranks_are_those_of_a_plain_search(root):
     (row,) = evaluate("cirr", root=root, split="val", methods=["picture"], threads=1).rows
     engine = load_encoder("wardrobe", threads=1)

@@ -287,12 +287,12 @@ def functions_of(file: str) -> list[str]:
 
 
 def test_the_tests_that_pages_name_exist() -> None:
-    for line in text_of(DOCS / "security.md").splitlines():
-        for file, name in re.findall(r"`(?:tests/)?(test_\w+\.py)::(test_\w+)", line):
-            assert name in functions_of(file), f"{file}::{name}"
     every = {name for path in (ROOT / "tests").glob("test_*.py") for name in functions_of(path.name)}
-    for name in re.findall(r"`::(test_\w+)", text_of(DOCS / "security.md")):
-        assert name in every, name
+    for text in map(text_of, (DOCS / "security.md", DOCS / "reference" / "benchmarks.md")):
+        for file, name in re.findall(r"`(?:tests/)?(test_\w+\.py)::(test_\w+)", text):
+            assert name in functions_of(file), f"{file}::{name}"
+        for name in re.findall(r"`::(test_\w+)", text):
+            assert name in every, name
     page = text_of(DOCS / "reliability.md")
     files = {letter: file for file, letter in re.findall(r"`tests/(test_\w+\.py)`[^(]*\(([A-Z])\)", page)}
     for line in page.splitlines():

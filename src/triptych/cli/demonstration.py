@@ -39,7 +39,7 @@ def wardrobe(
     views: Annotated[int, typer.Option(min=1, help="Pictures of each garment.")] = 2,
     seed: Seed = 0,
 ) -> None:
-    """Draw the embedded example data: pictures of garments, captions and queries."""
+    """Draw the built-in example data: pictures of garments, captions and queries."""
     made = triptych.write_wardrobe(out, seed=seed, lines=_counts(designs) if designs else None, views=views)
     show(vars(made))
 

@@ -10,7 +10,8 @@
                as the service keeps feedback, with "verdict"
 
 Each as JSON Lines, or as one JSON array. The format follows from the fields. For any other format, the user
-names the fields of reference, text and target. CIRHS is such a format, since its layout was not found.
+names the fields of reference, text and target. CIRHS (Li et al. 2025, arXiv 2507.05970) was announced, but no file of
+it was found.
 """
 
 import json
