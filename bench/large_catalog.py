@@ -88,7 +88,7 @@ def queries_of(count: int, dim: int, seed: int, queries: int) -> Vectors:
 def gallery_of(count: int) -> Gallery:
     numbers = pc.utf8_lpad(pa.array(np.arange(count)).cast(pa.string()), 9, "0")
     names = pa.chunked_array([pc.binary_join_element_wise(numbers, ".jpg", "")])
-    return Gallery(Names(names), np.zeros(count, "S64"), pa.table({"name": names}), np.ones(count, bool))
+    return Gallery(Names(names), np.full(count, b"0" * 64), pa.table({"name": names}), np.ones(count, bool))
 
 
 def asked(run: Path, count: int, dim: int, seed: int, queries: int) -> dict[str, object]:
