@@ -12,7 +12,7 @@ Vectors = NDArray[np.float32]
 """Shape `(n, d)`, float32, each row of unit length."""
 
 _BLOCK_SCORES = 16_000_000  # scores held at once: 64 MB
-_TOGETHER = 256  # queries in one product, if there are so many
+_TOGETHER = 240  # queries in one product, if there are so many; so 65,536 rows, as in `core.neighbours`, are one part
 _MERGED = 4096  # results; of more, parts of a gallery are not merged
 
 
