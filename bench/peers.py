@@ -10,7 +10,8 @@ PEERS is a folder for the environment, which extends the present one by the peer
     index-own    `index` with the default encoder, and only its graph on prepared pixels
     search       one query over --vectors vectors of 512: exact, and by `--store disk`; FAISS flat and HNSW, LanceDB
     search-64    64 queries in one call, as the service answers them; FAISS from 64 threads, and FAISS in one call
-    neighbours   the 50 nearest of 2,000 pictures among --vectors: `core.vectors.nearest`, and FAISS flat
+    neighbours   the 50 nearest of --queries pictures among --vectors, a quarter and a sixteenth of them:
+                 `core.vectors.nearest`, and FAISS flat (not with --alone); with the memory of ours
     metrics-cirr, metrics-circo
                  metrics of CIRR's and CIRCO's sizes, and SEARLE's validation written anew
     overhead     one composed query on an open catalog of --vectors pictures: its parts, and what is left
@@ -44,6 +45,8 @@ def main() -> None:
     parser.add_argument("--threads", type=int, default=1)
     parser.add_argument("--vectors", type=int, default=100_000)
     parser.add_argument("--pictures", type=int, default=500)
+    parser.add_argument("--queries", type=int, default=2000)
+    parser.add_argument("--alone", action="store_true", help="without the peers, in the row neighbours")
     parser.add_argument("--photos", type=Path, default=pictures.PHOTOS)
     options = parser.parse_args()
     if options.setup:

@@ -493,10 +493,14 @@ def test_neighbours_are_exact(k, restricted):
 def test_neighbours_do_not_depend_on_blocks(monkeypatch):
     random = np.random.default_rng(0)
     queries, gallery = random.integers(-2, 3, size=(2, 30, 6)).astype(np.float32)
-    whole = nearest(queries, gallery, 7)
-    monkeypatch.setattr("triptych.core.vectors._BLOCK_SCORES", 60)
-    for one, other in zip(whole, nearest(queries, gallery, 7), strict=True):
-        np.testing.assert_array_equal(one, other)
+    masks = (None, random.random(30) < 0.8, random.random((30, 30)) < 0.8)
+    whole = [nearest(queries, gallery, 7, allowed=mask) for mask in masks]
+    for scores, together in ((60, 256), (60, 4), (400, 256), (1, 1)):
+        monkeypatch.setattr("triptych.core.vectors._BLOCK_SCORES", scores)
+        monkeypatch.setattr("triptych.core.vectors._TOGETHER", together)
+        for mask, right in zip(masks, whole, strict=True):
+            for one, other in zip(right, nearest(queries, gallery, 7, allowed=mask), strict=True):
+                np.testing.assert_array_equal(one, other)
 
 
 def test_neighbours_where_nothing_is_allowed():

@@ -74,6 +74,35 @@ def test_replicas_only_read():
     assert mounts["pictures"]["readOnly"]
 
 
+def test_the_files_fulfil_their_schemas():
+    known = {"image", "build", "user", "read_only", "tmpfs", "cap_drop", "security_opt", "environment", "restart"}
+    known |= {"volumes", "healthcheck", "profiles", "command", "depends_on", "stop_grace_period", "ports", "deploy"}
+    file = compose()
+    assert {name for name in file if not name.startswith("x-")} == {"name", "services", "volumes"}
+    named = {*file["volumes"]}
+    for name, service in file["services"].items():
+        assert service.keys() <= known, name
+        assert "image" in service
+        assert {*service.get("depends_on", {})} <= file["services"].keys()
+        mounted = {volume.split(":")[0] for volume in service["volumes"]}
+        assert {volume for volume in mounted if not volume.startswith(("$", ".", "/"))} <= named
+    for name, manifest in kubernetes().items():
+        assert manifest.keys() == {"apiVersion", "kind", "metadata", "spec"}, name
+        pod = manifest["spec"].get("template", {}).get("spec", {"containers": [], "volumes": []})
+        for one in pod["containers"]:
+            assert {mount["name"] for mount in one["volumeMounts"]} == {volume["name"] for volume in pod["volumes"]}
+    search = kubernetes()["Deployment/triptych-search"]["spec"]
+    labels = search["template"]["metadata"]["labels"]
+    for selector in (search["selector"]["matchLabels"], kubernetes()["Service/triptych-search"]["spec"]["selector"]):
+        assert selector.items() <= labels.items()
+
+
+def test_schemas_of_kubernetes():
+    validator = pytest.importorskip("kubernetes_validate", reason="kubernetes-validate is not installed")
+    for manifest in kubernetes().values():
+        validator.validate(manifest, "1.31", strict=True)
+
+
 def test_a_job_is_not_tried_again_where_the_command_is_wrong():
     rules = kubernetes()["Job/triptych-mine"]["spec"]["podFailurePolicy"]["rules"]
     assert rules[0] == {"action": "FailJob", "onExitCodes": {"containerName": "mine", "operator": "In", "values": [2]}}

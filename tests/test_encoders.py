@@ -179,19 +179,24 @@ class Mixture(nn.Module):
         return torch.nn.functional.normalize(one * 2 + other, dim=-1)
 
 
+@pytest.mark.parametrize("traced", [False, True])
 @pytest.mark.parametrize("rows", [0, 1, 64, 65, 200])
-def test_a_graph_of_two_inputs_takes_any_number_of_rows(tmp_path_factory, rows):
-    path = tmp_path_factory.getbasetemp() / "mixture.onnx"
+def test_a_graph_of_two_inputs_takes_any_number_of_rows(tmp_path_factory, rows, traced):
+    path = tmp_path_factory.getbasetemp() / f"mixture-{traced}.onnx"
     if not path.exists():
-        export_graph(Mixture(), [torch.ones(2, 5), torch.ones(2, 5)], path)
+        export_graph(Mixture(), [torch.ones(2, 5), torch.ones(2, 5)], path, traced=traced)
+    assert Graph(path).width == 5
     one, other = np.random.default_rng(0).normal(size=(2, rows, 5)).astype(np.float32)
     np.testing.assert_allclose(Graph(path)(one, other), unit(one * 2 + other), atol=1e-6)
 
 
-def test_an_export_leaves_one_file_and_says_nothing(tmp_path, capfd):
-    export_graph(Mixture(), [torch.ones(2, 5), torch.ones(2, 5)], tmp_path / "mixture.onnx")
+@pytest.mark.parametrize("traced", [False, True])
+def test_an_export_leaves_one_file_and_says_nothing(tmp_path, capfd, traced):
+    export_graph(Mixture(), [torch.ones(2, 5), torch.ones(2, 5)], tmp_path / "mixture.onnx", traced=traced)
     assert [path.name for path in tmp_path.iterdir()] == ["mixture.onnx"]
-    assert capfd.readouterr().out == ""
+    assert capfd.readouterr() == ("", "")
+    assert b"/triptych/" not in (tmp_path / "mixture.onnx").read_bytes()
+    assert b"test_encoders" not in (tmp_path / "mixture.onnx").read_bytes()
 
 
 def test_a_graph_names_no_source_file(tiny_encoder):

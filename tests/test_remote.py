@@ -138,4 +138,8 @@ def test_paths_are_sent_to_workers_without_what_was_listed(store):
     assert not (RemotePath(ROOT) / "none.png").exists()
     assert place_of("file:///tmp/photos") == Path("/tmp/photos")
     assert place_of("photos") == Path("photos")
+    public = "gs://anonymous@bucket/photos"  # not a key: no account is asked for
+    assert str(place_of(public) / "a.png") == f"{public}/a.png"
+    with pytest.raises(UsageError, match="leave the key out"):
+        place_of("gs://anonymous:secret@bucket/photos")
     assert str(RemotePath("s3://bucket/photos?region=eu-west-1") / "a.png") == "s3://bucket/photos/a.png"

@@ -33,16 +33,15 @@ def endpoint() -> Iterator[str]:
 
 
 @pytest.fixture
-def photos(endpoint: str, monkeypatch: pytest.MonkeyPatch, wardrobe_world: Path) -> tuple[FileSystem, str]:
-    """A bucket with the unlabelled pictures and a file that is none, and the address of its folder."""
+def photos(endpoint: str, monkeypatch: pytest.MonkeyPatch, few_garments: Path) -> tuple[FileSystem, str]:
+    """A bucket with about 190 pictures and a file that is none, and the address of its folder."""
     monkeypatch.setenv("AWS_ACCESS_KEY_ID", "own")
     monkeypatch.setenv("AWS_SECRET_ACCESS_KEY", "secret")
     monkeypatch.setenv("AWS_EC2_METADATA_DISABLED", "true")
     store = S3FileSystem(endpoint_override=endpoint, scheme="http", region="us-east-1", allow_bucket_creation=True)
     store.create_dir("bucket")
-    names = (wardrobe_world / "unlabelled.txt").read_text("utf-8").split()
-    for name in names:
-        put(store, name, (wardrobe_world / "images" / name).read_bytes())
+    for path in sorted((few_garments / "images").iterdir()):
+        put(store, path.name, path.read_bytes())
     put(store, "bad.jpg", b"no picture")
     return store, f"s3://bucket/photos?endpoint_override={endpoint}&scheme=http&region=us-east-1"
 
@@ -52,21 +51,21 @@ def put(store: FileSystem, name: str, content: bytes) -> None:
         stream.write(content)
 
 
-def test_a_bucket_is_indexed_mined_and_searched_as_a_folder(
-    photos, tiny_catalog, tiny_encoder, tiny_triplets, vocabulary_file, tmp_path
-):
+def test_a_bucket_is_indexed_mined_and_searched_as_a_folder(photos, shown_catalog, vocabulary_file, tmp_path):
     store, address = photos
-    catalog, triplets = tmp_path / "catalog", tmp_path / "triplets.parquet"
-    result = index(address, catalog, encoder=str(tiny_encoder), runtime=ONE_THREAD)
+    catalog = tmp_path / "catalog"
+    result = index(address, catalog, encoder="wardrobe", runtime=ONE_THREAD)
     assert result.rejected == 1
-    remote, local = Catalog(catalog), Catalog(tiny_catalog)
+    remote, local = Catalog(catalog), Catalog(shown_catalog)
     assert remote.names == local.names
     assert remote.hashes == local.hashes
     np.testing.assert_array_equal(remote.vectors, local.vectors)
     assert index(address, catalog, runtime=ONE_THREAD).encoded == 0
 
-    mine(catalog, triplets, MineOptions(vocabulary=vocabulary_file, changes=8), runtime=ONE_THREAD)
-    assert read_triplets(triplets)[0] == read_triplets(tiny_triplets)[0]
+    options = MineOptions(vocabulary=vocabulary_file, changes=2)
+    for place, name in ((catalog, "remote"), (shown_catalog, "local")):
+        mine(place, tmp_path / f"{name}.parquet", options, runtime=ONE_THREAD)
+    assert read_triplets(tmp_path / "remote.parquet")[0] == read_triplets(tmp_path / "local.parquet")[0] != []
 
     one = tmp_path / "one.png"
     one.write_bytes(triptych.open_catalog(catalog, runtime=ONE_THREAD).read(remote.names[0]))

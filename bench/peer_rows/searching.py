@@ -118,19 +118,34 @@ def search_64(options: argparse.Namespace, folder: Path) -> Iterator[str]:
 
 
 def neighbours(options: argparse.Namespace, folder: Path) -> Iterator[str]:
+    """At a sixteenth, a quarter and all of `options.vectors`, with the memory that a search takes above the vectors."""
     import faiss
 
     from triptych.core.vectors import nearest
 
     faiss.omp_set_num_threads(options.threads)
-    for count in (options.vectors // 4, options.vectors):
+    for count in (options.vectors // 16, options.vectors // 4, options.vectors):
         vectors = clustered(count)
-        asked = vectors[:2000]
+        asked = vectors[: options.queries]
 
         def flat(vectors: np.ndarray = vectors, asked: np.ndarray = asked) -> None:
             index = faiss.IndexFlatIP(512)
             index.add(vectors)
             index.search(asked, 50)
 
-        ours: Timed = lambda vectors=vectors, asked=asked: nearest(asked, vectors, 50)  # noqa: E731
-        yield from turns({f"nearest, of {count:,}": ours, "FAISS flat": flat}, options.rounds)
+        def ours(vectors: np.ndarray = vectors, asked: np.ndarray = asked) -> None:
+            nearest(asked, vectors, 50)
+
+        before = peak_mib(reset=True)
+        ours()
+        yield f"{len(asked):,} among {count:,}: {peak_mib() - before:,.0f} MiB above the vectors"
+        peers: dict[str, Timed] = {} if options.alone else {"FAISS flat": flat}
+        yield from turns({f"nearest, of {count:,}": ours, **peers}, options.rounds)
+
+
+def peak_mib(*, reset: bool = False) -> float:
+    """The peak of this process's memory; with `reset`, from now on."""
+    if reset:
+        Path("/proc/self/clear_refs").write_text("5")
+    status = Path("/proc/self/status").read_text()
+    return int(status.split("VmHWM:")[1].split()[0]) / 1024

@@ -26,7 +26,13 @@ _MATRICES = ("MatMul", "Gemm", "Gather")  # whose weights 8 bits do for; the run
 
 
 def export_graph(
-    module: "nn.Module", inputs: Sequence["Tensor"], path: Path, *, half: bool = False, free: int = 1
+    module: "nn.Module",
+    inputs: Sequence["Tensor"],
+    path: Path,
+    *,
+    half: bool = False,
+    free: int = 1,
+    traced: bool = False,
 ) -> None:
     """Write a torch module as one self-contained ONNX graph, atomically.
 
@@ -37,25 +43,33 @@ def export_graph(
         half: whether matrices are stored in half precision, which halves the file. The graph still computes in single
             precision.
         free: how many leading dimensions of every input may vary.
+        traced: whether to record one run of the module, which is twenty times as fast. It is right for layers that do
+            the same with any number of rows.
     """
     import torch
 
-    dims = {axis: torch.export.Dim(("rows", "columns")[axis]) for axis in range(free)}
+    axes = ("rows", "columns")[:free]
     names = [f"input{index}" for index in range(len(inputs))]
     # The exporter prints its every step, and each missing package, on the user's terminal.
     logging.getLogger("torch.onnx").setLevel(logging.ERROR)
     logging.getLogger("onnxscript").setLevel(logging.ERROR)
     with atomic(path) as temporary, warnings.catch_warnings():
         warnings.simplefilter("ignore")
+        varying: dict[str, Any]
+        if traced:
+            varying = {"dynamic_axes": {name: dict(enumerate(axes)) for name in (*names, "output")}}
+        else:
+            dims = {axis: torch.export.Dim(name) for axis, name in enumerate(axes)}
+            varying = {"dynamic_shapes": tuple(dims for _ in inputs), "external_data": False}
         torch.onnx.export(
             module.eval(),
             tuple(inputs),
             str(temporary),
             input_names=names,
-            dynamic_shapes=tuple(dims for _ in inputs),
-            external_data=False,
-            dynamo=True,
+            output_names=["output"],
+            dynamo=not traced,
             verbose=False,
+            **varying,
         )
         tidy_graph(temporary, half=half)
 

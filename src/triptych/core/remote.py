@@ -46,7 +46,8 @@ class RemotePath:
         parts = urlsplit(address)
         if parts.scheme not in SCHEMES:
             raise UsageError(f"{address}: pictures are read from folders, and from {', '.join(SCHEMES)} by ://")
-        if "@" in parts.netloc and parts.scheme != "abfs":
+        public = parts.scheme == "gs" and parts.username == "anonymous" and parts.password is None
+        if "@" in parts.netloc and parts.scheme != "abfs" and not public:
             shown = f"{parts.scheme}://…@{parts.netloc.rpartition('@')[2]}{parts.path}"
             raise UsageError(f"{shown}: leave the key out of the address, which a catalog records")
         self._address, self._name = address, name

@@ -12,6 +12,8 @@ Vectors = NDArray[np.float32]
 """Shape `(n, d)`, float32, each row of unit length."""
 
 _BLOCK_SCORES = 16_000_000  # scores held at once: 64 MB
+_TOGETHER = 240  # queries in one product, if there are so many; so 65,536 rows, as in `core.neighbours`, are one part
+_MERGED = 4096  # results; of more, parts of a gallery are not merged
 
 
 def unit(vectors: NDArray[np.floating]) -> Vectors:
@@ -76,16 +78,44 @@ def nearest(
     k = min(k, len(pool))
     best = np.empty((len(queries), k), np.int64)
     scores = np.empty((len(queries), k), np.float32)
-    block = max(1, _BLOCK_SCORES // max(1, len(pool)))
+    # A product with few queries reads the pool more often, so a large pool is divided instead.
+    width = max(k, _BLOCK_SCORES // max(1, min(len(queries), _TOGETHER)))
+    if width >= len(pool) or k > _MERGED:
+        width = max(1, len(pool))
+    block = max(1, _BLOCK_SCORES // width)
     for start in range(0, len(queries), block):
-        values = queries[start : start + block] @ pool.T
-        if allowed is not None:
-            mask = allowed if allowed.ndim == 1 else allowed[start : start + block]
-            values[~np.broadcast_to(mask, values.shape)] = -np.inf
-        chosen = _top(values, k)
-        best[start : start + block] = chosen if rows is None else rows[chosen]
-        scores[start : start + block] = np.take_along_axis(values, chosen, axis=1)
+        some = slice(start, start + block)
+        mask = allowed if allowed is None or allowed.ndim == 1 else allowed[some]
+        chosen, values = _nearest_of_block(queries[some], pool, mask, k, width)
+        best[some], scores[some] = chosen if rows is None else rows[chosen], values
     return best, scores
+
+
+def _nearest_of_block(
+    queries: Vectors, pool: Vectors, allowed: NDArray[np.bool_] | None, k: int, width: int
+) -> tuple[NDArray[np.int64], NDArray[np.float32]]:
+    """`nearest` for a few queries, by parts of the pool with `width` rows."""
+    best, scores = np.empty((len(queries), 0), np.int64), np.empty((len(queries), 0), np.float32)
+    for start in range(0, len(pool), width):
+        values = queries @ pool[start : start + width].T
+        if allowed is not None:
+            values[~np.broadcast_to(allowed[..., start : start + width], values.shape)] = -np.inf
+        chosen = _top(values, min(k, values.shape[1]))
+        values = np.take_along_axis(values, chosen, axis=1)
+        if not start:
+            best, scores = chosen, values
+        else:
+            best, scores = _merged(best, scores, chosen + start, values, k)
+    return best, scores
+
+
+def _merged(
+    best: NDArray[np.int64], scores: NDArray[np.float32], more: NDArray[np.int64], values: NDArray[np.float32], k: int
+) -> tuple[NDArray[np.int64], NDArray[np.float32]]:
+    """The `k` best of two rankings."""
+    best, scores = np.hstack([best, more]), np.hstack([scores, values])
+    order = np.lexsort((best, -scores), axis=1)[:, :k]
+    return np.take_along_axis(best, order, axis=1), np.take_along_axis(scores, order, axis=1)
 
 
 def nearest_in_pieces(
@@ -101,9 +131,7 @@ def nearest_in_pieces(
             ascending = np.argsort(rows)
             rows, vectors = rows[ascending], vectors[ascending]
         places, values = nearest(queries, vectors, k)
-        best, scores = np.hstack([best, rows[places]]), np.hstack([scores, values])
-        order = np.lexsort((best, -scores), axis=1)[:, :k]
-        best, scores = np.take_along_axis(best, order, axis=1), np.take_along_axis(scores, order, axis=1)
+        best, scores = _merged(best, scores, rows[places], values, k)
     return best, scores
 
 

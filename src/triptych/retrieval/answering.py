@@ -3,12 +3,14 @@
 import os
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from pathlib import Path
 from time import perf_counter
 
 import numpy as np
 
 from triptych.composers.protocol import Composer, readings_of
 from triptych.core.errors import UsageError
+from triptych.core.remote import Place
 from triptych.core.vectors import Vectors
 from triptych.encoders.protocol import Encoder, TextReading
 from triptych.retrieval.ordering import Placed, arranged
@@ -36,7 +38,7 @@ class Answering:
     composer: Composer | None
     weight: float
 
-    def __call__(self, queries: Sequence[SearchQuery], snapshot: CatalogSnapshot, root: str) -> Answers:
+    def __call__(self, queries: Sequence[SearchQuery], snapshot: CatalogSnapshot, root: Place) -> Answers:
         """Answer each query among a snapshot's pictures, which lie below `root`. See `OpenCatalog.answer`."""
         for query in queries:
             self._check(query)
@@ -131,7 +133,8 @@ def _joined(readings: Sequence[TextReading]) -> TextReading:
     return TextReading(longest.tokens, longest.limit, unknown, longest.parts)
 
 
-def _hits(snapshot: CatalogSnapshot, placed: Sequence[Placed], first: int, root: str) -> list[Hit]:
+def _hits(snapshot: CatalogSnapshot, placed: Sequence[Placed], first: int, root: Place) -> list[Hit]:
+    folder = str(root) if isinstance(root, Path) else ""
     row_of = snapshot.gallery.row_of
     # A picture that was removed during this search has no row any more.
     left = [(one, row) for one in placed if (row := row_of.get(one.hit.name)) is not None]
@@ -140,7 +143,7 @@ def _hits(snapshot: CatalogSnapshot, placed: Sequence[Placed], first: int, root:
         Hit(
             rank,
             one.hit.name,
-            os.path.join(root, one.hit.name),
+            os.path.join(folder, one.hit.name) if folder else str(root / one.hit.name),  # `/` of paths is slower
             round(one.hit.score, 6),
             picture_id(one.hit.name),
             metadata,

@@ -228,7 +228,7 @@ class OpenCatalog:
         verdict = verdict_of(self.composer) if plain else None
         weight = verdict.sum_weight if verdict else self.weight
         answering = Answering(self.encoder, None if plain else self.composer, weight)
-        return answering(queries, self._snapshot, str(self.catalog.root))
+        return answering(queries, self._snapshot, self.catalog.root)
 
     def check_ready(self) -> None:
         """Check that searches can be answered.

@@ -307,8 +307,8 @@ def _save(
         fusion = combiner.trunk.shape
         inputs.append(torch.zeros(2, fusion.positions, fusion.channels, dtype=torch.float16))
         shape |= {"fusion": asdict(fusion)}
-    export_graph(model, inputs, out / "query.onnx")
-    export_graph(GallerySide(combiner), [example], out / "gallery.onnx")
+    export_graph(model, inputs, out / "query.onnx", traced=model.text is None and cache is None)
+    export_graph(GallerySide(combiner), [example], out / "gallery.onnx", traced=True)
     if cache:
         cache.close(out / "patches.onnx")
     write_json(

@@ -204,8 +204,8 @@ def _save(
     head = head.cpu().eval()
     write_bytes(out / "model.safetensors", save(head.state_dict()))
     vectors, words = (torch.nn.functional.normalize(torch.ones(2, head.dim), dim=-1) for _ in range(2))
-    export_graph(head, [vectors, words], out / "query.onnx")
-    export_graph(SameSpace(), [vectors], out / "gallery.onnx")
+    export_graph(head, [vectors, words], out / "query.onnx", traced=True)
+    export_graph(SameSpace(), [vectors], out / "gallery.onnx", traced=True)
     write_json(
         out / "config.json",
         {

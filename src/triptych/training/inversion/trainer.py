@@ -332,7 +332,7 @@ def _save(
     vectors = torch.nn.functional.normalize(torch.randn(2, encoder.dim), dim=-1)
     example = torch.from_numpy(encoder.token_ids(["a text", "another one"]))
     export_graph(query, [vectors, example], out / "query.onnx", half=True)
-    export_graph(SameSpace(), [vectors], out / "gallery.onnx")
+    export_graph(SameSpace(), [vectors], out / "gallery.onnx", traced=True)
     write_json(
         out / "config.json",
         {
