@@ -53,7 +53,7 @@ bench: $(ENV) ## measurements; see bench/README.md
 	$(BIN)/python bench/evaluate.py
 
 encoder: $(ENV) ## rebuild the encoder that ships in the package
-	bench/embedded_encoder.sh
+	bench/wardrobe_encoder.sh
 
 clean: ## remove what was made here
 	rm -rf .venv demo runs build dist *.egg-info src/*.egg-info

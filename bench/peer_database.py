@@ -22,6 +22,7 @@ import pyarrow as pa
 from triptych.core.vectors import Vectors, unit
 from triptych.retrieval.stores.exact import ExactStore
 from triptych.retrieval.stores.gallery import Gallery
+from triptych.retrieval.stores.names import Names
 from triptych.retrieval.stores.protocol import SearchTerms
 
 NEAREST = "SELECT id FROM pictures ORDER BY vector <#> %s::vector LIMIT 10"
@@ -35,7 +36,7 @@ def main() -> None:
     options = parser.parse_args()
     vectors, queries = drawn(options.vectors, 0), drawn(2000, 1)
     names = [f"{row}" for row in range(len(vectors))]
-    gallery = Gallery(names, np.zeros(len(names), "S64"), pa.table({"name": names}), np.ones(len(names), bool))
+    gallery = Gallery(Names(names), np.zeros(len(names), "S64"), pa.table({"name": names}), np.ones(len(names), bool))
     store = ExactStore(gallery, vectors)
     store.prepare()
 

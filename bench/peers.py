@@ -11,12 +11,15 @@ PEERS is a folder for the environment, which extends the present one by the peer
     search       one query over --vectors vectors of 512: exact, and by `--store disk`; FAISS flat and HNSW, LanceDB
     search-64    64 queries in one call, as the service answers them; FAISS from 64 threads, and FAISS in one call
     neighbours   the 50 nearest of 2,000 pictures among --vectors: `core.vectors.nearest`, and FAISS flat
+    metrics-cirr, metrics-circo
+                 metrics of CIRR's and CIRCO's sizes, and SEARLE's validation written anew
+    overhead     one composed query on an open catalog of --vectors pictures: its parts, and what is left
     start        `triptych search` from a cold start, and `python -c pass`
 
 A line has the medians of wall and processor time, and for both the ratio of this program to the peer: median, lowest
-and highest over the rounds. On a machine with other work, use processor time. `bench/evaluate.py` compares metrics of
-CIRR and CIRCO size with the usual method of published code, `bench/peer_training.py` an epoch with CLIP4Cir's loop,
-`bench/peer_database.py` a query with pgvector; `bench/growth.py` shows how each stage grows. Photos are those of
+and highest over the rounds. On a machine with other work, use processor time. `bench/evaluate.py` measures the memory
+of the metrics, `bench/peer_training.py` compares an epoch with CLIP4Cir's loop, `bench/peer_database.py` a query with
+pgvector; `bench/growth.py` shows how each stage grows. Photos are those of
 TRIPTYCH_DATA/fashion-products, or of --photos.
 """
 
@@ -28,7 +31,7 @@ import venv
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
-from peer_rows import pictures, searching
+from peer_rows import metrics, overhead, pictures, searching
 
 PEERS = ("faiss-cpu", "lancedb", "sentence-transformers", "tensorboard")
 
@@ -73,6 +76,9 @@ ROWS: dict[str, Callable[[argparse.Namespace, Path], Iterator[str]]] = {
     "search": searching.search,
     "search-64": searching.search_64,
     "neighbours": searching.neighbours,
+    "metrics-cirr": metrics.cirr,
+    "metrics-circo": metrics.circo,
+    "overhead": overhead.overhead,
     "start": pictures.start,
 }
 

@@ -1,4 +1,4 @@
-"""The ceiling that the embedded reasoner sets to composers: `python bench/reasoner_ceiling.py NAME ROOT ENCODER`.
+"""The ceiling that the built-in reasoner sets to composers: `python bench/reasoner_ceiling.py NAME ROOT ENCODER`.
 
 The reasoner is given the change of each query, as oracles are. It ranks the gallery by the likelihoods from which it
 draws its targets: that a picture shows the new words, and that all else stayed. Composers learn from such draws and

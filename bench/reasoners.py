@@ -1,17 +1,17 @@
-"""The embedded reasoner beside pretend chat models of given accuracy: correct triplets, and what composers learn.
+"""The built-in reasoner beside pretend chat models of given accuracy: correct triplets, and what composers learn.
 
     python bench/reasoners.py RUN [--accuracy 1 0.9 0.7] [--references N] [--targets T] [--epochs E] [--seeds 0 1 2]
 
 The chat models are those of pretend_model.py, behind a loopback server, on the demo's wardrobe, whose attributes are
 known. Each model judges its own proposals. Those of the least accurate model are also judged by the most accurate one
 and, with --vote, by three others of its own accuracy. All reasoners get the same references, in groups that the
-wardrobe's vocabulary widened, and the embedded one makes as many proposals for each. The correct triplets are counted.
+wardrobe's vocabulary widened, and the built-in one makes as many proposals for each. The correct triplets are counted.
 Then composers learn from equally many accepted triplets, drawn by their seeds, and are evaluated on val and test.
 
 Triplets differ in more than their correctness. With --controls composers also learn from the same draws without one
-such difference: those of the embedded reasoner with one target and one wording of each style, like a chat model's; and
-those of the most accurate model in the embedded reasoner's wordings. With --plenty one more composer learns from all
-triplets that the embedded reasoner finds with the demo's settings on these references, in about as many steps.
+such difference: those of the built-in reasoner with one target and one wording of each style, like a chat model's; and
+those of the most accurate model in the built-in reasoner's wordings. With --plenty one more composer learns from all
+triplets that the built-in reasoner finds with the demo's settings on these references, in about as many steps.
 
 Everything lies in RUN; what exists is not made again. With --page the tables go into that page, between the markers
 of `reasoners`. Tokens are counted as `mine-chat --dry-run` counts them.
@@ -45,7 +45,7 @@ from write_results import put
 
 METRICS = ("R@1", "R@10", "mAP@10")
 PLENTY = {"changes": 20, "triplets_per_change": 2}
-"""The demo's settings for the embedded reasoner."""
+"""The demo's settings for the built-in reasoner."""
 
 
 @dataclass(frozen=True)
@@ -88,7 +88,7 @@ def main() -> None:
     parser.add_argument("--seeds", type=int, nargs="*", default=[0, 1, 2], help="of the composers; none trains none")
     parser.add_argument("--vote", action="store_true", help="also let three models judge the least accurate one")
     parser.add_argument("--controls", action="store_true", help="also learn from the same draws with one thing changed")
-    parser.add_argument("--plenty", action="store_true", help="also learn from all that the embedded reasoner finds")
+    parser.add_argument("--plenty", action="store_true", help="also learn from all that the built-in reasoner finds")
     parser.add_argument("--threads", type=int)
     parser.add_argument("--page", type=Path)
     asked = parser.parse_args()
@@ -133,7 +133,7 @@ def variants(accuracies: Sequence[float], *, vote: bool, plenty: bool) -> list[V
 
 
 def controls(chosen: Sequence[Variant]) -> list[Control]:
-    """The controls of the embedded reasoner and of the most accurate model, which come first."""
+    """The controls of the built-in reasoner and of the most accurate model, which come first."""
     tags, best = chosen[:2]
     wordings = Wordings(load_vocabulary(VOCABULARY), most=1_000_000)
 

@@ -3,7 +3,7 @@
     python bench/search_start.py [RUNS] [--catalog DIR] [--composer DIR]
 
 Without --catalog, one of 10,000 pictures is made of the drawn wardrobe. Each of its vectors is a real one of the
-embedded encoder or a blend of two, since drawing 10,000 pictures would take longer than everything else here. Prints
+built-in encoder or a blend of two, since drawing 10,000 pictures would take longer than everything else here. Prints
 medians of RUNS whole processes, after one that does not count, with their processor seconds, which other programs do
 not change, and their peak memory. The time to import what a search imports, and the time to import torch, which a
 search does not need, are printed separately.

@@ -4,7 +4,7 @@
         [--page docs/history/results-2026-11.md]
 
 RUN is a folder for what is made once: a catalog of the photos in TRIPTYCH_DATA/fashion-products by `--encoder` (the
-embedded one by default), and a CLIP ViT-B/32 of random weights, its export, and a catalog of random vectors for it,
+built-in one by default), and a CLIP ViT-B/32 of random weights, its export, and a catalog of random vectors for it,
 which cost what real ones do. Each encoder is measured on onnxruntime and on torch, for `--seconds` with each number of
 clients.
 

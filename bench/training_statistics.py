@@ -1,4 +1,4 @@
-"""Write the statistics of what the embedded encoders were trained on into their folders.
+"""Write the statistics of what the built-in encoders were trained on into their folders.
 
     python bench/training_statistics.py photos DATA     (DATA: what bench/photos_encoder/prepare.py and texts.py wrote)
     python bench/training_statistics.py wardrobe

@@ -68,6 +68,12 @@ class Visit:
         self.page.fill("#words", words)
         self.page.press("#words", "Enter")
 
+    def unfold(self) -> None:
+        """Show the whole query, which is a bar on a phone."""
+        edit = self.page.locator("#edit")
+        if edit.is_visible() and edit.get_attribute("aria-expanded") == "false":
+            edit.click()
+
     def results(self) -> list[str]:
         expect(self.page.locator("#results")).not_to_have_attribute("aria-busy", "true")
         expect(self.page.locator("#grid .score").first).to_be_visible()

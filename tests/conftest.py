@@ -108,7 +108,7 @@ def few_garments(made_once) -> Path:
 
 @pytest.fixture(scope="session")
 def shown_catalog(few_garments: Path, made_once, tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """Those pictures with metadata, by the embedded encoder; not to be changed."""
+    """Those pictures with metadata, by the built-in encoder; not to be changed."""
     images, metadata = few_garments / "images", few_garments / "garments.csv"
     shared, _ = made_once(
         "shown",

@@ -69,7 +69,7 @@ def serve(folder: Path) -> None:
         assert said, "the service said nothing"
         assert "http://" in said[-1], "".join(said)
         address = "http://" + said[-1].split("http://")[1].split()[0].rstrip("/,.")
-        for path in ("/health", "/ready", "/api/catalog", "/"):
+        for path in ("/health", "/ready", "/v1/catalog", "/"):
             with urllib.request.urlopen(address + path, timeout=PATIENCE) as answer:
                 assert answer.status == 200, path
     finally:

@@ -12,6 +12,7 @@ from triptych.core.errors import UsageError
 from triptych.retrieval.stores.exact import ExactStore
 from triptych.retrieval.stores.gallery import Gallery
 from triptych.retrieval.stores.hnsw import HnswStore
+from triptych.retrieval.stores.names import Names
 from triptych.retrieval.stores.postgres import PostgresStore
 from triptych.retrieval.stores.protocol import SearchTerms, Store
 
@@ -140,33 +141,33 @@ def test_the_tree_is_typed() -> None:
         ("or price=10", "there is no column 'or price'"),
         ("price=10 and and price=20", "there is no column 'and price'"),
         ("colour=rock and roll", "where 'roll' stands; a value that holds `and` or `or` needs quotes"),
-        ("price=10 price=20", "'10 price=20' is none"),
+        ("price=10 price=20", "'10 price=20' is not a number"),
         ('colour="red" pink', "more follows it"),
-        ('colour="red', "a quote never closes"),
-        ("(price=10", "a bracket never closes"),
-        ("price=10)", r"'\)' stands where `and`, `or` or the end should"),
-        ("price in (10", "a bracket never closes"),
+        ('colour="red', "a closing quote is missing"),
+        ("(price=10", "a closing bracket is missing"),
+        ("price=10)", r"`and`, `or` or the end is expected instead of '\)'"),
+        ("price in (10", "a closing bracket is missing"),
         ("price in ()", "a value is missing"),
         ("price in (10,)", "a value is missing"),
-        ("price in (10 20)", "'10 20' is none"),
+        ("price in (10 20)", "'10 20' is not a number"),
         ("price in 10", "COLUMN=VALUE"),
-        ("colour=red (dark", "a bracket never closes; a value that holds one needs quotes"),
+        ("colour=red (dark", "a closing bracket is missing; put a value that contains one in quotes"),
         ("price=", "a value is missing"),
-        ("price=and price=10", "'and price=10' is none"),
+        ("price=and price=10", "'and price=10' is not a number"),
         ("size=10", "there is no column 'size'; there are name, price"),
-        ("price=red", "column 'price' holds numbers, and 'red' is none"),
-        ("price in (10, red)", "column 'price' holds numbers, and 'red' is none"),
-        ("price=-", "column 'price' holds numbers, and '-' is none"),
-        ("price=nan", "holds numbers"),
-        ("price<inf", "holds numbers"),
-        ("colour<500", "column 'colour' holds text, and words have no order with 500"),
-        ("colour >= $1,299", "words have no order with"),
-        ("name>2024-03-01", "words have no order with"),
-        ("sold=maybe", "column 'sold' holds yes or no, and 'maybe' is neither"),
-        ("sold>no", "yes or no, which have no order"),
-        ("when<soon", "column 'when' holds dates, and 'soon' is none; write 2024-03-01"),
+        ("price=red", "column 'price' contains numbers; 'red' is not a number"),
+        ("price in (10, red)", "column 'price' contains numbers; 'red' is not a number"),
+        ("price=-", "column 'price' contains numbers; '-' is not a number"),
+        ("price=nan", "contains numbers"),
+        ("price<inf", "contains numbers"),
+        ("colour<500", "column 'colour' contains text, which cannot be compared with 500"),
+        ("colour >= $1,299", "contains text, which cannot be compared with"),
+        ("name>2024-03-01", "contains text, which cannot be compared with"),
+        ("sold=maybe", "column 'sold' contains yes or no; 'maybe' is neither"),
+        ("sold>no", "yes or no, which cannot be ordered"),
+        ("when<soon", "column 'when' contains dates; 'soon' is not a date; write 2024-03-01"),
         ("when<1/2/2024", "'1/2/2024' may have the day or the month first"),
-        ("when<2024-02-30", "holds dates"),
+        ("when<2024-02-30", "contains dates"),
         ('price<""', "no value has an order with none"),
         ("colour=a\0b", "zero byte"),
         ("(" * (DEEPEST + 1) + "price=10" + ")" * (DEEPEST + 1), f"deeper than {DEEPEST}"),
@@ -201,7 +202,7 @@ def test_every_store_answers_alike(kind: str, request: pytest.FixtureRequest) ->
     rows = rows.append_column("cut", pa.array(["%s", "'; DROP TABLE x; --", "{}", "\\"]))
     names = rows.column("name").to_pylist()
     vectors = np.eye(4, dtype=np.float32)
-    gallery = Gallery(names, np.array([name * 64 for name in names], "S64"), rows, np.ones(4, bool))
+    gallery = Gallery(Names(names), np.array([name * 64 for name in names], "S64"), rows, np.ones(4, bool))
     if kind == "hnsw":
         pytest.importorskip("faiss", reason="the extra `faiss` is not installed")
     store: Store
@@ -214,7 +215,7 @@ def test_every_store_answers_alike(kind: str, request: pytest.FixtureRequest) ->
         (hits,) = store.search(vectors[:1], [SearchTerms(4, (condition,))])
         wanted = np.array(names)[matching(rows, [condition])].tolist()
         assert sorted(hit.name for hit in hits) == wanted, condition
-    with pytest.raises(UsageError, match="holds numbers"):
+    with pytest.raises(UsageError, match="contains numbers"):
         store.search(vectors[:1], [SearchTerms(4, ("price=10 or price<cheap",))])
 
 

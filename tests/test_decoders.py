@@ -74,6 +74,22 @@ def test_a_jpeg_can_be_made_where_it_was_decoded(shared: Decoders) -> None:
     assert open_picture(alone.jpeg).size == (16, 16)
 
 
+@pytest.mark.parametrize("missing", [(), ("pread", "preadv", "pwrite")], ids=["", "without pread and pwrite"])
+def test_where_a_process_inherits_nothing(missing: tuple[str, ...], monkeypatch: pytest.MonkeyPatch) -> None:
+    """As on Windows."""
+    monkeypatch.setattr(module, "_INHERITS", False)
+    for name in missing:
+        monkeypatch.delattr(os, name)
+    with Decoders(1) as decoders:
+        assert decoders.open_picture(SMALL).tobytes() == open_picture(SMALL).tobytes()
+        assert open_picture(decoders.decode(SMALL, DEFAULT_LIMITS, Wanted(jpeg=100)).jpeg).size == (16, 16)
+        with pytest.raises(PictureError):
+            decoders.open_picture(b"no picture")
+        path = Path(decoders._idle[0]._path)
+        assert path.exists()
+    assert not path.exists()
+
+
 def test_a_picture_that_takes_too_long_is_ended(decoders: Decoders) -> None:
     with pytest.raises(PictureError, match=r"too slow: decoding it takes more than 0\.01 s of processor time"):
         decoders.open_picture(SLOW, replace(DEFAULT_LIMITS, max_seconds=0.01))

@@ -19,6 +19,7 @@ from triptych.retrieval.stores import disk, disk_index
 from triptych.retrieval.stores.disk import DiskStore
 from triptych.retrieval.stores.exact import ExactStore
 from triptych.retrieval.stores.gallery import Gallery
+from triptych.retrieval.stores.names import Names
 from triptych.retrieval.stores.protocol import Rows, SearchTerms
 
 pytest.importorskip("faiss", reason="the extra `faiss` is not installed")
@@ -47,7 +48,7 @@ def vectors() -> Vectors:
 def gallery() -> Gallery:
     names = [f"{row:05}" for row in range(COUNT)]
     table = pa.table({"name": names, "price": np.arange(COUNT)})
-    return Gallery(names, np.array([f"{row:064}" for row in range(COUNT)], "S64"), table, np.ones(COUNT, bool))
+    return Gallery(Names(names), np.array([f"{row:064}" for row in range(COUNT)], "S64"), table, np.ones(COUNT, bool))
 
 
 def blocks_of(vectors: Vectors):
@@ -106,7 +107,9 @@ def test_it_is_made_once_and_follows_the_gallery(gallery, vectors, tmp_path, mon
     moved = np.concatenate([vectors[kept], vectors[[5, 5]]])
     moved[changed] = -moved[changed]
     table = pa.table({"name": [*names, "new1", "new2"], "price": np.zeros(len(names) + 2, np.int64)})
-    other = Gallery([*names, "new1", "new2"], np.append(hashes, [b"1", b"2"]), table, np.ones(len(names) + 2, bool))
+    other = Gallery(
+        Names([*names, "new1", "new2"]), np.append(hashes, [b"1", b"2"]), table, np.ones(len(names) + 2, bool)
+    )
     store = DiskStore(other, lambda: iter([(np.arange(len(moved)), moved)]), tmp_path / "disk", DIM)
     found = [hit.name for hit in store.search(asked, ten)[0]]
     assert found[:3] == [first[0].name, "new1", "new2"]
@@ -120,7 +123,7 @@ def test_it_is_made_once_and_follows_the_gallery(gallery, vectors, tmp_path, mon
 
 
 def test_many_new_pictures_or_damaged_files_make_it_anew(gallery, vectors, tmp_path):
-    few = Gallery(gallery.names[:500], gallery.hashes[:500], gallery.metadata.slice(0, 500), np.ones(500, bool))
+    few = Gallery(Names(gallery.names[:500]), gallery.hashes[:500], gallery.metadata.slice(0, 500), np.ones(500, bool))
     folder = tmp_path / "disk"
     DiskStore(few, lambda: iter([(np.arange(500), vectors[:500])]), folder, DIM)
     assert json.loads((folder / "index.json").read_text())["count"] == 500
@@ -143,7 +146,7 @@ def test_where_it_cannot_be_written(gallery, vectors, tmp_path):
 
 
 def test_an_empty_catalog(tmp_path):
-    none = Gallery([], np.empty(0, "S64"), pa.table({"name": pa.array([], pa.string())}), np.ones(0, bool))
+    none = Gallery(Names([]), np.empty(0, "S64"), pa.table({"name": pa.array([], pa.string())}), np.ones(0, bool))
     for _ in range(2):
         store = DiskStore(none, lambda: iter(()), tmp_path / "disk", DIM)
         assert store.search(np.ones((1, DIM), np.float32), [SearchTerms(10)]) == [[]]

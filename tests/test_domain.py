@@ -56,7 +56,7 @@ def test_few_pictures_make_no_statistics():
 
 
 @pytest.mark.parametrize("name", ["wardrobe", "photos"])
-def test_the_embedded_encoders_have_them(name):
+def test_the_built_in_encoders_have_them(name):
     statistics = statistics_of(load_encoder(name, threads=1))
     assert statistics is not None
     assert statistics.pictures >= 1000

@@ -23,6 +23,8 @@ from triptych.encoders.registry import load_encoder
 transformers = pytest.importorskip("transformers", reason="needs the extra hf")
 torch = pytest.importorskip("torch")
 
+from triptych.encoders.networks.rounded import RoundedPictureTower  # noqa: E402
+
 ROOT = Path(__file__).parents[1]
 CLIP = Path(os.environ.get("TRIPTYCH_DATA", ROOT / "../shared/data")) / "clip-vit-base-patch32-tokenizer"
 TEXTS = [
@@ -89,6 +91,7 @@ def test_clip_pictures_are_those_of_transformers(clip: Path, exact: HuggingFaceE
     pixels = stacked(exact)
     assert pixels.dtype == np.float32
     np.testing.assert_array_equal(pixels, reference.numpy())
+    assert exact._table is not None  # so the processor itself was not asked
     model = transformers.CLIPModel.from_pretrained(clip, dtype=torch.float32).eval()
     with torch.inference_mode():
         expected = unit(model.get_image_features(reference).pooler_output.numpy())
@@ -192,6 +195,28 @@ def test_siglip_is_that_of_transformers(tmp_path: Path, version: int) -> None:
     assert pictures.shape == (4, encoder.dim) == (4, 32)
     assert encoder.logit_scale == pytest.approx(float(model.logit_scale.detach().exp()))
     np.testing.assert_allclose(np.linalg.norm(encoder.encode_texts(["red"]), axis=1), 1, atol=1e-5)
+
+
+def test_matrices_that_were_rounded_once_follow_the_weights(siglip: Path) -> None:
+    encoder = load_encoder(f"hf:{siglip}", threads=1)
+    shown, rounded = torch.from_numpy(stacked(encoder)), RoundedPictureTower()
+
+    def same() -> None:
+        with torch.inference_mode(), torch.autocast("cpu", torch.bfloat16):
+            once, each = (
+                model.get_image_features(pixel_values=shown).pooler_output.float()
+                for model in (rounded.of(encoder.model), encoder.model)
+            )
+        torch.testing.assert_close(once, each, rtol=0.01, atol=0.01)
+
+    same()
+    assert rounded.of(encoder.model) is rounded.of(encoder.model)
+    weights = encoder.model.vision_model.named_parameters()
+    changed = next(weight for name, weight in weights if name.endswith("fc2.weight"))
+    with torch.no_grad():
+        changed.mul_(-9)
+    same()
+    assert changed.dtype == torch.float32
 
 
 def test_batches_order_and_emptiness_do_not_matter(siglip: Path) -> None:

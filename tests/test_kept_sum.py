@@ -174,7 +174,7 @@ def test_the_sum_can_be_left_out(tiny_triplets, tiny_catalog, tmp_path):
 
 @pytest.mark.slow
 def test_steps_have_an_end(tiny_triplets, tiny_catalog, tmp_path):
-    options = TrainOptions(epochs=2, batch_size=64, most_steps=6, without=("text-tower",))
+    options = TrainOptions(epochs=2, batch_size=64, max_steps=6, without=("text-tower",))
     log = tmp_path / "log.jsonl"
     train(tiny_triplets, tiny_catalog, tmp_path / "out", options, runtime=ONE_THREAD, log=log)
     assert max(json.loads(line)["step"] for line in log.read_text().splitlines()) == 6
@@ -189,7 +189,7 @@ def test_the_end_of_a_photo_encoders_text_tower_learns(tiny_triplets, wardrobe_w
     save_encoder(tmp_path / "encoder", small, tokenizer, None, {})
     names, root = wardrobe_world / "unlabelled.txt", wardrobe_world / "images"
     index(names, tmp_path / "catalog", encoder=str(tmp_path / "encoder"), root=root, runtime=ONE_THREAD)
-    options = TrainOptions(epochs=1, batch_size=64, most_steps=3, tune_text=True)
+    options = TrainOptions(epochs=1, batch_size=64, max_steps=3, tune_text=True)
     train(tiny_triplets, tmp_path / "catalog", tmp_path / "out", options, runtime=ONE_THREAD)
     before, after = load_model(tmp_path / "encoder").text.state_dict(), load_file(tmp_path / "out/model.safetensors")
     learnt = {name for name, values in before.items() if not torch.equal(values, after[f"text.{name}"])}

@@ -1,6 +1,7 @@
 """The training loop by itself: what a run does, how it goes on, and what watches it."""
 
 import json
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -12,7 +13,13 @@ from triptych.core.errors import UsageError
 from triptych.training import loop
 from triptych.training.callbacks import Callback, EarlyStop, JsonLines, Run, best_epoch, callbacks_of
 from triptych.training.loop import Learner, LoopOptions, fit, warmup_cosine, warmup_linear
-from triptych.training.options import LogOptions
+from triptych.training.options import LogOptions, LossOptions, TrainOptions
+from triptych.training.settings import Settings
+
+
+@dataclass(frozen=True)
+class Chosen:
+    a: int = 1
 
 
 class Line(Learner):
@@ -58,7 +65,7 @@ class Interrupt(Callback):
 def run(out: Path, learner: Line | None = None, callbacks=(), **options) -> tuple[Line, Run]:
     learner = learner or Line()
     out.mkdir(exist_ok=True)
-    return learner, fit(learner, LoopOptions(**{"steps": 12} | options), out, {"a": 1}, callbacks)
+    return learner, fit(learner, LoopOptions(**{"steps": 12} | options), out, Settings(Chosen()), callbacks)
 
 
 def test_a_stopped_run_ends_with_the_same_weights(tmp_path, capfd):
@@ -79,10 +86,23 @@ def test_a_stopped_run_ends_with_the_same_weights(tmp_path, capfd):
 def test_other_settings_are_refused(tmp_path):
     run(tmp_path, checkpoint_every=5)
     with pytest.raises(UsageError, match="unfinished run with other settings"):
-        fit(Line(), LoopOptions(steps=12), tmp_path, {"a": 2})
+        fit(Line(), LoopOptions(steps=12), tmp_path, Settings(Chosen(a=2)))
     with pytest.raises(UsageError, match="unfinished run with other settings"):
-        loop.require_same_run(tmp_path, {"a": 2})
-    loop.require_same_run(tmp_path, {"a": 1})
+        loop.require_same_run(tmp_path, Settings(Chosen(a=2)))
+    loop.require_same_run(tmp_path, Settings(Chosen()))
+
+
+def test_an_unfinished_run_of_an_older_version_goes_on_if_a_new_option_has_its_default():
+    old = {"epochs": 9, "most_steps": 600, "loss": {"temperature": 0.07}}
+    options = TrainOptions(epochs=9)
+    current = Settings(options)
+    assert current.agree_with(old)
+    assert current.agree_with(json.loads(json.dumps(current)))
+    assert not current.agree_with(old | {"most_steps": 500})
+    assert not current.agree_with(old | {"loss": {"temperature": 0.1}})
+    assert not current.agree_with(old | {"an option that is gone": 1})
+    assert not Settings(replace(options, tune_text=True)).agree_with(old)
+    assert not Settings(replace(options, loss=LossOptions(symmetric=True))).agree_with(old)
 
 
 def test_it_ends_with_the_best_epoch(tmp_path):

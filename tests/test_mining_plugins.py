@@ -1,4 +1,4 @@
-"""Reasoners and critics of one's own, as objects and by name, with the embedded ones for the rest."""
+"""Reasoners and critics of one's own, as objects and by name, with the built-in ones for the rest."""
 
 import sys
 from collections.abc import Sequence
@@ -69,7 +69,7 @@ def test_a_reasoner_and_a_critic_of_ones_own(mine, shown_catalog: Path) -> None:
     assert (note["settings"]["reasoner"], note["settings"]["critic"]["name"]) == ("nearest", "Lenient")
 
 
-def test_a_custom_critic_judges_the_embedded_reasoner(mine) -> None:
+def test_a_custom_critic_judges_the_built_in_reasoner(mine) -> None:
     triplets, note = mine(critic=Lenient)  # a class makes one
     assert {triplet.reasoner for triplet in triplets} == {"tags"}
     assert {triplet.reason for triplet in triplets} == {"", "odd"}
@@ -84,7 +84,7 @@ def test_a_custom_critic_judges_the_embedded_reasoner(mine) -> None:
         ((Change("mood", "sad", "glad"), Change("colour", "blue", "red")), "the tags lack the words: glad"),
     ],
 )
-def test_the_embedded_critic_refuses_what_tags_cannot_judge(
+def test_the_built_in_critic_refuses_what_tags_cannot_judge(
     mine, changes: tuple[Change, ...], reason: str, tmp_path: Path
 ) -> None:
     with pytest.raises(triptych.TriptychError, match=r"none of \d+ drafts"):

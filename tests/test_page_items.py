@@ -145,6 +145,36 @@ def test_the_first_screen_has_pictures_and_examples(visit: Visit, service: Servi
     expect(page.locator("#examples")).to_be_hidden()
 
 
+def test_on_a_phone_the_results_are_on_the_first_screen(browser: Any, service: Service) -> None:
+    visit = Visit(browser, service, "phone")
+    page = visit.page
+    words = page.locator("#words")
+    visit.say("shirt")
+    visit.results()
+    first, edit = page.locator("#grid .look").first, page.locator("#edit")
+    expect(first).to_be_in_viewport(ratio=1)
+    expect(page.locator("#avoid")).to_be_hidden()
+    edit.click()
+    expect(edit).to_have_attribute("aria-expanded", "true")
+    page.fill("#avoid", "stripes")
+    page.press("#avoid", "Enter")
+    visit.results()
+    expect(first).to_be_in_viewport(ratio=1)
+    expect(page.locator("#avoid")).to_be_visible()  # since it holds a word
+    page.mouse.wheel(0, 2000)
+    page.locator("#grid .look").nth(5).click()  # the chosen result is shown large
+    expect(page.locator("#found-picture")).to_be_in_viewport()
+    visit.say("dress")
+    visit.results()
+    expect(first).to_be_in_viewport(ratio=1)
+    expect(words).to_be_visible()
+    page.locator("#home").click()
+    expect(page.locator("#found")).to_be_visible()
+    expect(edit).to_be_hidden()
+    assert visit.is_within()
+    visit.close()
+
+
 @both_sizes
 def test_without_words_a_facet_alone_shows_what_it_names(visit: Visit, service: Service) -> None:
     page = visit.page
@@ -225,10 +255,12 @@ def test_more_like_this_and_not_this(visit: Visit) -> None:
     page.get_by_role("button", name="More like this").nth(2).click()
     second = visit.results()
     expect(page.locator("#others li")).to_have_count(2)
+    visit.unfold()
     page.get_by_label("How much this picture counts").fill("0.2")
     page.get_by_label("How much this picture counts").dispatch_event("change")
     assert visit.results() != second
     assert ":0.2" in visit.fragment()
+    visit.unfold()
     page.fill("#avoid", "stripes, long sleeves")
     page.press("#avoid", "Enter")
     expect(page.locator("#status")).to_contain_text("stripes, long sleeves")
@@ -318,6 +350,7 @@ def test_a_part_of_the_picture_is_chosen(visit: Visit) -> None:
     page = visit.page
     page.locator("#grid .look").first.click()
     whole = visit.results()
+    visit.unfold()
     page.locator("#part").click()
     page.get_by_role("dialog").get_by_role("button", name="Cancel").click()
     expect(page.get_by_role("dialog")).to_be_hidden()

@@ -76,7 +76,7 @@ def test_it_runs_without_torch():
     assert done.stdout.strip() == "(1, 641) (1, 641)", done.stderr
 
 
-def test_it_is_small_enough_to_be_embedded(encoder):
+def test_it_is_small_enough_to_be_built_in(encoder):
     files = sorted(encoder.folder.iterdir())
     assert {"config.json", "model.safetensors", "MODEL_CARD.md"} <= {file.name for file in files}
     assert sum(len(zlib.compress(file.read_bytes(), 6)) for file in files) < 23_000_000

@@ -23,6 +23,7 @@ from triptych.training.loop import Learner, LoopOptions, fit
 from triptych.training.options import PretrainOptions
 from triptych.training.pretraining import pretrain
 from triptych.training.processes import Replicas, first_ahead, gathered, joined, own_part
+from triptych.training.settings import Settings
 
 CPU = torch.device("cpu")
 OPTIONS = LoopOptions(8, 4, checkpoint_every=3, best_by="R@10")
@@ -100,7 +101,7 @@ def in_two_processes(work: Callable[[int], None]) -> list[int]:
 
 def learn(out: Path, learner: Pairs, options: LoopOptions = OPTIONS) -> Pairs:
     out.mkdir(exist_ok=True)
-    fit(learner, options, out, {})
+    fit(learner, options, out, Settings(PretrainOptions()))
     return learner
 
 

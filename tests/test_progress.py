@@ -5,6 +5,8 @@ import logging
 
 import pytest
 import typer
+from PIL import Image
+from typer.testing import CliRunner
 
 from triptych.cli import app
 from triptych.cli.options import logged
@@ -42,7 +44,8 @@ def test_a_log_of_progress(tmp_path, monkeypatch):
 
 def test_long_commands_keep_such_a_log(tmp_path):
     commands = typer.main.get_command(app).commands  # type: ignore[attr-defined]
-    for name in ("index", "reencode", "mine", "mine-chat", "refine", "eval", "train", "finetune", "pretrain"):
+    trainers = ("train", "finetune", "pretrain", "train-inversion", "adapt-encoder", "judge")
+    for name in ("index", "reencode", "mine", "mine-chat", "refine", "eval", "ablate", "reproduce", "demo", *trainers):
         assert "--log-json" in {flag for parameter in commands[name].params for flag in parameter.opts}, name
 
     @logged
@@ -54,6 +57,19 @@ def test_long_commands_keep_such_a_log(tmp_path):
     command(word="two")
     command(word="three", log_json=log)
     assert [json.loads(line)["message"] for line in log.read_text("utf-8").splitlines()] == ["one", "three"]
+
+
+def test_a_log_of_index(tmp_path):
+    (tmp_path / "photos").mkdir()
+    for shade in range(3):
+        Image.new("RGB", (8, 8), (shade, 0, 0)).save(tmp_path / "photos" / f"{shade}.png")
+    log, words = tmp_path / "log.jsonl", ["index", str(tmp_path / "photos"), "--catalog", str(tmp_path / "catalog")]
+    result = CliRunner().invoke(app, [*words, "--encoder", "wardrobe", "--threads", "1", "--log-json", str(log)])
+    assert result.exit_code == 0, result.output
+    (last,) = [line for line in map(json.loads, log.read_text("utf-8").splitlines()) if line.get("work") == "index"][
+        -1:
+    ]
+    assert (last["done"], last["total"], last["unit"], last["eta"]) == (3, 3, "picture", 0)
 
 
 def test_a_log_that_cannot_be_written(tmp_path):

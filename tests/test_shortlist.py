@@ -8,6 +8,7 @@ from triptych.core.vectors import Vectors, unit
 from triptych.retrieval.stores import exact, shortlist
 from triptych.retrieval.stores.exact import ExactStore
 from triptych.retrieval.stores.gallery import Gallery
+from triptych.retrieval.stores.names import Names
 from triptych.retrieval.stores.protocol import Rows, SearchTerms
 from triptych.retrieval.stores.shortlist import Shortlist
 
@@ -33,7 +34,7 @@ def store_of(vectors: Vectors) -> ExactStore:
     names = [f"{row}.png" for row in range(len(vectors))]
     columns = {"name": names, "shop": ["b" if row % 8 else "a" for row in range(len(vectors))]}
     hashes = np.array([f"{row:064}" for row in range(len(vectors))], "S64")
-    return ExactStore(Gallery(names, hashes, pa.table(columns), np.ones(len(names), bool)), vectors)
+    return ExactStore(Gallery(Names(names), hashes, pa.table(columns), np.ones(len(names), bool)), vectors)
 
 
 @pytest.fixture(autouse=True)

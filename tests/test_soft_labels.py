@@ -93,7 +93,7 @@ def test_the_loss_makes_a_network_agree_with_the_scores():
 def test_soft_labels_teach_a_composer(tiny_triplets, tiny_catalog, tiny_composer, labels, tmp_path):
     path, made = labels
     soft = SoftLabelOptions(labels=path, weight=4.0)
-    options = TrainOptions(epochs=2, most_steps=30, batch_size=64, soft=soft, without=("kept-sum",))
+    options = TrainOptions(epochs=2, max_steps=30, batch_size=64, soft=soft, without=("kept-sum",))
     train(tiny_triplets, tiny_catalog, tmp_path / "out", options, runtime=Runtime(1))
     assert agreement(tmp_path / "out", tiny_catalog, made) > agreement(tiny_composer, tiny_catalog, made) + 0.2
     note = json.loads((tmp_path / "out" / "config.json").read_text())["made_by"]["settings"]

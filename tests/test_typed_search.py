@@ -67,7 +67,7 @@ def test_on_the_command_line(shop: Path) -> None:
     shown = run(*command, "--where", "colour=octarine")
     assert (shown.returncode, json.loads(shown.stdout)) == (1, [])
     assert shown.stderr == f"triptych: {shop}: there is no picture that fulfils the conditions\n"
-    for wrong, said in (("colour<500", "words have no order with 500"), ("(price<5", "a bracket never closes")):
+    for wrong, said in (("colour<500", "cannot be compared with 500"), ("(price<5", "a closing bracket is missing")):
         shown = run(*command, "--where", wrong)
         assert (shown.returncode, shown.stdout, shown.stderr.count("\n")) == (2, "", 1)
         assert said in shown.stderr

@@ -29,10 +29,11 @@ def stores(options: argparse.Namespace, folder: Path) -> tuple[np.ndarray, np.nd
     from triptych.retrieval.stores.disk import DiskStore
     from triptych.retrieval.stores.exact import ExactStore
     from triptych.retrieval.stores.gallery import Gallery
+    from triptych.retrieval.stores.names import Names
 
     vectors, queries = clustered(options.vectors), clustered(2000, 1)
     names = [f"{row:09}.jpg" for row in range(len(vectors))]
-    gallery = Gallery(names, np.zeros(len(names), "S64"), pa.table({"name": names}), np.ones(len(names), bool))
+    gallery = Gallery(Names(names), np.zeros(len(names), "S64"), pa.table({"name": names}), np.ones(len(names), bool))
     whole = [(np.arange(len(vectors)), vectors)]
     exact = ExactStore(gallery, vectors)
     exact.prepare()  # as the service does when it starts

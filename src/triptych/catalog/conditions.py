@@ -48,6 +48,8 @@ _AFTER_VALUE = rf"(?=\s*(?:\)|$)|\s*{_WORD})"
 _AFTER_ITEM = r"(?=\s*[,)])"
 _AFTER_COLUMN = rf"(?=\s*(?:{_SIGN}|{_IN}))"
 
+_OPEN_BRACKET = "a closing bracket is missing"
+
 
 @dataclass(frozen=True)
 class Comparison:
@@ -117,13 +119,14 @@ class _Reader:
         if len(self._text) > LONGEST:
             raise UsageError(f"--where: a condition of {len(self._text)} characters; at most {LONGEST} are read")
         if "\0" in self._text:
-            raise self._error("it holds a zero byte")
+            raise self._error("it contains a zero byte")
         if any("\ud800" <= character <= "\udfff" for character in self._text):
-            raise UsageError("--where: a condition holds half a character, which no metadata do")
+            raise UsageError("--where: a condition contains half of a surrogate pair; it is no valid text")
         condition = self._any(0)
         if self._text[self._place :].strip():
             raise self._error(
-                f"{self._rest()!r} stands where `and`, `or` or the end should; quotes keep a value together"
+                f"`and`, `or` or the end is expected instead of {self._rest()!r}; "
+                "put a value of several words in quotes"
             )
         return condition
 
@@ -154,7 +157,7 @@ class _Reader:
             return self._comparison(column)
         if self._text.startswith("(", self._place):
             if depth == DEEPEST:
-                raise self._error(f"brackets within brackets, deeper than {DEEPEST}")
+                raise self._error(f"brackets are nested deeper than {DEEPEST}")
             self._place += 1
             condition = self._any(depth + 1)
             self._close()
@@ -164,10 +167,10 @@ class _Reader:
             found = _NEXT_RELATION.search(self._text, self._place)
             column = self._text[self._place : found.start()].strip() if found else ""
             if found is None or not column:
-                near = f" where {self._rest()!r} stands" if self._place and self._rest() else ""
+                near = f" instead of {self._rest()!r}" if self._place and self._rest() else ""
                 raise self._error(
                     f"write COLUMN=VALUE, or with != < <= > >=, or COLUMN in (VALUE, VALUE){near}; "
-                    "a value that holds `and` or `or` needs quotes"
+                    "put a value that contains `and` or `or` in quotes"
                 )
             self._place = found.start()
         if column not in self._types:
@@ -202,22 +205,22 @@ class _Reader:
     def _close(self) -> None:
         self._skip_spaces()
         if not self._text.startswith(")", self._place):
-            raise self._error(f"{self._rest()!r} stands where `)` should" if self._rest() else "a bracket never closes")
+            raise self._error(f"`)` is expected instead of {self._rest()!r}" if self._rest() else _OPEN_BRACKET)
         self._place += 1
 
     def _value(self, after: str) -> tuple[str, bool]:
-        """The next value and whether it is quoted, up to what may come `after` it."""
+        """Read a value, which ends where the pattern `after` matches. Returns it, and whether it was in quotes."""
         self._skip_spaces()
         quoted = self._quoted(after)
         if quoted is not None:
             self._skip_spaces()
             return quoted, True
         if self._text.startswith('"', self._place):
-            raise self._error(f"a quote never closes, or more follows it: {self._rest()!r}")
+            raise self._error(f"a closing quote is missing, or something follows it: {self._rest()!r}")
         start, self._place = self._place, self._end_of_bare(in_list=after == _AFTER_ITEM)
         value = self._text[start : self._place].strip()
         if not value:
-            raise self._error('a value is missing; "" stands for pictures of which none is known')
+            raise self._error('a value is missing; write "" for pictures without a value')
         return value, False
 
     def _end_of_bare(self, *, in_list: bool) -> int:
@@ -231,11 +234,11 @@ class _Reader:
             elif sign != "," or in_list:
                 return found.start()
         if depth:
-            raise self._error("a bracket never closes; a value that holds one needs quotes")
+            raise self._error(f"{_OPEN_BRACKET}; put a value that contains one in quotes")
         return len(self._text)
 
     def _quoted(self, after: str) -> str | None:
-        """The quoted text, if there is one, up to what may come `after` it."""
+        """Read a text in quotes, which ends where the pattern `after` matches; None if there is none."""
         quote = self._text[self._place : self._place + 1]
         if quote not in {'"', "'"}:
             return None
@@ -251,32 +254,33 @@ class _Reader:
         """A value in the column's type.
 
         Raises:
-            UsageError: it is not of the type, or has no order with the column's values.
+            UsageError: it is not of the column's type, or cannot be ordered.
         """
         kind, ordered, shown = self._types[column], sign not in {"=", "!="}, truncate(text, 80)
         value: Value = None
         if quoted and not text:
             if ordered:
-                raise self._error(f"column {column!r}: no value has an order with none; use = or !=")
+                raise self._error(f"column {column!r}: a missing value cannot be ordered; use = or !=")
             return None
         if kind == "text":
             if ordered and not quoted and (read_amount(text) or date_orders(text)):
                 raise self._error(
-                    f"column {column!r} holds text, and words have no order with {shown}; quotes make a word of it, "
-                    f"and `index --metadata … --column-type {column}=number` (or date) makes the column one of numbers"
+                    f"column {column!r} contains text, which cannot be compared with {shown}; put it in "
+                    "quotes to compare it as text, or store numbers by "
+                    f"`index --metadata … --column-type {column}=number` (or date)"
                 )
             return text.casefold()
         if kind == "number":
-            value, lacking = read_number(text), f"column {column!r} holds numbers, and {shown!r} is none"
+            value, lacking = read_number(text), f"column {column!r} contains numbers; {shown!r} is not a number"
         elif kind == "boolean":
             value = {"1": True, "0": False}.get(text.strip(), read_boolean(text))
-            lacking = f"column {column!r} holds yes or no, and {shown!r} is neither"
+            lacking = f"column {column!r} contains yes or no; {shown!r} is neither"
             if ordered:
-                raise self._error(f"column {column!r} holds yes or no, which have no order; use = or !=")
+                raise self._error(f"column {column!r} contains yes or no, which cannot be ordered; use = or !=")
         else:
-            value, lacking = iso_prefix(text), f"column {column!r} holds dates, and {shown!r} is none"
+            value, lacking = iso_prefix(text), f"column {column!r} contains dates; {shown!r} is not a date"
             if value is None and is_ambiguous_date(text):
-                lacking = f"{shown!r} may have the day or the month first"
+                lacking = f"{shown!r} is ambiguous: the day or the month may come first"
             lacking += "; write 2024-03-01, or 2024 for a whole year"
         if value is None:
             raise self._error(lacking)

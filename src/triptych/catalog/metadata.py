@@ -139,7 +139,7 @@ def _check_numbers(table: CsvTable, pictures: PictureNames, found: Sequence[Matc
 
 
 def _naming(table: CsvTable, pictures: PictureNames) -> list[str]:
-    """The other columns with at least half of their values being names of pictures, with their suffix."""
+    """The other columns that also seem to name pictures: at least half of their values do, with the suffix."""
     names = []
     for place, column in enumerate(table.columns.columns):
         if place == table.key or not pa.types.is_string(column.type):

@@ -53,8 +53,13 @@ def latest_rows(table: pa.Table, folder: Path) -> pa.Table:
     outside = used.filter(pc.match_substring_regex(used, _OUTSIDE))
     if len(outside):
         raise DataError(f"{folder}: {outside[0].as_py()!r} leads outside the catalog's root; do not use it")
-    latest = {name: row for row, name in enumerate(table.column("name").to_pylist())}
-    rows = pa.array([latest[name] for name in sorted(latest)], pa.int64())
+    names = table.column("name")
+    if len(names) < 2 or pc.all(pc.less(names[:-1], names[1:])).as_py():
+        return table.append_column(ROW, pa.array(np.arange(len(names))))
+    order = pc.sort_indices(names)  # is stable, so the last of equal names is the latest
+    ordered = names.take(order)
+    last = np.append(pc.not_equal(ordered[:-1], ordered[1:]).to_numpy(), True)
+    rows = order.cast(pa.int64()).filter(pa.array(last))
     return table.take(rows).append_column(ROW, rows)
 
 

@@ -121,6 +121,10 @@ class CatalogReader:
         """The SHA-256 of the usable pictures' files, in the order of `names`."""
         return self._usable.column("sha256").to_pylist()  # type: ignore[no-any-return]
 
+    def column(self, name: str) -> pa.ChunkedArray:
+        """A field of `Entry` for all usable pictures, in the order of `names`, without a Python object for each."""
+        return self._usable.column(name)
+
     @cached_property
     def vectors(self) -> Vectors:
         """The vectors `(n, d)` of the usable pictures.
@@ -187,7 +191,7 @@ class CatalogReader:
         """
         file = self.folder / METADATA
         if not file.exists():
-            return pa.table({"name": pa.array(self.names, pa.string())})
+            return self._usable.select(["name"])
         try:
             stored = with_types(pq.read_table(file))
         except (OSError, pa.ArrowInvalid) as error:

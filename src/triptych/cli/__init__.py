@@ -2,6 +2,7 @@
 
 import os
 import sys
+from io import TextIOWrapper
 
 import typer
 import typer.exceptions
@@ -28,8 +29,16 @@ __all__ = [
 _INTERRUPTED = 130  # the exit status that shells use: 128 plus the number of the signal
 
 
+def _print_every_character() -> None:
+    """Write UTF-8 to files and programs, and replace what a terminal cannot show. Windows' own encoding lacks most."""
+    for stream in (sys.stdout, sys.stderr):
+        if isinstance(stream, TextIOWrapper) and stream.encoding.lower() != "utf-8":
+            stream.reconfigure(encoding=None if stream.isatty() else "utf-8", errors="replace")
+
+
 def main() -> None:
     """Run the program. It ends with 0, 1 (failed), 2 (wrong usage) or 130 (interrupted), and never with a traceback."""
+    _print_every_character()
     try:
         code = typer.main.get_command(app).main(prog_name="triptych", standalone_mode=False)
     except typer.exceptions.TyperException as error:

@@ -8,13 +8,14 @@ import typer
 
 import triptych
 from triptych.cli.app import OutDir, Seed, app, show
-from triptych.cli.options import takes
+from triptych.cli.options import logged, takes
 from triptych.core.environment import Runtime
 from triptych.core.errors import UsageError
 from triptych.demonstration.options import DemoOptions
 
 
 @app.command(epilog="Example: triptych demo --out demo")
+@logged
 @takes
 def demo(
     options: DemoOptions,
@@ -38,7 +39,7 @@ def wardrobe(
     views: Annotated[int, typer.Option(min=1, help="Pictures of each garment.")] = 2,
     seed: Seed = 0,
 ) -> None:
-    """Draw the embedded example data: pictures of garments, captions and queries."""
+    """Draw the built-in example data: pictures of garments, captions and queries."""
     made = triptych.write_wardrobe(out, seed=seed, lines=_counts(designs) if designs else None, views=views)
     show(vars(made))
 

@@ -182,6 +182,7 @@ def table(
     epilog="Example: triptych leakage --catalog catalog --gallery CIRCO/COCO2017_unlabeled/unlabeled2017 "
     "--output leaks.json"
 )
+@logged
 @takes
 def leakage(
     catalog: CatalogDir,
@@ -204,6 +205,7 @@ def leakage(
 @app.command(
     epilog="Examples: triptych reproduce --list;  triptych reproduce clip-b32 --root cirr=CIRR --root fashioniq=FIQ"
 )
+@logged
 @takes
 def reproduce(
     runtime: Runtime,
@@ -244,6 +246,7 @@ def reproduce(
 @app.command(
     epilog="Example: triptych ablate bench/ablation.json --out out --root wardrobe=world --catalog wardrobe=catalog"
 )
+@logged
 @takes
 def ablate(
     recipes: Annotated[Path, typer.Argument(metavar="FILE", help="Recipes of options for mine and train (.json).")],

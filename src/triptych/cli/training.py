@@ -9,7 +9,7 @@ import typer
 
 import triptych
 from triptych.cli.app import CatalogDir, EncoderName, OutDir, app, show
-from triptych.cli.options import takes
+from triptych.cli.options import logged, takes
 from triptych.core.environment import Runtime
 from triptych.core.results import known_fields
 from triptych.training.options import (
@@ -52,6 +52,7 @@ def train(
 
 
 @app.command(epilog="Example: triptych judge composer --catalog catalog --validate-by kind,colour")
+@logged
 @takes
 def judge(
     composer: Annotated[Path, typer.Argument(help="Folder of the composer.")],

@@ -34,7 +34,7 @@ def contact_sheet(
     """Draw a query and its results as one RGB picture, each result with a caption such as its score.
 
     Pictures are padded to squares and never cropped. Texts may have any length and script. A text that does not fit is
-    cut and ends in an ellipsis; characters that the embedded font lacks become boxes.
+    cut and ends in an ellipsis; characters that the built-in font lacks become boxes.
 
     Args:
         reference: the query's picture; None if there is none.
@@ -105,7 +105,7 @@ def _card(
 
 
 def _draw_arrow(sheet: Image.Image, x: int, y: int) -> None:
-    """Draw an arrow, since the embedded font has none."""
+    """Draw an arrow, since the built-in font has none."""
     pen = ImageDraw.Draw(sheet)
     tip = x + _ARROW
     pen.line((x, y, tip, y), _MUTED, 2)

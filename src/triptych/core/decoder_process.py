@@ -1,8 +1,8 @@
 """The program of the process that decodes pictures for `core.decoders`.
 
-The process limits its own memory and processor time for each picture, and ends if a picture exceeds them. It imports
-little, so that it starts fast. Messages go through a socket. A picture's file and its pixels go through a file in
-memory, so that neither process waits for the other piece by piece.
+The process limits its own memory and processor time for each picture, and ends if a picture exceeds them (not on
+Windows, which has no such limits). It imports little, so that it starts fast. Messages go through a socket. A picture's
+file and its pixels go through a shared file, so that neither process waits for the other piece by piece.
 """
 
 import json
@@ -23,7 +23,7 @@ from triptych.core.limits import Limits
 
 try:
     import resource
-except ImportError:  # where there are no such limits, the one on time is all that holds
+except ImportError:  # Windows; only the caller's limit on time holds there
     resource = None  # type: ignore[assignment]
 
 REQUEST = struct.Struct(">IQ")
@@ -33,6 +33,8 @@ REPLY = struct.Struct(">BIII")
 """Width and height of the pixels and bytes of the JPEG, which follow each other in the shared
 file; or the length of a reason, which follows."""
 READY, PICTURE, REFUSED = b"+", 0, 1
+SECRET = 16
+"""Bytes by which the process shows the main program that it is its own, if they cannot inherit a socket."""
 _BASE = 192 * 1024 * 1024  # bytes that a process may use besides the picture: interpreter, libraries, tables
 _PER_PIXEL = 24  # bytes; enough for the most expensive formats (WebP, AVIF, 16 bits) and their copies as RGB
 _OPEN_FILES = 64  # that a process may have open: libraries, the socket and the shared file
@@ -51,24 +53,45 @@ class Wanted:
     quality: int = 88
 
 
-def work(shared: int, niceness: int) -> None:
-    """Answer requests from the socket at standard input until it is closed. `shared` is the file in memory."""
+def work(shared: int | str, niceness: int, port: int | None = None) -> None:
+    """Answer requests until the main program closes the socket.
+
+    Args:
+        shared: the shared file: its number if it was inherited, else its path.
+        niceness: by how much the process gives way to others, as of `nice`.
+        port: where the main program listens on this machine; None if standard input is the socket.
+    """
     # A signal to the whole group is meant for the main program, which may have to finish requests.
     signal.signal(signal.SIGINT, signal.SIG_IGN)
     signal.signal(signal.SIGTERM, signal.SIG_IGN)
-    with suppress(OSError):
+    with suppress(OSError, AttributeError):  # Windows has none
         os.nice(niceness)
     _limit_for_good()
     formats()
     _decode_in_one_thread()
-    requests = socket.socket(fileno=0)
+    requests = socket.socket(fileno=0) if port is None else _connected(port)
+    file = os.open(shared, os.O_RDWR | getattr(os, "O_BINARY", 0)) if isinstance(shared, str) else shared
     requests.sendall(READY)
     while header := receive(requests, REQUEST.size):
         about, length = REQUEST.unpack(header)
         given = json.loads(receive(requests, about))
         _allow_memory(2 * length)
-        data = os.pread(shared, length, 0)
-        requests.sendall(_answer(data, Limits(**given["limits"]), Wanted(**given["wanted"]), shared))
+        requests.sendall(_answer(_first(file, length), Limits(**given["limits"]), Wanted(**given["wanted"]), file))
+
+
+def _first(file: int, count: int) -> bytes:
+    """The first `count` bytes of the file."""
+    if hasattr(os, "pread"):
+        return os.pread(file, count, 0)
+    os.lseek(file, 0, os.SEEK_SET)  # Windows
+    return os.read(file, count)
+
+
+def _connected(port: int) -> socket.socket:
+    """A connection to the main program, which gives the secret at standard input."""
+    connection = socket.create_connection(("127.0.0.1", port))
+    connection.sendall(sys.stdin.buffer.read(SECRET))
+    return connection
 
 
 def receive(messages: socket.socket, count: int) -> bytes:
@@ -117,8 +140,29 @@ def write(file: int, data: bytes, place: int) -> None:
     """Write all of `data` to the file, from offset `place` on."""
     view = memoryview(data)
     while view:
-        written = os.pwrite(file, view, place)
+        if hasattr(os, "pwrite"):
+            written = os.pwrite(file, view, place)
+        else:  # Windows
+            os.lseek(file, place, os.SEEK_SET)
+            written = os.write(file, view)
         view, place = view[written:], place + written
+
+
+def read(file: int, into: bytearray) -> bool:
+    """Fill `into` from the start of the file. Returns whether the file was long enough."""
+    view, place = memoryview(into), 0
+    while place < len(view):
+        if hasattr(os, "preadv"):
+            got = os.preadv(file, [view[place:]], place)
+        else:  # Windows, and macOS before version 11
+            os.lseek(file, place, os.SEEK_SET)
+            piece = os.read(file, len(view) - place)
+            got = len(piece)
+            view[place : place + got] = piece
+        if not got:
+            return False
+        place += got
+    return True
 
 
 def _limit_for_good() -> None:

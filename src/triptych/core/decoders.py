@@ -10,11 +10,13 @@ programs.
 
 import json
 import os
+import secrets
 import signal
 import socket
 import subprocess
 import sys
 import tempfile
+from collections.abc import Sequence
 from dataclasses import asdict, dataclass
 from threading import BoundedSemaphore, Lock
 from time import monotonic
@@ -22,7 +24,7 @@ from typing import Protocol, Self
 
 from PIL import Image
 
-from triptych.core.decoder_process import PICTURE, READY, REPLY, REQUEST, Wanted, receive, write
+from triptych.core.decoder_process import PICTURE, READY, REPLY, REQUEST, SECRET, Wanted, read, receive, write
 from triptych.core.errors import FailureError, PictureError
 from triptych.core.images import open_picture
 from triptych.core.limits import DEFAULT_LIMITS, Limits
@@ -31,8 +33,9 @@ _PROGRAM = """
 import json, sys
 sys.path[:] = json.loads(sys.argv[1])
 from triptych.core.decoder_process import work
-work(int(sys.argv[2]), int(sys.argv[3]))
+work(*json.loads(sys.argv[2]))
 """
+_INHERITS = sys.platform != "win32"  # whether a process can inherit a socket and an open file
 _START = 120.0  # seconds that a process may take to start
 _STUCK = 5.0  # seconds with one picture, or of a start, after which a process counts as stuck
 _KEPT = 16 * 1024 * 1024  # bytes of the file in memory that a process keeps between two pictures
@@ -243,13 +246,11 @@ class DecoderProcess:
     """
 
     def __init__(self, niceness: int = 0) -> None:
-        self._shared = _file_in_memory()
+        self._shared, self._path = _shared_file()
         try:
-            self._socket, theirs = socket.socketpair()
-            with theirs:
-                self._process = _start(theirs, self._shared, niceness)
+            self._socket, self._process = _start(self._path or self._shared, niceness)
         except BaseException:
-            os.close(self._shared)
+            self._close_shared()
             raise
         try:
             self._socket.settimeout(_START)
@@ -303,14 +304,19 @@ class DecoderProcess:
         self.kill()
         self._process.wait()
         self._socket.close()
+        self._close_shared()
+
+    def _close_shared(self) -> None:
         os.close(self._shared)
+        if self._path:
+            os.unlink(self._path)
 
     def _decoded(self, size: tuple[int, int], copy: int, limits: Limits) -> Decoded:
         pixels = size[0] * size[1]
         if pixels > max(limits.max_pixels, _SQUARE**2) or copy > limits.max_bytes:
             raise DecoderGone("its answer is invalid")
         content = bytearray(3 * pixels + copy)
-        if not _read(self._shared, content):
+        if not read(self._shared, content):
             raise DecoderGone("its answer is invalid")
         picture = Image.frombytes("RGB", size, memoryview(content)[: 3 * pixels]) if pixels else None
         return Decoded(picture, bytes(content[3 * pixels :]))
@@ -324,35 +330,62 @@ class DecoderProcess:
         return f"it ended with status {status}" if status >= 0 else signal.Signals(-status).name
 
 
-def _start(theirs: socket.socket, shared: int, niceness: int) -> "subprocess.Popen[bytes]":
+def _start(shared: int | str, niceness: int) -> "tuple[socket.socket, subprocess.Popen[bytes]]":
+    """Start a process, and return the socket to it. `shared` is the number or the path of the shared file.
+
+    Raises:
+        OSError: it could not be started.
+    """
+    if not _INHERITS:
+        return _start_by_port(shared, niceness)
+    assert isinstance(shared, int)
+    ours, theirs = socket.socketpair()
+    with theirs:
+        return ours, _program((shared, niceness), stdin=theirs.fileno(), pass_fds=[shared])
+
+
+def _start_by_port(shared: int | str, niceness: int) -> "tuple[socket.socket, subprocess.Popen[bytes]]":
+    """As `_start`, where a process inherits nothing: it connects to a port of this machine, and shows a secret."""
+    secret = secrets.token_bytes(SECRET)
+    with socket.create_server(("127.0.0.1", 0)) as server:
+        server.settimeout(1)
+        process = _program((shared, niceness, server.getsockname()[1]), stdin=subprocess.PIPE)
+        assert process.stdin is not None
+        with process.stdin as pipe:
+            pipe.write(secret)
+        end = monotonic() + _START
+        while process.poll() is None and monotonic() < end:
+            try:
+                connection, _ = server.accept()
+                connection.settimeout(_STUCK)
+                if receive(connection, SECRET) == secret:
+                    return connection, process
+                connection.close()
+            except OSError:  # nobody connected yet, or another program, which sent nothing
+                continue
+    process.kill()
+    raise OSError(f"it ended with status {process.wait()}")
+
+
+def _program(arguments: Sequence[int | str], *, stdin: int, pass_fds: Sequence[int] = ()) -> "subprocess.Popen[bytes]":
     # -I and -S: the environment and installed packages cannot run code at the start; the path is our own.
-    command = [sys.executable, "-I", "-S", "-c", _PROGRAM, json.dumps(sys.path), str(shared), str(niceness)]
+    command = [sys.executable, "-I", "-S", "-c", _PROGRAM, json.dumps(sys.path), json.dumps(arguments)]
     environment = {
         name: value for name, value in os.environ.items() if not any(secret in name.upper() for secret in _SECRETS)
     }
     environment |= _MALLOC
     nowhere = subprocess.DEVNULL
-    return subprocess.Popen(
-        command, stdin=theirs.fileno(), stdout=nowhere, stderr=nowhere, env=environment, pass_fds=[shared]
-    )
+    return subprocess.Popen(command, stdin=stdin, stdout=nowhere, stderr=nowhere, env=environment, pass_fds=pass_fds)
 
 
-def _file_in_memory() -> int:
+def _shared_file() -> tuple[int, str]:
+    """A new file that a process can share, in memory if possible; with its path, empty if it is inherited."""
+    if not _INHERITS:
+        return tempfile.mkstemp(prefix="triptych-")
     if hasattr(os, "memfd_create"):
-        return os.memfd_create("picture")
+        return os.memfd_create("picture"), ""
     with tempfile.TemporaryFile() as file:  # it has no name, and is gone when it is closed
-        return os.dup(file.fileno())
-
-
-def _read(file: int, into: bytearray) -> bool:
-    """Fill `into` from the file. Returns whether the file was long enough."""
-    view, place = memoryview(into), 0
-    while place < len(view):
-        got = os.preadv(file, [view[place:]], place)
-        if not got:
-            return False
-        place += got
-    return True
+        return os.dup(file.fileno()), ""
 
 
 def _refusal(how: str, limits: Limits) -> str:

@@ -35,9 +35,9 @@ def escaped_json(text: str) -> str:
     def written(character: str) -> str:
         if character == "\n" or unicodedata.category(character) not in _STEERING:
             return character
-        return (
-            json.dumps(character)[1:-1] if ord(character) > 0x9F else f"\\u{ord(character):04x}"
-        )  # a surrogate pair where it is beyond 16 bits
+        if ord(character) > 0x9F:
+            return json.dumps(character)[1:-1]  # escaped; a character beyond 16 bits as two surrogates
+        return f"\\u{ord(character):04x}"
 
     return "".join(map(written, text))
 

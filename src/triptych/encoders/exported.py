@@ -18,6 +18,7 @@ from triptych.core.errors import DataError
 from triptych.core.files import hash_file, read_json
 from triptych.core.onnx_graph import Graph
 from triptych.core.vectors import Vectors
+from triptych.encoders.pixel_table import PixelTable, prepared, table_of
 from triptych.encoders.protocol import Ids, Pixels, TextReading
 from triptych.encoders.reading import TextReader
 from triptych.encoders.tokenizer import read_tokenizer
@@ -62,16 +63,11 @@ class ExportedEncoder:
 
     def prepare(self, picture: Image.Image) -> Pixels:
         """Pixels `(3, h, w)` of a picture: resized, center-cropped if the model requires it, and normalised."""
-        settings = self._pictures
-        size = _resized(picture.size, settings["size"])
-        picture = picture.resize(size, Image.Resampling(settings["resample"]))
-        if settings["crop"]:
-            width, height = settings["crop"]
-            left, top = (size[0] - width) // 2, (size[1] - height) // 2
-            picture = picture.crop((left, top, left + width, top + height))
-        mean, std = (np.array(settings[name], np.float32) for name in ("mean", "std"))
-        pixels = (np.asarray(picture, np.float32) * np.float32(settings["scale"]) - mean) / std
-        return np.ascontiguousarray(pixels.transpose(2, 0, 1), np.float32)
+        return prepared(picture, self._pictures, self._table)
+
+    @cached_property
+    def _table(self) -> PixelTable:
+        return table_of(self._pictures)
 
     def encode_pictures(self, pixels: Pixels) -> Vectors:
         """Vectors `(n, d)` of pixels `(n, 3, h, w)`."""
@@ -132,13 +128,3 @@ class ExportedEncoder:
         padded_to = settings["length"] if settings["padded"] else None
         tokenizer.enable_padding(pad_id=settings["pad_id"], pad_token=settings["pad_token"], length=padded_to)
         return tokenizer
-
-
-def _resized(size: tuple[int, int], wanted: int | Sequence[int]) -> tuple[int, int]:
-    """Width and height after resizing to `wanted`, which is a size or the length of the shorter side."""
-    if not isinstance(wanted, int):
-        width, height = wanted
-        return width, height
-    width, height = size
-    longer = int(wanted * max(size) / min(size))
-    return (wanted, longer) if width <= height else (longer, wanted)

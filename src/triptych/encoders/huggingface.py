@@ -7,14 +7,14 @@ transformers, a SigLIP 2 of fixed resolution is a SigLIP (`model_type` siglip) w
 import shutil
 from collections.abc import Callable, Collection, Iterable, Sequence
 from contextlib import nullcontext
-from functools import cached_property
+from functools import cached_property, partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 from PIL import Image
 
-from triptych.core.environment import Runtime, mixed_precision, require_extra
+from triptych.core.environment import Runtime, fast_bfloat16, mixed_precision, require_extra
 from triptych.core.errors import DataError, UsageError
 from triptych.core.vectors import Vectors, unit
 from triptych.encoders.huggingface_files import (
@@ -31,6 +31,7 @@ from triptych.encoders.huggingface_files import (
     setting_files,
     weight_files,
 )
+from triptych.encoders.pixel_table import PixelTable, prepared, table_from
 from triptych.encoders.protocol import Ids, Pixels, TextReading
 from triptych.encoders.reading import TextReader
 from triptych.encoders.tokenizer import check_tokenizer
@@ -38,6 +39,7 @@ from triptych.encoders.tokenizer import check_tokenizer
 if TYPE_CHECKING:
     from torch import nn
 
+    from triptych.encoders.networks.rounded import RoundedPictureTower
     from triptych.encoders.qwen_vl import QwenVLEncoder
 
 TEXT_BATCH = 64
@@ -94,10 +96,24 @@ class HuggingFaceEncoder:
         self._device = Runtime(device=device).torch_device()
         self._picture_batch = 16 if self._device.type == "cpu" else 256
         self.model = model.eval().to(self._device)
+        self._rounded = _rounded_picture_tower()
 
     def prepare(self, picture: Image.Image) -> Pixels:
-        """Pixels `(3, h, w)` of a picture, by the model's own processor."""
-        return _pixels(self._processor, picture)
+        """Pixels `(3, h, w)` of a picture, as the model's own processor makes them."""
+        if self._table is None or picture.mode != "RGB":
+            return _pixels(self._processor, picture)
+        settings, table = self._table
+        return prepared(picture, settings, table)
+
+    @cached_property
+    def _table(self) -> tuple[dict[str, Any], PixelTable] | None:
+        """The processor's settings and what it makes of each colour value; None if it does more than that."""
+        try:
+            settings, _ = self.preprocessing()
+        except UsageError:
+            return None
+        table = table_from(partial(_pixels, self._processor), settings)
+        return None if table is None else (settings, table)
 
     def encode_pictures(self, pixels: Pixels) -> Vectors:
         """Vectors `(n, d)` of pixels `(n, 3, h, w)`."""
@@ -107,7 +123,14 @@ class HuggingFaceEncoder:
             {"pixel_values": torch.from_numpy(np.array(pixels[start : start + self._picture_batch]))}
             for start in range(0, len(pixels), self._picture_batch)
         )
-        return self._vectors(self.model.get_image_features, batches)
+        return self._vectors(self._picture_model.get_image_features, batches)
+
+    @property
+    def _picture_model(self) -> Any:
+        """The model, on a processor with its matrices rounded once, if they are to be rounded at all."""
+        if self._precision != "auto" or self._device.type != "cpu" or not fast_bfloat16(self._device):
+            return self.model
+        return self._rounded.of(self.model)
 
     def encode_texts(self, texts: Sequence[str]) -> Vectors:
         """Vectors `(n, d)` of texts. Each distinct text is encoded once. A too long text is encoded in parts."""
@@ -286,6 +309,12 @@ def _load(folder: Path, name: str, family: str) -> tuple[Any, Any, Any]:
     if tokenizer.pad_token_id is None:
         raise DataError(f"{name}: tokenizer_config.json names no pad_token; copy the model's own")
     return model, processor, tokenizer
+
+
+def _rounded_picture_tower() -> "RoundedPictureTower":
+    from triptych.encoders.networks.rounded import RoundedPictureTower
+
+    return RoundedPictureTower()
 
 
 def _pixels(processor: Any, picture: Image.Image) -> Pixels:

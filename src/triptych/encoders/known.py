@@ -3,8 +3,8 @@
 from collections.abc import Mapping
 
 KNOWN_ENCODERS: Mapping[str, str] = {
-    "photos": "embedded, the default: real photos and English; 22 MB, no torch; licences in its MODEL_CARD.md",
-    "wardrobe": "embedded: the drawings of `triptych wardrobe` and nothing else; 12 MB, no torch",
+    "photos": "built in, the default: real photos and English; 22 MB, no torch; licences in its MODEL_CARD.md",
+    "wardrobe": "built in: the drawings of `triptych wardrobe` and nothing else; 12 MB, no torch",
     "hf:BAAI/BGE-VL-base": "general photos, trained for composed retrieval; 150 million weights, 299 MB; MIT",
     "hf:BAAI/BGE-VL-large": "the same, larger; 428 million weights, 855 MB; MIT",
     "hf:openai/clip-vit-base-patch32": "general photos; 151 million weights, about 600 MB; MIT (OpenAI's repository)",

@@ -1,4 +1,4 @@
-"""Encoders by name: embedded ones, the Hugging Face layout, folders that this package wrote, and plug-ins."""
+"""Encoders by name: built-in ones, the Hugging Face layout, folders that this package wrote, and plug-ins."""
 
 from contextlib import suppress
 from pathlib import Path
@@ -8,7 +8,7 @@ from triptych.core.files import read_json
 from triptych.core.plugins import Registry
 from triptych.encoders.protocol import Encoder
 
-EMBEDDED = Path(__file__).parent / "wardrobe"
+WARDROBE = Path(__file__).parent / "wardrobe"
 """The encoder of drawn garments that ships with the package."""
 
 PHOTOS = "photos-1"
@@ -24,8 +24,8 @@ def load_encoder(
     """Load an encoder by name.
 
     Args:
-        given: an encoder, or a name: `photos-1`, the embedded encoder of real photos; `photos`, the newest of these and
-            the default; `wardrobe`, the embedded encoder of drawn garments; `hf:NAME_OR_DIR`, a CLIP,
+        given: an encoder, or a name: `photos-1`, the built-in encoder of real photos; `photos`, the newest of these and
+            the default; `wardrobe`, the built-in encoder of drawn garments; `hf:NAME_OR_DIR`, a CLIP,
             MetaCLIP 2, SigLIP or Qwen3-VL-Embedding in the Hugging Face layout; a folder that `pretrain`,
             `adapt-encoder`, `finetune` or `export-models` wrote; the name of an installed plug-in; or
             `module:attribute`.
@@ -64,7 +64,7 @@ def name_elsewhere(encoder: Encoder | str) -> str:
 def _wardrobe(threads: int | None) -> Encoder:
     from triptych.encoders.native import NativeEncoder
 
-    return NativeEncoder(EMBEDDED, "wardrobe", threads)
+    return NativeEncoder(WARDROBE, "wardrobe", threads)
 
 
 def _photos(threads: int | None) -> Encoder:

@@ -109,7 +109,7 @@ class _Pairs:
         arrays = [rows if isinstance(rows, np.ndarray) else np.asarray(rows, np.int64) for rows in lists]
         rows = np.concatenate([_NO_ROWS, *arrays], dtype=np.int64, casting="unsafe")  # NumPy's empty array is of floats
         if len(rows) and (rows.min() < 0 or rows.max() >= size):
-            raise ValueError(f"a row is none of the gallery's {size}")
+            raise ValueError(f"a row is outside of the gallery of {size}")
         keys = np.sort(np.repeat(np.arange(len(lists)), [len(rows) for rows in arrays]) * size + rows)
         return cls(keys[np.diff(keys, prepend=-1) > 0], size)
 
@@ -173,9 +173,9 @@ def _count_over_gallery(
             places = bars.starts[deep] + depth
             bar = bars.scores[places]
             near = scores[: len(deep)] >= _down(bar - slack)[:, None]
-            sure = scores[: len(deep)] >= _up(bar + slack)[:, None]
-            bars.ahead[places] += sure.sum(axis=1, dtype=np.int32)  # twice as fast as in 64 bits
-            at, rows = np.divmod(np.flatnonzero(near ^ sure), len(items))
+            certain = scores[: len(deep)] >= _up(bar + slack)[:, None]
+            bars.ahead[places] += certain.sum(axis=1, dtype=np.int32)  # twice as fast as in 64 bits
+            at, rows = np.divmod(np.flatnonzero(near ^ certain), len(items))
             if len(at) > _MANY * near.size:
                 exact = _exact(queries) @ _exact(items).T if exact is None else exact
                 in_doubt = exact[at, rows]

@@ -25,7 +25,7 @@ class DraftVerdict:
     reason: str
     """Why it was refused; empty if it was accepted."""
     confidence: float
-    """From 0 to 1; it weights the triplet in training. The embedded critic computes p / (p + q), where p and q are the
+    """From 0 to 1; it weights the triplet in training. The built-in critic computes p / (p + q), where p and q are the
     probabilities that the words are true of the target and of the reference."""
     negatives: tuple[int, ...]
     """The other pictures judged that can be hard negatives."""
@@ -42,7 +42,7 @@ class Critic(Protocol):
 
 
 class EncoderCritic:
-    """The embedded critic. It refuses a draft if
+    """The built-in critic. It refuses a draft if
 
     - the tags lack its words, so that it cannot be judged;
     - its words are not true of the target, or almost as true of the reference;

@@ -17,7 +17,7 @@ _SEED = "Seed of everything random."
 
 @dataclass(frozen=True)
 class CriticOptions:
-    """What a draft must reach for the embedded critic to accept it.
+    """What a draft must reach for the built-in critic to accept it.
 
     `min_probability` is small because rare words are never certain. A further target must reach it, too; a picture of
     the group that reaches half of it is no negative. `max_margin` is a difference of logarithms; 3 means twenty times

@@ -18,7 +18,7 @@ _EXAMPLES = 300  # candidates among which the words are looked for
 _ANSWERS = 24  # pictures drawn for a question
 _SHARPNESS = 3.0  # an exponent of the likelihood; without it, most targets would be among the many mediocre ones
 _REDRAWS = 8  # draws of a question's words, if there are no texts for those drawn first
-_SURE = 0.5  # least probability that a picture shows the word that describes it, or the word to be excluded
+_CERTAIN = 0.5  # least probability that a picture shows the word that describes it, or the word to be excluded
 _EXCLUSION = 8.0  # an exponent: a picture that shows the excluded word with probability 1/5 is no answer
 
 
@@ -59,7 +59,7 @@ class Reverses(Protocol):
 
 
 class TagsReasoner:
-    """The embedded reasoner, which compares zero-shot tags.
+    """The built-in reasoner, which compares zero-shot tags.
 
     It draws the new words from what a candidate shows. Then it draws targets by the likelihood of every candidate: that
     it shows the words, and that all else stayed. Targets are drawn, since the nearest candidate is too often a
@@ -141,7 +141,7 @@ class TagsReasoner:
             changes = [self._change(proposal, example, group, random) for group in proposal.plan]
             if excludes:
                 without = Change(changes[place].attribute, changes[place].old, None)
-                if self._likelihood.answers(without, np.array([proposal.reference]))[0] < 1 - _SURE:
+                if self._likelihood.answers(without, np.array([proposal.reference]))[0] < 1 - _CERTAIN:
                     changes[place] = without
             if self._wordings.can_word(changes):
                 return tuple(changes)
@@ -150,13 +150,15 @@ class TagsReasoner:
     def _worded(
         self, reference: int, changes: Sequence[Change], random: np.random.Generator
     ) -> tuple[Modification, ...]:
-        """Texts for changes of a reference. They name what it is, if that is sure and stays."""
+        """Texts for changes of a reference. They name its kind, if the kind is certain and unchanged."""
         group = self._wordings.item_group
         if group is None or group not in self._tags or any(change.attribute == group for change in changes):
             return self._wordings.of(changes, random)
         values = self._tags[group][reference]
-        sure = values.max() >= _SURE
-        return self._wordings.of(changes, random, self._vocabulary.groups[group][int(values.argmax())] if sure else "")
+        certain = values.max() >= _CERTAIN
+        return self._wordings.of(
+            changes, random, self._vocabulary.groups[group][int(values.argmax())] if certain else ""
+        )
 
     def _names(self, picture: int, change: Change) -> bool:
         """Whether the new word of a change is the word that describes a picture."""

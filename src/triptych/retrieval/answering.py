@@ -134,7 +134,7 @@ def _joined(readings: Sequence[TextReading]) -> TextReading:
 def _hits(snapshot: CatalogSnapshot, placed: Sequence[Placed], first: int, root: str) -> list[Hit]:
     row_of = snapshot.gallery.row_of
     # A picture that was removed during this search has no row any more.
-    left = [(one, row_of[one.hit.name]) for one in placed if one.hit.name in row_of]
+    left = [(one, row) for one in placed if (row := row_of.get(one.hit.name)) is not None]
     known = snapshot.metadata([row for _, row in left])
     return [
         Hit(

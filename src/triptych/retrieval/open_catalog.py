@@ -89,11 +89,8 @@ class OpenCatalog:
             raise UsageError("k and step must be at least 1, and offset at least 0")
         snapshot = self._snapshot
         gallery = snapshot.gallery
-        rows = list(gallery.row_of.values())
-        if where:
-            fits = gallery.fulfilling(tuple(where))
-            rows = [row for row in rows if fits[row]]
-        rows = rows[offset::step][:k]
+        fits = gallery.alive & gallery.fulfilling(tuple(where)) if where else gallery.alive
+        rows = np.flatnonzero(fits)[offset::step][:k].tolist()
         return [
             self._picture(gallery.names[row], known) for row, known in zip(rows, snapshot.metadata(rows), strict=True)
         ]

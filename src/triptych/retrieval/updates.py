@@ -182,6 +182,8 @@ def _table(schema: pa.Schema, rows: Mapping[str, Mapping[str, Any]]) -> pa.Table
             except ValueError:
                 holds = "whole numbers" if pa.types.is_integer(field.type) else _HOLDS[type_of(field.type)]
                 shown = truncate(str(given), 80)
-                raise UsageError(f"metadata {field.name!r}: the column holds {holds}, and {shown!r} is none") from None
+                raise UsageError(
+                    f"metadata {field.name!r}: the column contains {holds}; {shown!r} does not fit"
+                ) from None
         columns.append(pa.array(values, field.type))
     return pa.Table.from_arrays(columns, schema=schema)

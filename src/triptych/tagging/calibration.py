@@ -1,4 +1,4 @@
-"""What a catalog's pictures tell of a group of words without any label: which words they show, and how sure a tag is.
+"""What can be measured about a group of words without labels: which words the pictures show, how confident tags are.
 
 There are two opinions. The first is another phrasing of the same words; the second is a picture's nearest
 neighbours, which mostly show what the picture shows. Where a picture's tag in one phrasing and its neighbours' tags in
@@ -45,7 +45,7 @@ def softmax(scores: Scores) -> Scores:
 
 
 def words_shown(first: Scores, second: Scores) -> NDArray[np.bool_]:
-    """Which words `(words,)` some pictures show, by the scores of two phrasings.
+    """Find the words that pictures show. Returns a mask `(words,)`, from the scores `(n, words)` of two phrasings.
 
     A word's mean over the pictures is subtracted first: of hundreds of words, some are near everything (Dinu et al.
     2015 on hubs). A word counts if it is then the likeliest one of a few pictures in both phrasings.
@@ -79,18 +79,18 @@ def agreement(first: Labels, second: Labels, neighbours: Labels) -> float:
     return float((first[:, None] == second[neighbours]).mean() + (second[:, None] == first[neighbours]).mean()) / 2
 
 
-def fit_scale(scores: Scores, columns: Labels, sureness: float) -> float:
-    """The factor on scores with which the likeliest column has the probability `sureness` on average."""
+def fit_scale(scores: Scores, columns: Labels, confidence: float) -> float:
+    """The factor on scores with which the likeliest column has the probability `confidence` on average."""
     low, high = _RANGE
     for _ in range(16):
         middle = float(np.sqrt(low * high))
-        sure = merged(softmax(middle * scores), columns).max(axis=1).mean()
-        low, high = (low, middle) if sure > sureness else (middle, high)
+        mean = merged(softmax(middle * scores), columns).max(axis=1).mean()
+        low, high = (low, middle) if mean > confidence else (middle, high)
     return middle
 
 
 def information(values: Scores, labels: Labels, neighbours: Labels, kinds: Labels | None = None) -> float:
-    """How much probabilities `(n, words)` tell of the neighbours' `labels` `(n,)` beyond their frequencies, in nats.
+    """The information, in nats, of probabilities `(n, words)` about the neighbours' `labels` `(n,)`.
 
     A lower estimate of the mutual information between picture and word: the mean logarithm of how many times as
     probable a neighbour's label is by the picture as by its frequency alone. Since neighbours do differ, the best

@@ -101,8 +101,9 @@ class Tagger:
     sleeves are about tops, a picture shows the group as probably as it shows such a thing.
 
     Given pictures of a catalog, it learns from them without labels. Words that no picture shows are dropped. Each
-    group's temperature is set so that a tag is as sure as pictures and their neighbours agree. Narrower words that are
-    not distinguished count as the broader one. Groups that tell nothing about the pictures are left out.
+    group's temperature is set so that the mean confidence of tags is the share of neighbours that agree. Narrower words
+    that are not distinguished count as the broader one. Groups with too little information about the pictures are left
+    out.
     """
 
     vocabulary: Vocabulary
@@ -188,7 +189,7 @@ class Tagger:
                 chosen, kinds = vectors[about], None if kinds is None else kinds[about]
                 question, report = self._learn_group(group, chosen, calibration.neighbours_of(chosen), kinds)
             else:
-                why = "hardly any picture is of what it is about"
+                why = "hardly any picture shows what it describes"
                 question, report = self._questions[group], _left_out(self._questions[group], why)
             self._questions[group], reports[group] = question, report
             if report.words:
@@ -212,7 +213,7 @@ class Tagger:
         question = self._questions[group]
         spread = calibration.spread(question.cosines(vectors)) / calibration.spread(vectors @ self._plain.T)
         if spread < _LEAST_SPREAD and not self._weight_of_naming(question):
-            return question, _left_out(question, "the encoder hardly knows its words")
+            return question, _left_out(question, "most of its words are unknown to the encoder")
         kept = np.flatnonzero(self._shown(question, vectors))
         not_shown = tuple(word for place, word in enumerate(question.words) if place not in set(kept.tolist()))
         if len(kept) < 2:
@@ -299,7 +300,7 @@ def _question(encoder: Encoder, vocabulary: Vocabulary, group: str) -> _Question
 
 
 def _fitted_scale(question: _Question, vectors: Vectors, neighbours: Labels) -> float:
-    """1 / temperature with which similarity alone is as sure as phrasings and neighbours agree."""
+    """1 / temperature at which the mean confidence equals the share of phrasings and neighbours that agree."""
     first, second = (np.asarray(vectors @ texts.T - question.hubs).argmax(axis=1) for texts in question.texts)
     agreed = calibration.agreement(first, second, neighbours)
     scores = np.asarray(question.scale * (question.cosines(vectors) - question.hubs), np.float32)
@@ -309,9 +310,9 @@ def _fitted_scale(question: _Question, vectors: Vectors, neighbours: Labels) -> 
 def _too_little(report: GroupReport) -> str:
     """Why a group has too little information about the pictures; empty if it has enough."""
     if len(report.words) < 2 or report.information < _LEAST_INFORMATION:
-        return f"its words hardly distinguish the pictures ({report.information:.2f} nats beyond chance)"
+        return f"its words distinguish the pictures too little ({report.information:.2f} nats beyond chance)"
     if report.beyond_kind is not None and report.beyond_kind < _LEAST_BEYOND_KIND:
-        return f"its words tell hardly more than the kind does ({report.beyond_kind:.2f} nats)"
+        return f"its words add little to the kind ({report.beyond_kind:.2f} nats)"
     return ""
 
 

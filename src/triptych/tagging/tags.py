@@ -61,7 +61,7 @@ def report_tags(reports: tuple[GroupReport, ...]) -> None:
 
 
 def describe(report: GroupReport) -> str:
-    """A group's line: its words, how sure its tags are, and what was dropped; or why it is left out."""
+    """A group's line: its words, the confidence of its tags, and what was dropped; or why it is left out."""
     if report.reason:
         return f"{report.group}: left out, {report.reason}"
     named = ", ".join(report.words[:_WORDS]) + (", …" if len(report.words) > _WORDS else "")
@@ -74,10 +74,10 @@ def describe(report: GroupReport) -> str:
         if count
     ]
     rest = f"; of the others {' and '.join(beside)}" if beside else ""
-    sure = f"{report.agreement:.0%} of neighbours agree, {report.information:.2f} nats"
+    figures = f"{report.agreement:.0%} of neighbours agree, {report.information:.2f} nats"
     if report.beyond_kind is not None:
-        sure += f" ({report.beyond_kind:.2f} beyond the kind)"
-    return f"{report.group}: {len(report.words)} words ({named}); {sure}{rest}"
+        figures += f" ({report.beyond_kind:.2f} beyond the kind)"
+    return f"{report.group}: {len(report.words)} words ({named}); {figures}{rest}"
 
 
 def smooth_tags(tags: Tags, vectors: Vectors, workers: Workers = HERE) -> dict[str, NDArray[np.float32]]:
@@ -85,10 +85,10 @@ def smooth_tags(tags: Tags, vectors: Vectors, workers: Workers = HERE) -> dict[s
 
     An encoder's mistakes about single pictures are scattered, and what it finds in a neighbourhood is not. The more
     often neighbours share a word of a group, the more they count: colours differ among the nearest pictures, kinds
-    hardly do. An average is flatter than its parts, so each group is sharpened until it is as sure on average as
-    before. `vectors` `(n, d)` are those that were tagged.
+    hardly do. An average is flatter than its parts, so each group is sharpened until its average confidence is
+    as before. `vectors` `(n, d)` are those that were tagged.
     """
-    if not tags or len(vectors) < 2:  # finding neighbours takes a while
+    if not tags or len(vectors) < 2:  # finding neighbours is slow, and there is nothing to average
         return dict(tags)
     centred = unit(vectors - vectors.mean(axis=0))  # an encoder may give all pictures a large part in common
     neighbours, similarity = nearest_of_each(centred, min(_NEIGHBOURS + 1, len(vectors)), workers)

@@ -27,6 +27,7 @@ from triptych.training.data.pixels import read_bytes
 from triptych.training.encoder_verdict import keep_statistics
 from triptych.training.options import AdaptOptions, Log
 from triptych.training.results import AdaptResult
+from triptych.training.settings import Settings
 
 if TYPE_CHECKING:
     from torch import Tensor
@@ -82,8 +83,8 @@ def adapt_encoder(
     base = load_model(known.folder)
     assert isinstance(base, DualEncoder)
     pixels, skipped = _read(pictures, Path(root) if root else None, base.shape.size, options, runtime.threads)
-    settings = {"encoder": known.fingerprint, **asdict(options)}
-    settings |= {"pictures": hashlib.sha256(pixels.numpy().data).hexdigest()}
+    pictures_hash = hashlib.sha256(pixels.numpy().data).hexdigest()
+    settings = Settings(options, encoder=known.fingerprint, pictures=pictures_hash)
 
     torch.manual_seed(options.seed)
     model = with_second_tower(base)
@@ -125,7 +126,7 @@ def _read(
     if left_out := found.counts():
         say(f"{pictures}: left out " + ", ".join(f"{kind} {count}" for kind, count in left_out.items()))
     if len(names) > _MAX_PICTURES:
-        say(f"{pictures}: of {len(names)} pictures, {_MAX_PICTURES} are used, drawn at random")
+        say(f"{pictures}: uses {_MAX_PICTURES} of {len(names)} pictures, drawn at random")
         chosen = np.random.default_rng(0).choice(len(names), _MAX_PICTURES, replace=False)
         names = [names[row] for row in np.sort(chosen)]
     pixels, kept = read_bytes(

@@ -11,6 +11,7 @@ from torch import Tensor, nn
 
 from triptych.core.errors import DataError, UsageError
 from triptych.core.files import write_bytes
+from triptych.training.settings import Settings
 
 
 def save_checkpoint(
@@ -18,7 +19,7 @@ def save_checkpoint(
     model: nn.Module,
     optimizer: torch.optim.Optimizer,
     *,
-    settings: dict[str, Any],
+    settings: Settings,
     **progress: Any,
 ) -> None:
     """Write weights, optimizer state, the run's settings and its progress."""
@@ -29,7 +30,7 @@ def save_checkpoint(
     write_bytes(path, save({name: value.contiguous() for name, value in tensors.items()}, metadata=note))
 
 
-def read_checkpoint(path: Path, settings: dict[str, Any]) -> tuple[dict[str, Tensor], dict[str, Any]] | None:
+def read_checkpoint(path: Path, settings: Settings) -> tuple[dict[str, Tensor], dict[str, Any]] | None:
     """Read a checkpoint's tensors and progress; None if there is no checkpoint.
 
     Raises:
@@ -45,7 +46,7 @@ def read_checkpoint(path: Path, settings: dict[str, Any]) -> tuple[dict[str, Ten
         stored_settings, progress = json.loads(note["settings"]), json.loads(note["progress"])
     except (OSError, SafetensorError, TypeError, KeyError, ValueError, RecursionError) as error:
         raise DataError(f"{path}: the checkpoint cannot be read ({error}); delete it to start over") from None
-    if stored_settings != json.loads(json.dumps(settings)):
+    if not settings.agree_with(stored_settings):
         raise UsageError(
             f"{path.parent}: holds an unfinished run with other settings; finish it with those, or choose another --out"
         )
@@ -53,7 +54,7 @@ def read_checkpoint(path: Path, settings: dict[str, Any]) -> tuple[dict[str, Ten
 
 
 def load_checkpoint(
-    path: Path, model: nn.Module, optimizer: torch.optim.Optimizer, *, settings: dict[str, Any]
+    path: Path, model: nn.Module, optimizer: torch.optim.Optimizer, *, settings: Settings
 ) -> dict[str, Any] | None:
     """Restore a run in place and return its progress; None if there is no checkpoint.
 

@@ -30,6 +30,7 @@ from triptych.training.data.soft_labels import SoftLabels
 from triptych.training.data.triplets import TARGETS_PER_STEP, Encode, TripletDataset
 from triptych.training.options import Log, TrainOptions
 from triptych.training.results import TrainResult
+from triptych.training.settings import Settings
 from triptych.training.trust import weigh_evidence
 from triptych.training.validation import BEST_BY, summarise_run
 from triptych.training.verdict import Space, judge_saved, report_missing_verdict
@@ -122,13 +123,7 @@ def train_composer(
     with joined(device):
         with first_ahead():
             data = _read(triplets, opened, known, options, reads_tokens=own is not None)
-        settings = {"triplets": hash_file(triplets), "encoder": known.fingerprint, "catalog": opened.digest}
-        chosen: dict[str, Any] = asdict(options) | {"without": sorted(options.without)}
-        if options.soft.labels is None:
-            del chosen["soft"]
-        else:
-            chosen["soft"]["labels"] = hash_file_or_fail(options.soft.labels)
-        settings |= chosen
+        settings = _settings(triplets, opened, known, options)
         model = build_model(opened.dim, data, known, own, options)
         with locked_once(out):
             require_same_run(out, settings)
@@ -147,6 +142,19 @@ def train_composer(
             verdict = judge_saved("train", out, truth, space, threads=runtime.threads)
             run.clean()
             return of_first(TrainResult(**facts, verdict=verdict, seconds=seconds))
+
+
+def _settings(triplets: Path, catalog: Catalog, encoder: Encoder, options: TrainOptions) -> Settings:
+    settings = Settings(
+        options,
+        triplets=hash_file(triplets),
+        encoder=encoder.fingerprint,
+        catalog=catalog.digest,
+        without=sorted(options.without),
+    )
+    if options.soft.labels is not None:
+        settings["soft"]["labels"] = hash_file_or_fail(options.soft.labels)
+    return settings
 
 
 def _kept_sum(

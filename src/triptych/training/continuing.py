@@ -27,6 +27,7 @@ from triptych.training.data.titles import title_texts
 from triptych.training.encoder_verdict import EncodedPairs, HeldOut, judge_queries, judge_titles, keep_statistics
 from triptych.training.options import Log, PretrainOptions
 from triptych.training.results import PretrainResult
+from triptych.training.settings import Settings
 from triptych.training.trainable import linear_map
 
 if TYPE_CHECKING:
@@ -42,7 +43,7 @@ _HELD_FRAMES = ("{}", "in {}")
 
 @dataclass(frozen=True)
 class _Given:
-    """What a run starts from."""
+    """The encoder that a run starts from, and its data."""
 
     encoder: NativeEncoder
     data: CaptionedPictures
@@ -70,7 +71,7 @@ def continue_pretraining(
     started = time.monotonic()
     device = runtime.torch_device()
     options = replace(options, tune=options.tune or "frozen", epochs=options.epochs or _EPOCHS)
-    settings: dict[str, Any] = {"pairs": hash_file_or_fail(pairs), **asdict(options)}
+    settings = Settings(options, pairs=hash_file_or_fail(pairs))
     given = _given(pairs, images, out, options, truth, runtime)
     settings |= {"encoder": given.encoder.fingerprint}
     settings |= {"pictures": hashlib.sha256(given.data.pixels.data).hexdigest()}

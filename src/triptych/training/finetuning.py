@@ -7,7 +7,7 @@ and both towers are trained, as in Tu et al. The result is a composer that conta
 import hashlib
 import time
 from collections.abc import Sequence
-from dataclasses import asdict, dataclass, replace
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -29,6 +29,7 @@ from triptych.training.data.pixels import Bytes, read_bytes
 from triptych.training.data.triplets import TripletDataset
 from triptych.training.options import FinetuneOptions, Log
 from triptych.training.results import FinetuneResult
+from triptych.training.settings import Settings
 from triptych.training.trainable import TrainableEncoder, trainable_encoder
 from triptych.training.validation import BEST_BY, summarise_run
 from triptych.training.verdict import Space, judge_saved, report_missing_verdict
@@ -90,8 +91,14 @@ def finetune(
     towers = _towers(known, out, options)
     pictures = _read(triplets, opened, towers, options.seed, runtime.threads)
     data = TripletDataset.read(triplets, pictures.row_of, known, np.array)
-    settings = {"triplets": hash_file(triplets), "encoder": known.fingerprint, "catalog": opened.digest}
-    settings |= {"pictures": hashlib.sha256(pictures.pixels.data).hexdigest(), **asdict(options), "tune": towers.tune}
+    settings = Settings(
+        options,
+        triplets=hash_file(triplets),
+        encoder=known.fingerprint,
+        catalog=opened.digest,
+        pictures=hashlib.sha256(pictures.pixels.data).hexdigest(),
+        tune=towers.tune,
+    )
     with joined(device), locked_once(out):
         learner = FinetuningLearner(towers, data, pictures.pixels, pictures.vectors, options, device)
         run = fit(learner, learner.loop, out, settings, callbacks_of(log, options.patience, BEST_BY))

@@ -15,6 +15,7 @@ from triptych.core.progress import progress, say
 from triptych.training.callbacks import Callback, Run
 from triptych.training.checkpoints import load_checkpoint, read_checkpoint, save_checkpoint
 from triptych.training.processes import is_first, of_first, process_count, process_rank, step_seed, wait_for_all
+from triptych.training.settings import Settings
 
 Schedule = Callable[[int, int], float]
 """Maps a step, from 0, and the number of steps to the factor of the peak learning rate."""
@@ -85,7 +86,7 @@ def fit(
     learner: Learner,
     options: LoopOptions,
     out: Path,
-    settings: dict[str, Any],
+    settings: Settings,
     callbacks: Sequence[Callback] = (),
 ) -> Run:
     """Train a learner, from the last checkpoint in `out` if there is one.
@@ -100,7 +101,7 @@ def fit(
         learner: the learner. Afterwards its module has the last weights, or the best ones by `options.best_by`.
         options: epochs, clipping, checkpoints and the schedule.
         out: the folder of checkpoints.
-        settings: everything that decides the result, as JSON values. A checkpoint with other settings is refused.
+        settings: everything that decides the result. A checkpoint with other settings is refused.
         callbacks: objects that are called during the run.
 
     Returns:
@@ -147,13 +148,13 @@ def _require_together(run: Run) -> None:
         )
 
 
-def _save(run: Run, path: Path, learner: Learner, settings: dict[str, Any], **progress: Any) -> None:
+def _save(run: Run, path: Path, learner: Learner, settings: Settings, **progress: Any) -> None:
     """Write a checkpoint. Of several processes, only the first one writes."""
     if is_first():
         save_checkpoint(path, learner.module, learner.optimizer, settings=settings, step=run.step, **progress)
 
 
-def require_same_run(out: Path, settings: dict[str, Any]) -> None:
+def require_same_run(out: Path, settings: Settings) -> None:
     """Check the settings as `fit` does, for callers with long work before it.
 
     Raises:
@@ -211,7 +212,7 @@ def _require_finite(run: Run, values: Iterable[float], what: str) -> None:
 
 
 def _end_epoch(
-    run: Run, learner: Learner, options: LoopOptions, settings: dict[str, Any], callbacks: Sequence[Callback]
+    run: Run, learner: Learner, options: LoopOptions, settings: Settings, callbacks: Sequence[Callback]
 ) -> bool:
     """If an epoch has ended, validate it, and store its weights if it is the best. Returns whether one has ended."""
     if options.epoch_steps is None or run.step % options.epoch_steps:

@@ -134,7 +134,7 @@ class TrainOptions:
     """`combiner` reads the vectors of reference and text. `transformer` reads the patches of the reference's picture
     and the tokens of the text; it needs an encoder that `pretrain` made."""
     epochs: int = option(9, _EPOCHS, min=1)
-    most_steps: int = option(600, "The most steps, over all epochs.", metavar="COUNT", min=1)
+    max_steps: int = option(600, "Greatest number of steps, over all epochs.", metavar="COUNT", min=1)
     batch_size: int = option(256, _BATCH, min=2)
     loss: LossOptions = nested(LossOptions)
     soft: SoftLabelOptions = nested(SoftLabelOptions)

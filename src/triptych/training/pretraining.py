@@ -9,7 +9,7 @@ import time
 from collections.abc import Callable, Sequence
 from dataclasses import asdict, replace
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 from triptych.composers.truth import TruthQueries
 from triptych.core.environment import Runtime, require_extra, require_one_process
@@ -24,6 +24,7 @@ from triptych.training.data.pairs import hash_file_or_fail, load_pairs
 from triptych.training.encoder_verdict import keep_statistics
 from triptych.training.options import SCRATCH, Log, PretrainOptions
 from triptych.training.results import PretrainResult
+from triptych.training.settings import Settings
 
 if TYPE_CHECKING:
     from torch import Tensor
@@ -91,7 +92,7 @@ def _from_scratch(
         options, size=options.size or _SIZE, width=options.width or _WIDTH, epochs=options.epochs or _EPOCHS
     )
     assert options.size
-    settings: dict[str, Any] = {"pairs": hash_file_or_fail(pairs), **asdict(options)}
+    settings = Settings(options, pairs=hash_file_or_fail(pairs))
     data = load_pairs(pairs, images, options.size, runtime.threads, options.limits)
     settings |= {"pictures": hashlib.sha256(data.pixels.data).hexdigest()}
     tokenizer, terms = train_tokenizer(data.captions), common_terms(data.captions)

@@ -33,7 +33,7 @@ class AblationRow:
 
 @dataclass(frozen=True)
 class AblationResult:
-    """The result of `ablate`."""
+    """The rows of finished cells, and how many cells there are."""
 
     rows: list[AblationRow]
     """The rows of finished cells, by task and recipe."""

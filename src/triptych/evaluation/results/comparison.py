@@ -234,9 +234,9 @@ def _format(comparison: Comparison) -> str:
     table = [["", "first", "second", "difference", f"{LEVEL:.0%} interval", "p"]]
     for name, found in comparison.metrics.items():
         interval, chance = found.difference_interval, found.p
-        sure = [_NONE if interval is None else f"{interval[0]:+.2f} to {interval[1]:+.2f}"]
-        sure.append(_NONE if chance is None else f"{chance:.4f}")
-        table.append([name, f"{found.first:.2f}", f"{found.second:.2f}", f"{found.difference:+.2f}", *sure])
+        evidence = [_NONE if interval is None else f"{interval[0]:+.2f} to {interval[1]:+.2f}"]
+        evidence.append(_NONE if chance is None else f"{chance:.4f}")
+        table.append([name, f"{found.first:.2f}", f"{found.second:.2f}", f"{found.difference:+.2f}", *evidence])
     widths = [max(map(len, column)) for column in zip(*table, strict=True)]
     lines = [
         f"{comparison.heading} {counts}",

@@ -1,4 +1,4 @@
-"""What a chat model may answer: the schema it is held to, and what is checked before a word of it is used."""
+"""The replies of a chat model: their JSON schema, and the checks that each reply must pass."""
 
 import re
 

@@ -5,8 +5,9 @@ in FAISS's implementation) and scores them again by their vectors. `disk_index` 
 catalog's folder. Pictures that are added later are searched exactly. When they exceed 5 %, the files are written again.
 """
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
+from functools import cached_property
 from pathlib import Path
 
 import numpy as np
@@ -34,6 +35,17 @@ class _State:
     """Gallery rows whose vectors are not on disk."""
     later_vectors: Vectors
 
+    @cached_property
+    def there(self) -> NDArray[np.bool_]:
+        """A mask of the vectors on disk whose pictures are alive."""
+        return self.among(self.gallery.alive)
+
+    def among(self, allowed: NDArray[np.bool_]) -> NDArray[np.bool_]:
+        """A mask of the vectors on disk whose gallery rows are allowed."""
+        known = self.row_of >= 0
+        known[known] = allowed[self.row_of[known]]
+        return known
+
 
 class DiskStore:
     """Searches vectors that need not fit in memory. Its recall is measured when the index is made.
@@ -56,7 +68,9 @@ class DiskStore:
     def __init__(self, gallery: Gallery, blocks: Blocks, folder: Path, dim: int) -> None:
         index = open_index(folder, dim)
         row_of = _rows_of(index, gallery) if index else np.empty(0, np.int64)
-        later = np.setdiff1d(np.flatnonzero(gallery.alive), row_of)
+        new = gallery.alive.copy()
+        new[row_of[row_of >= 0]] = False
+        later = np.flatnonzero(new)
         if index is None or len(later) > _LATER * len(gallery):
             try:
                 index = build_index(folder, gallery.names, gallery.hashes, blocks(), dim)
@@ -78,7 +92,17 @@ class DiskStore:
     def search(self, queries: Vectors, terms: Sequence[SearchTerms]) -> list[list[StoreHit]]:
         """See `Store.search`. It is approximate and finds the share `recall`. Equal scores are ordered by row."""
         state = self._state
-        return [self._one(state, query, term) for query, term in zip(queries, terms, strict=True)]
+        masks = [state.gallery.allowed(term) for term in terms]
+        together: dict[tuple[int, int], list[int]] = {}  # queries with one mask and one k go through the index at once
+        for place, (mask, term) in enumerate(zip(masks, terms, strict=True)):
+            together.setdefault((id(mask), term.k), []).append(place)
+        hits: list[list[StoreHit]] = [[] for _ in terms]
+        for (_, k), places in together.items():
+            for place, found in zip(
+                places, _found(state, self._index, queries[places], k, masks[places[0]]), strict=True
+            ):
+                hits[place] = found
+        return hits
 
     def vector(self, name: str) -> Vectors:
         """See `Store.vector`. Vectors on disk have half precision."""
@@ -110,40 +134,50 @@ class DiskStore:
         if not self._index.is_there():
             raise StoreError(f"{self._index.folder}: the vectors on disk are gone; open the catalog again")
 
-    def _one(self, state: _State, query: Vectors, term: SearchTerms) -> list[StoreHit]:
-        allowed = state.gallery.allowed(term)
-        rows, scores = self._on_disk(state, query, term.k, allowed)
+
+def _found(
+    state: _State, index: DiskIndex, queries: Vectors, k: int, allowed: NDArray[np.bool_]
+) -> Iterator[list[StoreHit]]:
+    """The best `k` allowed pictures of each query, among those on disk and those added later."""
+    names = state.gallery.names
+    for query, (rows, scores) in zip(queries, _on_disk(state, index, queries, k, allowed), strict=True):
         if len(state.later):
-            places, later = nearest(query[None], state.later_vectors, term.k, allowed=allowed[state.later])
+            places, later = nearest(query[None], state.later_vectors, k, allowed=allowed[state.later])
             rows = np.concatenate([rows, state.later[places[0]]])
             scores = np.concatenate([scores, later[0]])
-        order = np.lexsort((rows, -scores))[: term.k]
-        names = state.gallery.names
-        return [StoreHit(names[row], float(score)) for row, score in zip(rows[order], scores[order], strict=True)]
+        order = np.lexsort((rows, -scores))[:k]
+        yield [StoreHit(names[row], float(score)) for row, score in zip(rows[order], scores[order], strict=True)]
 
-    def _on_disk(self, state: _State, query: Vectors, k: int, allowed: NDArray[np.bool_]) -> tuple[Numbers, Vectors]:
-        """The best gallery rows among those on disk, unordered, and their scores."""
-        known = state.row_of >= 0
-        known[known] = allowed[state.row_of[known]]
-        count = int(known.sum())
-        if count > _FEW * len(known):
-            places = self._index.candidates(query, k, None if count == len(known) else known)
-        if count <= _FEW * len(known) or len(places) < min(k, count):  # or the searched lists hold too few
-            places = np.flatnonzero(known)
-        best, scores = self._index.best(query, places, k)
-        return state.row_of[best], scores
+
+def _on_disk(
+    state: _State, index: DiskIndex, queries: Vectors, k: int, allowed: NDArray[np.bool_]
+) -> Iterator[tuple[Numbers, Vectors]]:
+    """For each query the best gallery rows among those on disk, unordered, and their scores."""
+    known = state.there if allowed is state.gallery.alive else state.among(allowed)
+    count = int(known.sum())
+    few = count <= _FEW * len(known)
+    found = [] if few else index.candidates(queries, k, None if count == len(known) else known)
+    for place, query in enumerate(queries):
+        # Without candidates, or if the lists that were read hold too few, all allowed vectors are scored.
+        all_of_them = few or len(found[place]) < min(k, count)
+        best, scores = index.best(query, np.flatnonzero(known) if all_of_them else found[place], k)
+        yield state.row_of[best], scores
 
 
 def _rows_of(index: DiskIndex, gallery: Gallery) -> Numbers:
     """The gallery row of each vector of an index; -1 if its picture is gone or has changed."""
-    names, hashes = index.pictures()
-    if len(names) == len(gallery.names) and names == gallery.names and (hashes == gallery.hashes).all():
-        return np.where(gallery.alive, np.arange(len(names)), -1)
-    row_of = gallery.row_of
-    rows = np.array([row_of.get(name, -1) for name in names], np.int64)
-    there = np.flatnonzero(rows >= 0)
-    changed = there[gallery.hashes[rows[there]] != hashes[there]]
-    rows[changed] = -1
+    rows = np.full(len(index.vectors), -1)
+    start = 0
+    if not len(gallery.names):
+        return rows
+    for names, hashes in index.pictures():
+        end = start + len(names)
+        own = np.arange(start, end)
+        if not (names.equals(gallery.names.column[start:end]) and (hashes == gallery.hashes[start:end]).all()):
+            own = np.array([gallery.row_of.get(name, -1) for name in names.to_pylist()], np.int64)
+            own[(own >= 0) & (gallery.hashes[own] != hashes)] = -1
+        rows[start:end] = np.where((own >= 0) & gallery.alive[own], own, -1)
+        start = end
     return rows
 
 

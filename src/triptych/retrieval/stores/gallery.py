@@ -1,7 +1,7 @@
 """The pictures of a store, without their vectors, as an immutable snapshot."""
 
 from collections import OrderedDict
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from functools import cached_property
 from hashlib import sha256
@@ -10,10 +10,12 @@ from typing import Self
 
 import numpy as np
 import pyarrow as pa
+import pyarrow.compute as pc
 from numpy.typing import NDArray
 
 from triptych.catalog.catalog import Catalog
 from triptych.catalog.filters import matching
+from triptych.retrieval.stores.names import Names, RowsOfIds, SortedRows
 from triptych.retrieval.stores.protocol import SearchTerms
 
 # Cache of the rows that fulfil the latest conditions. The numbers bound its memory and are not tuned.
@@ -21,13 +23,14 @@ _REMEMBERED = 64  # sets of conditions, at most
 _SHORT = 10_000  # characters of a set; longer ones are not cached
 _BYTES = 32 * 1024 * 1024  # bytes of all rows
 _CHUNKS = 64  # chunks of a growing table, at most; more are slow to read, so they are joined
+_MANY = 2_000_000  # more pictures have no dictionary of their names, which takes 150 bytes for each
 
 
 @dataclass(frozen=True)
 class Gallery:
     """`n` pictures. Row `i` is the same picture in all arrays. A removed picture keeps its row, but is not alive."""
 
-    names: list[str]
+    names: Names
     hashes: NDArray[np.bytes_]
     metadata: pa.Table
     alive: NDArray[np.bool_]
@@ -37,20 +40,24 @@ class Gallery:
     @classmethod
     def of(cls, catalog: Catalog) -> Self:
         """Take the usable pictures of a catalog, in its order."""
-        hashes = np.array(catalog.hashes, "S64")
-        return cls(catalog.names, hashes, catalog.metadata, np.ones(len(catalog.names), bool))
+        names = Names(catalog.column("name"))
+        return cls(names, fixed_hashes(catalog.column("sha256")), catalog.metadata, np.ones(len(names), bool))
 
     def __len__(self) -> int:
         return int(self.alive.sum())
 
     @cached_property
-    def row_of(self) -> dict[str, int]:
+    def row_of(self) -> Mapping[str, int]:
         """Maps the names of the pictures that are alive to rows."""
+        if len(self.names) > _MANY and self.names.in_order:
+            return SortedRows(self.names, self.alive)
         return {name: row for row, name in enumerate(self.names) if self.alive[row]}
 
     @cached_property
-    def row_of_id(self) -> dict[str, int]:
+    def row_of_id(self) -> Mapping[str, int]:
         """Maps the public ids of the pictures that are alive to rows."""
+        if len(self.names) > _MANY:
+            return RowsOfIds(self.names, self.alive, picture_id)
         return {picture_id(name): row for name, row in self.row_of.items()}
 
     @cached_property
@@ -86,7 +93,7 @@ class Gallery:
         table = pa.concat_tables([self.metadata, metadata.select(self.metadata.column_names)])
         return replace(
             self,
-            names=[*self.names, *names],
+            names=self.names.extended(names),
             hashes=np.concatenate([self.hashes, np.array(hashes, "S64")]),
             metadata=table.combine_chunks() if table.column(0).num_chunks > _CHUNKS else table,
             alive=np.concatenate([alive, np.ones(len(names), bool)]),
@@ -104,3 +111,17 @@ class Gallery:
 def picture_id(name: str) -> str:
     """The public id of a picture, a hash of its name: it hides the path and is stable as long as the name is."""
     return sha256(name.encode()).hexdigest()[:20]
+
+
+def fixed_hashes(column: pa.ChunkedArray) -> NDArray[np.bytes_]:
+    """A column of SHA-256s as an array `(n,)`, without a Python string of each."""
+    if not len(column) or column.null_count or pc.any(pc.not_equal(pc.binary_length(column), 64)).as_py():
+        return np.array(column.to_pylist(), "S64")
+    chunks = [
+        np.frombuffer(
+            chunk.buffers()[2], "S64", len(chunk), int(np.frombuffer(chunk.buffers()[1], np.int32)[chunk.offset])
+        )
+        for chunk in column.chunks
+        if len(chunk)
+    ]
+    return chunks[0] if len(chunks) == 1 else np.concatenate(chunks)

@@ -62,7 +62,10 @@ class PostgresStore:
             for (name, facts), row in zip(known_facts.items(), known, strict=True):
                 if facts != _facts(row):
                     changed.append((json.dumps(_facts(row)), name))
-        missing = [row for name, row in row_of.items() if held.get(name) != gallery.hashes[row].decode()]
+        alive = zip(gallery.names, gallery.alive, strict=True)
+        missing = [
+            row for row, (name, there) in enumerate(alive) if there and held.get(name) != gallery.hashes[row].decode()
+        ]
         matrix = vectors() if missing else None
         for start in range(0, len(missing), _BATCH):
             assert matrix is not None

@@ -5,23 +5,18 @@ best k by these bounds, so the results are exact. This is filter and refinement 
 Blott, VLDB 1998).
 """
 
-import os
 from collections.abc import Iterator, Sequence
 
 import numpy as np
 from numpy.typing import NDArray
 
-from triptych.core.onnx_graph import open_session
 from triptych.core.vectors import Vectors
+from triptych.retrieval.stores.integer_product import BASE, MOST, Codes, IntegerProduct
 
 _SHARD = 131_072  # vectors in one product of matrices
-_MOST = 127  # the largest 8-bit value of a vector's component
-_DIGIT = 64  # base of the two 7-bit digits of a query's component; sums of products of 8 and 7 bits are exact
-_LARGEST = (_DIGIT - 1) * _DIGIT + _DIGIT // 2 - 1  # the largest value of two digits
+_LARGEST = (BASE - 1) * BASE + BASE // 2 - 1  # the largest value of two 7-bit digits to the base 64
 _COLUMNS = 64  # rows of a table of scores; only the best score of each column is used
 _ROUNDING = 4e-6  # upper bound of the rounding error of single precision, for unit vectors
-
-Codes = NDArray[np.int8]
 
 
 class Shortlist:
@@ -36,13 +31,13 @@ class Shortlist:
         self._mean = vectors.mean(axis=0, dtype=np.float64).astype(np.float32)
         starts = range(0, len(vectors), _SHARD)
         largest = np.max([np.abs(vectors[at : at + _SHARD] - self._mean).max(axis=0) for at in starts], axis=0)
-        self._scale = np.maximum(largest, 1e-12) / np.float32(_MOST)  # of each component
+        self._scale = np.maximum(largest, 1e-12) / np.float32(MOST)  # of each component
         self._errors = np.empty(len(vectors), np.float32)
         self._longest = 0.0
         self._products = []
         for at in starts:
             codes = self._rounded(vectors, at)
-            self._products.append(_Product(codes))
+            self._products.append(IntegerProduct(codes))
             self._longest = max(self._longest, float(np.sqrt(np.square(codes, dtype=np.float32).sum(axis=1).max())))
 
     def __len__(self) -> int:
@@ -61,8 +56,8 @@ class Shortlist:
         scaled = (queries * self._scale).astype(np.float64)
         steps = np.maximum(np.abs(scaled).max(axis=1), 1e-30) / _LARGEST
         whole = np.rint(scaled / steps[:, None])
-        high = np.rint(whole / _DIGIT)
-        digits = np.concatenate([high, whole - _DIGIT * high]) + _DIGIT
+        high = np.rint(whole / BASE)
+        digits = np.concatenate([high, whole - BASE * high]) + BASE
         lost = np.linalg.norm(scaled - whole * steps[:, None], axis=1) * self._longest
         sums = np.concatenate([product(digits.astype(np.uint8)) for product in self._products], axis=1)
         doubt = self._errors * np.float32(np.linalg.norm(queries, axis=1).max(initial=0))
@@ -70,7 +65,7 @@ class Shortlist:
         twice = 2 * doubt
         for row, (rows, count) in enumerate(zip(allowed, counts, strict=True)):
             scores = sums[row].astype(np.float32)
-            scores *= np.float32(_DIGIT)
+            scores *= np.float32(BASE)
             scores += sums[row + len(queries)].astype(np.float32)
             scores *= np.float32(steps[row])
             if rows is not None:
@@ -94,60 +89,3 @@ def _least_of(scores: NDArray[np.float32], count: int) -> float:
         scores = scores[: len(scores) // _COLUMNS * _COLUMNS].reshape(_COLUMNS, -1).max(axis=0)
     count = min(count, len(scores))
     return float(np.partition(scores, -count)[-count]) if count else np.inf
-
-
-class _Product:
-    """The product of a shard's codes `(n, d)` with digits, by onnxruntime's product of 8-bit matrices."""
-
-    def __init__(self, codes: Codes) -> None:
-        asked = os.environ.get("OMP_NUM_THREADS", "")
-        threads = int(asked) if asked.isdecimal() else None  # as for NumPy's products
-        self._session = open_session(_graph(np.ascontiguousarray(codes.T)), threads)
-
-    def __call__(self, digits: NDArray[np.uint8]) -> NDArray[np.int32]:
-        """Compute the sums `(m, n)` for digits `(m, d)`, from which the graph subtracts the base."""
-        sums: NDArray[np.int32] = self._session.run(None, {"digits": digits})[0]
-        return sums
-
-
-def _graph(matrix: Codes) -> bytes:
-    """The ONNX graph of a product with a matrix `(d, n)`, in protobuf's wire format (onnx.proto3).
-
-    It is written by hand, since the package `onnx` is needed only for training.
-    """
-    uint8, int8, int32 = 2, 3, 6
-    node = _field(1, b"digits") + _field(1, b"matrix") + _field(1, b"zero") + _field(2, b"sums")
-    given, made = ((b"digits", uint8), (b"sums", int32))
-    graph = (
-        _field(1, node + _field(4, b"MatMulInteger"))
-        + _field(2, b"product")
-        + _field(5, _tensor(b"matrix", int8, matrix.shape, matrix.tobytes()))
-        + _field(5, _tensor(b"zero", uint8, (), bytes([_DIGIT])))
-        + _field(11, _value(*given, (None, matrix.shape[0])))
-        + _field(12, _value(*made, (None, matrix.shape[1])))
-    )
-    return _field(1, 8) + _field(8, _field(2, 13)) + _field(7, graph)
-
-
-def _tensor(name: bytes, kind: int, shape: tuple[int, ...], content: bytes) -> bytes:
-    return b"".join(_field(1, size) for size in shape) + _field(2, kind) + _field(8, name) + _field(9, content)
-
-
-def _value(name: bytes, kind: int, shape: tuple[int | None, ...]) -> bytes:
-    sizes = b"".join(_field(1, _field(2, b"rows") if size is None else _field(1, size)) for size in shape)
-    return _field(1, name) + _field(2, _field(1, _field(1, kind) + _field(2, sizes)))
-
-
-def _field(number: int, content: int | bytes) -> bytes:
-    """A field of a message: a whole number, or bytes with their length."""
-    if isinstance(content, int):
-        return _varint(number << 3) + _varint(content)
-    return _varint(number << 3 | 2) + _varint(len(content)) + content
-
-
-def _varint(value: int) -> bytes:
-    out = bytearray()
-    while value > 127:
-        out.append(value & 127 | 128)
-        value >>= 7
-    return bytes([*out, value])

@@ -1,5 +1,6 @@
 // The blind comparison by the owner: a picture, words, two unnamed sides, and a choice.
 
+import { keyDialog } from "./key.js";
 import * as service from "./service.js";
 import { $, make, titleOf } from "./view.js";
 import { speak, t } from "./words.js";
@@ -7,6 +8,7 @@ import { speak, t } from "./words.js";
 const SHOWN = 14;
 let like = "";
 let question = "";
+const askForKey = keyDialog(begin);
 let looked = 0; // how often pictures were chosen from
 
 /** The tally. How many choices there are, and what they tell only once they are enough: known earlier, it would sway. */
@@ -21,9 +23,10 @@ function tell({ composer, sum, ties, interval, decision, enough }) {
 }
 
 function trouble(error) {
-  if (error.status === 401) { $("door").showModal(); return; }
+  if (error.status === 401) return askForKey();
   $("problem").textContent = error.message;
   $("problem").hidden = false;
+  return undefined;
 }
 
 function picture(one) {
@@ -92,7 +95,5 @@ async function begin() {
 }
 
 $("others").addEventListener("click", () => choices().catch(trouble));
-$("door").addEventListener("close", () => { service.useKey($("key").value); $("key").value = ""; begin(); });
-$("door").addEventListener("cancel", (event) => event.preventDefault());
 await speak();
 begin();

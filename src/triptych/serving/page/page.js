@@ -4,6 +4,8 @@ import * as basket from "./basket.js";
 import { compareBeside } from "./beside.js";
 import { exampleWords, filterFields, inWords, orders } from "./conditions.js";
 import * as crop from "./crop.js";
+import * as fold from "./fold.js";
+import { keyDialog } from "./key.js";
 import * as service from "./service.js";
 import { EMPTY, NOTHING, asks, lastStep, readState, writeState } from "./state.js";
 import { $, blanks, boxed, card, differences, fill, make, nothing, preview, small, setCaptionColumns, trail } from "./view.js";
@@ -16,6 +18,8 @@ let filters = { fields: [], set() {} };
 let asking = new AbortController();
 let sending = null; // the picture that is being uploaded: { file, words }
 let refused = null; // the action that failed
+
+const askForKey = keyDialog(begin);
 
 const touched = matchMedia("(pointer: coarse)").matches; // focus on a field would then open a keyboard over the results
 
@@ -50,6 +54,7 @@ function draw() {
   $("weight").value = state.weight ?? catalog?.weight ?? 0.5;
   $("weighing").hidden = Boolean(catalog?.composer) || !like;
   $("share").hidden = state.steps.length === 0;
+  fold.set(asks(here) && sending === null, state.steps);
   $("trail").hidden = state.steps.length < 2;
   $("trail").firstElementChild.replaceChildren(...trail(state.steps, (index) => { sending = null; go({ steps: state.steps.slice(0, index + 1), shown: "" }); }));
   $("trail").scrollLeft = $("trail").scrollWidth;
@@ -244,7 +249,7 @@ function drawExamples(some) {
 
 /** Say what went wrong, and offer to try `again`: instead of what there was, or `beneath` it. */
 function trouble(error, again, { beneath = false } = {}) {
-  if (error.status === 401) { refused = again; $("door").showModal(); return; }
+  if (error.status === 401) { refused = again; askForKey(); return; }
   const lost = error.status === 404 && /^u/.test(lastStep(state).like);
   const [title, advice] = $("trouble").children;
   title.textContent = [0, 404, 413, 429].includes(error.status) ? t(`trouble-${error.status}`) : t(error.status >= 500 ? "trouble-500" : "trouble");
@@ -266,7 +271,7 @@ function trouble(error, again, { beneath = false } = {}) {
 
 // --- input of the person ---------------------------------------------------------------------------------------------
 
-const look = (hit) => { go({ shown: hit.id }, { replace: true, search: false }); reveal($("found")); };
+const look = (hit) => { fold.open(); go({ shown: hit.id }, { replace: true, search: false }); reveal($("found")); };
 
 function goOn(hit) {
   go({ steps: [...state.steps, { ...NOTHING, like: hit.id }], shown: "" });
@@ -377,6 +382,7 @@ $("part").addEventListener("click", () => crop.choosePart(lastStep(state).like, 
 $("go-on").addEventListener("click", () => goOn({ id: state.shown || hits[0].id }));
 $("compare").addEventListener("click", () => compareBeside(lastStep(state).like, shownHit(), catalog?.columns ?? []));
 $("more").addEventListener("click", further);
+$("edit").addEventListener("click", fold.toggle);
 $("home").addEventListener("click", () => {
   sending = null;
   $("words").value = $("avoid").value = "";
@@ -402,8 +408,6 @@ $("share").addEventListener("click", async () => {
   setTimeout(() => { $("share").textContent = t("copy"); }, 2000);
 });
 $("trouble").lastElementChild.addEventListener("click", () => refused?.());
-$("door").addEventListener("close", () => { service.useKey($("key").value); $("key").value = ""; begin(); });
-$("door").addEventListener("cancel", (event) => event.preventDefault());
 document.addEventListener("keydown", (event) => {
   if (event.key === "/" && !/^(INPUT|TEXTAREA|SELECT)$/.test(event.target.tagName)) { event.preventDefault(); $("words").focus(); }
 });

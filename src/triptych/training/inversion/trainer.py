@@ -26,6 +26,7 @@ from triptych.training.data.pairs import hash_file_or_fail, read_pairs
 from triptych.training.inversion.texts import Keywords, PictureConcepts, SlottedIds, draw_titles
 from triptych.training.options import MARK, InversionOptions, Log
 from triptych.training.results import InversionResult
+from triptych.training.settings import Settings
 
 if TYPE_CHECKING:
     import torch
@@ -179,15 +180,19 @@ def _prepare(catalog: Catalog, encoder: Encoder, options: InversionOptions, devi
     return _Material(reader, encoder, accepts, vectors, pictures, words, options)
 
 
-def _settings(method: str, options: InversionOptions, catalog: Catalog, words: Vocabulary) -> dict[str, Any]:
+def _settings(method: str, options: InversionOptions, catalog: Catalog, words: Vocabulary) -> Settings:
     """The settings that decide the weights, for the checkpoint. Files are given by a hash of their content. Prompts are
     left out, since they do not change the weights."""
-    captions = hash_file_or_fail(options.captions) if options.captions else None
-    settings = asdict(options) | {"method": method, "captions": captions}
-    settings |= {"word_steps": options.word_steps if method == "searle" else None}
-    settings |= {"encoder": catalog.fingerprint, "pictures": catalog.digest}
-    settings |= {"vocabulary": {group: dict(said) for group, said in words.phrases.items()}}
-    del settings["prompt"]
+    settings = Settings(
+        options,
+        method=method,
+        captions=hash_file_or_fail(options.captions) if options.captions else None,
+        word_steps=options.word_steps if method == "searle" else None,
+        encoder=catalog.fingerprint,
+        pictures=catalog.digest,
+        vocabulary={group: dict(said) for group, said in words.phrases.items()},
+    )
+    settings["prompt"] = None
     return settings
 
 

@@ -126,7 +126,7 @@ class ComposerLearner(Learner):
         self.words = torch.from_numpy(data.words).to(device)
         self.loss, self.soft, self.precision = ContrastiveLoss(options.loss), options.soft, options.precision
         self.batch_size, self.seed = min(options.batch_size, len(data.training)), options.seed
-        each = max(1, min(len(data.training) // self.batch_size, options.most_steps // options.epochs))
+        each = max(1, min(len(data.training) // self.batch_size, options.max_steps // options.epochs))
         self.loop = LoopOptions(
             options.epochs * each, each, options.seed, warmup_linear, checkpoint_every=None, best_by=BEST_BY
         )

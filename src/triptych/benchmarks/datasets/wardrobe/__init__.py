@@ -1,1 +1,1 @@
-"""The embedded data set: drawn garments, and queries that lead from one to another."""
+"""The built-in data set: drawn garments, and queries that lead from one to another."""
