@@ -36,7 +36,7 @@ def test_it_learns_and_runs_without_torch(catalog, tiny_triplets, tmp_path, caps
     from safetensors.torch import load_file
 
     out = tmp_path / "composer"
-    options = TrainOptions(epochs=1, batch_size=64, most_steps=3, tune_text=True)
+    options = TrainOptions(epochs=1, batch_size=64, max_steps=3, tune_text=True)
     train(tiny_triplets, catalog, out, options, runtime=ONE_THREAD)
     assert "the text tower of clip is trained along by LoRA" in capsys.readouterr().err
     clip = load_encoder(Catalog(catalog).encoder_name, threads=1)
@@ -62,7 +62,7 @@ def test_it_learns_and_runs_without_torch(catalog, tiny_triplets, tmp_path, caps
 
 @pytest.mark.slow
 def test_it_stays_as_it_is_on_a_cpu_and_one_line_says_so(catalog, tiny_triplets, tmp_path, capsys):
-    train(tiny_triplets, catalog, tmp_path, TrainOptions(epochs=1, batch_size=64, most_steps=1), runtime=ONE_THREAD)
+    train(tiny_triplets, catalog, tmp_path, TrainOptions(epochs=1, batch_size=64, max_steps=1), runtime=ONE_THREAD)
     assert "the text tower of clip is not trained on a CPU; --tune-text trains it by LoRA" in capsys.readouterr().err
     assert not any(name.startswith("text.") for name in _names(tmp_path / "model.safetensors"))
 
