@@ -80,6 +80,17 @@ def test_two_methods_stand_side_by_side_filtered_by_who_failed(results, tmp_path
     assert (few.queries, few.chosen_from) == (2, len(every))
 
 
+def test_a_method_that_only_the_first_file_has_is_shown_beside_the_other_files_own(results, tmp_path):
+    _, file = results
+    content = read(file)
+    content["rows"] = [row for row in content["rows"] if row["method"] == "picture"]
+    (tmp_path / "other.json").write_text(json.dumps(content), "utf-8")
+    triptych.inspect(file, tmp_path / "other.json", InspectOptions(method="text"), out=tmp_path / "both.html")
+    page = (tmp_path / "both.html").read_text("utf-8")
+    assert re.search(r"<h2[^>]*>text · ", page)
+    assert re.search(r"<h2[^>]*>picture · ", page)
+
+
 def test_what_cannot_be_inspected_is_said(results, tmp_path):
     root, file = results
     with pytest.raises(UsageError, match="has no method 'sum', only picture, text"):

@@ -130,6 +130,8 @@ def build_qwen(folder: Path, words: Sequence[str] = ()) -> Path:
         "image_std": [0.5] * 3,
     }
     transformers.Qwen2VLImageProcessorPil(**settings).save_pretrained(folder)
+    # The files of sentence-transformers lie beside them; they change nothing.
+    (folder / "modules.json").write_text(json.dumps([{"idx": 0, "name": "0", "path": "", "type": "Transformer"}]))
     return folder
 
 

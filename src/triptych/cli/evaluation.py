@@ -149,14 +149,14 @@ def compare(
 
 
 @app.command(
-    epilog="Examples: triptych inspect a.json --show failed --out a.html;  "
-    "triptych inspect a.json b.json --show only-second --out both.html"
+    epilog="Examples: triptych inspect a.json b.json;  "
+    "triptych inspect a.json b.json --show only-second --out only-second.html"
 )
 @takes
 def inspect(
     first: Annotated[Path, typer.Argument(metavar="FILE", help="Result file made by eval --answers 10.")],
     options: InspectOptions,
-    out: Annotated[Path, typer.Option(metavar="FILE", help="Page to write (.html).")],
+    out: Annotated[Path, typer.Option(metavar="FILE", help="Page to write (.html).")] = Path("inspect.html"),
     second: Annotated[Path | None, typer.Argument(metavar="FILE", help="A second, to stand beside it.")] = None,
     root: Annotated[
         Path | None, typer.Option(metavar="DIR", help="The benchmark's folder; where it was measured if not given.")

@@ -83,7 +83,7 @@ def inspect(
     sides = [_side(first, options.method)]
     if second is not None or options.against is not None:
         path = Path(second) if second is not None else first
-        sides.append(_side(path, options.against or options.method))
+        sides.append(_side(path, options.against, otherwise=options.method))
         _require_same(sides, (str(first), str(path)))
     tasks = _tasks(first, root, gallery)
     cards = [card for rows in zip(*sides, strict=True) for card in _cards(rows, tasks, options)]
@@ -106,8 +106,9 @@ class _Card:
     places: Sequence[Place]
 
 
-def _side(path: Path, method: str | None) -> list[ResultRow]:
-    """The rows of a method in a file, one for each task.
+def _side(path: Path, method: str | None, otherwise: str | None = None) -> list[ResultRow]:
+    """The rows of a method in a file, one for each task; without `method`, of `otherwise` if it is there, else of the
+    first.
 
     Raises:
         UsageError: the file lacks the method.
@@ -115,7 +116,7 @@ def _side(path: Path, method: str | None) -> list[ResultRow]:
     """
     rows = [row for row in read_rows(path) if row.task != "mean"]
     names = list(dict.fromkeys(row.method for row in rows))
-    wanted = method or names[0]
+    wanted = method or (otherwise if otherwise in names else names[0])
     if wanted not in names:
         raise UsageError(f"{path}: has no method {wanted!r}, only {', '.join(names)}")
     found = list({row.heading: row for row in reversed(rows) if row.method == wanted}.values())[::-1]
