@@ -30,7 +30,7 @@ test: check ## linter, type checker, and the tests, within 12 minutes
 	$(BIN)/python -m pytest -n auto --maxprocesses 4 --dist loadfile
 
 test-all: check ## every test, slow ones and those against a real model server too; before an issue is closed
-	$(BIN)/python -m pip install --quiet --disable-pip-version-check -c constraints.txt -e '.[docs,ray,server,slow-tests]'
+	$(BIN)/python -m pip install --quiet --disable-pip-version-check -c constraints.txt -e '.[docs,ray,server]'
 	$(BIN)/python -m pytest -n auto --maxprocesses 4 --dist loadfile -m ""
 
 test-server: check ## the chat reasoner against transformers' own server, about a minute

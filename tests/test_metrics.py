@@ -189,7 +189,7 @@ def test_a_target_must_be_allowed():
     with pytest.raises(ValueError, match="candidate"):
         ranks(gallery, [0], candidates=[1])
     for row in (-1, 2):
-        with pytest.raises(ValueError, match="none of the gallery's 2"):
+        with pytest.raises(ValueError, match="outside of the gallery of 2"):
             ranks(gallery, [row])
     with pytest.raises(ValueError, match="as many"):
         ranks_of_targets(AXIS, gallery, [[0], [1]], [[]], [None])
