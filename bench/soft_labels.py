@@ -4,7 +4,7 @@
 
 The catalogs are those of harm_worlds.py, mined with the defaults. The requests are the mined triplets themselves: their
 references, and one of their wordings each. A pretend verifier, as in verifying.py, says of the sum's first answers to
-each request whether they are right by the pictures' true labels; of a mined triplet's own target it is told nothing.
+each request whether they are right by the pictures' true labels; it does not know a mined triplet's own target.
 Then composers train on the triplets alone, and on the triplets with these scores, with the same seeds. The table has
 R@1 and R@10 of other pictures with the benchmark's own queries, as the mean over the seeds, and the difference from the
 composers without scores, with its 95 % interval by a bootstrap over references.

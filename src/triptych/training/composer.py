@@ -124,6 +124,8 @@ def train_composer(
         with first_ahead():
             data = _read(triplets, opened, known, options, reads_tokens=own is not None)
         settings = _settings(triplets, opened, known, options)
+        if own is not None and not isinstance(known, NativeEncoder):
+            settings["text_tower"] = "lora"  # depends on the device, so a run must not go on without it
         model = build_model(opened.dim, data, known, own, options)
         with locked_once(out):
             require_same_run(out, settings)
