@@ -21,7 +21,7 @@ from triptych.core.vectors import Vectors
 from triptych.encoders.pixel_table import PixelTable, prepared, table_of
 from triptych.encoders.protocol import Ids, Pixels, TextReading
 from triptych.encoders.reading import TextReader
-from triptych.encoders.tokenizer import read_tokenizer
+from triptych.encoders.tokenizer import closed_ids, read_tokenizer
 
 if TYPE_CHECKING:
     from tokenizers import Tokenizer
@@ -103,11 +103,9 @@ class ExportedEncoder:
 
     def token_ids(self, texts: Sequence[str]) -> Ids:
         """Token ids `(n, length)` for a composer's copy of CLIP's text tower, padded with the end token."""
-        ids = np.full((len(texts), self._texts["length"]), self.text_frame[1], np.int64)
-        for row, encoding in enumerate(self._tokenizer.encode_batch(list(texts))):
-            kept = sum(encoding.attention_mask)
-            ids[row, :kept] = encoding.ids[:kept]
-        return ids
+        encoded = self._tokenizer.encode_batch(list(texts))
+        rows = [encoding.ids[: sum(encoding.attention_mask)] for encoding in encoded]  # without its padding
+        return closed_ids(rows, self._texts["length"], self.text_frame[1])
 
     def _token_ids(self, texts: Sequence[str]) -> Ids:
         lowered = [text.lower() for text in texts] if self._texts["lower"] else list(texts)

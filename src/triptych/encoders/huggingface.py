@@ -34,7 +34,7 @@ from triptych.encoders.huggingface_files import (
 from triptych.encoders.pixel_table import PixelTable, prepared, table_from
 from triptych.encoders.protocol import Ids, Pixels, TextReading
 from triptych.encoders.reading import TextReader
-from triptych.encoders.tokenizer import check_tokenizer
+from triptych.encoders.tokenizer import check_tokenizer, closed_ids
 
 if TYPE_CHECKING:
     from torch import nn
@@ -169,12 +169,9 @@ class HuggingFaceEncoder:
     def token_ids(self, texts: Sequence[str]) -> Ids:
         """Token ids `(n, length)` for CLIP's text tower, padded with the end token."""
         _, closing = self.text_frame
-        ids = np.full((len(texts), self._length), closing, np.int64)
-        if texts:
-            known = self.tokenizer(list(texts), truncation=True, max_length=self._length)["input_ids"]
-            for row, numbers in enumerate(known):
-                ids[row, : len(numbers)] = numbers
-        return ids
+        # The tokenizer refuses an empty list.
+        rows = self.tokenizer(list(texts), truncation=True, max_length=self._length)["input_ids"] if texts else []
+        return closed_ids(rows, self._length, closing)
 
     def text_tower(self) -> "nn.Module":
         """CLIP's text tower as a torch module that also accepts pseudo-words.

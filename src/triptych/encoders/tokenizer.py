@@ -10,6 +10,7 @@ from triptych.core.errors import DataError
 from triptych.core.files import read_json
 from triptych.core.text import truncate
 from triptych.encoders.patterns import may_run_for_ever
+from triptych.encoders.protocol import Ids
 
 if TYPE_CHECKING:
     from tokenizers import Tokenizer
@@ -65,6 +66,20 @@ def check_tokenizer(path: Path) -> None:
         if isinstance(value, dict | list):
             inner = value.values() if isinstance(value, dict) else value
             left += [one for one in inner if isinstance(one, dict | list)]
+
+
+def closed_ids(rows: Sequence[Sequence[int]], length: int, closing: int) -> Ids:
+    """Token ids `(n, length)` of texts, padded with the end token, as CLIP's text tower reads them.
+
+    Args:
+        rows: each text's ids with its start and end tokens, at most `length`.
+        length: the number of columns.
+        closing: the end token.
+    """
+    ids = np.full((len(rows), length), closing, np.int64)
+    for row, known in enumerate(rows):
+        ids[row, : len(known)] = known
+    return ids
 
 
 def whole_tokenizer(folder: Path) -> "Tokenizer":

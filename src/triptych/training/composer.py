@@ -181,23 +181,23 @@ def _weights(
     """
     from triptych.encoders.networks.dual_encoder import DualEncoder
 
+    left_out = "text-tower" in options.without
+    is_clip = getattr(encoder, "has_clip_text_tower", False)
     own: DualEncoder | PhotoEncoder | ClipTextTower | None = None
     if isinstance(encoder, NativeEncoder):
         if options.tune_text or not encoder.is_photo_encoder:
             own = load_model(encoder.folder)
-    elif getattr(encoder, "has_clip_text_tower", False):
-        own = _clip_text_tower(encoder, options, device)
+    elif is_clip:
+        own = None if left_out else _clip_text_tower(encoder, options, device)
     elif options.tune_text:
         raise UsageError(f"--tune-text: the text tower of {encoder.name} cannot be trained")
     if options.composer == "transformer" and not isinstance(own, DualEncoder):
         raise UsageError(
             f"{encoder.name}: --composer transformer needs an encoder of `triptych pretrain --from scratch`"
         )
-    if "text-tower" in options.without:
-        if own is None and not getattr(encoder, "has_clip_text_tower", False):
-            raise UsageError(f"--without text-tower: the text tower of {encoder.name} is not trained")
-        return None
-    return own
+    if left_out and own is None and not is_clip:
+        raise UsageError(f"--without text-tower: the text tower of {encoder.name} is not trained")
+    return None if left_out else own
 
 
 def _clip_text_tower(encoder: Encoder, options: TrainOptions, device: "torch.device") -> "ClipTextTower | None":
@@ -205,8 +205,6 @@ def _clip_text_tower(encoder: Encoder, options: TrainOptions, device: "torch.dev
     from triptych.encoders.networks.clip_text import ClipTextTower
 
     name = short_name(encoder)
-    if "text-tower" in options.without:
-        return None
     if device.type != "cuda" and not options.tune_text:
         say(f"train: the text tower of {name} is not trained on a CPU; --tune-text trains it by LoRA")
         return None
